@@ -1,0 +1,166 @@
+//! Everything worth telling a human or a log reader, as plain data. `output` turns events into
+//! lines or NDJSON; nobody else prints.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Duration;
+
+/// Number of events that may wait for a slow reader of stderr before new ones are dropped and counted.
+pub(crate) const EVENT_BACKLOG: usize = 4096;
+
+/// Something that happened. `server` is the server's name, `generation` counts from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The watch has begun: how much of what is watched.
+    Watching {
+        server: String,
+        files: usize,
+        directories: usize,
+        globs: Vec<String>,
+    },
+    /// The watch is not what the user may think: a glob without a match, polling instead of events.
+    WatchWarning { server: String, message: String },
+    /// Content of watched files changed; paths are relative to the server's cwd where they lie below it.
+    Changed { server: String, paths: Vec<PathBuf> },
+    /// The build command was started.
+    Building { server: String, command: String },
+    /// One line that the build command wrote.
+    BuildOutput { server: String, line: String },
+    /// A generation's process was started; its pid.
+    Spawned {
+        server: String,
+        generation: u64,
+        pid: u32,
+    },
+    /// A generation proved itself and answers from now on, though none was active before.
+    Ready {
+        server: String,
+        generation: u64,
+        took: Duration,
+        era: &'static str,
+        tools: usize,
+        prompts: usize,
+        resources: usize,
+    },
+    /// A generation proved itself and replaced the active one.
+    Reloaded {
+        server: String,
+        generation: u64,
+        took: Duration,
+        diff: ToolDiff,
+    },
+    /// The saved code does not run.
+    Broken {
+        server: String,
+        failure: Failure,
+        serving_last_good: bool,
+    },
+    /// The active generation ended by itself.
+    Exited {
+        server: String,
+        generation: u64,
+        status: String,
+        stderr: Vec<String>,
+    },
+    /// It will be started again after `delay`.
+    Restarting { server: String, delay: Duration },
+    /// It ended too often and is not started again before a file changes.
+    Flapping {
+        server: String,
+        exits: u32,
+        within: Duration,
+    },
+    /// Requests of a replaced generation were given up at the end of the drain time.
+    DrainAbandoned {
+        server: String,
+        generation: u64,
+        requests: usize,
+    },
+    /// A generation's process is gone.
+    Stopped { server: String, generation: u64 },
+    /// One line that the server wrote on stderr.
+    Stderr {
+        server: String,
+        generation: u64,
+        line: String,
+    },
+    /// A line on the server's stdout that is no JSON-RPC message; `count` is how many so far.
+    Stray {
+        server: String,
+        generation: u64,
+        line: String,
+        count: u64,
+    },
+    /// The server changed its own lists without a reload.
+    ListsChanged { server: String, diff: ToolDiff },
+    /// A client said who it is.
+    ClientConnected {
+        name: String,
+        version: String,
+        era: &'static str,
+    },
+    /// The client closed its side, or a signal asked for the end.
+    Ending { reason: String },
+}
+
+/// How a server's tools differ from those of the generation before, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct ToolDiff {
+    /// New names.
+    pub(crate) added: Vec<String>,
+    /// Names that are gone.
+    pub(crate) removed: Vec<String>,
+    /// Names whose definition differs, with the members that differ (`inputSchema`, `description`, …).
+    pub(crate) changed: Vec<(String, Vec<String>)>,
+}
+
+/// Why a generation, or the build before it, did not come to work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The generation that failed.
+    pub(crate) generation: u64,
+    /// A sentence fragment: `exited with status 1 before it answered "initialize"`.
+    pub(crate) reason: String,
+    /// What to do about it, if the proxy knows.
+    pub(crate) advice: Option<String>,
+    /// The last lines of stderr (or of the build's output).
+    pub(crate) stderr: Vec<String>,
+    /// The files whose change led to it, relative to cwd where possible.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Where events go: to a thread that prints them. Cheap to clone; never blocks the sender, because
+/// a client that does not read the proxy's stderr must not stop the protocol.
+#[derive(Debug, Clone)]
+pub(crate) struct Events {
+    sender: Option<SyncSender<Event>>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Events {
+    /// Sends to `sender`, made by `sync_channel(EVENT_BACKLOG)`; what does not fit is counted in `dropped`.
+    pub(crate) fn new(sender: SyncSender<Event>, dropped: Arc<AtomicU64>) -> Self {
+        Self {
+            sender: Some(sender),
+            dropped,
+        }
+    }
+
+    /// Tells nobody.
+    pub(crate) fn silent() -> Self {
+        Self {
+            sender: None,
+            dropped: Arc::default(),
+        }
+    }
+
+    /// Sends one event, or drops and counts it when the printer is [`EVENT_BACKLOG`] events behind.
+    pub(crate) fn send(&self, event: Event) {
+        let Some(sender) = &self.sender else { return };
+        if let Err(TrySendError::Full(_)) = sender.try_send(event) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
