@@ -135,31 +135,25 @@ pub(crate) struct Failure {
 /// a client that does not read the proxy's stderr must not stop the protocol.
 #[derive(Debug, Clone)]
 pub(crate) struct Events {
-    sender: Option<SyncSender<Event>>,
+    sender: SyncSender<Event>,
     dropped: Arc<AtomicU64>,
 }
 
 impl Events {
     /// Sends to `sender`, made by `sync_channel(EVENT_BACKLOG)`; what does not fit is counted in `dropped`.
     pub(crate) fn new(sender: SyncSender<Event>, dropped: Arc<AtomicU64>) -> Self {
-        Self {
-            sender: Some(sender),
-            dropped,
-        }
+        Self { sender, dropped }
     }
 
     /// Tells nobody.
+    #[cfg(test)]
     pub(crate) fn silent() -> Self {
-        Self {
-            sender: None,
-            dropped: Arc::default(),
-        }
+        Self::new(std::sync::mpsc::sync_channel(0).0, Arc::default())
     }
 
     /// Sends one event, or drops and counts it when the printer is [`EVENT_BACKLOG`] events behind.
     pub(crate) fn send(&self, event: Event) {
-        let Some(sender) = &self.sender else { return };
-        if let Err(TrySendError::Full(_)) = sender.try_send(event) {
+        if let Err(TrySendError::Full(_)) = self.sender.try_send(event) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

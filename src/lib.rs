@@ -1,12 +1,112 @@
-//! `mcp-proxy` (map to be written).
-#![allow(dead_code, reason = "scaffolding")]
+//! `mcp-proxy`: edit an MCP server while a client's session with it lives on.
+//!
+//! This page is the map. What a module does in detail stands at its head.
+//!
+//! # Words
+//!
+//! The *client* is the host's side, the *server* the child process. A *generation* is one start of the
+//! server, counted from 1; a *candidate* has not proved itself yet, a *draining* generation finishes what
+//! it is at. An *era* is how one link speaks: legacy (`initialize`, up to 2025-11-25) or modern
+//! (2026-07-28, every request stands alone). The *gate* is where requests wait while no generation may
+//! answer them.
+//!
+//! # The house
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | `cli` | one file per subcommand; errors become text and exit codes |
+//! | `app` | puts the parts together, waits for the end, takes them down; `app::check` does so for one look |
+//! | `front` | where clients come in: stdin and stdout |
+//! | `session` | one client's conversation; survives every reload |
+//! | `meta_tools` | the proxy's own tools |
+//! | `server` | one server: state machine, generations, handshake, connection, gate |
+//! | `bridge` | translation between the eras: pure functions |
+//! | `transport` | bytes to lines and back; processes, their groups and their end |
+//! | `mcp` | what the protocol says: eras, methods, lists, capabilities |
+//! | `jsonrpc` | framing and envelopes over raw JSON |
+//! | `watcher` | which files count, and whether they really changed |
+//! | `output` | events as lines for people or as NDJSON |
+//! | `shutdown` | signals as cancellation |
+//! | `config`, `event` | plain data that every layer may use |
+//!
+//! Who may use whom, and never the other way round:
+//!
+//! ```text
+//! cli ─> app ─> front ─> session ─> meta_tools ─> server ─> transport ─> jsonrpc
+//!  │      └──> watcher                 └──────────┴──> bridge ─> mcp ─────┘
+//!  └───> output
+//! ```
+//!
+//! A layer may use any layer below it, not only the next one. `watcher` and `output` know no other
+//! layer at all: the one sends notices, the other takes events, and `app` and `cli` connect them.
+//!
+//! # The straight ways
+//!
+//! A `tools/call`: `front` cuts a line → `session` finds its routing members and hands the call to the
+//! `server`'s gate → the gate passes it to the active generation's connection, which exchanges the id and
+//! notes who waits → `transport` writes it. The answer is read by the generation's own task, which puts the
+//! client's id back and writes it to the client. No task is woken between the two pipes.
+//!
+//! A save: `watcher` sees a touched path and says *suspect*: the gate holds → it compares contents and says
+//! *changed* or *unchanged* → the server's supervisor feeds its state machine, which starts a candidate →
+//! the candidate shakes hands, is told what its predecessor knew, and lists → commit: new lists, the gate
+//! opens to the new connection, the old generation drains and stops → the session tells the client that
+//! its lists have changed. A candidate that fails changes what the gate says, nothing else.
+//!
+//! # Invariants
+//!
+//! * **Architecture Invariant:** nothing that only passes through is decoded and encoded again. There is no
+//!   typed model of MCP messages anywhere; `serde_json::Value` appears only in what the proxy says itself.
+//! * **Architecture Invariant:** `jsonrpc`, `mcp`, `bridge`, the state machine and the settle stage do no
+//!   I/O and look at no clock: time is an argument.
+//! * **Architecture Invariant:** a request that may have effects is written to at most one generation.
+//!   There is no retry of `tools/call` or of an unknown method.
+//! * **Architecture Invariant:** generations belong to one task, the supervisor. Nobody else starts or
+//!   stops one; everybody else sends it a report.
+//! * **Architecture Invariant:** `watcher` never touches a server, and `server` knows no session: it knows
+//!   a trait object that takes answers.
+//! * **Architecture Invariant:** stdout belongs to the protocol. Nothing for people is written to it while
+//!   a client is served, and nobody but `output` prints for people.
+//! * **Architecture Invariant:** no message is lost for a full channel. Channels to the supervisor are
+//!   unbounded with few senders; pressure is put back by not reading. Only events may be dropped, and
+//!   then counted: a client that does not read stderr must not stop the protocol.
+//! * **Architecture Invariant:** there is no `unsafe`.
+//!
+//! # What concerns everything
+//!
+//! *Cancellation and the end.* Futures are cancelled by dropping them; a process that is dropped is killed
+//! with its group. Tasks of a server are tracked, and stopping it waits for them. Every wait for something
+//! outside has a deadline. The first signal ends in good order, the second at once; against the proxy's own
+//! SIGKILL stands a second process, the reaper.
+//!
+//! *Errors.* Inside, one `thiserror` type per module that can fail. To a client, a JSON-RPC error or a tool
+//! result with `isError`, made in `server::trouble` and `meta_tools`. To a person, an event. `cli` alone
+//! knows exit codes.
+//!
+//! *Testing.* Pure parts are tested beside their code, the state machine also by random histories.
+//! `tests/integration` drives the built program from outside, against a scripted server
+//! (`fixtures/fake_server`) and against servers and clients on the official SDKs. `tests/bench` measures
+//! what the proxy costs. No test sleeps for a fixed time where it can wait for an event.
 
+mod app;
+mod bridge;
+mod cli;
 mod config;
 mod event;
+mod front;
+mod jsonrpc;
+mod mcp;
+mod meta_tools;
+mod output;
+mod server;
+mod session;
+mod shutdown;
+mod transport;
+mod watcher;
 
 use std::process::ExitCode;
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    cli::run()
 }

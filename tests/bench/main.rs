@@ -1,1 +1,63 @@
-fn main() {}
+//! What the proxy costs: direct, through a two-thread pipe (the floor) and through the proxy, side by side.
+//!
+//! `cargo bench` runs everything and prints one table. The variants take turns within each round and each
+//! figure is the median of its rounds, so that noise of the machine meets all of them; only ratios within one
+//! run mean anything. The server and the pipe are hidden modes of this same program: `overhead serve SCRIPT`
+//! and `overhead pipe PROGRAM ARGS…`.
+
+mod link;
+mod pipe;
+mod process;
+mod rows;
+mod table;
+
+#[expect(dead_code, reason = "the example's own main is not used here")]
+#[path = "../../fixtures/fake_server/main.rs"]
+mod fake_server;
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+
+use rows::Bench;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match args.first().map(String::as_str) {
+        Some("serve") => return fake_server::run(args.get(1).map(String::as_str)),
+        Some("pipe") => pipe::run(&args[1..]).map_err(Into::into),
+        _ => measure(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("overhead: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Step = fn(&mut Bench) -> io::Result<()>;
+
+/// A step that fails leaves its note; the figures of the others are shown all the same.
+fn measure() -> Result<(), Box<dyn Error>> {
+    let mut bench = Bench::new()?;
+    let steps: [(&str, Step); 4] = [
+        ("the steady rows", Bench::steady),
+        ("the pinned rows", Bench::pinned),
+        ("the starts", Bench::starts),
+        ("the saves", Bench::saves),
+    ];
+    let mut failed = false;
+    for (name, step) in steps {
+        if let Err(error) = step(&mut bench) {
+            bench.table.note(format!("{name} broke off: {error}"));
+            failed = true;
+        }
+    }
+    bench.table.print()?;
+    if failed {
+        return Err("not everything could be measured".into());
+    }
+    Ok(())
+}

@@ -1,1 +1,25 @@
+//! Black-box tests: the built program between real clients and real servers.
+//!
+//! One binary, so that it links once. Every wait has a deadline; none is a fixed sleep.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed unwrap is a failed test, and clippy sees test code only inside #[test] functions"
+)]
 
+mod builds;
+mod check;
+mod corpus;
+mod demo;
+mod eras;
+mod framing;
+mod harness;
+mod meta_tools;
+mod pressure;
+mod processes;
+mod real_clients;
+mod saves;
+mod session;
+mod streams;
+mod transcripts;
+mod watching;
+mod zero_loss;

@@ -1,0 +1,313 @@
+//! Translation between the eras, as pure functions on raw messages.
+//!
+//! A request is translated when it leaves for a server of the other era, an answer when it comes
+//! back. What needs a request from the server to the client is not translated: it gets an error
+//! that says so.
+
+use std::borrow::Cow;
+
+use crate::jsonrpc::{
+    Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, Members, error_response, quoted,
+    result_response,
+};
+use crate::mcp::{Era, LATEST_LEGACY, MODERN, Method, generous, legacy_version, meta};
+
+/// The error code of legacy servers for a resource that does not exist; the modern era forbids it.
+const RESOURCE_NOT_FOUND: &str = "-32002";
+
+/// The error code of legacy servers for a call that needs the user at a URL first, which stands in
+/// the error's data; the modern era forbids it.
+const URL_ELICITATION_REQUIRED: &str = "-32042";
+
+/// Who the client is, as a modern server must be told with every request. Raw JSON values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The client's revision of the modern era.
+    pub(crate) protocol_version: String,
+    /// `{"name":…,"version":…}`, if it said so.
+    pub(crate) client_info: Option<String>,
+    /// What it can do.
+    pub(crate) capabilities: String,
+    /// The log level that it set.
+    pub(crate) log_level: Option<String>,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            protocol_version: quoted(MODERN),
+            client_info: None,
+            capabilities: "{}".to_owned(),
+            log_level: None,
+        }
+    }
+}
+
+impl Identity {
+    /// `params` (a raw object) with this identity in its `_meta`, and the log level if there is one.
+    /// What is no object cannot be identified and stays as it is.
+    pub(crate) fn identify(&self, params: &str, log_level: Option<&str>) -> String {
+        if params.starts_with('[') {
+            return params.to_owned();
+        }
+        let mut params = Members::of(params);
+        let old = params.get("_meta").unwrap_or("{}").to_owned();
+        let mut members = Members::of(&old);
+        members.set(meta::PROTOCOL_VERSION, self.protocol_version.as_str());
+        if let Some(info) = &self.client_info {
+            members.set(meta::CLIENT_INFO, info.as_str());
+        }
+        members.set(meta::CLIENT_CAPABILITIES, self.capabilities.as_str());
+        if let Some(level) = log_level {
+            members.set(meta::LOG_LEVEL, level);
+        }
+        params.set("_meta", members.to_string());
+        params.to_string()
+    }
+
+    /// Takes over what a legacy client says of itself in the params of its `initialize`.
+    pub(crate) fn introduce(&mut self, initialize: &str) {
+        let params = Members::of(initialize);
+        self.client_info = params.get("clientInfo").map(ToOwned::to_owned);
+        self.capabilities = across(params.get("capabilities").unwrap_or("{}"));
+    }
+
+    /// The params of an `initialize` request that introduce this client to a legacy server.
+    pub(crate) fn initialize_params(&self) -> String {
+        let capabilities = across(&self.capabilities);
+        let unknown = format!(
+            r#"{{"name":"mcp-proxy","version":"{}"}}"#,
+            env!("CARGO_PKG_VERSION")
+        );
+        let info = self.client_info.as_deref().unwrap_or(&unknown);
+        format!(
+            r#"{{"protocolVersion":"{LATEST_LEGACY}","capabilities":{capabilities},"clientInfo":{info}}}"#
+        )
+    }
+}
+
+/// The capabilities of a client for a server of the other era: without those that would make the
+/// server ask what could not be passed on.
+fn across(capabilities: &str) -> String {
+    let mut capabilities = Members::of(capabilities);
+    for asking in ["roots", "sampling", "elicitation", "tasks", "extensions"] {
+        capabilities.remove(asking);
+    }
+    capabilities.to_string()
+}
+
+/// A client's request `line` for a server of the era `to`, under the raw id `id`.
+pub(crate) fn request(line: &str, id: &str, to: Era, identity: &Identity) -> String {
+    let mut message = Members::of(line);
+    let params = message.get("params").unwrap_or("{}").to_owned();
+    message.set("id", id);
+    message.set(
+        "params",
+        match to {
+            Era::Modern => identity.identify(&params, identity.log_level.as_deref()),
+            Era::Legacy => anonymous(&params),
+        },
+    );
+    message.to_string()
+}
+
+/// `params` without what only a modern server understands.
+fn anonymous(params: &str) -> String {
+    let mut params = Members::of(params);
+    let Some(old) = params.get("_meta").map(ToOwned::to_owned) else {
+        return params.to_string();
+    };
+    let mut members = Members::of(&old);
+    for key in [
+        meta::PROTOCOL_VERSION,
+        meta::CLIENT_INFO,
+        meta::CLIENT_CAPABILITIES,
+        meta::LOG_LEVEL,
+    ] {
+        members.remove(key);
+    }
+    if members.is_empty() {
+        params.remove("_meta");
+    } else {
+        params.set("_meta", members.to_string());
+    }
+    params.to_string()
+}
+
+/// A server's answer for a client of the era `to`, under the raw id `id`; `info` is the server's raw
+/// name and version.
+pub(crate) fn response(
+    method: Method,
+    envelope: &Envelope<'_>,
+    id: &str,
+    to: Era,
+    info: Option<&str>,
+) -> String {
+    match (envelope.result, envelope.error) {
+        (Some(raw), _) => match to {
+            Era::Modern => result_response(
+                id,
+                &modern_result(raw, method == Method::ReadResource, info),
+            ),
+            Era::Legacy => match legacy_result(raw) {
+                Ok(result) => result_response(id, &result),
+                Err(message) if method == Method::CallTool => {
+                    result_response(id, &tool_error(&message, to))
+                }
+                Err(message) => error_response(id, &ErrorObject::new(INVALID_REQUEST, message)),
+            },
+        },
+        (None, error) => {
+            let error = error_for(error.unwrap_or("{}"), to);
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
+        }
+    }
+}
+
+/// The result of a legacy server for a modern client. `cacheable` results must say for how long;
+/// `info` is the server's raw name and version.
+pub(crate) fn modern_result(result: &str, cacheable: bool, info: Option<&str>) -> String {
+    if !result.starts_with('{') {
+        return result.to_owned();
+    }
+    let mut result = Members::of(result);
+    if let Some(info) = info {
+        let old = result.get("_meta").unwrap_or("{}").to_owned();
+        let mut members = Members::of(&old);
+        if members.get(meta::SERVER_INFO).is_none() {
+            members.set(meta::SERVER_INFO, info);
+            result.set("_meta", members.to_string());
+        }
+    }
+    if result.get("resultType").is_none() {
+        result.set("resultType", "\"complete\"");
+    }
+    if cacheable {
+        result.set("ttlMs", "0");
+        result.set("cacheScope", "\"private\"");
+    }
+    result.to_string()
+}
+
+/// The raw time (ms) for which a modern server lets its result be kept, unless that is none.
+pub(crate) fn keeping_time(result: &str) -> Option<&str> {
+    Members::of(result)
+        .original("ttlMs")
+        .filter(|time| *time != "0")
+}
+
+/// The result of a modern server for a legacy client, or why there is none.
+pub(crate) fn legacy_result(result: &str) -> Result<String, String> {
+    if !result.starts_with('{') {
+        return Ok(result.to_owned());
+    }
+    let mut result = Members::of(result);
+    match result.text("resultType").as_deref() {
+        None | Some("complete") => {}
+        Some("input_required") => {
+            return Err("the server asks the client for input in the way of revision 2026-07-28, which a client that \
+                        began with `initialize` does not understand; run the server with a legacy SDK mode, or use a \
+                        client that speaks 2026-07-28"
+                .to_owned());
+        }
+        Some(other) => {
+            return Err(format!(
+                "the server's result is of the type `{other}`, which no legacy client understands"
+            ));
+        }
+    }
+    for member in ["resultType", "ttlMs", "cacheScope"] {
+        result.remove(member);
+    }
+    let structured = result.get("structuredContent");
+    if structured.is_some_and(|value| !value.starts_with('{')) {
+        result.remove("structuredContent");
+    }
+    Ok(result.to_string())
+}
+
+/// A raw list entry of a modern server for a legacy client: the legacy era has no `outputSchema` of
+/// anything but an object, and its SDKs refuse the whole list for one.
+pub(crate) fn legacy_entry(entry: &str) -> Cow<'_, str> {
+    let mut members = Members::of(entry);
+    let is_object = |schema: &str| Members::of(schema).text("type").as_deref() == Some("object");
+    if members.get("outputSchema").is_none_or(is_object) {
+        return Cow::Borrowed(entry);
+    }
+    members.remove("outputSchema");
+    Cow::Owned(members.to_string())
+}
+
+/// A raw error object for a client of the era `to`.
+fn error_for(error: &str, to: Era) -> Cow<'_, str> {
+    let mut members = Members::of(error);
+    let code = match members.get("code") {
+        Some(RESOURCE_NOT_FOUND) if to == Era::Modern => INVALID_PARAMS,
+        Some(URL_ELICITATION_REQUIRED) if to == Era::Modern => INVALID_REQUEST,
+        _ => return Cow::Borrowed(error),
+    };
+    members.set("code", code.to_string());
+    Cow::Owned(members.to_string())
+}
+
+/// A result of the proxy's own (a raw object) in the form of the era `to`.
+pub(crate) fn own_result(result: &str, to: Era) -> String {
+    match to {
+        Era::Legacy => result.to_owned(),
+        Era::Modern => modern_result(result, false, None),
+    }
+}
+
+/// The result of a tool call that failed for the reason `message`, readable for a model.
+pub(crate) fn tool_error(message: &str, to: Era) -> String {
+    let text = quoted(message);
+    own_result(
+        &format!(r#"{{"content":[{{"type":"text","text":{text}}}],"isError":true}}"#),
+        to,
+    )
+}
+
+/// The `initialize` result of a server that answered `server/discover` with `discovered`, for a
+/// client that asked for the revision `requested`.
+pub(crate) fn initialize_result(discovered: &str, requested: &str) -> String {
+    let discovered = Members::of(discovered);
+    let info = discovered
+        .object("_meta")
+        .get(meta::SERVER_INFO)
+        .map_or_else(own_info, ToOwned::to_owned);
+    let mut capabilities = Members::of(discovered.get("capabilities").unwrap_or("{}"));
+    capabilities.remove("extensions");
+    let mut result = Members::default();
+    result.set("protocolVersion", quoted(legacy_version(requested)));
+    result.set("capabilities", generous(&capabilities.to_string()));
+    result.set("serverInfo", info);
+    if let Some(instructions) = discovered.get("instructions") {
+        result.set("instructions", instructions.to_owned());
+    }
+    result.to_string()
+}
+
+/// The `server/discover` result of a server that answered `initialize` with `initialized`.
+pub(crate) fn discover_result(initialized: &str) -> String {
+    let initialized = Members::of(initialized);
+    let mut capabilities = Members::of(initialized.get("capabilities").unwrap_or("{}"));
+    capabilities.remove("tasks");
+    let info = initialized
+        .get("serverInfo")
+        .map_or_else(own_info, ToOwned::to_owned);
+    let mut result = Members::default();
+    result.set("supportedVersions", format!("[{}]", quoted(MODERN)));
+    result.set("capabilities", generous(&capabilities.to_string()));
+    if let Some(instructions) = initialized.get("instructions") {
+        result.set("instructions", instructions.to_owned());
+    }
+    modern_result(&result.to_string(), true, Some(&info))
+}
+
+/// The proxy's own name and version, for a server that never said its own.
+pub(crate) fn own_info() -> String {
+    format!(
+        r#"{{"name":"mcp-proxy","version":"{}"}}"#,
+        env!("CARGO_PKG_VERSION")
+    )
+}

@@ -1,0 +1,321 @@
+//! What a check found, as a table for people and as one JSON object for programs.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Effects, Style};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::app::check::{Called, Findings};
+use crate::event::Failure;
+use crate::jsonrpc::{METHOD_NOT_FOUND, Members, elements};
+use crate::mcp::ListKind;
+use crate::output::{clean, duration};
+use crate::server::{Answer, Handshake, Snapshot};
+
+const HEAD: Style = Style::new().effects(Effects::BOLD);
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
+const DIM: Style = Style::new().effects(Effects::DIMMED);
+
+/// Longer texts are cut in the table.
+const SHOWN_CHARS: usize = 100;
+
+/// The JSON object; its members are always there. Names of MCP's own stand as MCP writes them.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Report<'a> {
+    name: &'a str,
+    ok: bool,
+    era: Option<&'static str>,
+    #[serde(rename = "protocolVersion")]
+    protocol_version: Option<String>,
+    #[serde(rename = "serverInfo")]
+    server_info: Option<Box<RawValue>>,
+    start_ms: Option<u64>,
+    tools: Vec<&'a str>,
+    prompts: Vec<&'a str>,
+    resources: Vec<&'a str>,
+    resource_templates: Vec<&'a str>,
+    list_errors: Vec<ListError>,
+    calls: Vec<Call<'a>>,
+    failure: Option<Broken<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ListError {
+    method: &'static str,
+    error: Option<Box<RawValue>>,
+}
+
+/// Either a result, or an error of the server's, or a reason why there is neither.
+#[derive(Debug, Default, Serialize)]
+struct Call<'a> {
+    tool: &'a str,
+    ok: bool,
+    ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Broken<'a> {
+    reason: &'a str,
+    advice: Option<&'a str>,
+    stderr: &'a [String],
+}
+
+impl<'a> Report<'a> {
+    /// What was found out about the server `name`.
+    pub(super) fn new(name: &'a str, findings: &'a Findings) -> Self {
+        let report = Self {
+            name,
+            ..Self::default()
+        };
+        match findings {
+            Findings::Interrupted => report,
+            Findings::Broken(failure) => Self {
+                failure: Some(broken(failure)),
+                ..report
+            },
+            Findings::Started {
+                handshake,
+                snapshot,
+                calls,
+            } => report.started(handshake, snapshot, calls),
+        }
+    }
+
+    fn started(self, handshake: &Handshake, snapshot: &'a Snapshot, calls: &'a [Called]) -> Self {
+        let names = |kind| {
+            let list = snapshot.list(kind).into_iter();
+            list.flat_map(|list| &list.entries)
+                .map(|entry| entry.name.as_str())
+                .collect()
+        };
+        let list_errors = list_errors(snapshot);
+        let calls: Vec<_> = calls.iter().map(Call::new).collect();
+        Self {
+            ok: list_errors.is_empty() && calls.iter().all(|call| call.ok),
+            era: Some(handshake.era.name()),
+            protocol_version: handshake.protocol_version(),
+            server_info: handshake.introduces_itself_as().as_deref().and_then(raw),
+            start_ms: Some(ms(snapshot.took)),
+            tools: names(ListKind::Tools),
+            prompts: names(ListKind::Prompts),
+            resources: names(ListKind::Resources),
+            resource_templates: names(ListKind::Templates),
+            list_errors,
+            calls,
+            ..self
+        }
+    }
+
+    /// Whether the server does all that was asked of it.
+    pub(super) fn ok(&self) -> bool {
+        self.ok
+    }
+
+    /// One line.
+    pub(super) fn json(&self) -> String {
+        let text = serde_json::to_string(self).expect("a report has no map keys that are no text");
+        text + "\n"
+    }
+
+    /// Some lines about a server that has started, in colour.
+    pub(super) fn table(&self) -> String {
+        let mut text = self.head();
+        for (what, names) in [
+            ("tools", &self.tools),
+            ("prompts", &self.prompts),
+            ("resources", &self.resources),
+            ("templates", &self.resource_templates),
+        ] {
+            let joined = names.join(", ");
+            let line = format!("  {what:<10}{:>4}  {}", names.len(), clean(&joined));
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+        for list in &self.list_errors {
+            let message = message(list.error.as_deref());
+            let _ = writeln!(text, "  {BAD}✗{BAD:#} {}: {message}", list.method);
+        }
+        for call in &self.calls {
+            let (style, mark) = if call.ok { (GOOD, '✓') } else { (BAD, '✗') };
+            let time = duration(Duration::from_millis(call.ms));
+            let (name, came) = (clean(call.tool), call.in_short());
+            let _ = writeln!(
+                text,
+                "  {style}{mark}{style:#} {name}  {DIM}{time}{DIM:#}  {came}"
+            );
+        }
+        text
+    }
+
+    fn head(&self) -> String {
+        let mut text = format!("{HEAD}{}{HEAD:#}", clean(self.name));
+        if let Some(info) = &self.server_info {
+            let info = Members::of(info.get());
+            for member in ["name", "version"] {
+                let _ = write!(text, "  {}", clean(&info.text(member).unwrap_or_default()));
+            }
+        }
+        let era = self.era.unwrap_or_default();
+        let version = clean(self.protocol_version.as_deref().unwrap_or_default());
+        let time = duration(Duration::from_millis(self.start_ms.unwrap_or_default()));
+        let _ = writeln!(text, "  {DIM}{era} {version} · started in {time}{DIM:#}");
+        text
+    }
+}
+
+impl<'a> Call<'a> {
+    fn new(called: &'a Called) -> Self {
+        let call = Self {
+            tool: &called.tool,
+            ms: ms(called.took),
+            ..Self::default()
+        };
+        match &called.answer {
+            Ok(Answer::Result(result)) => Self {
+                ok: succeeded(result),
+                result: raw(result),
+                ..call
+            },
+            Ok(Answer::Error(error)) => Self {
+                error: raw(error),
+                ..call
+            },
+            Err(reason) => Self {
+                reason: Some(reason),
+                ..call
+            },
+        }
+    }
+
+    /// The first text that it gave, or what went wrong.
+    fn in_short(&self) -> String {
+        if let Some(reason) = self.reason {
+            return reason.to_owned();
+        }
+        let Some(result) = &self.result else {
+            return message(self.error.as_deref());
+        };
+        let result = Members::of(result.get());
+        if let Some(kind) = result.text("resultType").filter(|kind| *kind != "complete") {
+            return format!("the result is of the type `{}`", clean(&kind));
+        }
+        let content = result.get("content").and_then(elements).unwrap_or_default();
+        let text = content.first().map(|first| {
+            Members::of(first)
+                .text("text")
+                .unwrap_or_default()
+                .into_owned()
+        });
+        shorten(text.as_deref().unwrap_or_default())
+    }
+}
+
+/// A tool reports its failures in its result; one that asks for input has not done its work.
+fn succeeded(result: &str) -> bool {
+    let result = Members::of(result);
+    let complete = result
+        .text("resultType")
+        .is_none_or(|kind| kind == "complete");
+    complete && result.get("isError") != Some("true")
+}
+
+/// The lists that the server promised and did not give. Many servers with resources know no templates.
+fn list_errors(snapshot: &Snapshot) -> Vec<ListError> {
+    let lists = ListKind::ALL.into_iter().zip(&snapshot.lists);
+    lists
+        .filter_map(|(kind, list)| Some((kind, list.as_ref().err()?)))
+        .filter(|(kind, error)| {
+            let unknown = Members::of(error).get("code") == Some(&METHOD_NOT_FOUND.to_string());
+            *kind != ListKind::Templates || !unknown
+        })
+        .map(|(kind, error)| ListError {
+            method: kind.method(),
+            error: raw(error),
+        })
+        .collect()
+}
+
+fn broken(failure: &Failure) -> Broken<'_> {
+    Broken {
+        reason: &failure.reason,
+        advice: failure.advice.as_deref(),
+        stderr: &failure.stderr,
+    }
+}
+
+fn message(error: Option<&RawValue>) -> String {
+    let error = Members::of(error.map_or("{}", RawValue::get));
+    let code = error.get("code").unwrap_or("without a code");
+    let text = error.text("message").unwrap_or_default();
+    format!("error {code}: {}", shorten(&text))
+}
+
+fn shorten(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let cut = line.char_indices().nth(SHOWN_CHARS).map(|(at, _)| at);
+    let shown = clean(&line[..cut.unwrap_or(line.len())]).into_owned();
+    if cut.is_some() || text.lines().nth(1).is_some() {
+        shown + " …"
+    } else {
+        shown
+    }
+}
+
+fn raw(text: &str) -> Option<Box<RawValue>> {
+    RawValue::from_string(text.to_owned()).ok()
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_succeeds_when_its_tool_says_so() {
+        for (result, ok) in [
+            (r#"{"content":[]}"#, true),
+            (
+                r#"{"content":[],"isError":false,"resultType":"complete"}"#,
+                true,
+            ),
+            (r#"{"content":[],"isError":true}"#, false),
+            (r#"{"resultType":"input_required"}"#, false),
+        ] {
+            assert_eq!(succeeded(result), ok, "{result}");
+        }
+    }
+
+    #[test]
+    fn a_result_keeps_its_bytes_and_is_shown_in_short() {
+        let called = |answer| Called {
+            tool: "t".to_owned(),
+            took: Duration::from_millis(3),
+            answer,
+        };
+        let result = r#"{"content":[{"type":"text","text":"one\ntwo"}],"n":1E400}"#;
+        let done = called(Ok(Answer::Result(result.to_owned())));
+        let call = Call::new(&done);
+        assert_eq!(call.in_short(), "one …");
+        assert_eq!(
+            serde_json::to_string(&call).unwrap(),
+            format!(r#"{{"tool":"t","ok":true,"ms":3,"result":{result}}}"#)
+        );
+        let error = r#"{"code":-32602,"message":"no\u001b[31m such"}"#;
+        let refused = called(Ok(Answer::Error(error.to_owned())));
+        assert_eq!(Call::new(&refused).in_short(), "error -32602: no such");
+        let silent = called(Err("it did not answer".to_owned()));
+        let call = Call::new(&silent);
+        assert!(!call.ok && call.in_short() == "it did not answer");
+    }
+}

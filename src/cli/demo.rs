@@ -1,0 +1,284 @@
+//! `mcp-proxy demo`: shows the whole thing without anything else installed. It writes a small server
+//! (`__sample`), starts this very program as the proxy in front of it, is the client itself, edits the
+//! server for real and says at each step what happened. It succeeds only if all of it held.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anstyle::{AnsiColor, Effects, Style};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::line_client::{LineClient, Unexpected};
+use super::{CliError, EXIT_OK};
+use crate::output;
+
+const FIRST: &str = r#"{
+  "tools": {
+    "forecast": { "description": "Tomorrow's weather", "says": "Rain in {city}" }
+  }
+}
+"#;
+const WITH_ALERTS: &str = r#"{
+  "tools": {
+    "forecast": { "description": "Tomorrow's weather", "says": "Rain in {city}" },
+    "alerts": { "description": "Warnings in force", "says": "Storm over {city}" }
+  }
+}
+"#;
+/// The comma behind `}` is missing.
+const BROKEN: &str = r#"{
+  "tools": {
+    "forecast": { "description": "Tomorrow's weather", "says": "Sun in {city}" }
+    "alerts": { "description": "Warnings in force", "says": "Storm over {city}" }
+  }
+}
+"#;
+const FIXED: &str = r#"{
+  "tools": {
+    "forecast": { "description": "Tomorrow's weather", "says": "Sun in {city}" },
+    "alerts": { "description": "Warnings in force", "says": "Storm over {city}" }
+  }
+}
+"#;
+
+/// The proxy's promise: a call this long after a save is never answered by older code.
+const FRESH_AFTER: Duration = Duration::from_millis(100);
+
+const HEAD: Style = Style::new().effects(Effects::BOLD);
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
+const DIM: Style = Style::new().effects(Effects::DIMMED);
+
+/// Plays the show.
+pub(crate) fn run() -> Result<u8, CliError> {
+    let began = Instant::now();
+    let failure = |what: &str, error: std::io::Error| CliError::Failure(format!("{what}: {error}"));
+    let folder = tempfile::Builder::new()
+        .prefix("mcp-proxy-demo-")
+        .tempdir()
+        .map_err(|error| failure("cannot make a temporary folder", error))?;
+    fs::write(folder.path().join("weather.json"), FIRST)
+        .map_err(|error| failure("cannot write weather.json", error))?;
+    let client = start_proxy(&folder).map_err(|error| failure("cannot start the proxy", error))?;
+
+    let mut show = Show { folder, client };
+    say(&format!(
+        "{HEAD}One session with a server that is edited while it runs{HEAD:#}  {DIM}{}{DIM:#}",
+        show.file().display()
+    ))?;
+    match show.play() {
+        Ok(()) => {
+            let took = output::duration(began.elapsed());
+            say(&format!(
+                "\n{GOOD}All of it held{GOOD:#}, in {took}: four versions of the server, one session."
+            ))?;
+            Ok(EXIT_OK)
+        }
+        Err(error) => {
+            let stderr = show.client.into_stderr();
+            Err(CliError::Failure(format!(
+                "the demo failed\n{error}\nthe proxy's stderr:\n{stderr}"
+            )))
+        }
+    }
+}
+
+fn start_proxy(folder: &TempDir) -> std::io::Result<LineClient> {
+    let program = std::env::current_exe()?;
+    let mut command = Command::new(&program);
+    command
+        .args(["dev", "--name", "weather", "--watch", "weather.json"])
+        .args(["--meta-tools", "none", "--log", LOG, "--log-format", "json"])
+        .arg("--")
+        .arg(&program)
+        .args(["__sample", "weather.json"])
+        .current_dir(folder.path());
+    LineClient::start(&mut command)
+}
+
+/// The proxy's events, in the folder; they name the processes that it started.
+const LOG: &str = "events.ndjson";
+
+struct Show {
+    folder: TempDir,
+    client: LineClient,
+}
+
+impl Show {
+    fn play(&mut self) -> Result<(), Error> {
+        step("connect", || {
+            let server = self.client.initialize()?["serverInfo"]["name"].take();
+            Ok(format!("the proxy speaks for {server}"))
+        })?;
+        step("list", || self.expect_tools(&["forecast"]))?;
+        step("call", || self.expect_call("forecast", "Rain in Oslo"))?;
+
+        self.save("a new tool, alerts", WITH_ALERTS)?;
+        step("told", || {
+            let method = "notifications/tools/list_changed";
+            self.client.notification(method)?;
+            Ok(method.to_owned())
+        })?;
+        step("list", || self.expect_tools(&["alerts", "forecast"]))?;
+        step("call", || self.expect_call("alerts", "Storm over Oslo"))?;
+
+        self.save("a syntax error", BROKEN)?;
+        thread::sleep(FRESH_AFTER);
+        step("call", || self.expect_reason())?;
+        step("ping", || {
+            self.client.result("ping", &json!({}))?;
+            Ok("the session lives".to_owned())
+        })?;
+
+        self.save("the error is fixed, and the sun shines", FIXED)?;
+        thread::sleep(FRESH_AFTER);
+        step("call", || self.expect_call("forecast", "Sun in Oslo"))?;
+
+        heading("The client goes away")?;
+        step("close", || self.expect_clean_end())
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("weather.json")
+    }
+
+    /// A real edit of the real file.
+    fn save(&mut self, what: &str, content: &str) -> Result<(), Error> {
+        heading(&format!("Save weather.json: {what}"))?;
+        self.client.forget_notifications();
+        fs::write(self.file(), content)
+            .map_err(|error| Unexpected::new("a writable weather.json", &error))?;
+        Ok(())
+    }
+
+    fn expect_tools(&mut self, names: &[&str]) -> Result<String, Unexpected> {
+        let result = self.client.result("tools/list", &json!({}))?;
+        let mut listed: Vec<&str> = result["tools"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|tool| tool["name"].as_str())
+            .collect();
+        listed.sort_unstable();
+        if listed == names {
+            Ok(names.join(", "))
+        } else {
+            Err(Unexpected::new(format!("the tools {names:?}"), &result))
+        }
+    }
+
+    fn call(&mut self, tool: &str) -> Result<Value, Unexpected> {
+        let params = json!({ "name": tool, "arguments": { "city": "Oslo" } });
+        self.client.request("tools/call", &params)
+    }
+
+    fn expect_call(&mut self, tool: &str, text: &str) -> Result<String, Unexpected> {
+        let answer = self.call(tool)?;
+        let result = &answer["result"];
+        if result["content"][0]["text"] == text && result["isError"] != true {
+            Ok(format!("{tool}(Oslo) → {text}"))
+        } else {
+            Err(Unexpected::new(format!("{tool} to say `{text}`"), &answer))
+        }
+    }
+
+    /// The answer of a call must be an error that quotes what the broken server said.
+    fn expect_reason(&mut self) -> Result<String, Unexpected> {
+        let answer = self.call("forecast")?;
+        let text = answer["error"]["message"]
+            .as_str()
+            .or_else(|| answer["result"]["content"][0]["text"].as_str())
+            .unwrap_or_default();
+        let is_error = answer.get("error").is_some() || answer["result"]["isError"] == true;
+        let why = text
+            .lines()
+            .filter(|line| line.contains(" at line 4 column "))
+            .find_map(|line| line.rsplit_once("weather.json: "));
+        match why {
+            Some((_, why)) if is_error => Ok(format!("an error that says why: {why}")),
+            _ => Err(Unexpected::new(
+                "an error that quotes the line of the syntax error",
+                &answer,
+            )),
+        }
+    }
+
+    fn expect_clean_end(&mut self) -> Result<String, Unexpected> {
+        let status = self.client.close()?;
+        if !status.success() {
+            return Err(Unexpected::new("exit status 0", &status));
+        }
+        let log = fs::read_to_string(self.folder.path().join(LOG))
+            .map_err(|error| Unexpected::new(format!("a readable {LOG}"), &error))?;
+        let started: Vec<i32> = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter(|event| event["event"] == "spawned")
+            .filter_map(|event| i32::try_from(event["pid"].as_i64()?).ok())
+            .collect();
+        if started.len() < 4 {
+            return Err(Unexpected::new("four server processes in the log", &log));
+        }
+        let left: Vec<i32> = started.iter().copied().filter(|pid| lives(*pid)).collect();
+        if left.is_empty() {
+            Ok(format!(
+                "the proxy exited with 0; of its {} server processes none is left",
+                started.len()
+            ))
+        } else {
+            Err(Unexpected::new("no process left", &format!("{left:?}")))
+        }
+    }
+}
+
+#[cfg(unix)]
+fn lives(pid: i32) -> bool {
+    rustix::process::Pid::from_raw(pid)
+        .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+}
+
+/// Windows ends the processes of a job with it.
+#[cfg(not(unix))]
+fn lives(_pid: i32) -> bool {
+    false
+}
+
+/// Why the show stops.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+    #[error(transparent)]
+    Cli(#[from] CliError),
+}
+
+/// Plays one step; prints what it is, how long it took and what came of it.
+fn step(name: &str, play: impl FnOnce() -> Result<String, Unexpected>) -> Result<(), Error> {
+    let began = Instant::now();
+    let came = play();
+    let took = output::duration(began.elapsed());
+    let came = match came {
+        Ok(came) => came,
+        Err(unexpected) => {
+            say(&format!("  {BAD}✗{BAD:#} {name:<8}{DIM}{took:>8}{DIM:#}"))?;
+            return Err(unexpected.into());
+        }
+    };
+    say(&format!(
+        "  {GOOD}✓{GOOD:#} {name:<8}{DIM}{took:>8}{DIM:#}  {came}"
+    ))?;
+    Ok(())
+}
+
+fn heading(text: &str) -> Result<(), CliError> {
+    say(&format!("\n{HEAD}{text}{HEAD:#}"))
+}
+
+fn say(line: &str) -> Result<(), CliError> {
+    output::print_result(&format!("{line}\n"))
+        .map_err(|error| CliError::Failure(format!("cannot write to stdout: {error}")))
+}

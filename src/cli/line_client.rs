@@ -1,0 +1,197 @@
+//! A small blocking MCP client of the legacy era on a child's stdio. Every wait has a deadline, and
+//! the child does not outlive it.
+
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Longer than anything that works takes, on a busy machine too.
+const DEADLINE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(2);
+
+/// What was expected, and what came instead.
+#[derive(Debug, thiserror::Error)]
+#[error("expected {expected}\n but got {came}")]
+pub(super) struct Unexpected {
+    expected: String,
+    came: String,
+}
+
+impl Unexpected {
+    pub(super) fn new(expected: impl Into<String>, came: &dyn Display) -> Self {
+        Self {
+            expected: expected.into(),
+            came: came.to_string(),
+        }
+    }
+}
+
+/// One session with a child.
+#[derive(Debug)]
+pub(super) struct LineClient {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    /// Each line of stdout.
+    lines: Receiver<String>,
+    /// All of stderr, once it has ended.
+    stderr: Receiver<String>,
+    notifications: VecDeque<Value>,
+    last_id: u64,
+}
+
+impl LineClient {
+    pub(super) fn start(command: &mut Command) -> std::io::Result<Self> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (line, lines) = mpsc::channel();
+        thread::spawn(move || {
+            let stdout = BufReader::new(stdout.expect("stdout is piped"));
+            for text in stdout.lines().map_while(Result::ok) {
+                if line.send(text).is_err() {
+                    return;
+                }
+            }
+        });
+        let (all, errors) = mpsc::channel();
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = stderr.expect("stderr is piped").read_to_end(&mut bytes);
+            let _ = all.send(String::from_utf8_lossy(&bytes).into_owned());
+        });
+        Ok(Self {
+            child,
+            stdin,
+            lines,
+            stderr: errors,
+            notifications: VecDeque::new(),
+            last_id: 0,
+        })
+    }
+
+    /// The legacy handshake; returns the result of `initialize`.
+    pub(super) fn initialize(&mut self) -> Result<Value, Unexpected> {
+        let result = self.result(
+            "initialize",
+            &json!({
+                "protocolVersion": "2025-11-25",
+                "capabilities": {},
+                "clientInfo": { "name": "mcp-proxy demo", "version": env!("CARGO_PKG_VERSION") },
+            }),
+        )?;
+        self.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))?;
+        Ok(result)
+    }
+
+    /// Sends a request; returns the whole answer, which may be an error.
+    pub(super) fn request(&mut self, method: &str, params: &Value) -> Result<Value, Unexpected> {
+        self.last_id += 1;
+        let id = self.last_id;
+        self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }))?;
+        let expected = format!("an answer to {method}");
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let message = self.receive(end, &expected)?;
+            if message["id"] == id {
+                return Ok(message);
+            }
+            self.notifications.push_back(message);
+        }
+    }
+
+    /// As [`request`](Self::request), for one that must succeed.
+    pub(super) fn result(&mut self, method: &str, params: &Value) -> Result<Value, Unexpected> {
+        let mut answer = self.request(method, params)?;
+        match answer.get_mut("result") {
+            Some(result) => Ok(result.take()),
+            None => Err(Unexpected::new(format!("a result of {method}"), &answer)),
+        }
+    }
+
+    /// Waits for a notification that came since [`forget_notifications`](Self::forget_notifications).
+    pub(super) fn notification(&mut self, method: &str) -> Result<(), Unexpected> {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let message = match self.notifications.pop_front() {
+                Some(message) => message,
+                None => self.receive(end, method)?,
+            };
+            if message["method"] == method {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(super) fn forget_notifications(&mut self) {
+        self.notifications.clear();
+        while self.lines.try_recv().is_ok() {}
+    }
+
+    /// Closes the child's stdin and waits for its end.
+    pub(super) fn close(&mut self) -> Result<ExitStatus, Unexpected> {
+        self.stdin = None;
+        let end = Instant::now() + DEADLINE;
+        let unexpected = |came: &dyn Display| Unexpected::new("an exit when stdin is closed", came);
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) if Instant::now() < end => thread::sleep(POLL),
+                Ok(None) => return Err(unexpected(&format!("none within {DEADLINE:?}"))),
+                Err(error) => return Err(unexpected(&error)),
+            }
+        }
+    }
+
+    /// Ends the child, if need be by force; returns what it wrote on stderr.
+    pub(super) fn into_stderr(mut self) -> String {
+        self.end();
+        // A process that the child left behind may hold the pipe open.
+        self.stderr
+            .recv_timeout(Duration::from_secs(1))
+            .unwrap_or_default()
+    }
+
+    fn end(&mut self) {
+        if self.close().is_err() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    fn send(&mut self, message: &Value) -> Result<(), Unexpected> {
+        let stdin = self.stdin.as_mut();
+        let sent = stdin.map(|stdin| stdin.write_all(format!("{message}\n").as_bytes()));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(Unexpected::new("an open stdin", &error)),
+            None => Err(Unexpected::new("an open stdin", &"one that was closed")),
+        }
+    }
+
+    fn receive(&mut self, end: Instant, expected: &str) -> Result<Value, Unexpected> {
+        let left = end.saturating_duration_since(Instant::now());
+        let line = self.lines.recv_timeout(left).map_err(|error| match error {
+            RecvTimeoutError::Timeout => {
+                Unexpected::new(expected, &format!("nothing within {DEADLINE:?}"))
+            }
+            RecvTimeoutError::Disconnected => Unexpected::new(expected, &"the end of stdout"),
+        })?;
+        serde_json::from_str(&line).map_err(|_| Unexpected::new(expected, &line))
+    }
+}
+
+impl Drop for LineClient {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,238 @@
+//! The command line: what each subcommand takes, and the one place where an error becomes text and
+//! an exit code. One file per subcommand. It builds a [`ServerSpec`](crate::config::ServerSpec) from
+//! the arguments and hands over; it never speaks MCP itself, except as the client inside `demo` and
+//! the server inside `__sample`.
+
+mod args;
+mod check;
+mod demo;
+mod dev;
+mod line_client;
+mod sample;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::output::{self, ColorWhen, LogFormat, Verbosity};
+use crate::transport::reaper;
+
+/// All went well.
+pub(crate) const EXIT_OK: u8 = 0;
+/// Something failed that has no code of its own.
+pub(crate) const EXIT_FAILURE: u8 = 1;
+/// The command line is wrong; clap exits with the same code.
+pub(crate) const EXIT_USAGE: u8 = 2;
+/// The configuration is wrong: a file, or a directory that is not there.
+pub(crate) const EXIT_CONFIG: u8 = 3;
+/// A server does not start.
+pub(crate) const EXIT_START: u8 = 4;
+/// Ended by Ctrl-C.
+pub(crate) const EXIT_INTERRUPTED: u8 = 130;
+
+/// Edit an MCP server and keep the client's session.
+///
+/// mcp-proxy stands between an MCP client and one MCP server, watches the server's sources and
+/// hot-reloads just the server while the client's session lives on.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mcp-proxy",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a server, watch its sources, reload it on each save
+    Dev(dev::DevArgs),
+    /// Start a server once, shake hands, list, call; for CI
+    Check(check::CheckArgs),
+    /// Show it: a session lives on while its server is edited, broken and fixed
+    Demo,
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// The server that `demo` edits
+    #[command(name = "__sample", hide = true)]
+    Sample {
+        /// Its tools and what they say
+        file: PathBuf,
+    },
+    /// Ends the process groups that a killed proxy left behind
+    #[command(name = "__reaper", hide = true)]
+    Reaper,
+}
+
+/// Options of every subcommand: what is told, where and how.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct Global {
+    /// Say more: pids, starts and stops of processes
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Say only warnings and failures
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Colour; `auto` honours `NO_COLOR` and `CLICOLOR_FORCE`
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto"
+    )]
+    color: ColorWhen,
+    /// Append what happens to FILE as well, since many clients hide stderr
+    #[arg(long, global = true, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// The form of the log file, or of stderr without --log; `json` is one object per line
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        default_value = "human"
+    )]
+    log_format: LogFormat,
+}
+
+impl Global {
+    /// What `output::start` needs.
+    pub(crate) fn output_options(&self) -> output::Options {
+        output::Options {
+            verbosity: match (self.quiet, self.verbose) {
+                (true, _) => Verbosity::Quiet,
+                (false, 0) => Verbosity::Normal,
+                (false, _) => Verbosity::Verbose,
+            },
+            log_file: self.log.clone(),
+            log_format: self.log_format,
+        }
+    }
+}
+
+/// Why a subcommand ends the program, by exit code.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// [`EXIT_FAILURE`].
+    #[error("{0}")]
+    Failure(String),
+    /// [`EXIT_USAGE`].
+    #[error("{0}")]
+    Usage(String),
+    /// [`EXIT_CONFIG`].
+    #[error("{0}")]
+    Config(String),
+    /// [`EXIT_START`].
+    #[error("{0}")]
+    Start(String),
+}
+
+impl CliError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Failure(_) => EXIT_FAILURE,
+            Self::Usage(_) => EXIT_USAGE,
+            Self::Config(_) => EXIT_CONFIG,
+            Self::Start(_) => EXIT_START,
+        }
+    }
+}
+
+/// Parses the arguments of this process and runs what they ask for.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    output::set_color(cli.global.color);
+    output::init_tracing();
+    match dispatch(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            output::print_error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<u8, CliError> {
+    match cli.command {
+        Command::Dev(args) => dev::run(&args, &cli.global),
+        Command::Check(args) => check::run(&args, &cli.global),
+        Command::Demo => demo::run(),
+        Command::Sample { file } => sample::run(&file),
+        Command::Completions { shell } => completions(shell),
+        Command::Reaper => {
+            reaper::main();
+            Ok(EXIT_OK)
+        }
+    }
+}
+
+fn completions(shell: Shell) -> Result<u8, CliError> {
+    let all = Cli::command();
+    // The scripts would offer hidden subcommands too.
+    let shown = all
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    let mut command = clap::Command::new("mcp-proxy")
+        .args(all.get_arguments().cloned())
+        .subcommands(shown.cloned());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "mcp-proxy", &mut script);
+    output::print_result(&String::from_utf8_lossy(&script))
+        .map_err(|error| CliError::Failure(format!("cannot write to stdout: {error}")))?;
+    Ok(EXIT_OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(shlex::split(line).unwrap())
+    }
+
+    #[test]
+    fn the_definition_holds() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn verbosity_follows_the_flags() {
+        let verbosity = |line: &str| parse(line).unwrap().global.output_options().verbosity;
+        assert_eq!(verbosity("mcp-proxy dev -- a"), Verbosity::Normal);
+        assert_eq!(verbosity("mcp-proxy -q dev -- a"), Verbosity::Quiet);
+        assert_eq!(verbosity("mcp-proxy dev -v -- a"), Verbosity::Verbose);
+        assert!(parse("mcp-proxy dev -q -v -- a").is_err());
+    }
+
+    #[test]
+    fn a_command_is_required_and_keeps_its_own_options() {
+        assert!(parse("mcp-proxy dev").is_err());
+        let cli = parse("mcp-proxy dev --watch 'src/**' --watch '!src/gen/**' -- srv -v --help");
+        let Command::Dev(args) = cli.unwrap().command else {
+            panic!("not dev")
+        };
+        assert_eq!(args.watch, ["src/**", "!src/gen/**"]);
+        assert_eq!(args.server.command, ["srv", "-v", "--help"]);
+    }
+
+    #[test]
+    fn every_exit_code_is_documented_in_one_order() {
+        let codes = [EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_CONFIG, EXIT_START];
+        assert_eq!(codes, [0, 1, 2, 3, 4]);
+        let config = CliError::Config(String::new());
+        assert_eq!(config.exit_code(), EXIT_CONFIG);
+        assert_eq!(EXIT_INTERRUPTED, 130);
+    }
+}

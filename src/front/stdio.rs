@@ -1,0 +1,60 @@
+//! The client that started the proxy, on stdin and stdout.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::jsonrpc::Frame;
+use crate::server::Standing;
+use crate::session::Session;
+use crate::transport::stream::Lines;
+
+/// A client is not read while more bytes than this wait for it to read them.
+const UNREAD: usize = 16 * 1024 * 1024;
+
+/// Brings the client's lines to its session until the client closes its side. `limit` is the
+/// longest message in bytes, for the error about longer ones.
+pub(crate) async fn serve(mut lines: Lines, session: Arc<Session>, limit: usize) {
+    let mut standing = session.server().gate().standing();
+    loop {
+        room(&session, &mut standing).await;
+        if !matches!(lines.fill().await, Ok(true)) {
+            break;
+        }
+        let _cork = lines
+            .several()
+            .then(|| (session.server().gate().cork(), session.out().cork()));
+        while let Some(frame) = lines.next() {
+            match frame {
+                Frame::Line(line) => session.receive(line),
+                Frame::TooLong { head, tail } => session.receive_too_long(head, tail, limit),
+            }
+        }
+    }
+    if let Some(rest) = lines.rest() {
+        session.receive(rest);
+    }
+}
+
+/// Waits until what the client says next has somewhere to go.
+async fn room(session: &Session, standing: &mut watch::Receiver<Standing>) {
+    // What the proxy answers itself piles up before a client that writes without reading. Nobody
+    // but the client can end this wait, and it is no new deadlock: a client that will not read
+    // before it has written everything hangs at any server without a proxy too, and there as soon
+    // as a pipe is full. Servers are read up to a much lower mark, so they alone never bring it
+    // about, save by one huge message.
+    session.out().ready_beyond(UNREAD).await;
+    // A server that reads slowly slows its client down, as it would without a proxy. One that hangs
+    // does so only until newer code takes its place.
+    loop {
+        standing.borrow_and_update();
+        let Some(connection) = session.server().gate().connection() else {
+            return;
+        };
+        tokio::select! {
+            biased;
+            () = connection.outbox().ready() => return,
+            Ok(()) = standing.changed() => {}
+        }
+    }
+}

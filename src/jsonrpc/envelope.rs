@@ -1,0 +1,420 @@
+//! One message: where its routing members lie in the line, found in a single pass.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::members::unquoted;
+
+/// What a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `method` and `id`.
+    Request,
+    /// `method` alone.
+    Notification,
+    /// `result` or `error`.
+    Response,
+}
+
+/// A message whose members are slices of the line, exactly as they were written.
+#[derive(Debug, Default)]
+pub(crate) struct Envelope<'a> {
+    /// The raw id: a number or a string with its quotes, also `null`.
+    pub(crate) id: Option<&'a str>,
+    /// The method's name, decoded.
+    pub(crate) method: Option<Cow<'a, str>>,
+    /// The members of `params` that route a message.
+    pub(crate) params: Params<'a>,
+    /// The raw result.
+    pub(crate) result: Option<&'a str>,
+    /// The raw error object.
+    pub(crate) error: Option<&'a str>,
+}
+
+/// The routing members of `params`, each raw; all absent if `params` is no object.
+#[derive(Debug, Default)]
+pub(crate) struct Params<'a> {
+    /// A tool's or prompt's name.
+    pub(crate) name: Option<&'a str>,
+    /// A resource's URI.
+    pub(crate) uri: Option<&'a str>,
+    /// The request that a cancellation is about.
+    pub(crate) request_id: Option<&'a str>,
+    /// A page of a list.
+    pub(crate) cursor: Option<&'a str>,
+    /// A log level.
+    pub(crate) level: Option<&'a str>,
+    /// A tool's arguments.
+    pub(crate) arguments: Option<&'a str>,
+    /// The members of `_meta`.
+    pub(crate) meta: Meta<'a>,
+}
+
+/// The members of `params._meta` that concern a proxy, each raw.
+#[derive(Debug, Default)]
+pub(crate) struct Meta<'a> {
+    /// The token that progress is reported under.
+    pub(crate) progress_token: Option<&'a str>,
+    /// The revision of a request that stands alone; its presence makes a request a modern one.
+    pub(crate) protocol_version: Option<&'a str>,
+    /// Who sends it.
+    pub(crate) client_info: Option<&'a str>,
+    /// What the sender can do.
+    pub(crate) client_capabilities: Option<&'a str>,
+    /// The log level that the sender wants for this request.
+    pub(crate) log_level: Option<&'a str>,
+    /// The stream that a notification belongs to.
+    pub(crate) subscription_id: Option<&'a str>,
+}
+
+/// Why a line is no message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Invalid {
+    /// It is no JSON.
+    #[error("no JSON: {0}")]
+    Json(String),
+    /// It is JSON, but neither a request, a notification nor a response.
+    #[error("no JSON-RPC message")]
+    Shape,
+    /// It is an array of messages.
+    #[error("a batch of messages")]
+    Batch,
+}
+
+impl<'a> Envelope<'a> {
+    /// Finds the routing members of `line`, which must be one JSON object.
+    ///
+    /// Of equal keys the last one counts, as in most parsers.
+    pub(crate) fn parse(line: &'a str) -> Result<Self, Invalid> {
+        match line.as_bytes().first() {
+            Some(b'{') => {}
+            Some(b'[') => return Err(Invalid::Batch),
+            _ => return Err(Invalid::Json("it does not begin with {".to_owned())),
+        }
+        // `params` or `_meta` of an odd type (a number beyond f64, a string with a lone surrogate)
+        // cannot be opened in passing; the second way leaves them closed.
+        let envelope = Self::read(line, true)
+            .or_else(|_| Self::read(line, false))
+            .map_err(|error| Invalid::Json(error.to_string()))?;
+        let valid =
+            envelope.method.is_some() || envelope.result.is_some() || envelope.error.is_some();
+        if valid {
+            Ok(envelope)
+        } else {
+            Err(Invalid::Shape)
+        }
+    }
+
+    /// The raw id of a message of which only the beginning can be read, if it stands there.
+    pub(crate) fn id_in(head: &'a str) -> Option<&'a str> {
+        Self::beginning(head).id
+    }
+
+    /// What the two ends of a message tell of it: its id, and its method unless it is an answer.
+    pub(crate) fn of_ends(head: &'a str, tail: &str) -> (Option<String>, Option<String>) {
+        let mut ends = Self::beginning(head);
+        let owned = |method: Cow<'_, str>| method.into_owned();
+        let (mut id, mut method) = (
+            ends.id.map(ToOwned::to_owned),
+            ends.method.take().map(owned),
+        );
+        // The last members, if what follows the text `"id"` reads as the end of the outermost object.
+        let rest = tail.rfind(r#""id""#).map(|at| format!("{{{}", &tail[at..]));
+        if let (None, Some(rest)) = (&id, rest) {
+            let mut last = Self::default();
+            let mut input = serde_json::Deserializer::from_str(&rest);
+            let read = Object(&mut last, false).deserialize(&mut input);
+            if read.and_then(|()| input.end()).is_ok() {
+                id = last.id.map(ToOwned::to_owned);
+                method = method.or(last.method.take().map(owned));
+            }
+        }
+        (id, method)
+    }
+
+    fn beginning(head: &'a str) -> Self {
+        let mut envelope = Self::default();
+        let mut input = serde_json::Deserializer::from_str(head);
+        let _ = Object(&mut envelope, false).deserialize(&mut input);
+        envelope
+    }
+
+    fn read(line: &'a str, open: bool) -> serde_json::Result<Self> {
+        let mut input = serde_json::Deserializer::from_str(line);
+        let mut envelope = Self::default();
+        Object(&mut envelope, open).deserialize(&mut input)?;
+        input.end()?;
+        Ok(envelope)
+    }
+
+    /// What kind of message it is.
+    pub(crate) fn kind(&self) -> Kind {
+        match (&self.method, self.id) {
+            (Some(_), Some(_)) => Kind::Request,
+            (Some(_), None) => Kind::Notification,
+            (None, _) => Kind::Response,
+        }
+    }
+}
+
+/// `line` with each `(part, replacement)` exchanged; parts are slices of `line`, in any order.
+pub(crate) fn splice(line: &str, parts: &mut [(&str, &str)]) -> String {
+    let offset = |part: &str| part.as_ptr() as usize - line.as_ptr() as usize;
+    parts.sort_unstable_by_key(|(part, _)| offset(part));
+    let mut out = String::with_capacity(line.len() + 64);
+    let mut done = 0;
+    for (part, replacement) in parts {
+        let at = offset(part);
+        out.push_str(&line[done..at]);
+        out.push_str(replacement);
+        done = at + part.len();
+    }
+    out.push_str(&line[done..]);
+    out
+}
+
+/// Reads an object's members into `T`. The flag says whether `params` may be opened.
+struct Object<'t, T>(&'t mut T, bool);
+
+/// Something that takes the members of an object one by one.
+trait Take<'de> {
+    /// Takes the value of `key` from `map`, or ignores it.
+    fn take<A: MapAccess<'de>>(
+        &mut self,
+        key: &[u8],
+        open: bool,
+        map: &mut A,
+    ) -> Result<(), A::Error>;
+}
+
+impl<'de, T: Take<'de>> DeserializeSeed<'de> for Object<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Take<'de>> Visitor<'de> for Object<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key_seed(Key)? {
+            self.0.take(&key, self.1, &mut map)?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+impl<'de> Take<'de> for Envelope<'de> {
+    fn take<A: MapAccess<'de>>(
+        &mut self,
+        key: &[u8],
+        open: bool,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        match key {
+            b"id" => self.id = raw(map)?,
+            b"method" => {
+                self.method =
+                    raw(map)?.map(|method| unquoted(method).unwrap_or(Cow::Borrowed(method)));
+            }
+            b"params" if open => {
+                self.params = Params::default();
+                map.next_value_seed(Object(&mut self.params, open))?;
+            }
+            b"result" => self.result = raw(map)?,
+            b"error" => self.error = raw(map)?,
+            _ => ignore(map)?,
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Take<'de> for Params<'de> {
+    fn take<A: MapAccess<'de>>(
+        &mut self,
+        key: &[u8],
+        open: bool,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        match key {
+            b"name" => self.name = raw(map)?,
+            b"uri" => self.uri = raw(map)?,
+            b"requestId" => self.request_id = raw(map)?,
+            b"cursor" => self.cursor = raw(map)?,
+            b"level" => self.level = raw(map)?,
+            b"arguments" => self.arguments = raw(map)?,
+            b"_meta" => {
+                self.meta = Meta::default();
+                map.next_value_seed(Object(&mut self.meta, open))?;
+            }
+            _ => ignore(map)?,
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Take<'de> for Meta<'de> {
+    fn take<A: MapAccess<'de>>(
+        &mut self,
+        key: &[u8],
+        _: bool,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        match key {
+            b"progressToken" => self.progress_token = raw(map)?,
+            b"io.modelcontextprotocol/protocolVersion" => self.protocol_version = raw(map)?,
+            b"io.modelcontextprotocol/clientInfo" => self.client_info = raw(map)?,
+            b"io.modelcontextprotocol/clientCapabilities" => self.client_capabilities = raw(map)?,
+            b"io.modelcontextprotocol/logLevel" => self.log_level = raw(map)?,
+            b"io.modelcontextprotocol/subscriptionId" => self.subscription_id = raw(map)?,
+            _ => ignore(map)?,
+        }
+        Ok(())
+    }
+}
+
+fn raw<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<&'de str>, A::Error> {
+    Ok(Some(map.next_value::<&'de RawValue>()?.get()))
+}
+
+fn ignore<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
+    map.next_value::<IgnoredAny>().map(drop)
+}
+
+/// A member's name as bytes, since a name with a lone surrogate is no `str`.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, [u8]>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_bytes(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, [u8]>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(bytes))
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(bytes.to_vec()))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text.as_bytes()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.as_bytes().to_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_routing_members_wherever_they_stand() {
+        let line = r#"{"params":{"_meta":{"progressToken":1.0,"x":[]},"arguments":{"a":2e400},"name":"t"},"method":"tools/c\u0061ll","id":"\ud83d","x":1}"#;
+        let envelope = Envelope::parse(line).unwrap();
+        assert_eq!(envelope.kind(), Kind::Request);
+        assert_eq!(envelope.id, Some(r#""\ud83d""#));
+        assert_eq!(envelope.method.as_deref(), Some("tools/call"));
+        assert_eq!(envelope.params.name, Some(r#""t""#));
+        assert_eq!(envelope.params.arguments, Some(r#"{"a":2e400}"#));
+        assert_eq!(envelope.params.meta.progress_token, Some("1.0"));
+    }
+
+    #[test]
+    fn takes_params_of_any_type() {
+        for params in [
+            "[1,\"\\ud83d\"]",
+            "null",
+            "1e400",
+            "\"\\ud83d\"",
+            "{\"_meta\":1e400}",
+            "{\"\\ud83d\":1}",
+        ] {
+            let line = format!(r#"{{"id":1,"method":"x","params":{params}}}"#);
+            assert_eq!(
+                Envelope::parse(&line).unwrap().method.as_deref(),
+                Some("x"),
+                "{params}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_message() {
+        assert_eq!(Envelope::parse("[]").unwrap_err(), Invalid::Batch);
+        assert_eq!(Envelope::parse(r#"{"id":1}"#).unwrap_err(), Invalid::Shape);
+        for line in [
+            "",
+            "hello",
+            r#"{"id":1"#,
+            r#"{"id":1}}"#,
+            r#"{"id":01,"method":"x"}"#,
+        ] {
+            assert!(
+                matches!(Envelope::parse(line), Err(Invalid::Json(_))),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn both_ends_of_a_message_tell_its_id() {
+        let ends = |head, tail| {
+            let (id, method) = Envelope::of_ends(head, tail);
+            (id.unwrap_or_default(), method.unwrap_or_default())
+        };
+        let found = |id: &str, method: &str| (id.to_owned(), method.to_owned());
+        let head = r#"{"jsonrpc":"2.0","id":"a","method":"x","params":{"b":"#;
+        assert_eq!(ends(head, "1}}"), found("\"a\"", "x"));
+        let head = r#"{"method":"x","params":{"b":"#;
+        assert_eq!(ends(head, r#"1},"jsonrpc":"2.0","id":7}"#), found("7", "x"));
+        let head = r#"{"result":{"b":"#;
+        assert_eq!(ends(head, r#"1},"id":7,"jsonrpc":"2.0"}"#), found("7", ""));
+        assert_eq!(ends(head, r#"{"id":7}}"#), found("", ""));
+        assert_eq!(ends(head, r#""\"id\":7}"}"#), found("", ""));
+    }
+
+    #[test]
+    fn splices_parts_in_any_order() {
+        let line = r#"{"id": 7 ,"method":"x","params":{"name":"a"}}"#;
+        let envelope = Envelope::parse(line).unwrap();
+        let mut parts = [
+            (envelope.params.name.unwrap(), "\"bb\""),
+            (envelope.id.unwrap(), "\"one\""),
+        ];
+        assert_eq!(
+            splice(line, &mut parts),
+            r#"{"id": "one" ,"method":"x","params":{"name":"bb"}}"#
+        );
+    }
+}

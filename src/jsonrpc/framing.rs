@@ -1,0 +1,244 @@
+//! Lines out of a byte stream, whatever the reads look like.
+
+use std::borrow::Cow;
+
+/// A stretch of the buffer that [`Framer::next`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Frame<'a> {
+    /// One line without its end, never blank.
+    Line(&'a [u8]),
+    /// A line over the limit, which was skipped: its first and its last bytes, which may overlap.
+    TooLong { head: &'a [u8], tail: &'a [u8] },
+}
+
+/// The first and the last bytes of an over-long line that are kept, enough to find its id in: some
+/// SDKs write it first, others last.
+const END: usize = 4096;
+/// Room that is made for a read, more for the rest of a long line.
+const ROOM: usize = 64 * 1024;
+/// A buffer that grew beyond this for one line is given back after it.
+const KEEP: usize = 2 * 1024 * 1024;
+
+/// Cuts a byte stream into lines. Bytes are searched once however they arrive; a line longer than
+/// the limit is skipped without being stored.
+#[derive(Debug)]
+pub(crate) struct Framer {
+    buffer: Vec<u8>,
+    /// Everything before this is consumed.
+    start: usize,
+    /// No line end lies between `start` and this.
+    searched: usize,
+    /// The line between `start` and the next line end is over the limit and began earlier.
+    skipping: bool,
+    /// The first bytes of the line that was or is being skipped, and its last ones so far.
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    /// The longest line in bytes.
+    limit: usize,
+}
+
+impl Framer {
+    /// Lines of at most `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            buffer: Vec::new(),
+            start: 0,
+            searched: 0,
+            skipping: false,
+            head: Vec::new(),
+            tail: Vec::new(),
+            limit,
+        }
+    }
+
+    /// The buffer to append the next read to, with room for it.
+    pub(crate) fn room(&mut self) -> &mut Vec<u8> {
+        if self.start > 0 {
+            self.buffer.drain(..self.start);
+            self.searched -= self.start;
+            self.start = 0;
+            if self.buffer.capacity() > KEEP && self.buffer.len() < ROOM {
+                self.buffer.shrink_to(ROOM);
+            }
+        }
+        self.buffer.reserve(if self.buffer.len() < ROOM {
+            ROOM
+        } else {
+            4 * ROOM
+        });
+        &mut self.buffer
+    }
+
+    /// Whether more than one line has been read and not handed out.
+    pub(crate) fn several(&mut self) -> bool {
+        let fresh = &self.buffer[self.searched..];
+        let first = memchr::memchr(b'\n', fresh);
+        // What was looked through here is not looked through again.
+        self.searched += first.unwrap_or(fresh.len());
+        first.is_some() && memchr::memchr(b'\n', &self.buffer[self.searched + 1..]).is_some()
+    }
+
+    /// The next line, or nothing before the next read.
+    pub(crate) fn next(&mut self) -> Option<Frame<'_>> {
+        loop {
+            let Some(found) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
+                self.searched = self.buffer.len();
+                self.drop_unfinished();
+                return None;
+            };
+            let end = self.searched + found;
+            let from = std::mem::replace(&mut self.start, end + 1);
+            self.searched = end + 1;
+            if self.skipping || end - from > self.limit {
+                self.skip(from, end);
+                self.skipping = false;
+                return Some(Frame::TooLong {
+                    head: &self.head,
+                    tail: &self.tail,
+                });
+            }
+            let line = trim(&self.buffer[from..end]);
+            if !line.is_empty() {
+                // The borrow checker cannot follow `line` out of the loop, so it is cut anew.
+                return Some(Frame::Line(trim(&self.buffer[from..end])));
+            }
+        }
+    }
+
+    /// What stands behind the last line end when the stream has ended.
+    pub(crate) fn rest(&mut self) -> Option<&[u8]> {
+        let from = std::mem::replace(&mut self.start, self.buffer.len());
+        self.searched = self.start;
+        let rest = trim(&self.buffer[from..]);
+        (!self.skipping && !rest.is_empty()).then_some(rest)
+    }
+
+    /// Drops what is stored of a line that has grown over the limit.
+    fn drop_unfinished(&mut self) {
+        let end = self.buffer.len();
+        if self.skipping || end - self.start > self.limit {
+            let from = std::mem::replace(&mut self.start, end);
+            self.skip(from, end);
+        }
+    }
+
+    /// Takes a part of an over-long line, of which only the ends are kept.
+    fn skip(&mut self, from: usize, end: usize) {
+        let part = &self.buffer[from..end];
+        if !std::mem::replace(&mut self.skipping, true) {
+            self.head.clear();
+            self.tail.clear();
+        }
+        let missing = END - self.head.len();
+        self.head
+            .extend_from_slice(&part[..missing.min(part.len())]);
+        let old = self.tail.len() + part.len();
+        self.tail
+            .drain(..old.saturating_sub(END).min(self.tail.len()));
+        self.tail
+            .extend_from_slice(&part[part.len().saturating_sub(END)..]);
+    }
+}
+
+/// A line as text; what is no UTF-8 in it is replaced.
+pub(crate) fn text(line: &[u8]) -> Cow<'_, str> {
+    // `from_utf8_lossy` alone looks at every byte; this way a good line is checked many at a time.
+    match std::str::from_utf8(line) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(line),
+    }
+}
+
+/// Without a byte order mark, the carriage return of a Windows line end and white space around.
+fn trim(line: &[u8]) -> &[u8] {
+    line.strip_prefix(b"\xEF\xBB\xBF")
+        .unwrap_or(line)
+        .trim_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn all(framer: &mut Framer, bytes: &[u8], out: &mut Vec<Result<Vec<u8>, usize>>) {
+        framer.room().extend_from_slice(bytes);
+        while let Some(frame) = framer.next() {
+            out.push(match frame {
+                Frame::Line(line) => Ok(line.to_vec()),
+                Frame::TooLong { head, .. } => Err(head.len()),
+            });
+        }
+    }
+
+    #[test]
+    fn skips_blank_lines_marks_and_carriage_returns() {
+        let mut framer = Framer::new(100);
+        let mut out = Vec::new();
+        all(
+            &mut framer,
+            b"\xEF\xBB\xBF{\"a\":1}\r\n\n  \r\n {} \nrest",
+            &mut out,
+        );
+        assert_eq!(out, [Ok(b"{\"a\":1}".to_vec()), Ok(b"{}".to_vec())]);
+        assert_eq!(framer.rest(), Some(&b"rest"[..]));
+    }
+
+    #[test]
+    fn a_line_over_the_limit_costs_only_itself() {
+        let mut framer = Framer::new(10);
+        let mut out = Vec::new();
+        for part in [
+            &b"12345678"[..],
+            b"901",
+            b"23456",
+            b"7\nnext\n",
+            b"12345678901\nlast\n",
+        ] {
+            all(&mut framer, part, &mut out);
+        }
+        assert_eq!(
+            out,
+            [Err(17), Ok(b"next".to_vec()), Err(11), Ok(b"last".to_vec())]
+        );
+    }
+
+    #[test]
+    fn both_ends_of_a_line_over_the_limit_are_kept() {
+        for size in [1, 100, 5000, 20_000] {
+            let mut framer = Framer::new(10);
+            let line: Vec<u8> = (b'a'..=b'z').cycle().take(20_000).collect();
+            for part in line.chunks(size) {
+                framer.room().extend_from_slice(part);
+                assert_eq!(framer.next(), None);
+            }
+            framer.room().push(b'\n');
+            let (head, tail) = (&line[..END], &line[20_000 - END..]);
+            assert_eq!(framer.next(), Some(Frame::TooLong { head, tail }), "{size}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_lines(
+            lines in prop::collection::vec("[a-z\u{e9}]{0,40}", 0..20),
+            cuts in prop::collection::vec(1usize..17, 1..200),
+        ) {
+            let bytes: Vec<u8> = lines.iter().flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect();
+            let mut framer = Framer::new(30);
+            let mut out = Vec::new();
+            let (mut at, mut cut) = (0, cuts.iter().cycle());
+            while at < bytes.len() {
+                let end = bytes.len().min(at + cut.next().copied().unwrap_or(1));
+                all(&mut framer, &bytes[at..end], &mut out);
+                at = end;
+            }
+            let expected: Vec<_> = lines.iter().filter(|line| !line.is_empty()).map(|line| {
+                if line.len() > 30 { None } else { Some(line.as_bytes().to_vec()) }
+            }).collect();
+            let got: Vec<_> = out.into_iter().map(Result::ok).collect();
+            prop_assert_eq!(got, expected);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! An object as a list of raw members, for the few places where one is read or edited.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The members of one JSON object, in order, names and values raw. Duplicate names are kept; the
+/// last one counts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Members<'a> {
+    members: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl<'a> Members<'a> {
+    /// The members of `object`; none if it is no JSON object.
+    pub(crate) fn of(object: &'a str) -> Self {
+        let mut input = serde_json::Deserializer::from_str(object);
+        input.deserialize_map(Collect).unwrap_or_default()
+    }
+
+    /// The raw value of `name`.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.members
+            .iter()
+            .rev()
+            .find(|(key, _)| names(key, name))
+            .map(|(_, value)| &**value)
+    }
+
+    /// The raw value of `name` as a slice of the object that was read; nothing if it was set since.
+    pub(crate) fn original(&self, name: &str) -> Option<&'a str> {
+        let (_, value) = self
+            .members
+            .iter()
+            .rev()
+            .find(|(key, _)| names(key, name))?;
+        match value {
+            Cow::Borrowed(raw) => Some(raw),
+            Cow::Owned(_) => None,
+        }
+    }
+
+    /// The decoded string `name`; nothing if it is no string.
+    pub(crate) fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.get(name).and_then(unquoted)
+    }
+
+    /// The members of the object `name`; none if there is none.
+    pub(crate) fn object(&self, name: &str) -> Members<'_> {
+        self.get(name).map(Members::of).unwrap_or_default()
+    }
+
+    /// Replaces the value of `name`, or appends it. `value` is raw JSON.
+    pub(crate) fn set(&mut self, name: &'a str, value: impl Into<Cow<'a, str>>) {
+        let value = value.into();
+        match self
+            .members
+            .iter_mut()
+            .rev()
+            .find(|(key, _)| names(key, name))
+        {
+            Some((_, old)) => *old = value,
+            None => self.members.push((quoted(name).into(), value)),
+        }
+    }
+
+    /// Removes every member of that name; whether there was one.
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
+        let before = self.members.len();
+        self.members.retain(|(key, _)| !names(key, name));
+        self.members.len() < before
+    }
+
+    /// Whether there is no member.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Names and raw values in order; a name with a lone surrogate is shown as it is written.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+        self.members
+            .iter()
+            .map(|(key, value)| (unquoted(key).unwrap_or(Cow::Borrowed(key)), &**value))
+    }
+}
+
+/// Whether the raw name `key` is that of the member `name`.
+fn names(key: &str, name: &str) -> bool {
+    unquoted(key).is_some_and(|key| key == name)
+}
+
+/// Writes the object.
+impl fmt::Display for Members<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, value)) in self.members.iter().enumerate() {
+            let open = if index == 0 { '{' } else { ',' };
+            write!(f, "{open}{name}:{value}")?;
+        }
+        f.write_str(if self.is_empty() { "{}" } else { "}" })
+    }
+}
+
+struct Collect;
+
+impl<'de> Visitor<'de> for Collect {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
+            members.push((key.get().into(), value.get().into()));
+        }
+        Ok(Members { members })
+    }
+}
+
+/// The raw elements of a JSON array; nothing if it is none.
+pub(crate) fn elements(array: &str) -> Option<Vec<&str>> {
+    let elements: Vec<&RawValue> = serde_json::from_str(array).ok()?;
+    Some(elements.into_iter().map(RawValue::get).collect())
+}
+
+/// The text of a raw JSON string; nothing if it is none or holds a lone surrogate.
+pub(crate) fn unquoted(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(inner));
+    }
+    serde_json::from_str(raw).ok().map(Cow::Owned)
+}
+
+/// `text` as a raw JSON string.
+pub(crate) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_keep_what_they_do_not_touch() {
+        let mut members =
+            Members::of(r#"{"a": 1E5,"b":{"c":"\ud83d"},"\u0061":-0,"\ud83d\/":1,"d":"x"}"#);
+        assert_eq!(members.get("a"), Some("-0"));
+        assert_eq!(members.text("d").as_deref(), Some("x"));
+        assert_eq!(members.object("b").get("c"), Some(r#""\ud83d""#));
+        members.set("b", "[]");
+        members.set("e", "true");
+        assert!(members.remove("d"));
+        assert_eq!(
+            members.to_string(),
+            r#"{"a":1E5,"b":[],"\u0061":-0,"\ud83d\/":1,"e":true}"#
+        );
+    }
+
+    #[test]
+    fn no_object_has_no_members() {
+        assert_eq!(Members::of("[1]").to_string(), "{}");
+        assert_eq!(elements("{}"), None);
+        assert_eq!(elements("[1, {\"a\":2}]"), Some(vec!["1", "{\"a\":2}"]));
+    }
+}

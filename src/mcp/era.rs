@@ -1,0 +1,37 @@
+//! The two eras of the protocol.
+
+/// How the two ends of a link speak: a property of the link, not of a server or a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Era {
+    /// 2024-11-05 to 2025-11-25: `initialize` opens a session.
+    Legacy,
+    /// 2026-07-28: every request stands alone.
+    Modern,
+}
+
+/// The newest revision of the legacy era.
+pub(crate) const LATEST_LEGACY: &str = "2025-11-25";
+/// The revision of the modern era.
+pub(crate) const MODERN: &str = "2026-07-28";
+
+/// The error code for a request of a revision that the receiver does not speak.
+pub(crate) const UNSUPPORTED_REVISION: i64 = -32022;
+
+/// The revision to agree on with a client that asked for `requested`: that one if it belongs to
+/// the legacy era, else the newest that does.
+pub(crate) fn legacy_version(requested: &str) -> &'static str {
+    ["2024-11-05", "2025-03-26", "2025-06-18"]
+        .into_iter()
+        .find(|version| *version == requested)
+        .unwrap_or(LATEST_LEGACY)
+}
+
+impl Era {
+    /// `legacy` or `modern`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::Modern => "modern",
+        }
+    }
+}

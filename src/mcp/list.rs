@@ -1,0 +1,281 @@
+//! Lists of tools, prompts, resources and templates: raw entries with the names that route to them.
+
+use std::fmt::Write as _;
+
+use crate::event::ToolDiff;
+use crate::jsonrpc::{Members, elements};
+
+/// The four lists of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ListKind {
+    /// `tools/list`
+    Tools,
+    /// `prompts/list`
+    Prompts,
+    /// `resources/list`
+    Resources,
+    /// `resources/templates/list`
+    Templates,
+}
+
+impl ListKind {
+    /// All four.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
+
+    /// The list that `method` asks for.
+    pub(crate) fn of_method(method: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.method() == method)
+    }
+
+    /// The list that the notification `method` says has changed. Templates belong to the resources.
+    pub(crate) fn of_notification(method: &str) -> Option<Self> {
+        [Self::Tools, Self::Prompts, Self::Resources]
+            .into_iter()
+            .find(|kind| kind.notification() == method)
+    }
+
+    /// The method that asks for it.
+    pub(crate) fn method(self) -> &'static str {
+        match self {
+            Self::Tools => "tools/list",
+            Self::Prompts => "prompts/list",
+            Self::Resources => "resources/list",
+            Self::Templates => "resources/templates/list",
+        }
+    }
+
+    /// The notification that says it has changed.
+    pub(crate) fn notification(self) -> &'static str {
+        match self {
+            Self::Tools => "notifications/tools/list_changed",
+            Self::Prompts => "notifications/prompts/list_changed",
+            Self::Resources | Self::Templates => "notifications/resources/list_changed",
+        }
+    }
+
+    /// The member of a listen filter that asks for [`Self::notification`].
+    pub(crate) fn filter(self) -> &'static str {
+        match self {
+            Self::Tools => "toolsListChanged",
+            Self::Prompts => "promptsListChanged",
+            Self::Resources | Self::Templates => "resourcesListChanged",
+        }
+    }
+
+    /// The capability under which a server offers it.
+    pub(crate) fn capability(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources | Self::Templates => "resources",
+        }
+    }
+
+    /// The member of the result that holds the entries.
+    pub(crate) fn member(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources => "resources",
+            Self::Templates => "resourceTemplates",
+        }
+    }
+
+    /// The member of an entry that names it.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Tools | Self::Prompts => "name",
+            Self::Resources => "uri",
+            Self::Templates => "uriTemplate",
+        }
+    }
+}
+
+/// One entry of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Its name, URI or URI template.
+    pub(crate) name: String,
+    /// The entry as the server wrote it.
+    pub(crate) raw: String,
+}
+
+/// A complete list, all pages in one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct List {
+    /// The first page's result as the server wrote it: its other members are kept.
+    first: String,
+    /// All entries.
+    pub(crate) entries: Vec<Entry>,
+    pages: usize,
+}
+
+impl List {
+    /// Adds a page (a raw result). Gives the raw cursor of the next one, or an error if the page is no list.
+    pub(crate) fn add_page(
+        &mut self,
+        kind: ListKind,
+        result: &str,
+    ) -> Result<Option<String>, String> {
+        let page = Members::of(result);
+        let entries = page.get(kind.member()).and_then(elements).ok_or_else(|| {
+            format!(
+                "the result of {} has no array `{}`",
+                kind.method(),
+                kind.member()
+            )
+        })?;
+        for raw in entries {
+            let name = Members::of(raw)
+                .text(kind.key())
+                .map(std::borrow::Cow::into_owned)
+                .unwrap_or_default();
+            self.entries.push(Entry {
+                name,
+                raw: raw.to_owned(),
+            });
+        }
+        let cursor = page
+            .get("nextCursor")
+            .filter(|cursor| *cursor != "null")
+            .map(ToOwned::to_owned);
+        if self.pages == 0 {
+            result.clone_into(&mut self.first);
+        }
+        self.pages += 1;
+        Ok(cursor)
+    }
+
+    /// The entry of that name.
+    pub(crate) fn find(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.name == name)
+    }
+
+    /// The result to answer with: all entries and `extra` ones on one page, every other member as
+    /// the server wrote it on its first. An entry of the same name as an extra one is left out.
+    pub(crate) fn result(&self, kind: ListKind, extra: &[Entry]) -> String {
+        if self.pages == 1 && extra.is_empty() && !self.first.contains("nextCursor") {
+            return self.first.clone();
+        }
+        let mut array = String::from("[");
+        let shadowed = |entry: &&Entry| extra.iter().any(|own| own.name == entry.name);
+        for entry in self
+            .entries
+            .iter()
+            .filter(|entry| !shadowed(entry))
+            .chain(extra)
+        {
+            let comma = if array.len() > 1 { "," } else { "" };
+            let _ = write!(array, "{comma}{}", entry.raw);
+        }
+        array.push(']');
+        let mut result = Members::of(&self.first);
+        result.set(kind.member(), array);
+        result.remove("nextCursor");
+        result.to_string()
+    }
+}
+
+/// How the tools `new` differ from `old`.
+pub(crate) fn diff(old: &List, new: &List) -> ToolDiff {
+    let mut diff = ToolDiff::default();
+    for entry in &new.entries {
+        match old.find(&entry.name) {
+            None => diff.added.push(entry.name.clone()),
+            Some(before) if before.raw != entry.raw => {
+                let members = differing(&before.raw, &entry.raw);
+                if !members.is_empty() {
+                    diff.changed.push((entry.name.clone(), members));
+                }
+            }
+            Some(_) => {}
+        }
+    }
+    diff.removed = old
+        .entries
+        .iter()
+        .filter(|entry| new.find(&entry.name).is_none())
+        .map(|entry| entry.name.clone())
+        .collect();
+    diff
+}
+
+/// The names of the members in which two raw objects differ.
+fn differing(old: &str, new: &str) -> Vec<String> {
+    let (old, new) = (Members::of(old), Members::of(new));
+    let mut names: Vec<String> = Vec::new();
+    for (name, _) in new.iter().chain(old.iter()) {
+        if old.get(&name) != new.get(&name) && !names.iter().any(|known| *known == *name) {
+            names.push(name.into_owned());
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tools(pages: &[&str]) -> List {
+        let mut list = List::default();
+        for page in pages {
+            list.add_page(ListKind::Tools, page).unwrap();
+        }
+        list
+    }
+
+    #[test]
+    fn one_page_stays_as_it_is() {
+        let page = r#"{"x":1E5, "tools":[{"name":"a","\u0061":1}],"_meta":{"k":-0}}"#;
+        assert_eq!(tools(&[page]).result(ListKind::Tools, &[]), page);
+    }
+
+    #[test]
+    fn pages_become_one() {
+        let mut list = List::default();
+        let cursor = list
+            .add_page(
+                ListKind::Tools,
+                r#"{"tools":[{"name":"a"}],"nextCursor":"","x":1}"#,
+            )
+            .unwrap();
+        assert_eq!(cursor.as_deref(), Some("\"\""));
+        assert_eq!(
+            list.add_page(
+                ListKind::Tools,
+                r#"{"tools":[{"name":"b"}],"nextCursor":null}"#
+            )
+            .unwrap(),
+            None
+        );
+        assert_eq!(
+            list.result(
+                ListKind::Tools,
+                &[Entry {
+                    name: "c".into(),
+                    raw: r#"{"name":"c"}"#.into()
+                }]
+            ),
+            r#"{"tools":[{"name":"a"},{"name":"b"},{"name":"c"}],"x":1}"#
+        );
+        assert!(list.add_page(ListKind::Tools, "{}").is_err());
+    }
+
+    #[test]
+    fn tells_what_changed() {
+        let old =
+            tools(&[r#"{"tools":[{"name":"a","description":"x"},{"name":"b"},{"name":"d"}]}"#]);
+        let new = tools(&[
+            r#"{"tools":[{"name":"c"},{"name":"a","description":"y","title":"t"},{ "name":"d"}]}"#,
+        ]);
+        assert_eq!(
+            diff(&old, &new),
+            ToolDiff {
+                added: vec!["c".into()],
+                removed: vec!["b".into()],
+                changed: vec![("a".into(), vec!["description".into(), "title".into()])],
+            }
+        );
+    }
+}

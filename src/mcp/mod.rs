@@ -1,0 +1,27 @@
+//! What MCP says, without I/O: revisions and eras, methods, capabilities, `_meta` keys, lists.
+
+mod capabilities;
+mod era;
+mod list;
+mod method;
+
+pub(crate) use capabilities::generous;
+pub(crate) use era::{Era, LATEST_LEGACY, MODERN, UNSUPPORTED_REVISION, legacy_version};
+pub(crate) use list::{Entry, List, ListKind, diff};
+pub(crate) use method::Method;
+
+/// Keys of `_meta` that the specification reserves (2026-07-28, basic, "Request metadata").
+pub(crate) mod meta {
+    /// The revision that a request is made under.
+    pub(crate) const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+    /// The client's name and version.
+    pub(crate) const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+    /// What the client can do, for this request.
+    pub(crate) const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+    /// The log level that the client wants for this request.
+    pub(crate) const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+    /// The listen request that a notification belongs to.
+    pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+    /// The server's name and version in a result.
+    pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+}

@@ -1,0 +1,351 @@
+//! Events as lines a person enjoys: the server's name in a coloured column, what happened beside it,
+//! details indented below. Always coloured; the stream that it goes to takes the colour out.
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use anstyle::{AnsiColor, Effects, Style};
+
+use super::Verbosity;
+use super::text::{clean, count, duration, list};
+use crate::event::{Event, Failure, ToolDiff};
+
+pub(super) const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
+const GOOD: Style = AnsiColor::Green.on_default();
+const WARN: Style = AnsiColor::Yellow.on_default();
+const DIM: Style = Style::new().effects(Effects::DIMMED);
+/// Colours of names; red, green and yellow speak of success and failure.
+const NAMES: [AnsiColor; 4] = [
+    AnsiColor::Cyan,
+    AnsiColor::Magenta,
+    AnsiColor::Blue,
+    AnsiColor::BrightCyan,
+];
+
+/// Stands in the name's column when the proxy speaks of itself.
+const PROXY: &str = "proxy";
+const NARROWEST: usize = 7;
+const WIDEST: usize = 24;
+/// So many stderr lines are remembered, to tell a failure's tail that has just been shown.
+const REMEMBERED: usize = 64;
+const CURE: &str = "stdout belongs to the protocol: print(..., file=sys.stderr) in Python, \
+                    console.error(...) in JavaScript";
+
+/// Makes lines of events. Remembers what it needs for good looks only.
+#[derive(Debug)]
+pub(super) struct Human {
+    verbosity: Verbosity,
+    width: usize,
+    /// The last stderr lines that were shown.
+    shown: VecDeque<String>,
+}
+
+impl Human {
+    pub(super) fn new(verbosity: Verbosity) -> Self {
+        Self {
+            verbosity,
+            width: NARROWEST,
+            shown: VecDeque::new(),
+        }
+    }
+
+    /// The lines for one event, each with its end; `None` if this verbosity does not show it.
+    pub(super) fn entry(&mut self, event: &Event) -> Option<String> {
+        if least_verbosity(event) > self.verbosity {
+            return None;
+        }
+        let mut entry = self.line(server(event), &sentence(event));
+        match event {
+            Event::Stderr { line, .. } => {
+                if self.shown.len() == REMEMBERED {
+                    self.shown.pop_front();
+                }
+                self.shown.push_back(line.clone());
+            }
+            Event::Broken { failure, .. } => {
+                self.tail(&mut entry, &failure.stderr);
+                failure_details(&mut entry, failure);
+            }
+            Event::Exited { stderr, .. } => self.tail(&mut entry, stderr),
+            _ => {}
+        }
+        Some(entry)
+    }
+
+    /// The line that says how many events were not shown.
+    pub(super) fn dropped(&mut self, dropped: u64) -> String {
+        let sentence =
+            format!("{WARN}… {dropped} messages dropped (stderr is read too slowly){WARN:#}");
+        self.line(PROXY, &sentence)
+    }
+
+    fn line(&mut self, name: &str, sentence: &str) -> String {
+        let name = clean(name);
+        self.width = self.width.max(name.chars().count().min(WIDEST));
+        let style = name_style(&name);
+        format!(
+            "{style}{name}{style:#}{:gap$}{sentence}\n",
+            "",
+            gap = self.width.saturating_sub(name.chars().count()) + 2
+        )
+    }
+
+    /// The stderr tail, unless those very lines have just been shown as they came.
+    fn tail(&self, entry: &mut String, stderr: &[String]) {
+        let just_shown = self
+            .shown
+            .len()
+            .checked_sub(stderr.len())
+            .is_some_and(|start| self.shown.range(start..).eq(stderr));
+        if !just_shown {
+            for line in stderr {
+                let _ = writeln!(entry, "{DIM}  | {DIM:#}{}", clean(line));
+            }
+        }
+    }
+}
+
+/// Whether a stray line is told: the first five, then the hundredth, two hundredth, four hundredth
+/// and so on: a server may write nothing else, and forever.
+pub(super) fn shows_stray(count: u64) -> bool {
+    count <= 5 || (count.is_multiple_of(100) && (count / 100).is_power_of_two())
+}
+
+fn least_verbosity(event: &Event) -> Verbosity {
+    match event {
+        Event::WatchWarning { .. }
+        | Event::Broken { .. }
+        | Event::Exited { .. }
+        | Event::Flapping { .. }
+        | Event::DrainAbandoned { .. }
+        | Event::Stray { .. } => Verbosity::Quiet,
+        Event::Spawned { .. } | Event::Stopped { .. } => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    }
+}
+
+fn server(event: &Event) -> &str {
+    match event {
+        Event::Watching { server, .. }
+        | Event::WatchWarning { server, .. }
+        | Event::Changed { server, .. }
+        | Event::Building { server, .. }
+        | Event::BuildOutput { server, .. }
+        | Event::Spawned { server, .. }
+        | Event::Ready { server, .. }
+        | Event::Reloaded { server, .. }
+        | Event::Broken { server, .. }
+        | Event::Exited { server, .. }
+        | Event::Restarting { server, .. }
+        | Event::Flapping { server, .. }
+        | Event::DrainAbandoned { server, .. }
+        | Event::Stopped { server, .. }
+        | Event::Stderr { server, .. }
+        | Event::Stray { server, .. }
+        | Event::ListsChanged { server, .. } => server,
+        Event::ClientConnected { .. } | Event::Ending { .. } => PROXY,
+    }
+}
+
+fn name_style(name: &str) -> Style {
+    if name == PROXY {
+        return DIM;
+    }
+    let sum: usize = name.bytes().map(usize::from).sum();
+    NAMES[sum % NAMES.len()].on_default().effects(Effects::BOLD)
+}
+
+fn sentence(event: &Event) -> String {
+    match event {
+        Event::Watching {
+            files,
+            directories,
+            globs,
+            ..
+        } => format!(
+            "watching {} in {}: {}",
+            count(*files, "file", "files"),
+            count(*directories, "directory", "directories"),
+            globs_text(globs)
+        ),
+        Event::WatchWarning { message, .. } => format!("{WARN}{}{WARN:#}", clean(message)),
+        Event::Changed { paths, .. } => format!("changed: {}", files(paths)),
+        Event::Building { command, .. } => format!("building: {}", clean(command)),
+        Event::BuildOutput { line, .. } => format!("{DIM}build |{DIM:#} {}", clean(line)),
+        Event::Stderr { line, .. } => format!("{DIM}|{DIM:#} {}", clean(line)),
+        Event::Stray { line, count, .. } => stray(line, *count),
+        Event::ListsChanged { diff, .. } => format!("changed its lists: {}", diff_text(diff)),
+        Event::ClientConnected { name, version, era } => format!(
+            "client {} {} connected ({era})",
+            clean(name),
+            clean(version)
+        ),
+        Event::Ending { reason } => format!("ends: {}", clean(reason)),
+        _ => life(event),
+    }
+}
+
+/// The sentences about generations: how they start, take over and end.
+fn life(event: &Event) -> String {
+    match event {
+        Event::Spawned {
+            generation, pid, ..
+        } => format!("{DIM}started generation {generation} (pid {pid}){DIM:#}"),
+        Event::Stopped { generation, .. } => {
+            format!("{DIM}stopped generation {generation}{DIM:#}")
+        }
+        Event::Ready {
+            generation,
+            took,
+            era,
+            tools,
+            prompts,
+            resources,
+            ..
+        } => format!(
+            "{GOOD}ready{GOOD:#} in {} (generation {generation}, {era}): {}",
+            duration(*took),
+            offer(*tools, *prompts, *resources)
+        ),
+        Event::Reloaded {
+            generation,
+            took,
+            diff,
+            ..
+        } => format!(
+            "{GOOD}reloaded{GOOD:#} in {} (generation {generation}): {}",
+            duration(*took),
+            diff_text(diff)
+        ),
+        Event::Broken {
+            failure,
+            serving_last_good,
+            ..
+        } => broken(failure, *serving_last_good),
+        Event::Exited {
+            generation, status, ..
+        } => format!(
+            "{BAD}ended by itself{BAD:#} (generation {generation}): {}",
+            clean(status)
+        ),
+        Event::Restarting { delay, .. } => format!("starts again in {}", duration(*delay)),
+        Event::Flapping { exits, within, .. } => format!(
+            "{BAD}ended {exits} times in {}{BAD:#}: it starts again when a file changes",
+            duration(*within)
+        ),
+        Event::DrainAbandoned {
+            generation,
+            requests,
+            ..
+        } => format!(
+            "{WARN}gave up {} of generation {generation}, which did not finish in time{WARN:#}",
+            count(*requests, "request", "requests")
+        ),
+        _ => String::new(),
+    }
+}
+
+fn broken(failure: &Failure, serving_last_good: bool) -> String {
+    let what = match failure.generation {
+        1 => "does not run",
+        _ => "no longer runs",
+    };
+    let mut sentence = format!("{BAD}{what}{BAD:#}: {}", clean(&failure.reason));
+    if serving_last_good {
+        sentence.push_str("; the last good code still answers");
+    }
+    sentence
+}
+
+fn failure_details(entry: &mut String, failure: &Failure) {
+    if !failure.files.is_empty() {
+        let _ = writeln!(entry, "  changed: {}", files(&failure.files));
+    }
+    if let Some(advice) = &failure.advice {
+        let _ = writeln!(entry, "  {WARN}advice:{WARN:#} {}", clean(advice));
+    }
+}
+
+fn stray(line: &str, count: u64) -> String {
+    let line = clean(line);
+    match count {
+        1 => format!(
+            "{WARN}wrote to stdout what is no message:{WARN:#} {line}\n  {WARN}advice:{WARN:#} {CURE}"
+        ),
+        2..=4 => format!("{WARN}wrote to stdout what is no message:{WARN:#} {line}"),
+        5 => format!(
+            "{WARN}wrote to stdout what is no message:{WARN:#} {line} (from now on few are shown)"
+        ),
+        _ => format!(
+            "{WARN}wrote {count} lines to stdout that are no messages:{WARN:#} {line}\n  {WARN}advice:{WARN:#} {CURE}"
+        ),
+    }
+}
+
+fn globs_text(globs: &[String]) -> String {
+    let mut text = globs
+        .iter()
+        .take(4)
+        .map(|glob| clean(glob))
+        .collect::<Vec<_>>()
+        .join(" ");
+    if globs.len() > 4 {
+        text.push_str(" …");
+    }
+    text
+}
+
+fn files(paths: &[PathBuf]) -> String {
+    list(paths.iter().map(|path| path.to_string_lossy()), 2)
+}
+
+fn offer(tools: usize, prompts: usize, resources: usize) -> String {
+    let mut text = count(tools, "tool", "tools");
+    for (number, one, many) in [
+        (prompts, "prompt", "prompts"),
+        (resources, "resource", "resources"),
+    ] {
+        if number > 0 {
+            text.push_str(", ");
+            text.push_str(&count(number, one, many));
+        }
+    }
+    text
+}
+
+/// `+ forecast  ~ alerts (schema)  - old`.
+fn diff_text(diff: &ToolDiff) -> String {
+    const MOST: usize = 8;
+    let added = list(diff.added.iter().map(Into::into), MOST);
+    let changed: Vec<String> = diff
+        .changed
+        .iter()
+        .map(|(tool, members)| format!("{tool} ({})", members_text(members)))
+        .collect();
+    let changed = list(changed.iter().map(Into::into), MOST);
+    let removed = list(diff.removed.iter().map(Into::into), MOST);
+    let parts: Vec<String> = [
+        (GOOD, '+', added),
+        (WARN, '~', changed),
+        (BAD, '-', removed),
+    ]
+    .into_iter()
+    .filter(|(_, _, names)| !names.is_empty())
+    .map(|(style, sign, names)| format!("{style}{sign}{style:#} {names}"))
+    .collect();
+    if parts.is_empty() {
+        "the same tools".to_owned()
+    } else {
+        parts.join("  ")
+    }
+}
+
+fn members_text(members: &[String]) -> String {
+    let names = members.iter().map(|member| match member.as_str() {
+        "inputSchema" => "schema",
+        "outputSchema" => "output schema",
+        other => other,
+    });
+    names.collect::<Vec<_>>().join(", ")
+}

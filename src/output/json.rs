@@ -1,0 +1,106 @@
+//! Events as NDJSON: one object per line with `time`, `event` and the event's own fields. The names
+//! are an interface; people's log readers depend on them.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value, json};
+
+use super::text::rfc3339;
+use crate::event::{Event, Failure, ToolDiff};
+
+/// One line, without its end.
+pub(super) fn line(event: &Event, now: SystemTime) -> String {
+    let (name, fields) = fields(event);
+    object(name, fields, now)
+}
+
+/// The line that says how many events were not written.
+pub(super) fn dropped(count: u64, now: SystemTime) -> String {
+    object("dropped", json!({ "count": count }), now)
+}
+
+fn object(name: &str, fields: Value, now: SystemTime) -> String {
+    let mut object = Map::new();
+    object.insert("time".to_owned(), rfc3339(now).into());
+    object.insert("event".to_owned(), name.into());
+    if let Value::Object(fields) = fields {
+        object.extend(fields);
+    }
+    Value::Object(object).to_string()
+}
+
+#[rustfmt::skip] // One line per event reads as the table it is.
+fn fields(event: &Event) -> (&'static str, Value) {
+    match event {
+        Event::Watching { server, files, directories, globs } =>
+            ("watching", json!({ "server": server, "files": files, "directories": directories, "globs": globs })),
+        Event::WatchWarning { server, message } =>
+            ("watch_warning", json!({ "server": server, "message": message })),
+        Event::Changed { server, paths } =>
+            ("changed", json!({ "server": server, "paths": self::paths(paths) })),
+        Event::Building { server, command } =>
+            ("building", json!({ "server": server, "command": command })),
+        Event::BuildOutput { server, line } =>
+            ("build_output", json!({ "server": server, "line": line })),
+        Event::Spawned { server, generation, pid } =>
+            ("spawned", json!({ "server": server, "generation": generation, "pid": pid })),
+        Event::Ready { server, generation, took, era, tools, prompts, resources } =>
+            ("ready", json!({ "server": server, "generation": generation, "took_ms": millis(*took), "era": era,
+                "tools": tools, "prompts": prompts, "resources": resources })),
+        Event::Reloaded { server, generation, took, diff } =>
+            ("reloaded", json!({ "server": server, "generation": generation, "took_ms": millis(*took), "diff": self::diff(diff) })),
+        Event::Broken { server, failure, serving_last_good } =>
+            ("broken", json!({ "server": server, "serving_last_good": serving_last_good, "failure": self::failure(failure) })),
+        Event::Exited { server, generation, status, stderr } =>
+            ("exited", json!({ "server": server, "generation": generation, "status": status, "stderr": stderr })),
+        Event::Restarting { server, delay } =>
+            ("restarting", json!({ "server": server, "delay_ms": millis(*delay) })),
+        Event::Flapping { server, exits, within } =>
+            ("flapping", json!({ "server": server, "exits": exits, "within_ms": millis(*within) })),
+        Event::DrainAbandoned { server, generation, requests } =>
+            ("drain_abandoned", json!({ "server": server, "generation": generation, "requests": requests })),
+        Event::Stopped { server, generation } =>
+            ("stopped", json!({ "server": server, "generation": generation })),
+        Event::Stderr { server, generation, line } =>
+            ("stderr", json!({ "server": server, "generation": generation, "line": line })),
+        Event::Stray { server, generation, line, count } =>
+            ("stray", json!({ "server": server, "generation": generation, "line": line, "count": count })),
+        Event::ListsChanged { server, diff } =>
+            ("lists_changed", json!({ "server": server, "diff": self::diff(diff) })),
+        Event::ClientConnected { name, version, era } =>
+            ("client_connected", json!({ "name": name, "version": version, "era": era })),
+        Event::Ending { reason } =>
+            ("ending", json!({ "reason": reason })),
+    }
+}
+
+fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn paths(paths: &[PathBuf]) -> Vec<String> {
+    paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect()
+}
+
+fn diff(diff: &ToolDiff) -> Value {
+    let changed: Vec<Value> = diff
+        .changed
+        .iter()
+        .map(|(tool, members)| json!({ "tool": tool, "members": members }))
+        .collect();
+    json!({ "added": diff.added, "removed": diff.removed, "changed": changed })
+}
+
+fn failure(failure: &Failure) -> Value {
+    json!({
+        "generation": failure.generation,
+        "reason": failure.reason,
+        "advice": failure.advice,
+        "stderr": failure.stderr,
+        "files": paths(&failure.files),
+    })
+}

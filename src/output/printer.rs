@@ -1,0 +1,388 @@
+//! The printing threads: one for the log file if there is one, one for stderr, so that a client which
+//! never reads stderr stops neither the log file nor the end of the program.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::thread;
+use std::time::SystemTime;
+
+use anstream::adapter::strip_str;
+use anstream::{AutoStream, ColorChoice};
+
+use super::human::{Human, shows_stray};
+use super::text::rfc3339;
+use super::{FINISH_DEADLINE, LogFormat, Options, json};
+use crate::event::{EVENT_BACKLOG, Event, Events};
+
+/// Ends the printing, with [`finish`](Self::finish).
+#[derive(Debug)]
+#[must_use = "only `finish` makes sure that the last events are printed"]
+pub(crate) struct Printer {
+    finishing: Arc<AtomicBool>,
+    wake: SyncSender<Event>,
+    /// Carries nothing; closes when the last thread has written everything.
+    ended: Receiver<()>,
+}
+
+impl Printer {
+    /// Prints what was sent so far and ends, or gives up at the deadline: a client that does not read
+    /// stderr must not hold the exit.
+    pub(crate) fn finish(self) {
+        self.finishing.store(true, Ordering::SeqCst);
+        // Wakes a thread that waits, and prints nothing. A full channel has no waiting thread.
+        let _ = self.wake.try_send(Event::Ending {
+            reason: String::new(),
+        });
+        let _ = self.ended.recv_timeout(FINISH_DEADLINE);
+    }
+}
+
+/// Starts printing. Fails if the log file cannot be opened or a thread cannot be started.
+pub(crate) fn start(options: &Options) -> io::Result<(Events, Printer)> {
+    let colored = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
+    start_on(Box::new(io::stderr()), colored, options)
+}
+
+fn start_on(
+    stderr: Box<dyn Write + Send>,
+    colored: bool,
+    options: &Options,
+) -> io::Result<(Events, Printer)> {
+    let human = || Human::new(options.verbosity);
+    let (sender, events) = mpsc::sync_channel(EVENT_BACKLOG);
+    let dropped = Arc::new(AtomicU64::new(0));
+    let finishing = Arc::new(AtomicBool::new(false));
+    let (done, ended) = mpsc::channel();
+    let printer = Printer {
+        finishing: Arc::clone(&finishing),
+        wake: sender.clone(),
+        ended,
+    };
+    let outlet = Events::new(sender, Arc::clone(&dropped));
+
+    let stderr_form = match options.log_format {
+        LogFormat::Json if options.log_file.is_none() => Form::Json,
+        _ if colored => Form::Colored(human()),
+        _ => Form::Plain(human()),
+    };
+    let Some(path) = &options.log_file else {
+        let printing = Printing::new(stderr, stderr_form, dropped, None, done);
+        spawn("stderr", move || printing.run(&events, &finishing))?;
+        return Ok((outlet, printer));
+    };
+
+    let log_form = match options.log_format {
+        LogFormat::Json => Form::Json,
+        LogFormat::Human => Form::Timed(human()),
+    };
+    let (to_stderr, from_log) = mpsc::sync_channel(EVENT_BACKLOG);
+    let unread = Arc::new(AtomicU64::new(0));
+    let to_stderr = Events::new(to_stderr, Arc::clone(&unread));
+    let log = Box::new(open(path)?);
+    let logging = Printing::new(log, log_form, dropped, Some(to_stderr), done.clone());
+    spawn("log", move || logging.run(&events, &finishing))?;
+    // Ends when the thread of the log file drops its sender.
+    let printing = Printing::new(stderr, stderr_form, unread, None, done);
+    spawn("stderr", move || {
+        printing.run(&from_log, &AtomicBool::new(false));
+    })?;
+    Ok((outlet, printer))
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::options().create(true).append(true).open(path);
+    file.map_err(|error| {
+        let text = format!("cannot open the log file {}: {error}", path.display());
+        io::Error::new(error.kind(), text)
+    })
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = thread::Builder::new().name(name.to_owned());
+    thread.spawn(body).map(drop)
+}
+
+/// How a thread's events look.
+#[derive(Debug)]
+enum Form {
+    /// Lines for people, on a terminal.
+    Colored(Human),
+    /// The same without colour.
+    Plain(Human),
+    /// The same behind the time, for a file.
+    Timed(Human),
+    Json,
+}
+
+impl Form {
+    /// Whole lines, or nothing.
+    fn entry(&mut self, event: &Event) -> Option<String> {
+        match event {
+            Event::Ending { reason } if reason.is_empty() => return None,
+            Event::Stray { count, .. } if !shows_stray(*count) => return None,
+            _ => {}
+        }
+        match self {
+            Self::Colored(human) | Self::Plain(human) | Self::Timed(human) => {
+                let entry = human.entry(event)?;
+                Some(self.finish(entry))
+            }
+            Self::Json => Some(json::line(event, SystemTime::now()) + "\n"),
+        }
+    }
+
+    /// The line that says how many events are missing.
+    fn dropped(&mut self, count: u64) -> String {
+        match self {
+            Self::Colored(human) | Self::Plain(human) | Self::Timed(human) => {
+                let entry = human.dropped(count);
+                self.finish(entry)
+            }
+            Self::Json => json::dropped(count, SystemTime::now()) + "\n",
+        }
+    }
+
+    fn finish(&self, entry: String) -> String {
+        match self {
+            Self::Colored(_) | Self::Json => entry,
+            Self::Plain(_) => strip_str(&entry).to_string(),
+            Self::Timed(_) => format!("{}  {}", rfc3339(SystemTime::now()), strip_str(&entry)),
+        }
+    }
+}
+
+/// What one thread works with.
+struct Printing {
+    to: Box<dyn Write + Send>,
+    form: Form,
+    /// How many events did not fit into this thread's channel.
+    dropped: Arc<AtomicU64>,
+    /// The thread that gets the events next.
+    next: Option<Events>,
+    /// Closed by drop.
+    _done: Sender<()>,
+}
+
+impl Printing {
+    fn new(
+        to: Box<dyn Write + Send>,
+        form: Form,
+        dropped: Arc<AtomicU64>,
+        next: Option<Events>,
+        done: Sender<()>,
+    ) -> Self {
+        Self {
+            to,
+            form,
+            dropped,
+            next,
+            _done: done,
+        }
+    }
+
+    fn run(mut self, events: &Receiver<Event>, finishing: &AtomicBool) {
+        loop {
+            let event = if finishing.load(Ordering::SeqCst) {
+                events.try_recv().ok()
+            } else {
+                events.recv().ok()
+            };
+            let Some(event) = event else { return };
+            self.print(&event);
+            if let Some(next) = &self.next {
+                next.send(event);
+            }
+        }
+    }
+
+    /// Writes each entry at once, so that lines of other writers stay outside. There is nobody to tell
+    /// that writing failed: stderr is where that would be told.
+    fn print(&mut self, event: &Event) {
+        let entry = self.form.entry(event);
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            let _ = self.to.write_all(self.form.dropped(dropped).as_bytes());
+        }
+        if let Some(entry) = entry {
+            let _ = self.to.write_all(entry.as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::output::Verbosity;
+
+    /// Passes what is written to a test, piece by piece.
+    struct Pieces(Sender<String>);
+
+    impl Write for Pieces {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.send(String::from_utf8(bytes.to_vec()).unwrap());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A pipe that is full until the test drops the sender.
+    struct Stuck(Receiver<()>, Pieces);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            self.1.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn said(text: &str) -> Event {
+        Event::Stderr {
+            server: "weather".to_owned(),
+            generation: 1,
+            line: text.to_owned(),
+        }
+    }
+
+    fn stray(count: u64) -> Event {
+        Event::Stray {
+            server: "weather".to_owned(),
+            generation: 1,
+            line: "hi".to_owned(),
+            count,
+        }
+    }
+
+    #[test]
+    fn finish_prints_all_that_was_sent_though_senders_live_on() {
+        let (pieces, written) = mpsc::channel();
+        let (events, printer) =
+            start_on(Box::new(Pieces(pieces)), false, &Options::default()).unwrap();
+        for number in 0..100 {
+            events.send(said(&number.to_string()));
+        }
+        let began = Instant::now();
+        printer.finish();
+        assert!(began.elapsed() < FINISH_DEADLINE);
+        let lines: Vec<String> = written.try_iter().collect();
+        assert_eq!(lines.len(), 100);
+        assert_eq!(lines[99], "weather  | 99\n");
+        drop(events);
+    }
+
+    #[test]
+    fn colour_is_kept_or_taken_out() {
+        for colored in [true, false] {
+            let (pieces, written) = mpsc::channel();
+            let (events, printer) =
+                start_on(Box::new(Pieces(pieces)), colored, &Options::default()).unwrap();
+            events.send(said("x"));
+            printer.finish();
+            assert_eq!(written.recv().unwrap().contains('\u{1b}'), colored);
+        }
+    }
+
+    #[test]
+    fn stray_lines_are_told_five_times_then_rarely() {
+        let (pieces, written) = mpsc::channel();
+        let options = Options {
+            verbosity: Verbosity::Quiet,
+            ..Options::default()
+        };
+        let (events, printer) = start_on(Box::new(Pieces(pieces)), false, &options).unwrap();
+        for count in 1..=500 {
+            events.send(stray(count));
+        }
+        printer.finish();
+        assert_eq!(written.try_iter().count(), 5 + 3);
+    }
+
+    #[test]
+    fn a_stuck_stderr_holds_neither_the_log_file_nor_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let log_file = folder.path().join("log");
+        let options = Options {
+            log_file: Some(log_file.clone()),
+            log_format: LogFormat::Json,
+            ..Options::default()
+        };
+        let (release, stuck) = mpsc::channel();
+        let to = Stuck(stuck, Pieces(mpsc::channel().0));
+        let (events, printer) = start_on(Box::new(to), false, &options).unwrap();
+        for number in 0..50 {
+            events.send(said(&number.to_string()));
+        }
+        let began = Instant::now();
+        printer.finish();
+        assert!(began.elapsed() < FINISH_DEADLINE + Duration::from_secs(2));
+        let log = std::fs::read_to_string(&log_file).unwrap();
+        assert_eq!(log.lines().count(), 50);
+        drop(release);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_said() {
+        let (release, stuck) = mpsc::channel::<()>();
+        let (pieces, written) = mpsc::channel();
+        let to = Stuck(stuck, Pieces(pieces));
+        let (events, printer) = start_on(Box::new(to), false, &Options::default()).unwrap();
+        // One may be with the writer, EVENT_BACKLOG wait, the rest is dropped.
+        for _ in 0..EVENT_BACKLOG + 38 {
+            events.send(said("x"));
+        }
+        drop(release);
+        printer.finish();
+        let told = written.try_iter().find(|line| line.contains("dropped"));
+        let told = told.unwrap();
+        assert!(
+            told.contains("37 messages dropped") || told.contains("38 messages dropped"),
+            "{told}"
+        );
+        assert!(told.ends_with("(stderr is read too slowly)\n"), "{told}");
+    }
+
+    #[test]
+    fn the_log_file_is_plain_and_timed_or_json_and_is_appended_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let log_file = folder.path().join("log");
+        for log_format in [LogFormat::Human, LogFormat::Json] {
+            let options = Options {
+                log_file: Some(log_file.clone()),
+                log_format,
+                ..Options::default()
+            };
+            let (pieces, written) = mpsc::channel();
+            let (events, printer) = start_on(Box::new(Pieces(pieces)), false, &options).unwrap();
+            events.send(said("x"));
+            printer.finish();
+            assert_eq!(written.recv().unwrap(), "weather  | x\n");
+        }
+        let log = std::fs::read_to_string(&log_file).unwrap();
+        let (human, json) = log.split_once('\n').unwrap();
+        assert!(human.ends_with("Z  weather  | x"), "{human}");
+        let json: serde_json::Value = serde_json::from_str(json).unwrap();
+        assert_eq!(json["event"], "stderr");
+    }
+
+    #[test]
+    fn a_log_file_that_cannot_be_opened_is_named() {
+        let options = Options {
+            log_file: Some("/no/such/log".into()),
+            ..Options::default()
+        };
+        let error = start(&options).unwrap_err();
+        assert!(error.to_string().contains("/no/such/log"), "{error}");
+    }
+}

@@ -1,0 +1,194 @@
+//! Every event as people and as programs see it.
+
+use std::time::{Duration, SystemTime};
+
+use anstream::adapter::strip_str;
+
+use super::human::Human;
+use super::{Verbosity, json};
+use crate::event::{Event, Failure, ToolDiff};
+
+const PYTHON: &str = "stdout belongs to the protocol: print(..., file=sys.stderr) in Python, \
+                      console.error(...) in JavaScript";
+
+fn weather() -> String {
+    "weather".to_owned()
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn diff() -> ToolDiff {
+    ToolDiff {
+        added: words("forecast"),
+        removed: words("old"),
+        changed: vec![("alerts".to_owned(), words("inputSchema description"))],
+    }
+}
+
+fn failure() -> Failure {
+    Failure {
+        generation: 3,
+        reason: "exited with status 1 before it answered \"initialize\"".to_owned(),
+        advice: Some("fix the file and save it".to_owned()),
+        stderr: vec![
+            "Traceback".to_owned(),
+            "  SyntaxError: \u{1b}[31mx".to_owned(),
+        ],
+        files: vec!["src/a.py".into(), "src/b.py".into(), "c".into(), "d".into()],
+    }
+}
+
+fn human(event: &Event) -> String {
+    let entry = Human::new(Verbosity::Verbose).entry(event).unwrap();
+    strip_str(&entry).to_string()
+}
+
+fn json(event: &Event) -> String {
+    json::line(event, SystemTime::UNIX_EPOCH)
+        .replace(r#"{"time":"1970-01-01T00:00:00.000Z","event":"#, "")
+        .replace(r#","server":"weather""#, "")
+}
+
+#[rustfmt::skip] // A table.
+fn table() -> Vec<(Event, String, &'static str)> {
+    vec![
+        (Event::Watching { server: weather(), files: 12, directories: 1, globs: words("src/**/*.py !b c d e") },
+         "weather  watching 12 files in 1 directory: src/**/*.py !b c d …\n".into(),
+         r#""watching","files":12,"directories":1,"globs":["src/**/*.py","!b","c","d","e"]}"#),
+        (Event::WatchWarning { server: weather(), message: "`x/**` matches nothing".into() },
+         "weather  `x/**` matches nothing\n".into(),
+         r#""watch_warning","message":"`x/**` matches nothing"}"#),
+        (Event::Changed { server: weather(), paths: failure().files },
+         "weather  changed: src/a.py, src/b.py (+2 more)\n".into(),
+         r#""changed","paths":["src/a.py","src/b.py","c","d"]}"#),
+        (Event::Building { server: weather(), command: "make proto".into() },
+         "weather  building: make proto\n".into(),
+         r#""building","command":"make proto"}"#),
+        (Event::BuildOutput { server: weather(), line: "cc a.c".into() },
+         "weather  build | cc a.c\n".into(),
+         r#""build_output","line":"cc a.c"}"#),
+        (Event::Spawned { server: weather(), generation: 2, pid: 77 },
+         "weather  started generation 2 (pid 77)\n".into(),
+         r#""spawned","generation":2,"pid":77}"#),
+        (Event::Ready { server: weather(), generation: 1, took: ms(1349), era: "legacy", tools: 1, prompts: 2, resources: 0 },
+         "weather  ready in 1.3 s (generation 1, legacy): 1 tool, 2 prompts\n".into(),
+         r#""ready","generation":1,"took_ms":1349,"era":"legacy","tools":1,"prompts":2,"resources":0}"#),
+        (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: diff() },
+         "weather  reloaded in 412 ms (generation 3): + forecast  ~ alerts (schema, description)  - old\n".into(),
+         r#""reloaded","generation":3,"took_ms":412,"diff":{"added":["forecast"],"removed":["old"],"changed":[{"tool":"alerts","members":["inputSchema","description"]}]}}"#),
+        (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: ToolDiff::default() },
+         "weather  reloaded in 412 ms (generation 3): the same tools\n".into(),
+         r#""reloaded","generation":3,"took_ms":412,"diff":{"added":[],"removed":[],"changed":[]}}"#),
+        (Event::Broken { server: weather(), failure: failure(), serving_last_good: false },
+         "weather  no longer runs: exited with status 1 before it answered \"initialize\"\n  | Traceback\n  |   SyntaxError: x\n  \
+          changed: src/a.py, src/b.py (+2 more)\n  advice: fix the file and save it\n".into(),
+         r#""broken","serving_last_good":false,"failure":{"generation":3,"reason":"exited with status 1 before it answered \"initialize\"","advice":"fix the file and save it","stderr":["Traceback","  SyntaxError: \u001b[31mx"],"files":["src/a.py","src/b.py","c","d"]}}"#),
+        (Event::Exited { server: weather(), generation: 2, status: "exited with status 1".into(), stderr: words("oops") },
+         "weather  ended by itself (generation 2): exited with status 1\n  | oops\n".into(),
+         r#""exited","generation":2,"status":"exited with status 1","stderr":["oops"]}"#),
+        (Event::Restarting { server: weather(), delay: ms(250) },
+         "weather  starts again in 250 ms\n".into(),
+         r#""restarting","delay_ms":250}"#),
+        (Event::Flapping { server: weather(), exits: 5, within: ms(60_000) },
+         "weather  ended 5 times in 1 min 0 s: it starts again when a file changes\n".into(),
+         r#""flapping","exits":5,"within_ms":60000}"#),
+        (Event::DrainAbandoned { server: weather(), generation: 2, requests: 1 },
+         "weather  gave up 1 request of generation 2, which did not finish in time\n".into(),
+         r#""drain_abandoned","generation":2,"requests":1}"#),
+        (Event::Stopped { server: weather(), generation: 2 },
+         "weather  stopped generation 2\n".into(),
+         r#""stopped","generation":2}"#),
+        (Event::Stderr { server: weather(), generation: 2, line: "listening\u{7}".into() },
+         "weather  | listening\n".into(),
+         r#""stderr","generation":2,"line":"listening\u0007"}"#),
+        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 1 },
+         format!("weather  wrote to stdout what is no message: hi\n  advice: {PYTHON}\n"),
+         r#""stray","generation":2,"line":"hi","count":1}"#),
+        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 5 },
+         "weather  wrote to stdout what is no message: hi (from now on few are shown)\n".into(),
+         r#""stray","generation":2,"line":"hi","count":5}"#),
+        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 200 },
+         format!("weather  wrote 200 lines to stdout that are no messages: hi\n  advice: {PYTHON}\n"),
+         r#""stray","generation":2,"line":"hi","count":200}"#),
+        (Event::ListsChanged { server: weather(), diff: diff() },
+         "weather  changed its lists: + forecast  ~ alerts (schema, description)  - old\n".into(),
+         r#""lists_changed","diff":{"added":["forecast"],"removed":["old"],"changed":[{"tool":"alerts","members":["inputSchema","description"]}]}}"#),
+        (Event::ClientConnected { name: "claude-code".into(), version: "2.1".into(), era: "legacy" },
+         "proxy    client claude-code 2.1 connected (legacy)\n".into(),
+         r#""client_connected","name":"claude-code","version":"2.1","era":"legacy"}"#),
+        (Event::Ending { reason: "the client closed its side".into() },
+         "proxy    ends: the client closed its side\n".into(),
+         r#""ending","reason":"the client closed its side"}"#),
+    ]
+}
+
+#[test]
+fn every_event_reads_well() {
+    for (event, expected, _) in table() {
+        assert_eq!(human(&event), expected);
+    }
+}
+
+#[test]
+fn every_event_has_its_json() {
+    for (event, _, expected) in table() {
+        assert_eq!(json(&event), expected);
+    }
+}
+
+#[test]
+fn quiet_shows_what_went_wrong_and_processes_are_for_the_verbose() {
+    let shown = |verbosity| {
+        let of = |event: &Event| Human::new(verbosity).entry(event).is_some();
+        table().iter().filter(|(event, ..)| of(event)).count()
+    };
+    let all = table().len();
+    assert_eq!(shown(Verbosity::Quiet), 8);
+    assert_eq!(shown(Verbosity::Normal), all - 2);
+    assert_eq!(shown(Verbosity::Verbose), all);
+}
+
+#[test]
+fn a_tail_is_not_repeated_right_after_it_was_shown() {
+    let mut human = Human::new(Verbosity::Normal);
+    for line in failure().stderr {
+        human.entry(&Event::Stderr {
+            server: weather(),
+            generation: 3,
+            line,
+        });
+    }
+    let broken = Event::Broken {
+        server: weather(),
+        failure: failure(),
+        serving_last_good: true,
+    };
+    let entry = human.entry(&broken).unwrap();
+    assert!(!entry.contains("Traceback"), "{entry}");
+    assert!(
+        entry.contains("; the last good code still answers\n"),
+        "{entry}"
+    );
+}
+
+#[test]
+fn the_column_grows_with_the_widest_name() {
+    let mut human = Human::new(Verbosity::Normal);
+    let mut line = |server: &str| {
+        let entry = human.entry(&Event::Stderr {
+            server: server.to_owned(),
+            generation: 1,
+            line: "x".to_owned(),
+        });
+        strip_str(&entry.unwrap()).to_string()
+    };
+    assert_eq!(line("a"), "a        | x\n");
+    assert_eq!(line("long-named"), "long-named  | x\n");
+    assert_eq!(line("a"), "a           | x\n");
+}

@@ -1,0 +1,148 @@
+//! A generation on its way to prove itself: started, introduced, told what its predecessor knew,
+//! listed. Only then does the supervisor hear of it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::call::Client;
+use super::generation::{self, Ending, Proof, Running, Shown};
+use super::handshake::{Hello, Refusal, fetch_lists, replay, shake_hands};
+use super::report::{Report, Supply};
+use crate::event::Failure;
+use crate::mcp::{List, ListKind};
+
+/// A candidate that is not wanted any more has this long to end by itself.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What a candidate is started with.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) supply: Supply,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) number: u64,
+    pub(crate) hello: Hello,
+    pub(crate) epoch: u64,
+    pub(crate) client: Arc<dyn Client>,
+    /// Make the handshake known before the lists are read.
+    pub(crate) announce: bool,
+}
+
+impl Candidate {
+    /// Starts it and reports [`Report::Proved`] or [`Report::Failed`]; once cancelled,
+    /// [`Report::Gone`] when it is.
+    pub(crate) async fn run(self, cancelled: CancellationToken) {
+        let reports = self.supply.reports.clone();
+        let number = self.number;
+        let report = match self.start(&cancelled).await {
+            None => Report::Gone(number),
+            Some(Ok(proof)) => Report::Proved(number, Box::new(proof)),
+            Some(Err(failure)) => Report::Failed(number, Box::new(failure)),
+        };
+        // A proof that arrives after the cancellation is dropped there, and its process with it.
+        let _ = reports.send(report);
+    }
+
+    async fn start(self, cancelled: &CancellationToken) -> Option<Result<Proof, Failure>> {
+        let mut probe = !self.shared.no_probe.load(Ordering::Relaxed);
+        loop {
+            let mut identity = self.hello.identity.clone();
+            identity.log_level = self.shared.wanted().level;
+            let running =
+                match generation::start(&self.supply, self.number, self.client.clone(), identity) {
+                    Ok(running) => running,
+                    Err(failure) => return Some(Err(failure)),
+                };
+            let limit = self.supply.timeouts.start;
+            let proved = cancelled
+                .run_until_cancelled(timeout(limit, self.prove(&running, probe)))
+                .await;
+            let refusal = match proved {
+                None => {
+                    stop(running).await;
+                    return None;
+                }
+                Some(Ok(Ok(shown))) => {
+                    // What did not survive the probe may have been broken anyway; this one works without.
+                    self.shared.no_probe.store(!probe, Ordering::Relaxed);
+                    let took = running.since.elapsed();
+                    return Some(Ok(Proof {
+                        running,
+                        shown,
+                        took,
+                    }));
+                }
+                Some(Ok(Err(refusal))) => refusal,
+                Some(Err(_)) => Refusal::Wrong(format!(
+                    "did not prove itself within {} s",
+                    limit.as_secs_f64()
+                )),
+            };
+            let ending = stop(running).await;
+            if refusal == Refusal::ProbeUnanswered {
+                probe = false;
+                continue;
+            }
+            return Some(Err(generation::failure(
+                self.number,
+                &refusal,
+                Some(&ending),
+                self.supply.spec.reload,
+            )));
+        }
+    }
+
+    async fn prove(&self, running: &Running, probe: bool) -> Result<Shown, Refusal> {
+        let connection = &running.connection;
+        let handshake =
+            shake_hands(connection, &self.hello, self.epoch, probe, self.supply.era).await?;
+        let handshake = Arc::new(handshake);
+        if self.announce {
+            self.shared.handshake.send_replace(Some(handshake.clone()));
+        }
+        let told = self.shared.wanted();
+        let stream = replay(connection, &handshake, &told)
+            .await
+            .map_err(|_| Refusal::Lost("logging/setLevel"))?;
+        let lists = fetch_lists(connection, &handshake).await?;
+        let before = self.shared.snapshot.borrow().clone();
+        for ((before, list), kind) in before.lists.iter().zip(&lists).zip(ListKind::ALL) {
+            // A list that never worked is passed on as the error that it is.
+            let worked = before.as_ref().is_ok_and(|list| *list != List::default());
+            if let (true, Err(error)) = (worked, list) {
+                let method = kind.method();
+                return Err(Refusal::Wrong(format!(
+                    "answered `{method}` with the error {error}"
+                )));
+            }
+        }
+        Ok(Shown {
+            handshake,
+            lists,
+            stream,
+            told,
+        })
+    }
+}
+
+/// Stops a candidate that is no use, and tells how it ended.
+pub(crate) async fn stop(running: Running) -> Ending {
+    let (mut exited, stderr) = (running.child.exited(), running.child.stderr());
+    // One that has ended by itself is described by its own status, not by our signals.
+    let own = timeout(Duration::from_millis(50), exited.wait()).await.ok();
+    let calls = running.connection.close();
+    running.child.stop(GRACE).await;
+    let how = own.map_or_else(
+        || "was stopped".to_owned(),
+        |status| format!("exited with {status}"),
+    );
+    Ending {
+        how,
+        stderr: stderr.last(20),
+        calls,
+    }
+}

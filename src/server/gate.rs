@@ -1,0 +1,306 @@
+//! Where requests wait while there is no generation to answer them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::sync::{Notify, watch};
+
+use super::call::{Call, Client};
+use super::connection::Connection;
+use super::trouble;
+use crate::event::Failure;
+use crate::jsonrpc::{Envelope, ErrorObject, INTERNAL_ERROR, error_response};
+use crate::transport::stream::Cork;
+
+/// While more bytes than this wait, nothing else may begin to.
+const CROWD: usize = 64 * 1024 * 1024;
+
+/// How a gate stands, for those who wait for it to settle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Requests go to the active generation.
+    Open,
+    /// Requests wait.
+    Held,
+    /// Requests are answered with the reason why the saved code does not run.
+    Refusing,
+}
+
+/// The way to the active generation. Requests go through, wait, or are refused.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    server: String,
+    /// The longest wait.
+    patience: Duration,
+    inner: Mutex<Inner>,
+    standing: watch::Sender<Standing>,
+    /// Signalled when something begins to wait and nothing did.
+    waiting: Notify,
+}
+
+#[derive(Debug)]
+struct Inner {
+    way: Way,
+    held: Queue,
+}
+
+#[derive(Debug)]
+enum Way {
+    Open(Arc<Connection>),
+    /// What is being waited for.
+    Held(&'static str),
+    Refusing(Arc<Failure>),
+}
+
+#[derive(Debug)]
+struct Held {
+    line: Box<str>,
+    /// A client's notification has none.
+    call: Option<Call>,
+    until: Instant,
+}
+
+impl Held {
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.line.len()
+    }
+}
+
+/// What waits, in the order in which it came. All wait equally long, so the first is due first.
+#[derive(Debug, Default)]
+struct Queue {
+    all: VecDeque<Held>,
+    /// Its size in bytes.
+    size: usize,
+}
+
+impl Queue {
+    fn push(&mut self, held: Held) {
+        self.size += held.size();
+        self.all.push_back(held);
+    }
+
+    fn pop_due(&mut self, now: Instant) -> Option<Held> {
+        if self.all.front()?.until > now {
+            return None;
+        }
+        let held = self.all.pop_front()?;
+        self.size -= held.size();
+        Some(held)
+    }
+
+    /// Forgets the requests that `unwanted` picks; gives their number.
+    fn forget(&mut self, unwanted: impl Fn(&Call) -> bool) -> usize {
+        let before = self.all.len();
+        self.all
+            .retain(|held| !held.call.as_ref().is_some_and(&unwanted));
+        self.size = self.all.iter().map(Held::size).sum();
+        before - self.all.len()
+    }
+}
+
+impl Gate {
+    /// A closed gate; requests wait at most `patience`.
+    pub(crate) fn new(server: String, patience: Duration) -> Self {
+        Self {
+            server,
+            patience,
+            inner: Mutex::new(Inner {
+                way: Way::Held("its start"),
+                held: Queue::default(),
+            }),
+            standing: watch::Sender::new(Standing::Held),
+            waiting: Notify::new(),
+        }
+    }
+
+    /// How it stands, and how it will.
+    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// The active generation, if requests go through.
+    pub(crate) fn connection(&self) -> Option<Arc<Connection>> {
+        match &self.lock().way {
+            Way::Open(connection) => Some(connection.clone()),
+            _ => None,
+        }
+    }
+
+    /// Why requests are refused, if they are.
+    pub(crate) fn refusal(&self) -> Option<Arc<Failure>> {
+        match &self.lock().way {
+            Way::Refusing(failure) => Some(failure.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether a request waits.
+    pub(crate) fn keeps_waiting(&self) -> bool {
+        !self.lock().held.all.is_empty()
+    }
+
+    /// Gathers writes to the active generation until the cork is dropped.
+    pub(crate) fn cork(&self) -> Option<Cork> {
+        match &self.lock().way {
+            Way::Open(connection) => Some(connection.outbox().cork()),
+            _ => None,
+        }
+    }
+
+    /// Sends a request on, lets it wait, or answers it with the reason why not.
+    pub(crate) fn submit(&self, call: Call, line: &str, envelope: &Envelope<'_>) {
+        let inner = self.lock();
+        let call = match &inner.way {
+            Way::Open(connection) => match connection.call(call, line, envelope) {
+                Ok(()) => return,
+                // It ended this moment; its supervisor is about to hear of it.
+                Err(call) => call,
+            },
+            Way::Held(_) => call,
+            Way::Refusing(failure) => {
+                let failure = failure.clone();
+                drop(inner);
+                return trouble::refuse(&call, &self.server, &failure);
+            }
+        };
+        if let Some(call) = self.keep(inner, line, Some(call)) {
+            self.turn_away(&call);
+        }
+    }
+
+    /// Sends a client's notification on, or keeps it until there is a generation to take it.
+    pub(crate) fn tell(&self, line: &str) {
+        let inner = self.lock();
+        match &inner.way {
+            Way::Open(connection) => connection.forward(line),
+            Way::Held(_) => drop(self.keep(inner, line, None)),
+            Way::Refusing(_) => {}
+        }
+    }
+
+    /// Lets a line wait. If too much waits already, its call comes back and a notification is lost.
+    fn keep(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        line: &str,
+        call: Option<Call>,
+    ) -> Option<Call> {
+        if inner.held.size > CROWD {
+            tracing::debug!("too much waits already");
+            return call;
+        }
+        let first = inner.held.all.is_empty();
+        inner.held.push(Held {
+            line: line.into(),
+            call,
+            until: Instant::now() + self.patience,
+        });
+        drop(inner);
+        if first {
+            self.waiting.notify_one();
+        }
+        None
+    }
+
+    /// Answers a request that found too many others waiting.
+    fn turn_away(&self, call: &Call) {
+        let message = format!(
+            "`{}` is being reloaded, and more than {} MiB of requests wait for it already. This one was not sent; \
+             call again later.",
+            self.server,
+            CROWD / 1024 / 1024
+        );
+        let mut error = ErrorObject::new(INTERNAL_ERROR, message);
+        error.data = Some(json!({ "reason": "too_many_waiting" }));
+        let line = error_response(&call.id, &error);
+        call.client.answer([line.as_bytes(), b"", b""]);
+    }
+
+    /// Forgets a waiting request that the client has cancelled. False if it does not wait here.
+    pub(crate) fn cancel(&self, client: &Arc<dyn Client>, id: &str) -> bool {
+        let meant = |call: &Call| *call.id == *id && Arc::ptr_eq(&call.client, client);
+        self.lock().held.forget(meant) > 0
+    }
+
+    /// Lets requests wait for `what`.
+    pub(crate) fn hold(&self, what: &'static str) {
+        self.lock().way = Way::Held(what);
+        self.standing.send_replace(Standing::Held);
+    }
+
+    /// Lets requests through to `connection`, those that wait first.
+    pub(crate) fn open(&self, connection: Arc<Connection>) {
+        // All that waited goes out in as few writes as possible.
+        let _cork = connection.outbox().cork();
+        let mut inner = self.lock();
+        for held in std::mem::take(&mut inner.held).all {
+            let Some(call) = held.call else {
+                connection.forward(&held.line);
+                continue;
+            };
+            let Ok(envelope) = Envelope::parse(&held.line) else {
+                continue;
+            };
+            if let Err(call) = connection.call(call, &held.line, &envelope) {
+                let call = Some(call);
+                inner.held.push(Held { call, ..held });
+            }
+        }
+        inner.way = Way::Open(connection);
+        drop(inner);
+        self.standing.send_replace(Standing::Open);
+    }
+
+    /// Answers requests with `failure`, those that wait first.
+    pub(crate) fn refuse(&self, failure: &Arc<Failure>) {
+        let held = {
+            let mut inner = self.lock();
+            inner.way = Way::Refusing(failure.clone());
+            std::mem::take(&mut inner.held)
+        };
+        for call in held.all.into_iter().filter_map(|held| held.call) {
+            trouble::refuse(&call, &self.server, failure);
+        }
+        self.standing.send_replace(Standing::Refusing);
+    }
+
+    /// Answers the requests that have waited too long. Resolves each time the first may have begun
+    /// to wait or to be late; meant to be awaited in a loop.
+    pub(crate) async fn expire(&self) {
+        let first = self.lock().held.all.front().map(|held| held.until);
+        // Whatever comes while another waits is due after it.
+        match first {
+            Some(due) => tokio::time::sleep_until(due.into()).await,
+            None => self.waiting.notified().await,
+        }
+        let now = Instant::now();
+        let (late, what) = {
+            let mut inner = self.lock();
+            let what = match &inner.way {
+                Way::Held(what) => what,
+                _ => "its next start",
+            };
+            let late: Vec<_> = std::iter::from_fn(|| inner.held.pop_due(now)).collect();
+            (late, what)
+        };
+        for call in late.into_iter().filter_map(|held| held.call) {
+            trouble::too_late(&call, &self.server, what, self.patience);
+        }
+    }
+
+    /// Gives the requests that wait, which are never to be sent.
+    pub(crate) fn give_up(&self) -> Vec<Call> {
+        let held = std::mem::take(&mut self.lock().held);
+        held.all.into_iter().filter_map(|held| held.call).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

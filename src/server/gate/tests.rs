@@ -1,0 +1,179 @@
+use std::future::Future;
+use std::io::{PipeReader, Read as _, pipe};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
+
+use super::*;
+use crate::bridge::Identity;
+use crate::mcp::{Era, ListKind, Method};
+use crate::transport::stream::Outbox;
+
+const LONG: Duration = Duration::from_secs(3600);
+const DEADLINE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+struct Counting {
+    outbox: Outbox,
+    answers: AtomicUsize,
+}
+
+impl Client for Counting {
+    fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    fn answer(&self, parts: [&[u8]; 3]) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        self.outbox.send(parts);
+    }
+
+    fn ask(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>) {}
+    fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>) {}
+    fn forget(&self, _: &Connection) {}
+    fn lists_changed(&self, _: &[ListKind], _: bool) {}
+    fn resources_renewed(&self) {}
+}
+
+fn client() -> (Arc<Counting>, PipeReader) {
+    let (reader, writer) = pipe().unwrap();
+    let outbox = Outbox::new(writer.into()).unwrap();
+    let answers = AtomicUsize::new(0);
+    (Arc::new(Counting { outbox, answers }), reader)
+}
+
+fn gate(patience: Duration) -> Gate {
+    Gate::new("weather".to_owned(), patience)
+}
+
+/// A request whose line has about `size` bytes.
+fn submit(gate: &Gate, client: &Arc<Counting>, id: usize, size: usize) {
+    let pad = "x".repeat(size);
+    let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"vendor/x","params":["{pad}"]}}"#);
+    let call = Call {
+        id: id.to_string().into(),
+        era: Era::Legacy,
+        method: Method::Other,
+        logs: false,
+        perishable: false,
+        again: None,
+        client: client.clone(),
+    };
+    gate.submit(call, &line, &Envelope::parse(&line).unwrap());
+}
+
+/// What one read gives, as soon as there is something.
+async fn read(reader: &PipeReader) -> String {
+    let mut reader = reader.try_clone().unwrap();
+    let mut text = vec![0; 4096];
+    let reading = tokio::task::spawn_blocking(move || {
+        let length = reader.read(&mut text).unwrap();
+        text.truncate(length);
+        String::from_utf8(text).unwrap()
+    });
+    tokio::time::timeout(DEADLINE, reading)
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+fn is_pending<F: Future>(future: std::pin::Pin<&mut F>) -> bool {
+    future
+        .poll(&mut Context::from_waker(Waker::noop()))
+        .is_pending()
+}
+
+async fn until(gate: &Gate, condition: impl Fn() -> bool) {
+    let expiring = async {
+        while !condition() {
+            gate.expire().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, expiring).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_the_first_that_waits_wakes_the_clock() {
+    let (gate, (client, _reader)) = (gate(LONG), client());
+    let mut empty = pin!(gate.expire());
+    assert!(is_pending(empty.as_mut()));
+    submit(&gate, &client, 1, 0);
+    assert!(!is_pending(empty));
+    let mut waiting = pin!(gate.expire());
+    assert!(is_pending(waiting.as_mut()));
+    submit(&gate, &client, 2, 0);
+    assert!(is_pending(waiting));
+}
+
+#[tokio::test]
+async fn what_waits_too_long_is_answered_in_its_order() {
+    let (gate, (client, reader)) = (gate(Duration::from_millis(20)), client());
+    (1..=3).for_each(|id| submit(&gate, &client, id, 0));
+    until(&gate, || !gate.keeps_waiting()).await;
+    assert_eq!(client.answers.load(Ordering::Relaxed), 3);
+    let text = read(&reader).await;
+    let ids: Vec<_> = text.lines().filter_map(Envelope::id_in).collect();
+    assert_eq!(ids, ["1", "2", "3"], "{text}");
+    assert_eq!(gate.lock().held.size, 0);
+}
+
+#[tokio::test]
+async fn a_notification_that_waits_alone_is_forgotten_in_time() {
+    let gate = gate(Duration::from_millis(20));
+    let told = async {
+        // The clock stands still, since nothing waits.
+        tokio::task::yield_now().await;
+        gate.tell(r#"{"jsonrpc":"2.0","method":"vendor/x"}"#);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = told => {}
+        () = until(&gate, || gate.lock().held.size > 0) => {}
+    }
+    until(&gate, || !gate.keeps_waiting()).await;
+}
+
+#[tokio::test]
+async fn too_many_are_turned_away_until_others_have_gone() {
+    let (gate, (client, reader)) = (gate(LONG), client());
+    let size = CROWD / 4;
+    (1..=4).for_each(|id| submit(&gate, &client, id, size));
+    assert_eq!(client.answers.load(Ordering::Relaxed), 0);
+    submit(&gate, &client, 5, 0);
+    assert_eq!(client.answers.load(Ordering::Relaxed), 1);
+    let text = read(&reader).await;
+    assert!(text.contains(r#""id":5"#), "{text}");
+    assert!(text.contains("more than 64 MiB"), "{text}");
+    assert!(text.contains("too_many_waiting"), "{text}");
+    let held = gate.lock().held.size;
+    gate.tell(r#"{"jsonrpc":"2.0","method":"vendor/x"}"#);
+    assert_eq!(gate.lock().held.size, held);
+
+    let same: Arc<dyn Client> = client.clone();
+    assert!(gate.cancel(&same, "2"));
+    assert!(!gate.cancel(&same, "2"));
+    submit(&gate, &client, 6, 0);
+    assert_eq!(client.answers.load(Ordering::Relaxed), 1);
+}
+
+/// Each write to a pipe of packets is one packet.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn all_that_waited_goes_out_in_one_write() {
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    let (gate, (client, _reader)) = (gate(LONG), client());
+    (1..=3).for_each(|id| submit(&gate, &client, id, 0));
+    let (reader, writer) = pipe_with(PipeFlags::DIRECT).unwrap();
+    let reader = PipeReader::from(reader);
+    let outbox = Outbox::new(writer).unwrap();
+    outbox.send([b"first", b"", b""]);
+    assert_eq!(read(&reader).await, "first\n");
+    let (notices, _heard) = tokio::sync::mpsc::unbounded_channel();
+    let connection = Connection::new(1, outbox, client, Identity::default(), notices);
+    gate.open(Arc::new(connection));
+    let text = read(&reader).await;
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(!gate.keeps_waiting());
+    assert_eq!(gate.lock().held.size, 0);
+}

@@ -1,0 +1,281 @@
+//! One started incarnation of a server: its process, its connection, and the proof that it works.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::call::{Call, Client};
+use super::connection::Connection;
+use super::handshake::{Handshake, Lists, Refusal, Stream, Wanted};
+use super::report::{Report, Supply};
+use crate::bridge::Identity;
+use crate::config::Reload;
+use crate::event::{Event, Failure};
+use crate::jsonrpc::{Frame, text};
+use crate::transport::child::{Child, spawn};
+use crate::transport::stream::{Lines, Outbox};
+
+/// How long the rest of a dead process's output is read: a grandchild may hold the pipe open.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How long a process that has closed its stdin or its stdout may live on.
+const AFTERLIFE: Duration = Duration::from_secs(1);
+/// In a line that is no message, a message may begin at so many places.
+const BEGINNINGS: usize = 16;
+/// Lines of stderr that are shown with a failure.
+const SHOWN_STDERR: usize = 20;
+
+/// A generation whose process runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) child: Child,
+    pub(crate) since: Instant,
+}
+
+/// A generation that may go live.
+#[derive(Debug)]
+pub(crate) struct Proof {
+    pub(crate) running: Running,
+    pub(crate) shown: Shown,
+    /// From its start to here.
+    pub(crate) took: Duration,
+}
+
+/// What a generation has shown before it goes live.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) handshake: Arc<Handshake>,
+    pub(crate) lists: Lists,
+    /// The stream on which a modern server tells what changes.
+    pub(crate) stream: Option<Stream>,
+    /// What it was told that the client wants.
+    pub(crate) told: Wanted,
+}
+
+/// How a generation came to its end.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    /// A sentence fragment: `exited with status 1`.
+    pub(crate) how: String,
+    pub(crate) stderr: Vec<String>,
+    /// The calls that it never answered.
+    pub(crate) calls: Vec<Call>,
+}
+
+/// Starts the process and the tasks that read it. Its end is reported as [`Report::Ended`].
+pub(crate) fn start(
+    supply: &Supply,
+    number: u64,
+    client: Arc<dyn Client>,
+    identity: Identity,
+) -> Result<Running, Failure> {
+    let since = Instant::now();
+    let failed = |reason: String, advice| Failure {
+        generation: number,
+        reason,
+        advice,
+        stderr: vec![],
+        files: vec![],
+    };
+    let mut child =
+        spawn(&supply.spec, number, &supply.events, &supply.reaper).map_err(|error| {
+            failed(
+                format!("cannot be started: {}", with_sources(&error)),
+                error.advice(),
+            )
+        })?;
+    let pipes = |error: std::io::Error| failed(format!("cannot be reached: {error}"), None);
+    let outbox = Outbox::new(child.take_stdin()).map_err(pipes)?;
+    let lines = Lines::new(child.take_stdout(), supply.max_message).map_err(pipes)?;
+    let notices = supply.notices.clone();
+    let connection = Arc::new(Connection::new(
+        number,
+        outbox,
+        client.clone(),
+        identity,
+        notices,
+    ));
+    let server = supply.spec.name.clone();
+    supply.events.send(Event::Spawned {
+        server: server.clone(),
+        generation: number,
+        pid: child.pid(),
+    });
+    let stray = Stray {
+        server,
+        generation: number,
+        count: 0,
+        supply: supply.clone(),
+    };
+    let reader = tokio::spawn(read(lines, connection.clone(), client, stray));
+    tokio::spawn(attend(supply.reports.clone(), reader, connection.clone(), &child).into_future());
+    Ok(Running {
+        connection,
+        child,
+        since,
+    })
+}
+
+/// Waits for the end of the process, of its output or of its input, whichever shows that it is over.
+fn attend(
+    reports: UnboundedSender<Report>,
+    mut reader: JoinHandle<()>,
+    connection: Arc<Connection>,
+    child: &Child,
+) -> impl Future<Output = ()> + use<> {
+    let (mut exited, stderr) = (child.exited(), child.stderr());
+    async move {
+        let closed = tokio::select! {
+            _ = exited.wait() => "",
+            _ = &mut reader => "closed its stdout",
+            () = connection.outbox().deserted() => "closed its stdin",
+        };
+        let how = match timeout(AFTERLIFE, exited.wait()).await {
+            Ok(status) => format!("exited with {status}"),
+            Err(_) => closed.to_owned(),
+        };
+        // A task that has ended must not be awaited again.
+        if !reader.is_finished() {
+            let _ = timeout(LAST_WORDS, &mut reader).await;
+        }
+        reader.abort();
+        let ending = Ending {
+            how,
+            stderr: stderr.last(SHOWN_STDERR),
+            calls: connection.close(),
+        };
+        let _ = reports.send(Report::Ended(connection.generation, ending));
+    }
+}
+
+/// Counts and tells what is no message.
+struct Stray {
+    server: String,
+    generation: u64,
+    count: u64,
+    supply: Supply,
+}
+
+impl Stray {
+    fn tell(&mut self, line: String) {
+        self.count += 1;
+        let (server, generation, count) = (self.server.clone(), self.generation, self.count);
+        self.supply.events.send(Event::Stray {
+            server,
+            generation,
+            line,
+            count,
+        });
+    }
+}
+
+/// Reads the server's messages until its output ends.
+async fn read(
+    mut lines: Lines,
+    connection: Arc<Connection>,
+    client: Arc<dyn Client>,
+    mut stray: Stray,
+) {
+    loop {
+        // A client that reads slowly slows its server down, as it would without a proxy.
+        client.outbox().ready().await;
+        if !matches!(lines.fill().await, Ok(true)) {
+            break;
+        }
+        let _cork = lines.several().then(|| client.outbox().cork());
+        while let Some(frame) = lines.next() {
+            match frame {
+                Frame::Line(line) => take(line, &connection, &mut stray),
+                Frame::TooLong { head, tail } => too_long(head, tail, &connection, &mut stray),
+            }
+        }
+    }
+    if let Some(rest) = lines.rest() {
+        take(rest, &connection, &mut stray);
+    }
+}
+
+fn take(line: &[u8], connection: &Arc<Connection>, stray: &mut Stray) {
+    let text = text(line);
+    if connection.receive(&text).is_ok() {
+        return;
+    }
+    // A program that prints without a line end puts its words before a message, whose members may
+    // stand in any order.
+    let begins = text.match_indices(r#"{""#).map(|(at, _)| at);
+    for at in begins.filter(|at| *at > 0).take(BEGINNINGS) {
+        let message = &text[at..];
+        if message.contains(r#""jsonrpc""#) && connection.receive(message).is_ok() {
+            return stray.tell(text[..at].to_owned());
+        }
+    }
+    stray.tell(text.into_owned());
+}
+
+fn too_long(head: &[u8], tail: &[u8], connection: &Arc<Connection>, stray: &mut Stray) {
+    let [head, tail] = [head, tail].map(String::from_utf8_lossy);
+    connection.answer_too_long(&head, &tail);
+    stray.tell(format!(
+        "a message over the limit of {} bytes: {}",
+        stray.supply.max_message,
+        head.chars().take(200).collect::<String>()
+    ));
+}
+
+/// The failure of a generation that was refused or ended.
+pub(crate) fn failure(
+    number: u64,
+    refusal: &Refusal,
+    ending: Option<&Ending>,
+    reload: Reload,
+) -> Failure {
+    let how = ending.map_or("ended", |ending| ending.how.as_str());
+    let reason = match refusal {
+        Refusal::ProbeUnanswered => format!("{how} before it answered `server/discover`"),
+        Refusal::Lost(method) => format!("{how} before it answered `{method}`"),
+        Refusal::Wrong(reason) => reason.clone(),
+    };
+    let stderr = ending
+        .map(|ending| ending.stderr.clone())
+        .unwrap_or_default();
+    let advice = cure(&stderr, reload);
+    Failure {
+        generation: number,
+        reason,
+        advice,
+        stderr,
+        files: vec![],
+    }
+}
+
+/// What to do about the failures that the proxy itself brings about by starting a server beside
+/// its predecessor.
+pub(crate) fn cure(stderr: &[String], reload: Reload) -> Option<String> {
+    if reload == Reload::StopFirst {
+        return None;
+    }
+    let text = stderr.join("\n").to_lowercase();
+    let own = [
+        "eaddrinuse",
+        "address already in use",
+        "already in use",
+        "database is locked",
+        "already locked",
+    ];
+    own.iter().any(|sign| text.contains(sign)).then(|| {
+        "two generations cannot run at once: use `--reload stop-first` for a server that owns a port or a lock".to_owned()
+    })
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

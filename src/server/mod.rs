@@ -1,0 +1,300 @@
+//! ONE server: its state machine, its generations, the connection to each, the gate before them.
+//!
+//! [`ServerHandle`] is all that others see: they submit requests to it, read its snapshot and tell
+//! it what happened. The supervisor task owns everything behind it. Knows no session; a client is
+//! an object that takes answers.
+
+mod call;
+mod candidate;
+mod connection;
+mod echoes;
+mod gate;
+mod generation;
+mod handshake;
+mod pending;
+mod report;
+mod state;
+mod supervisor;
+mod trouble;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::{oneshot, watch};
+
+pub(crate) use call::{Call, Client};
+pub(crate) use connection::{Answer, Connection};
+pub(crate) use gate::{Gate, Standing};
+pub(crate) use handshake::{Handshake, Hello, Lists, Wanted};
+pub(crate) use trouble::explain;
+
+use crate::bridge::Identity;
+use crate::config::{ServerSpec, Timeouts};
+use crate::event::{Events, Failure, ToolDiff};
+use crate::mcp::{Era, List, ListKind};
+use crate::transport::reaper::Reaper;
+use report::{Report, Supply};
+use supervisor::Supervisor;
+
+/// What a reload led to: the generation, how long its start took and how its tools differ.
+pub(crate) type Outcome = Result<(u64, Duration, ToolDiff), Arc<Failure>>;
+
+/// The lists of the last generation that proved itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    /// Its number; 0 before the first.
+    pub(crate) generation: u64,
+    /// In the order of [`ListKind::ALL`].
+    pub(crate) lists: Lists,
+    /// From its start to the proof.
+    pub(crate) took: Duration,
+    /// How its tools differ from those before.
+    pub(crate) diff: ToolDiff,
+    /// When it went live.
+    pub(crate) since: Option<Instant>,
+}
+
+impl Snapshot {
+    /// The list of that kind; nothing if the server gave an error for it.
+    pub(crate) fn list(&self, kind: ListKind) -> Option<&List> {
+        let at = ListKind::ALL.iter().position(|known| *known == kind)?;
+        self.lists[at].as_ref().ok()
+    }
+
+    /// The names of the tools, in the server's order.
+    pub(crate) fn tool_names(&self) -> Vec<&str> {
+        let tools = self
+            .list(ListKind::Tools)
+            .into_iter()
+            .flat_map(|list| &list.entries);
+        tools.map(|entry| entry.name.as_str()).collect()
+    }
+}
+
+/// What people want to know of a server.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Status {
+    /// `running`, `starting`, `broken`, …
+    pub(crate) state: &'static str,
+    /// Why it did not work, if it does not.
+    pub(crate) last_error: Option<String>,
+    /// Commits after the first.
+    pub(crate) reloads: u32,
+}
+
+/// What the supervisor and the holders of a handle share.
+#[derive(Debug)]
+struct Shared {
+    gate: Gate,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    handshake: watch::Sender<Option<Arc<Handshake>>>,
+    wanted: Mutex<Wanted>,
+    status: Mutex<Status>,
+    /// The server did not survive, or did not answer, the question whether it is modern.
+    no_probe: AtomicBool,
+    epochs: AtomicU64,
+}
+
+impl Shared {
+    fn new(spec: &ServerSpec, timeouts: Timeouts) -> Self {
+        let lists = ListKind::ALL.map(|_| Ok(List::default()));
+        let nothing = Snapshot {
+            generation: 0,
+            lists,
+            took: Duration::ZERO,
+            diff: ToolDiff::default(),
+            since: None,
+        };
+        Self {
+            gate: Gate::new(spec.name.clone(), timeouts.hold),
+            snapshot: watch::Sender::new(Arc::new(nothing)),
+            handshake: watch::Sender::new(None),
+            wanted: Mutex::default(),
+            status: Mutex::new(Status {
+                state: "not started",
+                ..Status::default()
+            }),
+            no_probe: AtomicBool::new(false),
+            epochs: AtomicU64::new(0),
+        }
+    }
+
+    fn wanted(&self) -> Wanted {
+        locked(&self.wanted).clone()
+    }
+
+    fn describe(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut locked(&self.status));
+    }
+}
+
+/// A server, for everybody else. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerHandle {
+    spec: Arc<ServerSpec>,
+    timeouts: Timeouts,
+    shared: Arc<Shared>,
+    reports: UnboundedSender<Report>,
+}
+
+impl ServerHandle {
+    /// Sets up a server and its supervisor; it is started by the first [`Self::hello`].
+    /// `max_message` is in bytes; `era` is what the user set.
+    pub(crate) fn new(
+        spec: ServerSpec,
+        timeouts: Timeouts,
+        max_message: usize,
+        era: Option<Era>,
+        events: Events,
+        reaper: Reaper,
+    ) -> Self {
+        let spec = Arc::new(spec);
+        let shared = Arc::new(Shared::new(&spec, timeouts));
+        let (reports, heard) = mpsc::unbounded_channel();
+        let (notices, hearsay) = mpsc::unbounded_channel();
+        let supply = Supply {
+            spec: spec.clone(),
+            timeouts,
+            events,
+            reaper,
+            max_message,
+            era,
+            reports: reports.clone(),
+            notices,
+        };
+        tokio::spawn(Supervisor::new(supply, shared.clone()).run(heard, hearsay));
+        Self {
+            spec,
+            timeouts,
+            shared,
+            reports,
+        }
+    }
+
+    /// Its definition.
+    pub(crate) fn spec(&self) -> &ServerSpec {
+        &self.spec
+    }
+
+    /// The way for requests.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.shared.gate
+    }
+
+    /// The newest lists.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.snapshot.borrow().clone()
+    }
+
+    /// The raw name and version that a legacy server gave of itself.
+    pub(crate) fn server_info(&self) -> Option<String> {
+        self.shared
+            .handshake
+            .borrow()
+            .as_ref()
+            .and_then(|handshake| handshake.server_info())
+    }
+
+    /// How it is.
+    pub(crate) fn status(&self) -> Status {
+        locked(&self.shared.status).clone()
+    }
+
+    /// Introduces a client; starts the server if it is the first. Gives the number of the introduction.
+    pub(crate) fn hello(&self, hello: Hello, client: Arc<dyn Client>) -> u64 {
+        let epoch = self.shared.epochs.fetch_add(1, Ordering::Relaxed) + 1;
+        let _ = self
+            .reports
+            .send(Report::Hello(Box::new(hello), client, epoch));
+        epoch
+    }
+
+    /// Learns that the client it knows describes itself otherwise than before.
+    pub(crate) fn know(&self, identity: Identity) {
+        let _ = self.reports.send(Report::Identity(Box::new(identity)));
+    }
+
+    /// Waits until a generation has answered the introduction `epoch` or a later one, for as long as
+    /// a client's first request may wait. Nothing if the server does not run, or is not there in time.
+    pub(crate) async fn introduced(&self, epoch: u64) -> Option<Arc<Handshake>> {
+        let mut handshake = self.shared.handshake.subscribe();
+        let mut standing = self.shared.gate.standing();
+        let there = |handshake: &Option<Arc<Handshake>>| {
+            handshake.as_ref().is_some_and(|known| known.epoch >= epoch)
+        };
+        let wait = async {
+            tokio::select! {
+                biased;
+                _ = handshake.wait_for(there) => {}
+                _ = standing.wait_for(|standing| *standing == Standing::Refusing) => {}
+            }
+        };
+        let _ = tokio::time::timeout(self.timeouts.startup_wait, wait).await;
+        self.shared.handshake.borrow().clone()
+    }
+
+    /// Waits until requests no longer wait, for as long as a list may wait for a reload.
+    pub(crate) async fn settled(&self) {
+        let mut standing = self.shared.gate.standing();
+        let settled = standing.wait_for(|standing| *standing != Standing::Held);
+        let _ = tokio::time::timeout(self.timeouts.list_hold, settled).await;
+    }
+
+    /// Changes what the client wants to hear of; every later generation is told.
+    pub(crate) fn want(&self, change: impl FnOnce(&mut Wanted)) {
+        let changed = {
+            let mut wanted = locked(&self.shared.wanted);
+            let before = wanted.clone();
+            change(&mut wanted);
+            *wanted != before
+        };
+        if changed {
+            let _ = self.reports.send(Report::WantedChanged);
+        }
+    }
+
+    /// The client no longer wants the answer to its request `id` (raw); `params` are those of its notification.
+    pub(crate) fn cancel(&self, client: Arc<dyn Client>, id: &str, params: &str) {
+        if !self.shared.gate.cancel(&client, id) {
+            let _ = self
+                .reports
+                .send(Report::Cancel(client, id.into(), params.into()));
+        }
+    }
+
+    /// A watched file was touched; [`Self::unchanged`] or [`Self::changed`] follows.
+    pub(crate) fn suspect(&self) {
+        let _ = self.reports.send(Report::Suspect);
+    }
+
+    /// It was touched only.
+    pub(crate) fn unchanged(&self) {
+        let _ = self.reports.send(Report::Unchanged);
+    }
+
+    /// Files changed: reload.
+    pub(crate) fn changed(&self, paths: Vec<PathBuf>) {
+        let _ = self.reports.send(Report::Changed(paths));
+    }
+
+    /// Reloads although no file changed.
+    pub(crate) async fn reload(&self) -> Option<Outcome> {
+        let (sender, outcome) = oneshot::channel();
+        let _ = self.reports.send(Report::Reload(sender));
+        outcome.await.ok()
+    }
+
+    /// Stops everything of this server; resolves when it is gone.
+    pub(crate) async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        let _ = self.reports.send(Report::Stop(done));
+        let _ = stopped.await;
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

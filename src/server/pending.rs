@@ -1,0 +1,63 @@
+//! Who waits for which answer of a generation.
+
+use std::collections::HashMap;
+
+use tokio::sync::oneshot;
+
+use super::call::Call;
+use super::connection::Answer;
+
+/// Who waits for an answer.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    /// A client.
+    Client(Call),
+    /// The client has cancelled it; should the server answer all the same, so it is told.
+    Cancelled(Call),
+    /// The proxy itself.
+    Own(oneshot::Sender<Answer>),
+}
+
+/// The requests that a generation has not answered, by the numbers that are their ids.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// The newest number.
+    pub(super) next: u64,
+    pub(super) waiting: HashMap<u64, Waiting>,
+    /// How many of `waiting` are clients' calls.
+    pub(super) calls: usize,
+    /// The generation is gone; nothing more is sent.
+    pub(super) closed: bool,
+}
+
+impl Table {
+    /// Gives a new request its number.
+    pub(super) fn take_number(&mut self, waiting: Waiting) -> u64 {
+        self.next += 1;
+        self.waiting.insert(self.next, waiting);
+        self.next
+    }
+
+    /// The request of that number, which is not open any more, and whether it was the last one
+    /// that a client waited for.
+    pub(super) fn take(&mut self, number: u64) -> Option<(Waiting, bool)> {
+        let waiting = self.waiting.remove(&number)?;
+        let call = matches!(waiting, Waiting::Client(_));
+        self.calls -= usize::from(call);
+        Some((waiting, call && self.calls == 0))
+    }
+}
+
+/// `number` in decimal, written into `digits`.
+pub(super) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &str {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    std::str::from_utf8(&digits[at..]).unwrap_or_default()
+}

@@ -1,0 +1,396 @@
+//! What a server's life consists of, as a pure function: an event comes in, effects go out.
+//!
+//! Knows no process and no clock; the supervisor carries the effects out and reports back.
+//! Invariants, held by a property test: never two candidates; the active generation is given up
+//! only for a proven successor, by its own exit or by a stop; a save while a candidate starts
+//! always leads to another start; every generation that was spawned is stopped.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Delay before the first restart after a crash; doubled by each crash that follows.
+const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+/// The longest delay before a restart.
+const LAST_BACKOFF: Duration = Duration::from_secs(30);
+/// This many exits within [`FLAP_WINDOW`] and the server waits for a change.
+pub(crate) const FLAP_EXITS: usize = 5;
+/// See [`FLAP_EXITS`].
+pub(crate) const FLAP_WINDOW: Duration = Duration::from_secs(60);
+
+/// Where a server stands. Numbers are generations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// No client has said anything yet.
+    Idle,
+    /// The build for `next` runs; `old` still lives.
+    Building {
+        next: u64,
+        old: Option<u64>,
+        cause: Cause,
+    },
+    /// What was started before stops before `next` starts.
+    MakingRoom { next: u64, cause: Cause },
+    /// The candidate `next` starts; `old` still lives.
+    Starting {
+        next: u64,
+        old: Option<u64>,
+        cause: Cause,
+    },
+    /// `active` answers.
+    Live { active: u64 },
+    /// The saved code does not run; `old` still lives.
+    Broken { old: Option<u64> },
+    /// The server crashed and is started again at `at`.
+    Restarting { at: Instant },
+    /// The proxy ends.
+    Stopped,
+}
+
+/// Why a generation is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The client's first message.
+    Begin,
+    /// Files changed.
+    Save,
+    /// Somebody asked for it.
+    Asked,
+    /// The generation before it exited.
+    Crash,
+    /// The client turned out to speak the other era, or to be another one.
+    Client,
+}
+
+/// What can happen to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// A client is there.
+    Begin,
+    /// The client must be introduced anew.
+    ClientChanged,
+    /// A watched file was touched.
+    Suspect,
+    /// It was touched only.
+    Unchanged,
+    /// It changed.
+    Changed,
+    /// A reload was asked for.
+    Reload,
+    /// The build for the generation ended.
+    Built { next: u64, ok: bool },
+    /// The candidate has proved itself.
+    Proved(u64),
+    /// The candidate has failed; its process is being stopped.
+    Failed(u64),
+    /// A generation's process ended by itself.
+    Exited(u64),
+    /// A generation that was told to make room, or a candidate that was killed, is gone.
+    Gone(u64),
+    /// Time has come to `State::Restarting`'s `at`.
+    Due,
+    /// The proxy ends.
+    Stop,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Let requests wait.
+    Hold,
+    /// Let requests through to this generation.
+    Open(u64),
+    /// Answer requests with the reason why the saved code does not run.
+    Refuse,
+    /// Run the build for this generation.
+    Build(u64),
+    /// Stop the build.
+    CancelBuild,
+    /// Start this generation as the candidate.
+    Spawn(u64),
+    /// Stop the candidate at once.
+    Kill(u64),
+    /// The candidate is the active generation from now on; `Open` or `Hold` follows.
+    Commit(u64, Cause),
+    /// Let requests in flight end, then stop.
+    Drain(u64),
+    /// As `Drain`, and report `Gone`.
+    MakeRoom(u64),
+    /// A generation that had answered is gone; it is started again after the delay.
+    Backoff(Duration),
+    /// It exited too often and waits for a change.
+    Flapping,
+    /// Stop everything that lives.
+    StopAll,
+}
+
+/// A server's state with what is needed to decide the next one.
+#[derive(Debug, Clone)]
+pub(crate) struct Machine {
+    pub(crate) state: State,
+    rules: Rules,
+    /// Number of the generation started last.
+    last: u64,
+    /// When it exited by itself, newest last.
+    exits: VecDeque<Instant>,
+    /// A file was touched; whether it changed is not known yet. Requests wait until it is.
+    suspect: bool,
+    /// Something was saved, or asked for, that no build has ended well with.
+    unbuilt: bool,
+    /// Must be gone before another is started: it may own what only one can own.
+    leaving: Option<u64>,
+}
+
+/// What the configuration says.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rules {
+    /// There is a build command.
+    pub(crate) build: bool,
+    /// The old generation stops before the new one starts.
+    pub(crate) stop_first: bool,
+    /// The last good generation answers while the saved code does not run.
+    pub(crate) serve_last_good: bool,
+}
+
+impl Machine {
+    /// A server that has not been started.
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            state: State::Idle,
+            rules,
+            last: 0,
+            exits: VecDeque::new(),
+            suspect: false,
+            unbuilt: true,
+            leaving: None,
+        }
+    }
+
+    /// Takes `input` at the time `now`; gives the machine after it and what is to be done, in order.
+    #[must_use = "the effects must be carried out"]
+    pub(crate) fn on_event(mut self, input: Input, now: Instant) -> (Self, Vec<Effect>) {
+        let mut effects = Vec::new();
+        let state = std::mem::replace(&mut self.state, State::Stopped);
+        self.state = self.next(state, input, now, &mut effects);
+        (self, effects)
+    }
+
+    fn next(&mut self, state: State, input: Input, now: Instant, out: &mut Vec<Effect>) -> State {
+        match (state, input) {
+            // ## any => Stopped
+            (State::Stopped, _) => State::Stopped,
+            (state, Input::Stop) => {
+                cancel(&state, out);
+                out.push(Effect::StopAll);
+                State::Stopped
+            }
+            // ## Idle => (Building | Starting)
+            (State::Idle, Input::Begin) => self.begin(None, Cause::Begin, out),
+            (State::Idle, _) => State::Idle,
+            // ## any => (Building | Starting | MakingRoom)
+            (state, Input::Changed | Input::Reload | Input::ClientChanged) => {
+                self.suspect &= input != Input::Changed;
+                self.unbuilt |= input != Input::ClientChanged;
+                self.replace(state, cause(input), out)
+            }
+            (state, Input::Suspect | Input::Unchanged) => {
+                self.suspect = input == Input::Suspect;
+                self.reopen(&state, out);
+                state
+            }
+            // ## Building => (Starting | MakingRoom | Broken)
+            (State::Building { next, old, cause }, Input::Built { next: built, ok })
+                if next == built =>
+            {
+                if ok {
+                    self.unbuilt = false;
+                    self.start(next, old, cause, out)
+                } else {
+                    self.broken(old, out)
+                }
+            }
+            // ## MakingRoom => Starting
+            (state, Input::Gone(gone)) if self.leaving == Some(gone) => {
+                self.leaving = None;
+                match state {
+                    State::MakingRoom { next, cause } => self.start(next, None, cause, out),
+                    state => state,
+                }
+            }
+            // ## Starting => (Live | Broken | Restarting)
+            (State::Starting { next, old, cause }, Input::Proved(proved)) if next == proved => {
+                out.push(Effect::Commit(next, cause));
+                let live = State::Live { active: next };
+                self.reopen(&live, out);
+                out.extend(old.map(Effect::Drain));
+                live
+            }
+            (State::Starting { next, old, cause }, Input::Failed(failed)) if next == failed => {
+                if cause == Cause::Crash {
+                    self.crashed(now, out)
+                } else {
+                    self.broken(old, out)
+                }
+            }
+            // ## Live => (Restarting | Broken)
+            (State::Live { active }, Input::Exited(exited)) if active == exited => {
+                self.crashed(now, out)
+            }
+            // ## Restarting => Starting
+            (State::Restarting { .. }, Input::Due) => {
+                self.last += 1;
+                out.push(Effect::Spawn(self.last));
+                State::Starting {
+                    next: self.last,
+                    old: None,
+                    cause: Cause::Crash,
+                }
+            }
+            // ## the old generation ends beside what goes on
+            (State::Building { next, old, cause }, Input::Exited(exited))
+                if old == Some(exited) =>
+            {
+                State::Building {
+                    next,
+                    old: None,
+                    cause,
+                }
+            }
+            (State::Starting { next, old, cause }, Input::Exited(exited))
+                if old == Some(exited) =>
+            {
+                State::Starting {
+                    next,
+                    old: None,
+                    cause,
+                }
+            }
+            (State::Broken { old }, Input::Exited(exited)) if old == Some(exited) => {
+                self.broken(None, out)
+            }
+            (state, _) => state,
+        }
+    }
+
+    /// Lets requests through, or says that they wait or are refused, as `state` has it.
+    fn reopen(&self, state: &State, out: &mut Vec<Effect>) {
+        let settled = match *state {
+            State::Live { active } => Effect::Open(active),
+            State::Broken { old: Some(old) } if self.rules.serve_last_good => Effect::Open(old),
+            State::Broken { .. } => Effect::Refuse,
+            _ => return,
+        };
+        out.push(if self.suspect { Effect::Hold } else { settled });
+    }
+
+    /// Whatever is under way gives room to a new generation; what is proven lives on.
+    fn replace(&mut self, state: State, cause: Cause, out: &mut Vec<Effect>) -> State {
+        cancel(&state, out);
+        self.exits.clear();
+        let cause = match state {
+            // A change of the client is no reason to forget why a start was under way.
+            State::Building { cause: before, .. }
+            | State::MakingRoom { cause: before, .. }
+            | State::Starting { cause: before, .. }
+                if cause == Cause::Client =>
+            {
+                before
+            }
+            _ => cause,
+        };
+        match state {
+            State::MakingRoom { next, .. } if !self.must_build() => {
+                State::MakingRoom { next, cause }
+            }
+            State::Starting { next, .. } if self.rules.stop_first => {
+                self.leaving = Some(next);
+                self.begin(None, cause, out)
+            }
+            State::Live { active } => self.begin(Some(active), cause, out),
+            State::Building { old, .. } | State::Starting { old, .. } | State::Broken { old } => {
+                self.begin(old, cause, out)
+            }
+            State::MakingRoom { .. } | State::Restarting { .. } | State::Idle | State::Stopped => {
+                self.begin(None, cause, out)
+            }
+        }
+    }
+
+    fn begin(&mut self, old: Option<u64>, cause: Cause, out: &mut Vec<Effect>) -> State {
+        out.push(Effect::Hold);
+        self.last += 1;
+        if self.must_build() {
+            out.push(Effect::Build(self.last));
+            return State::Building {
+                next: self.last,
+                old,
+                cause,
+            };
+        }
+        self.start(self.last, old, cause, out)
+    }
+
+    /// What was built before may be out of date; a change of the client alone makes nothing so.
+    fn must_build(&self) -> bool {
+        self.rules.build && self.unbuilt
+    }
+
+    fn start(&mut self, next: u64, old: Option<u64>, cause: Cause, out: &mut Vec<Effect>) -> State {
+        if let (Some(old), true) = (old, self.rules.stop_first) {
+            out.push(Effect::MakeRoom(old));
+            self.leaving = Some(old);
+        }
+        if self.leaving.is_some() {
+            return State::MakingRoom { next, cause };
+        }
+        out.push(Effect::Spawn(next));
+        State::Starting { next, old, cause }
+    }
+
+    fn broken(&self, old: Option<u64>, out: &mut Vec<Effect>) -> State {
+        let broken = State::Broken { old };
+        self.reopen(&broken, out);
+        broken
+    }
+
+    fn crashed(&mut self, now: Instant, out: &mut Vec<Effect>) -> State {
+        self.exits.push_back(now);
+        while self
+            .exits
+            .front()
+            .is_some_and(|exit| now.duration_since(*exit) > FLAP_WINDOW)
+        {
+            self.exits.pop_front();
+        }
+        if self.exits.len() >= FLAP_EXITS {
+            self.exits.clear();
+            out.push(Effect::Flapping);
+            return self.broken(None, out);
+        }
+        let doublings = u32::try_from(self.exits.len() - 1).unwrap_or(u32::MAX);
+        let delay = FIRST_BACKOFF
+            .saturating_mul(2u32.saturating_pow(doublings))
+            .min(LAST_BACKOFF);
+        out.extend([Effect::Hold, Effect::Backoff(delay)]);
+        State::Restarting { at: now + delay }
+    }
+}
+
+fn cause(input: Input) -> Cause {
+    match input {
+        Input::Reload => Cause::Asked,
+        Input::ClientChanged => Cause::Client,
+        _ => Cause::Save,
+    }
+}
+
+/// Ends the build or the candidate that is under way.
+fn cancel(state: &State, out: &mut Vec<Effect>) {
+    match state {
+        State::Building { .. } => out.push(Effect::CancelBuild),
+        State::Starting { next, .. } => out.push(Effect::Kill(*next)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,364 @@
+//! Carries out what the state machine decides: one task per server that owns its generations.
+//!
+//! Everything that happens arrives on one channel as a [`Report`]; the machine turns it into
+//! effects; nothing here decides. Never touches a session: clients are told through [`Client`].
+
+mod commit;
+mod failing;
+mod lists;
+mod retiring;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::call::Client;
+use super::connection::{Connection, Notice};
+use super::echoes::Echoes;
+use super::gate::Standing;
+use super::generation::{Proof, Running};
+use super::handshake::{Hello, Wanted};
+use super::report::{Report, Supply};
+use super::state::{Effect, Input, Machine, Rules, State};
+use super::{Outcome, Shared, candidate};
+use crate::bridge::Identity;
+use crate::config::{OnBroken, Reload};
+use crate::event::{Event, Failure};
+use crate::mcp::ListKind;
+use crate::transport::build;
+
+/// The task that owns a server.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    supply: Supply,
+    shared: Arc<Shared>,
+    machine: Machine,
+    client: Option<Arc<dyn Client>>,
+    hello: Hello,
+    epoch: u64,
+    active: Option<Active>,
+    /// Cancelled to stop the candidate.
+    candidate: Option<CancellationToken>,
+    build: Option<CancellationToken>,
+    /// The connections of generations that drain.
+    draining: HashMap<u64, Arc<Connection>>,
+    proof: Option<Box<Proof>>,
+    /// Why the saved code does not run, while it does not.
+    failure: Option<Arc<Failure>>,
+    /// Files changed since the last generation that proved itself.
+    files: BTreeSet<PathBuf>,
+    echoes: Echoes,
+    reloads: Vec<oneshot::Sender<Outcome>>,
+    relisting: HashSet<ListKind>,
+    relist_again: HashSet<ListKind>,
+    tasks: TaskTracker,
+}
+
+/// The generation that answers.
+#[derive(Debug)]
+struct Active {
+    running: Running,
+    stream: Option<u64>,
+    /// What it was told that the client wants.
+    told: Wanted,
+}
+
+impl Supervisor {
+    /// The supervisor of a server that has not been started.
+    pub(crate) fn new(supply: Supply, shared: Arc<Shared>) -> Self {
+        let rules = Rules {
+            build: supply.spec.build.is_some(),
+            stop_first: supply.spec.reload == Reload::StopFirst,
+            serve_last_good: supply.spec.on_broken == OnBroken::ServeLastGood,
+        };
+        Self {
+            supply,
+            shared,
+            machine: Machine::new(rules),
+            client: None,
+            hello: Hello::default(),
+            epoch: 0,
+            active: None,
+            candidate: None,
+            build: None,
+            draining: HashMap::new(),
+            proof: None,
+            failure: None,
+            files: BTreeSet::new(),
+            echoes: Echoes::default(),
+            reloads: Vec::new(),
+            relisting: HashSet::new(),
+            relist_again: HashSet::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Runs until it is told to stop; then everything it started is gone.
+    pub(crate) async fn run(
+        mut self,
+        mut reports: UnboundedReceiver<Report>,
+        mut notices: UnboundedReceiver<Notice>,
+    ) {
+        loop {
+            let due = match self.machine.state {
+                State::Restarting { at } => Some(at),
+                _ => None,
+            };
+            tokio::select! {
+                Some(report) = reports.recv() => match report {
+                    Report::Stop(done) => {
+                        self.step(Input::Stop);
+                        self.tasks.close();
+                        self.tasks.wait().await;
+                        let _ = done.send(());
+                        return;
+                    }
+                    report => self.on_report(report),
+                },
+                Some(notice) = notices.recv() => self.on_notice(&notice),
+                () = self.shared.gate.expire() => {}
+                () = at(due) => self.step(Input::Due),
+            }
+        }
+    }
+
+    fn on_report(&mut self, report: Report) {
+        match report {
+            Report::Hello(hello, client, epoch) => self.on_hello(*hello, client, epoch),
+            Report::Identity(identity) => self.on_identity(*identity),
+            Report::Suspect => self.step(Input::Suspect),
+            Report::Unchanged => self.step(Input::Unchanged),
+            Report::Changed(paths) => self.on_changed(paths),
+            Report::Reload(outcome) => {
+                self.reloads.push(outcome);
+                self.step(Input::Reload);
+            }
+            Report::WantedChanged => self.on_wanted(),
+            Report::Cancel(client, id, params) => self.on_cancel(&client, &id, &params),
+            Report::Built(next, result) => self.on_built(next, result),
+            Report::Proved(next, proof) if self.is_starting(next) => {
+                if proof.running.connection.is_closed() {
+                    return self.mourn(proof.running);
+                }
+                self.proof = Some(proof);
+                self.step(Input::Proved(next));
+            }
+            // It was given up the moment it succeeded.
+            Report::Proved(_, proof) => self.retire(proof.running, Duration::ZERO),
+            Report::Failed(next, failure) if self.is_starting(next) => {
+                self.fail(*failure);
+                self.step(Input::Failed(next));
+            }
+            Report::Failed(number, _) => self.step(Input::Gone(number)),
+            Report::Ended(number, ending) => self.on_ended(number, ending),
+            Report::Gone(number) => {
+                self.draining.remove(&number);
+                self.step(Input::Gone(number));
+            }
+            Report::Relisted(number, kind, read) => self.on_relisted(number, kind, read),
+            Report::StreamEnded(number, stream) => self.on_stream_ended(number, stream),
+            Report::Stop(_) => unreachable!("handled by the loop"),
+        }
+    }
+
+    fn is_starting(&self, number: u64) -> bool {
+        matches!(self.machine.state, State::Starting { next, .. } if next == number)
+    }
+
+    /// Feeds the machine and carries out what it says.
+    fn step(&mut self, input: Input) {
+        let machine = std::mem::replace(&mut self.machine, Machine::new(Rules::default()));
+        let (machine, effects) = machine.on_event(input, Instant::now());
+        self.machine = machine;
+        for effect in effects {
+            self.carry_out(effect);
+        }
+        let standing = *self.shared.gate.standing().borrow();
+        self.shared
+            .describe(|status| status.state = describe(&self.machine.state, standing));
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Hold => self.shared.gate.hold(waits_for(&self.machine.state)),
+            Effect::Open(_) => {
+                if let Some(active) = &self.active {
+                    self.shared.gate.open(active.running.connection.clone());
+                }
+            }
+            Effect::Refuse => self.refuse(),
+            Effect::Build(next) => self.start_build(next),
+            Effect::CancelBuild => cancel(&mut self.build),
+            Effect::Spawn(next) => self.start_candidate(next),
+            Effect::Kill(_) => cancel(&mut self.candidate),
+            Effect::Commit(next, cause) => self.commit(next, cause),
+            // What is to drain was moved aside by `commit`.
+            Effect::Drain(_) => {}
+            Effect::MakeRoom(_) => {
+                if let Some(active) = self.active.take() {
+                    self.retire(active.running, self.supply.timeouts.drain);
+                }
+            }
+            Effect::Backoff(delay) => {
+                self.supply.events.send(Event::Restarting {
+                    server: self.name(),
+                    delay,
+                });
+            }
+            Effect::Flapping => self.give_up(),
+            Effect::StopAll => self.stop_all(),
+        }
+    }
+
+    fn on_hello(&mut self, hello: Hello, client: Arc<dyn Client>, epoch: u64) {
+        let first = self.epoch == 0;
+        (self.hello, self.client, self.epoch) = (hello, Some(client), epoch);
+        self.step(if first {
+            Input::Begin
+        } else {
+            Input::ClientChanged
+        });
+    }
+
+    fn on_identity(&mut self, identity: Identity) {
+        self.hello.identity = identity;
+        self.introduce();
+    }
+
+    /// Lets the active generation know who the client says it is.
+    fn introduce(&self) {
+        if let Some(active) = &self.active {
+            active.running.connection.introduce(|known| {
+                let level = known.log_level.take();
+                known.clone_from(&self.hello.identity);
+                known.log_level = level;
+            });
+        }
+    }
+
+    fn on_cancel(&self, client: &Arc<dyn Client>, id: &str, params: &str) {
+        // It may have come back since, from a generation that has crashed.
+        if self.shared.gate.cancel(client, id) {
+            return;
+        }
+        let active = self
+            .active
+            .as_ref()
+            .map(|active| &active.running.connection);
+        let _ = active
+            .into_iter()
+            .chain(self.draining.values())
+            .any(|link| link.cancel(client, id, params));
+    }
+
+    fn on_changed(&mut self, paths: Vec<PathBuf>) {
+        if self.machine.state != State::Idle {
+            self.supply.events.send(Event::Changed {
+                server: self.name(),
+                paths: paths.clone(),
+            });
+        }
+        if let Some(path) = self.echoes.changed(&paths, Instant::now()) {
+            let path = path.display();
+            let message = format!(
+                "{path} changes right after each start: if the server or its build writes it, add --watch '!{path}'"
+            );
+            self.supply.events.send(Event::WatchWarning {
+                server: self.name(),
+                message,
+            });
+        }
+        self.files.extend(paths);
+        self.step(Input::Changed);
+    }
+
+    fn start_build(&mut self, next: u64) {
+        self.echoes.started(Instant::now());
+        let token = CancellationToken::new();
+        self.build = Some(token.clone());
+        let (supply, command) = (
+            self.supply.clone(),
+            self.supply.spec.build.clone().unwrap_or_default(),
+        );
+        self.supply.events.send(Event::Building {
+            server: self.name(),
+            command: command.clone(),
+        });
+        self.tasks.spawn(async move {
+            // Dropping the build kills all that it started.
+            let run = build::run(&supply.spec, &command, &supply.events, &supply.reaper);
+            if let Some(result) = token.run_until_cancelled(run).await {
+                let _ = supply.reports.send(Report::Built(next, result));
+            }
+        });
+    }
+
+    fn start_candidate(&mut self, next: u64) {
+        let Some(client) = self.client.clone() else {
+            return;
+        };
+        self.echoes.started(Instant::now());
+        let token = CancellationToken::new();
+        self.candidate = Some(token.clone());
+        let candidate = candidate::Candidate {
+            supply: self.supply.clone(),
+            shared: self.shared.clone(),
+            number: next,
+            hello: self.hello.clone(),
+            epoch: self.epoch,
+            client,
+            // A client that waits for its first answer need not wait for the lists.
+            announce: self.active.is_none(),
+        };
+        self.tasks.spawn(candidate.run(token));
+    }
+
+    fn name(&self) -> String {
+        self.supply.spec.name.clone()
+    }
+}
+
+fn cancel(token: &mut Option<CancellationToken>) {
+    if let Some(token) = token.take() {
+        token.cancel();
+    }
+}
+
+fn waits_for(state: &State) -> &'static str {
+    match state {
+        State::Building { .. } => "its build",
+        State::MakingRoom { .. } => "the old generation to finish what it is at",
+        State::Live { .. } | State::Broken { .. } => "a changed file to be written",
+        State::Restarting { .. } => "its restart after a crash",
+        State::Idle | State::Starting { .. } | State::Stopped => "its start",
+    }
+}
+
+fn describe(state: &State, standing: Standing) -> &'static str {
+    match state {
+        State::Idle => "not started",
+        State::Building { .. } => "building",
+        State::MakingRoom { .. } | State::Starting { .. } => "starting",
+        State::Live { .. } if standing == Standing::Held => "checking a touched file",
+        State::Live { .. } => "running",
+        State::Broken { .. } => "broken",
+        State::Restarting { .. } => "restarting after a crash",
+        State::Stopped => "stopped",
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

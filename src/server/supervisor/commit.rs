@@ -1,0 +1,136 @@
+//! The moment at which a candidate becomes the generation that answers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::super::Snapshot;
+use super::super::generation::{Proof, Shown};
+use super::super::handshake::Lists;
+use super::super::state::Cause;
+use super::{Active, Supervisor};
+use crate::event::Event;
+use crate::mcp::{Era, List, ListKind, diff};
+
+impl Supervisor {
+    /// Makes the candidate that has proved itself the generation that answers. The snapshot is the
+    /// one switch: whoever reads it sees either all of the old code or all of the new.
+    pub(super) fn commit(&mut self, next: u64, cause: Cause) {
+        self.candidate = None;
+        let Some(proof) = self.proof.take() else {
+            return;
+        };
+        let Proof {
+            running,
+            shown,
+            took,
+        } = *proof;
+        let Shown {
+            handshake,
+            lists,
+            stream,
+            told,
+        } = shown;
+        let before = self.shared.snapshot.borrow().clone();
+        let changes = changes(&before.lists, &lists, cause);
+        let tools = [&before.lists[0], &lists[0]].map(|list| list.clone().unwrap_or_default());
+        let snapshot = Arc::new(Snapshot {
+            generation: next,
+            lists,
+            took,
+            diff: diff(&tools[0], &tools[1]),
+            since: Some(Instant::now()),
+        });
+        let fresh = before.generation == 0 || cause == Cause::Client;
+        self.tell_commit(&snapshot, handshake.era, fresh);
+        let stream = stream.map(|stream| self.attend(next, stream));
+        let active = Active {
+            running,
+            stream,
+            told,
+        };
+        if let Some(old) = self.active.replace(active) {
+            self.retire(old.running, self.supply.timeouts.drain);
+        }
+        // The client may have described itself anew since the candidate was started.
+        self.introduce();
+        self.failure = None;
+        self.files.clear();
+        self.shared.handshake.send_replace(Some(handshake));
+        self.shared.snapshot.send_replace(snapshot.clone());
+        self.shared.describe(|status| {
+            status.last_error = None;
+            status.reloads += u32::from(before.generation > 0);
+        });
+        for waiter in self.reloads.drain(..) {
+            let _ = waiter.send(Ok((next, took, snapshot.diff.clone())));
+        }
+        if let Some(client) = &self.client {
+            client.lists_changed(&changes, cause == Cause::Begin);
+            if matches!(cause, Cause::Save | Cause::Asked | Cause::Crash) {
+                client.resources_renewed();
+            }
+        }
+        // What the client has come to want since the new generation was told.
+        self.on_wanted();
+        // What the old generation was still asked for is of no use any more.
+        self.relisting.clear();
+        for kind in std::mem::take(&mut self.relist_again) {
+            self.relist(kind);
+        }
+    }
+
+    /// `fresh`: there was none before, or none for this client.
+    fn tell_commit(&self, snapshot: &Snapshot, era: Era, fresh: bool) {
+        let (server, generation, took) = (self.name(), snapshot.generation, snapshot.took);
+        let count = |kind| snapshot.list(kind).map_or(0, |list| list.entries.len());
+        self.supply.events.send(if fresh {
+            Event::Ready {
+                server,
+                generation,
+                took,
+                era: era.name(),
+                tools: count(ListKind::Tools),
+                prompts: count(ListKind::Prompts),
+                resources: count(ListKind::Resources) + count(ListKind::Templates),
+            }
+        } else {
+            Event::Reloaded {
+                server,
+                generation,
+                took,
+                diff: snapshot.diff.clone(),
+            }
+        });
+    }
+}
+
+/// The kinds of list whose readers are told after a commit: after a reload all that are served,
+/// after a restart only those that differ.
+fn changes(before: &Lists, after: &Lists, cause: Cause) -> Vec<ListKind> {
+    let served = |lists: &Lists, at: usize| {
+        !lists[at]
+            .as_ref()
+            .is_ok_and(|list| *list == List::default())
+    };
+    let differ = |at: usize| match (&before[at], &after[at]) {
+        // A server of the other era writes the same entries into another result.
+        (Ok(before), Ok(after)) => before.entries != after.entries,
+        (before, after) => before != after,
+    };
+    let told = |at: usize| match cause {
+        Cause::Save | Cause::Asked => at == 0 || served(before, at) || served(after, at),
+        Cause::Begin => at == 0 || served(after, at),
+        Cause::Crash | Cause::Client => differ(at),
+    };
+    let mut kinds: Vec<ListKind> = ListKind::ALL
+        .into_iter()
+        .enumerate()
+        .filter(|(at, _)| told(*at))
+        .map(|(_, kind)| kind)
+        .collect();
+    // Templates are announced as resources.
+    if kinds.contains(&ListKind::Templates) && kinds.contains(&ListKind::Resources) {
+        kinds.retain(|kind| *kind != ListKind::Templates);
+    }
+    kinds
+}

@@ -1,0 +1,149 @@
+//! Builds, candidates and generations that fail: who is told what.
+
+use std::sync::Arc;
+
+use super::super::candidate;
+use super::super::generation::{Ending, Running, failure};
+use super::super::handshake::Refusal;
+use super::super::report::Report;
+use super::super::state::{FLAP_EXITS, FLAP_WINDOW, Input, State};
+use super::super::trouble;
+use super::Supervisor;
+use crate::config::OnBroken;
+use crate::event::{Event, Failure};
+use crate::jsonrpc::Envelope;
+use crate::transport::build::BuildFailure;
+
+impl Supervisor {
+    pub(super) fn on_built(&mut self, next: u64, result: Result<(), BuildFailure>) {
+        if !matches!(self.machine.state, State::Building { next: building, .. } if building == next)
+        {
+            return;
+        }
+        let ok = result.is_ok();
+        if let Err(error) = result {
+            let command = self.supply.spec.build.as_deref().unwrap_or_default();
+            let (reason, stderr) = match &error {
+                BuildFailure::Start(error) => (format!("cannot be built: {error}"), vec![]),
+                BuildFailure::Failed { status, tail, .. } => (
+                    format!("cannot be built: `{command}` ended with {status}"),
+                    tail.last(20),
+                ),
+            };
+            self.fail(Failure {
+                generation: next,
+                reason,
+                advice: None,
+                stderr,
+                files: vec![],
+            });
+        }
+        self.step(Input::Built { next, ok });
+    }
+
+    /// A process ended. What it left unanswered is sent on or explained.
+    pub(super) fn on_ended(&mut self, number: u64, ending: Ending) {
+        let was_active = self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.running.connection.generation == number);
+        if was_active {
+            self.active = None;
+            self.supply.events.send(Event::Exited {
+                server: self.name(),
+                generation: number,
+                status: ending.how.clone(),
+                stderr: ending.stderr.clone(),
+            });
+            // Beside newer code, it is that code's failure that counts.
+            if matches!(self.machine.state, State::Live { .. }) {
+                self.shared
+                    .describe(|status| status.last_error = Some(ending.how.clone()));
+                let refusal = Refusal::Wrong(ending.how.clone());
+                let mut failure = failure(number, &refusal, Some(&ending), self.supply.spec.reload);
+                failure.files = self.files.iter().cloned().collect();
+                self.failure = Some(Arc::new(failure));
+            }
+            self.step(Input::Exited(number));
+        }
+        for mut call in ending.calls {
+            match call.again.take() {
+                Some(line) if self.machine.state != State::Stopped => {
+                    if let Ok(envelope) = Envelope::parse(&line) {
+                        self.shared.gate.submit(call, &line, &envelope);
+                    }
+                }
+                _ => trouble::ended(&call, &self.supply.spec.name, &ending.how, &ending.stderr),
+            }
+        }
+    }
+
+    /// A candidate's process ended at the moment of its proof, and that end was heard of first: it
+    /// has failed.
+    pub(super) fn mourn(&mut self, running: Running) {
+        let number = running.connection.generation;
+        let (reports, reload) = (self.supply.reports.clone(), self.supply.spec.reload);
+        self.tasks.spawn(async move {
+            let ending = candidate::stop(running).await;
+            let reason = format!("{} right after its start", ending.how);
+            let failure = failure(number, &Refusal::Wrong(reason), Some(&ending), reload);
+            let _ = reports.send(Report::Failed(number, Box::new(failure)));
+        });
+    }
+
+    /// The saved code does not run: says so to those who wait for a reload.
+    pub(super) fn fail(&mut self, mut failure: Failure) {
+        failure.files = self.files.iter().cloned().collect();
+        self.shared
+            .describe(|status| status.last_error = Some(failure.reason.clone()));
+        let serving_last_good =
+            self.supply.spec.on_broken == OnBroken::ServeLastGood && self.active.is_some();
+        self.supply.events.send(Event::Broken {
+            server: self.name(),
+            failure: failure.clone(),
+            serving_last_good,
+        });
+        let failure = Arc::new(failure);
+        for waiter in self.reloads.drain(..) {
+            let _ = waiter.send(Err(failure.clone()));
+        }
+        self.failure = Some(failure);
+    }
+
+    /// Lets requests be answered with the reason why the server does not run.
+    pub(super) fn refuse(&mut self) {
+        let failure = self.failure.clone().unwrap_or_else(|| {
+            let reason = "has ended".to_owned();
+            Arc::new(Failure {
+                generation: 0,
+                reason,
+                advice: None,
+                stderr: vec![],
+                files: vec![],
+            })
+        });
+        self.shared.gate.refuse(&failure);
+    }
+
+    pub(super) fn give_up(&mut self) {
+        let exits = u32::try_from(FLAP_EXITS).unwrap_or(u32::MAX);
+        self.supply.events.send(Event::Flapping {
+            server: self.name(),
+            exits,
+            within: FLAP_WINDOW,
+        });
+        if let Some(failure) = &self.failure {
+            let mut failure = (**failure).clone();
+            failure.reason = format!(
+                "{} for the {exits}th time in {} s",
+                failure.reason,
+                FLAP_WINDOW.as_secs()
+            );
+            failure.advice = Some(
+                "it is started again when a watched file changes, or by `reload_mcp_server`"
+                    .to_owned(),
+            );
+            self.failure = Some(Arc::new(failure));
+        }
+    }
+}

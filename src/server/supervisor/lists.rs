@@ -1,0 +1,172 @@
+//! What changes while a generation answers: lists that the server changes by itself, and what the
+//! client wants to hear of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::super::Snapshot;
+use super::super::connection::{Answer, Connection, Notice};
+use super::super::handshake::{Handshake, Stream, Wanted, fetch_list, listen};
+use super::super::report::{Relisted, Report};
+use super::Supervisor;
+use crate::event::Event;
+use crate::jsonrpc::quoted;
+use crate::mcp::{Era, ListKind, diff};
+
+/// A stream that the server ends sooner than this after it was opened is opened anew only then.
+const STREAM: Duration = Duration::from_secs(1);
+
+impl Supervisor {
+    pub(super) fn on_notice(&mut self, notice: &Notice) {
+        let Notice::ListChanged(number, kind) = notice;
+        match &self.active {
+            Some(active) if active.running.connection.generation == *number => self.relist(*kind),
+            // A candidate's lists may have been read before they changed.
+            _ if self.candidate.is_some() => drop(self.relist_again.insert(*kind)),
+            _ => {}
+        }
+    }
+
+    /// Reads a list anew that the server says it has changed; once more if it says so meanwhile.
+    pub(super) fn relist(&mut self, kind: ListKind) {
+        let Some(active) = &self.active else { return };
+        if !self.relisting.insert(kind) {
+            self.relist_again.insert(kind);
+            return;
+        }
+        let (connection, reports) = (
+            active.running.connection.clone(),
+            self.supply.reports.clone(),
+        );
+        self.tasks.spawn(async move {
+            let mut read = vec![(kind, fetch_list(&connection, kind).await)];
+            if kind == ListKind::Resources {
+                let templates = fetch_list(&connection, ListKind::Templates).await;
+                read.push((ListKind::Templates, templates));
+            }
+            let _ = reports.send(Report::Relisted(connection.generation, kind, read));
+        });
+    }
+
+    pub(super) fn on_relisted(&mut self, number: u64, kind: ListKind, read: Vec<Relisted>) {
+        let snapshot = self.shared.snapshot.borrow().clone();
+        if snapshot.generation != number {
+            return;
+        }
+        self.relisting.remove(&kind);
+        let again = self.relist_again.remove(&kind);
+        let mut lists = snapshot.lists.clone();
+        for (kind, list) in read {
+            let at = ListKind::ALL.iter().position(|known| *known == kind);
+            if let (Some(at), Ok(list @ Ok(_))) = (at, list) {
+                lists[at] = list;
+            }
+        }
+        if lists != snapshot.lists {
+            let tools =
+                [&snapshot.lists[0], &lists[0]].map(|list| list.clone().unwrap_or_default());
+            self.supply.events.send(Event::ListsChanged {
+                server: self.name(),
+                diff: diff(&tools[0], &tools[1]),
+            });
+            self.shared.snapshot.send_replace(Arc::new(Snapshot {
+                lists,
+                ..(*snapshot).clone()
+            }));
+            if let Some(client) = &self.client {
+                client.lists_changed(&[kind], false);
+            }
+        }
+        if again {
+            self.relist(kind);
+        }
+    }
+
+    /// The client wants to hear of other things than before. A modern server is told by a new
+    /// stream, and the old one is closed once the new one is there; a legacy server is told of what
+    /// the client's own requests do not tell it. The log level goes with the requests.
+    pub(super) fn on_wanted(&mut self) {
+        let (Some(active), Some(handshake)) =
+            (&mut self.active, self.shared.handshake.borrow().clone())
+        else {
+            return;
+        };
+        let connection = &active.running.connection;
+        let wanted = self.shared.wanted();
+        let told = std::mem::replace(&mut active.told, wanted.clone());
+        match connection.era() {
+            Era::Modern if told.uris() != wanted.uris() => {
+                let old = active.stream;
+                self.open_stream(&handshake, &wanted);
+                if let (Some(old), Some(active)) = (old, &self.active) {
+                    active.running.connection.cancel_own(old);
+                }
+            }
+            Era::Modern => {}
+            Era::Legacy => tell_difference(connection, &told, &wanted),
+        }
+    }
+
+    /// Opens a stream on which the active generation tells what changes.
+    fn open_stream(&mut self, handshake: &Handshake, wanted: &Wanted) {
+        let Some(active) = &self.active else { return };
+        let connection = &active.running.connection;
+        let stream = listen(connection, handshake, wanted).ok().flatten();
+        let stream = stream.map(|stream| self.attend(connection.generation, stream));
+        if let Some(active) = &mut self.active {
+            active.stream = stream;
+        }
+    }
+
+    /// Waits for a stream's end at the server's wish; gives its number.
+    pub(super) fn attend(&self, generation: u64, (number, end): Stream) -> u64 {
+        let reports = self.supply.reports.clone();
+        tokio::spawn(async move {
+            let opened = tokio::time::Instant::now();
+            if let Ok(Answer::Result(_)) = end.await {
+                tokio::time::sleep_until(opened + STREAM).await;
+                let _ = reports.send(Report::StreamEnded(generation, number));
+            }
+        });
+        number
+    }
+
+    /// Opens the stream anew, and reads what may have changed without it.
+    pub(super) fn on_stream_ended(&mut self, number: u64, stream: u64) {
+        let ended = self.active.as_ref().is_some_and(|active| {
+            active.running.connection.generation == number && active.stream == Some(stream)
+        });
+        let handshake = self.shared.handshake.borrow().clone();
+        if let (true, Some(handshake)) = (ended, handshake) {
+            self.open_stream(&handshake, &self.shared.wanted());
+            for kind in [ListKind::Tools, ListKind::Prompts, ListKind::Resources] {
+                if handshake.offers(kind.capability()) {
+                    self.relist(kind);
+                }
+            }
+        }
+    }
+}
+
+/// Tells a legacy server which resources the client has come to follow, or no longer does, in the
+/// way of the modern era.
+fn tell_difference(connection: &Connection, told: &Wanted, wanted: &Wanted) {
+    let ask = |method: &str, params: &str| {
+        // Whether it took that in is of no consequence here.
+        let _ = connection.send_own(method, Some(params), oneshot::channel().0);
+    };
+    for uri in wanted.unspoken().difference(&told.unspoken()) {
+        ask(
+            "resources/subscribe",
+            &format!(r#"{{"uri":{}}}"#, quoted(uri)),
+        );
+    }
+    for uri in told.unspoken().difference(&wanted.uris()) {
+        ask(
+            "resources/unsubscribe",
+            &format!(r#"{{"uri":{}}}"#, quoted(uri)),
+        );
+    }
+}

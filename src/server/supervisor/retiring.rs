@@ -1,0 +1,70 @@
+//! Generations that have done their part: they finish what they are at, then they are stopped.
+
+use std::time::Duration;
+
+use super::super::generation::Running;
+use super::super::report::Report;
+use super::super::trouble;
+use super::{Supervisor, cancel};
+use crate::event::Event;
+
+/// A replaced generation has this long to end after its stdin was closed.
+const GRACE: Duration = Duration::from_secs(2);
+
+impl Supervisor {
+    /// Lets a generation finish what it is at, then stops it.
+    pub(super) fn retire(&mut self, running: Running, patience: Duration) {
+        let number = running.connection.generation;
+        self.draining.insert(number, running.connection.clone());
+        let supply = self.supply.clone();
+        self.tasks.spawn(async move {
+            let Running {
+                connection, child, ..
+            } = running;
+            if tokio::time::timeout(patience, connection.idle())
+                .await
+                .is_err()
+            {
+                let calls = connection.close();
+                let (server, requests) = (supply.spec.name.clone(), calls.len());
+                supply.events.send(Event::DrainAbandoned {
+                    server,
+                    generation: number,
+                    requests,
+                });
+                for call in calls {
+                    let how = format!(
+                        "was replaced by newer code and did not finish within {} s",
+                        patience.as_secs_f64()
+                    );
+                    trouble::ended(&call, &supply.spec.name, &how, &[]);
+                }
+            }
+            connection.outbox().close();
+            child.stop(GRACE).await;
+            supply.events.send(Event::Stopped {
+                server: supply.spec.name.clone(),
+                generation: number,
+            });
+            let _ = supply.reports.send(Report::Gone(number));
+        });
+    }
+
+    pub(super) fn stop_all(&mut self) {
+        cancel(&mut self.candidate);
+        cancel(&mut self.build);
+        if let Some(active) = self.active.take() {
+            self.retire(active.running, Duration::ZERO);
+        }
+        let server = &self.supply.spec.name;
+        for connection in self.draining.values() {
+            // Wakes those who wait for it to be idle.
+            for call in connection.close() {
+                trouble::ended(&call, server, "was stopped with the proxy", &[]);
+            }
+        }
+        for call in self.shared.gate.give_up() {
+            trouble::unsent(&call, server);
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Reports that cross each other, in orders that real processes seldom bring about.
+
+use std::os::unix::net::UnixStream;
+use std::sync::Mutex;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::*;
+use crate::config::{ServerSpec, Timeouts};
+use crate::event::Events;
+use crate::jsonrpc::Envelope;
+use crate::mcp::{Era, List, Method};
+use crate::server::Call;
+use crate::server::generation::{self, Ending, Shown};
+use crate::server::handshake::Handshake;
+use crate::transport::reaper::Reaper;
+use crate::transport::stream::Outbox;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A client that keeps the answers it gets.
+#[derive(Debug)]
+struct Asking {
+    outbox: Outbox,
+    answers: Mutex<Vec<String>>,
+}
+
+impl Client for Asking {
+    fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+    fn answer(&self, parts: [&[u8]; 3]) {
+        let line = String::from_utf8(parts.concat()).unwrap();
+        self.answers.lock().unwrap().push(line);
+    }
+    fn ask(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>) {}
+    fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>) {}
+    fn forget(&self, _: &Connection) {}
+    fn lists_changed(&self, _: &[ListKind], _: bool) {}
+    fn resources_renewed(&self) {}
+}
+
+/// A supervisor that hears what the test tells it; without a client of its own it starts nothing.
+struct Stage {
+    supervisor: Supervisor,
+    reports: UnboundedReceiver<Report>,
+    client: Arc<Asking>,
+}
+
+impl Stage {
+    /// With a server that says nothing and ends with its input.
+    fn new() -> Self {
+        let spec = ServerSpec {
+            name: "weather".into(),
+            program: "sh".into(),
+            args: ["-c", "while read -r line; do :; done; exit 3"]
+                .map(Into::into)
+                .to_vec(),
+            cwd: std::env::temp_dir(),
+            env: vec![],
+            watch: vec![],
+            build: None,
+            reload: Reload::default(),
+            on_broken: OnBroken::default(),
+        };
+        let shared = Arc::new(Shared::new(&spec, Timeouts::default()));
+        let (sender, reports) = mpsc::unbounded_channel();
+        let supply = Supply {
+            spec: Arc::new(spec),
+            timeouts: Timeouts::default(),
+            events: Events::silent(),
+            reaper: Reaper::absent(),
+            max_message: 1 << 20,
+            era: None,
+            reports: sender,
+            notices: mpsc::unbounded_channel().0,
+        };
+        let (end, _) = UnixStream::pair().unwrap();
+        let client = Asking {
+            outbox: Outbox::new(end.into()).unwrap(),
+            answers: Mutex::default(),
+        };
+        Self {
+            supervisor: Supervisor::new(supply, shared),
+            reports,
+            client: Arc::new(client),
+        }
+    }
+
+    fn start(&self, number: u64) -> Running {
+        let (supply, client) = (&self.supervisor.supply, self.client.clone());
+        generation::start(supply, number, client, Identity::default()).unwrap()
+    }
+
+    fn prove(&mut self, running: Running) {
+        let handshake = Handshake {
+            era: Era::Legacy,
+            result: "{}".into(),
+            epoch: 1,
+        };
+        let shown = Shown {
+            handshake: Arc::new(handshake),
+            lists: ListKind::ALL.map(|_| Ok(List::default())),
+            stream: None,
+            told: Wanted::default(),
+        };
+        let number = running.connection.generation;
+        let took = Duration::ZERO;
+        let proof = Proof {
+            running,
+            shown,
+            took,
+        };
+        self.supervisor
+            .on_report(Report::Proved(number, Box::new(proof)));
+    }
+
+    /// Starts the first generation, which goes live.
+    fn go_live(&mut self) -> Arc<Connection> {
+        self.supervisor.step(Input::Begin);
+        let running = self.start(1);
+        let connection = running.connection.clone();
+        self.prove(running);
+        assert_eq!(self.supervisor.machine.state, State::Live { active: 1 });
+        connection
+    }
+
+    fn read(&self, id: &str) {
+        let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"resources/read"}}"#);
+        let call = Call {
+            id: id.into(),
+            era: Era::Legacy,
+            method: Method::Other,
+            logs: false,
+            perishable: false,
+            again: Some(line.clone().into()),
+            client: self.client.clone(),
+        };
+        let gate = &self.supervisor.shared.gate;
+        gate.submit(call, &line, &Envelope::parse(&line).unwrap());
+    }
+
+    async fn next(&mut self) -> Report {
+        let report = timeout(DEADLINE, self.reports.recv()).await.unwrap();
+        report.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_proof_of_what_has_ended_is_none() {
+    let mut stage = Stage::new();
+    stage.supervisor.step(Input::Begin);
+    let running = stage.start(1);
+    running.connection.outbox().close();
+    let ended = stage.next().await;
+    assert!(matches!(ended, Report::Ended(1, _)), "{ended:?}");
+    stage.supervisor.on_report(ended);
+    stage.prove(running);
+    let failed = stage.next().await;
+    assert!(matches!(failed, Report::Failed(1, _)), "{failed:?}");
+    stage.supervisor.on_report(failed);
+    let broken = State::Broken { old: None };
+    assert_eq!(stage.supervisor.machine.state, broken);
+    let failure = stage.supervisor.shared.gate.refusal().unwrap();
+    assert_eq!(failure.reason, "exited with status 3 right after its start");
+}
+
+#[tokio::test]
+async fn a_call_that_came_back_from_a_crash_is_cancelled() {
+    let mut stage = Stage::new();
+    let connection = stage.go_live();
+    stage.read("7");
+    assert_eq!(connection.in_flight(), 1);
+    let ending = Ending {
+        how: "exited".into(),
+        stderr: vec![],
+        calls: connection.close(),
+    };
+    // The client cancels after the end and before its supervisor has heard of it.
+    let client: Arc<dyn Client> = stage.client.clone();
+    assert!(!stage.supervisor.shared.gate.cancel(&client, "7"));
+    stage.supervisor.on_report(Report::Ended(1, ending));
+    assert!(stage.supervisor.shared.gate.keeps_waiting());
+    let cancel = Report::Cancel(client, "7".into(), "{}".into());
+    stage.supervisor.on_report(cancel);
+    assert!(!stage.supervisor.shared.gate.keeps_waiting());
+}
+
+#[tokio::test]
+async fn a_list_that_the_old_code_never_gave_is_read_from_the_new() {
+    let mut stage = Stage::new();
+    stage.go_live();
+    stage.supervisor.relist(ListKind::Tools);
+    stage.supervisor.step(Input::Changed);
+    let running = stage.start(2);
+    let connection = running.connection.clone();
+    stage.prove(running);
+    stage.supervisor.relist(ListKind::Tools);
+    // What the old code is late with neither ends nor repeats that.
+    let late = Report::Relisted(1, ListKind::Tools, vec![]);
+    stage.supervisor.on_report(late);
+    stage.supervisor.relist(ListKind::Tools);
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"new"}]}}"#;
+    let asked = async {
+        while connection.receive(answer).is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, asked).await.unwrap();
+    let read = loop {
+        if let report @ Report::Relisted(2, ..) = stage.next().await {
+            break report;
+        }
+    };
+    stage.supervisor.on_report(read);
+    let snapshot = stage.supervisor.shared.snapshot.borrow().clone();
+    assert_eq!(snapshot.tool_names(), ["new"]);
+    // Asked for while it was being read: once more.
+    assert!(stage.supervisor.relisting.contains(&ListKind::Tools));
+}
+
+#[tokio::test]
+async fn a_candidate_hears_who_the_client_has_become_meanwhile() {
+    let mut stage = Stage::new();
+    stage.supervisor.step(Input::Begin);
+    let running = stage.start(1);
+    let connection = running.connection.clone();
+    let identity = Identity {
+        client_info: Some(r#"{"name":"other"}"#.into()),
+        ..Identity::default()
+    };
+    let report = Report::Identity(Box::new(identity.clone()));
+    stage.supervisor.on_report(report);
+    stage.prove(running);
+    connection.introduce(|known| assert_eq!(*known, identity));
+}
+
+#[tokio::test]
+async fn the_last_answer_ends_the_wait_for_idleness() {
+    let mut stage = Stage::new();
+    let connection = stage.go_live();
+    stage.read("7");
+    stage.read("8");
+    let waiting = tokio::spawn({
+        let connection = connection.clone();
+        async move { connection.idle().await }
+    });
+    tokio::task::yield_now().await;
+    for answer in [1, 2] {
+        assert!(!waiting.is_finished());
+        let line = format!(r#"{{"jsonrpc":"2.0","id":{answer},"result":{{}}}}"#);
+        connection.receive(&line).unwrap();
+        tokio::task::yield_now().await;
+    }
+    timeout(DEADLINE, waiting).await.unwrap().unwrap();
+    let answers = stage.client.answers.lock().unwrap().clone();
+    assert_eq!(answers.len(), 2, "{answers:?}");
+}

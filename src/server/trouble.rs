@@ -1,0 +1,99 @@
+//! What a client is told when a server cannot answer: what happened, to which server, what to do.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::call::Call;
+use crate::bridge;
+use crate::event::Failure;
+use crate::jsonrpc::{ErrorObject, INTERNAL_ERROR, error_response, result_response};
+use crate::mcp::Method;
+
+/// Of so many changed files a client is told the names.
+const SHOWN_FILES: usize = 10;
+
+/// Answers `call` with the reason why the saved code does not run.
+pub(crate) fn refuse(call: &Call, server: &str, failure: &Failure) {
+    answer(call, &explain(server, failure), "server_broken");
+}
+
+/// Answers `call` that waited for `what` longer than `patience`.
+pub(crate) fn too_late(call: &Call, server: &str, what: &str, patience: Duration) {
+    let message = format!(
+        "`{server}` did not answer within {} s: the call waited for {what}. It was not sent; call again.",
+        patience.as_secs_f64()
+    );
+    answer(call, &message, "reload_timeout");
+}
+
+/// Answers `call` whose generation ended before it did; `how` says how.
+pub(crate) fn ended(call: &Call, server: &str, how: &str, stderr: &[String]) {
+    let mut message = format!(
+        "`{server}` {how} before it answered this request. It may have been carried out in part; it was not sent again."
+    );
+    append_stderr(&mut message, stderr);
+    answer(call, &message, "server_restarted");
+}
+
+/// Answers `call` that was held when the proxy ended.
+pub(crate) fn unsent(call: &Call, server: &str) {
+    let message = format!(
+        "`{server}` was stopped with the proxy before this request could be sent to it. It was not carried out."
+    );
+    answer(call, &message, "server_restarted");
+}
+
+/// The text that says why the saved code of `server` does not run.
+pub(crate) fn explain(server: &str, failure: &Failure) -> String {
+    let mut message = format!(
+        "the saved code of `{server}` does not run: it {}",
+        failure.reason
+    );
+    if !failure.files.is_empty() {
+        let files: Vec<_> = failure
+            .files
+            .iter()
+            .map(|file| Path::display(file).to_string())
+            .collect();
+        let shown = files.len().min(SHOWN_FILES);
+        let _ = write!(message, "\nchanged: {}", files[..shown].join(", "));
+        if files.len() > shown {
+            let _ = write!(message, " and {} more", files.len() - shown);
+        }
+    }
+    append_stderr(&mut message, &failure.stderr);
+    let cure = failure
+        .advice
+        .as_deref()
+        .unwrap_or("save a fix and call again; the session goes on");
+    let _ = write!(message, "\n{cure}");
+    message
+}
+
+fn append_stderr(message: &mut String, stderr: &[String]) {
+    if !stderr.is_empty() {
+        message.push_str("\nthe last lines it wrote on stderr:");
+    }
+    for line in stderr {
+        let _ = write!(message, "\n  | {line}");
+    }
+}
+
+/// A tool call is answered with a result that a model can read, anything else with an error.
+fn answer(call: &Call, message: &str, reason: &str) {
+    let line = if call.method == Method::CallTool {
+        result_response(&call.id, &bridge::tool_error(message, call.era))
+    } else {
+        let data = json!({ "reason": reason });
+        let error = ErrorObject {
+            code: INTERNAL_ERROR,
+            message: message.to_owned(),
+            data: Some(data),
+        };
+        error_response(&call.id, &error)
+    };
+    call.client.answer([line.as_bytes(), b"", b""]);
+}

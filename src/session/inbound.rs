@@ -1,0 +1,235 @@
+//! From the client: requests, notifications, and answers to what servers asked.
+
+use std::borrow::Cow;
+
+use serde_json::json;
+
+use super::{Asked, Greeting, Session};
+use crate::jsonrpc::{
+    Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, Invalid, Kind, METHOD_NOT_FOUND,
+    Members, PARSE_ERROR, elements, text, unquoted,
+};
+use crate::mcp::{Era, ListKind, MODERN, Method, UNSUPPORTED_REVISION};
+use crate::server::Call;
+
+impl Session {
+    /// Takes one line of the client.
+    pub(crate) fn receive(&self, line: &[u8]) {
+        let text = text(line);
+        match Envelope::parse(&text) {
+            Ok(envelope) => self.take(&text, &envelope),
+            Err(Invalid::Batch) => self.take_batch(&text),
+            Err(Invalid::Shape) => {
+                let id = Envelope::id_in(&text).unwrap_or("null");
+                let message = "the message has no `method`, `result` or `error`";
+                self.answer_error(id, &ErrorObject::new(INVALID_REQUEST, message));
+            }
+            Err(Invalid::Json(error)) => {
+                self.answer_error(
+                    "null",
+                    &ErrorObject::new(PARSE_ERROR, format!("the line is no JSON: {error}")),
+                );
+            }
+        }
+    }
+
+    /// Takes the ends of a message that is longer than the limit and was skipped: whoever waits
+    /// for what it would have led to gets an error.
+    pub(crate) fn receive_too_long(&self, head: &[u8], tail: &[u8], limit: usize) {
+        let [head, tail] = [head, tail].map(String::from_utf8_lossy);
+        let message =
+            format!("the message is longer than {limit} bytes, the limit set by `--max-message`");
+        let error = ErrorObject::new(INVALID_REQUEST, message);
+        match Envelope::of_ends(&head, &tail) {
+            (Some(id), None) => {
+                if let Some(asked) = self.take_asked(&id) {
+                    asked.connection.refuse(&asked.id, &error);
+                }
+            }
+            (id, _) => self.answer_error(id.as_deref().unwrap_or("null"), &error),
+        }
+    }
+
+    /// Revision 2025-03-26 allows several messages in an array; each is answered on a line of its own.
+    fn take_batch(&self, text: &str) {
+        let Some(messages) = elements(text).filter(|messages| !messages.is_empty()) else {
+            return self.answer_error(
+                "null",
+                &ErrorObject::new(INVALID_REQUEST, "the batch is empty or no JSON"),
+            );
+        };
+        for message in messages {
+            match Envelope::parse(message) {
+                Ok(envelope) => self.take(message, &envelope),
+                Err(error) => self.answer_error(
+                    "null",
+                    &ErrorObject::new(INVALID_REQUEST, error.to_string()),
+                ),
+            }
+        }
+    }
+
+    fn take(&self, line: &str, envelope: &Envelope<'_>) {
+        match (envelope.kind(), envelope.id) {
+            (Kind::Request, Some(id)) => self.take_request(line, envelope, id),
+            (Kind::Notification, _) => self.take_notification(line, envelope),
+            (_, id) => self.take_answer(line, id),
+        }
+    }
+
+    fn take_request(&self, line: &str, envelope: &Envelope<'_>, id: &str) {
+        let method = envelope.method.as_deref().unwrap_or_default();
+        let meta_version = envelope.params.meta.protocol_version;
+        let era = if meta_version.is_some() {
+            Era::Modern
+        } else {
+            Era::Legacy
+        };
+        if let Some(requested) =
+            meta_version.filter(|version| unquoted(version).as_deref() != Some(MODERN))
+        {
+            return self.answer_error(id, &unsupported(requested));
+        }
+        match (method, era) {
+            ("ping", Era::Legacy) => return self.answer_result(id, "{}"),
+            ("initialize", Era::Legacy) => return self.initialize(line, id),
+            ("initialize" | "ping", Era::Modern) => {
+                let message = format!("revision 2026-07-28 has no `{method}`");
+                return self.answer_error(id, &ErrorObject::new(METHOD_NOT_FOUND, message));
+            }
+            ("server/discover", Era::Legacy) => {
+                let message = "`server/discover` needs `params._meta` with `io.modelcontextprotocol/protocolVersion`";
+                return self.answer_error(id, &ErrorObject::new(INVALID_PARAMS, message));
+            }
+            (_, Era::Modern) => self.meet_modern(envelope),
+            (_, Era::Legacy) => {
+                let (epoch, greeting) = {
+                    let state = self.state();
+                    (state.epoch, state.greeting)
+                };
+                if epoch == 0 {
+                    let message = "the first message must be `initialize`, or name its revision in `params._meta`";
+                    return self.answer_error(id, &ErrorObject::new(INVALID_REQUEST, message));
+                }
+                // A client that goes on without `notifications/initialized` is ready all the same.
+                if greeting == Greeting::Answered {
+                    self.begin();
+                }
+            }
+        }
+        match method {
+            "server/discover" => self.discover(id),
+            "subscriptions/listen" if era == Era::Modern => self.listen(line, id),
+            "tools/call" if self.call_meta_tool(line, envelope, id, era) => {}
+            _ => match ListKind::of_method(method) {
+                Some(kind) => self.list(kind, envelope, id, era),
+                None => self.pass_on(line, envelope, id, era),
+            },
+        }
+    }
+
+    /// Sends a request to the server.
+    pub(super) fn pass_on(&self, line: &str, envelope: &Envelope<'_>, id: &str, era: Era) {
+        let method = match Method::of(envelope.method.as_deref().unwrap_or_default()) {
+            // The modern era has no such methods: whatever the server makes of them is its answer.
+            standing if era == Era::Modern && standing.is_standing() => Method::Other,
+            method => method,
+        };
+        self.remember(method, envelope);
+        let call = Call {
+            id: id.into(),
+            era,
+            method,
+            logs: envelope.params.meta.log_level.is_some(),
+            perishable: self.watching && era == Era::Modern && method == Method::ReadResource,
+            again: method.repeatable().then(|| line.into()),
+            client: self.as_client(),
+        };
+        self.server.gate().submit(call, line, envelope);
+    }
+
+    /// Keeps what every later generation must be told too.
+    fn remember(&self, method: Method, envelope: &Envelope<'_>) {
+        let uri = || envelope.params.uri.and_then(unquoted).map(Cow::into_owned);
+        match method {
+            Method::SetLevel => self.want_level(envelope.params.level),
+            Method::Subscribe => {
+                self.state().subscribed.extend(uri());
+                self.want_resources();
+            }
+            Method::Unsubscribe => {
+                if let Some(uri) = uri() {
+                    self.state().subscribed.remove(&uri);
+                }
+                self.want_resources();
+            }
+            _ if envelope.params.meta.log_level.is_some() => {
+                self.want_level(envelope.params.meta.log_level);
+            }
+            _ => {}
+        }
+    }
+
+    fn want_level(&self, level: Option<&str>) {
+        self.server
+            .want(|wanted| wanted.level = level.map(ToOwned::to_owned));
+    }
+
+    fn take_notification(&self, line: &str, envelope: &Envelope<'_>) {
+        match envelope.method.as_deref().unwrap_or_default() {
+            "notifications/initialized" => self.begin(),
+            "notifications/cancelled" => {
+                let Some(id) = envelope.params.request_id else {
+                    return;
+                };
+                if !self.end_listen(id) {
+                    let params = Members::of(line).get("params").unwrap_or("{}").to_owned();
+                    self.server.cancel(self.as_client(), id, &params);
+                }
+            }
+            _ => self.server.gate().tell(line),
+        }
+    }
+
+    /// The client is ready: it gets what was kept back for it.
+    fn begin(&self) {
+        let early = {
+            let mut state = self.state();
+            state.greeting = Greeting::Over;
+            std::mem::take(&mut state.early)
+        };
+        for line in early {
+            self.send(&line);
+        }
+    }
+
+    /// Brings the client's answer to the server that asked.
+    fn take_answer(&self, line: &str, id: Option<&str>) {
+        let Some(id) = id else { return };
+        let Some(asked) = self.take_asked(id) else {
+            return tracing::debug!(id, "an answer to nothing that was asked");
+        };
+        let at = id.as_ptr() as usize - line.as_ptr() as usize;
+        let bytes = line.as_bytes();
+        asked
+            .connection
+            .reply([&bytes[..at], asked.id.as_bytes(), &bytes[at + id.len()..]]);
+    }
+
+    /// The server's request that the client has seen under the raw id `id`; nobody waits for it any more.
+    fn take_asked(&self, id: &str) -> Option<Asked> {
+        let number = id.parse().ok()?;
+        self.state().asked.remove(&number)
+    }
+}
+
+/// The error that names the revision of the modern era that a request may be made under.
+fn unsupported(requested: &str) -> ErrorObject {
+    let requested = unquoted(requested).unwrap_or_default();
+    let data = json!({ "supported": [MODERN], "requested": requested });
+    ErrorObject {
+        code: UNSUPPORTED_REVISION,
+        message: format!("the revision `{requested}` is not supported"),
+        data: Some(data),
+    }
+}

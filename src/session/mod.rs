@@ -1,0 +1,221 @@
+//! The client's side: one per client, alive for the whole conversation, whatever becomes of the server.
+//!
+//! Answers itself what a client must never wait for; hands everything else to the server's gate;
+//! brings what servers ask and tell to the client. Sees no generation: only a [`ServerHandle`],
+//! and the connection that a server's own request came on.
+
+mod answers;
+mod inbound;
+mod listen;
+mod outbound;
+mod tools;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio_util::task::TaskTracker;
+
+use crate::event::{Event, Events};
+use crate::jsonrpc::{Envelope, ErrorObject, Members, error_response, result_response};
+use crate::mcp::Era;
+use crate::meta_tools::Offer;
+use crate::server::{Client, Connection, Hello, ServerHandle};
+use crate::transport::stream::Outbox;
+use listen::Listen;
+
+/// One client's conversation.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// To hand itself to tasks and calls.
+    me: Weak<Self>,
+    out: Outbox,
+    server: ServerHandle,
+    /// Which meta-tools the client is offered.
+    offer: Offer,
+    /// Lists may change at any time, since files are watched.
+    watching: bool,
+    events: Events,
+    state: Mutex<State>,
+    /// Answers that are being waited for.
+    tasks: TaskTracker,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    hello: Hello,
+    /// Number of the newest introduction; 0 before the first.
+    epoch: u64,
+    greeting: Greeting,
+    /// Something was answered before the server could be asked.
+    promised_early: bool,
+    /// Resources that a legacy client subscribed to.
+    subscribed: BTreeSet<String>,
+    /// Open `subscriptions/listen` requests.
+    listens: Vec<Listen>,
+    /// What servers have asked and the client has not answered, by the id the client sees.
+    asked: HashMap<u64, Asked>,
+    last_asked: u64,
+    /// Lines for a legacy client whose introduction is not over.
+    early: Vec<String>,
+}
+
+/// How far a legacy client has come with its introduction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Greeting {
+    /// There is none.
+    #[default]
+    None,
+    /// `initialize` waits for its answer.
+    Asked,
+    /// It was answered; the client has yet to say that it is ready.
+    Answered,
+    /// The client is ready for whatever the server has to ask and tell.
+    Over,
+}
+
+/// A request of a server.
+#[derive(Debug)]
+struct Asked {
+    connection: Arc<Connection>,
+    /// The server's own id, raw.
+    id: Box<str>,
+}
+
+impl Session {
+    /// A session that writes to `out`.
+    pub(crate) fn new(
+        out: Outbox,
+        server: ServerHandle,
+        offer: Offer,
+        watching: bool,
+        events: Events,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            out,
+            server,
+            offer,
+            watching,
+            events,
+            state: Mutex::default(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// The server behind it.
+    pub(crate) fn server(&self) -> &ServerHandle {
+        &self.server
+    }
+
+    /// Where the client's messages go.
+    pub(crate) fn out(&self) -> &Outbox {
+        &self.out
+    }
+
+    /// Waits until everything that was asked is answered.
+    pub(crate) async fn quiet(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        if self.server.gate().keeps_waiting() {
+            self.server.settled().await;
+        }
+        if let Some(connection) = self.server.gate().connection() {
+            connection.idle().await;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Itself as an owner; it cannot be gone while one of its methods runs.
+    fn myself(&self) -> Arc<Self> {
+        self.me
+            .upgrade()
+            .expect("a session is only used through its Arc")
+    }
+
+    fn send(&self, line: &str) {
+        self.out.send([line.as_bytes(), b"", b""]);
+    }
+
+    /// Answers the request `id` (raw) with a raw result.
+    fn answer_result(&self, id: &str, result: &str) {
+        self.send(&result_response(id, result));
+    }
+
+    /// Answers the request `id` (raw) with an error.
+    fn answer_error(&self, id: &str, error: &ErrorObject) {
+        self.send(&error_response(id, error));
+    }
+
+    /// Remembers what a modern request says of the client, and introduces it to the server.
+    fn meet_modern(&self, envelope: &Envelope<'_>) {
+        let meta = &envelope.params.meta;
+        let mut state = self.state();
+        let first = state.epoch == 0;
+        let identity = &mut state.hello.identity;
+        let known = meta.protocol_version == Some(&*identity.protocol_version)
+            && meta.client_info == identity.client_info.as_deref()
+            && meta
+                .client_capabilities
+                .is_none_or(|raw| raw == identity.capabilities);
+        if known && !first {
+            return;
+        }
+        let version = meta.protocol_version.unwrap_or_default();
+        version.clone_into(&mut identity.protocol_version);
+        identity.client_info = meta.client_info.map(ToOwned::to_owned);
+        meta.client_capabilities
+            .unwrap_or("{}")
+            .clone_into(&mut identity.capabilities);
+        let info = meta.client_info.unwrap_or("{}").to_owned();
+        let hello = state.hello.clone();
+        if !first {
+            return self.server.know(hello.identity);
+        }
+        state.epoch = self.server.hello(hello, self.myself());
+        drop(state);
+        self.tell_connected(&info, Era::Modern);
+    }
+
+    /// Introduces a legacy client by the raw params of its `initialize`; gives the introduction's number.
+    fn meet_legacy(&self, params: &str) -> u64 {
+        let mut state = self.state();
+        state.greeting = Greeting::Asked;
+        if state.hello.initialize.as_deref() == Some(params) {
+            return state.epoch;
+        }
+        state.hello.greet(params);
+        state.epoch = self.server.hello(state.hello.clone(), self.myself());
+        let epoch = state.epoch;
+        drop(state);
+        self.tell_connected(
+            Members::of(params).get("clientInfo").unwrap_or("{}"),
+            Era::Legacy,
+        );
+        epoch
+    }
+
+    fn tell_connected(&self, info: &str, era: Era) {
+        let info = Members::of(info);
+        let text = |name| {
+            info.text(name)
+                .map_or_else(|| "unknown".to_owned(), std::borrow::Cow::into_owned)
+        };
+        let (name, version) = (text("name"), text("version"));
+        self.events.send(Event::ClientConnected {
+            name,
+            version,
+            era: era.name(),
+        });
+    }
+
+    fn is_legacy(&self) -> bool {
+        self.state().hello.initialize.is_some()
+    }
+
+    fn as_client(&self) -> Arc<dyn Client> {
+        self.myself()
+    }
+}

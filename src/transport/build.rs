@@ -1,0 +1,115 @@
+//! The command that must succeed before a generation is started. It reads nothing, since stdin is
+//! the client's, and writes nothing to stdout, for the same reason: its output becomes events.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use super::group::{Leader, Status};
+use super::lines::{Lines, Tail};
+use super::reaper::Reaper;
+use super::resolve::{self, SpawnError};
+use crate::config::ServerSpec;
+use crate::event::{Event, Events};
+
+/// Why a build did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildFailure {
+    #[error(transparent)]
+    Start(#[from] SpawnError),
+    #[error("the build of server {server} ended with {status}")]
+    Failed {
+        server: String,
+        status: Status,
+        /// The last lines of its output.
+        tail: Tail,
+    },
+}
+
+/// Runs `command` in a shell, each line of its output an [`Event::BuildOutput`]. Dropping the
+/// future kills all that it started, as does its end.
+pub(crate) async fn run(
+    spec: &ServerSpec,
+    command: &str,
+    events: &Events,
+    reaper: &Reaper,
+) -> Result<(), BuildFailure> {
+    let (server, listener) = (spec.name.clone(), events.clone());
+    let tell = move |line| {
+        let server = server.clone();
+        listener.send(Event::BuildOutput { server, line });
+    };
+    let mut shell = resolve::command_in(spec, Path::new("/bin/sh"))?;
+    shell.arg("-c").arg(command).stdin(Stdio::null());
+    let start = || {
+        let (lines, output) = Lines::pipe(tell)?;
+        // One pipe for both keeps their order.
+        shell.stdout(output.try_clone()?).stderr(output);
+        Ok((Leader::start(shell, reaper)?, lines))
+    };
+    let (leader, lines) = start().map_err(|error| SpawnError::other(spec, error))?;
+    let tail = lines.tail();
+    let status = leader.attend(lines).await;
+    if status.success() {
+        return Ok(());
+    }
+    let server = spec.name.clone();
+    Err(BuildFailure::Failed {
+        server,
+        status,
+        tail,
+    })
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+    use crate::transport::probe::{events, sh, soon, tag, until_living};
+
+    #[tokio::test]
+    async fn the_output_of_both_streams_is_told_in_order() {
+        let (events, heard) = events();
+        let script = "echo out; echo err >&2; echo out again; cat; printf end";
+        soon(run(&sh(""), script, &events, &Reaper::absent()))
+            .await
+            .unwrap();
+        let lines = heard.try_iter().map(|event| match event {
+            Event::BuildOutput { server, line } if server == "weather" => line,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(
+            lines.collect::<Vec<_>>(),
+            ["out", "err", "out again", "end"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_failure_has_the_status_and_the_tail() {
+        let script = "echo compiling; echo 'no such type' >&2; sleep 300 & exit 2";
+        let spec = sh("");
+        let failure = soon(run(&spec, script, &Events::silent(), &Reaper::absent())).await;
+        let failure = failure.unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            "the build of server weather ended with status 2"
+        );
+        let BuildFailure::Failed { tail, .. } = failure else {
+            panic!("{failure:?}");
+        };
+        assert_eq!(tail.last(9), ["compiling", "no such type"]);
+        until_living(&tag(&spec), 0).await;
+    }
+
+    #[tokio::test]
+    async fn dropping_a_build_kills_all_of_it() {
+        let spec = sh("");
+        let tag = tag(&spec);
+        let (events, silent) = (Events::silent(), Reaper::absent());
+        let building = run(&spec, "sh -c 'sleep 300; true'; true", &events, &silent);
+        tokio::select! {
+            built = building => panic!("{built:?}"),
+            () = until_living(&tag, 3) => {}
+        }
+        until_living(&tag, 0).await;
+    }
+}

@@ -1,0 +1,166 @@
+//! A process group that the proxy started: its leader, the signals to all of it, and the certainty
+//! that nothing of it outlives the leader or the proxy. A process that makes itself a session or
+//! group of its own (a daemon, `docker run`) escapes.
+
+use std::fmt;
+use std::future;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+use super::lines::Lines;
+use super::reaper::Reaper;
+
+/// How long a process that escaped from the group may keep the pipe of a gone leader open.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// The system does not tell when a group is empty.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// The leader of a group, to be attended until it has exited. Dropping it before kills the group.
+pub(super) struct Leader {
+    process: tokio::process::Child,
+    group: Arc<Group>,
+}
+
+impl Leader {
+    /// Starts `command` as the leader of a new group.
+    pub(super) fn start(mut command: Command, reaper: &Reaper) -> io::Result<Self> {
+        reaper.start();
+        let process = command.process_group(0).spawn()?;
+        let pgid = process
+            .id()
+            .and_then(|id| Pid::from_raw(id.cast_signed()))
+            .expect("a process that nobody waited for has an id");
+        reaper.watch(pgid);
+        let group = Arc::new(Group {
+            pgid,
+            reaper: reaper.clone(),
+            ending: AtomicBool::new(false),
+            swept: AtomicBool::new(false),
+        });
+        Ok(Self { process, group })
+    }
+
+    pub(super) fn group(&self) -> Arc<Group> {
+        Arc::clone(&self.group)
+    }
+
+    /// Reads `lines` until the leader has exited, then sweeps the group. The exit counts, not the
+    /// end of the pipe; what the leader wrote last is read all the same.
+    pub(super) async fn attend(mut self, mut lines: Lines) -> Status {
+        let read_on = async {
+            lines.read_to_end().await;
+            future::pending().await
+        };
+        let status = tokio::select! {
+            status = self.process.wait() => status,
+            never = read_on => never,
+        };
+        self.group.ended().await;
+        self.group.sweep();
+        let _ = timeout(LAST_WORDS, lines.read_to_end()).await;
+        lines.finish();
+        Status(status.ok())
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        self.group.sweep();
+    }
+}
+
+/// Signals to all of a group.
+#[derive(Debug)]
+pub(super) struct Group {
+    pgid: Pid,
+    reaper: Reaper,
+    /// All were asked to end and none is killed yet.
+    ending: AtomicBool,
+    /// The id may belong to somebody else by now: no more signals.
+    swept: AtomicBool,
+}
+
+impl Group {
+    pub(super) fn id(&self) -> u32 {
+        self.pgid.as_raw_nonzero().get().cast_unsigned()
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        self.ending.store(signal == Signal::TERM, Ordering::Release);
+        if !self.swept.load(Ordering::Acquire) {
+            // The only failure is that nobody is left.
+            let _ = kill_process_group(self.pgid, signal);
+        }
+    }
+
+    /// Waits for those who were asked to end: a shell does so at once, while the server that it
+    /// started may still have something to tidy up. The SIGKILL that follows in time ends the wait.
+    async fn ended(&self) {
+        while self.ending.load(Ordering::Acquire) && test_kill_process_group(self.pgid).is_ok() {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Kills the stragglers. They keep the group's id from being reused, and without any the id
+    /// was free only since the leader was reaped, just before.
+    fn sweep(&self) {
+        self.signal(Signal::KILL);
+        if !self.swept.swap(true, Ordering::AcqRel) {
+            self.reaper.forget(self.pgid);
+        }
+    }
+}
+
+/// How a leader ended: `status 1`, `signal 9 (SIGKILL)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Status(pub(super) Option<ExitStatus>);
+
+impl Status {
+    pub(crate) fn success(self) -> bool {
+        self.0.is_some_and(|status| status.success())
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(status) = self.0 else {
+            return f.write_str("unknown status");
+        };
+        match (status.code(), status.signal()) {
+            (Some(code), _) => write!(f, "status {code}"),
+            (None, Some(signal)) => match signal_name(signal) {
+                Some(name) => write!(f, "signal {signal} ({name})"),
+                None => write!(f, "signal {signal}"),
+            },
+            (None, None) => status.fmt(f),
+        }
+    }
+}
+
+fn signal_name(number: i32) -> Option<&'static str> {
+    const NAMES: [(Signal, &str); 13] = [
+        (Signal::HUP, "SIGHUP"),
+        (Signal::INT, "SIGINT"),
+        (Signal::QUIT, "SIGQUIT"),
+        (Signal::ILL, "SIGILL"),
+        (Signal::TRAP, "SIGTRAP"),
+        (Signal::ABORT, "SIGABRT"),
+        (Signal::BUS, "SIGBUS"),
+        (Signal::FPE, "SIGFPE"),
+        (Signal::KILL, "SIGKILL"),
+        (Signal::SEGV, "SIGSEGV"),
+        (Signal::PIPE, "SIGPIPE"),
+        (Signal::ALARM, "SIGALRM"),
+        (Signal::TERM, "SIGTERM"),
+    ];
+    let named = NAMES.iter().find(|(signal, _)| signal.as_raw() == number);
+    named.map(|(_, name)| *name)
+}

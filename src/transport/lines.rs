@@ -1,0 +1,211 @@
+//! What a process says for people, line by line: always read to the end so that the process never
+//! blocks on a full pipe, told to a listener, and the last of it kept for error reports.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, PipeWriter};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+
+/// A line longer than this is cut and ends in `…`.
+const LINE_CAP: usize = 8 * 1024;
+/// The tail forgets its oldest lines beyond this many …
+const TAIL_LINES: usize = 500;
+/// … or beyond this many bytes.
+const TAIL_BYTES: usize = 256 * 1024;
+
+/// The reading end of a pipe that carries text.
+pub(super) struct Lines {
+    pipe: Receiver,
+    cutter: Cutter,
+    tail: Tail,
+    tell: Box<dyn FnMut(String) + Send>,
+}
+
+impl Lines {
+    /// A new pipe: what is written to the returned end is told to `tell`, a line at a time.
+    pub(super) fn pipe(
+        tell: impl FnMut(String) + Send + 'static,
+    ) -> io::Result<(Self, PipeWriter)> {
+        let (reader, writer) = io::pipe()?;
+        let lines = Self {
+            pipe: Receiver::from_owned_fd(reader.into())?,
+            cutter: Cutter::default(),
+            tail: Tail::default(),
+            tell: Box::new(tell),
+        };
+        Ok((lines, writer))
+    }
+
+    /// A view of the last lines, valid beyond the life of the pipe.
+    pub(super) fn tail(&self) -> Tail {
+        self.tail.clone()
+    }
+
+    /// Reads until every writer has closed. Nothing is lost by dropping the future and calling again.
+    pub(super) async fn read_to_end(&mut self) {
+        let mut buffer = vec![0; LINE_CAP];
+        while let Ok(read @ 1..) = self.pipe.read(&mut buffer).await {
+            for piece in buffer[..read].split_inclusive(|&byte| byte == b'\n') {
+                if let Some(line) = self.cutter.push(piece) {
+                    self.accept(line);
+                }
+            }
+        }
+    }
+
+    /// Accepts what was read of a last line without a newline; nothing is read afterwards.
+    pub(super) fn finish(mut self) {
+        if !self.cutter.line.is_empty() {
+            let line = self.cutter.take();
+            self.accept(line);
+        }
+    }
+
+    fn accept(&mut self, line: String) {
+        self.tail.push(line.clone());
+        (self.tell)(line);
+    }
+}
+
+/// The line that is being read.
+#[derive(Default)]
+struct Cutter {
+    line: Vec<u8>,
+    cut: bool,
+}
+
+impl Cutter {
+    /// Takes the next piece of input, which holds a newline at its end or not at all.
+    fn push(&mut self, piece: &[u8]) -> Option<String> {
+        let text = piece.strip_suffix(b"\n").unwrap_or(piece);
+        let room = LINE_CAP - self.line.len();
+        self.cut |= text.len() > room;
+        self.line.extend_from_slice(&text[..text.len().min(room)]);
+        (text.len() < piece.len()).then(|| self.take())
+    }
+
+    /// The line as a terminal would leave it: escape sequences and what a CR overwrote are gone.
+    fn take(&mut self) -> String {
+        let text = String::from_utf8_lossy(&self.line);
+        let text = text.trim_end_matches('\r');
+        let text = text.rsplit('\r').next().unwrap_or(text);
+        let mut line = anstream::adapter::strip_str(text).to_string();
+        line.retain(|letter| letter == '\t' || !letter.is_control());
+        if self.cut {
+            // The cut may have gone through a character.
+            line.truncate(line.trim_end_matches(char::REPLACEMENT_CHARACTER).len());
+            line.push('…');
+        }
+        self.line.clear();
+        self.cut = false;
+        line
+    }
+}
+
+/// The last lines of a [`Lines`]; clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Tail(Arc<Mutex<Ring>>);
+
+#[derive(Default)]
+struct Ring {
+    lines: VecDeque<String>,
+    bytes: usize,
+}
+
+impl Tail {
+    /// At most `count` of the last lines, oldest first.
+    pub(crate) fn last(&self, count: usize) -> Vec<String> {
+        let ring = self.ring();
+        let skipped = ring.lines.len().saturating_sub(count);
+        ring.lines.iter().skip(skipped).cloned().collect()
+    }
+
+    fn push(&self, line: String) {
+        let mut ring = self.ring();
+        ring.bytes += line.len();
+        ring.lines.push_back(line);
+        while ring.lines.len() > TAIL_LINES || ring.bytes > TAIL_BYTES {
+            let oldest = ring.lines.pop_front().map_or(0, |line| line.len());
+            ring.bytes -= oldest;
+        }
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tail").field(&self.last(3)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(input: &[u8]) -> Vec<String> {
+        let mut cutter = Cutter::default();
+        input
+            .split_inclusive(|&byte| byte == b'\n')
+            .filter_map(|piece| cutter.push(piece))
+            .collect()
+    }
+
+    #[test]
+    fn a_line_is_what_a_terminal_would_show() {
+        let shown = [
+            (&b"plain\n"[..], "plain"),
+            (b"windows\r\n", "windows"),
+            (b" 10%\r 20%\r100%\r\n", "100%"),
+            (
+                b"\x1b[1;31mred\x1b[0m\tand \x1b]8;;http://x\x1b\\link\x1b]8;;\x07\n",
+                "red\tand link",
+            ),
+            (b"bell\x07 nul\0\n", "bell nul"),
+            (b"caf\xc3\xa9 \xff\xfe!\n", "café \u{fffd}\u{fffd}!"),
+            (b"\n", ""),
+        ];
+        for (input, line) in shown {
+            assert_eq!(cut(input), [line], "{:?}", input.escape_ascii().to_string());
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_wherever_the_reads_fall() {
+        let mut cutter = Cutter::default();
+        for _ in 0..100 {
+            assert_eq!(cutter.push("é".repeat(500).as_bytes()), None);
+        }
+        assert_eq!(cutter.push(b"x\n"), Some("é".repeat(LINE_CAP / 2) + "…"));
+        assert_eq!(cutter.push(b"next\n").as_deref(), Some("next"));
+
+        assert_eq!(
+            cut(&[&vec![b'x'; LINE_CAP][..], b"\n"].concat()),
+            ["x".repeat(LINE_CAP)]
+        );
+        let off_by_one = ["x", &"é".repeat(LINE_CAP), "\n"].concat();
+        assert_eq!(
+            cut(off_by_one.as_bytes()),
+            [format!("x{}…", "é".repeat(LINE_CAP / 2 - 1))]
+        );
+    }
+
+    #[test]
+    fn the_tail_is_bounded_in_lines_and_bytes() {
+        let tail = Tail::default();
+        for number in 0..2 * TAIL_LINES {
+            tail.push(number.to_string());
+        }
+        assert_eq!(tail.last(2), ["998", "999"]);
+        assert_eq!(tail.last(usize::MAX).len(), TAIL_LINES);
+        for _ in 0..100 {
+            tail.push("x".repeat(LINE_CAP));
+        }
+        assert_eq!(tail.last(usize::MAX).len(), TAIL_BYTES / LINE_CAP);
+    }
+}

@@ -1,0 +1,14 @@
+//! Bytes to and from servers and clients: the child process of a generation, its pipes and its end;
+//! the streams that messages travel on.
+
+pub(crate) mod build;
+pub(crate) mod child;
+mod group;
+mod lines;
+pub(crate) mod reaper;
+mod resolve;
+pub(crate) mod stream;
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod probe;

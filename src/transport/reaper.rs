@@ -1,0 +1,218 @@
+//! The guard against the one end that the proxy cannot tidy up after: its own SIGKILL. A second
+//! process of this program, in a group of its own so that Ctrl-C does not reach it, reads a pipe
+//! that only the proxy holds open: `+PGID` for a group that was started, `-PGID` for one that is
+//! gone. At the end of the pipe it ends what is left and exits.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::{self, BufRead, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+
+/// The hidden subcommand.
+pub(crate) const SUBCOMMAND: &str = "__reaper";
+
+/// Time between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The proxy's end of the pipe; clones share it. Its process starts with the first group.
+#[derive(Clone)]
+pub(crate) struct Reaper(Arc<Mutex<State>>);
+
+enum State {
+    Idle(Box<Command>),
+    Running(Child),
+    /// It could not be started or has died: said once, and the proxy goes on without.
+    Absent,
+}
+
+impl Reaper {
+    pub(crate) fn new() -> Self {
+        // The former survives that the program's file is replaced while it runs; a latter that is
+        // unknown fails at the start.
+        let program = if cfg!(target_os = "linux") {
+            "/proc/self/exe".into()
+        } else {
+            std::env::current_exe().unwrap_or_default()
+        };
+        let mut command = Command::new(program);
+        command.arg0("mcp-proxy").arg(SUBCOMMAND);
+        Self::running(command)
+    }
+
+    fn running(command: Command) -> Self {
+        Self(Arc::new(Mutex::new(State::Idle(Box::new(command)))))
+    }
+
+    /// Guards nothing.
+    #[cfg(test)]
+    pub(crate) fn absent() -> Self {
+        Self(Arc::new(Mutex::new(State::Absent)))
+    }
+
+    /// Starts the guard unless it runs. To be called before a group is started: what a proxy that
+    /// is killed between the two leaves behind, nobody knows of.
+    pub(super) fn start(&self) {
+        self.attempt(State::start);
+    }
+
+    pub(super) fn watch(&self, pgid: Pid) {
+        self.attempt(|state| state.tell('+', pgid));
+    }
+
+    pub(super) fn forget(&self, pgid: Pid) {
+        self.attempt(|state| state.tell('-', pgid));
+    }
+
+    fn attempt(&self, act: impl FnOnce(&mut State) -> io::Result<()>) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = act(&mut state) {
+            tracing::warn!(%error, "servers may outlive a killed proxy: their guard does not run");
+            *state = State::Absent;
+        }
+    }
+}
+
+impl State {
+    fn start(&mut self) -> io::Result<()> {
+        if let Self::Idle(command) = self {
+            command.process_group(0).current_dir("/");
+            command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            *self = Self::Running(command.spawn()?);
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, sign: char, pgid: Pid) -> io::Result<()> {
+        match self {
+            Self::Running(Child {
+                stdin: Some(pipe), ..
+            }) => pipe.write_all(format!("{sign}{pgid}\n").as_bytes()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Reaper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reaper").finish_non_exhaustive()
+    }
+}
+
+/// The hidden subcommand: runs until stdin ends and nothing is left.
+pub(crate) fn main() {
+    reap(&groups_left(io::stdin().lock()), GRACE);
+}
+
+/// Reads to the end what was started and not reported gone.
+fn groups_left(lines: impl BufRead) -> BTreeSet<i32> {
+    let mut groups = BTreeSet::new();
+    for line in lines.lines().map_while(Result::ok) {
+        let Some((sign, pgid)) = line.split_at_checked(1) else {
+            continue;
+        };
+        match (sign, pgid.parse()) {
+            // 1 would mean every process there is.
+            ("+", Ok(pgid @ 2..)) => _ = groups.insert(pgid),
+            ("-", Ok(pgid)) => _ = groups.remove(&pgid),
+            _ => {}
+        }
+    }
+    groups
+}
+
+fn reap(groups: &BTreeSet<i32>, grace: Duration) {
+    let deadline = Instant::now() + grace;
+    let groups = || groups.iter().filter_map(|&pgid| Pid::from_raw(pgid));
+    let signal = |signal| groups().for_each(|pgid| _ = kill_process_group(pgid, signal));
+    signal(Signal::TERM);
+    while groups().any(|pgid| test_kill_process_group(pgid).is_ok()) && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(10));
+    }
+    signal(Signal::KILL);
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use std::env;
+
+    use super::*;
+    use crate::event::Events;
+    use crate::transport::child;
+    use crate::transport::probe::{TAG, sh, tag, until_living};
+
+    #[test]
+    fn what_was_not_reported_gone_is_left() {
+        let lines = b"+100\n+200\n+300\n-200\n+200\n-100\nnoise\n\n+1\n+0\n+-5\n-400\n";
+        assert_eq!(groups_left(&lines[..]), [200, 300].into());
+    }
+
+    /// A command that runs one of the tests below, which are processes of the last one.
+    fn process(test: &str, tag: &str) -> Command {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args([
+            "--ignored",
+            "--exact",
+            &format!("transport::reaper::tests::{test}"),
+        ]);
+        command.env("REAPER_TEST", tag);
+        command
+    }
+
+    #[test]
+    #[ignore = "a process of the test below"]
+    fn guard() {
+        if env::var_os("REAPER_TEST").is_some() {
+            main();
+        }
+    }
+
+    #[tokio::test]
+    #[ignore = "a process of the test below"]
+    async fn holder() {
+        let Ok(tag) = env::var("REAPER_TEST") else {
+            return;
+        };
+        let reaper = Reaper::running(process("guard", &tag));
+        let mut children = Vec::new();
+        for script in [
+            "trap '' TERM; while :; do sleep 300; done",
+            "sh -c 'sleep 300; true'; true",
+        ] {
+            let mut spec = sh(script);
+            spec.env = vec![(TAG.into(), (&tag).into())];
+            children.push(child::spawn(&spec, 1, &Events::silent(), &reaper).unwrap());
+        }
+        std::future::pending::<()>().await;
+    }
+
+    #[tokio::test]
+    async fn nothing_outlives_a_killed_holder() {
+        let tag = tag(&sh(""));
+        let mut holder = process("holder", &tag)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        until_living(&tag, 5).await;
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        until_living(&tag, 0).await;
+    }
+
+    #[test]
+    fn a_guard_that_does_not_start_is_done_without() {
+        let reaper = Reaper::running(Command::new("/no/such/program"));
+        reaper.start();
+        reaper.watch(Pid::from_raw(4711).unwrap());
+        assert!(matches!(*reaper.0.lock().unwrap(), State::Absent));
+    }
+}

@@ -1,0 +1,158 @@
+//! From a server's definition to a command that can start: its directory, program and environment,
+//! and for one that cannot, which of these is wrong. Never looks the program up in the proxy's own
+//! `PATH` or directory, which may differ from the server's.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use tokio::process::Command;
+
+use crate::config::ServerSpec;
+
+/// Set for every child unless it is set already: output that is not held back, no files written
+/// beside watched sources, no chatter about updates.
+const DEFAULTS: [(&str, &str); 4] = [
+    ("PYTHONUNBUFFERED", "1"),
+    ("PYTHONDONTWRITEBYTECODE", "1"),
+    ("NO_UPDATE_NOTIFIER", "1"),
+    ("npm_config_update_notifier", "false"),
+];
+
+/// Why a process did not start. The text says what is wrong, [`advice`](Self::advice) what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SpawnError {
+    #[error("the directory {} of server {server} does not exist", .cwd.display())]
+    CwdMissing { server: String, cwd: PathBuf },
+    #[error("the program {} of server {server} is not in PATH", .program.display())]
+    NotInPath { server: String, program: PathBuf },
+    #[error("the program {} of server {server} does not exist", .program.display())]
+    ProgramMissing { server: String, program: PathBuf },
+    #[error("the program {} of server {server} is not an executable file", .program.display())]
+    NotExecutable { server: String, program: PathBuf },
+    #[error("the interpreter {interpreter:?} in the first line of {} does not exist", .program.display())]
+    InterpreterMissing {
+        program: PathBuf,
+        interpreter: String,
+    },
+    #[error("the program {} of server {server} has no `#!` line and is no binary of this system", .program.display())]
+    FormatUnknown { server: String, program: PathBuf },
+    #[error("server {server} could not be started")]
+    Other {
+        server: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl SpawnError {
+    /// What to do about it.
+    pub(crate) fn advice(&self) -> Option<String> {
+        Some(match self {
+            Self::CwdMissing { .. } => "create it, or set `cwd` to the server's directory".into(),
+            Self::NotInPath { program, .. } => format!(
+                "install {0}, or give its full path; a program in the server's directory is written ./{0}",
+                program.display()
+            ),
+            Self::ProgramMissing { .. } => {
+                "build it, or correct its path; it is relative to the server's directory".into()
+            }
+            Self::NotExecutable { program, .. } => format!("run chmod +x {}", program.display()),
+            Self::InterpreterMissing { interpreter, .. } if interpreter.ends_with('\r') => {
+                "save the script with Unix line endings".into()
+            }
+            Self::InterpreterMissing { .. } => "install it, or correct the `#!` line".into(),
+            Self::FormatUnknown { .. } => {
+                "add a `#!` line, or put the interpreter in front: node server.js".into()
+            }
+            Self::Other { .. } => return None,
+        })
+    }
+
+    /// Any other failure to start `spec`.
+    pub(super) fn other(spec: &ServerSpec, source: io::Error) -> Self {
+        let server = spec.name.clone();
+        Self::Other { server, source }
+    }
+
+    /// Tells apart what the system reports as one: a missing program and its missing interpreter.
+    pub(super) fn of_exec(spec: &ServerSpec, program: PathBuf, source: io::Error) -> Self {
+        let server = spec.name.clone();
+        match Errno::from_io_error(&source) {
+            Some(Errno::NOENT) if !program.exists() => Self::ProgramMissing { server, program },
+            Some(Errno::NOENT) => match interpreter(&program) {
+                Some(interpreter) => Self::InterpreterMissing {
+                    program,
+                    interpreter,
+                },
+                None => Self::FormatUnknown { server, program },
+            },
+            Some(Errno::NOEXEC) => Self::FormatUnknown { server, program },
+            _ => Self::Other { server, source },
+        }
+    }
+}
+
+/// A command in the directory and environment of `spec`; the directory must exist.
+pub(super) fn command_in(spec: &ServerSpec, program: &Path) -> Result<Command, SpawnError> {
+    check_cwd(spec)?;
+    let mut command = Command::new(program);
+    command.current_dir(&spec.cwd).env_remove("FORCE_COLOR");
+    command.envs(
+        DEFAULTS
+            .iter()
+            .filter(|(name, _)| env::var_os(name).is_none())
+            .copied(),
+    );
+    command.envs(spec.env.iter().map(|(name, value)| (name, value)));
+    Ok(command)
+}
+
+/// The full path of the program of `spec`.
+pub(super) fn program_of(spec: &ServerSpec) -> Result<PathBuf, SpawnError> {
+    check_cwd(spec)?;
+    if let Ok(program) = which::which_in(&spec.program, Some(search_path(spec)), &spec.cwd) {
+        return Ok(program);
+    }
+    let server = spec.name.clone();
+    let program = PathBuf::from(&spec.program);
+    if program.components().count() == 1 {
+        return Err(SpawnError::NotInPath { server, program });
+    }
+    let program = spec.cwd.join(program);
+    Err(if program.exists() {
+        SpawnError::NotExecutable { server, program }
+    } else {
+        SpawnError::ProgramMissing { server, program }
+    })
+}
+
+fn check_cwd(spec: &ServerSpec) -> Result<(), SpawnError> {
+    if spec.cwd.is_dir() {
+        return Ok(());
+    }
+    let (server, cwd) = (spec.name.clone(), spec.cwd.clone());
+    Err(SpawnError::CwdMissing { server, cwd })
+}
+
+/// The `PATH` that the child will see.
+fn search_path(spec: &ServerSpec) -> OsString {
+    let own = spec.env.iter().rev().find(|(name, _)| name == "PATH");
+    own.map(|(_, path)| path.clone())
+        .or_else(|| env::var_os("PATH"))
+        .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into())
+}
+
+/// The program that the `#!` line of a script names.
+fn interpreter(script: &Path) -> Option<String> {
+    let mut line = Vec::new();
+    let start = File::open(script).ok()?.take(256);
+    BufReader::new(start).read_until(b'\n', &mut line).ok()?;
+    let line = line.strip_prefix(b"#!")?;
+    let line = line.strip_suffix(b"\n").unwrap_or(line).trim_ascii_start();
+    let name = line.split(|&byte| byte == b' ' || byte == b'\t').next()?;
+    Some(String::from_utf8_lossy(name).into_owned())
+}

@@ -1,0 +1,338 @@
+//! Which files a server's globs want. Ordered: the last glob that matches a file decides, `!`
+//! excludes. A glob that names an ignored place (`dist/**/*.js`, `.env`) beats the ignore files;
+//! one that only sweeps over it (`**/*.js`) does not.
+
+use std::path::{Component, Path, PathBuf};
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use super::WatchError;
+use super::ignores::Ignores;
+
+/// One way in which a glob matches: a place, and a pattern below it.
+#[derive(Debug)]
+struct Rule {
+    /// Index into the globs as given.
+    given: usize,
+    include: bool,
+    /// The literal beginning of the glob, canonical as far as it exists.
+    root: PathBuf,
+    pattern: GlobMatcher,
+    /// How many levels below the root the pattern reaches; `None` is any number.
+    depth: Option<usize>,
+    /// The pattern ends in a plain name, so it names each file it matches.
+    names_file: bool,
+    /// Ignore files above this directory do not count.
+    ignores_from: PathBuf,
+}
+
+/// What becomes of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Wanted because of the glob of this index.
+    Wanted(usize),
+    /// The glob of this index matches it, but it is ignored.
+    Ignored(usize),
+    Unwanted,
+}
+
+/// The globs of one server.
+#[derive(Debug)]
+pub(super) struct Matcher {
+    cwd: PathBuf,
+    globs: Vec<String>,
+    rules: Vec<Rule>,
+    ignores: Ignores,
+}
+
+impl Matcher {
+    /// `cwd` must be canonical.
+    pub(super) fn new(cwd: PathBuf, globs: Vec<String>) -> Result<Self, WatchError> {
+        let mut rules = Vec::new();
+        for (given, glob) in globs.iter().enumerate() {
+            rules.extend(compile(given, glob, &cwd)?);
+        }
+        let mut matcher = Self {
+            cwd,
+            globs,
+            rules,
+            ignores: Ignores::new(),
+        };
+        matcher.reread_ignores();
+        Ok(matcher)
+    }
+
+    pub(super) fn cwd(&self) -> &Path {
+        &self.cwd
+    }
+
+    /// The globs as given.
+    pub(super) fn globs(&self) -> &[String] {
+        &self.globs
+    }
+
+    /// The places to look at: where the including globs begin.
+    pub(super) fn roots(&self) -> impl Iterator<Item = &Path> {
+        self.rules
+            .iter()
+            .filter(|rule| rule.include)
+            .map(|rule| rule.root.as_path())
+    }
+
+    /// Directories above the roots whose ignore files count, or whose renaming moves a root.
+    pub(super) fn passages(&self) -> impl Iterator<Item = &Path> {
+        self.rules
+            .iter()
+            .filter(|rule| rule.include)
+            .flat_map(|rule| {
+                let top = &rule.ignores_from;
+                let parent = rule.root.parent();
+                let above = rule.root.ancestors().skip(1);
+                parent
+                    .into_iter()
+                    .chain(above.take_while(move |dir| dir.starts_with(top)))
+            })
+    }
+
+    /// Forgets what the ignore files said, and finds out anew which globs name an ignored place.
+    pub(super) fn reread_ignores(&mut self) {
+        self.ignores.forget();
+        for rule in &mut self.rules {
+            // Without a repository they count from the server's directory on.
+            let top = repository(&rule.root).unwrap_or(if rule.root.starts_with(&self.cwd) {
+                &self.cwd
+            } else {
+                &rule.root
+            });
+            // `out/` lists the directory, `out/**` only what is in it; either way the glob names the place.
+            let named = [rule.root.clone(), rule.root.join("x")].iter().any(|path| {
+                path.ancestors()
+                    .take_while(|path| path.starts_with(top) && *path != top)
+                    .any(|path| self.ignores.lists(path, true, top))
+            });
+            rule.ignores_from = if named { &rule.root } else { top }.to_owned();
+        }
+    }
+
+    /// Whether the directory may hold wanted files or lead to them.
+    pub(super) fn keeps(&self, directory: &Path) -> bool {
+        let includes = || self.rules.iter().filter(|rule| rule.include);
+        if includes().any(|rule| rule.root == directory) {
+            return true;
+        }
+        includes().any(|rule| {
+            directory.strip_prefix(&rule.root).is_ok_and(|below| {
+                rule.depth
+                    .is_none_or(|depth| below.components().count() < depth)
+            }) && !self.is_ignored(rule, directory, true)
+        }) && !Ignores::is_marked(directory)
+    }
+
+    /// Whether the file at `path` is watched. Its directory must be one that is kept.
+    pub(super) fn judge(&self, path: &Path) -> Verdict {
+        let mut ignored = None;
+        for rule in self.rules.iter().rev() {
+            let matches = path
+                .strip_prefix(&rule.root)
+                .is_ok_and(|below| rule.pattern.is_match(below));
+            if !matches {
+                continue;
+            }
+            if !rule.include {
+                break;
+            }
+            if !self.is_ignored(rule, path, false) {
+                return Verdict::Wanted(rule.given);
+            }
+            ignored = Some(rule.given);
+        }
+        ignored.map_or(Verdict::Unwanted, Verdict::Ignored)
+    }
+
+    pub(super) fn wants(&self, path: &Path) -> bool {
+        matches!(self.judge(path), Verdict::Wanted(_))
+    }
+
+    /// Every including glob that matches the file, whatever the others say.
+    pub(super) fn matching(&self, path: &Path) -> impl Iterator<Item = usize> {
+        self.rules
+            .iter()
+            .filter(move |rule| {
+                rule.include
+                    && path
+                        .strip_prefix(&rule.root)
+                        .is_ok_and(|below| rule.pattern.is_match(below))
+            })
+            .map(|rule| rule.given)
+    }
+
+    /// Whether anything between the rule's root and `path` (inclusive) is ignored.
+    fn is_ignored(&self, rule: &Rule, path: &Path, is_dir: bool) -> bool {
+        let Ok(below) = path.strip_prefix(&rule.root) else {
+            return false;
+        };
+        let mut place = rule.root.clone();
+        let mut names = below.components().peekable();
+        while let Some(Component::Normal(name)) = names.next() {
+            place.push(name);
+            let is_dir = is_dir || names.peek().is_some();
+            let by_name = if is_dir {
+                Ignores::is_tool_directory(name)
+            } else if rule.names_file {
+                return false;
+            } else {
+                self.ignores.is_leftover(name)
+            };
+            if by_name || self.ignores.lists(&place, is_dir, &rule.ignores_from) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// The rules of one glob.
+fn compile(given: usize, glob: &str, cwd: &Path) -> Result<Vec<Rule>, WatchError> {
+    let (include, body) = match glob.strip_prefix('!') {
+        Some(body) => (false, body),
+        None => (true, glob),
+    };
+    let body = if cfg!(windows) {
+        body.replace('\\', "/")
+    } else {
+        body.to_owned()
+    };
+    let only_below = body.ends_with('/');
+    let (base, body) = match body.strip_prefix("~/") {
+        Some(rest) => (
+            std::env::home_dir().unwrap_or_else(|| cwd.to_owned()),
+            format!("./{rest}"),
+        ),
+        None if Path::new(&body).is_absolute() => (PathBuf::from("/"), body),
+        None => (cwd.to_owned(), body),
+    };
+    let anchored = body.trim_end_matches('/').contains('/');
+    let parts: Vec<&str> = body
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    if body.is_empty() {
+        return Err(WatchError::EmptyGlob);
+    }
+    // An exclude without a slash holds at any depth, even if there is such a directory.
+    let here = include || anchored;
+    places(&base, &parts, anchored, only_below, here)
+        .into_iter()
+        .map(|(root, pattern)| rule(given, glob, include, &root, &pattern))
+        .collect()
+}
+
+/// The place and pattern of each way to read the glob: `src` is the file, and what is below the directory.
+fn places<'a>(
+    base: &Path,
+    parts: &[&'a str],
+    anchored: bool,
+    only_below: bool,
+    here: bool,
+) -> Vec<(PathBuf, Vec<&'a str>)> {
+    let literal = parts.iter().take_while(|part| is_literal(part)).count();
+    let (leading, rest) = parts.split_at(literal);
+    let below = |rest: &[&'a str]| [rest, &["**"]].concat();
+    let mut root = base.to_owned();
+    for part in leading {
+        if *part == ".." {
+            root.pop();
+        } else {
+            root.push(part);
+        }
+    }
+    if rest.is_empty() {
+        // Gitignore's rule, and what nodemon users expect: a bare name matches at any depth.
+        let lone = !anchored && !parts.is_empty();
+        if here && root.is_dir() || parts.last().is_none_or(|part| *part == "..") {
+            return vec![(root, below(&[]))];
+        }
+        if lone {
+            let name = ["**", parts[0]];
+            let mut found = vec![(base.to_owned(), below(&name))];
+            if !only_below {
+                found.push((base.to_owned(), name.to_vec()));
+            }
+            return found;
+        }
+        let mut found = Vec::new();
+        if !root.is_file() {
+            found.push((root.clone(), below(&[])));
+        }
+        if let (false, Some(parent), Some(name)) = (only_below, root.parent(), parts.last()) {
+            found.push((parent.to_owned(), vec![*name]));
+        }
+        return found;
+    }
+    let rest = if anchored {
+        rest.to_vec()
+    } else {
+        ["**"].iter().chain(rest).copied().collect()
+    };
+    let mut found = Vec::new();
+    if only_below || rest.last().is_some_and(|part| is_literal(part)) {
+        found.push((root.clone(), below(&rest)));
+    }
+    if !only_below {
+        found.push((root, rest));
+    }
+    found
+}
+
+fn rule(
+    given: usize,
+    glob: &str,
+    include: bool,
+    root: &Path,
+    pattern: &[&str],
+) -> Result<Rule, WatchError> {
+    let matcher = GlobBuilder::new(&pattern.join("/"))
+        .literal_separator(true)
+        .case_insensitive(cfg!(any(target_os = "macos", windows)))
+        .build()
+        .map_err(|source| WatchError::Glob {
+            glob: glob.to_owned(),
+            source,
+        })?
+        .compile_matcher();
+    let root = canonical(root);
+    Ok(Rule {
+        given,
+        include,
+        pattern: matcher,
+        depth: (!pattern.iter().any(|part| part.contains("**"))).then_some(pattern.len()),
+        names_file: pattern.last().is_some_and(|part| is_literal(part)),
+        ignores_from: root.clone(),
+        root,
+    })
+}
+
+/// Whether the part of a glob means only itself.
+pub(super) fn is_literal(part: &str) -> bool {
+    !part.contains(['*', '?', '[', ']', '{', '}', '\\'])
+}
+
+/// Canonical as far as the path exists, so that events, which carry canonical paths, match.
+fn canonical(path: &Path) -> PathBuf {
+    path.ancestors()
+        .find_map(|existing| {
+            let rest = path.strip_prefix(existing).ok()?;
+            let found = existing.canonicalize().ok()?;
+            Some(if rest.as_os_str().is_empty() {
+                found
+            } else {
+                found.join(rest)
+            })
+        })
+        .unwrap_or_else(|| path.to_owned())
+}
+
+/// The work tree of the git repository that holds `path`.
+pub(super) fn repository(path: &Path) -> Option<&Path> {
+    path.ancestors().find(|place| place.join(".git").exists())
+}

@@ -1,0 +1,168 @@
+//! Real file systems, real events: each way of saving is one change, everything else is none.
+
+mod fallback;
+mod inferring;
+mod matching;
+mod saves;
+mod structure;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::{Notice, WatchError, WatchOptions, WatchRequest, Watcher, watch};
+use crate::event::{EVENT_BACKLOG, Event, Events};
+
+/// Generous: the machine may be loaded.
+const DEADLINE: Duration = Duration::from_secs(30);
+const SENTINEL: &str = "src/sentinel.py";
+
+/// A project that is watched.
+struct Project {
+    dir: TempDir,
+    notices: UnboundedReceiver<(usize, Notice)>,
+    events: Receiver<Event>,
+    watcher: Watcher,
+    sentinels: u32,
+    suspect: bool,
+}
+
+impl Project {
+    /// `files` hold their own names; all below `src` are watched.
+    fn new(files: &[&str]) -> Self {
+        Self::watching(files, &["src/**"])
+    }
+
+    fn watching(files: &[&str], globs: &[&str]) -> Self {
+        Self::with(files, globs, WatchOptions::default(), |_| {}).expect("valid globs")
+    }
+
+    fn with(
+        files: &[&str],
+        globs: &[&str],
+        options: WatchOptions,
+        prepare: impl FnOnce(&Path),
+    ) -> Result<Self, WatchError> {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            put(&dir.path().join(file), file);
+        }
+        fs::create_dir_all(dir.path().join("src")).unwrap();
+        prepare(dir.path());
+        let request = WatchRequest {
+            server: "weather".into(),
+            cwd: dir.path().to_owned(),
+            program: "python".into(),
+            args: Vec::new(),
+            globs: globs.iter().map(ToString::to_string).collect(),
+        };
+        let (sender, notices) = unbounded_channel();
+        let (event_sender, events) = sync_channel(EVENT_BACKLOG);
+        let reporter = Events::new(event_sender, Arc::default());
+        let watcher = watch(vec![request], options, sender, reporter)?;
+        Ok(Self {
+            dir,
+            notices,
+            events,
+            watcher,
+            sentinels: 0,
+            suspect: false,
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        put(&self.path(name), text);
+    }
+
+    /// The next notice; checks that suspicions and verdicts alternate.
+    async fn notice(&mut self) -> Notice {
+        let (server, notice) = tokio::time::timeout(DEADLINE, self.notices.recv())
+            .await
+            .expect("no notice before the deadline")
+            .expect("the watcher ended");
+        assert_eq!(server, 0);
+        assert_eq!(self.suspect, notice != Notice::Suspect, "{notice:?}");
+        self.suspect = !self.suspect;
+        notice
+    }
+
+    /// The paths of the next change.
+    async fn change(&mut self) -> Vec<String> {
+        loop {
+            if let Notice::Changed(paths) = self.notice().await {
+                return paths
+                    .iter()
+                    .map(|path| path.to_str().unwrap().to_owned())
+                    .collect();
+            }
+        }
+    }
+
+    /// Waits until all of `paths` were reported, in however many changes.
+    async fn all_reported(&mut self, paths: impl IntoIterator<Item = String>) {
+        let mut missing: BTreeSet<String> = paths.into_iter().collect();
+        while !missing.is_empty() {
+            for path in self.change().await {
+                missing.remove(&path);
+            }
+        }
+    }
+
+    /// Nothing is reported but a file written now.
+    #[track_caller]
+    fn nothing_more(&mut self) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            self.sentinels += 1;
+            self.write(SENTINEL, &self.sentinels.to_string());
+            assert_eq!(self.change().await, [SENTINEL], "at {caller}");
+        }
+    }
+
+    /// Exactly one change, of these paths.
+    #[track_caller]
+    fn one_change<'a>(&'a mut self, paths: &'a [&str]) -> impl Future<Output = ()> + 'a {
+        let caller = std::panic::Location::caller();
+        async move {
+            assert_eq!(self.change().await, paths, "at {caller}");
+            self.nothing_more().await;
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.events
+            .try_iter()
+            .filter_map(|event| match event {
+                Event::WatchWarning { message, .. } => Some(message),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+fn put(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+#[track_caller]
+fn git(dir: &Path, args: &str) {
+    let output = Command::new("git")
+        .args(["-c", "user.name=n", "-c", "user.email=e@example.org"])
+        .args(args.split(' '))
+        .current_dir(dir)
+        .output()
+        .expect("git is needed for this test");
+    assert!(output.status.success(), "git {args}: {output:?}");
+}

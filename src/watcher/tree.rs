@@ -1,0 +1,317 @@
+//! What one server watches: its matcher, the directories that are kept, the files and what they
+//! held. Walks the disk; the watch itself is the [`Source`]'s.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::baseline::{self, Difference, Entry, Stamp};
+use super::ignores::Ignores;
+use super::matcher::{Matcher, Verdict, repository};
+use super::settle::{LOCK_HOLD, Scene, Settle};
+use super::source::{LimitReached, Source};
+
+/// The watched world of one server.
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub(super) server: String,
+    pub(super) matcher: Matcher,
+    pub(super) settle: Settle,
+    /// Walked at intervals instead of watched.
+    pub(super) polled: bool,
+    files: BTreeMap<PathBuf, Entry>,
+    directories: BTreeSet<PathBuf>,
+    /// `index.lock` of the repository around it.
+    git_lock: Option<PathBuf>,
+}
+
+impl Tree {
+    pub(super) fn new(server: String, matcher: Matcher, settle: Settle) -> Self {
+        let git_lock = repository(matcher.cwd()).map(git_lock);
+        Self {
+            server,
+            matcher,
+            settle,
+            polled: false,
+            files: BTreeMap::new(),
+            directories: BTreeSet::new(),
+            git_lock,
+        }
+    }
+
+    pub(super) fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    pub(super) fn directories(&self) -> usize {
+        self.directories.len()
+    }
+
+    pub(super) fn knows_file(&self, path: &Path) -> bool {
+        self.files.contains_key(path)
+    }
+
+    pub(super) fn knows_directory(&self, path: &Path) -> bool {
+        self.directories.contains(path)
+    }
+
+    /// The file is there in some directory that is kept, and wanted; or it was.
+    pub(super) fn wants(&self, path: &Path) -> bool {
+        self.files.contains_key(path) || (self.is_within_kept(path) && self.matcher.wants(path))
+    }
+
+    pub(super) fn is_within_kept(&self, path: &Path) -> bool {
+        path.parent()
+            .is_some_and(|parent| self.directories.contains(parent))
+    }
+
+    /// Watches and walks all roots; returns the wanted files. Where a root is absent, the nearest
+    /// directory above it is watched for its coming.
+    pub(super) fn adopt_roots(
+        &mut self,
+        source: &mut Option<Source>,
+    ) -> Result<Vec<PathBuf>, LimitReached> {
+        let roots: BTreeSet<PathBuf> = self.matcher.roots().map(Path::to_owned).collect();
+        let passages: BTreeSet<PathBuf> = self.matcher.passages().map(Path::to_owned).collect();
+        let mut found = Vec::new();
+        for root in &roots {
+            let existing = root.ancestors().find(|place| place.is_dir());
+            if let (false, Some(existing)) = (root.is_dir(), existing) {
+                self.watch(source, existing)?;
+                // It may have come before the watch began.
+                if !root.is_dir() {
+                    continue;
+                }
+            }
+            self.adopt(root.clone(), source, &mut found)?;
+        }
+        for passage in &passages {
+            self.watch(source, passage)?;
+        }
+        Ok(found)
+    }
+
+    /// Watches `directory` and all kept directories below it, each before it is read, so that
+    /// no file can come in between unseen.
+    pub(super) fn adopt(
+        &mut self,
+        directory: PathBuf,
+        source: &mut Option<Source>,
+        found: &mut Vec<PathBuf>,
+    ) -> Result<(), LimitReached> {
+        let mut open = vec![directory];
+        while let Some(directory) = open.pop() {
+            if self.directories.contains(&directory) || !self.matcher.keeps(&directory) {
+                continue;
+            }
+            self.watch(source, &directory)?;
+            let Ok(entries) = std::fs::read_dir(&directory) else {
+                // Unreadable or gone again; a change of its mode brings it back here.
+                continue;
+            };
+            for entry in entries.filter_map(Result::ok) {
+                let path = entry.path();
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    open.push(path);
+                } else if self.matcher.wants(&path) {
+                    found.push(path);
+                }
+            }
+            self.directories.insert(directory);
+        }
+        Ok(())
+    }
+
+    fn watch(&self, source: &mut Option<Source>, directory: &Path) -> Result<(), LimitReached> {
+        match source {
+            Some(source) if !self.polled => source.watch(directory),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the coming, going or renaming of `path` concerns more than one file.
+    pub(super) fn is_structural(&self, path: &Path) -> bool {
+        self.directories.contains(path) || self.matcher.roots().any(|root| root.starts_with(path))
+    }
+
+    /// Forgets the directories at and below `path`. What was known of files stays, to be compared.
+    pub(super) fn forget(&mut self, path: &Path) {
+        self.directories
+            .retain(|directory| !directory.starts_with(path));
+    }
+
+    pub(super) fn known_below(&self, path: &Path) -> Vec<PathBuf> {
+        self.files
+            .range::<Path, _>((Bound::Included(path), Bound::Unbounded))
+            .map(|(file, _)| file)
+            .take_while(|file| file.starts_with(path))
+            .cloned()
+            .collect()
+    }
+
+    /// Walks anew; returns every file whose stamp is not the known one.
+    pub(super) fn restamp(
+        &mut self,
+        source: &mut Option<Source>,
+    ) -> Result<Vec<PathBuf>, LimitReached> {
+        self.matcher.reread_ignores();
+        self.directories.clear();
+        let found: BTreeSet<PathBuf> = self.adopt_roots(source)?.into_iter().collect();
+        let gone = self.files.keys().filter(|path| !found.contains(*path));
+        Ok(gone
+            .chain(&found)
+            .filter(|path| self.is_restamped(path))
+            .cloned()
+            .collect())
+    }
+
+    /// Whether a `stat` of the file differs from the known one.
+    pub(super) fn is_restamped(&self, path: &Path) -> bool {
+        Stamp::of(path) != self.files.get(path).map(|entry| entry.stamp)
+    }
+
+    /// Takes the files as they are for the measure of later changes.
+    pub(super) fn take_baseline(&mut self, found: Vec<PathBuf>) {
+        for path in found {
+            if let Some(entry) = Entry::glance(&path) {
+                self.files.insert(path, entry);
+            }
+        }
+    }
+
+    /// Files of the baseline that are still to be read.
+    pub(super) fn unread(&self) -> impl Iterator<Item = &PathBuf> {
+        self.files
+            .iter()
+            .filter(|(_, entry)| entry.is_unread())
+            .map(|(path, _)| path)
+    }
+
+    pub(super) fn read(&mut self, path: &Path) {
+        if let Some(entry) = self.files.get_mut(path)
+            && entry.is_unread()
+        {
+            entry.complete(path);
+        }
+    }
+
+    /// A git command rewrites the work tree at this moment.
+    pub(super) fn is_locked(&self) -> bool {
+        self.git_lock.as_deref().is_some_and(is_live_lock)
+    }
+
+    /// What the disk looks like for the batch that is due.
+    pub(super) fn scene(&self) -> Scene {
+        let locked = self.is_locked();
+        // Not worth a look at thousands of files while git is at work.
+        let hollow = !locked
+            && self.settle.paths().any(|path| {
+                self.files
+                    .get(path)
+                    .is_some_and(|entry| entry.stamp.len > 0)
+                    && Stamp::of(path).is_none_or(|stamp| stamp.len == 0)
+            });
+        Scene { locked, hollow }
+    }
+
+    /// Compares the paths with what is known, and remembers what they are now. Returns those that
+    /// differ, relative to the server's directory where they lie below it.
+    pub(super) fn compare(&mut self, paths: BTreeSet<PathBuf>) -> Vec<PathBuf> {
+        let mut changed = Vec::new();
+        for path in paths {
+            // It became ignored, or lies where nothing is watched any more and is there all the same.
+            if !self.matcher.wants(&path) {
+                self.files.remove(&path);
+                continue;
+            }
+            match baseline::compare(self.files.get(&path), &path) {
+                Difference::None(None) => continue,
+                Difference::None(Some(entry)) => {
+                    self.files.insert(path, entry);
+                    continue;
+                }
+                Difference::Changed(entry) => {
+                    self.files.insert(path.clone(), entry);
+                }
+                Difference::Gone => {
+                    self.files.remove(&path);
+                }
+            }
+            let short = path.strip_prefix(self.matcher.cwd()).map(Path::to_owned);
+            changed.push(short.unwrap_or(path));
+        }
+        changed
+    }
+
+    /// One sentence for each including glob that no watched file comes from.
+    pub(super) fn idle_globs(&self, inferred: bool) -> Vec<String> {
+        let globs = self.matcher.globs();
+        if globs.is_empty() {
+            return vec![
+                "cannot tell from the command what to watch; name the sources with --watch".into(),
+            ];
+        }
+        if inferred {
+            // The user named none of them, and nobody needs `*.pyi`.
+            let none = format!(
+                "no file matches {} yet; name the sources with --watch",
+                globs.join(" ")
+            );
+            return self.files.is_empty().then_some(none).into_iter().collect();
+        }
+        let used: BTreeSet<usize> = self
+            .files
+            .keys()
+            .flat_map(|path| self.matcher.matching(path))
+            .collect();
+        let ignored = self.ignored_globs();
+        let idle = |(given, glob): (usize, &String)| {
+            if glob.starts_with('!') || used.contains(&given) {
+                None
+            } else if ignored.contains(&given) || crosses_tool_directory(glob) {
+                Some(format!(
+                    "{glob} matches only ignored files; a glob that begins with the ignored directory's name is honoured"
+                ))
+            } else {
+                Some(format!("{glob} matches no file"))
+            }
+        };
+        globs.iter().enumerate().filter_map(idle).collect()
+    }
+
+    /// The globs that match files which are ignored.
+    fn ignored_globs(&self) -> BTreeSet<usize> {
+        self.directories
+            .iter()
+            .filter_map(|directory| std::fs::read_dir(directory).ok())
+            .flat_map(|entries| entries.filter_map(Result::ok))
+            .filter_map(|entry| match self.matcher.judge(&entry.path()) {
+                Verdict::Ignored(given) => Some(given),
+                Verdict::Wanted(_) | Verdict::Unwanted => None,
+            })
+            .collect()
+    }
+}
+
+fn crosses_tool_directory(glob: &str) -> bool {
+    glob.split('/')
+        .any(|part| Ignores::is_tool_directory(part.as_ref()))
+}
+
+/// The lock that git holds while it rewrites the work tree at `top`.
+fn git_lock(top: &Path) -> PathBuf {
+    let dot_git = top.join(".git");
+    // In a linked work tree `.git` is a file that names the directory.
+    let directory = std::fs::read_to_string(&dot_git)
+        .ok()
+        .and_then(|text| Some(top.join(text.strip_prefix("gitdir:")?.trim())));
+    directory.unwrap_or(dot_git).join("index.lock")
+}
+
+/// A lock older than any git command should take was left behind by a crash.
+fn is_live_lock(lock: &Path) -> bool {
+    std::fs::metadata(lock)
+        .and_then(|metadata| metadata.modified())
+        .is_ok_and(|at| at.elapsed().unwrap_or(Duration::ZERO) < LOCK_HOLD)
+}

@@ -1,0 +1,261 @@
+//! What is measured: the variants and the rows of the table.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use super::link::Link;
+use super::process::{self, Pinned};
+use super::table::{Compare, Table, quantile};
+
+const ROUNDS: usize = 15;
+const CALLS: usize = 4000;
+const MIDDLE: [Variant; 2] = [Variant::Pipe, Variant::Proxy];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Variant {
+    Direct,
+    Pipe,
+    Proxy,
+}
+
+pub(crate) struct Bench {
+    pub(crate) table: Table,
+    /// The variants that work here.
+    variants: Vec<Variant>,
+    /// This program, which is also the server and the pipe.
+    program: PathBuf,
+    /// Holds the servers' scripts; the processes run in it.
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new() -> io::Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let mut bench = Self {
+            table: Table::default(),
+            variants: vec![Variant::Direct, Variant::Pipe],
+            program: std::env::current_exe()?,
+            directory,
+        };
+        bench.save("plain", 0)?;
+        fs::write(
+            bench.directory.path().join("gathering.json"),
+            r#"{"gather":true}"#,
+        )?;
+        match Link::open(&mut bench.command(Variant::Proxy, "plain")) {
+            Ok(_) => bench.variants.push(Variant::Proxy),
+            Err(error) => bench
+                .table
+                .note(format!("proxy skipped: `mcp-proxy dev` fails: {error}")),
+        }
+        Ok(bench)
+    }
+
+    /// Calls without pinning, their CPU time, throughput and memory.
+    pub(crate) fn steady(&mut self) -> io::Result<()> {
+        let mut links = self.open_all("plain")?;
+        let mut gathering = self.open_all("gathering")?;
+        for _ in 0..ROUNDS {
+            self.sequences(&mut links, ["p50 of a call, µs", "p99 of a call, µs"], "")?;
+            for (variant, link) in &mut links {
+                let rate = link.burst(5 * CALLS, 64, false)?;
+                self.table
+                    .row("calls/s, 64 in flight", Compare::Share, "70 %")
+                    .add(*variant, rate);
+            }
+            for (variant, link) in &mut gathering {
+                let rate = link.burst(5 * CALLS, 64, true)?;
+                self.table
+                    .row("calls/s, 64 in flight, in batches", Compare::Share, "")
+                    .add(*variant, rate);
+            }
+        }
+        drop(gathering);
+        self.memory(&links, "VmRSS", "resident after that, MiB", "10 MiB");
+        for _ in 0..ROUNDS {
+            for (variant, link) in &mut links {
+                let rate = link.bulk(48, 4)?;
+                self.table
+                    .row("MiB/s of 1 MiB echoes, 4 in flight", Compare::Share, "80 %")
+                    .add(*variant, rate);
+            }
+        }
+        self.memory(&links, "VmHWM", "peak resident, MiB", "");
+        Ok(())
+    }
+
+    /// Calls with client, server and what stands between them on one CPU.
+    pub(crate) fn pinned(&mut self) -> io::Result<()> {
+        let Some(_pinned) = Pinned::new() else {
+            self.table
+                .note("pinned rows skipped: they need taskset".to_owned());
+            return Ok(());
+        };
+        let mut links = self.open_all("plain")?;
+        for _ in 0..ROUNDS {
+            let names = ["p50 of a call, pinned, µs", "p99 of a call, pinned, µs"];
+            self.sequences(&mut links, names, "2x")?;
+        }
+        Ok(())
+    }
+
+    /// From the start of the process to the answer of `initialize`.
+    pub(crate) fn starts(&mut self) -> io::Result<()> {
+        for _ in 0..ROUNDS {
+            for variant in self.variants.clone() {
+                let start = Instant::now();
+                let link = Link::open(&mut self.command(variant, "plain"))?;
+                let ms = start.elapsed().as_secs_f64() * 1e3;
+                drop(link);
+                self.table
+                    .row("start to initialize, ms", Compare::Beyond, "+10 ms")
+                    .add(variant, ms);
+            }
+        }
+        Ok(())
+    }
+
+    /// From a save to the new tool's being listed, against the server's own start with that script.
+    pub(crate) fn saves(&mut self) -> io::Result<()> {
+        self.save("watched", 0)?;
+        let mut watched = None;
+        if self.variants.contains(&Variant::Proxy) {
+            watched = Some(Link::open(
+                &mut self.proxy("watched", &["--watch", "watched.json"]),
+            )?);
+        }
+        for round in 1..=ROUNDS {
+            self.save("alone", round)?;
+            let start = Instant::now();
+            let mut alone = Link::open(&mut self.server("alone"))?;
+            listed(&mut alone, round)?;
+            self.saved(Variant::Direct, start);
+            if let Some(link) = &mut watched {
+                let start = Instant::now();
+                self.save("watched", round)?;
+                link.notification("notifications/tools/list_changed")?;
+                listed(link, round)?;
+                self.saved(Variant::Proxy, start);
+            }
+        }
+        Ok(())
+    }
+
+    fn saved(&mut self, variant: Variant, start: Instant) {
+        self.table
+            .row("save to new tool listed, ms", Compare::Beyond, "+80 ms")
+            .add(variant, start.elapsed().as_secs_f64() * 1e3);
+    }
+
+    fn sequences(
+        &mut self,
+        links: &mut [(Variant, Link)],
+        [p50, p99]: [&'static str; 2],
+        aim: &'static str,
+    ) -> io::Result<()> {
+        for (variant, link) in links {
+            let before = process::cpu_ns(link.pid());
+            let times = link.sequence(CALLS)?;
+            let after = process::cpu_ns(link.pid());
+            for (name, share, aim) in [(p50, 0.5, aim), (p99, 0.99, "")] {
+                if let Some(time) = quantile(&times, share) {
+                    self.table
+                        .row(name, Compare::Added, aim)
+                        .add(*variant, time);
+                }
+            }
+            if MIDDLE.contains(variant)
+                && let (Some(before), Some(after), "") = (before, after, aim)
+            {
+                #[expect(clippy::cast_precision_loss, reason = "a small count")]
+                let us = (after - before) / 1e3 / CALLS as f64;
+                self.table
+                    .row("CPU of the middle per call, µs", Compare::Share, "")
+                    .add(*variant, us);
+            }
+        }
+        Ok(())
+    }
+
+    fn memory(
+        &mut self,
+        links: &[(Variant, Link)],
+        field: &str,
+        name: &'static str,
+        aim: &'static str,
+    ) {
+        for (variant, link) in links.iter().filter(|(v, _)| MIDDLE.contains(v)) {
+            if let Some(mib) = process::memory_mib(link.pid(), field) {
+                self.table.row(name, Compare::Alone, aim).add(*variant, mib);
+            }
+        }
+    }
+
+    fn open_all(&self, script: &str) -> io::Result<Vec<(Variant, Link)>> {
+        self.variants
+            .iter()
+            .map(|variant| Ok((*variant, Link::open(&mut self.command(*variant, script))?)))
+            .collect()
+    }
+
+    fn command(&self, variant: Variant, script: &str) -> Command {
+        match variant {
+            Variant::Direct => self.server(script),
+            Variant::Pipe => {
+                let mut command = self.here(&self.program);
+                command.arg("pipe").arg(&self.program);
+                command.args(["serve", &format!("{script}.json")]);
+                command
+            }
+            Variant::Proxy => self.proxy(script, &["--no-watch"]),
+        }
+    }
+
+    fn server(&self, script: &str) -> Command {
+        let mut command = self.here(&self.program);
+        command.args(["serve", &format!("{script}.json")]);
+        command
+    }
+
+    fn proxy(&self, script: &str, watching: &[&str]) -> Command {
+        let mut command = self.here(env!("CARGO_BIN_EXE_mcp-proxy"));
+        command.arg("dev").args(watching);
+        command.args(["--meta-tools", "none", "--"]);
+        command.arg(&self.program);
+        command.args(["serve", &format!("{script}.json")]);
+        command
+    }
+
+    fn here(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.directory.path());
+        command
+    }
+
+    /// Writes a script with one tool of this number, whole or not at all.
+    fn save(&self, script: &str, number: usize) -> io::Result<()> {
+        let path = self.directory.path().join(format!("{script}.json"));
+        let new = path.with_extension("new");
+        let tool = format!(r#"{{"name":"tool-{number}","inputSchema":{{"type":"object"}}}}"#);
+        fs::write(&new, format!(r#"{{"tools":[{tool}]}}"#))?;
+        fs::rename(new, path)
+    }
+}
+
+impl super::table::Row {
+    fn add(&mut self, variant: Variant, figure: f64) {
+        self.figures[variant as usize].push(figure);
+    }
+}
+
+fn listed(link: &mut Link, number: usize) -> io::Result<()> {
+    let tool = format!(r#""tool-{number}""#);
+    let list = link.request("tools/list", "{}")?;
+    match memchr::memmem::find(list, tool.as_bytes()) {
+        Some(_) => Ok(()),
+        None => Err(io::Error::other("the saved tool is not listed")),
+    }
+}

@@ -1,0 +1,130 @@
+//! The commands that need no server of the user's: `demo`, `completions`, `--help`.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::{Proxy, Run, require};
+
+fn run(arguments: &[&str]) -> Run {
+    let mut command = Command::new(Proxy::PROGRAM);
+    command.args(arguments).env_remove("COLUMNS");
+    Run::of(command)
+}
+
+#[test]
+fn the_demo_shows_every_step_and_leaves_nothing() {
+    let run = run(&["demo"]).ended_with(0);
+    assert_eq!(run.stderr, "");
+    let steps = [
+        ("connect", r#"the proxy speaks for "sample""#),
+        ("list", "forecast"),
+        ("call", "forecast(Oslo) → Rain in Oslo"),
+        ("told", "notifications/tools/list_changed"),
+        ("list", "alerts, forecast"),
+        ("call", "alerts(Oslo) → Storm over Oslo"),
+        (
+            "call",
+            "an error that says why: expected `,` or `}` at line 4 column 5",
+        ),
+        ("ping", "the session lives"),
+        ("call", "forecast(Oslo) → Sun in Oslo"),
+        (
+            "close",
+            "the proxy exited with 0; of its 4 server processes none is left",
+        ),
+    ];
+    let shown: Vec<&str> = run
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("  "))
+        .collect();
+    assert_eq!(shown.len(), steps.len(), "{}", run.stdout);
+    for (line, (name, came)) in shown.iter().zip(steps) {
+        // Between the two stands how long it took.
+        let right =
+            line.starts_with(&format!("  ✓ {name} ")) && line.ends_with(&format!("  {came}"));
+        assert!(right, "{name}, {came}: {line}");
+    }
+    let last = run.stdout.lines().last().unwrap();
+    assert!(
+        last.starts_with("All of it held, in ")
+            && last.ends_with(": four versions of the server, one session."),
+        "{last}"
+    );
+}
+
+#[test]
+fn completions_are_scripts_that_know_the_subcommands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let run = run(&["completions", shell]).ended_with(0);
+        for word in ["mcp-proxy", "dev", "check", "demo", "stop-first"] {
+            assert!(run.stdout.contains(word), "{word} for {shell}");
+        }
+        assert!(
+            !run.stdout.contains("__sample"),
+            "{shell} offers a hidden command"
+        );
+    }
+    run(&["completions", "tcsh"]).ended_with(2);
+}
+
+#[test]
+fn bash_takes_its_completions() {
+    require("bash", "install bash");
+    let script = run(&["completions", "bash"]).stdout;
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &format!("{script}\ncomplete -p mcp-proxy")]);
+    let run = Run::of(bash).ended_with(0);
+    assert!(run.stdout.trim_end().ends_with(" mcp-proxy"), "{run:#?}");
+}
+
+/// With `MCP_PROXY_BLESS=1` in the environment the files are written instead of compared.
+#[test]
+fn help_reads_as_it_was_approved() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/help");
+    for (file, arguments) in [
+        ("mcp-proxy.txt", &["--help"][..]),
+        ("dev.txt", &["dev", "--help"]),
+        ("check.txt", &["check", "--help"]),
+        ("demo.txt", &["demo", "--help"]),
+    ] {
+        let run = run(arguments).ended_with(0);
+        let path = folder.join(file);
+        if std::env::var_os("MCP_PROXY_BLESS").is_some() {
+            std::fs::write(&path, &run.stdout).unwrap();
+        }
+        let approved = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(run.stdout, approved, "bless it if {file} is to change");
+    }
+}
+
+#[test]
+fn the_readme_knows_every_option_and_begins_with_two_commands() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    for subcommand in ["dev", "check"] {
+        let help = run(&[subcommand, "--help"]).stdout;
+        let options = help
+            .lines()
+            .filter(|line| line.trim_start().starts_with('-'))
+            .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")))
+            .filter(|word| !["--help", "--version", "--verbose...", "--quiet"].contains(word));
+        for option in options {
+            assert!(
+                readme.contains(&format!("`{option}")),
+                "{option} of {subcommand}"
+            );
+        }
+    }
+    let mut blocks = readme.split("```").skip(1).step_by(2);
+    assert_eq!(blocks.next(), Some("sh\ncargo run --release -- demo\n"));
+    assert_eq!(blocks.next(), Some("sh\ncargo test\n"));
+}
+
+#[test]
+fn wrong_words_are_a_usage_error() {
+    for arguments in [&[][..], &["nonsense"], &["dev"], &["dev", "--watch"]] {
+        let run = run(arguments).ended_with(2);
+        assert!(run.stdout.is_empty() && !run.stderr.is_empty(), "{run:#?}");
+    }
+}

@@ -1,0 +1,166 @@
+//! A modern client in front of a legacy server.
+
+use serde_json::{Value, json};
+
+use super::{MESSAGE, Pair, TOOLS_CHANGED, UPDATED, tool, with};
+use crate::harness::{DEADLINE, eventually, initialize_params, modern_meta};
+
+#[test]
+fn a_legacy_server_introduces_itself_to_a_modern_client() {
+    let script = json!({"eras": ["legacy"], "serverInfo": {"name": "own", "version": "9"}, "instructions": "Do this.",
+        "capabilities": {"tools": {"x": 1}, "tasks": {"list": {}}}});
+    let pair = Pair::start(&script, &[]);
+    let result = pair.peer.modern("server/discover", json!({})).result();
+    assert_eq!(result["supportedVersions"], json!(["2026-07-28"]));
+    assert_eq!(
+        result["_meta"]["io.modelcontextprotocol/serverInfo"],
+        script["serverInfo"]
+    );
+    assert_eq!(result["instructions"], "Do this.");
+    assert_eq!(
+        result["capabilities"]["tools"],
+        json!({"x": 1, "listChanged": true})
+    );
+    assert!(result["capabilities"]["tasks"].is_null());
+    assert_eq!(
+        (
+            &result["resultType"],
+            &result["ttlMs"],
+            &result["cacheScope"]
+        ),
+        (&json!("complete"), &json!(0), &json!("private"))
+    );
+}
+
+#[test]
+fn a_modern_client_gets_results_that_it_can_read() {
+    let pair = Pair::backward(
+        json!({"prompts": [{"name": "p"}], "resources": [{"uri": "file:///a", "name": "a"}],
+        "tools": [tool("url", &json!({}))]}),
+    );
+    for (method, params, cacheable) in [
+        ("tools/list", json!({}), true),
+        ("prompts/list", json!({}), true),
+        ("resources/list", json!({}), true),
+        ("resources/templates/list", json!({}), true),
+        ("resources/read", json!({"uri": "file:///a"}), true),
+        ("prompts/get", json!({"name": "p"}), false),
+        ("tools/call", json!({"name": "mark"}), false),
+        ("completion/complete", json!({"argument": {}}), false),
+    ] {
+        let result = pair.peer.modern(method, params).result();
+        assert_eq!(result["resultType"], "complete", "{method}");
+        let cache = if cacheable {
+            (json!(0), json!("private"))
+        } else {
+            (Value::Null, Value::Null)
+        };
+        assert_eq!(
+            (&result["ttlMs"], &result["cacheScope"]),
+            (&cache.0, &cache.1),
+            "{method}"
+        );
+    }
+    let error = pair
+        .peer
+        .modern("resources/read", json!({"uri": "x:y"}))
+        .error();
+    assert_eq!(error["code"], -32602);
+    assert_eq!(error["data"], json!({"uri": "x:y"}));
+    assert_eq!(pair.peer.modern("ping", json!({})).error()["code"], -32601);
+    assert_eq!(
+        pair.peer.modern("initialize", json!({})).error()["code"],
+        -32601
+    );
+}
+
+#[test]
+fn a_legacy_server_gets_requests_that_it_can_read() {
+    let pair = Pair::backward(json!({}));
+    let mut meta = modern_meta();
+    meta["progressToken"] = "p".into();
+    meta["io.modelcontextprotocol/logLevel"] = "info".into();
+    let result = pair.peer.ask("vendor/x", &json!({"a": 1, "_meta": meta}));
+    let info = json!({"name": "fake-server", "version": "1.0.0"});
+    let meta = json!({"progressToken": "p", "io.modelcontextprotocol/serverInfo": info});
+    assert_eq!(
+        result.result(),
+        json!({"a": 1, "_meta": meta, "resultType": "complete"})
+    );
+    let state = pair.modern_call("state", &json!({})).result()["structuredContent"].take();
+    assert_eq!(state["initialize"]["protocolVersion"], "2025-11-25");
+    assert_eq!(
+        state["initialize"]["clientInfo"],
+        initialize_params()["clientInfo"]
+    );
+    assert_eq!(state["initialize"]["capabilities"], json!({}));
+    assert_eq!(state["initialized"], true);
+}
+
+#[test]
+fn what_a_legacy_server_asks_of_a_modern_client_is_a_clear_error() {
+    let pair = Pair::backward(json!({}));
+    let answer = pair
+        .modern_call("ask", &json!({"method": "elicitation/create"}))
+        .result();
+    let error = &answer["structuredContent"]["answer"]["error"];
+    assert_eq!(error["code"], -32601);
+    assert!(error["message"].as_str().unwrap().contains("2026-07-28"));
+}
+
+#[test]
+fn a_modern_client_hears_what_changes_in_a_legacy_server() {
+    let script = |mark: &str| json!({"mark": mark, "eras": ["legacy"], "resources": [{"uri": "file:///a", "name": "a"}]});
+    let pair = Pair::backward(script("v1"));
+    let peer = &pair.peer;
+    pair.listen(
+        "s",
+        &json!({"toolsListChanged": true, "resourceSubscriptions": ["file:///a"]}),
+    );
+    let tagged = json!({"_meta": {"io.modelcontextprotocol/subscriptionId": "s"}});
+    pair.modern_call("set_tools", &json!({"tools": [tool("added", &json!({}))]}));
+    assert_eq!(peer.expect_notification(TOOLS_CHANGED).params(), tagged);
+    let updated = with(tagged.clone(), "uri", "file:///a".into());
+    let touch = || pair.modern_call("touch", &json!({"uri": "file:///a"}));
+    touch();
+    assert_eq!(peer.expect_notification(UPDATED).params(), updated);
+
+    pair.save(&script("v2"));
+    assert_eq!(peer.expect_notification(TOOLS_CHANGED).params(), tagged);
+    assert_eq!(peer.expect_notification(UPDATED).params(), updated);
+    touch();
+    assert_eq!(peer.expect_notification(UPDATED).params(), updated);
+
+    peer.notify("notifications/cancelled", &json!({"requestId": "s"}));
+    let subscriptions = || {
+        pair.modern_call("state", &json!({})).result()["structuredContent"]["subscriptions"].take()
+    };
+    eventually(DEADLINE, || subscriptions() == json!([]));
+    assert_eq!(
+        (
+            peer.notifications(TOOLS_CHANGED),
+            peer.notifications(UPDATED)
+        ),
+        (2, 3)
+    );
+}
+
+#[test]
+fn a_modern_client_hears_the_log_of_requests_that_ask_for_it() {
+    let pair = Pair::backward(json!({"tools": [tool("talk", &json!({"x-log": "hello"}))]}));
+    let talk = |level: Option<&str>| {
+        let mut meta = modern_meta();
+        if let Some(level) = level {
+            meta["io.modelcontextprotocol/logLevel"] = level.into();
+        }
+        pair.peer
+            .ask("tools/call", &json!({"name": "talk", "_meta": meta}))
+            .result();
+        pair.peer.notifications(MESSAGE)
+    };
+    assert_eq!(talk(None), 0);
+    // The server has another level until the request itself brings this one.
+    assert_eq!(talk(Some("error")), 0);
+    assert_eq!(talk(Some("debug")), 1);
+    assert_eq!(talk(None), 1);
+}

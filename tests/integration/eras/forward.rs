@@ -1,0 +1,200 @@
+//! A legacy client in front of a modern server.
+
+use serde_json::json;
+
+use super::{MESSAGE, Pair, TOOLS_CHANGED, UPDATED, has_no_modern_members, tool};
+use crate::harness::{DEADLINE, eventually, initialize_params};
+
+#[test]
+fn a_modern_server_introduces_itself_to_a_legacy_client() {
+    let script = json!({"eras": ["modern"], "serverInfo": {"name": "own", "version": "9"}, "instructions": "Do this.",
+        "capabilities": {"tools": {"x": 1}, "extensions": {"a/b": {}}}});
+    let pair = Pair::start(&script, &[]);
+    let mut params = initialize_params();
+    params["protocolVersion"] = "2025-03-26".into();
+    let result = pair.peer.initialize(&params).result();
+    assert_eq!(result["protocolVersion"], "2025-03-26");
+    assert_eq!(result["serverInfo"], script["serverInfo"]);
+    assert_eq!(result["instructions"], "Do this.");
+    assert_eq!(
+        result["capabilities"]["tools"],
+        json!({"x": 1, "listChanged": true})
+    );
+    assert!(result["capabilities"]["extensions"].is_null());
+    has_no_modern_members(&result);
+}
+
+#[test]
+fn a_legacy_client_gets_results_that_it_can_read() {
+    let pair = Pair::forward(json!({
+        "mark": "m",
+        "tools": [
+            tool("typed", &json!({"outputSchema": {"type": "array"}, "x-raw": r#"{"resultType":"complete","content":[],"structuredContent":[1],"x":1E5}"#})),
+            tool("plain", &json!({"outputSchema": {"type": "object"}})),
+            tool("odd", &json!({"x-raw": r#"{"resultType":"vendor"}"#})),
+        ],
+        "prompts": [{"name": "p"}],
+        "resources": [{"uri": "file:///a", "name": "a"}],
+    }));
+    let peer = &pair.peer;
+    for (method, params) in [
+        ("tools/list", json!({})),
+        ("prompts/list", json!({})),
+        ("resources/list", json!({})),
+        ("resources/templates/list", json!({})),
+        ("prompts/get", json!({"name": "p"})),
+        ("resources/read", json!({"uri": "file:///a"})),
+        ("tools/call", json!({"name": "mark"})),
+        ("completion/complete", json!({"argument": {}})),
+    ] {
+        has_no_modern_members(&peer.ask(method, &params).result());
+    }
+    let tools = peer.ask("tools/list", &json!({})).result()["tools"].take();
+    let listed = |name: &str| {
+        let mut tools = tools.as_array().unwrap().iter();
+        tools.find(|tool| tool["name"] == name).unwrap().clone()
+    };
+    assert!(listed("typed")["outputSchema"].is_null());
+    assert_eq!(listed("plain")["outputSchema"], json!({"type": "object"}));
+    assert_eq!(
+        peer.call("typed", &json!({})).result_text(),
+        r#"{"content":[],"x":1E5}"#
+    );
+    let odd = peer.call("odd", &json!({}));
+    assert_eq!(odd.result()["isError"], true);
+    assert!(odd.tool_text().contains("`vendor`"));
+    assert_eq!(
+        peer.ask("resources/read", &json!({"uri": "x:y"})).error()["code"],
+        -32602
+    );
+}
+
+#[test]
+fn a_modern_server_is_told_who_the_legacy_client_is() {
+    let pair = Pair::forward(json!({"record": true}));
+    pair.heard();
+    let params = json!({"name": "t", "_meta": {"progressToken": 1, "vendor/x": 2}});
+    pair.peer.request("tools/call", &params);
+    pair.peer
+        .notify("notifications/roots/list_changed", &json!({}));
+    pair.peer.notify("notifications/vendor", &json!({"a": 1}));
+    let heard = pair.heard();
+    assert_eq!(heard.len(), 2, "{heard:#?}");
+    let meta = &heard[0]["params"]["_meta"];
+    assert_eq!(
+        meta["io.modelcontextprotocol/protocolVersion"],
+        "2026-07-28"
+    );
+    assert_eq!(
+        meta["io.modelcontextprotocol/clientInfo"],
+        initialize_params()["clientInfo"]
+    );
+    // What it could ask of the client could not be passed on.
+    assert_eq!(
+        meta["io.modelcontextprotocol/clientCapabilities"],
+        json!({})
+    );
+    assert_eq!(
+        (&meta["progressToken"], &meta["vendor/x"]),
+        (&json!(1), &json!(2))
+    );
+    assert_eq!(heard[1]["method"], "notifications/vendor");
+}
+
+#[test]
+fn what_a_modern_server_asks_of_a_legacy_client_is_a_clear_error() {
+    let pair = Pair::forward(json!({}));
+    let arguments = json!({"method": "elicitation/create"});
+    let answer = pair.peer.call("ask", &arguments);
+    assert_eq!(answer.result()["isError"], true);
+    assert!(
+        answer.tool_text().contains("asks the client for input"),
+        "{}",
+        answer.tool_text()
+    );
+}
+
+#[test]
+fn a_legacy_client_hears_what_changes_in_a_modern_server() {
+    let script = |mark: &str| json!({"mark": mark, "eras": ["modern"], "resources": [{"uri": "file:///a", "name": "a"}]});
+    let pair = Pair::forward(script("v1"));
+    let peer = &pair.peer;
+    peer.call("set_tools", &json!({"tools": [tool("added", &json!({}))]}));
+    assert_eq!(
+        peer.expect_notification(TOOLS_CHANGED).line,
+        format!(r#"{{"jsonrpc":"2.0","method":"{TOOLS_CHANGED}"}}"#)
+    );
+    peer.ask("resources/subscribe", &json!({"uri": "file:///a"}))
+        .result();
+    let touched = || peer.call("touch", &json!({"uri": "file:///a"}));
+    touched();
+    assert_eq!(
+        peer.expect_notification(UPDATED).params(),
+        json!({"uri": "file:///a"})
+    );
+
+    pair.save(&script("v2"));
+    peer.expect_notification(TOOLS_CHANGED);
+    assert_eq!(
+        peer.expect_notification(UPDATED).params(),
+        json!({"uri": "file:///a"})
+    );
+    touched();
+    assert_eq!(
+        peer.expect_notification(UPDATED).params(),
+        json!({"uri": "file:///a"})
+    );
+    assert_eq!(peer.notifications(TOOLS_CHANGED), 2);
+
+    peer.ask("resources/unsubscribe", &json!({"uri": "file:///a"}))
+        .result();
+    let before = peer.notifications(UPDATED);
+    touched();
+    peer.call("mark", &json!({}));
+    assert_eq!(peer.notifications(UPDATED), before);
+}
+
+#[test]
+fn the_level_that_a_legacy_client_sets_goes_with_its_requests() {
+    let script = |mark: &str| json!({"mark": mark, "eras": ["modern"], "tools": [tool("talk", &json!({"x-log": "hello"}))]});
+    let pair = Pair::forward(script("v1"));
+    let peer = &pair.peer;
+    let talk = || peer.call("talk", &json!({})).result();
+    talk();
+    assert_eq!(peer.notifications(MESSAGE), 0);
+    // Not even a call that follows at once comes before the level.
+    let set = peer.request("logging/setLevel", &json!({"level": "debug"}));
+    talk();
+    assert_eq!(peer.await_response(set).result_text(), "{}");
+    assert_eq!(peer.expect_notification(MESSAGE).params()["data"], "hello");
+    pair.save(&script("v2"));
+    peer.expect_notification(TOOLS_CHANGED);
+    talk();
+    peer.expect_notification(MESSAGE);
+    peer.ask("logging/setLevel", &json!({"level": "error"}))
+        .result();
+    talk();
+    assert_eq!(peer.notifications(MESSAGE), 2);
+}
+
+#[test]
+fn a_legacy_client_cancels_a_call_of_a_modern_server() {
+    let pair = Pair::forward(json!({}));
+    let peer = &pair.peer;
+    peer.call("mark", &json!({}));
+    let call = peer.request(
+        "tools/call",
+        &json!({"name": "slow", "arguments": {"ms": 60000}}),
+    );
+    peer.notify("notifications/cancelled", &json!({"requestId": call}));
+    let cancelled = || {
+        let state = peer.call("state", &json!({})).result();
+        let notifications = state["structuredContent"]["notifications"].clone();
+        notifications
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|told| told["method"] == "notifications/cancelled")
+    };
+    eventually(DEADLINE, cancelled);
+}

@@ -1,0 +1,341 @@
+//! Bytes that are no tidy lines, on either side: what can be read is read, what cannot costs only itself.
+
+use serde_json::{Value, json};
+
+use crate::harness::{DEADLINE, Peer, Project, Proxy, eventually, example, initialize_params};
+
+fn proxy(script: &Value, options: &[&str]) -> (Project, Peer) {
+    let project = Project::new();
+    project.write("script.json", &script.to_string());
+    let peer = Proxy::dev([example("fake_server"), "script.json".into()])
+        .transparent()
+        .options(options.iter().copied())
+        .within(&project)
+        .spawn();
+    (project, peer)
+}
+
+#[track_caller]
+fn initialized(script: &Value, options: &[&str]) -> (Project, Peer) {
+    let (project, peer) = proxy(script, options);
+    peer.initialize(&initialize_params()).result();
+    (project, peer)
+}
+
+/// Lets the server write these bytes as lines; the answer to the request `id` is among them.
+fn let_say(peer: &Peer, id: u64, lines: &[&str]) {
+    peer.send(
+        &json!({"jsonrpc": "2.0", "id": id, "method": "vendor/say", "params": {"lines": lines}})
+            .to_string(),
+    );
+}
+
+#[track_caller]
+fn still_works(peer: &Peer) {
+    assert_eq!(
+        peer.call("echo", &json!({"a": 1})).tool_text(),
+        r#"{"a":1}"#
+    );
+}
+
+#[test]
+fn what_a_client_sends_in_pieces_is_one_message() {
+    let (_project, peer) = initialized(&json!({}), &[]);
+    let line = r#"{"jsonrpc":"2.0","id":"é😀","method":"vendor/x","params":{"text":"é😀"}}"#;
+    for byte in line.as_bytes() {
+        peer.send_bytes(std::slice::from_ref(byte));
+    }
+    peer.send_bytes(b"\n");
+    let answer = peer.await_response(r#""é😀""#);
+    assert_eq!(answer.result_text(), r#"{"text":"é😀"}"#);
+}
+
+#[test]
+fn a_client_may_use_windows_line_ends_a_byte_order_mark_and_blank_lines() {
+    let (_project, peer) = proxy(&json!({}), &[]);
+    let initialize =
+        json!({"jsonrpc": "2.0", "id": 900, "method": "initialize", "params": initialize_params()});
+    let lines = format!(
+        "\u{feff}{initialize}\r\n\r\n \t\n\n{}\r\n   {}  \r\n",
+        r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+        r#"{"jsonrpc":"2.0","id":901,"method":"vendor/x","params":{}}"#
+    );
+    peer.send_bytes(lines.as_bytes());
+    peer.await_response(900).result();
+    assert_eq!(peer.await_response(901).result_text(), "{}");
+    assert_eq!(peer.mark(), 2, "{}", peer.transcript());
+}
+
+#[test]
+fn a_last_line_without_an_end_is_a_message() {
+    let (_project, peer) = initialized(&json!({}), &[]);
+    peer.send_bytes(br#"{"jsonrpc":"2.0","id":901,"method":"vendor/x","params":{}}"#);
+    peer.close_stdin();
+    assert_eq!(peer.await_response(901).result_text(), "{}");
+    assert!(peer.wait_exit().success());
+}
+
+#[test]
+fn invalid_utf8_of_a_client_is_replaced() {
+    let (_project, peer) = initialized(&json!({}), &[]);
+    peer.send_bytes(b"{\"jsonrpc\":\"2.0\",\"id\":901,\"method\":\"vendor/x\",\"params\":{\"a\":\"\xff\xc3\"}}\n");
+    let answer = peer.await_response(901);
+    assert_eq!(answer.result_text(), "{\"a\":\"\u{fffd}\u{fffd}\"}");
+}
+
+#[test]
+fn what_is_no_message_of_a_client_is_answered_with_an_error() {
+    let (_project, peer) = initialized(&json!({}), &[]);
+    let codes = [
+        ("hello", -32700),
+        (r#"{"jsonrpc":"2.0","id":901,"method":"x""#, -32700),
+        ("[]", -32600),
+        ("[1]", -32600),
+        (r#"{"jsonrpc":"2.0","id":902}"#, -32600),
+    ];
+    for (line, code) in codes {
+        let mark = peer.mark();
+        peer.send(line);
+        eventually(DEADLINE, || peer.mark() > mark);
+        let answer = &peer.lines_since(mark)[0];
+        assert_eq!(answer.error()["code"], code, "{line}");
+        let id = if line.contains("902") { "902" } else { "null" };
+        assert_eq!(answer.id().unwrap_or("null"), id, "{line}");
+    }
+    still_works(&peer);
+}
+
+#[test]
+fn each_message_of_a_batch_is_answered() {
+    let (_project, peer) = initialized(&json!({}), &[]);
+    peer.send(concat!(
+        r#" [ {"jsonrpc":"2.0","id":901,"method":"vendor/x","params":{"a":1E5}}, "#,
+        r#"{"jsonrpc":"2.0","method":"vendor/note","params":{"n":-0}},"#,
+        r#"{"jsonrpc":"2.0","id":"b","method":"ping"},{"jsonrpc":"2.0","id":902,"method":"tools/list"}]"#,
+    ));
+    assert_eq!(peer.await_response(901).result_text(), r#"{"a":1E5}"#);
+    assert_eq!(peer.await_response(r#""b""#).result_text(), "{}");
+    peer.await_response(902).result();
+    assert_eq!(
+        peer.expect_notification("vendor/echo").params_text(),
+        r#"{"n":-0}"#
+    );
+}
+
+#[test]
+fn a_batch_of_a_server_is_taken_apart() {
+    let (_project, peer) = initialized(&json!({}), &[]);
+    let_say(
+        &peer,
+        901,
+        &[
+            r#" [{"jsonrpc":"2.0","method":"vendor/note","params":{"n":-0}} , {"jsonrpc":"2.0","id":@ID@,"result":{"a":1E5}}]"#,
+        ],
+    );
+    assert_eq!(peer.await_response(901).result_text(), r#"{"a":1E5}"#);
+    assert_eq!(
+        peer.expect_notification("vendor/note").params_text(),
+        r#"{"n":-0}"#
+    );
+}
+
+#[test]
+fn a_request_over_the_limit_gets_an_error_wherever_its_id_stands() {
+    let (_project, peer) = initialized(&json!({}), &["--max-message", "20000"]);
+    let large = "x".repeat(1_000_000);
+    peer.send(&format!(
+        r#"{{"jsonrpc":"2.0","id":901,"method":"vendor/x","params":{{"a":"{large}"}}}}"#
+    ));
+    peer.send(&format!(
+        r#"{{"method":"vendor/x","params":{{"a":"{large}","id":1}},"jsonrpc":"2.0","id":"last"}}"#
+    ));
+    for id in ["901", r#""last""#] {
+        let error = peer.await_response(id).error();
+        assert_eq!(error["code"], -32600);
+        let message = error["message"].as_str().unwrap();
+        assert!(
+            message.contains("20000") && message.contains("--max-message"),
+            "{message}"
+        );
+    }
+    still_works(&peer);
+}
+
+#[test]
+fn an_answer_over_the_limit_becomes_an_error_wherever_its_id_stands() {
+    let (_project, peer) = initialized(&json!({}), &["--max-message", "20000"]);
+    let large = "x".repeat(15_000);
+    let tool = json!({"name": "echo", "arguments": {"a": large}});
+    // The server repeats its arguments twice.
+    let answer = peer.ask("tools/call", &tool);
+    assert!(
+        answer.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("--max-message")
+    );
+    still_works(&peer);
+}
+
+#[test]
+fn an_answer_over_the_limit_whose_id_comes_last() {
+    let project = Project::new();
+    project.write("server.py", LARGE_ANSWERS);
+    let peer = Proxy::dev(["python3", "server.py"])
+        .transparent()
+        .options(["--max-message", "20000"])
+        .within(&project)
+        .spawn();
+    peer.initialize(&initialize_params()).result();
+    let answer = peer.ask("vendor/large", &json!({}));
+    assert!(
+        answer.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("--max-message")
+    );
+    assert_eq!(peer.ask("vendor/small", &json!({})).result_text(), "{}");
+}
+
+/// Writes members in the order of the TypeScript SDK; asks something too long before it answers.
+const LARGE_ANSWERS: &str = r#"
+import json, sys
+
+def say(message):
+    print(json.dumps(message), flush=True)
+
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" not in message:
+        continue
+    if "method" not in message:
+        assert message["id"] == "huge" and "error" in message, line
+        say({"result": {"text": "x" * 100_000}, "jsonrpc": "2.0", "id": asked})
+        continue
+    if message["method"] == "vendor/large":
+        asked = message["id"]
+        say({"method": "vendor/ask", "params": {"text": "x" * 100_000}, "jsonrpc": "2.0", "id": "huge"})
+        continue
+    result = {}
+    if message["method"] == "initialize":
+        result = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}}
+    say({"result": result, "jsonrpc": "2.0", "id": message["id"]})
+"#;
+
+#[test]
+fn a_clients_answer_over_the_limit_is_an_error_for_the_server() {
+    let (_project, peer) = initialized(&json!({}), &["--max-message", "20000"]);
+    let call = json!({"name": "ask", "arguments": {"method": "roots/list"}});
+    let call = peer.request("tools/call", &call);
+    let asked = peer.expect_request("roots/list");
+    let large = "x".repeat(100_000);
+    peer.send(&format!(
+        r#"{{"result":{{"a":"{large}"}},"jsonrpc":"2.0","id":{}}}"#,
+        asked.id().unwrap()
+    ));
+    let answer = peer.await_response(call).tool_text();
+    assert!(answer.contains("--max-message"), "{answer}");
+    still_works(&peer);
+}
+
+#[test]
+fn stray_lines_of_a_server_are_told_and_skipped() {
+    let stray = json!({"stray": ["Listening on stdio", "{\"level\":\"info\"}", "", "[1,2]", "{"]});
+    let (_project, peer) = initialized(&stray, &[]);
+    still_works(&peer);
+    peer.expect_stderr("Listening on stdio");
+    for line in peer.lines_since(0) {
+        assert!(line.line.starts_with(r#"{"jsonrpc""#), "{}", line.line);
+    }
+}
+
+#[test]
+fn stray_text_before_a_message_does_not_cost_the_message() {
+    let (_project, peer) = initialized(&json!({}), &[]);
+    let said = [
+        r#"debug: {"jsonrpc":"2.0","id":@ID@,"result":{"a":1E5}}"#,
+        r#"step {"a":1} done {"result":{"b":{"c":-0}},"jsonrpc":"2.0","id":@ID@}"#,
+    ];
+    for (id, (line, result)) in (901..).zip(said.iter().zip([r#"{"a":1E5}"#, r#"{"b":{"c":-0}}"#]))
+    {
+        let_say(&peer, id, &[line]);
+        assert_eq!(peer.await_response(id).result_text(), result);
+    }
+    peer.expect_stderr("debug:");
+}
+
+#[test]
+fn a_server_may_use_windows_line_ends_and_a_byte_order_mark() {
+    let (_project, peer) = initialized(&json!({}), &[]);
+    let_say(
+        &peer,
+        901,
+        &[
+            "\u{feff}{\"jsonrpc\":\"2.0\",\"id\":@ID@,\"result\":{}}\r",
+            "\r",
+            "",
+        ],
+    );
+    assert_eq!(
+        peer.await_response(901).line,
+        r#"{"jsonrpc":"2.0","id":901,"result":{}}"#
+    );
+    still_works(&peer);
+}
+
+#[test]
+fn invalid_utf8_of_a_server_is_replaced() {
+    let project = Project::new();
+    let server = r#"while read -r line; do
+        case $line in
+            *'"initialize"'*) printf '{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"s\377","version":"1"}}}\n';;
+        esac
+    done"#;
+    project.write("server.sh", server);
+    let peer = Proxy::dev(["sh", "server.sh"])
+        .transparent()
+        .within(&project)
+        .spawn();
+    let result = peer.initialize(&initialize_params()).result();
+    assert_eq!(result["serverInfo"]["name"], "s\u{fffd}");
+}
+
+#[test]
+fn a_flood_on_stderr_blocks_nothing() {
+    let (_project, peer) = initialized(&json!({"stderr_flood": 10_000_000}), &["-q"]);
+    still_works(&peer);
+}
+
+#[test]
+fn a_server_that_writes_garbage_forever_is_still_served() {
+    let (_project, peer) = initialized(&json!({"babble": "garbage ".repeat(100)}), &[]);
+    for _ in 0..20 {
+        still_works(&peer);
+    }
+    // Nobody could read what is told of it, were it all told.
+    let told = peer.stderr().len();
+    assert!(told < 100, "{told} lines on stderr");
+    assert!(peak_kib(&peer) < 64 * 1024);
+    peer.close_stdin();
+    assert!(peer.wait_exit().success());
+}
+
+#[test]
+fn garbage_without_a_line_end_is_not_stored() {
+    let peer = Proxy::dev(["head", "-c", "200000000", "/dev/zero"])
+        .transparent()
+        .options(["--max-message", "1MiB"])
+        .spawn();
+    peer.initialize(&initialize_params());
+    peer.expect_stderr("before it answered `initialize`");
+    assert!(peak_kib(&peer) < 64 * 1024);
+}
+
+/// The most memory that the process has ever used.
+#[track_caller]
+fn peak_kib(peer: &Peer) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", peer.pid())).unwrap();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kib = peak.and_then(|line| line.split_whitespace().nth(1));
+    kib.unwrap().parse().unwrap()
+}

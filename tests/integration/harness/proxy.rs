@@ -1,0 +1,99 @@
+//! Builds a `mcp-proxy` command line and starts it.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{Peer, Project};
+
+/// `mcp-proxy dev [options] -- server`, or `check` instead of `dev`.
+#[derive(Debug, Default)]
+#[must_use]
+pub(crate) struct Proxy {
+    subcommand: &'static str,
+    options: Vec<OsString>,
+    server: Vec<OsString>,
+    directory: Option<PathBuf>,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Proxy {
+    /// The path of the program under test.
+    pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_mcp-proxy");
+
+    /// In front of the server that this command starts.
+    pub(crate) fn dev<S: Into<OsString>>(server: impl IntoIterator<Item = S>) -> Self {
+        Self::of("dev", server)
+    }
+
+    /// Looks once at the server that this command starts.
+    pub(crate) fn check<S: Into<OsString>>(server: impl IntoIterator<Item = S>) -> Self {
+        Self::of("check", server)
+    }
+
+    fn of<S: Into<OsString>>(
+        subcommand: &'static str,
+        server: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self {
+            subcommand,
+            server: server.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn option(mut self, option: impl Into<OsString>) -> Self {
+        self.options.push(option.into());
+        self
+    }
+
+    pub(crate) fn options<S: Into<OsString>>(
+        mut self,
+        options: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.options.extend(options.into_iter().map(Into::into));
+        self
+    }
+
+    /// With no tools of its own and no watcher: what a client cannot tell from the server.
+    pub(crate) fn transparent(self) -> Self {
+        self.options(["--meta-tools", "none", "--no-watch"])
+    }
+
+    /// Runs in the project's directory.
+    pub(crate) fn within(mut self, project: &Project) -> Self {
+        self.directory = Some(project.root().to_owned());
+        self
+    }
+
+    pub(crate) fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.environment
+            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// The words of the command line, for a client that starts servers itself.
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        let mut words = vec![Self::PROGRAM.into(), self.subcommand.into()];
+        words.extend(self.options.iter().cloned());
+        words.push("--".into());
+        words.extend(self.server.iter().cloned());
+        words
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        let words = self.words();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command
+    }
+
+    #[track_caller]
+    pub(crate) fn spawn(self) -> Peer {
+        Peer::spawn_command(self.command())
+    }
+}

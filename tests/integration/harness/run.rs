@@ -1,0 +1,67 @@
+//! A command that ends by itself: all that it said, and how it ended.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+
+use super::processes::{new_tag, processes_with_tag};
+use super::{DEADLINE, eventually};
+
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    tag: String,
+}
+
+impl Run {
+    /// Runs a prepared command to its end, with nothing on its stdin.
+    #[track_caller]
+    pub(crate) fn of(mut command: Command) -> Self {
+        let tag = new_tag();
+        command
+            .env("MCP_PROXY_TEST_TAG", &tag)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => panic!("cannot start {command:?}: {error}"),
+        };
+        let stdout = all(child.stdout.take().expect("stdout is piped"));
+        let stderr = all(child.stderr.take().expect("stderr is piped"));
+        let mut status = None;
+        eventually(DEADLINE, || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        // A pipe that stays open belongs to a process that was left behind.
+        let text = |all: Receiver<String>| all.recv_timeout(DEADLINE).unwrap();
+        Self {
+            code: status.and_then(|status| status.code()),
+            stdout: text(stdout),
+            stderr: text(stderr),
+            tag,
+        }
+    }
+
+    /// Fails unless it ended with `code` and left no process behind.
+    #[track_caller]
+    pub(crate) fn ended_with(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        // The kernel may take a moment to remove what was killed.
+        eventually(DEADLINE, || processes_with_tag(&self.tag).is_empty());
+        self
+    }
+}
+
+fn all(mut stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, text) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes);
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    text
+}
