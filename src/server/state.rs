@@ -231,10 +231,7 @@ impl Machine {
                     self.broken(old, out)
                 }
             }
-            // ## Live => (Restarting | Broken)
-            (State::Live { active }, Input::Exited(exited)) if active == exited => {
-                self.crashed(now, out)
-            }
+            (state, Input::Exited(exited)) => self.exited(state, exited, now, out),
             // ## Restarting => Starting
             (State::Restarting { .. }, Input::Due) => {
                 self.last += 1;
@@ -245,29 +242,27 @@ impl Machine {
                     cause: Cause::Crash,
                 }
             }
-            // ## the old generation ends beside what goes on
-            (State::Building { next, old, cause }, Input::Exited(exited))
-                if old == Some(exited) =>
-            {
-                State::Building {
-                    next,
-                    old: None,
-                    cause,
-                }
-            }
-            (State::Starting { next, old, cause }, Input::Exited(exited))
-                if old == Some(exited) =>
-            {
-                State::Starting {
-                    next,
-                    old: None,
-                    cause,
-                }
-            }
-            (State::Broken { old }, Input::Exited(exited)) if old == Some(exited) => {
-                self.broken(None, out)
-            }
             (state, _) => state,
+        }
+    }
+
+    /// A generation's process ended by itself: the one that answers, or the old one beside what goes on.
+    fn exited(&mut self, state: State, exited: u64, now: Instant, out: &mut Vec<Effect>) -> State {
+        match state {
+            // ## Live => (Restarting | Broken)
+            State::Live { active } if active == exited => self.crashed(now, out),
+            State::Building { next, old, cause } if old == Some(exited) => State::Building {
+                next,
+                old: None,
+                cause,
+            },
+            State::Starting { next, old, cause } if old == Some(exited) => State::Starting {
+                next,
+                old: None,
+                cause,
+            },
+            State::Broken { old } if old == Some(exited) => self.broken(None, out),
+            state => state,
         }
     }
 
