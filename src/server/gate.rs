@@ -4,14 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tokio::sync::{Notify, watch};
 
 use super::call::{Call, Client};
 use super::connection::Connection;
 use super::trouble;
 use crate::event::Failure;
-use crate::jsonrpc::{Envelope, ErrorObject, INTERNAL_ERROR, error_response};
+use crate::jsonrpc::Envelope;
 use crate::transport::stream::Cork;
 
 /// While more bytes than this wait, nothing else may begin to.
@@ -167,7 +166,7 @@ impl Gate {
             }
         };
         if let Some(call) = self.keep(inner, line, Some(call)) {
-            self.turn_away(&call);
+            trouble::turned_away(&call, &self.server, CROWD);
         }
     }
 
@@ -192,31 +191,14 @@ impl Gate {
             tracing::debug!("too much waits already");
             return call;
         }
-        let first = inner.held.all.is_empty();
         inner.held.push(Held {
             line: line.into(),
             call,
             until: Instant::now() + self.patience,
         });
         drop(inner);
-        if first {
-            self.waiting.notify_one();
-        }
+        self.waiting.notify_one();
         None
-    }
-
-    /// Answers a request that found too many others waiting.
-    fn turn_away(&self, call: &Call) {
-        let message = format!(
-            "`{}` is being reloaded, and more than {} MiB of requests wait for it already. This one was not sent; \
-             call again later.",
-            self.server,
-            CROWD / 1024 / 1024
-        );
-        let mut error = ErrorObject::new(INTERNAL_ERROR, message);
-        error.data = Some(json!({ "reason": "too_many_waiting" }));
-        let line = error_response(&call.id, &error);
-        call.client.answer([line.as_bytes(), b"", b""]);
     }
 
     /// Forgets a waiting request that the client has cancelled. False if it does not wait here.

@@ -29,6 +29,16 @@ pub(crate) fn too_late(call: &Call, server: &str, what: &str, patience: Duration
     answer(call, &message, "reload_timeout");
 }
 
+/// Answers `call` that found requests of more than `crowd` bytes waiting before it.
+pub(crate) fn turned_away(call: &Call, server: &str, crowd: usize) {
+    let message = format!(
+        "`{server}` is being reloaded, and more than {} MiB of requests wait for it already. This one was not sent; \
+         call again later.",
+        crowd / 1024 / 1024
+    );
+    answer(call, &message, "too_many_waiting");
+}
+
 /// Answers `call` whose generation ended before it did; `how` says how.
 pub(crate) fn ended(call: &Call, server: &str, how: &str, stderr: &[String]) {
     let mut message = format!(
