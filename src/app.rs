@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::config::{ServerSpec, Timeouts};
+use crate::config::ServerSpec;
 use crate::event::{Event, Events};
 use crate::front::stdio;
 use crate::mcp::Era;
@@ -31,8 +31,6 @@ const LAST_ANSWERS: Duration = Duration::from_secs(10);
 pub(crate) struct Mission {
     /// The server.
     pub(crate) spec: ServerSpec,
-    /// How long things may take.
-    pub(crate) timeouts: Timeouts,
     /// The longest message in bytes.
     pub(crate) max_message: usize,
     /// The era to speak with the server, if the user set it.
@@ -84,10 +82,10 @@ async fn serve(mission: Mission, events: &Events) -> Result<End, AppError> {
         mission.max_message,
     )?;
     let (spec, limit) = (mission.spec, mission.max_message);
-    let request = watch_request(&spec);
+    let (request, timeouts) = (watch_request(&spec), spec.timeouts);
     let server = ServerHandle::new(
         spec,
-        mission.timeouts,
+        timeouts,
         limit,
         mission.era,
         events.clone(),

@@ -27,7 +27,8 @@
 //! | `watcher` | which files count, and whether they really changed |
 //! | `output` | events as lines for people or as NDJSON |
 //! | `shutdown` | signals as cancellation |
-//! | `config`, `event` | plain data that every layer may use |
+//! | `config` | finds and reads configuration files; what they say, as plain data that every layer may use |
+//! | `event` | what happens, as plain data that every layer may use |
 //!
 //! Who may use whom, and never the other way round:
 //!

@@ -9,7 +9,7 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
 use super::CliError;
-use crate::config::{OnBroken, Reload, ServerSpec};
+use crate::config::{OnBroken, Reload, ServerSpec, parse_duration, parse_size};
 use crate::mcp::Era;
 use crate::meta_tools::Set;
 
@@ -96,38 +96,42 @@ pub(crate) struct ServerArgs {
     /// Speak this era with the server
     #[arg(long, value_name = "ERA", value_enum, default_value = "auto")]
     pub(crate) era: EraChoice,
-    /// How long a start may take until the server has listed its tools
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
-    pub(crate) start_timeout: Duration,
-    /// The longest message that is accepted
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size)]
-    pub(crate) max_message: usize,
+    /// How long a start may take until the server has listed its tools [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) start_timeout: Option<Duration>,
+    /// The longest message that is accepted [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_message: Option<usize>,
     /// The server's command
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(last = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
 }
 
 impl ServerArgs {
-    /// The server that these options describe, without watch, build or reload settings.
-    pub(crate) fn spec(&self) -> Result<ServerSpec, CliError> {
-        let (program, args) = self
-            .command
-            .split_first()
-            .expect("clap requires the command");
-        Ok(ServerSpec {
-            name: self
-                .name
-                .clone()
-                .unwrap_or_else(|| default_name(program, args)),
-            program: program.clone(),
-            args: args.to_vec(),
-            cwd: existing_directory(self.cwd.as_deref().unwrap_or(Path::new(".")))?,
-            env: self.env.clone(),
-            watch: Vec::new(),
-            build: None,
-            reload: Reload::default(),
-            on_broken: OnBroken::default(),
-        })
+    /// The server of the command line, if there is one, with the defaults of everything else.
+    pub(crate) fn spec(&self) -> Result<Option<ServerSpec>, CliError> {
+        let Some((program, args)) = self.command.split_first() else {
+            return Ok(None);
+        };
+        let name = default_name(program, args);
+        let cwd = existing_directory(self.cwd.as_deref().unwrap_or(Path::new(".")))?;
+        let mut spec = ServerSpec::new(name, program.clone(), args.to_vec(), cwd);
+        self.adjust(&mut spec)?;
+        Ok(Some(spec))
+    }
+
+    /// Lets these options win over what `spec` says.
+    pub(crate) fn adjust(&self, spec: &mut ServerSpec) -> Result<(), CliError> {
+        if let Some(name) = &self.name {
+            spec.name.clone_from(name);
+        }
+        if let Some(cwd) = &self.cwd {
+            spec.cwd = existing_directory(cwd)?;
+        }
+        // The last one of a name is in force.
+        spec.env.extend(self.env.iter().cloned());
+        spec.timeouts.start = self.start_timeout.unwrap_or(spec.timeouts.start);
+        Ok(())
     }
 }
 
@@ -204,95 +208,9 @@ fn parse_variable(text: &str) -> Result<(OsString, OsString), String> {
     }
 }
 
-/// `30ms`, `5s`, `1.5s`, `2m`, `1h`.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = split_unit(text);
-    let seconds_per_unit = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        _ => return Err("a duration is a number and a unit: 30ms, 5s, 2m, 1h".to_owned()),
-    };
-    number
-        .parse::<f64>()
-        .ok()
-        .and_then(|number| Duration::try_from_secs_f64(number * seconds_per_unit).ok())
-        .ok_or_else(|| format!("`{number}` is not a number that a duration can have"))
-}
-
-/// `65536`, `512KiB`, `64MiB`, `1GiB`; a bare `K`, `M` or `G` means the same.
-pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
-    let (number, unit) = split_unit(text);
-    let factor: usize = match unit {
-        "" | "B" => 1,
-        "K" | "KiB" => 1 << 10,
-        "M" | "MiB" => 1 << 20,
-        "G" | "GiB" => 1 << 30,
-        _ => return Err("a size is a number and B, KiB, MiB or GiB: 64MiB".to_owned()),
-    };
-    number
-        .parse::<usize>()
-        .ok()
-        .and_then(|number| number.checked_mul(factor))
-        .filter(|size| *size > 0)
-        .ok_or_else(|| format!("`{number}` is not a whole number that a size can have"))
-}
-
-fn split_unit(text: &str) -> (&str, &str) {
-    let text = text.trim();
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    (&text[..end], text[end..].trim_start())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations() {
-        let ms = |text| parse_duration(text).map(|it| it.as_millis());
-        assert_eq!(ms("30ms"), Ok(30));
-        assert_eq!(ms("5s"), Ok(5_000));
-        assert_eq!(ms("1.5 s"), Ok(1_500));
-        assert_eq!(ms("2m"), Ok(120_000));
-        assert_eq!(ms("1h"), Ok(3_600_000));
-        assert_eq!(ms("0s"), Ok(0));
-        for wrong in [
-            "",
-            "5",
-            "s",
-            "-1s",
-            "1d",
-            "1e9s",
-            "1.2.3s",
-            "99999999999999999999h",
-        ] {
-            assert!(ms(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn sizes() {
-        assert_eq!(parse_size("65536"), Ok(65_536));
-        assert_eq!(parse_size("1B"), Ok(1));
-        assert_eq!(parse_size("512 KiB"), Ok(512 << 10));
-        assert_eq!(parse_size("64MiB"), Ok(64 << 20));
-        assert_eq!(parse_size("1G"), Ok(1 << 30));
-        for wrong in [
-            "",
-            "0",
-            "MiB",
-            "1.5MiB",
-            "64MB",
-            "-1",
-            "99999999999999999999",
-        ] {
-            assert!(parse_size(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn variables_keep_what_follows_the_first_equals_sign() {

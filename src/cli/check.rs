@@ -7,15 +7,16 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::value::RawValue;
 
-use super::args::{ServerArgs, parse_duration};
+use super::args::ServerArgs;
 use super::{CliError, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, Global};
 use crate::app::check::{Findings, Inspection, check};
-use crate::config::Timeouts;
+use crate::config::{Config, parse_duration};
 use crate::output;
 use report::Report;
 
 /// The options of `check`.
 #[derive(Debug, Args)]
+#[command(mut_arg("command", |it| it.required(true)))]
 pub(crate) struct CheckArgs {
     /// Print the result as one JSON object
     #[arg(long)]
@@ -55,14 +56,14 @@ impl CheckArgs {
 
 /// Starts, shakes hands, lists, calls, tells.
 pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
+    let calls = args.calls()?;
+    let spec = args.server.spec()?.expect("clap requires the command");
+    let max_message = args.server.max_message;
     let inspection = Inspection {
-        calls: args.calls()?,
-        spec: args.server.spec()?,
-        timeouts: Timeouts {
-            start: args.server.start_timeout,
-            ..Timeouts::default()
-        },
-        max_message: args.server.max_message,
+        calls,
+        timeouts: spec.timeouts,
+        spec,
+        max_message: max_message.unwrap_or(Config::default().max_message),
         era: args.server.era.era(),
         call_timeout: args.call_timeout,
     };

@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod config;
 mod demo;
 mod dev;
 mod line_client;
@@ -56,6 +57,8 @@ enum Command {
     Dev(dev::DevArgs),
     /// Start a server once, shake hands, list, call; for CI
     Check(check::CheckArgs),
+    /// Show what is configured and where, or what may be configured
+    Config(config::ConfigArgs),
     /// Show it: a session lives on while its server is edited, broken and fixed
     Demo,
     /// Print the completions of a shell
@@ -168,6 +171,7 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
     match cli.command {
         Command::Dev(args) => dev::run(&args, &cli.global),
         Command::Check(args) => check::run(&args, &cli.global),
+        Command::Config(args) => config::run(&args, &cli.global),
         Command::Demo => demo::run(),
         Command::Sample { file } => sample::run(&file),
         Command::Completions { shell } => completions(shell),
@@ -217,8 +221,11 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_required_and_keeps_its_own_options() {
-        assert!(parse("mcp-proxy dev").is_err());
+    fn a_command_keeps_its_own_options_and_stands_for_itself() {
+        assert!(parse("mcp-proxy dev").is_ok());
+        assert!(parse("mcp-proxy check").is_err());
+        assert!(parse("mcp-proxy dev --server a -- srv").is_err());
+        assert!(parse("mcp-proxy dev --config a -- srv").is_err());
         let cli = parse("mcp-proxy dev --watch 'src/**' --watch '!src/gen/**' -- srv -v --help");
         let Command::Dev(args) = cli.unwrap().command else {
             panic!("not dev")

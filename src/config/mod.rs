@@ -1,75 +1,170 @@
-//! What a server is and how it is run: plain data, read by every layer, changed by none.
+//! The configuration: which files, what they say, what is wrong with them, and what is in force.
+//!
+//! `discover` finds the files, `node` makes TOML and JSON one kind of tree, `section` reads it by the
+//! tables in `keys` into the file form, `files` joins the files, `resolve` makes of it plain data that every
+//! layer may use and none changes. Every fault of every file is found in one go, and a fault of one server
+//! keeps no other from running. Nothing here prints or waits, and only [`Surroundings::of_process`] looks at
+//! the process.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "for the watch of the configuration, which is not there yet"
+    )
+)]
+mod diff;
+mod discover;
+mod expand;
+mod fault;
+mod files;
+mod keys;
+mod node;
+mod own_entry;
+mod resolve;
+mod secrets;
+mod section;
+mod show;
+mod source;
+mod spec;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// One configured MCP server: a command that speaks MCP on its stdin and stdout.
-#[derive(Debug, Clone)]
-pub(crate) struct ServerSpec {
-    /// The name in log lines and meta-tools.
-    pub(crate) name: String,
-    /// The program as the user wrote it; resolved with the server's own `PATH` and `cwd`.
-    pub(crate) program: OsString,
-    /// Its arguments.
-    pub(crate) args: Vec<OsString>,
-    /// An existing absolute directory; globs are relative to it.
-    pub(crate) cwd: PathBuf,
-    /// Variables added to the inherited environment.
-    pub(crate) env: Vec<(OsString, OsString)>,
-    /// Ordered watch globs, `!` excludes, last match wins; empty means "by the command's language".
-    pub(crate) watch: Vec<String>,
-    /// A shell command that must succeed before a generation is started.
-    pub(crate) build: Option<String>,
-    /// How a new generation replaces the old one.
-    pub(crate) reload: Reload,
-    /// What answers calls while the saved code does not run.
-    pub(crate) on_broken: OnBroken,
+pub(crate) use fault::Fault;
+pub(crate) use keys::schema;
+pub(crate) use show::Shown;
+pub(crate) use spec::{Admission, MetaTools, OnBroken, Reload, ServerSpec, Timeouts};
+pub(crate) use units::{parse_duration, parse_size};
+
+/// What is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// The servers without a fault, in the order of the files.
+    pub(crate) servers: Vec<ServerSpec>,
+    /// Servers that are switched off.
+    pub(crate) disabled: Vec<String>,
+    pub(crate) meta_tools: MetaTools,
+    /// The longest name of a tool.
+    pub(crate) max_name: usize,
+    /// The longest message in bytes.
+    pub(crate) max_message: usize,
+    /// For everything that no server has times of its own for.
+    pub(crate) timeouts: Timeouts,
+    pub(crate) watching: Watching,
+    pub(crate) install: Install,
 }
 
-/// How a new generation replaces the old one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Reload {
-    /// The candidate starts beside the active generation, which lives until the candidate has proved itself.
-    #[default]
-    Overlap,
-    /// The active generation drains and stops first, for servers that own a port or a lock.
-    StopFirst,
-}
-
-/// What answers calls while the saved code does not run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum OnBroken {
-    /// An error that says why the saved code does not run.
-    #[default]
-    Report,
-    /// The last generation that worked.
-    ServeLastGood,
-}
-
-/// How long each kind of waiting may take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Timeouts {
-    /// `initialize` and `server/discover` wait this long for a server's first start.
-    pub(crate) startup_wait: Duration,
-    /// A candidate that has not proved itself by then is broken.
-    pub(crate) start: Duration,
-    /// A call waits at most this long for a reload.
-    pub(crate) hold: Duration,
-    /// A list waits at most this long for a reload, then shows the last good one.
-    pub(crate) list_hold: Duration,
-    /// Requests in flight on a replaced generation are given up after this.
-    pub(crate) drain: Duration,
-}
-
-impl Default for Timeouts {
+impl Default for Config {
     fn default() -> Self {
         Self {
-            startup_wait: Duration::from_secs(5),
-            start: Duration::from_secs(30),
-            hold: Duration::from_secs(30),
-            list_hold: Duration::from_secs(5),
-            drain: Duration::from_secs(60),
+            servers: Vec::new(),
+            disabled: Vec::new(),
+            meta_tools: MetaTools::default(),
+            max_name: 48,
+            max_message: 64 << 20,
+            timeouts: Timeouts::default(),
+            watching: Watching {
+                debounce: Duration::from_millis(30),
+                ignore: Vec::new(),
+            },
+            install: Install {
+                enabled: true,
+                allow: Vec::new(),
+                scripts: false,
+            },
         }
     }
+}
+
+/// How files are watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Watching {
+    /// How long files must be quiet before a save counts.
+    pub(crate) debounce: Duration,
+    /// Globs that no server is reloaded for.
+    pub(crate) ignore: Vec<String>,
+}
+
+/// Whether and from where servers may be installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Install {
+    pub(crate) enabled: bool,
+    /// Globs of sources; empty allows any.
+    pub(crate) allow: Vec<String>,
+    /// Whether install scripts of packages may run.
+    pub(crate) scripts: bool,
+}
+
+/// What loading depends on besides the files.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Surroundings {
+    /// The file that the user named.
+    pub(crate) explicit: Option<PathBuf>,
+    pub(crate) cwd: PathBuf,
+    pub(crate) home: Option<PathBuf>,
+    /// For `${VAR}`.
+    pub(crate) variables: HashMap<String, String>,
+    /// The path of this program.
+    pub(crate) program: Option<PathBuf>,
+}
+
+impl Surroundings {
+    /// Those of this process. `explicit` wins over `MCP_PROXY_CONFIG`.
+    pub(crate) fn of_process(explicit: Option<&Path>) -> std::io::Result<Self> {
+        let named = std::env::var_os("MCP_PROXY_CONFIG").filter(|it| !it.is_empty());
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Ok(Self {
+            explicit: explicit.map(Path::to_owned).or(named.map(PathBuf::from)),
+            cwd: std::env::current_dir()?,
+            home: std::env::home_dir(),
+            variables: variables.collect(),
+            program: std::env::current_exe().ok(),
+        })
+    }
+}
+
+/// The configuration, and everything that is to be said about it.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    /// Everything that is wrong, file by file from top to bottom.
+    pub(crate) faults: Vec<Fault>,
+    /// What was left out on purpose.
+    pub(crate) notes: Vec<String>,
+    /// The files that were read or should have been.
+    pub(crate) files: Vec<PathBuf>,
+    /// The file form, for people.
+    pub(crate) shown: Shown,
+}
+
+/// Finds, reads and resolves the configuration.
+pub(crate) fn load(around: &Surroundings) -> Loaded {
+    let places = discover::discover(
+        around.explicit.as_deref(),
+        &around.cwd,
+        around.home.as_deref(),
+    );
+    let mut loaded = Loaded::default();
+    let written = files::read(&places, &mut loaded.faults);
+    resolve::resolve(&written, around, &mut loaded);
+    loaded
+        .files
+        .extend([places.json, places.toml].into_iter().flatten());
+    let files = &loaded.files;
+    loaded.faults.sort_by_key(|fault| {
+        (
+            files.iter().position(|file| file == fault.path()),
+            fault.order(),
+        )
+    });
+    loaded.shown = Shown::new(&loaded.files, written);
+    loaded
 }

@@ -109,6 +109,8 @@ pub(crate) struct List {
     /// All entries.
     pub(crate) entries: Vec<Entry>,
     pages: usize,
+    /// Entries were left out: the first page is no longer the whole.
+    filtered: bool,
 }
 
 impl List {
@@ -147,6 +149,13 @@ impl List {
         Ok(cursor)
     }
 
+    /// Leaves out the entries whose names `admits` does not want.
+    pub(crate) fn retain(&mut self, admits: impl Fn(&str) -> bool) {
+        let before = self.entries.len();
+        self.entries.retain(|entry| admits(&entry.name));
+        self.filtered |= self.entries.len() < before;
+    }
+
     /// The entry of that name.
     pub(crate) fn find(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.name == name)
@@ -155,7 +164,8 @@ impl List {
     /// The result to answer with: all entries and `extra` ones on one page, every other member as
     /// the server wrote it on its first. An entry of the same name as an extra one is left out.
     pub(crate) fn result(&self, kind: ListKind, extra: &[Entry]) -> String {
-        if self.pages == 1 && extra.is_empty() && !self.first.contains("nextCursor") {
+        let whole = self.pages == 1 && !self.filtered && !self.first.contains("nextCursor");
+        if whole && extra.is_empty() {
             return self.first.clone();
         }
         let mut array = String::from("[");

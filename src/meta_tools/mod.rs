@@ -14,6 +14,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::bridge;
+pub(crate) use crate::config::MetaTools as Set;
 use crate::event::ToolDiff;
 use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{Entry, Era};
@@ -25,18 +26,6 @@ pub(crate) const CALL: &str = "call_dynamic_server_tool";
 const RELOAD: &str = "reload_mcp_server";
 const LOADED: &str = "get_loaded_servers";
 const INFO: &str = "get_tool_info";
-
-/// Which meta-tools a client is offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Set {
-    /// All there are.
-    All,
-    /// Those that help while a server is being written.
-    #[default]
-    Dev,
-    /// None: the client cannot tell the proxy from the server.
-    None,
-}
 
 /// The meta-tools that a client is offered, ready to be listed.
 #[derive(Debug, Clone, Default)]

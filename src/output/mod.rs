@@ -123,6 +123,15 @@ pub(crate) fn print_error(error: &dyn Error) {
         source = cause.source();
     }
     text.push('\n');
+    print_to_stderr(text);
+}
+
+/// Writes what the user may like to know to stderr.
+pub(crate) fn print_note(note: &str) {
+    print_to_stderr(format!("note: {note}\n"));
+}
+
+fn print_to_stderr(text: String) {
     // On a thread of its own: a printer stuck in a full pipe keeps stderr locked.
     let (done, ended) = mpsc::channel::<()>();
     thread::spawn(move || {

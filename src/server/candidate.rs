@@ -108,7 +108,7 @@ impl Candidate {
         let stream = replay(connection, &handshake, &told)
             .await
             .map_err(|_| Refusal::Lost("logging/setLevel"))?;
-        let lists = fetch_lists(connection, &handshake).await?;
+        let lists = fetch_lists(connection, &handshake, &self.shared.admission).await?;
         let before = self.shared.snapshot.borrow().clone();
         for ((before, list), kind) in before.lists.iter().zip(&lists).zip(ListKind::ALL) {
             // A list that never worked is passed on as the error that it is.

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::connection::{Answer, Connection, Lost};
 use crate::bridge::Identity;
+use crate::config::Admission;
 use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{Era, List, ListKind, MODERN, meta};
 
@@ -308,20 +309,23 @@ pub(crate) fn listen(
 pub(crate) async fn fetch_lists(
     connection: &Connection,
     handshake: &Handshake,
+    admission: &Admission,
 ) -> Result<Lists, Refusal> {
     let mut lists: Lists = ListKind::ALL.map(|_| Ok(List::default()));
     for (list, kind) in lists.iter_mut().zip(ListKind::ALL) {
         if handshake.offers(kind.capability()) {
-            *list = fetch_list(connection, kind).await?;
+            *list = fetch_list(connection, kind, admission).await?;
         }
     }
     Ok(lists)
 }
 
-/// Reads one list, all pages; the inner error is the raw one of the server.
+/// Reads one list, all pages, without the tools that are not admitted; the inner error is the raw
+/// one of the server.
 pub(crate) async fn fetch_list(
     connection: &Connection,
     kind: ListKind,
+    admission: &Admission,
 ) -> Result<Result<List, String>, Refusal> {
     let mut list = List::default();
     let mut params = None;
@@ -330,13 +334,17 @@ pub(crate) async fn fetch_list(
             .ask(kind.method(), params.as_deref())
             .await
             .map_err(|Lost| Refusal::Lost(kind.method()))?;
-        match answer {
+        let result = match answer {
             Answer::Error(error) => return Ok(Err(error)),
-            Answer::Result(result) => match list.add_page(kind, &result).map_err(Refusal::Wrong)? {
-                Some(cursor) => params = Some(format!(r#"{{"cursor":{cursor}}}"#)),
-                None => return Ok(Ok(list)),
-            },
-        }
+            Answer::Result(result) => result,
+        };
+        let Some(cursor) = list.add_page(kind, &result).map_err(Refusal::Wrong)? else {
+            if kind == ListKind::Tools {
+                list.retain(|name| admission.admits(name));
+            }
+            return Ok(Ok(list));
+        };
+        params = Some(format!(r#"{{"cursor":{cursor}}}"#));
     }
     Err(Refusal::Wrong(format!(
         "answers {} with more than {PAGES} pages",

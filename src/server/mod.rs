@@ -32,7 +32,7 @@ pub(crate) use handshake::{Handshake, Hello, Lists, Wanted};
 pub(crate) use trouble::explain;
 
 use crate::bridge::Identity;
-use crate::config::{ServerSpec, Timeouts};
+use crate::config::{Admission, ServerSpec, Timeouts};
 use crate::event::{Events, Failure, ToolDiff};
 use crate::mcp::{Era, List, ListKind};
 use crate::transport::reaper::Reaper;
@@ -95,6 +95,8 @@ struct Shared {
     status: Mutex<Status>,
     /// The server did not survive, or did not answer, the question whether it is modern.
     no_probe: AtomicBool,
+    /// Which of its tools are offered.
+    admission: Admission,
     epochs: AtomicU64,
 }
 
@@ -118,6 +120,7 @@ impl Shared {
                 ..Status::default()
             }),
             no_probe: AtomicBool::new(false),
+            admission: spec.tools.compile(),
             epochs: AtomicU64::new(0),
         }
     }
@@ -182,6 +185,11 @@ impl ServerHandle {
     /// The way for requests.
     pub(crate) fn gate(&self) -> &Gate {
         &self.shared.gate
+    }
+
+    /// Whether a client may call its tool `name`.
+    pub(crate) fn admits(&self, name: &str) -> bool {
+        self.shared.admission.admits(name)
     }
 
     /// The newest lists.

@@ -135,6 +135,16 @@ impl Session {
             standing if era == Era::Modern && standing.is_standing() => Method::Other,
             method => method,
         };
+        if method == Method::CallTool {
+            let name = envelope.params.name.and_then(unquoted).unwrap_or_default();
+            if !self.server.admits(&name) {
+                let server = &self.server.spec().name;
+                let message = format!(
+                    "tool `{name}` is left out by `tools` of `{server}` in the configuration"
+                );
+                return self.answer_error(id, &ErrorObject::new(INVALID_PARAMS, message));
+            }
+        }
         self.remember(method, envelope);
         let call = Call {
             id: id.into(),

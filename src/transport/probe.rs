@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::config::{OnBroken, Reload, ServerSpec};
+use crate::config::ServerSpec;
 use crate::event::{EVENT_BACKLOG, Event, Events};
 
 pub(super) const TAG: &str = "MCP_PROXY_TEST_TAG";
@@ -20,16 +20,10 @@ pub(super) fn sh(script: &str) -> ServerSpec {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let tag = format!("{}-{number}", std::process::id());
+    let args = ["-c", script].map(OsString::from).to_vec();
     ServerSpec {
-        name: "weather".into(),
-        program: "sh".into(),
-        args: ["-c", script].map(OsString::from).to_vec(),
-        cwd: std::env::temp_dir(),
         env: vec![(TAG.into(), tag.into())],
-        watch: Vec::new(),
-        build: None,
-        reload: Reload::default(),
-        on_broken: OnBroken::default(),
+        ..ServerSpec::new("weather".into(), "sh".into(), args, std::env::temp_dir())
     }
 }
 

@@ -87,6 +87,7 @@ fn help_reads_as_it_was_approved() {
         ("dev.txt", &["dev", "--help"]),
         ("check.txt", &["check", "--help"]),
         ("demo.txt", &["demo", "--help"]),
+        ("config-show.txt", &["config", "show", "--help"]),
     ] {
         let run = run(arguments).ended_with(0);
         let path = folder.join(file);
@@ -123,7 +124,7 @@ fn the_readme_knows_every_option_and_begins_with_two_commands() {
 
 #[test]
 fn wrong_words_are_a_usage_error() {
-    for arguments in [&[][..], &["nonsense"], &["dev"], &["dev", "--watch"]] {
+    for arguments in [&[][..], &["nonsense"], &["check"], &["dev", "--watch"]] {
         let run = run(arguments).ended_with(2);
         assert!(run.stdout.is_empty() && !run.stderr.is_empty(), "{run:#?}");
     }

@@ -8,6 +8,7 @@
 
 mod builds;
 mod check;
+mod configuration;
 mod corpus;
 mod demo;
 mod eras;

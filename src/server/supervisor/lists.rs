@@ -40,10 +40,12 @@ impl Supervisor {
             active.running.connection.clone(),
             self.supply.reports.clone(),
         );
+        let shared = self.shared.clone();
         self.tasks.spawn(async move {
-            let mut read = vec![(kind, fetch_list(&connection, kind).await)];
+            let admission = &shared.admission;
+            let mut read = vec![(kind, fetch_list(&connection, kind, admission).await)];
             if kind == ListKind::Resources {
-                let templates = fetch_list(&connection, ListKind::Templates).await;
+                let templates = fetch_list(&connection, ListKind::Templates, admission).await;
                 read.push((ListKind::Templates, templates));
             }
             let _ = reports.send(Report::Relisted(connection.generation, kind, read));

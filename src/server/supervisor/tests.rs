@@ -51,19 +51,9 @@ struct Stage {
 impl Stage {
     /// With a server that says nothing and ends with its input.
     fn new() -> Self {
-        let spec = ServerSpec {
-            name: "weather".into(),
-            program: "sh".into(),
-            args: ["-c", "while read -r line; do :; done; exit 3"]
-                .map(Into::into)
-                .to_vec(),
-            cwd: std::env::temp_dir(),
-            env: vec![],
-            watch: vec![],
-            build: None,
-            reload: Reload::default(),
-            on_broken: OnBroken::default(),
-        };
+        let args = ["-c", "while read -r line; do :; done; exit 3"];
+        let args = args.map(Into::into).to_vec();
+        let spec = ServerSpec::new("weather".into(), "sh".into(), args, std::env::temp_dir());
         let shared = Arc::new(Shared::new(&spec, Timeouts::default()));
         let (sender, reports) = mpsc::unbounded_channel();
         let supply = Supply {

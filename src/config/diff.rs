@@ -1,0 +1,79 @@
+//! What a new configuration changes, server by server.
+
+use super::{Config, ServerSpec};
+
+/// The names of the servers that differ, each list in the order of its configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Changes {
+    pub(crate) added: Vec<String>,
+    pub(crate) changed: Vec<String>,
+    pub(crate) removed: Vec<String>,
+}
+
+impl Config {
+    /// The server of this name.
+    pub(crate) fn server(&self, name: &str) -> Option<&ServerSpec> {
+        self.servers.iter().find(|server| server.name == name)
+    }
+}
+
+/// What has to be started, reloaded and stopped to get from `old` to `new`.
+pub(crate) fn diff(old: &Config, new: &Config) -> Changes {
+    let mut changes = Changes::default();
+    for server in &new.servers {
+        match old.server(&server.name) {
+            None => changes.added.push(server.name.clone()),
+            Some(before) if before != server => changes.changed.push(server.name.clone()),
+            Some(_) => {}
+        }
+    }
+    let gone = old
+        .servers
+        .iter()
+        .filter(|it| new.server(&it.name).is_none());
+    changes.removed = gone.map(|server| server.name.clone()).collect();
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests;
+    use super::*;
+
+    /// Every server in one place, as each text is loaded in a directory of its own.
+    fn config(text: &str) -> Config {
+        tests::config(&text.replace("command='x'", "command='x'\ncwd='/'"))
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn each_server_is_compared_by_name() {
+        let old =
+            config("[servers.a]\ncommand='x'\n[servers.b]\ncommand='x'\n[servers.c]\ncommand='x'");
+        let new = config(
+            "[servers.d]\ncommand='x'\n[servers.c]\ncommand='x'\n[servers.b]\ncommand='x'\nwatch='*.py'",
+        );
+        let changes = diff(&old, &new);
+        assert_eq!(changes.added, names(&["d"]));
+        assert_eq!(changes.changed, names(&["b"]));
+        assert_eq!(changes.removed, names(&["a"]));
+        assert_eq!(diff(&old, &old), Changes::default());
+    }
+
+    #[test]
+    fn a_disabled_server_is_a_removed_one_and_a_common_timeout_changes_all() {
+        let old = config("[servers.a]\ncommand='x'\n[servers.b]\ncommand='x'\nstart_timeout='9s'");
+        let off = config(
+            "[proxy]\nstart_timeout='7s'\n[servers.a]\ncommand='x'\nenabled=false\n[servers.b]\ncommand='x'\nstart_timeout='9s'",
+        );
+        assert_eq!(diff(&old, &off).removed, names(&["a"]));
+        assert_eq!(diff(&old, &off).changed, names(&[]));
+        let slow = config(
+            "[proxy]\nhold_timeout='7s'\n[servers.a]\ncommand='x'\n[servers.b]\ncommand='x'\nstart_timeout='9s'",
+        );
+        assert_eq!(diff(&old, &slow).changed, names(&["a", "b"]));
+    }
+}

@@ -1,0 +1,113 @@
+//! What is wrong in a configuration file, and how a person is told: place, line, caret, advice.
+
+use std::fmt;
+use std::path::Path;
+
+use super::secrets::{masked_line, visible};
+use super::source::At;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The server that cannot be used for it; `None` concerns the file.
+    pub(crate) server: Option<String>,
+    message: String,
+    help: Option<String>,
+    at: At,
+}
+
+impl Fault {
+    pub(super) fn new(at: &At, message: impl Into<String>) -> Self {
+        Self {
+            server: None,
+            message: message.into().chars().map(visible).collect(),
+            help: None,
+            at: at.clone(),
+        }
+    }
+
+    pub(super) fn of(mut self, server: Option<&str>) -> Self {
+        self.server = server.map(str::to_owned);
+        self
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into().chars().map(visible).collect());
+        self
+    }
+
+    /// Advises the candidate that `word` was probably meant to be, if there is one.
+    pub(super) fn did_you_mean<'a>(
+        self,
+        word: &str,
+        candidates: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        match nearest(word, candidates) {
+            Some(near) => self.help(format!("did you mean `{near}`?")),
+            None => self,
+        }
+    }
+
+    /// The file it is in.
+    pub(super) fn path(&self) -> &Path {
+        &self.at.source.path
+    }
+
+    /// Whether it lies within `at`.
+    pub(super) fn is_in(&self, at: &At) -> bool {
+        self.at.source == at.source
+            && at.span.start <= self.at.span.start
+            && self.at.span.end <= at.span.end
+    }
+
+    /// Where it stands, for putting faults in order.
+    pub(super) fn order(&self) -> usize {
+        self.at.span.start
+    }
+}
+
+/// The candidate that differs from `word` in at most a third of its letters.
+pub(super) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let distance = |candidate: &str| strsim::damerau_levenshtein(&word, candidate);
+    let near = candidates
+        .into_iter()
+        .map(|candidate| (distance(candidate), candidate))
+        .min()?;
+    (near.0 <= (word.len() / 3).max(1)).then_some(near.1)
+}
+
+impl std::error::Error for Fault {}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.at.source.path.display();
+        let text = masked_line(self.at.line());
+        write!(f, "{}", self.message)?;
+        if text.is_empty() && self.at.span.is_empty() {
+            write!(f, "\n --> {path}")?;
+        } else {
+            let (line, column) = self.at.line_and_column();
+            let margin = line.to_string().len();
+            // A tab stays a tab, so that the caret stands below what it points at.
+            let indent: String = text
+                .chars()
+                .take(column - 1)
+                .map(|c| if c == '\t' { c } else { ' ' })
+                .collect();
+            let pointed = self.at.text().lines().next().unwrap_or_default();
+            let carets = "^".repeat(pointed.chars().count().max(1));
+            write!(f, "\n{:margin$}--> {path}:{line}:{column}", "")?;
+            write!(f, "\n{:margin$} |", "")?;
+            write!(f, "\n{line} | {text}")?;
+            write!(f, "\n{:margin$} | {indent}{carets}", "")?;
+        }
+        if let Some(help) = &self.help {
+            write!(f, "\n  = help: {help}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! Reads the files into one file form: `.mcp.json` first, then what `mcp-proxy.toml` adds.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::discover::Places;
+use super::fault::Fault;
+use super::keys;
+use super::node::{self, Node};
+use super::section::{Reader, Section, Setting};
+use super::source::{At, Located, Source};
+
+/// What all files together say.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// The tables of `mcp-proxy.toml`.
+    pub(super) root: Section,
+    /// The servers of both.
+    pub(super) servers: Vec<(Located<String>, Section)>,
+    /// A file could not be read at all, so that nobody knows what is missing here.
+    pub(super) incomplete: bool,
+}
+
+/// Reads the files; `paths` has each of them, readable or not.
+pub(super) fn read(places: &Places, faults: &mut Vec<Fault>) -> Written {
+    let mut written = Written::default();
+    if let Some(path) = &places.json {
+        match tree(path, node::json) {
+            Ok(tree) => written.servers = client_servers(&tree, faults),
+            Err(found) => written.give_up(found, faults),
+        }
+    }
+    if let Some(path) = &places.toml {
+        match tree(path, node::toml) {
+            Ok(tree) => {
+                written.root = reader(faults, false).section("the file", &tree, &keys::ROOT);
+                written.add_servers();
+            }
+            Err(found) => written.give_up(found, faults),
+        }
+    }
+    written
+}
+
+impl Written {
+    fn give_up(&mut self, found: Vec<Fault>, faults: &mut Vec<Fault>) {
+        faults.extend(found);
+        self.incomplete = true;
+    }
+
+    fn add_servers(&mut self) {
+        let own = self
+            .root
+            .named("servers")
+            .map(|(servers, _)| servers.clone());
+        for (name, section) in own.unwrap_or_default() {
+            match self
+                .servers
+                .iter_mut()
+                .find(|(it, _)| it.value == name.value)
+            {
+                Some((_, known)) => known.add(section),
+                None => self.servers.push((name, section)),
+            }
+        }
+    }
+}
+
+fn tree(
+    path: &PathBuf,
+    parse: fn(&Arc<Source>) -> Result<Node, Vec<Fault>>,
+) -> Result<Node, Vec<Fault>> {
+    let source = |text| {
+        Arc::new(Source {
+            path: path.clone(),
+            text,
+        })
+    };
+    match std::fs::read_to_string(path) {
+        // Editors of Windows begin a file with a mark of its byte order.
+        Ok(text) => parse(&source(text.trim_start_matches('\u{feff}').to_owned())),
+        Err(error) => {
+            let at = At::new(&source(String::new()), 0..0);
+            Err(vec![Fault::new(
+                &at,
+                format!("cannot read the file: {error}"),
+            )])
+        }
+    }
+}
+
+fn reader(faults: &mut Vec<Fault>, tolerant: bool) -> Reader<'_> {
+    Reader {
+        faults,
+        server: None,
+        tolerant,
+    }
+}
+
+/// The servers of a client's file: `mcpServers`, or `servers` as VS Code has it.
+fn client_servers(tree: &Node, faults: &mut Vec<Fault>) -> Vec<(Located<String>, Section)> {
+    let mut reader = reader(faults, true);
+    let Some(entries) = reader.entries("the file", tree) else {
+        return Vec::new();
+    };
+    let named = |name: &str| entries.iter().find(|(key, _)| key.value == name);
+    let Some((_, node)) = named("mcpServers").or_else(|| named("servers")) else {
+        if let Some((key, _)) = entries.first() {
+            let fault = Fault::new(&key.at, "the file has neither `mcpServers` nor `servers`");
+            let near = super::fault::nearest(&key.value, ["mcpServers", "servers"]);
+            reader.fault(match near {
+                Some(near) => fault.help(format!("did you mean `{near}`?")),
+                None => fault,
+            });
+        }
+        return Vec::new();
+    };
+    let mut servers = reader.servers(node, &keys::CLIENT_SERVER);
+    for (_, section) in &mut servers {
+        take_watch(section);
+    }
+    servers
+}
+
+/// Makes `dev.watch` the server's `watch`. VS Code means it relative to the workspace.
+fn take_watch(section: &mut Section) {
+    let Some(at) = section.settings.iter().position(|(key, _)| *key == "dev") else {
+        return;
+    };
+    let (_, dev) = section.settings.remove(at);
+    let Setting::Section(dev) = dev.value else {
+        return;
+    };
+    let rebase = section.get("cwd").is_some();
+    for (name, mut watch) in dev.settings {
+        if let (true, Setting::Texts(globs)) = (rebase, &mut watch.value) {
+            let base = watch.at.source.base();
+            for glob in globs {
+                glob.value = based(&glob.value, base);
+            }
+        }
+        section.settings.push((name, watch));
+    }
+}
+
+fn based(glob: &str, base: &Path) -> String {
+    let (mark, plain) = match glob.strip_prefix('!') {
+        Some(plain) => ("!", plain),
+        None => ("", glob),
+    };
+    format!("{mark}{}", base.join(plain).display())
+}

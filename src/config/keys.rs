@@ -1,0 +1,349 @@
+//! Every key of `mcp-proxy.toml`, once: what it holds, what it is for, what is in force without it.
+//! Reading, suggestions, `config show` and the schema all follow these tables.
+
+use serde_json::{Map, Value, json};
+
+/// One key of a table.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// What is in force without it, as it would be written.
+    pub(super) default: Option<&'static str>,
+    /// For the schema.
+    pub(super) doc: &'static str,
+}
+
+/// What a key holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Text,
+    Flag,
+    /// A whole number from the first to the second.
+    Count(usize, usize),
+    Duration,
+    Size,
+    Choice(&'static [&'static str]),
+    Texts,
+    /// A list, or a single glob.
+    Globs,
+    /// Names and their values.
+    Map,
+    Section(&'static [Key]),
+    /// Sections that the user names.
+    Named(&'static [Key]),
+}
+
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: Option<&'static str>,
+    doc: &'static str,
+) -> Key {
+    Key {
+        name,
+        kind,
+        default,
+        doc,
+    }
+}
+
+/// The file.
+pub(super) static ROOT: [Key; 4] = [
+    key("proxy", Kind::Section(&PROXY), None, "The proxy itself"),
+    key(
+        "watch",
+        Kind::Section(&WATCH),
+        None,
+        "How files are watched",
+    ),
+    key(
+        "servers",
+        Kind::Named(&SERVER),
+        None,
+        "The servers by name; adds to a server of the same name in .mcp.json",
+    ),
+    key(
+        "install",
+        Kind::Section(&INSTALL),
+        None,
+        "Whether and from where servers may be installed",
+    ),
+];
+
+pub(super) static PROXY: [Key; 7] = [
+    key(
+        "meta_tools",
+        Kind::Choice(&["all", "dev", "none"]),
+        Some("\"dev\""),
+        "The proxy's own tools to offer",
+    ),
+    key(
+        "max_name",
+        Kind::Count(16, 128),
+        Some("48"),
+        "The longest name of a tool",
+    ),
+    key(
+        "startup_wait",
+        Kind::Duration,
+        Some("\"5s\""),
+        "How long the client's first message waits for the first start",
+    ),
+    key(
+        "start_timeout",
+        Kind::Duration,
+        Some("\"30s\""),
+        "How long a start may take until the server has listed its tools",
+    ),
+    key(
+        "hold_timeout",
+        Kind::Duration,
+        Some("\"30s\""),
+        "How long a call waits for a reload",
+    ),
+    key(
+        "drain_timeout",
+        Kind::Duration,
+        Some("\"60s\""),
+        "How long calls in flight may finish on the old code",
+    ),
+    key(
+        "max_message",
+        Kind::Size,
+        Some("\"64MiB\""),
+        "The longest message that is accepted",
+    ),
+];
+
+pub(super) static WATCH: [Key; 2] = [
+    key(
+        "debounce",
+        Kind::Duration,
+        Some("\"30ms\""),
+        "How long files must be quiet before a save counts",
+    ),
+    key(
+        "ignore",
+        Kind::Globs,
+        Some("[]"),
+        "What no server is reloaded for, relative to each server's cwd",
+    ),
+];
+
+pub(super) static INSTALL: [Key; 3] = [
+    key(
+        "enabled",
+        Kind::Flag,
+        Some("true"),
+        "Whether servers may be installed",
+    ),
+    key(
+        "allow",
+        Kind::Globs,
+        Some("[]"),
+        "The sources that servers may come from; empty is any",
+    ),
+    key(
+        "scripts",
+        Kind::Flag,
+        Some("false"),
+        "Whether install scripts of packages may run",
+    ),
+];
+
+pub(super) static SERVER: [Key; 17] = [
+    key(
+        "command",
+        Kind::Text,
+        None,
+        "The program; may hold ${VAR} and ${VAR:-default}, as args, env, cwd, url and headers may",
+    ),
+    key("args", Kind::Texts, None, "Its arguments"),
+    key(
+        "env",
+        Kind::Map,
+        None,
+        "Variables added to the inherited environment",
+    ),
+    key(
+        "cwd",
+        Kind::Text,
+        None,
+        "The working directory, relative to this file; globs are relative to it",
+    ),
+    key(
+        "url",
+        Kind::Text,
+        None,
+        "The address of a server that runs elsewhere",
+    ),
+    key("headers", Kind::Map, None, "HTTP headers for it"),
+    key(
+        "watch",
+        Kind::Globs,
+        None,
+        "What to watch; `!` excludes, the last match wins; without it, by the command's language",
+    ),
+    key(
+        "build",
+        Kind::Text,
+        None,
+        "A shell command that must succeed before each start",
+    ),
+    key(
+        "reload",
+        Kind::Choice(&["overlap", "stop-first"]),
+        Some("\"overlap\""),
+        "How the new code replaces the old",
+    ),
+    key(
+        "on_broken",
+        Kind::Choice(&["report", "serve-last-good"]),
+        Some("\"report\""),
+        "What answers calls while the saved code does not run",
+    ),
+    key(
+        "prefix",
+        Kind::Text,
+        None,
+        "What its tools' names begin with when there are several servers; without it, the server's name",
+    ),
+    key(
+        "autostart",
+        Kind::Flag,
+        Some("true"),
+        "Whether it starts with the session",
+    ),
+    key(
+        "enabled",
+        Kind::Flag,
+        Some("true"),
+        "Whether it is there at all",
+    ),
+    key(
+        "start_timeout",
+        Kind::Duration,
+        None,
+        "As in [proxy], for this server",
+    ),
+    key(
+        "hold_timeout",
+        Kind::Duration,
+        None,
+        "As in [proxy], for this server",
+    ),
+    key(
+        "drain_timeout",
+        Kind::Duration,
+        None,
+        "As in [proxy], for this server",
+    ),
+    key(
+        "tools",
+        Kind::Section(&TOOLS),
+        None,
+        "Which of its tools are offered",
+    ),
+];
+
+pub(super) static TOOLS: [Key; 2] = [
+    key(
+        "allow",
+        Kind::Globs,
+        Some("[\"*\"]"),
+        "Globs of tools that are offered",
+    ),
+    key(
+        "deny",
+        Kind::Globs,
+        Some("[]"),
+        "Globs of tools that are not; wins over allow",
+    ),
+];
+
+/// What is read of a server in `.mcp.json`; clients write more, which is their own.
+pub(super) static CLIENT_SERVER: [Key; 7] = [
+    key("command", Kind::Text, None, ""),
+    key("args", Kind::Texts, None, ""),
+    key("env", Kind::Map, None, ""),
+    key("cwd", Kind::Text, None, ""),
+    key("url", Kind::Text, None, ""),
+    key("headers", Kind::Map, None, ""),
+    key("dev", Kind::Section(&CLIENT_DEV), None, ""),
+];
+
+static CLIENT_DEV: [Key; 1] = [key("watch", Kind::Globs, None, "")];
+
+/// The section that has a key of this name.
+pub(super) fn section_of(name: &str) -> Option<&'static str> {
+    let sections: [(&str, &[Key]); 4] = [
+        ("[proxy]", &PROXY),
+        ("[watch]", &WATCH),
+        ("[servers.NAME]", &SERVER),
+        ("[install]", &INSTALL),
+    ];
+    sections
+        .into_iter()
+        .find(|(_, keys)| keys.iter().any(|key| key.name == name))
+        .map(|(section, _)| section)
+}
+
+/// The JSON Schema of `mcp-proxy.toml`.
+pub(crate) fn schema() -> Value {
+    let mut schema = object(&ROOT);
+    let head = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "mcp-proxy.toml",
+    });
+    let Value::Object(mut whole) = head else {
+        return schema;
+    };
+    if let Value::Object(properties) = &mut schema {
+        whole.append(properties);
+    }
+    Value::Object(whole)
+}
+
+fn object(keys: &[Key]) -> Value {
+    let properties: Map<String, Value> = keys
+        .iter()
+        .map(|key| (key.name.to_owned(), described(key)))
+        .collect();
+    json!({"type": "object", "properties": properties, "additionalProperties": false})
+}
+
+fn described(key: &Key) -> Value {
+    let strings = json!({"type": "array", "items": {"type": "string"}});
+    let mut value = match key.kind {
+        Kind::Text => json!({"type": "string"}),
+        Kind::Flag => json!({"type": "boolean"}),
+        Kind::Count(least, most) => {
+            json!({"type": "integer", "minimum": least, "maximum": most})
+        }
+        Kind::Duration => {
+            json!({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(ms|s|m|min|h)\s*$"})
+        }
+        Kind::Size => {
+            json!({"type": "string", "pattern": r"^\s*\d+\s*(B|K|KiB|M|MiB|G|GiB)\s*$"})
+        }
+        Kind::Choice(choices) => json!({"enum": choices}),
+        Kind::Texts => strings,
+        Kind::Globs => json!({"anyOf": [{"type": "string"}, strings]}),
+        Kind::Map => {
+            json!({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}})
+        }
+        Kind::Section(keys) => object(keys),
+        Kind::Named(keys) => json!({
+            "type": "object",
+            "propertyNames": {"pattern": "^[A-Za-z0-9_-]+$"},
+            "additionalProperties": object(keys),
+        }),
+    };
+    if let Value::Object(value) = &mut value {
+        value.insert("description".to_owned(), key.doc.into());
+        let default = key.default.and_then(|text| serde_json::from_str(text).ok());
+        value.extend(default.map(|default: Value| ("default".to_owned(), default)));
+    }
+    value
+}

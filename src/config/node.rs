@@ -1,0 +1,154 @@
+//! TOML and JSON as one kind of tree in which every key and value knows its place.
+
+use std::sync::Arc;
+
+use jsonc_parser::ast;
+use jsonc_parser::common::Ranged;
+use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::fault::Fault;
+use super::source::{At, Located, Source};
+
+/// A value of a configuration file.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) at: At,
+    pub(super) value: Value,
+}
+
+#[derive(Debug)]
+pub(super) enum Value {
+    /// JSON alone has it.
+    Null,
+    Flag(bool),
+    /// As it is written.
+    Number(String),
+    Text(String),
+    List(Vec<Node>),
+    Table(Vec<(Located<String>, Node)>),
+    /// TOML alone has it.
+    Date,
+}
+
+impl Node {
+    /// What a person calls such a value.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.value {
+            Value::Null => "null",
+            Value::Flag(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::Text(_) => "a string",
+            Value::List(_) => "a list",
+            Value::Table(_) => "a table",
+            Value::Date => "a date",
+        }
+    }
+}
+
+/// The tree of a TOML file, or everything that is wrong with its syntax.
+pub(super) fn toml(source: &Arc<Source>) -> Result<Node, Vec<Fault>> {
+    let (table, errors) = DeTable::parse_recoverable(&source.text);
+    if errors.is_empty() {
+        let span = table.span();
+        return Ok(toml_table(source, span, table.into_inner()));
+    }
+    let fault = |error: &toml::de::Error| {
+        let span = error.span().unwrap_or(0..0);
+        let message = error.message().lines().collect::<Vec<_>>().join("; ");
+        Fault::new(&At::new(source, span), format!("not valid TOML: {message}"))
+    };
+    Err(errors.iter().map(fault).collect())
+}
+
+fn toml_table(source: &Arc<Source>, span: std::ops::Range<usize>, table: DeTable<'_>) -> Node {
+    let entries = table.into_iter().map(|(key, value)| {
+        let at = At::new(source, key.span());
+        let value_of_key = key.into_inner().into_owned();
+        let key = Located {
+            value: value_of_key,
+            at,
+        };
+        (key, toml_value(source, value))
+    });
+    Node {
+        value: Value::Table(entries.collect()),
+        at: At::new(source, span),
+    }
+}
+
+fn toml_value(source: &Arc<Source>, value: Spanned<DeValue<'_>>) -> Node {
+    let span = value.span();
+    let value = match value.into_inner() {
+        DeValue::String(text) => Value::Text(text.into_owned()),
+        DeValue::Integer(number) => Value::Number(number.to_string()),
+        DeValue::Float(number) => Value::Number(number.to_string()),
+        DeValue::Boolean(flag) => Value::Flag(flag),
+        DeValue::Datetime(_) => Value::Date,
+        DeValue::Array(items) => {
+            let items = items.into_iter();
+            Value::List(items.map(|item| toml_value(source, item)).collect())
+        }
+        DeValue::Table(table) => return toml_table(source, span, table),
+    };
+    Node {
+        at: At::new(source, span),
+        value,
+    }
+}
+
+/// The tree of a JSON file with comments and trailing commas, or what is wrong with its syntax.
+/// An empty file is an empty table.
+pub(super) fn json(source: &Arc<Source>) -> Result<Node, Vec<Fault>> {
+    let options = ParseOptions {
+        allow_loose_object_property_names: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        ..ParseOptions::default()
+    };
+    match parse_to_ast(&source.text, &CollectOptions::default(), &options) {
+        Ok(parsed) => Ok(parsed.value.map_or_else(
+            || Node {
+                at: At::new(source, 0..0),
+                value: Value::Table(Vec::new()),
+            },
+            |value| json_value(source, value),
+        )),
+        Err(error) => {
+            let range = error.range();
+            let at = At::new(source, range.start..range.end);
+            let message = format!("not valid JSON: {}", error.kind());
+            Err(vec![Fault::new(&at, message)])
+        }
+    }
+}
+
+fn json_value(source: &Arc<Source>, value: ast::Value<'_>) -> Node {
+    let range = value.range();
+    let at = At::new(source, range.start..range.end);
+    let value = match value {
+        ast::Value::StringLit(text) => Value::Text(text.value.into_owned()),
+        ast::Value::NumberLit(number) => Value::Number(number.value.to_owned()),
+        ast::Value::BooleanLit(flag) => Value::Flag(flag.value),
+        ast::Value::NullKeyword(_) => Value::Null,
+        ast::Value::Array(list) => {
+            let items = list.elements.into_iter();
+            Value::List(items.map(|item| json_value(source, item)).collect())
+        }
+        ast::Value::Object(object) => {
+            let entries = object.properties.into_iter().map(|property| {
+                let range = property.name.range();
+                let key = Located {
+                    at: At::new(source, range.start..range.end),
+                    value: property.name.into_string(),
+                };
+                (key, json_value(source, property.value))
+            });
+            Value::Table(entries.collect())
+        }
+    };
+    Node { at, value }
+}

@@ -1,0 +1,95 @@
+//! Recognises the proxy in a client's file: loading itself, it would load itself again.
+
+use std::path::Path;
+
+/// Names under which the proxy is run or installed.
+const NAMES: [&str; 2] = ["mcp-proxy", "mcp-proxy-dev"];
+/// Subcommands that serve a client. Other programs are called `mcp-proxy` too and know none of these.
+const SERVING: [&str; 2] = ["dev", "serve"];
+
+/// Whether the command runs the proxy: by its name or path, `npx`, `cargo run`, `env` or a shell.
+pub(super) fn is_own(command: &str, args: &[String], this_program: Option<&Path>) -> bool {
+    let mut words = Vec::new();
+    for word in std::iter::once(command).chain(args.iter().map(String::as_str)) {
+        match shlex::split(word) {
+            // A shell's command line is one word.
+            Some(inner) if inner.len() > 1 => words.extend(inner),
+            _ => words.push(word.to_owned()),
+        }
+    }
+    let named = words
+        .iter()
+        .position(|word| names_proxy(word, this_program));
+    named.is_some_and(|at| {
+        words[at + 1..]
+            .iter()
+            .any(|word| SERVING.contains(&word.as_str()))
+    })
+}
+
+fn names_proxy(word: &str, this_program: Option<&Path>) -> bool {
+    let path = Path::new(word);
+    if this_program.is_some_and(|program| path.is_absolute() && path == program) {
+        return true;
+    }
+    let is_name = |name: &str| {
+        let name = name.strip_suffix(".exe").unwrap_or(name);
+        // A version, as in `mcp-proxy-dev@1.2`.
+        let name = name.split_once('@').map_or(name, |(name, _)| name);
+        NAMES.contains(&name)
+    };
+    let component = |path: Option<&Path>| {
+        let name = path
+            .and_then(Path::file_name)
+            .and_then(|name| name.to_str());
+        name.is_some_and(is_name)
+    };
+    // `--manifest-path ~/mcp-proxy/Cargo.toml`
+    component(Some(path)) || (path.ends_with("Cargo.toml") && component(path.parent()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(line: &str) -> bool {
+        let words = shlex::split(line).unwrap();
+        is_own(
+            &words[0],
+            &words[1..],
+            Some(Path::new("/x/target/debug/proxy")),
+        )
+    }
+
+    #[test]
+    fn the_proxy_is_recognised_however_it_is_run() {
+        for line in [
+            "mcp-proxy dev",
+            "mcp-proxy --log /tmp/l dev -- uv run server.py",
+            "mcp-proxy serve",
+            "/root/.cargo/bin/mcp-proxy dev",
+            "${HOME}/.cargo/bin/mcp-proxy.exe dev",
+            "/x/target/debug/proxy dev",
+            "npx -y mcp-proxy-dev@latest dev",
+            "cargo run -q -p mcp-proxy-dev -- dev",
+            "cargo run --manifest-path ../mcp-proxy/Cargo.toml -- dev",
+            "sh -c 'exec mcp-proxy dev'",
+            "env A=1 mcp-proxy dev",
+        ] {
+            assert!(own(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn others_are_not() {
+        for line in [
+            "uv run server.py dev",
+            "uvx mcp-proxy https://weather.example/sse",
+            "npm run dev -- mcp-proxy",
+            "node mcp-proxy/dist/index.js dev",
+            "proxy dev",
+        ] {
+            assert!(!own(line), "{line}");
+        }
+    }
+}

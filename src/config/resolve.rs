@@ -1,0 +1,288 @@
+//! From the file form to what is in force: variables, defaults, directories, what must not be missing.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::expand::expand;
+use super::fault::Fault;
+use super::files::Written;
+use super::own_entry;
+use super::section::Section;
+use super::source::{At, Located};
+use super::spec::{MetaTools, OnBroken, Reload, ServerSpec, Timeouts, ToolFilter};
+use super::{Config, Install, Loaded, Surroundings, Watching};
+
+/// Resolves everything; a server with a fault is left out.
+pub(super) fn resolve(written: &Written, around: &Surroundings, loaded: &mut Loaded) {
+    let (config, none) = (&mut loaded.config, Section::default());
+    let section = |name| {
+        written
+            .root
+            .section(name)
+            .map_or(&none, |(section, _)| section)
+    };
+    let (proxy, watch, install) = (section("proxy"), section("watch"), section("install"));
+    global(config, proxy, watch, install);
+    if written.incomplete {
+        return;
+    }
+    let common = config.timeouts;
+    for (name, section) in &written.servers {
+        let is_mine = |fault: &Fault| fault.server.as_deref() == Some(name.value.as_str());
+        if section.flag("enabled").is_some_and(|(enabled, _)| !enabled) {
+            loaded.faults.retain(|fault| !is_mine(fault));
+            loaded.config.disabled.push(name.value.clone());
+            continue;
+        }
+        let was_good = !loaded.faults.iter().any(is_mine);
+        let mut resolver = Resolver {
+            name,
+            section,
+            around,
+            faults: &mut loaded.faults,
+        };
+        if resolver.is_own() {
+            loaded.faults.retain(|fault| !is_mine(fault));
+            let name = &name.value;
+            loaded
+                .notes
+                .push(format!("`{name}` is mcp-proxy itself and is left out"));
+            continue;
+        }
+        let found = resolver.faults.len();
+        let spec = resolver.spec(common);
+        if was_good && resolver.faults.len() == found {
+            loaded.config.servers.extend(spec);
+        }
+    }
+}
+
+fn global(config: &mut Config, proxy: &Section, watch: &Section, install: &Section) {
+    config.meta_tools = match proxy.choice("meta_tools") {
+        Some((&"all", _)) => MetaTools::All,
+        Some((&"none", _)) => MetaTools::None,
+        _ => MetaTools::Dev,
+    };
+    config.timeouts = timeouts(proxy, Timeouts::default());
+    let debounce = watch.duration("debounce").map(|(it, _)| *it);
+    config.watching = Watching {
+        debounce: debounce.unwrap_or(config.watching.debounce),
+        ignore: watch.list("ignore"),
+    };
+    config.install = Install {
+        enabled: install.flag("enabled").is_none_or(|(it, _)| *it),
+        allow: install.list("allow"),
+        scripts: install.flag("scripts").is_some_and(|(it, _)| *it),
+    };
+    if let Some((max, _)) = proxy.count("max_name") {
+        config.max_name = *max;
+    }
+    if let Some((max, _)) = proxy.size("max_message") {
+        config.max_message = *max;
+    }
+}
+
+fn timeouts(section: &Section, or: Timeouts) -> Timeouts {
+    let get = |name, or: Duration| section.duration(name).map_or(or, |(it, _)| *it);
+    Timeouts {
+        startup_wait: get("startup_wait", or.startup_wait),
+        start: get("start_timeout", or.start),
+        hold: get("hold_timeout", or.hold),
+        drain: get("drain_timeout", or.drain),
+        ..or
+    }
+}
+
+/// Resolves one server.
+struct Resolver<'a> {
+    name: &'a Located<String>,
+    section: &'a Section,
+    around: &'a Surroundings,
+    faults: &'a mut Vec<Fault>,
+}
+
+impl Resolver<'_> {
+    fn fault(&mut self, fault: Fault) {
+        self.faults.push(fault.of(Some(&self.name.value)));
+    }
+
+    fn is_own(&self) -> bool {
+        let program = self.around.program.as_deref();
+        let command = self.section.text("command");
+        command.is_some_and(|(command, _)| {
+            own_entry::is_own(command, &self.section.list("args"), program)
+        })
+    }
+
+    fn spec(&mut self, common: Timeouts) -> Option<ServerSpec> {
+        let section = self.section;
+        let program = self.program();
+        let args = section.texts("args").map_or(&[][..], |(args, _)| args);
+        let args = args
+            .iter()
+            .map(|arg| self.expanded(&arg.value, &arg.at))
+            .collect();
+        let env = self.expanded_map("env");
+        let cwd = self.cwd();
+        let filter = section.section("tools").map(|(tools, _)| ToolFilter {
+            allow: tools.list("allow"),
+            deny: tools.list("deny"),
+        });
+        let prefix = self.prefix();
+        Some(ServerSpec {
+            name: self.name.value.clone(),
+            program: program?.into(),
+            args,
+            cwd: cwd?,
+            env,
+            watch: section.list("watch"),
+            build: section.text("build").map(|(it, _)| it.clone()),
+            reload: match section.choice("reload") {
+                Some((&"stop-first", _)) => Reload::StopFirst,
+                _ => Reload::Overlap,
+            },
+            on_broken: match section.choice("on_broken") {
+                Some((&"serve-last-good", _)) => OnBroken::ServeLastGood,
+                _ => OnBroken::Report,
+            },
+            timeouts: timeouts(section, common),
+            prefix,
+            autostart: section.flag("autostart").is_none_or(|(it, _)| *it),
+            tools: filter.unwrap_or_default(),
+        })
+    }
+
+    /// The command of a server that runs here; anything else is a fault.
+    fn program(&mut self) -> Option<String> {
+        let (command, url) = (self.section.text("command"), self.section.text("url"));
+        if let Some((address, at)) = url {
+            self.expanded(address, at);
+            self.expanded_map("headers");
+            self.fault(match command {
+                Some(_) => Fault::new(at, "a server has either `command` or `url`, not both"),
+                None => Fault::new(at, "not supported yet: HTTP servers")
+                    .help("`enabled = false` in mcp-proxy.toml leaves this server out"),
+            });
+            return None;
+        }
+        if let Some((_, at)) = self.section.map("headers") {
+            self.fault(Fault::new(at, "`headers` are for a server with `url`"));
+        }
+        let Some((command, at)) = command else {
+            // A command of the wrong type was a fault already.
+            let name = &self.name.value;
+            if !self
+                .faults
+                .iter()
+                .any(|fault| fault.server.as_ref() == Some(name))
+            {
+                let fault = Fault::new(&self.name.at, format!("server `{name}` has no `command`"));
+                self.fault(fault.help("name the program that starts it: command = \"uv\""));
+            }
+            return None;
+        };
+        let expanded = self.expanded(command, at).into_string().ok()?;
+        if command.trim() != command {
+            self.fault(Fault::new(at, "`command` begins or ends with white space"));
+        } else if command.is_empty() {
+            self.fault(Fault::new(at, "`command` is empty"));
+        } else if let Some(help) = self.as_words(command) {
+            let message = "`command` is a program, not a command line";
+            self.fault(Fault::new(at, message).help(help));
+        }
+        Some(expanded)
+    }
+
+    /// A command line, as it should have been written. A path may hold a space.
+    fn as_words(&self, command: &str) -> Option<String> {
+        let words = shlex::split(command)?;
+        let (program, args) = words.split_first()?;
+        let is_line = !args.is_empty() && !program.contains(['/', '\\', '$']);
+        if !is_line || self.section.get("args").is_some() {
+            return None;
+        }
+        let args: Vec<String> = args.iter().map(|word| format!("{word:?}")).collect();
+        Some(format!(
+            "command = {program:?}, args = [{}]",
+            args.join(", ")
+        ))
+    }
+
+    fn prefix(&mut self) -> String {
+        let Some((prefix, at)) = self.section.text("prefix") else {
+            return self.name.value.clone();
+        };
+        if !prefix
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+        {
+            let fault = Fault::new(at, format!("`{prefix}` cannot begin a tool's name"));
+            self.fault(fault.help("a prefix consists of A-Z, a-z, 0-9, `_` and `-`"));
+        }
+        prefix.clone()
+    }
+
+    /// The directory the server runs in: the one named, or that of the file that has its command.
+    fn cwd(&mut self) -> Option<PathBuf> {
+        let (folder, at) = match self.section.text("cwd") {
+            Some((cwd, at)) => (PathBuf::from(self.expanded(cwd, at)), at),
+            None => (PathBuf::new(), self.section.text("command")?.1),
+        };
+        let path = at.source.base().join(folder);
+        let reason = match path.canonicalize() {
+            Ok(path) if path.is_dir() => return Some(path),
+            Ok(_) => "is not a directory".to_owned(),
+            Err(error) => format!("cannot be used: {error}"),
+        };
+        // The unset variable in it, already a fault, is the reason.
+        let message = format!("the working directory {} {reason}", path.display());
+        if !self.faults.iter().any(|fault| fault.is_in(at)) {
+            self.fault(Fault::new(at, message));
+        }
+        None
+    }
+
+    fn expanded_map(&mut self, name: &str) -> Vec<(OsString, OsString)> {
+        let map = self.section.map(name).map_or(&[][..], |(map, _)| map);
+        map.iter()
+            .map(|(key, value)| {
+                (
+                    OsString::from(&key.value),
+                    self.expanded(&value.value, &value.at),
+                )
+            })
+            .collect()
+    }
+
+    fn expanded(&mut self, text: &str, at: &At) -> OsString {
+        let base = at.source.base();
+        let in_json = at.source.path.extension().is_some_and(|it| it == "json");
+        if in_json && text.contains("${input:") {
+            let fault = Fault::new(
+                &at.part("${input:"),
+                "VS Code asks for this value, mcp-proxy cannot",
+            );
+            self.fault(fault.help("use a variable of the environment: ${VAR}"));
+        }
+        match expand(text, &|name| self.around.variable(name, base)) {
+            Ok(text) => text.into(),
+            Err(missing) => {
+                for (written, name) in missing {
+                    let fault =
+                        Fault::new(&at.part(&written), format!("variable `{name}` is not set"));
+                    self.fault(fault.help(format!("set it, or give a default: ${{{name}:-…}}")));
+                }
+                OsString::new()
+            }
+        }
+    }
+}
+
+impl Surroundings {
+    fn variable(&self, name: &str, base: &Path) -> Option<String> {
+        let value = self.variables.get(name).cloned();
+        // VS Code's name for the folder that the file belongs to.
+        value.or_else(|| (name == "workspaceFolder").then(|| base.display().to_string()))
+    }
+}

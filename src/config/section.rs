@@ -1,0 +1,324 @@
+//! The file form of a configuration: what was written, checked by itself, each value with its place.
+//! What it means together with other files and the environment is `resolve`'s business.
+
+use std::time::Duration;
+
+use globset::Glob;
+
+use super::fault::Fault;
+use super::keys::{self, Key, Kind};
+use super::node::{Node, Value};
+use super::source::{At, Located};
+use super::units::{parse_duration, parse_size};
+
+/// A table as it was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Section {
+    pub(super) settings: Vec<(&'static str, Located<Setting>)>,
+}
+
+/// One value of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Setting {
+    Text(String),
+    Flag(bool),
+    Count(usize),
+    Duration(Duration),
+    Size(usize),
+    Choice(&'static str),
+    Texts(Vec<Located<String>>),
+    Map(Vec<(Located<String>, Located<String>)>),
+    Section(Section),
+    Named(Vec<(Located<String>, Section)>),
+}
+
+macro_rules! getter {
+    ($name:ident, $variant:ident, $type:ty) => {
+        pub(super) fn $name(&self, name: &str) -> Option<(&$type, &At)> {
+            match self.get(name)? {
+                Located {
+                    value: Setting::$variant(value),
+                    at,
+                } => Some((value, at)),
+                _ => None,
+            }
+        }
+    };
+}
+
+impl Section {
+    pub(super) fn get(&self, name: &str) -> Option<&Located<Setting>> {
+        let mut settings = self.settings.iter();
+        settings.find(|(key, _)| *key == name).map(|(_, it)| it)
+    }
+
+    getter!(text, Text, String);
+    getter!(flag, Flag, bool);
+    getter!(count, Count, usize);
+    getter!(duration, Duration, Duration);
+    getter!(size, Size, usize);
+    getter!(choice, Choice, &'static str);
+    getter!(texts, Texts, Vec<Located<String>>);
+    getter!(map, Map, Vec<(Located<String>, Located<String>)>);
+    getter!(section, Section, Section);
+    getter!(named, Named, Vec<(Located<String>, Section)>);
+
+    /// The values of a list, without their places.
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
+        let list = self.texts(name).map(|(list, _)| list.iter());
+        list.into_iter()
+            .flatten()
+            .map(|it| it.value.clone())
+            .collect()
+    }
+
+    /// Takes what `other` says; where both say something, `other` wins, but maps are joined.
+    pub(super) fn add(&mut self, other: Self) {
+        for (name, mut setting) in other.settings {
+            let old = self.settings.iter().position(|(key, _)| *key == name);
+            let Some(old) = old else {
+                self.settings.push((name, setting));
+                continue;
+            };
+            let old = &mut self.settings[old].1;
+            if let (Setting::Map(old), Setting::Map(new)) = (&old.value, &mut setting.value) {
+                let kept = old
+                    .iter()
+                    .filter(|(key, _)| !new.iter().any(|(it, _)| it.value == key.value));
+                let kept: Vec<_> = kept.cloned().collect();
+                new.splice(0..0, kept);
+            }
+            *old = setting;
+        }
+    }
+}
+
+/// Reads tables and collects what is wrong with them.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    pub(super) faults: &'a mut Vec<Fault>,
+    /// The server that is being read.
+    pub(super) server: Option<String>,
+    /// Keys that are not known belong to somebody else.
+    pub(super) tolerant: bool,
+}
+
+impl Reader<'_> {
+    pub(super) fn fault(&mut self, fault: Fault) {
+        self.faults.push(fault.of(self.server.as_deref()));
+    }
+
+    /// The entries of a table, or a fault.
+    pub(super) fn entries<'n>(
+        &mut self,
+        what: &str,
+        node: &'n Node,
+    ) -> Option<&'n [(Located<String>, Node)]> {
+        if let Value::Table(entries) = &node.value {
+            return Some(entries);
+        }
+        self.wrong(what, node, "a table");
+        None
+    }
+
+    pub(super) fn section(&mut self, what: &str, node: &Node, keys: &'static [Key]) -> Section {
+        let mut section = Section::default();
+        for (name, value) in self.entries(what, node).unwrap_or_default() {
+            match keys.iter().find(|key| key.name == name.value) {
+                Some(key) => {
+                    if let Some(value) = self.setting(key, value) {
+                        section.settings.push((key.name, value));
+                    }
+                }
+                None if self.tolerant => {}
+                None => self.unknown(name, keys),
+            }
+        }
+        section
+    }
+
+    fn unknown(&mut self, name: &Located<String>, keys: &'static [Key]) {
+        let fault = Fault::new(&name.at, format!("unknown key `{}`", name.value));
+        self.fault(match keys::section_of(&name.value) {
+            Some(section) => fault.help(format!("`{}` belongs in {section}", name.value)),
+            None => fault.did_you_mean(&name.value, keys.iter().map(|key| key.name)),
+        });
+    }
+
+    fn setting(&mut self, key: &Key, node: &Node) -> Option<Located<Setting>> {
+        let value = match (key.kind, &node.value) {
+            (Kind::Section(keys), _) => Setting::Section(self.section(key.name, node, keys)),
+            (Kind::Named(keys), _) => Setting::Named(self.servers(node, keys)),
+            (Kind::Map, _) => Setting::Map(self.map(key, node)?),
+            (Kind::Texts | Kind::Globs, _) => Setting::Texts(self.texts(key, node)?),
+            (Kind::Text, Value::Text(text)) => Setting::Text(text.clone()),
+            (Kind::Flag, Value::Flag(flag)) => Setting::Flag(*flag),
+            (Kind::Count(least, most), Value::Number(number)) => {
+                let count = number
+                    .parse()
+                    .ok()
+                    .filter(|count| (least..=most).contains(count));
+                let Some(count) = count else {
+                    let message = format!(
+                        "`{}` must be a whole number from {least} to {most}",
+                        key.name
+                    );
+                    self.fault(Fault::new(&node.at, message));
+                    return None;
+                };
+                Setting::Count(count)
+            }
+            (Kind::Duration, Value::Text(text)) => {
+                Setting::Duration(self.parsed(key, node, parse_duration(text))?)
+            }
+            (Kind::Size, Value::Text(text)) => {
+                Setting::Size(self.parsed(key, node, parse_size(text))?)
+            }
+            (Kind::Choice(choices), Value::Text(text)) => {
+                Setting::Choice(self.choice(key, node, text, choices)?)
+            }
+            (kind, _) => {
+                self.wrong(key.name, node, expected(kind));
+                return None;
+            }
+        };
+        let at = node.at.clone();
+        Some(Located { value, at })
+    }
+
+    fn parsed<T>(&mut self, key: &Key, node: &Node, parsed: Result<T, String>) -> Option<T> {
+        let explain = |reason| Fault::new(&node.at, format!("`{}`: {reason}", key.name));
+        parsed.map_err(|reason| self.fault(explain(reason))).ok()
+    }
+
+    fn choice(
+        &mut self,
+        key: &Key,
+        node: &Node,
+        text: &str,
+        choices: &'static [&'static str],
+    ) -> Option<&'static str> {
+        let choice = choices.iter().find(|choice| **choice == text);
+        if choice.is_none() {
+            let all = choices.iter().map(|choice| format!("`{choice}`"));
+            let all = all.collect::<Vec<_>>().join(", ");
+            let message = format!("`{}` is `{text}`, but must be one of {all}", key.name);
+            let fault = Fault::new(&node.at, message);
+            self.fault(fault.did_you_mean(text, choices.iter().copied()));
+        }
+        choice.copied()
+    }
+
+    fn texts(&mut self, key: &Key, node: &Node) -> Option<Vec<Located<String>>> {
+        let globs = matches!(key.kind, Kind::Globs);
+        let single = std::slice::from_ref(node);
+        let items = match &node.value {
+            Value::List(items) => items.as_slice(),
+            Value::Text(_) if globs => single,
+            _ => {
+                self.wrong(key.name, node, "a list of strings");
+                return None;
+            }
+        };
+        let mut texts = Vec::new();
+        for item in items {
+            let Value::Text(text) = &item.value else {
+                self.wrong(&format!("{}[{}]", key.name, texts.len()), item, "a string");
+                return None;
+            };
+            if globs {
+                self.check_glob(&item.at, text);
+            }
+            texts.push(Located {
+                value: text.clone(),
+                at: item.at.clone(),
+            });
+        }
+        Some(texts)
+    }
+
+    fn check_glob(&mut self, at: &At, glob: &str) {
+        let plain = glob.strip_prefix('!').unwrap_or(glob);
+        if plain.is_empty() {
+            let fault = Fault::new(at, "a glob is empty");
+            self.fault(fault.help("remove it or name files, as in \"src/**/*.py\""));
+        } else if let Err(error) = Glob::new(plain) {
+            let message = format!("glob `{glob}` is not valid: {}", error.kind());
+            self.fault(Fault::new(at, message));
+        }
+    }
+
+    fn map(&mut self, key: &Key, node: &Node) -> Option<Vec<(Located<String>, Located<String>)>> {
+        let mut map = Vec::new();
+        for (name, node) in self.entries(key.name, node)? {
+            let value = match &node.value {
+                Value::Text(text) | Value::Number(text) => text.clone(),
+                Value::Flag(flag) => flag.to_string(),
+                // VS Code has it for a variable that is not set.
+                Value::Null => continue,
+                _ => {
+                    self.wrong(&format!("{}.{}", key.name, name.value), node, "a string");
+                    continue;
+                }
+            };
+            let at = node.at.clone();
+            map.push((name.clone(), Located { value, at }));
+        }
+        Some(map)
+    }
+
+    /// Servers by name, each read by itself, so that a fault of one says so.
+    pub(super) fn servers(
+        &mut self,
+        node: &Node,
+        keys: &'static [Key],
+    ) -> Vec<(Located<String>, Section)> {
+        let mut servers: Vec<(Located<String>, Section)> = Vec::new();
+        for (name, node) in self.entries("servers", node).unwrap_or_default() {
+            self.server = Some(name.value.clone());
+            self.check_name(name);
+            if servers.iter().any(|(other, _)| other.value == name.value) {
+                let message = format!("server `{}` is there twice", name.value);
+                self.fault(Fault::new(&name.at, message).help("rename or remove one of them"));
+            }
+            let section = self.section(&name.value, node, keys);
+            servers.push((name.clone(), section));
+        }
+        self.server = None;
+        servers
+    }
+
+    fn check_name(&mut self, name: &Located<String>) {
+        let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if !name.value.is_empty() && name.value.chars().all(is_good) {
+            return;
+        }
+        let message = format!("`{}` cannot be a server's name", name.value);
+        let better: String = name
+            .value
+            .chars()
+            .map(|c| if is_good(c) { c } else { '-' })
+            .collect();
+        let help = match better.trim_matches('-') {
+            "" => "a name consists of A-Z, a-z, 0-9, `_` and `-`".to_owned(),
+            better => format!("a name consists of A-Z, a-z, 0-9, `_` and `-`: `{better}`"),
+        };
+        self.fault(Fault::new(&name.at, message).help(help));
+    }
+
+    fn wrong(&mut self, what: &str, node: &Node, expected: &str) {
+        let message = format!("`{what}` must be {expected}, not {}", node.kind());
+        self.fault(Fault::new(&node.at, message));
+    }
+}
+
+/// What a scalar must be.
+fn expected(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Flag => "true or false",
+        Kind::Count(..) => "a number",
+        Kind::Duration => "a string with a unit, as in \"30s\"",
+        Kind::Size => "a string with a unit, as in \"64MiB\"",
+        _ => "a string",
+    }
+}

@@ -1,0 +1,206 @@
+//! What is in force, for people and scripts: each value as it was written, and where. Secrets are never
+//! shown: of a value whose name sounds like one, only the variables that it is made of.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+
+use super::files::Written;
+use super::keys::{self, Key, Kind};
+use super::secrets::{arguments, guarded, without_secrets};
+use super::section::{Section, Setting};
+use super::source::{At, Located};
+
+/// The file form of a loaded configuration.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    files: Vec<PathBuf>,
+    written: Written,
+}
+
+/// One value that is in force.
+struct Line {
+    /// As in `[servers.weather]`.
+    table: Vec<String>,
+    /// As in `env.API_KEY`.
+    key: Vec<String>,
+    value: Value,
+    origin: String,
+}
+
+impl Shown {
+    pub(super) fn new(files: &[PathBuf], written: Written) -> Self {
+        let files = files.to_vec();
+        Self { files, written }
+    }
+
+    /// As a file `mcp-proxy.toml` that says the same, except for secrets.
+    pub(crate) fn toml(&self, origin: bool) -> String {
+        let mut text = String::new();
+        for file in &self.files {
+            let _ = writeln!(text, "# {}", file.display());
+        }
+        if self.files.is_empty() {
+            text.push_str("# no configuration file was found\n");
+        }
+        let mut table = Vec::new();
+        for line in self.lines() {
+            if line.table != table {
+                let _ = writeln!(text, "\n[{}]", dotted(&line.table));
+                table.clone_from(&line.table);
+            }
+            let value = format!("{} = {}", dotted(&line.key), toml_text(&line.value));
+            let _ = if origin {
+                writeln!(text, "{value:<40} # {}", line.origin)
+            } else {
+                writeln!(text, "{value}")
+            };
+        }
+        text
+    }
+
+    /// As one object; with origins, each value is an object of `value` and `origin`.
+    pub(crate) fn json(&self, origin: bool) -> Value {
+        let mut whole = Map::new();
+        let files = self.files.iter().map(|file| file.display().to_string());
+        whole.insert("files".to_owned(), files.collect());
+        for line in self.lines() {
+            let value = if origin {
+                json!({"value": line.value, "origin": line.origin})
+            } else {
+                line.value
+            };
+            let path: Vec<String> = line.table.into_iter().chain(line.key).collect();
+            insert(&mut whole, &path, value);
+        }
+        Value::Object(whole)
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let root = &self.written.root;
+        let none = Section::default();
+        let proxy = root.section("proxy").map_or(&none, |(it, _)| it);
+        let mut lines = Vec::new();
+        for key in &keys::ROOT {
+            if let Kind::Section(keys) = key.kind {
+                let section = root.section(key.name).map_or(&none, |(it, _)| it);
+                let table = [key.name.to_owned()];
+                add_section(&mut lines, &table, &[], section, keys, &none);
+            }
+        }
+        for (name, section) in &self.written.servers {
+            let table = ["servers".to_owned(), name.value.clone()];
+            add_section(&mut lines, &table, &[], section, &keys::SERVER, proxy);
+        }
+        lines
+    }
+}
+
+/// Adds what is in force in one section: what it says, else what `common` says, else the default.
+fn add_section(
+    lines: &mut Vec<Line>,
+    table: &[String],
+    above: &[String],
+    section: &Section,
+    keys: &[Key],
+    common: &Section,
+) {
+    for key in keys {
+        let path = [above, &[key.name.to_owned()]].concat();
+        let mut add = |key: Vec<String>, value, origin: String| {
+            lines.push(Line {
+                table: table.to_vec(),
+                key,
+                value,
+                origin,
+            });
+        };
+        match section.get(key.name).or_else(|| common.get(key.name)) {
+            Some(Located {
+                value: Setting::Map(map),
+                ..
+            }) => {
+                for (name, value) in map {
+                    let path = [&path[..], std::slice::from_ref(&name.value)].concat();
+                    let shown = guarded(&name.value, &value.value);
+                    add(path, shown.into(), origin_of(&value.at));
+                }
+            }
+            Some(Located {
+                value: Setting::Section(inner),
+                ..
+            }) => {
+                if let Kind::Section(keys) = key.kind {
+                    add_section(lines, table, &path, inner, keys, &Section::default());
+                }
+            }
+            Some(setting) => add(path, plain(key, setting), origin_of(&setting.at)),
+            None => {
+                let default = key.default.and_then(|text| serde_json::from_str(text).ok());
+                if let Some(default) = default {
+                    add(path, default, "default".to_owned());
+                }
+            }
+        }
+    }
+}
+
+fn origin_of(at: &At) -> String {
+    let (line, _) = at.line_and_column();
+    format!("{}:{line}", at.source.path.display())
+}
+
+fn plain(key: &Key, setting: &Located<Setting>) -> Value {
+    match &setting.value {
+        Setting::Text(text) if key.name == "url" => without_secrets(text).into(),
+        Setting::Text(text) => text.as_str().into(),
+        Setting::Flag(flag) => (*flag).into(),
+        Setting::Count(count) => (*count).into(),
+        Setting::Choice(choice) => (*choice).into(),
+        // With the unit that the user chose.
+        Setting::Duration(_) | Setting::Size(_) => {
+            setting.at.text().trim_matches(['"', '\'']).into()
+        }
+        Setting::Texts(list) if key.name == "args" => arguments(list).into(),
+        Setting::Texts(list) => list.iter().map(|it| it.value.as_str()).collect(),
+        Setting::Map(_) | Setting::Section(_) | Setting::Named(_) => Value::Null,
+    }
+}
+
+fn insert(map: &mut Map<String, Value>, path: &[String], value: Value) {
+    let [first, rest @ ..] = path else { return };
+    if rest.is_empty() {
+        map.insert(first.clone(), value);
+    } else if let Value::Object(inner) = map.entry(first).or_insert_with(|| json!({})) {
+        insert(inner, rest, value);
+    }
+}
+
+fn dotted(keys: &[String]) -> String {
+    let is_bare = |key: &str| {
+        !key.is_empty()
+            && key
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+    };
+    let quoted = keys.iter().map(|key| {
+        if is_bare(key) {
+            key.clone()
+        } else {
+            Value::from(key.as_str()).to_string()
+        }
+    });
+    quoted.collect::<Vec<_>>().join(".")
+}
+
+/// A JSON string or number is one of TOML too; a list needs spaces to look well.
+fn toml_text(value: &Value) -> String {
+    match value {
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(toml_text).collect();
+            format!("[{}]", items.join(", "))
+        }
+        other => other.to_string(),
+    }
+}

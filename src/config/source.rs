@@ -1,0 +1,71 @@
+//! A file's text and places in it: where a value was written, for faults and for `config show --origin`.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A configuration file as it was read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    pub(super) text: String,
+}
+
+impl Source {
+    /// Relative paths in the file start here: beside it, or above `.vscode` and the like.
+    pub(super) fn base(&self) -> &Path {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        match folder.file_name().and_then(|name| name.to_str()) {
+            Some(".vscode" | ".cursor") => folder.parent().unwrap_or(folder),
+            _ => folder,
+        }
+    }
+}
+
+/// A stretch of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct At {
+    pub(super) source: Arc<Source>,
+    pub(super) span: Range<usize>,
+}
+
+impl At {
+    pub(super) fn new(source: &Arc<Source>, span: Range<usize>) -> Self {
+        let source = Arc::clone(source);
+        Self { source, span }
+    }
+
+    /// The first place of `part` in this stretch, or all of it: an escape may hide the part.
+    pub(super) fn part(&self, part: &str) -> Self {
+        let start = self.text().find(part).map(|at| self.span.start + at);
+        start.map_or_else(
+            || self.clone(),
+            |start| Self::new(&self.source, start..start + part.len()),
+        )
+    }
+
+    /// What is written there.
+    pub(super) fn text(&self) -> &str {
+        self.source.text.get(self.span.clone()).unwrap_or_default()
+    }
+
+    /// Line and column of the beginning, counted from 1, columns in characters.
+    pub(super) fn line_and_column(&self) -> (usize, usize) {
+        let before = self.source.text.get(..self.span.start).unwrap_or_default();
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        (before.matches('\n').count() + 1, line.chars().count() + 1)
+    }
+
+    /// The whole line in which it begins.
+    pub(super) fn line(&self) -> &str {
+        let (line, _) = self.line_and_column();
+        self.source.text.lines().nth(line - 1).unwrap_or_default()
+    }
+}
+
+/// A value and where it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Located<T> {
+    pub(super) value: T,
+    pub(super) at: At,
+}

@@ -1,0 +1,158 @@
+//! What a server is and how it is run, resolved: nothing in here has to be looked up any more.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+/// One configured MCP server: a command that speaks MCP on its stdin and stdout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerSpec {
+    /// The name in log lines and meta-tools.
+    pub(crate) name: String,
+    /// The program as the user wrote it; resolved with the server's own `PATH` and `cwd`.
+    pub(crate) program: OsString,
+    /// Its arguments.
+    pub(crate) args: Vec<OsString>,
+    /// An existing absolute directory; globs are relative to it.
+    pub(crate) cwd: PathBuf,
+    /// Variables added to the inherited environment.
+    pub(crate) env: Vec<(OsString, OsString)>,
+    /// Ordered watch globs, `!` excludes, last match wins; empty means "by the command's language".
+    pub(crate) watch: Vec<String>,
+    /// A shell command that must succeed before a generation is started.
+    pub(crate) build: Option<String>,
+    /// How a new generation replaces the old one.
+    pub(crate) reload: Reload,
+    /// What answers calls while the saved code does not run.
+    pub(crate) on_broken: OnBroken,
+    /// How long its starts, reloads and drains may take.
+    pub(crate) timeouts: Timeouts,
+    /// What its tools' names begin with where there are several servers.
+    pub(crate) prefix: String,
+    /// Whether it starts with the session.
+    pub(crate) autostart: bool,
+    /// Which of its tools are offered.
+    pub(crate) tools: ToolFilter,
+}
+
+impl ServerSpec {
+    /// A command, with the defaults of everything else.
+    pub(crate) fn new(name: String, program: OsString, args: Vec<OsString>, cwd: PathBuf) -> Self {
+        Self {
+            prefix: name.clone(),
+            name,
+            program,
+            args,
+            cwd,
+            env: Vec::new(),
+            watch: Vec::new(),
+            build: None,
+            reload: Reload::default(),
+            on_broken: OnBroken::default(),
+            timeouts: Timeouts::default(),
+            autostart: true,
+            tools: ToolFilter::default(),
+        }
+    }
+}
+
+/// Globs over tool names. What is denied is not offered, though it is allowed as well.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct ToolFilter {
+    /// Empty allows every tool.
+    pub(crate) allow: Vec<String>,
+    pub(crate) deny: Vec<String>,
+}
+
+impl ToolFilter {
+    /// The filter, ready for use. Its globs were found valid when the configuration was read; one
+    /// that is not admits nothing.
+    pub(crate) fn compile(&self) -> Admission {
+        let set = |globs: &[String]| {
+            let mut set = GlobSetBuilder::new();
+            for glob in globs.iter().filter_map(|glob| Glob::new(glob).ok()) {
+                set.add(glob);
+            }
+            set.build().unwrap_or_default()
+        };
+        Admission {
+            allow: (!self.allow.is_empty()).then(|| set(&self.allow)),
+            deny: set(&self.deny),
+        }
+    }
+}
+
+/// Which tools of a server a client may see and call.
+#[derive(Debug, Clone)]
+pub(crate) struct Admission {
+    allow: Option<GlobSet>,
+    deny: GlobSet,
+}
+
+impl Admission {
+    /// Whether the tool `name` is offered.
+    pub(crate) fn admits(&self, name: &str) -> bool {
+        self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)
+    }
+}
+
+/// How a new generation replaces the old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Reload {
+    /// The candidate starts beside the active generation, which lives until the candidate has proved itself.
+    #[default]
+    Overlap,
+    /// The active generation drains and stops first, for servers that own a port or a lock.
+    StopFirst,
+}
+
+/// What answers calls while the saved code does not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum OnBroken {
+    /// An error that says why the saved code does not run.
+    #[default]
+    Report,
+    /// The last generation that worked.
+    ServeLastGood,
+}
+
+/// How long each kind of waiting may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timeouts {
+    /// `initialize` and `server/discover` wait this long for a server's first start.
+    pub(crate) startup_wait: Duration,
+    /// A candidate that has not proved itself by then is broken.
+    pub(crate) start: Duration,
+    /// A call waits at most this long for a reload.
+    pub(crate) hold: Duration,
+    /// A list waits at most this long for a reload, then shows the last good one.
+    pub(crate) list_hold: Duration,
+    /// Requests in flight on a replaced generation are given up after this.
+    pub(crate) drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            startup_wait: Duration::from_secs(5),
+            start: Duration::from_secs(30),
+            hold: Duration::from_secs(30),
+            list_hold: Duration::from_secs(5),
+            drain: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Which of the proxy's own tools a client is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum MetaTools {
+    /// All there are.
+    All,
+    /// Those that help while a server is being written.
+    #[default]
+    Dev,
+    /// None: the client cannot tell the proxy from the server.
+    None,
+}

@@ -1,0 +1,184 @@
+//! Configurations: what a broken one says, and that `dev` runs a good one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Project, Proxy, Run, SOURCE, Watched, example, initialize_params};
+
+/// `mcp-proxy` with these arguments in the project, away from the tester's own configuration.
+fn run(project: &Project, arguments: &[&str]) -> Run {
+    let mut command = Command::new(Proxy::PROGRAM);
+    command
+        .args(arguments)
+        .current_dir(project.root())
+        .env_remove("MCP_PROXY_CONFIG")
+        .env("HOME", project.root());
+    Run::of(command)
+}
+
+fn broken_configurations() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/configs");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it != "txt"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// With `MCP_PROXY_BLESS=1` in the environment the texts are written instead of compared.
+#[test]
+fn each_broken_configuration_says_what_was_approved() {
+    let files = broken_configurations();
+    assert!(files.len() >= 25, "{files:?}");
+    for file in files {
+        let project = Project::new();
+        let extension = file.extension().unwrap().to_str().unwrap();
+        let name = if extension == "toml" {
+            "mcp-proxy.toml"
+        } else {
+            ".mcp.json"
+        };
+        project.write(name, &std::fs::read_to_string(&file).unwrap());
+        let run = run(&project, &["config", "show"]).ended_with(3);
+        let root = format!("{}/", project.root().display());
+        let said = run.stderr.replace(&root, "");
+        let approved = file.with_extension(format!("{extension}.txt"));
+        if std::env::var_os("MCP_PROXY_BLESS").is_some() {
+            std::fs::write(&approved, &said).unwrap();
+        }
+        let approved = std::fs::read_to_string(&approved).unwrap();
+        assert_eq!(
+            said,
+            approved,
+            "bless it if {} is to change",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn what_is_in_force_is_shown_with_its_origin() {
+    let project = Project::new();
+    project.write(
+        ".mcp.json",
+        r#"{"mcpServers": {"a": {"command": "x", "env": {"API_KEY": "s3cret"}}}}"#,
+    );
+    project.write("mcp-proxy.toml", "[servers.a]\nbuild = 'make'\n");
+    let shown = run(&project, &["config", "show", "--origin"]).ended_with(0);
+    let line = |key: &str| {
+        let mut lines = shown.stdout.lines();
+        lines.find(|line| line.starts_with(key)).unwrap().to_owned()
+    };
+    assert!(line("build = \"make\"").ends_with("/mcp-proxy.toml:2"));
+    assert!(line("command = \"x\"").ends_with("/.mcp.json:1"));
+    assert!(line("reload = \"overlap\"").ends_with("# default"));
+    assert!(line("env.API_KEY = \"***\"").ends_with("/.mcp.json:1"));
+
+    let shown = run(&project, &["config", "show", "--json"]).ended_with(0);
+    let object: Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(object["servers"]["a"]["build"], "make");
+    assert!(!shown.stdout.contains("s3cret"));
+
+    let schema = run(&project, &["config", "schema"]).ended_with(0);
+    let schema: Value = serde_json::from_str(&schema.stdout).unwrap();
+    assert_eq!(schema["type"], "object");
+}
+
+#[test]
+fn a_run_without_a_command_or_a_configuration_is_a_usage_error() {
+    let project = Project::new();
+    let run = run(&project, &["dev"]).ended_with(2);
+    assert!(
+        run.stderr.contains("neither mcp-proxy.toml nor .mcp.json"),
+        "{run:#?}"
+    );
+    assert!(run.stdout.is_empty());
+}
+
+#[test]
+fn several_servers_are_listed_and_one_is_chosen() {
+    let project = Project::new();
+    project.write(
+        "mcp-proxy.toml",
+        "[servers.a]\ncommand='x'\n[servers.b]\ncommand='x'\n",
+    );
+    let run = run(&project, &["dev"]).ended_with(2);
+    assert!(run.stderr.contains("--server: `a`, `b`"), "{run:#?}");
+}
+
+/// Without a command the one server of the configuration runs, with its settings and with those options
+/// that stand on the command line.
+#[test]
+fn the_server_of_the_configuration_is_run_watched_and_reloaded() {
+    let project = Project::new();
+    let server = json!(example("fake_server")).to_string();
+    project.write(
+        "mcp-proxy.toml",
+        &format!(
+            "[watch]\nignore = 'src/ignored.json'\n[servers.weather]\ncommand = {server}\n\
+             args = ['${{SCRIPT}}']\nwatch = 'src/**'\n[servers.off]\nenabled = false\ncommand = 'no'\n"
+        ),
+    );
+    let nothing: [&str; 0] = [];
+    let proxy = Proxy::dev(nothing).env("SCRIPT", SOURCE);
+    let watched = Watched::of(project, proxy.options(["--meta-tools", "none"]));
+    let ready = watched.until("ready", 1);
+    assert_eq!(ready[0]["server"], "weather");
+    watched.write("v1");
+    watched.one_reload(&[SOURCE]);
+    assert_eq!(watched.mark(), "v1");
+    watched.project.write("src/ignored.json", "1");
+    watched.no_reload();
+    let tools = watched.peer.ask("tools/list", &json!({}));
+    assert!(tools.line.contains("mark") && !tools.line.contains("reload_mcp_server"));
+}
+
+#[test]
+fn tools_that_the_configuration_leaves_out_are_neither_listed_nor_called() {
+    let project = Project::new();
+    let server = json!(example("fake_server")).to_string();
+    project.write("script.json", r#"{"mark": "v1"}"#);
+    project.write(
+        "mcp-proxy.toml",
+        &format!(
+            "[servers.weather]\ncommand = {server}\nargs = ['script.json']\n\
+             tools = {{ allow = ['mark', 'set_*', 'e*'], deny = ['ec*'] }}\n"
+        ),
+    );
+    let nothing: [&str; 0] = [];
+    let peer = Proxy::dev(nothing).within(&project).spawn();
+    peer.initialize(&initialize_params()).result();
+    let names = || -> Vec<String> {
+        let tools = peer.ask("tools/list", &json!({})).result();
+        let tools = tools["tools"].as_array().unwrap().iter();
+        let names = tools.map(|tool| tool["name"].as_str().unwrap().to_owned());
+        names
+            .filter(|name| !name.contains("server") && name != "get_tool_info")
+            .collect()
+    };
+    assert_eq!(names(), ["mark", "set_tools"]);
+    assert!(!peer.call("mark", &json!({})).is_error());
+    for (tool, arguments) in [
+        ("echo", json!({"a": 1})),
+        (
+            "call_dynamic_server_tool",
+            json!({"tool_name": "echo", "parameters": {"a": 1}}),
+        ),
+    ] {
+        let refused = peer.call(tool, &arguments);
+        assert!(
+            refused.line.contains("left out by `tools` of `weather`"),
+            "{}",
+            refused.line
+        );
+    }
+    // What the server adds by itself is measured by the same rule.
+    let added = json!({"tools": [{"name": "eager"}, {"name": "sleepy"}]});
+    peer.call("set_tools", &added);
+    peer.expect_notification("notifications/tools/list_changed");
+    assert_eq!(names(), ["mark", "set_tools", "eager"]);
+}
