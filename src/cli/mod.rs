@@ -74,7 +74,10 @@ enum Command {
     },
     /// Ends the process groups that a killed proxy left behind
     #[command(name = "__reaper", hide = true)]
-    Reaper,
+    Reaper {
+        /// What all that was started has in its environment
+        mark: String,
+    },
 }
 
 /// Options of every subcommand: what is told, where and how.
@@ -175,8 +178,8 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         Command::Demo => demo::run(),
         Command::Sample { file } => sample::run(&file),
         Command::Completions { shell } => completions(shell),
-        Command::Reaper => {
-            reaper::main();
+        Command::Reaper { mark } => {
+            reaper::main(&mark);
             Ok(EXIT_OK)
         }
     }

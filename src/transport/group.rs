@@ -33,7 +33,8 @@ impl Leader {
     /// Starts `command` as the leader of a new group.
     pub(super) fn start(mut command: Command, reaper: &Reaper) -> io::Result<Self> {
         reaper.start();
-        let process = command.process_group(0).spawn()?;
+        let (name, value) = reaper.mark();
+        let process = command.env(name, value).process_group(0).spawn()?;
         let pgid = process
             .id()
             .and_then(|id| Pid::from_raw(id.cast_signed()))

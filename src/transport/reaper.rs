@@ -1,7 +1,8 @@
 //! The guard against the one end that the proxy cannot tidy up after: its own SIGKILL. A second
 //! process of this program, in a group of its own so that Ctrl-C does not reach it, reads a pipe
 //! that only the proxy holds open: `+PGID` for a group that was started, `-PGID` for one that is
-//! gone. At the end of the pipe it ends what is left and exits.
+//! gone. At the end of the pipe it ends what is left and exits. What was started the moment before
+//! the kill, and never told, it finds by the mark in its environment.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,19 +11,25 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 /// The hidden subcommand.
 pub(crate) const SUBCOMMAND: &str = "__reaper";
 
+/// The variable in the environment of all that is started, whose value is the proxy's own.
+const MARK: &str = "MCP_PROXY_GUARD";
+
 /// Time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The proxy's end of the pipe; clones share it. Its process starts with the first group.
 #[derive(Clone)]
-pub(crate) struct Reaper(Arc<Mutex<State>>);
+pub(crate) struct Reaper {
+    state: Arc<Mutex<State>>,
+    mark: Arc<str>,
+}
 
 enum State {
     Idle(Box<Command>),
@@ -40,23 +47,33 @@ impl Reaper {
         } else {
             std::env::current_exe().unwrap_or_default()
         };
+        let born = SystemTime::now().duration_since(UNIX_EPOCH);
+        let born = born.map_or(0, |born| born.as_nanos());
+        let mark = format!("{}-{born:x}", std::process::id());
         let mut command = Command::new(program);
-        command.arg0("mcp-proxy").arg(SUBCOMMAND);
-        Self::running(command)
+        command.arg0("mcp-proxy").args([SUBCOMMAND, &mark]);
+        Self::of(State::Idle(Box::new(command)), &mark)
     }
 
-    fn running(command: Command) -> Self {
-        Self(Arc::new(Mutex::new(State::Idle(Box::new(command)))))
+    fn of(state: State, mark: &str) -> Self {
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            mark: mark.into(),
+        }
     }
 
     /// Guards nothing.
     #[cfg(test)]
     pub(crate) fn absent() -> Self {
-        Self(Arc::new(Mutex::new(State::Absent)))
+        Self::of(State::Absent, "")
     }
 
-    /// Starts the guard unless it runs. To be called before a group is started: what a proxy that
-    /// is killed between the two leaves behind, nobody knows of.
+    /// The variable that all that is started must have in its environment.
+    pub(super) fn mark(&self) -> (&'static str, &str) {
+        (MARK, &self.mark)
+    }
+
+    /// Starts the guard unless it runs. To be called before a group is started.
     pub(super) fn start(&self) {
         self.attempt(State::start);
     }
@@ -70,7 +87,7 @@ impl Reaper {
     }
 
     fn attempt(&self, act: impl FnOnce(&mut State) -> io::Result<()>) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = act(&mut state) {
             tracing::warn!(%error, "servers may outlive a killed proxy: their guard does not run");
             *state = State::Absent;
@@ -107,9 +124,48 @@ impl fmt::Debug for Reaper {
     }
 }
 
-/// The hidden subcommand: runs until stdin ends and nothing is left.
-pub(crate) fn main() {
-    reap(&groups_left(io::stdin().lock()), GRACE);
+/// The hidden subcommand: runs until stdin ends and nothing is left of what bears `mark`.
+pub(crate) fn main(mark: &str) {
+    let mut groups = groups_left(io::stdin().lock());
+    // The pipe ends only when the last process that was being started runs its own program, so it
+    // shows its own environment by now.
+    groups.extend(groups_marked(mark));
+    reap(&groups, GRACE);
+}
+
+/// The groups of this login session in which a process has `mark` in its environment. One that
+/// opened a session of its own meant to live on.
+#[cfg(target_os = "linux")]
+fn groups_marked(mark: &str) -> Vec<i32> {
+    let mark = format!("{MARK}={mark}");
+    let own = group_and_session("self").map(|(_, session)| session);
+    let marked = |process: &String| {
+        let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+        let mut variables = environment.split(|byte| *byte == 0);
+        variables.any(|variable| variable == mark.as_bytes())
+    };
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(marked)
+        .filter_map(|process| group_and_session(&process))
+        .filter(|(group, session)| *group > 1 && Some(*session) == own)
+        .map(|(group, _)| group)
+        .collect()
+}
+
+/// The process group and the session of a process: the third and fourth field behind its name.
+#[cfg(target_os = "linux")]
+fn group_and_session(process: &str) -> Option<(i32, i32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(2);
+    let mut number = || fields.next()?.parse().ok();
+    Some((number()?, number()?))
+}
+
+/// Other systems show no environment of other processes.
+#[cfg(not(target_os = "linux"))]
+fn groups_marked(_: &str) -> Vec<i32> {
+    Vec::new()
 }
 
 /// Reads to the end what was started and not reported gone.
@@ -172,7 +228,7 @@ mod tests {
     #[ignore = "a process of the test below"]
     fn guard() {
         if env::var_os("REAPER_TEST").is_some() {
-            main();
+            main("none");
         }
     }
 
@@ -182,7 +238,8 @@ mod tests {
         let Ok(tag) = env::var("REAPER_TEST") else {
             return;
         };
-        let reaper = Reaper::running(process("guard", &tag));
+        let guard = State::Idle(Box::new(process("guard", &tag)));
+        let reaper = Reaper::of(guard, &tag);
         let mut children = Vec::new();
         for script in [
             "trap '' TERM; while :; do sleep 300; done",
@@ -209,10 +266,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_started_and_never_told_is_found_by_its_mark() {
+        let mut command = Command::new("sleep");
+        command.arg("300").env(MARK, "found").process_group(0);
+        let mut untold = command.spawn().unwrap();
+        assert_eq!(groups_marked("found"), [untold.id().cast_signed()]);
+        assert!(groups_marked("foun").is_empty());
+        untold.kill().unwrap();
+        untold.wait().unwrap();
+    }
+
+    #[test]
     fn a_guard_that_does_not_start_is_done_without() {
-        let reaper = Reaper::running(Command::new("/no/such/program"));
+        let missing = Command::new("/no/such/program");
+        let reaper = Reaper::of(State::Idle(Box::new(missing)), "");
         reaper.start();
         reaper.watch(Pid::from_raw(4711).unwrap());
-        assert!(matches!(*reaper.0.lock().unwrap(), State::Absent));
+        assert!(matches!(*reaper.state.lock().unwrap(), State::Absent));
     }
 }

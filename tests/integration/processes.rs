@@ -384,7 +384,7 @@ fn reloads_leave_nothing() {
 /// The processes that belong to neither the proxy nor its guard.
 fn servers_of(peer: &Peer) -> Vec<(u32, String)> {
     let mut processes = processes_with_tag(peer.tag());
-    processes.retain(|(pid, line)| *pid != peer.pid() && !line.ends_with("__reaper"));
+    processes.retain(|(pid, line)| *pid != peer.pid() && !line.starts_with("mcp-proxy __reaper "));
     processes
 }
 
