@@ -253,7 +253,7 @@ pub(crate) fn failure(
 
 /// What to do about the failures that the proxy itself brings about by starting a server beside
 /// its predecessor.
-pub(crate) fn cure(stderr: &[String], reload: Reload) -> Option<String> {
+fn cure(stderr: &[String], reload: Reload) -> Option<String> {
     if reload == Reload::StopFirst {
         return None;
     }

@@ -12,8 +12,9 @@ use tokio::sync::oneshot;
 use super::connection::{Answer, Connection, Lost};
 use crate::bridge::Identity;
 use crate::config::Admission;
+use crate::event::ToolDiff;
 use crate::jsonrpc::{Members, quoted};
-use crate::mcp::{Era, List, ListKind, MODERN, meta};
+use crate::mcp::{Era, List, ListKind, MODERN, diff, meta};
 
 /// A server that has not answered `server/discover` by then may not know it. Many that do need
 /// seconds to start, and some take what is asked next for the era they are to speak.
@@ -218,6 +219,14 @@ fn refused(method: &str, error: &str) -> Refusal {
 /// The lists of a generation, each complete or the raw error that it answered with; in the order
 /// of [`ListKind::ALL`].
 pub(crate) type Lists = [Result<List, String>; 4];
+
+/// How the tools of one generation differ from those of another; a list that failed counts as empty.
+pub(crate) fn tool_diff(old: &Lists, new: &Lists) -> ToolDiff {
+    let none = List::default();
+    let [old, new] =
+        [old, new].map(|lists| lists[ListKind::Tools.index()].as_ref().unwrap_or(&none));
+    diff(old, new)
+}
 
 /// What the client wants to hear of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

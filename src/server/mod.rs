@@ -60,8 +60,7 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// The list of that kind; nothing if the server gave an error for it.
     pub(crate) fn list(&self, kind: ListKind) -> Option<&List> {
-        let at = ListKind::ALL.iter().position(|known| *known == kind)?;
-        self.lists[at].as_ref().ok()
+        self.lists[kind.index()].as_ref().ok()
     }
 
     /// The names of the tools, in the server's order.

@@ -102,16 +102,12 @@ impl Session {
         if snapshot.generation == 0 {
             self.state().promised_early = true;
         }
-        let at = ListKind::ALL
-            .iter()
-            .position(|known| *known == kind)
-            .unwrap_or_default();
         let extra = if kind == ListKind::Tools {
             self.offer.entries()
         } else {
             &[]
         };
-        match &snapshot.lists[at] {
+        match &snapshot.lists[kind.index()] {
             Ok(list) => {
                 let result = self.in_era(list.result(kind, extra), era);
                 self.answer_result(id, &result);

@@ -6,7 +6,7 @@ mod forward;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    DEADLINE, Message, Peer, Project, Proxy, eventually, example, initialize_params, modern_meta,
+    DEADLINE, Message, Peer, Project, eventually, initialize_params, modern_meta, scripted,
 };
 
 const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
@@ -22,13 +22,7 @@ struct Pair {
 impl Pair {
     #[track_caller]
     fn start(script: &Value, options: &[&str]) -> Self {
-        let project = Project::new();
-        project.write("script.json", &script.to_string());
-        let peer = Proxy::dev([example("fake_server"), "script.json".into()])
-            .options(["--meta-tools", "none", "--watch", "script.json"])
-            .options(options.iter().copied())
-            .within(&project)
-            .spawn();
+        let (peer, project) = scripted(script, options);
         Self { peer, project }
     }
 

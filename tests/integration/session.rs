@@ -6,7 +6,7 @@ mod questions;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Message, Peer, Project, Proxy, example, initialize_params, modern_meta};
+use crate::harness::{Message, Peer, Project, initialize_params, modern_meta, scripted};
 
 const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
 const RESOURCE: &str = r#"{"uri":"file:///a","name":"a"}"#;
@@ -20,13 +20,7 @@ struct Session {
 impl Session {
     #[track_caller]
     fn start(script: &Value, options: &[&str]) -> Self {
-        let project = Project::new();
-        project.write("script.json", &script.to_string());
-        let peer = Proxy::dev([example("fake_server"), "script.json".into()])
-            .options(["--meta-tools", "none", "--watch", "script.json"])
-            .options(options.iter().copied())
-            .within(&project)
-            .spawn();
+        let (peer, project) = scripted(script, options);
         Self { peer, project }
     }
 

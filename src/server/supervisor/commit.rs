@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use super::super::Snapshot;
 use super::super::generation::{Proof, Shown};
-use super::super::handshake::Lists;
+use super::super::handshake::{Lists, tool_diff};
 use super::super::state::Cause;
 use super::{Active, Supervisor};
 use crate::event::Event;
-use crate::mcp::{Era, List, ListKind, diff};
+use crate::mcp::{Era, List, ListKind};
 
 impl Supervisor {
     /// Makes the candidate that has proved itself the generation that answers. The snapshot is the
@@ -32,12 +32,12 @@ impl Supervisor {
         } = shown;
         let before = self.shared.snapshot.borrow().clone();
         let changes = changes(&before.lists, &lists, cause);
-        let tools = [&before.lists[0], &lists[0]].map(|list| list.clone().unwrap_or_default());
+        let diff = tool_diff(&before.lists, &lists);
         let snapshot = Arc::new(Snapshot {
             generation: next,
             lists,
             took,
-            diff: diff(&tools[0], &tools[1]),
+            diff,
             since: Some(Instant::now()),
         });
         let fresh = before.generation == 0 || cause == Cause::Client;

@@ -8,12 +8,12 @@ use tokio::sync::oneshot;
 
 use super::super::Snapshot;
 use super::super::connection::{Answer, Connection, Notice};
-use super::super::handshake::{Handshake, Stream, Wanted, fetch_list, listen};
+use super::super::handshake::{Handshake, Stream, Wanted, fetch_list, listen, tool_diff};
 use super::super::report::{Relisted, Report};
 use super::Supervisor;
 use crate::event::Event;
 use crate::jsonrpc::quoted;
-use crate::mcp::{Era, ListKind, diff};
+use crate::mcp::{Era, ListKind};
 
 /// A stream that the server ends sooner than this after it was opened is opened anew only then.
 const STREAM: Duration = Duration::from_secs(1);
@@ -61,17 +61,14 @@ impl Supervisor {
         let again = self.relist_again.remove(&kind);
         let mut lists = snapshot.lists.clone();
         for (kind, list) in read {
-            let at = ListKind::ALL.iter().position(|known| *known == kind);
-            if let (Some(at), Ok(list @ Ok(_))) = (at, list) {
-                lists[at] = list;
+            if let Ok(list @ Ok(_)) = list {
+                lists[kind.index()] = list;
             }
         }
         if lists != snapshot.lists {
-            let tools =
-                [&snapshot.lists[0], &lists[0]].map(|list| list.clone().unwrap_or_default());
             self.supply.events.send(Event::ListsChanged {
                 server: self.name(),
-                diff: diff(&tools[0], &tools[1]),
+                diff: tool_diff(&snapshot.lists, &lists),
             });
             self.shared.snapshot.send_replace(Arc::new(Snapshot {
                 lists,

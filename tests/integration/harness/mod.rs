@@ -2,11 +2,6 @@
 //!
 //! Nothing here knows MCP beyond the shape of its messages; nothing is async. A peer's lines are kept as they
 //! were read, so that a test can compare bytes.
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "a toolbox: each test takes what it needs, and they arrive one by one"
-)]
 
 mod message;
 mod peer;
@@ -24,7 +19,7 @@ pub(crate) use message::Message;
 pub(crate) use peer::{Peer, initialize_params, modern_meta};
 pub(crate) use processes::{new_tag, processes_with_tag};
 pub(crate) use project::Project;
-pub(crate) use proxy::Proxy;
+pub(crate) use proxy::{Proxy, scripted};
 pub(crate) use run::Run;
 pub(crate) use sdk::{ClientOn, ServerOn, example, peers};
 pub(crate) use watched::{Log, SOURCE, Watched, marked};

@@ -270,10 +270,6 @@ impl Peer {
         let _ = kill_process(pid.expect("a child has a positive pid"), signal);
     }
 
-    pub(crate) fn kill(&self) {
-        self.signal(Signal::KILL);
-    }
-
     pub(crate) fn has_exited(&self) -> bool {
         self.child.lock().unwrap().try_wait().unwrap().is_some()
     }

@@ -4,7 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{Peer, Project};
+use serde_json::Value;
+
+use super::{Peer, Project, example};
 
 /// `mcp-proxy dev [options] -- server`, or `check` instead of `dev`.
 #[derive(Debug, Default)]
@@ -96,4 +98,17 @@ impl Proxy {
     pub(crate) fn spawn(self) -> Peer {
         Peer::spawn_command(self.command())
     }
+}
+
+/// The proxy in front of the fake server, whose script is its source and watched; no meta-tools.
+#[track_caller]
+pub(crate) fn scripted(script: &Value, options: &[&str]) -> (Peer, Project) {
+    let project = Project::new();
+    project.write("script.json", &script.to_string());
+    let peer = Proxy::dev([example("fake_server"), "script.json".into()])
+        .options(["--meta-tools", "none", "--watch", "script.json"])
+        .options(options.iter().copied())
+        .within(&project)
+        .spawn();
+    (peer, project)
 }
