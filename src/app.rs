@@ -19,7 +19,7 @@ use crate::session::Session;
 use crate::shutdown::Shutdown;
 use crate::transport::reaper::Reaper;
 use crate::transport::stream::{Lines, Outbox};
-use crate::watcher::{self, Notice, WatchError, WatchOptions, WatchRequest, Watcher};
+use crate::watcher::{Notice, WatchError, WatchOptions, WatchRequest, Watcher};
 
 /// How long requests that were on their way when the client closed its side may still be answered:
 /// for `printf … | mcp-proxy`, whose server has to start first. A client that wants an end sooner
@@ -91,10 +91,10 @@ async fn serve(mission: Mission, events: &Events) -> Result<End, AppError> {
         events.clone(),
         Reaper::new(),
     );
-    let watch = mission
-        .watch
-        .map(|options| start_watch(request, options, server.clone(), events))
-        .transpose()?;
+    let watch = match mission.watch {
+        Some(options) => Some(start_watch(request, options, server.clone(), events).await?),
+        None => None,
+    };
     let session = Session::new(
         out.clone(),
         server.clone(),
@@ -132,7 +132,7 @@ async fn take_down(session: &Arc<Session>, end: End, shutdown: &Shutdown) {
 }
 
 fn watch_request(spec: &ServerSpec) -> WatchRequest {
-    WatchRequest {
+    WatchRequest::Sources {
         server: spec.name.clone(),
         cwd: spec.cwd.clone(),
         program: spec.program.clone(),
@@ -142,7 +142,7 @@ fn watch_request(spec: &ServerSpec) -> WatchRequest {
 }
 
 /// Watches the server's files; what happens to them is told to `server`.
-fn start_watch(
+async fn start_watch(
     request: WatchRequest,
     options: WatchOptions,
     server: ServerHandle,
@@ -150,7 +150,8 @@ fn start_watch(
 ) -> Result<Watcher, WatchError> {
     // Unbounded: the settle stage sends a few notices a second at most.
     let (sender, mut notices) = mpsc::unbounded_channel();
-    let watcher = watcher::watch(vec![request], options, sender, events.clone())?;
+    let watcher = Watcher::start(options, sender, events.clone())?;
+    watcher.add(0, request).await?;
     tokio::spawn(async move {
         while let Some((_, notice)) = notices.recv().await {
             match notice {

@@ -2,6 +2,7 @@
 //! excludes. A glob that names an ignored place (`dist/**/*.js`, `.env`) beats the ignore files;
 //! one that only sweeps over it (`**/*.js`) does not.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -43,6 +44,8 @@ pub(super) struct Matcher {
     globs: Vec<String>,
     rules: Vec<Rule>,
     ignores: Ignores,
+    /// Names its files; no ignore file counts.
+    exact: bool,
 }
 
 impl Matcher {
@@ -57,9 +60,26 @@ impl Matcher {
             globs,
             rules,
             ignores: Ignores::new(),
+            exact: false,
         };
         matcher.reread_ignores();
         Ok(matcher)
+    }
+
+    /// Wants exactly these files, whose directories are canonical.
+    pub(super) fn exact(cwd: PathBuf, files: &BTreeSet<PathBuf>) -> Self {
+        let rules = files.iter().enumerate().filter_map(|(given, file)| {
+            let name = globset::escape(file.file_name()?.to_str()?);
+            // An escaped name is a valid glob.
+            rule(given, &name, true, file.parent()?, &[&name]).ok()
+        });
+        Self {
+            cwd,
+            globs: Vec::new(),
+            rules: rules.collect(),
+            ignores: Ignores::new(),
+            exact: true,
+        }
     }
 
     pub(super) fn cwd(&self) -> &Path {
@@ -96,6 +116,9 @@ impl Matcher {
 
     /// Forgets what the ignore files said, and finds out anew which globs name an ignored place.
     pub(super) fn reread_ignores(&mut self) {
+        if self.exact {
+            return;
+        }
         self.ignores.forget();
         for rule in &mut self.rules {
             // Without a repository they count from the server's directory on.
@@ -112,6 +135,11 @@ impl Matcher {
             });
             rule.ignores_from = if named { &rule.root } else { top }.to_owned();
         }
+    }
+
+    /// Whether the change of this file may change what is ignored here.
+    pub(super) fn is_ruled_by(&self, path: &Path) -> bool {
+        !self.exact && Ignores::is_rule_file(path)
     }
 
     /// Whether the directory may hold wanted files or lead to them.
@@ -318,7 +346,7 @@ pub(super) fn is_literal(part: &str) -> bool {
 }
 
 /// Canonical as far as the path exists, so that events, which carry canonical paths, match.
-fn canonical(path: &Path) -> PathBuf {
+pub(super) fn canonical(path: &Path) -> PathBuf {
     path.ancestors()
         .find_map(|existing| {
             let rest = path.strip_prefix(existing).ok()?;

@@ -2,13 +2,15 @@
 //!
 //! One thread owns everything: notify behind its debouncer (`source`) marks paths, `matcher` and
 //! `ignores` say which of them are wanted, `tree` walks and remembers what each file held, `settle`
-//! waits until a save is over, `run` ties them together. Event kinds decide nothing: a path is
-//! looked at and compared. It never touches a server or a session; it sends [`Notice`]s into an
-//! unbounded channel, and what a person should know to [`Events`].
+//! waits until a save is over, `run` ties them together, `joining` lets trees come and go. Event kinds
+//! decide nothing: a path is looked at and compared. It never touches a server or a session; it sends
+//! [`Notice`]s into an unbounded channel, and what a person should know to [`Events`].
 
 mod baseline;
 mod ignores;
 mod infer;
+mod joining;
+mod links;
 mod matcher;
 mod run;
 mod settle;
@@ -19,33 +21,43 @@ mod tree;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::mpsc::{Sender, channel, sync_channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
-use self::matcher::Matcher;
 use self::run::Run;
-use self::settle::Settle;
-use self::source::{Signal, Source, remote_mount};
-use self::tree::Tree;
+use self::source::Signal;
 use crate::event::Events;
 
 /// How often files are looked at where no events can be had.
 const POLL: Duration = Duration::from_millis(500);
 
-/// What to watch for one server.
+/// What to watch under one id.
 #[derive(Debug, Clone)]
-pub(crate) struct WatchRequest {
-    /// The server's name, for events.
-    pub(crate) server: String,
-    /// Globs are relative to it.
-    pub(crate) cwd: PathBuf,
-    /// The command, from which globs are inferred if none is given.
-    pub(crate) program: OsString,
-    pub(crate) args: Vec<OsString>,
-    /// Ordered, `!` excludes, the last match wins. Without an including one they are inferred.
-    pub(crate) globs: Vec<String>,
+pub(crate) enum WatchRequest {
+    /// The sources of a server.
+    Sources {
+        /// The server's name, for events.
+        server: String,
+        /// Globs are relative to it.
+        cwd: PathBuf,
+        /// The command, from which globs are inferred if none is given.
+        program: OsString,
+        args: Vec<OsString>,
+        /// Ordered, `!` excludes, the last match wins. Without an including one they are inferred.
+        globs: Vec<String>,
+    },
+    /// Exactly these files, wherever they lie and whatever ignore files say; they need not exist
+    /// yet. Where one is a symbolic link, what it leads to counts and where it leads. A notice
+    /// names them as they are spelled here.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for configuration files"))]
+    Files {
+        /// What they are, for warnings.
+        name: String,
+        files: Vec<PathBuf>,
+    },
 }
 
 /// What happened to a server's files. Each `Suspect` is followed by exactly one of the other two
@@ -101,13 +113,56 @@ pub(crate) enum WatchError {
     },
     #[error("cannot start the watcher's thread")]
     Thread(#[source] std::io::Error),
+    #[error("the watcher has ended")]
+    Ended,
 }
 
-/// Keeps the watch alive; dropping it ends the watch.
+/// Watches for the servers of a session, which may come and go. Dropping it ends the watch.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Watcher {
+    /// Unbounded: signals are small, and the thread takes them faster than the disk makes them
+    /// unless it is walking a tree.
     signals: Sender<Signal>,
+}
+
+impl Watcher {
+    /// Starts the thread, which watches nothing yet. `notices` receives the id of the request with
+    /// each notice.
+    pub(crate) fn start(
+        options: WatchOptions,
+        notices: UnboundedSender<(u64, Notice)>,
+        events: Events,
+    ) -> Result<Self, WatchError> {
+        let (sender, signals) = channel();
+        let source_signals = sender.clone();
+        std::thread::Builder::new()
+            .name("watcher".into())
+            .spawn(move || Run::new(options, source_signals, signals, notices, events).run())
+            .map_err(WatchError::Thread)?;
+        Ok(Self { signals: sender })
+    }
+
+    /// Watches for `id` as well. Resolves when no later save can go unnoticed, which takes one walk
+    /// through what is watched; dropped before, it is added all the same.
+    ///
+    /// What was watched for `id` is replaced without losing a save: files that both want are
+    /// compared with what they held before. After an error it is watched as before.
+    pub(crate) async fn add(&self, id: u64, request: WatchRequest) -> Result<(), WatchError> {
+        let (armed, is_armed) = oneshot::channel();
+        let signal = Signal::Add { id, request, armed };
+        self.signals.send(signal).map_err(|_| WatchError::Ended)?;
+        is_armed.await.unwrap_or(Err(WatchError::Ended))
+    }
+
+    /// Watches no more for `id`: nothing further is said of it, not even what its last suspicion
+    /// came to. A notice that is already in the channel stays there, so an id that may still be
+    /// read from it is better not used again.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for servers that are unloaded"))]
+    pub(crate) fn remove(&self, id: u64) {
+        // The thread may have ended by itself; then nothing is said either.
+        let _ = self.signals.send(Signal::Remove(id));
+    }
 }
 
 impl Drop for Watcher {
@@ -115,115 +170,4 @@ impl Drop for Watcher {
         // The thread may have ended by itself.
         let _ = self.signals.send(Signal::Stop);
     }
-}
-
-/// Starts watching. Returns when no later save can go unnoticed, which takes one walk through
-/// what is watched; `notices` receives an index into `requests` with each notice.
-pub(crate) fn watch(
-    requests: Vec<WatchRequest>,
-    options: WatchOptions,
-    notices: UnboundedSender<(usize, Notice)>,
-    events: Events,
-) -> Result<Watcher, WatchError> {
-    let inferred: Vec<bool> = requests.iter().map(names_nothing).collect();
-    let trees = requests
-        .into_iter()
-        .map(|request| tree(request, options))
-        .collect::<Result<Vec<_>, _>>()?;
-    let (sender, signals) = channel();
-    let (armed, is_armed) = sync_channel(1);
-    let source_signals = sender.clone();
-    let poll_every = options.poll.unwrap_or(POLL);
-    std::thread::Builder::new()
-        .name("watcher".into())
-        .spawn(move || {
-            let mut run = Run {
-                trees,
-                source: None,
-                signals,
-                notices,
-                events,
-                poll_every,
-                next_poll: Instant::now() + poll_every,
-                unread: Vec::new(),
-            };
-            choose_source(&mut run, source_signals, options.poll.is_some());
-            run.arm(&inferred);
-            // The caller waits for it.
-            let _ = armed.send(());
-            run.run();
-        })
-        .map_err(WatchError::Thread)?;
-    // An error means that the thread is gone, and then there is nothing to wait for.
-    let _ = is_armed.recv();
-    Ok(Watcher { signals: sender })
-}
-
-fn names_nothing(request: &WatchRequest) -> bool {
-    request.globs.iter().all(|glob| glob.starts_with('!'))
-}
-
-fn tree(request: WatchRequest, options: WatchOptions) -> Result<Tree, WatchError> {
-    let cwd = request.cwd.canonicalize();
-    let cwd = cwd.map_err(|source| WatchError::Cwd {
-        server: request.server.clone(),
-        cwd: request.cwd.clone(),
-        source,
-    })?;
-    let mut globs = Vec::new();
-    if names_nothing(&request) {
-        globs = infer::globs(&request.program, &request.args, &cwd);
-    }
-    globs.extend(request.globs);
-    let settle = Settle::new(options.quiet, options.max_wait);
-    Ok(Tree::new(request.server, Matcher::new(cwd, globs)?, settle))
-}
-
-/// Events where they can be had, polling elsewhere; the user is told once why.
-fn choose_source(run: &mut Run, signals: Sender<Signal>, force_polling: bool) {
-    let every = run.poll_every.as_millis();
-    let mut warning = None;
-    for tree in &mut run.trees {
-        let remote = tree.matcher.roots().find_map(|root| {
-            let existing = root.ancestors().find(|place| place.exists())?;
-            Some((existing.to_owned(), remote_mount(existing)?))
-        });
-        tree.polled = force_polling || remote.is_some();
-        if let (Some((place, kind)), false, None) = (remote, force_polling, &warning) {
-            let place = place.display();
-            warning = Some((
-                tree.server.clone(),
-                format!(
-                    "{place} is a {kind} mount, which may not report changes: looking at its files every {every} ms instead; keep the sources on a local disk for quicker reloads"
-                ),
-            ));
-        }
-    }
-    if let Some(tree) = run.trees.iter().find(|tree| !tree.polled) {
-        match Source::new(signals) {
-            Ok(source) => run.source = Some(source),
-            Err(error) => {
-                warning = Some((tree.server.clone(), source_failure(&error, every)));
-                for tree in &mut run.trees {
-                    tree.polled = true;
-                }
-            }
-        }
-    }
-    if let Some((server, message)) = warning {
-        run.warn(&server, message);
-    }
-}
-
-fn source_failure(error: &notify::Error, every: u128) -> String {
-    let too_many = matches!(&error.kind, notify::ErrorKind::Io(error)
-        if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()));
-    let cure = if too_many {
-        "; close other watching programs, or raise the limit: sudo sysctl fs.inotify.max_user_instances=512"
-    } else {
-        ""
-    };
-    format!(
-        "the system gives no file events ({error}): looking at the files every {every} ms instead{cure}"
-    )
 }

@@ -1,16 +1,15 @@
 //! The watcher's thread: owns the trees and the source, turns signals and the clock into notices.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Notice;
-use super::ignores::Ignores;
 use super::source::{LimitReached, Signal, Source, Touch};
 use super::tree::Tree;
-use crate::event::{Event, Events};
+use super::{Notice, POLL, WatchOptions};
+use crate::event::Events;
 
 /// Signals taken at one go before the clock is looked at.
 const SIGNALS_PER_TURN: usize = 10_000;
@@ -20,45 +19,49 @@ const FOREVER: Duration = Duration::from_secs(3600);
 /// Everything the thread owns.
 #[derive(Debug)]
 pub(super) struct Run {
+    pub(super) options: WatchOptions,
     pub(super) trees: Vec<Tree>,
+    /// There while a tree needs it.
     pub(super) source: Option<Source>,
-    pub(super) signals: Receiver<Signal>,
+    /// For the source to be made.
+    pub(super) source_signals: Sender<Signal>,
+    signals: Receiver<Signal>,
     /// Unbounded: a notice is small and each is taken at once.
-    pub(super) notices: UnboundedSender<(usize, Notice)>,
+    notices: UnboundedSender<(u64, Notice)>,
     pub(super) events: Events,
     pub(super) poll_every: Duration,
     pub(super) next_poll: Instant,
-    /// Files of the first baseline that are still to be read.
-    pub(super) unread: Vec<(usize, PathBuf)>,
+    /// The system gave no events, and the user was told so.
+    pub(super) no_events: bool,
+    /// The user was told why a mount is polled.
+    pub(super) told_of_mount: bool,
+    /// Files of the first baselines that are still to be read.
+    pub(super) unread: Vec<(u64, PathBuf)>,
 }
 
 impl Run {
-    /// Watches and takes the baseline; afterwards no save goes unnoticed.
-    pub(super) fn arm(&mut self, inferred: &[bool]) {
-        for index in 0..self.trees.len() {
-            let found = self.trees[index].adopt_roots(&mut self.source);
-            let found = found.unwrap_or_else(|LimitReached| {
-                self.fall_back();
-                self.trees[index].forget(Path::new("/"));
-                // Polled now: nothing is watched, so nothing can fail.
-                let found = self.trees[index].adopt_roots(&mut None);
-                found.unwrap_or_default()
-            });
-            let tree = &mut self.trees[index];
-            tree.take_baseline(found);
-            self.unread
-                .extend(tree.unread().map(|path| (index, path.clone())));
-        }
-        for (tree, inferred) in self.trees.iter().zip(inferred) {
-            self.events.send(Event::Watching {
-                server: tree.server.clone(),
-                files: tree.files(),
-                directories: tree.directories(),
-                globs: tree.matcher.globs().to_vec(),
-            });
-            for message in tree.idle_globs(*inferred) {
-                self.warn(&tree.server, message);
-            }
+    /// Watches nothing yet.
+    pub(super) fn new(
+        options: WatchOptions,
+        source_signals: Sender<Signal>,
+        signals: Receiver<Signal>,
+        notices: UnboundedSender<(u64, Notice)>,
+        events: Events,
+    ) -> Self {
+        let poll_every = options.poll.unwrap_or(POLL);
+        Self {
+            options,
+            trees: Vec::new(),
+            source: None,
+            source_signals,
+            signals,
+            notices,
+            events,
+            poll_every,
+            next_poll: Instant::now() + poll_every,
+            no_events: false,
+            told_of_mount: false,
+            unread: Vec::new(),
         }
     }
 
@@ -79,8 +82,10 @@ impl Run {
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
-                    if let Some((index, path)) = self.unread.pop() {
-                        self.trees[index].read(&path);
+                    if let Some((id, path)) = self.unread.pop()
+                        && let Some(tree) = self.trees.iter_mut().find(|tree| tree.id == id)
+                    {
+                        tree.read(&path);
                     }
                 }
             }
@@ -108,12 +113,21 @@ impl Run {
                 self.on_stirred(&path);
                 Ok(())
             }
-            Signal::Rescan => self.rescan(),
+            Signal::Add { id, request, armed } => {
+                // A caller that does not wait is told of changes all the same.
+                let _ = armed.send(self.add(id, request));
+                Ok(())
+            }
+            Signal::Remove(id) => {
+                self.remove(id);
+                Ok(())
+            }
+            Signal::Rescan => self.rescan_all(),
             Signal::LimitReached => Err(LimitReached),
             Signal::Stop => Ok(()),
         };
         if let Err(LimitReached) = outcome {
-            self.fall_back();
+            self.fall_back(0);
         }
     }
 
@@ -128,8 +142,14 @@ impl Run {
     }
 
     fn on_touches(&mut self, touches: &[Touch]) -> Result<(), LimitReached> {
-        if touches.iter().any(|touch| self.changes_rules(&touch.path)) {
-            return self.rescan();
+        for index in 0..self.trees.len() {
+            let tree = &self.trees[index];
+            if touches
+                .iter()
+                .any(|touch| tree.is_refounded_by(&touch.path))
+            {
+                self.rescan(index)?;
+            }
         }
         // All that went is forgotten before anything is adopted: a directory that was renamed is
         // the same one to the system, and ending its old watch would end the new one.
@@ -159,17 +179,6 @@ impl Run {
         Ok(())
     }
 
-    fn changes_rules(&self, path: &Path) -> bool {
-        Ignores::is_rule_file(path)
-            && self.trees.iter().any(|tree| {
-                tree.is_within_kept(path)
-                    || tree
-                        .matcher
-                        .passages()
-                        .any(|passage| path.parent() == Some(passage))
-            })
-    }
-
     /// Forgets a directory that went or was replaced; all that was known below is to be compared.
     fn forget(&mut self, path: &Path) {
         if let Some(source) = &mut self.source {
@@ -183,15 +192,30 @@ impl Run {
         }
     }
 
-    /// Looks at everything anew: events were lost, or what is ignored changed.
-    fn rescan(&mut self) -> Result<(), LimitReached> {
+    /// Looks at everything anew: events were lost.
+    fn rescan_all(&mut self) -> Result<(), LimitReached> {
         self.forget(Path::new("/"));
-        for index in 0..self.trees.len() {
-            let tree = &mut self.trees[index];
-            tree.matcher.reread_ignores();
-            for path in tree.adopt_roots(&mut self.source)? {
-                self.touch(index, path);
-            }
+        (0..self.trees.len()).try_for_each(|index| self.readopt(index))
+    }
+
+    /// Looks at one tree anew: what is ignored changed, or where a link leads.
+    fn rescan(&mut self, index: usize) -> Result<(), LimitReached> {
+        let tree = &mut self.trees[index];
+        if let Some(source) = &mut self.source {
+            source.release(tree.id);
+        }
+        tree.forget(Path::new("/"));
+        for file in tree.known_below(Path::new("/")) {
+            self.touch(index, file);
+        }
+        self.readopt(index)
+    }
+
+    fn readopt(&mut self, index: usize) -> Result<(), LimitReached> {
+        let tree = &mut self.trees[index];
+        tree.matcher.reread_ignores();
+        for path in tree.adopt_roots(&mut self.source)? {
+            self.touch(index, path);
         }
         Ok(())
     }
@@ -200,12 +224,12 @@ impl Run {
         let restamped = self.trees[index].restamp(&mut self.source);
         restamped.unwrap_or_else(|LimitReached| {
             // The first poll finds what this walk did not.
-            self.fall_back();
+            self.fall_back(index);
             Vec::new()
         })
     }
 
-    fn touch(&mut self, index: usize, path: PathBuf) {
+    pub(super) fn touch(&mut self, index: usize, path: PathBuf) {
         let tree = &mut self.trees[index];
         if tree.settle.touch(path, Instant::now()) {
             if tree.is_locked() {
@@ -217,7 +241,7 @@ impl Run {
 
     fn notify(&self, index: usize, notice: Notice) {
         // The receiver is gone when the program ends.
-        let _ = self.notices.send((index, notice));
+        let _ = self.notices.send((self.trees[index].id, notice));
     }
 
     fn on_time(&mut self, now: Instant) {
@@ -255,33 +279,5 @@ impl Run {
             Notice::Changed(changed)
         };
         self.notify(index, notice);
-    }
-
-    /// The system gives no more watches: polls from now on.
-    fn fall_back(&mut self) {
-        if self.source.take().is_none() {
-            return;
-        }
-        for tree in &mut self.trees {
-            tree.polled = true;
-        }
-        self.next_poll = Instant::now();
-        if let Some(tree) = self.trees.first() {
-            self.warn(
-                &tree.server,
-                format!(
-                    "the system's limit of watched directories is reached: looking at the files every {} ms instead; \
-                     narrow --watch, or raise it: sudo sysctl fs.inotify.max_user_watches=524288",
-                    self.poll_every.as_millis()
-                ),
-            );
-        }
-    }
-
-    pub(super) fn warn(&self, server: &str, message: String) {
-        self.events.send(Event::WatchWarning {
-            server: server.to_owned(),
-            message,
-        });
     }
 }

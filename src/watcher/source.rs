@@ -2,7 +2,7 @@
 //! because the debouncer says nothing about a file for as long as it is written again and again.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -14,6 +14,9 @@ use notify_debouncer_full::file_id::FileId;
 use notify_debouncer_full::{
     DebounceEventResult, DebouncedEvent, Debouncer, FileIdCache, new_debouncer_opt,
 };
+use tokio::sync::oneshot;
+
+use super::{WatchError, WatchRequest};
 
 const DEBOUNCE: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_millis(5);
@@ -25,6 +28,14 @@ const RECURSIVE: bool = cfg!(any(target_os = "macos", windows));
 /// What the watcher's thread is told.
 #[derive(Debug)]
 pub(super) enum Signal {
+    /// Watch this as well; `armed` learns when it is.
+    Add {
+        id: u64,
+        request: WatchRequest,
+        armed: oneshot::Sender<Result<(), WatchError>>,
+    },
+    /// Watch no more for this id.
+    Remove(u64),
     /// Debounced: these paths were touched.
     Touched(Vec<Touch>),
     /// Raw: something happened to this path, perhaps only a read.
@@ -52,7 +63,10 @@ pub(super) struct LimitReached;
 #[derive(Debug)]
 pub(super) struct Source {
     debouncer: Debouncer<RecommendedWatcher, Stirrings>,
+    /// The watches that the system keeps.
     watched: BTreeSet<PathBuf>,
+    /// The directories that are needed, and by which trees.
+    needed: BTreeMap<PathBuf, BTreeSet<u64>>,
 }
 
 impl Source {
@@ -69,12 +83,22 @@ impl Source {
         Ok(Self {
             debouncer,
             watched: BTreeSet::new(),
+            needed: BTreeMap::new(),
         })
     }
 
-    /// Watches the entries of one directory (on macOS and Windows: all that is below it). A
-    /// directory that cannot be watched, because it is gone or unreadable, is passed over.
-    pub(super) fn watch(&mut self, directory: &Path) -> Result<(), LimitReached> {
+    /// Watches the entries of one directory (on macOS and Windows: all that is below it) for the
+    /// tree `id`. A directory that cannot be watched, because it is gone or unreadable, is passed over.
+    pub(super) fn watch(&mut self, directory: &Path, id: u64) -> Result<(), LimitReached> {
+        if let Some(ids) = self.needed.get_mut(directory) {
+            ids.insert(id);
+        } else {
+            self.needed.insert(directory.to_owned(), [id].into());
+        }
+        self.cover(directory)
+    }
+
+    fn cover(&mut self, directory: &Path) -> Result<(), LimitReached> {
         let covered = if RECURSIVE {
             directory
                 .ancestors()
@@ -103,8 +127,32 @@ impl Source {
         }
     }
 
+    /// Ends the watches that only the tree `id` needed.
+    pub(super) fn release(&mut self, id: u64) {
+        let mut unneeded = Vec::new();
+        self.needed.retain(|directory, ids| {
+            if ids.remove(&id) && ids.is_empty() {
+                unneeded.push(directory.clone());
+            }
+            !ids.is_empty()
+        });
+        unneeded.retain(|directory| self.watched.remove(directory));
+        if RECURSIVE && !unneeded.is_empty() {
+            // What a watch from above covered for others is watched by itself before that one ends.
+            for directory in self.needed.keys().cloned().collect::<Vec<_>>() {
+                // There is no limit where watches are recursive.
+                let _ = self.cover(&directory);
+            }
+        }
+        for directory in unneeded {
+            // A watch that the system ended together with its directory is not found.
+            let _ = self.debouncer.unwatch(&directory);
+        }
+    }
+
     /// Ends the watches of a directory that was moved or removed, and of those that were below it.
     pub(super) fn forget(&mut self, directory: &Path) {
+        self.needed.retain(|path, _| !path.starts_with(directory));
         let gone: Vec<PathBuf> = self
             .watched
             .range::<Path, _>((Bound::Included(directory), Bound::Unbounded))
@@ -112,7 +160,6 @@ impl Source {
             .cloned()
             .collect();
         for path in gone {
-            // A watch that the system ended together with its directory is not found.
             let _ = self.debouncer.unwatch(&path);
             self.watched.remove(&path);
         }

@@ -1,20 +1,23 @@
-//! What one server watches: its matcher, the directories that are kept, the files and what they
+//! What is watched under one id: its matcher, the directories that are kept, the files and what they
 //! held. Walks the disk; the watch itself is the [`Source`]'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::baseline::{self, Difference, Entry, Stamp};
 use super::ignores::Ignores;
-use super::matcher::{Matcher, Verdict, repository};
+use super::links;
+use super::matcher::{Matcher, Verdict, canonical, repository};
 use super::settle::{LOCK_HOLD, Scene, Settle};
 use super::source::{LimitReached, Source};
 
-/// The watched world of one server.
+/// The watched world of one id.
 #[derive(Debug)]
 pub(super) struct Tree {
+    pub(super) id: u64,
+    /// Its name, for events.
     pub(super) server: String,
     pub(super) matcher: Matcher,
     pub(super) settle: Settle,
@@ -24,12 +27,16 @@ pub(super) struct Tree {
     directories: BTreeSet<PathBuf>,
     /// `index.lock` of the repository around it.
     git_lock: Option<PathBuf>,
+    /// Just these files, as they were spelled. The matcher then wants the entries that decide what
+    /// is read under these names.
+    exact: Option<BTreeSet<PathBuf>>,
 }
 
 impl Tree {
-    pub(super) fn new(server: String, matcher: Matcher, settle: Settle) -> Self {
+    pub(super) fn new(id: u64, server: String, matcher: Matcher, settle: Settle) -> Self {
         let git_lock = repository(matcher.cwd()).map(git_lock);
         Self {
+            id,
             server,
             matcher,
             settle,
@@ -37,6 +44,50 @@ impl Tree {
             files: BTreeMap::new(),
             directories: BTreeSet::new(),
             git_lock,
+            exact: None,
+        }
+    }
+
+    /// Watches exactly these files.
+    pub(super) fn exact(id: u64, name: String, files: &[PathBuf], settle: Settle) -> Self {
+        let cwd = files.first().map(|file| place_of(file));
+        let cwd = cwd.unwrap_or_default();
+        let matcher = Matcher::exact(cwd, &BTreeSet::new());
+        Self {
+            exact: Some(files.iter().cloned().collect()),
+            ..Self::new(id, name, matcher, settle)
+        }
+    }
+
+    pub(super) fn is_exact(&self) -> bool {
+        self.exact.is_some()
+    }
+
+    /// Goes on from what `old` knew. Returns the files that are not what it knew, so that no save is
+    /// lost that it had not told of yet; those that came meanwhile are taken out of `found`.
+    pub(super) fn inherit(&mut self, old: Self, found: &mut Vec<PathBuf>) -> Vec<PathBuf> {
+        let mut missed = Vec::new();
+        found.retain(|path| {
+            let came = old.wants_content(path) && !old.files.contains_key(path);
+            if came {
+                missed.push(path.clone());
+            }
+            !came
+        });
+        let known = old.files.into_iter();
+        self.files = known.filter(|(path, _)| self.wants_content(path)).collect();
+        self.settle = old.settle;
+        missed.extend(self.files.keys().cloned());
+        // A named file that still does not exist did not come.
+        missed.retain(|path| self.is_restamped(path));
+        missed
+    }
+
+    /// Whether the content of this file is to be compared.
+    fn wants_content(&self, path: &Path) -> bool {
+        match &self.exact {
+            Some(files) => files.contains(path),
+            None => self.matcher.wants(path),
         }
     }
 
@@ -56,7 +107,7 @@ impl Tree {
         self.directories.contains(path)
     }
 
-    /// The file is there in some directory that is kept, and wanted; or it was.
+    /// The file (for named ones: an entry that decides what is read) is there in some directory that is kept, and wanted; or it was.
     pub(super) fn wants(&self, path: &Path) -> bool {
         self.files.contains_key(path) || (self.is_within_kept(path) && self.matcher.wants(path))
     }
@@ -72,6 +123,7 @@ impl Tree {
         &mut self,
         source: &mut Option<Source>,
     ) -> Result<Vec<PathBuf>, LimitReached> {
+        self.follow_links();
         let roots: BTreeSet<PathBuf> = self.matcher.roots().map(Path::to_owned).collect();
         let passages: BTreeSet<PathBuf> = self.matcher.passages().map(Path::to_owned).collect();
         let mut found = Vec::new();
@@ -89,7 +141,20 @@ impl Tree {
         for passage in &passages {
             self.watch(source, passage)?;
         }
-        Ok(found)
+        match &self.exact {
+            Some(files) => Ok(files.iter().cloned().collect()),
+            None => Ok(found),
+        }
+    }
+
+    /// Finds out anew where the links lead.
+    fn follow_links(&mut self) {
+        if let Some(files) = &self.exact {
+            let steps = files
+                .iter()
+                .flat_map(|file| links::steps(place_of(file), file));
+            self.matcher = Matcher::exact(self.matcher.cwd().to_owned(), &steps.collect());
+        }
     }
 
     /// Watches `directory` and all kept directories below it, each before it is read, so that
@@ -125,7 +190,7 @@ impl Tree {
 
     fn watch(&self, source: &mut Option<Source>, directory: &Path) -> Result<(), LimitReached> {
         match source {
-            Some(source) if !self.polled => source.watch(directory),
+            Some(source) if !self.polled => source.watch(directory, self.id),
             _ => Ok(()),
         }
     }
@@ -133,6 +198,16 @@ impl Tree {
     /// Whether the coming, going or renaming of `path` concerns more than one file.
     pub(super) fn is_structural(&self, path: &Path) -> bool {
         self.directories.contains(path) || self.matcher.roots().any(|root| root.starts_with(path))
+    }
+
+    /// Whether a change of `path` may change which entries are wanted: an ignore file, or an entry
+    /// of a named file, which may be a link.
+    pub(super) fn is_refounded_by(&self, path: &Path) -> bool {
+        let is_near = || {
+            let mut passages = self.matcher.passages();
+            self.is_within_kept(path) || passages.any(|passage| path.parent() == Some(passage))
+        };
+        (self.is_exact() && self.wants(path)) || (self.matcher.is_ruled_by(path) && is_near())
     }
 
     /// Forgets the directories at and below `path`. What was known of files stays, to be compared.
@@ -171,11 +246,13 @@ impl Tree {
         Stamp::of(path) != self.files.get(path).map(|entry| entry.stamp)
     }
 
-    /// Takes the files as they are for the measure of later changes.
+    /// Takes the files that are not known yet as they are, for the measure of later changes.
     pub(super) fn take_baseline(&mut self, found: Vec<PathBuf>) {
         for path in found {
-            if let Some(entry) = Entry::glance(&path) {
-                self.files.insert(path, entry);
+            if let btree_map::Entry::Vacant(place) = self.files.entry(path)
+                && let Some(entry) = Entry::glance(place.key())
+            {
+                place.insert(entry);
             }
         }
     }
@@ -216,12 +293,13 @@ impl Tree {
     }
 
     /// Compares the paths with what is known, and remembers what they are now. Returns those that
-    /// differ, relative to the server's directory where they lie below it.
+    /// differ: as they were spelled if they were named, else relative to the server's directory
+    /// where they lie below it.
     pub(super) fn compare(&mut self, paths: BTreeSet<PathBuf>) -> Vec<PathBuf> {
         let mut changed = Vec::new();
         for path in paths {
             // It became ignored, or lies where nothing is watched any more and is there all the same.
-            if !self.matcher.wants(&path) {
+            if !self.wants_content(&path) {
                 self.files.remove(&path);
                 continue;
             }
@@ -238,8 +316,11 @@ impl Tree {
                     self.files.remove(&path);
                 }
             }
-            let short = path.strip_prefix(self.matcher.cwd()).map(Path::to_owned);
-            changed.push(short.unwrap_or(path));
+            let short = path.strip_prefix(self.matcher.cwd());
+            changed.push(match short {
+                Ok(short) if !self.is_exact() => short.to_owned(),
+                _ => path,
+            });
         }
         changed
     }
@@ -292,6 +373,13 @@ impl Tree {
             })
             .collect()
     }
+}
+
+/// The canonical directory of a file.
+fn place_of(file: &Path) -> PathBuf {
+    let file = std::path::absolute(file);
+    let place = file.ok().and_then(|file| file.parent().map(canonical));
+    place.unwrap_or_default()
 }
 
 fn crosses_tool_directory(glob: &str) -> bool {

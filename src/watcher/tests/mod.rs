@@ -1,7 +1,9 @@
 //! Real file systems, real events: each way of saving is one change, everything else is none.
 
+mod exact;
 mod fallback;
 mod inferring;
+mod joining;
 mod matching;
 mod saves;
 mod structure;
@@ -17,7 +19,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::{Notice, WatchError, WatchOptions, WatchRequest, Watcher, watch};
+use super::{Notice, WatchError, WatchOptions, WatchRequest, Watcher};
 use crate::event::{EVENT_BACKLOG, Event, Events};
 
 /// Generous: the machine may be loaded.
@@ -27,7 +29,7 @@ const SENTINEL: &str = "src/sentinel.py";
 /// A project that is watched.
 struct Project {
     dir: TempDir,
-    notices: UnboundedReceiver<(usize, Notice)>,
+    notices: UnboundedReceiver<(u64, Notice)>,
     events: Receiver<Event>,
     watcher: Watcher,
     sentinels: u32,
@@ -56,17 +58,12 @@ impl Project {
         }
         fs::create_dir_all(dir.path().join("src")).unwrap();
         prepare(dir.path());
-        let request = WatchRequest {
-            server: "weather".into(),
-            cwd: dir.path().to_owned(),
-            program: "python".into(),
-            args: Vec::new(),
-            globs: globs.iter().map(ToString::to_string).collect(),
-        };
+        let request = sources(dir.path(), globs);
         let (sender, notices) = unbounded_channel();
         let (event_sender, events) = sync_channel(EVENT_BACKLOG);
         let reporter = Events::new(event_sender, Arc::default());
-        let watcher = watch(vec![request], options, sender, reporter)?;
+        let watcher = Watcher::start(options, sender, reporter)?;
+        add(&watcher, 7, request)?;
         Ok(Self {
             dir,
             notices,
@@ -91,7 +88,7 @@ impl Project {
             .await
             .expect("no notice before the deadline")
             .expect("the watcher ended");
-        assert_eq!(server, 0);
+        assert_eq!(server, 7);
         assert_eq!(self.suspect, notice != Notice::Suspect, "{notice:?}");
         self.suspect = !self.suspect;
         notice
@@ -149,6 +146,25 @@ impl Project {
             })
             .collect()
     }
+}
+
+fn sources(cwd: &Path, globs: &[&str]) -> WatchRequest {
+    WatchRequest::Sources {
+        server: "weather".into(),
+        cwd: cwd.to_owned(),
+        program: "python".into(),
+        args: Vec::new(),
+        globs: globs.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Adds, and waits on another thread, as this one may run a test's runtime.
+fn add(watcher: &Watcher, id: u64, request: WatchRequest) -> Result<(), WatchError> {
+    let wait = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.unwrap().block_on(watcher.add(id, request))
+    };
+    std::thread::scope(|scope| scope.spawn(wait).join().unwrap())
 }
 
 fn put(path: &Path, text: &str) {

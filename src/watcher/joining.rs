@@ -1,0 +1,203 @@
+//! Trees that come and go while the others are watched.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::matcher::Matcher;
+use super::run::Run;
+use super::settle::Settle;
+use super::source::{LimitReached, Source, remote_mount};
+use super::tree::Tree;
+use super::{WatchError, WatchOptions, WatchRequest, infer};
+use crate::event::Event;
+
+impl Run {
+    /// Watches and takes the baseline; afterwards no save goes unnoticed.
+    pub(super) fn add(&mut self, id: u64, request: WatchRequest) -> Result<(), WatchError> {
+        let inferred =
+            matches!(&request, WatchRequest::Sources { globs, .. } if name_nothing(globs));
+        let mut tree = tree(id, request, self.options)?;
+        let old = self.position(id).map(|index| self.trees.remove(index));
+        if let (Some(_), Some(source)) = (&old, &mut self.source) {
+            source.release(id);
+        }
+        self.unread.retain(|(of, _)| *of != id);
+        self.choose_source(&mut tree);
+        let index = self.trees.len();
+        self.trees.push(tree);
+        let mut found = self.adopt(index);
+        let tree = &mut self.trees[index];
+        let missed = old.map_or_else(Vec::new, |old| tree.inherit(old, &mut found));
+        tree.take_baseline(found);
+        self.unread
+            .extend(tree.unread().map(|path| (id, path.clone())));
+        for path in missed {
+            self.touch(index, path);
+        }
+        self.rest();
+        self.introduce(index, inferred);
+        Ok(())
+    }
+
+    /// Says nothing more of `id` and gives back what only it watched.
+    pub(super) fn remove(&mut self, id: u64) {
+        let Some(index) = self.position(id) else {
+            return;
+        };
+        self.trees.remove(index);
+        self.unread.retain(|(of, _)| *of != id);
+        if let Some(source) = &mut self.source {
+            source.release(id);
+        }
+        self.rest();
+    }
+
+    fn position(&self, id: u64) -> Option<usize> {
+        self.trees.iter().position(|tree| tree.id == id)
+    }
+
+    /// Watches and walks the tree; returns the files in it.
+    fn adopt(&mut self, index: usize) -> Vec<PathBuf> {
+        let found = self.trees[index].adopt_roots(&mut self.source);
+        found.unwrap_or_else(|LimitReached| {
+            self.fall_back(index);
+            self.trees[index].forget(Path::new("/"));
+            // Polled now: nothing is watched, so nothing can fail.
+            let found = self.trees[index].adopt_roots(&mut None);
+            found.unwrap_or_default()
+        })
+    }
+
+    /// Ends the event source while nobody needs it: it wakes up many times a second.
+    fn rest(&mut self) {
+        if self.trees.iter().all(|tree| tree.polled) {
+            self.source = None;
+        }
+    }
+
+    fn introduce(&self, index: usize, inferred: bool) {
+        let tree = &self.trees[index];
+        if tree.is_exact() {
+            return;
+        }
+        self.events.send(Event::Watching {
+            server: tree.server.clone(),
+            files: tree.files(),
+            directories: tree.directories(),
+            globs: tree.matcher.globs().to_vec(),
+        });
+        for message in tree.idle_globs(inferred) {
+            self.warn(&tree.server, message);
+        }
+    }
+
+    /// Events where they can be had, polling elsewhere; the user is told once why.
+    fn choose_source(&mut self, tree: &mut Tree) {
+        tree.polled = self.options.poll.is_some() || self.no_events || self.is_remote(tree);
+        if tree.polled || self.source.is_some() {
+            return;
+        }
+        match Source::new(self.source_signals.clone()) {
+            Ok(source) => self.source = Some(source),
+            Err(error) => {
+                self.no_events = true;
+                tree.polled = true;
+                self.warn(
+                    &tree.server,
+                    source_failure(&error, self.poll_every.as_millis()),
+                );
+            }
+        }
+    }
+
+    fn is_remote(&mut self, tree: &Tree) -> bool {
+        let remote = tree.matcher.roots().find_map(|root| {
+            let existing = root.ancestors().find(|place| place.exists())?;
+            Some((existing.display(), remote_mount(existing)?))
+        });
+        let Some((place, kind)) = remote else {
+            return false;
+        };
+        if !std::mem::replace(&mut self.told_of_mount, true) {
+            let every = self.poll_every.as_millis();
+            self.warn(
+                &tree.server,
+                format!(
+                    "{place} is a {kind} mount, which may not report changes: looking at its files every {every} ms instead; keep the sources on a local disk for quicker reloads"
+                ),
+            );
+        }
+        true
+    }
+
+    /// The system gives no more watches: polls from now on.
+    pub(super) fn fall_back(&mut self, index: usize) {
+        if self.source.take().is_none() {
+            return;
+        }
+        self.no_events = true;
+        for tree in &mut self.trees {
+            tree.polled = true;
+        }
+        self.next_poll = Instant::now();
+        if let Some(tree) = self.trees.get(index) {
+            self.warn(
+                &tree.server,
+                format!(
+                    "the system's limit of watched directories is reached: looking at the files every {} ms instead; \
+                     narrow --watch, or raise it: sudo sysctl fs.inotify.max_user_watches=524288",
+                    self.poll_every.as_millis()
+                ),
+            );
+        }
+    }
+
+    fn warn(&self, server: &str, message: String) {
+        self.events.send(Event::WatchWarning {
+            server: server.to_owned(),
+            message,
+        });
+    }
+}
+
+fn name_nothing(globs: &[String]) -> bool {
+    globs.iter().all(|glob| glob.starts_with('!'))
+}
+
+fn tree(id: u64, request: WatchRequest, options: WatchOptions) -> Result<Tree, WatchError> {
+    let settle = Settle::new(options.quiet, options.max_wait);
+    let (server, given, program, args, globs) = match request {
+        WatchRequest::Files { name, files } => return Ok(Tree::exact(id, name, &files, settle)),
+        WatchRequest::Sources {
+            server,
+            cwd,
+            program,
+            args,
+            globs,
+        } => (server, cwd, program, args, globs),
+    };
+    let cwd = given.canonicalize().map_err(|source| WatchError::Cwd {
+        server: server.clone(),
+        cwd: given,
+        source,
+    })?;
+    let mut all = Vec::new();
+    if name_nothing(&globs) {
+        all = infer::globs(&program, &args, &cwd);
+    }
+    all.extend(globs);
+    Ok(Tree::new(id, server, Matcher::new(cwd, all)?, settle))
+}
+
+fn source_failure(error: &notify::Error, every: u128) -> String {
+    let too_many = matches!(&error.kind, notify::ErrorKind::Io(error)
+        if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()));
+    let cure = if too_many {
+        "; close other watching programs, or raise the limit: sudo sysctl fs.inotify.max_user_instances=512"
+    } else {
+        ""
+    };
+    format!(
+        "the system gives no file events ({error}): looking at the files every {every} ms instead{cure}"
+    )
+}

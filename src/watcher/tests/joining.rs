@@ -1,0 +1,289 @@
+//! Trees that come and go while others are watched.
+
+use std::os::unix::fs::MetadataExt;
+
+use super::*;
+
+/// Servers below one directory.
+struct Fleet {
+    dir: TempDir,
+    notices: UnboundedReceiver<(u64, Notice)>,
+    events: Receiver<Event>,
+    watcher: Watcher,
+    suspected: BTreeSet<u64>,
+}
+
+impl Fleet {
+    fn new(files: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            put(&dir.path().join(file), file);
+        }
+        let (sender, notices) = unbounded_channel();
+        let (event_sender, events) = sync_channel(EVENT_BACKLOG);
+        let reporter = Events::new(event_sender, Arc::default());
+        Self {
+            dir,
+            notices,
+            events,
+            watcher: Watcher::start(WatchOptions::default(), sender, reporter).unwrap(),
+            suspected: BTreeSet::new(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        put(&self.path(name), text);
+    }
+
+    async fn add(&self, id: u64, cwd: &str, globs: &[&str]) {
+        let request = sources(&self.path(cwd), globs);
+        self.watcher.add(id, request).await.unwrap();
+    }
+
+    async fn notice(&mut self) -> (u64, Notice) {
+        let (id, notice) = tokio::time::timeout(DEADLINE, self.notices.recv())
+            .await
+            .expect("no notice before the deadline")
+            .expect("the watcher ended");
+        let fits = if notice == Notice::Suspect {
+            self.suspected.insert(id)
+        } else {
+            self.suspected.remove(&id)
+        };
+        assert!(fits, "suspicions and verdicts alternate: {id} {notice:?}");
+        (id, notice)
+    }
+
+    /// The next `count` notices that are not `Unchanged` or suspicions, by id.
+    async fn changes(&mut self, count: usize) -> Vec<(u64, Vec<PathBuf>)> {
+        let mut changes = Vec::new();
+        while changes.len() < count {
+            if let (id, Notice::Changed(paths)) = self.notice().await {
+                changes.push((id, paths));
+            }
+        }
+        changes.sort();
+        changes
+    }
+
+    #[track_caller]
+    fn change(&mut self, id: u64, path: &str) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        let expected = vec![(id, vec![PathBuf::from(path)])];
+        async move { assert_eq!(self.changes(1).await, expected, "at {caller}") }
+    }
+
+    /// How many watches the system keeps for this directory in this process.
+    fn watches(&self, name: &str) -> usize {
+        let inode = fs::metadata(self.path(name)).unwrap().ino();
+        let wanted = format!(" ino:{inode:x} ");
+        fs::read_dir("/proc/self/fdinfo")
+            .unwrap()
+            .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+            .flat_map(|info| info.lines().map(str::to_owned).collect::<Vec<_>>())
+            .filter(|line| line.starts_with("inotify ") && line.contains(&wanted))
+            .count()
+    }
+}
+
+#[tokio::test]
+async fn each_server_hears_of_its_own_files() {
+    let mut fleet = Fleet::new(&["shared/lib.py", "a/server.py", "b/server.py"]);
+    for (id, cwd) in [(10, "a"), (20, "b")] {
+        fleet.add(id, cwd, &["**/*.py", "../shared/**"]).await;
+    }
+    fleet.write("b/server.py", "y");
+    fleet.change(20, "server.py").await;
+    fleet.write("shared/lib.py", "y");
+    let lib = fleet.path("shared/lib.py").canonicalize().unwrap();
+    let both = [(10, vec![lib.clone()]), (20, vec![lib])];
+    assert_eq!(fleet.changes(2).await, both);
+    let Fleet {
+        watcher,
+        mut notices,
+        ..
+    } = fleet;
+    drop(watcher);
+    let ended = async { while notices.recv().await.is_some() {} };
+    let ended = tokio::time::timeout(DEADLINE, ended).await;
+    ended.expect("the thread ends with the guard");
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_a_tree_that_was_removed() {
+    let mut fleet = Fleet::new(&["a/x.py", "b/x.py"]);
+    fleet.add(1, "a", &["**"]).await;
+    fleet.add(2, "b", &["**"]).await;
+    fleet.watcher.remove(1);
+    // Answered after the removal.
+    fleet.add(3, "b", &["*.none"]).await;
+    fleet.write("a/x.py", "new");
+    fleet.write("b/x.py", "new");
+    assert_eq!(fleet.notice().await, (2, Notice::Suspect));
+    fleet.change(2, "x.py").await;
+    fleet.add(4, "a", &["**"]).await;
+    fleet.write("a/x.py", "newer");
+    assert_eq!(fleet.notice().await, (4, Notice::Suspect));
+    fleet.change(4, "x.py").await;
+}
+
+#[tokio::test]
+async fn a_save_right_after_adding_counts() {
+    let mut fleet = Fleet::new(&["0/x.py"]);
+    fleet.add(0, "0", &["**"]).await;
+    for id in 1..20 {
+        let (file, text) = (format!("{id}/x.py"), "old");
+        fleet.write(&file, text);
+        fleet.write("0/x.py", &id.to_string());
+        fleet.add(id, &id.to_string(), &["**"]).await;
+        fleet.write(&file, "new");
+        let expected = [(0, vec!["x.py".into()]), (id, vec!["x.py".into()])];
+        assert_eq!(fleet.changes(2).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_tree_is_replaced_by_another() {
+    let mut fleet = Fleet::new(&["a/x.py", "a/y.js", "b/y.js"]);
+    fleet.add(1, "a", &["*.py"]).await;
+    fleet.add(1, "a", &["*.js"]).await;
+    fleet.write("a/x.py", "new");
+    fleet.write("a/y.js", "new");
+    fleet.change(1, "y.js").await;
+    fleet.add(1, "b", &["*.js"]).await;
+    fleet.write("a/y.js", "newer");
+    fleet.write("b/y.js", "new");
+    fleet.change(1, "y.js").await;
+    assert_eq!(fleet.watches("a"), 0);
+    fleet.write("b/y.js", "newer");
+    fleet.change(1, "y.js").await;
+}
+
+#[tokio::test]
+async fn a_save_right_before_a_replacement_counts() {
+    let mut fleet = Fleet::new(&["a/x.py", "a/y.py"]);
+    fleet.add(1, "a", &["*.py"]).await;
+    for round in 0..10 {
+        fleet.write("a/x.py", &round.to_string());
+        fleet.add(1, "a", &["x.*"]).await;
+        fleet.change(1, "x.py").await;
+        fs::remove_file(fleet.path("a/x.py")).unwrap();
+        fleet.add(1, "a", &["*.py"]).await;
+        fleet.change(1, "x.py").await;
+    }
+    fleet.write("a/x.py", "last");
+    assert_eq!(fleet.notice().await, (1, Notice::Suspect));
+    // The suspicion is answered though the file is not wanted any more.
+    fleet.add(1, "a", &["y.py"]).await;
+    assert_eq!(fleet.notice().await, (1, Notice::Unchanged));
+}
+
+#[tokio::test]
+async fn what_cannot_be_added_leaves_what_was_there() {
+    let mut fleet = Fleet::new(&["a/x.py"]);
+    fleet.add(1, "a", &["**"]).await;
+    let watcher = &fleet.watcher;
+    let bad = [
+        sources(&fleet.path("a"), &["[a"]),
+        sources(&fleet.path("absent"), &["**"]),
+    ];
+    for request in bad {
+        assert!(watcher.add(1, request.clone()).await.is_err());
+        assert!(watcher.add(2, request).await.is_err());
+    }
+    fleet.write("a/x.py", "new");
+    fleet.change(1, "x.py").await;
+}
+
+#[tokio::test]
+async fn watches_that_nobody_needs_are_given_back() {
+    let mut fleet = Fleet::new(&["shared/deep/lib.py", "a/x.py", "b/x.py", "c/x.py"]);
+    fleet.add(1, "a", &["**", "../shared/**"]).await;
+    fleet.add(2, "b", &["**", "../shared/**"]).await;
+    fleet.add(3, "c", &["**"]).await;
+    let all = ["", "a", "b", "c", "shared", "shared/deep"];
+    let watches = |fleet: &Fleet| {
+        all.map(|name| fleet.watches(name))
+            .map(|count| count.to_string())
+            .concat()
+    };
+    assert_eq!(watches(&fleet), "111111");
+    fleet.watcher.remove(1);
+    fleet.write("shared/deep/lib.py", "new");
+    let changes = fleet.changes(1).await;
+    assert_eq!(changes[0].0, 2);
+    assert_eq!(watches(&fleet), "101111");
+    fleet.watcher.remove(2);
+    fleet.write("c/x.py", "new");
+    fleet.change(3, "x.py").await;
+    assert_eq!(watches(&fleet), "100100");
+    fleet.watcher.remove(3);
+    // Without a tree there is nothing to wait for.
+    fleet.add(4, "a", &["**"]).await;
+    assert_eq!(watches(&fleet), "110000");
+    fleet.write("a/x.py", "new");
+    fleet.change(4, "x.py").await;
+}
+
+#[tokio::test]
+async fn a_shared_directory_that_is_renamed_is_found_by_all() {
+    let mut fleet = Fleet::new(&["shared/old/lib.py", "a/x", "b/x"]);
+    fleet.add(1, "a", &["../shared/**"]).await;
+    fleet.add(2, "b", &["../shared/**"]).await;
+    fs::rename(fleet.path("shared/old"), fleet.path("shared/new")).unwrap();
+    let ids = |changes: Vec<(u64, Vec<PathBuf>)>| changes.into_iter().map(|(id, _)| id);
+    assert!(ids(fleet.changes(2).await).eq([1, 2]));
+    fleet.write("shared/new/lib.py", "new");
+    assert!(ids(fleet.changes(2).await).eq([1, 2]));
+    fleet.watcher.remove(1);
+    fleet.write("shared/new/lib.py", "newer");
+    assert!(ids(fleet.changes(1).await).eq([2]));
+}
+
+#[tokio::test]
+async fn an_ignore_file_concerns_its_own_tree() {
+    let mut fleet = Fleet::new(&["a/x.py", "b/x.py"]);
+    fleet.add(1, "a", &["**/*.py"]).await;
+    fleet.add(2, "b", &["**/*.py"]).await;
+    fleet.write("a/.gitignore", "x.py");
+    assert_eq!(fleet.notice().await, (1, Notice::Suspect));
+    assert_eq!(fleet.notice().await, (1, Notice::Unchanged));
+    fleet.write("b/x.py", "new");
+    assert_eq!(fleet.notice().await, (2, Notice::Suspect));
+    fleet.change(2, "x.py").await;
+}
+
+#[tokio::test]
+async fn saves_during_the_walk_of_another_tree_are_told_after_it() {
+    let mut fleet = Fleet::new(&["a/x.py", "b/x.py"]);
+    fleet.add(1, "a", &["**"]).await;
+    for n in 0..500 {
+        fleet.write(&format!("b/d{}/f{n}.py", n % 50), "x");
+    }
+    let request = sources(&fleet.path("b"), &["**"]);
+    // Polled in this order: the walk has been asked for when the file is written.
+    let (armed, ()) = tokio::join!(fleet.watcher.add(2, request), async {
+        fleet.write("a/x.py", "new");
+    });
+    armed.unwrap();
+    fleet.change(1, "x.py").await;
+    fleet.write("b/d49/f49.py", "new");
+    fleet.change(2, "d49/f49.py").await;
+}
+
+#[tokio::test]
+async fn each_tree_is_introduced() {
+    let fleet = Fleet::new(&["a/x.py", "b/x.py"]);
+    fleet.add(1, "a", &["**"]).await;
+    fleet.add(2, "b", &["**"]).await;
+    let events: Vec<Event> = fleet.events.try_iter().collect();
+    let introduced = |event: &Event| matches!(event, Event::Watching { files: 1, .. });
+    assert!(
+        events.len() == 2 && events.iter().all(introduced),
+        "{events:?}"
+    );
+}
