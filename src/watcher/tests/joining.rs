@@ -15,6 +15,10 @@ struct Fleet {
 
 impl Fleet {
     fn new(files: &[&str]) -> Self {
+        Self::with(files, WatchOptions::default())
+    }
+
+    fn with(files: &[&str], options: WatchOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for file in files {
             put(&dir.path().join(file), file);
@@ -26,7 +30,7 @@ impl Fleet {
             dir,
             notices,
             events,
-            watcher: Watcher::start(WatchOptions::default(), sender, reporter).unwrap(),
+            watcher: Watcher::start(options, sender, reporter).unwrap(),
             suspected: BTreeSet::new(),
         }
     }
@@ -180,6 +184,22 @@ async fn a_save_right_before_a_replacement_counts() {
     // The suspicion is answered though the file is not wanted any more.
     fleet.add(1, "a", &["y.py"]).await;
     assert_eq!(fleet.notice().await, (1, Notice::Unchanged));
+}
+
+#[tokio::test]
+async fn a_replacement_looks_for_saves_that_no_event_told_of() {
+    let never = WatchOptions {
+        poll: Some(Duration::from_secs(3600)),
+        ..WatchOptions::default()
+    };
+    let mut fleet = Fleet::with(&["a/x.py", "a/y.py"], never);
+    fleet.add(1, "a", &["*.py"]).await;
+    fleet.write("a/x.py", "new");
+    fs::remove_file(fleet.path("a/y.py")).unwrap();
+    fleet.write("a/z.py", "new");
+    fleet.add(1, "a", &["**"]).await;
+    let paths = ["x.py", "y.py", "z.py"].map(PathBuf::from).into();
+    assert_eq!(fleet.changes(1).await, [(1, paths)]);
 }
 
 #[tokio::test]
