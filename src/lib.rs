@@ -94,6 +94,7 @@ mod bridge;
 mod cli;
 mod config;
 mod event;
+mod fleet;
 mod front;
 mod jsonrpc;
 mod mcp;
