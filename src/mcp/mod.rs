@@ -4,6 +4,11 @@ mod capabilities;
 mod era;
 mod list;
 mod method;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for several servers, which do not run yet")
+)]
+mod template;
 
 pub(crate) use capabilities::generous;
 pub(crate) use era::{Era, LATEST_LEGACY, MODERN, UNSUPPORTED_REVISION, legacy_version};

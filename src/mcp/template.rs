@@ -1,0 +1,275 @@
+//! URI templates (RFC 6570) read backwards: whether a URI is what some values make of a template.
+//!
+//! It serves routing, so it takes what servers take rather than what the RFC would write: characters that
+//! an expansion would encode are admitted as they are, and query parameters in any order.
+//!
+//! There is no backtracking. The places of the URI that the template's first parts can reach are carried
+//! from part to part, so that the time is at most the product of the two lengths, which are limited.
+
+/// A longer URI matches no template. Keeps the time for a hostile pair in the low milliseconds.
+const LONGEST_URI: usize = 16 << 10;
+/// A longer template is not read.
+const LONGEST_TEMPLATE: usize = 4 << 10;
+
+/// A URI template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Template {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Expression(&'static Operator, Vec<Variable>),
+}
+
+/// What the character behind a `{` means.
+#[derive(Debug, PartialEq, Eq)]
+struct Operator {
+    /// What the expansion begins with. One that begins with something may be left out altogether.
+    first: Option<u8>,
+    /// What stands between two values.
+    separator: u8,
+    /// Values stand behind `name=`.
+    named: bool,
+    /// What ends a value.
+    stops: &'static [u8],
+}
+
+impl Operator {
+    const fn new(first: Option<u8>, separator: u8, named: bool, stops: &'static [u8]) -> Self {
+        Self {
+            first,
+            separator,
+            named,
+            stops,
+        }
+    }
+}
+
+static SIMPLE: Operator = Operator::new(None, b',', false, b"/?#");
+static OPERATORS: [(u8, Operator); 7] = [
+    (b'+', Operator::new(None, b',', false, b"")),
+    (b'#', Operator::new(Some(b'#'), b',', false, b"")),
+    (b'.', Operator::new(Some(b'.'), b'.', false, b"/?#")),
+    (b'/', Operator::new(Some(b'/'), b'/', false, b"/?#")),
+    (b';', Operator::new(Some(b';'), b';', true, b";/?#")),
+    (b'?', Operator::new(Some(b'?'), b'&', true, b"&#")),
+    (b'&', Operator::new(Some(b'&'), b'&', true, b"&#")),
+];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Variable {
+    name: String,
+    /// `*`: a list or a map, each member like a value of its own.
+    explode: bool,
+    /// `:n`: at most so many characters.
+    longest: usize,
+}
+
+/// Which places of a URI can be reached: one flag before each byte and one at the end.
+type Places = Vec<bool>;
+
+impl Template {
+    /// Reads a template. One that is malformed matches itself alone.
+    pub(crate) fn new(text: &str) -> Self {
+        let parts = (text.len() <= LONGEST_TEMPLATE).then(|| parse(text));
+        Self {
+            parts: parts
+                .flatten()
+                .unwrap_or_else(|| vec![Part::Literal(text.to_owned())]),
+        }
+    }
+
+    /// Whether `uri` is an expansion of the template. A `{a}` or `{+a}` needs at least one character; what
+    /// begins with a character of its own, such as `{?a}`, may be missing.
+    pub(crate) fn matches(&self, uri: &str) -> bool {
+        let uri = uri.as_bytes();
+        if uri.len() > LONGEST_URI {
+            return false;
+        }
+        let mut places = vec![false; uri.len() + 1];
+        places[0] = true;
+        for part in &self.parts {
+            places = match part {
+                Part::Literal(text) => behind(text, uri, &places),
+                Part::Expression(operator, variables) => {
+                    Expansion { operator, uri }.ends(variables, &places)
+                }
+            };
+            if !places.contains(&true) {
+                return false;
+            }
+        }
+        places[uri.len()]
+    }
+}
+
+fn parse(mut text: &str) -> Option<Vec<Part>> {
+    let mut parts = Vec::new();
+    while let Some(at) = text.find(['{', '}']) {
+        let (literal, rest) = text.split_at(at);
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal.to_owned()));
+        }
+        let (expression, rest) = rest.strip_prefix('{')?.split_once('}')?;
+        let known = OPERATORS
+            .iter()
+            .find(|(sign, _)| expression.as_bytes().first() == Some(sign));
+        let (operator, list) = match known {
+            Some((_, operator)) => (operator, &expression[1..]),
+            None => (&SIMPLE, expression),
+        };
+        let variables = list.split(',').map(variable).collect::<Option<_>>()?;
+        parts.push(Part::Expression(operator, variables));
+        text = rest;
+    }
+    if !text.is_empty() {
+        parts.push(Part::Literal(text.to_owned()));
+    }
+    Some(parts)
+}
+
+fn variable(text: &str) -> Option<Variable> {
+    let (name, explode, longest) = if let Some(name) = text.strip_suffix('*') {
+        (name, true, usize::MAX)
+    } else if let Some((name, longest)) = text.split_once(':') {
+        let digits = longest.bytes().all(|b| b.is_ascii_digit());
+        let longest = longest.parse().ok().filter(|n| (1..10_000).contains(n));
+        (name, false, longest.filter(|_| digits)?)
+    } else {
+        (text, false, usize::MAX)
+    };
+    // The hyphen is not the RFC's, but common.
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '%' | '-');
+    let valid = !name.is_empty() && name.chars().all(allowed);
+    valid.then(|| Variable {
+        name: name.to_owned(),
+        explode,
+        longest,
+    })
+}
+
+/// The places behind `text`, written as it is or encoded as an expansion would.
+fn behind(text: &str, uri: &[u8], from: &Places) -> Places {
+    let mut to = vec![false; from.len()];
+    let encoded = encoded(text);
+    for at in (0..from.len()).filter(|at| from[*at]) {
+        for form in [text, &encoded] {
+            if uri[at..].starts_with(form.as_bytes()) {
+                to[at + form.len()] = true;
+            }
+        }
+    }
+    to
+}
+
+/// A literal with what must not stand in a URI percent-encoded.
+fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'!'..=b'~' if !br#""<>\^`{|}"#.contains(&byte) => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// One expression over one URI.
+struct Expansion<'a> {
+    operator: &'static Operator,
+    uri: &'a [u8],
+}
+
+impl Expansion<'_> {
+    /// The places behind the expression, if it can begin at those of `from`.
+    fn ends(&self, variables: &[Variable], from: &Places) -> Places {
+        let mut some = vec![false; from.len()];
+        if self.operator.named {
+            some = self.values(variables, from, &some, true);
+        } else {
+            // Each variable may be undefined and left out.
+            for variable in variables {
+                let one = std::slice::from_ref(variable);
+                let ends = self.values(one, from, &some, variable.explode);
+                join(&mut some, &ends);
+            }
+        }
+        if self.operator.first.is_some() {
+            join(&mut some, from);
+        }
+        some
+    }
+
+    /// The places behind a value of one of `variables`, which is the first of its expression where it begins at
+    /// `none` and a later one where it begins at `some`. With `again` one may follow the other.
+    fn values(&self, variables: &[Variable], none: &Places, some: &Places, again: bool) -> Places {
+        let Operator {
+            first,
+            separator,
+            named,
+            stops,
+        } = *self.operator;
+        let mut ends = vec![false; none.len()];
+        // How many more characters a value may have that has come as far as here.
+        let mut room: Vec<Option<usize>> = vec![None; none.len()];
+        for at in 0..none.len() {
+            let here = self.uri.get(at).copied();
+            let is_first = none[at] && first.is_none_or(|first| here == Some(first));
+            let is_later = (some[at] || (again && ends[at])) && here == Some(separator);
+            for (begins, start) in [
+                (is_first, at + usize::from(first.is_some())),
+                (is_later, at + 1),
+            ] {
+                for variable in variables.iter().filter(|_| begins) {
+                    let value = if named && !variable.explode {
+                        self.behind_name(variable, start, &mut ends)
+                    } else {
+                        Some(start)
+                    };
+                    if let Some(value) = value {
+                        room[value] = room[value].max(Some(variable.longest));
+                        ends[value] |= first.is_some();
+                    }
+                }
+            }
+            if let (Some(left), Some(byte)) = (room[at], here)
+                && let Some(left) = left.checked_sub(self.weight(at))
+                && !stops.contains(&byte)
+            {
+                room[at + 1] = room[at + 1].max(Some(left));
+                ends[at + 1] = true;
+            }
+        }
+        ends
+    }
+
+    /// The place behind `name=` at `start`. The name may also stand alone.
+    fn behind_name(&self, variable: &Variable, start: usize, ends: &mut Places) -> Option<usize> {
+        let rest = self.uri[start..].strip_prefix(variable.name.as_bytes())?;
+        let behind = start + variable.name.len();
+        ends[behind] = true;
+        (rest.first() == Some(&b'=')).then_some(behind + 1)
+    }
+
+    /// 1 where a character begins, as it is or encoded, and 0 within one.
+    fn weight(&self, at: usize) -> usize {
+        let follows = |byte: u8| byte & 0xC0 == 0x80;
+        let hex = |at: usize| {
+            let digit = |at: usize| char::from(*self.uri.get(at)?).to_digit(16);
+            Some((digit(at)?, digit(at + 1)?))
+        };
+        let encoded = |at: usize| hex(at + 1).filter(|_| self.uri[at] == b'%');
+        let inside = (1..=2).any(|back| at >= back && encoded(at - back).is_some());
+        let second = encoded(at).is_some_and(|(high, _)| (8..12).contains(&high));
+        usize::from(!inside && !second && !follows(self.uri[at]))
+    }
+}
+
+fn join(to: &mut Places, more: &Places) {
+    for (to, more) in to.iter_mut().zip(more) {
+        *to |= more;
+    }
+}
+
+#[cfg(test)]
+mod tests;
