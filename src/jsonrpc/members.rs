@@ -84,6 +84,16 @@ impl<'a> Members<'a> {
             .iter()
             .map(|(key, value)| (unquoted(key).unwrap_or(Cow::Borrowed(key)), &**value))
     }
+
+    /// Raw names, with their quotes, and raw values in order.
+    pub(crate) fn into_raw(self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
+        self.members.into_iter()
+    }
+
+    /// The object of these raw names and raw values.
+    pub(crate) fn from_raw(members: Vec<(Cow<'a, str>, Cow<'a, str>)>) -> Self {
+        Self { members }
+    }
 }
 
 /// Whether the raw name `key` is that of the member `name`.

@@ -1,6 +1,12 @@
 //! What the proxy promises beyond what the server does.
 
-use crate::jsonrpc::Members;
+use std::borrow::Cow;
+
+use crate::jsonrpc::{Members, unquoted};
+
+/// Objects within objects are joined to this depth; below it the first server's stands. Known
+/// capabilities are three deep, and a hostile one must not exhaust the stack.
+const DEEPEST: usize = 16;
 
 /// The server's raw `capabilities` object with everything added that a reload may bring: a legacy
 /// client never asks again for what `initialize` did not promise, and some clients ignore
@@ -30,9 +36,107 @@ pub(crate) fn generous(capabilities: &str) -> String {
     all.to_string()
 }
 
+/// What several servers can do together, from their raw `capabilities` objects: objects are joined, `true`
+/// counts more than `false`, and otherwise the first one counts. What is no object says nothing.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for several servers, which do not run yet")
+)]
+pub(crate) fn union(capabilities: &[&str]) -> String {
+    capabilities
+        .iter()
+        .fold("{}".to_owned(), |all, more| join(&all, more, 1))
+}
+
+fn join(first: &str, second: &str, depth: usize) -> String {
+    let mut all = distinct(first);
+    for (name, value) in distinct(second) {
+        match all.iter_mut().find(|(known, _)| same(known, &name)) {
+            None => all.push((name, value)),
+            Some((_, known)) if &**known == "false" && &*value == "true" => *known = value,
+            Some((_, known)) => {
+                if known.starts_with('{') && value.starts_with('{') && depth < DEEPEST {
+                    *known = join(known, &value, depth + 1).into();
+                }
+            }
+        }
+    }
+    Members::from_raw(all).to_string()
+}
+
+/// The raw members of an object, of equal names the last one, at the place of the first.
+fn distinct(object: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+    let mut distinct: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
+    for (name, value) in Members::of(object).into_raw() {
+        match distinct.iter_mut().find(|(known, _)| same(known, &name)) {
+            Some((_, known)) => *known = value,
+            None => distinct.push((name, value)),
+        }
+    }
+    distinct
+}
+
+/// Whether two raw names are one; a name with a lone surrogate only if it is written alike.
+fn same(one: &str, other: &str) -> bool {
+    one == other || unquoted(one).is_some_and(|one| unquoted(other).is_some_and(|it| it == one))
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[test]
+    fn of_several_servers_everything_counts() {
+        assert_eq!(
+            union(&[
+                r#"{"tools":{"listChanged":false},"experimental":{"a":{"v":1E5}},"\ud83d":1}"#,
+                r#"{"logging":{},"tools":{"listChanged":true,"x":-0},"experimental":{"b":{}, "a":{"v":2,"w":[ 1]}}}"#,
+                r#"{"tools":{"listChanged":false},"t\u006fols":{"y":0.10},"\ud83d":2,"logging":true}"#,
+            ]),
+            r#"{"tools":{"listChanged":true,"x":-0,"y":0.10},"experimental":{"a":{"v":1E5,"w":[ 1]},"b":{}},"\ud83d":1,"logging":{}}"#
+        );
+        assert_eq!(union(&[]), "{}");
+        assert_eq!(
+            union(&["[]", "null", r#"{"a":false}"#, "7"]),
+            r#"{"a":false}"#
+        );
+    }
+
+    #[test]
+    fn of_equal_names_in_one_object_the_last_counts() {
+        assert_eq!(
+            union(&[r#"{"a":true,"b":1,"\u0061":false}"#, r#"{"a":"x"}"#]),
+            r#"{"a":false,"b":1}"#
+        );
+    }
+
+    #[test]
+    fn depth_has_a_limit() {
+        let deep = |leaf: &str| {
+            format!(
+                "{}{leaf}{}",
+                r#"{"a":"#.repeat(100_000),
+                "}".repeat(100_000)
+            )
+        };
+        assert_eq!(union(&[&deep("1"), &deep("{}")]), deep("1"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_union_with_itself_is_itself(
+            members in prop::collection::btree_map("[a-z]{1,3}", "(true|false|[1-9]|[{]\"x\":(true|2e400)[}])", 0..6),
+        ) {
+            let mut object = Members::default();
+            for (name, value) in &members {
+                object.set(name, value.as_str());
+            }
+            let object = object.to_string();
+            prop_assert_eq!(union(&[&object, &object]), object);
+        }
+    }
 
     #[test]
     fn adds_without_taking_away() {
