@@ -8,6 +8,11 @@ mod method;
     not(test),
     expect(dead_code, reason = "for several servers, which do not run yet")
 )]
+pub(crate) mod tasks;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for several servers, which do not run yet")
+)]
 mod template;
 
 pub(crate) use capabilities::generous;
@@ -29,4 +34,6 @@ pub(crate) mod meta {
     pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
     /// The server's name and version in a result.
     pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+    /// The task that a message belongs to.
+    pub(crate) const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 }

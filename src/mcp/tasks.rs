@@ -1,0 +1,277 @@
+//! Task ids of several servers before one client: each tells whose it is, so that a task is found again
+//! even by another run of the proxy.
+//!
+//! To the client the id `4f2` of the server `my files` is `4f2~my%20files`. The server's name is encoded so
+//! that it holds no `~` and nothing that a header could not carry; what stands before the last `~` is the
+//! server's own id, whatever it holds. Only the places where the protocol puts a task id are touched: the
+//! core of 2025-11-25 and the extension of 2026-07-28. Ids of tasks that the *client* runs for a server stay.
+
+use memchr::memmem;
+
+use super::meta;
+use crate::jsonrpc::{Members, elements, quoted, splice, unquoted};
+
+/// What stands between a server's own id and its name.
+const MARK: char = '~';
+
+/// The server that the client's `task_id` belongs to, and the id as that server knows it. Nothing if the id
+/// was not made by [`tag`]; whether there is such a server is for the caller to see.
+pub(crate) fn owner(task_id: &str) -> Option<(String, &str)> {
+    let (bare, encoded) = task_id.rsplit_once(MARK)?;
+    let server = decode(encoded)?;
+    (encode(&server) == encoded).then_some((server, bare))
+}
+
+/// A message of `server` for the client, its task ids tagged; nothing if it has none.
+pub(crate) fn tag(line: &str, server: &str) -> Option<String> {
+    let ids = ids(line, ids_of_server)?;
+    let mark = format!("{MARK}{}\"", encode(server));
+    // The id's own characters stay as they are written; what is no string has no quote at its end.
+    let tagged = |raw: &str| raw.strip_suffix('"').map(|id| [id, &mark].concat());
+    exchange(line, &ids, tagged)
+}
+
+/// A message of the client for `server`, its task ids as the server knows them; nothing if it has none.
+pub(crate) fn untag(line: &str, server: &str) -> Option<String> {
+    let ids = ids(line, ids_of_client)?;
+    let mark = format!("{MARK}{}\"", encode(server));
+    let bare = |raw: &str| match raw.strip_suffix(&mark) {
+        Some(id) => Some(format!("{id}\"")),
+        // The client may write the same id with other escapes.
+        None => match owner(&unquoted(raw)?)? {
+            (owner, bare) if owner == server => Some(quoted(bare)),
+            _ => None,
+        },
+    };
+    exchange(line, &ids, bare)
+}
+
+/// The places of ids in a message, by one who knows where they are; each is a slice of the line.
+type Find = for<'a> fn(&Members<'a>) -> Vec<&'a str>;
+
+fn ids(line: &str, find: Find) -> Option<Vec<&str>> {
+    memmem::find(line.as_bytes(), br#""taskId""#)?;
+    Some(find(&Members::of(line)))
+}
+
+fn exchange(line: &str, ids: &[&str], new: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let new: Vec<(&str, String)> = ids.iter().filter_map(|id| Some((*id, new(id)?))).collect();
+    let mut parts: Vec<(&str, &str)> = new.iter().map(|(id, new)| (*id, &**new)).collect();
+    (!parts.is_empty()).then(|| splice(line, &mut parts))
+}
+
+/// Where a server names its own tasks.
+fn ids_of_server<'a>(message: &Members<'a>) -> Vec<&'a str> {
+    if let Some(method) = message.text("method") {
+        let params = object(message, "params");
+        let told = is_status(&method).then(|| params.original("taskId"));
+        return told.flatten().into_iter().chain(related(&params)).collect();
+    }
+    let result = object(message, "result");
+    let list = result
+        .original("tasks")
+        .and_then(elements)
+        .unwrap_or_default();
+    let listed = list
+        .into_iter()
+        .filter_map(|task| Members::of(task).original("taskId"));
+    [
+        result.original("taskId"),
+        object(&result, "task").original("taskId"),
+        related(&result),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(listed)
+    .collect()
+}
+
+/// Where a client names a server's tasks.
+fn ids_of_client<'a>(message: &Members<'a>) -> Vec<&'a str> {
+    let Some(method) = message.text("method") else {
+        return related(&object(message, "result")).into_iter().collect();
+    };
+    let params = object(message, "params");
+    // What a client tells the state of is a task of its own.
+    let asked = (!is_status(&method)).then(|| params.original("taskId"));
+    asked
+        .flatten()
+        .into_iter()
+        .chain(related(&params))
+        .collect()
+}
+
+fn is_status(method: &str) -> bool {
+    matches!(method, "notifications/tasks/status" | "notifications/tasks")
+}
+
+/// The task that `_meta` says the message belongs to.
+fn related<'a>(of: &Members<'a>) -> Option<&'a str> {
+    object(&object(of, "_meta"), meta::RELATED_TASK).original("taskId")
+}
+
+/// The object `name` of an object, still in slices of the line.
+fn object<'a>(of: &Members<'a>, name: &str) -> Members<'a> {
+    of.original(name).map(Members::of).unwrap_or_default()
+}
+
+/// `server` in letters that an id, a JSON string and a header may hold as they are, and without the mark.
+fn encode(server: &str) -> String {
+    server
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+fn decode(encoded: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = encoded.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(if byte == b'%' {
+            let mut digit = || char::from(rest.next()?).to_digit(16);
+            u8::try_from(digit()? * 16 + digit()?).ok()?
+        } else {
+            byte
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// `line` has each of its ids `T` tagged; `X` is no task id of the server.
+    #[track_caller]
+    fn tags(line: &str) {
+        let line = line.replace('\'', "\"");
+        let expected = line.replace("\"T\"", "\"T~my%20files\"");
+        let expected = (expected != line).then_some(expected);
+        assert_eq!(tag(&line, "my files"), expected);
+    }
+
+    /// `line` has each of its ids `T` freed from the server's tag; `X` is no task id of the server.
+    #[track_caller]
+    fn untags(line: &str) {
+        let line = line.replace('\'', "\"");
+        let tagged = line
+            .replace("\"T\"", "\"T~my%20files\"")
+            .replace("\"X\"", "\"X~my%20files\"");
+        let expected = line.replace("\"X\"", "\"X~my%20files\"");
+        let expected = (expected != tagged).then_some(expected);
+        assert_eq!(untag(&tagged, "my files"), expected);
+    }
+
+    #[test]
+    fn tags_results() {
+        tags(
+            "{'jsonrpc':'2.0', 'id':1,'result':{'task':{'taskId':'T','status':'working','ttl':6E4}}}",
+        );
+        tags("{'id':1,'result':{'resultType':'task','taskId':'T','status':'working'}}");
+        tags(
+            "{'result':{'tasks':[{'taskId':'T'}, {'status':'x','taskId':'T'},{'taskId':7},null],'nextCursor':'c'},'id':1}",
+        );
+        tags(
+            "{'id':1,'result':{'content':[],'_meta':{'io.modelcontextprotocol/related-task':{'taskId':'T'}}}}",
+        );
+    }
+
+    #[test]
+    fn tags_notifications_and_requests() {
+        for method in ["notifications/tasks/status", "notifications/tasks"] {
+            tags(&format!(
+                "{{'method':'{method}','params':{{'taskId':'T','status':'completed','result':{{'taskId':'X'}}}}}}"
+            ));
+        }
+        tags(
+            "{'id':3,'method':'elicitation/create','params':{'_meta':{'io.modelcontextprotocol/related-task':{'taskId':'T'}}}}",
+        );
+        tags(
+            "{'method':'notifications/progress','params':{'taskId':'X','_meta':{'io.modelcontextprotocol/related-task':{'taskId':'T'}}}}",
+        );
+    }
+
+    #[test]
+    fn leaves_what_only_looks_like_a_task_of_the_server() {
+        tags(
+            "{'id':1,'result':{'content':[{'taskId':'X','task':{'taskId':'X'}}],'structuredContent':{'taskId':'X','task':{'taskId':'X'},'tasks':[{'taskId':'X'}]}}}",
+        );
+        tags("{'id':1,'result':{'_meta':{'taskId':'X'},'x':{'tasks':[{'taskId':'X'}]}}}");
+        tags("{'id':1,'result':{'content':[{'type':'text','text':'{\\'taskId\\':1}'}]}}");
+        tags("{'id':1,'error':{'code':1,'message':'','data':{'taskId':'X'}}}");
+        tags("{'id':1,'result':{'taskId':1,'task':[{'taskId':'X'}],'tasks':{'taskId':'X'}}}");
+        // The server asks for a task that the client runs.
+        tags("{'id':1,'method':'tasks/get','params':{'taskId':'X'}}");
+        tags("{'id':1,'result':{'tools':[]}}");
+        tags("no json 'taskId'");
+    }
+
+    #[test]
+    fn untags_what_the_client_sends() {
+        for method in ["get", "result", "cancel", "update"] {
+            untags(&format!(
+                "{{'id':1,'method':'tasks/{method}','params':{{ 'taskId':'T','inputResponses':{{'taskId':'X'}}}}}}"
+            ));
+        }
+        untags(
+            "{'id':1,'method':'tools/call','params':{'arguments':{'taskId':'X'},'_meta':{'io.modelcontextprotocol/related-task':{'taskId':'T'}}}}",
+        );
+        untags(
+            "{'id':1,'result':{'task':{'taskId':'X'},'_meta':{'io.modelcontextprotocol/related-task':{'taskId':'T'}}}}",
+        );
+        // Tasks that the client runs for the server.
+        untags("{'id':1,'result':{'taskId':'X','tasks':[{'taskId':'X'}]}}");
+        untags("{'method':'notifications/tasks/status','params':{'taskId':'X'}}");
+        assert_eq!(
+            untag(
+                r#"{"method":"tasks/get","params":{"taskId":"T~other"}}"#,
+                "my files"
+            ),
+            None
+        );
+    }
+
+    #[test]
+    fn an_id_keeps_its_own_escapes_and_may_come_back_with_others() {
+        let line = r#"{"id":1,"result":{"taskId":"\ud83d\/~a"}}"#;
+        assert_eq!(
+            tag(line, "a~b").as_deref(),
+            Some(r#"{"id":1,"result":{"taskId":"\ud83d\/~a~a%7Eb"}}"#)
+        );
+        let back = r#"{"id":1,"method":"tasks/get","params":{"taskId":"\u0061/b\u007ea%7eb"}}"#;
+        assert_eq!(untag(back, "a~b"), None);
+        let back = back.replace("%7e", "%7E");
+        assert_eq!(
+            untag(&back, "a~b").as_deref(),
+            Some(r#"{"id":1,"method":"tasks/get","params":{"taskId":"a/b"}}"#)
+        );
+    }
+
+    #[test]
+    fn only_a_tagged_id_has_an_owner() {
+        assert_eq!(owner("a~b~c%7E%25"), Some(("c~%".to_owned(), "a~b")));
+        assert_eq!(owner("~"), Some((String::new(), "")));
+        for id in ["a", "", "a~%", "a~%7", "a~%zz", "a~%FF", "a~b c", "a~%61"] {
+            assert_eq!(owner(id), None, "{id}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_id_of_every_server_comes_back(id in "[~%a\"\\\\]{0,6}|\\PC*", server in "[~%a ]{0,6}|\\PC*") {
+            let result = format!(r#"{{"id":1,"result":{{"taskId":{}}}}}"#, quoted(&id));
+            let tagged = tag(&result, &server).unwrap();
+            let tagged = Members::of(&tagged).object("result").text("taskId").unwrap().into_owned();
+            prop_assert_eq!(owner(&tagged), Some((server.clone(), &*id)));
+            let get = |id: &str| format!(r#"{{"method":"tasks/get","params":{{"taskId":{}}}}}"#, quoted(id));
+            prop_assert_eq!(untag(&get(&tagged), &server), Some(get(&id)));
+        }
+    }
+}
