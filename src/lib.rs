@@ -29,6 +29,7 @@
 //! | `shutdown` | signals as cancellation |
 //! | `config` | finds and reads configuration files; what they say, as plain data that every layer may use |
 //! | `event` | what happens, as plain data that every layer may use |
+//! | `near` | names that are close to a misspelt one; every layer may ask |
 //!
 //! Who may use whom, and never the other way round:
 //!
@@ -99,6 +100,7 @@ mod front;
 mod jsonrpc;
 mod mcp;
 mod meta_tools;
+mod near;
 mod output;
 mod server;
 mod session;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::secrets::{masked_line, visible};
 use super::source::At;
+use crate::near::nearest;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Fault {
         word: &str,
         candidates: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        match nearest(word, candidates) {
+        match nearest(word, candidates).first() {
             Some(near) => self.help(format!("did you mean `{near}`?")),
             None => self,
         }
@@ -64,20 +65,6 @@ impl Fault {
     pub(super) fn order(&self) -> usize {
         self.at.span.start
     }
-}
-
-/// The candidate that differs from `word` in at most a third of its letters.
-pub(super) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let word = word.to_lowercase();
-    let distance = |candidate: &str| strsim::damerau_levenshtein(&word, candidate);
-    let near = candidates
-        .into_iter()
-        .map(|candidate| (distance(candidate), candidate))
-        .min()?;
-    (near.0 <= (word.len() / 3).max(1)).then_some(near.1)
 }
 
 impl std::error::Error for Fault {}

@@ -107,11 +107,7 @@ fn client_servers(tree: &Node, faults: &mut Vec<Fault>) -> Vec<(Located<String>,
     let Some((_, node)) = named("mcpServers").or_else(|| named("servers")) else {
         if let Some((key, _)) = entries.first() {
             let fault = Fault::new(&key.at, "the file has neither `mcpServers` nor `servers`");
-            let near = super::fault::nearest(&key.value, ["mcpServers", "servers"]);
-            reader.fault(match near {
-                Some(near) => fault.help(format!("did you mean `{near}`?")),
-                None => fault,
-            });
+            reader.fault(fault.did_you_mean(&key.value, ["mcpServers", "servers"]));
         }
         return Vec::new();
     };

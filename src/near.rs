@@ -1,0 +1,68 @@
+//! Names that are close to a misspelt one.
+
+/// How many names are worth reading.
+const MOST: usize = 3;
+
+/// At most three of `candidates` that differ from `wanted` in at most a third of its letters, whatever their
+/// case, the nearest first.
+pub(crate) fn nearest<'a>(
+    wanted: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Vec<&'a str> {
+    let wanted = wanted.to_lowercase();
+    let most = (wanted.len() / 3).max(1);
+    // Comparing costs the product of both lengths: whose lengths differ too much, is not compared.
+    let length = wanted.chars().count();
+    let comparable = |name: &&str| name.chars().count().abs_diff(length) <= most;
+    let mut near: Vec<(usize, &str)> = candidates
+        .into_iter()
+        .filter(comparable)
+        .map(|name| {
+            (
+                strsim::damerau_levenshtein(&wanted, &name.to_lowercase()),
+                name,
+            )
+        })
+        .filter(|(distance, _)| *distance <= most)
+        .collect();
+    near.sort_unstable();
+    near.dedup();
+    near.into_iter().map(|(_, name)| name).take(MOST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_comes_first() {
+        let names = [
+            "get_rain",
+            "get_rains",
+            "getRain",
+            "get_train",
+            "forecast",
+            "get_rain",
+        ];
+        assert_eq!(
+            nearest("get_rain", names),
+            ["get_rain", "getRain", "get_rains"]
+        );
+        assert_eq!(
+            nearest("GETRAIN", names),
+            ["getRain", "get_rain", "get_rains"]
+        );
+        assert_eq!(nearest("forcast", names), ["forecast"]);
+        assert!(nearest("snow", names).is_empty());
+        assert!(nearest("", names).is_empty());
+        assert_eq!(nearest("b", ["a", "ab"]), ["a", "ab"]);
+    }
+
+    /// The names come from a client and may be of any length.
+    #[test]
+    fn a_long_name_costs_little() {
+        let names: Vec<String> = (0..1000).map(|number| format!("get_{number}")).collect();
+        let names = names.iter().map(String::as_str);
+        assert!(nearest(&"a".repeat(1 << 20), names).is_empty());
+    }
+}
