@@ -19,6 +19,7 @@
 //! | `front` | where clients come in: stdin and stdout |
 //! | `session` | one client's conversation; survives every reload |
 //! | `meta_tools` | the proxy's own tools |
+//! | `search` | which tools a question in plain words means |
 //! | `server` | one server: state machine, generations, handshake, connection, gate |
 //! | `bridge` | translation between the eras: pure functions |
 //! | `transport` | bytes to lines and back; processes, their groups and their end |
@@ -59,8 +60,8 @@
 //!
 //! * **Architecture Invariant:** nothing that only passes through is decoded and encoded again. There is no
 //!   typed model of MCP messages anywhere; `serde_json::Value` appears only in what the proxy says itself.
-//! * **Architecture Invariant:** `jsonrpc`, `mcp`, `bridge`, the state machine and the settle stage do no
-//!   I/O and look at no clock: time is an argument.
+//! * **Architecture Invariant:** `jsonrpc`, `mcp`, `bridge`, `search`, the state machine and the settle stage do
+//!   no I/O and look at no clock: time is an argument.
 //! * **Architecture Invariant:** a request that may have effects is written to at most one generation.
 //!   There is no retry of `tools/call` or of an unknown method.
 //! * **Architecture Invariant:** generations belong to one task, the supervisor. Nobody else starts or
@@ -102,6 +103,15 @@ mod mcp;
 mod meta_tools;
 mod near;
 mod output;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "nothing in the program asks it yet"
+    )
+)]
+mod search;
 mod server;
 mod session;
 mod shutdown;

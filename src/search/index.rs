@@ -1,0 +1,295 @@
+//! The inverted index and its scores.
+
+use std::collections::HashMap;
+
+use super::{Document, Hit, synonyms, words};
+
+/// How soon saying a word again counts for little: the smaller, the sooner.
+const SATURATION: f64 = 1.2;
+/// What a word counts for that only begins with the one asked for: `repo` finds `repository`.
+const BEGINNING: f64 = 0.6;
+/// What a synonym counts for.
+const SYNONYM: f64 = 0.5;
+/// Shorter words are the beginning of too much.
+const SHORTEST_BEGINNING: usize = 3;
+/// Puts a tool whose name is the question before everything that words can earn.
+const NAMED: f64 = 1000.0;
+/// Puts a tool whose name begins with the question before the rest.
+const NAME_BEGINS: f64 = 500.0;
+
+/// One of the places in a document where words stand.
+struct Field {
+    weight: f64,
+    /// How much a longer text makes each of its words count for less: from 0, not at all, to 1.
+    length_matters: f64,
+}
+
+/// The place of the name in [`FIELDS`].
+const NAME: usize = 0;
+/// In the order in which [`cut`] fills them: name, title, server, description, parameters.
+const FIELDS: [Field; 5] = [
+    Field {
+        weight: 3.0,
+        length_matters: 0.3,
+    },
+    Field {
+        weight: 1.0,
+        length_matters: 0.3,
+    },
+    Field {
+        weight: 1.5,
+        length_matters: 0.0,
+    },
+    Field {
+        weight: 1.5,
+        length_matters: 0.6,
+    },
+    Field {
+        weight: 0.6,
+        length_matters: 0.6,
+    },
+];
+
+/// The words of one document, field by field; a word by its number in the index.
+type Cut = [Vec<u32>; FIELDS.len()];
+
+/// A word's weight in one document.
+#[derive(Debug, Clone, Copy)]
+struct Posting {
+    document: u32,
+    weight: f64,
+    in_name: bool,
+}
+
+/// What a question is compared with to see whether it names a tool, and what decides between equals.
+#[derive(Debug)]
+struct Identity {
+    server: String,
+    tool: String,
+    /// The server's name as one word.
+    squeezed_server: String,
+    /// The tool's name as one word, without the server's that some servers begin it with.
+    bare: String,
+}
+
+impl Identity {
+    fn new(document: Document) -> Self {
+        let squeezed_server = words::squeezed(&document.server);
+        let squeezed = words::squeezed(&document.name);
+        let bare = squeezed
+            .strip_prefix(&squeezed_server)
+            .filter(|rest| !rest.is_empty());
+        let bare = bare.unwrap_or(&squeezed).to_owned();
+        Self {
+            server: document.server,
+            tool: document.name,
+            squeezed_server,
+            bare,
+        }
+    }
+
+    /// What a squeezed question earns by naming this tool, with its server or without.
+    fn bonus(&self, question: &str) -> f64 {
+        let mut form = Some(question).filter(|question| !question.is_empty());
+        let mut bonus: f64 = 0.0;
+        while let Some(asked) = form {
+            if self.bare == asked {
+                return NAMED;
+            }
+            if self.bare.starts_with(asked) {
+                bonus = NAME_BEGINS;
+            }
+            form = self.after_server(asked);
+        }
+        bonus
+    }
+
+    /// The rest of a squeezed question that begins with the server's name.
+    fn after_server<'a>(&self, question: &'a str) -> Option<&'a str> {
+        let server = self.squeezed_server.as_str();
+        let rest = question.strip_prefix(server)?;
+        (!server.is_empty() && !rest.is_empty()).then_some(rest)
+    }
+}
+
+/// Tools to be searched. Built once for a set of tools, and built anew when one changes.
+#[derive(Debug)]
+pub(crate) struct Index {
+    identities: Vec<Identity>,
+    /// Every word with the documents it stands in, in the order of the words: those with the same beginning are
+    /// neighbours.
+    words: Vec<(String, Vec<Posting>)>,
+}
+
+impl Index {
+    /// Indexes `documents`.
+    pub(crate) fn new(documents: impl Iterator<Item = Document>) -> Self {
+        let mut numbers: HashMap<String, u32> = HashMap::new();
+        let mut identities = Vec::new();
+        let mut cuts = Vec::new();
+        for document in documents {
+            cuts.push(cut(&document, &mut numbers));
+            identities.push(Identity::new(document));
+        }
+        let mut words: Vec<(String, Vec<Posting>)> = vec![Default::default(); numbers.len()];
+        for (word, number) in numbers {
+            words[number as usize].0 = word;
+        }
+        let average = average_lengths(&cuts);
+        for (document, cut) in (0..).zip(&cuts) {
+            post(document, cut, &average, &mut words);
+        }
+        words.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Self { identities, words }
+    }
+
+    /// The `max_results` documents that fit `query` best, the best first; equals by name, then by server. An empty
+    /// query asks for everything.
+    pub(crate) fn search(&self, query: &str, max_results: usize) -> Vec<Hit> {
+        let asks_for_all = query.trim().is_empty();
+        let mut scores = vec![0.0; self.identities.len()];
+        for stem in words::of_question(query) {
+            self.add_word(&stem, &mut scores);
+        }
+        let question = words::squeezed(query);
+        let bonuses = self
+            .identities
+            .iter()
+            .map(|identity| identity.bonus(&question));
+        let mut hits: Vec<Hit> = (0..)
+            .zip(scores.iter().zip(bonuses))
+            .map(|(document, (score, bonus))| Hit {
+                document,
+                score: score + bonus,
+            })
+            .filter(|hit| asks_for_all || hit.score > 0.0)
+            .collect();
+        hits.sort_unstable_by(|a, b| {
+            let place = |hit: &Hit| {
+                let Identity { tool, server, .. } = &self.identities[hit.document];
+                (tool, server, hit.document)
+            };
+            b.score
+                .total_cmp(&a.score)
+                .then_with(|| place(a).cmp(&place(b)))
+        });
+        hits.truncate(max_results);
+        hits
+    }
+
+    /// Adds what each document earns by one word of the question: by the word itself or by the best of what may
+    /// stand for it, so that a tool does not win by saying one thing in three ways.
+    fn add_word(&self, stem: &str, scores: &mut [f64]) {
+        let mut best: HashMap<u32, f64> = HashMap::new();
+        let mut earn = |postings: &[Posting], share: f64, only_names: bool| {
+            let rarity = self.rarity(postings.len());
+            for posting in postings
+                .iter()
+                .filter(|posting| posting.in_name || !only_names)
+            {
+                let earned = share * rarity * posting.weight / (SATURATION + posting.weight);
+                let best = best.entry(posting.document).or_default();
+                *best = best.max(earned);
+            }
+        };
+        for (word, postings) in self.beginning_with(stem) {
+            if word == stem {
+                earn(postings, 1.0, false);
+            } else if stem.chars().count() >= SHORTEST_BEGINNING {
+                earn(postings, BEGINNING, true);
+            }
+        }
+        for synonym in synonyms::of(stem) {
+            if let Some((word, postings)) = self.beginning_with(synonym).next()
+                && word == synonym
+            {
+                earn(postings, SYNONYM, false);
+            }
+        }
+        for (document, earned) in best {
+            scores[document as usize] += earned;
+        }
+    }
+
+    fn beginning_with<'a>(
+        &'a self,
+        beginning: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a [Posting])> {
+        let first = self
+            .words
+            .partition_point(|(word, _)| word.as_str() < beginning);
+        let words = self.words[first..].iter();
+        words
+            .take_while(move |(word, _)| word.starts_with(beginning))
+            .map(|(word, postings)| (word.as_str(), postings.as_slice()))
+    }
+
+    /// The inverse document frequency of a word that stands in `documents` of them.
+    fn rarity(&self, documents: usize) -> f64 {
+        let (all, with) = (count(self.identities.len()), count(documents));
+        (1.0 + (all - with + 0.5) / (with + 0.5)).ln()
+    }
+}
+
+/// Cuts a document's texts into words and numbers the new ones.
+fn cut(document: &Document, numbers: &mut HashMap<String, u32>) -> Cut {
+    let mut number = |stem: &str| {
+        if let Some(known) = numbers.get(stem) {
+            return *known;
+        }
+        let new = u32::try_from(numbers.len()).expect("a word takes more than a byte of memory");
+        numbers.insert(stem.to_owned(), new);
+        new
+    };
+    let mut cut = Cut::default();
+    let [name, title, server, description, parameters] = &mut cut;
+    words::of_name(&document.name, |stem| name.push(number(stem)));
+    words::of_prose(&document.title, |stem| title.push(number(stem)));
+    words::of_prose(&document.server, |stem| server.push(number(stem)));
+    words::of_prose(&document.description, |stem| description.push(number(stem)));
+    for parameter in &document.parameters {
+        words::of_name(parameter, |stem| parameters.push(number(stem)));
+    }
+    cut
+}
+
+fn average_lengths(cuts: &[Cut]) -> [f64; FIELDS.len()] {
+    std::array::from_fn(|field| {
+        let total: usize = cuts.iter().map(|cut| cut[field].len()).sum();
+        count(total) / count(cuts.len().max(1))
+    })
+}
+
+/// Enters one document at each of its words, with the weight it has there.
+fn post(
+    document: u32,
+    cut: &Cut,
+    average: &[f64; FIELDS.len()],
+    words: &mut [(String, Vec<Posting>)],
+) {
+    for (place, field) in FIELDS.iter().enumerate() {
+        let length = count(cut[place].len()) / average[place];
+        let weight = field.weight / (1.0 - field.length_matters + field.length_matters * length);
+        for word in &cut[place] {
+            let postings = &mut words[*word as usize].1;
+            let in_name = place == NAME;
+            match postings.last_mut().filter(|last| last.document == document) {
+                // The name is the first field, so that it alone decides.
+                Some(posting) => posting.weight += weight,
+                None => postings.push(Posting {
+                    document,
+                    weight,
+                    in_name,
+                }),
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "there are fewer than 2^52 tools and words"
+)]
+fn count(of: usize) -> f64 {
+    of as f64
+}
