@@ -1,44 +1,43 @@
 //! Puts the parts together, waits for the end, takes them down again.
 
-pub(crate) mod check;
+pub(crate) mod visit;
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
-use crate::config::ServerSpec;
 use crate::event::{Event, Events};
+use crate::fleet::{Fleet, Known, Plan, Sources};
 use crate::front::stdio;
 use crate::mcp::Era;
 use crate::meta_tools::{Offer, Set};
-use crate::server::ServerHandle;
+use crate::server::Means;
 use crate::session::Session;
 use crate::shutdown::Shutdown;
-use crate::transport::reaper::Reaper;
 use crate::transport::stream::{Lines, Outbox};
-use crate::watcher::{Notice, WatchError, WatchOptions, WatchRequest, Watcher};
+use crate::watcher::{WatchError, WatchOptions};
 
 /// How long requests that were on their way when the client closed its side may still be answered:
 /// for `printf … | mcp-proxy`, whose server has to start first. A client that wants an end sooner
 /// sends a signal.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
-/// What `dev` runs with.
-#[derive(Debug)]
+/// What a client is served with.
 pub(crate) struct Mission {
-    /// The server.
-    pub(crate) spec: ServerSpec,
+    /// The servers.
+    pub(crate) plan: Plan,
     /// The longest message in bytes.
     pub(crate) max_message: usize,
-    /// The era to speak with the server, if the user set it.
+    /// The era to speak with the servers, if the user set it.
     pub(crate) era: Option<Era>,
     /// The meta-tools that the client is offered.
     pub(crate) meta_tools: Set,
     /// How to watch; nothing with the watcher off.
     pub(crate) watch: Option<WatchOptions>,
+    /// The directory that keeps which tools servers had.
+    pub(crate) cache: Option<PathBuf>,
 }
 
 /// Why the proxy could not begin.
@@ -63,45 +62,34 @@ pub(crate) enum End {
 
 /// Serves the client on stdin and stdout until it goes away or a signal comes; then everything that
 /// was started is gone.
-pub(crate) fn dev(mission: Mission, events: &Events) -> Result<End, AppError> {
+pub(crate) fn serve(mission: Mission, events: &Events) -> Result<End, AppError> {
     // One thread: a call is handed from pipe to pipe without waking another one.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let end = runtime.block_on(serve(mission, events));
+    let end = runtime.block_on(attend(mission, events));
     // A thread that reads a terminal cannot be ended.
     runtime.shutdown_background();
     end
 }
 
-async fn serve(mission: Mission, events: &Events) -> Result<End, AppError> {
+async fn attend(mission: Mission, events: &Events) -> Result<End, AppError> {
     let shutdown = Shutdown::listen()?;
     let out = Outbox::new(io::stdout().as_fd().try_clone_to_owned()?)?;
-    let lines = Lines::new(
-        io::stdin().as_fd().try_clone_to_owned()?,
-        mission.max_message,
-    )?;
-    let (spec, limit) = (mission.spec, mission.max_message);
-    let (request, timeouts) = (watch_request(&spec), spec.timeouts);
-    let server = ServerHandle::new(
-        spec,
-        timeouts,
-        limit,
-        mission.era,
-        events.clone(),
-        Reaper::new(),
+    let limit = mission.max_message;
+    let lines = Lines::new(io::stdin().as_fd().try_clone_to_owned()?, limit)?;
+    let offer = Offer::new(mission.meta_tools, !mission.plan.transparent);
+    let sources = mission
+        .watch
+        .map(|options| Sources::new(options, events.clone()));
+    let fleet = Fleet::new(
+        mission.plan,
+        Means::new(events.clone(), limit, mission.era),
+        sources.transpose()?,
+        mission.cache.map(Known::open),
     );
-    let watch = match mission.watch {
-        Some(options) => Some(start_watch(request, options, server.clone(), events).await?),
-        None => None,
-    };
-    let session = Session::new(
-        out.clone(),
-        server.clone(),
-        Offer::new(mission.meta_tools),
-        watch.is_some(),
-        events.clone(),
-    );
+    fleet.begin().await?;
+    let session = Session::new(out.clone(), fleet, offer, events.clone());
 
     let (end, reason) = tokio::select! {
         () = stdio::serve(lines, session.clone(), limit) => (End::ClientGone, "the client closed its side"),
@@ -111,7 +99,6 @@ async fn serve(mission: Mission, events: &Events) -> Result<End, AppError> {
     events.send(Event::Ending {
         reason: reason.to_owned(),
     });
-    drop(watch);
     tokio::select! {
         () = take_down(&session, end, &shutdown) => {}
         // Dropping the runtime kills every process group that is left.
@@ -128,38 +115,5 @@ async fn take_down(session: &Arc<Session>, end: End, shutdown: &Shutdown) {
             () = shutdown.asked.cancelled() => {}
         }
     }
-    session.server().stop().await;
-}
-
-fn watch_request(spec: &ServerSpec) -> WatchRequest {
-    WatchRequest::Sources {
-        server: spec.name.clone(),
-        cwd: spec.cwd.clone(),
-        program: spec.program.clone(),
-        args: spec.args.clone(),
-        globs: spec.watch.clone(),
-    }
-}
-
-/// Watches the server's files; what happens to them is told to `server`.
-async fn start_watch(
-    request: WatchRequest,
-    options: WatchOptions,
-    server: ServerHandle,
-    events: &Events,
-) -> Result<Watcher, WatchError> {
-    // Unbounded: the settle stage sends a few notices a second at most.
-    let (sender, mut notices) = mpsc::unbounded_channel();
-    let watcher = Watcher::start(options, sender, events.clone())?;
-    watcher.add(0, request).await?;
-    tokio::spawn(async move {
-        while let Some((_, notice)) = notices.recv().await {
-            match notice {
-                Notice::Suspect => server.suspect(),
-                Notice::Unchanged => server.unchanged(),
-                Notice::Changed(paths) => server.changed(paths),
-            }
-        }
-    });
-    Ok(watcher)
+    session.fleet().stop().await;
 }

@@ -95,6 +95,31 @@ pub(crate) enum Event {
     },
     /// The server changed its own lists without a reload.
     ListsChanged { server: String, diff: ToolDiff },
+    /// How far the server is with a call of the command line.
+    Progress { server: String, text: String },
+    /// The server logged something while it worked for the command line.
+    LogMessage {
+        server: String,
+        level: String,
+        text: String,
+    },
+    /// A server is no longer run: it was unloaded, or is not configured any more.
+    Unloaded { server: String },
+    /// The configuration changed and is in force: the names of the servers that differ.
+    Reconfigured {
+        added: Vec<String>,
+        changed: Vec<String>,
+        removed: Vec<String>,
+    },
+    /// The configuration has a fault: a text of several lines that shows its place.
+    ConfigFault { text: String },
+    /// The `tool` or `prompt` of the server cannot be offered: another server has one of that name.
+    NameTaken {
+        server: String,
+        kind: &'static str,
+        name: String,
+        holder: String,
+    },
     /// A client said who it is.
     ClientConnected {
         name: String,

@@ -4,7 +4,8 @@
 //!
 //! # Words
 //!
-//! The *client* is the host's side, the *server* the child process. A *generation* is one start of the
+//! The *client* is the host's side, a *server* a child process. The *fleet* is the servers behind one
+//! client's *session*, the *catalog* what they offer together at one moment. A *generation* is one start of a
 //! server, counted from 1; a *candidate* has not proved itself yet, a *draining* generation finishes what
 //! it is at. An *era* is how one link speaks: legacy (`initialize`, up to 2025-11-25) or modern
 //! (2026-07-28, every request stands alone). The *gate* is where requests wait while no generation may
@@ -15,11 +16,12 @@
 //! | module | what it is for |
 //! |---|---|
 //! | `cli` | one file per subcommand; errors become text and exit codes |
-//! | `app` | puts the parts together, waits for the end, takes them down; `app::check` does so for one look |
+//! | `app` | puts the parts together, waits for the end, takes them down; `app::visit` does so for one look at servers |
 //! | `front` | where clients come in: stdin and stdout |
 //! | `session` | one client's conversation; survives every reload |
 //! | `meta_tools` | the proxy's own tools |
 //! | `search` | which tools a question in plain words means |
+//! | `fleet` | the servers of one session: configured, loaded, watched; the names of all that they offer |
 //! | `server` | one server: state machine, generations, handshake, connection, gate |
 //! | `bridge` | translation between the eras: pure functions |
 //! | `transport` | bytes to lines and back; processes, their groups and their end |
@@ -30,31 +32,33 @@
 //! | `shutdown` | signals as cancellation |
 //! | `config` | finds and reads configuration files; what they say, as plain data that every layer may use |
 //! | `event` | what happens, as plain data that every layer may use |
+//! | `lock` | a lock that outlives a panic |
 //! | `near` | names that are close to a misspelt one; every layer may ask |
 //!
 //! Who may use whom, and never the other way round:
 //!
 //! ```text
-//! cli ─> app ─> front ─> session ─> meta_tools ─> server ─> transport ─> jsonrpc
-//!  │      └──> watcher                 └──────────┴──> bridge ─> mcp ─────┘
-//!  └───> output
+//! cli ─> app ─> front ─> session ─> meta_tools ─> fleet ─> server ─> transport ─> jsonrpc
+//!  │                        │             │          └──> watcher          │
+//!  └───> output             │             └──> search                      │
+//!                           └──────────────────────────────> bridge ─> mcp ┘
 //! ```
 //!
 //! A layer may use any layer below it, not only the next one. `watcher` and `output` know no other
-//! layer at all: the one sends notices, the other takes events, and `app` and `cli` connect them.
+//! layer at all: the one sends notices, the other takes events, and `fleet` and `cli` connect them.
 //!
 //! # The straight ways
 //!
-//! A `tools/call`: `front` cuts a line → `session` finds its routing members and hands the call to the
-//! `server`'s gate → the gate passes it to the active generation's connection, which exchanges the id and
+//! A `tools/call`: `front` cuts a line → `session` finds its routing members, the `fleet`'s catalog the
+//! server → the call is handed to the `server`'s gate → the gate passes it to the active generation's connection, which exchanges the id and
 //! notes who waits → `transport` writes it. The answer is read by the generation's own task, which puts the
 //! client's id back and writes it to the client. No task is woken between the two pipes.
 //!
 //! A save: `watcher` sees a touched path and says *suspect*: the gate holds → it compares contents and says
 //! *changed* or *unchanged* → the server's supervisor feeds its state machine, which starts a candidate →
 //! the candidate shakes hands, is told what its predecessor knew, and lists → commit: new lists, the gate
-//! opens to the new connection, the old generation drains and stops → the session tells the client that
-//! its lists have changed. A candidate that fails changes what the gate says, nothing else.
+//! opens to the new connection, the old generation drains and stops → the fleet publishes its new catalog →
+//! the session tells the client that its lists have changed. A candidate that fails changes what the gate says, nothing else.
 //!
 //! # Invariants
 //!
@@ -99,18 +103,11 @@ mod event;
 mod fleet;
 mod front;
 mod jsonrpc;
+mod lock;
 mod mcp;
 mod meta_tools;
 mod near;
 mod output;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "nothing in the program asks it yet"
-    )
-)]
 mod search;
 mod server;
 mod session;

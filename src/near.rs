@@ -27,7 +27,14 @@ pub(crate) fn nearest<'a>(
         .collect();
     near.sort_unstable();
     near.dedup();
-    near.into_iter().map(|(_, name)| name).take(MOST).collect()
+    // What is much farther than the nearest is not what was meant.
+    let limit = near
+        .first()
+        .map_or(0, |(distance, _)| (distance * 2).max(2));
+    let near = near
+        .into_iter()
+        .take_while(|(distance, _)| *distance <= limit);
+    near.map(|(_, name)| name).take(MOST).collect()
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ pub(crate) fn request(line: &str, id: &str, to: Era, identity: &Identity) -> Str
 }
 
 /// `params` without what only a modern server understands.
-fn anonymous(params: &str) -> String {
+pub(crate) fn anonymous(params: &str) -> String {
     let mut params = Members::of(params);
     let Some(old) = params.get("_meta").map(ToOwned::to_owned) else {
         return params.to_string();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
+use serde_json::value::RawValue;
 
 use super::CliError;
 use crate::config::{OnBroken, Reload, ServerSpec, parse_duration, parse_size};
@@ -81,8 +82,8 @@ impl ValueEnum for OnBroken {
     }
 }
 
-/// The server, as `dev` and `check` take it.
-#[derive(Debug, Args)]
+/// The server, as all subcommands take it that start one.
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArgs {
     /// The server's name in messages [default: the script's or program's name]
     #[arg(long, value_parser = parse_name)]
@@ -132,6 +133,18 @@ impl ServerArgs {
         spec.env.extend(self.env.iter().cloned());
         spec.timeouts.start = self.start_timeout.unwrap_or(spec.timeouts.start);
         Ok(())
+    }
+}
+
+/// The arguments of a tool, a raw object on one line; or what is wrong with `text`.
+pub(crate) fn arguments(text: &str) -> Result<String, String> {
+    match serde_json::from_str::<&RawValue>(text) {
+        // Outside of strings a line break means as much as a space; inside there is none.
+        Ok(arguments) if arguments.get().starts_with('{') => {
+            Ok(arguments.get().replace(['\n', '\r'], " "))
+        }
+        Ok(_) => Err("the arguments must be a JSON object such as '{}'".to_owned()),
+        Err(error) => Err(format!("the arguments are not JSON: {error}")),
     }
 }
 

@@ -1,32 +1,37 @@
-//! `mcp-proxy check`: starts a server once, without a watcher, and says whether it works.
+//! `mcp-proxy check`: starts servers once, side by side, without a watcher, and says whether they work.
 
 mod report;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::value::RawValue;
 
-use super::args::ServerArgs;
-use super::{CliError, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, Global};
-use crate::app::check::{Findings, Inspection, check};
-use crate::config::{Config, parse_duration};
-use crate::output;
-use report::Report;
+use super::args::{ServerArgs, arguments};
+use super::chosen::{Chosen, not_started, pay_visit};
+use super::{CliError, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, Global, print, print_exact};
+use crate::app::visit::{Findings, Visit, Visited};
+use crate::config::parse_duration;
+use report::{Report, Whole, table};
 
 /// The options of `check`.
 #[derive(Debug, Args)]
-#[command(mut_arg("command", |it| it.required(true)))]
 pub(crate) struct CheckArgs {
     /// Print the result as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-    /// Call TOOL with the arguments JSON; may be repeated
+    /// Call TOOL with the arguments JSON; may be repeated. For one server
     #[arg(long, num_args = 2, value_names = ["TOOL", "JSON"], action = clap::ArgAction::Append)]
     call: Vec<String>,
     /// How long each call may take
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     call_timeout: Duration,
+    /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
+    #[arg(long, value_name = "FILE", conflicts_with = "command")]
+    config: Option<PathBuf>,
+    /// A server of the configuration to check, instead of all; may be repeated
+    #[arg(long = "server", value_name = "NAME", conflicts_with = "command")]
+    names: Vec<String>,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
 }
@@ -36,19 +41,9 @@ impl CheckArgs {
     fn calls(&self) -> Result<Vec<(String, String)>, CliError> {
         let pairs = self.call.chunks_exact(2);
         pairs
-            .map(|pair| match serde_json::from_str::<&RawValue>(&pair[1]) {
-                // Outside of strings a line break means as much as a space; inside there is none.
-                Ok(arguments) if arguments.get().starts_with('{') => {
-                    Ok((pair[0].clone(), arguments.get().replace(['\n', '\r'], " ")))
-                }
-                Ok(_) => Err(CliError::Usage(format!(
-                    "--call {}: the arguments must be a JSON object such as '{{}}'",
-                    pair[0]
-                ))),
-                Err(error) => Err(CliError::Usage(format!(
-                    "--call {}: the arguments are not JSON: {error}",
-                    pair[0]
-                ))),
+            .map(|pair| match arguments(&pair[1]) {
+                Ok(arguments) => Ok((pair[0].clone(), arguments)),
+                Err(wrong) => Err(CliError::Usage(format!("--call {}: {wrong}", pair[0]))),
             })
             .collect()
     }
@@ -57,44 +52,53 @@ impl CheckArgs {
 /// Starts, shakes hands, lists, calls, tells.
 pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
     let calls = args.calls()?;
-    let spec = args.server.spec()?.expect("clap requires the command");
-    let max_message = args.server.max_message;
-    let inspection = Inspection {
-        calls,
-        timeouts: spec.timeouts,
-        spec,
-        max_message: max_message.unwrap_or(Config::default().max_message),
+    let chosen = Chosen::by(&args.server, args.config.as_ref(), &args.names, global)?;
+    if chosen.servers.len() > 1 && !calls.is_empty() {
+        return Err(chosen.several("--call is for one server, which --server names"));
+    }
+    let visit = Visit {
+        servers: chosen.servers.clone(),
+        max_message: chosen.max_message,
         era: args.server.era.era(),
-        call_timeout: args.call_timeout,
+        calls,
+        listed_only: false,
+        call_timeout: Some(args.call_timeout),
     };
-    let (events, printer) = output::start(&global.output_options())
-        .map_err(|error| CliError::Config(error.to_string()))?;
-    let findings = check(&inspection, &events);
-    drop(events);
-    printer.finish();
-    let findings = findings.map_err(|error| CliError::Failure(error.to_string()))?;
-    let name = &inspection.spec.name;
-    let report = Report::new(name, &findings);
-    if args.json && !matches!(findings, Findings::Interrupted) {
-        print(&report.json())?;
+    let Some(visited) = pay_visit(visit, global)? else {
+        return Ok(EXIT_INTERRUPTED);
+    };
+    let reports = visited
+        .iter()
+        .map(|it| Report::new(&it.server, &it.findings));
+    let reports: Vec<Report<'_>> = reports.collect();
+    let all_ok = reports.iter().all(Report::ok);
+    tell(args, &chosen, &visited, reports)?;
+    match chosen.fault().or_else(|| not_started(&visited)) {
+        Some(error) => Err(error),
+        None => Ok(if all_ok { EXIT_OK } else { EXIT_FAILURE }),
     }
-    match &findings {
-        Findings::Interrupted => return Ok(EXIT_INTERRUPTED),
-        Findings::Broken(failure) => {
-            let reason = &failure.reason;
-            return Err(CliError::Start(format!(
-                "`{name}` does not start: {reason}"
-            )));
-        }
-        Findings::Started { .. } if !args.json => print(&report.table())?,
-        Findings::Started { .. } => {}
-    }
-    Ok(if report.ok() { EXIT_OK } else { EXIT_FAILURE })
 }
 
-fn print(text: &str) -> Result<(), CliError> {
-    output::print_result(text)
-        .map_err(|error| CliError::Failure(format!("cannot write to stdout: {error}")))
+fn tell(
+    args: &CheckArgs,
+    chosen: &Chosen,
+    visited: &[Visited],
+    reports: Vec<Report<'_>>,
+) -> Result<(), CliError> {
+    if args.json {
+        let is_command = !args.server.command.is_empty();
+        return print_exact(&match &reports[..] {
+            [report] if is_command => report.json(),
+            _ => Whole::new(reports, &chosen.faults).json(),
+        });
+    }
+    match (&reports[..], visited) {
+        ([report], [one]) if matches!(one.findings, Findings::Started { .. }) => {
+            print(&report.table())
+        }
+        ([_], _) => Ok(()),
+        _ => print(&table(&reports)),
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{CliError, EXIT_OK, Global};
+use super::{CliError, EXIT_OK, Global, print};
 use crate::config::{self, Loaded, Surroundings};
 use crate::output;
 
@@ -35,25 +35,63 @@ enum ConfigCommand {
 
 /// Loads the configuration and tells what is wrong with it and what was left out.
 pub(crate) fn load(explicit: Option<&PathBuf>, global: &Global) -> Result<Loaded, CliError> {
-    let around = Surroundings::of_process(explicit.map(PathBuf::as_path)).map_err(|error| {
+    let loaded = config::load(&surroundings(explicit)?);
+    tell(&loaded, global);
+    Ok(loaded)
+}
+
+/// What loading depends on, in this process.
+pub(crate) fn surroundings(explicit: Option<&PathBuf>) -> Result<Surroundings, CliError> {
+    Surroundings::of_process(explicit.map(PathBuf::as_path)).map_err(|error| {
         CliError::Failure(format!("cannot find out the current directory: {error}"))
-    })?;
-    let loaded = config::load(&around);
+    })
+}
+
+/// Tells what is wrong with a configuration and what was left out of it.
+pub(crate) fn tell(loaded: &Loaded, global: &Global) {
     for fault in &loaded.faults {
         output::print_error(fault);
     }
+    tell_notes(&loaded.notes, global);
+}
+
+/// Tells what was left out on purpose.
+pub(crate) fn tell_notes(notes: &[String], global: &Global) {
     if global.output_options().verbosity > output::Verbosity::Quiet {
-        loaded
-            .notes
-            .iter()
-            .for_each(|note| output::print_note(note));
+        for note in notes {
+            output::print_note(note);
+        }
     }
-    Ok(loaded)
+}
+
+/// The files to watch: those that were read, and those that would be read beside them if they were there.
+pub(crate) fn places(around: &Surroundings, files: &[PathBuf]) -> Vec<PathBuf> {
+    let mut places = files.to_vec();
+    let folders = files.iter().filter_map(|file| file.parent());
+    let beside = folders.flat_map(|folder| config::NAMES.map(|name| folder.join(name)));
+    if around.explicit.is_none() {
+        places.extend(beside);
+    }
+    places.sort();
+    places.dedup();
+    places
+}
+
+/// Where it is kept which tools servers had: `$XDG_CACHE_HOME/mcp-proxy/tools`.
+pub(crate) fn cache() -> Option<PathBuf> {
+    let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let base = named.filter(|path| path.is_absolute());
+    let base = base.or_else(|| Some(std::env::home_dir()?.join(".cache")))?;
+    Some(base.join("mcp-proxy").join("tools"))
 }
 
 /// The error that ends a program with these faults, which have been told already.
 pub(crate) fn broken(loaded: &Loaded) -> CliError {
-    let count = loaded.faults.len();
+    faulty(loaded.faults.len())
+}
+
+/// The same for so many faults.
+pub(crate) fn faulty(count: usize) -> CliError {
     let faults = if count == 1 { "a fault" } else { "faults" };
     let many = if count == 1 {
         String::new()
@@ -87,9 +125,4 @@ pub(crate) fn run(args: &ConfigArgs, global: &Global) -> Result<u8, CliError> {
     } else {
         Err(broken(&loaded))
     }
-}
-
-fn print(text: &str) -> Result<(), CliError> {
-    output::print_result(text)
-        .map_err(|error| CliError::Failure(format!("cannot write to stdout: {error}")))
 }

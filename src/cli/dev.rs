@@ -1,4 +1,4 @@
-//! `mcp-proxy dev`: one server, of the command line or of the configuration, watched and reloaded, behind one client's session.
+//! `mcp-proxy dev`: the server of the command line, or those of the configuration, watched and reloaded behind one client's session.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use clap::Args;
 use super::args::ServerArgs;
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, config};
 use crate::app::{self, AppError, End, Mission};
-use crate::config::{Config, Fault, OnBroken, Reload, ServerSpec, parse_duration};
+use crate::config::{Config, Loaded, OnBroken, Reload, ServerSpec, Surroundings, parse_duration};
+use crate::fleet::Plan;
 use crate::meta_tools::Set;
 use crate::output;
 use crate::watcher::WatchOptions;
@@ -17,7 +18,7 @@ use crate::watcher::WatchOptions;
 const POLL: Duration = Duration::from_millis(500);
 
 /// The options of `dev`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct DevArgs {
     /// Watch the files of GLOB; repeatable, `!` excludes, the last match wins [default: by the command's language]
     #[arg(long, value_name = "GLOB", conflicts_with = "no_watch")]
@@ -55,7 +56,7 @@ pub(crate) struct DevArgs {
     /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     pub(crate) config: Option<PathBuf>,
-    /// The server of the configuration to run, where it has several
+    /// Run only this server of the configuration, under its own names
     #[arg(long = "server", value_name = "NAME", conflicts_with = "command")]
     server_name: Option<String>,
     #[command(flatten)]
@@ -63,21 +64,24 @@ pub(crate) struct DevArgs {
 }
 
 impl DevArgs {
-    /// What is to be run: the server of the command line or that of the configuration, with everything
-    /// that these options say about it.
+    /// What is to be run: the server of the command line or those of the configuration, with everything
+    /// that these options say about them.
     fn mission(&self, global: &Global) -> Result<Mission, CliError> {
-        let (mut spec, config) = match self.server.spec()? {
-            Some(spec) => (spec, Config::default()),
+        let (plan, config) = match self.server.spec()? {
+            Some(mut spec) => {
+                self.adjust(&mut spec);
+                let mut config = Config::default();
+                config.servers.push(spec);
+                (Plan::of_one(config.clone()), config)
+            }
             None => self.configured(global)?,
         };
-        self.adjust(&mut spec);
-        let ignored = config.watching.ignore.iter();
-        spec.watch.extend(ignored.map(|glob| format!("!{glob}")));
         Ok(Mission {
-            spec,
+            cache: plan.reader.as_ref().and_then(|_| config::cache()),
+            plan,
             max_message: self.server.max_message.unwrap_or(config.max_message),
             era: self.server.era.era(),
-            meta_tools: self.meta_tools.unwrap_or(config.meta_tools),
+            meta_tools: self.meta_tools.or(config.meta_tools).unwrap_or_default(),
             watch: (!self.no_watch).then(|| WatchOptions {
                 quiet: self.debounce.unwrap_or(config.watching.debounce),
                 poll: self.poll.then_some(POLL),
@@ -99,54 +103,109 @@ impl DevArgs {
         times.drain = self.drain_timeout.unwrap_or(times.drain);
     }
 
-    /// The one server that the configuration or `--server` leaves to be run.
-    fn configured(&self, global: &Global) -> Result<(ServerSpec, Config), CliError> {
-        let loaded = config::load(self.config.as_ref(), global)?;
-        let config = &loaded.config;
-        let wanted = self.server_name.as_deref();
-        let fits = |spec: &&ServerSpec| wanted.is_none_or(|name| spec.name == name);
-        let fitting: Vec<&ServerSpec> = config.servers.iter().filter(fits).collect();
-        let is_to_blame = |fault: &Fault| {
-            fault.server.is_none() || wanted.is_none() || fault.server.as_deref() == wanted
+    /// The servers of the configuration, or the one that `--server` chooses.
+    fn configured(&self, global: &Global) -> Result<(Plan, Config), CliError> {
+        let around = config::surroundings(self.config.as_ref())?;
+        let loaded = self.read(&around)?;
+        if let Err(error) = self.usable(&loaded) {
+            config::tell(&loaded, global);
+            return Err(error);
+        }
+        let chosen = self.server_name.clone();
+        let args = self.clone();
+        let config = loaded.config.clone();
+        let reader_around = around.clone();
+        let plan = Plan {
+            config: loaded.config,
+            transparent: chosen.is_some(),
+            lazy: false,
+            files: config::places(&around, &loaded.files),
+            faults: loaded.faults,
+            reader: Some(Box::new(move || {
+                // What cannot be adjusted any more, since a directory is gone, stays as it was.
+                args.read(&reader_around)
+                    .unwrap_or_else(|_| crate::config::load(&reader_around))
+            })),
         };
-        let names = || {
-            let names = config.servers.iter().map(|spec| format!("`{}`", spec.name));
-            names.collect::<Vec<_>>().join(", ")
-        };
-        match (&fitting[..], wanted) {
-            ([spec], _) => {
-                let mut spec = (*spec).clone();
-                self.server.adjust(&mut spec)?;
-                Ok((spec, loaded.config))
+        config::tell_notes(&loaded.notes, global);
+        Ok((plan, config))
+    }
+
+    /// Reads the configuration as these options want it.
+    fn read(&self, around: &Surroundings) -> Result<Loaded, CliError> {
+        let mut loaded = crate::config::load(around);
+        let config = &mut loaded.config;
+        if let Some(name) = &self.server_name {
+            config.servers.retain(|spec| spec.name == *name);
+            loaded
+                .faults
+                .retain(|fault| fault.server.as_ref().is_none_or(|it| it == name));
+        }
+        for spec in &mut config.servers {
+            self.server.adjust(spec)?;
+            self.adjust(spec);
+            let ignored = config.watching.ignore.iter();
+            spec.watch.extend(ignored.map(|glob| format!("!{glob}")));
+        }
+        let times = &mut config.timeouts;
+        times.startup_wait = self.startup_wait.unwrap_or(times.startup_wait);
+        Ok(loaded)
+    }
+
+    /// Whether there is something to run, and these options fit it.
+    fn usable(&self, loaded: &Loaded) -> Result<(), CliError> {
+        let there = !loaded.config.servers.is_empty();
+        if let Some(name) = self.server_name.as_deref().filter(|_| !there) {
+            if !loaded.faults.is_empty() {
+                return Err(config::broken(loaded));
             }
-            ([], _) if loaded.faults.iter().any(is_to_blame) => Err(config::broken(&loaded)),
-            (_, Some(name)) if config.servers.is_empty() => Err(CliError::Usage(format!(
-                "the configuration has no server `{name}`"
+            let names: Vec<String> = loaded
+                .names
+                .iter()
+                .map(|name| format!("`{name}`"))
+                .collect();
+            let mut text = format!("the configuration has no server `{name}`");
+            if !names.is_empty() {
+                text = format!("{text}; it has {}", names.join(", "));
+            }
+            return Err(CliError::Usage(text));
+        }
+        if !there && !loaded.faults.is_empty() {
+            return Err(config::broken(loaded));
+        }
+        if loaded.files.is_empty() {
+            let text = "there is no command after `--` and no configuration: neither mcp-proxy.toml nor .mcp.json";
+            return Err(CliError::Usage(text.to_owned()));
+        }
+        let of_one = [
+            (!self.watch.is_empty(), "--watch"),
+            (self.build.is_some(), "--build"),
+            (self.server.name.is_some(), "--name"),
+            (self.server.cwd.is_some(), "--cwd"),
+            (!self.server.env.is_empty(), "--env"),
+        ];
+        match of_one
+            .iter()
+            .find(|(given, _)| *given && self.server_name.is_none())
+        {
+            Some((_, option)) => Err(CliError::Usage(format!(
+                "{option} is for one server: choose it with --server NAME, or write the setting into the configuration"
             ))),
-            (_, Some(name)) => Err(CliError::Usage(format!(
-                "the configuration has no server `{name}`; it has {}",
-                names()
-            ))),
-            ([], None) if loaded.files.is_empty() => Err(CliError::Usage(
-                "there is no command after `--` and no configuration: neither mcp-proxy.toml nor .mcp.json".to_owned(),
-            )),
-            ([], None) => Err(CliError::Usage(
-                "there is no command after `--`, and the configuration has no server to run".to_owned(),
-            )),
-            (_, None) => Err(CliError::Usage(format!(
-                "the configuration has several servers; choose one with --server: {}",
-                names()
-            ))),
+            None => Ok(()),
         }
     }
 }
 
 /// Serves the client on stdio until it goes away.
 pub(crate) fn run(args: &DevArgs, global: &Global) -> Result<u8, CliError> {
-    let mission = args.mission(global)?;
+    serve(args.mission(global)?, global)
+}
+
+/// Serves the client with what was made of the command line.
+pub(super) fn serve(mission: Mission, global: &Global) -> Result<u8, CliError> {
     let (events, printer) = output::start(&global.output_options())
         .map_err(|error| CliError::Config(error.to_string()))?;
-    let end = app::dev(mission, &events);
+    let end = app::serve(mission, &events);
     drop(events);
     printer.finish();
     match end {
@@ -181,22 +240,24 @@ mod tests {
         global: Global,
     }
 
-    fn mission(words: &[&str]) -> Result<Mission, CliError> {
+    /// What these words lead to, and the one server of it.
+    fn mission(words: &[&str]) -> Result<(Mission, ServerSpec), CliError> {
         let dev = Line::parse_from([&["dev"], words].concat()).dev;
-        dev.mission(&Output::parse_from(["dev", "-q"]).global)
+        let mission = dev.mission(&Output::parse_from(["dev", "-q"]).global)?;
+        let spec = mission.plan.config.servers[0].clone();
+        Ok((mission, spec))
     }
-
     #[test]
     fn the_defaults_are_those_of_the_configuration() {
-        let mission = mission(&["--", "srv"]).unwrap();
+        let (mission, spec) = mission(&["--", "srv"]).unwrap();
         let config = Config::default();
-        let spec = mission.spec;
         assert_eq!(spec.timeouts, config.timeouts);
         assert_eq!(spec.reload, Reload::default());
         assert_eq!(spec.on_broken, OnBroken::default());
         assert_eq!(spec.cwd, std::env::current_dir().unwrap());
         assert_eq!(mission.max_message, config.max_message);
-        assert_eq!(mission.meta_tools, config.meta_tools);
+        assert_eq!(mission.meta_tools, Set::Dev);
+        assert!(mission.plan.transparent && mission.plan.reader.is_none());
         let watch = mission.watch.unwrap();
         assert_eq!(watch.quiet, config.watching.debounce);
         assert_eq!(watch.quiet, WatchOptions::default().quiet);
@@ -206,9 +267,7 @@ mod tests {
     fn options_reach_the_specification() {
         let line = "--watch a --watch !b --reload stop-first --build make --on-broken serve-last-good \
             --name w --cwd / --env A=1 --hold-timeout 2s -- srv -x";
-        let spec = mission(&line.split_whitespace().collect::<Vec<_>>())
-            .unwrap()
-            .spec;
+        let (_, spec) = mission(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
         assert_eq!(spec.watch, ["a", "!b"]);
         assert_eq!(spec.reload, Reload::StopFirst);
         assert_eq!(spec.build.as_deref(), Some("make"));
@@ -241,7 +300,7 @@ mod tests {
     const FLAGS: &str = "--meta-tools none --hold-timeout 1s --max-message 2MiB --debounce 1ms --env A=flag \
         --watch x --build ninja --reload overlap --drain-timeout 2s --name c --cwd /";
 
-    fn mission_of(file: &str, words: &[&str]) -> Result<Mission, CliError> {
+    fn mission_of(file: &str, words: &[&str]) -> Result<(Mission, ServerSpec), CliError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mcp-proxy.toml");
         std::fs::write(&path, file).unwrap();
@@ -250,8 +309,8 @@ mod tests {
 
     #[test]
     fn settings_of_the_configuration_are_in_force() {
-        let mission = mission_of(FILE, &["--server", "a"]).unwrap();
-        let spec = mission.spec;
+        let (mission, spec) = mission_of(FILE, &["--server", "a"]).unwrap();
+        assert!(mission.plan.transparent);
         assert_eq!(
             (spec.name.as_str(), spec.program.to_str()),
             ("a", Some("srv"))
@@ -272,8 +331,7 @@ mod tests {
     #[test]
     fn options_win_over_the_configuration() {
         let flags: Vec<&str> = FLAGS.split_whitespace().collect();
-        let mission = mission_of(FILE, &[&["--server", "a"], &flags[..]].concat()).unwrap();
-        let spec = mission.spec;
+        let (mission, spec) = mission_of(FILE, &[&["--server", "a"], &flags[..]].concat()).unwrap();
         assert_eq!((spec.name.as_str(), spec.cwd.to_str()), ("c", Some("/")));
         assert_eq!(spec.env.last(), Some(&("A".into(), "flag".into())));
         assert_eq!(spec.watch, ["x", "!gen/**"]);
@@ -289,18 +347,36 @@ mod tests {
     }
 
     #[test]
-    fn one_server_has_to_be_left() {
-        let usage = |file, words: &[&str]| match mission_of(file, words).unwrap_err() {
+    fn all_servers_are_run_unless_one_is_chosen() {
+        let usage = |file, words: &[&str]| match mission_of(file, words).err().unwrap() {
             CliError::Usage(text) => text,
             error => panic!("{error:?}"),
         };
-        assert!(usage(FILE, &[]).ends_with("--server: `a`, `b`"));
+        let (mission, _) = mission_of(FILE, &["--hold-timeout", "1s"]).unwrap();
+        let servers = &mission.plan.config.servers;
+        assert_eq!(servers.len(), 2);
+        assert!(
+            servers
+                .iter()
+                .all(|it| it.timeouts.hold == Duration::from_secs(1))
+        );
+        assert!(
+            servers
+                .iter()
+                .all(|it| it.watch.ends_with(&["!gen/**".to_owned()]))
+        );
+        assert!(!mission.plan.transparent);
         assert!(usage(FILE, &["--server", "c"]).ends_with("it has `a`, `b`"));
-        assert!(usage("", &[]).ends_with("no server to run"));
+        for words in ["--watch a", "--build a", "--name a", "--cwd /", "--env A=1"] {
+            let words: Vec<&str> = words.split(' ').collect();
+            let text = usage(FILE, &words);
+            let expected = format!("{} is for one server", words[0]);
+            assert!(text.starts_with(&expected), "{text}");
+        }
         let broken =
             |file, words: &[&str]| matches!(mission_of(file, words), Err(CliError::Config(_)));
         let one_of_two = "[servers.a]\ncommand='x'\n[servers.b]\ntypo=1";
-        assert_eq!(mission_of(one_of_two, &[]).unwrap().spec.name, "a");
+        assert_eq!(mission_of(one_of_two, &[]).unwrap().1.name, "a");
         assert!(broken(one_of_two, &["--server", "b"]));
         assert!(broken("[servers.b]\ntypo=1", &[]));
         assert!(broken("[servers.b", &[]));

@@ -3,14 +3,22 @@
 //! the arguments and hands over; it never speaks MCP itself, except as the client inside `demo` and
 //! the server inside `__sample`.
 
+mod answer;
 mod args;
+mod call;
 mod check;
+mod chosen;
 mod config;
 mod demo;
 mod dev;
 mod line_client;
+mod list;
 mod sample;
+mod serve;
+mod table;
+mod tools;
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -35,8 +43,8 @@ pub(crate) const EXIT_INTERRUPTED: u8 = 130;
 
 /// Edit an MCP server and keep the client's session.
 ///
-/// mcp-proxy stands between an MCP client and one MCP server, watches the server's sources and
-/// hot-reloads just the server while the client's session lives on.
+/// mcp-proxy stands between an MCP client and MCP servers, watches the servers' sources and
+/// hot-reloads just the server that was saved while the client's session lives on.
 #[derive(Debug, Parser)]
 #[command(
     name = "mcp-proxy",
@@ -53,10 +61,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a server, watch its sources, reload it on each save
+    /// Run a server, or those of the configuration; watch their sources, reload each on its saves
     Dev(dev::DevArgs),
-    /// Start a server once, shake hands, list, call; for CI
+    /// Offer the servers of the configuration, each loaded when it is needed
+    Serve(serve::ServeArgs),
+    /// Start servers once, shake hands, list, call; for CI
     Check(check::CheckArgs),
+    /// Show the tools of the servers, or what they cost of a model's context
+    Tools(tools::ToolsArgs),
+    /// Call a tool of a server and print what it gives
+    Call(call::CallArgs),
+    /// List the servers of the configuration; nothing is started
+    List(list::ListArgs),
     /// Show what is configured and where, or what may be configured
     Config(config::ConfigArgs),
     /// Show it: a session lives on while its server is edited, broken and fixed
@@ -173,7 +189,11 @@ pub(crate) fn run() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<u8, CliError> {
     match cli.command {
         Command::Dev(args) => dev::run(&args, &cli.global),
+        Command::Serve(args) => serve::run(&args, &cli.global),
         Command::Check(args) => check::run(&args, &cli.global),
+        Command::Tools(args) => tools::run(&args, &cli.global),
+        Command::Call(args) => call::run(&args, &cli.global),
+        Command::List(args) => list::run(&args, &cli.global),
         Command::Config(args) => config::run(&args, &cli.global),
         Command::Demo => demo::run(),
         Command::Sample { file } => sample::run(&file),
@@ -196,9 +216,27 @@ fn completions(shell: Shell) -> Result<u8, CliError> {
         .subcommands(shown.cloned());
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "mcp-proxy", &mut script);
-    output::print_result(&String::from_utf8_lossy(&script))
-        .map_err(|error| CliError::Failure(format!("cannot write to stdout: {error}")))?;
+    print(&String::from_utf8_lossy(&script))?;
     Ok(EXIT_OK)
+}
+
+/// Prints a result for people.
+fn print(text: &str) -> Result<(), CliError> {
+    output::print_result(text).map_err(|error| unwritten(&error))
+}
+
+/// Prints what a server says.
+fn print_foreign(text: &str) -> Result<(), CliError> {
+    output::print_foreign(text).map_err(|error| unwritten(&error))
+}
+
+/// Prints a result for programs.
+fn print_exact(text: &str) -> Result<(), CliError> {
+    output::print_exact(text).map_err(|error| unwritten(&error))
+}
+
+fn unwritten(error: &io::Error) -> CliError {
+    CliError::Failure(format!("cannot write to stdout: {error}"))
 }
 
 #[cfg(test)]
@@ -226,7 +264,9 @@ mod tests {
     #[test]
     fn a_command_keeps_its_own_options_and_stands_for_itself() {
         assert!(parse("mcp-proxy dev").is_ok());
-        assert!(parse("mcp-proxy check").is_err());
+        assert!(parse("mcp-proxy check").is_ok());
+        assert!(parse("mcp-proxy tools a -- srv").is_err());
+        assert!(parse("mcp-proxy call").is_err());
         assert!(parse("mcp-proxy dev --server a -- srv").is_err());
         assert!(parse("mcp-proxy dev --config a -- srv").is_err());
         let cli = parse("mcp-proxy dev --watch 'src/**' --watch '!src/gen/**' -- srv -v --help");

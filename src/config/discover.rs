@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 const OWN: &str = "mcp-proxy.toml";
 /// The file that clients share.
 const SHARED: &str = ".mcp.json";
+/// Both names.
+pub(crate) const NAMES: [&str; 2] = [OWN, SHARED];
 /// What the root of a repository holds.
 const REPOSITORIES: [&str; 4] = [".git", ".jj", ".hg", ".svn"];
 

@@ -76,7 +76,7 @@ pub(super) static PROXY: [Key; 7] = [
         "meta_tools",
         Kind::Choice(&["all", "dev", "none"]),
         Some("\"dev\""),
-        "The proxy's own tools to offer",
+        "The proxy's own tools to offer; unless it is written down, `serve` offers all",
     ),
     key(
         "max_name",

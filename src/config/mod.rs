@@ -6,13 +6,6 @@
 //! keeps no other from running. Nothing here prints or waits, and only [`Surroundings::of_process`] looks at
 //! the process.
 
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "for the watch of the configuration, which is not there yet"
-    )
-)]
 mod diff;
 mod discover;
 mod expand;
@@ -36,9 +29,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use diff::{Changes, diff};
+pub(crate) use discover::NAMES;
 pub(crate) use fault::Fault;
 pub(crate) use keys::schema;
-pub(crate) use show::Shown;
+pub(crate) use show::{Outline, Shown};
 pub(crate) use spec::{Admission, MetaTools, OnBroken, Reload, ServerSpec, Timeouts};
 pub(crate) use units::{parse_duration, parse_size};
 
@@ -49,7 +44,8 @@ pub(crate) struct Config {
     pub(crate) servers: Vec<ServerSpec>,
     /// Servers that are switched off.
     pub(crate) disabled: Vec<String>,
-    pub(crate) meta_tools: MetaTools,
+    /// Nothing leaves it to the way in which the proxy is run.
+    pub(crate) meta_tools: Option<MetaTools>,
     /// The longest name of a tool.
     pub(crate) max_name: usize,
     /// The longest message in bytes.
@@ -65,7 +61,7 @@ impl Default for Config {
         Self {
             servers: Vec::new(),
             disabled: Vec::new(),
-            meta_tools: MetaTools::default(),
+            meta_tools: None,
             max_name: 48,
             max_message: 64 << 20,
             timeouts: Timeouts::default(),
@@ -141,6 +137,8 @@ pub(crate) struct Loaded {
     pub(crate) notes: Vec<String>,
     /// The files that were read or should have been.
     pub(crate) files: Vec<PathBuf>,
+    /// The names of all servers without a fault, whichever of them are to be run.
+    pub(crate) names: Vec<String>,
     /// The file form, for people.
     pub(crate) shown: Shown,
 }
@@ -165,6 +163,12 @@ pub(crate) fn load(around: &Surroundings) -> Loaded {
             fault.order(),
         )
     });
+    loaded.names = loaded
+        .config
+        .servers
+        .iter()
+        .map(|spec| spec.name.clone())
+        .collect();
     loaded.shown = Shown::new(&loaded.files, written);
     loaded
 }

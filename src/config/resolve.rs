@@ -60,9 +60,10 @@ pub(super) fn resolve(written: &Written, around: &Surroundings, loaded: &mut Loa
 
 fn global(config: &mut Config, proxy: &Section, watch: &Section, install: &Section) {
     config.meta_tools = match proxy.choice("meta_tools") {
-        Some((&"all", _)) => MetaTools::All,
-        Some((&"none", _)) => MetaTools::None,
-        _ => MetaTools::Dev,
+        Some((&"all", _)) => Some(MetaTools::All),
+        Some((&"none", _)) => Some(MetaTools::None),
+        Some(_) => Some(MetaTools::Dev),
+        None => None,
     };
     config.timeouts = timeouts(proxy, Timeouts::default());
     let debounce = watch.duration("debounce").map(|(it, _)| *it);

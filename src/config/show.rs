@@ -19,6 +19,16 @@ pub(crate) struct Shown {
     written: Written,
 }
 
+/// What is run for a server, as it was written, and which files say so.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outline {
+    pub(crate) name: String,
+    /// The program and its arguments.
+    pub(crate) command: Vec<String>,
+    pub(crate) url: Option<String>,
+    pub(crate) files: Vec<PathBuf>,
+}
+
 /// One value that is in force.
 struct Line {
     /// As in `[servers.weather]`.
@@ -75,6 +85,27 @@ impl Shown {
             insert(&mut whole, &path, value);
         }
         Value::Object(whole)
+    }
+
+    /// Every server that a file has, whether it can be run or not.
+    pub(crate) fn outlines(&self) -> Vec<Outline> {
+        let servers = self.written.servers.iter();
+        servers
+            .map(|(name, section)| Outline {
+                name: name.value.clone(),
+                command: command_line(section),
+                url: section.text("url").map(|(url, _)| without_secrets(url)),
+                files: self.files_with(name, section),
+            })
+            .collect()
+    }
+
+    /// The files in which the server `name` has something of its section.
+    fn files_with(&self, name: &Located<String>, section: &Section) -> Vec<PathBuf> {
+        let places = section.settings.iter().map(|(_, setting)| &setting.at);
+        let places: Vec<&At> = places.chain([&name.at]).collect();
+        let says = |file: &&PathBuf| places.iter().any(|at| at.source.path == **file);
+        self.files.iter().filter(says).cloned().collect()
     }
 
     fn lines(&self) -> Vec<Line> {
@@ -144,6 +175,15 @@ fn add_section(
             }
         }
     }
+}
+
+fn command_line(section: &Section) -> Vec<String> {
+    let program = section.text("command").map(|(it, _)| it.clone());
+    let args = section.texts("args").map(|(args, _)| arguments(args));
+    program
+        .into_iter()
+        .chain(args.into_iter().flatten())
+        .collect()
 }
 
 fn origin_of(at: &At) -> String {

@@ -58,6 +58,19 @@ impl ServerSpec {
     }
 }
 
+impl ServerSpec {
+    /// Whether a process started by `other` would be the same, and show the same. Names, watching
+    /// and waiting are the proxy's own affair.
+    pub(crate) fn runs_like(&self, other: &Self) -> bool {
+        let mut other = other.clone();
+        other.prefix.clone_from(&self.prefix);
+        other.watch.clone_from(&self.watch);
+        (other.autostart, other.timeouts, other.on_broken) =
+            (self.autostart, self.timeouts, self.on_broken);
+        *self == other
+    }
+}
+
 /// Globs over tool names. What is denied is not offered, though it is allowed as well.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct ToolFilter {

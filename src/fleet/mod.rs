@@ -1,9 +1,380 @@
-//! The servers of one session.
+//! The servers of one session: which are configured, which are loaded, and what they offer together.
+//!
+//! [`Fleet`] is all that a session sees. It publishes a [`Catalog`], which is never changed but
+//! replaced, in [`Fleet::refresh`] alone. A server that is loaded has its sources watched first and is
+//! introduced to the client then, so that no save goes unnoticed. Never touches a client but through
+//! [`Client`].
 
+mod catalog;
 mod fingerprint;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for the search, which nobody can ask yet")
-)]
+mod introductions;
 mod known;
+mod loading;
 mod names;
+mod reconfiguring;
+mod sources;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use crate::bridge::Identity;
+use crate::config::{Config, Fault, Loaded, ServerSpec};
+use crate::event::Event;
+use crate::lock::locked;
+use crate::mcp::{Entry, ListKind};
+pub(crate) use crate::near::nearest;
+use crate::server::{Client, Hello, Means, ServerHandle, Snapshot, Wanted};
+use crate::transport::stream::Cork;
+pub(crate) use catalog::Catalog;
+pub(crate) use introductions::Introductions;
+pub(crate) use known::Known;
+pub(crate) use loading::LoadError;
+pub(crate) use sources::Sources;
+
+/// Reads the configuration anew.
+pub(crate) type Reader = Box<dyn Fn() -> Loaded + Send + Sync>;
+
+/// Which servers a fleet consists of.
+pub(crate) struct Plan {
+    pub(crate) config: Config,
+    /// There is one server, and a client is to see nothing but it.
+    pub(crate) transparent: bool,
+    /// Servers are loaded only when they are asked for, and their sources are not watched.
+    pub(crate) lazy: bool,
+    /// Where the configuration comes from; nothing for a server of the command line.
+    pub(crate) reader: Option<Reader>,
+    /// The files that it comes from.
+    pub(crate) files: Vec<PathBuf>,
+    /// What is wrong with them.
+    pub(crate) faults: Vec<Fault>,
+}
+
+impl Plan {
+    /// The one server of `config`, which comes from the command line.
+    pub(crate) fn of_one(config: Config) -> Self {
+        Self {
+            config,
+            transparent: true,
+            lazy: false,
+            reader: None,
+            files: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+}
+
+/// The servers of one session. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Fleet(Arc<Inner>);
+
+struct Inner {
+    means: Means,
+    transparent: bool,
+    lazy: bool,
+    reader: Option<Reader>,
+    files: Vec<PathBuf>,
+    /// Nothing where nothing is watched.
+    sources: Option<Sources>,
+    /// Last-known tools of servers, on disk.
+    known: Option<Arc<Known>>,
+    state: Mutex<State>,
+    catalog: watch::Sender<Arc<Catalog>>,
+    /// What has been begun: watches that are being set up, servers that are being stopped.
+    tasks: TaskTracker,
+}
+
+#[derive(Default)]
+struct State {
+    config: Arc<Config>,
+    /// The loaded servers, in the order of the configuration.
+    members: Vec<Member>,
+    /// Servers that are being stopped.
+    leaving: Vec<ServerHandle>,
+    introduction: Option<Introduction>,
+    /// The raw log level that a client of the legacy era has set.
+    level: Option<String>,
+    /// The faults of the configuration that were told.
+    faults: Vec<String>,
+}
+
+/// A loaded server.
+struct Member {
+    server: ServerHandle,
+    /// The number of its watch.
+    watch: u64,
+    /// Its files are watched, or are not to be: it may be introduced.
+    armed: bool,
+    /// What of it is kept on disk.
+    kept: Option<Arc<Snapshot>>,
+}
+
+/// What servers are told of the client.
+#[derive(Clone)]
+struct Introduction {
+    hello: Hello,
+    client: Arc<dyn Client>,
+    /// Counts introductions, from 1.
+    epoch: u64,
+}
+
+impl std::fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Fleet").field(&self.catalog()).finish()
+    }
+}
+
+impl Fleet {
+    /// A fleet of which nothing is loaded yet.
+    pub(crate) fn new(
+        plan: Plan,
+        means: Means,
+        sources: Option<Sources>,
+        known: Option<Known>,
+    ) -> Self {
+        let state = State {
+            config: Arc::new(plan.config),
+            ..State::default()
+        };
+        let fleet = Self(Arc::new(Inner {
+            means,
+            transparent: plan.transparent,
+            lazy: plan.lazy,
+            reader: plan.reader,
+            files: plan.files,
+            sources,
+            known: known.map(Arc::new),
+            state: Mutex::new(state),
+            catalog: watch::Sender::default(),
+            tasks: TaskTracker::new(),
+        }));
+        fleet.tell_faults(&plan.faults);
+        fleet
+    }
+
+    /// What is there now.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.0.catalog.borrow().clone()
+    }
+
+    /// What is configured now.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.state().config.clone()
+    }
+
+    /// The files that the configuration comes from.
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        &self.0.files
+    }
+
+    /// What was wrong with the configuration when it was read last.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        self.state().faults.clone()
+    }
+
+    /// Whether the servers' sources are watched, so that lists may change at any time.
+    pub(crate) fn watches(&self) -> bool {
+        self.0.sources.is_some() && !self.0.lazy
+    }
+
+    /// Whether servers are loaded only when they are asked for.
+    pub(crate) fn is_lazy(&self) -> bool {
+        self.0.lazy
+    }
+
+    /// Whether there is one server that a client is to see as it is.
+    pub(crate) fn is_transparent(&self) -> bool {
+        self.0.transparent
+    }
+
+    /// Introduces a client to every server that is loaded, now or later; the first introduction starts
+    /// them. Gives its number.
+    pub(crate) fn hello(&self, hello: Hello, client: Arc<dyn Client>) -> u64 {
+        let mut state = self.state();
+        let epoch = state.introduction.as_ref().map_or(1, |last| last.epoch + 1);
+        let introduction = Introduction {
+            hello,
+            client,
+            epoch,
+        };
+        for member in state.members.iter().filter(|member| member.armed) {
+            introduction.make(&member.server);
+        }
+        state.introduction = Some(introduction);
+        epoch
+    }
+
+    /// Learns that the client describes itself otherwise than before.
+    pub(crate) fn know(&self, identity: &Identity) {
+        let mut state = self.state();
+        if let Some(introduction) = &mut state.introduction {
+            introduction.hello.identity.clone_from(identity);
+        }
+        for member in &state.members {
+            member.server.know(identity.clone());
+        }
+    }
+
+    /// Sets the raw log level of every server, now and later.
+    pub(crate) fn want_level(&self, level: Option<&str>) {
+        let mut state = self.state();
+        state.level = level.map(ToOwned::to_owned);
+        for member in &state.members {
+            member.server.want(|wanted| {
+                state.level.clone_into(&mut wanted.level);
+                wanted.tell_level = true;
+            });
+        }
+    }
+
+    /// Changes what the client wants to hear of, server by server.
+    pub(crate) fn want(&self, change: impl Fn(&ServerHandle, &mut Wanted)) {
+        for server in &self.catalog().servers {
+            server.want(|wanted| change(server, wanted));
+        }
+    }
+
+    /// The client no longer wants the answer to its request `id` (raw); `params` are those of its notification.
+    pub(crate) fn cancel(&self, client: &Arc<dyn Client>, id: &str, params: &str) {
+        for server in &self.catalog().servers {
+            server.cancel(client.clone(), id, params);
+        }
+        for server in &self.state().leaving {
+            server.cancel(client.clone(), id, params);
+        }
+    }
+
+    /// Waits until no server is on its way to newer code, for as long as a list may wait for that.
+    pub(crate) async fn settled(&self) {
+        let patience = self.config().timeouts.list_hold;
+        let all = async {
+            for server in &self.catalog().servers {
+                server.settled().await;
+            }
+        };
+        let _ = tokio::time::timeout(patience, all).await;
+    }
+
+    /// Gathers writes to all servers until what this gives is dropped.
+    pub(crate) fn corks(&self) -> Vec<Cork> {
+        let catalog = self.catalog();
+        let corks = catalog
+            .servers
+            .iter()
+            .filter_map(|server| server.gate().cork());
+        corks.collect()
+    }
+
+    /// Publishes what the loaded servers offer now.
+    pub(crate) fn refresh(&self) {
+        let state = self.state();
+        let mut servers: Vec<_> = state
+            .members
+            .iter()
+            .map(|member| member.server.clone())
+            .collect();
+        let catalog = if self.0.transparent {
+            servers
+                .pop()
+                .map_or_else(Catalog::default, Catalog::transparent)
+        } else {
+            Catalog::new(servers, state.config.max_name)
+        };
+        let before = self.0.catalog.send_replace(Arc::new(catalog));
+        drop(state);
+        let catalog = self.catalog();
+        let mut new = catalog.collisions.iter();
+        for collision in new.by_ref().filter(|it| !before.collisions.contains(it)) {
+            self.0.means.events.send(Event::NameTaken {
+                server: collision.second.clone(),
+                kind: collision.kind,
+                name: collision.name.clone(),
+                holder: collision.first.clone(),
+            });
+        }
+        self.keep();
+    }
+
+    /// Keeps on disk which tools there are, for the time when a server is not loaded.
+    fn keep(&self) {
+        let Some(known) = &self.0.known else { return };
+        for member in &mut self.state().members {
+            let snapshot = member.server.snapshot();
+            let tools = snapshot
+                .list(ListKind::Tools)
+                .filter(|_| snapshot.generation > 0);
+            let is_kept = |kept: &Arc<Snapshot>| Arc::ptr_eq(kept, &snapshot);
+            if let (Some(tools), false) = (tools, member.kept.as_ref().is_some_and(is_kept)) {
+                let (known, spec, tools) = (known.clone(), member.server.spec(), tools.clone());
+                self.0.tasks.spawn_blocking(move || {
+                    if let Err(error) = known.remember(&spec, &tools) {
+                        tracing::debug!(%error, "tools are not kept on disk");
+                    }
+                });
+                member.kept = Some(snapshot.clone());
+            }
+        }
+    }
+
+    /// The last-known tools of a configured server that is not loaded, as it named them.
+    pub(crate) fn recall(&self, spec: &ServerSpec) -> Option<Vec<Entry>> {
+        Some(self.0.known.as_ref()?.recall(spec)?.entries)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        locked(&self.0.state)
+    }
+
+    /// Publishes what the loaded servers offer now, and tells the client which lists that changes.
+    fn announce(&self) {
+        let before = self.catalog();
+        self.refresh();
+        let changes = self.catalog().changes(&before);
+        let introduction = self.state().introduction.clone();
+        if let Some(introduction) = introduction.filter(|_| !changes.is_empty()) {
+            introduction.client.lists_changed(&changes, false);
+        }
+    }
+
+    /// Stops every server; resolves when all are gone.
+    pub(crate) async fn stop(&self) {
+        let servers: Vec<ServerHandle> = {
+            let mut state = self.state();
+            let members = std::mem::take(&mut state.members);
+            members
+                .into_iter()
+                .map(|member| member.server)
+                .chain(state.leaving.clone())
+                .collect()
+        };
+        let stops: Vec<_> = servers
+            .into_iter()
+            .map(|server| tokio::spawn(async move { server.stop(Duration::ZERO).await }))
+            .collect();
+        for stop in stops {
+            let _ = stop.await;
+        }
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+impl State {
+    /// Puts the members into the order of the configuration.
+    fn sort(&mut self) {
+        let config = self.config.clone();
+        self.members.sort_by_key(|member| {
+            let name = member.server.spec().name.clone();
+            config.servers.iter().position(|spec| spec.name == name)
+        });
+    }
+}
+
+impl Introduction {
+    fn make(&self, server: &ServerHandle) {
+        server.hello(self.hello.clone(), self.client.clone(), self.epoch);
+    }
+}

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use crate::jsonrpc::Frame;
-use crate::server::Standing;
+use crate::server::ServerHandle;
 use crate::session::Session;
 use crate::transport::stream::Lines;
 
@@ -15,15 +13,14 @@ const UNREAD: usize = 16 * 1024 * 1024;
 /// Brings the client's lines to its session until the client closes its side. `limit` is the
 /// longest message in bytes, for the error about longer ones.
 pub(crate) async fn serve(mut lines: Lines, session: Arc<Session>, limit: usize) {
-    let mut standing = session.server().gate().standing();
     loop {
-        room(&session, &mut standing).await;
+        room(&session).await;
         if !matches!(lines.fill().await, Ok(true)) {
             break;
         }
         let _cork = lines
             .several()
-            .then(|| (session.server().gate().cork(), session.out().cork()));
+            .then(|| (session.fleet().corks(), session.out().cork()));
         while let Some(frame) = lines.next() {
             match frame {
                 Frame::Line(line) => session.receive(line),
@@ -37,7 +34,7 @@ pub(crate) async fn serve(mut lines: Lines, session: Arc<Session>, limit: usize)
 }
 
 /// Waits until what the client says next has somewhere to go.
-async fn room(session: &Session, standing: &mut watch::Receiver<Standing>) {
+async fn room(session: &Session) {
     // What the proxy answers itself piles up before a client that writes without reading. Nobody
     // but the client can end this wait, and it is no new deadlock: a client that will not read
     // before it has written everything hangs at any server without a proxy too, and there as soon
@@ -45,10 +42,16 @@ async fn room(session: &Session, standing: &mut watch::Receiver<Standing>) {
     // about, save by one huge message.
     session.out().ready_beyond(UNREAD).await;
     // A server that reads slowly slows its client down, as it would without a proxy. One that hangs
-    // does so only until newer code takes its place.
+    // does so only until newer code takes its place. One of several must not slow down the others:
+    // the session refuses what it does not take.
+    let catalog = session.fleet().catalog();
+    let Some(gate) = catalog.sole().map(ServerHandle::gate) else {
+        return;
+    };
+    let mut standing = gate.standing();
     loop {
         standing.borrow_and_update();
-        let Some(connection) = session.server().gate().connection() else {
+        let Some(connection) = gate.connection() else {
             return;
         };
         tokio::select! {

@@ -38,10 +38,6 @@ pub(crate) fn generous(capabilities: &str) -> String {
 
 /// What several servers can do together, from their raw `capabilities` objects: objects are joined, `true`
 /// counts more than `false`, and otherwise the first one counts. What is no object says nothing.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for several servers, which do not run yet")
-)]
 pub(crate) fn union(capabilities: &[&str]) -> String {
     capabilities
         .iter()

@@ -4,21 +4,14 @@ mod capabilities;
 mod era;
 mod list;
 mod method;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for several servers, which do not run yet")
-)]
 pub(crate) mod tasks;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for several servers, which do not run yet")
-)]
 mod template;
 
-pub(crate) use capabilities::generous;
+pub(crate) use capabilities::{generous, union};
 pub(crate) use era::{Era, LATEST_LEGACY, MODERN, UNSUPPORTED_REVISION, legacy_version};
 pub(crate) use list::{Entry, List, ListKind, diff};
 pub(crate) use method::Method;
+pub(crate) use template::Template;
 
 /// Keys of `_meta` that the specification reserves (2026-07-28, basic, "Request metadata").
 pub(crate) mod meta {

@@ -1,30 +1,183 @@
 //! `call_dynamic_server_tool`: which call it stands for.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
-use super::arguments::{server_name, tool_name};
-use crate::jsonrpc::Members;
+use super::arguments::{given_server, text};
+use crate::fleet::{Catalog, Fleet, nearest};
+use crate::jsonrpc::{Members, quoted};
+use crate::mcp::ListKind;
 use crate::server::ServerHandle;
 
-/// The `tools/call` line that is meant by `line`, a call of this meta-tool with raw `arguments`.
-/// Everything else in it, such as its progress token, stays.
-pub(crate) fn meant(line: &str, arguments: &str, server: &ServerHandle) -> Result<String, Value> {
-    let arguments = Members::of(arguments);
-    server_name(&arguments, server)?;
-    let tool = tool_name(&arguments)?;
-    let parameters = match arguments.get("parameters") {
-        None | Some("null") => "{}",
-        Some(raw) if raw.starts_with('{') => raw,
-        Some(_) => {
-            let error = "`parameters` must be an object that holds the tool's arguments";
-            return Err(json!({ "error": error }));
-        }
+/// So many tools are named rather than searched.
+const FEW: usize = 20;
+
+/// A call that is meant.
+#[derive(Debug)]
+pub(crate) struct Meant {
+    /// The server by name, whether it is loaded or not.
+    pub(crate) server: String,
+    /// The tool as the caller named it.
+    pub(crate) tool: String,
+    /// Its raw arguments.
+    parameters: String,
+}
+
+impl Meant {
+    /// What a call of this meta-tool with raw `arguments` stands for.
+    pub(crate) fn new(arguments: &str, fleet: &Fleet) -> Result<Self, Value> {
+        let arguments = Members::of(arguments);
+        let tool = text(&arguments, "tool_name", "the name of a tool")?.into_owned();
+        let parameters = match arguments.get("parameters") {
+            None | Some("null") => "{}",
+            Some(raw) if raw.starts_with('{') => raw,
+            Some(_) => {
+                let error = "`parameters` must be an object that holds the tool's arguments";
+                return Err(json!({ "error": error }));
+            }
+        };
+        let server = match given_server(&arguments)? {
+            Some(server) => server,
+            None => owner(&tool, fleet)?,
+        };
+        Ok(Self {
+            server,
+            tool,
+            parameters: parameters.to_owned(),
+        })
+    }
+
+    /// The `tools/call` line for `server`, made of `line`, the call of this meta-tool. Everything else in
+    /// it, such as its progress token, stays. An error if the server has no such tool now.
+    pub(crate) fn line(
+        &self,
+        line: &str,
+        server: &ServerHandle,
+        catalog: &Catalog,
+    ) -> Result<String, Value> {
+        let tool = own_name(&self.tool, server, catalog)?;
+        let mut message = Members::of(line);
+        let params = message.get("params").unwrap_or("{}").to_owned();
+        let mut params = Members::of(&params);
+        params.set("name", quoted(&tool));
+        params.set("arguments", self.parameters.as_str());
+        message.set("params", params.to_string());
+        Ok(message.to_string())
+    }
+}
+
+/// The one server whose tool `tool` is, under the name that clients use or under its own.
+fn owner(tool: &str, fleet: &Fleet) -> Result<String, Value> {
+    let catalog = fleet.catalog();
+    if let Some(server) = catalog.sole() {
+        return Ok(server.spec().name.clone());
+    }
+    let (server, _) = find(tool, &catalog, None)?;
+    Ok(server.spec().name.clone())
+}
+
+/// The one loaded server, or `among` alone, that has the tool `tool`, under the name that clients use or
+/// under its own; and its own name for it.
+pub(super) fn find(
+    tool: &str,
+    catalog: &Catalog,
+    among: Option<&ServerHandle>,
+) -> Result<(ServerHandle, String), Value> {
+    let is_meant = |server: &ServerHandle| among.is_none_or(|only| only.is(server));
+    let lists = |server: &&ServerHandle| {
+        let snapshot = server.snapshot();
+        let has = snapshot
+            .list(ListKind::Tools)
+            .is_some_and(|tools| tools.find(tool).is_some());
+        has && is_meant(server)
     };
-    let mut message = Members::of(line);
-    let params = message.get("params").unwrap_or("{}").to_owned();
-    let mut params = Members::of(&params);
-    params.set("name", tool);
-    params.set("arguments", parameters);
-    message.set("params", params.to_string());
-    Ok(message.to_string())
+    let owners: Vec<&ServerHandle> = catalog.servers.iter().filter(lists).collect();
+    match (
+        catalog
+            .own_name(tool)
+            .filter(|(server, _)| is_meant(server)),
+        &owners[..],
+    ) {
+        (Some((server, own)), _) => Ok((server.clone(), own.into_owned())),
+        (None, [owner]) => Ok(((*owner).clone(), tool.to_owned())),
+        (None, []) => {
+            let mut names: Vec<String> = catalog.tool_names().map(ToOwned::to_owned).collect();
+            for server in &catalog.servers {
+                let snapshot = server.snapshot();
+                names.extend(snapshot.tool_names().into_iter().map(ToOwned::to_owned));
+            }
+            names.sort_unstable();
+            names.dedup();
+            let near = nearest(tool, names.iter().map(String::as_str));
+            let mut suggestion =
+                "Use search_tools() or list_all_tools() to find available tools".to_owned();
+            if !near.is_empty() {
+                suggestion = format!("did you mean '{}'?", near.join("' or '"));
+            } else if (1..=FEW).contains(&names.len()) {
+                suggestion = format!("the tools are: {}", names.join(", "));
+            }
+            let error = format!("Tool '{tool}' not found{}", lost(tool, &catalog.servers));
+            Err(json!({ "error": error, "suggestion": suggestion }))
+        }
+        (None, owners) => {
+            let names: Vec<String> = owners
+                .iter()
+                .map(|server| server.spec().name.clone())
+                .collect();
+            let error = format!("Several servers have a tool '{tool}': {}", names.join(", "));
+            Err(json!({ "error": error, "suggestion": "say which one with `server_name`" }))
+        }
+    }
+}
+
+/// The server's own name of the tool that `tool` means; an error if it has none such now.
+fn own_name(tool: &str, server: &ServerHandle, catalog: &Catalog) -> Result<String, Value> {
+    let snapshot = server.snapshot();
+    if server.gate().refusal().is_some() {
+        // The gate says why its code does not run, which matters more.
+        return Ok(tool.to_owned());
+    }
+    // A server that cannot list may have it all the same.
+    let Some(tools) = snapshot
+        .list(ListKind::Tools)
+        .filter(|_| snapshot.generation > 0)
+    else {
+        return Ok(tool.to_owned());
+    };
+    if tools.find(tool).is_some() || !server.admits(tool) {
+        return Ok(tool.to_owned());
+    }
+    if let Some((owner, own)) = catalog.own_name(tool)
+        && owner.is(server)
+    {
+        return Ok(own.into_owned());
+    }
+    let name = &server.spec().name;
+    let error = format!(
+        "Server '{name}' has no tool '{tool}'{}",
+        lost(tool, std::slice::from_ref(server))
+    );
+    let near = nearest(tool, snapshot.tool_names());
+    let suggestion = if near.is_empty() {
+        format!("its tools are: {}", snapshot.tool_names().join(", "))
+    } else {
+        format!("did you mean '{}'?", near.join("' or '"))
+    };
+    Err(json!({ "error": error, "suggestion": suggestion }))
+}
+
+/// What the last reloads have to do with a tool that is not there; empty if nothing.
+fn lost(tool: &str, servers: &[ServerHandle]) -> String {
+    let mut text = String::new();
+    for server in servers {
+        let (snapshot, name) = (server.snapshot(), server.spec().name.clone());
+        if snapshot.diff.removed.iter().any(|removed| removed == tool) {
+            let _ = write!(text, ": the last reload of '{name}' removed it");
+            if !snapshot.diff.added.is_empty() {
+                let _ = write!(text, " and added {}", snapshot.diff.added.join(", "));
+            }
+        }
+    }
+    text
 }

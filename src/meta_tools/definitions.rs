@@ -1,72 +1,242 @@
 //! How the meta-tools present themselves to a model.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{CALL, INFO, LOADED, RELOAD};
+use super::{
+    ALL_TOOLS, AVAILABLE, CALL, INFO, INSTALLED, LOAD, LOADED, RELOAD, SEARCH, Set, UNLOAD,
+};
 use crate::mcp::Entry;
 
-/// All definitions, in the order in which they are listed.
-pub(super) fn all() -> Vec<Entry> {
-    let server = json!({ "type": ["string", "null"], "default": null,
-        "description": "The server's name; may be left out while there is only one." });
-    let tool = json!({ "type": "string", "description": "The tool's name." });
+/// What a tool does to the world, as hints for the client.
+#[derive(Clone, Copy)]
+enum Does {
+    /// It reads what the proxy knows.
+    Reads,
+    /// It starts or stops processes of the configuration.
+    Runs,
+    /// It does whatever the tool of a server does.
+    Anything,
+}
+
+/// A definition before it is JSON.
+struct Definition {
+    name: &'static str,
+    title: &'static str,
+    description: &'static str,
+    /// Parameters: name, schema, whether it is required.
+    parameters: Vec<(&'static str, Value, bool)>,
+    does: Does,
+    /// The members of a success: names and their JSON types. None for what a server's tool gives.
+    gives: &'static [(&'static str, &'static str)],
+}
+
+/// The definitions of `set`, in the order in which they are listed. With `several` servers it must be
+/// said which one is meant.
+pub(super) fn of(set: Set, several: bool) -> Vec<Entry> {
+    let dev = [RELOAD, LOADED, INFO, CALL];
+    let wanted = |definition: &Definition| match set {
+        Set::None => false,
+        Set::Dev => dev.contains(&definition.name),
+        Set::All => true,
+    };
+    let all = servers(several).into_iter().chain(tools());
+    all.filter(wanted).map(Definition::entry).collect()
+}
+
+fn servers(several: bool) -> Vec<Definition> {
+    let server = if several {
+        json!({ "type": "string", "description": "The server's name." })
+    } else {
+        json!({ "type": ["string", "null"], "default": null, "description": "The server's name; may be left out." })
+    };
     vec![
-        entry(
-            RELOAD,
-            "Reload server",
-            "Restart the MCP server from its current source now, without losing the session. Needed only when no \
-             watched file changed. Tells which tools were added, removed or changed, or why the code does not start.",
-            &json!({ "server_name": server }),
-            &[],
-            &json!({ "readOnlyHint": false, "destructiveHint": false, "idempotentHint": true, "openWorldHint": false }),
-        ),
-        entry(
-            LOADED,
-            "Loaded servers",
-            "Show the MCP server behind this proxy: state, generation, tools, last reload, last error.",
-            &json!({}),
-            &[],
-            &json!({ "readOnlyHint": true, "openWorldHint": false }),
-        ),
-        entry(
-            INFO,
-            "Tool details",
-            "Show one tool's newest description and input schema, also of a tool that was added a moment ago.",
-            &json!({ "tool_name": tool }),
-            &["tool_name"],
-            &json!({ "readOnlyHint": true, "openWorldHint": false }),
-        ),
-        entry(
-            CALL,
-            "Call a tool by name",
-            "Call any tool of the server by name, also one that is missing from your tool list because it was added \
-             after you read it. Gives the tool's own result.",
-            &json!({ "server_name": server, "tool_name": tool,
-                "parameters": { "type": ["object", "null"], "default": null, "description": "The tool's arguments." } }),
-            &["tool_name"],
-            &json!({ "readOnlyHint": false, "destructiveHint": true, "openWorldHint": true }),
-        ),
+        Definition {
+            name: RELOAD,
+            title: "Reload server",
+            description: "Restart the MCP server from its current source now, without losing the session. Needed only when no \
+                watched file changed. Tells which tools were added, removed or changed, or why the code does not start.",
+            parameters: vec![("server_name", server.clone(), several)],
+            does: Does::Runs,
+            gives: &[
+                ("message", "string"),
+                ("tools", "array"),
+                ("tool_count", "integer"),
+                ("diff", "object"),
+            ],
+        },
+        Definition {
+            name: LOADED,
+            title: "Loaded servers",
+            description: "Show the MCP servers that run behind this proxy: state, generation, tools, last reload, last error.",
+            parameters: vec![],
+            does: Does::Reads,
+            gives: &[("servers", "array"), ("count", "integer")],
+        },
+        Definition {
+            name: LOAD,
+            title: "Load server",
+            description: "Start an MCP server of the configuration now and add its tools. Tells its tools, or why it does not \
+                start. Calling a tool by call_dynamic_server_tool loads its server by itself.",
+            parameters: vec![("server_name", server.clone(), several)],
+            does: Does::Runs,
+            gives: &[
+                ("message", "string"),
+                ("tools", "array"),
+                ("tool_count", "integer"),
+            ],
+        },
+        Definition {
+            name: UNLOAD,
+            title: "Unload server",
+            description: "Stop an MCP server and remove its tools. Calls in flight are finished first.",
+            parameters: vec![("server_name", server, several)],
+            does: Does::Runs,
+            gives: &[("message", "string")],
+        },
+        Definition {
+            name: AVAILABLE,
+            title: "Available servers",
+            description: "List the names of all MCP servers of the configuration, loaded or not, with their state.",
+            parameters: vec![],
+            does: Does::Reads,
+            gives: &[
+                ("servers", "array"),
+                ("count", "integer"),
+                ("details", "array"),
+            ],
+        },
+        Definition {
+            name: INSTALLED,
+            title: "Installed servers",
+            description: "List how each MCP server of the configuration is started: command, path, names of its variables.",
+            parameters: vec![],
+            does: Does::Reads,
+            gives: &[
+                ("servers", "array"),
+                ("count", "integer"),
+                ("config_file", "string"),
+            ],
+        },
     ]
 }
 
-fn entry(
-    name: &str,
-    title: &str,
-    description: &str,
-    properties: &Value,
-    required: &[&str],
-    hints: &Value,
-) -> Entry {
-    let raw = json!({
-        "name": name,
-        "title": title,
-        "description": description,
-        "inputSchema": { "type": "object", "properties": properties, "required": required },
-        "annotations": hints,
-        "_meta": { "anthropic/alwaysLoad": true },
-    });
-    Entry {
-        name: name.to_owned(),
-        raw: raw.to_string(),
+fn tools() -> Vec<Definition> {
+    let optional_server = json!({ "type": ["string", "null"], "default": null,
+        "description": "The server's name; may be left out where the tool's name is enough." });
+    let tool = json!({ "type": "string", "description": "The tool's name." });
+    vec![
+        Definition {
+            name: INFO,
+            title: "Tool details",
+            description: "Show one tool's newest description and input schema, also of a tool that was added a moment ago.",
+            parameters: vec![
+                ("tool_name", tool.clone(), true),
+                ("server_name", optional_server.clone(), false),
+            ],
+            does: Does::Reads,
+            gives: &[("tool", "object"), ("call_with", "string")],
+        },
+        Definition {
+            name: CALL,
+            title: "Call a tool by name",
+            description: "Call any tool of any server by name, also one that is missing from your tool list because its server \
+                is not loaded yet or because it was added after you read the list. Gives the tool's own result.",
+            parameters: vec![
+                ("server_name", optional_server, false),
+                ("tool_name", tool, true),
+                (
+                    "parameters",
+                    json!({ "type": ["object", "null"], "default": null, "description": "The tool's arguments." }),
+                    false,
+                ),
+            ],
+            does: Does::Anything,
+            gives: &[],
+        },
+        Definition {
+            name: SEARCH,
+            title: "Search tools",
+            description: "Find tools by what they do, in plain words, best first. Also finds tools of servers that are not \
+                loaded, if they have been loaded before.",
+            parameters: vec![
+                (
+                    "query",
+                    json!({ "type": "string", "description": "What the tool should do." }),
+                    true,
+                ),
+                (
+                    "max_results",
+                    json!({ "type": "integer", "default": 10, "minimum": 1 }),
+                    false,
+                ),
+            ],
+            does: Does::Reads,
+            gives: &[
+                ("query", "string"),
+                ("tools", "array"),
+                ("count", "integer"),
+                ("tip", "string"),
+            ],
+        },
+        Definition {
+            name: ALL_TOOLS,
+            title: "All tools",
+            description: "List the tools of all loaded servers, each with the beginning of its description.",
+            parameters: vec![],
+            does: Does::Reads,
+            gives: &[
+                ("tools", "array"),
+                ("count", "integer"),
+                ("servers", "array"),
+                ("server_count", "integer"),
+            ],
+        },
+    ]
+}
+
+impl Definition {
+    fn entry(self) -> Entry {
+        let required: Vec<&str> = self
+            .parameters
+            .iter()
+            .filter(|(_, _, required)| *required)
+            .map(|(name, ..)| *name)
+            .collect();
+        let properties: Map<String, Value> = self
+            .parameters
+            .iter()
+            .map(|(name, schema, _)| ((*name).to_owned(), schema.clone()))
+            .collect();
+        let hints = match self.does {
+            Does::Reads => json!({ "readOnlyHint": true, "openWorldHint": false }),
+            Does::Runs => {
+                json!({ "readOnlyHint": false, "destructiveHint": false, "idempotentHint": true,
+                "openWorldHint": false })
+            }
+            Does::Anything => {
+                json!({ "readOnlyHint": false, "destructiveHint": true, "openWorldHint": true })
+            }
+        };
+        let mut raw = json!({
+            "name": self.name,
+            "title": self.title,
+            "description": self.description,
+            "inputSchema": { "type": "object", "properties": properties, "required": required },
+            "annotations": hints,
+            "_meta": { "anthropic/alwaysLoad": true },
+        });
+        if !self.gives.is_empty() {
+            let mut members =
+                json!({ "success": { "type": "boolean" }, "error": { "type": "string" } });
+            for (name, kind) in self.gives {
+                members[*name] = json!({ "type": kind });
+            }
+            raw["outputSchema"] =
+                json!({ "type": "object", "properties": members, "required": ["success"] });
+        }
+        Entry {
+            name: self.name.to_owned(),
+            raw: raw.to_string(),
+        }
     }
 }

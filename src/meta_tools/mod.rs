@@ -6,8 +6,9 @@
 mod arguments;
 mod call;
 mod definitions;
-mod loaded;
-mod reload;
+mod finding;
+mod loading;
+mod showing;
 
 use std::sync::Arc;
 
@@ -16,15 +17,22 @@ use serde_json::{Value, json};
 use crate::bridge;
 pub(crate) use crate::config::MetaTools as Set;
 use crate::event::ToolDiff;
+use crate::fleet::Fleet;
 use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{Entry, Era};
-use crate::server::ServerHandle;
-pub(crate) use call::meant;
+pub(crate) use arguments::load_error;
+pub(crate) use call::Meant;
 
 /// Calls a tool by name: the way to a tool that the client does not know of yet.
 pub(crate) const CALL: &str = "call_dynamic_server_tool";
+const LOAD: &str = "load_mcp_server_dynamically";
+const UNLOAD: &str = "unload_mcp_server";
 const RELOAD: &str = "reload_mcp_server";
 const LOADED: &str = "get_loaded_servers";
+const AVAILABLE: &str = "list_available_servers";
+const INSTALLED: &str = "list_installed_mcp_servers";
+const SEARCH: &str = "search_tools";
+const ALL_TOOLS: &str = "list_all_tools";
 const INFO: &str = "get_tool_info";
 
 /// The meta-tools that a client is offered, ready to be listed.
@@ -32,12 +40,9 @@ const INFO: &str = "get_tool_info";
 pub(crate) struct Offer(Arc<[Entry]>);
 
 impl Offer {
-    /// What `set` offers.
-    pub(crate) fn new(set: Set) -> Self {
-        match set {
-            Set::None => Self::default(),
-            Set::Dev | Set::All => Self(definitions::all().into()),
-        }
+    /// What `set` offers, where there may be `several` servers.
+    pub(crate) fn new(set: Set, several: bool) -> Self {
+        Self(definitions::of(set, several).into())
     }
 
     /// The tools as entries of `tools/list`.
@@ -49,17 +54,45 @@ impl Offer {
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|entry| entry.name == name)
     }
+
+    /// What a model should know to use them with servers that are not loaded; nothing if it cannot load any.
+    pub(crate) fn instructions(&self, fleet: &Fleet) -> Option<String> {
+        if !fleet.is_lazy() || !self.has(LOAD) {
+            return None;
+        }
+        let config = fleet.config();
+        let names: Vec<&str> = config
+            .servers
+            .iter()
+            .map(|spec| spec.name.as_str())
+            .collect();
+        let names = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        };
+        Some(format!(
+            "MCP servers are loaded when they are needed; configured: {names}. Find a tool with {SEARCH}, call it with {CALL} \
+             (which loads its server), or add a server's tools with {LOAD}."
+        ))
+    }
 }
 
 /// Carries out the meta-tool `name` with raw `arguments`; gives the raw result for a client of
-/// `era`. [`CALL`] is not carried out here: it becomes the request that is [`meant`].
-pub(crate) async fn run(name: &str, arguments: &str, server: &ServerHandle, era: Era) -> String {
+/// `era`. [`CALL`] is not carried out here: it becomes the request that is [`Meant`].
+pub(crate) async fn run(name: &str, arguments: &str, fleet: &Fleet, era: Era) -> String {
     let arguments = Members::of(arguments);
-    let outcome = match (arguments::server_name(&arguments, server), name) {
-        (Err(error), _) => Err(error),
-        (_, RELOAD) => reload::run(server).await.map(|said| said.to_string()),
-        (_, LOADED) => Ok(loaded::servers(server).to_string()),
-        (_, INFO) => loaded::tool(server, &arguments).await,
+    let said = |value: Value| value.to_string();
+    let outcome = match name {
+        LOAD => loading::load(fleet, &arguments).await.map(said),
+        UNLOAD => loading::unload(fleet, &arguments).await.map(said),
+        RELOAD => loading::reload(fleet, &arguments).await.map(said),
+        LOADED => Ok(said(showing::loaded(fleet))),
+        AVAILABLE => Ok(said(showing::available(fleet))),
+        INSTALLED => Ok(said(showing::installed(fleet))),
+        SEARCH => finding::search(fleet, &arguments).map(said),
+        ALL_TOOLS => Ok(said(finding::all(fleet))),
+        INFO => finding::info(fleet, &arguments).await,
         _ => Err(json!({ "error": format!("`{name}` is no meta-tool") })),
     };
     result(outcome, era)

@@ -68,6 +68,11 @@ impl Human {
                 failure_details(&mut entry, failure);
             }
             Event::Exited { stderr, .. } => self.tail(&mut entry, stderr),
+            Event::ConfigFault { text } => {
+                for line in text.lines() {
+                    let _ = writeln!(entry, "  {}", clean(line));
+                }
+            }
             _ => {}
         }
         Some(entry)
@@ -119,6 +124,8 @@ fn least_verbosity(event: &Event) -> Verbosity {
         | Event::Exited { .. }
         | Event::Flapping { .. }
         | Event::DrainAbandoned { .. }
+        | Event::ConfigFault { .. }
+        | Event::NameTaken { .. }
         | Event::Stray { .. } => Verbosity::Quiet,
         Event::Spawned { .. } | Event::Stopped { .. } => Verbosity::Verbose,
         _ => Verbosity::Normal,
@@ -143,8 +150,15 @@ fn server(event: &Event) -> &str {
         | Event::Stopped { server, .. }
         | Event::Stderr { server, .. }
         | Event::Stray { server, .. }
-        | Event::ListsChanged { server, .. } => server,
-        Event::ClientConnected { .. } | Event::Ending { .. } => PROXY,
+        | Event::ListsChanged { server, .. }
+        | Event::Progress { server, .. }
+        | Event::LogMessage { server, .. }
+        | Event::Unloaded { server }
+        | Event::NameTaken { server, .. } => server,
+        Event::Reconfigured { .. }
+        | Event::ConfigFault { .. }
+        | Event::ClientConnected { .. }
+        | Event::Ending { .. } => PROXY,
     }
 }
 
@@ -176,6 +190,29 @@ fn sentence(event: &Event) -> String {
         Event::Stderr { line, .. } => format!("{DIM}|{DIM:#} {}", clean(line)),
         Event::Stray { line, count, .. } => stray(line, *count),
         Event::ListsChanged { diff, .. } => format!("changed its lists: {}", diff_text(diff)),
+        Event::Progress { text, .. } => format!("{DIM}progress{DIM:#} {}", clean(text)),
+        Event::LogMessage { level, text, .. } => {
+            format!("{DIM}{}:{DIM:#} {}", clean(level), clean(text))
+        }
+        Event::Unloaded { .. } => "unloaded".to_owned(),
+        Event::Reconfigured {
+            added,
+            changed,
+            removed,
+        } => format!(
+            "the configuration changed: {}",
+            names_text(added, changed, removed)
+        ),
+        Event::ConfigFault { .. } => {
+            format!("{BAD}the configuration has a fault{BAD:#}; what was in force before stays so")
+        }
+        Event::NameTaken {
+            kind, name, holder, ..
+        } => format!(
+            "{WARN}its {kind} is not offered: `{}` is the name of one of {} already; give one of the two servers another `prefix`{WARN:#}",
+            clean(name),
+            clean(holder)
+        ),
         Event::ClientConnected { name, version, era } => format!(
             "client {} {} connected ({era})",
             clean(name),
@@ -316,15 +353,24 @@ fn offer(tools: usize, prompts: usize, resources: usize) -> String {
 
 /// `+ forecast  ~ alerts (schema)  - old`.
 fn diff_text(diff: &ToolDiff) -> String {
-    const MOST: usize = 8;
-    let added = list(diff.added.iter().map(Into::into), MOST);
     let changed: Vec<String> = diff
         .changed
         .iter()
         .map(|(tool, members)| format!("{tool} ({})", members_text(members)))
         .collect();
-    let changed = list(changed.iter().map(Into::into), MOST);
-    let removed = list(diff.removed.iter().map(Into::into), MOST);
+    let text = names_text(&diff.added, &changed, &diff.removed);
+    if text.is_empty() {
+        "the same tools".to_owned()
+    } else {
+        text
+    }
+}
+
+/// What was added, changed and removed; empty if nothing was.
+fn names_text(added: &[String], changed: &[String], removed: &[String]) -> String {
+    const MOST: usize = 8;
+    let [added, changed, removed] =
+        [added, changed, removed].map(|names| list(names.iter().map(Into::into), MOST));
     let parts: Vec<String> = [
         (GOOD, '+', added),
         (WARN, '~', changed),
@@ -334,11 +380,7 @@ fn diff_text(diff: &ToolDiff) -> String {
     .filter(|(_, _, names)| !names.is_empty())
     .map(|(style, sign, names)| format!("{style}{sign}{style:#} {names}"))
     .collect();
-    if parts.is_empty() {
-        "the same tools".to_owned()
-    } else {
-        parts.join("  ")
-    }
+    parts.join("  ")
 }
 
 fn members_text(members: &[String]) -> String {

@@ -68,6 +68,18 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("stray", json!({ "server": server, "generation": generation, "line": line, "count": count })),
         Event::ListsChanged { server, diff } =>
             ("lists_changed", json!({ "server": server, "diff": self::diff(diff) })),
+        Event::Progress { server, text } =>
+            ("progress", json!({ "server": server, "text": text })),
+        Event::LogMessage { server, level, text } =>
+            ("log_message", json!({ "server": server, "level": level, "text": text })),
+        Event::Unloaded { server } =>
+            ("unloaded", json!({ "server": server })),
+        Event::Reconfigured { added, changed, removed } =>
+            ("reconfigured", json!({ "added": added, "changed": changed, "removed": removed })),
+        Event::ConfigFault { text } =>
+            ("config_fault", json!({ "text": text })),
+        Event::NameTaken { server, kind, name, holder } =>
+            ("name_taken", json!({ "server": server, "kind": kind, "name": name, "holder": holder })),
         Event::ClientConnected { name, version, era } =>
             ("client_connected", json!({ "name": name, "version": version, "era": era })),
         Event::Ending { reason } =>

@@ -1,8 +1,8 @@
 //! The only module that prints. A printing thread takes [`Event`](crate::event::Event)s from a
 //! bounded channel and writes them as lines for people or as NDJSON, to stderr and a log file. It
 //! decides what is worth showing and never blocks who tells it: what a slow reader of stderr misses
-//! is counted and said. stdout carries the protocol; only [`print_result`] writes there, for commands
-//! that print a result instead of speaking MCP.
+//! is counted and said. stdout carries the protocol; only the `print_…` of results write there, for
+//! commands that print a result instead of speaking MCP.
 
 mod human;
 mod json;
@@ -13,7 +13,7 @@ mod text;
 mod table;
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
@@ -24,6 +24,7 @@ use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use printer::start;
+use text::harmless;
 pub(crate) use text::{clean, duration};
 
 /// A reader of stderr that has stopped reading holds the end of the program no longer than this.
@@ -103,7 +104,24 @@ pub(crate) fn init_tracing() {
 /// Writes the result of a command that does not speak MCP to stdout, in colour where that is
 /// wanted. A reader that has gone away, as in `| head`, is no error.
 pub(crate) fn print_result(text: &str) -> io::Result<()> {
-    let mut stdout = anstream::stdout();
+    write_out(anstream::stdout(), text)
+}
+
+/// As [`print_result`], for programs: no byte is changed.
+pub(crate) fn print_exact(text: &str) -> io::Result<()> {
+    write_out(io::stdout(), text)
+}
+
+/// Writes what a server says to stdout: to a terminal without what would steer it, else as it is.
+pub(crate) fn print_foreign(text: &str) -> io::Result<()> {
+    if !io::stdout().is_terminal() {
+        return print_exact(text);
+    }
+    text.lines()
+        .try_for_each(|line| print_exact(&format!("{}\n", harmless(line))))
+}
+
+fn write_out(mut stdout: impl Write, text: &str) -> io::Result<()> {
     match stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())

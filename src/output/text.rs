@@ -7,32 +7,37 @@ use std::time::{Duration, SystemTime};
 /// Longer lines are cut: nobody reads them, and a terminal chokes on them.
 const LONGEST: usize = 4096;
 
-/// One line of foreign text, safe for a terminal: colours and bells are removed, line breaks and marks
-/// that reverse the reading direction are escaped, what is too long is cut.
+/// One line of foreign text, [`harmless`] and without its end; what is too long is cut.
 pub(crate) fn clean(line: &str) -> Cow<'_, str> {
+    let line = line.trim_end();
+    if line.len() <= LONGEST {
+        return harmless(line);
+    }
+    let end = (0..=LONGEST)
+        .rev()
+        .find(|at| line.is_char_boundary(*at))
+        .unwrap_or(0);
+    let (shown, cut) = (harmless(&line[..end]), line.len() - end);
+    Cow::Owned(format!("{shown}… (+{cut} bytes)"))
+}
+
+/// Foreign text, safe for a terminal: colours and bells are removed, line breaks and marks that
+/// reverse the reading direction are escaped.
+pub(super) fn harmless(line: &str) -> Cow<'_, str> {
     let is_bad = |c: char| {
         (c.is_control() && c != '\t')
             || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    let line = line.trim_end();
-    if line.len() <= LONGEST && !line.contains(is_bad) {
+    if !line.contains(is_bad) {
         return Cow::Borrowed(line);
     }
-    let end = (0..=LONGEST.min(line.len()))
-        .rev()
-        .find(|at| line.is_char_boundary(*at))
-        .unwrap_or(0);
-    let shown = &line[..end];
-    let mut text = String::with_capacity(shown.len());
-    for c in anstream::adapter::strip_str(shown).to_string().chars() {
+    let mut text = String::with_capacity(line.len());
+    for c in anstream::adapter::strip_str(line).to_string().chars() {
         if is_bad(c) {
             text.extend(c.escape_default());
         } else {
             text.push(c);
         }
-    }
-    if shown.len() < line.len() {
-        let _ = write!(text, "… (+{} bytes)", line.len() - shown.len());
     }
     Cow::Owned(text)
 }

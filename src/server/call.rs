@@ -21,6 +21,10 @@ pub(crate) struct Call {
     pub(crate) logs: bool,
     /// A client may keep the answer for a time that a reload does not respect: it must not.
     pub(crate) perishable: bool,
+    /// The server's own raw name of the tool or prompt, where the client's is another.
+    pub(crate) rename: Option<Arc<str>>,
+    /// Ids of tasks in the answer are told apart from those of other servers.
+    pub(crate) tag_tasks: bool,
     /// The line, as long as it may be sent once more after a crash.
     pub(crate) again: Option<Box<str>>,
     /// Who asks.

@@ -48,6 +48,11 @@ impl Candidate {
     }
 
     async fn start(self, cancelled: &CancellationToken) -> Option<Result<Proof, Failure>> {
+        // One that waits for its turn has not begun: its time runs from here.
+        let starts = self.supply.means.starts.clone();
+        let _turn = cancelled
+            .run_until_cancelled(starts.acquire_owned())
+            .await?;
         let mut probe = !self.shared.no_probe.load(Ordering::Relaxed);
         loop {
             let mut identity = self.hello.identity.clone();
@@ -57,7 +62,7 @@ impl Candidate {
                     Ok(running) => running,
                     Err(failure) => return Some(Err(failure)),
                 };
-            let limit = self.supply.timeouts.start;
+            let limit = self.supply.spec.timeouts.start;
             let proved = cancelled
                 .run_until_cancelled(timeout(limit, self.prove(&running, probe)))
                 .await;
@@ -98,8 +103,14 @@ impl Candidate {
 
     async fn prove(&self, running: &Running, probe: bool) -> Result<Shown, Refusal> {
         let connection = &running.connection;
-        let handshake =
-            shake_hands(connection, &self.hello, self.epoch, probe, self.supply.era).await?;
+        let handshake = shake_hands(
+            connection,
+            &self.hello,
+            self.epoch,
+            probe,
+            self.supply.means.era,
+        )
+        .await?;
         let handshake = Arc::new(handshake);
         if self.announce {
             self.shared.handshake.send_replace(Some(handshake.clone()));
@@ -108,7 +119,7 @@ impl Candidate {
         let stream = replay(connection, &handshake, &told)
             .await
             .map_err(|_| Refusal::Lost("logging/setLevel"))?;
-        let lists = fetch_lists(connection, &handshake, &self.shared.admission).await?;
+        let lists = fetch_lists(connection, &handshake, &self.shared.admission()).await?;
         let before = self.shared.snapshot.borrow().clone();
         for ((before, list), kind) in before.lists.iter().zip(&lists).zip(ListKind::ALL) {
             // A list that never worked is passed on as the error that it is.

@@ -4,7 +4,7 @@
 //! that asked; requests and notifications of the server go to the session, except those that the
 //! proxy handles itself (`ping`, changed lists, acknowledged subscriptions).
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -15,7 +15,8 @@ use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, Invalid, Kind, METHOD_NOT_FOUND,
     Members, elements, error_response, notification, request, result_response, splice,
 };
-use crate::mcp::{Era, ListKind, Method};
+use crate::lock::locked;
+use crate::mcp::{Era, ListKind, Method, tasks};
 use crate::transport::stream::Outbox;
 
 /// An answer to a request of the proxy's own, raw.
@@ -41,6 +42,8 @@ pub(crate) enum Notice {
 /// The link to one generation.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    /// The server's name.
+    pub(crate) server: Arc<str>,
     /// The generation's number.
     pub(crate) generation: u64,
     outbox: Outbox,
@@ -65,6 +68,7 @@ struct Agreed {
 impl Connection {
     /// A link that writes to `outbox` and brings what the server asks to `client`.
     pub(crate) fn new(
+        server: Arc<str>,
         generation: u64,
         outbox: Outbox,
         client: Arc<dyn Client>,
@@ -72,6 +76,7 @@ impl Connection {
         notices: mpsc::UnboundedSender<Notice>,
     ) -> Self {
         Self {
+            server,
             generation,
             outbox,
             client,
@@ -117,6 +122,7 @@ impl Connection {
                 .answer([result_response(&call.id, "{}").as_bytes(), b"", b""]);
             return Ok(());
         }
+        let rename = call.rename.clone().zip(envelope.params.name);
         let number = {
             let mut table = locked(&self.table);
             if table.closed {
@@ -130,14 +136,26 @@ impl Connection {
         }
         let mut digits = [0; 20];
         let id = decimal(number, &mut digits);
-        if let (true, Some(old)) = (same, envelope.id) {
-            let at = old.as_ptr() as usize - line.as_ptr() as usize;
-            let bytes = line.as_bytes();
-            self.outbox
-                .send([&bytes[..at], id.as_bytes(), &bytes[at + old.len()..]]);
-        } else {
-            let line = bridge::request(line, id, self.era(), &locked(&self.identity));
-            self.outbox.send([line.as_bytes(), b"", b""]);
+        match (same, envelope.id, rename) {
+            (true, Some(old), None) => {
+                let at = old.as_ptr() as usize - line.as_ptr() as usize;
+                let bytes = line.as_bytes();
+                self.outbox
+                    .send([&bytes[..at], id.as_bytes(), &bytes[at + old.len()..]]);
+            }
+            (true, Some(old), Some((name, public))) => {
+                self.write(&splice(line, &mut [(old, id), (public, &name)]));
+            }
+            (_, _, rename) => {
+                let renamed = rename.map(|(name, public)| splice(line, &mut [(public, &name)]));
+                let line = renamed.as_deref().unwrap_or(line);
+                self.write(&bridge::request(
+                    line,
+                    id,
+                    self.era(),
+                    &locked(&self.identity),
+                ));
+            }
         }
         Ok(())
     }
@@ -381,7 +399,16 @@ impl Connection {
         };
         match waiting {
             Some((Waiting::Client(call) | Waiting::Cancelled(call), last)) => {
-                self.deliver(&call, line, envelope, id);
+                let tagged = call
+                    .tag_tasks
+                    .then(|| tasks::tag(line, &self.server))
+                    .flatten();
+                match tagged.as_deref().map(|line| (line, Envelope::parse(line))) {
+                    Some((line, Ok(envelope))) => {
+                        self.deliver(&call, line, &envelope, envelope.id.unwrap_or(id));
+                    }
+                    _ => self.deliver(&call, line, envelope, id),
+                }
                 self.settle(last);
                 Ok(())
             }
@@ -443,8 +470,4 @@ impl Connection {
     fn write(&self, line: &str) {
         self.outbox.send([line.as_bytes(), b"", b""]);
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! Where requests wait while there is no generation to answer them.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
@@ -11,6 +11,7 @@ use super::connection::Connection;
 use super::trouble;
 use crate::event::Failure;
 use crate::jsonrpc::Envelope;
+use crate::lock::locked;
 use crate::transport::stream::Cork;
 
 /// While more bytes than this wait, nothing else may begin to.
@@ -31,8 +32,6 @@ pub(crate) enum Standing {
 #[derive(Debug)]
 pub(crate) struct Gate {
     server: String,
-    /// The longest wait.
-    patience: Duration,
     inner: Mutex<Inner>,
     standing: watch::Sender<Standing>,
     /// Signalled when something begins to wait and nothing did.
@@ -42,6 +41,8 @@ pub(crate) struct Gate {
 #[derive(Debug)]
 struct Inner {
     way: Way,
+    /// The longest wait.
+    patience: Duration,
     held: Queue,
 }
 
@@ -51,6 +52,8 @@ enum Way {
     /// What is being waited for.
     Held(&'static str),
     Refusing(Arc<Failure>),
+    /// The server is no longer run.
+    Closed,
 }
 
 #[derive(Debug)]
@@ -105,9 +108,9 @@ impl Gate {
     pub(crate) fn new(server: String, patience: Duration) -> Self {
         Self {
             server,
-            patience,
             inner: Mutex::new(Inner {
                 way: Way::Held("its start"),
+                patience,
                 held: Queue::default(),
             }),
             standing: watch::Sender::new(Standing::Held),
@@ -164,6 +167,7 @@ impl Gate {
                 drop(inner);
                 return trouble::refuse(&call, &self.server, &failure);
             }
+            Way::Closed => return trouble::unloaded(&call, &self.server),
         };
         if let Some(call) = self.keep(inner, line, Some(call)) {
             trouble::turned_away(&call, &self.server, CROWD);
@@ -176,7 +180,7 @@ impl Gate {
         match &inner.way {
             Way::Open(connection) => connection.forward(line),
             Way::Held(_) => drop(self.keep(inner, line, None)),
-            Way::Refusing(_) => {}
+            Way::Refusing(_) | Way::Closed => {}
         }
     }
 
@@ -191,10 +195,11 @@ impl Gate {
             tracing::debug!("too much waits already");
             return call;
         }
+        let until = Instant::now() + inner.patience;
         inner.held.push(Held {
             line: line.into(),
             call,
-            until: Instant::now() + self.patience,
+            until,
         });
         drop(inner);
         self.waiting.notify_one();
@@ -259,28 +264,38 @@ impl Gate {
             None => self.waiting.notified().await,
         }
         let now = Instant::now();
-        let (late, what) = {
+        let (late, what, patience) = {
             let mut inner = self.lock();
             let what = match &inner.way {
                 Way::Held(what) => what,
                 _ => "its next start",
             };
             let late: Vec<_> = std::iter::from_fn(|| inner.held.pop_due(now)).collect();
-            (late, what)
+            (late, what, inner.patience)
         };
         for call in late.into_iter().filter_map(|held| held.call) {
-            trouble::too_late(&call, &self.server, what, self.patience);
+            trouble::too_late(&call, &self.server, what, patience);
         }
     }
 
-    /// Gives the requests that wait, which are never to be sent.
-    pub(crate) fn give_up(&self) -> Vec<Call> {
-        let held = std::mem::take(&mut self.lock().held);
+    /// Refuses everything from now on. Gives the requests that wait, which are never to be sent.
+    pub(crate) fn close(&self) -> Vec<Call> {
+        let held = {
+            let mut inner = self.lock();
+            inner.way = Way::Closed;
+            std::mem::take(&mut inner.held)
+        };
+        self.standing.send_replace(Standing::Refusing);
         held.all.into_iter().filter_map(|held| held.call).collect()
     }
 
+    /// Changes the longest wait, for what comes from now on.
+    pub(crate) fn set_patience(&self, patience: Duration) {
+        self.lock().patience = patience;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.inner)
     }
 }
 

@@ -80,18 +80,24 @@ pub(crate) fn start(
         stderr: vec![],
         files: vec![],
     };
-    let mut child =
-        spawn(&supply.spec, number, &supply.events, &supply.reaper).map_err(|error| {
-            failed(
-                format!("cannot be started: {}", with_sources(&error)),
-                error.advice(),
-            )
-        })?;
+    let mut child = spawn(
+        &supply.spec,
+        number,
+        &supply.means.events,
+        &supply.means.reaper,
+    )
+    .map_err(|error| {
+        failed(
+            format!("cannot be started: {}", with_sources(&error)),
+            error.advice(),
+        )
+    })?;
     let pipes = |error: std::io::Error| failed(format!("cannot be reached: {error}"), None);
     let outbox = Outbox::new(child.take_stdin()).map_err(pipes)?;
-    let lines = Lines::new(child.take_stdout(), supply.max_message).map_err(pipes)?;
+    let lines = Lines::new(child.take_stdout(), supply.means.max_message).map_err(pipes)?;
     let notices = supply.notices.clone();
     let connection = Arc::new(Connection::new(
+        supply.spec.name.as_str().into(),
         number,
         outbox,
         client.clone(),
@@ -99,7 +105,7 @@ pub(crate) fn start(
         notices,
     ));
     let server = supply.spec.name.clone();
-    supply.events.send(Event::Spawned {
+    supply.means.events.send(Event::Spawned {
         server: server.clone(),
         generation: number,
         pid: child.pid(),
@@ -163,7 +169,7 @@ impl Stray {
     fn tell(&mut self, line: String) {
         self.count += 1;
         let (server, generation, count) = (self.server.clone(), self.generation, self.count);
-        self.supply.events.send(Event::Stray {
+        self.supply.means.events.send(Event::Stray {
             server,
             generation,
             line,
@@ -220,7 +226,7 @@ fn too_long(head: &[u8], tail: &[u8], connection: &Arc<Connection>, stray: &mut 
     connection.answer_too_long(&head, &tail);
     stray.tell(format!(
         "a message over the limit of {} bytes: {}",
-        stray.supply.max_message,
+        stray.supply.means.max_message,
         head.chars().take(200).collect::<String>()
     ));
 }

@@ -233,6 +233,8 @@ pub(crate) fn tool_diff(old: &Lists, new: &Lists) -> ToolDiff {
 pub(crate) struct Wanted {
     /// The raw log level that it set.
     pub(crate) level: Option<String>,
+    /// A running server hears of the level from the proxy; else from the client's own request.
+    pub(crate) tell_level: bool,
     /// The URIs of resources that it subscribed to by requests of the legacy era.
     pub(crate) subscribed: BTreeSet<String>,
     /// The URIs that it named in `subscriptions/listen`.

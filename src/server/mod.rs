@@ -18,8 +18,8 @@ mod supervisor;
 mod trouble;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{self, UnboundedSender};
@@ -32,10 +32,11 @@ pub(crate) use handshake::{Handshake, Hello, Lists, Wanted};
 pub(crate) use trouble::explain;
 
 use crate::bridge::Identity;
-use crate::config::{Admission, ServerSpec, Timeouts};
-use crate::event::{Events, Failure, ToolDiff};
-use crate::mcp::{Era, List, ListKind};
-use crate::transport::reaper::Reaper;
+use crate::config::{Admission, ServerSpec};
+use crate::event::{Failure, ToolDiff};
+use crate::lock::locked;
+use crate::mcp::{List, ListKind};
+pub(crate) use report::Means;
 use report::{Report, Supply};
 use supervisor::Supervisor;
 
@@ -63,6 +64,12 @@ impl Snapshot {
         self.lists[kind.index()].as_ref().ok()
     }
 
+    /// Whether the server has a tool of that name, as far as is known: it may have given no list.
+    pub(crate) fn may_have_tool(&self, name: &str) -> bool {
+        self.list(ListKind::Tools)
+            .is_none_or(|tools| tools.find(name).is_some())
+    }
+
     /// The names of the tools, in the server's order.
     pub(crate) fn tool_names(&self) -> Vec<&str> {
         let tools = self
@@ -80,8 +87,9 @@ pub(crate) struct Status {
     pub(crate) state: &'static str,
     /// Why it did not work, if it does not.
     pub(crate) last_error: Option<String>,
-    /// Commits after the first.
+    /// Commits after the first, and when the last was.
     pub(crate) reloads: u32,
+    pub(crate) reloaded: Option<Instant>,
 }
 
 /// What the supervisor and the holders of a handle share.
@@ -94,13 +102,26 @@ struct Shared {
     status: Mutex<Status>,
     /// The server did not survive, or did not answer, the question whether it is modern.
     no_probe: AtomicBool,
+    definition: Mutex<Definition>,
+}
+
+/// How the server is run, and what follows from it.
+#[derive(Debug, Clone)]
+struct Definition {
+    spec: Arc<ServerSpec>,
     /// Which of its tools are offered.
-    admission: Admission,
-    epochs: AtomicU64,
+    admission: Arc<Admission>,
+}
+
+impl Definition {
+    fn new(spec: Arc<ServerSpec>) -> Self {
+        let admission = Arc::new(spec.tools.compile());
+        Self { spec, admission }
+    }
 }
 
 impl Shared {
-    fn new(spec: &ServerSpec, timeouts: Timeouts) -> Self {
+    fn new(spec: &Arc<ServerSpec>) -> Self {
         let lists = ListKind::ALL.map(|_| Ok(List::default()));
         let nothing = Snapshot {
             generation: 0,
@@ -110,7 +131,7 @@ impl Shared {
             since: None,
         };
         Self {
-            gate: Gate::new(spec.name.clone(), timeouts.hold),
+            gate: Gate::new(spec.name.clone(), spec.timeouts.hold),
             snapshot: watch::Sender::new(Arc::new(nothing)),
             handshake: watch::Sender::new(None),
             wanted: Mutex::default(),
@@ -119,13 +140,25 @@ impl Shared {
                 ..Status::default()
             }),
             no_probe: AtomicBool::new(false),
-            admission: spec.tools.compile(),
-            epochs: AtomicU64::new(0),
+            definition: Mutex::new(Definition::new(spec.clone())),
         }
     }
 
     fn wanted(&self) -> Wanted {
         locked(&self.wanted).clone()
+    }
+
+    fn spec(&self) -> Arc<ServerSpec> {
+        locked(&self.definition).spec.clone()
+    }
+
+    fn admission(&self) -> Arc<Admission> {
+        locked(&self.definition).admission.clone()
+    }
+
+    fn redefine(&self, spec: Arc<ServerSpec>) {
+        self.gate.set_patience(spec.timeouts.hold);
+        *locked(&self.definition) = Definition::new(spec);
     }
 
     fn describe(&self, change: impl FnOnce(&mut Status)) {
@@ -136,49 +169,34 @@ impl Shared {
 /// A server, for everybody else. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerHandle {
-    spec: Arc<ServerSpec>,
-    timeouts: Timeouts,
     shared: Arc<Shared>,
     reports: UnboundedSender<Report>,
 }
 
 impl ServerHandle {
     /// Sets up a server and its supervisor; it is started by the first [`Self::hello`].
-    /// `max_message` is in bytes; `era` is what the user set.
-    pub(crate) fn new(
-        spec: ServerSpec,
-        timeouts: Timeouts,
-        max_message: usize,
-        era: Option<Era>,
-        events: Events,
-        reaper: Reaper,
-    ) -> Self {
-        let spec = Arc::new(spec);
-        let shared = Arc::new(Shared::new(&spec, timeouts));
+    pub(crate) fn new(spec: Arc<ServerSpec>, means: Means) -> Self {
+        let shared = Arc::new(Shared::new(&spec));
         let (reports, heard) = mpsc::unbounded_channel();
         let (notices, hearsay) = mpsc::unbounded_channel();
         let supply = Supply {
-            spec: spec.clone(),
-            timeouts,
-            events,
-            reaper,
-            max_message,
-            era,
+            spec,
+            means,
             reports: reports.clone(),
             notices,
         };
         tokio::spawn(Supervisor::new(supply, shared.clone()).run(heard, hearsay));
-        Self {
-            spec,
-            timeouts,
-            shared,
-            reports,
-        }
+        Self { shared, reports }
     }
 
-    /// Its definition.
-    pub(crate) fn spec(&self) -> &ServerSpec {
-        &self.spec
+    /// Its newest definition.
+    pub(crate) fn spec(&self) -> Arc<ServerSpec> {
+        self.shared.spec()
+    }
+
+    /// Whether both mean the same server.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// The way for requests.
@@ -188,7 +206,7 @@ impl ServerHandle {
 
     /// Whether a client may call its tool `name`.
     pub(crate) fn admits(&self, name: &str) -> bool {
-        self.shared.admission.admits(name)
+        self.shared.admission().admits(name)
     }
 
     /// The newest lists.
@@ -205,18 +223,22 @@ impl ServerHandle {
             .and_then(|handshake| handshake.server_info())
     }
 
+    /// What it answered to its introduction, if it has.
+    pub(crate) fn handshake(&self) -> Option<Arc<Handshake>> {
+        self.shared.handshake.borrow().clone()
+    }
+
     /// How it is.
     pub(crate) fn status(&self) -> Status {
         locked(&self.shared.status).clone()
     }
 
-    /// Introduces a client; starts the server if it is the first. Gives the number of the introduction.
-    pub(crate) fn hello(&self, hello: Hello, client: Arc<dyn Client>) -> u64 {
-        let epoch = self.shared.epochs.fetch_add(1, Ordering::Relaxed) + 1;
+    /// Introduces a client; starts the server if it is the first. `epoch` numbers the introductions,
+    /// from 1.
+    pub(crate) fn hello(&self, hello: Hello, client: Arc<dyn Client>, epoch: u64) {
         let _ = self
             .reports
             .send(Report::Hello(Box::new(hello), client, epoch));
-        epoch
     }
 
     /// Learns that the client it knows describes itself otherwise than before.
@@ -239,15 +261,24 @@ impl ServerHandle {
                 _ = standing.wait_for(|standing| *standing == Standing::Refusing) => {}
             }
         };
-        let _ = tokio::time::timeout(self.timeouts.startup_wait, wait).await;
+        let _ = tokio::time::timeout(self.spec().timeouts.startup_wait, wait).await;
         self.shared.handshake.borrow().clone()
+    }
+
+    /// Waits until it answers, or is known not to.
+    pub(crate) async fn answers(&self) -> Result<(), Arc<Failure>> {
+        let mut standing = self.gate().standing();
+        let _ = standing
+            .wait_for(|standing| *standing != Standing::Held)
+            .await;
+        self.gate().refusal().map_or(Ok(()), Err)
     }
 
     /// Waits until requests no longer wait, for as long as a list may wait for a reload.
     pub(crate) async fn settled(&self) {
         let mut standing = self.shared.gate.standing();
         let settled = standing.wait_for(|standing| *standing != Standing::Held);
-        let _ = tokio::time::timeout(self.timeouts.list_hold, settled).await;
+        let _ = tokio::time::timeout(self.spec().timeouts.list_hold, settled).await;
     }
 
     /// Changes what the client wants to hear of; every later generation is told.
@@ -287,6 +318,12 @@ impl ServerHandle {
         let _ = self.reports.send(Report::Changed(paths));
     }
 
+    /// Learns that its definition changed, in `files`. What is run differently is reloaded.
+    pub(crate) fn redefine(&self, spec: Arc<ServerSpec>, files: Vec<PathBuf>) {
+        self.shared.redefine(spec.clone());
+        let _ = self.reports.send(Report::Redefined(spec, files));
+    }
+
     /// Reloads although no file changed.
     pub(crate) async fn reload(&self) -> Option<Outcome> {
         let (sender, outcome) = oneshot::channel();
@@ -294,14 +331,11 @@ impl ServerHandle {
         outcome.await.ok()
     }
 
-    /// Stops everything of this server; resolves when it is gone.
-    pub(crate) async fn stop(&self) {
+    /// Stops everything of this server; resolves when it is gone. Calls in flight may take as long
+    /// as `patience` to finish; those that come later are refused.
+    pub(crate) async fn stop(&self, patience: Duration) {
         let (done, stopped) = oneshot::channel();
-        let _ = self.reports.send(Report::Stop(done));
+        let _ = self.reports.send(Report::Stop(patience, done));
         let _ = stopped.await;
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::Outcome;
 use super::call::Client;
@@ -12,23 +13,45 @@ use super::connection::Notice;
 use super::generation::{Ending, Proof};
 use super::handshake::{Hello, Refusal};
 use crate::bridge::Identity;
-use crate::config::{ServerSpec, Timeouts};
+use crate::config::ServerSpec;
 use crate::event::{Events, Failure};
 use crate::mcp::{Era, List, ListKind};
 use crate::transport::build::BuildFailure;
 use crate::transport::reaper::Reaper;
 
-/// What every task of a server needs.
+/// What all servers are run with.
 #[derive(Debug, Clone)]
-pub(crate) struct Supply {
-    pub(crate) spec: Arc<ServerSpec>,
-    pub(crate) timeouts: Timeouts,
+pub(crate) struct Means {
     pub(crate) events: Events,
     pub(crate) reaper: Reaper,
     /// The longest message in bytes.
     pub(crate) max_message: usize,
-    /// The era that the user set for the server.
+    /// The era that the user set for the servers.
     pub(crate) era: Option<Era>,
+    /// As many candidates may start at the same time.
+    pub(crate) starts: Arc<Semaphore>,
+}
+
+impl Means {
+    /// `max_message` is in bytes.
+    pub(crate) fn new(events: Events, max_message: usize, era: Option<Era>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            events,
+            reaper: Reaper::new(),
+            max_message,
+            era,
+            // Enough to keep all cores busy while some of them wait, for the network or for ever.
+            starts: Arc::new(Semaphore::new((cores * 4).max(8))),
+        }
+    }
+}
+
+/// What every task of a server needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Supply {
+    pub(crate) spec: Arc<ServerSpec>,
+    pub(crate) means: Means,
     /// To the supervisor. Unbounded: its senders are tasks of this server, a few at a time.
     pub(crate) reports: UnboundedSender<Report>,
     /// As `reports`, for what connections hear.
@@ -49,6 +72,8 @@ pub(crate) enum Report {
     Suspect,
     Unchanged,
     Changed(Vec<PathBuf>),
+    /// Its definition changed, in these files.
+    Redefined(Arc<ServerSpec>, Vec<PathBuf>),
     /// Somebody wants a reload and its result.
     Reload(oneshot::Sender<Outcome>),
     /// The client wants to hear of other resources, or at another log level.
@@ -68,6 +93,6 @@ pub(crate) enum Report {
     Relisted(u64, ListKind, Vec<Relisted>),
     /// A modern generation has ended this stream on which it told what changes.
     StreamEnded(u64, u64),
-    /// The proxy ends.
-    Stop(oneshot::Sender<()>),
+    /// It is to end; calls in flight may take this long to finish.
+    Stop(Duration, oneshot::Sender<()>),
 }

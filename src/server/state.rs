@@ -165,6 +165,11 @@ impl Machine {
         }
     }
 
+    /// Takes over what a changed configuration says.
+    pub(crate) fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     /// Takes `input` at the time `now`; gives the machine after it and what is to be done, in order.
     #[must_use = "the effects must be carried out"]
     pub(crate) fn on_event(mut self, input: Input, now: Instant) -> (Self, Vec<Effect>) {

@@ -28,7 +28,7 @@ use super::report::{Report, Supply};
 use super::state::{Effect, Input, Machine, Rules, State};
 use super::{Outcome, Shared, candidate};
 use crate::bridge::Identity;
-use crate::config::{OnBroken, Reload};
+use crate::config::{OnBroken, Reload, ServerSpec};
 use crate::event::{Event, Failure};
 use crate::mcp::ListKind;
 use crate::transport::build;
@@ -58,6 +58,8 @@ pub(crate) struct Supervisor {
     relisting: HashSet<ListKind>,
     relist_again: HashSet<ListKind>,
     tasks: TaskTracker,
+    /// How long calls in flight may take to finish once all is to end.
+    patience: Duration,
 }
 
 /// The generation that answers.
@@ -72,15 +74,11 @@ struct Active {
 impl Supervisor {
     /// The supervisor of a server that has not been started.
     pub(crate) fn new(supply: Supply, shared: Arc<Shared>) -> Self {
-        let rules = Rules {
-            build: supply.spec.build.is_some(),
-            stop_first: supply.spec.reload == Reload::StopFirst,
-            serve_last_good: supply.spec.on_broken == OnBroken::ServeLastGood,
-        };
+        let machine = Machine::new(rules(&supply.spec));
         Self {
             supply,
             shared,
-            machine: Machine::new(rules),
+            machine,
             client: None,
             hello: Hello::default(),
             epoch: 0,
@@ -96,6 +94,7 @@ impl Supervisor {
             relisting: HashSet::new(),
             relist_again: HashSet::new(),
             tasks: TaskTracker::new(),
+            patience: Duration::ZERO,
         }
     }
 
@@ -105,6 +104,7 @@ impl Supervisor {
         mut reports: UnboundedReceiver<Report>,
         mut notices: UnboundedReceiver<Notice>,
     ) {
+        let mut stopping: Vec<oneshot::Sender<()>> = Vec::new();
         loop {
             let due = match self.machine.state {
                 State::Restarting { at } => Some(at),
@@ -112,19 +112,32 @@ impl Supervisor {
             };
             tokio::select! {
                 Some(report) = reports.recv() => match report {
-                    Report::Stop(done) => {
-                        self.step(Input::Stop);
-                        self.tasks.close();
-                        self.tasks.wait().await;
-                        let _ = done.send(());
-                        return;
+                    Report::Stop(patience, done) => {
+                        self.patience = patience;
+                        if stopping.is_empty() {
+                            self.step(Input::Stop);
+                            self.tasks.close();
+                        } else {
+                            self.stop_all();
+                        }
+                        stopping.push(done);
                     }
                     report => self.on_report(report),
                 },
                 Some(notice) = notices.recv() => self.on_notice(&notice),
                 () = self.shared.gate.expire() => {}
                 () = at(due) => self.step(Input::Due),
+                () = self.tasks.wait(), if !stopping.is_empty() => break,
             }
+        }
+        while let Ok(report) = reports.try_recv() {
+            match report {
+                Report::Stop(_, done) => stopping.push(done),
+                report => self.on_report(report),
+            }
+        }
+        for done in stopping {
+            let _ = done.send(());
         }
     }
 
@@ -135,6 +148,8 @@ impl Supervisor {
             Report::Suspect => self.step(Input::Suspect),
             Report::Unchanged => self.step(Input::Unchanged),
             Report::Changed(paths) => self.on_changed(paths),
+            Report::Redefined(spec, files) => self.on_redefined(spec, files),
+            Report::Reload(outcome) if self.machine.state == State::Stopped => drop(outcome),
             Report::Reload(outcome) => {
                 self.reloads.push(outcome);
                 self.step(Input::Reload);
@@ -163,7 +178,7 @@ impl Supervisor {
             }
             Report::Relisted(number, kind, read) => self.on_relisted(number, kind, read),
             Report::StreamEnded(number, stream) => self.on_stream_ended(number, stream),
-            Report::Stop(_) => unreachable!("handled by the loop"),
+            Report::Stop(..) => unreachable!("handled by the loop"),
         }
     }
 
@@ -202,11 +217,11 @@ impl Supervisor {
             Effect::Drain(_) => {}
             Effect::MakeRoom(_) => {
                 if let Some(active) = self.active.take() {
-                    self.retire(active.running, self.supply.timeouts.drain);
+                    self.retire(active.running, self.supply.spec.timeouts.drain);
                 }
             }
             Effect::Backoff(delay) => {
-                self.supply.events.send(Event::Restarting {
+                self.supply.means.events.send(Event::Restarting {
                     server: self.name(),
                     delay,
                 });
@@ -259,7 +274,7 @@ impl Supervisor {
 
     fn on_changed(&mut self, paths: Vec<PathBuf>) {
         if self.machine.state != State::Idle {
-            self.supply.events.send(Event::Changed {
+            self.supply.means.events.send(Event::Changed {
                 server: self.name(),
                 paths: paths.clone(),
             });
@@ -269,13 +284,23 @@ impl Supervisor {
             let message = format!(
                 "{path} changes right after each start: if the server or its build writes it, add --watch '!{path}'"
             );
-            self.supply.events.send(Event::WatchWarning {
+            self.supply.means.events.send(Event::WatchWarning {
                 server: self.name(),
                 message,
             });
         }
         self.files.extend(paths);
         self.step(Input::Changed);
+    }
+
+    /// What is run differently is reloaded; the rest holds from now on.
+    fn on_redefined(&mut self, spec: Arc<ServerSpec>, files: Vec<PathBuf>) {
+        let same = self.supply.spec.runs_like(&spec);
+        self.machine.set_rules(rules(&spec));
+        self.supply.spec = spec;
+        if !same {
+            self.on_changed(files);
+        }
     }
 
     fn start_build(&mut self, next: u64) {
@@ -286,13 +311,18 @@ impl Supervisor {
             self.supply.clone(),
             self.supply.spec.build.clone().unwrap_or_default(),
         );
-        self.supply.events.send(Event::Building {
+        self.supply.means.events.send(Event::Building {
             server: self.name(),
             command: command.clone(),
         });
         self.tasks.spawn(async move {
             // Dropping the build kills all that it started.
-            let run = build::run(&supply.spec, &command, &supply.events, &supply.reaper);
+            let run = build::run(
+                &supply.spec,
+                &command,
+                &supply.means.events,
+                &supply.means.reaper,
+            );
             if let Some(result) = token.run_until_cancelled(run).await {
                 let _ = supply.reports.send(Report::Built(next, result));
             }
@@ -321,6 +351,14 @@ impl Supervisor {
 
     fn name(&self) -> String {
         self.supply.spec.name.clone()
+    }
+}
+
+fn rules(spec: &ServerSpec) -> Rules {
+    Rules {
+        build: spec.build.is_some(),
+        stop_first: spec.reload == Reload::StopFirst,
+        serve_last_good: spec.on_broken == OnBroken::ServeLastGood,
     }
 }
 

@@ -48,10 +48,18 @@ pub(crate) fn ended(call: &Call, server: &str, how: &str, stderr: &[String]) {
     answer(call, &message, "server_restarted");
 }
 
-/// Answers `call` that was held when the proxy ended.
+/// Answers `call` that came to a server that is no longer run.
+pub(crate) fn unloaded(call: &Call, server: &str) {
+    let message = format!(
+        "`{server}` is not loaded any more. This request was not carried out; load the server and call again."
+    );
+    answer(call, &message, "server_unloaded");
+}
+
+/// Answers `call` that was held when the server was stopped.
 pub(crate) fn unsent(call: &Call, server: &str) {
     let message = format!(
-        "`{server}` was stopped with the proxy before this request could be sent to it. It was not carried out."
+        "`{server}` was stopped before this request could be sent to it. It was not carried out."
     );
     answer(call, &message, "server_restarted");
 }

@@ -3,23 +3,24 @@
 use std::borrow::Cow;
 
 use crate::bridge;
+use crate::fleet::{Catalog, Introductions};
 use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, elements};
-use crate::mcp::{Era, List, ListKind, generous};
-use crate::server::{Handshake, Standing};
+use crate::mcp::{Entry, Era, List, ListKind, generous};
+use crate::server::{Handshake, ServerHandle, Standing};
 
 use super::{Greeting, Session};
 
 impl Session {
-    /// Answers `initialize` with what the server says of itself, as soon as it has said so.
+    /// Answers `initialize` with what the servers say of themselves, as soon as they have said so.
     pub(super) fn initialize(&self, line: &str, id: &str) {
         let params = Members::of(line).get("params").unwrap_or("{}").to_owned();
         let epoch = self.meet_legacy(&params);
         let (session, id) = (self.myself(), id.to_owned());
         self.tasks.spawn(async move {
-            let handshake = session.server.introduced(epoch).await;
+            let introductions = session.introduced(epoch).await;
             let params = Members::of(&params);
             let requested = params.text("protocolVersion").unwrap_or_default();
-            let result = session.initialize_result(handshake.as_deref(), &requested);
+            let result = session.initialize_result(&introductions, &requested);
             session.answer_result(&id, &result);
             let mut state = session.state();
             if state.greeting == Greeting::Asked {
@@ -28,9 +29,21 @@ impl Session {
         });
     }
 
-    fn initialize_result(&self, handshake: Option<&Handshake>, requested: &str) -> String {
-        let Some(handshake) = handshake else {
+    async fn introduced(&self, epoch: u64) -> Introductions {
+        let introductions = self.fleet.introduced(epoch).await;
+        if introductions.missing > 0 {
             self.state().promised_early = true;
+        }
+        introductions
+    }
+
+    fn initialize_result(&self, introductions: &Introductions, requested: &str) -> String {
+        if !self.fleet.is_transparent() {
+            let combined =
+                introductions.combined(Era::Legacy, self.offer.instructions(&self.fleet));
+            return bridge::initialize_result(&combined, requested);
+        }
+        let Some(handshake) = introductions.only() else {
             return bridge::initialize_result("{}", requested);
         };
         match handshake.era {
@@ -44,37 +57,38 @@ impl Session {
         }
     }
 
-    /// Answers `server/discover` with what the server says of itself, as soon as it has said so.
+    /// Answers `server/discover` with what the servers say of themselves, as soon as they have said so.
     pub(super) fn discover(&self, id: &str) {
         let (session, id) = (self.myself(), id.to_owned());
         let epoch = self.state().epoch;
         self.tasks.spawn(async move {
-            let result = match session.server.introduced(epoch).await.as_deref() {
-                Some(Handshake {
-                    era: Era::Modern,
-                    result,
-                    ..
-                }) => {
-                    let mut result = Members::of(result);
-                    let capabilities = generous(result.get("capabilities").unwrap_or("{}"));
-                    result.set("capabilities", capabilities);
-                    if session.watching {
-                        result.set("ttlMs", "0");
-                    }
-                    result.to_string()
-                }
-                Some(Handshake {
-                    era: Era::Legacy,
-                    result,
-                    ..
-                }) => bridge::discover_result(result),
-                None => {
-                    session.state().promised_early = true;
-                    bridge::discover_result("{}")
-                }
-            };
-            session.answer_result(&id, &result);
+            let introductions = session.introduced(epoch).await;
+            session.answer_result(&id, &session.discover_result(&introductions));
         });
+    }
+
+    fn discover_result(&self, introductions: &Introductions) -> String {
+        if !self.fleet.is_transparent() {
+            let own = self.offer.instructions(&self.fleet);
+            return bridge::discover_result(&introductions.combined(Era::Modern, own));
+        }
+        match introductions.only() {
+            Some(Handshake {
+                era: Era::Modern,
+                result,
+                ..
+            }) => {
+                let mut result = Members::of(result);
+                let capabilities = generous(result.get("capabilities").unwrap_or("{}"));
+                result.set("capabilities", capabilities);
+                if self.fleet.watches() {
+                    result.set("ttlMs", "0");
+                }
+                result.to_string()
+            }
+            Some(Handshake { result, .. }) => bridge::discover_result(result),
+            None => bridge::discover_result("{}"),
+        }
     }
 
     /// Answers a list: at once, or after a reload that is under way.
@@ -87,34 +101,72 @@ impl Session {
             let message = "unknown cursor: the list has one page";
             return self.answer_error(id, &ErrorObject::new(INVALID_PARAMS, message));
         }
-        if *self.server.gate().standing().borrow() != Standing::Held {
+        let held = |server: &ServerHandle| *server.gate().standing().borrow() == Standing::Held;
+        if !self.fleet.catalog().servers.iter().any(held) {
             return self.answer_list(kind, id, era);
         }
         let (session, id) = (self.myself(), id.to_owned());
         self.tasks.spawn(async move {
-            session.server.settled().await;
+            session.fleet.settled().await;
             session.answer_list(kind, &id, era);
         });
     }
 
     fn answer_list(&self, kind: ListKind, id: &str, era: Era) {
-        let snapshot = self.server.snapshot();
+        let catalog = self.fleet.catalog();
+        match catalog.sole() {
+            Some(server) => self.answer_list_of(server, kind, id, era),
+            None => self.answer_combined_list(&catalog, kind, id, era),
+        }
+    }
+
+    /// The lists of all servers in one, in the order of the configuration.
+    fn answer_combined_list(&self, catalog: &Catalog, kind: ListKind, id: &str, era: Era) {
+        // Whatever another server adds from now on is news.
+        self.state().promised_early = true;
+        let own = self.extra(kind);
+        let shadowed = |entry: &&Entry| own.iter().any(|own| own.name == entry.name);
+        let entries = catalog
+            .entries(kind)
+            .iter()
+            .filter(|entry| !shadowed(entry))
+            .chain(own);
+        let entries: Vec<Cow<'_, str>> = entries
+            .map(|entry| match (kind, era) {
+                (ListKind::Tools, Era::Legacy) => bridge::legacy_entry(&entry.raw),
+                _ => Cow::Borrowed(entry.raw.as_str()),
+            })
+            .collect();
+        let result = format!(r#"{{"{}":[{}]}}"#, kind.member(), entries.join(","));
+        let result = match era {
+            Era::Legacy => result,
+            Era::Modern => bridge::modern_result(&result, true, Some(&bridge::own_info())),
+        };
+        self.answer_result(id, &result);
+    }
+
+    /// The entries that the proxy adds to a list.
+    fn extra(&self, kind: ListKind) -> &[Entry] {
+        match kind {
+            ListKind::Tools => self.offer.entries(),
+            _ => &[],
+        }
+    }
+
+    fn answer_list_of(&self, server: &ServerHandle, kind: ListKind, id: &str, era: Era) {
+        let snapshot = server.snapshot();
         if snapshot.generation == 0 {
             self.state().promised_early = true;
         }
-        let extra = if kind == ListKind::Tools {
-            self.offer.entries()
-        } else {
-            &[]
-        };
+        let extra = self.extra(kind);
         match &snapshot.lists[kind.index()] {
             Ok(list) => {
-                let result = self.in_era(list.result(kind, extra), era);
+                let result = self.in_era(server, list.result(kind, extra), era);
                 self.answer_result(id, &result);
             }
             // The server's own error, unless there is something to offer in spite of it.
             Err(_) if !extra.is_empty() => {
-                let result = self.in_era(List::default().result(kind, extra), era);
+                let result = self.in_era(server, List::default().result(kind, extra), era);
                 self.answer_result(id, &result);
             }
             Err(error) => self.send(&format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)),
@@ -122,7 +174,7 @@ impl Session {
     }
 
     /// A list's result in the form of `era`, whichever era the server wrote it in.
-    fn in_era(&self, result: String, era: Era) -> String {
+    fn in_era(&self, server: &ServerHandle, result: String, era: Era) -> String {
         let modern = Members::of(&result).get("resultType").is_some();
         match era {
             Era::Legacy if modern => {
@@ -130,14 +182,14 @@ impl Session {
                 bridge::legacy_result(&result).unwrap_or(result)
             }
             Era::Legacy => result,
-            Era::Modern if modern && !self.watching => result,
+            Era::Modern if modern && !self.fleet.watches() => result,
             Era::Modern if modern => {
                 let mut members = Members::of(&result);
                 members.set("ttlMs", "0");
                 members.to_string()
             }
             Era::Modern => {
-                let info = self.server.server_info();
+                let info = server.server_info();
                 bridge::modern_result(&result, true, info.as_deref())
             }
         }

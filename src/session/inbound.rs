@@ -1,16 +1,13 @@
 //! From the client: requests, notifications, and answers to what servers asked.
 
-use std::borrow::Cow;
-
 use serde_json::json;
 
 use super::{Asked, Greeting, Session};
 use crate::jsonrpc::{
     Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, Invalid, Kind, METHOD_NOT_FOUND,
-    Members, PARSE_ERROR, elements, text, unquoted,
+    Members, PARSE_ERROR, elements, splice, text, unquoted,
 };
-use crate::mcp::{Era, ListKind, MODERN, Method, UNSUPPORTED_REVISION};
-use crate::server::Call;
+use crate::mcp::{Era, ListKind, MODERN, UNSUPPORTED_REVISION, tasks};
 
 impl Session {
     /// Takes one line of the client.
@@ -120,69 +117,12 @@ impl Session {
         match method {
             "server/discover" => self.discover(id),
             "subscriptions/listen" if era == Era::Modern => self.listen(line, id),
-            "tools/call" if self.call_meta_tool(line, envelope, id, era) => {}
+            "tools/call" => self.call_tool(line, envelope, id, era),
             _ => match ListKind::of_method(method) {
                 Some(kind) => self.list(kind, envelope, id, era),
                 None => self.pass_on(line, envelope, id, era),
             },
         }
-    }
-
-    /// Sends a request to the server.
-    pub(super) fn pass_on(&self, line: &str, envelope: &Envelope<'_>, id: &str, era: Era) {
-        let method = match Method::of(envelope.method.as_deref().unwrap_or_default()) {
-            // The modern era has no such methods: whatever the server makes of them is its answer.
-            standing if era == Era::Modern && standing.is_standing() => Method::Other,
-            method => method,
-        };
-        if method == Method::CallTool {
-            let name = envelope.params.name.and_then(unquoted).unwrap_or_default();
-            if !self.server.admits(&name) {
-                let server = &self.server.spec().name;
-                let message = format!(
-                    "tool `{name}` is left out by `tools` of `{server}` in the configuration"
-                );
-                return self.answer_error(id, &ErrorObject::new(INVALID_PARAMS, message));
-            }
-        }
-        self.remember(method, envelope);
-        let call = Call {
-            id: id.into(),
-            era,
-            method,
-            logs: envelope.params.meta.log_level.is_some(),
-            perishable: self.watching && era == Era::Modern && method == Method::ReadResource,
-            again: method.repeatable().then(|| line.into()),
-            client: self.as_client(),
-        };
-        self.server.gate().submit(call, line, envelope);
-    }
-
-    /// Keeps what every later generation must be told too.
-    fn remember(&self, method: Method, envelope: &Envelope<'_>) {
-        let uri = || envelope.params.uri.and_then(unquoted).map(Cow::into_owned);
-        match method {
-            Method::SetLevel => self.want_level(envelope.params.level),
-            Method::Subscribe => {
-                self.state().subscribed.extend(uri());
-                self.want_resources();
-            }
-            Method::Unsubscribe => {
-                if let Some(uri) = uri() {
-                    self.state().subscribed.remove(&uri);
-                }
-                self.want_resources();
-            }
-            _ if envelope.params.meta.log_level.is_some() => {
-                self.want_level(envelope.params.meta.log_level);
-            }
-            _ => {}
-        }
-    }
-
-    fn want_level(&self, level: Option<&str>) {
-        self.server
-            .want(|wanted| wanted.level = level.map(ToOwned::to_owned));
     }
 
     fn take_notification(&self, line: &str, envelope: &Envelope<'_>) {
@@ -192,12 +132,20 @@ impl Session {
                 let Some(id) = envelope.params.request_id else {
                     return;
                 };
-                if !self.end_listen(id) {
+                let running = self.state().running.remove(id);
+                if let Some(running) = running {
+                    running.cancel();
+                } else if !self.end_listen(id) {
                     let params = Members::of(line).get("params").unwrap_or("{}").to_owned();
-                    self.server.cancel(self.as_client(), id, &params);
+                    self.fleet.cancel(&self.as_client(), id, &params);
                 }
             }
-            _ => self.server.gate().tell(line),
+            "notifications/progress" if self.bring_progress(line) => {}
+            _ => {
+                for server in &self.fleet.catalog().servers {
+                    server.gate().tell(line);
+                }
+            }
         }
     }
 
@@ -219,11 +167,42 @@ impl Session {
         let Some(asked) = self.take_asked(id) else {
             return tracing::debug!(id, "an answer to nothing that was asked");
         };
+        let untagged = (!self.fleet.is_transparent())
+            .then(|| tasks::untag(line, &asked.connection.server))
+            .flatten();
+        if let Some(line) = untagged {
+            let id = Envelope::parse(&line).ok().and_then(|envelope| envelope.id);
+            let line = id.map(|id| splice(&line, &mut [(id, &asked.id)]));
+            return asked
+                .connection
+                .reply([line.unwrap_or_default().as_bytes(), b"", b""]);
+        }
         let at = id.as_ptr() as usize - line.as_ptr() as usize;
         let bytes = line.as_bytes();
         asked
             .connection
             .reply([&bytes[..at], asked.id.as_bytes(), &bytes[at + id.len()..]]);
+    }
+
+    /// Brings progress on a server's request to the server, under its own token. False if the token is
+    /// not one that the proxy gave.
+    fn bring_progress(&self, line: &str) -> bool {
+        let message = Members::of(line);
+        let mut params = message.object("params");
+        let number = params
+            .get("progressToken")
+            .and_then(|token| token.parse().ok());
+        let found = number.and_then(|number: u64| {
+            let state = self.state();
+            let asked = state.asked.get(&number)?;
+            Some((asked.connection.clone(), asked.token.clone()?))
+        });
+        let Some((connection, token)) = found else {
+            return false;
+        };
+        params.set("progressToken", &*token);
+        connection.tell("notifications/progress", Some(&params.to_string()));
+        true
     }
 
     /// The server's request that the client has seen under the raw id `id`; nobody waits for it any more.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Session;
 use crate::jsonrpc::{Members, elements, notification, quoted, unquoted};
 use crate::mcp::{ListKind, meta};
+use crate::server::ServerHandle;
 
 /// One open listen request.
 #[derive(Debug)]
@@ -88,16 +89,44 @@ impl Session {
         ended
     }
 
-    /// Tells the server which resources the client follows, in either way.
+    /// Tells the servers which resources the client follows, in either way.
     pub(super) fn want_resources(&self) {
-        let (subscribed, followed) = {
+        let (subscribed, followed): (BTreeSet<String>, BTreeSet<String>) = {
             let state = self.state();
             let followed = state.listens.iter().flat_map(|listen| &listen.uris);
             (state.subscribed.clone(), followed.cloned().collect())
         };
-        self.server.want(|wanted| {
-            (wanted.subscribed, wanted.followed) = (subscribed, followed);
+        let catalog = self.fleet.catalog();
+        if catalog.sole().is_some() {
+            return self.fleet.want(|_, wanted| {
+                (wanted.subscribed, wanted.followed) = (subscribed.clone(), followed.clone());
+            });
+        }
+        // Of what no server lists, any may know.
+        let owned = |uris: &BTreeSet<String>, server: &ServerHandle, or_nobodys: bool| {
+            let fits = |uri: &&String| match catalog.resource(uri) {
+                Some(owner) => owner.is(server),
+                None => or_nobodys,
+            };
+            uris.iter().filter(fits).cloned().collect::<BTreeSet<_>>()
+        };
+        let nobodys = |uri: &&String| catalog.resource(uri).is_none();
+        let followed = &followed | &subscribed.iter().filter(nobodys).cloned().collect();
+        self.fleet.want(|server, wanted| {
+            wanted.subscribed = owned(&subscribed, server, false);
+            wanted.followed = owned(&followed, server, true);
         });
+    }
+
+    /// Lets every server know what of it the client follows, after the resources were listed anew.
+    pub(super) fn follow_resources(&self) {
+        let follows = {
+            let state = self.state();
+            !state.subscribed.is_empty() || state.listens.iter().any(|it| !it.uris.is_empty())
+        };
+        if follows && !self.fleet.is_transparent() {
+            self.want_resources();
+        }
     }
 
     /// Tells of a changed resource; `params` is the server's raw object.

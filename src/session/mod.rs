@@ -1,25 +1,31 @@
-//! The client's side: one per client, alive for the whole conversation, whatever becomes of the server.
+//! The client's side: one per client, alive for the whole conversation, whatever becomes of the servers.
 //!
-//! Answers itself what a client must never wait for; hands everything else to the server's gate;
-//! brings what servers ask and tell to the client. Sees no generation: only a [`ServerHandle`],
-//! and the connection that a server's own request came on.
+//! Answers itself what a client must never wait for; hands everything else to the gate of the server
+//! that the catalog names; brings what servers ask and tell to the client. Sees no generation: only
+//! the [`Fleet`] with its [`ServerHandle`](crate::server::ServerHandle)s, and the connection that a
+//! server's own request came on.
 
 mod answers;
+mod asking;
 mod inbound;
 mod listen;
 mod outbound;
+mod routing;
 mod tools;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::event::{Event, Events};
+use crate::fleet::Fleet;
 use crate::jsonrpc::{Envelope, ErrorObject, Members, error_response, result_response};
+use crate::lock::locked;
 use crate::mcp::Era;
 use crate::meta_tools::Offer;
-use crate::server::{Client, Connection, Hello, ServerHandle};
+use crate::server::{Client, Connection, Hello};
 use crate::transport::stream::Outbox;
 use listen::Listen;
 
@@ -29,11 +35,9 @@ pub(crate) struct Session {
     /// To hand itself to tasks and calls.
     me: Weak<Self>,
     out: Outbox,
-    server: ServerHandle,
+    fleet: Fleet,
     /// Which meta-tools the client is offered.
     offer: Offer,
-    /// Lists may change at any time, since files are watched.
-    watching: bool,
     events: Events,
     state: Mutex<State>,
     /// Answers that are being waited for.
@@ -46,10 +50,12 @@ struct State {
     /// Number of the newest introduction; 0 before the first.
     epoch: u64,
     greeting: Greeting,
-    /// Something was answered before the server could be asked.
+    /// Something was answered before every server could be asked.
     promised_early: bool,
     /// Resources that a legacy client subscribed to.
     subscribed: BTreeSet<String>,
+    /// Calls of meta-tools that are being carried out, by their raw ids.
+    running: HashMap<Box<str>, CancellationToken>,
     /// Open `subscriptions/listen` requests.
     listens: Vec<Listen>,
     /// What servers have asked and the client has not answered, by the id the client sees.
@@ -79,32 +85,27 @@ struct Asked {
     connection: Arc<Connection>,
     /// The server's own id, raw.
     id: Box<str>,
+    /// The server's own progress token, raw, where the client has got another.
+    token: Option<Box<str>>,
 }
 
 impl Session {
     /// A session that writes to `out`.
-    pub(crate) fn new(
-        out: Outbox,
-        server: ServerHandle,
-        offer: Offer,
-        watching: bool,
-        events: Events,
-    ) -> Arc<Self> {
+    pub(crate) fn new(out: Outbox, fleet: Fleet, offer: Offer, events: Events) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             out,
-            server,
+            fleet,
             offer,
-            watching,
             events,
             state: Mutex::default(),
             tasks: TaskTracker::new(),
         })
     }
 
-    /// The server behind it.
-    pub(crate) fn server(&self) -> &ServerHandle {
-        &self.server
+    /// The servers behind it.
+    pub(crate) fn fleet(&self) -> &Fleet {
+        &self.fleet
     }
 
     /// Where the client's messages go.
@@ -116,16 +117,18 @@ impl Session {
     pub(crate) async fn quiet(&self) {
         self.tasks.close();
         self.tasks.wait().await;
-        if self.server.gate().keeps_waiting() {
-            self.server.settled().await;
-        }
-        if let Some(connection) = self.server.gate().connection() {
-            connection.idle().await;
+        for server in &self.fleet.catalog().servers {
+            if server.gate().keeps_waiting() {
+                server.settled().await;
+            }
+            if let Some(connection) = server.gate().connection() {
+                connection.idle().await;
+            }
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 
     /// Itself as an owner; it cannot be gone while one of its methods runs.
@@ -172,9 +175,9 @@ impl Session {
         let info = meta.client_info.unwrap_or("{}").to_owned();
         let hello = state.hello.clone();
         if !first {
-            return self.server.know(hello.identity);
+            return self.fleet.know(&hello.identity);
         }
-        state.epoch = self.server.hello(hello, self.myself());
+        state.epoch = self.fleet.hello(hello, self.myself());
         drop(state);
         self.tell_connected(&info, Era::Modern);
     }
@@ -187,7 +190,7 @@ impl Session {
             return state.epoch;
         }
         state.hello.greet(params);
-        state.epoch = self.server.hello(state.hello.clone(), self.myself());
+        state.epoch = self.fleet.hello(state.hello.clone(), self.myself());
         let epoch = state.epoch;
         drop(state);
         self.tell_connected(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::listen::untagged;
 use super::{Asked, Greeting, Session};
 use crate::jsonrpc::{Envelope, ErrorObject, METHOD_NOT_FOUND, Members, notification, splice};
-use crate::mcp::{Era, ListKind};
+use crate::mcp::{Era, ListKind, tasks};
 use crate::server::{Client, Connection};
 use crate::transport::stream::Outbox;
 
@@ -24,6 +24,12 @@ impl Client for Session {
             );
             return from.refuse(id, &ErrorObject::new(METHOD_NOT_FOUND, message));
         }
+        // Several servers may use the same token at the same time.
+        let token = envelope
+            .params
+            .meta
+            .progress_token
+            .filter(|_| !self.fleet.is_transparent());
         let number = {
             let mut state = self.state();
             state.last_asked += 1;
@@ -33,14 +39,20 @@ impl Client for Session {
                 Asked {
                     connection: from.clone(),
                     id: id.into(),
+                    token: token.map(Into::into),
                 },
             );
-            number
+            number.to_string()
         };
-        self.send_when_initialized(splice(line, &mut [(id, &number.to_string())]));
+        let mut parts = vec![(id, &*number)];
+        parts.extend(token.map(|token| (token, &*number)));
+        let line = splice(line, &mut parts);
+        self.send_when_initialized(self.tagged(from, &line).unwrap_or(line));
     }
 
     fn notify(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>) {
+        let tagged = self.tagged(from, line);
+        let line = tagged.as_deref().unwrap_or(line);
         match envelope.method.as_deref().unwrap_or_default() {
             "notifications/cancelled" => self.withdraw(from, line, envelope),
             "notifications/message" if from.era() == Era::Legacy && !self.is_legacy() => {
@@ -93,6 +105,8 @@ impl Client for Session {
     }
 
     fn lists_changed(&self, kinds: &[ListKind], first: bool) {
+        self.fleet.refresh();
+        self.follow_resources();
         let state = self.state();
         if first && !state.promised_early {
             return;
@@ -128,6 +142,14 @@ impl Session {
         }
         drop(state);
         self.send(&line);
+    }
+
+    /// The line with its ids of tasks told apart from those of other servers; nothing if it has none.
+    fn tagged(&self, from: &Connection, line: &str) -> Option<String> {
+        if self.fleet.is_transparent() {
+            return None;
+        }
+        tasks::tag(line, &from.server)
     }
 
     /// A server no longer wants the answer to what it asked.

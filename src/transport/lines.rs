@@ -4,10 +4,12 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, PipeWriter};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
+
+use crate::lock::locked;
 
 /// A line longer than this is cut and ends in `…`.
 const LINE_CAP: usize = 8 * 1024;
@@ -134,7 +136,7 @@ impl Tail {
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }
 

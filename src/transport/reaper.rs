@@ -9,11 +9,13 @@ use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+
+use crate::lock::locked;
 
 /// The hidden subcommand.
 pub(crate) const SUBCOMMAND: &str = "__reaper";
@@ -87,7 +89,7 @@ impl Reaper {
     }
 
     fn attempt(&self, act: impl FnOnce(&mut State) -> io::Result<()>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = locked(&self.state);
         if let Err(error) = act(&mut state) {
             tracing::warn!(%error, "servers may outlive a killed proxy: their guard does not run");
             *state = State::Absent;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::future;
 use std::io::{self, IoSlice, Write};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::fs::FileType;
 use tokio::io::{AsyncRead, AsyncReadExt, Interest};
@@ -13,6 +13,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 
 use crate::jsonrpc::{Frame, Framer};
+use crate::lock::locked;
 
 /// A sender waits in [`Outbox::ready`] while more bytes than this are queued.
 const HIGH_WATER: usize = 1024 * 1024;
@@ -238,6 +239,11 @@ impl Outbox {
         Cork(self.clone())
     }
 
+    /// How many bytes wait for the other side.
+    pub(crate) fn backlog(&self) -> usize {
+        locked(&self.0.queue).backlog()
+    }
+
     /// Waits until the other side has taken most of what is queued.
     pub(crate) async fn ready(&self) {
         self.ready_beyond(HIGH_WATER).await;
@@ -392,11 +398,6 @@ fn socket(fd: OwnedFd) -> io::Result<UnixStream> {
     let stream = std::os::unix::net::UnixStream::from(fd);
     stream.set_nonblocking(true)?;
     UnixStream::from_std(stream)
-}
-
-/// A lock that a panic elsewhere does not take down with it: the data is plain and stays valid.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -52,7 +52,6 @@ pub(crate) enum WatchRequest {
     /// Exactly these files, wherever they lie and whatever ignore files say; they need not exist
     /// yet. Where one is a symbolic link, what it leads to counts and where it leads. A notice
     /// names them as they are spelled here.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for configuration files"))]
     Files {
         /// What they are, for warnings.
         name: String,
@@ -158,7 +157,6 @@ impl Watcher {
     /// Watches no more for `id`: nothing further is said of it, not even what its last suspicion
     /// came to. A notice that is already in the channel stays there, so an id that may still be
     /// read from it is better not used again.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for servers that are unloaded"))]
     pub(crate) fn remove(&self, id: u64) {
         // The thread may have ended by itself; then nothing is said either.
         let _ = self.signals.send(Signal::Remove(id));

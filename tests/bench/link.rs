@@ -22,6 +22,8 @@ pub(crate) struct Link {
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
     line: Vec<u8>,
+    /// The tool that is called.
+    pub(crate) tool: String,
     next: u64,
     /// Dropped with the link, which calls off the killing.
     _alive: Sender<()>,
@@ -42,6 +44,7 @@ impl Link {
                 child.stdout.take().expect("stdout is piped"),
             ),
             line: Vec::new(),
+            tool: "bench".to_owned(),
             next: 0,
             _alive: kill_after(LIFE, &child),
             child,
@@ -153,8 +156,9 @@ impl Link {
 
     fn echo(&mut self, arguments: &str) -> Vec<u8> {
         let id = self.next_id();
+        let tool = &self.tool;
         format!(
-            "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"tools/call\",\"params\":{{\"name\":\"bench\",\"arguments\":{arguments}}}}}\n"
+            "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"tools/call\",\"params\":{{\"name\":\"{tool}\",\"arguments\":{arguments}}}}}\n"
         )
         .into_bytes()
     }

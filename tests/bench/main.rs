@@ -42,11 +42,12 @@ type Step = fn(&mut Bench) -> io::Result<()>;
 /// A step that fails leaves its note; the figures of the others are shown all the same.
 fn measure() -> Result<(), Box<dyn Error>> {
     let mut bench = Bench::new()?;
-    let steps: [(&str, Step); 4] = [
+    let steps: [(&str, Step); 5] = [
         ("the steady rows", Bench::steady),
         ("the pinned rows", Bench::pinned),
         ("the starts", Bench::starts),
         ("the saves", Bench::saves),
+        ("the fleets", Bench::fleets),
     ];
     let mut failed = false;
     for (name, step) in steps {

@@ -1,5 +1,6 @@
 //! What is measured: the variants and the rows of the table.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -142,6 +143,67 @@ impl Bench {
             }
         }
         Ok(())
+    }
+
+    /// The same calls through a configuration of one server and of twenty.
+    pub(crate) fn fleets(&mut self) -> io::Result<()> {
+        if !self.variants.contains(&Variant::Proxy) {
+            return Ok(());
+        }
+        let rows = [
+            (1, "p50 with 1 server configured, µs", ""),
+            (20, "p50 with 20 servers configured, µs", "as with 1"),
+        ];
+        let mut links = Vec::new();
+        for (servers, name, aim) in rows {
+            let start = Instant::now();
+            let mut link = Link::open(&mut self.configured(servers)?)?;
+            link.request("tools/list", "{}")?;
+            let ms = start.elapsed().as_secs_f64() * 1e3;
+            if servers > 1 {
+                self.table
+                    .row("start to the lists of 20 servers, ms", Compare::Alone, "")
+                    .add(Variant::Proxy, ms);
+            }
+            link.tool = format!("server-{}__bench", servers / 2);
+            links.push((name, aim, link));
+        }
+        for _ in 0..ROUNDS {
+            for (name, aim, link) in &mut links {
+                if let Some(time) = quantile(&link.sequence(CALLS)?, 0.5) {
+                    let row = self.table.row(name, Compare::Alone, aim);
+                    row.add(Variant::Proxy, time);
+                }
+            }
+        }
+        if let [_, (_, _, twenty)] = &links[..]
+            && let Some(mib) = process::memory_mib(twenty.pid(), "VmRSS")
+        {
+            self.table
+                .row("resident with 20 servers, MiB", Compare::Alone, "16 MiB")
+                .add(Variant::Proxy, mib);
+        }
+        Ok(())
+    }
+
+    /// The proxy in front of so many servers of a configuration, each with its watch.
+    fn configured(&self, servers: usize) -> io::Result<Command> {
+        let mut text = String::new();
+        for number in 0..servers {
+            let program = self.program.display();
+            let _ = write!(
+                text,
+                "[servers.server-{number}]\ncommand = '{program}'\nargs = ['serve', 'plain.json']\nwatch = 'plain.json'\n"
+            );
+        }
+        let file = self.directory.path().join(format!("{servers}.toml"));
+        fs::write(&file, text)?;
+        let mut command = self.here(env!("CARGO_BIN_EXE_mcp-proxy"));
+        command
+            .args(["dev", "--meta-tools", "none", "--config"])
+            .arg(file);
+        command.env("XDG_CACHE_HOME", self.directory.path());
+        Ok(command)
     }
 
     fn saved(&mut self, variant: Variant, start: Instant) {

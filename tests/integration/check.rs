@@ -153,7 +153,8 @@ fn a_tool_that_asks_the_client_gets_a_refusal_and_one_that_asks_for_input_fails(
     let call = ["--json", "--call", "ask", r#"{"method":"roots/list"}"#];
     let run = check(&json!({}), &[&call[..], &["--era", "legacy"]].concat()).ended_with(0);
     assert!(
-        run.stdout.contains("there is no client, only a check"),
+        run.stdout
+            .contains("there is no client, only a command in a shell"),
         "{}",
         run.stdout
     );

@@ -1,22 +1,10 @@
 //! Configurations: what a broken one says, and that `dev` runs a good one.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::harness::{Project, Proxy, Run, SOURCE, Watched, example, initialize_params};
-
-/// `mcp-proxy` with these arguments in the project, away from the tester's own configuration.
-fn run(project: &Project, arguments: &[&str]) -> Run {
-    let mut command = Command::new(Proxy::PROGRAM);
-    command
-        .args(arguments)
-        .current_dir(project.root())
-        .env_remove("MCP_PROXY_CONFIG")
-        .env("HOME", project.root());
-    Run::of(command)
-}
 
 fn broken_configurations() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/configs");
@@ -43,7 +31,7 @@ fn each_broken_configuration_says_what_was_approved() {
             ".mcp.json"
         };
         project.write(name, &std::fs::read_to_string(&file).unwrap());
-        let run = run(&project, &["config", "show"]).ended_with(3);
+        let run = Run::within(&project, &["config", "show"]).ended_with(3);
         let root = format!("{}/", project.root().display());
         let said = run.stderr.replace(&root, "");
         let approved = file.with_extension(format!("{extension}.txt"));
@@ -68,7 +56,7 @@ fn what_is_in_force_is_shown_with_its_origin() {
         r#"{"mcpServers": {"a": {"command": "x", "env": {"API_KEY": "s3cret"}}}}"#,
     );
     project.write("mcp-proxy.toml", "[servers.a]\nbuild = 'make'\n");
-    let shown = run(&project, &["config", "show", "--origin"]).ended_with(0);
+    let shown = Run::within(&project, &["config", "show", "--origin"]).ended_with(0);
     let line = |key: &str| {
         let mut lines = shown.stdout.lines();
         lines.find(|line| line.starts_with(key)).unwrap().to_owned()
@@ -78,12 +66,12 @@ fn what_is_in_force_is_shown_with_its_origin() {
     assert!(line("reload = \"overlap\"").ends_with("# default"));
     assert!(line("env.API_KEY = \"***\"").ends_with("/.mcp.json:1"));
 
-    let shown = run(&project, &["config", "show", "--json"]).ended_with(0);
+    let shown = Run::within(&project, &["config", "show", "--json"]).ended_with(0);
     let object: Value = serde_json::from_str(&shown.stdout).unwrap();
     assert_eq!(object["servers"]["a"]["build"], "make");
     assert!(!shown.stdout.contains("s3cret"));
 
-    let schema = run(&project, &["config", "schema"]).ended_with(0);
+    let schema = Run::within(&project, &["config", "schema"]).ended_with(0);
     let schema: Value = serde_json::from_str(&schema.stdout).unwrap();
     assert_eq!(schema["type"], "object");
 }
@@ -91,7 +79,7 @@ fn what_is_in_force_is_shown_with_its_origin() {
 #[test]
 fn a_run_without_a_command_or_a_configuration_is_a_usage_error() {
     let project = Project::new();
-    let run = run(&project, &["dev"]).ended_with(2);
+    let run = Run::within(&project, &["dev"]).ended_with(2);
     assert!(
         run.stderr.contains("neither mcp-proxy.toml nor .mcp.json"),
         "{run:#?}"
@@ -99,19 +87,8 @@ fn a_run_without_a_command_or_a_configuration_is_a_usage_error() {
     assert!(run.stdout.is_empty());
 }
 
-#[test]
-fn several_servers_are_listed_and_one_is_chosen() {
-    let project = Project::new();
-    project.write(
-        "mcp-proxy.toml",
-        "[servers.a]\ncommand='x'\n[servers.b]\ncommand='x'\n",
-    );
-    let run = run(&project, &["dev"]).ended_with(2);
-    assert!(run.stderr.contains("--server: `a`, `b`"), "{run:#?}");
-}
-
-/// Without a command the one server of the configuration runs, with its settings and with those options
-/// that stand on the command line.
+/// One server of the configuration runs as it is, with its settings and with those options that stand on
+/// the command line.
 #[test]
 fn the_server_of_the_configuration_is_run_watched_and_reloaded() {
     let project = Project::new();
@@ -125,7 +102,8 @@ fn the_server_of_the_configuration_is_run_watched_and_reloaded() {
     );
     let nothing: [&str; 0] = [];
     let proxy = Proxy::dev(nothing).env("SCRIPT", SOURCE);
-    let watched = Watched::of(project, proxy.options(["--meta-tools", "none"]));
+    let options = ["--server", "weather", "--meta-tools", "none"];
+    let watched = Watched::of(project, proxy.options(options));
     let ready = watched.until("ready", 1);
     assert_eq!(ready[0]["server"], "weather");
     watched.write("v1");
@@ -150,7 +128,8 @@ fn tools_that_the_configuration_leaves_out_are_neither_listed_nor_called() {
         ),
     );
     let nothing: [&str; 0] = [];
-    let peer = Proxy::dev(nothing).within(&project).spawn();
+    let proxy = Proxy::dev(nothing).options(["--server", "weather"]);
+    let peer = proxy.within(&project).spawn();
     peer.initialize(&initialize_params()).result();
     let names = || -> Vec<String> {
         let tools = peer.ask("tools/list", &json!({})).result();

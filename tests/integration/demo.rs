@@ -86,6 +86,9 @@ fn help_reads_as_it_was_approved() {
         ("mcp-proxy.txt", &["--help"][..]),
         ("dev.txt", &["dev", "--help"]),
         ("check.txt", &["check", "--help"]),
+        ("tools.txt", &["tools", "--help"]),
+        ("call.txt", &["call", "--help"]),
+        ("list.txt", &["list", "--help"]),
         ("demo.txt", &["demo", "--help"]),
         ("config-show.txt", &["config", "show", "--help"]),
     ] {
@@ -103,7 +106,7 @@ fn help_reads_as_it_was_approved() {
 fn the_readme_knows_every_option_and_begins_with_two_commands() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    for subcommand in ["dev", "check"] {
+    for subcommand in ["dev", "check", "tools", "call", "list"] {
         let help = run(&[subcommand, "--help"]).stdout;
         let options = help
             .lines()

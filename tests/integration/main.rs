@@ -20,6 +20,7 @@ mod processes;
 mod real_clients;
 mod saves;
 mod session;
+mod shell;
 mod streams;
 mod transcripts;
 mod watching;

@@ -1,4 +1,4 @@
-//! What a check found, as a table for people and as one JSON object for programs.
+//! What a check found, as tables for people and as JSON for programs.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,7 +7,10 @@ use anstyle::{AnsiColor, Effects, Style};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::app::check::{Called, Findings};
+use super::super::answer::{message, ms, raw, shorten, succeeded, unfinished};
+use super::super::table::Table;
+use crate::app::visit::{Called, Findings};
+use crate::config::Fault;
 use crate::event::Failure;
 use crate::jsonrpc::{METHOD_NOT_FOUND, Members, elements};
 use crate::mcp::ListKind;
@@ -18,9 +21,6 @@ const HEAD: Style = Style::new().effects(Effects::BOLD);
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
 const DIM: Style = Style::new().effects(Effects::DIMMED);
-
-/// Longer texts are cut in the table.
-const SHOWN_CHARS: usize = 100;
 
 /// The JSON object; its members are always there. Names of MCP's own stand as MCP writes them.
 #[derive(Debug, Default, Serialize)]
@@ -122,8 +122,7 @@ impl<'a> Report<'a> {
 
     /// One line.
     pub(super) fn json(&self) -> String {
-        let text = serde_json::to_string(self).expect("a report has no map keys that are no text");
-        text + "\n"
+        line(self)
     }
 
     /// Some lines about a server that has started, in colour.
@@ -155,6 +154,40 @@ impl<'a> Report<'a> {
         text
     }
 
+    /// What does not work, in words.
+    fn warnings(&self) -> String {
+        let failure = self.failure.iter().map(|it| it.reason.to_owned());
+        let lists = self.list_errors.iter();
+        let lists = lists.map(|it| format!("{}: {}", it.method, message(it.error.as_deref())));
+        failure.chain(lists).collect::<Vec<_>>().join("; ")
+    }
+
+    fn row(&self) -> (Style, [String; 9]) {
+        let (style, state) = match (&self.failure, self.ok) {
+            (Some(_), _) => (BAD, "broken"),
+            (None, true) => (Style::new(), "ok"),
+            (None, false) => (BAD, "faulty"),
+        };
+        let time = |ms| duration(Duration::from_millis(ms));
+        // Of a server that did not start nothing is known.
+        let count = |names: usize| match self.failure {
+            Some(_) => String::new(),
+            None => names.to_string(),
+        };
+        let cells = [
+            self.name.to_owned(),
+            state.to_owned(),
+            self.era.unwrap_or_default().to_owned(),
+            self.protocol_version.clone().unwrap_or_default(),
+            self.start_ms.map(time).unwrap_or_default(),
+            count(self.tools.len()),
+            count(self.prompts.len()),
+            count(self.resources.len() + self.resource_templates.len()),
+            self.warnings(),
+        ];
+        (style, cells)
+    }
+
     fn head(&self) -> String {
         let mut text = format!("{HEAD}{}{HEAD:#}", clean(self.name));
         if let Some(info) = &self.server_info {
@@ -169,6 +202,64 @@ impl<'a> Report<'a> {
         let _ = writeln!(text, "  {DIM}{era} {version} · started in {time}{DIM:#}");
         text
     }
+}
+
+/// One row for each server.
+pub(super) fn table(reports: &[Report<'_>]) -> String {
+    let mut table = Table::new([
+        "SERVER",
+        "STATE",
+        "ERA",
+        "REVISION",
+        ">START",
+        ">TOOLS",
+        ">PROMPTS",
+        ">RESOURCES",
+        "WARNINGS",
+    ]);
+    for (style, cells) in reports.iter().map(Report::row) {
+        table.row(style, cells);
+    }
+    table.text()
+}
+
+/// The JSON object about the servers of a configuration, and about what keeps others from running.
+#[derive(Debug, Serialize)]
+pub(super) struct Whole<'a> {
+    ok: bool,
+    servers: Vec<Report<'a>>,
+    faults: Vec<Faulty<'a>>,
+}
+
+/// A fault of the configuration.
+#[derive(Debug, Serialize)]
+struct Faulty<'a> {
+    server: Option<&'a str>,
+    message: String,
+}
+
+impl<'a> Whole<'a> {
+    pub(super) fn new(servers: Vec<Report<'a>>, faults: &'a [Fault]) -> Self {
+        let fault = |fault: &'a Fault| Faulty {
+            server: fault.server.as_deref(),
+            message: fault.to_string(),
+        };
+        Self {
+            ok: faults.is_empty() && servers.iter().all(Report::ok),
+            servers,
+            faults: faults.iter().map(fault).collect(),
+        }
+    }
+
+    /// One line.
+    pub(super) fn json(&self) -> String {
+        line(self)
+    }
+}
+
+fn line(object: &impl Serialize) -> String {
+    let text = serde_json::to_string(object).expect("a report has no map keys that are no text");
+    text + "\n"
 }
 
 impl<'a> Call<'a> {
@@ -204,8 +295,8 @@ impl<'a> Call<'a> {
             return message(self.error.as_deref());
         };
         let result = Members::of(result.get());
-        if let Some(kind) = result.text("resultType").filter(|kind| *kind != "complete") {
-            return format!("the result is of the type `{}`", clean(&kind));
+        if let Some(kind) = unfinished(&result) {
+            return format!("the result is of the type `{kind}`");
         }
         let content = result.get("content").and_then(elements).unwrap_or_default();
         let text = content.first().map(|first| {
@@ -216,15 +307,6 @@ impl<'a> Call<'a> {
         });
         shorten(text.as_deref().unwrap_or_default())
     }
-}
-
-/// A tool reports its failures in its result; one that asks for input has not done its work.
-fn succeeded(result: &str) -> bool {
-    let result = Members::of(result);
-    let complete = result
-        .text("resultType")
-        .is_none_or(|kind| kind == "complete");
-    complete && result.get("isError") != Some("true")
 }
 
 /// The lists that the server promised and did not give. Many servers with resources know no templates.
@@ -251,50 +333,9 @@ fn broken(failure: &Failure) -> Broken<'_> {
     }
 }
 
-fn message(error: Option<&RawValue>) -> String {
-    let error = Members::of(error.map_or("{}", RawValue::get));
-    let code = error.get("code").unwrap_or("without a code");
-    let text = error.text("message").unwrap_or_default();
-    format!("error {code}: {}", shorten(&text))
-}
-
-fn shorten(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    let cut = line.char_indices().nth(SHOWN_CHARS).map(|(at, _)| at);
-    let shown = clean(&line[..cut.unwrap_or(line.len())]).into_owned();
-    if cut.is_some() || text.lines().nth(1).is_some() {
-        shown + " …"
-    } else {
-        shown
-    }
-}
-
-fn raw(text: &str) -> Option<Box<RawValue>> {
-    RawValue::from_string(text.to_owned()).ok()
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_call_succeeds_when_its_tool_says_so() {
-        for (result, ok) in [
-            (r#"{"content":[]}"#, true),
-            (
-                r#"{"content":[],"isError":false,"resultType":"complete"}"#,
-                true,
-            ),
-            (r#"{"content":[],"isError":true}"#, false),
-            (r#"{"resultType":"input_required"}"#, false),
-        ] {
-            assert_eq!(succeeded(result), ok, "{result}");
-        }
-    }
 
     #[test]
     fn a_result_keeps_its_bytes_and_is_shown_in_short() {

@@ -56,6 +56,8 @@ fn submit(gate: &Gate, client: &Arc<Counting>, id: usize, size: usize) {
         method: Method::Other,
         logs: false,
         perishable: false,
+        rename: None,
+        tag_tasks: false,
         again: None,
         client: client.clone(),
     };
@@ -170,7 +172,14 @@ async fn all_that_waited_goes_out_in_one_write() {
     outbox.send([b"first", b"", b""]);
     assert_eq!(read(&reader).await, "first\n");
     let (notices, _heard) = tokio::sync::mpsc::unbounded_channel();
-    let connection = Connection::new(1, outbox, client, Identity::default(), notices);
+    let connection = Connection::new(
+        "weather".into(),
+        1,
+        outbox,
+        client,
+        Identity::default(),
+        notices,
+    );
     gate.open(Arc::new(connection));
     let text = read(&reader).await;
     assert_eq!(text.lines().count(), 3, "{text}");

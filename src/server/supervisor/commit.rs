@@ -49,7 +49,7 @@ impl Supervisor {
             told,
         };
         if let Some(old) = self.active.replace(active) {
-            self.retire(old.running, self.supply.timeouts.drain);
+            self.retire(old.running, self.supply.spec.timeouts.drain);
         }
         // The client may have described itself anew since the candidate was started.
         self.introduce();
@@ -59,7 +59,10 @@ impl Supervisor {
         self.shared.snapshot.send_replace(snapshot.clone());
         self.shared.describe(|status| {
             status.last_error = None;
-            status.reloads += u32::from(before.generation > 0);
+            if before.generation > 0 {
+                status.reloads += 1;
+                status.reloaded = Some(Instant::now());
+            }
         });
         for waiter in self.reloads.drain(..) {
             let _ = waiter.send(Ok((next, took, snapshot.diff.clone())));
@@ -83,7 +86,7 @@ impl Supervisor {
     fn tell_commit(&self, snapshot: &Snapshot, era: Era, fresh: bool) {
         let (server, generation, took) = (self.name(), snapshot.generation, snapshot.took);
         let count = |kind| snapshot.list(kind).map_or(0, |list| list.entries.len());
-        self.supply.events.send(if fresh {
+        self.supply.means.events.send(if fresh {
             Event::Ready {
                 server,
                 generation,

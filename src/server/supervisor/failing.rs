@@ -49,7 +49,7 @@ impl Supervisor {
             .is_some_and(|active| active.running.connection.generation == number);
         if was_active {
             self.active = None;
-            self.supply.events.send(Event::Exited {
+            self.supply.means.events.send(Event::Exited {
                 server: self.name(),
                 generation: number,
                 status: ending.how.clone(),
@@ -98,7 +98,7 @@ impl Supervisor {
             .describe(|status| status.last_error = Some(failure.reason.clone()));
         let serving_last_good =
             self.supply.spec.on_broken == OnBroken::ServeLastGood && self.active.is_some();
-        self.supply.events.send(Event::Broken {
+        self.supply.means.events.send(Event::Broken {
             server: self.name(),
             failure: failure.clone(),
             serving_last_good,
@@ -127,7 +127,7 @@ impl Supervisor {
 
     pub(super) fn give_up(&mut self) {
         let exits = u32::try_from(FLAP_EXITS).unwrap_or(u32::MAX);
-        self.supply.events.send(Event::Flapping {
+        self.supply.means.events.send(Event::Flapping {
             server: self.name(),
             exits,
             within: FLAP_WINDOW,

@@ -42,7 +42,7 @@ impl Supervisor {
         );
         let shared = self.shared.clone();
         self.tasks.spawn(async move {
-            let admission = &shared.admission;
+            let admission = &*shared.admission();
             let mut read = vec![(kind, fetch_list(&connection, kind, admission).await)];
             if kind == ListKind::Resources {
                 let templates = fetch_list(&connection, ListKind::Templates, admission).await;
@@ -66,7 +66,7 @@ impl Supervisor {
             }
         }
         if lists != snapshot.lists {
-            self.supply.events.send(Event::ListsChanged {
+            self.supply.means.events.send(Event::ListsChanged {
                 server: self.name(),
                 diff: tool_diff(&snapshot.lists, &lists),
             });
@@ -95,6 +95,9 @@ impl Supervisor {
         let connection = &active.running.connection;
         let wanted = self.shared.wanted();
         let told = std::mem::replace(&mut active.told, wanted.clone());
+        if wanted.tell_level && told.level != wanted.level {
+            tell_level(connection, &handshake, &wanted);
+        }
         match connection.era() {
             Era::Modern if told.uris() != wanted.uris() => {
                 let old = active.stream;
@@ -146,6 +149,17 @@ impl Supervisor {
                 }
             }
         }
+    }
+}
+
+/// Sets the log level of a server: with each request of the modern era, by one of its own before.
+fn tell_level(connection: &Connection, handshake: &Handshake, wanted: &Wanted) {
+    if connection.era() == Era::Modern {
+        connection.introduce(|identity| identity.log_level.clone_from(&wanted.level));
+    } else if let (Some(level), true) = (&wanted.level, handshake.offers("logging")) {
+        let params = format!(r#"{{"level":{level}}}"#);
+        // Whether it took that in is of no consequence here.
+        let _ = connection.send_own("logging/setLevel", Some(&params), oneshot::channel().0);
     }
 }
 

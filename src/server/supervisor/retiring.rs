@@ -27,7 +27,7 @@ impl Supervisor {
             {
                 let calls = connection.close();
                 let (server, requests) = (supply.spec.name.clone(), calls.len());
-                supply.events.send(Event::DrainAbandoned {
+                supply.means.events.send(Event::DrainAbandoned {
                     server,
                     generation: number,
                     requests,
@@ -42,7 +42,7 @@ impl Supervisor {
             }
             connection.outbox().close();
             child.stop(GRACE).await;
-            supply.events.send(Event::Stopped {
+            supply.means.events.send(Event::Stopped {
                 server: supply.spec.name.clone(),
                 generation: number,
             });
@@ -54,16 +54,18 @@ impl Supervisor {
         cancel(&mut self.candidate);
         cancel(&mut self.build);
         if let Some(active) = self.active.take() {
-            self.retire(active.running, Duration::ZERO);
+            self.retire(active.running, self.patience);
         }
         let server = &self.supply.spec.name;
-        for connection in self.draining.values() {
-            // Wakes those who wait for it to be idle.
-            for call in connection.close() {
-                trouble::ended(&call, server, "was stopped with the proxy", &[]);
+        if self.patience.is_zero() {
+            for connection in self.draining.values() {
+                // Wakes those who wait for it to be idle.
+                for call in connection.close() {
+                    trouble::ended(&call, server, "was stopped", &[]);
+                }
             }
         }
-        for call in self.shared.gate.give_up() {
+        for call in self.shared.gate.close() {
             trouble::unsent(&call, server);
         }
     }

@@ -3,15 +3,16 @@
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use super::*;
-use crate::config::{ServerSpec, Timeouts};
+use crate::config::ServerSpec;
 use crate::event::Events;
 use crate::jsonrpc::Envelope;
 use crate::mcp::{Era, List, Method};
 use crate::server::Call;
+use crate::server::Means;
 use crate::server::generation::{self, Ending, Shown};
 use crate::server::handshake::Handshake;
 use crate::transport::reaper::Reaper;
@@ -54,15 +55,18 @@ impl Stage {
         let args = ["-c", "while read -r line; do :; done; exit 3"];
         let args = args.map(Into::into).to_vec();
         let spec = ServerSpec::new("weather".into(), "sh".into(), args, std::env::temp_dir());
-        let shared = Arc::new(Shared::new(&spec, Timeouts::default()));
+        let spec = Arc::new(spec);
+        let shared = Arc::new(Shared::new(&spec));
         let (sender, reports) = mpsc::unbounded_channel();
         let supply = Supply {
-            spec: Arc::new(spec),
-            timeouts: Timeouts::default(),
-            events: Events::silent(),
-            reaper: Reaper::absent(),
-            max_message: 1 << 20,
-            era: None,
+            spec,
+            means: Means {
+                events: Events::silent(),
+                reaper: Reaper::absent(),
+                max_message: 1 << 20,
+                era: None,
+                starts: Arc::new(Semaphore::new(1)),
+            },
             reports: sender,
             notices: mpsc::unbounded_channel().0,
         };
@@ -124,6 +128,8 @@ impl Stage {
             method: Method::Other,
             logs: false,
             perishable: false,
+            rename: None,
+            tag_tasks: false,
             again: Some(line.clone().into()),
             client: self.client.clone(),
         };

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Peer, Project, example};
 
-/// `mcp-proxy dev [options] -- server`, or `check` instead of `dev`.
+/// `mcp-proxy dev [options] -- server`, or `check` or `call` instead of `dev`.
 #[derive(Debug, Default)]
 #[must_use]
 pub(crate) struct Proxy {
@@ -31,6 +31,11 @@ impl Proxy {
     /// Looks once at the server that this command starts.
     pub(crate) fn check<S: Into<OsString>>(server: impl IntoIterator<Item = S>) -> Self {
         Self::of("check", server)
+    }
+
+    /// Calls a tool of the server that this command starts; the options name the tool.
+    pub(crate) fn call<S: Into<OsString>>(server: impl IntoIterator<Item = S>) -> Self {
+        Self::of("call", server)
     }
 
     fn of<S: Into<OsString>>(

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 
 use super::processes::{new_tag, processes_with_tag};
-use super::{DEADLINE, eventually};
+use super::{DEADLINE, Project, Proxy, eventually};
 
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -44,6 +44,18 @@ impl Run {
             stderr: text(stderr),
             tag,
         }
+    }
+
+    /// Runs `mcp-proxy` with these arguments in the project, away from the tester's own configuration.
+    #[track_caller]
+    pub(crate) fn within(project: &Project, arguments: &[&str]) -> Self {
+        let mut command = Command::new(Proxy::PROGRAM);
+        command
+            .args(arguments)
+            .current_dir(project.root())
+            .env_remove("MCP_PROXY_CONFIG")
+            .env("HOME", project.root());
+        Self::of(command)
     }
 
     /// Fails unless it ended with `code` and left no process behind.

@@ -168,7 +168,7 @@ fn what_waits_for_a_start_is_answered_when_the_proxy_ends() {
     peer.ask("ping", &json!({})).result();
     peer.signal(rustix::process::Signal::TERM);
     let text = peer.await_response(call).tool_text();
-    assert!(text.contains("was stopped with the proxy"), "{text}");
+    assert!(text.contains("was stopped before"), "{text}");
     assert!(text.contains("was not carried out"), "{text}");
     let error = peer.await_response(read).error();
     assert_eq!(error["data"]["reason"], "server_restarted");

@@ -1,6 +1,9 @@
-//! Starts a server once, without a client and without a watcher, and finds out whether it works.
+//! Starts servers once, side by side, without a client and without a watcher, finds out what they
+//! offer, calls tools of them and stops them.
 
-use std::fs::File;
+mod nobody;
+
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,35 +12,42 @@ use tokio::time::timeout;
 
 use super::AppError;
 use crate::bridge::{self, Identity};
-use crate::config::{ServerSpec, Timeouts};
+use crate::config::ServerSpec;
 use crate::event::{Events, Failure};
-use crate::jsonrpc::{Envelope, ErrorObject, METHOD_NOT_FOUND, quoted};
-use crate::mcp::{Era, ListKind};
+use crate::jsonrpc::quoted;
+use crate::mcp::{Era, meta};
 use crate::server::{
-    Answer, Client, Connection, Handshake, Hello, ServerHandle, Snapshot, Standing,
+    Answer, Connection, Handshake, Hello, Means, ServerHandle, Snapshot, Standing,
 };
 use crate::shutdown::Shutdown;
-use crate::transport::reaper::Reaper;
-use crate::transport::stream::Outbox;
+use nobody::Nobody;
 
 /// How long the word that a server has ended may take to get around.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// What is to be found out.
 #[derive(Debug)]
-pub(crate) struct Inspection {
-    /// The server.
-    pub(crate) spec: ServerSpec,
-    /// How long its start may take.
-    pub(crate) timeouts: Timeouts,
+pub(crate) struct Visit {
+    /// The servers.
+    pub(crate) servers: Vec<ServerSpec>,
     /// The longest message in bytes.
     pub(crate) max_message: usize,
-    /// The era to speak with it, if the user set it.
+    /// The era to speak with them, if the user set it.
     pub(crate) era: Option<Era>,
-    /// Tools to call one after the other, each with its raw arguments on one line.
+    /// Tools to call of each server one after the other, each with its raw arguments on one line.
     pub(crate) calls: Vec<(String, String)>,
-    /// How long each call may take.
-    pub(crate) call_timeout: Duration,
+    /// Tools that the server does not list are not called, as long as it lists any.
+    pub(crate) listed_only: bool,
+    /// How long each call may take; without it as long as it likes.
+    pub(crate) call_timeout: Option<Duration>,
+}
+
+/// What was found out about one server.
+#[derive(Debug)]
+pub(crate) struct Visited {
+    /// Its name.
+    pub(crate) server: String,
+    pub(crate) findings: Findings,
 }
 
 /// What was found out.
@@ -67,40 +77,54 @@ pub(crate) struct Called {
     pub(crate) answer: Result<Answer, String>,
 }
 
-/// Starts the server, calls its tools, stops it. What was started is gone then.
-pub(crate) fn check(inspection: &Inspection, events: &Events) -> Result<Findings, AppError> {
+/// Starts the servers, calls their tools, stops them. What was started is gone then. Tells of each
+/// server, in the order in which they were given.
+pub(crate) fn visit(visit: Visit, events: &Events) -> Result<Vec<Visited>, AppError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(inspect(inspection, events))
+    runtime.block_on(all(Arc::new(visit), events))
 }
 
-async fn inspect(inspection: &Inspection, events: &Events) -> Result<Findings, AppError> {
+async fn all(visit: Arc<Visit>, events: &Events) -> Result<Vec<Visited>, AppError> {
     let shutdown = Shutdown::listen()?;
-    let void = File::options().write(true).open("/dev/null")?;
-    let nobody = Arc::new(Nobody(Outbox::new(void.into())?));
-    let server = ServerHandle::new(
-        inspection.spec.clone(),
-        inspection.timeouts,
-        inspection.max_message,
-        inspection.era,
-        events.clone(),
-        Reaper::new(),
-    );
-    let findings = shutdown
-        .asked
-        .run_until_cancelled(look(&server, nobody, inspection))
-        .await;
+    let means = Means::new(events.clone(), visit.max_message, visit.era);
+    let mut visits = Vec::new();
+    for spec in &visit.servers {
+        let name = spec.name.clone();
+        let client = Arc::new(Nobody::new(name.clone(), events.clone())?);
+        let server = ServerHandle::new(Arc::new(spec.clone()), means.clone());
+        let one = one(server, client, visit.clone(), shutdown.clone());
+        visits.push((name, tokio::spawn(one)));
+    }
+    let mut visited = Vec::new();
+    for (server, visit) in visits {
+        let findings = visit.await.map_err(io::Error::from)?;
+        visited.push(Visited { server, findings });
+    }
+    Ok(visited)
+}
+
+/// Looks at one server and stops it.
+async fn one(
+    server: ServerHandle,
+    client: Arc<Nobody>,
+    visit: Arc<Visit>,
+    shutdown: Shutdown,
+) -> Findings {
+    let look = look(&server, client, &visit);
+    let findings = shutdown.asked.run_until_cancelled(look).await;
     tokio::select! {
-        () = server.stop() => {}
+        () = server.stop(Duration::ZERO) => {}
         // Dropping the runtime kills every process group that is left.
         () = shutdown.urgent.cancelled() => {}
     }
-    Ok(findings.unwrap_or(Findings::Interrupted))
+    findings.unwrap_or(Findings::Interrupted)
 }
 
-async fn look(server: &ServerHandle, client: Arc<Nobody>, inspection: &Inspection) -> Findings {
-    let epoch = server.hello(introduction(inspection.era), client);
+async fn look(server: &ServerHandle, client: Arc<Nobody>, visit: &Visit) -> Findings {
+    let epoch = 1;
+    server.hello(introduction(visit.era), client, epoch);
     let mut standing = server.gate().standing();
     let connection = loop {
         let _ = standing.wait_for(|now| *now != Standing::Held).await;
@@ -118,16 +142,12 @@ async fn look(server: &ServerHandle, client: Arc<Nobody>, inspection: &Inspectio
         .expect("a gate opens after the handshake");
     let snapshot = server.snapshot();
     let mut calls = Vec::new();
-    for (tool, arguments) in &inspection.calls {
+    for (tool, arguments) in &visit.calls {
+        if visit.listed_only && !snapshot.may_have_tool(tool) {
+            continue;
+        }
         let began = Instant::now();
-        let answer = call(
-            server,
-            &connection,
-            tool,
-            arguments,
-            inspection.call_timeout,
-        )
-        .await;
+        let answer = call(server, &connection, tool, arguments, visit.call_timeout).await;
         calls.push(Called {
             tool: tool.clone(),
             took: began.elapsed(),
@@ -158,21 +178,42 @@ async fn call(
     connection: &Connection,
     tool: &str,
     arguments: &str,
-    limit: Duration,
+    limit: Option<Duration>,
 ) -> Result<Answer, String> {
-    let params = format!(r#"{{"name":{},"arguments":{arguments}}}"#, quoted(tool));
+    // A legacy server logs unasked.
+    let logs = match connection.era() {
+        Era::Legacy => String::new(),
+        Era::Modern => format!(r#","{}":"info""#, meta::LOG_LEVEL),
+    };
+    let params = format!(
+        r#"{{"name":{},"arguments":{arguments},"_meta":{{"progressToken":"call"{logs}}}}}"#,
+        quoted(tool)
+    );
     let (sender, answer) = oneshot::channel();
     let Ok(number) = connection.send_own("tools/call", Some(&params), sender) else {
         return Err("the server had ended before it could be called".to_owned());
     };
+    let _open = Open { connection, number };
+    let limit = limit.unwrap_or(Duration::MAX);
     match timeout(limit, answer).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) => Err(how_it_ended(server).await),
         Err(_) => {
-            connection.cancel_own(number);
             let limit = limit.as_secs_f64();
             Err(format!("the server did not answer within {limit} s"))
         }
+    }
+}
+
+/// A call that is cancelled if nobody waits for its answer any more, for whatever reason.
+struct Open<'a> {
+    connection: &'a Connection,
+    number: u64,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.connection.cancel_own(self.number);
     }
 }
 
@@ -183,31 +224,4 @@ async fn how_it_ended(server: &ServerHandle) -> String {
     let how = server.status().last_error;
     let how = how.unwrap_or_else(|| "has ended".to_owned());
     format!("the server {how} before it answered")
-}
-
-/// The client of a server that has none: everything told to it is lost, every question refused.
-#[derive(Debug)]
-struct Nobody(Outbox);
-
-impl Client for Nobody {
-    fn outbox(&self) -> &Outbox {
-        &self.0
-    }
-
-    fn ask(&self, from: &Arc<Connection>, _line: &str, envelope: &Envelope<'_>) {
-        let method = envelope.method.as_deref().unwrap_or_default();
-        let message = format!("`{method}` cannot be answered: there is no client, only a check");
-        from.refuse(
-            envelope.id.unwrap_or("null"),
-            &ErrorObject::new(METHOD_NOT_FOUND, message),
-        );
-    }
-
-    fn notify(&self, _from: &Arc<Connection>, _line: &str, _envelope: &Envelope<'_>) {}
-
-    fn forget(&self, _from: &Connection) {}
-
-    fn lists_changed(&self, _kinds: &[ListKind], _first: bool) {}
-
-    fn resources_renewed(&self) {}
 }

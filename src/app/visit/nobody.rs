@@ -1,0 +1,119 @@
+//! The client of a server that has none: its questions are refused, what it says of its work is told to people.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use crate::event::{Event, Events};
+use crate::jsonrpc::{Envelope, ErrorObject, METHOD_NOT_FOUND, Members, unquoted};
+use crate::mcp::ListKind;
+use crate::server::{Client, Connection};
+use crate::transport::stream::Outbox;
+
+/// Everything else that is told to it is lost.
+#[derive(Debug)]
+pub(super) struct Nobody {
+    server: String,
+    events: Events,
+    void: Outbox,
+}
+
+impl Nobody {
+    /// That of the server of this name.
+    pub(super) fn new(server: String, events: Events) -> io::Result<Self> {
+        let void = File::options().write(true).open("/dev/null")?;
+        let void = Outbox::new(void.into())?;
+        Ok(Self {
+            server,
+            events,
+            void,
+        })
+    }
+}
+
+impl Client for Nobody {
+    fn outbox(&self) -> &Outbox {
+        &self.void
+    }
+
+    fn ask(&self, from: &Arc<Connection>, _line: &str, envelope: &Envelope<'_>) {
+        let method = envelope.method.as_deref().unwrap_or_default();
+        let message =
+            format!("`{method}` cannot be answered: there is no client, only a command in a shell");
+        from.refuse(
+            envelope.id.unwrap_or("null"),
+            &ErrorObject::new(METHOD_NOT_FOUND, message),
+        );
+    }
+
+    fn notify(&self, _from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>) {
+        let message = Members::of(line);
+        let params = message.object("params");
+        let server = self.server.clone();
+        match envelope.method.as_deref() {
+            Some("notifications/progress") => self.events.send(Event::Progress {
+                server,
+                text: progress(&params),
+            }),
+            Some("notifications/message") => self.events.send(Event::LogMessage {
+                server,
+                level: params.text("level").unwrap_or_default().into_owned(),
+                text: data(params.get("data").unwrap_or_default()),
+            }),
+            _ => {}
+        }
+    }
+
+    fn forget(&self, _from: &Connection) {}
+
+    fn lists_changed(&self, _kinds: &[ListKind], _first: bool) {}
+
+    fn resources_renewed(&self) {}
+}
+
+/// `3/10 fetching`
+fn progress(params: &Members<'_>) -> String {
+    let mut text = params.get("progress").unwrap_or("?").to_owned();
+    if let Some(total) = params.get("total").filter(|total| *total != "null") {
+        text += "/";
+        text += total;
+    }
+    if let Some(message) = params.text("message") {
+        text += " ";
+        text += &message;
+    }
+    text
+}
+
+/// What was logged: a text, the text `msg` of an object as the Python SDK makes it, or raw JSON.
+fn data(raw: &str) -> String {
+    let object = Members::of(raw);
+    let text = unquoted(raw).or_else(|| object.text("msg"));
+    text.map_or_else(|| raw.to_owned(), std::borrow::Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notifications_read_as_a_person_would_say_them() {
+        for (params, text) in [
+            (
+                r#"{"progress":3,"total":10,"message":"fetching"}"#,
+                "3/10 fetching",
+            ),
+            (r#"{"progress":0.5,"total":null}"#, "0.5"),
+            ("{}", "?"),
+        ] {
+            assert_eq!(progress(&Members::of(params)), text, "{params}");
+        }
+        for (raw, text) in [
+            (r#""plain""#, "plain"),
+            (r#"{"msg":"wrapped","extra":null}"#, "wrapped"),
+            (r#"{"n":1}"#, r#"{"n":1}"#),
+        ] {
+            assert_eq!(data(raw), text, "{raw}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! `mcp-proxy list`: the servers of the configuration. Nothing is started.
+
+use std::path::PathBuf;
+
+use anstyle::{AnsiColor, Effects, Style};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::table::Table;
+use super::{CliError, EXIT_OK, Global, chosen, config, print};
+use crate::config::{Loaded, Outline};
+
+const BAD: Style = AnsiColor::Red.on_default();
+const DIM: Style = Style::new().effects(Effects::DIMMED);
+
+/// The options of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints what is configured; secrets are hidden, variables shown as they are written.
+pub(crate) fn run(args: &ListArgs, global: &Global) -> Result<u8, CliError> {
+    let loaded = config::load(args.config.as_ref(), global)?;
+    if loaded.files.is_empty() {
+        return Err(CliError::Usage(chosen::NO_FILE.to_owned()));
+    }
+    let servers: Vec<Server> = loaded
+        .shown
+        .outlines()
+        .into_iter()
+        .filter_map(|outline| Server::of(outline, &loaded))
+        .collect();
+    print(&if args.json {
+        let faults = loaded.faults.iter();
+        let faults = faults.map(|it| json!({ "server": it.server, "message": it.to_string() }));
+        let servers: Vec<Value> = servers.iter().map(Server::json).collect();
+        let faults: Vec<Value> = faults.collect();
+        format!("{}\n", json!({ "servers": servers, "faults": faults }))
+    } else {
+        table(&servers)
+    })?;
+    if loaded.faults.is_empty() {
+        Ok(EXIT_OK)
+    } else {
+        Err(config::broken(&loaded))
+    }
+}
+
+struct Server {
+    outline: Outline,
+    /// Whether and when it starts.
+    starts: &'static str,
+    /// Where it runs; nothing if that could not be found out.
+    cwd: Option<PathBuf>,
+}
+
+impl Server {
+    /// Nothing of a server of which nothing is known for certain, and of the proxy's own entry.
+    fn of(outline: Outline, loaded: &Loaded) -> Option<Self> {
+        let name = &outline.name;
+        let spec = loaded.config.servers.iter().find(|it| it.name == *name);
+        let is_faulty = || {
+            loaded
+                .faults
+                .iter()
+                .any(|it| it.server.as_ref() == Some(name))
+        };
+        let starts = match spec {
+            Some(spec) if spec.autostart => "at once",
+            Some(_) => "on demand",
+            None if loaded.config.disabled.contains(name) => "disabled",
+            None if is_faulty() => "faulty",
+            None => return None,
+        };
+        Some(Self {
+            starts,
+            cwd: spec.map(|spec| spec.cwd.clone()),
+            outline,
+        })
+    }
+
+    fn json(&self) -> Value {
+        let Outline {
+            name,
+            command,
+            url,
+            files,
+        } = &self.outline;
+        json!({ "name": name, "command": command, "url": url, "cwd": self.cwd, "starts": self.starts, "files": files })
+    }
+
+    /// What is run, as one would type it, or where it is reached.
+    fn line(&self) -> String {
+        let words = self.outline.command.iter().map(|word| quoted(word));
+        let words: Vec<_> = words.chain(self.outline.url.clone()).collect();
+        words.join(" ")
+    }
+}
+
+/// A word as a shell takes it; `${VAR}` stays readable.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_-+=./:,@%${}*~".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    shlex::try_quote(word).map_or_else(|_| format!("{word:?}"), std::borrow::Cow::into_owned)
+}
+
+fn table(servers: &[Server]) -> String {
+    let mut table = Table::new(["SERVER", "STARTS", "COMMAND", "DIRECTORY", "FILE"]);
+    for server in servers {
+        let style = match server.starts {
+            "faulty" => BAD,
+            "disabled" => DIM,
+            _ => Style::new(),
+        };
+        let path = |path: &PathBuf| path.display().to_string();
+        let files: Vec<_> = server.outline.files.iter().map(path).collect();
+        let cwd = server.cwd.as_ref().map(path).unwrap_or_default();
+        let name = server.outline.name.clone();
+        let starts = server.starts.to_owned();
+        table.row(style, [name, starts, server.line(), cwd, files.join(", ")]);
+    }
+    table.text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_needs_it() {
+        for (word, shown) in [
+            ("--port=8080", "--port=8080"),
+            ("${HOME}/x", "${HOME}/x"),
+            ("two words", "'two words'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(word), shown);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `mcp-proxy serve`: the servers of the configuration, each loaded when it is needed, behind one client's session.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{CliError, Global, config, dev};
+use crate::app::Mission;
+use crate::fleet::Plan;
+use crate::meta_tools::Set;
+use crate::watcher::WatchOptions;
+
+/// The options of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The proxy's own tools to offer [default: all]
+    #[arg(long, value_name = "WHICH", value_enum)]
+    meta_tools: Option<Set>,
+    /// Do not watch the configuration either; it is read anew by each tool that depends on it
+    #[arg(long)]
+    no_watch: bool,
+}
+
+/// Serves the client on stdio until it goes away.
+pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
+    let around = config::surroundings(args.config.as_ref())?;
+    let loaded = crate::config::load(&around);
+    config::tell_notes(&loaded.notes, global);
+    let now = loaded.config.clone();
+    let files = match &loaded.files[..] {
+        // It may come to be there, and to be installed into.
+        [] => crate::config::NAMES
+            .map(|name| around.cwd.join(name))
+            .to_vec(),
+        files => config::places(&around, files),
+    };
+    let plan = Plan {
+        config: loaded.config,
+        transparent: false,
+        lazy: true,
+        files,
+        faults: loaded.faults,
+        reader: Some(Box::new(move || crate::config::load(&around))),
+    };
+    let mission = Mission {
+        plan,
+        max_message: now.max_message,
+        era: None,
+        meta_tools: args.meta_tools.or(now.meta_tools).unwrap_or(Set::All),
+        watch: (!args.no_watch).then(|| WatchOptions {
+            quiet: now.watching.debounce,
+            ..WatchOptions::default()
+        }),
+        cache: config::cache(),
+    };
+    dev::serve(mission, global)
+}

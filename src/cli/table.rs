@@ -1,0 +1,79 @@
+//! Rows in columns that are as wide as they have to be.
+
+use std::fmt::Write as _;
+
+use anstyle::{Effects, Style};
+
+use crate::output::clean;
+
+const HEAD: Style = Style::new().effects(Effects::BOLD);
+
+/// A table for people.
+#[derive(Debug)]
+pub(super) struct Table<const N: usize> {
+    /// Which columns have numbers, set to the right.
+    right: [bool; N],
+    rows: Vec<(Style, [String; N])>,
+}
+
+impl<const N: usize> Table<N> {
+    /// The names of the columns; a `>` before one sets it to the right.
+    pub(super) fn new(head: [&str; N]) -> Self {
+        let name = |name: &str| name.trim_start_matches('>').to_owned();
+        Self {
+            right: head.map(|name| name.starts_with('>')),
+            rows: vec![(HEAD, head.map(name))],
+        }
+    }
+
+    /// Adds a row; the texts may be foreign.
+    pub(super) fn row(&mut self, style: Style, cells: [String; N]) {
+        self.rows
+            .push((style, cells.map(|it| clean(&it).into_owned())));
+    }
+
+    /// The lines; the last column is not filled up.
+    pub(super) fn text(&self) -> String {
+        let width = |column: usize| {
+            let cells = self.rows.iter().map(|(_, cells)| &cells[column]);
+            cells.map(|it| it.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..N).map(width).collect();
+        let mut text = String::new();
+        for (style, cells) in &self.rows {
+            let mut line = String::new();
+            for (column, cell) in cells.iter().enumerate() {
+                let width = widths[column];
+                let _ = if self.right[column] {
+                    write!(line, "{cell:>width$}  ")
+                } else {
+                    write!(line, "{cell:<width$}  ")
+                };
+            }
+            let _ = writeln!(text, "{style}{}{style:#}", line.trim_end());
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(["NAME", ">N", "WHAT"]);
+        for row in [
+            ["a", "1000", "x"],
+            ["größer", "2", ""],
+            ["z", "", "\u{1b}[31mred"],
+        ] {
+            table.row(Style::new(), row.map(str::to_owned));
+        }
+        let text = anstream::adapter::strip_str(&table.text()).to_string();
+        assert_eq!(
+            text,
+            "NAME       N  WHAT\na       1000  x\ngrößer     2\nz             red\n"
+        );
+    }
+}

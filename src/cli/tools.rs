@@ -1,0 +1,275 @@
+//! `mcp-proxy tools`: what the servers offer to a model, and what that costs of its context.
+
+mod cost;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anstyle::{AnsiColor, Effects, Style};
+use clap::Args;
+
+use super::answer::{message, raw, shorten};
+use super::args::ServerArgs;
+use super::chosen::{Chosen, not_started, pay_visit};
+use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, print, print_exact};
+use crate::app::visit::{Findings, Visit, Visited};
+use crate::jsonrpc::{Members, elements, quoted, unquoted};
+use crate::mcp::{Entry, List, ListKind};
+use crate::output::{Verbosity, clean};
+
+const HEAD: Style = Style::new().effects(Effects::BOLD);
+const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
+const DIM: Style = Style::new().effects(Effects::DIMMED);
+
+/// Longer signatures push their own description aside, not those of the other tools.
+const WIDEST: usize = 40;
+
+/// The options of `tools`.
+#[derive(Debug, Args)]
+pub(crate) struct ToolsArgs {
+    /// The server of the configuration, instead of all
+    #[arg(value_name = "SERVER", conflicts_with = "command")]
+    only: Option<String>,
+    /// Print the tools as the servers define them, in one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Print what the tools cost of a model's context; with -v, which ones cost most
+    ///
+    /// Counted are the name, the description and the input schema of each tool, which is what a client
+    /// shows to its model. Tokens are an estimate, for models differ: one for every four bytes.
+    #[arg(long)]
+    cost: bool,
+    /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
+    #[arg(long, value_name = "FILE", conflicts_with = "command")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// A server's list of tools.
+#[derive(Debug)]
+struct Tools<'a> {
+    server: &'a str,
+    /// Why there is none: a sentence fragment.
+    list: Result<&'a [Entry], String>,
+}
+
+impl<'a> Tools<'a> {
+    fn of(visited: &'a Visited) -> Self {
+        let list = match &visited.findings {
+            Findings::Started { snapshot, .. } => listed(&snapshot.lists[ListKind::Tools.index()]),
+            Findings::Broken(failure) => Err(format!("does not start: {}", failure.reason)),
+            Findings::Interrupted => Err("was stopped".to_owned()),
+        };
+        Self {
+            server: &visited.server,
+            list,
+        }
+    }
+
+    fn entries(&self) -> &'a [Entry] {
+        self.list.as_ref().map_or(&[], |list| list)
+    }
+}
+
+fn listed(list: &Result<List, String>) -> Result<&[Entry], String> {
+    match list {
+        Ok(list) => Ok(&list.entries),
+        Err(error) => Err(format!("tools/list: {}", message(raw(error).as_deref()))),
+    }
+}
+
+/// Starts the servers and prints their tools.
+pub(crate) fn run(args: &ToolsArgs, global: &Global) -> Result<u8, CliError> {
+    let names: Vec<String> = args.only.iter().cloned().collect();
+    let chosen = Chosen::by(&args.server, args.config.as_ref(), &names, global)?;
+    let visit = Visit {
+        servers: chosen.servers.clone(),
+        max_message: chosen.max_message,
+        era: args.server.era.era(),
+        calls: Vec::new(),
+        listed_only: true,
+        call_timeout: None,
+    };
+    let Some(visited) = pay_visit(visit, global)? else {
+        return Ok(EXIT_INTERRUPTED);
+    };
+    let all: Vec<Tools<'_>> = visited.iter().map(Tools::of).collect();
+    match (args.cost, args.json) {
+        (false, false) => print(&table(&all))?,
+        (false, true) => print_exact(&json(&all))?,
+        (true, false) => {
+            let heaviest = global.output_options().verbosity == Verbosity::Verbose;
+            print(&cost::table(&all, heaviest))?;
+        }
+        (true, true) => print_exact(&cost::json(&all))?,
+    }
+    let error = chosen.fault().or_else(|| not_started(&visited));
+    match error.or_else(|| not_listed(&all)) {
+        Some(error) => Err(error),
+        None => Ok(EXIT_OK),
+    }
+}
+
+fn not_listed(all: &[Tools<'_>]) -> Option<CliError> {
+    all.iter().find_map(|tools| {
+        let (server, why) = (tools.server, tools.list.as_ref().err()?);
+        Some(CliError::Failure(format!("`{server}`: {why}")))
+    })
+}
+
+/// The definitions byte for byte.
+fn json(all: &[Tools<'_>]) -> String {
+    let servers = all.iter().map(|tools| {
+        let definitions: Vec<_> = tools.entries().iter().map(|it| it.raw.as_str()).collect();
+        let error = match &tools.list {
+            Ok(_) => String::new(),
+            Err(why) => format!(r#","error":{}"#, quoted(why)),
+        };
+        let (name, definitions) = (quoted(tools.server), definitions.join(","));
+        format!(r#"{{"name":{name},"tools":[{definitions}]{error}}}"#)
+    });
+    let servers: Vec<_> = servers.collect();
+    format!("{{\"servers\":[{}]}}\n", servers.join(","))
+}
+
+fn table(all: &[Tools<'_>]) -> String {
+    let mut text = String::new();
+    for tools in all {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        let name = clean(tools.server);
+        match &tools.list {
+            Err(why) => {
+                let _ = writeln!(text, "{HEAD}{name}{HEAD:#}  {BAD}{}{BAD:#}", clean(why));
+            }
+            Ok(entries) => {
+                let _ = writeln!(
+                    text,
+                    "{HEAD}{name}{HEAD:#}  {DIM}{}{DIM:#}",
+                    counted(entries)
+                );
+                text += &rows(entries);
+            }
+        }
+    }
+    text
+}
+
+fn counted(entries: &[Entry]) -> String {
+    match entries.len() {
+        1 => "1 tool".to_owned(),
+        count => format!("{count} tools"),
+    }
+}
+
+fn rows(entries: &[Entry]) -> String {
+    let signatures: Vec<String> = entries.iter().map(signature).collect();
+    let widths = signatures.iter().map(|it| it.chars().count());
+    let width = widths.filter(|it| *it <= WIDEST).max().unwrap_or(0);
+    let mut text = String::new();
+    for (entry, signature) in entries.iter().zip(&signatures) {
+        let definition = Members::of(&entry.raw);
+        let description = definition.text("description").unwrap_or_default();
+        let line = format!(
+            "  {signature:<width$}  {}",
+            shorten(description.trim_start())
+        );
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+/// `forecast(city, days?)`
+fn signature(entry: &Entry) -> String {
+    let definition = Members::of(&entry.raw);
+    let schema = definition.object("inputSchema");
+    let required = schema.get("required").and_then(elements);
+    let required: Vec<_> = required
+        .into_iter()
+        .flatten()
+        .filter_map(unquoted)
+        .collect();
+    let properties = schema.object("properties");
+    let arguments = properties.iter().map(|(name, _)| {
+        let optional = if required.contains(&name) { "" } else { "?" };
+        format!("{name}{optional}")
+    });
+    let arguments: Vec<_> = arguments.collect();
+    clean(&format!("{}({})", entry.name, arguments.join(", "))).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, raw: &str) -> Entry {
+        Entry {
+            name: name.to_owned(),
+            raw: raw.to_owned(),
+        }
+    }
+
+    #[test]
+    fn arguments_are_told_in_short() {
+        for (raw, shown) in [
+            ("{}", "t()"),
+            (
+                r#"{"inputSchema":{"type":"object","properties":{}}}"#,
+                "t()",
+            ),
+            (
+                r#"{"inputSchema":{"properties":{"city":{},"days":{}},"required":["city"]}}"#,
+                "t(city, days?)",
+            ),
+            (
+                r#"{"inputSchema":{"properties":{"\u001b[1ma":{}}}}"#,
+                "t(a?)",
+            ),
+        ] {
+            assert_eq!(signature(&entry("t", raw)), shown, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_long_signature_moves_only_its_own_description() {
+        let properties: Vec<_> = (0..9).map(|n| format!("\"argument{n}\":{{}}")).collect();
+        let long = format!(
+            r#"{{"description":"long","inputSchema":{{"properties":{{{}}}}}}}"#,
+            properties.join(",")
+        );
+        let entries = [
+            entry("a", r#"{"description":"\n  first\nsecond"}"#),
+            entry("longer", "{}"),
+            entry("b", &long),
+        ];
+        let text = rows(&entries);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[..2], ["  a()       first …", "  longer()"]);
+        assert!(lines[2].ends_with("argument8?)  long"), "{text}");
+    }
+
+    #[test]
+    fn definitions_keep_their_bytes() {
+        let entries = [
+            entry("a", r#"{"name":"a","x":1E400}"#),
+            entry("b", r#"{ "name":"b"}"#),
+        ];
+        let all = [
+            Tools {
+                server: "w",
+                list: Ok(&entries),
+            },
+            Tools {
+                server: "x",
+                list: Err("does not start: no".to_owned()),
+            },
+        ];
+        assert_eq!(
+            json(&all),
+            "{\"servers\":[{\"name\":\"w\",\"tools\":[{\"name\":\"a\",\"x\":1E400},{ \"name\":\"b\"}]},\
+             {\"name\":\"x\",\"tools\":[],\"error\":\"does not start: no\"}]}\n"
+        );
+    }
+}

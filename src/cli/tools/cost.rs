@@ -1,0 +1,250 @@
+//! What tools cost of a model's context, with and without the lazy loading of the proxy.
+
+use anstyle::{Effects, Style};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Tools;
+use crate::cli::table::Table;
+use crate::jsonrpc::Members;
+use crate::mcp::Entry;
+use crate::meta_tools::{Offer, Set};
+
+const PLAIN: Style = Style::new();
+const SUM: Style = Style::new().effects(Effects::BOLD);
+
+/// What a client shows of a tool to its model.
+const SHOWN: [&str; 3] = ["name", "description", "inputSchema"];
+/// So many bytes make a token.
+const BYTES_PER_TOKEN: usize = 4;
+/// So many of the heaviest tools are listed.
+const HEAVIEST: usize = 10;
+
+/// The price of some tools.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+struct Cost {
+    tools: usize,
+    bytes: usize,
+    /// An estimate.
+    tokens: usize,
+}
+
+impl Cost {
+    fn of(entries: &[Entry]) -> Self {
+        let bytes: usize = entries.iter().map(bytes).sum();
+        Self {
+            tools: entries.len(),
+            bytes,
+            tokens: bytes.div_ceil(BYTES_PER_TOKEN),
+        }
+    }
+
+    fn cells(self) -> [String; 3] {
+        let Self {
+            tools,
+            bytes,
+            tokens,
+        } = self;
+        [
+            tools.to_string(),
+            grouped(bytes),
+            format!("~{}", grouped(tokens)),
+        ]
+    }
+}
+
+/// The length of what a model is shown of a tool, as JSON without white space.
+fn bytes(entry: &Entry) -> usize {
+    let definition = Members::of(&entry.raw);
+    let mut shown = Members::default();
+    for member in SHOWN {
+        if let Some(value) = definition.get(member) {
+            // A number may be too large to be read; then the white space counts as well.
+            let compact = serde_json::from_str::<Value>(value).map(|it| it.to_string());
+            shown.set(member, compact.unwrap_or_else(|_| value.to_owned()));
+        }
+    }
+    shown.to_string().len()
+}
+
+/// `12 345`
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The costs that are compared.
+#[derive(Debug)]
+struct Costs<'a> {
+    /// The dearest first.
+    servers: Vec<(&'a str, Cost)>,
+    all: Cost,
+    lazy: Cost,
+}
+
+impl<'a> Costs<'a> {
+    fn of(all: &[Tools<'a>]) -> Self {
+        let cost = |tools: &Tools<'a>| (tools.server, Cost::of(tools.entries()));
+        let mut servers: Vec<_> = all.iter().filter(|it| it.list.is_ok()).map(cost).collect();
+        servers.sort_by_key(|(_, cost)| std::cmp::Reverse(cost.bytes));
+        let entries: Vec<Entry> = all.iter().flat_map(Tools::entries).cloned().collect();
+        Self {
+            servers,
+            all: Cost::of(&entries),
+            lazy: Cost::of(Offer::new(Set::All, true).entries()),
+        }
+    }
+}
+
+/// Each server's tools and their names, the heaviest first.
+fn heaviest<'a>(all: &[Tools<'a>]) -> Vec<(&'a str, &'a Entry)> {
+    let tools = all.iter();
+    let mut tools: Vec<_> = tools
+        .flat_map(|it| it.entries().iter().map(|entry| (it.server, entry)))
+        .collect();
+    tools.sort_by_cached_key(|(_, entry)| std::cmp::Reverse(bytes(entry)));
+    tools
+}
+
+/// A row for each server, the sum, and what the proxy's own tools cost instead; and the heaviest tools.
+pub(super) fn table(all: &[Tools<'_>], with_heaviest: bool) -> String {
+    let costs = Costs::of(all);
+    let mut table = Table::new(["SERVER", ">TOOLS", ">BYTES", ">TOKENS", ""]);
+    let mut add = |style, name: &str, cost: Cost, note: String| {
+        let [tools, bytes, tokens] = cost.cells();
+        table.row(style, [name.to_owned(), tools, bytes, tokens, note]);
+    };
+    for (name, cost) in &costs.servers {
+        add(PLAIN, name, *cost, String::new());
+    }
+    add(SUM, "all", costs.all, String::new());
+    let share = (costs.lazy.bytes * 100).checked_div(costs.all.bytes);
+    let share = share.map_or_else(String::new, |it| format!("{it} %"));
+    add(SUM, "loaded lazily", costs.lazy, share);
+    let mut text = table.text();
+    if with_heaviest {
+        let mut table = Table::new(["TOOL", "SERVER", ">BYTES", ">TOKENS"]);
+        for (server, entry) in heaviest(all).into_iter().take(HEAVIEST) {
+            let [_, bytes, tokens] = Cost::of(std::slice::from_ref(entry)).cells();
+            table.row(
+                PLAIN,
+                [entry.name.clone(), server.to_owned(), bytes, tokens],
+            );
+        }
+        text.push('\n');
+        text += &table.text();
+    }
+    text
+}
+
+#[derive(Debug, Serialize)]
+struct Named<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    cost: Cost,
+}
+
+#[derive(Debug, Serialize)]
+struct Heavy<'a> {
+    server: &'a str,
+    name: &'a str,
+    bytes: usize,
+    tokens: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Whole<'a> {
+    servers: Vec<Named<'a>>,
+    all: Cost,
+    lazy: Cost,
+    heaviest: Vec<Heavy<'a>>,
+}
+
+/// The same as one JSON object, with every tool.
+pub(super) fn json(all: &[Tools<'_>]) -> String {
+    let costs = Costs::of(all);
+    let heavy = |(server, entry)| {
+        let Cost { bytes, tokens, .. } = Cost::of(std::slice::from_ref(entry));
+        let name = &entry.name;
+        Heavy {
+            server,
+            name,
+            bytes,
+            tokens,
+        }
+    };
+    let whole = Whole {
+        servers: costs
+            .servers
+            .into_iter()
+            .map(|(name, cost)| Named { name, cost })
+            .collect(),
+        all: costs.all,
+        lazy: costs.lazy,
+        heaviest: heaviest(all).into_iter().map(heavy).collect(),
+    };
+    serde_json::to_string(&whole).expect("costs have no map keys that are no text") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(raw: &str) -> Entry {
+        Entry {
+            name: Members::of(raw).text("name").unwrap().into_owned(),
+            raw: raw.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_a_model_does_not_see_costs_nothing() {
+        let small = entry(r#"{"name":"a","inputSchema":{"type":"object"}}"#);
+        let same = entry(
+            r#"{"title":"A", "_meta":{"x":1}, "name": "a", "inputSchema": {"type" : "object"}, "outputSchema":{}}"#,
+        );
+        assert_eq!(
+            (bytes(&small), bytes(&same)),
+            (small.raw.len(), small.raw.len())
+        );
+        let odd = entry(r#"{"name":"a","inputSchema":{"maximum": 1E400}}"#);
+        assert_eq!(bytes(&odd), odd.raw.len());
+    }
+
+    #[test]
+    fn the_dearest_come_first() {
+        let light = [entry(r#"{"name":"a"}"#)];
+        let heavy = [
+            entry(r#"{"name":"b"}"#),
+            entry(r#"{"name":"c","description":"long"}"#),
+        ];
+        let tools = |server, list| Tools { server, list };
+        let all = [
+            tools("w", Ok(&light[..])),
+            tools("gone", Err("does not start".to_owned())),
+            tools("x", Ok(&heavy[..])),
+        ];
+        let costs = Costs::of(&all);
+        let names: Vec<_> = costs.servers.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["x", "w"]);
+        assert_eq!(costs.all.bytes, 12 + 12 + 33);
+        let names: Vec<_> = heaviest(&all)
+            .iter()
+            .map(|(_, it)| it.name.clone())
+            .collect();
+        assert_eq!(names, ["c", "a", "b"]);
+    }
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let shown = [0, 999, 1000, 12345, 1_234_567].map(grouped);
+        assert_eq!(shown, ["0", "999", "1 000", "12 345", "1 234 567"]);
+    }
+}

@@ -1,0 +1,144 @@
+//! The configuration changes while servers run: only what differs is started, reloaded or stopped.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Fleet;
+use crate::config::{Changes, Config, Fault, Loaded, ServerSpec, diff};
+use crate::event::Event;
+
+impl Fleet {
+    /// Reads the configuration anew whenever one of its files changes.
+    pub(super) fn follow_configuration(&self) {
+        if self.0.sources.is_none() || self.0.reader.is_none() {
+            return;
+        }
+        let fleet = self.clone();
+        tokio::spawn(async move {
+            let Some(sources) = &fleet.0.sources else {
+                return;
+            };
+            let changes = sources.watch_configuration(&fleet.0.files).await;
+            let Ok(mut changes) = changes else { return };
+            // What was saved before the watch began.
+            fleet.reread(&[]);
+            while let Some(paths) = changes.recv().await {
+                fleet.reread(&paths);
+            }
+        });
+    }
+
+    /// Reads the configuration anew and puts in force what it says. `files` are those that are known
+    /// to have changed.
+    pub(crate) fn reread(&self, files: &[PathBuf]) {
+        let Some(reader) = &self.0.reader else { return };
+        let loaded = reader();
+        self.tell_faults(&loaded.faults);
+        let files = match files {
+            [] => loaded.files.clone(),
+            files => files.to_vec(),
+        };
+        let before = self.config();
+        let Some(config) = merged(&before, loaded) else {
+            return;
+        };
+        if config == *before {
+            return;
+        }
+        let changes = diff(&before, &config);
+        self.state().config = Arc::new(config);
+        self.0.means.events.send(Event::Reconfigured {
+            added: changes.added.clone(),
+            changed: changes.changed.clone(),
+            removed: changes.removed.clone(),
+        });
+        self.put_in_force(&changes, &files);
+    }
+
+    fn put_in_force(&self, changes: &Changes, files: &[PathBuf]) {
+        let config = self.config();
+        for name in &changes.removed {
+            if let Some(server) = self.expel(name) {
+                let fleet = self.clone();
+                tokio::spawn(async move { fleet.see_off(server).await });
+            }
+        }
+        for name in &changes.changed {
+            let (Some(server), Some(spec)) = (self.loaded(name), config.server(name)) else {
+                continue;
+            };
+            let (old, spec) = (server.spec(), Arc::new(spec.clone()));
+            let watched = (&old.cwd, &old.watch, &old.program, &old.args);
+            if watched != (&spec.cwd, &spec.watch, &spec.program, &spec.args) {
+                self.watch_anew(name, spec.clone());
+            }
+            server.redefine(spec, files.to_vec());
+        }
+        let added = config
+            .servers
+            .iter()
+            .filter(|spec| changes.added.contains(&spec.name));
+        for spec in added.filter(|spec| spec.autostart && !self.is_lazy()) {
+            let (server, watch) = self.enrol(Arc::new(spec.clone()));
+            self.arm_soon(server, watch);
+        }
+        self.state().sort();
+        self.announce();
+    }
+
+    fn watch_anew(&self, name: &str, spec: Arc<ServerSpec>) {
+        if !self.watches() {
+            return;
+        }
+        let state = self.state();
+        let mut members = state.members.iter();
+        let Some(member) = members.find(|member| member.server.spec().name == name) else {
+            return;
+        };
+        let (fleet, server, number) = (self.clone(), member.server.clone(), member.watch);
+        self.0.tasks.spawn(async move {
+            if let Some(sources) = &fleet.0.sources
+                && let Err(error) = sources.watch(number, &spec, server.clone()).await
+            {
+                fleet.warn_unwatched(&server, &error);
+            }
+        });
+    }
+
+    /// Tells the faults that were not there when it was read last.
+    pub(super) fn tell_faults(&self, faults: &[Fault]) {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let before = std::mem::replace(&mut self.state().faults, faults.clone());
+        for text in faults {
+            if !before.contains(&text) {
+                self.0.means.events.send(Event::ConfigFault { text });
+            }
+        }
+    }
+
+    /// What is wrong with the definition of the server of that name.
+    pub(super) fn fault_of(&self, name: &str) -> Option<String> {
+        let loaded = self.0.reader.as_ref()?();
+        let mut faults = loaded.faults.iter();
+        let fault = faults.find(|fault| fault.server.as_deref().is_none_or(|it| it == name))?;
+        Some(fault.to_string())
+    }
+}
+
+/// What is to be in force after `loaded` was read: all of it, but a server whose definition has a
+/// fault stays as it was. Nothing if a whole file cannot be understood, which may be half written.
+fn merged(before: &Config, loaded: Loaded) -> Option<Config> {
+    if loaded.faults.iter().any(|fault| fault.server.is_none()) {
+        return None;
+    }
+    let mut config = loaded.config;
+    for (at, spec) in before.servers.iter().enumerate() {
+        let concerns = |fault: &Fault| fault.server.as_deref() == Some(&*spec.name);
+        if loaded.faults.iter().any(concerns) && config.server(&spec.name).is_none() {
+            config
+                .servers
+                .insert(at.min(config.servers.len()), spec.clone());
+        }
+    }
+    Some(config)
+}

@@ -1,0 +1,189 @@
+//! `search_tools`, `list_all_tools`, `get_tool_info`: which tools there are.
+
+use serde_json::{Value, json};
+
+use super::CALL;
+use super::arguments::{given_server, text};
+use super::call::find;
+use crate::config::ServerSpec;
+use crate::fleet::Fleet;
+use crate::jsonrpc::{Members, quoted};
+use crate::mcp::{Entry, ListKind};
+use crate::search::{Document, Index};
+
+/// So many tools are found where the caller does not say.
+const RESULTS: usize = 10;
+/// So many characters of a description are listed.
+const SHOWN: usize = 100;
+
+pub(super) fn search(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Value> {
+    let query = text(arguments, "query", "what the tool should do")?;
+    let max = match arguments.get("max_results").filter(|raw| *raw != "null") {
+        None => RESULTS,
+        Some(raw) => raw.parse().map_err(
+            |_| json!({ "error": "`max_results` must be a whole number that is not negative" }),
+        )?,
+    };
+    let mut documents = Vec::new();
+    for (server, loaded, entries) in everything(fleet) {
+        documents.extend(
+            entries
+                .iter()
+                .map(|entry| (loaded, document(&server, entry))),
+        );
+    }
+    let index = Index::new(documents.iter().map(|(_, document)| document.clone()));
+    let tools: Vec<Value> = index
+        .search(&query, max)
+        .into_iter()
+        .map(|hit| {
+            let (loaded, document) = &documents[hit.document];
+            json!({
+                "tool": document.name,
+                "server": document.server,
+                "description": document.description,
+                "score": (hit.score * 100.0).round() / 100.0,
+                "loaded": loaded,
+            })
+        })
+        .collect();
+    Ok(json!({
+        "query": query,
+        "count": tools.len(),
+        "tools": tools,
+        "tip": format!("Use {CALL}(server, tool, params) to call any of these tools"),
+    }))
+}
+
+/// The tools of every server of the configuration, as far as they are known: the server's name, whether
+/// it is loaded, its tools under its own names.
+fn everything(fleet: &Fleet) -> Vec<(String, bool, Vec<Entry>)> {
+    let config = fleet.config();
+    let tools = |spec: &ServerSpec| match fleet.loaded(&spec.name) {
+        Some(server) if server.snapshot().generation > 0 => {
+            let snapshot = server.snapshot();
+            let tools = snapshot.list(ListKind::Tools);
+            (
+                true,
+                tools.map(|list| list.entries.clone()).unwrap_or_default(),
+            )
+        }
+        loaded => (loaded.is_some(), fleet.recall(spec).unwrap_or_default()),
+    };
+    config
+        .servers
+        .iter()
+        .map(|spec| {
+            let (loaded, entries) = tools(spec);
+            (spec.name.clone(), loaded, entries)
+        })
+        .collect()
+}
+
+fn document(server: &str, entry: &Entry) -> Document {
+    let raw = Members::of(&entry.raw);
+    let text = |name| raw.text(name).unwrap_or_default().into_owned();
+    Document {
+        server: server.to_owned(),
+        name: entry.name.clone(),
+        title: text("title"),
+        description: text("description"),
+        parameters: parameters(&entry.raw),
+    }
+}
+
+fn parameters(raw: &str) -> Vec<String> {
+    let tool = Members::of(raw);
+    let schema = tool.object("inputSchema");
+    let properties = schema.object("properties");
+    properties
+        .iter()
+        .map(|(name, _)| name.into_owned())
+        .collect()
+}
+
+pub(super) fn all(fleet: &Fleet) -> Value {
+    let catalog = fleet.catalog();
+    let mut tools = Vec::new();
+    let mut servers = Vec::new();
+    for server in &catalog.servers {
+        let (snapshot, name) = (server.snapshot(), server.spec().name.clone());
+        let list = snapshot.list(ListKind::Tools);
+        for entry in list.into_iter().flat_map(|list| &list.entries) {
+            let description = Members::of(&entry.raw)
+                .text("description")
+                .unwrap_or_default()
+                .into_owned();
+            let description: String = description.chars().take(SHOWN).collect();
+            tools.push((entry.name.clone(), name.clone(), description));
+        }
+        servers.push(name);
+    }
+    tools.sort();
+    let tools: Vec<Value> = tools
+        .into_iter()
+        .map(|(name, server, description)| {
+            json!({ "name": name, "server": server, "description": description })
+        })
+        .collect();
+    json!({ "count": tools.len(), "tools": tools, "server_count": servers.len(), "servers": servers })
+}
+
+/// The raw object that describes a tool in the server's own bytes, or an error. Of a server that is not
+/// loaded it is what was last known.
+pub(super) async fn info(fleet: &Fleet, arguments: &Members<'_>) -> Result<String, Value> {
+    let name = text(arguments, "tool_name", "the name of a tool")?;
+    let given = given_server(arguments)?;
+    fleet.settled().await;
+    let server = given.as_deref().and_then(|given| fleet.loaded(given));
+    if given.is_some() && server.is_none() {
+        return remembered(fleet, &name, given.as_deref()).ok_or_else(|| {
+            let given = given.unwrap_or_default();
+            json!({ "error": format!("Tool '{name}' of '{given}' is not known"),
+                "suggestion": "load the server with load_mcp_server_dynamically(); list_available_servers() shows which there are" })
+        });
+    }
+    match find(&name, &fleet.catalog(), server.as_ref()) {
+        Ok((server, own)) => {
+            let snapshot = server.snapshot();
+            let entry = snapshot
+                .list(ListKind::Tools)
+                .and_then(|tools| tools.find(&own));
+            let described =
+                entry.map(|entry| describe(&server.spec().name, entry, Some(snapshot.generation)));
+            described.ok_or_else(|| json!({ "error": format!("Tool '{name}' not found") }))
+        }
+        Err(error) => remembered(fleet, &name, None).ok_or(error),
+    }
+}
+
+/// A tool of the server that is named, or of the first that is not loaded and had it.
+fn remembered(fleet: &Fleet, tool: &str, server: Option<&str>) -> Option<String> {
+    let config = fleet.config();
+    let meant = |spec: &&ServerSpec| server.is_none_or(|server| server == spec.name);
+    let mut specs = config.servers.iter().filter(meant);
+    specs.find_map(|spec| {
+        let entries = fleet.recall(spec)?;
+        let entry = entries.iter().find(|entry| entry.name == tool)?;
+        Some(describe(&spec.name, entry, None))
+    })
+}
+
+/// `entry` with where it is and how to call it; without a generation the server is not loaded.
+fn describe(server: &str, entry: &Entry, generation: Option<u64>) -> String {
+    let mut tool = Members::of(&entry.raw);
+    tool.set("server", quoted(server));
+    if tool.get("description").is_none() {
+        tool.set("description", "\"\"");
+    }
+    let arguments = parameters(&entry.raw).join(", ");
+    let call_with = format!("{CALL}('{server}', '{}', {{{arguments}}})", entry.name);
+    let state = match generation {
+        Some(generation) => format!(r#""generation":{generation}"#),
+        None => r#""loaded":false"#.to_owned(),
+    };
+    format!(
+        r#"{{"tool":{tool},{state},"call_with":{}}}"#,
+        quoted(&call_with)
+    )
+}

@@ -1,0 +1,78 @@
+//! `load_mcp_server_dynamically`, `unload_mcp_server`, `reload_mcp_server`.
+
+use serde_json::{Value, json};
+
+use super::arguments::{load_error, server_name};
+use super::diff_value;
+use crate::fleet::{Fleet, nearest};
+use crate::jsonrpc::Members;
+use crate::server::{ServerHandle, explain};
+
+pub(super) async fn load(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Value> {
+    let name = server_name(arguments, fleet)?;
+    let loaded = fleet.load(&name).await;
+    let (server, before) = loaded.map_err(|error| load_error(&name, &error))?;
+    let message = if before {
+        format!("Server '{name}' already loaded")
+    } else {
+        format!("Server '{name}' loaded successfully")
+    };
+    Ok(described(&message, &name, &server))
+}
+
+pub(super) async fn unload(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Value> {
+    let name = server_name(arguments, fleet)?;
+    if fleet.unload(&name).await {
+        return Ok(json!({ "message": format!("Server '{name}' unloaded successfully") }));
+    }
+    let catalog = fleet.catalog();
+    let loaded: Vec<String> = catalog
+        .servers
+        .iter()
+        .map(|it| it.spec().name.clone())
+        .collect();
+    let near = nearest(&name, loaded.iter().map(String::as_str));
+    let suggestion = match (&near[..], &loaded[..]) {
+        ([near, ..], _) => format!("did you mean '{near}'?"),
+        ([], []) => "no server is loaded".to_owned(),
+        ([], loaded) => format!("loaded are: {}", loaded.join(", ")),
+    };
+    Err(json!({ "error": format!("Server '{name}' not loaded"), "suggestion": suggestion }))
+}
+
+/// Reloads a server; one that is not loaded is loaded.
+pub(super) async fn reload(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Value> {
+    let name = server_name(arguments, fleet)?;
+    fleet.reread(&[]);
+    let Some(server) = fleet.loaded(&name) else {
+        return load(fleet, arguments).await;
+    };
+    match server.reload().await {
+        None => {
+            Err(json!({ "error": format!("Server '{name}' is being stopped; it is not reloaded") }))
+        }
+        Some(Err(failure)) => {
+            Err(json!({ "error": explain(&name, &failure), "stderr": failure.stderr }))
+        }
+        Some(Ok((generation, took, diff))) => {
+            let message = format!("Server '{name}' reloaded in {} ms", took.as_millis());
+            let mut value = described(&message, &name, &server);
+            value["generation"] = generation.into();
+            value["diff"] = diff_value(&diff);
+            Ok(value)
+        }
+    }
+}
+
+fn described(message: &str, name: &str, server: &ServerHandle) -> Value {
+    let snapshot = server.snapshot();
+    let tools = snapshot.tool_names();
+    json!({
+        "message": message,
+        "server_name": name,
+        "tools": tools,
+        "tool_count": tools.len(),
+        "generation": snapshot.generation,
+        "start_ms": u64::try_from(snapshot.took.as_millis()).unwrap_or(u64::MAX),
+    })
+}

@@ -1,0 +1,91 @@
+//! `get_loaded_servers`, `list_available_servers`, `list_installed_mcp_servers`: what there is.
+
+use serde_json::{Value, json};
+
+use super::diff_value;
+use crate::fleet::Fleet;
+use crate::server::ServerHandle;
+
+pub(super) fn loaded(fleet: &Fleet) -> Value {
+    let servers: Vec<Value> = fleet.catalog().servers.iter().map(loaded_server).collect();
+    json!({ "count": servers.len(), "servers": servers })
+}
+
+fn loaded_server(server: &ServerHandle) -> Value {
+    let (snapshot, status, spec) = (server.snapshot(), server.status(), server.spec());
+    let tools = snapshot.tool_names();
+    json!({
+        "name": spec.name,
+        "status": status.state,
+        "generation": snapshot.generation,
+        "tool_count": tools.len(),
+        "tools": tools,
+        "reloads": status.reloads,
+        "start_ms": u64::try_from(snapshot.took.as_millis()).unwrap_or(u64::MAX),
+        "uptime_s": snapshot.since.map(|since| since.elapsed().as_secs()),
+        "last_reload_s_ago": status.reloaded.map(|at| at.elapsed().as_secs()),
+        "last_diff": diff_value(&snapshot.diff),
+        "last_error": status.last_error,
+        "watch": spec.watch,
+    })
+}
+
+/// All servers of the configuration, in its order.
+pub(super) fn available(fleet: &Fleet) -> Value {
+    fleet.reread(&[]);
+    let config = fleet.config();
+    let names: Vec<&str> = config
+        .servers
+        .iter()
+        .map(|spec| spec.name.as_str())
+        .collect();
+    let details: Vec<Value> = config
+        .servers
+        .iter()
+        .map(|spec| match fleet.loaded(&spec.name) {
+            Some(server) => loaded_server(&server),
+            None => json!({ "name": spec.name, "status": "not loaded", "watch": spec.watch }),
+        })
+        .collect();
+    let mut value = json!({ "servers": names, "count": names.len(), "details": details });
+    if !config.disabled.is_empty() {
+        value["disabled"] = json!(config.disabled);
+    }
+    let faults = fleet.faults();
+    if !faults.is_empty() {
+        value["faults"] = json!(faults);
+    }
+    value
+}
+
+/// How each server of the configuration is started. Of variables only the names are shown.
+pub(super) fn installed(fleet: &Fleet) -> Value {
+    fleet.reread(&[]);
+    let config = fleet.config();
+    let servers: Vec<Value> = config
+        .servers
+        .iter()
+        .map(|spec| {
+            let args: Vec<_> = spec.args.iter().map(|arg| arg.to_string_lossy()).collect();
+            let names: Vec<_> = spec
+                .env
+                .iter()
+                .map(|(name, _)| name.to_string_lossy())
+                .collect();
+            json!({
+                "name": spec.name,
+                "path": args.first().map_or("unknown", |path| path),
+                "command": spec.program.to_string_lossy(),
+                "args": args,
+                "cwd": spec.cwd,
+                "env_vars": names,
+            })
+        })
+        .collect();
+    let files: Vec<_> = fleet
+        .files()
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    json!({ "count": servers.len(), "servers": servers, "config_file": files.join(", ") })
+}

@@ -1,0 +1,370 @@
+//! To which server a request goes.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Session;
+use crate::config::ServerSpec;
+use crate::fleet::{Catalog, nearest};
+use crate::jsonrpc::{
+    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Members, unquoted,
+};
+use crate::mcp::{Era, Method, tasks};
+use crate::server::{Call, ServerHandle, Standing};
+
+/// One of several servers that has not read so many bytes gets no more.
+const UNREAD: usize = 16 * 1024 * 1024;
+
+/// A client's request, as it is looked at while its server is found.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) line: &'a str,
+    pub(super) envelope: &'a Envelope<'a>,
+    /// Its raw id.
+    pub(super) id: &'a str,
+    pub(super) era: Era,
+}
+
+impl Session {
+    /// Calls a tool: one of the proxy's own, or that of the server that has it.
+    pub(super) fn call_tool(&self, line: &str, envelope: &Envelope<'_>, id: &str, era: Era) {
+        let request = Request {
+            line,
+            envelope,
+            id,
+            era,
+        };
+        let name = envelope.params.name.and_then(unquoted).unwrap_or_default();
+        if self.offer.has(&name) {
+            return self.call_meta_tool(request, &name);
+        }
+        let catalog = self.fleet.catalog();
+        if let Some(server) = catalog.sole() {
+            return self.call_tool_of(server, &name, request);
+        }
+        match catalog.tool(&name) {
+            Some((server, route)) => {
+                self.submit(server, Method::CallTool, route.rename.clone(), request);
+            }
+            None => self.await_tool(&catalog, &name, request),
+        }
+    }
+
+    /// Calls the tool `name` of `server`, under its own name.
+    pub(super) fn call_tool_of(&self, server: &ServerHandle, name: &str, request: Request<'_>) {
+        if !server.admits(name) {
+            let server = &server.spec().name;
+            let message =
+                format!("tool `{name}` is left out by `tools` of `{server}` in the configuration");
+            return self.answer_error(request.id, &ErrorObject::new(INVALID_PARAMS, message));
+        }
+        self.submit(server, Method::CallTool, None, request);
+    }
+
+    /// A tool that nobody has may belong to code that is being started.
+    fn await_tool(&self, catalog: &Catalog, name: &str, request: Request<'_>) {
+        let may_have = |server: &&ServerHandle| {
+            *server.gate().standing().borrow() == Standing::Held
+                && name.starts_with(&server.spec().prefix)
+        };
+        let servers: Vec<_> = catalog.servers.iter().filter(may_have).cloned().collect();
+        if servers.is_empty() {
+            return self.answer_error(request.id, &self.unknown_tool(catalog, name));
+        }
+        let (session, name, line, id, era) = (
+            self.myself(),
+            name.to_owned(),
+            request.line.to_owned(),
+            request.id.to_owned(),
+            request.era,
+        );
+        self.run(request.id, async move {
+            for server in servers {
+                let patience = server.spec().timeouts.hold;
+                let _ = tokio::time::timeout(patience, server.answers()).await;
+            }
+            let (catalog, envelope) = (session.fleet.catalog(), Envelope::parse(&line));
+            match (catalog.tool(&name), envelope) {
+                (Some((server, route)), Ok(envelope)) => {
+                    let (line, envelope, id) = (&*line, &envelope, &*id);
+                    let request = Request {
+                        line,
+                        envelope,
+                        id,
+                        era,
+                    };
+                    session.submit(server, Method::CallTool, route.rename.clone(), request);
+                }
+                _ => session.answer_error(&id, &session.unknown_tool(&catalog, &name)),
+            }
+        });
+    }
+
+    /// Does what a client may cancel under the raw id `id`.
+    pub(super) fn run(&self, id: &str, work: impl Future<Output = ()> + Send + 'static) {
+        let (session, id) = (self.myself(), Box::<str>::from(id));
+        let token = CancellationToken::new();
+        self.state().running.insert(id.clone(), token.clone());
+        self.tasks.spawn(async move {
+            token.run_until_cancelled(work).await;
+            session.state().running.remove(&id);
+        });
+    }
+
+    /// Sends any other request to the server that it concerns.
+    pub(super) fn pass_on(&self, line: &str, envelope: &Envelope<'_>, id: &str, era: Era) {
+        let request = Request {
+            line,
+            envelope,
+            id,
+            era,
+        };
+        let name = envelope.method.as_deref().unwrap_or_default();
+        let method = match Method::of(name) {
+            // The modern era has no such methods: whatever the server makes of them is its answer.
+            standing if era == Era::Modern && standing.is_standing() => Method::Other,
+            method => method,
+        };
+        let catalog = self.fleet.catalog();
+        if let Some(server) = catalog.sole() {
+            return self.submit(server, method, None, request);
+        }
+        match method {
+            Method::GetPrompt => self.get_prompt(&catalog, request),
+            Method::ReadResource => self.read_resource(&catalog, request),
+            Method::Subscribe | Method::Unsubscribe => {
+                self.subscribe(&catalog, method, request);
+            }
+            Method::Complete => self.complete(&catalog, request),
+            Method::SetLevel => {
+                self.fleet.want_level(envelope.params.level);
+                self.answer_result(id, "{}");
+            }
+            Method::CallTool => self.call_tool(line, envelope, id, era),
+            Method::Other if name == "tasks/list" => self.list_tasks(&catalog, request),
+            Method::Other if name.starts_with("tasks/") => self.pass_on_task(&catalog, request),
+            Method::Other => self.pass_on_unknown(&catalog, name, request),
+        }
+    }
+
+    /// The error for a tool that no loaded server has: who has had it, who may have it, what is like it.
+    fn unknown_tool(&self, catalog: &Catalog, name: &str) -> ErrorObject {
+        let mut message = format!("no loaded server has the tool `{name}`");
+        if let Some((server, own)) = catalog.lost(name) {
+            let (server, added) = (&server.spec().name, &server.snapshot().diff.added);
+            let _ = write!(
+                message,
+                "; the last reload of `{server}` removed its `{own}`"
+            );
+            if !added.is_empty() {
+                let _ = write!(message, " and added `{}`", added.join("`, `"));
+            }
+        }
+        let config = self.fleet.config();
+        let may_have = |spec: &&ServerSpec| {
+            !spec.prefix.is_empty()
+                && name.starts_with(&format!("{}__", spec.prefix))
+                && catalog.server(&spec.name).is_none()
+        };
+        if let Some(spec) = config.servers.iter().find(may_have) {
+            let _ = write!(
+                message,
+                "; the server `{}` is not loaded: load it, or call the tool by `call_dynamic_server_tool`, which loads it",
+                spec.name
+            );
+        }
+        let near = nearest(name, catalog.tool_names());
+        if !near.is_empty() {
+            let _ = write!(message, "; did you mean `{}`?", near.join("` or `"));
+        }
+        ErrorObject::new(INVALID_PARAMS, message)
+    }
+
+    fn get_prompt(&self, catalog: &Catalog, request: Request<'_>) {
+        let name = request
+            .envelope
+            .params
+            .name
+            .and_then(unquoted)
+            .unwrap_or_default();
+        let Some((server, route)) = catalog.prompt(&name) else {
+            let message = format!("no loaded server has the prompt `{name}`");
+            return self.answer_error(request.id, &ErrorObject::new(INVALID_PARAMS, message));
+        };
+        self.submit(server, Method::GetPrompt, route.rename.clone(), request);
+    }
+
+    /// Remembers what the client follows, and tells the server that has it.
+    fn subscribe(&self, catalog: &Catalog, method: Method, request: Request<'_>) {
+        let uri = request
+            .envelope
+            .params
+            .uri
+            .and_then(unquoted)
+            .unwrap_or_default();
+        if let Some(server) = catalog.resource(&uri) {
+            return self.submit(server, method, None, request);
+        }
+        self.remember(None, method, request.envelope);
+        self.answer_result(request.id, "{}");
+    }
+
+    /// A completion is for an argument of a prompt, or for a variable of a template.
+    fn complete(&self, catalog: &Catalog, request: Request<'_>) {
+        let mut message = Members::of(request.line);
+        let params = message.get("params").unwrap_or("{}").to_owned();
+        let mut params = Members::of(&params);
+        let reference = params.get("ref").unwrap_or("{}").to_owned();
+        let mut reference = Members::of(&reference);
+        let (name, uri) = (
+            reference.text("name").unwrap_or_default().into_owned(),
+            reference.text("uri").unwrap_or_default().into_owned(),
+        );
+        let (server, rename) = match (catalog.prompt(&name), catalog.resource(&uri)) {
+            (Some((server, route)), _) => (server, route.rename.clone()),
+            (None, Some(server)) => (server, None),
+            (None, None) => {
+                let message =
+                    format!("no loaded server has `{name}{uri}`, which is to be completed");
+                let error = ErrorObject::new(INVALID_PARAMS, message);
+                return self.answer_error(request.id, &error);
+            }
+        };
+        let Some(name) = rename else {
+            return self.submit(server, Method::Complete, None, request);
+        };
+        reference.set("name", &*name);
+        params.set("ref", reference.to_string());
+        message.set("params", params.to_string());
+        self.submit_line(server, Method::Complete, &message.to_string(), request);
+    }
+
+    /// A request about a task goes to the server that its id names.
+    fn pass_on_task(&self, catalog: &Catalog, request: Request<'_>) {
+        let message = Members::of(request.line);
+        let params = message.object("params");
+        let task = params.text("taskId").unwrap_or_default();
+        let server = tasks::owner(&task).and_then(|(server, _)| catalog.server(&server));
+        let Some(server) = server else {
+            let message = format!("no loaded server has the task `{task}`");
+            return self.answer_error(request.id, &ErrorObject::new(INVALID_PARAMS, message));
+        };
+        let line = tasks::untag(request.line, &server.spec().name);
+        let line = line.as_deref().unwrap_or(request.line);
+        self.submit_line(server, Method::Other, line, request);
+    }
+
+    /// A method that the proxy does not know goes to the server that its name or URI leads to.
+    fn pass_on_unknown(&self, catalog: &Catalog, method: &str, request: Request<'_>) {
+        let params = &request.envelope.params;
+        let text = |raw: Option<&str>| raw.and_then(unquoted).map(Cow::into_owned);
+        if let Some(name) = text(params.name)
+            && let Some((server, route)) = catalog.tool(&name).or_else(|| catalog.prompt(&name))
+        {
+            return self.submit(server, Method::Other, route.rename.clone(), request);
+        }
+        if let Some(uri) = text(params.uri)
+            && let Some(server) = catalog.resource(&uri)
+        {
+            return self.submit(server, Method::Other, None, request);
+        }
+        if let [server] = &catalog.servers[..] {
+            return self.submit(server, Method::Other, None, request);
+        }
+        let message = format!(
+            "`{method}` names no tool, prompt or resource of a loaded server, so it is not known which one it is for"
+        );
+        self.answer_error(request.id, &ErrorObject::new(METHOD_NOT_FOUND, message));
+    }
+
+    /// Sends `line`, which stands for `request`, to `server`.
+    fn submit_line(&self, server: &ServerHandle, method: Method, line: &str, request: Request<'_>) {
+        if let Ok(envelope) = Envelope::parse(line) {
+            let envelope = &envelope;
+            self.submit(
+                server,
+                method,
+                None,
+                Request {
+                    line,
+                    envelope,
+                    ..request
+                },
+            );
+        }
+    }
+
+    /// Sends a request to `server`, where its tool or prompt has the raw name `rename`.
+    pub(super) fn submit(
+        &self,
+        server: &ServerHandle,
+        method: Method,
+        rename: Option<Arc<str>>,
+        request: Request<'_>,
+    ) {
+        let Request {
+            line,
+            envelope,
+            id,
+            era,
+        } = request;
+        self.remember(Some(server), method, envelope);
+        let several = !self.fleet.is_transparent();
+        if several && let Some(error) = unread(server) {
+            return self.answer_error(id, &error);
+        }
+        let call = Call {
+            id: id.into(),
+            era,
+            method,
+            logs: envelope.params.meta.log_level.is_some(),
+            perishable: self.fleet.watches()
+                && era == Era::Modern
+                && method == Method::ReadResource,
+            rename,
+            tag_tasks: several,
+            again: method.repeatable().then(|| line.into()),
+            client: self.as_client(),
+        };
+        server.gate().submit(call, line, envelope);
+    }
+
+    /// Keeps what every later generation must be told too.
+    fn remember(&self, server: Option<&ServerHandle>, method: Method, envelope: &Envelope<'_>) {
+        let uri = || envelope.params.uri.and_then(unquoted).map(Cow::into_owned);
+        let level = match method {
+            Method::Subscribe => {
+                self.state().subscribed.extend(uri());
+                return self.want_resources();
+            }
+            Method::Unsubscribe => {
+                if let Some(uri) = uri() {
+                    self.state().subscribed.remove(&uri);
+                }
+                return self.want_resources();
+            }
+            Method::SetLevel => envelope.params.level,
+            _ => envelope.params.meta.log_level,
+        };
+        if let (Some(server), true) = (server, level.is_some() || method == Method::SetLevel) {
+            server.want(|wanted| wanted.level = level.map(ToOwned::to_owned));
+        }
+    }
+}
+
+/// The refusal for one of several servers that does not read what it is sent.
+fn unread(server: &ServerHandle) -> Option<ErrorObject> {
+    let connection = server.gate().connection()?;
+    (connection.outbox().backlog() > UNREAD).then(|| {
+        let name = &server.spec().name;
+        let message = format!(
+            "`{name}` does not read its input: {} MiB wait for it already. This request was not sent; see what the server is \
+             doing, or reload it",
+            UNREAD / 1024 / 1024
+        );
+        ErrorObject::new(INTERNAL_ERROR, message)
+    })
+}
