@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::Surroundings;
 use crate::event::{Event, Events};
 use crate::fleet::{Fleet, Known, Plan, Sources};
 use crate::front::stdio;
@@ -24,6 +25,9 @@ use crate::watcher::{WatchError, WatchOptions};
 /// sends a signal.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
+/// How long what is given up at the end may take to tidy up.
+const TIDYING: Duration = Duration::from_secs(5);
+
 /// What a client is served with.
 pub(crate) struct Mission {
     /// The servers.
@@ -36,6 +40,8 @@ pub(crate) struct Mission {
     pub(crate) meta_tools: Set,
     /// How to watch; nothing with the watcher off.
     pub(crate) watch: Option<WatchOptions>,
+    /// What leads to the configuration that servers may be installed into.
+    pub(crate) around: Option<Surroundings>,
     /// The directory that keeps which tools servers had.
     pub(crate) cache: Option<PathBuf>,
 }
@@ -78,7 +84,8 @@ async fn attend(mission: Mission, events: &Events) -> Result<End, AppError> {
     let out = Outbox::new(io::stdout().as_fd().try_clone_to_owned()?)?;
     let limit = mission.max_message;
     let lines = Lines::new(io::stdin().as_fd().try_clone_to_owned()?, limit)?;
-    let offer = Offer::new(mission.meta_tools, !mission.plan.transparent);
+    let several = !mission.plan.transparent;
+    let offer = Offer::new(mission.meta_tools, several, mission.around);
     let sources = mission
         .watch
         .map(|options| Sources::new(options, events.clone()));
@@ -115,5 +122,7 @@ async fn take_down(session: &Arc<Session>, end: End, shutdown: &Shutdown) {
             () = shutdown.asked.cancelled() => {}
         }
     }
-    session.fleet().stop().await;
+    tokio::join!(session.fleet().stop(), async {
+        let _ = tokio::time::timeout(TIDYING, session.give_up()).await;
+    });
 }

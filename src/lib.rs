@@ -21,6 +21,7 @@
 //! | `session` | one client's conversation; survives every reload |
 //! | `meta_tools` | the proxy's own tools |
 //! | `search` | which tools a question in plain words means |
+//! | `install` | servers from git: fetched, made ready, registered, brought up to date, removed |
 //! | `fleet` | the servers of one session: configured, loaded, watched; the names of all that they offer |
 //! | `server` | one server: state machine, generations, handshake, connection, gate |
 //! | `bridge` | translation between the eras: pure functions |
@@ -30,7 +31,7 @@
 //! | `watcher` | which files count, and whether they really changed |
 //! | `output` | events as lines for people or as NDJSON |
 //! | `shutdown` | signals as cancellation |
-//! | `config` | finds and reads configuration files; what they say, as plain data that every layer may use |
+//! | `config` | finds, reads and edits configuration files; what they say, as plain data that every layer may use |
 //! | `event` | what happens, as plain data that every layer may use |
 //! | `lock` | a lock that outlives a panic |
 //! | `near` | names that are close to a misspelt one; every layer may ask |
@@ -40,8 +41,8 @@
 //! ```text
 //! cli ─> app ─> front ─> session ─> meta_tools ─> fleet ─> server ─> transport ─> jsonrpc
 //!  │                        │             │          └──> watcher          │
-//!  └───> output             │             └──> search                      │
-//!                           └──────────────────────────────> bridge ─> mcp ┘
+//!  ├───> output             │             └──> search, install             │
+//!  └───> install            └──────────────────────────────> bridge ─> mcp ┘
 //! ```
 //!
 //! A layer may use any layer below it, not only the next one. `watcher` and `output` know no other
@@ -50,15 +51,16 @@
 //! # The straight ways
 //!
 //! A `tools/call`: `front` cuts a line → `session` finds its routing members, the `fleet`'s catalog the
-//! server → the call is handed to the `server`'s gate → the gate passes it to the active generation's connection, which exchanges the id and
-//! notes who waits → `transport` writes it. The answer is read by the generation's own task, which puts the
+//! server → the call is handed to the `server`'s gate → the gate passes it to the active generation's
+//! connection, which exchanges the id and notes who waits → `transport` writes it. The answer is read by the generation's own task, which puts the
 //! client's id back and writes it to the client. No task is woken between the two pipes.
 //!
 //! A save: `watcher` sees a touched path and says *suspect*: the gate holds → it compares contents and says
 //! *changed* or *unchanged* → the server's supervisor feeds its state machine, which starts a candidate →
 //! the candidate shakes hands, is told what its predecessor knew, and lists → commit: new lists, the gate
 //! opens to the new connection, the old generation drains and stops → the fleet publishes its new catalog →
-//! the session tells the client that its lists have changed. A candidate that fails changes what the gate says, nothing else.
+//! the session tells the client that its lists have changed. A candidate that fails changes what the gate
+//! says, nothing else.
 //!
 //! # Invariants
 //!
@@ -102,6 +104,7 @@ mod config;
 mod event;
 mod fleet;
 mod front;
+mod install;
 mod jsonrpc;
 mod lock;
 mod mcp;

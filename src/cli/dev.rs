@@ -76,7 +76,9 @@ impl DevArgs {
             }
             None => self.configured(global)?,
         };
+        let around = config::surroundings(self.config.as_ref())?;
         Ok(Mission {
+            around: Some(around).filter(|_| !plan.transparent),
             cache: plan.reader.as_ref().and_then(|_| config::cache()),
             plan,
             max_message: self.server.max_message.unwrap_or(config.max_message),
@@ -123,8 +125,7 @@ impl DevArgs {
             faults: loaded.faults,
             reader: Some(Box::new(move || {
                 // What cannot be adjusted any more, since a directory is gone, stays as it was.
-                args.read(&reader_around)
-                    .unwrap_or_else(|_| crate::config::load(&reader_around))
+                args.read(&reader_around).ok()
             })),
         };
         config::tell_notes(&loaded.notes, global);
@@ -305,6 +306,22 @@ mod tests {
         let path = folder.path().join("mcp-proxy.toml");
         std::fs::write(&path, file).unwrap();
         mission(&[&["--config", path.to_str().unwrap()], words].concat())
+    }
+
+    #[test]
+    fn what_does_not_fit_the_command_line_any_more_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let cwd = folder.path().join("there");
+        std::fs::create_dir(&cwd).unwrap();
+        let file = folder.path().join("mcp-proxy.toml");
+        std::fs::write(&file, FILE).unwrap();
+        let [cwd, file] = [&cwd, &file].map(|path| path.to_str().unwrap());
+        let options = ["--config", file, "--server", "a", "--cwd", cwd];
+        let (mission, _) = mission(&options).unwrap();
+        let reader = mission.plan.reader.unwrap();
+        assert!(reader().is_some());
+        std::fs::remove_dir(cwd).unwrap();
+        assert!(reader().is_none());
     }
 
     #[test]

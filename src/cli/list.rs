@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::table::Table;
-use super::{CliError, EXIT_OK, Global, chosen, config, print};
+use super::{CliError, EXIT_OK, Global, chosen, config, install, print};
 use crate::config::{Loaded, Outline};
 
 const BAD: Style = AnsiColor::Red.on_default();
@@ -19,6 +19,9 @@ pub(crate) struct ListArgs {
     /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Show what was installed instead, whichever configuration it is in
+    #[arg(long)]
+    installed: bool,
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -26,6 +29,9 @@ pub(crate) struct ListArgs {
 
 /// Prints what is configured; secrets are hidden, variables shown as they are written.
 pub(crate) fn run(args: &ListArgs, global: &Global) -> Result<u8, CliError> {
+    if args.installed {
+        return install::list(args.config.as_ref(), args.json);
+    }
     let loaded = config::load(args.config.as_ref(), global)?;
     if loaded.files.is_empty() {
         return Err(CliError::Usage(chosen::NO_FILE.to_owned()));

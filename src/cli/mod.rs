@@ -11,6 +11,7 @@ mod chosen;
 mod config;
 mod demo;
 mod dev;
+mod install;
 mod line_client;
 mod list;
 mod sample;
@@ -38,6 +39,8 @@ pub(crate) const EXIT_USAGE: u8 = 2;
 pub(crate) const EXIT_CONFIG: u8 = 3;
 /// A server does not start.
 pub(crate) const EXIT_START: u8 = 4;
+/// A server could not be installed, brought up to date or removed.
+pub(crate) const EXIT_INSTALL: u8 = 5;
 /// Ended by Ctrl-C.
 pub(crate) const EXIT_INTERRUPTED: u8 = 130;
 
@@ -75,6 +78,12 @@ enum Command {
     List(list::ListArgs),
     /// Show what is configured and where, or what may be configured
     Config(config::ConfigArgs),
+    /// Install a server from a git repository
+    Install(install::InstallArgs),
+    /// Bring an installed server to the newest commit
+    Update(install::UpdateArgs),
+    /// Remove a server from the configuration, and what was installed for it
+    Uninstall(install::UninstallArgs),
     /// Show it: a session lives on while its server is edited, broken and fixed
     Demo,
     /// Print the completions of a shell
@@ -159,6 +168,9 @@ pub(crate) enum CliError {
     /// [`EXIT_START`].
     #[error("{0}")]
     Start(String),
+    /// [`EXIT_INSTALL`].
+    #[error("{0}")]
+    Install(String),
 }
 
 impl CliError {
@@ -168,6 +180,7 @@ impl CliError {
             Self::Usage(_) => EXIT_USAGE,
             Self::Config(_) => EXIT_CONFIG,
             Self::Start(_) => EXIT_START,
+            Self::Install(_) => EXIT_INSTALL,
         }
     }
 }
@@ -195,6 +208,9 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         Command::Call(args) => call::run(&args, &cli.global),
         Command::List(args) => list::run(&args, &cli.global),
         Command::Config(args) => config::run(&args, &cli.global),
+        Command::Install(args) => install::install(args, &cli.global),
+        Command::Update(args) => install::update(&args, &cli.global),
+        Command::Uninstall(args) => install::uninstall(&args, &cli.global),
         Command::Demo => demo::run(),
         Command::Sample { file } => sample::run(&file),
         Command::Completions { shell } => completions(shell),
@@ -281,6 +297,7 @@ mod tests {
     fn every_exit_code_is_documented_in_one_order() {
         let codes = [EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_CONFIG, EXIT_START];
         assert_eq!(codes, [0, 1, 2, 3, 4]);
+        assert_eq!(EXIT_INSTALL, 5);
         let config = CliError::Config(String::new());
         assert_eq!(config.exit_code(), EXIT_CONFIG);
         assert_eq!(EXIT_INTERRUPTED, 130);

@@ -43,9 +43,13 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
         lazy: true,
         files,
         faults: loaded.faults,
-        reader: Some(Box::new(move || crate::config::load(&around))),
+        reader: Some(Box::new({
+            let around = around.clone();
+            move || Some(crate::config::load(&around))
+        })),
     };
     let mission = Mission {
+        around: Some(around),
         plan,
         max_message: now.max_message,
         era: None,

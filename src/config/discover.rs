@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// The proxy's own file.
 const OWN: &str = "mcp-proxy.toml";
 /// The file that clients share.
-const SHARED: &str = ".mcp.json";
+pub(super) const SHARED: &str = ".mcp.json";
 /// Both names.
 pub(crate) const NAMES: [&str; 2] = [OWN, SHARED];
 /// What the root of a repository holds.

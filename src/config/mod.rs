@@ -3,11 +3,12 @@
 //! `discover` finds the files, `node` makes TOML and JSON one kind of tree, `section` reads it by the
 //! tables in `keys` into the file form, `files` joins the files, `resolve` makes of it plain data that every
 //! layer may use and none changes. Every fault of every file is found in one go, and a fault of one server
-//! keeps no other from running. Nothing here prints or waits, and only [`Surroundings::of_process`] looks at
-//! the process.
+//! keeps no other from running. `edit` writes one server into a file and takes it out again. Nothing here prints,
+//! only an edit waits, for its lock, and only [`Surroundings::of_process`] looks at the process.
 
 mod diff;
 mod discover;
+pub(crate) mod edit;
 mod expand;
 mod fault;
 mod files;
@@ -33,6 +34,7 @@ pub(crate) use diff::{Changes, diff};
 pub(crate) use discover::NAMES;
 pub(crate) use fault::Fault;
 pub(crate) use keys::schema;
+pub(crate) use secrets::shown_arguments;
 pub(crate) use show::{Outline, Shown};
 pub(crate) use spec::{Admission, MetaTools, OnBroken, Reload, ServerSpec, Timeouts};
 pub(crate) use units::{parse_duration, parse_size};

@@ -1,5 +1,8 @@
 //! What is never shown: of a value whose name sounds like a secret, only the variables that it is made of.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
+
 use super::expand::{Piece, pieces};
 use super::source::Located;
 
@@ -69,15 +72,25 @@ pub(super) fn without_secrets(address: &str) -> String {
 
 /// Hides what follows an option such as `--api-key`.
 pub(super) fn arguments(args: &[Located<String>]) -> Vec<String> {
+    hide(args.iter().map(|arg| arg.value.as_str()))
+}
+
+/// What may be shown of the arguments that a server is started with.
+pub(crate) fn shown_arguments(args: &[OsString]) -> Vec<String> {
+    let args: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
+    hide(args.iter().map(Cow::as_ref))
+}
+
+fn hide<'a>(args: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut secret_follows = false;
-    let shown = args.iter().map(|arg| {
+    let shown = args.map(|arg| {
         let hidden = std::mem::take(&mut secret_follows);
-        match arg.value.split_once('=') {
-            _ if hidden => redacted(&arg.value),
+        match arg.split_once('=') {
+            _ if hidden => redacted(arg),
             Some((name, value)) => format!("{name}={}", guarded(name, value)),
             None => {
-                secret_follows = arg.value.starts_with('-') && names_secret(&arg.value);
-                without_secrets(&arg.value)
+                secret_follows = arg.starts_with('-') && names_secret(arg);
+                without_secrets(arg)
             }
         }
     });

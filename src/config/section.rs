@@ -290,7 +290,9 @@ impl Reader<'_> {
 
     fn check_name(&mut self, name: &Located<String>) {
         let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        if !name.value.is_empty() && name.value.chars().all(is_good) {
+        // Clients take any name in their file; tools get names of their own for it.
+        let is_fine = |c: char| is_good(c) || (self.tolerant && !c.is_control());
+        if !name.value.trim().is_empty() && name.value.chars().all(is_fine) {
             return;
         }
         let message = format!("`{}` cannot be a server's name", name.value);

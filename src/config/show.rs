@@ -217,7 +217,8 @@ fn insert(map: &mut Map<String, Value>, path: &[String], value: Value) {
     }
 }
 
-fn dotted(keys: &[String]) -> String {
+/// A path of keys as TOML has it.
+pub(super) fn dotted(keys: &[String]) -> String {
     let is_bare = |key: &str| {
         !key.is_empty()
             && key
@@ -235,12 +236,13 @@ fn dotted(keys: &[String]) -> String {
 }
 
 /// A JSON string or number is one of TOML too; a list needs spaces to look well.
-fn toml_text(value: &Value) -> String {
+pub(super) fn toml_text(value: &Value) -> String {
     match value {
         Value::Array(items) => {
             let items: Vec<String> = items.iter().map(toml_text).collect();
             format!("[{}]", items.join(", "))
         }
-        other => other.to_string(),
+        // The one character that JSON lets stand as it is and TOML does not.
+        other => other.to_string().replace('\u{7f}', "\\u007f"),
     }
 }

@@ -369,6 +369,14 @@ fn the_example_is_read_and_has_every_key() {
 }
 
 #[test]
+fn a_client_file_may_call_a_server_anything() {
+    let text = r#"{"mcpServers": {"my files.v2": {"command": "x"}, " ": {"command": "x"}}}"#;
+    let loaded = loaded(&[(".mcp.json", text)]);
+    assert_eq!(names(&loaded), ["my files.v2"]);
+    assert_eq!(messages(&loaded), ["` ` cannot be a server's name"]);
+}
+
+#[test]
 fn the_defaults_of_the_tables_are_those_in_force() {
     let loaded = loaded(&[]);
     let again = loaded_in(

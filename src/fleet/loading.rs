@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Fleet, Member};
-use crate::config::ServerSpec;
+use crate::config::{Reload, ServerSpec};
 use crate::event::{Event, Failure};
 use crate::server::ServerHandle;
 use crate::watcher::WatchError;
@@ -20,6 +20,9 @@ pub(crate) enum LoadError {
     /// It is switched off.
     #[error("`{0}` is switched off in the configuration (`enabled = false`)")]
     Disabled(String),
+    /// It was unloaded before it answered.
+    #[error("it was unloaded before it answered")]
+    Unloaded,
     /// It does not start.
     #[error("it does not start")]
     Broken(ServerHandle, Arc<Failure>),
@@ -45,20 +48,34 @@ impl Fleet {
         Ok(())
     }
 
+    /// Whether the loaded server might run now, though its code did not when it was tried last: nobody
+    /// watches its files.
+    pub(crate) fn is_worth_a_try(&self, server: &ServerHandle) -> bool {
+        !self.watches() && server.gate().refusal().is_some()
+    }
+
     /// Loads the server of that name, unless it is loaded, and waits until it answers. Says whether it
     /// was loaded before.
     pub(crate) async fn load(&self, name: &str) -> Result<(ServerHandle, bool), LoadError> {
         self.reread(&[]);
         let (server, before) = self.find_or_enrol(name)?;
-        if !before {
+        if before {
+            // The configuration may just have defined it otherwise.
+            server.hears().await;
+        } else {
             self.announce();
-        } else if server.gate().refusal().is_some() {
+        }
+        if before && server.gate().refusal().is_some() {
             // Whatever was wrong may be mended by now.
             let _ = server.reload().await;
         }
         match server.answers().await {
-            Ok(()) => Ok((server, before)),
             Err(failure) => Err(LoadError::Broken(server, failure)),
+            // One that is stopped keeps nobody waiting either.
+            Ok(()) if !self.loaded(name).is_some_and(|it| it.is(&server)) => {
+                Err(LoadError::Unloaded)
+            }
+            Ok(()) => Ok((server, before)),
         }
     }
 
@@ -159,6 +176,7 @@ impl Fleet {
             }
             _ => Ok(()),
         };
+        self.make_room(&server).await;
         let mut guard = self.state();
         let state = &mut *guard;
         if let Some(member) = state.members.iter_mut().find(|it| it.server.is(&server)) {
@@ -166,11 +184,31 @@ impl Fleet {
             if let Some(introduction) = &state.introduction {
                 introduction.make(&server);
             }
-        } else if let Some(sources) = &self.0.sources {
-            // It was unloaded meanwhile.
+        }
+        drop(guard);
+        self.forget_if_gone(&server, watch);
+        watched
+    }
+
+    /// Ends the watch of a server that was unloaded while the watch was being set up.
+    pub(super) fn forget_if_gone(&self, server: &ServerHandle, watch: u64) {
+        let is_member = self.state().members.iter().any(|it| it.server.is(server));
+        if let (false, Some(sources)) = (is_member, &self.0.sources) {
             sources.forget(watch);
         }
-        watched
+    }
+
+    /// Waits until a server of the same name that is being stopped is gone, where there may be only one of them.
+    async fn make_room(&self, server: &ServerHandle) {
+        let spec = server.spec();
+        if spec.reload != Reload::StopFirst {
+            return;
+        }
+        let leaving = self.state().leaving.clone();
+        for before in leaving.iter().filter(|it| it.spec().name == spec.name) {
+            // It is being stopped already; this only waits.
+            before.stop(before.spec().timeouts.drain).await;
+        }
     }
 
     /// As [`Self::arm`], without waiting. A server that cannot be watched is run all the same.

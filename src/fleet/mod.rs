@@ -27,7 +27,8 @@ use crate::event::Event;
 use crate::lock::locked;
 use crate::mcp::{Entry, ListKind};
 pub(crate) use crate::near::nearest;
-use crate::server::{Client, Hello, Means, ServerHandle, Snapshot, Wanted};
+use crate::server::{Client, Hello, Means, ServerHandle, Snapshot, Standing, Wanted};
+use crate::transport::reaper::Reaper;
 use crate::transport::stream::Cork;
 pub(crate) use catalog::Catalog;
 pub(crate) use introductions::Introductions;
@@ -35,8 +36,8 @@ pub(crate) use known::Known;
 pub(crate) use loading::LoadError;
 pub(crate) use sources::Sources;
 
-/// Reads the configuration anew.
-pub(crate) type Reader = Box<dyn Fn() -> Loaded + Send + Sync>;
+/// Reads the configuration anew; nothing if it cannot be put in force as the command line wants it.
+pub(crate) type Reader = Box<dyn Fn() -> Option<Loaded> + Send + Sync>;
 
 /// Which servers a fleet consists of.
 pub(crate) struct Plan {
@@ -175,6 +176,11 @@ impl Fleet {
         self.state().faults.clone()
     }
 
+    /// What ends the processes that are left when the proxy is killed.
+    pub(crate) fn reaper(&self) -> Reaper {
+        self.0.means.reaper.clone()
+    }
+
     /// Whether the servers' sources are watched, so that lists may change at any time.
     pub(crate) fn watches(&self) -> bool {
         self.0.sources.is_some() && !self.0.lazy
@@ -245,6 +251,12 @@ impl Fleet {
         for server in &self.state().leaving {
             server.cancel(client.clone(), id, params);
         }
+    }
+
+    /// Whether no server is on its way to newer code.
+    pub(crate) fn is_settled(&self) -> bool {
+        let held = |server: &ServerHandle| *server.gate().standing().borrow() == Standing::Held;
+        !self.catalog().servers.iter().any(held)
     }
 
     /// Waits until no server is on its way to newer code, for as long as a list may wait for that.

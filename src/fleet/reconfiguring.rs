@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Fleet;
 use crate::config::{Changes, Config, Fault, Loaded, ServerSpec, diff};
 use crate::event::Event;
+use crate::watcher::WatchError;
 
 impl Fleet {
     /// Reads the configuration anew whenever one of its files changes.
@@ -19,7 +20,10 @@ impl Fleet {
                 return;
             };
             let changes = sources.watch_configuration(&fleet.0.files).await;
-            let Ok(mut changes) = changes else { return };
+            let mut changes = match changes {
+                Ok(changes) => changes,
+                Err(error) => return fleet.warn_unfollowed(&error),
+            };
             // What was saved before the watch began.
             fleet.reread(&[]);
             while let Some(paths) = changes.recv().await {
@@ -28,11 +32,19 @@ impl Fleet {
         });
     }
 
+    fn warn_unfollowed(&self, error: &WatchError) {
+        self.0.means.events.send(Event::WatchWarning {
+            server: "configuration".to_owned(),
+            message: format!("it is not watched, restart the proxy after a change: {error}"),
+        });
+    }
+
     /// Reads the configuration anew and puts in force what it says. `files` are those that are known
     /// to have changed.
     pub(crate) fn reread(&self, files: &[PathBuf]) {
-        let Some(reader) = &self.0.reader else { return };
-        let loaded = reader();
+        let Some(loaded) = self.0.reader.as_ref().and_then(|read| read()) else {
+            return;
+        };
         self.tell_faults(&loaded.faults);
         let files = match files {
             [] => loaded.files.clone(),
@@ -52,10 +64,16 @@ impl Fleet {
             changed: changes.changed.clone(),
             removed: changes.removed.clone(),
         });
-        self.put_in_force(&changes, &files);
+        // What was not to start with the session and now is, starts like what is new.
+        let starts_now = |name: &&String| {
+            before.server(name).is_some_and(|spec| !spec.autostart) && self.loaded(name).is_none()
+        };
+        let starting = changes.changed.iter().filter(starts_now);
+        let new: Vec<String> = changes.added.iter().chain(starting).cloned().collect();
+        self.put_in_force(&changes, &new, &files);
     }
 
-    fn put_in_force(&self, changes: &Changes, files: &[PathBuf]) {
+    fn put_in_force(&self, changes: &Changes, new: &[String], files: &[PathBuf]) {
         let config = self.config();
         for name in &changes.removed {
             if let Some(server) = self.expel(name) {
@@ -77,7 +95,7 @@ impl Fleet {
         let added = config
             .servers
             .iter()
-            .filter(|spec| changes.added.contains(&spec.name));
+            .filter(|spec| new.contains(&spec.name));
         for spec in added.filter(|spec| spec.autostart && !self.is_lazy()) {
             let (server, watch) = self.enrol(Arc::new(spec.clone()));
             self.arm_soon(server, watch);
@@ -102,6 +120,7 @@ impl Fleet {
             {
                 fleet.warn_unwatched(&server, &error);
             }
+            fleet.forget_if_gone(&server, number);
         });
     }
 
@@ -118,7 +137,7 @@ impl Fleet {
 
     /// What is wrong with the definition of the server of that name.
     pub(super) fn fault_of(&self, name: &str) -> Option<String> {
-        let loaded = self.0.reader.as_ref()?();
+        let loaded = self.0.reader.as_ref()?()?;
         let mut faults = loaded.faults.iter();
         let fault = faults.find(|fault| fault.server.as_deref().is_none_or(|it| it == name))?;
         Some(fault.to_string())

@@ -77,7 +77,7 @@ pub(crate) fn load_error(name: &str, error: &LoadError) -> Value {
             );
             json!({ "error": error, "stderr": failure.stderr })
         }
-        LoadError::Faulty { .. } | LoadError::Disabled(_) => {
+        LoadError::Faulty { .. } | LoadError::Disabled(_) | LoadError::Unloaded => {
             json!({ "error": format!("Server '{name}' cannot be loaded: {error}") })
         }
     }

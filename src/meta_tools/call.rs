@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::arguments::{given_server, text};
+use super::{ALL_TOOLS, LOADED, Offer, SEARCH};
+use crate::config::ServerSpec;
 use crate::fleet::{Catalog, Fleet, nearest};
 use crate::jsonrpc::{Members, quoted};
-use crate::mcp::ListKind;
+use crate::mcp::{Entry, ListKind};
 use crate::server::ServerHandle;
 
 /// So many tools are named rather than searched.
@@ -26,7 +28,7 @@ pub(crate) struct Meant {
 
 impl Meant {
     /// What a call of this meta-tool with raw `arguments` stands for.
-    pub(crate) fn new(arguments: &str, fleet: &Fleet) -> Result<Self, Value> {
+    pub(crate) fn new(arguments: &str, fleet: &Fleet, offer: &Offer) -> Result<Self, Value> {
         let arguments = Members::of(arguments);
         let tool = text(&arguments, "tool_name", "the name of a tool")?.into_owned();
         let parameters = match arguments.get("parameters") {
@@ -39,7 +41,7 @@ impl Meant {
         };
         let server = match given_server(&arguments)? {
             Some(server) => server,
-            None => owner(&tool, fleet)?,
+            None => owner(&tool, fleet, offer)?,
         };
         Ok(Self {
             server,
@@ -67,24 +69,34 @@ impl Meant {
     }
 }
 
-/// The one server whose tool `tool` is, under the name that clients use or under its own.
-fn owner(tool: &str, fleet: &Fleet) -> Result<String, Value> {
+/// The one server whose tool `tool` is, under the name that clients use or under its own; loaded servers
+/// come first.
+fn owner(tool: &str, fleet: &Fleet, offer: &Offer) -> Result<String, Value> {
     let catalog = fleet.catalog();
     if let Some(server) = catalog.sole() {
         return Ok(server.spec().name.clone());
     }
-    let (server, _) = find(tool, &catalog, None)?;
-    Ok(server.spec().name.clone())
+    if let Some((server, _)) = find(tool, &catalog, None)? {
+        return Ok(server.spec().name.clone());
+    }
+    let remembered = remembered(tool, fleet, None)?;
+    let (server, _) = remembered.ok_or_else(|| missing(tool, &catalog, offer))?;
+    Ok(server)
 }
 
 /// The one loaded server, or `among` alone, that has the tool `tool`, under the name that clients use or
-/// under its own; and its own name for it.
+/// under its own; and its own name for it. An error if there are several.
 pub(super) fn find(
     tool: &str,
     catalog: &Catalog,
     among: Option<&ServerHandle>,
-) -> Result<(ServerHandle, String), Value> {
+) -> Result<Option<(ServerHandle, String)>, Value> {
     let is_meant = |server: &ServerHandle| among.is_none_or(|only| only.is(server));
+    if let Some((server, own)) = catalog.own_name(tool)
+        && is_meant(server)
+    {
+        return Ok(Some((server.clone(), own.into_owned())));
+    }
     let lists = |server: &&ServerHandle| {
         let snapshot = server.snapshot();
         let has = snapshot
@@ -93,42 +105,70 @@ pub(super) fn find(
         has && is_meant(server)
     };
     let owners: Vec<&ServerHandle> = catalog.servers.iter().filter(lists).collect();
-    match (
-        catalog
-            .own_name(tool)
-            .filter(|(server, _)| is_meant(server)),
-        &owners[..],
-    ) {
-        (Some((server, own)), _) => Ok((server.clone(), own.into_owned())),
-        (None, [owner]) => Ok(((*owner).clone(), tool.to_owned())),
-        (None, []) => {
-            let mut names: Vec<String> = catalog.tool_names().map(ToOwned::to_owned).collect();
-            for server in &catalog.servers {
-                let snapshot = server.snapshot();
-                names.extend(snapshot.tool_names().into_iter().map(ToOwned::to_owned));
-            }
-            names.sort_unstable();
-            names.dedup();
-            let near = nearest(tool, names.iter().map(String::as_str));
-            let mut suggestion =
-                "Use search_tools() or list_all_tools() to find available tools".to_owned();
-            if !near.is_empty() {
-                suggestion = format!("did you mean '{}'?", near.join("' or '"));
-            } else if (1..=FEW).contains(&names.len()) {
-                suggestion = format!("the tools are: {}", names.join(", "));
-            }
-            let error = format!("Tool '{tool}' not found{}", lost(tool, &catalog.servers));
-            Err(json!({ "error": error, "suggestion": suggestion }))
-        }
-        (None, owners) => {
-            let names: Vec<String> = owners
-                .iter()
-                .map(|server| server.spec().name.clone())
-                .collect();
-            let error = format!("Several servers have a tool '{tool}': {}", names.join(", "));
-            Err(json!({ "error": error, "suggestion": "say which one with `server_name`" }))
+    match &owners[..] {
+        [] => Ok(None),
+        [owner] => Ok(Some(((*owner).clone(), tool.to_owned()))),
+        owners => {
+            let names = owners.iter().map(|server| server.spec().name.clone());
+            Err(ambiguous(tool, &names.collect::<Vec<_>>()))
         }
     }
+}
+
+/// The one server that does not run now, or `server` alone, that had the tool `tool` last, and the tool.
+/// An error if there are several.
+pub(super) fn remembered(
+    tool: &str,
+    fleet: &Fleet,
+    server: Option<&str>,
+) -> Result<Option<(String, Entry)>, Value> {
+    let config = fleet.config();
+    let is_meant = |spec: &&ServerSpec| {
+        let loaded = fleet.loaded(&spec.name);
+        let runs = loaded.is_some_and(|server| server.snapshot().generation > 0);
+        !runs && server.is_none_or(|server| server == spec.name)
+    };
+    let had = config.servers.iter().filter(is_meant).filter_map(|spec| {
+        let mut entries = fleet.recall(spec)?.into_iter();
+        Some((spec.name.clone(), entries.find(|it| it.name == tool)?))
+    });
+    let mut had: Vec<(String, Entry)> = had.collect();
+    if had.len() > 1 {
+        let names: Vec<String> = had.into_iter().map(|(server, _)| server).collect();
+        return Err(ambiguous(tool, &names));
+    }
+    Ok(had.pop())
+}
+
+fn ambiguous(tool: &str, servers: &[String]) -> Value {
+    let error = format!(
+        "Several servers have a tool '{tool}': {}",
+        servers.join(", ")
+    );
+    json!({ "error": error, "suggestion": "say which one with `server_name`" })
+}
+
+/// The error for a tool that no server has: what became of it, and what is like it.
+pub(super) fn missing(tool: &str, catalog: &Catalog, offer: &Offer) -> Value {
+    let mut names: Vec<String> = catalog.tool_names().map(ToOwned::to_owned).collect();
+    for server in &catalog.servers {
+        let snapshot = server.snapshot();
+        names.extend(snapshot.tool_names().into_iter().map(ToOwned::to_owned));
+    }
+    names.sort_unstable();
+    names.dedup();
+    let near = nearest(tool, names.iter().map(String::as_str));
+    let suggestion = if !near.is_empty() {
+        format!("did you mean '{}'?", near.join("' or '"))
+    } else if (1..=FEW).contains(&names.len()) {
+        format!("the tools are: {}", names.join(", "))
+    } else if offer.has(SEARCH) {
+        format!("Use {SEARCH}() or {ALL_TOOLS}() to find available tools")
+    } else {
+        format!("Use {LOADED}() to see which tools there are")
+    };
+    let error = format!("Tool '{tool}' not found{}", lost(tool, &catalog.servers));
+    json!({ "error": error, "suggestion": suggestion })
 }
 
 /// The server's own name of the tool that `tool` means; an error if it has none such now.

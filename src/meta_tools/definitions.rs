@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    ALL_TOOLS, AVAILABLE, CALL, INFO, INSTALLED, LOAD, LOADED, RELOAD, SEARCH, Set, UNLOAD,
+    ALL_TOOLS, AVAILABLE, CALL, INFO, INSTALL, INSTALL_AND_LOAD, INSTALLED, LOAD, LOADED, RELOAD,
+    SEARCH, Set, UNINSTALL, UNLOAD,
 };
 use crate::mcp::Entry;
 
@@ -14,8 +15,10 @@ enum Does {
     Reads,
     /// It starts or stops processes of the configuration.
     Runs,
-    /// It does whatever the tool of a server does.
+    /// It does whatever the tool of a server does, or the code of a repository.
     Anything,
+    /// It takes away what was there.
+    Removes,
 }
 
 /// A definition before it is JSON.
@@ -31,15 +34,20 @@ struct Definition {
 }
 
 /// The definitions of `set`, in the order in which they are listed. With `several` servers it must be
-/// said which one is meant.
-pub(super) fn of(set: Set, several: bool) -> Vec<Entry> {
+/// said which one is meant; more can be installed only where there is a place `to_install` them.
+pub(super) fn of(set: Set, several: bool, to_install: bool) -> Vec<Entry> {
     let dev = [RELOAD, LOADED, INFO, CALL];
     let wanted = |definition: &Definition| match set {
         Set::None => false,
         Set::Dev => dev.contains(&definition.name),
-        Set::All => true,
+        Set::All => {
+            to_install || ![INSTALL, INSTALL_AND_LOAD, UNINSTALL].contains(&definition.name)
+        }
     };
-    let all = servers(several).into_iter().chain(tools());
+    let all = servers(several)
+        .into_iter()
+        .chain(tools())
+        .chain(installing());
     all.filter(wanted).map(Definition::entry).collect()
 }
 
@@ -194,6 +202,89 @@ fn tools() -> Vec<Definition> {
     ]
 }
 
+fn installing() -> Vec<Definition> {
+    let text = || json!({ "type": ["string", "null"] });
+    // What both take is described once, since a model pays for each word.
+    let parameters = |source: &str| {
+        vec![
+            (
+                "git_url",
+                json!({ "type": "string", "description": source }),
+                true,
+            ),
+            ("server_name", text(), false),
+            ("server_file", text(), false),
+            (
+                "env_vars",
+                json!({ "type": ["object", "null"], "additionalProperties": { "type": "string" } }),
+                false,
+            ),
+            ("requirements_file", text(), false),
+            (
+                "auto_detect",
+                json!({ "type": "boolean", "default": true }),
+                false,
+            ),
+            (
+                "overwrite",
+                json!({ "type": "boolean", "default": false }),
+                false,
+            ),
+        ]
+    };
+    vec![
+        Definition {
+            name: INSTALL,
+            title: "Install server from git",
+            description: "Clone an MCP server, install what it depends on into a folder of its own and add it to the \
+                configuration. Runs code of that repository: only for sources that the user trusts. Name, file to start and \
+                Python requirements are found by themselves unless they are given; overwrite replaces a server of that name.",
+            parameters: parameters(
+                "https://host/owner/repo, or owner/repo on GitHub; then @branch, @tag or @commit; then #folder.",
+            ),
+            does: Does::Anything,
+            gives: &[
+                ("message", "string"),
+                ("server_name", "string"),
+                ("next_step", "string"),
+            ],
+        },
+        Definition {
+            name: INSTALL_AND_LOAD,
+            title: "Install server from git and load it",
+            description: "As install_mcp_server_from_git; then start it and add its tools.",
+            parameters: parameters("As there."),
+            does: Does::Anything,
+            gives: &[
+                ("message", "string"),
+                ("server_name", "string"),
+                ("tools", "array"),
+                ("tool_count", "integer"),
+            ],
+        },
+        Definition {
+            name: UNINSTALL,
+            title: "Uninstall server",
+            description: "Stop an MCP server and take it out of the configuration; with delete_files also delete what was \
+                installed for it.",
+            parameters: vec![
+                (
+                    "server_name",
+                    json!({ "type": "string", "description": "The server's name." }),
+                    true,
+                ),
+                (
+                    "delete_files",
+                    json!({ "type": "boolean", "default": false }),
+                    false,
+                ),
+            ],
+            does: Does::Removes,
+            gives: &[("message", "string"), ("files_deleted", "boolean")],
+        },
+    ]
+}
+
 impl Definition {
     fn entry(self) -> Entry {
         let required: Vec<&str> = self
@@ -211,6 +302,10 @@ impl Definition {
             Does::Reads => json!({ "readOnlyHint": true, "openWorldHint": false }),
             Does::Runs => {
                 json!({ "readOnlyHint": false, "destructiveHint": false, "idempotentHint": true,
+                "openWorldHint": false })
+            }
+            Does::Removes => {
+                json!({ "readOnlyHint": false, "destructiveHint": true, "idempotentHint": true,
                 "openWorldHint": false })
             }
             Does::Anything => {

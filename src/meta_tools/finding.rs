@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::CALL;
 use super::arguments::{given_server, text};
-use super::call::find;
+use super::call::{find, missing, remembered};
+use super::{CALL, Offer};
 use crate::config::ServerSpec;
 use crate::fleet::Fleet;
 use crate::jsonrpc::{Members, quoted};
@@ -20,9 +20,8 @@ pub(super) fn search(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Va
     let query = text(arguments, "query", "what the tool should do")?;
     let max = match arguments.get("max_results").filter(|raw| *raw != "null") {
         None => RESULTS,
-        Some(raw) => raw.parse().map_err(
-            |_| json!({ "error": "`max_results` must be a whole number that is not negative" }),
-        )?,
+        Some(raw) => whole(raw)
+            .ok_or_else(|| json!({ "error": "`max_results` must be a whole number from 1 on" }))?,
     };
     let mut documents = Vec::new();
     for (server, loaded, entries) in everything(fleet) {
@@ -53,6 +52,15 @@ pub(super) fn search(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Va
         "tools": tools,
         "tip": format!("Use {CALL}(server, tool, params) to call any of these tools"),
     }))
+}
+
+/// The positive whole number that `raw` is; `5.0` is one too.
+fn whole(raw: &str) -> Option<usize> {
+    let digits = raw.split_once('.').map_or(raw, |(whole, fraction)| {
+        let is_whole = !fraction.is_empty() && fraction.bytes().all(|byte| byte == b'0');
+        if is_whole { whole } else { raw }
+    });
+    digits.parse().ok().filter(|number| *number > 0)
 }
 
 /// The tools of every server of the configuration, as far as they are known: the server's name, whether
@@ -131,41 +139,38 @@ pub(super) fn all(fleet: &Fleet) -> Value {
 
 /// The raw object that describes a tool in the server's own bytes, or an error. Of a server that is not
 /// loaded it is what was last known.
-pub(super) async fn info(fleet: &Fleet, arguments: &Members<'_>) -> Result<String, Value> {
+pub(super) async fn info(
+    fleet: &Fleet,
+    arguments: &Members<'_>,
+    offer: &Offer,
+) -> Result<String, Value> {
     let name = text(arguments, "tool_name", "the name of a tool")?;
     let given = given_server(arguments)?;
     fleet.settled().await;
     let server = given.as_deref().and_then(|given| fleet.loaded(given));
-    if given.is_some() && server.is_none() {
-        return remembered(fleet, &name, given.as_deref()).ok_or_else(|| {
-            let given = given.unwrap_or_default();
-            json!({ "error": format!("Tool '{name}' of '{given}' is not known"),
-                "suggestion": "load the server with load_mcp_server_dynamically(); list_available_servers() shows which there are" })
-        });
+    let catalog = fleet.catalog();
+    let found = match (&given, &server) {
+        (Some(_), None) => None,
+        _ => find(&name, &catalog, server.as_ref())?,
+    };
+    if let Some((server, own)) = found {
+        let snapshot = server.snapshot();
+        let entry = snapshot
+            .list(ListKind::Tools)
+            .and_then(|tools| tools.find(&own));
+        let described =
+            entry.map(|entry| describe(&server.spec().name, entry, Some(snapshot.generation)));
+        return described.ok_or_else(|| json!({ "error": format!("Tool '{name}' not found") }));
     }
-    match find(&name, &fleet.catalog(), server.as_ref()) {
-        Ok((server, own)) => {
-            let snapshot = server.snapshot();
-            let entry = snapshot
-                .list(ListKind::Tools)
-                .and_then(|tools| tools.find(&own));
-            let described =
-                entry.map(|entry| describe(&server.spec().name, entry, Some(snapshot.generation)));
-            described.ok_or_else(|| json!({ "error": format!("Tool '{name}' not found") }))
-        }
-        Err(error) => remembered(fleet, &name, None).ok_or(error),
+    if let Some((server, entry)) = remembered(&name, fleet, given.as_deref())? {
+        return Ok(describe(&server, &entry, None));
     }
-}
-
-/// A tool of the server that is named, or of the first that is not loaded and had it.
-fn remembered(fleet: &Fleet, tool: &str, server: Option<&str>) -> Option<String> {
-    let config = fleet.config();
-    let meant = |spec: &&ServerSpec| server.is_none_or(|server| server == spec.name);
-    let mut specs = config.servers.iter().filter(meant);
-    specs.find_map(|spec| {
-        let entries = fleet.recall(spec)?;
-        let entry = entries.iter().find(|entry| entry.name == tool)?;
-        Some(describe(&spec.name, entry, None))
+    Err(match given.filter(|_| server.is_none()) {
+        Some(given) => json!({
+            "error": format!("Tool '{name}' of '{given}' is not known"),
+            "suggestion": "load the server with load_mcp_server_dynamically(); list_available_servers() shows which there are",
+        }),
+        None => missing(&name, &catalog, offer),
     })
 }
 

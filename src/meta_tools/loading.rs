@@ -6,6 +6,7 @@ use super::arguments::{load_error, server_name};
 use super::diff_value;
 use crate::fleet::{Fleet, nearest};
 use crate::jsonrpc::Members;
+use crate::mcp::ListKind;
 use crate::server::{ServerHandle, explain};
 
 pub(super) async fn load(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Value> {
@@ -17,7 +18,7 @@ pub(super) async fn load(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value
     } else {
         format!("Server '{name}' loaded successfully")
     };
-    Ok(described(&message, &name, &server))
+    described(&message, &name, &server)
 }
 
 pub(super) async fn unload(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Value> {
@@ -56,7 +57,7 @@ pub(super) async fn reload(fleet: &Fleet, arguments: &Members<'_>) -> Result<Val
         }
         Some(Ok((generation, took, diff))) => {
             let message = format!("Server '{name}' reloaded in {} ms", took.as_millis());
-            let mut value = described(&message, &name, &server);
+            let mut value = described(&message, &name, &server)?;
             value["generation"] = generation.into();
             value["diff"] = diff_value(&diff);
             Ok(value)
@@ -64,15 +65,21 @@ pub(super) async fn reload(fleet: &Fleet, arguments: &Members<'_>) -> Result<Val
     }
 }
 
-fn described(message: &str, name: &str, server: &ServerHandle) -> Value {
+/// What is told of a server that runs; an error if it cannot tell its tools.
+fn described(message: &str, name: &str, server: &ServerHandle) -> Result<Value, Value> {
     let snapshot = server.snapshot();
+    if let Err(error) = &snapshot.lists[ListKind::Tools.index()] {
+        let error =
+            format!("Server '{name}' runs, but answers `tools/list` with an error: {error}");
+        return Err(json!({ "error": error }));
+    }
     let tools = snapshot.tool_names();
-    json!({
+    Ok(json!({
         "message": message,
         "server_name": name,
         "tools": tools,
         "tool_count": tools.len(),
         "generation": snapshot.generation,
         "start_ms": u64::try_from(snapshot.took.as_millis()).unwrap_or(u64::MAX),
-    })
+    }))
 }

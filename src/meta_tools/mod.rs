@@ -5,26 +5,37 @@
 
 mod arguments;
 mod call;
+mod caller;
 mod definitions;
 mod finding;
+mod installing;
 mod loading;
 mod showing;
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+use tokio_util::task::TaskTracker;
 
 use crate::bridge;
 pub(crate) use crate::config::MetaTools as Set;
+use crate::config::Surroundings;
 use crate::event::ToolDiff;
 use crate::fleet::Fleet;
 use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{Entry, Era};
 pub(crate) use arguments::load_error;
 pub(crate) use call::Meant;
+pub(crate) use caller::{Caller, Progress, Question};
+use installing::Said;
+pub(crate) use installing::brought;
 
 /// Calls a tool by name: the way to a tool that the client does not know of yet.
 pub(crate) const CALL: &str = "call_dynamic_server_tool";
+const INSTALL: &str = "install_mcp_server_from_git";
+const INSTALL_AND_LOAD: &str = "install_and_load_mcp_server";
+const UNINSTALL: &str = "uninstall_mcp_server";
 const LOAD: &str = "load_mcp_server_dynamically";
 const UNLOAD: &str = "unload_mcp_server";
 const RELOAD: &str = "reload_mcp_server";
@@ -37,22 +48,50 @@ const INFO: &str = "get_tool_info";
 
 /// The meta-tools that a client is offered, ready to be listed.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Offer(Arc<[Entry]>);
+pub(crate) struct Offer {
+    entries: Arc<[Entry]>,
+    /// Nothing where nothing can be installed.
+    workshop: Option<Workshop>,
+}
+
+/// Where servers are installed.
+#[derive(Debug, Clone)]
+struct Workshop {
+    /// What leads to the configuration that they are registered in.
+    around: Surroundings,
+    /// What is being worked on, also for callers that are gone.
+    tasks: TaskTracker,
+}
 
 impl Offer {
-    /// What `set` offers, where there may be `several` servers.
-    pub(crate) fn new(set: Set, several: bool) -> Self {
-        Self(definitions::of(set, several).into())
+    /// What `set` offers, where there may be `several` servers, and more of them may be installed into the
+    /// configuration that `around` leads to.
+    pub(crate) fn new(set: Set, several: bool, around: Option<Surroundings>) -> Self {
+        Self {
+            entries: definitions::of(set, several, around.is_some()).into(),
+            workshop: around.map(|around| Workshop {
+                around,
+                tasks: TaskTracker::new(),
+            }),
+        }
+    }
+
+    /// Waits until nothing is worked on any more for calls that are over.
+    pub(crate) async fn idle(&self) {
+        if let Some(workshop) = &self.workshop {
+            workshop.tasks.close();
+            workshop.tasks.wait().await;
+        }
     }
 
     /// The tools as entries of `tools/list`.
     pub(crate) fn entries(&self) -> &[Entry] {
-        &self.0
+        &self.entries
     }
 
     /// Whether the tool `name` is one of them.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|entry| entry.name == name)
+        self.entries.iter().any(|entry| entry.name == name)
     }
 
     /// What a model should know to use them with servers that are not loaded; nothing if it cannot load any.
@@ -78,24 +117,49 @@ impl Offer {
     }
 }
 
-/// Carries out the meta-tool `name` with raw `arguments`; gives the raw result for a client of
-/// `era`. [`CALL`] is not carried out here: it becomes the request that is [`Meant`].
-pub(crate) async fn run(name: &str, arguments: &str, fleet: &Fleet, era: Era) -> String {
-    let arguments = Members::of(arguments);
+/// Carries out the meta-tool `name` of `offer` with raw `arguments`; gives the raw result. [`CALL`] is
+/// not carried out here: it becomes the request that is [`Meant`].
+pub(crate) async fn run(
+    offer: &Offer,
+    name: &str,
+    arguments: &str,
+    fleet: &Fleet,
+    caller: &Caller,
+) -> String {
+    let raw = arguments;
+    let arguments = Members::of(raw);
     let said = |value: Value| value.to_string();
-    let outcome = match name {
-        LOAD => loading::load(fleet, &arguments).await.map(said),
-        UNLOAD => loading::unload(fleet, &arguments).await.map(said),
-        RELOAD => loading::reload(fleet, &arguments).await.map(said),
-        LOADED => Ok(said(showing::loaded(fleet))),
-        AVAILABLE => Ok(said(showing::available(fleet))),
-        INSTALLED => Ok(said(showing::installed(fleet))),
-        SEARCH => finding::search(fleet, &arguments).map(said),
-        ALL_TOOLS => Ok(said(finding::all(fleet))),
-        INFO => finding::info(fleet, &arguments).await,
+    let outcome = match (name, &offer.workshop) {
+        (LOAD, _) => loading::load(fleet, &arguments).await.map(said),
+        (UNLOAD, _) => loading::unload(fleet, &arguments).await.map(said),
+        (RELOAD, _) => loading::reload(fleet, &arguments).await.map(said),
+        (LOADED, _) => Ok(said(showing::loaded(fleet))),
+        (AVAILABLE, _) => Ok(said(showing::available(fleet))),
+        (INSTALLED, workshop) => Ok(said(showing::installed(fleet, workshop.as_ref()))),
+        (SEARCH, _) => {
+            // It reads files and weighs every word of thousands of tools: nobody's calls wait for that.
+            let (fleet, raw) = (fleet.clone(), raw.to_owned());
+            let found = spawn_blocking(move || finding::search(&fleet, &Members::of(&raw)));
+            let stopped =
+                |error| Err(json!({ "error": format!("the search was stopped: {error}") }));
+            found.await.unwrap_or_else(stopped).map(said)
+        }
+        (ALL_TOOLS, _) => Ok(said(finding::all(fleet))),
+        (INFO, _) => finding::info(fleet, &arguments, offer).await,
+        (UNINSTALL, Some(workshop)) => installing::uninstall(fleet, workshop, &arguments)
+            .await
+            .map(said),
+        (INSTALL | INSTALL_AND_LOAD, Some(workshop)) => {
+            let load = name == INSTALL_AND_LOAD;
+            match installing::install(fleet, workshop, &arguments, caller, load).await {
+                Ok(Said::Done(value)) => Ok(said(value)),
+                Ok(Said::Question(result)) => return result,
+                Err(error) => Err(error),
+            }
+        }
         _ => Err(json!({ "error": format!("`{name}` is no meta-tool") })),
     };
-    result(outcome, era)
+    result(outcome, caller.era)
 }
 
 /// A raw tool result of the members of a success (a raw object), or of an error; neither is empty.

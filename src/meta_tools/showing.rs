@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::Workshop;
 use super::diff_value;
+use crate::config::shown_arguments;
+use crate::event::ToolDiff;
 use crate::fleet::Fleet;
 use crate::server::ServerHandle;
 
@@ -14,6 +17,11 @@ pub(super) fn loaded(fleet: &Fleet) -> Value {
 fn loaded_server(server: &ServerHandle) -> Value {
     let (snapshot, status, spec) = (server.snapshot(), server.status(), server.spec());
     let tools = snapshot.tool_names();
+    // At the first start all tools are new, which is not worth a model's context.
+    let diff = match status.reloads {
+        0 => ToolDiff::default(),
+        _ => snapshot.diff.clone(),
+    };
     json!({
         "name": spec.name,
         "status": status.state,
@@ -24,7 +32,7 @@ fn loaded_server(server: &ServerHandle) -> Value {
         "start_ms": u64::try_from(snapshot.took.as_millis()).unwrap_or(u64::MAX),
         "uptime_s": snapshot.since.map(|since| since.elapsed().as_secs()),
         "last_reload_s_ago": status.reloaded.map(|at| at.elapsed().as_secs()),
-        "last_diff": diff_value(&snapshot.diff),
+        "last_diff": diff_value(&diff),
         "last_error": status.last_error,
         "watch": spec.watch,
     })
@@ -58,28 +66,38 @@ pub(super) fn available(fleet: &Fleet) -> Value {
     value
 }
 
-/// How each server of the configuration is started. Of variables only the names are shown.
-pub(super) fn installed(fleet: &Fleet) -> Value {
+/// How each server of the configuration is started. Of variables only the names are shown, and no secrets
+/// of the command line.
+pub(super) fn installed(fleet: &Fleet, workshop: Option<&Workshop>) -> Value {
     fleet.reread(&[]);
     let config = fleet.config();
+    let sources = workshop
+        .map(|workshop| workshop.installed(fleet))
+        .unwrap_or_default();
     let servers: Vec<Value> = config
         .servers
         .iter()
         .map(|spec| {
-            let args: Vec<_> = spec.args.iter().map(|arg| arg.to_string_lossy()).collect();
+            let args = shown_arguments(&spec.args);
             let names: Vec<_> = spec
                 .env
                 .iter()
                 .map(|(name, _)| name.to_string_lossy())
                 .collect();
-            json!({
+            let mut value = json!({
                 "name": spec.name,
-                "path": args.first().map_or("unknown", |path| path),
+                "path": args.first().map_or("unknown", String::as_str),
                 "command": spec.program.to_string_lossy(),
                 "args": args,
                 "cwd": spec.cwd,
                 "env_vars": names,
-            })
+            });
+            if let Some((_, source, commit)) = sources.iter().find(|(name, ..)| *name == spec.name)
+            {
+                value["source"] = source.as_str().into();
+                value["commit"] = commit.as_str().into();
+            }
+            value
         })
         .collect();
     let files: Vec<_> = fleet

@@ -4,6 +4,7 @@
 //! is counted and said. stdout carries the protocol; only the `print_…` of results write there, for
 //! commands that print a result instead of speaking MCP.
 
+mod bar;
 mod human;
 mod json;
 mod printer;
@@ -23,6 +24,7 @@ use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use bar::Bar;
 pub(crate) use printer::start;
 use text::harmless;
 pub(crate) use text::{clean, duration};

@@ -125,6 +125,18 @@ fn table() -> Vec<(Event, String, &'static str)> {
         (Event::LogMessage { server: weather(), level: "info".into(), text: "cache is cold".into() },
          "weather  info: cache is cold\n".into(),
          r#""log_message","level":"info","text":"cache is cold"}"#),
+        (Event::Unloaded { server: weather() },
+         "weather  unloaded\n".into(),
+         r#""unloaded"}"#),
+        (Event::NameTaken { server: weather(), kind: "tool", name: "w__forecast".into(), holder: "winds".into() },
+         "weather  its tool is not offered: `w__forecast` is the name of one of winds already; give one of the two servers another `prefix`\n".into(),
+         r#""name_taken","kind":"tool","name":"w__forecast","holder":"winds"}"#),
+        (Event::Reconfigured { added: vec!["a".into()], changed: vec!["b".into()], removed: vec!["c".into()] },
+         "proxy    the configuration changed: + a  ~ b  - c\n".into(),
+         r#""reconfigured","added":["a"],"changed":["b"],"removed":["c"]}"#),
+        (Event::ConfigFault { text: "unknown key\n --> a.toml:1:1".into() },
+         "proxy    the configuration has a fault; what was in force before stays so\n  unknown key\n   --> a.toml:1:1\n".into(),
+         r#""config_fault","text":"unknown key\n --> a.toml:1:1"}"#),
         (Event::ClientConnected { name: "claude-code".into(), version: "2.1".into(), era: "legacy" },
          "proxy    client claude-code 2.1 connected (legacy)\n".into(),
          r#""client_connected","name":"claude-code","version":"2.1","era":"legacy"}"#),
@@ -155,7 +167,7 @@ fn quiet_shows_what_went_wrong_and_processes_are_for_the_verbose() {
         table().iter().filter(|(event, ..)| of(event)).count()
     };
     let all = table().len();
-    assert_eq!(shown(Verbosity::Quiet), 8);
+    assert_eq!(shown(Verbosity::Quiet), 10);
     assert_eq!(shown(Verbosity::Normal), all - 2);
     assert_eq!(shown(Verbosity::Verbose), all);
 }

@@ -53,6 +53,6 @@ pub(crate) trait Client: Debug + Send + Sync {
     /// Lists are new. `first`: they are the first ones that the server ever gave.
     fn lists_changed(&self, kinds: &[ListKind], first: bool);
 
-    /// New code serves the resources: what was read of them may be out of date.
-    fn resources_renewed(&self);
+    /// New code serves the resources of `server`: what was read of them may be out of date.
+    fn resources_renewed(&self, server: &str);
 }

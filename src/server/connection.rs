@@ -4,6 +4,8 @@
 //! that asked; requests and notifications of the server go to the session, except those that the
 //! proxy handles itself (`ping`, changed lists, acknowledged subscriptions).
 
+mod answers;
+
 use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -12,11 +14,11 @@ use super::call::{Call, Client};
 use super::pending::{Table, Waiting, decimal};
 use crate::bridge::{self, Identity};
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, Invalid, Kind, METHOD_NOT_FOUND,
-    Members, elements, error_response, notification, request, result_response, splice,
+    Envelope, ErrorObject, Invalid, Kind, Members, elements, error_response, notification, request,
+    result_response, splice,
 };
 use crate::lock::locked;
-use crate::mcp::{Era, ListKind, Method, tasks};
+use crate::mcp::{Era, ListKind, Method};
 use crate::transport::stream::Outbox;
 
 /// An answer to a request of the proxy's own, raw.
@@ -353,111 +355,6 @@ impl Connection {
             }
         }
         Ok(())
-    }
-
-    /// Takes the ends of a message that is too long to be read: whoever waits for what it would have
-    /// led to gets an error.
-    pub(crate) fn answer_too_long(&self, head: &str, tail: &str) {
-        let (id, method) = Envelope::of_ends(head, tail);
-        let Some(id) = id else { return };
-        if let Some(method) = method {
-            let message = format!("the request `{method}` is longer than `--max-message` allows");
-            return self.refuse(&id, &ErrorObject::new(INVALID_REQUEST, message));
-        }
-        let Some((waiting, last)) = id
-            .parse()
-            .ok()
-            .and_then(|number| locked(&self.table).take(number))
-        else {
-            return;
-        };
-        let error = ErrorObject::new(
-            INTERNAL_ERROR,
-            "the server's answer is longer than `--max-message` allows",
-        );
-        match waiting {
-            Waiting::Client(call) | Waiting::Cancelled(call) => {
-                call.client
-                    .answer([error_response(&call.id, &error).as_bytes(), b"", b""]);
-                self.settle(last);
-            }
-            Waiting::Own(answer) => drop(answer.send(Answer::Error(error.to_string()))),
-        }
-    }
-
-    fn take_answer(self: &Arc<Self>, line: &str, envelope: &Envelope<'_>) -> Result<(), String> {
-        let Some(id) = envelope.id.filter(|id| *id != "null") else {
-            // An error about something that the server could not read: nobody's answer, but news.
-            self.client.notify(self, line, envelope);
-            return Ok(());
-        };
-        let number: Option<u64> = id.parse().ok();
-        let (waiting, asked) = {
-            let mut table = locked(&self.table);
-            let asked = number.is_some_and(|number| (1..=table.next).contains(&number));
-            (number.and_then(|number| table.take(number)), asked)
-        };
-        match waiting {
-            Some((Waiting::Client(call) | Waiting::Cancelled(call), last)) => {
-                let tagged = call
-                    .tag_tasks
-                    .then(|| tasks::tag(line, &self.server))
-                    .flatten();
-                match tagged.as_deref().map(|line| (line, Envelope::parse(line))) {
-                    Some((line, Ok(envelope))) => {
-                        self.deliver(&call, line, &envelope, envelope.id.unwrap_or(id));
-                    }
-                    _ => self.deliver(&call, line, envelope, id),
-                }
-                self.settle(last);
-                Ok(())
-            }
-            Some((Waiting::Own(answer), _)) => {
-                let raw = |text: &str| text.to_owned();
-                let answer_value = envelope.result.map_or_else(
-                    || Answer::Error(envelope.error.map(raw).unwrap_or_default()),
-                    |result| Answer::Result(raw(result)),
-                );
-                let _ = answer.send(answer_value);
-                Ok(())
-            }
-            // The end of a stream that was given up, or a second answer.
-            None if asked => {
-                tracing::debug!(id, "an answer that nobody waits for");
-                Ok(())
-            }
-            None => Err(format!("an answer to no request (id {id})")),
-        }
-    }
-
-    /// Brings an answer to the client that asked, under its own id.
-    fn deliver(&self, call: &Call, line: &str, envelope: &Envelope<'_>, id: &str) {
-        if let (Some(substitute), Some(error)) = (call.method.answer_if_missing(), envelope.error)
-            && Members::of(error).get("code") == Some(&METHOD_NOT_FOUND.to_string())
-        {
-            let result = bridge::own_result(substitute, call.era);
-            let line = result_response(&call.id, &result);
-            return call.client.answer([line.as_bytes(), b"", b""]);
-        }
-        if let Some(result) = envelope.result.filter(|_| call.perishable)
-            && let Some(time) = bridge::keeping_time(result)
-        {
-            let line = splice(line, &mut [(id, &call.id), (time, "0")]);
-            return call.client.answer([line.as_bytes(), b"", b""]);
-        }
-        if call.era == self.era() {
-            let at = id.as_ptr() as usize - line.as_ptr() as usize;
-            let bytes = line.as_bytes();
-            return call
-                .client
-                .answer([&bytes[..at], call.id.as_bytes(), &bytes[at + id.len()..]]);
-        }
-        let info = self
-            .agreed
-            .get()
-            .and_then(|agreed| agreed.server_info.as_deref());
-        let line = bridge::response(call.method, envelope, &call.id, call.era, info);
-        call.client.answer([line.as_bytes(), b"", b""]);
     }
 
     /// Tells those who wait in [`Self::idle`] that the `last` call is settled.

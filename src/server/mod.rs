@@ -324,6 +324,13 @@ impl ServerHandle {
         let _ = self.reports.send(Report::Redefined(spec, files));
     }
 
+    /// Waits until all that it was told is taken in: from then on its gate says whether it reloads for it.
+    pub(crate) async fn hears(&self) {
+        let (sender, heard) = oneshot::channel();
+        let _ = self.reports.send(Report::Heard(sender));
+        let _ = heard.await;
+    }
+
     /// Reloads although no file changed.
     pub(crate) async fn reload(&self) -> Option<Outcome> {
         let (sender, outcome) = oneshot::channel();

@@ -74,6 +74,8 @@ pub(crate) enum Report {
     Changed(Vec<PathBuf>),
     /// Its definition changed, in these files.
     Redefined(Arc<ServerSpec>, Vec<PathBuf>),
+    /// Somebody wants to know when all that was reported before has been taken in.
+    Heard(oneshot::Sender<()>),
     /// Somebody wants a reload and its result.
     Reload(oneshot::Sender<Outcome>),
     /// The client wants to hear of other resources, or at another log level.

@@ -165,9 +165,16 @@ impl Machine {
         }
     }
 
-    /// Takes over what a changed configuration says.
-    pub(crate) fn set_rules(&mut self, rules: Rules) {
+    /// Takes over what a changed configuration says; gives what is to be done, in order.
+    #[must_use = "the effects must be carried out"]
+    pub(crate) fn set_rules(&mut self, rules: Rules) -> Vec<Effect> {
         self.rules = rules;
+        let mut effects = Vec::new();
+        // Only what answers while the code does not run may be another at once.
+        if matches!(self.state, State::Broken { .. }) {
+            self.reopen(&self.state, &mut effects);
+        }
+        effects
     }
 
     /// Takes `input` at the time `now`; gives the machine after it and what is to be done, in order.

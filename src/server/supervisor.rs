@@ -149,6 +149,7 @@ impl Supervisor {
             Report::Unchanged => self.step(Input::Unchanged),
             Report::Changed(paths) => self.on_changed(paths),
             Report::Redefined(spec, files) => self.on_redefined(spec, files),
+            Report::Heard(known) => drop(known.send(())),
             Report::Reload(outcome) if self.machine.state == State::Stopped => drop(outcome),
             Report::Reload(outcome) => {
                 self.reloads.push(outcome);
@@ -296,8 +297,11 @@ impl Supervisor {
     /// What is run differently is reloaded; the rest holds from now on.
     fn on_redefined(&mut self, spec: Arc<ServerSpec>, files: Vec<PathBuf>) {
         let same = self.supply.spec.runs_like(&spec);
-        self.machine.set_rules(rules(&spec));
+        let effects = self.machine.set_rules(rules(&spec));
         self.supply.spec = spec;
+        for effect in effects {
+            self.carry_out(effect);
+        }
         if !same {
             self.on_changed(files);
         }

@@ -1,16 +1,19 @@
 //! Requests that several servers are asked about: what none of them lists, and what all of them have.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
 
 use super::Session;
 use super::routing::Request;
 use crate::bridge;
 use crate::fleet::Catalog;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND, Members, elements, unquoted,
+    Envelope, ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND, Members, elements, splice, unquoted,
 };
 use crate::mcp::{Era, Method, tasks};
-use crate::server::{Answer, Connection, Handshake, ServerHandle};
+use crate::server::{Answer, Connection, Handshake, ServerHandle, Standing};
 
 /// The code of the legacy era for a resource that is not there.
 const RESOURCE_NOT_FOUND: i64 = -32002;
@@ -18,7 +21,8 @@ const RESOURCE_NOT_FOUND: i64 = -32002;
 const PAGES: usize = 100;
 
 impl Session {
-    /// Reads a resource from the server that lists it; where none does, from the first that knows it.
+    /// Reads a resource from the server that lists it; where none does, from the first that knows it. Those
+    /// whose code is being started are asked last, when it runs.
     pub(super) fn read_resource(&self, catalog: &Catalog, request: Request<'_>) {
         let uri = request
             .envelope
@@ -34,9 +38,16 @@ impl Session {
             .get("params")
             .unwrap_or("{}")
             .to_owned();
-        let (uri, servers) = (uri.into_owned(), catalog.servers.clone());
+        let uri = uri.into_owned();
+        let held = |server: &ServerHandle| *server.gate().standing().borrow() == Standing::Held;
+        let (starting, there): (Vec<_>, Vec<_>) = catalog.servers.iter().cloned().partition(held);
+        let perishable = self.fleet.watches();
         self.run(request.id, async move {
-            for server in servers {
+            let mut readings = JoinSet::new();
+            for server in there.into_iter().chain(starting) {
+                let timeouts = server.spec().timeouts;
+                let patience = timeouts.list_hold.min(timeouts.hold);
+                let _ = tokio::time::timeout(timeouts.hold, server.answers()).await;
                 let offers = |it: &Arc<Handshake>| it.offers("resources");
                 let connection = server.gate().connection();
                 let Some(connection) =
@@ -44,7 +55,18 @@ impl Session {
                 else {
                     continue;
                 };
-                if let Some(line) = read_from(&connection, &server, &params, &id, era).await {
+                let (params, id) = (params.clone(), id.clone());
+                readings.spawn(async move {
+                    read_from(&connection, &server, &params, &id, era, perishable).await
+                });
+                // One that does not answer keeps none of the others from being asked.
+                let read = tokio::time::timeout(patience, readings.join_next()).await;
+                if let Ok(Some(Ok(Some(line)))) = read {
+                    return session.send(&line);
+                }
+            }
+            while let Some(read) = readings.join_next().await {
+                if let Ok(Some(line)) = read {
                     return session.send(&line);
                 }
             }
@@ -65,6 +87,7 @@ impl Session {
         self.run(request.id, async move {
             let mut all: Vec<String> = Vec::new();
             for server in servers {
+                server.settled().await;
                 if !server
                     .handshake()
                     .is_some_and(|handshake| handshake.offers("tasks"))
@@ -72,7 +95,7 @@ impl Session {
                     continue;
                 }
                 if let Some(connection) = server.gate().connection() {
-                    all.extend(tasks_of(&connection).await);
+                    all.extend(tasks_of(&connection, server.spec().timeouts.list_hold).await);
                 }
             }
             session.answer_result(&id, &format!(r#"{{"tasks":[{}]}}"#, all.join(",")));
@@ -87,6 +110,7 @@ async fn read_from(
     params: &str,
     id: &str,
     era: Era,
+    perishable: bool,
 ) -> Option<String> {
     let params = bridge::anonymous(params);
     let answer = connection.ask("resources/read", Some(&params)).await.ok()?;
@@ -114,6 +138,8 @@ async fn read_from(
             Answer::Result(raw) => ("result", raw),
             Answer::Error(raw) => ("error", raw),
         };
+        let time = bridge::keeping_time(raw).filter(|_| perishable && era == Era::Modern);
+        let raw = time.map_or_else(|| raw.clone(), |time| splice(raw, &mut [(time, "0")]));
         return Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"{member}":{raw}}}"#));
     }
     let info = server.server_info();
@@ -127,11 +153,12 @@ async fn read_from(
 }
 
 /// The tasks of one server, under ids that lead back to it; none if it cannot list them.
-async fn tasks_of(connection: &Connection) -> Vec<String> {
+async fn tasks_of(connection: &Connection, patience: Duration) -> Vec<String> {
     let mut all = Vec::new();
     let mut params = None;
     for _ in 0..PAGES {
-        let Ok(Answer::Result(page)) = connection.ask("tasks/list", params.as_deref()).await else {
+        let asked = connection.ask("tasks/list", params.as_deref());
+        let Ok(Ok(Answer::Result(page))) = tokio::time::timeout(patience, asked).await else {
             break;
         };
         let line = format!(r#"{{"jsonrpc":"2.0","id":0,"result":{page}}}"#);

@@ -164,6 +164,14 @@ impl Session {
     /// Brings the client's answer to the server that asked.
     fn take_answer(&self, line: &str, id: Option<&str>) {
         let Some(id) = id else { return };
+        let own = id
+            .parse()
+            .ok()
+            .and_then(|number: u64| self.state().asking.remove(&number));
+        if let Some(answer) = own {
+            let _ = answer.send(line.to_owned());
+            return;
+        }
         let Some(asked) = self.take_asked(id) else {
             return tracing::debug!(id, "an answer to nothing that was asked");
         };

@@ -153,8 +153,8 @@ impl Session {
         }
     }
 
-    /// Tells that all followed resources may have changed.
-    pub(super) fn all_resources_updated(&self) {
+    /// Tells that the followed resources of `server`, and those that it may have unlisted, may have changed.
+    pub(super) fn resources_updated_of(&self, server: &str) {
         let uris: BTreeSet<String> = {
             let state = self.state();
             state
@@ -164,7 +164,12 @@ impl Session {
                 .cloned()
                 .collect()
         };
-        for uri in uris {
+        let catalog = self.fleet.catalog();
+        let concerns = |uri: &String| {
+            let owner = catalog.resource(uri);
+            owner.is_none_or(|owner| owner.spec().name == server)
+        };
+        for uri in uris.into_iter().filter(concerns) {
             self.resource_updated(&format!(r#"{{"uri":{}}}"#, quoted(&uri)));
         }
     }

@@ -9,6 +9,7 @@ mod answers;
 mod asking;
 mod inbound;
 mod listen;
+mod missing;
 mod outbound;
 mod routing;
 mod tools;
@@ -16,6 +17,7 @@ mod tools;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -61,6 +63,8 @@ struct State {
     /// What servers have asked and the client has not answered, by the id the client sees.
     asked: HashMap<u64, Asked>,
     last_asked: u64,
+    /// Who waits for the client's answer to a question of the proxy's own, likewise.
+    asking: HashMap<u64, oneshot::Sender<String>>,
     /// Lines for a legacy client whose introduction is not over.
     early: Vec<String>,
 }
@@ -125,6 +129,14 @@ impl Session {
                 connection.idle().await;
             }
         }
+    }
+
+    /// Gives up whatever the proxy's own tools are at; resolves when nothing is left of it.
+    pub(crate) async fn give_up(&self) {
+        for (_, running) in self.state().running.drain() {
+            running.cancel();
+        }
+        self.offer.idle().await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

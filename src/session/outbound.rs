@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::listen::untagged;
 use super::{Asked, Greeting, Session};
-use crate::jsonrpc::{Envelope, ErrorObject, METHOD_NOT_FOUND, Members, notification, splice};
+use crate::jsonrpc::{
+    Envelope, ErrorObject, METHOD_NOT_FOUND, Members, notification, request, splice,
+};
 use crate::mcp::{Era, ListKind, tasks};
 use crate::server::{Client, Connection};
 use crate::transport::stream::Outbox;
@@ -128,8 +132,8 @@ impl Client for Session {
         }
     }
 
-    fn resources_renewed(&self) {
-        self.all_resources_updated();
+    fn resources_renewed(&self, server: &str) {
+        self.resources_updated_of(server);
     }
 }
 
@@ -142,6 +146,25 @@ impl Session {
         }
         drop(state);
         self.send(&line);
+    }
+
+    /// Asks the client something of the proxy's own; `params` is raw. Gives the line of its answer. A question
+    /// whose answer nobody waits for any more is withdrawn.
+    pub(super) async fn ask_client(&self, method: &str, params: &str) -> Option<String> {
+        let (sender, answer) = oneshot::channel();
+        let number = {
+            let mut state = self.state();
+            state.last_asked += 1;
+            let number = state.last_asked;
+            state.asking.insert(number, sender);
+            number
+        };
+        let _open = OpenQuestion {
+            session: self.myself(),
+            number,
+        };
+        self.send_when_initialized(request(&number.to_string(), method, Some(params)));
+        answer.await.ok()
     }
 
     /// The line with its ids of tasks told apart from those of other servers; nothing if it has none.
@@ -169,5 +192,22 @@ impl Session {
         state.asked.remove(&number);
         drop(state);
         self.send_when_initialized(splice(line, &mut [(id, &number.to_string())]));
+    }
+}
+
+/// A question of the proxy's own to the client.
+struct OpenQuestion {
+    session: Arc<Session>,
+    number: u64,
+}
+
+impl Drop for OpenQuestion {
+    fn drop(&mut self) {
+        let unanswered = self.session.state().asking.remove(&self.number).is_some();
+        if unanswered {
+            let params = format!(r#"{{"requestId":{}}}"#, self.number);
+            let line = notification("notifications/cancelled", Some(&params));
+            self.session.send_when_initialized(line);
+        }
     }
 }

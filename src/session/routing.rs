@@ -1,19 +1,18 @@
 //! To which server a request goes.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
-use crate::config::ServerSpec;
-use crate::fleet::{Catalog, nearest};
+use super::missing::never_ran;
+use crate::fleet::Catalog;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Members, unquoted,
 };
 use crate::mcp::{Era, Method, tasks};
-use crate::server::{Call, ServerHandle, Standing};
+use crate::server::{Call, ServerHandle};
 
 /// One of several servers that has not read so many bytes gets no more.
 const UNREAD: usize = 16 * 1024 * 1024;
@@ -46,10 +45,10 @@ impl Session {
             return self.call_tool_of(server, &name, request);
         }
         match catalog.tool(&name) {
-            Some((server, route)) => {
+            Some((server, route)) if !self.fleet.is_worth_a_try(server) => {
                 self.submit(server, Method::CallTool, route.rename.clone(), request);
             }
-            None => self.await_tool(&catalog, &name, request),
+            _ => self.await_tool(&catalog, &name, request),
         }
     }
 
@@ -62,45 +61,6 @@ impl Session {
             return self.answer_error(request.id, &ErrorObject::new(INVALID_PARAMS, message));
         }
         self.submit(server, Method::CallTool, None, request);
-    }
-
-    /// A tool that nobody has may belong to code that is being started.
-    fn await_tool(&self, catalog: &Catalog, name: &str, request: Request<'_>) {
-        let may_have = |server: &&ServerHandle| {
-            *server.gate().standing().borrow() == Standing::Held
-                && name.starts_with(&server.spec().prefix)
-        };
-        let servers: Vec<_> = catalog.servers.iter().filter(may_have).cloned().collect();
-        if servers.is_empty() {
-            return self.answer_error(request.id, &self.unknown_tool(catalog, name));
-        }
-        let (session, name, line, id, era) = (
-            self.myself(),
-            name.to_owned(),
-            request.line.to_owned(),
-            request.id.to_owned(),
-            request.era,
-        );
-        self.run(request.id, async move {
-            for server in servers {
-                let patience = server.spec().timeouts.hold;
-                let _ = tokio::time::timeout(patience, server.answers()).await;
-            }
-            let (catalog, envelope) = (session.fleet.catalog(), Envelope::parse(&line));
-            match (catalog.tool(&name), envelope) {
-                (Some((server, route)), Ok(envelope)) => {
-                    let (line, envelope, id) = (&*line, &envelope, &*id);
-                    let request = Request {
-                        line,
-                        envelope,
-                        id,
-                        era,
-                    };
-                    session.submit(server, Method::CallTool, route.rename.clone(), request);
-                }
-                _ => session.answer_error(&id, &session.unknown_tool(&catalog, &name)),
-            }
-        });
     }
 
     /// Does what a client may cancel under the raw id `id`.
@@ -132,55 +92,45 @@ impl Session {
         if let Some(server) = catalog.sole() {
             return self.submit(server, method, None, request);
         }
-        match method {
-            Method::GetPrompt => self.get_prompt(&catalog, request),
-            Method::ReadResource => self.read_resource(&catalog, request),
-            Method::Subscribe | Method::Unsubscribe => {
-                self.subscribe(&catalog, method, request);
+        if let Some((name, uri)) = named_in_vain(&catalog, method, request) {
+            let may_have = |server: &ServerHandle| {
+                !uri.is_empty() || !name.is_empty() && name.starts_with(&server.spec().prefix)
+            };
+            let again = move |session: &Self, catalog: &Catalog, request: Request<'_>| {
+                session.route(catalog, method, request);
+            };
+            if self.look_again(&catalog, request, may_have, again) {
+                return;
             }
-            Method::Complete => self.complete(&catalog, request),
+        }
+        self.route(&catalog, method, request);
+    }
+
+    /// Sends a request to the one of several servers that it concerns.
+    fn route(&self, catalog: &Catalog, method: Method, request: Request<'_>) {
+        let Request {
+            line,
+            envelope,
+            id,
+            era,
+        } = request;
+        let name = envelope.method.as_deref().unwrap_or_default();
+        match method {
+            Method::GetPrompt => self.get_prompt(catalog, request),
+            Method::ReadResource => self.read_resource(catalog, request),
+            Method::Subscribe | Method::Unsubscribe => {
+                self.subscribe(catalog, method, request);
+            }
+            Method::Complete => self.complete(catalog, request),
             Method::SetLevel => {
                 self.fleet.want_level(envelope.params.level);
                 self.answer_result(id, "{}");
             }
             Method::CallTool => self.call_tool(line, envelope, id, era),
-            Method::Other if name == "tasks/list" => self.list_tasks(&catalog, request),
-            Method::Other if name.starts_with("tasks/") => self.pass_on_task(&catalog, request),
-            Method::Other => self.pass_on_unknown(&catalog, name, request),
+            Method::Other if name == "tasks/list" => self.list_tasks(catalog, request),
+            Method::Other if name.starts_with("tasks/") => self.pass_on_task(catalog, request),
+            Method::Other => self.pass_on_unknown(catalog, name, request),
         }
-    }
-
-    /// The error for a tool that no loaded server has: who has had it, who may have it, what is like it.
-    fn unknown_tool(&self, catalog: &Catalog, name: &str) -> ErrorObject {
-        let mut message = format!("no loaded server has the tool `{name}`");
-        if let Some((server, own)) = catalog.lost(name) {
-            let (server, added) = (&server.spec().name, &server.snapshot().diff.added);
-            let _ = write!(
-                message,
-                "; the last reload of `{server}` removed its `{own}`"
-            );
-            if !added.is_empty() {
-                let _ = write!(message, " and added `{}`", added.join("`, `"));
-            }
-        }
-        let config = self.fleet.config();
-        let may_have = |spec: &&ServerSpec| {
-            !spec.prefix.is_empty()
-                && name.starts_with(&format!("{}__", spec.prefix))
-                && catalog.server(&spec.name).is_none()
-        };
-        if let Some(spec) = config.servers.iter().find(may_have) {
-            let _ = write!(
-                message,
-                "; the server `{}` is not loaded: load it, or call the tool by `call_dynamic_server_tool`, which loads it",
-                spec.name
-            );
-        }
-        let near = nearest(name, catalog.tool_names());
-        if !near.is_empty() {
-            let _ = write!(message, "; did you mean `{}`?", near.join("` or `"));
-        }
-        ErrorObject::new(INVALID_PARAMS, message)
     }
 
     fn get_prompt(&self, catalog: &Catalog, request: Request<'_>) {
@@ -191,6 +141,10 @@ impl Session {
             .and_then(unquoted)
             .unwrap_or_default();
         let Some((server, route)) = catalog.prompt(&name) else {
+            if let Some(server) = never_ran(catalog, &name) {
+                // Its gate knows why.
+                return self.submit(server, Method::GetPrompt, None, request);
+            }
             let message = format!("no loaded server has the prompt `{name}`");
             return self.answer_error(request.id, &ErrorObject::new(INVALID_PARAMS, message));
         };
@@ -353,6 +307,31 @@ impl Session {
             server.want(|wanted| wanted.level = level.map(ToOwned::to_owned));
         }
     }
+}
+
+/// The name and the URI by which a request asks for something that no server lists; nothing if it leads
+/// somewhere, or is not answered by the lists.
+fn named_in_vain(
+    catalog: &Catalog,
+    method: Method,
+    request: Request<'_>,
+) -> Option<(String, String)> {
+    let text = |raw: Option<&str>| raw.and_then(unquoted).unwrap_or_default().into_owned();
+    let params = &request.envelope.params;
+    let (name, uri) = match method {
+        Method::GetPrompt | Method::Other => (text(params.name), text(params.uri)),
+        Method::Complete => {
+            let message = Members::of(request.line);
+            let params = message.object("params");
+            let reference = params.object("ref");
+            (text(reference.get("name")), text(reference.get("uri")))
+        }
+        _ => return None,
+    };
+    let known = catalog.prompt(&name).is_some()
+        || catalog.tool(&name).is_some()
+        || catalog.resource(&uri).is_some();
+    (!known).then_some((name, uri))
 }
 
 /// The refusal for one of several servers that does not read what it is sent.

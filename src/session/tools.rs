@@ -1,11 +1,15 @@
 //! `tools/call` of a meta-tool.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::Value;
 
 use super::Session;
 use super::routing::Request;
-use crate::jsonrpc::Envelope;
-use crate::meta_tools::{self, Meant, load_error};
+use crate::jsonrpc::{Envelope, Members, notification, quoted};
+use crate::mcp::Era;
+use crate::meta_tools::{self, Caller, Meant, Progress, Question, load_error};
 use crate::server::{ServerHandle, Standing};
 
 impl Session {
@@ -17,46 +21,84 @@ impl Session {
         if name == meta_tools::CALL {
             return self.call_by_name(request, arguments);
         }
-        let (session, name, arguments, id, era) = (
+        let (session, name, arguments, id) = (
             self.myself(),
             name.to_owned(),
             arguments.to_owned(),
             request.id.to_owned(),
-            request.era,
         );
+        let caller = self.caller(request);
         self.run(request.id, async move {
-            let result = meta_tools::run(&name, &arguments, &session.fleet, era).await;
+            let (offer, fleet) = (&session.offer, &session.fleet);
+            let result = meta_tools::run(offer, &name, &arguments, fleet, &caller).await;
             session.answer_result(&id, &result);
         });
+    }
+
+    /// The client, as a tool may turn to it during `request`.
+    fn caller(&self, request: Request<'_>) -> Caller {
+        let meta = &request.envelope.params.meta;
+        let capabilities = match request.era {
+            // The identity is for modern servers, and leaves out what they could not ask for.
+            Era::Legacy => {
+                let state = self.state();
+                let introduction = Members::of(state.hello.initialize.as_deref().unwrap_or("{}"));
+                introduction.get("capabilities").unwrap_or("{}").to_owned()
+            }
+            Era::Modern => meta.client_capabilities.unwrap_or("{}").to_owned(),
+        };
+        let question = match request.era {
+            _ if !shows_forms(&capabilities) => Question::Impossible,
+            Era::Legacy => {
+                let session = self.myself();
+                Question::Request(Box::new(move |params| {
+                    let session = session.clone();
+                    Box::pin(async move { session.ask_client("elicitation/create", &params).await })
+                }))
+            }
+            Era::Modern => {
+                let message = Members::of(request.line);
+                Question::Result(meta_tools::brought(message.get("params").unwrap_or("{}")))
+            }
+        };
+        let progress = meta.progress_token.map(|token| self.progress(token));
+        Caller::new(request.era, question, progress)
+    }
+
+    /// Tells the client how a call goes on whose raw progress token is `token`.
+    fn progress(&self, token: &str) -> Progress {
+        let (session, token) = (self.myself(), token.to_owned());
+        let count = AtomicU64::new(0);
+        Arc::new(move |message| {
+            let count = count.fetch_add(1, Ordering::Relaxed) + 1;
+            let message = quoted(message);
+            let params =
+                format!(r#"{{"progressToken":{token},"progress":{count},"message":{message}}}"#);
+            session.send(&notification("notifications/progress", Some(&params)));
+        })
     }
 
     /// Makes the call that is meant; the server's answer goes to the client as it is. A server that is
     /// not loaded is loaded first.
     fn call_by_name(&self, request: Request<'_>, arguments: &str) {
-        let meant = match Meant::new(arguments, &self.fleet) {
-            Ok(meant) => meant,
-            Err(error) => return self.refuse_meta_tool(request, error),
-        };
-        let loaded = self.fleet.loaded(&meant.server);
-        let held = |server: &ServerHandle| *server.gate().standing().borrow() == Standing::Held;
-        if let Some(server) = loaded.as_ref().filter(|server| !held(server)) {
-            return self.make_call(&meant, server, request);
+        match Meant::new(arguments, &self.fleet, &self.offer) {
+            Ok(meant) => {
+                if let Some(server) = self.ready(&meant.server) {
+                    return self.make_call(&meant, &server, request);
+                }
+            }
+            Err(error) if self.fleet.is_settled() => return self.refuse_meta_tool(request, error),
+            Err(_) => {}
         }
-        let (session, line, id, era) = (
+        let (session, line, arguments, id, era) = (
             self.myself(),
             request.line.to_owned(),
+            arguments.to_owned(),
             request.id.to_owned(),
             request.era,
         );
         self.run(request.id, async move {
-            let server = match loaded {
-                Some(server) => {
-                    let patience = server.spec().timeouts.hold;
-                    let _ = tokio::time::timeout(patience, server.answers()).await;
-                    Ok((server, true))
-                }
-                None => session.fleet.load(&meant.server).await,
-            };
+            let reached = session.reach(&arguments).await;
             let Ok(envelope) = Envelope::parse(&line) else {
                 return;
             };
@@ -67,11 +109,40 @@ impl Session {
                 id,
                 era,
             };
-            match server {
-                Ok((server, _)) => session.make_call(&meant, &server, request),
-                Err(error) => session.refuse_meta_tool(request, load_error(&meant.server, &error)),
+            match reached {
+                Ok((meant, server)) => session.make_call(&meant, &server, request),
+                Err(error) => session.refuse_meta_tool(request, error),
             }
         });
+    }
+
+    /// The server of that name if it is loaded and has nothing to be waited for.
+    fn ready(&self, server: &str) -> Option<ServerHandle> {
+        let server = self.fleet.loaded(server)?;
+        let held = *server.gate().standing().borrow() == Standing::Held;
+        (!held && !self.fleet.is_worth_a_try(&server)).then_some(server)
+    }
+
+    /// The call that is meant and its server, which is loaded or waited for.
+    async fn reach(&self, arguments: &str) -> Result<(Meant, ServerHandle), Value> {
+        let mut meant = Meant::new(arguments, &self.fleet, &self.offer);
+        if meant.is_err() {
+            // The tool may be one of code that is being started.
+            self.fleet.settled().await;
+            meant = Meant::new(arguments, &self.fleet, &self.offer);
+        }
+        let meant = meant?;
+        if let Some(server) = self.fleet.loaded(&meant.server)
+            && !self.fleet.is_worth_a_try(&server)
+        {
+            let patience = server.spec().timeouts.hold;
+            let _ = tokio::time::timeout(patience, server.answers()).await;
+            return Ok((meant, server));
+        }
+        match self.fleet.load(&meant.server).await {
+            Ok((server, _)) => Ok((meant, server)),
+            Err(error) => Err(load_error(&meant.server, &error)),
+        }
     }
 
     fn make_call(&self, meant: &Meant, server: &ServerHandle, request: Request<'_>) {
@@ -96,4 +167,15 @@ impl Session {
     fn refuse_meta_tool(&self, request: Request<'_>, error: Value) {
         self.answer_result(request.id, &meta_tools::result(Err(error), request.era));
     }
+}
+
+/// Whether a client of these raw capabilities can put a form before its user. One that says no more than that
+/// it elicits can; one that names just the other way cannot.
+fn shows_forms(capabilities: &str) -> bool {
+    let capabilities = Members::of(capabilities);
+    let Some(raw) = capabilities.get("elicitation") else {
+        return false;
+    };
+    let ways = Members::of(raw);
+    raw.starts_with('{') && (ways.get("form").is_some() || ways.get("url").is_none())
 }

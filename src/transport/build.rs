@@ -2,10 +2,10 @@
 //! the client's, and writes nothing to stdout, for the same reason: its output becomes events.
 
 use std::path::Path;
-use std::process::Stdio;
 
-use super::group::{Leader, Status};
-use super::lines::{Lines, Tail};
+use super::errand::{self, Ended};
+use super::group::Status;
+use super::lines::Tail;
 use super::reaper::Reaper;
 use super::resolve::{self, SpawnError};
 use crate::config::ServerSpec;
@@ -39,16 +39,9 @@ pub(crate) async fn run(
         listener.send(Event::BuildOutput { server, line });
     };
     let mut shell = resolve::command_in(spec, Path::new("/bin/sh"))?;
-    shell.arg("-c").arg(command).stdin(Stdio::null());
-    let start = || {
-        let (lines, output) = Lines::pipe(tell)?;
-        // One pipe for both keeps their order.
-        shell.stdout(output.try_clone()?).stderr(output);
-        Ok((Leader::start(shell, reaper)?, lines))
-    };
-    let (leader, lines) = start().map_err(|error| SpawnError::other(spec, error))?;
-    let tail = lines.tail();
-    let status = leader.attend(lines).await;
+    shell.arg("-c").arg(command);
+    let ended = errand::run(shell, reaper, tell).await;
+    let Ended { status, tail } = ended.map_err(|error| SpawnError::other(spec, error))?;
     if status.success() {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 
 pub(crate) mod build;
 pub(crate) mod child;
+pub(crate) mod errand;
 mod group;
 mod lines;
 pub(crate) mod reaper;

@@ -30,6 +30,8 @@ pub(super) struct Tree {
     /// Just these files, as they were spelled. The matcher then wants the entries that decide what
     /// is read under these names.
     exact: Option<BTreeSet<PathBuf>>,
+    /// Those entries.
+    steps: BTreeSet<PathBuf>,
 }
 
 impl Tree {
@@ -45,6 +47,7 @@ impl Tree {
             directories: BTreeSet::new(),
             git_lock,
             exact: None,
+            steps: BTreeSet::new(),
         }
     }
 
@@ -124,6 +127,19 @@ impl Tree {
         source: &mut Option<Source>,
     ) -> Result<Vec<PathBuf>, LimitReached> {
         self.follow_links();
+        loop {
+            let found = self.adopt_these_roots(source)?;
+            // Of a link that was changed before its watch began nothing is told.
+            if !self.follow_links() {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn adopt_these_roots(
+        &mut self,
+        source: &mut Option<Source>,
+    ) -> Result<Vec<PathBuf>, LimitReached> {
         let roots: BTreeSet<PathBuf> = self.matcher.roots().map(Path::to_owned).collect();
         let passages: BTreeSet<PathBuf> = self.matcher.passages().map(Path::to_owned).collect();
         let mut found = Vec::new();
@@ -147,14 +163,21 @@ impl Tree {
         }
     }
 
-    /// Finds out anew where the links lead.
-    fn follow_links(&mut self) {
-        if let Some(files) = &self.exact {
-            let steps = files
-                .iter()
-                .flat_map(|file| links::steps(place_of(file), file));
-            self.matcher = Matcher::exact(self.matcher.cwd().to_owned(), &steps.collect());
+    /// Finds out anew where the links lead; true if that is not where they led before.
+    fn follow_links(&mut self) -> bool {
+        let Some(files) = &self.exact else {
+            return false;
+        };
+        let steps: BTreeSet<PathBuf> = files
+            .iter()
+            .flat_map(|file| links::steps(place_of(file), file))
+            .collect();
+        if steps == self.steps {
+            return false;
         }
+        self.matcher = Matcher::exact(self.matcher.cwd().to_owned(), &steps);
+        self.steps = steps;
+        true
     }
 
     /// Watches `directory` and all kept directories below it, each before it is read, so that

@@ -85,10 +85,14 @@ fn help_reads_as_it_was_approved() {
     for (file, arguments) in [
         ("mcp-proxy.txt", &["--help"][..]),
         ("dev.txt", &["dev", "--help"]),
+        ("serve.txt", &["serve", "--help"]),
         ("check.txt", &["check", "--help"]),
         ("tools.txt", &["tools", "--help"]),
         ("call.txt", &["call", "--help"]),
         ("list.txt", &["list", "--help"]),
+        ("install.txt", &["install", "--help"]),
+        ("update.txt", &["update", "--help"]),
+        ("uninstall.txt", &["uninstall", "--help"]),
         ("demo.txt", &["demo", "--help"]),
         ("config-show.txt", &["config", "show", "--help"]),
     ] {
@@ -106,7 +110,16 @@ fn help_reads_as_it_was_approved() {
 fn the_readme_knows_every_option_and_begins_with_two_commands() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    for subcommand in ["dev", "check", "tools", "call", "list"] {
+    for subcommand in [
+        "dev",
+        "check",
+        "tools",
+        "call",
+        "list",
+        "install",
+        "update",
+        "uninstall",
+    ] {
         let help = run(&[subcommand, "--help"]).stdout;
         let options = help
             .lines()

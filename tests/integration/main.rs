@@ -9,12 +9,14 @@
 mod builds;
 mod check;
 mod configuration;
+mod contract;
 mod corpus;
 mod demo;
 mod eras;
+mod fleet;
 mod framing;
 mod harness;
-mod meta_tools;
+mod install;
 mod pressure;
 mod processes;
 mod real_clients;

@@ -254,7 +254,7 @@ fn the_json_of_tools_has_the_servers_own_bytes() {
 #[test]
 fn the_cost_of_tools_is_compared_with_that_of_the_proxys_own() {
     let long =
-        json!({"name": "long", "description": "x".repeat(4000), "inputSchema": {"type": "object"}});
+        json!({"name": "long", "description": "x".repeat(8000), "inputSchema": {"type": "object"}});
     let servers = [("small", json!({})), ("large", json!({"tools": [long]}))];
     let project = configured(&servers, "");
     let run = Run::within(&project, &["tools", "--cost", "-v"]).ended_with(0);
@@ -290,7 +290,7 @@ fn the_cost_of_tools_is_compared_with_that_of_the_proxys_own() {
     );
     assert_eq!(
         number(&long["bytes"]),
-        4000 + r#"{"name":"long","description":"","inputSchema":{"type":"object"}}"#.len() as u64
+        8000 + r#"{"name":"long","description":"","inputSchema":{"type":"object"}}"#.len() as u64
     );
 }
 

@@ -68,7 +68,7 @@ impl Client for Nobody {
 
     fn lists_changed(&self, _kinds: &[ListKind], _first: bool) {}
 
-    fn resources_renewed(&self) {}
+    fn resources_renewed(&self, _server: &str) {}
 }
 
 /// `3/10 fetching`

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Tools;
 use crate::cli::table::Table;
+use crate::config::Surroundings;
 use crate::jsonrpc::Members;
 use crate::mcp::Entry;
 use crate::meta_tools::{Offer, Set};
@@ -98,7 +99,7 @@ impl<'a> Costs<'a> {
         Self {
             servers,
             all: Cost::of(&entries),
-            lazy: Cost::of(Offer::new(Set::All, true).entries()),
+            lazy: Cost::of(Offer::new(Set::All, true, Some(Surroundings::default())).entries()),
         }
     }
 }

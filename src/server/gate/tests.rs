@@ -32,7 +32,7 @@ impl Client for Counting {
     fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>) {}
     fn forget(&self, _: &Connection) {}
     fn lists_changed(&self, _: &[ListKind], _: bool) {}
-    fn resources_renewed(&self) {}
+    fn resources_renewed(&self, _: &str) {}
 }
 
 fn client() -> (Arc<Counting>, PipeReader) {

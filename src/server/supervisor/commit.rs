@@ -70,7 +70,7 @@ impl Supervisor {
         if let Some(client) = &self.client {
             client.lists_changed(&changes, cause == Cause::Begin);
             if matches!(cause, Cause::Save | Cause::Asked | Cause::Crash) {
-                client.resources_renewed();
+                client.resources_renewed(&self.supply.spec.name);
             }
         }
         // What the client has come to want since the new generation was told.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::generation::Running;
 use super::super::report::Report;
+use super::super::state::State;
 use super::super::trouble;
 use super::{Supervisor, cancel};
 use crate::event::Event;
@@ -17,6 +18,11 @@ impl Supervisor {
         let number = running.connection.generation;
         self.draining.insert(number, running.connection.clone());
         let supply = self.supply.clone();
+        let what = if self.machine.state == State::Stopped {
+            "was unloaded"
+        } else {
+            "was replaced by newer code"
+        };
         self.tasks.spawn(async move {
             let Running {
                 connection, child, ..
@@ -34,7 +40,7 @@ impl Supervisor {
                 });
                 for call in calls {
                     let how = format!(
-                        "was replaced by newer code and did not finish within {} s",
+                        "{what} and did not finish within {} s",
                         patience.as_secs_f64()
                     );
                     trouble::ended(&call, &supply.spec.name, &how, &[]);

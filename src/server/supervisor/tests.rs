@@ -39,7 +39,7 @@ impl Client for Asking {
     fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>) {}
     fn forget(&self, _: &Connection) {}
     fn lists_changed(&self, _: &[ListKind], _: bool) {}
-    fn resources_renewed(&self) {}
+    fn resources_renewed(&self, _: &str) {}
 }
 
 /// A supervisor that hears what the test tells it; without a client of its own it starts nothing.

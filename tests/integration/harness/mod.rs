@@ -3,6 +3,7 @@
 //! Nothing here knows MCP beyond the shape of its messages; nothing is async. A peer's lines are kept as they
 //! were read, so that a test can compare bytes.
 
+mod git_server;
 mod message;
 mod peer;
 mod processes;
@@ -15,13 +16,14 @@ mod watched;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use git_server::{GitServer, Repository};
 pub(crate) use message::Message;
-pub(crate) use peer::{Peer, initialize_params, modern_meta};
+pub(crate) use peer::{CACHE, Peer, initialize_params, modern_meta};
 pub(crate) use processes::{new_tag, processes_with_tag};
 pub(crate) use project::Project;
 pub(crate) use proxy::{Proxy, scripted};
 pub(crate) use run::Run;
-pub(crate) use sdk::{ClientOn, ServerOn, example, peers};
+pub(crate) use sdk::{ClientOn, ServerOn, example, peers, program};
 pub(crate) use watched::{Log, SOURCE, Watched, marked};
 
 /// How long anything may take before the test says that it hangs. Two cores may be shared by many tests.

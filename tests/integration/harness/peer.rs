@@ -12,9 +12,13 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::transcript::Transcript;
 use super::{DEADLINE, Message, eventually, processes::new_tag};
+
+/// Where the proxy keeps what it knows of servers that do not run.
+pub(crate) const CACHE: &str = "XDG_CACHE_HOME";
 
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -25,6 +29,9 @@ pub(crate) struct Peer {
     transcript: Arc<Transcript>,
     next_id: AtomicU64,
     deadline: Duration,
+    /// Keeps the proxy out of the tester's own cache, unless the command names another.
+    #[expect(dead_code, reason = "its directory is removed when it is dropped")]
+    cache: TempDir,
 }
 
 impl Peer {
@@ -41,6 +48,10 @@ impl Peer {
     #[track_caller]
     pub(crate) fn spawn_command(mut command: Command) -> Self {
         let tag = new_tag();
+        let cache = TempDir::with_prefix("mcp-proxy-cache-").unwrap();
+        if command.get_envs().all(|(name, _)| name != CACHE) {
+            command.env(CACHE, cache.path());
+        }
         command
             .env("MCP_PROXY_TEST_TAG", &tag)
             .stdin(Stdio::piped())
@@ -68,6 +79,7 @@ impl Peer {
             transcript,
             next_id: AtomicU64::new(1),
             deadline: DEADLINE,
+            cache,
         }
     }
 

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::{Peer, Project, example};
 
-/// `mcp-proxy dev [options] -- server`, or `check` or `call` instead of `dev`.
+/// `mcp-proxy dev [options] -- server`, or `check` or `call` instead of `dev`, or `serve`; without a server
+/// those of the configuration.
 #[derive(Debug, Default)]
 #[must_use]
 pub(crate) struct Proxy {
@@ -28,6 +29,12 @@ impl Proxy {
         Self::of("dev", server)
     }
 
+    /// In front of the servers of the configuration: `dev` or `serve`.
+    pub(crate) fn configured(subcommand: &'static str) -> Self {
+        let nothing: [&str; 0] = [];
+        Self::of(subcommand, nothing)
+    }
+
     /// Looks once at the server that this command starts.
     pub(crate) fn check<S: Into<OsString>>(server: impl IntoIterator<Item = S>) -> Self {
         Self::of("check", server)
@@ -36,6 +43,11 @@ impl Proxy {
     /// Calls a tool of the server that this command starts; the options name the tool.
     pub(crate) fn call<S: Into<OsString>>(server: impl IntoIterator<Item = S>) -> Self {
         Self::of("call", server)
+    }
+
+    /// In front of the servers of the configuration in the project, each loaded when it is needed.
+    pub(crate) fn serve() -> Self {
+        Self::of("serve", [] as [OsString; 0])
     }
 
     fn of<S: Into<OsString>>(
@@ -83,15 +95,22 @@ impl Proxy {
     pub(crate) fn words(&self) -> Vec<OsString> {
         let mut words = vec![Self::PROGRAM.into(), self.subcommand.into()];
         words.extend(self.options.iter().cloned());
-        words.push("--".into());
+        if !self.server.is_empty() {
+            words.push("--".into());
+        }
         words.extend(self.server.iter().cloned());
         words
     }
 
     pub(crate) fn command(&self) -> Command {
-        let words = self.words();
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]);
+        self.run_by([])
+    }
+
+    /// The command of a client, given by its first words, that starts the proxy itself.
+    pub(crate) fn run_by(&self, client: impl IntoIterator<Item = OsString>) -> Command {
+        let mut words = client.into_iter().chain(self.words());
+        let mut command = Command::new(words.next().expect("the proxy has a program"));
+        command.args(words);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(directory) = &self.directory {
             command.current_dir(directory);

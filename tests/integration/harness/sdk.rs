@@ -74,14 +74,24 @@ impl ClientOn {
     /// The words that start it; the era (`legacy` or `auto`) and the server's command follow.
     #[track_caller]
     pub(crate) fn command(self) -> Vec<OsString> {
-        let (interpreter, program) = match self {
-            Self::PythonMcp => (python(), "python/client_mcp.py"),
-            Self::FastMcp => (python(), "python/client_fastmcp.py"),
-            Self::TypeScriptV1 => ("node".into(), "node/client_v1.mjs"),
-            Self::TypeScriptV2 => ("node".into(), "node/client_v2.mjs"),
-        };
-        vec![interpreter, peers().join(program).into()]
+        match self {
+            Self::PythonMcp => program("python/client_mcp.py"),
+            Self::FastMcp => program("python/client_fastmcp.py"),
+            Self::TypeScriptV1 => program("node/client_v1.mjs"),
+            Self::TypeScriptV2 => program("node/client_v2.mjs"),
+        }
     }
+}
+
+/// The words that start a program of `tests/peers`.
+#[track_caller]
+pub(crate) fn program(path: &str) -> Vec<OsString> {
+    let interpreter = if path.starts_with("python") {
+        python()
+    } else {
+        "node".into()
+    };
+    vec![interpreter, peers().join(path).into()]
 }
 
 #[track_caller]

@@ -1,11 +1,9 @@
-//! A client of one era whose proxy stands before the fake server.
+//! A raw client of one era in a session with the proxy.
 
 use serde_json::{Value, json};
 
 use super::LOADED;
-use crate::harness::{
-    DEADLINE, Message, Peer, Project, Proxy, eventually, example, initialize_params, modern_meta,
-};
+use crate::harness::{DEADLINE, Message, Peer, eventually, modern_meta};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Era {
@@ -13,42 +11,12 @@ pub(super) enum Era {
     Modern,
 }
 
-/// A client of one era behind whose proxy the fake server `fake` runs.
 pub(super) struct Client {
-    pub(super) project: Project,
     pub(super) peer: Peer,
     pub(super) era: Era,
 }
 
 impl Client {
-    #[track_caller]
-    pub(super) fn start(era: Era, script: &Value, options: &[&str]) -> Self {
-        Self::start_with(era, &script.to_string(), options)
-    }
-
-    /// With the text of the script as it is.
-    #[track_caller]
-    pub(super) fn start_with(era: Era, script: &str, options: &[&str]) -> Self {
-        let project = Project::new();
-        project.write("script.json", script);
-        let server =
-            [example("fake_server").as_os_str(), "script.json".as_ref()].map(ToOwned::to_owned);
-        let peer = Proxy::dev(server)
-            .options(["--name", "fake"])
-            .options(options.iter().copied())
-            .within(&project)
-            .spawn();
-        if era == Era::Legacy {
-            peer.initialize(&initialize_params()).result();
-        }
-        Self { project, peer, era }
-    }
-
-    #[track_caller]
-    pub(super) fn save(&self, script: &Value) {
-        self.project.save("script.json", &script.to_string());
-    }
-
     #[track_caller]
     pub(super) fn ask(&self, method: &str, params: Value) -> Message {
         match self.era {
@@ -60,6 +28,13 @@ impl Client {
     #[track_caller]
     pub(super) fn call(&self, tool: &str, arguments: &Value) -> Message {
         self.ask("tools/call", json!({"name": tool, "arguments": arguments}))
+    }
+
+    /// Calls in the legacy era without waiting; gives the request's id.
+    #[track_caller]
+    pub(super) fn begin(&self, tool: &str, arguments: &Value) -> u64 {
+        let params = json!({"name": tool, "arguments": arguments});
+        self.peer.request("tools/call", &params)
     }
 
     /// Calls with the text of the arguments as it is.
@@ -82,7 +57,13 @@ impl Client {
     /// What a meta-tool says when it succeeds.
     #[track_caller]
     pub(super) fn success(&self, tool: &str, arguments: &Value) -> Value {
-        let content = self.own(&self.call(tool, arguments), false);
+        self.succeeded(&self.call(tool, arguments))
+    }
+
+    /// What this success of a meta-tool says.
+    #[track_caller]
+    pub(super) fn succeeded(&self, answer: &Message) -> Value {
+        let content = self.own(answer, false);
         assert_eq!(content["success"], true, "{content}");
         content
     }
@@ -90,7 +71,13 @@ impl Client {
     /// What a meta-tool says when it fails.
     #[track_caller]
     pub(super) fn failure(&self, tool: &str, arguments: &Value) -> Value {
-        let content = self.own(&self.call(tool, arguments), true);
+        self.failed(&self.call(tool, arguments))
+    }
+
+    /// What this failure of a meta-tool says.
+    #[track_caller]
+    pub(super) fn failed(&self, answer: &Message) -> Value {
+        let content = self.own(answer, true);
         assert_eq!(content["success"], false, "{content}");
         assert!(content["error"].is_string(), "{content}");
         content
@@ -120,16 +107,27 @@ impl Client {
         tools
     }
 
+    /// The process that answers the tool `mark`, under its name for clients.
     #[track_caller]
-    pub(super) fn pid(&self) -> Value {
-        self.call("mark", &json!({})).result()["structuredContent"]["pid"].take()
+    pub(super) fn pid_of(&self, mark: &str) -> Value {
+        let answer = self.call(mark, &json!({}));
+        let pid = answer.result()["structuredContent"]["pid"].take();
+        assert!(pid.is_u64(), "{}", answer.line);
+        pid
+    }
+
+    /// Of the loaded server of that name, what `get_loaded_servers` tells; null if it is not loaded.
+    #[track_caller]
+    pub(super) fn loaded(&self, server: &str) -> Value {
+        let mut said = self.success(LOADED, &json!({}));
+        let servers = said["servers"].as_array_mut().unwrap();
+        let found = servers.iter_mut().find(|it| it["name"] == server);
+        found.map(Value::take).unwrap_or_default()
     }
 
     /// Waits until a save has been taken in.
     #[track_caller]
-    pub(super) fn await_generation(&self, generation: u64) {
-        eventually(DEADLINE, || {
-            self.success(LOADED, &json!({}))["servers"][0]["generation"] == generation
-        });
+    pub(super) fn await_generation(&self, server: &str, generation: u64) {
+        eventually(DEADLINE, || self.loaded(server)["generation"] == generation);
     }
 }

@@ -1,31 +1,74 @@
-//! The proxy's own tools, in both eras.
+//! One server of the command line, in both eras: it is what a tool means where nothing is said.
 
-mod client;
+use std::ops::Deref;
 
 use serde_json::{Value, json};
 
-use crate::harness::Message;
-use client::{Client, Era};
+use super::client::{Client, Era};
+use super::stage::tool;
+use super::{ALL_TOOLS, AVAILABLE, CALL, INFO, INSTALLED, LOAD, LOADED, RELOAD, SEARCH, UNLOAD};
+use crate::harness::{Message, Project, Proxy, example, initialize_params};
 
-const CALL: &str = "call_dynamic_server_tool";
-const INFO: &str = "get_tool_info";
-const LOADED: &str = "get_loaded_servers";
-const RELOAD: &str = "reload_mcp_server";
-const NAMES: [&str; 4] = [RELOAD, LOADED, INFO, CALL];
+const DEV: [&str; 4] = [RELOAD, LOADED, INFO, CALL];
+const ALL: [&str; 10] = [
+    RELOAD, LOADED, LOAD, UNLOAD, AVAILABLE, INSTALLED, INFO, CALL, SEARCH, ALL_TOOLS,
+];
 
-/// A new session of each era, without a watcher.
-fn in_both_eras(script: &Value, test: impl Fn(&Client)) {
-    for era in [Era::Legacy, Era::Modern] {
-        test(&Client::start(era, script, &["--no-watch"]));
+/// A client behind whose proxy the fake server `fake` runs.
+struct Single {
+    project: Project,
+    client: Client,
+}
+
+impl Deref for Single {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
     }
 }
 
-fn tool(name: &str, more: &Value) -> Value {
-    let mut tool = json!({"name": name, "inputSchema": {"type": "object"}});
-    for (member, value) in more.as_object().unwrap() {
-        tool[member] = value.clone();
+impl Single {
+    #[track_caller]
+    fn start(era: Era, script: &Value, options: &[&str]) -> Self {
+        Self::start_with(era, &script.to_string(), options)
     }
-    tool
+
+    /// With the text of the script as it is.
+    #[track_caller]
+    fn start_with(era: Era, script: &str, options: &[&str]) -> Self {
+        let project = Project::new();
+        project.write("script.json", script);
+        let server =
+            [example("fake_server").as_os_str(), "script.json".as_ref()].map(ToOwned::to_owned);
+        let peer = Proxy::dev(server)
+            .options(["--name", "fake"])
+            .options(options.iter().copied())
+            .within(&project)
+            .spawn();
+        if era == Era::Legacy {
+            peer.initialize(&initialize_params()).result();
+        }
+        let client = Client { peer, era };
+        Self { project, client }
+    }
+
+    #[track_caller]
+    fn save(&self, script: &Value) {
+        self.project.save("script.json", &script.to_string());
+    }
+
+    #[track_caller]
+    fn pid(&self) -> Value {
+        self.pid_of("mark")
+    }
+}
+
+/// A new session of each era, without a watcher.
+fn in_both_eras(script: &Value, test: impl Fn(&Single)) {
+    for era in [Era::Legacy, Era::Modern] {
+        test(&Single::start(era, script, &["--no-watch"]));
+    }
 }
 
 fn names(tools: &[Value]) -> Vec<&str> {
@@ -38,64 +81,20 @@ fn names(tools: &[Value]) -> Vec<&str> {
 #[test]
 fn the_sets_offer_what_they_say() {
     for era in [Era::Legacy, Era::Modern] {
-        let client = Client::start(era, &json!({}), &["--meta-tools", "dev"]);
+        for (set, offered) in [("all", &ALL[..]), ("dev", &DEV[..])] {
+            let client = Single::start(era, &json!({}), &["--meta-tools", set]);
+            let tools = client.tools();
+            let (theirs, own) = tools.split_at(tools.len() - offered.len());
+            assert_eq!(names(own), offered, "{set}");
+            assert!(names(theirs).iter().all(|name| !ALL.contains(name)));
+        }
+        let client = Single::start(era, &json!({}), &["--meta-tools", "none"]);
         let tools = client.tools();
-        assert_eq!(names(&tools)[tools.len() - 4..], NAMES);
-        let client = Client::start(era, &json!({}), &["--meta-tools", "all"]);
-        let tools = client.tools();
-        let all = names(&tools);
-        assert!(NAMES.iter().all(|name| all.contains(name)), "{all:?}");
-        assert!(all.contains(&"load_mcp_server_dynamically"), "{all:?}");
-        let client = Client::start(era, &json!({}), &["--meta-tools", "none"]);
-        let tools = client.tools();
-        assert!(names(&tools).iter().all(|name| !NAMES.contains(name)));
+        assert!(names(&tools).iter().all(|name| !ALL.contains(name)));
         // It is the server that does not know the tool.
         let answer = client.call(LOADED, &json!({}));
         assert_eq!(answer.error()["message"], format!("unknown tool {LOADED}"));
     }
-}
-
-#[test]
-fn definitions_are_valid_and_annotations_are_true() {
-    in_both_eras(&json!({}), |client| {
-        let tools = client.tools();
-        let defined: Vec<&Value> = NAMES
-            .iter()
-            .map(|name| tools.iter().find(|tool| tool["name"] == *name).unwrap())
-            .collect();
-        for tool in &defined {
-            assert!(
-                tool["description"]
-                    .as_str()
-                    .is_some_and(|text| !text.is_empty())
-            );
-            let schema = &tool["inputSchema"];
-            assert_eq!(schema["type"], "object");
-            let properties = schema["properties"].as_object().unwrap();
-            assert!(
-                properties
-                    .values()
-                    .all(|it| it["description"].is_string() && !it["type"].is_null())
-            );
-            let required = schema["required"].as_array().unwrap();
-            assert!(
-                required
-                    .iter()
-                    .all(|name| properties.contains_key(name.as_str().unwrap()))
-            );
-        }
-        let read_only = |name: &str| {
-            let at = NAMES.iter().position(|known| *known == name).unwrap();
-            defined[at]["annotations"]["readOnlyHint"] == true
-        };
-        assert_eq!(NAMES.map(read_only), [false, true, true, false]);
-        let before = client.pid();
-        client.success(LOADED, &json!({}));
-        client.success(INFO, &json!({"tool_name": "mark"}));
-        assert_eq!(client.pid(), before);
-        client.success(RELOAD, &json!({}));
-        assert_ne!(client.pid(), before);
-    });
 }
 
 #[test]
@@ -217,16 +216,17 @@ fn the_loaded_server_is_described() {
 #[test]
 fn a_tool_born_by_a_save_is_described_and_callable() {
     for era in [Era::Legacy, Era::Modern] {
-        let client = Client::start(era, &json!({"mark": "one"}), &["--watch", "script.json"]);
+        let client = Single::start(era, &json!({"mark": "one"}), &["--watch", "script.json"]);
         let missing = client.failure(INFO, &json!({"tool_name": "forecast"}));
         assert_eq!(missing["error"], "Tool 'forecast' not found");
-        assert!(missing["suggestion"].as_str().unwrap().contains("mark"));
+        let suggestion = missing["suggestion"].as_str().unwrap();
+        assert!(suggestion.starts_with("the tools are: "), "{suggestion}");
 
         let schema =
             json!({"type": "object", "properties": {"city": {"type": "string"}, "days": {}}});
         let forecast = json!({"description": "Weather", "inputSchema": schema, "x-reply": "Rain"});
         client.save(&json!({"tools": [tool("forecast", &forecast)]}));
-        client.await_generation(2);
+        client.await_generation("fake", 2);
         let said = client.success(INFO, &json!({"tool_name": "forecast"}));
         assert_eq!(said["generation"], 2);
         assert_eq!(said["tool"]["name"], "forecast");
@@ -240,14 +240,12 @@ fn a_tool_born_by_a_save_is_described_and_callable() {
         let answer = client.call(CALL, &json!({"tool_name": "forecast"}));
         assert_eq!(answer.tool_text(), "Rain");
 
-        // Gone again: it is said by what.
+        // Gone again.
         client.save(&json!({}));
-        client.await_generation(3);
-        let gone = client.failure(CALL, &json!({"tool_name": "forecast"}));
-        assert_eq!(
-            gone["error"],
-            "Server 'fake' has no tool 'forecast': the last reload of 'fake' removed it"
-        );
+        client.await_generation("fake", 3);
+        let said = client.failure(CALL, &json!({"tool_name": "forecast"}));
+        let error = "Server 'fake' has no tool 'forecast': the last reload of 'fake' removed it";
+        assert_eq!(said["error"], error);
     }
 }
 
@@ -285,7 +283,7 @@ fn a_tool_is_described_in_the_servers_own_bytes() {
     let schema = r#"{"type":"object","maximum":1180591620717411303424,"minimum":-0,"default":1E5}"#;
     for era in [Era::Legacy, Era::Modern] {
         let script = format!(r#"{{"tools":[{{"name":"odd","inputSchema":{schema}}}]}}"#);
-        let client = Client::start_with(era, &script, &["--no-watch"]);
+        let client = Single::start_with(era, &script, &["--no-watch"]);
         let answer = client.call(INFO, &json!({"tool_name": "odd"}));
         client.own(&answer, false);
         let result = answer.result_text();
@@ -330,7 +328,7 @@ fn a_tool_of_the_server_with_a_reserved_name_is_reached_by_name() {
         let answer = client.call(CALL, &json!({"tool_name": LOADED}));
         assert_eq!(answer.tool_text(), "mine");
     });
-    let client = Client::start(Era::Legacy, &script, &["--meta-tools", "none"]);
+    let client = Single::start(Era::Legacy, &script, &["--meta-tools", "none"]);
     assert_eq!(client.call(LOADED, &json!({})).tool_text(), "mine");
 }
 

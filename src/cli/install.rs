@@ -1,0 +1,269 @@
+//! `mcp-proxy install`, `update` and `uninstall`, and what `list --installed` shows.
+
+mod report;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, print};
+use crate::config::{self, Surroundings};
+use crate::install::{
+    Choices, Fetched, InstallError, Installer, Listener, Origin, Proposal, Request, Step,
+};
+use crate::output::{self, Bar};
+use crate::shutdown::Shutdown;
+use crate::transport::reaper::Reaper;
+use report::{installed_json, installed_text, plain, removed_json, removed_text, short};
+
+/// The options of `install`.
+#[derive(Debug, Args)]
+pub(crate) struct InstallArgs {
+    /// `https://host/owner/repo`, `ssh://…`, `git@host:owner/repo`, owner/repo on GitHub, or a path; with
+    /// `@REF` a branch, tag or commit, and with `#DIR` a folder of the repository
+    #[arg(value_name = "SOURCE")]
+    source: String,
+    /// The server's name [default: that of the repository or its folder]
+    #[arg(long)]
+    name: Option<String>,
+    /// The file that starts the server, instead of what is detected
+    #[arg(long, value_name = "FILE")]
+    server_file: Option<String>,
+    /// The file of requirements to install, for Python
+    #[arg(long, value_name = "FILE")]
+    requirements: Option<String>,
+    /// The whole command that starts the server, in its folder
+    #[arg(long, value_name = "CMD", value_parser = parse_command)]
+    command: Option<Command>,
+    /// Set a variable in the server's environment; may be repeated
+    #[arg(long, value_name = "K=V", value_parser = parse_variable)]
+    env: Vec<(String, String)>,
+    /// Do not find out how the server is started; only what is said here counts
+    #[arg(long)]
+    no_auto_detect: bool,
+    /// Replace a server of the same name
+    #[arg(long)]
+    overwrite: bool,
+    /// Permit http:// and git://, which anybody on the way can change
+    #[arg(long)]
+    insecure: bool,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+/// The options of `update`.
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// The server
+    name: String,
+    /// Leave behind what was changed by hand in the server's files
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+/// The options of `uninstall`.
+#[derive(Debug, Args)]
+pub(crate) struct UninstallArgs {
+    /// The server
+    name: String,
+    /// Delete what was installed for it as well
+    #[arg(long)]
+    delete_files: bool,
+    /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `install` and `update` both take.
+#[derive(Debug, Args)]
+struct Shared {
+    /// Let packages run scripts and be built while they are installed
+    #[arg(long)]
+    scripts: bool,
+    /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The words of a command.
+#[derive(Debug, Clone)]
+struct Command(Vec<String>);
+
+fn parse_command(text: &str) -> Result<Command, String> {
+    let words = shlex::split(text).filter(|words| !words.is_empty());
+    words
+        .map(Command)
+        .ok_or_else(|| "write it as a shell takes it".to_owned())
+}
+
+fn parse_variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}
+
+/// Installs a server and says where and how it is started.
+pub(crate) fn install(args: InstallArgs, global: &Global) -> Result<u8, CliError> {
+    let origin = Origin::Person {
+        insecure: args.insecure,
+        scripts: args.shared.scripts,
+    };
+    let request = Request {
+        source: args.source,
+        name: args.name,
+        choices: Choices {
+            server_file: args.server_file,
+            requirements_file: args.requirements,
+            command: args.command.map(|it| it.0).unwrap_or_default(),
+        },
+        env: args.env,
+        auto_detect: !args.no_auto_detect,
+        overwrite: args.overwrite,
+        origin,
+    };
+    let work = async |installer: &Installer, listener: &Listener, cancel: &CancellationToken| {
+        installer.fetch(request, listener, cancel).await
+    };
+    carry_out(&args.shared, global, work)
+}
+
+/// Brings a server to the newest commit and says which that is.
+pub(crate) fn update(args: &UpdateArgs, global: &Global) -> Result<u8, CliError> {
+    let origin = Origin::Person {
+        insecure: true,
+        scripts: args.shared.scripts,
+    };
+    let work = async |installer: &Installer, listener: &Listener, cancel: &CancellationToken| {
+        installer
+            .update(&args.name, origin, args.force, listener, cancel)
+            .await
+    };
+    carry_out(&args.shared, global, work)
+}
+
+/// Removes a server and says what is gone.
+pub(crate) fn uninstall(args: &UninstallArgs, _: &Global) -> Result<u8, CliError> {
+    let installer = installer(args.config.as_ref())?;
+    let removed = runtime()?.block_on(installer.uninstall(&args.name, args.delete_files));
+    let removed = removed.map_err(|error| failure(&error))?;
+    if args.json {
+        print(&format!("{}\n", removed_json(&args.name, &removed)))?;
+    } else {
+        print(&removed_text(&args.name, &removed))?;
+    }
+    Ok(EXIT_OK)
+}
+
+/// Shows what is installed, whichever configuration it is in.
+pub(super) fn list(config: Option<&PathBuf>, json: bool) -> Result<u8, CliError> {
+    let found = installer(config)?.installed();
+    print(&if json {
+        report::found_json(&found)
+    } else {
+        report::found_table(&found)
+    })?;
+    Ok(EXIT_OK)
+}
+
+fn installer(config: Option<&PathBuf>) -> Result<Installer, CliError> {
+    let around = Surroundings::of_process(config.map(PathBuf::as_path)).map_err(|error| {
+        CliError::Failure(format!("cannot find out the current directory: {error}"))
+    })?;
+    // A fault of another server does not keep this one from being installed.
+    let policy = config::load(&around).config.install;
+    Installer::new(around, policy, Reaper::new()).map_err(|error| failure(&error))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.map_err(|error| CliError::Failure(format!("cannot start: {error}")))
+}
+
+/// Fetches by `work`, shows what will be run, runs it, and says what came of it.
+fn carry_out(
+    shared: &Shared,
+    global: &Global,
+    work: impl AsyncFnOnce(&Installer, &Listener, &CancellationToken) -> Result<Fetched, InstallError>,
+) -> Result<u8, CliError> {
+    let installer = installer(shared.config.as_ref())?;
+    let bar = Arc::new(Bar::new(global.output_options().verbosity));
+    let shown = Arc::clone(&bar);
+    let listener = Listener::new(move |step| show(&shown, &step));
+    let done = runtime()?.block_on(async {
+        let shutdown = Shutdown::listen().map_err(|error| CliError::Failure(error.to_string()))?;
+        let cancel = &shutdown.asked;
+        let done = async {
+            let fetched = work(&installer, &listener, cancel).await?;
+            if let Some(proposal) = fetched.proposal() {
+                propose(&bar, &proposal);
+            }
+            fetched.finish(cancel).await
+        };
+        Ok(done.await)
+    })?;
+    bar.finish();
+    match done {
+        Ok(done) if shared.json => print(&format!("{}\n", installed_json(&done)))?,
+        Ok(done) => print(&installed_text(&done))?,
+        Err(error) if error.is_cancelled() => return Ok(EXIT_INTERRUPTED),
+        Err(error) => return Err(failure(&error)),
+    }
+    Ok(EXIT_OK)
+}
+
+fn show(bar: &Bar, step: &Step) {
+    match step {
+        Step::Connecting(repository) => bar.status(&format!("asking {repository}")),
+        Step::Resolved { commit, reference } => {
+            let name = reference.as_deref().map(|it| format!(" ({})", plain(it)));
+            bar.status(&format!(
+                "fetching {}{}",
+                short(commit),
+                name.unwrap_or_default()
+            ));
+        }
+        Step::Receiving {
+            objects,
+            total,
+            bytes,
+        } => {
+            bar.amount(*objects, *total, &format!("{} KiB", bytes >> 10));
+        }
+        Step::CheckingOut { files, total } => bar.amount(*files, *total, "files"),
+        Step::Running(line) => bar.status(&format!("running {line}")),
+        Step::Output(line) => bar.passing(line),
+        Step::Note(note) => bar.line(&format!("note: {}", output::clean(note))),
+    }
+}
+
+/// What a person may want to stop before it is run.
+fn propose(bar: &Bar, proposal: &Proposal) {
+    let line = shlex::try_join(proposal.command.iter().map(String::as_str)).unwrap_or_default();
+    let reason = output::clean(&proposal.reason);
+    bar.line(&format!("starts with: {} ({reason})", output::clean(&line)));
+    for other in &proposal.considered {
+        bar.line(&format!("  considered: {}", output::clean(other)));
+    }
+}
+
+fn failure(error: &InstallError) -> CliError {
+    let mut text = error.to_string();
+    for line in error.output() {
+        text.push_str("\n  | ");
+        text.push_str(&output::clean(line));
+    }
+    CliError::Install(text)
+}

@@ -1,0 +1,142 @@
+//! What came of an installation, for people and for programs.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anstyle::Style;
+use serde_json::{Value, json};
+
+use crate::cli::table::Table;
+use crate::install::{Found, Installed, Outcome, Removed};
+use crate::output;
+
+/// What is installed, a row each.
+pub(super) fn found_table(found: &[Found]) -> String {
+    let mut table = Table::new(["SERVER", "SOURCE", "COMMIT", "FOLDER", "ENTRY IN"]);
+    for Found { folder, record, .. } in found {
+        let files: Vec<String> = record.registered.iter().map(|it| shown(it)).collect();
+        let (name, source) = (record.name.clone(), record.source.clone());
+        let commit = short(&record.commit).to_owned();
+        table.row(
+            Style::new(),
+            [name, source, commit, shown(folder), files.join(", ")],
+        );
+    }
+    table.text()
+}
+
+/// What is installed as one object.
+pub(super) fn found_json(found: &[Found]) -> String {
+    let server = |it: &Found| {
+        let record = &it.record;
+        json!({
+            "name": record.name,
+            "source": record.source,
+            "commit": record.commit,
+            "reference": record.reference,
+            "folder": it.folder,
+            "command": record.command,
+            "registered": record.registered,
+        })
+    };
+    let servers: Vec<Value> = found.iter().map(server).collect();
+    format!("{}\n", json!({ "installed": servers }))
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+pub(super) fn installed_text(installed: &Installed) -> String {
+    let Installed {
+        name,
+        commit,
+        folder,
+        ..
+    } = installed;
+    let at = match installed.reference.as_deref().map(plain) {
+        Some(reference) => format!("{} ({reference})", short(commit)),
+        None => short(commit).to_owned(),
+    };
+    let mut text = match (installed.outcome, &installed.before) {
+        (Outcome::Same, _) => format!("{name} is at {at} already\n"),
+        (Outcome::Updated, Some(before)) => format!("{name} went from {} to {at}\n", short(before)),
+        _ => format!("{name} is installed at {at}\n"),
+    };
+    let _ = writeln!(text, "  folder    {}", folder.display());
+    let line = shlex::try_join(installed.command.iter().map(String::as_str)).unwrap_or_default();
+    let _ = writeln!(text, "  command   {}", output::clean(&line));
+    for file in &installed.registered {
+        let _ = writeln!(text, "  entry in  {}", file.display());
+    }
+    for note in &installed.notes {
+        let _ = writeln!(text, "  note      {}", output::clean(note));
+    }
+    text
+}
+
+pub(super) fn installed_json(installed: &Installed) -> Value {
+    let outcome = match installed.outcome {
+        Outcome::New => "installed",
+        Outcome::Same => "unchanged",
+        Outcome::Updated => "updated",
+    };
+    json!({
+        "outcome": outcome,
+        "name": installed.name,
+        "source": installed.source,
+        "commit": installed.commit,
+        "before": installed.before,
+        "reference": installed.reference,
+        "folder": installed.folder,
+        "registered": installed.registered,
+        "command": installed.command,
+        "reason": installed.reason,
+        "considered": installed.considered,
+        "notes": installed.notes,
+    })
+}
+
+pub(super) fn removed_text(name: &str, removed: &Removed) -> String {
+    let mut text = String::new();
+    for file in &removed.unregistered {
+        let _ = writeln!(text, "{name} is no longer in {}", file.display());
+    }
+    if let Some(folder) = &removed.deleted {
+        let _ = writeln!(text, "deleted {}", folder.display());
+    }
+    if let Some(folder) = &removed.kept {
+        let hint = match removed.notes[..] {
+            [] => " (--delete-files deletes it)",
+            _ => "",
+        };
+        let _ = writeln!(text, "kept {}{hint}", folder.display());
+    }
+    for note in &removed.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    text
+}
+
+pub(super) fn removed_json(name: &str, removed: &Removed) -> Value {
+    json!({
+        "name": name,
+        "unregistered": removed.unregistered,
+        "deleted": removed.deleted,
+        "kept": removed.kept,
+        "notes": removed.notes,
+    })
+}
+
+/// As git shortens a commit.
+pub(super) fn short(commit: &str) -> &str {
+    &commit[..commit.len().min(12)]
+}
+
+/// `main` for `refs/heads/main`.
+pub(super) fn plain(reference: &str) -> &str {
+    let branch = reference.strip_prefix("refs/heads/");
+    branch
+        .or_else(|| reference.strip_prefix("refs/tags/"))
+        .unwrap_or(reference)
+}

@@ -1,0 +1,359 @@
+//! Writes one server into a configuration file, or takes it out, and leaves every other byte as it was.
+//!
+//! `json` and `toml` find the places to cut in the text; they know the tree of `node`, not its layout, so
+//! comments, order, indentation and line ends are kept because nobody touches them. `place` reads and
+//! writes the file. A result that does not say what it should is never written. What `add` wrote into a
+//! file, `remove` takes out to the byte: where the text alone would not tell what was there before, `add`
+//! leaves a blank line that does.
+
+mod json;
+mod place;
+mod toml;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::fault::Fault;
+use super::node::{self, Node, Value};
+use super::source::Source;
+use super::{Surroundings, discover};
+
+/// What is written of a server. Strings stand in the file as they are, so `${VAR}` is replaced on reading.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct NewServer {
+    pub(crate) command: String,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    /// An absolute path, or one relative to the file.
+    pub(crate) cwd: Option<String>,
+    /// Relative to `cwd`.
+    pub(crate) watch: Vec<String>,
+}
+
+/// What an addition did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// The file itself, where `add` was given a link to it.
+    pub(crate) file: PathBuf,
+    /// There was no such file.
+    pub(crate) created: bool,
+    /// There was such a server.
+    pub(crate) replaced: bool,
+}
+
+/// Why a file is as it was.
+#[derive(Debug, Error)]
+pub(crate) enum EditError {
+    #[error("`{0}` cannot be a server's name: a name consists of A-Z, a-z, 0-9, `_` and `-`")]
+    Name(String),
+    #[error("server `{name}` is already in {}", file.display())]
+    Exists { name: String, file: PathBuf },
+    #[error("{0}")]
+    Broken(Box<Fault>),
+    #[error(
+        "the form in which {} has its servers cannot be edited; write them as {example}",
+        file.display()
+    )]
+    Form {
+        file: PathBuf,
+        example: &'static str,
+    },
+    #[error("{} is read-only", .0.display())]
+    ReadOnly(PathBuf),
+    #[error("another program is still editing files in {} after {} s", .0.display(), place::PATIENCE.as_secs())]
+    Locked(PathBuf),
+    #[error("{} is changed by another program again and again", .0.display())]
+    Restless(PathBuf),
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+}
+
+/// Adds a server to `file`, which is made if it is not there. A server of that name is an error,
+/// unless `overwrite` asks to replace its whole entry.
+pub(crate) fn add(
+    file: &Path,
+    name: &str,
+    server: &NewServer,
+    overwrite: bool,
+) -> Result<Change, EditError> {
+    let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if name.is_empty() || !name.chars().all(is_good) {
+        return Err(EditError::Name(name.to_owned()));
+    }
+    let mut change = None;
+    let edit = |file: &Path, text: Option<&str>| {
+        let document = Document::parse(file, text.unwrap_or_default())?;
+        let replaced = document.has(name);
+        if replaced && !overwrite {
+            let (name, file) = (name.to_owned(), file.to_owned());
+            return Err(EditError::Exists { name, file });
+        }
+        change = Some(Change {
+            file: file.to_owned(),
+            created: text.is_none(),
+            replaced,
+        });
+        let edited = match document.form {
+            Form::Json => json::add(&document, name, server)?,
+            Form::Toml => toml::add(&document, name, server),
+        };
+        document.proved(edited, name, true).map(Some)
+    };
+    place::rewrite(file, edit)?;
+    Ok(change.expect("the edit ran, or the error was returned"))
+}
+
+/// Takes a server out of `file`; `false` if it is not there.
+pub(crate) fn remove(file: &Path, name: &str) -> Result<bool, EditError> {
+    let mut removed = false;
+    let edit = |file: &Path, text: Option<&str>| {
+        let document = Document::parse(file, text.unwrap_or_default())?;
+        removed = document.has(name);
+        if !removed {
+            return Ok(None);
+        }
+        let edited = match document.form {
+            Form::Json => json::remove(&document, name)?,
+            Form::Toml => toml::remove(&document, name),
+        };
+        document.proved(edited, name, false).map(Some)
+    };
+    place::rewrite(file, edit)?;
+    Ok(removed)
+}
+
+/// Lets `file` name the folder `to` wherever it names `from`, whole and as the beginning of a path;
+/// `false` if it nowhere does.
+pub(crate) fn replace_path(file: &Path, from: &str, to: &str) -> Result<bool, EditError> {
+    let mut replaced = false;
+    // Backslashes and quotes are written in the same way by both forms.
+    let quoted = |path: &str| {
+        let text = serde_json::Value::from(path).to_string();
+        text[1..text.len() - 1].to_owned()
+    };
+    let edit = |file: &Path, text: Option<&str>| {
+        let text = text.unwrap_or_default();
+        let mut edited = with_path(text, from, to);
+        if edited == text {
+            edited = with_path(text, &quoted(from), &quoted(to));
+        }
+        replaced = edited != text;
+        if replaced {
+            Document::parse(file, &edited)?;
+        }
+        Ok(replaced.then_some(edited))
+    };
+    place::rewrite(file, edit)?;
+    Ok(replaced)
+}
+
+/// A longer name that begins with that of the folder is another one.
+fn with_path(text: &str, from: &str, to: &str) -> String {
+    let mut edited = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(from) {
+        let (before, found) = rest.split_at(at);
+        let after = &found[from.len()..];
+        let goes_on = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        edited.push_str(before);
+        edited.push_str(if after.starts_with(goes_on) { from } else { to });
+        rest = after;
+    }
+    edited + rest
+}
+
+/// Whether `file` can be edited at all, before work is done that would be in vain.
+pub(crate) fn check(file: &Path) -> Result<(), EditError> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Document::parse(file, &text).map(drop),
+        // It will be made, or the edit says what is wrong with it.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Whether a server of this name stands in `file`. One that cannot be read has none.
+pub(crate) fn has(file: &Path, name: &str) -> bool {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    Document::parse(file, &text).is_ok_and(|it| it.has(name))
+}
+
+/// The files in which a server of this name stands. One that cannot be read has none.
+pub(crate) fn places_of(around: &Surroundings, name: &str) -> Vec<PathBuf> {
+    let places = places(around);
+    [places.json, places.toml]
+        .into_iter()
+        .flatten()
+        .filter(|file| has(file, name))
+        .collect()
+}
+
+/// The file that a server of this name belongs in: where it stands, else `.mcp.json` if there is one or
+/// no `mcp-proxy.toml`, else that.
+pub(crate) fn choose(around: &Surroundings, name: &str) -> PathBuf {
+    let places = places(around);
+    places_of(around, name)
+        .into_iter()
+        .next()
+        .or(places.json)
+        .or(places.toml)
+        .unwrap_or_else(|| around.cwd.join(discover::SHARED))
+}
+
+fn places(around: &Surroundings) -> discover::Places {
+    discover::discover(
+        around.explicit.as_deref(),
+        &around.cwd,
+        around.home.as_deref(),
+    )
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Toml,
+}
+
+/// A file's text without the mark of its byte order, and what it says.
+#[derive(Debug)]
+struct Document {
+    source: Arc<Source>,
+    tree: Node,
+    form: Form,
+}
+
+impl Document {
+    fn parse(file: &Path, text: &str) -> Result<Self, EditError> {
+        let form = if file.extension().is_some_and(|it| it == "toml") {
+            Form::Toml
+        } else {
+            Form::Json
+        };
+        let source = Arc::new(Source {
+            path: file.to_owned(),
+            text: text.strip_prefix(MARK).unwrap_or(text).to_owned(),
+        });
+        let tree = match form {
+            Form::Json => node::json(&source),
+            Form::Toml => node::toml(&source),
+        };
+        let tree = tree.map_err(|faults| {
+            let first = faults.into_iter().next();
+            EditError::Broken(Box::new(first.expect("a failure has a fault")))
+        })?;
+        Ok(Self { source, tree, form })
+    }
+
+    fn text(&self) -> &str {
+        &self.source.text
+    }
+
+    /// The key under which this file has its servers.
+    fn section(&self) -> Option<&'static str> {
+        let keys: &[&'static str] = match self.form {
+            Form::Json => &["mcpServers", "servers"],
+            Form::Toml => &["servers"],
+        };
+        keys.iter()
+            .copied()
+            .find(|key| entry(&self.tree, key).is_some())
+    }
+
+    /// All entries of this name: JSON lets one stand twice.
+    fn entries(&self, name: &str) -> Vec<usize> {
+        let servers = self.section().and_then(|key| entry(&self.tree, key));
+        let Some(Value::Table(entries)) = servers.map(|(_, node)| &node.value) else {
+            return Vec::new();
+        };
+        let mut all: Vec<usize> = (0..entries.len()).collect();
+        all.retain(|at| entries[*at].0.value == name);
+        all
+    }
+
+    fn has(&self, name: &str) -> bool {
+        !self.entries(name).is_empty()
+    }
+
+    /// The line end of the file.
+    fn newline(&self) -> &'static str {
+        if self.text().contains("\r\n") {
+            "\r\n"
+        } else {
+            "\n"
+        }
+    }
+
+    /// `edited`, if `name` is in it or not as it should be, and all else is as it was.
+    fn proved(&self, edited: String, name: &str, wanted: bool) -> Result<String, EditError> {
+        let rest = |document: &Self| {
+            let mut rest = plain(&document.tree);
+            for key in ["mcpServers", "servers"] {
+                let Some(servers) = rest.get_mut(key).and_then(|it| it.as_object_mut()) else {
+                    continue;
+                };
+                servers.remove(name);
+                if servers.is_empty() {
+                    rest.as_object_mut().map(|rest| rest.remove(key));
+                }
+            }
+            rest
+        };
+        let good = Self::parse(&self.source.path, &edited)
+            .is_ok_and(|after| after.has(name) == wanted && rest(&after) == rest(self));
+        let example = match self.form {
+            Form::Json => "{\"mcpServers\": {…}}",
+            Form::Toml => "[servers.NAME]",
+        };
+        let file = self.source.path.clone();
+        good.then_some(edited)
+            .ok_or(EditError::Form { file, example })
+    }
+}
+
+/// How editors of Windows begin a file.
+const MARK: char = '\u{feff}';
+
+type Entry = (super::source::Located<String>, Node);
+
+fn entry<'a>(node: &'a Node, key: &str) -> Option<&'a Entry> {
+    match &node.value {
+        Value::Table(entries) => entries.iter().find(|(it, _)| it.value == key),
+        _ => None,
+    }
+}
+
+/// What a tree says, without its places.
+fn plain(node: &Node) -> serde_json::Value {
+    use serde_json::Value as Plain;
+    match &node.value {
+        Value::Null => Plain::Null,
+        Value::Flag(flag) => (*flag).into(),
+        Value::Number(text) | Value::Text(text) => text.as_str().into(),
+        Value::Date => node.at.text().into(),
+        Value::List(items) => items.iter().map(plain).collect(),
+        Value::Table(entries) => entries
+            .iter()
+            .map(|(key, node)| (key.value.clone(), plain(node)))
+            .collect(),
+    }
+}
+
+/// `text` with `new` in place of each range; the ranges do not meet.
+fn spliced(text: &str, mut cuts: Vec<(Range<usize>, String)>) -> String {
+    cuts.sort_by_key(|(range, _)| range.start);
+    let mut text = text.to_owned();
+    for (range, new) in cuts.into_iter().rev() {
+        text.replace_range(range, &new);
+    }
+    text
+}

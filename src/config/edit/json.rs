@@ -1,0 +1,367 @@
+//! Where to cut in a client's file.
+//!
+//! A new entry goes behind the last thing in its braces, comments too. Where only white space was in them,
+//! or no section for servers at all, a blank line tells `remove` what to leave. The one thing that does
+//! not come back is an empty section behind a blank line of the user's own: it goes with the last server.
+
+use std::ops::Range;
+
+use serde_json::{Value as Plain, json};
+
+use super::super::node::{Node, Value};
+use super::super::source::Located;
+use super::{Document, EditError, NewServer, entry, spliced};
+
+/// The text with one more server, or another one of that name.
+pub(super) fn add(
+    document: &Document,
+    name: &str,
+    server: &NewServer,
+) -> Result<String, EditError> {
+    let text = document.text();
+    let vs_code = document.section() == Some("servers")
+        || (document.section().is_none() && in_vs_code(document));
+    let key = if vs_code { "servers" } else { "mcpServers" };
+    let value = written(server, vs_code);
+    if let [.., last] = document.entries(name)[..] {
+        return Ok(replaced(document, last, &value));
+    }
+    let layout = Layout::of(document);
+    if !text[document.tree.at.span.clone()].starts_with('{') {
+        // Nothing, or nothing but comments.
+        let whole = layout.rendered(&json!({ key: { name: value } }), "", true);
+        let gap = match text {
+            "" => "",
+            text if text.ends_with('\n') => "",
+            _ => layout.newline,
+        };
+        return Ok(format!("{text}{gap}{whole}{}", layout.newline));
+    }
+    match entry(&document.tree, key) {
+        Some((_, servers)) => layout.insert(servers, name, &value, false),
+        None => layout.insert(&document.tree, key, &json!({ name: value }), true),
+    }
+    .ok_or_else(|| EditError::Form {
+        file: document.source.path.clone(),
+        example: "{\"mcpServers\": {…}}",
+    })
+}
+
+/// The text without the server.
+pub(super) fn remove(document: &Document, name: &str) -> Result<String, EditError> {
+    let Some((key, servers)) = document.section().and_then(|it| entry(&document.tree, it)) else {
+        return Ok(document.text().to_owned());
+    };
+    match document.entries(name).last() {
+        Some(at) => {
+            let text = without(document, servers, *at);
+            remove(&Document::parse(&document.source.path, &text)?, name)
+        }
+        None => without_section(document, key, servers),
+    }
+}
+
+/// The text without the key of the servers, if that is empty and came with the first of them.
+fn without_section(
+    document: &Document,
+    key: &Located<String>,
+    servers: &Node,
+) -> Result<String, EditError> {
+    let text = document.text();
+    let before = gap_before(text, key.at.span.start);
+    if servers.at.text() != "{}" || text[before.clone()].matches('\n').count() < 2 {
+        return Ok(text.to_owned());
+    }
+    let mark = text[before.clone()].find('\n').map_or(0, |at| at + 1);
+    let text = spliced(
+        text,
+        vec![(before.start..before.start + mark, String::new())],
+    );
+    let document = Document::parse(&document.source.path, &text)?;
+    let Value::Table(entries) = &document.tree.value else {
+        return Ok(text);
+    };
+    let at = entries.iter().position(|(it, _)| it.value == key.value);
+    Ok(at.map_or(text.clone(), |at| without(&document, &document.tree, at)))
+}
+
+fn in_vs_code(document: &Document) -> bool {
+    let folder = document.source.path.parent();
+    folder.is_some_and(|folder| folder.ends_with(".vscode"))
+}
+
+/// The entry's value.
+fn written(server: &NewServer, vs_code: bool) -> Plain {
+    let mut value = serde_json::Map::new();
+    if vs_code {
+        value.insert("type".to_owned(), "stdio".into());
+    }
+    value.insert("command".to_owned(), server.command.as_str().into());
+    value.insert("args".to_owned(), json!(server.args));
+    if let Some(cwd) = &server.cwd {
+        value.insert("cwd".to_owned(), cwd.as_str().into());
+    }
+    if !server.env.is_empty() {
+        let env = server.env.iter();
+        let env = env.map(|(key, value)| (key.clone(), Plain::from(value.as_str())));
+        value.insert("env".to_owned(), env.collect());
+    }
+    if !server.watch.is_empty() {
+        let globs = server.watch.iter().map(|glob| absolute(glob, server));
+        let globs: Vec<String> = globs.collect();
+        value.insert("dev".to_owned(), json!({ "watch": globs }));
+    }
+    Plain::Object(value)
+}
+
+/// Globs in such a file are relative to the workspace, wherever the server runs.
+fn absolute(glob: &str, server: &NewServer) -> String {
+    let Some(cwd) = &server.cwd else {
+        return glob.to_owned();
+    };
+    match glob.strip_prefix('!') {
+        Some(plain) => format!("!{cwd}/{plain}"),
+        None => format!("{cwd}/{glob}"),
+    }
+}
+
+fn replaced(document: &Document, at: usize, value: &Plain) -> String {
+    let text = document.text();
+    let servers = document.section().and_then(|it| entry(&document.tree, it));
+    let Some((
+        _,
+        Node {
+            value: Value::Table(entries),
+            ..
+        },
+    )) = servers
+    else {
+        return text.to_owned();
+    };
+    let (key, old) = &entries[at];
+    let lines = text[old.at.span.clone()].contains('\n') || starts_line(text, key.at.span.start);
+    let indent = indent_of_line(text, key.at.span.start);
+    let new = Layout::of(document).rendered(value, indent, lines);
+    spliced(text, vec![(old.at.span.clone(), new)])
+}
+
+/// How this file is laid out.
+#[derive(Debug)]
+struct Layout<'a> {
+    text: &'a str,
+    newline: &'static str,
+    /// One step of indentation.
+    step: &'a str,
+}
+
+impl<'a> Layout<'a> {
+    fn of(document: &'a Document) -> Self {
+        let text = document.text();
+        let step = match &document.tree.value {
+            Value::Table(entries) => entries.first().map(|(key, _)| key.at.span.start),
+            _ => None,
+        };
+        let step = step.filter(|at| starts_line(text, *at));
+        let step = step.map_or("", |at| indent_of_line(text, at));
+        Self {
+            text,
+            newline: document.newline(),
+            step: if step.is_empty() { "  " } else { step },
+        }
+    }
+
+    /// Adds an entry to the object `table`; `section` if the key of the servers itself was missing.
+    fn insert(&self, table: &Node, key: &str, value: &Plain, section: bool) -> Option<String> {
+        let Value::Table(entries) = &table.value else {
+            return None;
+        };
+        let (text, newline) = (self.text, self.newline);
+        let close = table.at.span.end - 1;
+        let open = table.at.span.start + 1;
+        let filled = entries.last().map_or(open, |(_, node)| node.at.span.end);
+        let end = filled + text[filled..close].trim_ascii_end().len();
+        let rest_has_line = text[end..close].contains('\n');
+        let first = entries.first().map(|(key, _)| key.at.span.start);
+        let first_on_line = first.is_some_and(|at| starts_line(text, at));
+        let outer = indent_of_line(text, open);
+        let indent = match first {
+            Some(at) if first_on_line => indent_of_line(text, at).to_owned(),
+            _ => format!("{outer}{}", self.step),
+        };
+        let lines = section || first.is_none() || first_on_line || rest_has_line;
+        let lead = if lines {
+            // The lines that tell `remove` what to leave.
+            let bare = end == open && rest_has_line;
+            let marks = usize::from(bare) + usize::from(section);
+            format!("{}{indent}", newline.repeat(1 + marks))
+        } else {
+            " ".to_owned()
+        };
+        let has_comma = Gap::of(&text[filled..close]).comma.is_some();
+        let tail = match first {
+            Some(_) if has_comma => ",".to_owned(),
+            None if end == open && !rest_has_line => format!("{newline}{outer}"),
+            _ => String::new(),
+        };
+        let value = self.rendered(value, &indent, lines);
+        let new = format!("{lead}{}: {value}{tail}", Plain::from(key));
+        // The last entry gets its comma, which may stand before comments.
+        let comma = if first.is_some() && !has_comma {
+            ","
+        } else {
+            ""
+        };
+        let between = &text[filled..end];
+        Some(spliced(
+            text,
+            vec![(filled..end, format!("{comma}{between}{new}"))],
+        ))
+    }
+
+    fn rendered(&self, value: &Plain, indent: &str, lines: bool) -> String {
+        match value {
+            Plain::Object(entries) if !entries.is_empty() => {
+                let inner = format!("{indent}{}", self.step);
+                let entries = entries.iter().map(|(key, value)| {
+                    let value = self.rendered(value, &inner, lines);
+                    format!("{}: {value}", Plain::from(key.as_str()))
+                });
+                let entries: Vec<String> = entries.collect();
+                if !lines {
+                    return format!("{{{}}}", entries.join(", "));
+                }
+                let line = format!("{}{inner}", self.newline);
+                let entries = entries.join(&format!(",{line}"));
+                format!("{{{line}{entries}{}{indent}}}", self.newline)
+            }
+            Plain::Array(items) => {
+                let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+                format!("[{}]", items.join(", "))
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+/// The text without one entry of the object `table`.
+fn without(document: &Document, table: &Node, at: usize) -> String {
+    let text = document.text();
+    let Value::Table(entries) = &table.value else {
+        return text.to_owned();
+    };
+    let (key, value) = &entries[at];
+    let close = table.at.span.end - 1;
+    let next = entries.get(at + 1);
+    let next = next.map_or(close, |(key, _)| key.at.span.start);
+    let (from, to) = (key.at.span.start, value.at.span.end);
+    let before = gap_before(text, from);
+    if entries.len() == 1 && before.start == table.at.span.start + 1 {
+        let after = &text[to..close];
+        if Gap::of(after)
+            .comma
+            .map_or(after, |at| &after[at + 1..])
+            .trim()
+            .is_empty()
+        {
+            return emptied(document, table, &text[before], after);
+        }
+    }
+    let comma = Gap::of(&text[to..next]).comma.map(|at| to + at);
+    let mut end = comma.map_or(to, |at| at + 1);
+    let own_line = text[before.clone()].contains('\n');
+    let mut start = before.start;
+    let previous = at.checked_sub(1).map(|at| entries[at].1.at.span.end);
+    let previous = previous.unwrap_or(table.at.span.start + 1);
+    if own_line {
+        end += comment_on_line(&text[end..next]);
+    }
+    let line_follows = text[end..next].contains('\n');
+    if !line_follows && (at == 0 || own_line) && next != close {
+        // What follows comes to where this stood.
+        start = from;
+        end = next - text[end..next].trim_ascii_start().len();
+    } else if !line_follows && Gap::of(&text[previous..start]).in_comment {
+        start = from;
+    }
+    let mut cuts = vec![(start..end, String::new())];
+    if comma.is_none() {
+        let comma = Gap::of(&text[previous..from]).comma.map(|at| previous + at);
+        cuts.extend(comma.map(|at| (at..at + 1, String::new())));
+    }
+    spliced(text, cuts)
+}
+
+/// The text with nothing in the braces but the white space that was there before the only entry.
+fn emptied(document: &Document, table: &Node, before: &str, after: &str) -> String {
+    let text = document.text();
+    let (open, close) = (table.at.span.start + 1, table.at.span.end - 1);
+    let after = Gap::of(after).comma.map_or(after, |at| &after[at + 1..]);
+    let left = if before.matches('\n').count() > 1 {
+        after
+    } else {
+        let line = format!("{}{}", document.newline(), indent_of_line(text, open));
+        after.strip_prefix(line.as_str()).unwrap_or_default()
+    };
+    spliced(text, vec![(open..close, left.to_owned())])
+}
+
+/// The white space before a place.
+fn gap_before(text: &str, at: usize) -> Range<usize> {
+    text[..at].trim_ascii_end().len()..at
+}
+
+fn last_line(text: &str, end: usize) -> &str {
+    text[..end].rsplit('\n').next().unwrap_or_default()
+}
+
+fn starts_line(text: &str, at: usize) -> bool {
+    let line = last_line(text, at);
+    line.len() < at && line.trim_ascii().is_empty()
+}
+
+/// The white space that the line of this place begins with.
+fn indent_of_line(text: &str, at: usize) -> &str {
+    let start = at - last_line(text, at).len();
+    let line = &text[start..];
+    &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
+}
+
+/// What stands between two values besides white space and whole comments.
+#[derive(Debug, Default)]
+struct Gap {
+    comma: Option<usize>,
+    /// It ends within a comment that takes the rest of the line.
+    in_comment: bool,
+}
+
+impl Gap {
+    fn of(text: &str) -> Self {
+        let mut gap = Self::default();
+        let mut at = 0;
+        while at < text.len() {
+            let rest = &text[at..];
+            at += if rest.starts_with("//") {
+                gap.in_comment = !rest.contains('\n');
+                rest.find('\n').unwrap_or(rest.len())
+            } else if rest.starts_with("/*") {
+                rest.find("*/").map_or(rest.len(), |at| at + 2)
+            } else {
+                if rest.starts_with(',') {
+                    gap.comma = gap.comma.or(Some(at));
+                }
+                rest.chars().next().map_or(1, char::len_utf8)
+            };
+        }
+        gap
+    }
+}
+
+/// The length of a comment that has the rest of the line to itself: it is about what stands before it.
+fn comment_on_line(rest: &str) -> usize {
+    let line = rest.split(['\r', '\n']).next().unwrap_or_default();
+    let comment = line.trim_ascii();
+    let is_whole = comment.starts_with("//")
+        || (comment.starts_with("/*") && comment.find("*/") == Some(comment.len() - 2));
+    let ends = line.len() < rest.len();
+    if is_whole && ends { line.len() } else { 0 }
+}

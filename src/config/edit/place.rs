@@ -1,0 +1,224 @@
+//! The file on the disk: its lock, and how a new text takes the place of the old one in one step.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::{EditError, MARK};
+
+/// How long an edit waits for another one.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a text that was changed by somebody else meanwhile is edited again.
+const ATTEMPTS: usize = 5;
+
+/// Replaces the text of `file` by what `edit` makes of it; `None` leaves it as it is. A link stays
+/// a link, and the file behind it is what `edit` hears of.
+pub(super) fn rewrite(
+    file: &Path,
+    mut edit: impl FnMut(&Path, Option<&str>) -> Result<Option<String>, EditError>,
+) -> Result<(), EditError> {
+    let file = behind_links(file)?;
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let _lock = lock(folder)?;
+    for _ in 0..ATTEMPTS {
+        let old = read(&file)?;
+        let Some(new) = edit(&file, old.as_deref())? else {
+            return Ok(());
+        };
+        let marked = old.as_deref().is_some_and(|old| old.starts_with(MARK));
+        let new = if marked { format!("{MARK}{new}") } else { new };
+        let fresh = write_beside(&file, &new)?;
+        // Programs that know no lock write to the file as well.
+        if read(&file)? == old {
+            fs::rename(&fresh.0, &file).map_err(io_error("replace", &file))?;
+            // The name has to outlive a power cut too; where a folder cannot be synced, nothing is lost.
+            let _ = File::open(folder).and_then(|it| it.sync_all());
+            return Ok(());
+        }
+    }
+    Err(EditError::Restless(file))
+}
+
+/// The file that a chain of links ends at, whether it is there or not.
+fn behind_links(file: &Path) -> Result<PathBuf, EditError> {
+    let mut path = std::path::absolute(file).map_err(io_error("find", file))?;
+    for _ in 0..40 {
+        let Ok(target) = fs::read_link(&path) else {
+            return Ok(path);
+        };
+        path = path.parent().unwrap_or(Path::new("/")).join(target);
+    }
+    Err(io_error("follow the links of", file)(io::Error::other(
+        "they go in a circle",
+    )))
+}
+
+fn read(file: &Path) -> Result<Option<String>, EditError> {
+    match fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_error("read", file)(error)),
+    }
+}
+
+/// The lock is on the folder: the file's own would go with the file when it is replaced, and one on a
+/// file made for it would leave that file behind.
+fn lock(folder: &Path) -> Result<File, EditError> {
+    let handle = File::open(folder).map_err(io_error("open", folder))?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(EditError::Locked(folder.into())),
+            // Some network file systems have no locks; the comparison before the swap is left then.
+            Ok(()) | Err(_) => return Ok(handle),
+        }
+    }
+}
+
+/// A file that is gone when this is dropped, unless it was renamed.
+#[derive(Debug)]
+struct Fresh(PathBuf);
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Its name is always the same, so that what a killed edit left is gone with the next one.
+fn write_beside(file: &Path, text: &str) -> Result<Fresh, EditError> {
+    let mode = match fs::metadata(file) {
+        Ok(known) if known.permissions().readonly() => {
+            return Err(EditError::ReadOnly(file.to_owned()));
+        }
+        Ok(known) => Some(known.permissions().mode() & 0o7777),
+        Err(_) => None,
+    };
+    let mut name = std::ffi::OsString::from(".");
+    name.push(file.file_name().unwrap_or_default());
+    name.push(".mcp-proxy-new");
+    let path = file.with_file_name(name);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(io_error("remove", &path)(error));
+        }
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    let mut handle = options
+        .mode(mode.unwrap_or(0o666))
+        .open(&path)
+        .map_err(io_error("create", &path))?;
+    let fresh = Fresh(path);
+    let written = handle.write_all(text.as_bytes()).and_then(|()| {
+        if let Some(mode) = mode {
+            // Not what the umask left of it.
+            handle.set_permissions(fs::Permissions::from_mode(mode))?;
+        }
+        handle.sync_all()
+    });
+    written.map_err(io_error("write", &fresh.0))?;
+    Ok(fresh)
+}
+
+fn io_error(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> EditError {
+    let path = path.to_owned();
+    move |source| EditError::Io {
+        doing,
+        path: path.clone(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::super::tests::{file, read as text_of, server};
+    use super::super::{Document, add, entry, plain, remove};
+    use super::*;
+
+    #[test]
+    fn links_and_the_mode_are_kept() {
+        let (folder, path) = file("real/mcp.json", "{}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o606)).unwrap();
+        let link = folder.path().join(".mcp.json");
+        symlink("real/link.json", &link).unwrap();
+        symlink("mcp.json", folder.path().join("real/link.json")).unwrap();
+        let change = add(&link, "x", &server(), false).unwrap();
+        assert_eq!(change.file, path);
+        assert!(fs::read_link(&link).is_ok() && text_of(&path).contains("\"x\""));
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o606);
+        // The file behind a link that leads nowhere yet is made.
+        let link = folder.path().join("mcp-proxy.toml");
+        symlink("real/own.toml", &link).unwrap();
+        assert!(add(&link, "x", &server(), false).unwrap().created);
+        assert!(fs::read_link(&link).is_ok() && text_of(&link).contains("[servers.x]"));
+        symlink("circle.json", folder.path().join("circle.json")).unwrap();
+        assert!(add(&folder.path().join("circle.json"), "x", &server(), false).is_err());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+        let error = remove(&path, "x").unwrap_err();
+        assert!(matches!(error, EditError::ReadOnly(_)), "{error}");
+    }
+
+    #[test]
+    fn what_a_killed_edit_left_is_gone_with_the_next() {
+        let (folder, path) = file(".mcp.json", "{}");
+        let left = folder.path().join("..mcp.json.mcp-proxy-new");
+        symlink("/elsewhere", &left).unwrap();
+        add(&path, "x", &server(), false).unwrap();
+        assert!(fs::symlink_metadata(left).is_err());
+    }
+
+    #[test]
+    fn many_at_once_lose_nothing() {
+        for name in [".mcp.json", "mcp-proxy.toml"] {
+            let (_folder, path) = file(name, "");
+            std::thread::scope(|scope| {
+                for writer in 0..8 {
+                    let path = &path;
+                    scope.spawn(move || {
+                        for at in 0..8 {
+                            let name = format!("s{writer}-{at}");
+                            add(path, &name, &server(), false).unwrap();
+                        }
+                    });
+                }
+            });
+            let document = Document::parse(&path, &text_of(&path)).unwrap();
+            let (_, servers) = entry(&document.tree, document.section().unwrap()).unwrap();
+            assert_eq!(plain(servers).as_object().unwrap().len(), 64);
+        }
+    }
+
+    #[test]
+    fn a_change_by_a_program_that_knows_no_lock_is_edited_again() {
+        let (_folder, path) = file(".mcp.json", "{}");
+        let mut times = 0;
+        let edit = |file: &Path, text: Option<&str>| {
+            times += 1;
+            if times == 1 {
+                fs::write(file, "{\"other\": 1}").unwrap();
+            }
+            Ok(text.map(|text| format!("{text}\n")))
+        };
+        rewrite(&path, edit).unwrap();
+        assert_eq!((text_of(&path).as_str(), times), ("{\"other\": 1}\n", 2));
+        let edit = |file: &Path, text: Option<&str>| {
+            fs::write(file, format!("{} ", text.unwrap())).unwrap();
+            Ok(Some(String::new()))
+        };
+        let error = rewrite(&path, edit).unwrap_err();
+        assert!(matches!(error, EditError::Restless(_)), "{error}");
+    }
+}

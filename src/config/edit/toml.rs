@@ -1,0 +1,149 @@
+//! Where to cut in `mcp-proxy.toml`: whole lines.
+//!
+//! A new server is a table of its own at the end of the file, behind a blank line.
+
+use std::ops::Range;
+
+use serde_json::json;
+
+use super::super::node::{Node, Value};
+use super::super::show::{dotted, toml_text};
+use super::{Document, NewServer, entry, spliced};
+
+/// The text with one more server, or another one of that name.
+pub(super) fn add(document: &Document, name: &str, server: &NewServer) -> String {
+    let newline = document.newline();
+    let table = table(name, server).join(newline);
+    let cuts = lines_of(document, name);
+    let text = document.text();
+    let first = cuts.first().cloned();
+    if let Some(first) = first.filter(|it| text[it.clone()].trim_start().starts_with('[')) {
+        let mut cuts: Vec<_> = cuts.into_iter().map(|it| (it, String::new())).collect();
+        let ended = text[first].ends_with('\n');
+        cuts[0].1 = if ended { table + newline } else { table };
+        return spliced(text, cuts);
+    }
+    let text = remove(document, name);
+    if text.is_empty() {
+        return table + newline;
+    }
+    // The end of the file stays as it is: with a line end or without.
+    if text.ends_with('\n') {
+        format!("{text}{newline}{table}{newline}")
+    } else {
+        format!("{text}{newline}{newline}{table}")
+    }
+}
+
+/// The text without the server.
+pub(super) fn remove(document: &Document, name: &str) -> String {
+    let text = document.text();
+    let cuts = lines_of(document, name).into_iter().map(|mut cut| {
+        let (before, after) = (&text[..cut.start], &text[cut.end..]);
+        let line_end = |text: &str| if text.starts_with("\r\n") { 2 } else { 1 };
+        let blank_before =
+            before.is_empty() || before.ends_with("\n\n") || before.ends_with("\n\r\n");
+        if blank_before && (after.starts_with('\n') || after.starts_with("\r\n")) {
+            cut.end += line_end(after);
+        }
+        if after.is_empty() {
+            // The blank line before it, and a line end if the file has none at its end.
+            let times = usize::from(blank_before) + usize::from(!text.ends_with('\n'));
+            for _ in 0..times {
+                let rest = &text[..cut.start];
+                let rest = rest.strip_suffix('\n').unwrap_or(rest);
+                cut.start = rest.strip_suffix('\r').unwrap_or(rest).len();
+            }
+        }
+        (cut, String::new())
+    });
+    spliced(text, cuts.collect())
+}
+
+fn table(name: &str, server: &NewServer) -> Vec<String> {
+    let mut lines = vec![format!(
+        "[{}]",
+        dotted(&["servers".to_owned(), name.to_owned()])
+    )];
+    lines.push(format!("command = {}", toml_text(&json!(server.command))));
+    if !server.args.is_empty() {
+        lines.push(format!("args = {}", toml_text(&json!(server.args))));
+    }
+    if let Some(cwd) = &server.cwd {
+        lines.push(format!("cwd = {}", toml_text(&json!(cwd))));
+    }
+    if !server.env.is_empty() {
+        let env = server.env.iter().map(|(key, value)| {
+            format!(
+                "{} = {}",
+                dotted(std::slice::from_ref(key)),
+                toml_text(&json!(value))
+            )
+        });
+        lines.push(format!(
+            "env = {{ {} }}",
+            env.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    if !server.watch.is_empty() {
+        lines.push(format!("watch = {}", toml_text(&json!(server.watch))));
+    }
+    lines
+}
+
+/// The stretches of whole lines that say something of this server, from top to bottom.
+fn lines_of(document: &Document, name: &str) -> Vec<Range<usize>> {
+    let servers = entry(&document.tree, "servers").map(|(_, node)| node);
+    let Some((key, server)) = servers.and_then(|servers| entry(servers, name)) else {
+        return Vec::new();
+    };
+    let mut spans = vec![key.at.span.clone()];
+    gather(server, &mut spans);
+    let text = document.text();
+    let mut lines: Vec<Range<usize>> = spans
+        .into_iter()
+        .map(|it| lines_around(text, &it))
+        .collect();
+    lines.sort_by_key(|it| it.start);
+    let mut merged: Vec<Range<usize>> = Vec::new();
+    for line in lines {
+        match merged.last_mut() {
+            Some(last) if line.start <= last.end || says_nothing(&text[last.end..line.start]) => {
+                last.end = last.end.max(line.end);
+            }
+            _ => merged.push(line),
+        }
+    }
+    merged
+}
+
+/// The places of all keys and plain values in a table.
+fn gather(node: &Node, spans: &mut Vec<Range<usize>>) {
+    match &node.value {
+        Value::Table(entries) => {
+            for (key, node) in entries {
+                spans.push(key.at.span.clone());
+                gather(node, spans);
+            }
+            // A table in braces may end on a line of its own.
+            if node.at.text().starts_with('{') {
+                spans.push(node.at.span.clone());
+            }
+        }
+        _ => spans.push(node.at.span.clone()),
+    }
+}
+
+fn lines_around(text: &str, span: &Range<usize>) -> Range<usize> {
+    let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+    let end = text[span.end..]
+        .find('\n')
+        .map_or(text.len(), |at| span.end + at + 1);
+    start..end
+}
+
+/// Whether there is nothing but comments and blank lines.
+fn says_nothing(lines: &str) -> bool {
+    let mut lines = lines.lines().map(str::trim);
+    lines.all(|line| line.is_empty() || line.starts_with('#'))
+}

@@ -1,0 +1,297 @@
+//! Gets one commit of a repository into a folder: finds out which commit is meant, fetches it alone
+//! where that can be had, and writes its files. Runs on a thread that may wait, ends soon after it is
+//! cancelled, and leaves the tidying of a folder after a failure to its caller.
+//!
+//! Nothing of a repository is run: no hooks, no filters, no submodules.
+
+mod checkout;
+mod http;
+mod local;
+mod packets;
+mod program;
+mod refs;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use git2::{Oid, Repository};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::progress::{Listener, Step};
+use super::source::{Remote, Source};
+use crate::transport::reaper::Reaper;
+use refs::{Meant, Refs};
+
+/// What a repository may cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// A server that says nothing for so long has failed.
+    pub(crate) silence: Duration,
+    /// For all of it, since a server could say a little for ever.
+    pub(crate) whole: Duration,
+    /// Bytes that are fetched.
+    pub(crate) download: u64,
+    /// Bytes of the files together.
+    pub(crate) unpacked: u64,
+    pub(crate) files: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            silence: Duration::from_secs(30),
+            whole: Duration::from_secs(900),
+            download: 512 << 20,
+            unpacked: 2 << 30,
+            files: 200_000,
+        }
+    }
+}
+
+impl Limits {
+    fn check_download(&self, bytes: u64) -> Result<(), CloneError> {
+        if bytes > self.download {
+            return Err(CloneError::TooLarge(format!(
+                "more than {} MiB to fetch",
+                self.download >> 20
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Why there is no clone. The text is for a person.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CloneError {
+    #[error("cancelled")]
+    Cancelled,
+    #[error("the server said nothing for {} s", .0.as_secs_f32())]
+    Silent(Duration),
+    #[error("it was not there within {} s", .0.as_secs_f32())]
+    Slow(Duration),
+    #[error("cannot reach the server: {0}")]
+    Connection(String),
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    #[error(
+        "the server wants to know who asks, or does not let you in; is the repository private, or its name misspelt?"
+    )]
+    Denied,
+    #[error("there is no such repository")]
+    Missing,
+    #[error("there is no git repository that can be cloned")]
+    NoRepository,
+    #[error("the server answered with status {0}")]
+    Status(u16),
+    #[error("the server sends on to {0}; if you trust that place, install from there")]
+    Redirected(String),
+    #[error(transparent)]
+    Garbled(#[from] packets::Garbled),
+    #[error("what the server sent is no valid pack: {0}")]
+    Pack(String),
+    #[error("the repository is empty")]
+    Empty,
+    #[error("it has no branch, tag or commit `{name}`{}", did_you_mean(.near))]
+    NoReference { name: String, near: Vec<String> },
+    #[error("it is too large: {0}")]
+    TooLarge(String),
+    #[error("git is needed for this address, and is not in PATH")]
+    NoProgram,
+    #[error("git failed: {0}")]
+    Program(String),
+    #[error("{0}")]
+    Git(String),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+fn did_you_mean(near: &[String]) -> String {
+    match near {
+        [] => String::new(),
+        near => format!("; did you mean `{}`?", near.join("` or `")),
+    }
+}
+
+impl From<git2::Error> for CloneError {
+    fn from(error: git2::Error) -> Self {
+        if error.code() == git2::ErrorCode::User {
+            return Self::Cancelled;
+        }
+        Self::Git(error.message().to_owned())
+    }
+}
+
+/// All that cloning depends on besides the source.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) limits: Limits,
+    pub(super) progress: Listener,
+    pub(super) cancel: CancellationToken,
+    pub(super) runtime: Handle,
+    pub(super) reaper: Reaper,
+    /// Trusted instead of what the system trusts, if there are any.
+    pub(super) roots: Arc<[reqwest::Certificate]>,
+}
+
+impl Job {
+    fn or_cancelled(&self, error: CloneError) -> CloneError {
+        if self.cancel.is_cancelled() {
+            return CloneError::Cancelled;
+        }
+        error
+    }
+}
+
+/// A way to a repository.
+trait Reach {
+    /// What it has.
+    fn refs(&mut self, job: &Job) -> Result<Refs, CloneError>;
+
+    /// Gets `wants` into `repository`, if `shallow` without the commits before them.
+    fn fetch(
+        &mut self,
+        repository: &Repository,
+        wants: &[Oid],
+        shallow: bool,
+        job: &Job,
+    ) -> Result<(), CloneError>;
+}
+
+/// The commit that a source stands for today.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Resolved {
+    /// In full, unless nobody knows more than the digits that were written.
+    pub(super) commit: String,
+    /// The full name of the branch or tag that it was found by.
+    pub(super) reference: Option<String>,
+}
+
+/// A repository that has been asked what it has.
+pub(super) struct Opened {
+    reach: Box<dyn Reach>,
+    refs: Refs,
+    pub(super) resolved: Resolved,
+}
+
+/// Asks a repository for the commit that `source` stands for.
+pub(super) fn open(source: &Source, job: &Job) -> Result<Opened, CloneError> {
+    job.progress.tell(Step::Connecting(source.repository()));
+    let (reach, refs) = match &source.remote {
+        Remote::Http { url, credentials } => {
+            let mut http = http::Http::new(url, credentials.as_ref(), job)?;
+            match http.refs(job) {
+                Ok(refs) => (Box::new(http) as Box<dyn Reach>, refs),
+                // Perhaps git knows the user; asked without a word to the user.
+                Err(CloneError::Denied) if credentials.is_none() && url.scheme() == "https" => {
+                    reached(program::Program::new(url.as_str(), job), job)
+                        .map_err(|_| CloneError::Denied)?
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Remote::Program(url) => reached(program::Program::new(url, job), job)?,
+        Remote::Local(path) => reached(local::Local::new(path), job)?,
+    };
+    let resolved = resolve(&refs, source.reference.as_deref())?;
+    job.progress.tell(Step::Resolved {
+        commit: resolved.commit.clone(),
+        reference: resolved.reference.clone(),
+    });
+    Ok(Opened {
+        reach,
+        refs,
+        resolved,
+    })
+}
+
+fn reached<R: Reach + 'static>(
+    reach: Result<R, CloneError>,
+    job: &Job,
+) -> Result<(Box<dyn Reach>, Refs), CloneError> {
+    let mut reach = reach?;
+    let refs = reach.refs(job)?;
+    Ok((Box::new(reach), refs))
+}
+
+fn resolve(refs: &Refs, name: Option<&str>) -> Result<Resolved, CloneError> {
+    match refs.find(name) {
+        Meant::Known { commit, reference } => Ok(Resolved {
+            commit: commit.to_string(),
+            reference,
+        }),
+        Meant::Commit(commit) => Ok(Resolved {
+            commit,
+            reference: None,
+        }),
+        Meant::Unknown(near) => Err(match name {
+            Some(name) => CloneError::NoReference {
+                name: name.to_owned(),
+                near,
+            },
+            None => CloneError::Empty,
+        }),
+    }
+}
+
+/// A commit that is in its folder.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cloned {
+    /// In full.
+    pub(super) commit: String,
+    /// What a person should know of it.
+    pub(super) notes: Vec<String>,
+}
+
+impl Opened {
+    /// Fetches the commit into `folder`, which must be empty, and writes its files.
+    pub(super) fn clone_into(
+        mut self,
+        source: &Source,
+        folder: &Path,
+        job: &Job,
+    ) -> Result<Cloned, CloneError> {
+        let repository = checkout::init(folder)?;
+        let commit = self.fetch(&repository, job)?;
+        let notes = checkout::check_out(&repository, commit, &self.resolved, job)?;
+        checkout::remember(&repository, &source.address());
+        Ok(Cloned {
+            commit: commit.to_string(),
+            notes,
+        })
+    }
+
+    fn fetch(&mut self, repository: &Repository, job: &Job) -> Result<Oid, CloneError> {
+        let name = self.resolved.commit.clone();
+        let whole = Oid::from_str(&name).ok().filter(|_| name.len() == 40);
+        let advertised = whole.is_some_and(|id| self.refs.stands_for(id));
+        if let Some(id) = whole.filter(|_| advertised || self.refs.any_commit) {
+            let fetched = self.reach.fetch(repository, &[id], self.refs.shallow, job);
+            match fetched.and_then(|()| found(repository, &name)) {
+                Ok(commit) => return Ok(commit),
+                // One that is in no branch is told apart from one that is nowhere below.
+                Err(CloneError::Garbled(_) | CloneError::NoReference { .. }) if !advertised => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let wants = self.refs.branches_and_tags();
+        self.reach.fetch(repository, &wants, false, job)?;
+        found(repository, &name)
+    }
+}
+
+/// The commit that `name` stands for in what has come.
+fn found(repository: &Repository, name: &str) -> Result<Oid, CloneError> {
+    let object = repository.revparse_single(name);
+    let commit = object.and_then(|it| it.peel_to_commit());
+    commit
+        .map(|it| it.id())
+        .map_err(|_| CloneError::NoReference {
+            name: name.to_owned(),
+            near: Vec::new(),
+        })
+}
+
+#[cfg(test)]
+mod tests;

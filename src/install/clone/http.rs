@@ -1,0 +1,286 @@
+//! Fetches over https with the program's own TLS: git's smart protocol, version 0, without state on
+//! the server. libgit2 is given the pack. (Its own way to another transport cannot be had without
+//! `unsafe`, and knows no time limits.)
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use git2::{Indexer, Oid, Repository};
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::packets::{self, Answer, Cutter, Part};
+use super::refs::Refs;
+use super::{CloneError, Job, Reach};
+use crate::install::progress::Step;
+
+/// The list of references may be this long.
+const LONGEST_LIST: usize = 64 << 20;
+/// How often a server may send on to another address of its own.
+const REDIRECTS: usize = 5;
+const CONNECT: Duration = Duration::from_secs(20);
+
+/// A repository at a URL. Its methods wait, so they belong on a thread that may.
+#[derive(Debug)]
+pub(super) struct Http {
+    client: Client,
+    /// Where the list of references was found, without `/info/refs`.
+    base: Url,
+    credentials: Option<(String, String)>,
+    runtime: Handle,
+    silence: Duration,
+    whole: Duration,
+    started: Instant,
+    cancel: CancellationToken,
+}
+
+impl Http {
+    pub(super) fn new(
+        url: &Url,
+        credentials: Option<&(String, String)>,
+        job: &Job,
+    ) -> Result<Self, CloneError> {
+        Ok(Self {
+            client: client(&job.roots)?,
+            base: url.clone(),
+            credentials: credentials.cloned(),
+            runtime: job.runtime.clone(),
+            silence: job.limits.silence,
+            whole: job.limits.whole,
+            started: Instant::now(),
+            cancel: job.cancel.clone(),
+        })
+    }
+
+    /// Waits for `future`, but neither for ever nor when nobody wants it any more.
+    fn wait<T>(
+        &self,
+        future: impl Future<Output = Result<T, reqwest::Error>>,
+    ) -> Result<T, CloneError> {
+        let left = self.whole.saturating_sub(self.started.elapsed());
+        self.runtime.block_on(async {
+            tokio::select! {
+                () = self.cancel.cancelled() => Err(CloneError::Cancelled),
+                done = timeout(left.min(self.silence), future) => match done {
+                    Err(_) if left < self.silence => Err(CloneError::Slow(self.whole)),
+                    Err(_) => Err(CloneError::Silent(self.silence)),
+                    Ok(done) => done.map_err(|error| unreachable_or_cut(&error)),
+                }
+            }
+        })
+    }
+
+    fn at(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!(
+            "{}/{path}",
+            self.base.path().trim_end_matches('/')
+        ));
+        url
+    }
+
+    fn send(&self, request: RequestBuilder, kind: &str) -> Result<Response, CloneError> {
+        let request = match &self.credentials {
+            Some((user, password)) => request.basic_auth(user, Some(password)),
+            None => request,
+        };
+        let response = self.wait(request.header(header::PRAGMA, "no-cache").send())?;
+        let status = response.status();
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(CloneError::Denied),
+            StatusCode::NOT_FOUND | StatusCode::GONE => return Err(CloneError::Missing),
+            _ if status.is_redirection() => return Err(self.elsewhere(&response)),
+            _ if !status.is_success() => return Err(CloneError::Status(status.as_u16())),
+            _ => {}
+        }
+        let content = response.headers().get(header::CONTENT_TYPE);
+        let expected = format!("application/x-git-upload-pack-{kind}");
+        if content.is_none_or(|it| !it.as_bytes().starts_with(expected.as_bytes())) {
+            return Err(CloneError::NoRepository);
+        }
+        Ok(response)
+    }
+
+    /// A redirect that was not followed: the person has to want the other place.
+    fn elsewhere(&self, response: &Response) -> CloneError {
+        let target = response.headers().get(header::LOCATION);
+        let target = target.and_then(|it| it.to_str().ok());
+        let target = target.and_then(|it| self.base.join(it).ok());
+        match target {
+            Some(mut url) => {
+                url.set_query(None);
+                let _ = url.set_username("");
+                let _ = url.set_password(None);
+                CloneError::Redirected(url.as_str().trim_end_matches("/info/refs").to_owned())
+            }
+            None => CloneError::Status(response.status().as_u16()),
+        }
+    }
+
+    fn receive(
+        &self,
+        mut response: Response,
+        repository: &Repository,
+        job: &Job,
+    ) -> Result<Vec<Oid>, CloneError> {
+        let odb = repository.odb()?;
+        let folder = repository.path().join("objects/pack");
+        let mut indexer = Indexer::new(Some(&odb), &folder, 0, false)?;
+        let (hear, cancel) = (job.progress.clone(), job.cancel.clone());
+        indexer.progress(move |stats| {
+            hear.tell(Step::receiving(&stats));
+            !cancel.is_cancelled()
+        });
+        let (mut cutter, mut answer) = (Cutter::default(), Answer::default());
+        let (mut shallow, mut bytes) = (Vec::new(), 0);
+        loop {
+            let chunk = self.wait(response.chunk())?.ok_or(packets::Garbled::Cut)?;
+            bytes += chunk.len() as u64;
+            job.limits.check_download(bytes)?;
+            cutter.push(&chunk);
+            while let Some(packet) = cutter.next()? {
+                match answer.take(packet)? {
+                    Part::Pack(piece) => write(&mut indexer, &piece, job)?,
+                    Part::Shallow(id) => shallow.push(id),
+                    Part::Nothing => {}
+                    Part::End => {
+                        indexer
+                            .commit()
+                            .map_err(|error| job.or_cancelled(error.into()))?;
+                        return Ok(shallow);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Reach for Http {
+    fn refs(&mut self, _: &Job) -> Result<Refs, CloneError> {
+        let mut url = self.at("info/refs");
+        url.set_query(Some("service=git-upload-pack"));
+        let mut response = self.send(self.client.get(url), "advertisement")?;
+        // What comes next is asked of the place that answered.
+        let mut base = response.url().clone();
+        base.set_query(None);
+        let path = base
+            .path()
+            .strip_suffix("/info/refs")
+            .unwrap_or_default()
+            .to_owned();
+        base.set_path(&path);
+        self.base = base;
+        let mut list = Vec::new();
+        while let Some(chunk) = self.wait(response.chunk())? {
+            list.extend_from_slice(&chunk);
+            if list.len() > LONGEST_LIST {
+                return Err(CloneError::NoRepository);
+            }
+        }
+        Ok(packets::advertisement(&list)?)
+    }
+
+    fn fetch(
+        &mut self,
+        repository: &Repository,
+        wants: &[Oid],
+        shallow: bool,
+        job: &Job,
+    ) -> Result<(), CloneError> {
+        let request = self
+            .client
+            .post(self.at("git-upload-pack"))
+            .header(
+                header::CONTENT_TYPE,
+                "application/x-git-upload-pack-request",
+            )
+            .body(packets::request(wants, shallow));
+        let response = self.send(request, "result")?;
+        let shallow = self.receive(response, repository, job)?;
+        if !shallow.is_empty() {
+            let ids: Vec<String> = shallow.iter().map(Oid::to_string).collect();
+            let ids = ids.join("\n") + "\n";
+            std::fs::write(repository.path().join("shallow"), ids)?;
+        }
+        Ok(())
+    }
+}
+
+fn write(indexer: &mut Indexer<'_>, piece: &[u8], job: &Job) -> Result<(), CloneError> {
+    indexer
+        .write_all(piece)
+        .map_err(|error| job.or_cancelled(CloneError::Pack(error.to_string())))
+}
+
+/// A client that trusts what the system trusts, or only `roots`.
+fn client(roots: &[reqwest::Certificate]) -> Result<Client, CloneError> {
+    // The first caller wins; there is only one kind.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let follow = Policy::custom(|attempt| {
+        let (from, to) = (attempt.previous().last(), attempt.url());
+        let same = from.is_some_and(|from| {
+            (from.scheme(), from.host_str(), from.port()) == (to.scheme(), to.host_str(), to.port())
+        });
+        if same && attempt.previous().len() <= REDIRECTS {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
+    });
+    let builder = Client::builder()
+        .user_agent(concat!(
+            "git/2.0 (mcp-proxy ",
+            env!("CARGO_PKG_VERSION"),
+            ")"
+        ))
+        .referer(false)
+        .http1_only()
+        .connect_timeout(CONNECT)
+        .redirect(follow);
+    let builder = if roots.is_empty() {
+        builder
+    } else {
+        builder.tls_certs_only(roots.iter().cloned())
+    };
+    builder
+        .build()
+        .map_err(|error| CloneError::Connection(causes(&error)))
+}
+
+fn unreachable_or_cut(error: &reqwest::Error) -> CloneError {
+    if error.is_connect() || error.is_request() {
+        CloneError::Connection(causes(error))
+    } else {
+        CloneError::Broken(causes(error))
+    }
+}
+
+/// The innermost causes say what is wrong; the outermost repeats the URL.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut texts = Vec::new();
+    let mut cause = error.source();
+    while let Some(it) = cause {
+        texts.push(it.to_string());
+        cause = it.source();
+    }
+    texts.dedup();
+    // An outer text often has the inner one in it.
+    let outer: Vec<&String> = texts
+        .iter()
+        .enumerate()
+        .filter(|(at, it)| {
+            !texts[..*at]
+                .iter()
+                .any(|before| before.contains(it.as_str()))
+        })
+        .map(|(_, it)| it)
+        .collect();
+    match outer[..] {
+        [] => error.to_string(),
+        [.., before, last] => format!("{before}: {last}"),
+        [only] => only.clone(),
+    }
+}

@@ -1,0 +1,214 @@
+//! The branches and tags that a repository has, and which commit a name means. Pure.
+
+use git2::Oid;
+
+/// What a repository says of itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Refs {
+    /// Full names as git writes them; `^{}` behind the name of a tag is the commit it stands for.
+    pub(super) all: Vec<(String, Oid)>,
+    /// The branch that `HEAD` stands for.
+    pub(super) head: Option<String>,
+    /// A commit can be asked for that no name stands for.
+    pub(super) any_commit: bool,
+    /// A commit can be asked for without those before it.
+    pub(super) shallow: bool,
+}
+
+/// What a name means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Meant {
+    /// This commit, and the reference that it has been found by.
+    Known {
+        commit: Oid,
+        reference: Option<String>,
+    },
+    /// A commit that no name stands for; it may exist all the same.
+    Commit(String),
+    /// Nothing; near names.
+    Unknown(Vec<String>),
+}
+
+impl Refs {
+    /// What `name` means: a branch first, as for `git clone --branch`, then a tag, then a commit.
+    /// Without a name it is the default branch.
+    pub(super) fn find(&self, name: Option<&str>) -> Meant {
+        let Some(name) = name else {
+            return self.default_branch();
+        };
+        let full = [
+            format!("refs/heads/{name}"),
+            format!("refs/tags/{name}"),
+            name.to_owned(),
+        ];
+        let is_full = |it: &String| it.starts_with("refs/") || it == "HEAD";
+        for reference in full.into_iter().filter(is_full) {
+            if let Some(commit) = self.commit_of(&reference) {
+                let reference = Some(reference);
+                return Meant::Known { commit, reference };
+            }
+        }
+        let is_commit =
+            (7..=40).contains(&name.len()) && name.bytes().all(|it| it.is_ascii_hexdigit());
+        if !is_commit {
+            return Meant::Unknown(self.near(name));
+        }
+        let name = name.to_ascii_lowercase();
+        let mut pointed_at = self.all.iter().map(|(_, id)| *id);
+        match pointed_at.find(|id| id.to_string() == name) {
+            Some(commit) => Meant::Known {
+                commit,
+                reference: None,
+            },
+            None => Meant::Commit(name),
+        }
+    }
+
+    fn default_branch(&self) -> Meant {
+        let reference = self.head.clone();
+        match self
+            .commit_of("HEAD")
+            .or_else(|| self.commit_of(reference.as_deref()?))
+        {
+            Some(commit) => Meant::Known { commit, reference },
+            None => Meant::Unknown(Vec::new()),
+        }
+    }
+
+    fn commit_of(&self, reference: &str) -> Option<Oid> {
+        let id = |name: &str| {
+            self.all
+                .iter()
+                .find(|(it, _)| it == name)
+                .map(|(_, id)| *id)
+        };
+        id(&format!("{reference}^{{}}")).or_else(|| id(reference))
+    }
+
+    /// Names that `name` may have been meant for.
+    fn near(&self, name: &str) -> Vec<String> {
+        let short = |full: &str| {
+            let short = full
+                .strip_prefix("refs/heads/")
+                .or_else(|| full.strip_prefix("refs/tags/"));
+            short.filter(|it| !it.ends_with("^{}")).map(str::to_owned)
+        };
+        let likeness = |it: &String| {
+            // `v1.2` for `1.2` and `master` for `main` are nearer than letters tell.
+            let contains = it.contains(name) || name.contains(it.as_str());
+            let defaults = ["main", "master"];
+            let default = defaults.contains(&it.as_str()) && defaults.contains(&name);
+            if contains || default {
+                1.0
+            } else {
+                strsim::jaro_winkler(name, it)
+            }
+        };
+        let mut near: Vec<(f64, String)> = self
+            .all
+            .iter()
+            .filter_map(|(full, _)| short(full))
+            .map(|it| (likeness(&it), it))
+            .filter(|(likeness, _)| *likeness > 0.8)
+            .collect();
+        near.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        near.into_iter().map(|(_, name)| name).take(3).collect()
+    }
+
+    /// Whether a name stands for this commit.
+    pub(super) fn stands_for(&self, commit: Oid) -> bool {
+        self.all.iter().any(|(_, id)| *id == commit)
+    }
+
+    /// Every branch and tag, for a repository that gives out nothing else.
+    pub(super) fn branches_and_tags(&self) -> Vec<Oid> {
+        let is_either =
+            |name: &str| name.starts_with("refs/heads/") || name.starts_with("refs/tags/");
+        let mut ids: Vec<Oid> = self
+            .all
+            .iter()
+            .filter(|(name, _)| is_either(name) && !name.ends_with("^{}"))
+            .map(|(_, id)| *id)
+            .collect();
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(digit: char) -> Oid {
+        Oid::from_str(&digit.to_string().repeat(40)).unwrap()
+    }
+
+    fn refs() -> Refs {
+        let all = [
+            ("HEAD", '1'),
+            ("refs/heads/main", '1'),
+            ("refs/heads/feature/x", '2'),
+            ("refs/heads/both", '3'),
+            ("refs/tags/both", '4'),
+            ("refs/tags/v1.0", '5'),
+            ("refs/tags/v1.0^{}", '6'),
+            ("refs/pull/7/head", '7'),
+        ];
+        Refs {
+            all: all
+                .map(|(name, digit)| (name.to_owned(), id(digit)))
+                .to_vec(),
+            head: Some("refs/heads/main".to_owned()),
+            ..Refs::default()
+        }
+    }
+
+    #[test]
+    fn a_name_means_a_branch_then_a_tag_then_a_commit() {
+        let seven = "7".repeat(40);
+        for (name, commit, reference) in [
+            (None, '1', Some("refs/heads/main")),
+            (Some("main"), '1', Some("refs/heads/main")),
+            (Some("feature/x"), '2', Some("refs/heads/feature/x")),
+            (Some("both"), '3', Some("refs/heads/both")),
+            (Some("refs/tags/both"), '4', Some("refs/tags/both")),
+            (Some("v1.0"), '6', Some("refs/tags/v1.0")),
+            (Some("refs/pull/7/head"), '7', Some("refs/pull/7/head")),
+            (Some("HEAD"), '1', Some("HEAD")),
+            (Some(&*seven), '7', None),
+        ] {
+            let reference = reference.map(str::to_owned);
+            let known = Meant::Known {
+                commit: id(commit),
+                reference,
+            };
+            assert_eq!(refs().find(name), known, "{name:?}");
+        }
+        let hidden = "ABCDEF0123";
+        assert_eq!(
+            refs().find(Some(hidden)),
+            Meant::Commit(hidden.to_lowercase())
+        );
+    }
+
+    #[test]
+    fn an_unknown_name_has_near_ones() {
+        let near = |name| match refs().find(Some(name)) {
+            Meant::Unknown(near) => near,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(near("master"), ["main"]);
+        assert_eq!(near("1.0"), ["v1.0"]);
+        assert_eq!(near("feture/x"), ["feature/x"]);
+        assert_eq!(near("pull/7/head"), [""; 0]);
+        assert_eq!(near("abcdef"), [""; 0]);
+        assert_eq!(Refs::default().find(None), Meant::Unknown(Vec::new()));
+    }
+
+    #[test]
+    fn everything_is_asked_for_once() {
+        let ids = ['1', '2', '3', '4', '5'].map(id);
+        assert_eq!(refs().branches_and_tags(), ids);
+    }
+}

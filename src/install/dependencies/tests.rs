@@ -1,0 +1,191 @@
+//! Real tools on tiny packages, none of which has to be fetched.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command as Process;
+use std::sync::{Arc, Mutex};
+
+use super::*;
+
+/// Carries out one step in `folder` and returns what was told.
+async fn prepare(
+    folder: &Path,
+    step: Prepare,
+    scripts: bool,
+) -> (Result<(), PrepareError>, Vec<Step>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let progress = Listener::new(move |step| heard.lock().unwrap().push(step));
+    let workshop = Workshop {
+        folder,
+        scripts,
+        log: Some(folder.join("log")),
+        progress: &progress,
+        cancel: &CancellationToken::new(),
+        reaper: &Reaper::absent(),
+    };
+    let prepared = workshop.prepare(&[step]).await;
+    let told = told.lock().unwrap().clone();
+    (prepared, told)
+}
+
+fn output(program: &Path, args: &[&str], folder: &Path) -> String {
+    let output = Process::new(program)
+        .args(args)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// A package of Python that needs no building.
+const WHEEL: &str = r#"
+import zipfile
+with zipfile.ZipFile("tiny-1.0-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("tiny.py", "word = 'hello'\n")
+    wheel.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+    wheel.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr("tiny-1.0.dist-info/RECORD", "tiny.py,,\ntiny-1.0.dist-info/METADATA,,\ntiny-1.0.dist-info/WHEEL,,\n")
+"#;
+
+#[tokio::test]
+async fn python_gets_an_environment_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    output(Path::new("python3"), &["-c", WHEEL], folder);
+    fs::write(
+        folder.join("requirements.txt"),
+        "./tiny-1.0-py3-none-any.whl\n",
+    )
+    .unwrap();
+    let requirements = Some("requirements.txt".into());
+    let step = Prepare::Venv {
+        requirements,
+        project: false,
+        packages: Vec::new(),
+        locked: false,
+    };
+    let (prepared, told) = prepare(folder, step.clone(), false).await;
+    prepared.unwrap();
+    let commands = told
+        .iter()
+        .filter(|it| matches!(it, Step::Running(_)))
+        .count();
+    assert_eq!(commands, 2, "{told:?}");
+    let python = folder.join(".venv/bin/python");
+    assert_eq!(
+        output(&python, &["-c", "import tiny; print(tiny.word)"], folder),
+        "hello"
+    );
+    assert!(!folder.join("log").exists(), "nothing was wrong");
+
+    // What fails says what may be the reason, and where all is that was said.
+    fs::write(
+        folder.join("requirements.txt"),
+        "no-such-package-of-anybody==99\n",
+    )
+    .unwrap();
+    fs::remove_dir_all(folder.join(".venv")).unwrap();
+    let (failed, _) = prepare(folder, step, false).await;
+    let failed = failed.unwrap_err();
+    assert!(failed.to_string().contains("--scripts"), "{failed}");
+    assert!(
+        fs::read_to_string(folder.join("log"))
+            .unwrap()
+            .contains("$ ")
+    );
+    assert!(
+        matches!(&failed, PrepareError::Failed { tail, .. } if !tail.is_empty()),
+        "{failed:?}"
+    );
+}
+
+#[tokio::test]
+async fn scripts_of_packages_run_only_if_permitted() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let package = r#"{
+        "name": "srv", "version": "1.0.0", "dependencies": { "tiny": "file:./tiny" },
+        "scripts": { "postinstall": "node -e \"require('fs').writeFileSync('ran', '')\"",
+                     "build": "node -e \"require('fs').writeFileSync('built.js', 'console.log(require(\\\"tiny\\\"))')\"" }
+    }"#;
+    fs::write(folder.join("package.json"), package).unwrap();
+    fs::create_dir(folder.join("tiny")).unwrap();
+    fs::write(
+        folder.join("tiny/package.json"),
+        r#"{"name":"tiny","version":"1.0.0","main":"i.js"}"#,
+    )
+    .unwrap();
+    fs::write(folder.join("tiny/i.js"), "module.exports = 'hello'").unwrap();
+    let step = |locked| Prepare::Node {
+        packager: Packager::Npm,
+        locked,
+        build: Some("build".into()),
+        root: ".".into(),
+    };
+    let (prepared, _) = prepare(folder, step(false), false).await;
+    prepared.unwrap();
+    assert!(!folder.join("ran").exists() && !folder.join("package-lock.json").exists());
+    assert_eq!(output(Path::new("node"), &["built.js"], folder), "hello");
+
+    output(
+        Path::new("npm"),
+        &[
+            "install",
+            "--package-lock-only",
+            "--ignore-scripts",
+            "--offline",
+        ],
+        folder,
+    );
+    fs::remove_dir_all(folder.join("node_modules")).unwrap();
+    let (prepared, told) = prepare(folder, step(true), true).await;
+    prepared.unwrap();
+    assert!(folder.join("ran").exists(), "{told:?}");
+}
+
+#[tokio::test]
+async fn rust_is_built_where_it_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let manifest =
+        "[package]\nname = \"srv\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[workspace]\n";
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    fs::create_dir(folder.join("src")).unwrap();
+    fs::write(
+        folder.join("src/main.rs"),
+        "fn main() { println!(\"hello\") }",
+    )
+    .unwrap();
+    let (prepared, _) = prepare(
+        folder,
+        Prepare::Cargo {
+            bin: Some("srv".into()),
+        },
+        false,
+    )
+    .await;
+    prepared.unwrap();
+    assert_eq!(
+        output(&folder.join("target/release/srv"), &[], folder),
+        "hello"
+    );
+}
+
+#[tokio::test]
+async fn a_tool_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let step = Prepare::Go {
+        package: "./cmd/x".into(),
+        output: "x".into(),
+    };
+    if which::which("go").is_ok() {
+        return;
+    }
+    let (prepared, told) = prepare(folder.path(), step, false).await;
+    assert_eq!(
+        prepared.unwrap_err().to_string(),
+        "go is needed for a server in Go and is not in PATH"
+    );
+    assert_eq!(told, []);
+}

@@ -1,0 +1,336 @@
+//! How a cloned server is started. Each language has a file here that proposes starts by what stands in
+//! the clone; `hints` knows what else speaks of a start. Here one of them is chosen, or none: what is
+//! ambiguous is for a person to decide. Files are read, nothing is run and nothing else is looked at.
+
+mod compiled;
+mod hints;
+mod node;
+mod python;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use thiserror::Error;
+
+use super::plan::{Argument, Plan, Prepare};
+use hints::Hints;
+use tree::{Tree, joined};
+
+/// How deep a server may lie in a repository of many.
+const DEPTH: usize = 3;
+/// How many folders of such a repository are looked at.
+const MOST_FOLDERS: usize = 300;
+
+/// What was said about the start, by a person or a caller.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Said<'a> {
+    /// The file that is started.
+    pub(crate) server_file: Option<&'a str>,
+    /// What is installed for a server in Python.
+    pub(crate) requirements_file: Option<&'a str>,
+}
+
+/// One of several starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// The folder in the repository; empty for the one that was looked at.
+    pub(crate) folder: String,
+    pub(crate) plan: Plan,
+}
+
+/// Why nobody knows how the server is started.
+#[derive(Debug, Error)]
+pub(crate) enum DetectError {
+    #[error("nothing says how the server is started; name its file or its command{}", list(.considered))]
+    Nothing { considered: Vec<String> },
+    #[error("the server can be started in several ways; name its file or its command{}", list(&lines(.choices)))]
+    Ambiguous {
+        choices: Vec<Choice>,
+        considered: Vec<String>,
+    },
+    #[error("the repository has servers in folders of its own; add one to its address{}", list(&lines(.choices)))]
+    Elsewhere {
+        choices: Vec<Choice>,
+        considered: Vec<String>,
+    },
+    #[error("{0} is not a file in the server's folder that can be started or installed")]
+    File(String),
+}
+
+fn list(lines: &[String]) -> String {
+    let whole = String::new();
+    lines
+        .iter()
+        .fold(whole, |whole, line| whole + "\n  " + line)
+}
+
+fn lines(choices: &[Choice]) -> Vec<String> {
+    let line = |choice: &Choice| {
+        let folder = match choice.folder.as_str() {
+            "" => String::new(),
+            folder => format!("#{folder}: "),
+        };
+        let plan = &choice.plan;
+        format!("{folder}`{}` ({})", plan.line(), plan.reason)
+    };
+    choices.iter().map(line).collect()
+}
+
+impl Plan {
+    /// The command as a person would write it in the server's folder.
+    pub(crate) fn line(&self) -> String {
+        let args = self.args.iter().map(|argument| match argument {
+            Argument::Text(text) => text.clone(),
+            Argument::File(path) => path.display().to_string(),
+        });
+        let words: Vec<String> = std::iter::once(self.command.clone()).chain(args).collect();
+        let line = shlex::try_join(words.iter().map(String::as_str));
+        line.unwrap_or_else(|_| words.join(" "))
+    }
+}
+
+/// How sure a proposal is; the surest is the least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Trust {
+    /// Somebody named it.
+    Named,
+    /// A file says what is to be run.
+    Declared,
+    /// It is usual.
+    Usual,
+    /// It might be.
+    Guessed,
+}
+
+/// One way to start something that is in the clone.
+#[derive(Debug)]
+struct Proposal {
+    /// Where such things are published, as `server.json` calls it.
+    registry: &'static str,
+    /// What is started.
+    name: String,
+    /// The package it belongs to.
+    package: String,
+    trust: Trust,
+    /// It uses a library for MCP.
+    speaks_mcp: bool,
+    plan: Plan,
+}
+
+/// All that was found in one folder.
+#[derive(Debug, Default)]
+struct Findings {
+    proposals: Vec<Proposal>,
+    considered: Vec<String>,
+}
+
+impl Findings {
+    fn consider(&mut self, what: impl Into<String>) {
+        self.considered.push(what.into());
+    }
+
+    /// What a manifest says; one that cannot be read is told.
+    fn read<T>(&mut self, file: &str, read: Result<Option<T>, ()>) -> Option<T> {
+        read.unwrap_or_else(|()| {
+            self.consider(format!("{file}: cannot be read"));
+            None
+        })
+    }
+}
+
+/// How the server in `folder` of the clone at `root` is started.
+pub(crate) fn detect(root: &Path, folder: &str, said: Said<'_>) -> Result<Plan, DetectError> {
+    let Some(tree) = Tree::new(root, folder) else {
+        return Err(DetectError::File(folder.to_owned()));
+    };
+    for file in [said.server_file, said.requirements_file]
+        .into_iter()
+        .flatten()
+    {
+        if !tree.has(file) {
+            return Err(DetectError::File(file.to_owned()));
+        }
+    }
+    let (mut findings, hints) = look(&tree, said)?;
+    hints::add_last(&tree, &hints, &mut findings);
+    if said.server_file.is_none() && !findings.proposals.iter().any(|it| it.speaks_mcp) {
+        // What is surely a program here is not given up for what might be one there.
+        let trust = findings.proposals.iter().map(|it| it.trust).min();
+        let choices = elsewhere(&tree, trust.unwrap_or(Trust::Usual));
+        if !choices.is_empty() {
+            for proposal in &findings.proposals {
+                let plan = &proposal.plan;
+                let line = format!("`{}`: {}; does not speak MCP", plan.line(), plan.reason);
+                findings.considered.push(line);
+            }
+            let considered = findings.considered;
+            return Err(DetectError::Elsewhere {
+                choices,
+                considered,
+            });
+        }
+    }
+    choose(findings, &hints)
+}
+
+/// What one folder has.
+fn look(tree: &Tree, said: Said<'_>) -> Result<(Findings, Hints), DetectError> {
+    let mut findings = Findings::default();
+    let hints = hints::read(tree, &mut findings);
+    if let Some(file) = said.server_file {
+        let known = node::named(tree, file, &mut findings)
+            || python::named(tree, file, said.requirements_file, &mut findings);
+        if !known {
+            return Err(DetectError::File(file.to_owned()));
+        }
+    } else {
+        node::propose(tree, &mut findings);
+        python::propose(tree, said.requirements_file, &mut findings);
+        compiled::propose(tree, &mut findings);
+    }
+    for proposal in &mut findings.proposals {
+        hints.apply(proposal);
+    }
+    Ok((findings, hints))
+}
+
+/// The servers below a folder, each as it would be started there, if they are to be trusted as much.
+fn elsewhere(tree: &Tree, trust: Trust) -> Vec<Choice> {
+    let mut choices = Vec::new();
+    let mut folders = vec![(String::new(), 0)];
+    let mut at = 0;
+    while let Some((folder, depth)) = folders.get(at).cloned() {
+        at += 1;
+        if depth < DEPTH && folders.len() < MOST_FOLDERS {
+            let below = tree.folders(&folder).into_iter();
+            folders.extend(below.map(|name| (joined(&folder, &name), depth + 1)));
+        }
+        let inner = tree.at(&joined(&tree.folder, &folder));
+        let Some(inner) = inner.filter(|_| !folder.is_empty()) else {
+            continue;
+        };
+        if let Ok((findings, hints)) = look(&inner, Said::default()) {
+            let mut plans = best(findings.proposals, &hints).into_iter();
+            if let Some(found) = plans
+                .next()
+                .filter(|it| it.speaks_mcp && it.trust <= trust.min(Trust::Usual))
+            {
+                let folder = inner.folder.clone();
+                choices.push(Choice {
+                    folder,
+                    plan: found.plan,
+                });
+            }
+        }
+    }
+    choices.sort_by(|a, b| a.folder.cmp(&b.folder));
+    choices
+}
+
+fn choose(findings: Findings, hints: &Hints) -> Result<Plan, DetectError> {
+    let mut considered = findings.considered;
+    let all: Vec<(String, String)> = findings
+        .proposals
+        .iter()
+        .map(|it| (it.plan.line(), it.plan.reason.clone()))
+        .collect();
+    let mut best = best(findings.proposals, hints);
+    let left = all
+        .into_iter()
+        .filter(|(line, _)| !best.iter().any(|it| it.plan.line() == *line));
+    considered.extend(left.map(|(line, reason)| format!("`{line}`: {reason}")));
+    match (best.pop(), best.len()) {
+        (None, _) => Err(DetectError::Nothing { considered }),
+        (Some(one), 0) => {
+            let mut plan = one.plan;
+            plan.considered.extend(considered);
+            Ok(plan)
+        }
+        (Some(last), _) => {
+            best.push(last);
+            let folder = String::new();
+            let choices = best.into_iter().map(|it| Choice {
+                folder: folder.clone(),
+                plan: it.plan,
+            });
+            Err(DetectError::Ambiguous {
+                choices: choices.collect(),
+                considered,
+            })
+        }
+    }
+}
+
+/// The proposals that no other is better than.
+fn best(mut proposals: Vec<Proposal>, hints: &Hints) -> Vec<Proposal> {
+    let rank = |it: &Proposal| (it.trust != Trust::Named, !it.speaks_mcp, it.trust);
+    let Some(least) = proposals.iter().map(rank).min() else {
+        return proposals;
+    };
+    proposals.retain(|it| rank(it) == least);
+    // One start may be proposed for two reasons.
+    let mut known: Vec<String> = Vec::new();
+    proposals.retain(|it| {
+        let line = it.plan.line();
+        let is_new = !known.contains(&line);
+        known.push(line);
+        is_new
+    });
+    narrow(&mut proposals, "server.json says so", |it| hints.means(it));
+    narrow(&mut proposals, "it has the name of the package", |it| {
+        it.name == it.package
+    });
+    narrow(&mut proposals, "its name says MCP", |it| {
+        it.name.to_lowercase().contains("mcp")
+    });
+    narrow(
+        &mut proposals,
+        "its name says that it speaks over stdio",
+        |it| it.name.contains("stdio"),
+    );
+    proposals
+}
+
+/// Leaves those that `good` is true of, if it is true of some and not of others.
+fn narrow(proposals: &mut Vec<Proposal>, why: &str, good: impl Fn(&Proposal) -> bool) {
+    let count = proposals.iter().filter(|it| good(it)).count();
+    if count == 0 || count == proposals.len() {
+        return;
+    }
+    proposals.retain(good);
+    for proposal in proposals {
+        let reason = &mut proposal.plan.reason;
+        *reason = format!("{reason}; of several, {why}");
+    }
+}
+
+/// A name that is one part of a path and no option.
+fn is_plain(name: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !name.is_empty() && !name.starts_with(['-', '.']) && name.chars().all(good)
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|&text| text.to_owned()).collect()
+}
+
+fn plan(
+    prepare: Vec<Prepare>,
+    command: &str,
+    args: Vec<Argument>,
+    watch: &[&str],
+    reason: String,
+) -> Plan {
+    Plan {
+        prepare,
+        command: command.to_owned(),
+        args,
+        env: Vec::new(),
+        watch: texts(watch),
+        reason,
+        considered: Vec::new(),
+    }
+}

@@ -1,0 +1,321 @@
+//! Files that speak of a server but are not made to start it from its sources: `server.json` of the
+//! registry, `manifest.json` of a bundle, `Dockerfile`, `smithery.yaml`, the README. They tell variables and
+//! arguments, decide between proposals, and the last two are only said.
+
+use serde_json::Value;
+
+use super::super::plan::Argument;
+use super::tree::Tree;
+use super::{Findings, Proposal, Trust, node, python};
+
+/// What they say.
+#[derive(Debug, Default)]
+pub(super) struct Hints {
+    published: Vec<Published>,
+    bundle: Option<Bundle>,
+    /// What the README has for clients: a program and its arguments.
+    readme: Option<(Vec<String>, Vec<String>)>,
+}
+
+/// One package of `server.json`.
+#[derive(Debug)]
+struct Published {
+    registry: String,
+    env: Vec<(String, String)>,
+    args: Vec<String>,
+    /// What a person has to add.
+    wanting: Vec<String>,
+}
+
+/// `manifest.json` of a bundle.
+#[derive(Debug)]
+struct Bundle {
+    entry_point: String,
+    /// Names of variables that a person has to fill in.
+    env: Vec<(String, String)>,
+}
+
+pub(super) fn read(tree: &Tree, findings: &mut Findings) -> Hints {
+    let published = tree.json("server.json");
+    let published = findings.read("server.json", published);
+    let bundle = tree.json("manifest.json");
+    let bundle = findings.read("manifest.json", bundle);
+    if let Some(start) = tree.text("Dockerfile").as_deref().and_then(last_command) {
+        findings.consider(format!("Dockerfile: starts with {start}; not used"));
+    }
+    for name in ["smithery.yaml", "smithery.yml"] {
+        if tree.has(name) {
+            findings.consider(format!("{name}: not used"));
+        }
+    }
+    Hints {
+        published: published.iter().flat_map(packages).collect(),
+        bundle: bundle.as_ref().and_then(Bundle::of),
+        readme: readme(tree),
+    }
+}
+
+/// What is proposed where nothing else was found.
+pub(super) fn add_last(tree: &Tree, hints: &Hints, findings: &mut Findings) {
+    if let Some(Bundle { entry_point, .. }) = &hints.bundle {
+        let says = format!("manifest.json: its entry point is {entry_point}");
+        hints.add(
+            tree,
+            Some(entry_point.as_str()),
+            Trust::Usual,
+            says,
+            findings,
+        );
+    }
+    if let Some((command, _)) = &hints.readme {
+        let line = shlex::try_join(command.iter().map(String::as_str)).unwrap_or_default();
+        let file = command.iter().find_map(|word| in_tree(tree, word));
+        let says = format!("README: clients start `{line}`");
+        hints.add(tree, file.as_deref(), Trust::Guessed, says, findings);
+    }
+}
+
+/// The longest end of a path that is a file of the server: the README has it somewhere else.
+fn in_tree(tree: &Tree, word: &str) -> Option<String> {
+    let mut parts: Vec<&str> = word.split('/').filter(|it| !it.is_empty()).collect();
+    while !parts.is_empty() {
+        let path = parts.join("/");
+        if tree.has(&path) {
+            return Some(path);
+        }
+        parts.remove(0);
+    }
+    None
+}
+
+impl Hints {
+    /// Proposes a file, if there is no proposal yet; else it is only told.
+    fn add(
+        &self,
+        tree: &Tree,
+        file: Option<&str>,
+        trust: Trust,
+        says: String,
+        findings: &mut Findings,
+    ) {
+        let file = file.filter(|file| findings.proposals.is_empty() && tree.has(file));
+        let known = file.is_some_and(|file| {
+            node::named(tree, file, findings) || python::named(tree, file, None, findings)
+        });
+        match findings.proposals.last_mut().filter(|_| known) {
+            Some(proposal) => {
+                proposal.trust = trust;
+                proposal.plan.reason = says;
+                self.apply(proposal);
+            }
+            None => findings.consider(says),
+        }
+    }
+
+    /// Whether the registry has it.
+    pub(super) fn means(&self, proposal: &Proposal) -> bool {
+        self.published
+            .iter()
+            .any(|it| it.registry == proposal.registry)
+    }
+
+    /// Adds the variables and arguments that a start needs.
+    pub(super) fn apply(&self, proposal: &mut Proposal) {
+        let same = self
+            .published
+            .iter()
+            .find(|it| it.registry == proposal.registry);
+        let plan = &mut proposal.plan;
+        if let Some(published) = same.or(self.published.first()) {
+            plan.env.extend(published.env.iter().cloned());
+            if same.is_some() {
+                plan.args
+                    .extend(published.args.iter().cloned().map(Argument::Text));
+            }
+            let wanting = published
+                .wanting
+                .iter()
+                .filter(|it| same.is_some() || !it.starts_with("the argument"));
+            plan.considered
+                .extend(wanting.map(|it| format!("server.json: {it}")));
+        }
+        let bundled = self.bundle.iter().flat_map(|it| &it.env);
+        for (name, value) in bundled {
+            if !plan.env.iter().any(|(known, _)| known == name) {
+                plan.env.push((name.clone(), value.clone()));
+            }
+        }
+        let names = self.readme.iter().flat_map(|(_, names)| names);
+        let names: Vec<&str> = names
+            .filter(|name| !plan.env.iter().any(|(known, _)| known == *name))
+            .map(String::as_str)
+            .collect();
+        if !names.is_empty() {
+            plan.considered
+                .push(format!("README: clients set {}", names.join(", ")));
+        }
+    }
+}
+
+/// The packages of `server.json`; older ones have keys with underscores.
+fn packages(manifest: &Value) -> Vec<Published> {
+    let list = |value: &Value, names: [&str; 2]| -> Vec<Value> {
+        let list = names
+            .into_iter()
+            .find_map(|name| value.get(name)?.as_array().cloned());
+        list.unwrap_or_default()
+    };
+    let packages = list(manifest, ["packages", "packages"]);
+    let read = |package: &Value| {
+        let registry = ["registryType", "registry_type", "registry_name"];
+        let mut registry = registry
+            .into_iter()
+            .filter_map(|key| package.get(key)?.as_str());
+        let mut published = Published {
+            registry: registry.next()?.to_owned(),
+            env: Vec::new(),
+            args: Vec::new(),
+            wanting: Vec::new(),
+        };
+        for variable in list(package, ["environmentVariables", "environment_variables"]) {
+            published.add_variable(&variable);
+        }
+        for argument in list(package, ["packageArguments", "package_arguments"]) {
+            published.add_argument(&argument);
+        }
+        Some(published)
+    };
+    packages.iter().filter_map(read).collect()
+}
+
+impl Published {
+    fn add_variable(&mut self, variable: &Value) {
+        let Some(name) = text(variable, "name").filter(|name| is_variable(name)) else {
+            return;
+        };
+        match fixed(variable) {
+            Some(value) => self.env.push((name.to_owned(), value.to_owned())),
+            None if is_required(variable) => {
+                self.env.push((name.to_owned(), format!("${{{name}}}")));
+            }
+            None => self.wanting.push(format!("{name} may be set")),
+        }
+    }
+
+    fn add_argument(&mut self, argument: &Value) {
+        let name = text(argument, "name").filter(|_| text(argument, "type") == Some("named"));
+        let value = fixed(argument);
+        if value.is_some()
+            || (name.is_some() && is_required(argument) && argument.get("format").is_none())
+        {
+            self.args
+                .extend(name.into_iter().chain(value).map(str::to_owned));
+        } else if is_required(argument) {
+            let hint = ["valueHint", "value_hint", "name", "description"];
+            let hint = hint.into_iter().find_map(|key| text(argument, key));
+            self.wanting.push(format!(
+                "the argument `{}` has to be added",
+                hint.unwrap_or("?")
+            ));
+        }
+    }
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
+    value.get(key).and_then(Value::as_str)
+}
+
+/// A value that no person has to fill in.
+fn fixed(value: &Value) -> Option<&str> {
+    text(value, "value").filter(|it| !it.contains('{'))
+}
+
+fn is_required(value: &Value) -> bool {
+    let mut keys = ["isRequired", "is_required"].into_iter();
+    keys.any(|key| value.get(key) == Some(&Value::Bool(true)))
+}
+
+fn is_variable(name: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !name.is_empty() && name.chars().all(good) && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+impl Bundle {
+    fn of(manifest: &Value) -> Option<Self> {
+        // Others call files `manifest.json` too.
+        ["manifest_version", "dxt_version"]
+            .into_iter()
+            .find_map(|key| manifest.get(key))?;
+        let server = manifest.get("server")?;
+        let env = server.pointer("/mcp_config/env").and_then(Value::as_object);
+        let is_wanted = |value: &str| {
+            let key = value
+                .strip_prefix("${user_config.")
+                .and_then(|it| it.strip_suffix('}'));
+            let pointer = format!("/user_config/{}/required", key.unwrap_or_default());
+            manifest.pointer(&pointer) == Some(&Value::Bool(true))
+        };
+        let wanted = env
+            .into_iter()
+            .flatten()
+            .filter(|(name, value)| is_variable(name) && value.as_str().is_some_and(is_wanted));
+        Some(Self {
+            entry_point: text(server, "entry_point")?.to_owned(),
+            env: wanted
+                .map(|(name, _)| (name.clone(), format!("${{{name}}}")))
+                .collect(),
+        })
+    }
+}
+
+/// What the image of a `Dockerfile` starts.
+fn last_command(text: &str) -> Option<String> {
+    let last = |keyword: &str| {
+        let line = text
+            .lines()
+            .rev()
+            .find_map(|line| line.trim().strip_prefix(keyword))?;
+        Some(line.trim().to_owned())
+    };
+    let parts: Vec<String> = ["ENTRYPOINT ", "CMD "]
+        .into_iter()
+        .filter_map(last)
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
+}
+
+/// The first server in a block of JSON that the README has for clients: its command, and its variables.
+fn readme(tree: &Tree) -> Option<(Vec<String>, Vec<String>)> {
+    let text = ["README.md", "readme.md", "Readme.md"]
+        .into_iter()
+        .find_map(|name| tree.text(name))?;
+    let mut blocks = text.split("```").skip(1).step_by(2);
+    blocks.find_map(|block| {
+        let (_, json) = block.split_once('\n')?;
+        let json: Value = serde_json::from_str(json).ok()?;
+        let servers = ["/mcpServers", "/servers", "/mcp/servers"]
+            .into_iter()
+            .find_map(|it| json.pointer(it))?;
+        let server = servers.as_object()?.values().next()?;
+        let mut command = vec![text_of(server, "command")?];
+        let args = server
+            .get("args")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        command.extend(args.filter_map(Value::as_str).map(str::to_owned));
+        let env = server
+            .get("env")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten();
+        let names = env
+            .map(|(name, _)| name.clone())
+            .filter(|name| is_variable(name));
+        Some((command, names.collect()))
+    })
+}
+
+fn text_of(value: &Value, key: &str) -> Option<String> {
+    text(value, key).map(str::to_owned)
+}

@@ -1,0 +1,375 @@
+//! Servers in Python: `pyproject.toml`, `fastmcp.json`, `requirements.txt`, and files by what they are
+//! called and import.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::super::plan::{Argument, Plan, Prepare};
+use super::tree::{Tree, cleaned, joined, toml_value};
+use super::{Findings, Proposal, Trust, is_plain, plan};
+
+const PROJECT: &str = "pyproject.toml";
+const FASTMCP: &str = "fastmcp.json";
+const REQUIREMENTS: &str = "requirements.txt";
+/// What may start a server by its name alone.
+const USUAL: [&str; 3] = ["server.py", "main.py", "app.py"];
+const WATCH: [&str; 2] = ["**/*.py", "!.venv/**"];
+
+/// A file that a caller named; `false` if it is not Python.
+pub(super) fn named(
+    tree: &Tree,
+    file: &str,
+    requirements: Option<&str>,
+    findings: &mut Findings,
+) -> bool {
+    let Some(file) = cleaned(file).filter(|file| has_ending(file)) else {
+        return false;
+    };
+    let project = Project::read(tree, requirements, findings);
+    let what = format!("{file}: it was named");
+    project.propose_file(&file, Trust::Named, &what, findings);
+    true
+}
+
+/// What is there to start.
+pub(super) fn propose(tree: &Tree, requirements: Option<&str>, findings: &mut Findings) {
+    let project = Project::read(tree, requirements, findings);
+    for name in project.scripts() {
+        if !is_plain(&name) {
+            findings.consider(format!("{PROJECT}: `{name}` cannot be a program's name"));
+            continue;
+        }
+        let reason = format!("{PROJECT}: its scripts have `{name}`");
+        let prepare = vec![project.install(&[], true)];
+        let command = format!(".venv/bin/{name}");
+        let plan = plan(prepare, &command, Vec::new(), &WATCH, reason);
+        findings
+            .proposals
+            .push(project.proposal(&name, Trust::Declared, plan));
+    }
+    project.propose_fastmcp(findings);
+    project.propose_modules(findings);
+    project.propose_files(findings);
+    let is_bare = findings.proposals.iter().all(|it| it.registry != "pypi");
+    for file in [PROJECT, REQUIREMENTS, "setup.py"] {
+        if is_bare && tree.has(file) {
+            findings.consider(format!("{file}: does not say what is started"));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Project<'a> {
+    tree: &'a Tree,
+    manifest: Value,
+    requirements: Option<PathBuf>,
+    /// Somebody said what the requirements are.
+    told: bool,
+    speaks_mcp: bool,
+}
+
+impl<'a> Project<'a> {
+    fn read(tree: &'a Tree, requirements: Option<&str>, findings: &mut Findings) -> Self {
+        let manifest = tree.toml(PROJECT);
+        let manifest = findings.read(PROJECT, manifest).unwrap_or_default();
+        let told = requirements.is_some();
+        let requirements = requirements
+            .and_then(cleaned)
+            .or_else(|| tree.has(REQUIREMENTS).then(|| REQUIREMENTS.to_owned()));
+        let listed = requirements.as_deref().and_then(|file| tree.text(file));
+        let mut names: Vec<String> = listed
+            .iter()
+            .flat_map(|it| it.lines())
+            .map(name_of)
+            .collect();
+        names.extend(strings(&manifest, "/project/dependencies").map(name_of));
+        let poetry = manifest
+            .pointer("/tool/poetry/dependencies")
+            .and_then(Value::as_object);
+        names.extend(
+            poetry
+                .into_iter()
+                .flat_map(|it| it.keys().map(|it| name_of(it))),
+        );
+        let speaks = |name: &String| ["mcp", "fastmcp", "mcp-server"].contains(&name.as_str());
+        Self {
+            tree,
+            speaks_mcp: names.iter().any(speaks),
+            told,
+            manifest,
+            requirements: requirements.map(PathBuf::from),
+        }
+    }
+
+    fn name(&self) -> String {
+        let places = ["/project/name", "/tool/poetry/name"];
+        let mut names = places
+            .into_iter()
+            .filter_map(|it| self.manifest.pointer(it)?.as_str());
+        names.next().unwrap_or_default().to_owned()
+    }
+
+    fn scripts(&self) -> Vec<String> {
+        ["/project/scripts", "/tool/poetry/scripts"]
+            .into_iter()
+            .filter_map(|it| self.manifest.pointer(it)?.as_object())
+            .flat_map(|it| it.keys().cloned())
+            .collect()
+    }
+
+    /// The environment. `whole`: the project itself has to be in it.
+    fn install(&self, guessed: &[&str], whole: bool) -> Prepare {
+        let builds = self.manifest.get("build-system").is_some();
+        // uv leaves out the project itself if that does not say how it is built.
+        let locked = self.tree.has("uv.lock") && !self.told && (builds || !whole);
+        let venv = |requirements, project, packages| Prepare::Venv {
+            requirements,
+            project,
+            packages,
+            locked,
+        };
+        let project = whole || (builds && self.requirements.is_none()) || self.tree.has("setup.py");
+        if project {
+            let extra = self.requirements.clone().filter(|_| !builds || self.told);
+            return venv(extra, true, Vec::new());
+        }
+        if self.requirements.is_some() {
+            return venv(self.requirements.clone(), false, Vec::new());
+        }
+        let listed: Vec<String> = strings(&self.manifest, "/project/dependencies")
+            .filter(|it| !it.trim().starts_with('-'))
+            .map(str::to_owned)
+            .collect();
+        let packages = match &listed[..] {
+            [] => guessed.iter().map(|&it| it.to_owned()).collect(),
+            _ => listed,
+        };
+        venv(None, false, packages)
+    }
+
+    fn proposal(&self, name: &str, trust: Trust, plan: Plan) -> Proposal {
+        Proposal {
+            registry: "pypi",
+            name: name.to_owned(),
+            package: self.name(),
+            trust,
+            speaks_mcp: self.speaks_mcp,
+            plan,
+        }
+    }
+
+    fn propose_fastmcp(&self, findings: &mut Findings) {
+        let manifest = self.tree.json(FASTMCP);
+        let Some(manifest) = findings.read(FASTMCP, manifest) else {
+            return;
+        };
+        let path = manifest.pointer("/source/path").and_then(Value::as_str);
+        let Some(file) = path.and_then(cleaned).filter(|it| self.tree.has(it)) else {
+            findings.consider(format!("{FASTMCP}: its source is not a file of the server"));
+            return;
+        };
+        let mut packages: Vec<&str> = strings(&manifest, "/environment/dependencies")
+            .filter(|it| !it.starts_with('-'))
+            .collect();
+        if !packages.iter().any(|it| name_of(it) == "fastmcp") {
+            packages.push("fastmcp");
+        }
+        let args = vec![
+            Argument::Text("run".to_owned()),
+            Argument::File(FASTMCP.into()),
+        ];
+        let reason = format!("{FASTMCP}: its source is {file}");
+        let prepare = vec![self.install(&packages, false)];
+        let plan = plan(prepare, ".venv/bin/fastmcp", args, &WATCH, reason);
+        let proposal = self.proposal(&file, Trust::Declared, plan);
+        findings.proposals.push(Proposal {
+            speaks_mcp: true,
+            ..proposal
+        });
+    }
+
+    /// A package that `python -m` starts.
+    fn propose_modules(&self, findings: &mut Findings) {
+        if self.manifest.is_null() || !self.scripts().is_empty() {
+            return;
+        }
+        for base in ["src", ""] {
+            for name in self.tree.folders(base) {
+                let file = joined(&joined(base, &name), "__main__.py");
+                if !is_plain(&name) || !self.tree.has(&file) {
+                    continue;
+                }
+                let args = ["-m", &name].map(|it| Argument::Text(it.to_owned()));
+                let reason = format!("{file}: the package can be started");
+                let prepare = vec![self.install(&[], true)];
+                let plan = plan(prepare, ".venv/bin/python", args.into(), &WATCH, reason);
+                findings
+                    .proposals
+                    .push(self.proposal(&name, Trust::Usual, plan));
+            }
+        }
+    }
+
+    /// The rules for single files: what is called as a server is, and what imports MCP.
+    fn propose_files(&self, findings: &mut Findings) {
+        for folder in ["", "src"] {
+            let mut files = self.tree.files(folder);
+            files.retain(|name| {
+                has_ending(name) && !name.starts_with("test_") && name != "setup.py"
+            });
+            let path = |name: &str| joined(folder, name);
+            let mentions = |name: &String| {
+                self.tree
+                    .text(&path(name))
+                    .is_some_and(|it| speaks_mcp(&it))
+            };
+            let speaking: Vec<String> = files
+                .iter()
+                .filter(|name| mentions(name))
+                .cloned()
+                .collect();
+            let usual = |files: &[String]| {
+                USUAL
+                    .into_iter()
+                    .find(|name| files.iter().any(|it| it == name))
+            };
+            let ending: Vec<&String> = speaking
+                .iter()
+                .filter(|it| it.ends_with("_server.py"))
+                .collect();
+            if let Some(name) = usual(&speaking) {
+                let what = format!(
+                    "{}: it is called as servers are and imports MCP",
+                    path(name)
+                );
+                self.propose_file(&path(name), Trust::Usual, &what, findings);
+                let others = speaking.iter().filter(|it| *it != name);
+                for other in others {
+                    findings.consider(format!("{}: imports MCP too", path(other)));
+                }
+            } else if !ending.is_empty() {
+                for name in ending {
+                    let what = format!(
+                        "{}: it is called as servers are and imports MCP",
+                        path(name)
+                    );
+                    self.propose_file(&path(name), Trust::Usual, &what, findings);
+                }
+            } else if !speaking.is_empty() {
+                for name in &speaking {
+                    let what = format!("{}: it imports MCP", path(name));
+                    self.propose_file(&path(name), Trust::Usual, &what, findings);
+                }
+            } else if let Some(name) = usual(&files) {
+                let what = format!("{}: it is called as servers are", path(name));
+                self.propose_file(&path(name), Trust::Guessed, &what, findings);
+            }
+            if findings.proposals.iter().any(|it| it.registry == "pypi") {
+                return;
+            }
+        }
+    }
+
+    fn propose_file(&self, file: &str, trust: Trust, what: &str, findings: &mut Findings) {
+        let text = self.tree.text(file).unwrap_or_default();
+        let runs =
+            text.contains("__main__") || text.contains(".run(") || text.contains("asyncio.run");
+        let fastmcp = imports(&text, "fastmcp");
+        let official = text.contains("mcp.server");
+        let argument = Argument::File(file.into());
+        let run = |program: &'static str| {
+            (
+                program,
+                vec![Argument::Text("run".to_owned()), argument.clone()],
+            )
+        };
+        let (command, args) = match (runs, fastmcp, official) {
+            (false, true, _) => run(".venv/bin/fastmcp"),
+            (false, false, true) => run(".venv/bin/mcp"),
+            _ => (".venv/bin/python", vec![argument.clone()]),
+        };
+        let (guessed, of): (Vec<String>, _) = match inline_packages(&text) {
+            Some(packages) => (packages, "; its head lists what it needs"),
+            None if fastmcp => (vec!["fastmcp".to_owned()], ""),
+            None if official => (vec!["mcp[cli]".to_owned()], ""),
+            None => (Vec::new(), ""),
+        };
+        let guessed: Vec<&str> = guessed.iter().map(String::as_str).collect();
+        let idle = if command == ".venv/bin/python" {
+            ""
+        } else {
+            "; it does not run by itself"
+        };
+        let reason = format!("{what}{of}{idle}");
+        let plan = plan(
+            vec![self.install(&guessed, false)],
+            command,
+            args,
+            &WATCH,
+            reason,
+        );
+        let reason_of_packages =
+            matches!(&plan.prepare[..], [Prepare::Venv { packages, .. }] if !packages.is_empty());
+        if of.is_empty() && reason_of_packages && self.manifest.is_null() {
+            findings.consider(format!(
+                "{file}: no file lists what it needs, so {} is guessed",
+                guessed.join(", ")
+            ));
+        }
+        let speaks_mcp = self.speaks_mcp || speaks_mcp(&text);
+        let proposal = self.proposal(file, trust, plan);
+        findings.proposals.push(Proposal {
+            speaks_mcp,
+            ..proposal
+        });
+    }
+}
+
+/// The packages in the head of a script (PEP 723).
+fn inline_packages(text: &str) -> Option<Vec<String>> {
+    let (_, block) = text.split_once("# /// script\n")?;
+    let (block, _) = block.split_once("# ///")?;
+    let lines: Vec<&str> = block
+        .lines()
+        .map(|line| line.trim_start_matches("# "))
+        .collect();
+    let head = toml_value(&lines.join("\n").replace("\n#", "\n"))?;
+    let packages = strings(&head, "/dependencies").filter(|it| !it.starts_with('-'));
+    Some(packages.map(str::to_owned).collect())
+}
+
+fn strings<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v str> {
+    let items = value.pointer(pointer).and_then(Value::as_array);
+    items.into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// The package that a requirement begins with.
+fn name_of(requirement: &str) -> String {
+    let name = requirement.trim();
+    let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')));
+    name[..end.unwrap_or(name.len())]
+        .to_lowercase()
+        .replace('_', "-")
+}
+
+fn speaks_mcp(text: &str) -> bool {
+    imports(text, "mcp") || imports(text, "fastmcp")
+}
+
+/// Whether a Python text imports a package or a part of it.
+fn imports(text: &str, package: &str) -> bool {
+    text.lines().any(|line| {
+        let line = line.trim_start();
+        let rest = ["from ", "import "]
+            .into_iter()
+            .find_map(|it| line.strip_prefix(it));
+        let rest = rest.and_then(|rest| rest.trim_start().strip_prefix(package));
+        rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
+    })
+}
+
+fn has_ending(file: &str) -> bool {
+    file.strip_suffix(".py")
+        .is_some_and(|stem| !stem.is_empty())
+}

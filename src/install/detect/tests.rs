@@ -1,0 +1,191 @@
+//! Small trees laid out as real servers are, each with what is to be found out about it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use super::super::plan::{Packager, Prepare};
+use super::*;
+
+/// The trees of `fixtures/repos`: each file of a tree stands behind a line `== PATH`. A line `@ FOLDER`
+/// before them is the folder that is looked at, `server_file: …` and `requirements_file: …` are said.
+fn trees() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/repos");
+    let entries = fs::read_dir(folder).unwrap();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it == "tree"))
+        .collect();
+    files.sort();
+    files
+}
+
+fn planted(text: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in format!("\n{text}").split("\n== ").skip(1) {
+        let (path, content) = file.split_once('\n').unwrap_or((file, ""));
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    folder
+}
+
+fn detected(tree: &str) -> String {
+    let folder = planted(tree);
+    let head = tree.lines().take_while(|line| !line.starts_with("== "));
+    let value = |key: &str| head.clone().find_map(|line| line.strip_prefix(key));
+    let said = Said {
+        server_file: value("server_file: "),
+        requirements_file: value("requirements_file: "),
+    };
+    shown(detect(folder.path(), value("@ ").unwrap_or_default(), said))
+}
+
+fn shown(found: Result<Plan, DetectError>) -> String {
+    let (text, considered) = match found {
+        Ok(plan) => (shown_plan(&plan), plan.considered),
+        Err(error) => {
+            let text = format!("{error}\n");
+            let considered = match error {
+                DetectError::Ambiguous { considered, .. }
+                | DetectError::Elsewhere { considered, .. } => considered,
+                _ => Vec::new(),
+            };
+            (text, considered)
+        }
+    };
+    considered
+        .iter()
+        .fold(text, |text, line| format!("{text}considered: {line}\n"))
+}
+
+fn shown_plan(plan: &Plan) -> String {
+    let mut text = format!("command: {}\nreason: {}\n", plan.line(), plan.reason);
+    for step in &plan.prepare {
+        let _ = writeln!(text, "prepare: {step:?}");
+    }
+    for (name, value) in &plan.env {
+        let _ = writeln!(text, "env: {name}={value}");
+    }
+    let _ = writeln!(text, "watch: {}", plan.watch.join(" "));
+    text
+}
+
+/// With `MCP_PROXY_BLESS=1` in the environment the texts are written instead of compared.
+#[test]
+fn each_tree_is_started_as_was_approved() {
+    let files = trees();
+    assert!(files.len() >= 20, "{files:?}");
+    for file in files {
+        let found = detected(&fs::read_to_string(&file).unwrap());
+        let approved = file.with_extension("tree.txt");
+        if std::env::var_os("MCP_PROXY_BLESS").is_some() {
+            fs::write(&approved, &found).unwrap();
+        }
+        let approved = fs::read_to_string(&approved).unwrap_or_default();
+        assert_eq!(
+            found,
+            approved,
+            "bless it if {} is to change",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn nothing_outside_of_the_clone_is_read() {
+    let outside = planted("== server.py\nfrom mcp import x\n== package.json\n{\"bin\": \"x.js\"}");
+    let clone = planted("== sub/README.md\n");
+    for name in ["server.py", "package.json"] {
+        symlink(outside.path().join(name), clone.path().join(name)).unwrap();
+    }
+    symlink(outside.path(), clone.path().join("src")).unwrap();
+    let found = detect(clone.path(), "", Said::default());
+    assert!(
+        matches!(found, Err(DetectError::Nothing { .. })),
+        "{found:?}"
+    );
+    for folder in ["src", "..", "/", "sub/../.."] {
+        let found = detect(clone.path(), folder, Said::default());
+        assert!(matches!(found, Err(DetectError::File(_))), "{folder}");
+    }
+    for file in ["server.py", "../server.py", "no.py", "/etc/passwd"] {
+        let said = Said {
+            server_file: Some(file),
+            ..Said::default()
+        };
+        let found = detect(clone.path(), "", said);
+        assert!(matches!(found, Err(DetectError::File(_))), "{file}");
+    }
+    // A link that stays inside is followed.
+    fs::write(clone.path().join("sub/real.py"), "import mcp\nmcp.run()").unwrap();
+    symlink("sub/real.py", clone.path().join("main.py")).unwrap();
+    let found = detect(clone.path(), "", Said::default()).unwrap();
+    assert_eq!(found.line(), ".venv/bin/python main.py");
+}
+
+#[test]
+fn names_that_lead_elsewhere_are_not_taken() {
+    let mean = "== pyproject.toml\n[project]\nname = 'x'\ndependencies = ['mcp', '--index-url=http://x']\n\
+        [project.scripts]\n\"../../sh\" = 'x:y'\n\"-c\" = 'x:y'\n\
+        == package.json\n{\"bin\": {\"a\": \"../../../sh.js\", \"b\": \"/bin/sh.js\"}}\n\
+        == Cargo.toml\n[package]\nname = 'x'\n[[bin]]\nname = '--config=x'\n\
+        == server.py\nimport mcp\nmcp.run()\n";
+    let folder = planted(mean);
+    let found = detect(folder.path(), "", Said::default()).unwrap();
+    assert_eq!(found.line(), ".venv/bin/python server.py");
+    let Prepare::Venv { packages, .. } = &found.prepare[0] else {
+        panic!("{found:?}")
+    };
+    assert_eq!(packages, &["mcp"]);
+    assert_eq!(found.considered.len(), 5, "{:#?}", found.considered);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told() {
+    let folder =
+        planted("== package.json\n{\n== pyproject.toml\n[\n== Cargo.toml\n=\n== server.json\nno");
+    let error = detect(folder.path(), "", Said::default())
+        .unwrap_err()
+        .to_string();
+    for file in [
+        "package.json",
+        "pyproject.toml",
+        "Cargo.toml",
+        "server.json",
+    ] {
+        assert!(
+            error.contains(&format!("\n  {file}: cannot be read")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_lock_file_tells_the_packager() {
+    let cases = [
+        ("", "", Packager::Npm, false),
+        ("pnpm-lock.yaml", "", Packager::Pnpm, true),
+        ("bun.lock", "", Packager::Bun, true),
+        ("yarn.lock", "yarn@4.1.0", Packager::Yarn, true),
+        ("", "pnpm@9", Packager::Pnpm, false),
+    ];
+    for (lock, said, packager, locked) in cases {
+        let lock = if lock.is_empty() { "LICENSE" } else { lock };
+        let text = format!(
+            "== {lock}\n\n== p/package.json\n{{\"bin\": \"x.js\", \"packageManager\": \"{said}\"}}\n== p/x.js\n"
+        );
+        let folder = planted(&text);
+        let found = detect(folder.path(), "p", Said::default()).unwrap();
+        let root = if locked { ".." } else { "" }.into();
+        let expected = Prepare::Node {
+            packager,
+            locked,
+            build: None,
+            root,
+        };
+        assert_eq!(found.prepare, [expected], "{lock} {said}");
+    }
+}

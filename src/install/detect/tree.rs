@@ -1,0 +1,167 @@
+//! The files of a clone, read with bounds: nothing outside of it, nothing huge, nothing that is no file.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::Value;
+use toml::de::{DeTable, DeValue};
+
+/// How much of a file is read.
+const LONGEST: u64 = 256 * 1024;
+/// How many entries of a folder are looked at.
+const MOST_ENTRIES: usize = 1000;
+
+/// Folders in which no server of the project is.
+const FOREIGN: [&str; 7] = [
+    "node_modules",
+    "target",
+    "dist",
+    "build",
+    "venv",
+    "test",
+    "tests",
+];
+
+/// One folder of a clone, beyond which nothing is read.
+#[derive(Debug)]
+pub(super) struct Tree {
+    root: PathBuf,
+    /// Relative to the root; empty for the root itself.
+    pub(super) folder: String,
+}
+
+impl Tree {
+    /// `folder` within the clone at `root`, if it is there.
+    pub(super) fn new(root: &Path, folder: &str) -> Option<Self> {
+        let tree = Self {
+            root: root.canonicalize().ok()?,
+            folder: cleaned(folder)?,
+        };
+        tree.inside("").filter(|path| path.is_dir()).map(|_| tree)
+    }
+
+    /// Another folder of the same clone.
+    pub(super) fn at(&self, folder: &str) -> Option<Self> {
+        Self::new(&self.root, folder)
+    }
+
+    /// Where a path leads when its links are followed, if that is within the clone.
+    fn inside(&self, path: &str) -> Option<PathBuf> {
+        let path = self.root.join(&self.folder).join(cleaned(path)?);
+        let path = path.canonicalize().ok()?;
+        path.starts_with(&self.root).then_some(path)
+    }
+
+    /// Whether there is such a file.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.inside(path).is_some_and(|path| path.is_file())
+    }
+
+    /// The beginning of a file.
+    pub(super) fn text(&self, path: &str) -> Option<String> {
+        let path = self.inside(path).filter(|path| path.is_file())?;
+        let mut bytes = Vec::new();
+        let file = File::open(path).ok()?;
+        file.take(LONGEST).read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// What a JSON file says; `Err` if it is there and cannot be read.
+    pub(super) fn json(&self, path: &str) -> Result<Option<Value>, ()> {
+        let Some(text) = self.text(path) else {
+            return Ok(None);
+        };
+        let text = text.trim_start_matches('\u{feff}');
+        serde_json::from_str(text).map(Some).map_err(|_| ())
+    }
+
+    /// What a TOML file says; `Err` if it is there and cannot be read.
+    pub(super) fn toml(&self, path: &str) -> Result<Option<Value>, ()> {
+        let Some(text) = self.text(path) else {
+            return Ok(None);
+        };
+        toml_value(&text).map(Some).ok_or(())
+    }
+
+    /// The names of the files in a folder, in order.
+    pub(super) fn files(&self, path: &str) -> Vec<String> {
+        self.entries(path, Path::is_file)
+    }
+
+    /// The names of the folders in a folder, in order, without those that hold no sources of the project.
+    pub(super) fn folders(&self, path: &str) -> Vec<String> {
+        let mut folders = self.entries(path, Path::is_dir);
+        folders.retain(|name| !name.starts_with('.') && !FOREIGN.contains(&name.as_str()));
+        folders
+    }
+
+    fn entries(&self, path: &str, kind: fn(&Path) -> bool) -> Vec<String> {
+        let Some(folder) = self.inside(path) else {
+            return Vec::new();
+        };
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries
+            .take(MOST_ENTRIES)
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| {
+                let path = joined(path, name);
+                self.inside(&path).is_some_and(|path| kind(&path))
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The nearest folder from this one up to the root that has a file of this name.
+    pub(super) fn nearest(&self, name: &str) -> Option<String> {
+        let folders = Path::new(&self.folder).ancestors();
+        folders
+            .filter_map(Path::to_str)
+            .find(|folder| self.at(folder).is_some_and(|tree| tree.has(name)))
+            .map(str::to_owned)
+    }
+}
+
+/// What a TOML text says.
+pub(super) fn toml_value(text: &str) -> Option<Value> {
+    let table = DeTable::parse(text).ok()?.into_inner();
+    Some(value(DeValue::Table(table)))
+}
+
+fn value(value_of: DeValue<'_>) -> Value {
+    match value_of {
+        DeValue::Table(table) => table
+            .into_iter()
+            .map(|(key, it)| (key.into_inner().into_owned(), value(it.into_inner())))
+            .collect(),
+        DeValue::Array(items) => items.into_iter().map(|it| value(it.into_inner())).collect(),
+        DeValue::Boolean(flag) => flag.into(),
+        DeValue::String(text) => text.into_owned().into(),
+        other => format!("{other:?}").into(),
+    }
+}
+
+/// A relative path without `.` and `..`; `None` if it would lead out.
+pub(super) fn cleaned(path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in Path::new(path).components() {
+        match part {
+            Component::CurDir => {}
+            Component::Normal(part) => parts.push(part.to_str()?),
+            Component::ParentDir => {
+                parts.pop()?;
+            }
+            Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// `name` in `folder`, which may be empty.
+pub(super) fn joined(folder: &str, name: &str) -> String {
+    match folder {
+        "" => name.to_owned(),
+        folder => format!("{folder}/{name}"),
+    }
+}

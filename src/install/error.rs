@@ -1,0 +1,100 @@
+//! Why something was not installed, brought up to date or removed, in words for a person or a model.
+
+use std::path::PathBuf;
+
+use super::clone::CloneError;
+use super::dependencies::PrepareError;
+use super::detect::DetectError;
+use super::source::SourceError;
+use super::store::StoreError;
+use crate::config::edit::EditError;
+
+/// The text says what is wrong and, where there is one, what to do; [`output`](Self::output) has more.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InstallError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("installing is switched off by `enabled = false` under [install] in mcp-proxy.toml")]
+    Disabled,
+    #[error("{0} is not among the sources that `allow` under [install] in mcp-proxy.toml permits")]
+    NotAllowed(String),
+    #[error("cannot get {repository}: {source}")]
+    Clone {
+        repository: String,
+        source: CloneError,
+    },
+    #[error("the repository has no folder `{}`", .0.display())]
+    NoSubdir(PathBuf),
+    #[error(
+        "nothing was said of how the server is started, and it was not to be found out; name its file or its command"
+    )]
+    NothingSaid,
+    #[error(transparent)]
+    Detect(#[from] DetectError),
+    #[error("the server cannot be made ready: {0}")]
+    Prepare(#[from] PrepareError),
+    #[error(
+        "there is a server `{name}` in {} already; give this one another name, or replace it with {}",
+        file.display(),
+        if *tool { "`overwrite`" } else { "--overwrite" }
+    )]
+    Taken {
+        name: String,
+        file: PathBuf,
+        tool: bool,
+    },
+    #[error("no server `{0}` was installed; `mcp-proxy list --installed` shows those that were")]
+    Unknown(String),
+    #[error("`{name}` was installed more than once, from {}; go where it is configured", sources.join(" and "))]
+    Ambiguous { name: String, sources: Vec<String> },
+    #[error(
+        "files of `{name}` were changed in {}: {}; commit or undo that, or insist with --force",
+        folder.display(),
+        files.join(", ")
+    )]
+    Changed {
+        name: String,
+        folder: PathBuf,
+        files: Vec<String>,
+    },
+    #[error(
+        "commit {commit} of `{name}` is started in another way than what is installed: `{new}`, not `{old}`; \
+         to change to it, mcp-proxy install {source_text} --name {name} --overwrite"
+    )]
+    StartsDifferently {
+        name: String,
+        commit: String,
+        new: String,
+        old: String,
+        source_text: String,
+    },
+    #[error("cannot write the configuration: {0}")]
+    Register(#[from] EditError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl InstallError {
+    /// The last lines of what has failed.
+    pub(crate) fn output(&self) -> &[String] {
+        match self {
+            Self::Prepare(PrepareError::Failed { tail, .. }) => tail,
+            _ => &[],
+        }
+    }
+
+    /// Whether it was stopped, and did not fail.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        matches!(
+            self,
+            Self::Cancelled
+                | Self::Clone {
+                    source: CloneError::Cancelled,
+                    ..
+                }
+                | Self::Prepare(PrepareError::Cancelled)
+        )
+    }
+}

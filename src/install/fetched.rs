@@ -1,0 +1,323 @@
+//! A commit that is in its folder and has not been run: shown, then made ready and registered, or
+//! taken back.
+
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+
+use super::InstallError;
+use super::changes;
+use super::clone::{Cloned, Job, Opened};
+use super::dependencies::Workshop;
+use super::installer::{Installed, Installer, Outcome, Request};
+use super::plan::Plan;
+use super::progress::Step;
+use super::registration::{command, entry, home, missing, plan, repath, told};
+use super::source::{Source, subdir_of};
+use super::store::{Record, Slot};
+use crate::config::edit;
+
+/// A slot that goes back to what its record says unless all went well.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    slot: Option<Slot>,
+}
+
+impl Attempt {
+    pub(super) fn new(slot: Slot) -> Self {
+        Self { slot: Some(slot) }
+    }
+
+    pub(super) fn slot(&self) -> &Slot {
+        self.slot.as_ref().expect("the slot is held until the end")
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.take() else {
+            return;
+        };
+        let tidied = match slot.record() {
+            Some(_) => slot.tidy(),
+            None => slot.discard().map(drop),
+        };
+        if let Err(error) = tidied {
+            tracing::warn!(%error, "a failed installation left something");
+        }
+    }
+}
+
+/// What somebody who decides should see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Proposal {
+    pub(crate) name: String,
+    pub(crate) source: String,
+    pub(crate) commit: String,
+    /// How the server will be started.
+    pub(crate) command: Vec<String>,
+    pub(crate) reason: String,
+    pub(crate) considered: Vec<String>,
+    /// What will be run to make it ready.
+    pub(crate) prepare: Vec<String>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// A commit in its folder, nothing of which has been run. Dropping it takes it back.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    installer: Installer,
+    request: Request,
+    attempt: Attempt,
+    job: Job,
+    record: Record,
+    way: Way,
+    /// `None` if it was there already.
+    fresh: Option<Fresh>,
+}
+
+/// What happens to the configuration in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The server is written into the file of this configuration.
+    Register,
+    /// The server stays registered as it is, with another folder.
+    Replace,
+}
+
+#[derive(Debug)]
+struct Fresh {
+    plan: Plan,
+    /// Where the server is started: the folder of the commit, or one in it.
+    home: PathBuf,
+    prepare: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Fetched {
+    pub(super) fn same(
+        installer: &Installer,
+        request: &Request,
+        attempt: Attempt,
+        record: Record,
+        job: Job,
+    ) -> Self {
+        Self {
+            installer: installer.clone(),
+            request: request.clone(),
+            attempt,
+            job,
+            record,
+            way: Way::Register,
+            fresh: None,
+        }
+    }
+
+    /// Gets the commit, and finds out how it is started.
+    pub(super) fn clone(
+        installer: &Installer,
+        request: Request,
+        source: &Source,
+        name: String,
+        attempt: Attempt,
+        opened: Opened,
+        job: Job,
+    ) -> Result<Self, InstallError> {
+        let slot = attempt.slot();
+        let reference = opened.resolved.reference.clone();
+        let cloned = opened.clone_into(source, &slot.partial(), &job);
+        let Cloned { commit, notes } = cloned.map_err(|error| InstallError::Clone {
+            repository: source.repository(),
+            source: error,
+        })?;
+        let folder = slot.settle(&commit)?;
+        let home = home(&folder, source.subdir.as_deref())?;
+        let plan = plan(&folder, source.subdir.as_deref(), &request)?;
+        let before = slot.record();
+        let record = Record {
+            name,
+            source: source.to_string(),
+            commit,
+            reference,
+            choices: request.choices.clone(),
+            command: command(&plan, &home),
+            folder: slot.name_of(&folder),
+            previous: before.as_ref().map(|it| it.folder.clone()),
+            registered: before.map(|it| it.registered).unwrap_or_default(),
+        };
+        for note in &notes {
+            job.progress.tell(Step::Note(note.clone()));
+        }
+        let mut fetched = Self {
+            installer: installer.clone(),
+            request,
+            attempt,
+            job,
+            record,
+            way: Way::Register,
+            fresh: None,
+        };
+        let prepare = fetched.workshop(&home, None).lines(&plan.prepare)?;
+        fetched.fresh = Some(Fresh {
+            plan,
+            home,
+            prepare,
+            notes,
+        });
+        Ok(fetched)
+    }
+
+    /// The same, registered as it was.
+    pub(super) fn replacing(mut self) -> Self {
+        self.way = Way::Replace;
+        self
+    }
+
+    fn workshop<'a>(&'a self, home: &'a Path, log: Option<PathBuf>) -> Workshop<'a> {
+        Workshop {
+            folder: home,
+            scripts: self.installer.scripts(self.request.origin),
+            log,
+            progress: &self.job.progress,
+            cancel: &self.job.cancel,
+            reaper: &self.job.reaper,
+        }
+    }
+
+    /// What to decide about; `None` if nothing is going to be run.
+    pub(crate) fn proposal(&self) -> Option<Proposal> {
+        let Fresh {
+            plan,
+            prepare,
+            notes,
+            ..
+        } = self.fresh.as_ref()?;
+        Some(Proposal {
+            name: self.record.name.clone(),
+            source: self.record.source.clone(),
+            commit: self.record.commit.clone(),
+            command: self.record.command.clone(),
+            reason: plan.reason.clone(),
+            considered: plan.considered.clone(),
+            prepare: prepare.clone(),
+            notes: notes.clone(),
+        })
+    }
+
+    /// The commit that would be installed.
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Makes it ready and registers it.
+    pub(crate) async fn finish(
+        mut self,
+        cancel: &CancellationToken,
+    ) -> Result<Installed, InstallError> {
+        self.job.cancel = cancel.child_token();
+        if let Some(Fresh { plan, home, .. }) = &self.fresh {
+            let log = self.installer.store.log(&self.record.name);
+            self.workshop(home, log).prepare(&plan.prepare).await?;
+            changes::begin(home);
+        }
+        let installer = self.installer.clone();
+        installer
+            .in_background(move || match self.way {
+                Way::Register => self.register(),
+                Way::Replace => self.replace(),
+            })
+            .await
+    }
+
+    /// Records and registers, both or nothing.
+    fn register(mut self) -> Result<Installed, InstallError> {
+        let Some(fresh) = self.fresh.take() else {
+            return self.register_again();
+        };
+        let slot = self.attempt.slot();
+        let before = slot.record();
+        let file = edit::choose(&self.installer.around, &self.record.name);
+        let server = entry(&self.record, &fresh.plan, &fresh.home, &self.request);
+        let mut notes = fresh.notes;
+        let known = &self.installer.around.variables;
+        notes.extend(missing(&server, |name| known.contains_key(name)));
+        let others: Vec<PathBuf> = self
+            .record
+            .registered
+            .iter()
+            .filter(|it| **it != file)
+            .cloned()
+            .collect();
+        self.record.registered = others.iter().chain([&file]).cloned().collect();
+        slot.write(&self.record)?;
+        if let Err(error) = edit::add(&file, &self.record.name, &server, self.request.overwrite) {
+            // The drop of the attempt removes what is not recorded any more.
+            slot.restore(before.as_ref())?;
+            return Err(error.into());
+        }
+        if let Some(before) = &before {
+            notes.extend(repath(slot, before, &self.record, &others));
+        }
+        let outcome = if before.is_some() {
+            Outcome::Updated
+        } else {
+            Outcome::New
+        };
+        Ok(Installed {
+            reason: fresh.plan.reason,
+            considered: fresh.plan.considered,
+            notes,
+            ..told(outcome, &self.record, before.as_ref(), slot)
+        })
+    }
+
+    /// What was installed already may be new to this configuration.
+    fn register_again(mut self) -> Result<Installed, InstallError> {
+        let slot = self.attempt.slot();
+        let name = &self.record.name;
+        if edit::places_of(&self.installer.around, name).is_empty() {
+            let folder = slot.folder(&self.record.folder);
+            let subdir = subdir_of(&self.record.source);
+            let home = home(&folder, subdir.as_deref())?;
+            let plan = plan(&folder, subdir.as_deref(), &self.request)?;
+            let fresh = Fresh {
+                plan,
+                home,
+                prepare: Vec::new(),
+                notes: Vec::new(),
+            };
+            let file = edit::choose(&self.installer.around, name);
+            edit::add(
+                &file,
+                name,
+                &entry(&self.record, &fresh.plan, &fresh.home, &self.request),
+                false,
+            )?;
+            if !self.record.registered.contains(&file) {
+                self.record.registered.push(file);
+            }
+            self.attempt.slot().write(&self.record)?;
+        }
+        Ok(told(Outcome::Same, &self.record, None, self.attempt.slot()))
+    }
+
+    /// Puts an update in force: the files that name the old folder name the new one.
+    fn replace(mut self) -> Result<Installed, InstallError> {
+        let Some(fresh) = self.fresh.take() else {
+            return Ok(told(Outcome::Same, &self.record, None, self.attempt.slot()));
+        };
+        let slot = self.attempt.slot();
+        let before = slot.record();
+        slot.write(&self.record)?;
+        let mut notes = fresh.notes;
+        if let Some(before) = &before {
+            notes.extend(repath(slot, before, &self.record, &self.record.registered));
+        }
+        Ok(Installed {
+            reason: fresh.plan.reason,
+            considered: fresh.plan.considered,
+            notes,
+            ..told(Outcome::Updated, &self.record, before.as_ref(), slot)
+        })
+    }
+}

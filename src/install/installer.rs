@@ -1,0 +1,322 @@
+//! Puts the parts of an installation in order, in two halves: what is fetched can be shown to somebody
+//! who then decides, before anything of it is run.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use globset::GlobBuilder;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::InstallError;
+use super::clone::{self, Job, Limits, Opened};
+use super::fetched::{Attempt, Fetched};
+use super::progress::Listener;
+use super::source::{Permit, Source};
+use super::store::{Choices, Found, Record, Slot, Store};
+use crate::config::edit;
+use crate::config::{self, Surroundings};
+use crate::transport::reaper::Reaper;
+
+/// Who asks; decides what is permitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Somebody at a shell, who may name anything.
+    Person {
+        /// `http://` and `git://` too.
+        insecure: bool,
+        /// Packages may run scripts while they are installed.
+        scripts: bool,
+    },
+    /// A model, within what `[install]` permits.
+    Tool,
+}
+
+/// What is to be installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// As it was written.
+    pub(crate) source: String,
+    /// Of the repository or its folder unless given.
+    pub(crate) name: Option<String>,
+    pub(crate) choices: Choices,
+    /// Variables for the server.
+    pub(crate) env: Vec<(String, String)>,
+    /// Whether to find out how the server is started, where `choices` do not say.
+    pub(crate) auto_detect: bool,
+    /// Replaces a server of the same name.
+    pub(crate) overwrite: bool,
+    pub(crate) origin: Origin,
+}
+
+/// What an installation did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    New,
+    /// This commit is installed already; at most it was registered.
+    Same,
+    /// Another commit took the place of one.
+    Updated,
+}
+
+/// A server that is installed now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Installed {
+    pub(crate) outcome: Outcome,
+    pub(crate) name: String,
+    /// The source as it would be written again.
+    pub(crate) source: String,
+    pub(crate) commit: String,
+    /// The one before, after an update.
+    pub(crate) before: Option<String>,
+    /// The full name of the branch or tag.
+    pub(crate) reference: Option<String>,
+    /// Where its files are.
+    pub(crate) folder: PathBuf,
+    /// The configuration files that it is registered in.
+    pub(crate) registered: Vec<PathBuf>,
+    /// How it is started, with the reason; empty for what was installed already.
+    pub(crate) command: Vec<String>,
+    pub(crate) reason: String,
+    pub(crate) considered: Vec<String>,
+    /// What a person should know besides.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Installs servers for one configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Installer {
+    pub(super) store: Store,
+    pub(super) around: Surroundings,
+    pub(super) policy: config::Install,
+    pub(super) reaper: Reaper,
+    pub(super) limits: Limits,
+    pub(super) roots: Arc<[reqwest::Certificate]>,
+    /// What works on threads of its own, for whoever waits for its end.
+    pub(super) tasks: TaskTracker,
+}
+
+impl Installer {
+    /// Servers go to the user's own folder and into the configuration that `around` leads to.
+    pub(crate) fn new(
+        around: Surroundings,
+        policy: config::Install,
+        reaper: Reaper,
+    ) -> Result<Self, InstallError> {
+        Ok(Self {
+            store: Store::of_user()?,
+            around,
+            policy,
+            reaper,
+            limits: Limits::default(),
+            roots: [].into(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Has all work on threads counted by `tasks`: what is cancelled still has to tidy up.
+    pub(crate) fn counted_by(mut self, tasks: TaskTracker) -> Self {
+        self.tasks = tasks;
+        self
+    }
+
+    /// What is installed, whether or not this configuration has it.
+    pub(crate) fn installed(&self) -> Vec<Found> {
+        self.store.installed()
+    }
+
+    /// Fetches and makes ready in one go, for those who have decided already.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "for the proxy's own tools, which are not there yet"
+        )
+    )]
+    pub(crate) async fn install(
+        &self,
+        request: Request,
+        progress: &Listener,
+        cancel: &CancellationToken,
+    ) -> Result<Installed, InstallError> {
+        self.fetch(request, progress, cancel)
+            .await?
+            .finish(cancel)
+            .await
+    }
+
+    /// Fetches, and finds out how the server is started. Nothing of it has been run yet, and dropping
+    /// the result takes everything back.
+    pub(crate) async fn fetch(
+        &self,
+        request: Request,
+        progress: &Listener,
+        cancel: &CancellationToken,
+    ) -> Result<Fetched, InstallError> {
+        // A caller that goes away takes the work along.
+        let cancel = cancel.child_token();
+        let _stop = cancel.clone().drop_guard();
+        let (installer, job) = (self.clone(), self.job(progress, &cancel));
+        self.in_background(move || installer.fetch_blocking(&request, job))
+            .await
+    }
+
+    /// Runs what waits on a thread that may.
+    pub(super) async fn in_background<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, InstallError> + Send + 'static,
+    ) -> Result<T, InstallError> {
+        match self.tasks.spawn_blocking(work).await {
+            Ok(done) => done,
+            Err(gone) if gone.is_panic() => std::panic::resume_unwind(gone.into_panic()),
+            // The runtime is being shut down.
+            Err(_) => Err(InstallError::Cancelled),
+        }
+    }
+
+    pub(super) fn job(&self, progress: &Listener, cancel: &CancellationToken) -> Job {
+        Job {
+            limits: self.limits,
+            progress: progress.clone(),
+            cancel: cancel.clone(),
+            runtime: Handle::current(),
+            reaper: self.reaper.clone(),
+            roots: Arc::clone(&self.roots),
+        }
+    }
+
+    fn fetch_blocking(&self, request: &Request, job: Job) -> Result<Fetched, InstallError> {
+        let source = self.permitted(request)?;
+        let name = request
+            .name
+            .clone()
+            .unwrap_or_else(|| source.default_name());
+        let slot = self.store.slot(&source.place, &name)?;
+        let attempt = Attempt::new(slot);
+        let known = attempt.slot().record();
+        let places = edit::places_of(&self.around, &name);
+        let ours = |file: &PathBuf| {
+            known
+                .as_ref()
+                .is_some_and(|it| it.registered.contains(file))
+        };
+        let foreign = places.iter().find(|file| !ours(file));
+        if let Some(file) = foreign.filter(|_| !request.overwrite) {
+            return Err(taken(&name, file, request));
+        }
+        edit::check(&edit::choose(&self.around, &name))?;
+        let opened = open(&source, &job)?;
+        if let Some(record) = &known {
+            let same = is_same(record, &opened, &source, request, attempt.slot());
+            if same && !request.overwrite {
+                return Ok(Fetched::same(self, request, attempt, record.clone(), job));
+            }
+            if let Some(file) = places.first().filter(|_| !request.overwrite) {
+                return Err(taken(&name, file, request));
+            }
+        }
+        Fetched::clone(self, request.clone(), &source, name, attempt, opened, job)
+    }
+
+    /// The source, if who asks may install it.
+    fn permitted(&self, request: &Request) -> Result<Source, InstallError> {
+        let permit = match request.origin {
+            Origin::Person { insecure, .. } => Permit {
+                insecure,
+                local: true,
+            },
+            Origin::Tool => Permit::default(),
+        };
+        if request.origin == Origin::Tool && !self.policy.enabled {
+            return Err(InstallError::Disabled);
+        }
+        let source = Source::parse(&request.source, permit, &self.around.cwd)?;
+        if request.origin == Origin::Tool {
+            self.check_allowed(&source)?;
+        }
+        Ok(source)
+    }
+
+    /// Whether a model may have this source.
+    pub(super) fn check_allowed(&self, source: &Source) -> Result<(), InstallError> {
+        let repository = source.repository();
+        if allows(&self.policy.allow, &repository) {
+            return Ok(());
+        }
+        Err(InstallError::NotAllowed(repository))
+    }
+
+    /// Whether packages may run scripts for this request.
+    pub(super) fn scripts(&self, origin: Origin) -> bool {
+        self.policy.scripts || matches!(origin, Origin::Person { scripts: true, .. })
+    }
+}
+
+pub(super) fn open(source: &Source, job: &Job) -> Result<Opened, InstallError> {
+    clone::open(source, job).map_err(|error| InstallError::Clone {
+        repository: source.repository(),
+        source: error,
+    })
+}
+
+fn taken(name: &str, file: &Path, request: &Request) -> InstallError {
+    InstallError::Taken {
+        name: name.to_owned(),
+        file: file.to_owned(),
+        tool: request.origin == Origin::Tool,
+    }
+}
+
+/// Whether what is asked for is what is there.
+fn is_same(
+    record: &Record,
+    opened: &Opened,
+    source: &Source,
+    request: &Request,
+    slot: &Slot,
+) -> bool {
+    let everything = Permit {
+        insecure: true,
+        local: true,
+    };
+    let before = Source::parse(&record.source, everything, Path::new("/"));
+    record.commit.starts_with(&opened.resolved.commit)
+        && before.is_ok_and(|it| it.subdir == source.subdir)
+        && record.choices == request.choices
+        && slot.folder(&record.folder).is_dir()
+}
+
+/// Whether one of `globs` matches a repository, or there are none. `*` stays within one name.
+fn allows(globs: &[String], repository: &str) -> bool {
+    let matches = |glob: &String| {
+        let glob = GlobBuilder::new(glob).literal_separator(true).build();
+        glob.is_ok_and(|it| it.compile_matcher().is_match(repository))
+    };
+    globs.is_empty() || globs.iter().any(matches)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_permit_repositories() {
+        let allows = |glob: &str, repository: &str| allows(&[glob.to_owned()], repository);
+        let mine = "https://github.com/me/*";
+        assert!(allows(mine, "https://github.com/me/weather"));
+        for other in [
+            "https://github.com/you/weather",
+            "https://github.com/me/a/b",
+            "https://github.com.evil.example/me/weather",
+            "ssh://git@github.com/me/weather",
+        ] {
+            assert!(!allows(mine, other), "{other}");
+        }
+        assert!(allows(
+            "https://github.com/**",
+            "https://github.com/me/weather"
+        ));
+        assert!(super::allows(&[], "https://github.com/me/weather"));
+    }
+}

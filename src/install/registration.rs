@@ -1,0 +1,208 @@
+//! From a plan to the entry of a configuration file, and the change of a folder in one.
+
+use std::path::{Path, PathBuf};
+
+use super::InstallError;
+use super::detect::{self, DetectError, Said};
+use super::installer::{Installed, Outcome, Request};
+use super::plan::{Argument, Plan, Prepare};
+use super::store::{Record, Slot};
+use crate::config::edit::{self, NewServer};
+
+/// The folder that a server is started in.
+pub(super) fn home(folder: &Path, subdir: Option<&Path>) -> Result<PathBuf, InstallError> {
+    let Some(subdir) = subdir else {
+        return Ok(folder.to_owned());
+    };
+    let home = folder.join(subdir);
+    if !home.is_dir() || !is_inside(&home, folder) {
+        return Err(InstallError::NoSubdir(subdir.to_owned()));
+    }
+    Ok(home)
+}
+
+/// How the server in `subdir` of `folder` is started.
+pub(super) fn plan(
+    folder: &Path,
+    subdir: Option<&Path>,
+    request: &Request,
+) -> Result<Plan, InstallError> {
+    let choices = &request.choices;
+    let said = Said {
+        server_file: choices.server_file.as_deref(),
+        requirements_file: choices.requirements_file.as_deref(),
+    };
+    let below = subdir.map(Path::to_string_lossy).unwrap_or_default();
+    let detected = || detect::detect(folder, &below, said);
+    match choices.command.split_first() {
+        Some((program, args)) => {
+            let around = if request.auto_detect {
+                around(detected())?
+            } else {
+                Around::default()
+            };
+            Ok(commanded(
+                program,
+                args,
+                around,
+                choices.requirements_file.as_deref(),
+            ))
+        }
+        None if request.auto_detect || choices.server_file.is_some() => Ok(detected()?),
+        None => Err(InstallError::NothingSaid),
+    }
+}
+
+/// What a detected start needs, without the start itself.
+#[derive(Debug, Default)]
+struct Around {
+    prepare: Vec<Prepare>,
+    env: Vec<(String, String)>,
+    watch: Vec<String>,
+}
+
+/// What a server needs whose command is known; where all ways to start it need the same, it is that.
+fn around(detected: Result<Plan, DetectError>) -> Result<Around, InstallError> {
+    let plans = match detected {
+        Ok(plan) => vec![plan],
+        Err(DetectError::Ambiguous { choices, .. }) => {
+            choices.into_iter().map(|it| it.plan).collect()
+        }
+        Err(DetectError::Nothing { .. } | DetectError::Elsewhere { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let alike = plans
+        .windows(2)
+        .all(|pair| pair[0].prepare == pair[1].prepare);
+    let first = plans.into_iter().next().filter(|_| alike);
+    Ok(first.map_or_else(Around::default, |plan| Around {
+        prepare: plan.prepare,
+        env: plan.env,
+        watch: plan.watch,
+    }))
+}
+
+/// The plan of a command that was given.
+fn commanded(program: &str, args: &[String], around: Around, requirements: Option<&str>) -> Plan {
+    let mut prepare = around.prepare;
+    if let (true, Some(file)) = (prepare.is_empty(), requirements) {
+        prepare.push(Prepare::Venv {
+            requirements: Some(file.into()),
+            project: false,
+            packages: Vec::new(),
+            locked: false,
+        });
+    }
+    Plan {
+        prepare,
+        command: program.to_owned(),
+        args: args.iter().cloned().map(Argument::Text).collect(),
+        env: around.env,
+        watch: around.watch,
+        reason: "the command was given".to_owned(),
+        considered: Vec::new(),
+    }
+}
+
+fn is_inside(path: &Path, folder: &Path) -> bool {
+    let real = |it: &Path| it.canonicalize().ok();
+    real(path)
+        .zip(real(folder))
+        .is_some_and(|(path, folder)| path.starts_with(folder))
+}
+
+/// The whole command, with full paths for what is in `home`.
+pub(super) fn command(plan: &Plan, home: &Path) -> Vec<String> {
+    let full = |path: &Path| home.join(path).to_string_lossy().into_owned();
+    let program = match Path::new(&plan.command) {
+        program if program.components().count() > 1 => full(program),
+        _ => plan.command.clone(),
+    };
+    let args = plan.args.iter().map(|argument| match argument {
+        Argument::Text(text) => text.clone(),
+        Argument::File(path) => full(path),
+    });
+    std::iter::once(program).chain(args).collect()
+}
+
+/// What is written into the configuration.
+pub(super) fn entry(record: &Record, plan: &Plan, home: &Path, request: &Request) -> NewServer {
+    let (program, args) = record
+        .command
+        .split_first()
+        .expect("a command has a program");
+    let mut env = plan.env.clone();
+    for (name, value) in &request.env {
+        env.retain(|(known, _)| known != name);
+        env.push((name.clone(), value.clone()));
+    }
+    NewServer {
+        command: program.clone(),
+        args: args.to_vec(),
+        env,
+        cwd: Some(home.to_string_lossy().into_owned()),
+        watch: plan.watch.clone(),
+    }
+}
+
+/// Says which variables the server needs and nobody has set yet.
+pub(super) fn missing(server: &NewServer, is_set: impl Fn(&str) -> bool) -> Option<String> {
+    let unset = |(_, value): &(String, String)| {
+        let name = value.strip_prefix("${")?.strip_suffix('}')?;
+        (!name.contains(":-") && !is_set(name)).then(|| name.to_owned())
+    };
+    let names: Vec<String> = server.env.iter().filter_map(unset).collect();
+    (!names.is_empty()).then(|| {
+        let names = names.join(", ");
+        format!("it needs {names}: set that, or write the value into the entry")
+    })
+}
+
+/// Lets `files` name the folder of `after` where they name that of `before`; tells what could not be done.
+pub(super) fn repath(
+    slot: &Slot,
+    before: &Record,
+    after: &Record,
+    files: &[PathBuf],
+) -> Vec<String> {
+    let (from, to) = (slot.folder(&before.folder), slot.folder(&after.folder));
+    let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
+    let changed = files
+        .iter()
+        .map(|file| (file, edit::replace_path(file, &from, &to)));
+    let notes = changed.filter_map(|(file, changed)| match changed {
+        Ok(true) => None,
+        Ok(false) => Some(format!(
+            "{} does not name {from}, so it stays as it is",
+            file.display()
+        )),
+        Err(error) => Some(format!(
+            "{} still has the old version: {error}",
+            file.display()
+        )),
+    });
+    notes.collect()
+}
+
+/// What is there now.
+pub(super) fn told(
+    outcome: Outcome,
+    record: &Record,
+    before: Option<&Record>,
+    slot: &Slot,
+) -> Installed {
+    Installed {
+        outcome,
+        name: record.name.clone(),
+        source: record.source.clone(),
+        commit: record.commit.clone(),
+        before: before.map(|it| it.commit.clone()),
+        reference: record.reference.clone(),
+        folder: slot.folder(&record.folder),
+        registered: record.registered.clone(),
+        command: record.command.clone(),
+        reason: String::new(),
+        considered: Vec::new(),
+        notes: Vec::new(),
+    }
+}

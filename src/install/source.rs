@@ -1,0 +1,429 @@
+//! Where a server's code comes from: what a person or a model wrote, taken apart. Pure; whether there
+//! is anything at that place is found out by `clone`.
+//!
+//! `@` begins a branch, tag or commit only behind the path, never in what stands before the host, and
+//! `#` a folder of the repository. Nothing in here can begin with `-` or leave a folder, because it
+//! goes on to become an argument of git and a path.
+
+mod place;
+
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+
+use reqwest::Url;
+
+pub(super) use place::Place;
+use place::{encode, place};
+
+/// A repository, what of it, and where its clone belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source {
+    pub(super) remote: Remote,
+    /// Branch, tag or commit; the default branch if none is named.
+    pub(crate) reference: Option<String>,
+    /// The folder of the repository that the server is in.
+    pub(crate) subdir: Option<PathBuf>,
+    pub(super) place: Place,
+}
+
+/// How a repository is reached.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Remote {
+    /// Spoken by the proxy itself. The credentials are never shown or kept.
+    Http {
+        url: Url,
+        credentials: Option<(String, String)>,
+    },
+    /// Left to the `git` program: ssh, and `git://` where the user insists.
+    Program(String),
+    /// A folder of this machine.
+    Local(PathBuf),
+}
+
+/// What may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Permit {
+    /// `http://` and `git://`, which anybody on the way can change.
+    pub(crate) insecure: bool,
+    /// A path or `file://`.
+    pub(crate) local: bool,
+}
+
+/// Why a source is refused; the text says what to write instead.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum SourceError {
+    #[error("no source is given; write https://host/owner/repo, git@host:owner/repo or owner/repo")]
+    Empty,
+    #[error("`{0}` begins with `-`, as an option does")]
+    Option(String),
+    #[error("the source has a control character or a space in it")]
+    Character,
+    #[error(
+        "{0}:// is not encrypted, so anybody on the way can change the code; use https://, or insist with --insecure"
+    )]
+    Insecure(String),
+    #[error("a local path can be installed only from the command line: mcp-proxy install {0}")]
+    Local(String),
+    #[error(
+        "{0} is not a way to reach a repository; write https://host/owner/repo, ssh://host/owner/repo, git@host:owner/repo or owner/repo"
+    )]
+    Scheme(String),
+    #[error(
+        "`{0}` names no repository; write https://host/owner/repo, git@host:owner/repo, owner/repo or ./path"
+    )]
+    NoRepository(String),
+    #[error("`{0}` leads out of its place")]
+    Escape(String),
+    #[error("`{0}` has a query; write the URL that `git clone` takes")]
+    Query(String),
+    #[error("`{0}` cannot be the name of a branch, tag or commit")]
+    Reference(String),
+    #[error("`{0}` is not a folder inside the repository")]
+    Subdir(String),
+}
+
+impl Source {
+    /// Takes `text` apart. A relative path is relative to `cwd`.
+    pub(crate) fn parse(text: &str, permit: Permit, cwd: &Path) -> Result<Self, SourceError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(SourceError::Empty);
+        }
+        if text.starts_with('-') {
+            return Err(SourceError::Option(text.to_owned()));
+        }
+        let (text, subdir) = match text.split_once('#') {
+            Some((text, subdir)) => (text, Some(parse_subdir(subdir)?)),
+            None => (text, None),
+        };
+        let is_path = text.starts_with(['/', '.', '~']) || text.starts_with("file:");
+        if text.contains(|c: char| c.is_control() || (c.is_whitespace() && !is_path)) {
+            return Err(SourceError::Character);
+        }
+        let text = text.strip_prefix("git+").unwrap_or(text);
+        let mut source = if is_path {
+            local(text, permit, cwd)?
+        } else if let Some((scheme, rest)) = text.split_once("://") {
+            url(scheme, rest, permit)?
+        } else if text.contains("::") {
+            return Err(SourceError::Scheme(format!("`{text}`")));
+        } else if let Some((host, path)) = text.split_once(':') {
+            scp(host, path)?
+        } else {
+            hub(text)?
+        };
+        source.subdir = subdir.or(source.subdir);
+        Ok(source)
+    }
+
+    /// What the server is called unless the user says otherwise.
+    pub(crate) fn default_name(&self) -> String {
+        let repository = self.repository();
+        let subdir = self.subdir.as_deref().and_then(Path::file_name);
+        let name = match subdir {
+            Some(subdir) => subdir.to_string_lossy().into_owned(),
+            None => repository
+                .rsplit(['/', ':'])
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+        };
+        let name = name.strip_suffix(".git").unwrap_or(&name);
+        let plain = |c: char| if is_plain(c) && c != '.' { c } else { '-' };
+        let name = name.chars().map(plain).collect::<String>();
+        match name.trim_matches('-') {
+            "" => "server".to_owned(),
+            name => name.to_owned(),
+        }
+    }
+
+    /// The repository as people and globs see it: without credentials and `.git`.
+    pub(crate) fn repository(&self) -> String {
+        let address = self.address();
+        match &self.remote {
+            Remote::Local(_) => address,
+            _ => address.strip_suffix(".git").unwrap_or(&address).to_owned(),
+        }
+    }
+
+    /// What git calls it by, without credentials.
+    pub(super) fn address(&self) -> String {
+        match &self.remote {
+            Remote::Http { url, .. } => url.to_string(),
+            Remote::Program(url) => url.clone(),
+            Remote::Local(path) => path.display().to_string(),
+        }
+    }
+}
+
+/// What [`Source::parse`] makes the same source of, except for credentials.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.remote {
+            Remote::Local(_) => f.write_str(&self.address().replace('@', "%40"))?,
+            _ => f.write_str(&self.address())?,
+        }
+        if let Some(reference) = &self.reference {
+            write!(f, "@{reference}")?;
+        }
+        match &self.subdir {
+            Some(subdir) => write!(f, "#{}", subdir.display()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http { url, .. } => write!(f, "Http({url})"),
+            Self::Program(url) => write!(f, "Program({url})"),
+            Self::Local(path) => write!(f, "Local({})", path.display()),
+        }
+    }
+}
+
+/// The folder that a source in a record names.
+pub(super) fn subdir_of(recorded: &str) -> Option<PathBuf> {
+    parse_subdir(recorded.split_once('#')?.1).ok()
+}
+
+fn source(remote: Remote, reference: Option<String>, place: Place) -> Source {
+    Source {
+        remote,
+        reference,
+        subdir: None,
+        place,
+    }
+}
+
+/// `owner/repo` is one of GitHub.
+fn hub(text: &str) -> Result<Source, SourceError> {
+    let (path, _) = split_reference(text);
+    let plain = |name: &str| !name.is_empty() && name.chars().all(is_plain);
+    match path.split('/').collect::<Vec<_>>()[..] {
+        [owner, repo] if plain(owner) && plain(repo) => {
+            url("https", &format!("github.com/{text}"), Permit::default())
+        }
+        _ => Err(SourceError::NoRepository(text.to_owned())),
+    }
+}
+
+/// `scheme://rest`.
+fn url(scheme: &str, rest: &str, permit: Permit) -> Result<Source, SourceError> {
+    let scheme = scheme.to_ascii_lowercase();
+    match scheme.as_str() {
+        "http" | "git" if !permit.insecure => return Err(SourceError::Insecure(scheme)),
+        "https" | "ssh" | "http" | "git" => {}
+        _ => return Err(SourceError::Scheme(format!("{scheme}://"))),
+    }
+    let whole = || format!("{scheme}://{rest}");
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if authority.starts_with('-') || authority.contains("@-") {
+        return Err(SourceError::Option(whole()));
+    }
+    if authority.is_empty() {
+        return Err(SourceError::NoRepository(whole()));
+    }
+    if path.contains('?') {
+        return Err(SourceError::Query(whole()));
+    }
+    let (path, reference) = split_reference(path);
+    let reference = reference.map(parse_reference).transpose()?;
+    let (path, browsed) = split_browsed(path)?;
+    let names = names(path)?;
+    let url = Url::parse(&format!("{scheme}://{authority}/{}", names.join("/")));
+    let url = url.map_err(|_| SourceError::NoRepository(whole()))?;
+    let host = host_folder(&url).ok_or_else(|| SourceError::NoRepository(whole()))?;
+    let place = place(&host, &names);
+    let remote = remote(url);
+    let (tree, subdir) = browsed.unzip();
+    let mut source = source(remote, reference.or(tree), place);
+    source.subdir = subdir.flatten();
+    Ok(source)
+}
+
+fn remote(mut url: Url) -> Remote {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Remote::Program(url.into());
+    }
+    let user = url.username().to_owned();
+    let password = url.password().unwrap_or_default().to_owned();
+    // These fail only for URLs without a host.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    let credentials = (!user.is_empty() || !password.is_empty()).then_some((user, password));
+    Remote::Http { url, credentials }
+}
+
+fn host_folder(url: &Url) -> Option<String> {
+    let host = url.host_str().filter(|it| !it.is_empty())?;
+    Some(match url.port() {
+        Some(port) => format!("{}+{port}", encode(&host.to_ascii_lowercase())),
+        None => encode(&host.to_ascii_lowercase()),
+    })
+}
+
+/// `git@host:owner/repo`.
+fn scp(host: &str, path: &str) -> Result<Source, SourceError> {
+    let whole = || format!("{host}:{path}");
+    let name = host.rsplit_once('@').map_or(host, |(_, name)| name);
+    if host.starts_with('-') || name.starts_with('-') {
+        return Err(SourceError::Option(whole()));
+    }
+    let plain = |text: &str| text.chars().all(|c| is_plain(c) || c == '@');
+    if name.is_empty() || !plain(host) || path.contains('?') {
+        return Err(SourceError::NoRepository(whole()));
+    }
+    let (path, reference) = split_reference(path);
+    let reference = reference.map(parse_reference).transpose()?;
+    let names = names(path)?;
+    if path.starts_with('-') {
+        return Err(SourceError::Option(whole()));
+    }
+    let place = place(&encode(&name.to_ascii_lowercase()), &names);
+    let remote = Remote::Program(format!("{host}:{path}"));
+    Ok(source(remote, reference, place))
+}
+
+/// A path as a shell passes it on, or `file://`.
+fn local(text: &str, permit: Permit, cwd: &Path) -> Result<Source, SourceError> {
+    if !permit.local {
+        return Err(SourceError::Local(text.to_owned()));
+    }
+    let plain = match text.strip_prefix("file:") {
+        // Other machines cannot be meant.
+        Some(rest) => match rest.strip_prefix("//").unwrap_or(rest) {
+            path if path.starts_with('/') => path,
+            _ => return Err(SourceError::NoRepository(text.to_owned())),
+        },
+        None => text,
+    };
+    let (path, reference) = split_reference(plain);
+    let reference = reference.map(parse_reference).transpose()?;
+    let path = lexical(&cwd.join(path.replace("%40", "@")));
+    let names: Vec<String> = path
+        .components()
+        .filter_map(|it| match it {
+            Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
+            _ => None,
+        })
+        .collect();
+    if names.is_empty() {
+        return Err(SourceError::NoRepository(text.to_owned()));
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let place = place("local", &names);
+    Ok(source(Remote::Local(path), reference, place))
+}
+
+/// The path without `.` and `..`; what links would make of it does not matter here.
+fn lexical(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => _ = plain.pop(),
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+/// Cuts at the first `@` that does not begin a name, as in `/@scope/repo`.
+fn split_reference(path: &str) -> (&str, Option<&str>) {
+    let begins = |at: usize| at > 0 && !path[..at].ends_with('/');
+    let mut marks = path.match_indices('@').map(|(at, _)| at);
+    match marks.find(|at| begins(*at)) {
+        Some(at) => (&path[..at], Some(&path[at + 1..])),
+        None => (path, None),
+    }
+}
+
+/// A reference and a folder.
+type Browsed = (String, Option<PathBuf>);
+
+/// `owner/repo/tree/main/sub` and `group/repo/-/tree/main/sub` are what a browser shows.
+fn split_browsed(path: &str) -> Result<(&str, Option<Browsed>), SourceError> {
+    let Some((repo, rest)) = path.split_once("/tree/") else {
+        return Ok((path, None));
+    };
+    let repo = repo.strip_suffix("/-").unwrap_or(repo);
+    let (reference, subdir) = rest.split_once('/').unwrap_or((rest, ""));
+    let subdir = match subdir.trim_end_matches('/') {
+        "" => None,
+        subdir => Some(parse_subdir(subdir)?),
+    };
+    Ok((repo, Some((parse_reference(reference)?, subdir))))
+}
+
+/// The names that a path consists of.
+fn names(path: &str) -> Result<Vec<&str>, SourceError> {
+    let names: Vec<&str> = path.split('/').filter(|it| !it.is_empty()).collect();
+    // A server may decode what is written in percents.
+    let dots = |name: &str| {
+        let name = name.to_ascii_lowercase().replace("%2e", ".");
+        name == "." || name == ".."
+    };
+    let hides = |name: &str| name.to_ascii_lowercase().contains("%2f") || name.contains('\\');
+    if names.iter().any(|it| dots(it) || hides(it)) {
+        return Err(SourceError::Escape(path.to_owned()));
+    }
+    match names.last() {
+        None | Some(&".git") => Err(SourceError::NoRepository(path.to_owned())),
+        Some(_) => Ok(names),
+    }
+}
+
+/// Letters that need no care anywhere.
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// What git itself refuses in a name, and abbreviations of revisions.
+#[expect(
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "git compares so, and it is no extension"
+)]
+fn parse_reference(text: &str) -> Result<String, SourceError> {
+    let text = text.trim_end_matches('/');
+    let is_bad = |c: char| c.is_whitespace() || c.is_control() || "~^:?*[\\#".contains(c);
+    let bad = text.is_empty()
+        || text.starts_with(['-', '/', '.'])
+        || text.ends_with(['.', '/'])
+        || text.ends_with(".lock")
+        || ["..", "//", "@{", "/.", ".lock/"]
+            .iter()
+            .any(|it| text.contains(it))
+        || text.contains(is_bad);
+    if bad {
+        return Err(SourceError::Reference(text.to_owned()));
+    }
+    Ok(text.to_owned())
+}
+
+/// A folder below the root of the repository; `subdirectory=` is how pip writes it.
+fn parse_subdir(text: &str) -> Result<PathBuf, SourceError> {
+    let plain = text.strip_prefix("subdirectory=").unwrap_or(text);
+    let path = Path::new(plain.trim_end_matches('/'));
+    let normal = |it: Component<'_>| match it {
+        Component::Normal(name) => !name.eq_ignore_ascii_case(".git"),
+        Component::CurDir => true,
+        _ => false,
+    };
+    let hostile = plain.starts_with('-') || plain.contains(['\\', '\0', '\n', '\r']);
+    let path: PathBuf = if hostile || !path.components().all(normal) {
+        return Err(SourceError::Subdir(text.to_owned()));
+    } else {
+        path.components()
+            .filter(|it| matches!(it, Component::Normal(_)))
+            .collect()
+    };
+    if path.as_os_str().is_empty() {
+        return Err(SourceError::Subdir(text.to_owned()));
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,394 @@
+//! Whole installations: what is there afterwards, and that nothing is after a failure.
+
+mod failing;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::clone::Limits;
+use super::git_server::{GitServer, Repository};
+use super::store::Store;
+use super::*;
+use crate::config::{Install, Surroundings};
+use crate::transport::reaper::Reaper;
+
+const PERSON: Origin = Origin::Person {
+    insecure: false,
+    scripts: false,
+};
+const BEFORE: &str =
+    "{\n  // mine\n  \"mcpServers\": {\n    \"other\": { \"command\": \"x\" }\n  }\n}\n";
+
+/// A user with a project, and somebody who publishes a server.
+struct World {
+    server: GitServer,
+    repository: Repository,
+    folder: TempDir,
+    installer: Installer,
+}
+
+impl World {
+    fn new() -> Self {
+        let server = GitServer::new();
+        let repository = server.repository(
+            "weather",
+            &[("serve.sh", "one"), ("docs/readme.txt", "two")],
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let cwd = folder.path().join("project");
+        fs::create_dir(&cwd).unwrap();
+        fs::write(cwd.join(".mcp.json"), BEFORE).unwrap();
+        let root = reqwest::Certificate::from_pem(server.authority().as_bytes()).unwrap();
+        let installer = Installer {
+            store: Store::at(folder.path().join("servers")),
+            around: Surroundings {
+                cwd,
+                ..Surroundings::default()
+            },
+            policy: Install {
+                enabled: true,
+                allow: Vec::new(),
+                scripts: false,
+            },
+            reaper: Reaper::absent(),
+            limits: Limits::default(),
+            roots: [root].into(),
+            tasks: TaskTracker::new(),
+        };
+        Self {
+            server,
+            repository,
+            folder,
+            installer,
+        }
+    }
+
+    /// Python without an environment, so that nothing has to be fetched for it.
+    fn request(&self) -> Request {
+        self.at("git/weather")
+    }
+
+    fn at(&self, path: &str) -> Request {
+        let command = ["sh", "serve.sh"].map(str::to_owned).to_vec();
+        Request {
+            source: self.server.url(path),
+            name: None,
+            choices: Choices {
+                command,
+                ..Choices::default()
+            },
+            env: Vec::new(),
+            auto_detect: true,
+            overwrite: false,
+            origin: PERSON,
+        }
+    }
+
+    async fn install(&self, request: Request) -> Result<Installed, InstallError> {
+        let cancel = CancellationToken::new();
+        self.installer
+            .install(request, &Listener::silent(), &cancel)
+            .await
+    }
+
+    async fn update(&self, force: bool) -> Result<Installed, InstallError> {
+        let (silent, cancel) = (Listener::silent(), CancellationToken::new());
+        let fetched = self
+            .installer
+            .update("weather", PERSON, force, &silent, &cancel)
+            .await?;
+        fetched.finish(&cancel).await
+    }
+
+    fn config(&self) -> String {
+        fs::read_to_string(self.config_file()).unwrap()
+    }
+
+    fn config_file(&self) -> PathBuf {
+        self.installer.around.cwd.join(".mcp.json")
+    }
+
+    /// All files and folders of the store, without what git keeps.
+    fn stored(&self) -> Vec<String> {
+        let root = self.folder.path().join("servers");
+        let mut found = Vec::new();
+        collect(&root, &root, &mut found);
+        found.sort();
+        found
+    }
+
+    /// Nothing is left and nothing was written.
+    #[track_caller]
+    fn assert_untouched(&self, what: &str) {
+        assert_eq!(self.stored(), [""; 0], "{what}");
+        assert_eq!(self.config(), BEFORE, "{what}");
+    }
+}
+
+fn collect(root: &Path, folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        found.push(path.strip_prefix(root).unwrap().display().to_string());
+        if entry.file_type().unwrap().is_dir() && entry.file_name() != ".git" {
+            collect(root, &path, found);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_installation_is_recorded_and_registered_and_goes_away_without_a_trace() {
+    let world = World::new();
+    let env = vec![("KEY".to_owned(), "${KEY:-}".to_owned())];
+    let installed = world
+        .install(Request {
+            env,
+            ..world.request()
+        })
+        .await
+        .unwrap();
+    assert_eq!(installed.outcome, Outcome::New);
+    assert_eq!(installed.name, "weather");
+    assert_eq!(installed.reference.as_deref(), Some("refs/heads/main"));
+    assert_eq!(
+        installed.commit,
+        world.repository.git(&["rev-parse", "HEAD"])
+    );
+    assert_eq!(
+        fs::read_to_string(installed.folder.join("serve.sh")).unwrap(),
+        "one"
+    );
+    let config = world.config();
+    assert!(
+        config.contains("// mine") && config.contains("${KEY:-}"),
+        "{config}"
+    );
+    assert!(
+        config.contains(&format!("\"{}\"", installed.folder.display())),
+        "{config}"
+    );
+
+    let again = world.install(world.request()).await.unwrap();
+    assert_eq!(again.outcome, Outcome::Same);
+    assert_eq!(
+        (again.folder, world.config()),
+        (installed.folder.clone(), config)
+    );
+
+    let removed = world.installer.uninstall("weather", true).await.unwrap();
+    assert_eq!(removed.unregistered, [world.config_file()]);
+    assert!(
+        removed.deleted.is_some() && removed.kept.is_none(),
+        "{removed:?}"
+    );
+    world.assert_untouched("uninstall");
+    let gone = world.installer.uninstall("weather", true).await;
+    assert!(matches!(gone, Err(InstallError::Unknown(_))), "{gone:?}");
+}
+
+#[tokio::test]
+async fn an_update_moves_to_the_newest_commit_and_keeps_the_entry() {
+    let world = World::new();
+    let first = world.install(world.request()).await.unwrap();
+    let config = world.config().replace("// mine", "// still mine");
+    fs::write(world.config_file(), &config).unwrap();
+    assert_eq!(world.update(false).await.unwrap().outcome, Outcome::Same);
+
+    let commit = world.repository.commit(&[("serve.sh", "newer")]);
+    let second = world.update(false).await.unwrap();
+    assert_eq!(
+        (second.outcome, &second.commit),
+        (Outcome::Updated, &commit)
+    );
+    assert_eq!(second.before.as_ref(), Some(&first.commit));
+    assert_eq!(second.notes, [""; 0]);
+    let (from, to) = (
+        first.folder.to_str().unwrap(),
+        second.folder.to_str().unwrap(),
+    );
+    assert_eq!(world.config(), config.replace(from, to));
+    assert!(
+        first.folder.exists(),
+        "a running server has lost its folder"
+    );
+
+    world.repository.commit(&[("serve.sh", "newest")]);
+    let third = world.update(false).await.unwrap();
+    assert!(!first.folder.exists() && second.folder.exists() && third.folder.exists());
+
+    fs::write(third.folder.join("serve.sh"), "by hand").unwrap();
+    fs::write(third.folder.join("kept.db"), "by the server").unwrap();
+    world.repository.commit(&[("serve.sh", "last")]);
+    let changed = world.update(false).await.unwrap_err().to_string();
+    assert!(changed.contains("kept.db, serve.sh"), "{changed}");
+    assert_eq!(world.update(true).await.unwrap().outcome, Outcome::Updated);
+}
+
+#[tokio::test]
+async fn what_its_preparation_left_is_no_change_of_a_server() {
+    let world = World::new();
+    // A link that is left out is no change either.
+    std::os::unix::fs::symlink("/etc/passwd", world.repository.folder.join("link")).unwrap();
+    world
+        .repository
+        .commit(&failing::rust("weather-mcp", "fn main() {}"));
+    let installed = world.install(world.request()).await.unwrap();
+    assert!(fs::symlink_metadata(installed.folder.join("link")).is_err());
+    assert!(installed.folder.join("target/release/weather-mcp").exists());
+    assert!(installed.folder.join("Cargo.lock").exists());
+    world.repository.commit(&[("serve.sh", "newer")]);
+    assert_eq!(world.update(false).await.unwrap().outcome, Outcome::Updated);
+}
+
+#[tokio::test]
+async fn a_moved_tag_is_followed_and_a_commit_stands_still() {
+    let world = World::new();
+    world.repository.git(&["tag", "v1"]);
+    world.install(world.at("git/weather@v1")).await.unwrap();
+    let commit = world.repository.commit(&[("serve.sh", "newer")]);
+    assert_eq!(world.update(false).await.unwrap().outcome, Outcome::Same);
+    world.repository.git(&["tag", "--force", "v1"]);
+    assert_eq!(world.update(false).await.unwrap().commit, commit);
+
+    let pinned = Request {
+        overwrite: true,
+        ..world.at(&format!("git/weather@{commit}"))
+    };
+    world.install(pinned).await.unwrap();
+    world.repository.commit(&[("serve.sh", "newest")]);
+    assert_eq!(world.update(false).await.unwrap().outcome, Outcome::Same);
+}
+
+#[tokio::test]
+async fn what_is_shown_and_declined_is_taken_back() {
+    let world = World::new();
+    let cancel = CancellationToken::new();
+    let fetched = world
+        .installer
+        .fetch(world.request(), &Listener::silent(), &cancel)
+        .await
+        .unwrap();
+    let proposal = fetched.proposal().unwrap();
+    assert_eq!(
+        proposal.commit,
+        world.repository.git(&["rev-parse", "HEAD"])
+    );
+    assert_eq!(proposal.command, ["sh", "serve.sh"]);
+    drop(fetched);
+    world.assert_untouched("declined");
+}
+
+#[tokio::test]
+async fn an_entry_of_that_name_is_not_overwritten_unless_asked() {
+    let world = World::new();
+    let other = Request {
+        name: Some("other".into()),
+        ..world.request()
+    };
+    let error = world.install(other.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("--overwrite"), "{error}");
+    world.assert_untouched("taken");
+    world
+        .install(Request {
+            overwrite: true,
+            ..other
+        })
+        .await
+        .unwrap();
+    assert!(!world.config().contains("\"x\""));
+}
+
+#[tokio::test]
+async fn two_owners_of_one_name_do_not_meet() {
+    let world = World::new();
+    world
+        .server
+        .repository("acme/tool", &[("serve.sh", "acme")]);
+    world
+        .server
+        .repository("evil/tool", &[("serve.sh", "evil")]);
+    let first = world.install(world.at("git/acme/tool")).await.unwrap();
+    let error = world.install(world.at("git/evil/tool")).await.unwrap_err();
+    assert!(matches!(error, InstallError::Taken { .. }), "{error}");
+    let named = Request {
+        name: Some("tool2".into()),
+        ..world.at("git/evil/tool")
+    };
+    let second = world.install(named).await.unwrap();
+    let read = |it: &Installed| fs::read_to_string(it.folder.join("serve.sh")).unwrap();
+    assert_eq!(
+        (read(&first), read(&second)),
+        ("acme".into(), "evil".into())
+    );
+}
+
+#[tokio::test]
+async fn files_that_another_project_uses_stay() {
+    let mut world = World::new();
+    let installed = world.install(world.request()).await.unwrap();
+    let first = world.installer.around.cwd.clone();
+    world.installer.around.cwd = world.folder.path().join("second");
+    fs::create_dir(&world.installer.around.cwd).unwrap();
+    let again = world.install(world.request()).await.unwrap();
+    assert_eq!((again.outcome, again.registered.len()), (Outcome::Same, 2));
+    assert!(world.config().contains(installed.folder.to_str().unwrap()));
+
+    let commit = world.repository.commit(&[("serve.sh", "newer")]);
+    let updated = world.update(false).await.unwrap();
+    assert_eq!((updated.commit, updated.notes), (commit, Vec::new()));
+    let theirs = fs::read_to_string(first.join(".mcp.json")).unwrap();
+    assert!(
+        theirs.contains(updated.folder.to_str().unwrap()),
+        "{theirs}"
+    );
+
+    let removed = world.installer.uninstall("weather", true).await.unwrap();
+    assert_eq!(
+        (removed.deleted, removed.kept),
+        (None, Some(updated.folder.clone()))
+    );
+    assert!(
+        removed.notes[0].starts_with(first.to_str().unwrap()),
+        "{:?}",
+        removed.notes
+    );
+    assert!(updated.folder.exists());
+    world.installer.around.cwd = first;
+    assert!(
+        world
+            .installer
+            .uninstall("weather", true)
+            .await
+            .unwrap()
+            .deleted
+            .is_some()
+    );
+    world.assert_untouched("both");
+}
+
+#[tokio::test]
+async fn an_entry_that_nobody_installed_keeps_its_files() {
+    let world = World::new();
+    let removed = world.installer.uninstall("other", true).await.unwrap();
+    assert_eq!((removed.unregistered.len(), removed.deleted), (1, None));
+    assert_eq!(removed.notes.len(), 1);
+}
+
+#[tokio::test]
+async fn without_delete_files_they_stay_and_it_is_said() {
+    let world = World::new();
+    let installed = world.install(world.request()).await.unwrap();
+    let removed = world.installer.uninstall("weather", false).await.unwrap();
+    assert_eq!(
+        (removed.deleted, removed.kept),
+        (None, Some(installed.folder.clone()))
+    );
+    assert!(installed.folder.exists());
+    assert_eq!(world.config(), BEFORE);
+    let deleted = world.installer.uninstall("weather", true).await.unwrap();
+    assert!(deleted.deleted.is_some());
+    world.assert_untouched("later");
+}

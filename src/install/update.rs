@@ -1,0 +1,142 @@
+//! Brings an installed server to the newest commit of what it was installed from.
+
+use std::path::Path;
+
+use tokio_util::sync::CancellationToken;
+
+use super::InstallError;
+use super::changes;
+use super::clone::Job;
+use super::fetched::{Attempt, Fetched};
+use super::installer::{Installer, Origin, Request, open};
+use super::progress::Listener;
+use super::source::{Permit, Source};
+use super::store::{Found, Record, Slot};
+use crate::config::edit;
+
+impl Installer {
+    /// Fetches the newest commit of an installed server into a folder of its own. Once it is
+    /// [finished](Fetched::finish), the configuration files name that folder, and whoever runs the
+    /// server reloads it. The old folder stays until the update after this one, since the server may run
+    /// from it for a while. Files that were changed by hand are an error unless `force` is set.
+    pub(crate) async fn update(
+        &self,
+        name: &str,
+        origin: Origin,
+        force: bool,
+        progress: &Listener,
+        cancel: &CancellationToken,
+    ) -> Result<Fetched, InstallError> {
+        let cancel = cancel.child_token();
+        let _stop = cancel.clone().drop_guard();
+        let job = self.job(progress, &cancel);
+        let (installer, name) = (self.clone(), name.to_owned());
+        self.in_background(move || installer.update_blocking(&name, origin, force, job))
+            .await
+    }
+
+    fn update_blocking(
+        &self,
+        name: &str,
+        origin: Origin,
+        force: bool,
+        job: Job,
+    ) -> Result<Fetched, InstallError> {
+        if origin == Origin::Tool && !self.policy.enabled {
+            return Err(InstallError::Disabled);
+        }
+        let found = self.find(name)?;
+        let attempt = Attempt::new(found.hold()?);
+        let gone = || InstallError::Unknown(name.to_owned());
+        // It may have changed before the slot was held.
+        let record = attempt.slot().record().ok_or_else(gone)?;
+        let everything = Permit {
+            insecure: true,
+            local: true,
+        };
+        let source = Source::parse(&record.source, everything, Path::new("/"))?;
+        if origin == Origin::Tool {
+            self.check_allowed(&source)?;
+        }
+        let opened = open(&source, &job)?;
+        let request = Request {
+            source: record.source.clone(),
+            name: Some(record.name.clone()),
+            choices: record.choices.clone(),
+            env: Vec::new(),
+            auto_detect: true,
+            overwrite: true,
+            origin,
+        };
+        if record.commit.starts_with(&opened.resolved.commit) {
+            return Ok(Fetched::same(self, &request, attempt, record, job).replacing());
+        }
+        if !force {
+            unchanged(&record, attempt.slot())?;
+        }
+        let name = record.name.clone();
+        let fetched = Fetched::clone(self, request, &source, name, attempt, opened, job)?;
+        started_alike(&record, &fetched)?;
+        Ok(fetched.replacing())
+    }
+
+    /// The installed server of a name: the one that this configuration has, or the only one.
+    pub(super) fn find(&self, name: &str) -> Result<Found, InstallError> {
+        let mut found = self.store.installed();
+        found.retain(|it| it.record.name == name);
+        let files = edit::places_of(&self.around, name);
+        let here = |it: &Found| it.record.registered.iter().any(|file| files.contains(file));
+        if let Some(at) = found.iter().position(here) {
+            return Ok(found.swap_remove(at));
+        }
+        if found.len() > 1 {
+            let sources = found.into_iter().map(|it| it.record.source).collect();
+            let name = name.to_owned();
+            return Err(InstallError::Ambiguous { name, sources });
+        }
+        found
+            .pop()
+            .ok_or_else(|| InstallError::Unknown(name.to_owned()))
+    }
+}
+
+/// Nothing that somebody wrote goes out of use unnoticed.
+fn unchanged(record: &Record, slot: &Slot) -> Result<(), InstallError> {
+    let folder = slot.folder(&record.folder);
+    let files = changes::since_preparation(&folder);
+    if files.is_empty() {
+        return Ok(());
+    }
+    let name = record.name.clone();
+    Err(InstallError::Changed {
+        name,
+        folder,
+        files,
+    })
+}
+
+/// An entry that the user may have added to cannot be written anew, only its folder be changed.
+fn started_alike(before: &Record, fetched: &Fetched) -> Result<(), InstallError> {
+    let after = fetched.record();
+    let (from, to) = (
+        before.folder.to_string_lossy(),
+        after.folder.to_string_lossy(),
+    );
+    let moved: Vec<String> = before
+        .command
+        .iter()
+        .map(|it| it.replace(&*from, &to))
+        .collect();
+    if moved == after.command {
+        return Ok(());
+    }
+    let line =
+        |words: &[String]| shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default();
+    Err(InstallError::StartsDifferently {
+        name: before.name.clone(),
+        commit: after.commit.clone(),
+        new: line(&after.command),
+        old: line(&moved),
+        source_text: before.source.clone(),
+    })
+}

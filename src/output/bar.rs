@@ -1,0 +1,107 @@
+//! How far something long has come: a bar on a terminal, lines elsewhere, nothing for the quiet.
+
+use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Verbosity, clean, print_to_stderr};
+
+/// What is going on; to be used from any thread.
+#[derive(Debug)]
+pub(crate) struct Bar {
+    shown: ProgressBar,
+    verbosity: Verbosity,
+    terminal: bool,
+    /// What was told last, so that the same is not told twice.
+    said: Mutex<String>,
+}
+
+impl Bar {
+    pub(crate) fn new(verbosity: Verbosity) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let visible = terminal && verbosity > Verbosity::Quiet;
+        let shown = ProgressBar::with_draw_target(
+            None,
+            if visible {
+                ProgressDrawTarget::stderr()
+            } else {
+                ProgressDrawTarget::hidden()
+            },
+        );
+        shown.set_style(spinning());
+        if visible {
+            shown.enable_steady_tick(Duration::from_millis(120));
+        }
+        Self {
+            shown,
+            verbosity,
+            terminal,
+            said: Mutex::default(),
+        }
+    }
+
+    /// What is being done from now on.
+    pub(crate) fn status(&self, what: &str) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if *said == what {
+            return;
+        }
+        what.clone_into(&mut said);
+        drop(said);
+        self.shown.set_style(spinning());
+        self.shown.set_message(clean(what).into_owned());
+        if !self.terminal && self.verbosity > Verbosity::Quiet {
+            print_to_stderr(format!("{}\n", clean(what)));
+        }
+    }
+
+    /// How much of it is done; `detail` stands behind the bar.
+    pub(crate) fn amount(&self, done: u64, total: u64, detail: &str) {
+        self.shown.set_style(counting());
+        self.shown.set_length(total);
+        self.shown.set_position(done);
+        self.shown.set_prefix(detail.to_owned());
+    }
+
+    /// A line of what is run: it passes by on a terminal, and is kept for the verbose.
+    pub(crate) fn passing(&self, line: &str) {
+        if self.verbosity == Verbosity::Verbose {
+            self.line(&format!("  | {}", clean(line)));
+        } else {
+            self.shown.set_style(passing());
+            self.shown
+                .set_prefix(clean(line).chars().take(60).collect::<String>());
+        }
+    }
+
+    /// A line that stays.
+    pub(crate) fn line(&self, line: &str) {
+        if self.verbosity > Verbosity::Quiet {
+            let line = format!("{line}\n");
+            self.shown.suspend(|| print_to_stderr(line));
+        }
+    }
+
+    /// Removes the bar, so that something else can be printed.
+    pub(crate) fn finish(&self) {
+        self.shown.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+fn spinning() -> ProgressStyle {
+    style("{spinner} {msg} {elapsed:.dim}")
+}
+
+fn passing() -> ProgressStyle {
+    style("{spinner} {msg} {elapsed:.dim} {prefix:.dim}")
+}
+
+fn counting() -> ProgressStyle {
+    style("{spinner} {msg} {wide_bar} {percent:>3} % {prefix}")
+}

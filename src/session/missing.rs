@@ -1,0 +1,139 @@
+//! Requests for what the lists lead nowhere: it may come with code that is being started, or there is a
+//! reason to tell.
+
+use std::fmt::Write as _;
+
+use tokio::time::Instant;
+
+use super::Session;
+use super::routing::Request;
+use crate::config::ServerSpec;
+use crate::fleet::{Catalog, nearest};
+use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS};
+use crate::mcp::Method;
+use crate::server::{ServerHandle, Standing};
+
+impl Session {
+    /// A tool that nobody has may belong to code that is being started, or that is worth a try.
+    pub(super) fn await_tool(&self, catalog: &Catalog, name: &str, request: Request<'_>) {
+        let owned = name.to_owned();
+        let may_have = |server: &ServerHandle| name.starts_with(&server.spec().prefix);
+        let waits = self.look_again(
+            catalog,
+            request,
+            may_have,
+            move |session, catalog, request| match catalog.tool(&owned) {
+                Some((server, route)) => {
+                    session.submit(server, Method::CallTool, route.rename.clone(), request);
+                }
+                None => session.refuse_tool(catalog, &owned, request),
+            },
+        );
+        if !waits {
+            self.refuse_tool(catalog, name, request);
+        }
+    }
+
+    /// Answers a call of a tool that nobody has. If it can only be of a server that has never run, that
+    /// server's gate knows why.
+    fn refuse_tool(&self, catalog: &Catalog, name: &str, request: Request<'_>) {
+        match never_ran(catalog, name) {
+            Some(server) => self.submit(server, Method::CallTool, None, request),
+            None => self.answer_error(request.id, &self.unknown_tool(catalog, name)),
+        }
+    }
+
+    /// Does `again` with a request that the lists lead nowhere, once the code that is being started has
+    /// listed what it has. False if no server that `may_have` what is asked for is being started.
+    pub(super) fn look_again(
+        &self,
+        catalog: &Catalog,
+        request: Request<'_>,
+        may_have: impl Fn(&ServerHandle) -> bool,
+        again: impl FnOnce(&Self, &Catalog, Request<'_>) + Send + 'static,
+    ) -> bool {
+        let starting = |server: &&ServerHandle| {
+            let held = *server.gate().standing().borrow() == Standing::Held;
+            (held || self.fleet.is_worth_a_try(server)) && may_have(server)
+        };
+        let servers: Vec<_> = catalog.servers.iter().filter(starting).cloned().collect();
+        let patience = servers.iter().map(|server| server.spec().timeouts.hold);
+        let Some(patience) = patience.max() else {
+            return false;
+        };
+        let (session, line, id, era) = (
+            self.myself(),
+            request.line.to_owned(),
+            request.id.to_owned(),
+            request.era,
+        );
+        self.run(request.id, async move {
+            let deadline = Instant::now() + patience;
+            for server in servers {
+                if session.fleet.is_worth_a_try(&server) {
+                    let _ = session.fleet.load(&server.spec().name).await;
+                }
+                let _ = tokio::time::timeout_at(deadline, server.answers()).await;
+            }
+            if let Ok(envelope) = Envelope::parse(&line) {
+                let (line, envelope, id) = (&*line, &envelope, &*id);
+                let request = Request {
+                    line,
+                    envelope,
+                    id,
+                    era,
+                };
+                again(&session, &session.fleet.catalog(), request);
+            }
+        });
+        true
+    }
+
+    /// The error for a tool that no loaded server has: who has had it, who may have it, what is like it.
+    fn unknown_tool(&self, catalog: &Catalog, name: &str) -> ErrorObject {
+        let mut message = format!("no loaded server has the tool `{name}`");
+        if let Some((server, own)) = catalog.lost(name) {
+            let (server, added) = (&server.spec().name, &server.snapshot().diff.added);
+            let _ = write!(
+                message,
+                "; the last reload of `{server}` removed its `{own}`"
+            );
+            if !added.is_empty() {
+                let _ = write!(message, " and added `{}`", added.join("`, `"));
+            }
+        }
+        let config = self.fleet.config();
+        let may_have = |spec: &&ServerSpec| {
+            is_prefix(&spec.prefix, name) && catalog.server(&spec.name).is_none()
+        };
+        if let Some(spec) = config.servers.iter().find(may_have) {
+            let _ = write!(
+                message,
+                "; the server `{}` is not loaded: load it, or call the tool by `call_dynamic_server_tool`, which loads it",
+                spec.name
+            );
+        }
+        let near = nearest(name, catalog.tool_names());
+        if !near.is_empty() {
+            let _ = write!(message, "; did you mean `{}`?", near.join("` or `"));
+        }
+        ErrorObject::new(INVALID_PARAMS, message)
+    }
+}
+
+/// The server that has never run and alone can have the tool or prompt `name`.
+pub(super) fn never_ran<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a ServerHandle> {
+    catalog.servers.iter().find(|server| {
+        is_prefix(&server.spec().prefix, name)
+            && server.snapshot().generation == 0
+            && server.gate().refusal().is_some()
+    })
+}
+
+/// Whether `name` is one that a tool or prompt of a server with this prefix may have.
+fn is_prefix(prefix: &str, name: &str) -> bool {
+    !prefix.is_empty()
+        && name
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.starts_with("__"))
+}

@@ -1,0 +1,222 @@
+//! What several servers ask of the client at once, and tasks that carry the same ids.
+
+use serde_json::{Value, json};
+
+use super::{Fleet, Servers};
+use crate::harness::{DEADLINE, Message, eventually};
+
+/// A call during which the server asks the client something, in the way of the legacy era.
+fn ask(fleet: &Fleet, server: &str, method: &str, params: &Value) -> u64 {
+    let arguments = json!({"method": method, "params": params});
+    let call = json!({"name": format!("{server}__ask"), "arguments": arguments});
+    fleet.peer.request("tools/call", &call)
+}
+
+fn answer_of(call: &Message) -> Value {
+    call.result()["structuredContent"]["answer"]["result"].clone()
+}
+
+/// Both servers count their questions from one, and both use the same progress token.
+#[test]
+fn questions_of_two_servers_are_told_apart() {
+    let fleet = Servers::marked(["a", "b"]).legacy();
+    for method in ["sampling/createMessage", "elicitation/create", "roots/list"] {
+        let params =
+            |server: &str| json!({"from": server, "n": 1.0, "_meta": {"progressToken": "same"}});
+        let calls = ["a", "b"].map(|server| ask(&fleet, server, method, &params(server)));
+        let mut asked = [
+            fleet.peer.expect_request(method),
+            fleet.peer.expect_request(method),
+        ];
+        asked.sort_by_key(|message| message.params()["from"].to_string());
+        assert_ne!(asked[0].id(), asked[1].id());
+        let tokens = asked
+            .each_ref()
+            .map(|it| it.params()["_meta"]["progressToken"].clone());
+        assert_ne!(tokens[0], tokens[1]);
+        // The later question is answered first, and progress is told of the other.
+        let progress = json!({"progressToken": tokens[0], "progress": 1});
+        fleet.peer.notify("notifications/progress", &progress);
+        fleet.peer.respond(&asked[1], &json!({"for": "b"}));
+        assert_eq!(
+            answer_of(&fleet.peer.await_response(calls[1])),
+            json!({"for": "b"})
+        );
+        fleet.peer.respond(&asked[0], &json!({"for": "a"}));
+        assert_eq!(
+            answer_of(&fleet.peer.await_response(calls[0])),
+            json!({"for": "a"})
+        );
+    }
+    let told = |server: &str| fleet.state(server)["notifications"].to_string();
+    let progress = r#""progressToken":"same""#;
+    assert_eq!(told("a").matches(progress).count(), 3, "{}", told("a"));
+    assert_eq!(told("b").matches(progress).count(), 0);
+}
+
+#[test]
+fn a_question_that_is_withdrawn_is_the_right_one() {
+    let fleet = Servers::marked(["a", "b"]).legacy();
+    let calls =
+        ["a", "b"].map(|server| ask(&fleet, server, "roots/list", &json!({"from": server})));
+    let mut asked = [
+        fleet.peer.expect_request("roots/list"),
+        fleet.peer.expect_request("roots/list"),
+    ];
+    asked.sort_by_key(|message| message.params()["from"].to_string());
+    let cancel = json!({"method": "notifications/cancelled", "params": {"requestId": "ask-1"}});
+    fleet.call("b__notify", &cancel).result();
+    let cancelled = fleet.peer.expect_notification("notifications/cancelled");
+    assert_eq!(
+        cancelled.params()["requestId"].to_string(),
+        asked[1].id().unwrap()
+    );
+    fleet.peer.respond(&asked[0], &json!({"roots": []}));
+    assert_eq!(
+        answer_of(&fleet.peer.await_response(calls[0])),
+        json!({"roots": []})
+    );
+}
+
+/// In the modern era a server asks by its result, and the answer comes with the next call.
+#[test]
+fn modern_questions_of_two_servers_are_told_apart() {
+    let fleet = Servers::new()
+        .with("a", &json!({"mark": "state of a", "eras": ["modern"]}))
+        .with("b", &json!({"mark": "state of b", "eras": ["modern"]}))
+        .dev();
+    let call = |server: &str, more: Value| {
+        let arguments = json!({"method": "elicitation/create", "params": {"message": server}});
+        let mut params = json!({"name": format!("{server}__ask"), "arguments": arguments});
+        params
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        fleet.peer.modern("tools/call", params).result()
+    };
+    let asked = ["a", "b"].map(|server| call(server, json!({})));
+    for (server, asked) in ["a", "b"].iter().zip(&asked) {
+        assert_eq!(asked["resultType"], "input_required");
+        assert_eq!(
+            asked["inputRequests"]["asked"]["params"]["message"],
+            *server
+        );
+    }
+    for (server, asked) in ["a", "b"].iter().zip(asked).rev() {
+        assert_eq!(asked["requestState"], format!("state of {server}"));
+        let responses = json!({"asked": {"action": "accept", "content": {"for": server}}});
+        let result = call(
+            server,
+            json!({"inputResponses": responses, "requestState": asked["requestState"]}),
+        );
+        assert_eq!(result["structuredContent"]["answer"], responses);
+    }
+}
+
+fn tasks() -> Value {
+    json!({"mark": "m", "capabilities": {"tools": {"listChanged": true}, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}}})
+}
+
+fn task_of(fleet: &Fleet, server: &str) -> String {
+    let params =
+        json!({"name": format!("{server}__mark"), "arguments": {}, "task": {"ttl": 60000}});
+    let created = fleet.peer.ask("tools/call", &params).result();
+    created["task"]["taskId"].as_str().unwrap().to_owned()
+}
+
+/// The servers number their tasks from one.
+#[test]
+fn tasks_of_two_servers_are_told_apart() {
+    let fleet = Servers::new()
+        .with("a", &tasks())
+        .with("odd-_1", &tasks())
+        .set("b", &tasks(), "prefix = 'x'")
+        .with("without", &json!({}))
+        .legacy();
+    let ids = [task_of(&fleet, "a"), task_of(&fleet, "x")];
+    assert_ne!(ids[0], ids[1]);
+    let ask = |method: &str, id: &str| fleet.peer.ask(method, &json!({"taskId": id}));
+    let pids = ["a", "x"].map(|server| fleet.mark(server).1);
+    for (id, pid) in ids.iter().zip(pids) {
+        assert_eq!(ask("tasks/get", id).result()["taskId"], **id);
+        let result = ask("tasks/result", id).result();
+        assert_eq!(result["structuredContent"]["pid"], pid);
+        assert_eq!(ask("tasks/cancel", id).result()["taskId"], **id);
+    }
+    let odd = &task_of(&fleet, "odd-_1");
+    assert_eq!(ask("tasks/get", odd).result()["taskId"], **odd);
+
+    let listed = fleet.peer.ask("tasks/list", &json!({})).result();
+    let listed: Vec<&Value> = listed["tasks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| &task["taskId"])
+        .collect();
+    assert_eq!(listed, [&json!(ids[0]), &json!(odd), &json!(ids[1])]);
+    for unknown in ["task-1", "task-1~nobody", "task-9~a"] {
+        assert_eq!(
+            ask("tasks/get", unknown).error()["code"],
+            -32602,
+            "{unknown}"
+        );
+    }
+}
+
+#[test]
+fn what_a_server_tells_of_its_task_is_told_apart_too() {
+    let fleet = Servers::new()
+        .with("a", &tasks())
+        .with("b", &tasks())
+        .legacy();
+    let id = task_of(&fleet, "b");
+    let status = json!({"taskId": "task-1", "status": "working"});
+    fleet
+        .call(
+            "b__notify",
+            &json!({"method": "notifications/tasks/status", "params": status}),
+        )
+        .result();
+    let told = fleet.peer.expect_notification("notifications/tasks/status");
+    assert_eq!(told.params()["taskId"], *id);
+    // A task that the client runs for a server keeps the client's id.
+    let call = ask(&fleet, "a", "tasks/get", &json!({"taskId": "client-task"}));
+    let asked = fleet.peer.expect_request("tasks/get");
+    assert_eq!(asked.params()["taskId"], "client-task");
+    fleet
+        .peer
+        .respond(&asked, &json!({"taskId": "client-task"}));
+    fleet.peer.await_response(call).result();
+}
+
+/// A server that is gone cannot be answered any more: the client is told, and the others' questions stay.
+#[test]
+fn questions_of_a_server_that_ends_are_withdrawn() {
+    let fleet = Servers::marked(["a", "b"]).legacy();
+    let calls =
+        ["a", "b"].map(|server| ask(&fleet, server, "roots/list", &json!({"from": server})));
+    let mut asked = [
+        fleet.peer.expect_request("roots/list"),
+        fleet.peer.expect_request("roots/list"),
+    ];
+    asked.sort_by_key(|message| message.params()["from"].to_string());
+    fleet.peer.request(
+        "tools/call",
+        &json!({"name": "b__crash", "arguments": {"code": 1}}),
+    );
+    let cancelled = fleet.peer.expect_notification("notifications/cancelled");
+    assert_eq!(
+        cancelled.params()["requestId"].to_string(),
+        asked[1].id().unwrap()
+    );
+    assert_eq!(
+        fleet.peer.await_response(calls[1]).result()["isError"],
+        true
+    );
+    fleet.peer.respond(&asked[0], &json!({"roots": [1]}));
+    assert_eq!(
+        answer_of(&fleet.peer.await_response(calls[0])),
+        json!({"roots": [1]})
+    );
+    eventually(DEADLINE, || fleet.mark("b").0 == "b");
+}
