@@ -20,6 +20,10 @@ use report::{installed_json, installed_text, plain, removed_json, removed_text, 
 
 /// The options of `install`.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub(crate) struct InstallArgs {
     /// `https://host/owner/repo`, `ssh://…`, `git@host:owner/repo`, owner/repo on GitHub, or a path; with
     /// `@REF` a branch, tag or commit, and with `#DIR` a folder of the repository
@@ -43,6 +47,9 @@ pub(crate) struct InstallArgs {
     /// Do not find out how the server is started; only what is said here counts
     #[arg(long)]
     no_auto_detect: bool,
+    /// Fetch the repository's submodules as well
+    #[arg(long)]
+    submodules: bool,
     /// Replace a server of the same name
     #[arg(long)]
     overwrite: bool,
@@ -126,6 +133,7 @@ pub(crate) fn install(args: InstallArgs, global: &Global) -> Result<u8, CliError
             server_file: args.server_file,
             requirements_file: args.requirements,
             command: args.command.map(|it| it.0).unwrap_or_default(),
+            submodules: args.submodules,
         },
         env: args.env,
         auto_detect: !args.no_auto_detect,

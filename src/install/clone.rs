@@ -2,7 +2,7 @@
 //! where that can be had, and writes its files. Runs on a thread that may wait, ends soon after it is
 //! cancelled, and leaves the tidying of a folder after a failure to its caller.
 //!
-//! Nothing of a repository is run: no hooks, no filters, no submodules.
+//! Nothing of a repository is run: no hooks and no filters. Submodules come only where they are asked for.
 
 mod checkout;
 mod http;
@@ -10,6 +10,7 @@ mod local;
 mod packets;
 mod program;
 mod refs;
+mod submodules;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -101,6 +102,8 @@ pub(crate) enum CloneError {
     NoProgram,
     #[error("git failed: {0}")]
     Program(String),
+    #[error("its submodule {path}: {reason}")]
+    Submodule { path: String, reason: String },
     #[error("{0}")]
     Git(String),
     #[error(transparent)]
@@ -235,6 +238,12 @@ fn resolve(refs: &Refs, name: Option<&str>) -> Result<Resolved, CloneError> {
     }
 }
 
+/// How deep submodules are fetched; `0` fetches none.
+pub(super) type Submodules = u8;
+
+/// As deep as anybody nests them.
+pub(super) const ALL_SUBMODULES: Submodules = 8;
+
 /// A commit that is in its folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Cloned {
@@ -245,17 +254,23 @@ pub(super) struct Cloned {
 }
 
 impl Opened {
-    /// Fetches the commit into `folder`, which must be empty, and writes its files.
+    /// Fetches the commit into `folder`, which must be empty, and writes its files, and those of its
+    /// submodules as deep as `submodules` says.
     pub(super) fn clone_into(
         mut self,
         source: &Source,
         folder: &Path,
+        submodules: Submodules,
         job: &Job,
     ) -> Result<Cloned, CloneError> {
         let repository = checkout::init(folder)?;
         let commit = self.fetch(&repository, job)?;
-        let notes = checkout::check_out(&repository, commit, &self.resolved, job)?;
+        let fetches = submodules > 0;
+        let mut notes = checkout::check_out(&repository, commit, &self.resolved, fetches, job)?;
         checkout::remember(&repository, &source.address());
+        if fetches {
+            notes.extend(submodules::fetch(&repository, source, submodules - 1, job)?);
+        }
         Ok(Cloned {
             commit: commit.to_string(),
             notes,

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::InstallError;
 use super::changes;
-use super::clone::{Cloned, Job, Opened};
+use super::clone::{ALL_SUBMODULES, Cloned, Job, Opened};
 use super::dependencies::Workshop;
 use super::installer::{Installed, Installer, Outcome, Request};
 use super::plan::Plan;
@@ -125,7 +125,12 @@ impl Fetched {
     ) -> Result<Self, InstallError> {
         let slot = attempt.slot();
         let reference = opened.resolved.reference.clone();
-        let cloned = opened.clone_into(source, &slot.partial(), &job);
+        let submodules = if request.choices.submodules {
+            ALL_SUBMODULES
+        } else {
+            0
+        };
+        let cloned = opened.clone_into(source, &slot.partial(), submodules, &job);
         let Cloned { commit, notes } = cloned.map_err(|error| InstallError::Clone {
             repository: source.repository(),
             source: error,

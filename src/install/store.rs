@@ -53,6 +53,8 @@ pub(crate) struct Choices {
     pub(crate) requirements_file: Option<String>,
     /// The whole command.
     pub(crate) command: Vec<String>,
+    /// Submodules are fetched as well.
+    pub(crate) submodules: bool,
 }
 
 /// The folder of all installed servers.

@@ -17,11 +17,13 @@ pub(super) fn init(folder: &Path) -> Result<Repository, CloneError> {
     Ok(Repository::init_opts(folder, &options)?)
 }
 
-/// Writes the files of `commit` and returns what there is to say of them.
+/// Writes the files of `commit` and returns what there is to say of them. Of submodules nothing is said
+/// if they are fetched.
 pub(super) fn check_out(
     repository: &Repository,
     commit: Oid,
     resolved: &Resolved,
+    with_submodules: bool,
     job: &Job,
 ) -> Result<Vec<String>, CloneError> {
     let seen = measure(repository, commit, job)?;
@@ -51,10 +53,12 @@ pub(super) fn check_out(
         "files are kept in Git LFS and were not fetched (git lfs pull in the folder gets them)",
         pointers,
     ));
-    notes.extend(listed(
-        "submodules were not fetched",
-        seen.submodules.iter(),
-    ));
+    if !with_submodules {
+        notes.extend(listed(
+            "submodules were not fetched (mcp-proxy install --submodules does)",
+            seen.submodules.iter(),
+        ));
+    }
     Ok(notes)
 }
 

@@ -1,0 +1,73 @@
+//! The submodules of a commit, for those who ask for them: each at the commit that the repository names, and
+//! theirs in turn.
+
+use std::path::{Component, Path};
+
+use git2::Repository;
+
+use super::{CloneError, Job, Submodules, open};
+use crate::install::source::{Permit, Remote, Source};
+
+/// Fetches those of `repository`, which came from `source` and is checked out. Gives what there is to say.
+pub(super) fn fetch(
+    repository: &Repository,
+    source: &Source,
+    deeper: Submodules,
+    job: &Job,
+) -> Result<Vec<String>, CloneError> {
+    let root = repository.workdir().unwrap_or(repository.path());
+    let mut notes = Vec::new();
+    for module in repository.submodules()? {
+        let path = module.path();
+        let failed = |reason: String| CloneError::Submodule {
+            path: path.display().to_string(),
+            reason,
+        };
+        let inside = path
+            .components()
+            .all(|it| matches!(it, Component::Normal(_)));
+        let (Some(commit), Ok(Some(url)), true) = (module.head_id(), module.url(), inside) else {
+            notes.push(format!("the submodule {} has no address", path.display()));
+            continue;
+        };
+        let mut meant = address(url, source, root).map_err(failed)?;
+        meant.reference = Some(commit.to_string());
+        let cloned = open(&meant, job)
+            .and_then(|opened| opened.clone_into(&meant, &root.join(path), deeper, job))
+            .map_err(|error| match error {
+                CloneError::Cancelled => error,
+                error => failed(error.to_string()),
+            })?;
+        let of = |note: String| format!("{}: {note}", path.display());
+        notes.extend(cloned.notes.into_iter().map(of));
+    }
+    Ok(notes)
+}
+
+/// Where a submodule is: a relative address is one beside that of the repository. What is on this machine
+/// is for a repository that is, too.
+fn address(url: &str, source: &Source, root: &Path) -> Result<Source, String> {
+    let permit = Permit {
+        insecure: matches!(&source.remote, Remote::Http { url, .. } if url.scheme() == "http"),
+        local: matches!(source.remote, Remote::Local(_)),
+    };
+    let mut base = source.address().trim_end_matches('/').to_owned();
+    let mut rest = url;
+    loop {
+        if let Some(above) = rest.strip_prefix("../") {
+            let end = base.rfind(['/', ':']).unwrap_or(0);
+            base.truncate(end);
+            rest = above;
+        } else if let Some(here) = rest.strip_prefix("./") {
+            rest = here;
+        } else {
+            break;
+        }
+    }
+    let whole = if rest.len() < url.len() {
+        format!("{base}/{rest}")
+    } else {
+        url.to_owned()
+    };
+    Source::parse(&whole, permit, root).map_err(|error| error.to_string())
+}
