@@ -47,7 +47,7 @@ impl ValueEnum for Set {
             Self::All => PossibleValue::new("all").help("Every one"),
             Self::Dev => PossibleValue::new("dev").help("Those that help while developing"),
             Self::None => PossibleValue::new("none")
-                .help("None: a client cannot tell the proxy from the server"),
+                .help("None: a client cannot tell the proxy from the one server behind it"),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::jsonrpc::Frame;
-use crate::server::ServerHandle;
+use crate::server::{Connection, ServerHandle};
 use crate::session::Session;
 use crate::transport::stream::Lines;
 
@@ -48,6 +48,10 @@ async fn room(session: &Session) {
     let Some(gate) = catalog.sole().map(ServerHandle::gate) else {
         return;
     };
+    let keeps_up = |connection: &Connection| connection.outbox().backlog() == 0;
+    if gate.connection().is_none_or(|it| keeps_up(&it)) {
+        return;
+    }
     let mut standing = gate.standing();
     loop {
         standing.borrow_and_update();

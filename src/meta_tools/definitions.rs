@@ -202,36 +202,26 @@ fn tools() -> Vec<Definition> {
     ]
 }
 
-fn installing() -> Vec<Definition> {
+/// What both installing tools take; `source` describes where from. The rest is described once, by the
+/// first tool's text, since a model pays for each word.
+fn sources(source: &str) -> Vec<(&'static str, Value, bool)> {
     let text = || json!({ "type": ["string", "null"] });
-    // What both take is described once, since a model pays for each word.
-    let parameters = |source: &str| {
-        vec![
-            (
-                "git_url",
-                json!({ "type": "string", "description": source }),
-                true,
-            ),
-            ("server_name", text(), false),
-            ("server_file", text(), false),
-            (
-                "env_vars",
-                json!({ "type": ["object", "null"], "additionalProperties": { "type": "string" } }),
-                false,
-            ),
-            ("requirements_file", text(), false),
-            (
-                "auto_detect",
-                json!({ "type": "boolean", "default": true }),
-                false,
-            ),
-            (
-                "overwrite",
-                json!({ "type": "boolean", "default": false }),
-                false,
-            ),
-        ]
-    };
+    let switch = |default: bool| json!({ "type": "boolean", "default": default });
+    let variables =
+        json!({ "type": ["object", "null"], "additionalProperties": { "type": "string" } });
+    let source = json!({ "type": "string", "description": source });
+    vec![
+        ("git_url", source, true),
+        ("server_name", text(), false),
+        ("server_file", text(), false),
+        ("env_vars", variables, false),
+        ("requirements_file", text(), false),
+        ("auto_detect", switch(true), false),
+        ("overwrite", switch(false), false),
+    ]
+}
+
+fn installing() -> Vec<Definition> {
     vec![
         Definition {
             name: INSTALL,
@@ -239,7 +229,7 @@ fn installing() -> Vec<Definition> {
             description: "Clone an MCP server, install what it depends on into a folder of its own and add it to the \
                 configuration. Runs code of that repository: only for sources that the user trusts. Name, file to start and \
                 Python requirements are found by themselves unless they are given; overwrite replaces a server of that name.",
-            parameters: parameters(
+            parameters: sources(
                 "https://host/owner/repo, or owner/repo on GitHub; then @branch, @tag or @commit; then #folder.",
             ),
             does: Does::Anything,
@@ -253,7 +243,7 @@ fn installing() -> Vec<Definition> {
             name: INSTALL_AND_LOAD,
             title: "Install server from git and load it",
             description: "As install_mcp_server_from_git; then start it and add its tools.",
-            parameters: parameters("As there."),
+            parameters: sources("As there."),
             does: Does::Anything,
             gives: &[
                 ("message", "string"),

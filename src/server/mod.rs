@@ -206,7 +206,7 @@ impl ServerHandle {
 
     /// Whether a client may call its tool `name`.
     pub(crate) fn admits(&self, name: &str) -> bool {
-        self.shared.admission().admits(name)
+        locked(&self.shared.definition).admission.admits(name)
     }
 
     /// The newest lists.
