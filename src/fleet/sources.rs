@@ -102,7 +102,11 @@ async fn tell(
             (Some(Hearer::Configuration(changes)), Notice::Changed(paths)) => {
                 let _ = changes.send(paths);
             }
-            (Some(Hearer::Configuration(_)) | None, _) => {}
+            // It is as it was when the watcher looked last; it may have been read meanwhile, when it was not.
+            (Some(Hearer::Configuration(changes)), Notice::Unchanged) => {
+                let _ = changes.send(Vec::new());
+            }
+            (Some(Hearer::Configuration(_)), Notice::Suspect) | (None, _) => {}
         }
     }
 }

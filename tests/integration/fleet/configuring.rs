@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::servers::{command, section};
 use super::{Fleet, Servers, under_load};
-use crate::harness::{DEADLINE, eventually, marked, processes_with_tag};
+use crate::harness::{DEADLINE, eventually, initialize_params, marked, processes_with_tag};
 
 /// The name of the server that the load calls; nobody edits what is said of it.
 const STEADY: &str = "steady";
@@ -238,6 +238,27 @@ fn switching_a_server_off_and_on_is_an_edit_like_any_other() {
         fleet.until_present(&["a", "b"]);
         assert_eq!(fleet.mark("b").0, "b");
     });
+}
+
+/// The watch compares with what it saw last, and by then the file may have been read in between.
+#[test]
+fn an_edit_that_is_read_and_taken_back_before_it_settles_is_taken_back() {
+    let fleet = Servers::marked(["a", "b"])
+        .option("--debounce")
+        .option("1s")
+        .start("dev");
+    fleet.peer.initialize(&initialize_params()).result();
+    fleet.peer.ask("tools/list", &json!({}));
+    fleet.until_present(&["a", "b"]);
+    let whole = fleet.project.read("mcp-proxy.toml");
+    let off = format!("{whole}\nenabled = false\n");
+    fleet.project.save("mcp-proxy.toml", &off);
+    fleet
+        .peer
+        .call("reload_mcp_server", &json!({"server_name": "a"}));
+    fleet.until("unloaded", "b", 1);
+    fleet.project.save("mcp-proxy.toml", &whole);
+    fleet.until_present(&["a", "b"]);
 }
 
 #[test]
