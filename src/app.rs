@@ -6,16 +6,17 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::config::Surroundings;
 use crate::event::{Event, Events};
-use crate::fleet::{Fleet, Known, Plan, Sources};
-use crate::front::stdio;
+use crate::fleet::{Known, Plan, Sources};
+use crate::front::{http, stdio};
 use crate::mcp::Era;
 use crate::meta_tools::{Offer, Set};
 use crate::server::Means;
-use crate::session::Session;
+use crate::session::{Session, Sessions};
 use crate::shutdown::Shutdown;
 use crate::transport::stream::{Lines, Outbox};
 use crate::watcher::{WatchError, WatchOptions};
@@ -25,10 +26,7 @@ use crate::watcher::{WatchError, WatchOptions};
 /// sends a signal.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
-/// How long what is given up at the end may take to tidy up.
-const TIDYING: Duration = Duration::from_secs(5);
-
-/// What a client is served with.
+/// What clients are served with.
 pub(crate) struct Mission {
     /// The servers.
     pub(crate) plan: Plan,
@@ -44,6 +42,8 @@ pub(crate) struct Mission {
     pub(crate) around: Option<Surroundings>,
     /// The directory that keeps which tools servers had.
     pub(crate) cache: Option<PathBuf>,
+    /// How clients come in by HTTP; without it, one client does by stdin and stdout.
+    pub(crate) http: Option<http::Options>,
 }
 
 /// Why the proxy could not begin.
@@ -55,6 +55,9 @@ pub(crate) enum AppError {
     /// The watch cannot be set up.
     #[error(transparent)]
     Watch(#[from] WatchError),
+    /// Clients cannot come in.
+    #[error(transparent)]
+    Http(#[from] http::HttpError),
 }
 
 /// How it ended.
@@ -66,8 +69,8 @@ pub(crate) enum End {
     Signal,
 }
 
-/// Serves the client on stdin and stdout until it goes away or a signal comes; then everything that
-/// was started is gone.
+/// Serves the client on stdin and stdout until it goes away, or those that come by HTTP, until a signal
+/// comes; then everything that was started is gone.
 pub(crate) fn serve(mission: Mission, events: &Events) -> Result<End, AppError> {
     // One thread: a call is handed from pipe to pipe without waking another one.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -79,27 +82,55 @@ pub(crate) fn serve(mission: Mission, events: &Events) -> Result<End, AppError> 
     end
 }
 
-async fn attend(mission: Mission, events: &Events) -> Result<End, AppError> {
+async fn attend(mut mission: Mission, events: &Events) -> Result<End, AppError> {
     let shutdown = Shutdown::listen()?;
-    let out = Outbox::new(io::stdout().as_fd().try_clone_to_owned()?)?;
     let limit = mission.max_message;
-    let lines = Lines::new(io::stdin().as_fd().try_clone_to_owned()?, limit)?;
+    let http = mission.http.take();
+    let sessions = sessions(mission, events)?;
+    match http {
+        Some(options) => {
+            let front = http::Front::bind(options, limit, sessions, events).await?;
+            front.serve(&shutdown.asked).await;
+            let reason = "a signal asked for it".to_owned();
+            events.send(Event::Ending { reason });
+            tokio::select! {
+                () = front.stop() => {}
+                () = shutdown.urgent.cancelled() => {}
+            }
+            Ok(End::Signal)
+        }
+        None => attend_stdio(&sessions, limit, &shutdown, events).await,
+    }
+}
+
+fn sessions(mission: Mission, events: &Events) -> Result<Sessions, AppError> {
     let several = !mission.plan.transparent;
-    let offer = Offer::new(mission.meta_tools, several, mission.around);
     let sources = mission
         .watch
-        .map(|options| Sources::new(options, events.clone()));
-    let fleet = Fleet::new(
-        mission.plan,
-        Means::new(events.clone(), limit, mission.era),
-        sources.transpose()?,
-        mission.cache.map(Known::open),
-    );
-    fleet.begin().await?;
-    let session = Session::new(out.clone(), fleet, offer, events.clone());
+        .map(|options| Sources::new(options, events.clone()).map(Arc::new));
+    Ok(Sessions {
+        plan: mission.plan,
+        means: Means::new(events.clone(), mission.max_message, mission.era),
+        sources: sources.transpose()?,
+        known: mission.cache.map(|dir| Arc::new(Known::open(dir))),
+        offer: Offer::new(mission.meta_tools, several, mission.around),
+        events: events.clone(),
+        opened: AtomicBool::new(false),
+    })
+}
+
+async fn attend_stdio(
+    sessions: &Sessions,
+    limit: usize,
+    shutdown: &Shutdown,
+    events: &Events,
+) -> Result<End, AppError> {
+    let out = Outbox::new(io::stdout().as_fd().try_clone_to_owned()?)?;
+    let lines = Lines::new(io::stdin().as_fd().try_clone_to_owned()?, limit)?;
+    let session = sessions.open(Arc::new(out.clone()), false).await?;
 
     let (end, reason) = tokio::select! {
-        () = stdio::serve(lines, session.clone(), limit) => (End::ClientGone, "the client closed its side"),
+        () = stdio::serve(lines, &out, session.clone(), limit) => (End::ClientGone, "the client closed its side"),
         () = out.closed() => (End::ClientGone, "the client reads no more"),
         () = shutdown.asked.cancelled() => (End::Signal, "a signal asked for it"),
     };
@@ -107,22 +138,20 @@ async fn attend(mission: Mission, events: &Events) -> Result<End, AppError> {
         reason: reason.to_owned(),
     });
     tokio::select! {
-        () = take_down(&session, end, &shutdown) => {}
+        () = take_down(&session, &out, end, shutdown) => {}
         // Dropping the runtime kills every process group that is left.
         () = shutdown.urgent.cancelled() => {}
     }
     Ok(end)
 }
 
-async fn take_down(session: &Arc<Session>, end: End, shutdown: &Shutdown) {
+async fn take_down(session: &Arc<Session>, out: &Outbox, end: End, shutdown: &Shutdown) {
     if end == End::ClientGone {
         tokio::select! {
             _ = tokio::time::timeout(LAST_ANSWERS, session.quiet()) => {}
-            () = session.out().closed() => {}
+            () = out.closed() => {}
             () = shutdown.asked.cancelled() => {}
         }
     }
-    tokio::join!(session.fleet().stop(), async {
-        let _ = tokio::time::timeout(TIDYING, session.give_up()).await;
-    });
+    session.end().await;
 }

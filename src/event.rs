@@ -34,6 +34,12 @@ pub(crate) enum Event {
         generation: u64,
         pid: u32,
     },
+    /// A generation of a server that runs elsewhere is being introduced there; the address, without secrets.
+    Connecting {
+        server: String,
+        generation: u64,
+        url: String,
+    },
     /// A generation proved itself and answers from now on, though none was active before.
     Ready {
         server: String,
@@ -120,12 +126,22 @@ pub(crate) enum Event {
         name: String,
         holder: String,
     },
+    /// The `tool` of a server elsewhere cannot be offered: what its definition says of headers is wrong.
+    ToolLeftOut {
+        server: String,
+        tool: String,
+        reason: String,
+    },
+    /// Clients can come in by HTTP at this address.
+    Listening { url: String },
     /// A client said who it is.
     ClientConnected {
         name: String,
         version: String,
         era: &'static str,
     },
+    /// One of several sessions is over.
+    SessionEnded { reason: String },
     /// The client closed its side, or a signal asked for the end.
     Ending { reason: String },
 }
@@ -154,6 +170,29 @@ pub(crate) struct Failure {
     pub(crate) stderr: Vec<String>,
     /// The files whose change led to it, relative to cwd where possible.
     pub(crate) files: Vec<PathBuf>,
+    /// It is the way to a server elsewhere that does not work, not its code.
+    pub(crate) remote: bool,
+}
+
+impl Failure {
+    /// The failure to reach a remote server, for a reason that may say what to do about it.
+    pub(crate) fn of_remote(generation: u64, reason: String) -> Self {
+        let denied = ["HTTP 401", "HTTP 403"];
+        let denied = denied.iter().any(|status| reason.contains(status));
+        let advice = if denied {
+            "check the `headers` of the server in the configuration: it wants others, such as Authorization"
+        } else {
+            "it is tried again by itself; the session goes on"
+        };
+        Self {
+            generation,
+            reason,
+            advice: Some(advice.to_owned()),
+            stderr: Vec::new(),
+            files: Vec::new(),
+            remote: true,
+        }
+    }
 }
 
 /// Where events go: to a thread that prints them. Cheap to clone; never blocks the sender, because

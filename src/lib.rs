@@ -4,7 +4,7 @@
 //!
 //! # Words
 //!
-//! The *client* is the host's side, a *server* a child process. The *fleet* is the servers behind one
+//! The *client* is the host's side, a *server* a child process or an address. The *fleet* is the servers behind one
 //! client's *session*, the *catalog* what they offer together at one moment. A *generation* is one start of a
 //! server, counted from 1; a *candidate* has not proved itself yet, a *draining* generation finishes what
 //! it is at. An *era* is how one link speaks: legacy (`initialize`, up to 2025-11-25) or modern
@@ -17,7 +17,7 @@
 //! |---|---|
 //! | `cli` | one file per subcommand; errors become text and exit codes |
 //! | `app` | puts the parts together, waits for the end, takes them down; `app::visit` does so for one look at servers |
-//! | `front` | where clients come in: stdin and stdout |
+//! | `front` | where clients come in: stdin and stdout, or HTTP |
 //! | `session` | one client's conversation; survives every reload |
 //! | `meta_tools` | the proxy's own tools |
 //! | `search` | which tools a question in plain words means |
@@ -25,7 +25,7 @@
 //! | `fleet` | the servers of one session: configured, loaded, watched; the names of all that they offer |
 //! | `server` | one server: state machine, generations, handshake, connection, gate |
 //! | `bridge` | translation between the eras: pure functions |
-//! | `transport` | bytes to lines and back; processes, their groups and their end |
+//! | `transport` | bytes to lines and back; processes, their groups and their end; the way to servers over HTTP |
 //! | `mcp` | what the protocol says: eras, methods, lists, capabilities |
 //! | `jsonrpc` | framing and envelopes over raw JSON |
 //! | `watcher` | which files count, and whether they really changed |
@@ -62,6 +62,16 @@
 //! the session tells the client that its lists have changed. A candidate that fails changes what the gate
 //! says, nothing else.
 //!
+//! A client over HTTP: `front` reads a body and tells its era by it. A session of the legacy era has a room of its
+//! own, whose streams can be resumed; requests of the modern era are told apart by numbers of the proxy's own and
+//! share one session. Both hand the line to the same `session`, and get what is for a request on that
+//! request's response: `session::Delivery` is the way back, and stdout is only its simplest kind.
+//!
+//! A server at an address: its connection writes to a link instead of a pipe. Each request is a POST of its own,
+//! whose fate is told by itself: answered, not looked at (it goes back to the gate), or perhaps carried out. The
+//! loss of the link (the session is forgotten, nobody is there) is the exit of the generation, and what comes back
+//! is its next one.
+//!
 //! # Invariants
 //!
 //! * **Architecture Invariant:** nothing that only passes through is decoded and encoded again. There is no
@@ -69,7 +79,7 @@
 //! * **Architecture Invariant:** `jsonrpc`, `mcp`, `bridge`, `search`, the state machine and the settle stage do
 //!   no I/O and look at no clock: time is an argument.
 //! * **Architecture Invariant:** a request that may have effects is written to at most one generation.
-//!   There is no retry of `tools/call` or of an unknown method.
+//!   There is no retry of `tools/call` or of an unknown method, unless a remote server is known not to have looked at it.
 //! * **Architecture Invariant:** generations belong to one task, the supervisor. Nobody else starts or
 //!   stops one; everybody else sends it a report.
 //! * **Architecture Invariant:** `watcher` never touches a server, and `server` knows no session: it knows

@@ -92,7 +92,7 @@ async fn all(visit: Arc<Visit>, events: &Events) -> Result<Vec<Visited>, AppErro
     let mut visits = Vec::new();
     for spec in &visit.servers {
         let name = spec.name.clone();
-        let client = Arc::new(Nobody::new(name.clone(), events.clone())?);
+        let client = Arc::new(Nobody::new(name.clone(), events.clone()));
         let server = ServerHandle::new(Arc::new(spec.clone()), means.clone());
         let one = one(server, client, visit.clone(), shutdown.clone());
         visits.push((name, tokio::spawn(one)));

@@ -7,8 +7,7 @@
 use std::borrow::Cow;
 
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, Members, error_response, quoted,
-    result_response,
+    Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, Members, Reply, quoted,
 };
 use crate::mcp::{Era, LATEST_LEGACY, MODERN, Method, generous, legacy_version, meta};
 
@@ -134,33 +133,46 @@ pub(crate) fn anonymous(params: &str) -> String {
     params.to_string()
 }
 
-/// A server's answer for a client of the era `to`, under the raw id `id`; `info` is the server's raw
-/// name and version.
+/// An answer in the words of another era: a raw result or a raw error object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Translated {
+    Result(String),
+    Error(String),
+}
+
+impl Translated {
+    /// As it is brought to whoever asked.
+    pub(crate) fn reply(&self) -> Reply<'_> {
+        match self {
+            Self::Result(raw) => Reply::Result(raw),
+            Self::Error(raw) => Reply::Error(raw),
+        }
+    }
+}
+
+/// A server's answer for a client of the era `to`; `info` is the server's raw name and version.
 pub(crate) fn response(
     method: Method,
     envelope: &Envelope<'_>,
-    id: &str,
     to: Era,
     info: Option<&str>,
-) -> String {
+) -> Translated {
     match (envelope.result, envelope.error) {
         (Some(raw), _) => match to {
-            Era::Modern => result_response(
-                id,
-                &modern_result(raw, method == Method::ReadResource, info),
-            ),
+            Era::Modern => {
+                Translated::Result(modern_result(raw, method == Method::ReadResource, info))
+            }
             Era::Legacy => match legacy_result(raw) {
-                Ok(result) => result_response(id, &result),
+                Ok(result) => Translated::Result(result),
                 Err(message) if method == Method::CallTool => {
-                    result_response(id, &tool_error(&message, to))
+                    Translated::Result(tool_error(&message, to))
                 }
-                Err(message) => error_response(id, &ErrorObject::new(INVALID_REQUEST, message)),
+                Err(message) => {
+                    Translated::Error(ErrorObject::new(INVALID_REQUEST, message).to_string())
+                }
             },
         },
-        (None, error) => {
-            let error = error_for(error.unwrap_or("{}"), to);
-            format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
-        }
+        (None, error) => Translated::Error(error_for(error.unwrap_or("{}"), to).into_owned()),
     }
 }
 

@@ -1,11 +1,13 @@
 //! `mcp-proxy dev`: the server of the command line, or those of the configuration, watched and reloaded behind one client's session.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::args::ServerArgs;
+use super::http::HttpArgs;
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, config};
 use crate::app::{self, AppError, End, Mission};
 use crate::config::{Config, Loaded, OnBroken, Reload, ServerSpec, Surroundings, parse_duration};
@@ -61,6 +63,8 @@ pub(crate) struct DevArgs {
     server_name: Option<String>,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
 }
 
 impl DevArgs {
@@ -78,6 +82,7 @@ impl DevArgs {
         };
         let around = config::surroundings(self.config.as_ref())?;
         Ok(Mission {
+            http: self.http.options(),
             around: Some(around).filter(|_| !plan.transparent),
             cache: plan.reader.as_ref().and_then(|_| config::cache()),
             plan,
@@ -123,7 +128,8 @@ impl DevArgs {
             lazy: false,
             files: config::places(&around, &loaded.files),
             faults: loaded.faults,
-            reader: Some(Box::new(move || {
+            told: false,
+            reader: Some(Arc::new(move || {
                 // What cannot be adjusted any more, since a directory is gone, stays as it was.
                 args.read(&reader_around).ok()
             })),

@@ -62,7 +62,7 @@ struct Server {
     outline: Outline,
     /// Whether and when it starts.
     starts: &'static str,
-    /// Where it runs; nothing if that could not be found out.
+    /// Where it runs; nothing if that could not be found out, or is elsewhere.
     cwd: Option<PathBuf>,
 }
 
@@ -86,7 +86,9 @@ impl Server {
         };
         Some(Self {
             starts,
-            cwd: spec.map(|spec| spec.cwd.clone()),
+            cwd: spec
+                .filter(|spec| spec.remote.is_none())
+                .map(|spec| spec.cwd.clone()),
             outline,
         })
     }

@@ -11,6 +11,7 @@ mod chosen;
 mod config;
 mod demo;
 mod dev;
+mod http;
 mod install;
 mod line_client;
 mod list;

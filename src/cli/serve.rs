@@ -1,9 +1,11 @@
 //! `mcp-proxy serve`: the servers of the configuration, each loaded when it is needed, behind one client's session.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
+use super::http::HttpArgs;
 use super::{CliError, Global, config, dev};
 use crate::app::Mission;
 use crate::fleet::Plan;
@@ -22,6 +24,8 @@ pub(crate) struct ServeArgs {
     /// Do not watch the configuration either; it is read anew by each tool that depends on it
     #[arg(long)]
     no_watch: bool,
+    #[command(flatten)]
+    http: HttpArgs,
 }
 
 /// Serves the client on stdio until it goes away.
@@ -43,12 +47,14 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
         lazy: true,
         files,
         faults: loaded.faults,
-        reader: Some(Box::new({
+        told: false,
+        reader: Some(Arc::new({
             let around = around.clone();
             move || Some(crate::config::load(&around))
         })),
     };
     let mission = Mission {
+        http: args.http.options(),
         around: Some(around),
         plan,
         max_message: now.max_message,

@@ -176,9 +176,14 @@ pub(super) static SERVER: [Key; 17] = [
         "url",
         Kind::Text,
         None,
-        "The address of a server that runs elsewhere",
+        "The address of a server that runs elsewhere, instead of a command",
     ),
-    key("headers", Kind::Map, None, "HTTP headers for it"),
+    key(
+        "headers",
+        Kind::Map,
+        None,
+        "HTTP headers of every request to it",
+    ),
     key(
         "watch",
         Kind::Globs,
@@ -263,7 +268,8 @@ pub(super) static TOOLS: [Key; 2] = [
 ];
 
 /// What is read of a server in `.mcp.json`; clients write more, which is their own.
-pub(super) static CLIENT_SERVER: [Key; 7] = [
+pub(super) static CLIENT_SERVER: [Key; 8] = [
+    key("type", Kind::Text, None, ""),
     key("command", Kind::Text, None, ""),
     key("args", Kind::Texts, None, ""),
     key("env", Kind::Map, None, ""),

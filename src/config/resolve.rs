@@ -4,10 +4,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
+
 use super::expand::expand;
 use super::fault::Fault;
 use super::files::Written;
 use super::own_entry;
+use super::remote::{self, Remote};
+use super::secrets::without_secrets;
 use super::section::Section;
 use super::source::{At, Located};
 use super::spec::{MetaTools, OnBroken, Reload, ServerSpec, Timeouts, ToolFilter};
@@ -118,7 +122,12 @@ impl Resolver<'_> {
 
     fn spec(&mut self, common: Timeouts) -> Option<ServerSpec> {
         let section = self.section;
-        let program = self.program();
+        let address = section.text("url");
+        let remote = address.map(|(address, at)| self.remote(address, at));
+        let program = match &remote {
+            Some(_) => Some(String::new()),
+            None => self.program(),
+        };
         let args = section.texts("args").map_or(&[][..], |(args, _)| args);
         let args = args
             .iter()
@@ -133,6 +142,7 @@ impl Resolver<'_> {
         let prefix = self.prefix();
         Some(ServerSpec {
             name: self.name.value.clone(),
+            remote: remote.flatten(),
             program: program?.into(),
             args,
             cwd: cwd?,
@@ -154,19 +164,54 @@ impl Resolver<'_> {
         })
     }
 
-    /// The command of a server that runs here; anything else is a fault.
-    fn program(&mut self) -> Option<String> {
-        let (command, url) = (self.section.text("command"), self.section.text("url"));
-        if let Some((address, at)) = url {
-            self.expanded(address, at);
-            self.expanded_map("headers");
-            self.fault(match command {
-                Some(_) => Fault::new(at, "a server has either `command` or `url`, not both"),
-                None => Fault::new(at, "not supported yet: HTTP servers")
-                    .help("`enabled = false` in mcp-proxy.toml leaves this server out"),
-            });
+    /// Where a server with the `url` `address` is reached; nothing if that is no address.
+    fn remote(&mut self, address: &str, at: &At) -> Option<Remote> {
+        let section = self.section;
+        let expanded = self.expanded(address, at);
+        let mut headers = HeaderMap::new();
+        for (name, value) in section.map("headers").map_or(&[][..], |(map, _)| map) {
+            let expanded = self.expanded(&value.value, &value.at);
+            let checked = (
+                remote::name(&name.value),
+                remote::value(&expanded.to_string_lossy()),
+            );
+            match checked {
+                (Ok(name), Ok(value)) => drop(headers.append(name, value)),
+                (Err(message), _) => self.fault(Fault::new(&name.at, message)),
+                (_, Err(message)) => self.fault(Fault::new(&value.at, message)),
+            }
+        }
+        if section.get("command").is_some() {
+            let message = "a server has either `command` or `url`, not both";
+            self.fault(Fault::new(at, message));
+        }
+        for name in ["args", "env", "build"] {
+            if let Some(setting) = section.get(name).filter(|it| !it.value.is_empty()) {
+                let message = format!("`{name}` is for a server with `command`, not with `url`");
+                self.fault(Fault::new(&setting.at, message));
+            }
+        }
+        // The unset variable in it, already a fault, is the reason.
+        if self.faults.iter().any(|fault| fault.is_in(at)) {
             return None;
         }
+        match remote::url(&expanded.to_string_lossy()) {
+            Ok(url) => Some(Remote {
+                url,
+                headers,
+                old: section.text("type").is_some_and(|(kind, _)| kind == "sse"),
+                shown: without_secrets(address),
+            }),
+            Err(message) => {
+                self.fault(Fault::new(at, message));
+                None
+            }
+        }
+    }
+
+    /// The command of a server that runs here.
+    fn program(&mut self) -> Option<String> {
+        let command = self.section.text("command");
         if let Some((_, at)) = self.section.map("headers") {
             self.fault(Fault::new(at, "`headers` are for a server with `url`"));
         }
@@ -224,11 +269,14 @@ impl Resolver<'_> {
         prefix.clone()
     }
 
-    /// The directory the server runs in: the one named, or that of the file that has its command.
+    /// The directory the server runs in: the one named, or that of the file that has its command or address.
     fn cwd(&mut self) -> Option<PathBuf> {
-        let (folder, at) = match self.section.text("cwd") {
-            Some((cwd, at)) => (PathBuf::from(self.expanded(cwd, at)), at),
-            None => (PathBuf::new(), self.section.text("command")?.1),
+        let (folder, at) = if let Some((cwd, at)) = self.section.text("cwd") {
+            (PathBuf::from(self.expanded(cwd, at)), at)
+        } else {
+            let command = self.section.text("command");
+            let way = command.or_else(|| self.section.text("url"));
+            (PathBuf::new(), way?.1)
         };
         let path = at.source.base().join(folder);
         let reason = match path.canonicalize() {

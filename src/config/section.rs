@@ -32,6 +32,17 @@ pub(super) enum Setting {
     Named(Vec<(Located<String>, Section)>),
 }
 
+impl Setting {
+    /// Whether it is a list or a map without anything in it.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Texts(all) => all.is_empty(),
+            Self::Map(all) => all.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 macro_rules! getter {
     ($name:ident, $variant:ident, $type:ty) => {
         pub(super) fn $name(&self, name: &str) -> Option<(&$type, &At)> {

@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-/// One configured MCP server: a command that speaks MCP on its stdin and stdout.
+use super::Remote;
+
+/// One configured MCP server: a command that speaks MCP on its stdin and stdout, or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerSpec {
     /// The name in log lines and meta-tools.
     pub(crate) name: String,
+    /// Where it is reached if it does not run here; `program`, `args` and `env` are empty then.
+    pub(crate) remote: Option<Remote>,
     /// The program as the user wrote it; resolved with the server's own `PATH` and `cwd`.
     pub(crate) program: OsString,
     /// Its arguments.
@@ -43,6 +47,7 @@ impl ServerSpec {
         Self {
             prefix: name.clone(),
             name,
+            remote: None,
             program,
             args,
             cwd,
@@ -59,7 +64,7 @@ impl ServerSpec {
 }
 
 impl ServerSpec {
-    /// Whether a process started by `other` would be the same, and show the same. Names, watching
+    /// Whether what is started or reached by `other` would be the same, and show the same. Names, watching
     /// and waiting are the proxy's own affair.
     pub(crate) fn runs_like(&self, other: &Self) -> bool {
         let mut other = other.clone();

@@ -104,6 +104,7 @@ fn every_setting_reaches_what_is_in_force() {
     let b = config.server("b").unwrap();
     let expected = ServerSpec {
         name: "b".into(),
+        remote: None,
         program: "uv".into(),
         args: vec!["run".into(), "1".into()],
         cwd: b.cwd.clone(),
@@ -246,15 +247,48 @@ fn a_fault_of_one_server_leaves_the_others() {
         .iter()
         .map(|it| it.server.as_deref())
         .collect();
-    let expected = [
-        None,
-        Some("a"),
-        Some("far"),
-        Some("far"),
-        Some("c"),
-        Some("c"),
-    ];
+    let expected = [None, Some("a"), Some("far"), Some("c"), Some("c")];
     assert_eq!(of, expected, "{:#?}", messages(&loaded));
+}
+
+#[test]
+fn a_server_elsewhere_has_an_address_headers_and_no_command() {
+    let loaded = loaded(&[
+        (
+            "mcp-proxy.toml",
+            r#"
+            [servers.a]
+            url = "https://me:geheim@x.example/${A}/mcp?k=${A}&l=geheim"
+            headers = { Authorization = "Bearer geheim${A}", X-Plain = "p" }
+            watch = "*.py"
+            "#,
+        ),
+        (
+            ".mcp.json",
+            r#"{"mcpServers": {"b": {"type": "http", "url": "http://[::1]/mcp", "env": {}, "args": []}}}"#,
+        ),
+    ]);
+    assert_eq!(messages(&loaded), [""; 0]);
+    let config = loaded.config;
+    let a = config.server("a").unwrap();
+    let remote = a.remote.as_ref().unwrap();
+    assert_eq!(
+        remote.url.as_str(),
+        "https://me:geheim@x.example/1/mcp?k=1&l=geheim"
+    );
+    assert_eq!(remote.headers["authorization"], "Bearer geheim1");
+    assert_eq!(remote.shown, "https://***@x.example/${A}/mcp?***${A}***");
+    assert!(!format!("{:?}", remote.headers).contains("geheim"));
+    assert_eq!(
+        (a.program.to_str(), &a.watch[..]),
+        (Some(""), &["*.py".to_owned()][..])
+    );
+    assert!(a.cwd.is_absolute());
+    let b = config.server("b").unwrap();
+    assert!(b.remote.is_some() && !a.runs_like(b));
+    let mut other = a.clone();
+    other.remote.as_mut().unwrap().headers.remove("x-plain");
+    assert!(!a.runs_like(&other));
 }
 
 #[test]

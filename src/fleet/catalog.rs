@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::names::public_name;
 use crate::jsonrpc::{Members, quoted, unquoted};
-use crate::mcp::{Entry, ListKind, Template};
+use crate::mcp::{Entry, ListKind, Template, headers};
 use crate::server::{ServerHandle, Snapshot};
 
 /// One moment of the fleet, never changed: whoever holds it sees all of one state.
@@ -70,6 +70,22 @@ impl Catalog {
         }
         catalog.servers = servers;
         catalog
+    }
+
+    /// The raw definition of the tool that clients see under this name, if it says that arguments are to be
+    /// headers.
+    pub(crate) fn mirrored(&self, name: &str) -> Option<String> {
+        let raw = |entry: &Entry| {
+            let mirrored = entry.raw.contains(headers::ANNOTATION);
+            mirrored.then(|| entry.raw.clone())
+        };
+        match self.sole() {
+            Some(server) => raw(server.snapshot().list(ListKind::Tools)?.find(name)?),
+            None => raw(self
+                .entries(ListKind::Tools)
+                .iter()
+                .find(|it| it.name == name)?),
+        }
     }
 
     fn add(&mut self, at: usize, servers: &[ServerHandle], snapshot: &Snapshot) {

@@ -1,6 +1,6 @@
 //! The last-known tools of servers, on disk, so that those of a server that is not loaded can be searched.
 //!
-//! One file per server, named after it and after a hash of its command, so that another project's server of
+//! One file per server, named after it and after a hash of its command or address, so that another project's server of
 //! the same name is not taken for it. A file holds what the server answered to `tools/list` and nothing of the
 //! configuration: neither arguments nor variables. Several proxies may share the directory: files are replaced
 //! whole, and the last one counts. All of this blocks.
@@ -87,7 +87,8 @@ impl Known {
         let parts = [server.name.as_bytes(), server.program.as_bytes()]
             .into_iter()
             .chain([server.cwd.as_os_str().as_bytes()])
-            .chain(server.args.iter().map(|arg| arg.as_bytes()));
+            .chain(server.args.iter().map(|arg| arg.as_bytes()))
+            .chain(server.remote.iter().map(|it| it.url.as_str().as_bytes()));
         let name = public_name("", &server.name, 48);
         self.dir
             .join(format!("{name}-{:016x}.json", fingerprint(parts)))

@@ -83,6 +83,9 @@ impl Fleet {
         if let Some(server) = self.loaded(name) {
             return Ok((server, true));
         }
+        if self.0.stopped.is_cancelled() {
+            return Err(LoadError::Unloaded);
+        }
         let config = self.config();
         if let Some(spec) = config.server(name) {
             let (server, watch) = self.enrol(Arc::new(spec.clone()));
@@ -154,7 +157,7 @@ impl Fleet {
     /// Makes a server a member. It is started once it is armed and there is a client.
     pub(super) fn enrol(&self, spec: Arc<ServerSpec>) -> (ServerHandle, u64) {
         let server = ServerHandle::new(spec, self.0.means.clone());
-        let watch = self.0.sources.as_ref().map_or(0, super::Sources::number);
+        let watch = self.0.sources.as_ref().map_or(0, |it| it.number());
         let mut state = self.state();
         server.want(|wanted| wanted.level.clone_from(&state.level));
         let member = Member {

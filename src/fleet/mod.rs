@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::Identity;
@@ -37,9 +38,10 @@ pub(crate) use loading::LoadError;
 pub(crate) use sources::Sources;
 
 /// Reads the configuration anew; nothing if it cannot be put in force as the command line wants it.
-pub(crate) type Reader = Box<dyn Fn() -> Option<Loaded> + Send + Sync>;
+pub(crate) type Reader = Arc<dyn Fn() -> Option<Loaded> + Send + Sync>;
 
 /// Which servers a fleet consists of.
+#[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) config: Config,
     /// There is one server, and a client is to see nothing but it.
@@ -52,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) files: Vec<PathBuf>,
     /// What is wrong with them.
     pub(crate) faults: Vec<Fault>,
+    /// The user was told of it before.
+    pub(crate) told: bool,
 }
 
 impl Plan {
@@ -64,7 +68,21 @@ impl Plan {
             reader: None,
             files: Vec::new(),
             faults: Vec::new(),
+            told: false,
         }
+    }
+
+    /// As it is now, after the user was told what is wrong with it.
+    pub(crate) fn again(&self) -> Self {
+        let mut plan = self.clone();
+        plan.told = true;
+        if let Some(loaded) = plan.reader.as_ref().and_then(|read| read()) {
+            if loaded.faults.is_empty() {
+                plan.config = loaded.config;
+            }
+            plan.faults = loaded.faults;
+        }
+        plan
     }
 }
 
@@ -79,9 +97,11 @@ struct Inner {
     reader: Option<Reader>,
     files: Vec<PathBuf>,
     /// Nothing where nothing is watched.
-    sources: Option<Sources>,
+    sources: Option<Arc<Sources>>,
     /// Last-known tools of servers, on disk.
     known: Option<Arc<Known>>,
+    /// Cancelled when it is stopped.
+    stopped: CancellationToken,
     state: Mutex<State>,
     catalog: watch::Sender<Arc<Catalog>>,
     /// What has been begun: watches that are being set up, servers that are being stopped.
@@ -133,11 +153,13 @@ impl Fleet {
     pub(crate) fn new(
         plan: Plan,
         means: Means,
-        sources: Option<Sources>,
-        known: Option<Known>,
+        sources: Option<Arc<Sources>>,
+        known: Option<Arc<Known>>,
     ) -> Self {
+        let told = plan.faults.iter().filter(|_| plan.told);
         let state = State {
             config: Arc::new(plan.config),
+            faults: told.map(ToString::to_string).collect(),
             ..State::default()
         };
         let fleet = Self(Arc::new(Inner {
@@ -147,7 +169,8 @@ impl Fleet {
             reader: plan.reader,
             files: plan.files,
             sources,
-            known: known.map(Arc::new),
+            known,
+            stopped: CancellationToken::new(),
             state: Mutex::new(state),
             catalog: watch::Sender::default(),
             tasks: TaskTracker::new(),
@@ -353,9 +376,17 @@ impl Fleet {
 
     /// Stops every server; resolves when all are gone.
     pub(crate) async fn stop(&self) {
+        self.0.stopped.cancel();
         let servers: Vec<ServerHandle> = {
             let mut state = self.state();
             let members = std::mem::take(&mut state.members);
+            // It holds the session, which holds the fleet.
+            state.introduction = None;
+            if let Some(sources) = &self.0.sources {
+                for member in &members {
+                    sources.forget(member.watch);
+                }
+            }
             members
                 .into_iter()
                 .map(|member| member.server)

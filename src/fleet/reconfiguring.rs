@@ -19,16 +19,21 @@ impl Fleet {
             let Some(sources) = &fleet.0.sources else {
                 return;
             };
-            let changes = sources.watch_configuration(&fleet.0.files).await;
-            let mut changes = match changes {
-                Ok(changes) => changes,
-                Err(error) => return fleet.warn_unfollowed(&error),
+            let number = sources.number();
+            let follow = async {
+                let changes = sources.watch_configuration(number, &fleet.0.files).await;
+                let mut changes = match changes {
+                    Ok(changes) => changes,
+                    Err(error) => return fleet.warn_unfollowed(&error),
+                };
+                // What was saved before the watch began.
+                fleet.reread(&[]);
+                while let Some(paths) = changes.recv().await {
+                    fleet.reread(&paths);
+                }
             };
-            // What was saved before the watch began.
-            fleet.reread(&[]);
-            while let Some(paths) = changes.recv().await {
-                fleet.reread(&paths);
-            }
+            fleet.0.stopped.run_until_cancelled(follow).await;
+            sources.forget(number);
         });
     }
 
@@ -42,7 +47,9 @@ impl Fleet {
     /// Reads the configuration anew and puts in force what it says. `files` are those that are known
     /// to have changed.
     pub(crate) fn reread(&self, files: &[PathBuf]) {
-        let Some(loaded) = self.0.reader.as_ref().and_then(|read| read()) else {
+        let reader = self.0.reader.as_ref();
+        let reader = reader.filter(|_| !self.0.stopped.is_cancelled());
+        let Some(loaded) = reader.and_then(|read| read()) else {
             return;
         };
         self.tell_faults(&loaded.faults);

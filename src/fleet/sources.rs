@@ -56,6 +56,11 @@ impl Sources {
         spec: &ServerSpec,
         server: ServerHandle,
     ) -> Result<(), WatchError> {
+        if spec.remote.is_some() && spec.watch.is_empty() {
+            // What it runs of lies elsewhere. It may have been a command before.
+            self.forget(number);
+            return Ok(());
+        }
         let request = WatchRequest::Sources {
             server: spec.name.clone(),
             cwd: spec.cwd.clone(),
@@ -64,16 +69,20 @@ impl Sources {
             globs: spec.watch.clone(),
         };
         locked(&self.hearers).insert(number, Hearer::Server(server));
-        self.watcher.add(number, request).await
+        let added = self.watcher.add(number, request).await;
+        if added.is_err() {
+            self.forget(number);
+        }
+        added
     }
 
-    /// Watches the files of the configuration; gives what changed, each time.
+    /// Watches the files of the configuration under `number`; gives what changed, each time.
     pub(super) async fn watch_configuration(
         &self,
+        number: u64,
         files: &[PathBuf],
     ) -> Result<UnboundedReceiver<Vec<PathBuf>>, WatchError> {
         let (sender, changes) = mpsc::unbounded_channel();
-        let number = self.number();
         locked(&self.hearers).insert(number, Hearer::Configuration(sender));
         let request = WatchRequest::Files {
             name: "configuration".to_owned(),

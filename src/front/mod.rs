@@ -1,3 +1,4 @@
 //! Where clients come in.
 
+pub(crate) mod http;
 pub(crate) mod stdio;

@@ -1,4 +1,4 @@
-//! Messages of our own: errors, results, requests.
+//! Messages of our own: errors, results, requests; answers under whatever id.
 
 use std::fmt;
 
@@ -33,6 +33,56 @@ impl fmt::Display for ErrorObject {
             object["data"] = data.clone();
         }
         write!(f, "{object}")
+    }
+}
+
+/// An answer without its id, which is another one for everybody who passes it on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reply<'a> {
+    /// A whole message: what stands before its id and behind it, and its raw error if it is one.
+    Message {
+        before: &'a str,
+        after: &'a str,
+        error: Option<&'a str>,
+    },
+    /// A raw result.
+    Result(&'a str),
+    /// A raw error object.
+    Error(&'a str),
+}
+
+impl<'a> Reply<'a> {
+    /// The message `line`, whose raw id `id` is a slice of it; `error` is its raw error if it is one.
+    pub(crate) fn of_line(line: &'a str, id: &str, error: Option<&'a str>) -> Self {
+        let at = id.as_ptr() as usize - line.as_ptr() as usize;
+        Self::Message {
+            before: &line[..at],
+            after: &line[at + id.len()..],
+            error,
+        }
+    }
+
+    /// The raw error, if it is one.
+    pub(crate) fn error(&self) -> Option<&'a str> {
+        match self {
+            Self::Message { error, .. } => *error,
+            Self::Result(_) => None,
+            Self::Error(error) => Some(error),
+        }
+    }
+
+    /// Gives `take` the message under the raw id `id`, in three parts.
+    pub(crate) fn under<T>(&self, id: &str, take: impl FnOnce([&[u8]; 3]) -> T) -> T {
+        match self {
+            Self::Message { before, after, .. } => {
+                take([before.as_bytes(), id.as_bytes(), after.as_bytes()])
+            }
+            Self::Result(raw) => take([result_response(id, raw).as_bytes(), b"", b""]),
+            Self::Error(raw) => {
+                let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{raw}}}"#);
+                take([line.as_bytes(), b"", b""])
+            }
+        }
     }
 }
 

@@ -9,7 +9,9 @@ mod framing;
 mod members;
 
 pub(crate) use envelope::{Envelope, Invalid, Kind, splice};
-pub(crate) use error::{ErrorObject, error_response, notification, request, result_response};
+pub(crate) use error::{
+    ErrorObject, Reply, error_response, notification, request, result_response,
+};
 pub(crate) use framing::{Frame, Framer, text};
 pub(crate) use members::{Members, elements, quoted, unquoted};
 

@@ -14,8 +14,19 @@ pub(crate) const LATEST_LEGACY: &str = "2025-11-25";
 /// The revision of the modern era.
 pub(crate) const MODERN: &str = "2026-07-28";
 
+/// The error code for headers that do not say what the body says.
+pub(crate) const HEADER_MISMATCH: i64 = -32020;
+
+/// The error code for a request that needs a capability which its client did not declare.
+pub(crate) const MISSING_CAPABILITY: i64 = -32021;
+
 /// The error code for a request of a revision that the receiver does not speak.
 pub(crate) const UNSUPPORTED_REVISION: i64 = -32022;
+
+/// Whether a revision is one of the legacy era.
+pub(crate) fn is_legacy_version(version: &str) -> bool {
+    legacy_version(version) == version
+}
 
 /// The revision to agree on with a client that asked for `requested`: that one if it belongs to
 /// the legacy era, else the newest that does.

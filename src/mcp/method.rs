@@ -56,3 +56,21 @@ impl Method {
         }
     }
 }
+
+/// How weighty log messages of this level are: 0 for `debug`, and for what is no level.
+pub(crate) fn severity(level: &str) -> usize {
+    let levels = [
+        "debug",
+        "info",
+        "notice",
+        "warning",
+        "error",
+        "critical",
+        "alert",
+        "emergency",
+    ];
+    levels
+        .iter()
+        .position(|it| *it == level)
+        .unwrap_or_default()
+}

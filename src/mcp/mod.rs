@@ -2,15 +2,19 @@
 
 mod capabilities;
 mod era;
+pub(crate) mod headers;
 mod list;
 mod method;
 pub(crate) mod tasks;
 mod template;
 
 pub(crate) use capabilities::{generous, union};
-pub(crate) use era::{Era, LATEST_LEGACY, MODERN, UNSUPPORTED_REVISION, legacy_version};
+pub(crate) use era::{
+    Era, HEADER_MISMATCH, LATEST_LEGACY, MISSING_CAPABILITY, MODERN, UNSUPPORTED_REVISION,
+    is_legacy_version, legacy_version,
+};
 pub(crate) use list::{Entry, List, ListKind, diff};
-pub(crate) use method::Method;
+pub(crate) use method::{Method, severity};
 pub(crate) use template::Template;
 
 /// Keys of `_meta` that the specification reserves (2026-07-28, basic, "Request metadata").

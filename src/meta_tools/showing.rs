@@ -1,5 +1,6 @@
 //! `get_loaded_servers`, `list_available_servers`, `list_installed_mcp_servers`: what there is.
 
+use reqwest::header::HeaderName;
 use serde_json::{Value, json};
 
 use super::Workshop;
@@ -22,7 +23,7 @@ fn loaded_server(server: &ServerHandle) -> Value {
         0 => ToolDiff::default(),
         _ => snapshot.diff.clone(),
     };
-    json!({
+    let mut value = json!({
         "name": spec.name,
         "status": status.state,
         "generation": snapshot.generation,
@@ -35,7 +36,11 @@ fn loaded_server(server: &ServerHandle) -> Value {
         "last_diff": diff_value(&diff),
         "last_error": status.last_error,
         "watch": spec.watch,
-    })
+    });
+    if let Some(remote) = &spec.remote {
+        value["url"] = remote.shown.as_str().into();
+    }
+    value
 }
 
 /// All servers of the configuration, in its order.
@@ -66,8 +71,8 @@ pub(super) fn available(fleet: &Fleet) -> Value {
     value
 }
 
-/// How each server of the configuration is started. Of variables only the names are shown, and no secrets
-/// of the command line.
+/// How each server of the configuration is started or reached. Of variables and headers only the names are
+/// shown, and no secrets of the command line or the address.
 pub(super) fn installed(fleet: &Fleet, workshop: Option<&Workshop>) -> Value {
     fleet.reread(&[]);
     let config = fleet.config();
@@ -84,14 +89,21 @@ pub(super) fn installed(fleet: &Fleet, workshop: Option<&Workshop>) -> Value {
                 .iter()
                 .map(|(name, _)| name.to_string_lossy())
                 .collect();
-            let mut value = json!({
-                "name": spec.name,
-                "path": args.first().map_or("unknown", String::as_str),
-                "command": spec.program.to_string_lossy(),
-                "args": args,
-                "cwd": spec.cwd,
-                "env_vars": names,
-            });
+            let mut value = match &spec.remote {
+                Some(remote) => json!({
+                    "name": spec.name,
+                    "url": remote.shown,
+                    "headers": remote.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+                }),
+                None => json!({
+                    "name": spec.name,
+                    "path": args.first().map_or("unknown", String::as_str),
+                    "command": spec.program.to_string_lossy(),
+                    "args": args,
+                    "cwd": spec.cwd,
+                    "env_vars": names,
+                }),
+            };
             if let Some((_, source, commit)) = sources.iter().find(|(name, ..)| *name == spec.name)
             {
                 value["source"] = source.as_str().into();

@@ -126,8 +126,11 @@ fn least_verbosity(event: &Event) -> Verbosity {
         | Event::DrainAbandoned { .. }
         | Event::ConfigFault { .. }
         | Event::NameTaken { .. }
+        | Event::ToolLeftOut { .. }
         | Event::Stray { .. } => Verbosity::Quiet,
-        Event::Spawned { .. } | Event::Stopped { .. } => Verbosity::Verbose,
+        Event::Spawned { .. } | Event::Connecting { .. } | Event::Stopped { .. } => {
+            Verbosity::Verbose
+        }
         _ => Verbosity::Normal,
     }
 }
@@ -140,6 +143,7 @@ fn server(event: &Event) -> &str {
         | Event::Building { server, .. }
         | Event::BuildOutput { server, .. }
         | Event::Spawned { server, .. }
+        | Event::Connecting { server, .. }
         | Event::Ready { server, .. }
         | Event::Reloaded { server, .. }
         | Event::Broken { server, .. }
@@ -154,10 +158,13 @@ fn server(event: &Event) -> &str {
         | Event::Progress { server, .. }
         | Event::LogMessage { server, .. }
         | Event::Unloaded { server }
-        | Event::NameTaken { server, .. } => server,
+        | Event::NameTaken { server, .. }
+        | Event::ToolLeftOut { server, .. } => server,
         Event::Reconfigured { .. }
         | Event::ConfigFault { .. }
+        | Event::Listening { .. }
         | Event::ClientConnected { .. }
+        | Event::SessionEnded { .. }
         | Event::Ending { .. } => PROXY,
     }
 }
@@ -213,11 +220,18 @@ fn sentence(event: &Event) -> String {
             clean(name),
             clean(holder)
         ),
+        Event::ToolLeftOut { tool, reason, .. } => format!(
+            "{WARN}its tool `{}` is not offered: {}{WARN:#}",
+            clean(tool),
+            clean(reason)
+        ),
         Event::ClientConnected { name, version, era } => format!(
             "client {} {} connected ({era})",
             clean(name),
             clean(version)
         ),
+        Event::Listening { url } => format!("listens on {}", clean(url)),
+        Event::SessionEnded { reason } => format!("a session ends: {}", clean(reason)),
         Event::Ending { reason } => format!("ends: {}", clean(reason)),
         _ => life(event),
     }
@@ -229,6 +243,12 @@ fn life(event: &Event) -> String {
         Event::Spawned {
             generation, pid, ..
         } => format!("{DIM}started generation {generation} (pid {pid}){DIM:#}"),
+        Event::Connecting {
+            generation, url, ..
+        } => format!(
+            "{DIM}connects to {} (generation {generation}){DIM:#}",
+            clean(url)
+        ),
         Event::Stopped { generation, .. } => {
             format!("{DIM}stopped generation {generation}{DIM:#}")
         }
@@ -285,6 +305,7 @@ fn life(event: &Event) -> String {
 
 fn broken(failure: &Failure, serving_last_good: bool) -> String {
     let what = match failure.generation {
+        _ if failure.remote => "is not there",
         1 => "does not run",
         _ => "no longer runs",
     };

@@ -45,6 +45,8 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("build_output", json!({ "server": server, "line": line })),
         Event::Spawned { server, generation, pid } =>
             ("spawned", json!({ "server": server, "generation": generation, "pid": pid })),
+        Event::Connecting { server, generation, url } =>
+            ("connecting", json!({ "server": server, "generation": generation, "url": url })),
         Event::Ready { server, generation, took, era, tools, prompts, resources } =>
             ("ready", json!({ "server": server, "generation": generation, "took_ms": millis(*took), "era": era,
                 "tools": tools, "prompts": prompts, "resources": resources })),
@@ -80,8 +82,14 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("config_fault", json!({ "text": text })),
         Event::NameTaken { server, kind, name, holder } =>
             ("name_taken", json!({ "server": server, "kind": kind, "name": name, "holder": holder })),
+        Event::ToolLeftOut { server, tool, reason } =>
+            ("tool_left_out", json!({ "server": server, "tool": tool, "reason": reason })),
         Event::ClientConnected { name, version, era } =>
             ("client_connected", json!({ "name": name, "version": version, "era": era })),
+        Event::Listening { url } =>
+            ("listening", json!({ "url": url })),
+        Event::SessionEnded { reason } =>
+            ("session_ended", json!({ "reason": reason })),
         Event::Ending { reason } =>
             ("ending", json!({ "reason": reason })),
     }

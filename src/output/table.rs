@@ -41,6 +41,7 @@ fn failure() -> Failure {
             "  SyntaxError: \u{1b}[31mx".to_owned(),
         ],
         files: vec!["src/a.py".into(), "src/b.py".into(), "c".into(), "d".into()],
+        remote: false,
     }
 }
 
@@ -76,6 +77,9 @@ fn table() -> Vec<(Event, String, &'static str)> {
         (Event::Spawned { server: weather(), generation: 2, pid: 77 },
          "weather  started generation 2 (pid 77)\n".into(),
          r#""spawned","generation":2,"pid":77}"#),
+        (Event::Connecting { server: weather(), generation: 2, url: "https://x.example/mcp".into() },
+         "weather  connects to https://x.example/mcp (generation 2)\n".into(),
+         r#""connecting","generation":2,"url":"https://x.example/mcp"}"#),
         (Event::Ready { server: weather(), generation: 1, took: ms(1349), era: "legacy", tools: 1, prompts: 2, resources: 0 },
          "weather  ready in 1.3 s (generation 1, legacy): 1 tool, 2 prompts\n".into(),
          r#""ready","generation":1,"took_ms":1349,"era":"legacy","tools":1,"prompts":2,"resources":0}"#),
@@ -131,6 +135,9 @@ fn table() -> Vec<(Event, String, &'static str)> {
         (Event::NameTaken { server: weather(), kind: "tool", name: "w__forecast".into(), holder: "winds".into() },
          "weather  its tool is not offered: `w__forecast` is the name of one of winds already; give one of the two servers another `prefix`\n".into(),
          r#""name_taken","kind":"tool","name":"w__forecast","holder":"winds"}"#),
+        (Event::ToolLeftOut { server: weather(), tool: "forecast".into(), reason: "`x-mcp-header` is empty".into() },
+         "weather  its tool `forecast` is not offered: `x-mcp-header` is empty\n".into(),
+         r#""tool_left_out","tool":"forecast","reason":"`x-mcp-header` is empty"}"#),
         (Event::Reconfigured { added: vec!["a".into()], changed: vec!["b".into()], removed: vec!["c".into()] },
          "proxy    the configuration changed: + a  ~ b  - c\n".into(),
          r#""reconfigured","added":["a"],"changed":["b"],"removed":["c"]}"#),
@@ -140,6 +147,12 @@ fn table() -> Vec<(Event, String, &'static str)> {
         (Event::ClientConnected { name: "claude-code".into(), version: "2.1".into(), era: "legacy" },
          "proxy    client claude-code 2.1 connected (legacy)\n".into(),
          r#""client_connected","name":"claude-code","version":"2.1","era":"legacy"}"#),
+        (Event::Listening { url: "http://127.0.0.1:8808/mcp".into() },
+         "proxy    listens on http://127.0.0.1:8808/mcp\n".into(),
+         r#""listening","url":"http://127.0.0.1:8808/mcp"}"#),
+        (Event::SessionEnded { reason: "its client ended it".into() },
+         "proxy    a session ends: its client ended it\n".into(),
+         r#""session_ended","reason":"its client ended it"}"#),
         (Event::Ending { reason: "the client closed its side".into() },
          "proxy    ends: the client closed its side\n".into(),
          r#""ending","reason":"the client closed its side"}"#),
@@ -167,8 +180,8 @@ fn quiet_shows_what_went_wrong_and_processes_are_for_the_verbose() {
         table().iter().filter(|(event, ..)| of(event)).count()
     };
     let all = table().len();
-    assert_eq!(shown(Verbosity::Quiet), 10);
-    assert_eq!(shown(Verbosity::Normal), all - 2);
+    assert_eq!(shown(Verbosity::Quiet), 11);
+    assert_eq!(shown(Verbosity::Normal), all - 3);
     assert_eq!(shown(Verbosity::Verbose), all);
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::connection::Connection;
-use crate::jsonrpc::Envelope;
+use crate::jsonrpc::{Envelope, Reply};
 use crate::mcp::{Era, ListKind, Method};
 use crate::transport::stream::Outbox;
 
@@ -17,35 +17,49 @@ pub(crate) struct Call {
     pub(crate) era: Era,
     /// What it asks.
     pub(crate) method: Method,
-    /// The client wants log messages for this request (modern era).
-    pub(crate) logs: bool,
+    /// The level from which on the client wants log messages for this request (modern era).
+    pub(crate) logs: Option<Box<str>>,
     /// A client may keep the answer for a time that a reload does not respect: it must not.
     pub(crate) perishable: bool,
     /// The server's own raw name of the tool or prompt, where the client's is another.
     pub(crate) rename: Option<Arc<str>>,
     /// Ids of tasks in the answer are told apart from those of other servers.
     pub(crate) tag_tasks: bool,
+    /// The client's raw progress token, where the server gets another: several clients may use the same.
+    pub(crate) token: Option<Box<str>>,
     /// The line, as long as it may be sent once more after a crash.
     pub(crate) again: Option<Box<str>>,
+    /// The line, where it may turn out that no server ever looked at it.
+    pub(crate) line: Option<Box<str>>,
+    /// How often it has come back for that.
+    pub(crate) returns: u8,
     /// Who asks.
     pub(crate) client: Arc<dyn Client>,
 }
 
+impl Call {
+    /// Answers it.
+    pub(crate) fn reply(&self, reply: Reply<'_>) {
+        self.client.answer(&self.id, reply);
+    }
+}
+
 /// The client's side of a session, as a server sees it.
 pub(crate) trait Client: Debug + Send + Sync {
-    /// Where its messages go: for pressure back and for gathering writes.
-    fn outbox(&self) -> &Outbox;
+    /// The one pipe that its messages go to, if there is one: for pressure back and for gathering writes.
+    fn pipe(&self) -> Option<&Outbox>;
 
-    /// Takes the finished answer to one of its requests: the line in three parts, the id in the middle.
-    fn answer(&self, parts: [&[u8]; 3]) {
-        self.outbox().send(parts);
-    }
+    /// Takes the answer to its request `id` (raw).
+    fn answer(&self, id: &str, reply: Reply<'_>);
 
-    /// Takes a request of the server.
-    fn ask(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>);
+    /// Learns that nothing will come of its request `id` (raw) for a while. It need not hold a stream open for it.
+    fn pause(&self, _id: &str) {}
 
-    /// Takes a notification of the server that is not about its lists.
-    fn notify(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>);
+    /// Takes a request of the server. `on` is the number of the request that it is about, if that is known.
+    fn ask(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>, on: Option<u64>);
+
+    /// Takes a notification of the server that is not about its lists; `on` as above.
+    fn notify(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>, on: Option<u64>);
 
     /// The server behind `from` is gone: what it asked needs no answer any more.
     fn forget(&self, from: &Connection);

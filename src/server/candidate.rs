@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::body::SHOWN_STDERR;
 use super::call::Client;
 use super::generation::{self, Ending, Proof, Running, Shown};
 use super::handshake::{Hello, Refusal, fetch_lists, replay, shake_hands};
@@ -96,7 +97,7 @@ impl Candidate {
                 self.number,
                 &refusal,
                 Some(&ending),
-                self.supply.spec.reload,
+                &self.supply.spec,
             )));
         }
     }
@@ -142,18 +143,16 @@ impl Candidate {
 
 /// Stops a candidate that is no use, and tells how it ended.
 pub(crate) async fn stop(running: Running) -> Ending {
-    let (mut exited, stderr) = (running.child.exited(), running.child.stderr());
+    let stderr = running.child.stderr();
     // One that has ended by itself is described by its own status, not by our signals.
-    let own = timeout(Duration::from_millis(50), exited.wait()).await.ok();
+    let own = timeout(Duration::from_millis(50), running.child.ended())
+        .await
+        .ok();
     let calls = running.connection.close();
     running.child.stop(GRACE).await;
-    let how = own.map_or_else(
-        || "was stopped".to_owned(),
-        |status| format!("exited with {status}"),
-    );
     Ending {
-        how,
-        stderr: stderr.last(20),
+        how: own.unwrap_or_else(|| "was stopped".to_owned()),
+        stderr: stderr.map(|it| it.last(SHOWN_STDERR)).unwrap_or_default(),
         calls,
     }
 }

@@ -5,21 +5,22 @@
 //! proxy handles itself (`ping`, changed lists, acknowledged subscriptions).
 
 mod answers;
+mod unanswered;
 
 use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::call::{Call, Client};
+use super::link::Link;
 use super::pending::{Table, Waiting, decimal};
 use crate::bridge::{self, Identity};
 use crate::jsonrpc::{
-    Envelope, ErrorObject, Invalid, Kind, Members, elements, error_response, notification, request,
-    result_response, splice,
+    Envelope, ErrorObject, Invalid, Kind, Members, Reply, elements, error_response, notification,
+    request, result_response, splice, unquoted,
 };
 use crate::lock::locked;
-use crate::mcp::{Era, ListKind, Method};
-use crate::transport::stream::Outbox;
+use crate::mcp::{Era, ListKind, Method, severity};
 
 /// An answer to a request of the proxy's own, raw.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(crate) struct Lost;
 pub(crate) enum Notice {
     /// The server says that a list of its own has changed.
     ListChanged(u64, ListKind),
+    /// The tool of that name cannot be offered over HTTP; why.
+    LeftOut(String, String),
 }
 
 /// The link to one generation.
@@ -48,7 +51,7 @@ pub(crate) struct Connection {
     pub(crate) server: Arc<str>,
     /// The generation's number.
     pub(crate) generation: u64,
-    outbox: Outbox,
+    link: Link,
     client: Arc<dyn Client>,
     notices: mpsc::UnboundedSender<Notice>,
     /// Settled by the handshake.
@@ -68,11 +71,11 @@ struct Agreed {
 }
 
 impl Connection {
-    /// A link that writes to `outbox` and brings what the server asks to `client`.
+    /// A connection that writes to `link` and brings what the server asks to `client`.
     pub(crate) fn new(
         server: Arc<str>,
         generation: u64,
-        outbox: Outbox,
+        link: Link,
         client: Arc<dyn Client>,
         identity: Identity,
         notices: mpsc::UnboundedSender<Notice>,
@@ -80,7 +83,7 @@ impl Connection {
         Self {
             server,
             generation,
-            outbox,
+            link,
             client,
             notices,
             agreed: OnceLock::new(),
@@ -97,12 +100,15 @@ impl Connection {
 
     /// Settles the era and what a legacy server says of itself (raw), once.
     pub(crate) fn agree(&self, era: Era, server_info: Option<String>) {
+        if let (Some(link), Era::Modern) = (self.link.http(), era) {
+            link.agree_on_modern();
+        }
         let _ = self.agreed.set(Agreed { era, server_info });
     }
 
     /// Where messages to the server go.
-    pub(crate) fn outbox(&self) -> &Outbox {
-        &self.outbox
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
     }
 
     /// Changes who the server is told the client is, for requests that must say so.
@@ -112,7 +118,12 @@ impl Connection {
 
     /// Sends a client's request under an id of the connection's own. Gives the call back if the
     /// generation is gone.
-    pub(crate) fn call(&self, call: Call, line: &str, envelope: &Envelope<'_>) -> Result<(), Call> {
+    pub(crate) fn call(
+        &self,
+        mut call: Call,
+        line: &str,
+        envelope: &Envelope<'_>,
+    ) -> Result<(), Call> {
         let same = call.era == self.era();
         if !same && self.era() == Era::Modern && call.method.is_standing() {
             // A modern server is told by every request and by the listen stream.
@@ -120,11 +131,15 @@ impl Connection {
                 let level = envelope.params.level.map(ToOwned::to_owned);
                 locked(&self.identity).log_level = level;
             }
-            call.client
-                .answer([result_response(&call.id, "{}").as_bytes(), b"", b""]);
+            call.reply(Reply::Result("{}"));
             return Ok(());
         }
+        if let Link::Http(_) = self.link {
+            call.line = Some(line.into());
+        }
         let rename = call.rename.clone().zip(envelope.params.name);
+        let token = envelope.params.meta.progress_token;
+        let token = token.filter(|_| call.token.is_some());
         let number = {
             let mut table = locked(&self.table);
             if table.closed {
@@ -139,18 +154,22 @@ impl Connection {
         let mut digits = [0; 20];
         let id = decimal(number, &mut digits);
         match (same, envelope.id, rename) {
-            (true, Some(old), None) => {
+            (true, Some(old), None) if token.is_none() => {
                 let at = old.as_ptr() as usize - line.as_ptr() as usize;
                 let bytes = line.as_bytes();
-                self.outbox
+                self.link
                     .send([&bytes[..at], id.as_bytes(), &bytes[at + old.len()..]]);
             }
-            (true, Some(old), Some((name, public))) => {
-                self.write(&splice(line, &mut [(old, id), (public, &name)]));
-            }
-            (_, _, rename) => {
-                let renamed = rename.map(|(name, public)| splice(line, &mut [(public, &name)]));
-                let line = renamed.as_deref().unwrap_or(line);
+            (same, old, rename) => {
+                let mut changes: Vec<(&str, &str)> = Vec::with_capacity(3);
+                changes.extend(rename.as_ref().map(|(name, public)| (*public, &**name)));
+                changes.extend(token.map(|token| (token, id)));
+                if let (true, Some(old)) = (same, old) {
+                    changes.push((old, id));
+                    self.write(&splice(line, &mut changes));
+                    return Ok(());
+                }
+                let line = &splice(line, &mut changes);
                 self.write(&bridge::request(
                     line,
                     id,
@@ -162,14 +181,20 @@ impl Connection {
         Ok(())
     }
 
-    /// Tells a legacy server the raw log level of a modern request that it is about to get.
+    /// Tells a legacy server the raw log level of a modern request that it is about to get. It knows but one: the
+    /// lowest that any of them has asked for.
     fn set_level(&self, level: &str) {
-        let before = locked(&self.identity).log_level.replace(level.to_owned());
-        if before.as_deref() != Some(level) {
-            let params = format!(r#"{{"level":{level}}}"#);
-            // Whether it took that in is of no consequence here.
-            let _ = self.send_own("logging/setLevel", Some(&params), oneshot::channel().0);
+        let weight = |raw: &str| unquoted(raw).map(|level| severity(&level));
+        let mut identity = locked(&self.identity);
+        let before = identity.log_level.as_deref().and_then(weight);
+        if before.is_some_and(|before| weight(level).is_none_or(|level| before <= level)) {
+            return;
         }
+        identity.log_level = Some(level.to_owned());
+        drop(identity);
+        let params = format!(r#"{{"level":{level}}}"#);
+        // Whether it took that in is of no consequence here.
+        let _ = self.send_own("logging/setLevel", Some(&params), oneshot::channel().0);
     }
 
     /// Sends a request of the proxy's own; `params` is raw. In the modern era the `_meta` that says
@@ -224,7 +249,7 @@ impl Connection {
 
     /// Answers a request of the server with its own id; `parts` as in [`Client::answer`].
     pub(crate) fn reply(&self, parts: [&[u8]; 3]) {
-        self.outbox.send(parts);
+        self.link.send(parts);
     }
 
     /// Answers a request of the server, whose raw id is `id`, with an error.
@@ -253,7 +278,10 @@ impl Connection {
                 return false;
             };
             call.again = None;
-            table.waiting.insert(number, Waiting::Cancelled(call));
+            // Only at the end of a pipe somebody may still wonder about a late answer.
+            if call.client.pipe().is_some() {
+                table.waiting.insert(number, Waiting::Cancelled(call));
+            }
             (number, last)
         };
         self.settle(last);
@@ -261,6 +289,17 @@ impl Connection {
         params.set("requestId", number.to_string());
         self.tell("notifications/cancelled", Some(&params.to_string()));
         true
+    }
+
+    /// The server has ended the stream of the request `number`, and will go on with it later: its client's may
+    /// end as well.
+    pub(crate) fn pause(&self, number: u64) {
+        let paused = locked(&self.table)
+            .call(number)
+            .map(|call| (call.client.clone(), call.id.clone()));
+        if let Some((client, id)) = paused {
+            client.pause(&id);
+        }
     }
 
     /// Ends a request of the proxy's own that is still open.
@@ -276,12 +315,6 @@ impl Connection {
     /// How many clients' requests wait for an answer.
     pub(crate) fn in_flight(&self) -> usize {
         locked(&self.table).calls
-    }
-
-    /// Whether a request that asked for log messages is in flight.
-    pub(crate) fn wants_logs(&self) -> bool {
-        let logs = |waiting: &Waiting| matches!(waiting, Waiting::Client(call) if call.logs);
-        locked(&self.table).waiting.values().any(logs)
     }
 
     /// Waits until no client's request is in flight.
@@ -300,61 +333,108 @@ impl Connection {
         locked(&self.table).closed
     }
 
-    /// Ends the link: nothing is sent any more. Gives the calls that were never answered; the
-    /// proxy's own requests end with [`Lost`].
-    pub(crate) fn close(&self) -> Vec<Call> {
-        let waiting = {
-            let mut table = locked(&self.table);
-            table.closed = true;
-            table.calls = 0;
-            std::mem::take(&mut table.waiting)
-        };
-        self.outbox.close();
-        self.idle.notify_waiters();
-        self.client.forget(self);
-        let mut calls: Vec<_> = waiting.into_iter().collect();
-        calls.sort_unstable_by_key(|(number, _)| *number);
-        let client = |(_, waiting)| match waiting {
-            Waiting::Client(call) => Some(call),
-            Waiting::Cancelled(_) | Waiting::Own(_) => None,
-        };
-        calls.into_iter().filter_map(client).collect()
-    }
-
-    /// Takes one message of the server, or several in an array, as revision 2025-03-26 allows. Gives
-    /// the reason if it is none.
-    pub(crate) fn receive(self: &Arc<Self>, line: &str) -> Result<(), String> {
+    /// Takes one message of the server, or several in an array, as revision 2025-03-26 allows. `on` is
+    /// the number of the request that it came with, if the transport tells. Gives the reason if it is none.
+    pub(crate) fn receive(self: &Arc<Self>, line: &str, on: Option<u64>) -> Result<(), String> {
         let batch = match Envelope::parse(line) {
-            Ok(envelope) => return self.take(line, &envelope),
+            Ok(envelope) => return self.take(line, &envelope, on),
             Err(Invalid::Batch) => elements(line).filter(|messages| !messages.is_empty()),
             Err(invalid) => return Err(invalid.to_string()),
         };
         for message in batch.ok_or("an array, but no batch of messages")? {
             let envelope = Envelope::parse(message).map_err(|invalid| invalid.to_string())?;
-            self.take(message, &envelope)?;
+            self.take(message, &envelope, on)?;
         }
         Ok(())
     }
 
-    fn take(self: &Arc<Self>, line: &str, envelope: &Envelope<'_>) -> Result<(), String> {
+    fn take(
+        self: &Arc<Self>,
+        line: &str,
+        envelope: &Envelope<'_>,
+        on: Option<u64>,
+    ) -> Result<(), String> {
         match envelope.kind() {
             Kind::Response => self.take_answer(line, envelope)?,
             Kind::Request if envelope.method.as_deref() == Some("ping") => {
                 self.write(&result_response(envelope.id.unwrap_or("null"), "{}"));
             }
-            Kind::Request => self.client.ask(self, line, envelope),
+            Kind::Request => self.client.ask(self, line, envelope, on),
             Kind::Notification => {
                 let method = envelope.method.as_deref().unwrap_or_default();
                 if let Some(kind) = ListKind::of_notification(method) {
                     let _ = self
                         .notices
                         .send(Notice::ListChanged(self.generation, kind));
+                } else if method == "notifications/progress" {
+                    self.take_progress(line, envelope, on);
                 } else if method != "notifications/subscriptions/acknowledged" {
-                    self.client.notify(self, line, envelope);
+                    self.client.notify(self, line, envelope, on);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Brings progress to the client, under its own token.
+    fn take_progress(self: &Arc<Self>, line: &str, envelope: &Envelope<'_>, on: Option<u64>) {
+        let params = Members::of(line).original("params").unwrap_or("{}");
+        let token = Members::of(params)
+            .original("progressToken")
+            .unwrap_or_default();
+        let known = token.parse().ok().and_then(|number: u64| {
+            let table = locked(&self.table);
+            let own = table.call(number)?.token.clone()?;
+            Some((number, own))
+        });
+        let Some((number, own)) = known else {
+            return self.client.notify(self, line, envelope, on);
+        };
+        let line = splice(line, &mut [(token, &own)]);
+        if let Ok(envelope) = Envelope::parse(&line) {
+            self.client.notify(self, &line, &envelope, Some(number));
+        }
+    }
+
+    /// The client's raw id of the request that a message of the server belongs to: the one that it came
+    /// `on`, that its progress token names, or the only one in flight.
+    pub(crate) fn related(&self, envelope: &Envelope<'_>, on: Option<u64>) -> Option<Box<str>> {
+        let table = locked(&self.table);
+        let token = envelope.params.meta.progress_token;
+        let named = token.and_then(|token| token.parse().ok());
+        [on, named]
+            .into_iter()
+            .flatten()
+            .find_map(|number| table.call(number))
+            .or_else(|| table.only_call())
+            .map(|call| call.id.clone())
+    }
+
+    /// Whether a request in flight asked for log messages.
+    pub(crate) fn wants_logs(&self) -> bool {
+        let table = locked(&self.table);
+        let mut numbers = table.waiting.keys();
+        numbers.any(|number| table.call(*number).is_some_and(|call| call.logs.is_some()))
+    }
+
+    /// The client's raw id of the request that a log message of this level belongs to, as in [`Self::related`], if
+    /// that request asked for it.
+    pub(crate) fn wanting_log(
+        &self,
+        envelope: &Envelope<'_>,
+        on: Option<u64>,
+        level: &str,
+    ) -> Option<Box<str>> {
+        let id = self.related(envelope, on)?;
+        let table = locked(&self.table);
+        let calls = table
+            .waiting
+            .keys()
+            .filter_map(|number| table.call(*number));
+        let wanted = calls
+            .filter(|call| call.id == id)
+            .find_map(|call| call.logs.as_deref())?;
+        (severity(level) >= severity(wanted)).then_some(id)
     }
 
     /// Tells those who wait in [`Self::idle`] that the `last` call is settled.
@@ -365,6 +445,6 @@ impl Connection {
     }
 
     fn write(&self, line: &str) {
-        self.outbox.send([line.as_bytes(), b"", b""]);
+        self.link.send([line.as_bytes(), b"", b""]);
     }
 }

@@ -147,7 +147,7 @@ impl Gate {
     /// Gathers writes to the active generation until the cork is dropped.
     pub(crate) fn cork(&self) -> Option<Cork> {
         match &self.lock().way {
-            Way::Open(connection) => Some(connection.outbox().cork()),
+            Way::Open(connection) => connection.link().cork(),
             _ => None,
         }
     }
@@ -221,7 +221,7 @@ impl Gate {
     /// Lets requests through to `connection`, those that wait first.
     pub(crate) fn open(&self, connection: Arc<Connection>) {
         // All that waited goes out in as few writes as possible.
-        let _cork = connection.outbox().cork();
+        let _cork = connection.link().cork();
         let mut inner = self.lock();
         for held in std::mem::take(&mut inner.held).all {
             let Some(call) = held.call else {

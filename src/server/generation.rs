@@ -7,12 +7,15 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::body::{Body, SHOWN_STDERR};
 use super::call::{Call, Client};
 use super::connection::Connection;
 use super::handshake::{Handshake, Lists, Refusal, Stream, Wanted};
+use super::link::Link;
+use super::remote;
 use super::report::{Report, Supply};
 use crate::bridge::Identity;
-use crate::config::Reload;
+use crate::config::{Reload, ServerSpec};
 use crate::event::{Event, Failure};
 use crate::jsonrpc::{Frame, text};
 use crate::transport::child::{Child, spawn};
@@ -24,14 +27,12 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 const AFTERLIFE: Duration = Duration::from_secs(1);
 /// In a line that is no message, a message may begin at so many places.
 const BEGINNINGS: usize = 16;
-/// Lines of stderr that are shown with a failure.
-const SHOWN_STDERR: usize = 20;
 
-/// A generation whose process runs.
+/// A generation whose process runs, or that is linked to its remote server.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) connection: Arc<Connection>,
-    pub(crate) child: Child,
+    pub(crate) child: Body,
     pub(crate) since: Instant,
 }
 
@@ -65,8 +66,20 @@ pub(crate) struct Ending {
     pub(crate) calls: Vec<Call>,
 }
 
-/// Starts the process and the tasks that read it. Its end is reported as [`Report::Ended`].
+/// Starts the process, or opens the link, and the tasks that read it. Its end is reported as [`Report::Ended`].
 pub(crate) fn start(
+    supply: &Supply,
+    number: u64,
+    client: Arc<dyn Client>,
+    identity: Identity,
+) -> Result<Running, Failure> {
+    match &supply.spec.remote {
+        Some(address) => remote::start(supply, address, number, client, identity),
+        None => start_process(supply, number, client, identity),
+    }
+}
+
+fn start_process(
     supply: &Supply,
     number: u64,
     client: Arc<dyn Client>,
@@ -79,6 +92,7 @@ pub(crate) fn start(
         advice,
         stderr: vec![],
         files: vec![],
+        remote: false,
     };
     let mut child = spawn(
         &supply.spec,
@@ -99,28 +113,28 @@ pub(crate) fn start(
     let connection = Arc::new(Connection::new(
         supply.spec.name.as_str().into(),
         number,
-        outbox,
+        Link::Pipe(outbox.clone()),
         client.clone(),
         identity,
         notices,
     ));
-    let server = supply.spec.name.clone();
     supply.means.events.send(Event::Spawned {
-        server: server.clone(),
+        server: supply.spec.name.clone(),
         generation: number,
         pid: child.pid(),
     });
-    let stray = Stray {
-        server,
-        generation: number,
-        count: 0,
-        supply: supply.clone(),
-    };
+    let stray = Stray::new(supply, number);
     let reader = tokio::spawn(read(lines, connection.clone(), client, stray));
-    tokio::spawn(attend(supply.reports.clone(), reader, connection.clone(), &child).into_future());
+    tokio::spawn(attend(
+        supply.reports.clone(),
+        reader,
+        connection.clone(),
+        outbox,
+        &child,
+    ));
     Ok(Running {
         connection,
-        child,
+        child: Body::Process(child),
         since,
     })
 }
@@ -130,6 +144,7 @@ fn attend(
     reports: UnboundedSender<Report>,
     mut reader: JoinHandle<()>,
     connection: Arc<Connection>,
+    outbox: Outbox,
     child: &Child,
 ) -> impl Future<Output = ()> + use<> {
     let (mut exited, stderr) = (child.exited(), child.stderr());
@@ -137,7 +152,7 @@ fn attend(
         let closed = tokio::select! {
             _ = exited.wait() => "",
             _ = &mut reader => "closed its stdout",
-            () = connection.outbox().deserted() => "closed its stdin",
+            () = outbox.deserted() => "closed its stdin",
         };
         let how = match timeout(AFTERLIFE, exited.wait()).await {
             Ok(status) => format!("exited with {status}"),
@@ -158,7 +173,7 @@ fn attend(
 }
 
 /// Counts and tells what is no message.
-struct Stray {
+pub(super) struct Stray {
     server: String,
     generation: u64,
     count: u64,
@@ -166,7 +181,16 @@ struct Stray {
 }
 
 impl Stray {
-    fn tell(&mut self, line: String) {
+    pub(super) fn new(supply: &Supply, generation: u64) -> Self {
+        Self {
+            server: supply.spec.name.clone(),
+            generation,
+            count: 0,
+            supply: supply.clone(),
+        }
+    }
+
+    pub(super) fn tell(&mut self, line: String) {
         self.count += 1;
         let (server, generation, count) = (self.server.clone(), self.generation, self.count);
         self.supply.means.events.send(Event::Stray {
@@ -187,11 +211,13 @@ async fn read(
 ) {
     loop {
         // A client that reads slowly slows its server down, as it would without a proxy.
-        client.outbox().ready().await;
+        if let Some(pipe) = client.pipe() {
+            pipe.ready().await;
+        }
         if !matches!(lines.fill().await, Ok(true)) {
             break;
         }
-        let _cork = lines.several().then(|| client.outbox().cork());
+        let _cork = client.pipe().filter(|_| lines.several()).map(Outbox::cork);
         while let Some(frame) = lines.next() {
             match frame {
                 Frame::Line(line) => take(line, &connection, &mut stray),
@@ -206,7 +232,7 @@ async fn read(
 
 fn take(line: &[u8], connection: &Arc<Connection>, stray: &mut Stray) {
     let text = text(line);
-    if connection.receive(&text).is_ok() {
+    if connection.receive(&text, None).is_ok() {
         return;
     }
     // A program that prints without a line end puts its words before a message, whose members may
@@ -214,7 +240,7 @@ fn take(line: &[u8], connection: &Arc<Connection>, stray: &mut Stray) {
     let begins = text.match_indices(r#"{""#).map(|(at, _)| at);
     for at in begins.filter(|at| *at > 0).take(BEGINNINGS) {
         let message = &text[at..];
-        if message.contains(r#""jsonrpc""#) && connection.receive(message).is_ok() {
+        if message.contains(r#""jsonrpc""#) && connection.receive(message, None).is_ok() {
             return stray.tell(text[..at].to_owned());
         }
     }
@@ -231,29 +257,35 @@ fn too_long(head: &[u8], tail: &[u8], connection: &Arc<Connection>, stray: &mut 
     ));
 }
 
-/// The failure of a generation that was refused or ended.
+/// The failure of a generation of `spec` that was refused or ended.
 pub(crate) fn failure(
     number: u64,
     refusal: &Refusal,
     ending: Option<&Ending>,
-    reload: Reload,
+    spec: &ServerSpec,
 ) -> Failure {
     let how = ending.map_or("ended", |ending| ending.how.as_str());
     let reason = match refusal {
         Refusal::ProbeUnanswered => format!("{how} before it answered `server/discover`"),
+        // There it is the answer itself that says so.
+        Refusal::Lost(_) if spec.remote.is_some() => how.to_owned(),
         Refusal::Lost(method) => format!("{how} before it answered `{method}`"),
         Refusal::Wrong(reason) => reason.clone(),
     };
+    if spec.remote.is_some() {
+        return Failure::of_remote(number, reason);
+    }
     let stderr = ending
         .map(|ending| ending.stderr.clone())
         .unwrap_or_default();
-    let advice = cure(&stderr, reload);
+    let advice = cure(&stderr, spec.reload);
     Failure {
         generation: number,
         reason,
         advice,
         stderr,
         files: vec![],
+        remote: false,
     }
 }
 

@@ -14,7 +14,10 @@ use crate::bridge::Identity;
 use crate::config::Admission;
 use crate::event::ToolDiff;
 use crate::jsonrpc::{Members, quoted};
-use crate::mcp::{Era, List, ListKind, MODERN, diff, meta};
+use crate::mcp::{
+    Era, HEADER_MISMATCH, List, ListKind, MISSING_CAPABILITY, MODERN, UNSUPPORTED_REVISION, diff,
+    meta,
+};
 
 /// A server that has not answered `server/discover` by then may not know it. Many that do need
 /// seconds to start, and some take what is asked next for the era they are to speak.
@@ -125,6 +128,10 @@ pub(crate) async fn shake_hands(
 ) -> Result<Handshake, Refusal> {
     let (era, result) = match (forced, hello.era()) {
         (Some(Era::Modern), _) => (Era::Modern, insist(connection, hello).await?),
+        (None, Era::Modern) if connection.is_said_to_be_old() => {
+            initialize_first(connection, hello, true).await?
+        }
+        (None, Era::Modern) if connection.is_remote() => probe_remote(connection, hello).await?,
         (None, Era::Modern) if probe => probe_first(connection, hello).await?,
         (forced, _) => initialize_first(connection, hello, forced.is_some()).await?,
     };
@@ -191,6 +198,33 @@ async fn probe_first(connection: &Connection, hello: &Hello) -> Result<(Era, Str
             Err(Lost) => Err(Refusal::ProbeUnanswered),
         },
         answer = &mut legacy => answer,
+    }
+}
+
+/// As [`probe_first`], over HTTP: a server outlives any question, and its silence says nothing of its era.
+async fn probe_remote(connection: &Connection, hello: &Hello) -> Result<(Era, String), Refusal> {
+    let code = |error: &str| {
+        Members::of(error)
+            .get("code")
+            .and_then(|it| it.parse().ok())
+    };
+    let mut answer = discover(connection, hello).await;
+    if let Ok(Answer::Error(error)) = &answer
+        && code(error) == Some(UNSUPPORTED_REVISION)
+        && error.contains(MODERN)
+    {
+        // It was asked in just that, but one of several behind an address may have said so for another.
+        answer = discover(connection, hello).await;
+    }
+    match answer {
+        Ok(Answer::Result(result)) => Ok((Era::Modern, result)),
+        Ok(Answer::Error(error))
+            if matches!(code(&error), Some(HEADER_MISMATCH | MISSING_CAPABILITY)) =>
+        {
+            Err(refused("server/discover", &error))
+        }
+        Ok(Answer::Error(_)) => initialize_first(connection, hello, true).await,
+        Err(Lost) => Err(Refusal::Lost("server/discover")),
     }
 }
 
@@ -351,6 +385,7 @@ pub(crate) async fn fetch_list(
         };
         let Some(cursor) = list.add_page(kind, &result).map_err(Refusal::Wrong)? else {
             if kind == ListKind::Tools {
+                connection.learn(&mut list);
                 list.retain(|name| admission.admits(name));
             }
             return Ok(Ok(list));

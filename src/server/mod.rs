@@ -4,6 +4,7 @@
 //! it what happened. The supervisor task owns everything behind it. Knows no session; a client is
 //! an object that takes answers.
 
+mod body;
 mod call;
 mod candidate;
 mod connection;
@@ -11,7 +12,9 @@ mod echoes;
 mod gate;
 mod generation;
 mod handshake;
+mod link;
 mod pending;
+mod remote;
 mod report;
 mod state;
 mod supervisor;

@@ -38,6 +38,22 @@ impl Table {
         self.next
     }
 
+    /// The client's request of that number.
+    pub(super) fn call(&self, number: u64) -> Option<&Call> {
+        match self.waiting.get(&number)? {
+            Waiting::Client(call) => Some(call),
+            Waiting::Cancelled(_) | Waiting::Own(_) => None,
+        }
+    }
+
+    /// The client's request in flight, if there is exactly one.
+    pub(super) fn only_call(&self) -> Option<&Call> {
+        if self.calls != 1 {
+            return None;
+        }
+        self.waiting.keys().find_map(|number| self.call(*number))
+    }
+
     /// The request of that number, which is not open any more, and whether it was the last one
     /// that a client waited for.
     pub(super) fn take(&mut self, number: u64) -> Option<(Waiting, bool)> {

@@ -1,22 +1,25 @@
 //! What the tasks of a server share, and what they tell its supervisor.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::Outcome;
-use super::call::Client;
+use super::call::{Call, Client};
 use super::connection::Notice;
 use super::generation::{Ending, Proof};
 use super::handshake::{Hello, Refusal};
 use crate::bridge::Identity;
 use crate::config::ServerSpec;
 use crate::event::{Events, Failure};
+use crate::lock::locked;
 use crate::mcp::{Era, List, ListKind};
 use crate::transport::build::BuildFailure;
+use crate::transport::http::{self, Fate};
 use crate::transport::reaper::Reaper;
 
 /// What all servers are run with.
@@ -28,9 +31,16 @@ pub(crate) struct Means {
     pub(crate) max_message: usize,
     /// The era that the user set for the servers.
     pub(crate) era: Option<Era>,
+    /// What servers elsewhere are reached by.
+    pub(crate) http: Arc<http::Sender>,
     /// As many candidates may start at the same time.
     pub(crate) starts: Arc<Semaphore>,
+    /// See [`Self::turn_to_build`].
+    pub(crate) builds: Arc<Mutex<HashMap<(PathBuf, String), Turn>>>,
 }
+
+/// Whose turn it is to do what only one may do at a time.
+pub(crate) type Turn = Arc<tokio::sync::Mutex<()>>;
 
 impl Means {
     /// `max_message` is in bytes.
@@ -41,9 +51,18 @@ impl Means {
             reaper: Reaper::new(),
             max_message,
             era,
+            http: Arc::default(),
             // Enough to keep all cores busy while some of them wait, for the network or for ever.
             starts: Arc::new(Semaphore::new((cores * 4).max(8))),
+            builds: Arc::default(),
         }
+    }
+
+    /// For the build `command` in a directory: servers of several sessions have the same, and would write the same
+    /// files.
+    pub(crate) fn turn_to_build(&self, directory: &Path, command: &str) -> Turn {
+        let key = (directory.to_owned(), command.to_owned());
+        locked(&self.builds).entry(key).or_default().clone()
     }
 }
 
@@ -84,6 +103,12 @@ pub(crate) enum Report {
     Cancel(Arc<dyn Client>, Box<str>, Box<str>),
     /// The build for the generation ended.
     Built(u64, Result<(), BuildFailure>),
+    /// A remote server does not answer this call; a sentence fragment says why.
+    Unanswered(Box<Call>, Fate, String),
+    /// It refuses this call of the generation, since its headers do not fit.
+    Mismatched(u64, Box<Call>),
+    /// The generation's own stream was cut and is there again.
+    Resumed(u64),
     /// A candidate has proved itself, or failed and is gone.
     Proved(u64, Box<Proof>),
     Failed(u64, Box<Failure>),

@@ -5,13 +5,17 @@
 //! only for a proven successor, by its own exit or by a stop; a save while a candidate starts
 //! always leads to another start; every generation that was spawned is stopped.
 
+mod rules;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+pub(crate) use rules::{Place, Rules};
 
 /// Delay before the first restart after a crash; doubled by each crash that follows.
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 /// The longest delay before a restart.
-const LAST_BACKOFF: Duration = Duration::from_secs(30);
+pub(crate) const LAST_BACKOFF: Duration = Duration::from_secs(30);
 /// This many exits within [`FLAP_WINDOW`] and the server waits for a change.
 pub(crate) const FLAP_EXITS: usize = 5;
 /// See [`FLAP_EXITS`].
@@ -38,8 +42,11 @@ pub(crate) enum State {
     },
     /// `active` answers.
     Live { active: u64 },
-    /// The saved code does not run; `old` still lives.
-    Broken { old: Option<u64> },
+    /// The saved code does not run; `old` still lives. A remote server is tried again at `again`.
+    Broken {
+        old: Option<u64>,
+        again: Option<Instant>,
+    },
     /// The server crashed and is started again at `at`.
     Restarting { at: Instant },
     /// The proxy ends.
@@ -51,7 +58,7 @@ pub(crate) enum State {
 pub(crate) enum Cause {
     /// The client's first message.
     Begin,
-    /// Files changed.
+    /// Files changed, or a remote server that was not there for long may be there again.
     Save,
     /// Somebody asked for it.
     Asked,
@@ -86,7 +93,7 @@ pub(crate) enum Input {
     Exited(u64),
     /// A generation that was told to make room, or a candidate that was killed, is gone.
     Gone(u64),
-    /// Time has come to `State::Restarting`'s `at`.
+    /// Time has come to `State::Restarting`'s `at`, or `State::Broken`'s `again`.
     Due,
     /// The proxy ends.
     Stop,
@@ -130,7 +137,7 @@ pub(crate) struct Machine {
     rules: Rules,
     /// Number of the generation started last.
     last: u64,
-    /// When it exited by itself, newest last.
+    /// When it exited by itself, newest last; of a remote server also when it could not be reached.
     exits: VecDeque<Instant>,
     /// A file was touched; whether it changed is not known yet. Requests wait until it is.
     suspect: bool,
@@ -138,17 +145,6 @@ pub(crate) struct Machine {
     unbuilt: bool,
     /// Must be gone before another is started: it may own what only one can own.
     leaving: Option<u64>,
-}
-
-/// What the configuration says.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Rules {
-    /// There is a build command.
-    pub(crate) build: bool,
-    /// The old generation stops before the new one starts.
-    pub(crate) stop_first: bool,
-    /// The last good generation answers while the saved code does not run.
-    pub(crate) serve_last_good: bool,
 }
 
 impl Machine {
@@ -237,22 +233,19 @@ impl Machine {
                 live
             }
             (State::Starting { next, old, cause }, Input::Failed(failed)) if next == failed => {
-                if cause == Cause::Crash {
+                if self.rules.place == Place::Elsewhere {
+                    self.unreachable(old, cause, now, out)
+                } else if cause == Cause::Crash {
                     self.crashed(now, out)
                 } else {
                     self.broken(old, out)
                 }
             }
             (state, Input::Exited(exited)) => self.exited(state, exited, now, out),
-            // ## Restarting => Starting
-            (State::Restarting { .. }, Input::Due) => {
-                self.last += 1;
-                out.push(Effect::Spawn(self.last));
-                State::Starting {
-                    next: self.last,
-                    old: None,
-                    cause: Cause::Crash,
-                }
+            // ## (Restarting | Broken) => Starting
+            (State::Restarting { .. }, Input::Due) => self.start_again(None, Cause::Crash, out),
+            (State::Broken { old, again }, Input::Due) if again.is_some() => {
+                self.start_again(old, Cause::Save, out)
             }
             (state, _) => state,
         }
@@ -273,7 +266,11 @@ impl Machine {
                 old: None,
                 cause,
             },
-            State::Broken { old } if old == Some(exited) => self.broken(None, out),
+            State::Broken { old, again } if old == Some(exited) => {
+                let broken = State::Broken { old: None, again };
+                self.reopen(&broken, out);
+                broken
+            }
             state => state,
         }
     }
@@ -282,7 +279,7 @@ impl Machine {
     fn reopen(&self, state: &State, out: &mut Vec<Effect>) {
         let settled = match *state {
             State::Live { active } => Effect::Open(active),
-            State::Broken { old: Some(old) } if self.rules.serve_last_good => Effect::Open(old),
+            State::Broken { old: Some(old), .. } if self.rules.serve_last_good => Effect::Open(old),
             State::Broken { .. } => Effect::Refuse,
             _ => return,
         };
@@ -313,9 +310,9 @@ impl Machine {
                 self.begin(None, cause, out)
             }
             State::Live { active } => self.begin(Some(active), cause, out),
-            State::Building { old, .. } | State::Starting { old, .. } | State::Broken { old } => {
-                self.begin(old, cause, out)
-            }
+            State::Building { old, .. }
+            | State::Starting { old, .. }
+            | State::Broken { old, .. } => self.begin(old, cause, out),
             State::MakingRoom { .. } | State::Restarting { .. } | State::Idle | State::Stopped => {
                 self.begin(None, cause, out)
             }
@@ -354,13 +351,22 @@ impl Machine {
     }
 
     fn broken(&self, old: Option<u64>, out: &mut Vec<Effect>) -> State {
-        let broken = State::Broken { old };
+        let broken = State::Broken { old, again: None };
         self.reopen(&broken, out);
         broken
     }
 
+    fn start_again(&mut self, old: Option<u64>, cause: Cause, out: &mut Vec<Effect>) -> State {
+        self.last += 1;
+        out.push(Effect::Spawn(self.last));
+        State::Starting {
+            next: self.last,
+            old,
+            cause,
+        }
+    }
+
     fn crashed(&mut self, now: Instant, out: &mut Vec<Effect>) -> State {
-        self.exits.push_back(now);
         while self
             .exits
             .front()
@@ -368,17 +374,51 @@ impl Machine {
         {
             self.exits.pop_front();
         }
+        if self.rules.place == Place::Elsewhere {
+            return self.unreachable(None, Cause::Crash, now, out);
+        }
+        self.exits.push_back(now);
         if self.exits.len() >= FLAP_EXITS {
             self.exits.clear();
             out.push(Effect::Flapping);
             return self.broken(None, out);
         }
-        let doublings = u32::try_from(self.exits.len() - 1).unwrap_or(u32::MAX);
-        let delay = FIRST_BACKOFF
-            .saturating_mul(2u32.saturating_pow(doublings))
-            .min(LAST_BACKOFF);
+        let delay = self.delay();
         out.extend([Effect::Hold, Effect::Backoff(delay)]);
         State::Restarting { at: now + delay }
+    }
+
+    /// A remote server is tried again. Calls wait if it was there a moment ago; they are refused when it has not come
+    /// back for long, or never was there.
+    fn unreachable(
+        &mut self,
+        old: Option<u64>,
+        cause: Cause,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> State {
+        self.exits.push_back(now);
+        let delay = self.delay();
+        let at = now + delay;
+        if cause == Cause::Crash && self.exits.len() < FLAP_EXITS {
+            out.extend([Effect::Hold, Effect::Backoff(delay)]);
+            return State::Restarting { at };
+        }
+        out.push(Effect::Backoff(delay));
+        let broken = State::Broken {
+            old,
+            again: Some(at),
+        };
+        self.reopen(&broken, out);
+        broken
+    }
+
+    /// The delay before it is started again after the exits that there were.
+    fn delay(&self) -> Duration {
+        let doublings = u32::try_from(self.exits.len() - 1).unwrap_or(u32::MAX);
+        FIRST_BACKOFF
+            .saturating_mul(2u32.saturating_pow(doublings))
+            .min(LAST_BACKOFF)
     }
 }
 

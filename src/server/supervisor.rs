@@ -18,14 +18,14 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::call::Client;
+use super::call::{Call, Client};
 use super::connection::{Connection, Notice};
 use super::echoes::Echoes;
 use super::gate::Standing;
 use super::generation::{Proof, Running};
 use super::handshake::{Hello, Wanted};
-use super::report::{Report, Supply};
-use super::state::{Effect, Input, Machine, Rules, State};
+use super::report::{Means, Report, Supply};
+use super::state::{Effect, Input, LAST_BACKOFF, Machine, Place, Rules, State};
 use super::{Outcome, Shared, candidate};
 use crate::bridge::Identity;
 use crate::config::{OnBroken, Reload, ServerSpec};
@@ -57,6 +57,12 @@ pub(crate) struct Supervisor {
     reloads: Vec<oneshot::Sender<Outcome>>,
     relisting: HashSet<ListKind>,
     relist_again: HashSet<ListKind>,
+    /// Lists of which the active generation itself has said that they changed.
+    spoken: HashSet<ListKind>,
+    /// Tools that cannot be offered and why, as was told.
+    left_out: HashSet<(String, String)>,
+    /// Calls that wait for the tools to be known anew.
+    mismatched: Vec<Call>,
     tasks: TaskTracker,
     /// How long calls in flight may take to finish once all is to end.
     patience: Duration,
@@ -93,6 +99,9 @@ impl Supervisor {
             reloads: Vec::new(),
             relisting: HashSet::new(),
             relist_again: HashSet::new(),
+            spoken: HashSet::new(),
+            left_out: HashSet::new(),
+            mismatched: Vec::new(),
             tasks: TaskTracker::new(),
             patience: Duration::ZERO,
         }
@@ -108,6 +117,7 @@ impl Supervisor {
         loop {
             let due = match self.machine.state {
                 State::Restarting { at } => Some(at),
+                State::Broken { again, .. } => again,
                 _ => None,
             };
             tokio::select! {
@@ -173,6 +183,9 @@ impl Supervisor {
             }
             Report::Failed(number, _) => self.step(Input::Gone(number)),
             Report::Ended(number, ending) => self.on_ended(number, ending),
+            Report::Unanswered(call, fate, how) => self.on_unanswered(*call, fate, &how),
+            Report::Mismatched(number, call) => self.on_mismatched(number, *call),
+            Report::Resumed(number) => self.on_resumed(number),
             Report::Gone(number) => {
                 self.draining.remove(&number);
                 self.step(Input::Gone(number));
@@ -202,7 +215,7 @@ impl Supervisor {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Hold => self.shared.gate.hold(waits_for(&self.machine.state)),
+            Effect::Hold => self.shared.gate.hold(self.waits_for()),
             Effect::Open(_) => {
                 if let Some(active) = &self.active {
                     self.shared.gate.open(active.running.connection.clone());
@@ -214,19 +227,19 @@ impl Supervisor {
             Effect::Spawn(next) => self.start_candidate(next),
             Effect::Kill(_) => cancel(&mut self.candidate),
             Effect::Commit(next, cause) => self.commit(next, cause),
-            // What is to drain was moved aside by `commit`.
-            Effect::Drain(_) => {}
             Effect::MakeRoom(_) => {
                 if let Some(active) = self.active.take() {
                     self.retire(active.running, self.supply.spec.timeouts.drain);
                 }
             }
-            Effect::Backoff(delay) => {
+            Effect::Backoff(delay) if delay < LAST_BACKOFF => {
                 self.supply.means.events.send(Event::Restarting {
                     server: self.name(),
                     delay,
                 });
             }
+            // What is to drain was moved aside by `commit`; a delay that is as long as it can be is said no more.
+            Effect::Drain(_) | Effect::Backoff(_) => {}
             Effect::Flapping => self.give_up(),
             Effect::StopAll => self.stop_all(),
         }
@@ -321,12 +334,12 @@ impl Supervisor {
         });
         self.tasks.spawn(async move {
             // Dropping the build kills all that it started.
-            let run = build::run(
-                &supply.spec,
-                &command,
-                &supply.means.events,
-                &supply.means.reaper,
-            );
+            let run = async {
+                let turn = supply.means.turn_to_build(&supply.spec.cwd, &command);
+                let _turn = turn.lock().await;
+                let Means { events, reaper, .. } = &supply.means;
+                build::run(&supply.spec, &command, events, reaper).await
+            };
             if let Some(result) = token.run_until_cancelled(run).await {
                 let _ = supply.reports.send(Report::Built(next, result));
             }
@@ -353,6 +366,18 @@ impl Supervisor {
         self.tasks.spawn(candidate.run(token));
     }
 
+    /// What requests wait for.
+    fn waits_for(&self) -> &'static str {
+        match self.machine.state {
+            State::Building { .. } => "its build",
+            State::MakingRoom { .. } => "the old generation to finish what it is at",
+            State::Live { .. } | State::Broken { .. } => "a changed file to be written",
+            State::Restarting { .. } if self.supply.spec.remote.is_some() => "it to be reached",
+            State::Restarting { .. } => "its restart after a crash",
+            State::Idle | State::Starting { .. } | State::Stopped => "its start",
+        }
+    }
+
     fn name(&self) -> String {
         self.supply.spec.name.clone()
     }
@@ -363,22 +388,16 @@ fn rules(spec: &ServerSpec) -> Rules {
         build: spec.build.is_some(),
         stop_first: spec.reload == Reload::StopFirst,
         serve_last_good: spec.on_broken == OnBroken::ServeLastGood,
+        place: match spec.remote {
+            Some(_) => Place::Elsewhere,
+            None => Place::Here,
+        },
     }
 }
 
 fn cancel(token: &mut Option<CancellationToken>) {
     if let Some(token) = token.take() {
         token.cancel();
-    }
-}
-
-fn waits_for(state: &State) -> &'static str {
-    match state {
-        State::Building { .. } => "its build",
-        State::MakingRoom { .. } => "the old generation to finish what it is at",
-        State::Live { .. } | State::Broken { .. } => "a changed file to be written",
-        State::Restarting { .. } => "its restart after a crash",
-        State::Idle | State::Starting { .. } | State::Stopped => "its start",
     }
 }
 
@@ -389,6 +408,7 @@ fn describe(state: &State, standing: Standing) -> &'static str {
         State::MakingRoom { .. } | State::Starting { .. } => "starting",
         State::Live { .. } if standing == Standing::Held => "checking a touched file",
         State::Live { .. } => "running",
+        State::Broken { again: Some(_), .. } => "unreachable",
         State::Broken { .. } => "broken",
         State::Restarting { .. } => "restarting after a crash",
         State::Stopped => "stopped",

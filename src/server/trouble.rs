@@ -9,7 +9,7 @@ use serde_json::json;
 use super::call::Call;
 use crate::bridge;
 use crate::event::Failure;
-use crate::jsonrpc::{ErrorObject, INTERNAL_ERROR, error_response, result_response};
+use crate::jsonrpc::{ErrorObject, INTERNAL_ERROR, Reply};
 use crate::mcp::Method;
 
 /// Of so many changed files a client is told the names.
@@ -48,6 +48,12 @@ pub(crate) fn ended(call: &Call, server: &str, how: &str, stderr: &[String]) {
     answer(call, &message, "server_restarted");
 }
 
+/// Answers `call` that a remote server did not take; `how` says how.
+pub(crate) fn refused(call: &Call, server: &str, how: &str) {
+    let message = format!("`{server}` {how}. This request was not carried out.");
+    answer(call, &message, "server_refused");
+}
+
 /// Answers `call` that came to a server that is no longer run.
 pub(crate) fn unloaded(call: &Call, server: &str) {
     let message = format!(
@@ -66,10 +72,12 @@ pub(crate) fn unsent(call: &Call, server: &str) {
 
 /// The text that says why the saved code of `server` does not run.
 pub(crate) fn explain(server: &str, failure: &Failure) -> String {
-    let mut message = format!(
-        "the saved code of `{server}` does not run: it {}",
-        failure.reason
-    );
+    let what = if failure.remote {
+        format!("`{server}`")
+    } else {
+        format!("the saved code of `{server}` does not run: it")
+    };
+    let mut message = format!("{what} {}", failure.reason);
     if !failure.files.is_empty() {
         let files: Vec<_> = failure
             .files
@@ -102,8 +110,8 @@ fn append_stderr(message: &mut String, stderr: &[String]) {
 
 /// A tool call is answered with a result that a model can read, anything else with an error.
 fn answer(call: &Call, message: &str, reason: &str) {
-    let line = if call.method == Method::CallTool {
-        result_response(&call.id, &bridge::tool_error(message, call.era))
+    if call.method == Method::CallTool {
+        call.reply(Reply::Result(&bridge::tool_error(message, call.era)));
     } else {
         let data = json!({ "reason": reason });
         let error = ErrorObject {
@@ -111,7 +119,6 @@ fn answer(call: &Call, message: &str, reason: &str) {
             message: message.to_owned(),
             data: Some(data),
         };
-        error_response(&call.id, &error)
-    };
-    call.client.answer([line.as_bytes(), b"", b""]);
+        call.reply(Reply::Error(&error.to_string()));
+    }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::bridge;
 use crate::fleet::{Catalog, Introductions};
-use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, elements};
+use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, Reply, elements};
 use crate::mcp::{Entry, Era, List, ListKind, generous};
 use crate::server::{Handshake, ServerHandle, Standing};
 
@@ -169,7 +169,7 @@ impl Session {
                 let result = self.in_era(server, List::default().result(kind, extra), era);
                 self.answer_result(id, &result);
             }
-            Err(error) => self.send(&format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)),
+            Err(error) => self.out.answer(id, Reply::Error(error)),
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::Session;
 use super::routing::Request;
-use crate::bridge;
+use crate::bridge::{self, Translated};
 use crate::fleet::Catalog;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND, Members, elements, splice, unquoted,
@@ -55,19 +55,19 @@ impl Session {
                 else {
                     continue;
                 };
-                let (params, id) = (params.clone(), id.clone());
+                let params = params.clone();
                 readings.spawn(async move {
-                    read_from(&connection, &server, &params, &id, era, perishable).await
+                    read_from(&connection, &server, &params, era, perishable).await
                 });
                 // One that does not answer keeps none of the others from being asked.
                 let read = tokio::time::timeout(patience, readings.join_next()).await;
-                if let Ok(Some(Ok(Some(line)))) = read {
-                    return session.send(&line);
+                if let Ok(Some(Ok(Some(answer)))) = read {
+                    return session.out.answer(&id, answer.reply());
                 }
             }
             while let Some(read) = readings.join_next().await {
-                if let Ok(Some(line)) = read {
-                    return session.send(&line);
+                if let Ok(Some(answer)) = read {
+                    return session.out.answer(&id, answer.reply());
                 }
             }
             let code = if era == Era::Modern {
@@ -108,10 +108,9 @@ async fn read_from(
     connection: &Connection,
     server: &ServerHandle,
     params: &str,
-    id: &str,
     era: Era,
     perishable: bool,
-) -> Option<String> {
+) -> Option<Translated> {
     let params = bridge::anonymous(params);
     let answer = connection.ask("resources/read", Some(&params)).await.ok()?;
     let envelope = match &answer {
@@ -134,19 +133,19 @@ async fn read_from(
         }
     };
     if connection.era() == era {
-        let (member, raw) = match &answer {
-            Answer::Result(raw) => ("result", raw),
-            Answer::Error(raw) => ("error", raw),
-        };
-        let time = bridge::keeping_time(raw).filter(|_| perishable && era == Era::Modern);
-        let raw = time.map_or_else(|| raw.clone(), |time| splice(raw, &mut [(time, "0")]));
-        return Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"{member}":{raw}}}"#));
+        return Some(match answer {
+            Answer::Error(raw) => Translated::Error(raw),
+            Answer::Result(raw) => {
+                let time = bridge::keeping_time(&raw).filter(|_| perishable && era == Era::Modern);
+                let fresh = time.map(|time| splice(&raw, &mut [(time, "0")]));
+                Translated::Result(fresh.unwrap_or(raw))
+            }
+        });
     }
     let info = server.server_info();
     Some(bridge::response(
         Method::ReadResource,
         &envelope,
-        id,
         era,
         info.as_deref(),
     ))

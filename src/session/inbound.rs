@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Asked, Greeting, Session};
+use super::{About, Asked, Greeting, Session};
 use crate::jsonrpc::{
     Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, Invalid, Kind, METHOD_NOT_FOUND,
     Members, PARSE_ERROR, elements, splice, text, unquoted,
@@ -66,7 +66,8 @@ impl Session {
         }
     }
 
-    fn take(&self, line: &str, envelope: &Envelope<'_>) {
+    /// Takes one message of the client.
+    pub(crate) fn take(&self, line: &str, envelope: &Envelope<'_>) {
         match (envelope.kind(), envelope.id) {
             (Kind::Request, Some(id)) => self.take_request(line, envelope, id),
             (Kind::Notification, _) => self.take_notification(line, envelope),
@@ -74,7 +75,8 @@ impl Session {
         }
     }
 
-    fn take_request(&self, line: &str, envelope: &Envelope<'_>, id: &str) {
+    /// Takes a request, to be answered under `id`: its own raw id, or whatever the delivery knows it by.
+    pub(crate) fn take_request(&self, line: &str, envelope: &Envelope<'_>, id: &str) {
         let method = envelope.method.as_deref().unwrap_or_default();
         let meta_version = envelope.params.meta.protocol_version;
         let era = if meta_version.is_some() {
@@ -116,7 +118,7 @@ impl Session {
         }
         match method {
             "server/discover" => self.discover(id),
-            "subscriptions/listen" if era == Era::Modern => self.listen(line, id),
+            "subscriptions/listen" if era == Era::Modern => self.listen(line, envelope, id),
             "tools/call" => self.call_tool(line, envelope, id, era),
             _ => match ListKind::of_method(method) {
                 Some(kind) => self.list(kind, envelope, id, era),
@@ -129,15 +131,9 @@ impl Session {
         match envelope.method.as_deref().unwrap_or_default() {
             "notifications/initialized" => self.begin(),
             "notifications/cancelled" => {
-                let Some(id) = envelope.params.request_id else {
-                    return;
-                };
-                let running = self.state().running.remove(id);
-                if let Some(running) = running {
-                    running.cancel();
-                } else if !self.end_listen(id) {
-                    let params = Members::of(line).get("params").unwrap_or("{}").to_owned();
-                    self.fleet.cancel(&self.as_client(), id, &params);
+                if let Some(id) = envelope.params.request_id {
+                    let params = Members::of(line).original("params");
+                    self.cancel(id, params.unwrap_or("{}"));
                 }
             }
             "notifications/progress" if self.bring_progress(line) => {}
@@ -149,15 +145,27 @@ impl Session {
         }
     }
 
+    /// Gives up the request `id`, whose answer nobody wants any more; `params` are the raw ones of the
+    /// notification that says so.
+    pub(crate) fn cancel(&self, id: &str, params: &str) {
+        let running = self.state().running.remove(id);
+        if let Some(running) = running {
+            running.cancel();
+        } else if !self.end_listen(id) {
+            self.fleet.cancel(&self.as_client(), id, params);
+        }
+    }
+
     /// The client is ready: it gets what was kept back for it.
-    fn begin(&self) {
+    pub(super) fn begin(&self) {
         let early = {
             let mut state = self.state();
             state.greeting = Greeting::Over;
             std::mem::take(&mut state.early)
         };
-        for line in early {
-            self.send(&line);
+        for (line, about) in early {
+            let about = about.as_deref().map_or(About::Nothing, About::Request);
+            let _ = self.out.send(&line, about);
         }
     }
 
@@ -214,7 +222,7 @@ impl Session {
     }
 
     /// The server's request that the client has seen under the raw id `id`; nobody waits for it any more.
-    fn take_asked(&self, id: &str) -> Option<Asked> {
+    pub(super) fn take_asked(&self, id: &str) -> Option<Asked> {
         let number = id.parse().ok()?;
         self.state().asked.remove(&number)
     }

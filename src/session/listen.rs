@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use super::Session;
-use crate::jsonrpc::{Members, elements, notification, quoted, unquoted};
+use super::{About, Session};
+use crate::jsonrpc::{Envelope, Members, elements, notification, quoted, unquoted};
 use crate::mcp::{ListKind, meta};
 use crate::server::ServerHandle;
 
 /// One open listen request.
 #[derive(Debug)]
 pub(super) struct Listen {
-    /// Its raw id, which tags every notification of the stream.
-    pub(super) id: Box<str>,
+    /// The id by which the session knows it.
+    pub(super) key: Box<str>,
+    /// The client's raw id, which tags every notification of the stream.
+    id: Box<str>,
     kinds: Vec<ListKind>,
     uris: BTreeSet<String>,
 }
@@ -30,7 +32,7 @@ impl Listen {
     }
 
     /// `method` with the raw object `params`, tagged as belonging to this stream.
-    pub(super) fn tagged(&self, method: &str, params: &str) -> String {
+    fn tagged(&self, method: &str, params: &str) -> String {
         let mut params = Members::of(params);
         let old = params.get("_meta").unwrap_or("{}").to_owned();
         let mut members = Members::of(&old);
@@ -40,9 +42,23 @@ impl Listen {
     }
 }
 
+/// A line and the id of the listen request that it is for.
+pub(super) type Tagged = (Box<str>, String);
+
+/// `method` with the raw object `params` for each of `listens`.
+pub(super) fn tagged<'a>(
+    listens: impl Iterator<Item = &'a Listen>,
+    method: &str,
+    params: &str,
+) -> Vec<Tagged> {
+    listens
+        .map(|listen| (listen.key.clone(), listen.tagged(method, params)))
+        .collect()
+}
+
 impl Session {
     /// Opens a stream: acknowledged at once, answered only when it ends.
-    pub(super) fn listen(&self, line: &str, id: &str) {
+    pub(super) fn listen(&self, line: &str, envelope: &Envelope<'_>, key: &str) {
         let message = Members::of(line);
         let params = message.object("params");
         let filter = params.object("notifications");
@@ -65,28 +81,40 @@ impl Session {
             honoured.set("resourceSubscriptions", raw);
         }
         let listen = Listen {
-            id: id.into(),
+            key: key.into(),
+            id: envelope.id.unwrap_or(key).into(),
             kinds,
             uris,
         };
         let method = "notifications/subscriptions/acknowledged";
-        self.send(&listen.tagged(method, &format!(r#"{{"notifications":{honoured}}}"#)));
+        let line = listen.tagged(method, &format!(r#"{{"notifications":{honoured}}}"#));
+        let _ = self.out.send(&line, About::Listen(key));
         self.state().listens.push(listen);
         self.want_resources();
     }
 
-    /// Ends the stream of that raw id; false if there is none.
-    pub(super) fn end_listen(&self, id: &str) -> bool {
+    /// Ends the stream of that id; false if there is none.
+    pub(super) fn end_listen(&self, key: &str) -> bool {
         let ended = {
             let mut state = self.state();
             let before = state.listens.len();
-            state.listens.retain(|listen| *listen.id != *id);
+            state.listens.retain(|listen| *listen.key != *key);
             state.listens.len() < before
         };
         if ended {
             self.want_resources();
         }
         ended
+    }
+
+    /// Answers all streams: there will be nothing more to hear.
+    pub(super) fn close_listens(&self) {
+        let listens = std::mem::take(&mut self.state().listens);
+        for listen in listens {
+            let (tag, id) = (meta::SUBSCRIPTION_ID, &listen.id);
+            let result = format!(r#"{{"resultType":"complete","_meta":{{"{tag}":{id}}}}}"#);
+            self.answer_result(&listen.key, &result);
+        }
     }
 
     /// Tells the servers which resources the client follows, in either way.
@@ -137,19 +165,21 @@ impl Session {
             .into_owned();
         let method = "notifications/resources/updated";
         let state = self.state();
-        let lines: Vec<String> = state
-            .listens
-            .iter()
-            .filter(|listen| listen.follows(&uri))
-            .map(|listen| listen.tagged(method, params))
-            .collect();
+        let follows = |listen: &&Listen| listen.follows(&uri);
+        let lines = tagged(state.listens.iter().filter(follows), method, params);
         let bare = state.hello.initialize.is_some() && covers(&state.subscribed, &uri);
         drop(state);
         if bare {
-            self.send_when_initialized(notification(method, Some(&untagged(params))));
+            let line = notification(method, Some(&untagged(params)));
+            self.tell(line, About::Nothing);
         }
-        for line in lines {
-            self.send(&line);
+        self.send_tagged(&lines);
+    }
+
+    /// Sends lines to the listen requests that they are for.
+    pub(super) fn send_tagged(&self, lines: &[Tagged]) {
+        for (key, line) in lines {
+            let _ = self.out.send(line, About::Listen(key));
         }
     }
 
@@ -177,7 +207,11 @@ impl Session {
 
 /// Whether `uri` is one of `followed` or part of one: a server may tell of a part of what was asked for.
 fn covers(followed: &BTreeSet<String>, uri: &str) -> bool {
-    followed.iter().any(|known| uri.starts_with(known.as_str()))
+    let parts = |known: &String| {
+        let rest = uri.strip_prefix(known.as_str())?;
+        Some(rest.is_empty() || known.ends_with('/') || rest.starts_with(['/', '?', '#']))
+    };
+    followed.iter().any(|known| parts(known) == Some(true))
 }
 
 /// `params` without the tag of a stream that its reader does not know.

@@ -7,36 +7,46 @@
 
 mod answers;
 mod asking;
+mod delivery;
 mod inbound;
 mod listen;
 mod missing;
+mod opening;
 mod outbound;
 mod routing;
 mod tools;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::bridge;
 use crate::event::{Event, Events};
 use crate::fleet::Fleet;
-use crate::jsonrpc::{Envelope, ErrorObject, Members, error_response, result_response};
+use crate::jsonrpc::{Envelope, ErrorObject, Members, Reply};
 use crate::lock::locked;
 use crate::mcp::Era;
 use crate::meta_tools::Offer;
 use crate::server::{Client, Connection, Hello};
-use crate::transport::stream::Outbox;
+pub(crate) use delivery::{About, Delivery, Undelivered};
 use listen::Listen;
+pub(crate) use opening::Sessions;
 
-/// One client's conversation.
+/// How long what is given up at the end may take to tidy up.
+const TIDYING: Duration = Duration::from_secs(5);
+
+/// One client's conversation; or, if it is shared, those of all clients whose requests stand alone.
 #[derive(Debug)]
 pub(crate) struct Session {
     /// To hand itself to tasks and calls.
     me: Weak<Self>,
-    out: Outbox,
+    out: Arc<dyn Delivery>,
+    /// Several clients speak through it, each request for itself.
+    shared: bool,
     fleet: Fleet,
     /// Which meta-tools the client is offered.
     offer: Offer,
@@ -65,8 +75,10 @@ struct State {
     last_asked: u64,
     /// Who waits for the client's answer to a question of the proxy's own, likewise.
     asking: HashMap<u64, oneshot::Sender<String>>,
-    /// Lines for a legacy client whose introduction is not over.
-    early: Vec<String>,
+    /// Lines for a legacy client whose introduction is not over, and the raw ids of the requests they are about.
+    early: Vec<(String, Option<Box<str>>)>,
+    /// How many bytes they have.
+    early_bytes: usize,
 }
 
 /// How far a legacy client has come with its introduction.
@@ -91,14 +103,23 @@ struct Asked {
     id: Box<str>,
     /// The server's own progress token, raw, where the client has got another.
     token: Option<Box<str>>,
+    /// The client's request that it was asked during, where that matters.
+    about: Option<Box<str>>,
 }
 
 impl Session {
-    /// A session that writes to `out`.
-    pub(crate) fn new(out: Outbox, fleet: Fleet, offer: Offer, events: Events) -> Arc<Self> {
+    /// A session whose client is reached by `out`, or several clients if it is `shared`.
+    pub(crate) fn new(
+        out: Arc<dyn Delivery>,
+        shared: bool,
+        fleet: Fleet,
+        offer: Offer,
+        events: Events,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             out,
+            shared,
             fleet,
             offer,
             events,
@@ -110,11 +131,6 @@ impl Session {
     /// The servers behind it.
     pub(crate) fn fleet(&self) -> &Fleet {
         &self.fleet
-    }
-
-    /// Where the client's messages go.
-    pub(crate) fn out(&self) -> &Outbox {
-        &self.out
     }
 
     /// Waits until everything that was asked is answered.
@@ -131,12 +147,24 @@ impl Session {
         }
     }
 
-    /// Gives up whatever the proxy's own tools are at; resolves when nothing is left of it.
-    pub(crate) async fn give_up(&self) {
+    /// Whether a server does not read its input, so that nothing more should be sent to it.
+    pub(crate) fn is_congested(&self) -> bool {
+        let servers = &self.fleet.catalog().servers;
+        servers
+            .iter()
+            .any(|server| routing::unread(server).is_some())
+    }
+
+    /// Stops its servers and gives up whatever the proxy's own tools are at; resolves when nothing is left
+    /// of it.
+    pub(crate) async fn end(&self) {
         for (_, running) in self.state().running.drain() {
             running.cancel();
         }
-        self.offer.idle().await;
+        self.close_listens();
+        tokio::join!(self.fleet.stop(), async {
+            let _ = tokio::time::timeout(TIDYING, self.offer.idle()).await;
+        });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -150,18 +178,14 @@ impl Session {
             .expect("a session is only used through its Arc")
     }
 
-    fn send(&self, line: &str) {
-        self.out.send([line.as_bytes(), b"", b""]);
-    }
-
-    /// Answers the request `id` (raw) with a raw result.
+    /// Answers the request `id` with a raw result.
     fn answer_result(&self, id: &str, result: &str) {
-        self.send(&result_response(id, result));
+        self.out.answer(id, Reply::Result(result));
     }
 
-    /// Answers the request `id` (raw) with an error.
+    /// Answers the request `id` with an error.
     fn answer_error(&self, id: &str, error: &ErrorObject) {
-        self.send(&error_response(id, error));
+        self.out.answer(id, Reply::Error(&error.to_string()));
     }
 
     /// Remembers what a modern request says of the client, and introduces it to the server.
@@ -169,6 +193,10 @@ impl Session {
         let meta = &envelope.params.meta;
         let mut state = self.state();
         let first = state.epoch == 0;
+        // Of several clients none speaks for the others: each request says itself who asks.
+        if self.shared && !first {
+            return;
+        }
         let identity = &mut state.hello.identity;
         let known = meta.protocol_version == Some(&*identity.protocol_version)
             && meta.client_info == identity.client_info.as_deref()
@@ -180,7 +208,11 @@ impl Session {
         }
         let version = meta.protocol_version.unwrap_or_default();
         version.clone_into(&mut identity.protocol_version);
-        identity.client_info = meta.client_info.map(ToOwned::to_owned);
+        identity.client_info = if self.shared {
+            Some(bridge::own_info())
+        } else {
+            meta.client_info.map(ToOwned::to_owned)
+        };
         meta.client_capabilities
             .unwrap_or("{}")
             .clone_into(&mut identity.capabilities);

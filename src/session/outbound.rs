@@ -4,21 +4,33 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::listen::untagged;
-use super::{Asked, Greeting, Session};
+use super::listen::{tagged, untagged};
+use super::{About, Asked, Greeting, Session, Undelivered};
 use crate::jsonrpc::{
-    Envelope, ErrorObject, METHOD_NOT_FOUND, Members, notification, request, splice,
+    Envelope, ErrorObject, INTERNAL_ERROR, METHOD_NOT_FOUND, Members, Reply, notification, request,
+    splice, unquoted,
 };
 use crate::mcp::{Era, ListKind, tasks};
 use crate::server::{Client, Connection};
 use crate::transport::stream::Outbox;
 
+/// So many bytes are kept for a client whose introduction is not over.
+const EARLY: usize = 1024 * 1024;
+
 impl Client for Session {
-    fn outbox(&self) -> &Outbox {
-        &self.out
+    fn pipe(&self) -> Option<&Outbox> {
+        self.out.pipe()
     }
 
-    fn ask(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>) {
+    fn answer(&self, id: &str, reply: Reply<'_>) {
+        self.out.answer(id, reply);
+    }
+
+    fn pause(&self, id: &str) {
+        self.out.pause(id);
+    }
+
+    fn ask(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>, on: Option<u64>) {
         let id = envelope.id.unwrap_or("null");
         if !self.is_legacy() {
             let method = envelope.method.as_deref().unwrap_or_default();
@@ -34,62 +46,70 @@ impl Client for Session {
             .meta
             .progress_token
             .filter(|_| !self.fleet.is_transparent());
+        let related = self.related(from, envelope, on);
         let number = {
             let mut state = self.state();
             state.last_asked += 1;
             let number = state.last_asked;
-            state.asked.insert(
-                number,
-                Asked {
-                    connection: from.clone(),
-                    id: id.into(),
-                    token: token.map(Into::into),
-                },
-            );
+            let asked = Asked {
+                connection: from.clone(),
+                id: id.into(),
+                token: token.map(Into::into),
+                about: related.clone(),
+            };
+            state.asked.insert(number, asked);
             number.to_string()
         };
         let mut parts = vec![(id, &*number)];
         parts.extend(token.map(|token| (token, &*number)));
         let line = splice(line, &mut parts);
-        self.send_when_initialized(self.tagged(from, &line).unwrap_or(line));
+        let line = self.marked(from, &line).unwrap_or(line);
+        let sent = self.send_when_initialized(line, about(related.as_deref()));
+        if sent.is_err()
+            && let Some(asked) = self.take_asked(&number)
+        {
+            let message = "the client has no stream open on which it could be asked";
+            let error = ErrorObject::new(INTERNAL_ERROR, message);
+            from.refuse(&asked.id, &error);
+        }
     }
 
-    fn notify(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>) {
-        let tagged = self.tagged(from, line);
-        let line = tagged.as_deref().unwrap_or(line);
+    fn notify(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>, on: Option<u64>) {
+        let marked = self.marked(from, line);
+        let line = marked.as_deref().unwrap_or(line);
         match envelope.method.as_deref().unwrap_or_default() {
             "notifications/cancelled" => self.withdraw(from, line, envelope),
-            "notifications/message" if from.era() == Era::Legacy && !self.is_legacy() => {
+            "notifications/message" if !self.is_legacy() => {
                 // In the modern era log messages belong to a request that asked for them.
-                if from.wants_logs() {
-                    self.send(line);
-                }
+                self.log(from, line, envelope, on);
             }
-            "notifications/progress" | "notifications/message" => self.send(line),
+            // What came after the answer, under a token of the proxy's own, is of no use to anybody.
+            "notifications/progress" if on.is_none() && self.out.pipe().is_none() => {}
+            "notifications/progress" | "notifications/message" => {
+                let related = self.related(from, envelope, on);
+                let _ = self.out.send(line, about(related.as_deref()));
+            }
             "notifications/resources/updated"
                 if from.era() == Era::Legacy && self.state().listens.is_empty() =>
             {
-                self.send_when_initialized(line.to_owned());
+                self.tell(line.to_owned(), About::Nothing);
             }
             "notifications/resources/updated" => {
                 self.resource_updated(Members::of(line).get("params").unwrap_or("{}"));
             }
             method if envelope.params.meta.subscription_id.is_some() => {
                 let params = Members::of(line).get("params").unwrap_or("{}").to_owned();
-                let lines: Vec<_> = self
-                    .state()
-                    .listens
-                    .iter()
-                    .map(|listen| listen.tagged(method, &params))
-                    .collect();
-                for line in lines {
-                    self.send(&line);
-                }
+                let lines = tagged(self.state().listens.iter(), method, &params);
+                self.send_tagged(&lines);
                 if self.is_legacy() {
-                    self.send_when_initialized(notification(method, Some(&untagged(&params))));
+                    let line = notification(method, Some(&untagged(&params)));
+                    self.tell(line, About::Nothing);
                 }
             }
-            _ => self.send_when_initialized(line.to_owned()),
+            _ => {
+                let related = self.related(from, envelope, on);
+                self.tell(line.to_owned(), about(related.as_deref()));
+            }
         }
     }
 
@@ -98,13 +118,14 @@ impl Client for Session {
         self.state().asked.retain(|number, asked| {
             let gone = std::ptr::eq(&raw const *asked.connection, from);
             if gone {
-                void.push(*number);
+                void.push((*number, asked.about.take()));
             }
             !gone
         });
-        for number in void {
+        for (number, related) in void {
             let params = format!(r#"{{"requestId":{number},"reason":"the server was restarted"}}"#);
-            self.send_when_initialized(notification("notifications/cancelled", Some(&params)));
+            let line = notification("notifications/cancelled", Some(&params));
+            self.tell(line, about(related.as_deref()));
         }
     }
 
@@ -118,18 +139,14 @@ impl Client for Session {
         let legacy = state.hello.initialize.is_some();
         let mut lines = Vec::new();
         for kind in kinds {
-            lines.extend(legacy.then(|| (true, notification(kind.notification(), None))));
             let hearing = state.listens.iter().filter(|listen| listen.hears(*kind));
-            lines.extend(hearing.map(|listen| (false, listen.tagged(kind.notification(), "{}"))));
+            lines.extend(tagged(hearing, kind.notification(), "{}"));
         }
         drop(state);
-        for (bare, line) in lines {
-            if bare {
-                self.send_when_initialized(line);
-            } else {
-                self.send(&line);
-            }
+        for kind in kinds.iter().filter(|_| legacy) {
+            self.tell(notification(kind.notification(), None), About::Nothing);
         }
+        self.send_tagged(&lines);
     }
 
     fn resources_renewed(&self, server: &str) {
@@ -138,19 +155,63 @@ impl Client for Session {
 }
 
 impl Session {
-    /// Sends a line that a legacy client must not get before its introduction is over.
-    pub(super) fn send_when_initialized(&self, line: String) {
-        let mut state = self.state();
-        if matches!(state.greeting, Greeting::Asked | Greeting::Answered) {
-            return state.early.push(line);
+    /// The client's request that a message of a server belongs to, where that matters.
+    fn related(
+        &self,
+        from: &Connection,
+        envelope: &Envelope<'_>,
+        on: Option<u64>,
+    ) -> Option<Box<str>> {
+        match self.out.pipe() {
+            Some(_) => None,
+            None => from.related(envelope, on),
         }
-        drop(state);
-        self.send(&line);
     }
 
-    /// Asks the client something of the proxy's own; `params` is raw. Gives the line of its answer. A question
-    /// whose answer nobody waits for any more is withdrawn.
-    pub(super) async fn ask_client(&self, method: &str, params: &str) -> Option<String> {
+    /// Brings a log message to a modern client. Of several clients only the one gets it whose request it
+    /// belongs to, if it asked for messages as weighty as this one.
+    fn log(&self, from: &Connection, line: &str, envelope: &Envelope<'_>, on: Option<u64>) {
+        if self.out.pipe().is_some() {
+            if from.era() == Era::Modern || from.wants_logs() {
+                let _ = self.out.send(line, About::Nothing);
+            }
+            return;
+        }
+        let level = envelope.params.level.and_then(unquoted);
+        if let Some(id) = from.wanting_log(envelope, on, level.as_deref().unwrap_or_default()) {
+            let _ = self.out.send(line, About::Request(&id));
+        }
+    }
+
+    /// Sends a notification as [`Self::send_when_initialized`] does.
+    pub(super) fn tell(&self, line: String, about: About<'_>) {
+        let _ = self.send_when_initialized(line, about);
+    }
+
+    /// Sends a line that a legacy client must not get before its introduction is over.
+    fn send_when_initialized(&self, line: String, about: About<'_>) -> Result<(), Undelivered> {
+        let mut state = self.state();
+        if !matches!(state.greeting, Greeting::Asked | Greeting::Answered) {
+            drop(state);
+            return self.out.send(&line, about);
+        }
+        let about = match about {
+            About::Request(id) => Some(id.into()),
+            About::Listen(_) | About::Nothing => None,
+        };
+        state.early_bytes += line.len();
+        state.early.push((line, about));
+        if state.early_bytes > EARLY {
+            drop(state);
+            // It will not say any more that it is ready.
+            self.begin();
+        }
+        Ok(())
+    }
+
+    /// Asks the client something of the proxy's own during its request `id`; `params` is raw. Gives the line of
+    /// its answer. A question whose answer nobody waits for any more is withdrawn.
+    pub(super) async fn ask_client(&self, method: &str, params: &str, id: &str) -> Option<String> {
         let (sender, answer) = oneshot::channel();
         let number = {
             let mut state = self.state();
@@ -162,13 +223,15 @@ impl Session {
         let _open = OpenQuestion {
             session: self.myself(),
             number,
+            about: id.into(),
         };
-        self.send_when_initialized(request(&number.to_string(), method, Some(params)));
+        let line = request(&number.to_string(), method, Some(params));
+        self.send_when_initialized(line, About::Request(id)).ok()?;
         answer.await.ok()
     }
 
     /// The line with its ids of tasks told apart from those of other servers; nothing if it has none.
-    fn tagged(&self, from: &Connection, line: &str) -> Option<String> {
+    fn marked(&self, from: &Connection, line: &str) -> Option<String> {
         if self.fleet.is_transparent() {
             return None;
         }
@@ -189,9 +252,10 @@ impl Session {
         else {
             return;
         };
-        state.asked.remove(&number);
+        let related = state.asked.remove(&number).and_then(|asked| asked.about);
         drop(state);
-        self.send_when_initialized(splice(line, &mut [(id, &number.to_string())]));
+        let line = splice(line, &mut [(id, &number.to_string())]);
+        self.tell(line, about(related.as_deref()));
     }
 }
 
@@ -199,6 +263,8 @@ impl Session {
 struct OpenQuestion {
     session: Arc<Session>,
     number: u64,
+    /// The client's request that it was asked during.
+    about: Box<str>,
 }
 
 impl Drop for OpenQuestion {
@@ -207,7 +273,11 @@ impl Drop for OpenQuestion {
         if unanswered {
             let params = format!(r#"{{"requestId":{}}}"#, self.number);
             let line = notification("notifications/cancelled", Some(&params));
-            self.session.send_when_initialized(line);
+            self.session.tell(line, About::Request(&self.about));
         }
     }
+}
+
+fn about(related: Option<&str>) -> About<'_> {
+    related.map_or(About::Nothing, About::Request)
 }

@@ -14,7 +14,7 @@ use crate::jsonrpc::{
 use crate::mcp::{Era, Method, tasks};
 use crate::server::{Call, ServerHandle};
 
-/// One of several servers that has not read so many bytes gets no more.
+/// A server that has not read so many bytes gets no more, unless its only client can be slowed down.
 const UNREAD: usize = 16 * 1024 * 1024;
 
 /// A client's request, as it is looked at while its server is found.
@@ -267,20 +267,33 @@ impl Session {
         } = request;
         self.remember(Some(server), method, envelope);
         let several = !self.fleet.is_transparent();
-        if several && let Some(error) = unread(server) {
+        // One client of one server is slowed down by not being read; any other has to be told.
+        let slowed = !several && self.out.pipe().is_some();
+        if !slowed && let Some(error) = unread(server) {
             return self.answer_error(id, &error);
         }
         let call = Call {
             id: id.into(),
             era,
             method,
-            logs: envelope.params.meta.log_level.is_some(),
+            logs: envelope
+                .params
+                .meta
+                .log_level
+                .and_then(unquoted)
+                .map(Into::into),
             perishable: self.fleet.watches()
                 && era == Era::Modern
                 && method == Method::ReadResource,
             rename,
             tag_tasks: several,
+            token: match self.out.pipe() {
+                Some(_) => None,
+                None => envelope.params.meta.progress_token.map(Into::into),
+            },
             again: method.repeatable().then(|| line.into()),
+            line: None,
+            returns: 0,
             client: self.as_client(),
         };
         server.gate().submit(call, line, envelope);
@@ -301,6 +314,8 @@ impl Session {
                 return self.want_resources();
             }
             Method::SetLevel => envelope.params.level,
+            // Of several clients each has its own.
+            _ if self.shared => None,
             _ => envelope.params.meta.log_level,
         };
         if let (Some(server), true) = (server, level.is_some() || method == Method::SetLevel) {
@@ -334,10 +349,10 @@ fn named_in_vain(
     (!known).then_some((name, uri))
 }
 
-/// The refusal for one of several servers that does not read what it is sent.
-fn unread(server: &ServerHandle) -> Option<ErrorObject> {
+/// The refusal for a server that does not read what it is sent.
+pub(super) fn unread(server: &ServerHandle) -> Option<ErrorObject> {
     let connection = server.gate().connection()?;
-    (connection.outbox().backlog() > UNREAD).then(|| {
+    (connection.link().backlog() > UNREAD).then(|| {
         let name = &server.spec().name;
         let message = format!(
             "`{name}` does not read its input: {} MiB wait for it already. This request was not sent; see what the server is \

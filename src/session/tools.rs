@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
-use super::Session;
 use super::routing::Request;
+use super::{About, Session};
 use crate::jsonrpc::{Envelope, Members, notification, quoted};
 use crate::mcp::Era;
 use crate::meta_tools::{self, Caller, Meant, Progress, Question, load_error};
@@ -50,10 +50,11 @@ impl Session {
         let question = match request.era {
             _ if !shows_forms(&capabilities) => Question::Impossible,
             Era::Legacy => {
-                let session = self.myself();
+                let (session, id) = (self.myself(), request.id.to_owned());
                 Question::Request(Box::new(move |params| {
-                    let session = session.clone();
-                    Box::pin(async move { session.ask_client("elicitation/create", &params).await })
+                    let (session, id) = (session.clone(), id.clone());
+                    let method = "elicitation/create";
+                    Box::pin(async move { session.ask_client(method, &params, &id).await })
                 }))
             }
             Era::Modern => {
@@ -61,20 +62,23 @@ impl Session {
                 Question::Result(meta_tools::brought(message.get("params").unwrap_or("{}")))
             }
         };
-        let progress = meta.progress_token.map(|token| self.progress(token));
+        let progress = meta
+            .progress_token
+            .map(|token| self.progress(request.id, token));
         Caller::new(request.era, question, progress)
     }
 
-    /// Tells the client how a call goes on whose raw progress token is `token`.
-    fn progress(&self, token: &str) -> Progress {
-        let (session, token) = (self.myself(), token.to_owned());
+    /// Tells the client how its request `id` goes on, whose raw progress token is `token`.
+    fn progress(&self, id: &str, token: &str) -> Progress {
+        let (session, token, id) = (self.myself(), token.to_owned(), id.to_owned());
         let count = AtomicU64::new(0);
         Arc::new(move |message| {
             let count = count.fetch_add(1, Ordering::Relaxed) + 1;
             let message = quoted(message);
             let params =
                 format!(r#"{{"progressToken":{token},"progress":{count},"message":{message}}}"#);
-            session.send(&notification("notifications/progress", Some(&params)));
+            let line = notification("notifications/progress", Some(&params));
+            let _ = session.out.send(&line, About::Request(&id));
         })
     }
 

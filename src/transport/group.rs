@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
+use super::files;
 use super::lines::Lines;
 use super::reaper::Reaper;
 
@@ -40,6 +41,7 @@ impl Leader {
             .and_then(|id| Pid::from_raw(id.cast_signed()))
             .expect("a process that nobody waited for has an id");
         reaper.watch(pgid);
+        files::grant_as_before(pgid);
         let group = Arc::new(Group {
             pgid,
             reaper: reaper.clone(),

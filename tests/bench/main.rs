@@ -1,10 +1,11 @@
 //! What the proxy costs: direct, through a two-thread pipe (the floor) and through the proxy, side by side.
 //!
-//! `cargo bench` runs everything and prints one table. The variants take turns within each round and each
+//! `cargo bench` runs everything and prints one table, `cargo bench -- saves` only the saves. The variants take turns within each round and each
 //! figure is the median of its rounds, so that noise of the machine meets all of them; only ratios within one
-//! run mean anything. The server and the pipe are hidden modes of this same program: `overhead serve SCRIPT`
-//! and `overhead pipe PROGRAM ARGS…`.
+//! run mean anything. The server and the pipe are hidden modes of this same program: `overhead serve SCRIPT`,
+//! `overhead pipe PROGRAM ARGS…` and, the floor of what comes by HTTP, `overhead echo`.
 
+mod http;
 mod link;
 mod pipe;
 mod process;
@@ -26,7 +27,8 @@ fn main() -> ExitCode {
     let outcome = match args.first().map(String::as_str) {
         Some("serve") => return fake_server::run(args.get(1).map(String::as_str)),
         Some("pipe") => pipe::run(&args[1..]).map_err(Into::into),
-        _ => measure(),
+        Some("echo") => http::echo().map_err(Into::into),
+        _ => measure(args.iter().find(|arg| !arg.starts_with('-'))),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,18 +41,21 @@ fn main() -> ExitCode {
 
 type Step = fn(&mut Bench) -> io::Result<()>;
 
-/// A step that fails leaves its note; the figures of the others are shown all the same.
-fn measure() -> Result<(), Box<dyn Error>> {
+/// Takes the steps, or only those in whose name `only` stands. A step that fails leaves its note; the figures of
+/// the others are shown all the same.
+fn measure(only: Option<&String>) -> Result<(), Box<dyn Error>> {
     let mut bench = Bench::new()?;
-    let steps: [(&str, Step); 5] = [
+    let steps: [(&str, Step); 6] = [
         ("the steady rows", Bench::steady),
         ("the pinned rows", Bench::pinned),
         ("the starts", Bench::starts),
         ("the saves", Bench::saves),
         ("the fleets", Bench::fleets),
+        ("the HTTP rows", Bench::http),
     ];
     let mut failed = false;
-    for (name, step) in steps {
+    let meant = |name: &str| only.is_none_or(|only| name.contains(only.as_str()));
+    for (name, step) in steps.into_iter().filter(|(name, _)| meant(name)) {
         if let Err(error) = step(&mut bench) {
             bench.table.note(format!("{name} broke off: {error}"));
             failed = true;

@@ -11,6 +11,8 @@ pub(crate) enum Compare {
     Share,
     /// What the proxy adds to direct, in the row's unit.
     Beyond,
+    /// The proxy's figure as a share of the direct one.
+    OfDirect,
     /// The figure stands alone.
     Alone,
 }
@@ -91,6 +93,7 @@ impl Compare {
                 (proxy? - direct?) / (pipe? - direct?)
             ),
             Self::Share => format!("{:.0} % of the pipe's", 100.0 * proxy? / pipe?),
+            Self::OfDirect => format!("{:.0} % of direct", 100.0 * proxy? / direct?),
             Self::Beyond => format!("{:+.1}", proxy? - direct?),
             Self::Alone => return None,
         })

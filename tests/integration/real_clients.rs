@@ -13,22 +13,33 @@ use tokio::time::timeout;
 
 use crate::harness::{ClientOn, DEADLINE, Peer, Project, Proxy, ServerOn};
 
-const BEFORE: &str = "Echoes the text.";
-const AFTER: &str = "Repeats the text.";
+pub(crate) const BEFORE: &str = "Echoes the text.";
+pub(crate) const AFTER: &str = "Repeats the text.";
 
-fn watching(on: ServerOn, project: &Project) -> Vec<OsString> {
+/// The proxy in front of a server of the project, whose source is watched.
+#[track_caller]
+pub(crate) fn watching(on: ServerOn, project: &Project) -> Proxy {
     let source = on.source().expect("an edit needs a source");
-    Proxy::dev(on.command(project))
-        .within(project)
-        .options(["--watch", source, "--startup-wait", "20s"])
-        .words()
+    Proxy::dev(on.command(project)).within(project).options([
+        "--watch",
+        source,
+        "--startup-wait",
+        "20s",
+    ])
 }
 
-fn sees_an_edit(client: ClientOn, era: &str, server: ServerOn) {
-    let project = Project::new();
+/// What the client makes of an edit: `target` is how it reaches the proxy, which is in front of `server`.
+#[track_caller]
+pub(crate) fn sees_an_edit(
+    client: ClientOn,
+    era: &str,
+    target: impl IntoIterator<Item = OsString>,
+    project: &Project,
+    server: ServerOn,
+) {
     let mut command = client.command();
     command.push(era.into());
-    command.extend(watching(server, &project));
+    command.extend(target);
     let mut command = command.into_iter();
     let mut process = std::process::Command::new(command.next().expect("a client has a program"));
     process.args(command).current_dir(project.root());
@@ -53,7 +64,9 @@ macro_rules! clients_see_an_edit {
     ($($name:ident: $client:ident $era:literal $server:ident),* $(,)?) => {
         $(#[test]
         fn $name() {
-            sees_an_edit(ClientOn::$client, $era, ServerOn::$server);
+            let (project, server) = (Project::new(), ServerOn::$server);
+            let command = watching(server, &project).words();
+            sees_an_edit(ClientOn::$client, $era, command, &project, server);
         })*
     };
 }
@@ -72,7 +85,7 @@ clients_see_an_edit! {
 
 /// An rmcp client that tells when the tools have changed.
 #[derive(Clone, Default)]
-struct Rmcp {
+pub(crate) struct Rmcp {
     changed: Arc<Notify>,
 }
 
@@ -83,7 +96,7 @@ impl ClientHandler for Rmcp {
 }
 
 async fn connect(project: &Project, mode: ClientLifecycleMode) -> RunningService<RoleClient, Rmcp> {
-    let words = watching(ServerOn::DiscoverExits, project);
+    let words = watching(ServerOn::DiscoverExits, project).words();
     let mut command = tokio::process::Command::new(&words[0]);
     command.args(&words[1..]).current_dir(project.root());
     let transport = TokioChildProcess::new(command).unwrap();
@@ -105,10 +118,11 @@ async fn calls_echo(client: &RunningService<RoleClient, Rmcp>) {
     assert_eq!(content[0]["text"], "echo: hello");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rmcp_legacy() {
-    let project = Project::new();
-    let client = connect(&project, ClientLifecycleMode::Initialize).await;
+/// What a client that has a session makes of an edit of the server in the project.
+pub(crate) async fn legacy_sees_an_edit(
+    client: RunningService<RoleClient, Rmcp>,
+    project: &Project,
+) {
     assert_eq!(description_of_echo(&client).await, BEFORE);
     calls_echo(&client).await;
     project.edit("discover_exits.py", BEFORE, AFTER);
@@ -118,13 +132,11 @@ async fn rmcp_legacy() {
     client.cancel().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rmcp_modern() {
-    let project = Project::new();
-    let mode = ClientLifecycleMode::Discover {
-        preferred_versions: vec![ProtocolVersion::V_2026_07_28],
-    };
-    let client = connect(&project, mode).await;
+/// The same of one whose requests stand alone.
+pub(crate) async fn modern_sees_an_edit(
+    client: RunningService<RoleClient, Rmcp>,
+    project: &Project,
+) {
     assert_eq!(description_of_echo(&client).await, BEFORE);
     calls_echo(&client).await;
     let filter = SubscriptionFilter::builder().tools_list_changed().build();
@@ -137,4 +149,25 @@ async fn rmcp_modern() {
     assert!(changed.expect("no list_changed").unwrap().is_some());
     assert_eq!(description_of_echo(&client).await, AFTER);
     client.cancel().await.unwrap();
+}
+
+/// How an rmcp client begins that speaks the modern era only.
+pub(crate) fn modern() -> ClientLifecycleMode {
+    ClientLifecycleMode::Discover {
+        preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rmcp_legacy() {
+    let project = Project::new();
+    let client = connect(&project, ClientLifecycleMode::Initialize).await;
+    legacy_sees_an_edit(client, &project).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rmcp_modern() {
+    let project = Project::new();
+    let client = connect(&project, modern()).await;
+    modern_sees_an_edit(client, &project).await;
 }

@@ -1,11 +1,9 @@
 //! The client of a server that has none: its questions are refused, what it says of its work is told to people.
 
-use std::fs::File;
-use std::io;
 use std::sync::Arc;
 
 use crate::event::{Event, Events};
-use crate::jsonrpc::{Envelope, ErrorObject, METHOD_NOT_FOUND, Members, unquoted};
+use crate::jsonrpc::{Envelope, ErrorObject, METHOD_NOT_FOUND, Members, Reply, unquoted};
 use crate::mcp::ListKind;
 use crate::server::{Client, Connection};
 use crate::transport::stream::Outbox;
@@ -15,28 +13,23 @@ use crate::transport::stream::Outbox;
 pub(super) struct Nobody {
     server: String,
     events: Events,
-    void: Outbox,
 }
 
 impl Nobody {
     /// That of the server of this name.
-    pub(super) fn new(server: String, events: Events) -> io::Result<Self> {
-        let void = File::options().write(true).open("/dev/null")?;
-        let void = Outbox::new(void.into())?;
-        Ok(Self {
-            server,
-            events,
-            void,
-        })
+    pub(super) fn new(server: String, events: Events) -> Self {
+        Self { server, events }
     }
 }
 
 impl Client for Nobody {
-    fn outbox(&self) -> &Outbox {
-        &self.void
+    fn pipe(&self) -> Option<&Outbox> {
+        None
     }
 
-    fn ask(&self, from: &Arc<Connection>, _line: &str, envelope: &Envelope<'_>) {
+    fn answer(&self, _id: &str, _reply: Reply<'_>) {}
+
+    fn ask(&self, from: &Arc<Connection>, _line: &str, envelope: &Envelope<'_>, _on: Option<u64>) {
         let method = envelope.method.as_deref().unwrap_or_default();
         let message =
             format!("`{method}` cannot be answered: there is no client, only a command in a shell");
@@ -46,7 +39,13 @@ impl Client for Nobody {
         );
     }
 
-    fn notify(&self, _from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>) {
+    fn notify(
+        &self,
+        _from: &Arc<Connection>,
+        line: &str,
+        envelope: &Envelope<'_>,
+        _on: Option<u64>,
+    ) {
         let message = Members::of(line);
         let params = message.object("params");
         let server = self.server.clone();

@@ -6,7 +6,6 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use git2::{Indexer, Oid, Repository};
-use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -16,11 +15,10 @@ use super::packets::{self, Answer, Cutter, Part};
 use super::refs::Refs;
 use super::{CloneError, Job, Reach};
 use crate::install::progress::Step;
+use crate::transport::http::{self, causes};
 
 /// The list of references may be this long.
 const LONGEST_LIST: usize = 64 << 20;
-/// How often a server may send on to another address of its own.
-const REDIRECTS: usize = 5;
 const CONNECT: Duration = Duration::from_secs(20);
 
 /// A repository at a URL. Its methods wait, so they belong on a thread that may.
@@ -217,29 +215,10 @@ fn write(indexer: &mut Indexer<'_>, piece: &[u8], job: &Job) -> Result<(), Clone
 
 /// A client that trusts what the system trusts, or only `roots`.
 fn client(roots: &[reqwest::Certificate]) -> Result<Client, CloneError> {
-    // The first caller wins; there is only one kind.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let follow = Policy::custom(|attempt| {
-        let (from, to) = (attempt.previous().last(), attempt.url());
-        let same = from.is_some_and(|from| {
-            (from.scheme(), from.host_str(), from.port()) == (to.scheme(), to.host_str(), to.port())
-        });
-        if same && attempt.previous().len() <= REDIRECTS {
-            attempt.follow()
-        } else {
-            attempt.stop()
-        }
-    });
-    let builder = Client::builder()
-        .user_agent(concat!(
-            "git/2.0 (mcp-proxy ",
-            env!("CARGO_PKG_VERSION"),
-            ")"
-        ))
-        .referer(false)
-        .http1_only()
-        .connect_timeout(CONNECT)
-        .redirect(follow);
+    let agent = concat!("git/2.0 (mcp-proxy ", env!("CARGO_PKG_VERSION"), ")");
+    let builder = http::client(|_| true)
+        .user_agent(agent)
+        .connect_timeout(CONNECT);
     let builder = if roots.is_empty() {
         builder
     } else {
@@ -255,32 +234,5 @@ fn unreachable_or_cut(error: &reqwest::Error) -> CloneError {
         CloneError::Connection(causes(error))
     } else {
         CloneError::Broken(causes(error))
-    }
-}
-
-/// The innermost causes say what is wrong; the outermost repeats the URL.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut texts = Vec::new();
-    let mut cause = error.source();
-    while let Some(it) = cause {
-        texts.push(it.to_string());
-        cause = it.source();
-    }
-    texts.dedup();
-    // An outer text often has the inner one in it.
-    let outer: Vec<&String> = texts
-        .iter()
-        .enumerate()
-        .filter(|(at, it)| {
-            !texts[..*at]
-                .iter()
-                .any(|before| before.contains(it.as_str()))
-        })
-        .map(|(_, it)| it)
-        .collect();
-    match outer[..] {
-        [] => error.to_string(),
-        [.., before, last] => format!("{before}: {last}"),
-        [only] => only.clone(),
     }
 }

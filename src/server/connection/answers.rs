@@ -7,8 +7,8 @@ use super::super::pending::Waiting;
 use super::{Answer, Connection};
 use crate::bridge;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Members,
-    error_response, result_response, splice,
+    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Members, Reply,
+    splice,
 };
 use crate::lock::locked;
 use crate::mcp::tasks;
@@ -36,8 +36,7 @@ impl Connection {
         );
         match waiting {
             Waiting::Client(call) | Waiting::Cancelled(call) => {
-                call.client
-                    .answer([error_response(&call.id, &error).as_bytes(), b"", b""]);
+                call.reply(Reply::Error(&error.to_string()));
                 self.settle(last);
             }
             Waiting::Own(answer) => drop(answer.send(Answer::Error(error.to_string()))),
@@ -51,7 +50,7 @@ impl Connection {
     ) -> Result<(), String> {
         let Some(id) = envelope.id.filter(|id| *id != "null") else {
             // An error about something that the server could not read: nobody's answer, but news.
-            self.client.notify(self, line, envelope);
+            self.client.notify(self, line, envelope, None);
             return Ok(());
         };
         let number: Option<u64> = id.parse().ok();
@@ -93,33 +92,25 @@ impl Connection {
         }
     }
 
-    /// Brings an answer to the client that asked, under its own id.
+    /// Brings an answer to the client that asked.
     fn deliver(&self, call: &Call, line: &str, envelope: &Envelope<'_>, id: &str) {
         if let (Some(substitute), Some(error)) = (call.method.answer_if_missing(), envelope.error)
             && Members::of(error).get("code") == Some(&METHOD_NOT_FOUND.to_string())
         {
-            let result = bridge::own_result(substitute, call.era);
-            let line = result_response(&call.id, &result);
-            return call.client.answer([line.as_bytes(), b"", b""]);
+            return call.reply(Reply::Result(&bridge::own_result(substitute, call.era)));
         }
         if let Some(result) = envelope.result.filter(|_| call.perishable)
             && let Some(time) = bridge::keeping_time(result)
         {
-            let line = splice(line, &mut [(id, &call.id), (time, "0")]);
-            return call.client.answer([line.as_bytes(), b"", b""]);
+            return call.reply(Reply::Result(&splice(result, &mut [(time, "0")])));
         }
         if call.era == self.era() {
-            let at = id.as_ptr() as usize - line.as_ptr() as usize;
-            let bytes = line.as_bytes();
-            return call
-                .client
-                .answer([&bytes[..at], call.id.as_bytes(), &bytes[at + id.len()..]]);
+            return call.reply(Reply::of_line(line, id, envelope.error));
         }
         let info = self
             .agreed
             .get()
             .and_then(|agreed| agreed.server_info.as_deref());
-        let line = bridge::response(call.method, envelope, &call.id, call.era, info);
-        call.client.answer([line.as_bytes(), b"", b""]);
+        call.reply(bridge::response(call.method, envelope, call.era, info).reply());
     }
 }

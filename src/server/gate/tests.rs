@@ -6,7 +6,9 @@ use std::task::{Context, Waker};
 
 use super::*;
 use crate::bridge::Identity;
+use crate::jsonrpc::Reply;
 use crate::mcp::{Era, ListKind, Method};
+use crate::server::link::Link;
 use crate::transport::stream::Outbox;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -19,17 +21,17 @@ struct Counting {
 }
 
 impl Client for Counting {
-    fn outbox(&self) -> &Outbox {
-        &self.outbox
+    fn pipe(&self) -> Option<&Outbox> {
+        Some(&self.outbox)
     }
 
-    fn answer(&self, parts: [&[u8]; 3]) {
+    fn answer(&self, id: &str, reply: Reply<'_>) {
         self.answers.fetch_add(1, Ordering::Relaxed);
-        self.outbox.send(parts);
+        reply.under(id, |parts| self.outbox.send(parts));
     }
 
-    fn ask(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>) {}
-    fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>) {}
+    fn ask(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
+    fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
     fn forget(&self, _: &Connection) {}
     fn lists_changed(&self, _: &[ListKind], _: bool) {}
     fn resources_renewed(&self, _: &str) {}
@@ -54,11 +56,14 @@ fn submit(gate: &Gate, client: &Arc<Counting>, id: usize, size: usize) {
         id: id.to_string().into(),
         era: Era::Legacy,
         method: Method::Other,
-        logs: false,
+        logs: None,
         perishable: false,
         rename: None,
         tag_tasks: false,
+        token: None,
         again: None,
+        line: None,
+        returns: 0,
         client: client.clone(),
     };
     gate.submit(call, &line, &Envelope::parse(&line).unwrap());
@@ -175,7 +180,7 @@ async fn all_that_waited_goes_out_in_one_write() {
     let connection = Connection::new(
         "weather".into(),
         1,
-        outbox,
+        Link::Pipe(outbox),
         client,
         Identity::default(),
         notices,

@@ -160,7 +160,10 @@ impl World {
                 Input::Gone(gone)
             }
             14 => match self.machine.state {
-                State::Restarting { at } => {
+                State::Restarting { at }
+                | State::Broken {
+                    again: Some(at), ..
+                } => {
                     self.now = at;
                     Input::Due
                 }
@@ -179,10 +182,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
     fn holds_its_invariants(
-        build: bool, stop_first: bool, serve_last_good: bool,
+        build: bool, stop_first: bool, serve_last_good: bool, remote: bool,
         choices in prop::collection::vec(0u8..16, 0..120),
     ) {
-        let mut world = World::new(Rules { build, stop_first, serve_last_good });
+        let place = if remote { Place::Elsewhere } else { Place::Here };
+        let mut world = World::new(Rules { build: build && !remote, stop_first, serve_last_good, place });
         for choice in choices {
             if let Some(input) = world.input(choice) {
                 world.step(input);
@@ -214,8 +218,81 @@ fn five_exits_in_a_minute_wait_for_a_change() {
         (machine, _) = machine.on_event(Input::Due, now);
     }
     assert_eq!(delays, [250, 500, 1000, 2000]);
-    assert_eq!(machine.state, State::Broken { old: None });
+    let broken = State::Broken {
+        old: None,
+        again: None,
+    };
+    assert_eq!(machine.state, broken);
     let (machine, effects) = machine.on_event(Input::Changed, now);
     assert_eq!(effects, [Effect::Hold, Effect::Spawn(6)]);
     assert!(matches!(machine.state, State::Starting { next: 6, .. }));
+}
+
+/// What a remote server's machine does about `input`: the delay, and whether calls wait or are refused.
+fn tries(machine: &mut Machine, input: Input, now: Instant) -> (u128, Vec<Effect>) {
+    let (next, effects) = machine.clone().on_event(input, now);
+    *machine = next;
+    let delay = effects.iter().find_map(|effect| match effect {
+        Effect::Backoff(delay) => Some(delay.as_millis()),
+        _ => None,
+    });
+    let rest = effects.into_iter();
+    let rest = rest.filter(|effect| !matches!(effect, Effect::Backoff(_)));
+    (delay.unwrap_or_default(), rest.collect())
+}
+
+fn remote() -> Machine {
+    Machine::new(Rules {
+        place: Place::Elsewhere,
+        ..Rules::default()
+    })
+}
+
+#[test]
+fn a_remote_server_that_is_lost_is_tried_for_ever() {
+    let mut now = Instant::now();
+    let mut machine = remote();
+    tries(&mut machine, Input::Begin, now);
+    tries(&mut machine, Input::Proved(1), now);
+    assert_eq!(
+        tries(&mut machine, Input::Exited(1), now),
+        (250, vec![Effect::Hold])
+    );
+    for (at, delay) in [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]
+        .into_iter()
+        .enumerate()
+    {
+        let next = 2 + at as u64;
+        now += Duration::from_secs(30);
+        let (_, effects) = tries(&mut machine, Input::Due, now);
+        assert_eq!(effects, [Effect::Spawn(next)]);
+        let says = if at < 3 { Effect::Hold } else { Effect::Refuse };
+        assert_eq!(
+            tries(&mut machine, Input::Failed(next), now),
+            (delay, vec![says])
+        );
+    }
+    tries(&mut machine, Input::Due, now);
+    tries(&mut machine, Input::Proved(11), now);
+    assert_eq!(machine.state, State::Live { active: 11 });
+    // Once it has been there for long, all begins anew.
+    now += Duration::from_secs(61);
+    assert_eq!(tries(&mut machine, Input::Exited(11), now).0, 250);
+}
+
+#[test]
+fn a_remote_server_that_was_never_there_is_refused_and_tried() {
+    let now = Instant::now();
+    let mut machine = remote();
+    tries(&mut machine, Input::Begin, now);
+    for (next, delay) in [(1, 250), (2, 500), (3, 1000)] {
+        let refused = (delay, vec![Effect::Refuse]);
+        assert_eq!(tries(&mut machine, Input::Failed(next), now), refused);
+        assert_eq!(
+            tries(&mut machine, Input::Due, now).1,
+            [Effect::Spawn(next + 1)]
+        );
+    }
+    let (_, effects) = tries(&mut machine, Input::Proved(4), now);
+    assert_eq!(effects, [Effect::Commit(4, Cause::Save), Effect::Open(4)]);
 }

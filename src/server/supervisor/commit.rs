@@ -31,7 +31,12 @@ impl Supervisor {
             told,
         } = shown;
         let before = self.shared.snapshot.borrow().clone();
-        let changes = changes(&before.lists, &lists, cause);
+        // A remote server that is there again may run newer code.
+        let announced = match cause {
+            Cause::Crash if running.connection.is_remote() => Cause::Save,
+            cause => cause,
+        };
+        let changes = changes(&before.lists, &lists, announced);
         let diff = tool_diff(&before.lists, &lists);
         let snapshot = Arc::new(Snapshot {
             generation: next,
@@ -77,9 +82,11 @@ impl Supervisor {
         self.on_wanted();
         // What the old generation was still asked for is of no use any more.
         self.relisting.clear();
+        self.spoken.clear();
         for kind in std::mem::take(&mut self.relist_again) {
             self.relist(kind);
         }
+        self.resend_mismatched();
     }
 
     /// `fresh`: there was none before, or none for this client.

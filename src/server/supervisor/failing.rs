@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::call::Call;
 use super::super::candidate;
 use super::super::generation::{Ending, Running, failure};
 use super::super::handshake::Refusal;
@@ -13,6 +14,10 @@ use crate::config::OnBroken;
 use crate::event::{Event, Failure};
 use crate::jsonrpc::Envelope;
 use crate::transport::build::BuildFailure;
+use crate::transport::http::Fate;
+
+/// So often a call is sent once more that no server has looked at.
+const RETURNS: u8 = 3;
 
 impl Supervisor {
     pub(super) fn on_built(&mut self, next: u64, result: Result<(), BuildFailure>) {
@@ -36,6 +41,7 @@ impl Supervisor {
                 advice: None,
                 stderr,
                 files: vec![],
+                remote: false,
             });
         }
         self.step(Input::Built { next, ok });
@@ -48,7 +54,12 @@ impl Supervisor {
             .as_ref()
             .is_some_and(|active| active.running.connection.generation == number);
         if was_active {
-            self.active = None;
+            // What is in flight on a lost link may still be answered.
+            if let Some(active) = self.active.take()
+                && active.running.connection.is_remote()
+            {
+                self.retire(active.running, self.supply.spec.timeouts.drain);
+            }
             self.supply.means.events.send(Event::Exited {
                 server: self.name(),
                 generation: number,
@@ -60,21 +71,54 @@ impl Supervisor {
                 self.shared
                     .describe(|status| status.last_error = Some(ending.how.clone()));
                 let refusal = Refusal::Wrong(ending.how.clone());
-                let mut failure = failure(number, &refusal, Some(&ending), self.supply.spec.reload);
+                let mut failure = failure(number, &refusal, Some(&ending), &self.supply.spec);
                 failure.files = self.files.iter().cloned().collect();
                 self.failure = Some(Arc::new(failure));
             }
             self.step(Input::Exited(number));
         }
-        for mut call in ending.calls {
-            match call.again.take() {
-                Some(line) if self.machine.state != State::Stopped => {
-                    if let Ok(envelope) = Envelope::parse(&line) {
-                        self.shared.gate.submit(call, &line, &envelope);
-                    }
+        for call in ending.calls {
+            self.repeat(call, &ending.how, &ending.stderr);
+        }
+        self.resend_mismatched();
+    }
+
+    /// A remote server does not answer this call.
+    pub(super) fn on_unanswered(&mut self, mut call: Call, fate: Fate, how: &str) {
+        let server = &self.supply.spec.name;
+        match fate {
+            Fate::Refused => trouble::refused(&call, server, how),
+            Fate::Unknown => self.repeat(call, how, &[]),
+            Fate::Unsent => match call.line.take() {
+                Some(line) if call.returns < RETURNS && self.machine.state != State::Stopped => {
+                    call.returns += 1;
+                    self.submit(call, &line);
                 }
-                _ => trouble::ended(&call, &self.supply.spec.name, &ending.how, &ending.stderr),
+                _ => trouble::refused(&call, server, how),
+            },
+        }
+    }
+
+    /// Calls whose headers did not fit are sent once more: the tools are known anew.
+    pub(super) fn resend_mismatched(&mut self) {
+        for mut call in std::mem::take(&mut self.mismatched) {
+            if let Some(line) = call.line.take() {
+                self.submit(call, &line);
             }
+        }
+    }
+
+    /// Sends a call once more that may have been carried out, or says that it is not sent.
+    fn repeat(&self, mut call: Call, how: &str, stderr: &[String]) {
+        match call.again.take() {
+            Some(line) if self.machine.state != State::Stopped => self.submit(call, &line),
+            _ => trouble::ended(&call, &self.supply.spec.name, how, stderr),
+        }
+    }
+
+    fn submit(&self, call: Call, line: &str) {
+        if let Ok(envelope) = Envelope::parse(line) {
+            self.shared.gate.submit(call, line, &envelope);
         }
     }
 
@@ -82,12 +126,14 @@ impl Supervisor {
     /// has failed.
     pub(super) fn mourn(&mut self, running: Running) {
         let number = running.connection.generation;
-        let (reports, reload) = (self.supply.reports.clone(), self.supply.spec.reload);
+        let supply = self.supply.clone();
         self.tasks.spawn(async move {
             let ending = candidate::stop(running).await;
             let reason = format!("{} right after its start", ending.how);
-            let failure = failure(number, &Refusal::Wrong(reason), Some(&ending), reload);
-            let _ = reports.send(Report::Failed(number, Box::new(failure)));
+            let failure = failure(number, &Refusal::Wrong(reason), Some(&ending), &supply.spec);
+            let _ = supply
+                .reports
+                .send(Report::Failed(number, Box::new(failure)));
         });
     }
 
@@ -98,11 +144,15 @@ impl Supervisor {
             .describe(|status| status.last_error = Some(failure.reason.clone()));
         let serving_last_good =
             self.supply.spec.on_broken == OnBroken::ServeLastGood && self.active.is_some();
-        self.supply.means.events.send(Event::Broken {
-            server: self.name(),
-            failure: failure.clone(),
-            serving_last_good,
-        });
+        // A remote server is tried for ever; what is known already is not said again each time.
+        let known = self.failure.as_ref().map(|known| &known.reason);
+        if !failure.remote || known != Some(&failure.reason) {
+            self.supply.means.events.send(Event::Broken {
+                server: self.name(),
+                failure: failure.clone(),
+                serving_last_good,
+            });
+        }
         let failure = Arc::new(failure);
         for waiter in self.reloads.drain(..) {
             let _ = waiter.send(Err(failure.clone()));
@@ -120,6 +170,7 @@ impl Supervisor {
                 advice: None,
                 stderr: vec![],
                 files: vec![],
+                remote: false,
             })
         });
         self.shared.gate.refuse(&failure);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::super::Snapshot;
+use super::super::call::Call;
 use super::super::connection::{Answer, Connection, Notice};
 use super::super::handshake::{Handshake, Stream, Wanted, fetch_list, listen, tool_diff};
 use super::super::report::{Relisted, Report};
@@ -20,12 +21,31 @@ const STREAM: Duration = Duration::from_secs(1);
 
 impl Supervisor {
     pub(super) fn on_notice(&mut self, notice: &Notice) {
-        let Notice::ListChanged(number, kind) = notice;
+        let (number, kind) = match notice {
+            Notice::ListChanged(number, kind) => (number, kind),
+            Notice::LeftOut(tool, reason) => return self.tell_left_out(tool, reason),
+        };
         match &self.active {
-            Some(active) if active.running.connection.generation == *number => self.relist(*kind),
+            Some(active) if active.running.connection.generation == *number => {
+                self.spoken.insert(*kind);
+                self.relist(*kind);
+            }
             // A candidate's lists may have been read before they changed.
             _ if self.candidate.is_some() => drop(self.relist_again.insert(*kind)),
             _ => {}
+        }
+    }
+
+    /// Says once why a tool is not offered.
+    fn tell_left_out(&mut self, tool: &str, reason: &str) {
+        let (tool, reason) = (tool.to_owned(), reason.to_owned());
+        if self.left_out.insert((tool.clone(), reason.clone())) {
+            let server = self.name();
+            self.supply.means.events.send(Event::ToolLeftOut {
+                server,
+                tool,
+                reason,
+            });
         }
     }
 
@@ -52,7 +72,39 @@ impl Supervisor {
         });
     }
 
+    /// The server refuses a call since its headers do not fit: its tools are read anew first.
+    pub(super) fn on_mismatched(&mut self, number: u64, call: Call) {
+        self.mismatched.push(call);
+        match &self.active {
+            Some(active) if active.running.connection.generation == number => {
+                self.relist(ListKind::Tools);
+            }
+            _ => self.resend_mismatched(),
+        }
+    }
+
+    /// The server was not heard for a while: reads what may have changed.
+    pub(super) fn on_resumed(&mut self, number: u64) {
+        let active = self.active.as_ref();
+        let current = active.is_some_and(|it| it.running.connection.generation == number);
+        let handshake = self.shared.handshake.borrow().clone();
+        if let (true, Some(handshake)) = (current, handshake) {
+            self.relist_all(&handshake);
+        }
+    }
+
+    fn relist_all(&mut self, handshake: &Handshake) {
+        for kind in [ListKind::Tools, ListKind::Prompts, ListKind::Resources] {
+            if handshake.offers(kind.capability()) {
+                self.relist(kind);
+            }
+        }
+    }
+
     pub(super) fn on_relisted(&mut self, number: u64, kind: ListKind, read: Vec<Relisted>) {
+        if kind == ListKind::Tools {
+            self.resend_mismatched();
+        }
         let snapshot = self.shared.snapshot.borrow().clone();
         if snapshot.generation != number {
             return;
@@ -65,7 +117,8 @@ impl Supervisor {
                 lists[kind.index()] = list;
             }
         }
-        if lists != snapshot.lists {
+        let differ = lists != snapshot.lists;
+        if differ {
             self.supply.means.events.send(Event::ListsChanged {
                 server: self.name(),
                 diff: tool_diff(&snapshot.lists, &lists),
@@ -74,9 +127,11 @@ impl Supervisor {
                 lists,
                 ..(*snapshot).clone()
             }));
-            if let Some(client) = &self.client {
-                client.lists_changed(&[kind], false);
-            }
+        }
+        // Also where it looks the same: the server has said so, and it may know why.
+        let spoken = self.spoken.remove(&kind);
+        if let Some(client) = self.client.as_ref().filter(|_| differ || spoken) {
+            client.lists_changed(&[kind], false);
         }
         if again {
             self.relist(kind);
@@ -127,7 +182,8 @@ impl Supervisor {
         let reports = self.supply.reports.clone();
         tokio::spawn(async move {
             let opened = tokio::time::Instant::now();
-            if let Ok(Answer::Result(_)) = end.await {
+            // Without an answer it was cut, which comes with a remote server and is nothing but that.
+            if !matches!(end.await, Ok(Answer::Error(_))) {
                 tokio::time::sleep_until(opened + STREAM).await;
                 let _ = reports.send(Report::StreamEnded(generation, number));
             }
@@ -143,11 +199,7 @@ impl Supervisor {
         let handshake = self.shared.handshake.borrow().clone();
         if let (true, Some(handshake)) = (ended, handshake) {
             self.open_stream(&handshake, &self.shared.wanted());
-            for kind in [ListKind::Tools, ListKind::Prompts, ListKind::Resources] {
-                if handshake.offers(kind.capability()) {
-                    self.relist(kind);
-                }
-            }
+            self.relist_all(&handshake);
         }
     }
 }

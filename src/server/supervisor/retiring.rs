@@ -20,6 +20,8 @@ impl Supervisor {
         let supply = self.supply.clone();
         let what = if self.machine.state == State::Stopped {
             "was unloaded"
+        } else if running.connection.is_remote() {
+            "was connected to anew"
         } else {
             "was replaced by newer code"
         };
@@ -46,7 +48,7 @@ impl Supervisor {
                     trouble::ended(&call, &supply.spec.name, &how, &[]);
                 }
             }
-            connection.outbox().close();
+            connection.link().close();
             child.stop(GRACE).await;
             supply.means.events.send(Event::Stopped {
                 server: supply.spec.name.clone(),

@@ -1,6 +1,5 @@
 //! Reports that cross each other, in orders that real processes seldom bring about.
 
-use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
 use tokio::sync::{Semaphore, mpsc};
@@ -9,7 +8,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::config::ServerSpec;
 use crate::event::Events;
-use crate::jsonrpc::Envelope;
+use crate::jsonrpc::{Envelope, Reply};
 use crate::mcp::{Era, List, Method};
 use crate::server::Call;
 use crate::server::Means;
@@ -23,20 +22,19 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// A client that keeps the answers it gets.
 #[derive(Debug)]
 struct Asking {
-    outbox: Outbox,
     answers: Mutex<Vec<String>>,
 }
 
 impl Client for Asking {
-    fn outbox(&self) -> &Outbox {
-        &self.outbox
+    fn pipe(&self) -> Option<&Outbox> {
+        None
     }
-    fn answer(&self, parts: [&[u8]; 3]) {
-        let line = String::from_utf8(parts.concat()).unwrap();
+    fn answer(&self, id: &str, reply: Reply<'_>) {
+        let line = reply.under(id, |parts| String::from_utf8(parts.concat()).unwrap());
         self.answers.lock().unwrap().push(line);
     }
-    fn ask(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>) {}
-    fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>) {}
+    fn ask(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
+    fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
     fn forget(&self, _: &Connection) {}
     fn lists_changed(&self, _: &[ListKind], _: bool) {}
     fn resources_renewed(&self, _: &str) {}
@@ -61,18 +59,14 @@ impl Stage {
         let supply = Supply {
             spec,
             means: Means {
-                events: Events::silent(),
                 reaper: Reaper::absent(),
-                max_message: 1 << 20,
-                era: None,
                 starts: Arc::new(Semaphore::new(1)),
+                ..Means::new(Events::silent(), 1 << 20, None)
             },
             reports: sender,
             notices: mpsc::unbounded_channel().0,
         };
-        let (end, _) = UnixStream::pair().unwrap();
         let client = Asking {
-            outbox: Outbox::new(end.into()).unwrap(),
             answers: Mutex::default(),
         };
         Self {
@@ -126,11 +120,14 @@ impl Stage {
             id: id.into(),
             era: Era::Legacy,
             method: Method::Other,
-            logs: false,
+            logs: None,
             perishable: false,
             rename: None,
             tag_tasks: false,
+            token: None,
             again: Some(line.clone().into()),
+            line: None,
+            returns: 0,
             client: self.client.clone(),
         };
         let gate = &self.supervisor.shared.gate;
@@ -148,7 +145,7 @@ async fn a_proof_of_what_has_ended_is_none() {
     let mut stage = Stage::new();
     stage.supervisor.step(Input::Begin);
     let running = stage.start(1);
-    running.connection.outbox().close();
+    running.connection.link().close();
     let ended = stage.next().await;
     assert!(matches!(ended, Report::Ended(1, _)), "{ended:?}");
     stage.supervisor.on_report(ended);
@@ -156,7 +153,10 @@ async fn a_proof_of_what_has_ended_is_none() {
     let failed = stage.next().await;
     assert!(matches!(failed, Report::Failed(1, _)), "{failed:?}");
     stage.supervisor.on_report(failed);
-    let broken = State::Broken { old: None };
+    let broken = State::Broken {
+        old: None,
+        again: None,
+    };
     assert_eq!(stage.supervisor.machine.state, broken);
     let failure = stage.supervisor.shared.gate.refusal().unwrap();
     assert_eq!(failure.reason, "exited with status 3 right after its start");
@@ -199,7 +199,7 @@ async fn a_list_that_the_old_code_never_gave_is_read_from_the_new() {
     stage.supervisor.relist(ListKind::Tools);
     let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"new"}]}}"#;
     let asked = async {
-        while connection.receive(answer).is_err() {
+        while connection.receive(answer, None).is_err() {
             tokio::task::yield_now().await;
         }
     };
@@ -246,7 +246,7 @@ async fn the_last_answer_ends_the_wait_for_idleness() {
     for answer in [1, 2] {
         assert!(!waiting.is_finished());
         let line = format!(r#"{{"jsonrpc":"2.0","id":{answer},"result":{{}}}}"#);
-        connection.receive(&line).unwrap();
+        connection.receive(&line, None).unwrap();
         tokio::task::yield_now().await;
     }
     timeout(DEADLINE, waiting).await.unwrap().unwrap();

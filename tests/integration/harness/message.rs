@@ -33,7 +33,7 @@ struct Outcome<'a> {
 }
 
 impl Message {
-    pub(super) fn new(line: String) -> Self {
+    pub(crate) fn new(line: String) -> Self {
         let shape = serde_json::from_str::<Shape<'_>>(&line).ok();
         let (id, method) = shape.map_or((None, None), |shape| {
             (shape.id.map(|id| id.get().to_owned()), shape.method)

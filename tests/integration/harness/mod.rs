@@ -4,13 +4,16 @@
 //! were read, so that a test can compare bytes.
 
 mod git_server;
+pub(crate) mod http;
 mod message;
 mod peer;
 mod processes;
 mod project;
 mod proxy;
+pub(crate) mod remote;
 mod run;
 mod sdk;
+pub(crate) mod suite;
 mod transcript;
 mod watched;
 

@@ -1,6 +1,7 @@
-// The TypeScript SDK v1 client: `client_v1.mjs legacy COMMAND…`. It tells what it sees, one JSON line each.
+// The TypeScript SDK v1 client: `client_v1.mjs legacy (COMMAND… | URL)`. It tells what it sees, one JSON line each.
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { ToolListChangedNotificationSchema } from '@modelcontextprotocol/sdk/types.js';
 
 const [, , , command, ...args] = process.argv;
@@ -17,7 +18,10 @@ const changed = new Promise((resolve) =>
         if (first !== undefined && JSON.stringify(tools) !== JSON.stringify(first)) resolve(tools);
     }),
 );
-await client.connect(new StdioClientTransport({ command, args, env: process.env }));
+const transport = command.startsWith('http:')
+    ? new StreamableHTTPClientTransport(new URL(command))
+    : new StdioClientTransport({ command, args, env: process.env });
+await client.connect(transport);
 first = await toolsOf();
 tell('listed', { tools: first });
 const result = await client.callTool({ name: 'echo', arguments: { text: 'hello' } });

@@ -1,5 +1,5 @@
-// The TypeScript SDK v2 client: `client_v2.mjs legacy|auto COMMAND…`. It tells what it sees, one JSON line each.
-import { Client } from '@modelcontextprotocol/client';
+// The TypeScript SDK v2 client: `client_v2.mjs legacy|auto (COMMAND… | URL)`. It tells what it sees, one JSON line each.
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 
 const [, , mode, command, ...args] = process.argv;
@@ -20,7 +20,10 @@ const client = new Client(
     { name: 'client-v2', version: '1.0.0' },
     { versionNegotiation: { mode }, listChanged: { tools: { onChanged } } },
 );
-await client.connect(new StdioClientTransport({ command, args, env: process.env }));
+const transport = command.startsWith('http:')
+    ? new StreamableHTTPClientTransport(new URL(command))
+    : new StdioClientTransport({ command, args, env: process.env });
+await client.connect(transport);
 first = descriptions((await client.listTools()).tools);
 tell('listed', { tools: first });
 const result = await client.callTool({ name: 'echo', arguments: { text: 'hello' } });

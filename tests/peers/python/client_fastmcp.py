@@ -1,4 +1,4 @@
-"""The FastMCP client: `client_fastmcp.py legacy|auto COMMAND…`. It tells what it sees, one JSON line each."""
+"""The FastMCP client: `client_fastmcp.py legacy|auto (COMMAND… | URL)`. It tells what it sees, one JSON line each."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import sys
 
 from fastmcp import Client
 from fastmcp.client.messages import MessageHandler
-from fastmcp.client.transports import StdioTransport
+from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
 from mcp.client.subscriptions import listen
 
 mode, command, *args = sys.argv[1:]
@@ -30,7 +30,8 @@ class Handler(MessageHandler):
 
 async def main():
     handler = Handler()
-    transport = StdioTransport(command, args)
+    is_url = command.startswith("http:")
+    transport = StreamableHttpTransport(command) if is_url else StdioTransport(command, args)
     async with Client(transport, mode=mode, message_handler=handler, cache=False) as client:
         first = await tools_of(client)
         tell("listed", tools=first)

@@ -1,4 +1,4 @@
-"""The official Python client: `client_mcp.py legacy|auto COMMAND…`. It tells what it sees, one JSON line each."""
+"""The official Python client: `client_mcp.py legacy|auto (COMMAND… | URL)`. It tells what it sees, one JSON line each."""
 
 import asyncio
 import json
@@ -26,7 +26,8 @@ async def main():
         if isinstance(message, ToolListChangedNotification):
             changed.set()
 
-    server = StdioServerParameters(command=command, args=args)
+    is_url = command.startswith("http:")
+    server = command if is_url else StdioServerParameters(command=command, args=args)
     async with Client(server, mode=mode, message_handler=on_message) as client:
         first = await tools_of(client)
         tell("listed", tools=first)

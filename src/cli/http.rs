@@ -1,0 +1,70 @@
+//! The options of subcommands that clients can come to by HTTP.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::config::parse_duration;
+use crate::front::http::Options;
+
+/// How clients come in by HTTP.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "HTTP")]
+pub(crate) struct HttpArgs {
+    /// Let clients in by HTTP at ADDR, for example 127.0.0.1:8808, instead of one by stdin and stdout
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
+    http: Option<SocketAddr>,
+    /// The file with the token that clients must show; needed for any ADDR but a loopback one
+    #[arg(long, value_name = "FILE", requires = "http")]
+    token_file: Option<PathBuf>,
+    /// Let pages of this origin in; repeatable
+    #[arg(long = "allow-origin", value_name = "ORIGIN", requires = "http")]
+    origins: Vec<String>,
+    /// Let clients in that call this host so; repeatable
+    #[arg(long = "allow-host", value_name = "HOST", requires = "http")]
+    hosts: Vec<String>,
+    /// How many sessions there may be at a time, each with servers of its own
+    #[arg(long, value_name = "N", default_value_t = 256, requires = "http", value_parser = parse_count)]
+    max_sessions: usize,
+    /// How long a session may be idle before it is ended [default: 30m]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "http")]
+    session_idle: Option<Duration>,
+}
+
+/// How long a session may be idle unless the user says otherwise.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+
+impl HttpArgs {
+    /// What they mean; nothing if no client comes in by HTTP.
+    pub(crate) fn options(&self) -> Option<Options> {
+        Some(Options {
+            address: self.http?,
+            token_file: self.token_file.clone(),
+            origins: self.origins.clone(),
+            hosts: self.hosts.clone(),
+            max_sessions: self.max_sessions,
+            session_idle: self.session_idle.unwrap_or(IDLE),
+        })
+    }
+}
+
+/// An address; `localhost` and a port alone mean this host.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix("localhost:").unwrap_or(text);
+    let local = port
+        .parse()
+        .map(|port: u16| SocketAddr::from(([127, 0, 0, 1], port)));
+    local.or_else(|_| text.parse()).map_err(|_| {
+        "an address and a port are needed, as in 127.0.0.1:8808 or localhost:8808".to_owned()
+    })
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    let count = text
+        .parse()
+        .ok()
+        .filter(|count| (1..=100_000).contains(count));
+    count.ok_or_else(|| "a whole number from 1 to 100000 is needed".to_owned())
+}

@@ -1,0 +1,94 @@
+//! Where a server is reached that does not run here, checked: its address and the headers of every request.
+
+use reqwest::Url;
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// What the proxy itself says with a request, so that nobody else may.
+const OWN: [HeaderName; 6] = [
+    header::ACCEPT,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::HOST,
+    header::TRANSFER_ENCODING,
+];
+
+/// A server at an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Remote {
+    /// `http` or `https`, with a host.
+    pub(crate) url: Url,
+    /// Sent with every request; their values are never shown.
+    pub(crate) headers: HeaderMap,
+    /// It has the transport of revision 2024-11-05.
+    pub(crate) old: bool,
+    /// The address as it was written, without secrets.
+    pub(crate) shown: String,
+}
+
+/// An address that a request can be sent to, or what is wrong with it.
+pub(super) fn url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("`url` is no address: {error}"))?;
+    match url.scheme() {
+        "http" | "https" if url.fragment().is_none() => Ok(url),
+        "http" | "https" => Err("`url` ends in a fragment (`#…`), which no server sees".to_owned()),
+        other => Err(format!(
+            "`url` begins with `{other}:`; a server is reached by `https:` or `http:`"
+        )),
+    }
+}
+
+/// The name of a header that the configuration may set, or what is wrong with it.
+pub(super) fn name(text: &str) -> Result<HeaderName, String> {
+    let name = HeaderName::from_bytes(text.as_bytes())
+        .map_err(|_| format!("`{text}` cannot be the name of a header"))?;
+    if OWN.contains(&name) || name.as_str().starts_with("mcp-") || name == "last-event-id" {
+        return Err(format!("the header `{text}` is the proxy's own to set"));
+    }
+    Ok(name)
+}
+
+/// A header's value, or what is wrong with it; it is not shown in either case.
+pub(super) fn value(text: &str) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::from_bytes(text.as_bytes())
+        .map_err(|_| "a header's value cannot hold a line end or another control character")?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_headers_and_values_are_checked() {
+        for good in ["http://127.0.0.1:1/mcp", "https://me:x@x.example/?k=v"] {
+            assert_eq!(url(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "x.example/mcp",
+            "ftp://x",
+            "http://",
+            "https://x/#a",
+            "file:///x",
+        ] {
+            assert!(url(bad).is_err(), "{bad}");
+        }
+        assert_eq!(name("X-Api-Key").unwrap(), "x-api-key");
+        for bad in [
+            "",
+            "a b",
+            "ü",
+            "Host",
+            "content-type",
+            "Mcp-Session-Id",
+            "Last-Event-ID",
+        ] {
+            assert!(name(bad).is_err(), "{bad}");
+        }
+        let secret = value("Bearer geheim").unwrap();
+        assert!(!format!("{secret:?}").contains("geheim"));
+        assert!(!value("geheim\r\nX: y").unwrap_err().contains("geheim"));
+    }
+}

@@ -1,0 +1,228 @@
+//! Responses: JSON where an answer comes first, a stream of events where something comes before it.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::feed::{Events, Feed, Item, Reader};
+use crate::jsonrpc::{ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, PARSE_ERROR, error_response};
+
+/// An answer that takes longer begins as a stream: clients give up a silent request.
+const SILENCE: Duration = Duration::from_secs(15);
+/// The same where the client is told how to come back for the answer.
+const PRIMED: Duration = Duration::from_secs(1);
+
+/// A request that is refused.
+#[derive(Debug)]
+pub(super) struct Refusal(Box<Reason>);
+
+#[derive(Debug)]
+struct Reason {
+    status: StatusCode,
+    /// The raw id of the request, where it is known.
+    id: String,
+    error: ErrorObject,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, code: i64, message: impl Into<String>) -> Self {
+        Self::of(status, ErrorObject::new(code, message))
+    }
+
+    /// For the reason `error`.
+    pub(super) fn of(status: StatusCode, error: ErrorObject) -> Self {
+        Self(Box::new(Reason {
+            status,
+            id: "null".to_owned(),
+            error,
+            headers: Vec::new(),
+        }))
+    }
+
+    /// The request makes no sense.
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, message)
+    }
+
+    /// The body is no JSON.
+    pub(super) fn no_json(reason: &str) -> Self {
+        let message = format!("the body is no JSON: {reason}");
+        Self::new(StatusCode::BAD_REQUEST, PARSE_ERROR, message)
+    }
+
+    /// The method of HTTP makes no sense here.
+    pub(super) fn method() -> Self {
+        let message = "send messages by POST";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, INVALID_REQUEST, message)
+            .with(header::ALLOW, "POST, GET, DELETE")
+    }
+
+    /// The proxy cannot do its part.
+    pub(super) fn broken(error: &dyn std::error::Error) -> Self {
+        let message = error.to_string();
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL_ERROR, message)
+    }
+
+    /// There is too much already; it may be tried again.
+    pub(super) fn crowded(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, INTERNAL_ERROR, message)
+            .with(header::RETRY_AFTER, "1")
+    }
+
+    /// In answer to the request of this raw id.
+    pub(super) fn to(mut self, id: Option<&str>) -> Self {
+        id.unwrap_or("null").clone_into(&mut self.0.id);
+        self
+    }
+
+    /// With a header more.
+    pub(super) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.0.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = error_response(&self.0.id, &self.0.error);
+        let mut response = json(self.0.status, body.into());
+        response.headers_mut().extend(self.0.headers);
+        response
+    }
+}
+
+/// How the messages of a request are brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Style {
+    /// How many answers there will be.
+    pub(super) answers: usize,
+    /// They are put into an array.
+    pub(super) batch: bool,
+    /// The number of the stream, if its events have ids.
+    pub(super) stream: Option<u64>,
+    /// It is a stream in any case and begins with an event that has only an id, by which a client whose
+    /// connection breaks can come back for the answer.
+    pub(super) primed: bool,
+}
+
+/// Waits for what comes first, and answers accordingly. `streams` is called if it becomes a stream.
+pub(super) async fn respond<R: Reader>(
+    mut feed: Feed,
+    style: Style,
+    reader: R,
+    streams: impl FnOnce(),
+) -> Response {
+    let patience = if style.primed { PRIMED } else { SILENCE };
+    let mut first: Vec<Item> = Vec::new();
+    while first.len() < style.answers {
+        match tokio::time::timeout(patience, feed.next()).await {
+            Ok(Some(item)) => {
+                let precedes = item.answer.is_none();
+                first.push(item);
+                if precedes {
+                    break;
+                }
+            }
+            // The client is to come back for it.
+            Ok(None) if style.primed => break,
+            Ok(None) => return ended().into_response(),
+            Err(_) => break,
+        }
+    }
+    let complete = first.len() == style.answers && first.iter().all(|it| it.answer.is_some());
+    if complete && !style.primed {
+        return complete_answer(first, style.batch);
+    }
+    streams();
+    let events = Events::new(feed, first, style.stream, Some(style.answers), reader);
+    let events = if style.primed {
+        events.primed()
+    } else {
+        events
+    };
+    event_stream(events.into_body())
+}
+
+fn complete_answer(mut answers: Vec<Item>, batch: bool) -> Response {
+    if !batch && let Some(item) = answers.pop() {
+        return json(item.answer.unwrap_or(StatusCode::OK), item.message);
+    }
+    let mut body = Vec::new();
+    for item in answers {
+        body.push(if body.is_empty() { b'[' } else { b',' });
+        body.extend_from_slice(&item.message);
+    }
+    body.push(b']');
+    json(StatusCode::OK, body.into())
+}
+
+fn ended() -> Refusal {
+    let message =
+        "the session has ended before the answer came, or its client left too much of it unread";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, INTERNAL_ERROR, message)
+}
+
+/// A response of one JSON text.
+pub(super) fn json(status: StatusCode, body: Bytes) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// A response of server-sent events.
+pub(super) fn event_stream(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache, no-transform"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A response without a body.
+pub(super) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// The answer to a browser that asks what its page may send.
+pub(super) fn preflight(headers: &HeaderMap) -> Response {
+    let mut response = empty(StatusCode::NO_CONTENT);
+    let allowed = response.headers_mut();
+    let methods = HeaderValue::from_static("POST, GET, DELETE");
+    allowed.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    if let Some(asked) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        allowed.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+    }
+    response
+}
+
+/// Whether the client takes `kind`. One that does not say takes anything.
+pub(super) fn accepts(headers: &HeaderMap, kind: &str) -> bool {
+    let mut accepted = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|kind| {
+            kind.split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_ascii_lowercase()
+        })
+        .peekable();
+    let family = kind.split('/').next().unwrap_or_default();
+    let fits = |it: String| it == kind || it == "*/*" || it == format!("{family}/*");
+    accepted.peek().is_none() || accepted.any(fits)
+}

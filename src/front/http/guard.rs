@@ -1,0 +1,165 @@
+//! Who may come in: no page of a browser that the user does not know, nobody who was led here by a name that
+//! somebody else controls, and, where the user set a token, nobody without it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use subtle::ConstantTimeEq as _;
+
+use super::Options;
+use super::answer::Refusal;
+use crate::jsonrpc::INVALID_REQUEST;
+
+/// Why the rules of who may come in cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GuardError {
+    /// Everybody in the network could start processes.
+    #[error(
+        "{0} can be reached from other machines, and whoever reaches it can run tools: give `--token-file FILE` as well, \
+         or listen on 127.0.0.1"
+    )]
+    Open(SocketAddr),
+    /// The token cannot be read.
+    #[error("the token file {} cannot be read", .0.display())]
+    Token(PathBuf, #[source] std::io::Error),
+    /// There is no token in it.
+    #[error("the token file {} is empty: its first line must be the token", .0.display())]
+    NoToken(PathBuf),
+}
+
+/// The rules.
+#[derive(Debug)]
+pub(super) struct Guard {
+    address: SocketAddr,
+    token: Option<String>,
+    origins: Vec<String>,
+    hosts: Vec<String>,
+}
+
+impl Guard {
+    /// The rules that `options` make.
+    pub(super) fn new(options: &Options) -> Result<Self, GuardError> {
+        let token = options.token_file.as_ref().map(|file| {
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| GuardError::Token(file.clone(), error))?;
+            let line = text.lines().next().unwrap_or_default().trim().to_owned();
+            if line.is_empty() {
+                return Err(GuardError::NoToken(file.clone()));
+            }
+            Ok(line)
+        });
+        let token = token.transpose()?;
+        if token.is_none() && !options.address.ip().is_loopback() {
+            return Err(GuardError::Open(options.address));
+        }
+        Ok(Self {
+            address: options.address,
+            token,
+            origins: options.origins.clone(),
+            hosts: options.hosts.clone(),
+        })
+    }
+
+    /// The same, now that it is known which port was taken.
+    pub(super) fn at(self, address: SocketAddr) -> Self {
+        Self { address, ..self }
+    }
+
+    /// Whether a request with these headers comes from where it may come from.
+    pub(super) fn check_place(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let host = one(headers, &header::HOST)?;
+        if !host.is_some_and(|host| self.is_host(host)) {
+            let message = format!(
+                "the header `Host` names {}, not this server: `--allow-host` lets clients in that call it so",
+                host.unwrap_or("nothing")
+            );
+            return Err(forbidden(message));
+        }
+        if let Some(origin) = one(headers, &header::ORIGIN)?
+            && !self.is_origin(origin)
+        {
+            let message = format!(
+                "pages of the origin `{origin}` may not come in: `--allow-origin` lets them in"
+            );
+            return Err(forbidden(message));
+        }
+        Ok(())
+    }
+
+    /// Whether it shows the token, where the user set one.
+    pub(super) fn check_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(token) = &self.token else {
+            return Ok(());
+        };
+        let shown = one(headers, &header::AUTHORIZATION)?.and_then(bearer);
+        let known = shown.is_some_and(|shown| shown.as_bytes().ct_eq(token.as_bytes()).into());
+        if known {
+            return Ok(());
+        }
+        let message = "the header `Authorization: Bearer <token>` is missing or has another token than the file of `--token-file`";
+        Err(
+            Refusal::new(StatusCode::UNAUTHORIZED, INVALID_REQUEST, message)
+                .with(header::WWW_AUTHENTICATE, "Bearer"),
+        )
+    }
+
+    /// Whether the client calls this host by a name that leads nowhere else.
+    fn is_host(&self, host: &str) -> bool {
+        let port = self.address.port();
+        self.is_local(host)
+            || host.eq_ignore_ascii_case(&self.address.to_string())
+            || self
+                .hosts
+                .iter()
+                .any(|allowed| host.eq_ignore_ascii_case(allowed) || is_at(host, allowed, port))
+    }
+
+    /// Whether a page of this origin may come in: one of this server's own, or one that the user knows.
+    fn is_origin(&self, origin: &str) -> bool {
+        let host = origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"));
+        let allowed = |allowed: &String| origin.eq_ignore_ascii_case(allowed.trim_end_matches('/'));
+        host.is_some_and(|host| self.is_local(host)) || self.origins.iter().any(allowed)
+    }
+
+    fn is_local(&self, host: &str) -> bool {
+        let names = ["localhost", "127.0.0.1", "[::1]"];
+        names
+            .iter()
+            .any(|name| is_at(host, name, self.address.port()))
+    }
+}
+
+/// Whether `host` is `name` at `port`.
+fn is_at(host: &str, name: &str, port: u16) -> bool {
+    let (before, after) = host.rsplit_once(':').unwrap_or((host, ""));
+    before.eq_ignore_ascii_case(name) && after.parse() == Ok(port)
+        || port == 80 && host.eq_ignore_ascii_case(name)
+}
+
+/// The token that a client shows.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The value of a header that may be there once.
+fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next().map(|value| value.to_str()), values.next()) {
+        (None, _) => Ok(None),
+        (Some(Ok(value)), None) => Ok(Some(value)),
+        _ => Err(Refusal::invalid(format!(
+            "the header `{name}` must be there once, in plain text"
+        ))),
+    }
+}
+
+fn forbidden(message: String) -> Refusal {
+    Refusal::new(StatusCode::FORBIDDEN, INVALID_REQUEST, message)
+}
+
+#[cfg(test)]
+mod tests;

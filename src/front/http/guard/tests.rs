@@ -1,0 +1,109 @@
+use axum::http::HeaderValue;
+use axum::response::IntoResponse as _;
+
+use super::*;
+
+fn options(address: &str) -> Options {
+    Options {
+        address: address.parse().unwrap(),
+        token_file: None,
+        origins: vec!["https://ide.example".to_owned()],
+        hosts: vec!["dev.example".to_owned()],
+        max_sessions: 1,
+        session_idle: std::time::Duration::from_secs(1),
+    }
+}
+
+/// The status with which a request of these headers is refused; 200 if it is not.
+fn status(guard: &Guard, headers: &[(HeaderName, &str)]) -> u16 {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(name, HeaderValue::from_str(value).unwrap());
+    }
+    let refused = guard
+        .check_place(&map)
+        .and_then(|()| guard.check_token(&map))
+        .err();
+    refused.map_or(200, |refused| refused.into_response().status().as_u16())
+}
+
+#[test]
+fn names_and_pages_that_lead_elsewhere_are_kept_out() {
+    let guard = Guard::new(&options("127.0.0.1:8808")).unwrap();
+    for (host, expected) in [
+        ("127.0.0.1:8808", 200),
+        ("localhost:8808", 200),
+        ("LocalHost:8808", 200),
+        ("[::1]:8808", 200),
+        ("dev.example", 200),
+        ("dev.example:8808", 200),
+        ("localhost", 403),
+        ("localhost:8809", 403),
+        ("127.0.0.1:80808", 403),
+        ("evil.example:8808", 403),
+        ("localhost.evil.example:8808", 403),
+        ("evil.example@localhost:8808", 403),
+        ("", 403),
+    ] {
+        assert_eq!(status(&guard, &[(header::HOST, host)]), expected, "{host}");
+    }
+    let host = (header::HOST, "localhost:8808");
+    for (origin, expected) in [
+        ("http://localhost:8808", 200),
+        ("http://127.0.0.1:8808", 200),
+        ("https://ide.example", 200),
+        ("http://localhost:5173", 403),
+        ("http://localhost", 403),
+        ("https://evil.example", 403),
+        ("https://ide.example.evil.example", 403),
+        ("file://localhost:8808", 403),
+        ("null", 403),
+    ] {
+        let headers = [host.clone(), (header::ORIGIN, origin)];
+        assert_eq!(status(&guard, &headers), expected, "{origin}");
+    }
+    assert_eq!(status(&guard, &[]), 403);
+    assert_eq!(status(&guard, &[host.clone(), host.clone()]), 400);
+    let origin = (header::ORIGIN, "http://localhost:8808");
+    assert_eq!(status(&guard, &[host, origin.clone(), origin]), 400);
+}
+
+#[test]
+fn a_token_is_asked_for_where_others_can_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let with_file = |address| Options {
+        token_file: Some(file.clone()),
+        ..options(address)
+    };
+    assert!(matches!(
+        Guard::new(&options("0.0.0.0:1")),
+        Err(GuardError::Open(_))
+    ));
+    assert!(matches!(
+        Guard::new(&with_file("0.0.0.0:1")),
+        Err(GuardError::Token(..))
+    ));
+    std::fs::write(&file, "\nx").unwrap();
+    assert!(matches!(
+        Guard::new(&with_file("[::1]:1")),
+        Err(GuardError::NoToken(_))
+    ));
+    std::fs::write(&file, " s3cret \nmore").unwrap();
+    let guard = Guard::new(&with_file("127.0.0.1:8808")).unwrap();
+    for (shown, expected) in [
+        ("Bearer s3cret", 200),
+        ("bearer  s3cret", 200),
+        ("Bearer s3cre", 401),
+        ("Bearer s3cret2", 401),
+        ("Basic s3cret", 401),
+        ("s3cret", 401),
+    ] {
+        let headers = [
+            (header::HOST, "localhost:8808"),
+            (header::AUTHORIZATION, shown),
+        ];
+        assert_eq!(status(&guard, &headers), expected, "{shown}");
+    }
+    assert_eq!(status(&guard, &[(header::HOST, "localhost:8808")]), 401);
+}

@@ -1,0 +1,155 @@
+//! Clients of the legacy era: each has a session, which its first message begins.
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use tokio::sync::oneshot;
+
+use super::answer::{self, Refusal, Style};
+use super::room::Reading;
+use super::sessions::{self, Entry, check_revision, says_modern};
+use super::{Front, SESSION_ID};
+use crate::jsonrpc::{Envelope, ErrorObject, INTERNAL_ERROR, Kind, Reply, elements};
+use crate::session::Delivery as _;
+
+/// The only revision that knows batches.
+const BATCHES: &str = "2025-03-26";
+/// The code of the answer to a request that its client has cancelled; outside of what JSON-RPC reserves.
+const CANCELLED: i64 = -1;
+
+/// Takes a message of a session, or the one that begins it.
+pub(super) async fn take(
+    front: &Front,
+    headers: &HeaderMap,
+    line: &str,
+    envelope: &Envelope<'_>,
+) -> Result<Response, Refusal> {
+    let begins = envelope.kind() == Kind::Request
+        && envelope.method.as_deref() == Some("initialize")
+        && !headers.contains_key(SESSION_ID);
+    if begins {
+        return begin(front, line).await;
+    }
+    let entry = front.0.sessions.find(headers)?;
+    check_revision(headers)?;
+    take_all(&entry, &[(line, envelope)], false).await
+}
+
+/// Takes several messages in an array.
+pub(super) async fn take_batch(
+    front: &Front,
+    headers: &HeaderMap,
+    text: &str,
+) -> Result<Response, Refusal> {
+    let no_batches = || {
+        let message =
+            "several messages in an array are allowed in a session of revision 2025-03-26 only";
+        Refusal::invalid(message)
+    };
+    if says_modern(headers) || !headers.contains_key(SESSION_ID) {
+        return Err(no_batches());
+    }
+    let entry = front.0.sessions.find(headers)?;
+    check_revision(headers)?;
+    if entry.room.version().as_deref() != Some(BATCHES) {
+        return Err(no_batches());
+    }
+    let messages = elements(text).filter(|messages| !messages.is_empty());
+    let messages = messages.ok_or_else(|| Refusal::invalid("the batch is empty or no JSON"))?;
+    let parse = |message| match Envelope::parse(message) {
+        Ok(envelope) => Ok((message, envelope)),
+        Err(error) => Err(Refusal::invalid(format!(
+            "one of the messages is none: {error}"
+        ))),
+    };
+    let messages: Vec<_> = messages.into_iter().map(parse).collect::<Result<_, _>>()?;
+    let messages: Vec<_> = messages.iter().map(|(text, it)| (*text, it)).collect();
+    take_all(&entry, &messages, true).await
+}
+
+/// Begins a session with the `initialize` request on `line`. In a task of its own: a client that goes away must
+/// not leave half of one, nor one whose id nobody knows.
+async fn begin(front: &Front, line: &str) -> Result<Response, Refusal> {
+    let (front, line) = (front.clone(), line.to_owned());
+    let (sender, response) = oneshot::channel();
+    tokio::spawn(async move {
+        let begun = front.0.sessions.begin(&front.0.opener).await;
+        let (id, entry) = match begun {
+            Ok(begun) => begun,
+            Err(refusal) => return drop(sender.send(Err(refusal))),
+        };
+        let response = match Envelope::parse(&line) {
+            Ok(envelope) => take_all(&entry, &[(&line, &envelope)], false).await,
+            Err(error) => Err(Refusal::no_json(&error.to_string())),
+        };
+        let response = response.map(|mut response| {
+            if let Ok(id) = HeaderValue::from_str(&id) {
+                response.headers_mut().insert(SESSION_ID, id);
+            }
+            response
+        });
+        let refused = response.is_err();
+        if sender.send(response).is_err() || refused {
+            front
+                .0
+                .sessions
+                .end(&id, "its client did not wait for its beginning");
+        }
+    });
+    let gone = |_| Refusal::crowded("the proxy is ending");
+    response.await.map_err(gone)?
+}
+
+async fn take_all(
+    entry: &Entry,
+    messages: &[(&str, &Envelope<'_>)],
+    batch: bool,
+) -> Result<Response, Refusal> {
+    let requests = messages.iter().filter(|(_, it)| it.kind() == Kind::Request);
+    let ids: Vec<&str> = requests.filter_map(|(_, it)| it.id).collect();
+    if ids.is_empty() {
+        if entry.session.is_congested() {
+            let message = "the server does not read its input, and too much waits for it already";
+            return Err(Refusal::crowded(message));
+        }
+        for (line, envelope) in messages {
+            entry.session.take(line, envelope);
+            withdraw(entry, envelope);
+        }
+        return Ok(answer::empty(StatusCode::ACCEPTED));
+    }
+    let (number, feed) = entry.room.open(&ids).map_err(sessions::refusal)?;
+    let reader = Reading::new(entry.room.clone(), number);
+    for (line, envelope) in messages {
+        if let (Some("initialize"), Some(id)) = (envelope.method.as_deref(), envelope.id) {
+            entry.room.greet(id);
+        }
+        entry.session.take(line, envelope);
+        withdraw(entry, envelope);
+    }
+    let style = Style {
+        answers: ids.len(),
+        batch,
+        stream: Some(number),
+        primed: entry.room.is_primed(),
+    };
+    Ok(answer::respond(feed, style, reader, || entry.room.promise(number)).await)
+}
+
+/// A server need not answer a request that was cancelled, but HTTP has to.
+fn withdraw(entry: &Entry, envelope: &Envelope<'_>) {
+    if envelope.method.as_deref() == Some("notifications/cancelled")
+        && let Some(id) = envelope.params.request_id
+    {
+        let error = ErrorObject::new(CANCELLED, "the request was cancelled by its client");
+        entry.room.answer(id, Reply::Error(&error.to_string()));
+    }
+}
+
+/// What requests are answered with whose session ends.
+pub(super) fn session_ended() -> String {
+    ErrorObject::new(
+        INTERNAL_ERROR,
+        "the session has ended before the answer came",
+    )
+    .to_string()
+}

@@ -1,0 +1,275 @@
+//! Clients that come in by HTTP: the Streamable HTTP transport of both eras at one endpoint.
+//!
+//! A message is classified by its body: one that names its revision in `params._meta` is of the modern era
+//! and stands alone; any other belongs to a session, which `initialize` begins. Each session has servers
+//! of its own; modern requests share theirs.
+
+mod answer;
+mod feed;
+mod guard;
+mod legacy;
+mod modern;
+mod post;
+mod room;
+mod sessions;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OnceCell, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::event::{Event, Events};
+use crate::session::{Session, Sessions};
+use crate::transport::files;
+use answer::Refusal;
+use guard::Guard;
+use modern::Exchanges;
+use sessions::Table;
+
+/// Where messages go.
+const ENDPOINT: &str = "/mcp";
+/// So many connections may be open, if the system allows as many files.
+const CONNECTIONS: u64 = 8192;
+/// So many files are asked for.
+const FILES: u64 = 65_536;
+/// A connection that sends no request for so long is closed.
+const SILENCE: Duration = Duration::from_secs(120);
+/// All the headers of a request may be as long.
+const HEADERS: usize = 64 * 1024;
+/// So many messages beyond 1 MiB may be on their way in.
+const LARGE: usize = 16;
+/// How long the sockets of answered requests may take to be written at the end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How clients come in by HTTP.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// Where to listen; port 0 takes any.
+    pub(crate) address: SocketAddr,
+    /// The file with the token that clients must show.
+    pub(crate) token_file: Option<PathBuf>,
+    /// Origins that pages of browsers may come from, beside the own one.
+    pub(crate) origins: Vec<String>,
+    /// Names that clients may call this host by, beside the local ones.
+    pub(crate) hosts: Vec<String>,
+    /// How many sessions there may be at a time.
+    pub(crate) max_sessions: usize,
+    /// How long a session may be idle.
+    pub(crate) session_idle: Duration,
+}
+
+/// Why clients cannot come in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {0}")]
+    Bind(SocketAddr, #[source] io::Error),
+    /// The rules of who may come in cannot be kept.
+    #[error(transparent)]
+    Guard(#[from] guard::GuardError),
+}
+
+/// The door for clients that come by HTTP.
+#[derive(Clone)]
+pub(crate) struct Front(Arc<Inner>);
+
+struct Inner {
+    listener: TcpListener,
+    guard: Guard,
+    /// The longest message in bytes.
+    limit: usize,
+    opener: Sessions,
+    /// Of the legacy era.
+    sessions: Table,
+    exchanges: Arc<Exchanges>,
+    /// The session that all modern requests share, from the first one on.
+    shared: OnceCell<Arc<Session>>,
+    /// One for each connection that there may be.
+    connections: Arc<Semaphore>,
+    /// How many there may be.
+    most: usize,
+    /// Cancelled when no more requests are taken.
+    ending: CancellationToken,
+    /// One for each large message that may be on its way in.
+    large: Semaphore,
+}
+
+impl Front {
+    /// Listens. `limit` is the longest message in bytes.
+    pub(crate) async fn bind(
+        options: Options,
+        limit: usize,
+        opener: Sessions,
+        events: &Events,
+    ) -> Result<Self, HttpError> {
+        let bound = async {
+            let listener = TcpListener::bind(options.address).await?;
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        };
+        let guard = Guard::new(&options)?;
+        let (listener, address) = bound
+            .await
+            .map_err(|error| HttpError::Bind(options.address, error))?;
+        events.send(Event::Listening {
+            url: format!("http://{address}{ENDPOINT}"),
+        });
+        let most = room_for_connections();
+        Ok(Self(Arc::new(Inner {
+            listener,
+            guard: guard.at(address),
+            limit,
+            opener,
+            sessions: Table::new(options.max_sessions, options.session_idle, events.clone()),
+            exchanges: Arc::default(),
+            shared: OnceCell::new(),
+            connections: Arc::new(Semaphore::new(most)),
+            most,
+            ending: CancellationToken::new(),
+            large: Semaphore::new(LARGE),
+        })))
+    }
+
+    /// Lets clients in until `end`.
+    pub(crate) async fn serve(&self, end: &CancellationToken) {
+        let router = Router::new()
+            .route(ENDPOINT, any(handle))
+            .with_state(self.clone());
+        let accept = async {
+            loop {
+                let Ok(room) = self.0.connections.clone().acquire_owned().await else {
+                    return;
+                };
+                match self.0.listener.accept().await {
+                    Ok((stream, _)) => {
+                        let (router, ending) = (router.clone(), self.0.ending.clone());
+                        tokio::spawn(async move {
+                            attend(stream, router, ending).await;
+                            drop(room);
+                        });
+                    }
+                    // No files left, or a client that was gone at once.
+                    Err(error) => {
+                        tracing::debug!(%error, "a connection was not accepted");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = accept => {}
+            () = self.0.sessions.sweep() => {}
+            () = end.cancelled() => {}
+        }
+    }
+
+    /// Ends all sessions; resolves when nothing is left of them.
+    pub(crate) async fn stop(&self) {
+        self.0.ending.cancel();
+        let shared = async {
+            if let Some(session) = self.0.shared.get() {
+                session.end().await;
+            }
+        };
+        tokio::join!(self.0.sessions.end_all(), shared);
+        self.0.exchanges.end();
+        // What was answered last is still being written.
+        let all = u32::try_from(self.0.most).unwrap_or(u32::MAX);
+        let _ = tokio::time::timeout(LAST_WORDS, self.0.connections.acquire_many(all)).await;
+    }
+
+    /// The session of all modern requests. The first one opens it, in a task of its own: a client that goes away
+    /// must not leave half of one.
+    async fn shared(&self) -> Result<Arc<Session>, Refusal> {
+        if self.0.ending.is_cancelled() {
+            return Err(Refusal::crowded("the proxy is ending"));
+        }
+        if let Some(session) = self.0.shared.get() {
+            return Ok(session.clone());
+        }
+        let front = self.clone();
+        let opened = tokio::spawn(async move {
+            let open = || front.0.opener.open(front.0.exchanges.clone(), true);
+            front.0.shared.get_or_try_init(open).await.cloned()
+        });
+        match opened.await {
+            Ok(session) => session.map_err(|error| Refusal::broken(&error)),
+            Err(error) => Err(Refusal::broken(&error)),
+        }
+    }
+}
+
+/// Speaks HTTP with one connection until it ends, or until it has no request open after `ending`.
+async fn attend(stream: TcpStream, router: Router, ending: CancellationToken) {
+    let _ = stream.set_nodelay(true);
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(SILENCE)
+        .max_buf_size(HEADERS)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = ending.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection ended badly");
+    }
+}
+
+async fn handle(State(front): State<Front>, request: Request) -> Response {
+    if let Err(refused) = front.0.guard.check_place(request.headers()) {
+        return refused.into_response();
+    }
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let response = dispatch(&front, request).await;
+    let mut response = response.unwrap_or_else(IntoResponse::into_response);
+    if let Some(origin) = origin {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let vary = HeaderValue::from_static("Origin");
+        headers.insert(header::VARY, vary);
+        let exposed = HeaderValue::from_static(SESSION_ID);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+    response
+}
+
+/// The header that names a session of the legacy era.
+const SESSION_ID: &str = "mcp-session-id";
+
+async fn dispatch(front: &Front, request: Request) -> Result<Response, Refusal> {
+    // Of a page of an allowed origin, before it sends a token.
+    if *request.method() == Method::OPTIONS {
+        return Ok(answer::preflight(request.headers()));
+    }
+    front.0.guard.check_token(request.headers())?;
+    match *request.method() {
+        Method::POST => post::take(front, request).await,
+        Method::GET => sessions::stand(front, request.headers()),
+        Method::DELETE => sessions::delete(front, request.headers()),
+        _ => Err(Refusal::method()),
+    }
+}
+
+/// How many connections there may be: each session needs some files for its servers as well.
+fn room_for_connections() -> usize {
+    let files = files::raise(FILES);
+    usize::try_from((files / 2).min(CONNECTIONS)).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,201 @@
+//! Clients of the modern era: every request stands alone, and all share one session of the proxy.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+
+use super::Front;
+use super::answer::{self, Refusal, Style};
+use super::feed::{Feed, Feeder, Item, Reader, feed};
+use crate::jsonrpc::{Envelope, Kind, METHOD_NOT_FOUND, Members, Reply, unquoted};
+use crate::lock::locked;
+use crate::mcp::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION, headers as rules};
+use crate::session::{About, Delivery, Session, Undelivered};
+use crate::transport::stream::Outbox;
+
+/// So many requests may be in flight, open streams included.
+const EXCHANGES: usize = 10_000;
+
+/// The requests in flight of all modern clients, by numbers of the proxy's own: different clients may use
+/// the same id at the same time.
+#[derive(Debug, Default)]
+pub(super) struct Exchanges {
+    open: Mutex<HashMap<Box<str>, Exchange>>,
+    last: AtomicU64,
+}
+
+/// One request in flight.
+#[derive(Debug)]
+struct Exchange {
+    /// The client's raw id.
+    id: Box<str>,
+    /// Nothing once its client has left too much unread.
+    feeder: Option<Feeder>,
+    events: u64,
+}
+
+impl Exchanges {
+    /// Begins with the request of the raw id `id`; nothing if there are too many. Gives its own id and what
+    /// is to be brought to the client.
+    pub(super) fn open(&self, id: &str) -> Option<(Box<str>, Feed)> {
+        let mut open = locked(&self.open);
+        if open.len() >= EXCHANGES {
+            return None;
+        }
+        let key: Box<str> = (self.last.fetch_add(1, Ordering::Relaxed) + 1)
+            .to_string()
+            .into();
+        let (feeder, feed) = feed();
+        let exchange = Exchange {
+            id: id.into(),
+            feeder: Some(feeder),
+            events: 0,
+        };
+        open.insert(key.clone(), exchange);
+        Some((key, feed))
+    }
+
+    /// Forgets a request; false if it was answered.
+    fn close(&self, key: &str) -> bool {
+        locked(&self.open).remove(key).is_some()
+    }
+
+    /// Ends every response.
+    pub(super) fn end(&self) {
+        locked(&self.open).clear();
+    }
+
+    fn push(&self, key: &str, line: &str) {
+        let mut open = locked(&self.open);
+        let Some(exchange) = open.get_mut(key) else {
+            return;
+        };
+        exchange.events += 1;
+        let item = Item {
+            event: exchange.events,
+            message: Bytes::copy_from_slice(line.as_bytes()),
+            answer: None,
+        };
+        // Without a feeder the response ends, and its guard cancels the request.
+        exchange.feeder.take_if(|feeder| feeder.push(item).is_err());
+    }
+}
+
+impl Delivery for Exchanges {
+    fn answer(&self, id: &str, reply: Reply<'_>) {
+        let Some(exchange) = locked(&self.open).remove(id) else {
+            return;
+        };
+        let message = reply.under(&exchange.id, |parts| parts.concat());
+        let item = Item {
+            event: exchange.events + 1,
+            message: message.into(),
+            answer: Some(reply.error().map_or(StatusCode::OK, status)),
+        };
+        if let Some(feeder) = exchange.feeder {
+            let _ = feeder.push(item);
+        }
+    }
+
+    fn send(&self, line: &str, about: About<'_>) -> Result<(), Undelivered> {
+        match about {
+            About::Request(key) | About::Listen(key) => self.push(key, line),
+            About::Nothing => {}
+        }
+        Ok(())
+    }
+
+    fn pipe(&self) -> Option<&Outbox> {
+        None
+    }
+}
+
+/// The HTTP status of an answer with this raw error.
+fn status(error: &str) -> StatusCode {
+    let members = Members::of(error);
+    let code = members.get("code").and_then(|code| code.parse().ok());
+    match code {
+        Some(METHOD_NOT_FOUND) => StatusCode::NOT_FOUND,
+        Some(HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_REVISION) => {
+            StatusCode::BAD_REQUEST
+        }
+        _ => StatusCode::OK,
+    }
+}
+
+/// Cancels a request whose client has gone before it was answered.
+#[derive(Debug)]
+struct Wanted {
+    key: Box<str>,
+    exchanges: Arc<Exchanges>,
+    session: Arc<Session>,
+}
+
+impl Reader for Wanted {
+    fn written(&mut self) {}
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        if self.exchanges.close(&self.key) {
+            let params = r#"{"reason":"the client closed the stream"}"#;
+            self.session.cancel(&self.key, params);
+        }
+    }
+}
+
+/// Checks that the headers of a request say what its body says.
+fn check(
+    session: &Session,
+    headers: &HeaderMap,
+    line: &str,
+    envelope: &Envelope<'_>,
+) -> Result<(), Refusal> {
+    let get = |name: &str| {
+        headers
+            .get_all(name)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect()
+    };
+    let params = Members::of(line).original("params").unwrap_or("{}");
+    let is_call = envelope.method.as_deref() == Some("tools/call");
+    let name = envelope.params.name.filter(|_| is_call).and_then(unquoted);
+    let tool = name.and_then(|name| session.fleet().catalog().mirrored(&name));
+    rules::check(envelope, params, tool.as_deref(), get)
+        .map_err(|error| Refusal::of(StatusCode::BAD_REQUEST, error))
+}
+
+/// Takes a message that names its revision itself.
+pub(super) async fn take(
+    front: &Front,
+    headers: &HeaderMap,
+    line: &str,
+    envelope: &Envelope<'_>,
+) -> Result<Response, Refusal> {
+    let session = front.shared().await?;
+    let Some(id) = envelope.id.filter(|_| envelope.kind() == Kind::Request) else {
+        return Ok(answer::empty(StatusCode::ACCEPTED));
+    };
+    check(&session, headers, line, envelope).map_err(|refusal| refusal.to(Some(id)))?;
+    let Some((key, feed)) = front.0.exchanges.open(id) else {
+        return Err(Refusal::crowded("there are too many requests in flight").to(Some(id)));
+    };
+    let guard = Wanted {
+        key: key.clone(),
+        exchanges: front.0.exchanges.clone(),
+        session: session.clone(),
+    };
+    session.take_request(line, envelope, &key);
+    let style = Style {
+        answers: 1,
+        batch: false,
+        stream: None,
+        primed: false,
+    };
+    Ok(answer::respond(feed, style, guard, || {}).await)
+}

@@ -1,0 +1,176 @@
+//! POST: one message of a client, or several in an array; read, and told which era it belongs to.
+
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use http_body::{Body as _, Frame};
+use serde_json::value::RawValue;
+
+use super::answer::{self, Refusal};
+use super::sessions::says_modern;
+use super::{Front, legacy, modern};
+use crate::jsonrpc::{Envelope, INVALID_PARAMS, INVALID_REQUEST, Invalid, Kind, Members};
+
+/// How long the body of a message may make no progress.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A longer body is one of few that may be on their way, in bytes.
+const SMALL: usize = 1024 * 1024;
+
+/// Takes the message of a POST; the response is what becomes of it.
+pub(super) async fn take(front: &Front, request: Request) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let headers = parts.headers;
+    check_kinds(&headers)?;
+    let body = read(front, &headers, body).await?;
+    let text = std::str::from_utf8(&body).map_err(|error| Refusal::no_json(&error.to_string()))?;
+    let line = in_one_line(text)?;
+    match Envelope::parse(&line) {
+        Ok(envelope) => {
+            check_shape(&line, &envelope)?;
+            take_one(front, &headers, &line, &envelope).await
+        }
+        Err(Invalid::Batch) => legacy::take_batch(front, &headers, &line).await,
+        Err(Invalid::Shape) => {
+            let message = "the message has no `method`, `result` or `error`";
+            Err(Refusal::invalid(message).to(Envelope::id_in(&line)))
+        }
+        Err(Invalid::Json(error)) => Err(Refusal::no_json(&error)),
+    }
+}
+
+/// Reads a body, which may be neither too long nor too slow.
+async fn read(front: &Front, headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>, Refusal> {
+    let limit = front.0.limit;
+    let too_long = || {
+        let message =
+            format!("the message is longer than {limit} bytes, the limit set by `--max-message`");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, message)
+    };
+    let announced = headers.get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+    let announced: usize = announced.unwrap_or_default();
+    if announced > limit {
+        return Err(too_long());
+    }
+    let mut room = None;
+    let mut bytes = Vec::with_capacity(announced.min(SMALL));
+    while let Some(frame) = next_frame(&mut body).await? {
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        if bytes.len() + data.len() > limit {
+            return Err(too_long());
+        }
+        if bytes.len() + data.len() > SMALL && room.is_none() {
+            let taken = front.0.large.try_acquire();
+            let crowded = |_| Refusal::crowded("there are too many large messages on their way");
+            room = Some(taken.map_err(crowded)?);
+            bytes.reserve_exact(announced.saturating_sub(bytes.len()));
+        }
+        bytes.extend_from_slice(data);
+    }
+    Ok(bytes)
+}
+
+async fn next_frame(body: &mut Body) -> Result<Option<Frame<Bytes>>, Refusal> {
+    let next = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
+    match tokio::time::timeout(PATIENCE, next).await {
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(frame))) => Ok(Some(frame)),
+        Ok(Some(Err(error))) => Err(Refusal::invalid(format!("the body broke off: {error}"))),
+        Err(_) => {
+            let message = format!("the body did not go on for {} s", PATIENCE.as_secs());
+            let status = StatusCode::REQUEST_TIMEOUT;
+            Err(Refusal::new(status, INVALID_REQUEST, message))
+        }
+    }
+}
+
+/// The text as servers can read it, who take a line end for the end of a message. Between the tokens of JSON
+/// it is nothing but space; inside a string it is a fault.
+fn in_one_line(text: &str) -> Result<Cow<'_, str>, Refusal> {
+    let text = text.trim_ascii();
+    if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
+        return Ok(text.into());
+    }
+    serde_json::from_str::<&RawValue>(text)
+        .map_err(|error| Refusal::no_json(&error.to_string()))?;
+    Ok(text.replace(['\n', '\r'], " ").into())
+}
+
+/// A page of a browser cannot send this type without asking first.
+fn check_kinds(headers: &HeaderMap) -> Result<(), Refusal> {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let essence = kind
+        .and_then(|kind| kind.split(';').next())
+        .unwrap_or_default();
+    if !essence.trim().eq_ignore_ascii_case("application/json") {
+        let message = "the body must be of the type application/json";
+        return Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            INVALID_REQUEST,
+            message,
+        ));
+    }
+    let kinds = ["application/json", "text/event-stream"];
+    if kinds.iter().all(|kind| answer::accepts(headers, kind)) {
+        return Ok(());
+    }
+    let message = "a POST must accept application/json and text/event-stream";
+    Err(Refusal::new(
+        StatusCode::NOT_ACCEPTABLE,
+        INVALID_REQUEST,
+        message,
+    ))
+}
+
+/// A request that nobody could answer is not sent on.
+fn check_shape(line: &str, envelope: &Envelope<'_>) -> Result<(), Refusal> {
+    let is_id =
+        |id: &str| id.starts_with(['"', '-']) || id.starts_with(|c: char| c.is_ascii_digit());
+    let odd = envelope
+        .id
+        .filter(|id| envelope.method.is_some() && !is_id(id));
+    if odd.is_some() {
+        return Err(Refusal::invalid("`id` is neither a string nor a number"));
+    }
+    let named = envelope.method.is_none()
+        || Members::of(line)
+            .get("method")
+            .is_some_and(|raw| raw.starts_with('"'));
+    if named {
+        return Ok(());
+    }
+    Err(Refusal::invalid("`method` is no string").to(envelope.id))
+}
+
+async fn take_one(
+    front: &Front,
+    headers: &HeaderMap,
+    line: &str,
+    envelope: &Envelope<'_>,
+) -> Result<Response, Refusal> {
+    if envelope.params.meta.protocol_version.is_some() {
+        return modern::take(front, headers, line, envelope).await;
+    }
+    if !says_modern(headers) {
+        let to_request =
+            |refusal: Refusal| refusal.to(envelope.id.filter(|_| envelope.method.is_some()));
+        let taken = legacy::take(front, headers, line, envelope).await;
+        return taken.map_err(to_request);
+    }
+    if envelope.kind() != Kind::Request {
+        // The modern era has nothing to say by HTTP but requests: a cancellation is the end of its stream.
+        return Ok(answer::empty(StatusCode::ACCEPTED));
+    }
+    let message = "a request of revision 2026-07-28 names it in `params._meta` as `io.modelcontextprotocol/protocolVersion` too";
+    let refusal = Refusal::new(StatusCode::BAD_REQUEST, INVALID_PARAMS, message);
+    Err(refusal.to(envelope.id))
+}

@@ -1,0 +1,251 @@
+//! The sessions of legacy clients: begun by `initialize`, ended by DELETE, by being idle, or with the proxy.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::answer::{self, Refusal};
+use super::feed::Events;
+use super::legacy::session_ended;
+use super::room::{Denied, Reading, Room};
+use super::{Front, SESSION_ID};
+use crate::event::{Event, Events as Telling};
+use crate::jsonrpc::{INTERNAL_ERROR, INVALID_REQUEST};
+use crate::lock::locked;
+use crate::mcp::headers::REVISION;
+use crate::mcp::{MODERN, is_legacy_version};
+use crate::session::{Session, Sessions};
+
+/// The client's id of its last event.
+const LAST_EVENT: &str = "last-event-id";
+
+/// One client's session and the way to the client.
+pub(super) struct Entry {
+    pub(super) session: Arc<Session>,
+    pub(super) room: Arc<Room>,
+    /// One of those that there may be.
+    _place: OwnedSemaphorePermit,
+}
+
+/// All sessions, by their ids.
+pub(super) struct Table {
+    entries: Mutex<HashMap<String, Arc<Entry>>>,
+    /// One for each session that there may be.
+    places: Arc<Semaphore>,
+    limit: usize,
+    /// How long one may be idle.
+    idle: Duration,
+    events: Telling,
+    /// Sessions that are being ended.
+    ending: tokio_util::task::TaskTracker,
+}
+
+impl Table {
+    pub(super) fn new(limit: usize, idle: Duration, events: Telling) -> Self {
+        Self {
+            entries: Mutex::default(),
+            places: Arc::new(Semaphore::new(limit)),
+            limit,
+            idle,
+            events,
+            ending: tokio_util::task::TaskTracker::new(),
+        }
+    }
+
+    /// Begins a session; gives its id.
+    pub(super) async fn begin(&self, sessions: &Sessions) -> Result<(String, Arc<Entry>), Refusal> {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            let limit = self.limit;
+            let message = format!(
+                "there are {limit} sessions, as many as `--max-sessions` allows: end one of them by DELETE, or wait until one \
+                 has been idle for {} s",
+                self.idle.as_secs()
+            );
+            return Err(Refusal::crowded(message));
+        };
+        let room = Arc::new(Room::new());
+        let session = sessions
+            .open(room.clone(), false)
+            .await
+            .map_err(|error| Refusal::broken(&error))?;
+        let entry = Arc::new(Entry {
+            session,
+            room,
+            _place: place,
+        });
+        let id = new_id().map_err(|error| Refusal::broken(&error))?;
+        locked(&self.entries).insert(id.clone(), entry.clone());
+        Ok((id, entry))
+    }
+
+    /// The session that a request names.
+    pub(super) fn find(&self, headers: &HeaderMap) -> Result<Arc<Entry>, Refusal> {
+        let entry = locked(&self.entries).get(id_of(headers)?).cloned();
+        if let Some(entry) = &entry {
+            entry.room.touch();
+        }
+        entry.ok_or_else(|| {
+            let message =
+                "there is no such session, or it has ended: begin a new one by `initialize`";
+            Refusal::new(StatusCode::NOT_FOUND, INVALID_REQUEST, message)
+        })
+    }
+
+    /// Ends the session of that id, if there is one.
+    pub(super) fn end(&self, id: &str, reason: &str) {
+        let Some(entry) = locked(&self.entries).remove(id) else {
+            return;
+        };
+        entry.room.end(&session_ended());
+        let (events, reason) = (self.events.clone(), reason.to_owned());
+        self.ending.spawn(async move {
+            entry.session.end().await;
+            events.send(Event::SessionEnded { reason });
+        });
+    }
+
+    /// Ends sessions that are idle for too long, for ever.
+    pub(super) async fn sweep(&self) {
+        let pause = (self.idle / 4).clamp(Duration::from_millis(100), Duration::from_secs(30));
+        loop {
+            tokio::time::sleep(pause).await;
+            let now = Instant::now();
+            let entries = locked(&self.entries);
+            let idle = entries
+                .iter()
+                .filter(|(_, entry)| entry.room.idle(now) >= self.idle);
+            let idle: Vec<String> = idle.map(|(id, _)| id.clone()).collect();
+            drop(entries);
+            for id in idle {
+                self.end(&id, &format!("it was idle for {} s", self.idle.as_secs()));
+            }
+        }
+    }
+
+    /// Ends all sessions; resolves when nothing is left of them. No new ones begin.
+    pub(super) async fn end_all(&self) {
+        self.places.close();
+        let entries = std::mem::take(&mut *locked(&self.entries));
+        for (_, entry) in entries {
+            self.ending.spawn(async move {
+                entry.session.end().await;
+                entry.room.end(&session_ended());
+            });
+        }
+        self.ending.close();
+        self.ending.wait().await;
+    }
+}
+
+/// An id that cannot be guessed.
+fn new_id() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes
+        .iter()
+        .fold(String::new(), |id, byte| id + &format!("{byte:02x}")))
+}
+
+/// The id of a session that a request names.
+fn id_of(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let mut ids = headers.get_all(SESSION_ID).iter();
+    match (ids.next().map(|id| id.to_str()), ids.next()) {
+        (Some(Ok(id)), None) => Ok(id),
+        (None, _) => Err(Refusal::invalid(
+            "the header `Mcp-Session-Id` is missing: begin a session by `initialize`, or name a revision without sessions \
+             in `params._meta`",
+        )),
+        _ => Err(Refusal::invalid(
+            "the header `Mcp-Session-Id` must be there once, in plain text",
+        )),
+    }
+}
+
+/// Whether a request says that it is of the modern era.
+pub(super) fn says_modern(headers: &HeaderMap) -> bool {
+    let version = headers.get(REVISION).and_then(|value| value.to_str().ok());
+    version.is_some_and(|version| version >= MODERN && is_date(version))
+}
+
+fn is_date(text: &str) -> bool {
+    let fits = |(at, byte): (usize, u8)| match at {
+        4 | 7 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    };
+    text.len() == 10 && text.bytes().enumerate().all(fits)
+}
+
+/// Checks the revision that a request of a session names.
+pub(super) fn check_revision(headers: &HeaderMap) -> Result<(), Refusal> {
+    for value in headers.get_all(REVISION) {
+        let known = value.to_str().is_ok_and(is_legacy_version);
+        if !known {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            let message = format!("the revision `{value}` in `MCP-Protocol-Version` is not known");
+            return Err(Refusal::invalid(message));
+        }
+    }
+    Ok(())
+}
+
+/// GET: a stream for what concerns no request, or the rest of one that broke off.
+pub(super) fn stand(front: &Front, headers: &HeaderMap) -> Result<Response, Refusal> {
+    if says_modern(headers) {
+        return Err(Refusal::method());
+    }
+    let entry = front.0.sessions.find(headers)?;
+    check_revision(headers)?;
+    if !answer::accepts(headers, "text/event-stream") {
+        let message = "a GET must accept text/event-stream";
+        return Err(Refusal::new(
+            StatusCode::NOT_ACCEPTABLE,
+            INVALID_REQUEST,
+            message,
+        ));
+    }
+    let last = headers
+        .get(LAST_EVENT)
+        .and_then(|value| value.to_str().ok());
+    let stream = match last {
+        Some(last) => entry.room.resume(last),
+        None => entry
+            .room
+            .stand()
+            .map(|(number, feed)| (number, feed, None)),
+    };
+    let (number, feed, answers) = stream.map_err(refusal)?;
+    let reader = Reading::new(entry.room.clone(), number);
+    let events = Events::new(feed, Vec::new(), Some(number), answers, reader);
+    let primed = entry.room.is_primed() && last.is_none();
+    let events = if primed { events.primed() } else { events };
+    Ok(answer::event_stream(events.into_body()))
+}
+
+/// Why a stream cannot be had, for the client.
+pub(super) fn refusal(denied: Denied) -> Refusal {
+    match denied {
+        Denied::Crowded => {
+            let message = "there are too many requests in flight, or streams open, in this session";
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, INTERNAL_ERROR, message)
+                .with(header::RETRY_AFTER, "1")
+        }
+        Denied::Twice => Refusal::invalid("a request of this id is in flight"),
+        Denied::Unknown => Refusal::invalid(
+            "`Last-Event-ID` is of no stream that is kept, or what followed it is not kept any more: open a new stream",
+        ),
+    }
+}
+
+/// DELETE: the client has no more use for its session.
+pub(super) fn delete(front: &Front, headers: &HeaderMap) -> Result<Response, Refusal> {
+    if says_modern(headers) {
+        return Err(Refusal::method());
+    }
+    front.0.sessions.find(headers)?;
+    front.0.sessions.end(id_of(headers)?, "its client ended it");
+    Ok(answer::empty(StatusCode::OK))
+}

@@ -1,0 +1,302 @@
+//! The headers by which a request of the modern era says over HTTP what its body says, so that whoever
+//! stands between can route it without reading the body (revision 2026-07-28, basic/transports).
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+
+use super::{HEADER_MISMATCH, MODERN, meta};
+use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, unquoted};
+
+/// The header that names the revision.
+pub(crate) const REVISION: &str = "mcp-protocol-version";
+/// The header that names the method.
+pub(crate) const METHOD: &str = "mcp-method";
+/// The header that names the tool, prompt, resource or task.
+pub(crate) const NAME: &str = "mcp-name";
+/// What the names of headers begin with that carry arguments of a tool.
+const PARAM: &str = "mcp-param-";
+/// The annotation that makes an argument a header.
+pub(crate) const ANNOTATION: &str = "x-mcp-header";
+
+/// `value` as it can stand in a header: what is not plain text is encoded.
+pub(crate) fn encode(value: &str) -> Cow<'_, str> {
+    let plain = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if plain && value.trim() == value && sentinel(value).is_none() {
+        return Cow::Borrowed(value);
+    }
+    format!("=?base64?{}?=", STANDARD.encode(value)).into()
+}
+
+/// The value that a header stands for; nothing if it is encoded wrongly.
+pub(crate) fn decode(value: &str) -> Option<Cow<'_, str>> {
+    let Some(payload) = sentinel(value) else {
+        return Some(Cow::Borrowed(value));
+    };
+    let bytes = STANDARD.decode(payload).ok()?;
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+fn sentinel(value: &str) -> Option<&str> {
+    value.strip_prefix("=?base64?")?.strip_suffix("?=")
+}
+
+/// What the header [`NAME`] says of a request, if it has something to say; `params` are the raw ones.
+pub(crate) fn name_of(method: &str, params: &str) -> Option<String> {
+    let member = match method {
+        "tools/call" | "prompts/get" => "name",
+        "resources/read" => "uri",
+        "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
+        _ => return None,
+    };
+    let params = Members::of(params);
+    params.text(member).map(Cow::into_owned)
+}
+
+/// An argument of a tool that a header carries too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mirror {
+    /// The header's name, in lower case.
+    pub(crate) header: String,
+    /// Where in the arguments it stands.
+    path: Vec<String>,
+    integer: bool,
+}
+
+impl Mirror {
+    /// The raw argument; nothing if it is absent, or `null`.
+    fn raw<'a>(&self, arguments: &'a str) -> Option<&'a str> {
+        let mut raw = arguments;
+        for name in &self.path {
+            raw = Members::of(raw).original(name)?;
+        }
+        Some(raw).filter(|raw| *raw != "null")
+    }
+
+    /// What the header must carry of the raw `arguments`, encoded; nothing if it must be absent.
+    pub(crate) fn render(&self, arguments: &str) -> Option<String> {
+        let text = text(self.raw(arguments)?)?;
+        Some(encode(&text).into_owned())
+    }
+
+    /// Whether `header` says the same as the argument of this text.
+    fn fits(&self, text: &str, header: &str) -> bool {
+        if text == header {
+            return true;
+        }
+        // 42 and 42.0 are the same integer. Beyond 2^53 one could not be told from its neighbours.
+        let whole = |text: &str| {
+            let digits = text.strip_prefix('-').unwrap_or(text);
+            let is_plain = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+            let number = text.parse::<f64>().ok()?;
+            let exact = number.fract() == 0.0 && number.abs() < 9e15;
+            (exact && digits.bytes().all(is_plain)).then_some(number)
+        };
+        let both = whole(header).zip(text.parse::<f64>().ok());
+        self.integer && both.is_some_and(|(one, other)| (one - other).abs() < f64::EPSILON)
+    }
+}
+
+/// The text that a header carries of a raw value. What no text can hold, such as half of a surrogate pair, has none.
+fn text(raw: &str) -> Option<Cow<'_, str>> {
+    match raw.as_bytes().first()? {
+        b'"' => unquoted(raw),
+        b'{' | b'[' => None,
+        _ => Some(raw.into()),
+    }
+}
+
+/// The arguments that headers carry of a tool, whose raw definition is `tool`. An error says why no client may
+/// offer it over HTTP.
+pub(crate) fn mirrors(tool: &str) -> Result<Vec<Mirror>, String> {
+    let mut mirrors = Vec::new();
+    if !tool.contains(ANNOTATION) {
+        return Ok(mirrors);
+    }
+    let schema = Members::of(tool).original("inputSchema").unwrap_or("{}");
+    let Ok(schema) = serde_json::from_str::<Value>(schema) else {
+        return Ok(mirrors);
+    };
+    find(&schema, &mut Vec::new(), true, &mut mirrors)?;
+    for (at, mirror) in mirrors.iter().enumerate() {
+        if mirrors[..at]
+            .iter()
+            .any(|other| other.header == mirror.header)
+        {
+            let header = &mirror.header;
+            return Err(format!(
+                "two of its arguments are for the header `{header}`"
+            ));
+        }
+    }
+    Ok(mirrors)
+}
+
+/// Finds the annotations below `schema`. Those that no chain of `properties` leads to name no argument.
+fn find(
+    schema: &Value,
+    path: &mut Vec<String>,
+    reachable: bool,
+    found: &mut Vec<Mirror>,
+) -> Result<(), String> {
+    let members = match schema {
+        Value::Object(members) => members,
+        Value::Array(all) => {
+            return all.iter().try_for_each(|one| find(one, path, false, found));
+        }
+        _ => return Ok(()),
+    };
+    if let Some(annotation) = members.get(ANNOTATION) {
+        if !reachable || path.is_empty() {
+            return Err(format!(
+                "`{ANNOTATION}` stands where it is no argument's own"
+            ));
+        }
+        found.push(mirror(annotation, members, path)?);
+    }
+    for (key, value) in members {
+        match (key.as_str(), value) {
+            // These hold data, not schemas.
+            ("const" | "default" | "enum" | "examples" | ANNOTATION, _) => {}
+            ("properties", Value::Object(properties)) => {
+                for (name, property) in properties {
+                    path.push(name.clone());
+                    find(property, path, reachable, found)?;
+                    path.pop();
+                }
+            }
+            // Maps from names to schemas.
+            (
+                "$defs" | "definitions" | "patternProperties" | "dependentSchemas",
+                Value::Object(schemas),
+            ) => {
+                for schema in schemas.values() {
+                    find(schema, path, false, found)?;
+                }
+            }
+            (_, value) => find(value, path, false, found)?,
+        }
+    }
+    Ok(())
+}
+
+fn mirror(
+    annotation: &Value,
+    schema: &Map<String, Value>,
+    path: &[String],
+) -> Result<Mirror, String> {
+    let argument = path.join(".");
+    let is_token = |name: &&str| {
+        let special = b"!#$%&'*+-.^_`|~";
+        let is_ok = |byte: u8| byte.is_ascii_alphanumeric() || special.contains(&byte);
+        !name.is_empty() && name.bytes().all(is_ok)
+    };
+    let Some(name) = annotation.as_str().filter(is_token) else {
+        return Err(format!(
+            "`{ANNOTATION}` of `{argument}` is no name of a header: {annotation}"
+        ));
+    };
+    let kind = schema.get("type").and_then(Value::as_str);
+    if !matches!(kind, Some("string" | "integer" | "boolean")) {
+        return Err(format!(
+            "`{argument}` is neither a string, an integer nor a boolean, so no header can carry it"
+        ));
+    }
+    Ok(Mirror {
+        header: format!("{PARAM}{}", name.to_ascii_lowercase()),
+        path: path.to_vec(),
+        integer: kind == Some("integer"),
+    })
+}
+
+/// Checks what a request that is `envelope` says of itself against its headers: `get` gives all values of the
+/// header of that name. `tool` is the raw definition of the tool that it calls, if that is known; `params` are
+/// its raw ones.
+pub(crate) fn check<'h>(
+    envelope: &Envelope<'_>,
+    params: &str,
+    tool: Option<&str>,
+    get: impl Fn(&str) -> Vec<&'h [u8]>,
+) -> Result<(), ErrorObject> {
+    let said = &envelope.params.meta;
+    if said
+        .client_capabilities
+        .is_none_or(|raw| !raw.starts_with('{'))
+    {
+        let missing = meta::CLIENT_CAPABILITIES;
+        let message = format!("`params._meta` has no object `{missing}`");
+        return Err(ErrorObject::new(INVALID_PARAMS, message));
+    }
+    let version = said.protocol_version.and_then(unquoted);
+    let version = version.as_deref().unwrap_or(MODERN);
+    let method = envelope.method.as_deref().unwrap_or_default();
+    compare(REVISION, Some(version), &get)?;
+    compare(METHOD, Some(method), &get)?;
+    if let Some(name) = name_of(method, params) {
+        compare(NAME, Some(&name), &get)?;
+    }
+    let mirrors = tool.map(mirrors).and_then(Result::ok).unwrap_or_default();
+    if mirrors.is_empty() {
+        return Ok(());
+    }
+    let arguments = envelope.params.arguments.unwrap_or("{}");
+    for mirror in &mirrors {
+        let header = one(&mirror.header, &get)?;
+        match (header, mirror.raw(arguments).and_then(text)) {
+            (None, None) => {}
+            (Some(header), Some(text)) if mirror.fits(&text, &header) => {}
+            (header, _) => return Err(differs(&mirror.header, header.as_deref())),
+        }
+    }
+    Ok(())
+}
+
+fn compare<'h>(
+    name: &str,
+    expected: Option<&str>,
+    get: &impl Fn(&str) -> Vec<&'h [u8]>,
+) -> Result<(), ErrorObject> {
+    let header = one(name, get)?;
+    if header.as_deref() == expected {
+        return Ok(());
+    }
+    Err(differs(name, header.as_deref()))
+}
+
+/// The value of a header that may be there once.
+fn one<'h>(
+    name: &str,
+    get: &impl Fn(&str) -> Vec<&'h [u8]>,
+) -> Result<Option<String>, ErrorObject> {
+    let values = get(name);
+    let value = match values[..] {
+        [] => return Ok(None),
+        [value] => std::str::from_utf8(value).ok(),
+        _ => {
+            let message = format!("the header `{name}` is there more than once");
+            return Err(ErrorObject::new(HEADER_MISMATCH, message));
+        }
+    };
+    let decoded = value.and_then(|value| decode(value.trim()));
+    decoded
+        .map(|value| Some(value.into_owned()))
+        .ok_or_else(|| {
+            let message = format!("the header `{name}` is encoded wrongly");
+            ErrorObject::new(HEADER_MISMATCH, message)
+        })
+}
+
+fn differs(name: &str, header: Option<&str>) -> ErrorObject {
+    let message = match header {
+        None => format!("the header `{name}` is missing, which must say what the body says"),
+        Some(header) => {
+            format!("the header `{name}` says `{header}`, which is not what the body says")
+        }
+    };
+    ErrorObject::new(HEADER_MISMATCH, message)
+}
+
+#[cfg(test)]
+mod tests;

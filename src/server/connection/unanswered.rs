@@ -1,0 +1,92 @@
+//! Requests that end without an answer: all together with the link, or, of a remote server, each by itself.
+
+use super::super::call::Call;
+use super::super::pending::Waiting;
+use super::{Connection, Notice};
+use crate::jsonrpc::{Envelope, Members};
+use crate::lock::locked;
+use crate::mcp::{Era, HEADER_MISMATCH, List, Method};
+use crate::transport::http::HttpLink;
+
+impl Connection {
+    /// Whether it leads to a remote server.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.link.http().is_some()
+    }
+
+    /// Whether the remote server is said to have the transport of 2024-11-05, and so to be of the legacy era.
+    pub(crate) fn is_said_to_be_old(&self) -> bool {
+        self.link.http().is_some_and(HttpLink::is_said_to_be_old)
+    }
+
+    /// Takes nothing new from now on. Requests in flight may still be answered.
+    pub(crate) fn end(&self) {
+        locked(&self.table).closed = true;
+    }
+
+    /// Ends the link: nothing is sent any more. Gives the calls that were never answered; the
+    /// proxy's own requests end with [`Lost`].
+    pub(crate) fn close(&self) -> Vec<Call> {
+        let waiting = {
+            let mut table = locked(&self.table);
+            table.closed = true;
+            table.calls = 0;
+            std::mem::take(&mut table.waiting)
+        };
+        self.link.close();
+        self.idle.notify_waiters();
+        self.client.forget(self);
+        let mut calls: Vec<_> = waiting.into_iter().collect();
+        calls.sort_unstable_by_key(|(number, _)| *number);
+        let client = |(_, waiting)| match waiting {
+            Waiting::Client(call) => Some(call),
+            Waiting::Cancelled(_) | Waiting::Own(_) => None,
+        };
+        calls.into_iter().filter_map(client).collect()
+    }
+
+    /// The request `number` will not be answered; gives a client's call. Who asked for the proxy itself hears that
+    /// it is lost.
+    pub(crate) fn lose(&self, number: u64) -> Option<Call> {
+        let (waiting, last) = locked(&self.table).take(number)?;
+        self.settle(last);
+        match waiting {
+            Waiting::Client(call) => Some(call),
+            Waiting::Cancelled(_) | Waiting::Own(_) => None,
+        }
+    }
+
+    /// The call that the server refuses in `line`, because its headers do not say what its body says: the proxy may
+    /// know the tool as it was. It comes back for this only once.
+    pub(crate) fn take_mismatched(&self, number: u64, line: &str) -> Option<Call> {
+        let code = HEADER_MISMATCH.to_string();
+        if self.era() == Era::Legacy || !line.contains(&code) {
+            return None;
+        }
+        let error = Envelope::parse(line).ok()?.error?;
+        if Members::of(error).get("code") != Some(&code) {
+            return None;
+        }
+        let fresh = |call: &Call| call.method == Method::CallTool && call.returns == 0;
+        let (waiting, last) = {
+            let mut table = locked(&self.table);
+            table.call(number).filter(|call| fresh(call))?;
+            table.take(number)?
+        };
+        self.settle(last);
+        let Waiting::Client(mut call) = waiting else {
+            return None;
+        };
+        call.returns += 1;
+        Some(call)
+    }
+
+    /// Learns the tools of a server, for what headers say of calls. Leaves out those that no client may offer.
+    pub(crate) fn learn(&self, tools: &mut List) {
+        let Some(link) = self.link.http() else { return };
+        for (tool, reason) in link.learn(&tools.entries) {
+            tools.retain(|name| *name != tool);
+            let _ = self.notices.send(Notice::LeftOut(tool, reason));
+        }
+    }
+}

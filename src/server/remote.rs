@@ -1,0 +1,139 @@
+//! A generation that is a link to a remote server: what comes from there is brought to the connection, and the
+//! loss of the link is its end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc::Receiver;
+
+use super::body::{Body, Remote};
+use super::call::Client;
+use super::connection::Connection;
+use super::generation::{Ending, Running, Stray};
+use super::link::Link;
+use super::report::{Report, Supply};
+use crate::bridge::Identity;
+use crate::config;
+use crate::event::{Event, Failure};
+use crate::transport::http::{Fate, HttpLink, Incoming};
+
+/// Opens a link and starts the tasks that read it. Its end is reported as [`Report::Ended`].
+pub(super) fn start(
+    supply: &Supply,
+    remote: &config::Remote,
+    number: u64,
+    client: Arc<dyn Client>,
+    identity: Identity,
+) -> Result<Running, Failure> {
+    let since = Instant::now();
+    let opened = HttpLink::open(remote, &supply.means.http, supply.means.max_message);
+    let (link, incoming) = opened.map_err(|reason| Failure::of_remote(number, reason))?;
+    let connection = Arc::new(Connection::new(
+        supply.spec.name.as_str().into(),
+        number,
+        Link::Http(link.clone()),
+        client.clone(),
+        identity,
+        supply.notices.clone(),
+    ));
+    supply.means.events.send(Event::Connecting {
+        server: supply.spec.name.clone(),
+        generation: number,
+        url: remote.shown.clone(),
+    });
+    let reader = Reader {
+        supply: supply.clone(),
+        connection: connection.clone(),
+        client,
+        stray: Stray::new(supply, number),
+    };
+    tokio::spawn(reader.run(link.clone(), incoming));
+    Ok(Running {
+        connection,
+        child: Body::Remote(Remote(link)),
+        since,
+    })
+}
+
+struct Reader {
+    supply: Supply,
+    connection: Arc<Connection>,
+    client: Arc<dyn Client>,
+    stray: Stray,
+}
+
+impl Reader {
+    async fn run(mut self, link: HttpLink, mut incoming: Receiver<Incoming>) {
+        let mut lost = false;
+        loop {
+            tokio::select! {
+                // Before what comes back for it, so that this is not sent the same way again.
+                biased;
+                how = link.lost(), if !lost => {
+                    lost = true;
+                    self.end(how);
+                }
+                () = link.stopped() => return,
+                next = incoming.recv() => match next {
+                    Some(next) => self.take(next).await,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Nothing new is sent on a lost link. Calls in flight may still be answered on streams of their own.
+    fn end(&self, how: String) {
+        let one_stream = self
+            .connection
+            .link()
+            .http()
+            .is_some_and(HttpLink::has_one_stream);
+        let calls = if one_stream {
+            self.connection.close()
+        } else {
+            self.connection.end();
+            Vec::new()
+        };
+        let ending = Ending {
+            how,
+            stderr: Vec::new(),
+            calls,
+        };
+        let number = self.connection.generation;
+        let _ = self.supply.reports.send(Report::Ended(number, ending));
+    }
+
+    async fn take(&mut self, incoming: Incoming) {
+        // A client that reads slowly slows its server down, as it would without a proxy.
+        if let Some(pipe) = self.client.pipe() {
+            pipe.ready().await;
+        }
+        match incoming {
+            Incoming::Message { line, on } => {
+                let mismatched =
+                    on.and_then(|number| self.connection.take_mismatched(number, &line));
+                if let Some(call) = mismatched {
+                    let report = Report::Mismatched(self.connection.generation, Box::new(call));
+                    let _ = self.supply.reports.send(report);
+                } else if self.connection.receive(&line, on).is_err() {
+                    self.stray.tell(line);
+                }
+            }
+            Incoming::Failed { number, fate, how } => self.fail(number, fate, how),
+            Incoming::Paused(number) => self.connection.pause(number),
+            Incoming::Stray(text) => self.stray.tell(text),
+            Incoming::Resumed => {
+                let report = Report::Resumed(self.connection.generation);
+                let _ = self.supply.reports.send(report);
+            }
+        }
+    }
+
+    fn fail(&self, number: u64, fate: Fate, how: String) {
+        if let Some(call) = self.connection.lose(number) {
+            let report = Report::Unanswered(Box::new(call), fate, how);
+            let _ = self.supply.reports.send(report);
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! One request: how it is brought to the server, and its answer back, in one piece or as a stream of events,
+//! which a legacy server may cut and go on with later.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Response, StatusCode};
+use tokio::time::{sleep, timeout};
+
+use super::link::{Backlog, Fate, Incoming, Inner};
+use super::old;
+use super::peer::{SESSION, Said};
+use super::sse::Events;
+use crate::jsonrpc::{
+    Envelope, ErrorObject, INTERNAL_ERROR, Kind, Members, elements, error_response,
+};
+
+/// How a legacy server says that its session is gone.
+pub(super) const FORGOTTEN: &str = "no longer knows the session";
+/// Everything but a call is answered within this time.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// So long is waited before a stream is taken up again, where the server does not say.
+pub(super) const RETRY: Duration = Duration::from_secs(1);
+/// What the server says about that is kept between these.
+const RETRIES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
+/// So often in a row a stream is tried to be taken up again.
+pub(super) const TRIES: usize = 5;
+/// So much is read of the body of an error, in bytes.
+const ERROR: usize = 64 * 1024;
+
+/// Why a request is not answered.
+struct Failure(Fate, String);
+
+/// Brings a request to the server and everything that comes of it back. Until it has its turn it `waits`.
+pub(super) async fn run(inner: &Arc<Inner>, number: u64, said: &Said, waits: Backlog) {
+    let slot = if said.listens() {
+        None
+    } else {
+        inner.slots.acquire().await.ok()
+    };
+    drop(waits);
+    let exchange = Exchange {
+        inner,
+        number,
+        said,
+    };
+    let limit = match said.method.as_str() {
+        "tools/call" | "subscriptions/listen" | "tasks/result" => None,
+        _ => Some(PATIENCE),
+    };
+    let done = match limit {
+        Some(limit) => timeout(limit, exchange.run()).await.unwrap_or_else(|_| {
+            let how = format!("did not answer within {} s", limit.as_secs());
+            Err(Failure(Fate::Unknown, how))
+        }),
+        None => exchange.run().await,
+    };
+    drop(slot);
+    if let Err(Failure(fate, how)) = done {
+        if said.listens() && inner.unheard.fetch_add(1, Ordering::Relaxed) + 1 >= TRIES {
+            if !inner.heard.load(Ordering::Relaxed) {
+                // A server that never had such a stream is not lost for it: it is not asked again.
+                let error = ErrorObject::new(INTERNAL_ERROR, format!("the server {how}"));
+                return exchange.answer(&error).await;
+            }
+            inner.lose(&how);
+        }
+        inner.fail(number, fate, how).await;
+    }
+}
+
+/// Whether an answer of this `status` that says `body` means that the session which was named is gone. A server
+/// that many copied from an example says so by 400.
+pub(super) fn forgets(inner: &Inner, status: StatusCode, body: &str) -> bool {
+    let in_session = inner.peer.session().is_some() && !inner.peer.is_modern();
+    let says_so = || {
+        let body = body.to_lowercase();
+        body.contains("session") || body.contains("not initialized")
+    };
+    in_session
+        && (status == StatusCode::NOT_FOUND || (status == StatusCode::BAD_REQUEST && says_so()))
+}
+
+/// How long to wait before a stream is taken up again, when the server said `retry`.
+pub(super) fn pause(retry: Option<Duration>) -> Duration {
+    retry.map_or(RETRY, |it| it.clamp(RETRIES.0, RETRIES.1))
+}
+
+/// The first words of a response that may be an error.
+pub(super) async fn first_words(mut response: Response) -> String {
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        bytes.extend_from_slice(&chunk[..chunk.len().min(ERROR - bytes.len())]);
+        if bytes.len() == ERROR {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Whether the response is a stream of events.
+pub(super) fn is_stream(response: &Response) -> bool {
+    is(response, "text/event-stream")
+}
+
+fn is(response: &Response, kind: &str) -> bool {
+    let content = response.headers().get(CONTENT_TYPE);
+    content.is_some_and(|it| {
+        it.as_bytes()
+            .to_ascii_lowercase()
+            .starts_with(kind.as_bytes())
+    })
+}
+
+/// A message as one line: what ends lines in JSON stands between its tokens only.
+pub(super) fn one_line(mut bytes: Vec<u8>) -> String {
+    for byte in &mut bytes {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    String::from_utf8(bytes)
+        .unwrap_or_else(|it| String::from_utf8_lossy(it.as_bytes()).into_owned())
+}
+
+/// What is known of a stream.
+#[derive(Default)]
+struct Place {
+    /// The last event that it could be resumed after.
+    last: Option<String>,
+    retry: Option<Duration>,
+}
+
+struct Exchange<'a> {
+    inner: &'a Arc<Inner>,
+    number: u64,
+    said: &'a Said,
+}
+
+impl Exchange<'_> {
+    async fn run(&self) -> Result<(), Failure> {
+        if let Some(how) = self.inner.loss() {
+            return Err(Failure(Fate::Unsent, how));
+        }
+        let peer = &self.inner.peer;
+        if peer.is_said_to_be_old() && !peer.has_one_stream() {
+            let begun = old::begin(self.inner).await;
+            begun.map_err(|how| Failure(Fate::Unsent, how))?;
+        }
+        let response = self.post().await?;
+        let status = response.status();
+        if !status.is_success() {
+            let words = first_words(response).await;
+            if !self.may_be_old(status, &words) || old::begin(self.inner).await.is_err() {
+                return self.refused(status, words).await;
+            }
+            let status = self.post().await?.status();
+            return if status.is_success() {
+                Ok(())
+            } else {
+                self.refused(status, words).await
+            };
+        }
+        if peer.has_one_stream() {
+            // The answer comes there.
+            return Ok(());
+        }
+        if self.said.method == "initialize" {
+            peer.begin_session(response.headers().get(SESSION).cloned());
+        }
+        if is_stream(&response) {
+            if self.said.listens() {
+                self.inner.unheard.store(0, Ordering::Relaxed);
+                self.inner.heard.store(true, Ordering::Relaxed);
+            }
+            self.follow(response).await
+        } else if is(&response, "application/json") {
+            self.take_whole(response).await
+        } else {
+            let what = format!("HTTP {} without an answer", status.as_u16());
+            let how = format!("answered {what} at {}", peer.shown());
+            Err(Failure(Fate::Unknown, how))
+        }
+    }
+
+    async fn post(&self) -> Result<Response, Failure> {
+        let peer = &self.inner.peer;
+        let sent = peer.post(self.said).send().await;
+        sent.map_err(|error| {
+            let how = peer.unreachable(&error);
+            if error.is_connect() {
+                self.inner.lose(&how);
+                Failure(Fate::Unsent, how)
+            } else {
+                Failure(Fate::Unknown, how)
+            }
+        })
+    }
+
+    /// Whether this is how a server of revision 2024-11-05 answers what is posted to its stream.
+    fn may_be_old(&self, status: StatusCode, body: &str) -> bool {
+        let statuses = [
+            StatusCode::BAD_REQUEST,
+            StatusCode::NOT_FOUND,
+            StatusCode::METHOD_NOT_ALLOWED,
+        ];
+        self.said.method == "initialize"
+            && statuses.contains(&status)
+            && !self.inner.peer.has_one_stream()
+            && Envelope::parse(body).is_err()
+    }
+
+    /// An answer that is no success. What the server says as a JSON-RPC error is passed on; but who may not come
+    /// in, or comes to a server in trouble, learns nothing of its era.
+    async fn refused(&self, status: StatusCode, body: String) -> Result<(), Failure> {
+        if forgets(self.inner, status, &body) && self.said.method != "initialize" {
+            self.inner.lose(FORGOTTEN);
+            return Err(Failure(Fate::Unsent, FORGOTTEN.to_owned()));
+        }
+        let line = one_line(body.clone().into_bytes());
+        let envelope = Envelope::parse(&line).ok();
+        let error = envelope.as_ref().and_then(|it| it.error);
+        let busy = matches!(
+            status,
+            StatusCode::UNAUTHORIZED
+                | StatusCode::FORBIDDEN
+                | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+                | StatusCode::REQUEST_TIMEOUT
+                | StatusCode::TOO_MANY_REQUESTS
+        );
+        let inconclusive = busy || status.is_server_error() || status.is_redirection();
+        if let Some(error) = error.filter(|_| !inconclusive || !self.said.introduces()) {
+            let line = error_response_of(self.number, error);
+            self.deliver(line).await;
+            return Ok(());
+        }
+        let error = error.map(Members::of).unwrap_or_default();
+        let message = error.text("message");
+        let words = message.as_deref().unwrap_or(&body);
+        let how = self.inner.peer.answered(status, words);
+        if status.is_redirection() {
+            let how = format!("{how}: it sends on to another place, which has to be its `url`");
+            return Err(Failure(Fate::Refused, how));
+        }
+        if busy {
+            return Err(Failure(Fate::Refused, how));
+        }
+        if inconclusive {
+            return Err(Failure(Fate::Unknown, how));
+        }
+        let error = ErrorObject::new(INTERNAL_ERROR, format!("the server {how}"));
+        self.answer(&error).await;
+        Ok(())
+    }
+
+    /// An answer in one piece.
+    async fn take_whole(&self, mut response: Response) -> Result<(), Failure> {
+        let mut bytes = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if bytes.len() + chunk.len() > self.inner.limit => {
+                    return self.too_long().await;
+                }
+                Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(error) => return Err(self.broken(&error)),
+            }
+        }
+        if self.take(bytes).await {
+            return Ok(());
+        }
+        let how = "answered with something that is not the answer".to_owned();
+        Err(Failure(Fate::Unknown, how))
+    }
+
+    /// An answer as a stream, until it has come. Where the stream ends before, it is taken up again after the last
+    /// event that has an id.
+    async fn follow(&self, response: Response) -> Result<(), Failure> {
+        let mut place = Place::default();
+        let mut next = Some(response);
+        let mut tries = 0;
+        loop {
+            let ended = match next.take() {
+                Some(response) => match self.read(response, &mut place).await? {
+                    Read::Answered => return Ok(()),
+                    Read::Ended(how) => how,
+                },
+                None => self.broke_off(),
+            };
+            let Some(last) = place
+                .last
+                .as_deref()
+                .filter(|_| !self.inner.peer.is_modern())
+            else {
+                return Err(Failure(Fate::Unknown, ended));
+            };
+            self.inner.tell(Incoming::Paused(self.number)).await;
+            sleep(pause(place.retry)).await;
+            match self.resume(last).await {
+                Ok(response) => (next, tries) = (Some(response), 0),
+                Err(Some(how)) => return Err(Failure(Fate::Unknown, how)),
+                Err(None) if tries + 1 >= TRIES => return Err(Failure(Fate::Unknown, ended)),
+                Err(None) => tries += 1,
+            }
+        }
+    }
+
+    /// The rest of the stream after the event `last`; a reason if there is none, nothing if it may be there later.
+    async fn resume(&self, last: &str) -> Result<Response, Option<String>> {
+        let peer = &self.inner.peer;
+        match peer.get(Some(last)).send().await {
+            Ok(response) if response.status().is_success() && is_stream(&response) => Ok(response),
+            Ok(response) if response.status().is_server_error() => Err(None),
+            Ok(response) => {
+                let status = response.status();
+                if forgets(self.inner, status, &first_words(response).await) {
+                    self.inner.lose(FORGOTTEN);
+                    return Err(Some(FORGOTTEN.to_owned()));
+                }
+                Err(Some(peer.answered(status, "")))
+            }
+            Err(error) if error.is_connect() => {
+                let how = peer.unreachable(&error);
+                self.inner.lose(&how);
+                Err(Some(how))
+            }
+            Err(_) => Err(None),
+        }
+    }
+
+    async fn read(&self, mut response: Response, place: &mut Place) -> Result<Read, Failure> {
+        let mut events = Events::new(self.inner.limit);
+        loop {
+            let chunk = match response.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return Ok(Read::Ended(self.broke_off())),
+                Err(error) => {
+                    let Failure(_, how) = self.broken(&error);
+                    return Ok(Read::Ended(how));
+                }
+            };
+            for event in events.push(&chunk) {
+                place.retry = event.retry.or(place.retry);
+                if event.too_long {
+                    self.too_long().await?;
+                    return Ok(Read::Answered);
+                }
+                if !event.data.is_empty() && self.take(event.data).await {
+                    return Ok(Read::Answered);
+                }
+                // Only now: what was not passed on would have to come again.
+                place.last = event.id.or(place.last.take());
+            }
+        }
+    }
+
+    /// Passes a message on; whether it, or one of several, answers the request.
+    async fn take(&self, bytes: Vec<u8>) -> bool {
+        let line = one_line(bytes);
+        let line = line.trim();
+        let answers = |message: &str| {
+            Envelope::parse(message).is_ok_and(|it| {
+                it.kind() == Kind::Response
+                    && it.id.and_then(|id| id.parse().ok()) == Some(self.number)
+            })
+        };
+        let nameless = Envelope::parse(line)
+            .ok()
+            .filter(|it| it.kind() == Kind::Response && it.id.is_none_or(|id| id == "null"));
+        if let Some(error) = nameless.and_then(|it| it.error) {
+            self.deliver(error_response_of(self.number, error)).await;
+            return true;
+        }
+        let answered =
+            answers(line) || elements(line).is_some_and(|all| all.into_iter().any(answers));
+        if answered && self.said.method == "initialize" {
+            let result = Envelope::parse(line).ok().and_then(|it| it.result);
+            self.inner.peer.take_revision(result.unwrap_or("{}"));
+        }
+        self.deliver(line.to_owned()).await;
+        answered
+    }
+
+    async fn deliver(&self, line: String) {
+        let on = Some(self.number);
+        self.inner.tell(Incoming::Message { line, on }).await;
+    }
+
+    async fn too_long(&self) -> Result<(), Failure> {
+        let message = "the server's answer is longer than `--max-message` allows";
+        self.answer(&ErrorObject::new(INTERNAL_ERROR, message))
+            .await;
+        Ok(())
+    }
+
+    /// Answers in the server's place.
+    async fn answer(&self, error: &ErrorObject) {
+        let line = error_response(&self.number.to_string(), error);
+        self.deliver(line).await;
+    }
+
+    fn broke_off(&self) -> String {
+        format!("broke off its answer at {}", self.inner.peer.shown())
+    }
+
+    fn broken(&self, error: &reqwest::Error) -> Failure {
+        let how = format!("{}: {}", self.broke_off(), super::causes(error));
+        Failure(Fate::Unknown, how)
+    }
+}
+
+/// How the reading of a stream ended.
+enum Read {
+    Answered,
+    /// Before the answer; a sentence fragment.
+    Ended(String),
+}
+
+/// The error object `error` as the answer to the request `number`.
+fn error_response_of(number: u64, error: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{number},"error":{error}}}"#)
+}

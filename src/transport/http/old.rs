@@ -1,0 +1,86 @@
+//! The transport of revision 2024-11-05: one stream on which everything comes that the server says, and which first
+//! names the address that messages are posted to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Response, Url};
+use tokio::time::timeout;
+
+use super::exchange::{first_words, is_stream, one_line};
+use super::link::{Incoming, Inner};
+use super::sse::Events;
+
+/// The server has this long to say where messages are posted to.
+const ENDPOINT: Duration = Duration::from_secs(10);
+
+/// Opens the stream and learns where messages are posted to; an error is a sentence fragment. From then on the end
+/// of the stream is that of the link.
+pub(super) async fn begin(inner: &Arc<Inner>) -> Result<(), String> {
+    let peer = &inner.peer;
+    let opened = timeout(ENDPOINT, peer.get(None).send()).await;
+    let silent = |_| format!("did not open its stream at {}", peer.shown());
+    let response = match opened.map_err(silent)? {
+        Ok(response) if response.status().is_success() && is_stream(&response) => response,
+        Ok(response) => {
+            let status = response.status();
+            return Err(peer.answered(status, &first_words(response).await));
+        }
+        Err(error) => return Err(peer.unreachable(&error)),
+    };
+    let mut stream = Stream {
+        inner: inner.clone(),
+        response,
+        events: Events::new(inner.limit),
+    };
+    let found = timeout(ENDPOINT, stream.endpoint()).await;
+    let Ok(Some(endpoint)) = found else {
+        let shown = peer.shown();
+        return Err(format!(
+            "does not say on its stream where messages go, at {shown}"
+        ));
+    };
+    peer.post_to(endpoint);
+    inner.spawn(stream.follow());
+    Ok(())
+}
+
+struct Stream {
+    inner: Arc<Inner>,
+    response: Response,
+    events: Events,
+}
+
+impl Stream {
+    /// Reads until the server names an address of its own place.
+    async fn endpoint(&mut self) -> Option<Url> {
+        while let Ok(Some(chunk)) = self.response.chunk().await {
+            for event in self.events.push(&chunk) {
+                let text = std::str::from_utf8(&event.data);
+                if let (true, Ok(text)) = (event.endpoint, text) {
+                    let base = self.response.url();
+                    let url = base.join(text.trim()).ok()?;
+                    // What the configuration says is for this place alone.
+                    return Some(url).filter(|url| url.origin() == base.origin());
+                }
+            }
+        }
+        None
+    }
+
+    async fn follow(mut self) {
+        while let Ok(Some(chunk)) = self.response.chunk().await {
+            for event in self.events.push(&chunk) {
+                if event.too_long {
+                    let text = format!("a message over the limit of {} bytes", self.inner.limit);
+                    self.inner.tell(Incoming::Stray(text)).await;
+                } else if !event.data.is_empty() && !event.endpoint {
+                    let line = one_line(event.data).trim().to_owned();
+                    let on = None;
+                    self.inner.tell(Incoming::Message { line, on }).await;
+                }
+            }
+        }
+        self.inner.lose("closed its stream");
+    }
+}

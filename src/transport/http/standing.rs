@@ -1,0 +1,95 @@
+//! The stream on which a legacy server speaks of its own accord. It is opened once the server is introduced and
+//! opened anew whenever it is cut, which load balancers do as they like.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Response;
+use tokio::time::sleep;
+
+use super::exchange::{FORGOTTEN, TRIES, first_words, forgets, is_stream, one_line, pause};
+use super::link::{Incoming, Inner};
+use super::sse::Events;
+
+/// Follows the stream until the server has none, or cannot be reached any more.
+pub(super) async fn run(inner: Arc<Inner>) {
+    let (mut last, mut retry) = (None, None);
+    let mut opened = false;
+    let mut failures = 0;
+    loop {
+        let resumed = last.is_some();
+        match open(&inner, last.as_deref()).await {
+            Opened::Stream(response) => {
+                if opened && !resumed {
+                    inner.tell(Incoming::Resumed).await;
+                }
+                (opened, failures) = (true, 0);
+                read(&inner, response, &mut last, &mut retry).await;
+            }
+            Opened::None => return,
+            // A server that never had one may have none today.
+            Opened::Later(_) if !opened => return,
+            Opened::Later(how) if failures + 1 >= TRIES => return inner.lose(&how),
+            Opened::Later(_) => failures += 1,
+        }
+        let factor = 2u32.saturating_pow(failures.try_into().unwrap_or(u32::MAX));
+        sleep(pause(retry).saturating_mul(factor)).await;
+    }
+}
+
+enum Opened {
+    Stream(Response),
+    /// It has no such stream, or the link is lost.
+    None,
+    /// It may have it later; why it is not there now.
+    Later(String),
+}
+
+async fn open(inner: &Inner, last: Option<&str>) -> Opened {
+    let peer = &inner.peer;
+    let response = match peer.get(last).send().await {
+        Ok(response) => response,
+        Err(error) => {
+            let how = peer.unreachable(&error);
+            if error.is_connect() {
+                inner.lose(&how);
+                return Opened::None;
+            }
+            return Opened::Later(how);
+        }
+    };
+    let status = response.status();
+    if status.is_success() && is_stream(&response) {
+        return Opened::Stream(response);
+    }
+    if status.is_server_error() {
+        return Opened::Later(peer.answered(status, ""));
+    }
+    if !status.is_success() && forgets(inner, status, &first_words(response).await) {
+        inner.lose(FORGOTTEN);
+    }
+    Opened::None
+}
+
+/// Reads the stream to its end; `last` and `retry` are how it can be taken up again.
+async fn read(
+    inner: &Inner,
+    mut response: Response,
+    last: &mut Option<String>,
+    retry: &mut Option<Duration>,
+) {
+    let mut events = Events::new(inner.limit);
+    while let Ok(Some(chunk)) = response.chunk().await {
+        for event in events.push(&chunk) {
+            *retry = event.retry.or(*retry);
+            if event.too_long {
+                let text = format!("a message over the limit of {} bytes", inner.limit);
+                inner.tell(Incoming::Stray(text)).await;
+            } else if !event.data.is_empty() {
+                let line = one_line(event.data).trim().to_owned();
+                inner.tell(Incoming::Message { line, on: None }).await;
+            }
+            *last = event.id.or(last.take());
+        }
+    }
+}

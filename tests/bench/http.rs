@@ -1,0 +1,226 @@
+//! The HTTP front against the least that axum can do: a server that sends each body back.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::header;
+use axum::routing::post;
+
+/// Clients at a time where many are.
+const MANY: usize = 64;
+const MODERN: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+
+/// The floor: tells its address and sends bodies back until it is killed.
+pub(crate) fn echo() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        writeln!(io::stderr(), "http://{}/mcp", listener.local_addr()?)?;
+        let back = |body: Bytes| async { ([(header::CONTENT_TYPE, "application/json")], body) };
+        let limit = axum::extract::DefaultBodyLimit::disable();
+        let router = Router::new().route("/mcp", post(back)).layer(limit);
+        axum::serve(listener, router).await
+    })
+}
+
+/// A server behind an address. It is killed with this.
+pub(crate) struct Site {
+    child: Child,
+    address: SocketAddr,
+    /// What every request says besides.
+    headers: String,
+    /// What the params of every call say besides.
+    meta: &'static str,
+}
+
+impl Site {
+    /// Starts the command and waits until it tells its address on stderr.
+    fn start(command: &mut Command) -> io::Result<Self> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut said = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let address = loop {
+            let mut line = String::new();
+            if said.read_line(&mut line)? == 0 {
+                return Err(io::Error::other("no address was told"));
+            }
+            let url = line.split_once("http://").map(|(_, rest)| rest);
+            let host = url.and_then(|rest| rest.split('/').next());
+            if let Some(Ok(address)) = host.map(str::parse) {
+                break address;
+            }
+        };
+        thread::spawn(move || io::copy(&mut said, &mut io::sink()));
+        Ok(Self {
+            child,
+            address,
+            headers: String::new(),
+            meta: "",
+        })
+    }
+
+    /// Asked by clients whose requests stand alone.
+    pub(crate) fn modern(command: &mut Command) -> io::Result<Self> {
+        let mut site = Self::start(command)?;
+        site.headers =
+            "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: bench\r\n"
+                .into();
+        site.meta = MODERN;
+        Ok(site)
+    }
+
+    /// Asked by one client that has a session.
+    pub(crate) fn legacy(command: &mut Command) -> io::Result<Self> {
+        let mut site = Self::start(command)?;
+        let hello = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#;
+        let mut client = Client::to(&site)?;
+        client.post(hello.as_bytes())?;
+        site.headers = format!("Mcp-Session-Id: {}\r\n", client.session);
+        let mut client = Client::to(&site)?;
+        client.post(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)?;
+        Ok(site)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A call with `ID` where its id belongs.
+    fn call(&self, text: &str) -> Vec<u8> {
+        let comma = if self.meta.is_empty() { "" } else { "," };
+        let meta = self.meta;
+        format!(
+            r#"{{"jsonrpc":"2.0","id":ID,"method":"tools/call","params":{{"name":"bench","arguments":{{"text":"{text}"}}{comma}{meta}}}}}"#
+        )
+        .into_bytes()
+    }
+
+    /// Microseconds of each of `count` calls, one after the other.
+    pub(crate) fn sequence(&self, count: usize) -> io::Result<Vec<f64>> {
+        let mut client = Client::to(self)?;
+        let call = numbered(&self.call("hello, how are you today?"), 1);
+        let mut times = Vec::with_capacity(count);
+        for _ in 0..count {
+            let start = Instant::now();
+            client.post(&call)?;
+            times.push(start.elapsed().as_secs_f64() * 1e6);
+        }
+        Ok(times)
+    }
+
+    /// Calls per second of many clients at once, each of which makes `count`.
+    pub(crate) fn many(&self, count: usize) -> io::Result<f64> {
+        let call = self.call("hello, how are you today?");
+        self.at_once(MANY, count, &call)
+    }
+
+    /// MiB per second of four clients at once, each of which has one MiB echoed `count` times.
+    pub(crate) fn bulk(&self, count: usize) -> io::Result<f64> {
+        let call = self.call(&"x".repeat(1024 * 1024));
+        self.at_once(4, count, &call)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts are small")]
+    fn at_once(&self, clients: usize, count: usize, call: &[u8]) -> io::Result<f64> {
+        let mut all = (0..clients)
+            .map(|_| Client::to(self))
+            .collect::<io::Result<Vec<_>>>()?;
+        let start = Instant::now();
+        thread::scope(|scope| {
+            let threads: Vec<_> = all
+                .iter_mut()
+                .enumerate()
+                .map(|(number, client)| {
+                    let call = numbered(call, number + 1);
+                    scope.spawn(move || (0..count).try_for_each(|_| client.post(&call)))
+                })
+                .collect();
+            threads
+                .into_iter()
+                .try_for_each(|it| it.join().expect("a client does not panic"))
+        })?;
+        Ok((clients * count) as f64 / start.elapsed().as_secs_f64())
+    }
+}
+
+/// The call under an id of its own: clients of one session must not use the same at a time.
+fn numbered(call: &[u8], id: usize) -> Vec<u8> {
+    let call = String::from_utf8_lossy(call);
+    call.replacen("ID", &id.to_string(), 1).into_bytes()
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // A proxy that is asked to end takes its servers along.
+        let pid = i32::try_from(self.child.id()).ok();
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// One connection that is kept open.
+struct Client {
+    reader: BufReader<TcpStream>,
+    head: String,
+    body: Vec<u8>,
+    /// The id of the session that the last answer began.
+    session: String,
+}
+
+impl Client {
+    fn to(site: &Site) -> io::Result<Self> {
+        let stream = TcpStream::connect(site.address)?;
+        stream.set_nodelay(true)?;
+        let (address, headers) = (site.address, &site.headers);
+        let head = format!(
+            "POST /mcp HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n{headers}"
+        );
+        Ok(Self {
+            reader: BufReader::with_capacity(64 * 1024, stream),
+            head,
+            body: Vec::new(),
+            session: String::new(),
+        })
+    }
+
+    /// Posts a message and reads the answer to its end; an error if it is not of success.
+    fn post(&mut self, message: &[u8]) -> io::Result<()> {
+        let mut request =
+            format!("{}Content-Length: {}\r\n\r\n", self.head, message.len()).into_bytes();
+        request.extend_from_slice(message);
+        self.reader.get_mut().write_all(&request)?;
+        let (mut length, mut line) = (0, String::new());
+        self.reader.read_line(&mut line)?;
+        let is_good = line.starts_with("HTTP/1.1 2");
+        while line != "\r\n" && !line.is_empty() {
+            line.clear();
+            self.reader.read_line(&mut line)?;
+            let lower = line.to_ascii_lowercase();
+            if let Some(value) = lower.strip_prefix("content-length:") {
+                length = value.trim().parse().map_err(io::Error::other)?;
+            } else if let Some(value) = lower.strip_prefix("mcp-session-id:") {
+                value.trim().clone_into(&mut self.session);
+            }
+        }
+        self.body.resize(length, 0);
+        self.reader.read_exact(&mut self.body)?;
+        if is_good {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            String::from_utf8_lossy(&self.body).into_owned(),
+        ))
+    }
+}

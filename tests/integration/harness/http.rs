@@ -1,0 +1,450 @@
+//! HTTP by hand: the proxy behind an address, connections that say exactly what a test wants said, and clients of
+//! both eras on top of them.
+
+use std::cell::Cell;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use serde_json::{Value, json};
+
+use super::{DEADLINE, Log, Message, Peer, Proxy, initialize_params, modern_meta};
+
+/// What every message says about itself.
+const KINDS: [(&str, &str); 2] = [
+    ("Content-Type", "application/json"),
+    ("Accept", "application/json, text/event-stream"),
+];
+
+/// The proxy, which lets clients in by HTTP.
+pub(crate) struct Site {
+    pub(crate) peer: Peer,
+    pub(crate) log: Log,
+    pub(crate) url: String,
+    pub(crate) address: SocketAddr,
+}
+
+impl Site {
+    /// Starts the proxy and waits until it listens.
+    #[track_caller]
+    pub(crate) fn start(proxy: Proxy) -> Self {
+        let log = Log::new();
+        let proxy = proxy.options(["--http", "127.0.0.1:0"]);
+        let peer = log.written_by(proxy).spawn();
+        let listening = log.until("listening", 1);
+        let url = listening[0]["url"].as_str().unwrap().to_owned();
+        let host = url.strip_prefix("http://").unwrap();
+        let address = host.strip_suffix("/mcp").unwrap().parse().unwrap();
+        Self {
+            peer,
+            log,
+            url,
+            address,
+        }
+    }
+
+    /// A request of its own connection, whose answer is read to its end.
+    #[track_caller]
+    pub(crate) fn ask(&self, method: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut connection = Connection::to(self.address);
+        connection.request(method, headers, body);
+        connection.answer()
+    }
+
+    /// As [`Self::ask`], by POST and of the right kinds.
+    #[track_caller]
+    pub(crate) fn post(&self, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.ask("POST", &[&KINDS, headers].concat(), body)
+    }
+
+    /// The pids of the servers that were started.
+    pub(crate) fn servers(&self) -> Vec<u64> {
+        let spawned = self.log.events("spawned");
+        spawned
+            .iter()
+            .map(|it| it["pid"].as_u64().unwrap())
+            .collect()
+    }
+}
+
+/// One connection.
+pub(crate) struct Connection {
+    address: SocketAddr,
+    reader: BufReader<TcpStream>,
+    /// The bytes of the current chunk that are still to come; nothing if the body is not chunked.
+    chunk: Option<usize>,
+    /// What has been read of the body.
+    body: Vec<u8>,
+}
+
+/// The beginning of an answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+}
+
+impl Head {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let named = |(it, _): &&(String, String)| it.eq_ignore_ascii_case(name);
+        self.headers
+            .iter()
+            .find(named)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) head: Head,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> u16 {
+        self.head.status
+    }
+
+    /// Whether it came as events.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.head.header("content-type") == Some("text/event-stream")
+    }
+
+    /// Its messages, whichever way they came.
+    pub(crate) fn messages(&self) -> Vec<Message> {
+        if !self.is_stream() {
+            return vec![Message::new(self.body.clone())];
+        }
+        let events = self.body.split("\n\n").filter_map(Event::read);
+        events.filter_map(|event| event.message()).collect()
+    }
+
+    /// The last of its messages.
+    #[track_caller]
+    pub(crate) fn last(&self) -> Message {
+        self.messages().pop().expect("an answer")
+    }
+
+    #[track_caller]
+    pub(crate) fn error_code(&self) -> i64 {
+        self.last().error()["code"]
+            .as_i64()
+            .expect("an error with a code")
+    }
+}
+
+/// One server-sent event.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Event {
+    pub(crate) id: Option<String>,
+    pub(crate) data: String,
+}
+
+impl Event {
+    fn read(text: &str) -> Option<Self> {
+        let mut event = Self::default();
+        let mut any = false;
+        for line in text.lines() {
+            let (name, value) = line.split_once(':').unwrap_or((line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match name {
+                "id" => event.id = Some(value.to_owned()),
+                "data" => event.data += value,
+                _ => continue,
+            }
+            any = true;
+        }
+        any.then_some(event)
+    }
+
+    pub(crate) fn message(&self) -> Option<Message> {
+        (!self.data.is_empty()).then(|| Message::new(self.data.clone()))
+    }
+}
+
+impl Connection {
+    #[track_caller]
+    pub(crate) fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            address,
+            reader: BufReader::new(stream),
+            chunk: None,
+            body: Vec::new(),
+        }
+    }
+
+    /// Sends any bytes. What the other side does not take any more is lost.
+    pub(crate) fn send(&self, bytes: &[u8]) {
+        let _ = self.reader.get_ref().write_all(bytes);
+    }
+
+    /// Sends a request whose `Host` and `Content-Length` are right unless `headers` have others.
+    pub(crate) fn request(&self, method: &str, headers: &[(&str, &str)], body: &str) {
+        let has = |name: &str| headers.iter().any(|(it, _)| it.eq_ignore_ascii_case(name));
+        let mut head = format!("{method} /mcp HTTP/1.1\r\n");
+        if !has("host") {
+            let _ = write!(head, "Host: {}\r\n", self.address);
+        }
+        if !has("content-length") && !has("transfer-encoding") {
+            let _ = write!(head, "Content-Length: {}\r\n", body.len());
+        }
+        for (name, value) in headers {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        self.send((head + "\r\n" + body).as_bytes());
+    }
+
+    /// The beginning of the answer; nothing if the connection was closed instead.
+    pub(crate) fn try_head(&mut self) -> Option<Head> {
+        let mut line = String::new();
+        if self.reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let status = line.split(' ').nth(1)?.parse().ok()?;
+        let mut headers = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.reader.read_line(&mut line).ok()?;
+            let Some((name, value)) = line.trim_end().split_once(':') else {
+                break;
+            };
+            headers.push((name.to_owned(), value.trim().to_owned()));
+        }
+        let head = Head { status, headers };
+        self.chunk = head.header("transfer-encoding").map(|_| 0);
+        self.body.clear();
+        Some(head)
+    }
+
+    #[track_caller]
+    pub(crate) fn head(&mut self) -> Head {
+        self.try_head().expect("an answer")
+    }
+
+    #[track_caller]
+    pub(crate) fn answer(&mut self) -> Answer {
+        let head = self.head();
+        if self.chunk.is_some() {
+            while self.more() {}
+        } else {
+            let length = head
+                .header("content-length")
+                .map_or(0, |it| it.parse().unwrap());
+            self.body.resize(length, 0);
+            self.reader.read_exact(&mut self.body).unwrap();
+        }
+        let body = String::from_utf8(std::mem::take(&mut self.body)).unwrap();
+        Answer { head, body }
+    }
+
+    /// Reads one more chunk; false at the end of the body.
+    fn more(&mut self) -> bool {
+        let mut line = String::new();
+        if self.reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return false;
+        }
+        let size = usize::from_str_radix(line.trim(), 16).expect("the size of a chunk");
+        let mut chunk = vec![0; size + 2];
+        if self.reader.read_exact(&mut chunk).is_err() {
+            return false;
+        }
+        self.body.extend_from_slice(&chunk[..size]);
+        size > 0
+    }
+
+    /// The next event of a stream; nothing at its end. Comments are passed over.
+    pub(crate) fn event(&mut self) -> Option<Event> {
+        loop {
+            if let Some(end) = self.body.windows(2).position(|it| it == b"\n\n") {
+                let text: Vec<u8> = self.body.drain(..end + 2).collect();
+                if let Some(event) = Event::read(&String::from_utf8(text).unwrap()) {
+                    return Some(event);
+                }
+                continue;
+            }
+            if !self.more() {
+                return None;
+            }
+        }
+    }
+
+    /// The next message of a stream; nothing at its end.
+    pub(crate) fn message_or_end(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = self.event()?.message() {
+                return Some(message);
+            }
+        }
+    }
+
+    /// The next message of a stream.
+    #[track_caller]
+    pub(crate) fn message(&mut self) -> Message {
+        self.message_or_end().expect("a stream that goes on")
+    }
+}
+
+/// A client of the legacy era, by its session.
+pub(crate) struct Legacy {
+    address: SocketAddr,
+    pub(crate) id: String,
+    next: Cell<u64>,
+}
+
+impl Legacy {
+    /// Begins a session.
+    #[track_caller]
+    pub(crate) fn begin(site: &Site) -> Self {
+        Self::begin_as(site, "2025-11-25")
+    }
+
+    /// Begins a session of that revision.
+    #[track_caller]
+    pub(crate) fn begin_as(site: &Site, revision: &str) -> Self {
+        let mut params = initialize_params();
+        params["protocolVersion"] = revision.into();
+        let answer = site.post(&[], &request(&json!(0), "initialize", &params));
+        assert_eq!(answer.status(), 200, "{}", answer.body);
+        let id = answer
+            .head
+            .header("mcp-session-id")
+            .expect("an id")
+            .to_owned();
+        let client = Self {
+            address: site.address,
+            id,
+            next: Cell::new(0),
+        };
+        let said = client.tell("notifications/initialized", &json!({}));
+        assert_eq!(said.status(), 202);
+        client
+    }
+
+    /// Sends any body in the session.
+    #[track_caller]
+    pub(crate) fn post(&self, body: &str) -> Answer {
+        self.open(body).answer()
+    }
+
+    /// As [`Self::post`], without reading the answer.
+    #[track_caller]
+    pub(crate) fn open(&self, body: &str) -> Connection {
+        let connection = Connection::to(self.address);
+        let headers = [&KINDS[..], &[("Mcp-Session-Id", self.id.as_str())]].concat();
+        connection.request("POST", &headers, body);
+        connection
+    }
+
+    #[track_caller]
+    pub(crate) fn tell(&self, method: &str, params: &Value) -> Answer {
+        self.post(&json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string())
+    }
+
+    /// Asks, and waits for the answer.
+    #[track_caller]
+    pub(crate) fn ask(&self, method: &str, params: &Value) -> Message {
+        self.next.set(self.next.get() + 1);
+        self.post(&request(&json!(self.next.get()), method, params))
+            .last()
+    }
+
+    #[track_caller]
+    pub(crate) fn call(&self, tool: &str, arguments: &Value) -> Message {
+        self.ask("tools/call", &json!({"name": tool, "arguments": arguments}))
+    }
+
+    /// Opens a stream, or goes on with one behind an event.
+    #[track_caller]
+    pub(crate) fn stand(&self, last: Option<&str>) -> (Head, Connection) {
+        let mut connection = Connection::to(self.address);
+        let mut headers = vec![
+            ("Accept", "text/event-stream"),
+            ("Mcp-Session-Id", &*self.id),
+        ];
+        headers.extend(last.map(|last| ("Last-Event-ID", last)));
+        connection.request("GET", &headers, "");
+        (connection.head(), connection)
+    }
+
+    #[track_caller]
+    pub(crate) fn end(&self) -> Answer {
+        let mut connection = Connection::to(self.address);
+        connection.request("DELETE", &[("Mcp-Session-Id", &self.id)], "");
+        connection.answer()
+    }
+}
+
+/// The raw line of a request.
+pub(crate) fn request(id: &Value, method: &str, params: &Value) -> String {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
+}
+
+/// A request of the modern era and the headers that go with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Modern {
+    pub(crate) body: Value,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Modern {
+    pub(crate) fn new(id: &Value, method: &str, mut params: Value) -> Self {
+        let meta = params["_meta"].take();
+        params["_meta"] = modern_meta();
+        if let Value::Object(more) = meta {
+            params["_meta"].as_object_mut().unwrap().extend(more);
+        }
+        let name = params.get("name").or(params.get("uri"));
+        let mut headers = vec![
+            ("MCP-Protocol-Version".to_owned(), "2026-07-28".to_owned()),
+            ("Mcp-Method".to_owned(), method.to_owned()),
+        ];
+        let name = name.and_then(Value::as_str);
+        headers.extend(name.map(|name| ("Mcp-Name".to_owned(), name.to_owned())));
+        let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        Self { body, headers }
+    }
+
+    /// The call of a tool.
+    pub(crate) fn call(id: &Value, tool: &str, arguments: &Value) -> Self {
+        Self::new(
+            id,
+            "tools/call",
+            json!({"name": tool, "arguments": arguments}),
+        )
+    }
+
+    /// With that value of the header, or without it.
+    pub(crate) fn with(mut self, name: &str, value: Option<&str>) -> Self {
+        self.headers
+            .retain(|(it, _)| !it.eq_ignore_ascii_case(name));
+        self.headers
+            .extend(value.map(|value| (name.to_owned(), value.to_owned())));
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn open(&self, site: &Site) -> Connection {
+        let connection = Connection::to(site.address);
+        self.send(&connection);
+        connection
+    }
+
+    pub(crate) fn send(&self, connection: &Connection) {
+        let own: Vec<_> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        connection.request("POST", &[&KINDS, &own[..]].concat(), &self.body.to_string());
+    }
+
+    #[track_caller]
+    pub(crate) fn ask(&self, site: &Site) -> Answer {
+        self.open(site).answer()
+    }
+}

