@@ -19,6 +19,7 @@ use crate::server::Means;
 use crate::session::{Session, Sessions};
 use crate::shutdown::Shutdown;
 use crate::transport::stream::{Lines, Outbox};
+use crate::warm::Pool;
 use crate::watcher::{WatchError, WatchOptions};
 
 /// How long requests that were on their way when the client closed its side may still be answered:
@@ -32,6 +33,8 @@ pub(crate) struct Mission {
     pub(crate) plan: Plan,
     /// The longest message in bytes.
     pub(crate) max_message: usize,
+    /// As many processes may be kept ready for a next start; a server that is not watched needs none.
+    pub(crate) warm_limit: usize,
     /// The era to speak with the servers, if the user set it.
     pub(crate) era: Option<Era>,
     /// The meta-tools that the client is offered.
@@ -105,12 +108,15 @@ async fn attend(mut mission: Mission, events: &Events) -> Result<End, AppError> 
 
 fn sessions(mission: Mission, events: &Events) -> Result<Sessions, AppError> {
     let several = !mission.plan.transparent;
+    let mut means = Means::new(events.clone(), mission.max_message, mission.era);
+    let watches = mission.watch.is_some() && !mission.plan.lazy;
+    means.warm = Some(Pool::new(mission.warm_limit)).filter(|_| watches && mission.warm_limit > 0);
     let sources = mission
         .watch
         .map(|options| Sources::new(options, events.clone()).map(Arc::new));
     Ok(Sessions {
         plan: mission.plan,
-        means: Means::new(events.clone(), mission.max_message, mission.era),
+        means,
         sources: sources.transpose()?,
         known: mission.cache.map(|dir| Arc::new(Known::open(dir))),
         offer: Offer::new(mission.meta_tools, several, mission.around),

@@ -78,6 +78,18 @@ pub(crate) enum Event {
         exits: u32,
         within: Duration,
     },
+    /// A process for the server's next start is ready: how long that took, and its memory in bytes.
+    Standby {
+        server: String,
+        took: Duration,
+        memory: Option<u64>,
+    },
+    /// A start could not be prepared: the server starts cold, this time or from now on.
+    Cold {
+        server: String,
+        reason: String,
+        for_good: bool,
+    },
     /// Requests of a replaced generation were given up at the end of the drain time.
     DrainAbandoned {
         server: String,

@@ -24,6 +24,7 @@
 //! | `install` | servers from git: fetched, made ready, registered, brought up to date, removed |
 //! | `fleet` | the servers of one session: configured, loaded, watched; the names of all that they offer |
 //! | `server` | one server: state machine, generations, handshake, connection, gate |
+//! | `warm` | the process of a server's next start, its packages loaded ahead |
 //! | `bridge` | translation between the eras: pure functions |
 //! | `transport` | bytes to lines and back; processes, their groups and their end; the way to servers over HTTP |
 //! | `mcp` | what the protocol says: eras, methods, lists, capabilities |
@@ -39,10 +40,10 @@
 //! Who may use whom, and never the other way round:
 //!
 //! ```text
-//! cli ─> app ─> front ─> session ─> meta_tools ─> fleet ─> server ─> transport ─> jsonrpc
-//!  │                        │             │          └──> watcher          │
-//!  ├───> output             │             └──> search, install             │
-//!  └───> install            └──────────────────────────────> bridge ─> mcp ┘
+//! cli ─> app ─> front ─> session ─> meta_tools ─> fleet ─> server ─> warm ─> transport ─> jsonrpc
+//!  │                        │             │          └──> watcher                  │
+//!  ├───> output             │             └──> search, install                     │
+//!  └───> install            └──────────────────────────────────────> bridge ─> mcp ┘
 //! ```
 //!
 //! A layer may use any layer below it, not only the next one. `watcher` and `output` know no other
@@ -126,6 +127,7 @@ mod server;
 mod session;
 mod shutdown;
 mod transport;
+mod warm;
 mod watcher;
 
 use std::process::ExitCode;

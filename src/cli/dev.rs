@@ -10,7 +10,9 @@ use super::args::ServerArgs;
 use super::http::HttpArgs;
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, config};
 use crate::app::{self, AppError, End, Mission};
-use crate::config::{Config, Loaded, OnBroken, Reload, ServerSpec, Surroundings, parse_duration};
+use crate::config::{
+    Config, Loaded, OnBroken, Reload, ServerSpec, Surroundings, Warmth, parse_duration,
+};
 use crate::fleet::Plan;
 use crate::meta_tools::Set;
 use crate::output;
@@ -55,6 +57,9 @@ pub(crate) struct DevArgs {
     /// How long calls in flight may finish on the old code [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) drain_timeout: Option<Duration>,
+    /// Keep no process ready that has loaded a server's packages ahead of the next save
+    #[arg(long)]
+    pub(crate) no_warm: bool,
     /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     pub(crate) config: Option<PathBuf>,
@@ -73,6 +78,7 @@ impl DevArgs {
     fn mission(&self, global: &Global) -> Result<Mission, CliError> {
         let (plan, config) = match self.server.spec()? {
             Some(mut spec) => {
+                spec.warm = Warmth::AtOnce;
                 self.adjust(&mut spec);
                 let mut config = Config::default();
                 config.servers.push(spec);
@@ -87,6 +93,7 @@ impl DevArgs {
             cache: plan.reader.as_ref().and_then(|_| config::cache()),
             plan,
             max_message: self.server.max_message.unwrap_or(config.max_message),
+            warm_limit: config.warm_limit,
             era: self.server.era.era(),
             meta_tools: self.meta_tools.or(config.meta_tools).unwrap_or_default(),
             watch: (!self.no_watch).then(|| WatchOptions {
@@ -104,6 +111,9 @@ impl DevArgs {
         spec.build = self.build.clone().or(spec.build.take());
         spec.reload = self.reload.unwrap_or(spec.reload);
         spec.on_broken = self.on_broken.unwrap_or(spec.on_broken);
+        if self.no_warm {
+            spec.warm = Warmth::Off;
+        }
         let times = &mut spec.timeouts;
         times.startup_wait = self.startup_wait.unwrap_or(times.startup_wait);
         times.hold = self.hold_timeout.unwrap_or(times.hold);

@@ -58,6 +58,7 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
         around: Some(around),
         plan,
         max_message: now.max_message,
+        warm_limit: now.warm_limit,
         era: None,
         meta_tools: args.meta_tools.or(now.meta_tools).unwrap_or(Set::All),
         watch: (!args.no_watch).then(|| WatchOptions {

@@ -71,7 +71,7 @@ pub(super) static ROOT: [Key; 4] = [
     ),
 ];
 
-pub(super) static PROXY: [Key; 7] = [
+pub(super) static PROXY: [Key; 8] = [
     key(
         "meta_tools",
         Kind::Choice(&["all", "dev", "none"]),
@@ -114,6 +114,12 @@ pub(super) static PROXY: [Key; 7] = [
         Some("\"64MiB\""),
         "The longest message that is accepted",
     ),
+    key(
+        "warm_limit",
+        Kind::Count(0, 64),
+        Some("4"),
+        "How many processes may be kept ready for a next start, of all servers together",
+    ),
 ];
 
 pub(super) static WATCH: [Key; 2] = [
@@ -152,7 +158,7 @@ pub(super) static INSTALL: [Key; 3] = [
     ),
 ];
 
-pub(super) static SERVER: [Key; 17] = [
+pub(super) static SERVER: [Key; 18] = [
     key(
         "command",
         Kind::Text,
@@ -207,6 +213,12 @@ pub(super) static SERVER: [Key; 17] = [
         Kind::Choice(&["report", "serve-last-good"]),
         Some("\"report\""),
         "What answers calls while the saved code does not run",
+    ),
+    key(
+        "warm",
+        Kind::Choice(&["auto", "off"]),
+        Some("\"auto\""),
+        "Whether a process that has loaded the packages is kept ready for the next save",
     ),
     key(
         "prefix",

@@ -38,7 +38,7 @@ pub(crate) use keys::schema;
 pub(crate) use remote::Remote;
 pub(crate) use secrets::shown_arguments;
 pub(crate) use show::{Outline, Shown};
-pub(crate) use spec::{Admission, MetaTools, OnBroken, Reload, ServerSpec, Timeouts};
+pub(crate) use spec::{Admission, MetaTools, OnBroken, Reload, ServerSpec, Timeouts, Warmth};
 pub(crate) use units::{parse_duration, parse_size};
 
 /// What is in force.
@@ -54,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) max_name: usize,
     /// The longest message in bytes.
     pub(crate) max_message: usize,
+    /// As many processes may be kept ready for a next start.
+    pub(crate) warm_limit: usize,
     /// For everything that no server has times of its own for.
     pub(crate) timeouts: Timeouts,
     pub(crate) watching: Watching,
@@ -68,6 +70,7 @@ impl Default for Config {
             meta_tools: None,
             max_name: 48,
             max_message: 64 << 20,
+            warm_limit: 4,
             timeouts: Timeouts::default(),
             watching: Watching {
                 debounce: Duration::from_millis(30),

@@ -14,7 +14,7 @@ use super::remote::{self, Remote};
 use super::secrets::without_secrets;
 use super::section::Section;
 use super::source::{At, Located};
-use super::spec::{MetaTools, OnBroken, Reload, ServerSpec, Timeouts, ToolFilter};
+use super::spec::{MetaTools, OnBroken, Reload, ServerSpec, Timeouts, ToolFilter, Warmth};
 use super::{Config, Install, Loaded, Surroundings, Watching};
 
 /// Resolves everything; a server with a fault is left out.
@@ -85,6 +85,9 @@ fn global(config: &mut Config, proxy: &Section, watch: &Section, install: &Secti
     }
     if let Some((max, _)) = proxy.size("max_message") {
         config.max_message = *max;
+    }
+    if let Some((limit, _)) = proxy.count("warm_limit") {
+        config.warm_limit = *limit;
     }
 }
 
@@ -161,6 +164,10 @@ impl Resolver<'_> {
             prefix,
             autostart: section.flag("autostart").is_none_or(|(it, _)| *it),
             tools: filter.unwrap_or_default(),
+            warm: match section.choice("warm") {
+                Some((&"off", _)) => Warmth::Off,
+                _ => Warmth::Auto,
+            },
         })
     }
 

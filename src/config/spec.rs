@@ -39,6 +39,8 @@ pub(crate) struct ServerSpec {
     pub(crate) autostart: bool,
     /// Which of its tools are offered.
     pub(crate) tools: ToolFilter,
+    /// Whether its next start is prepared.
+    pub(crate) warm: Warmth,
 }
 
 impl ServerSpec {
@@ -59,6 +61,7 @@ impl ServerSpec {
             timeouts: Timeouts::default(),
             autostart: true,
             tools: ToolFilter::default(),
+            warm: Warmth::default(),
         }
     }
 }
@@ -70,8 +73,8 @@ impl ServerSpec {
         let mut other = other.clone();
         other.prefix.clone_from(&self.prefix);
         other.watch.clone_from(&self.watch);
-        (other.autostart, other.timeouts, other.on_broken) =
-            (self.autostart, self.timeouts, self.on_broken);
+        (other.autostart, other.timeouts) = (self.autostart, self.timeouts);
+        (other.on_broken, other.warm) = (self.on_broken, self.warm);
         *self == other
     }
 }
@@ -134,6 +137,18 @@ pub(crate) enum OnBroken {
     Report,
     /// The last generation that worked.
     ServeLastGood,
+}
+
+/// Whether a process that has loaded a server's packages waits for the next save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Warmth {
+    /// Never.
+    Off,
+    /// While the server is being edited.
+    #[default]
+    Auto,
+    /// From its first start on.
+    AtOnce,
 }
 
 /// How long each kind of waiting may take.

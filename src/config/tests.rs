@@ -66,6 +66,7 @@ fn every_setting_reaches_what_is_in_force() {
         hold_timeout = "3s"
         drain_timeout = "4s"
         max_message = "1MiB"
+        warm_limit = 2
         [watch]
         debounce = "5ms"
         ignore = ["*.gen.py"]
@@ -85,6 +86,7 @@ fn every_setting_reaches_what_is_in_force() {
         prefix = ""
         autostart = false
         hold_timeout = "9s"
+        warm = "off"
         tools = { allow = ["get_*"], deny = "x" }
         [servers.a]
         command = "x"
@@ -122,6 +124,7 @@ fn every_setting_reaches_what_is_in_force() {
             allow: vec!["get_*".into()],
             deny: vec!["x".into()],
         },
+        warm: Warmth::Off,
     };
     assert_eq!(*b, expected);
     assert!(b.cwd.is_absolute() && b.cwd.ends_with("sub"));
@@ -136,6 +139,7 @@ fn every_setting_reaches_what_is_in_force() {
         meta_tools: Some(MetaTools::None),
         max_name: 60,
         max_message: 1 << 20,
+        warm_limit: 2,
         timeouts: times(3),
         watching: Watching {
             debounce: Duration::from_millis(5),

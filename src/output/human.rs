@@ -128,9 +128,13 @@ fn least_verbosity(event: &Event) -> Verbosity {
         | Event::NameTaken { .. }
         | Event::ToolLeftOut { .. }
         | Event::Stray { .. } => Verbosity::Quiet,
-        Event::Spawned { .. } | Event::Connecting { .. } | Event::Stopped { .. } => {
-            Verbosity::Verbose
-        }
+        Event::Spawned { .. }
+        | Event::Connecting { .. }
+        | Event::Stopped { .. }
+        | Event::Standby { .. }
+        | Event::Cold {
+            for_good: false, ..
+        } => Verbosity::Verbose,
         _ => Verbosity::Normal,
     }
 }
@@ -151,6 +155,8 @@ fn server(event: &Event) -> &str {
         | Event::Restarting { server, .. }
         | Event::Flapping { server, .. }
         | Event::DrainAbandoned { server, .. }
+        | Event::Standby { server, .. }
+        | Event::Cold { server, .. }
         | Event::Stopped { server, .. }
         | Event::Stderr { server, .. }
         | Event::Stray { server, .. }
@@ -290,6 +296,22 @@ fn life(event: &Event) -> String {
         Event::Flapping { exits, within, .. } => format!(
             "{BAD}ended {exits} times in {}{BAD:#}: it starts again when a file changes",
             duration(*within)
+        ),
+        Event::Standby { took, memory, .. } => format!(
+            "{DIM}is prepared for the next save, in {}{}{DIM:#}",
+            duration(*took),
+            memory.map_or_else(String::new, |bytes| format!(" and {} MiB", bytes >> 20))
+        ),
+        Event::Cold {
+            reason, for_good, ..
+        } => format!(
+            "{DIM}starts cold {}: {}{DIM:#}",
+            if *for_good {
+                "from now on"
+            } else {
+                "this time"
+            },
+            clean(reason)
         ),
         Event::DrainAbandoned {
             generation,

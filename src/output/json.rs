@@ -60,6 +60,10 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("restarting", json!({ "server": server, "delay_ms": millis(*delay) })),
         Event::Flapping { server, exits, within } =>
             ("flapping", json!({ "server": server, "exits": exits, "within_ms": millis(*within) })),
+        Event::Standby { server, took, memory } =>
+            ("standby", json!({ "server": server, "took_ms": millis(*took), "memory": memory })),
+        Event::Cold { server, reason, for_good } =>
+            ("cold", json!({ "server": server, "reason": reason, "for_good": for_good })),
         Event::DrainAbandoned { server, generation, requests } =>
             ("drain_abandoned", json!({ "server": server, "generation": generation, "requests": requests })),
         Event::Stopped { server, generation } =>

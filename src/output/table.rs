@@ -105,6 +105,15 @@ fn table() -> Vec<(Event, String, &'static str)> {
         (Event::DrainAbandoned { server: weather(), generation: 2, requests: 1 },
          "weather  gave up 1 request of generation 2, which did not finish in time\n".into(),
          r#""drain_abandoned","generation":2,"requests":1}"#),
+        (Event::Standby { server: weather(), took: ms(950), memory: Some(80 << 20) },
+         "weather  is prepared for the next save, in 950 ms and 80 MiB\n".into(),
+         r#""standby","took_ms":950,"memory":83886080}"#),
+        (Event::Cold { server: weather(), reason: "writes".into(), for_good: false },
+         "weather  starts cold this time: writes\n".into(),
+         r#""cold","reason":"writes","for_good":false}"#),
+        (Event::Cold { server: weather(), reason: "writes".into(), for_good: true },
+         "weather  starts cold from now on: writes\n".into(),
+         r#""cold","reason":"writes","for_good":true}"#),
         (Event::Stopped { server: weather(), generation: 2 },
          "weather  stopped generation 2\n".into(),
          r#""stopped","generation":2}"#),
@@ -181,7 +190,7 @@ fn quiet_shows_what_went_wrong_and_processes_are_for_the_verbose() {
     };
     let all = table().len();
     assert_eq!(shown(Verbosity::Quiet), 11);
-    assert_eq!(shown(Verbosity::Normal), all - 3);
+    assert_eq!(shown(Verbosity::Normal), all - 5);
     assert_eq!(shown(Verbosity::Verbose), all);
 }
 

@@ -8,14 +8,16 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
 use super::body::SHOWN_STDERR;
 use super::call::Client;
 use super::generation::{self, Ending, Proof, Running, Shown};
 use super::handshake::{Hello, Refusal, fetch_lists, replay, shake_hands};
 use super::report::{Report, Supply};
+use super::{Shared, remote};
+use crate::bridge::Identity;
 use crate::event::Failure;
 use crate::mcp::{List, ListKind};
+use crate::warm::{Start, Voice};
 
 /// A candidate that is not wanted any more has this long to end by itself.
 const GRACE: Duration = Duration::from_millis(500);
@@ -55,14 +57,17 @@ impl Candidate {
             .run_until_cancelled(starts.acquire_owned())
             .await?;
         let mut probe = !self.shared.no_probe.load(Ordering::Relaxed);
+        // Why the standby did not prove itself. If it is the saved code that does not run, a cold start
+        // shows as much, and is what is told of.
+        let mut unlike = None;
         loop {
             let mut identity = self.hello.identity.clone();
             identity.log_level = self.shared.wanted().level;
-            let running =
-                match generation::start(&self.supply, self.number, self.client.clone(), identity) {
-                    Ok(running) => running,
-                    Err(failure) => return Some(Err(failure)),
-                };
+            let begin = self.begin(identity, unlike.is_some());
+            let (running, mut voice) = match cancelled.run_until_cancelled(begin).await? {
+                (Ok(running), voice) => (running, voice),
+                (Err(failure), _) => return Some(Err(failure)),
+            };
             let limit = self.supply.spec.timeouts.start;
             let proved = cancelled
                 .run_until_cancelled(timeout(limit, self.prove(&running, probe)))
@@ -75,6 +80,7 @@ impl Candidate {
                 Some(Ok(Ok(shown))) => {
                     // What did not survive the probe may have been broken anyway; this one works without.
                     self.shared.no_probe.store(!probe, Ordering::Relaxed);
+                    self.hear_out(voice, unlike);
                     let took = running.since.elapsed();
                     return Some(Ok(Proof {
                         running,
@@ -83,22 +89,57 @@ impl Candidate {
                     }));
                 }
                 Some(Ok(Err(refusal))) => refusal,
-                Some(Err(_)) => Refusal::Wrong(format!(
-                    "did not prove itself within {} s",
-                    limit.as_secs_f64()
-                )),
+                Some(Err(_)) => {
+                    let reason = format!("did not prove itself within {} s", limit.as_secs_f64());
+                    // The client does not wait for as long once more.
+                    let late = voice.take().map(|voice| (voice, reason.clone())).unzip();
+                    self.hear_out(late.0, late.1);
+                    Refusal::Wrong(reason)
+                }
             };
             let ending = stop(running).await;
             if refusal == Refusal::ProbeUnanswered {
                 probe = false;
                 continue;
             }
-            return Some(Err(generation::failure(
-                self.number,
-                &refusal,
-                Some(&ending),
-                &self.supply.spec,
-            )));
+            let failure =
+                generation::failure(self.number, &refusal, Some(&ending), &self.supply.spec);
+            if voice.is_some() {
+                unlike = Some(failure.reason);
+                continue;
+            }
+            self.shared.warm.started(&self.supply.spec, false);
+            return Some(Err(failure));
+        }
+    }
+
+    /// Opens the link, or starts the process: the standby if there is one, unless it is to be `cold`.
+    async fn begin(
+        &self,
+        identity: Identity,
+        cold: bool,
+    ) -> (Result<Running, Failure>, Option<Voice>) {
+        let (supply, number, client) = (&self.supply, self.number, self.client.clone());
+        if let Some(address) = &supply.spec.remote {
+            return (
+                remote::start(supply, address, number, client, identity),
+                None,
+            );
+        }
+        let Start { child, voice } = self.shared.warm.start(&supply.spec, number, cold).await;
+        (
+            generation::start(supply, number, child, client, identity),
+            voice,
+        )
+    }
+
+    /// Lets what a standby said be heard, and has it known why one was no use.
+    fn hear_out(&self, voice: Option<Voice>, unlike: Option<String>) {
+        if let Some(voice) = voice {
+            voice.belongs_to(self.number);
+        }
+        if let Some(reason) = unlike {
+            self.shared.warm.failed(&self.supply.spec, reason);
         }
     }
 

@@ -12,13 +12,13 @@ use super::call::{Call, Client};
 use super::connection::Connection;
 use super::handshake::{Handshake, Lists, Refusal, Stream, Wanted};
 use super::link::Link;
-use super::remote;
 use super::report::{Report, Supply};
 use crate::bridge::Identity;
 use crate::config::{Reload, ServerSpec};
 use crate::event::{Event, Failure};
 use crate::jsonrpc::{Frame, text};
-use crate::transport::child::{Child, spawn};
+use crate::transport::child::Child;
+use crate::transport::resolve::SpawnError;
 use crate::transport::stream::{Lines, Outbox};
 
 /// How long the rest of a dead process's output is read: a grandchild may hold the pipe open.
@@ -66,22 +66,11 @@ pub(crate) struct Ending {
     pub(crate) calls: Vec<Call>,
 }
 
-/// Starts the process, or opens the link, and the tasks that read it. Its end is reported as [`Report::Ended`].
+/// Takes the process that was started and starts the tasks that read it. Its end is reported as [`Report::Ended`].
 pub(crate) fn start(
     supply: &Supply,
     number: u64,
-    client: Arc<dyn Client>,
-    identity: Identity,
-) -> Result<Running, Failure> {
-    match &supply.spec.remote {
-        Some(address) => remote::start(supply, address, number, client, identity),
-        None => start_process(supply, number, client, identity),
-    }
-}
-
-fn start_process(
-    supply: &Supply,
-    number: u64,
+    child: Result<Child, SpawnError>,
     client: Arc<dyn Client>,
     identity: Identity,
 ) -> Result<Running, Failure> {
@@ -94,13 +83,7 @@ fn start_process(
         files: vec![],
         remote: false,
     };
-    let mut child = spawn(
-        &supply.spec,
-        number,
-        &supply.means.events,
-        &supply.means.reaper,
-    )
-    .map_err(|error| {
+    let mut child = child.map_err(|error| {
         failed(
             format!("cannot be started: {}", with_sources(&error)),
             error.advice(),

@@ -39,6 +39,7 @@ use crate::config::{Admission, ServerSpec};
 use crate::event::{Failure, ToolDiff};
 use crate::lock::locked;
 use crate::mcp::{List, ListKind};
+use crate::warm::{Prepared, Warm};
 pub(crate) use report::Means;
 use report::{Report, Supply};
 use supervisor::Supervisor;
@@ -106,6 +107,7 @@ struct Shared {
     /// The server did not survive, or did not answer, the question whether it is modern.
     no_probe: AtomicBool,
     definition: Mutex<Definition>,
+    warm: Arc<Warm>,
 }
 
 /// How the server is run, and what follows from it.
@@ -124,7 +126,8 @@ impl Definition {
 }
 
 impl Shared {
-    fn new(spec: &Arc<ServerSpec>) -> Self {
+    fn new(spec: &Arc<ServerSpec>, means: &Means) -> Self {
+        let (events, reaper) = (means.events.clone(), means.reaper.clone());
         let lists = ListKind::ALL.map(|_| Ok(List::default()));
         let nothing = Snapshot {
             generation: 0,
@@ -144,6 +147,7 @@ impl Shared {
             }),
             no_probe: AtomicBool::new(false),
             definition: Mutex::new(Definition::new(spec.clone())),
+            warm: Arc::new(Warm::new(means.warm.clone(), events, reaper)),
         }
     }
 
@@ -179,7 +183,7 @@ pub(crate) struct ServerHandle {
 impl ServerHandle {
     /// Sets up a server and its supervisor; it is started by the first [`Self::hello`].
     pub(crate) fn new(spec: Arc<ServerSpec>, means: Means) -> Self {
-        let shared = Arc::new(Shared::new(&spec));
+        let shared = Arc::new(Shared::new(&spec, &means));
         let (reports, heard) = mpsc::unbounded_channel();
         let (notices, hearsay) = mpsc::unbounded_channel();
         let supply = Supply {
@@ -234,6 +238,11 @@ impl ServerHandle {
     /// How it is.
     pub(crate) fn status(&self) -> Status {
         locked(&self.shared.status).clone()
+    }
+
+    /// The process that waits for the next save, if there is one.
+    pub(crate) fn prepared(&self) -> Option<Prepared> {
+        self.shared.warm.prepared()
     }
 
     /// Introduces a client; starts the server if it is the first. `epoch` numbers the introductions,

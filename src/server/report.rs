@@ -21,6 +21,7 @@ use crate::mcp::{Era, List, ListKind};
 use crate::transport::build::BuildFailure;
 use crate::transport::http::{self, Fate};
 use crate::transport::reaper::Reaper;
+use crate::warm::Pool;
 
 /// What all servers are run with.
 #[derive(Debug, Clone)]
@@ -37,6 +38,8 @@ pub(crate) struct Means {
     pub(crate) starts: Arc<Semaphore>,
     /// See [`Self::turn_to_build`].
     pub(crate) builds: Arc<Mutex<HashMap<(PathBuf, String), Turn>>>,
+    /// Where next starts are prepared, if they are.
+    pub(crate) warm: Option<Pool>,
 }
 
 /// Whose turn it is to do what only one may do at a time.
@@ -55,6 +58,7 @@ impl Means {
             // Enough to keep all cores busy while some of them wait, for the network or for ever.
             starts: Arc::new(Semaphore::new((cores * 4).max(8))),
             builds: Arc::default(),
+            warm: None,
         }
     }
 

@@ -28,7 +28,7 @@ use super::report::{Means, Report, Supply};
 use super::state::{Effect, Input, LAST_BACKOFF, Machine, Place, Rules, State};
 use super::{Outcome, Shared, candidate};
 use crate::bridge::Identity;
-use crate::config::{OnBroken, Reload, ServerSpec};
+use crate::config::{OnBroken, Reload, ServerSpec, Warmth};
 use crate::event::{Event, Failure};
 use crate::mcp::ListKind;
 use crate::transport::build;
@@ -304,6 +304,7 @@ impl Supervisor {
             });
         }
         self.files.extend(paths);
+        self.shared.warm.saved();
         self.step(Input::Changed);
     }
 
@@ -311,6 +312,9 @@ impl Supervisor {
     fn on_redefined(&mut self, spec: Arc<ServerSpec>, files: Vec<PathBuf>) {
         let same = self.supply.spec.runs_like(&spec);
         let effects = self.machine.set_rules(rules(&spec));
+        if !same || spec.warm == Warmth::Off {
+            self.shared.warm.forget();
+        }
         self.supply.spec = spec;
         for effect in effects {
             self.carry_out(effect);

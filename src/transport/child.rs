@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::ioctl_fionbio;
+use rustix::io::{ioctl_fionbio, ioctl_fionread};
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -42,10 +42,19 @@ pub(crate) fn spawn(
     events: &Events,
     reaper: &Reaper,
 ) -> Result<Child, SpawnError> {
+    spawn_telling(spec, stderr_events(spec, generation, events), reaper)
+}
+
+/// As [`spawn`], each line of its stderr told to `tell`.
+pub(crate) fn spawn_telling(
+    spec: &ServerSpec,
+    tell: impl FnMut(String) + Send + 'static,
+    reaper: &Reaper,
+) -> Result<Child, SpawnError> {
     let program = resolve::program_of(spec)?;
     let mut command = resolve::command_in(spec, &program)?;
     command.args(&spec.args);
-    let pipes = Pipes::open(stderr_events(spec, generation, events));
+    let pipes = Pipes::open(tell);
     let pipes = pipes.map_err(|error| SpawnError::other(spec, error))?;
     command
         .stdin(pipes.theirs.0)
@@ -123,6 +132,12 @@ impl Child {
     /// The non-blocking end that the child writes to; to be taken once.
     pub(crate) fn take_stdout(&mut self) -> OwnedFd {
         self.stdout.take().expect("stdout is taken once")
+    }
+
+    /// Whether something waits to be read from its stdout, which was not taken yet.
+    pub(crate) fn has_spoken(&self) -> bool {
+        let unread = self.stdout.as_ref().map(ioctl_fionread);
+        unread.is_some_and(|unread| !matches!(unread, Ok(0)))
     }
 
     /// The last lines of stderr, complete once [`exited`](Self::exited) has resolved.

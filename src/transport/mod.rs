@@ -9,7 +9,7 @@ mod group;
 pub(crate) mod http;
 pub(crate) mod lines;
 pub(crate) mod reaper;
-mod resolve;
+pub(crate) mod resolve;
 pub(crate) mod stream;
 
 #[cfg(test)]

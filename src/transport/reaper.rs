@@ -1,13 +1,15 @@
 //! The guard against the one end that the proxy cannot tidy up after: its own SIGKILL. A second
 //! process of this program, in a group of its own so that Ctrl-C does not reach it, reads a pipe
 //! that only the proxy holds open: `+PGID` for a group that was started, `-PGID` for one that is
-//! gone. At the end of the pipe it ends what is left and exits. What was started the moment before
+//! gone, `=PATH` for a directory that goes with the proxy. At the end of the pipe it ends what is left and exits. What was started the moment before
 //! the kill, and never told, it finds by the mark in its environment.
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs;
 use std::io::{self, BufRead, Write};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -81,11 +83,17 @@ impl Reaper {
     }
 
     pub(super) fn watch(&self, pgid: Pid) {
-        self.attempt(|state| state.tell('+', pgid));
+        self.attempt(|state| state.tell(&format!("+{pgid}")));
     }
 
     pub(super) fn forget(&self, pgid: Pid) {
-        self.attempt(|state| state.tell('-', pgid));
+        self.attempt(|state| state.tell(&format!("-{pgid}")));
+    }
+
+    /// Has a directory of the proxy removed when the proxy has ended.
+    pub(crate) fn remove(&self, directory: &Path) {
+        self.start();
+        self.attempt(|state| state.tell(&format!("={}", directory.display())));
     }
 
     fn attempt(&self, act: impl FnOnce(&mut State) -> io::Result<()>) {
@@ -110,11 +118,11 @@ impl State {
         Ok(())
     }
 
-    fn tell(&mut self, sign: char, pgid: Pid) -> io::Result<()> {
+    fn tell(&mut self, line: &str) -> io::Result<()> {
         match self {
             Self::Running(Child {
                 stdin: Some(pipe), ..
-            }) => pipe.write_all(format!("{sign}{pgid}\n").as_bytes()),
+            }) => pipe.write_all(format!("{line}\n").as_bytes()),
             _ => Ok(()),
         }
     }
@@ -128,11 +136,14 @@ impl fmt::Debug for Reaper {
 
 /// The hidden subcommand: runs until stdin ends and nothing is left of what bears `mark`.
 pub(crate) fn main(mark: &str) {
-    let mut groups = groups_left(io::stdin().lock());
+    let (mut groups, directories) = left(io::stdin().lock());
     // The pipe ends only when the last process that was being started runs its own program, so it
     // shows its own environment by now.
     groups.extend(groups_marked(mark));
     reap(&groups, GRACE);
+    for directory in directories {
+        let _ = fs::remove_dir_all(directory);
+    }
 }
 
 /// The groups of this login session in which a process has `mark` in its environment. One that
@@ -170,21 +181,23 @@ fn groups_marked(_: &str) -> Vec<i32> {
     Vec::new()
 }
 
-/// Reads to the end what was started and not reported gone.
-fn groups_left(lines: impl BufRead) -> BTreeSet<i32> {
+/// Reads to the end what was started and not reported gone, and which directories are to go.
+fn left(lines: impl BufRead) -> (BTreeSet<i32>, Vec<PathBuf>) {
     let mut groups = BTreeSet::new();
+    let mut directories = Vec::new();
     for line in lines.lines().map_while(Result::ok) {
         let Some((sign, pgid)) = line.split_at_checked(1) else {
             continue;
         };
         match (sign, pgid.parse()) {
+            ("=", _) if pgid.starts_with('/') => directories.push(pgid.into()),
             // 1 would mean every process there is.
             ("+", Ok(pgid @ 2..)) => _ = groups.insert(pgid),
             ("-", Ok(pgid)) => _ = groups.remove(&pgid),
             _ => {}
         }
     }
-    groups
+    (groups, directories)
 }
 
 fn reap(groups: &BTreeSet<i32>, grace: Duration) {
@@ -210,8 +223,10 @@ mod tests {
 
     #[test]
     fn what_was_not_reported_gone_is_left() {
-        let lines = b"+100\n+200\n+300\n-200\n+200\n-100\nnoise\n\n+1\n+0\n+-5\n-400\n";
-        assert_eq!(groups_left(&lines[..]), [200, 300].into());
+        let lines =
+            b"+100\n+200\n+300\n-200\n=/tmp/x y\n+200\n-100\nnoise\n\n+1\n+0\n+-5\n=\n-400\n";
+        let directories = vec![PathBuf::from("/tmp/x y")];
+        assert_eq!(left(&lines[..]), ([200, 300].into(), directories));
     }
 
     /// A command that runs one of the tests below, which are processes of the last one.

@@ -111,10 +111,15 @@ pub(super) fn command_in(spec: &ServerSpec, program: &Path) -> Result<Command, S
     Ok(command)
 }
 
+/// The full path of a program as the server of `spec` would find it.
+pub(crate) fn find(spec: &ServerSpec, program: &Path) -> Option<PathBuf> {
+    which::which_in(program, Some(search_path(spec)), &spec.cwd).ok()
+}
+
 /// The full path of the program of `spec`.
 pub(super) fn program_of(spec: &ServerSpec) -> Result<PathBuf, SpawnError> {
     check_cwd(spec)?;
-    if let Ok(program) = which::which_in(&spec.program, Some(search_path(spec)), &spec.cwd) {
+    if let Some(program) = find(spec, Path::new(&spec.program)) {
         return Ok(program);
     }
     let server = spec.name.clone();

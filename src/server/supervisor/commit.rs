@@ -78,6 +78,7 @@ impl Supervisor {
                 client.resources_renewed(&self.supply.spec.name);
             }
         }
+        self.shared.warm.started(&self.supply.spec, true);
         // What the client has come to want since the new generation was told.
         self.on_wanted();
         // What the old generation was still asked for is of no use any more.

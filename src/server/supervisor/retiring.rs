@@ -61,6 +61,8 @@ impl Supervisor {
     pub(super) fn stop_all(&mut self) {
         cancel(&mut self.candidate);
         cancel(&mut self.build);
+        let shared = self.shared.clone();
+        self.tasks.spawn(async move { shared.warm.stop().await });
         if let Some(active) = self.active.take() {
             self.retire(active.running, self.patience);
         }

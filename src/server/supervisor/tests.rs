@@ -14,6 +14,7 @@ use crate::server::Call;
 use crate::server::Means;
 use crate::server::generation::{self, Ending, Shown};
 use crate::server::handshake::Handshake;
+use crate::transport::child::spawn;
 use crate::transport::reaper::Reaper;
 use crate::transport::stream::Outbox;
 
@@ -54,15 +55,16 @@ impl Stage {
         let args = args.map(Into::into).to_vec();
         let spec = ServerSpec::new("weather".into(), "sh".into(), args, std::env::temp_dir());
         let spec = Arc::new(spec);
-        let shared = Arc::new(Shared::new(&spec));
+        let means = Means {
+            reaper: Reaper::absent(),
+            starts: Arc::new(Semaphore::new(1)),
+            ..Means::new(Events::silent(), 1 << 20, None)
+        };
+        let shared = Arc::new(Shared::new(&spec, &means));
         let (sender, reports) = mpsc::unbounded_channel();
         let supply = Supply {
             spec,
-            means: Means {
-                reaper: Reaper::absent(),
-                starts: Arc::new(Semaphore::new(1)),
-                ..Means::new(Events::silent(), 1 << 20, None)
-            },
+            means,
             reports: sender,
             notices: mpsc::unbounded_channel().0,
         };
@@ -78,7 +80,9 @@ impl Stage {
 
     fn start(&self, number: u64) -> Running {
         let (supply, client) = (&self.supervisor.supply, self.client.clone());
-        generation::start(supply, number, client, Identity::default()).unwrap()
+        let (events, reaper) = (&supply.means.events, &supply.means.reaper);
+        let child = spawn(&supply.spec, number, events, reaper);
+        generation::start(supply, number, child, client, Identity::default()).unwrap()
     }
 
     fn prove(&mut self, running: Running) {

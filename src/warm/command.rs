@@ -1,0 +1,325 @@
+//! Which commands can be prepared: those of which it is certain what they run, and that nothing but
+//! tools of the language runs before. Anything else starts as it always did.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+/// What stands behind the options of a Python interpreter.
+const PYTHON: Options = Options {
+    // -I, -E and -S would not let anything be prepared, -c and -i run no program.
+    flags: &[
+        "-u", "-B", "-O", "-OO", "-b", "-bb", "-d", "-q", "-s", "-P", "-v",
+    ],
+    valued: &["-X", "-W"],
+};
+
+/// Those of `uv run`, before and behind the `run`.
+#[rustfmt::skip] // A table.
+const UV: Options = Options {
+    flags: &[
+        "--active", "--all-extras", "--all-groups", "--all-packages", "--dev", "--exact", "--frozen", "--isolated",
+        "--locked", "--managed-python", "--native-tls", "--no-active", "--no-build", "--no-cache", "--no-config",
+        "--no-default-groups", "--no-dev", "--no-editable", "--no-env-file", "--no-progress", "--no-project",
+        "--no-python-downloads", "--no-sync", "--offline", "--only-dev", "--quiet", "--script", "--verbose", "-n",
+        "-q", "-s", "-v",
+    ],
+    valued: &[
+        "--cache-dir", "--color", "--config-file", "--default-index", "--directory", "--env-file", "--extra",
+        "--extra-index-url", "--find-links", "--group", "--index", "--index-url", "--no-extra", "--no-group",
+        "--only-group", "--package", "--project", "--python", "--with", "--with-editable", "--with-requirements",
+        "-i", "-p",
+    ],
+};
+
+/// What stands behind the options of Node.js. Those that load something first are not among them.
+const NODE: Options = Options {
+    flags: &[
+        "--enable-source-maps",
+        "--no-deprecation",
+        "--no-warnings",
+        "--trace-deprecation",
+        "--trace-uncaught",
+        "--trace-warnings",
+    ],
+    valued: &["--max-old-space-size", "--stack-trace-limit"],
+};
+
+/// Those of `npx` that run what is there; and of `tsx`.
+const NPX: Options = Options {
+    flags: &["--no", "--no-install", "--yes", "-y"],
+    valued: &[],
+};
+const TSX: Options = Options {
+    flags: &["--no-cache"],
+    valued: &["--tsconfig"],
+};
+
+/// The options of a program that are known to leave open only what it runs.
+struct Options {
+    flags: &'static [&'static str],
+    /// Those whose value is the next word, or stands behind `=`, or right behind a single letter.
+    valued: &'static [&'static str],
+}
+
+impl Options {
+    /// The words behind the options; nothing if one is not known.
+    fn skip<'a>(&self, mut words: &'a [String]) -> Option<&'a [String]> {
+        while let Some((word, rest)) = words.split_first() {
+            if !word.starts_with('-') || matches!(&**word, "-m" | "--module") {
+                return Some(words);
+            }
+            words = if self.is_whole(word) {
+                rest
+            } else if self.valued.contains(&&**word) {
+                rest.get(1..)?
+            } else {
+                return None;
+            };
+        }
+        None
+    }
+
+    /// Whether an option needs no further word: a flag, or one with its value.
+    fn is_whole(&self, word: &str) -> bool {
+        let named = word.split_once('=').map(|(name, _)| name);
+        let short = word.get(..2).filter(|_| word.len() > 2);
+        let has_value = |name: Option<&str>| name.is_some_and(|name| self.valued.contains(&name));
+        self.flags.contains(&word) || has_value(named) || has_value(short)
+    }
+}
+
+/// What loads packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Runtime {
+    Python,
+    Node,
+}
+
+/// What a command runs, in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Launch {
+    pub(super) runtime: Runtime,
+    /// How the command line of the process ends that speaks with the client: the script, the module or
+    /// the program, and its arguments. Of the first word only the file's name counts.
+    pub(super) words: Vec<String>,
+}
+
+/// Looks into files for [`understand`].
+pub(super) trait Files {
+    /// The first lines of a program that `directory` or the `PATH` has, if they are text.
+    fn beginning(&self, program: &str) -> Option<String>;
+}
+
+/// What the command runs; nothing unless that is certain.
+pub(super) fn understand<S: AsRef<OsStr>>(
+    program: &OsStr,
+    args: &[S],
+    files: &dyn Files,
+) -> Option<Launch> {
+    let words = std::iter::once(program).chain(args.iter().map(AsRef::as_ref));
+    let words: Option<Vec<String>> = words.map(|word| word.to_str().map(str::to_owned)).collect();
+    command(&words?, files)
+}
+
+fn command(words: &[String], files: &dyn Files) -> Option<Launch> {
+    let (program, rest) = words.split_first()?;
+    match name(program) {
+        name if is_python(name) => python(rest),
+        "uv" => uv(rest, files),
+        "node" | "nodejs" => node(rest),
+        "npx" => npx(rest, files),
+        "tsx" => tsx(rest),
+        _ => console_script(words, files),
+    }
+}
+
+/// `python -u server.py --port 1`, `python -m weather`.
+fn python(words: &[String]) -> Option<Launch> {
+    let words = PYTHON.skip(words)?;
+    let words = match words.first()?.as_str() {
+        "-m" => &words[1..],
+        _ => words,
+    };
+    launch(Runtime::Python, words)
+}
+
+/// `node --enable-source-maps dist/index.js`, `node --import tsx src/index.ts`.
+fn node(words: &[String]) -> Option<Launch> {
+    let words = match words {
+        [import, tsx, words @ ..] if import == "--import" && tsx == "tsx" => words,
+        words => words,
+    };
+    let words = NODE.skip(words)?;
+    let is_code = Path::new(words.first()?).extension().is_some();
+    launch(Runtime::Node, words).filter(|_| is_code)
+}
+
+/// `npx tsx src/index.ts`, `npx weather` of a package that is installed here.
+fn npx(words: &[String], files: &dyn Files) -> Option<Launch> {
+    let words = NPX.skip(words)?;
+    let program = words.first()?;
+    let beginning = files.beginning(&format!("node_modules/.bin/{program}"))?;
+    match program.as_str() {
+        "tsx" => tsx(&words[1..]),
+        _ => interpreted(&beginning, words),
+    }
+}
+
+/// `tsx src/index.ts`.
+fn tsx(words: &[String]) -> Option<Launch> {
+    let words = TSX.skip(words)?;
+    let is_code = Path::new(words.first()?).extension().is_some();
+    launch(Runtime::Node, words).filter(|_| is_code)
+}
+
+/// `uv --directory weather run --frozen server.py`.
+fn uv(words: &[String], files: &dyn Files) -> Option<Launch> {
+    let (run, words) = UV.skip(words)?.split_first()?;
+    let words = UV.skip(words)?;
+    let program = words.first()?;
+    match program.as_str() {
+        _ if run != "run" => None,
+        "-m" | "--module" => launch(Runtime::Python, &words[1..]),
+        program if is_python_file(program) => launch(Runtime::Python, words),
+        program if is_python(program) => python(&words[1..]),
+        // A project's command lies in its environment.
+        program if program.contains('/') => console_script(words, files),
+        program => {
+            let beginning = files.beginning(&format!(".venv/bin/{program}"))?;
+            interpreted(&beginning, words)
+        }
+    }
+}
+
+/// `weather --port 1`, a program whose first line names an interpreter.
+fn console_script(words: &[String], files: &dyn Files) -> Option<Launch> {
+    interpreted(&files.beginning(words.first()?)?, words)
+}
+
+fn interpreted(beginning: &str, words: &[String]) -> Option<Launch> {
+    let mut lines = beginning.lines();
+    let first = lines.next()?.strip_prefix("#!")?.trim();
+    // A path too long for the first line stands in the second one, in a form that a shell reads as well.
+    let line = match first {
+        "/bin/sh" => lines
+            .next()?
+            .strip_prefix("'''exec' ")?
+            .strip_suffix(" \"$0\" \"$@\"")?,
+        line => line,
+    };
+    let mut line = shlex::split(line)?.into_iter();
+    let mut interpreter = line.next()?;
+    if name(&interpreter) == "env" {
+        interpreter = line.next()?;
+    }
+    let options: Vec<String> = line.collect();
+    match name(&interpreter) {
+        name if is_python(name) => python(&[&options, words].concat()),
+        "node" if options.is_empty() => launch(Runtime::Node, words),
+        _ => None,
+    }
+}
+
+fn launch(runtime: Runtime, words: &[String]) -> Option<Launch> {
+    let first = words.first()?;
+    (!first.starts_with('-') && !first.is_empty()).then(|| Launch {
+        runtime,
+        words: words.to_vec(),
+    })
+}
+
+fn name(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
+}
+
+/// `python`, `python3`, `python3.13`.
+fn is_python(name: &str) -> bool {
+    let version = name.strip_prefix("python");
+    version.is_some_and(|version| version.chars().all(|c| c == '.' || c.is_ascii_digit()))
+}
+
+fn is_python_file(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|it| it == "py")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    /// Programs by name, with their first lines.
+    struct Named(&'static [(&'static str, &'static str)]);
+
+    impl Files for Named {
+        fn beginning(&self, program: &str) -> Option<String> {
+            let found = self.0.iter().find(|(name, _)| *name == program);
+            found.map(|(_, beginning)| (*beginning).to_owned())
+        }
+    }
+
+    const FILES: Named = Named(&[
+        (".venv/bin/weather", "#!/srv/.venv/bin/python3\nimport sys"),
+        (
+            "fastmcp",
+            "#!/bin/sh\n'''exec' \"/a long path/bin/python\" \"$0\" \"$@\"\n' '''",
+        ),
+        ("isolated", "#!/usr/bin/python3 -I\nimport sys"),
+        ("./server.py", "#!/usr/bin/env python3\nimport sys"),
+        (
+            "node_modules/.bin/srv",
+            "#!/usr/bin/env node\nimport './x.js'",
+        ),
+        ("node_modules/.bin/tsx", "#!/usr/bin/env node\n"),
+        ("bin/srv.js", "#!/usr/bin/env node\n"),
+        ("script", "#!/bin/bash\npython server.py"),
+    ]);
+
+    fn words(line: &str) -> Option<Vec<String>> {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        let launch = understand(&words[0], &words[1..], &FILES)?;
+        Some(launch.words)
+    }
+
+    #[test]
+    #[rustfmt::skip] // A table.
+    fn what_is_run_in_the_end_is_found() {
+        for (line, found) in [
+            ("python server.py", "server.py"),
+            ("/srv/.venv/bin/python3.13 -u -X dev src/server.py -x 1", "src/server.py -x 1"),
+            ("python -OO -Werror -m weather.main --port 1", "weather.main --port 1"),
+            ("uv run server.py", "server.py"),
+            ("uv --directory srv run --with mcp --frozen server.py -v", "server.py -v"),
+            ("uv run --with=mcp -m weather", "weather"),
+            ("uv run python -B -m weather", "weather"),
+            ("uv run weather --port 1", "weather --port 1"),
+            ("fastmcp run server.py:mcp", "fastmcp run server.py:mcp"),
+            ("./server.py 1", "./server.py 1"),
+            ("node dist/index.js --port 1", "dist/index.js --port 1"),
+            ("/usr/bin/node --enable-source-maps --max-old-space-size=99 a.mjs", "a.mjs"),
+            ("node --import tsx src/index.ts", "src/index.ts"),
+            ("tsx --tsconfig x.json src/index.ts 1", "src/index.ts 1"),
+            ("npx -y tsx src/index.ts", "src/index.ts"),
+            ("npx srv 1", "srv 1"),
+            ("bin/srv.js 1", "bin/srv.js 1"),
+        ] {
+            assert_eq!(words(line).map(|it| it.join(" ")).as_deref(), Some(found), "{line}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip] // A table.
+    fn what_is_not_certain_is_left_alone() {
+        for line in [
+            "python", "python -", "python -I server.py", "python -E server.py", "python -uS server.py",
+            "python -c pass", "python -i server.py", "python --new-option server.py", "pypy3 server.py",
+            "pythonista server.py", "uv", "uv sync", "uv run", "uv run --unknown server.py", "uv run make",
+            "uvx weather", "uv tool run weather", "isolated run", "script", "missing", "sh -c python",
+            "poetry run python server.py", "docker run weather", "node", "node .", "node -e 1", "node --watch a.js",
+            "node --import ./hook.mjs a.js", "node -r dotenv/config a.js", "node --inspect a.js", "npx missing",
+            "npx -p x srv", "tsx watch a.ts", "tsx", "npm start",
+        ] {
+            assert_eq!(words(line), None, "{line}");
+        }
+    }
+}

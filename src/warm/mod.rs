@@ -1,0 +1,300 @@
+//! Warm reload: a save goes live faster than its server can start.
+//!
+//! Nearly all of a start is loading packages that did not change. So a server that is being edited has a
+//! *standby*: its own command, started beside the generation that answers, in which a *bootstrap*
+//! (`python.py`, `node.cjs`) loads what that generation had loaded from its packages, and then waits before any
+//! code of the user runs. At the next save it is told to go on, and is the candidate. It is a fresh process each
+//! time, so nothing old lives on in it.
+//!
+//! `command` tells of which commands that can be done, `learned` what to load and when not to, `standby`
+//! talks with the process, `pool` bounds how many there are. What is not certain starts cold: that is
+//! what a server without a standby does, and one whose standby turns out to be unlike a plain start.
+//! Knows nothing of what is spoken with a server, and decides nothing about generations.
+
+mod command;
+mod learned;
+mod pool;
+mod room;
+mod slot;
+mod stamp;
+mod standby;
+mod voice;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use self::command::Files;
+use self::learned::Learned;
+use self::room::Folder;
+use self::slot::{Order, Slot};
+use self::standby::Unfit;
+use crate::config::{ServerSpec, Warmth};
+use crate::event::{Event, Events};
+use crate::lock::locked;
+use crate::transport::child::{Child, spawn};
+use crate::transport::reaper::Reaper;
+use crate::transport::resolve::{SpawnError, find};
+pub(crate) use pool::Pool;
+pub(crate) use voice::Voice;
+
+/// After so many failures a server starts cold for good.
+const FAILURES: u32 = 2;
+/// Saves that follow each other sooner than this are a flurry …
+const FLURRY: Duration = Duration::from_secs(1);
+/// … which is over when none came for this long.
+const CALM: Duration = Duration::from_millis(150);
+/// A server that was not saved for this long keeps no standby.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+
+/// Warm reload of one server.
+#[derive(Debug)]
+pub(crate) struct Warm {
+    pool: Option<Pool>,
+    events: Events,
+    reaper: Reaper,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What is being prepared, or is ready.
+    slot: Option<Slot>,
+    /// Where the process that was started last notes what it loads.
+    folder: Option<Folder>,
+    /// What was learned last.
+    learned: Option<Learned>,
+    failures: u32,
+    /// Counts how often all of this was given up.
+    age: u64,
+    /// When a file changed last.
+    saved: Option<Instant>,
+    /// And that it was not the first in a while.
+    flurry: bool,
+    prepared: Option<Prepared>,
+}
+
+/// What a standby cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Prepared {
+    /// From its start until it was ready.
+    pub(crate) took: Duration,
+    /// In bytes, where the system tells.
+    pub(crate) memory: Option<u64>,
+}
+
+/// A process that has been started.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) child: Result<Child, SpawnError>,
+    /// Of a process that was a standby: what it says is kept until its generation is known to be good.
+    pub(crate) voice: Option<Voice>,
+}
+
+impl Warm {
+    /// For a server; without a pool it always starts cold.
+    pub(crate) fn new(pool: Option<Pool>, events: Events, reaper: Reaper) -> Self {
+        Self {
+            pool,
+            events,
+            reaper,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Starts the process of generation `number`: the standby if there is one, unless it is to be `cold`.
+    /// Dropping the future before it has resolved keeps the standby for the next start.
+    pub(crate) async fn start(
+        self: &Arc<Self>,
+        spec: &Arc<ServerSpec>,
+        number: u64,
+        cold: bool,
+    ) -> Start {
+        // One that was started could be started; whether that is still so is for a plain start to tell.
+        if !cold && find(spec, Path::new(&spec.program)).is_some() {
+            let mut hold = Hold::new(self, spec);
+            if let Some(slot) = &hold.slot {
+                slot.hurries().await;
+                self.calm().await;
+            }
+            let going = hold.slot.take().map(Slot::hand_over);
+            match async { going?.await }.await {
+                Some(Ok((child, voice, folder))) => {
+                    locked(&self.state).folder = Some(folder);
+                    return Start {
+                        child: Ok(child),
+                        voice: Some(voice),
+                    };
+                }
+                Some(Err(Unfit::Unlike(reason))) => self.failed(spec, reason),
+                Some(Err(Unfit::Outdated)) => locked(&self.state).learned = None,
+                None => {}
+            }
+        }
+        let folder = self.folder(spec);
+        let child = match &folder {
+            Some(folder) => spawn(&folder.found_by(spec), number, &self.events, &self.reaper),
+            None => spawn(spec, number, &self.events, &self.reaper),
+        };
+        locked(&self.state).folder = folder;
+        Start { child, voice: None }
+    }
+
+    /// A file of the server changed.
+    pub(crate) fn saved(&self) {
+        let mut state = locked(&self.state);
+        let before = state.saved.replace(Instant::now());
+        state.flurry = before.is_some_and(|before| before.elapsed() < FLURRY);
+    }
+
+    /// Waits for the end of a flurry of saves: the standby is best used for the last of them.
+    async fn calm(&self) {
+        let flurry = {
+            let state = locked(&self.state);
+            state.saved.filter(|_| state.flurry)
+        };
+        if let Some(saved) = flurry {
+            sleep(CALM.saturating_sub(saved.elapsed())).await;
+        }
+    }
+
+    /// The process that was started last answers from now on, or was no use: time to prepare the next one.
+    pub(crate) fn started(self: &Arc<Self>, spec: &Arc<ServerSpec>, answers: bool) {
+        let mut state = locked(&self.state);
+        let folder = state.folder.take().filter(|_| answers);
+        if state.slot.is_none() && (folder.is_some() || state.learned.is_some()) {
+            state.slot = self.order(spec, folder, state.saved).map(Slot::new);
+        }
+    }
+
+    /// What is to be prepared for a server that was `saved` then, if anything is.
+    fn order(
+        self: &Arc<Self>,
+        spec: &Arc<ServerSpec>,
+        folder: Option<Folder>,
+        saved: Option<Instant>,
+    ) -> Option<Order> {
+        let recently = saved.filter(|saved| saved.elapsed() < IDLE);
+        let at_once = spec.warm == Warmth::AtOnce;
+        Some(Order {
+            warm: self.clone(),
+            pool: self.pool.clone()?,
+            spec: spec.clone(),
+            folder,
+            saved: recently.or_else(|| at_once.then(Instant::now))?,
+            patience: (!at_once).then_some(IDLE),
+        })
+    }
+
+    /// A start was not what it should have been. `reason` is a sentence fragment.
+    pub(crate) fn failed(&self, spec: &ServerSpec, reason: String) {
+        let mut state = locked(&self.state);
+        state.failures += 1;
+        self.events.send(Event::Cold {
+            server: spec.name.clone(),
+            reason,
+            for_good: state.failures == FAILURES,
+        });
+    }
+
+    /// Nothing can be prepared for this server.
+    fn give_up(&self, spec: &ServerSpec, reason: String) {
+        locked(&self.state).failures = FAILURES - 1;
+        self.failed(spec, reason);
+    }
+
+    /// The server is run differently from now on.
+    pub(crate) fn forget(&self) {
+        let mut state = locked(&self.state);
+        let age = state.age + 1;
+        *state = State {
+            age,
+            ..State::default()
+        };
+    }
+
+    /// Ends the standby; resolves when it is gone.
+    pub(crate) async fn stop(&self) {
+        let slot = {
+            let mut state = locked(&self.state);
+            state.age += 1;
+            state.slot.take()
+        };
+        if let Some(slot) = slot {
+            slot.end().await;
+        }
+    }
+
+    /// The standby that waits.
+    pub(crate) fn prepared(&self) -> Option<Prepared> {
+        locked(&self.state).prepared
+    }
+
+    /// A folder for a start of this server, if one of its processes can be prepared.
+    fn folder(&self, spec: &ServerSpec) -> Option<Folder> {
+        let pool = self.pool.as_ref()?;
+        if spec.warm == Warmth::Off || locked(&self.state).failures >= FAILURES {
+            return None;
+        }
+        let launch = command::understand(&spec.program, &spec.args, &Found(spec))?;
+        if room::has_hooks(launch.runtime, spec) {
+            return None;
+        }
+        let path = pool.folder(&self.reaper);
+        let folder = path.and_then(|path| Folder::new(path, spec, &launch));
+        // A full disk is no reason not to start.
+        folder
+            .inspect_err(|error| tracing::debug!(%error, "starts cold"))
+            .ok()
+    }
+}
+
+/// A standby that is being waited for. Dropping it before it is handed over gives it back.
+struct Hold<'a> {
+    warm: &'a Warm,
+    slot: Option<Slot>,
+    age: u64,
+}
+
+impl<'a> Hold<'a> {
+    /// The standby of the server. Where there is none it is ordered: until it has loaded its packages, a
+    /// further save costs nothing.
+    fn new(warm: &'a Arc<Warm>, spec: &Arc<ServerSpec>) -> Self {
+        let mut state = locked(&warm.state);
+        let known = state.learned.is_some() && state.failures < FAILURES;
+        let slot = state.slot.take().or_else(|| {
+            let order = warm.order(spec, None, state.saved).filter(|_| known);
+            order.map(Slot::new)
+        });
+        Self {
+            warm,
+            slot,
+            age: state.age,
+        }
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        let mut state = locked(&self.warm.state);
+        if state.age == self.age && state.slot.is_none() {
+            state.slot = self.slot.take();
+        }
+    }
+}
+
+/// Programs as a server finds them.
+struct Found<'a>(&'a ServerSpec);
+
+impl Files for Found<'_> {
+    fn beginning(&self, program: &str) -> Option<String> {
+        let path = find(self.0, Path::new(program))?;
+        let mut start = [0; 512];
+        let count = File::open(path).ok()?.read(&mut start).ok()?;
+        Some(String::from_utf8_lossy(&start[..count]).into_owned())
+    }
+}

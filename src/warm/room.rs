@@ -1,0 +1,166 @@
+//! The place of what the bootstraps read and write: a private directory of the proxy with a folder in
+//! it for each start.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::command::{Launch, Runtime};
+use crate::config::ServerSpec;
+
+const PYTHON: &str = include_str!("python.py");
+const NODE: &str = include_str!("node.cjs");
+/// Options of Node.js that load what may not be loaded late.
+const HOOKS: [&str; 4] = ["-r", "--require", "--import", "loader"];
+
+impl Runtime {
+    /// The variable that makes it load our bootstrap.
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Python => "PYTHONPATH",
+            Self::Node => "NODE_OPTIONS",
+        }
+    }
+}
+
+/// The folder of one start. Dropping it removes it, and with it the process's permission to note
+/// what it loads.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    runtime: Runtime,
+}
+
+impl Folder {
+    /// At `path`, which does not exist.
+    pub(super) fn new(path: PathBuf, spec: &ServerSpec, launch: &Launch) -> io::Result<Self> {
+        fs::create_dir(&path)?;
+        let Launch { runtime, words } = launch;
+        let runtime = *runtime;
+        let folder = Self { path, runtime };
+        match runtime {
+            Runtime::Python => folder.write("sitecustomize.py", PYTHON)?,
+            // Beside the folder: worker threads ask for it as long as the process lives.
+            Runtime::Node => fs::write(folder.path.with_extension("cjs"), NODE)?,
+        }
+        let words: Vec<u8> = words
+            .iter()
+            .flat_map(|word| [word.as_bytes(), b"\0"].concat())
+            .collect();
+        folder.write("words", words)?;
+        if let Some(original) = original(runtime, spec) {
+            folder.write("original", original.as_encoded_bytes())?;
+        }
+        folder.write("log", "")?;
+        folder.write("claim", "")?;
+        Ok(folder)
+    }
+
+    /// Lets the process prepare itself by what another one had loaded, and wait.
+    pub(super) fn prepare(&self, learned: &str) -> io::Result<()> {
+        for pipe in ["go", "said"] {
+            fifo(&self.path(pipe))?;
+        }
+        self.write("learned", learned)
+    }
+
+    /// The definition of the server whose process finds this folder.
+    pub(super) fn found_by(&self, spec: &ServerSpec) -> ServerSpec {
+        // An empty one counts as none, but would leave an entry behind ours.
+        let original = original(self.runtime, spec).filter(|it| !it.is_empty());
+        let mut value = OsString::new();
+        match self.runtime {
+            Runtime::Python => value.push(&self.path),
+            Runtime::Node => {
+                value.push("--require=\"");
+                value.push(self.path.with_extension("cjs"));
+                value.push("\"");
+            }
+        }
+        if let Some(original) = original {
+            value.push(if self.runtime == Runtime::Python {
+                ":"
+            } else {
+                " "
+            });
+            value.push(original);
+        }
+        let mut spec = spec.clone();
+        spec.env.push((self.runtime.variable().into(), value));
+        spec
+    }
+
+    /// Asks for the notes of a process that makes them only then.
+    pub(super) fn ask(&self) {
+        if self.runtime == Runtime::Node {
+            // Without an answer nothing is learned.
+            let _ = self.write("report", "");
+        }
+    }
+
+    /// Whether the notes are all that there will be.
+    pub(super) fn is_told(&self) -> bool {
+        self.runtime == Runtime::Python || self.log().is_ok_and(|log| log.ends_with("#end\t\n"))
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Whether the right process has found it.
+    pub(super) fn is_claimed(&self) -> bool {
+        !self.path("claim").exists()
+    }
+
+    /// What the process has looked for so far.
+    pub(super) fn log(&self) -> io::Result<String> {
+        fs::read(self.path("log")).map(|log| String::from_utf8_lossy(&log).into_owned())
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> io::Result<()> {
+        fs::write(self.path(name), text)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Whether the server's own environment has a runtime load something first.
+pub(super) fn has_hooks(runtime: Runtime, spec: &ServerSpec) -> bool {
+    let options = original(runtime, spec).unwrap_or_default();
+    let options = options.to_string_lossy();
+    runtime == Runtime::Node && HOOKS.iter().any(|hook| options.contains(hook))
+}
+
+/// The variable as the server would have it.
+fn original(runtime: Runtime, spec: &ServerSpec) -> Option<OsString> {
+    let variable = runtime.variable();
+    let own = spec
+        .env
+        .iter()
+        .rev()
+        .find(|(name, _)| name == OsStr::new(variable));
+    own.map(|(_, value)| value.clone())
+        .or_else(|| std::env::var_os(variable))
+}
+
+#[cfg(target_os = "linux")]
+fn fifo(path: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, FileType, Mode};
+    Ok(rustix::fs::mknodat(
+        CWD,
+        path,
+        FileType::Fifo,
+        Mode::RUSR | Mode::WUSR,
+        0,
+    )?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn fifo(_: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
