@@ -11,6 +11,7 @@ mod pipe;
 mod process;
 mod rows;
 mod table;
+mod warm;
 
 #[expect(dead_code, reason = "the example's own main is not used here")]
 #[path = "../../fixtures/fake_server/main.rs"]
@@ -45,13 +46,14 @@ type Step = fn(&mut Bench) -> io::Result<()>;
 /// the others are shown all the same.
 fn measure(only: Option<&String>) -> Result<(), Box<dyn Error>> {
     let mut bench = Bench::new()?;
-    let steps: [(&str, Step); 6] = [
+    let steps: [(&str, Step); 7] = [
         ("the steady rows", Bench::steady),
         ("the pinned rows", Bench::pinned),
         ("the starts", Bench::starts),
         ("the saves", Bench::saves),
         ("the fleets", Bench::fleets),
         ("the HTTP rows", Bench::http),
+        ("the warm rows", Bench::warm),
     ];
     let mut failed = false;
     let meant = |name: &str| only.is_none_or(|only| name.contains(only.as_str()));

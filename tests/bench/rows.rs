@@ -17,7 +17,7 @@ const CALLS: usize = 4000;
 const MIDDLE: [Variant; 2] = [Variant::Pipe, Variant::Proxy];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Variant {
+pub(crate) enum Variant {
     Direct,
     Pipe,
     Proxy,
@@ -352,7 +352,11 @@ impl Bench {
         command
     }
 
-    fn here(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn here(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.directory.path());
         command
@@ -369,7 +373,7 @@ impl Bench {
 }
 
 impl super::table::Row {
-    fn add(&mut self, variant: Variant, figure: f64) {
+    pub(crate) fn add(&mut self, variant: Variant, figure: f64) {
         self.figures[variant as usize].push(figure);
     }
 }

@@ -27,5 +27,6 @@ mod session;
 mod shell;
 mod streams;
 mod transcripts;
+mod warm;
 mod watching;
 mod zero_loss;

@@ -1,0 +1,242 @@
+//! How long a save takes to be listed with a process that waits for it and without one, beside the
+//! server's own start, for servers on the real SDKs.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::link::Link;
+use super::rows::{Bench, Variant};
+use super::table::Compare;
+
+const ROUNDS: usize = 5;
+/// Between two edits in quick succession.
+const RHYTHM: Duration = Duration::from_millis(100);
+
+/// A server whose only tool has the number that stands in its source as `0000`.
+struct Kind {
+    source: &'static str,
+    text: &'static str,
+    command: &'static [&'static str],
+    /// The names of the rows, by the number of edits; cold and warm.
+    rows: [(usize, [&'static str; 2]); 3],
+}
+
+macro_rules! rows {
+    ($name:literal) => {
+        [
+            (
+                1,
+                [
+                    concat!($name, ", 1 edit, cold, ms"),
+                    concat!($name, ", 1 edit, warm, ms"),
+                ],
+            ),
+            (
+                5,
+                [
+                    concat!($name, ", 5 edits, cold, ms"),
+                    concat!($name, ", 5 edits, warm, ms"),
+                ],
+            ),
+            (
+                20,
+                [
+                    concat!($name, ", 20 edits, cold, ms"),
+                    concat!($name, ", 20 edits, warm, ms"),
+                ],
+            ),
+        ]
+    };
+}
+
+const TS_V1: &str = "import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
+import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
+import { z } from 'zod';
+const server = new McpServer({ name: 'x', version: '1' });
+server.registerTool('tool-0000', { inputSchema: { text: z.string() } }, async () => ({ content: [] }));
+await server.connect(new StdioServerTransport());
+";
+const TS_V2: &str = "import { McpServer } from '@modelcontextprotocol/server';
+import { serveStdio } from '@modelcontextprotocol/server/stdio';
+import { z } from 'zod';
+serveStdio(() => {
+    const server = new McpServer({ name: 'x', version: '1' });
+    server.registerTool('tool-0000', { inputSchema: z.object({ text: z.string() }) }, async () => ({ content: [] }));
+    return server;
+});
+";
+const KINDS: [Kind; 6] = [
+    Kind {
+        source: "fast.py",
+        text: "from fastmcp import FastMCP
+mcp = FastMCP('x')
+@mcp.tool(name='tool-0000')
+def tool(text: str) -> str:
+    return text
+mcp.run('stdio', show_banner=False)
+",
+        command: &["python", "fast.py"],
+        rows: rows!("FastMCP"),
+    },
+    Kind {
+        source: "mcp_server.py",
+        text: "from mcp.server.mcpserver import MCPServer
+mcp = MCPServer('x')
+@mcp.tool(name='tool-0000')
+def tool(text: str) -> str:
+    return text
+mcp.run('stdio')
+",
+        command: &["python", "mcp_server.py"],
+        rows: rows!("Python SDK"),
+    },
+    Kind {
+        source: "v1.mjs",
+        text: TS_V1,
+        command: &["node", "v1.mjs"],
+        rows: rows!("TS v1, node"),
+    },
+    Kind {
+        source: "v2.mjs",
+        text: TS_V2,
+        command: &["node", "v2.mjs"],
+        rows: rows!("TS v2, node"),
+    },
+    Kind {
+        source: "v1.mts",
+        text: TS_V1,
+        command: &["node_modules/.bin/tsx", "v1.mts"],
+        rows: rows!("TS v1, tsx"),
+    },
+    Kind {
+        source: "v2.mts",
+        text: TS_V2,
+        command: &["node_modules/.bin/tsx", "v2.mts"],
+        rows: rows!("TS v2, tsx"),
+    },
+];
+
+impl Bench {
+    /// From the last save to its tool's being listed.
+    pub(crate) fn warm(&mut self) -> io::Result<()> {
+        let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
+        symlink(peers.join("node/node_modules"), self.path("node_modules"))?;
+        let python = peers.join("python/.venv/bin/python");
+        if !python.exists() {
+            self.table
+                .note("warm rows skipped: run tests/peers/install".to_owned());
+            return Ok(());
+        }
+        for kind in &KINDS {
+            let mut command: Vec<_> = kind
+                .command
+                .iter()
+                .map(|word| Path::new(word).to_owned())
+                .collect();
+            if kind.command[0] == "python" {
+                command[0].clone_from(&python);
+            }
+            for (edits, names) in kind.rows {
+                for (name, options) in names.into_iter().zip([&["--no-warm"][..], &[]]) {
+                    self.reload(kind, &command, edits, name, options)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn reload(
+        &mut self,
+        kind: &Kind,
+        command: &[std::path::PathBuf],
+        edits: usize,
+        name: &'static str,
+        options: &[&str],
+    ) -> io::Result<()> {
+        let aim = if options.is_empty() {
+            "debounce + 60 ms"
+        } else {
+            ""
+        };
+        let write = |number: usize| {
+            fs::write(
+                self.path(kind.source),
+                kind.text.replace("0000", &format!("{number:04}")),
+            )
+        };
+        write(0)?;
+        let log = self.path("warm.ndjson");
+        let _ = fs::remove_file(&log);
+        let mut proxy = self.here(env!("CARGO_BIN_EXE_mcp-proxy"));
+        proxy.args([
+            "dev",
+            "--meta-tools",
+            "none",
+            "--log-format",
+            "json",
+            "--watch",
+            kind.source,
+            "--log",
+        ]);
+        proxy.arg(&log).args(options).arg("--").args(command);
+        let mut link = Link::open(&mut proxy)?;
+        listed(&mut link, 0)?;
+        let mut figures = Vec::new();
+        for round in 1..=ROUNDS {
+            let start = Instant::now();
+            let mut own = Command::new(&command[0]);
+            let mut own = Link::open(own.args(&command[1..]).current_dir(self.path("")))?;
+            own.request("tools/list", "{}")?;
+            figures.push((Variant::Direct, start.elapsed()));
+            drop(own);
+            until_prepared(&log, options.is_empty())?;
+            for edit in 1..=edits {
+                write(round * 100 + edit)?;
+                if edit < edits {
+                    std::thread::sleep(RHYTHM);
+                }
+            }
+            let start = Instant::now();
+            while listed(&mut link, round * 100 + edits).is_err() {
+                link.notification("notifications/tools/list_changed")?;
+            }
+            figures.push((Variant::Proxy, start.elapsed()));
+        }
+        for (variant, time) in figures {
+            self.table
+                .row(name, Compare::Beyond, aim)
+                .add(variant, time.as_secs_f64() * 1e3);
+        }
+        Ok(())
+    }
+}
+
+/// Waits until a process is ready for the next save, or, without one, until the last reload is over.
+fn until_prepared(log: &Path, warm: bool) -> io::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let text = fs::read_to_string(log)?;
+        let newest = |event: &str| text.rfind(&format!(r#""event":"{event}""#));
+        let live = newest("ready").max(newest("reloaded"));
+        if newest("changed") < live && (!warm || newest("standby") > live) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(io::Error::other("nothing is prepared"));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn listed(link: &mut Link, number: usize) -> io::Result<()> {
+    let tool = format!(r#""tool-{number:04}""#);
+    let list = link.request("tools/list", "{}")?;
+    match memchr::memmem::find(list, tool.as_bytes()) {
+        Some(_) => Ok(()),
+        None => Err(io::Error::other("the saved tool is not listed")),
+    }
+}

@@ -1,0 +1,154 @@
+//! Warm reload: a process that was prepared for a save is what a plain start would have given, and is there
+//! at once.
+
+mod equal;
+mod fresh;
+mod node;
+mod unlike;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    DEADLINE, Log, Peer, Project, Proxy, initialize_params, peers, processes_with_tag,
+};
+
+/// A server of `fixtures/warm` behind the proxy.
+struct Warmed {
+    project: Project,
+    peer: Peer,
+    log: Log,
+    source: &'static str,
+}
+
+/// A project with the servers of `fixtures/warm`.
+#[track_caller]
+fn project() -> Project {
+    let project = Project::new();
+    for name in ["look.py", "server.py", "fast.py"] {
+        project.copy(&format!("fixtures/warm/{name}"), name);
+    }
+    project
+}
+
+/// A program of the Python that has the SDKs.
+#[track_caller]
+fn python(program: &str) -> OsString {
+    python_path(program).into()
+}
+
+#[track_caller]
+fn python_path(program: &str) -> PathBuf {
+    peers().join("python/.venv/bin").join(program)
+}
+
+impl Warmed {
+    /// In `project`, with `source` as the file that is edited.
+    #[track_caller]
+    fn start(project: Project, source: &'static str, command: Vec<OsString>) -> Self {
+        Self::of(project, source, Proxy::dev(command))
+    }
+
+    #[track_caller]
+    fn of(project: Project, source: &'static str, proxy: Proxy) -> Self {
+        Self::meeting(project, source, proxy.options(["--meta-tools", "none"]))
+    }
+
+    /// As [`of`](Self::of), with the tools that the proxy was given.
+    #[track_caller]
+    fn meeting(project: Project, source: &'static str, proxy: Proxy) -> Self {
+        let log = Log::new();
+        let proxy = proxy.options(["--watch", source]);
+        let peer = log.written_by(proxy).within(&project).spawn();
+        peer.initialize(&initialize_params()).result();
+        let warmed = Self {
+            project,
+            peer,
+            log,
+            source,
+        };
+        warmed.log.until("ready", 1);
+        warmed
+    }
+
+    /// What a tool without arguments tells.
+    #[track_caller]
+    fn ask(&self, tool: &str) -> Value {
+        let answer = self.peer.call(tool, &json!({}));
+        let told = answer.result()["structuredContent"].clone();
+        assert!(told.is_object(), "{}\n{}", answer.line, self.log.text());
+        told
+    }
+
+    #[track_caller]
+    fn mark(&self) -> String {
+        self.ask("mark")["mark"].as_str().unwrap().to_owned()
+    }
+
+    /// Saves the source with another mark.
+    #[track_caller]
+    fn save(&self, mark: &str) {
+        let text = self.project.read(self.source);
+        let begin = text.find("MARK = \"").unwrap() + 8;
+        let end = begin + text[begin..].find('"').unwrap();
+        self.project
+            .save(self.source, &[&text[..begin], mark, &text[end..]].concat());
+    }
+
+    /// Waits until a standby is ready for the next save.
+    #[track_caller]
+    fn until_prepared(&self) {
+        let newest = |text: &str, name: &str| text.rfind(&format!(r#""event":"{name}""#));
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let text = self.log.text();
+            let live = newest(&text, "ready").max(newest(&text, "reloaded"));
+            if newest(&text, "standby") > live {
+                return;
+            }
+            assert!(Instant::now() < deadline, "nothing is prepared:\n{text}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for the next standby, then saves, and checks that it was the standby that took over.
+    #[track_caller]
+    fn warm_save(&self, mark: &str) {
+        let reloads = self.log.events("reloaded").len();
+        self.until_prepared();
+        let before = processes_with_tag(self.peer.tag());
+        self.save(mark);
+        self.log.until("reloaded", reloads + 1);
+        let pid = &self.log.events("spawned").pop().unwrap()["pid"];
+        let pid = u32::try_from(pid.as_u64().unwrap()).unwrap();
+        let was_there = before.iter().any(|(it, _)| *it == pid);
+        assert!(was_there, "it started cold:\n{}", self.log.text());
+        assert_eq!(self.mark(), mark);
+    }
+
+    /// Saves, and checks that a new process took over, for a reason that was told.
+    #[track_caller]
+    fn cold_save(&self, mark: &str, reason: &str) {
+        let reloads = self.log.events("reloaded").len();
+        let before = processes_with_tag(self.peer.tag());
+        self.save(mark);
+        self.log.until("reloaded", reloads + 1);
+        let pid = &self.log.events("spawned").pop().unwrap()["pid"];
+        let pid = u32::try_from(pid.as_u64().unwrap()).unwrap();
+        let log = self.log.text();
+        assert!(
+            before.iter().all(|(it, _)| *it != pid),
+            "it started warm:\n{log}"
+        );
+        let reasons = self.log.events("cold");
+        let told = |event: &Value| event["reason"].as_str().unwrap().contains(reason);
+        assert!(
+            reason.is_empty() || reasons.iter().any(told),
+            "{reason}:\n{log}"
+        );
+        assert_eq!(self.mark(), mark);
+    }
+}

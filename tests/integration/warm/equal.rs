@@ -1,0 +1,171 @@
+//! A prepared process sees exactly what a plain start of the same command sees.
+
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use super::{Warmed, project, python, python_path};
+use crate::harness::{Project, Proxy};
+
+/// A plain start, one that is learned from and one that was prepared tell the same.
+#[track_caller]
+fn all_alike(make: impl Fn(&Project) -> Vec<OsString>, source: &'static str) {
+    let project = project();
+    let command = make(&project);
+    let plain = Warmed::of(
+        project,
+        source,
+        Proxy::dev(command.clone()).option("--no-warm"),
+    );
+    let expected = look(&plain);
+    let Warmed { project, peer, .. } = plain;
+    peer.close_stdin();
+    peer.wait_exit();
+
+    let warmed = Warmed::start(project, source, command);
+    assert_alike(&expected, &look(&warmed), "learned from");
+    for mark in ["v1", "v2"] {
+        warmed.warm_save(mark);
+        assert_alike(&expected, &look(&warmed), mark);
+    }
+    assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
+}
+
+/// What it tells the second time: what is loaded at the first call is loaded then.
+#[track_caller]
+fn look(warmed: &Warmed) -> Value {
+    warmed.ask("look");
+    warmed.ask("look")
+}
+
+/// Compares member by member, so that a difference can be read.
+#[track_caller]
+fn assert_alike(expected: &Value, found: &Value, which: &str) {
+    for part in ["first", "last"] {
+        for (name, expected) in expected[part].as_object().unwrap() {
+            // Packages change these when they are loaded, whenever that is.
+            if part == "last"
+                || !["meta_path", "path_hooks", "filters", "hooks"].contains(&name.as_str())
+            {
+                assert_eq!(&found[part][name], expected, "{which}: {part}.{name}");
+            }
+        }
+    }
+    assert_eq!(found["failure"], expected["failure"], "{which}");
+    let names = |told: &Value| {
+        let modules = told["modules"].as_array().unwrap().iter();
+        let names = modules.map(|it| it.as_str().unwrap().to_owned());
+        // The user's own are loaded later, and what loads the bootstrap is done only when that is.
+        names
+            .filter(|name| {
+                !["look", "server", "fast", "server_module", "site"].contains(&name.as_str())
+            })
+            .collect::<Vec<_>>()
+    };
+    let (expected, found) = (names(expected), names(found));
+    if let Some(at) =
+        (0..expected.len().max(found.len())).find(|at| expected.get(*at) != found.get(*at))
+    {
+        let of = |names: &[String]| {
+            names[at.saturating_sub(1)..]
+                .iter()
+                .take(5)
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        panic!(
+            "{which}: modules from {at} on: {:?} instead of {:?}",
+            of(&found),
+            of(&expected)
+        );
+    }
+}
+
+fn words<const N: usize>(words: [&str; N]) -> Vec<OsString> {
+    words.map(Into::into).to_vec()
+}
+
+#[track_caller]
+fn with_python<const N: usize>(arguments: [&str; N]) -> Vec<OsString> {
+    [vec![python("python")], words(arguments)].concat()
+}
+
+#[track_caller]
+fn with_uv<const N: usize>(arguments: [&str; N]) -> Vec<OsString> {
+    let python = python("python");
+    let base = ["run", "--no-project", "--offline", "--python"];
+    [
+        vec![python_path("uv").into()],
+        words(base),
+        vec![python],
+        words(arguments),
+    ]
+    .concat()
+}
+
+/// A program of the project, as pip writes them.
+#[track_caller]
+fn console_script(project: &Project, path: &str, options: &str) -> OsString {
+    let interpreter = python_path("python");
+    let text = format!(
+        "#!{} {options}\nimport sys\nsys.path.insert(0, '{}')\nfrom server import main\nsys.exit(main())\n",
+        interpreter.display(),
+        project.root().display()
+    );
+    project.write(path, &text);
+    let path = project.path(path);
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    path.into()
+}
+
+macro_rules! alike {
+    ($($name:ident: $source:literal $make:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            all_alike($make, $source);
+        })*
+    };
+}
+
+alike! {
+    a_script: "server.py" |_| with_python(["server.py", "--port", "1"]);
+    a_script_elsewhere: "server.py" |project| {
+        vec![python("python"), project.path("server.py").into()]
+    };
+    a_module: "server.py" |_| with_python(["-m", "server", "x"]);
+    a_script_with_options: "server.py" |_| with_python(["-u", "-OO", "-X", "dev", "-Wignore", "server.py"]);
+    a_script_of_fastmcp: "fast.py" |_| with_python(["fast.py"]);
+    fastmcp_run: "fast.py" |_| [vec![python("fastmcp")], words(["run", "--no-banner", "fast.py"])].concat();
+    fastmcp_run_of_an_object: "fast.py" |_| {
+        [vec![python("fastmcp")], words(["run", "--no-banner", "fast.py:mcp"])].concat()
+    };
+    uv_run_of_a_script: "server.py" |_| with_uv(["server.py", "1"]);
+    uv_run_of_a_module: "server.py" |_| with_uv(["-m", "server"]);
+    uv_run_of_python: "server.py" |_| with_uv(["python", "-B", "server.py"]);
+    a_console_script: "server.py" |project| vec![console_script(project, "bin/look", "-u"), "1".into()];
+}
+
+#[test]
+fn a_script_with_a_python_path_and_a_sitecustomize() {
+    for original in ["", ":", "/no/such::more:", "more"] {
+        let project = project();
+        project.write("more/extra.py", "");
+        let command = with_python(["server.py"]);
+        let proxy = |options: &[&str]| {
+            let variable = format!("PYTHONPATH={original}");
+            Proxy::dev(command.clone())
+                .options(["--env", &variable])
+                .options(options.iter().copied())
+        };
+        let plain = Warmed::of(project, "server.py", proxy(&["--no-warm"]));
+        let expected = look(&plain);
+        let Warmed { project, peer, .. } = plain;
+        peer.close_stdin();
+        peer.wait_exit();
+        let warmed = Warmed::of(project, "server.py", proxy(&[]));
+        assert_alike(&expected, &look(&warmed), "learned from");
+        warmed.warm_save("v1");
+        assert_alike(&expected, &look(&warmed), "v1");
+    }
+}

@@ -1,0 +1,174 @@
+//! What answers is the saved code, all of it and nothing that was before, and in the end nothing is left.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::{Warmed, project, python};
+use crate::harness::{DEADLINE, Proxy, eventually, processes_with_tag};
+
+/// From a save on, so long may old code still answer a call that arrives.
+const GRACE: Duration = Duration::from_millis(100);
+
+#[track_caller]
+fn warmed() -> Warmed {
+    Warmed::start(
+        project(),
+        "server.py",
+        vec![python("python"), "server.py".into()],
+    )
+}
+
+/// The processes that are told of by the test's tag, without the proxy and its guard.
+fn servers(warmed: &Warmed) -> usize {
+    let processes = processes_with_tag(warmed.peer.tag());
+    processes
+        .iter()
+        .filter(|(_, command)| command.contains("server.py") && !command.contains("mcp-proxy"))
+        .count()
+}
+
+#[test]
+fn two_hundred_saves_are_never_answered_by_older_code() {
+    let warmed = warmed();
+    for round in 1..=200 {
+        if round % 2 == 0 {
+            warmed.until_prepared();
+        }
+        let mark = format!("v{round}");
+        warmed.save(&mark);
+        // The time that old code has left.
+        std::thread::sleep(GRACE);
+        assert_eq!(warmed.mark(), mark, "{}", warmed.log.text());
+    }
+    assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
+}
+
+#[test]
+fn each_generation_begins_anew() {
+    let warmed = warmed();
+    for mark in ["v1", "v2", "v3"] {
+        warmed.warm_save(mark);
+        assert_eq!(warmed.ask("mark")["count"], 2, "of this generation");
+    }
+}
+
+#[test]
+fn a_save_while_packages_are_loaded_is_served_by_that_process() {
+    let warmed = Warmed::start(
+        project(),
+        "fast.py",
+        vec![python("python"), "fast.py".into()],
+    );
+    let started = || {
+        processes_with_tag(warmed.peer.tag())
+            .iter()
+            .filter(|(_, line)| line.contains("fast.py"))
+            .count()
+            > 2
+    };
+    eventually(DEADLINE, started);
+    let before = processes_with_tag(warmed.peer.tag());
+    assert_eq!(warmed.log.events("standby"), [] as [Value; 0], "too late");
+    warmed.save("v1");
+    warmed.log.until("reloaded", 1);
+    let pid = warmed.log.events("spawned")[1]["pid"].as_u64().unwrap();
+    assert!(
+        before.iter().any(|(it, _)| u64::from(*it) == pid),
+        "{}",
+        warmed.log.text()
+    );
+    assert_eq!(warmed.mark(), "v1");
+}
+
+#[test]
+fn a_broken_save_is_told_as_by_a_plain_start() {
+    let broken = |proxy: Proxy, warm: bool| {
+        let warmed = Warmed::of(project(), "server.py", proxy);
+        let root = warmed.project.root().to_str().unwrap().to_owned();
+        if warm {
+            warmed.until_prepared();
+        }
+        warmed.project.edit(
+            "server.py",
+            "# Here a test",
+            "raise KeyError(FIRST['cwd'])  # Here a test",
+        );
+        let failure = warmed.log.until("broken", 1)[0]["failure"].to_string();
+        let lines = warmed.log.events("stderr");
+        let lines: Vec<String> = lines
+            .iter()
+            .map(|it| it["line"].to_string().replace(&root, "~"))
+            .collect();
+        // The cure is live, and started warm again.
+        warmed
+            .project
+            .edit("server.py", "raise KeyError(FIRST['cwd'])", "");
+        warmed.log.until("reloaded", 1);
+        (failure.replace(&root, "~"), lines)
+    };
+    let command = [python("python"), "server.py".into()];
+    let plain = broken(Proxy::dev(command.clone()).option("--no-warm"), false);
+    assert!(plain.0.contains("KeyError"), "{plain:?}");
+    assert_eq!(broken(Proxy::dev(command), true), plain);
+}
+
+#[test]
+fn what_waits_is_told_and_ends_with_the_proxy() {
+    type End = fn(&Warmed);
+    let ends: [(&str, End); 3] = [
+        ("its client goes", |warmed| warmed.peer.close_stdin()),
+        ("a signal", |warmed| warmed.peer.signal(Signal::TERM)),
+        ("SIGKILL", |warmed| warmed.peer.signal(Signal::KILL)),
+    ];
+    for (how, end) in ends {
+        let command = vec![python("python"), "server.py".into()];
+        let proxy = Proxy::dev(command).options(["--meta-tools", "dev"]);
+        let warmed = Warmed::meeting(project(), "server.py", proxy);
+        let standby = warmed.log.until("standby", 1).remove(0);
+        assert!(standby["memory"].as_u64().unwrap() > 1 << 20, "{standby}");
+        let told = warmed.peer.call("get_loaded_servers", &json!({}));
+        let told = told.result()["structuredContent"]["servers"][0]["standby"].clone();
+        assert!(told["memory_mib"].as_u64().unwrap() > 0, "{told}");
+        assert_eq!(servers(&warmed), 2, "{how}");
+        let room = room(&warmed);
+        assert!(Path::new(&room).exists(), "{room}");
+        end(&warmed);
+        eventually(DEADLINE, || {
+            processes_with_tag(warmed.peer.tag()).is_empty()
+        });
+        eventually(DEADLINE, || !Path::new(&room).exists());
+    }
+}
+
+/// The private directory of the proxy, found by the environment that the standby was started with.
+#[track_caller]
+fn room(warmed: &Warmed) -> String {
+    let processes = processes_with_tag(warmed.peer.tag());
+    let environments = processes
+        .iter()
+        .filter_map(|(pid, _)| std::fs::read_to_string(format!("/proc/{pid}/environ")).ok());
+    let mut rooms = environments.filter_map(|environment| {
+        let begin = environment.find("PYTHONPATH=")? + "PYTHONPATH=".len();
+        let folder = environment[begin..].split(['\0', ':']).next()?;
+        Some(Path::new(folder).parent()?.to_str()?.to_owned())
+    });
+    rooms.next_back().unwrap()
+}
+
+#[test]
+fn nothing_is_prepared_where_it_is_not_wanted() {
+    let command = || vec![python("python"), "server.py".into()];
+    let without = Warmed::of(
+        project(),
+        "server.py",
+        Proxy::dev(command()).option("--no-warm"),
+    );
+    without.save("v1");
+    without.log.until("reloaded", 1);
+    assert_eq!(without.mark(), "v1");
+    eventually(DEADLINE, || servers(&without) == 1);
+    assert_eq!(without.log.events("standby"), [] as [Value; 0]);
+}

@@ -1,0 +1,184 @@
+//! As `equal` and `unlike`, for Node.js.
+
+use std::ffi::OsString;
+use std::os::unix::fs::symlink;
+
+use serde_json::Value;
+
+use super::Warmed;
+use crate::harness::{Project, Proxy, peers};
+
+#[track_caller]
+fn project() -> Project {
+    let project = Project::new();
+    for name in ["look.cjs", "server.mjs", "server.cjs", "server.mts"] {
+        project.copy(&format!("fixtures/warm/{name}"), name);
+    }
+    project.write("package.json", r#"{"name": "here", "private": true}"#);
+    // As an installation lays it out: packages are real folders here.
+    std::fs::create_dir_all(project.path("node_modules/.bin")).unwrap();
+    let modules = peers().join("node/node_modules").canonicalize().unwrap();
+    for entry in std::fs::read_dir(&modules).unwrap().flatten() {
+        let name = entry.file_name();
+        if name != ".bin" {
+            symlink(entry.path(), project.path("node_modules").join(name)).unwrap();
+        }
+    }
+    symlink(
+        modules.join(".bin/tsx"),
+        project.path("node_modules/.bin/tsx"),
+    )
+    .unwrap();
+    project.write("cli.mjs", "#!/usr/bin/env node\nimport './server.mjs';\n");
+    let executable: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(project.path("cli.mjs"), executable).unwrap();
+    symlink("../../cli.mjs", project.path("node_modules/.bin/look")).unwrap();
+    project
+}
+
+fn words(line: &str) -> Vec<OsString> {
+    line.split(' ').map(Into::into).collect()
+}
+
+#[track_caller]
+fn look(warmed: &Warmed) -> Value {
+    warmed.ask("look");
+    warmed.ask("look")
+}
+
+#[track_caller]
+fn assert_alike(expected: &Value, found: &Value, which: &str) {
+    for part in ["first", "last"] {
+        for (name, expected) in expected[part].as_object().unwrap() {
+            assert_eq!(&found[part][name], expected, "{which}: {part}.{name}");
+        }
+    }
+    assert_eq!(found["failure"], expected["failure"], "{which}");
+}
+
+/// A plain start, one that is learned from and one that was prepared tell the same.
+#[track_caller]
+fn all_alike(line: &str, source: &'static str) {
+    let project = project();
+    // The first start would leave something for the second.
+    let proxy = || Proxy::dev(words(line)).options(["--env", "TSX_DISABLE_CACHE=1"]);
+    let plain = Warmed::of(project, source, proxy().option("--no-warm"));
+    let expected = look(&plain);
+    let Warmed { project, peer, .. } = plain;
+    peer.close_stdin();
+    peer.wait_exit();
+
+    let warmed = Warmed::of(project, source, proxy());
+    assert_alike(&expected, &look(&warmed), "learned from");
+    for mark in ["v1", "v2"] {
+        warmed.warm_save(mark);
+        assert_alike(&expected, &look(&warmed), mark);
+    }
+    assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
+}
+
+macro_rules! alike {
+    ($($name:ident: $source:literal $line:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            all_alike($line, $source);
+        })*
+    };
+}
+
+alike! {
+    an_es_module: "server.mjs" "node server.mjs --port 1";
+    a_common_js_module: "server.cjs" "node --enable-source-maps ./server.cjs 1";
+    a_package_script: "server.mjs" "node_modules/.bin/look 1";
+    npx_of_a_local_package: "server.mjs" "npx look 1";
+    tsx: "server.mts" "node_modules/.bin/tsx server.mts 1";
+    npx_tsx: "server.mts" "npx tsx server.mts";
+    node_with_tsx: "server.mts" "node --import tsx server.mts";
+}
+
+/// An ES module whose source has `code` in it, with a package of this text.
+#[track_caller]
+fn with(code: &str, package: &str) -> Warmed {
+    let project = project();
+    let text = project.read("server.mjs");
+    project.write(
+        "server.mjs",
+        &format!("import * as ahead from 'ahead';\n{text}\n{code}"),
+    );
+    project.write(
+        "node_modules/ahead/package.json",
+        r#"{"name": "ahead", "exports": {"import": "./ahead.mjs", "require": "./x.cjs"}}"#,
+    );
+    project.write("node_modules/ahead/ahead.mjs", package);
+    Warmed::of(project, "server.mjs", Proxy::dev(words("node server.mjs")))
+}
+
+#[test]
+fn code_that_starts_threads_and_processes_works() {
+    let code = r"
+import { Worker } from 'node:worker_threads';
+import { execFileSync } from 'node:child_process';
+
+setInterval(() => {
+    new Worker('', { eval: true }).on('error', () => process.exit(3)).on('exit', () => console.error('one more'));
+}, 100).unref();
+const options = execFileSync(process.execPath, ['-p', 'process.env.NODE_OPTIONS'], { encoding: 'utf8' }).trim();
+if (options !== 'undefined') throw new Error(options);
+";
+    let warmed = with(code, "export const x = 1;");
+    for mark in ["v1", "v2"] {
+        warmed.warm_save(mark);
+    }
+    // Workers are started although what was learned from is gone.
+    warmed.until_prepared();
+    let workers = warmed.log.events("stderr").len();
+    warmed.log.until("stderr", workers + 5);
+    assert_eq!(warmed.mark(), "v2");
+    assert_eq!(warmed.log.events("exited"), [] as [Value; 0]);
+}
+
+#[test]
+fn packages_that_write_or_fail_or_end_or_take_their_time() {
+    for (package, reason) in [
+        ("console.error('hello');", "writes"),
+        (
+            "if (process.stdin.constructor && !globalThis.main) console.log('hello');",
+            "writes",
+        ),
+        (
+            "if (new Error().stack.includes('.cjs')) throw new TypeError('late');",
+            "TypeError",
+        ),
+        (
+            "if (new Error().stack.includes('.cjs')) process.exit(0);",
+            "ends the process",
+        ),
+        ("export const x = await 1;", "ERR_REQUIRE_ASYNC_MODULE"),
+    ] {
+        let warmed = with("", package);
+        for (count, mark) in [(1, "v1"), (2, "v2")] {
+            let cold = warmed.log.until("cold", count);
+            let told = cold[count - 1]["reason"].as_str().unwrap();
+            assert!(
+                told.contains(reason) || reason.starts_with("ERR") && told.contains("await"),
+                "{reason}: {told}"
+            );
+            warmed.cold_save(mark, "");
+        }
+        warmed.cold_save("v3", "");
+        assert_eq!(warmed.log.events("cold").len(), 2, "{}", warmed.log.text());
+    }
+}
+
+#[test]
+fn what_was_loaded_is_loaded_anew_once_it_changes() {
+    let warmed = with("", "export const x = 1;");
+    warmed.warm_save("v1");
+    warmed.until_prepared();
+    warmed
+        .project
+        .write("node_modules/ahead/ahead.mjs", "export const x = 2;");
+    warmed.cold_save("v2", "");
+    warmed.warm_save("v3");
+    assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
+}
