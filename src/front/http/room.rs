@@ -1,5 +1,7 @@
 //! How the messages of one session reach its client: responses and streams, which can be resumed.
 
+mod stream;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -7,7 +9,8 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use axum::http::StatusCode;
 
-use super::feed::{Feed, Feeder, Item, Reader, feed};
+use self::stream::{BYTES, EVENTS, Stream};
+use super::feed::{Feed, Reader, feed};
 use crate::jsonrpc::{Members, Reply};
 use crate::lock::locked;
 use crate::session::{About, Delivery, Undelivered};
@@ -17,10 +20,6 @@ use crate::transport::stream::Outbox;
 const REQUESTS: usize = 1000;
 /// So many streams of a session may be open beside those of requests.
 const STANDING: usize = 16;
-/// So many events of a stream are kept for a client that comes back …
-const EVENTS: usize = 256;
-/// … and so many bytes of them.
-const BYTES: usize = 1024 * 1024;
 /// From this revision on a stream begins with an id that a client can come back by.
 const PRIMED_SINCE: &str = "2025-11-25";
 /// What is told to a client that has missed more than is kept.
@@ -52,100 +51,6 @@ struct State {
     /// The revision that was agreed on.
     version: Option<String>,
     used: Instant,
-}
-
-/// One response, or several that continue each other.
-#[derive(Debug)]
-struct Stream {
-    /// What was sent last, by the numbers of the events.
-    log: VecDeque<Item>,
-    /// Its size in bytes.
-    size: usize,
-    events: u64,
-    /// Nothing while no client reads it.
-    feeder: Option<Feeder>,
-    /// Answers that are still to come; nothing if it belongs to no request.
-    answers: Option<usize>,
-    /// A client may come back for it: it has been given ids of events.
-    resumable: bool,
-    /// All of it was written to the client.
-    written: bool,
-}
-
-/// Why a stream that nobody reads is kept. Of each kind so many streams are, and so many bytes of them, but
-/// always the newest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kept {
-    /// It was written, but the client may not have got the end of it.
-    Written,
-    /// It broke off.
-    Broken,
-    /// It belongs to no request, and the client may come back for it.
-    Standing,
-}
-
-impl Kept {
-    fn limits(self) -> (usize, usize) {
-        match self {
-            Self::Written => (16, 4 << 20),
-            Self::Broken => (256, 16 << 20),
-            Self::Standing => (1, usize::MAX),
-        }
-    }
-}
-
-impl Stream {
-    fn new(feeder: Feeder, answers: Option<usize>) -> Self {
-        Self {
-            log: VecDeque::new(),
-            size: 0,
-            events: 0,
-            feeder: Some(feeder),
-            answers,
-            resumable: answers.is_none(),
-            written: false,
-        }
-    }
-
-    /// Why it is kept; nothing if it is read, or if an answer is still to come.
-    fn kept(&self) -> Option<Kept> {
-        match self.answers {
-            _ if self.feeder.is_some() => None,
-            None => Some(Kept::Standing),
-            Some(0) if self.written => Some(Kept::Written),
-            Some(0) => Some(Kept::Broken),
-            Some(_) => None,
-        }
-    }
-
-    /// Whether events behind `event` are not kept any more.
-    fn has_lost(&self, event: u64) -> bool {
-        let first = self.log.front().map_or(self.events + 1, |item| item.event);
-        event + 1 < first
-    }
-
-    fn is_read(&self) -> bool {
-        self.feeder.as_ref().is_some_and(Feeder::is_read)
-    }
-
-    fn write(&mut self, message: Bytes, answer: Option<StatusCode>) {
-        self.events += 1;
-        let item = Item {
-            event: self.events,
-            message,
-            answer,
-        };
-        if let (Some(answers), Some(_)) = (&mut self.answers, answer) {
-            *answers -= 1;
-        }
-        self.size += item.message.len();
-        self.log.push_back(item.clone());
-        while self.log.len() > EVENTS || (self.size > BYTES && self.log.len() > 1) {
-            let dropped = self.log.pop_front();
-            self.size -= dropped.map_or(0, |item| item.message.len());
-        }
-        self.feeder.take_if(|feeder| feeder.push(item).is_err());
-    }
 }
 
 /// Why a stream cannot be had.
