@@ -161,6 +161,7 @@ impl Session {
         let early = {
             let mut state = self.state();
             state.greeting = Greeting::Over;
+            state.early_bytes = 0;
             std::mem::take(&mut state.early)
         };
         for (line, about) in early {

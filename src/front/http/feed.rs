@@ -23,7 +23,7 @@ const SMALL: usize = 16 * 1024;
 /// One message for a client.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
-    /// Its number among those of its stream, from 1.
+    /// Its number among those of its stream, from 1, where they are numbered.
     pub(super) event: u64,
     pub(super) message: Bytes,
     /// The HTTP status that it deserves if it answers a request.

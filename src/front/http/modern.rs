@@ -19,6 +19,8 @@ use crate::transport::stream::Outbox;
 
 /// So many requests may be in flight, open streams included.
 const EXCHANGES: usize = 10_000;
+/// Events of this era have no ids, since a stream that broke off is not taken up again.
+const UNNUMBERED: u64 = 0;
 
 /// The requests in flight of all modern clients, by numbers of the proxy's own: different clients may use
 /// the same id at the same time.
@@ -35,7 +37,6 @@ struct Exchange {
     id: Box<str>,
     /// Nothing once its client has left too much unread.
     feeder: Option<Feeder>,
-    events: u64,
 }
 
 impl Exchanges {
@@ -53,7 +54,6 @@ impl Exchanges {
         let exchange = Exchange {
             id: id.into(),
             feeder: Some(feeder),
-            events: 0,
         };
         open.insert(key.clone(), exchange);
         Some((key, feed))
@@ -74,9 +74,8 @@ impl Exchanges {
         let Some(exchange) = open.get_mut(key) else {
             return;
         };
-        exchange.events += 1;
         let item = Item {
-            event: exchange.events,
+            event: UNNUMBERED,
             message: Bytes::copy_from_slice(line.as_bytes()),
             answer: None,
         };
@@ -92,7 +91,7 @@ impl Delivery for Exchanges {
         };
         let message = reply.under(&exchange.id, |parts| parts.concat());
         let item = Item {
-            event: exchange.events + 1,
+            event: UNNUMBERED,
             message: message.into(),
             answer: Some(reply.error().map_or(StatusCode::OK, status)),
         };
@@ -177,10 +176,13 @@ pub(super) async fn take(
     line: &str,
     envelope: &Envelope<'_>,
 ) -> Result<Response, Refusal> {
-    let session = front.shared().await?;
     let Some(id) = envelope.id.filter(|_| envelope.kind() == Kind::Request) else {
         return Ok(answer::empty(StatusCode::ACCEPTED));
     };
+    let session = front
+        .shared()
+        .await
+        .map_err(|refusal| refusal.to(Some(id)))?;
     check(&session, headers, line, envelope).map_err(|refusal| refusal.to(Some(id)))?;
     let Some((key, feed)) = front.0.exchanges.open(id) else {
         return Err(Refusal::crowded("there are too many requests in flight").to(Some(id)));

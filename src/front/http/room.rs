@@ -320,20 +320,19 @@ impl Delivery for Room {
 
     fn send(&self, line: &str, about: About<'_>) -> Result<(), Undelivered> {
         let message = Bytes::copy_from_slice(line.as_bytes());
-        let asks = Members::of(line).get("id").is_some();
         let mut state = self.state();
-        if let About::Request(id) = about {
-            let number = state.requests.get(id).copied();
-            let stream = number.and_then(|number| state.streams.get_mut(&number));
-            match stream {
-                Some(stream) => {
-                    stream.write(message, None);
-                    return Ok(());
-                }
-                // Its client has gone, or it was answered: only a question may still reach the client elsewhere.
-                None if !asks => return Ok(()),
-                None => {}
-            }
+        let number = match about {
+            About::Request(id) => state.requests.get(id).copied(),
+            About::Listen(_) | About::Nothing => None,
+        };
+        if let Some(stream) = number.and_then(|number| state.streams.get_mut(&number)) {
+            stream.write(message, None);
+            return Ok(());
+        }
+        let asks = Members::of(line).get("id").is_some();
+        if matches!(about, About::Request(_)) && !asks {
+            // Its client has gone, or it was answered: only a question may still reach the client elsewhere.
+            return Ok(());
         }
         if state.spread(message, asks) {
             Ok(())

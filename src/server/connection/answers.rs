@@ -102,7 +102,10 @@ impl Connection {
         if let Some(result) = envelope.result.filter(|_| call.perishable)
             && let Some(time) = bridge::keeping_time(result)
         {
-            return call.reply(Reply::Result(&splice(result, &mut [(time, "0")])));
+            let line = splice(line, &mut [(time, "0")]);
+            if let Ok(Envelope { id: Some(id), .. }) = Envelope::parse(&line) {
+                return call.reply(Reply::of_line(&line, id, None));
+            }
         }
         if call.era == self.era() {
             return call.reply(Reply::of_line(line, id, envelope.error));

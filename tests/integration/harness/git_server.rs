@@ -116,7 +116,8 @@ impl Repository {
     }
 }
 
-fn tls() -> (Arc<ServerConfig>, String) {
+/// What a server needs that is `localhost`, and the certificate (PEM) of the authority that vouches for it.
+pub(super) fn tls() -> (Arc<ServerConfig>, String) {
     let mut authority = rcgen::CertificateParams::default();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let key = rcgen::KeyPair::generate().unwrap();

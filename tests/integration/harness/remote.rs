@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
+use super::git_server::tls;
 use super::{DEADLINE, eventually};
 
 /// One request that came.
@@ -347,7 +347,7 @@ pub(crate) struct Tls {
 impl Tls {
     #[track_caller]
     pub(crate) fn before(server: &HttpServer) -> Self {
-        let (config, pem) = certified();
+        let (config, pem) = tls();
         let authority = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(authority.path(), pem).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -387,23 +387,4 @@ fn pass_on(stream: TcpStream, config: Arc<ServerConfig>, target: SocketAddr) -> 
     stream.get_mut().write_all(&answer).ok()?;
     stream.get_mut().conn.send_close_notify();
     stream.get_mut().flush().ok()
-}
-
-fn certified() -> (Arc<ServerConfig>, String) {
-    let mut authority = rcgen::CertificateParams::default();
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = authority.self_signed(&key).unwrap();
-    let issuer = rcgen::Issuer::new(authority, key);
-    let own_key = rcgen::KeyPair::generate().unwrap();
-    let own = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
-    let own = own.signed_by(&own_key, &issuer).unwrap();
-    let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(own_key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![own.der().clone()], private);
-    (Arc::new(config.unwrap()), certificate.pem())
 }

@@ -147,7 +147,16 @@ fn the_end_is_told_and_nothing_begins_after_it() {
     let client = Legacy::begin(&stage.site);
     let mut call = client.open(&slow(&json!("c")).to_string());
     call.head();
+    let mut idle = Connection::to(stage.site.address);
+    Modern::call(&json!(1), "mark", &json!({})).send(&idle);
+    assert_eq!(idle.answer().status(), 200);
     stage.site.peer.signal(Signal::TERM);
+    stage.site.log.until("ending", 1);
+    // The connection is still there, or it is closed: no session begins on it in either case.
+    let kinds = [("Content-Type", "application/json"), ("Accept", "*/*")];
+    let initialize = request(&json!(1), "initialize", &initialize_params());
+    idle.request("POST", &kinds, &initialize);
+    assert!(idle.try_head().is_none_or(|head| head.status == 503));
     let last = listening.message();
     assert_eq!(last.id(), Some("\"l\""));
     assert_eq!(last.result()["resultType"], "complete");
