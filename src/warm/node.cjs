@@ -5,14 +5,14 @@
 //
 //     report    once it is there, the process notes what it has loaded
 //
-// What is noted as `#root` the user's own code asks for itself, in this order; the rest follows from it. This
-// file is required by worker threads as well, as long as the process lives, and does nothing there.
+// What is noted as `#import` or `#require` the user's own code asks for itself, in this order; the rest follows from
+// it. This file is required by worker threads as well, as long as the process lives, and does nothing there.
 'use strict';
 
 const fs = require('node:fs');
 const path = require('node:path');
 const Module = require('node:module');
-const { fileURLToPath } = require('node:url');
+const { fileURLToPath, pathToFileURL } = require('node:url');
 const { isModuleNamespaceObject } = require('node:util').types;
 const { isMainThread } = require('node:worker_threads');
 
@@ -65,37 +65,46 @@ function restore() {
 
 /** The files of all code that V8 has compiled so far, in that order. */
 function compiled() {
-    const { Session } = require('node:inspector');
-    const session = new Session();
     const files = new Set();
-    session.on('Debugger.scriptParsed', ({ params: { url } }) => {
-        const file = url.startsWith('file://') ? fileURLToPath(url) : url;
-        if (path.isAbsolute(file) && file !== __filename) files.add(file.replace(/[?#].*/s, ''));
+    inspect((session) => {
+        session.on('Debugger.scriptParsed', ({ params: { url } }) => {
+            const file = url.startsWith('file://') ? fileURLToPath(url) : url;
+            if (path.isAbsolute(file) && file !== __filename) files.add(file.replace(/[?#].*/s, ''));
+        });
+        session.post('Debugger.enable');
+        session.post('Debugger.disable');
     });
-    session.connect();
-    session.post('Debugger.enable');
-    session.post('Debugger.disable');
-    session.disconnect();
     return files;
 }
 
-/** What the modules of the user's own ask for, in the order in which it is evaluated. */
+function inspect(ask) {
+    const { Session } = require('node:inspector');
+    const session = new Session();
+    session.connect();
+    ask(session);
+    session.disconnect();
+}
+
+/**
+ * What the modules of the user's own ask for, in the order in which it is evaluated: the files of packages, each with
+ * `#import` or `#require` for how it is asked for.
+ */
 function rootsOf(entry, files) {
-    const roots = new Set();
+    const roots = new Map();
     const seen = new Set();
     const visit = (file) => {
         if (seen.has(file)) return;
         seen.add(file);
-        const asked = Module._cache[file]?.children.map((it) => it.filename) ?? imports(file, files);
-        for (const it of asked) {
-            if (it.includes(PACKAGES)) roots.add(it);
-            else visit(it);
+        const required = Module._cache[file]?.children.map((it) => it.filename);
+        for (const it of required ?? imports(file, files)) {
+            if (!it.includes(PACKAGES)) visit(it);
+            // What requires an ES module may be told that this is new; that is not for us to hear.
+            else if (!required) roots.set(it, roots.get(it) ?? '#import');
+            else if (!isModuleNamespaceObject(Module._cache[it]?.exports)) roots.set(it, roots.get(it) ?? '#require');
         }
     };
     visit(entry);
-    // What requires an ES module may be told that this is new; that is not for us to hear.
-    const isRequired = (root) => entry in Module._cache && isModuleNamespaceObject(Module._cache[root]?.exports);
-    return [...roots].filter((root) => !isRequired(root));
+    return roots;
 }
 
 /** The files that an ES module imports, as far as they are among `files`. */
@@ -155,7 +164,7 @@ function report() {
         if (at >= 0) installed.add(file.slice(0, at + PACKAGES.length));
     }
     for (const place of installed) lines.push(`#installed\t${place}`, `#interpreter\t${place}.package-lock.json`);
-    for (const root of rootsOf(entry, files)) lines.push(`#root\t${root}`);
+    for (const [root, how] of rootsOf(entry, files)) lines.push(`${how}\t${root}`);
     for (const file of files) lines.push(`${file}\t${file}`);
     // The rename of the folder is what ends this; it must not come back.
     fs.appendFileSync(within('log'), lines.join('\n') + '\n#end\t\n', { flag: fs.constants.O_WRONLY | fs.constants.O_APPEND });
@@ -179,7 +188,8 @@ function learn() {
 
 class Unfit extends Error {}
 
-function standBy(learned) {
+/** Without a turn of the event loop if all that is known is required: then whoever runs the command is the same. */
+async function standBy(learned) {
     const said = fs.openSync(within('said'), fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
     const go = fs.openSync(within('go'), 'r');
     const say = (text) => fs.writeSync(said, text.replaceAll('\n', ' ').slice(0, 500) + '\n');
@@ -188,10 +198,25 @@ function standBy(learned) {
         // The end of the pipe is the end of the proxy.
         if (fs.readSync(go, heard) !== 1 || heard.toString() !== word) process.reallyExit(0);
     };
+    const lines = learned.split('\n').map((line) => line.split('\t'));
+    const linked = new Set(lines.filter(([name]) => name === '#linked').map(([, place]) => place));
+    const roots = lines.filter(([name, place]) => (name === '#import' || name === '#require') && !linked.has(place));
+    let run;
     try {
         say(`claimed ${process.pid}`);
         waitFor('i');
-        load(learned);
+        if (process.execArgv.includes('--import') || roots.some(([how]) => how === '#import')) {
+            run = await whenMainIsDue();
+            await importFirst();
+        }
+        const check = watch();
+        for (const [how, place] of roots) {
+            if (how === '#import') await import(pathToFileURL(place));
+            else Module._load(place, undefined, false);
+        }
+        check();
+        // Or it would be due just when the command is to start.
+        inspect((session) => session.post('HeapProfiler.collectGarbage'));
         say('ready');
         waitFor('g');
         say('runs');
@@ -204,37 +229,51 @@ function standBy(learned) {
             process.reallyExit(0);
         }
     }
+    learn();
+    // What it throws is not for a promise.
+    if (run) process.nextTick(run);
 }
 
-function load(learned) {
-    const lines = learned.split('\n').map((line) => line.split('\t'));
-    const linked = new Set(lines.filter(([name]) => name === '#linked').map(([, place]) => place));
+/** Resolves when Node.js is about to run its command, which the function that it gives does. */
+function whenMainIsDue() {
+    const run = Module.runMain;
+    return new Promise((resolve) => {
+        Module.runMain = (...main) => {
+            Module.runMain = run;
+            resolve(() => run(...main));
+        };
+    });
+}
+
+/** Imports what the command line has imported first: it makes TypeScript loadable, and takes its time. */
+async function importFirst() {
+    const { execArgv } = process;
+    for (const [at, option] of execArgv.entries()) {
+        if (option !== '--import') continue;
+        const name = execArgv[at + 1];
+        const { resolve } = Module.createRequire(path.join(process.cwd(), 'x'));
+        await import(name.startsWith('file:') ? name : pathToFileURL(resolve(name)));
+    }
+}
+
+/** Gives what tells, after packages were loaded, whether they did what only the command may do. */
+function watch() {
     const threads = () => fs.readdirSync('/proc/self/task').length;
     const before = threads();
-    const exit = process.exit;
-    const warn = process.emitWarning;
+    const { exit } = process;
     process.exit = () => {
         throw new Unfit('a package ends the process');
     };
-    // That a module is required which the user's own code imports is our affair.
-    process.emitWarning = (warning, ...rest) => {
-        if (!/require\(\)/.test(String(warning))) Reflect.apply(warn, process, [warning, ...rest]);
+    return () => {
+        process.exit = exit;
+        // Those that read files for Node.js itself are started when they are first needed.
+        if (threads() > before + 4) throw new Unfit('loading ahead starts threads');
     };
-    for (const [name, place] of lines) {
-        if (name !== '#root' || linked.has(place)) continue;
-        const exported = Module._load(place, undefined, false);
-        // Whoever imports it leaves no trace there.
-        if (isModuleNamespaceObject(exported)) delete Module._cache[place];
-    }
-    process.exit = exit;
-    process.emitWarning = warn;
-    // Those that read files for Node.js itself are started when they are first needed.
-    if (threads() > before + 4) throw new Unfit('loading ahead starts threads');
 }
 
 if (isMainThread && isRightProcess() && claim()) {
     restore();
     const learned = read('learned');
     if (learned !== undefined) standBy(learned);
-    learn();
+    else learn();
 }
