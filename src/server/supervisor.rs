@@ -155,7 +155,10 @@ impl Supervisor {
         match report {
             Report::Hello(hello, client, epoch) => self.on_hello(*hello, client, epoch),
             Report::Identity(identity) => self.on_identity(*identity),
-            Report::Suspect => self.step(Input::Suspect),
+            Report::Suspect => {
+                self.shared.warm.touched();
+                self.step(Input::Suspect);
+            }
             Report::Unchanged => self.step(Input::Unchanged),
             Report::Changed(paths) => self.on_changed(paths),
             Report::Redefined(spec, files) => self.on_redefined(spec, files),
@@ -304,7 +307,6 @@ impl Supervisor {
             });
         }
         self.files.extend(paths);
-        self.shared.warm.saved();
         self.step(Input::Changed);
     }
 

@@ -44,10 +44,8 @@ pub(crate) use voice::Voice;
 
 /// After so many failures a server starts cold for good.
 const FAILURES: u32 = 2;
-/// Saves that follow each other sooner than this are a flurry …
-const FLURRY: Duration = Duration::from_secs(1);
-/// … which is over when none came for this long.
-const CALM: Duration = Duration::from_millis(150);
+/// Saves that follow each other sooner than this are a flurry: the next one is worth waiting for.
+const FLURRY: Duration = Duration::from_millis(150);
 /// A server that was not saved for this long keeps no standby.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 
@@ -71,10 +69,10 @@ struct State {
     failures: u32,
     /// Counts how often all of this was given up.
     age: u64,
-    /// When a file changed last.
+    /// When a file was touched last.
     saved: Option<Instant>,
-    /// And that it was not the first in a while.
-    flurry: bool,
+    /// And how long that was after the time before.
+    rhythm: Option<Duration>,
     prepared: Option<Prepared>,
 }
 
@@ -144,21 +142,29 @@ impl Warm {
         Start { child, voice: None }
     }
 
-    /// A file of the server changed.
-    pub(crate) fn saved(&self) {
+    /// A file of the server was touched, for the first time since what was touched before has settled.
+    pub(crate) fn touched(&self) {
         let mut state = locked(&self.state);
         let before = state.saved.replace(Instant::now());
-        state.flurry = before.is_some_and(|before| before.elapsed() < FLURRY);
+        state.rhythm = before.map(|before| before.elapsed());
     }
 
-    /// Waits for the end of a flurry of saves: the standby is best used for the last of them.
+    /// Waits for the end of a flurry of saves: the standby is best used for the last of them, which it is if
+    /// the next one is overdue.
     async fn calm(&self) {
-        let flurry = {
-            let state = locked(&self.state);
-            state.saved.filter(|_| state.flurry)
-        };
-        if let Some(saved) = flurry {
-            sleep(CALM.saturating_sub(saved.elapsed())).await;
+        loop {
+            let (saved, rhythm) = {
+                let state = locked(&self.state);
+                (state.saved, state.rhythm)
+            };
+            let Some((saved, rhythm)) = saved.zip(rhythm) else {
+                return;
+            };
+            let left = (rhythm * 5 / 4).saturating_sub(saved.elapsed());
+            if rhythm > FLURRY || left.is_zero() {
+                return;
+            }
+            sleep(left).await;
         }
     }
 
