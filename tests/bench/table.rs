@@ -19,7 +19,7 @@ pub(crate) enum Compare {
 
 /// A row: what is measured, in which unit, how it is compared, and what is aimed for.
 pub(crate) struct Row {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) compare: Compare,
     pub(crate) aim: &'static str,
     /// By variant: the figure of each round.
@@ -34,16 +34,11 @@ pub(crate) struct Table {
 
 impl Table {
     /// The row of this name, made when it is first asked for.
-    pub(crate) fn row(
-        &mut self,
-        name: &'static str,
-        compare: Compare,
-        aim: &'static str,
-    ) -> &mut Row {
+    pub(crate) fn row(&mut self, name: &str, compare: Compare, aim: &'static str) -> &mut Row {
         let index = self.rows.iter().position(|row| row.name == name);
         let index = index.unwrap_or_else(|| {
             self.rows.push(Row {
-                name,
+                name: name.to_owned(),
                 compare,
                 aim,
                 figures: Default::default(),

@@ -13,44 +13,16 @@ use super::rows::{Bench, Variant};
 use super::table::Compare;
 
 const ROUNDS: usize = 5;
-/// Between two edits in quick succession.
-const RHYTHM: Duration = Duration::from_millis(100);
+/// How many edits in quick succession, and how many ms apart: one tool that writes many files, and many writes
+/// of which each is a save of its own.
+const FLURRIES: [(usize, u64); 5] = [(1, 0), (5, 20), (20, 20), (5, 100), (20, 100)];
 
 /// A server whose only tool has the number that stands in its source as `0000`.
 struct Kind {
+    name: &'static str,
     source: &'static str,
     text: &'static str,
     command: &'static [&'static str],
-    /// The names of the rows, by the number of edits; cold and warm.
-    rows: [(usize, [&'static str; 2]); 3],
-}
-
-macro_rules! rows {
-    ($name:literal) => {
-        [
-            (
-                1,
-                [
-                    concat!($name, ", 1 edit, cold, ms"),
-                    concat!($name, ", 1 edit, warm, ms"),
-                ],
-            ),
-            (
-                5,
-                [
-                    concat!($name, ", 5 edits, cold, ms"),
-                    concat!($name, ", 5 edits, warm, ms"),
-                ],
-            ),
-            (
-                20,
-                [
-                    concat!($name, ", 20 edits, cold, ms"),
-                    concat!($name, ", 20 edits, warm, ms"),
-                ],
-            ),
-        ]
-    };
 }
 
 const TS_V1: &str = "import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
@@ -71,6 +43,7 @@ serveStdio(() => {
 ";
 const KINDS: [Kind; 6] = [
     Kind {
+        name: "FastMCP",
         source: "fast.py",
         text: "from fastmcp import FastMCP
 mcp = FastMCP('x')
@@ -80,9 +53,9 @@ def tool(text: str) -> str:
 mcp.run('stdio', show_banner=False)
 ",
         command: &["python", "fast.py"],
-        rows: rows!("FastMCP"),
     },
     Kind {
+        name: "Python SDK",
         source: "mcp_server.py",
         text: "from mcp.server.mcpserver import MCPServer
 mcp = MCPServer('x')
@@ -92,31 +65,30 @@ def tool(text: str) -> str:
 mcp.run('stdio')
 ",
         command: &["python", "mcp_server.py"],
-        rows: rows!("Python SDK"),
     },
     Kind {
+        name: "TS v1, node",
         source: "v1.mjs",
         text: TS_V1,
         command: &["node", "v1.mjs"],
-        rows: rows!("TS v1, node"),
     },
     Kind {
+        name: "TS v2, node",
         source: "v2.mjs",
         text: TS_V2,
         command: &["node", "v2.mjs"],
-        rows: rows!("TS v2, node"),
     },
     Kind {
+        name: "TS v1, tsx",
         source: "v1.mts",
         text: TS_V1,
         command: &["node_modules/.bin/tsx", "v1.mts"],
-        rows: rows!("TS v1, tsx"),
     },
     Kind {
+        name: "TS v2, tsx",
         source: "v2.mts",
         text: TS_V2,
         command: &["node_modules/.bin/tsx", "v2.mts"],
-        rows: rows!("TS v2, tsx"),
     },
 ];
 
@@ -140,9 +112,9 @@ impl Bench {
             if kind.command[0] == "python" {
                 command[0].clone_from(&python);
             }
-            for (edits, names) in kind.rows {
-                for (name, options) in names.into_iter().zip([&["--no-warm"][..], &[]]) {
-                    self.reload(kind, &command, edits, name, options)?;
+            for flurry in FLURRIES {
+                for options in [&["--no-warm"][..], &[]] {
+                    self.reload(kind, &command, flurry, options)?;
                 }
             }
         }
@@ -153,15 +125,19 @@ impl Bench {
         &mut self,
         kind: &Kind,
         command: &[std::path::PathBuf],
-        edits: usize,
-        name: &'static str,
+        (edits, apart): (usize, u64),
         options: &[&str],
     ) -> io::Result<()> {
-        let aim = if options.is_empty() {
-            "debounce + 60 ms"
-        } else {
-            ""
+        let (how, aim) = match options {
+            [] => ("warm", "debounce + 60 ms"),
+            _ => ("cold", ""),
         };
+        let times = if edits == 1 {
+            "1 edit".to_owned()
+        } else {
+            format!("{edits} edits {apart} ms apart")
+        };
+        let name = format!("{}, {times}, {how}, ms", kind.name);
         let write = |number: usize| {
             fs::write(
                 self.path(kind.source),
@@ -197,7 +173,7 @@ impl Bench {
             for edit in 1..=edits {
                 write(round * 100 + edit)?;
                 if edit < edits {
-                    std::thread::sleep(RHYTHM);
+                    std::thread::sleep(Duration::from_millis(apart));
                 }
             }
             let start = Instant::now();
@@ -208,7 +184,7 @@ impl Bench {
         }
         for (variant, time) in figures {
             self.table
-                .row(name, Compare::Beyond, aim)
+                .row(&name, Compare::Beyond, aim)
                 .add(variant, time.as_secs_f64() * 1e3);
         }
         Ok(())
