@@ -1,53 +1,188 @@
 //! No request is lost, answered twice or answered by old code, whatever is saved and whenever.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::harness::{
-    DEADLINE, Message, Peer, Project, Proxy, eventually, initialize_params, processes_with_tag,
+    DEADLINE, Log, Message, Peer, Project, Proxy, eventually, initialize_params, peers,
+    processes_with_tag,
 };
 
 const LIST_CHANGED: &str = "notifications/tools/list_changed";
 /// From a save on, so long may old code still answer a call that arrives.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// A kind of server; its code has the tools `mark` and `slow`, which tell its version.
+struct Kind {
+    program: fn() -> PathBuf,
+    source: &'static str,
+    text: fn(usize) -> String,
+    /// The same, but so long in starting that the next save comes first.
+    late: fn(usize) -> String,
+    broken: &'static str,
+    /// What is said of that.
+    fault: &'static str,
+    /// As many processes there are once all is quiet.
+    processes: usize,
+}
+
+/// Ready in two milliseconds; its source is its script.
+const FAKE: Kind = Kind {
+    program: fake_server,
+    source: "script.json",
+    text: |version| json!({"mark": format!("v{version}")}).to_string(),
+    late: |version| json!({"mark": format!("v{version}"), "start_delay_ms": 10000}).to_string(),
+    broken: r#"{"mark": "#,
+    fault: "script.json: EOF while parsing",
+    processes: 1,
+};
+
+/// The slowest to start, and so with a process that is prepared for the next save.
+const FASTMCP: Kind = Kind {
+    program: || peers().join("python/.venv/bin/python"),
+    source: "server.py",
+    text: |version| FASTMCP_TEXT.replace("VERSION", &format!("v{version}")),
+    late: |version| format!("import time\ntime.sleep(10)\n{}", (FASTMCP.text)(version)),
+    broken: "from fastmcp import (",
+    fault: "SyntaxError: '(' was never closed",
+    processes: 2,
+};
+
+/// Prepared as well.
+const NODE: Kind = Kind {
+    program: || PathBuf::from("node"),
+    source: "server.mjs",
+    text: |version| NODE_TEXT.replace("VERSION", &format!("v{version}")),
+    late: |version| {
+        format!(
+            "await new Promise((wake) => setTimeout(wake, 10000));\n{}",
+            (NODE.text)(version)
+        )
+    },
+    broken: "import { x } from;",
+    fault: "SyntaxError: Unexpected token ';'",
+    processes: 2,
+};
+
+const FASTMCP_TEXT: &str = r#"
+import asyncio
+
+from fastmcp import FastMCP
+
+mcp = FastMCP("versioned")
+
+
+@mcp.tool
+def mark() -> dict:
+    return {"mark": "VERSION"}
+
+
+@mcp.tool
+async def slow(ms: int) -> str:
+    await asyncio.sleep(ms / 1000)
+    return "VERSION"
+
+
+mcp.run("stdio", show_banner=False)
+"#;
+
+const NODE_TEXT: &str = r"
+import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
+import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
+import { z } from 'zod';
+
+const server = new McpServer({ name: 'versioned', version: '1' });
+server.registerTool('mark', {}, async () => ({ content: [], structuredContent: { mark: 'VERSION' } }));
+server.registerTool('slow', { inputSchema: { ms: z.number() } }, async ({ ms }) => {
+    await new Promise((wake) => setTimeout(wake, ms));
+    return { content: [{ type: 'text', text: 'VERSION' }] };
+});
+await server.connect(new StdioServerTransport());
+";
+
+macro_rules! hold_for {
+    ($($name:ident: $kind:ident;)*) => {$(
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn a_steady_stream_of_calls_survives_every_save() {
+                steady_stream(&$kind);
+            }
+
+            #[test]
+            fn a_call_in_flight_ends_on_the_code_it_began_on() {
+                call_in_flight(&$kind);
+            }
+
+            #[test]
+            fn a_broken_save_is_told_and_the_fix_is_live() {
+                broken_save(&$kind);
+            }
+
+            #[test]
+            fn a_session_that_began_broken_comes_to_life() {
+                began_broken(&$kind);
+            }
+
+            #[test]
+            fn a_save_while_new_code_starts_leads_to_another_start() {
+                save_while_starting(&$kind);
+            }
+
+            #[test]
+            fn a_flurry_of_saves_ends_on_the_last() {
+                flurry(&$kind);
+            }
+        }
+    )*};
+}
+
+hold_for! {
+    a_server_that_starts_at_once: FAKE;
+    a_prepared_python_server: FASTMCP;
+    a_prepared_node_server: NODE;
+}
+
 /// A server of one source file behind the proxy.
 struct Session {
     project: Project,
     peer: Peer,
-    source: &'static str,
+    log: Log,
+    kind: &'static Kind,
 }
 
 impl Session {
-    /// The fake server; its source is its script.
     #[track_caller]
-    fn start(script: &str) -> Self {
-        Self::of(&fake_server(), "script.json", script)
-    }
-
-    /// What `program` runs of this source.
-    #[track_caller]
-    fn of(program: &Path, source: &'static str, text: &str) -> Self {
+    fn start(kind: &'static Kind, text: &str) -> Self {
         let project = Project::new();
-        project.write(source, text);
-        let peer = Proxy::dev([program.as_os_str(), source.as_ref()])
-            .options(["--watch", source, "--meta-tools", "none"])
-            .within(&project)
-            .spawn();
+        project.write(kind.source, text);
+        symlink(
+            peers().join("node/node_modules"),
+            project.path("node_modules"),
+        )
+        .unwrap();
+        let log = Log::new();
+        let command: [OsString; 2] = [(kind.program)().into(), kind.source.into()];
+        let proxy = Proxy::dev(command).options(["--watch", kind.source, "--meta-tools", "none"]);
+        let peer = log.written_by(proxy).within(&project).spawn();
         peer.initialize(&initialize_params()).result();
         Self {
             project,
             peer,
-            source,
+            log,
+            kind,
         }
     }
 
     #[track_caller]
     fn save(&self, text: &str) {
-        self.project.save(self.source, text);
+        self.project.save(self.kind.source, text);
     }
 
     #[track_caller]
@@ -68,29 +203,28 @@ impl Session {
         said
     }
 
-    fn servers(&self) -> usize {
-        let processes = processes_with_tag(self.peer.tag());
-        let servers = processes
-            .iter()
-            .filter(|(pid, command)| *pid != self.peer.pid() && command.contains("fake_server"));
-        servers.count()
+    /// Waits until saved code is live, which `event` tells, and the client knows.
+    #[track_caller]
+    fn until_told(&self, event: &str) {
+        self.log.until(event, 1);
+        self.peer.expect_notification(LIST_CHANGED);
+    }
+
+    /// Waits until only those processes are there that stay.
+    #[track_caller]
+    fn until_quiet(&self) {
+        let servers = || {
+            let processes = processes_with_tag(self.peer.tag());
+            let servers = processes.iter().filter(|(pid, command)| {
+                *pid != self.peer.pid()
+                    && command.contains(self.kind.source)
+                    && !command.contains("mcp-proxy")
+            });
+            servers.count()
+        };
+        eventually(DEADLINE, || servers() == self.kind.processes);
     }
 }
-
-/// The least server on `FastMCP` whose answer tells its version.
-const FASTMCP: &str = r#"
-from fastmcp import FastMCP
-
-mcp = FastMCP("versioned")
-
-
-@mcp.tool
-def mark() -> dict:
-    return {"mark": "VERSION"}
-
-
-mcp.run("stdio", show_banner=False)
-"#;
 
 /// Built by `cargo test` beside the program, but not by `cargo test --test integration`.
 #[track_caller]
@@ -106,10 +240,6 @@ fn fake_server() -> PathBuf {
     path
 }
 
-fn marked(version: usize) -> String {
-    json!({"mark": format!("v{version}")}).to_string()
-}
-
 #[track_caller]
 fn mark(answer: &Message) -> String {
     let result = answer.result();
@@ -119,27 +249,11 @@ fn mark(answer: &Message) -> String {
     }
 }
 
-#[test]
-fn a_steady_stream_of_calls_survives_every_save() {
-    let session = Session::start(&marked(0));
-    steady_stream(&session, marked);
-}
-
-#[test]
-fn a_steady_stream_of_calls_to_fastmcp_survives_every_save() {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/python/.venv/bin/python");
-    assert!(
-        python.exists(),
-        "FastMCP is missing: run tests/peers/install"
-    );
-    let source = |version| FASTMCP.replace("VERSION", &format!("v{version}"));
-    let session = Session::of(&python, "server.py", &source(0));
-    steady_stream(&session, source);
-}
-
 /// A call every 5 ms for 20 s with 5 saves: one answer each, no error, none by code older than allowed.
 #[track_caller]
-fn steady_stream(session: &Session, source: impl Fn(usize) -> String) {
+fn steady_stream(kind: &'static Kind) {
+    let source = kind.text;
+    let session = Session::start(kind, &source(0));
     let started = Instant::now();
     let mut saves: Vec<Instant> = Vec::new();
     let mut calls: Vec<(u64, Instant)> = Vec::new();
@@ -178,67 +292,68 @@ fn steady_stream(session: &Session, source: impl Fn(usize) -> String) {
     }
 }
 
-#[test]
-fn a_call_in_flight_ends_on_the_code_it_began_on() {
-    let session = Session::start(&marked(1));
+#[track_caller]
+fn call_in_flight(kind: &'static Kind) {
+    let session = Session::start(kind, &(kind.text)(1));
+    assert_eq!(session.mark(), "v1");
     let slow = json!({"name": "slow", "arguments": {"ms": 3000}});
     let slow = session.peer.request("tools/call", &slow);
-    session.save(&marked(2));
-    session.peer.expect_notification(LIST_CHANGED);
+    session.save(&(kind.text)(2));
+    session.until_told("reloaded");
     assert_eq!(session.mark(), "v2");
     assert_eq!(session.peer.responses_to(slow), 0);
     assert_eq!(session.peer.await_response(slow).tool_text(), "v1");
-    eventually(DEADLINE, || session.servers() == 1);
+    session.until_quiet();
 }
 
-#[test]
-fn a_broken_save_is_told_and_the_fix_is_live() {
-    let session = Session::start(&marked(1));
+#[track_caller]
+fn broken_save(kind: &'static Kind) {
+    let session = Session::start(kind, &(kind.text)(1));
     assert_eq!(session.mark(), "v1");
-    session.save(r#"{"mark": "#);
+    session.save(kind.broken);
     let said = session.failure();
-    assert!(said.contains("script.json: EOF while parsing"), "{said}");
+    assert!(said.contains(kind.fault), "{said}");
     // The lists are those of the last code that worked.
     let tools = session.peer.ask("tools/list", &json!({}));
     assert!(tools.result_text().contains(r#""name":"mark""#));
-    session.save(&marked(3));
-    session.peer.expect_notification(LIST_CHANGED);
+    session.save(&(kind.text)(3));
+    session.until_told("reloaded");
     assert_eq!(session.mark(), "v3");
 }
 
-#[test]
-fn a_session_that_began_broken_comes_to_life() {
-    let session = Session::start("{");
+#[track_caller]
+fn began_broken(kind: &'static Kind) {
+    let session = Session::start(kind, kind.broken);
     let said = session.failure();
-    assert!(said.contains("script.json: EOF while parsing"), "{said}");
-    session.save(&marked(1));
-    session.peer.expect_notification(LIST_CHANGED);
+    assert!(said.contains(kind.fault), "{said}");
+    session.save(&(kind.text)(1));
+    session.until_told("ready");
     assert_eq!(session.mark(), "v1");
     let tools = session.peer.ask("tools/list", &json!({}));
     assert!(tools.result_text().contains(r#""name":"mark""#));
 }
 
-#[test]
-fn a_save_while_new_code_starts_leads_to_another_start() {
-    let session = Session::start(&marked(1));
+#[track_caller]
+fn save_while_starting(kind: &'static Kind) {
+    let session = Session::start(kind, &(kind.text)(1));
     assert_eq!(session.mark(), "v1");
-    session.save(r#"{"mark": "v2", "start_delay_ms": 10000}"#);
-    eventually(DEADLINE, || session.servers() == 2);
-    session.save(&marked(3));
-    session.peer.expect_notification(LIST_CHANGED);
+    session.save(&(kind.late)(2));
+    session.log.until("spawned", 2);
+    session.save(&(kind.text)(3));
+    session.until_told("reloaded");
     assert_eq!(session.mark(), "v3");
-    eventually(DEADLINE, || session.servers() == 1);
+    session.until_quiet();
 }
 
-#[test]
-fn a_flurry_of_saves_ends_on_the_last() {
-    let session = Session::start(&marked(0));
+#[track_caller]
+fn flurry(kind: &'static Kind) {
+    let session = Session::start(kind, &(kind.text)(0));
     assert_eq!(session.mark(), "v0");
     for version in 1..=20 {
-        session.save(&marked(version));
+        session.save(&(kind.text)(version));
         // The rhythm of the saves; after the last one, the time that old code has left.
         std::thread::sleep(GRACE);
     }
     assert_eq!(session.mark(), "v20");
-    eventually(DEADLINE, || session.servers() == 1);
+    session.until_quiet();
 }
