@@ -31,11 +31,15 @@ pub(crate) struct Sources {
 impl Sources {
     /// Watches nothing yet.
     pub(crate) fn new(options: WatchOptions, events: Events) -> Result<Self, WatchError> {
-        // Unbounded: the settle stage sends a few notices a second at most.
-        let (sender, notices) = mpsc::unbounded_channel();
-        let watcher = Watcher::start(options, sender, events)?;
-        let hearers = Arc::default();
-        tokio::spawn(tell(notices, Arc::clone(&hearers)));
+        let hearers = Arc::<Mutex<HashMap<_, _>>>::default();
+        let told = hearers.clone();
+        // On the watcher's thread: a busy runtime may take in a call before it takes in a notice.
+        let tell = move |number, notice| {
+            if let Some(hearer) = locked(&told).get(&number) {
+                tell(hearer, notice);
+            }
+        };
+        let watcher = Watcher::start(options, tell, events)?;
         Ok(Self {
             watcher,
             hearers,
@@ -99,23 +103,40 @@ impl Sources {
     }
 }
 
-async fn tell(
-    mut notices: UnboundedReceiver<(u64, Notice)>,
-    hearers: Arc<Mutex<HashMap<u64, Hearer>>>,
-) {
-    while let Some((number, notice)) = notices.recv().await {
-        match (locked(&hearers).get(&number), notice) {
-            (Some(Hearer::Server(server)), Notice::Suspect) => server.suspect(),
-            (Some(Hearer::Server(server)), Notice::Unchanged) => server.unchanged(),
-            (Some(Hearer::Server(server)), Notice::Changed(paths)) => server.changed(paths),
-            (Some(Hearer::Configuration(changes)), Notice::Changed(paths)) => {
-                let _ = changes.send(paths);
-            }
-            // It is as it was when the watcher looked last; it may have been read meanwhile, when it was not.
-            (Some(Hearer::Configuration(changes)), Notice::Unchanged) => {
-                let _ = changes.send(Vec::new());
-            }
-            (Some(Hearer::Configuration(_)), Notice::Suspect) | (None, _) => {}
+fn tell(hearer: &Hearer, notice: Notice) {
+    match (hearer, notice) {
+        (Hearer::Server(server), Notice::Suspect) => server.suspect(),
+        (Hearer::Server(server), Notice::Unchanged) => server.unchanged(),
+        (Hearer::Server(server), Notice::Changed(paths)) => server.changed(paths),
+        (Hearer::Configuration(changes), Notice::Changed(paths)) => {
+            let _ = changes.send(paths);
+        }
+        // It is as it was when the watcher looked last; it may have been read meanwhile, when it was not.
+        (Hearer::Configuration(changes), Notice::Unchanged) => {
+            let _ = changes.send(Vec::new());
+        }
+        (Hearer::Configuration(_), Notice::Suspect) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_changed_is_told_while_the_runtime_is_busy() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mcp-proxy.toml");
+        let sources = Sources::new(WatchOptions::default(), Events::silent()).unwrap();
+        let files = [file.clone()];
+        let mut changes = sources.watch_configuration(1, &files).await.unwrap();
+        std::fs::write(&file, "new").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while changes.try_recv().is_err() {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }

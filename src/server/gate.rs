@@ -41,6 +41,8 @@ pub(crate) struct Gate {
 #[derive(Debug)]
 struct Inner {
     way: Way,
+    /// Suspicions that the server's task has not heard of yet.
+    unheard: usize,
     /// The longest wait.
     patience: Duration,
     held: Queue,
@@ -110,6 +112,7 @@ impl Gate {
             server,
             inner: Mutex::new(Inner {
                 way: Way::Held("its start"),
+                unheard: 0,
                 patience,
                 held: Queue::default(),
             }),
@@ -156,6 +159,8 @@ impl Gate {
     pub(crate) fn submit(&self, call: Call, line: &str, envelope: &Envelope<'_>) {
         let inner = self.lock();
         let call = match &inner.way {
+            Way::Closed => return trouble::unloaded(&call, &self.server),
+            _ if inner.unheard > 0 => call,
             Way::Open(connection) => match connection.call(call, line, envelope) {
                 Ok(()) => return,
                 // It ended this moment; its supervisor is about to hear of it.
@@ -167,7 +172,6 @@ impl Gate {
                 drop(inner);
                 return trouble::refuse(&call, &self.server, &failure);
             }
-            Way::Closed => return trouble::unloaded(&call, &self.server),
         };
         if let Some(call) = self.keep(inner, line, Some(call)) {
             trouble::turned_away(&call, &self.server, CROWD);
@@ -218,11 +222,27 @@ impl Gate {
         self.standing.send_replace(Standing::Held);
     }
 
+    /// A file was touched: requests wait until the server's task has [`heard`](Self::heard) of it and says
+    /// what they wait for. That task may be late, and must not be overtaken by a request.
+    pub(crate) fn suspect(&self) {
+        self.lock().unheard += 1;
+    }
+
+    /// The server's task has acted on a suspicion.
+    pub(crate) fn heard(&self) {
+        self.lock().unheard -= 1;
+    }
+
     /// Lets requests through to `connection`, those that wait first.
     pub(crate) fn open(&self, connection: Arc<Connection>) {
         // All that waited goes out in as few writes as possible.
         let _cork = connection.link().cork();
         let mut inner = self.lock();
+        if inner.unheard > 0 {
+            // Whether this is the saved code is decided anew when the suspicion is heard of.
+            drop(inner);
+            return self.hold("a changed file to be written");
+        }
         for held in std::mem::take(&mut inner.held).all {
             let Some(call) = held.call else {
                 connection.forward(&held.line);

@@ -317,6 +317,7 @@ impl ServerHandle {
 
     /// A watched file was touched; [`Self::unchanged`] or [`Self::changed`] follows.
     pub(crate) fn suspect(&self) {
+        self.shared.gate.suspect();
         let _ = self.reports.send(Report::Suspect);
     }
 

@@ -193,7 +193,14 @@ impl Machine {
             }
             // ## Idle => (Building | Starting)
             (State::Idle, Input::Begin) => self.begin(None, Cause::Begin, out),
-            (State::Idle, _) => State::Idle,
+            (State::Idle, input) => {
+                match input {
+                    Input::Suspect => self.suspect = true,
+                    Input::Unchanged | Input::Changed => self.suspect = false,
+                    _ => {}
+                }
+                State::Idle
+            }
             // ## any => (Building | Starting | MakingRoom)
             (state, Input::Changed | Input::Reload | Input::ClientChanged) => {
                 self.suspect &= input != Input::Changed;

@@ -158,6 +158,7 @@ impl Supervisor {
             Report::Suspect => {
                 self.shared.warm.touched();
                 self.step(Input::Suspect);
+                self.shared.gate.heard();
             }
             Report::Unchanged => self.step(Input::Unchanged),
             Report::Changed(paths) => self.on_changed(paths),

@@ -4,7 +4,7 @@
 //! `ignores` say which of them are wanted, `tree` walks and remembers what each file held, `settle`
 //! waits until a save is over, `run` ties them together, `joining` lets trees come and go. Event kinds
 //! decide nothing: a path is looked at and compared. It never touches a server or a session; it sends
-//! [`Notice`]s into an unbounded channel, and what a person should know to [`Events`].
+//! [`Notice`]s to a function, and what a person should know to [`Events`].
 
 mod baseline;
 mod ignores;
@@ -24,7 +24,6 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use self::run::Run;
@@ -126,18 +125,18 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Starts the thread, which watches nothing yet. `notices` receives the id of the request with
-    /// each notice.
+    /// Starts the thread, which watches nothing yet. On it `tell` is called with the id of the request
+    /// and each notice; it must not block.
     pub(crate) fn start(
         options: WatchOptions,
-        notices: UnboundedSender<(u64, Notice)>,
+        tell: impl Fn(u64, Notice) + Send + 'static,
         events: Events,
     ) -> Result<Self, WatchError> {
         let (sender, signals) = channel();
         let source_signals = sender.clone();
         std::thread::Builder::new()
             .name("watcher".into())
-            .spawn(move || Run::new(options, source_signals, signals, notices, events).run())
+            .spawn(move || Run::new(options, source_signals, signals, tell, events).run())
             .map_err(WatchError::Thread)?;
         Ok(Self { signals: sender })
     }

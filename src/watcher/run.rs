@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::UnboundedSender;
-
 use super::source::{LimitReached, Signal, Source, Touch};
 use super::tree::Tree;
 use super::{Notice, POLL, WatchOptions};
@@ -17,7 +15,6 @@ const SIGNALS_PER_TURN: usize = 10_000;
 const FOREVER: Duration = Duration::from_secs(3600);
 
 /// Everything the thread owns.
-#[derive(Debug)]
 pub(super) struct Run {
     pub(super) options: WatchOptions,
     pub(super) trees: Vec<Tree>,
@@ -26,8 +23,8 @@ pub(super) struct Run {
     /// For the source to be made.
     pub(super) source_signals: Sender<Signal>,
     signals: Receiver<Signal>,
-    /// Unbounded: a notice is small and each is taken at once.
-    notices: UnboundedSender<(u64, Notice)>,
+    /// Hears of each notice and its id.
+    tell: Box<dyn Fn(u64, Notice)>,
     pub(super) events: Events,
     pub(super) poll_every: Duration,
     pub(super) next_poll: Instant,
@@ -45,7 +42,7 @@ impl Run {
         options: WatchOptions,
         source_signals: Sender<Signal>,
         signals: Receiver<Signal>,
-        notices: UnboundedSender<(u64, Notice)>,
+        tell: impl Fn(u64, Notice) + 'static,
         events: Events,
     ) -> Self {
         let poll_every = options.poll.unwrap_or(POLL);
@@ -55,7 +52,7 @@ impl Run {
             source: None,
             source_signals,
             signals,
-            notices,
+            tell: Box::new(tell),
             events,
             poll_every,
             next_poll: Instant::now() + poll_every,
@@ -240,8 +237,7 @@ impl Run {
     }
 
     fn notify(&self, index: usize, notice: Notice) {
-        // The receiver is gone when the program ends.
-        let _ = self.notices.send((self.trees[index].id, notice));
+        (self.tell)(self.trees[index].id, notice);
     }
 
     fn on_time(&mut self, now: Instant) {

@@ -218,12 +218,14 @@ fn touches(event: DebouncedEvent) -> impl Iterator<Item = Touch> {
 struct Stirrings(Sender<Signal>);
 
 impl FileIdCache for Stirrings {
-    fn cached_file_id(&self, path: &Path) -> Option<impl AsRef<FileId>> {
-        let _ = self.0.send(Signal::Stirred(path.to_owned()));
+    fn cached_file_id(&self, _path: &Path) -> Option<impl AsRef<FileId>> {
         None::<Cow<'_, FileId>>
     }
 
-    fn add_path(&mut self, _path: &Path, _mode: RecursiveMode) {}
+    /// What is not in the cache is added with each event, what was renamed to this path in any case.
+    fn add_path(&mut self, path: &Path, _mode: RecursiveMode) {
+        let _ = self.0.send(Signal::Stirred(path.to_owned()));
+    }
 
     fn remove_path(&mut self, path: &Path) {
         let _ = self.0.send(Signal::Stirred(path.to_owned()));

@@ -163,6 +163,32 @@ async fn too_many_are_turned_away_until_others_have_gone() {
     assert_eq!(client.answers.load(Ordering::Relaxed), 1);
 }
 
+#[tokio::test]
+async fn while_a_suspicion_is_unheard_requests_wait_whatever_the_gate_is_told() {
+    let (gate, (client, reader)) = (gate(LONG), client());
+    let (notices, _heard) = tokio::sync::mpsc::unbounded_channel();
+    let connection = Arc::new(Connection::new(
+        "weather".into(),
+        1,
+        Link::Pipe(client.outbox.clone()),
+        client.clone(),
+        Identity::default(),
+        notices,
+    ));
+    gate.open(connection.clone());
+    gate.suspect();
+    submit(&gate, &client, 1, 0);
+    assert!(gate.keeps_waiting(), "it overtakes the suspicion");
+    gate.open(connection.clone());
+    assert!(gate.keeps_waiting(), "for what may be older code");
+    assert_eq!(*gate.standing().borrow(), Standing::Held);
+    gate.heard();
+    gate.open(connection);
+    assert!(!gate.keeps_waiting());
+    let text = read(&reader).await;
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
 /// Each write to a pipe of packets is one packet.
 #[cfg(target_os = "linux")]
 #[tokio::test]

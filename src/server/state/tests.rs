@@ -296,3 +296,18 @@ fn a_remote_server_that_was_never_there_is_refused_and_tried() {
     let (_, effects) = tries(&mut machine, Input::Proved(4), now);
     assert_eq!(effects, [Effect::Commit(4, Cause::Save), Effect::Open(4)]);
 }
+
+#[test]
+fn what_was_touched_before_the_first_client_came_is_waited_for() {
+    let mut machine = Machine::new(Rules::default());
+    let mut step = |input| {
+        let (next, effects) = machine.clone().on_event(input, Instant::now());
+        machine = next;
+        effects
+    };
+    step(Input::Suspect);
+    step(Input::Begin);
+    // It may have read a file that is still being written.
+    assert_eq!(step(Input::Proved(1)).last(), Some(&Effect::Hold));
+    assert_eq!(step(Input::Unchanged), [Effect::Open(1)]);
+}

@@ -11,9 +11,9 @@ use crate::event::Events;
 use crate::jsonrpc::{Envelope, Reply};
 use crate::mcp::{Era, List, Method};
 use crate::server::Call;
-use crate::server::Means;
 use crate::server::generation::{self, Ending, Shown};
 use crate::server::handshake::Handshake;
+use crate::server::{Means, ServerHandle};
 use crate::transport::child::spawn;
 use crate::transport::reaper::Reaper;
 use crate::transport::stream::Outbox;
@@ -164,6 +164,25 @@ async fn a_proof_of_what_has_ended_is_none() {
     assert_eq!(stage.supervisor.machine.state, broken);
     let failure = stage.supervisor.shared.gate.refusal().unwrap();
     assert_eq!(failure.reason, "exited with status 3 right after its start");
+}
+
+#[tokio::test]
+async fn a_call_does_not_overtake_the_touch_before_it() {
+    let mut stage = Stage::new();
+    stage.go_live();
+    let handle = ServerHandle {
+        shared: stage.supervisor.shared.clone(),
+        reports: stage.supervisor.supply.reports.clone(),
+    };
+    handle.suspect();
+    stage.read("1");
+    let gate = &handle.shared.gate;
+    assert!(gate.keeps_waiting());
+    let report = stage.next().await;
+    stage.supervisor.on_report(report);
+    assert!(gate.keeps_waiting());
+    stage.supervisor.on_report(Report::Unchanged);
+    assert!(!gate.keeps_waiting());
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ impl Named {
         let (sender, notices) = unbounded_channel();
         let (event_sender, events) = sync_channel(EVENT_BACKLOG);
         let reporter = Events::new(event_sender, Arc::default());
-        let watcher = Watcher::start(options, sender, reporter).unwrap();
+        let watcher = Watcher::start(options, into(sender), reporter).unwrap();
         let request = WatchRequest::Files {
             name: "configuration".into(),
             files: [TOML, JSON].map(|file| dir.path().join(file)).into(),
@@ -230,7 +230,7 @@ async fn a_name_that_reads_like_a_glob_is_one_file() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("[ab]{c}*.json");
     let (sender, mut notices) = unbounded_channel();
-    let watcher = Watcher::start(WatchOptions::default(), sender, Events::silent()).unwrap();
+    let watcher = Watcher::start(WatchOptions::default(), into(sender), Events::silent()).unwrap();
     let request = WatchRequest::Files {
         name: "configuration".into(),
         files: vec![file.clone()],

@@ -30,7 +30,7 @@ impl Fleet {
             dir,
             notices,
             events,
-            watcher: Watcher::start(options, sender, reporter).unwrap(),
+            watcher: Watcher::start(options, into(sender), reporter).unwrap(),
             suspected: BTreeSet::new(),
         }
     }

@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{Notice, WatchError, WatchOptions, WatchRequest, Watcher};
 use crate::event::{EVENT_BACKLOG, Event, Events};
@@ -62,7 +62,7 @@ impl Project {
         let (sender, notices) = unbounded_channel();
         let (event_sender, events) = sync_channel(EVENT_BACKLOG);
         let reporter = Events::new(event_sender, Arc::default());
-        let watcher = Watcher::start(options, sender, reporter)?;
+        let watcher = Watcher::start(options, into(sender), reporter)?;
         add(&watcher, 7, request)?;
         Ok(Self {
             dir,
@@ -145,6 +145,14 @@ impl Project {
                 _ => None,
             })
             .collect()
+    }
+}
+
+/// Sends on what a watcher tells.
+fn into(sender: UnboundedSender<(u64, Notice)>) -> impl Fn(u64, Notice) {
+    move |id, notice| {
+        // The receiver is gone when the test ends.
+        let _ = sender.send((id, notice));
     }
 }
 

@@ -200,6 +200,26 @@ async fn a_file_that_is_written_all_the_time_is_suspected_at_once_and_reported_i
 }
 
 #[tokio::test]
+async fn a_file_that_is_replaced_all_the_time_is_suspected_at_once() {
+    let mut project = Project::new(&[A]);
+    let (neighbour, file) = (project.path("src/a.tmp~"), project.path(A));
+    let start = Instant::now();
+    let writer = std::thread::spawn(move || {
+        while start.elapsed() < Duration::from_millis(500) {
+            fs::write(&neighbour, format!("{:?}", start.elapsed())).unwrap();
+            fs::rename(&neighbour, &file).unwrap();
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    });
+    assert_eq!(project.notice().await, Notice::Suspect);
+    let suspected = start.elapsed();
+    assert_eq!(project.change().await, [A]);
+    writer.join().unwrap();
+    // The debouncer alone would say nothing before it comes to rest.
+    assert!(suspected < Duration::from_millis(400), "{suspected:?}");
+}
+
+#[tokio::test]
 async fn a_checkout_of_many_files_is_one_change() {
     let mut project = Project::with(&[], &["src/**/*.py"], WatchOptions::default(), |dir| {
         let write = |text: &str, more: bool| {
