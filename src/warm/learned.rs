@@ -13,13 +13,15 @@ const PATCHES: &[&str] = &[
     "eventlet.patcher",
     "ddtrace.auto",
     "newrelic.agent",
+    "opentelemetry.instrumentation.instrumentor",
+    "sentry_sdk",
 ];
 
 /// Packages of Node.js that do so.
 #[rustfmt::skip] // A table.
 const HOOKS: &[&str] = &[
-    "@opentelemetry/instrumentation", "dd-trace", "elastic-apm-node", "import-in-the-middle", "newrelic",
-    "require-in-the-middle", "zone.js",
+    "@opentelemetry/instrumentation", "@sentry/server-runtime-injection", "dd-trace", "elastic-apm-node",
+    "import-in-the-middle", "newrelic", "require-in-the-middle", "zone.js",
 ];
 
 /// Files beside or above the code that decide what packages do when they are loaded.

@@ -151,4 +151,18 @@ impl Warmed {
         );
         assert_eq!(self.mark(), mark);
     }
+
+    /// Checks that nothing is ever prepared for it because of the package or module `patch`, which is told once.
+    #[track_caller]
+    fn is_never_prepared(&self, patch: &str) {
+        let cold = self.log.until("cold", 1).remove(0);
+        let reason = format!("`{patch}` changes what is loaded after it");
+        assert_eq!(cold["reason"], reason, "{}", self.log.text());
+        assert_eq!(cold["for_good"], true, "{cold}");
+        for mark in ["v1", "v2"] {
+            self.cold_save(mark, &reason);
+        }
+        assert_eq!(self.log.events("cold").len(), 1, "{}", self.log.text());
+        assert_eq!(self.log.events("standby"), [] as [Value; 0]);
+    }
 }

@@ -137,6 +137,81 @@ if (options !== 'undefined') throw new Error(options);
     assert_eq!(warmed.log.events("exited"), [] as [Value; 0]);
 }
 
+/// Packages that change what is loaded after them, as servers use them, with what has to come of it.
+const HOOKED: [(&str, &str, &str); 4] = [
+    (
+        "server.cjs",
+        "@opentelemetry/instrumentation",
+        r"
+const { InstrumentationBase, InstrumentationNodeModuleDefinition } = require('@opentelemetry/instrumentation');
+class OfZod extends InstrumentationBase {
+    constructor() {
+        super('of-zod', '1', {});
+    }
+    init() {
+        return new InstrumentationNodeModuleDefinition('zod', ['*'], (zod) => ({ ...zod, isHooked: true }));
+    }
+}
+new OfZod();
+if (!require('zod').isHooked) throw new Error('zod is as it was');
+",
+    ),
+    (
+        "server.mjs",
+        "@opentelemetry/instrumentation",
+        r"
+import { register } from 'node:module';
+import { InstrumentationBase, InstrumentationNodeModuleDefinition } from '@opentelemetry/instrumentation';
+class OfExpress extends InstrumentationBase {
+    constructor() {
+        super('of-express', '1', {});
+    }
+    init() {
+        return new InstrumentationNodeModuleDefinition('express', ['*'], (express) => {
+            express.default.isHooked = true;
+            return express;
+        });
+    }
+}
+register('@opentelemetry/instrumentation/hook.mjs', import.meta.url);
+new OfExpress();
+const { default: express } = await import('express');
+if (!express.isHooked) throw new Error('express is as it was');
+",
+    ),
+    (
+        "server.cjs",
+        "@sentry/server-runtime-injection",
+        r"
+require('@sentry/node').init({ dsn: 'http://key@127.0.0.1:1/1' });
+require('express');
+if (!globalThis.__SENTRY_ORCHESTRION__.runtime.includes('router')) throw new Error('express is as it was');
+",
+    ),
+    (
+        "server.mjs",
+        "@sentry/server-runtime-injection",
+        r"
+import { init } from '@sentry/node';
+init({ dsn: 'http://key@127.0.0.1:1/1' });
+await import('express');
+if (!globalThis.__SENTRY_ORCHESTRION__.runtime.includes('router')) throw new Error('express is as it was');
+",
+    ),
+];
+
+#[test]
+fn packages_that_hook_others_are_never_loaded_ahead() {
+    for (source, hook, code) in HOOKED {
+        let project = project();
+        let text = project.read(source);
+        project.write(source, &format!("{code}\n{text}"));
+        let proxy = Proxy::dev(words(&format!("node {source}")));
+        let warmed = Warmed::of(project, source, proxy);
+        warmed.is_never_prepared(hook);
+    }
+}
+
 #[test]
 fn packages_that_wait_for_something_when_they_are_loaded() {
     let warmed = with("", "export const x = await Promise.resolve(1);");

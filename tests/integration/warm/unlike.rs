@@ -1,9 +1,11 @@
 //! Servers whose next start cannot be prepared, or not this time, start cold; what they do stays the same.
 
+use std::process::Command;
+
 use serde_json::Value;
 
-use super::{Warmed, project, python};
-use crate::harness::{Project, Proxy};
+use super::{Warmed, project, python, python_path};
+use crate::harness::{Project, Proxy, Run};
 
 /// Where a test puts packages of its own.
 const PACKAGES: &str = "lib/site-packages";
@@ -62,16 +64,142 @@ fn packages_that_write_or_fail_or_start_threads_or_warn_when_they_are_loaded_ahe
     }
 }
 
+/// Patches what others have loaded.
+const GEVENT: &str = r"
+from gevent import monkey
+monkey.patch_all()
+import socket
+assert 'gevent' in socket.socket.__module__
+";
+
+/// Replaces methods, which may as well be done later, and functions, of which `ahead` takes one as it is loaded.
+const SENTRY: &str = r"
+import logging
+import threading
+import sentry_sdk
+from sentry_sdk.integrations.starlette import StarletteIntegration
+from sentry_sdk.transport import Transport
+
+class Nowhere(Transport):
+    sent = []
+
+    def capture_envelope(self, envelope):
+        self.sent.append(envelope.get_event())
+
+sentry_sdk.init(
+    dsn='https://key@localhost/1',
+    transport=Nowhere,
+    auto_enabling_integrations=False,
+    integrations=[StarletteIntegration()],
+)
+import ahead
+
+logging.getLogger('here').error('told')
+assert [event['logentry']['message'] for event in Nowhere.sent] == ['told']
+assert hasattr(threading.Thread.start, '__wrapped__')
+assert 'sentry' in ahead.request_response.__module__
+";
+
+/// As above, with an instrumentor of a package and one of its own.
+const OPENTELEMETRY: &str = r"
+import wrapt
+import yaml
+from opentelemetry import trace
+from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+class OfYaml(BaseInstrumentor):
+    def instrumentation_dependencies(self):
+        return ()
+
+    def _instrument(self, **_):
+        def traced(wrapped, _, args, kwargs):
+            with trace.get_tracer('here').start_as_current_span('load'):
+                return wrapped(*args, **kwargs)
+
+        wrapt.wrap_function_wrapper(yaml, 'safe_load', traced)
+
+    def _uninstrument(self, **_):
+        pass
+
+exporter = InMemorySpanExporter()
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(exporter))
+trace.set_tracer_provider(provider)
+HTTPX2ClientInstrumentor().instrument()
+OfYaml().instrument()
+import ahead
+import httpx2
+
+try:
+    httpx2.get('http://127.0.0.1:1')
+except httpx2.ConnectError:
+    pass
+ahead.safe_load('1')
+assert [span.name for span in exporter.get_finished_spans()] == ['GET', 'load']
+";
+
 #[test]
 fn packages_that_patch_others_are_never_loaded_ahead() {
-    let code = "from gevent import monkey\nmonkey.patch_all()\nimport socket\nassert 'gevent' in socket.socket.__module__";
-    let project = project();
-    let source = project.read("server.py");
-    project.write("server.py", &format!("{code}\n{source}"));
-    let warmed = start(project);
-    let cold = warmed.log.until("cold", 1).remove(0);
-    assert_eq!(cold["for_good"], true, "{cold}");
-    warmed.cold_save("v1", "gevent.monkey");
+    for (code, patch) in [
+        (GEVENT, "gevent.monkey"),
+        (SENTRY, "sentry_sdk"),
+        (OPENTELEMETRY, "opentelemetry.instrumentation.instrumentor"),
+    ] {
+        let project = project();
+        let source = project.read("server.py");
+        project.write("server.py", &format!("{code}\n{source}"));
+        let ahead = "from starlette.routing import request_response\nfrom yaml import safe_load";
+        project.write(&format!("{PACKAGES}/ahead.py"), ahead);
+        start(project).is_never_prepared(patch);
+    }
+}
+
+/// By a program that puts a `sitecustomize` in the server's way, and by that alone.
+#[test]
+fn what_is_patched_before_the_server_runs_is_never_loaded_ahead() {
+    let code = "import httpx2\nassert hasattr(httpx2.HTTPTransport.handle_request, '__wrapped__')";
+    let mut command = Command::new(python_path("python"));
+    command.arg("-c").arg(
+        "import opentelemetry.instrumentation.auto_instrumentation as it; print(*it.__path__)",
+    );
+    let folder = Run::of(command).stdout;
+    let plain = vec![python("python"), "server.py".into()];
+    let instrumented = [vec![python("opentelemetry-instrument")], plain.clone()].concat();
+    for (command, path) in [(instrumented, ""), (plain, folder.trim())] {
+        let project = project();
+        project.edit("server.py", "# Here a test puts what it is about.", code);
+        let path = format!("PYTHONPATH={path}");
+        let proxy = Proxy::dev(command).options(["--env", &path]);
+        let warmed = Warmed::of(project, "server.py", proxy);
+        warmed.is_never_prepared("opentelemetry.instrumentation.instrumentor");
+    }
+}
+
+#[test]
+fn tracing_that_patches_nothing_works() {
+    let code = r"
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+exporter = InMemorySpanExporter()
+provider = TracerProvider()
+provider.add_span_processor(BatchSpanProcessor(exporter))
+trace.set_tracer_provider(provider)
+with trace.get_tracer('here').start_as_current_span('told'):
+    pass
+assert provider.force_flush()
+assert [span.name for span in exporter.get_finished_spans()] == ['told']
+";
+    let warmed = with(code, &[]);
+    warmed.warm_save("v1");
+    warmed.warm_save("v2");
+    assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
 }
 
 #[test]
