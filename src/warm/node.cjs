@@ -268,6 +268,8 @@ function watch() {
         process.exit = exit;
         // Those that read files for Node.js itself are started when they are first needed.
         if (threads() > before + 4) throw new Unfit('loading ahead starts threads');
+        const own = [...compiled(), ...Object.keys(Module._cache)].find((file) => !file.includes(PACKAGES));
+        if (own !== undefined) throw new Unfit(`a package loads ${own}, which is no package`);
     };
 }
 

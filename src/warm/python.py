@@ -231,6 +231,9 @@ class Standby:
     def check(self, name, place):
         self.tried.add(name)
         known = self.places.get(name)
+        if os.path.isfile(place) and not is_installed(place):
+            self.problem = Unfit("a package imports %s, which is no package" % place)
+            raise self.problem
         if name not in self.linked and (known is None and (not place or is_installed(place)) or known == place):
             return
         self.problem = Unfit("%s was at %r and would come from %r" % (name, known, place))
