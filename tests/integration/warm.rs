@@ -4,9 +4,11 @@
 mod equal;
 mod fresh;
 mod node;
+mod several;
 mod unlike;
 
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -43,6 +45,21 @@ fn python(program: &str) -> OsString {
 #[track_caller]
 fn python_path(program: &str) -> PathBuf {
     peers().join("python/.venv/bin").join(program)
+}
+
+/// A program of the project with this text.
+#[track_caller]
+fn executable(project: &Project, path: &str, text: &str) -> OsString {
+    project.write(path, text);
+    let path = project.path(path);
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    path.into()
+}
+
+/// What a process was started with, whatever it made of it later.
+#[track_caller]
+fn environment(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap()
 }
 
 impl Warmed {
@@ -114,6 +131,13 @@ impl Warmed {
         }
     }
 
+    /// The process that was started last.
+    #[track_caller]
+    fn newest(&self) -> u32 {
+        let pid = &self.log.events("spawned").pop().unwrap()["pid"];
+        u32::try_from(pid.as_u64().unwrap()).unwrap()
+    }
+
     /// Waits for the next standby, then saves, and checks that it was the standby that took over.
     #[track_caller]
     fn warm_save(&self, mark: &str) {
@@ -122,8 +146,7 @@ impl Warmed {
         let before = processes_with_tag(self.peer.tag());
         self.save(mark);
         self.log.until("reloaded", reloads + 1);
-        let pid = &self.log.events("spawned").pop().unwrap()["pid"];
-        let pid = u32::try_from(pid.as_u64().unwrap()).unwrap();
+        let pid = self.newest();
         let was_there = before.iter().any(|(it, _)| *it == pid);
         assert!(was_there, "it started cold:\n{}", self.log.text());
         assert_eq!(self.mark(), mark);
@@ -136,8 +159,7 @@ impl Warmed {
         let before = processes_with_tag(self.peer.tag());
         self.save(mark);
         self.log.until("reloaded", reloads + 1);
-        let pid = &self.log.events("spawned").pop().unwrap()["pid"];
-        let pid = u32::try_from(pid.as_u64().unwrap()).unwrap();
+        let pid = self.newest();
         let log = self.log.text();
         assert!(
             before.iter().all(|(it, _)| *it != pid),

@@ -1,11 +1,10 @@
 //! A prepared process sees exactly what a plain start of the same command sees.
 
 use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
-use super::{Warmed, project, python, python_path};
+use super::{Warmed, executable, project, python, python_path};
 use crate::harness::{Project, Proxy};
 
 /// A plain start, one that is learned from and one that was prepared tell the same.
@@ -113,10 +112,7 @@ fn console_script(project: &Project, path: &str, options: &str) -> OsString {
         interpreter.display(),
         project.root().display()
     );
-    project.write(path, &text);
-    let path = project.path(path);
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-    path.into()
+    executable(project, path, &text)
 }
 
 macro_rules! alike {

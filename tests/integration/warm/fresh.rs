@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::{Warmed, project, python};
+use super::{Warmed, environment, executable, project, python, python_path};
 use crate::harness::{DEADLINE, Proxy, eventually, processes_with_tag};
 
 /// From a save on, so long may old code still answer a call that arrives.
@@ -56,6 +56,22 @@ fn each_generation_begins_anew() {
 }
 
 #[test]
+fn what_saved_code_loads_is_loaded_ahead_of_the_next() {
+    let warmed = warmed();
+    warmed.warm_save("v1");
+    warmed.until_prepared();
+    let saved = |count: usize, from: &str, to: &str| {
+        warmed.project.edit("server.py", from, to);
+        warmed.log.until("reloaded", count);
+        warmed.until_prepared();
+    };
+    saved(2, "# Here a test", "import tabnanny  # Here a test");
+    let check = "import sys\nassert 'tabnanny' in sys.modules\nimport look\n";
+    saved(3, "import look\n", check);
+    assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
+}
+
+#[test]
 fn a_save_while_packages_are_loaded_is_served_by_that_process() {
     let warmed = Warmed::start(
         project(),
@@ -81,6 +97,131 @@ fn a_save_while_packages_are_loaded_is_served_by_that_process() {
         warmed.log.text()
     );
     assert_eq!(warmed.mark(), "v1");
+}
+
+/// Saves several times in quick succession; whether one process was started for all of that, one that was there
+/// before the last of the saves.
+#[track_caller]
+fn is_served_by_one(warmed: &Warmed, round: usize) -> bool {
+    let saved = |number: usize| format!("v{round}-{number}");
+    // Goes live at once: nobody knows yet that more will follow.
+    warmed.warm_save(&saved(0));
+    let started = warmed.log.events("spawned").len();
+    let mut before = Vec::new();
+    for number in 1..=10 {
+        before = processes_with_tag(warmed.peer.tag());
+        warmed.save(&saved(number));
+        // The rhythm of the saves; after the last one, the time that old code has left.
+        std::thread::sleep(GRACE);
+    }
+    assert_eq!(warmed.mark(), saved(10));
+    let one = warmed.log.events("spawned").len() == started + 1;
+    one && before.iter().any(|(pid, _)| *pid == warmed.newest())
+}
+
+#[test]
+fn the_last_save_of_a_flurry_is_served_by_what_was_prepared() {
+    let warmed = warmed();
+    // On a busy machine the saves come as they can, and one may look like the last.
+    let rounds: Vec<bool> = (0..5)
+        .map(|round| is_served_by_one(&warmed, round))
+        .take_while(|is_done| !is_done)
+        .collect();
+    assert!(rounds.len() < 5, "{}", warmed.log.text());
+}
+
+#[test]
+fn a_save_while_new_code_starts_is_prepared_as_well() {
+    let warmed = warmed();
+    warmed.warm_save("v1");
+    warmed.until_prepared();
+    let code = "import time\ntime.sleep(60)  # Here a test";
+    warmed.project.edit("server.py", "# Here a test", code);
+    warmed.log.until("spawned", 3);
+    let standbys = warmed.log.events("standby").len();
+    warmed.project.edit("server.py", code, "# Here a test");
+    warmed.log.until("reloaded", 2);
+    let log = warmed.log.text();
+    let at = |name: &str| log.rfind(&format!(r#""event":"{name}""#));
+    assert!(warmed.log.events("standby").len() > standbys, "{log}");
+    assert!(at("standby") < at("spawned"), "{log}");
+}
+
+#[test]
+fn what_is_said_at_the_start_is_told_once_and_of_its_generation() {
+    let project = project();
+    let code = "print('hello', file=sys.stderr)  # Here a test";
+    project.edit("server.py", "# Here a test", code);
+    let code = "print('called', file=sys.stderr)\n        count += 1";
+    project.edit("server.py", "count += 1", code);
+    let command = vec![python("python"), "server.py".into()];
+    let warmed = Warmed::start(project, "server.py", command);
+    warmed.mark();
+    warmed.warm_save("v1");
+    warmed.warm_save("v2");
+    let generations = |name: &str| {
+        let events = warmed.log.events(name).into_iter();
+        events
+            .map(|event| event["generation"].clone())
+            .collect::<Vec<_>>()
+    };
+    warmed.log.until("stderr", 6);
+    let twice = generations("spawned")
+        .into_iter()
+        .flat_map(|it| [it.clone(), it]);
+    assert_eq!(generations("stderr"), twice.collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_killed_as_it_waits_is_told_and_replaced() {
+    let warmed = warmed();
+    warmed.until_prepared();
+    let processes = processes_with_tag(warmed.peer.tag());
+    let is_standby = |(pid, line): &&(u32, String)| {
+        line.ends_with("server.py") && !line.contains("mcp-proxy") && *pid != warmed.newest()
+    };
+    let (standby, _) = processes.iter().find(is_standby).unwrap();
+    let standby = Pid::from_raw(standby.cast_signed()).unwrap();
+    kill_process(standby, Signal::KILL).unwrap();
+    let cold = warmed.log.until("cold", 1).remove(0);
+    assert_eq!(cold["for_good"], false, "{cold}");
+    warmed.cold_save("v1", "before its time");
+    warmed.warm_save("v2");
+}
+
+#[test]
+fn a_program_that_is_gone_is_told_although_a_process_waits() {
+    let project = project();
+    let text = format!(
+        "#!/bin/sh\nexec {} \"$@\"\n",
+        python_path("python").display()
+    );
+    let program = executable(&project, "python", &text);
+    let command = vec![program.clone(), "server.py".into()];
+    let warmed = Warmed::start(project, "server.py", command);
+    warmed.until_prepared();
+    std::fs::remove_file(program).unwrap();
+    warmed.save("v1");
+    let broken = warmed.log.until("broken", 1).remove(0);
+    assert!(broken.to_string().contains("/python"), "{broken}");
+    executable(&warmed.project, "python", &text);
+    warmed.save("v2");
+    warmed.log.until("reloaded", 1);
+    assert_eq!(warmed.mark(), "v2");
+}
+
+#[test]
+fn what_starts_leave_behind_is_removed_as_it_is_learned() {
+    let warmed = warmed();
+    warmed.until_prepared();
+    let room = room(&warmed);
+    let folders = || std::fs::read_dir(&room).unwrap().count();
+    eventually(DEADLINE, || folders() == 1);
+    for mark in ["v1", "v2"] {
+        warmed.warm_save(mark);
+        warmed.until_prepared();
+        assert_eq!(folders(), 1, "that of the process that waits");
+    }
 }
 
 #[test]
@@ -170,5 +311,7 @@ fn nothing_is_prepared_where_it_is_not_wanted() {
     without.log.until("reloaded", 1);
     assert_eq!(without.mark(), "v1");
     eventually(DEADLINE, || servers(&without) == 1);
+    // Nor is anything learned.
+    assert!(!environment(without.newest()).contains("PYTHONPATH="));
     assert_eq!(without.log.events("standby"), [] as [Value; 0]);
 }

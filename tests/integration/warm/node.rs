@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use serde_json::Value;
 
-use super::Warmed;
+use super::{Warmed, environment, executable};
 use crate::harness::{Project, Proxy, peers};
 
 #[track_caller]
@@ -99,7 +99,11 @@ alike! {
 /// An ES module whose source has `code` in it, with a package of this text.
 #[track_caller]
 fn with(code: &str, package: &str) -> Warmed {
-    let project = project();
+    with_ahead(project(), code, package)
+}
+
+#[track_caller]
+fn with_ahead(project: Project, code: &str, package: &str) -> Warmed {
     let text = project.read("server.mjs");
     project.write(
         "server.mjs",
@@ -222,7 +226,7 @@ fn packages_that_wait_for_something_when_they_are_loaded() {
 }
 
 #[test]
-fn packages_that_write_or_fail_or_end() {
+fn packages_that_write_or_fail_or_end_or_start_threads() {
     for (package, reason) in [
         ("console.error('hello');", "writes"),
         (
@@ -237,6 +241,13 @@ fn packages_that_write_or_fail_or_end() {
             "if (!`${process.exit}`.includes('code')) process.exit(0);",
             "ends the process",
         ),
+        (
+            "import { Worker } from 'node:worker_threads';
+            for (let count = 0; count < 8 && !`${process.exit}`.includes('code'); count += 1) {
+                new Worker('setInterval(() => {}, 1000)', { eval: true });
+            }",
+            "starts threads",
+        ),
     ] {
         let warmed = with("", package);
         for (count, mark) in [(1, "v1"), (2, "v2")] {
@@ -247,6 +258,91 @@ fn packages_that_write_or_fail_or_end() {
         }
         warmed.cold_save("v3", "");
         assert_eq!(warmed.log.events("cold").len(), 2, "{}", warmed.log.text());
+    }
+}
+
+#[test]
+fn what_a_wrapper_runs_and_says_first_is_not_taken_for_the_server() {
+    let project = project();
+    for tool in ["tool.cjs", "tools/server.mjs"] {
+        project.write(tool, "");
+    }
+    let text = "#!/bin/sh\necho hello >&2\nnode tool.cjs\nnode tools/server.mjs </dev/null >/dev/null\n\
+                exec node \"$@\"\n";
+    let command = vec![executable(&project, "bin/node", text), "server.mjs".into()];
+    let warmed = Warmed::start(project, "server.mjs", command);
+    warmed.warm_save("v1");
+    warmed.warm_save("v2");
+    assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
+}
+
+#[test]
+fn options_of_the_environment_are_those_of_a_plain_start() {
+    for original in ["", "--no-deprecation --stack-trace-limit=20"] {
+        let variable = format!("NODE_OPTIONS={original}");
+        let proxy = || Proxy::dev(words("node server.mjs")).options(["--env", &variable]);
+        let plain = Warmed::of(project(), "server.mjs", proxy().option("--no-warm"));
+        let expected = look(&plain)["first"]["environment"].clone();
+        let warmed = Warmed::of(project(), "server.mjs", proxy());
+        let found = |which: &str| {
+            assert_eq!(look(&warmed)["first"]["environment"], expected, "{which}");
+        };
+        found("learned from");
+        warmed.warm_save("v1");
+        found("v1");
+    }
+}
+
+#[test]
+fn options_of_the_environment_that_load_something_first_keep_it_cold() {
+    for option in [
+        "--require=./first.cjs",
+        "-r ./first.cjs",
+        "--import=./first.cjs",
+    ] {
+        let project = project();
+        project.write("first.cjs", "");
+        let variable = format!("NODE_OPTIONS={option}");
+        let proxy = Proxy::dev(words("node server.mjs")).options(["--env", &variable]);
+        let warmed = Warmed::of(project, "server.mjs", proxy);
+        let environment = environment(warmed.newest());
+        assert!(
+            environment.split('\0').any(|it| it == variable),
+            "{environment}"
+        );
+        warmed.cold_save("v1", "");
+    }
+}
+
+#[test]
+fn code_of_the_user_that_packages_load_is_never_loaded_ahead() {
+    for (package, own) in [
+        (
+            "import { createRequire } from 'node:module';\n\
+             export const { mark } = createRequire(`${process.cwd()}/x`)('./settings.cjs');",
+            "settings.cjs",
+        ),
+        (
+            "export const { mark } = await import(`file://${process.cwd()}/settings.mjs`);",
+            "settings.mjs",
+        ),
+    ] {
+        let project = project();
+        let settings = |mark: &str| match own {
+            "settings.cjs" => format!("exports.mark = '{mark}';"),
+            _ => format!("export const mark = '{mark}';"),
+        };
+        project.write(own, &settings("v0"));
+        let warmed = with_ahead(
+            project,
+            "if (ahead.mark !== MARK) throw new Error(ahead.mark);",
+            package,
+        );
+        let cold = warmed.log.until("cold", 1).remove(0);
+        let reason = cold["reason"].as_str().unwrap();
+        assert!(reason.contains(own), "{reason}");
+        warmed.project.write(own, &settings("v1"));
+        warmed.cold_save("v1", "");
     }
 }
 

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{Warmed, project, python, python_path};
+use super::{Warmed, executable, project, python, python_path};
 use crate::harness::{Project, Proxy, Run};
 
 /// Where a test puts packages of its own.
@@ -57,11 +57,31 @@ fn packages_that_write_or_fail_or_start_threads_or_warn_when_they_are_loaded_ahe
             "warns",
         ),
         ("raise SystemExit(3)", "SystemExit"),
+        (
+            "import __main__, os\nif not hasattr(__main__, '__file__'):\n    os._exit(3)",
+            "before its time",
+        ),
     ] {
         let code = "try:\n    import ahead\nexcept SystemExit:\n    pass";
         let warmed = with(code, &[("ahead.py", text)]);
         stays_cold(&warmed, reason);
     }
+}
+
+#[test]
+fn a_package_that_waits_for_ever_when_it_is_loaded_ahead() {
+    let project = project();
+    project.edit("server.py", "# Here a test puts", "import ahead  #");
+    let text = "import __main__, time\nif not hasattr(__main__, '__file__'):\n    time.sleep(600)";
+    project.write(&format!("{PACKAGES}/ahead.py"), text);
+    let path = format!("PYTHONPATH={PACKAGES}");
+    let proxy = Proxy::dev([python("python"), "server.py".into()])
+        .options(["--env", &path])
+        .options(["--start-timeout", "5s"]);
+    let warmed = Warmed::of(project, "server.py", proxy);
+    let cold = warmed.log.until("cold", 1).remove(0);
+    assert_eq!(cold["reason"], "does not get ready", "{cold}");
+    warmed.cold_save("v1", "");
 }
 
 /// Patches what others have loaded.
@@ -207,6 +227,7 @@ fn code_that_minds_how_it_was_started_works() {
     let code = r#"
 import asyncio
 import multiprocessing
+import os
 import subprocess
 
 import anyio
@@ -226,6 +247,13 @@ if __name__ == "__main__":
     with fork.Pool(1) as pool:
         assert pool.map(square, [4]) == [16]
     look_again = "import os, sys; print('PYTHONPATH' in os.environ and 'warm' in os.environ['PYTHONPATH'])"
+    child = os.fork()
+    if child == 0:
+        import tabnanny
+
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert "tabnanny" not in sys.modules, "it is the child's"
     told = subprocess.run([sys.executable, "-c", look_again], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert told.stdout.strip() == "False", told
 
@@ -288,6 +316,88 @@ fn what_was_loaded_is_loaded_anew_once_it_changes() {
         warmed.log.until("reloaded", known + 2);
     }
     assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
+}
+
+#[test]
+fn code_of_the_user_that_packages_load_is_never_loaded_ahead() {
+    for (module, file) in [
+        ("settings", "own/settings.py"),
+        ("conf.settings", "own/conf/settings.py"),
+    ] {
+        let project = project();
+        project.edit(
+            "server.py",
+            "# Here a test puts",
+            "import ahead\nMARK += ahead.MARK  #",
+        );
+        let package = format!("from {module} import MARK");
+        project.write(&format!("{PACKAGES}/ahead.py"), &package);
+        project.write(file, "MARK = ''");
+        let path = format!("PYTHONPATH={PACKAGES}:own");
+        let proxy = Proxy::dev([python("python"), "server.py".into()]).options(["--env", &path]);
+        let warmed = Warmed::of(project, "server.py", proxy);
+        let cold = warmed.log.until("cold", 1).remove(0);
+        let reason = cold["reason"].as_str().unwrap();
+        assert!(reason.contains(file), "{reason}");
+        warmed.project.write(file, "MARK = '!'");
+        warmed.save("v1");
+        warmed.log.until("reloaded", 1);
+        assert_eq!(warmed.mark(), "v1!");
+    }
+}
+
+#[test]
+fn what_a_wrapper_runs_and_says_first_is_not_taken_for_the_server() {
+    let project = project();
+    for tool in ["tool.py", "tools/server.py"] {
+        project.write(tool, "import tabnanny");
+    }
+    let python = python_path("python").display().to_string();
+    let text = format!(
+        "#!/bin/sh\necho hello >&2\n{python} tool.py\n{python} tools/server.py </dev/null >/dev/null\n\
+         exec {python} \"$@\"\n"
+    );
+    let command = vec![executable(&project, "python", &text), "server.py".into()];
+    let warmed = Warmed::start(project, "server.py", command);
+    warmed.warm_save("v1");
+    warmed.until_prepared();
+    let check =
+        "import sys\nassert 'pydantic' in sys.modules, 'the tool was prepared'\nimport look\n";
+    warmed.project.edit("server.py", "import look\n", check);
+    warmed.log.until("reloaded", 2);
+    assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
+}
+
+#[test]
+fn code_that_runs_only_after_a_plain_start_gets_one_and_that_is_told() {
+    let project = project();
+    let check = "import sys\nassert 'pydantic' not in sys.modules, 'too early'\nimport look\n";
+    project.edit("server.py", "import look\n", check);
+    let command = vec![python("python"), "server.py".into()];
+    let warmed = Warmed::start(project, "server.py", command);
+    for (count, mark) in [(1, "v1"), (2, "v2")] {
+        warmed.until_prepared();
+        warmed.cold_save(mark, "");
+        let cold = warmed.log.until("cold", count);
+        assert_eq!(cold[count - 1]["for_good"], count == 2, "{cold:?}");
+    }
+    assert_eq!(warmed.log.events("broken"), [] as [Value; 0]);
+}
+
+#[test]
+fn a_process_that_is_not_found_is_told() {
+    let project = project();
+    // Without what is in its environment.
+    let text = format!(
+        "#!/bin/sh\nexec {} -E \"$@\"\n",
+        python_path("python").display()
+    );
+    let command = vec![executable(&project, "python", &text), "server.py".into()];
+    let warmed = Warmed::start(project, "server.py", command);
+    let cold = warmed.log.until("cold", 1).remove(0);
+    assert_eq!(cold["reason"], "its own process was not found");
+    assert_eq!(cold["for_good"], true, "{cold}");
+    warmed.cold_save("v1", "");
 }
 
 #[test]
