@@ -210,9 +210,12 @@ async function standBy(learned) {
             await importFirst();
         }
         const check = watch();
+        // One that nobody asks for would take itself for the program.
+        const asker = new Module(process.argv[1]);
+        asker.filename = asker.id;
         for (const [how, place] of roots) {
             if (how === '#import') await import(pathToFileURL(place));
-            else Module._load(place, undefined, false);
+            else Module._load(place, asker, false);
         }
         check();
         // Or it would be due just when the command is to start.

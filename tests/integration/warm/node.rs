@@ -226,6 +226,21 @@ fn packages_that_wait_for_something_when_they_are_loaded() {
 }
 
 #[test]
+fn packages_that_are_programs_if_nobody_asks_for_them() {
+    let project = project();
+    let text = project.read("server.cjs");
+    let asked = "if (require('ahead').asker !== __filename) throw new Error('by somebody else');";
+    project.write("server.cjs", &format!("{text}\n{asked}"));
+    let package = "if (!module.parent) process.exit(3);\nexports.asker = module.parent.filename;";
+    project.write("node_modules/ahead/index.js", package);
+    project.write("node_modules/ahead/package.json", "{}");
+    let warmed = Warmed::start(project, "server.cjs", words("node server.cjs"));
+    warmed.warm_save("v1");
+    warmed.warm_save("v2");
+    assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
+}
+
+#[test]
 fn packages_that_write_or_fail_or_end_or_start_threads() {
     for (package, reason) in [
         ("console.error('hello');", "writes"),
