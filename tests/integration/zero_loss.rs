@@ -296,7 +296,7 @@ fn steady_stream(kind: &'static Kind) {
 fn call_in_flight(kind: &'static Kind) {
     let session = Session::start(kind, &(kind.text)(1));
     assert_eq!(session.mark(), "v1");
-    let slow = json!({"name": "slow", "arguments": {"ms": 3000}});
+    let slow = json!({"name": "slow", "arguments": {"ms": 6000}});
     let slow = session.peer.request("tools/call", &slow);
     // Answered behind the slow call, so the server has that.
     assert_eq!(session.mark(), "v1");
