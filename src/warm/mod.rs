@@ -70,7 +70,7 @@ struct State {
     /// Counts how often all of this was given up.
     age: u64,
     /// When a file was touched last.
-    saved: Option<Instant>,
+    touched: Option<Instant>,
     /// And how long that was after the time before.
     rhythm: Option<Duration>,
     prepared: Option<Prepared>,
@@ -145,7 +145,7 @@ impl Warm {
     /// A file of the server was touched, for the first time since what was touched before has settled.
     pub(crate) fn touched(&self) {
         let mut state = locked(&self.state);
-        let before = state.saved.replace(Instant::now());
+        let before = state.touched.replace(Instant::now());
         state.rhythm = before.map(|before| before.elapsed());
     }
 
@@ -153,14 +153,14 @@ impl Warm {
     /// the next one is overdue.
     async fn calm(&self) {
         loop {
-            let (saved, rhythm) = {
+            let (touched, rhythm) = {
                 let state = locked(&self.state);
-                (state.saved, state.rhythm)
+                (state.touched, state.rhythm)
             };
-            let Some((saved, rhythm)) = saved.zip(rhythm) else {
+            let Some((touched, rhythm)) = touched.zip(rhythm) else {
                 return;
             };
-            let left = (rhythm * 5 / 4).saturating_sub(saved.elapsed());
+            let left = (rhythm * 5 / 4).saturating_sub(touched.elapsed());
             if rhythm > FLURRY || left.is_zero() {
                 return;
             }
@@ -173,7 +173,7 @@ impl Warm {
         let mut state = locked(&self.state);
         let folder = state.folder.take().filter(|_| answers);
         if state.slot.is_none() && (folder.is_some() || state.learned.is_some()) {
-            state.slot = self.order(spec, folder, state.saved).map(Slot::new);
+            state.slot = self.order(spec, folder, state.touched).map(Slot::new);
         }
     }
 
@@ -273,7 +273,7 @@ impl<'a> Hold<'a> {
         let mut state = locked(&warm.state);
         let known = state.learned.is_some() && state.failures < FAILURES;
         let slot = state.slot.take().or_else(|| {
-            let order = warm.order(spec, None, state.saved).filter(|_| known);
+            let order = warm.order(spec, None, state.touched).filter(|_| known);
             order.map(Slot::new)
         });
         Self {

@@ -166,7 +166,7 @@ function report() {
     for (const place of installed) lines.push(`#installed\t${place}`, `#interpreter\t${place}.package-lock.json`);
     for (const [root, how] of rootsOf(entry, files)) lines.push(`${how}\t${root}`);
     for (const file of files) lines.push(`${file}\t${file}`);
-    // The rename of the folder is what ends this; it must not come back.
+    // Not made anew: once the folder is gone, nothing is to be noted any more.
     fs.appendFileSync(within('log'), lines.join('\n') + '\n#end\t\n', { flag: fs.constants.O_WRONLY | fs.constants.O_APPEND });
 }
 

@@ -60,27 +60,41 @@ pub(crate) fn sees_an_edit(
     assert!(peer.wait_exit().success(), "{}", peer.transcript());
 }
 
+/// A test for each pairing of a real client and a real server, which `$sees` joins.
 macro_rules! clients_see_an_edit {
-    ($($name:ident: $client:ident $era:literal $server:ident),* $(,)?) => {
+    ($sees:path) => {
+        $crate::real_clients::clients_see_an_edit! { $sees;
+            python_mcp_legacy: PythonMcp "legacy" TypeScriptV1,
+            python_mcp_auto: PythonMcp "auto" PythonMcp,
+            fastmcp_legacy: FastMcp "legacy" DiscoverExits,
+            fastmcp_auto: FastMcp "auto" TypeScriptV2,
+            typescript_v1: TypeScriptV1 "legacy" PythonMcp,
+            typescript_v2_legacy: TypeScriptV2 "legacy" FastMcp,
+            typescript_v2_auto: TypeScriptV2 "auto" TypeScriptV2,
+            typescript_v2_auto_with_a_legacy_server: TypeScriptV2 "auto" TypeScriptV1,
+        }
+    };
+    ($sees:path; $($name:ident: $client:ident $era:literal $server:ident),* $(,)?) => {
         $(#[test]
         fn $name() {
-            let (project, server) = (Project::new(), ServerOn::$server);
-            let command = watching(server, &project).words();
-            sees_an_edit(ClientOn::$client, $era, command, &project, server);
+            $sees(ClientOn::$client, $era, ServerOn::$server);
         })*
     };
 }
+pub(crate) use clients_see_an_edit;
 
-clients_see_an_edit! {
-    python_mcp_legacy: PythonMcp "legacy" TypeScriptV1,
-    python_mcp_auto: PythonMcp "auto" PythonMcp,
-    fastmcp_legacy: FastMcp "legacy" DiscoverExits,
-    fastmcp_auto: FastMcp "auto" TypeScriptV2,
-    typescript_v1: TypeScriptV1 "legacy" PythonMcp,
-    typescript_v2_legacy: TypeScriptV2 "legacy" FastMcp,
-    typescript_v2_auto: TypeScriptV2 "auto" TypeScriptV2,
-    typescript_v2_auto_with_a_legacy_server: TypeScriptV2 "auto" TypeScriptV1,
-    python_mcp_auto_with_a_server_that_exits_on_a_probe: PythonMcp "auto" DiscoverExits,
+#[track_caller]
+fn over_stdio(client: ClientOn, era: &str, server: ServerOn) {
+    let project = Project::new();
+    let command = watching(server, &project).words();
+    sees_an_edit(client, era, command, &project, server);
+}
+
+clients_see_an_edit!(over_stdio);
+
+#[test]
+fn python_mcp_auto_with_a_server_that_exits_on_a_probe() {
+    over_stdio(ClientOn::PythonMcp, "auto", ServerOn::DiscoverExits);
 }
 
 /// An rmcp client that tells when the tools have changed.

@@ -62,6 +62,50 @@ fn environment(pid: u32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap()
 }
 
+/// A plain start, one that is learned from and one that was prepared tell the same, and are `also` alike.
+#[track_caller]
+fn all_alike(
+    project: Project,
+    source: &'static str,
+    proxy: impl Fn() -> Proxy,
+    also: fn(&Value, &Value, &str),
+) {
+    let plain = Warmed::of(project, source, proxy().option("--no-warm"));
+    let expected = plain.look();
+    let Warmed { project, peer, .. } = plain;
+    peer.close_stdin();
+    peer.wait_exit();
+
+    let warmed = Warmed::of(project, source, proxy());
+    let check = |which: &str| {
+        let found = warmed.look();
+        assert_alike(&expected, &found, which);
+        also(&expected, &found, which);
+    };
+    check("learned from");
+    for mark in ["v1", "v2"] {
+        warmed.warm_save(mark);
+        check(mark);
+    }
+    assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
+}
+
+/// Compares member by member, so that a difference can be read.
+#[track_caller]
+fn assert_alike(expected: &Value, found: &Value, which: &str) {
+    for part in ["first", "last"] {
+        for (name, expected) in expected[part].as_object().unwrap() {
+            // Packages of Python change these when they are loaded, whenever that is.
+            if part == "last"
+                || !["meta_path", "path_hooks", "filters", "hooks"].contains(&name.as_str())
+            {
+                assert_eq!(&found[part][name], expected, "{which}: {part}.{name}");
+            }
+        }
+    }
+    assert_eq!(found["failure"], expected["failure"], "{which}");
+}
+
 impl Warmed {
     /// In `project`, with `source` as the file that is edited.
     #[track_caller]
@@ -98,6 +142,13 @@ impl Warmed {
         let told = answer.result()["structuredContent"].clone();
         assert!(told.is_object(), "{}\n{}", answer.line, self.log.text());
         told
+    }
+
+    /// What it tells of its start the second time: what is loaded at the first call is loaded then.
+    #[track_caller]
+    fn look(&self) -> Value {
+        self.ask("look");
+        self.ask("look")
     }
 
     #[track_caller]

@@ -12,31 +12,19 @@ use crate::harness::http::Site;
 use crate::harness::suite::inspector;
 use crate::harness::{ClientOn, DEADLINE, Project, ServerOn};
 use crate::real_clients::{
-    BEFORE, Rmcp, legacy_sees_an_edit, modern, modern_sees_an_edit, sees_an_edit, watching,
+    BEFORE, Rmcp, clients_see_an_edit, legacy_sees_an_edit, modern, modern_sees_an_edit,
+    sees_an_edit, watching,
 };
 
-macro_rules! clients_see_an_edit {
-    ($($name:ident: $client:ident $era:literal $server:ident),* $(,)?) => {
-        $(#[test]
-        fn $name() {
-            let (project, server) = (Project::new(), ServerOn::$server);
-            let site = Site::start(watching(server, &project));
-            let target = [site.url.clone().into()];
-            sees_an_edit(ClientOn::$client, $era, target, &project, server);
-        })*
-    };
+#[track_caller]
+fn over_http(client: ClientOn, era: &str, server: ServerOn) {
+    let project = Project::new();
+    let site = Site::start(watching(server, &project));
+    let target = [site.url.clone().into()];
+    sees_an_edit(client, era, target, &project, server);
 }
 
-clients_see_an_edit! {
-    python_mcp_legacy: PythonMcp "legacy" TypeScriptV1,
-    python_mcp_auto: PythonMcp "auto" PythonMcp,
-    fastmcp_legacy: FastMcp "legacy" DiscoverExits,
-    fastmcp_auto: FastMcp "auto" TypeScriptV2,
-    typescript_v1: TypeScriptV1 "legacy" PythonMcp,
-    typescript_v2_legacy: TypeScriptV2 "legacy" FastMcp,
-    typescript_v2_auto: TypeScriptV2 "auto" TypeScriptV2,
-    typescript_v2_auto_with_a_legacy_server: TypeScriptV2 "auto" TypeScriptV1,
-}
+clients_see_an_edit!(over_http);
 
 async fn rmcp_connects(
     site: &Site,

@@ -4,54 +4,24 @@ use std::ffi::OsString;
 
 use serde_json::Value;
 
-use super::{Warmed, executable, project, python, python_path};
+use super::{executable, project, python, python_path};
 use crate::harness::{Project, Proxy};
 
-/// A plain start, one that is learned from and one that was prepared tell the same.
 #[track_caller]
 fn all_alike(make: impl Fn(&Project) -> Vec<OsString>, source: &'static str) {
     let project = project();
     let command = make(&project);
-    let plain = Warmed::of(
+    super::all_alike(
         project,
         source,
-        Proxy::dev(command.clone()).option("--no-warm"),
+        || Proxy::dev(command.clone()),
+        assert_same_modules,
     );
-    let expected = look(&plain);
-    let Warmed { project, peer, .. } = plain;
-    peer.close_stdin();
-    peer.wait_exit();
-
-    let warmed = Warmed::start(project, source, command);
-    assert_alike(&expected, &look(&warmed), "learned from");
-    for mark in ["v1", "v2"] {
-        warmed.warm_save(mark);
-        assert_alike(&expected, &look(&warmed), mark);
-    }
-    assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
 }
 
-/// What it tells the second time: what is loaded at the first call is loaded then.
+/// What is loaded is the same, in the same order.
 #[track_caller]
-fn look(warmed: &Warmed) -> Value {
-    warmed.ask("look");
-    warmed.ask("look")
-}
-
-/// Compares member by member, so that a difference can be read.
-#[track_caller]
-fn assert_alike(expected: &Value, found: &Value, which: &str) {
-    for part in ["first", "last"] {
-        for (name, expected) in expected[part].as_object().unwrap() {
-            // Packages change these when they are loaded, whenever that is.
-            if part == "last"
-                || !["meta_path", "path_hooks", "filters", "hooks"].contains(&name.as_str())
-            {
-                assert_eq!(&found[part][name], expected, "{which}: {part}.{name}");
-            }
-        }
-    }
-    assert_eq!(found["failure"], expected["failure"], "{which}");
+fn assert_same_modules(expected: &Value, found: &Value, which: &str) {
     let names = |told: &Value| {
         let modules = told["modules"].as_array().unwrap().iter();
         let names = modules.map(|it| it.as_str().unwrap().to_owned());
@@ -148,20 +118,8 @@ fn a_script_with_a_python_path_and_a_sitecustomize() {
         let project = project();
         project.write("more/extra.py", "");
         let command = with_python(["server.py"]);
-        let proxy = |options: &[&str]| {
-            let variable = format!("PYTHONPATH={original}");
-            Proxy::dev(command.clone())
-                .options(["--env", &variable])
-                .options(options.iter().copied())
-        };
-        let plain = Warmed::of(project, "server.py", proxy(&["--no-warm"]));
-        let expected = look(&plain);
-        let Warmed { project, peer, .. } = plain;
-        peer.close_stdin();
-        peer.wait_exit();
-        let warmed = Warmed::of(project, "server.py", proxy(&[]));
-        assert_alike(&expected, &look(&warmed), "learned from");
-        warmed.warm_save("v1");
-        assert_alike(&expected, &look(&warmed), "v1");
+        let variable = format!("PYTHONPATH={original}");
+        let proxy = || Proxy::dev(command.clone()).options(["--env", &variable]);
+        super::all_alike(project, "server.py", proxy, assert_same_modules);
     }
 }

@@ -41,40 +41,10 @@ fn words(line: &str) -> Vec<OsString> {
 }
 
 #[track_caller]
-fn look(warmed: &Warmed) -> Value {
-    warmed.ask("look");
-    warmed.ask("look")
-}
-
-#[track_caller]
-fn assert_alike(expected: &Value, found: &Value, which: &str) {
-    for part in ["first", "last"] {
-        for (name, expected) in expected[part].as_object().unwrap() {
-            assert_eq!(&found[part][name], expected, "{which}: {part}.{name}");
-        }
-    }
-    assert_eq!(found["failure"], expected["failure"], "{which}");
-}
-
-/// A plain start, one that is learned from and one that was prepared tell the same.
-#[track_caller]
 fn all_alike(line: &str, source: &'static str) {
-    let project = project();
     // The first start would leave something for the second.
     let proxy = || Proxy::dev(words(line)).options(["--env", "TSX_DISABLE_CACHE=1"]);
-    let plain = Warmed::of(project, source, proxy().option("--no-warm"));
-    let expected = look(&plain);
-    let Warmed { project, peer, .. } = plain;
-    peer.close_stdin();
-    peer.wait_exit();
-
-    let warmed = Warmed::of(project, source, proxy());
-    assert_alike(&expected, &look(&warmed), "learned from");
-    for mark in ["v1", "v2"] {
-        warmed.warm_save(mark);
-        assert_alike(&expected, &look(&warmed), mark);
-    }
-    assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
+    super::all_alike(project(), source, proxy, |_, _, _| {});
 }
 
 macro_rules! alike {
@@ -297,10 +267,10 @@ fn options_of_the_environment_are_those_of_a_plain_start() {
         let variable = format!("NODE_OPTIONS={original}");
         let proxy = || Proxy::dev(words("node server.mjs")).options(["--env", &variable]);
         let plain = Warmed::of(project(), "server.mjs", proxy().option("--no-warm"));
-        let expected = look(&plain)["first"]["environment"].clone();
+        let expected = plain.look()["first"]["environment"].clone();
         let warmed = Warmed::of(project(), "server.mjs", proxy());
         let found = |which: &str| {
-            assert_eq!(look(&warmed)["first"]["environment"], expected, "{which}");
+            assert_eq!(warmed.look()["first"]["environment"], expected, "{which}");
         };
         found("learned from");
         warmed.warm_save("v1");
