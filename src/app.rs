@@ -133,7 +133,7 @@ async fn attend_stdio(
 ) -> Result<End, AppError> {
     let out = Outbox::new(io::stdout().as_fd().try_clone_to_owned()?)?;
     let lines = Lines::new(io::stdin().as_fd().try_clone_to_owned()?, limit)?;
-    let session = sessions.open(Arc::new(out.clone()), false).await?;
+    let session = sessions.open(Arc::new(out.clone()), false)?;
 
     let (end, reason) = tokio::select! {
         () = stdio::serve(lines, &out, session.clone(), limit) => (End::ClientGone, "the client closed its side"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Fleet, Member};
+use super::{Fleet, Member, Sources};
 use crate::config::{Reload, ServerSpec};
 use crate::event::{Event, Failure};
 use crate::server::ServerHandle;
@@ -30,18 +30,18 @@ pub(crate) enum LoadError {
 
 impl Fleet {
     /// Loads the servers that are to start with the session, as soon as there is a client. An error
-    /// means that the only server's files cannot be watched.
-    pub(crate) async fn begin(&self) -> Result<(), WatchError> {
+    /// means that the only server's files cannot be watched. Walking the files goes on behind it, so that
+    /// neither the client nor a signal waits for a large tree.
+    pub(crate) fn begin(&self) -> Result<(), WatchError> {
         let config = self.config();
         let begins =
             |spec: &&ServerSpec| self.is_transparent() || (spec.autostart && !self.is_lazy());
         for spec in config.servers.iter().filter(begins) {
-            let (server, watch) = self.enrol(Arc::new(spec.clone()));
-            if self.is_transparent() {
-                self.arm(server, watch).await?;
-            } else {
-                self.arm_soon(server, watch);
+            if self.is_transparent() && self.watches() {
+                Sources::check(spec)?;
             }
+            let (server, watch) = self.enrol(Arc::new(spec.clone()));
+            self.arm_soon(server, watch);
         }
         self.refresh();
         self.follow_configuration();
@@ -218,7 +218,9 @@ impl Fleet {
     pub(super) fn arm_soon(&self, server: ServerHandle, watch: u64) {
         let fleet = self.clone();
         self.0.tasks.spawn(async move {
-            if let Err(error) = fleet.arm(server.clone(), watch).await {
+            let stopped = fleet.0.stopped.clone();
+            let armed = fleet.arm(server.clone(), watch);
+            if let Some(Err(error)) = stopped.run_until_cancelled(armed).await {
                 fleet.warn_unwatched(&server, &error);
             }
         });

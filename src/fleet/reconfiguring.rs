@@ -122,9 +122,12 @@ impl Fleet {
         };
         let (fleet, server, number) = (self.clone(), member.server.clone(), member.watch);
         self.0.tasks.spawn(async move {
-            if let Some(sources) = &fleet.0.sources
-                && let Err(error) = sources.watch(number, &spec, server.clone()).await
-            {
+            let Some(sources) = &fleet.0.sources else {
+                return;
+            };
+            let watched = sources.watch(number, &spec, server.clone());
+            let watched = fleet.0.stopped.run_until_cancelled(watched).await;
+            if let Some(Err(error)) = watched {
                 fleet.warn_unwatched(&server, &error);
             }
             fleet.forget_if_gone(&server, number);

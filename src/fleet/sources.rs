@@ -52,6 +52,11 @@ impl Sources {
         self.last.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Returns why `spec` cannot be watched, without looking at its files.
+    pub(super) fn check(spec: &ServerSpec) -> Result<(), WatchError> {
+        request(spec).map_or(Ok(()), |request| request.check())
+    }
+
     /// Watches what `spec` says for `server`, instead of what was watched under `number` before.
     /// Resolves when no later save can go unnoticed.
     pub(super) async fn watch(
@@ -60,17 +65,10 @@ impl Sources {
         spec: &ServerSpec,
         server: ServerHandle,
     ) -> Result<(), WatchError> {
-        if spec.remote.is_some() && spec.watch.is_empty() {
-            // What it runs of lies elsewhere. It may have been a command before.
+        let Some(request) = request(spec) else {
+            // It may have been a command before.
             self.forget(number);
             return Ok(());
-        }
-        let request = WatchRequest::Sources {
-            server: spec.name.clone(),
-            cwd: spec.cwd.clone(),
-            program: spec.program.clone(),
-            args: spec.args.clone(),
-            globs: spec.watch.clone(),
         };
         locked(&self.hearers).insert(number, Hearer::Server(server));
         let added = self.watcher.add(number, request).await;
@@ -101,6 +99,18 @@ impl Sources {
         locked(&self.hearers).remove(&number);
         self.watcher.remove(number);
     }
+}
+
+/// What to watch for `spec`; nothing for a remote server whose files nobody has named, since they lie elsewhere.
+fn request(spec: &ServerSpec) -> Option<WatchRequest> {
+    let is_elsewhere = spec.remote.is_some() && spec.watch.is_empty();
+    (!is_elsewhere).then(|| WatchRequest::Sources {
+        server: spec.name.clone(),
+        cwd: spec.cwd.clone(),
+        program: spec.program.clone(),
+        args: spec.args.clone(),
+        globs: spec.watch.clone(),
+    })
 }
 
 fn tell(hearer: &Hearer, notice: Notice) {

@@ -30,7 +30,7 @@ pub(crate) struct Sessions {
 impl Sessions {
     /// Opens a session whose client is reached by `out`, or several clients if it is `shared`. Its servers
     /// start with its first message. An error means that the only server's files cannot be watched.
-    pub(crate) async fn open(
+    pub(crate) fn open(
         &self,
         out: Arc<dyn Delivery>,
         shared: bool,
@@ -46,10 +46,7 @@ impl Sessions {
             self.sources.clone(),
             self.known.clone(),
         );
-        if let Err(error) = fleet.begin().await {
-            fleet.stop().await;
-            return Err(error);
-        }
+        fleet.begin()?;
         let (offer, events) = (self.offer.clone(), self.events.clone());
         Ok(Session::new(out, shared, fleet, offer, events))
     }

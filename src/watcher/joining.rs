@@ -8,7 +8,7 @@ use super::run::Run;
 use super::settle::Settle;
 use super::source::{LimitReached, Source, remote_mount};
 use super::tree::Tree;
-use super::{WatchError, WatchOptions, WatchRequest, infer};
+use super::{WatchError, WatchOptions, WatchRequest, canonical_cwd, infer};
 use crate::event::Event;
 
 impl Run {
@@ -166,7 +166,7 @@ fn name_nothing(globs: &[String]) -> bool {
 
 fn tree(id: u64, request: WatchRequest, options: WatchOptions) -> Result<Tree, WatchError> {
     let settle = Settle::new(options.quiet, options.max_wait);
-    let (server, given, program, args, globs) = match request {
+    let (server, cwd, program, args, globs) = match request {
         WatchRequest::Files { name, files } => return Ok(Tree::exact(id, name, &files, settle)),
         WatchRequest::Sources {
             server,
@@ -176,11 +176,7 @@ fn tree(id: u64, request: WatchRequest, options: WatchOptions) -> Result<Tree, W
             globs,
         } => (server, cwd, program, args, globs),
     };
-    let cwd = given.canonicalize().map_err(|source| WatchError::Cwd {
-        server: server.clone(),
-        cwd: given,
-        source,
-    })?;
+    let cwd = canonical_cwd(&server, &cwd)?;
     let mut all = Vec::new();
     if name_nothing(&globs) {
         all = infer::globs(&program, &args, &cwd);

@@ -20,12 +20,13 @@ mod tests;
 mod tree;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use self::matcher::Matcher;
 use self::run::Run;
 use self::source::Signal;
 use crate::event::Events;
@@ -56,6 +57,27 @@ pub(crate) enum WatchRequest {
         name: String,
         files: Vec<PathBuf>,
     },
+}
+
+impl WatchRequest {
+    /// Returns the error for which [`Watcher::add`] would refuse the request, without walking any directory.
+    pub(crate) fn check(&self) -> Result<(), WatchError> {
+        match self {
+            Self::Files { .. } => Ok(()),
+            Self::Sources {
+                server, cwd, globs, ..
+            } => Matcher::new(canonical_cwd(server, cwd)?, globs.clone()).map(drop),
+        }
+    }
+}
+
+/// The directory that the globs of `server` are relative to, without symbolic links.
+fn canonical_cwd(server: &str, cwd: &Path) -> Result<PathBuf, WatchError> {
+    cwd.canonicalize().map_err(|source| WatchError::Cwd {
+        server: server.to_owned(),
+        cwd: cwd.to_owned(),
+        source,
+    })
 }
 
 /// What happened to a server's files. Each `Suspect` is followed by exactly one of the other two

@@ -27,6 +27,7 @@ mod session;
 mod shell;
 mod streams;
 mod transcripts;
+mod walking;
 mod warm;
 mod watching;
 mod zero_loss;

@@ -72,7 +72,7 @@ async fn begin(front: &Front, line: &str) -> Result<Response, Refusal> {
     let (front, line) = (front.clone(), line.to_owned());
     let (sender, response) = oneshot::channel();
     tokio::spawn(async move {
-        let begun = front.0.sessions.begin(&front.0.opener).await;
+        let begun = front.0.sessions.begin(&front.0.opener);
         let (id, entry) = match begun {
             Ok(begun) => begun,
             Err(refusal) => return drop(sender.send(Err(refusal))),

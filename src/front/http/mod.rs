@@ -191,24 +191,14 @@ impl Front {
         let _ = tokio::time::timeout(LAST_WORDS, self.0.connections.acquire_many(all)).await;
     }
 
-    /// The session of all modern requests. The first one opens it, in a task of its own: a client that goes away
-    /// must not leave half of one.
+    /// The session of all modern requests, which the first one opens.
     async fn shared(&self) -> Result<Arc<Session>, Refusal> {
         if self.0.ending.is_cancelled() {
             return Err(Refusal::crowded("the proxy is ending"));
         }
-        if let Some(session) = self.0.shared.get() {
-            return Ok(session.clone());
-        }
-        let front = self.clone();
-        let opened = tokio::spawn(async move {
-            let open = || front.0.opener.open(front.0.exchanges.clone(), true);
-            front.0.shared.get_or_try_init(open).await.cloned()
-        });
-        match opened.await {
-            Ok(session) => session.map_err(|error| Refusal::broken(&error)),
-            Err(error) => Err(Refusal::broken(&error)),
-        }
+        let open = async || self.0.opener.open(self.0.exchanges.clone(), true);
+        let session = self.0.shared.get_or_try_init(open).await;
+        session.cloned().map_err(|error| Refusal::broken(&error))
     }
 }
 

@@ -57,7 +57,7 @@ impl Table {
     }
 
     /// Begins a session; gives its id.
-    pub(super) async fn begin(&self, sessions: &Sessions) -> Result<(String, Arc<Entry>), Refusal> {
+    pub(super) fn begin(&self, sessions: &Sessions) -> Result<(String, Arc<Entry>), Refusal> {
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             let limit = self.limit;
             let message = format!(
@@ -70,7 +70,6 @@ impl Table {
         let room = Arc::new(Room::new());
         let session = sessions
             .open(room.clone(), false)
-            .await
             .map_err(|error| Refusal::broken(&error))?;
         let entry = Arc::new(Entry {
             session,
