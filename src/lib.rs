@@ -52,12 +52,14 @@
 //! # The straight ways
 //!
 //! A `tools/call`: `front` cuts a line → `session` finds its routing members, the `fleet`'s catalog the
-//! server → the call is handed to the `server`'s gate → the gate passes it to the active generation's
-//! connection, which exchanges the id and notes who waits → `transport` writes it. The answer is read by the generation's own task, which puts the
-//! client's id back and writes it to the client. No task is woken between the two pipes.
+//! server → the call is handed to the `server`'s gate → the gate asks whether the system knows of a save
+//! that the server was not told of yet, and passes the call to the active generation's connection, which
+//! exchanges the id and notes who waits → `transport` writes it. The answer is read by the generation's own
+//! task, which puts the client's id back and writes it to the client. No task is woken between the two pipes.
 //!
-//! A save: `watcher` sees a touched path and says *suspect*: the gate holds → it compares contents and says
-//! *changed* or *unchanged* → the server's supervisor feeds its state machine, which starts a candidate →
+//! A save: `watcher` sees a touched path, on its own thread or on that of a gate which asks, and says
+//! *suspect*: the gate holds → the watcher's thread compares contents and says *changed* or *unchanged* →
+//! the server's supervisor feeds its state machine, which starts a candidate →
 //! the candidate shakes hands, is told what its predecessor knew, and lists → commit: new lists, the gate
 //! opens to the new connection, the old generation drains and stops → the fleet publishes its new catalog →
 //! the session tells the client that its lists have changed. A candidate that fails changes what the gate

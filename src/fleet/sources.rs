@@ -10,8 +10,8 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use crate::config::ServerSpec;
 use crate::event::Events;
 use crate::lock::locked;
-use crate::server::ServerHandle;
-use crate::watcher::{Notice, WatchError, WatchOptions, WatchRequest, Watcher};
+use crate::server::{Foresight, ServerHandle};
+use crate::watcher::{Glance, Notice, WatchError, WatchOptions, WatchRequest, Watcher};
 
 /// Whoever hears of a watch.
 #[derive(Debug)]
@@ -25,7 +25,15 @@ enum Hearer {
 pub(crate) struct Sources {
     watcher: Watcher,
     hearers: Arc<Mutex<HashMap<u64, Hearer>>>,
+    /// For the servers, which cannot wait until the watcher's thread is run.
+    glance: Arc<Glance>,
     last: AtomicU64,
+}
+
+impl Foresight for Glance {
+    fn look(&self) {
+        self.take();
+    }
 }
 
 impl Sources {
@@ -33,7 +41,7 @@ impl Sources {
     pub(crate) fn new(options: WatchOptions, events: Events) -> Result<Self, WatchError> {
         let hearers = Arc::<Mutex<HashMap<_, _>>>::default();
         let told = hearers.clone();
-        // On the watcher's thread: a busy runtime may take in a call before it takes in a notice.
+        // At once, on the thread that knows: a busy runtime may take in a call before it takes in a notice.
         let tell = move |number, notice| {
             if let Some(hearer) = locked(&told).get(&number) {
                 tell(hearer, notice);
@@ -41,6 +49,7 @@ impl Sources {
         };
         let watcher = Watcher::start(options, tell, events)?;
         Ok(Self {
+            glance: Arc::new(watcher.glance()),
             watcher,
             hearers,
             last: AtomicU64::new(0),
@@ -70,6 +79,7 @@ impl Sources {
             self.forget(number);
             return Ok(());
         };
+        server.ask(self.glance.clone());
         locked(&self.hearers).insert(number, Hearer::Server(server));
         let added = self.watcher.add(number, request).await;
         if added.is_err() {

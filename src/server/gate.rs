@@ -1,7 +1,7 @@
 //! Where requests wait while there is no generation to answer them.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
@@ -17,6 +17,9 @@ use crate::transport::stream::Cork;
 /// While more bytes than this wait, nothing else may begin to.
 const CROWD: usize = 64 * 1024 * 1024;
 
+/// What requests wait for while a save is not heard of.
+const UNHEARD: &str = "a changed file to be written";
+
 /// How a gate stands, for those who wait for it to settle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
@@ -28,10 +31,18 @@ pub(crate) enum Standing {
     Refusing,
 }
 
+/// Knows of saves before the server is told of them.
+pub(crate) trait Foresight: std::fmt::Debug + Send + Sync {
+    /// Tells the servers concerned of each such save, on this thread. Never blocks.
+    fn look(&self);
+}
+
 /// The way to the active generation. Requests go through, wait, or are refused.
 #[derive(Debug)]
 pub(crate) struct Gate {
     server: String,
+    /// Asked before anything goes through; nothing where no files are watched.
+    foresight: OnceLock<Arc<dyn Foresight>>,
     inner: Mutex<Inner>,
     standing: watch::Sender<Standing>,
     /// Signalled when something begins to wait and nothing did.
@@ -110,6 +121,7 @@ impl Gate {
     pub(crate) fn new(server: String, patience: Duration) -> Self {
         Self {
             server,
+            foresight: OnceLock::new(),
             inner: Mutex::new(Inner {
                 way: Way::Held("its start"),
                 unheard: 0,
@@ -121,8 +133,22 @@ impl Gate {
         }
     }
 
-    /// How it stands, and how it will.
+    /// Lets nothing through from now on for which `foresight` knows of a save.
+    pub(crate) fn ask(&self, foresight: Arc<dyn Foresight>) {
+        // One watcher knows all files; nothing is gained by asking it twice.
+        let _ = self.foresight.set(foresight);
+    }
+
+    /// Comes to know of every save up to now. Not to be called with the lock held.
+    fn look(&self) {
+        if let Some(foresight) = self.foresight.get() {
+            foresight.look();
+        }
+    }
+
+    /// How it stands, all saves up to now considered, and how it will.
     pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
+        self.look();
         self.standing.subscribe()
     }
 
@@ -157,6 +183,7 @@ impl Gate {
 
     /// Sends a request on, lets it wait, or answers it with the reason why not.
     pub(crate) fn submit(&self, call: Call, line: &str, envelope: &Envelope<'_>) {
+        self.look();
         let inner = self.lock();
         let call = match &inner.way {
             Way::Closed => return trouble::unloaded(&call, &self.server),
@@ -218,14 +245,19 @@ impl Gate {
 
     /// Lets requests wait for `what`.
     pub(crate) fn hold(&self, what: &'static str) {
-        self.lock().way = Way::Held(what);
+        let mut inner = self.lock();
+        inner.way = Way::Held(what);
         self.standing.send_replace(Standing::Held);
     }
 
     /// A file was touched: requests wait until the server's task has [`heard`](Self::heard) of it and says
     /// what they wait for. That task may be late, and must not be overtaken by a request.
     pub(crate) fn suspect(&self) {
-        self.lock().unheard += 1;
+        let mut inner = self.lock();
+        inner.unheard += 1;
+        if !matches!(inner.way, Way::Closed) {
+            self.standing.send_replace(Standing::Held);
+        }
     }
 
     /// The server's task has acted on a suspicion.
@@ -235,13 +267,14 @@ impl Gate {
 
     /// Lets requests through to `connection`, those that wait first.
     pub(crate) fn open(&self, connection: Arc<Connection>) {
+        self.look();
         // All that waited goes out in as few writes as possible.
         let _cork = connection.link().cork();
         let mut inner = self.lock();
         if inner.unheard > 0 {
             // Whether this is the saved code is decided anew when the suspicion is heard of.
             drop(inner);
-            return self.hold("a changed file to be written");
+            return self.hold(UNHEARD);
         }
         for held in std::mem::take(&mut inner.held).all {
             let Some(call) = held.call else {
@@ -257,21 +290,27 @@ impl Gate {
             }
         }
         inner.way = Way::Open(connection);
-        drop(inner);
+        // With the lock held, so that no suspicion is overwritten.
         self.standing.send_replace(Standing::Open);
     }
 
     /// Answers requests with `failure`, those that wait first.
     pub(crate) fn refuse(&self, failure: &Arc<Failure>) {
+        self.look();
         let held = {
             let mut inner = self.lock();
+            if inner.unheard > 0 {
+                // A save that may be the cure.
+                drop(inner);
+                return self.hold(UNHEARD);
+            }
             inner.way = Way::Refusing(failure.clone());
+            self.standing.send_replace(Standing::Refusing);
             std::mem::take(&mut inner.held)
         };
         for call in held.all.into_iter().filter_map(|held| held.call) {
             trouble::refuse(&call, &self.server, failure);
         }
-        self.standing.send_replace(Standing::Refusing);
     }
 
     /// Answers the requests that have waited too long. Resolves each time the first may have begun
@@ -303,9 +342,9 @@ impl Gate {
         let held = {
             let mut inner = self.lock();
             inner.way = Way::Closed;
+            self.standing.send_replace(Standing::Refusing);
             std::mem::take(&mut inner.held)
         };
-        self.standing.send_replace(Standing::Refusing);
         held.all.into_iter().filter_map(|held| held.call).collect()
     }
 

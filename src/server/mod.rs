@@ -30,7 +30,7 @@ use tokio::sync::{oneshot, watch};
 
 pub(crate) use call::{Call, Client};
 pub(crate) use connection::{Answer, Connection};
-pub(crate) use gate::{Gate, Standing};
+pub(crate) use gate::{Foresight, Gate, Standing};
 pub(crate) use handshake::{Handshake, Hello, Lists, Wanted};
 pub(crate) use trouble::explain;
 
@@ -319,6 +319,11 @@ impl ServerHandle {
     pub(crate) fn suspect(&self) {
         self.shared.gate.suspect();
         let _ = self.reports.send(Report::Suspect);
+    }
+
+    /// Lets nothing through from now on for which `foresight` knows of a save.
+    pub(crate) fn ask(&self, foresight: Arc<dyn Foresight>) {
+        self.shared.gate.ask(foresight);
     }
 
     /// It was touched only.

@@ -57,7 +57,7 @@ const MARKERS: &[&str] = &["pyvenv.cfg", "CACHEDIR.TAG"];
 type Level = Arc<[Gitignore; 3]>;
 
 /// Every ignore rule, read from disk when first needed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Ignores {
     files: GlobSet,
     levels: RefCell<HashMap<PathBuf, Level>>,

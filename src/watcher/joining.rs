@@ -1,5 +1,6 @@
 //! Trees that come and go while the others are watched.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -45,6 +46,7 @@ impl Run {
             return;
         };
         self.trees.remove(index);
+        self.lookout.forget(id);
         self.unread.retain(|(of, _)| *of != id);
         if let Some(source) = &mut self.source {
             source.release(id);
@@ -97,7 +99,7 @@ impl Run {
         if tree.polled || self.source.is_some() {
             return;
         }
-        match Source::new(self.source_signals.clone()) {
+        match Source::new(self.make, &self.lookout) {
             Ok(source) => self.source = Some(source),
             Err(error) => {
                 self.no_events = true;
@@ -185,9 +187,8 @@ fn tree(id: u64, request: WatchRequest, options: WatchOptions) -> Result<Tree, W
     Ok(Tree::new(id, server, Matcher::new(cwd, all)?, settle))
 }
 
-fn source_failure(error: &notify::Error, every: u128) -> String {
-    let too_many = matches!(&error.kind, notify::ErrorKind::Io(error)
-        if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()));
+fn source_failure(error: &io::Error, every: u128) -> String {
+    let too_many = error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error());
     let cure = if too_many {
         "; close other watching programs, or raise the limit: sudo sysctl fs.inotify.max_user_instances=512"
     } else {

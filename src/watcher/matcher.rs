@@ -9,9 +9,10 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use super::WatchError;
 use super::ignores::Ignores;
+use super::source::Touch;
 
 /// One way in which a glob matches: a place, and a pattern below it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Rule {
     /// Index into the globs as given.
     given: usize,
@@ -27,6 +28,22 @@ struct Rule {
     ignores_from: PathBuf,
 }
 
+impl Rule {
+    /// Whether the glob matches the file, ignored or not.
+    fn matches(&self, path: &Path) -> bool {
+        path.strip_prefix(&self.root)
+            .is_ok_and(|below| self.pattern.is_match(below))
+    }
+
+    /// Whether the directory may hold or lead to what the glob matches, ignored or not.
+    fn reaches(&self, directory: &Path) -> bool {
+        directory.strip_prefix(&self.root).is_ok_and(|below| {
+            self.depth
+                .is_none_or(|depth| below.components().count() < depth)
+        })
+    }
+}
+
 /// What becomes of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -38,7 +55,7 @@ pub(super) enum Verdict {
 }
 
 /// The globs of one server.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Matcher {
     cwd: PathBuf,
     globs: Vec<String>,
@@ -93,25 +110,23 @@ impl Matcher {
 
     /// The places to look at: where the including globs begin.
     pub(super) fn roots(&self) -> impl Iterator<Item = &Path> {
-        self.rules
-            .iter()
-            .filter(|rule| rule.include)
-            .map(|rule| rule.root.as_path())
+        self.includes().map(|rule| rule.root.as_path())
+    }
+
+    fn includes(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(|rule| rule.include)
     }
 
     /// Directories above the roots whose ignore files count, or whose renaming moves a root.
     pub(super) fn passages(&self) -> impl Iterator<Item = &Path> {
-        self.rules
-            .iter()
-            .filter(|rule| rule.include)
-            .flat_map(|rule| {
-                let top = &rule.ignores_from;
-                let parent = rule.root.parent();
-                let above = rule.root.ancestors().skip(1);
-                parent
-                    .into_iter()
-                    .chain(above.take_while(move |dir| dir.starts_with(top)))
-            })
+        self.includes().flat_map(|rule| {
+            let top = &rule.ignores_from;
+            let parent = rule.root.parent();
+            let above = rule.root.ancestors().skip(1);
+            parent
+                .into_iter()
+                .chain(above.take_while(move |dir| dir.starts_with(top)))
+        })
     }
 
     /// Forgets what the ignore files said, and finds out anew which globs name an ignored place.
@@ -142,28 +157,43 @@ impl Matcher {
         !self.exact && Ignores::is_rule_file(path)
     }
 
+    /// Whether the touched entry may be wanted, may hold something that is, or decides what is.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "only Linux has a queue that can be read")
+    )]
+    pub(super) fn concerns(&self, touch: &Touch) -> bool {
+        let path = touch.path.as_path();
+        if self.roots().any(|root| root.starts_with(path)) {
+            true
+        } else if self.is_ruled_by(path) {
+            // It may be a mark by which its directory is not kept any more.
+            path.parent().is_some_and(|directory| {
+                self.includes().any(|rule| rule.reaches(directory))
+                    || self.passages().any(|passage| passage == directory)
+            })
+        } else if touch.is_dir {
+            self.keeps(path)
+        } else {
+            self.wants(path)
+        }
+    }
+
     /// Whether the directory may hold wanted files or lead to them.
     pub(super) fn keeps(&self, directory: &Path) -> bool {
-        let includes = || self.rules.iter().filter(|rule| rule.include);
-        if includes().any(|rule| rule.root == directory) {
+        if self.includes().any(|rule| rule.root == directory) {
             return true;
         }
-        includes().any(|rule| {
-            directory.strip_prefix(&rule.root).is_ok_and(|below| {
-                rule.depth
-                    .is_none_or(|depth| below.components().count() < depth)
-            }) && !self.is_ignored(rule, directory, true)
-        }) && !Ignores::is_marked(directory)
+        self.includes()
+            .any(|rule| rule.reaches(directory) && !self.is_ignored(rule, directory, true))
+            && !Ignores::is_marked(directory)
     }
 
     /// Whether the file at `path` is watched. Its directory must be one that is kept.
     pub(super) fn judge(&self, path: &Path) -> Verdict {
         let mut ignored = None;
         for rule in self.rules.iter().rev() {
-            let matches = path
-                .strip_prefix(&rule.root)
-                .is_ok_and(|below| rule.pattern.is_match(below));
-            if !matches {
+            if !rule.matches(path) {
                 continue;
             }
             if !rule.include {
@@ -183,14 +213,8 @@ impl Matcher {
 
     /// Every including glob that matches the file, whatever the others say.
     pub(super) fn matching(&self, path: &Path) -> impl Iterator<Item = usize> {
-        self.rules
-            .iter()
-            .filter(move |rule| {
-                rule.include
-                    && path
-                        .strip_prefix(&rule.root)
-                        .is_ok_and(|below| rule.pattern.is_match(below))
-            })
+        self.includes()
+            .filter(move |rule| rule.matches(path))
             .map(|rule| rule.given)
     }
 

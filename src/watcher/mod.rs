@@ -1,16 +1,29 @@
 //! Watches the servers' sources and says which server's content really changed.
 //!
-//! One thread owns everything: notify behind its debouncer (`source`) marks paths, `matcher` and
-//! `ignores` say which of them are wanted, `tree` walks and remembers what each file held, `settle`
-//! waits until a save is over, `run` ties them together, `joining` lets trees come and go. Event kinds
-//! decide nothing: a path is looked at and compared. It never touches a server or a session; it sends
-//! [`Notice`]s to a function, and what a person should know to [`Events`].
+//! One thread owns nearly everything: events (`source`; by `inotify`, elsewhere `debounced` by notify) mark
+//! paths, `matcher` and `ignores` say which of them are wanted, `tree` walks and remembers what each file
+//! held, `settle` waits until a save is over, `run` ties them together, `joining` lets trees come and go.
+//! Event kinds decide nothing: a path is looked at and compared. Only the `lookout` is shared, so that a
+//! call does not depend on when that thread runs. The watcher never touches a server or a session; it
+//! sends [`Notice`]s to a function, and what a person should know to [`Events`].
 
 mod baseline;
+#[cfg_attr(
+    all(target_os = "linux", not(test)),
+    expect(dead_code, reason = "for the other systems; tested here as well")
+)]
+mod debounced;
 mod ignores;
 mod infer;
+#[cfg(target_os = "linux")]
+mod inotify;
 mod joining;
 mod links;
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "only Linux has a queue that can be read")
+)]
+mod lookout;
 mod matcher;
 mod run;
 mod settle;
@@ -21,14 +34,20 @@ mod tree;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+#[cfg(not(target_os = "linux"))]
+use self::debounced::feed;
+#[cfg(target_os = "linux")]
+use self::inotify::feed;
+use self::lookout::Lookout;
 use self::matcher::Matcher;
 use self::run::Run;
-use self::source::Signal;
+use self::source::{MakeFeed, Signal};
 use crate::event::Events;
 
 /// How often files are looked at where no events can be had.
@@ -141,26 +160,56 @@ pub(crate) enum WatchError {
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Watcher {
-    /// Unbounded: signals are small, and the thread takes them faster than the disk makes them
-    /// unless it is walking a tree.
-    signals: Sender<Signal>,
+    /// Has the way to the thread. Unbounded: signals are small, and the thread takes them faster
+    /// than the disk makes them unless it is walking a tree.
+    lookout: Arc<Lookout>,
+}
+
+/// Tells of saves that the watcher's thread may not have come to yet. It keeps nothing alive: once the
+/// watcher is dropped, it does nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Glance(Weak<Lookout>);
+
+impl Glance {
+    /// Sends a [`Notice::Suspect`], on this thread, for each id whose files were written before this call,
+    /// unless one was sent. Only on Linux: on other systems, and for files that are polled, it does nothing.
+    pub(crate) fn take(&self) {
+        if let Some(lookout) = self.0.upgrade() {
+            lookout.look();
+        }
+    }
 }
 
 impl Watcher {
-    /// Starts the thread, which watches nothing yet. On it `tell` is called with the id of the request
-    /// and each notice; it must not block.
+    /// Starts the thread, which watches nothing yet. `tell` is called with the id of the request and
+    /// each notice, on that thread and on those that take a [`Glance`]; it must not block.
     pub(crate) fn start(
         options: WatchOptions,
-        tell: impl Fn(u64, Notice) + Send + 'static,
+        tell: impl Fn(u64, Notice) + Send + Sync + 'static,
+        events: Events,
+    ) -> Result<Self, WatchError> {
+        Self::start_on(feed, options, tell, events)
+    }
+
+    fn start_on(
+        make: MakeFeed,
+        options: WatchOptions,
+        tell: impl Fn(u64, Notice) + Send + Sync + 'static,
         events: Events,
     ) -> Result<Self, WatchError> {
         let (sender, signals) = channel();
-        let source_signals = sender.clone();
+        let lookout = Arc::new(Lookout::new(sender, tell));
+        let shared = lookout.clone();
         std::thread::Builder::new()
             .name("watcher".into())
-            .spawn(move || Run::new(options, source_signals, signals, tell, events).run())
+            .spawn(move || Run::new(make, options, shared, signals, events).run())
             .map_err(WatchError::Thread)?;
-        Ok(Self { signals: sender })
+        Ok(Self { lookout })
+    }
+
+    /// A handle for those who must know of a save before the watcher's thread may tell of it.
+    pub(crate) fn glance(&self) -> Glance {
+        Glance(Arc::downgrade(&self.lookout))
     }
 
     /// Watches for `id` as well. Resolves when no later save can go unnoticed, which takes one walk
@@ -171,7 +220,10 @@ impl Watcher {
     pub(crate) async fn add(&self, id: u64, request: WatchRequest) -> Result<(), WatchError> {
         let (armed, is_armed) = oneshot::channel();
         let signal = Signal::Add { id, request, armed };
-        self.signals.send(signal).map_err(|_| WatchError::Ended)?;
+        self.lookout
+            .signals
+            .send(signal)
+            .map_err(|_| WatchError::Ended)?;
         is_armed.await.unwrap_or(Err(WatchError::Ended))
     }
 
@@ -180,13 +232,13 @@ impl Watcher {
     /// read from it is better not used again.
     pub(crate) fn remove(&self, id: u64) {
         // The thread may have ended by itself; then nothing is said either.
-        let _ = self.signals.send(Signal::Remove(id));
+        let _ = self.lookout.signals.send(Signal::Remove(id));
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
         // The thread may have ended by itself.
-        let _ = self.signals.send(Signal::Stop);
+        let _ = self.lookout.signals.send(Signal::Stop);
     }
 }

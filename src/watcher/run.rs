@@ -1,10 +1,12 @@
 //! The watcher's thread: owns the trees and the source, turns signals and the clock into notices.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::source::{LimitReached, Signal, Source, Touch};
+use super::lookout::Lookout;
+use super::source::{LimitReached, MakeFeed, Signal, Source, Touch};
 use super::tree::Tree;
 use super::{Notice, POLL, WatchOptions};
 use crate::event::Events;
@@ -20,11 +22,11 @@ pub(super) struct Run {
     pub(super) trees: Vec<Tree>,
     /// There while a tree needs it.
     pub(super) source: Option<Source>,
-    /// For the source to be made.
-    pub(super) source_signals: Sender<Signal>,
+    /// How a source gets its events.
+    pub(super) make: MakeFeed,
+    /// Hears of each notice.
+    pub(super) lookout: Arc<Lookout>,
     signals: Receiver<Signal>,
-    /// Hears of each notice and its id.
-    tell: Box<dyn Fn(u64, Notice)>,
     pub(super) events: Events,
     pub(super) poll_every: Duration,
     pub(super) next_poll: Instant,
@@ -39,10 +41,10 @@ pub(super) struct Run {
 impl Run {
     /// Watches nothing yet.
     pub(super) fn new(
+        make: MakeFeed,
         options: WatchOptions,
-        source_signals: Sender<Signal>,
+        lookout: Arc<Lookout>,
         signals: Receiver<Signal>,
-        tell: impl Fn(u64, Notice) + 'static,
         events: Events,
     ) -> Self {
         let poll_every = options.poll.unwrap_or(POLL);
@@ -50,9 +52,9 @@ impl Run {
             options,
             trees: Vec::new(),
             source: None,
-            source_signals,
+            make,
+            lookout,
             signals,
-            tell: Box::new(tell),
             events,
             poll_every,
             next_poll: Instant::now() + poll_every,
@@ -66,18 +68,8 @@ impl Run {
     pub(super) fn run(mut self) {
         loop {
             match self.signals.recv_timeout(self.sleep()) {
-                Ok(first) => {
-                    let mut signal = Some(first);
-                    for _ in 0..SIGNALS_PER_TURN {
-                        match signal {
-                            None => break,
-                            Some(Signal::Stop) => return,
-                            Some(other) => self.on_signal(other),
-                        }
-                        signal = self.signals.try_recv().ok();
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(signal) => self.on_signal(signal),
                 Err(RecvTimeoutError::Timeout) => {
                     if let Some((id, path)) = self.unread.pop()
                         && let Some(tree) = self.trees.iter_mut().find(|tree| tree.id == id)
@@ -86,8 +78,26 @@ impl Run {
                     }
                 }
             }
+            for _ in 1..SIGNALS_PER_TURN {
+                match self.next_signal() {
+                    None => break,
+                    Some(Signal::Stop) => return,
+                    Some(signal) => self.on_signal(signal),
+                }
+            }
             self.on_time(Instant::now());
         }
+    }
+
+    /// Returns what is to be heard before the clock is looked at: a save is not over while the system
+    /// has more of it to tell.
+    fn next_signal(&self) -> Option<Signal> {
+        let signal = self.signals.try_recv();
+        let signal = signal.or_else(|_| {
+            self.lookout.look();
+            self.signals.try_recv()
+        });
+        signal.ok()
     }
 
     fn sleep(&self) -> Duration {
@@ -106,6 +116,10 @@ impl Run {
     fn on_signal(&mut self, signal: Signal) {
         let outcome = match signal {
             Signal::Touched(touches) => self.on_touches(&touches),
+            Signal::Passed(ids) => {
+                self.lookout.looked_at(&ids);
+                Ok(())
+            }
             Signal::Stirred(path) => {
                 self.on_stirred(&path);
                 Ok(())
@@ -150,7 +164,7 @@ impl Run {
         }
         // All that went is forgotten before anything is adopted: a directory that was renamed is
         // the same one to the system, and ending its old watch would end the new one.
-        for Touch { path, moved } in touches {
+        for Touch { path, moved, .. } in touches {
             if *moved && self.trees.iter().any(|tree| tree.is_structural(path)) {
                 self.forget(path);
             }
@@ -232,12 +246,8 @@ impl Run {
             if tree.is_locked() {
                 tree.settle.note_lock();
             }
-            self.notify(index, Notice::Suspect);
+            self.lookout.gather(tree.id);
         }
-    }
-
-    fn notify(&self, index: usize, notice: Notice) {
-        (self.tell)(self.trees[index].id, notice);
     }
 
     fn on_time(&mut self, now: Instant) {
@@ -274,6 +284,6 @@ impl Run {
         } else {
             Notice::Changed(changed)
         };
-        self.notify(index, notice);
+        self.lookout.conclude(self.trees[index].id, notice);
     }
 }

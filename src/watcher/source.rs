@@ -1,29 +1,23 @@
-//! Where events come from: notify behind its debouncer, plus an early look at the raw events,
-//! because the debouncer says nothing about a file for as long as it is written again and again.
+//! Where events come from, and which directories they are wanted of.
+//!
+//! On Linux that is inotify itself: everyone who must know of a save at once can read its queue. Elsewhere it
+//! is notify behind its debouncer.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::sync::Arc;
 
-use notify::event::{EventKind, ModifyKind};
-use notify::{Config, ErrorKind, RecommendedWatcher, RecursiveMode};
-use notify_debouncer_full::file_id::FileId;
-use notify_debouncer_full::{
-    DebounceEventResult, DebouncedEvent, Debouncer, FileIdCache, new_debouncer_opt,
-};
 use tokio::sync::oneshot;
 
+use super::lookout::Lookout;
+use super::matcher::Matcher;
 use super::{WatchError, WatchRequest};
-
-const DEBOUNCE: Duration = Duration::from_millis(20);
-const TICK: Duration = Duration::from_millis(5);
 
 /// One system-wide recursive watch per root elsewhere; on Linux a recursive watch is a watch per
 /// directory, ignored ones included, so each kept directory is watched by itself.
-const RECURSIVE: bool = cfg!(any(target_os = "macos", windows));
+pub(super) const RECURSIVE: bool = cfg!(any(target_os = "macos", windows));
 
 /// What the watcher's thread is told.
 #[derive(Debug)]
@@ -36,8 +30,14 @@ pub(super) enum Signal {
     },
     /// Watch no more for this id.
     Remove(u64),
-    /// Debounced: these paths were touched.
+    /// These paths were touched.
     Touched(Vec<Touch>),
+    /// All touches were sent that these ids are suspected for.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "only Linux has a queue that can be read")
+    )]
+    Passed(BTreeSet<u64>),
     /// Raw: something happened to this path, perhaps only a read.
     Stirred(PathBuf),
     /// Events were lost: look at everything.
@@ -48,21 +48,37 @@ pub(super) enum Signal {
 }
 
 /// A touched path.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Touch {
     pub(super) path: PathBuf,
     /// It may have come, gone or been replaced by something else of that name.
     pub(super) moved: bool,
+    /// The system says that it is a directory, or was.
+    pub(super) is_dir: bool,
 }
 
 /// The system allows no more watches to this user.
 #[derive(Debug)]
 pub(super) struct LimitReached;
 
+/// What gives the events. Dropping it ends them.
+pub(super) trait Feed: std::fmt::Debug {
+    /// Watches the entries of a directory, on macOS and Windows all that is below it. False if it
+    /// cannot be watched, because it is gone or unreadable.
+    fn watch(&mut self, directory: &Path) -> Result<bool, LimitReached>;
+
+    /// Ends a watch, which the system may have ended already.
+    fn unwatch(&mut self, directory: &Path);
+}
+
+/// How a feed comes to be.
+pub(super) type MakeFeed = fn(&Arc<Lookout>) -> io::Result<Box<dyn Feed>>;
+
 /// The live watch. Dropping it ends the watch.
 #[derive(Debug)]
 pub(super) struct Source {
-    debouncer: Debouncer<RecommendedWatcher, Stirrings>,
+    feed: Box<dyn Feed>,
+    lookout: Arc<Lookout>,
     /// The watches that the system keeps.
     watched: BTreeSet<PathBuf>,
     /// The directories that are needed, and by which trees.
@@ -70,21 +86,19 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(signals: Sender<Signal>) -> notify::Result<Self> {
-        probe()?;
-        let stirrings = Stirrings(signals.clone());
-        let debouncer = new_debouncer_opt::<_, RecommendedWatcher, _>(
-            DEBOUNCE,
-            Some(TICK),
-            move |result| forward(result, &signals),
-            stirrings,
-            Config::default(),
-        )?;
+    pub(super) fn new(make: MakeFeed, lookout: &Arc<Lookout>) -> io::Result<Self> {
         Ok(Self {
-            debouncer,
+            feed: make(lookout)?,
+            lookout: lookout.clone(),
             watched: BTreeSet::new(),
             needed: BTreeMap::new(),
         })
+    }
+
+    /// Takes only those events for ones of the tree `id` that concern `matcher`. What it judges by must
+    /// be newer than the directories that are read afterwards: nothing else finds what it leaves out.
+    pub(super) fn sift(&self, id: u64, matcher: Matcher) {
+        self.lookout.sift(id, matcher);
     }
 
     /// Watches the entries of one directory (on macOS and Windows: all that is below it) for the
@@ -109,22 +123,10 @@ impl Source {
         if covered {
             return Ok(());
         }
-        let mode = if RECURSIVE {
-            RecursiveMode::Recursive
-        } else {
-            RecursiveMode::NonRecursive
-        };
-        match self.debouncer.watch(directory, mode) {
-            Ok(()) => {
-                self.watched.insert(directory.to_owned());
-                Ok(())
-            }
-            Err(error) if is_limit(&error) => Err(LimitReached),
-            Err(error) => {
-                tracing::debug!(directory = %directory.display(), %error, "directory not watched");
-                Ok(())
-            }
+        if self.feed.watch(directory)? {
+            self.watched.insert(directory.to_owned());
         }
+        Ok(())
     }
 
     /// Ends the watches that only the tree `id` needed.
@@ -145,8 +147,7 @@ impl Source {
             }
         }
         for directory in unneeded {
-            // A watch that the system ended together with its directory is not found.
-            let _ = self.debouncer.unwatch(&directory);
+            self.feed.unwatch(&directory);
         }
     }
 
@@ -160,75 +161,9 @@ impl Source {
             .cloned()
             .collect();
         for path in gone {
-            let _ = self.debouncer.unwatch(&path);
+            self.feed.unwatch(&path);
             self.watched.remove(&path);
         }
-    }
-}
-
-pub(super) fn is_limit(error: &notify::Error) -> bool {
-    matches!(error.kind, ErrorKind::MaxFilesWatch)
-}
-
-/// Fails if a watcher cannot be had; the debouncer would leave its ticking thread behind.
-fn probe() -> notify::Result<()> {
-    #[cfg(target_os = "linux")]
-    rustix::fs::inotify::init(rustix::fs::inotify::CreateFlags::CLOEXEC)
-        .map_err(|error| notify::Error::io(error.into()))?;
-    Ok(())
-}
-
-/// Runs on the debouncer's thread: never blocks.
-fn forward(result: DebounceEventResult, signals: &Sender<Signal>) {
-    let signal = match result {
-        Ok(events) if events.iter().any(|event| event.need_rescan()) => Signal::Rescan,
-        Ok(events) => Signal::Touched(events.into_iter().flat_map(touches).collect()),
-        Err(errors) if errors.iter().any(is_limit) => Signal::LimitReached,
-        Err(errors) => {
-            tracing::debug!(?errors, "watch error");
-            Signal::Rescan
-        }
-    };
-    if !matches!(&signal, Signal::Touched(touches) if touches.is_empty()) {
-        // Nobody listens any more once the watcher is dropped.
-        let _ = signals.send(signal);
-    }
-}
-
-fn touches(event: DebouncedEvent) -> impl Iterator<Item = Touch> {
-    let moved = matches!(
-        event.kind,
-        EventKind::Any
-            | EventKind::Create(_)
-            | EventKind::Remove(_)
-            | EventKind::Modify(ModifyKind::Any | ModifyKind::Name(_))
-    );
-    let is_read = matches!(event.kind, EventKind::Access(_));
-    event
-        .event
-        .paths
-        .into_iter()
-        .filter(move |_| !is_read)
-        .map(move |path| Touch { path, moved })
-}
-
-/// Passes raw events on: the debouncer asks its file-id cache about each one as it comes in.
-/// It keeps no ids, since what a file was called before does not matter here.
-#[derive(Debug)]
-struct Stirrings(Sender<Signal>);
-
-impl FileIdCache for Stirrings {
-    fn cached_file_id(&self, _path: &Path) -> Option<impl AsRef<FileId>> {
-        None::<Cow<'_, FileId>>
-    }
-
-    /// What is not in the cache is added with each event, what was renamed to this path in any case.
-    fn add_path(&mut self, path: &Path, _mode: RecursiveMode) {
-        let _ = self.0.send(Signal::Stirred(path.to_owned()));
-    }
-
-    fn remove_path(&mut self, path: &Path) {
-        let _ = self.0.send(Signal::Stirred(path.to_owned()));
     }
 }
 

@@ -140,6 +140,9 @@ impl Tree {
         &mut self,
         source: &mut Option<Source>,
     ) -> Result<Vec<PathBuf>, LimitReached> {
+        if let (Some(source), false) = (&source, self.polled) {
+            source.sift(self.id, self.matcher.clone());
+        }
         let roots: BTreeSet<PathBuf> = self.matcher.roots().map(Path::to_owned).collect();
         let passages: BTreeSet<PathBuf> = self.matcher.passages().map(Path::to_owned).collect();
         let mut found = Vec::new();

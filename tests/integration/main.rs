@@ -25,6 +25,7 @@ mod remote;
 mod saves;
 mod session;
 mod shell;
+mod starved;
 mod streams;
 mod transcripts;
 mod walking;

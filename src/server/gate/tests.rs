@@ -1,6 +1,7 @@
 use std::future::Future;
 use std::io::{PipeReader, Read as _, pipe};
 use std::pin::pin;
+use std::sync::Weak;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
@@ -42,6 +43,19 @@ fn client() -> (Arc<Counting>, PipeReader) {
     let outbox = Outbox::new(writer.into()).unwrap();
     let answers = AtomicUsize::new(0);
     (Arc::new(Counting { outbox, answers }), reader)
+}
+
+/// What is sent to this generation, its client reads.
+fn connection(client: &Arc<Counting>) -> Arc<Connection> {
+    let (notices, _heard) = tokio::sync::mpsc::unbounded_channel();
+    Arc::new(Connection::new(
+        "weather".into(),
+        1,
+        Link::Pipe(client.outbox.clone()),
+        client.clone(),
+        Identity::default(),
+        notices,
+    ))
 }
 
 fn gate(patience: Duration) -> Gate {
@@ -166,15 +180,7 @@ async fn too_many_are_turned_away_until_others_have_gone() {
 #[tokio::test]
 async fn while_a_suspicion_is_unheard_requests_wait_whatever_the_gate_is_told() {
     let (gate, (client, reader)) = (gate(LONG), client());
-    let (notices, _heard) = tokio::sync::mpsc::unbounded_channel();
-    let connection = Arc::new(Connection::new(
-        "weather".into(),
-        1,
-        Link::Pipe(client.outbox.clone()),
-        client.clone(),
-        Identity::default(),
-        notices,
-    ));
+    let connection = connection(&client);
     gate.open(connection.clone());
     gate.suspect();
     submit(&gate, &client, 1, 0);
@@ -187,6 +193,67 @@ async fn while_a_suspicion_is_unheard_requests_wait_whatever_the_gate_is_told() 
     assert!(!gate.keeps_waiting());
     let text = read(&reader).await;
     assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+/// Knows of one save, which it tells when it is asked.
+#[derive(Debug)]
+struct OneSave {
+    gate: Weak<Gate>,
+    known: AtomicUsize,
+}
+
+impl Foresight for OneSave {
+    fn look(&self) {
+        if self.known.swap(0, Ordering::Relaxed) > 0 {
+            self.gate.upgrade().unwrap().suspect();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_save_that_only_the_system_knows_of_is_not_overtaken() {
+    type Attempt = fn(&Gate, &Arc<Counting>, &Arc<Connection>);
+    let attempts: [(&str, bool, Attempt); 4] = [
+        ("a request to an open gate", true, |gate, client, _| {
+            submit(gate, client, 1, 0);
+        }),
+        ("a list that asks how it stands", true, |gate, _, _| {
+            assert_eq!(*gate.standing().borrow(), Standing::Held);
+        }),
+        (
+            "what waited for older code",
+            false,
+            |gate, _, connection| {
+                gate.open(connection.clone());
+            },
+        ),
+        ("what waited for a failure", false, |gate, _, _| {
+            gate.refuse(&Arc::new(Failure::of_remote(1, String::new())));
+        }),
+    ];
+    for (what, open, attempt) in attempts {
+        let (gate, (client, reader)) = (Arc::new(gate(LONG)), client());
+        let connection = connection(&client);
+        if open {
+            gate.open(connection.clone());
+        } else {
+            submit(&gate, &client, 1, 0);
+        }
+        gate.ask(Arc::new(OneSave {
+            gate: Arc::downgrade(&gate),
+            known: AtomicUsize::new(1),
+        }));
+        attempt(&gate, &client, &connection);
+        assert_eq!(*gate.standing().borrow(), Standing::Held, "{what}");
+        submit(&gate, &client, 2, 0);
+        assert!(gate.keeps_waiting(), "{what}");
+        assert_eq!(client.answers.load(Ordering::Relaxed), 0, "{what}");
+        gate.heard();
+        // It came to nothing.
+        gate.open(connection);
+        assert!(!gate.keeps_waiting(), "{what}");
+        assert!(!read(&reader).await.is_empty(), "{what}");
+    }
 }
 
 /// Each write to a pipe of packets is one packet.

@@ -1,7 +1,9 @@
 //! Real file systems, real events: each way of saving is one change, everything else is none.
 
+mod debounced;
 mod exact;
 mod fallback;
+mod glancing;
 mod inferring;
 mod joining;
 mod matching;
@@ -19,7 +21,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{Notice, WatchError, WatchOptions, WatchRequest, Watcher};
+use super::source::MakeFeed;
+use super::{Notice, WatchError, WatchOptions, WatchRequest, Watcher, feed};
 use crate::event::{EVENT_BACKLOG, Event, Events};
 
 /// Generous: the machine may be loaded.
@@ -52,6 +55,16 @@ impl Project {
         options: WatchOptions,
         prepare: impl FnOnce(&Path),
     ) -> Result<Self, WatchError> {
+        Self::on(feed, files, globs, options, prepare)
+    }
+
+    fn on(
+        make: MakeFeed,
+        files: &[&str],
+        globs: &[&str],
+        options: WatchOptions,
+        prepare: impl FnOnce(&Path),
+    ) -> Result<Self, WatchError> {
         let dir = tempfile::tempdir().unwrap();
         for file in files {
             put(&dir.path().join(file), file);
@@ -62,7 +75,7 @@ impl Project {
         let (sender, notices) = unbounded_channel();
         let (event_sender, events) = sync_channel(EVENT_BACKLOG);
         let reporter = Events::new(event_sender, Arc::default());
-        let watcher = Watcher::start(options, into(sender), reporter)?;
+        let watcher = Watcher::start_on(make, options, into(sender), reporter)?;
         add(&watcher, 7, request)?;
         Ok(Self {
             dir,

@@ -150,12 +150,22 @@ async fn lost_events_lead_to_a_look_at_everything() {
     project.write("src/a.py", "new");
     project.write("src/new/d.py", "new");
     fs::remove_file(project.path("src/b.py")).unwrap();
-    project.watcher.signals.send(Signal::Rescan).unwrap();
+    project
+        .watcher
+        .lookout
+        .signals
+        .send(Signal::Rescan)
+        .unwrap();
     assert_eq!(
         project.change().await,
         ["src/a.py", "src/b.py", "src/new/d.py"]
     );
-    project.watcher.signals.send(Signal::Rescan).unwrap();
+    project
+        .watcher
+        .lookout
+        .signals
+        .send(Signal::Rescan)
+        .unwrap();
     assert_eq!(project.notice().await, Notice::Suspect);
     assert_eq!(project.notice().await, Notice::Unchanged);
 }

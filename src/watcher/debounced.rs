@@ -1,0 +1,129 @@
+//! Events by notify behind its debouncer, plus an early look at the raw events, because the debouncer
+//! says nothing about a file for as long as it is written again and again.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use notify::event::{EventKind, ModifyKind};
+use notify::{Config, ErrorKind, RecommendedWatcher, RecursiveMode};
+use notify_debouncer_full::file_id::FileId;
+use notify_debouncer_full::{
+    DebounceEventResult, DebouncedEvent, Debouncer, FileIdCache, new_debouncer_opt,
+};
+
+use super::lookout::Lookout;
+use super::source::{Feed, LimitReached, RECURSIVE, Signal, Touch};
+
+const DEBOUNCE: Duration = Duration::from_millis(20);
+const TICK: Duration = Duration::from_millis(5);
+
+/// Watches by notify.
+#[derive(Debug)]
+struct Debounced(Debouncer<RecommendedWatcher, Stirrings>);
+
+/// Starts the debouncer.
+pub(super) fn feed(lookout: &Arc<Lookout>) -> io::Result<Box<dyn Feed>> {
+    let signals = lookout.signals.clone();
+    let stirrings = Stirrings(signals.clone());
+    let debouncer = new_debouncer_opt::<_, RecommendedWatcher, _>(
+        DEBOUNCE,
+        Some(TICK),
+        move |result| forward(result, &signals),
+        stirrings,
+        Config::default(),
+    );
+    let debouncer = debouncer.map_err(|error| match error.kind {
+        ErrorKind::Io(error) => error,
+        _ => io::Error::other(error),
+    })?;
+    Ok(Box::new(Debounced(debouncer)))
+}
+
+impl Feed for Debounced {
+    fn watch(&mut self, directory: &Path) -> Result<bool, LimitReached> {
+        let mode = if RECURSIVE {
+            RecursiveMode::Recursive
+        } else {
+            RecursiveMode::NonRecursive
+        };
+        match self.0.watch(directory, mode) {
+            Ok(()) => Ok(true),
+            Err(error) if is_limit(&error) => Err(LimitReached),
+            Err(error) => {
+                tracing::debug!(directory = %directory.display(), %error, "directory not watched");
+                Ok(false)
+            }
+        }
+    }
+
+    fn unwatch(&mut self, directory: &Path) {
+        // A watch that the system ended together with its directory is not found.
+        let _ = self.0.unwatch(directory);
+    }
+}
+
+fn is_limit(error: &notify::Error) -> bool {
+    matches!(error.kind, ErrorKind::MaxFilesWatch)
+}
+
+/// Runs on the debouncer's thread: never blocks.
+fn forward(result: DebounceEventResult, signals: &Sender<Signal>) {
+    let signal = match result {
+        Ok(events) if events.iter().any(|event| event.need_rescan()) => Signal::Rescan,
+        Ok(events) => Signal::Touched(events.into_iter().flat_map(touches).collect()),
+        Err(errors) if errors.iter().any(is_limit) => Signal::LimitReached,
+        Err(errors) => {
+            tracing::debug!(?errors, "watch error");
+            Signal::Rescan
+        }
+    };
+    if !matches!(&signal, Signal::Touched(touches) if touches.is_empty()) {
+        // Nobody listens any more once the watcher is dropped.
+        let _ = signals.send(signal);
+    }
+}
+
+fn touches(event: DebouncedEvent) -> impl Iterator<Item = Touch> {
+    let moved = matches!(
+        event.kind,
+        EventKind::Any
+            | EventKind::Create(_)
+            | EventKind::Remove(_)
+            | EventKind::Modify(ModifyKind::Any | ModifyKind::Name(_))
+    );
+    let is_read = matches!(event.kind, EventKind::Access(_));
+    event
+        .event
+        .paths
+        .into_iter()
+        .filter(move |_| !is_read)
+        .map(move |path| Touch {
+            path,
+            moved,
+            is_dir: false,
+        })
+}
+
+/// Passes raw events on: the debouncer asks its file-id cache about each one as it comes in.
+/// It keeps no ids, since what a file was called before does not matter here.
+#[derive(Debug)]
+struct Stirrings(Sender<Signal>);
+
+impl FileIdCache for Stirrings {
+    fn cached_file_id(&self, _path: &Path) -> Option<impl AsRef<FileId>> {
+        None::<Cow<'_, FileId>>
+    }
+
+    /// What is not in the cache is added with each event, what was renamed to this path in any case.
+    fn add_path(&mut self, path: &Path, _mode: RecursiveMode) {
+        let _ = self.0.send(Signal::Stirred(path.to_owned()));
+    }
+
+    fn remove_path(&mut self, path: &Path) {
+        let _ = self.0.send(Signal::Stirred(path.to_owned()));
+    }
+}

@@ -1,0 +1,202 @@
+//! Events by inotify: a queue in the kernel, into which a write puts its event before it returns.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io::{self, PipeReader, PipeWriter};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::inotify::{self, CreateFlags, Event, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+
+use super::lookout::Lookout;
+use super::source::{Feed, LimitReached, Touch};
+
+/// Bytes read at one go.
+const BUFFER: usize = 4096;
+
+/// Everything that may change what an entry holds or which entries there are; no reads.
+const CHANGES: WatchFlags = WatchFlags::MODIFY
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::CREATE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::ONLYDIR);
+
+/// What was queued.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) touches: Vec<Touch>,
+    /// There were more events than the kernel keeps.
+    pub(super) lost: bool,
+}
+
+/// The queue, and the directories that it is for.
+#[derive(Debug)]
+pub(super) struct Queue {
+    descriptor: Arc<OwnedFd>,
+    /// By the number that the kernel gave it.
+    places: HashMap<i32, PathBuf>,
+    numbers: HashMap<PathBuf, i32>,
+}
+
+impl Queue {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            descriptor: Arc::new(inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?),
+            places: HashMap::new(),
+            numbers: HashMap::new(),
+        })
+    }
+
+    fn watch(&mut self, directory: &Path) -> rustix::io::Result<()> {
+        let number = inotify::add_watch(&*self.descriptor, directory, CHANGES)?;
+        // A directory that was renamed is the same one to the kernel.
+        self.places.insert(number, directory.to_owned());
+        self.numbers.insert(directory.to_owned(), number);
+        Ok(())
+    }
+
+    fn unwatch(&mut self, directory: &Path) {
+        if let Some(number) = self.numbers.remove(directory)
+            && self.places.get(&number).is_some_and(|it| it == directory)
+        {
+            self.places.remove(&number);
+            // The kernel ends the watch of a directory that is removed.
+            let _ = inotify::remove_watch(&*self.descriptor, number);
+        }
+    }
+
+    /// Takes out everything that is queued; nothing if nothing is. Never blocks.
+    pub(super) fn read(&mut self) -> Option<News> {
+        let mut buffer = [MaybeUninit::uninit(); BUFFER];
+        let descriptor = self.descriptor.clone();
+        let mut reader = Reader::new(&*descriptor, &mut buffer);
+        let mut news: Option<News> = None;
+        loop {
+            match reader.next() {
+                Ok(event) => self.take(&event, news.get_or_insert_default()),
+                Err(Errno::INTR) => {}
+                Err(error) => {
+                    if error != Errno::AGAIN {
+                        tracing::debug!(%error, "no file events");
+                    }
+                    return news;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, event: &Event<'_>, news: &mut News) {
+        let kinds = event.events();
+        if kinds.contains(ReadFlags::QUEUE_OVERFLOW) {
+            news.lost = true;
+        }
+        if kinds.contains(ReadFlags::IGNORED) {
+            if let Some(place) = self.places.remove(&event.wd())
+                && self.numbers.get(&place) == Some(&event.wd())
+            {
+                self.numbers.remove(&place);
+            }
+            return;
+        }
+        // A watch may end while its last events are queued.
+        let Some(place) = self.places.get(&event.wd()) else {
+            return;
+        };
+        let name = event
+            .file_name()
+            .map(|name| OsStr::from_bytes(name.to_bytes()));
+        let touch = Touch {
+            path: name.map_or_else(|| place.clone(), |name| place.join(name)),
+            moved: !kinds
+                .intersects(ReadFlags::MODIFY | ReadFlags::CLOSE_WRITE | ReadFlags::ATTRIB),
+            is_dir: name.is_none() || kinds.contains(ReadFlags::ISDIR),
+        };
+        // A write of many parts is one touch.
+        if news.touches.last() != Some(&touch) {
+            news.touches.push(touch);
+        }
+    }
+}
+
+/// Watches by inotify, and reads what nobody else reads.
+#[derive(Debug)]
+struct Inotify {
+    lookout: Arc<Lookout>,
+    /// Ends the reading thread when it is dropped.
+    _end: PipeWriter,
+}
+
+/// Opens the queue and starts the thread that reads it.
+pub(super) fn feed(lookout: &Arc<Lookout>) -> io::Result<Box<dyn Feed>> {
+    let queue = Queue::new()?;
+    let descriptor = queue.descriptor.clone();
+    let (ended, end) = io::pipe()?;
+    let reader = lookout.clone();
+    std::thread::Builder::new()
+        .name("file-events".into())
+        .spawn(move || follow(&reader, &descriptor, &ended))?;
+    lookout.queue(|place| *place = Some(queue));
+    Ok(Box::new(Inotify {
+        lookout: lookout.clone(),
+        _end: end,
+    }))
+}
+
+/// Reads events as they come, until the other end of the pipe is closed.
+fn follow(lookout: &Lookout, descriptor: &OwnedFd, ended: &PipeReader) {
+    loop {
+        let mut ready = [
+            PollFd::new(descriptor, PollFlags::IN),
+            PollFd::new(ended, PollFlags::IN),
+        ];
+        match poll(&mut ready, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return tracing::debug!(%error, "no file events"),
+        }
+        if !ready[1].revents().is_empty() {
+            return;
+        }
+        lookout.look();
+    }
+}
+
+impl Feed for Inotify {
+    fn watch(&mut self, directory: &Path) -> Result<bool, LimitReached> {
+        let watched = self.lookout.queue(|queue| match queue {
+            Some(queue) => queue.watch(directory),
+            None => Ok(()),
+        });
+        match watched {
+            Ok(()) => Ok(true),
+            Err(Errno::NOSPC) => Err(LimitReached),
+            Err(error) => {
+                tracing::debug!(directory = %directory.display(), %error, "directory not watched");
+                Ok(false)
+            }
+        }
+    }
+
+    fn unwatch(&mut self, directory: &Path) {
+        self.lookout.queue(|queue| {
+            if let Some(queue) = queue {
+                queue.unwatch(directory);
+            }
+        });
+    }
+}
+
+impl Drop for Inotify {
+    fn drop(&mut self) {
+        self.lookout.queue(|queue| *queue = None);
+    }
+}

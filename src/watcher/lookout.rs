@@ -1,0 +1,178 @@
+//! Who is told what, and when: shared by the watcher's thread and by those who cannot wait for it.
+//!
+//! On a busy machine that thread may run late. A caller that must not miss a save reads what the
+//! kernel has queued itself: the servers concerned are told of a suspicion at once, on the caller's
+//! thread, and the events go on to the watcher's thread, which decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::mpsc::Sender;
+
+use super::Notice;
+#[cfg(target_os = "linux")]
+use super::inotify::{News, Queue};
+use super::matcher::Matcher;
+use super::source::Signal;
+use crate::lock::locked;
+
+/// What is suspected under one id. The server knows of a suspicion as long as one of the two holds.
+#[derive(Debug, Default)]
+struct Suspicion {
+    /// Batches of events that the thread has not looked at yet.
+    coming: usize,
+    /// The thread waits for a save to be over.
+    gathering: bool,
+}
+
+impl Suspicion {
+    fn is_raised(&self) -> bool {
+        self.coming > 0 || self.gathering
+    }
+}
+
+/// What is known under one id.
+#[derive(Debug, Default)]
+struct Watched {
+    suspicion: Suspicion,
+    /// Picks the events that may matter, with what was ignored when the tree was walked last.
+    matcher: Option<Matcher>,
+}
+
+/// Sends notices in an order that holds whichever thread sends them.
+pub(super) struct Lookout {
+    /// Hears of each notice and its id. Never blocks.
+    tell: Box<dyn Fn(u64, Notice) + Send + Sync>,
+    /// To the watcher's thread.
+    pub(super) signals: Sender<Signal>,
+    guarded: Mutex<Guarded>,
+}
+
+#[derive(Debug, Default)]
+struct Guarded {
+    watched: BTreeMap<u64, Watched>,
+    /// There while events are had from it.
+    #[cfg(target_os = "linux")]
+    queue: Option<Queue>,
+}
+
+impl std::fmt::Debug for Lookout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Lookout")
+            .field(&locked(&self.guarded))
+            .finish()
+    }
+}
+
+impl Lookout {
+    pub(super) fn new(
+        signals: Sender<Signal>,
+        tell: impl Fn(u64, Notice) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            tell: Box::new(tell),
+            signals,
+            guarded: Mutex::default(),
+        }
+    }
+
+    /// Takes only those events for ones of `id` that concern `matcher`.
+    pub(super) fn sift(&self, id: u64, matcher: Matcher) {
+        let mut guarded = locked(&self.guarded);
+        guarded.watched.entry(id).or_default().matcher = Some(matcher);
+    }
+
+    /// Says nothing more of `id`.
+    pub(super) fn forget(&self, id: u64) {
+        locked(&self.guarded).watched.remove(&id);
+    }
+
+    /// A save begins.
+    pub(super) fn gather(&self, id: u64) {
+        let mut guarded = locked(&self.guarded);
+        self.suspect(&mut guarded.watched, id).gathering = true;
+    }
+
+    /// The save is over.
+    pub(super) fn conclude(&self, id: u64, notice: Notice) {
+        let mut guarded = locked(&self.guarded);
+        let suspicion = &mut guarded.watched.entry(id).or_default().suspicion;
+        suspicion.gathering = false;
+        (self.tell)(id, notice);
+        if suspicion.is_raised() {
+            (self.tell)(id, Notice::Suspect);
+        }
+    }
+
+    /// The thread has looked at a batch of events that might concern `ids`.
+    pub(super) fn looked_at(&self, ids: &BTreeSet<u64>) {
+        let mut guarded = locked(&self.guarded);
+        for id in ids {
+            // It may be gone.
+            let Some(Watched { suspicion, .. }) = guarded.watched.get_mut(id) else {
+                continue;
+            };
+            let was_raised = suspicion.is_raised();
+            suspicion.coming = suspicion.coming.saturating_sub(1);
+            if was_raised && !suspicion.is_raised() {
+                (self.tell)(*id, Notice::Unchanged);
+            }
+        }
+    }
+
+    /// Tells of everything that the kernel has queued up to now. Does nothing where the system keeps
+    /// no queue that can be read.
+    pub(super) fn look(&self) {
+        #[cfg(target_os = "linux")]
+        self.read_queue();
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read_queue(&self) {
+        let guarded = &mut *locked(&self.guarded);
+        let Some(News { mut touches, lost }) = guarded.queue.as_mut().and_then(Queue::read) else {
+            return;
+        };
+        let matchers = || {
+            let all = guarded.watched.iter();
+            all.filter_map(|(id, watched)| Some((*id, watched.matcher.as_ref()?)))
+        };
+        let mut concerned: BTreeSet<u64> = matchers().filter(|_| lost).map(|(id, _)| id).collect();
+        touches.retain(|touch| {
+            let picks = matchers().filter(|(_, matcher)| matcher.concerns(touch));
+            let mut matters = false;
+            for (id, _) in picks {
+                matters = true;
+                concerned.insert(id);
+            }
+            matters
+        });
+        for id in &concerned {
+            self.suspect(&mut guarded.watched, *id).coming += 1;
+        }
+        let signal = if lost {
+            Signal::Rescan
+        } else {
+            Signal::Touched(touches)
+        };
+        if !concerned.is_empty() {
+            // Nobody listens any more once the watcher is dropped.
+            let _ = self.signals.send(signal);
+            let _ = self.signals.send(Signal::Passed(concerned));
+        }
+    }
+
+    /// Tells of a suspicion, unless one is raised already.
+    fn suspect<'a>(&self, watched: &'a mut BTreeMap<u64, Watched>, id: u64) -> &'a mut Suspicion {
+        let suspicion = &mut watched.entry(id).or_default().suspicion;
+        if !suspicion.is_raised() {
+            (self.tell)(id, Notice::Suspect);
+        }
+        suspicion
+    }
+
+    /// Gives access to the queue, while nobody reads it.
+    #[cfg(target_os = "linux")]
+    pub(super) fn queue<T>(&self, change: impl FnOnce(&mut Option<Queue>) -> T) -> T {
+        change(&mut locked(&self.guarded).queue)
+    }
+}
