@@ -90,6 +90,8 @@ pub(crate) enum Event {
         reason: String,
         for_good: bool,
     },
+    /// A generation runs without a port, such as that of a debugger, which its predecessor still had; its own line.
+    PortMissed { server: String, line: String },
     /// Requests of a replaced generation were given up at the end of the drain time.
     DrainAbandoned {
         server: String,

@@ -123,6 +123,7 @@ fn least_verbosity(event: &Event) -> Verbosity {
         | Event::Broken { .. }
         | Event::Exited { .. }
         | Event::Flapping { .. }
+        | Event::PortMissed { .. }
         | Event::DrainAbandoned { .. }
         | Event::ConfigFault { .. }
         | Event::NameTaken { .. }
@@ -154,6 +155,7 @@ fn server(event: &Event) -> &str {
         | Event::Exited { server, .. }
         | Event::Restarting { server, .. }
         | Event::Flapping { server, .. }
+        | Event::PortMissed { server, .. }
         | Event::DrainAbandoned { server, .. }
         | Event::Standby { server, .. }
         | Event::Cold { server, .. }
@@ -312,6 +314,10 @@ fn life(event: &Event) -> String {
                 "this time"
             },
             clean(reason)
+        ),
+        Event::PortMissed { line, .. } => format!(
+            "{WARN}runs without a port that its old process still had; use `--reload stop-first`:{WARN:#} {}",
+            clean(line)
         ),
         Event::DrainAbandoned {
             generation,

@@ -64,6 +64,8 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("standby", json!({ "server": server, "took_ms": millis(*took), "memory": memory })),
         Event::Cold { server, reason, for_good } =>
             ("cold", json!({ "server": server, "reason": reason, "for_good": for_good })),
+        Event::PortMissed { server, line } =>
+            ("port_missed", json!({ "server": server, "line": line })),
         Event::DrainAbandoned { server, generation, requests } =>
             ("drain_abandoned", json!({ "server": server, "generation": generation, "requests": requests })),
         Event::Stopped { server, generation } =>

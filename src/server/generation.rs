@@ -7,6 +7,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::advice;
 use super::body::{Body, SHOWN_STDERR};
 use super::call::{Call, Client};
 use super::connection::Connection;
@@ -14,7 +15,7 @@ use super::handshake::{Handshake, Lists, Refusal, Stream, Wanted};
 use super::link::Link;
 use super::report::{Report, Supply};
 use crate::bridge::Identity;
-use crate::config::{Reload, ServerSpec};
+use crate::config::ServerSpec;
 use crate::event::{Event, Failure};
 use crate::jsonrpc::{Frame, text};
 use crate::transport::child::Child;
@@ -261,7 +262,7 @@ pub(crate) fn failure(
     let stderr = ending
         .map(|ending| ending.stderr.clone())
         .unwrap_or_default();
-    let advice = cure(&stderr, spec.reload);
+    let advice = advice::cure(&stderr, spec);
     Failure {
         generation: number,
         reason,
@@ -270,25 +271,6 @@ pub(crate) fn failure(
         files: vec![],
         remote: false,
     }
-}
-
-/// What to do about the failures that the proxy itself brings about by starting a server beside
-/// its predecessor.
-fn cure(stderr: &[String], reload: Reload) -> Option<String> {
-    if reload == Reload::StopFirst {
-        return None;
-    }
-    let text = stderr.join("\n").to_lowercase();
-    let own = [
-        "eaddrinuse",
-        "address already in use",
-        "already in use",
-        "database is locked",
-        "already locked",
-    ];
-    own.iter().any(|sign| text.contains(sign)).then(|| {
-        "two generations cannot run at once: use `--reload stop-first` for a server that owns a port or a lock".to_owned()
-    })
 }
 
 fn with_sources(error: &dyn std::error::Error) -> String {

@@ -4,6 +4,7 @@
 //! it what happened. The supervisor task owns everything behind it. Knows no session; a client is
 //! an object that takes answers.
 
+mod advice;
 mod body;
 mod call;
 mod candidate;

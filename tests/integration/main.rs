@@ -18,6 +18,7 @@ mod framing;
 mod harness;
 mod http;
 mod install;
+mod owners;
 mod pressure;
 mod processes;
 mod real_clients;

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::super::Snapshot;
-use super::super::generation::{Proof, Shown};
+use super::super::body::SHOWN_STDERR;
+use super::super::generation::{Proof, Running, Shown};
 use super::super::handshake::{Lists, tool_diff};
 use super::super::state::Cause;
+use super::super::{Snapshot, advice};
 use super::{Active, Supervisor};
+use crate::config::Reload;
 use crate::event::Event;
 use crate::mcp::{Era, List, ListKind};
 
@@ -47,6 +49,7 @@ impl Supervisor {
         });
         let fresh = before.generation == 0 || cause == Cause::Client;
         self.tell_commit(&snapshot, handshake.era, fresh);
+        self.warn_of_missed_port(&running);
         let stream = stream.map(|stream| self.attend(next, stream));
         let active = Active {
             running,
@@ -88,6 +91,22 @@ impl Supervisor {
             self.relist(kind);
         }
         self.resend_mismatched();
+    }
+
+    /// A server whose debugger did not get its port runs nevertheless; the user would look for the debugger in vain.
+    fn warn_of_missed_port(&self, running: &Running) {
+        let spec = &self.supply.spec;
+        if self.active.is_none() || spec.reload == Reload::StopFirst {
+            return;
+        }
+        let stderr = running.child.stderr();
+        let stderr = stderr.map(|it| it.last(SHOWN_STDERR)).unwrap_or_default();
+        if let Some(line) = advice::missed_port(&stderr) {
+            self.supply.means.events.send(Event::PortMissed {
+                server: self.name(),
+                line: line.to_owned(),
+            });
+        }
     }
 
     /// `fresh`: there was none before, or none for this client.

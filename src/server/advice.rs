@@ -1,0 +1,228 @@
+//! What to do about the failures that the proxy itself brings about by starting a server beside its predecessor: a
+//! port or a lock that only one process can have is taken. Told by what servers, databases and browsers write.
+
+use crate::config::{Reload, ServerSpec};
+
+/// The cure for a server that can run only once.
+const STOP_FIRST: &str = "two generations cannot run at once: use `--reload stop-first` for a server that owns a port or a lock";
+
+/// A port is taken: all parts of one of these stand in a line, in this order.
+#[rustfmt::skip] // A table.
+const TAKEN_PORTS: &[&[&str]] = &[
+    &["eaddrinuse"], &["address already in use"], &["address is already in use"], &["address in use"],
+    &["address is in use"], &[" port ", "in use"], &["port is already allocated"], &["already running on port"],
+    &["already listening on port"], &["cannot find empty port"], &["only one usage of each socket address"],
+];
+
+/// A program that says so as well has found another port.
+#[rustfmt::skip] // A table.
+const HELPED_ITSELF: &[&str] = &["trying ", "using another", "using available", "using port", "falling back"];
+
+/// A lock, or what it guards, is taken: as [`TAKEN_PORTS`].
+#[rustfmt::skip] // A table.
+const TAKEN_LOCKS: &[&[&str]] = &[
+    // SQLite, DuckDB, Kuzu, RocksDB, LevelDB, Badger, bbolt, redb, HDF5.
+    &["database", "is locked"], &["sqlite_busy"], &["could not set lock on file"], &["conflicting lock"],
+    &["lock", "resource temporarily unavailable"], &["resource temporarily unavailable", "flock"],
+    &["lock", "already held"], &["lock", "already being held"], &["lock", "is held"], &["lock held by"],
+    &["lock hold by"], &["level_locked"], &["open", ".db: timeout"], &["already open", "lock"],
+    // Qdrant, Milvus, Derby, H2, Firefox, Chrome, Puppeteer, Playwright.
+    &["already accessed by another"], &["opened by another"], &["database", "already in use"],
+    &["profile", "in use by another"], &["processsingleton"], &["browser is already in use"],
+    &["browser is already running"], &["firefox is already running"],
+    // The libraries of many languages.
+    &["lock", "could not be acquired"], &["could not acquire", "lock"], &["couldn't acquire", "lock"],
+    &["cannot acquire", "lock"], &["can't acquire", "lock"], &["unable to acquire", "lock"], &["failed to acquire", "lock"],
+    &["could not get lock"], &["could not obtain", "lock"], &["failed to obtain", "lock"], &["failed to get lock"],
+    &["failed to lock"], &["cannot lock"], &["could not lock"], &["couldn't lock"], &["unable to lock"],
+    &["lockobtainfailed"], &["overlappingfilelock"], &["elocked"], &["alreadylocked"], &["already locked"],
+    &["locked by another"], &["lock acquisition failed"], &["lock file", "already exists"],
+    // Programs of themselves, files and devices.
+    &["another instance", "running"], &["another instance", "already"], &["another instance", "using"],
+    &["another copy", "running"], &["another process", "using"], &["used by another process"],
+    &["in use by another process"], &["instance is already running"], &["instance already running"],
+    &["one instance", "running"], &["one instance", "allowed"], &["process is already running"],
+    &["process already running"], &["server is already running"], &["server already running"],
+    &["daemon is already running"], &["already running", "pid"], &["device or resource busy"],
+    &["resource busy or locked"],
+];
+
+/// Lines about something that a server does not own for as long as it runs.
+#[rustfmt::skip] // A table.
+const OTHERS: &[&str] = &[
+    "deadlock", "email", "event loop", "another git process", "index.lock", "lock ref", "lock config file", "dpkg",
+];
+
+/// The last line of a traceback names the error alone; a line above it the call that failed.
+const LOCK_CALLS: &[&str] = &["flock(", "lockf(", "lock_ex", "f_setlk"];
+
+/// The system's words for a lock that is taken, and for much else.
+const REFUSALS: &[&str] = &[
+    "resource temporarily unavailable",
+    "blockingioerror",
+    "wouldblock",
+];
+
+/// The advice for a server that wrote `stderr` and ended, if its predecessor may have been in its way.
+pub(super) fn cure(stderr: &[String], spec: &ServerSpec) -> Option<String> {
+    let is_taken = |line: &String| misses_port(line) || says(line, TAKEN_LOCKS);
+    let in_its_way = stderr.iter().any(is_taken)
+        || is_locked_out(stderr)
+        // It says nothing when it does not wait.
+        || (stderr.is_empty() && runs_flock(spec));
+    (in_its_way && spec.reload == Reload::Overlap).then(|| STOP_FIRST.to_owned())
+}
+
+/// The line of `stderr` with which a server that runs says that it did not get a port, most likely its debugger's.
+pub(super) fn missed_port(stderr: &[String]) -> Option<&str> {
+    let line = stderr.iter().find(|line| misses_port(line))?;
+    Some(line.trim())
+}
+
+fn misses_port(line: &str) -> bool {
+    says(line, TAKEN_PORTS)
+        && !HELPED_ITSELF
+            .iter()
+            .any(|sign| line.to_lowercase().contains(sign))
+}
+
+fn says(line: &str, signs: &[&[&str]]) -> bool {
+    // To block is not to lock.
+    let line = format!(" {} ", line.to_lowercase().replace("block", "_"));
+    let has_all = |sign: &&[&str]| {
+        let mut rest = line.as_str();
+        sign.iter().all(|part| {
+            let found = rest.split_once(part);
+            found.is_some_and(|(_, behind)| {
+                rest = behind;
+                true
+            })
+        })
+    };
+    !OTHERS.iter().any(|other| line.contains(other)) && signs.iter().any(|sign| has_all(&sign))
+}
+
+/// Whether a lock was refused by the system, as a traceback shows it.
+fn is_locked_out(stderr: &[String]) -> bool {
+    let has = |line: &String, signs: &[&str]| {
+        let line = line.to_lowercase();
+        signs.iter().any(|sign| line.contains(sign))
+    };
+    let call = stderr.iter().position(|line| has(line, LOCK_CALLS));
+    call.is_some_and(|call| stderr[call..].iter().any(|line| has(line, REFUSALS)))
+}
+
+/// Whether `flock` starts the server, itself or in a shell.
+fn runs_flock(spec: &ServerSpec) -> bool {
+    let words = std::iter::once(&spec.program).chain(&spec.args);
+    words
+        .map(|word| word.to_string_lossy())
+        .any(|word| word.split_whitespace().any(|it| it.ends_with("flock")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(command: &[&str]) -> ServerSpec {
+        let args = command[1..].iter().map(Into::into).collect();
+        ServerSpec::new("s".into(), command[0].into(), args, "/".into())
+    }
+
+    fn advice(text: &str) -> Option<String> {
+        let stderr: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
+        cure(&stderr, &spec(&["server"]))
+    }
+
+    #[test]
+    #[rustfmt::skip] // A table.
+    fn what_a_predecessor_holds_is_told_by_many() {
+        for text in [
+            "Error: listen EADDRINUSE: address already in use :::3000",
+            "OSError: [Errno 98] Address already in use",
+            "listen tcp 127.0.0.1:8080: bind: address already in use",
+            "java.net.BindException: Address already in use",
+            "Error: Os { code: 98, kind: AddrInUse, message: \"Address in use\" }",
+            "OSError: [WinError 10048] Only one usage of each socket address (protocol/network address/port) is normally permitted",
+            "Error: That port is already in use.",
+            "Port 5000 is in use by another program. Either identify and stop that program, or start the server with a different port.",
+            "Bind for 0.0.0.0:6333 failed: port is already allocated",
+            "RuntimeError: Can't listen for client connections: [Errno 98] Address already in use",
+            "sqlite3.OperationalError: database is locked",
+            "_duckdb.IOException: IO Error: Could not set lock on file \"/p/a.duckdb\": Conflicting lock is held in /usr/bin/python3.11 (PID 7).",
+            "RuntimeError: Storage folder /p/q is already accessed by another instance of Qdrant client. If you require concurrent access, use Qdrant server instead.",
+            "IO error: While lock file: /p/db/LOCK: Resource temporarily unavailable",
+            "IO error: lock /p/db/LOCK: already held by process",
+            "Error: Database already open. Cannot acquire lock.",
+            "Cannot acquire directory lock on \"/p\".  Another process is using this Badger database.",
+            "filelock._error.Timeout: The file lock '/p/a.lock' could not be acquired.",
+            "portalocker.exceptions.AlreadyLocked: [Errno 11] Resource temporarily unavailable",
+            "Error: Lock file is already being held",
+            "The profile appears to be in use by another Google Chrome process (4242) on another computer (host).",
+            "Error: Browser is already in use for /home/me/.cache/mcp-chrome, use --isolated to run multiple instances",
+            "The browser is already running for /tmp/p. Use a different `userDataDir` or stop the running browser first.",
+            "fatal: another instance is running",
+            "Another instance of this server is already active",
+            "my-server is already running (pid 4242)",
+            "Error: EAGAIN: resource temporarily unavailable, flock",
+            "Traceback (most recent call last):\n    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\nBlockingIOError: [Errno 11] Resource temporarily unavailable",
+            "serial.serialutil.SerialException: [Errno 16] could not open port /dev/ttyUSB0: [Errno 16] Device or resource busy",
+        ] {
+            assert!(advice(text).is_some_and(|it| it.contains("--reload stop-first")), "{text}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip] // A table.
+    fn other_failures_are_not_taken_for_it() {
+        for text in [
+            "ModuleNotFoundError: No module named 'portalocker'",
+            "RuntimeError: This event loop is already running",
+            "RuntimeError: Already running asyncio in this thread",
+            "ValueError: Tool name forecast is already in use",
+            "Error: this email address is already in use",
+            "error: the lock file Cargo.lock needs to be updated but --locked was passed",
+            "npm error `package-lock.json` and `package.json` are not in sync",
+            "BlockingIOError: [Errno 11] write could not complete without blocking",
+            "Error: EAGAIN: resource temporarily unavailable, read",
+            "sh: fork: retry: Resource temporarily unavailable",
+            "SyntaxError: Identifier 'lock' has already been declared",
+            "fatal: Unable to create '/p/.git/index.lock': File exists. Another git process seems to be running in this repository",
+            "deadlock detected; failed to acquire the lock",
+            "The port 8888 is already in use, trying another port.\nKeyError: 'TOKEN'",
+            "ImportError: cannot import name 'port' from 'in use'",
+        ] {
+            assert_eq!(advice(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_stopped_first_needs_no_such_advice() {
+        let mut spec = spec(&["server"]);
+        spec.reload = Reload::StopFirst;
+        assert_eq!(cure(&["database is locked".to_owned()], &spec), None);
+    }
+
+    #[test]
+    fn flock_is_silent() {
+        let flock = ["flock", "-n", "lock", "server"];
+        assert!(cure(&[], &spec(&flock)).is_some());
+        let shell = ["sh", "-c", "exec /usr/bin/flock -n lock server"];
+        assert!(cure(&[], &spec(&shell)).is_some());
+        let other = ["KeyError: 1".to_owned()];
+        assert_eq!(cure(&other, &spec(&flock)), None);
+        assert_eq!(cure(&[], &spec(&["python", "-m", "flocks"])), None);
+    }
+
+    #[test]
+    fn the_line_of_a_debugger_is_found() {
+        let line = "Starting inspector on 127.0.0.1:9229 failed: address already in use";
+        let stderr = ["hello".to_owned(), line.to_owned()];
+        assert_eq!(missed_port(&stderr), Some(line));
+        let helped = "Port 5173 is in use, trying another one...".to_owned();
+        assert_eq!(
+            missed_port(&[helped, "database is locked".to_owned()]),
+            None
+        );
+    }
+}
