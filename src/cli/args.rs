@@ -9,7 +9,7 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use serde_json::value::RawValue;
 
-use super::CliError;
+use super::{CliError, mistakes};
 use crate::config::{OnBroken, Reload, ServerSpec, parse_duration, parse_size};
 use crate::mcp::Era;
 use crate::meta_tools::Set;
@@ -118,7 +118,7 @@ impl ServerArgs {
         let cwd = existing_directory(self.cwd.as_deref().unwrap_or(Path::new(".")))?;
         let mut spec = ServerSpec::new(name, program.clone(), args.to_vec(), cwd);
         self.adjust(&mut spec)?;
-        Ok(Some(spec))
+        mistakes::one_word(&spec).map_or(Ok(Some(spec)), Err)
     }
 
     /// Lets these options win over what `spec` says.

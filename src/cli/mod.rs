@@ -15,11 +15,13 @@ mod http;
 mod install;
 mod line_client;
 mod list;
+mod mistakes;
 mod sample;
 mod serve;
 mod table;
 mod tools;
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -188,16 +190,25 @@ impl CliError {
 
 /// Parses the arguments of this process and runs what they ask for.
 pub(crate) fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&words) {
+        Ok(cli) => cli,
+        Err(error) => match mistakes::forgotten_dashes(&error, &words) {
+            Some(mistake) => return failed(&mistake),
+            None => error.exit(),
+        },
+    };
     output::set_color(cli.global.color);
     output::init_tracing();
     match dispatch(cli) {
         Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            output::print_error(&error);
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &CliError) -> ExitCode {
+    output::print_error(error);
+    ExitCode::from(error.exit_code())
 }
 
 fn dispatch(cli: Cli) -> Result<u8, CliError> {

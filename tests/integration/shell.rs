@@ -375,3 +375,42 @@ fn a_server_on_the_python_sdk_is_shown_and_called() {
         "{run:#?}"
     );
 }
+
+/// The mistakes that are made most often with a server's command, each answered with the command as it should be.
+#[test]
+fn a_servers_command_that_is_written_wrong_is_shown_right() {
+    let project = Project::new();
+    for (arguments, right) in [
+        (
+            &["dev", "uv", "run", "server.py"][..],
+            "mcp-proxy dev -- uv run server.py",
+        ),
+        (&["dev", "--", "uv run server.py"], ": -- uv run server.py"),
+        (
+            &["dev", "--", "node server.js", "--port", "3"],
+            ": -- node server.js --port 3",
+        ),
+        (
+            &["check", "sh -c 'exit 3'"],
+            "mcp-proxy check -- sh -c 'exit 3'",
+        ),
+        (&["sh", "server.sh"], "mcp-proxy dev -- sh server.sh"),
+    ] {
+        let run = Run::within(&project, arguments).ended_with(2);
+        let text = run.stderr.trim_end();
+        assert!(
+            text.starts_with("error: ") && text.ends_with(right),
+            "{text}"
+        );
+    }
+}
+
+/// A program may have a name of several words.
+#[test]
+fn a_program_with_a_space_in_its_name_is_started() {
+    let project = Project::new();
+    let program = project.path("my server");
+    std::os::unix::fs::symlink(example("fake_server"), &program).unwrap();
+    project.write("script.json", "{}");
+    Run::within(&project, &["check", "--", "./my server", "script.json"]).ended_with(0);
+}

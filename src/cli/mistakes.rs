@@ -1,0 +1,151 @@
+//! Command lines in which a server's command is not where, or not as, it must be: says how to write them.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::CliError;
+use crate::config::ServerSpec;
+use crate::transport::resolve::find;
+
+/// Subcommands that take a server's command behind `--`.
+const TAKE_A_COMMAND: [&str; 4] = ["dev", "check", "tools", "call"];
+
+/// The mistake in `words`, which clap refused with `error`, if it is that `--` does not stand before the server's
+/// command. The program's own name comes first.
+pub(super) fn forgotten_dashes(error: &clap::Error, words: &[OsString]) -> Option<CliError> {
+    let words: Vec<&str> = words
+        .iter()
+        .map(|word| word.to_str())
+        .collect::<Option<_>>()?;
+    let (is_word, kind) = match error.kind() {
+        ErrorKind::UnknownArgument => (true, ContextKind::InvalidArg),
+        ErrorKind::InvalidSubcommand => (false, ContextKind::InvalidSubcommand),
+        _ => return None,
+    };
+    let Some(ContextValue::String(refused)) = error.get(kind) else {
+        return None;
+    };
+    let mut at = words.iter().position(|word| word == refused)?;
+    // There a first word would be the name of a server.
+    at -= usize::from(words[at - 1] != "tools" && words[1..at].contains(&"tools"));
+    let (own, command) = words.split_at(at);
+    let mut own = own[1..].to_vec();
+    if refused.starts_with('-') || command.contains(&"--") {
+        return None;
+    }
+    if is_word {
+        own.iter().find(|word| TAKE_A_COMMAND.contains(word))?;
+    } else if is_program(refused) {
+        own.push("dev");
+    } else {
+        return None;
+    }
+    let command = apart(command);
+    let own = join(own);
+    Some(CliError::Usage(format!(
+        "`--` must stand before the server's command: mcp-proxy {own} -- {command}"
+    )))
+}
+
+/// The mistake of a command whose program is a whole command line in one word.
+pub(super) fn one_word(spec: &ServerSpec) -> Option<CliError> {
+    let word = spec.program.to_str()?;
+    if !has_several_words(word) || find(spec, Path::new(word)).is_some() {
+        return None;
+    }
+    let args: Option<Vec<&str>> = spec.args.iter().map(|arg| arg.to_str()).collect();
+    let command = [vec![word], args?].concat();
+    Some(CliError::Usage(format!(
+        "there is no program `{word}`: it is a whole command in one word. Write its words apart, without quotes \
+         around all of them: -- {}",
+        apart(&command)
+    )))
+}
+
+fn has_several_words(word: &str) -> bool {
+    word.trim().contains(char::is_whitespace)
+}
+
+/// Whether this could be the program of a server.
+fn is_program(word: &str) -> bool {
+    let first = word.split_whitespace().next().unwrap_or_default();
+    which::which(first).is_ok()
+}
+
+/// The command as a shell reads it, its first word taken apart if it is a whole command.
+fn apart(command: &[&str]) -> String {
+    let (first, rest) = command.split_first().unwrap_or((&"", &[]));
+    let rest = join(rest.iter().copied());
+    let first = match shlex::split(first) {
+        Some(words) if has_several_words(first) && !Path::new(first).exists() => {
+            join(words.iter().map(String::as_str))
+        }
+        _ => join([*first]),
+    };
+    format!("{first} {rest}").trim_end().to_owned()
+}
+
+fn join<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let words: Vec<&str> = words.into_iter().collect();
+    shlex::try_join(words.iter().copied()).unwrap_or_else(|_| words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::Cli;
+    use super::*;
+
+    fn told(line: &str) -> Option<String> {
+        let words = shlex::split(line).unwrap();
+        let error = Cli::try_parse_from(&words).err()?;
+        let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+        forgotten_dashes(&error, &words).map(|error| error.to_string())
+    }
+
+    #[test]
+    fn dashes_are_put_where_they_are_missing() {
+        for (line, right) in [
+            ("mcp-proxy dev uv run server.py", "dev -- uv run server.py"),
+            (
+                "mcp-proxy dev 'uv run server.py'",
+                "dev -- uv run server.py",
+            ),
+            (
+                "mcp-proxy -q dev --watch 'src/**' python a.py --port 3",
+                "-q dev --watch 'src/**' -- python a.py --port 3",
+            ),
+            (
+                "mcp-proxy check node 'my server.js'",
+                "check -- node 'my server.js'",
+            ),
+            (
+                "mcp-proxy tools python server.py",
+                "tools -- python server.py",
+            ),
+            ("mcp-proxy sh -c ls", "dev -- sh -c ls"),
+        ] {
+            let text = told(line).unwrap_or_default();
+            assert!(
+                text.ends_with(&format!(": mcp-proxy {right}")),
+                "{line}: {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_mistakes_are_left_to_clap() {
+        for line in [
+            "mcp-proxy dev -- uv run server.py",
+            "mcp-proxy dev --wach x -- uv",
+            "mcp-proxy dve -- uv",
+            "mcp-proxy serve uv",
+            "mcp-proxy no-such-program",
+        ] {
+            assert_eq!(told(line), None, "{line}");
+        }
+    }
+}
