@@ -64,10 +64,11 @@ pub(crate) fn tell_notes(notes: &[String], global: &Global) {
     }
 }
 
-/// The files to watch: those that were read, and those that would be read beside them if they were there.
+/// The files to watch: those that were read, and those that would be read beside them, or here, if they were there.
 pub(crate) fn places(around: &Surroundings, files: &[PathBuf]) -> Vec<PathBuf> {
     let mut places = files.to_vec();
-    let folders = files.iter().filter_map(|file| file.parent());
+    let here = files.is_empty().then_some(around.cwd.as_path());
+    let folders = files.iter().filter_map(|file| file.parent()).chain(here);
     let beside = folders.flat_map(|folder| config::NAMES.map(|name| folder.join(name)));
     if around.explicit.is_none() {
         places.extend(beside);

@@ -1,5 +1,6 @@
 //! `mcp-proxy dev`: the server of the command line, or those of the configuration, watched and reloaded behind one client's session.
 
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::app::{self, AppError, End, Mission};
 use crate::config::{
     Config, Loaded, OnBroken, Reload, ServerSpec, Surroundings, Warmth, parse_duration,
 };
+use crate::event::Event;
 use crate::fleet::Plan;
 use crate::meta_tools::Set;
 use crate::output;
@@ -76,6 +78,7 @@ impl DevArgs {
     /// What is to be run: the server of the command line or those of the configuration, with everything
     /// that these options say about them.
     fn mission(&self, global: &Global) -> Result<Mission, CliError> {
+        let around = config::surroundings(self.config.as_ref())?;
         let (plan, config) = match self.server.spec()? {
             Some(mut spec) => {
                 spec.warm = Warmth::AtOnce;
@@ -84,9 +87,8 @@ impl DevArgs {
                 config.servers.push(spec);
                 (Plan::of_one(config.clone()), config)
             }
-            None => self.configured(global)?,
+            None => self.configured(&around, global)?,
         };
-        let around = config::surroundings(self.config.as_ref())?;
         Ok(Mission {
             http: self.http.options(),
             around: Some(around).filter(|_| !plan.transparent),
@@ -120,14 +122,14 @@ impl DevArgs {
         times.drain = self.drain_timeout.unwrap_or(times.drain);
     }
 
-    /// The servers of the configuration, or the one that `--server` chooses.
-    fn configured(&self, global: &Global) -> Result<(Plan, Config), CliError> {
-        let around = config::surroundings(self.config.as_ref())?;
-        let loaded = self.read(&around)?;
-        if let Err(error) = self.usable(&loaded) {
-            config::tell(&loaded, global);
-            return Err(error);
-        }
+    /// The servers of the configuration, or the one that `--server` chooses. There may be none yet.
+    fn configured(
+        &self,
+        around: &Surroundings,
+        global: &Global,
+    ) -> Result<(Plan, Config), CliError> {
+        self.fits_several()?;
+        let loaded = self.read(around)?;
         let chosen = self.server_name.clone();
         let args = self.clone();
         let config = loaded.config.clone();
@@ -136,7 +138,7 @@ impl DevArgs {
             config: loaded.config,
             transparent: chosen.is_some(),
             lazy: false,
-            files: config::places(&around, &loaded.files),
+            files: config::places(around, &loaded.files),
             faults: loaded.faults,
             told: false,
             reader: Some(Arc::new(move || {
@@ -169,7 +171,17 @@ impl DevArgs {
         Ok(loaded)
     }
 
-    /// Whether there is something to run, and these options fit it.
+    /// Why there is nothing to run, if so: a command line that the configuration may still come to fit.
+    fn unusable(&self) -> Option<CliError> {
+        if !self.server.command.is_empty() {
+            return None;
+        }
+        let around = config::surroundings(self.config.as_ref()).ok()?;
+        let loaded = self.read(&around).ok()?;
+        self.usable(&loaded).err()
+    }
+
+    /// Whether there is something to run.
     fn usable(&self, loaded: &Loaded) -> Result<(), CliError> {
         let there = !loaded.config.servers.is_empty();
         if let Some(name) = self.server_name.as_deref().filter(|_| !there) {
@@ -194,6 +206,11 @@ impl DevArgs {
             let text = "there is no command after `--` and no configuration: neither mcp-proxy.toml nor .mcp.json";
             return Err(CliError::Usage(text.to_owned()));
         }
+        Ok(())
+    }
+
+    /// Whether these options can be meant for more than one server, if they are.
+    fn fits_several(&self) -> Result<(), CliError> {
         let of_one = [
             (!self.watch.is_empty(), "--watch"),
             (self.build.is_some(), "--build"),
@@ -213,15 +230,37 @@ impl DevArgs {
     }
 }
 
-/// Serves the client on stdio until it goes away.
+/// Serves the client on stdio until it goes away. One whose configuration is to be mended is kept: clients do not
+/// start a server on stdio again. A person at a terminal is no client.
 pub(crate) fn run(args: &DevArgs, global: &Global) -> Result<u8, CliError> {
-    serve(args.mission(global)?, global)
+    let mission = args.mission(global)?;
+    let Some(unusable) = args.unusable() else {
+        return serve(mission, None, global);
+    };
+    if mission.http.is_none() && io::stdin().is_terminal() {
+        config::load(args.config.as_ref(), global)?;
+        return Err(unusable);
+    }
+    let code = serve(mission, Some(unusable.to_string()), global)?;
+    match args.unusable() {
+        Some(unusable) if code == EXIT_OK => Ok(unusable.exit_code()),
+        _ => Ok(code),
+    }
 }
 
-/// Serves the client with what was made of the command line.
-pub(super) fn serve(mission: Mission, global: &Global) -> Result<u8, CliError> {
+/// Serves the client with what was made of the command line; `unusable` says why there is no server yet.
+pub(super) fn serve(
+    mission: Mission,
+    unusable: Option<String>,
+    global: &Global,
+) -> Result<u8, CliError> {
     let (events, printer) = output::start(&global.output_options())
         .map_err(|error| CliError::Config(error.to_string()))?;
+    // Faults in files are told with their places by those who read them.
+    let untold = unusable.filter(|_| mission.plan.faults.is_empty());
+    if let Some(text) = untold {
+        events.send(Event::ConfigFault { text });
+    }
     let end = app::serve(mission, &events);
     drop(events);
     printer.finish();

@@ -34,13 +34,7 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
     let loaded = crate::config::load(&around);
     config::tell_notes(&loaded.notes, global);
     let now = loaded.config.clone();
-    let files = match &loaded.files[..] {
-        // It may come to be there, and to be installed into.
-        [] => crate::config::NAMES
-            .map(|name| around.cwd.join(name))
-            .to_vec(),
-        files => config::places(&around, files),
-    };
+    let files = config::places(&around, &loaded.files);
     let plan = Plan {
         config: loaded.config,
         transparent: false,
@@ -67,5 +61,5 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
         }),
         cache: config::cache(),
     };
-    dev::serve(mission, global)
+    dev::serve(mission, None, global)
 }

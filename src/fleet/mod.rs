@@ -199,6 +199,26 @@ impl Fleet {
         self.state().faults.clone()
     }
 
+    /// Why there is no server that could be loaded, if there is none.
+    pub(crate) fn without_servers(&self) -> Option<String> {
+        let state = self.state();
+        if !state.config.servers.is_empty() {
+            return None;
+        }
+        if !state.faults.is_empty() {
+            let faults = state.faults.join("\n");
+            return Some(format!(
+                "the configuration has a fault, and no server is run until it is mended:\n{faults}"
+            ));
+        }
+        let files = self.0.files.iter().map(|file| file.display().to_string());
+        let files: Vec<String> = files.collect();
+        Some(format!(
+            "the configuration has no server that is to be run; it is read from {}",
+            files.join(" and ")
+        ))
+    }
+
     /// What ends the processes that are left when the proxy is killed.
     pub(crate) fn reaper(&self) -> Reaper {
         self.0.means.reaper.clone()

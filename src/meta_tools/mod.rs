@@ -94,8 +94,12 @@ impl Offer {
         self.entries.iter().any(|entry| entry.name == name)
     }
 
-    /// What a model should know to use them with servers that are not loaded; nothing if it cannot load any.
+    /// What a model should know to use them with servers that are not loaded; nothing if it cannot load any. Where there
+    /// is no server at all, why.
     pub(crate) fn instructions(&self, fleet: &Fleet) -> Option<String> {
+        if let Some(reason) = fleet.without_servers().filter(|_| !fleet.is_lazy()) {
+            return Some(reason);
+        }
         if !fleet.is_lazy() || !self.has(LOAD) {
             return None;
         }

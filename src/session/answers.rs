@@ -38,13 +38,10 @@ impl Session {
     }
 
     fn initialize_result(&self, introductions: &Introductions, requested: &str) -> String {
-        if !self.fleet.is_transparent() {
-            let combined =
-                introductions.combined(Era::Legacy, self.offer.instructions(&self.fleet));
-            return bridge::initialize_result(&combined, requested);
-        }
-        let Some(handshake) = introductions.only() else {
-            return bridge::initialize_result("{}", requested);
+        let only = introductions.only().filter(|_| self.fleet.is_transparent());
+        let Some(handshake) = only else {
+            let own = self.offer.instructions(&self.fleet);
+            return bridge::initialize_result(&introductions.combined(Era::Legacy, own), requested);
         };
         match handshake.era {
             Era::Legacy => {
@@ -68,11 +65,8 @@ impl Session {
     }
 
     fn discover_result(&self, introductions: &Introductions) -> String {
-        if !self.fleet.is_transparent() {
-            let own = self.offer.instructions(&self.fleet);
-            return bridge::discover_result(&introductions.combined(Era::Modern, own));
-        }
-        match introductions.only() {
+        let only = introductions.only().filter(|_| self.fleet.is_transparent());
+        match only {
             Some(Handshake {
                 era: Era::Modern,
                 result,
@@ -87,7 +81,10 @@ impl Session {
                 result.to_string()
             }
             Some(Handshake { result, .. }) => bridge::discover_result(result),
-            None => bridge::discover_result("{}"),
+            None => {
+                let own = self.offer.instructions(&self.fleet);
+                bridge::discover_result(&introductions.combined(Era::Modern, own))
+            }
         }
     }
 

@@ -92,6 +92,9 @@ impl Session {
     /// The error for a tool that no loaded server has: who has had it, who may have it, what is like it.
     fn unknown_tool(&self, catalog: &Catalog, name: &str) -> ErrorObject {
         let mut message = format!("no loaded server has the tool `{name}`");
+        if let Some(reason) = self.fleet.without_servers() {
+            let _ = write!(message, ": {reason}");
+        }
         if let Some((server, own)) = catalog.lost(name) {
             let (server, added) = (&server.spec().name, &server.snapshot().diff.added);
             let _ = write!(

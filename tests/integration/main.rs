@@ -29,6 +29,7 @@ mod shell;
 mod starved;
 mod streams;
 mod transcripts;
+mod unconfigured;
 mod walking;
 mod warm;
 mod watching;
