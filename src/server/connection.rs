@@ -6,7 +6,9 @@
 
 mod answers;
 mod unanswered;
+mod waiting;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -56,6 +58,8 @@ pub(crate) struct Connection {
     notices: mpsc::UnboundedSender<Notice>,
     /// Settled by the handshake.
     agreed: OnceLock<Agreed>,
+    /// It has proved itself, and answers clients.
+    live: AtomicBool,
     identity: Mutex<Identity>,
     table: Mutex<Table>,
     /// Signalled when no client waits any more.
@@ -87,6 +91,7 @@ impl Connection {
             client,
             notices,
             agreed: OnceLock::new(),
+            live: AtomicBool::new(false),
             identity: Mutex::new(identity),
             table: Mutex::default(),
             idle: Notify::new(),
@@ -309,22 +314,6 @@ impl Connection {
                 "notifications/cancelled",
                 Some(&format!(r#"{{"requestId":{number}}}"#)),
             );
-        }
-    }
-
-    /// How many clients' requests wait for an answer.
-    pub(crate) fn in_flight(&self) -> usize {
-        locked(&self.table).calls
-    }
-
-    /// Waits until no client's request is in flight.
-    pub(crate) async fn idle(&self) {
-        loop {
-            let idle = self.idle.notified();
-            if self.in_flight() == 0 {
-                return;
-            }
-            idle.await;
         }
     }
 

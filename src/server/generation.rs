@@ -18,7 +18,7 @@ use crate::bridge::Identity;
 use crate::config::ServerSpec;
 use crate::event::{Event, Failure};
 use crate::jsonrpc::{Frame, text};
-use crate::transport::child::Child;
+use crate::transport::child::{Child, Exited};
 use crate::transport::resolve::SpawnError;
 use crate::transport::stream::{Lines, Outbox};
 
@@ -108,7 +108,13 @@ pub(crate) fn start(
         pid: child.pid(),
     });
     let stray = Stray::new(supply, number);
-    let reader = tokio::spawn(read(lines, connection.clone(), client, stray));
+    let reader = tokio::spawn(read(
+        lines,
+        connection.clone(),
+        client,
+        stray,
+        child.exited(),
+    ));
     tokio::spawn(attend(
         supply.reports.clone(),
         reader,
@@ -192,11 +198,14 @@ async fn read(
     connection: Arc<Connection>,
     client: Arc<dyn Client>,
     mut stray: Stray,
+    mut exited: Exited,
 ) {
     loop {
-        // A client that reads slowly slows its server down, as it would without a proxy.
-        if let Some(pipe) = client.pipe() {
-            pipe.ready().await;
+        tokio::select! {
+            biased;
+            () = connection.client_reads() => {}
+            // What it has written before is little, and must not be lost.
+            _ = exited.wait() => {}
         }
         if !matches!(lines.fill().await, Ok(true)) {
             break;

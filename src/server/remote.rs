@@ -32,7 +32,7 @@ pub(super) fn start(
         supply.spec.name.as_str().into(),
         number,
         Link::Http(link.clone()),
-        client.clone(),
+        client,
         identity,
         supply.notices.clone(),
     ));
@@ -44,7 +44,6 @@ pub(super) fn start(
     let reader = Reader {
         supply: supply.clone(),
         connection: connection.clone(),
-        client,
         stray: Stray::new(supply, number),
     };
     tokio::spawn(reader.run(link.clone(), incoming));
@@ -58,7 +57,6 @@ pub(super) fn start(
 struct Reader {
     supply: Supply,
     connection: Arc<Connection>,
-    client: Arc<dyn Client>,
     stray: Stray,
 }
 
@@ -105,10 +103,7 @@ impl Reader {
     }
 
     async fn take(&mut self, incoming: Incoming) {
-        // A client that reads slowly slows its server down, as it would without a proxy.
-        if let Some(pipe) = self.client.pipe() {
-            pipe.ready().await;
-        }
+        self.connection.client_reads().await;
         match incoming {
             Incoming::Message { line, on } => {
                 let mismatched =

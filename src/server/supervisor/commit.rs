@@ -49,6 +49,7 @@ impl Supervisor {
         });
         let fresh = before.generation == 0 || cause == Cause::Client;
         self.tell_commit(&snapshot, handshake.era, fresh);
+        running.connection.go_live();
         self.warn_of_missed_port(&running);
         let stream = stream.map(|stream| self.attend(next, stream));
         let active = Active {
