@@ -154,6 +154,11 @@ impl Fleet {
         let _ = gone.await;
     }
 
+    /// The servers that finish what they are at, and then stop.
+    pub(crate) fn leaving(&self) -> Vec<ServerHandle> {
+        self.state().leaving.clone()
+    }
+
     /// Makes a server a member. It is started once it is armed and there is a client.
     pub(super) fn enrol(&self, spec: Arc<ServerSpec>) -> (ServerHandle, u64) {
         let server = ServerHandle::new(spec, self.0.means.clone());
@@ -207,8 +212,11 @@ impl Fleet {
         if spec.reload != Reload::StopFirst {
             return;
         }
-        let leaving = self.state().leaving.clone();
-        for before in leaving.iter().filter(|it| it.spec().name == spec.name) {
+        for before in self
+            .leaving()
+            .iter()
+            .filter(|it| it.spec().name == spec.name)
+        {
             // It is being stopped already; this only waits.
             before.stop(before.spec().timeouts.drain).await;
         }

@@ -46,6 +46,14 @@ impl Body {
         }
     }
 
+    /// The processor time that all of it has taken, where that is known.
+    pub(crate) fn processor_time(&self) -> Option<Duration> {
+        match self {
+            Self::Process(child) => child.processor_time(),
+            Self::Remote(_) => None,
+        }
+    }
+
     /// Ends it; a process has `grace` to do so by itself.
     pub(crate) async fn stop(self, grace: Duration) {
         match self {

@@ -13,6 +13,7 @@ use super::call::Client;
 use super::generation::{self, Ending, Proof, Running, Shown};
 use super::handshake::{Hello, Refusal, fetch_lists, replay, shake_hands};
 use super::report::{Report, Supply};
+use super::turns::StartTurn;
 use super::{Shared, remote};
 use crate::bridge::Identity;
 use crate::event::Failure;
@@ -52,10 +53,13 @@ impl Candidate {
 
     async fn start(self, cancelled: &CancellationToken) -> Option<Result<Proof, Failure>> {
         // One that waits for its turn has not begun: its time runs from here.
-        let starts = self.supply.means.starts.clone();
-        let _turn = cancelled
-            .run_until_cancelled(starts.acquire_owned())
-            .await?;
+        let mut turn = match self.supply.spec.remote {
+            Some(_) => StartTurn::unneeded(),
+            None => {
+                let turn = self.supply.means.turns.take(self.number == 1);
+                cancelled.run_until_cancelled(turn).await?
+            }
+        };
         let mut probe = !self.shared.no_probe.load(Ordering::Relaxed);
         // Why the standby did not prove itself. If it is the saved code that does not run, a cold start
         // shows as much, and is what is told of.
@@ -69,8 +73,9 @@ impl Candidate {
                 (Err(failure), _) => return Some(Err(failure)),
             };
             let limit = self.supply.spec.timeouts.start;
+            let prove = timeout(limit, self.prove(&running, probe));
             let proved = cancelled
-                .run_until_cancelled(timeout(limit, self.prove(&running, probe)))
+                .run_until_cancelled(turn.during(&running.child, prove))
                 .await;
             let refusal = match proved {
                 None => {

@@ -20,6 +20,7 @@ mod report;
 mod state;
 mod supervisor;
 mod trouble;
+mod turns;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -348,6 +349,15 @@ impl ServerHandle {
         let (sender, heard) = oneshot::channel();
         let _ = self.reports.send(Report::Heard(sender));
         let _ = heard.await;
+    }
+
+    /// Waits until the generations that drain have answered everything.
+    pub(crate) async fn drained(&self) {
+        let (sender, draining) = oneshot::channel();
+        let _ = self.reports.send(Report::Draining(sender));
+        for connection in draining.await.unwrap_or_default() {
+            connection.idle().await;
+        }
     }
 
     /// Reloads although no file changed.

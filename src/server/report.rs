@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::Outcome;
 use super::call::{Call, Client};
-use super::connection::Notice;
+use super::connection::{Connection, Notice};
 use super::generation::{Ending, Proof};
 use super::handshake::{Hello, Refusal};
+use super::turns::Turns;
 use crate::bridge::Identity;
 use crate::config::ServerSpec;
 use crate::event::{Events, Failure};
@@ -34,8 +35,8 @@ pub(crate) struct Means {
     pub(crate) era: Option<Era>,
     /// What servers elsewhere are reached by.
     pub(crate) http: Arc<http::Sender>,
-    /// As many candidates may start at the same time.
-    pub(crate) starts: Arc<Semaphore>,
+    /// Whose turn it is to start.
+    pub(crate) turns: Turns,
     /// See [`Self::turn_to_build`].
     pub(crate) builds: Arc<Mutex<HashMap<(PathBuf, String), Turn>>>,
     /// Where next starts are prepared, if they are.
@@ -48,15 +49,13 @@ pub(crate) type Turn = Arc<tokio::sync::Mutex<()>>;
 impl Means {
     /// `max_message` is in bytes.
     pub(crate) fn new(events: Events, max_message: usize, era: Option<Era>) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             events,
             reaper: Reaper::new(),
             max_message,
             era,
             http: Arc::default(),
-            // Enough to keep all cores busy while some of them wait, for the network or for ever.
-            starts: Arc::new(Semaphore::new((cores * 4).max(8))),
+            turns: Turns::default(),
             builds: Arc::default(),
             warm: None,
         }
@@ -99,6 +98,8 @@ pub(crate) enum Report {
     Redefined(Arc<ServerSpec>, Vec<PathBuf>),
     /// Somebody wants to know when all that was reported before has been taken in.
     Heard(oneshot::Sender<()>),
+    /// Somebody wants to know the connections of the generations that drain.
+    Draining(oneshot::Sender<Vec<Arc<Connection>>>),
     /// Somebody wants a reload and its result.
     Reload(oneshot::Sender<Outcome>),
     /// The client wants to hear of other resources, or at another log level.

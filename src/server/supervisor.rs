@@ -164,6 +164,9 @@ impl Supervisor {
             Report::Changed(paths) => self.on_changed(paths),
             Report::Redefined(spec, files) => self.on_redefined(spec, files),
             Report::Heard(known) => drop(known.send(())),
+            Report::Draining(asker) => {
+                drop(asker.send(self.draining.values().cloned().collect()));
+            }
             Report::Reload(outcome) if self.machine.state == State::Stopped => drop(outcome),
             Report::Reload(outcome) => {
                 self.reloads.push(outcome);

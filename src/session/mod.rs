@@ -144,6 +144,10 @@ impl Session {
             if let Some(connection) = server.gate().connection() {
                 connection.idle().await;
             }
+            server.drained().await;
+        }
+        for server in self.fleet.leaving() {
+            server.drained().await;
         }
     }
 

@@ -145,6 +145,11 @@ impl Child {
         self.stderr.clone()
     }
 
+    /// The processor time that its group has taken so far, where the system tells.
+    pub(crate) fn processor_time(&self) -> Option<Duration> {
+        self.group.processor_time()
+    }
+
     pub(crate) fn exited(&self) -> Exited {
         self.exited.clone()
     }

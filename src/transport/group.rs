@@ -21,6 +21,9 @@ use super::reaper::Reaper;
 
 /// How long a process that escaped from the group may keep the pipe of a gone leader open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+/// Linux counts processor time in these, whatever its clock does.
+#[cfg(target_os = "linux")]
+const TICK: Duration = Duration::from_millis(10);
 /// The system does not tell when a group is empty.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -94,6 +97,30 @@ pub(super) struct Group {
 impl Group {
     pub(super) fn id(&self) -> u32 {
         self.pgid.as_raw_nonzero().get().cast_unsigned()
+    }
+
+    /// The processor time of its processes and of those of their children that have ended.
+    #[cfg(target_os = "linux")]
+    pub(super) fn processor_time(&self) -> Option<Duration> {
+        let all = std::fs::read_dir("/proc").ok()?.flatten();
+        let ticks = all.filter_map(|entry| {
+            let name = entry.file_name();
+            name.to_str()?.parse::<u32>().ok()?;
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(2);
+            let group: i32 = fields.next()?.parse().ok()?;
+            let times = fields.skip(8).take(4);
+            (group == self.pgid.as_raw_nonzero().get())
+                .then(|| times.filter_map(|it| it.parse::<u64>().ok()).sum::<u64>())
+        });
+        let ticks: u64 = ticks.sum();
+        Some(TICK * u32::try_from(ticks).ok()?)
+    }
+
+    /// Other systems tell in other ways.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn processor_time(&self) -> Option<Duration> {
+        None
     }
 
     pub(super) fn signal(&self, signal: Signal) {

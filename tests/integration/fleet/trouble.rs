@@ -189,3 +189,35 @@ fn one_that_does_not_answer_keeps_no_other_from_being_read() {
         .result();
     assert_eq!(read["contents"][0]["text"], "b");
 }
+
+/// As many as may start at a time, and some more, hang at their start.
+#[test]
+fn those_that_hang_at_their_start_keep_no_other_from_starting() {
+    let hang = json!({"start_delay_ms": 600_000});
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let hanging: Vec<String> = (0..(cores * 4).max(8) + 2)
+        .map(|n| format!("hang{n}"))
+        .collect();
+    let servers = hanging
+        .iter()
+        .fold(Servers::marked(["a"]), |servers, name| {
+            servers.with(name, &hang)
+        });
+    let fleet = servers
+        .with("z", &json!({"mark": "z"}))
+        .text("[proxy]\nstartup_wait = '100ms'\nstart_timeout = '5m'")
+        .dev();
+    fleet.peer.initialize(&initialize_params()).result();
+    fleet.until("ready", "a", 1);
+    let started = Instant::now();
+    fleet.save("a", &json!({"mark": "a2"}));
+    fleet.until("reloaded", "a", 1);
+    // It waits for nobody who starts for the first time.
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
+    fleet.until("ready", "z", 1);
+    assert_eq!(fleet.mark("z").0, "z");
+}

@@ -174,3 +174,23 @@ fn what_waits_for_a_start_is_answered_when_the_proxy_ends() {
     assert_eq!(error["data"]["reason"], "server_restarted");
     peer.wait_exit();
 }
+
+/// A client that closes its side, as in `printf … | mcp-proxy`, still gets what it asked for.
+#[test]
+fn the_end_of_input_leaves_the_old_code_time_to_answer() {
+    let session = Session::legacy(&json!({"mark": "v1"}), &[]);
+    let peer = &session.peer;
+    let slow = json!({"name": "slow", "arguments": {"ms": 3000}});
+    let calls = [
+        peer.request("tools/call", &slow),
+        peer.request("tools/call", &slow),
+    ];
+    quiet(&session);
+    session.reload(&json!({"mark": "v2"}));
+    peer.close_stdin();
+    for call in calls {
+        let answer = peer.await_response(call);
+        assert_ne!(answer.result()["isError"], true, "{}", answer.line);
+    }
+    assert!(peer.wait_exit().success());
+}
