@@ -110,6 +110,7 @@ fn sessions(mission: Mission, events: &Events) -> Result<Sessions, AppError> {
     let several = !mission.plan.transparent;
     let mut means = Means::new(events.clone(), mission.max_message, mission.era);
     let watches = mission.watch.is_some() && !mission.plan.lazy;
+    means.watched = watches;
     means.warm = Some(Pool::new(mission.warm_limit)).filter(|_| watches && mission.warm_limit > 0);
     let sources = mission
         .watch

@@ -186,6 +186,8 @@ pub(crate) struct Failure {
     pub(crate) files: Vec<PathBuf>,
     /// It is the way to a server elsewhere that does not work, not its code.
     pub(crate) remote: bool,
+    /// Its time ran out: the next call may find it in better health.
+    pub(crate) late: bool,
 }
 
 impl Failure {
@@ -205,6 +207,7 @@ impl Failure {
             stderr: Vec::new(),
             files: Vec::new(),
             remote: true,
+            late: false,
         }
     }
 }

@@ -49,9 +49,10 @@ impl Fleet {
     }
 
     /// Whether the loaded server might run now, though its code did not when it was tried last: nobody
-    /// watches its files.
+    /// watches its files, or its time ran out.
     pub(crate) fn is_worth_a_try(&self, server: &ServerHandle) -> bool {
-        !self.watches() && server.gate().refusal().is_some()
+        let refusal = server.gate().refusal();
+        refusal.is_some_and(|failure| failure.late || !self.watches())
     }
 
     /// Loads the server of that name, unless it is loaded, and waits until it answers. Says whether it

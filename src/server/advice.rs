@@ -73,6 +73,19 @@ pub(super) fn cure(stderr: &[String], spec: &ServerSpec) -> Option<String> {
     (in_its_way && spec.reload == Reload::Overlap).then(|| STOP_FIRST.to_owned())
 }
 
+/// The advice for a server whose start took too long, beside its `predecessor` or not.
+pub(super) fn more_time(predecessor: bool, spec: &ServerSpec) -> String {
+    let mut advice = "if it needs longer, raise `--start-timeout` (`start_timeout` in the configuration); the next call \
+        starts it again and waits twice as long"
+        .to_owned();
+    if predecessor && spec.reload == Reload::Overlap {
+        advice.push_str(
+            ". If it waits for a port or a lock of its old process, use `--reload stop-first`",
+        );
+    }
+    advice
+}
+
 /// The line of `stderr` with which a server that runs says that it did not get a port, most likely its debugger's.
 pub(super) fn missed_port(stderr: &[String]) -> Option<&str> {
     let line = stderr.iter().find(|line| misses_port(line))?;

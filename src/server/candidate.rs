@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::advice;
 use super::body::SHOWN_STDERR;
 use super::call::Client;
 use super::generation::{self, Ending, Proof, Running, Shown};
@@ -23,6 +24,9 @@ use crate::warm::{Start, Voice};
 /// A candidate that is not wanted any more has this long to end by itself.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// The time of a start is doubled no more often than this.
+const MOST_DOUBLINGS: u32 = 4;
+
 /// What a candidate is started with.
 #[derive(Debug)]
 pub(crate) struct Candidate {
@@ -32,6 +36,8 @@ pub(crate) struct Candidate {
     pub(crate) hello: Hello,
     pub(crate) epoch: u64,
     pub(crate) client: Arc<dyn Client>,
+    /// How many starts in a row ran out of time before this one.
+    pub(crate) late: u32,
     /// Make the handshake known before the lists are read.
     pub(crate) announce: bool,
 }
@@ -72,7 +78,7 @@ impl Candidate {
                 (Ok(running), voice) => (running, voice),
                 (Err(failure), _) => return Some(Err(failure)),
             };
-            let limit = self.supply.spec.timeouts.start;
+            let limit = self.limit();
             let prove = timeout(limit, self.prove(&running, probe));
             let proved = cancelled
                 .run_until_cancelled(turn.during(&running.child, prove))
@@ -95,11 +101,13 @@ impl Candidate {
                 }
                 Some(Ok(Err(refusal))) => refusal,
                 Some(Err(_)) => {
-                    let reason = format!("did not prove itself within {} s", limit.as_secs_f64());
+                    let method = running.connection.asked().unwrap_or_default();
+                    let refusal = Refusal::Late(method, limit);
                     // The client does not wait for as long once more.
-                    let late = voice.take().map(|voice| (voice, reason.clone())).unzip();
+                    let late = voice.take().map(|voice| (voice, refusal.reason("")));
+                    let late = late.unzip();
                     self.hear_out(late.0, late.1);
-                    Refusal::Wrong(reason)
+                    refusal
                 }
             };
             let ending = stop(running).await;
@@ -107,8 +115,11 @@ impl Candidate {
                 probe = false;
                 continue;
             }
-            let failure =
+            let mut failure =
                 generation::failure(self.number, &refusal, Some(&ending), &self.supply.spec);
+            if failure.late && failure.advice.is_none() {
+                failure.advice = Some(advice::more_time(!self.announce, &self.supply.spec));
+            }
             if voice.is_some() {
                 unlike = Some(failure.reason);
                 continue;
@@ -116,6 +127,12 @@ impl Candidate {
             self.shared.warm.started(&self.supply.spec, false);
             return Some(Err(failure));
         }
+    }
+
+    /// How long it may take to prove itself. One whose time ran out before gets more each time: what it does at its
+    /// start, such as compiling or installing, must not be begun anew for ever.
+    fn limit(&self) -> Duration {
+        self.supply.spec.timeouts.start * 2u32.pow(self.late.min(MOST_DOUBLINGS))
     }
 
     /// Opens the link, or starts the process: the standby if there is one, unless it is to be `cold`.

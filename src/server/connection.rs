@@ -222,6 +222,9 @@ impl Connection {
             if table.closed {
                 return Err(Lost);
             }
+            if method != "subscriptions/listen" {
+                table.asked = Some(method.into());
+            }
             table.take_number(Waiting::Own(answer))
         };
         let identified;

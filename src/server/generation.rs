@@ -83,6 +83,7 @@ pub(crate) fn start(
         stderr: vec![],
         files: vec![],
         remote: false,
+        late: false,
     };
     let mut child = child.map_err(|error| {
         failed(
@@ -259,11 +260,9 @@ pub(crate) fn failure(
 ) -> Failure {
     let how = ending.map_or("ended", |ending| ending.how.as_str());
     let reason = match refusal {
-        Refusal::ProbeUnanswered => format!("{how} before it answered `server/discover`"),
         // There it is the answer itself that says so.
         Refusal::Lost(_) if spec.remote.is_some() => how.to_owned(),
-        Refusal::Lost(method) => format!("{how} before it answered `{method}`"),
-        Refusal::Wrong(reason) => reason.clone(),
+        refusal => refusal.reason(how),
     };
     if spec.remote.is_some() {
         return Failure::of_remote(number, reason);
@@ -279,6 +278,7 @@ pub(crate) fn failure(
         stderr,
         files: vec![],
         remote: false,
+        late: matches!(refusal, Refusal::Late(..)),
     }
 }
 

@@ -115,6 +115,23 @@ pub(crate) enum Refusal {
     Lost(&'static str),
     /// It answered, but not as it should; a sentence fragment.
     Wrong(String),
+    /// Its time ran out before it answered this method.
+    Late(Box<str>, Duration),
+}
+
+impl Refusal {
+    /// A sentence fragment that says so of a generation; `how` says how it ended.
+    pub(crate) fn reason(&self, how: &str) -> String {
+        match self {
+            Self::ProbeUnanswered => format!("{how} before it answered `server/discover`"),
+            Self::Lost(method) => format!("{how} before it answered `{method}`"),
+            Self::Wrong(reason) => reason.clone(),
+            Self::Late(method, limit) => format!(
+                "did not prove itself within {} s: it has not answered `{method}`",
+                limit.as_secs_f64()
+            ),
+        }
+    }
 }
 
 /// Introduces the client to the server. `probe` says whether a modern client's server may be asked

@@ -24,6 +24,8 @@ pub(super) struct Table {
     /// The newest number.
     pub(super) next: u64,
     pub(super) waiting: HashMap<u64, Waiting>,
+    /// The method of the proxy's own newest request that is answered soon.
+    pub(super) asked: Option<Box<str>>,
     /// How many of `waiting` are clients' calls.
     pub(super) calls: usize,
     /// The generation is gone; nothing more is sent.

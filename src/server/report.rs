@@ -35,6 +35,8 @@ pub(crate) struct Means {
     pub(crate) era: Option<Era>,
     /// What servers elsewhere are reached by.
     pub(crate) http: Arc<http::Sender>,
+    /// The servers' files are watched.
+    pub(crate) watched: bool,
     /// Whose turn it is to start.
     pub(crate) turns: Turns,
     /// See [`Self::turn_to_build`].
@@ -55,6 +57,7 @@ impl Means {
             max_message,
             era,
             http: Arc::default(),
+            watched: true,
             turns: Turns::default(),
             builds: Arc::default(),
             warm: None,

@@ -51,6 +51,8 @@ pub(crate) struct Supervisor {
     proof: Option<Box<Proof>>,
     /// Why the saved code does not run, while it does not.
     failure: Option<Arc<Failure>>,
+    /// How many starts in a row have run out of time.
+    late: u32,
     /// Files changed since the last generation that proved itself.
     files: BTreeSet<PathBuf>,
     echoes: Echoes,
@@ -94,6 +96,7 @@ impl Supervisor {
             draining: HashMap::new(),
             proof: None,
             failure: None,
+            late: 0,
             files: BTreeSet::new(),
             echoes: Echoes::default(),
             reloads: Vec::new(),
@@ -311,6 +314,7 @@ impl Supervisor {
             });
         }
         self.files.extend(paths);
+        self.late = 0;
         self.step(Input::Changed);
     }
 
@@ -370,6 +374,7 @@ impl Supervisor {
             hello: self.hello.clone(),
             epoch: self.epoch,
             client,
+            late: self.late,
             // A client that waits for its first answer need not wait for the lists.
             announce: self.active.is_none(),
         };

@@ -72,7 +72,7 @@ pub(crate) fn unsent(call: &Call, server: &str) {
 
 /// The text that says why the saved code of `server` does not run.
 pub(crate) fn explain(server: &str, failure: &Failure) -> String {
-    let what = if failure.remote {
+    let what = if failure.remote || failure.late {
         format!("`{server}`")
     } else {
         format!("the saved code of `{server}` does not run: it")

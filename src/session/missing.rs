@@ -71,7 +71,9 @@ impl Session {
             let deadline = Instant::now() + patience;
             for server in servers {
                 if session.fleet.is_worth_a_try(&server) {
-                    let _ = session.fleet.load(&server.spec().name).await;
+                    let name = server.spec().name.clone();
+                    let load = session.fleet.load(&name);
+                    let _ = tokio::time::timeout_at(deadline, load).await;
                 }
                 let _ = tokio::time::timeout_at(deadline, server.answers()).await;
             }

@@ -42,7 +42,14 @@ impl Session {
         }
         let catalog = self.fleet.catalog();
         if let Some(server) = catalog.sole() {
-            return self.call_tool_of(server, &name, request);
+            if !self.fleet.is_worth_a_try(server) {
+                return self.call_tool_of(server, &name, request);
+            }
+            let owned = name.clone().into_owned();
+            let again = move |session: &Self, server: &ServerHandle, request: Request<'_>| {
+                session.call_tool_of(server, &owned, request);
+            };
+            return self.try_sole(&catalog, request, again);
         }
         match catalog.tool(&name) {
             Some((server, route)) if !self.fleet.is_worth_a_try(server) => {
@@ -50,6 +57,21 @@ impl Session {
             }
             _ => self.await_tool(&catalog, &name, request),
         }
+    }
+
+    /// Starts the one server, which is worth a try, and does `send` with a request for it then.
+    fn try_sole(
+        &self,
+        catalog: &Catalog,
+        request: Request<'_>,
+        send: impl Fn(&Self, &ServerHandle, Request<'_>) + Send + 'static,
+    ) {
+        let again = move |session: &Self, catalog: &Catalog, request: Request<'_>| {
+            if let Some(server) = catalog.sole() {
+                send(session, server, request);
+            }
+        };
+        self.look_again(catalog, request, |_| true, again);
     }
 
     /// Calls the tool `name` of `server`, under its own name.
@@ -90,7 +112,13 @@ impl Session {
         };
         let catalog = self.fleet.catalog();
         if let Some(server) = catalog.sole() {
-            return self.submit(server, method, None, request);
+            if !self.fleet.is_worth_a_try(server) {
+                return self.submit(server, method, None, request);
+            }
+            let again = move |session: &Self, server: &ServerHandle, request: Request<'_>| {
+                session.submit(server, method, None, request);
+            };
+            return self.try_sole(&catalog, request, again);
         }
         if let Some((name, uri)) = named_in_vain(&catalog, method, request) {
             let may_have = |server: &ServerHandle| {

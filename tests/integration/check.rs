@@ -195,7 +195,7 @@ fn a_server_that_says_nothing_is_given_up_at_the_time_limit() {
     let run = Run::of(silent.command()).ended_with(4);
     assert_eq!(
         report(&run)["failure"]["reason"],
-        "did not prove itself within 0.3 s"
+        "did not prove itself within 0.3 s: it has not answered `initialize`"
     );
 }
 

@@ -26,6 +26,7 @@ mod remote;
 mod saves;
 mod session;
 mod shell;
+mod starts;
 mod starved;
 mod streams;
 mod transcripts;

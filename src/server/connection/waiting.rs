@@ -24,6 +24,11 @@ impl Connection {
         }
     }
 
+    /// The method of the proxy's own request that the server was asked last.
+    pub(crate) fn asked(&self) -> Option<Box<str>> {
+        locked(&self.table).asked.clone()
+    }
+
     /// How many clients' requests wait for an answer.
     pub(crate) fn in_flight(&self) -> usize {
         locked(&self.table).calls

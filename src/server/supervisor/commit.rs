@@ -63,6 +63,7 @@ impl Supervisor {
         // The client may have described itself anew since the candidate was started.
         self.introduce();
         self.failure = None;
+        self.late = 0;
         self.files.clear();
         self.shared.handshake.send_replace(Some(handshake));
         self.shared.snapshot.send_replace(snapshot.clone());

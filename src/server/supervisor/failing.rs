@@ -16,6 +16,9 @@ use crate::jsonrpc::Envelope;
 use crate::transport::build::BuildFailure;
 use crate::transport::http::Fate;
 
+/// The advice for a server whose files are not watched.
+const UNWATCHED: &str =
+    "its files are not watched: the next call, or `reload_mcp_server`, starts it again";
 /// So often a call is sent once more that no server has looked at.
 const RETURNS: u8 = 3;
 
@@ -42,6 +45,7 @@ impl Supervisor {
                 stderr,
                 files: vec![],
                 remote: false,
+                late: false,
             });
         }
         self.step(Input::Built { next, ok });
@@ -140,6 +144,10 @@ impl Supervisor {
     /// The saved code does not run: says so to those who wait for a reload.
     pub(super) fn fail(&mut self, mut failure: Failure) {
         failure.files = self.files.iter().cloned().collect();
+        self.late += u32::from(failure.late);
+        if !self.supply.means.watched && failure.advice.is_none() {
+            failure.advice = Some(UNWATCHED.to_owned());
+        }
         self.shared
             .describe(|status| status.last_error = Some(failure.reason.clone()));
         let serving_last_good =
@@ -171,6 +179,7 @@ impl Supervisor {
                 stderr: vec![],
                 files: vec![],
                 remote: false,
+                late: false,
             })
         });
         self.shared.gate.refuse(&failure);
@@ -190,10 +199,12 @@ impl Supervisor {
                 failure.reason,
                 FLAP_WINDOW.as_secs()
             );
-            failure.advice = Some(
+            let advice = if self.supply.means.watched {
                 "it is started again when a watched file changes, or by `reload_mcp_server`"
-                    .to_owned(),
-            );
+            } else {
+                UNWATCHED
+            };
+            failure.advice = Some(advice.to_owned());
             self.failure = Some(Arc::new(failure));
         }
     }
