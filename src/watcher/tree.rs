@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::baseline::{self, Difference, Entry, Stamp};
 use super::ignores::Ignores;
@@ -423,9 +422,9 @@ fn git_lock(top: &Path) -> PathBuf {
     directory.unwrap_or(dot_git).join("index.lock")
 }
 
-/// A lock older than any git command should take was left behind by a crash.
+/// A lock older than any git command should take was left behind by a crash; one from the future will not age soon.
 fn is_live_lock(lock: &Path) -> bool {
     std::fs::metadata(lock)
         .and_then(|metadata| metadata.modified())
-        .is_ok_and(|at| at.elapsed().unwrap_or(Duration::ZERO) < LOCK_HOLD)
+        .is_ok_and(|at| at.elapsed().is_ok_and(|age| age < LOCK_HOLD))
 }

@@ -255,6 +255,24 @@ fn what_is_no_source_is_no_save() {
     watched.no_reload();
 }
 
+/// Whatever left it there: no git command is at work.
+#[test]
+fn a_lock_of_git_from_the_future_delays_no_save() {
+    for ahead in [3, 3600, 400 * 86400] {
+        let project = Project::new();
+        run(project.root(), &["git", "init", "-q"]);
+        let lock = File::create(project.path(".git/index.lock")).unwrap();
+        let future = SystemTime::now() + Duration::from_secs(ahead);
+        lock.set_modified(future).unwrap();
+        let watched = Watched::with(project, &["--watch", "src/**"]);
+        let started = std::time::Instant::now();
+        watched.write("v1");
+        watched.until("reloaded", 1);
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(4), "{ahead} s ahead: {took:?}");
+    }
+}
+
 /// The name of a neighbour of the source.
 fn beside(name: &str) -> String {
     format!("src/{name}")
