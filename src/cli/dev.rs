@@ -92,7 +92,7 @@ impl DevArgs {
         Ok(Mission {
             http: self.http.options(),
             around: Some(around).filter(|_| !plan.transparent),
-            cache: plan.reader.as_ref().and_then(|_| config::cache()),
+            cache: config::cache(),
             plan,
             max_message: self.server.max_message.unwrap_or(config.max_message),
             warm_limit: config.warm_limit,

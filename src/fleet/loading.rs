@@ -163,6 +163,7 @@ impl Fleet {
     /// Makes a server a member. It is started once it is armed and there is a client.
     pub(super) fn enrol(&self, spec: Arc<ServerSpec>) -> (ServerHandle, u64) {
         let server = ServerHandle::new(spec, self.0.means.clone());
+        self.show_known(&server);
         let watch = self.0.sources.as_ref().map_or(0, |it| it.number());
         let mut state = self.state();
         server.want(|wanted| wanted.level.clone_from(&state.level));
@@ -175,6 +176,13 @@ impl Fleet {
         state.members.push(member);
         state.sort();
         (server, watch)
+    }
+
+    /// Lets a server be seen with its last-known tools until it has listed. A call of one of them waits for its start.
+    pub(super) fn show_known(&self, server: &ServerHandle) {
+        let known = self.0.known.as_ref();
+        let tools = known.and_then(|known| known.recall(&server.spec()));
+        server.show_meanwhile(tools.unwrap_or_default());
     }
 
     /// Has a new member's files watched, then introduces it to the client.

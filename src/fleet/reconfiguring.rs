@@ -98,6 +98,8 @@ impl Fleet {
                 self.watch_anew(name, spec.clone());
             }
             server.redefine(spec, files.to_vec());
+            // Those of the definition before may be foreign to it.
+            self.show_known(&server);
         }
         let added = config
             .servers

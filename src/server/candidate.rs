@@ -59,12 +59,11 @@ impl Candidate {
 
     async fn start(self, cancelled: &CancellationToken) -> Option<Result<Proof, Failure>> {
         // One that waits for its turn has not begun: its time runs from here.
-        let mut turn = match self.supply.spec.remote {
-            Some(_) => StartTurn::unneeded(),
-            None => {
-                let turn = self.supply.means.turns.take(self.number == 1);
-                cancelled.run_until_cancelled(turn).await?
-            }
+        let mut turn = if self.supply.spec.remote.is_some() {
+            StartTurn::unneeded()
+        } else {
+            let turn = self.supply.means.turns.take(self.number == 1);
+            cancelled.run_until_cancelled(turn).await?
         };
         let mut probe = !self.shared.no_probe.load(Ordering::Relaxed);
         // Why the standby did not prove itself. If it is the saved code that does not run, a cold start
@@ -185,9 +184,10 @@ impl Candidate {
             .map_err(|_| Refusal::Lost("logging/setLevel"))?;
         let lists = fetch_lists(connection, &handshake, &self.shared.admission()).await?;
         let before = self.shared.snapshot.borrow().clone();
+        let was_live = before.generation > 0;
         for ((before, list), kind) in before.lists.iter().zip(&lists).zip(ListKind::ALL) {
             // A list that never worked is passed on as the error that it is.
-            let worked = before.as_ref().is_ok_and(|list| *list != List::default());
+            let worked = was_live && before.as_ref().is_ok_and(|list| *list != List::default());
             if let (true, Err(error)) = (worked, list) {
                 let method = kind.method();
                 return Err(Refusal::Wrong(format!(

@@ -54,6 +54,8 @@ struct Inner {
     way: Way,
     /// Suspicions that the server's task has not heard of yet.
     unheard: usize,
+    /// Since when requests have waited, once there was something to wait for.
+    since: Option<Instant>,
     /// The longest wait.
     patience: Duration,
     held: Queue,
@@ -125,6 +127,7 @@ impl Gate {
             inner: Mutex::new(Inner {
                 way: Way::Held("its start"),
                 unheard: 0,
+                since: None,
                 patience,
                 held: Queue::default(),
             }),
@@ -166,6 +169,11 @@ impl Gate {
             Way::Refusing(failure) => Some(failure.clone()),
             _ => None,
         }
+    }
+
+    /// Since when requests wait, or now.
+    pub(crate) fn held_since(&self) -> Instant {
+        self.lock().since.unwrap_or_else(Instant::now)
     }
 
     /// Whether a request waits.
@@ -247,6 +255,7 @@ impl Gate {
     pub(crate) fn hold(&self, what: &'static str) {
         let mut inner = self.lock();
         inner.way = Way::Held(what);
+        inner.since.get_or_insert_with(Instant::now);
         self.standing.send_replace(Standing::Held);
     }
 
@@ -290,6 +299,7 @@ impl Gate {
             }
         }
         inner.way = Way::Open(connection);
+        inner.since = None;
         // With the lock held, so that no suspicion is overwritten.
         self.standing.send_replace(Standing::Open);
     }
@@ -305,6 +315,7 @@ impl Gate {
                 return self.hold(UNHEARD);
             }
             inner.way = Way::Refusing(failure.clone());
+            inner.since = None;
             self.standing.send_replace(Standing::Refusing);
             std::mem::take(&mut inner.held)
         };

@@ -223,6 +223,21 @@ impl ServerHandle {
         self.shared.snapshot.borrow().clone()
     }
 
+    /// Shows `tools` until it has listed for the first time: some clients list only once.
+    pub(crate) fn show_meanwhile(&self, mut tools: List) {
+        let admission = self.shared.admission();
+        tools.retain(|name| admission.admits(name));
+        self.shared.snapshot.send_if_modified(|snapshot| {
+            let is_unlisted = snapshot.generation == 0;
+            if is_unlisted {
+                let mut shown = Snapshot::clone(snapshot);
+                shown.lists[ListKind::Tools.index()] = Ok(tools);
+                *snapshot = Arc::new(shown);
+            }
+            is_unlisted
+        });
+    }
+
     /// The raw name and version that a legacy server gave of itself.
     pub(crate) fn server_info(&self) -> Option<String> {
         self.shared
@@ -288,11 +303,12 @@ impl ServerHandle {
         self.gate().refusal().map_or(Ok(()), Err)
     }
 
-    /// Waits until requests no longer wait, for as long as a list may wait for a reload.
+    /// Waits until requests no longer wait, for as long as a list may wait for a reload: not each list anew.
     pub(crate) async fn settled(&self) {
         let mut standing = self.shared.gate.standing();
         let settled = standing.wait_for(|standing| *standing != Standing::Held);
-        let _ = tokio::time::timeout(self.spec().timeouts.list_hold, settled).await;
+        let until = self.shared.gate.held_since() + self.spec().timeouts.list_hold;
+        let _ = tokio::time::timeout_at(until.into(), settled).await;
     }
 
     /// Changes what the client wants to hear of; every later generation is told.

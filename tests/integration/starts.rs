@@ -1,8 +1,13 @@
 //! Starts that take too long, and those that no save can mend: what is told, and that the next call tries again.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
-use crate::harness::{Peer, Project, Proxy, example, initialize_params};
+use crate::harness::{
+    CACHE, DEADLINE, Peer, Project, Proxy, eventually, example, initialize_params,
+};
 
 /// A server that does what this shell script says before it speaks; its log of starts is `starts`.
 #[track_caller]
@@ -94,4 +99,86 @@ fn code_that_nobody_watches_is_tried_again_by_the_next_call() {
     project.write("there", "");
     let answer = peer.call("mark", &json!({})).result();
     assert_eq!(answer["structuredContent"]["mark"], "v1");
+}
+
+/// A configuration of one server whose tools come after `delay` milliseconds, and whose script is `name`.
+fn configure(project: &Project, name: &str, tool: &str, delay: u64) {
+    let program = json!(example("fake_server"));
+    let script = json!({"mark": tool, "tools": [{"name": tool, "inputSchema": {"type": "object"}}], "start_delay_ms": delay});
+    project.write(name, &script.to_string());
+    let section = format!("[servers.s]\ncommand = {program}\nargs = ['{name}']\nprefix = ''\n");
+    project.write(
+        "mcp-proxy.toml",
+        &format!("[proxy]\nstartup_wait = '100ms'\nmeta_tools = 'none'\n{section}"),
+    );
+}
+
+#[track_caller]
+fn dev(project: &Project, cache: &Path) -> Peer {
+    let peer = Proxy::configured("dev")
+        .env(CACHE, cache)
+        .within(project)
+        .spawn();
+    peer.initialize(&initialize_params()).result();
+    peer
+}
+
+fn list(peer: &Peer) -> String {
+    peer.ask("tools/list", &json!({})).line
+}
+
+#[test]
+fn a_server_that_has_not_listed_is_seen_with_its_last_known_tools() {
+    let (project, cache) = (Project::new(), Project::new());
+    configure(&project, "a.json", "old", 0);
+    let peer = dev(&project, cache.root());
+    eventually(DEADLINE, || list(&peer).contains("\"old\""));
+    // What it offers is kept on disk by then.
+    peer.close_stdin();
+    peer.wait_exit();
+
+    configure(&project, "a.json", "new", 7000);
+    let started = Instant::now();
+    let peer = dev(&project, cache.root());
+    for _ in 0..4 {
+        assert!(list(&peer).contains("\"old\""), "{}", peer.transcript());
+    }
+    assert!(started.elapsed() < Duration::from_secs(7), "they wait once");
+    peer.expect_notification("notifications/tools/list_changed");
+    let line = list(&peer);
+    assert!(
+        line.contains("\"new\"") && !line.contains("\"old\""),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_call_of_a_last_known_tool_waits_for_the_server() {
+    let (project, cache) = (Project::new(), Project::new());
+    configure(&project, "a.json", "same", 0);
+    let peer = dev(&project, cache.root());
+    eventually(DEADLINE, || list(&peer).contains("\"same\""));
+    peer.close_stdin();
+    peer.wait_exit();
+    configure(&project, "a.json", "same", 1000);
+    let peer = dev(&project, cache.root());
+    let answer = peer.call("same", &json!({}));
+    assert!(
+        !answer.is_error() && answer.result()["isError"] != true,
+        "{}",
+        answer.line
+    );
+}
+
+#[test]
+fn another_command_does_not_show_the_tools_of_the_one_before() {
+    let (project, cache) = (Project::new(), Project::new());
+    configure(&project, "a.json", "old", 0);
+    let peer = dev(&project, cache.root());
+    eventually(DEADLINE, || list(&peer).contains("\"old\""));
+    peer.close_stdin();
+    peer.wait_exit();
+    configure(&project, "b.json", "new", 1000);
+    let peer = dev(&project, cache.root());
+    assert!(!list(&peer).contains("\"old\""));
 }

@@ -10,7 +10,7 @@ use super::super::state::Cause;
 use super::super::{Snapshot, advice};
 use super::{Active, Supervisor};
 use crate::config::Reload;
-use crate::event::Event;
+use crate::event::{Event, ToolDiff};
 use crate::mcp::{Era, List, ListKind};
 
 impl Supervisor {
@@ -39,7 +39,10 @@ impl Supervisor {
             cause => cause,
         };
         let changes = changes(&before.lists, &lists, announced);
-        let diff = tool_diff(&before.lists, &lists);
+        let diff = match before.generation {
+            0 => ToolDiff::default(),
+            _ => tool_diff(&before.lists, &lists),
+        };
         let snapshot = Arc::new(Snapshot {
             generation: next,
             lists,

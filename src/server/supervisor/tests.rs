@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::*;
@@ -57,7 +57,6 @@ impl Stage {
         let spec = Arc::new(spec);
         let means = Means {
             reaper: Reaper::absent(),
-            starts: Arc::new(Semaphore::new(1)),
             ..Means::new(Events::silent(), 1 << 20, None)
         };
         let shared = Arc::new(Shared::new(&spec, &means));
