@@ -112,7 +112,7 @@ fn says(line: &str, signs: &[&[&str]]) -> bool {
             })
         })
     };
-    !OTHERS.iter().any(|other| line.contains(other)) && signs.iter().any(|sign| has_all(sign))
+    !OTHERS.iter().any(|other| line.contains(other)) && signs.iter().any(has_all)
 }
 
 /// Whether a lock was refused by the system, as a traceback shows it.
