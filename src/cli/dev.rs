@@ -300,6 +300,9 @@ mod tests {
     fn mission(words: &[&str]) -> Result<(Mission, ServerSpec), CliError> {
         let dev = Line::parse_from([&["dev"], words].concat()).dev;
         let mission = dev.mission(&Output::parse_from(["dev", "-q"]).global)?;
+        if let Some(error) = dev.unusable() {
+            return Err(error);
+        }
         let spec = mission.plan.config.servers[0].clone();
         Ok((mission, spec))
     }
