@@ -22,6 +22,8 @@ pub(crate) enum Event {
     },
     /// The watch is not what the user may think: a glob without a match, polling instead of events.
     WatchWarning { server: String, message: String },
+    /// Something about the watch that is as it should be, and good to know.
+    WatchNote { server: String, message: String },
     /// Content of watched files changed; paths are relative to the server's cwd where they lie below it.
     Changed { server: String, paths: Vec<PathBuf> },
     /// The build command was started.

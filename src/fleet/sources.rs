@@ -119,6 +119,7 @@ fn request(spec: &ServerSpec) -> Option<WatchRequest> {
         cwd: spec.cwd.clone(),
         program: spec.program.clone(),
         args: spec.args.clone(),
+        builds: spec.build.is_some(),
         globs: spec.watch.clone(),
     })
 }

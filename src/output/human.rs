@@ -144,6 +144,7 @@ fn server(event: &Event) -> &str {
     match event {
         Event::Watching { server, .. }
         | Event::WatchWarning { server, .. }
+        | Event::WatchNote { server, .. }
         | Event::Changed { server, .. }
         | Event::Building { server, .. }
         | Event::BuildOutput { server, .. }
@@ -199,6 +200,7 @@ fn sentence(event: &Event) -> String {
             globs_text(globs)
         ),
         Event::WatchWarning { message, .. } => format!("{WARN}{}{WARN:#}", clean(message)),
+        Event::WatchNote { message, .. } => clean(message).to_string(),
         Event::Changed { paths, .. } => format!("changed: {}", files(paths)),
         Event::Building { command, .. } => format!("building: {}", clean(command)),
         Event::BuildOutput { line, .. } => format!("{DIM}build |{DIM:#} {}", clean(line)),

@@ -37,6 +37,8 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("watching", json!({ "server": server, "files": files, "directories": directories, "globs": globs })),
         Event::WatchWarning { server, message } =>
             ("watch_warning", json!({ "server": server, "message": message })),
+        Event::WatchNote { server, message } =>
+            ("watch_note", json!({ "server": server, "message": message })),
         Event::Changed { server, paths } =>
             ("changed", json!({ "server": server, "paths": self::paths(paths) })),
         Event::Building { server, command } =>

@@ -33,6 +33,18 @@ const DIRECTORIES: &[&str] = &[
     ".vscode",
 ];
 
+/// Directories that hold other tools' files below a project, besides those whose names begin with a dot. A
+/// glob that the user wrote may sweep over them.
+const OF_OTHER_TOOLS: &[&str] = &[
+    "coverage",
+    "htmlcov",
+    "test-results",
+    "playwright-report",
+    "bower_components",
+    "site-packages",
+    "__pypackages__",
+];
+
 /// Files that editors, interpreters and systems leave beside sources.
 const FILES: &[&str] = &[
     "*.py[cod]",
@@ -50,8 +62,8 @@ const FILES: &[&str] = &[
     "*.kate-swp",
 ];
 
-/// Files that mark their directory as made by a tool.
-const MARKERS: &[&str] = &["pyvenv.cfg", "CACHEDIR.TAG"];
+/// Entries that mark their directory as made by a tool.
+const MARKERS: &[&str] = &["pyvenv.cfg", "conda-meta", "CACHEDIR.TAG"];
 
 /// The ignore files of one directory, in order of precedence.
 type Level = Arc<[Gitignore; 3]>;
@@ -97,9 +109,34 @@ impl Ignores {
 
     /// Whether the directory says itself that a tool made it.
     pub(super) fn is_marked(directory: &Path) -> bool {
-        MARKERS
-            .iter()
-            .any(|marker| directory.join(marker).is_file())
+        MARKERS.iter().any(|marker| directory.join(marker).exists())
+    }
+
+    /// Whether the directory below a project holds another tool's files by its name.
+    pub(super) fn is_of_other_tools(directory: &Path) -> bool {
+        let Some(name) = directory.file_name() else {
+            return false;
+        };
+        let bytes = name.as_encoded_bytes();
+        bytes.starts_with(b".")
+            || bytes.ends_with(b".egg-info")
+            || OF_OTHER_TOOLS.iter().any(|other| name == *other)
+            || directory.ends_with("build/lib")
+    }
+
+    /// Whether git has another work tree in the directory, such as one that an agent works in.
+    pub(super) fn is_checkout(directory: &Path) -> bool {
+        directory.join(".git").exists()
+    }
+
+    /// Whether the directory holds no files of a disk: the kernel makes them up.
+    pub(super) fn is_virtual(directory: &Path) -> bool {
+        let is_memory = directory.starts_with("/dev/shm");
+        cfg!(unix)
+            && !is_memory
+            && ["/proc", "/sys", "/dev"]
+                .iter()
+                .any(|place| directory.starts_with(place))
     }
 
     /// Whether the file name is one that is never a source.

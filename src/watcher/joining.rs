@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::infer::Inferred;
 use super::matcher::Matcher;
 use super::run::Run;
 use super::settle::Settle;
@@ -15,9 +16,7 @@ use crate::event::Event;
 impl Run {
     /// Watches and takes the baseline; afterwards no save goes unnoticed.
     pub(super) fn add(&mut self, id: u64, request: WatchRequest) -> Result<(), WatchError> {
-        let inferred =
-            matches!(&request, WatchRequest::Sources { globs, .. } if name_nothing(globs));
-        let mut tree = tree(id, request, self.options)?;
+        let (mut tree, inferred) = tree(id, request, self.options)?;
         let old = self.position(id).map(|index| self.trees.remove(index));
         if let (Some(_), Some(source)) = (&old, &mut self.source) {
             source.release(id);
@@ -36,7 +35,7 @@ impl Run {
             self.touch(index, path);
         }
         self.rest();
-        self.introduce(index, inferred);
+        self.introduce(index, inferred.as_ref());
         Ok(())
     }
 
@@ -77,7 +76,7 @@ impl Run {
         }
     }
 
-    fn introduce(&self, index: usize, inferred: bool) {
+    fn introduce(&self, index: usize, inferred: Option<&Inferred>) {
         let tree = &self.trees[index];
         if tree.is_exact() {
             return;
@@ -88,7 +87,18 @@ impl Run {
             directories: tree.directories(),
             globs: tree.matcher.globs().to_vec(),
         });
-        for message in tree.idle_globs(inferred) {
+        if let Some(inferred) = inferred {
+            for message in &inferred.notes {
+                self.events.send(Event::WatchNote {
+                    server: tree.server.clone(),
+                    message: message.clone(),
+                });
+            }
+            for message in &inferred.warnings {
+                self.warn(&tree.server, message.clone());
+            }
+        }
+        for message in tree.idle_globs(inferred.is_some()) {
             self.warn(&tree.server, message);
         }
     }
@@ -166,25 +176,36 @@ fn name_nothing(globs: &[String]) -> bool {
     globs.iter().all(|glob| glob.starts_with('!'))
 }
 
-fn tree(id: u64, request: WatchRequest, options: WatchOptions) -> Result<Tree, WatchError> {
+/// The tree for a request, and what was inferred for it.
+fn tree(
+    id: u64,
+    request: WatchRequest,
+    options: WatchOptions,
+) -> Result<(Tree, Option<Inferred>), WatchError> {
     let settle = Settle::new(options.quiet, options.max_wait);
-    let (server, cwd, program, args, globs) = match request {
-        WatchRequest::Files { name, files } => return Ok(Tree::exact(id, name, &files, settle)),
+    let (server, cwd, program, args, builds, globs) = match request {
+        WatchRequest::Files { name, files } => {
+            return Ok((Tree::exact(id, name, &files, settle), None));
+        }
         WatchRequest::Sources {
             server,
             cwd,
             program,
             args,
+            builds,
             globs,
-        } => (server, cwd, program, args, globs),
+        } => (server, cwd, program, args, builds, globs),
     };
     let cwd = canonical_cwd(&server, &cwd)?;
-    let mut all = Vec::new();
-    if name_nothing(&globs) {
-        all = infer::globs(&program, &args, &cwd);
-    }
-    all.extend(globs);
-    Ok(Tree::new(id, server, Matcher::new(cwd, all)?, settle))
+    let inferred = name_nothing(&globs).then(|| {
+        let home = std::env::home_dir();
+        infer::infer(&program, &args, &cwd, home.as_deref(), builds)
+    });
+    let matcher = match &inferred {
+        None => Matcher::new(cwd, globs)?,
+        Some(inferred) => Matcher::inferred(cwd, &inferred.globs, globs, inferred.skipped)?,
+    };
+    Ok((Tree::new(id, server, matcher, settle), inferred))
 }
 
 fn source_failure(error: &io::Error, every: u128) -> String {

@@ -61,6 +61,10 @@ pub(super) struct Matcher {
     globs: Vec<String>,
     rules: Vec<Rule>,
     ignores: Ignores,
+    /// This many globs at the beginning were inferred. Other tools' files are not for them,
+    inferred: usize,
+    /// nor are directories of these names.
+    skipped: &'static [&'static str],
     /// Names its files; no ignore file counts.
     exact: bool,
 }
@@ -77,10 +81,28 @@ impl Matcher {
             globs,
             rules,
             ignores: Ignores::new(),
+            inferred: 0,
+            skipped: &[],
             exact: false,
         };
         matcher.reread_ignores();
         Ok(matcher)
+    }
+
+    /// As [`new`](Self::new), but the first globs were inferred: they do not enter directories of
+    /// other tools nor those named in `skipped`.
+    pub(super) fn inferred(
+        cwd: PathBuf,
+        inferred: &[String],
+        globs: Vec<String>,
+        skipped: &'static [&'static str],
+    ) -> Result<Self, WatchError> {
+        let all = inferred.iter().cloned().chain(globs).collect();
+        Ok(Self {
+            inferred: inferred.len(),
+            skipped,
+            ..Self::new(cwd, all)?
+        })
     }
 
     /// Wants exactly these files, whose directories are canonical.
@@ -95,6 +117,8 @@ impl Matcher {
             globs: Vec::new(),
             rules: rules.collect(),
             ignores: Ignores::new(),
+            inferred: 0,
+            skipped: &[],
             exact: true,
         }
     }
@@ -154,7 +178,38 @@ impl Matcher {
 
     /// Whether the change of this file may change what is ignored here.
     pub(super) fn is_ruled_by(&self, path: &Path) -> bool {
-        !self.exact && Ignores::is_rule_file(path)
+        !self.exact && (Ignores::is_rule_file(path) || self.is_new_checkout(path))
+    }
+
+    /// Whether the path makes the directory around it another work tree.
+    fn is_new_checkout(&self, path: &Path) -> bool {
+        self.inferred > 0
+            && path.file_name().is_some_and(|name| name == ".git")
+            && self.roots().any(|root| {
+                path.parent()
+                    .is_some_and(|it| it != root && it.starts_with(root))
+            })
+    }
+
+    /// Whether no glob but inferred ones wants the file, and it lies in another work tree.
+    pub(super) fn lies_in_checkout(&self, path: &Path) -> bool {
+        if self.inferred == 0 {
+            return false;
+        }
+        let matching = || {
+            self.rules
+                .iter()
+                .filter(|rule| rule.include && path.starts_with(&rule.root))
+        };
+        matching().any(|rule| self.is_inferred(rule))
+            && matching().all(|rule| {
+                self.is_inferred(rule)
+                    && path
+                        .ancestors()
+                        .skip(1)
+                        .take_while(|place| *place != rule.root)
+                        .any(Ignores::is_checkout)
+            })
     }
 
     /// Whether the touched entry may be wanted, may hold something that is, or decides what is.
@@ -181,12 +236,18 @@ impl Matcher {
 
     /// Whether the directory may hold wanted files or lead to them.
     pub(super) fn keeps(&self, directory: &Path) -> bool {
+        if !self.exact && Ignores::is_virtual(directory) {
+            return false;
+        }
         if self.includes().any(|rule| rule.root == directory) {
             return true;
         }
-        self.includes()
-            .any(|rule| rule.reaches(directory) && !self.is_ignored(rule, directory, true))
-            && !Ignores::is_marked(directory)
+        let is_checkout = self.inferred > 0 && Ignores::is_checkout(directory);
+        self.includes().any(|rule| {
+            !(is_checkout && self.is_inferred(rule))
+                && rule.reaches(directory)
+                && !self.is_ignored(rule, directory, true)
+        }) && !Ignores::is_marked(directory)
     }
 
     /// Whether the file at `path` is watched. Its directory must be one that is kept.
@@ -218,6 +279,10 @@ impl Matcher {
             .map(|rule| rule.given)
     }
 
+    fn is_inferred(&self, rule: &Rule) -> bool {
+        rule.given < self.inferred
+    }
+
     /// Whether anything between the rule's root and `path` (inclusive) is ignored.
     fn is_ignored(&self, rule: &Rule, path: &Path, is_dir: bool) -> bool {
         let Ok(below) = path.strip_prefix(&rule.root) else {
@@ -230,6 +295,9 @@ impl Matcher {
             let is_dir = is_dir || names.peek().is_some();
             let by_name = if is_dir {
                 Ignores::is_tool_directory(name)
+                    || self.is_inferred(rule)
+                        && (self.skipped.iter().any(|skipped| name == *skipped)
+                            || Ignores::is_of_other_tools(&place))
             } else if rule.names_file {
                 return false;
             } else {

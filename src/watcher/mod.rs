@@ -65,6 +65,8 @@ pub(crate) enum WatchRequest {
         /// The command, from which globs are inferred if none is given.
         program: OsString,
         args: Vec<OsString>,
+        /// A build runs before each start.
+        builds: bool,
         /// Ordered, `!` excludes, the last match wins. Without an including one they are inferred.
         globs: Vec<String>,
     },

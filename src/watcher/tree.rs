@@ -324,7 +324,7 @@ impl Tree {
         let mut changed = Vec::new();
         for path in paths {
             // It became ignored, or lies where nothing is watched any more and is there all the same.
-            if !self.wants_content(&path) {
+            if !self.wants_content(&path) || self.matcher.lies_in_checkout(&path) {
                 self.files.remove(&path);
                 continue;
             }
@@ -354,9 +354,8 @@ impl Tree {
     pub(super) fn idle_globs(&self, inferred: bool) -> Vec<String> {
         let globs = self.matcher.globs();
         if globs.is_empty() {
-            return vec![
-                "cannot tell from the command what to watch; name the sources with --watch".into(),
-            ];
+            // Why nothing is watched is said by what inferred it.
+            return Vec::new();
         }
         if inferred {
             // The user named none of them, and nobody needs `*.pyi`.

@@ -17,6 +17,7 @@ mod fleet;
 mod framing;
 mod harness;
 mod http;
+mod inferring;
 mod install;
 mod owners;
 mod pressure;

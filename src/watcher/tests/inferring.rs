@@ -2,22 +2,65 @@
 
 use std::ffi::OsString;
 
-use super::super::infer::{GO, JAVASCRIPT, NODE, PYTHON, RUST, globs};
+use super::super::infer::{GO, Inferred, JAVASCRIPT, NODE, PYTHON, RUST, infer as infer_in};
 use super::*;
 
-fn infer(files: &[&str], command: &str) -> Vec<String> {
-    let dir = tempfile::tempdir().unwrap();
-    for file in files {
-        let path = dir.path().join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "").unwrap();
+/// A folder of files, some with a text behind `=`, in which commands are looked at.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new(files: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            let (name, text) = file.split_once('=').unwrap_or((file, ""));
+            put(&dir.path().join(name), text);
+        }
+        Self(dir)
     }
-    let mut words = shlex::split(command)
-        .unwrap()
-        .into_iter()
-        .map(OsString::from);
-    let program = words.next().unwrap();
-    globs(&program, &words.collect::<Vec<_>>(), dir.path())
+
+    fn root(&self) -> PathBuf {
+        self.0.path().canonicalize().unwrap()
+    }
+
+    /// With the folder as the home directory, started in `cwd` in it; `ROOT` in the command is the folder.
+    fn inferred(&self, cwd: &str, command: &str, builds: bool) -> Inferred {
+        let command = command.replace("ROOT", self.root().to_str().unwrap());
+        let mut words = shlex::split(&command)
+            .unwrap()
+            .into_iter()
+            .map(OsString::from);
+        let program = words.next().unwrap();
+        let args: Vec<OsString> = words.collect();
+        let cwd = self.root().join(cwd);
+        let cwd: PathBuf = cwd.components().collect();
+        infer_in(&program, &args, &cwd, Some(&self.root()), builds)
+    }
+}
+
+/// The globs for a command in a project with these files, but for those of `.env`.
+fn infer(files: &[&str], command: &str) -> Vec<String> {
+    let mut globs = inferred(files, command).globs;
+    globs.retain(|glob| !glob.ends_with(".env"));
+    globs
+}
+
+fn inferred(files: &[&str], command: &str) -> Inferred {
+    let files: Vec<String> = files.iter().map(|file| format!("p/{file}")).collect();
+    let folder = Folder::new(&files.iter().map(String::as_str).collect::<Vec<_>>());
+    fs::create_dir_all(folder.root().join("p")).unwrap();
+    folder.inferred("p", command, false)
+}
+
+/// The globs, each below a directory.
+fn below(directory: &str, globs: &[&str]) -> Vec<String> {
+    globs
+        .iter()
+        .map(|glob| format!("{directory}/{glob}"))
+        .collect()
+}
+
+fn and(globs: &[&str], more: &[&str]) -> Vec<String> {
+    globs.iter().chain(more).map(ToString::to_string).collect()
 }
 
 #[test]
@@ -26,39 +69,32 @@ fn the_language_follows_from_the_program() {
     assert_eq!(infer(&[], "npm run dev"), NODE);
     assert_eq!(infer(&[], "cargo run -q"), RUST);
     assert_eq!(infer(&[], "go run ./cmd/server"), GO);
-    assert_eq!(infer(&[], "uvx weather"), PYTHON);
-    assert_eq!(infer(&[], "npx -y some-server"), NODE);
+    assert_eq!(infer(&[], "uv run weather"), PYTHON);
 }
 
 #[test]
 fn a_script_is_watched_too() {
     assert_eq!(
         infer(&["server.py"], "python -u server.py"),
-        [PYTHON[0], "./server.py"]
+        and(PYTHON, &["./server.py"])
     );
     assert_eq!(
         infer(&["dist/index.js"], "node dist/index.js"),
-        [
-            JAVASCRIPT[0],
-            "dist/index.js",
-            "dist/**/*.{js,mjs,cjs,json}"
-        ]
+        and(
+            JAVASCRIPT,
+            &["dist/index.js", "dist/**/*.{js,mjs,cjs}", "dist/**/*.json"]
+        )
     );
-    assert_eq!(
-        infer(&["run.rb"], "ruby run.rb"),
-        ["./run.rb"],
-        "a language without globs of its own"
-    );
+    assert_eq!(infer(&["run.sh"], "bash run.sh"), ["./run.sh"]);
+    assert_eq!(infer(&["run.rb"], "ruby run.rb")[0], "**/*.rb");
 }
 
 #[test]
 fn wrappers_are_looked_through() {
     let server = &["a/server.py"];
     let globs = [&format!("a/{}", PYTHON[0]), "a/server.py"];
-    assert_eq!(
-        infer(server, "uv --directory a run --with mcp server.py"),
-        globs
-    );
+    let a = &["a/pyproject.toml", "a/server.py"];
+    assert_eq!(infer(a, "uv --directory a run --with mcp server.py"), globs);
     assert_eq!(
         infer(server, "uv run --directory=a python server.py"),
         globs
@@ -69,12 +105,9 @@ fn wrappers_are_looked_through() {
     );
     assert_eq!(
         infer(&["src/main.ts"], "npx -y tsx --import x src/main.ts"),
-        [NODE[0], "src/main.ts"]
+        and(NODE, &["src/main.ts"])
     );
-    assert_eq!(
-        infer(&[], "npm --prefix web start"),
-        [format!("web/{}", NODE[0])]
-    );
+    assert_eq!(infer(&[], "npm --prefix web start"), below("web", NODE));
     assert_eq!(
         infer(
             &[],
@@ -82,21 +115,142 @@ fn wrappers_are_looked_through() {
         )[0],
         "c/**/*.rs"
     );
+    let scripts = r#"package.json={"name":"w","scripts":{"dev":"node build/x.js"}}"#;
+    let found = infer(&[scripts, "build/x.js"], "npm run dev");
+    assert!(found.contains(&"build/x.js".to_owned()), "{found:?}");
 }
 
 #[test]
-fn a_script_elsewhere_takes_its_directory_along() {
-    let elsewhere = tempfile::tempdir().unwrap();
-    let script = elsewhere.path().join("server.py");
-    fs::write(&script, "").unwrap();
-    let found = infer(&[], &format!("python {}", script.display()));
-    assert_eq!(
-        found,
-        [
-            format!("{}/{}", elsewhere.path().display(), PYTHON[0]),
-            script.display().to_string()
-        ]
-    );
+fn the_base_is_the_project_of_the_script() {
+    let files = [
+        "work/w/pyproject.toml",
+        "work/w/src/pkg/server.py",
+        "package.json={\"name\":\"dotfiles\"}",
+        "mono/.git/HEAD",
+        "mono/packages/a/package.json={\"name\":\"a\"}",
+        "mono/packages/a/src/x.js",
+        "mono/packages/a/src/package.json={\"type\":\"module\"}",
+        ".config/x/server.py",
+        "bare/server.py",
+        "loose.py",
+        "work/w/.venv/pyvenv.cfg",
+        "work/w/.venv/bin/python",
+        "work/w/.venv/lib/python3/site-packages/foo/server.py",
+    ];
+    let folder = Folder::new(&files);
+    let root = folder.root();
+    let root = root.to_str().unwrap();
+    for cwd in ["", "/"] {
+        let base = |command: &str| {
+            let first = folder
+                .inferred(cwd, command, false)
+                .globs
+                .into_iter()
+                .next();
+            let first = first.unwrap_or_else(|| panic!("{command} in {cwd:?}"));
+            let first = if cwd.is_empty() {
+                format!("{root}/{first}")
+            } else {
+                first
+            };
+            first.replace(root, "ROOT")
+        };
+        let python = |base: &str| format!("ROOT/{base}/{}", PYTHON[0]);
+        assert_eq!(
+            base("python ROOT/work/w/src/pkg/server.py"),
+            python("work/w")
+        );
+        assert_eq!(
+            base("uv run ROOT/work/w/src/pkg/server.py"),
+            python("work/w")
+        );
+        assert_eq!(
+            base("uv run --directory ROOT/work/w weather"),
+            python("work/w")
+        );
+        assert_eq!(
+            base("ROOT/work/w/.venv/bin/python -m pkg"),
+            python("work/w")
+        );
+        assert_eq!(base("python ROOT/.config/x/server.py"), python(".config/x"));
+        assert_eq!(base("python ROOT/bare/server.py"), python("bare"));
+        assert_eq!(
+            base("node ROOT/mono/packages/a/src/x.js"),
+            format!("ROOT/mono/packages/a/{}", JAVASCRIPT[0])
+        );
+        // Nothing below the home directory, but what is right beside it.
+        assert_eq!(base("python ROOT/loose.py"), "ROOT/*.{py,pyi,toml}");
+        for command in [
+            "python -m weather",
+            "npm start",
+            "uv run weather",
+            "weather",
+        ] {
+            let found = folder.inferred(cwd, command, false);
+            assert!(found.globs.is_empty(), "{command}: {found:?}");
+            assert_eq!(found.warnings.len(), 1, "{command}: {found:?}");
+            assert!(found.warnings[0].contains("--cwd"), "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_package_of_others_is_not_the_project() {
+    let files = [
+        r#"package.json={"name":"@me/weather","bin":{"weather":"src/index.js"}}"#,
+        "pyproject.toml=[project]\nname = \"My_Weather\"\nscripts = {forecast = \"a:b\"}\n",
+        "src/index.ts",
+        "src/index.js",
+        "server.py",
+        "lib/pyproject.toml",
+    ];
+    for command in [
+        "npx -y some-server",
+        "npx some-server@latest --port 3",
+        "npx -y @scope/name@1 /data",
+        "uvx weather-of-others",
+        "uv tool run other",
+        "uvx --from git+https://github.com/me/my-weather my-weather",
+        "uvx --from 'other[cli]>=2' other",
+        "pnpm dlx other",
+        "yarn dlx other",
+        "bunx other",
+        "pipx run other",
+        "npm exec -y -- other",
+        "deno run -A npm:other",
+        "deno run https://example.org/x.ts",
+        "deno run jsr:@a/b",
+        "docker run -i --rm image",
+        "go run example.org/x@latest",
+        "sh -c 'exec npx -y other'",
+        "cmd /c npx -y other",
+    ] {
+        let found = inferred(&files, command);
+        assert!(found.globs.is_empty(), "{command}: {found:?}");
+        assert_eq!(found.notes.len(), 1, "{command}: {found:?}");
+        assert!(found.warnings.is_empty(), "{command}: {found:?}");
+    }
+    for command in [
+        "npx weather",
+        "npx -y @me/weather@1.2",
+        "npx tsx src/index.ts",
+        "npx ts-node --esm src/index.ts",
+        "npx -y @modelcontextprotocol/inspector node src/index.js",
+        "uvx my-weather",
+        "uvx --from . forecast",
+        "uvx --with-editable . fastmcp run server.py:mcp",
+        "uvx --from ./lib x",
+        "uvx --from 'mcp[cli]' mcp run server.py",
+        "uvx fastmcp run server.py",
+        "npx -p . weather",
+        "npx --package=file:. weather",
+    ] {
+        let found = inferred(&files, command);
+        assert!(!found.globs.is_empty(), "{command}: {found:?}");
+        assert!(found.notes.is_empty(), "{command}: {found:?}");
+    }
+    let settings = inferred(&["pw.json"], "npx other --config pw.json");
+    assert_eq!(settings.globs, ["./pw.json"]);
 }
 
 #[test]
@@ -106,6 +260,142 @@ fn a_binary_is_watched_itself() {
         ["target/debug/server"]
     );
     assert_eq!(infer(&["Cargo.toml"], "./server"), ["./server"]);
+    let folder = Folder::new(&["p/Cargo.toml"]);
+    let built = folder.inferred("p", "./target/debug/server", true);
+    assert_eq!(built.globs, RUST, "a save builds it");
+}
+
+#[test]
+fn a_runtime_is_never_the_source() {
+    let jvm = "**/*.{java,kt,kts,scala,sc,sbt,groovy,gradle}";
+    for (files, command, first) in [
+        (&["pom.xml"][..], "mvn -q spring-boot:run", jvm),
+        (&["build.gradle.kts"], "./gradlew run", jvm),
+        (
+            &["pom.xml"],
+            "/opt/jdk/bin/java -jar target/app.jar",
+            "target/app.jar",
+        ),
+        (
+            &["target/classes/A.class"],
+            "java -cp target/classes A",
+            "target/classes",
+        ),
+        (&["bin/x.dll"], "dotnet bin/x.dll", "bin/x.dll"),
+        (
+            &["a/x.csproj"],
+            "dotnet run --project a/x.csproj",
+            "a/**/*.{cs,csx,fs,fsx,vb,csproj,fsproj,vbproj,sln,slnx,props,targets}",
+        ),
+        (&["Gemfile", "s.rb"], "~/.asdf/shims/ruby s.rb", "**/*.rb"),
+        (
+            &["composer.json", "artisan"],
+            "php artisan mcp:start",
+            "**/*.php",
+        ),
+        (&["mix.exs"], "mix run --no-halt", "**/*.{ex,exs,erl,hrl}"),
+        (&["Package.swift"], "swift run", "**/*.swift"),
+        (&["deno.json", "m.ts"], "deno run -A m.ts", NODE[0]),
+        (&["s.lua"], "/usr/bin/lua5.4 s.lua", "**/*.lua"),
+    ] {
+        assert_eq!(infer(files, command)[0], first, "{command}");
+    }
+    for command in [
+        "java Main",
+        "/opt/jdk/bin/java Main",
+        "dotnet x",
+        "php -r x",
+    ] {
+        let found = inferred(&[], command);
+        assert!(found.globs.is_empty(), "{command}: {found:?}");
+        assert!(found.warnings[0].contains("--watch 'src/**'"), "{found:?}");
+    }
+    let folder = Folder::new(&["p/pom.xml", "p/target/app.jar"]);
+    let plain = folder.inferred("p", "java -jar target/app.jar", false);
+    assert_eq!(plain.globs, ["target/app.jar"]);
+    assert!(plain.notes[0].contains("--build"), "{plain:?}");
+    let built = folder.inferred("p", "java -jar target/app.jar", true);
+    assert_eq!(built.globs, [jvm, "**/pom.xml"]);
+}
+
+#[test]
+fn a_watcher_inside_the_command_is_found() {
+    let package = r#"package.json={"scripts":{"dev":"tsx watch src/x.ts","go":"npm run dev","both":"tsc -w & node --watch x.js"}}"#;
+    for (command, word) in [
+        ("npx tsx watch src/x.ts", "`watch`"),
+        ("node --watch x.js", "`--watch`"),
+        (
+            "node --env-file .env --watch-path=src x.js",
+            "`--watch-path=src`",
+        ),
+        ("npx -y nodemon x.js", "`nodemon`"),
+        ("bun --hot run x.js", "`--hot`"),
+        ("bun run --watch x.js", "`--watch`"),
+        ("deno run --watch -A x.ts", "`--watch`"),
+        ("tsnd --respawn src/x.ts", "`ts-node`"),
+        ("dotnet watch run", "`watch`"),
+        ("cargo watch -x run", "`watch`"),
+        ("uv run fastmcp run server.py --reload", "`--reload`"),
+        ("uv run uvicorn a:app --reload", "`--reload`"),
+        ("python -m uvicorn a:app --reload", "`--reload`"),
+        (
+            "sh -c 'cd a && exec watchexec -r -- python server.py'",
+            "`watchexec`",
+        ),
+        ("sh -c 'ls *.py | entr -r python server.py'", "`entr`"),
+        ("npm run dev", "script `dev`"),
+        ("npm run go", "script `dev`"),
+        ("pnpm both", "script `both`"),
+        ("yarn dev", "script `dev`"),
+    ] {
+        let found = inferred(&[package, "x.js", "src/x.ts", "w.csproj"], command);
+        assert_eq!(found.warnings.len(), 1, "{command}: {found:?}");
+        assert!(found.warnings[0].contains(word), "{command}: {found:?}");
+    }
+    for command in [
+        "node x.js --watch",
+        "tsx src/x.ts watch",
+        "bun x.js --hot",
+        "deno run -A src/x.ts --watch",
+        "python server.py --reload",
+        "uv run server.py --watch --reload",
+        "fastmcp run server.py -- --reload",
+        "cargo run -- watch",
+        "npx tsx src/x.ts --watch",
+        "sh -c 'node x.js --watch'",
+    ] {
+        let found = inferred(&["server.py", "x.js", "src/x.ts", "Cargo.toml"], command);
+        assert!(found.warnings.is_empty(), "{command}: {found:?}");
+    }
+}
+
+#[test]
+fn files_that_the_command_names_count() {
+    let files = [
+        "src/server.py",
+        "pyproject.toml",
+        "c/config.yaml",
+        "notes.json",
+    ];
+    let found = inferred(
+        &files,
+        "uv run --env-file dev.env src/server.py --config c/config.yaml --store notes.json",
+    )
+    .globs;
+    let more = [
+        "src/server.py",
+        "c/config.yaml",
+        "./dev.env",
+        "src/.env",
+        "./.env",
+    ];
+    assert_eq!(found, and(PYTHON, &more));
+    let found = inferred(&["x.js"], "node --env-file=a/.env x.js").globs;
+    assert!(found.contains(&"a/.env".to_owned()), "{found:?}");
+    let named = r#"fastmcp.json={"source":{"path":"s/server.py"}}"#;
+    let found = inferred(&[named, "s/server.py"], "fastmcp run").globs;
+    assert!(found.contains(&"./fastmcp.json".to_owned()), "{found:?}");
+    assert!(found.contains(&"s/server.py".to_owned()), "{found:?}");
 }
 
 #[test]

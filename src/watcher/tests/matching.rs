@@ -184,3 +184,45 @@ async fn without_globs_the_language_decides() {
     project.write("src/a.py", "new");
     project.one_change(&["src/a.py"]).await;
 }
+
+#[test]
+fn other_tools_files_are_not_for_inferred_globs() {
+    let place = Place::new(&[
+        ".config/x.py",
+        "a.py",
+        "build/lib/a.py",
+        "coverage/a.py",
+        "deps/a.py",
+        "env/conda-meta/history",
+        "env/lib/a.py",
+        "src/a.py",
+        "trees/one/.git",
+        "trees/one/a.py",
+        "w.egg-info/a.py",
+    ]);
+    let globs = ["**/*.py".to_owned()];
+    let inferred = Matcher::inferred(place.root(), &globs, Vec::new(), &["deps"]).unwrap();
+    let kept = |name: &str| inferred.keeps(&place.root().join(name));
+    assert!(kept("src") && kept("trees"));
+    assert!(!kept(".config") && !kept("coverage") && !kept("deps") && !kept("env"));
+    assert!(!kept("trees/one") && !kept("w.egg-info") && !kept("build/lib"));
+    // A user's own glob sweeps over them, and one that names such a place adds it.
+    let swept = place.wanted(&["**/*.py"]);
+    assert!(swept.contains(&".config/x.py".to_owned()), "{swept:?}");
+    let named = vec![".config/**".to_owned()];
+    let both = Matcher::inferred(place.root(), &globs, named, &[]).unwrap();
+    assert!(both.wants(&place.root().join(".config/x.py")));
+    // The project itself may lie in one.
+    let hidden = place.root().join(".config");
+    let inside = Matcher::inferred(hidden.clone(), &globs, Vec::new(), &[]).unwrap();
+    assert!(inside.keeps(&hidden) && inside.wants(&hidden.join("x.py")));
+}
+
+#[test]
+fn what_the_kernel_makes_up_is_never_entered() {
+    let matcher = Matcher::new("/".into(), vec!["/**/*.py".into(), "/proc/**".into()]).unwrap();
+    assert!(matcher.keeps(Path::new("/srv")));
+    for place in ["/proc", "/proc/self", "/sys/kernel", "/dev"] {
+        assert!(!matcher.keeps(Path::new(place)), "{place}");
+    }
+}

@@ -175,6 +175,7 @@ fn sources(cwd: &Path, globs: &[&str]) -> WatchRequest {
         cwd: cwd.to_owned(),
         program: "python".into(),
         args: Vec::new(),
+        builds: false,
         globs: globs.iter().map(ToString::to_string).collect(),
     }
 }

@@ -1,0 +1,459 @@
+//! Looks through the wrappers that servers are commonly started with (`uv run`, `npx`, `npm run`,
+//! `sh -c`) for the command that they run.
+
+use std::path::{Path, PathBuf};
+
+use super::inner::{self, InnerWatcher};
+use super::packages::{self, Owner};
+use super::project::{Limits, read_json, tidy};
+
+/// Wrappers: the program, the subcommands before the real command, and whether it fetches packages.
+const RUNNERS: &[(&str, &[&str], bool)] = &[
+    ("uv", &["run"], false),
+    ("uv", &["tool", "run"], true),
+    ("uvx", &[], true),
+    ("poetry", &["run"], false),
+    ("pdm", &["run"], false),
+    ("pipenv", &["run"], false),
+    ("hatch", &["run"], false),
+    ("rye", &["run"], false),
+    ("pixi", &["run"], false),
+    ("conda", &["run"], false),
+    ("micromamba", &["run"], false),
+    ("pipx", &["run"], true),
+    ("npx", &[], true),
+    ("npm", &["exec"], true),
+    ("npm", &["x"], true),
+    ("pnpm", &["exec"], false),
+    ("pnpm", &["dlx"], true),
+    ("pnpx", &[], true),
+    ("yarn", &["exec"], false),
+    ("yarn", &["dlx"], true),
+    ("bunx", &[], true),
+    ("bun", &["x"], true),
+    ("bundle", &["exec"], false),
+    ("mise", &["exec"], false),
+    ("mise", &["x"], false),
+    ("env", &[], false),
+    ("cross-env", &[], false),
+    ("dotenv", &[], false),
+    ("dotenvx", &["run"], false),
+    ("doppler", &["run"], false),
+    ("exec", &[], false),
+    ("command", &[], false),
+    ("time", &[], false),
+    ("nice", &[], false),
+    ("nohup", &[], false),
+    ("stdbuf", &[], false),
+    ("caffeinate", &[], false),
+];
+
+/// Options (of wrappers and interpreters) whose value is the next argument.
+const VALUED: &[&str] = &[
+    "--with",
+    "--with-editable",
+    "--with-requirements",
+    "--python",
+    "-p",
+    "--package",
+    "--spec",
+    "--extra",
+    "--group",
+    "--env-file",
+    "--index",
+    "--index-url",
+    "--default-index",
+    "--from",
+    "-W",
+    "-X",
+    "-r",
+    "--require",
+    "--import",
+    "--loader",
+    "--experimental-loader",
+    "-u",
+    "--bin",
+    "--features",
+    "-F",
+    "--profile",
+    "--target",
+    "-n",
+    "--conditions",
+    "--tsconfig",
+    "--config",
+];
+
+/// Options of wrappers that name the directory they work in.
+const DIRECTORY: &[&str] = &[
+    "--directory",
+    "--project",
+    "--prefix",
+    "--dir",
+    "--cwd",
+    "-C",
+];
+
+/// A command being looked through.
+#[derive(Debug, Clone)]
+pub(super) struct Command {
+    /// Relative names begin here.
+    pub(super) base: PathBuf,
+    pub(super) words: Vec<String>,
+}
+
+/// The command that is left when all wrappers are taken off, and what they told.
+#[derive(Debug)]
+pub(super) struct Unwrapped {
+    pub(super) command: Command,
+    /// Names of the programs that were taken off, the outermost first.
+    pub(super) wrappers: Vec<String>,
+    /// The package that is run and is not the user's.
+    pub(super) foreign: Option<String>,
+    /// The project that a wrapper names: `--from .`.
+    pub(super) project: Option<PathBuf>,
+    /// Files with variables for the server; they need not exist.
+    pub(super) env_files: Vec<PathBuf>,
+    pub(super) watcher: Option<InnerWatcher>,
+}
+
+/// A command without its outermost wrapper.
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) command: Command,
+    /// Packages that the wrapper is to fetch for the command.
+    pub(super) packages: Vec<String>,
+    /// A directory of sources that the wrapper makes importable.
+    pub(super) editable: Option<String>,
+    fetches: bool,
+}
+
+impl Command {
+    pub(super) fn program(&self) -> String {
+        stem(self.words.first().map_or("", String::as_str))
+    }
+
+    /// The same directory, other words.
+    pub(super) fn with(&self, words: &[String]) -> Self {
+        Self {
+            base: self.base.clone(),
+            words: words.to_vec(),
+        }
+    }
+
+    /// The path that a word names.
+    pub(super) fn path(&self, word: &str) -> PathBuf {
+        tidy(&self.base.join(word))
+    }
+}
+
+/// Takes wrappers off until a command remains that is none.
+pub(super) fn unwrap(command: Command, limits: &Limits) -> Unwrapped {
+    let mut seen = Unwrapped {
+        command,
+        wrappers: Vec::new(),
+        foreign: None,
+        project: None,
+        env_files: Vec::new(),
+        watcher: None,
+    };
+    // A command line that wraps more often than this is not one anybody wrote.
+    for _ in 0..8 {
+        seen.note_env_files();
+        seen.watcher = seen.watcher.take().or_else(|| inner::of(&seen.command));
+        let Some(next) = seen.next() else { break };
+        if next.command.words.is_empty() {
+            break;
+        }
+        seen.wrappers.push(seen.command.program());
+        let owner = if next.fetches {
+            packages::owner(&next, limits)
+        } else {
+            Owner::Tool
+        };
+        seen.command = next.command;
+        match owner {
+            Owner::Tool => {}
+            Owner::Project { directory, bin } => {
+                if let Some(bin) = bin {
+                    seen.command.words[0] = bin.to_string_lossy().into_owned();
+                    seen.command.words.insert(0, "node".to_owned());
+                }
+                seen.project = Some(directory);
+            }
+            Owner::Foreign(name) => {
+                seen.foreign = Some(name);
+                break;
+            }
+        }
+    }
+    if seen.foreign.is_none() {
+        seen.foreign = packages::run_directly(&seen.command);
+    }
+    rebase(&mut seen.command);
+    seen
+}
+
+impl Unwrapped {
+    fn next(&mut self) -> Option<Inner> {
+        let command = &self.command;
+        let program = command.program();
+        if matches!(
+            program.as_str(),
+            "sh" | "bash" | "zsh" | "dash" | "ksh" | "fish"
+        ) {
+            let commands = shell(command)?;
+            let watcher = commands.iter().find_map(inner::of);
+            self.watcher = self.watcher.take().or(watcher);
+            return commands.into_iter().next().map(Inner::plain);
+        }
+        if program == "cmd" {
+            let slash = |word: &String| word.eq_ignore_ascii_case("/c");
+            let at = command.words.iter().position(slash)?;
+            return Some(Inner::plain(command.with(&command.words[at + 1..])));
+        }
+        if packages::is_inspector(&command.words[0]) {
+            return packages::inspected(command).map(Inner::plain);
+        }
+        if let Some(script) = package_script(command) {
+            let watcher = script.commands.iter().find_map(inner::of);
+            self.watcher = self
+                .watcher
+                .take()
+                .or(watcher.map(|watcher| watcher.of_script(script.name)));
+            let is_all = script.commands.len() == 1 && !script.has_more;
+            // Of several commands the others may build the sources of the last.
+            return is_all
+                .then(|| script.commands.into_iter().next())?
+                .map(Inner::plain);
+        }
+        wrapped(command, &program)
+    }
+
+    fn note_env_files(&mut self) {
+        let words = &self.command.words;
+        for (index, word) in words.iter().enumerate() {
+            let value = match word.strip_prefix("--env-file") {
+                Some("" | "-if-exists") => words.get(index + 1).map(String::as_str),
+                Some(rest) => rest.trim_start_matches("-if-exists").strip_prefix('='),
+                None => None,
+            };
+            let file = value.map(|value| self.command.path(value));
+            self.env_files
+                .extend(file.filter(|file| !self.env_files.contains(file)));
+        }
+    }
+}
+
+impl Inner {
+    fn plain(command: Command) -> Self {
+        Self {
+            command,
+            packages: Vec::new(),
+            editable: None,
+            fetches: false,
+        }
+    }
+}
+
+/// The commands inside `sh -c "cd server && exec node index.js"`.
+fn shell(command: &Command) -> Option<Vec<Command>> {
+    let flag = command
+        .words
+        .iter()
+        .position(|word| word.starts_with('-') && !word.starts_with("--") && word.ends_with('c'))?;
+    let line = command.words.get(flag + 1)?;
+    Some(commands_of(line, &command.base))
+}
+
+/// The commands of a shell's line, without those that only prepare it.
+pub(super) fn commands_of(line: &str, base: &Path) -> Vec<Command> {
+    let mut base = base.to_owned();
+    let mut commands = Vec::new();
+    for part in line.split(['&', ';', '|', '\n']) {
+        // Not the plain words that the rest of the line is thought to be.
+        let Some(words) = shlex::split(part) else {
+            break;
+        };
+        let words: Vec<String> = words
+            .into_iter()
+            .skip_while(|word| is_assignment(word))
+            .collect();
+        match words.first().map(String::as_str) {
+            None | Some("set" | "export" | "source" | "." | "true") => {}
+            Some("cd") => base = base.join(words.get(1).map_or("", String::as_str)),
+            Some(_) => commands.push(Command {
+                base: base.clone(),
+                words,
+            }),
+        }
+    }
+    commands
+}
+
+/// A script of a `package.json`.
+struct PackageScript {
+    name: String,
+    commands: Vec<Command>,
+    /// Another script runs before it.
+    has_more: bool,
+}
+
+/// The script that `npm run dev`, `yarn dev` or `node --run dev` runs.
+fn package_script(command: &Command) -> Option<PackageScript> {
+    let program = command.program();
+    let mut here = command.clone();
+    rebase(&mut here);
+    let words = &here.words[1..];
+    let mut plain = Vec::new();
+    let mut at = 0;
+    while at < words.len() && plain.len() < 2 {
+        let word = words[at].as_str();
+        if DIRECTORY.contains(&word) {
+            at += 1;
+        } else if word == "--run" {
+            plain.push((at, "run"));
+        } else if !word.starts_with('-') {
+            plain.push((at, word));
+        } else if matches!(word, "-w" | "--workspace" | "--filter" | "-F") {
+            // Another package's script.
+            return None;
+        }
+        at += 1;
+    }
+    let (first_at, first) = *plain.first()?;
+    let (at, name) = match (program.as_str(), first) {
+        ("npm" | "pnpm" | "yarn" | "bun" | "node", "run" | "run-script") => *plain.get(1)?,
+        ("npm", "start" | "test" | "restart") | ("pnpm" | "yarn" | "bun", _) => (first_at, first),
+        _ => return None,
+    };
+    let package = here
+        .base
+        .ancestors()
+        .find(|place| place.join("package.json").is_file())?;
+    let scripts = &read_json(&package.join("package.json"))?["scripts"];
+    let line = scripts[name].as_str()?;
+    let mut commands = commands_of(line, package);
+    if let Some(last) = commands.last_mut() {
+        let more = words[at + 1..].iter().skip_while(|word| *word == "--");
+        last.words.extend(more.cloned());
+    }
+    Some(PackageScript {
+        name: name.to_owned(),
+        commands,
+        has_more: scripts[format!("pre{name}")].is_string(),
+    })
+}
+
+/// The command after `uv --directory server run --with mcp`.
+fn wrapped(command: &Command, program: &str) -> Option<Inner> {
+    let mut rows: Vec<_> = RUNNERS
+        .iter()
+        .filter(|(name, ..)| *name == program)
+        .collect();
+    let mut inner = Inner::plain(command.with(&[]));
+    let mut depth = 0;
+    let mut words = command.words.iter().skip(1);
+    while let Some(word) = words.next() {
+        let is_complete = rows.iter().any(|(_, path, _)| path.len() == depth);
+        if let Some(directory) = directory_option(word, &mut words.clone()) {
+            inner.command.base = inner.command.base.join(directory);
+            if !word.contains('=') {
+                words.next();
+            }
+        } else if is_complete && matches!(word.as_str(), "-m" | "--module") && program == "uv" {
+            let python = ["python".to_owned(), "-m".to_owned()];
+            inner.command.words = python.into_iter().chain(words.cloned()).collect();
+            return Some(inner);
+        } else if VALUED.contains(&word.as_str()) {
+            inner.note(program, word, words.next());
+        } else if let Some((option, value)) =
+            word.split_once('=').filter(|_| word.starts_with("--"))
+        {
+            inner.note(program, option, Some(&value.to_owned()));
+        } else if word.starts_with('-') || is_assignment(word) {
+        } else if let (true, Some((_, _, fetches))) = (is_complete, rows.first()) {
+            inner.fetches = *fetches;
+            inner.command.words = std::iter::once(word).chain(words).cloned().collect();
+            return Some(inner);
+        } else {
+            rows.retain(|(_, path, _)| path.get(depth) == Some(&word.as_str()));
+            depth += 1;
+            if rows.is_empty() {
+                return None;
+            }
+        }
+    }
+    None
+}
+
+impl Inner {
+    /// Takes note of a wrapper's option.
+    fn note(&mut self, program: &str, option: &str, value: Option<&String>) {
+        let Some(value) = value else { return };
+        match option {
+            "--from" | "--spec" | "--package" => self.packages.push(value.clone()),
+            // For uv it is the interpreter.
+            "-p" if !program.starts_with("uv") => self.packages.push(value.clone()),
+            "--with-editable" => self.editable = Some(value.clone()),
+            _ => {}
+        }
+    }
+}
+
+/// Applies the directory options of the last command itself: `npm --prefix server start`.
+fn rebase(command: &mut Command) {
+    let directory_aware = matches!(
+        command.program().as_str(),
+        "npm" | "pnpm" | "yarn" | "bun" | "go" | "uv" | "cargo" | "dotnet" | "gradle"
+    );
+    let words = command.words.clone();
+    let mut words = words.iter().skip(1).filter(|_| directory_aware);
+    while let Some(word) = words.next() {
+        if word == "--manifest-path" {
+            command.base.push(words.next().map_or("", String::as_str));
+            command.base.pop();
+        } else if let Some(directory) = directory_option(word, &mut words.clone()) {
+            command.base = command.base.join(directory);
+            // `dotnet run --project src/App.csproj`.
+            if command.base.is_file() {
+                command.base.pop();
+            }
+        }
+    }
+}
+
+fn directory_option<'a>(
+    word: &'a str,
+    next: &mut dyn Iterator<Item = &'a String>,
+) -> Option<&'a str> {
+    if DIRECTORY.contains(&word) {
+        return next.next().map(String::as_str);
+    }
+    word.split_once('=')
+        .filter(|(name, _)| DIRECTORY.contains(name))
+        .map(|(_, value)| value)
+}
+
+/// Whether the value of the option is the next word.
+pub(super) fn takes_value(option: &str) -> bool {
+    VALUED.contains(&option)
+}
+
+pub(super) fn is_assignment(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| {
+        !name.is_empty() && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())
+    })
+}
+
+/// `/usr/bin/python3.12` → `python3.12`, `npx.cmd` → `npx`.
+pub(super) fn stem(program: &str) -> String {
+    let name = program
+        .rsplit(std::path::is_separator)
+        .next()
+        .unwrap_or(program);
+    ["exe", "cmd", "bat"]
+        .iter()
+        .find_map(|end| name.strip_suffix(end)?.strip_suffix('.'))
+        .unwrap_or(name)
+        .to_lowercase()
+}

@@ -1,0 +1,322 @@
+//! The languages whose sources are known: their programs, the ends of their file names, their
+//! manifests, and the globs that find them below a project.
+
+use std::path::Path;
+
+/// Files of a Node.js project that count although they are JSON.
+const NODE_MANIFESTS: &str = "**/{package,tsconfig,tsconfig.*,jsconfig,deno,fastmcp}.{json,jsonc}";
+/// Any other JSON file below the project: a module may be written in it.
+pub(super) const ANY_JSON: &str = "**/*.json";
+
+pub(in crate::watcher) const PYTHON: &[&str] = &["**/*.{py,pyi,toml}"];
+pub(in crate::watcher) const NODE: &[&str] =
+    &["**/*.{ts,tsx,mts,cts,js,mjs,cjs}", NODE_MANIFESTS, ANY_JSON];
+/// Plain `node` runs no TypeScript; what it runs is often built into an ignored directory.
+pub(in crate::watcher) const JAVASCRIPT: &[&str] = &["**/*.{js,mjs,cjs}", NODE_MANIFESTS, ANY_JSON];
+pub(in crate::watcher) const RUST: &[&str] = &["**/*.rs", "**/Cargo.toml", "Cargo.lock"];
+pub(in crate::watcher) const GO: &[&str] = &["**/*.go", "go.mod", "go.sum"];
+
+/// A language, or several that are built together.
+#[derive(Debug)]
+pub(super) struct Language {
+    /// Programs that run or build it; none of them is a server's source.
+    programs: &'static [&'static str],
+    /// Ends of the names of its sources.
+    extensions: &'static [&'static str],
+    /// Names of files that mark a project, or `*.` and an extension.
+    manifests: &'static [&'static str],
+    pub(super) globs: &'static [&'static str],
+    /// Directories below a project that hold built files or other people's.
+    pub(super) skipped: &'static [&'static str],
+    /// Needs no manifest to have its sources watched.
+    pub(super) is_sure: bool,
+    /// Ends of the names of files that are built from its sources, and run.
+    pub(super) built: &'static [&'static str],
+}
+
+const NONE: Language = Language {
+    programs: &[],
+    extensions: &[],
+    manifests: &[],
+    globs: &[],
+    skipped: &[],
+    is_sure: false,
+    built: &[],
+};
+
+/// Where several have a manifest, the first one counts.
+pub(super) const LANGUAGES: &[Language] = &[
+    Language {
+        programs: &[
+            "uv",
+            "uvx",
+            "poetry",
+            "pdm",
+            "pipenv",
+            "pipx",
+            "hatch",
+            "rye",
+            "pixi",
+            "conda",
+            "micromamba",
+            "fastmcp",
+            "mcp",
+            "uvicorn",
+            "gunicorn",
+            "hypercorn",
+            "py",
+            "ipython",
+        ],
+        extensions: &["py", "pyw"],
+        manifests: &[
+            "pyproject.toml",
+            "setup.py",
+            "setup.cfg",
+            "requirements.txt",
+            "Pipfile",
+        ],
+        globs: PYTHON,
+        is_sure: true,
+        ..NONE
+    },
+    Language {
+        programs: &[
+            "node",
+            "npx",
+            "npm",
+            "pnpm",
+            "pnpx",
+            "yarn",
+            "bun",
+            "bunx",
+            "deno",
+            "tsx",
+            "ts-node",
+            "ts-node-esm",
+            "ts-node-dev",
+            "tsnd",
+            "nodemon",
+            "vite-node",
+            "nodejs",
+            "jiti",
+        ],
+        extensions: &["ts", "tsx", "mts", "cts", "js", "jsx", "mjs", "cjs"],
+        manifests: &["package.json", "deno.json", "deno.jsonc"],
+        globs: NODE,
+        is_sure: true,
+        ..NONE
+    },
+    Language {
+        programs: &["cargo"],
+        extensions: &["rs"],
+        manifests: &["Cargo.toml"],
+        globs: RUST,
+        is_sure: true,
+        ..NONE
+    },
+    Language {
+        programs: &["go"],
+        extensions: &["go"],
+        manifests: &["go.mod"],
+        globs: GO,
+        is_sure: true,
+        ..NONE
+    },
+    Language {
+        programs: &[
+            "java",
+            "javaw",
+            "mvn",
+            "mvnw",
+            "gradle",
+            "gradlew",
+            "kotlin",
+            "kotlinc",
+            "scala",
+            "scala-cli",
+            "sbt",
+            "groovy",
+            "jbang",
+        ],
+        extensions: &["java", "kt", "kts", "scala", "sc", "groovy"],
+        manifests: &[
+            "pom.xml",
+            "build.gradle",
+            "build.gradle.kts",
+            "settings.gradle",
+            "settings.gradle.kts",
+            "build.sbt",
+        ],
+        globs: &[
+            "**/*.{java,kt,kts,scala,sc,sbt,groovy,gradle}",
+            "**/pom.xml",
+        ],
+        skipped: &["build", "bin", "out"],
+        built: &["jar", "war", "class"],
+        ..NONE
+    },
+    Language {
+        programs: &["dotnet", "csi", "fsi"],
+        extensions: &["cs", "csx", "fs", "fsx", "vb"],
+        manifests: &["*.csproj", "*.fsproj", "*.vbproj", "*.sln", "*.slnx"],
+        globs: &["**/*.{cs,csx,fs,fsx,vb,csproj,fsproj,vbproj,sln,slnx,props,targets}"],
+        skipped: &["bin", "obj"],
+        built: &["dll", "exe"],
+        ..NONE
+    },
+    Language {
+        programs: &["php", "composer"],
+        extensions: &["php", "phar"],
+        manifests: &["composer.json"],
+        globs: &["**/*.php", "composer.{json,lock}"],
+        skipped: &["vendor"],
+        ..NONE
+    },
+    Language {
+        programs: &["ruby", "bundle", "rake", "jruby", "truffleruby"],
+        extensions: &["rb"],
+        manifests: &["Gemfile", "*.gemspec"],
+        globs: &["**/*.rb", "Gemfile", "Gemfile.lock"],
+        skipped: &["vendor"],
+        ..NONE
+    },
+    Language {
+        programs: &["mix", "elixir", "iex"],
+        extensions: &["ex", "exs"],
+        manifests: &["mix.exs"],
+        globs: &["**/*.{ex,exs,erl,hrl}", "mix.lock"],
+        skipped: &["_build", "deps"],
+        ..NONE
+    },
+    Language {
+        programs: &["swift"],
+        extensions: &["swift"],
+        manifests: &["Package.swift"],
+        globs: &["**/*.swift", "Package.resolved"],
+        ..NONE
+    },
+    Language {
+        programs: &["dart", "flutter"],
+        extensions: &["dart"],
+        manifests: &["pubspec.yaml"],
+        globs: &["**/*.dart", "pubspec.{yaml,lock}"],
+        ..NONE
+    },
+    Language {
+        programs: &["zig"],
+        extensions: &["zig"],
+        manifests: &["build.zig"],
+        globs: &["**/*.{zig,zon}"],
+        skipped: &["zig-out", "zig-cache"],
+        ..NONE
+    },
+    Language {
+        programs: &["julia"],
+        extensions: &["jl"],
+        manifests: &["Project.toml"],
+        globs: &["**/*.jl", "Project.toml"],
+        ..NONE
+    },
+    Language {
+        programs: &["perl"],
+        extensions: &["pl", "pm"],
+        manifests: &["cpanfile", "Makefile.PL"],
+        globs: &["**/*.{pl,pm}"],
+        ..NONE
+    },
+    Language {
+        programs: &["lua", "luajit"],
+        extensions: &["lua"],
+        globs: &["**/*.lua"],
+        ..NONE
+    },
+    Language {
+        programs: &["rscript", "r"],
+        extensions: &["r", "R"],
+        manifests: &["DESCRIPTION", "renv.lock"],
+        globs: &["**/*.{R,r}"],
+        ..NONE
+    },
+    Language {
+        programs: &["runghc", "runhaskell", "stack", "cabal"],
+        extensions: &["hs"],
+        manifests: &["stack.yaml", "*.cabal"],
+        globs: &["**/*.{hs,cabal}"],
+        skipped: &["dist-newstyle"],
+        ..NONE
+    },
+    Language {
+        programs: &[
+            "crystal", "nim", "nimble", "clojure", "clj", "racket", "ocaml", "dune",
+        ],
+        extensions: &["cr", "nim", "clj", "rkt", "ml"],
+        manifests: &["shard.yml", "*.nimble", "deps.edn", "dune-project"],
+        globs: &["**/*.{cr,nim,clj,cljc,edn,rkt,ml,mli}"],
+        ..NONE
+    },
+    Language {
+        programs: &[
+            "sh",
+            "bash",
+            "zsh",
+            "dash",
+            "ksh",
+            "fish",
+            "pwsh",
+            "powershell",
+        ],
+        extensions: &["sh", "bash", "zsh", "fish", "ps1"],
+        ..NONE
+    },
+];
+
+impl Language {
+    /// The language that a program of this name, without directory and lower case, is for.
+    pub(super) fn of_program(name: &str) -> Option<&'static Self> {
+        // `python3.12`, `pypy3`, `ruby3.3`, `java17`.
+        let plain = name.trim_end_matches(|c: char| c == '.' || c.is_ascii_digit());
+        let plain = match plain {
+            "python" | "pythonw" | "pypy" => "py",
+            plain => plain,
+        };
+        let named = |language: &&Self| {
+            language.programs.contains(&plain) || language.programs.contains(&name)
+        };
+        LANGUAGES.iter().find(named)
+    }
+
+    /// The language of a source file.
+    pub(super) fn of_source(path: &Path) -> Option<&'static Self> {
+        let extension = path.extension()?.to_str()?;
+        LANGUAGES
+            .iter()
+            .find(|language| language.extensions.contains(&extension))
+    }
+
+    /// The language whose manifest is in the directory.
+    pub(super) fn of_project(directory: &Path) -> Option<&'static Self> {
+        LANGUAGES
+            .iter()
+            .find(|language| language.has_manifest(directory))
+    }
+
+    pub(super) fn has_manifest(&self, directory: &Path) -> bool {
+        self.manifests
+            .iter()
+            .any(|manifest| match manifest.strip_prefix("*.") {
+                None => directory.join(manifest).is_file(),
+                Some(end) => std::fs::read_dir(directory).is_ok_and(|entries| {
+                    entries.filter_map(Result::ok).any(|entry| {
+                        Path::new(&entry.file_name()).extension() == Some(end.as_ref())
+                    })
+                }),
+            })
+    }
+
+    /// Whether the file is built from sources of this language.
+    pub(super) fn builds(&self, path: &Path) -> bool {
+        path.extension()
+            .and_then(|extension| extension.to_str())
+            .is_some_and(|extension| self.built.contains(&extension))
+    }
+}

@@ -1,0 +1,370 @@
+//! What to watch when no globs are given: found from the command. The wrappers that servers are
+//! commonly started with are looked through (`command`), a package of others is no project
+//! (`packages`), the base is the server's own project (`project`), its language says which files in
+//! it are sources (`language`), and the arguments name others (`named`).
+
+mod command;
+mod inner;
+mod language;
+mod named;
+mod packages;
+mod project;
+
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use self::command::{Command, Unwrapped, stem};
+use self::language::{ANY_JSON, Language};
+#[cfg(test)]
+pub(super) use self::language::{GO, RUST};
+pub(super) use self::language::{JAVASCRIPT, NODE, PYTHON};
+use self::named::Named;
+use self::project::{Limits, around_environment, is_installed};
+
+/// What follows from a command.
+#[derive(Debug, Default)]
+pub(super) struct Inferred {
+    /// Relative to the server's directory; empty if nothing is to be watched or nothing can be told.
+    pub(super) globs: Vec<String>,
+    /// Names of directories below the project that hold built files or other people's.
+    pub(super) skipped: &'static [&'static str],
+    /// Sentences about something that the user should change.
+    pub(super) warnings: Vec<String>,
+    /// Sentences about what is as it should be.
+    pub(super) notes: Vec<String>,
+}
+
+/// Where the sources are.
+#[derive(Debug)]
+enum Base {
+    /// In this directory and below it.
+    Project(PathBuf),
+    /// Right in this directory, which holds much else below.
+    Beside(PathBuf),
+    /// Nobody knows: the server's directory holds much more than one project.
+    Unknown,
+}
+
+/// Infers what to watch for the command, which is started in `cwd`. `home` is the user's, and
+/// `builds` says that a build runs before each start.
+pub(super) fn infer(
+    program: &OsStr,
+    args: &[OsString],
+    cwd: &Path,
+    home: Option<&Path>,
+    builds: bool,
+) -> Inferred {
+    let words = std::iter::once(program)
+        .chain(args.iter().map(OsString::as_os_str))
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let limits = Limits::new(home);
+    let unwrapped = command::unwrap(
+        Command {
+            base: cwd.to_owned(),
+            words,
+        },
+        &limits,
+    );
+    let named = Named::by(&unwrapped);
+    let mut inferred = Inferred::default();
+    let watcher = unwrapped.watcher.as_ref();
+    inferred
+        .warnings
+        .extend(watcher.map(inner::InnerWatcher::warning));
+    let places = match &unwrapped.foreign {
+        Some(package) => {
+            inferred.notes.push(format!(
+                "{package} is somebody else's, so no save of yours restarts it; if files of yours are part of it, name them with --watch"
+            ));
+            let files = named.settings.iter().chain(&unwrapped.env_files);
+            files.map(|file| place(file, "", cwd)).collect()
+        }
+        None => Sources {
+            cwd,
+            limits: &limits,
+            unwrapped: &unwrapped,
+            named: &named,
+            builds,
+        }
+        .places(&mut inferred),
+    };
+    for glob in places {
+        if !inferred.globs.contains(&glob) {
+            inferred.globs.push(glob);
+        }
+    }
+    inferred
+}
+
+/// Finds the sources of a server that the user writes.
+struct Sources<'a> {
+    cwd: &'a Path,
+    limits: &'a Limits,
+    unwrapped: &'a Unwrapped,
+    named: &'a Named,
+    builds: bool,
+}
+
+impl Sources<'_> {
+    /// Returns globs, and adds what is to be said to `inferred`.
+    fn places(&self, inferred: &mut Inferred) -> Vec<String> {
+        let cwd = self.cwd;
+        let base = self.base();
+        let (language, globs) = self.language(&base);
+        inferred.skipped = language.map_or(&[], |language| language.skipped);
+        let built = self.built_files(language, inferred);
+        let mut found = Vec::new();
+        if built.is_empty() {
+            match &base {
+                Base::Project(directory) => {
+                    found.extend(globs.iter().map(|glob| place(directory, glob, cwd)));
+                }
+                Base::Beside(directory) => {
+                    let flat = globs.iter().filter_map(|glob| glob.strip_prefix("**/"));
+                    found.extend(flat.map(|glob| place(directory, glob, cwd)));
+                }
+                Base::Unknown => {}
+            }
+            found.extend(self.binary(language).map(|binary| place(&binary, "", cwd)));
+        }
+        found.extend(built);
+        found.extend(self.named_files(&base, globs));
+        let is_blind = found.is_empty() || globs.is_empty() && self.named.script.is_none();
+        match &base {
+            Base::Beside(directory) => inferred.warnings.push(format!(
+                "{} holds much more than one project, so only the files right beside the server are watched; name the other sources with --watch",
+                directory.display()
+            )),
+            Base::Unknown if is_blind && self.binary(language).is_none() => {
+                inferred.warnings.push(format!(
+                    "the server is started in {}, which holds much more than one project, so nothing in it is watched; \
+                     name the sources with --watch, or the project's directory with --cwd",
+                    self.unwrapped.command.base.display()
+                ));
+            }
+            Base::Project(_) | Base::Unknown if found.is_empty() => inferred.warnings.push(format!(
+                "cannot tell from the command `{}` what to watch; name the sources with --watch, as in --watch 'src/**'",
+                self.unwrapped.command.program()
+            )),
+            Base::Project(_) | Base::Unknown => {}
+        }
+        found
+    }
+
+    fn base(&self) -> Base {
+        let Unwrapped {
+            command, project, ..
+        } = self.unwrapped;
+        let wide = |place: &Path| self.limits.is_too_wide(place);
+        let of_command = || {
+            let own = self.limits.project(&command.base);
+            own.or_else(|| (!wide(&command.base)).then(|| command.base.clone()))
+        };
+        if let Some(project) = project.clone().filter(|project| !wide(project)) {
+            return Base::Project(project);
+        }
+        let program = command.words.first().map(|word| command.path(word));
+        let source = self.named.script.as_ref().or(self.named.module.as_ref());
+        let source = source.or(self.named.built.first());
+        if let Some(directory) = source.and_then(|source| source.parent()) {
+            if let Some(project) = self.limits.project(directory) {
+                return Base::Project(project);
+            }
+            // A relative name is meant from where the command is started.
+            let is_relative = self.named.is_relative && directory.starts_with(&command.base);
+            if is_relative && !wide(&command.base) {
+                return Base::Project(command.base.clone());
+            }
+            return if wide(directory) {
+                Base::Beside(directory.to_owned())
+            } else {
+                Base::Project(directory.to_owned())
+            };
+        }
+        let environment = || program.as_deref().and_then(around_environment);
+        of_command()
+            .or_else(|| environment().filter(|place| !wide(place)))
+            .map_or(Base::Unknown, Base::Project)
+    }
+
+    /// The language, and the globs of its sources.
+    fn language(&self, base: &Base) -> (Option<&'static Language>, &'static [&'static str]) {
+        let Self {
+            unwrapped, named, ..
+        } = self;
+        let program = unwrapped.command.program();
+        let script = named.script.as_deref();
+        let of_project = || match base {
+            Base::Project(directory) => Language::of_project(directory),
+            Base::Beside(_) | Base::Unknown => None,
+        };
+        let language = Language::of_program(&program)
+            .or_else(|| script.and_then(Language::of_source))
+            .or_else(|| self.interpreter())
+            .filter(|language| !language.globs.is_empty())
+            .or_else(|| {
+                let mut wrappers = unwrapped.wrappers.iter().rev();
+                wrappers.find_map(|name| Language::of_program(name).filter(|it| it.is_sure))
+            })
+            .or_else(|| {
+                // A program named by its place is a source of its own.
+                let is_named = self.named_program().is_some() && script.is_none();
+                if is_named && !self.builds {
+                    None
+                } else {
+                    of_project()
+                }
+            });
+        let Some(language) = language else {
+            return (None, &[]);
+        };
+        let has_manifest = || match base {
+            Base::Project(directory) => language.has_manifest(directory),
+            Base::Beside(_) | Base::Unknown => false,
+        };
+        let is_script = script.is_some_and(|script| {
+            script.extension().is_none() || Language::of_source(script).is_some()
+        });
+        if !(language.is_sure || is_script || has_manifest()) {
+            return (Some(language), &[]);
+        }
+        let is_javascript = language.globs == NODE
+            && program == "node"
+            && !self.builds
+            && script.is_some_and(is_javascript);
+        let globs = if is_javascript {
+            JAVASCRIPT
+        } else {
+            language.globs
+        };
+        (Some(language), globs)
+    }
+
+    /// Files that are built before they are run. A save of their sources changes nothing unless a
+    /// build is configured.
+    fn built_files(&self, language: Option<&Language>, inferred: &mut Inferred) -> Vec<String> {
+        if self.builds || self.named.built.is_empty() {
+            return Vec::new();
+        }
+        let built = &self.named.built;
+        let names: Vec<String> = built.iter().map(|path| place(path, "", self.cwd)).collect();
+        let build = match language {
+            Some(language) if language.builds(Path::new("x.dll")) => "dotnet build",
+            _ => "mvn package",
+        };
+        inferred.notes.push(format!(
+            "watching what is built, {}, and not its sources; with --build, as in --build '{build}', a save of the sources builds it",
+            names.join(", ")
+        ));
+        names
+    }
+
+    /// The program's own file, if the command names its place and it is no language's.
+    fn binary(&self, language: Option<&Language>) -> Option<PathBuf> {
+        if language.is_some() || self.named.script.is_some() {
+            return None;
+        }
+        self.named_program()
+    }
+
+    fn named_program(&self) -> Option<PathBuf> {
+        let command = &self.unwrapped.command;
+        let word = command.words.first()?;
+        let is_named = word.contains(std::path::is_separator);
+        is_named.then(|| command.path(word))
+    }
+
+    /// The language of a console script (`.venv/bin/weather`) or an executable `server`.
+    fn interpreter(&self) -> Option<&'static Language> {
+        let command = &self.unwrapped.command;
+        let program = command.words.first()?;
+        let path = std::env::var_os("PATH");
+        let file = which::which_in(program, path, &command.base).ok()?;
+        let line = first_line(&file)?;
+        line.trim_start_matches("#!")
+            .split_whitespace()
+            .find_map(|word| Language::of_program(&stem(word)))
+    }
+
+    fn named_files(&self, base: &Base, globs: &[&str]) -> Vec<String> {
+        let cwd = self.cwd;
+        let named = self.named;
+        let script = named.script.as_deref();
+        let mut found: Vec<String> = Vec::new();
+        // Built again before each start, it would count as a second save.
+        let is_output = self.builds && script.is_some_and(is_javascript);
+        if let Some(script) = script.filter(|_| !is_output) {
+            found.push(place(script, "", cwd));
+            // Named by its directory, so that a build output counts though it is ignored.
+            if let (Base::Project(base), Some(directory)) = (base, script.parent())
+                && globs == JAVASCRIPT
+                && directory != base
+            {
+                found.push(place(directory, JAVASCRIPT[0], cwd));
+                found.push(place(directory, ANY_JSON, cwd));
+            }
+        }
+        let files = named.sources.iter().chain(&named.settings);
+        let files = files.chain(&self.unwrapped.env_files);
+        found.extend(files.map(|file| place(file, "", cwd)));
+        if globs == PYTHON || globs == NODE || globs == JAVASCRIPT {
+            found.extend(
+                self.env_places(base)
+                    .iter()
+                    .map(|file| place(file, "", cwd)),
+            );
+        }
+        found
+    }
+
+    /// Where a `.env` is looked for: beside the script, in its project, where it is started.
+    fn env_places(&self, base: &Base) -> Vec<PathBuf> {
+        let beside = self.named.script.as_deref().and_then(Path::parent);
+        let base = match base {
+            Base::Project(directory) => Some(directory.as_path()),
+            Base::Beside(_) | Base::Unknown => None,
+        };
+        [beside, base, Some(&self.unwrapped.command.base)]
+            .into_iter()
+            .flatten()
+            .filter(|place| !self.limits.is_too_wide(place) && !is_installed(place))
+            .map(|place| place.join(".env"))
+            .collect()
+    }
+}
+
+fn is_javascript(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("js" | "mjs" | "cjs"))
+}
+
+fn first_line(path: &Path) -> Option<String> {
+    let mut start = [0; 128];
+    let count = std::fs::File::open(path).ok()?.read(&mut start).ok()?;
+    let text = String::from_utf8_lossy(&start[..count]).into_owned();
+    let line = text.lines().next()?;
+    line.starts_with("#!").then(|| line.to_owned())
+}
+
+/// A glob below `place`, as short as can be written from `cwd`. Names with glob characters are escaped.
+fn place(place: &Path, glob: &str, cwd: &Path) -> String {
+    let place: PathBuf = place.components().collect();
+    if place == *cwd {
+        return glob.to_owned();
+    }
+    let (short, prefix) = match place.strip_prefix(cwd) {
+        Ok(below) if cwd.parent().is_some() => (below, "./"),
+        _ => (place.as_path(), ""),
+    };
+    let short = globset::escape(&short.to_string_lossy());
+    // A lone name would match at any depth.
+    let prefix = if short.contains('/') || !glob.is_empty() {
+        ""
+    } else {
+        prefix
+    };
+    let slash = if glob.is_empty() { "" } else { "/" };
+    format!("{prefix}{short}{slash}{glob}")
+}

@@ -1,0 +1,193 @@
+//! The files that a command's arguments name.
+
+use std::path::{Path, PathBuf};
+
+use super::command::{Command, Unwrapped, is_assignment, takes_value};
+use super::language::{LANGUAGES, Language};
+use super::project::{around_environment, is_installed, read_json};
+
+/// Ends of the names of files that configure a server.
+const SETTINGS: &[&str] = &[
+    "json",
+    "jsonc",
+    "json5",
+    "yaml",
+    "yml",
+    "toml",
+    "ini",
+    "cfg",
+    "conf",
+    "env",
+    "properties",
+    "xml",
+];
+
+/// Parts of the names of options, and of files, that tell settings from data.
+const SETTINGS_NAMES: &[&str] = &["conf", "settings", "env", "spec", "schema", "manifest"];
+
+/// The files that a command names, which are there unless said otherwise.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    /// The first source.
+    pub(super) script: Option<PathBuf>,
+    /// The script's name is relative.
+    pub(super) is_relative: bool,
+    /// Other sources.
+    pub(super) sources: Vec<PathBuf>,
+    /// The directory or file of the module that `python -m` runs.
+    pub(super) module: Option<PathBuf>,
+    /// Built files and directories of them, such as a jar, which need not exist yet.
+    pub(super) built: Vec<PathBuf>,
+    /// Configuration.
+    pub(super) settings: Vec<PathBuf>,
+}
+
+impl Named {
+    pub(super) fn by(unwrapped: &Unwrapped) -> Self {
+        let command = &unwrapped.command;
+        let mut named = Self::default();
+        let language = Language::of_program(&command.program());
+        let mut previous = "";
+        let mut has_positional = false;
+        for (index, word) in command.words.iter().enumerate() {
+            let (option, value) = match word.split_once('=') {
+                Some((option, value)) if word.starts_with('-') => (option, value),
+                _ => (previous, word.as_str()),
+            };
+            previous = word;
+            named.take(command, index, option, value);
+            let is_positional =
+                index > 0 && !word.starts_with('-') && !is_assignment(word) && !takes_value(option);
+            if is_positional && !has_positional {
+                has_positional = true;
+                named.take_first(command, language, option, word);
+            }
+        }
+        named.read_fastmcp(command);
+        named
+    }
+
+    /// Takes note of a word, which may be the value of an option.
+    fn take(&mut self, command: &Command, index: usize, option: &str, value: &str) {
+        if index > 0 && is_class_path(option) {
+            let paths =
+                std::env::split_paths(value).map(|path| command.path(&path.to_string_lossy()));
+            let near = paths.filter(|path| path.starts_with(&command.base));
+            self.built.extend(near);
+            return;
+        }
+        // `server.py:app` names an object in the file.
+        let whole = command.path(value);
+        let file = match value.rsplit_once(':') {
+            Some((file, _)) if !whole.exists() => command.path(file),
+            _ => whole,
+        };
+        let is_built = LANGUAGES.iter().any(|language| language.builds(&file));
+        if index > 0 && (option == "-jar" || is_built && file.is_file()) {
+            self.built.push(file);
+            return;
+        }
+        if !file.is_file() || is_installed(&file) || around_environment(&file).is_some() {
+            return;
+        }
+        if Language::of_source(&file).is_some() {
+            if self.script.is_none() && !is_preload(option) {
+                self.is_relative = !Path::new(value).is_absolute();
+                self.script = Some(file);
+            } else {
+                self.sources.push(file);
+            }
+        } else if index > 0 && is_settings(option, &file) {
+            self.settings.push(file);
+        }
+    }
+
+    /// The first word that is no option: a script without an end to its name, or a module.
+    fn take_first(
+        &mut self,
+        command: &Command,
+        language: Option<&'static Language>,
+        option: &str,
+        word: &str,
+    ) {
+        let is_python = language.is_some_and(|language| language.globs == super::PYTHON);
+        if is_python && option == "-m" {
+            self.module = module(command, word);
+            self.is_relative = true;
+            return;
+        }
+        let file = command.path(word);
+        if language.is_some()
+            && self.script.is_none()
+            && file.extension().is_none()
+            && file.is_file()
+            && !is_installed(&file)
+            && around_environment(&file).is_none()
+        {
+            self.is_relative = !Path::new(word).is_absolute();
+            self.script = Some(file);
+        }
+    }
+
+    /// `fastmcp run` takes a `fastmcp.json`, which names the script.
+    fn read_fastmcp(&mut self, command: &Command) {
+        if command.program() != "fastmcp" || self.script.is_some() {
+            return;
+        }
+        let words = command.words.iter().skip(1);
+        let file = words
+            .map(|word| command.path(word))
+            .find(|file| file.extension().is_some_and(|end| end == "json") && file.is_file())
+            .unwrap_or_else(|| command.path("fastmcp.json"));
+        let Some(settings) = read_json(&file) else {
+            return;
+        };
+        if let Some(path) = settings["source"]["path"].as_str() {
+            let directory = file.parent().unwrap_or(&command.base);
+            self.script = Some(super::project::tidy(&directory.join(path)));
+            self.is_relative = true;
+        }
+        if !self.settings.contains(&file) {
+            self.settings.push(file);
+        }
+    }
+}
+
+/// Where the module lies: below the directory, its `src`, or the project around the interpreter.
+fn module(command: &Command, name: &str) -> Option<PathBuf> {
+    let first = name.split('.').next()?;
+    let project = around_environment(&command.path(&command.words[0]));
+    [Some(command.base.clone()), project]
+        .into_iter()
+        .flatten()
+        .flat_map(|root| [root.join("src"), root])
+        .flat_map(|root| [root.join(first), root.join(format!("{first}.py"))])
+        .find(|place| place.is_dir() && !is_installed(place) || place.is_file())
+}
+
+fn is_class_path(option: &str) -> bool {
+    matches!(option, "-cp" | "-classpath" | "--class-path")
+}
+
+/// Whether the option loads a file before the script.
+fn is_preload(option: &str) -> bool {
+    matches!(
+        option,
+        "-r" | "--require" | "--import" | "--loader" | "--preload"
+    )
+}
+
+fn is_settings(option: &str, file: &Path) -> bool {
+    let has_end = file
+        .extension()
+        .and_then(|extension| extension.to_str())
+        .is_some_and(|extension| SETTINGS.contains(&extension));
+    let name = file
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
+    let tells = |text: &str| SETTINGS_NAMES.iter().any(|part| text.contains(part));
+    let is_option = option.starts_with('-') && tells(option);
+    has_end && (is_option || tells(&name))
+}

@@ -1,0 +1,213 @@
+//! Whose package a wrapper such as `npx` or `uvx` runs: the user's own, a tool that runs the user's
+//! script, or somebody else's server.
+
+use std::path::{Path, PathBuf};
+
+use super::command::{Command, Inner, is_assignment};
+use super::language::Language;
+use super::project::{Limits, is_installed, own_names, python_name, read_json, tidy};
+
+/// Who made what is run.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The user, in this directory; and the built file of the package that is run.
+    Project {
+        directory: PathBuf,
+        bin: Option<PathBuf>,
+    },
+    /// Others, but it runs a script of the user's.
+    Tool,
+    /// Others: the package's name.
+    Foreign(String),
+}
+
+/// Tools whose arguments are a script of the user's, wherever it stands among them.
+const TOOLS: &[&str] = &[
+    "tsx",
+    "ts-node",
+    "ts-node-dev",
+    "tsnd",
+    "vite-node",
+    "nodemon",
+    "esno",
+    "jiti",
+    "esr",
+    "swc-node",
+    "babel-node",
+    "node",
+    "bun",
+    "deno",
+    "python",
+    "fastmcp",
+    "mcp",
+    "uvicorn",
+    "watchfiles",
+    "jurigged",
+    "cross-env",
+    "dotenv",
+    "dotenvx",
+    "concurrently",
+    "mcp-hmr",
+    "hupper",
+    "npm-run-all",
+];
+
+/// Finds out who made what the wrapper runs.
+pub(super) fn owner(inner: &Inner, limits: &Limits) -> Owner {
+    let command = &inner.command;
+    let project = |directory| Owner::Project {
+        directory,
+        bin: None,
+    };
+    let tool = command.words[0].as_str();
+    let spec = inner.packages.first().map_or(tool, String::as_str);
+    if let Some(directory) = [inner.editable.as_deref(), Some(spec)]
+        .into_iter()
+        .flatten()
+        .find_map(|spec| local(spec, command))
+    {
+        return project(directory);
+    }
+    let name = plain_name(spec);
+    if let Some(own) = limits.project(&command.base)
+        && !is_elsewhere(spec)
+    {
+        let names = own_names(&own);
+        if names.contains(name) || names.contains(&python_name(name)) {
+            let bin = own_bin(&own, tool);
+            return Owner::Project {
+                directory: own,
+                bin,
+            };
+        }
+    }
+    if let Some(directory) = linked(name, &command.base, limits) {
+        return project(directory);
+    }
+    if is_inspector(name) || is_tool(tool) || names_script(command) {
+        return Owner::Tool;
+    }
+    Owner::Foreign(spec.to_owned())
+}
+
+/// The package of others that the command runs without a wrapper: `deno run npm:weather`, an image.
+pub(super) fn run_directly(command: &Command) -> Option<String> {
+    let mut words = command.words.iter().skip(1);
+    match command.program().as_str() {
+        "docker" | "podman" | "nerdctl" | "docker-compose" => Some("the image".to_owned()),
+        "deno" => words
+            .find(|word| {
+                ["npm:", "jsr:", "http://", "https://"]
+                    .iter()
+                    .any(|scheme| word.starts_with(scheme))
+            })
+            .cloned(),
+        "go" if words.next().is_some_and(|word| word == "run") => {
+            let package = words.find(|word| !word.starts_with('-'))?;
+            (package.contains('@') && !package.starts_with('.')).then(|| package.clone())
+        }
+        "mcp-remote" | "supergateway" => Some(command.words[0].clone()),
+        _ => None,
+    }
+}
+
+/// Whether the program shows a server's answers in a browser: it runs the command behind it.
+pub(super) fn is_inspector(program: &str) -> bool {
+    matches!(
+        plain_name(program),
+        "@modelcontextprotocol/inspector" | "mcp-inspector"
+    )
+}
+
+/// The command that the inspector runs.
+pub(super) fn inspected(command: &Command) -> Option<Command> {
+    let mut at = 1;
+    while let Some(word) = command.words.get(at) {
+        match word.as_str() {
+            "-e" | "--config" | "--server" | "--method" | "--transport" => at += 2,
+            word if word.starts_with('-') || is_assignment(word) => at += 1,
+            _ => return Some(command.with(&command.words[at..])),
+        }
+    }
+    None
+}
+
+fn is_tool(tool: &str) -> bool {
+    let name = plain_name(tool);
+    TOOLS.contains(&name) || name.starts_with("python3")
+}
+
+/// The directory that `.`, `./server`, `file:../server` or an absolute path means.
+fn local(spec: &str, command: &Command) -> Option<PathBuf> {
+    let spec = spec.strip_prefix("file:").unwrap_or(spec);
+    let spec = spec
+        .strip_prefix("//")
+        .filter(|rest| rest.starts_with('/'))
+        .unwrap_or(spec);
+    // `.[cli]`: extras.
+    let spec = spec.find('[').map_or(spec, |at| &spec[..at]);
+    let is_path = spec.starts_with('.') || Path::new(spec).is_absolute();
+    let path = command.path(spec);
+    (is_path && path.is_dir()).then_some(path)
+}
+
+/// The name of a package without version and extras.
+fn plain_name(spec: &str) -> &str {
+    let end = spec
+        .char_indices()
+        .skip(1)
+        .find(|(_, c)| "@=<>!~[; ".contains(*c))
+        .map_or(spec.len(), |(at, _)| at);
+    &spec[..end]
+}
+
+/// Whether the package comes from an address: its name tells nothing.
+fn is_elsewhere(spec: &str) -> bool {
+    spec.contains("://") || spec.starts_with("github:") || spec.starts_with("git+")
+}
+
+/// The file that a program of the project's own `package.json` is.
+fn own_bin(project: &Path, tool: &str) -> Option<PathBuf> {
+    let package = read_json(&project.join("package.json"))?;
+    let bin = &package["bin"];
+    let only = || {
+        let bins = bin.as_object()?;
+        bins.values().next().filter(|_| bins.len() == 1)
+    };
+    let name = plain_name(tool);
+    let file = bin.as_str().or_else(|| {
+        let named = bin.get(name).or_else(only);
+        named.and_then(serde_json::Value::as_str)
+    })?;
+    Some(tidy(&project.join(file)))
+}
+
+/// The user's directory that a package is linked to in the nearest `node_modules`.
+fn linked(name: &str, base: &Path, limits: &Limits) -> Option<PathBuf> {
+    let modules = base
+        .ancestors()
+        .map(|place| place.join("node_modules"))
+        .find(|place| place.is_dir())?;
+    let package = modules.join(name);
+    let file = [package, modules.join(".bin").join(name)]
+        .into_iter()
+        .find_map(|place| place.canonicalize().ok())?;
+    if is_installed(&file) {
+        return None;
+    }
+    limits.project(&file)
+}
+
+/// Whether an argument that is not an option's value is a script of the user's.
+fn names_script(command: &Command) -> bool {
+    let mut previous = "";
+    for word in &command.words[1..] {
+        let is_value = previous.starts_with('-');
+        let path = command.path(word);
+        if !is_value && Language::of_source(&path).is_some() && path.is_file() {
+            return true;
+        }
+        previous = word;
+    }
+    false
+}

@@ -1,0 +1,204 @@
+//! Where a project begins, and which directories are too wide to be one.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::language::{Language, NODE};
+use crate::watcher::matcher::canonical;
+
+/// Directories that hold the system, or everybody's files; no project begins there.
+const SHARED: &[&str] = &[
+    "/Applications",
+    "/Library",
+    "/System",
+    "/Users",
+    "/Volumes",
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/lib64",
+    "/media",
+    "/mnt",
+    "/nix",
+    "/nix/store",
+    "/opt",
+    "/opt/homebrew",
+    "/private",
+    "/private/tmp",
+    "/private/var",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/srv",
+    "/sys",
+    "/tmp",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/local",
+    "/usr/local/bin",
+    "/usr/local/lib",
+    "/usr/sbin",
+    "/usr/share",
+    "/var",
+    "/var/lib",
+    "/var/tmp",
+];
+
+/// Directories of installed packages: nothing in them is the user's project.
+const INSTALLED: &[&str] = &["node_modules", "site-packages", "dist-packages"];
+
+/// Keys of a `package.json` that only tells Node.js how to read the files beside it.
+const STUB_KEYS: &[&str] = &["type", "main", "module", "types", "sideEffects"];
+
+/// Which directories are too wide to be swept.
+#[derive(Debug)]
+pub(super) struct Limits {
+    home: Option<PathBuf>,
+    temporary: PathBuf,
+}
+
+impl Limits {
+    pub(super) fn new(home: Option<&Path>) -> Self {
+        Self {
+            home: home.map(canonical),
+            temporary: canonical(&std::env::temp_dir()),
+        }
+    }
+
+    /// Whether the directory holds much more than one project: the root of a drive, the home
+    /// directory or one above it, or a directory of the system.
+    pub(super) fn is_too_wide(&self, directory: &Path) -> bool {
+        let directory = canonical(directory);
+        let is_drive = directory.parent().is_none_or(|above| {
+            above == Path::new("/media")
+                || above == Path::new("/Volumes")
+                || (above == Path::new("/mnt")
+                    && directory.file_name().is_some_and(|name| name.len() == 1))
+        });
+        is_drive
+            || self
+                .home
+                .as_ref()
+                .is_some_and(|home| home.starts_with(&directory))
+            || directory == self.temporary
+            || SHARED.iter().any(|shared| directory == Path::new(shared))
+    }
+
+    /// The nearest project that holds the directory.
+    pub(super) fn project(&self, directory: &Path) -> Option<PathBuf> {
+        if is_installed(directory) {
+            return None;
+        }
+        directory
+            .ancestors()
+            .take_while(|place| !self.is_too_wide(place))
+            .find(|place| begins_project(place))
+            .map(Path::to_owned)
+    }
+}
+
+/// Whether a package manager put the path where it is. A link that leads elsewhere is the user's.
+pub(super) fn is_installed(path: &Path) -> bool {
+    canonical(path).components().any(|part| {
+        matches!(part, Component::Normal(name) if INSTALLED.iter().any(|installed| name == *installed))
+    })
+}
+
+fn begins_project(directory: &Path) -> bool {
+    let is_stub = |language: &Language| language.globs == NODE && is_stub(directory);
+    directory.join(".git").exists()
+        || Language::of_project(directory).is_some_and(|language| !is_stub(language))
+}
+
+/// Whether the only manifest is a `package.json` such as `{"type": "module"}`.
+fn is_stub(directory: &Path) -> bool {
+    let keys = |value: serde_json::Value| {
+        let object = value.as_object()?;
+        Some(object.keys().all(|key| STUB_KEYS.contains(&key.as_str())))
+    };
+    read_json(&directory.join("package.json"))
+        .and_then(keys)
+        .unwrap_or(false)
+}
+
+/// The names under which the project's own package is started.
+pub(super) fn own_names(project: &Path) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    if let Some(package) = read_json(&project.join("package.json")) {
+        let name = package["name"].as_str();
+        names.extend(name.map(str::to_owned));
+        if let Some(bins) = package["bin"].as_object() {
+            names.extend(bins.keys().cloned());
+        } else if package["bin"].is_string() {
+            let short = name.and_then(|name| name.rsplit('/').next());
+            names.extend(short.map(str::to_owned));
+        }
+    }
+    let pyproject = std::fs::read_to_string(project.join("pyproject.toml")).unwrap_or_default();
+    if let Ok(pyproject) = DeTable::parse(&pyproject) {
+        let pyproject = pyproject.get_ref();
+        let tool = pyproject.get("tool").and_then(|tool| table(tool.get_ref()));
+        let poetry = tool.and_then(|tool| tool.get("poetry"));
+        let sections = pyproject.get("project").into_iter().chain(poetry);
+        for section in sections.filter_map(|section| table(section.get_ref())) {
+            if let Some(DeValue::String(name)) = section.get("name").map(Spanned::get_ref) {
+                names.insert(python_name(name));
+            }
+            let scripts = section
+                .get("scripts")
+                .and_then(|scripts| table(scripts.get_ref()));
+            let scripts = scripts.into_iter().flat_map(|scripts| scripts.keys());
+            names.extend(scripts.map(|name| python_name(name.get_ref())));
+        }
+    }
+    names
+}
+
+fn table<'a, 'text>(value: &'a DeValue<'text>) -> Option<&'a DeTable<'text>> {
+    match value {
+        DeValue::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
+/// The name as the package index compares it: `My_Server` is `my-server`.
+pub(super) fn python_name(name: &str) -> String {
+    name.to_lowercase().replace(['_', '.'], "-")
+}
+
+pub(super) fn read_json(path: &Path) -> Option<serde_json::Value> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// The project of a virtual environment or a `node_modules` that the program lies in:
+/// `/project/.venv/bin/python`.
+pub(super) fn around_environment(program: &Path) -> Option<PathBuf> {
+    let environment = program.ancestors().skip(1).find(|place| {
+        place.join("pyvenv.cfg").is_file()
+            || place.file_name().is_some_and(|name| name == "node_modules")
+    })?;
+    environment.parent().map(Path::to_owned)
+}
+
+/// The path without `.` and with each `..` taken out.
+pub(super) fn tidy(path: &Path) -> PathBuf {
+    let mut tidied = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                tidied.pop();
+            }
+            part => tidied.push(part),
+        }
+    }
+    tidied
+}
