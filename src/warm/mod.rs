@@ -130,6 +130,7 @@ impl Warm {
                 }
                 Some(Err(Unfit::Unlike(reason))) => self.failed(spec, reason),
                 Some(Err(Unfit::Outdated)) => locked(&self.state).learned = None,
+                Some(Err(Unfit::Differs(reason))) => self.differs(spec, reason),
                 None => {}
             }
         }
@@ -204,6 +205,16 @@ impl Warm {
             server: spec.name.clone(),
             reason,
             for_good: state.failures == FAILURES,
+        });
+    }
+
+    /// This start is not like the last one, which is no fault: the next one is prepared by it.
+    fn differs(&self, spec: &ServerSpec, reason: String) {
+        locked(&self.state).learned = None;
+        self.events.send(Event::Cold {
+            server: spec.name.clone(),
+            reason,
+            for_good: false,
         });
     }
 

@@ -5,20 +5,15 @@
 //
 //     report    once it is there, the process notes what it has loaded
 //
-// What is noted as `#import` or `#require` the user's own code asks for itself, in this order; the rest follows from
-// it. This file is required by worker threads as well, as long as the process lives, and does nothing there.
-'use strict';
-
-const fs = require('node:fs');
-const path = require('node:path');
-const Module = require('node:module');
-const { fileURLToPath, pathToFileURL } = require('node:url');
-const { isModuleNamespaceObject } = require('node:util').types;
+// What is noted as `#import` or `#require` the user's own code asks for itself, in this order, before it does anything
+// else; `imports.cjs`, whose text stands before this, finds it. `#common` are modules of the user's own that are
+// CommonJS, `#link` paths by which modules are reached through symbolic links. This file is required by worker threads
+// as well, as long as the process lives, and does nothing there.
+const { pathToFileURL } = require('node:url');
 const { isMainThread } = require('node:worker_threads');
 
 const folder = __filename.slice(0, -'.cjs'.length);
 const within = (name) => path.join(folder, name);
-const PACKAGES = '/node_modules/';
 
 function read(name) {
     try {
@@ -85,89 +80,48 @@ function inspect(ask) {
     session.disconnect();
 }
 
-/**
- * What the modules of the user's own ask for, in the order in which it is evaluated: the files of packages, each with
- * `#import` or `#require` for how it is asked for.
- */
-function rootsOf(entry, files) {
-    const roots = new Map();
-    const seen = new Set();
-    const visit = (file) => {
-        if (seen.has(file)) return;
-        seen.add(file);
-        const required = Module._cache[file]?.children.map((it) => it.filename);
-        for (const it of required ?? imports(file, files)) {
-            if (!it.includes(PACKAGES)) visit(it);
-            // What requires an ES module may be told that this is new; that is not for us to hear.
-            else if (!required) roots.set(it, roots.get(it) ?? '#import');
-            else if (!isModuleNamespaceObject(Module._cache[it]?.exports)) roots.set(it, roots.get(it) ?? '#require');
-        }
-    };
-    visit(entry);
-    return roots;
-}
-
-/** The files that an ES module imports, as far as they are among `files`. */
-function imports(file, files) {
-    const text = fs.readFileSync(file, 'utf8');
-    const statements = text.matchAll(/^\s*(?:import|export)\b(?:[^'"`;()]*?\bfrom)?\s*(['"])([^'"\n]+)\1/gm);
-    return [...statements].map(([, , name]) => resolved(name, file, files)).filter(Boolean);
-}
-
-function resolved(name, file, files) {
-    if (/^(node:|data:|https?:)/.test(name) || Module.builtinModules.includes(name)) return undefined;
-    if (/^(\.|\/|file:)/.test(name)) {
-        const base = name.startsWith('file:') ? fileURLToPath(name) : path.resolve(path.dirname(file), name);
-        const stem = base.replace(/\.[cm]?js$/, '');
-        const ends = ['.ts', '.tsx', '.mts', '.cts', '.js', '.mjs', '.cjs', '/index.ts', '/index.js'];
-        return [base, ...ends.map((end) => stem + end)].find((it) => files.has(it));
-    }
-    const [, packageName, rest] = /^((?:@[^/]+\/)?[^/]+)(.*)$/s.exec(name);
-    for (let at = path.dirname(file); ; at = path.dirname(at)) {
-        const place = path.join(at, 'node_modules', packageName);
-        if (fs.existsSync(place)) return fileOf(fs.realpathSync(place), rest, files);
-        if (at === path.dirname(at)) return undefined;
-    }
-}
-
-/** The file that a package gives out under a name. */
-function fileOf(place, rest, files) {
-    const { exports, main } = JSON.parse(fs.readFileSync(path.join(place, 'package.json'), 'utf8'));
-    const names = exports === undefined ? [rest ? '.' + rest : main ?? 'index.js'] : targets(exports, '.' + rest);
-    const found = names.flatMap((it) => [it, it + '.js', it + '/index.js']).map((it) => path.join(place, it));
-    return found.find((it) => files.has(it));
-}
-
-/** The targets of `name` that conditions may lead to, the first one that was loaded being the one. */
-function targets(exports, name) {
-    const flat = (it) => (typeof it === 'string' ? [it] : it && typeof it === 'object' ? Object.values(it).flatMap(flat) : []);
-    const isMap = exports !== null && typeof exports === 'object' && Object.keys(exports).some((key) => key.startsWith('.'));
-    if (!isMap) return name === '.' ? flat(exports) : [];
-    if (name in exports) return flat(exports[name]);
-    for (const [key, value] of Object.entries(exports)) {
-        const [before, after] = key.split('*');
-        if (after !== undefined && name.startsWith(before) && name.endsWith(after)) {
-            const star = name.slice(before.length, name.length - after.length);
-            return flat(value).map((it) => it.replaceAll('*', star));
-        }
-    }
-    return [];
-}
-
 function report() {
     const entry = fs.realpathSync(process.argv[1]);
     const files = compiled();
     const lines = [`#interpreter\t${process.execPath}`];
-    const installed = new Set();
+    const folders = new Set();
     for (const file of files) {
         const at = file.indexOf(PACKAGES);
-        if (at >= 0) installed.add(file.slice(0, at + PACKAGES.length));
+        if (at >= 0) folders.add(file.slice(0, at + PACKAGES.length));
     }
-    for (const place of installed) lines.push(`#installed\t${place}`, `#interpreter\t${place}.package-lock.json`);
-    for (const [root, how] of rootsOf(entry, files)) lines.push(`${how}\t${root}`);
-    for (const file of files) lines.push(`${file}\t${file}`);
+    for (const place of folders) lines.push(`#installed\t${place}`, `#interpreter\t${place}.package-lock.json`);
+    const common = new Set(Object.keys(Module._cache).filter((file) => !file.includes(PACKAGES)));
+    for (const file of common) lines.push(`#common\t${file}`);
+    for (const [root, [how, asker]] of beginning(entry, files, common).roots) lines.push(`${how}\t${root}\t${asker}`);
+    const { data, links } = besides(files);
+    if (entry !== path.resolve(process.argv[1])) links.add(path.resolve(process.argv[1]));
+    for (const link of links) lines.push(`#link\t${link}`);
+    for (const file of new Set([...files, ...common, ...data])) lines.push(`${file}\t${file}`);
     // Not made anew: once the folder is gone, nothing is to be noted any more.
     fs.appendFileSync(within('log'), lines.join('\n') + '\n#end\t\n', { flag: fs.constants.O_WRONLY | fs.constants.O_APPEND });
+}
+
+/** The JSON that the user's own modules name, which nobody compiles, and links by which modules are reached. */
+function besides(files) {
+    const data = new Set();
+    const links = new Set();
+    for (const file of files) {
+        if (file.includes(PACKAGES) || !fs.existsSync(file)) continue;
+        for (const [, name] of fs.readFileSync(file, 'utf8').matchAll(/\b(?:from|import|require)\b[\s(]*['"]([^'"\n]+)['"]/g)) {
+            if (isPath(name)) {
+                const places = candidates(name, file).filter((it) => fs.existsSync(it));
+                if (places[0]?.endsWith('.json')) data.add(real(places[0]));
+                for (const it of places) if (real(it) !== it && files.has(real(it))) links.add(it);
+            } else {
+                const { place } = installed(name, file) ?? {};
+                const target = place && real(place);
+                if (target === place || target.includes(PACKAGES)) continue;
+                const inside = [...files].filter((it) => it.startsWith(target + path.sep));
+                for (const it of inside) links.add(place + it.slice(target.length));
+            }
+        }
+    }
+    return { data, links };
 }
 
 /** Looks from time to time whether a report is wanted, without keeping the process alive. */
@@ -198,30 +152,29 @@ async function standBy(learned) {
         // The end of the pipe is the end of the proxy.
         if (fs.readSync(go, heard) !== 1 || heard.toString() !== word) process.reallyExit(0);
     };
-    const lines = learned.split('\n').map((line) => line.split('\t'));
-    const linked = new Set(lines.filter(([name]) => name === '#linked').map(([, place]) => place));
-    const roots = lines.filter(([name, place]) => (name === '#import' || name === '#require') && !linked.has(place));
+    const { imports, requires, main, mismatch } = plan(learned);
     let run;
     try {
         say(`claimed ${process.pid}`);
         waitFor('i');
-        if (process.execArgv.includes('--import') || roots.some(([how]) => how === '#import')) {
+        if (process.execArgv.includes('--import') || imports.length > 0) {
             run = await whenMainIsDue();
             await importFirst();
         }
         const check = watch();
-        // One that nobody asks for would take itself for the program.
-        const asker = new Module(process.argv[1]);
-        asker.filename = asker.id;
-        for (const [how, place] of roots) {
-            if (how === '#import') await import(pathToFileURL(place));
-            else Module._load(place, asker, false);
-        }
+        const isLate = imports.length > 0 && (await importAll(imports));
+        requireAll(requires, main);
         check();
+        if (isLate && mismatch(isLate)) throw new Unfit(mismatch(isLate));
         // Or it would be due just when the command is to start.
         inspect((session) => session.post('HeapProfiler.collectGarbage'));
         say('ready');
         waitFor('g');
+        const different = mismatch(isLate);
+        if (different) {
+            say(`differs ${different}`);
+            process.reallyExit(0);
+        }
         say('runs');
         fs.closeSync(said);
         fs.closeSync(go);
@@ -235,6 +188,66 @@ async function standBy(learned) {
     learn();
     // What it throws is not for a promise.
     if (run) process.nextTick(run);
+}
+
+/** What is to be loaded, and a function that gives why the code that is saved now would load it differently. */
+function plan(learned) {
+    const lines = learned.split('\n').map((line) => line.split('\t'));
+    const marked = (mark) => new Set(lines.filter(([name]) => name === mark).map(([, place]) => place));
+    const linked = marked('#linked');
+    const roots = lines.filter(([name]) => name === '#import' || name === '#require').map(([how, ...rest]) => [rest[0], how, rest[1]]);
+    const end = roots.findIndex(([place]) => linked.has(place));
+    if (end >= 0) roots.splice(end);
+    const files = new Set(lines.filter(([name]) => !name.startsWith('#')).map(([name]) => name));
+    const entry = real(process.argv[1]);
+    const common = marked('#common');
+    const mismatch = (isLate) => {
+        const now = beginning(entry, files, common);
+        const order = [...now.roots];
+        const other = roots.find(([place, ...how], at) => order[at]?.flat().join() !== [place, ...how].join());
+        if (other) return `the saved code loads ${packageNameOf(other[0])} later than before, or not at all`;
+        return isLate && !now.isAlone ? 'a package waits while it is loaded, and other code runs meanwhile' : undefined;
+    };
+    const [imports, requires] = ['#import', '#require'].map((kind) => roots.filter(([, how]) => how === kind));
+    return { imports, requires, main: common.has(entry) ? entry : undefined, mismatch };
+}
+
+function packageNameOf(place) {
+    return /^(?:@[^/]+\/)?[^/]+/.exec(place.slice(place.lastIndexOf(PACKAGES) + PACKAGES.length))[0];
+}
+
+/**
+ * Evaluates packages as a module of the user's own does that imports them. Gives whether one of them waits for
+ * something, so that what stands behind it may run before it is done.
+ */
+async function importAll(imports) {
+    const module = (text) => `data:text/javascript,${encodeURIComponent(text)}`;
+    const last = module('export let isLate = false; queueMicrotask(() => { isLate = true; });');
+    const names = [...imports.map(([place]) => pathToFileURL(place).href), last];
+    const text = names.map((it) => `import ${JSON.stringify(it)};`).join('');
+    const { wasLate } = await import(module(`${text} import { isLate } from '${last}'; export const wasLate = isLate;`));
+    return wasLate;
+}
+
+/** Requires packages as the modules do that ask for them; `main` is the file of the program if that is CommonJS. */
+function requireAll(requires, main) {
+    const askers = new Map();
+    const askerOf = (file) => {
+        if (!askers.has(file)) {
+            const asker = new Module(file, askers.get(main));
+            asker.filename = file;
+            asker.paths = Module._nodeModulePaths(path.dirname(file));
+            // Some take themselves for the program if nobody asks for them, or look for what the program is.
+            if (file === main) process.mainModule = asker;
+            askers.set(file, asker);
+            Module._cache[file] = asker;
+        }
+        return askers.get(file);
+    };
+    if (requires.length > 0 && main) askerOf(main);
+    for (const [place, , file] of requires) Module._load(place, askerOf(file), false);
+    if (askers.has(main)) delete process.mainModule;
+    for (const file of askers.keys()) delete Module._cache[file];
 }
 
 /** Resolves when Node.js is about to run its command, which the function that it gives does. */
@@ -263,12 +276,7 @@ async function importFirst() {
 function watch() {
     const threads = () => fs.readdirSync('/proc/self/task').length;
     const before = threads();
-    const { exit } = process;
-    process.exit = () => {
-        throw new Unfit('a package ends the process');
-    };
     return () => {
-        process.exit = exit;
         // Those that read files for Node.js itself are started when they are first needed.
         if (threads() > before + 4) throw new Unfit('loading ahead starts threads');
         const own = [...compiled(), ...Object.keys(Module._cache)].find((file) => !file.includes(PACKAGES));

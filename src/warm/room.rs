@@ -10,7 +10,7 @@ use super::command::{Launch, Runtime};
 use crate::config::ServerSpec;
 
 const PYTHON: &str = include_str!("python.py");
-const NODE: &str = include_str!("node.cjs");
+const NODE: &str = concat!(include_str!("imports.cjs"), include_str!("node.cjs"));
 /// Options of Node.js that load what may not be loaded late.
 const HOOKS: [&str; 4] = ["-r", "--require", "--import", "loader"];
 

@@ -120,7 +120,7 @@ impl Order {
         match kept {
             Some(Ok(())) => return Some(standby),
             Some(Err(Unfit::Unlike(reason))) => self.warm.failed(&self.spec, reason),
-            Some(Err(Unfit::Outdated)) => {}
+            Some(Err(Unfit::Outdated | Unfit::Differs(_))) => {}
             None => standby.end().await,
         }
         None

@@ -24,6 +24,8 @@ use crate::transport::reaper::Reaper;
 pub(super) enum Unfit {
     /// What it has loaded was changed since: a new one will do.
     Outdated,
+    /// The saved code loads packages at another time; the reason is a sentence fragment.
+    Differs(String),
     /// It is not what a plain start is; the reason is a sentence fragment.
     Unlike(String),
 }
@@ -131,6 +133,7 @@ impl Standby {
             }
             "ready" => Stage::Ready,
             "runs" => Stage::Running,
+            "differs" => return Err(Unfit::Differs(rest.to_owned())),
             _ => return Err(Unfit::Unlike(rest.to_owned())),
         };
         Ok(())

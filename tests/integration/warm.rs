@@ -1,9 +1,11 @@
 //! Warm reload: a process that was prepared for a save is what a plain start would have given, and is there
 //! at once.
 
+mod early;
 mod equal;
 mod fresh;
 mod node;
+mod programs;
 mod several;
 mod unlike;
 

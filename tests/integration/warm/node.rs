@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::{Warmed, environment, executable};
 use crate::harness::{Project, Proxy, peers};
 
+/// A project with servers for Node.js and the packages that the tests have installed.
 #[track_caller]
-fn project() -> Project {
+pub(super) fn project() -> Project {
     let project = Project::new();
     for name in ["look.cjs", "server.mjs", "server.cjs", "server.mts"] {
         project.copy(&format!("fixtures/warm/{name}"), name);
@@ -29,6 +30,8 @@ fn project() -> Project {
         project.path("node_modules/.bin/tsx"),
     )
     .unwrap();
+    project.write("node_modules/witness/package.json", "{}");
+    project.copy("fixtures/warm/witness.cjs", "node_modules/witness/index.js");
     project.write("cli.mjs", "#!/usr/bin/env node\nimport './server.mjs';\n");
     let executable: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(project.path("cli.mjs"), executable).unwrap();
@@ -199,9 +202,13 @@ fn packages_that_wait_for_something_when_they_are_loaded() {
 fn packages_that_are_programs_if_nobody_asks_for_them() {
     let project = project();
     let text = project.read("server.cjs");
-    let asked = "if (require('ahead').asker !== __filename) throw new Error('by somebody else');";
-    project.write("server.cjs", &format!("{text}\n{asked}"));
-    let package = "if (!module.parent) process.exit(3);\nexports.asker = module.parent.filename;";
+    let asked = "if (ahead.asker !== __filename || ahead.main !== __filename) throw new Error('by somebody else');";
+    project.write(
+        "server.cjs",
+        &format!("const ahead = require('ahead');\n{text}\n{asked}"),
+    );
+    let package = "if (!module.parent) process.exit(3);\nexports.asker = module.parent.filename;\n\
+                   exports.main = require.main.filename;";
     project.write("node_modules/ahead/index.js", package);
     project.write("node_modules/ahead/package.json", "{}");
     let warmed = Warmed::start(project, "server.cjs", words("node server.cjs"));
@@ -212,6 +219,8 @@ fn packages_that_are_programs_if_nobody_asks_for_them() {
 
 #[test]
 fn packages_that_write_or_fail_or_end_or_start_threads() {
+    let is_prepared =
+        "import witness from 'witness';\nconst isPrepared = witness.isPrepared();\n".to_owned();
     for (package, reason) in [
         ("console.error('hello');", "writes"),
         (
@@ -219,18 +228,19 @@ fn packages_that_write_or_fail_or_end_or_start_threads() {
             "writes",
         ),
         (
-            "if (process.exit.name === '' || !`${process.exit}`.includes('code')) throw new TypeError('late');",
+            &(is_prepared.clone() + "if (isPrepared) throw new TypeError('late');"),
             "TypeError",
         ),
         (
-            "if (!`${process.exit}`.includes('code')) process.exit(0);",
-            "ends the process",
+            &(is_prepared.clone() + "if (isPrepared) process.exit(0);"),
+            "before its time",
         ),
         (
-            "import { Worker } from 'node:worker_threads';
-            for (let count = 0; count < 8 && !`${process.exit}`.includes('code'); count += 1) {
-                new Worker('setInterval(() => {}, 1000)', { eval: true });
-            }",
+            &(is_prepared.clone()
+                + "import { Worker } from 'node:worker_threads';
+                for (let count = 0; count < 8 && isPrepared; count += 1) {
+                    new Worker('setInterval(() => {}, 1000)', { eval: true });
+                }"),
             "starts threads",
         ),
     ] {
