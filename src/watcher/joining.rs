@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::infer::Inferred;
+use super::linked::MOST_DIRECTORIES;
 use super::matcher::Matcher;
 use super::run::Run;
 use super::settle::Settle;
@@ -99,6 +100,13 @@ impl Run {
             }
         }
         for message in tree.idle_globs(inferred.is_some()) {
+            self.warn(&tree.server, message);
+        }
+        if tree.is_cut_off() {
+            let message = format!(
+                "symbolic links lead to more than {MOST_DIRECTORIES} directories: the rest of them is not watched; \
+                 leave out what is no source with --watch '!DIRECTORY/'"
+            );
             self.warn(&tree.server, message);
         }
     }

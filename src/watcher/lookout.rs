@@ -11,8 +11,11 @@ use std::sync::mpsc::Sender;
 use super::Notice;
 #[cfg(target_os = "linux")]
 use super::inotify::{News, Queue};
+use super::linked::Linked;
 use super::matcher::Matcher;
 use super::source::Signal;
+#[cfg(target_os = "linux")]
+use super::source::Touch;
 use crate::lock::locked;
 
 /// What is suspected under one id. The server knows of a suspicion as long as one of the two holds.
@@ -36,6 +39,26 @@ struct Watched {
     suspicion: Suspicion,
     /// Picks the events that may matter, with what was ignored when the tree was walked last.
     matcher: Option<Matcher>,
+    /// The names in the tree of what lies elsewhere.
+    linked: Linked,
+}
+
+#[cfg(target_os = "linux")]
+impl Watched {
+    /// Whether the touched entry may matter, under its own name or under that of a link.
+    fn is_concerned_by(&self, touch: &Touch) -> bool {
+        let Some(matcher) = &self.matcher else {
+            return false;
+        };
+        matcher.concerns(touch)
+            || self.linked.names(&touch.path).into_iter().any(|path| {
+                matcher.concerns(&Touch {
+                    path,
+                    moved: touch.moved,
+                    is_dir: touch.is_dir,
+                })
+            })
+    }
 }
 
 /// Sends notices in an order that holds whichever thread sends them.
@@ -79,6 +102,12 @@ impl Lookout {
     pub(super) fn sift(&self, id: u64, matcher: Matcher) {
         let mut guarded = locked(&self.guarded);
         guarded.watched.entry(id).or_default().matcher = Some(matcher);
+    }
+
+    /// Takes events at the places that these links lead to for ones of `id` as well.
+    pub(super) fn link(&self, id: u64, linked: Linked) {
+        let mut guarded = locked(&self.guarded);
+        guarded.watched.entry(id).or_default().linked = linked;
     }
 
     /// Says nothing more of `id`.
@@ -132,17 +161,18 @@ impl Lookout {
         let Some(News { mut touches, lost }) = guarded.queue.as_mut().and_then(Queue::read) else {
             return;
         };
-        let matchers = || {
-            let all = guarded.watched.iter();
-            all.filter_map(|(id, watched)| Some((*id, watched.matcher.as_ref()?)))
-        };
-        let mut concerned: BTreeSet<u64> = matchers().filter(|_| lost).map(|(id, _)| id).collect();
+        let sifted = guarded
+            .watched
+            .iter()
+            .filter(|(_, it)| it.matcher.is_some());
+        let mut concerned: BTreeSet<u64> = sifted.filter(|_| lost).map(|(id, _)| *id).collect();
         touches.retain(|touch| {
-            let picks = matchers().filter(|(_, matcher)| matcher.concerns(touch));
             let mut matters = false;
-            for (id, _) in picks {
-                matters = true;
-                concerned.insert(id);
+            for (id, watched) in &guarded.watched {
+                if watched.is_concerned_by(touch) {
+                    matters = true;
+                    concerned.insert(*id);
+                }
             }
             matters
         });

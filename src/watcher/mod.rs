@@ -18,6 +18,7 @@ mod infer;
 #[cfg(target_os = "linux")]
 mod inotify;
 mod joining;
+mod linked;
 mod links;
 #[cfg_attr(
     not(target_os = "linux"),

@@ -1,5 +1,6 @@
 //! The watcher's thread: owns the trees and the source, turns signals and the clock into notices.
 
+use std::fs::FileType;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -146,46 +147,66 @@ impl Run {
     fn on_stirred(&mut self, path: &Path) {
         for index in 0..self.trees.len() {
             let tree = &self.trees[index];
-            if tree.knows_file(path) && tree.is_restamped(path) {
-                self.touch(index, path.to_owned());
+            for path in tree.names(path).into_iter().chain([path.to_owned()]) {
+                let tree = &self.trees[index];
+                if tree.knows_file(&path) && tree.is_restamped(&path) {
+                    self.touch(index, path);
+                }
             }
         }
     }
 
     fn on_touches(&mut self, touches: &[Touch]) -> Result<(), LimitReached> {
-        for index in 0..self.trees.len() {
+        let named: Vec<Vec<Touch>> = self.trees.iter().map(|tree| named(tree, touches)).collect();
+        for (index, named) in named.iter().enumerate() {
             let tree = &self.trees[index];
-            if touches
-                .iter()
-                .any(|touch| tree.is_refounded_by(&touch.path))
-            {
+            let mut all = touches.iter().chain(named);
+            if all.any(|touch| tree.is_refounded_by(&touch.path)) {
                 self.rescan(index)?;
             }
         }
         // All that went is forgotten before anything is adopted: a directory that was renamed is
         // the same one to the system, and ending its old watch would end the new one.
-        for Touch { path, moved, .. } in touches {
+        for Touch { path, moved, .. } in touches.iter().chain(named.iter().flatten()) {
             if *moved && self.trees.iter().any(|tree| tree.is_structural(path)) {
                 self.forget(path);
             }
         }
         for Touch { path, .. } in touches {
-            let is_dir = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
-            for index in 0..self.trees.len() {
-                let tree = &mut self.trees[index];
-                let mut found = Vec::new();
-                if tree.matcher.roots().any(|root| root.starts_with(path)) {
-                    found = tree.adopt_roots(&mut self.source)?;
-                    found.retain(|path| tree.is_restamped(path));
-                } else if is_dir && tree.is_within_kept(path) && !tree.knows_directory(path) {
-                    tree.adopt(path.clone(), &mut self.source, &mut found)?;
-                } else if !is_dir && tree.wants(path) {
-                    found.push(path.clone());
-                }
-                for path in found {
-                    self.touch(index, path);
-                }
+            let kind = kind(path);
+            (0..self.trees.len()).try_for_each(|index| self.look(index, path, kind))?;
+        }
+        for (index, touches) in named.iter().enumerate() {
+            for Touch { path, .. } in touches {
+                self.look(index, path, kind(path))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Adopts what a tree wants of a touched path, and has it compared.
+    fn look(
+        &mut self,
+        index: usize,
+        path: &Path,
+        kind: Option<FileType>,
+    ) -> Result<(), LimitReached> {
+        let tree = &mut self.trees[index];
+        let mut is_dir = kind.is_some_and(|kind| kind.is_dir());
+        if kind.is_some_and(|kind| kind.is_symlink()) && tree.is_within_kept(path) {
+            is_dir = tree.follow(path, &mut self.source)?;
+        }
+        let mut found = Vec::new();
+        if tree.matcher.roots().any(|root| root.starts_with(path)) {
+            found = tree.adopt_roots(&mut self.source)?;
+            found.retain(|path| tree.is_restamped(path));
+        } else if is_dir && tree.is_within_kept(path) && !tree.knows_directory(path) {
+            tree.adopt(path.to_owned(), &mut self.source, &mut found)?;
+        } else if !is_dir && tree.wants(path) {
+            found.push(path.to_owned());
+        }
+        for path in found {
+            self.touch(index, path);
         }
         Ok(())
     }
@@ -286,4 +307,24 @@ impl Run {
         };
         self.lookout.conclude(self.trees[index].id, notice);
     }
+}
+
+/// The touches as this tree names them, where it has another name for them.
+fn named(tree: &Tree, touches: &[Touch]) -> Vec<Touch> {
+    let named = touches.iter().flat_map(|touch| {
+        let (moved, is_dir) = (touch.moved, touch.is_dir);
+        let names = tree.names(&touch.path).into_iter();
+        names.map(move |path| Touch {
+            path,
+            moved,
+            is_dir,
+        })
+    });
+    named.collect()
+}
+
+/// The kind of the entry itself, even if it is a link.
+fn kind(path: &Path) -> Option<FileType> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    Some(found.file_type())
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::linked::Linked;
 use super::lookout::Lookout;
 use super::matcher::Matcher;
 use super::{WatchError, WatchRequest};
@@ -99,6 +100,11 @@ impl Source {
     /// be newer than the directories that are read afterwards: nothing else finds what it leaves out.
     pub(super) fn sift(&self, id: u64, matcher: Matcher) {
         self.lookout.sift(id, matcher);
+    }
+
+    /// Takes events at the places that these links lead to for ones of `id` as well.
+    pub(super) fn link(&self, id: u64, linked: Linked) {
+        self.lookout.link(id, linked);
     }
 
     /// Watches the entries of one directory (on macOS and Windows: all that is below it) for the

@@ -1,14 +1,17 @@
 //! What is watched under one id: its matcher, the directories that are kept, the files and what they
 //! held. Walks the disk; the watch itself is the [`Source`]'s.
 
+mod idle;
+
 use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::fs::FileType;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use super::baseline::{self, Difference, Entry, Stamp};
-use super::ignores::Ignores;
+use super::linked::Linked;
 use super::links;
-use super::matcher::{Matcher, Verdict, canonical, repository};
+use super::matcher::{Matcher, canonical, repository};
 use super::settle::{LOCK_HOLD, Scene, Settle};
 use super::source::{LimitReached, Source};
 
@@ -31,6 +34,8 @@ pub(super) struct Tree {
     exact: Option<BTreeSet<PathBuf>>,
     /// Those entries.
     steps: BTreeSet<PathBuf>,
+    /// Where the symbolic links in it lead.
+    linked: Linked,
 }
 
 impl Tree {
@@ -47,6 +52,7 @@ impl Tree {
             git_lock,
             exact: None,
             steps: BTreeSet::new(),
+            linked: Linked::default(),
         }
     }
 
@@ -195,14 +201,20 @@ impl Tree {
             if self.directories.contains(&directory) || !self.matcher.keeps(&directory) {
                 continue;
             }
-            self.watch(source, &directory)?;
+            if !self.linked.admits(&directory) {
+                continue;
+            }
+            self.watch(source, &self.linked.real(&directory))?;
             let Ok(entries) = std::fs::read_dir(&directory) else {
                 // Unreadable or gone again; a change of its mode brings it back here.
                 continue;
             };
             for entry in entries.filter_map(Result::ok) {
                 let path = entry.path();
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                let kind = entry.file_type();
+                if kind.as_ref().is_ok_and(FileType::is_dir) {
+                    open.push(path);
+                } else if kind.is_ok_and(|kind| kind.is_symlink()) && self.follow(&path, source)? {
                     open.push(path);
                 } else if self.matcher.wants(&path) {
                     found.push(path);
@@ -211,6 +223,46 @@ impl Tree {
             self.directories.insert(directory);
         }
         Ok(())
+    }
+
+    /// Watches what decides where the symbolic link leads, if that may concern this tree; true if it leads to a
+    /// directory that is to be walked.
+    pub(super) fn follow(
+        &mut self,
+        link: &Path,
+        source: &mut Option<Source>,
+    ) -> Result<bool, LimitReached> {
+        let may_lead = self.matcher.keeps(link);
+        if self.is_exact() || !(may_lead || self.matcher.wants(link)) {
+            return Ok(false);
+        }
+        let mut watched = BTreeSet::new();
+        loop {
+            let places = self.linked.follow(link);
+            // Of a link that was changed before its watch began nothing is told.
+            if places.is_subset(&watched) {
+                break;
+            }
+            for place in &places {
+                self.watch(source, place)?;
+            }
+            watched.extend(places);
+        }
+        let enters = may_lead && link.is_dir() && self.linked.enter(link, self.matcher.cwd());
+        if let Some(source) = source {
+            source.link(self.id, self.linked.clone());
+        }
+        Ok(enters)
+    }
+
+    /// Whether links lead to more directories than are watched.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.linked.is_full()
+    }
+
+    /// The names in the tree that a change of `path` concerns, where they are not `path` itself.
+    pub(super) fn names(&self, path: &Path) -> BTreeSet<PathBuf> {
+        self.linked.names(path)
     }
 
     fn watch(&self, source: &mut Option<Source>, directory: &Path) -> Result<(), LimitReached> {
@@ -239,6 +291,7 @@ impl Tree {
     pub(super) fn forget(&mut self, path: &Path) {
         self.directories
             .retain(|directory| !directory.starts_with(path));
+        self.linked.forget(path);
     }
 
     pub(super) fn known_below(&self, path: &Path) -> Vec<PathBuf> {
@@ -256,7 +309,7 @@ impl Tree {
         source: &mut Option<Source>,
     ) -> Result<Vec<PathBuf>, LimitReached> {
         self.matcher.reread_ignores();
-        self.directories.clear();
+        self.forget(Path::new("/"));
         let found: BTreeSet<PathBuf> = self.adopt_roots(source)?.into_iter().collect();
         let gone = self.files.keys().filter(|path| !found.contains(*path));
         Ok(gone
@@ -349,54 +402,6 @@ impl Tree {
         }
         changed
     }
-
-    /// One sentence for each including glob that no watched file comes from.
-    pub(super) fn idle_globs(&self, inferred: bool) -> Vec<String> {
-        let globs = self.matcher.globs();
-        if globs.is_empty() {
-            // Why nothing is watched is said by what inferred it.
-            return Vec::new();
-        }
-        if inferred {
-            // The user named none of them, and nobody needs `*.pyi`.
-            let none = format!(
-                "no file matches {} yet; name the sources with --watch",
-                globs.join(" ")
-            );
-            return self.files.is_empty().then_some(none).into_iter().collect();
-        }
-        let used: BTreeSet<usize> = self
-            .files
-            .keys()
-            .flat_map(|path| self.matcher.matching(path))
-            .collect();
-        let ignored = self.ignored_globs();
-        let idle = |(given, glob): (usize, &String)| {
-            if glob.starts_with('!') || used.contains(&given) {
-                None
-            } else if ignored.contains(&given) || crosses_tool_directory(glob) {
-                Some(format!(
-                    "{glob} matches only ignored files; a glob that begins with the ignored directory's name is honoured"
-                ))
-            } else {
-                Some(format!("{glob} matches no file"))
-            }
-        };
-        globs.iter().enumerate().filter_map(idle).collect()
-    }
-
-    /// The globs that match files which are ignored.
-    fn ignored_globs(&self) -> BTreeSet<usize> {
-        self.directories
-            .iter()
-            .filter_map(|directory| std::fs::read_dir(directory).ok())
-            .flat_map(|entries| entries.filter_map(Result::ok))
-            .filter_map(|entry| match self.matcher.judge(&entry.path()) {
-                Verdict::Ignored(given) => Some(given),
-                Verdict::Wanted(_) | Verdict::Unwanted => None,
-            })
-            .collect()
-    }
 }
 
 /// The canonical directory of a file.
@@ -404,11 +409,6 @@ fn place_of(file: &Path) -> PathBuf {
     let file = std::path::absolute(file);
     let place = file.ok().and_then(|file| file.parent().map(canonical));
     place.unwrap_or_default()
-}
-
-fn crosses_tool_directory(glob: &str) -> bool {
-    glob.split('/')
-        .any(|part| Ignores::is_tool_directory(part.as_ref()))
 }
 
 /// The lock that git holds while it rewrites the work tree at `top`.

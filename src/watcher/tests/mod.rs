@@ -6,6 +6,7 @@ mod fallback;
 mod glancing;
 mod inferring;
 mod joining;
+mod linked;
 mod matching;
 mod saves;
 mod structure;

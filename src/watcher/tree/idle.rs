@@ -1,0 +1,62 @@
+//! Globs from which no watched file comes, in words.
+
+use std::collections::BTreeSet;
+
+use super::super::ignores::Ignores;
+use super::super::matcher::Verdict;
+use super::Tree;
+
+impl Tree {
+    /// One sentence for each including glob that no watched file comes from.
+    pub(in super::super) fn idle_globs(&self, inferred: bool) -> Vec<String> {
+        let globs = self.matcher.globs();
+        if globs.is_empty() {
+            // Why nothing is watched is said by what inferred it.
+            return Vec::new();
+        }
+        if inferred {
+            // The user named none of them, and nobody needs `*.pyi`.
+            let none = format!(
+                "no file matches {} yet; name the sources with --watch",
+                globs.join(" ")
+            );
+            return self.files.is_empty().then_some(none).into_iter().collect();
+        }
+        let used: BTreeSet<usize> = self
+            .files
+            .keys()
+            .flat_map(|path| self.matcher.matching(path))
+            .collect();
+        let ignored = self.ignored_globs();
+        let idle = |(given, glob): (usize, &String)| {
+            if glob.starts_with('!') || used.contains(&given) {
+                None
+            } else if ignored.contains(&given) || crosses_tool_directory(glob) {
+                Some(format!(
+                    "{glob} matches only ignored files; a glob that begins with the ignored directory's name is honoured"
+                ))
+            } else {
+                Some(format!("{glob} matches no file"))
+            }
+        };
+        globs.iter().enumerate().filter_map(idle).collect()
+    }
+
+    /// The globs that match files which are ignored.
+    fn ignored_globs(&self) -> BTreeSet<usize> {
+        self.directories
+            .iter()
+            .filter_map(|directory| std::fs::read_dir(directory).ok())
+            .flat_map(|entries| entries.filter_map(Result::ok))
+            .filter_map(|entry| match self.matcher.judge(&entry.path()) {
+                Verdict::Ignored(given) => Some(given),
+                Verdict::Wanted(_) | Verdict::Unwanted => None,
+            })
+            .collect()
+    }
+}
+
+fn crosses_tool_directory(glob: &str) -> bool {
+    glob.split('/')
+        .any(|part| Ignores::is_tool_directory(part.as_ref()))
+}
