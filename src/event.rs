@@ -108,12 +108,14 @@ pub(crate) enum Event {
         generation: u64,
         line: String,
     },
-    /// A line on the server's stdout that is no JSON-RPC message; `count` is how many so far.
+    /// A line on the server's stdout, or a message of a `remote` server, that is not a JSON-RPC message; `count` is how
+    /// many so far.
     Stray {
         server: String,
         generation: u64,
         line: String,
         count: u64,
+        remote: bool,
     },
     /// The server changed its own lists without a reload.
     ListsChanged { server: String, diff: ToolDiff },

@@ -1,8 +1,11 @@
 //! Messages of our own: errors, results, requests; answers under whatever id.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::{Value, json};
+
+use super::members::{Members, unquoted};
 
 /// What stands in the `error` member of a response of our own.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +36,42 @@ impl fmt::Display for ErrorObject {
             object["data"] = data.clone();
         }
         write!(f, "{object}")
+    }
+}
+
+/// Whether `error` (raw) is an error object: only one with an integer `code` and a string `message` is understood by
+/// clients, whose SDKs drop any other response and wait for their timeout (JSON-RPC 2.0, section 5.1).
+pub(crate) fn is_error_object(error: &str) -> bool {
+    let members = Members::of(error);
+    let code = members
+        .get("code")
+        .and_then(|code| code.parse::<i64>().ok());
+    code.is_some() && members.text("message").is_some()
+}
+
+/// Returns the words for a person in `body`, which reports an error in a form of its own: those of the usual members
+/// of a JSON object (OAuth, problem details, web frameworks), else the body as it is.
+pub(crate) fn error_words(body: &str) -> String {
+    const USUAL: [&str; 6] = [
+        "error",
+        "title",
+        "message",
+        "error_description",
+        "detail",
+        "msg",
+    ];
+    let members = Members::of(body);
+    let words = |name: &&str| {
+        let value = members.get(name)?;
+        let text = unquoted(value).map(Cow::into_owned);
+        text.or_else(|| value.starts_with('{').then(|| error_words(value)))
+    };
+    let mut found: Vec<String> = USUAL.iter().filter_map(words).collect();
+    found.dedup();
+    match (found.as_slice(), unquoted(body)) {
+        ([], Some(text)) => text.into_owned(),
+        ([], None) => body.to_owned(),
+        (found, _) => found.join(": "),
     }
 }
 
@@ -111,5 +150,61 @@ pub(crate) fn notification(method: &str, params: Option<&str>) -> String {
     match params {
         Some(params) => format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#),
         None => format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_objects_with_code_and_message_are_errors() {
+        for error in [
+            r#"{"code":-32001,"message":"gone"}"#,
+            r#"{"message":"","code":0,"data":{"x":1}}"#,
+        ] {
+            assert!(is_error_object(error), "{error}");
+        }
+        for error in [
+            r#""invalid_token""#,
+            "null",
+            "true",
+            "-32000",
+            r#"["a"]"#,
+            "{}",
+            r#"{"code":"1","message":"a"}"#,
+            r#"{"code":1.5,"message":"a"}"#,
+            r#"{"code":401}"#,
+            r#"{"message":"a"}"#,
+            r#"{"code":1,"message":{"text":"a"}}"#,
+        ] {
+            assert!(!is_error_object(error), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_words_of_usual_error_bodies_are_found() {
+        for (body, words) in [
+            (
+                r#"{"error":"invalid_token","error_description":"expired"}"#,
+                "invalid_token: expired",
+            ),
+            (r#"{"detail":"Not authenticated"}"#, "Not authenticated"),
+            (
+                r#"{"type":"about:blank","title":"Forbidden","status":403,"detail":"no access"}"#,
+                "Forbidden: no access",
+            ),
+            (r#"{"error":{"code":"x","message":"bad key"}}"#, "bad key"),
+            (r#"{"message":"rate limited"}"#, "rate limited"),
+            (r#""plain""#, "plain"),
+            (
+                r#"{"detail":[{"loc":["a"]}]}"#,
+                r#"{"detail":[{"loc":["a"]}]}"#,
+            ),
+            ("not found", "not found"),
+            ("", ""),
+        ] {
+            assert_eq!(error_words(body), words, "{body}");
+        }
     }
 }

@@ -10,7 +10,8 @@ mod members;
 
 pub(crate) use envelope::{Envelope, Invalid, Kind, splice};
 pub(crate) use error::{
-    ErrorObject, Reply, error_response, notification, request, result_response,
+    ErrorObject, Reply, error_response, error_words, is_error_object, notification, request,
+    result_response,
 };
 pub(crate) use framing::{Frame, Framer, text};
 pub(crate) use members::{Members, elements, quoted, unquoted};

@@ -205,7 +205,12 @@ fn sentence(event: &Event) -> String {
         Event::Building { command, .. } => format!("building: {}", clean(command)),
         Event::BuildOutput { line, .. } => format!("{DIM}build |{DIM:#} {}", clean(line)),
         Event::Stderr { line, .. } => format!("{DIM}|{DIM:#} {}", clean(line)),
-        Event::Stray { line, count, .. } => stray(line, *count),
+        Event::Stray {
+            line,
+            count,
+            remote,
+            ..
+        } => stray(line, *count, *remote),
         Event::ListsChanged { diff, .. } => format!("changed its lists: {}", diff_text(diff)),
         Event::Progress { text, .. } => format!("{DIM}progress{DIM:#} {}", clean(text)),
         Event::LogMessage { level, text, .. } => {
@@ -355,8 +360,16 @@ fn failure_details(entry: &mut String, failure: &Failure) {
     }
 }
 
-fn stray(line: &str, count: u64) -> String {
+fn stray(line: &str, count: u64, remote: bool) -> String {
     let line = clean(line);
+    if remote {
+        let few = if count == 5 {
+            " (from now on few are shown)"
+        } else {
+            ""
+        };
+        return format!("{WARN}sent what is not a JSON-RPC message:{WARN:#} {line}{few}");
+    }
     match count {
         1 => format!(
             "{WARN}wrote to stdout what is no message:{WARN:#} {line}\n  {WARN}advice:{WARN:#} {CURE}"

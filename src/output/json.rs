@@ -74,7 +74,7 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("stopped", json!({ "server": server, "generation": generation })),
         Event::Stderr { server, generation, line } =>
             ("stderr", json!({ "server": server, "generation": generation, "line": line })),
-        Event::Stray { server, generation, line, count } =>
+        Event::Stray { server, generation, line, count, remote: _ } =>
             ("stray", json!({ "server": server, "generation": generation, "line": line, "count": count })),
         Event::ListsChanged { server, diff } =>
             ("lists_changed", json!({ "server": server, "diff": self::diff(diff) })),

@@ -262,6 +262,7 @@ mod tests {
             generation: 1,
             line: "hi".to_owned(),
             count,
+            remote: false,
         }
     }
 

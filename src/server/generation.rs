@@ -189,6 +189,7 @@ impl Stray {
             generation,
             line,
             count,
+            remote: self.supply.spec.remote.is_some(),
         });
     }
 }

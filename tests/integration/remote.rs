@@ -8,6 +8,7 @@ mod loss;
 mod modern;
 mod old;
 mod peers;
+mod refusals;
 mod resources;
 mod streams;
 

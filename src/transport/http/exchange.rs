@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
 use reqwest::{Response, StatusCode};
 use tokio::time::{sleep, timeout};
 
@@ -14,7 +14,8 @@ use super::old;
 use super::peer::{SESSION, Said};
 use super::sse::Events;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, Kind, Members, elements, error_response,
+    Envelope, ErrorObject, INTERNAL_ERROR, Kind, elements, error_response, error_words,
+    is_error_object,
 };
 
 /// How a legacy server says that its session is gone.
@@ -88,8 +89,11 @@ pub(super) fn pause(retry: Option<Duration>) -> Duration {
     retry.map_or(RETRY, |it| it.clamp(RETRIES.0, RETRIES.1))
 }
 
-/// The first words of a response that may be an error.
+/// The first words of a response that may be an error; none if they are compressed.
 pub(super) async fn first_words(mut response: Response) -> String {
+    if coding(&response).is_some() {
+        return String::new();
+    }
     let mut bytes = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         bytes.extend_from_slice(&chunk[..chunk.len().min(ERROR - bytes.len())]);
@@ -100,18 +104,30 @@ pub(super) async fn first_words(mut response: Response) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Whether the response is a stream of events.
-pub(super) fn is_stream(response: &Response) -> bool {
-    is(response, "text/event-stream")
+/// The address that a response redirects to, without what may be secret in it.
+fn redirect(response: &Response) -> Option<String> {
+    let to = response.headers().get(LOCATION)?.to_str().ok()?;
+    let mut to = response.url().join(to).ok()?;
+    to.set_query(None);
+    to.set_fragment(None);
+    // Neither fails for an address with a host.
+    let _ = to.set_username("");
+    let _ = to.set_password(None);
+    Some(to.into())
 }
 
-fn is(response: &Response, kind: &str) -> bool {
+/// The content coding of a response whose body cannot be read as it is.
+fn coding(response: &Response) -> Option<String> {
+    let coding = response.headers().get(CONTENT_ENCODING)?;
+    let coding = String::from_utf8_lossy(coding.as_bytes()).to_ascii_lowercase();
+    (coding.trim() != "identity").then_some(coding)
+}
+
+/// Whether the response is a stream of events.
+pub(super) fn is_stream(response: &Response) -> bool {
     let content = response.headers().get(CONTENT_TYPE);
-    content.is_some_and(|it| {
-        it.as_bytes()
-            .to_ascii_lowercase()
-            .starts_with(kind.as_bytes())
-    })
+    let content = content.map(|it| it.as_bytes().to_ascii_lowercase());
+    content.is_some_and(|it| it.starts_with(b"text/event-stream"))
 }
 
 /// A message as one line: what ends lines in JSON stands between its tokens only.
@@ -152,16 +168,23 @@ impl Exchange<'_> {
         let response = self.post().await?;
         let status = response.status();
         if !status.is_success() {
+            let redirect = redirect(&response);
             let words = first_words(response).await;
             if !self.may_be_old(status, &words) || old::begin(self.inner).await.is_err() {
-                return self.refused(status, words).await;
+                return self.refused(status, words, redirect).await;
             }
             let status = self.post().await?.status();
             return if status.is_success() {
                 Ok(())
             } else {
-                self.refused(status, words).await
+                self.refused(status, words, redirect).await
             };
+        }
+        if let Some(coding) = coding(&response) {
+            let answered = peer.answered(status, "");
+            let how =
+                format!("{answered} in the content coding `{coding}`, which nobody asked for");
+            return Err(Failure(Fate::Unknown, how));
         }
         if peer.has_one_stream() {
             // The answer comes there.
@@ -176,12 +199,9 @@ impl Exchange<'_> {
                 self.inner.heard.store(true, Ordering::Relaxed);
             }
             self.follow(response).await
-        } else if is(&response, "application/json") {
-            self.take_whole(response).await
         } else {
-            let what = format!("HTTP {} without an answer", status.as_u16());
-            let how = format!("answered {what} at {}", peer.shown());
-            Err(Failure(Fate::Unknown, how))
+            // Some servers name no content type, or a wrong one: the body tells whether it is the answer.
+            self.take_whole(response).await
         }
     }
 
@@ -213,15 +233,23 @@ impl Exchange<'_> {
     }
 
     /// An answer that is no success. What the server says as a JSON-RPC error is passed on; but who may not come
-    /// in, or comes to a server in trouble, learns nothing of its era.
-    async fn refused(&self, status: StatusCode, body: String) -> Result<(), Failure> {
+    /// in, or comes to a server in trouble, learns nothing of its era. `redirect` is the address that the answer
+    /// sends on to.
+    async fn refused(
+        &self,
+        status: StatusCode,
+        body: String,
+        redirect: Option<String>,
+    ) -> Result<(), Failure> {
         if forgets(self.inner, status, &body) && self.said.method != "initialize" {
             self.inner.lose(FORGOTTEN);
             return Err(Failure(Fate::Unsent, FORGOTTEN.to_owned()));
         }
         let line = one_line(body.clone().into_bytes());
         let envelope = Envelope::parse(&line).ok();
-        let error = envelope.as_ref().and_then(|it| it.error);
+        let error = envelope
+            .as_ref()
+            .and_then(|it| it.error.filter(|error| is_error_object(error)));
         let busy = matches!(
             status,
             StatusCode::UNAUTHORIZED
@@ -236,12 +264,12 @@ impl Exchange<'_> {
             self.deliver(line).await;
             return Ok(());
         }
-        let error = error.map(Members::of).unwrap_or_default();
-        let message = error.text("message");
-        let words = message.as_deref().unwrap_or(&body);
-        let how = self.inner.peer.answered(status, words);
+        let how = self.inner.peer.answered(status, &error_words(&body));
         if status.is_redirection() {
-            let how = format!("{how}: it sends on to another place, which has to be its `url`");
+            let to = redirect.unwrap_or_else(|| "a place that it does not name".to_owned());
+            let how = format!(
+                "{how}: it redirects to {to}, which has to be the `url` in the configuration"
+            );
             return Err(Failure(Fate::Refused, how));
         }
         if busy {
@@ -257,6 +285,7 @@ impl Exchange<'_> {
 
     /// An answer in one piece.
     async fn take_whole(&self, mut response: Response) -> Result<(), Failure> {
+        let status = response.status();
         let mut bytes = Vec::new();
         loop {
             match response.chunk().await {
@@ -268,10 +297,12 @@ impl Exchange<'_> {
                 Err(error) => return Err(self.broken(&error)),
             }
         }
-        if self.take(bytes).await {
+        let words = error_words(&String::from_utf8_lossy(&bytes[..bytes.len().min(ERROR)]));
+        if !bytes.is_empty() && self.take(bytes).await {
             return Ok(());
         }
-        let how = "answered with something that is not the answer".to_owned();
+        let answered = self.inner.peer.answered(status, &words);
+        let how = format!("{answered} (not the answer to `{}`)", self.said.method);
         Err(Failure(Fate::Unknown, how))
     }
 
@@ -369,7 +400,8 @@ impl Exchange<'_> {
         let nameless = Envelope::parse(line)
             .ok()
             .filter(|it| it.kind() == Kind::Response && it.id.is_none_or(|id| id == "null"));
-        if let Some(error) = nameless.and_then(|it| it.error) {
+        let error = nameless.as_ref().and_then(|it| it.error);
+        if let Some(error) = error.filter(|error| is_error_object(error)) {
             self.deliver(error_response_of(self.number, error)).await;
             return true;
         }
@@ -379,7 +411,9 @@ impl Exchange<'_> {
             let result = Envelope::parse(line).ok().and_then(|it| it.result);
             self.inner.peer.take_revision(result.unwrap_or("{}"));
         }
-        self.deliver(line.to_owned()).await;
+        if nameless.is_none() {
+            self.deliver(line.to_owned()).await;
+        }
         answered
     }
 

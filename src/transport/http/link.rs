@@ -1,5 +1,5 @@
 //! The way to a remote server: lines go in, what comes of them is told. Notifications and answers are brought to
-//! the server one after the other, requests side by side.
+//! the server one after the other, requests side by side and past them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -74,6 +74,8 @@ pub(super) struct Inner {
     pub(super) limit: usize,
     /// Unbounded: who sends looks at `backlog` before.
     outgoing: UnboundedSender<String>,
+    /// Messages that nobody waits for; unbounded, since they count into `backlog` as well.
+    notices: UnboundedSender<(Said, Option<Backlog>)>,
     /// Full, it keeps the streams from being read.
     incoming: mpsc::Sender<Incoming>,
     /// Bytes that wait to be sent.
@@ -124,11 +126,13 @@ impl HttpLink {
         limit: usize,
     ) -> Result<(Self, Receiver<Incoming>), String> {
         let (outgoing, lines) = mpsc::unbounded_channel();
+        let (notices, said) = mpsc::unbounded_channel();
         let (incoming, received) = mpsc::channel(WAITING);
         let inner = Arc::new(Inner {
-            peer: Peer::new(remote.clone(), sender.client()?),
+            peer: Peer::new(remote.clone(), sender.client(&remote.url)?),
             limit,
             outgoing,
+            notices,
             incoming,
             backlog: AtomicUsize::new(0),
             drained: Notify::new(),
@@ -142,6 +146,7 @@ impl HttpLink {
             tasks: TaskTracker::new(),
         });
         inner.spawn(inner.clone().send_all(lines));
+        inner.spawn(inner.clone().send_notices(said));
         Ok((Self(inner), received))
     }
 
@@ -248,11 +253,25 @@ impl Inner {
                     drop(waits);
                     self.cancel(said).await;
                 }
-                _ => {
+                // No request may reach the server before it.
+                (Kind::Notification, _) if said.method == "notifications/initialized" => {
                     drop(waits);
                     self.bring(&said).await;
                 }
+                _ => drop(self.notices.send((said, Some(waits)))),
             }
+        }
+    }
+
+    /// Brings notifications and answers to the server one after the other, while requests go past them: a server
+    /// that is slow to take one in must not hold up the calls behind it.
+    async fn send_notices(
+        self: Arc<Self>,
+        mut notices: UnboundedReceiver<(Said, Option<Backlog>)>,
+    ) {
+        while let Some((said, waits)) = notices.recv().await {
+            drop(waits);
+            self.bring(&said).await;
         }
     }
 
@@ -273,7 +292,7 @@ impl Inner {
         if self.peer.is_modern() {
             return self.give_up(number).await;
         }
-        self.bring(&said).await;
+        let _ = self.notices.send((said, None));
         let inner = self.clone();
         self.spawn(async move {
             tokio::time::sleep(CANCELLED).await;

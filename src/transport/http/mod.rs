@@ -12,11 +12,13 @@ mod peer;
 pub(crate) mod sse;
 mod standing;
 
+use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder, StatusCode};
+use reqwest::{Client, ClientBuilder, StatusCode, Url};
 
 pub(crate) use link::{Fate, HttpLink, Incoming};
 
@@ -49,27 +51,58 @@ pub(crate) fn client(follow: impl Fn(StatusCode) -> bool + Send + Sync + 'static
         .redirect(policy)
 }
 
-/// What all links send by: connections are kept for a moment, and what is trusted is read only once.
+/// The clients that all links share: connections are kept for a moment, and what is trusted is read only once.
 #[derive(Debug, Default)]
-pub(crate) struct Sender(OnceLock<Client>);
+pub(crate) struct Sender {
+    /// Uses the proxy server that the environment names.
+    general: OnceLock<Client>,
+    /// Uses none: a proxy server cannot reach what listens on this machine's loopback.
+    direct: OnceLock<Client>,
+}
 
 impl Sender {
-    /// An error says why there is none.
-    fn client(&self) -> Result<Client, String> {
-        if let Some(client) = self.0.get() {
+    /// The client for `url`. An error says why there is none.
+    fn client(&self, url: &Url) -> Result<Client, String> {
+        let direct = is_loopback(url);
+        let shared = if direct { &self.direct } else { &self.general };
+        if let Some(client) = shared.get() {
             return Ok(client.clone());
         }
         let kept = [
             StatusCode::TEMPORARY_REDIRECT,
             StatusCode::PERMANENT_REDIRECT,
         ];
-        let built = client(move |status| kept.contains(&status))
+        let builder = client(move |status| kept.contains(&status))
             .user_agent(concat!("mcp-proxy/", env!("CARGO_PKG_VERSION")))
             .pool_idle_timeout(IDLE)
-            .tcp_keepalive(KEEPALIVE)
+            .tcp_keepalive(KEEPALIVE);
+        let builder = if direct { builder.no_proxy() } else { builder };
+        let built = builder
             .build()
             .map_err(|error| format!("cannot be reached: {}", causes(&error)))?;
-        Ok(self.0.get_or_init(|| built).clone())
+        Ok(shared.get_or_init(|| built).clone())
+    }
+}
+
+/// The proxy server by which [`Sender`] reaches `url`, without its password; nothing if it goes there directly.
+fn proxy_server(url: &Url) -> Option<String> {
+    if is_loopback(url) {
+        return None;
+    }
+    let uri = url.as_str().parse().ok()?;
+    Some(Matcher::from_system().intercept(&uri)?.uri().to_string())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host_str() {
+        Some(host) => {
+            let host = host.trim_matches(['[', ']']);
+            let address = host.parse::<IpAddr>();
+            host == "localhost"
+                || host.ends_with(".localhost")
+                || address.is_ok_and(|address| address.to_canonical().is_loopback())
+        }
+        None => false,
     }
 }
 

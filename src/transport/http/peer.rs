@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 
-use super::causes;
+use super::{causes, proxy_server};
 use crate::config::Remote;
 use crate::jsonrpc::{Envelope, Kind, Members, unquoted};
 use crate::lock::locked;
@@ -75,6 +75,8 @@ pub(super) struct Peer {
     endpoint: OnceLock<Url>,
     /// The arguments of tools that headers carry too, by the tools' names.
     mirrors: Mutex<HashMap<String, Vec<Mirror>>>,
+    /// The proxy server between here and there, for people.
+    proxy_server: Option<String>,
 }
 
 /// What the handshake settled.
@@ -89,6 +91,7 @@ struct Agreed {
 impl Peer {
     pub(super) fn new(remote: Remote, client: Client) -> Self {
         Self {
+            proxy_server: proxy_server(&remote.url),
             client,
             remote,
             agreed: Mutex::default(),
@@ -199,6 +202,8 @@ impl Peer {
     /// The headers of the configuration, and those of what was agreed on.
     fn common(&self, agreed: bool) -> HeaderMap {
         let mut headers = self.remote.headers.clone();
+        // A stream of events is to arrive event by event, which compression would hold back.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let known = locked(&self.agreed);
         if let (true, Some(session)) = (agreed, &known.session) {
             headers.insert(SESSION, session.clone());
@@ -237,6 +242,17 @@ impl Peer {
         }
     }
 
+    /// The address and, since it may be the one in trouble, the proxy server before it.
+    fn place(&self) -> String {
+        match &self.proxy_server {
+            Some(proxy) => format!(
+                "{} through the proxy server {proxy} (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY; NO_PROXY names exceptions)",
+                self.shown()
+            ),
+            None => self.shown().to_owned(),
+        }
+    }
+
     /// A sentence fragment: what came of a request that got no answer at all.
     pub(super) fn unreachable(&self, error: &reqwest::Error) -> String {
         let what = if error.is_connect() {
@@ -244,7 +260,7 @@ impl Peer {
         } else {
             "broke off the connection at"
         };
-        let text = format!("{what} {}: {}", self.shown(), causes(error));
+        let text = format!("{what} {}: {}", self.place(), causes(error));
         self.without_secrets(&text)
     }
 
@@ -252,7 +268,12 @@ impl Peer {
     pub(super) fn answered(&self, status: StatusCode, said: &str) -> String {
         let code = status.as_u16();
         let reason = status.canonical_reason().unwrap_or_default();
-        let mut text = format!("answered HTTP {code} {reason} at {}", self.shown());
+        let place = if status.is_success() {
+            self.shown().to_owned()
+        } else {
+            self.place()
+        };
+        let mut text = format!("answered HTTP {code} {reason} at {place}");
         let words: String = said
             .chars()
             .map(|it| if it.is_control() { ' ' } else { it })
