@@ -42,6 +42,14 @@ pub(crate) struct Candidate {
     pub(crate) announce: bool,
 }
 
+/// Why a standby did not prove itself; the reason is a sentence fragment.
+enum Unlike {
+    /// The saved code sets the process up otherwise than the code before.
+    Differs(String),
+    /// The code does not run in a prepared process.
+    Fails(String),
+}
+
 impl Candidate {
     /// Starts it and reports [`Report::Proved`] or [`Report::Failed`]; once cancelled,
     /// [`Report::Gone`] when it is.
@@ -87,6 +95,13 @@ impl Candidate {
                     stop(running).await;
                     return None;
                 }
+                Some(Ok(Ok(_))) if voice.is_some() && !self.shared.warm.keeps() => {
+                    stop(running).await;
+                    let reason = "ended itself".to_owned();
+                    let reason = self.shared.warm.difference().unwrap_or(reason);
+                    unlike = Some(Unlike::Differs(reason));
+                    continue;
+                }
                 Some(Ok(Ok(shown))) => {
                     // What did not survive the probe may have been broken anyway; this one works without.
                     self.shared.no_probe.store(!probe, Ordering::Relaxed);
@@ -103,8 +118,8 @@ impl Candidate {
                     let method = running.connection.asked().unwrap_or_default();
                     let refusal = Refusal::Late(method, limit);
                     // The client does not wait for as long once more.
-                    let late = voice.take().map(|voice| (voice, refusal.reason("")));
-                    let late = late.unzip();
+                    let fails = |voice| (voice, Unlike::Fails(refusal.reason("")));
+                    let late = voice.take().map(fails).unzip();
                     self.hear_out(late.0, late.1);
                     refusal
                 }
@@ -120,7 +135,8 @@ impl Candidate {
                 failure.advice = Some(advice::more_time(!self.announce, &self.supply.spec));
             }
             if voice.is_some() {
-                unlike = Some(failure.reason);
+                let difference = self.shared.warm.difference();
+                unlike = Some(difference.map_or(Unlike::Fails(failure.reason), Unlike::Differs));
                 continue;
             }
             self.shared.warm.started(&self.supply.spec, false);
@@ -155,12 +171,15 @@ impl Candidate {
     }
 
     /// Lets what a standby said be heard, and has it known why one was no use.
-    fn hear_out(&self, voice: Option<Voice>, unlike: Option<String>) {
+    fn hear_out(&self, voice: Option<Voice>, unlike: Option<Unlike>) {
         if let Some(voice) = voice {
             voice.belongs_to(self.number);
         }
-        if let Some(reason) = unlike {
-            self.shared.warm.failed(&self.supply.spec, reason);
+        let (warm, spec) = (&self.shared.warm, &self.supply.spec);
+        match unlike {
+            None => {}
+            Some(Unlike::Differs(reason)) => warm.differs(spec, reason),
+            Some(Unlike::Fails(reason)) => warm.failed(spec, reason),
         }
     }
 

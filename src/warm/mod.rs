@@ -44,6 +44,8 @@ pub(crate) use voice::Voice;
 
 /// After so many failures a server starts cold for good.
 const FAILURES: u32 = 2;
+/// After so many prepared starts in a row that were not like the one before, too.
+const DIFFERENCES: u32 = 10;
 /// Saves that follow each other sooner than this are a flurry: the next one is worth waiting for.
 const FLURRY: Duration = Duration::from_millis(150);
 /// A server that was not saved for this long keeps no standby.
@@ -67,6 +69,8 @@ struct State {
     /// What was learned last.
     learned: Option<Learned>,
     failures: u32,
+    /// How many prepared starts in a row were not like the start before.
+    differences: u32,
     /// Counts how often all of this was given up.
     age: u64,
     /// When a file was touched last.
@@ -208,14 +212,38 @@ impl Warm {
         });
     }
 
-    /// This start is not like the last one, which is no fault: the next one is prepared by it.
-    fn differs(&self, spec: &ServerSpec, reason: String) {
-        locked(&self.state).learned = None;
+    /// This start is not like the last one, which is no fault: the next one is prepared by it. A server whose starts
+    /// all differ starts cold for good.
+    pub(crate) fn differs(&self, spec: &ServerSpec, reason: String) {
+        let mut state = locked(&self.state);
+        state.learned = None;
+        state.differences += 1;
+        let for_good = state.differences >= DIFFERENCES;
+        if for_good {
+            state.failures = FAILURES;
+        }
         self.events.send(Event::Cold {
             server: spec.name.clone(),
             reason,
-            for_good: false,
+            for_good,
         });
+    }
+
+    /// Decides that the prepared process that was started last serves; false if it has ended itself, since it differs
+    /// from a plain start.
+    pub(crate) fn keeps(&self) -> bool {
+        let mut state = locked(&self.state);
+        let keeps = state.folder.as_ref().is_some_and(Folder::keep);
+        if keeps {
+            state.differences = 0;
+        }
+        keeps
+    }
+
+    /// Returns why the process that was started last ended itself: the saved code sets the process up otherwise than
+    /// the code did that the packages were loaded for.
+    pub(crate) fn difference(&self) -> Option<String> {
+        locked(&self.state).folder.as_ref()?.difference()
     }
 
     /// Nothing can be prepared for this server.

@@ -62,6 +62,7 @@ impl Folder {
         for pipe in ["go", "said"] {
             fifo(&self.path(pipe))?;
         }
+        self.write("trial", "")?;
         self.write("learned", learned)
     }
 
@@ -89,6 +90,16 @@ impl Folder {
         let mut spec = spec.clone();
         spec.env.push((self.runtime.variable().into(), value));
         spec
+    }
+
+    /// Decides that a prepared process serves, so that it does not end itself any more; false if it has ended.
+    pub(super) fn keep(&self) -> bool {
+        fs::remove_file(self.path("trial")).is_ok()
+    }
+
+    /// Returns why the process ended itself: the saved code sets it up otherwise than the code before did.
+    pub(super) fn difference(&self) -> Option<String> {
+        fs::read_to_string(self.path("unlike")).ok()
     }
 
     /// Asks for the notes of a process that makes them only then.

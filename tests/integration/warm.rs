@@ -6,12 +6,13 @@ mod equal;
 mod fresh;
 mod node;
 mod programs;
+mod setups;
 mod several;
 mod unlike;
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -120,12 +121,30 @@ impl Warmed {
         Self::meeting(project, source, proxy.options(["--meta-tools", "none"]))
     }
 
+    /// As [`of`](Self::of), in the project of another one, which saves.
+    #[track_caller]
+    fn beside(project: &Project, source: &'static str, proxy: Proxy) -> Self {
+        let nothing = Project::new();
+        Self::within(
+            project.root(),
+            nothing,
+            source,
+            proxy.options(["--meta-tools", "none"]),
+        )
+    }
+
     /// As [`of`](Self::of), with the tools that the proxy was given.
     #[track_caller]
     fn meeting(project: Project, source: &'static str, proxy: Proxy) -> Self {
+        let root = project.root().to_owned();
+        Self::within(&root, project, source, proxy)
+    }
+
+    #[track_caller]
+    fn within(root: &Path, project: Project, source: &'static str, proxy: Proxy) -> Self {
         let log = Log::new();
         let proxy = proxy.options(["--watch", source]);
-        let peer = log.written_by(proxy).within(&project).spawn();
+        let peer = log.written_by(proxy).at(root).spawn();
         peer.initialize(&initialize_params()).result();
         let warmed = Self {
             project,

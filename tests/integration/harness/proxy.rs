@@ -1,7 +1,7 @@
 //! Builds a `mcp-proxy` command line and starts it.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -80,8 +80,13 @@ impl Proxy {
     }
 
     /// Runs in the project's directory.
-    pub(crate) fn within(mut self, project: &Project) -> Self {
-        self.directory = Some(project.root().to_owned());
+    pub(crate) fn within(self, project: &Project) -> Self {
+        self.at(project.root())
+    }
+
+    /// Runs in this directory.
+    pub(crate) fn at(mut self, directory: &Path) -> Self {
+        self.directory = Some(directory.to_owned());
         self
     }
 

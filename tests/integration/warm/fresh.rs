@@ -56,22 +56,6 @@ fn each_generation_begins_anew() {
 }
 
 #[test]
-fn what_saved_code_loads_is_loaded_ahead_of_the_next() {
-    let warmed = warmed();
-    warmed.warm_save("v1");
-    warmed.until_prepared();
-    let saved = |count: usize, from: &str, to: &str| {
-        warmed.project.edit("server.py", from, to);
-        warmed.log.until("reloaded", count);
-        warmed.until_prepared();
-    };
-    saved(2, "# Here a test", "import tabnanny  # Here a test");
-    let check = "import sys\nassert 'tabnanny' in sys.modules\nimport look\n";
-    saved(3, "import look\n", check);
-    assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
-}
-
-#[test]
 fn a_save_while_packages_are_loaded_is_served_by_that_process() {
     let warmed = Warmed::start(
         project(),

@@ -10,6 +10,9 @@ use crate::harness::{Project, Proxy, Run};
 /// Where a test puts packages of its own.
 const PACKAGES: &str = "lib/site-packages";
 
+/// A package that knows whether it is loaded before the program.
+const EARLY: &str = "import __main__\nEARLY = not hasattr(__main__, '__file__')";
+
 /// A server whose source has `code` in it, with these packages.
 #[track_caller]
 fn with(code: &str, packages: &[(&str, &str)]) -> Warmed {
@@ -360,21 +363,30 @@ fn what_a_wrapper_runs_and_says_first_is_not_taken_for_the_server() {
     let command = vec![executable(&project, "python", &text), "server.py".into()];
     let warmed = Warmed::start(project, "server.py", command);
     warmed.warm_save("v1");
-    warmed.until_prepared();
-    let check =
-        "import sys\nassert 'pydantic' in sys.modules, 'the tool was prepared'\nimport look\n";
-    warmed.project.edit("server.py", "import look\n", check);
-    warmed.log.until("reloaded", 2);
+    warmed.warm_save("v2");
+    assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
+}
+
+#[test]
+fn what_saved_code_loads_is_loaded_ahead_of_the_next() {
+    let warmed = with("import json", &[("ahead.py", EARLY)]);
+    warmed.warm_save("v1");
+    let saved = |count: usize, from: &str, to: &str| {
+        warmed.until_prepared();
+        warmed.project.edit("server.py", from, to);
+        warmed.log.until("reloaded", count);
+    };
+    saved(2, "import json\n\nif", "import ahead\n\nif");
+    saved(3, "import ahead\n", "import ahead\nassert ahead.EARLY\n");
     assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
 }
 
 #[test]
 fn code_that_runs_only_after_a_plain_start_gets_one_and_that_is_told() {
-    let project = project();
-    let check = "import sys\nassert 'pydantic' not in sys.modules, 'too early'\nimport look\n";
-    project.edit("server.py", "import look\n", check);
-    let command = vec![python("python"), "server.py".into()];
-    let warmed = Warmed::start(project, "server.py", command);
+    let warmed = with(
+        "import ahead\nassert not ahead.EARLY, 'too early'",
+        &[("ahead.py", EARLY)],
+    );
     for (count, mark) in [(1, "v1"), (2, "v2")] {
         warmed.until_prepared();
         warmed.cold_save(mark, "");
