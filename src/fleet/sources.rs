@@ -10,8 +10,8 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use crate::config::ServerSpec;
 use crate::event::Events;
 use crate::lock::locked;
-use crate::server::{Foresight, ServerHandle};
-use crate::watcher::{Glance, Notice, WatchError, WatchOptions, WatchRequest, Watcher};
+use crate::server::{Foresight, ServerHandle, WatchedFiles};
+use crate::watcher::{Coverage, Glance, Notice, WatchError, WatchOptions, WatchRequest, Watcher};
 
 /// Whoever hears of a watch.
 #[derive(Debug)]
@@ -77,15 +77,21 @@ impl Sources {
         let Some(request) = request(spec) else {
             // It may have been a command before.
             self.forget(number);
+            server.watches(None);
             return Ok(());
         };
         server.ask(self.glance.clone());
-        locked(&self.hearers).insert(number, Hearer::Server(server));
+        locked(&self.hearers).insert(number, Hearer::Server(server.clone()));
         let added = self.watcher.add(number, request).await;
         if added.is_err() {
             self.forget(number);
         }
-        added
+        let Coverage { globs, files } = added?;
+        server.watches(Some(WatchedFiles {
+            globs,
+            count: files,
+        }));
+        Ok(())
     }
 
     /// Watches the files of the configuration under `number`; gives what changed, each time.

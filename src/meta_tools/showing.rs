@@ -1,5 +1,7 @@
 //! `get_loaded_servers`, `list_available_servers`, `list_installed_mcp_servers`: what there is.
 
+use std::sync::atomic::Ordering;
+
 use reqwest::header::HeaderName;
 use serde_json::{Value, json};
 
@@ -18,6 +20,7 @@ pub(super) fn loaded(fleet: &Fleet) -> Value {
 fn loaded_server(server: &ServerHandle) -> Value {
     let (snapshot, status, spec) = (server.snapshot(), server.status(), server.spec());
     let tools = snapshot.tool_names();
+    let watched = server.watched_files();
     // At the first start all tools are new, which is not worth a model's context.
     let diff = match status.reloads {
         0 => ToolDiff::default(),
@@ -39,7 +42,8 @@ fn loaded_server(server: &ServerHandle) -> Value {
             "prepared_ms": u64::try_from(prepared.took.as_millis()).unwrap_or(u64::MAX),
             "memory_mib": prepared.memory.map(|bytes| bytes >> 20),
         })),
-        "watch": spec.watch,
+        "watch": watched.as_ref().map_or(&spec.watch, |watched| &watched.globs),
+        "watched_files": watched.as_ref().map(|watched| watched.count.load(Ordering::Relaxed)),
     });
     if let Some(remote) = &spec.remote {
         value["url"] = remote.shown.as_str().into();

@@ -23,7 +23,7 @@ mod trouble;
 mod turns;
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -98,6 +98,15 @@ pub(crate) struct Status {
     pub(crate) reloaded: Option<Instant>,
 }
 
+/// What of a server's files is watched.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WatchedFiles {
+    /// The globs in force, relative to the working directory.
+    pub(crate) globs: Vec<String>,
+    /// How many files are watched, kept up to date while they come and go.
+    pub(crate) count: Arc<AtomicUsize>,
+}
+
 /// What the supervisor and the holders of a handle share.
 #[derive(Debug)]
 struct Shared {
@@ -106,6 +115,8 @@ struct Shared {
     handshake: watch::Sender<Option<Arc<Handshake>>>,
     wanted: Mutex<Wanted>,
     status: Mutex<Status>,
+    /// Nothing while nothing is watched.
+    watched_files: Mutex<Option<WatchedFiles>>,
     /// The server did not survive, or did not answer, the question whether it is modern.
     no_probe: AtomicBool,
     definition: Mutex<Definition>,
@@ -147,6 +158,7 @@ impl Shared {
                 state: "not started",
                 ..Status::default()
             }),
+            watched_files: Mutex::default(),
             no_probe: AtomicBool::new(false),
             definition: Mutex::new(Definition::new(spec.clone())),
             warm: Arc::new(Warm::new(means.warm.clone(), events, reaper)),
@@ -250,6 +262,16 @@ impl ServerHandle {
     /// What it answered to its introduction, if it has.
     pub(crate) fn handshake(&self) -> Option<Arc<Handshake>> {
         self.shared.handshake.borrow().clone()
+    }
+
+    /// Takes what of its files is watched from now on.
+    pub(crate) fn watches(&self, files: Option<WatchedFiles>) {
+        *locked(&self.shared.watched_files) = files;
+    }
+
+    /// Returns what of its files is watched; nothing while nothing is.
+    pub(crate) fn watched_files(&self) -> Option<WatchedFiles> {
+        locked(&self.shared.watched_files).clone()
     }
 
     /// How it is.

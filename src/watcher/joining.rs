@@ -11,12 +11,12 @@ use super::run::Run;
 use super::settle::Settle;
 use super::source::{LimitReached, Source, remote_mount};
 use super::tree::Tree;
-use super::{WatchError, WatchOptions, WatchRequest, canonical_cwd, infer};
+use super::{Coverage, WatchError, WatchOptions, WatchRequest, canonical_cwd, infer};
 use crate::event::Event;
 
 impl Run {
     /// Watches and takes the baseline; afterwards no save goes unnoticed.
-    pub(super) fn add(&mut self, id: u64, request: WatchRequest) -> Result<(), WatchError> {
+    pub(super) fn add(&mut self, id: u64, request: WatchRequest) -> Result<Coverage, WatchError> {
         let (mut tree, inferred) = tree(id, request, self.options)?;
         let old = self.position(id).map(|index| self.trees.remove(index));
         if let (Some(_), Some(source)) = (&old, &mut self.source) {
@@ -37,7 +37,7 @@ impl Run {
         }
         self.rest();
         self.introduce(index, inferred.as_ref());
-        Ok(())
+        Ok(self.trees[index].coverage())
     }
 
     /// Says nothing more of `id` and gives back what only it watched.

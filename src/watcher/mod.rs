@@ -35,6 +35,7 @@ mod tree;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -112,6 +113,15 @@ pub(crate) enum Notice {
     Unchanged,
     /// The content of these files changed; relative to cwd where they lie below it.
     Changed(Vec<PathBuf>),
+}
+
+/// What is watched under one id.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Coverage {
+    /// The globs in force, those that were inferred among them.
+    pub(crate) globs: Vec<String>,
+    /// How many files are watched, kept up to date while they come and go.
+    pub(crate) files: Arc<AtomicUsize>,
 }
 
 /// How to watch.
@@ -216,11 +226,11 @@ impl Watcher {
     }
 
     /// Watches for `id` as well. Resolves when no later save can go unnoticed, which takes one walk
-    /// through what is watched; dropped before, it is added all the same.
+    /// through what is watched; dropped before, it is added all the same. Returns what is watched.
     ///
     /// What was watched for `id` is replaced without losing a save: files that both want are
     /// compared with what they held before. After an error it is watched as before.
-    pub(crate) async fn add(&self, id: u64, request: WatchRequest) -> Result<(), WatchError> {
+    pub(crate) async fn add(&self, id: u64, request: WatchRequest) -> Result<Coverage, WatchError> {
         let (armed, is_armed) = oneshot::channel();
         let signal = Signal::Add { id, request, armed };
         self.lookout

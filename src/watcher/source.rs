@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::linked::Linked;
 use super::lookout::Lookout;
 use super::matcher::Matcher;
-use super::{WatchError, WatchRequest};
+use super::{Coverage, WatchError, WatchRequest};
 
 /// One system-wide recursive watch per root elsewhere; on Linux a recursive watch is a watch per
 /// directory, ignored ones included, so each kept directory is watched by itself.
@@ -27,7 +27,7 @@ pub(super) enum Signal {
     Add {
         id: u64,
         request: WatchRequest,
-        armed: oneshot::Sender<Result<(), WatchError>>,
+        armed: oneshot::Sender<Result<Coverage, WatchError>>,
     },
     /// Watch no more for this id.
     Remove(u64),

@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::fs::FileType;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::Coverage;
 use super::baseline::{self, Difference, Entry, Stamp};
 use super::linked::Linked;
 use super::links;
@@ -26,6 +29,8 @@ pub(super) struct Tree {
     /// Walked at intervals instead of watched.
     pub(super) polled: bool,
     files: BTreeMap<PathBuf, Entry>,
+    /// How many they are, for those who show it.
+    count: Arc<AtomicUsize>,
     directories: BTreeSet<PathBuf>,
     /// `index.lock` of the repository around it.
     git_lock: Option<PathBuf>,
@@ -48,6 +53,7 @@ impl Tree {
             settle,
             polled: false,
             files: BTreeMap::new(),
+            count: Arc::default(),
             directories: BTreeSet::new(),
             git_lock,
             exact: None,
@@ -101,6 +107,15 @@ impl Tree {
 
     pub(super) fn files(&self) -> usize {
         self.files.len()
+    }
+
+    /// Returns what is watched, for those who show it.
+    pub(super) fn coverage(&self) -> Coverage {
+        self.count.store(self.files.len(), Ordering::Relaxed);
+        Coverage {
+            globs: self.matcher.globs().to_vec(),
+            files: self.count.clone(),
+        }
     }
 
     pub(super) fn directories(&self) -> usize {
@@ -400,6 +415,7 @@ impl Tree {
                 _ => path,
             });
         }
+        self.count.store(self.files.len(), Ordering::Relaxed);
         changed
     }
 }

@@ -129,3 +129,23 @@ fn a_watcher_inside_the_command_is_told() {
     let message = warnings[0]["message"].as_str().unwrap();
     assert!(message.contains("without `nodemon`"), "{message}");
 }
+
+#[test]
+fn inferred_globs_and_the_number_of_files_are_shown() {
+    let project = Project::new();
+    project.write("app/server.rb", &marked("v0"));
+    project.write("app/Gemfile", "");
+    let watched = started(project, &["ruby", "server.rb"], "\"$1\"", "app", "home");
+    watched.until("ready", 1);
+    let shown = || {
+        let answer = watched.peer.call("get_loaded_servers", &json!({}));
+        answer.result()["structuredContent"]["servers"][0].clone()
+    };
+    let before = shown();
+    let globs = before["watch"].as_array().unwrap();
+    assert!(globs.iter().any(|it| it == "**/*.rb"), "{before}");
+    assert_eq!(before["watched_files"], 2, "{before}");
+    watched.project.write("app/lib/new.rb", "");
+    watched.until("reloaded", 1);
+    assert_eq!(shown()["watched_files"], 3, "{}", watched.log());
+}

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::source::MakeFeed;
-use super::{Notice, WatchError, WatchOptions, WatchRequest, Watcher, feed};
+use super::{Coverage, Notice, WatchError, WatchOptions, WatchRequest, Watcher, feed};
 use crate::event::{EVENT_BACKLOG, Event, Events};
 
 /// Generous: the machine may be loaded.
@@ -182,7 +182,7 @@ fn sources(cwd: &Path, globs: &[&str]) -> WatchRequest {
 }
 
 /// Adds, and waits on another thread, as this one may run a test's runtime.
-fn add(watcher: &Watcher, id: u64, request: WatchRequest) -> Result<(), WatchError> {
+fn add(watcher: &Watcher, id: u64, request: WatchRequest) -> Result<Coverage, WatchError> {
     let wait = || {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         runtime.unwrap().block_on(watcher.add(id, request))
