@@ -1,10 +1,13 @@
 //! A generation on its way to prove itself: started, introduced, told what its predecessor knew,
 //! listed. Only then does the supervisor hear of it.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +18,7 @@ use super::generation::{self, Ending, Proof, Running, Shown};
 use super::handshake::{Hello, Refusal, fetch_lists, replay, shake_hands};
 use super::report::{Report, Supply};
 use super::turns::StartTurn;
-use super::{Shared, remote};
+use super::{Shared, bytecode, remote};
 use crate::bridge::Identity;
 use crate::event::Failure;
 use crate::mcp::{List, ListKind};
@@ -36,6 +39,8 @@ pub(crate) struct Candidate {
     pub(crate) hello: Hello,
     pub(crate) epoch: u64,
     pub(crate) client: Arc<dyn Client>,
+    /// Files that changed since the last generation that proved itself.
+    pub(crate) files: BTreeSet<PathBuf>,
     /// How many starts in a row ran out of time before this one.
     pub(crate) late: u32,
     /// Make the handshake known before the lists are read.
@@ -73,6 +78,10 @@ impl Candidate {
             let turn = self.supply.means.turns.take(self.number == 1);
             cancelled.run_until_cancelled(turn).await?
         };
+        let (spec, files) = (self.supply.spec.clone(), self.files.clone());
+        // Not on the thread that answers clients: a checkout may have changed thousands of files.
+        let removed = spawn_blocking(move || bytecode::remove(&spec, &files));
+        let _ = cancelled.run_until_cancelled(removed).await?;
         let mut probe = !self.shared.no_probe.load(Ordering::Relaxed);
         // Why the standby did not prove itself. If it is the saved code that does not run, a cold start
         // shows as much, and is what is told of.

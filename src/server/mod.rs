@@ -6,6 +6,7 @@
 
 mod advice;
 mod body;
+mod bytecode;
 mod call;
 mod candidate;
 mod connection;

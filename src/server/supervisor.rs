@@ -372,6 +372,7 @@ impl Supervisor {
             shared: self.shared.clone(),
             number: next,
             hello: self.hello.clone(),
+            files: self.files.clone(),
             epoch: self.epoch,
             client,
             late: self.late,

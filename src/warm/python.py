@@ -132,7 +132,6 @@ class ProcessState:
 
     def take(self):
         """Returns the value of each part. Costs some ten microseconds."""
-        loaded = sys.modules.get
         parts = {
             "the environment": (dict(environment()), dict(self.put)),
             "the working directory": working_directory(),
@@ -204,6 +203,13 @@ def is_from_file(module):
 def environment():
     """The dictionary behind `os.environ`."""
     return getattr(os.environ, "_data", os.environ)
+
+
+def loaded(name):
+    """A module that has been imported, not one that is being imported or was put in its place."""
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None)
+    return None if spec is None or getattr(spec, "_initializing", False) else module
 
 
 def working_directory():
@@ -406,13 +412,13 @@ class Imports:
     def bring_back(self, name):
         """Brings back the modules that an import of `name` loads, if the process is what it was when they were loaded."""
         group = self.groups[0]
-        now = self.state.take()
-        parts = {**now, **group.before}
-        reason = next((part for part in parts if now.get(part) != group.before.get(part)), None)
         if group.name != name:
             return self.differ("`%s` is imported where `%s` was" % (name, group.name))
         if self.unforeseen is not None:
             return self.differ("`%s` is imported before `%s`, and was not" % (self.unforeseen, name))
+        now = self.state.take()
+        parts = {**now, **group.before}
+        reason = next((part for part in parts if now.get(part) != group.before.get(part)), None)
         if any(it in sys.modules for it in group.modules):
             reason = "sys.modules"
         if reason is not None:

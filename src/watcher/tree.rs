@@ -227,9 +227,9 @@ impl Tree {
             for entry in entries.filter_map(Result::ok) {
                 let path = entry.path();
                 let kind = entry.file_type();
-                if kind.as_ref().is_ok_and(FileType::is_dir) {
-                    open.push(path);
-                } else if kind.is_ok_and(|kind| kind.is_symlink()) && self.follow(&path, source)? {
+                let is_dir = kind.as_ref().is_ok_and(FileType::is_dir);
+                let is_link = kind.is_ok_and(|kind| kind.is_symlink());
+                if is_dir || is_link && self.follow(&path, source)? {
                     open.push(path);
                 } else if self.matcher.wants(&path) {
                     found.push(path);

@@ -7,6 +7,7 @@
 )]
 
 mod builds;
+mod bytecode;
 mod check;
 mod configuration;
 mod contract;

@@ -40,7 +40,7 @@ impl Folder {
 /// The globs for a command in a project with these files, but for those of `.env`.
 fn infer(files: &[&str], command: &str) -> Vec<String> {
     let mut globs = inferred(files, command).globs;
-    globs.retain(|glob| !glob.ends_with(".env"));
+    globs.retain(|glob| Path::new(glob).file_name() != Some(".env".as_ref()));
     globs
 }
 

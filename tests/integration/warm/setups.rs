@@ -218,7 +218,7 @@ fn random_programs_see_the_same_warm_and_cold() {
         }
         pair.save(&program);
     }
-    println!(
+    eprintln!(
         "{} of {} saves were prepared for",
         pair.prepared, pair.saves
     );
