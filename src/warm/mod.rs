@@ -2,7 +2,7 @@
 //!
 //! Nearly all of a start is loading packages that did not change. So a server that is being edited has a
 //! *standby*: its own command, started beside the generation that answers, in which a *bootstrap*
-//! (`python.py`, `node.cjs`) loads what that generation had loaded from its packages, and then waits before any
+//! (`python`, `node.cjs`) loads what that generation had loaded from its packages, and then waits before any
 //! code of the user runs. At the next save it is told to go on, and is the candidate. It is a fresh process each
 //! time, so nothing old lives on in it.
 //!

@@ -1,7 +1,7 @@
 // Prepares a Node.js process for the next start of a server, then is as if it had never been there.
 //
 // Node.js loads this before it runs its command, because NODE_OPTIONS requires it. The folder beside this file,
-// of the same name, holds what the folder of `python.py` holds, and
+// of the same name, holds what the folder of the bootstrap for Python holds, and
 //
 //     report    once it is there, the process notes what it has loaded
 //

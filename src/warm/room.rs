@@ -9,7 +9,13 @@ use std::path::{Path, PathBuf};
 use super::command::{Launch, Runtime};
 use crate::config::ServerSpec;
 
-const PYTHON: &str = include_str!("python.py");
+/// One file for the interpreter, which must find it all in place of the user's own.
+const PYTHON: &str = concat!(
+    include_str!("python/claim.py"),
+    include_str!("python/state.py"),
+    include_str!("python/imports.py"),
+    include_str!("python/standby.py"),
+);
 const NODE: &str = concat!(include_str!("imports.cjs"), include_str!("node.cjs"));
 /// Options of Node.js that load what may not be loaded late.
 const HOOKS: [&str; 4] = ["-r", "--require", "--import", "loader"];

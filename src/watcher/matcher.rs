@@ -2,6 +2,8 @@
 //! excludes. A glob that names an ignored place (`dist/**/*.js`, `.env`) beats the ignore files;
 //! one that only sweeps over it (`**/*.js`) does not.
 
+mod checkouts;
+
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
@@ -179,37 +181,6 @@ impl Matcher {
     /// Whether the change of this file may change what is ignored here.
     pub(super) fn is_ruled_by(&self, path: &Path) -> bool {
         !self.exact && (Ignores::is_rule_file(path) || self.is_new_checkout(path))
-    }
-
-    /// Whether the path makes the directory around it another work tree.
-    fn is_new_checkout(&self, path: &Path) -> bool {
-        self.inferred > 0
-            && path.file_name().is_some_and(|name| name == ".git")
-            && self.roots().any(|root| {
-                path.parent()
-                    .is_some_and(|it| it != root && it.starts_with(root))
-            })
-    }
-
-    /// Whether no glob but inferred ones wants the file, and it lies in another work tree.
-    pub(super) fn lies_in_checkout(&self, path: &Path) -> bool {
-        if self.inferred == 0 {
-            return false;
-        }
-        let matching = || {
-            self.rules
-                .iter()
-                .filter(|rule| rule.include && path.starts_with(&rule.root))
-        };
-        matching().any(|rule| self.is_inferred(rule))
-            && matching().all(|rule| {
-                self.is_inferred(rule)
-                    && path
-                        .ancestors()
-                        .skip(1)
-                        .take_while(|place| *place != rule.root)
-                        .any(Ignores::is_checkout)
-            })
     }
 
     /// Whether the touched entry may be wanted, may hold something that is, or decides what is.

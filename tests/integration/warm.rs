@@ -6,6 +6,7 @@ mod equal;
 mod fresh;
 mod node;
 mod programs;
+mod random;
 mod setups;
 mod several;
 mod unlike;

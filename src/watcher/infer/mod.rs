@@ -9,6 +9,7 @@ mod language;
 mod named;
 mod packages;
 mod project;
+mod wrappers;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::random::Random;
 use super::{Warmed, python};
 use crate::harness::{Project, Proxy, processes_with_tag};
 
@@ -180,43 +181,31 @@ fn what_code_sets_up_between_imports_is_seen_by_the_later_one_and_costs_no_warmt
     assert_eq!(pair.warm.log.events("cold"), [] as [Value; 0]);
 }
 
-/// A xorshift generator: the same programs at each run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit as u64).unwrap()
+fn program(random: &mut Random) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for _ in 0..2 + random.below(4) {
+        lines.push(random.of(&IMPORTS));
     }
-
-    fn program(&mut self) -> String {
-        let mut lines: Vec<&str> = Vec::new();
-        for _ in 0..2 + self.below(4) {
-            lines.push(IMPORTS[self.below(IMPORTS.len())]);
-        }
-        for _ in 0..self.below(3) {
-            let at = self.below(lines.len() + 1);
-            lines.insert(at, CHANGES[self.below(CHANGES.len())]);
-        }
-        lines.join("\n")
+    for _ in 0..random.below(3) {
+        let at = usize::try_from(random.below(lines.len() as u64 + 1)).unwrap();
+        lines.insert(at, random.of(&CHANGES));
     }
+    lines.join("\n")
 }
 
 #[test]
 fn random_programs_see_the_same_warm_and_cold() {
     let count = std::env::var("MCP_PROXY_PROGRAMS").map_or(PROGRAMS, |it| it.parse().unwrap());
     let mut random = Random(SEED);
-    let mut program = random.program();
-    let mut pair = Pair::start(&program);
-    pair.compare("v0", &program);
+    let mut text = program(&mut random);
+    let mut pair = Pair::start(&text);
+    pair.compare("v0", &text);
     for _ in 0..count {
         // Now and then only the mark differs, as in most edits.
-        if random.below(3) > 0 {
-            program = random.program();
+        if !random.one_in(3) {
+            text = program(&mut random);
         }
-        pair.save(&program);
+        pair.save(&text);
     }
     eprintln!(
         "{} of {} saves were prepared for",

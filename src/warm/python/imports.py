@@ -1,0 +1,223 @@
+class Group:
+    """The modules that one import of the user's code loads, loaded ahead and put aside."""
+
+    def __init__(self, name, lines, before):
+        self.name = name
+        self.lines = lines
+        self.before = before
+        self.after = before
+        self.modules = {}
+        self.attributes = []
+
+    def put_aside(self):
+        for name, module in self.modules.items():
+            sys.modules.pop(name, None)
+            around, _, child = name.rpartition(".")
+            # Of a package that is imported before, it is an attribute only once it is imported itself.
+            parent = None if around in self.modules else sys.modules.get(around)
+            if parent is not None and vars(parent).get(child) is module:
+                self.attributes.append((parent, child, vars(parent).pop(child)))
+
+    def bring_back(self):
+        sys.modules.update(self.modules)
+        for parent, child, module in self.attributes:
+            setattr(parent, child, module)
+
+
+class Imports:
+    """Takes the place of two functions of importlib: notes which modules are imported and where they are, and brings
+    back those that were loaded ahead.
+
+    Nothing that a program would look at tells of it, and what is loaded already does not come by here. `#state`
+    precedes a module that the user's code, or a call that it made, asks for: the digest of the process at that moment.
+    """
+
+    def __init__(self):
+        self.find = _frozen_importlib._find_spec
+        self.load = _frozen_importlib._find_and_load
+        self.process = os.getpid()
+        self.state = ProcessState()
+        # Imports in progress by thread: the name, and whether the module is an installed one, once that is known.
+        self.open = {}
+        self.path = None
+        self.check = None
+        self.groups = []
+        self.aside = set()
+        # The first installed module that was imported and not loaded ahead, which what is aside has not seen.
+        self.unforeseen = None
+        self.hook = self.make_hook()
+        _frozen_importlib._find_spec = self.look
+        _frozen_importlib._find_and_load = self.hook
+        self.noted = set()
+        self.noted_script = False
+        self.auditing = False
+        sys.addaudithook(self.audit)
+
+    def audit(self, event, args):
+        """Hears of each event of the interpreter as long as the process lives: must be quick, and never fail."""
+        if event not in AUDITED or self.auditing:
+            return
+        self.auditing = True
+        try:
+            if event == "os.putenv":
+                self.state.put[args[0]] = args[1]
+            elif event == "os.unsetenv":
+                self.state.put.pop(args[0], None)
+            elif self.process == os.getpid():
+                self.note_file(event, args)
+        except Exception:
+            # A program does not fail because of what is noted of it.
+            pass
+        finally:
+            self.auditing = False
+
+    def note_file(self, event, args):
+        path, flags = args[0], args[2] if event == "open" else os.O_WRONLY
+        if event == "os.rename":
+            path = args[1]
+        if isinstance(path, int) or flags is None:
+            return
+        path = os.path.abspath(os.fsdecode(path))
+        writes = bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
+        if path.startswith((*INSTALLED, "/proc/", "/dev/", "/sys/", FOLDER)) or "__pycache__" in path:
+            return
+        if writes:
+            self.state.written += 1
+        if (path, writes) not in self.noted and len(self.noted) < NOTED:
+            self.noted.add((path, writes))
+            self.write("%s\t%s\n" % ("#wrote" if writes else "#read", path))
+
+    def make_hook(self):
+        begin, finish, load = self.begin, self.finish, self.load
+
+        def _find_and_load(name, import_):
+            if not begin(name, import_):
+                return sys.modules[name]
+            try:
+                return load(name, import_)
+            finally:
+                finish()
+
+        # Tracebacks and warnings leave out the frames of importlib, and with this name ours as well.
+        _find_and_load.__code__ = _find_and_load.__code__.replace(co_filename="<frozen importlib._bootstrap>")
+        return _find_and_load
+
+    def begin(self, name, import_):
+        """Whether `name` is still to be imported."""
+        if os.getpid() != self.process:
+            self.end()
+        if name in self.aside:
+            parent = name.rpartition(".")[0]
+            # Imported first, as importlib does.
+            if parent and parent not in sys.modules:
+                import_(parent)
+            if name in self.aside:
+                self.bring_back(name)
+            if name in sys.modules:
+                return False
+        self.open.setdefault(_thread.get_ident(), []).append([name, None])
+        return True
+
+    def finish(self):
+        thread = _thread.get_ident()
+        stack = self.open.get(thread)
+        if stack:
+            stack.pop()
+        if not stack:
+            self.open.pop(thread, None)
+
+    def look(self, name, path, target=None):
+        spec = self.find(name, path, target)
+        if _frozen_importlib._find_spec != self.look:
+            return spec
+        if os.getpid() != self.process:
+            self.end()
+            return spec
+        place = place_of(spec)
+        stack = self.open.get(_thread.get_ident(), [])
+        if not stack or stack[-1][0] != name:
+            # Only asked for, or run as the main module.
+            self.write("#found\t%s\n" % place)
+            return spec
+        # A parent package that the same statement asks for is on the stack behind it, and not found yet.
+        outer = next((installed for _, installed in reversed(stack) if installed is not None), False)
+        stack[-1][1] = is_installed(place)
+        if place:
+            self.state.names.add(name)
+        if self.check is not None:
+            self.check(name, place)
+        else:
+            if place and stack[-1][1] and self.unforeseen is None:
+                self.unforeseen = name
+            self.note(name, place, asked_for=not outer and (not place or is_installed(place)))
+        return spec
+
+    def note(self, name, place, asked_for):
+        lines = ""
+        if self.path != sys.path:
+            self.path = list(sys.path)
+            lines = "".join("#own\t%s\n" % folder for folder in own_folders())
+        if asked_for:
+            lines += "#state\t%s\n" % digest(self.state.take())
+            lines = self.script() + lines
+        self.write("%s%s\t%s\n" % (lines, name, place))
+
+    def script(self):
+        """The note of the script's folder, once it is known."""
+        if self.noted_script or self.state.script_folder is None:
+            return ""
+        self.noted_script = True
+        return "#script\t%s\n" % self.state.script_folder
+
+    def bring_back(self, name):
+        """Brings back the modules that an import of `name` loads, if the process is what it was when they were loaded."""
+        group = self.groups[0]
+        if group.name != name:
+            return self.differ("`%s` is imported where `%s` was" % (name, group.name))
+        if self.unforeseen is not None:
+            return self.differ("`%s` is imported before `%s`, and was not" % (self.unforeseen, name))
+        now = self.state.take()
+        parts = {**now, **group.before}
+        reason = next((part for part in parts if now.get(part) != group.before.get(part)), None)
+        if any(it in sys.modules for it in group.modules):
+            reason = "sys.modules"
+        if reason is not None:
+            return self.differ("%s differs where `%s` is imported" % (reason, name))
+        del self.groups[0]
+        self.aside -= group.modules.keys()
+        group.bring_back()
+        self.state.restore(group.after)
+        self.write(self.script() + "".join(group.lines))
+
+    def differ(self, reason):
+        """Ends a process that would not be what a plain start is, before anything of it reaches the client."""
+        try:
+            os.unlink(os.path.join(FOLDER, "trial"))
+        except OSError:
+            # It serves by now: what was loaded ahead is loaded once more instead.
+            self.groups, self.aside = [], set()
+            return
+        try:
+            with open(os.path.join(FOLDER, "unlike"), "w") as file:
+                file.write(reason)
+        finally:
+            os._exit(0)
+
+    def write(self, lines):
+        try:
+            # Not kept open: programs count on the numbers of their files, and some close all there are.
+            log = os.open(os.path.join(FOLDER, "log"), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        except OSError:
+            return self.end()
+        try:
+            os.write(log, os.fsencode(lines))
+        finally:
+            os.close(log)
+
+    def end(self):
+        if not self.groups and _frozen_importlib._find_and_load == self.hook:
+            _frozen_importlib._find_and_load = self.load
+        if _frozen_importlib._find_spec == self.look:
+            _frozen_importlib._find_spec = self.find
+
+
