@@ -105,6 +105,8 @@ class Imports:
     def begin(self, name, import_):
         """Whether `name` is still to be imported."""
         if os.getpid() != self.process:
+            # A child that was forked imports for itself.
+            self.groups, self.aside = [], set()
             self.end()
         if name in self.aside:
             parent = name.rpartition(".")[0]
