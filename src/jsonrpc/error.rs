@@ -45,8 +45,9 @@ pub(crate) fn is_error_object(error: &str) -> bool {
     let members = Members::of(error);
     let code = members
         .get("code")
-        .and_then(|code| code.parse::<i64>().ok());
-    code.is_some() && members.text("message").is_some()
+        .and_then(|code| code.parse::<f64>().ok());
+    let message = members.get("message");
+    code.is_some_and(|code| code.fract() == 0.0) && message.is_some_and(|it| it.starts_with('"'))
 }
 
 /// Returns the words for a person in `body`, which reports an error in a form of its own: those of the usual members
@@ -162,6 +163,7 @@ mod tests {
         for error in [
             r#"{"code":-32001,"message":"gone"}"#,
             r#"{"message":"","code":0,"data":{"x":1}}"#,
+            r#"{"code":1180591620717411303424,"message":"a"}"#,
         ] {
             assert!(is_error_object(error), "{error}");
         }

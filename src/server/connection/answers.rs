@@ -8,7 +8,7 @@ use super::{Answer, Connection};
 use crate::bridge;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Members, Reply,
-    error_words, is_error_object, splice,
+    splice,
 };
 use crate::lock::locked;
 use crate::mcp::tasks;
@@ -60,18 +60,6 @@ impl Connection {
             (number.and_then(|number| table.take(number)), asked)
         };
         match waiting {
-            Some((Waiting::Client(call) | Waiting::Cancelled(call), last))
-                if let Some(error) = envelope.error.filter(|error| !is_error_object(error)) =>
-            {
-                let words = error_words(error);
-                let message = format!(
-                    "the server answered with an error that is not a JSON-RPC error: {words}"
-                );
-                let error = ErrorObject::new(INTERNAL_ERROR, message);
-                call.reply(Reply::Error(&error.to_string()));
-                self.settle(last);
-                Ok(())
-            }
             Some((Waiting::Client(call) | Waiting::Cancelled(call), last)) => {
                 let tagged = call
                     .tag_tasks

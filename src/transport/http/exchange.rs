@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
 use reqwest::{Response, StatusCode};
 use tokio::time::{sleep, timeout};
 
 use super::link::{Backlog, Fate, Incoming, Inner};
 use super::old;
 use super::peer::{SESSION, Said};
+use super::response::{ERROR, coding, first_words, is_stream, redirect};
 use super::sse::Events;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, Kind, elements, error_response, error_words,
@@ -28,8 +28,6 @@ pub(super) const RETRY: Duration = Duration::from_secs(1);
 const RETRIES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
 /// So often in a row a stream is tried to be taken up again.
 pub(super) const TRIES: usize = 5;
-/// So much is read of the body of an error, in bytes.
-const ERROR: usize = 64 * 1024;
 
 /// Why a request is not answered.
 struct Failure(Fate, String);
@@ -87,47 +85,6 @@ pub(super) fn forgets(inner: &Inner, status: StatusCode, body: &str) -> bool {
 /// How long to wait before a stream is taken up again, when the server said `retry`.
 pub(super) fn pause(retry: Option<Duration>) -> Duration {
     retry.map_or(RETRY, |it| it.clamp(RETRIES.0, RETRIES.1))
-}
-
-/// The first words of a response that may be an error; none if they are compressed.
-pub(super) async fn first_words(mut response: Response) -> String {
-    if coding(&response).is_some() {
-        return String::new();
-    }
-    let mut bytes = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        bytes.extend_from_slice(&chunk[..chunk.len().min(ERROR - bytes.len())]);
-        if bytes.len() == ERROR {
-            break;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// The address that a response redirects to, without what may be secret in it.
-fn redirect(response: &Response) -> Option<String> {
-    let to = response.headers().get(LOCATION)?.to_str().ok()?;
-    let mut to = response.url().join(to).ok()?;
-    to.set_query(None);
-    to.set_fragment(None);
-    // Neither fails for an address with a host.
-    let _ = to.set_username("");
-    let _ = to.set_password(None);
-    Some(to.into())
-}
-
-/// The content coding of a response whose body cannot be read as it is.
-fn coding(response: &Response) -> Option<String> {
-    let coding = response.headers().get(CONTENT_ENCODING)?;
-    let coding = String::from_utf8_lossy(coding.as_bytes()).to_ascii_lowercase();
-    (coding.trim() != "identity").then_some(coding)
-}
-
-/// Whether the response is a stream of events.
-pub(super) fn is_stream(response: &Response) -> bool {
-    let content = response.headers().get(CONTENT_TYPE);
-    let content = content.map(|it| it.as_bytes().to_ascii_lowercase());
-    content.is_some_and(|it| it.starts_with(b"text/event-stream"))
 }
 
 /// A message as one line: what ends lines in JSON stands between its tokens only.
@@ -405,6 +362,13 @@ impl Exchange<'_> {
             self.deliver(error_response_of(self.number, error)).await;
             return true;
         }
+        if let Some(words) = self.malformed_error(line) {
+            let message =
+                format!("the server answered with an error that is not a JSON-RPC error: {words}");
+            self.answer(&ErrorObject::new(INTERNAL_ERROR, message))
+                .await;
+            return true;
+        }
         let answered =
             answers(line) || elements(line).is_some_and(|all| all.into_iter().any(answers));
         if answered && self.said.method == "initialize" {
@@ -415,6 +379,14 @@ impl Exchange<'_> {
             self.deliver(line.to_owned()).await;
         }
         answered
+    }
+
+    /// The words of a response to the request whose `error` no client's SDK would understand.
+    fn malformed_error(&self, line: &str) -> Option<String> {
+        let envelope = Envelope::parse(line).ok()?;
+        let is_ours = envelope.id.and_then(|id| id.parse().ok()) == Some(self.number);
+        let error = envelope.error.filter(|error| !is_error_object(error))?;
+        (is_ours && envelope.kind() == Kind::Response).then(|| error_words(error))
     }
 
     async fn deliver(&self, line: String) {

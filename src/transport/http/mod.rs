@@ -2,13 +2,14 @@
 //! takes lines and gives lines, each with the number of the request that it came on.
 //!
 //! `link` sends what goes out, in order; `exchange` is one request until its answer; `standing` the stream on which
-//! a legacy server speaks of its own accord; `old` the transport before all that; `peer` the address, and what is said with every request to it; `sse`
-//! reads events. Knows nothing of who waits for what: whatever happens is told as [`Incoming`].
+//! a legacy server speaks of its own accord; `old` the transport before all that; `peer` the address, and what is said with every request to it; `response` what is read
+//! of a response besides its messages; `sse` reads events. Knows nothing of who waits for what: whatever happens is told as [`Incoming`].
 
 mod exchange;
 mod link;
 mod old;
 mod peer;
+mod response;
 pub(crate) mod sse;
 mod standing;
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use reqwest::{Response, Url};
 use tokio::time::timeout;
 
-use super::exchange::{first_words, is_stream, one_line};
+use super::exchange::one_line;
 use super::link::{Incoming, Inner};
+use super::response::{first_words, is_stream};
 use super::sse::Events;
 
 /// The server has this long to say where messages are posted to.

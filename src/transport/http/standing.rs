@@ -7,8 +7,9 @@ use std::time::Duration;
 use reqwest::Response;
 use tokio::time::sleep;
 
-use super::exchange::{FORGOTTEN, TRIES, first_words, forgets, is_stream, one_line, pause};
+use super::exchange::{FORGOTTEN, TRIES, forgets, one_line, pause};
 use super::link::{Incoming, Inner};
+use super::response::{first_words, is_stream};
 use super::sse::Events;
 
 /// Follows the stream until the server has none, or cannot be reached any more.

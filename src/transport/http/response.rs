@@ -1,0 +1,48 @@
+//! What is read of a response besides its messages.
+
+use reqwest::Response;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
+
+/// So much is read of the body of an error, in bytes.
+pub(super) const ERROR: usize = 64 * 1024;
+
+/// The first words of a response that may be an error; none if they are compressed.
+pub(super) async fn first_words(mut response: Response) -> String {
+    if coding(&response).is_some() {
+        return String::new();
+    }
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        bytes.extend_from_slice(&chunk[..chunk.len().min(ERROR - bytes.len())]);
+        if bytes.len() == ERROR {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The address that a response redirects to, without what may be secret in it.
+pub(super) fn redirect(response: &Response) -> Option<String> {
+    let to = response.headers().get(LOCATION)?.to_str().ok()?;
+    let mut to = response.url().join(to).ok()?;
+    to.set_query(None);
+    to.set_fragment(None);
+    // Neither fails for an address with a host.
+    let _ = to.set_username("");
+    let _ = to.set_password(None);
+    Some(to.into())
+}
+
+/// The content coding of a response whose body cannot be read as it is.
+pub(super) fn coding(response: &Response) -> Option<String> {
+    let coding = response.headers().get(CONTENT_ENCODING)?;
+    let coding = String::from_utf8_lossy(coding.as_bytes()).to_ascii_lowercase();
+    (coding.trim() != "identity").then_some(coding)
+}
+
+/// Whether the response is a stream of events.
+pub(super) fn is_stream(response: &Response) -> bool {
+    let content = response.headers().get(CONTENT_TYPE);
+    let content = content.map(|it| it.as_bytes().to_ascii_lowercase());
+    content.is_some_and(|it| it.starts_with(b"text/event-stream"))
+}
