@@ -27,6 +27,8 @@ const MARK: &str = "MCP_PROXY_GUARD";
 
 /// Time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
+/// A program that has begun to run shows its environment by then.
+const EXECUTED: Duration = Duration::from_millis(20);
 
 /// The proxy's end of the pipe; clones share it. Its process starts with the first group.
 #[derive(Clone)]
@@ -137,8 +139,9 @@ impl fmt::Debug for Reaper {
 /// The hidden subcommand: runs until stdin ends and nothing is left of what bears `mark`.
 pub(crate) fn main(mark: &str) {
     let (mut groups, directories) = left(io::stdin().lock());
-    // The pipe ends only when the last process that was being started runs its own program, so it
-    // shows its own environment by now.
+    // The pipe ends only when the last process that was being started runs its own program. The system
+    // closes it a moment before it shows that program's environment.
+    thread::sleep(EXECUTED);
     groups.extend(groups_marked(mark));
     reap(&groups, GRACE);
     for directory in directories {
@@ -287,6 +290,8 @@ mod tests {
         let mut command = Command::new("sleep");
         command.arg("300").env(MARK, "found").process_group(0);
         let mut untold = command.spawn().unwrap();
+        // The system shows its environment a moment after it has begun to run.
+        thread::sleep(EXECUTED);
         assert_eq!(groups_marked("found"), [untold.id().cast_signed()]);
         assert!(groups_marked("foun").is_empty());
         untold.kill().unwrap();
