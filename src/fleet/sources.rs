@@ -4,14 +4,18 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::config::ServerSpec;
 use crate::event::Events;
 use crate::lock::locked;
-use crate::server::{Foresight, ServerHandle, WatchedFiles};
-use crate::watcher::{Coverage, Glance, Notice, WatchError, WatchOptions, WatchRequest, Watcher};
+use crate::server::{Foresight, Onlooker, ServerHandle, WatchedFiles};
+use crate::warm::Noted;
+use crate::watcher::{
+    Coverage, Glance, InUse, Notice, OwnWrites, WatchError, WatchOptions, WatchRequest, Watcher,
+};
 
 /// Whoever hears of a watch.
 #[derive(Debug)]
@@ -28,6 +32,24 @@ pub(crate) struct Sources {
     /// For the servers, which cannot wait until the watcher's thread is run.
     glance: Arc<Glance>,
     last: AtomicU64,
+}
+
+/// Passes on what the processes of the server with this number use.
+#[derive(Debug)]
+struct Attention {
+    glance: Arc<Glance>,
+    number: u64,
+}
+
+impl Onlooker for Attention {
+    fn loaded(&self, noted: &Noted, since: SystemTime) {
+        let in_use = InUse {
+            code: noted.code.clone(),
+            read: noted.read.clone(),
+            since,
+        };
+        self.glance.attend(self.number, in_use);
+    }
 }
 
 impl Foresight for Glance {
@@ -74,13 +96,19 @@ impl Sources {
         spec: &ServerSpec,
         server: ServerHandle,
     ) -> Result<(), WatchError> {
-        let Some(request) = request(spec) else {
+        let Some(mut request) = request(spec) else {
             // It may have been a command before.
             self.forget(number);
             server.watches(None);
             return Ok(());
         };
         server.ask(self.glance.clone());
+        let glance = self.glance.clone();
+        server.shows(Arc::new(Attention { glance, number }));
+        if let WatchRequest::Sources { own_writes, .. } = &mut request {
+            let server = server.clone();
+            *own_writes = Some(OwnWrites::new(move |path| server.has_written(path)));
+        }
         locked(&self.hearers).insert(number, Hearer::Server(server.clone()));
         let added = self.watcher.add(number, request).await;
         if added.is_err() {
@@ -127,6 +155,7 @@ fn request(spec: &ServerSpec) -> Option<WatchRequest> {
         args: spec.args.clone(),
         builds: spec.build.is_some(),
         globs: spec.watch.clone(),
+        own_writes: None,
     })
 }
 

@@ -10,6 +10,7 @@ use super::diff_value;
 use crate::config::shown_arguments;
 use crate::event::ToolDiff;
 use crate::fleet::Fleet;
+use crate::lock::locked;
 use crate::server::ServerHandle;
 
 pub(super) fn loaded(fleet: &Fleet) -> Value {
@@ -42,7 +43,7 @@ fn loaded_server(server: &ServerHandle) -> Value {
             "prepared_ms": u64::try_from(prepared.took.as_millis()).unwrap_or(u64::MAX),
             "memory_mib": prepared.memory.map(|bytes| bytes >> 20),
         })),
-        "watch": watched.as_ref().map_or(&spec.watch, |watched| &watched.globs),
+        "watch": watched.as_ref().map_or_else(|| spec.watch.clone(), |watched| locked(&watched.globs).clone()),
         "watched_files": watched.as_ref().map(|watched| watched.count.load(Ordering::Relaxed)),
     });
     if let Some(remote) = &spec.remote {

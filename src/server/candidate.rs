@@ -18,7 +18,7 @@ use super::generation::{self, Ending, Proof, Running, Shown};
 use super::handshake::{Hello, Refusal, fetch_lists, replay, shake_hands};
 use super::report::{Report, Supply};
 use super::turns::StartTurn;
-use super::{Shared, bytecode, remote};
+use super::{Shared, bytecode, noting, remote};
 use crate::bridge::Identity;
 use crate::event::Failure;
 use crate::mcp::{List, ListKind};
@@ -148,7 +148,8 @@ impl Candidate {
                 unlike = Some(difference.map_or(Unlike::Fails(failure.reason), Unlike::Differs));
                 continue;
             }
-            self.shared.warm.started(&self.supply.spec, false);
+            let notes = self.shared.warm.started(&self.supply.spec, false);
+            noting::add_failed(notes, &self.shared).await;
             return Some(Err(failure));
         }
     }

@@ -15,6 +15,7 @@ mod gate;
 mod generation;
 mod handshake;
 mod link;
+mod noting;
 mod pending;
 mod remote;
 mod report;
@@ -23,7 +24,7 @@ mod supervisor;
 mod trouble;
 mod turns;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -35,6 +36,7 @@ pub(crate) use call::{Call, Client};
 pub(crate) use connection::{Answer, Connection};
 pub(crate) use gate::{Foresight, Gate, Standing};
 pub(crate) use handshake::{Handshake, Hello, Lists, Wanted};
+pub(crate) use noting::Onlooker;
 pub(crate) use trouble::explain;
 
 use crate::bridge::Identity;
@@ -42,7 +44,7 @@ use crate::config::{Admission, ServerSpec};
 use crate::event::{Failure, ToolDiff};
 use crate::lock::locked;
 use crate::mcp::{List, ListKind};
-use crate::warm::{Prepared, Warm};
+use crate::warm::{Noted, Prepared, Warm};
 pub(crate) use report::Means;
 use report::{Report, Supply};
 use supervisor::Supervisor;
@@ -103,7 +105,7 @@ pub(crate) struct Status {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WatchedFiles {
     /// The globs in force, relative to the working directory.
-    pub(crate) globs: Vec<String>,
+    pub(crate) globs: Arc<Mutex<Vec<String>>>,
     /// How many files are watched, kept up to date while they come and go.
     pub(crate) count: Arc<AtomicUsize>,
 }
@@ -118,6 +120,10 @@ struct Shared {
     status: Mutex<Status>,
     /// Nothing while nothing is watched.
     watched_files: Mutex<Option<WatchedFiles>>,
+    /// Nothing where no files are watched.
+    onlooker: Mutex<Option<Arc<dyn Onlooker>>>,
+    /// What the last generation that answered had loaded.
+    noted: Mutex<Noted>,
     /// The server did not survive, or did not answer, the question whether it is modern.
     no_probe: AtomicBool,
     definition: Mutex<Definition>,
@@ -160,6 +166,8 @@ impl Shared {
                 ..Status::default()
             }),
             watched_files: Mutex::default(),
+            onlooker: Mutex::default(),
+            noted: Mutex::default(),
             no_probe: AtomicBool::new(false),
             definition: Mutex::new(Definition::new(spec.clone())),
             warm: Arc::new(Warm::new(means.warm.clone(), events, reaper)),
@@ -181,6 +189,10 @@ impl Shared {
     fn redefine(&self, spec: Arc<ServerSpec>) {
         self.gate.set_patience(spec.timeouts.hold);
         *locked(&self.definition) = Definition::new(spec);
+    }
+
+    fn onlooker(&self) -> Option<Arc<dyn Onlooker>> {
+        locked(&self.onlooker).clone()
     }
 
     fn describe(&self, change: impl FnOnce(&mut Status)) {
@@ -268,6 +280,17 @@ impl ServerHandle {
     /// Takes what of its files is watched from now on.
     pub(crate) fn watches(&self, files: Option<WatchedFiles>) {
         *locked(&self.shared.watched_files) = files;
+    }
+
+    /// Lets `onlooker` know from now on what its processes load.
+    pub(crate) fn shows(&self, onlooker: Arc<dyn Onlooker>) {
+        *locked(&self.shared.onlooker) = Some(onlooker);
+    }
+
+    /// Whether a process of its own has opened this file, whose directory is canonical, for writing. Reads the file
+    /// system.
+    pub(crate) fn has_written(&self, path: &Path) -> bool {
+        self.shared.warm.has_written(path)
     }
 
     /// Returns what of its files is watched; nothing while nothing is.

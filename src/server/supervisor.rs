@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::call::{Call, Client};
@@ -77,6 +77,8 @@ struct Active {
     stream: Option<u64>,
     /// What it was told that the client wants.
     told: Wanted,
+    /// Ends the look at what it loads.
+    _noting: DropGuard,
 }
 
 impl Supervisor {

@@ -102,6 +102,8 @@ pub(super) struct Launch {
     /// How the command line of the process ends that speaks with the client: the script, the module or
     /// the program, and its arguments. Of the first word only the file's name counts.
     pub(super) words: Vec<String>,
+    /// Whether its packages may be loaded ahead of a save. Not if a save may make it run others.
+    pub(super) loads_ahead: bool,
 }
 
 /// Looks into files for [`understand`].
@@ -225,6 +227,7 @@ fn launch(runtime: Runtime, words: &[String]) -> Option<Launch> {
     (!first.starts_with('-') && !first.is_empty()).then(|| Launch {
         runtime,
         words: words.to_vec(),
+        loads_ahead: true,
     })
 }
 

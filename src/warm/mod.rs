@@ -6,13 +6,14 @@
 //! code of the user runs. At the next save it is told to go on, and is the candidate. It is a fresh process each
 //! time, so nothing old lives on in it.
 //!
-//! `command` tells of which commands that can be done, `learned` what to load and when not to, `standby`
-//! talks with the process, `pool` bounds how many there are. What is not certain starts cold: that is
+//! `command` tells of which commands that can be done, `learned` what to load and when not to, `notes` what a
+//! process has loaded of the user's own, `standby` talks with the process, `pool` bounds how many there are. What is not certain starts cold: that is
 //! what a server without a standby does, and one whose standby turns out to be unlike a plain start.
 //! Knows nothing of what is spoken with a server, and decides nothing about generations.
 
 mod command;
 mod learned;
+mod notes;
 mod pool;
 mod room;
 mod slot;
@@ -20,11 +21,12 @@ mod stamp;
 mod standby;
 mod voice;
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::sleep;
 
@@ -39,6 +41,7 @@ use crate::lock::locked;
 use crate::transport::child::{Child, spawn};
 use crate::transport::reaper::Reaper;
 use crate::transport::resolve::{SpawnError, find};
+pub(crate) use notes::{Noted, Notes};
 pub(crate) use pool::Pool;
 pub(crate) use voice::Voice;
 
@@ -65,7 +68,11 @@ struct State {
     /// What is being prepared, or is ready.
     slot: Option<Slot>,
     /// Where the process that was started last notes what it loads.
-    folder: Option<Folder>,
+    folder: Option<Arc<Folder>>,
+    /// When that was started.
+    since: Option<SystemTime>,
+    /// The notes of the process that answers and of the one before, which may still be at work.
+    kept: VecDeque<Notes>,
     /// What was learned last.
     learned: Option<Learned>,
     failures: u32,
@@ -123,10 +130,11 @@ impl Warm {
                 slot.hurries().await;
                 self.calm().await;
             }
+            locked(&self.state).since = Some(SystemTime::now());
             let going = hold.slot.take().map(Slot::hand_over);
             match async { going?.await }.await {
                 Some(Ok((child, voice, folder))) => {
-                    locked(&self.state).folder = Some(folder);
+                    locked(&self.state).folder = Some(Arc::new(folder));
                     return Start {
                         child: Ok(child),
                         voice: Some(voice),
@@ -138,7 +146,8 @@ impl Warm {
                 None => {}
             }
         }
-        let folder = self.folder(spec);
+        let folder = self.folder(spec).map(Arc::new);
+        locked(&self.state).since = Some(SystemTime::now());
         let child = match &folder {
             Some(folder) => spawn(&folder.found_by(spec), number, &self.events, &self.reaper),
             None => spawn(spec, number, &self.events, &self.reaper),
@@ -173,20 +182,49 @@ impl Warm {
         }
     }
 
-    /// The process that was started last answers from now on, or was no use: time to prepare the next one.
-    pub(crate) fn started(self: &Arc<Self>, spec: &Arc<ServerSpec>, answers: bool) {
+    /// The process that was started last answers from now on, or was no use: time to prepare the next one. Returns
+    /// its notes, if it makes any.
+    pub(crate) fn started(
+        self: &Arc<Self>,
+        spec: &Arc<ServerSpec>,
+        answers: bool,
+    ) -> Option<Notes> {
         let mut state = locked(&self.state);
-        let folder = state.folder.take().filter(|_| answers);
-        if state.slot.is_none() && (folder.is_some() || state.learned.is_some()) {
+        let folder = state.folder.take();
+        let since = state.since.take();
+        let noted = folder.clone().zip(since);
+        let notes = noted.map(|(folder, since)| Notes::new(folder, since));
+        if answers {
+            state.kept.truncate(1);
+            if let Some(notes) = &notes {
+                state.kept.push_front(notes.clone());
+            }
+        }
+        let folder = folder.filter(|folder| answers && folder.is_for_standbys());
+        let is_known = folder.is_some() || state.learned.is_some();
+        if state.slot.is_none() && is_known && state.failures < FAILURES {
             state.slot = self.order(spec, folder, state.touched).map(Slot::new);
         }
+        notes
+    }
+
+    /// Whether a process of the server itself has opened this file for writing. Reads the file system.
+    pub(crate) fn has_written(&self, path: &Path) -> bool {
+        let (starting, kept) = {
+            let state = locked(&self.state);
+            let starting = state.folder.clone().zip(state.since);
+            (starting, state.kept.clone())
+        };
+        let starting = starting.map(|(folder, since)| Notes::new(folder, since));
+        let mut all = kept.iter().chain(&starting);
+        all.any(|notes| notes.have_written(path))
     }
 
     /// What is to be prepared for a server that was `saved` then, if anything is.
     fn order(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
-        folder: Option<Folder>,
+        folder: Option<Arc<Folder>>,
         saved: Option<Instant>,
     ) -> Option<Order> {
         let recently = saved.filter(|saved| saved.elapsed() < IDLE);
@@ -233,7 +271,7 @@ impl Warm {
     /// from a plain start.
     pub(crate) fn keeps(&self) -> bool {
         let mut state = locked(&self.state);
-        let keeps = state.folder.as_ref().is_some_and(Folder::keep);
+        let keeps = state.folder.as_ref().is_some_and(|it| it.keep());
         if keeps {
             state.differences = 0;
         }
@@ -279,10 +317,10 @@ impl Warm {
         locked(&self.state).prepared
     }
 
-    /// A folder for a start of this server, if one of its processes can be prepared.
+    /// A folder for a start of this server, if its process is one that can make notes.
     fn folder(&self, spec: &ServerSpec) -> Option<Folder> {
         let pool = self.pool.as_ref()?;
-        if spec.warm == Warmth::Off || locked(&self.state).failures >= FAILURES {
+        if spec.warm == Warmth::Off {
             return None;
         }
         let launch = command::understand(&spec.program, &spec.args, &Found(spec))?;

@@ -36,15 +36,24 @@ impl Runtime {
 pub(super) struct Folder {
     path: PathBuf,
     runtime: Runtime,
+    loads_ahead: bool,
 }
 
 impl Folder {
     /// At `path`, which does not exist.
     pub(super) fn new(path: PathBuf, spec: &ServerSpec, launch: &Launch) -> io::Result<Self> {
         fs::create_dir(&path)?;
-        let Launch { runtime, words } = launch;
-        let runtime = *runtime;
-        let folder = Self { path, runtime };
+        let Launch {
+            runtime,
+            words,
+            loads_ahead,
+        } = launch;
+        let (runtime, loads_ahead) = (*runtime, *loads_ahead);
+        let folder = Self {
+            path,
+            runtime,
+            loads_ahead,
+        };
         match runtime {
             Runtime::Python => folder.write("sitecustomize.py", PYTHON)?,
             // Beside the folder: worker threads ask for it as long as the process lives.
@@ -108,15 +117,36 @@ impl Folder {
         fs::read_to_string(self.path("unlike")).ok()
     }
 
+    /// Whether the process makes its notes only when it is asked.
+    pub(super) fn is_asked(&self) -> bool {
+        self.runtime == Runtime::Node
+    }
+
     /// Asks for the notes of a process that makes them only then.
     pub(super) fn ask(&self) {
-        if self.runtime == Runtime::Node {
+        if self.is_asked() {
             // Without an answer nothing is learned.
             let _ = self.write("report", "");
         }
     }
 
-    /// Whether the notes are all that there will be.
+    /// Whether the process was asked for its notes and has made all that there will be.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_asked() && self.is_told()
+    }
+
+    /// How many bytes of notes there are.
+    pub(super) fn noted(&self) -> usize {
+        let size = fs::metadata(self.path("log")).map_or(0, |log| log.len());
+        usize::try_from(size).unwrap_or(usize::MAX)
+    }
+
+    /// Whether packages may be loaded ahead for the command.
+    pub(super) fn is_for_standbys(&self) -> bool {
+        self.loads_ahead
+    }
+
+    /// Whether the notes are there that the process makes until it answers, or when it is asked.
     pub(super) fn is_told(&self) -> bool {
         self.runtime == Runtime::Python || self.log().is_ok_and(|log| log.ends_with("#end\t\n"))
     }

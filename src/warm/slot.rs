@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::learned::Learned;
+use super::notes::TELLING;
 use super::pool::{Pool, Seat};
 use super::room::Folder;
 use super::standby::{Stage, Standby, Unfit};
@@ -22,11 +23,9 @@ use crate::transport::child::Child;
 
 /// A generation that has just begun to answer is left alone for so long: more saves may follow, and the
 /// client asks for lists.
-const QUIET: Duration = Duration::from_millis(250);
+pub(super) const QUIET: Duration = Duration::from_millis(250);
 /// What a process has written is read by then.
 const ECHO: Duration = Duration::from_millis(20);
-/// So long a process may take to tell what it has loaded, which it does when it has nothing else to do.
-const TELLING: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// One that is ready and told to go on does so within microseconds.
 const GOING: Duration = Duration::from_secs(2);
@@ -37,7 +36,7 @@ pub(super) struct Order {
     pub(super) pool: Pool,
     pub(super) spec: Arc<ServerSpec>,
     /// Of the process that answers now; without one, what is known from others has to do.
-    pub(super) folder: Option<Folder>,
+    pub(super) folder: Option<Arc<Folder>>,
     /// When the server was saved last.
     pub(super) saved: Instant,
     /// How long the standby may wait to be used.

@@ -10,8 +10,8 @@ use super::matcher::Matcher;
 use super::run::Run;
 use super::settle::Settle;
 use super::source::{LimitReached, Source, remote_mount};
-use super::tree::Tree;
-use super::{Coverage, WatchError, WatchOptions, WatchRequest, canonical_cwd, infer};
+use super::tree::{Tree, is_newer};
+use super::{Coverage, InUse, WatchError, WatchOptions, WatchRequest, canonical_cwd, infer};
 use crate::event::Event;
 
 impl Run {
@@ -23,6 +23,9 @@ impl Run {
             source.release(id);
         }
         self.unread.retain(|(of, _)| *of != id);
+        if let Some(old) = &old {
+            tree.inherit_use(old);
+        }
         self.choose_source(&mut tree);
         let index = self.trees.len();
         self.trees.push(tree);
@@ -38,6 +41,30 @@ impl Run {
         self.rest();
         self.introduce(index, inferred.as_ref());
         Ok(self.trees[index].coverage())
+    }
+
+    /// Watches what the process of `id` uses. What of it was saved since the process was started is told as changed.
+    pub(super) fn attend(&mut self, id: u64, in_use: InUse) -> Result<(), LimitReached> {
+        let Some(index) = self.position(id) else {
+            return Ok(());
+        };
+        let since = in_use.since;
+        let Some(new) = self.trees[index].take_use(in_use) else {
+            return Ok(());
+        };
+        let mut found = self.trees[index].adopt_used(&mut self.source)?;
+        let is_missed = |path: &PathBuf| new.contains(path) && is_newer(path, since);
+        let missed: Vec<PathBuf> = found.extract_if(.., |path| is_missed(path)).collect();
+        let tree = &mut self.trees[index];
+        tree.take_baseline(found);
+        tree.show();
+        self.unread.retain(|(of, _)| *of != id);
+        self.unread
+            .extend(tree.unread().map(|path| (id, path.clone())));
+        for path in missed {
+            self.touch(index, path);
+        }
+        Ok(())
     }
 
     /// Says nothing more of `id` and gives back what only it watched.
@@ -191,7 +218,7 @@ fn tree(
     options: WatchOptions,
 ) -> Result<(Tree, Option<Inferred>), WatchError> {
     let settle = Settle::new(options.quiet, options.max_wait);
-    let (server, cwd, program, args, builds, globs) = match request {
+    let (server, cwd, program, args, builds, globs, own_writes) = match request {
         WatchRequest::Files { name, files } => {
             return Ok((Tree::exact(id, name, &files, settle), None));
         }
@@ -202,7 +229,8 @@ fn tree(
             args,
             builds,
             globs,
-        } => (server, cwd, program, args, builds, globs),
+            own_writes,
+        } => (server, cwd, program, args, builds, globs, own_writes),
     };
     let cwd = canonical_cwd(&server, &cwd)?;
     let inferred = name_nothing(&globs).then(|| {
@@ -213,7 +241,11 @@ fn tree(
         None => Matcher::new(cwd, globs)?,
         Some(inferred) => Matcher::inferred(cwd, &inferred.globs, globs, inferred.skipped)?,
     };
-    Ok((Tree::new(id, server, matcher, settle), inferred))
+    let mut tree = Tree::new(id, server, matcher, settle);
+    if inferred.is_some() {
+        tree.attend(own_writes, builds);
+    }
+    Ok((tree, inferred))
 }
 
 fn source_failure(error: &io::Error, every: u128) -> String {

@@ -3,15 +3,18 @@
 //! one that only sweeps over it (`**/*.js`) does not.
 
 mod checkouts;
+mod used;
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::WatchError;
 use super::ignores::Ignores;
 use super::source::Touch;
+pub(super) use used::Used;
 
 /// One way in which a glob matches: a place, and a pattern below it.
 #[derive(Debug, Clone)]
@@ -69,6 +72,8 @@ pub(super) struct Matcher {
     skipped: &'static [&'static str],
     /// Names its files; no ignore file counts.
     exact: bool,
+    /// Counts although no glob wants it.
+    used: Arc<Used>,
 }
 
 impl Matcher {
@@ -86,6 +91,7 @@ impl Matcher {
             inferred: 0,
             skipped: &[],
             exact: false,
+            used: Arc::default(),
         };
         matcher.reread_ignores();
         Ok(matcher)
@@ -122,6 +128,7 @@ impl Matcher {
             inferred: 0,
             skipped: &[],
             exact: true,
+            used: Arc::default(),
         }
     }
 
@@ -134,9 +141,16 @@ impl Matcher {
         &self.globs
     }
 
-    /// The places to look at: where the including globs begin.
+    /// The globs as given, and such as say which other files count.
+    pub(super) fn all_globs(&self) -> Vec<String> {
+        let used = self.used.globs(&self.cwd);
+        self.globs.iter().cloned().chain(used).collect()
+    }
+
+    /// The places to look at: where the including globs begin, and where other files lie that count.
     pub(super) fn roots(&self) -> impl Iterator<Item = &Path> {
-        self.includes().map(|rule| rule.root.as_path())
+        let begin = self.includes().map(|rule| rule.root.as_path());
+        begin.chain(self.used.directories())
     }
 
     fn includes(&self) -> impl Iterator<Item = &Rule> {
@@ -145,14 +159,16 @@ impl Matcher {
 
     /// Directories above the roots whose ignore files count, or whose renaming moves a root.
     pub(super) fn passages(&self) -> impl Iterator<Item = &Path> {
-        self.includes().flat_map(|rule| {
+        let around_used = self.used.directories().filter_map(Path::parent);
+        let of_globs = self.includes().flat_map(|rule| {
             let top = &rule.ignores_from;
             let parent = rule.root.parent();
             let above = rule.root.ancestors().skip(1);
             parent
                 .into_iter()
                 .chain(above.take_while(move |dir| dir.starts_with(top)))
-        })
+        });
+        of_globs.chain(around_used)
     }
 
     /// Forgets what the ignore files said, and finds out anew which globs name an ignored place.
@@ -210,6 +226,10 @@ impl Matcher {
         if !self.exact && Ignores::is_virtual(directory) {
             return false;
         }
+        self.used.holds(directory) || self.keeps_for_globs(directory)
+    }
+
+    fn keeps_for_globs(&self, directory: &Path) -> bool {
         if self.includes().any(|rule| rule.root == directory) {
             return true;
         }
@@ -241,6 +261,7 @@ impl Matcher {
 
     pub(super) fn wants(&self, path: &Path) -> bool {
         matches!(self.judge(path), Verdict::Wanted(_))
+            || self.used.wants(path) && !self.excludes(path)
     }
 
     /// Every including glob that matches the file, whatever the others say.

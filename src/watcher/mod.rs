@@ -33,12 +33,14 @@ mod source;
 mod tests;
 mod tree;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 
@@ -71,6 +73,8 @@ pub(crate) enum WatchRequest {
         builds: bool,
         /// Ordered, `!` excludes, the last match wins. Without an including one they are inferred.
         globs: Vec<String>,
+        /// Tells what the server writes itself, where that can be known.
+        own_writes: Option<OwnWrites>,
     },
     /// Exactly these files, wherever they lie and whatever ignore files say; they need not exist
     /// yet. Where one is a symbolic link, what it leads to counts and where it leads. A notice
@@ -115,11 +119,54 @@ pub(crate) enum Notice {
     Changed(Vec<PathBuf>),
 }
 
+/// Tells whether a server's process has written a file itself.
+#[derive(Clone)]
+pub(crate) struct OwnWrites(Arc<dyn Fn(&Path) -> bool + Send + Sync>);
+
+impl OwnWrites {
+    /// `includes` is called on the watcher's thread, with a path whose directory is canonical, when a file has
+    /// changed. It may read files.
+    pub(crate) fn new(includes: impl Fn(&Path) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(includes))
+    }
+
+    fn include(&self, path: &Path) -> bool {
+        (self.0)(path)
+    }
+}
+
+impl fmt::Debug for OwnWrites {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnWrites").finish_non_exhaustive()
+    }
+}
+
+/// What the process of a server uses, as it names the files.
+#[derive(Debug, Clone)]
+pub(crate) struct InUse {
+    /// Files of its code, wherever they lie.
+    pub(crate) code: BTreeSet<PathBuf>,
+    /// Files that it had read before it answered. They count if they lie in the project.
+    pub(crate) read: BTreeSet<PathBuf>,
+    /// What was changed later may not be as the process has it.
+    pub(crate) since: SystemTime,
+}
+
+impl Default for InUse {
+    fn default() -> Self {
+        Self {
+            code: BTreeSet::new(),
+            read: BTreeSet::new(),
+            since: SystemTime::UNIX_EPOCH,
+        }
+    }
+}
+
 /// What is watched under one id.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Coverage {
-    /// The globs in force, those that were inferred among them.
-    pub(crate) globs: Vec<String>,
+    /// The globs in force, those that were inferred among them, kept up to date.
+    pub(crate) globs: Arc<Mutex<Vec<String>>>,
     /// How many files are watched, kept up to date while they come and go.
     pub(crate) files: Arc<AtomicUsize>,
 }
@@ -189,6 +236,14 @@ impl Glance {
     pub(crate) fn take(&self) {
         if let Some(lookout) = self.0.upgrade() {
             lookout.look();
+        }
+    }
+
+    /// Watches for `id` also what its process uses, if globs were inferred for it. Replaces what was given before.
+    pub(crate) fn attend(&self, id: u64, in_use: InUse) {
+        if let Some(lookout) = self.0.upgrade() {
+            // The thread may have ended by itself.
+            let _ = lookout.signals.send(Signal::InUse(id, in_use));
         }
     }
 }

@@ -130,6 +130,7 @@ impl Run {
                 let _ = armed.send(self.add(id, request));
                 Ok(())
             }
+            Signal::InUse(id, in_use) => self.attend(id, in_use),
             Signal::Remove(id) => {
                 self.remove(id);
                 Ok(())

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::linked::Linked;
 use super::lookout::Lookout;
 use super::matcher::Matcher;
-use super::{Coverage, WatchError, WatchRequest};
+use super::{Coverage, InUse, WatchError, WatchRequest};
 
 /// One system-wide recursive watch per root elsewhere; on Linux a recursive watch is a watch per
 /// directory, ignored ones included, so each kept directory is watched by itself.
@@ -29,6 +29,8 @@ pub(super) enum Signal {
         request: WatchRequest,
         armed: oneshot::Sender<Result<Coverage, WatchError>>,
     },
+    /// This is what the process of the id uses.
+    InUse(u64, InUse),
     /// Watch no more for this id.
     Remove(u64),
     /// These paths were touched.

@@ -2,21 +2,27 @@
 //! held. Walks the disk; the watch itself is the [`Source`]'s.
 
 mod idle;
+mod scene;
+mod used;
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::fs::FileType;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::Coverage;
 use super::baseline::{self, Difference, Entry, Stamp};
 use super::linked::Linked;
 use super::links;
 use super::matcher::{Matcher, canonical, repository};
-use super::settle::{LOCK_HOLD, Scene, Settle};
+use super::settle::Settle;
 use super::source::{LimitReached, Source};
+use crate::lock::locked;
+use scene::git_lock;
+use used::Usage;
+pub(super) use used::is_newer;
 
 /// The watched world of one id.
 #[derive(Debug)]
@@ -31,6 +37,8 @@ pub(super) struct Tree {
     files: BTreeMap<PathBuf, Entry>,
     /// How many they are, for those who show it.
     count: Arc<AtomicUsize>,
+    /// The globs for those who show them.
+    globs: Arc<Mutex<Vec<String>>>,
     directories: BTreeSet<PathBuf>,
     /// `index.lock` of the repository around it.
     git_lock: Option<PathBuf>,
@@ -41,6 +49,8 @@ pub(super) struct Tree {
     steps: BTreeSet<PathBuf>,
     /// Where the symbolic links in it lead.
     linked: Linked,
+    /// What its process uses, where globs were inferred.
+    usage: Option<Usage>,
 }
 
 impl Tree {
@@ -54,11 +64,13 @@ impl Tree {
             polled: false,
             files: BTreeMap::new(),
             count: Arc::default(),
+            globs: Arc::default(),
             directories: BTreeSet::new(),
             git_lock,
             exact: None,
             steps: BTreeSet::new(),
             linked: Linked::default(),
+            usage: None,
         }
     }
 
@@ -111,11 +123,17 @@ impl Tree {
 
     /// Returns what is watched, for those who show it.
     pub(super) fn coverage(&self) -> Coverage {
-        self.count.store(self.files.len(), Ordering::Relaxed);
+        self.show();
         Coverage {
-            globs: self.matcher.globs().to_vec(),
+            globs: self.globs.clone(),
             files: self.count.clone(),
         }
+    }
+
+    /// Brings up to date what is shown of it.
+    pub(super) fn show(&self) {
+        self.count.store(self.files.len(), Ordering::Relaxed);
+        *locked(&self.globs) = self.matcher.all_globs();
     }
 
     pub(super) fn directories(&self) -> usize {
@@ -366,25 +384,6 @@ impl Tree {
         }
     }
 
-    /// A git command rewrites the work tree at this moment.
-    pub(super) fn is_locked(&self) -> bool {
-        self.git_lock.as_deref().is_some_and(is_live_lock)
-    }
-
-    /// What the disk looks like for the batch that is due.
-    pub(super) fn scene(&self) -> Scene {
-        let locked = self.is_locked();
-        // Not worth a look at thousands of files while git is at work.
-        let hollow = !locked
-            && self.settle.paths().any(|path| {
-                self.files
-                    .get(path)
-                    .is_some_and(|entry| entry.stamp.len > 0)
-                    && Stamp::of(path).is_none_or(|stamp| stamp.len == 0)
-            });
-        Scene { locked, hollow }
-    }
-
     /// Compares the paths with what is known, and remembers what they are now. Returns those that
     /// differ: as they were spelled if they were named, else relative to the server's directory
     /// where they lie below it.
@@ -409,6 +408,9 @@ impl Tree {
                     self.files.remove(&path);
                 }
             }
+            if self.is_own_write(&path) {
+                continue;
+            }
             let short = path.strip_prefix(self.matcher.cwd());
             changed.push(match short {
                 Ok(short) if !self.is_exact() => short.to_owned(),
@@ -425,21 +427,4 @@ fn place_of(file: &Path) -> PathBuf {
     let file = std::path::absolute(file);
     let place = file.ok().and_then(|file| file.parent().map(canonical));
     place.unwrap_or_default()
-}
-
-/// The lock that git holds while it rewrites the work tree at `top`.
-fn git_lock(top: &Path) -> PathBuf {
-    let dot_git = top.join(".git");
-    // In a linked work tree `.git` is a file that names the directory.
-    let directory = std::fs::read_to_string(&dot_git)
-        .ok()
-        .and_then(|text| Some(top.join(text.strip_prefix("gitdir:")?.trim())));
-    directory.unwrap_or(dot_git).join("index.lock")
-}
-
-/// A lock older than any git command should take was left behind by a crash; one from the future will not age soon.
-fn is_live_lock(lock: &Path) -> bool {
-    std::fs::metadata(lock)
-        .and_then(|metadata| metadata.modified())
-        .is_ok_and(|at| at.elapsed().is_ok_and(|age| age < LOCK_HOLD))
 }

@@ -20,6 +20,7 @@ mod harness;
 mod http;
 mod inferring;
 mod install;
+mod loaded;
 mod owners;
 mod pressure;
 mod processes;

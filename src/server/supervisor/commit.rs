@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio_util::sync::{CancellationToken, DropGuard};
+
 use super::super::body::SHOWN_STDERR;
 use super::super::generation::{Proof, Running, Shown};
 use super::super::handshake::{Lists, tool_diff};
 use super::super::state::Cause;
-use super::super::{Snapshot, advice};
+use super::super::{Snapshot, advice, noting};
 use super::{Active, Supervisor};
 use crate::config::Reload;
 use crate::event::{Event, ToolDiff};
@@ -59,6 +61,7 @@ impl Supervisor {
             running,
             stream,
             told,
+            _noting: self.follow(),
         };
         if let Some(old) = self.active.replace(active) {
             self.retire(old.running, self.supply.spec.timeouts.drain);
@@ -86,7 +89,6 @@ impl Supervisor {
                 client.resources_renewed(&self.supply.spec.name);
             }
         }
-        self.shared.warm.started(&self.supply.spec, true);
         // What the client has come to want since the new generation was told.
         self.on_wanted();
         // What the old generation was still asked for is of no use any more.
@@ -96,6 +98,17 @@ impl Supervisor {
             self.relist(kind);
         }
         self.resend_mismatched();
+    }
+
+    /// Looks at what the new generation loads until the guard is dropped. Its next start is prepared from now on.
+    fn follow(&self) -> DropGuard {
+        let end = CancellationToken::new();
+        if let Some(notes) = self.shared.warm.started(&self.supply.spec, true) {
+            let following = noting::follow(notes, self.shared.clone());
+            let following = end.clone().run_until_cancelled_owned(following);
+            self.tasks.spawn(following);
+        }
+        end.drop_guard()
     }
 
     /// A server whose debugger did not get its port runs nevertheless; the user would look for the debugger in vain.

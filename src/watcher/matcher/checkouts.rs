@@ -18,7 +18,7 @@ impl Matcher {
 
     /// Whether no glob but inferred ones wants the file, and it lies in another work tree.
     pub(in super::super) fn lies_in_checkout(&self, path: &Path) -> bool {
-        if self.inferred == 0 {
+        if self.inferred == 0 || self.used.wants(path) {
             return false;
         }
         let matching = || {

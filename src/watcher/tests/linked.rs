@@ -80,6 +80,7 @@ async fn a_script_that_is_a_link() {
         args: vec!["server.py".into()],
         globs: Vec::new(),
         builds: false,
+        own_writes: None,
     };
     watcher.add(1, request).await.unwrap();
     put(&dir.path().join("store/server.py"), "new");

@@ -178,6 +178,7 @@ fn sources(cwd: &Path, globs: &[&str]) -> WatchRequest {
         args: Vec::new(),
         builds: false,
         globs: globs.iter().map(ToString::to_string).collect(),
+        own_writes: None,
     }
 }
 

@@ -195,16 +195,17 @@ fn a_program_that_is_gone_is_told_although_a_process_waits() {
 }
 
 #[test]
-fn what_starts_leave_behind_is_removed_as_it_is_learned() {
+fn what_starts_leave_behind_is_removed_once_nobody_needs_it() {
     let warmed = warmed();
     warmed.until_prepared();
     let room = room(&warmed);
     let folders = || std::fs::read_dir(&room).unwrap().count();
-    eventually(DEADLINE, || folders() == 1);
-    for mark in ["v1", "v2"] {
+    eventually(DEADLINE, || folders() == 2);
+    for mark in ["v1", "v2", "v3"] {
         warmed.warm_save(mark);
         warmed.until_prepared();
-        assert_eq!(folders(), 1, "that of the process that waits");
+        let those = "those of the processes that wait, answer and answered before";
+        assert_eq!(folders(), 3, "{those}");
     }
 }
 

@@ -1,0 +1,158 @@
+//! What the process of a server uses, beside what its globs find.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::super::matcher::Used;
+use super::super::source::{LimitReached, Source};
+use super::super::{InUse, OwnWrites};
+use super::{Tree, place_of};
+
+/// More files than this are not watched for a process that reads all that there is.
+const MOST_FILES: usize = 2_000;
+
+/// What is known of the process.
+#[derive(Debug, Default)]
+pub(super) struct Usage {
+    in_use: InUse,
+    /// Tells what the server writes itself.
+    pub(super) own_writes: Option<OwnWrites>,
+    /// What a build before each start makes of the sources is not one of them.
+    pub(super) builds: bool,
+}
+
+impl Tree {
+    /// Watches, where globs were inferred, what a process of the server uses as well, and leaves out what it writes.
+    pub(in super::super) fn attend(&mut self, own_writes: Option<OwnWrites>, builds: bool) {
+        self.usage = Some(Usage {
+            own_writes,
+            builds,
+            ..Usage::default()
+        });
+    }
+
+    /// Takes what `old` knew of the process.
+    pub(in super::super) fn inherit_use(&mut self, old: &Self) {
+        if let Some(usage) = &old.usage {
+            let _ = self.take_use(usage.in_use.clone());
+        }
+    }
+
+    /// Takes what the process uses. Returns the files that are to be watched from now on, or nothing if they are
+    /// those that are watched already.
+    pub(in super::super) fn take_use(&mut self, in_use: InUse) -> Option<BTreeSet<PathBuf>> {
+        self.usage.as_mut()?.in_use = in_use;
+        let used = self.used()?;
+        let before = self.matcher.used().clone();
+        if used == before {
+            return None;
+        }
+        let new = used.files().difference(before.files()).cloned().collect();
+        self.matcher.use_files(Arc::new(used));
+        for path in before.files() {
+            if !self.wants_content(path) {
+                self.files.remove(path);
+            }
+        }
+        Some(new)
+    }
+
+    /// What is in use and no glob finds.
+    fn used(&self) -> Option<Used> {
+        let usage = self.usage.as_ref()?;
+        let InUse { code, read, .. } = &usage.in_use;
+        let mut used = Used::default();
+        for path in code {
+            let path = in_place(path);
+            let is_built = usage.builds && self.matcher.surrounds(&path);
+            if !is_built && !self.is_found(&path) {
+                used.add_code(path);
+            }
+        }
+        for path in read {
+            let path = in_place(path);
+            if path.is_file() && self.matcher.surrounds(&path) && !self.is_found(&path) {
+                used.add(path);
+            }
+        }
+        (used.files().len() <= MOST_FILES).then_some(used)
+    }
+
+    /// Whether the globs find the file, be it under the name of a link.
+    fn is_found(&self, path: &Path) -> bool {
+        let mut names = self.names(path).into_iter();
+        self.matcher.finds(path) || names.any(|name| self.files.contains_key(&name))
+    }
+
+    /// Watches the directories of used files. Returns the files in them that count, as far as they were not watched.
+    pub(in super::super) fn adopt_used(
+        &mut self,
+        source: &mut Option<Source>,
+    ) -> Result<Vec<PathBuf>, LimitReached> {
+        if let (Some(source), false) = (&source, self.polled) {
+            source.sift(self.id, self.matcher.clone());
+        }
+        let directories: Vec<PathBuf> = self
+            .matcher
+            .used()
+            .directories()
+            .map(Path::to_owned)
+            .collect();
+        let mut found = Vec::new();
+        for directory in directories {
+            if let Some(above) = directory.parent() {
+                self.watch(source, above)?;
+            }
+            self.adopt(directory, source, &mut found)?;
+        }
+        // Those in directories that were kept before.
+        let files = self.matcher.used().files();
+        found.extend(
+            files
+                .iter()
+                .filter(|file| self.matcher.wants(file))
+                .cloned(),
+        );
+        found.retain(|file| !self.files.contains_key(file));
+        Ok(found)
+    }
+
+    /// Whether the server has written the file itself, which it then need not load anew. Code that it has loaded
+    /// counts all the same.
+    pub(super) fn is_own_write(&self, path: &Path) -> bool {
+        let Some(Usage {
+            in_use, own_writes, ..
+        }) = &self.usage
+        else {
+            return false;
+        };
+        let is_loaded =
+            || in_use.code.contains(path) || in_use.code.iter().any(|it| in_place(it) == path);
+        own_writes.as_ref().is_some_and(|own| own.include(path)) && !is_loaded()
+    }
+}
+
+/// The file by its canonical directory.
+fn in_place(file: &Path) -> PathBuf {
+    place_of(file).join(file.file_name().unwrap_or_default())
+}
+
+/// Whether the file was changed, or came to its place, after `since`.
+pub(in super::super) fn is_newer(file: &Path, since: SystemTime) -> bool {
+    let Ok(metadata) = std::fs::metadata(file) else {
+        return false;
+    };
+    #[cfg(unix)]
+    let changed = {
+        use std::os::unix::fs::MetadataExt;
+        use std::time::{Duration, UNIX_EPOCH};
+        let seconds = u64::try_from(metadata.ctime()).unwrap_or_default();
+        let nanoseconds = u32::try_from(metadata.ctime_nsec()).unwrap_or_default();
+        Some(UNIX_EPOCH + Duration::new(seconds, nanoseconds))
+    };
+    #[cfg(not(unix))]
+    let changed = metadata.modified().ok();
+    changed.is_some_and(|changed| changed > since)
+}
