@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::infer::Inferred;
 use super::linked::MOST_DIRECTORIES;
@@ -49,18 +49,32 @@ impl Run {
             return Ok(());
         };
         let since = in_use.since;
-        let Some(new) = self.trees[index].take_use(in_use) else {
+        self.trees[index].take_use(in_use);
+        self.take_up(index, since)
+    }
+
+    /// Watches the JSON files that a tree's sources were found to import.
+    pub(super) fn take_up_imports(&mut self, index: usize) -> Result<(), LimitReached> {
+        match self.trees[index].new_imports() {
+            Some(since) => self.take_up(index, since),
+            None => Ok(()),
+        }
+    }
+
+    /// Watches what is in use by now. What was changed later than `since` is told as changed.
+    fn take_up(&mut self, index: usize, since: SystemTime) -> Result<(), LimitReached> {
+        let id = self.trees[index].id;
+        let Some(new) = self.trees[index].renew_used() else {
             return Ok(());
         };
         let mut found = self.trees[index].adopt_used(&mut self.source)?;
         let is_missed = |path: &PathBuf| new.contains(path) && is_newer(path, since);
         let missed: Vec<PathBuf> = found.extract_if(.., |path| is_missed(path)).collect();
         let tree = &mut self.trees[index];
+        let unread = found.clone().into_iter().map(|path| (id, path));
+        self.unread.extend(unread);
         tree.take_baseline(found);
         tree.show();
-        self.unread.retain(|(of, _)| *of != id);
-        self.unread
-            .extend(tree.unread().map(|path| (id, path.clone())));
         for path in missed {
             self.touch(index, path);
         }
@@ -242,8 +256,8 @@ fn tree(
         Some(inferred) => Matcher::inferred(cwd, &inferred.globs, globs, inferred.skipped)?,
     };
     let mut tree = Tree::new(id, server, matcher, settle);
-    if inferred.is_some() {
-        tree.attend(own_writes, builds);
+    if let Some(inferred) = &inferred {
+        tree.attend(own_writes, builds, inferred.imports_json);
     }
     Ok((tree, inferred))
 }

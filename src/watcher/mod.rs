@@ -26,6 +26,7 @@ mod links;
 )]
 mod lookout;
 mod matcher;
+mod modules;
 mod run;
 mod settle;
 mod source;

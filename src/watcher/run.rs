@@ -71,13 +71,7 @@ impl Run {
             match self.signals.recv_timeout(self.sleep()) {
                 Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(signal) => self.on_signal(signal),
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Some((id, path)) = self.unread.pop()
-                        && let Some(tree) = self.trees.iter_mut().find(|tree| tree.id == id)
-                    {
-                        tree.read(&path);
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => self.read_next(),
             }
             for _ in 1..SIGNALS_PER_TURN {
                 match self.next_signal() {
@@ -87,6 +81,22 @@ impl Run {
                 }
             }
             self.on_time(Instant::now());
+        }
+    }
+
+    /// Reads a file of the first baselines, if one is left.
+    fn read_next(&mut self) {
+        let Some((id, path)) = self.unread.pop() else {
+            return;
+        };
+        let Some(index) = self.trees.iter().position(|tree| tree.id == id) else {
+            return;
+        };
+        self.trees[index].read(&path);
+        // All at once, since each change of what is watched costs a look at all of it.
+        let is_last = self.unread.last().is_none_or(|(of, _)| *of != id);
+        if is_last && let Err(LimitReached) = self.take_up_imports(index) {
+            self.fall_back(index);
         }
     }
 
@@ -301,6 +311,9 @@ impl Run {
             settled.paths.extend(self.restamp(index));
         }
         let changed = self.trees[index].compare(settled.paths);
+        if let Err(LimitReached) = self.take_up_imports(index) {
+            self.fall_back(index);
+        }
         let notice = if changed.is_empty() {
             Notice::Unchanged
         } else {

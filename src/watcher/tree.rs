@@ -372,7 +372,7 @@ impl Tree {
     pub(super) fn unread(&self) -> impl Iterator<Item = &PathBuf> {
         self.files
             .iter()
-            .filter(|(_, entry)| entry.is_unread())
+            .filter(|(path, entry)| entry.is_unread() || self.may_import(path))
             .map(|(path, _)| path)
     }
 
@@ -382,6 +382,7 @@ impl Tree {
         {
             entry.complete(path);
         }
+        self.look_for_imports(path);
     }
 
     /// Compares the paths with what is known, and remembers what they are now. Returns those that
@@ -403,6 +404,7 @@ impl Tree {
                 }
                 Difference::Changed(entry) => {
                     self.files.insert(path.clone(), entry);
+                    self.look_for_imports(&path);
                 }
                 Difference::Gone => {
                     self.files.remove(&path);

@@ -3,16 +3,13 @@
 
 use std::path::Path;
 
-/// Files of a Node.js project that count although they are JSON.
-const NODE_MANIFESTS: &str = "**/{package,tsconfig,tsconfig.*,jsconfig,deno,fastmcp}.{json,jsonc}";
-/// Any other JSON file below the project: a module may be written in it.
-pub(super) const ANY_JSON: &str = "**/*.json";
+/// Files of a Node.js project that count although they are JSON. Others count if a source imports them.
+const NODE_MANIFESTS: &str = "**/{package,tsconfig*,jsconfig,deno,fastmcp}.{json,jsonc}";
 
 pub(in crate::watcher) const PYTHON: &[&str] = &["**/*.{py,pyi,toml}"];
-pub(in crate::watcher) const NODE: &[&str] =
-    &["**/*.{ts,tsx,mts,cts,js,mjs,cjs}", NODE_MANIFESTS, ANY_JSON];
+pub(in crate::watcher) const NODE: &[&str] = &["**/*.{ts,tsx,mts,cts,js,mjs,cjs}", NODE_MANIFESTS];
 /// Plain `node` runs no TypeScript; what it runs is often built into an ignored directory.
-pub(in crate::watcher) const JAVASCRIPT: &[&str] = &["**/*.{js,mjs,cjs}", NODE_MANIFESTS, ANY_JSON];
+pub(in crate::watcher) const JAVASCRIPT: &[&str] = &["**/*.{js,mjs,cjs}", NODE_MANIFESTS];
 pub(in crate::watcher) const RUST: &[&str] = &["**/*.rs", "**/Cargo.toml", "Cargo.lock"];
 pub(in crate::watcher) const GO: &[&str] = &["**/*.go", "go.mod", "go.sum"];
 

@@ -16,7 +16,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use self::command::{Command, Unwrapped, stem};
-use self::language::{ANY_JSON, Language};
+use self::language::Language;
 #[cfg(test)]
 pub(super) use self::language::{GO, RUST};
 pub(super) use self::language::{JAVASCRIPT, NODE, PYTHON};
@@ -30,6 +30,8 @@ pub(super) struct Inferred {
     pub(super) globs: Vec<String>,
     /// Names of directories below the project that hold built files or other people's.
     pub(super) skipped: &'static [&'static str],
+    /// The sources may import JSON files, which count then.
+    pub(super) imports_json: bool,
     /// Sentences about something that the user should change.
     pub(super) warnings: Vec<String>,
     /// Sentences about what is as it should be.
@@ -114,6 +116,7 @@ impl Sources<'_> {
         let cwd = self.cwd;
         let base = self.base();
         let (language, globs) = self.language(&base);
+        inferred.imports_json = globs == NODE || globs == JAVASCRIPT;
         inferred.skipped = language.map_or(&[], |language| language.skipped);
         let built = self.built_files(language, inferred);
         let mut found = Vec::new();
@@ -304,7 +307,6 @@ impl Sources<'_> {
                 && directory != base
             {
                 found.push(place(directory, JAVASCRIPT[0], cwd));
-                found.push(place(directory, ANY_JSON, cwd));
             }
         }
         let files = named.sources.iter().chain(&named.settings);

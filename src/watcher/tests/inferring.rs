@@ -80,10 +80,7 @@ fn a_script_is_watched_too() {
     );
     assert_eq!(
         infer(&["dist/index.js"], "node dist/index.js"),
-        and(
-            JAVASCRIPT,
-            &["dist/index.js", "dist/**/*.{js,mjs,cjs}", "dist/**/*.json"]
-        )
+        and(JAVASCRIPT, &["dist/index.js", "dist/**/*.{js,mjs,cjs}"])
     );
     assert_eq!(infer(&["run.sh"], "bash run.sh"), ["./run.sh"]);
     assert_eq!(infer(&["run.rb"], "ruby run.rb")[0], "**/*.rb");

@@ -7,43 +7,99 @@ use std::time::SystemTime;
 
 use super::super::matcher::Used;
 use super::super::source::{LimitReached, Source};
-use super::super::{InUse, OwnWrites};
+use super::super::{InUse, OwnWrites, modules};
 use super::{Tree, place_of};
 
 /// More files than this are not watched for a process that reads all that there is.
 const MOST_FILES: usize = 2_000;
 
 /// What is known of the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Usage {
     in_use: InUse,
     /// Tells what the server writes itself.
-    pub(super) own_writes: Option<OwnWrites>,
+    own_writes: Option<OwnWrites>,
     /// What a build before each start makes of the sources is not one of them.
-    pub(super) builds: bool,
+    builds: bool,
+    /// The sources may import JSON.
+    imports_json: bool,
+    /// The JSON files that they import,
+    imported: BTreeSet<PathBuf>,
+    /// all of which are watched if they were there when this was.
+    begun: SystemTime,
+    /// Nothing was found since.
+    is_renewed: bool,
 }
 
 impl Tree {
     /// Watches, where globs were inferred, what a process of the server uses as well, and leaves out what it writes.
-    pub(in super::super) fn attend(&mut self, own_writes: Option<OwnWrites>, builds: bool) {
+    pub(in super::super) fn attend(
+        &mut self,
+        own_writes: Option<OwnWrites>,
+        builds: bool,
+        imports_json: bool,
+    ) {
         self.usage = Some(Usage {
+            in_use: InUse::default(),
             own_writes,
             builds,
-            ..Usage::default()
+            imports_json,
+            imported: BTreeSet::new(),
+            begun: SystemTime::now(),
+            is_renewed: true,
         });
     }
 
     /// Takes what `old` knew of the process.
     pub(in super::super) fn inherit_use(&mut self, old: &Self) {
         if let Some(usage) = &old.usage {
-            let _ = self.take_use(usage.in_use.clone());
+            self.take_use(usage.in_use.clone());
+            let _ = self.renew_used();
         }
     }
 
-    /// Takes what the process uses. Returns the files that are to be watched from now on, or nothing if they are
-    /// those that are watched already.
-    pub(in super::super) fn take_use(&mut self, in_use: InUse) -> Option<BTreeSet<PathBuf>> {
-        self.usage.as_mut()?.in_use = in_use;
+    /// Takes what the process uses.
+    pub(in super::super) fn take_use(&mut self, in_use: InUse) {
+        if let Some(usage) = &mut self.usage {
+            usage.in_use = in_use;
+        }
+    }
+
+    /// Whether the file is a source that may import JSON.
+    pub(super) fn may_import(&self, path: &Path) -> bool {
+        self.usage.as_ref().is_some_and(|it| it.imports_json) && modules::is_source(path)
+    }
+
+    /// Looks which JSON files the source imports, if it is one that may.
+    pub(super) fn look_for_imports(&mut self, source: &Path) {
+        let is_source = self.may_import(source);
+        let Some(usage) = self.usage.as_mut().filter(|_| is_source) else {
+            return;
+        };
+        let above = |root: &&Path| source.starts_with(root);
+        let roots: Vec<PathBuf> = self
+            .matcher
+            .roots()
+            .filter(above)
+            .map(Path::to_owned)
+            .collect();
+        for file in modules::imported(source, &roots) {
+            usage.is_renewed &= !usage.imported.insert(file);
+        }
+    }
+
+    /// Returns when those files began to count, if imports were found of files that are not watched yet.
+    pub(in super::super) fn new_imports(&mut self) -> Option<SystemTime> {
+        let usage = self.usage.as_mut()?;
+        if std::mem::replace(&mut usage.is_renewed, true) {
+            return None;
+        }
+        Some(std::mem::replace(&mut usage.begun, SystemTime::now()))
+    }
+
+    /// Has the matcher want what is in use by now. Returns the files that are to be watched from now on, or nothing if
+    /// they are those that are watched already.
+    pub(in super::super) fn renew_used(&mut self) -> Option<BTreeSet<PathBuf>> {
         let used = self.used()?;
         let before = self.matcher.used().clone();
         if used == before {
@@ -69,6 +125,11 @@ impl Tree {
             let is_built = usage.builds && self.matcher.surrounds(&path);
             if !is_built && !self.is_found(&path) {
                 used.add_code(path);
+            }
+        }
+        for path in &usage.imported {
+            if !self.is_found(path) {
+                used.add(path.clone());
             }
         }
         for path in read {

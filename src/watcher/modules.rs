@@ -1,0 +1,158 @@
+//! JSON files that modules of Node.js name in an import: those are code, whatever loads them, while other JSON is data
+//! that the server may write itself.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use memchr::memmem;
+
+use super::matcher::canonical;
+
+/// Ends of the names of sources that may import JSON.
+const SOURCES: &[&str] = &["ts", "tsx", "mts", "cts", "js", "jsx", "mjs", "cjs"];
+/// What stands before the name of a module.
+const KEYWORDS: [&str; 3] = ["from", "import", "require"];
+/// Longer names are text that happens to follow such a word.
+const LONGEST_NAME: usize = 300;
+/// What is larger is no source that somebody wrote.
+const LARGEST_SOURCE: u64 = 1024 * 1024;
+
+/// Whether the file may import JSON.
+pub(super) fn is_source(path: &Path) -> bool {
+    let end = path.extension().and_then(OsStr::to_str);
+    end.is_some_and(|end| SOURCES.contains(&end))
+}
+
+/// The JSON files that the source imports, as far as they are there, by their canonical directories. `roots` are the
+/// directories that names may be relative to which do not begin with a dot. Reads the file system.
+pub(super) fn imported(source: &Path, roots: &[PathBuf]) -> Vec<PathBuf> {
+    let is_small = std::fs::metadata(source).is_ok_and(|it| it.len() <= LARGEST_SOURCE);
+    let text = is_small.then(|| std::fs::read(source).ok()).flatten();
+    let text = text.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let found = names(&text).filter_map(|name| resolve(name, source, roots));
+    found.collect()
+}
+
+/// The names of modules that a text asks for, and perhaps some more.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    KEYWORDS.iter().flat_map(move |keyword| {
+        let places = memmem::find_iter(text.as_bytes(), keyword);
+        places.filter_map(|at| name(&text[at + keyword.len()..]))
+    })
+}
+
+/// The name in quotes at the beginning of `rest`, behind spaces, comments and a parenthesis.
+fn name(rest: &str) -> Option<&str> {
+    let mut rest = rest.trim_start_matches([' ', '\t', '\r', '\n', '(']);
+    while let Some(comment) = rest.strip_prefix("/*") {
+        rest = comment.split_once("*/")?.1.trim_start();
+    }
+    let quote = rest.chars().next().filter(|it| "'\"`".contains(*it))?;
+    let (name, _) = rest[1..].split_once(quote)?;
+    (name.len() <= LONGEST_NAME && !name.contains('\n')).then_some(name)
+}
+
+/// The JSON file of this name, where Node.js or a bundler would look for it.
+fn resolve(name: &str, source: &Path, roots: &[PathBuf]) -> Option<PathBuf> {
+    let name = name.split(['?', '#']).next()?;
+    let directory = source.parent()?;
+    let found = if name.starts_with('.') || name.starts_with('/') {
+        module_file(&directory.join(name))
+    } else if is_json(Path::new(name)) {
+        let alias = name.trim_start_matches(['@', '~']).trim_start_matches('/');
+        let packages = directory.ancestors();
+        let packages = packages.map(|above| above.join("node_modules").join(name));
+        let aliased = roots
+            .iter()
+            .flat_map(|root| [root.join(alias), root.join("src").join(alias)]);
+        aliased.chain(packages).find(|path| path.is_file())
+    } else {
+        None
+    };
+    // The directory of a package that is linked is not where packages are installed.
+    let found = found?;
+    let real = canonical(found.parent()?).join(found.file_name()?);
+    let is_installed = real.iter().any(|part| part == "node_modules");
+    (!is_installed).then_some(real)
+}
+
+/// The JSON file that a path without an end, or with one, leads to.
+fn module_file(path: &Path) -> Option<PathBuf> {
+    if is_json(path) {
+        return path.is_file().then(|| path.to_owned());
+    }
+    let with = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".");
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let is_other = path.is_file() || SOURCES.iter().any(|end| with(end).is_file());
+    let json = with("json");
+    (!is_other && json.is_file()).then_some(json)
+}
+
+fn is_json(path: &Path) -> bool {
+    let end = path.extension().and_then(OsStr::to_str);
+    end.is_some_and(|end| matches!(end, "json" | "jsonc" | "json5"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn names_are_found_however_they_are_asked_for() {
+        let text = "import a from './a.json' with { type: 'json' };\nimport\n  b\n  from \"./b.json\";\n\
+                    import './c.js'; const d = require(\"./d\"), e = await import(/* now */ './e.json');\n\
+                    export * from`./f.json`; fs.readFileSync('./data.json'); transform('x'); import.meta.url";
+        let mut found: Vec<&str> = names(text).collect();
+        found.sort_unstable();
+        let expected = [
+            "./a.json", "./b.json", "./c.js", "./d", "./e.json", "./f.json",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn names_lead_to_json_files_of_the_users_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for file in [
+            "src/a.json",
+            "config/b.json",
+            "src/c.js",
+            "src/c.json",
+            "d.json",
+            "node_modules/kit/e.json",
+            "packages/own/f.json",
+        ] {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        std::os::unix::fs::symlink("../packages/own", root.join("node_modules/own")).unwrap();
+        let source = root.join("src/server.js");
+        let roots = [root.clone()];
+        for (name, expected) in [
+            ("./a.json", Some("src/a.json")),
+            ("./a", Some("src/a.json")),
+            ("./a.json?raw", Some("src/a.json")),
+            ("../config/b.json", Some("config/b.json")),
+            ("./c", None),
+            ("./none.json", None),
+            ("@/a.json", Some("src/a.json")),
+            ("~/config/b.json", Some("config/b.json")),
+            ("d.json", Some("d.json")),
+            ("kit/e.json", None),
+            ("own/f.json", Some("packages/own/f.json")),
+            ("express", None),
+        ] {
+            let expected = expected.map(|it| root.join(it));
+            assert_eq!(resolve(name, &source, &roots), expected, "{name}");
+        }
+    }
+}
