@@ -14,6 +14,7 @@ mod echoes;
 mod gate;
 mod generation;
 mod handshake;
+mod installed_copy;
 mod link;
 mod noting;
 mod pending;
@@ -124,6 +125,8 @@ struct Shared {
     onlooker: Mutex<Option<Arc<dyn Onlooker>>>,
     /// What the last generation that answered had loaded.
     noted: Mutex<Noted>,
+    /// The user was told that a copy of the saved files runs.
+    told_of_copy: AtomicBool,
     /// The server did not survive, or did not answer, the question whether it is modern.
     no_probe: AtomicBool,
     definition: Mutex<Definition>,
@@ -168,6 +171,7 @@ impl Shared {
             watched_files: Mutex::default(),
             onlooker: Mutex::default(),
             noted: Mutex::default(),
+            told_of_copy: AtomicBool::new(false),
             no_probe: AtomicBool::new(false),
             definition: Mutex::new(Definition::new(spec.clone())),
             warm: Arc::new(Warm::new(means.warm.clone(), events, reaper)),

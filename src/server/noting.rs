@@ -1,12 +1,18 @@
-//! Passes on what a generation has loaded, so that it is watched although no glob names it.
+//! Passes on what a generation has loaded, so that it is watched although no glob names it, and warns if an installed
+//! copy runs in place of the files that are saved.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use tokio::task::spawn_blocking;
 
 use super::Shared;
+use super::installed_copy::InstalledCopy;
+use crate::event::{Event, Events};
 use crate::lock::locked;
 use crate::warm::{Noted, Notes};
 
@@ -17,8 +23,13 @@ pub(crate) trait Onlooker: Debug + Send + Sync {
     fn loaded(&self, noted: &Noted, since: SystemTime);
 }
 
-/// Follows what a generation that answers loads, until dropped.
-pub(crate) async fn follow(notes: Notes, shared: Arc<Shared>) {
+/// Follows what a generation that answers loads, until dropped. `saved` are the files that it was started for.
+pub(crate) async fn follow(
+    notes: Notes,
+    shared: Arc<Shared>,
+    saved: BTreeSet<PathBuf>,
+    events: Events,
+) {
     let Some(onlooker) = shared.onlooker() else {
         return;
     };
@@ -27,6 +38,7 @@ pub(crate) async fn follow(notes: Notes, shared: Arc<Shared>) {
     }
     let mut since = notes.since;
     let mut known = None;
+    let mut saved = Some(saved);
     loop {
         let (size, now) = (notes.size(), SystemTime::now());
         let reading = notes.clone();
@@ -36,6 +48,9 @@ pub(crate) async fn follow(notes: Notes, shared: Arc<Shared>) {
         if known.as_ref() != Some(&noted) {
             onlooker.loaded(&noted, since);
             *locked(&shared.noted) = noted.clone();
+            if let Some(saved) = saved.take() {
+                warn_of_copy(&shared, saved, noted.clone(), &events).await;
+            }
             known = Some(noted);
         }
         since = now;
@@ -52,5 +67,25 @@ pub(crate) async fn add_failed(notes: Option<Notes>, shared: &Shared) {
     if let Ok(mut noted) = spawn_blocking(move || notes.read()).await {
         noted.add(&locked(&shared.noted));
         onlooker.loaded(&noted, since);
+    }
+}
+
+/// Warns once if what was saved is not what runs.
+async fn warn_of_copy(shared: &Shared, saved: BTreeSet<PathBuf>, noted: Noted, events: &Events) {
+    let spec = shared.spec();
+    if saved.is_empty() || shared.told_of_copy.load(Ordering::Relaxed) {
+        return;
+    }
+    let cwd = spec.cwd.clone();
+    let found = spawn_blocking(move || {
+        let mut saved = saved.iter();
+        saved.find_map(|path| InstalledCopy::of(path, &cwd, &noted))
+    });
+    if let Ok(Some(copy)) = found.await {
+        shared.told_of_copy.store(true, Ordering::Relaxed);
+        events.send(Event::WatchWarning {
+            server: spec.name.clone(),
+            message: copy.warning(&spec),
+        });
     }
 }

@@ -1,5 +1,6 @@
-//! Which commands can be prepared: those of which it is certain what they run, and that nothing but
-//! tools of the language runs before. Anything else starts as it always did.
+//! Which commands are understood: those of which it is certain what they run, and that nothing but tools of the
+//! language runs before. Their processes note what they load, and most of them can be prepared. Anything else starts
+//! as it always did.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -28,6 +29,20 @@ const UV: Options = Options {
         "--extra-index-url", "--find-links", "--group", "--index", "--index-url", "--no-extra", "--no-group",
         "--only-group", "--package", "--project", "--python", "--with", "--with-editable", "--with-requirements",
         "-i", "-p",
+    ],
+};
+
+/// Those of `uvx`.
+#[rustfmt::skip] // A table.
+const UVX: Options = Options {
+    flags: &[
+        "--isolated", "--managed-python", "--native-tls", "--no-cache", "--no-config", "--no-env-file", "--no-progress",
+        "--no-python-downloads", "--offline", "--quiet", "--refresh", "--reinstall", "--verbose", "-n", "-q", "-v",
+    ],
+    valued: &[
+        "--cache-dir", "--color", "--config-file", "--default-index", "--directory", "--env-file", "--extra-index-url",
+        "--find-links", "--from", "--index", "--index-url", "--project", "--python", "--refresh-package",
+        "--reinstall-package", "--with", "--with-editable", "--with-requirements", "-f", "-i", "-p", "-w",
     ],
 };
 
@@ -128,6 +143,7 @@ fn command(words: &[String], files: &dyn Files) -> Option<Launch> {
     match name(program) {
         name if is_python(name) => python(rest),
         "uv" => uv(rest, files),
+        "uvx" => uvx(rest),
         "node" | "nodejs" => node(rest),
         "npx" => npx(rest, files),
         "tsx" => tsx(rest),
@@ -176,11 +192,24 @@ fn tsx(words: &[String]) -> Option<Launch> {
 
 /// `uv --directory weather run --frozen server.py`.
 fn uv(words: &[String], files: &dyn Files) -> Option<Launch> {
-    let (run, words) = UV.skip(words)?.split_first()?;
-    let words = UV.skip(words)?;
+    let (run, rest) = UV.skip(words)?.split_first()?;
+    if let ("tool", [run, rest @ ..]) = (run.as_str(), rest)
+        && run == "run"
+    {
+        return uvx(rest);
+    }
+    let behind = UV.skip(rest)?;
+    let options = &rest[..rest.len() - behind.len()];
+    let mut launch = uv_run(behind, files).filter(|_| run == "run")?;
+    // It may install what was saved before it runs it.
+    launch.loads_ahead &= !installs_own(options);
+    Some(launch)
+}
+
+/// The command behind `uv run` and its options.
+fn uv_run(words: &[String], files: &dyn Files) -> Option<Launch> {
     let program = words.first()?;
     match program.as_str() {
-        _ if run != "run" => None,
         "-m" | "--module" => launch(Runtime::Python, &words[1..]),
         program if is_python_file(program) => launch(Runtime::Python, words),
         program if is_python(program) => python(&words[1..]),
@@ -191,6 +220,30 @@ fn uv(words: &[String], files: &dyn Files) -> Option<Launch> {
             interpreted(&beginning, words)
         }
     }
+}
+
+/// `uvx --from . weather`: nothing is known of what other packages run. It runs a copy, of which a save makes a new one.
+fn uvx(words: &[String]) -> Option<Launch> {
+    let behind = UVX.skip(words)?;
+    let options = &words[..words.len() - behind.len()];
+    let mut launch = launch(Runtime::Python, behind).filter(|_| installs_own(options))?;
+    launch.loads_ahead = false;
+    Some(launch)
+}
+
+/// Whether options of uv have it install a copy of what lies in a directory.
+fn installs_own(options: &[String]) -> bool {
+    let is_path = |value: &str| value.starts_with(['.', '/', '~']);
+    let mut values = options.iter().zip(options.iter().skip(1));
+    let is_given = |name: &str, value: &str| {
+        matches!(name, "--from" | "--with" | "-w") && is_path(value)
+            || name == "--no-editable"
+            || name
+                .split_once('=')
+                .is_some_and(|(name, value)| matches!(name, "--from" | "--with") && is_path(value))
+    };
+    let last = options.last().is_some_and(|name| is_given(name, ""));
+    last || values.any(|(name, value)| is_given(name, value))
 }
 
 /// `weather --port 1`, a program whose first line names an interpreter.
@@ -296,6 +349,8 @@ mod tests {
             ("uv run --with=mcp -m weather", "weather"),
             ("uv run python -B -m weather", "weather"),
             ("uv run weather --port 1", "weather --port 1"),
+            ("uvx --from . weather 1", "weather 1"),
+            ("uv tool run -q --from=./srv weather", "weather"),
             ("fastmcp run server.py:mcp", "fastmcp run server.py:mcp"),
             ("./server.py 1", "./server.py 1"),
             ("node dist/index.js --port 1", "dist/index.js --port 1"),
@@ -307,6 +362,25 @@ mod tests {
             ("bin/srv.js 1", "bin/srv.js 1"),
         ] {
             assert_eq!(words(line).map(|it| it.join(" ")).as_deref(), Some(found), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_a_save_is_installed_for_is_not_loaded_ahead() {
+        let loads_ahead = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            understand(&words[0], &words[1..], &FILES).map(|it| it.loads_ahead)
+        };
+        for (line, ahead) in [
+            ("uv run weather", true),
+            ("uv run --with mcp server.py", true),
+            ("uv run --with-editable ./lib server.py", true),
+            ("uv run --no-editable weather", false),
+            ("uv run --with ./lib server.py", false),
+            ("uvx --from . weather", false),
+            ("uv tool run --from=. weather", false),
+        ] {
+            assert_eq!(loads_ahead(line), Some(ahead), "{line}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a running process has loaded is watched although no glob names it, and what it writes is not.
 
+mod copies;
 mod data;
 mod elsewhere;
 

@@ -1,5 +1,7 @@
 //! The moment at which a candidate becomes the generation that answers.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -57,11 +59,12 @@ impl Supervisor {
         running.connection.go_live();
         self.warn_of_missed_port(&running);
         let stream = stream.map(|stream| self.attend(next, stream));
+        let saved = std::mem::take(&mut self.files);
         let active = Active {
             running,
             stream,
             told,
-            _noting: self.follow(),
+            _noting: self.follow(saved),
         };
         if let Some(old) = self.active.replace(active) {
             self.retire(old.running, self.supply.spec.timeouts.drain);
@@ -70,7 +73,6 @@ impl Supervisor {
         self.introduce();
         self.failure = None;
         self.late = 0;
-        self.files.clear();
         self.shared.handshake.send_replace(Some(handshake));
         self.shared.snapshot.send_replace(snapshot.clone());
         self.shared.describe(|status| {
@@ -100,11 +102,12 @@ impl Supervisor {
         self.resend_mismatched();
     }
 
-    /// Looks at what the new generation loads until the guard is dropped. Its next start is prepared from now on.
-    fn follow(&self) -> DropGuard {
+    /// Looks until the guard is dropped at what the new generation loads, which was started for `saved`. Its next start is prepared from now on.
+    fn follow(&self, saved: BTreeSet<PathBuf>) -> DropGuard {
         let end = CancellationToken::new();
         if let Some(notes) = self.shared.warm.started(&self.supply.spec, true) {
-            let following = noting::follow(notes, self.shared.clone());
+            let events = self.supply.means.events.clone();
+            let following = noting::follow(notes, self.shared.clone(), saved, events);
             let following = end.clone().run_until_cancelled_owned(following);
             self.tasks.spawn(following);
         }

@@ -1,0 +1,139 @@
+//! A copy of the project that is installed as a package, and runs in place of the files that are saved.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::config::ServerSpec;
+use crate::warm::Noted;
+
+/// A file that was saved, and the module that the process has loaded in its place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct InstalledCopy {
+    saved: PathBuf,
+    /// Below the place where packages are installed.
+    module: PathBuf,
+    is_python: bool,
+}
+
+impl InstalledCopy {
+    /// The copy of `saved`, which is relative to `cwd` or absolute, if the process has loaded one and not the file itself.
+    /// Reads the file system.
+    pub(crate) fn of(saved: &Path, cwd: &Path, noted: &Noted) -> Option<Self> {
+        let path = cwd.join(saved);
+        let (module, is_python) = match path.extension()?.to_str()? {
+            "py" => (python_copy(&path, noted)?, true),
+            _ => (node_copy(&path, noted)?, false),
+        };
+        Some(Self {
+            saved: saved.to_owned(),
+            module: module.to_owned(),
+            is_python,
+        })
+    }
+
+    /// Says so, and how the saved files come to run.
+    pub(crate) fn warning(&self, spec: &ServerSpec) -> String {
+        let words = || {
+            let program = Path::new(&spec.program).file_name();
+            program
+                .into_iter()
+                .chain(spec.args.iter().map(AsRef::as_ref))
+        };
+        let cure = if !self.is_python {
+            "link the package with `npm link`, or start the project's own file"
+        } else if words().any(|word| word == "uvx" || word == "tool") {
+            "start it with `uv run`, or make a new copy at each start with `uvx --reinstall --from .`"
+        } else {
+            "install the project with `pip install -e .`, or start it with `uv run`"
+        };
+        let (saved, module) = (self.saved.display(), self.module.display());
+        format!(
+            "saves do not reach the server: {saved} was saved, and an installed copy of it runs, {module}; {cure}"
+        )
+    }
+}
+
+/// The module of the same name, seen from where the packages of the project lie.
+fn python_copy<'a>(path: &Path, noted: &'a Noted) -> Option<&'a Path> {
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if noted.code.contains(path) || noted.code.contains(&real) {
+        return None;
+    }
+    let mut modules = noted.installed.iter();
+    let module = modules.find(|module| {
+        let root = path.ancestors().nth(module.components().count());
+        // The file of a package is not a module by its last name alone.
+        path.ends_with(module) && root.is_some_and(|root| !root.join("__init__.py").exists())
+    });
+    module.map(PathBuf::as_path)
+}
+
+/// A module of the package of that name, if none of the project itself was loaded.
+fn node_copy<'a>(path: &Path, noted: &'a Noted) -> Option<&'a Path> {
+    let mut above = path.ancestors().skip(1);
+    let project = above.find(|directory| directory.join("package.json").is_file())?;
+    let manifest = fs::read(project.join("package.json")).ok()?;
+    let manifest: Value = serde_json::from_slice(&manifest).ok()?;
+    let name = manifest["name"].as_str()?;
+    let real = project.canonicalize().ok()?;
+    if noted.code.iter().any(|file| file.starts_with(&real)) {
+        return None;
+    }
+    let mut modules = noted.installed.iter();
+    modules
+        .find(|module| module.starts_with(name))
+        .map(PathBuf::as_path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(code: &[PathBuf], installed: &[&str]) -> Noted {
+        Noted {
+            code: code.iter().cloned().collect(),
+            installed: installed.iter().map(PathBuf::from).collect(),
+            ..Noted::default()
+        }
+    }
+
+    #[test]
+    fn a_module_of_python_is_told_from_one_that_has_its_last_name_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("src/weather")).unwrap();
+        for file in ["__init__.py", "server.py", "six.py"] {
+            fs::write(root.join("src/weather").join(file), "").unwrap();
+        }
+        let saved = Path::new("src/weather/server.py");
+        let copy = |code: &[PathBuf], installed: &[&str], saved: &str| {
+            let copy = InstalledCopy::of(Path::new(saved), &root, &noted(code, installed));
+            copy.map(|it| it.module)
+        };
+        let installed = ["mcp/server.py", "six.py", "weather/server.py"];
+        let found = copy(&[], &installed, "src/weather/server.py");
+        assert_eq!(found.as_deref(), Some(Path::new("weather/server.py")));
+        assert_eq!(copy(&[], &installed, "src/weather/six.py"), None);
+        assert_eq!(
+            copy(&[root.join(saved)], &installed, "src/weather/server.py"),
+            None
+        );
+        assert_eq!(copy(&[], &["mcp/server.py"], "src/weather/server.py"), None);
+    }
+
+    #[test]
+    fn a_package_of_node_is_known_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("src")).unwrap();
+        fs::write(root.join("package.json"), r#"{"name": "@me/weather"}"#).unwrap();
+        let copy = |code: &[PathBuf], installed: &[&str]| {
+            InstalledCopy::of(Path::new("src/index.ts"), &root, &noted(code, installed)).is_some()
+        };
+        assert!(copy(&[], &["@me/weather/dist/index.js"]));
+        assert!(!copy(&[], &["@me/weathercock/index.js", "zod/index.js"]));
+        assert!(!copy(&[root.join("dist/index.js")], &["@me/weather/x.js"]));
+    }
+}
