@@ -10,7 +10,7 @@ use super::super::source::{LimitReached, Source};
 use super::super::{InUse, OwnWrites, modules};
 use super::{Tree, place_of};
 
-/// More files than this are not watched for a process that reads all that there is.
+/// More files than this of each kind are not watched, for a process that reads all that there is.
 const MOST_FILES: usize = 2_000;
 
 /// What is known of the process.
@@ -120,7 +120,7 @@ impl Tree {
         let usage = self.usage.as_ref()?;
         let InUse { code, read, .. } = &usage.in_use;
         let mut used = Used::default();
-        for path in code {
+        for path in code.iter().take(MOST_FILES) {
             let path = in_place(path);
             let is_built = usage.builds && self.matcher.surrounds(&path);
             if !is_built && !self.is_found(&path) {
@@ -132,13 +132,13 @@ impl Tree {
                 used.add(path.clone());
             }
         }
-        for path in read {
+        for path in read.iter().take(MOST_FILES) {
             let path = in_place(path);
             if path.is_file() && self.matcher.surrounds(&path) && !self.is_found(&path) {
                 used.add(path);
             }
         }
-        (used.files().len() <= MOST_FILES).then_some(used)
+        Some(used)
     }
 
     /// Whether the globs find the file, be it under the name of a link.
