@@ -46,9 +46,10 @@ type Step = fn(&mut Bench) -> io::Result<()>;
 /// the others are shown all the same.
 fn measure(only: Option<&String>) -> Result<(), Box<dyn Error>> {
     let mut bench = Bench::new()?;
-    let steps: [(&str, Step); 7] = [
+    let steps: [(&str, Step); 8] = [
         ("the steady rows", Bench::steady),
         ("the pinned rows", Bench::pinned),
+        ("the watched rows", Bench::watched),
         ("the starts", Bench::starts),
         ("the saves", Bench::saves),
         ("the fleets", Bench::fleets),

@@ -104,6 +104,48 @@ impl Bench {
         Ok(())
     }
 
+    /// Calls to a server without a watch and with one: before each call the proxy reads the changes that the
+    /// system has queued for the watch.
+    pub(crate) fn watched(&mut self) -> io::Result<()> {
+        if !self.variants.contains(&Variant::Proxy) {
+            return Ok(());
+        }
+        let mut links = Vec::new();
+        for (watching, p50, cpu) in [
+            (
+                &["--no-watch"][..],
+                "p50 without a watch, µs",
+                "CPU of the proxy per call without a watch, µs",
+            ),
+            (
+                &["--watch", "*.json"],
+                "p50 with a watch, µs",
+                "CPU of the proxy per call with a watch, µs",
+            ),
+        ] {
+            let link = Link::open(&mut self.proxy("plain", watching))?;
+            links.push((link, p50, cpu));
+        }
+        for _ in 0..ROUNDS {
+            for (link, p50, cpu) in &mut links {
+                let before = process::cpu_ns(link.pid());
+                let times = link.sequence(CALLS)?;
+                let after = process::cpu_ns(link.pid());
+                if let Some(time) = quantile(&times, 0.5) {
+                    self.table
+                        .row(p50, Compare::Alone, "")
+                        .add(Variant::Proxy, time);
+                }
+                if let (Some(before), Some(after)) = (before, after) {
+                    self.table
+                        .row(cpu, Compare::Alone, "")
+                        .add(Variant::Proxy, per_call_us(after - before));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// From the start of the process to the answer of `initialize`.
     pub(crate) fn starts(&mut self) -> io::Result<()> {
         for _ in 0..ROUNDS {
@@ -293,11 +335,9 @@ impl Bench {
             if MIDDLE.contains(variant)
                 && let (Some(before), Some(after), "") = (before, after, aim)
             {
-                #[expect(clippy::cast_precision_loss, reason = "a small count")]
-                let us = (after - before) / 1e3 / CALLS as f64;
                 self.table
                     .row("CPU of the middle per call, µs", Compare::Share, "")
-                    .add(*variant, us);
+                    .add(*variant, per_call_us(after - before));
             }
         }
         Ok(())
@@ -376,6 +416,12 @@ impl super::table::Row {
     pub(crate) fn add(&mut self, variant: Variant, figure: f64) {
         self.figures[variant as usize].push(figure);
     }
+}
+
+/// The share of one of `CALLS` calls in so many ns, in µs.
+#[expect(clippy::cast_precision_loss, reason = "a small count")]
+fn per_call_us(ns: f64) -> f64 {
+    ns / 1e3 / CALLS as f64
 }
 
 fn listed(link: &mut Link, number: usize) -> io::Result<()> {
