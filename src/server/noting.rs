@@ -41,13 +41,18 @@ pub(crate) async fn follow(
     let mut saved = Some(saved);
     loop {
         let (size, now) = (notes.size(), SystemTime::now());
-        let reading = notes.clone();
-        let Ok(noted) = spawn_blocking(move || reading.read()).await else {
+        let (reading, earlier) = (notes.clone(), locked(&shared.noted).late.clone());
+        let read = move || (reading.read(), existing(earlier));
+        let Ok((noted, earlier)) = spawn_blocking(read).await else {
             return;
         };
         if known.as_ref() != Some(&noted) {
-            onlooker.loaded(&noted, since);
-            *locked(&shared.noted) = noted.clone();
+            let mut watched = noted.clone();
+            // A call may load it again, and a save may come before that is noted.
+            watched.code.extend(earlier.iter().cloned());
+            watched.late.extend(earlier);
+            onlooker.loaded(&watched, since);
+            *locked(&shared.noted) = watched;
             if let Some(saved) = saved.take() {
                 warn_of_copy(&shared, saved, noted.clone(), &events).await;
             }
@@ -56,6 +61,12 @@ pub(crate) async fn follow(
         since = now;
         notes.grown(size).await;
     }
+}
+
+/// Those of the files that are there. Reads the file system.
+fn existing(mut files: BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+    files.retain(|path| path.is_file());
+    files
 }
 
 /// Adds what a start that failed had loaded: the fault may be in any of it.

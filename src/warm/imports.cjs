@@ -143,7 +143,7 @@ function resolved(name, file, files, isCommon) {
     if (isPath(name)) {
         const [base, ...others] = candidates(name, file);
         const found = new Set([base, ...others].map(real).filter((it) => files.has(it)));
-        if (fs.statSync(base, { throwIfNoEntry: false })?.isFile()) found.add(real(base));
+        if (isFile(base)) found.add(real(base));
         const [it] = found;
         return found.size === 1 && files.has(it) ? it : undefined;
     }
@@ -152,6 +152,8 @@ function resolved(name, file, files, isCommon) {
 }
 
 const isPath = (name) => /^(\.|\/|file:)/.test(name);
+
+const isFile = (place) => fs.existsSync(place) && fs.statSync(place).isFile();
 
 function real(place) {
     try {

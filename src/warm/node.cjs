@@ -7,7 +7,8 @@
 //
 // What is noted as `#import` or `#require` the user's own code asks for itself, in this order, before it does anything
 // else; `imports.cjs`, whose text stands before this, finds it. `#common` are modules of the user's own that are
-// CommonJS, `#link` paths by which modules are reached through symbolic links. This file is required by worker threads
+// CommonJS, `#link` paths by which modules are reached through symbolic links, `#found` modules that are named but not
+// loaded yet. This file is required by worker threads
 // as well, as long as the process lives, and does nothing there.
 const { pathToFileURL } = require('node:url');
 const { isMainThread } = require('node:worker_threads');
@@ -93,36 +94,51 @@ function report() {
     const common = new Set(Object.keys(Module._cache).filter((file) => !file.includes(PACKAGES)));
     for (const file of common) lines.push(`#common\t${file}`);
     for (const [root, [how, asker]] of beginning(entry, files, common).roots) lines.push(`${how}\t${root}\t${asker}`);
-    const { data, links } = besides(files);
+    const { data, links, later } = besides(files);
     if (entry !== path.resolve(process.argv[1])) links.add(path.resolve(process.argv[1]));
     for (const link of links) lines.push(`#link\t${link}`);
+    for (const file of later) lines.push(`#found\t${file}`);
     for (const file of new Set([...files, ...common, ...data])) lines.push(`${file}\t${file}`);
     // Not made anew: once the folder is gone, nothing is to be noted any more.
     fs.appendFileSync(within('log'), lines.join('\n') + '\n#end\t\n', { flag: fs.constants.O_WRONLY | fs.constants.O_APPEND });
 }
 
-/** The JSON that the user's own modules name, which nobody compiles, and links by which modules are reached. */
+/**
+ * The JSON that the user's own modules name, which nobody compiles, links by which modules are reached, and modules of
+ * the user's own that are named but not loaded yet, as by `import()` in a function.
+ */
 function besides(files) {
     const data = new Set();
     const links = new Set();
-    for (const file of files) {
-        if (file.includes(PACKAGES) || !fs.existsSync(file)) continue;
+    const later = new Set();
+    const visited = [...files].filter((it) => !it.includes(PACKAGES) && isFile(it));
+    const addLater = (file) => {
+        if (files.has(file) || later.has(file)) return;
+        later.add(file);
+        visited.push(file);
+    };
+    for (const file of visited) {
         for (const [, name] of fs.readFileSync(file, 'utf8').matchAll(/\b(?:from|import|require)\b[\s(]*['"]([^'"\n]+)['"]/g)) {
             if (isPath(name)) {
-                const places = candidates(name, file).filter((it) => fs.existsSync(it));
+                const places = candidates(name, file).filter(isFile);
                 if (places[0]?.endsWith('.json')) data.add(real(places[0]));
+                else if (places[0] && isCode(places[0]) && !places.some((it) => files.has(real(it)))) addLater(real(places[0]));
                 for (const it of places) if (real(it) !== it && files.has(real(it))) links.add(it);
             } else {
-                const { place } = installed(name, file) ?? {};
+                const { place, rest } = installed(name, file) ?? {};
                 const target = place && real(place);
                 if (target === place || target.includes(PACKAGES)) continue;
-                const inside = [...files].filter((it) => it.startsWith(target + path.sep));
+                const named = fileOf(target, rest, files) ?? fileOf(target, rest, { has: (it) => isCode(it) && isFile(it) });
+                if (named) addLater(named);
+                const inside = [...files, ...later].filter((it) => it.startsWith(target + path.sep));
                 for (const it of inside) links.add(place + it.slice(target.length));
             }
         }
     }
-    return { data, links };
+    return { data, links, later };
 }
+
+const isCode = (place) => /(?<!\.d)\.[cm]?[jt]sx?$/.test(place);
 
 /** Looks from time to time whether a report is wanted, without keeping the process alive. */
 function learn() {

@@ -37,6 +37,8 @@ pub(crate) struct Notes {
 pub(crate) struct Noted {
     /// Files of code that lie outside the places where packages are installed.
     pub(crate) code: BTreeSet<PathBuf>,
+    /// Those of them that it has loaded since it answers.
+    pub(crate) late: BTreeSet<PathBuf>,
     /// Files that it had opened for reading before it answered.
     pub(crate) read: BTreeSet<PathBuf>,
     /// Modules that lie where packages are installed, as paths below that place.
@@ -91,6 +93,11 @@ impl Notes {
         let mut noted = Noted::read_from(&self.folder.log().unwrap_or_default(), self.began);
         // Several directories may stand in one place.
         noted.code.retain(|path| path.is_file());
+        noted.late.retain(|path| noted.code.contains(path));
+        if self.folder.is_complete() {
+            // It has noted all of it at one time.
+            noted.late.clear();
+        }
         noted
     }
 
@@ -144,6 +151,9 @@ impl Noted {
                 }
                 (name, None) if !name.starts_with('#') => {
                     noted.code.insert(path.to_owned());
+                    if !is_early {
+                        noted.late.insert(path.to_owned());
+                    }
                 }
                 (name, Some((place, below)))
                     if (name == "#found" || !name.starts_with('#'))
@@ -160,6 +170,7 @@ impl Noted {
     /// Adds what another process has noted.
     pub(crate) fn add(&mut self, other: &Self) {
         self.code.extend(other.code.iter().cloned());
+        self.late.extend(other.late.iter().cloned());
         self.read.extend(other.read.iter().cloned());
         self.installed.extend(other.installed.iter().cloned());
     }
@@ -188,6 +199,7 @@ mod tests {
             "/p/late.py",
         ];
         assert_eq!(noted.code, paths(&code));
+        assert_eq!(noted.late, paths(&["/p/late.py"]));
         assert_eq!(noted.read, paths(&["/p/prompt.txt"]));
         assert_eq!(noted.installed, paths(&["mcp/server.py"]));
     }

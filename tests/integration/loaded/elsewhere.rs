@@ -147,6 +147,64 @@ fn what_python_loads_during_a_call() {
     project.write("app/server.py", &in_python(&head, "told()"));
     let watched = started(project, &["python3", "server.py"]);
     saves_count(&watched, &["lib/late.py"]);
+    // The process of now has not been called yet.
+    watched.project.save("lib/late.py", "MARK = 'unasked'\n");
+    watched.until("reloaded", 3);
+    watched.project.save("lib/late.py", "MARK = 'again'\n");
+    watched.until("reloaded", 4);
+    assert_eq!(watched.mark(), "again");
+}
+
+#[test]
+fn what_node_loads_during_a_call() {
+    let by_import = "let late = { mark: '' };\nconst told = () => {\n    import('shared/late').then((it) => { late = it; });\n    return late.mark;\n};";
+    let by_require = "const told = () => require('../lib/first.cjs').mark();";
+    for (server, head) in [("server.mjs", by_import), ("server.cjs", by_require)] {
+        let project = project();
+        project.write(
+            "lib/package.json",
+            r#"{"name": "shared", "exports": {"./late": {"types": "./late.d.ts", "default": "./late.mjs"}}}"#,
+        );
+        project.write("lib/late.d.ts", "export const mark: string;\n");
+        project.write("lib/late.mjs", "export { mark } from './deep.mjs';\n");
+        project.write("lib/deep.mjs", "export const mark = 'v0';\n");
+        project.write(
+            "lib/first.cjs",
+            "exports.mark = () => require('./second').mark;\n",
+        );
+        project.write("lib/second.js", "exports.mark = 'v0';\n");
+        link(&project, "../../lib", "app/node_modules/shared");
+        project.write("early/early.cjs", "exports.early = true;\n");
+        let start = if server == "server.mjs" {
+            format!("{IMPORT}\nimport '../early/early.cjs';")
+        } else {
+            format!("{REQUIRE}\nrequire('../early/early.cjs');")
+        };
+        project.write(
+            &format!("app/{server}"),
+            &in_node(&format!("{start}\n{head}"), "told()"),
+        );
+        let watched = started(project, &["node", server]);
+        let file = if server == "server.mjs" {
+            "lib/deep.mjs"
+        } else {
+            "lib/second.js"
+        };
+        for round in 1..3 {
+            let deadline = Instant::now() + DEADLINE;
+            // The process has told what it had loaded.
+            while !globs(&watched).iter().any(|it| it.contains("early/")) {
+                assert!(Instant::now() < deadline, "{}", watched.log());
+            }
+            // An import is done after the call that asks for it.
+            while watched.mark().is_empty() {
+                assert!(Instant::now() < deadline, "{}", watched.log());
+            }
+            let before = watched.mark();
+            watched.project.edit(file, &before, &format!("v{round}"));
+            watched.until("reloaded", round);
+        }
+    }
 }
 
 #[test]
