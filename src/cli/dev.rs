@@ -12,7 +12,7 @@ use super::http::HttpArgs;
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, config};
 use crate::app::{self, AppError, End, Mission};
 use crate::config::{
-    Config, Loaded, OnBroken, Reload, ServerSpec, Surroundings, Warmth, parse_duration,
+    Config, Loaded, OnBroken, Reload, ServerSpec, Surroundings, Timeouts, Warmth, parse_duration,
 };
 use crate::event::Event;
 use crate::fleet::Plan;
@@ -84,6 +84,7 @@ impl DevArgs {
                 spec.warm = Warmth::AtOnce;
                 self.adjust(&mut spec);
                 let mut config = Config::default();
+                self.adjust_times(&mut config.timeouts);
                 config.servers.push(spec);
                 (Plan::of_one(config.clone()), config)
             }
@@ -116,7 +117,10 @@ impl DevArgs {
         if self.no_warm {
             spec.warm = Warmth::Off;
         }
-        let times = &mut spec.timeouts;
+        self.adjust_times(&mut spec.timeouts);
+    }
+
+    fn adjust_times(&self, times: &mut Timeouts) {
         times.startup_wait = self.startup_wait.unwrap_or(times.startup_wait);
         times.hold = self.hold_timeout.unwrap_or(times.hold);
         times.drain = self.drain_timeout.unwrap_or(times.drain);
@@ -166,8 +170,7 @@ impl DevArgs {
             let ignored = config.watching.ignore.iter();
             spec.watch.extend(ignored.map(|glob| format!("!{glob}")));
         }
-        let times = &mut config.timeouts;
-        times.startup_wait = self.startup_wait.unwrap_or(times.startup_wait);
+        self.adjust_times(&mut config.timeouts);
         Ok(loaded)
     }
 

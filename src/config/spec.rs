@@ -166,6 +166,13 @@ pub(crate) struct Timeouts {
     pub(crate) drain: Duration,
 }
 
+impl Timeouts {
+    /// A list waits at most this long for a server's first start, then shows what is known from earlier.
+    pub(crate) fn first_list(&self) -> Duration {
+        self.list_hold.max(self.startup_wait)
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {

@@ -304,7 +304,7 @@ impl Fleet {
 
     /// Waits until no server is on its way to newer code, for as long as a list may wait for that.
     pub(crate) async fn settled(&self) {
-        let patience = self.config().timeouts.list_hold;
+        let patience = self.config().timeouts.first_list();
         let all = async {
             for server in &self.catalog().servers {
                 server.settled().await;

@@ -357,7 +357,13 @@ impl ServerHandle {
     pub(crate) async fn settled(&self) {
         let mut standing = self.shared.gate.standing();
         let settled = standing.wait_for(|standing| *standing != Standing::Held);
-        let until = self.shared.gate.held_since() + self.spec().timeouts.list_hold;
+        let timeouts = self.spec().timeouts;
+        let wait = if self.snapshot().generation == 0 {
+            timeouts.first_list()
+        } else {
+            timeouts.list_hold
+        };
+        let until = self.shared.gate.held_since() + wait;
         let _ = tokio::time::timeout_at(until.into(), settled).await;
     }
 

@@ -12,6 +12,12 @@ use crate::harness::{
 /// A server that does what this shell script says before it speaks; its log of starts is `starts`.
 #[track_caller]
 fn started_by(script: &str, options: &[&str]) -> (Peer, Project) {
+    waited_for("100ms", script, options)
+}
+
+/// As [`started_by`], for a client that is made to wait `startup_wait` for it.
+#[track_caller]
+fn waited_for(startup_wait: &str, script: &str, options: &[&str]) -> (Peer, Project) {
     let project = Project::new();
     project.write("script.json", r#"{"mark": "v1"}"#);
     let fake = example("fake_server");
@@ -21,7 +27,7 @@ fn started_by(script: &str, options: &[&str]) -> (Peer, Project) {
     );
     project.write("server.sh", &script);
     let peer = Proxy::dev(["sh", "server.sh"])
-        .options(["--meta-tools", "none", "--startup-wait", "100ms"])
+        .options(["--meta-tools", "none", "--startup-wait", startup_wait])
         .options(options.iter().copied())
         .within(&project)
         .spawn();
@@ -63,6 +69,13 @@ fn the_request_that_was_not_answered_is_named() {
     let (peer, _project) = started_by(LISTS_NOTHING, &SHORT);
     let text = peer.call("mark", &json!({})).tool_text();
     assert!(text.contains("`tools/list`"), "{text}");
+}
+
+#[test]
+fn who_lets_the_first_message_wait_longer_lets_the_first_lists_wait_as_long() {
+    let (peer, _project) = waited_for("60s", "sleep 6", &[]);
+    let tools = peer.ask("tools/list", &json!({})).result()["tools"].clone();
+    assert_ne!(tools, json!([]), "{}", peer.transcript());
 }
 
 /// What begins from the beginning each time it is started needs more time at last, not the same time again.
