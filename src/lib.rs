@@ -34,6 +34,7 @@
 //! | `shutdown` | signals as cancellation |
 //! | `config` | finds, reads and edits configuration files; what they say, as plain data that every layer may use |
 //! | `event` | what happens, as plain data that every layer may use |
+//! | `file_time` | when a file was changed; every layer may ask |
 //! | `lock` | a lock that outlives a panic |
 //! | `near` | names that are close to a misspelt one; every layer may ask |
 //!
@@ -115,6 +116,7 @@ mod bridge;
 mod cli;
 mod config;
 mod event;
+mod file_time;
 mod fleet;
 mod front;
 mod install;

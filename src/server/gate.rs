@@ -1,5 +1,6 @@
 //! Where requests wait while there is no generation to answer them.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
@@ -65,7 +66,7 @@ struct Inner {
 enum Way {
     Open(Arc<Connection>),
     /// What is being waited for.
-    Held(&'static str),
+    Held(Cow<'static, str>),
     Refusing(Arc<Failure>),
     /// The server is no longer run.
     Closed,
@@ -125,7 +126,7 @@ impl Gate {
             server,
             foresight: OnceLock::new(),
             inner: Mutex::new(Inner {
-                way: Way::Held("its start"),
+                way: Way::Held("its start".into()),
                 unheard: 0,
                 since: None,
                 patience,
@@ -252,9 +253,9 @@ impl Gate {
     }
 
     /// Lets requests wait for `what`.
-    pub(crate) fn hold(&self, what: &'static str) {
+    pub(crate) fn hold(&self, what: impl Into<Cow<'static, str>>) {
         let mut inner = self.lock();
-        inner.way = Way::Held(what);
+        inner.way = Way::Held(what.into());
         inner.since.get_or_insert_with(Instant::now);
         self.standing.send_replace(Standing::Held);
     }
@@ -337,14 +338,14 @@ impl Gate {
         let (late, what, patience) = {
             let mut inner = self.lock();
             let what = match &inner.way {
-                Way::Held(what) => what,
-                _ => "its next start",
+                Way::Held(what) => what.clone(),
+                _ => "its next start".into(),
             };
             let late: Vec<_> = std::iter::from_fn(|| inner.held.pop_due(now)).collect();
             (late, what, inner.patience)
         };
         for call in late.into_iter().filter_map(|held| held.call) {
-            trouble::too_late(&call, &self.server, what, patience);
+            trouble::too_late(&call, &self.server, &what, patience);
         }
     }
 

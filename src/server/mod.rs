@@ -17,6 +17,7 @@ mod handshake;
 mod installed_copy;
 mod link;
 mod noting;
+mod outputs;
 mod pending;
 mod remote;
 mod report;

@@ -13,6 +13,7 @@ use super::call::{Call, Client};
 use super::connection::{Connection, Notice};
 use super::generation::{Ending, Proof};
 use super::handshake::{Hello, Refusal};
+use super::outputs::Outputs;
 use super::turns::Turns;
 use crate::bridge::Identity;
 use crate::config::ServerSpec;
@@ -39,14 +40,22 @@ pub(crate) struct Means {
     pub(crate) watched: bool,
     /// Whose turn it is to start.
     pub(crate) turns: Turns,
-    /// See [`Self::turn_to_build`].
-    pub(crate) builds: Arc<Mutex<HashMap<(PathBuf, String), Turn>>>,
+    /// See [`Self::build_site`].
+    pub(super) builds: Arc<Mutex<BuildSites>>,
     /// Where next starts are prepared, if they are.
     pub(crate) warm: Option<Pool>,
 }
 
-/// Whose turn it is to do what only one may do at a time.
-pub(crate) type Turn = Arc<tokio::sync::Mutex<()>>;
+/// By working directory and command.
+type BuildSites = HashMap<(PathBuf, String), Arc<BuildSite>>;
+
+/// What the servers of several sessions share that have the same build.
+#[derive(Debug, Default)]
+pub(super) struct BuildSite {
+    /// Whose turn it is: they would write the same files.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    pub(super) outputs: Mutex<Outputs>,
+}
 
 impl Means {
     /// `max_message` is in bytes.
@@ -64,9 +73,8 @@ impl Means {
         }
     }
 
-    /// For the build `command` in a directory: servers of several sessions have the same, and would write the same
-    /// files.
-    pub(crate) fn turn_to_build(&self, directory: &Path, command: &str) -> Turn {
+    /// For the build `command` in a directory.
+    pub(super) fn build_site(&self, directory: &Path, command: &str) -> Arc<BuildSite> {
         let key = (directory.to_owned(), command.to_owned());
         locked(&self.builds).entry(key).or_default().clone()
     }

@@ -3,11 +3,13 @@
 //! Everything that happens arrives on one channel as a [`Report`]; the machine turns it into
 //! effects; nothing here decides. Never touches a session: clients are told through [`Client`].
 
+mod building;
 mod commit;
 mod failing;
 mod lists;
 mod retiring;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,14 +26,14 @@ use super::echoes::Echoes;
 use super::gate::Standing;
 use super::generation::{Proof, Running};
 use super::handshake::{Hello, Wanted};
-use super::report::{Means, Report, Supply};
+use super::outputs::Origin;
+use super::report::{Report, Supply};
 use super::state::{Effect, Input, LAST_BACKOFF, Machine, Place, Rules, State};
 use super::{Outcome, Shared, candidate};
 use crate::bridge::Identity;
 use crate::config::{OnBroken, Reload, ServerSpec, Warmth};
 use crate::event::{Event, Failure};
 use crate::mcp::ListKind;
-use crate::transport::build;
 
 /// The task that owns a server.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub(crate) struct Supervisor {
     /// Cancelled to stop the candidate.
     candidate: Option<CancellationToken>,
     build: Option<CancellationToken>,
+    /// Files changed during the build: it is run once more when it ends.
+    build_again: bool,
     /// The connections of generations that drain.
     draining: HashMap<u64, Arc<Connection>>,
     proof: Option<Box<Proof>>,
@@ -95,6 +99,7 @@ impl Supervisor {
             active: None,
             candidate: None,
             build: None,
+            build_again: false,
             draining: HashMap::new(),
             proof: None,
             failure: None,
@@ -299,6 +304,19 @@ impl Supervisor {
     }
 
     fn on_changed(&mut self, paths: Vec<PathBuf>) {
+        match self.origin(&paths) {
+            Origin::Build => self.step(Input::Unchanged),
+            Origin::Unclear if self.is_built() => {
+                self.build_again = true;
+                self.files.extend(paths);
+                self.step(Input::Unchanged);
+            }
+            Origin::Unclear | Origin::User => self.renew(paths),
+        }
+    }
+
+    /// Starts anew for these files.
+    fn renew(&mut self, paths: Vec<PathBuf>) {
         if self.machine.state != State::Idle {
             self.supply.means.events.send(Event::Changed {
                 server: self.name(),
@@ -332,34 +350,8 @@ impl Supervisor {
             self.carry_out(effect);
         }
         if !same {
-            self.on_changed(files);
+            self.renew(files);
         }
-    }
-
-    fn start_build(&mut self, next: u64) {
-        self.echoes.started(Instant::now());
-        let token = CancellationToken::new();
-        self.build = Some(token.clone());
-        let (supply, command) = (
-            self.supply.clone(),
-            self.supply.spec.build.clone().unwrap_or_default(),
-        );
-        self.supply.means.events.send(Event::Building {
-            server: self.name(),
-            command: command.clone(),
-        });
-        self.tasks.spawn(async move {
-            // Dropping the build kills all that it started.
-            let run = async {
-                let turn = supply.means.turn_to_build(&supply.spec.cwd, &command);
-                let _turn = turn.lock().await;
-                let Means { events, reaper, .. } = &supply.means;
-                build::run(&supply.spec, &command, events, reaper).await
-            };
-            if let Some(result) = token.run_until_cancelled(run).await {
-                let _ = supply.reports.send(Report::Built(next, result));
-            }
-        });
     }
 
     fn start_candidate(&mut self, next: u64) {
@@ -385,15 +377,16 @@ impl Supervisor {
     }
 
     /// What requests wait for.
-    fn waits_for(&self) -> &'static str {
-        match self.machine.state {
-            State::Building { .. } => "its build",
+    fn waits_for(&self) -> Cow<'static, str> {
+        let what = match self.machine.state {
+            State::Building { .. } => return self.waits_for_build(),
             State::MakingRoom { .. } => "the old generation to finish what it is at",
             State::Live { .. } | State::Broken { .. } => "a changed file to be written",
             State::Restarting { .. } if self.supply.spec.remote.is_some() => "it to be reached",
             State::Restarting { .. } => "its restart after a crash",
             State::Idle | State::Starting { .. } | State::Stopped => "its start",
-        }
+        };
+        what.into()
     }
 
     fn name(&self) -> String {

@@ -142,6 +142,111 @@ fn a_newer_save_cancels_the_build() {
     assert_eq!(watched.events("broken").len(), 0, "{}", watched.log());
 }
 
+/// The build writes among the sources, at its start or its end.
+#[test]
+fn a_build_that_stamps_a_source_is_built_for_each_save_once() {
+    for build in [
+        "date +%s%N > src/stamp",
+        "date +%s%N > src/stamp; sleep 0.3",
+        "sleep 0.3; date +%s%N | tee src/stamp > src/other",
+    ] {
+        let watched = built_by(Project::new(), build);
+        assert_eq!(watched.mark(), "v0", "{build}");
+        let first = watched.events("building").len();
+        assert!((2..=4).contains(&first), "{build}: {}", watched.log());
+        for mark in ["v1", "v2"] {
+            watched.write(mark);
+            watched.until("reloaded", mark[1..].parse().unwrap());
+            assert_eq!(watched.mark(), mark, "{build}");
+        }
+        let builds = watched.events("building").len() - first;
+        assert_eq!(builds, 2, "{build}: {}", watched.log());
+    }
+}
+
+/// The build writes the very file that is saved: at first it cannot be told from the user.
+#[test]
+fn a_build_that_stamps_the_saved_file_comes_to_rest() {
+    let build = format!("printf ' ' >> {SOURCE}");
+    let watched = built_by(Project::new(), &build);
+    assert_eq!(watched.mark(), "v0");
+    watched.write("v1");
+    watched.until("reloaded", 1);
+    assert_eq!(watched.mark(), "v1");
+    let first = watched.events("building").len();
+    watched.write("v2");
+    watched.until("reloaded", 2);
+    assert_eq!(watched.mark(), "v2");
+    assert_eq!(
+        watched.events("building").len(),
+        first + 1,
+        "{}",
+        watched.log()
+    );
+}
+
+/// A formatter changes what was saved once, and leaves it alone the next time.
+#[test]
+fn a_build_that_formats_the_saved_file_is_run_once_more() {
+    let build = format!("grep -q '{{ ' {SOURCE} || sed -i 's/{{/{{ /' {SOURCE}");
+    let watched = built_by(Project::new(), &build);
+    assert_eq!(watched.mark(), "v0");
+    for mark in ["v1", "v2", "v3"] {
+        let before = watched.events("building").len();
+        watched.write(mark);
+        watched.until("reloaded", mark[1..].parse().unwrap());
+        assert_eq!(watched.mark(), mark);
+        let builds = watched.events("building").len() - before;
+        assert!((1..=2).contains(&builds), "{}", watched.log());
+        assert!(watched.project.read(SOURCE).starts_with("{ "));
+    }
+}
+
+/// What is saved while a build runs that is known to write another file.
+#[test]
+fn a_save_during_a_build_that_stamps_a_source_is_built() {
+    let build = "touch begun; sleep 0.4; date +%s%N > src/stamp";
+    let watched = built_by(Project::new(), build);
+    for round in 0..3 {
+        let begun = watched.project.path("begun");
+        fs::remove_file(&begun).unwrap();
+        watched.write(&format!("v{round}"));
+        eventually(DEADLINE, || begun.exists());
+        let last = format!("saved-meanwhile-{round}");
+        watched.write(&last);
+        watched.until("reloaded", round + 1);
+        eventually(DEADLINE, || watched.mark() == last);
+    }
+}
+
+/// A build that never comes to rest does not keep a call waiting without a word.
+#[test]
+fn a_build_that_writes_another_file_each_time_is_named() {
+    let project = Project::new();
+    project.write(SOURCE, &marked("v0"));
+    let build = "date > src/gen-$(date +%s%N); sleep 0.1";
+    let text = format!(
+        "[proxy]\nhold_timeout = '2s'\n[servers.fake]\ncommand = '{}'\nargs = ['{SOURCE}']\n\
+         watch = ['src/**']\nbuild = '{build}'\n",
+        example("fake_server").display()
+    );
+    project.write("mcp-proxy.toml", &text);
+    let peer = Proxy::configured("dev")
+        .options(["--server", "fake"])
+        .within(&project)
+        .spawn();
+    peer.initialize(&crate::harness::initialize_params());
+    let mut answer = peer.call("mark", &json!({}));
+    for _ in 0..3 {
+        answer = peer.call("mark", &json!({}));
+    }
+    assert!(
+        answer.line.contains("--watch '!src/gen-"),
+        "{}",
+        answer.line
+    );
+}
+
 /// A server that nobody can start twice: it listens on a port for as long as it lives.
 const OWNS_A_PORT: &str = "
 import socket, subprocess, sys

@@ -1,4 +1,4 @@
-//! Builds, candidates and generations that fail: who is told what.
+//! Candidates and generations that fail: who is told what.
 
 use std::sync::Arc;
 
@@ -13,7 +13,6 @@ use super::Supervisor;
 use crate::config::OnBroken;
 use crate::event::{Event, Failure};
 use crate::jsonrpc::Envelope;
-use crate::transport::build::BuildFailure;
 use crate::transport::http::Fate;
 
 /// The advice for a server whose files are not watched.
@@ -23,34 +22,6 @@ const UNWATCHED: &str =
 const RETURNS: u8 = 3;
 
 impl Supervisor {
-    pub(super) fn on_built(&mut self, next: u64, result: Result<(), BuildFailure>) {
-        if !matches!(self.machine.state, State::Building { next: building, .. } if building == next)
-        {
-            return;
-        }
-        let ok = result.is_ok();
-        if let Err(error) = result {
-            let command = self.supply.spec.build.as_deref().unwrap_or_default();
-            let (reason, stderr) = match &error {
-                BuildFailure::Start(error) => (format!("cannot be built: {error}"), vec![]),
-                BuildFailure::Failed { status, tail, .. } => (
-                    format!("cannot be built: `{command}` ended with {status}"),
-                    tail.last(20),
-                ),
-            };
-            self.fail(Failure {
-                generation: next,
-                reason,
-                advice: None,
-                stderr,
-                files: vec![],
-                remote: false,
-                late: false,
-            });
-        }
-        self.step(Input::Built { next, ok });
-    }
-
     /// A process ended. What it left unanswered is sent on or explained.
     pub(super) fn on_ended(&mut self, number: u64, ending: Ending) {
         let was_active = self

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::super::matcher::Used;
 use super::super::source::{LimitReached, Source};
 use super::super::{InUse, OwnWrites, modules};
 use super::{Tree, place_of};
+use crate::file_time;
 
 /// More files than this of each kind are not watched, for a process that reads all that there is.
 const MOST_FILES: usize = 2_000;
@@ -200,23 +201,7 @@ fn in_place(file: &Path) -> PathBuf {
     place_of(file).join(file.file_name().unwrap_or_default())
 }
 
-/// How far the times of files lag behind the clock: the system takes them from its last tick.
-const TICK: Duration = Duration::from_millis(20);
-
 /// Whether the file was changed, or came to its place, after `since`, as far as its time tells.
 pub(in super::super) fn is_newer(file: &Path, since: SystemTime) -> bool {
-    let Ok(metadata) = std::fs::metadata(file) else {
-        return false;
-    };
-    #[cfg(unix)]
-    let changed = {
-        use std::os::unix::fs::MetadataExt;
-        use std::time::UNIX_EPOCH;
-        let seconds = u64::try_from(metadata.ctime()).unwrap_or_default();
-        let nanoseconds = u32::try_from(metadata.ctime_nsec()).unwrap_or_default();
-        Some(UNIX_EPOCH + Duration::new(seconds, nanoseconds))
-    };
-    #[cfg(not(unix))]
-    let changed = metadata.modified().ok();
-    changed.is_some_and(|changed| changed + TICK > since)
+    file_time::changed(file).is_some_and(|changed| changed + file_time::TICK > since)
 }

@@ -193,30 +193,51 @@ fn log_messages_reach_only_whose_they_are() {
     assert!(!heard("emergency"));
 }
 
+/// A site whose server is built by this in `server`, and three sessions there.
+#[track_caller]
+fn built_for_three(project: &Project, build: &str) -> (crate::harness::http::Site, Vec<Legacy>) {
+    project.write("log", "");
+    project.write("server/script.json", "{\"mark\": \"v0\"}");
+    let proxy = Proxy::dev([example("fake_server"), "script.json".into()])
+        .options(["--cwd", "server", "--watch", "*", "--build", build])
+        .within(project);
+    let site = crate::harness::http::Site::start(proxy);
+    let clients = (0..3).map(|_| Legacy::begin(&site)).collect();
+    (site, clients)
+}
+
+#[track_caller]
+fn all_answer(clients: &[Legacy], mark: &str) {
+    for client in clients {
+        let answer = || client.call("mark", &json!({})).result();
+        eventually(DEADLINE, || answer()["structuredContent"]["mark"] == mark);
+    }
+}
+
 #[test]
 fn builds_of_the_same_server_take_turns() {
-    let build = "echo start >> ../log; sleep 0.2; echo end >> ../log";
     let project = Project::new();
-    project.write("log", "");
-    project.write("server/script.json", "{}");
-    let proxy = Proxy::dev([example("fake_server"), "script.json".into()])
-        .options([
-            "--cwd",
-            "server",
-            "--watch",
-            "script.json",
-            "--build",
-            build,
-        ])
-        .within(&project);
-    let site = crate::harness::http::Site::start(proxy);
-    let clients: Vec<_> = (0..3).map(|_| Legacy::begin(&site)).collect();
+    let build = "echo start >> ../log; sleep 0.2; echo end >> ../log";
+    let (_site, clients) = built_for_three(&project, build);
     project.save("server/script.json", "{\"mark\": \"new\"}");
-    for client in &clients {
-        let mark = || client.call("mark", &json!({})).result()["structuredContent"]["mark"].clone();
-        eventually(DEADLINE, || mark() == "new");
-    }
+    all_answer(&clients, "new");
     let log = project.read("log");
     assert!(!log.contains("start\nstart"), "{log}");
     assert!(log.lines().count() >= 8, "{log}");
+}
+
+#[test]
+fn a_build_for_several_sessions_that_stamps_a_source_comes_to_rest() {
+    let project = Project::new();
+    let build = "echo run >> ../log; date +%s%N > stamp";
+    let (_site, clients) = built_for_three(&project, build);
+    all_answer(&clients, "v0");
+    let builds = || project.read("log").lines().count();
+    assert!(builds() <= 12, "{}", builds());
+    for mark in ["v1", "v2"] {
+        let before = builds();
+        project.save("server/script.json", &format!("{{\"mark\": \"{mark}\"}}"));
+        all_answer(&clients, mark);
+        assert_eq!(builds() - before, 3);
+    }
 }

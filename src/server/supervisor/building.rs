@@ -1,0 +1,150 @@
+//! The build before a start, and whose the changes are that come while it runs.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+
+use super::super::outputs::Origin;
+use super::super::report::{BuildSite, Means, Report};
+use super::super::state::{Input, State};
+use super::Supervisor;
+use crate::event::{Event, Failure};
+use crate::file_time::{self, TICK};
+use crate::lock::locked;
+use crate::transport::build::{self, BuildFailure};
+
+/// A build that runs; it has ended when this is dropped.
+struct Run<'a> {
+    site: &'a BuildSite,
+    is_complete: bool,
+}
+
+impl<'a> Run<'a> {
+    async fn begin(site: &'a BuildSite) -> Self {
+        let last_end = locked(&site.outputs).last_end();
+        // So that the time of a file tells in which run it was written.
+        if let Some(pause) =
+            last_end.and_then(|end| (end + TICK).duration_since(SystemTime::now()).ok())
+        {
+            tokio::time::sleep(pause.min(TICK)).await;
+        }
+        locked(&site.outputs).began(SystemTime::now());
+        Self {
+            site,
+            is_complete: false,
+        }
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        locked(&self.site.outputs).ended(SystemTime::now(), self.is_complete);
+    }
+}
+
+impl Supervisor {
+    pub(super) fn start_build(&mut self, next: u64) {
+        self.echoes.started(Instant::now());
+        self.build_again = false;
+        let token = CancellationToken::new();
+        self.build = Some(token.clone());
+        let (supply, command) = (
+            self.supply.clone(),
+            self.supply.spec.build.clone().unwrap_or_default(),
+        );
+        self.supply.means.events.send(Event::Building {
+            server: self.name(),
+            command: command.clone(),
+        });
+        self.tasks.spawn(async move {
+            // Dropping the build kills all that it started.
+            let run = async {
+                let site = supply.means.build_site(&supply.spec.cwd, &command);
+                let _turn = site.turn.lock().await;
+                let mut run = Run::begin(&site).await;
+                let Means { events, reaper, .. } = &supply.means;
+                let result = build::run(&supply.spec, &command, events, reaper).await;
+                run.is_complete = true;
+                result
+            };
+            if let Some(result) = token.run_until_cancelled(run).await {
+                let _ = supply.reports.send(Report::Built(next, result));
+            }
+        });
+    }
+
+    pub(super) fn on_built(&mut self, next: u64, result: Result<(), BuildFailure>) {
+        if !matches!(self.machine.state, State::Building { next: building, .. } if building == next)
+        {
+            return;
+        }
+        if std::mem::take(&mut self.build_again) {
+            // It may not have read what was saved meanwhile.
+            return self.step(Input::Changed);
+        }
+        let ok = result.is_ok();
+        if let Err(error) = result {
+            let command = self.supply.spec.build.as_deref().unwrap_or_default();
+            let (reason, stderr) = match &error {
+                BuildFailure::Start(error) => (format!("cannot be built: {error}"), vec![]),
+                BuildFailure::Failed { status, tail, .. } => (
+                    format!("cannot be built: `{command}` ended with {status}"),
+                    tail.last(20),
+                ),
+            };
+            self.fail(Failure {
+                generation: next,
+                reason,
+                advice: None,
+                stderr,
+                files: vec![],
+                remote: false,
+                late: false,
+            });
+        }
+        self.step(Input::Built { next, ok });
+    }
+
+    /// What is known of the server's build, if it has one.
+    fn build_site(&self) -> Option<Arc<BuildSite>> {
+        let spec = &self.supply.spec;
+        let command = spec.build.as_deref()?;
+        Some(self.supply.means.build_site(&spec.cwd, command))
+    }
+
+    /// Who changed these files.
+    pub(super) fn origin(&self, paths: &[PathBuf]) -> Origin {
+        let Some(site) = self.build_site() else {
+            return Origin::User;
+        };
+        let cwd = &self.supply.spec.cwd;
+        let timed = paths
+            .iter()
+            .map(|path| (path.clone(), file_time::changed(&cwd.join(path))));
+        let timed = timed.collect();
+        locked(&site.outputs).changed(timed)
+    }
+
+    pub(super) fn is_built(&self) -> bool {
+        matches!(self.machine.state, State::Building { .. })
+    }
+
+    /// What requests wait for while the build runs.
+    pub(super) fn waits_for_build(&self) -> Cow<'static, str> {
+        let site = self.build_site();
+        let endless = site.and_then(|site| {
+            let outputs = locked(&site.outputs);
+            outputs.endless().map(|path| path.display().to_string())
+        });
+        endless.map_or("its build".into(), |path| {
+            format!(
+                "its build, which is run again and again because {path} changes while it runs; if the build writes it, \
+                 add --watch '!{path}'"
+            )
+            .into()
+        })
+    }
+}
