@@ -46,6 +46,9 @@ fn loaded_server(server: &ServerHandle) -> Value {
         "watch": watched.as_ref().map_or_else(|| spec.watch.clone(), |watched| locked(&watched.globs).clone()),
         "watched_files": watched.as_ref().map(|watched| watched.count.load(Ordering::Relaxed)),
     });
+    if let Some(hint) = status.hint {
+        value["hint"] = hint.into();
+    }
     if let Some(remote) = &spec.remote {
         value["url"] = remote.shown.as_str().into();
     }

@@ -10,6 +10,7 @@ mod waiting;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -96,6 +97,13 @@ impl Connection {
             table: Mutex::default(),
             idle: Notify::new(),
         }
+    }
+
+    /// Whether clients wait for answers, or did less than `recently` ago.
+    pub(crate) fn is_busy(&self, recently: Duration) -> bool {
+        let table = locked(&self.table);
+        let was = |since: Instant| since.elapsed() < recently;
+        table.calls > 0 || table.idle_since.is_some_and(was)
     }
 
     /// The era that the handshake settled; legacy before it.

@@ -1,5 +1,6 @@
-//! Notices files that change each time the server or its build is started: whoever writes what is
-//! watched is started for ever, and the user sees no reason. Pure: time is an argument.
+//! Notices files that the server or its build writes itself: those that change after each start, or during calls.
+//! A server that writes what is watched is started again and again, and the user sees no reason. Pure: time is an
+//! argument.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,11 +11,24 @@ const SOON: Duration = Duration::from_secs(2);
 /// This many in a row are no accident.
 const IN_A_ROW: u32 = 5;
 
-/// How often in a row files changed right after a start.
+/// A file that changes during so many calls, and not otherwise, is written by them.
+const CALLS: u32 = 3;
+
+/// A file that the user should hear of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Echo {
+    /// It changes after each start.
+    OfStarts(PathBuf),
+    /// It changes during calls.
+    OfCalls(PathBuf),
+}
+
+/// How often in a row files changed right after a start, and during calls.
 #[derive(Debug, Default)]
 pub(super) struct Echoes {
     started: Option<Instant>,
     counts: HashMap<PathBuf, u32>,
+    calls: HashMap<PathBuf, u32>,
 }
 
 impl Echoes {
@@ -23,8 +37,38 @@ impl Echoes {
         self.started = Some(now);
     }
 
-    /// These files changed; gives the one that the user should hear of, once for each row.
-    pub(super) fn changed(&mut self, paths: &[PathBuf], now: Instant) -> Option<PathBuf> {
+    /// These files changed, at a time when a call was handled or was just answered if `is_called`. Gives the one that
+    /// the user should hear of, once for each row.
+    pub(super) fn changed(
+        &mut self,
+        paths: &[PathBuf],
+        now: Instant,
+        is_called: bool,
+    ) -> Option<Echo> {
+        let of_calls = self.changed_by_calls(paths, is_called);
+        let of_starts = self.changed_by_starts(paths, now);
+        of_calls
+            .map(Echo::OfCalls)
+            .or(of_starts.map(Echo::OfStarts))
+    }
+
+    fn changed_by_calls(&mut self, paths: &[PathBuf], is_called: bool) -> Option<PathBuf> {
+        let mut told = None;
+        for path in paths {
+            if !is_called {
+                self.calls.remove(path);
+                continue;
+            }
+            let count = self.calls.entry(path.clone()).or_default();
+            *count += 1;
+            if *count == CALLS {
+                told = Some(path.clone());
+            }
+        }
+        told
+    }
+
+    fn changed_by_starts(&mut self, paths: &[PathBuf], now: Instant) -> Option<PathBuf> {
         let soon = self
             .started
             .take()
@@ -49,14 +93,14 @@ mod tests {
     use super::*;
 
     /// Which of the changes, each this long after a start, makes the user hear of a file.
-    fn told(changes: &[(&[&str], Duration)]) -> Vec<Option<PathBuf>> {
+    fn told(changes: &[(&[&str], Duration)]) -> Vec<Option<Echo>> {
         let mut echoes = Echoes::default();
         let mut now = Instant::now();
         let change = |(paths, after): &(&[&str], Duration)| {
             echoes.started(now);
             now += *after;
             let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-            echoes.changed(&paths, now)
+            echoes.changed(&paths, now, false)
         };
         changes.iter().map(change).collect()
     }
@@ -68,7 +112,27 @@ mod tests {
         let told = told(&[change; 12]);
         let some: Vec<usize> = (0..12).filter(|&at| told[at].is_some()).collect();
         assert_eq!(some, [4]);
-        assert_eq!(told[4], Some("gen.json".into()));
+        assert_eq!(told[4], Some(Echo::OfStarts("gen.json".into())));
+    }
+
+    #[test]
+    fn a_file_that_changes_during_calls_alone_is_told_at_any_pace() {
+        let mut echoes = Echoes::default();
+        let mut now = Instant::now();
+        let mut change = |path: &str, is_called| {
+            now += Duration::from_secs(60);
+            echoes.changed(&[path.into()], now, is_called)
+        };
+        for _ in 0..2 {
+            assert_eq!(change("notes.js", true), None);
+            assert_eq!(change("server.js", false), None);
+        }
+        let told = Some(Echo::OfCalls("notes.js".into()));
+        assert_eq!(change("notes.js", true), told);
+        assert_eq!(change("notes.js", true), None);
+        for is_called in [true, true, false, true, true] {
+            assert_eq!(change("server.js", is_called), None);
+        }
     }
 
     #[test]
@@ -92,6 +156,6 @@ mod tests {
             (&["gen"], soon),
             (&["a", "gen"], soon),
         ];
-        assert_eq!(told(&changes)[4], Some("gen".into()));
+        assert_eq!(told(&changes)[4], Some(Echo::OfStarts("gen".into())));
     }
 }

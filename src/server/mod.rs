@@ -22,12 +22,13 @@ mod pending;
 mod remote;
 mod report;
 mod state;
+mod status;
 mod supervisor;
 mod trouble;
 mod turns;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,7 @@ use crate::mcp::{List, ListKind};
 use crate::warm::{Noted, Prepared, Warm};
 pub(crate) use report::Means;
 use report::{Report, Supply};
+pub(crate) use status::{Status, WatchedFiles};
 use supervisor::Supervisor;
 
 /// What a reload led to: the generation, how long its start took and how its tools differ.
@@ -89,27 +91,6 @@ impl Snapshot {
             .flat_map(|list| &list.entries);
         tools.map(|entry| entry.name.as_str()).collect()
     }
-}
-
-/// What people want to know of a server.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Status {
-    /// `running`, `starting`, `broken`, …
-    pub(crate) state: &'static str,
-    /// Why it did not work, if it does not.
-    pub(crate) last_error: Option<String>,
-    /// Commits after the first, and when the last was.
-    pub(crate) reloads: u32,
-    pub(crate) reloaded: Option<Instant>,
-}
-
-/// What of a server's files is watched.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct WatchedFiles {
-    /// The globs in force, relative to the working directory.
-    pub(crate) globs: Arc<Mutex<Vec<String>>>,
-    /// How many files are watched, kept up to date while they come and go.
-    pub(crate) count: Arc<AtomicUsize>,
 }
 
 /// What the supervisor and the holders of a handle share.

@@ -1,6 +1,7 @@
 //! Who waits for which answer of a generation.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -28,6 +29,8 @@ pub(super) struct Table {
     pub(super) asked: Option<Box<str>>,
     /// How many of `waiting` are clients' calls.
     pub(super) calls: usize,
+    /// When the last of them was answered.
+    pub(super) idle_since: Option<Instant>,
     /// The generation is gone; nothing more is sent.
     pub(super) closed: bool,
 }
@@ -62,7 +65,11 @@ impl Table {
         let waiting = self.waiting.remove(&number)?;
         let call = matches!(waiting, Waiting::Client(_));
         self.calls -= usize::from(call);
-        Some((waiting, call && self.calls == 0))
+        let is_last = call && self.calls == 0;
+        if is_last {
+            self.idle_since = Some(Instant::now());
+        }
+        Some((waiting, is_last))
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod building;
 mod commit;
+mod echoing;
 mod failing;
 mod lists;
 mod retiring;
@@ -323,15 +324,11 @@ impl Supervisor {
                 paths: paths.clone(),
             });
         }
-        if let Some(path) = self.echoes.changed(&paths, Instant::now()) {
-            let path = path.display();
-            let message = format!(
-                "{path} changes right after each start: if the server or its build writes it, add --watch '!{path}'"
-            );
-            self.supply.means.events.send(Event::WatchWarning {
-                server: self.name(),
-                message,
-            });
+        if let Some(echo) = self
+            .echoes
+            .changed(&paths, Instant::now(), self.is_called())
+        {
+            self.warn_of_echo(&echo);
         }
         self.files.extend(paths);
         self.late = 0;

@@ -54,6 +54,35 @@ fn what_a_server_in_node_writes() {
     }
 }
 
+/// What is said where the server is restarted all the same, at a pace at which no start follows another closely.
+#[test]
+fn a_server_that_restarts_itself_is_told_why() {
+    let write = "fs.writeFileSync('state.js', `// ${process.pid}`);";
+    let answers_first = "setImmediate(() => WRITE);".replace("WRITE", write.trim_end_matches(';'));
+    for write in [write, &answers_first] {
+        let project = project();
+        let head = format!(
+            "{REQUIRE}\nconst fs = require('node:fs');\nconst told = () => {{ {write} return 'v0'; }};"
+        );
+        project.write("app/state.js", "");
+        project.write("app/server.cjs", &in_node(&head, "told()"));
+        let watched = started(project, &["node", "server.cjs"]);
+        for call in 1..=3 {
+            assert_eq!(watched.events("watch_warning").len(), 0);
+            pause(&watched, Duration::from_millis(2100));
+            watched.mark();
+            watched.until("reloaded", call);
+        }
+        let told = watched.events("watch_warning")[0]["message"].to_string();
+        let loaded = watched.peer.call("get_loaded_servers", &json!({}));
+        let loaded = loaded.result()["structuredContent"]["servers"][0].clone();
+        for text in [&told, &loaded["hint"].to_string()] {
+            assert!(text.contains("during calls"), "{text}");
+            assert!(text.contains("--watch '!state.js'"), "{text}");
+        }
+    }
+}
+
 #[test]
 fn what_a_server_in_python_writes() {
     for write in [
