@@ -188,9 +188,7 @@ impl Fleet {
     /// Has a new member's files watched, then introduces it to the client.
     async fn arm(&self, server: ServerHandle, watch: u64) -> Result<(), WatchError> {
         let watched = match &self.0.sources {
-            Some(sources) if self.watches() => {
-                sources.watch(watch, &server.spec(), server.clone()).await
-            }
+            Some(sources) if self.watches() => sources.watch(watch, server.clone(), None).await,
             _ => Ok(()),
         };
         self.make_room(&server).await;

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::Fleet;
-use crate::config::{Changes, Config, Fault, Loaded, ServerSpec, diff};
+use crate::config::{Changes, Config, Fault, Loaded, diff};
 use crate::event::Event;
 use crate::watcher::WatchError;
 
@@ -92,12 +93,14 @@ impl Fleet {
             let (Some(server), Some(spec)) = (self.loaded(name), config.server(name)) else {
                 continue;
             };
-            let (old, spec) = (server.spec(), Arc::new(spec.clone()));
-            let watched = (&old.cwd, &old.watch, &old.program, &old.args);
-            if watched != (&spec.cwd, &spec.watch, &spec.program, &spec.args) {
-                self.watch_anew(name, spec.clone());
+            let (old, before) = (server.spec(), SystemTime::now());
+            server.redefine(Arc::new(spec.clone()), files.to_vec());
+            let is_watched_alike = (&old.cwd, &old.watch, &old.program, &old.args)
+                == (&spec.cwd, &spec.watch, &spec.program, &spec.args)
+                && old.build.is_some() == spec.build.is_some();
+            if !is_watched_alike {
+                self.watch_anew(name, before);
             }
-            server.redefine(spec, files.to_vec());
             // Those of the definition before may be foreign to it.
             self.show_known(&server);
         }
@@ -113,7 +116,8 @@ impl Fleet {
         self.announce();
     }
 
-    fn watch_anew(&self, name: &str, spec: Arc<ServerSpec>) {
+    /// Watches what the newest definition says of a server whose process may have been started `since` then.
+    fn watch_anew(&self, name: &str, since: SystemTime) {
         if !self.watches() {
             return;
         }
@@ -127,7 +131,7 @@ impl Fleet {
             let Some(sources) = &fleet.0.sources else {
                 return;
             };
-            let watched = sources.watch(number, &spec, server.clone());
+            let watched = sources.watch(number, server.clone(), Some(since));
             let watched = fleet.0.stopped.run_until_cancelled(watched).await;
             if let Some(Err(error)) = watched {
                 fleet.warn_unwatched(&server, &error);

@@ -88,15 +88,16 @@ impl Sources {
         request(spec).map_or(Ok(()), |request| request.check())
     }
 
-    /// Watches what `spec` says for `server`, instead of what was watched under `number` before.
-    /// Resolves when no later save can go unnoticed.
+    /// Watches for `server` what its newest definition says, instead of what was watched under `number` before.
+    /// Resolves when no later save can go unnoticed. If its process may have been started `since` then, files that
+    /// were not watched before and are newer are told as changed.
     pub(super) async fn watch(
         &self,
         number: u64,
-        spec: &ServerSpec,
         server: ServerHandle,
+        since: Option<SystemTime>,
     ) -> Result<(), WatchError> {
-        let Some(mut request) = request(spec) else {
+        let Some(mut request) = request(&server.spec()) else {
             // It may have been a command before.
             self.forget(number);
             server.watches(None);
@@ -105,9 +106,15 @@ impl Sources {
         server.ask(self.glance.clone());
         let glance = self.glance.clone();
         server.shows(Arc::new(Attention { glance, number }));
-        if let WatchRequest::Sources { own_writes, .. } = &mut request {
+        if let WatchRequest::Sources {
+            own_writes,
+            since: started,
+            ..
+        } = &mut request
+        {
             let server = server.clone();
             *own_writes = Some(OwnWrites::new(move |path| server.has_written(path)));
+            *started = since;
         }
         locked(&self.hearers).insert(number, Hearer::Server(server.clone()));
         let added = self.watcher.add(number, request).await;
@@ -156,6 +163,7 @@ fn request(spec: &ServerSpec) -> Option<WatchRequest> {
         builds: spec.build.is_some(),
         globs: spec.watch.clone(),
         own_writes: None,
+        since: None,
     })
 }
 

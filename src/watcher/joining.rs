@@ -17,6 +17,7 @@ use crate::event::Event;
 impl Run {
     /// Watches and takes the baseline; afterwards no save goes unnoticed.
     pub(super) fn add(&mut self, id: u64, request: WatchRequest) -> Result<Coverage, WatchError> {
+        let since = request.since();
         let (mut tree, inferred) = tree(id, request, self.options)?;
         let old = self.position(id).map(|index| self.trees.remove(index));
         if let (Some(_), Some(source)) = (&old, &mut self.source) {
@@ -31,7 +32,10 @@ impl Run {
         self.trees.push(tree);
         let mut found = self.adopt(index);
         let tree = &mut self.trees[index];
-        let missed = old.map_or_else(Vec::new, |old| tree.inherit(old, &mut found));
+        let mut missed = old.map_or_else(Vec::new, |old| tree.inherit(old, &mut found));
+        if let Some(since) = since {
+            missed.extend(found.extract_if(.., |path| is_newer(path, since)));
+        }
         tree.take_baseline(found);
         self.unread
             .extend(tree.unread().map(|path| (id, path.clone())));
@@ -64,12 +68,12 @@ impl Run {
     /// Watches what is in use by now. What was changed later than `since` is told as changed.
     fn take_up(&mut self, index: usize, since: SystemTime) -> Result<(), LimitReached> {
         let id = self.trees[index].id;
-        let Some(new) = self.trees[index].renew_used() else {
+        if !self.trees[index].renew_used() {
             return Ok(());
-        };
+        }
         let mut found = self.trees[index].adopt_used(&mut self.source)?;
-        let is_missed = |path: &PathBuf| new.contains(path) && is_newer(path, since);
-        let missed: Vec<PathBuf> = found.extract_if(.., |path| is_missed(path)).collect();
+        let missed = found.extract_if(.., |path| is_newer(path, since));
+        let missed: Vec<PathBuf> = missed.collect();
         let tree = &mut self.trees[index];
         let unread = found.clone().into_iter().map(|path| (id, path));
         self.unread.extend(unread);
@@ -232,7 +236,7 @@ fn tree(
     options: WatchOptions,
 ) -> Result<(Tree, Option<Inferred>), WatchError> {
     let settle = Settle::new(options.quiet, options.max_wait);
-    let (server, cwd, program, args, builds, globs, own_writes) = match request {
+    let (server, cwd, program, args, builds, globs, own_writes, since) = match request {
         WatchRequest::Files { name, files } => {
             return Ok((Tree::exact(id, name, &files, settle), None));
         }
@@ -244,7 +248,8 @@ fn tree(
             builds,
             globs,
             own_writes,
-        } => (server, cwd, program, args, builds, globs, own_writes),
+            since,
+        } => (server, cwd, program, args, builds, globs, own_writes, since),
     };
     let cwd = canonical_cwd(&server, &cwd)?;
     let inferred = name_nothing(&globs).then(|| {
@@ -257,7 +262,7 @@ fn tree(
     };
     let mut tree = Tree::new(id, server, matcher, settle);
     if let Some(inferred) = &inferred {
-        tree.attend(own_writes, builds, inferred.imports_json);
+        tree.attend(own_writes, builds, inferred.imports_json, since);
     }
     Ok((tree, inferred))
 }

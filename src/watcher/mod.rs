@@ -76,6 +76,8 @@ pub(crate) enum WatchRequest {
         globs: Vec<String>,
         /// Tells what the server writes itself, where that can be known.
         own_writes: Option<OwnWrites>,
+        /// The server may have been started since then: a newer file that was not watched before counts as changed.
+        since: Option<SystemTime>,
     },
     /// Exactly these files, wherever they lie and whatever ignore files say; they need not exist
     /// yet. Where one is a symbolic link, what it leads to counts and where it leads. A notice
@@ -88,6 +90,14 @@ pub(crate) enum WatchRequest {
 }
 
 impl WatchRequest {
+    /// Returns since when the server may have run, unless it is to be started afterwards.
+    fn since(&self) -> Option<SystemTime> {
+        match self {
+            Self::Files { .. } => None,
+            Self::Sources { since, .. } => *since,
+        }
+    }
+
     /// Returns the error for which [`Watcher::add`] would refuse the request, without walking any directory.
     pub(crate) fn check(&self) -> Result<(), WatchError> {
         match self {

@@ -1,6 +1,7 @@
 //! Trees that come and go while others are watched.
 
 use std::os::unix::fs::MetadataExt;
+use std::time::SystemTime;
 
 use super::*;
 
@@ -184,6 +185,38 @@ async fn a_save_right_before_a_replacement_counts() {
     // The suspicion is answered though the file is not wanted any more.
     fleet.add(1, "a", &["y.py"]).await;
     assert_eq!(fleet.notice().await, (1, Notice::Unchanged));
+}
+
+#[tokio::test]
+async fn what_is_watched_for_the_first_time_counts_if_it_is_newer_than_the_start() {
+    let mut fleet = Fleet::new(&["a/old.py", "a/kept.js", "b/lib.js"]);
+    fleet.add(1, "a", &["*.py"]).await;
+    for (round, globs) in [&["*.js"][..], &["**", "../b/**"]].iter().enumerate() {
+        age(&fleet.path("a")).await;
+        let mut request = sources(&fleet.path("a"), globs);
+        let WatchRequest::Sources { since, .. } = &mut request else {
+            panic!("it is not for files")
+        };
+        *since = Some(SystemTime::now());
+        let saved = format!("a/new{round}.js");
+        fleet.write(&saved, "after the start, before the watch");
+        fleet.watcher.add(1, request).await.unwrap();
+        fleet.change(1, &saved["a/".len()..]).await;
+    }
+}
+
+/// Waits until the clock of the file system has gone on far enough to tell what was written so far from what follows.
+async fn age(place: &Path) {
+    let file = place.join("clock");
+    let now = || {
+        put(&file, "");
+        fs::metadata(&file).unwrap().modified().unwrap()
+    };
+    let until = now() + Duration::from_millis(30);
+    while now() < until {
+        tokio::task::yield_now().await;
+    }
+    fs::remove_file(&file).unwrap();
 }
 
 #[tokio::test]

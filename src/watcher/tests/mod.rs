@@ -179,6 +179,7 @@ fn sources(cwd: &Path, globs: &[&str]) -> WatchRequest {
         builds: false,
         globs: globs.iter().map(ToString::to_string).collect(),
         own_writes: None,
+        since: None,
     }
 }
 

@@ -34,11 +34,13 @@ pub(super) struct Usage {
 
 impl Tree {
     /// Watches, where globs were inferred, what a process of the server uses as well, and leaves out what it writes.
+    /// The process may have been started `since` then, or is not started yet.
     pub(in super::super) fn attend(
         &mut self,
         own_writes: Option<OwnWrites>,
         builds: bool,
         imports_json: bool,
+        since: Option<SystemTime>,
     ) {
         self.usage = Some(Usage {
             in_use: InUse::default(),
@@ -46,7 +48,7 @@ impl Tree {
             builds,
             imports_json,
             imported: BTreeSet::new(),
-            begun: SystemTime::now(),
+            begun: since.unwrap_or_else(SystemTime::now),
             is_renewed: true,
         });
     }
@@ -55,7 +57,7 @@ impl Tree {
     pub(in super::super) fn inherit_use(&mut self, old: &Self) {
         if let Some(usage) = &old.usage {
             self.take_use(usage.in_use.clone());
-            let _ = self.renew_used();
+            self.renew_used();
         }
     }
 
@@ -98,22 +100,22 @@ impl Tree {
         Some(std::mem::replace(&mut usage.begun, SystemTime::now()))
     }
 
-    /// Has the matcher want what is in use by now. Returns the files that are to be watched from now on, or nothing if
-    /// they are those that are watched already.
-    pub(in super::super) fn renew_used(&mut self) -> Option<BTreeSet<PathBuf>> {
-        let used = self.used()?;
+    /// Has the matcher want what is in use by now; false if that is what it wanted before.
+    pub(in super::super) fn renew_used(&mut self) -> bool {
+        let Some(used) = self.used() else {
+            return false;
+        };
         let before = self.matcher.used().clone();
         if used == before {
-            return None;
+            return false;
         }
-        let new = used.files().difference(before.files()).cloned().collect();
         self.matcher.use_files(Arc::new(used));
         for path in before.files() {
             if !self.wants_content(path) {
                 self.files.remove(path);
             }
         }
-        Some(new)
+        true
     }
 
     /// What is in use and no glob finds.
