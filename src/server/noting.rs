@@ -76,7 +76,10 @@ pub(crate) async fn add_failed(notes: Option<Notes>, shared: &Shared) {
     };
     let since = notes.since;
     if let Ok(mut noted) = spawn_blocking(move || notes.read()).await {
-        noted.add(&locked(&shared.noted));
+        let mut known = locked(&shared.noted);
+        known.places.extend(noted.places.iter().cloned());
+        noted.add(&known);
+        drop(known);
         onlooker.loaded(&noted, since);
     }
 }

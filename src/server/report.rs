@@ -14,6 +14,7 @@ use super::connection::{Connection, Notice};
 use super::generation::{Ending, Proof};
 use super::handshake::{Hello, Refusal};
 use super::outputs::Outputs;
+use super::packages::Installed;
 use super::turns::Turns;
 use crate::bridge::Identity;
 use crate::config::ServerSpec;
@@ -105,6 +106,8 @@ pub(crate) enum Report {
     Suspect,
     Unchanged,
     Changed(Vec<PathBuf>),
+    /// Something was installed while the server was broken.
+    Installed(Installed),
     /// Its definition changed, in these files.
     Redefined(Arc<ServerSpec>, Vec<PathBuf>),
     /// Somebody wants to know when all that was reported before has been taken in.

@@ -35,6 +35,7 @@ use crate::bridge::Identity;
 use crate::config::{OnBroken, Reload, ServerSpec, Warmth};
 use crate::event::{Event, Failure};
 use crate::mcp::ListKind;
+use failing::Repair;
 
 /// The task that owns a server.
 #[derive(Debug)]
@@ -61,6 +62,7 @@ pub(crate) struct Supervisor {
     /// Files changed since the last generation that proved itself.
     files: BTreeSet<PathBuf>,
     echoes: Echoes,
+    repair: Repair,
     reloads: Vec<oneshot::Sender<Outcome>>,
     relisting: HashSet<ListKind>,
     relist_again: HashSet<ListKind>,
@@ -107,6 +109,7 @@ impl Supervisor {
             late: 0,
             files: BTreeSet::new(),
             echoes: Echoes::default(),
+            repair: Repair::default(),
             reloads: Vec::new(),
             relisting: HashSet::new(),
             relist_again: HashSet::new(),
@@ -178,6 +181,7 @@ impl Supervisor {
             Report::Draining(asker) => {
                 drop(asker.send(self.draining.values().cloned().collect()));
             }
+            Report::Installed(installed) => self.on_installed(installed),
             Report::Reload(outcome) if self.machine.state == State::Stopped => drop(outcome),
             Report::Reload(outcome) => {
                 self.reloads.push(outcome);
@@ -226,6 +230,7 @@ impl Supervisor {
         for effect in effects {
             self.carry_out(effect);
         }
+        self.await_packages();
         let standing = *self.shared.gate.standing().borrow();
         self.shared
             .describe(|status| status.state = describe(&self.machine.state, standing));
@@ -331,7 +336,7 @@ impl Supervisor {
             self.warn_of_echo(&echo);
         }
         self.files.extend(paths);
-        self.late = 0;
+        (self.late, self.repair.tries) = (0, 0);
         self.step(Input::Changed);
     }
 
@@ -355,7 +360,7 @@ impl Supervisor {
         let Some(client) = self.client.clone() else {
             return;
         };
-        self.echoes.started(Instant::now());
+        self.begins();
         let token = CancellationToken::new();
         self.candidate = Some(token.clone());
         let candidate = candidate::Candidate {

@@ -43,6 +43,8 @@ pub(crate) struct Noted {
     pub(crate) read: BTreeSet<PathBuf>,
     /// Modules that lie where packages are installed, as paths below that place.
     pub(crate) installed: BTreeSet<PathBuf>,
+    /// Where the process looks for such modules.
+    pub(crate) places: BTreeSet<PathBuf>,
 }
 
 impl Notes {
@@ -126,7 +128,12 @@ impl Noted {
     /// What `log` tells of a process that began to answer when so much of it was written.
     fn read_from(log: &str, began: usize) -> Self {
         let installed: Vec<&Path> = marked(log, "#installed").map(Path::new).collect();
-        let mut noted = Self::default();
+        let is_place = |place: &&&Path| PLACES.iter().any(|it| place.ends_with(it));
+        let places = installed.iter().filter(is_place);
+        let mut noted = Self {
+            places: places.map(|place| place.to_path_buf()).collect(),
+            ..Self::default()
+        };
         let mut at = 0;
         for line in log.split_inclusive('\n') {
             let is_early = at < began;
@@ -156,8 +163,7 @@ impl Noted {
                     }
                 }
                 (name, Some((place, below)))
-                    if (name == "#found" || !name.starts_with('#'))
-                        && PLACES.iter().any(|it| place.ends_with(it)) =>
+                    if (name == "#found" || !name.starts_with('#')) && is_place(&place) =>
                 {
                     noted.installed.insert(below.to_owned());
                 }
@@ -173,6 +179,7 @@ impl Noted {
         self.late.extend(other.late.iter().cloned());
         self.read.extend(other.read.iter().cloned());
         self.installed.extend(other.installed.iter().cloned());
+        self.places.extend(other.places.iter().cloned());
     }
 }
 

@@ -3,6 +3,7 @@
 mod copies;
 mod data;
 mod elsewhere;
+mod installing;
 
 use std::ffi::OsStr;
 use std::os::unix::fs::symlink;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
@@ -47,7 +47,7 @@ impl Drop for Run<'_> {
 
 impl Supervisor {
     pub(super) fn start_build(&mut self, next: u64) {
-        self.echoes.started(Instant::now());
+        self.begins();
         self.build_again = false;
         let token = CancellationToken::new();
         self.build = Some(token.clone());

@@ -1,11 +1,16 @@
 //! Candidates and generations that fail: who is told what.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::call::Call;
 use super::super::candidate;
 use super::super::generation::{Ending, Running, failure};
 use super::super::handshake::Refusal;
+use super::super::packages::{self, Installed};
 use super::super::report::Report;
 use super::super::state::{FLAP_EXITS, FLAP_WINDOW, Input, State};
 use super::super::trouble;
@@ -13,6 +18,7 @@ use super::Supervisor;
 use crate::config::OnBroken;
 use crate::event::{Event, Failure};
 use crate::jsonrpc::Envelope;
+use crate::lock::locked;
 use crate::transport::http::Fate;
 
 /// The advice for a server whose files are not watched.
@@ -21,7 +27,75 @@ const UNWATCHED: &str =
 /// So often a call is sent once more that no server has looked at.
 const RETURNS: u8 = 3;
 
+/// What is waited for while the saved code does not run, besides a save.
+#[derive(Debug)]
+pub(super) struct Repair {
+    /// When the last build or start began.
+    since: SystemTime,
+    /// How many starts in a row something was installed during, and not afterwards.
+    pub(super) tries: u32,
+    /// Ends the look at the places where packages are installed.
+    looking: Option<DropGuard>,
+}
+
+impl Default for Repair {
+    fn default() -> Self {
+        Self {
+            since: SystemTime::UNIX_EPOCH,
+            tries: 0,
+            looking: None,
+        }
+    }
+}
+
 impl Supervisor {
+    /// A build or a start begins.
+    pub(super) fn begins(&mut self) {
+        self.echoes.started(Instant::now());
+        self.repair.since = SystemTime::now();
+    }
+
+    /// Looks, as long as the saved code does not run, whether something is installed that it may have missed.
+    pub(super) fn await_packages(&mut self) {
+        let is_broken = matches!(self.machine.state, State::Broken { again: None, .. });
+        if !is_broken || !self.supply.means.watched {
+            self.repair.looking = None;
+        } else if self.repair.looking.is_none() {
+            let end = CancellationToken::new();
+            self.repair.looking = Some(end.clone().drop_guard());
+            let Repair { since, tries, .. } = self.repair;
+            let noted = locked(&self.shared.noted).places.clone();
+            let installed = packages::installed(self.supply.spec.clone(), noted, since, tries);
+            let reports = self.supply.reports.clone();
+            self.tasks.spawn(end.run_until_cancelled_owned(async move {
+                let _ = reports.send(Report::Installed(installed.await));
+            }));
+        }
+    }
+
+    /// Starts a broken server again: what it missed may be there now.
+    pub(super) fn on_installed(&mut self, installed: Installed) {
+        // A save may have been heard of first.
+        if self.repair.looking.take().is_none() {
+            return;
+        }
+        self.repair.tries = if installed.afterwards {
+            0
+        } else {
+            self.repair.tries + 1
+        };
+        self.late = 0;
+        let within = |place: PathBuf| {
+            let short = place.strip_prefix(&self.supply.spec.cwd);
+            short.map(Path::to_owned).unwrap_or(place)
+        };
+        self.supply.means.events.send(Event::Changed {
+            server: self.name(),
+            paths: installed.places.into_iter().map(within).collect(),
+        });
+        self.step(Input::Reload);
+    }
+
     /// A process ended. What it left unanswered is sent on or explained.
     pub(super) fn on_ended(&mut self, number: u64, ending: Ending) {
         let was_active = self

@@ -1,0 +1,232 @@
+//! Notices that something was installed which a start that failed may have missed.
+//!
+//! Nobody watches the places where packages are installed, and nobody looks at them while a server runs. While it is
+//! broken, the directories that get a new entry with each package are looked at a few times a second.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::config::ServerSpec;
+use crate::transport::resolve::find;
+
+/// How often the places are looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// An installation is over, or pauses, once nothing was installed for this long.
+const QUIET: Duration = Duration::from_millis(500);
+/// File systems take the time from the last tick of the system's clock.
+const TICK: Duration = Duration::from_millis(10);
+/// The wait is doubled no more often than this by starts during which something was installed: a server that
+/// installs packages itself must not be started for ever.
+const MOST_TRIES: u32 = 6;
+/// Files beside packages that package managers write last.
+const RECORDS: [&str; 3] = [".package-lock.json", ".modules.yaml", ".yarn-state.yml"];
+/// Names of virtual environments.
+const ENVIRONMENTS: [&str; 3] = [".venv", "venv", "env"];
+
+/// When the places where packages are installed changed last, as far as they exist.
+type Places = BTreeMap<PathBuf, SystemTime>;
+
+/// What was installed.
+#[derive(Debug)]
+pub(crate) struct Installed {
+    /// The places that have changed.
+    pub(crate) places: Vec<PathBuf>,
+    /// Some of it came after the start had failed, so that the server has not done it itself.
+    pub(crate) afterwards: bool,
+}
+
+/// Waits until something was installed that the failed start of a server, begun at `since`, may have missed. `noted`
+/// are places where its process looks for packages; `tries` counts the starts before, in a row, during which
+/// something was installed, and not afterwards.
+pub(crate) async fn installed(
+    spec: Arc<ServerSpec>,
+    noted: BTreeSet<PathBuf>,
+    since: SystemTime,
+    tries: u32,
+) -> Installed {
+    let noted = Arc::new(noted);
+    let look = || {
+        let (spec, noted) = (spec.clone(), noted.clone());
+        async move {
+            spawn_blocking(move || look(&spec, &noted))
+                .await
+                .unwrap_or_default()
+        }
+    };
+    let mut seen = look().await;
+    let is_new = |changed: &SystemTime| tries < MOST_TRIES && *changed + TICK > since;
+    let new = seen.iter().filter(|(_, changed)| is_new(changed));
+    let mut places: BTreeSet<PathBuf> = new.map(|(place, _)| place.clone()).collect();
+    let mut patience = QUIET * 2u32.pow(tries);
+    let mut afterwards = false;
+    let mut last = Instant::now();
+    loop {
+        sleep(LOOK).await;
+        let now = look().await;
+        let differs =
+            |(place, changed): &(&PathBuf, &SystemTime)| seen.get(*place) != Some(*changed);
+        let before = places.len();
+        places.extend(now.iter().filter(differs).map(|(place, _)| place.clone()));
+        if now != seen {
+            (last, patience) = (Instant::now(), QUIET);
+            afterwards |= places.len() > before;
+            seen = now;
+        }
+        if !places.is_empty() && last.elapsed() >= patience {
+            let places = places.into_iter().collect();
+            return Installed { places, afterwards };
+        }
+    }
+}
+
+/// Looks at all places. Reads the file system.
+fn look(spec: &ServerSpec, noted: &BTreeSet<PathBuf>) -> Places {
+    let known = noted.iter().cloned();
+    let places = known.chain(of_python(spec)).chain(of_node(spec));
+    let existing = places.filter_map(|place| {
+        let found = fs::metadata(&place).ok()?;
+        Some((place, changed(&found)))
+    });
+    existing.collect()
+}
+
+fn of_python(spec: &ServerSpec) -> Vec<PathBuf> {
+    let program = find(spec, Path::new(&spec.program));
+    let mut prefixes: BTreeSet<PathBuf> = prefixes(spec, program.as_deref()).collect();
+    for folder in around(spec) {
+        prefixes.extend(ENVIRONMENTS.iter().map(|name| folder.join(name)));
+    }
+    let libraries = prefixes
+        .iter()
+        .flat_map(|prefix| ["lib", "lib64"].map(|name| prefix.join(name)));
+    let pythons = libraries.flat_map(|library| entries(&library, "python"));
+    let packages =
+        pythons.flat_map(|it| ["site-packages", "dist-packages"].map(|name| it.join(name)));
+    packages
+        .chain(listed(spec, "PYTHONPATH"))
+        .chain(program)
+        .collect()
+}
+
+fn of_node(spec: &ServerSpec) -> Vec<PathBuf> {
+    let mut places = listed(spec, "NODE_PATH");
+    for folder in around(spec) {
+        let modules = folder.join("node_modules");
+        places.extend(entries(&modules, "@"));
+        places.extend(RECORDS.map(|name| modules.join(name)));
+        places.extend([modules, folder.join(".pnp.cjs")]);
+    }
+    places
+}
+
+/// The directories that the variable lists.
+fn listed(spec: &ServerSpec, name: &str) -> Vec<PathBuf> {
+    let value = variable(spec, name).unwrap_or_default();
+    let named = env::split_paths(&value).filter(|it| !it.as_os_str().is_empty());
+    named.map(|it| spec.cwd.join(it)).collect()
+}
+
+/// Directories that Python may be installed in, or a virtual environment.
+fn prefixes(spec: &ServerSpec, program: Option<&Path>) -> impl Iterator<Item = PathBuf> {
+    let named = [
+        "VIRTUAL_ENV",
+        "CONDA_PREFIX",
+        "UV_PROJECT_ENVIRONMENT",
+        "PYTHONUSERBASE",
+    ]
+    .into_iter()
+    .filter_map(|name| Some(spec.cwd.join(variable(spec, name)?)));
+    let programs = program.map(Path::to_owned).into_iter();
+    let real = program.and_then(|it| it.canonicalize().ok());
+    let around = programs
+        .chain(real)
+        .filter_map(|it| Some(it.parent()?.parent()?.to_owned()));
+    let user = env::home_dir().map(|home| home.join(".local"));
+    named
+        .chain(around)
+        .chain(user)
+        .chain([PathBuf::from("/usr/local")])
+}
+
+/// The directories in and above which packages may lie: those of the server and of the files that its command names.
+fn around(spec: &ServerSpec) -> BTreeSet<PathBuf> {
+    let words = [&spec.program].into_iter().chain(&spec.args);
+    let files = words
+        .map(|word| spec.cwd.join(word))
+        .filter(|path| path.exists());
+    let real: Vec<PathBuf> = files.filter_map(|path| path.canonicalize().ok()).collect();
+    let mut folders = BTreeSet::new();
+    for place in real.iter().chain([&spec.cwd]) {
+        folders.extend(place.ancestors().map(Path::to_owned));
+    }
+    folders
+}
+
+/// The entries of a directory whose names begin so.
+fn entries(directory: &Path, beginning: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
+    let begins = |name: &OsString| name.as_encoded_bytes().starts_with(beginning.as_bytes());
+    names
+        .filter(begins)
+        .map(|name| directory.join(name))
+        .collect()
+}
+
+/// The variable as the server has it.
+fn variable(spec: &ServerSpec, name: &str) -> Option<OsString> {
+    let own = spec.env.iter().rev().find(|(it, _)| it == OsStr::new(name));
+    let value = own
+        .map(|(_, value)| value.clone())
+        .or_else(|| env::var_os(name));
+    value.filter(|it| !it.is_empty())
+}
+
+/// When the entry changed last, or came to its place.
+fn changed(found: &Metadata) -> SystemTime {
+    let seconds = u64::try_from(found.ctime()).unwrap_or_default();
+    let nanoseconds = u32::try_from(found.ctime_nsec()).unwrap_or_default();
+    UNIX_EPOCH + Duration::new(seconds, nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A server that runs in `folder` and installs packages at each start must not be started for ever.
+    #[tokio::test]
+    async fn what_is_installed_during_starts_counts_only_so_often() {
+        let folder = tempfile::tempdir().unwrap();
+        let modules = folder.path().join("node_modules");
+        let since = SystemTime::now();
+        fs::create_dir(&modules).unwrap();
+        let words = vec!["server.js".into()];
+        let spec = ServerSpec::new("s".into(), "node".into(), words, folder.path().to_owned());
+        let spec = Arc::new(spec);
+        let wait = |tries| installed(spec.clone(), BTreeSet::new(), since, tries);
+
+        let installed = wait(0).await;
+        assert_eq!(installed.places, std::slice::from_ref(&modules));
+        assert!(!installed.afterwards);
+        let mut last = std::pin::pin!(wait(MOST_TRIES));
+        let waited = timeout(QUIET * 4, &mut last).await;
+        assert!(waited.is_err(), "{waited:?}");
+        fs::create_dir(modules.join("late")).unwrap();
+        let installed = last.await;
+        assert_eq!(installed.places, [modules]);
+        assert!(installed.afterwards);
+    }
+}
