@@ -17,8 +17,10 @@ use super::slot::QUIET;
 /// So long a process may take to tell what it has loaded, which it does when it has nothing else to do.
 pub(super) const TELLING: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// How often it is looked whether a process has noted more.
+/// How soon it is looked whether a process has noted more. As long as it has not, each look comes twice as late,
 const GROWING: Duration = Duration::from_millis(500);
+/// up to this: a process at rest costs no time.
+const RESTING: Duration = Duration::from_secs(3);
 /// Directories that packages are installed into.
 const PLACES: [&str; 3] = ["site-packages", "dist-packages", "node_modules"];
 
@@ -80,8 +82,10 @@ impl Notes {
         if self.folder.is_complete() {
             future::pending::<()>().await;
         }
+        let mut pause = GROWING;
         while self.folder.noted() <= size {
-            sleep(GROWING).await;
+            sleep(pause).await;
+            pause = RESTING.min(pause * 2);
         }
     }
 

@@ -169,12 +169,13 @@ impl Ignores {
             return Arc::clone(level);
         }
         let read = |name: &str| {
-            let mut builder = GitignoreBuilder::new(directory);
             let file = directory.join(name);
-            if file.is_file() {
-                // A bad line is skipped, as git does.
-                builder.add(file);
+            if !file.is_file() {
+                return Gitignore::empty();
             }
+            let mut builder = GitignoreBuilder::new(directory);
+            // A bad line is skipped, as git does.
+            builder.add(file);
             builder.build().unwrap_or_else(|_| Gitignore::empty())
         };
         let level = Arc::new([

@@ -27,19 +27,24 @@ impl Tree {
             .keys()
             .flat_map(|path| self.matcher.matching(path))
             .collect();
+        let is_idle =
+            |(given, glob): &(usize, &String)| !glob.starts_with('!') && !used.contains(given);
+        let idle: Vec<(usize, &String)> = globs.iter().enumerate().filter(is_idle).collect();
+        if idle.is_empty() {
+            // All directories would be read once more.
+            return Vec::new();
+        }
         let ignored = self.ignored_globs();
-        let idle = |(given, glob): (usize, &String)| {
-            if glob.starts_with('!') || used.contains(&given) {
-                None
-            } else if ignored.contains(&given) || crosses_tool_directory(glob) {
-                Some(format!(
+        let in_words = |(given, glob): (usize, &String)| {
+            if ignored.contains(&given) || crosses_tool_directory(glob) {
+                format!(
                     "{glob} matches only ignored files; a glob that begins with the ignored directory's name is honoured"
-                ))
+                )
             } else {
-                Some(format!("{glob} matches no file"))
+                format!("{glob} matches no file")
             }
         };
-        globs.iter().enumerate().filter_map(idle).collect()
+        idle.into_iter().map(in_words).collect()
     }
 
     /// The globs that match files which are ignored.
