@@ -9,6 +9,7 @@ mod http;
 mod link;
 mod pipe;
 mod process;
+mod rest;
 mod rows;
 mod table;
 mod warm;
@@ -46,11 +47,13 @@ type Step = fn(&mut Bench) -> io::Result<()>;
 /// the others are shown all the same.
 fn measure(only: Option<&String>) -> Result<(), Box<dyn Error>> {
     let mut bench = Bench::new()?;
-    let steps: [(&str, Step); 8] = [
+    let steps: [(&str, Step); 10] = [
         ("the steady rows", Bench::steady),
         ("the pinned rows", Bench::pinned),
         ("the watched rows", Bench::watched),
         ("the starts", Bench::starts),
+        ("the trees", Bench::trees),
+        ("the rest", Bench::rest),
         ("the saves", Bench::saves),
         ("the fleets", Bench::fleets),
         ("the HTTP rows", Bench::http),

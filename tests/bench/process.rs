@@ -13,6 +13,18 @@ pub(crate) fn cpu_ns(pid: u32) -> Option<f64> {
     Some(total)
 }
 
+/// How often the living threads of a process have waited for something, and were woken.
+pub(crate) fn wake_ups(pid: u32) -> Option<f64> {
+    let mut total = 0.0;
+    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let id = format!("{pid}/task/{}", task.ok()?.file_name().display());
+        total += status(&id, "voluntary_ctxt_switches")?
+            .parse::<f64>()
+            .ok()?;
+    }
+    Some(total)
+}
+
 /// A memory figure of `/proc/PID/status` in MiB: `VmRSS` now, `VmHWM` at its peak.
 pub(crate) fn memory_mib(pid: u32, field: &str) -> Option<f64> {
     let kib = status(&pid.to_string(), field)?;

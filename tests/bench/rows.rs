@@ -155,7 +155,7 @@ impl Bench {
                 let ms = start.elapsed().as_secs_f64() * 1e3;
                 drop(link);
                 self.table
-                    .row("start to initialize, ms", Compare::Beyond, "+10 ms")
+                    .row("start to initialize, ms", Compare::Beyond, "+5 ms")
                     .add(variant, ms);
             }
         }
