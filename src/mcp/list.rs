@@ -1,5 +1,6 @@
 //! Lists of tools, prompts, resources and templates: raw entries with the names that route to them.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use crate::event::ToolDiff;
@@ -161,6 +162,13 @@ impl List {
         self.filtered |= self.entries.len() < before;
     }
 
+    /// The entries by their names, as [`Self::find`] finds them.
+    fn by_name(&self) -> HashMap<&str, &Entry> {
+        // Of equal names the last one that is collected stays, and the first one counts.
+        let entries = self.entries.iter().rev();
+        entries.map(|entry| (&*entry.name, entry)).collect()
+    }
+
     /// The entry of that name.
     pub(crate) fn find(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.name == name)
@@ -174,7 +182,8 @@ impl List {
             return self.first.clone();
         }
         let mut array = String::from("[");
-        let shadowed = |entry: &&Entry| extra.iter().any(|own| own.name == entry.name);
+        let own: HashSet<&str> = extra.iter().map(|own| &*own.name).collect();
+        let shadowed = |entry: &&Entry| own.contains(&*entry.name);
         for entry in self
             .entries
             .iter()
@@ -194,9 +203,10 @@ impl List {
 
 /// How the tools `new` differ from `old`.
 pub(crate) fn diff(old: &List, new: &List) -> ToolDiff {
+    let (before, after) = (old.by_name(), new.by_name());
     let mut diff = ToolDiff::default();
     for entry in &new.entries {
-        match old.find(&entry.name) {
+        match before.get(&*entry.name) {
             None => diff.added.push(entry.name.clone()),
             Some(before) if before.raw != entry.raw => {
                 let members = differing(&before.raw, &entry.raw);
@@ -210,7 +220,7 @@ pub(crate) fn diff(old: &List, new: &List) -> ToolDiff {
     diff.removed = old
         .entries
         .iter()
-        .filter(|entry| new.find(&entry.name).is_none())
+        .filter(|entry| !after.contains_key(&*entry.name))
         .map(|entry| entry.name.clone())
         .collect();
     diff
@@ -292,5 +302,28 @@ mod tests {
                 changed: vec![("a".into(), vec!["description".into(), "title".into()])],
             }
         );
+    }
+
+    #[test]
+    fn long_lists_are_compared_and_written_in_time() {
+        let list = |text: &str| {
+            let tools = (0..40_000).map(|at| format!(r#"{{"name":"tool_{at}","x":"{text}"}}"#));
+            let tools: Vec<_> = tools.collect();
+            self::tools(&[&format!(r#"{{"tools":[{}]}}"#, tools.join(","))])
+        };
+        let (old, new) = (list("a"), list("b"));
+        let begun = std::time::Instant::now();
+        assert_eq!(diff(&old, &new).changed.len(), 40_000);
+        assert_eq!(diff(&old, &List::default()).removed.len(), 40_000);
+        let merged = old.result(ListKind::Tools, &new.entries);
+        assert_eq!(merged.matches(r#""x":"b""#).count(), 40_000);
+        assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn the_first_of_equal_names_is_compared() {
+        let old = tools(&[r#"{"tools":[{"name":"a","x":1},{"name":"a","x":2}]}"#]);
+        let new = tools(&[r#"{"tools":[{"name":"a","x":1}]}"#]);
+        assert_eq!(diff(&old, &new), ToolDiff::default());
     }
 }

@@ -296,7 +296,7 @@ impl Connection {
             call.again = None;
             // Only at the end of a pipe somebody may still wonder about a late answer.
             if call.client.pipe().is_some() {
-                table.waiting.insert(number, Waiting::Cancelled(call));
+                table.keep_cancelled(number, call);
             }
             (number, last)
         };

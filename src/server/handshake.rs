@@ -327,17 +327,18 @@ pub(crate) async fn replay(
             .ask("logging/setLevel", Some(&format!(r#"{{"level":{level}}}"#)))
             .await?;
     }
-    for uri in wanted
-        .uris()
-        .into_iter()
-        .filter(|_| handshake.offers("resources"))
-    {
-        connection
-            .ask(
-                "resources/subscribe",
-                Some(&format!(r#"{{"uri":{}}}"#, quoted(uri))),
-            )
-            .await?;
+    if handshake.offers("resources") {
+        // All are sent before the first answer is awaited: a server may have thousands to take in.
+        let mut answers = Vec::new();
+        for uri in wanted.uris() {
+            let (sender, answer) = oneshot::channel();
+            let params = format!(r#"{{"uri":{}}}"#, quoted(uri));
+            connection.send_own("resources/subscribe", Some(&params), sender)?;
+            answers.push(answer);
+        }
+        for answer in answers {
+            answer.await.map_err(|_| Lost)?;
+        }
     }
     Ok(None)
 }

@@ -1,12 +1,15 @@
 //! Who waits for which answer of a generation.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::call::Call;
 use super::connection::Answer;
+
+/// So many cancelled requests are remembered. A late answer to an older one is dropped: most servers answer none.
+const CANCELLED: usize = 256;
 
 /// Who waits for an answer.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub(super) struct Table {
     /// The newest number.
     pub(super) next: u64,
     pub(super) waiting: HashMap<u64, Waiting>,
+    /// The numbers of the newest cancelled requests, answered or not, the oldest first.
+    cancelled: VecDeque<u64>,
     /// The method of the proxy's own newest request that is answered soon.
     pub(super) asked: Option<Box<str>>,
     /// How many of `waiting` are clients' calls.
@@ -41,6 +46,17 @@ impl Table {
         self.next += 1;
         self.waiting.insert(self.next, waiting);
         self.next
+    }
+
+    /// Remembers a cancelled request in place of the oldest one.
+    pub(super) fn keep_cancelled(&mut self, number: u64, call: Call) {
+        if self.cancelled.len() == CANCELLED
+            && let Some(oldest) = self.cancelled.pop_front()
+        {
+            self.waiting.remove(&oldest);
+        }
+        self.cancelled.push_back(number);
+        self.waiting.insert(number, Waiting::Cancelled(call));
     }
 
     /// The client's request of that number.

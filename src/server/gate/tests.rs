@@ -10,6 +10,7 @@ use crate::bridge::Identity;
 use crate::jsonrpc::Reply;
 use crate::mcp::{Era, ListKind, Method};
 use crate::server::link::Link;
+use crate::server::pending::Table;
 use crate::transport::stream::Outbox;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -62,11 +63,8 @@ fn gate(patience: Duration) -> Gate {
     Gate::new("weather".to_owned(), patience)
 }
 
-/// A request whose line has about `size` bytes.
-fn submit(gate: &Gate, client: &Arc<Counting>, id: usize, size: usize) {
-    let pad = "x".repeat(size);
-    let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"vendor/x","params":["{pad}"]}}"#);
-    let call = Call {
+fn call(client: &Arc<Counting>, id: usize) -> Call {
+    Call {
         id: id.to_string().into(),
         era: Era::Legacy,
         method: Method::Other,
@@ -79,8 +77,30 @@ fn submit(gate: &Gate, client: &Arc<Counting>, id: usize, size: usize) {
         line: None,
         returns: 0,
         client: client.clone(),
-    };
-    gate.submit(call, &line, &Envelope::parse(&line).unwrap());
+    }
+}
+
+/// A request whose line has about `size` bytes.
+fn submit(gate: &Gate, client: &Arc<Counting>, id: usize, size: usize) {
+    let pad = "x".repeat(size);
+    let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"vendor/x","params":["{pad}"]}}"#);
+    gate.submit(call(client, id), &line, &Envelope::parse(&line).unwrap());
+}
+
+#[tokio::test]
+async fn old_cancelled_requests_are_forgotten() {
+    let (client, _reader) = client();
+    let mut table = Table::default();
+    for number in 1..=1000 {
+        table.keep_cancelled(number, call(&client, 1));
+        // Every second one is answered all the same.
+        if number % 2 == 0 {
+            assert!(table.take(number).is_some());
+        }
+    }
+    assert!(table.waiting.len() <= 256, "{}", table.waiting.len());
+    assert!(table.take(999).is_some());
+    assert!(table.take(1).is_none());
 }
 
 /// What one read gives, as soon as there is something.
