@@ -184,7 +184,7 @@ trait Take<'de> {
     /// Takes the value of `key` from `map`, or ignores it.
     fn take<A: MapAccess<'de>>(
         &mut self,
-        key: &[u8],
+        key: &str,
         open: bool,
         map: &mut A,
     ) -> Result<(), A::Error>;
@@ -206,7 +206,7 @@ impl<'de, T: Take<'de>> Visitor<'de> for Object<'_, T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key_seed(Key)? {
+        while let Some(key) = key(&mut map)? {
             self.0.take(&key, self.1, &mut map)?;
         }
         Ok(())
@@ -225,22 +225,22 @@ impl<'de, T: Take<'de>> Visitor<'de> for Object<'_, T> {
 impl<'de> Take<'de> for Envelope<'de> {
     fn take<A: MapAccess<'de>>(
         &mut self,
-        key: &[u8],
+        key: &str,
         open: bool,
         map: &mut A,
     ) -> Result<(), A::Error> {
         match key {
-            b"id" => self.id = raw(map)?,
-            b"method" => {
+            "id" => self.id = raw(map)?,
+            "method" => {
                 self.method =
                     raw(map)?.map(|method| unquoted(method).unwrap_or(Cow::Borrowed(method)));
             }
-            b"params" if open => {
+            "params" if open => {
                 self.params = Params::default();
                 map.next_value_seed(Object(&mut self.params, open))?;
             }
-            b"result" => self.result = raw(map)?,
-            b"error" => self.error = raw(map)?,
+            "result" => self.result = raw(map)?,
+            "error" => self.error = raw(map)?,
             _ => ignore(map)?,
         }
         Ok(())
@@ -250,18 +250,18 @@ impl<'de> Take<'de> for Envelope<'de> {
 impl<'de> Take<'de> for Params<'de> {
     fn take<A: MapAccess<'de>>(
         &mut self,
-        key: &[u8],
+        key: &str,
         open: bool,
         map: &mut A,
     ) -> Result<(), A::Error> {
         match key {
-            b"name" => self.name = raw(map)?,
-            b"uri" => self.uri = raw(map)?,
-            b"requestId" => self.request_id = raw(map)?,
-            b"cursor" => self.cursor = raw(map)?,
-            b"level" => self.level = raw(map)?,
-            b"arguments" => self.arguments = raw(map)?,
-            b"_meta" => {
+            "name" => self.name = raw(map)?,
+            "uri" => self.uri = raw(map)?,
+            "requestId" => self.request_id = raw(map)?,
+            "cursor" => self.cursor = raw(map)?,
+            "level" => self.level = raw(map)?,
+            "arguments" => self.arguments = raw(map)?,
+            "_meta" => {
                 self.meta = Meta::default();
                 map.next_value_seed(Object(&mut self.meta, open))?;
             }
@@ -272,19 +272,14 @@ impl<'de> Take<'de> for Params<'de> {
 }
 
 impl<'de> Take<'de> for Meta<'de> {
-    fn take<A: MapAccess<'de>>(
-        &mut self,
-        key: &[u8],
-        _: bool,
-        map: &mut A,
-    ) -> Result<(), A::Error> {
+    fn take<A: MapAccess<'de>>(&mut self, key: &str, _: bool, map: &mut A) -> Result<(), A::Error> {
         match key {
-            b"progressToken" => self.progress_token = raw(map)?,
-            b"io.modelcontextprotocol/protocolVersion" => self.protocol_version = raw(map)?,
-            b"io.modelcontextprotocol/clientInfo" => self.client_info = raw(map)?,
-            b"io.modelcontextprotocol/clientCapabilities" => self.client_capabilities = raw(map)?,
-            b"io.modelcontextprotocol/logLevel" => self.log_level = raw(map)?,
-            b"io.modelcontextprotocol/subscriptionId" => self.subscription_id = raw(map)?,
+            "progressToken" => self.progress_token = raw(map)?,
+            "io.modelcontextprotocol/protocolVersion" => self.protocol_version = raw(map)?,
+            "io.modelcontextprotocol/clientInfo" => self.client_info = raw(map)?,
+            "io.modelcontextprotocol/clientCapabilities" => self.client_capabilities = raw(map)?,
+            "io.modelcontextprotocol/logLevel" => self.log_level = raw(map)?,
+            "io.modelcontextprotocol/subscriptionId" => self.subscription_id = raw(map)?,
             _ => ignore(map)?,
         }
         Ok(())
@@ -299,39 +294,11 @@ fn ignore<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
     map.next_value::<IgnoredAny>().map(drop)
 }
 
-/// A member's name as bytes, since a name with a lone surrogate is no `str`.
-struct Key;
-
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Cow<'de, [u8]>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_bytes(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Key {
-    type Value = Cow<'de, [u8]>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a member's name")
-    }
-
-    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(bytes))
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(bytes.to_vec()))
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text.as_bytes()))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.as_bytes().to_vec()))
-    }
+/// The decoded name of the next member; a name with a lone surrogate stays as it is written. It is read raw, since
+/// only so serde_json refuses a control character in it.
+fn key<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
+    let raw = map.next_key::<&'de RawValue>()?.map(RawValue::get);
+    Ok(raw.map(|raw| unquoted(raw).unwrap_or(Cow::Borrowed(raw))))
 }
 
 #[cfg(test)]
@@ -379,12 +346,22 @@ mod tests {
             r#"{"id":1"#,
             r#"{"id":1}}"#,
             r#"{"id":01,"method":"x"}"#,
+            "{\"id\":1,\"method\":\"x\",\"a\tb\":1}",
+            "{\"id\":1,\"result\":{},\"\u{1}\":1}",
+            "{\"id\":1,\"method\":\"x\",\"params\":{\"a\u{0}\":1}}",
+            "{\"id\":1,\"method\":\"x\",\"params\":{\"_meta\":{\"\u{1f}\\n\":1}}}",
         ] {
             assert!(
                 matches!(Envelope::parse(line), Err(Invalid::Json(_))),
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn takes_names_with_escapes() {
+        let line = r#"{"a\nb":1,"\ud83d\u0000":2,"i\u0064":7,"result":{}}"#;
+        assert_eq!(Envelope::parse(line).unwrap().id, Some("7"));
     }
 
     #[test]
