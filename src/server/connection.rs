@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::call::{Call, Client};
 use super::link::Link;
-use super::pending::{Table, Waiting, decimal};
+use super::pending::{Table, Waiting, decimal, number};
 use crate::bridge::{self, Identity};
 use crate::jsonrpc::{
     Envelope, ErrorObject, Invalid, Kind, Members, Reply, elements, error_response, notification,
@@ -382,7 +382,7 @@ impl Connection {
         let token = Members::of(params)
             .original("progressToken")
             .unwrap_or_default();
-        let known = token.parse().ok().and_then(|number: u64| {
+        let known = number(token).and_then(|number| {
             let table = locked(&self.table);
             let own = table.call(number)?.token.clone()?;
             Some((number, own))
@@ -401,7 +401,7 @@ impl Connection {
     pub(crate) fn related(&self, envelope: &Envelope<'_>, on: Option<u64>) -> Option<Box<str>> {
         let table = locked(&self.table);
         let token = envelope.params.meta.progress_token;
-        let named = token.and_then(|token| token.parse().ok());
+        let named = token.and_then(number);
         [on, named]
             .into_iter()
             .flatten()

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::call::Call;
 use super::connection::Answer;
+use crate::jsonrpc::unquoted;
 
 /// So many cancelled requests are remembered. A late answer to an older one is dropped: most servers answer none.
 const CANCELLED: usize = 256;
@@ -87,6 +88,12 @@ impl Table {
         }
         Some((waiting, is_last))
     }
+}
+
+/// The number of a request that a raw id or token of the server stands for. Some servers send every id back as a
+/// string.
+pub(super) fn number(raw: &str) -> Option<u64> {
+    unquoted(raw).unwrap_or(raw.into()).parse().ok()
 }
 
 /// `number` in decimal, written into `digits`.

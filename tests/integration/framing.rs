@@ -339,3 +339,46 @@ fn peak_kib(peer: &Peer) -> u64 {
     let kib = peak.and_then(|line| line.split_whitespace().nth(1));
     kib.unwrap().parse().unwrap()
 }
+
+#[test]
+fn a_server_may_send_ids_back_as_strings() {
+    let (_project, peer) = initialized(&json!({}), &[]);
+    let said = [
+        r#"{"jsonrpc":"2.0","id":"@ID@","result":{"a":1E5}}"#,
+        r#"{"result":{"a":1E5},"id":"@ID@","jsonrpc":"2.0"}"#,
+    ];
+    for (id, line) in (901..).zip(said) {
+        let_say(&peer, id, &[line]);
+        assert_eq!(peer.await_response(id).result_text(), r#"{"a":1E5}"#);
+    }
+    let_say(
+        &peer,
+        903,
+        &[r#"{"jsonrpc":"2.0","id":"@ID@","error":{"code":1,"message":"x"}}"#],
+    );
+    assert!(
+        peer.await_response(903)
+            .line
+            .contains(r#""id":903,"error":{"code":1"#)
+    );
+    still_works(&peer);
+}
+
+#[test]
+fn a_handshake_whose_ids_come_back_as_strings_succeeds() {
+    let project = Project::new();
+    let server = r#"while read -r line; do
+        case $line in
+            *'"initialize"'*) echo '{"jsonrpc":"2.0","id":"1","result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}}';;
+            *'"tools/list"'*) echo '{"jsonrpc":"2.0","id":"2","result":{"tools":[{"name":"t","inputSchema":{"type":"object"}}]}}';;
+        esac
+    done"#;
+    project.write("server.sh", server);
+    let peer = Proxy::dev(["sh", "server.sh"])
+        .transparent()
+        .within(&project)
+        .spawn();
+    peer.initialize(&initialize_params()).result();
+    let tools = peer.ask("tools/list", &json!({})).result();
+    assert_eq!(tools["tools"][0]["name"], "t");
+}

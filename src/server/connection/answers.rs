@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::call::Call;
-use super::super::pending::Waiting;
+use super::super::pending::{Waiting, number};
 use super::{Answer, Connection};
 use crate::bridge;
 use crate::jsonrpc::{
@@ -23,10 +23,7 @@ impl Connection {
             let message = format!("the request `{method}` is longer than `--max-message` allows");
             return self.refuse(&id, &ErrorObject::new(INVALID_REQUEST, message));
         }
-        let Some((waiting, last)) = id
-            .parse()
-            .ok()
-            .and_then(|number| locked(&self.table).take(number))
+        let Some((waiting, last)) = number(&id).and_then(|number| locked(&self.table).take(number))
         else {
             return;
         };
@@ -53,7 +50,7 @@ impl Connection {
             self.client.notify(self, line, envelope, None);
             return Ok(());
         };
-        let number: Option<u64> = id.parse().ok();
+        let number = number(id);
         let (waiting, asked) = {
             let mut table = locked(&self.table);
             let asked = number.is_some_and(|number| (1..=table.next).contains(&number));
