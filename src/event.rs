@@ -150,6 +150,12 @@ pub(crate) enum Event {
         tool: String,
         reason: String,
     },
+    /// The server's answers to the list request `method` have no end; they were read only so far.
+    ListCut {
+        server: String,
+        method: &'static str,
+        reason: &'static str,
+    },
     /// Clients can come in by HTTP at this address.
     Listening { url: String },
     /// A client said who it is.

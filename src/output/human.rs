@@ -128,6 +128,7 @@ fn least_verbosity(event: &Event) -> Verbosity {
         | Event::ConfigFault { .. }
         | Event::NameTaken { .. }
         | Event::ToolLeftOut { .. }
+        | Event::ListCut { .. }
         | Event::Stray { .. } => Verbosity::Quiet,
         Event::Spawned { .. }
         | Event::Connecting { .. }
@@ -168,6 +169,7 @@ fn server(event: &Event) -> &str {
         | Event::LogMessage { server, .. }
         | Event::Unloaded { server }
         | Event::NameTaken { server, .. }
+        | Event::ListCut { server, .. }
         | Event::ToolLeftOut { server, .. } => server,
         Event::Reconfigured { .. }
         | Event::ConfigFault { .. }
@@ -234,6 +236,9 @@ fn sentence(event: &Event) -> String {
             "{WARN}its {kind} is not offered: `{}` is the name of one of {} already; give one of the two servers another `prefix`{WARN:#}",
             clean(name),
             clean(holder)
+        ),
+        Event::ListCut { method, reason, .. } => format!(
+            "{WARN}{method} does not end:{WARN:#} {reason}. It is read no further; its last page must have no `nextCursor`"
         ),
         Event::ToolLeftOut { tool, reason, .. } => format!(
             "{WARN}its tool `{}` is not offered: {}{WARN:#}",

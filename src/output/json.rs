@@ -92,6 +92,8 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("name_taken", json!({ "server": server, "kind": kind, "name": name, "holder": holder })),
         Event::ToolLeftOut { server, tool, reason } =>
             ("tool_left_out", json!({ "server": server, "tool": tool, "reason": reason })),
+        Event::ListCut { server, method, reason } =>
+            ("list_cut", json!({ "server": server, "method": method, "reason": reason })),
         Event::ClientConnected { name, version, era } =>
             ("client_connected", json!({ "name": name, "version": version, "era": era })),
         Event::Listening { url } =>

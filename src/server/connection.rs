@@ -45,6 +45,8 @@ pub(crate) enum Notice {
     ListChanged(u64, ListKind),
     /// The tool of that name cannot be offered over HTTP; why.
     LeftOut(String, String),
+    /// The list has no end, and was read only so far; why.
+    ListCut(ListKind, &'static str),
 }
 
 /// The link to one generation.

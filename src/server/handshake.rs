@@ -2,7 +2,7 @@
 //! every new generation again: log level, subscriptions.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::mcp::{
 /// A server that has not answered `server/discover` by then may not know it. Many that do need
 /// seconds to start, and some take what is asked next for the era they are to speak.
 const SILENT_PROBE: Duration = Duration::from_secs(10);
-/// More pages than this, and the list is taken for endless.
+/// No list is read beyond this many pages.
 const PAGES: usize = 1000;
 
 /// What a client has said of itself.
@@ -392,7 +392,8 @@ pub(crate) async fn fetch_list(
 ) -> Result<Result<List, String>, Refusal> {
     let mut list = List::default();
     let mut params = None;
-    for _ in 0..PAGES {
+    let (mut names, mut cursors) = (HashSet::new(), HashSet::new());
+    loop {
         let answer = connection
             .ask(kind.method(), params.as_deref())
             .await
@@ -401,17 +402,31 @@ pub(crate) async fn fetch_list(
             Answer::Error(error) => return Ok(Err(error)),
             Answer::Result(result) => result,
         };
+        let before = list.entries.len();
         let Some(cursor) = list.add_page(kind, &result).map_err(Refusal::Wrong)? else {
-            if kind == ListKind::Tools {
-                connection.learn(&mut list);
-                list.retain(|name| admission.admits(name));
-            }
-            return Ok(Ok(list));
+            break;
         };
+        let page = &list.entries[before..];
+        let unknown = page.iter().filter(|it| names.insert(it.name.clone()));
+        // A server may hide all entries of its first page, and have others on the next.
+        let useless = unknown.count() == 0 && !cursors.is_empty();
         params = Some(format!(r#"{{"cursor":{cursor}}}"#));
+        let reason = if useless {
+            list.entries.truncate(before);
+            "a page brings nothing new, yet names a next one"
+        } else if !cursors.insert(cursor) {
+            "a `nextCursor` comes for the second time"
+        } else if cursors.len() == PAGES {
+            "there are more than 1000 pages"
+        } else {
+            continue;
+        };
+        connection.tell_cut(kind, reason);
+        break;
     }
-    Err(Refusal::Wrong(format!(
-        "answers {} with more than {PAGES} pages",
-        kind.method()
-    )))
+    if kind == ListKind::Tools {
+        connection.learn(&mut list);
+        list.retain(|name| admission.admits(name));
+    }
+    Ok(Ok(list))
 }

@@ -70,6 +70,8 @@ pub(crate) struct Supervisor {
     spoken: HashSet<ListKind>,
     /// Tools that cannot be offered and why, as was told.
     left_out: HashSet<(String, String)>,
+    /// The lists that were told not to end, and why.
+    cut: HashSet<(ListKind, &'static str)>,
     /// Calls that wait for the tools to be known anew.
     mismatched: Vec<Call>,
     tasks: TaskTracker,
@@ -115,6 +117,7 @@ impl Supervisor {
             relist_again: HashSet::new(),
             spoken: HashSet::new(),
             left_out: HashSet::new(),
+            cut: HashSet::new(),
             mismatched: Vec::new(),
             tasks: TaskTracker::new(),
             patience: Duration::ZERO,

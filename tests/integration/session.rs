@@ -2,6 +2,7 @@
 
 mod endings;
 mod modern;
+mod paging;
 mod questions;
 
 use serde_json::{Value, json};

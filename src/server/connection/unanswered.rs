@@ -5,7 +5,7 @@ use super::super::pending::Waiting;
 use super::{Connection, Notice};
 use crate::jsonrpc::{Envelope, Members};
 use crate::lock::locked;
-use crate::mcp::{Era, HEADER_MISMATCH, List, Method};
+use crate::mcp::{Era, HEADER_MISMATCH, List, ListKind, Method};
 use crate::transport::http::HttpLink;
 
 impl Connection {
@@ -79,6 +79,11 @@ impl Connection {
         };
         call.returns += 1;
         Some(call)
+    }
+
+    /// Tells that a list was not read to its end.
+    pub(crate) fn tell_cut(&self, kind: ListKind, reason: &'static str) {
+        let _ = self.notices.send(Notice::ListCut(kind, reason));
     }
 
     /// Learns the tools of a server, for what headers say of calls. Leaves out those that no client may offer.

@@ -23,6 +23,7 @@ impl Supervisor {
     pub(super) fn on_notice(&mut self, notice: &Notice) {
         let (number, kind) = match notice {
             Notice::ListChanged(number, kind) => (number, kind),
+            Notice::ListCut(kind, reason) => return self.tell_cut(*kind, reason),
             Notice::LeftOut(tool, reason) => return self.tell_left_out(tool, reason),
         };
         match &self.active {
@@ -44,6 +45,17 @@ impl Supervisor {
             self.supply.means.events.send(Event::ToolLeftOut {
                 server,
                 tool,
+                reason,
+            });
+        }
+    }
+
+    /// Says once why a list was not read to its end.
+    fn tell_cut(&mut self, kind: ListKind, reason: &'static str) {
+        if self.cut.insert((kind, reason)) {
+            self.supply.means.events.send(Event::ListCut {
+                server: self.name(),
+                method: kind.method(),
                 reason,
             });
         }
