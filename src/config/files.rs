@@ -7,7 +7,7 @@ use super::discover::Places;
 use super::fault::Fault;
 use super::keys;
 use super::node::{self, Node};
-use super::section::{Reader, Section, Setting};
+use super::section::{Note, Reader, Section, Setting};
 use super::source::{At, Located, Source};
 
 /// What all files together say.
@@ -17,6 +17,8 @@ pub(super) struct Written {
     pub(super) root: Section,
     /// The servers of both.
     pub(super) servers: Vec<(Located<String>, Section)>,
+    /// What is to be said of them.
+    pub(super) notes: Vec<Note>,
     /// A file could not be read at all, so that nobody knows what is missing here.
     pub(super) incomplete: bool,
 }
@@ -26,14 +28,18 @@ pub(super) fn read(places: &Places, faults: &mut Vec<Fault>) -> Written {
     let mut written = Written::default();
     if let Some(path) = &places.json {
         match tree(path, node::json) {
-            Ok(tree) => written.servers = client_servers(&tree, faults),
+            Ok(tree) => written.servers = client_servers(&tree, faults, &mut written.notes),
             Err(found) => written.give_up(found, faults),
         }
     }
     if let Some(path) = &places.toml {
         match tree(path, node::toml) {
             Ok(tree) => {
-                written.root = reader(faults, false).section("the file", &tree, &keys::ROOT);
+                written.root = reader(faults, &mut written.notes, false).section(
+                    "the file",
+                    &tree,
+                    &keys::ROOT,
+                );
                 written.add_servers();
             }
             Err(found) => written.give_up(found, faults),
@@ -89,17 +95,22 @@ fn tree(
     }
 }
 
-fn reader(faults: &mut Vec<Fault>, tolerant: bool) -> Reader<'_> {
+fn reader<'a>(faults: &'a mut Vec<Fault>, notes: &'a mut Vec<Note>, tolerant: bool) -> Reader<'a> {
     Reader {
         faults,
+        notes,
         server: None,
         tolerant,
     }
 }
 
 /// The servers of a client's file: `mcpServers`, or `servers` as VS Code has it.
-fn client_servers(tree: &Node, faults: &mut Vec<Fault>) -> Vec<(Located<String>, Section)> {
-    let mut reader = reader(faults, true);
+fn client_servers(
+    tree: &Node,
+    faults: &mut Vec<Fault>,
+    notes: &mut Vec<Note>,
+) -> Vec<(Located<String>, Section)> {
+    let mut reader = reader(faults, notes, true);
     let Some(entries) = reader.entries("the file", tree) else {
         return Vec::new();
     };

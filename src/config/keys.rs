@@ -279,15 +279,31 @@ pub(super) static TOOLS: [Key; 2] = [
     ),
 ];
 
-/// What is read of a server in `.mcp.json`; clients write more, which is their own.
-pub(super) static CLIENT_SERVER: [Key; 8] = [
-    key("type", Kind::Text, None, ""),
+/// How clients name the ways to a server that the proxy knows.
+static TRANSPORTS: [&str; 9] = [
+    "stdio",
+    "http",
+    "sse",
+    "streamable-http",
+    "streamableHttp",
+    "streamable_http",
+    "streamable",
+    "local",
+    "remote",
+];
+
+/// What is read of a server in a client's file, after `clients` has put it into our words.
+pub(super) static CLIENT_SERVER: [Key; 11] = [
+    key("type", Kind::Choice(&TRANSPORTS), None, ""),
     key("command", Kind::Text, None, ""),
     key("args", Kind::Texts, None, ""),
     key("env", Kind::Map, None, ""),
     key("cwd", Kind::Text, None, ""),
     key("url", Kind::Text, None, ""),
     key("headers", Kind::Map, None, ""),
+    key("enabled", Kind::Flag, None, ""),
+    key("env_file", Kind::Text, None, ""),
+    key("tools", Kind::Section(&TOOLS), None, ""),
     key("dev", Kind::Section(&CLIENT_DEV), None, ""),
 ];
 

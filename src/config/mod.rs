@@ -6,6 +6,7 @@
 //! keeps no other from running. `edit` writes one server into a file and takes it out again. Nothing here prints,
 //! only an edit waits, for its lock, and only [`Surroundings::of_process`] looks at the process.
 
+mod clients;
 mod diff;
 mod discover;
 pub(crate) mod edit;

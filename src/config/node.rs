@@ -12,13 +12,13 @@ use super::fault::Fault;
 use super::source::{At, Located, Source};
 
 /// A value of a configuration file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) at: At,
     pub(super) value: Value,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Value {
     /// JSON alone has it.
     Null,
@@ -27,10 +27,13 @@ pub(super) enum Value {
     Number(String),
     Text(String),
     List(Vec<Node>),
-    Table(Vec<(Located<String>, Node)>),
+    Table(Entries),
     /// TOML alone has it.
     Date,
 }
+
+/// Keys and their values.
+pub(super) type Entries = Vec<(Located<String>, Node)>;
 
 impl Node {
     /// What a person calls such a value.

@@ -12,7 +12,7 @@ use super::files::Written;
 use super::own_entry;
 use super::remote::{self, Remote};
 use super::secrets::without_secrets;
-use super::section::Section;
+use super::section::{Note, Section};
 use super::source::{At, Located};
 use super::spec::{MetaTools, OnBroken, Reload, ServerSpec, Timeouts, ToolFilter, Warmth};
 use super::{Config, Install, Loaded, Surroundings, Watching};
@@ -32,6 +32,10 @@ pub(super) fn resolve(written: &Written, around: &Surroundings, loaded: &mut Loa
         return;
     }
     let common = config.timeouts;
+    let note = |note: &Note| {
+        let server = note.server.as_deref().unwrap_or_default();
+        format!("server `{server}`: {}", note.text)
+    };
     for (name, section) in &written.servers {
         let is_mine = |fault: &Fault| fault.server.as_deref() == Some(name.value.as_str());
         if section.flag("enabled").is_some_and(|(enabled, _)| !enabled) {
@@ -54,6 +58,9 @@ pub(super) fn resolve(written: &Written, around: &Surroundings, loaded: &mut Loa
                 .push(format!("`{name}` is mcp-proxy itself and is left out"));
             continue;
         }
+        let notes = written.notes.iter();
+        let notes = notes.filter(|it| it.server.as_ref() == Some(&name.value));
+        loaded.notes.extend(notes.map(note));
         let found = resolver.faults.len();
         let spec = resolver.spec(common);
         if was_good && resolver.faults.len() == found {
@@ -110,7 +117,7 @@ struct Resolver<'a> {
     faults: &'a mut Vec<Fault>,
 }
 
-impl Resolver<'_> {
+impl<'a> Resolver<'a> {
     fn fault(&mut self, fault: Fault) {
         self.faults.push(fault.of(Some(&self.name.value)));
     }
@@ -123,9 +130,17 @@ impl Resolver<'_> {
         })
     }
 
+    /// The command or the address. Templates have both, of which one is left blank.
+    fn way(&self, name: &str, other: &str) -> Option<(&'a String, &'a At)> {
+        let is_blank = |(text, _): &(&String, &At)| text.trim().is_empty();
+        let given = self.section.text(name);
+        let is_left = self.section.text(other).is_some_and(|it| !is_blank(&it));
+        given.filter(|it| !(is_left && is_blank(it)))
+    }
+
     fn spec(&mut self, common: Timeouts) -> Option<ServerSpec> {
         let section = self.section;
-        let address = section.text("url");
+        let address = self.way("url", "command");
         let remote = address.map(|(address, at)| self.remote(address, at));
         let program = match &remote {
             Some(_) => Some(String::new()),
@@ -188,7 +203,7 @@ impl Resolver<'_> {
                 (_, Err(message)) => self.fault(Fault::new(&value.at, message)),
             }
         }
-        if section.get("command").is_some() {
+        if self.way("command", "url").is_some() {
             let message = "a server has either `command` or `url`, not both";
             self.fault(Fault::new(at, message));
         }
@@ -206,7 +221,9 @@ impl Resolver<'_> {
             Ok(url) => Some(Remote {
                 url,
                 headers,
-                old: section.text("type").is_some_and(|(kind, _)| kind == "sse"),
+                old: section
+                    .choice("type")
+                    .is_some_and(|(kind, _)| *kind == "sse"),
                 shown: without_secrets(address),
             }),
             Err(message) => {
@@ -218,8 +235,9 @@ impl Resolver<'_> {
 
     /// The command of a server that runs here.
     fn program(&mut self) -> Option<String> {
-        let command = self.section.text("command");
-        if let Some((_, at)) = self.section.map("headers") {
+        let command = self.way("command", "url");
+        let headers = self.section.map("headers");
+        if let Some((_, at)) = headers.filter(|(map, _)| !map.is_empty()) {
             self.fault(Fault::new(at, "`headers` are for a server with `url`"));
         }
         let Some((command, at)) = command else {
@@ -278,11 +296,13 @@ impl Resolver<'_> {
 
     /// The directory the server runs in: the one named, or that of the file that has its command or address.
     fn cwd(&mut self) -> Option<PathBuf> {
-        let (folder, at) = if let Some((cwd, at)) = self.section.text("cwd") {
+        let cwd = self.section.text("cwd");
+        let cwd = cwd.filter(|(cwd, _)| !cwd.trim().is_empty());
+        let (folder, at) = if let Some((cwd, at)) = cwd {
             (PathBuf::from(self.expanded(cwd, at)), at)
         } else {
-            let command = self.section.text("command");
-            let way = command.or_else(|| self.section.text("url"));
+            let command = self.way("command", "url");
+            let way = command.or_else(|| self.way("url", "command"));
             (PathBuf::new(), way?.1)
         };
         let path = at.source.base().join(folder);

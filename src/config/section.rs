@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use globset::Glob;
 
+use super::clients;
 use super::fault::Fault;
 use super::keys::{self, Key, Kind};
 use super::node::{Node, Value};
+use super::secrets::visible;
 use super::source::{At, Located};
 use super::units::{parse_duration, parse_size};
 
@@ -110,13 +112,31 @@ pub(super) struct Reader<'a> {
     pub(super) faults: &'a mut Vec<Fault>,
     /// The server that is being read.
     pub(super) server: Option<String>,
-    /// Keys that are not known belong to somebody else.
+    pub(super) notes: &'a mut Vec<Note>,
+    /// The file is a client's: its words are put into ours, and keys that are not known are its own.
     pub(super) tolerant: bool,
+}
+
+/// Something to be said that keeps nothing from running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Note {
+    /// The server that it is about.
+    pub(super) server: Option<String>,
+    pub(super) text: String,
 }
 
 impl Reader<'_> {
     pub(super) fn fault(&mut self, fault: Fault) {
         self.faults.push(fault.of(self.server.as_deref()));
+    }
+
+    /// Says `text` of what is written at `at`.
+    pub(super) fn note(&mut self, at: &At, text: &str) {
+        let ((line, column), path) = (at.line_and_column(), at.source.path.display());
+        let text = format!("{text} ({path}:{line}:{column})");
+        let text = text.chars().map(visible).collect();
+        let server = self.server.clone();
+        self.notes.push(Note { server, text });
     }
 
     /// The entries of a table, or a fault.
@@ -150,9 +170,12 @@ impl Reader<'_> {
 
     fn unknown(&mut self, name: &Located<String>, keys: &'static [Key]) {
         let fault = Fault::new(&name.at, format!("unknown key `{}`", name.value));
-        self.fault(match keys::section_of(&name.value) {
-            Some(section) => fault.help(format!("`{}` belongs in {section}", name.value)),
-            None => fault.did_you_mean(&name.value, keys.iter().map(|key| key.name)),
+        // As a client's file has it.
+        let ours = self.server.as_ref().and(clients::spelling(&name.value));
+        self.fault(match (keys::section_of(&name.value), ours) {
+            (Some(section), _) => fault.help(format!("`{}` belongs in {section}", name.value)),
+            (None, Some(ours)) => fault.help(ours),
+            (None, None) => fault.did_you_mean(&name.value, keys.iter().map(|key| key.name)),
         });
     }
 
@@ -292,7 +315,12 @@ impl Reader<'_> {
                 let message = format!("server `{}` is there twice", name.value);
                 self.fault(Fault::new(&name.at, message).help("rename or remove one of them"));
             }
-            let section = self.section(&name.value, node, keys);
+            let section = if self.tolerant {
+                let node = clients::translated(self, node);
+                self.section(&name.value, &node, keys)
+            } else {
+                self.section(&name.value, node, keys)
+            };
             servers.push((name.clone(), section));
         }
         self.server = None;
@@ -319,7 +347,7 @@ impl Reader<'_> {
         self.fault(Fault::new(&name.at, message).help(help));
     }
 
-    fn wrong(&mut self, what: &str, node: &Node, expected: &str) {
+    pub(super) fn wrong(&mut self, what: &str, node: &Node, expected: &str) {
         let message = format!("`{what}` must be {expected}, not {}", node.kind());
         self.fault(Fault::new(&node.at, message));
     }

@@ -1,0 +1,290 @@
+//! The words of clients for a server, put into ours: each client has its own names for the same things.
+//!
+//! A key that no client is known to have stays with the client. One that changes what runs and cannot be
+//! obeyed here is remarked upon: nothing that somebody relies on is left out in silence.
+
+use super::fault::Fault;
+use super::keys;
+use super::node::{Entries, Node, Value};
+use super::section::Reader;
+use super::source::{At, Located};
+use crate::near::nearest;
+
+/// What a key of some client means here.
+#[derive(Debug, Clone, Copy)]
+enum Meaning {
+    /// The key of ours that says the same.
+    Is(&'static str),
+    /// The opposite of `enabled`.
+    Disabled,
+    /// The only tools that are offered.
+    Allowed,
+    /// Tools that are not offered.
+    Denied,
+    /// The name of the variable that holds a token.
+    TokenVariable,
+    /// Headers, and the names of the variables that hold their values.
+    HeaderVariables,
+    /// It cannot be obeyed, for this reason.
+    Lacking(&'static str),
+}
+
+use Meaning::{Allowed, Denied, Disabled, HeaderVariables, Is, Lacking, TokenVariable};
+
+/// Every key of a server that means something here. The clients are those that write it so.
+const KEYS: [(&str, Meaning); 36] = [
+    ("type", Is("type")),
+    // FastMCP, Cline.
+    ("transport", Is("type")),
+    ("transportType", Is("type")),
+    ("command", Is("command")),
+    ("args", Is("args")),
+    ("env", Is("env")),
+    // OpenCode.
+    ("environment", Is("env")),
+    // VS Code, Cursor.
+    ("envFile", Is("env_file")),
+    ("cwd", Is("cwd")),
+    ("url", Is("url")),
+    // Windsurf, Gemini CLI.
+    ("serverUrl", Is("url")),
+    ("httpUrl", Is("url")),
+    ("headers", Is("headers")),
+    // Codex.
+    ("http_headers", Is("headers")),
+    ("env_http_headers", HeaderVariables),
+    ("bearer_token_env_var", TokenVariable),
+    ("dev", Is("dev")),
+    // Codex, OpenCode, Zed.
+    ("enabled", Is("enabled")),
+    // Cline, Roo, Kiro, Windsurf.
+    ("disabled", Disabled),
+    // Copilot.
+    ("tools", Allowed),
+    // Codex, Gemini CLI.
+    ("enabled_tools", Allowed),
+    ("enabledTools", Allowed),
+    ("allowedTools", Allowed),
+    ("includeTools", Allowed),
+    ("disabled_tools", Denied),
+    ("disabledTools", Denied),
+    ("excludeTools", Denied),
+    (
+        "headersHelper",
+        Lacking("mcp-proxy runs no program for headers; write them into `headers`"),
+    ),
+    ("oauth", Lacking(NO_LOGIN)),
+    ("auth", Lacking(NO_LOGIN)),
+    ("authProviderType", Lacking(NO_LOGIN)),
+    ("sandbox", Lacking(NO_SANDBOX)),
+    ("sandboxEnabled", Lacking(NO_SANDBOX)),
+    (
+        "experimental_environment",
+        Lacking("mcp-proxy starts every server on this machine"),
+    ),
+    (
+        "environment_id",
+        Lacking("mcp-proxy starts every server on this machine"),
+    ),
+    (
+        "watchPaths",
+        Lacking("write globs into `watch` of the server in mcp-proxy.toml"),
+    ),
+];
+
+const NO_LOGIN: &str = "mcp-proxy cannot log in; write a token into `headers`";
+const NO_SANDBOX: &str = "mcp-proxy starts the server without a sandbox; put one into `command`";
+
+/// How to say in our own file what `key` says in a client's, if some client has such a key.
+pub(super) fn spelling(key: &str) -> Option<String> {
+    let (_, meaning) = KEYS.iter().find(|(name, _)| *name == key)?;
+    Some(match meaning {
+        Is("type") => "leave it out: it is found out".to_owned(),
+        Is("dev") => "write `watch`".to_owned(),
+        Is(ours) => format!("write `{ours}`"),
+        Disabled => "write `enabled = false`".to_owned(),
+        Allowed => "write `tools = { allow = [\"…\"] }`".to_owned(),
+        Denied => "write `tools = { deny = [\"…\"] }`".to_owned(),
+        TokenVariable => "write `headers = { Authorization = \"Bearer ${VARIABLE}\" }`".to_owned(),
+        HeaderVariables => "write `headers = { NAME = \"${VARIABLE}\" }`".to_owned(),
+        Lacking(why) => (*why).to_owned(),
+    })
+}
+
+/// One server of a client's file in our words; what cannot be said in them is a note of `reader`.
+pub(super) fn translated(reader: &mut Reader<'_>, node: &Node) -> Node {
+    let Value::Table(entries) = &node.value else {
+        return node.clone();
+    };
+    let mut ours = Ours {
+        entries: Vec::new(),
+        reader,
+    };
+    for (key, value) in entries {
+        if !matches!(value.value, Value::Null) {
+            ours.take(key, value);
+        }
+    }
+    Node {
+        at: node.at.clone(),
+        value: Value::Table(ours.entries),
+    }
+}
+
+/// A server as it is told in our words.
+struct Ours<'a, 'r> {
+    entries: Entries,
+    reader: &'a mut Reader<'r>,
+}
+
+impl Ours<'_, '_> {
+    fn take(&mut self, key: &Located<String>, value: &Node) {
+        let Some((_, meaning)) = KEYS.iter().find(|(name, _)| *name == key.value) else {
+            return self.unknown(key);
+        };
+        match (meaning, &value.value) {
+            (Is("command"), Value::List(words)) => self.command_line(key, value, words),
+            (Is("command"), Value::Table(parts)) => self.command_parts(parts),
+            (Is(name), _) => self.put(name, key, value.clone()),
+            (Disabled, Value::Flag(disabled)) => {
+                self.put("enabled", key, value.with(Value::Flag(!disabled)));
+            }
+            (Disabled, _) => self.wrong(key, value, "true or false"),
+            // Codex has a table of approvals under this name.
+            (Allowed, Value::Table(_)) => {}
+            // No tool at all: a list that allows nothing would allow everything here.
+            (Allowed, Value::List(none)) if none.is_empty() => {
+                self.put_tools("deny", key, value.with(Value::Text("*".to_owned())));
+            }
+            (Allowed, _) => self.put_tools("allow", key, value.clone()),
+            (Denied, _) => self.put_tools("deny", key, value.clone()),
+            (TokenVariable, Value::Text(name)) => {
+                let token = value.with(Value::Text(format!("Bearer ${{{name}}}")));
+                self.put_headers(key, vec![(key.named("Authorization"), token)]);
+            }
+            (TokenVariable, _) => self.wrong(key, value, "a string"),
+            (HeaderVariables, Value::Table(headers)) => {
+                let variable = |(header, value): &(Located<String>, Node)| {
+                    let Value::Text(name) = &value.value else {
+                        return (header.clone(), value.clone());
+                    };
+                    let text = format!("${{{name}}}");
+                    (header.clone(), value.with(Value::Text(text)))
+                };
+                self.put_headers(key, headers.iter().map(variable).collect());
+            }
+            (HeaderVariables, _) => self.wrong(key, value, "a table"),
+            // What is switched off is not missed.
+            (Lacking(_), Value::Flag(false)) => {}
+            (Lacking(why), _) => self.note(key, &format!("is not obeyed: {why}")),
+        }
+    }
+
+    /// The words of a command line are the program and its arguments.
+    fn command_line(&mut self, key: &Located<String>, whole: &Node, words: &[Node]) {
+        let [program, args @ ..] = words else {
+            return self.put("command", key, whole.with(Value::Text(String::new())));
+        };
+        self.put("command", key, program.clone());
+        if !args.is_empty() {
+            self.put("args", key, whole.with(Value::List(args.to_vec())));
+        }
+    }
+
+    /// Zed had the whole command in one table.
+    fn command_parts(&mut self, parts: &Entries) {
+        for (key, value) in parts {
+            match key.value.as_str() {
+                "path" => self.put("command", key, value.clone()),
+                "args" => self.put("args", key, value.clone()),
+                "env" => self.put("env", key, value.clone()),
+                _ => {}
+            }
+        }
+    }
+
+    fn put_headers(&mut self, key: &Located<String>, headers: Entries) {
+        let at = key.at.clone();
+        let value = Value::Table(headers);
+        self.put("headers", key, Node { at, value });
+    }
+
+    fn put_tools(&mut self, list: &str, key: &Located<String>, tools: Node) {
+        let at = tools.at.clone();
+        let value = Value::Table(vec![(key.named(list), tools)]);
+        self.put("tools", key, Node { at, value });
+    }
+
+    /// Adds what a key says under its name in our words. Maps are joined; of two other values that differ, nobody knows which is meant.
+    fn put(&mut self, name: &str, key: &Located<String>, value: Node) {
+        let is_blank =
+            |node: &Node| matches!(&node.value, Value::Text(text) if text.trim().is_empty());
+        let known = self.entries.iter().position(|(it, _)| it.value == name);
+        let Some(at) = known else {
+            return self.entries.push((key.named(name), value));
+        };
+        let (before, old) = &mut self.entries[at];
+        let is_same = match (&old.value, &value.value) {
+            (Value::Flag(_), Value::Flag(_)) | (Value::Table(_), Value::Table(_)) => false,
+            _ => old.at.text() == value.at.text(),
+        };
+        if is_same || is_blank(&value) {
+            return;
+        }
+        if is_blank(old) {
+            *old = value;
+            return;
+        }
+        match (&mut old.value, value.value) {
+            (Value::Table(old), Value::Table(new)) => old.extend(new),
+            // Off, if one key says so.
+            (Value::Flag(enabled), Value::Flag(also)) => *enabled &= also,
+            _ => {
+                let (one, other) = (before.at.text(), key.at.text());
+                let message = format!("{one} and {other} say different things");
+                let fault = Fault::new(&key.at, message.replace('"', "`"));
+                self.reader.fault(fault.help("remove one of them"));
+            }
+        }
+    }
+
+    fn wrong(&mut self, key: &Located<String>, value: &Node, expected: &str) {
+        self.reader.wrong(&key.value, value, expected);
+    }
+
+    /// One that is nearly a key that counts, or belongs to our own file, was not meant for the client alone.
+    fn unknown(&mut self, key: &Located<String>) {
+        let known = KEYS.iter().map(|(name, _)| *name);
+        if keys::SERVER.iter().any(|it| it.name == key.value) {
+            self.note(
+                key,
+                "is not read here: it belongs into mcp-proxy.toml, below [servers.NAME]",
+            );
+        } else if let Some(near) = nearest(&key.value, known).first() {
+            self.note(key, &format!("is not read; did you mean `{near}`?"));
+        }
+    }
+
+    fn note(&mut self, key: &Located<String>, says: &str) {
+        let text = format!("`{}` {says}", key.value);
+        self.reader.note(&key.at, &text);
+    }
+}
+
+impl Node {
+    /// Another value at the same place.
+    fn with(&self, value: Value) -> Self {
+        let at: At = self.at.clone();
+        Self { at, value }
+    }
+}
+
+impl Located<String> {
+    /// Another word for what is written here.
+    fn named(&self, name: &str) -> Self {
+        Self {
+            value: name.to_owned(),
+            at: self.at.clone(),
+        }
+    }
+}

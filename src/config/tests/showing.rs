@@ -1,0 +1,140 @@
+//! What is shown of a configuration, and that the tables of keys say what is in force.
+
+use super::*;
+
+#[test]
+fn secrets_are_not_shown() {
+    let loaded = loaded(&[(
+        "mcp-proxy.toml",
+        r#"
+        [servers.a]
+        command = "x"
+        args = ["--api-key", "s3cret", "--token=s3cret", "--port=80", "postgres://me:s3cret@db/x", "token=s3cret"]
+        env = { API_KEY = "s3cret", B_TOKEN = "${B:-s3cret}", PASSWORD = "s3cret${C}", PLAIN = "shown",
+                DB = "postgres://me:s3cret@db/x" }
+        [servers.b]
+        url = "https://me:s3cret@x.example/mcp?k=s3cret"
+        headers = { Authorization = "Bearer s3cret", X-Api-Key = "Bearer ${K}", Accept = "shown" }
+        "#,
+    )]);
+    let toml = loaded.shown.toml(true);
+    for text in [&toml, &loaded.shown.json(true).to_string()] {
+        assert!(!text.contains("s3cret"), "{text}");
+        assert_eq!(text.matches("shown").count(), 2, "{text}");
+    }
+    for shown in [
+        r#"env.API_KEY = "***""#,
+        r#"env.B_TOKEN = "${B:-***}""#,
+        r#"env.PASSWORD = "***${C}""#,
+        r#"headers.X-Api-Key = "Bearer ${K}""#,
+        r#"url = "https://***@x.example/mcp?***""#,
+        r#"args = ["--api-key", "***", "--token=***", "--port=80", "postgres://***@db/x", "token=***"]"#,
+    ] {
+        assert!(toml.contains(shown), "{shown}\n{toml}");
+    }
+}
+
+#[test]
+fn each_value_is_shown_with_its_origin() {
+    let folder = tempfile::tempdir().unwrap();
+    let loaded = loaded_in(
+        folder.path(),
+        &[
+            (
+                ".mcp.json",
+                "{\"mcpServers\": {\n\"a\": {\"command\": \"x\", \"env\": {\"K\": \"1\"}}}}",
+            ),
+            (
+                "mcp-proxy.toml",
+                "[proxy]\nhold_timeout = '7s'\n[servers.a]\nenv.L = '3'\nwatch = ['a', 'b']",
+            ),
+        ],
+    );
+    let root = folder.path().display();
+    let shown = loaded.shown.json(true);
+    let origin = |pointer: &str| {
+        let origin = &shown.pointer(pointer).unwrap()["origin"];
+        origin.as_str().unwrap().replace(&format!("{root}/"), "")
+    };
+    assert_eq!(origin("/proxy/hold_timeout"), "mcp-proxy.toml:2");
+    assert_eq!(origin("/proxy/max_name"), "default");
+    assert_eq!(origin("/servers/a/command"), ".mcp.json:2");
+    assert_eq!(origin("/servers/a/env/K"), ".mcp.json:2");
+    assert_eq!(origin("/servers/a/env/L"), "mcp-proxy.toml:4");
+    assert_eq!(origin("/servers/a/hold_timeout"), "mcp-proxy.toml:2");
+    // What is shown says the same.
+    let again = loaded_in(
+        tempfile::tempdir().unwrap().path(),
+        &[("mcp-proxy.toml", &loaded.shown.toml(false))],
+    );
+    assert_eq!(again.config.server("a").unwrap().watch, ["a", "b"]);
+    assert_eq!(again.config.timeouts, loaded.config.timeouts);
+}
+
+#[test]
+fn the_example_is_read_and_has_every_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let example = include_str!("../../../mcp-proxy.toml.example");
+    fs::create_dir_all(folder.path().join("servers/weather")).unwrap();
+    let loaded = loaded_in(folder.path(), &[("mcp-proxy.toml", example)]);
+    assert_eq!(messages(&loaded), [""; 0]);
+    let value: toml::de::DeTable = toml::de::DeTable::parse(example).unwrap().into_inner();
+    let has = |section: &str, key: &str| {
+        let mut places = vec![value.get(section).unwrap().get_ref().as_table().unwrap()];
+        if section == "servers" {
+            places = places[0]
+                .values()
+                .map(|it| it.get_ref().as_table().unwrap())
+                .collect();
+        }
+        places.iter().any(|place| place.contains_key(key))
+    };
+    for section in &keys::ROOT {
+        let (keys::Kind::Section(keys) | keys::Kind::Named(keys)) = section.kind else {
+            panic!("{} is no section", section.name)
+        };
+        for key in keys {
+            assert!(has(section.name, key.name), "{}.{}", section.name, key.name);
+        }
+    }
+    for part in ["allow =", "deny ="] {
+        assert!(example.contains(part), "tools.{part}");
+    }
+}
+
+#[test]
+fn the_defaults_of_the_tables_are_those_in_force() {
+    let loaded = loaded(&[]);
+    let again = loaded_in(
+        tempfile::tempdir().unwrap().path(),
+        &[("mcp-proxy.toml", &loaded.shown.toml(false))],
+    );
+    assert_eq!(messages(&again), [""; 0]);
+    // Written down, it holds for `serve` as well, which else offers all.
+    let dev = Config {
+        meta_tools: Some(MetaTools::Dev),
+        ..Config::default()
+    };
+    assert_eq!(again.config, dev);
+}
+
+#[test]
+fn the_schema_has_every_key_and_forbids_others() {
+    let schema = schema();
+    let server = schema
+        .pointer("/properties/servers/additionalProperties")
+        .unwrap();
+    assert_eq!(server["additionalProperties"], false);
+    assert_eq!(
+        server["properties"].as_object().unwrap().len(),
+        keys::SERVER.len()
+    );
+    assert_eq!(
+        server.pointer("/properties/reload/default").unwrap(),
+        "overlap"
+    );
+    assert_eq!(
+        schema["$schema"],
+        "https://json-schema.org/draft/2020-12/schema"
+    );
+}
