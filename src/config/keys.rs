@@ -158,12 +158,12 @@ pub(super) static INSTALL: [Key; 3] = [
     ),
 ];
 
-pub(super) static SERVER: [Key; 18] = [
+pub(super) static SERVER: [Key; 19] = [
     key(
         "command",
         Kind::Text,
         None,
-        "The program; may hold ${VAR} and ${VAR:-default}, as args, env, cwd, url and headers may",
+        "The program; may hold ${VAR} and ${VAR:-default}, as args, env, env_file, cwd, url and headers may",
     ),
     key("args", Kind::Texts, None, "Its arguments"),
     key(
@@ -171,6 +171,12 @@ pub(super) static SERVER: [Key; 18] = [
         Kind::Map,
         None,
         "Variables added to the inherited environment",
+    ),
+    key(
+        "env_file",
+        Kind::Text,
+        None,
+        "A file of NAME=value lines with more of them, relative to this file; `env` wins",
     ),
     key(
         "cwd",

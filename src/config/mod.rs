@@ -10,6 +10,7 @@ mod clients;
 mod diff;
 mod discover;
 pub(crate) mod edit;
+mod env_file;
 mod expand;
 mod fault;
 mod files;
@@ -145,6 +146,8 @@ pub(crate) struct Loaded {
     pub(crate) notes: Vec<String>,
     /// The files that were read or should have been.
     pub(crate) files: Vec<PathBuf>,
+    /// The files with variables of servers, there or not: what they say is a part of the configuration.
+    pub(crate) env_files: Vec<PathBuf>,
     /// The names of all servers without a fault, whichever of them are to be run.
     pub(crate) names: Vec<String>,
     /// The file form, for people.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 
+use super::env_file;
 use super::expand::expand;
 use super::fault::Fault;
 use super::files::Written;
@@ -49,6 +50,8 @@ pub(super) fn resolve(written: &Written, around: &Surroundings, loaded: &mut Loa
             section,
             around,
             faults: &mut loaded.faults,
+            notes: &mut loaded.notes,
+            env_files: &mut loaded.env_files,
         };
         if resolver.is_own() {
             loaded.faults.retain(|fault| !is_mine(fault));
@@ -60,7 +63,7 @@ pub(super) fn resolve(written: &Written, around: &Surroundings, loaded: &mut Loa
         }
         let notes = written.notes.iter();
         let notes = notes.filter(|it| it.server.as_ref() == Some(&name.value));
-        loaded.notes.extend(notes.map(note));
+        resolver.notes.extend(notes.map(note));
         let found = resolver.faults.len();
         let spec = resolver.spec(common);
         if was_good && resolver.faults.len() == found {
@@ -115,6 +118,8 @@ struct Resolver<'a> {
     section: &'a Section,
     around: &'a Surroundings,
     faults: &'a mut Vec<Fault>,
+    notes: &'a mut Vec<String>,
+    env_files: &'a mut Vec<PathBuf>,
 }
 
 impl<'a> Resolver<'a> {
@@ -151,7 +156,7 @@ impl<'a> Resolver<'a> {
             .iter()
             .map(|arg| self.expanded(&arg.value, &arg.at))
             .collect();
-        let env = self.expanded_map("env");
+        let env = self.env();
         let cwd = self.cwd();
         let filter = section.section("tools").map(|(tools, _)| ToolFilter {
             allow: tools.list("allow"),
@@ -207,7 +212,7 @@ impl<'a> Resolver<'a> {
             let message = "a server has either `command` or `url`, not both";
             self.fault(Fault::new(at, message));
         }
-        for name in ["args", "env", "build"] {
+        for name in ["args", "env", "env_file", "build"] {
             if let Some(setting) = section.get(name).filter(|it| !it.value.is_empty()) {
                 let message = format!("`{name}` is for a server with `command`, not with `url`");
                 self.fault(Fault::new(&setting.at, message));
@@ -319,16 +324,56 @@ impl<'a> Resolver<'a> {
         None
     }
 
-    fn expanded_map(&mut self, name: &str) -> Vec<(OsString, OsString)> {
-        let map = self.section.map(name).map_or(&[][..], |(map, _)| map);
-        map.iter()
-            .map(|(key, value)| {
-                (
-                    OsString::from(&key.value),
-                    self.expanded(&value.value, &value.at),
-                )
-            })
-            .collect()
+    /// The variables of the server's file, then those that are written down, which win.
+    fn env(&mut self) -> Vec<(OsString, OsString)> {
+        let mut env = self.variables_of_file();
+        let map = self.section.map("env").map_or(&[][..], |(map, _)| map);
+        for (key, value) in map {
+            let value = self.expanded(&value.value, &value.at);
+            env.retain(|(name, _)| *name != *key.value);
+            env.push((OsString::from(&key.value), value));
+        }
+        env
+    }
+
+    fn variables_of_file(&mut self) -> Vec<(OsString, OsString)> {
+        let given = self.section.text("env_file");
+        let Some((file, at)) = given.filter(|(file, _)| !file.trim().is_empty()) else {
+            return Vec::new();
+        };
+        let path = PathBuf::from(self.expanded(file, at));
+        // The unset variable in it, already a fault, is the reason.
+        if self.faults.iter().any(|fault| fault.is_in(at)) {
+            return Vec::new();
+        }
+        let home = self.around.home.as_deref();
+        let path = match (path.strip_prefix("~"), home) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => at.source.base().join(path),
+        };
+        self.env_files.push(path.clone());
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                let message = format!("cannot read the variables in {}: {error}", path.display());
+                let help = "make the file, or take the key out that names it";
+                self.fault(Fault::new(at, message).help(help));
+                return Vec::new();
+            }
+        };
+        let found = env_file::parse(&text);
+        for line in found.odd {
+            let (server, file) = (&self.name.value, path.display());
+            self.notes.push(format!(
+                "server `{server}`: line {line} of {file} sets no variable and is left out"
+            ));
+        }
+        let mut variables: Vec<(OsString, OsString)> = Vec::new();
+        for (name, value) in found.variables {
+            variables.retain(|(it, _)| *it != *name);
+            variables.push((name.into(), value.into()));
+        }
+        variables
     }
 
     fn expanded(&mut self, text: &str, at: &At) -> OsString {

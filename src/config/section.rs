@@ -35,11 +35,12 @@ pub(super) enum Setting {
 }
 
 impl Setting {
-    /// Whether it is a list or a map without anything in it.
+    /// Whether it is a list, a map or a text without anything in it.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Texts(all) => all.is_empty(),
             Self::Map(all) => all.is_empty(),
+            Self::Text(text) => text.trim().is_empty(),
             _ => false,
         }
     }

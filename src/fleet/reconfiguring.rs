@@ -22,15 +22,22 @@ impl Fleet {
             };
             let number = sources.number();
             let follow = async {
-                let changes = sources.watch_configuration(number, &fleet.0.files).await;
-                let mut changes = match changes {
-                    Ok(changes) => changes,
-                    Err(error) => return fleet.warn_unfollowed(&error),
-                };
-                // What was saved before the watch began.
-                fleet.reread(&[]);
-                while let Some(paths) = changes.recv().await {
-                    fleet.reread(&paths);
+                let mut files = fleet.0.files.clone();
+                let mut saved = Vec::new();
+                loop {
+                    let changes = sources.watch_configuration(number, &files).await;
+                    let mut changes = match changes {
+                        Ok(changes) => changes,
+                        Err(error) => return fleet.warn_unfollowed(&error),
+                    };
+                    // What was saved before the watch began, then each save, until more files count.
+                    while !fleet.reread_more(&saved, &mut files) {
+                        match changes.recv().await {
+                            Some(paths) => saved = paths,
+                            None => return,
+                        }
+                    }
+                    saved.clear();
                 }
             };
             fleet.0.stopped.run_until_cancelled(follow).await;
@@ -45,14 +52,32 @@ impl Fleet {
         });
     }
 
+    /// Does what [`Fleet::reread`] does for what was `saved`; whether more files count now than `files`, which
+    /// then has them too.
+    fn reread_more(&self, saved: &[PathBuf], files: &mut Vec<PathBuf>) -> bool {
+        let before = files.len();
+        for file in self.reread(saved) {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+        files.len() > before
+    }
+
     /// Reads the configuration anew and puts in force what it says. `files` are those that are known
-    /// to have changed.
-    pub(crate) fn reread(&self, files: &[PathBuf]) {
+    /// to have changed. Returns the files with variables that its servers name.
+    pub(crate) fn reread(&self, files: &[PathBuf]) -> Vec<PathBuf> {
         let reader = self.0.reader.as_ref();
         let reader = reader.filter(|_| !self.0.stopped.is_cancelled());
         let Some(loaded) = reader.and_then(|read| read()) else {
-            return;
+            return Vec::new();
         };
+        let named = loaded.env_files.clone();
+        self.take(loaded, files);
+        named
+    }
+
+    fn take(&self, loaded: Loaded, files: &[PathBuf]) {
         self.tell_faults(&loaded.faults);
         let files = match files {
             [] => loaded.files.clone(),

@@ -229,3 +229,52 @@ fn a_clients_word_in_our_own_file_is_told_in_ours() {
         assert!(faults.len() == 1 && said.contains(help), "{said}");
     }
 }
+
+#[test]
+fn the_variables_of_a_file_are_added_and_those_written_down_win() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"{"mcpServers": {"a": {"command": "x", "envFile": "${workspaceFolder}/sub/.env",
+        "env": {"B": "own"}}}}"#;
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    let file = folder.path().join("sub/.env");
+    fs::write(
+        &file,
+        "export A='1 # x' # c\nB=2\nA2=\"x\"\nhidden s3cret\n",
+    )
+    .unwrap();
+    let loaded = loaded_in(folder.path(), &[(".mcp.json", text)]);
+    assert_eq!(messages(&loaded), [""; 0]);
+    let env = &loaded.config.server("a").unwrap().env;
+    let expected = [("A", "1 # x"), ("A2", "x"), ("B", "own")];
+    assert_eq!(*env, expected.map(|(k, v)| (k.into(), v.into())));
+    assert_eq!(loaded.env_files, [file.clone()]);
+    let said = format!(
+        "server `a`: line 4 of {} sets no variable and is left out",
+        file.display()
+    );
+    assert_eq!(loaded.notes, [said]);
+    assert!(loaded.shown.toml(true).contains("env_file = "));
+}
+
+#[test]
+fn a_file_of_variables_that_is_not_there_is_a_fault() {
+    for server in [
+        r#"{"command": "x", "envFile": "no.env"}"#,
+        r#"{"command": "x", "envFile": "${workspaceFolder}/sub"}"#,
+    ] {
+        let loaded = one(server);
+        assert!(loaded.config.servers.is_empty());
+        assert!(messages(&loaded)[0].starts_with("cannot read the variables in /"));
+        assert_eq!(loaded.env_files.len(), 1);
+    }
+    assert!(
+        good(r#"{"command": "x", "envFile": "", "env": {}}"#)
+            .env
+            .is_empty()
+    );
+    let far = one(r#"{"url": "https://x.example/", "envFile": ".env"}"#);
+    assert!(messages(&far)[0].contains("is for a server with `command`"));
+    let toml = "[servers.a]\ncommand = 'x'\nenv_file = 'own.env'\n";
+    let loaded = loaded(&[("mcp-proxy.toml", toml), ("own.env", "K=v\nK=w")]);
+    assert_eq!(loaded.config.servers[0].env, [("K".into(), "w".into())]);
+}

@@ -76,7 +76,8 @@ fn the_example_is_read_and_has_every_key() {
     let folder = tempfile::tempdir().unwrap();
     let example = include_str!("../../../mcp-proxy.toml.example");
     fs::create_dir_all(folder.path().join("servers/weather")).unwrap();
-    let loaded = loaded_in(folder.path(), &[("mcp-proxy.toml", example)]);
+    let files = [("mcp-proxy.toml", example), (".env", "A=1\n")];
+    let loaded = loaded_in(folder.path(), &files);
     assert_eq!(messages(&loaded), [""; 0]);
     let value: toml::de::DeTable = toml::de::DeTable::parse(example).unwrap().into_inner();
     let has = |section: &str, key: &str| {
