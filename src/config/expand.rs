@@ -1,6 +1,46 @@
 //! `${VAR}` and `${VAR:-default}` in values. Everything else stays as it is written: `$VAR`, and the
 //! shell's other forms such as `${VAR%x}`, which belong to whoever runs the value in a shell.
 
+/// Before the name of a variable that only the environment has.
+pub(super) const ENVIRONMENT: &str = "env:";
+
+/// Variables of clients that only their editors can replace, and why the proxy cannot.
+const FOREIGN: [(&str, &str); 6] = [
+    ("input", "VS Code asks for this value, mcp-proxy cannot"),
+    ("command", "an editor finds this value, mcp-proxy cannot"),
+    (
+        "cmd",
+        "a client runs a command for this value, mcp-proxy does not",
+    ),
+    (
+        "config",
+        "this value is a setting of an editor, mcp-proxy has none",
+    ),
+    (
+        "file",
+        "Windsurf reads this value from a file, mcp-proxy does not",
+    ),
+    (
+        "workspaceFolder",
+        "this is another folder of an editor's workspace, mcp-proxy knows only the one of the file",
+    ),
+];
+
+/// The beginning of the first variable that only an editor can replace, and why the proxy cannot. What follows the
+/// colon is a name or a path: a number or a sign belongs to the shell's own forms.
+pub(super) fn foreign(text: &str) -> Option<(String, &'static str)> {
+    let found = FOREIGN.iter().filter_map(|(word, why)| {
+        let start = format!("${{{word}:");
+        let (at, _) = text.match_indices(&start).find(|(at, _)| {
+            let follows = text[at + start.len()..].chars().next();
+            follows.is_some_and(|c| c.is_alphabetic() || matches!(c, '/' | '~' | '.' | '_'))
+        })?;
+        Some((at, start, *why))
+    });
+    let first = found.min_by_key(|(at, ..)| *at)?;
+    Some((first.1, first.2))
+}
+
 /// A piece of a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
@@ -8,6 +48,7 @@ pub(super) enum Piece<'a> {
     Variable {
         /// With `${` and `}`.
         written: &'a str,
+        /// With `env:` where it stands before it.
         name: &'a str,
         default: Option<&'a str>,
     },
@@ -45,12 +86,13 @@ fn variable(text: &str) -> Option<Piece<'_>> {
         None => (inside, None),
     };
     // `env:NAME` is what VS Code and Cursor write.
-    let plain = name.strip_prefix("env:").unwrap_or(name);
+    let plain = name.strip_prefix(ENVIRONMENT).unwrap_or(name);
     let is_name = plain.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && plain.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    is_name.then_some(Piece::Variable {
+    // VS Code and Gemini CLI write the separator of paths so.
+    (is_name || inside == "/").then_some(Piece::Variable {
         written: &text[..=end],
-        name: plain,
+        name,
         default,
     })
 }
@@ -106,7 +148,8 @@ mod tests {
     use super::*;
 
     fn value_of(name: &str) -> Option<String> {
-        match name {
+        match name.strip_prefix(ENVIRONMENT).unwrap_or(name) {
+            "/" => Some("SEP".to_owned()),
             "A" => Some("1".to_owned()),
             "EMPTY" => Some(String::new()),
             _ => None,
@@ -126,6 +169,7 @@ mod tests {
             ("${NO:-${A}}!", "1!"),
             ("${NO:-${NO:-é}}", "é"),
             ("${env:A}", "1"),
+            ("a${/}b", "aSEPb"),
         ] {
             assert_eq!(expand(text, &value_of), Ok(expanded.to_owned()), "{text}");
         }
@@ -149,6 +193,27 @@ mod tests {
             assert_eq!(expand(text, &value_of), Ok(text.to_owned()));
         }
         assert_eq!(expand("${x%${A}}", &value_of), Ok("${x%1}".to_owned()));
+    }
+
+    #[test]
+    fn what_only_an_editor_can_replace_is_found() {
+        for (text, start) in [
+            ("${input:key}", "${input:"),
+            ("a ${config:x} ${command:y.z}", "${config:"),
+            ("${file:~/.token}", "${file:"),
+            ("${workspaceFolder:api}/x", "${workspaceFolder:"),
+        ] {
+            assert_eq!(foreign(text).map(|it| it.0).as_deref(), Some(start));
+        }
+        for shell in [
+            "${file:0:3}",
+            "${input:-x}",
+            "${command:+x}",
+            "${input}",
+            "$input:x",
+        ] {
+            assert_eq!(foreign(shell), None, "{shell}");
+        }
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! From the file form to what is in force: variables, defaults, directories, what must not be missing.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 
 use super::env_file;
-use super::expand::expand;
+use super::expand::{ENVIRONMENT, expand, foreign};
 use super::fault::Fault;
 use super::files::Written;
 use super::own_entry;
@@ -378,18 +378,15 @@ impl<'a> Resolver<'a> {
 
     fn expanded(&mut self, text: &str, at: &At) -> OsString {
         let base = at.source.base();
-        let in_json = at.source.path.extension().is_some_and(|it| it == "json");
-        if in_json && text.contains("${input:") {
-            let fault = Fault::new(
-                &at.part("${input:"),
-                "VS Code asks for this value, mcp-proxy cannot",
-            );
+        if let Some((written, why)) = foreign(text) {
+            let fault = Fault::new(&at.part(&written), why);
             self.fault(fault.help("use a variable of the environment: ${VAR}"));
         }
         match expand(text, &|name| self.around.variable(name, base)) {
             Ok(text) => text.into(),
             Err(missing) => {
                 for (written, name) in missing {
+                    let name = name.strip_prefix(ENVIRONMENT).unwrap_or(&name);
                     let fault =
                         Fault::new(&at.part(&written), format!("variable `{name}` is not set"));
                     self.fault(fault.help(format!("set it, or give a default: ${{{name}:-…}}")));
@@ -401,9 +398,20 @@ impl<'a> Resolver<'a> {
 }
 
 impl Surroundings {
+    /// A variable of the environment, else one that clients have for the folder of the file or for the user.
     fn variable(&self, name: &str, base: &Path) -> Option<String> {
-        let value = self.variables.get(name).cloned();
-        // VS Code's name for the folder that the file belongs to.
-        value.or_else(|| (name == "workspaceFolder").then(|| base.display().to_string()))
+        let set = |name: &str| self.variables.get(name).cloned();
+        if let Some(name) = name.strip_prefix(ENVIRONMENT) {
+            return set(name);
+        }
+        let shown = |path: &Path| path.display().to_string();
+        set(name).or_else(|| match name {
+            // VS Code and Cursor; plugins of Claude Code; extensions of Gemini CLI.
+            "workspaceFolder" | "CLAUDE_PLUGIN_ROOT" | "extensionPath" => Some(shown(base)),
+            "workspaceFolderBasename" => Some(shown(Path::new(base.file_name()?))),
+            "userHome" => self.home.as_deref().map(shown),
+            "pathSeparator" | "/" => Some(MAIN_SEPARATOR.to_string()),
+            _ => None,
+        })
     }
 }

@@ -16,7 +16,9 @@ impl Source {
     pub(super) fn base(&self) -> &Path {
         let folder = self.path.parent().unwrap_or(Path::new(""));
         match folder.file_name().and_then(|name| name.to_str()) {
-            Some(".vscode" | ".cursor") => folder.parent().unwrap_or(folder),
+            Some(
+                ".vscode" | ".cursor" | ".gemini" | ".codex" | ".zed" | ".roo" | ".claude-plugin",
+            ) => folder.parent().unwrap_or(folder),
             _ => folder,
         }
     }

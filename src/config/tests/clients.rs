@@ -278,3 +278,52 @@ fn a_file_of_variables_that_is_not_there_is_a_fault() {
     let loaded = loaded(&[("mcp-proxy.toml", toml), ("own.env", "K=v\nK=w")]);
     assert_eq!(loaded.config.servers[0].env, [("K".into(), "w".into())]);
 }
+
+#[test]
+fn the_variables_of_clients_mean_what_they_mean_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path().join("my project");
+    fs::create_dir_all(project.join(".cursor")).unwrap();
+    let text = r#"{"mcpServers": {"a": {"command": "x", "cwd": "${workspaceFolder}${/}.cursor", "args": [
+        "${userHome}/x", "${workspaceFolderBasename}", "a${pathSeparator}b${/}c", "${env:A}",
+        "${extensionPath}${/}x", "${CLAUDE_PLUGIN_ROOT}", "${workspaceFolder:-no}"]}}}"#;
+    fs::write(project.join(".cursor/mcp.json"), text).unwrap();
+    let mut around = Surroundings {
+        explicit: Some(".cursor/mcp.json".into()),
+        cwd: project.clone(),
+        home: Some("/home/me".into()),
+        variables: [("A".to_owned(), "1".to_owned())].into(),
+        program: None,
+    };
+    let loaded = load(&around);
+    assert_eq!(messages(&loaded), [""; 0]);
+    let a = &loaded.config.servers[0];
+    let root = project.to_str().unwrap();
+    let x = format!("{root}/x");
+    let expected = ["/home/me/x", "my project", "a/b/c", "1", &x, root, root];
+    assert_eq!(a.args, expected);
+    assert!(a.cwd.ends_with("my project/.cursor"));
+    // Only the environment is asked for `env:`, and a missing one is a fault.
+    around.variables.clear();
+    assert_eq!(messages(&load(&around)), ["variable `A` is not set"]);
+}
+
+#[test]
+fn what_only_an_editor_can_replace_is_a_fault() {
+    for (value, said) in [
+        (
+            "${input:key}",
+            "VS Code asks for this value, mcp-proxy cannot",
+        ),
+        (
+            "x${config:a.b}",
+            "this value is a setting of an editor, mcp-proxy has none",
+        ),
+        ("${env:userHome}", "variable `userHome` is not set"),
+    ] {
+        let json = one(&format!(r#"{{"command": "x", "env": {{"K": "{value}"}}}}"#));
+        assert_eq!(messages(&json), [said]);
+        let toml = format!("[servers.a]\ncommand = 'x'\nargs = ['{value}']");
+        assert_eq!(messages(&loaded(&[("mcp-proxy.toml", &toml)])), [said]);
+    }
+}
