@@ -95,6 +95,14 @@ const KEYS: [(&str, Meaning); 36] = [
 const NO_LOGIN: &str = "mcp-proxy cannot log in; write a token into `headers`";
 const NO_SANDBOX: &str = "mcp-proxy starts the server without a sandbox; put one into `command`";
 
+/// Keys by which an entry is known for a server.
+const WAYS: [&str; 4] = ["command", "url", "serverUrl", "httpUrl"];
+
+/// Whether `node` says how a server is started or reached.
+pub(super) fn is_server(node: &Node) -> bool {
+    WAYS.iter().any(|key| node.get(key).is_some())
+}
+
 /// How to say in our own file what `key` says in a client's, if some client has such a key.
 pub(super) fn spelling(key: &str) -> Option<String> {
     let (_, meaning) = KEYS.iter().find(|(name, _)| *name == key)?;
@@ -272,6 +280,16 @@ impl Ours<'_, '_> {
 }
 
 impl Node {
+    /// The value of `key` in a table.
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        let Value::Table(entries) = &self.value else {
+            return None;
+        };
+        let mut entries = entries.iter();
+        let entry = entries.find(|(it, _)| it.value == key);
+        entry.map(|(_, node)| node)
+    }
+
     /// Another value at the same place.
     fn with(&self, value: Value) -> Self {
         let at: At = self.at.clone();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The proxy's own file.
-const OWN: &str = "mcp-proxy.toml";
+pub(super) const OWN: &str = "mcp-proxy.toml";
 /// The file that clients share.
 pub(super) const SHARED: &str = ".mcp.json";
 /// Both names.

@@ -22,6 +22,7 @@ use thiserror::Error;
 
 use super::fault::Fault;
 use super::node::{self, Node, Value};
+use super::shapes::{self, Place};
 use super::source::Source;
 use super::{Surroundings, discover};
 
@@ -258,21 +259,24 @@ impl Document {
         &self.source.text
     }
 
-    /// The key under which this file has its servers.
-    fn section(&self) -> Option<&'static str> {
-        let keys: &[&'static str] = match self.form {
-            Form::Json => &["mcpServers", "servers"],
-            Form::Toml => &["servers"],
+    /// Where the server `name` stands, else where one more belongs; nothing where no servers are yet.
+    fn place(&self, name: &str) -> Option<Place<'_>> {
+        let mut places = match self.form {
+            Form::Json => shapes::places(&self.tree),
+            Form::Toml => shapes::places_in_toml(&self.tree),
         };
-        keys.iter()
-            .copied()
-            .find(|key| entry(&self.tree, key).is_some())
+        let has = |place: &Place<'_>| place.servers.get(name).is_some();
+        // Our own file has servers of ours.
+        let is_foreign = self.form == Form::Toml && self.source.path.ends_with(discover::OWN);
+        places.retain(|it| has(it) || !(is_foreign && it.keys == [shapes::CODEX]));
+        let at = places.iter().position(has).unwrap_or_default();
+        (at < places.len()).then(|| places.swap_remove(at))
     }
 
     /// All entries of this name: JSON lets one stand twice.
     fn entries(&self, name: &str) -> Vec<usize> {
-        let servers = self.section().and_then(|key| entry(&self.tree, key));
-        let Some(Value::Table(entries)) = servers.map(|(_, node)| &node.value) else {
+        let place = self.place(name);
+        let Some(Value::Table(entries)) = place.map(|place| &place.servers.value) else {
             return Vec::new();
         };
         let mut all: Vec<usize> = (0..entries.len()).collect();
@@ -295,21 +299,18 @@ impl Document {
 
     /// `edited`, if `name` is in it or not as it should be, and all else is as it was.
     fn proved(&self, edited: String, name: &str, wanted: bool) -> Result<String, EditError> {
-        let rest = |document: &Self| {
-            let mut rest = plain(&document.tree);
-            for key in ["mcpServers", "servers"] {
-                let Some(servers) = rest.get_mut(key).and_then(|it| it.as_object_mut()) else {
-                    continue;
-                };
-                servers.remove(name);
-                if servers.is_empty() {
-                    rest.as_object_mut().map(|rest| rest.remove(key));
-                }
-            }
-            rest
+        let is_proved = |after: &Self| {
+            let place = self.place(name).or_else(|| after.place(name));
+            let keys = place.map_or(&[][..], |place| place.keys);
+            let rest = |document: &Self| {
+                let mut rest = plain(&document.tree);
+                take_out(&mut rest, keys, name);
+                rest
+            };
+            after.has(name) == wanted && rest(after) == rest(self)
         };
-        let good = Self::parse(&self.source.path, &edited)
-            .is_ok_and(|after| after.has(name) == wanted && rest(&after) == rest(self));
+        let after = Self::parse(&self.source.path, &edited);
+        let good = after.is_ok_and(|after| is_proved(&after));
         let example = match self.form {
             Form::Json => "{\"mcpServers\": {…}}",
             Form::Toml => "[servers.NAME]",
@@ -329,6 +330,23 @@ fn entry<'a>(node: &'a Node, key: &str) -> Option<&'a Entry> {
     match &node.value {
         Value::Table(entries) => entries.iter().find(|(it, _)| it.value == key),
         _ => None,
+    }
+}
+
+/// Takes `name` out of the object that `keys` lead to, and the object if nothing is left in it.
+fn take_out(from: &mut serde_json::Value, keys: &[&str], name: &str) {
+    let Some(object) = from.as_object_mut() else {
+        return;
+    };
+    let [key, rest @ ..] = keys else {
+        object.remove(name);
+        return;
+    };
+    if let Some(inner) = object.get_mut(*key) {
+        take_out(inner, rest, name);
+        if inner.as_object().is_some_and(serde_json::Map::is_empty) {
+            object.remove(*key);
+        }
     }
 }
 

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::discover::Places;
+use super::discover::{OWN, Places};
 use super::fault::Fault;
 use super::keys;
 use super::node::{self, Node};
 use super::section::{Note, Reader, Section, Setting};
+use super::shapes;
 use super::source::{At, Located, Source};
 
 /// What all files together say.
@@ -34,14 +35,7 @@ pub(super) fn read(places: &Places, faults: &mut Vec<Fault>) -> Written {
     }
     if let Some(path) = &places.toml {
         match tree(path, node::toml) {
-            Ok(tree) => {
-                written.root = reader(faults, &mut written.notes, false).section(
-                    "the file",
-                    &tree,
-                    &keys::ROOT,
-                );
-                written.add_servers();
-            }
+            Ok(tree) => written.add_toml(tree, faults),
             Err(found) => written.give_up(found, faults),
         }
     }
@@ -54,12 +48,25 @@ impl Written {
         self.incomplete = true;
     }
 
-    fn add_servers(&mut self) {
-        let own = self
-            .root
-            .named("servers")
-            .map(|(servers, _)| servers.clone());
-        for (name, section) in own.unwrap_or_default() {
+    /// What `mcp-proxy.toml` says, or a file of Codex, or the one with servers as the other has them.
+    fn add_toml(&mut self, mut tree: Node, faults: &mut Vec<Fault>) {
+        if let Some(theirs) = shapes::of_codex(&mut tree) {
+            let servers = client_servers(&theirs, faults, &mut self.notes);
+            self.add_servers(servers);
+            let is_ours = |node: &Node| keys::ROOT.iter().any(|key| node.get(key.name).is_some());
+            if !is_ours(&tree) && !theirs.at.source.path.ends_with(OWN) {
+                return;
+            }
+        }
+        let mut reader = reader(faults, &mut self.notes, false);
+        self.root = reader.section("the file", &tree, &keys::ROOT);
+        let own = self.root.named("servers");
+        let own = own.map(|(servers, _)| servers.clone());
+        self.add_servers(own.unwrap_or_default());
+    }
+
+    fn add_servers(&mut self, servers: Vec<(Located<String>, Section)>) {
+        for (name, section) in servers {
             match self
                 .servers
                 .iter_mut()
@@ -104,25 +111,17 @@ fn reader<'a>(faults: &'a mut Vec<Fault>, notes: &'a mut Vec<Note>, tolerant: bo
     }
 }
 
-/// The servers of a client's file: `mcpServers`, or `servers` as VS Code has it.
+/// The servers of a client's file.
 fn client_servers(
     tree: &Node,
     faults: &mut Vec<Fault>,
     notes: &mut Vec<Note>,
 ) -> Vec<(Located<String>, Section)> {
     let mut reader = reader(faults, notes, true);
-    let Some(entries) = reader.entries("the file", tree) else {
+    let Some(all) = shapes::all(&mut reader, tree) else {
         return Vec::new();
     };
-    let named = |name: &str| entries.iter().find(|(key, _)| key.value == name);
-    let Some((_, node)) = named("mcpServers").or_else(|| named("servers")) else {
-        if let Some((key, _)) = entries.first() {
-            let fault = Fault::new(&key.at, "the file has neither `mcpServers` nor `servers`");
-            reader.fault(fault.did_you_mean(&key.value, ["mcpServers", "servers"]));
-        }
-        return Vec::new();
-    };
-    let mut servers = reader.servers(node, &keys::CLIENT_SERVER);
+    let mut servers = reader.servers(&all, &keys::CLIENT_SERVER);
     for (_, section) in &mut servers {
         take_watch(section);
     }

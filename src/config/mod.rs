@@ -21,6 +21,7 @@ mod remote;
 mod resolve;
 mod secrets;
 mod section;
+mod shapes;
 mod show;
 mod source;
 mod spec;

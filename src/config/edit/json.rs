@@ -9,7 +9,6 @@ use std::ops::Range;
 use serde_json::{Value as Plain, json};
 
 use super::super::node::{Node, Value};
-use super::super::source::Located;
 use super::{Document, EditError, NewServer, entry, spliced};
 
 /// The text with one more server, or another one of that name.
@@ -19,12 +18,23 @@ pub(super) fn add(
     server: &NewServer,
 ) -> Result<String, EditError> {
     let text = document.text();
-    let vs_code = document.section() == Some("servers")
-        || (document.section().is_none() && in_vs_code(document));
+    let place = document.place(name);
+    let vs_code = match &place {
+        Some(place) => place.keys.last() == Some(&"servers"),
+        None => in_vs_code(document),
+    };
     let key = if vs_code { "servers" } else { "mcpServers" };
+    let no_form = || EditError::Form {
+        file: document.source.path.clone(),
+        example: "{\"mcpServers\": {…}}",
+    };
+    // OpenCode has another form of servers.
+    if place.as_ref().is_some_and(|it| it.keys == ["mcp"]) {
+        return Err(no_form());
+    }
     let value = written(server, vs_code);
     if let [.., last] = document.entries(name)[..] {
-        return Ok(replaced(document, last, &value));
+        return Ok(replaced(document, name, last, &value));
     }
     let layout = Layout::of(document);
     if !text[document.tree.at.span.clone()].starts_with('{') {
@@ -37,37 +47,35 @@ pub(super) fn add(
         };
         return Ok(format!("{text}{gap}{whole}{}", layout.newline));
     }
-    match entry(&document.tree, key) {
-        Some((_, servers)) => layout.insert(servers, name, &value, false),
+    match place {
+        Some(place) => layout.insert(place.servers, name, &value, false),
         None => layout.insert(&document.tree, key, &json!({ name: value }), true),
     }
-    .ok_or_else(|| EditError::Form {
-        file: document.source.path.clone(),
-        example: "{\"mcpServers\": {…}}",
-    })
+    .ok_or_else(no_form)
 }
 
 /// The text without the server.
 pub(super) fn remove(document: &Document, name: &str) -> Result<String, EditError> {
-    let Some((key, servers)) = document.section().and_then(|it| entry(&document.tree, it)) else {
+    let Some(place) = document.place(name) else {
         return Ok(document.text().to_owned());
     };
-    match document.entries(name).last() {
-        Some(at) => {
-            let text = without(document, servers, *at);
-            remove(&Document::parse(&document.source.path, &text)?, name)
-        }
-        None => without_section(document, key, servers),
+    if let [.., at] = document.entries(name)[..] {
+        let text = without(document, place.servers, at);
+        return remove(&Document::parse(&document.source.path, &text)?, name);
+    }
+    // Only such a section can have come with the first server.
+    match (place.keys, place.servers) {
+        ([key], servers) => without_section(document, key, servers),
+        _ => Ok(document.text().to_owned()),
     }
 }
 
 /// The text without the key of the servers, if that is empty and came with the first of them.
-fn without_section(
-    document: &Document,
-    key: &Located<String>,
-    servers: &Node,
-) -> Result<String, EditError> {
+fn without_section(document: &Document, key: &str, servers: &Node) -> Result<String, EditError> {
     let text = document.text();
+    let Some((key, _)) = entry(&document.tree, key) else {
+        return Ok(text.to_owned());
+    };
     let before = gap_before(text, key.at.span.start);
     if servers.at.text() != "{}" || text[before.clone()].matches('\n').count() < 2 {
         return Ok(text.to_owned());
@@ -125,17 +133,10 @@ fn absolute(glob: &str, server: &NewServer) -> String {
     }
 }
 
-fn replaced(document: &Document, at: usize, value: &Plain) -> String {
+fn replaced(document: &Document, name: &str, at: usize, value: &Plain) -> String {
     let text = document.text();
-    let servers = document.section().and_then(|it| entry(&document.tree, it));
-    let Some((
-        _,
-        Node {
-            value: Value::Table(entries),
-            ..
-        },
-    )) = servers
-    else {
+    let place = document.place(name);
+    let Some(Value::Table(entries)) = place.map(|place| &place.servers.value) else {
         return text.to_owned();
     };
     let (key, old) = &entries[at];

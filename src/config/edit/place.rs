@@ -144,7 +144,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::super::tests::{file, read as text_of, server};
-    use super::super::{Document, add, entry, plain, remove};
+    use super::super::{Document, add, plain, remove};
     use super::*;
 
     #[test]
@@ -196,8 +196,8 @@ mod tests {
                 }
             });
             let document = Document::parse(&path, &text_of(&path)).unwrap();
-            let (_, servers) = entry(&document.tree, document.section().unwrap()).unwrap();
-            assert_eq!(plain(servers).as_object().unwrap().len(), 64);
+            let place = document.place("").unwrap();
+            assert_eq!(plain(place.servers).as_object().unwrap().len(), 64);
         }
     }
 

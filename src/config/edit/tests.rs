@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod clients;
+
 pub(super) fn server() -> NewServer {
     let text = |text: &str| text.to_owned();
     NewServer {

@@ -7,13 +7,16 @@ use std::ops::Range;
 use serde_json::json;
 
 use super::super::node::{Node, Value};
+use super::super::shapes::CODEX;
 use super::super::show::{dotted, toml_text};
 use super::{Document, NewServer, entry, spliced};
 
 /// The text with one more server, or another one of that name.
 pub(super) fn add(document: &Document, name: &str, server: &NewServer) -> String {
     let newline = document.newline();
-    let table = table(name, server).join(newline);
+    let place = document.place(name);
+    let key = place.map_or("servers", |place| place.keys[0]);
+    let table = table(key, name, server).join(newline);
     let cuts = lines_of(document, name);
     let text = document.text();
     let first = cuts.first().cloned();
@@ -60,10 +63,10 @@ pub(super) fn remove(document: &Document, name: &str) -> String {
     spliced(text, cuts.collect())
 }
 
-fn table(name: &str, server: &NewServer) -> Vec<String> {
+fn table(section: &str, name: &str, server: &NewServer) -> Vec<String> {
     let mut lines = vec![format!(
         "[{}]",
-        dotted(&["servers".to_owned(), name.to_owned()])
+        dotted(&[section.to_owned(), name.to_owned()])
     )];
     lines.push(format!("command = {}", toml_text(&json!(server.command))));
     if !server.args.is_empty() {
@@ -85,7 +88,8 @@ fn table(name: &str, server: &NewServer) -> Vec<String> {
             env.collect::<Vec<_>>().join(", ")
         ));
     }
-    if !server.watch.is_empty() {
+    // Codex refuses keys that it does not know.
+    if !server.watch.is_empty() && section != CODEX {
         lines.push(format!("watch = {}", toml_text(&json!(server.watch))));
     }
     lines
@@ -93,7 +97,7 @@ fn table(name: &str, server: &NewServer) -> Vec<String> {
 
 /// The stretches of whole lines that say something of this server, from top to bottom.
 fn lines_of(document: &Document, name: &str) -> Vec<Range<usize>> {
-    let servers = entry(&document.tree, "servers").map(|(_, node)| node);
+    let servers = document.place(name).map(|place| place.servers);
     let Some((key, server)) = servers.and_then(|servers| entry(servers, name)) else {
         return Vec::new();
     };

@@ -327,3 +327,94 @@ fn what_only_an_editor_can_replace_is_a_fault() {
         assert_eq!(messages(&loaded(&[("mcp-proxy.toml", &toml)])), [said]);
     }
 }
+
+#[test]
+fn servers_are_found_wherever_a_client_has_them() {
+    let x = r#"{"a": {"command": "x"}}"#;
+    let far = r#"{"a": {"serverUrl": "https://x.example/"}}"#;
+    for text in [
+        x.to_owned(),
+        far.to_owned(),
+        format!(r#"{{"$schema": "s", "inputs": [], {}"#, &x[1..]),
+        format!(r#"{{"theme": {{"command": 1}}, "context_servers": {x}}}"#),
+        format!(r#"{{"mcp": {x}, "model": "m"}}"#),
+        format!(r#"{{"mcp": {{"inputs": [], "servers": {far}}}}}"#),
+        format!(r#"{{"mcp.servers": {x}}}"#),
+        format!(r#"{{"amp.mcpServers": {x}}}"#),
+        format!(r#"{{"mcp": {{"allowed": ["a"]}}, "mcpServers": {x}}}"#),
+        format!(r#"{{"mcpServers": {{}}, "servers": {x}}}"#),
+        format!(r#"{{"mcpServers": {x}, "servers": {{"a": {{"command": "y"}}}}}}"#),
+        format!(r#"{{"mcpServers": {x}, "servers": [{{"host": "h"}}]}}"#),
+    ] {
+        let loaded = loaded(&[(".mcp.json", &text)]);
+        assert_eq!(messages(&loaded), [""; 0], "{text}");
+        assert_eq!(names(&loaded), ["a"], "{text}");
+        assert_ne!(loaded.config.servers[0].program, "y");
+    }
+    let both = r#"{"mcpServers": {"b": {"command": "x"}}, "servers": {"a": {"command": "x"}}}"#;
+    assert_eq!(names(&loaded(&[(".mcp.json", both)])), ["b", "a"]);
+}
+
+#[test]
+fn a_file_without_servers_says_what_to_write() {
+    for (text, help) in [
+        (
+            r#"{"command": "x", "args": []}"#,
+            "one server without a name",
+        ),
+        (
+            r#"{"mcpServer": {"a": {"command": "x"}}}"#,
+            "did you mean `mcpServers`?",
+        ),
+        (
+            r#"{"version": 1, "Servers": {"a": {"command": "x"}}}"#,
+            "did you mean `servers`?",
+        ),
+        (
+            r#"{"extensions": {"a": {"cmd": "x"}}}"#,
+            "looks like Goose's",
+        ),
+        (
+            r#"{"a": {"command": "x"}, "editor": {"size": 1}}"#,
+            "neither",
+        ),
+    ] {
+        let loaded = loaded(&[(".mcp.json", text)]);
+        assert!(loaded.config.servers.is_empty(), "{text}");
+        let said = loaded.faults[0].to_string();
+        assert!(loaded.faults.len() == 1 && said.contains(help), "{said}");
+    }
+}
+
+#[test]
+fn the_file_of_codex_is_read_and_its_servers_in_our_own() {
+    let codex = "[mcp_servers.a]\ncommand = 'x'\nenabled_tools = ['t']\nstartup_timeout_sec = 9\n\
+                 [mcp_servers.b]\ncommand = 'x'\nenabled = false\n";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    fs::write(
+        &file,
+        format!("model = 'gpt'\n[projects.'/x']\ntrust = 1\n{codex}"),
+    )
+    .unwrap();
+    let around = Surroundings {
+        explicit: Some(file),
+        cwd: folder.path().to_owned(),
+        ..Surroundings::default()
+    };
+    let own = loaded(&[(
+        "mcp-proxy.toml",
+        &format!("{codex}[servers.a]\nbuild = 'make'\n"),
+    )]);
+    for loaded in [load(&around), own] {
+        assert_eq!(messages(&loaded), [""; 0]);
+        assert_eq!(
+            (names(&loaded), &loaded.config.disabled[..]),
+            (vec!["a"], &["b".to_owned()][..])
+        );
+        assert_eq!(loaded.config.servers[0].tools.allow, ["t"]);
+    }
+    // Our own file knows no other keys.
+    let typo = loaded(&[("mcp-proxy.toml", &format!("[porxy]\n{codex}"))]);
+    assert_eq!(messages(&typo), ["unknown key `porxy`"]);
+}

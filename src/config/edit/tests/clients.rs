@@ -1,0 +1,92 @@
+//! Edits of files that have their servers elsewhere than under `mcpServers`.
+
+use super::*;
+
+/// The names of the servers that are read from the file.
+fn servers(path: &Path) -> Vec<String> {
+    let loaded = crate::config::load(&Surroundings {
+        explicit: Some(path.to_owned()),
+        cwd: path.parent().unwrap().to_owned(),
+        variables: [("KEY".to_owned(), "k".to_owned())].into(),
+        ..Surroundings::default()
+    });
+    let names = loaded.config.servers.into_iter().map(|it| it.name);
+    names.collect()
+}
+
+fn new() -> NewServer {
+    NewServer {
+        cwd: None,
+        ..server()
+    }
+}
+
+#[test]
+fn a_server_is_added_where_a_client_has_its_own_and_hides_none() {
+    let a = "\"a\": {\"command\": \"y\"}";
+    for (name, text) in [
+        (".mcp.json", format!("{{{a}}}")),
+        (
+            ".mcp.json",
+            format!(
+                "{{\n  // plugin\n  {a}, // a\n  \"c\": {{\n    \"url\": \"http://c/\"\n  }}\n}}\n"
+            ),
+        ),
+        ("plugin.json", format!("{{\"$schema\": \"s\", {a}}}\n")),
+        (
+            "settings.json",
+            format!("{{\n  \"theme\": {{}},\n  \"context_servers\": {{\n    {a}\n  }}\n}}"),
+        ),
+        (
+            "settings.json",
+            format!("{{ \"mcp\": {{ \"inputs\": [], \"servers\": {{ {a} }} }}, \"x\": 1 }}"),
+        ),
+        (
+            "settings.json",
+            format!("{{\n\t\"mcp.servers\": {{\n\t\t{a},\n\t}},\n}}\n"),
+        ),
+        (
+            "settings.json",
+            format!("{{\"mcpServers\": {{}}, \"servers\": {{{a}}}}}"),
+        ),
+        (
+            "config.toml",
+            "model = 'm'\n\n[mcp_servers.a]\ncommand = 'y'\n".to_owned(),
+        ),
+        (
+            "mcp-proxy.toml",
+            "[mcp_servers.a]\ncommand = 'y'\n".to_owned(),
+        ),
+        (
+            "mcp-proxy.toml",
+            "[mcp_servers.a]\ncommand = 'y'\n[servers.b]\ncommand = 'y'\n".to_owned(),
+        ),
+    ] {
+        let (_folder, path) = file(name, &text);
+        let before = servers(&path);
+        assert!(before.contains(&"a".to_owned()), "{text}");
+        assert!(!add(&path, "x", &new(), false).unwrap().replaced);
+        let after = servers(&path);
+        assert_eq!(after.len(), before.len() + 1, "{}", read(&path));
+        assert!(has(&path, "x") && has(&path, "a"));
+        let again = add(&path, "a", &new(), false).unwrap_err();
+        assert!(matches!(again, EditError::Exists { .. }), "{again}");
+        assert!(remove(&path, "x").unwrap());
+        assert_eq!(read(&path), text);
+        assert!(add(&path, "a", &new(), true).unwrap().replaced);
+        assert_eq!(servers(&path).len(), before.len(), "{}", read(&path));
+        assert!(remove(&path, "a").unwrap(), "{}", read(&path));
+        assert_eq!(servers(&path).len(), before.len() - 1, "{}", read(&path));
+    }
+}
+
+#[test]
+fn the_form_of_open_code_is_only_read() {
+    let text = "{\"mcp\": {\"a\": {\"type\": \"local\", \"command\": [\"y\"]}}}";
+    let (_folder, path) = file("opencode.json", text);
+    assert_eq!(servers(&path), ["a"]);
+    let error = add(&path, "x", &new(), false).unwrap_err().to_string();
+    assert!(error.contains("write them as {\"mcpServers\""), "{error}");
+    assert_eq!(read(&path), text);
+    assert!(remove(&path, "a").unwrap());
+}

@@ -1,0 +1,166 @@
+//! Where a file has its servers: each client has them under a key of its own, plugins under none.
+
+use super::clients::is_server;
+use super::fault::Fault;
+use super::node::{Node, Value};
+use super::section::Reader;
+use super::source::{At, Located};
+use crate::near::nearest;
+
+/// The keys that lead to the servers in a client's file. The first ones hold servers in any case, the others only if
+/// all that is in them can be told for one.
+const PLACES: [&[&str]; 8] = [
+    // Claude Code, Cursor and most others; VS Code; Codex; Zed.
+    &["mcpServers"],
+    &["servers"],
+    &[CODEX],
+    &["context_servers"],
+    // Settings of VS Code; OpenCode; settings with dots in their names.
+    &["mcp", "servers"],
+    &["mcp"],
+    &["mcp.servers"],
+    &["amp.mcpServers"],
+];
+/// So many of them hold servers in any case.
+const CERTAIN: usize = 4;
+
+/// The key of the servers in Codex's file.
+pub(super) const CODEX: &str = "mcp_servers";
+
+/// Keys of files that are something else, and what to do.
+const FOREIGN: [(&str, &str); 5] = [
+    (
+        "command",
+        "this is one server without a name; write {\"mcpServers\": {\"NAME\": {…}}}",
+    ),
+    (
+        "url",
+        "this is one server without a name; write {\"mcpServers\": {\"NAME\": {…}}}",
+    ),
+    (
+        "extensions",
+        "it looks like Goose's; write {\"mcpServers\": {\"NAME\": {\"command\": …}}}",
+    ),
+    (
+        "packages",
+        "it looks like a server.json of the registry; `mcp-proxy install` takes the repository",
+    ),
+    (
+        "mcp_config",
+        "it looks like the manifest of a bundle; write {\"mcpServers\": {\"NAME\": {\"command\": …}}}",
+    ),
+];
+
+/// The servers that a client's file has, and the keys that lead to them: none, where they are the file's own entries.
+#[derive(Debug)]
+pub(super) struct Place<'n> {
+    pub(super) keys: &'static [&'static str],
+    pub(super) servers: &'n Node,
+}
+
+/// Every place of a file that has servers, the first one first.
+pub(super) fn places(tree: &Node) -> Vec<Place<'_>> {
+    let mut places: Vec<Place<'_>> = Vec::new();
+    for (at, keys) in PLACES.into_iter().enumerate() {
+        let found = keys.iter().try_fold(tree, |node, key| node.get(key));
+        let Some(servers) = found else { continue };
+        // Beside servers, or where others have other things, it may be something else.
+        let is_certain = at < CERTAIN && places.is_empty();
+        if is_certain || are_servers(servers) {
+            places.push(Place { keys, servers });
+        }
+    }
+    if places.is_empty() && are_servers(tree) {
+        let (keys, servers) = (&[][..], tree);
+        places.push(Place { keys, servers });
+    }
+    places
+}
+
+/// The same of a TOML file, which may be ours or one of Codex.
+pub(super) fn places_in_toml(tree: &Node) -> Vec<Place<'_>> {
+    let places = [&["servers"][..], &[CODEX][..]];
+    let place = |keys: &'static [&'static str]| {
+        let servers = tree.get(keys[0])?;
+        Some(Place { keys, servers })
+    };
+    places.into_iter().filter_map(place).collect()
+}
+
+/// Takes the servers of Codex out of a TOML file, if it has some.
+pub(super) fn of_codex(tree: &mut Node) -> Option<Node> {
+    let Value::Table(entries) = &mut tree.value else {
+        return None;
+    };
+    let at = entries.iter().position(|(key, _)| key.value == CODEX)?;
+    let servers = Value::Table(vec![entries.remove(at)]);
+    let at = tree.at.clone();
+    Some(Node { at, value: servers })
+}
+
+/// Whether each table in `node` is a server, and there is one.
+fn are_servers(node: &Node) -> bool {
+    let Value::Table(entries) = &node.value else {
+        return false;
+    };
+    let mut tables = entries
+        .iter()
+        .filter(|(_, node)| matches!(node.value, Value::Table(_)))
+        .peekable();
+    tables.peek().is_some() && tables.all(|(_, node)| is_server(node))
+}
+
+/// All the servers of a client's file, which is a fault if there is none in it that anybody could find. Of two with
+/// one name the one in the first place counts.
+pub(super) fn all(reader: &mut Reader<'_>, tree: &Node) -> Option<Node> {
+    let entries = reader.entries("the file", tree)?;
+    let places = places(tree);
+    let Some((first, more)) = places.split_first() else {
+        if let Some((key, _)) = entries.first() {
+            let fault = nowhere(&key.at, entries);
+            reader.fault(fault);
+        }
+        return None;
+    };
+    let mut servers = first.servers.clone();
+    if let Value::Table(all) = &mut servers.value {
+        if first.keys.is_empty() {
+            all.retain(|(_, node)| matches!(node.value, Value::Table(_)));
+        }
+        for place in more {
+            let Value::Table(others) = &place.servers.value else {
+                continue;
+            };
+            for (name, server) in others {
+                let Some((_, known)) = all.iter().find(|(it, _)| it.value == name.value) else {
+                    all.push((name.clone(), server.clone()));
+                    continue;
+                };
+                if known.at.text() != server.at.text() {
+                    reader.server = Some(name.value.clone());
+                    let known = first.keys.join(".");
+                    reader.note(
+                        &name.at,
+                        &format!("the one in `{known}` counts, not this one"),
+                    );
+                }
+            }
+        }
+    }
+    reader.server = None;
+    Some(servers)
+}
+
+fn nowhere(first: &At, entries: &[(Located<String>, Node)]) -> Fault {
+    let message = "the file has neither `mcpServers` nor `servers`";
+    let has = |key: &str| entries.iter().any(|(it, _)| it.value == key);
+    if let Some((_, advice)) = FOREIGN.iter().find(|(key, _)| has(key)) {
+        return Fault::new(first, message).help(*advice);
+    }
+    let usual = ["mcpServers", "servers"];
+    let mut keys = entries.iter().map(|(key, _)| key);
+    match keys.find(|key| !nearest(&key.value, usual).is_empty()) {
+        Some(key) => Fault::new(&key.at, message).did_you_mean(&key.value, usual),
+        None => Fault::new(first, message),
+    }
+}
