@@ -17,6 +17,23 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The keys that say something else than in `before` and that only a restart of the proxy puts in force.
+    pub(crate) fn needing_restart(&self, before: &Self) -> Vec<&'static str> {
+        let keys = [
+            (self.meta_tools != before.meta_tools, "meta_tools"),
+            (self.max_message != before.max_message, "max_message"),
+            (self.warm_limit != before.warm_limit, "warm_limit"),
+            (
+                self.watching.debounce != before.watching.debounce,
+                "debounce",
+            ),
+        ];
+        let changed = keys.into_iter().filter(|(changed, _)| *changed);
+        changed.map(|(_, key)| key).collect()
+    }
+}
+
 /// What has to be started, reloaded and stopped to get from `old` to `new`.
 pub(crate) fn diff(old: &Config, new: &Config) -> Changes {
     let mut changes = Changes::default();
@@ -61,6 +78,25 @@ mod tests {
         assert_eq!(changes.changed, names(&["b"]));
         assert_eq!(changes.removed, names(&["a"]));
         assert_eq!(diff(&old, &old), Changes::default());
+    }
+
+    #[test]
+    fn what_only_a_restart_puts_in_force_is_known() {
+        let old = config("[proxy]\nmax_name = 40");
+        for (text, keys) in [
+            ("[proxy]\nmeta_tools = 'all'", &["meta_tools"][..]),
+            (
+                "[proxy]\nmax_message = '1MiB'\nwarm_limit = 0",
+                &["max_message", "warm_limit"],
+            ),
+            ("[watch]\ndebounce = '9ms'\nignore = 'x'", &["debounce"]),
+            (
+                "[proxy]\nmax_name = 41\nhold_timeout = '1s'\n[install]\nenabled = false",
+                &[],
+            ),
+        ] {
+            assert_eq!(config(text).needing_restart(&old), keys, "{text}");
+        }
     }
 
     #[test]

@@ -90,6 +90,7 @@ impl Fleet {
         if config == *before {
             return;
         }
+        self.tell_restart(&config.needing_restart(&before));
         let changes = diff(&before, &config);
         self.state().config = Arc::new(config);
         self.0.means.events.send(Event::Reconfigured {
@@ -163,6 +164,19 @@ impl Fleet {
             }
             fleet.forget_if_gone(&server, number);
         });
+    }
+
+    fn tell_restart(&self, keys: &[&str]) {
+        if !keys.is_empty() {
+            let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+            self.0.means.events.send(Event::WatchWarning {
+                server: "configuration".to_owned(),
+                message: format!(
+                    "{} changed: restart the proxy to put it in force",
+                    keys.join(", ")
+                ),
+            });
+        }
     }
 
     /// Tells the faults that were not there when it was read last.

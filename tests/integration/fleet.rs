@@ -11,6 +11,7 @@ mod questions;
 mod servers;
 mod serving;
 mod trouble;
+mod variables;
 
 use load::under_load;
 use servers::{Fleet, Servers};
