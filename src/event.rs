@@ -158,6 +158,8 @@ pub(crate) enum Event {
     },
     /// Clients can come in by HTTP at this address.
     Listening { url: String },
+    /// A request came by HTTP to a path that is not the endpoint's.
+    WrongPath { path: String, endpoint: String },
     /// A client said who it is.
     ClientConnected {
         name: String,

@@ -158,8 +158,8 @@ impl Ours<'_, '_> {
                 self.put("enabled", key, value.with(Value::Flag(!disabled)));
             }
             (Disabled, _) => self.wrong(key, value, "true or false"),
-            // Codex has a table of approvals under this name.
-            (Allowed, Value::Table(_)) => {}
+            // Codex has a table of approvals under this name. What is switched off is not missed.
+            (Allowed, Value::Table(_)) | (Lacking(_), Value::Flag(false)) => {}
             // No tool at all: a list that allows nothing would allow everything here.
             (Allowed, Value::List(none)) if none.is_empty() => {
                 self.put_tools("deny", key, value.with(Value::Text("*".to_owned())));
@@ -182,8 +182,6 @@ impl Ours<'_, '_> {
                 self.put_headers(key, headers.iter().map(variable).collect());
             }
             (HeaderVariables, _) => self.wrong(key, value, "a table"),
-            // What is switched off is not missed.
-            (Lacking(_), Value::Flag(false)) => {}
             (Lacking(why), _) => self.note(key, &format!("is not obeyed: {why}")),
         }
     }

@@ -126,6 +126,7 @@ fn least_verbosity(event: &Event) -> Verbosity {
         | Event::PortMissed { .. }
         | Event::DrainAbandoned { .. }
         | Event::ConfigFault { .. }
+        | Event::WrongPath { .. }
         | Event::NameTaken { .. }
         | Event::ToolLeftOut { .. }
         | Event::ListCut { .. }
@@ -174,6 +175,7 @@ fn server(event: &Event) -> &str {
         Event::Reconfigured { .. }
         | Event::ConfigFault { .. }
         | Event::Listening { .. }
+        | Event::WrongPath { .. }
         | Event::ClientConnected { .. }
         | Event::SessionEnded { .. }
         | Event::Ending { .. } => PROXY,
@@ -251,6 +253,10 @@ fn sentence(event: &Event) -> String {
             clean(version)
         ),
         Event::Listening { url } => format!("listens on {}", clean(url)),
+        Event::WrongPath { path, endpoint } => format!(
+            "{WARN}a client asks for {}, where nothing is: its address must end in {endpoint}{WARN:#}",
+            clean(path)
+        ),
         Event::SessionEnded { reason } => format!("a session ends: {}", clean(reason)),
         Event::Ending { reason } => format!("ends: {}", clean(reason)),
         _ => life(event),

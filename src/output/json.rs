@@ -98,6 +98,8 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("client_connected", json!({ "name": name, "version": version, "era": era })),
         Event::Listening { url } =>
             ("listening", json!({ "url": url })),
+        Event::WrongPath { path, endpoint } =>
+            ("wrong_path", json!({ "path": path, "endpoint": endpoint })),
         Event::SessionEnded { reason } =>
             ("session_ended", json!({ "reason": reason })),
         Event::Ending { reason } =>

@@ -1,6 +1,7 @@
 //! Clients that come in by HTTP: sessions of the legacy era, requests of the modern one, both at once, and
 //! whoever means ill.
 
+mod accepting;
 mod attacks;
 mod clients;
 mod conformance;

@@ -247,7 +247,7 @@ fn the_variables_of_a_file_are_added_and_those_written_down_win() {
     let env = &loaded.config.server("a").unwrap().env;
     let expected = [("A", "1 # x"), ("A2", "x"), ("B", "own")];
     assert_eq!(*env, expected.map(|(k, v)| (k.into(), v.into())));
-    assert_eq!(loaded.env_files, [file.clone()]);
+    assert_eq!(loaded.env_files, std::slice::from_ref(&file));
     let said = format!(
         "server `a`: line 4 of {} sets no variable and is left out",
         file.display()

@@ -7,7 +7,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::feed::{Events, Feed, Item, Reader};
-use crate::jsonrpc::{ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, PARSE_ERROR, error_response};
+use crate::jsonrpc::{
+    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, Kind, PARSE_ERROR, error_response,
+};
 
 /// An answer that takes longer begins as a stream: clients give up a silent request.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -60,6 +62,11 @@ impl Refusal {
             .with(header::ALLOW, "POST, GET, DELETE")
     }
 
+    /// The client takes no answer of the kind that this is.
+    pub(super) fn unacceptable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_ACCEPTABLE, INVALID_REQUEST, message)
+    }
+
     /// The proxy cannot do its part.
     pub(super) fn broken(error: &dyn std::error::Error) -> Self {
         let message = error.to_string();
@@ -94,6 +101,32 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// The kinds of answers that a client takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accepted {
+    /// Both, as the protocol wants it.
+    Both,
+    /// Only JSON: what comes before an answer cannot be brought.
+    Json,
+    /// Only streams of events.
+    Events,
+}
+
+impl Accepted {
+    /// What `headers` say.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let takes = |kind| accepts(headers, kind);
+        match (takes("application/json"), takes("text/event-stream")) {
+            (true, true) => Ok(Self::Both),
+            (true, false) => Ok(Self::Json),
+            (false, true) => Ok(Self::Events),
+            (false, false) => Err(Refusal::unacceptable(
+                "a POST must accept application/json and text/event-stream",
+            )),
+        }
+    }
+}
+
 /// How the messages of a request are brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Style {
@@ -106,6 +139,7 @@ pub(super) struct Style {
     /// It is a stream in any case and begins with an event that has only an id, by which a client whose
     /// connection breaks can come back for the answer.
     pub(super) primed: bool,
+    pub(super) accepted: Accepted,
 }
 
 /// Waits for what comes first, and answers accordingly. `streams` is called if it becomes a stream.
@@ -115,6 +149,12 @@ pub(super) async fn respond<R: Reader>(
     reader: R,
     streams: impl FnOnce(),
 ) -> Response {
+    if style.accepted == Accepted::Json {
+        return match answers(&mut feed, style.answers).await {
+            Ok(answers) => complete_answer(answers, style.batch),
+            Err(refusal) => refusal.into_response(),
+        };
+    }
     let patience = if style.primed { PRIMED } else { SILENCE };
     let mut first: Vec<Item> = Vec::new();
     while first.len() < style.answers {
@@ -133,7 +173,7 @@ pub(super) async fn respond<R: Reader>(
         }
     }
     let complete = first.len() == style.answers && first.iter().all(|it| it.answer.is_some());
-    if complete && !style.primed {
+    if complete && !style.primed && style.accepted == Accepted::Both {
         return complete_answer(first, style.batch);
     }
     streams();
@@ -144,6 +184,26 @@ pub(super) async fn respond<R: Reader>(
         events
     };
     event_stream(events.into_body())
+}
+
+/// So many answers, for a client that takes nothing but them. It cannot be asked anything meanwhile.
+async fn answers(feed: &mut Feed, count: usize) -> Result<Vec<Item>, Refusal> {
+    let mut answers = Vec::new();
+    while answers.len() < count {
+        let item = feed.next().await.ok_or_else(ended)?;
+        if item.answer.is_some() {
+            answers.push(item);
+        } else if is_request(&item.message) {
+            let message = "the server asks something before it answers, which only a client that accepts text/event-stream can be asked";
+            return Err(Refusal::unacceptable(message));
+        }
+    }
+    Ok(answers)
+}
+
+fn is_request(message: &[u8]) -> bool {
+    let text = std::str::from_utf8(message).unwrap_or_default();
+    Envelope::parse(text).is_ok_and(|it| it.kind() == Kind::Request)
 }
 
 fn complete_answer(mut answers: Vec<Item>, batch: bool) -> Response {

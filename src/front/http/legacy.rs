@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use tokio::sync::oneshot;
 
-use super::answer::{self, Refusal, Style};
+use super::answer::{self, Accepted, Refusal, Style};
 use super::room::Reading;
 use super::sessions::{self, Entry, check_revision, says_modern};
 use super::{Front, SESSION_ID};
@@ -27,11 +27,12 @@ pub(super) async fn take(
         && envelope.method.as_deref() == Some("initialize")
         && !headers.contains_key(SESSION_ID);
     if begins {
-        return begin(front, line).await;
+        return begin(front, line, Accepted::of(headers)?).await;
     }
     let entry = front.0.sessions.find(headers)?;
     check_revision(headers)?;
-    take_all(&entry, &[(line, envelope)], false).await
+    let accepted = Accepted::of(headers)?;
+    take_all(&entry, &[(line, envelope)], false, accepted).await
 }
 
 /// Takes several messages in an array.
@@ -63,12 +64,12 @@ pub(super) async fn take_batch(
     };
     let messages: Vec<_> = messages.into_iter().map(parse).collect::<Result<_, _>>()?;
     let messages: Vec<_> = messages.iter().map(|(text, it)| (*text, it)).collect();
-    take_all(&entry, &messages, true).await
+    take_all(&entry, &messages, true, Accepted::of(headers)?).await
 }
 
 /// Begins a session with the `initialize` request on `line`. In a task of its own: a client that goes away must
 /// not leave half of one, nor one whose id nobody knows.
-async fn begin(front: &Front, line: &str) -> Result<Response, Refusal> {
+async fn begin(front: &Front, line: &str, accepted: Accepted) -> Result<Response, Refusal> {
     let (front, line) = (front.clone(), line.to_owned());
     let (sender, response) = oneshot::channel();
     tokio::spawn(async move {
@@ -78,7 +79,7 @@ async fn begin(front: &Front, line: &str) -> Result<Response, Refusal> {
             Err(refusal) => return drop(sender.send(Err(refusal))),
         };
         let response = match Envelope::parse(&line) {
-            Ok(envelope) => take_all(&entry, &[(&line, &envelope)], false).await,
+            Ok(envelope) => take_all(&entry, &[(&line, &envelope)], false, accepted).await,
             Err(error) => Err(Refusal::no_json(&error.to_string())),
         };
         let response = response.map(|mut response| {
@@ -103,6 +104,7 @@ async fn take_all(
     entry: &Entry,
     messages: &[(&str, &Envelope<'_>)],
     batch: bool,
+    accepted: Accepted,
 ) -> Result<Response, Refusal> {
     let requests = messages.iter().filter(|(_, it)| it.kind() == Kind::Request);
     let ids: Vec<&str> = requests.filter_map(|(_, it)| it.id).collect();
@@ -131,6 +133,7 @@ async fn take_all(
         batch,
         stream: Some(number),
         primed: entry.room.is_primed(),
+        accepted,
     };
     Ok(answer::respond(feed, style, reader, || entry.room.promise(number)).await)
 }

@@ -13,16 +13,17 @@ mod post;
 mod room;
 mod sessions;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -32,6 +33,8 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Events};
+use crate::jsonrpc::INVALID_REQUEST;
+use crate::lock::locked;
 use crate::session::{Session, Sessions};
 use crate::transport::files;
 use answer::Refusal;
@@ -51,6 +54,10 @@ const SILENCE: Duration = Duration::from_secs(120);
 const HEADERS: usize = 64 * 1024;
 /// So many messages beyond 1 MiB may be on their way in.
 const LARGE: usize = 16;
+/// So many paths that nobody answers are told of.
+const STRAYS: usize = 16;
+/// So much of such a path is shown, in characters.
+const LONGEST: usize = 200;
 /// How long the sockets of answered requests may take to be written at the end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -105,6 +112,9 @@ struct Inner {
     ending: CancellationToken,
     /// One for each large message that may be on its way in.
     large: Semaphore,
+    /// Paths beside the endpoint that were asked for and told of; at most [`STRAYS`].
+    strays: Mutex<BTreeSet<String>>,
+    events: Events,
 }
 
 impl Front {
@@ -140,6 +150,8 @@ impl Front {
             most,
             ending: CancellationToken::new(),
             large: Semaphore::new(LARGE),
+            strays: Mutex::default(),
+            events: events.clone(),
         })))
     }
 
@@ -147,6 +159,8 @@ impl Front {
     pub(crate) async fn serve(&self, end: &CancellationToken) {
         let router = Router::new()
             .route(ENDPOINT, any(handle))
+            .route(&format!("{ENDPOINT}/"), any(handle))
+            .fallback(astray)
             .with_state(self.clone());
         let accept = async {
             loop {
@@ -239,6 +253,21 @@ async fn handle(State(front): State<Front>, request: Request) -> Response {
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     response
+}
+
+/// Says where messages go to whoever asks elsewhere. Clients look for a way to log in below `/.well-known/`.
+async fn astray(State(front): State<Front>, uri: Uri) -> Refusal {
+    let path: String = uri.path().chars().take(LONGEST).collect();
+    if !path.starts_with("/.well-known/") {
+        let mut strays = locked(&front.0.strays);
+        if strays.len() < STRAYS && strays.insert(path.clone()) {
+            let endpoint = ENDPOINT.to_owned();
+            let path = path.clone();
+            front.0.events.send(Event::WrongPath { path, endpoint });
+        }
+    }
+    let message = format!("there is nothing at `{path}`: send messages to `{ENDPOINT}`");
+    Refusal::new(StatusCode::NOT_FOUND, INVALID_REQUEST, message)
 }
 
 /// The header that names a session of the legacy era.

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 
 use super::Front;
-use super::answer::{self, Refusal, Style};
+use super::answer::{self, Accepted, Refusal, Style};
 use super::feed::{Feed, Feeder, Item, Reader, feed};
 use crate::jsonrpc::{Envelope, Kind, METHOD_NOT_FOUND, Members, Reply, unquoted};
 use crate::lock::locked;
@@ -198,6 +198,7 @@ pub(super) async fn take(
         batch: false,
         stream: None,
         primed: false,
+        accepted: Accepted::of(headers)?,
     };
     Ok(answer::respond(feed, style, guard, || {}).await)
 }

@@ -11,7 +11,7 @@ use axum::response::Response;
 use http_body::{Body as _, Frame};
 use serde_json::value::RawValue;
 
-use super::answer::{self, Refusal};
+use super::answer::{self, Accepted, Refusal};
 use super::sessions::says_modern;
 use super::{Front, legacy, modern};
 use crate::jsonrpc::{Envelope, INVALID_PARAMS, INVALID_REQUEST, Invalid, Kind, Members};
@@ -25,13 +25,15 @@ const SMALL: usize = 1024 * 1024;
 pub(super) async fn take(front: &Front, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let headers = parts.headers;
-    check_kinds(&headers)?;
+    check_kind(&headers)?;
+    let accepted = Accepted::of(&headers)?;
     let body = read(front, &headers, body).await?;
     let text = std::str::from_utf8(&body).map_err(|error| Refusal::no_json(&error.to_string()))?;
     let line = in_one_line(text)?;
     match Envelope::parse(&line) {
         Ok(envelope) => {
             check_shape(&line, &envelope)?;
+            check_answerable(accepted, &envelope)?;
             take_one(front, &headers, &line, &envelope).await
         }
         Err(Invalid::Batch) => legacy::take_batch(front, &headers, &line).await,
@@ -104,7 +106,7 @@ fn in_one_line(text: &str) -> Result<Cow<'_, str>, Refusal> {
 }
 
 /// A page of a browser cannot send this type without asking first.
-fn check_kinds(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
     let kind = headers
         .get(header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok());
@@ -119,16 +121,16 @@ fn check_kinds(headers: &HeaderMap) -> Result<(), Refusal> {
             message,
         ));
     }
-    let kinds = ["application/json", "text/event-stream"];
-    if kinds.iter().all(|kind| answer::accepts(headers, kind)) {
-        return Ok(());
+    Ok(())
+}
+
+/// Refuses a request whose answer is a stream by nature to a client that takes none.
+fn check_answerable(accepted: Accepted, envelope: &Envelope<'_>) -> Result<(), Refusal> {
+    if accepted == Accepted::Json && envelope.method.as_deref() == Some("subscriptions/listen") {
+        let message = "`subscriptions/listen` is answered by a stream: accept text/event-stream";
+        return Err(Refusal::unacceptable(message).to(envelope.id));
     }
-    let message = "a POST must accept application/json and text/event-stream";
-    Err(Refusal::new(
-        StatusCode::NOT_ACCEPTABLE,
-        INVALID_REQUEST,
-        message,
-    ))
+    Ok(())
 }
 
 /// A request that nobody could answer is not sent on.

@@ -200,11 +200,7 @@ pub(super) fn stand(front: &Front, headers: &HeaderMap) -> Result<Response, Refu
     check_revision(headers)?;
     if !answer::accepts(headers, "text/event-stream") {
         let message = "a GET must accept text/event-stream";
-        return Err(Refusal::new(
-            StatusCode::NOT_ACCEPTABLE,
-            INVALID_REQUEST,
-            message,
-        ));
+        return Err(Refusal::unacceptable(message));
     }
     let last = headers
         .get(LAST_EVENT)

@@ -185,8 +185,19 @@ impl Connection {
 
     /// Sends a request whose `Host` and `Content-Length` are right unless `headers` have others.
     pub(crate) fn request(&self, method: &str, headers: &[(&str, &str)], body: &str) {
+        self.request_at("/mcp", method, headers, body);
+    }
+
+    /// The same to any path.
+    pub(crate) fn request_at(
+        &self,
+        path: &str,
+        method: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) {
         let has = |name: &str| headers.iter().any(|(it, _)| it.eq_ignore_ascii_case(name));
-        let mut head = format!("{method} /mcp HTTP/1.1\r\n");
+        let mut head = format!("{method} {path} HTTP/1.1\r\n");
         if !has("host") {
             let _ = write!(head, "Host: {}\r\n", self.address);
         }
