@@ -1,6 +1,8 @@
 //! HTTP by hand: the proxy behind an address, connections that say exactly what a test wants said, and clients of
 //! both eras on top of them.
 
+mod modern;
+
 use std::cell::Cell;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -8,7 +10,9 @@ use std::net::{SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
 
-use super::{DEADLINE, Log, Message, Peer, Proxy, initialize_params, modern_meta};
+pub(crate) use modern::Modern;
+
+use super::{DEADLINE, Log, Message, Peer, Proxy, initialize_params};
 
 /// What every message says about itself.
 const KINDS: [(&str, &str); 2] = [
@@ -393,69 +397,4 @@ impl Legacy {
 /// The raw line of a request.
 pub(crate) fn request(id: &Value, method: &str, params: &Value) -> String {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
-}
-
-/// A request of the modern era and the headers that go with it.
-#[derive(Debug, Clone)]
-pub(crate) struct Modern {
-    pub(crate) body: Value,
-    pub(crate) headers: Vec<(String, String)>,
-}
-
-impl Modern {
-    pub(crate) fn new(id: &Value, method: &str, mut params: Value) -> Self {
-        let meta = params["_meta"].take();
-        params["_meta"] = modern_meta();
-        if let Value::Object(more) = meta {
-            params["_meta"].as_object_mut().unwrap().extend(more);
-        }
-        let name = params.get("name").or(params.get("uri"));
-        let mut headers = vec![
-            ("MCP-Protocol-Version".to_owned(), "2026-07-28".to_owned()),
-            ("Mcp-Method".to_owned(), method.to_owned()),
-        ];
-        let name = name.and_then(Value::as_str);
-        headers.extend(name.map(|name| ("Mcp-Name".to_owned(), name.to_owned())));
-        let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-        Self { body, headers }
-    }
-
-    /// The call of a tool.
-    pub(crate) fn call(id: &Value, tool: &str, arguments: &Value) -> Self {
-        Self::new(
-            id,
-            "tools/call",
-            json!({"name": tool, "arguments": arguments}),
-        )
-    }
-
-    /// With that value of the header, or without it.
-    pub(crate) fn with(mut self, name: &str, value: Option<&str>) -> Self {
-        self.headers
-            .retain(|(it, _)| !it.eq_ignore_ascii_case(name));
-        self.headers
-            .extend(value.map(|value| (name.to_owned(), value.to_owned())));
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn open(&self, site: &Site) -> Connection {
-        let connection = Connection::to(site.address);
-        self.send(&connection);
-        connection
-    }
-
-    pub(crate) fn send(&self, connection: &Connection) {
-        let own: Vec<_> = self
-            .headers
-            .iter()
-            .map(|(name, value)| (&**name, &**value))
-            .collect();
-        connection.request("POST", &[&KINDS, &own[..]].concat(), &self.body.to_string());
-    }
-
-    #[track_caller]
-    pub(crate) fn ask(&self, site: &Site) -> Answer {
-        self.open(site).answer()
-    }
 }
