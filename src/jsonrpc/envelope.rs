@@ -295,7 +295,7 @@ fn ignore<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
 }
 
 /// The decoded name of the next member; a name with a lone surrogate stays as it is written. It is read raw, since
-/// only so serde_json refuses a control character in it.
+/// only so `serde_json` refuses a control character in it.
 fn key<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
     let raw = map.next_key::<&'de RawValue>()?.map(RawValue::get);
     Ok(raw.map(|raw| unquoted(raw).unwrap_or(Cow::Borrowed(raw))))
