@@ -1,5 +1,7 @@
 //! Lists of several pages, also of servers whose lists have no end.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use crate::harness::{Peer, Project, Proxy, initialize_params};
@@ -7,18 +9,12 @@ use crate::harness::{Peer, Project, Proxy, initialize_params};
 /// Answers `tools/list` with `pages` one after the other, the last of them for ever.
 fn pages(pages: &[Value]) -> (Project, Peer) {
     let project = Project::new();
-    let answers: String = pages
-        .iter()
-        .enumerate()
-        .map(|(at, page)| {
-            let at = if at + 1 == pages.len() {
-                "*".to_owned()
-            } else {
-                at.to_string()
-            };
-            format!("{at}) r='{page}';;\n")
-        })
-        .collect();
+    let mut answers = String::new();
+    for (at, page) in pages.iter().enumerate() {
+        let number = at.to_string();
+        let pattern = if at + 1 == pages.len() { "*" } else { &number };
+        writeln!(answers, "{pattern}) r='{page}';;").unwrap();
+    }
     let server = format!(
         r#"n=0
     while read -r line; do
