@@ -6,24 +6,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::config::ServerSpec;
+use crate::file_time::{self, TICK};
 use crate::transport::resolve::find;
 
 /// How often the places are looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// An installation is over, or pauses, once nothing was installed for this long.
 const QUIET: Duration = Duration::from_millis(500);
-/// File systems take the time from the last tick of the system's clock.
-const TICK: Duration = Duration::from_millis(10);
 /// The wait is doubled no more often than this by starts during which something was installed: a server that
 /// installs packages itself must not be started for ever.
 const MOST_TRIES: u32 = 6;
@@ -93,8 +91,8 @@ fn look(spec: &ServerSpec, noted: &BTreeSet<PathBuf>) -> Places {
     let known = noted.iter().cloned();
     let places = known.chain(of_python(spec)).chain(of_node(spec));
     let existing = places.filter_map(|place| {
-        let found = fs::metadata(&place).ok()?;
-        Some((place, changed(&found)))
+        let changed = file_time::changed(&place)?;
+        Some((place, changed))
     });
     existing.collect()
 }
@@ -191,13 +189,6 @@ fn variable(spec: &ServerSpec, name: &str) -> Option<OsString> {
         .map(|(_, value)| value.clone())
         .or_else(|| env::var_os(name));
     value.filter(|it| !it.is_empty())
-}
-
-/// When the entry changed last, or came to its place.
-fn changed(found: &Metadata) -> SystemTime {
-    let seconds = u64::try_from(found.ctime()).unwrap_or_default();
-    let nanoseconds = u32::try_from(found.ctime_nsec()).unwrap_or_default();
-    UNIX_EPOCH + Duration::new(seconds, nanoseconds)
 }
 
 #[cfg(test)]
