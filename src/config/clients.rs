@@ -10,7 +10,7 @@ use super::section::Reader;
 use super::source::{At, Located};
 use crate::near::nearest;
 
-/// What a key of some client means here.
+/// The meaning of a client's key in our words.
 #[derive(Debug, Clone, Copy)]
 enum Meaning {
     /// The key of ours that says the same.
@@ -78,14 +78,8 @@ const KEYS: [(&str, Meaning); 36] = [
     ("authProviderType", Lacking(NO_LOGIN)),
     ("sandbox", Lacking(NO_SANDBOX)),
     ("sandboxEnabled", Lacking(NO_SANDBOX)),
-    (
-        "experimental_environment",
-        Lacking("mcp-proxy starts every server on this machine"),
-    ),
-    (
-        "environment_id",
-        Lacking("mcp-proxy starts every server on this machine"),
-    ),
+    ("experimental_environment", Lacking(ONLY_HERE)),
+    ("environment_id", Lacking(ONLY_HERE)),
     (
         "watchPaths",
         Lacking("write globs into `watch` of the server in mcp-proxy.toml"),
@@ -94,6 +88,8 @@ const KEYS: [(&str, Meaning); 36] = [
 
 const NO_LOGIN: &str = "mcp-proxy cannot log in; write a token into `headers`";
 const NO_SANDBOX: &str = "mcp-proxy starts the server without a sandbox; put one into `command`";
+
+const ONLY_HERE: &str = "mcp-proxy starts every server on this machine";
 
 /// Keys by which an entry is known for a server.
 const WAYS: [&str; 4] = ["command", "url", "serverUrl", "httpUrl"];
@@ -139,7 +135,7 @@ pub(super) fn translated(reader: &mut Reader<'_>, node: &Node) -> Node {
     }
 }
 
-/// A server as it is told in our words.
+/// One server's entries in our words.
 struct Ours<'a, 'r> {
     entries: Entries,
     reader: &'a mut Reader<'r>,
@@ -158,7 +154,8 @@ impl Ours<'_, '_> {
                 self.put("enabled", key, value.with(Value::Flag(!disabled)));
             }
             (Disabled, _) => self.wrong(key, value, "true or false"),
-            // Codex has a table of approvals under this name. What is switched off is not missed.
+            // In Codex's file `tools` is a table of approvals, which only its client asks for. A key that is
+            // `false` asks for nothing.
             (Allowed, Value::Table(_)) | (Lacking(_), Value::Flag(false)) => {}
             // No tool at all: a list that allows nothing would allow everything here.
             (Allowed, Value::List(none)) if none.is_empty() => {
@@ -221,7 +218,8 @@ impl Ours<'_, '_> {
         self.put("tools", key, Node { at, value });
     }
 
-    /// Adds what a key says under its name in our words. Maps are joined; of two other values that differ, nobody knows which is meant.
+    /// Adds the value of `key` under `name`, our word for it. Tables are joined, and a server is off if one of two flags
+    /// says so; two other values that differ are a fault.
     fn put(&mut self, name: &str, key: &Located<String>, value: Node) {
         let is_blank =
             |node: &Node| matches!(&node.value, Value::Text(text) if text.trim().is_empty());
@@ -243,7 +241,6 @@ impl Ours<'_, '_> {
         }
         match (&mut old.value, value.value) {
             (Value::Table(old), Value::Table(new)) => old.extend(new),
-            // Off, if one key says so.
             (Value::Flag(enabled), Value::Flag(also)) => *enabled &= also,
             _ => {
                 let (one, other) = (before.at.text(), key.at.text());
@@ -264,7 +261,7 @@ impl Ours<'_, '_> {
         if keys::SERVER.iter().any(|it| it.name == key.value) {
             self.note(
                 key,
-                "is not read here: it belongs into mcp-proxy.toml, below [servers.NAME]",
+                "is not read here: it belongs in mcp-proxy.toml, below [servers.NAME]",
             );
         } else if let Some(near) = nearest(&key.value, known).first() {
             self.note(key, &format!("is not read; did you mean `{near}`?"));
@@ -296,7 +293,7 @@ impl Node {
 }
 
 impl Located<String> {
-    /// Another word for what is written here.
+    /// The key `name` at the same place in the file.
     fn named(&self, name: &str) -> Self {
         Self {
             value: name.to_owned(),

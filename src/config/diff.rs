@@ -15,9 +15,7 @@ impl Config {
     pub(crate) fn server(&self, name: &str) -> Option<&ServerSpec> {
         self.servers.iter().find(|server| server.name == name)
     }
-}
 
-impl Config {
     /// The keys that say something else than in `before` and that only a restart of the proxy puts in force.
     pub(crate) fn needing_restart(&self, before: &Self) -> Vec<&'static str> {
         let keys = [

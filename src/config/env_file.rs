@@ -1,11 +1,11 @@
 //! Files of variables, read as VS Code and Cursor read them.
 
-/// What such a file says.
+/// The contents of one file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct EnvFile {
     /// In the order of the file; of two of one name the last counts.
     pub(super) variables: Vec<(String, String)>,
-    /// The numbers of lines that set nothing, counted from 1.
+    /// The numbers, from 1, of lines that are no assignments.
     pub(super) odd: Vec<usize>,
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Written {
     pub(super) root: Section,
     /// The servers of both.
     pub(super) servers: Vec<(Located<String>, Section)>,
-    /// What is to be said of them.
+    /// Remarks on servers that run all the same.
     pub(super) notes: Vec<Note>,
     /// A file could not be read at all, so that nobody knows what is missing here.
     pub(super) incomplete: bool,
@@ -48,7 +48,7 @@ impl Written {
         self.incomplete = true;
     }
 
-    /// What `mcp-proxy.toml` says, or a file of Codex, or the one with servers as the other has them.
+    /// Adds the settings and servers of a TOML file: `mcp-proxy.toml`, Codex's `config.toml`, or one with keys of both.
     fn add_toml(&mut self, mut tree: Node, faults: &mut Vec<Fault>) {
         if let Some(theirs) = shapes::of_codex(&mut tree) {
             let servers = client_servers(&theirs, faults, &mut self.notes);

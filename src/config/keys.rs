@@ -298,7 +298,7 @@ static TRANSPORTS: [&str; 9] = [
     "remote",
 ];
 
-/// What is read of a server in a client's file, after `clients` has put it into our words.
+/// The keys of a server in a client's file, after `clients` has translated them.
 pub(super) static CLIENT_SERVER: [Key; 11] = [
     key("type", Kind::Choice(&TRANSPORTS), None, ""),
     key("command", Kind::Text, None, ""),

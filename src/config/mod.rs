@@ -147,7 +147,7 @@ pub(crate) struct Loaded {
     pub(crate) notes: Vec<String>,
     /// The files that were read or should have been.
     pub(crate) files: Vec<PathBuf>,
-    /// The files with variables of servers, there or not: what they say is a part of the configuration.
+    /// The files of variables that servers name, missing ones included: they count as configuration and are watched.
     pub(crate) env_files: Vec<PathBuf>,
     /// The names of all servers without a fault, whichever of them are to be run.
     pub(crate) names: Vec<String>,

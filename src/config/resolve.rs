@@ -254,7 +254,13 @@ impl<'a> Resolver<'a> {
                 .any(|fault| fault.server.as_ref() == Some(name))
             {
                 let fault = Fault::new(&self.name.at, format!("server `{name}` has no `command`"));
-                self.fault(fault.help("name the program that starts it: command = \"uv\""));
+                let toml = self.name.at.source.path.extension() == Some("toml".as_ref());
+                let example = if toml {
+                    "command = \"uv\""
+                } else {
+                    "\"command\": \"uv\""
+                };
+                self.fault(fault.help(format!("name the program that starts it: {example}")));
             }
             return None;
         };

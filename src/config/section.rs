@@ -131,7 +131,7 @@ impl Reader<'_> {
         self.faults.push(fault.of(self.server.as_deref()));
     }
 
-    /// Says `text` of what is written at `at`.
+    /// Adds a note with the place `at` that it is about.
     pub(super) fn note(&mut self, at: &At, text: &str) {
         let ((line, column), path) = (at.line_and_column(), at.source.path.display());
         let text = format!("{text} ({path}:{line}:{column})");
@@ -316,12 +316,12 @@ impl Reader<'_> {
                 let message = format!("server `{}` is there twice", name.value);
                 self.fault(Fault::new(&name.at, message).help("rename or remove one of them"));
             }
-            let section = if self.tolerant {
-                let node = clients::translated(self, node);
-                self.section(&name.value, &node, keys)
+            let node = if self.tolerant {
+                &clients::translated(self, node)
             } else {
-                self.section(&name.value, node, keys)
+                node
             };
+            let section = self.section(&name.value, node, keys);
             servers.push((name.clone(), section));
         }
         self.server = None;

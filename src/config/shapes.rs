@@ -7,36 +7,30 @@ use super::section::Reader;
 use super::source::{At, Located};
 use crate::near::nearest;
 
-/// The keys that lead to the servers in a client's file. The first ones hold servers in any case, the others only if
-/// all that is in them can be told for one.
-const PLACES: [&[&str]; 8] = [
-    // Claude Code, Cursor and most others; VS Code; Codex; Zed.
+/// The paths of keys under which clients have nothing but servers: Claude Code, Cursor and most others; VS Code; Codex;
+/// Zed.
+const CERTAIN: [&[&str]; 4] = [
     &["mcpServers"],
     &["servers"],
     &[CODEX],
     &["context_servers"],
+];
+/// Paths under which other things may stand: they count if all their entries look like servers.
+const POSSIBLE: [&[&str]; 4] = [
     // Settings of VS Code; OpenCode; settings with dots in their names.
     &["mcp", "servers"],
     &["mcp"],
     &["mcp.servers"],
     &["amp.mcpServers"],
 ];
-/// So many of them hold servers in any case.
-const CERTAIN: usize = 4;
 
 /// The key of the servers in Codex's file.
 pub(super) const CODEX: &str = "mcp_servers";
 
 /// Keys of files that are something else, and what to do.
 const FOREIGN: [(&str, &str); 5] = [
-    (
-        "command",
-        "this is one server without a name; write {\"mcpServers\": {\"NAME\": {…}}}",
-    ),
-    (
-        "url",
-        "this is one server without a name; write {\"mcpServers\": {\"NAME\": {…}}}",
-    ),
+    ("command", NAMELESS),
+    ("url", NAMELESS),
     (
         "extensions",
         "it looks like Goose's; write {\"mcpServers\": {\"NAME\": {\"command\": …}}}",
@@ -51,7 +45,10 @@ const FOREIGN: [(&str, &str); 5] = [
     ),
 ];
 
-/// The servers that a client's file has, and the keys that lead to them: none, where they are the file's own entries.
+const NAMELESS: &str = "this is one server without a name; write {\"mcpServers\": {\"NAME\": {…}}}";
+
+/// One table of servers and the path of keys that leads to it. The path is empty if the servers are the file's own
+/// entries.
 #[derive(Debug)]
 pub(super) struct Place<'n> {
     pub(super) keys: &'static [&'static str],
@@ -61,12 +58,13 @@ pub(super) struct Place<'n> {
 /// Every place of a file that has servers, the first one first.
 pub(super) fn places(tree: &Node) -> Vec<Place<'_>> {
     let mut places: Vec<Place<'_>> = Vec::new();
-    for (at, keys) in PLACES.into_iter().enumerate() {
+    let certain = CERTAIN.into_iter().map(|keys| (keys, true));
+    let possible = POSSIBLE.into_iter().map(|keys| (keys, false));
+    for (keys, is_certain) in certain.chain(possible) {
         let found = keys.iter().try_fold(tree, |node, key| node.get(key));
         let Some(servers) = found else { continue };
-        // Beside servers, or where others have other things, it may be something else.
-        let is_certain = at < CERTAIN && places.is_empty();
-        if is_certain || are_servers(servers) {
+        // In a file that has servers elsewhere already, the same key may mean something else.
+        if is_certain && places.is_empty() || are_servers(servers) {
             places.push(Place { keys, servers });
         }
     }

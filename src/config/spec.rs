@@ -167,7 +167,7 @@ pub(crate) struct Timeouts {
 }
 
 impl Timeouts {
-    /// A list waits at most this long for a server's first start, then shows what is known from earlier.
+    /// The longest wait of a list for a server's first start. After it the last-known lists are shown.
     pub(crate) fn first_list(&self) -> Duration {
         self.list_hold.max(self.startup_wait)
     }

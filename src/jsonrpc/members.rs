@@ -145,6 +145,11 @@ pub(crate) fn unquoted(raw: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str(raw).ok().map(Cow::Owned)
 }
 
+/// The number of the request that a raw id or token of the server names. Some servers send every id back as a string.
+pub(crate) fn request_number(raw: &str) -> Option<u64> {
+    raw.parse().ok().or_else(|| unquoted(raw)?.parse().ok())
+}
+
 /// `text` as a raw JSON string.
 pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
@@ -153,6 +158,20 @@ pub(crate) fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_numbers_or_strings_of_them() {
+        for (raw, expected) in [
+            ("7", Some(7)),
+            (r#""7""#, Some(7)),
+            (r#""\u0037""#, Some(7)),
+            (r#""seven""#, None),
+            ("7.5", None),
+            ("null", None),
+        ] {
+            assert_eq!(request_number(raw), expected, "{raw}");
+        }
+    }
 
     #[test]
     fn edits_keep_what_they_do_not_touch() {

@@ -14,7 +14,7 @@ pub(crate) use error::{
     result_response,
 };
 pub(crate) use framing::{Frame, Framer, text};
-pub(crate) use members::{Members, elements, quoted, unquoted};
+pub(crate) use members::{Members, elements, quoted, request_number, unquoted};
 
 /// The code of a request that is no valid request, or comes at a time when it makes no sense.
 pub(crate) const INVALID_REQUEST: i64 = -32600;

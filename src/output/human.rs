@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use anstyle::{AnsiColor, Effects, Style};
 
 use super::Verbosity;
+use super::classify::{PROXY, least_verbosity, server};
 use super::text::{clean, count, duration, list};
 use crate::event::{Event, Failure, ToolDiff};
 
@@ -23,8 +24,6 @@ const NAMES: [AnsiColor; 4] = [
     AnsiColor::BrightCyan,
 ];
 
-/// Stands in the name's column when the proxy speaks of itself.
-const PROXY: &str = "proxy";
 const NARROWEST: usize = 7;
 const WIDEST: usize = 24;
 /// So many stderr lines are remembered, to tell a failure's tail that has just been shown.
@@ -117,71 +116,6 @@ pub(super) fn shows_stray(count: u64) -> bool {
     count <= 5 || (count.is_multiple_of(100) && (count / 100).is_power_of_two())
 }
 
-fn least_verbosity(event: &Event) -> Verbosity {
-    match event {
-        Event::WatchWarning { .. }
-        | Event::Broken { .. }
-        | Event::Exited { .. }
-        | Event::Flapping { .. }
-        | Event::PortMissed { .. }
-        | Event::DrainAbandoned { .. }
-        | Event::ConfigFault { .. }
-        | Event::WrongPath { .. }
-        | Event::NameTaken { .. }
-        | Event::ToolLeftOut { .. }
-        | Event::ListCut { .. }
-        | Event::Stray { .. } => Verbosity::Quiet,
-        Event::Spawned { .. }
-        | Event::Connecting { .. }
-        | Event::Stopped { .. }
-        | Event::Standby { .. }
-        | Event::Cold {
-            for_good: false, ..
-        } => Verbosity::Verbose,
-        _ => Verbosity::Normal,
-    }
-}
-
-fn server(event: &Event) -> &str {
-    match event {
-        Event::Watching { server, .. }
-        | Event::WatchWarning { server, .. }
-        | Event::WatchNote { server, .. }
-        | Event::Changed { server, .. }
-        | Event::Building { server, .. }
-        | Event::BuildOutput { server, .. }
-        | Event::Spawned { server, .. }
-        | Event::Connecting { server, .. }
-        | Event::Ready { server, .. }
-        | Event::Reloaded { server, .. }
-        | Event::Broken { server, .. }
-        | Event::Exited { server, .. }
-        | Event::Restarting { server, .. }
-        | Event::Flapping { server, .. }
-        | Event::PortMissed { server, .. }
-        | Event::DrainAbandoned { server, .. }
-        | Event::Standby { server, .. }
-        | Event::Cold { server, .. }
-        | Event::Stopped { server, .. }
-        | Event::Stderr { server, .. }
-        | Event::Stray { server, .. }
-        | Event::ListsChanged { server, .. }
-        | Event::Progress { server, .. }
-        | Event::LogMessage { server, .. }
-        | Event::Unloaded { server }
-        | Event::NameTaken { server, .. }
-        | Event::ListCut { server, .. }
-        | Event::ToolLeftOut { server, .. } => server,
-        Event::Reconfigured { .. }
-        | Event::ConfigFault { .. }
-        | Event::Listening { .. }
-        | Event::WrongPath { .. }
-        | Event::ClientConnected { .. }
-        | Event::SessionEnded { .. }
-        | Event::Ending { .. } => PROXY,
-    }
-}
-
 fn name_style(name: &str) -> Style {
     if name == PROXY {
         return DIM;
@@ -240,7 +174,7 @@ fn sentence(event: &Event) -> String {
             clean(holder)
         ),
         Event::ListCut { method, reason, .. } => format!(
-            "{WARN}{method} does not end:{WARN:#} {reason}. It is read no further; its last page must have no `nextCursor`"
+            "{WARN}{method} does not end:{WARN:#} {reason}. It is read no further; the last page must have no `nextCursor`"
         ),
         Event::ToolLeftOut { tool, reason, .. } => format!(
             "{WARN}its tool `{}` is not offered: {}{WARN:#}",

@@ -5,6 +5,7 @@
 //! commands that print a result instead of speaking MCP.
 
 mod bar;
+mod classify;
 mod human;
 mod json;
 mod printer;

@@ -166,10 +166,10 @@ fn table() -> Vec<(Event, String, &'static str)> {
         (Event::ClientConnected { name: "claude-code".into(), version: "2.1".into(), era: "legacy" },
          "proxy    client claude-code 2.1 connected (legacy)\n".into(),
          r#""client_connected","name":"claude-code","version":"2.1","era":"legacy"}"#),
-        (Event::ListCut { server: weather(), method: "tools/list", reason: "there are more than 1000 pages" },
-         "weather  tools/list does not end: there are more than 1000 pages. It is read no further; its last page must have no \
+        (Event::ListCut { server: weather(), method: "tools/list", reason: "there are too many pages" },
+         "weather  tools/list does not end: there are too many pages. It is read no further; the last page must have no \
           `nextCursor`\n".into(),
-         r#""list_cut","method":"tools/list","reason":"there are more than 1000 pages"}"#),
+         r#""list_cut","method":"tools/list","reason":"there are too many pages"}"#),
         (Event::Listening { url: "http://127.0.0.1:8808/mcp".into() },
          "proxy    listens on http://127.0.0.1:8808/mcp\n".into(),
          r#""listening","url":"http://127.0.0.1:8808/mcp"}"#),

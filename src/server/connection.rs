@@ -10,17 +10,16 @@ mod waiting;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::call::{Call, Client};
 use super::link::Link;
-use super::pending::{Table, Waiting, decimal, number};
+use super::pending::{Table, Waiting, decimal};
 use crate::bridge::{self, Identity};
 use crate::jsonrpc::{
     Envelope, ErrorObject, Invalid, Kind, Members, Reply, elements, error_response, notification,
-    request, result_response, splice, unquoted,
+    request, request_number, result_response, splice, unquoted,
 };
 use crate::lock::locked;
 use crate::mcp::{Era, ListKind, Method, severity};
@@ -99,13 +98,6 @@ impl Connection {
             table: Mutex::default(),
             idle: Notify::new(),
         }
-    }
-
-    /// Whether clients wait for answers, or did less than `recently` ago.
-    pub(crate) fn is_busy(&self, recently: Duration) -> bool {
-        let table = locked(&self.table);
-        let was = |since: Instant| since.elapsed() < recently;
-        table.calls > 0 || table.idle_since.is_some_and(was)
     }
 
     /// The era that the handshake settled; legacy before it.
@@ -384,7 +376,7 @@ impl Connection {
         let token = Members::of(params)
             .original("progressToken")
             .unwrap_or_default();
-        let known = number(token).and_then(|number| {
+        let known = request_number(token).and_then(|number| {
             let table = locked(&self.table);
             let own = table.call(number)?.token.clone()?;
             Some((number, own))
@@ -403,7 +395,7 @@ impl Connection {
     pub(crate) fn related(&self, envelope: &Envelope<'_>, on: Option<u64>) -> Option<Box<str>> {
         let table = locked(&self.table);
         let token = envelope.params.meta.progress_token;
-        let named = token.and_then(number);
+        let named = token.and_then(request_number);
         [on, named]
             .into_iter()
             .flatten()

@@ -11,7 +11,7 @@ const SOON: Duration = Duration::from_secs(2);
 /// This many in a row are no accident.
 const IN_A_ROW: u32 = 5;
 
-/// A file that changes during so many calls, and not otherwise, is written by them.
+/// A file that changes during this many calls, and at no other time, is written by the server.
 const CALLS: u32 = 3;
 
 /// A file that the user should hear of.
@@ -37,8 +37,8 @@ impl Echoes {
         self.started = Some(now);
     }
 
-    /// These files changed, at a time when a call was handled or was just answered if `is_called`. Gives the one that
-    /// the user should hear of, once for each row.
+    /// Takes a change of these files; `is_called` tells whether a call was in flight or just answered. Returns the file
+    /// that the user should be warned of, once for each row.
     pub(super) fn changed(
         &mut self,
         paths: &[PathBuf],

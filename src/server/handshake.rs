@@ -417,7 +417,7 @@ pub(crate) async fn fetch_list(
         } else if !cursors.insert(cursor) {
             "a `nextCursor` comes for the second time"
         } else if cursors.len() == PAGES {
-            "there are more than 1000 pages"
+            "there are too many pages"
         } else {
             continue;
         };

@@ -25,6 +25,8 @@ mod report;
 mod state;
 mod status;
 mod supervisor;
+#[cfg(test)]
+mod test_client;
 mod trouble;
 mod turns;
 

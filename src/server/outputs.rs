@@ -1,5 +1,5 @@
-//! Tells what a build writes from what the user saves while it runs: nobody knows who wrote a file, but a build
-//! that is run again writes the same files again. Pure: time is an argument.
+//! Learns which files a build writes, to tell its changes from the user's saves. The system does not say who wrote a
+//! file, but a build that is run again writes the same files again. Pure: time is an argument.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -7,22 +7,23 @@ use std::time::{Duration, SystemTime};
 
 use crate::file_time::TICK;
 
-/// A file that changes in so many runs in a row is written by the build.
+/// A file that changes in this many runs in a row is written by the build.
 const RUNS: u32 = 3;
-/// The same for a file that was seen to change while no build ran: the user edits it.
+/// The number of runs for a file that the user edits: it was seen to change while no build ran.
 const RUNS_OF_EDITED: u32 = 4;
-/// A run is given up for what the user saves meanwhile, unless so many runs in a row were begun for such a change: the
-/// build might make it,
-const MOST_GIVEN_UP: u32 = 1;
-/// this for a file that the user edits.
-const MOST_GIVEN_UP_FOR_EDITED: u32 = 3;
-/// A run that takes longer may hang: it is given up for any change that the build is not known to make.
+/// A save during a run cancels it, unless this many runs in a row were already begun for such a change: then the build
+/// itself may make it.
+const MOST_CANCELLED: u32 = 1;
+/// The same number for a file that the user edits.
+const MOST_CANCELLED_FOR_EDITED: u32 = 3;
+/// A run that takes longer may hang: any change that the build is not known to make cancels it.
 const LONG: Duration = Duration::from_secs(60);
-/// After so many runs that were begun for changes during the run before, the user should hear of it.
+/// The user is told of a loop after this many runs that were each begun for a change during the run before.
 const MANY: u32 = 2;
-/// So many runs may pass of which nothing is heard: short ones follow each other faster than changes are told.
+/// The number of runs in between whose changes may go unreported: short runs follow each other faster than changes are
+/// reported.
 const MOST_UNHEARD: u64 = 2;
-/// A change is heard of before so many further runs have ended.
+/// The number of runs that are remembered: a change is reported before this many further runs have ended.
 const KEPT: usize = 4;
 
 /// Who changed files.
@@ -30,13 +31,13 @@ const KEPT: usize = 4;
 pub(super) enum Origin {
     /// The build: what it started from is still what is there.
     Build,
-    /// The user or the build: one more run will tell, and this one is not to be given up for that.
+    /// The user or the build. One more run will tell; the current one is not cancelled.
     Unclear,
-    /// The user, as far as is known.
+    /// The user, as far as anybody can tell.
     User,
 }
 
-/// A run of the build, complete or given up.
+/// A run of the build, complete or cancelled.
 #[derive(Debug)]
 struct Run {
     number: u64,
@@ -45,7 +46,7 @@ struct Run {
 }
 
 impl Run {
-    /// Whether a file with this time was changed while it ran. What is gone has none.
+    /// Whether a file with this time was changed during the run. A deleted file has no time.
     fn covers(&self, changed: Option<SystemTime>) -> bool {
         match (changed, self.ended) {
             (Some(changed), Some(ended)) => changed + TICK >= self.began && changed <= ended,
@@ -66,9 +67,9 @@ struct Row {
     run: u64,
     /// How often in that run.
     times: u32,
-    /// How often in the runs before.
+    /// How often in each of the runs before.
     usual: u32,
-    /// As many runs in a row.
+    /// The number of runs in a row in which it changed.
     runs: u32,
     /// Its time when that was last counted, and whether the build was known to have written it.
     last: Option<(SystemTime, bool)>,
@@ -77,17 +78,18 @@ struct Row {
 /// What is known of one build command.
 #[derive(Debug, Default)]
 pub(super) struct Outputs {
-    /// The last ones.
+    /// The last runs, the newest first.
     all: VecDeque<Run>,
-    /// Counts complete runs.
+    /// The number of the newest run. A run that replaces a cancelled one has the same number.
     run: u64,
-    /// The last run was given up.
-    given_up: bool,
+    /// The last run was cancelled.
+    is_cancelled: bool,
     /// Runs in a row that followed a run in which a file changed that the build is not known to write.
     repeated: u32,
     rows: HashMap<PathBuf, Row>,
+    /// Files that were seen to change while no build ran.
     edited: HashSet<PathBuf>,
-    /// The last change of which it was not known whose it is.
+    /// The last changed file that might be the user's or the build's.
     unclear: Option<PathBuf>,
 }
 
@@ -98,11 +100,11 @@ impl Outputs {
         let mut last = self.rows.iter().filter(|(_, row)| row.run == self.run);
         let is_repeated = last.any(|(path, row)| !is_known(path, row));
         self.repeated = if is_repeated { self.repeated + 1 } else { 0 };
-        if !self.given_up {
+        if !self.is_cancelled {
             self.run += 1;
         }
         for row in self.rows.values_mut().filter(|row| row.run == self.run) {
-            // That run is made anew.
+            // A cancelled run is made anew.
             row.times = 0;
         }
         self.all.truncate(KEPT - 1);
@@ -113,12 +115,12 @@ impl Outputs {
         });
     }
 
-    /// It has ended, or was given up.
+    /// It has ended, or was cancelled.
     pub(super) fn ended(&mut self, now: SystemTime, is_complete: bool) {
         if let Some(run) = self.all.front_mut() {
             run.ended = Some(now);
         }
-        self.given_up = !is_complete;
+        self.is_cancelled = !is_complete;
     }
 
     /// When the last run ended, if it has.
@@ -145,9 +147,9 @@ impl Outputs {
             return Origin::Build;
         }
         let most = if self.edited.contains(&path) {
-            MOST_GIVEN_UP_FOR_EDITED
+            MOST_CANCELLED_FOR_EDITED
         } else {
-            MOST_GIVEN_UP
+            MOST_CANCELLED
         };
         self.unclear = Some(path);
         if self.repeated < most || is_long {
@@ -244,8 +246,8 @@ mod tests {
             self.outputs.changed(vec![(file.into(), Some(self.now))])
         }
 
-        /// Runs the build as long as its changes ask for it. Gives how many runs that takes, at most 20, those that
-        /// are given up among them.
+        /// Runs the build as long as its changes ask for it. Gives how many runs that takes, at most 20, cancelled ones
+        /// included.
         fn runs(&mut self, changes: impl Fn(usize) -> Vec<String>) -> usize {
             for run in 0..20 {
                 self.begin();
@@ -305,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn saves_of_an_edited_file_give_the_run_up() {
+    fn saves_of_an_edited_file_cancel_the_run() {
         let mut site = Site::new();
         site.change("main.py");
         for _ in 0..3 {

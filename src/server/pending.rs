@@ -7,9 +7,8 @@ use tokio::sync::oneshot;
 
 use super::call::Call;
 use super::connection::Answer;
-use crate::jsonrpc::unquoted;
 
-/// So many cancelled requests are remembered. A late answer to an older one is dropped: most servers answer none.
+/// The number of cancelled requests that are remembered. A late answer to an older one is dropped.
 const CANCELLED: usize = 256;
 
 /// Who waits for an answer.
@@ -90,12 +89,6 @@ impl Table {
     }
 }
 
-/// The number of a request that a raw id or token of the server stands for. Some servers send every id back as a
-/// string.
-pub(super) fn number(raw: &str) -> Option<u64> {
-    unquoted(raw).unwrap_or(raw.into()).parse().ok()
-}
-
 /// `number` in decimal, written into `digits`.
 pub(super) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &str {
     let mut at = digits.len();
@@ -108,4 +101,26 @@ pub(super) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &str {
         }
     }
     std::str::from_utf8(&digits[at..]).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_client::{call, client};
+    use super::*;
+
+    #[tokio::test]
+    async fn old_cancelled_requests_are_forgotten() {
+        let (client, _reader) = client();
+        let mut table = Table::default();
+        for number in 1..=1000 {
+            table.keep_cancelled(number, call(&client, 1));
+            // Every second one is answered all the same.
+            if number % 2 == 0 {
+                assert!(table.take(number).is_some());
+            }
+        }
+        assert!(table.waiting.len() <= 256, "{}", table.waiting.len());
+        assert!(table.take(999).is_some());
+        assert!(table.take(1).is_none());
+    }
 }

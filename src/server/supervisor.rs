@@ -317,6 +317,7 @@ impl Supervisor {
             Origin::Build => self.step(Input::Unchanged),
             Origin::Unclear if self.is_built() => {
                 self.build_again = true;
+                self.tell_changed(&paths);
                 self.files.extend(paths);
                 self.step(Input::Unchanged);
             }
@@ -327,10 +328,7 @@ impl Supervisor {
     /// Starts anew for these files.
     fn renew(&mut self, paths: Vec<PathBuf>) {
         if self.machine.state != State::Idle {
-            self.supply.means.events.send(Event::Changed {
-                server: self.name(),
-                paths: paths.clone(),
-            });
+            self.tell_changed(&paths);
         }
         if let Some(echo) = self
             .echoes
@@ -341,6 +339,13 @@ impl Supervisor {
         self.files.extend(paths);
         (self.late, self.repair.tries) = (0, 0);
         self.step(Input::Changed);
+    }
+
+    fn tell_changed(&self, paths: &[PathBuf]) {
+        self.supply.means.events.send(Event::Changed {
+            server: self.name(),
+            paths: paths.to_vec(),
+        });
     }
 
     /// What is run differently is reloaded; the rest holds from now on.

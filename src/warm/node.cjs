@@ -8,8 +8,7 @@
 // What is noted as `#import` or `#require` the user's own code asks for itself, in this order, before it does anything
 // else; `imports.cjs`, whose text stands before this, finds it. `#common` are modules of the user's own that are
 // CommonJS, `#link` paths by which modules are reached through symbolic links, `#found` modules that are named but not
-// loaded yet. This file is required by worker threads
-// as well, as long as the process lives, and does nothing there.
+// loaded yet. This file is required by worker threads as well, as long as the process lives, and does nothing there.
 const { pathToFileURL } = require('node:url');
 const { isMainThread } = require('node:worker_threads');
 

@@ -17,9 +17,10 @@ use super::slot::QUIET;
 /// So long a process may take to tell what it has loaded, which it does when it has nothing else to do.
 pub(super) const TELLING: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// How soon it is looked whether a process has noted more. As long as it has not, each look comes twice as late,
+/// The pause before the first look whether a process has noted more. It doubles with each look that finds nothing, so
+/// that a process at rest costs no time.
 const GROWING: Duration = Duration::from_millis(500);
-/// up to this: a process at rest costs no time.
+/// The longest pause between two looks.
 const RESTING: Duration = Duration::from_secs(3);
 /// Directories that packages are installed into.
 const PLACES: [&str; 3] = ["site-packages", "dist-packages", "node_modules"];
@@ -39,7 +40,7 @@ pub(crate) struct Notes {
 pub(crate) struct Noted {
     /// Files of code that lie outside the places where packages are installed.
     pub(crate) code: BTreeSet<PathBuf>,
-    /// Those of them that it has loaded since it answers.
+    /// The part of `code` that was loaded after the process began to answer.
     pub(crate) late: BTreeSet<PathBuf>,
     /// Files that it had opened for reading before it answered.
     pub(crate) read: BTreeSet<PathBuf>,
@@ -101,7 +102,7 @@ impl Notes {
         noted.code.retain(|path| path.is_file());
         noted.late.retain(|path| noted.code.contains(path));
         if self.folder.is_complete() {
-            // It has noted all of it at one time.
+            // It has told everything in one report, so nothing was loaded later.
             noted.late.clear();
         }
         noted

@@ -12,6 +12,7 @@ mod servers;
 mod serving;
 mod trouble;
 mod variables;
+mod watching;
 
 use load::under_load;
 use servers::{Fleet, Servers};

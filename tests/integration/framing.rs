@@ -283,19 +283,23 @@ fn a_server_may_use_windows_line_ends_and_a_byte_order_mark() {
     still_works(&peer);
 }
 
+/// A server that is this shell script.
+fn run_by_shell(script: &str) -> (Project, Peer) {
+    let project = Project::new();
+    project.write("server.sh", script);
+    let proxy = Proxy::dev(["sh", "server.sh"]).transparent();
+    let peer = proxy.within(&project).spawn();
+    (project, peer)
+}
+
 #[test]
 fn invalid_utf8_of_a_server_is_replaced() {
-    let project = Project::new();
     let server = r#"while read -r line; do
         case $line in
             *'"initialize"'*) printf '{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"s\377","version":"1"}}}\n';;
         esac
     done"#;
-    project.write("server.sh", server);
-    let peer = Proxy::dev(["sh", "server.sh"])
-        .transparent()
-        .within(&project)
-        .spawn();
+    let (_project, peer) = run_by_shell(server);
     let result = peer.initialize(&initialize_params()).result();
     assert_eq!(result["serverInfo"]["name"], "s\u{fffd}");
 }
@@ -366,18 +370,13 @@ fn a_server_may_send_ids_back_as_strings() {
 
 #[test]
 fn a_handshake_whose_ids_come_back_as_strings_succeeds() {
-    let project = Project::new();
     let server = r#"while read -r line; do
         case $line in
             *'"initialize"'*) echo '{"jsonrpc":"2.0","id":"1","result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}}';;
             *'"tools/list"'*) echo '{"jsonrpc":"2.0","id":"2","result":{"tools":[{"name":"t","inputSchema":{"type":"object"}}]}}';;
         esac
     done"#;
-    project.write("server.sh", server);
-    let peer = Proxy::dev(["sh", "server.sh"])
-        .transparent()
-        .within(&project)
-        .spawn();
+    let (_project, peer) = run_by_shell(server);
     peer.initialize(&initialize_params()).result();
     let tools = peer.ask("tools/list", &json!({})).result();
     assert_eq!(tools["tools"][0]["name"], "t");

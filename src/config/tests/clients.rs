@@ -181,6 +181,15 @@ fn each_client_has_its_own_words() {
 }
 
 #[test]
+fn a_server_that_only_its_client_can_start_gets_help_in_the_form_of_its_file() {
+    let zed = r#"{"context_servers": {"a": {"source": "extension", "settings": {}}}}"#;
+    let faults = loaded(&[(".mcp.json", zed)]).faults;
+    assert!(faults[0].to_string().contains("\"command\": \"uv\""));
+    let faults = loaded(&[("mcp-proxy.toml", "[servers.a]\n")]).faults;
+    assert!(faults[0].to_string().contains("command = \"uv\""));
+}
+
+#[test]
 fn a_key_that_cannot_be_obeyed_is_not_ignored_in_silence() {
     for (key, said) in [
         (r#""sandboxEnabled": true"#, "without a sandbox"),
@@ -189,7 +198,7 @@ fn a_key_that_cannot_be_obeyed_is_not_ignored_in_silence() {
             "write them into `headers`",
         ),
         (r#""oauth": {"clientId": "s3cret"}"#, "cannot log in"),
-        (r#""watch": ["*.py"]"#, "belongs into mcp-proxy.toml"),
+        (r#""watch": ["*.py"]"#, "belongs in mcp-proxy.toml"),
         (r#""evn": {"K": "s3cret"}"#, "did you mean `env`?"),
     ] {
         let loaded = one(&format!(r#"{{"command": "x", {key}}}"#));

@@ -1,4 +1,4 @@
-//! What is shown of a configuration, and that the tables of keys say what is in force.
+//! The shown form of a configuration, and the agreement of the tables of keys with the settings in force.
 
 use super::*;
 

@@ -22,16 +22,16 @@ pub(super) async fn take(
     headers: &HeaderMap,
     line: &str,
     envelope: &Envelope<'_>,
+    accepted: Accepted,
 ) -> Result<Response, Refusal> {
     let begins = envelope.kind() == Kind::Request
         && envelope.method.as_deref() == Some("initialize")
         && !headers.contains_key(SESSION_ID);
     if begins {
-        return begin(front, line, Accepted::of(headers)?).await;
+        return begin(front, line, accepted).await;
     }
     let entry = front.0.sessions.find(headers)?;
     check_revision(headers)?;
-    let accepted = Accepted::of(headers)?;
     take_all(&entry, &[(line, envelope)], false, accepted).await
 }
 
@@ -40,6 +40,7 @@ pub(super) async fn take_batch(
     front: &Front,
     headers: &HeaderMap,
     text: &str,
+    accepted: Accepted,
 ) -> Result<Response, Refusal> {
     let no_batches = || {
         let message =
@@ -64,7 +65,7 @@ pub(super) async fn take_batch(
     };
     let messages: Vec<_> = messages.into_iter().map(parse).collect::<Result<_, _>>()?;
     let messages: Vec<_> = messages.iter().map(|(text, it)| (*text, it)).collect();
-    take_all(&entry, &messages, true, Accepted::of(headers)?).await
+    take_all(&entry, &messages, true, accepted).await
 }
 
 /// Begins a session with the `initialize` request on `line`. In a task of its own: a client that goes away must

@@ -175,6 +175,7 @@ pub(super) async fn take(
     headers: &HeaderMap,
     line: &str,
     envelope: &Envelope<'_>,
+    accepted: Accepted,
 ) -> Result<Response, Refusal> {
     let Some(id) = envelope.id.filter(|_| envelope.kind() == Kind::Request) else {
         return Ok(answer::empty(StatusCode::ACCEPTED));
@@ -198,7 +199,7 @@ pub(super) async fn take(
         batch: false,
         stream: None,
         primed: false,
-        accepted: Accepted::of(headers)?,
+        accepted,
     };
     Ok(answer::respond(feed, style, guard, || {}).await)
 }

@@ -34,9 +34,9 @@ pub(super) async fn take(front: &Front, request: Request) -> Result<Response, Re
         Ok(envelope) => {
             check_shape(&line, &envelope)?;
             check_answerable(accepted, &envelope)?;
-            take_one(front, &headers, &line, &envelope).await
+            take_one(front, &headers, &line, &envelope, accepted).await
         }
-        Err(Invalid::Batch) => legacy::take_batch(front, &headers, &line).await,
+        Err(Invalid::Batch) => legacy::take_batch(front, &headers, &line, accepted).await,
         Err(Invalid::Shape) => {
             let message = "the message has no `method`, `result` or `error`";
             Err(Refusal::invalid(message).to(Envelope::id_in(&line)))
@@ -158,14 +158,15 @@ async fn take_one(
     headers: &HeaderMap,
     line: &str,
     envelope: &Envelope<'_>,
+    accepted: Accepted,
 ) -> Result<Response, Refusal> {
     if envelope.params.meta.protocol_version.is_some() {
-        return modern::take(front, headers, line, envelope).await;
+        return modern::take(front, headers, line, envelope, accepted).await;
     }
     if !says_modern(headers) {
         let to_request =
             |refusal: Refusal| refusal.to(envelope.id.filter(|_| envelope.method.is_some()));
-        let taken = legacy::take(front, headers, line, envelope).await;
+        let taken = legacy::take(front, headers, line, envelope, accepted).await;
         return taken.map_err(to_request);
     }
     if envelope.kind() != Kind::Request {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::super::call::Call;
-use super::super::pending::{Waiting, number};
+use super::super::pending::Waiting;
 use super::{Answer, Connection};
 use crate::bridge;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Members, Reply,
-    splice,
+    request_number, splice,
 };
 use crate::lock::locked;
 use crate::mcp::tasks;
@@ -23,7 +23,8 @@ impl Connection {
             let message = format!("the request `{method}` is longer than `--max-message` allows");
             return self.refuse(&id, &ErrorObject::new(INVALID_REQUEST, message));
         }
-        let Some((waiting, last)) = number(&id).and_then(|number| locked(&self.table).take(number))
+        let Some((waiting, last)) =
+            request_number(&id).and_then(|number| locked(&self.table).take(number))
         else {
             return;
         };
@@ -50,7 +51,7 @@ impl Connection {
             self.client.notify(self, line, envelope, None);
             return Ok(());
         };
-        let number = number(id);
+        let number = request_number(id);
         let (waiting, asked) = {
             let mut table = locked(&self.table);
             let asked = number.is_some_and(|number| (1..=table.next).contains(&number));

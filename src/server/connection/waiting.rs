@@ -1,6 +1,7 @@
 //! What a connection waits for: its client to read, its server to answer.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use super::Connection;
 use crate::lock::locked;
@@ -22,6 +23,13 @@ impl Connection {
             Some(pipe) => pipe.ready_beyond(UNREAD).await,
             None => {}
         }
+    }
+
+    /// Whether clients wait for answers, or did less than `recently` ago.
+    pub(crate) fn is_busy(&self, recently: Duration) -> bool {
+        let table = locked(&self.table);
+        let was = |since: Instant| since.elapsed() < recently;
+        table.calls > 0 || table.idle_since.is_some_and(was)
     }
 
     /// The method of the proxy's own request that the server was asked last.

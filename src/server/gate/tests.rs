@@ -1,5 +1,5 @@
 use std::future::Future;
-use std::io::{PipeReader, Read as _, pipe};
+use std::io::{PipeReader, Read as _};
 use std::pin::pin;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,44 +7,12 @@ use std::task::{Context, Waker};
 
 use super::*;
 use crate::bridge::Identity;
-use crate::jsonrpc::Reply;
-use crate::mcp::{Era, ListKind, Method};
 use crate::server::link::Link;
-use crate::server::pending::Table;
+use crate::server::test_client::{Counting, call, client};
 use crate::transport::stream::Outbox;
 
 const LONG: Duration = Duration::from_secs(3600);
 const DEADLINE: Duration = Duration::from_secs(10);
-
-#[derive(Debug)]
-struct Counting {
-    outbox: Outbox,
-    answers: AtomicUsize,
-}
-
-impl Client for Counting {
-    fn pipe(&self) -> Option<&Outbox> {
-        Some(&self.outbox)
-    }
-
-    fn answer(&self, id: &str, reply: Reply<'_>) {
-        self.answers.fetch_add(1, Ordering::Relaxed);
-        reply.under(id, |parts| self.outbox.send(parts));
-    }
-
-    fn ask(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
-    fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
-    fn forget(&self, _: &Connection) {}
-    fn lists_changed(&self, _: &[ListKind], _: bool) {}
-    fn resources_renewed(&self, _: &str) {}
-}
-
-fn client() -> (Arc<Counting>, PipeReader) {
-    let (reader, writer) = pipe().unwrap();
-    let outbox = Outbox::new(writer.into()).unwrap();
-    let answers = AtomicUsize::new(0);
-    (Arc::new(Counting { outbox, answers }), reader)
-}
 
 /// What is sent to this generation, its client reads.
 fn connection(client: &Arc<Counting>) -> Arc<Connection> {
@@ -63,44 +31,11 @@ fn gate(patience: Duration) -> Gate {
     Gate::new("weather".to_owned(), patience)
 }
 
-fn call(client: &Arc<Counting>, id: usize) -> Call {
-    Call {
-        id: id.to_string().into(),
-        era: Era::Legacy,
-        method: Method::Other,
-        logs: None,
-        perishable: false,
-        rename: None,
-        tag_tasks: false,
-        token: None,
-        again: None,
-        line: None,
-        returns: 0,
-        client: client.clone(),
-    }
-}
-
 /// A request whose line has about `size` bytes.
 fn submit(gate: &Gate, client: &Arc<Counting>, id: usize, size: usize) {
     let pad = "x".repeat(size);
     let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"vendor/x","params":["{pad}"]}}"#);
     gate.submit(call(client, id), &line, &Envelope::parse(&line).unwrap());
-}
-
-#[tokio::test]
-async fn old_cancelled_requests_are_forgotten() {
-    let (client, _reader) = client();
-    let mut table = Table::default();
-    for number in 1..=1000 {
-        table.keep_cancelled(number, call(&client, 1));
-        // Every second one is answered all the same.
-        if number % 2 == 0 {
-            assert!(table.take(number).is_some());
-        }
-    }
-    assert!(table.waiting.len() <= 256, "{}", table.waiting.len());
-    assert!(table.take(999).is_some());
-    assert!(table.take(1).is_none());
 }
 
 /// What one read gives, as soon as there is something.

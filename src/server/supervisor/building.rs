@@ -16,7 +16,7 @@ use crate::file_time::{self, TICK};
 use crate::lock::locked;
 use crate::transport::build::{self, BuildFailure};
 
-/// A build that runs; it has ended when this is dropped.
+/// A running build. Dropping this notes its end.
 struct Run<'a> {
     site: &'a BuildSite,
     is_complete: bool,

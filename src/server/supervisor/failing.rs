@@ -89,10 +89,8 @@ impl Supervisor {
             let short = place.strip_prefix(&self.supply.spec.cwd);
             short.map(Path::to_owned).unwrap_or(place)
         };
-        self.supply.means.events.send(Event::Changed {
-            server: self.name(),
-            paths: installed.places.into_iter().map(within).collect(),
-        });
+        let places: Vec<PathBuf> = installed.places.into_iter().map(within).collect();
+        self.tell_changed(&places);
         self.step(Input::Reload);
     }
 

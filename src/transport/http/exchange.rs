@@ -15,7 +15,7 @@ use super::response::{ERROR, coding, first_words, is_stream, redirect};
 use super::sse::Events;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, Kind, elements, error_response, error_words,
-    is_error_object,
+    is_error_object, request_number,
 };
 
 /// How a legacy server says that its session is gone.
@@ -350,8 +350,7 @@ impl Exchange<'_> {
         let line = line.trim();
         let answers = |message: &str| {
             Envelope::parse(message).is_ok_and(|it| {
-                it.kind() == Kind::Response
-                    && it.id.and_then(|id| id.parse().ok()) == Some(self.number)
+                it.kind() == Kind::Response && it.id.and_then(request_number) == Some(self.number)
             })
         };
         let nameless = Envelope::parse(line)
@@ -384,7 +383,7 @@ impl Exchange<'_> {
     /// The words of a response to the request whose `error` no client's SDK would understand.
     fn malformed_error(&self, line: &str) -> Option<String> {
         let envelope = Envelope::parse(line).ok()?;
-        let is_ours = envelope.id.and_then(|id| id.parse().ok()) == Some(self.number);
+        let is_ours = envelope.id.and_then(request_number) == Some(self.number);
         let error = envelope.error.filter(|error| !is_error_object(error))?;
         (is_ours && envelope.kind() == Kind::Response).then(|| error_words(error))
     }

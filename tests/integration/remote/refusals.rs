@@ -71,6 +71,29 @@ fn an_error_body_that_is_not_json_rpc_becomes_an_error_that_clients_understand()
     }
 }
 
+#[test]
+fn an_answer_whose_id_is_a_string_is_an_answer() {
+    let server = answering(|text, asked, answering| {
+        let id = asked.message()["id"].to_string();
+        let result = r#""result":{"content":[{"type":"text","text":"there"}]}"#;
+        let body = match text {
+            "error" => format!(r#"{{"jsonrpc":"2.0","id":"{id}","error":"no"}}"#),
+            _ => format!(r#"{{"jsonrpc":"2.0","id":"{id}",{result}}}"#),
+        };
+        if text == "stream" {
+            let kind = ("Content-Type", "text/event-stream");
+            answering.whole(200, &[kind], &format!("data: {body}\n\n"));
+        } else {
+            answering.whole(200, &[JSON], &body);
+        }
+    });
+    let stage = Stage::legacy(&server);
+    for text in ["json", "stream"] {
+        assert_eq!(stage.echo(text).tool_text(), "there", "{text}");
+    }
+    assert!(refusal(&stage, "error").contains("no"));
+}
+
 /// A client on an official SDK, the program of `tests/peers` at `path`, hears at once that its token has expired.
 #[track_caller]
 fn an_sdk_hears_of_an_expired_token(path: &str) {

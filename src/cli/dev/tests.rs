@@ -1,0 +1,175 @@
+use clap::Parser;
+
+use super::*;
+
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(flatten)]
+    dev: DevArgs,
+}
+
+#[derive(Debug, Parser)]
+struct Output {
+    #[command(flatten)]
+    global: Global,
+}
+
+/// What these words lead to, and the one server of it.
+fn mission(words: &[&str]) -> Result<(Mission, ServerSpec), CliError> {
+    let dev = Line::parse_from([&["dev"], words].concat()).dev;
+    let mission = dev.mission(&Output::parse_from(["dev", "-q"]).global)?;
+    if let Some(error) = dev.unusable() {
+        return Err(error);
+    }
+    let spec = mission.plan.config.servers[0].clone();
+    Ok((mission, spec))
+}
+#[test]
+fn the_defaults_are_those_of_the_configuration() {
+    let (mission, spec) = mission(&["--", "srv"]).unwrap();
+    let config = Config::default();
+    assert_eq!(spec.timeouts, config.timeouts);
+    assert_eq!(spec.reload, Reload::default());
+    assert_eq!(spec.on_broken, OnBroken::default());
+    assert_eq!(spec.cwd, std::env::current_dir().unwrap());
+    assert_eq!(mission.max_message, config.max_message);
+    assert_eq!(mission.meta_tools, Set::Dev);
+    assert!(mission.plan.transparent && mission.plan.reader.is_none());
+    let watch = mission.watch.unwrap();
+    assert_eq!(watch.quiet, config.watching.debounce);
+    assert_eq!(watch.quiet, WatchOptions::default().quiet);
+}
+
+#[test]
+fn options_reach_the_specification() {
+    let line = "--watch a --watch !b --reload stop-first --build make --on-broken serve-last-good \
+        --name w --cwd / --env A=1 --hold-timeout 2s -- srv -x";
+    let (_, spec) = mission(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
+    assert_eq!(spec.watch, ["a", "!b"]);
+    assert_eq!(spec.reload, Reload::StopFirst);
+    assert_eq!(spec.build.as_deref(), Some("make"));
+    assert_eq!(spec.on_broken, OnBroken::ServeLastGood);
+    assert_eq!((spec.name.as_str(), spec.cwd.to_str()), ("w", Some("/")));
+    assert_eq!(spec.env, [("A".into(), "1".into())]);
+    assert_eq!((spec.program, spec.args), ("srv".into(), vec!["-x".into()]));
+    assert_eq!(spec.timeouts.hold, Duration::from_secs(2));
+}
+
+/// Settings that differ from every default, and from those of [`FLAGS`].
+const FILE: &str = r#"
+    [proxy]
+    meta_tools = "all"
+    hold_timeout = "7s"
+    max_message = "1MiB"
+    [watch]
+    debounce = "8ms"
+    ignore = ["gen/**"]
+    [servers.a]
+    command = "srv"
+    env = { A = "file" }
+    watch = ["src/**"]
+    build = "make"
+    reload = "stop-first"
+    drain_timeout = "9s"
+    [servers.b]
+    command = "other"
+"#;
+const FLAGS: &str = "--meta-tools none --hold-timeout 1s --max-message 2MiB --debounce 1ms --env A=flag \
+    --watch x --build ninja --reload overlap --drain-timeout 2s --name c --cwd /";
+
+fn mission_of(file: &str, words: &[&str]) -> Result<(Mission, ServerSpec), CliError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mcp-proxy.toml");
+    std::fs::write(&path, file).unwrap();
+    mission(&[&["--config", path.to_str().unwrap()], words].concat())
+}
+
+#[test]
+fn what_does_not_fit_the_command_line_any_more_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let cwd = folder.path().join("there");
+    std::fs::create_dir(&cwd).unwrap();
+    let file = folder.path().join("mcp-proxy.toml");
+    std::fs::write(&file, FILE).unwrap();
+    let [cwd, file] = [&cwd, &file].map(|path| path.to_str().unwrap());
+    let options = ["--config", file, "--server", "a", "--cwd", cwd];
+    let (mission, _) = mission(&options).unwrap();
+    let reader = mission.plan.reader.unwrap();
+    assert!(reader().is_some());
+    std::fs::remove_dir(cwd).unwrap();
+    assert!(reader().is_none());
+}
+
+#[test]
+fn settings_of_the_configuration_are_in_force() {
+    let (mission, spec) = mission_of(FILE, &["--server", "a"]).unwrap();
+    assert!(mission.plan.transparent);
+    assert_eq!(
+        (spec.name.as_str(), spec.program.to_str()),
+        ("a", Some("srv"))
+    );
+    assert_eq!(spec.env, [("A".into(), "file".into())]);
+    assert_eq!(spec.watch, ["src/**", "!gen/**"]);
+    assert_eq!(spec.build.as_deref(), Some("make"));
+    assert_eq!(spec.reload, Reload::StopFirst);
+    assert_eq!(spec.timeouts.hold, Duration::from_secs(7));
+    assert_eq!(spec.timeouts.drain, Duration::from_secs(9));
+    assert_eq!(
+        (mission.meta_tools, mission.max_message),
+        (Set::All, 1 << 20)
+    );
+    assert_eq!(mission.watch.unwrap().quiet, Duration::from_millis(8));
+}
+
+#[test]
+fn options_win_over_the_configuration() {
+    let flags: Vec<&str> = FLAGS.split_whitespace().collect();
+    let (mission, spec) = mission_of(FILE, &[&["--server", "a"], &flags[..]].concat()).unwrap();
+    assert_eq!((spec.name.as_str(), spec.cwd.to_str()), ("c", Some("/")));
+    assert_eq!(spec.env.last(), Some(&("A".into(), "flag".into())));
+    assert_eq!(spec.watch, ["x", "!gen/**"]);
+    assert_eq!(spec.build.as_deref(), Some("ninja"));
+    assert_eq!(spec.reload, Reload::Overlap);
+    assert_eq!(spec.timeouts.hold, Duration::from_secs(1));
+    assert_eq!(spec.timeouts.drain, Duration::from_secs(2));
+    assert_eq!(
+        (mission.meta_tools, mission.max_message),
+        (Set::None, 2 << 20)
+    );
+    assert_eq!(mission.watch.unwrap().quiet, Duration::from_millis(1));
+}
+
+#[test]
+fn all_servers_are_run_unless_one_is_chosen() {
+    let usage = |file, words: &[&str]| match mission_of(file, words).err().unwrap() {
+        CliError::Usage(text) => text,
+        error => panic!("{error:?}"),
+    };
+    let (mission, _) = mission_of(FILE, &["--hold-timeout", "1s"]).unwrap();
+    let servers = &mission.plan.config.servers;
+    assert_eq!(servers.len(), 2);
+    assert!(
+        servers
+            .iter()
+            .all(|it| it.timeouts.hold == Duration::from_secs(1))
+    );
+    assert!(
+        servers
+            .iter()
+            .all(|it| it.watch.ends_with(&["!gen/**".to_owned()]))
+    );
+    assert!(!mission.plan.transparent);
+    assert!(usage(FILE, &["--server", "c"]).ends_with("it has `a`, `b`"));
+    for words in ["--watch a", "--build a", "--name a", "--cwd /", "--env A=1"] {
+        let words: Vec<&str> = words.split(' ').collect();
+        let text = usage(FILE, &words);
+        let expected = format!("{} is for one server", words[0]);
+        assert!(text.starts_with(&expected), "{text}");
+    }
+    let broken = |file, words: &[&str]| matches!(mission_of(file, words), Err(CliError::Config(_)));
+    let one_of_two = "[servers.a]\ncommand='x'\n[servers.b]\ntypo=1";
+    assert_eq!(mission_of(one_of_two, &[]).unwrap().1.name, "a");
+    assert!(broken(one_of_two, &["--server", "b"]));
+    assert!(broken("[servers.b]\ntypo=1", &[]));
+    assert!(broken("[servers.b", &[]));
+}

@@ -1,0 +1,74 @@
+//! Classifies events for people: which server an event belongs to, and from which verbosity on it is shown.
+
+use super::Verbosity;
+use crate::event::Event;
+
+/// The name under which events of no server are shown.
+pub(super) const PROXY: &str = "proxy";
+
+/// The least verbosity at which people are shown the event.
+pub(super) fn least_verbosity(event: &Event) -> Verbosity {
+    match event {
+        Event::WatchWarning { .. }
+        | Event::Broken { .. }
+        | Event::Exited { .. }
+        | Event::Flapping { .. }
+        | Event::PortMissed { .. }
+        | Event::DrainAbandoned { .. }
+        | Event::ConfigFault { .. }
+        | Event::WrongPath { .. }
+        | Event::NameTaken { .. }
+        | Event::ToolLeftOut { .. }
+        | Event::ListCut { .. }
+        | Event::Stray { .. } => Verbosity::Quiet,
+        Event::Spawned { .. }
+        | Event::Connecting { .. }
+        | Event::Stopped { .. }
+        | Event::Standby { .. }
+        | Event::Cold {
+            for_good: false, ..
+        } => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    }
+}
+
+/// The server that the event belongs to, or the proxy.
+pub(super) fn server(event: &Event) -> &str {
+    match event {
+        Event::Watching { server, .. }
+        | Event::WatchWarning { server, .. }
+        | Event::WatchNote { server, .. }
+        | Event::Changed { server, .. }
+        | Event::Building { server, .. }
+        | Event::BuildOutput { server, .. }
+        | Event::Spawned { server, .. }
+        | Event::Connecting { server, .. }
+        | Event::Ready { server, .. }
+        | Event::Reloaded { server, .. }
+        | Event::Broken { server, .. }
+        | Event::Exited { server, .. }
+        | Event::Restarting { server, .. }
+        | Event::Flapping { server, .. }
+        | Event::PortMissed { server, .. }
+        | Event::DrainAbandoned { server, .. }
+        | Event::Standby { server, .. }
+        | Event::Cold { server, .. }
+        | Event::Stopped { server, .. }
+        | Event::Stderr { server, .. }
+        | Event::Stray { server, .. }
+        | Event::ListsChanged { server, .. }
+        | Event::Progress { server, .. }
+        | Event::LogMessage { server, .. }
+        | Event::Unloaded { server }
+        | Event::NameTaken { server, .. }
+        | Event::ListCut { server, .. }
+        | Event::ToolLeftOut { server, .. } => server,
+        Event::Reconfigured { .. }
+        | Event::ConfigFault { .. }
+        | Event::Listening { .. }
+        | Event::WrongPath { .. }
+        | Event::ClientConnected { .. }
+        | Event::SessionEnded { .. }
+        | Event::Ending { .. } => PROXY,
+    }
+}

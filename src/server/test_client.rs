@@ -1,0 +1,61 @@
+//! A client for unit tests.
+
+use std::io::{PipeReader, pipe};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::call::{Call, Client};
+use super::connection::Connection;
+use crate::jsonrpc::{Envelope, Reply};
+use crate::mcp::{Era, ListKind, Method};
+use crate::transport::stream::Outbox;
+
+/// A client that counts answers and writes them into a pipe.
+#[derive(Debug)]
+pub(super) struct Counting {
+    pub(super) outbox: Outbox,
+    pub(super) answers: AtomicUsize,
+}
+
+impl Client for Counting {
+    fn pipe(&self) -> Option<&Outbox> {
+        Some(&self.outbox)
+    }
+
+    fn answer(&self, id: &str, reply: Reply<'_>) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        reply.under(id, |parts| self.outbox.send(parts));
+    }
+
+    fn ask(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
+    fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
+    fn forget(&self, _: &Connection) {}
+    fn lists_changed(&self, _: &[ListKind], _: bool) {}
+    fn resources_renewed(&self, _: &str) {}
+}
+
+/// A client, and the end of the pipe at which it reads.
+pub(super) fn client() -> (Arc<Counting>, PipeReader) {
+    let (reader, writer) = pipe().unwrap();
+    let outbox = Outbox::new(writer.into()).unwrap();
+    let answers = AtomicUsize::new(0);
+    (Arc::new(Counting { outbox, answers }), reader)
+}
+
+/// A request of the client that needs no translation.
+pub(super) fn call(client: &Arc<Counting>, id: usize) -> Call {
+    Call {
+        id: id.to_string().into(),
+        era: Era::Legacy,
+        method: Method::Other,
+        logs: None,
+        perishable: false,
+        rename: None,
+        tag_tasks: false,
+        token: None,
+        again: None,
+        line: None,
+        returns: 0,
+        client: client.clone(),
+    }
+}
