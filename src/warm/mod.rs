@@ -20,6 +20,7 @@ mod slot;
 mod stamp;
 mod standby;
 mod voice;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -27,8 +28,6 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
-
-use tokio::time::sleep;
 
 use self::command::Files;
 use self::learned::Learned;
@@ -49,8 +48,6 @@ pub(crate) use voice::Voice;
 const FAILURES: u32 = 2;
 /// After so many prepared starts in a row that were not like the one before, too.
 const DIFFERENCES: u32 = 10;
-/// Saves that follow each other sooner than this are a flurry: the next one is worth waiting for.
-const FLURRY: Duration = Duration::from_millis(150);
 /// A server that was not saved for this long keeps no standby.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 
@@ -75,6 +72,12 @@ struct State {
     kept: VecDeque<Notes>,
     /// What was learned last.
     learned: Option<Learned>,
+    /// When the process that was started last was, if it was cold.
+    begun: Option<Instant>,
+    /// How long the last cold start took until its generation answered.
+    cold: Option<Duration>,
+    /// How long the last standby took until it was ready.
+    took: Option<Duration>,
     failures: u32,
     /// How many prepared starts in a row were not like the start before.
     differences: u32,
@@ -125,16 +128,11 @@ impl Warm {
     ) -> Start {
         // One that was started could be started; whether that is still so is for a plain start to tell.
         if !cold && find(spec, Path::new(&spec.program)).is_some() {
-            let mut hold = Hold::new(self, spec);
-            if let Some(slot) = &hold.slot {
-                slot.hurries().await;
-                self.calm().await;
-            }
-            locked(&self.state).since = Some(SystemTime::now());
-            let going = hold.slot.take().map(Slot::hand_over);
-            match async { going?.await }.await {
+            match self.prepared_start(spec).await {
                 Some(Ok((child, voice, folder))) => {
-                    locked(&self.state).folder = Some(Arc::new(folder));
+                    let mut state = locked(&self.state);
+                    state.folder = Some(Arc::new(folder));
+                    state.begun = None;
                     return Start {
                         child: Ok(child),
                         voice: Some(voice),
@@ -146,13 +144,16 @@ impl Warm {
                 None => {}
             }
         }
+        let begun = Instant::now();
         let folder = self.folder(spec).map(Arc::new);
         locked(&self.state).since = Some(SystemTime::now());
         let child = match &folder {
             Some(folder) => spawn(&folder.found_by(spec), number, &self.events, &self.reaper),
             None => spawn(spec, number, &self.events, &self.reaper),
         };
-        locked(&self.state).folder = folder;
+        let mut state = locked(&self.state);
+        state.folder = folder;
+        state.begun = Some(begun);
         Start { child, voice: None }
     }
 
@@ -161,25 +162,6 @@ impl Warm {
         let mut state = locked(&self.state);
         let before = state.touched.replace(Instant::now());
         state.rhythm = before.map(|before| before.elapsed());
-    }
-
-    /// Waits for the end of a flurry of saves: the standby is best used for the last of them, which it is if
-    /// the next one is overdue.
-    async fn calm(&self) {
-        loop {
-            let (touched, rhythm) = {
-                let state = locked(&self.state);
-                (state.touched, state.rhythm)
-            };
-            let Some((touched, rhythm)) = touched.zip(rhythm) else {
-                return;
-            };
-            let left = (rhythm * 5 / 4).saturating_sub(touched.elapsed());
-            if rhythm > FLURRY || left.is_zero() {
-                return;
-            }
-            sleep(left).await;
-        }
     }
 
     /// The process that was started last answers from now on, or was no use: time to prepare the next one. Returns
@@ -192,6 +174,8 @@ impl Warm {
         let mut state = locked(&self.state);
         let folder = state.folder.take();
         let since = state.since.take();
+        let took = state.begun.take().map(|begun| begun.elapsed());
+        state.cold = took.filter(|_| answers).or(state.cold);
         let noted = folder.clone().zip(since);
         let notes = noted.map(|(folder, since)| Notes::new(folder, since));
         if answers {
@@ -333,40 +317,6 @@ impl Warm {
         folder
             .inspect_err(|error| tracing::debug!(%error, "starts cold"))
             .ok()
-    }
-}
-
-/// A standby that is being waited for. Dropping it before it is handed over gives it back.
-struct Hold<'a> {
-    warm: &'a Warm,
-    slot: Option<Slot>,
-    age: u64,
-}
-
-impl<'a> Hold<'a> {
-    /// The standby of the server. Where there is none it is ordered: until it has loaded its packages, a
-    /// further save costs nothing.
-    fn new(warm: &'a Arc<Warm>, spec: &Arc<ServerSpec>) -> Self {
-        let mut state = locked(&warm.state);
-        let known = state.learned.is_some() && state.failures < FAILURES;
-        let slot = state.slot.take().or_else(|| {
-            let order = warm.order(spec, None, state.touched).filter(|_| known);
-            order.map(Slot::new)
-        });
-        Self {
-            warm,
-            slot,
-            age: state.age,
-        }
-    }
-}
-
-impl Drop for Hold<'_> {
-    fn drop(&mut self) {
-        let mut state = locked(&self.warm.state);
-        if state.age == self.age && state.slot.is_none() {
-            state.slot = self.slot.take();
-        }
     }
 }
 

@@ -2,11 +2,11 @@
 //! until it is ready, and hands it over when it is wanted.
 
 use std::future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{sleep, timeout};
+use tokio::time::{self, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::learned::Learned;
@@ -27,8 +27,6 @@ pub(super) const QUIET: Duration = Duration::from_millis(250);
 /// What a process has written is read by then.
 const ECHO: Duration = Duration::from_millis(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// One that is ready and told to go on does so within microseconds.
-const GOING: Duration = Duration::from_secs(2);
 
 /// What is to be prepared.
 pub(super) struct Order {
@@ -46,6 +44,8 @@ pub(super) struct Order {
 /// How a standby's task and those who want it understand each other.
 #[derive(Debug, Clone, Default)]
 struct Signals {
+    /// When its process was started.
+    begun: Arc<OnceLock<Instant>>,
     /// It is wanted as soon as may be.
     hurry: CancellationToken,
     /// It waits, or there is none.
@@ -72,6 +72,16 @@ impl Slot {
         }
     }
 
+    /// Whether the standby is ready, or is known not to come.
+    pub(super) fn is_ready(&self) -> bool {
+        self.signals.ready.is_cancelled()
+    }
+
+    /// How long ago the process of the standby was started; nothing if it was not yet.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.signals.begun.get().map(Instant::elapsed)
+    }
+
     /// Waits until the standby is ready, or until it is known that there will be none. Until it is handed
     /// over it has seen nothing of the user's code, and serves a later save as well.
     pub(super) async fn hurries(&self) {
@@ -79,12 +89,16 @@ impl Slot {
         self.signals.ready.cancelled().await;
     }
 
-    /// Has the standby run its command; nothing if there is none.
-    pub(super) async fn hand_over(mut self) -> Option<Result<(Child, Voice, Folder), Unfit>> {
+    /// Has the standby run its command, which it must do until `deadline`; nothing if there is none.
+    pub(super) async fn hand_over(
+        mut self,
+        deadline: time::Instant,
+    ) -> Option<Result<(Child, Voice, Folder), Unfit>> {
         self.signals.taken.cancel();
         let standby = self.task.take()?.await.ok()??;
-        let going = timeout(GOING, standby.go()).await;
-        Some(going.unwrap_or_else(|_| Err(Unfit::Unlike("does not go on".to_owned()))))
+        let going = timeout_at(deadline, standby.go()).await;
+        // That may be a busy machine's doing.
+        Some(going.unwrap_or_else(|_| Err(Unfit::Differs("does not go on in time".to_owned()))))
     }
 
     /// Ends it; resolves when it is gone.
@@ -110,6 +124,8 @@ impl Order {
         let _over = signals.ready.clone().drop_guard();
         let begun = self.begin(&signals);
         let (mut standby, _seat) = signals.end.run_until_cancelled(begun).await??;
+        // Nobody else sets it.
+        let _ = signals.begun.set(Instant::now());
         let kept = tokio::select! {
             () = signals.end.cancelled() => None,
             () = signals.taken.cancelled() => Some(Ok(())),
@@ -199,7 +215,11 @@ impl Order {
             return Some(Err(unfit));
         }
         signals.ready.cancel();
-        locked(&self.warm.state).prepared = Some(prepared);
+        {
+            let mut state = locked(&self.warm.state);
+            state.took = Some(prepared.took);
+            state.prepared = Some(prepared);
+        }
         self.warm.events.send(Event::Standby {
             server: self.spec.name.clone(),
             took: prepared.took,

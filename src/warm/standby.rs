@@ -24,7 +24,7 @@ use crate::transport::reaper::Reaper;
 pub(super) enum Unfit {
     /// What it has loaded was changed since: a new one will do.
     Outdated,
-    /// The saved code loads packages at another time; the reason is a sentence fragment.
+    /// Not this time: the saved code loads packages at another time, say; the reason is a sentence fragment.
     Differs(String),
     /// It is not what a plain start is; the reason is a sentence fragment.
     Unlike(String),

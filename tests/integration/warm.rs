@@ -4,6 +4,7 @@
 mod early;
 mod equal;
 mod fresh;
+mod late;
 mod node;
 mod programs;
 mod random;
@@ -209,6 +210,19 @@ impl Warmed {
     fn newest(&self) -> u32 {
         let pid = &self.log.events("spawned").pop().unwrap()["pid"];
         u32::try_from(pid.as_u64().unwrap()).unwrap()
+    }
+
+    /// The process that is prepared or ready, if there is one.
+    #[track_caller]
+    fn standby(&self) -> Option<u32> {
+        let serves = |pid: &u32| {
+            let spawned = self.log.events("spawned");
+            spawned.iter().any(|it| it["pid"] == u64::from(*pid))
+        };
+        let processes = processes_with_tag(self.peer.tag()).into_iter();
+        let servers = processes
+            .filter(|(_, line)| line.ends_with(self.source) && !line.contains("mcp-proxy"));
+        servers.map(|(pid, _)| pid).find(|pid| !serves(pid))
     }
 
     /// Waits for the next standby, then saves, and checks that it was the standby that took over.

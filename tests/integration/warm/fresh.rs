@@ -116,7 +116,12 @@ fn the_last_save_of_a_flurry_is_served_by_what_was_prepared() {
 
 #[test]
 fn a_save_while_new_code_starts_is_prepared_as_well() {
-    let warmed = warmed();
+    let project = project();
+    // Where a cold start takes clearly longer than its packages do, the next process is worth waiting for.
+    let code = "import time\ntime.sleep(1)\n# Here a test";
+    project.edit("server.py", "# Here a test", code);
+    let command = vec![python("python"), "server.py".into()];
+    let warmed = Warmed::start(project, "server.py", command);
     warmed.warm_save("v1");
     warmed.until_prepared();
     let code = "import time\ntime.sleep(60)  # Here a test";
@@ -160,11 +165,7 @@ fn what_is_said_at_the_start_is_told_once_and_of_its_generation() {
 fn what_is_killed_as_it_waits_is_told_and_replaced() {
     let warmed = warmed();
     warmed.until_prepared();
-    let processes = processes_with_tag(warmed.peer.tag());
-    let is_standby = |(pid, line): &&(u32, String)| {
-        line.ends_with("server.py") && !line.contains("mcp-proxy") && *pid != warmed.newest()
-    };
-    let (standby, _) = processes.iter().find(is_standby).unwrap();
+    let standby = warmed.standby().unwrap();
     let standby = Pid::from_raw(standby.cast_signed()).unwrap();
     kill_process(standby, Signal::KILL).unwrap();
     let cold = warmed.log.until("cold", 1).remove(0);

@@ -15,7 +15,7 @@ const EARLY: &str = "import __main__\nEARLY = not hasattr(__main__, '__file__')"
 
 /// A server whose source has `code` in it, with these packages.
 #[track_caller]
-fn with(code: &str, packages: &[(&str, &str)]) -> Warmed {
+pub(super) fn with(code: &str, packages: &[(&str, &str)]) -> Warmed {
     let project = project();
     project.edit("server.py", "# Here a test puts what it is about.", code);
     for (name, text) in packages {
