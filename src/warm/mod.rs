@@ -6,8 +6,11 @@
 //! code of the user runs. At the next save it is told to go on, and is the candidate. It is a fresh process each
 //! time, so nothing old lives on in it.
 //!
+//! A server that is saved again before the next standby is ready has two of them for a while.
+//!
 //! `command` tells of which commands that can be done, `learned` what to load and when not to, `notes` what a
-//! process has loaded of the user's own, `standby` talks with the process, `pool` bounds how many there are. What is not certain starts cold: that is
+//! process has loaded of the user's own, `standby` talks with the process, `slot` sees to it, `pool` bounds how many there
+//! are, `waiting` tells how long a save waits for one. What is not certain starts cold: that is
 //! what a server without a standby does, and one whose standby turns out to be unlike a plain start.
 //! Knows nothing of what is spoken with a server, and decides nothing about generations.
 
@@ -29,10 +32,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio_util::sync::CancellationToken;
+
 use self::command::Files;
 use self::learned::Learned;
 use self::room::Folder;
-use self::slot::{Order, Slot};
+use self::slot::{Order, QUIET, Slot};
 use self::standby::Unfit;
 use crate::config::{ServerSpec, Warmth};
 use crate::event::{Event, Events};
@@ -48,6 +53,8 @@ pub(crate) use voice::Voice;
 const FAILURES: u32 = 2;
 /// After so many prepared starts in a row that were not like the one before, too.
 const DIFFERENCES: u32 = 10;
+/// A server whose saves came too fast for one standby keeps a second one for so long.
+const PRESSED: Duration = Duration::from_secs(30);
 /// A server that was not saved for this long keeps no standby.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 
@@ -62,8 +69,8 @@ pub(crate) struct Warm {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What is being prepared, or is ready.
-    slot: Option<Slot>,
+    /// What is being prepared, or is ready, the oldest first.
+    slots: Vec<Slot>,
     /// Where the process that was started last notes what it loads.
     folder: Option<Arc<Folder>>,
     /// When that was started.
@@ -87,7 +94,8 @@ struct State {
     touched: Option<Instant>,
     /// And how long that was after the time before.
     rhythm: Option<Duration>,
-    prepared: Option<Prepared>,
+    /// When a save came last for which one standby alone would not have been ready.
+    pressed: Option<Instant>,
 }
 
 /// What a standby cost.
@@ -105,6 +113,19 @@ pub(crate) struct Start {
     pub(crate) child: Result<Child, SpawnError>,
     /// Of a process that was a standby: what it says is kept until its generation is known to be good.
     pub(crate) voice: Option<Voice>,
+}
+
+impl State {
+    /// Whether one standby alone is not ready in time for the saves of these days.
+    fn is_pressed(&self) -> bool {
+        self.pressed.is_some_and(|at| at.elapsed() < PRESSED)
+    }
+
+    /// What was learned does not hold any more, nor does what was prepared by it.
+    fn unlearn(&mut self) {
+        self.learned = None;
+        self.slots.clear();
+    }
 }
 
 impl Warm {
@@ -139,7 +160,7 @@ impl Warm {
                     };
                 }
                 Some(Err(Unfit::Unlike(reason))) => self.failed(spec, reason),
-                Some(Err(Unfit::Outdated)) => locked(&self.state).learned = None,
+                Some(Err(Unfit::Outdated)) => locked(&self.state).unlearn(),
                 Some(Err(Unfit::Differs(reason))) => self.differs(spec, reason),
                 None => {}
             }
@@ -186,8 +207,8 @@ impl Warm {
         }
         let folder = folder.filter(|folder| answers && folder.is_for_standbys());
         let is_known = folder.is_some() || state.learned.is_some();
-        if state.slot.is_none() && is_known && state.failures < FAILURES {
-            state.slot = self.order(spec, folder, state.touched).map(Slot::new);
+        if is_known && state.failures < FAILURES {
+            self.fill(spec, &mut state, folder.as_ref());
         }
         notes
     }
@@ -204,14 +225,35 @@ impl Warm {
         all.any(|notes| notes.have_written(path))
     }
 
-    /// What is to be prepared for a server that was `saved` then, if anything is.
+    /// Orders as many standbys as there should be, which learn from `folder` if there is one.
+    fn fill(
+        self: &Arc<Self>,
+        spec: &Arc<ServerSpec>,
+        state: &mut State,
+        folder: Option<&Arc<Folder>>,
+    ) {
+        let wanted = if state.is_pressed() { 2 } else { 1 };
+        state.slots.retain(Slot::is_alive);
+        if folder.is_some() {
+            // One is always prepared by what answers now.
+            state.slots.truncate(wanted - 1);
+        }
+        while state.slots.len() < wanted {
+            let Some(order) = self.order(spec, folder.cloned(), state) else {
+                return;
+            };
+            state.slots.push(Slot::new(order));
+        }
+    }
+
+    /// What is to be prepared next for a server, if anything is.
     fn order(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
         folder: Option<Arc<Folder>>,
-        saved: Option<Instant>,
+        state: &State,
     ) -> Option<Order> {
-        let recently = saved.filter(|saved| saved.elapsed() < IDLE);
+        let recently = state.touched.filter(|saved| saved.elapsed() < IDLE);
         let at_once = spec.warm == Warmth::AtOnce;
         Some(Order {
             warm: self.clone(),
@@ -220,6 +262,11 @@ impl Warm {
             folder,
             saved: recently.or_else(|| at_once.then(Instant::now))?,
             patience: (!at_once).then_some(IDLE),
+            pause: if state.is_pressed() {
+                Duration::ZERO
+            } else {
+                QUIET
+            },
         })
     }
 
@@ -238,7 +285,7 @@ impl Warm {
     /// all differ starts cold for good.
     pub(crate) fn differs(&self, spec: &ServerSpec, reason: String) {
         let mut state = locked(&self.state);
-        state.learned = None;
+        state.unlearn();
         state.differences += 1;
         let for_good = state.differences >= DIFFERENCES;
         if for_good {
@@ -270,7 +317,15 @@ impl Warm {
 
     /// Nothing can be prepared for this server.
     fn give_up(&self, spec: &ServerSpec, reason: String) {
-        locked(&self.state).failures = FAILURES - 1;
+        {
+            let mut state = locked(&self.state);
+            state.slots.clear();
+            // The other one may have found the same.
+            if state.failures >= FAILURES {
+                return;
+            }
+            state.failures = FAILURES - 1;
+        }
         self.failed(spec, reason);
     }
 
@@ -284,21 +339,38 @@ impl Warm {
         };
     }
 
-    /// Ends the standby; resolves when it is gone.
+    /// Ends the standbys; resolves when they are gone.
     pub(crate) async fn stop(&self) {
-        let slot = {
+        let slots = {
             let mut state = locked(&self.state);
             state.age += 1;
-            state.slot.take()
+            std::mem::take(&mut state.slots)
         };
-        if let Some(slot) = slot {
+        for slot in slots {
             slot.end().await;
         }
     }
 
-    /// The standby that waits.
+    /// The standbys that wait: how long the next one took, and the memory of all.
     pub(crate) fn prepared(&self) -> Option<Prepared> {
-        locked(&self.state).prepared
+        let state = locked(&self.state);
+        let all = state.slots.iter().filter_map(Slot::prepared);
+        all.reduce(|next, other| Prepared {
+            memory: next.memory.zip(other.memory).map(|(a, b)| a + b),
+            ..next
+        })
+    }
+
+    /// A standby is `over`; whether no other one is left.
+    fn was_last(&self, over: &CancellationToken) -> bool {
+        let state = locked(&self.state);
+        over.cancel();
+        !state.slots.iter().any(Slot::is_alive)
+    }
+
+    /// Ends the second standby, if there are two.
+    fn end_second(&self) {
+        locked(&self.state).slots.truncate(1);
     }
 
     /// A folder for a start of this server, if its process is one that can make notes.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{self, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::learned::Learned;
@@ -15,7 +15,7 @@ use super::pool::{Pool, Seat};
 use super::room::Folder;
 use super::standby::{Stage, Standby, Unfit};
 use super::voice::Voice;
-use super::{Prepared, Warm};
+use super::{PRESSED, Prepared, Warm};
 use crate::config::ServerSpec;
 use crate::event::Event;
 use crate::lock::locked;
@@ -39,6 +39,8 @@ pub(super) struct Order {
     pub(super) saved: Instant,
     /// How long the standby may wait to be used.
     pub(super) patience: Option<Duration>,
+    /// How long the generation that answers is left alone first.
+    pub(super) pause: Duration,
 }
 
 /// How a standby's task and those who want it understand each other.
@@ -48,8 +50,12 @@ struct Signals {
     begun: Arc<OnceLock<Instant>>,
     /// It is wanted as soon as may be.
     hurry: CancellationToken,
+    /// It waits at that cost.
+    prepared: Arc<OnceLock<Prepared>>,
     /// It waits, or there is none.
     ready: CancellationToken,
+    /// There is none any more, or nobody sees to it.
+    over: CancellationToken,
     /// It is to be handed over.
     taken: CancellationToken,
     end: CancellationToken,
@@ -77,26 +83,42 @@ impl Slot {
         self.signals.ready.is_cancelled()
     }
 
+    /// Whether there is a standby, or may come to be one.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.signals.over.is_cancelled()
+    }
+
+    /// What the standby cost, if it waits.
+    pub(super) fn prepared(&self) -> Option<Prepared> {
+        let prepared = self.signals.prepared.get().copied();
+        prepared.filter(|_| self.is_alive())
+    }
+
     /// How long ago the process of the standby was started; nothing if it was not yet.
     pub(super) fn age(&self) -> Option<Duration> {
         self.signals.begun.get().map(Instant::elapsed)
     }
 
+    /// Has the standby prepared as soon as may be.
+    pub(super) fn hurry(&self) {
+        self.signals.hurry.cancel();
+    }
+
     /// Waits until the standby is ready, or until it is known that there will be none. Until it is handed
     /// over it has seen nothing of the user's code, and serves a later save as well.
     pub(super) async fn hurries(&self) {
-        self.signals.hurry.cancel();
+        self.hurry();
         self.signals.ready.cancelled().await;
     }
 
-    /// Has the standby run its command, which it must do until `deadline`; nothing if there is none.
+    /// Has the standby run its command, which it must do within `limit`; nothing if there is none.
     pub(super) async fn hand_over(
         mut self,
-        deadline: time::Instant,
+        limit: Duration,
     ) -> Option<Result<(Child, Voice, Folder), Unfit>> {
         self.signals.taken.cancel();
         let standby = self.task.take()?.await.ok()??;
-        let going = timeout_at(deadline, standby.go()).await;
+        let going = timeout(limit, standby.go()).await;
         // That may be a busy machine's doing.
         Some(going.unwrap_or_else(|_| Err(Unfit::Differs("does not go on in time".to_owned()))))
     }
@@ -121,7 +143,8 @@ impl Drop for Slot {
 impl Order {
     /// Gives the standby when it is taken; nothing if there is none by then.
     async fn carry_out(mut self, signals: Signals) -> Option<Standby> {
-        let _over = signals.ready.clone().drop_guard();
+        let _ready = signals.ready.clone().drop_guard();
+        let _over = signals.over.clone().drop_guard();
         let begun = self.begin(&signals);
         let (mut standby, _seat) = signals.end.run_until_cancelled(begun).await??;
         // Nobody else sets it.
@@ -131,10 +154,9 @@ impl Order {
             () = signals.taken.cancelled() => Some(Ok(())),
             kept = self.keep(&mut standby, &signals) => kept,
         };
-        locked(&self.warm.state).prepared = None;
         match kept {
             Some(Ok(())) => return Some(standby),
-            Some(Err(Unfit::Unlike(reason))) => self.warm.failed(&self.spec, reason),
+            Some(Err(Unfit::Unlike(reason))) => self.fails(&signals, reason),
             Some(Err(Unfit::Outdated | Unfit::Differs(_))) => {}
             None => standby.end().await,
         }
@@ -144,7 +166,7 @@ impl Order {
     /// Starts the standby, if there can and may be one.
     async fn begin(&mut self, signals: &Signals) -> Option<(Standby, Seat)> {
         let quietly = async {
-            sleep(QUIET).await;
+            sleep(self.pause).await;
             self.learn().await
         };
         let learned = match signals.hurry.run_until_cancelled(quietly).await {
@@ -154,15 +176,23 @@ impl Order {
         self.folder = None;
         let stamping = learned.clone();
         let stamp = spawn_blocking(move || stamping.stamp()).await.ok()?;
-        let seat = self.pool.seat(self.saved, &signals.end)?;
+        let owner = Arc::as_ptr(&self.warm).addr();
+        let seat = self.pool.seat(owner, self.saved, &signals.end)?;
         let (warm, spec) = (&self.warm, &self.spec);
         let folder = warm.folder(spec)?;
         match Standby::start(spec, folder, learned, stamp, &warm.events, &warm.reaper) {
             Ok(standby) => Some((standby, seat)),
             Err(error) => {
-                warm.failed(spec, format!("cannot be prepared: {error}"));
+                self.fails(signals, format!("cannot be prepared: {error}"));
                 None
             }
+        }
+    }
+
+    /// The standby is unfit. As long as there is another one, no start is cold for that.
+    fn fails(&self, signals: &Signals, reason: String) {
+        if self.warm.was_last(&signals.over) {
+            self.warm.failed(&self.spec, reason);
         }
     }
 
@@ -214,20 +244,20 @@ impl Order {
         if let Err(unfit) = standby.is_silent() {
             return Some(Err(unfit));
         }
+        // Nobody else sets it.
+        let _ = signals.prepared.set(prepared);
         signals.ready.cancel();
-        {
-            let mut state = locked(&self.warm.state);
-            state.took = Some(prepared.took);
-            state.prepared = Some(prepared);
-        }
+        locked(&self.warm.state).took = Some(prepared.took);
         self.warm.events.send(Event::Standby {
             server: self.spec.name.clone(),
             took: prepared.took,
             memory: prepared.memory,
         });
         let waited_long = async {
+            sleep(PRESSED).await;
+            self.warm.end_second();
             match self.patience {
-                Some(patience) => sleep(patience).await,
+                Some(patience) => sleep(patience.saturating_sub(PRESSED)).await,
                 None => future::pending().await,
             }
         };

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::{self, sleep, timeout_at};
+use tokio::time::{self, sleep, timeout, timeout_at};
 
 use super::room::Folder;
-use super::slot::Slot;
+use super::slot::{QUIET, Slot};
 use super::standby::Unfit;
 use super::voice::Voice;
 use super::{FAILURES, Warm};
@@ -18,8 +18,8 @@ use crate::transport::child::Child;
 const FLURRY: Duration = Duration::from_millis(150);
 
 impl Warm {
-    /// Has the standby run its command; nothing if there is none. One that is not worth waiting for is ended: it would
-    /// slow a cold start down, and the next one is prepared by what that loads.
+    /// Has the standby run its command; nothing if there is none, or if it is not worth waiting for. It is kept for the
+    /// next start then.
     pub(super) async fn prepared_start(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
@@ -31,27 +31,31 @@ impl Warm {
             let state = locked(&self.state);
             (state.cold?, state.took)
         };
-        // The rest of the time is left to hand it over.
-        let limit = cold * 7 / 8;
-        let is_ready = slot.is_ready() || {
-            match patience(limit, usual.unwrap_or(limit), slot.age()) {
-                Some(patience) => timeout_at(now + patience, slot.hurries()).await.is_ok(),
-                None => false,
-            }
-        };
-        if !is_ready {
-            hold.slot = None;
-            return None;
+        self.press(slot.is_ready());
+        let _ = timeout_at(now + cold / 2, self.calm(slot)).await;
+        if !slot.is_ready() {
+            let limit = cold.saturating_sub(now.elapsed());
+            let usual = usual.unwrap_or_default();
+            let patience = patience(limit, cold, usual, slot.age())?;
+            timeout(patience, slot.hurries()).await.ok()?;
         }
-        // One that is ready is used, even if a flurry goes on for longer.
-        let _ = timeout_at(now + limit, self.calm()).await;
         locked(&self.state).since = Some(SystemTime::now());
-        hold.slot.take()?.hand_over(now + cold).await
+        hold.slot.take()?.hand_over(cold / 2).await
     }
 
-    /// Waits for the end of a flurry of saves: the standby is best used for the last of them, which it is if
-    /// the next one is overdue.
-    async fn calm(&self) {
+    /// Notes whether this save came too fast for one standby alone.
+    fn press(&self, is_ready: bool) {
+        let mut state = locked(&self.state);
+        let again = state.took.map(|took| QUIET + took);
+        let is_soon = |(rhythm, again)| rhythm < again;
+        if !is_ready || state.rhythm.zip(again).is_some_and(is_soon) {
+            state.pressed = state.touched;
+        }
+    }
+
+    /// Waits for the end of a flurry of saves: a start is best used for the last of them, which it is if the next one
+    /// is overdue.
+    async fn calm(&self, slot: &Slot) {
         loop {
             let (touched, rhythm) = {
                 let state = locked(&self.state);
@@ -64,19 +68,25 @@ impl Warm {
             if rhythm > FLURRY || left.is_zero() {
                 return;
             }
+            slot.hurry();
             sleep(left).await;
         }
     }
 }
 
-/// How long a save may wait for a standby of this age that is not ready, where `limit` is the longest wait and
-/// standbys are `usual`ly ready after so long; nothing if that is not worth it.
-fn patience(limit: Duration, usual: Duration, age: Option<Duration>) -> Option<Duration> {
+/// How long a save may wait for a standby of this age that is not ready; nothing if that is not worth it. It may take
+/// no longer than `limit`, the last cold start took `cold`, and standbys are `usual`ly ready after so long.
+fn patience(
+    limit: Duration,
+    cold: Duration,
+    usual: Duration,
+    age: Option<Duration>,
+) -> Option<Duration> {
     let age = age.unwrap_or_default();
-    let is_soon_ready = usual.saturating_sub(age) <= limit;
-    // One that takes twice as long as usual hangs.
-    let left = (usual * 2).saturating_sub(age).min(limit);
-    (is_soon_ready && !left.is_zero()).then_some(left)
+    let is_soon = usual.saturating_sub(age) <= limit;
+    // One that is overdue for that long hangs.
+    let left = (usual + cold).saturating_sub(age).min(limit);
+    (is_soon && !left.is_zero()).then_some(left)
 }
 
 /// A standby that is being waited for. Dropping it before it is handed over gives it back.
@@ -92,10 +102,16 @@ impl<'a> Hold<'a> {
     fn new(warm: &'a Arc<Warm>, spec: &Arc<ServerSpec>) -> Self {
         let mut state = locked(&warm.state);
         let known = state.learned.is_some() && state.failures < FAILURES;
-        let slot = state.slot.take().or_else(|| {
-            let order = warm.order(spec, None, state.touched).filter(|_| known);
+        let ready = state
+            .slots
+            .iter()
+            .position(|slot| slot.prepared().is_some());
+        let slot = if state.slots.is_empty() {
+            let order = warm.order(spec, None, &state).filter(|_| known);
             order.map(Slot::new)
-        });
+        } else {
+            Some(state.slots.remove(ready.unwrap_or_default()))
+        };
         Self {
             warm,
             slot,
@@ -107,8 +123,10 @@ impl<'a> Hold<'a> {
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
         let mut state = locked(&self.warm.state);
-        if state.age == self.age && state.slot.is_none() {
-            state.slot = self.slot.take();
+        if state.age == self.age
+            && let Some(slot) = self.slot.take()
+        {
+            state.slots.insert(0, slot);
         }
     }
 }
@@ -118,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_standby_is_waited_for_if_it_is_soon_ready_and_no_longer_than_the_limit() {
+    fn a_standby_is_waited_for_if_it_is_soon_ready_and_no_longer_than_a_cold_start_took() {
         let ms = Duration::from_millis;
         for (usual, age, expected) in [
             // Not begun.
@@ -129,11 +147,16 @@ mod tests {
             (5000, Some(4000), Some(1000)),
             (900, Some(800), Some(1000)),
             // Overdue, and given up.
-            (900, Some(1500), Some(300)),
-            (900, Some(1801), None),
+            (900, Some(1600), Some(300)),
+            (900, Some(1900), None),
+            // Nobody knows how long it takes.
+            (0, Some(100), Some(900)),
+            (0, Some(1000), None),
         ] {
-            let found = patience(ms(1000), ms(usual), age.map(ms));
+            let found = patience(ms(1000), ms(1000), ms(usual), age.map(ms));
             assert_eq!(found, expected.map(ms), "{usual} {age:?}");
         }
+        let rest = patience(ms(500), ms(1000), ms(900), Some(ms(400)));
+        assert_eq!(rest, Some(ms(500)));
     }
 }

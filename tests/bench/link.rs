@@ -11,7 +11,7 @@ use memchr::memmem;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A process that has lived this long hangs: it is killed, and what waits for it fails.
-const LIFE: Duration = Duration::from_secs(60);
+const LIFE: Duration = Duration::from_secs(180);
 const HELLO: &str = r#"{"text":"hello, how are you today?","n":42}"#;
 /// So much of a line tells what it is.
 const HEAD: usize = 96;

@@ -47,7 +47,7 @@ type Step = fn(&mut Bench) -> io::Result<()>;
 /// the others are shown all the same.
 fn measure(only: Option<&String>) -> Result<(), Box<dyn Error>> {
     let mut bench = Bench::new()?;
-    let steps: [(&str, Step); 10] = [
+    let steps: [(&str, Step); 11] = [
         ("the steady rows", Bench::steady),
         ("the pinned rows", Bench::pinned),
         ("the watched rows", Bench::watched),
@@ -58,6 +58,7 @@ fn measure(only: Option<&String>) -> Result<(), Box<dyn Error>> {
         ("the fleets", Bench::fleets),
         ("the HTTP rows", Bench::http),
         ("the warm rows", Bench::warm),
+        ("the quick edits", Bench::quick),
     ];
     let mut failed = false;
     let meant = |name: &str| only.is_none_or(|only| name.contains(only.as_str()));

@@ -3,6 +3,7 @@
 
 mod early;
 mod equal;
+mod flurry;
 mod fresh;
 mod late;
 mod node;
@@ -212,9 +213,9 @@ impl Warmed {
         u32::try_from(pid.as_u64().unwrap()).unwrap()
     }
 
-    /// The process that is prepared or ready, if there is one.
+    /// The processes that are prepared or ready.
     #[track_caller]
-    fn standby(&self) -> Option<u32> {
+    fn standbys(&self) -> Vec<u32> {
         let serves = |pid: &u32| {
             let spawned = self.log.events("spawned");
             spawned.iter().any(|it| it["pid"] == u64::from(*pid))
@@ -222,7 +223,16 @@ impl Warmed {
         let processes = processes_with_tag(self.peer.tag()).into_iter();
         let servers = processes
             .filter(|(_, line)| line.ends_with(self.source) && !line.contains("mcp-proxy"));
-        servers.map(|(pid, _)| pid).find(|pid| !serves(pid))
+        servers
+            .map(|(pid, _)| pid)
+            .filter(|pid| !serves(pid))
+            .collect()
+    }
+
+    /// One of those, if there is any.
+    #[track_caller]
+    fn standby(&self) -> Option<u32> {
+        self.standbys().pop()
     }
 
     /// Waits for the next standby, then saves, and checks that it was the standby that took over.
