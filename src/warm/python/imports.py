@@ -8,6 +8,8 @@ class Group:
         self.after = before
         self.modules = {}
         self.attributes = []
+        # Whether it has others than before find the modules in folders that were looked at.
+        self.changes_finders = False
 
     def put_aside(self):
         for name, module in self.modules.items():
@@ -36,6 +38,8 @@ class Imports:
         self.find = _frozen_importlib._find_spec
         self.load = _frozen_importlib._find_and_load
         self.process = os.getpid()
+        # Before a program puts another function in its place.
+        self.this_thread = _thread.get_ident
         self.state = ProcessState()
         # Imports in progress by thread: the name, and whether the module is an installed one, once that is known.
         self.open = {}
@@ -50,14 +54,16 @@ class Imports:
         _frozen_importlib._find_and_load = self.hook
         self.noted = set()
         self.noted_script = False
-        self.auditing = False
+        # Threads of which an event is being noted.
+        self.auditing = set()
         sys.addaudithook(self.audit)
 
     def audit(self, event, args):
         """Hears of each event of the interpreter as long as the process lives: must be quick, and never fail."""
-        if event not in AUDITED or self.auditing:
+        thread = self.this_thread()
+        if event not in AUDITED or thread in self.auditing:
             return
-        self.auditing = True
+        self.auditing.add(thread)
         try:
             if event == "os.putenv":
                 self.state.put[args[0]] = args[1]
@@ -69,7 +75,7 @@ class Imports:
             # A program does not fail because of what is noted of it.
             pass
         finally:
-            self.auditing = False
+            self.auditing.discard(thread)
 
     def note_file(self, event, args):
         path, flags = args[0], args[2] if event == "open" else os.O_WRONLY
@@ -117,11 +123,11 @@ class Imports:
                 self.bring_back(name)
             if name in sys.modules:
                 return False
-        self.open.setdefault(_thread.get_ident(), []).append([name, None])
+        self.open.setdefault(self.this_thread(), []).append([name, None])
         return True
 
     def finish(self):
-        thread = _thread.get_ident()
+        thread = self.this_thread()
         stack = self.open.get(thread)
         if stack:
             stack.pop()
@@ -136,7 +142,7 @@ class Imports:
             self.end()
             return spec
         place = place_of(spec)
-        stack = self.open.get(_thread.get_ident(), [])
+        stack = self.open.get(self.this_thread(), [])
         if not stack or stack[-1][0] != name:
             # Only asked for, or run as the main module.
             self.write("#found\t%s\n" % place)
@@ -189,6 +195,8 @@ class Imports:
         self.aside -= group.modules.keys()
         group.bring_back()
         self.state.restore(group.after)
+        if group.changes_finders:
+            sys.path_importer_cache.clear()
         self.write(self.script() + "".join(group.lines))
 
     def differ(self, reason):

@@ -65,23 +65,12 @@ class Standby:
         for learned, names, lines in self.groups:
             if not names or names[0] in sys.modules:
                 continue
-            before = state.take()
-            # The user's code had changed something by then, and may do so again.
-            if digest(before) != learned:
-                break
             # What follows may depend on what cannot be loaded ahead.
             if self.places[names[0]] and not self.is_ready_made(names[0]):
                 break
-            group = Group(names[0], ["#state\t%s\n" % learned, *lines], before)
-            known = set(sys.modules)
-            for name in names:
-                # What was tried and is not there was given up by those who import it.
-                if name not in self.tried and name not in sys.modules and self.is_ready_made(name):
-                    __import__(name)
-            group.modules = {name: module for name, module in sys.modules.items() if name not in known}
-            group.after = state.take()
-            if group.modules:
-                imports.groups.append(group)
+            # The user's code had changed something by then, and may do so again.
+            if not (self.load_group(learned, names, lines) or self.load_in_loop(learned, names, lines)):
+                break
         imports.check = None
         if self.problem is not None:
             raise self.problem
@@ -94,6 +83,32 @@ class Standby:
         self.put_aside(start)
         return wrong
 
+    def load_group(self, learned, names, lines):
+        """Loads the modules if the process is as it was when they were loaded before; tells whether it is."""
+        state = self.imports.state
+        before = state.take()
+        if digest(before) != learned:
+            return False
+        group = Group(names[0], ["#state\t%s\n" % learned, *lines], before)
+        known, finders = set(sys.modules), dict(sys.path_importer_cache)
+        for name in names:
+            # What was tried and is not there was given up by those who import it.
+            if name not in self.tried and name not in sys.modules and self.is_ready_made(name):
+                __import__(name)
+        group.modules = {name: module for name, module in sys.modules.items() if name not in known}
+        group.after = state.take()
+        group.changes_finders = any(sys.path_importer_cache.get(path) is not it for path, it in finders.items())
+        if group.modules:
+            self.imports.groups.append(group)
+        return True
+
+    def load_in_loop(self, learned, names, lines):
+        events = loaded("asyncio.events")
+        if events is None or is_in_loop():
+            return False
+        with RunningLoop(events):
+            return self.load_group(learned, names, lines)
+
     def put_aside(self, start):
         """Leaves the process as it was before anything was loaded ahead."""
         imports, state = self.imports, self.imports.state
@@ -104,8 +119,10 @@ class Standby:
             group.put_aside()
             imports.aside |= group.modules.keys()
         state.restore(start)
+        # They may have been made by hooks that are not there yet.
+        sys.path_importer_cache.clear()
         for group in imports.groups:
-            for part in group.before.keys() - state.RESTORED:
+            for part in group.before.keys() & left.keys() - state.RESTORED:
                 group.before[part] = left[part]
 
     def is_ready_made(self, name):

@@ -34,6 +34,8 @@ class ProcessState:
         policy = getattr(loaded("asyncio.events"), "_event_loop_policy", None)
         if policy is not None:
             parts["the event loop policy"] = type(policy).__qualname__
+        if is_in_loop():
+            parts["whether an event loop runs"] = True
         if loaded("logging"):
             root = loaded("logging").root
             parts["logging"] = (root.level, [type(it).__qualname__ for it in root.handlers], root.manager.disable)
@@ -72,7 +74,50 @@ class ProcessState:
             _warnings.filters[:] = parts["warning filters"]
             getattr(_warnings, "_filters_mutated_lock_held", getattr(_warnings, "_filters_mutated", None))()
 
-    RESTORED = {"the environment", "sys.path", "the import hooks", "warning filters", "sys.modules"}
+    RESTORED = {"the environment", "sys.path", "the import hooks", "warning filters", "sys.modules", "whether an event loop runs"}
+
+
+class RunningLoop:
+    """Makes the process look, for a while, as it does in `asyncio.run`, where frameworks import much of what they need.
+
+    Nobody may use the loop, which would be another one in a plain start.
+    """
+
+    def __init__(self, events):
+        self.events = events
+        self.uses = 0
+
+    def __enter__(self):
+        events = self.events
+        self.before = events._event_loop_policy
+        # The first loop that is made makes the usual policy. The name without the underscore warns since Python 3.14.
+        getattr(events, "_get_event_loop_policy", events.get_event_loop_policy)()
+        self.policy = events._event_loop_policy
+        self.loop = NoLoop(self)
+        events._set_running_loop(self.loop)
+        self.references = sys.getrefcount(self.loop)
+
+    def __exit__(self, *_):
+        is_kept = sys.getrefcount(self.loop) > self.references
+        self.events._set_running_loop(None)
+        if self.events._event_loop_policy is self.policy:
+            self.events._event_loop_policy = self.before
+        if is_kept or self.uses:
+            raise Unfit("a package uses the event loop while it is imported")
+
+
+class NoLoop:
+    def __init__(self, running):
+        self._running = running
+
+    def __getattr__(self, name):
+        self._running.uses += 1
+        raise AttributeError(name)
+
+
+def is_in_loop():
+    events = loaded("asyncio.events")
+    return events is not None and events._get_running_loop() is not None
 
 
 def is_from_file(module):

@@ -13,7 +13,7 @@ const PROGRAMS: u64 = 12;
 const SEED: u64 = 20_261_128;
 
 /// Packages that note what they can see when they are imported.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 9] = [
     ("pkg_a.py", "import record\nSEEN = record.take()\n"),
     (
         "pkg_b.py",
@@ -37,12 +37,19 @@ const FILES: [(&str, &str); 8] = [
         "import sys\nsys.path.append('/of/pkg_f')\nimport json, logging\nimport record\nSEEN = record.take()\n",
     ),
     (
+        "pkg_slow.py",
+        "import record\nSEEN = record.take()\nimport time\ntime.sleep(float(record.SLOW))\n",
+    ),
+    (
         "pkg_dotenv.py",
         "import os\ndef load():\n    for line in open('.env'):\n        name, _, value = line.strip().partition('=')\n        os.environ[name] = value\n",
     ),
 ];
 
-const IMPORTS: [&str; 9] = [
+/// As frameworks do when they are run.
+const IN_LOOP: &str =
+    "import asyncio\nasync def main():\n    import pkg_b, pkg_slow\nasyncio.run(main())";
+const IMPORTS: [&str; 11] = [
     "import pkg_a",
     "import pkg_b",
     "import pkg_c",
@@ -52,6 +59,8 @@ const IMPORTS: [&str; 9] = [
     "import pkg_e.sub",
     "import pkg_f",
     "import own",
+    IN_LOOP,
+    "import asyncio\nasync def main():\n    import pkg_c\n    from pkg_e import sub\nasyncio.run(main())",
 ];
 
 /// Statements that change what a package can see.
@@ -179,6 +188,45 @@ fn what_code_sets_up_between_imports_is_seen_by_the_later_one_and_costs_no_warmt
     }
     assert_eq!(pair.prepared, 4, "{}", pair.warm.log.text());
     assert_eq!(pair.warm.log.events("cold"), [] as [Value; 0]);
+}
+
+#[test]
+fn what_is_imported_while_an_event_loop_runs_is_prepared_too() {
+    const SLOW: f64 = 4000.0;
+    let mut pair = Pair::start(IN_LOOP);
+    let record = format!("{PACKAGES}/record.py");
+    pair.warm.project.edit(&record, "SLOW = 0", "SLOW = 4");
+    for _ in 0..3 {
+        pair.save(IN_LOOP);
+    }
+    let took = |proxy: &Warmed| {
+        let reloaded = proxy.log.until("reloaded", 3).remove(2);
+        reloaded["took_ms"].as_f64().unwrap()
+    };
+    assert!(took(&pair.cold) > SLOW);
+    assert!(took(&pair.warm) < SLOW, "{}", pair.warm.log.text());
+    assert_eq!(pair.prepared, 3);
+}
+
+#[test]
+fn a_package_that_keeps_the_event_loop_is_not_prepared() {
+    let keeps = "import asyncio\nasync def main():\n    import pkg_loop\n    assert pkg_loop.LOOP is asyncio.get_running_loop()\nasyncio.run(main())";
+    for text in [
+        "import asyncio\nLOOP = asyncio.get_running_loop()\n",
+        "import asyncio\nLOOP = asyncio.get_event_loop()\nassert LOOP.time() > 0\n",
+    ] {
+        let mut pair = Pair::start("import pkg_a");
+        pair.warm
+            .project
+            .write(&format!("{PACKAGES}/pkg_loop.py"), text);
+        pair.save(keeps);
+        for save in [2, 3] {
+            pair.warm.save(&format!("v{save}"));
+            pair.warm.log.until("reloaded", save);
+            assert_eq!(pair.warm.ask("look")["mark"], format!("v{save}"));
+        }
+        pair.warm.log.until("cold", 1);
+    }
 }
 
 fn program(random: &mut Random) -> String {
