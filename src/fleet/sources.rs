@@ -170,6 +170,7 @@ fn request(spec: &ServerSpec) -> Option<WatchRequest> {
 fn tell(hearer: &Hearer, notice: Notice) {
     match (hearer, notice) {
         (Hearer::Server(server), Notice::Suspect) => server.suspect(),
+        (Hearer::Server(server), Notice::Saved(paths)) => server.saved(paths),
         (Hearer::Server(server), Notice::Unchanged) => server.unchanged(),
         (Hearer::Server(server), Notice::Changed(paths)) => server.changed(paths),
         (Hearer::Configuration(changes), Notice::Changed(paths)) => {
@@ -179,7 +180,7 @@ fn tell(hearer: &Hearer, notice: Notice) {
         (Hearer::Configuration(changes), Notice::Unchanged) => {
             let _ = changes.send(Vec::new());
         }
-        (Hearer::Configuration(_), Notice::Suspect) => {}
+        (Hearer::Configuration(_), Notice::Suspect | Notice::Saved(_)) => {}
     }
 }
 

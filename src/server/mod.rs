@@ -374,7 +374,7 @@ impl ServerHandle {
         }
     }
 
-    /// A watched file was touched; [`Self::unchanged`] or [`Self::changed`] follows.
+    /// A watched file was touched; [`Self::unchanged`] or [`Self::changed`] follows, perhaps after [`Self::saved`].
     pub(crate) fn suspect(&self) {
         self.shared.gate.suspect();
         let _ = self.reports.send(Report::Suspect);
@@ -385,12 +385,17 @@ impl ServerHandle {
         self.shared.gate.ask(foresight);
     }
 
-    /// It was touched only.
+    /// Files changed, and more may at once.
+    pub(crate) fn saved(&self, paths: Vec<PathBuf>) {
+        let _ = self.reports.send(Report::Saved(paths));
+    }
+
+    /// It was touched only, or nothing has changed since it was saved.
     pub(crate) fn unchanged(&self) {
         let _ = self.reports.send(Report::Unchanged);
     }
 
-    /// Files changed: reload.
+    /// Files changed, and nothing more happens to them: reload.
     pub(crate) fn changed(&self, paths: Vec<PathBuf>) {
         let _ = self.reports.send(Report::Changed(paths));
     }

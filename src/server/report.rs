@@ -102,8 +102,9 @@ pub(crate) enum Report {
     Hello(Box<Hello>, Arc<dyn Client>, u64),
     /// The client describes itself otherwise than before, which needs no new handshake.
     Identity(Box<Identity>),
-    /// The watcher: a file was touched, was touched only, or changed.
+    /// The watcher: a file was touched; it changed, and more may follow; it was touched only; or it changed.
     Suspect,
+    Saved(Vec<PathBuf>),
     Unchanged,
     Changed(Vec<PathBuf>),
     /// Something was installed while the server was broken.

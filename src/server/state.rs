@@ -77,6 +77,8 @@ pub(crate) enum Input {
     ClientChanged,
     /// A watched file was touched.
     Suspect,
+    /// Files were changed by a save that may not be over: the suspicion stays.
+    Saved,
     /// It was touched only.
     Unchanged,
     /// It changed.
@@ -173,6 +175,21 @@ impl Machine {
         effects
     }
 
+    /// Whether a save may be under way.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
+    /// Whether what is saved may be started before the save is known to be over. Not if much is lost when it is not;
+    /// nor while a start is under way, or a server that writes a watched file at its start would never be live.
+    pub(crate) fn may_start_early(&self) -> bool {
+        let is_at_rest = matches!(
+            self.state,
+            State::Live { .. } | State::Broken { .. } | State::Restarting { .. }
+        );
+        is_at_rest && !self.rules.build && !self.rules.stop_first
+    }
+
     /// Takes `input` at the time `now`; gives the machine after it and what is to be done, in order.
     #[must_use = "the effects must be carried out"]
     pub(crate) fn on_event(mut self, input: Input, now: Instant) -> (Self, Vec<Effect>) {
@@ -202,7 +219,7 @@ impl Machine {
                 State::Idle
             }
             // ## any => (Building | Starting | MakingRoom)
-            (state, Input::Changed | Input::Reload | Input::ClientChanged) => {
+            (state, Input::Saved | Input::Changed | Input::Reload | Input::ClientChanged) => {
                 self.suspect &= input != Input::Changed;
                 self.unbuilt |= input != Input::ClientChanged;
                 self.replace(state, cause(input), out)

@@ -55,6 +55,12 @@ pub(crate) struct Supervisor {
     /// The connections of generations that drain.
     draining: HashMap<u64, Arc<Connection>>,
     proof: Option<Box<Proof>>,
+    /// What became of a candidate that was started early, until the save is over.
+    verdict: Option<Report>,
+    /// Files that were saved, for which nothing is started before it is known that the save is over.
+    saved: Vec<PathBuf>,
+    /// The candidate was started early: the save that led to it may not be over.
+    is_ahead: bool,
     /// Why the saved code does not run, while it does not.
     failure: Option<Arc<Failure>>,
     /// How many starts in a row have run out of time.
@@ -107,6 +113,9 @@ impl Supervisor {
             build_again: false,
             draining: HashMap::new(),
             proof: None,
+            verdict: None,
+            saved: Vec::new(),
+            is_ahead: false,
             failure: None,
             late: 0,
             files: BTreeSet::new(),
@@ -169,6 +178,10 @@ impl Supervisor {
     }
 
     fn on_report(&mut self, report: Report) {
+        if self.is_early(&report) {
+            self.verdict = Some(report);
+            return;
+        }
         match report {
             Report::Hello(hello, client, epoch) => self.on_hello(*hello, client, epoch),
             Report::Identity(identity) => self.on_identity(*identity),
@@ -177,7 +190,12 @@ impl Supervisor {
                 self.step(Input::Suspect);
                 self.shared.gate.heard();
             }
-            Report::Unchanged => self.step(Input::Unchanged),
+            Report::Saved(paths) => self.on_saved(paths),
+            Report::Unchanged if self.saved.is_empty() => {
+                self.is_ahead = false;
+                self.step(Input::Unchanged);
+            }
+            Report::Unchanged => self.on_changed(Vec::new()),
             Report::Changed(paths) => self.on_changed(paths),
             Report::Redefined(spec, files) => self.on_redefined(spec, files),
             Report::Heard(known) => drop(known.send(())),
@@ -221,6 +239,14 @@ impl Supervisor {
         }
     }
 
+    /// Whether this tells of a candidate that was started early, before it is known whether it runs the saved code.
+    fn is_early(&self, report: &Report) -> bool {
+        let (Report::Proved(next, _) | Report::Failed(next, _)) = report else {
+            return false;
+        };
+        self.is_ahead && self.is_starting(*next) && self.machine.is_suspect()
+    }
+
     fn is_starting(&self, number: u64) -> bool {
         matches!(self.machine.state, State::Starting { next, .. } if next == number)
     }
@@ -237,6 +263,9 @@ impl Supervisor {
         let standing = *self.shared.gate.standing().borrow();
         self.shared
             .describe(|status| status.state = describe(&self.machine.state, standing));
+        if let Some(report) = self.verdict.take() {
+            self.on_report(report);
+        }
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -312,7 +341,19 @@ impl Supervisor {
             .any(|link| link.cancel(client, id, params));
     }
 
-    fn on_changed(&mut self, paths: Vec<PathBuf>) {
+    /// Starts what is saved without waiting for the end of the save, where that is worth it.
+    fn on_saved(&mut self, paths: Vec<PathBuf>) {
+        // A standby can be used once only.
+        if self.machine.may_start_early() && !self.shared.warm.is_likely() {
+            self.renew(paths, Input::Saved);
+            self.is_ahead = true;
+        } else {
+            self.saved.extend(paths);
+        }
+    }
+
+    fn on_changed(&mut self, mut paths: Vec<PathBuf>) {
+        paths.append(&mut self.saved);
         match self.origin(&paths) {
             Origin::Build => self.step(Input::Unchanged),
             Origin::Unclear if self.is_built() => {
@@ -321,24 +362,21 @@ impl Supervisor {
                 self.files.extend(paths);
                 self.step(Input::Unchanged);
             }
-            Origin::Unclear | Origin::User => self.renew(paths),
+            Origin::Unclear | Origin::User => self.renew(paths, Input::Changed),
         }
     }
 
-    /// Starts anew for these files.
-    fn renew(&mut self, paths: Vec<PathBuf>) {
+    /// Starts anew for these files, for `input`.
+    fn renew(&mut self, paths: Vec<PathBuf>, input: Input) {
         if self.machine.state != State::Idle {
             self.tell_changed(&paths);
         }
-        if let Some(echo) = self
-            .echoes
-            .changed(&paths, Instant::now(), self.is_called())
-        {
-            self.warn_of_echo(&echo);
+        if !std::mem::take(&mut self.is_ahead) {
+            self.count_echo(&paths);
         }
         self.files.extend(paths);
         (self.late, self.repair.tries) = (0, 0);
-        self.step(Input::Changed);
+        self.step(input);
     }
 
     fn tell_changed(&self, paths: &[PathBuf]) {
@@ -360,7 +398,7 @@ impl Supervisor {
             self.carry_out(effect);
         }
         if !same {
-            self.renew(files);
+            self.renew(files, Input::Changed);
         }
     }
 

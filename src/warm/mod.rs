@@ -185,6 +185,13 @@ impl Warm {
         state.rhythm = before.map(|before| before.elapsed());
     }
 
+    /// Whether the next start is expected to be a prepared one.
+    pub(crate) fn is_likely(&self) -> bool {
+        let state = locked(&self.state);
+        let can = !state.slots.is_empty() || state.learned.is_some();
+        can && state.failures < FAILURES
+    }
+
     /// The process that was started last answers from now on, or was no use: time to prepare the next one. Returns
     /// its notes, if it makes any.
     pub(crate) fn started(

@@ -16,7 +16,7 @@ use notify_debouncer_full::{
 };
 
 use super::lookout::Lookout;
-use super::source::{Feed, LimitReached, RECURSIVE, Signal, Touch};
+use super::source::{Feed, LimitReached, RECURSIVE, Signal, Touch, Writing};
 
 const DEBOUNCE: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_millis(5);
@@ -105,6 +105,7 @@ fn touches(event: DebouncedEvent) -> impl Iterator<Item = Touch> {
             path,
             moved,
             is_dir: false,
+            writing: Writing::Unknown,
         })
 }
 

@@ -14,7 +14,7 @@ use rustix::fs::inotify::{self, CreateFlags, Event, ReadFlags, Reader, WatchFlag
 use rustix::io::Errno;
 
 use super::lookout::Lookout;
-use super::source::{Feed, LimitReached, Touch};
+use super::source::{Feed, LimitReached, Touch, Writing};
 
 /// Bytes read at one go.
 const BUFFER: usize = 4096;
@@ -120,11 +120,22 @@ impl Queue {
             moved: !kinds
                 .intersects(ReadFlags::MODIFY | ReadFlags::CLOSE_WRITE | ReadFlags::ATTRIB),
             is_dir: name.is_none() || kinds.contains(ReadFlags::ISDIR),
+            writing: writing(kinds),
         };
         // A write of many parts is one touch.
         if news.touches.last() != Some(&touch) {
             news.touches.push(touch);
         }
+    }
+}
+
+fn writing(kinds: ReadFlags) -> Writing {
+    if kinds.intersects(ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO) {
+        Writing::Done
+    } else if kinds.intersects(ReadFlags::CREATE | ReadFlags::MODIFY) {
+        Writing::Open
+    } else {
+        Writing::Unknown
     }
 }
 

@@ -5,6 +5,7 @@
 //! thread, and the events go on to the watcher's thread, which decides.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::mpsc::Sender;
 
@@ -51,13 +52,11 @@ impl Watched {
             return false;
         };
         matcher.concerns(touch)
-            || self.linked.names(&touch.path).into_iter().any(|path| {
-                matcher.concerns(&Touch {
-                    path,
-                    moved: touch.moved,
-                    is_dir: touch.is_dir,
-                })
-            })
+            || self
+                .linked
+                .names(&touch.path)
+                .into_iter()
+                .any(|path| matcher.concerns(&Touch { path, ..*touch }))
     }
 }
 
@@ -119,6 +118,13 @@ impl Lookout {
     pub(super) fn gather(&self, id: u64) {
         let mut guarded = locked(&self.guarded);
         self.suspect(&mut guarded.watched, id).gathering = true;
+    }
+
+    /// These files were changed by a save that may not be over.
+    pub(super) fn saved(&self, id: u64, paths: Vec<PathBuf>) {
+        // With the lock held, so that notices keep their order.
+        let _guarded = locked(&self.guarded);
+        (self.tell)(id, Notice::Saved(paths));
     }
 
     /// The save is over.

@@ -118,15 +118,18 @@ fn canonical_cwd(server: &str, cwd: &Path) -> Result<PathBuf, WatchError> {
     })
 }
 
-/// What happened to a server's files. Each `Suspect` is followed by exactly one of the other two
-/// before the next `Suspect` of that server.
+/// What happened to a server's files. Each `Suspect` is followed by exactly one `Unchanged` or `Changed`
+/// before the next `Suspect` of that server, with at most one `Saved` in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// A wanted path was touched; its content is not compared yet.
     Suspect,
-    /// Nothing really changed.
+    /// The content of these files changed, and their writers are done with them. Others may follow: nothing was
+    /// quiet yet. Sent of sources only, and not where the system does not tell so much.
+    Saved(Vec<PathBuf>),
+    /// Nothing really changed, besides what `Saved` named.
     Unchanged,
-    /// The content of these files changed; relative to cwd where they lie below it.
+    /// The content of these files changed (since `Saved`, if that was sent); relative to cwd where they lie below it.
     Changed(Vec<PathBuf>),
 }
 

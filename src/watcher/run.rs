@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::lookout::Lookout;
-use super::source::{LimitReached, MakeFeed, Signal, Source, Touch};
+use super::settle::Scene;
+use super::source::{LimitReached, MakeFeed, Signal, Source, Touch, Writing};
 use super::tree::Tree;
 use super::{Notice, POLL, WatchOptions};
 use crate::event::Events;
@@ -183,13 +184,13 @@ impl Run {
                 self.forget(path);
             }
         }
-        for Touch { path, .. } in touches {
-            let kind = kind(path);
-            (0..self.trees.len()).try_for_each(|index| self.look(index, path, kind))?;
+        for touch in touches {
+            let kind = kind(&touch.path);
+            (0..self.trees.len()).try_for_each(|index| self.look(index, touch, kind))?;
         }
         for (index, touches) in named.iter().enumerate() {
-            for Touch { path, .. } in touches {
-                self.look(index, path, kind(path))?;
+            for touch in touches {
+                self.look(index, touch, kind(&touch.path))?;
             }
         }
         Ok(())
@@ -199,9 +200,10 @@ impl Run {
     fn look(
         &mut self,
         index: usize,
-        path: &Path,
+        touch: &Touch,
         kind: Option<FileType>,
     ) -> Result<(), LimitReached> {
+        let path = &*touch.path;
         let tree = &mut self.trees[index];
         let mut is_dir = kind.is_some_and(|kind| kind.is_dir());
         if kind.is_some_and(|kind| kind.is_symlink()) && tree.is_within_kept(path) {
@@ -214,7 +216,7 @@ impl Run {
         } else if is_dir && tree.is_within_kept(path) && !tree.knows_directory(path) {
             tree.adopt(path.to_owned(), &mut self.source, &mut found)?;
         } else if !is_dir && tree.wants(path) {
-            found.push(path.to_owned());
+            self.note(index, path.to_owned(), touch.writing);
         }
         for path in found {
             self.touch(index, path);
@@ -273,8 +275,12 @@ impl Run {
     }
 
     pub(super) fn touch(&mut self, index: usize, path: PathBuf) {
+        self.note(index, path, Writing::Unknown);
+    }
+
+    fn note(&mut self, index: usize, path: PathBuf, writing: Writing) {
         let tree = &mut self.trees[index];
-        if tree.settle.touch(path, Instant::now()) {
+        if tree.settle.touch(path, writing, Instant::now()) {
             if tree.is_locked() {
                 tree.settle.note_lock();
             }
@@ -294,7 +300,22 @@ impl Run {
             self.next_poll = Instant::now() + self.poll_every;
         }
         for index in 0..self.trees.len() {
+            self.tell_saved(index);
             self.settle(index, now);
+        }
+    }
+
+    /// Tells once of each save what it has changed, as soon as all its files are written.
+    fn tell_saved(&mut self, index: usize) {
+        let tree = &mut self.trees[index];
+        if tree.is_exact() || !tree.settle.take_written() || tree.scene() != Scene::default() {
+            return;
+        }
+        let paths = tree.settle.paths().map(Path::to_owned).collect();
+        let changed = tree.compare(paths);
+        if !changed.is_empty() {
+            tree.settle.note_told();
+            self.lookout.saved(tree.id, changed);
         }
     }
 
@@ -326,13 +347,8 @@ impl Run {
 /// The touches as this tree names them, where it has another name for them.
 fn named(tree: &Tree, touches: &[Touch]) -> Vec<Touch> {
     let named = touches.iter().flat_map(|touch| {
-        let (moved, is_dir) = (touch.moved, touch.is_dir);
         let names = tree.names(&touch.path).into_iter();
-        names.map(move |path| Touch {
-            path,
-            moved,
-            is_dir,
-        })
+        names.map(move |path| Touch { path, ..*touch })
     });
     named.collect()
 }

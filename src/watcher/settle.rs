@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::source::Writing;
+
 /// A batch that left known files empty or absent waits this much longer, once: a tool that
 /// truncates or deletes first and writes afterwards needs a moment.
 const HOLLOW_GRACE: Duration = Duration::from_millis(150);
@@ -15,7 +17,7 @@ const HOLLOW_GRACE: Duration = Duration::from_millis(150);
 pub(super) const LOCK_HOLD: Duration = Duration::from_secs(5);
 
 /// What the disk looks like at the moment a batch is due.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Scene {
     /// A git command is rewriting the work tree.
     pub(super) locked: bool,
@@ -31,9 +33,22 @@ pub(super) struct Settled {
     pub(super) was_locked: bool,
 }
 
+/// How far it is to tell of a batch before it is over.
+#[derive(Debug, PartialEq, Eq)]
+enum Early {
+    /// No file was written since that was last asked.
+    Nothing,
+    Written,
+    /// It was told what the batch had changed.
+    Told,
+}
+
 #[derive(Debug)]
 struct Batch {
     paths: BTreeSet<PathBuf>,
+    /// Those that are being written.
+    open: BTreeSet<PathBuf>,
+    early: Early,
     first: Instant,
     due: Instant,
     grace_used: bool,
@@ -58,15 +73,27 @@ impl Settle {
     }
 
     /// Notes a touched path; true when it begins a batch.
-    pub(super) fn touch(&mut self, path: PathBuf, now: Instant) -> bool {
+    pub(super) fn touch(&mut self, path: PathBuf, writing: Writing, now: Instant) -> bool {
         let begins = self.batch.is_none();
         let batch = self.batch.get_or_insert_with(|| Batch {
             paths: BTreeSet::new(),
+            open: BTreeSet::new(),
+            early: Early::Nothing,
             first: now,
             due: now,
             grace_used: false,
             was_locked: false,
         });
+        match writing {
+            Writing::Open => drop(batch.open.insert(path.clone())),
+            Writing::Done => {
+                batch.open.remove(&path);
+                if batch.early != Early::Told {
+                    batch.early = Early::Written;
+                }
+            }
+            Writing::Unknown => {}
+        }
         batch.paths.insert(path);
         let latest = batch.first + self.max_wait;
         // A batch held beyond the longest wait keeps the time its holder gave it.
@@ -78,6 +105,26 @@ impl Settle {
     pub(super) fn note_lock(&mut self) {
         if let Some(batch) = &mut self.batch {
             batch.was_locked = true;
+        }
+    }
+
+    /// Whether files were written since this was last asked and none is being written, unless it was
+    /// [told](Self::note_told) already.
+    pub(super) fn take_written(&mut self) -> bool {
+        let Some(batch) = &mut self.batch else {
+            return false;
+        };
+        let is_written = batch.early == Early::Written && batch.open.is_empty();
+        if is_written {
+            batch.early = Early::Nothing;
+        }
+        is_written
+    }
+
+    /// What the batch has changed so far was told.
+    pub(super) fn note_told(&mut self) {
+        if let Some(batch) = &mut self.batch {
+            batch.early = Early::Told;
         }
     }
 
@@ -139,20 +186,23 @@ mod tests {
     #[test]
     fn a_batch_is_over_after_the_quiet_time() {
         let (mut settle, start) = settle();
-        assert!(settle.touch("a".into(), start));
-        assert!(!settle.touch("b".into(), start + ms(20)));
+        assert!(settle.touch("a".into(), Writing::Unknown, start));
+        assert!(!settle.touch("b".into(), Writing::Unknown, start + ms(20)));
         assert_eq!(settle.resolve(start + ms(49), REST), None);
         let settled = settle.resolve(start + ms(50), REST).expect("due");
         assert_eq!(settled.paths, ["a".into(), "b".into()].into());
         assert_eq!(settle.due(), None);
-        assert!(settle.touch("a".into(), start + ms(60)), "a new batch");
+        assert!(
+            settle.touch("a".into(), Writing::Unknown, start + ms(60)),
+            "a new batch"
+        );
     }
 
     #[test]
     fn steady_writing_is_cut_at_the_longest_wait() {
         let (mut settle, start) = settle();
         for at in (0..1000).step_by(10) {
-            settle.touch("a".into(), start + ms(at));
+            settle.touch("a".into(), Writing::Unknown, start + ms(at));
             assert_eq!(settle.resolve(start + ms(at), REST), None);
         }
         assert!(settle.resolve(start + MAX_WAIT, REST).is_some());
@@ -165,9 +215,9 @@ mod tests {
             hollow: true,
             ..REST
         };
-        settle.touch("a".into(), start);
+        settle.touch("a".into(), Writing::Unknown, start);
         assert_eq!(settle.resolve(start + QUIET, hollow), None);
-        settle.touch("a".into(), start + ms(120));
+        settle.touch("a".into(), Writing::Unknown, start + ms(120));
         assert_eq!(settle.due(), Some(start + ms(150)), "written at last");
         assert!(settle.resolve(start + ms(150), hollow).is_some());
     }
@@ -179,7 +229,7 @@ mod tests {
             locked: true,
             ..REST
         };
-        settle.touch("a".into(), start);
+        settle.touch("a".into(), Writing::Unknown, start);
         let mut now = start;
         while settle.resolve(now, locked).is_none() {
             now = settle.due().expect("held, not lost");
@@ -206,7 +256,7 @@ mod tests {
                 }
                 now = end;
                 let path = PathBuf::from(name.to_string());
-                let begins = settle.touch(path.clone(), now);
+                let begins = settle.touch(path.clone(), Writing::Unknown, now);
                 prop_assert_eq!(begins, outstanding.is_empty());
                 if begins { began = now; }
                 outstanding.insert(path);

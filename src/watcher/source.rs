@@ -58,6 +58,18 @@ pub(super) struct Touch {
     pub(super) moved: bool,
     /// The system says that it is a directory, or was.
     pub(super) is_dir: bool,
+    pub(super) writing: Writing,
+}
+
+/// What a touch says about the writing of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writing {
+    /// It was opened for writing, and not closed since.
+    Open,
+    /// It was closed, or renamed to its name: its writer is done with it.
+    Done,
+    /// Nothing.
+    Unknown,
 }
 
 /// The system allows no more watches to this user.

@@ -13,6 +13,7 @@ mod configuration;
 mod contract;
 mod corpus;
 mod demo;
+mod early;
 mod eras;
 mod fleet;
 mod framing;

@@ -56,7 +56,7 @@ impl World {
                 self.building = false;
                 self.unbuilt &= !ok;
             }
-            Input::Changed | Input::Reload => self.unbuilt = true,
+            Input::Saved | Input::Changed | Input::Reload => self.unbuilt = true,
             _ => {}
         }
         let respawned = effects
@@ -64,7 +64,7 @@ impl World {
             .any(|effect| matches!(effect, Effect::Spawn(_) | Effect::Build(_)))
             || matches!(self.machine.state, State::MakingRoom { .. });
         assert!(
-            !(starting && input == Input::Changed) || respawned,
+            !(starting && matches!(input, Input::Saved | Input::Changed)) || respawned,
             "a save while starting was lost"
         );
         for effect in effects {
@@ -144,7 +144,8 @@ impl World {
             0 => Input::Begin,
             1 => Input::Suspect,
             2 => Input::Unchanged,
-            3 | 4 => Input::Changed,
+            3 => Input::Changed,
+            4 if self.machine.may_start_early() => Input::Saved,
             5 => Input::Reload,
             6 => Input::ClientChanged,
             7 | 8 => Input::Proved(self.candidate?),

@@ -1,6 +1,7 @@
 //! Warns of servers that are reloaded for what they write themselves.
 
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use super::super::echoes::Echo;
 use super::Supervisor;
@@ -11,14 +12,22 @@ const JUST: Duration = Duration::from_secs(1);
 
 impl Supervisor {
     /// Whether a call is handled, or was answered so shortly ago that it may have written what is now told as changed.
-    pub(super) fn is_called(&self) -> bool {
+    fn is_called(&self) -> bool {
         let active = self.active.iter().map(|it| &it.running.connection);
         let mut all = active.chain(self.draining.values());
         all.any(|connection| connection.is_busy(JUST))
     }
 
+    /// Warns of these files, once for each save, if they change as no user changes files.
+    pub(super) fn count_echo(&mut self, paths: &[PathBuf]) {
+        let is_called = self.is_called();
+        if let Some(echo) = self.echoes.changed(paths, Instant::now(), is_called) {
+            self.warn_of_echo(&echo);
+        }
+    }
+
     /// Warns the user, and whoever asks for the server's status from now on.
-    pub(super) fn warn_of_echo(&self, echo: &Echo) {
+    fn warn_of_echo(&self, echo: &Echo) {
         let message = match echo {
             Echo::OfStarts(path) => {
                 let path = path.display();

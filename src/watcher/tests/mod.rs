@@ -8,15 +8,16 @@ mod inferring;
 mod joining;
 mod linked;
 mod matching;
+mod saved;
 mod saves;
 mod structure;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -163,8 +164,28 @@ impl Project {
 }
 
 /// Sends on what a watcher tells.
+/// Sends the notices on, and what was told early with the end of the save: in which part it came depends on how the
+/// writes fall.
 fn into(sender: UnboundedSender<(u64, Notice)>) -> impl Fn(u64, Notice) {
+    let early = Mutex::new(BTreeMap::<u64, BTreeSet<PathBuf>>::new());
     move |id, notice| {
+        let mut early = early.lock().unwrap();
+        let notice = match notice {
+            Notice::Saved(paths) => return early.entry(id).or_default().extend(paths),
+            Notice::Suspect => notice,
+            Notice::Unchanged | Notice::Changed(_) => match (early.remove(&id), notice) {
+                (None, notice) => notice,
+                (Some(early), Notice::Changed(paths)) => Notice::Changed(
+                    early
+                        .into_iter()
+                        .chain(paths)
+                        .collect::<BTreeSet<_>>()
+                        .into_iter()
+                        .collect(),
+                ),
+                (Some(early), _) => Notice::Changed(early.into_iter().collect()),
+            },
+        };
         // The receiver is gone when the test ends.
         let _ = sender.send((id, notice));
     }

@@ -1,6 +1,7 @@
 //! The fake server behind a watching proxy, with the proxy's own log of what it made of each save.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ pub(crate) struct Watched {
     pub(crate) project: Project,
     pub(crate) peer: Peer,
     log: Log,
-    /// Changes that an earlier check has taken note of.
+    /// Reloads that an earlier check has taken note of.
     seen: Cell<usize>,
 }
 
@@ -111,21 +112,18 @@ impl Watched {
         self.reloads(&[]);
     }
 
-    /// Since the last check exactly these saves were noticed, and each led to one reload, one
-    /// announcement to the client and one started process. A last save, of a file of its own,
-    /// proves that nothing else was on its way.
+    /// Since the last check exactly these saves were noticed, and each led to one reload and one
+    /// announcement to the client. Each part of a save that was noticed by itself led to one started
+    /// process. A last save, of a file of its own, proves that nothing else was on its way.
     #[track_caller]
     pub(crate) fn reloads(&self, saves: &[&[&str]]) {
         let expected = self.seen.get() + saves.len();
-        self.until("changed", expected);
         self.until("reloaded", expected);
         self.project
             .write(SENTINEL, &json!({ "check": expected }).to_string());
         self.until("reloaded", expected + 1);
-        let changed: Vec<Vec<String>> = self.events("changed")[self.seen.get()..]
-            .iter()
-            .map(paths)
-            .collect();
+        let mut changed = self.changed();
+        changed.drain(..self.seen.get());
         let mut wanted: Vec<Vec<String>> = saves
             .iter()
             .map(|files| files.iter().map(ToString::to_string).collect())
@@ -134,11 +132,28 @@ impl Watched {
         assert_eq!(changed, wanted, "{}", self.log.text());
         let total = expected + 1;
         assert_eq!(self.events("reloaded").len(), total, "{}", self.log.text());
-        assert_eq!(self.events("spawned").len(), total + 1, "{}", self.log());
+        let starts = self.events("changed").len() + 1;
+        assert_eq!(self.events("spawned").len(), starts, "{}", self.log());
         eventually(DEADLINE, || self.peer.notifications(LIST_CHANGED) >= total);
         self.peer.ask("ping", &json!({})).result();
         assert_eq!(self.peer.notifications(LIST_CHANGED), total);
         self.seen.set(total);
+    }
+}
+
+impl Watched {
+    /// The files that changed before each reload.
+    fn changed(&self) -> Vec<Vec<String>> {
+        let mut groups = Vec::new();
+        let mut files = BTreeSet::new();
+        for event in self.log.all() {
+            match event["event"].as_str() {
+                Some("changed") => files.extend(paths(&event)),
+                Some("reloaded") => groups.push(std::mem::take(&mut files).into_iter().collect()),
+                _ => {}
+            }
+        }
+        groups
     }
 }
 
@@ -172,14 +187,18 @@ impl Log {
 
     /// The events of this name so far.
     pub(crate) fn events(&self, name: &str) -> Vec<Value> {
+        let mut events = self.all();
+        events.retain(|event| event["event"] == name);
+        events
+    }
+
+    fn all(&self) -> Vec<Value> {
         let text = self.text();
         // The last line may be half written.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let events = whole
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap());
+        let events = whole.lines();
         events
-            .filter(|event: &Value| event["event"] == name)
+            .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     }
 
@@ -205,10 +224,6 @@ impl Log {
 
 fn paths(changed: &Value) -> Vec<String> {
     let paths = changed["paths"].as_array().unwrap();
-    let mut paths: Vec<String> = paths
-        .iter()
-        .map(|path| path.as_str().unwrap().to_owned())
-        .collect();
-    paths.sort();
-    paths
+    let paths = paths.iter().map(|path| path.as_str().unwrap().to_owned());
+    paths.collect()
 }
