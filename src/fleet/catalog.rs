@@ -195,6 +195,27 @@ impl Catalog {
         Some((server, own.unwrap_or(Cow::Borrowed(name))))
     }
 
+    /// The tool that a client means: the one it sees under that name, or else the only one whose server calls it so.
+    pub(crate) fn meant_tool(&self, name: &str) -> Option<(&ServerHandle, &Route)> {
+        self.tool(name).or_else(|| match self.bare(name)[..] {
+            [only] => self.tool(only),
+            _ => None,
+        })
+    }
+
+    /// The names under which clients see those tools that their servers call `own`.
+    pub(crate) fn bare(&self, own: &str) -> Vec<&str> {
+        let is_meant = |(_, it): &(&str, Cow<'_, str>)| it == own;
+        let named = self.own_names().filter(is_meant);
+        named.map(|(name, _)| name).collect()
+    }
+
+    /// All tools: the names that clients see, and those of their servers.
+    pub(crate) fn own_names(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        self.tool_names()
+            .filter_map(|name| Some((name, self.own_name(name)?.1)))
+    }
+
     /// Who has lost the tool of that name with its last reload: the server and its own name for it.
     pub(crate) fn lost(&self, name: &str) -> Option<(&ServerHandle, String)> {
         self.servers.iter().find_map(|server| {

@@ -22,7 +22,7 @@ impl Session {
             catalog,
             request,
             may_have,
-            move |session, catalog, request| match catalog.tool(&owned) {
+            move |session, catalog, request| match catalog.meant_tool(&owned) {
                 Some((server, route)) => {
                     session.submit(server, Method::CallTool, route.rename.clone(), request);
                 }
@@ -118,7 +118,24 @@ impl Session {
                 spec.name
             );
         }
-        let near = nearest(name, catalog.tool_names());
+        let several = catalog.bare(name);
+        if !several.is_empty() {
+            let servers = format!(
+                "several servers have a tool `{name}`: call `{}`",
+                several.join("` or `")
+            );
+            return ErrorObject::new(INVALID_PARAMS, servers);
+        }
+        let mut near = nearest(name, catalog.tool_names());
+        if near.is_empty() {
+            let own: Vec<_> = catalog.own_names().collect();
+            let bare = nearest(name, own.iter().map(|(_, own)| &**own));
+            near = bare
+                .into_iter()
+                .flat_map(|own| catalog.bare(own))
+                .take(3)
+                .collect();
+        }
         if !near.is_empty() {
             let _ = write!(message, "; did you mean `{}`?", near.join("` or `"));
         }

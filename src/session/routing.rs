@@ -51,7 +51,7 @@ impl Session {
             };
             return self.try_sole(&catalog, request, again);
         }
-        match catalog.tool(&name) {
+        match catalog.meant_tool(&name) {
             Some((server, route)) if !self.fleet.is_worth_a_try(server) => {
                 self.submit(server, Method::CallTool, route.rename.clone(), request);
             }

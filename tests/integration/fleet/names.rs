@@ -179,3 +179,40 @@ fn a_tool_born_at_run_time_has_its_servers_name() {
     assert_eq!(fleet.call("a__new", &json!({})).tool_text(), "a");
     fleet.peer.initialize(&initialize_params()).result();
 }
+
+#[test]
+fn a_bare_name_is_the_tool_of_the_one_server_that_has_it() {
+    let tool = |names: &[&str]| {
+        let tools: Vec<Value> = names
+            .iter()
+            .map(|name| json!({"name": name, "inputSchema": {"type": "object"}}))
+            .collect();
+        json!({"tools": tools})
+    };
+    let fleet = Servers::new()
+        .with("a", &tool(&["forecast", "both"]))
+        .with("b", &tool(&["tides", "both", "dotted.name"]))
+        .legacy();
+    for name in ["forecast", "tides", "dotted.name"] {
+        let answer = fleet.call(name, &json!({})).line;
+        assert!(!answer.contains("no loaded server"), "{answer}");
+    }
+    let message = |name: &str| {
+        fleet.call(name, &json!({})).error()["message"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let both = message("both");
+    assert!(
+        both.contains("several servers have a tool `both`: call `a__both` or `b__both`"),
+        "{both}"
+    );
+    for (wrong, right) in [("forcast", "a__forecast"), ("tide", "b__tides")] {
+        let error = message(wrong);
+        assert!(
+            error.contains(&format!("did you mean `{right}`?")),
+            "{error}"
+        );
+    }
+}
