@@ -2,11 +2,171 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Value, json};
+use serde_json::value::RawValue;
+use serde_json::{Number, Value, json};
 
-use crate::fleet::{Fleet, LoadError};
-use crate::jsonrpc::{Members, unquoted};
+use crate::fleet::{Fleet, LoadError, nearest};
+use crate::jsonrpc::{Members, elements, unquoted};
+use crate::mcp::Entry;
 use crate::server::explain;
+
+/// Other names that models use for a parameter. A name that may stand for several is the
+/// tool's, where there is one to be named. Case and separators do not matter.
+const OTHER_NAMES: [(&str, &[&str]); 11] = [
+    ("tool_name", &["tool", "name"]),
+    ("server_name", &["server", "name", "mcpserver"]),
+    (
+        "parameters",
+        &[
+            "arguments",
+            "args",
+            "params",
+            "input",
+            "kwargs",
+            "toolarguments",
+            "toolargs",
+            "toolparams",
+            "toolparameters",
+            "toolinput",
+        ],
+    ),
+    ("query", &["q", "search", "searchquery", "keywords"]),
+    (
+        "max_results",
+        &["limit", "max", "maxresult", "topk", "k", "n"],
+    ),
+    (
+        "git_url",
+        &[
+            "url",
+            "repo",
+            "repository",
+            "repourl",
+            "repositoryurl",
+            "giturl",
+            "source",
+        ],
+    ),
+    ("env_vars", &["env", "environment", "environmentvariables"]),
+    ("server_file", &["file", "entrypoint"]),
+    ("requirements_file", &["requirements"]),
+    ("overwrite", &["force", "replace"]),
+    ("delete_files", &["delete", "removefiles"]),
+];
+
+/// The raw `arguments` of a meta-tool as its definition names and types them. A slip with one sensible meaning is
+/// put right; an error names any other member, so that nothing is done that was not meant.
+pub(super) fn understood(tool: &Entry, arguments: &str) -> Result<String, Value> {
+    let definition = Members::of(&tool.raw);
+    let schema = definition.object("inputSchema");
+    let properties = schema.object("properties");
+    let names: Vec<Cow<'_, str>> = properties.iter().map(|(name, _)| name).collect();
+    let required = schema
+        .get("required")
+        .and_then(elements)
+        .unwrap_or_default();
+    let Some(given) = object(arguments) else {
+        let error = format!("the arguments of {} must be an object", tool.name);
+        return Err(json!({ "error": error }));
+    };
+    let given = Members::of(&given);
+    // Its own names first, so that another name cannot take their place.
+    let (own, other): (Vec<_>, Vec<_>) = given.iter().partition(|(name, _)| names.contains(name));
+    let mut understood = Members::default();
+    for (name, raw) in own.into_iter().chain(other) {
+        let meant = names.iter().find(|known| **known == name).or_else(|| {
+            let others = names.iter().filter(|known| is_other_name(known, &name));
+            others.max_by_key(|known| **known == "tool_name")
+        });
+        let Some(meant) = meant.filter(|meant| **meant == name || understood.get(meant).is_none())
+        else {
+            return Err(unknown(tool, &name, &names));
+        };
+        let must = required
+            .iter()
+            .any(|raw| unquoted(raw).as_ref() == Some(meant));
+        let kinds = properties
+            .object(meant)
+            .get("type")
+            .unwrap_or_default()
+            .to_owned();
+        if let Some(value) = value(raw, &kinds, must) {
+            understood.set(meant, value.into_owned());
+        }
+    }
+    Ok(understood.to_string())
+}
+
+/// Whether `name` may stand for the parameter `parameter`.
+fn is_other_name(parameter: &str, name: &str) -> bool {
+    let squeezed = |name: &str| name.replace(['_', '-', ' '], "").to_lowercase();
+    let name = squeezed(name);
+    let listed = OTHER_NAMES.iter().find(|(known, _)| *known == parameter);
+    name == squeezed(parameter) || listed.is_some_and(|(_, others)| others.contains(&&*name))
+}
+
+/// The raw object that is given as such, as a string that holds one, or as something that stands for nothing.
+fn object(raw: &str) -> Option<Cow<'_, str>> {
+    let raw = match unquoted(raw) {
+        Some(text) => Cow::Owned(text.trim().to_owned()),
+        None => Cow::Borrowed(raw),
+    };
+    match &*raw {
+        "" | "null" => Some("{}".into()),
+        _ if elements(&raw).is_some_and(|elements| elements.is_empty()) => Some("{}".into()),
+        _ => {
+            // Only its form is looked at: a value need not be one that this program can hold.
+            let is_json = serde_json::from_str::<&RawValue>(&raw).is_ok();
+            (is_json && raw.starts_with('{')).then_some(raw)
+        }
+    }
+}
+
+/// A raw value as one of the JSON types named in the raw `kinds`; as it is if that cannot be. Nothing for
+/// what stands for nothing, unless it `must` be given.
+fn value<'a>(raw: &'a str, kinds: &str, must: bool) -> Option<Cow<'a, str>> {
+    let may_be = |kind: &str| kinds.contains(kind);
+    let is_empty = || {
+        let is_list = elements(raw).is_some_and(|elements| elements.is_empty());
+        raw == r#""""# || is_list && !may_be("string")
+    };
+    if !must && (raw == "null" || is_empty()) {
+        return None;
+    }
+    if may_be("object") {
+        return Some(object(raw).unwrap_or(Cow::Borrowed(raw)));
+    }
+    if let Some(text) = unquoted(raw).filter(|_| !may_be("string")) {
+        let text = text.trim().to_lowercase();
+        let fits = match &*text {
+            "true" | "false" => may_be("boolean"),
+            number => may_be("integer") && serde_json::from_str::<Number>(number).is_ok(),
+        };
+        if fits {
+            return Some(text.into());
+        }
+    }
+    Some(raw.into())
+}
+
+fn unknown(tool: &Entry, name: &str, names: &[Cow<'_, str>]) -> Value {
+    let error = format!(
+        "`{name}` is no parameter of {}; nothing was done",
+        tool.name
+    );
+    let near = nearest(name, names.iter().map(|name| &**name));
+    let suggestion = match (names, &near[..]) {
+        ([], _) => "it takes no parameters".to_owned(),
+        (_, [near, ..]) => format!("did you mean `{near}`?"),
+        (names, []) => {
+            let its = format!("its parameters are: {}", names.join(", "));
+            let holds = names.iter().any(|name| name == "parameters");
+            let hint = "; the tool's own arguments go into `parameters`";
+            its + if holds { hint } else { "" }
+        }
+    };
+    json!({ "error": error, "suggestion": suggestion })
+}
 
 /// The server that is meant: the one that is named, or the only one. Whether it exists is not said.
 pub(super) fn server_name(arguments: &Members<'_>, fleet: &Fleet) -> Result<String, Value> {
@@ -59,7 +219,7 @@ pub(super) fn text<'a>(
 pub(crate) fn load_error(name: &str, error: &LoadError) -> Value {
     match error {
         LoadError::Unknown { there, .. } => {
-            let near = crate::fleet::nearest(name, there.iter().map(String::as_str));
+            let near = nearest(name, there.iter().map(String::as_str));
             let suggestion = match (&near[..], &there[..]) {
                 ([near, ..], _) => format!("did you mean '{near}'?"),
                 ([], []) => {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::arguments::{given_server, text};
-use super::{ALL_TOOLS, LOADED, Offer, SEARCH};
+use super::{ALL_TOOLS, CALL, LOADED, Offer, SEARCH};
 use crate::config::ServerSpec;
 use crate::fleet::{Catalog, Fleet, nearest};
 use crate::jsonrpc::{Members, quoted};
@@ -29,7 +29,8 @@ pub(crate) struct Meant {
 impl Meant {
     /// What a call of this meta-tool with raw `arguments` stands for.
     pub(crate) fn new(arguments: &str, fleet: &Fleet, offer: &Offer) -> Result<Self, Value> {
-        let arguments = Members::of(arguments);
+        let arguments = offer.understood(CALL, arguments)?;
+        let arguments = Members::of(&arguments);
         let tool = text(&arguments, "tool_name", "the name of a tool")?.into_owned();
         let parameters = match arguments.get("parameters") {
             None | Some("null") => "{}",

@@ -306,7 +306,8 @@ impl Definition {
             "name": self.name,
             "title": self.title,
             "description": self.description,
-            "inputSchema": { "type": "object", "properties": properties, "required": required },
+            "inputSchema": { "type": "object", "properties": properties, "required": required,
+                "additionalProperties": false },
             "annotations": hints,
             "_meta": { "anthropic/alwaysLoad": true },
         });

@@ -50,7 +50,7 @@ pub(super) fn search(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Va
         "query": query,
         "count": tools.len(),
         "tools": tools,
-        "tip": format!("Use {CALL}(server, tool, params) to call any of these tools"),
+        "tip": format!("Use {CALL}(server_name, tool_name, parameters) to call any of these tools"),
     }))
 }
 
@@ -182,7 +182,10 @@ fn describe(server: &str, entry: &Entry, generation: Option<u64>) -> String {
         tool.set("description", "\"\"");
     }
     let arguments = parameters(&entry.raw).join(", ");
-    let call_with = format!("{CALL}('{server}', '{}', {{{arguments}}})", entry.name);
+    let call_with = format!(
+        "{CALL}(server_name='{server}', tool_name='{}', parameters={{{arguments}}})",
+        entry.name
+    );
     let state = match generation {
         Some(generation) => format!(r#""generation":{generation}"#),
         None => r#""loaded":false"#.to_owned(),

@@ -63,7 +63,8 @@ pub(super) async fn install(
     let mut value = described(&installed);
     if !load {
         value["message"] = format!("Successfully installed MCP server from {url}").into();
-        value["next_step"] = format!("Use {LOAD}('{}') to load it", installed.name).into();
+        value["next_step"] =
+            format!("Use {LOAD}(server_name='{}') to load it", installed.name).into();
         return Ok(Said::Done(value));
     }
     let name = &installed.name;
@@ -152,10 +153,13 @@ fn variables(arguments: &Members<'_>) -> Result<Vec<(String, String)>, Value> {
     let pairs: Option<Vec<_>> = variables
         .iter()
         .map(|(name, raw)| {
-            let value = Some(raw)
-                .filter(|raw| raw.starts_with('"'))
-                .and_then(unquoted)?;
-            Some((name.into_owned(), value.into_owned()))
+            let value = match raw.as_bytes().first()? {
+                b'"' => unquoted(raw)?.into_owned(),
+                // A number or a switch is what it looks like.
+                b'-' | b'0'..=b'9' | b't' | b'f' => raw.to_owned(),
+                _ => return None,
+            };
+            Some((name.into_owned(), value))
         })
         .collect();
     pairs.filter(|_| raw.starts_with('{')).ok_or_else(|| {

@@ -94,6 +94,13 @@ impl Offer {
         self.entries.iter().any(|entry| entry.name == name)
     }
 
+    /// The raw arguments of the meta-tool `name` as its definition has them; an error names what it does not know.
+    fn understood(&self, name: &str, arguments: &str) -> Result<String, Value> {
+        let tool = self.entries.iter().find(|entry| entry.name == name);
+        let tool = tool.ok_or_else(|| json!({ "error": format!("`{name}` is no meta-tool") }))?;
+        arguments::understood(tool, arguments)
+    }
+
     /// What a model should know to use them with servers that are not loaded; nothing if it cannot load any. Where there
     /// is no server at all, why.
     pub(crate) fn instructions(&self, fleet: &Fleet) -> Option<String> {
@@ -130,8 +137,11 @@ pub(crate) async fn run(
     fleet: &Fleet,
     caller: &Caller,
 ) -> String {
-    let raw = arguments;
-    let arguments = Members::of(raw);
+    let understood = match offer.understood(name, arguments) {
+        Ok(understood) => understood,
+        Err(error) => return result(Err(error), caller.era),
+    };
+    let arguments = Members::of(&understood);
     let said = |value: Value| value.to_string();
     let outcome = match (name, &offer.workshop) {
         (LOAD, _) => loading::load(fleet, &arguments).await.map(said),
@@ -142,7 +152,7 @@ pub(crate) async fn run(
         (INSTALLED, workshop) => Ok(said(showing::installed(fleet, workshop.as_ref()))),
         (SEARCH, _) => {
             // It reads files and weighs every word of thousands of tools: nobody's calls wait for that.
-            let (fleet, raw) = (fleet.clone(), raw.to_owned());
+            let (fleet, raw) = (fleet.clone(), understood.clone());
             let found = spawn_blocking(move || finding::search(&fleet, &Members::of(&raw)));
             let stopped =
                 |error| Err(json!({ "error": format!("the search was stopped: {error}") }));

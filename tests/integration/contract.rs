@@ -1,10 +1,11 @@
 //! The proxy's own tools: what they promise, through real clients, and what must never go wrong with them.
 //!
 //! `rows` is the contract tool by tool, over rmcp and the official Python and TypeScript SDKs (`real`). The
-//! others speak as a raw client, which sees each byte and decides when it answers: `calls` on their way to a
+//! others speak as a raw client, which sees each byte and decides when it answers: `arguments`, `calls` on their way to a
 //! server and back, `loading` of servers that misbehave, `configured` by files with faults, `finding` of tools,
 //! `definitions` of the tools themselves, `one_server` of the command line, `installing` of servers from git.
 
+mod arguments;
 mod calls;
 mod client;
 mod configured;

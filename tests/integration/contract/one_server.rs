@@ -235,7 +235,7 @@ fn a_tool_born_by_a_save_is_described_and_callable() {
         assert_eq!(said["tool"]["inputSchema"], schema);
         assert_eq!(
             said["call_with"],
-            format!("{CALL}('fake', 'forecast', {{city, days}})")
+            format!("{CALL}(server_name='fake', tool_name='forecast', parameters={{city, days}})")
         );
         let answer = client.call(CALL, &json!({"tool_name": "forecast"}));
         assert_eq!(answer.tool_text(), "Rain");
@@ -369,7 +369,7 @@ fn wrong_arguments_are_explained_and_do_nothing() {
             ),
             (
                 CALL,
-                json!({"tool_name": "mark", "parameters": "{}"}),
+                json!({"tool_name": "mark", "parameters": "text"}),
                 "`parameters` must be an object that holds the tool's arguments",
             ),
             (

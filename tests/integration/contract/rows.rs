@@ -308,7 +308,8 @@ fn search(client: &Real, _: &Stage) {
     );
     assert_eq!(first["description"], FORECAST);
     assert!(first["score"].as_f64().unwrap() > 0.0);
-    let tip = "Use call_dynamic_server_tool(server, tool, params) to call any of these tools";
+    let tip = "Use call_dynamic_server_tool(server_name, tool_name, parameters) to call any of these \
+               tools";
     assert_eq!(said["tip"], tip);
     let said = client.success(SEARCH, &json!({"query": "Tells", "max_results": 1}));
     assert_eq!(said["count"], 1);
@@ -346,7 +347,7 @@ fn info(client: &Real, _: &Stage) {
     assert_eq!(tool["inputSchema"]["properties"]["city"]["type"], "string");
     assert_eq!(
         said["call_with"],
-        "call_dynamic_server_tool('weather', 'forecast', {city})"
+        "call_dynamic_server_tool(server_name='weather', tool_name='forecast', parameters={city})"
     );
     let by_public_name = client.success(INFO, &json!({"tool_name": "weather__forecast"}));
     assert_eq!(by_public_name, said);

@@ -28,7 +28,7 @@ fn sources_that_only_a_person_may_name() {
         let said = client.failure(INSTALL, &json!({ "git_url": source }));
         says(&said, &["Installation failed: ", text]);
     }
-    for name in ["../up", "a/b", ""] {
+    for name in ["../up", "a/b"] {
         client.failure(INSTALL, &world.arguments(json!({ "server_name": name })));
     }
     world.assert_untouched();
@@ -49,7 +49,7 @@ fn arguments_that_make_no_sense() {
             "`server_name` must be a string",
         ),
         (
-            world.arguments(json!({"env_vars": {"A": 1}})),
+            world.arguments(json!({"env_vars": {"A": []}})),
             "`env_vars` must be an object of strings",
         ),
         (

@@ -22,7 +22,7 @@ fn installed_then_loaded_then_called() {
     assert_eq!(said["server_name"], "weather");
     assert_eq!(
         said["next_step"],
-        "Use load_mcp_server_dynamically('weather') to load it"
+        "Use load_mcp_server_dynamically(server_name='weather') to load it"
     );
     assert_eq!(said["outcome"], "installed");
     assert_eq!(said["commit"], world.head());
