@@ -156,6 +156,23 @@ pub(crate) enum Event {
         method: &'static str,
         reason: &'static str,
     },
+    /// The server says again and again that the list of `method` has changed, and it is the same.
+    ListUnchanged {
+        server: String,
+        method: &'static str,
+    },
+    /// The server's answer to the list request `method` has this name twice; the first entry counts.
+    ListedTwice {
+        server: String,
+        method: &'static str,
+        name: String,
+    },
+    /// The server does not answer the list request `method`, and is live without that list.
+    ListSilent {
+        server: String,
+        method: &'static str,
+        waited: Duration,
+    },
     /// Clients can come in by HTTP at this address.
     Listening { url: String },
     /// A request came by HTTP to a path that is not the endpoint's.

@@ -40,7 +40,7 @@ pub(crate) struct Route {
 /// A name that is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Collision {
-    /// `tool` or `prompt`.
+    /// `tool`, `prompt`, `resource` or `resource template`.
     pub(crate) kind: &'static str,
     pub(crate) name: String,
     /// The server that has it.
@@ -131,17 +131,55 @@ impl Catalog {
         }
         for entry in entries(snapshot, ListKind::Resources) {
             // The first in the order of the configuration has it.
-            if let hash_map::Entry::Vacant(vacant) = self.resources.entry(entry.name.clone()) {
-                vacant.insert(at);
-                self.lists[ListKind::Resources.index()].push(entry.clone());
+            match self.resources.entry(entry.name.clone()) {
+                hash_map::Entry::Vacant(vacant) => {
+                    vacant.insert(at);
+                    self.lists[ListKind::Resources.index()].push(entry.clone());
+                }
+                hash_map::Entry::Occupied(holder) => {
+                    let first = *holder.get();
+                    self.collide("resource", &entry.name, [first, at], servers);
+                }
             }
         }
+        let templates = self.templates.iter();
+        let mut holders: HashMap<String, usize> = templates
+            .zip(&self.lists[ListKind::Templates.index()])
+            .map(|((_, holder), entry)| (entry.name.clone(), *holder))
+            .collect();
         for entry in entries(snapshot, ListKind::Templates) {
-            let list = &mut self.lists[ListKind::Templates.index()];
-            if list.iter().all(|known| known.name != entry.name) {
-                list.push(entry.clone());
-                self.templates.push((Template::new(&entry.name), at));
+            match holders.entry(entry.name.clone()) {
+                hash_map::Entry::Vacant(vacant) => {
+                    vacant.insert(at);
+                    self.lists[ListKind::Templates.index()].push(entry.clone());
+                    self.templates.push((Template::new(&entry.name), at));
+                }
+                hash_map::Entry::Occupied(holder) => {
+                    let first = *holder.get();
+                    self.collide("resource template", &entry.name, [first, at], servers);
+                }
             }
+        }
+    }
+
+    /// Notes that two servers have the same URI, once for those two: they may have thousands. One that has it twice
+    /// itself is nobody's rival.
+    fn collide(
+        &mut self,
+        kind: &'static str,
+        name: &str,
+        rivals: [usize; 2],
+        servers: &[ServerHandle],
+    ) {
+        let [first, second] = rivals.map(|at| servers[at].spec().name.clone());
+        let is_noted = |it: &Collision| it.kind == kind && it.first == first && it.second == second;
+        if first != second && !self.collisions.iter().any(is_noted) {
+            self.collisions.push(Collision {
+                kind,
+                name: name.to_owned(),
+                first,
+                second,
+            });
         }
     }
 

@@ -162,6 +162,19 @@ impl List {
         self.filtered |= self.entries.len() < before;
     }
 
+    /// Leaves out entries that have the name of one before them. Returns these names.
+    pub(crate) fn leave_out_twins(&mut self) -> Vec<String> {
+        let mut known = HashSet::new();
+        let is_twin = |entry: &mut Entry| !known.insert(entry.name.clone());
+        let twins: Vec<String> = self
+            .entries
+            .extract_if(.., is_twin)
+            .map(|entry| entry.name)
+            .collect();
+        self.filtered |= !twins.is_empty();
+        twins
+    }
+
     /// The entries by their names, as [`Self::find`] finds them.
     fn by_name(&self) -> HashMap<&str, &Entry> {
         // Of equal names the last one that is collected stays, and the first one counts.

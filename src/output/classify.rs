@@ -20,6 +20,9 @@ pub(super) fn least_verbosity(event: &Event) -> Verbosity {
         | Event::NameTaken { .. }
         | Event::ToolLeftOut { .. }
         | Event::ListCut { .. }
+        | Event::ListSilent { .. }
+        | Event::ListedTwice { .. }
+        | Event::ListUnchanged { .. }
         | Event::Stray { .. } => Verbosity::Quiet,
         Event::Spawned { .. }
         | Event::Connecting { .. }
@@ -62,6 +65,9 @@ pub(super) fn server(event: &Event) -> &str {
         | Event::Unloaded { server }
         | Event::NameTaken { server, .. }
         | Event::ListCut { server, .. }
+        | Event::ListSilent { server, .. }
+        | Event::ListedTwice { server, .. }
+        | Event::ListUnchanged { server, .. }
         | Event::ToolLeftOut { server, .. } => server,
         Event::Reconfigured { .. }
         | Event::ConfigFault { .. }

@@ -168,6 +168,13 @@ fn sentence(event: &Event) -> String {
         }
         Event::NameTaken {
             kind, name, holder, ..
+        } if kind.starts_with("resource") => format!(
+            "{WARN}its {kind} `{}` is not offered: {} has one of that URI already, and is asked for it and for whatever else both have{WARN:#}",
+            clean(name),
+            clean(holder)
+        ),
+        Event::NameTaken {
+            kind, name, holder, ..
         } => format!(
             "{WARN}its {kind} is not offered: `{}` is the name of one of {} already; give one of the two servers another `prefix`{WARN:#}",
             clean(name),
@@ -175,6 +182,17 @@ fn sentence(event: &Event) -> String {
         ),
         Event::ListCut { method, reason, .. } => format!(
             "{WARN}{method} does not end:{WARN:#} {reason}. It is read no further; the last page must have no `nextCursor`"
+        ),
+        Event::ListUnchanged { method, .. } => format!(
+            "{WARN}it says again and again that its {method} has changed, and it is the same:{WARN:#} it is read after pauses of up to 5 s"
+        ),
+        Event::ListedTwice { method, name, .. } => format!(
+            "{WARN}its {method} has `{}` twice:{WARN:#} the first one counts, the other is not offered",
+            clean(name)
+        ),
+        Event::ListSilent { method, waited, .. } => format!(
+            "{WARN}{method} is not answered:{WARN:#} after {} s the server goes live without that list; it is asked for once more",
+            waited.as_secs_f64()
         ),
         Event::ToolLeftOut { tool, reason, .. } => format!(
             "{WARN}its tool `{}` is not offered: {}{WARN:#}",

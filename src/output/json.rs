@@ -94,6 +94,12 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("tool_left_out", json!({ "server": server, "tool": tool, "reason": reason })),
         Event::ListCut { server, method, reason } =>
             ("list_cut", json!({ "server": server, "method": method, "reason": reason })),
+        Event::ListUnchanged { server, method } =>
+            ("list_unchanged", json!({ "server": server, "method": method })),
+        Event::ListedTwice { server, method, name } =>
+            ("listed_twice", json!({ "server": server, "method": method, "name": name })),
+        Event::ListSilent { server, method, waited } =>
+            ("list_silent", json!({ "server": server, "method": method, "waited_ms": millis(*waited) })),
         Event::ClientConnected { name, version, era } =>
             ("client_connected", json!({ "name": name, "version": version, "era": era })),
         Event::Listening { url } =>

@@ -151,6 +151,10 @@ fn table() -> Vec<(Event, String, &'static str)> {
         (Event::Unloaded { server: weather() },
          "weather  unloaded\n".into(),
          r#""unloaded"}"#),
+        (Event::NameTaken { server: weather(), kind: "resource", name: "file:///a".into(), holder: "winds".into() },
+         "weather  its resource `file:///a` is not offered: winds has one of that URI already, and is asked for \
+          it and for whatever else both have\n".into(),
+         r#""name_taken","kind":"resource","name":"file:///a","holder":"winds"}"#),
         (Event::NameTaken { server: weather(), kind: "tool", name: "w__forecast".into(), holder: "winds".into() },
          "weather  its tool is not offered: `w__forecast` is the name of one of winds already; give one of the two servers another `prefix`\n".into(),
          r#""name_taken","kind":"tool","name":"w__forecast","holder":"winds"}"#),
@@ -170,6 +174,17 @@ fn table() -> Vec<(Event, String, &'static str)> {
          "weather  tools/list does not end: there are too many pages. It is read no further; the last page must have no \
           `nextCursor`\n".into(),
          r#""list_cut","method":"tools/list","reason":"there are too many pages"}"#),
+        (Event::ListUnchanged { server: weather(), method: "tools/list" },
+         "weather  it says again and again that its tools/list has changed, and it is the same: it is read after pauses \
+          of up to 5 s\n".into(),
+         r#""list_unchanged","method":"tools/list"}"#),
+        (Event::ListedTwice { server: weather(), method: "tools/list", name: "forecast".into() },
+         "weather  its tools/list has `forecast` twice: the first one counts, the other is not offered\n".into(),
+         r#""listed_twice","method":"tools/list","name":"forecast"}"#),
+        (Event::ListSilent { server: weather(), method: "prompts/list", waited: Duration::from_secs(5) },
+         "weather  prompts/list is not answered: after 5 s the server goes live without that list; it is asked for once \
+          more\n".into(),
+         r#""list_silent","method":"prompts/list","waited_ms":5000}"#),
         (Event::Listening { url: "http://127.0.0.1:8808/mcp".into() },
          "proxy    listens on http://127.0.0.1:8808/mcp\n".into(),
          r#""listening","url":"http://127.0.0.1:8808/mcp"}"#),
@@ -206,7 +221,7 @@ fn quiet_shows_what_went_wrong_and_processes_are_for_the_verbose() {
         table().iter().filter(|(event, ..)| of(event)).count()
     };
     let all = table().len();
-    assert_eq!(shown(Verbosity::Quiet), 15);
+    assert_eq!(shown(Verbosity::Quiet), 19);
     assert_eq!(shown(Verbosity::Normal), all - 5);
     assert_eq!(shown(Verbosity::Verbose), all);
 }

@@ -27,6 +27,8 @@ use crate::warm::{Start, Voice};
 /// A candidate that is not wanted any more has this long to end by itself.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// The share of a start's time that each list but the tools' may take: all three of them leave half of it.
+const SHARE_OF_LIST: u32 = 6;
 /// The time of a start is doubled no more often than this.
 const MOST_DOUBLINGS: u32 = 4;
 
@@ -211,8 +213,11 @@ impl Candidate {
         let stream = replay(connection, &handshake, &told)
             .await
             .map_err(|_| Refusal::Lost("logging/setLevel"))?;
-        let lists = fetch_lists(connection, &handshake, &self.shared.admission()).await?;
         let before = self.shared.snapshot.borrow().clone();
+        let patience = self.supply.spec.timeouts.start / SHARE_OF_LIST;
+        let admission = self.shared.admission();
+        let lists =
+            fetch_lists(connection, &handshake, &admission, &before.lists, patience).await?;
         let was_live = before.generation > 0;
         for ((before, list), kind) in before.lists.iter().zip(&lists).zip(ListKind::ALL) {
             // A list that never worked is passed on as the error that it is.

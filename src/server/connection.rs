@@ -10,6 +10,7 @@ mod waiting;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -46,6 +47,10 @@ pub(crate) enum Notice {
     LeftOut(String, String),
     /// The list has no end, and was read only so far; why.
     ListCut(ListKind, &'static str),
+    /// This list has that name twice.
+    ListedTwice(ListKind, String),
+    /// The generation has not answered the request for this list for so long, and is live without it.
+    ListSilent(u64, ListKind, Duration),
 }
 
 /// The link to one generation.

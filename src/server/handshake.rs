@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::connection::{Answer, Connection, Lost};
 use crate::bridge::Identity;
@@ -368,17 +369,29 @@ pub(crate) fn listen(
     Ok(Some((stream, receiver)))
 }
 
-/// Reads every list that the server offers, all pages of each.
+/// Reads every list that the server offers, all pages of each. One that is not answered within `patience` is as it was
+/// `before`, unless it is that of the tools: nobody is served without those.
 pub(crate) async fn fetch_lists(
     connection: &Connection,
     handshake: &Handshake,
     admission: &Admission,
+    before: &Lists,
+    patience: Duration,
 ) -> Result<Lists, Refusal> {
     let mut lists: Lists = ListKind::ALL.map(|_| Ok(List::default()));
-    for (list, kind) in lists.iter_mut().zip(ListKind::ALL) {
-        if handshake.offers(kind.capability()) {
-            *list = fetch_list(connection, kind, admission).await?;
+    for ((list, kind), before) in lists.iter_mut().zip(ListKind::ALL).zip(before) {
+        if !handshake.offers(kind.capability()) {
+            continue;
         }
+        let read = fetch_list(connection, kind, admission);
+        *list = if kind == ListKind::Tools {
+            read.await?
+        } else if let Ok(read) = timeout(patience, read).await {
+            read?
+        } else {
+            connection.tell_silent(kind, patience);
+            before.clone()
+        };
     }
     Ok(lists)
 }
@@ -423,6 +436,12 @@ pub(crate) async fn fetch_list(
         };
         connection.tell_cut(kind, reason);
         break;
+    }
+    if matches!(kind, ListKind::Tools | ListKind::Prompts) {
+        // A call by that name could only reach one of them.
+        for name in list.leave_out_twins() {
+            connection.tell_twice(kind, name);
+        }
     }
     if kind == ListKind::Tools {
         connection.learn(&mut list);

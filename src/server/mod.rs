@@ -18,6 +18,7 @@ mod installed_copy;
 mod link;
 mod noting;
 mod outputs;
+mod pacing;
 mod packages;
 mod pending;
 mod remote;

@@ -9,6 +9,7 @@ mod echoing;
 mod failing;
 mod lists;
 mod retiring;
+mod saving;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -27,7 +28,7 @@ use super::echoes::Echoes;
 use super::gate::Standing;
 use super::generation::{Proof, Running};
 use super::handshake::{Hello, Wanted};
-use super::outputs::Origin;
+use super::pacing::Pacing;
 use super::report::{Report, Supply};
 use super::state::{Effect, Input, LAST_BACKOFF, Machine, Place, Rules, State};
 use super::{Outcome, Shared, candidate};
@@ -72,12 +73,15 @@ pub(crate) struct Supervisor {
     reloads: Vec<oneshot::Sender<Outcome>>,
     relisting: HashSet<ListKind>,
     relist_again: HashSet<ListKind>,
+    pacing: HashMap<ListKind, Pacing>,
     /// Lists of which the active generation itself has said that they changed.
     spoken: HashSet<ListKind>,
     /// Tools that cannot be offered and why, as was told.
     left_out: HashSet<(String, String)>,
     /// The lists that were told not to end, and why.
     cut: HashSet<(ListKind, &'static str)>,
+    /// Names that were told to stand in a list twice.
+    twice: HashSet<(ListKind, String)>,
     /// Calls that wait for the tools to be known anew.
     mismatched: Vec<Call>,
     tasks: TaskTracker,
@@ -92,8 +96,9 @@ struct Active {
     stream: Option<u64>,
     /// What it was told that the client wants.
     told: Wanted,
-    /// Ends the look at what it loads.
-    _noting: DropGuard,
+    /// Cancelled when it answers no more.
+    over: CancellationToken,
+    _over: DropGuard,
 }
 
 impl Supervisor {
@@ -124,9 +129,11 @@ impl Supervisor {
             reloads: Vec::new(),
             relisting: HashSet::new(),
             relist_again: HashSet::new(),
+            pacing: HashMap::new(),
             spoken: HashSet::new(),
             left_out: HashSet::new(),
             cut: HashSet::new(),
+            twice: HashSet::new(),
             mismatched: Vec::new(),
             tasks: TaskTracker::new(),
             patience: Duration::ZERO,
@@ -239,14 +246,6 @@ impl Supervisor {
         }
     }
 
-    /// Whether this tells of a candidate that was started early, before it is known whether it runs the saved code.
-    fn is_early(&self, report: &Report) -> bool {
-        let (Report::Proved(next, _) | Report::Failed(next, _)) = report else {
-            return false;
-        };
-        self.is_ahead && self.is_starting(*next) && self.machine.is_suspect()
-    }
-
     fn is_starting(&self, number: u64) -> bool {
         matches!(self.machine.state, State::Starting { next, .. } if next == number)
     }
@@ -339,51 +338,6 @@ impl Supervisor {
             .into_iter()
             .chain(self.draining.values())
             .any(|link| link.cancel(client, id, params));
-    }
-
-    /// Starts what is saved without waiting for the end of the save, where that is worth it.
-    fn on_saved(&mut self, paths: Vec<PathBuf>) {
-        // A standby can be used once only.
-        if self.machine.may_start_early() && !self.shared.warm.is_likely() {
-            self.renew(paths, Input::Saved);
-            self.is_ahead = true;
-        } else {
-            self.saved.extend(paths);
-        }
-    }
-
-    fn on_changed(&mut self, mut paths: Vec<PathBuf>) {
-        paths.append(&mut self.saved);
-        match self.origin(&paths) {
-            Origin::Build => self.step(Input::Unchanged),
-            Origin::Unclear if self.is_built() => {
-                self.build_again = true;
-                self.tell_changed(&paths);
-                self.files.extend(paths);
-                self.step(Input::Unchanged);
-            }
-            Origin::Unclear | Origin::User => self.renew(paths, Input::Changed),
-        }
-    }
-
-    /// Starts anew for these files, for `input`.
-    fn renew(&mut self, paths: Vec<PathBuf>, input: Input) {
-        if self.machine.state != State::Idle {
-            self.tell_changed(&paths);
-        }
-        if !std::mem::take(&mut self.is_ahead) {
-            self.count_echo(&paths);
-        }
-        self.files.extend(paths);
-        (self.late, self.repair.tries) = (0, 0);
-        self.step(input);
-    }
-
-    fn tell_changed(&self, paths: &[PathBuf]) {
-        self.supply.means.events.send(Event::Changed {
-            server: self.name(),
-            paths: paths.to_vec(),
-        });
     }
 
     /// What is run differently is reloaded; the rest holds from now on.

@@ -136,7 +136,9 @@ impl Session {
                     self.cancel(id, params.unwrap_or("{}"));
                 }
             }
-            "notifications/progress" if self.bring_progress(line) => {}
+            // Where nobody waits for the request any more, other servers may use the same token.
+            "notifications/progress"
+                if self.bring_progress(line) || self.fleet.catalog().sole().is_none() => {}
             _ => {
                 for server in &self.fleet.catalog().servers {
                     server.gate().tell(line);
@@ -201,8 +203,7 @@ impl Session {
             .reply([&bytes[..at], asked.id.as_bytes(), &bytes[at + id.len()..]]);
     }
 
-    /// Brings progress on a server's request to the server, under its own token. False if the token is
-    /// not one that the proxy gave.
+    /// Brings progress on a server's request to the server, under its own token. False if nobody waits for it.
     fn bring_progress(&self, line: &str) -> bool {
         let message = Members::of(line);
         let mut params = message.object("params");

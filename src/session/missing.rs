@@ -34,10 +34,10 @@ impl Session {
         }
     }
 
-    /// Answers a call of a tool that nobody has. If it can only be of a server that has never run, that
+    /// Answers a call of a tool that nobody has. If it can only be of a server whose code does not run, that
     /// server's gate knows why.
     fn refuse_tool(&self, catalog: &Catalog, name: &str, request: Request<'_>) {
-        match never_ran(catalog, name) {
+        match does_not_run(catalog, name) {
             Some(server) => self.submit(server, Method::CallTool, None, request),
             None => self.answer_error(request.id, &self.unknown_tool(catalog, name)),
         }
@@ -143,13 +143,12 @@ impl Session {
     }
 }
 
-/// The server that has never run and alone can have the tool or prompt `name`.
-pub(super) fn never_ran<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a ServerHandle> {
-    catalog.servers.iter().find(|server| {
-        is_prefix(&server.spec().prefix, name)
-            && server.snapshot().generation == 0
-            && server.gate().refusal().is_some()
-    })
+/// The server whose code does not run and that alone can have the tool or prompt `name`.
+pub(super) fn does_not_run<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a ServerHandle> {
+    catalog
+        .servers
+        .iter()
+        .find(|server| is_prefix(&server.spec().prefix, name) && server.gate().refusal().is_some())
 }
 
 /// Whether `name` is one that a tool or prompt of a server with this prefix may have.

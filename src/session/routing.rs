@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
-use super::missing::never_ran;
+use super::missing::does_not_run;
 use crate::fleet::Catalog;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Members, unquoted,
@@ -169,7 +169,7 @@ impl Session {
             .and_then(unquoted)
             .unwrap_or_default();
         let Some((server, route)) = catalog.prompt(&name) else {
-            if let Some(server) = never_ran(catalog, &name) {
+            if let Some(server) = does_not_run(catalog, &name) {
                 // Its gate knows why.
                 return self.submit(server, Method::GetPrompt, None, request);
             }

@@ -1,6 +1,7 @@
 //! One client's conversation in one era: everything reaches the other side, once, and survives reloads.
 
 mod endings;
+mod lists;
 mod modern;
 mod paging;
 mod questions;

@@ -1,5 +1,7 @@
 //! Requests that end without an answer: all together with the link, or, of a remote server, each by itself.
 
+use std::time::Duration;
+
 use super::super::call::Call;
 use super::super::pending::Waiting;
 use super::{Connection, Notice};
@@ -84,6 +86,18 @@ impl Connection {
     /// Tells that a list was not read to its end.
     pub(crate) fn tell_cut(&self, kind: ListKind, reason: &'static str) {
         let _ = self.notices.send(Notice::ListCut(kind, reason));
+    }
+
+    /// Tells that a list has a name twice.
+    pub(crate) fn tell_twice(&self, kind: ListKind, name: String) {
+        let _ = self.notices.send(Notice::ListedTwice(kind, name));
+    }
+
+    /// Tells that a list was not answered for so long that the server goes live without it.
+    pub(crate) fn tell_silent(&self, kind: ListKind, waited: Duration) {
+        let _ = self
+            .notices
+            .send(Notice::ListSilent(self.generation, kind, waited));
     }
 
     /// Learns the tools of a server, for what headers say of calls. Leaves out those that no client may offer.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::super::body::SHOWN_STDERR;
 use super::super::generation::{Proof, Running, Shown};
@@ -60,11 +60,14 @@ impl Supervisor {
         self.warn_of_missed_port(&running);
         let stream = stream.map(|stream| self.attend(next, stream));
         let saved = std::mem::take(&mut self.files);
+        let over = CancellationToken::new();
+        self.follow(saved, over.clone());
         let active = Active {
             running,
             stream,
             told,
-            _noting: self.follow(saved),
+            _over: over.clone().drop_guard(),
+            over,
         };
         if let Some(old) = self.active.replace(active) {
             self.retire(old.running, self.supply.spec.timeouts.drain);
@@ -102,16 +105,14 @@ impl Supervisor {
         self.resend_mismatched();
     }
 
-    /// Looks until the guard is dropped at what the new generation loads, which was started for `saved`. Its next start is prepared from now on.
-    fn follow(&self, saved: BTreeSet<PathBuf>) -> DropGuard {
-        let end = CancellationToken::new();
+    /// Looks until it is `over` at what the new generation loads, which was started for `saved`. Its next start is
+    /// prepared from now on.
+    fn follow(&self, saved: BTreeSet<PathBuf>, over: CancellationToken) {
         if let Some(notes) = self.shared.warm.started(&self.supply.spec, true) {
             let events = self.supply.means.events.clone();
             let following = noting::follow(notes, self.shared.clone(), saved, events);
-            let following = end.clone().run_until_cancelled_owned(following);
-            self.tasks.spawn(following);
+            self.tasks.spawn(over.run_until_cancelled_owned(following));
         }
-        end.drop_guard()
     }
 
     /// A server whose debugger did not get its port runs nevertheless; the user would look for the debugger in vain.

@@ -2,9 +2,10 @@
 //! client wants to hear of.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::super::Snapshot;
 use super::super::call::Call;
@@ -23,6 +24,15 @@ impl Supervisor {
     pub(super) fn on_notice(&mut self, notice: &Notice) {
         let (number, kind) = match notice {
             Notice::ListChanged(number, kind) => (number, kind),
+            Notice::ListSilent(number, kind, waited) => {
+                self.supply.means.events.send(Event::ListSilent {
+                    server: self.name(),
+                    method: kind.method(),
+                    waited: *waited,
+                });
+                (number, kind)
+            }
+            Notice::ListedTwice(kind, name) => return self.tell_twice(*kind, name),
             Notice::ListCut(kind, reason) => return self.tell_cut(*kind, reason),
             Notice::LeftOut(tool, reason) => return self.tell_left_out(tool, reason),
         };
@@ -61,6 +71,17 @@ impl Supervisor {
         }
     }
 
+    /// Says once that a list has a name twice.
+    fn tell_twice(&mut self, kind: ListKind, name: &str) {
+        if self.twice.insert((kind, name.to_owned())) {
+            self.supply.means.events.send(Event::ListedTwice {
+                server: self.name(),
+                method: kind.method(),
+                name: name.to_owned(),
+            });
+        }
+    }
+
     /// Reads a list anew that the server says it has changed; once more if it says so meanwhile.
     pub(super) fn relist(&mut self, kind: ListKind) {
         let Some(active) = &self.active else { return };
@@ -73,7 +94,13 @@ impl Supervisor {
             self.supply.reports.clone(),
         );
         let shared = self.shared.clone();
+        let pacing = self.pacing.entry(kind).or_default();
+        let pause = pacing.pause(Instant::now());
+        let over = active.over.clone();
         self.tasks.spawn(async move {
+            if over.run_until_cancelled(sleep(pause)).await.is_none() {
+                return;
+            }
             let admission = &*shared.admission();
             let mut read = vec![(kind, fetch_list(&connection, kind, admission).await)];
             if kind == ListKind::Resources {
@@ -139,6 +166,13 @@ impl Supervisor {
                 lists,
                 ..(*snapshot).clone()
             }));
+        }
+        let pacing = self.pacing.entry(kind).or_default();
+        if pacing.read(differ, Instant::now()) {
+            self.supply.means.events.send(Event::ListUnchanged {
+                server: self.name(),
+                method: kind.method(),
+            });
         }
         // Also where it looks the same: the server has said so, and it may know why.
         let spoken = self.spoken.remove(&kind);

@@ -117,6 +117,24 @@ fn taken(fleet: &Fleet) -> Vec<Value> {
 }
 
 #[test]
+fn a_uri_that_two_servers_have_is_told() {
+    let script = |own: &str| {
+        json!({"resources": [{"uri": format!("own://{own}"), "name": own}, {"uri": "both://x", "name": "x"}, {"uri": "both://y", "name": "y"}],
+            "raw": {"resources/templates/list": r#"{"resourceTemplates":[{"uriTemplate":"both://{id}","name":"t"}]}"#}})
+    };
+    let fleet = Servers::new()
+        .with("a", &script("a"))
+        .with("b", &script("b"))
+        .legacy();
+    fleet.log.until("name_taken", 2);
+    let mut told = taken(&fleet);
+    told.sort_by_key(Value::to_string);
+    let resource = json!(["resource", "both://x", "b", "a"]);
+    let template = json!(["resource template", "both://{id}", "b", "a"]);
+    assert_eq!(told, [template, resource]);
+}
+
+#[test]
 fn a_name_that_two_servers_want_stays_with_the_first() {
     let one = json!({"raw": {"tools/list": r#"{"tools":[{"name":"b__c"},{"name":"only"}]}"#},
         "tools": [{"name": "b__c", "x-reply": "first"}], "prompts": [{"name": "p"}]});

@@ -55,6 +55,21 @@ fn a_call_of_one_that_never_started_says_so() {
     }
 }
 
+/// The tool may be in the saved code, which does not run.
+#[test]
+fn a_call_of_what_only_broken_code_can_have_says_why_that_does_not_run() {
+    let fleet = Servers::marked(["a", "b"]).legacy();
+    fleet.until_present(&["a", "b"]);
+    fleet.save("b", &no_start());
+    fleet.until("broken", "b", 1);
+    for method in ["tools/call", "prompts/get"] {
+        let answer = fleet.peer.ask(method, &json!({"name": "b__new"})).line;
+        assert!(answer.contains("no module named weather"), "{answer}");
+        let answer = fleet.peer.ask(method, &json!({"name": "a__new"})).line;
+        assert!(answer.contains("no loaded server has the"), "{answer}");
+    }
+}
+
 #[test]
 fn one_that_cannot_be_run_at_all_disturbs_nobody() {
     let fleet = Servers::marked(["a"])

@@ -1,0 +1,64 @@
+//! What follows when a server ends by itself, or cannot be reached.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Cause, Effect, FIRST_BACKOFF, FLAP_EXITS, FLAP_WINDOW, LAST_BACKOFF, Machine, Place, State,
+};
+
+impl Machine {
+    pub(super) fn crashed(&mut self, now: Instant, out: &mut Vec<Effect>) -> State {
+        while self
+            .exits
+            .front()
+            .is_some_and(|exit| now.duration_since(*exit) > FLAP_WINDOW)
+        {
+            self.exits.pop_front();
+        }
+        if self.rules.place == Place::Elsewhere {
+            return self.unreachable(None, Cause::Crash, now, out);
+        }
+        self.exits.push_back(now);
+        if self.exits.len() >= FLAP_EXITS {
+            self.exits.clear();
+            out.push(Effect::Flapping);
+            return self.broken(None, out);
+        }
+        let delay = self.delay();
+        out.extend([Effect::Hold, Effect::Backoff(delay)]);
+        State::Restarting { at: now + delay }
+    }
+
+    /// A remote server is tried again. Calls wait if it was there a moment ago; they are refused when it has not come
+    /// back for long, or never was there.
+    pub(super) fn unreachable(
+        &mut self,
+        old: Option<u64>,
+        cause: Cause,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> State {
+        self.exits.push_back(now);
+        let delay = self.delay();
+        let at = now + delay;
+        if cause == Cause::Crash && self.exits.len() < FLAP_EXITS {
+            out.extend([Effect::Hold, Effect::Backoff(delay)]);
+            return State::Restarting { at };
+        }
+        out.push(Effect::Backoff(delay));
+        let broken = State::Broken {
+            old,
+            again: Some(at),
+        };
+        self.reopen(&broken, out);
+        broken
+    }
+
+    /// The delay before it is started again after the exits that there were.
+    pub(super) fn delay(&self) -> Duration {
+        let doublings = u32::try_from(self.exits.len() - 1).unwrap_or(u32::MAX);
+        FIRST_BACKOFF
+            .saturating_mul(2u32.saturating_pow(doublings))
+            .min(LAST_BACKOFF)
+    }
+}

@@ -1,0 +1,65 @@
+//! What a save leads to: at once, where that is worth it, or when it is over.
+
+use std::path::PathBuf;
+
+use super::super::outputs::Origin;
+use super::super::report::Report;
+use super::super::state::Input;
+use super::super::state::State;
+use super::Supervisor;
+use crate::event::Event;
+
+impl Supervisor {
+    /// Starts what is saved without waiting for the end of the save, where that is worth it.
+    pub(super) fn on_saved(&mut self, paths: Vec<PathBuf>) {
+        // A standby can be used once only.
+        if self.machine.may_start_early() && !self.shared.warm.is_likely() {
+            self.renew(paths, Input::Saved);
+            self.is_ahead = true;
+        } else {
+            self.saved.extend(paths);
+        }
+    }
+
+    pub(super) fn on_changed(&mut self, mut paths: Vec<PathBuf>) {
+        paths.append(&mut self.saved);
+        match self.origin(&paths) {
+            Origin::Build => self.step(Input::Unchanged),
+            Origin::Unclear if self.is_built() => {
+                self.build_again = true;
+                self.tell_changed(&paths);
+                self.files.extend(paths);
+                self.step(Input::Unchanged);
+            }
+            Origin::Unclear | Origin::User => self.renew(paths, Input::Changed),
+        }
+    }
+
+    /// Starts anew for these files, for `input`.
+    pub(super) fn renew(&mut self, paths: Vec<PathBuf>, input: Input) {
+        if self.machine.state != State::Idle {
+            self.tell_changed(&paths);
+        }
+        if !std::mem::take(&mut self.is_ahead) {
+            self.count_echo(&paths);
+        }
+        self.files.extend(paths);
+        (self.late, self.repair.tries) = (0, 0);
+        self.step(input);
+    }
+
+    pub(super) fn tell_changed(&self, paths: &[PathBuf]) {
+        self.supply.means.events.send(Event::Changed {
+            server: self.name(),
+            paths: paths.to_vec(),
+        });
+    }
+
+    /// Whether this tells of a candidate that was started early, before it is known whether it runs the saved code.
+    pub(super) fn is_early(&self, report: &Report) -> bool {
+        let (Report::Proved(next, _) | Report::Failed(next, _)) = report else {
+            return false;
+        };
+        self.is_ahead && self.is_starting(*next) && self.machine.is_suspect()
+    }
+}
