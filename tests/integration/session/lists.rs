@@ -1,5 +1,7 @@
 //! Lists that are answered late or never, and lists with faults.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::harness::{DEADLINE, Log, Project, Proxy, Watched, eventually};
@@ -89,8 +91,11 @@ fn a_server_that_says_without_end_that_its_list_has_changed_is_asked_ever_less()
                 serve({'tools': {'listChanged': True}}, answer)";
     let project = Project::new();
     project.write("name.txt", "old");
+    let begun = Instant::now();
     let watched = in_project(project, code, &["--meta-tools", "none", "--watch", "*.py"]);
     watched.until("list_unchanged", 1);
+    // The pauses up to then.
+    assert!(begun.elapsed() > Duration::from_millis(50 + 100 + 200 + 400 + 800));
     let asked = |line: &Value| line["line"] == "asked";
     let times = watched
         .events("stderr")
