@@ -1,11 +1,12 @@
 //! Data is not code: what a server writes does not restart it, and JSON counts if it is loaded as a module.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::{IMPORT, REQUIRE, in_node, in_python, project, saves_count, started, with_options};
-use crate::harness::{Project, Watched};
+use crate::harness::{DEADLINE, Project, Watched, eventually};
 
 /// Does nothing but ask for signs of life, so that what was written would have led to a restart.
 fn pause(watched: &Watched, time: Duration) {
@@ -102,6 +103,10 @@ fn what_a_server_in_python_writes() {
              calls += 1\n    text = str(calls)\n    {write}\n    return f'call {{calls}}'"
         );
         project.write("app/server.py", &in_python(&head, "told()"));
+        // What was written at the moment of the start may be newer than what the server has read.
+        let memory = fs::metadata(project.path("app/memory.json")).unwrap();
+        let is_old = || memory.modified().unwrap().elapsed().unwrap() > Duration::from_millis(100);
+        eventually(DEADLINE, is_old);
         let watched = started(project, &["python3", "server.py"]);
         keeps_its_state(&watched, "app/server.py");
     }
