@@ -122,8 +122,8 @@ fn object(raw: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// A raw value as one of the JSON types named in the raw `kinds`; as it is if that cannot be. Nothing for
-/// what stands for nothing, unless it `must` be given.
+/// Returns a raw value as one of the JSON types that the raw `kinds` name, or unchanged if it is none of them.
+/// `None`: the value is empty, so the parameter counts as absent; not for one that `must` be given.
 fn value<'a>(raw: &'a str, kinds: &str, must: bool) -> Option<Cow<'a, str>> {
     let may_be = |kind: &str| kinds.contains(kind);
     let is_empty = || {

@@ -155,7 +155,7 @@ fn variables(arguments: &Members<'_>) -> Result<Vec<(String, String)>, Value> {
         .map(|(name, raw)| {
             let value = match raw.as_bytes().first()? {
                 b'"' => unquoted(raw)?.into_owned(),
-                // A number or a switch is what it looks like.
+                // Variables are text: a JSON number or boolean is passed on as it is written.
                 b'-' | b'0'..=b'9' | b't' | b'f' => raw.to_owned(),
                 _ => return None,
             };

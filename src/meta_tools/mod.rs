@@ -94,7 +94,8 @@ impl Offer {
         self.entries.iter().any(|entry| entry.name == name)
     }
 
-    /// The raw arguments of the meta-tool `name` as its definition has them; an error names what it does not know.
+    /// Returns the raw `arguments` with the names and types that the meta-tool `name` defines. The error names a member
+    /// that it does not define.
     fn understood(&self, name: &str, arguments: &str) -> Result<String, Value> {
         let tool = self.entries.iter().find(|entry| entry.name == name);
         let tool = tool.ok_or_else(|| json!({ "error": format!("`{name}` is no meta-tool") }))?;

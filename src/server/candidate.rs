@@ -125,15 +125,7 @@ impl Candidate {
                     }));
                 }
                 Some(Ok(Err(refusal))) => refusal,
-                Some(Err(_)) => {
-                    let method = running.connection.asked().unwrap_or_default();
-                    let refusal = Refusal::Late(method, limit);
-                    // The client does not wait for as long once more.
-                    let fails = |voice| (voice, Unlike::Fails(refusal.reason("")));
-                    let late = voice.take().map(fails).unzip();
-                    self.hear_out(late.0, late.1);
-                    refusal
-                }
+                Some(Err(_)) => self.late(&running, limit, &mut voice),
             };
             let ending = stop(running).await;
             if refusal == Refusal::ProbeUnanswered {
@@ -154,6 +146,17 @@ impl Candidate {
             noting::add_failed(notes, &self.shared).await;
             return Some(Err(failure));
         }
+    }
+
+    /// The refusal of one whose time ran out. A standby is not followed by a cold start then: the client does not wait
+    /// for as long once more.
+    fn late(&self, running: &Running, limit: Duration, voice: &mut Option<Voice>) -> Refusal {
+        let method = running.connection.asked().unwrap_or_default();
+        let refusal = Refusal::Late(method, limit);
+        let fails = |voice| (voice, Unlike::Fails(refusal.reason("")));
+        let (voice, unlike) = voice.take().map(fails).unzip();
+        self.hear_out(voice, unlike);
+        refusal
     }
 
     /// How long it may take to prove itself. One whose time ran out before gets more each time: what it does at its

@@ -396,8 +396,7 @@ pub(crate) async fn fetch_lists(
     Ok(lists)
 }
 
-/// Reads one list, all pages, without the tools that are not admitted; the inner error is the raw
-/// one of the server.
+/// Reads one list, all pages, without the tools that are not admitted; the inner error is the server's own, raw.
 pub(crate) async fn fetch_list(
     connection: &Connection,
     kind: ListKind,

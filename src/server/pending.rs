@@ -113,7 +113,7 @@ mod tests {
         let (client, _reader) = client();
         let mut table = Table::default();
         for number in 1..=1000 {
-            table.keep_cancelled(number, call(&client, 1));
+            table.keep_cancelled(number, call(client.clone(), "1"));
             // Every second one is answered all the same.
             if number % 2 == 0 {
                 assert!(table.take(number).is_some());

@@ -181,8 +181,9 @@ impl Machine {
         self.suspect
     }
 
-    /// Whether what is saved may be started before the save is known to be over. Not if much is lost when it is not;
-    /// nor while a start is under way, or a server that writes a watched file at its start would never be live.
+    /// Returns whether a candidate may start before the save is known to be over. A build and stop-first cost too much
+    /// for that. Nor may it while another start is under way: a server that writes a watched file at its start would
+    /// never go live.
     pub(crate) fn may_start_early(&self) -> bool {
         let is_at_rest = matches!(
             self.state,

@@ -56,9 +56,9 @@ pub(crate) struct Supervisor {
     /// The connections of generations that drain.
     draining: HashMap<u64, Arc<Connection>>,
     proof: Option<Box<Proof>>,
-    /// What became of a candidate that was started early, until the save is over.
+    /// The report of a candidate that was started early, held back until the save is over.
     verdict: Option<Report>,
-    /// Files that were saved, for which nothing is started before it is known that the save is over.
+    /// Changed files for which a candidate is started once the save is over.
     saved: Vec<PathBuf>,
     /// The candidate was started early: the save that led to it may not be over.
     is_ahead: bool,

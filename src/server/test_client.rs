@@ -43,9 +43,9 @@ pub(super) fn client() -> (Arc<Counting>, PipeReader) {
 }
 
 /// A request of the client that needs no translation.
-pub(super) fn call(client: &Arc<Counting>, id: usize) -> Call {
+pub(in crate::server) fn call(client: Arc<dyn Client>, id: &str) -> Call {
     Call {
-        id: id.to_string().into(),
+        id: id.into(),
         era: Era::Legacy,
         method: Method::Other,
         logs: None,
@@ -56,6 +56,6 @@ pub(super) fn call(client: &Arc<Counting>, id: usize) -> Call {
         again: None,
         line: None,
         returns: 0,
-        client: client.clone(),
+        client,
     }
 }

@@ -68,7 +68,7 @@ impl StartTurn {
 /// Waits until `body` has waited for a while.
 async fn idle(body: &Body) {
     let mut idle = 0;
-    // Whatever it has taken before, it has not waited yet. A look is no cheap thing: it reads of all processes.
+    // The first look comes after the first pause: a look reads `/proc` of every process, on the runtime's thread.
     let mut before = Some(Duration::ZERO);
     while idle < LOOKS {
         sleep(LOOK).await;

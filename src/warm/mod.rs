@@ -9,8 +9,8 @@
 //! A server that is saved again before the next standby is ready has two of them for a while.
 //!
 //! `command` tells of which commands that can be done, `learned` what to load and when not to, `notes` what a
-//! process has loaded of the user's own, `standby` talks with the process, `slot` sees to it, `pool` bounds how many there
-//! are, `waiting` tells how long a save waits for one. What is not certain starts cold: that is
+//! process has loaded of the user's own, `standby` talks with one process, `slot` keeps it until it is used, `pool` bounds how many
+//! there are, `waiting` decides how long a save waits for one. What is not certain starts cold: that is
 //! what a server without a standby does, and one whose standby turns out to be unlike a plain start.
 //! Knows nothing of what is spoken with a server, and decides nothing about generations.
 
@@ -69,7 +69,7 @@ pub(crate) struct Warm {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What is being prepared, or is ready, the oldest first.
+    /// Standbys that are being prepared or are ready, the oldest first.
     slots: Vec<Slot>,
     /// Where the process that was started last notes what it loads.
     folder: Option<Arc<Folder>>,
@@ -79,7 +79,7 @@ struct State {
     kept: VecDeque<Notes>,
     /// What was learned last.
     learned: Option<Learned>,
-    /// When the process that was started last was, if it was cold.
+    /// When the last cold start began, until its generation answers.
     begun: Option<Instant>,
     /// How long the last cold start took until its generation answered.
     cold: Option<Duration>,
@@ -94,7 +94,7 @@ struct State {
     touched: Option<Instant>,
     /// And how long that was after the time before.
     rhythm: Option<Duration>,
-    /// When a save came last for which one standby alone would not have been ready.
+    /// The time of the last save that came before one standby alone could be ready.
     pressed: Option<Instant>,
 }
 
@@ -116,7 +116,7 @@ pub(crate) struct Start {
 }
 
 impl State {
-    /// Whether one standby alone is not ready in time for the saves of these days.
+    /// Whether saves have lately come too fast for one standby.
     fn is_pressed(&self) -> bool {
         self.pressed.is_some_and(|at| at.elapsed() < PRESSED)
     }

@@ -14,7 +14,7 @@ struct Output {
     global: Global,
 }
 
-/// What these words lead to, and the one server of it.
+/// Parses a command line of `dev`; returns its mission and the one server of that.
 fn mission(words: &[&str]) -> Result<(Mission, ServerSpec), CliError> {
     let dev = Line::parse_from([&["dev"], words].concat()).dev;
     let mission = dev.mission(&Output::parse_from(["dev", "-q"]).global)?;

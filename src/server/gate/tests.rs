@@ -35,7 +35,11 @@ fn gate(patience: Duration) -> Gate {
 fn submit(gate: &Gate, client: &Arc<Counting>, id: usize, size: usize) {
     let pad = "x".repeat(size);
     let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"vendor/x","params":["{pad}"]}}"#);
-    gate.submit(call(client, id), &line, &Envelope::parse(&line).unwrap());
+    gate.submit(
+        call(client.clone(), &id.to_string()),
+        &line,
+        &Envelope::parse(&line).unwrap(),
+    );
 }
 
 /// What one read gives, as soon as there is something.

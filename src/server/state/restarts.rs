@@ -1,4 +1,4 @@
-//! What follows when a server ends by itself, or cannot be reached.
+//! Restarts: what the machine does when a process exits or a remote server cannot be reached.
 
 use std::time::{Duration, Instant};
 

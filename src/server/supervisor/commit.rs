@@ -88,12 +88,7 @@ impl Supervisor {
         for waiter in self.reloads.drain(..) {
             let _ = waiter.send(Ok((next, took, snapshot.diff.clone())));
         }
-        if let Some(client) = &self.client {
-            client.lists_changed(&changes, cause == Cause::Begin);
-            if matches!(cause, Cause::Save | Cause::Asked | Cause::Crash) {
-                client.resources_renewed(&self.supply.spec.name);
-            }
-        }
+        self.tell_client(&changes, cause);
         // What the client has come to want since the new generation was told.
         self.on_wanted();
         // What the old generation was still asked for is of no use any more.
@@ -103,6 +98,14 @@ impl Supervisor {
             self.relist(kind);
         }
         self.resend_mismatched();
+    }
+
+    fn tell_client(&self, changes: &[ListKind], cause: Cause) {
+        let Some(client) = &self.client else { return };
+        client.lists_changed(changes, cause == Cause::Begin);
+        if matches!(cause, Cause::Save | Cause::Asked | Cause::Crash) {
+            client.resources_renewed(&self.supply.spec.name);
+        }
     }
 
     /// Looks until it is `over` at what the new generation loads, which was started for `saved`. Its next start is

@@ -1,16 +1,16 @@
-//! What a save leads to: at once, where that is worth it, or when it is over.
+//! Saves: changed files start a candidate, before the save is over where a lost start costs little.
 
 use std::path::PathBuf;
 
 use super::super::outputs::Origin;
 use super::super::report::Report;
-use super::super::state::Input;
-use super::super::state::State;
+use super::super::state::{Input, State};
 use super::Supervisor;
 use crate::event::Event;
 
 impl Supervisor {
-    /// Starts what is saved without waiting for the end of the save, where that is worth it.
+    /// Starts a candidate although the save may not be over, or remembers the files for its end where a lost start costs
+    /// too much.
     pub(super) fn on_saved(&mut self, paths: Vec<PathBuf>) {
         // A standby can be used once only.
         if self.machine.may_start_early() && !self.shared.warm.is_likely() {
@@ -35,7 +35,7 @@ impl Supervisor {
         }
     }
 
-    /// Starts anew for these files, for `input`.
+    /// Starts a candidate for these files; `input` is `Saved` or `Changed`.
     pub(super) fn renew(&mut self, paths: Vec<PathBuf>, input: Input) {
         if self.machine.state != State::Idle {
             self.tell_changed(&paths);

@@ -9,10 +9,11 @@ use super::*;
 use crate::config::ServerSpec;
 use crate::event::Events;
 use crate::jsonrpc::{Envelope, Reply};
-use crate::mcp::{Era, List, Method};
+use crate::mcp::{Era, List};
 use crate::server::Call;
 use crate::server::generation::{self, Ending, Shown};
 use crate::server::handshake::Handshake;
+use crate::server::test_client::call;
 use crate::server::{Means, ServerHandle};
 use crate::transport::child::spawn;
 use crate::transport::reaper::Reaper;
@@ -120,18 +121,8 @@ impl Stage {
     fn read(&self, id: &str) {
         let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"resources/read"}}"#);
         let call = Call {
-            id: id.into(),
-            era: Era::Legacy,
-            method: Method::Other,
-            logs: None,
-            perishable: false,
-            rename: None,
-            tag_tasks: false,
-            token: None,
             again: Some(line.clone().into()),
-            line: None,
-            returns: 0,
-            client: self.client.clone(),
+            ..call(self.client.clone(), id)
         };
         let gate = &self.supervisor.shared.gate;
         gate.submit(call, &line, &Envelope::parse(&line).unwrap());

@@ -13,7 +13,15 @@ const PROGRAMS: u64 = 12;
 const SEED: u64 = 20_261_128;
 
 /// Packages that note what they can see when they are imported.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 11] = [
+    (
+        "keeps_loop.py",
+        "import asyncio\nLOOP = asyncio.get_running_loop()\n",
+    ),
+    (
+        "uses_loop.py",
+        "import asyncio\nLOOP = asyncio.get_event_loop()\nassert LOOP.time() > 0\n",
+    ),
     ("pkg_a.py", "import record\nSEEN = record.take()\n"),
     (
         "pkg_b.py",
@@ -209,23 +217,19 @@ fn what_is_imported_while_an_event_loop_runs_is_prepared_too() {
 }
 
 #[test]
-fn a_package_that_keeps_the_event_loop_is_not_prepared() {
-    let keeps = "import asyncio\nasync def main():\n    import pkg_loop\n    assert pkg_loop.LOOP is asyncio.get_running_loop()\nasyncio.run(main())";
-    for text in [
-        "import asyncio\nLOOP = asyncio.get_running_loop()\n",
-        "import asyncio\nLOOP = asyncio.get_event_loop()\nassert LOOP.time() > 0\n",
-    ] {
-        let mut pair = Pair::start("import pkg_a");
-        pair.warm
-            .project
-            .write(&format!("{PACKAGES}/pkg_loop.py"), text);
-        pair.save(keeps);
-        for save in [2, 3] {
-            pair.warm.save(&format!("v{save}"));
-            pair.warm.log.until("reloaded", save);
-            assert_eq!(pair.warm.ask("look")["mark"], format!("v{save}"));
-        }
-        pair.warm.log.until("cold", 1);
+fn a_package_that_uses_the_event_loop_is_not_prepared() {
+    for package in ["keeps_loop", "uses_loop"] {
+        let program = format!(
+            "import asyncio\nasync def main():\n    import {package}\n    \
+             assert {package}.LOOP is asyncio.get_running_loop()\nasyncio.run(main())"
+        );
+        let pair = Pair::start(&program);
+        let cold = pair.warm.log.until("cold", 1).remove(0);
+        let reason = cold["reason"].as_str().unwrap();
+        assert!(reason.contains("uses the event loop"), "{reason}");
+        pair.warm.save("v1");
+        pair.warm.log.until("reloaded", 1);
+        assert_eq!(pair.warm.ask("look")["mark"], "v1");
     }
 }
 
