@@ -111,7 +111,7 @@ pub(crate) fn request(line: &str, id: &str, to: Era, identity: &Identity) -> Str
 }
 
 /// `params` without what only a modern server understands.
-pub(crate) fn anonymous(params: &str) -> String {
+fn anonymous(params: &str) -> String {
     let mut params = Members::of(params);
     let Some(old) = params.get("_meta").map(ToOwned::to_owned) else {
         return params.to_string();

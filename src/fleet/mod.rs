@@ -28,7 +28,7 @@ use crate::event::Event;
 use crate::lock::locked;
 use crate::mcp::{Entry, ListKind};
 pub(crate) use crate::near::nearest;
-use crate::server::{Client, Hello, Means, ServerHandle, Snapshot, Standing, Wanted};
+use crate::server::{Asker, Client, Hello, Means, ServerHandle, Snapshot, Standing, Wanted};
 use crate::transport::reaper::Reaper;
 use crate::transport::stream::Cork;
 pub(crate) use catalog::Catalog;
@@ -287,12 +287,12 @@ impl Fleet {
     }
 
     /// The client no longer wants the answer to its request `id` (raw); `params` are those of its notification.
-    pub(crate) fn cancel(&self, client: &Arc<dyn Client>, id: &str, params: &str) {
+    pub(crate) fn cancel(&self, asker: &Arc<dyn Asker>, id: &str, params: &str) {
         for server in &self.catalog().servers {
-            server.cancel(client.clone(), id, params);
+            server.cancel(asker.clone(), id, params);
         }
         for server in &self.state().leaving {
-            server.cancel(client.clone(), id, params);
+            server.cancel(asker.clone(), id, params);
         }
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct Params<'a> {
     pub(crate) uri: Option<&'a str>,
     /// The request that a cancellation is about.
     pub(crate) request_id: Option<&'a str>,
+    /// The task that a request is about.
+    pub(crate) task_id: Option<&'a str>,
     /// A page of a list.
     pub(crate) cursor: Option<&'a str>,
     /// A log level.
@@ -258,6 +260,7 @@ impl<'de> Take<'de> for Params<'de> {
             "name" => self.name = raw(map)?,
             "uri" => self.uri = raw(map)?,
             "requestId" => self.request_id = raw(map)?,
+            "taskId" => self.task_id = raw(map)?,
             "cursor" => self.cursor = raw(map)?,
             "level" => self.level = raw(map)?,
             "arguments" => self.arguments = raw(map)?,

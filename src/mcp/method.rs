@@ -58,19 +58,15 @@ impl Method {
 }
 
 /// How weighty log messages of this level are: 0 for `debug`, and for what is no level.
-pub(crate) fn severity(level: &str) -> usize {
-    let levels = [
-        "debug",
-        "info",
-        "notice",
-        "warning",
-        "error",
-        "critical",
-        "alert",
-        "emergency",
-    ];
-    levels
-        .iter()
-        .position(|it| *it == level)
-        .unwrap_or_default()
+pub(crate) fn severity(level: &str) -> u8 {
+    match level {
+        "info" => 1,
+        "notice" => 2,
+        "warning" => 3,
+        "error" => 4,
+        "critical" => 5,
+        "alert" => 6,
+        "emergency" => 7,
+        _ => 0,
+    }
 }

@@ -17,12 +17,14 @@ pub(crate) struct Call {
     pub(crate) era: Era,
     /// What it asks.
     pub(crate) method: Method,
-    /// The level from which on the client wants log messages for this request (modern era).
-    pub(crate) logs: Option<Box<str>>,
+    /// The severity from which on the client wants log messages for this request (modern era).
+    pub(crate) logs: Option<u8>,
     /// A client may keep the answer for a time that a reload does not respect: it must not.
     pub(crate) perishable: bool,
     /// The server's own raw name of the tool or prompt, where the client's is another.
     pub(crate) rename: Option<Arc<str>>,
+    /// The task whose result it asks for.
+    pub(crate) fetches: Option<Box<str>>,
     /// Ids of tasks in the answer are told apart from those of other servers.
     pub(crate) tag_tasks: bool,
     /// The client's raw progress token, where the server gets another: several clients may use the same.
@@ -34,19 +36,19 @@ pub(crate) struct Call {
     /// How often it has come back for that.
     pub(crate) returns: u8,
     /// Who asks.
-    pub(crate) client: Arc<dyn Client>,
+    pub(crate) asker: Arc<dyn Asker>,
 }
 
 impl Call {
     /// Answers it.
     pub(crate) fn reply(&self, reply: Reply<'_>) {
-        self.client.answer(&self.id, reply);
+        self.asker.answer(&self.id, reply);
     }
 }
 
-/// The client's side of a session, as a server sees it.
-pub(crate) trait Client: Debug + Send + Sync {
-    /// The one pipe that its messages go to, if there is one: for pressure back and for gathering writes.
+/// Who takes the answers to requests.
+pub(crate) trait Asker: Debug + Send + Sync {
+    /// The one pipe that all answers go to, if there is one: for pressure back and for gathering writes.
     fn pipe(&self) -> Option<&Outbox>;
 
     /// Takes the answer to its request `id` (raw).
@@ -54,7 +56,10 @@ pub(crate) trait Client: Debug + Send + Sync {
 
     /// Learns that nothing will come of its request `id` (raw) for a while. It need not hold a stream open for it.
     fn pause(&self, _id: &str) {}
+}
 
+/// The client's side of a session, as a server sees it.
+pub(crate) trait Client: Asker {
     /// Takes a request of the server. `on` is the number of the request that it is about, if that is known.
     fn ask(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>, on: Option<u64>);
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::call::{Call, Client};
+use super::call::{Asker, Call, Client};
 use super::link::Link;
 use super::pending::{Table, Waiting, decimal};
 use crate::bridge::{self, Identity};
@@ -274,16 +274,14 @@ impl Connection {
 
     /// Tells the server that the client no longer wants the answer to its request `id` (raw); it is
     /// not waited for any more. False if no such request is in flight here.
-    pub(crate) fn cancel(&self, client: &Arc<dyn Client>, id: &str, params: &str) -> bool {
+    pub(crate) fn cancel(&self, asker: &Arc<dyn Asker>, id: &str, params: &str) -> bool {
         let (number, last) = {
             let mut table = locked(&self.table);
             let found = table
                 .waiting
                 .iter()
                 .find_map(|(number, waiting)| match waiting {
-                    Waiting::Client(call)
-                        if *call.id == *id && Arc::ptr_eq(&call.client, client) =>
-                    {
+                    Waiting::Client(call) if *call.id == *id && Arc::ptr_eq(&call.asker, asker) => {
                         Some(*number)
                     }
                     _ => None,
@@ -294,7 +292,7 @@ impl Connection {
             };
             call.again = None;
             // Only at the end of a pipe somebody may still wonder about a late answer.
-            if call.client.pipe().is_some() {
+            if call.asker.pipe().is_some() {
                 table.keep_cancelled(number, call);
             }
             (number, last)
@@ -311,9 +309,9 @@ impl Connection {
     pub(crate) fn pause(&self, number: u64) {
         let paused = locked(&self.table)
             .call(number)
-            .map(|call| (call.client.clone(), call.id.clone()));
-        if let Some((client, id)) = paused {
-            client.pause(&id);
+            .map(|call| (call.asker.clone(), call.id.clone()));
+        if let Some((asker, id)) = paused {
+            asker.pause(&id);
         }
     }
 
@@ -368,6 +366,9 @@ impl Connection {
                 } else if method == "notifications/progress" {
                     self.take_progress(line, envelope, on);
                 } else if method != "notifications/subscriptions/acknowledged" {
+                    if method == "notifications/tasks/status" {
+                        self.note_status(line);
+                    }
                     self.client.notify(self, line, envelope, on);
                 }
             }
@@ -432,8 +433,8 @@ impl Connection {
             .filter_map(|number| table.call(*number));
         let wanted = calls
             .filter(|call| call.id == id)
-            .find_map(|call| call.logs.as_deref())?;
-        (severity(level) >= severity(wanted)).then_some(id)
+            .find_map(|call| call.logs)?;
+        (severity(level) >= wanted).then_some(id)
     }
 
     /// Tells those who wait in [`Self::idle`] that the `last` call is settled.

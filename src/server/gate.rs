@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
-use super::call::{Call, Client};
+use super::call::{Asker, Call};
 use super::connection::Connection;
+use super::tasks::Former;
 use super::trouble;
 use crate::event::Failure;
 use crate::jsonrpc::Envelope;
@@ -60,6 +61,7 @@ struct Inner {
     /// The longest wait.
     patience: Duration,
     held: Queue,
+    former: Former,
 }
 
 #[derive(Debug)]
@@ -131,6 +133,7 @@ impl Gate {
                 since: None,
                 patience,
                 held: Queue::default(),
+                former: Former::default(),
             }),
             standing: watch::Sender::new(Standing::Held),
             waiting: Notify::new(),
@@ -194,6 +197,13 @@ impl Gate {
     pub(crate) fn submit(&self, call: Call, line: &str, envelope: &Envelope<'_>) {
         self.look();
         let inner = self.lock();
+        let active = match &inner.way {
+            Way::Open(connection) => Some(&**connection),
+            _ => None,
+        };
+        let Err(call) = inner.former.submit(call, active, line, envelope) else {
+            return;
+        };
         let call = match &inner.way {
             Way::Closed => return trouble::unloaded(&call, &self.server),
             _ if inner.unheard > 0 => call,
@@ -247,8 +257,8 @@ impl Gate {
     }
 
     /// Forgets a waiting request that the client has cancelled. False if it does not wait here.
-    pub(crate) fn cancel(&self, client: &Arc<dyn Client>, id: &str) -> bool {
-        let meant = |call: &Call| *call.id == *id && Arc::ptr_eq(&call.client, client);
+    pub(crate) fn cancel(&self, asker: &Arc<dyn Asker>, id: &str) -> bool {
+        let meant = |call: &Call| *call.id == *id && Arc::ptr_eq(&call.asker, asker);
         self.lock().held.forget(meant) > 0
     }
 
@@ -294,7 +304,11 @@ impl Gate {
             let Ok(envelope) = Envelope::parse(&held.line) else {
                 continue;
             };
-            if let Err(call) = connection.call(call, &held.line, &envelope) {
+            let sent = inner
+                .former
+                .submit(call, Some(&connection), &held.line, &envelope);
+            let sent = sent.or_else(|call| connection.call(call, &held.line, &envelope));
+            if let Err(call) = sent {
                 let call = Some(call);
                 inner.held.push(Held { call, ..held });
             }
@@ -323,6 +337,20 @@ impl Gate {
         for call in held.all.into_iter().filter_map(|held| held.call) {
             trouble::refuse(&call, &self.server, failure);
         }
+    }
+
+    /// A generation that answers no other requests any more finishes what it is at.
+    pub(crate) fn drains(&self, connection: Arc<Connection>) {
+        self.lock().former.drains(connection);
+    }
+
+    /// A generation is gone; `how`. Its client is told of the tasks that are lost with it. Gives their number.
+    pub(crate) fn gone(&self, connection: &Arc<Connection>, how: &str) -> usize {
+        let lost = self.lock().former.gone(connection, how);
+        for task in &lost {
+            connection.tell_client("notifications/tasks/status", task);
+        }
+        lost.len()
     }
 
     /// Answers the requests that have waited too long. Resolves each time the first may have begun

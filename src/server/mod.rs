@@ -26,6 +26,7 @@ mod report;
 mod state;
 mod status;
 mod supervisor;
+mod tasks;
 #[cfg(test)]
 mod test_client;
 mod trouble;
@@ -39,7 +40,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use call::{Call, Client};
+pub(crate) use call::{Asker, Call, Client};
 pub(crate) use connection::{Answer, Connection};
 pub(crate) use gate::{Foresight, Gate, Standing};
 pub(crate) use handshake::{Handshake, Hello, Lists, Wanted};
@@ -367,11 +368,11 @@ impl ServerHandle {
     }
 
     /// The client no longer wants the answer to its request `id` (raw); `params` are those of its notification.
-    pub(crate) fn cancel(&self, client: Arc<dyn Client>, id: &str, params: &str) {
-        if !self.shared.gate.cancel(&client, id) {
+    pub(crate) fn cancel(&self, asker: Arc<dyn Asker>, id: &str, params: &str) {
+        if !self.shared.gate.cancel(&asker, id) {
             let _ = self
                 .reports
-                .send(Report::Cancel(client, id.into(), params.into()));
+                .send(Report::Cancel(asker, id.into(), params.into()));
         }
     }
 

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::call::Call;
 use super::connection::Answer;
+use super::tasks::Tasks;
 
 /// The number of cancelled requests that are remembered. A late answer to an older one is dropped.
 const CANCELLED: usize = 256;
@@ -32,6 +33,8 @@ pub(super) struct Table {
     cancelled: VecDeque<u64>,
     /// The method of the proxy's own newest request that is answered soon.
     pub(super) asked: Option<Box<str>>,
+    /// The tasks that it runs for clients.
+    pub(super) tasks: Tasks,
     /// How many of `waiting` are clients' calls.
     pub(super) calls: usize,
     /// When the last of them was answered.

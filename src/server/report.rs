@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::Outcome;
-use super::call::{Call, Client};
+use super::call::{Asker, Call, Client};
 use super::connection::{Connection, Notice};
 use super::generation::{Ending, Proof};
 use super::handshake::{Hello, Refusal};
@@ -120,7 +120,7 @@ pub(crate) enum Report {
     /// The client wants to hear of other resources, or at another log level.
     WantedChanged,
     /// The client no longer wants the answer to its request of that raw id; raw params.
-    Cancel(Arc<dyn Client>, Box<str>, Box<str>),
+    Cancel(Arc<dyn Asker>, Box<str>, Box<str>),
     /// The build for the generation ended.
     Built(u64, Result<(), BuildFailure>),
     /// A remote server does not answer this call; a sentence fragment says why.

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::call::{Call, Client};
+use super::call::{Asker, Call, Client};
 use super::connection::{Connection, Notice};
 use super::echoes::Echoes;
 use super::gate::Standing;
@@ -216,7 +216,7 @@ impl Supervisor {
                 self.step(Input::Reload);
             }
             Report::WantedChanged => self.on_wanted(),
-            Report::Cancel(client, id, params) => self.on_cancel(&client, &id, &params),
+            Report::Cancel(asker, id, params) => self.on_cancel(&asker, &id, &params),
             Report::Built(next, result) => self.on_built(next, result),
             Report::Proved(next, proof) if self.is_starting(next) => {
                 if proof.running.connection.is_closed() {
@@ -325,9 +325,9 @@ impl Supervisor {
         }
     }
 
-    fn on_cancel(&self, client: &Arc<dyn Client>, id: &str, params: &str) {
+    fn on_cancel(&self, asker: &Arc<dyn Asker>, id: &str, params: &str) {
         // It may have come back since, from a generation that has crashed.
-        if self.shared.gate.cancel(client, id) {
+        if self.shared.gate.cancel(asker, id) {
             return;
         }
         let active = self
@@ -337,7 +337,7 @@ impl Supervisor {
         let _ = active
             .into_iter()
             .chain(self.draining.values())
-            .any(|link| link.cancel(client, id, params));
+            .any(|link| link.cancel(asker, id, params));
     }
 
     /// What is run differently is reloaded; the rest holds from now on.

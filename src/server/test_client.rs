@@ -4,7 +4,7 @@ use std::io::{PipeReader, pipe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::call::{Call, Client};
+use super::call::{Asker, Call, Client};
 use super::connection::Connection;
 use crate::jsonrpc::{Envelope, Reply};
 use crate::mcp::{Era, ListKind, Method};
@@ -17,7 +17,7 @@ pub(super) struct Counting {
     pub(super) answers: AtomicUsize,
 }
 
-impl Client for Counting {
+impl Asker for Counting {
     fn pipe(&self) -> Option<&Outbox> {
         Some(&self.outbox)
     }
@@ -26,7 +26,9 @@ impl Client for Counting {
         self.answers.fetch_add(1, Ordering::Relaxed);
         reply.under(id, |parts| self.outbox.send(parts));
     }
+}
 
+impl Client for Counting {
     fn ask(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
     fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
     fn forget(&self, _: &Connection) {}
@@ -43,7 +45,7 @@ pub(super) fn client() -> (Arc<Counting>, PipeReader) {
 }
 
 /// A request of the client that needs no translation.
-pub(in crate::server) fn call(client: Arc<dyn Client>, id: &str) -> Call {
+pub(in crate::server) fn call(asker: Arc<dyn Asker>, id: &str) -> Call {
     Call {
         id: id.into(),
         era: Era::Legacy,
@@ -51,11 +53,12 @@ pub(in crate::server) fn call(client: Arc<dyn Client>, id: &str) -> Call {
         logs: None,
         perishable: false,
         rename: None,
+        fetches: None,
         tag_tasks: false,
         token: None,
         again: None,
         line: None,
         returns: 0,
-        client,
+        asker,
     }
 }

@@ -1,19 +1,22 @@
 //! Requests that several servers are asked about: what none of them lists, and what all of them have.
 
-use std::sync::Arc;
+use std::cmp::Reverse;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::Session;
 use super::routing::Request;
-use crate::bridge::{self, Translated};
 use crate::fleet::Catalog;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND, Members, elements, splice, unquoted,
+    Envelope, ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND, Members, Reply, elements, unquoted,
 };
+use crate::lock::locked;
 use crate::mcp::{Era, Method, tasks};
-use crate::server::{Answer, Connection, Handshake, ServerHandle, Standing};
+use crate::server::{Answer, Asker, Connection, Handshake, ServerHandle, Standing};
+use crate::transport::stream::Outbox;
 
 /// The code of the legacy era for a resource that is not there.
 const RESOURCE_NOT_FOUND: i64 = -32002;
@@ -34,41 +37,42 @@ impl Session {
             return self.submit(server, Method::ReadResource, None, request);
         }
         let (session, id, era) = (self.myself(), request.id.to_owned(), request.era);
-        let params = Members::of(request.line)
-            .get("params")
-            .unwrap_or("{}")
-            .to_owned();
+        let line: Arc<str> = request.line.into();
         let uri = uri.into_owned();
         let held = |server: &ServerHandle| *server.gate().standing().borrow() == Standing::Held;
         let (starting, there): (Vec<_>, Vec<_>) = catalog.servers.iter().cloned().partition(held);
-        let perishable = self.fleet.watches();
         self.run(request.id, async move {
             let mut readings = JoinSet::new();
-            for server in there.into_iter().chain(starting) {
+            let mut errors = Vec::new();
+            for (place, server) in there.into_iter().chain(starting).enumerate() {
                 let timeouts = server.spec().timeouts;
-                let patience = timeouts.list_hold.min(timeouts.hold);
-                let _ = tokio::time::timeout(timeouts.hold, server.answers()).await;
-                let offers = |it: &Arc<Handshake>| it.offers("resources");
-                let connection = server.gate().connection();
-                let Some(connection) =
-                    connection.filter(|_| server.handshake().is_some_and(|it| offers(&it)))
-                else {
+                if server.handshake().is_none() {
+                    let _ = tokio::time::timeout(timeouts.hold, server.answers()).await;
+                }
+                let offers = |it: Arc<Handshake>| it.offers("resources");
+                if !server.handshake().is_some_and(offers) {
                     continue;
-                };
-                let params = params.clone();
-                readings.spawn(async move {
-                    read_from(&connection, &server, &params, era, perishable).await
-                });
+                }
+                let question = session.put(&server, &line, &id, era);
+                readings.spawn(async move { (place, question.answer().await) });
                 // One that does not answer keeps none of the others from being asked.
+                let patience = timeouts.list_hold.min(timeouts.hold);
                 let read = tokio::time::timeout(patience, readings.join_next()).await;
-                if let Ok(Some(Ok(Some(answer)))) = read {
-                    return session.out.answer(&id, answer.reply());
+                if let Ok(Some(Ok((place, Some(answer))))) = read
+                    && session.bring(&answer, place, &mut errors)
+                {
+                    return;
                 }
             }
             while let Some(read) = readings.join_next().await {
-                if let Ok(Some(answer)) = read {
-                    return session.out.answer(&id, answer.reply());
+                if let Ok((place, Some(answer))) = read
+                    && session.bring(&answer, place, &mut errors)
+                {
+                    return;
                 }
+            }
+            if let Some((.., error)) = errors.iter().max() {
+                return session.out.answer(&id, Reply::Error(error));
             }
             let code = if era == Era::Modern {
                 INVALID_PARAMS
@@ -78,6 +82,45 @@ impl Session {
             let message = format!("no loaded server has the resource `{uri}`");
             session.answer_error(&id, &ErrorObject::new(code, message));
         });
+    }
+
+    /// Asks one server for a resource that it may know nothing of.
+    fn put(&self, server: &ServerHandle, line: &str, id: &str, era: Era) -> Question {
+        let (sender, answer) = oneshot::channel();
+        let asker: Arc<dyn Asker> = Arc::new(Taker(Mutex::new(Some(sender))));
+        if let Ok(envelope) = &Envelope::parse(line) {
+            let request = Request {
+                line,
+                envelope,
+                id,
+                era,
+            };
+            self.submit_for(asker.clone(), server, Method::ReadResource, None, request);
+        }
+        Question {
+            server: server.clone(),
+            asker,
+            id: id.into(),
+            answer,
+        }
+    }
+
+    /// Brings an answer to the client. False if it is an error, which is kept: another server may do better.
+    fn bring(&self, answer: &str, place: usize, errors: &mut Vec<Heard>) -> bool {
+        let Ok(Envelope {
+            id: Some(id),
+            error,
+            ..
+        }) = Envelope::parse(answer)
+        else {
+            return false;
+        };
+        if let Some(error) = error {
+            errors.push((weight(error), Reverse(place), error.to_owned()));
+            return false;
+        }
+        self.out.answer(id, Reply::of_line(answer, id, None));
+        true
     }
 
     /// The tasks of all servers in one list.
@@ -103,52 +146,70 @@ impl Session {
     }
 }
 
-/// The answer of one server to a reading that it may know nothing of; nothing if it does not.
-async fn read_from(
-    connection: &Connection,
-    server: &ServerHandle,
-    params: &str,
-    era: Era,
-    perishable: bool,
-) -> Option<Translated> {
-    let params = bridge::anonymous(params);
-    let answer = connection.ask("resources/read", Some(&params)).await.ok()?;
-    let envelope = match &answer {
-        Answer::Result(raw) => Envelope {
-            result: Some(raw),
-            ..Envelope::default()
-        },
-        Answer::Error(raw) => {
-            let code = Members::of(raw)
-                .get("code")
-                .and_then(|code| code.parse::<i64>().ok());
-            let unknown = [RESOURCE_NOT_FOUND, INVALID_PARAMS, METHOD_NOT_FOUND];
-            if code.is_some_and(|code| unknown.contains(&code)) {
-                return None;
-            }
-            Envelope {
-                error: Some(raw),
-                ..Envelope::default()
-            }
-        }
-    };
-    if connection.era() == era {
-        return Some(match answer {
-            Answer::Error(raw) => Translated::Error(raw),
-            Answer::Result(raw) => {
-                let time = bridge::keeping_time(&raw).filter(|_| perishable && era == Era::Modern);
-                let fresh = time.map(|time| splice(&raw, &mut [(time, "0")]));
-                Translated::Result(fresh.unwrap_or(raw))
-            }
-        });
+/// An error of a server: how much it says, the server's place among those that were asked, the raw error.
+type Heard = (u8, Reverse<usize>, String);
+
+/// How much a raw error says: the reason why a reading failed says more than that there is no such resource.
+fn weight(error: &str) -> u8 {
+    let error = Members::of(error);
+    let code = error.get("code").and_then(|code| code.parse::<i64>().ok());
+    let message = error.text("message").unwrap_or_default().to_lowercase();
+    // The Python SDK has one code for everything.
+    let unknown = ["unknown resource", "not found"];
+    if code == Some(METHOD_NOT_FOUND) {
+        0
+    } else if matches!(code, Some(RESOURCE_NOT_FOUND | INVALID_PARAMS))
+        || unknown.iter().any(|words| message.contains(words))
+    {
+        1
+    } else if error.object("data").get("reason").is_some() {
+        // The proxy's own: the server was not even asked, or is gone.
+        2
+    } else {
+        3
     }
-    let info = server.server_info();
-    Some(bridge::response(
-        Method::ReadResource,
-        &envelope,
-        era,
-        info.as_deref(),
-    ))
+}
+
+/// A request to one server of several. Dropped before it is answered, it is cancelled.
+struct Question {
+    server: ServerHandle,
+    asker: Arc<dyn Asker>,
+    id: Box<str>,
+    answer: oneshot::Receiver<String>,
+}
+
+impl Question {
+    /// The line of the answer.
+    async fn answer(mut self) -> Option<String> {
+        (&mut self.answer).await.ok()
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        if !self.answer.is_terminated() {
+            self.server.cancel(self.asker.clone(), &self.id, "{}");
+        }
+    }
+}
+
+/// Takes the answer to a [`Question`].
+#[derive(Debug)]
+struct Taker(Mutex<Option<oneshot::Sender<String>>>);
+
+impl Asker for Taker {
+    fn pipe(&self) -> Option<&Outbox> {
+        None
+    }
+
+    fn answer(&self, id: &str, reply: Reply<'_>) {
+        let line = reply.under(id, |parts| {
+            String::from_utf8_lossy(&parts.concat()).into_owned()
+        });
+        if let Some(sender) = locked(&self.0).take() {
+            let _ = sender.send(line);
+        }
+    }
 }
 
 /// The tasks of one server, under ids that lead back to it; none if it cannot list them.

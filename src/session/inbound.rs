@@ -154,7 +154,7 @@ impl Session {
         if let Some(running) = running {
             running.cancel();
         } else if !self.end_listen(id) {
-            self.fleet.cancel(&self.as_client(), id, params);
+            self.fleet.cancel(&self.as_asker(), id, params);
         }
     }
 

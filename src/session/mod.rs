@@ -31,7 +31,7 @@ use crate::jsonrpc::{Envelope, ErrorObject, Members, Reply};
 use crate::lock::locked;
 use crate::mcp::Era;
 use crate::meta_tools::Offer;
-use crate::server::{Client, Connection, Hello};
+use crate::server::{Asker, Connection, Hello};
 pub(crate) use delivery::{About, Delivery, Undelivered};
 use listen::Listen;
 pub(crate) use opening::Sessions;
@@ -266,7 +266,7 @@ impl Session {
         self.state().hello.initialize.is_some()
     }
 
-    fn as_client(&self) -> Arc<dyn Client> {
+    fn as_asker(&self) -> Arc<dyn Asker> {
         self.myself()
     }
 }

@@ -11,13 +11,13 @@ use crate::jsonrpc::{
     splice, unquoted,
 };
 use crate::mcp::{Era, ListKind, tasks};
-use crate::server::{Client, Connection};
+use crate::server::{Asker, Client, Connection};
 use crate::transport::stream::Outbox;
 
 /// So many bytes are kept for a client whose introduction is not over.
 const EARLY: usize = 1024 * 1024;
 
-impl Client for Session {
+impl Asker for Session {
     fn pipe(&self) -> Option<&Outbox> {
         self.out.pipe()
     }
@@ -29,7 +29,9 @@ impl Client for Session {
     fn pause(&self, id: &str) {
         self.out.pause(id);
     }
+}
 
+impl Client for Session {
     fn ask(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>, on: Option<u64>) {
         let id = envelope.id.unwrap_or("null");
         if !self.is_legacy() {

@@ -9,10 +9,11 @@ use super::Session;
 use super::missing::does_not_run;
 use crate::fleet::Catalog;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Members, unquoted,
+    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Members, Reply,
+    unquoted,
 };
-use crate::mcp::{Era, Method, tasks};
-use crate::server::{Call, ServerHandle};
+use crate::mcp::{Era, Method, severity, tasks};
+use crate::server::{Asker, Call, ServerHandle};
 
 /// A server that has not read so many bytes gets no more, unless its only client can be slowed down.
 const UNREAD: usize = 16 * 1024 * 1024;
@@ -287,6 +288,18 @@ impl Session {
         rename: Option<Arc<str>>,
         request: Request<'_>,
     ) {
+        self.submit_for(self.as_asker(), server, method, rename, request);
+    }
+
+    /// As [`Self::submit`]; `asker` takes the answer.
+    pub(super) fn submit_for(
+        &self,
+        asker: Arc<dyn Asker>,
+        server: &ServerHandle,
+        method: Method,
+        rename: Option<Arc<str>>,
+        request: Request<'_>,
+    ) {
         let Request {
             line,
             envelope,
@@ -298,7 +311,7 @@ impl Session {
         // One client of one server is slowed down by not being read; any other has to be told.
         let slowed = !several && self.out.pipe().is_some();
         if !slowed && let Some(error) = unread(server) {
-            return self.answer_error(id, &error);
+            return asker.answer(id, Reply::Error(&error.to_string()));
         }
         let call = Call {
             id: id.into(),
@@ -309,11 +322,12 @@ impl Session {
                 .meta
                 .log_level
                 .and_then(unquoted)
-                .map(Into::into),
+                .map(|level| severity(&level)),
             perishable: self.fleet.watches()
                 && era == Era::Modern
                 && method == Method::ReadResource,
             rename,
+            fetches: task_to_fetch(envelope),
             tag_tasks: several,
             token: match self.out.pipe() {
                 Some(_) => None,
@@ -322,7 +336,7 @@ impl Session {
             again: method.repeatable().then(|| line.into()),
             line: None,
             returns: 0,
-            client: self.as_client(),
+            asker,
         };
         server.gate().submit(call, line, envelope);
     }
@@ -350,6 +364,13 @@ impl Session {
             server.want(|wanted| wanted.level = level.map(ToOwned::to_owned));
         }
     }
+}
+
+/// The task whose result a request asks for.
+fn task_to_fetch(envelope: &Envelope<'_>) -> Option<Box<str>> {
+    let id = envelope.params.task_id?;
+    let fetches = envelope.method.as_deref() == Some("tasks/result");
+    unquoted(id).filter(|_| fetches).map(Into::into)
 }
 
 /// The name and the URI by which a request asks for something that no server lists; nothing if it leads

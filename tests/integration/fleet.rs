@@ -11,6 +11,7 @@ mod questions;
 mod servers;
 mod serving;
 mod trouble;
+mod unlisted;
 mod variables;
 mod watching;
 

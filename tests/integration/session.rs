@@ -5,6 +5,7 @@ mod lists;
 mod modern;
 mod paging;
 mod questions;
+mod tasks;
 
 use serde_json::{Value, json};
 

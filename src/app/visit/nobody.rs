@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::event::{Event, Events};
 use crate::jsonrpc::{Envelope, ErrorObject, METHOD_NOT_FOUND, Members, Reply, unquoted};
 use crate::mcp::ListKind;
-use crate::server::{Client, Connection};
+use crate::server::{Asker, Client, Connection};
 use crate::transport::stream::Outbox;
 
 /// Everything else that is told to it is lost.
@@ -22,13 +22,15 @@ impl Nobody {
     }
 }
 
-impl Client for Nobody {
+impl Asker for Nobody {
     fn pipe(&self) -> Option<&Outbox> {
         None
     }
 
     fn answer(&self, _id: &str, _reply: Reply<'_>) {}
+}
 
+impl Client for Nobody {
     fn ask(&self, from: &Arc<Connection>, _line: &str, envelope: &Envelope<'_>, _on: Option<u64>) {
         let method = envelope.method.as_deref().unwrap_or_default();
         let message =

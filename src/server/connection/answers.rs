@@ -1,6 +1,7 @@
 //! A server's answers on their way to those who wait for them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::super::call::Call;
 use super::super::pending::Waiting;
@@ -11,7 +12,7 @@ use crate::jsonrpc::{
     request_number, splice,
 };
 use crate::lock::locked;
-use crate::mcp::tasks;
+use crate::mcp::{Era, tasks};
 
 impl Connection {
     /// Takes the ends of a message that is too long to be read: whoever waits for what it would have
@@ -59,6 +60,7 @@ impl Connection {
         };
         match waiting {
             Some((Waiting::Client(call) | Waiting::Cancelled(call), last)) => {
+                self.note_task(&call, envelope);
                 let tagged = call
                     .tag_tasks
                     .then(|| tasks::tag(line, &self.server))
@@ -87,6 +89,20 @@ impl Connection {
                 Ok(())
             }
             None => Err(format!("an answer to no request (id {id})")),
+        }
+    }
+
+    /// A process is kept for the tasks that it runs. A remote server runs them whatever becomes of its link.
+    fn note_task(&self, call: &Call, envelope: &Envelope<'_>) {
+        let is_kept = call.era == Era::Legacy && self.era() == Era::Legacy && !self.is_remote();
+        if !is_kept {
+            return;
+        }
+        let mut table = locked(&self.table);
+        if let Some(id) = &call.fetches {
+            table.tasks.forget(id);
+        } else if let Some(result) = envelope.result {
+            table.tasks.hear_result(call.method, result, Instant::now());
         }
     }
 

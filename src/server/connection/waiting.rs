@@ -1,9 +1,13 @@
 //! What a connection waits for: its client to read, its server to answer.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::super::tasks::Task;
 use super::Connection;
+use crate::jsonrpc::{Envelope, Members, notification};
 use crate::lock::locked;
 
 /// A client may have this many bytes to read before a generation that has not proved itself, too, waits for it.
@@ -40,6 +44,49 @@ impl Connection {
     /// How many clients' requests wait for an answer.
     pub(crate) fn in_flight(&self) -> usize {
         locked(&self.table).calls
+    }
+
+    /// Whether it runs the task `id` for a client.
+    pub(in super::super) fn has_task(&self, id: &str) -> bool {
+        locked(&self.table).tasks.has(id)
+    }
+
+    /// The tasks that it has not finished. Nobody waits for them from now on.
+    pub(in super::super) fn take_tasks(&self) -> VecDeque<Task> {
+        let tasks = locked(&self.table).tasks.take();
+        self.idle.notify_waiters();
+        tasks
+    }
+
+    /// Learns of a task's state from what the server tells its client.
+    pub(super) fn note_status(&self, line: &str) {
+        let message = Members::of(line);
+        let mut table = locked(&self.table);
+        table.tasks.hear_status(&message.object("params"));
+        drop(table);
+        self.idle.notify_waiters();
+    }
+
+    /// Tells the client something in the server's place.
+    pub(crate) fn tell_client(self: &Arc<Self>, method: &str, params: &str) {
+        let line = notification(method, Some(params));
+        if let Ok(envelope) = Envelope::parse(&line) {
+            self.client.notify(self, &line, &envelope, None);
+        }
+    }
+
+    /// Waits until no client's request is in flight and no task is run for one, or the link has ended.
+    pub(crate) async fn finished(&self) {
+        loop {
+            let idle = self.idle.notified();
+            {
+                let mut table = locked(&self.table);
+                if table.closed || table.calls == 0 && table.tasks.is_empty(Instant::now()) {
+                    return;
+                }
+            }
+            idle.await;
+        }
     }
 
     /// Waits until no client's request is in flight.

@@ -129,7 +129,7 @@ async fn too_many_are_turned_away_until_others_have_gone() {
     gate.tell(r#"{"jsonrpc":"2.0","method":"vendor/x"}"#);
     assert_eq!(gate.lock().held.size, held);
 
-    let same: Arc<dyn Client> = client.clone();
+    let same: Arc<dyn Asker> = client.clone();
     assert!(gate.cancel(&same, "2"));
     assert!(!gate.cancel(&same, "2"));
     submit(&gate, &client, 6, 0);

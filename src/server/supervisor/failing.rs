@@ -102,10 +102,14 @@ impl Supervisor {
             .is_some_and(|active| active.running.connection.generation == number);
         if was_active {
             // What is in flight on a lost link may still be answered.
-            if let Some(active) = self.active.take()
-                && active.running.connection.is_remote()
-            {
-                self.retire(active.running, self.supply.spec.timeouts.drain);
+            if let Some(active) = self.active.take() {
+                if active.running.connection.is_remote() {
+                    self.retire(active.running, self.supply.spec.timeouts.drain);
+                } else {
+                    self.shared
+                        .gate
+                        .gone(&active.running.connection, &ending.how);
+                }
             }
             self.supply.means.events.send(Event::Exited {
                 server: self.name(),

@@ -17,8 +17,11 @@ impl Supervisor {
     pub(super) fn retire(&mut self, running: Running, patience: Duration) {
         let number = running.connection.generation;
         self.draining.insert(number, running.connection.clone());
+        self.shared.gate.drains(running.connection.clone());
+        let shared = self.shared.clone();
+        let is_stopped = self.machine.state == State::Stopped;
         let supply = self.supply.clone();
-        let what = if self.machine.state == State::Stopped {
+        let what = if is_stopped {
             "was unloaded"
         } else if running.connection.is_remote() {
             "was connected to anew"
@@ -29,24 +32,33 @@ impl Supervisor {
             let Running {
                 connection, child, ..
             } = running;
-            if tokio::time::timeout(patience, connection.idle())
-                .await
-                .is_err()
-            {
-                let calls = connection.close();
-                let (server, requests) = (supply.spec.name.clone(), calls.len());
-                supply.means.events.send(Event::DrainAbandoned {
-                    server,
-                    generation: number,
-                    requests,
-                });
-                for call in calls {
-                    let how = format!(
-                        "{what} and did not finish within {} s",
-                        patience.as_secs_f64()
-                    );
-                    trouble::ended(&call, &supply.spec.name, &how, &[]);
+            let finished = async {
+                if is_stopped {
+                    connection.idle().await;
+                } else {
+                    connection.finished().await;
                 }
+            };
+            let abandoned = tokio::time::timeout(patience, finished).await.is_err();
+            let calls = if abandoned {
+                connection.close()
+            } else {
+                vec![]
+            };
+            let tasks = shared.gate.gone(&connection, what);
+            if abandoned {
+                supply.means.events.send(Event::DrainAbandoned {
+                    server: supply.spec.name.clone(),
+                    generation: number,
+                    requests: calls.len() + tasks,
+                });
+            }
+            for call in calls {
+                let how = format!(
+                    "{what} and did not finish within {} s",
+                    patience.as_secs_f64()
+                );
+                trouble::ended(&call, &supply.spec.name, &how, &[]);
             }
             connection.link().close();
             child.stop(GRACE).await;
@@ -67,6 +79,10 @@ impl Supervisor {
             self.retire(active.running, self.patience);
         }
         let server = &self.supply.spec.name;
+        for connection in self.draining.values() {
+            // Nobody will ask about them.
+            drop(connection.take_tasks());
+        }
         if self.patience.is_zero() {
             for connection in self.draining.values() {
                 // Wakes those who wait for it to be idle.

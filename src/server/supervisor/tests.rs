@@ -10,10 +10,10 @@ use crate::config::ServerSpec;
 use crate::event::Events;
 use crate::jsonrpc::{Envelope, Reply};
 use crate::mcp::{Era, List};
-use crate::server::Call;
 use crate::server::generation::{self, Ending, Shown};
 use crate::server::handshake::Handshake;
 use crate::server::test_client::call;
+use crate::server::{Asker, Call};
 use crate::server::{Means, ServerHandle};
 use crate::transport::child::spawn;
 use crate::transport::reaper::Reaper;
@@ -27,7 +27,7 @@ struct Asking {
     answers: Mutex<Vec<String>>,
 }
 
-impl Client for Asking {
+impl Asker for Asking {
     fn pipe(&self) -> Option<&Outbox> {
         None
     }
@@ -35,6 +35,9 @@ impl Client for Asking {
         let line = reply.under(id, |parts| String::from_utf8(parts.concat()).unwrap());
         self.answers.lock().unwrap().push(line);
     }
+}
+
+impl Client for Asking {
     fn ask(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
     fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
     fn forget(&self, _: &Connection) {}
@@ -187,7 +190,7 @@ async fn a_call_that_came_back_from_a_crash_is_cancelled() {
         calls: connection.close(),
     };
     // The client cancels after the end and before its supervisor has heard of it.
-    let client: Arc<dyn Client> = stage.client.clone();
+    let client: Arc<dyn Asker> = stage.client.clone();
     assert!(!stage.supervisor.shared.gate.cancel(&client, "7"));
     stage.supervisor.on_report(Report::Ended(1, ending));
     assert!(stage.supervisor.shared.gate.keeps_waiting());

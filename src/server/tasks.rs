@@ -1,0 +1,218 @@
+//! Tasks that a server runs for its client (2025-11-25, utilities, tasks). A generation is kept for them as for
+//! calls; what is asked about one of them goes to the generation that runs it, and is answered by the proxy once
+//! that is gone.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use memchr::memmem;
+
+use super::call::Call;
+use super::connection::Connection;
+use crate::bridge;
+use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, Reply, quoted, unquoted};
+use crate::mcp::{Era, Method, meta, tasks};
+
+/// So many tasks are remembered of a generation, and so many that were lost. The oldest are forgotten first.
+const MOST: usize = 256;
+/// A result that is longer than this many bytes describes no task.
+const LONGEST: usize = 64 * 1024;
+
+/// A task whose result its client has not got yet.
+#[derive(Debug)]
+pub(super) struct Task {
+    id: Box<str>,
+    /// The raw object that describes it, as its server wrote it when it was made.
+    raw: Box<str>,
+    /// From then on its server need not know it.
+    until: Option<Instant>,
+}
+
+/// The tasks of one generation.
+#[derive(Debug, Default)]
+pub(super) struct Tasks(VecDeque<Task>);
+
+impl Tasks {
+    /// Learns of tasks from the raw result of a client's request.
+    pub(super) fn hear_result(&mut self, method: Method, result: &str, now: Instant) {
+        if result.len() > LONGEST || memmem::find(result.as_bytes(), br#""taskId""#).is_none() {
+            return;
+        }
+        let result = Members::of(result);
+        if method == Method::CallTool {
+            if let Some(raw) = result.get("task") {
+                self.add(raw, now);
+            }
+            return;
+        }
+        self.hear_status(&result);
+    }
+
+    fn add(&mut self, raw: &str, now: Instant) {
+        let task = Members::of(raw);
+        let Some(id) = task.text("taskId") else {
+            return;
+        };
+        let lifetime = task.get("ttl").and_then(|ttl| ttl.parse().ok());
+        self.forget(&id);
+        if self.0.len() == MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back(Task {
+            id: (*id).into(),
+            raw: raw.into(),
+            until: lifetime.and_then(|ms| now.checked_add(Duration::from_millis(ms))),
+        });
+        self.hear_status(&task);
+    }
+
+    /// Learns what the server says of a task. That of one which is completed is still to be fetched.
+    pub(super) fn hear_status(&mut self, task: &Members<'_>) {
+        if let (Some(id), Some("failed" | "cancelled")) =
+            (task.text("taskId"), task.text("status").as_deref())
+        {
+            self.forget(&id);
+        }
+    }
+
+    /// The client has got the task's result, or will ask for it no more.
+    pub(super) fn forget(&mut self, id: &str) {
+        self.0.retain(|task| *task.id != *id);
+    }
+
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.0.iter().any(|task| *task.id == *id)
+    }
+
+    pub(super) fn is_empty(&mut self, now: Instant) -> bool {
+        self.0
+            .retain(|task| task.until.is_none_or(|until| now < until));
+        self.0.is_empty()
+    }
+
+    pub(super) fn take(&mut self) -> VecDeque<Task> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+/// What is known of the tasks of generations that do not answer other requests any more.
+#[derive(Debug, Default)]
+pub(super) struct Former {
+    /// Generations that finish what they are at.
+    draining: Vec<Arc<Connection>>,
+    lost: VecDeque<Lost>,
+}
+
+/// A task that ended with its generation.
+#[derive(Debug)]
+struct Lost {
+    server: Arc<str>,
+    id: Box<str>,
+    /// The raw object that describes it.
+    raw: String,
+    why: String,
+}
+
+impl Former {
+    /// A generation finishes what it is at.
+    pub(super) fn drains(&mut self, connection: Arc<Connection>) {
+        self.draining.push(connection);
+    }
+
+    /// A generation is gone; `how`. Gives the raw descriptions of the tasks that are lost with it.
+    pub(super) fn gone(&mut self, connection: &Arc<Connection>, how: &str) -> Vec<String> {
+        self.draining
+            .retain(|other| !Arc::ptr_eq(other, connection));
+        let mut descriptions = Vec::new();
+        for task in connection.take_tasks() {
+            let why = format!("`{}` {how} before this task ended", connection.server);
+            let mut raw = Members::of(&task.raw);
+            raw.set("status", r#""failed""#);
+            raw.set("statusMessage", quoted(&why));
+            let raw = raw.to_string();
+            descriptions.push(raw.clone());
+            if self.lost.len() == MOST {
+                self.lost.pop_front();
+            }
+            self.lost.push_back(Lost {
+                server: connection.server.clone(),
+                id: task.id,
+                raw,
+                why,
+            });
+        }
+        descriptions
+    }
+
+    /// Sends a request about one of these tasks where it belongs, or answers it. Gives any other back, also one about a
+    /// task of the `active` generation: that may use an id anew.
+    pub(super) fn submit(
+        &self,
+        call: Call,
+        active: Option<&Connection>,
+        line: &str,
+        envelope: &Envelope<'_>,
+    ) -> Result<(), Call> {
+        if self.draining.is_empty() && self.lost.is_empty() || call.method != Method::Other {
+            return Err(call);
+        }
+        let Some(id) = envelope.params.task_id.and_then(unquoted) else {
+            return Err(call);
+        };
+        if active.is_some_and(|it| it.has_task(&id)) {
+            return Err(call);
+        }
+        if let Some(connection) = self.draining.iter().find(|it| it.has_task(&id)) {
+            return connection.call(call, line, envelope);
+        }
+        let method = envelope.method.as_deref().unwrap_or_default();
+        match self.lost.iter().find(|task| *task.id == *id) {
+            Some(task) if task.answer(&call, method) => Ok(()),
+            _ => Err(call),
+        }
+    }
+}
+
+impl Lost {
+    /// Answers a request about it; false if it is none that the proxy knows.
+    fn answer(&self, call: &Call, method: &str) -> bool {
+        match method {
+            "tasks/get" => self.reply(call, &self.raw),
+            "tasks/result" => {
+                let result = bridge::tool_error(&self.why, Era::Legacy);
+                let mut result = Members::of(&result);
+                let related = format!(
+                    r#"{{"{}":{{"taskId":{}}}}}"#,
+                    meta::RELATED_TASK,
+                    quoted(&self.id)
+                );
+                result.set("_meta", related);
+                self.reply(call, &result.to_string());
+            }
+            "tasks/cancel" => {
+                let message = format!("the task has failed already: {}", self.why);
+                let error = ErrorObject::new(INVALID_PARAMS, message);
+                call.reply(Reply::Error(&error.to_string()));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn reply(&self, call: &Call, result: &str) {
+        let line = format!(r#"{{"jsonrpc":"2.0","id":0,"result":{result}}}"#);
+        let tagged = call
+            .tag_tasks
+            .then(|| tasks::tag(&line, &self.server))
+            .flatten();
+        let line = tagged.unwrap_or(line);
+        if let Ok(Envelope {
+            result: Some(result),
+            ..
+        }) = Envelope::parse(&line)
+        {
+            call.reply(Reply::Result(result));
+        }
+    }
+}
