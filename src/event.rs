@@ -108,14 +108,13 @@ pub(crate) enum Event {
         generation: u64,
         line: String,
     },
-    /// A line on the server's stdout, or a message of a `remote` server, that is not a JSON-RPC message; `count` is how
-    /// many so far.
+    /// The server sent something that is of no use to anybody; `count` is how many times so far.
     Stray {
         server: String,
         generation: u64,
         line: String,
         count: u64,
-        remote: bool,
+        kind: Stray,
     },
     /// The server changed its own lists without a reload.
     ListsChanged { server: String, diff: ToolDiff },
@@ -166,6 +165,12 @@ pub(crate) enum Event {
         server: String,
         method: &'static str,
         name: String,
+    },
+    /// The server has a list that is asked for by `method`, but does not declare its `capability`.
+    ListUndeclared {
+        server: String,
+        method: &'static str,
+        capability: &'static str,
     },
     /// The server does not answer the list request `method`, and is live without that list.
     ListSilent {
@@ -239,6 +244,17 @@ impl Failure {
             late: false,
         }
     }
+}
+
+/// What a server sent that is of no use to anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stray {
+    /// A process wrote a line to stdout that is not a JSON-RPC message.
+    Line,
+    /// A remote server sent what is not a JSON-RPC message.
+    Message,
+    /// An answer whose id no request had.
+    Answer,
 }
 
 /// Where events go: to a thread that prints them. Cheap to clone; never blocks the sender, because

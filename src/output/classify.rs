@@ -22,6 +22,7 @@ pub(super) fn least_verbosity(event: &Event) -> Verbosity {
         | Event::ListCut { .. }
         | Event::ListSilent { .. }
         | Event::ListedTwice { .. }
+        | Event::ListUndeclared { .. }
         | Event::ListUnchanged { .. }
         | Event::Stray { .. } => Verbosity::Quiet,
         Event::Spawned { .. }
@@ -67,6 +68,7 @@ pub(super) fn server(event: &Event) -> &str {
         | Event::ListCut { server, .. }
         | Event::ListSilent { server, .. }
         | Event::ListedTwice { server, .. }
+        | Event::ListUndeclared { server, .. }
         | Event::ListUnchanged { server, .. }
         | Event::ToolLeftOut { server, .. } => server,
         Event::Reconfigured { .. }

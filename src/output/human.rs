@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Effects, Style};
 use super::Verbosity;
 use super::classify::{PROXY, least_verbosity, server};
 use super::text::{clean, count, duration, list};
-use crate::event::{Event, Failure, ToolDiff};
+use crate::event::{Event, Failure, Stray, ToolDiff};
 
 pub(super) const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -144,11 +144,8 @@ fn sentence(event: &Event) -> String {
         Event::BuildOutput { line, .. } => format!("{DIM}build |{DIM:#} {}", clean(line)),
         Event::Stderr { line, .. } => format!("{DIM}|{DIM:#} {}", clean(line)),
         Event::Stray {
-            line,
-            count,
-            remote,
-            ..
-        } => stray(line, *count, *remote),
+            line, count, kind, ..
+        } => stray(line, *count, *kind),
         Event::ListsChanged { diff, .. } => format!("changed its lists: {}", diff_text(diff)),
         Event::Progress { text, .. } => format!("{DIM}progress{DIM:#} {}", clean(text)),
         Event::LogMessage { level, text, .. } => {
@@ -189,6 +186,12 @@ fn sentence(event: &Event) -> String {
         Event::ListedTwice { method, name, .. } => format!(
             "{WARN}its {method} has `{}` twice:{WARN:#} the first one counts, the other is not offered",
             clean(name)
+        ),
+        Event::ListUndeclared {
+            method, capability, ..
+        } => format!(
+            "{WARN}it answers {method} but does not declare the capability `{capability}`:{WARN:#} its {capability} are \
+             offered all the same; a client without this proxy may not ask for them"
         ),
         Event::ListSilent { method, waited, .. } => format!(
             "{WARN}{method} is not answered:{WARN:#} after {} s the server goes live without that list; it is asked for once more",
@@ -323,16 +326,22 @@ fn failure_details(entry: &mut String, failure: &Failure) {
     }
 }
 
-fn stray(line: &str, count: u64, remote: bool) -> String {
+fn stray(line: &str, count: u64, kind: Stray) -> String {
     let line = clean(line);
-    if remote {
-        let few = if count == 5 {
-            " (from now on few are shown)"
-        } else {
-            ""
-        };
-        return format!("{WARN}sent what is not a JSON-RPC message:{WARN:#} {line}{few}");
-    }
+    let what = match kind {
+        Stray::Line => return stray_line(&line, count),
+        Stray::Message => "sent what is not a JSON-RPC message",
+        Stray::Answer => "sent an answer whose id no request had",
+    };
+    let few = if count == 5 {
+        " (from now on few are shown)"
+    } else {
+        ""
+    };
+    format!("{WARN}{what}:{WARN:#} {line}{few}")
+}
+
+fn stray_line(line: &str, count: u64) -> String {
     match count {
         1 => format!(
             "{WARN}wrote to stdout what is no message:{WARN:#} {line}\n  {WARN}advice:{WARN:#} {CURE}"

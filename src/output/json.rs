@@ -74,7 +74,7 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("stopped", json!({ "server": server, "generation": generation })),
         Event::Stderr { server, generation, line } =>
             ("stderr", json!({ "server": server, "generation": generation, "line": line })),
-        Event::Stray { server, generation, line, count, remote: _ } =>
+        Event::Stray { server, generation, line, count, kind: _ } =>
             ("stray", json!({ "server": server, "generation": generation, "line": line, "count": count })),
         Event::ListsChanged { server, diff } =>
             ("lists_changed", json!({ "server": server, "diff": self::diff(diff) })),
@@ -98,6 +98,8 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("list_unchanged", json!({ "server": server, "method": method })),
         Event::ListedTwice { server, method, name } =>
             ("listed_twice", json!({ "server": server, "method": method, "name": name })),
+        Event::ListUndeclared { server, method, capability } =>
+            ("list_undeclared", json!({ "server": server, "method": method, "capability": capability })),
         Event::ListSilent { server, method, waited } =>
             ("list_silent", json!({ "server": server, "method": method, "waited_ms": millis(*waited) })),
         Event::ClientConnected { name, version, era } =>

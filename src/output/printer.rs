@@ -215,6 +215,7 @@ impl Printing {
 
 #[cfg(test)]
 mod tests {
+    use crate::event::Stray;
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -262,7 +263,7 @@ mod tests {
             generation: 1,
             line: "hi".to_owned(),
             count,
-            remote: false,
+            kind: Stray::Line,
         }
     }
 

@@ -6,7 +6,7 @@ use anstream::adapter::strip_str;
 
 use super::human::Human;
 use super::{Verbosity, json};
-use crate::event::{Event, Failure, ToolDiff};
+use crate::event::{Event, Failure, Stray, ToolDiff};
 
 const PYTHON: &str = "stdout belongs to the protocol: print(..., file=sys.stderr) in Python, \
                       console.error(...) in JavaScript";
@@ -127,18 +127,21 @@ fn table() -> Vec<(Event, String, &'static str)> {
         (Event::Stderr { server: weather(), generation: 2, line: "listening\u{7}".into() },
          "weather  | listening\n".into(),
          r#""stderr","generation":2,"line":"listening\u0007"}"#),
-        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 1, remote: false },
+        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 1, kind: Stray::Line },
          format!("weather  wrote to stdout what is no message: hi\n  advice: {PYTHON}\n"),
          r#""stray","generation":2,"line":"hi","count":1}"#),
-        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 5, remote: false },
+        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 5, kind: Stray::Line },
          "weather  wrote to stdout what is no message: hi (from now on few are shown)\n".into(),
          r#""stray","generation":2,"line":"hi","count":5}"#),
-        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 200, remote: false },
+        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 200, kind: Stray::Line },
          format!("weather  wrote 200 lines to stdout that are no messages: hi\n  advice: {PYTHON}\n"),
          r#""stray","generation":2,"line":"hi","count":200}"#),
-        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 1, remote: true },
+        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 1, kind: Stray::Message },
          "weather  sent what is not a JSON-RPC message: hi\n".into(),
          r#""stray","generation":2,"line":"hi","count":1}"#),
+        (Event::Stray { server: weather(), generation: 2, line: "{}".into(), count: 5, kind: Stray::Answer },
+         "weather  sent an answer whose id no request had: {} (from now on few are shown)\n".into(),
+         r#""stray","generation":2,"line":"{}","count":5}"#),
         (Event::ListsChanged { server: weather(), diff: diff() },
          "weather  changed its lists: + forecast  ~ alerts (schema, description)  - old\n".into(),
          r#""lists_changed","diff":{"added":["forecast"],"removed":["old"],"changed":[{"tool":"alerts","members":["inputSchema","description"]}]}}"#),
@@ -181,6 +184,10 @@ fn table() -> Vec<(Event, String, &'static str)> {
         (Event::ListedTwice { server: weather(), method: "tools/list", name: "forecast".into() },
          "weather  its tools/list has `forecast` twice: the first one counts, the other is not offered\n".into(),
          r#""listed_twice","method":"tools/list","name":"forecast"}"#),
+        (Event::ListUndeclared { server: weather(), method: "tools/list", capability: "tools" },
+         "weather  it answers tools/list but does not declare the capability `tools`: its tools are offered all the same; a \
+          client without this proxy may not ask for them\n".into(),
+         r#""list_undeclared","method":"tools/list","capability":"tools"}"#),
         (Event::ListSilent { server: weather(), method: "prompts/list", waited: Duration::from_secs(5) },
          "weather  prompts/list is not answered: after 5 s the server goes live without that list; it is asked for once \
           more\n".into(),
@@ -221,7 +228,7 @@ fn quiet_shows_what_went_wrong_and_processes_are_for_the_verbose() {
         table().iter().filter(|(event, ..)| of(event)).count()
     };
     let all = table().len();
-    assert_eq!(shown(Verbosity::Quiet), 19);
+    assert_eq!(shown(Verbosity::Quiet), 21);
     assert_eq!(shown(Verbosity::Normal), all - 5);
     assert_eq!(shown(Verbosity::Verbose), all);
 }

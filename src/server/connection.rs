@@ -5,6 +5,7 @@
 //! proxy handles itself (`ping`, changed lists, acknowledged subscriptions).
 
 mod answers;
+mod related;
 mod unanswered;
 mod waiting;
 
@@ -20,7 +21,7 @@ use super::pending::{Table, Waiting, decimal};
 use crate::bridge::{self, Identity};
 use crate::jsonrpc::{
     Envelope, ErrorObject, Invalid, Kind, Members, Reply, elements, error_response, notification,
-    request, request_number, result_response, splice, unquoted,
+    request, result_response, splice, unquoted,
 };
 use crate::lock::locked;
 use crate::mcp::{Era, ListKind, Method, severity};
@@ -38,6 +39,15 @@ pub(crate) enum Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lost;
 
+/// What is of no use to anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Useless {
+    /// It is no JSON-RPC message.
+    Text,
+    /// It is an answer whose id no request had.
+    Answer,
+}
+
 /// What a connection tells its supervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
@@ -49,6 +59,8 @@ pub(crate) enum Notice {
     ListCut(ListKind, &'static str),
     /// This list has that name twice.
     ListedTwice(ListKind, String),
+    /// The generation has this list without the capability that says so.
+    ListUndeclared(ListKind),
     /// The generation has not answered the request for this list for so long, and is live without it.
     ListSilent(u64, ListKind, Duration),
 }
@@ -331,15 +343,15 @@ impl Connection {
     }
 
     /// Takes one message of the server, or several in an array, as revision 2025-03-26 allows. `on` is
-    /// the number of the request that it came with, if the transport tells. Gives the reason if it is none.
-    pub(crate) fn receive(self: &Arc<Self>, line: &str, on: Option<u64>) -> Result<(), String> {
+    /// the number of the request that it came with, if the transport tells.
+    pub(crate) fn receive(self: &Arc<Self>, line: &str, on: Option<u64>) -> Result<(), Useless> {
         let batch = match Envelope::parse(line) {
             Ok(envelope) => return self.take(line, &envelope, on),
             Err(Invalid::Batch) => elements(line).filter(|messages| !messages.is_empty()),
-            Err(invalid) => return Err(invalid.to_string()),
+            Err(_) => None,
         };
-        for message in batch.ok_or("an array, but no batch of messages")? {
-            let envelope = Envelope::parse(message).map_err(|invalid| invalid.to_string())?;
+        for message in batch.ok_or(Useless::Text)? {
+            let envelope = Envelope::parse(message).map_err(|_| Useless::Text)?;
             self.take(message, &envelope, on)?;
         }
         Ok(())
@@ -350,7 +362,7 @@ impl Connection {
         line: &str,
         envelope: &Envelope<'_>,
         on: Option<u64>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Useless> {
         match envelope.kind() {
             Kind::Response => self.take_answer(line, envelope)?,
             Kind::Request if envelope.method.as_deref() == Some("ping") => {
@@ -374,67 +386,6 @@ impl Connection {
             }
         }
         Ok(())
-    }
-
-    /// Brings progress to the client, under its own token.
-    fn take_progress(self: &Arc<Self>, line: &str, envelope: &Envelope<'_>, on: Option<u64>) {
-        let params = Members::of(line).original("params").unwrap_or("{}");
-        let token = Members::of(params)
-            .original("progressToken")
-            .unwrap_or_default();
-        let known = request_number(token).and_then(|number| {
-            let table = locked(&self.table);
-            let own = table.call(number)?.token.clone()?;
-            Some((number, own))
-        });
-        let Some((number, own)) = known else {
-            return self.client.notify(self, line, envelope, on);
-        };
-        let line = splice(line, &mut [(token, &own)]);
-        if let Ok(envelope) = Envelope::parse(&line) {
-            self.client.notify(self, &line, &envelope, Some(number));
-        }
-    }
-
-    /// The client's raw id of the request that a message of the server belongs to: the one that it came
-    /// `on`, that its progress token names, or the only one in flight.
-    pub(crate) fn related(&self, envelope: &Envelope<'_>, on: Option<u64>) -> Option<Box<str>> {
-        let table = locked(&self.table);
-        let token = envelope.params.meta.progress_token;
-        let named = token.and_then(request_number);
-        [on, named]
-            .into_iter()
-            .flatten()
-            .find_map(|number| table.call(number))
-            .or_else(|| table.only_call())
-            .map(|call| call.id.clone())
-    }
-
-    /// Whether a request in flight asked for log messages.
-    pub(crate) fn wants_logs(&self) -> bool {
-        let table = locked(&self.table);
-        let mut numbers = table.waiting.keys();
-        numbers.any(|number| table.call(*number).is_some_and(|call| call.logs.is_some()))
-    }
-
-    /// The client's raw id of the request that a log message of this level belongs to, as in [`Self::related`], if
-    /// that request asked for it.
-    pub(crate) fn wanting_log(
-        &self,
-        envelope: &Envelope<'_>,
-        on: Option<u64>,
-        level: &str,
-    ) -> Option<Box<str>> {
-        let id = self.related(envelope, on)?;
-        let table = locked(&self.table);
-        let calls = table
-            .waiting
-            .keys()
-            .filter_map(|number| table.call(*number));
-        let wanted = calls
-            .filter(|call| call.id == id)
-            .find_map(|call| call.logs)?;
-        (severity(level) >= wanted).then_some(id)
     }
 
     /// Tells those who wait in [`Self::idle`] that the `last` call is settled.

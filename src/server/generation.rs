@@ -10,13 +10,14 @@ use tokio::time::timeout;
 use super::advice;
 use super::body::{Body, SHOWN_STDERR};
 use super::call::{Call, Client};
-use super::connection::Connection;
-use super::handshake::{Handshake, Lists, Refusal, Stream, Wanted};
+use super::connection::{Connection, Useless};
+use super::handshake::{Handshake, Refusal, Stream, Wanted};
 use super::link::Link;
+use super::lists::Lists;
 use super::report::{Report, Supply};
 use crate::bridge::Identity;
 use crate::config::ServerSpec;
-use crate::event::{Event, Failure};
+use crate::event::{self, Event, Failure};
 use crate::jsonrpc::{Frame, text};
 use crate::transport::child::{Child, Exited};
 use crate::transport::resolve::SpawnError;
@@ -181,15 +182,21 @@ impl Stray {
         }
     }
 
-    pub(super) fn tell(&mut self, line: String) {
+    /// Tells of a line that the connection has found to be `useless`.
+    pub(super) fn tell(&mut self, line: String, useless: Useless) {
         self.count += 1;
+        let kind = match useless {
+            Useless::Answer => event::Stray::Answer,
+            Useless::Text if self.supply.spec.remote.is_some() => event::Stray::Message,
+            Useless::Text => event::Stray::Line,
+        };
         let (server, generation, count) = (self.server.clone(), self.generation, self.count);
         self.supply.means.events.send(Event::Stray {
             server,
             generation,
             line,
             count,
-            remote: self.supply.spec.remote.is_some(),
+            kind,
         });
     }
 }
@@ -227,29 +234,31 @@ async fn read(
 
 fn take(line: &[u8], connection: &Arc<Connection>, stray: &mut Stray) {
     let text = text(line);
-    if connection.receive(&text, None).is_ok() {
-        return;
-    }
+    let useless = match connection.receive(&text, None) {
+        Ok(()) => return,
+        Err(useless) => useless,
+    };
     // A program that prints without a line end puts its words before a message, whose members may
     // stand in any order.
     let begins = text.match_indices(r#"{""#).map(|(at, _)| at);
     for at in begins.filter(|at| *at > 0).take(BEGINNINGS) {
         let message = &text[at..];
         if message.contains(r#""jsonrpc""#) && connection.receive(message, None).is_ok() {
-            return stray.tell(text[..at].to_owned());
+            return stray.tell(text[..at].to_owned(), Useless::Text);
         }
     }
-    stray.tell(text.into_owned());
+    stray.tell(text.into_owned(), useless);
 }
 
 fn too_long(head: &[u8], tail: &[u8], connection: &Arc<Connection>, stray: &mut Stray) {
     let [head, tail] = [head, tail].map(String::from_utf8_lossy);
     connection.answer_too_long(&head, &tail);
-    stray.tell(format!(
+    let text = format!(
         "a message over the limit of {} bytes: {}",
         stray.supply.means.max_message,
         head.chars().take(200).collect::<String>()
-    ));
+    );
+    stray.tell(text, Useless::Text);
 }
 
 /// The failure of a generation of `spec` that was refused or ended.

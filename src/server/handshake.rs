@@ -2,29 +2,23 @@
 //! every new generation again: log level, subscriptions.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use super::connection::{Answer, Connection, Lost};
 use crate::bridge::Identity;
-use crate::config::Admission;
-use crate::event::ToolDiff;
 use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{
-    Era, HEADER_MISMATCH, List, ListKind, MISSING_CAPABILITY, MODERN, UNSUPPORTED_REVISION, diff,
-    meta,
+    Era, HEADER_MISMATCH, ListKind, MISSING_CAPABILITY, MODERN, UNSUPPORTED_REVISION, meta,
 };
 
 /// A server that has not answered `server/discover` by then may not know it. Many that do need
 /// seconds to start, and some take what is asked next for the era they are to speak.
 const SILENT_PROBE: Duration = Duration::from_secs(10);
-/// No list is read beyond this many pages.
-const PAGES: usize = 1000;
 
 /// What a client has said of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -268,18 +262,6 @@ fn refused(method: &str, error: &str) -> Refusal {
     Refusal::Wrong(format!("answered `{method}` with the error: {message}"))
 }
 
-/// The lists of a generation, each complete or the raw error that it answered with; in the order
-/// of [`ListKind::ALL`].
-pub(crate) type Lists = [Result<List, String>; 4];
-
-/// How the tools of one generation differ from those of another; a list that failed counts as empty.
-pub(crate) fn tool_diff(old: &Lists, new: &Lists) -> ToolDiff {
-    let none = List::default();
-    let [old, new] =
-        [old, new].map(|lists| lists[ListKind::Tools.index()].as_ref().unwrap_or(&none));
-    diff(old, new)
-}
-
 /// What the client wants to hear of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
@@ -367,84 +349,4 @@ pub(crate) fn listen(
     let params = json!({ "notifications": filter }).to_string();
     let stream = connection.send_own("subscriptions/listen", Some(&params), sender)?;
     Ok(Some((stream, receiver)))
-}
-
-/// Reads every list that the server offers, all pages of each. One that is not answered within `patience` is as it was
-/// `before`, unless it is that of the tools: nobody is served without those.
-pub(crate) async fn fetch_lists(
-    connection: &Connection,
-    handshake: &Handshake,
-    admission: &Admission,
-    before: &Lists,
-    patience: Duration,
-) -> Result<Lists, Refusal> {
-    let mut lists: Lists = ListKind::ALL.map(|_| Ok(List::default()));
-    for ((list, kind), before) in lists.iter_mut().zip(ListKind::ALL).zip(before) {
-        if !handshake.offers(kind.capability()) {
-            continue;
-        }
-        let read = fetch_list(connection, kind, admission);
-        *list = if kind == ListKind::Tools {
-            read.await?
-        } else if let Ok(read) = timeout(patience, read).await {
-            read?
-        } else {
-            connection.tell_silent(kind, patience);
-            before.clone()
-        };
-    }
-    Ok(lists)
-}
-
-/// Reads one list, all pages, without the tools that are not admitted; the inner error is the server's own, raw.
-pub(crate) async fn fetch_list(
-    connection: &Connection,
-    kind: ListKind,
-    admission: &Admission,
-) -> Result<Result<List, String>, Refusal> {
-    let mut list = List::default();
-    let mut params = None;
-    let (mut names, mut cursors) = (HashSet::new(), HashSet::new());
-    loop {
-        let answer = connection
-            .ask(kind.method(), params.as_deref())
-            .await
-            .map_err(|Lost| Refusal::Lost(kind.method()))?;
-        let result = match answer {
-            Answer::Error(error) => return Ok(Err(error)),
-            Answer::Result(result) => result,
-        };
-        let before = list.entries.len();
-        let Some(cursor) = list.add_page(kind, &result).map_err(Refusal::Wrong)? else {
-            break;
-        };
-        let page = &list.entries[before..];
-        let unknown = page.iter().filter(|it| names.insert(it.name.clone()));
-        // A server may hide all entries of its first page, and have others on the next.
-        let useless = unknown.count() == 0 && !cursors.is_empty();
-        params = Some(format!(r#"{{"cursor":{cursor}}}"#));
-        let reason = if useless {
-            list.entries.truncate(before);
-            "a page brings nothing new, yet names a next one"
-        } else if !cursors.insert(cursor) {
-            "a `nextCursor` comes for the second time"
-        } else if cursors.len() == PAGES {
-            "there are too many pages"
-        } else {
-            continue;
-        };
-        connection.tell_cut(kind, reason);
-        break;
-    }
-    if matches!(kind, ListKind::Tools | ListKind::Prompts) {
-        // A call by that name could only reach one of them.
-        for name in list.leave_out_twins() {
-            connection.tell_twice(kind, name);
-        }
-    }
-    if kind == ListKind::Tools {
-        connection.learn(&mut list);
-        list.retain(|name| admission.admits(name));
-    }
-    Ok(Ok(list))
 }

@@ -16,6 +16,7 @@ mod generation;
 mod handshake;
 mod installed_copy;
 mod link;
+mod lists;
 mod noting;
 mod outputs;
 mod pacing;
@@ -43,7 +44,8 @@ use tokio::sync::{oneshot, watch};
 pub(crate) use call::{Asker, Call, Client};
 pub(crate) use connection::{Answer, Connection};
 pub(crate) use gate::{Foresight, Gate, Standing};
-pub(crate) use handshake::{Handshake, Hello, Lists, Wanted};
+pub(crate) use handshake::{Handshake, Hello, Wanted};
+pub(crate) use lists::Lists;
 pub(crate) use noting::Onlooker;
 pub(crate) use trouble::explain;
 

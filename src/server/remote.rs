@@ -8,7 +8,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::body::{Body, Remote};
 use super::call::Client;
-use super::connection::Connection;
+use super::connection::{Connection, Useless};
 use super::generation::{Ending, Running, Stray};
 use super::link::Link;
 use super::report::{Report, Supply};
@@ -111,13 +111,13 @@ impl Reader {
                 if let Some(call) = mismatched {
                     let report = Report::Mismatched(self.connection.generation, Box::new(call));
                     let _ = self.supply.reports.send(report);
-                } else if self.connection.receive(&line, on).is_err() {
-                    self.stray.tell(line);
+                } else if let Err(useless) = self.connection.receive(&line, on) {
+                    self.stray.tell(line, useless);
                 }
             }
             Incoming::Failed { number, fate, how } => self.fail(number, fate, how),
             Incoming::Paused(number) => self.connection.pause(number),
-            Incoming::Stray(text) => self.stray.tell(text),
+            Incoming::Stray(text) => self.stray.tell(text, Useless::Text),
             Incoming::Resumed => {
                 let report = Report::Resumed(self.connection.generation);
                 let _ = self.supply.reports.send(report);

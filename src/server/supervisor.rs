@@ -80,6 +80,8 @@ pub(crate) struct Supervisor {
     left_out: HashSet<(String, String)>,
     /// The lists that were told not to end, and why.
     cut: HashSet<(ListKind, &'static str)>,
+    /// Lists that were told to lack their capability.
+    undeclared: HashSet<ListKind>,
     /// Names that were told to stand in a list twice.
     twice: HashSet<(ListKind, String)>,
     /// Calls that wait for the tools to be known anew.
@@ -133,6 +135,7 @@ impl Supervisor {
             spoken: HashSet::new(),
             left_out: HashSet::new(),
             cut: HashSet::new(),
+            undeclared: HashSet::new(),
             twice: HashSet::new(),
             mismatched: Vec::new(),
             tasks: TaskTracker::new(),

@@ -264,6 +264,24 @@ fn stray_text_before_a_message_does_not_cost_the_message() {
     peer.expect_stderr("debug:");
 }
 
+/// It is a message, only of no use: the advice about what is printed would mislead.
+#[test]
+fn an_answer_to_nothing_is_called_so() {
+    let (_project, peer) = initialized(&json!({}), &[]);
+    for answer in [
+        r#"{"jsonrpc":"2.0","id":"nobody","result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":987654,"error":{"code":-1,"message":"m"}}"#,
+    ] {
+        let answered = r#"{"jsonrpc":"2.0","id":@ID@,"result":{}}"#;
+        let_say(&peer, 901, &[answer, answered]);
+        peer.await_response(901);
+        peer.expect_stderr(&format!("sent an answer whose id no request had: {answer}"));
+    }
+    let stderr = peer.stderr().join("\n");
+    assert!(!stderr.contains("what is no message"), "{stderr}");
+    still_works(&peer);
+}
+
 #[test]
 fn a_server_may_use_windows_line_ends_and_a_byte_order_mark() {
     let (_project, peer) = initialized(&json!({}), &[]);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::super::call::Call;
 use super::super::pending::Waiting;
-use super::{Answer, Connection};
+use super::{Answer, Connection, Useless};
 use crate::bridge;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Members, Reply,
@@ -46,7 +46,7 @@ impl Connection {
         self: &Arc<Self>,
         line: &str,
         envelope: &Envelope<'_>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Useless> {
         let Some(id) = envelope.id.filter(|id| *id != "null") else {
             // An error about something that the server could not read: nobody's answer, but news.
             self.client.notify(self, line, envelope, None);
@@ -88,7 +88,7 @@ impl Connection {
                 tracing::debug!(id, "an answer that nobody waits for");
                 Ok(())
             }
-            None => Err(format!("an answer to no request (id {id})")),
+            None => Err(Useless::Answer),
         }
     }
 

@@ -93,6 +93,11 @@ impl Connection {
         let _ = self.notices.send(Notice::ListedTwice(kind, name));
     }
 
+    /// Tells that the server has a list that it does not say it has.
+    pub(crate) fn tell_undeclared(&self, kind: ListKind) {
+        let _ = self.notices.send(Notice::ListUndeclared(kind));
+    }
+
     /// Tells that a list was not answered for so long that the server goes live without it.
     pub(crate) fn tell_silent(&self, kind: ListKind, waited: Duration) {
         let _ = self

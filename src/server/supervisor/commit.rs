@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::body::SHOWN_STDERR;
 use super::super::generation::{Proof, Running, Shown};
-use super::super::handshake::{Lists, tool_diff};
+use super::super::lists::{Lists, tool_diff};
 use super::super::state::Cause;
 use super::super::{Snapshot, advice, noting};
 use super::{Active, Supervisor};

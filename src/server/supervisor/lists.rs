@@ -10,7 +10,8 @@ use tokio::time::sleep;
 use super::super::Snapshot;
 use super::super::call::Call;
 use super::super::connection::{Answer, Connection, Notice};
-use super::super::handshake::{Handshake, Stream, Wanted, fetch_list, listen, tool_diff};
+use super::super::handshake::{Handshake, Stream, Wanted, listen};
+use super::super::lists::{fetch_list, tool_diff};
 use super::super::report::{Relisted, Report};
 use super::Supervisor;
 use crate::event::Event;
@@ -33,6 +34,7 @@ impl Supervisor {
                 (number, kind)
             }
             Notice::ListedTwice(kind, name) => return self.tell_twice(*kind, name),
+            Notice::ListUndeclared(kind) => return self.tell_undeclared(*kind),
             Notice::ListCut(kind, reason) => return self.tell_cut(*kind, reason),
             Notice::LeftOut(tool, reason) => return self.tell_left_out(tool, reason),
         };
@@ -78,6 +80,17 @@ impl Supervisor {
                 server: self.name(),
                 method: kind.method(),
                 name: name.to_owned(),
+            });
+        }
+    }
+
+    /// Says once that the server has a list that it does not say it has.
+    fn tell_undeclared(&mut self, kind: ListKind) {
+        if self.undeclared.insert(kind) {
+            self.supply.means.events.send(Event::ListUndeclared {
+                server: self.name(),
+                method: kind.method(),
+                capability: kind.capability(),
             });
         }
     }

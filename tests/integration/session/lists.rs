@@ -114,3 +114,31 @@ fn a_server_that_says_without_end_that_its_list_has_changed_is_asked_ever_less()
         names(&tools, "tools") == ["new"]
     });
 }
+
+/// One that does not say that it has tools, or has none and answers nothing that it does not know.
+#[test]
+fn tools_that_are_not_declared_are_offered_and_told() {
+    let code = format!("serve({{}}, lambda method: {TOOLS} if method == 'tools/list' else None)");
+    let watched = started(&code, &["--meta-tools", "none"]);
+    let tools = watched.peer.ask("tools/list", &json!({})).result();
+    assert_eq!(names(&tools, "tools"), ["mark"]);
+    let told = watched.until("list_undeclared", 1);
+    assert_eq!(told[0]["capability"], "tools");
+    watched.project.save(
+        "server.py",
+        &format!("from serve import serve\n# \n{code}\n"),
+    );
+    watched.until("reloaded", 1);
+    assert_eq!(watched.events("list_undeclared").len(), 1);
+
+    let none = "serve({'prompts': {}}, lambda method: {'prompts': []} if method == 'prompts/list' else None)";
+    let began = Instant::now();
+    let watched = started(none, &["--meta-tools", "none", "--start-timeout", "60s"]);
+    watched.until("ready", 1);
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(watched.events("list_undeclared").is_empty());
+}

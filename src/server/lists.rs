@@ -1,0 +1,131 @@
+//! The lists of a generation: tools, prompts, resources, templates.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::connection::{Answer, Connection, Lost};
+use super::handshake::{Handshake, Refusal};
+use crate::config::Admission;
+use crate::event::ToolDiff;
+use crate::mcp::{List, ListKind, diff};
+
+/// No list is read beyond this many pages.
+const PAGES: usize = 1000;
+/// A server that does not say that it has tools is waited for no longer.
+const UNDECLARED: Duration = Duration::from_secs(1);
+
+/// The lists of a generation, each complete or the raw error that it answered with; in the order
+/// of [`ListKind::ALL`].
+pub(crate) type Lists = [Result<List, String>; 4];
+
+/// How the tools of one generation differ from those of another; a list that failed counts as empty.
+pub(crate) fn tool_diff(old: &Lists, new: &Lists) -> ToolDiff {
+    let none = List::default();
+    let [old, new] =
+        [old, new].map(|lists| lists[ListKind::Tools.index()].as_ref().unwrap_or(&none));
+    diff(old, new)
+}
+
+/// Reads every list that the server offers, all pages of each. One that is not answered within `patience` is as it was
+/// `before`, unless it is that of the tools: nobody is served without those. For its tools a server is asked even if it
+/// does not say that it has any.
+pub(crate) async fn fetch_lists(
+    connection: &Connection,
+    handshake: &Handshake,
+    admission: &Admission,
+    before: &Lists,
+    patience: Duration,
+) -> Result<Lists, Refusal> {
+    let mut lists: Lists = ListKind::ALL.map(|_| Ok(List::default()));
+    for ((list, kind), before) in lists.iter_mut().zip(ListKind::ALL).zip(before) {
+        if !handshake.offers(kind.capability()) {
+            if kind == ListKind::Tools {
+                *list = Ok(fetch_undeclared(connection, kind, admission, patience).await?);
+            }
+            continue;
+        }
+        let read = fetch_list(connection, kind, admission);
+        *list = if kind == ListKind::Tools {
+            read.await?
+        } else if let Ok(read) = timeout(patience, read).await {
+            read?
+        } else {
+            connection.tell_silent(kind, patience);
+            before.clone()
+        };
+    }
+    Ok(lists)
+}
+
+/// Reads a list that the server does not say it has. Whatever it answers instead is no fault of it.
+async fn fetch_undeclared(
+    connection: &Connection,
+    kind: ListKind,
+    admission: &Admission,
+    patience: Duration,
+) -> Result<List, Refusal> {
+    let read = fetch_list(connection, kind, admission);
+    match timeout(patience.min(UNDECLARED), read).await {
+        Ok(Ok(Ok(list))) if !list.entries.is_empty() => {
+            connection.tell_undeclared(kind);
+            Ok(list)
+        }
+        Ok(Err(lost @ Refusal::Lost(_))) => Err(lost),
+        _ => Ok(List::default()),
+    }
+}
+
+/// Reads one list, all pages, without the tools that are not admitted; the inner error is the server's own, raw.
+pub(crate) async fn fetch_list(
+    connection: &Connection,
+    kind: ListKind,
+    admission: &Admission,
+) -> Result<Result<List, String>, Refusal> {
+    let mut list = List::default();
+    let mut params = None;
+    let (mut names, mut cursors) = (HashSet::new(), HashSet::new());
+    loop {
+        let answer = connection
+            .ask(kind.method(), params.as_deref())
+            .await
+            .map_err(|Lost| Refusal::Lost(kind.method()))?;
+        let result = match answer {
+            Answer::Error(error) => return Ok(Err(error)),
+            Answer::Result(result) => result,
+        };
+        let before = list.entries.len();
+        let Some(cursor) = list.add_page(kind, &result).map_err(Refusal::Wrong)? else {
+            break;
+        };
+        let page = &list.entries[before..];
+        let unknown = page.iter().filter(|it| names.insert(it.name.clone()));
+        // A server may hide all entries of its first page, and have others on the next.
+        let useless = unknown.count() == 0 && !cursors.is_empty();
+        params = Some(format!(r#"{{"cursor":{cursor}}}"#));
+        let reason = if useless {
+            list.entries.truncate(before);
+            "a page brings nothing new, yet names a next one"
+        } else if !cursors.insert(cursor) {
+            "a `nextCursor` comes for the second time"
+        } else if cursors.len() == PAGES {
+            "there are too many pages"
+        } else {
+            continue;
+        };
+        connection.tell_cut(kind, reason);
+        break;
+    }
+    if matches!(kind, ListKind::Tools | ListKind::Prompts) {
+        // A call by that name could only reach one of them.
+        for name in list.leave_out_twins() {
+            connection.tell_twice(kind, name);
+        }
+    }
+    if kind == ListKind::Tools {
+        connection.learn(&mut list);
+        list.retain(|name| admission.admits(name));
+    }
+    Ok(Ok(list))
+}
