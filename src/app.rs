@@ -135,6 +135,11 @@ async fn attend_stdio(
     let out = Outbox::new(io::stdout().as_fd().try_clone_to_owned()?)?;
     let lines = Lines::new(io::stdin().as_fd().try_clone_to_owned()?, limit)?;
     let session = sessions.open(Arc::new(out.clone()), false)?;
+    if sessions.plan.starts_processes() {
+        // While the watch is set up on its thread, not when the first server is to start.
+        tokio::task::yield_now().await;
+        sessions.means.reaper.start();
+    }
 
     let (end, reason) = tokio::select! {
         () = stdio::serve(lines, &out, session.clone(), limit) => (End::ClientGone, "the client closed its side"),

@@ -8,7 +8,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 /// Number of events that may wait for a slow reader of stderr before new ones are dropped and counted.
-pub(crate) const EVENT_BACKLOG: usize = 4096;
+pub(crate) const EVENT_BACKLOG: usize = 1024;
 
 /// Something that happened. `server` is the server's name, `generation` counts from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]

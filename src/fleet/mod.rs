@@ -72,6 +72,11 @@ impl Plan {
         }
     }
 
+    /// Whether servers of this machine are started at once.
+    pub(crate) fn starts_processes(&self) -> bool {
+        !self.lazy && self.config.servers.iter().any(|it| it.remote.is_none())
+    }
+
     /// As it is now, after the user was told what is wrong with it.
     pub(crate) fn again(&self) -> Self {
         let mut plan = self.clone();

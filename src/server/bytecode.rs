@@ -14,6 +14,11 @@ use crate::config::ServerSpec;
 /// The variable that keeps compiled files below a directory of their own.
 const PREFIX: &str = "PYTHONPYCACHEPREFIX";
 
+/// Whether there are Python sources among `files`.
+pub(super) fn concerns(files: &BTreeSet<PathBuf>) -> bool {
+    files.iter().any(|file| is_source(file))
+}
+
 /// Removes what was compiled from the Python sources among `files`, which are relative to the server's working
 /// directory. Reads and writes the file system; what cannot be removed stays.
 pub(super) fn remove(spec: &ServerSpec, files: &BTreeSet<PathBuf>) {

@@ -15,7 +15,8 @@ use super::advice;
 use super::body::SHOWN_STDERR;
 use super::call::Client;
 use super::generation::{self, Ending, Proof, Running, Shown};
-use super::handshake::{Hello, Refusal, fetch_lists, replay, shake_hands};
+use super::handshake::{Hello, Refusal, replay, shake_hands};
+use super::lists::fetch_lists;
 use super::report::{Report, Supply};
 use super::turns::StartTurn;
 use super::{Shared, bytecode, noting, remote};
@@ -80,10 +81,12 @@ impl Candidate {
             let turn = self.supply.means.turns.take(self.number == 1);
             cancelled.run_until_cancelled(turn).await?
         };
-        let (spec, files) = (self.supply.spec.clone(), self.files.clone());
-        // Not on the thread that answers clients: a checkout may have changed thousands of files.
-        let removed = spawn_blocking(move || bytecode::remove(&spec, &files));
-        let _ = cancelled.run_until_cancelled(removed).await?;
+        if bytecode::concerns(&self.files) {
+            let (spec, files) = (self.supply.spec.clone(), self.files.clone());
+            // Not on the thread that answers clients: a checkout may have changed thousands of files.
+            let removed = spawn_blocking(move || bytecode::remove(&spec, &files));
+            let _ = cancelled.run_until_cancelled(removed).await?;
+        }
         let mut probe = !self.shared.no_probe.load(Ordering::Relaxed);
         // Why the standby did not prove itself. If it is the saved code that does not run, a cold start
         // shows as much, and is what is told of.

@@ -80,7 +80,7 @@ impl Reaper {
     }
 
     /// Starts the guard unless it runs. To be called before a group is started.
-    pub(super) fn start(&self) {
+    pub(crate) fn start(&self) {
         self.attempt(State::start);
     }
 

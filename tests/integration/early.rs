@@ -41,7 +41,7 @@ fn a_whole_save_is_started_at_once_and_live_when_it_is_over() {
         until_started(&watched, at + 2);
         assert_eq!(watched.events("reloaded").len(), at, "{}", watched.log());
         assert_eq!(watched.mark(), mark);
-        assert_eq!(watched.events("reloaded").len(), at + 1);
+        watched.until("reloaded", at + 1);
         assert_eq!(starts(&watched), at + 2);
     }
 }

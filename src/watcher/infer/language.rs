@@ -1,6 +1,7 @@
 //! The languages whose sources are known: their programs, the ends of their file names, their
 //! manifests, and the globs that find them below a project.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 /// Files of a Node.js project that count although they are JSON. Others count if a source imports them.
@@ -292,22 +293,27 @@ impl Language {
 
     /// The language whose manifest is in the directory.
     pub(super) fn of_project(directory: &Path) -> Option<&'static Self> {
-        LANGUAGES
-            .iter()
-            .find(|language| language.has_manifest(directory))
+        // Looked at once: one look for each of the many manifests would take longer.
+        let names = names(directory);
+        let mut languages = LANGUAGES.iter();
+        languages.find(|language| language.is_manifest_among(&names, directory))
     }
 
     pub(super) fn has_manifest(&self, directory: &Path) -> bool {
-        self.manifests
-            .iter()
-            .any(|manifest| match manifest.strip_prefix("*.") {
-                None => directory.join(manifest).is_file(),
-                Some(end) => std::fs::read_dir(directory).is_ok_and(|entries| {
-                    entries.filter_map(Result::ok).any(|entry| {
-                        Path::new(&entry.file_name()).extension() == Some(end.as_ref())
-                    })
-                }),
-            })
+        self.is_manifest_among(&names(directory), directory)
+    }
+
+    fn is_manifest_among(&self, names: &[OsString], directory: &Path) -> bool {
+        let is_manifest = |name: &OsString| {
+            self.manifests
+                .iter()
+                .any(|manifest| match manifest.strip_prefix("*.") {
+                    None => name == manifest,
+                    Some(end) => Path::new(name).extension() == Some(end.as_ref()),
+                })
+        };
+        let mut found = names.iter().filter(|name| is_manifest(name));
+        found.any(|name| directory.join(name).is_file())
     }
 
     /// Whether the file is built from sources of this language.
@@ -316,4 +322,10 @@ impl Language {
             .and_then(|extension| extension.to_str())
             .is_some_and(|extension| self.built.contains(&extension))
     }
+}
+
+/// The names of what is in the directory; none if it cannot be read.
+fn names(directory: &Path) -> Vec<OsString> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    entries.flatten().map(|entry| entry.file_name()).collect()
 }
