@@ -12,6 +12,12 @@ const BEGINNING: f64 = 0.6;
 const SYNONYM: f64 = 0.5;
 /// Shorter words are the beginning of too much.
 const SHORTEST_BEGINNING: usize = 3;
+/// How much it matters that all words of a question fit: from 0, not at all.
+const COMPLETENESS: f64 = 0.3;
+/// Two forms of one word have so many letters in common at least,
+const SHORTEST_COMMON: usize = 4;
+/// and endings of so many at most.
+const LONGEST_ENDING: usize = 3;
 /// Puts a tool whose name is the question before everything that words can earn.
 const NAMED: f64 = 1000.0;
 /// Puts a tool whose name begins with the question before the rest.
@@ -112,6 +118,21 @@ impl Identity {
     }
 }
 
+/// What a document has earned by the words of a question.
+#[derive(Debug, Clone, Default)]
+struct Score {
+    earned: f64,
+    /// The number of words that it earned by.
+    words: usize,
+}
+
+impl Score {
+    /// A tool that fits all of a question stands before one that fits one of its words very well.
+    fn of(&self, asked: usize) -> f64 {
+        self.earned * (count(self.words) / count(asked.max(1))).powf(COMPLETENESS)
+    }
+}
+
 /// Tools to be searched. Built once for a set of tools, and built anew when one changes.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -147,9 +168,10 @@ impl Index {
     /// query asks for everything.
     pub(crate) fn search(&self, query: &str, max_results: usize) -> Vec<Hit> {
         let asks_for_all = query.trim().is_empty();
-        let mut scores = vec![0.0; self.identities.len()];
-        for stem in words::of_question(query) {
-            self.add_word(&stem, &mut scores);
+        let stems = words::of_question(query);
+        let mut scores = vec![Score::default(); self.identities.len()];
+        for stem in &stems {
+            self.add_word(stem, &mut scores);
         }
         let question = words::squeezed(query);
         let bonuses = self
@@ -160,7 +182,7 @@ impl Index {
             .zip(scores.iter().zip(bonuses))
             .map(|(document, (score, bonus))| Hit {
                 document,
-                score: score + bonus,
+                score: score.of(stems.len()) + bonus,
             })
             .filter(|hit| asks_for_all || hit.score > 0.0)
             .collect();
@@ -179,7 +201,7 @@ impl Index {
 
     /// Adds what each document earns by one word of the question: by the word itself or by the best of what may
     /// stand for it, so that a tool does not win by saying one thing in three ways.
-    fn add_word(&self, stem: &str, scores: &mut [f64]) {
+    fn add_word(&self, stem: &str, scores: &mut [Score]) {
         let mut best: HashMap<u32, f64> = HashMap::new();
         let mut earn = |postings: &[Posting], share: f64, only_names: bool| {
             let rarity = self.rarity(postings.len());
@@ -192,11 +214,25 @@ impl Index {
                 *best = best.max(earned);
             }
         };
+        let mut is_known = false;
         for (word, postings) in self.beginning_with(stem) {
             if word == stem {
+                is_known = true;
                 earn(postings, 1.0, false);
             } else if stem.chars().count() >= SHORTEST_BEGINNING {
                 earn(postings, BEGINNING, true);
+            }
+        }
+        if words::is_letter_word(stem) {
+            for (word, postings) in self.words.iter().filter(|(word, _)| word.contains(stem)) {
+                earn(postings, if word == stem { 1.0 } else { BEGINNING }, false);
+            }
+        } else if !is_known {
+            // Another form of a word in a language whose endings are not known, or a part of a compound.
+            for (word, postings) in self.beginning_with(first_letters(stem)) {
+                if is_alike(stem, word) {
+                    earn(postings, BEGINNING, false);
+                }
             }
         }
         for synonym in synonyms::of(stem) {
@@ -207,7 +243,9 @@ impl Index {
             }
         }
         for (document, earned) in best {
-            scores[document as usize] += earned;
+            let score = &mut scores[document as usize];
+            score.earned += earned;
+            score.words += 1;
         }
     }
 
@@ -229,6 +267,27 @@ impl Index {
         let (all, with) = (count(self.identities.len()), count(documents));
         (1.0 + (all - with + 0.5) / (with + 0.5)).ln()
     }
+}
+
+/// The letters that two forms of one word have in common at least.
+fn first_letters(stem: &str) -> &str {
+    let end = stem.char_indices().nth(SHORTEST_COMMON);
+    &stem[..end.map_or(stem.len(), |(at, _)| at)]
+}
+
+/// Whether two words may be forms of one: they begin alike, and one is all that they have in common, or only short
+/// endings differ.
+fn is_alike(stem: &str, word: &str) -> bool {
+    let common = stem
+        .chars()
+        .zip(word.chars())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let [shorter, longer] = {
+        let (a, b) = (stem.chars().count(), word.chars().count());
+        [a.min(b), a.max(b)]
+    };
+    common >= SHORTEST_COMMON && (common == shorter || common + LONGEST_ENDING >= longer)
 }
 
 /// Cuts a document's texts into words and numbers the new ones.

@@ -9,6 +9,7 @@
 //! same documents and the same question give the same order, always.
 
 mod index;
+mod stem;
 mod synonyms;
 #[cfg(test)]
 mod tests;

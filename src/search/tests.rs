@@ -27,7 +27,10 @@ struct Question {
 
 fn tools() -> Vec<Document> {
     let text = include_str!("../../fixtures/search/tools.json");
-    let tools: Vec<Tool> = serde_json::from_str(text).unwrap();
+    documents(serde_json::from_str(text).unwrap())
+}
+
+fn documents(tools: Vec<Tool>) -> Vec<Document> {
     tools
         .into_iter()
         .map(
@@ -162,6 +165,70 @@ fn questions_put_aside_find_their_tool() {
         ours.top_1 > substrings.top_1,
         "{ours}; by substrings {substrings}"
     );
+}
+
+/// Chinese, Japanese, Korean, Russian, German and French, among the 300 tools that are described in English.
+#[test]
+fn questions_in_other_languages_find_their_tool() {
+    #[derive(Deserialize)]
+    struct Set {
+        tools: Vec<Tool>,
+        questions: Vec<Question>,
+    }
+    let set: Set =
+        serde_json::from_str(include_str!("../../fixtures/search/languages.json")).unwrap();
+    let tools: Vec<_> = tools().into_iter().chain(documents(set.tools)).collect();
+    let index = Index::new(tools.iter().cloned());
+    assert!(set.questions.len() >= 20);
+    let ours = measure("other languages", &tools, &set.questions, |query| {
+        best_five(&index, query)
+    });
+    assert!(ours.top_5 * 100 >= ours.questions * 95, "{ours}");
+}
+
+#[test]
+fn a_word_of_one_letter_is_found_within_others() {
+    let index = index_of(&["a/x: 下雨天的音乐", "a/y: 天气"]);
+    assert_eq!(places(&index, "雨"), [0]);
+    assert_eq!(places(&index, "音乐播放"), [0]);
+    assert!(places(&index, "云").is_empty());
+}
+
+#[test]
+fn both_spellings_of_english_find_each_other() {
+    for (british, american) in [
+        ("colour", "color"),
+        ("colours", "colors"),
+        ("favourite", "favorite"),
+        ("behaviour", "behavior"),
+        ("organise", "organize"),
+        ("organising", "organized"),
+        ("organisation", "organization"),
+        ("analyse", "analyze"),
+        ("analysing", "analyzed"),
+        ("centre", "center"),
+        ("catalogue", "catalog"),
+        ("licence", "license"),
+        ("cancelled", "canceled"),
+        ("labelling", "labeling"),
+        ("programme", "program"),
+        ("grey", "gray"),
+        ("summarise", "summarizer"),
+    ] {
+        for (question, text) in [(british, american), (american, british)] {
+            let index = index_of(&["a/x: Another", &format!("a/y: {text}")]);
+            assert_eq!(places(&index, question), [1], "{question} {text}");
+        }
+    }
+    // They stay apart.
+    for (one, other) in [
+        ("tree", "term"),
+        ("for", "four"),
+        ("tour", "tor"),
+        ("list", "liz"),
+    ] {
+        assert_ne!(stem::stem(one), stem::stem(other), "{one} {other}");
+    }
 }
 
 /// An index of tools given as `server/name: description`.
