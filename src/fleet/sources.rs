@@ -14,7 +14,8 @@ use crate::lock::locked;
 use crate::server::{Foresight, Onlooker, ServerHandle, WatchedFiles};
 use crate::warm::Noted;
 use crate::watcher::{
-    Coverage, Glance, InUse, Notice, OwnWrites, WatchError, WatchOptions, WatchRequest, Watcher,
+    Coverage, Glance, InUse, Notice, OneStart, OwnWrites, WatchError, WatchOptions, WatchRequest,
+    Watcher,
 };
 
 /// Whoever hears of a watch.
@@ -108,12 +109,14 @@ impl Sources {
         server.shows(Arc::new(Attention { glance, number }));
         if let WatchRequest::Sources {
             own_writes,
+            one_start,
             since: started,
             ..
         } = &mut request
         {
-            let server = server.clone();
-            *own_writes = Some(OwnWrites::new(move |path| server.has_written(path)));
+            let (writer, starter) = (server.clone(), server.clone());
+            *own_writes = Some(OwnWrites::new(move |path| writer.has_written(path)));
+            *one_start = Some(OneStart::new(move || starter.is_prepared()));
             *started = since;
         }
         locked(&self.hearers).insert(number, Hearer::Server(server.clone()));
@@ -163,6 +166,7 @@ fn request(spec: &ServerSpec) -> Option<WatchRequest> {
         builds: spec.build.is_some(),
         globs: spec.watch.clone(),
         own_writes: None,
+        one_start: None,
         since: None,
     })
 }

@@ -389,6 +389,11 @@ impl ServerHandle {
         self.shared.gate.ask(foresight);
     }
 
+    /// Whether the next start is to be that of a prepared process.
+    pub(crate) fn is_prepared(&self) -> bool {
+        self.shared.warm.is_likely()
+    }
+
     /// Files changed, and more may at once.
     pub(crate) fn saved(&self, paths: Vec<PathBuf>) {
         let _ = self.reports.send(Report::Saved(paths));

@@ -236,7 +236,7 @@ fn tree(
     options: WatchOptions,
 ) -> Result<(Tree, Option<Inferred>), WatchError> {
     let settle = Settle::new(options.quiet, options.max_wait);
-    let (server, cwd, program, args, builds, globs, own_writes, since) = match request {
+    let (server, cwd, program, args, builds, globs, own_writes, one_start, since) = match request {
         WatchRequest::Files { name, files } => {
             return Ok((Tree::exact(id, name, &files, settle), None));
         }
@@ -248,8 +248,11 @@ fn tree(
             builds,
             globs,
             own_writes,
+            one_start,
             since,
-        } => (server, cwd, program, args, builds, globs, own_writes, since),
+        } => (
+            server, cwd, program, args, builds, globs, own_writes, one_start, since,
+        ),
     };
     let cwd = canonical_cwd(&server, &cwd)?;
     let inferred = name_nothing(&globs).then(|| {
@@ -261,6 +264,7 @@ fn tree(
         Some(inferred) => Matcher::inferred(cwd, &inferred.globs, globs, inferred.skipped)?,
     };
     let mut tree = Tree::new(id, server, matcher, settle);
+    tree.one_start = one_start;
     if let Some(inferred) = &inferred {
         tree.attend(own_writes, builds, inferred.imports_json, since);
     }

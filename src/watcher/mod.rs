@@ -76,6 +76,8 @@ pub(crate) enum WatchRequest {
         globs: Vec<String>,
         /// Tells what the server writes itself, where that can be known.
         own_writes: Option<OwnWrites>,
+        /// Tells how its next start is, where they differ.
+        one_start: Option<OneStart>,
         /// The server may have been started since then: a newer file that was not watched before counts as changed.
         since: Option<SystemTime>,
     },
@@ -152,6 +154,27 @@ impl OwnWrites {
 impl fmt::Debug for OwnWrites {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnWrites").finish_non_exhaustive()
+    }
+}
+
+/// Tells whether a server's next start is one that can be had only once, so that it must not be begun too early.
+#[derive(Clone)]
+pub(crate) struct OneStart(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl OneStart {
+    /// `is_next` is called on the watcher's thread when a file is touched. It must not block.
+    pub(crate) fn new(is_next: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_next))
+    }
+
+    fn is_next(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for OneStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneStart").finish_non_exhaustive()
     }
 }
 

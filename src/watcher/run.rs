@@ -284,6 +284,9 @@ impl Run {
             if tree.is_locked() {
                 tree.settle.note_lock();
             }
+            if tree.has_one_start() {
+                tree.settle.await_calm();
+            }
             self.lookout.gather(tree.id);
         }
     }
@@ -300,15 +303,15 @@ impl Run {
             self.next_poll = Instant::now() + self.poll_every;
         }
         for index in 0..self.trees.len() {
-            self.tell_saved(index);
+            self.tell_saved(index, now);
             self.settle(index, now);
         }
     }
 
     /// Tells once of each save what it has changed, as soon as all its files are written.
-    fn tell_saved(&mut self, index: usize) {
+    fn tell_saved(&mut self, index: usize, now: Instant) {
         let tree = &mut self.trees[index];
-        if tree.is_exact() || !tree.settle.take_written() || tree.scene() != Scene::default() {
+        if tree.is_exact() || !tree.settle.take_written(now) || tree.scene() != Scene::default() {
             return;
         }
         let paths = tree.settle.paths().map(Path::to_owned).collect();

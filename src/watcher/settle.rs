@@ -13,6 +13,8 @@ use super::source::Writing;
 /// A batch that left known files empty or absent waits this much longer, once: a tool that
 /// truncates or deletes first and writes afterwards needs a moment.
 const HOLLOW_GRACE: Duration = Duration::from_millis(150);
+/// Files that one command saves follow each other within this part of the quiet time.
+const CALM: u32 = 3;
 /// A git command (its `index.lock`) holds a batch at most this long.
 pub(super) const LOCK_HOLD: Duration = Duration::from_secs(5);
 
@@ -50,9 +52,20 @@ struct Batch {
     open: BTreeSet<PathBuf>,
     early: Early,
     first: Instant,
+    last: Instant,
+    /// It is told of early only when nothing was touched for so long.
+    calm: Duration,
     due: Instant,
     grace_used: bool,
     was_locked: bool,
+}
+
+impl Batch {
+    /// When its files count as written, if they are and it was not told.
+    fn written(&self) -> Option<Instant> {
+        let is_written = self.early == Early::Written && self.open.is_empty();
+        is_written.then(|| self.last + self.calm)
+    }
 }
 
 /// The settle stage of one server.
@@ -80,6 +93,8 @@ impl Settle {
             open: BTreeSet::new(),
             early: Early::Nothing,
             first: now,
+            last: now,
+            calm: Duration::ZERO,
             due: now,
             grace_used: false,
             was_locked: false,
@@ -95,6 +110,7 @@ impl Settle {
             Writing::Unknown => {}
         }
         batch.paths.insert(path);
+        batch.last = now;
         let latest = batch.first + self.max_wait;
         // A batch held beyond the longest wait keeps the time its holder gave it.
         batch.due = (now + self.quiet).min(latest.max(batch.due));
@@ -108,13 +124,20 @@ impl Settle {
         }
     }
 
+    /// A start before the save is over costs much if it was too early: part of the quiet time must have passed.
+    pub(super) fn await_calm(&mut self) {
+        if let Some(batch) = &mut self.batch {
+            batch.calm = self.quiet / CALM;
+        }
+    }
+
     /// Whether files were written since this was last asked and none is being written, unless it was
     /// [told](Self::note_told) already.
-    pub(super) fn take_written(&mut self) -> bool {
+    pub(super) fn take_written(&mut self, now: Instant) -> bool {
         let Some(batch) = &mut self.batch else {
             return false;
         };
-        let is_written = batch.early == Early::Written && batch.open.is_empty();
+        let is_written = batch.written().is_some_and(|at| at <= now);
         if is_written {
             batch.early = Early::Nothing;
         }
@@ -128,9 +151,10 @@ impl Settle {
         }
     }
 
-    /// When to call [`Settle::resolve`].
+    /// When to call [`Settle::take_written`] or [`Settle::resolve`].
     pub(super) fn due(&self) -> Option<Instant> {
-        self.batch.as_ref().map(|batch| batch.due)
+        let batch = self.batch.as_ref()?;
+        batch.written().into_iter().chain([batch.due]).min()
     }
 
     /// The paths touched so far.
@@ -220,6 +244,28 @@ mod tests {
         settle.touch("a".into(), Writing::Unknown, start + ms(120));
         assert_eq!(settle.due(), Some(start + ms(150)), "written at last");
         assert!(settle.resolve(start + ms(150), hollow).is_some());
+    }
+
+    #[test]
+    fn what_is_written_is_told_at_once_or_after_a_part_of_the_quiet_time() {
+        let (mut settle, start) = settle();
+        settle.touch("a".into(), Writing::Done, start);
+        assert!(settle.take_written(start));
+        assert!(!settle.take_written(start), "once");
+
+        let (mut settle, start) = self::settle();
+        settle.touch("a".into(), Writing::Open, start);
+        settle.await_calm();
+        assert_eq!(settle.due(), Some(start + QUIET), "not written yet");
+        settle.touch("a".into(), Writing::Done, start + ms(2));
+        assert_eq!(settle.due(), Some(start + ms(12)));
+        assert!(!settle.take_written(start + ms(11)));
+        settle.touch("b".into(), Writing::Done, start + ms(11));
+        assert!(!settle.take_written(start + ms(20)));
+        assert!(settle.take_written(start + ms(21)));
+        assert_eq!(settle.due(), Some(start + ms(41)), "the end of the save");
+        assert_eq!(settle.resolve(start + ms(40), REST), None);
+        assert!(settle.resolve(start + ms(41), REST).is_some());
     }
 
     #[test]

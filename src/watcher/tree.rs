@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::Coverage;
 use super::baseline::{self, Difference, Entry, Stamp};
 use super::linked::Linked;
 use super::links;
 use super::matcher::{Matcher, canonical, repository};
 use super::settle::Settle;
 use super::source::{LimitReached, Source};
+use super::{Coverage, OneStart};
 use crate::lock::locked;
 use scene::git_lock;
 use used::Usage;
@@ -32,6 +32,8 @@ pub(super) struct Tree {
     pub(super) server: String,
     pub(super) matcher: Matcher,
     pub(super) settle: Settle,
+    /// Tells how its server's next start is.
+    pub(super) one_start: Option<OneStart>,
     /// Walked at intervals instead of watched.
     pub(super) polled: bool,
     files: BTreeMap<PathBuf, Entry>,
@@ -61,6 +63,7 @@ impl Tree {
             server,
             matcher,
             settle,
+            one_start: None,
             polled: false,
             files: BTreeMap::new(),
             count: Arc::default(),
@@ -83,6 +86,10 @@ impl Tree {
             exact: Some(files.iter().cloned().collect()),
             ..Self::new(id, name, matcher, settle)
         }
+    }
+
+    pub(super) fn has_one_start(&self) -> bool {
+        self.one_start.as_ref().is_some_and(OneStart::is_next)
     }
 
     pub(super) fn is_exact(&self) -> bool {

@@ -75,13 +75,14 @@ impl Connection {
         }
     }
 
-    /// Waits until no client's request is in flight and no task is run for one, or the link has ended.
+    /// Waits until no client's request is in flight and, unless the link has ended, no task is run for one.
     pub(crate) async fn finished(&self) {
         loop {
             let idle = self.idle.notified();
             {
                 let mut table = locked(&self.table);
-                if table.closed || table.calls == 0 && table.tasks.is_empty(Instant::now()) {
+                let over = table.closed || table.tasks.is_empty(Instant::now());
+                if over && table.calls == 0 {
                     return;
                 }
             }

@@ -1,4 +1,4 @@
-//! Saves: changed files start a candidate, before the save is over where a lost start costs little.
+//! Saves: changed files start a candidate, before the save is over where that can be.
 
 use std::path::PathBuf;
 
@@ -9,11 +9,9 @@ use super::Supervisor;
 use crate::event::Event;
 
 impl Supervisor {
-    /// Starts a candidate although the save may not be over, or remembers the files for its end where a lost start costs
-    /// too much.
+    /// Starts a candidate although the save may not be over, or remembers the files for its end where it must not.
     pub(super) fn on_saved(&mut self, paths: Vec<PathBuf>) {
-        // A standby can be used once only.
-        if self.machine.may_start_early() && !self.shared.warm.is_likely() {
+        if self.machine.may_start_early() {
             self.renew(paths, Input::Saved);
             self.is_ahead = true;
         } else {

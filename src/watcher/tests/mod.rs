@@ -200,6 +200,7 @@ fn sources(cwd: &Path, globs: &[&str]) -> WatchRequest {
         builds: false,
         globs: globs.iter().map(ToString::to_string).collect(),
         own_writes: None,
+        one_start: None,
         since: None,
     }
 }

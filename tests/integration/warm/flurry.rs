@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Warmed;
 use super::unlike::with;
-use crate::harness::{DEADLINE, eventually, processes_with_tag};
+use super::{Warmed, project, python};
+use crate::harness::{DEADLINE, Proxy, eventually, processes_with_tag};
 
 /// How long a second process may be kept after the last quick save, and time to end it.
 const OVER: Duration = Duration::from_secs(60);
@@ -43,6 +43,31 @@ fn two_quick_saves_are_each_served_by_a_process_that_was_ready() {
         "{}",
         warmed.log.text()
     );
+}
+
+/// A prepared process can be started from once only, so not before all files of a save are there.
+#[test]
+fn several_files_of_one_save_need_one_process() {
+    let files = ["a.py", "b.py", "c.py", "d.py"];
+    let project = project();
+    let code = "import a, b, c, d\nMARK = a.MARK if a.MARK == d.MARK else 'half'";
+    project.edit("server.py", "# Here a test puts what it is about.", code);
+    for file in files {
+        project.write(file, "MARK = 'v0'");
+    }
+    let proxy = Proxy::dev([python("python"), "server.py".into()]);
+    let warmed = Warmed::of(project, "server.py", proxy.options(["--watch", "*.py"]));
+    for mark in ["v1", "v2", "v3"] {
+        warmed.until_prepared();
+        let ready = warmed.standbys();
+        let reloads = warmed.log.events("reloaded").len();
+        for file in files {
+            warmed.project.save(file, &format!("MARK = '{mark}'"));
+        }
+        warmed.log.until("reloaded", reloads + 1);
+        assert_eq!(warmed.mark(), mark);
+        assert!(ready.contains(&warmed.newest()), "{}", warmed.log.text());
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What answers is the saved code, all of it and nothing that was before, and in the end nothing is left.
 
 use std::path::Path;
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -59,10 +60,17 @@ fn each_generation_begins_anew() {
 fn a_save_while_packages_are_loaded_is_served_by_that_process() {
     let project = project();
     // Where a cold start takes clearly longer than its packages do, the next process is worth waiting for.
+    let began = Instant::now();
+    let packages = Command::new(python("python"))
+        .args(["-c", "import look"])
+        .current_dir(project.path(""))
+        .status();
+    assert!(packages.unwrap().success());
+    let pause = 2 + 2 * began.elapsed().as_secs();
     project.edit(
         "fast.py",
         "import look\n",
-        "import time\n\nimport look\n\ntime.sleep(5)\n",
+        &format!("import time\n\nimport look\n\ntime.sleep({pause})\n"),
     );
     let warmed = Warmed::start(project, "fast.py", vec![python("python"), "fast.py".into()]);
     // How long the packages take is known from now on.
