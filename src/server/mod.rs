@@ -32,6 +32,7 @@ mod tasks;
 mod test_client;
 mod trouble;
 mod turns;
+mod wanting;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -107,6 +108,8 @@ struct Shared {
     snapshot: watch::Sender<Arc<Snapshot>>,
     handshake: watch::Sender<Option<Arc<Handshake>>>,
     wanted: Mutex<Wanted>,
+    /// The supervisor was told that it changed, and has not looked yet.
+    wanted_told: AtomicBool,
     status: Mutex<Status>,
     /// Nothing while nothing is watched.
     watched_files: Mutex<Option<WatchedFiles>>,
@@ -153,6 +156,7 @@ impl Shared {
             snapshot: watch::Sender::new(Arc::new(nothing)),
             handshake: watch::Sender::new(None),
             wanted: Mutex::default(),
+            wanted_told: AtomicBool::new(false),
             status: Mutex::new(Status {
                 state: "not started",
                 ..Status::default()
@@ -354,19 +358,6 @@ impl ServerHandle {
         };
         let until = self.shared.gate.held_since() + wait;
         let _ = tokio::time::timeout_at(until.into(), settled).await;
-    }
-
-    /// Changes what the client wants to hear of; every later generation is told.
-    pub(crate) fn want(&self, change: impl FnOnce(&mut Wanted)) {
-        let changed = {
-            let mut wanted = locked(&self.shared.wanted);
-            let before = wanted.clone();
-            change(&mut wanted);
-            *wanted != before
-        };
-        if changed {
-            let _ = self.reports.send(Report::WantedChanged);
-        }
     }
 
     /// The client no longer wants the answer to its request `id` (raw); `params` are those of its notification.

@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -218,7 +219,10 @@ impl Supervisor {
                 self.reloads.push(outcome);
                 self.step(Input::Reload);
             }
-            Report::WantedChanged => self.on_wanted(),
+            Report::WantedChanged => {
+                self.shared.wanted_told.store(false, Ordering::Relaxed);
+                self.on_wanted();
+            }
             Report::Cancel(asker, id, params) => self.on_cancel(&asker, &id, &params),
             Report::Built(next, result) => self.on_built(next, result),
             Report::Proved(next, proof) if self.is_starting(next) => {

@@ -345,15 +345,18 @@ impl Session {
     fn remember(&self, server: Option<&ServerHandle>, method: Method, envelope: &Envelope<'_>) {
         let uri = || envelope.params.uri.and_then(unquoted).map(Cow::into_owned);
         let level = match method {
-            Method::Subscribe => {
-                self.state().subscribed.extend(uri());
-                return self.want_resources();
-            }
-            Method::Unsubscribe => {
-                if let Some(uri) = uri() {
+            Method::Subscribe | Method::Unsubscribe => {
+                let Some(uri) = uri() else { return };
+                let follows = method == Method::Subscribe;
+                if follows {
+                    self.state().subscribed.insert(uri.clone());
+                } else {
                     self.state().subscribed.remove(&uri);
                 }
-                return self.want_resources();
+                return match server {
+                    Some(server) => server.follow(&uri, follows),
+                    None => self.want_resources(),
+                };
             }
             Method::SetLevel => envelope.params.level,
             // Of several clients each has its own.

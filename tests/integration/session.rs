@@ -130,6 +130,30 @@ fn ping_never_waits() {
     assert_eq!(session.peer.ask("ping", &json!({})).result_text(), "{}");
 }
 
+/// Taken back and given anew in one go, and all known to the next generation.
+#[test]
+fn thousands_of_subscriptions_are_replayed() {
+    let session = Session::legacy(
+        &json!({"resources": [{"uri": "file:///a", "name": "a"}]}),
+        &[],
+    );
+    let uri = |n: usize| json!({"uri": format!("file:///{n:04}")});
+    let ask = |method: &str, n: usize| session.peer.request(method, &uri(n));
+    let mut all: Vec<_> = (0..2000).map(|n| ask("resources/subscribe", n)).collect();
+    all.extend((0..1000).map(|n| ask("resources/unsubscribe", 2 * n)));
+    all.extend((0..500).map(|n| ask("resources/subscribe", 4 * n)));
+    for id in all {
+        session.peer.await_response(id).result();
+    }
+    session.reload(&json!({"mark": "v2", "resources": [{"uri": "file:///a", "name": "a"}]}));
+    let mut told: Vec<String> =
+        serde_json::from_value(session.state()["subscriptions"].take()).unwrap();
+    told.sort();
+    let kept = (0..2000).filter(|n| n % 2 == 1 || n % 4 == 0);
+    let kept: Vec<_> = kept.map(|n| format!("file:///{n:04}")).collect();
+    assert_eq!(told, kept);
+}
+
 #[test]
 fn level_and_subscriptions_are_replayed_after_a_reload() {
     let script = |mark: &str| json!({"mark": mark, "resources": [{"uri": "file:///a", "name": "a"}, {"uri": "file:///b", "name": "b"}]});

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::link::{Backlog, Fate, Incoming, Inner};
 use super::old;
 use super::peer::{SESSION, Said};
-use super::response::{ERROR, coding, first_words, is_stream, redirect};
+use super::response::{ERROR, coding, first_words, is_stream, one_line, redirect};
 use super::sse::Events;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, Kind, elements, error_response, error_words,
@@ -85,17 +85,6 @@ pub(super) fn forgets(inner: &Inner, status: StatusCode, body: &str) -> bool {
 /// How long to wait before a stream is taken up again, when the server said `retry`.
 pub(super) fn pause(retry: Option<Duration>) -> Duration {
     retry.map_or(RETRY, |it| it.clamp(RETRIES.0, RETRIES.1))
-}
-
-/// A message as one line: what ends lines in JSON stands between its tokens only.
-pub(super) fn one_line(mut bytes: Vec<u8>) -> String {
-    for byte in &mut bytes {
-        if matches!(byte, b'\n' | b'\r') {
-            *byte = b' ';
-        }
-    }
-    String::from_utf8(bytes)
-        .unwrap_or_else(|it| String::from_utf8_lossy(it.as_bytes()).into_owned())
 }
 
 /// What is known of a stream.
@@ -347,45 +336,57 @@ impl Exchange<'_> {
     /// Passes a message on; whether it, or one of several, answers the request.
     async fn take(&self, bytes: Vec<u8>) -> bool {
         let line = one_line(bytes);
-        let line = line.trim();
-        let answers = |message: &str| {
-            Envelope::parse(message).is_ok_and(|it| {
-                it.kind() == Kind::Response && it.id.and_then(request_number) == Some(self.number)
-            })
+        let what = if let Ok(envelope) = Envelope::parse(&line) {
+            self.meaning(&envelope)
+        } else {
+            // Several at once, or what is no message.
+            let all = elements(&line).into_iter().flatten();
+            let mut all = all.filter_map(|message| Envelope::parse(message).ok());
+            let answered = all.any(|envelope| self.is_answer(&envelope));
+            Meaning::Passes { answered }
         };
-        let nameless = Envelope::parse(line)
-            .ok()
-            .filter(|it| it.kind() == Kind::Response && it.id.is_none_or(|id| id == "null"));
-        let error = nameless.as_ref().and_then(|it| it.error);
-        if let Some(error) = error.filter(|error| is_error_object(error)) {
-            self.deliver(error_response_of(self.number, error)).await;
-            return true;
-        }
-        if let Some(words) = self.malformed_error(line) {
-            let message =
-                format!("the server answered with an error that is not a JSON-RPC error: {words}");
-            self.answer(&ErrorObject::new(INTERNAL_ERROR, message))
-                .await;
-            return true;
-        }
-        let answered =
-            answers(line) || elements(line).is_some_and(|all| all.into_iter().any(answers));
-        if answered && self.said.method == "initialize" {
-            let result = Envelope::parse(line).ok().and_then(|it| it.result);
-            self.inner.peer.take_revision(result.unwrap_or("{}"));
-        }
-        if nameless.is_none() {
-            self.deliver(line.to_owned()).await;
-        }
+        let (line, answered) = match what {
+            Meaning::Passes { answered } => (line, answered),
+            Meaning::Answer(line) => (line, true),
+            Meaning::Nothing => return false,
+        };
+        self.deliver(line).await;
         answered
     }
 
-    /// The words of a response to the request whose `error` no client's SDK would understand.
-    fn malformed_error(&self, line: &str) -> Option<String> {
-        let envelope = Envelope::parse(line).ok()?;
-        let is_ours = envelope.id.and_then(request_number) == Some(self.number);
-        let error = envelope.error.filter(|error| !is_error_object(error))?;
-        (is_ours && envelope.kind() == Kind::Response).then(|| error_words(error))
+    fn meaning(&self, envelope: &Envelope<'_>) -> Meaning {
+        if envelope.kind() != Kind::Response {
+            return Meaning::Passes { answered: false };
+        }
+        let answered = self.is_answer(envelope);
+        if envelope.id.is_none_or(|id| id == "null") {
+            let error = envelope.error.filter(|error| is_error_object(error));
+            return error.map_or(Meaning::Nothing, |error| {
+                Meaning::Answer(error_response_of(self.number, error))
+            });
+        }
+        if let Some(error) = envelope
+            .error
+            .filter(|error| answered && !is_error_object(error))
+        {
+            let message = format!(
+                "the server answered with an error that is not a JSON-RPC error: {}",
+                error_words(error)
+            );
+            let error = ErrorObject::new(INTERNAL_ERROR, message);
+            return Meaning::Answer(error_response(&self.number.to_string(), &error));
+        }
+        if answered && self.said.method == "initialize" {
+            self.inner
+                .peer
+                .take_revision(envelope.result.unwrap_or("{}"));
+        }
+        Meaning::Passes { answered }
+    }
+
+    fn is_answer(&self, envelope: &Envelope<'_>) -> bool {
+        envelope.kind() == Kind::Response
+            && envelope.id.and_then(request_number) == Some(self.number)
     }
 
     async fn deliver(&self, line: String) {
@@ -414,6 +415,17 @@ impl Exchange<'_> {
         let how = format!("{}: {}", self.broke_off(), super::causes(error));
         Failure(Fate::Unknown, how)
     }
+}
+
+/// What is to be done with a message.
+enum Meaning {
+    /// It is passed on; whether it is, or has among several, the answer.
+    Passes {
+        answered: bool,
+    },
+    /// This is passed on as the answer.
+    Answer(String),
+    Nothing,
 }
 
 /// How the reading of a stream ended.

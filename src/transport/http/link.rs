@@ -152,7 +152,8 @@ impl HttpLink {
 
     /// Sends one message made of `parts`. Never blocks.
     pub(crate) fn send(&self, parts: [&[u8]; 3]) {
-        let line = String::from_utf8_lossy(&parts.concat()).into_owned();
+        let line = String::from_utf8(parts.concat());
+        let line = line.unwrap_or_else(|it| String::from_utf8_lossy(it.as_bytes()).into_owned());
         self.0.backlog.fetch_add(line.len(), Ordering::Relaxed);
         let _ = self.0.outgoing.send(line);
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use reqwest::{Response, Url};
 use tokio::time::timeout;
 
-use super::exchange::one_line;
 use super::link::{Incoming, Inner};
+use super::response::one_line;
 use super::response::{first_words, is_stream};
 use super::sse::Events;
 
@@ -76,7 +76,7 @@ impl Stream {
                     let text = format!("a message over the limit of {} bytes", self.inner.limit);
                     self.inner.tell(Incoming::Stray(text)).await;
                 } else if !event.data.is_empty() && !event.endpoint {
-                    let line = one_line(event.data).trim().to_owned();
+                    let line = one_line(event.data);
                     let on = None;
                     self.inner.tell(Incoming::Message { line, on }).await;
                 }

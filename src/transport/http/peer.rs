@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
 
+use bytes::Bytes;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 
@@ -22,7 +23,8 @@ const SHOWN: usize = 200;
 /// One message on its way out.
 #[derive(Debug)]
 pub(super) struct Said {
-    pub(super) line: String,
+    /// In UTF-8.
+    line: Bytes,
     pub(super) kind: Kind,
     /// The number of a request.
     pub(super) number: Option<u64>,
@@ -50,7 +52,7 @@ impl Said {
             method,
             revision,
             about,
-            line,
+            line: line.into(),
         })
     }
 
@@ -224,7 +226,7 @@ impl Peer {
         };
         set(headers::REVISION, &encode(revision));
         set(headers::METHOD, &encode(&said.method));
-        let message = Members::of(&said.line);
+        let message = Members::of(str::from_utf8(&said.line).unwrap_or_default());
         let params = message.get("params").unwrap_or("{}");
         let Some(name) = headers::name_of(&said.method, params) else {
             return;

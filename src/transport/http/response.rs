@@ -46,3 +46,19 @@ pub(super) fn is_stream(response: &Response) -> bool {
     let content = content.map(|it| it.as_bytes().to_ascii_lowercase());
     content.is_some_and(|it| it.starts_with(b"text/event-stream"))
 }
+
+/// A message as one line: what ends lines in JSON stands between its tokens only.
+pub(super) fn one_line(mut bytes: Vec<u8>) -> String {
+    bytes.truncate(bytes.trim_ascii_end().len());
+    let indent = bytes.len() - bytes.trim_ascii_start().len();
+    if indent > 0 {
+        bytes.drain(..indent);
+    }
+    for byte in &mut bytes {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    String::from_utf8(bytes)
+        .unwrap_or_else(|it| String::from_utf8_lossy(it.as_bytes()).into_owned())
+}

@@ -7,9 +7,9 @@ use std::time::Duration;
 use reqwest::Response;
 use tokio::time::sleep;
 
-use super::exchange::{FORGOTTEN, TRIES, forgets, one_line, pause};
+use super::exchange::{FORGOTTEN, TRIES, forgets, pause};
 use super::link::{Incoming, Inner};
-use super::response::{first_words, is_stream};
+use super::response::{first_words, is_stream, one_line};
 use super::sse::Events;
 
 /// Follows the stream until the server has none, or cannot be reached any more.
@@ -87,7 +87,7 @@ async fn read(
                 let text = format!("a message over the limit of {} bytes", inner.limit);
                 inner.tell(Incoming::Stray(text)).await;
             } else if !event.data.is_empty() {
-                let line = one_line(event.data).trim().to_owned();
+                let line = one_line(event.data);
                 inner.tell(Incoming::Message { line, on: None }).await;
             }
             *last = event.id.or(last.take());
