@@ -80,8 +80,8 @@ impl Supervisor {
         }
         let server = &self.supply.spec.name;
         for connection in self.draining.values() {
-            // Nobody will ask about them.
-            drop(connection.take_tasks());
+            // Calls may end in good order; tasks take too long for that.
+            self.shared.gate.gone(connection, "was stopped");
         }
         if self.patience.is_zero() {
             for connection in self.draining.values() {

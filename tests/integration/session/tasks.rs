@@ -81,6 +81,20 @@ fn a_task_is_lost_with_a_crash() {
     is_lost(&session, &id, "before this task ended");
 }
 
+#[test]
+fn the_end_of_the_input_waits_for_no_task() {
+    let session = Session::legacy(&script("v1"), &[]);
+    let id = begun(&session);
+    session.reload(&script("v2"));
+    session.peer.close_stdin();
+    let told = session.peer.expect_notification(STATUS).params();
+    assert_eq!(
+        (&told["taskId"], &told["status"]),
+        (&json!(id), &json!("failed"))
+    );
+    assert!(session.peer.wait_exit().success());
+}
+
 /// One that has ended, and one whose result was fetched, keep nothing.
 #[test]
 fn an_ended_task_keeps_no_generation() {
