@@ -72,6 +72,10 @@ pub(crate) enum SourceError {
         "`{0}` names no repository; write https://host/owner/repo, git@host:owner/repo, owner/repo or ./path"
     )]
     NoRepository(String),
+    #[error(
+        "`{0}` is a file; write `{1}`, and behind it `#folder` if the server is not in the main folder"
+    )]
+    File(String, String),
     #[error("`{0}` leads out of its place")]
     Escape(String),
     #[error("`{0}` has a query; write the URL that `git clone` takes")]
@@ -197,13 +201,16 @@ fn source(remote: Remote, reference: Option<String>, place: Place) -> Source {
     }
 }
 
-/// `owner/repo` is one of GitHub.
+/// `owner/repo` is one of GitHub; what begins with a host may be copied without its `https://`.
 fn hub(text: &str) -> Result<Source, SourceError> {
     let (path, _) = split_reference(text);
     let plain = |name: &str| !name.is_empty() && name.chars().all(is_plain);
     match path.split('/').collect::<Vec<_>>()[..] {
         [owner, repo] if plain(owner) && plain(repo) => {
             url("https", &format!("github.com/{text}"), Permit::default())
+        }
+        [host, _, _, ..] if host.contains('.') && plain(host) => {
+            url("https", text, Permit::default())
         }
         _ => Err(SourceError::NoRepository(text.to_owned())),
     }
@@ -345,6 +352,10 @@ type Browsed = (String, Option<PathBuf>);
 
 /// `owner/repo/tree/main/sub` and `group/repo/-/tree/main/sub` are what a browser shows.
 fn split_browsed(path: &str) -> Result<(&str, Option<Browsed>), SourceError> {
+    if let Some((repo, _)) = path.split_once("/blob/") {
+        let repo = repo.strip_suffix("/-").unwrap_or(repo);
+        return Err(SourceError::File(path.to_owned(), repo.to_owned()));
+    }
     let Some((repo, rest)) = path.split_once("/tree/") else {
         return Ok((path, None));
     };
@@ -402,9 +413,10 @@ fn parse_reference(text: &str) -> Result<String, SourceError> {
     Ok(text.to_owned())
 }
 
-/// A folder below the root of the repository; `subdirectory=` is how pip writes it.
+/// A folder below the root of the repository; `subdirectory=` is how pip writes it, `/` that root.
 fn parse_subdir(text: &str) -> Result<PathBuf, SourceError> {
     let plain = text.strip_prefix("subdirectory=").unwrap_or(text);
+    let plain = plain.strip_prefix('/').unwrap_or(plain);
     let path = Path::new(plain.trim_end_matches('/'));
     let normal = |it: Component<'_>| match it {
         Component::Normal(name) => !name.eq_ignore_ascii_case(".git"),

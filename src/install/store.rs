@@ -69,7 +69,7 @@ pub(crate) enum StoreError {
     #[error("neither XDG_DATA_HOME nor HOME says where to install to")]
     Homeless,
     #[error(
-        "`{0}` cannot be a server's name: a name consists of A-Z, a-z, 0-9, `_` and `-`, at most 64 of them"
+        "`{0}` cannot be a server's name: a name consists of A-Z, a-z, 0-9, `_` and `-`, at most 64 of them, and does not begin with `-`"
     )]
     Name(String),
     #[error("`{0}` is being installed, brought up to date or removed by somebody else")]
@@ -172,7 +172,9 @@ fn folders(folder: &Path) -> Vec<PathBuf> {
 
 fn check_name(name: &str) -> Result<(), StoreError> {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
+    // A command line would take it for an option.
+    let is_option = name.starts_with('-');
+    if name.is_empty() || is_option || name.len() > 64 || !name.chars().all(good) {
         return Err(StoreError::Name(name.to_owned()));
     }
     Ok(())

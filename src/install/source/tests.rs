@@ -48,6 +48,9 @@ fn every_form_is_taken_apart() {
         ("https://github.com/acme/weather/", "https://github.com/acme/weather | - | - | github.com/acme/weather | weather"),
         ("  https://github.com/acme/weather\n", "https://github.com/acme/weather | - | - | github.com/acme/weather | weather"),
         ("HTTPS://GitHub.com/acme/weather", "https://github.com/acme/weather | - | - | github.com/acme/weather | weather"),
+        ("github.com/acme/weather", "https://github.com/acme/weather | - | - | github.com/acme/weather | weather"),
+        ("gitlab.example.com/group/sub/weather@v1#/srv", "https://gitlab.example.com/group/sub/weather | v1 | srv | gitlab.example.com/group+sub/weather | srv"),
+        ("https://github.com/acme/weather#/src/weather/", "https://github.com/acme/weather | - | src/weather | github.com/acme/weather | weather"),
         ("git+https://github.com/acme/weather", "https://github.com/acme/weather | - | - | github.com/acme/weather | weather"),
         ("https://github.com/acme/weather@v1.2", "https://github.com/acme/weather | v1.2 | - | github.com/acme/weather | weather"),
         ("https://github.com/acme/weather.git@v1.2", "https://github.com/acme/weather | v1.2 | - | github.com/acme/weather | weather"),
@@ -143,7 +146,9 @@ fn what_is_hostile_or_nothing_is_refused() {
         "https://host.example/a/b@x.lock",
         "https://host.example/a/b@x:y",
         "https://host.example/a/b#",
-        "https://host.example/a/b#/etc",
+        "https://host.example/a/b#/",
+        "https://host.example/a/b#//etc",
+        "https://host.example/a/b#/../etc",
         "https://host.example/a/b#..",
         "https://host.example/a/b#x/../../y",
         "https://host.example/a/b#-x",
@@ -171,6 +176,18 @@ fn what_is_hostile_or_nothing_is_refused() {
         "../..@../../x",
     ] {
         assert!(parse(text).is_err(), "{text:?} became {:?}", parse(text));
+    }
+}
+
+#[test]
+fn a_file_is_told_from_its_repository() {
+    for text in [
+        "https://github.com/acme/weather/blob/main/server.py",
+        "github.com/acme/weather/blob/main/src/server.py",
+        "https://gitlab.com/acme/weather/-/blob/main/server.py",
+    ] {
+        let said = parse(text).unwrap_err().to_string();
+        assert!(said.contains("write `acme/weather`"), "{said}");
     }
 }
 
