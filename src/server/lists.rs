@@ -29,7 +29,7 @@ pub(crate) fn tool_diff(old: &Lists, new: &Lists) -> ToolDiff {
 }
 
 /// Reads every list that the server offers, all pages of each. One that is not answered within `patience` is as it was
-/// `before`, unless it is that of the tools: nobody is served without those. For its tools a server is asked even if it
+/// `before`, unless it is that of the tools: nobody is served without those. For its tools a process is asked even if it
 /// does not say that it has any.
 pub(crate) async fn fetch_lists(
     connection: &Connection,
@@ -41,7 +41,8 @@ pub(crate) async fn fetch_lists(
     let mut lists: Lists = ListKind::ALL.map(|_| Ok(List::default()));
     for ((list, kind), before) in lists.iter_mut().zip(ListKind::ALL).zip(before) {
         if !handshake.offers(kind.capability()) {
-            if kind == ListKind::Tools {
+            // Over HTTP a method that is not known may be answered like a session that is not.
+            if kind == ListKind::Tools && !connection.is_remote() {
                 *list = Ok(fetch_undeclared(connection, kind, admission, patience).await?);
             }
             continue;

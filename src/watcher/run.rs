@@ -311,7 +311,7 @@ impl Run {
     /// Tells once of each save what it has changed, as soon as all its files are written.
     fn tell_saved(&mut self, index: usize, now: Instant) {
         let tree = &mut self.trees[index];
-        if tree.is_exact() || !tree.settle.take_written(now) || tree.scene() != Scene::default() {
+        if !tree.settle.take_written(now) || tree.is_exact() || tree.scene() != Scene::default() {
             return;
         }
         let paths = tree.settle.paths().map(Path::to_owned).collect();
