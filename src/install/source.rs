@@ -237,7 +237,11 @@ fn url(scheme: &str, rest: &str, permit: Permit) -> Result<Source, SourceError> 
     }
     let (path, reference) = split_reference(path);
     let reference = reference.map(parse_reference).transpose()?;
-    let (path, browsed) = split_browsed(path)?;
+    // Without credentials.
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    let (path, browsed) = split_browsed(path, &format!("{scheme}://{host}"))?;
     let names = names(path)?;
     let url = Url::parse(&format!("{scheme}://{authority}/{}", names.join("/")));
     let url = url.map_err(|_| SourceError::NoRepository(whole()))?;
@@ -350,11 +354,14 @@ fn split_reference(path: &str) -> (&str, Option<&str>) {
 /// A reference and a folder.
 type Browsed = (String, Option<PathBuf>);
 
-/// `owner/repo/tree/main/sub` and `group/repo/-/tree/main/sub` are what a browser shows.
-fn split_browsed(path: &str) -> Result<(&str, Option<Browsed>), SourceError> {
-    if let Some((repo, _)) = path.split_once("/blob/") {
+/// Of a path at `site`: `owner/repo/tree/main/sub` and `group/repo/-/tree/main/sub` are what a browser shows.
+fn split_browsed<'a>(path: &'a str, site: &str) -> Result<(&'a str, Option<Browsed>), SourceError> {
+    if let Some((repo, file)) = path.split_once("/blob/")
+        && repo.contains('/')
+        && file.contains('/')
+    {
         let repo = repo.strip_suffix("/-").unwrap_or(repo);
-        return Err(SourceError::File(path.to_owned(), repo.to_owned()));
+        return Err(SourceError::File(path.to_owned(), format!("{site}/{repo}")));
     }
     let Some((repo, rest)) = path.split_once("/tree/") else {
         return Ok((path, None));

@@ -16,6 +16,8 @@ const SHORTEST_BEGINNING: usize = 3;
 const COMPLETENESS: f64 = 0.3;
 /// Two forms of one word have so many letters in common at least,
 const SHORTEST_COMMON: usize = 4;
+/// or so many where they are written in ASCII, which is mostly English,
+const LONGER_COMMON: usize = 6;
 /// and endings of so many at most.
 const LONGEST_ENDING: usize = 3;
 /// Puts a tool whose name is the question before everything that words can earn.
@@ -287,7 +289,12 @@ fn is_alike(stem: &str, word: &str) -> bool {
         let (a, b) = (stem.chars().count(), word.chars().count());
         [a.min(b), a.max(b)]
     };
-    common >= SHORTEST_COMMON && (common == shorter || common + LONGEST_ENDING >= longer)
+    let least = if stem.is_ascii() {
+        LONGER_COMMON
+    } else {
+        SHORTEST_COMMON
+    };
+    common >= least && (common == shorter || common + LONGEST_ENDING >= longer)
 }
 
 /// Cuts a document's texts into words and numbers the new ones.

@@ -135,6 +135,10 @@ impl Candidate {
                 probe = false;
                 continue;
             }
+            if let Refusal::ListUnanswered(_) = refusal {
+                // It is asked only once.
+                continue;
+            }
             let mut failure =
                 generation::failure(self.number, &refusal, Some(&ending), &self.supply.spec);
             if failure.late && failure.advice.is_none() {
@@ -222,8 +226,15 @@ impl Candidate {
         let before = self.shared.snapshot.borrow().clone();
         let patience = self.supply.spec.timeouts.start / SHARE_OF_LIST;
         let admission = self.shared.admission();
-        let lists =
-            fetch_lists(connection, &handshake, &admission, &before.lists, patience).await?;
+        let lists = fetch_lists(
+            connection,
+            &handshake,
+            &admission,
+            &before.lists,
+            patience,
+            &self.shared.asked_in_vain,
+        )
+        .await?;
         let was_live = before.generation > 0;
         for ((before, list), kind) in before.lists.iter().zip(&lists).zip(ListKind::ALL) {
             // A list that never worked is passed on as the error that it is.

@@ -344,13 +344,12 @@ impl Gate {
         self.lock().former.drains(connection);
     }
 
-    /// A generation is gone; `how`. Its client is told of the tasks that are lost with it. Gives their number.
-    pub(crate) fn gone(&self, connection: &Arc<Connection>, how: &str) -> usize {
+    /// A generation is gone; `how`. Its client is told of the tasks that are lost with it.
+    pub(crate) fn gone(&self, connection: &Arc<Connection>, how: &str) {
         let lost = self.lock().former.gone(connection, how);
         for task in &lost {
             connection.tell_client("notifications/tasks/status", task);
         }
-        lost.len()
     }
 
     /// Answers the requests that have waited too long. Resolves each time the first may have begun

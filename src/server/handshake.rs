@@ -106,6 +106,8 @@ impl Handshake {
 pub(crate) enum Refusal {
     /// The process ended when it was asked whether it is modern: try it as a legacy one.
     ProbeUnanswered,
+    /// The process ended when it was asked for a list that it had not declared: try it without.
+    ListUnanswered(&'static str),
     /// The process ended before it answered this method.
     Lost(&'static str),
     /// It answered, but not as it should; a sentence fragment.
@@ -119,7 +121,9 @@ impl Refusal {
     pub(crate) fn reason(&self, how: &str) -> String {
         match self {
             Self::ProbeUnanswered => format!("{how} before it answered `server/discover`"),
-            Self::Lost(method) => format!("{how} before it answered `{method}`"),
+            Self::Lost(method) | Self::ListUnanswered(method) => {
+                format!("{how} before it answered `{method}`")
+            }
             Self::Wrong(reason) => reason.clone(),
             Self::Late(method, limit) => format!(
                 "did not prove itself within {} s: it has not answered `{method}`",

@@ -1,6 +1,7 @@
 //! The lists of a generation: tools, prompts, resources, templates.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -30,20 +31,26 @@ pub(crate) fn tool_diff(old: &Lists, new: &Lists) -> ToolDiff {
 
 /// Reads every list that the server offers, all pages of each. One that is not answered within `patience` is as it was
 /// `before`, unless it is that of the tools: nobody is served without those. For its tools a process is asked even if it
-/// does not say that it has any.
+/// does not say that it has any, unless it was `asked_in_vain` and did not answer.
 pub(crate) async fn fetch_lists(
     connection: &Connection,
     handshake: &Handshake,
     admission: &Admission,
     before: &Lists,
     patience: Duration,
+    asked_in_vain: &AtomicBool,
 ) -> Result<Lists, Refusal> {
     let mut lists: Lists = ListKind::ALL.map(|_| Ok(List::default()));
     for ((list, kind), before) in lists.iter_mut().zip(ListKind::ALL).zip(before) {
-        if !handshake.offers(kind.capability()) {
+        let known = before.as_ref().is_ok_and(|list| !list.entries.is_empty());
+        let is_read = handshake.offers(kind.capability()) || known && kind == ListKind::Tools;
+        if !is_read {
             // Over HTTP a method that is not known may be answered like a session that is not.
-            if kind == ListKind::Tools && !connection.is_remote() {
-                *list = Ok(fetch_undeclared(connection, kind, admission, patience).await?);
+            let asks = !connection.is_remote() && !asked_in_vain.load(Ordering::Relaxed);
+            if kind == ListKind::Tools && asks {
+                let patience = patience.min(UNDECLARED);
+                let read = fetch_undeclared(connection, kind, admission, patience, asked_in_vain);
+                *list = Ok(read.await?);
             }
             continue;
         }
@@ -60,20 +67,25 @@ pub(crate) async fn fetch_lists(
     Ok(lists)
 }
 
-/// Reads a list that the server does not say it has. Whatever it answers instead is no fault of it.
+/// Reads a list that the server does not say it has. Whatever it answers instead is no fault of it; if it does not,
+/// it need not be asked again.
 async fn fetch_undeclared(
     connection: &Connection,
     kind: ListKind,
     admission: &Admission,
     patience: Duration,
+    asked_in_vain: &AtomicBool,
 ) -> Result<List, Refusal> {
-    let read = fetch_list(connection, kind, admission);
-    match timeout(patience.min(UNDECLARED), read).await {
+    let read = timeout(patience, fetch_list(connection, kind, admission)).await;
+    if let Err(_) | Ok(Err(Refusal::Lost(_))) = read {
+        asked_in_vain.store(true, Ordering::Relaxed);
+    }
+    match read {
         Ok(Ok(Ok(list))) if !list.entries.is_empty() => {
             connection.tell_undeclared(kind);
             Ok(list)
         }
-        Ok(Err(lost @ Refusal::Lost(_))) => Err(lost),
+        Ok(Err(Refusal::Lost(_))) => Err(Refusal::ListUnanswered(kind.method())),
         _ => Ok(List::default()),
     }
 }

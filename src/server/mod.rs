@@ -121,6 +121,8 @@ struct Shared {
     told_of_copy: AtomicBool,
     /// The server did not survive, or did not answer, the question whether it is modern.
     no_probe: AtomicBool,
+    /// It did not answer when it was asked for tools that it does not declare.
+    asked_in_vain: AtomicBool,
     definition: Mutex<Definition>,
     warm: Arc<Warm>,
 }
@@ -166,6 +168,7 @@ impl Shared {
             noted: Mutex::default(),
             told_of_copy: AtomicBool::new(false),
             no_probe: AtomicBool::new(false),
+            asked_in_vain: AtomicBool::new(false),
             definition: Mutex::new(Definition::new(spec.clone())),
             warm: Arc::new(Warm::new(means.warm.clone(), events, reaper)),
         }

@@ -67,10 +67,9 @@ impl Tasks {
         self.hear_status(&task);
     }
 
-    /// Learns what the server says of a task. That of one which is completed is still to be fetched.
+    /// Learns what the server says of a task. The result of one that is completed or failed is still to be fetched.
     pub(super) fn hear_status(&mut self, task: &Members<'_>) {
-        if let (Some(id), Some("failed" | "cancelled")) =
-            (task.text("taskId"), task.text("status").as_deref())
+        if let (Some(id), Some("cancelled")) = (task.text("taskId"), task.text("status").as_deref())
         {
             self.forget(&id);
         }
@@ -85,13 +84,23 @@ impl Tasks {
         self.0.iter().any(|task| *task.id == *id)
     }
 
-    pub(super) fn is_empty(&mut self, now: Instant) -> bool {
+    fn prune(&mut self, now: Instant) {
         self.0
             .retain(|task| task.until.is_none_or(|until| now < until));
+    }
+
+    pub(super) fn is_empty(&mut self, now: Instant) -> bool {
+        self.prune(now);
         self.0.is_empty()
     }
 
-    pub(super) fn take(&mut self) -> VecDeque<Task> {
+    /// When the first of them may be forgotten.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        self.0.iter().filter_map(|task| task.until).min()
+    }
+
+    pub(super) fn take(&mut self, now: Instant) -> VecDeque<Task> {
+        self.prune(now);
         std::mem::take(&mut self.0)
     }
 }

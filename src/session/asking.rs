@@ -20,6 +20,8 @@ use crate::transport::stream::Outbox;
 
 /// The code of the legacy era for a resource that is not there.
 const RESOURCE_NOT_FOUND: i64 = -32002;
+/// What an error says that tells why a reading failed.
+const FAILED: u8 = 3;
 /// So many pages of tasks are read of one server.
 const PAGES: usize = 100;
 
@@ -44,6 +46,7 @@ impl Session {
         self.run(request.id, async move {
             let mut readings = JoinSet::new();
             let mut errors = Vec::new();
+            let mut longest = Duration::ZERO;
             for (place, server) in there.into_iter().chain(starting).enumerate() {
                 let timeouts = server.spec().timeouts;
                 if server.handshake().is_none() {
@@ -57,6 +60,7 @@ impl Session {
                 readings.spawn(async move { (place, question.answer().await) });
                 // One that does not answer keeps none of the others from being asked.
                 let patience = timeouts.list_hold.min(timeouts.hold);
+                longest = longest.max(patience);
                 let read = tokio::time::timeout(patience, readings.join_next()).await;
                 if let Ok(Some(Ok((place, Some(answer))))) = read
                     && session.bring(&answer, place, &mut errors)
@@ -64,7 +68,15 @@ impl Session {
                     return;
                 }
             }
-            while let Some(read) = readings.join_next().await {
+            loop {
+                let next = readings.join_next();
+                // One that has failed to read it has it: those that say nothing need not be waited for.
+                let read = if errors.iter().any(|(weight, ..)| *weight == FAILED) {
+                    tokio::time::timeout(longest, next).await.ok().flatten()
+                } else {
+                    next.await
+                };
+                let Some(read) = read else { break };
                 if let Ok((place, Some(answer))) = read
                     && session.bring(&answer, place, &mut errors)
                 {
@@ -166,7 +178,7 @@ fn weight(error: &str) -> u8 {
         // The proxy's own: the server was not even asked, or is gone.
         2
     } else {
-        3
+        FAILED
     }
 }
 

@@ -181,14 +181,26 @@ fn what_is_hostile_or_nothing_is_refused() {
 
 #[test]
 fn a_file_is_told_from_its_repository() {
-    for text in [
-        "https://github.com/acme/weather/blob/main/server.py",
-        "github.com/acme/weather/blob/main/src/server.py",
-        "https://gitlab.com/acme/weather/-/blob/main/server.py",
+    for (text, site) in [
+        (
+            "https://github.com/acme/weather/blob/main/server.py",
+            "https://github.com",
+        ),
+        (
+            "github.com/acme/weather/blob/main/src/server.py",
+            "https://github.com",
+        ),
+        (
+            "https://me:s3cret@git.example/acme/weather/-/blob/main/server.py",
+            "https://git.example",
+        ),
     ] {
         let said = parse(text).unwrap_err().to_string();
-        assert!(said.contains("write `acme/weather`"), "{said}");
+        let told = format!("write `{site}/acme/weather`");
+        assert!(said.contains(&told), "{said}");
+        assert!(!said.contains("s3cret"), "{said}");
     }
+    assert!(parse("https://host.example/group/blob/weather").is_ok());
 }
 
 #[test]

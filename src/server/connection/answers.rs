@@ -35,6 +35,9 @@ impl Connection {
         );
         match waiting {
             Waiting::Client(call) | Waiting::Cancelled(call) => {
+                if let Some(id) = &call.fetches {
+                    locked(&self.table).tasks.forget(id);
+                }
                 call.reply(Reply::Error(&error.to_string()));
                 self.settle(last);
             }
@@ -104,6 +107,8 @@ impl Connection {
         } else if let Some(result) = envelope.result {
             table.tasks.hear_result(call.method, result, Instant::now());
         }
+        drop(table);
+        self.idle.notify_waiters();
     }
 
     /// Brings an answer to the client that asked.

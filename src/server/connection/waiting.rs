@@ -53,7 +53,7 @@ impl Connection {
 
     /// The tasks that it has not finished. Nobody waits for them from now on.
     pub(in super::super) fn take_tasks(&self) -> VecDeque<Task> {
-        let tasks = locked(&self.table).tasks.take();
+        let tasks = locked(&self.table).tasks.take(Instant::now());
         self.idle.notify_waiters();
         tasks
     }
@@ -79,14 +79,18 @@ impl Connection {
     pub(crate) async fn finished(&self) {
         loop {
             let idle = self.idle.notified();
-            {
+            let next = {
                 let mut table = locked(&self.table);
                 let over = table.closed || table.tasks.is_empty(Instant::now());
                 if over && table.calls == 0 {
                     return;
                 }
+                table.tasks.next_end()
+            };
+            match next {
+                Some(next) => drop(tokio::time::timeout_at(next.into(), idle).await),
+                None => idle.await,
             }
-            idle.await;
         }
     }
 

@@ -128,6 +128,9 @@ impl Supervisor {
             }
             self.step(Input::Exited(number));
         }
+        if let Some(connection) = self.draining.get(&number) {
+            self.shared.gate.gone(connection, &ending.how);
+        }
         for call in ending.calls {
             self.repeat(call, &ending.how, &ending.stderr);
         }

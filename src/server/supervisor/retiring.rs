@@ -20,6 +20,8 @@ impl Supervisor {
         self.shared.gate.drains(running.connection.clone());
         let shared = self.shared.clone();
         let is_stopped = self.machine.state == State::Stopped;
+        // Nothing answers until it has made room.
+        let makes_room = matches!(self.machine.state, State::MakingRoom { .. });
         let supply = self.supply.clone();
         let what = if is_stopped {
             "was unloaded"
@@ -33,7 +35,7 @@ impl Supervisor {
                 connection, child, ..
             } = running;
             let finished = async {
-                if is_stopped {
+                if is_stopped || makes_room {
                     connection.idle().await;
                 } else {
                     connection.finished().await;
@@ -45,12 +47,12 @@ impl Supervisor {
             } else {
                 vec![]
             };
-            let tasks = shared.gate.gone(&connection, what);
-            if abandoned {
+            shared.gate.gone(&connection, what);
+            if !calls.is_empty() {
                 supply.means.events.send(Event::DrainAbandoned {
                     server: supply.spec.name.clone(),
                     generation: number,
-                    requests: calls.len() + tasks,
+                    requests: calls.len(),
                 });
             }
             for call in calls {

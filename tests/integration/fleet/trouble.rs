@@ -101,7 +101,7 @@ fn a_crash_is_told_and_the_others_go_on() {
 }
 
 /// Stops a server's process without ending it.
-fn freeze(fleet: &Fleet, name: &str) {
+pub(super) fn freeze(fleet: &Fleet, name: &str) {
     let (_, pid) = fleet.mark(name);
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     kill_process(pid, Signal::STOP).unwrap();

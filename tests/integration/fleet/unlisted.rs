@@ -104,6 +104,19 @@ fn broken_code_says_more_than_that_nobody_has_it() {
     assert!(answer.line.contains("no module named weather"));
 }
 
+/// One that answers nothing does not keep the reason of another from the client.
+#[test]
+fn a_failed_reading_is_told_though_another_server_is_silent() {
+    let error = fails(-32603, "disk on fire");
+    let fleet = Servers::new()
+        .text("[proxy]\nhold_timeout = '300ms'")
+        .with("frozen", &other("frozen"))
+        .with("b", &hidden("b", &error))
+        .legacy();
+    super::trouble::freeze(&fleet, "frozen");
+    assert_eq!(read(&fleet).error()["message"], "disk on fire");
+}
+
 #[test]
 fn a_reading_in_flight_survives_a_reload() {
     let fleet = Servers::marked(["a"])

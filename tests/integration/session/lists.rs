@@ -131,6 +131,12 @@ fn tools_that_are_not_declared_are_offered_and_told() {
     watched.until("reloaded", 1);
     assert_eq!(watched.events("list_undeclared").len(), 1);
 
+    // One that ends when it is asked for what it does not know.
+    let fatal = "import sys\nserve({'prompts': {}}, lambda method: {'prompts': []} if method == 'prompts/list' else sys.exit(3))";
+    let watched = started(fatal, &["--meta-tools", "none"]);
+    watched.until("ready", 1);
+    assert!(watched.events("broken").is_empty(), "{}", watched.log());
+
     let none = "serve({'prompts': {}}, lambda method: {'prompts': []} if method == 'prompts/list' else None)";
     let began = Instant::now();
     let watched = started(none, &["--meta-tools", "none", "--start-timeout", "60s"]);

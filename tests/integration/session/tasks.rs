@@ -81,6 +81,27 @@ fn a_task_is_lost_with_a_crash() {
     is_lost(&session, &id, "before this task ended");
 }
 
+/// Its error is still to be fetched.
+#[test]
+fn a_failed_task_keeps_its_generation() {
+    let session = Session::legacy(&script("v1"), &[]);
+    let id = begun(&session);
+    let told = json!({"taskId": id, "status": "failed"});
+    let params = json!({"name": "notify", "arguments": {"method": STATUS, "params": told}});
+    session.peer.ask("tools/call", &params).result();
+    session.reload(&script("v2"));
+    assert_eq!(get(&session, &id)["statusMessage"], "v1");
+}
+
+/// Nothing answers until it has made room.
+#[test]
+fn a_server_that_is_stopped_first_waits_for_no_task() {
+    let session = Session::legacy(&script("v1"), &["--reload", "stop-first"]);
+    let id = begun(&session);
+    session.reload(&script("v2"));
+    is_lost(&session, &id, "was replaced by newer code");
+}
+
 #[test]
 fn the_end_of_the_input_waits_for_no_task() {
     let session = Session::legacy(&script("v1"), &[]);
