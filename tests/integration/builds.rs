@@ -303,7 +303,8 @@ fn stop_first_waits_for_a_start_that_is_given_up() {
         is_alive(&watched, owner) && processes.iter().any(|(_, line)| line.starts_with(&server))
     };
     eventually(DEADLINE, owns);
-    watched.write("v2");
+    // In one step: it may only be about to read the file.
+    watched.project.save(SOURCE, &marked("v2"));
     watched.until("reloaded", 1);
     assert_eq!(watched.mark(), "v2");
     assert_eq!(watched.events("broken"), Vec::<Value>::new());
