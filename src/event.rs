@@ -108,13 +108,13 @@ pub(crate) enum Event {
         generation: u64,
         line: String,
     },
-    /// The server sent something that is of no use to anybody; `count` is how many times so far.
+    /// The server sent something that nobody can use; `count` is how many times so far.
     Stray {
         server: String,
         generation: u64,
         line: String,
         count: u64,
-        kind: Stray,
+        kind: StrayKind,
     },
     /// The server changed its own lists without a reload.
     ListsChanged { server: String, diff: ToolDiff },
@@ -246,14 +246,14 @@ impl Failure {
     }
 }
 
-/// What a server sent that is of no use to anybody.
+/// Why nobody can use what a server sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stray {
+pub(crate) enum StrayKind {
     /// A process wrote a line to stdout that is not a JSON-RPC message.
     Line,
-    /// A remote server sent what is not a JSON-RPC message.
-    Message,
-    /// An answer whose id no request had.
+    /// A remote server sent text that is not a JSON-RPC message.
+    Text,
+    /// The response has an id that no request had.
     Answer,
 }
 

@@ -13,6 +13,10 @@ use crate::jsonrpc::{Members, elements, quoted, splice, unquoted};
 
 /// What stands between a server's own id and its name.
 const MARK: char = '~';
+/// The member that every task id stands in.
+const TASK_ID: &[u8] = br#""taskId""#;
+/// A result of more bytes describes no task.
+const LONGEST: usize = 64 * 1024;
 
 /// The server that the client's `task_id` belongs to, and the id as that server knows it. Nothing if the id
 /// was not made by [`tag`]; whether there is such a server is for the caller to see.
@@ -46,11 +50,16 @@ pub(crate) fn untag(line: &str, server: &str) -> Option<String> {
     exchange(line, &ids, bare)
 }
 
+/// Whether the raw `result` may describe a task. A look that costs little where it does not.
+pub(crate) fn may_describe_task(result: &str) -> bool {
+    result.len() <= LONGEST && memmem::find(result.as_bytes(), TASK_ID).is_some()
+}
+
 /// The places of ids in a message, by one who knows where they are; each is a slice of the line.
 type Find = for<'a> fn(&Members<'a>) -> Vec<&'a str>;
 
 fn ids(line: &str, find: Find) -> Option<Vec<&str>> {
-    memmem::find(line.as_bytes(), br#""taskId""#)?;
+    memmem::find(line.as_bytes(), TASK_ID)?;
     Some(find(&Members::of(line)))
 }
 

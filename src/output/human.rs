@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Effects, Style};
 use super::Verbosity;
 use super::classify::{PROXY, least_verbosity, server};
 use super::text::{clean, count, duration, list};
-use crate::event::{Event, Failure, Stray, ToolDiff};
+use crate::event::{Event, Failure, StrayKind, ToolDiff};
 
 pub(super) const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -163,6 +163,25 @@ fn sentence(event: &Event) -> String {
         Event::ConfigFault { .. } => {
             format!("{BAD}the configuration has a fault{BAD:#}; what was in force before stays so")
         }
+        Event::ClientConnected { name, version, era } => format!(
+            "client {} {} connected ({era})",
+            clean(name),
+            clean(version)
+        ),
+        Event::Listening { url } => format!("listens on {}", clean(url)),
+        Event::WrongPath { path, endpoint } => format!(
+            "{WARN}a client asks for {}, where nothing is: its address must end in {endpoint}{WARN:#}",
+            clean(path)
+        ),
+        Event::SessionEnded { reason } => format!("a session ends: {}", clean(reason)),
+        Event::Ending { reason } => format!("ends: {}", clean(reason)),
+        _ => lists(event),
+    }
+}
+
+/// The sentences about what servers offer and how they list it.
+fn lists(event: &Event) -> String {
+    match event {
         Event::NameTaken {
             kind, name, holder, ..
         } if kind.starts_with("resource") => format!(
@@ -202,18 +221,6 @@ fn sentence(event: &Event) -> String {
             clean(tool),
             clean(reason)
         ),
-        Event::ClientConnected { name, version, era } => format!(
-            "client {} {} connected ({era})",
-            clean(name),
-            clean(version)
-        ),
-        Event::Listening { url } => format!("listens on {}", clean(url)),
-        Event::WrongPath { path, endpoint } => format!(
-            "{WARN}a client asks for {}, where nothing is: its address must end in {endpoint}{WARN:#}",
-            clean(path)
-        ),
-        Event::SessionEnded { reason } => format!("a session ends: {}", clean(reason)),
-        Event::Ending { reason } => format!("ends: {}", clean(reason)),
         _ => life(event),
     }
 }
@@ -226,10 +233,10 @@ fn life(event: &Event) -> String {
         } => format!("{DIM}started generation {generation} (pid {pid}){DIM:#}"),
         Event::Connecting {
             generation, url, ..
-        } => format!(
-            "{DIM}connects to {} (generation {generation}){DIM:#}",
-            clean(url)
-        ),
+        } => {
+            let url = clean(url);
+            format!("{DIM}connects to {url} (generation {generation}){DIM:#}")
+        }
         Event::Stopped { generation, .. } => {
             format!("{DIM}stopped generation {generation}{DIM:#}")
         }
@@ -272,22 +279,6 @@ fn life(event: &Event) -> String {
             "{BAD}ended {exits} times in {}{BAD:#}: it starts again when a file changes",
             duration(*within)
         ),
-        Event::Standby { took, memory, .. } => format!(
-            "{DIM}is prepared for the next save, in {}{}{DIM:#}",
-            duration(*took),
-            memory.map_or_else(String::new, |bytes| format!(" and {} MiB", bytes >> 20))
-        ),
-        Event::Cold {
-            reason, for_good, ..
-        } => format!(
-            "{DIM}starts cold {}: {}{DIM:#}",
-            if *for_good {
-                "from now on"
-            } else {
-                "this time"
-            },
-            clean(reason)
-        ),
         Event::PortMissed { line, .. } => format!(
             "{WARN}runs without a port that its old process still had; use `--reload stop-first`:{WARN:#} {}",
             clean(line)
@@ -300,6 +291,28 @@ fn life(event: &Event) -> String {
             "{WARN}gave up {} of generation {generation}, which did not finish in time{WARN:#}",
             count(*requests, "request", "requests")
         ),
+        _ => preparation(event),
+    }
+}
+
+/// The sentences about the process of the next start.
+fn preparation(event: &Event) -> String {
+    match event {
+        Event::Standby { took, memory, .. } => {
+            let size = memory.map_or_else(String::new, |it| format!(" and {} MiB", it >> 20));
+            let took = duration(*took);
+            format!("{DIM}is prepared for the next save, in {took}{size}{DIM:#}")
+        }
+        Event::Cold {
+            reason, for_good, ..
+        } => {
+            let when = if *for_good {
+                "from now on"
+            } else {
+                "this time"
+            };
+            format!("{DIM}starts cold {when}: {}{DIM:#}", clean(reason))
+        }
         _ => String::new(),
     }
 }
@@ -326,12 +339,12 @@ fn failure_details(entry: &mut String, failure: &Failure) {
     }
 }
 
-fn stray(line: &str, count: u64, kind: Stray) -> String {
+fn stray(line: &str, count: u64, kind: StrayKind) -> String {
     let line = clean(line);
     let what = match kind {
-        Stray::Line => return stray_line(&line, count),
-        Stray::Message => "sent what is not a JSON-RPC message",
-        Stray::Answer => "sent an answer whose id no request had",
+        StrayKind::Line => return stray_line(&line, count),
+        StrayKind::Text => "sent what is not a JSON-RPC message",
+        StrayKind::Answer => "sent an answer whose id no request had",
     };
     let few = if count == 5 {
         " (from now on few are shown)"

@@ -215,7 +215,7 @@ impl Printing {
 
 #[cfg(test)]
 mod tests {
-    use crate::event::Stray;
+    use crate::event::StrayKind;
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -263,7 +263,7 @@ mod tests {
             generation: 1,
             line: "hi".to_owned(),
             count,
-            kind: Stray::Line,
+            kind: StrayKind::Line,
         }
     }
 

@@ -6,7 +6,7 @@ use anstream::adapter::strip_str;
 
 use super::human::Human;
 use super::{Verbosity, json};
-use crate::event::{Event, Failure, Stray, ToolDiff};
+use crate::event::{Event, Failure, StrayKind, ToolDiff};
 
 const PYTHON: &str = "stdout belongs to the protocol: print(..., file=sys.stderr) in Python, \
                       console.error(...) in JavaScript";
@@ -57,8 +57,17 @@ fn json(event: &Event) -> String {
         .replace(r#","server":"weather""#, "")
 }
 
-#[rustfmt::skip] // A table.
 fn table() -> Vec<(Event, String, &'static str)> {
+    [
+        starts_and_ends(),
+        what_servers_send(),
+        names_lists_and_clients(),
+    ]
+    .concat()
+}
+
+#[rustfmt::skip] // A table.
+fn starts_and_ends() -> Vec<(Event, String, &'static str)> {
     vec![
         (Event::Watching { server: weather(), files: 12, directories: 1, globs: words("src/**/*.py !b c d e") },
          "weather  watching 12 files in 1 directory: src/**/*.py !b c d …\n".into(),
@@ -124,22 +133,28 @@ fn table() -> Vec<(Event, String, &'static str)> {
         (Event::Stopped { server: weather(), generation: 2 },
          "weather  stopped generation 2\n".into(),
          r#""stopped","generation":2}"#),
+    ]
+}
+
+#[rustfmt::skip] // A table.
+fn what_servers_send() -> Vec<(Event, String, &'static str)> {
+    vec![
         (Event::Stderr { server: weather(), generation: 2, line: "listening\u{7}".into() },
          "weather  | listening\n".into(),
          r#""stderr","generation":2,"line":"listening\u0007"}"#),
-        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 1, kind: Stray::Line },
+        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 1, kind: StrayKind::Line },
          format!("weather  wrote to stdout what is no message: hi\n  advice: {PYTHON}\n"),
          r#""stray","generation":2,"line":"hi","count":1}"#),
-        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 5, kind: Stray::Line },
+        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 5, kind: StrayKind::Line },
          "weather  wrote to stdout what is no message: hi (from now on few are shown)\n".into(),
          r#""stray","generation":2,"line":"hi","count":5}"#),
-        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 200, kind: Stray::Line },
+        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 200, kind: StrayKind::Line },
          format!("weather  wrote 200 lines to stdout that are no messages: hi\n  advice: {PYTHON}\n"),
          r#""stray","generation":2,"line":"hi","count":200}"#),
-        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 1, kind: Stray::Message },
+        (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 1, kind: StrayKind::Text },
          "weather  sent what is not a JSON-RPC message: hi\n".into(),
          r#""stray","generation":2,"line":"hi","count":1}"#),
-        (Event::Stray { server: weather(), generation: 2, line: "{}".into(), count: 5, kind: Stray::Answer },
+        (Event::Stray { server: weather(), generation: 2, line: "{}".into(), count: 5, kind: StrayKind::Answer },
          "weather  sent an answer whose id no request had: {} (from now on few are shown)\n".into(),
          r#""stray","generation":2,"line":"{}","count":5}"#),
         (Event::ListsChanged { server: weather(), diff: diff() },
@@ -151,6 +166,12 @@ fn table() -> Vec<(Event, String, &'static str)> {
         (Event::LogMessage { server: weather(), level: "info".into(), text: "cache is cold".into() },
          "weather  info: cache is cold\n".into(),
          r#""log_message","level":"info","text":"cache is cold"}"#),
+    ]
+}
+
+#[rustfmt::skip] // A table.
+fn names_lists_and_clients() -> Vec<(Event, String, &'static str)> {
+    vec![
         (Event::Unloaded { server: weather() },
          "weather  unloaded\n".into(),
          r#""unloaded"}"#),

@@ -120,7 +120,7 @@ impl Identity {
     }
 }
 
-/// What a document has earned by the words of a question.
+/// The score of a document for a question.
 #[derive(Debug, Clone, Default)]
 struct Score {
     earned: f64,

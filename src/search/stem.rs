@@ -1,6 +1,6 @@
-//! What the forms of an English word have in common.
+//! Stemming of English words.
 
-/// What the forms of an English word have in common: `copies`, `copied`, `copying` and `copy`; not always a word.
+/// The stem of an English word, the same for all its forms (`copies`, `copied`, `copying`, `copy`). It need not be a word.
 pub(super) fn stem(word: &str) -> String {
     if !word.is_ascii() || word.len() < 4 {
         return word.to_owned();

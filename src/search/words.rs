@@ -242,7 +242,7 @@ fn is_unspaced(c: char) -> bool {
         | '\u{20000}'..='\u{3ffff}')
 }
 
-/// Hiragana write the endings of Japanese words and what stands between them.
+/// Whether `c` is Hiragana, the script of Japanese endings and particles, which carry no meaning for a search.
 fn is_hiragana(c: char) -> bool {
     matches!(c, '\u{3040}'..='\u{309f}')
 }

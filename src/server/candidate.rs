@@ -131,12 +131,9 @@ impl Candidate {
                 Some(Err(_)) => self.late(&running, limit, &mut voice),
             };
             let ending = stop(running).await;
-            if refusal == Refusal::ProbeUnanswered {
-                probe = false;
-                continue;
-            }
-            if let Refusal::ListUnanswered(_) = refusal {
-                // It is asked only once.
+            probe &= refusal != Refusal::ProbeUnanswered;
+            // Neither question is asked a second time.
+            if let Refusal::ProbeUnanswered | Refusal::ListUnanswered(_) = refusal {
                 continue;
             }
             let mut failure =

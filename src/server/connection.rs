@@ -19,6 +19,7 @@ use super::call::{Asker, Call, Client};
 use super::link::Link;
 use super::pending::{Table, Waiting, decimal};
 use crate::bridge::{self, Identity};
+use crate::event::StrayKind;
 use crate::jsonrpc::{
     Envelope, ErrorObject, Invalid, Kind, Members, Reply, elements, error_response, notification,
     request, result_response, splice, unquoted,
@@ -38,15 +39,6 @@ pub(crate) enum Answer {
 /// The generation ended before it answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lost;
-
-/// What is of no use to anybody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Useless {
-    /// It is no JSON-RPC message.
-    Text,
-    /// It is an answer whose id no request had.
-    Answer,
-}
 
 /// What a connection tells its supervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -343,15 +335,20 @@ impl Connection {
     }
 
     /// Takes one message of the server, or several in an array, as revision 2025-03-26 allows. `on` is
-    /// the number of the request that it came with, if the transport tells.
-    pub(crate) fn receive(self: &Arc<Self>, line: &str, on: Option<u64>) -> Result<(), Useless> {
+    /// the number of the request that it came with, if the transport tells. An error says why nobody can use it.
+    pub(crate) fn receive(self: &Arc<Self>, line: &str, on: Option<u64>) -> Result<(), StrayKind> {
         let batch = match Envelope::parse(line) {
             Ok(envelope) => return self.take(line, &envelope, on),
             Err(Invalid::Batch) => elements(line).filter(|messages| !messages.is_empty()),
             Err(_) => None,
         };
-        for message in batch.ok_or(Useless::Text)? {
-            let envelope = Envelope::parse(message).map_err(|_| Useless::Text)?;
+        let text = if self.is_remote() {
+            StrayKind::Text
+        } else {
+            StrayKind::Line
+        };
+        for message in batch.ok_or(text)? {
+            let envelope = Envelope::parse(message).map_err(|_| text)?;
             self.take(message, &envelope, on)?;
         }
         Ok(())
@@ -362,7 +359,7 @@ impl Connection {
         line: &str,
         envelope: &Envelope<'_>,
         on: Option<u64>,
-    ) -> Result<(), Useless> {
+    ) -> Result<(), StrayKind> {
         match envelope.kind() {
             Kind::Response => self.take_answer(line, envelope)?,
             Kind::Request if envelope.method.as_deref() == Some("ping") => {

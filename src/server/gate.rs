@@ -339,12 +339,12 @@ impl Gate {
         }
     }
 
-    /// A generation that answers no other requests any more finishes what it is at.
+    /// Adds a generation that drains: it still gets requests about its tasks.
     pub(crate) fn drains(&self, connection: Arc<Connection>) {
         self.lock().former.drains(connection);
     }
 
-    /// A generation is gone; `how`. Its client is told of the tasks that are lost with it.
+    /// Removes a generation that has ended; `how` says how. Tells its client of the tasks that it has lost.
     pub(crate) fn gone(&self, connection: &Arc<Connection>, how: &str) {
         let lost = self.lock().former.gone(connection, how);
         for task in &lost {

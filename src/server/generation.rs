@@ -10,14 +10,14 @@ use tokio::time::timeout;
 use super::advice;
 use super::body::{Body, SHOWN_STDERR};
 use super::call::{Call, Client};
-use super::connection::{Connection, Useless};
+use super::connection::Connection;
 use super::handshake::{Handshake, Refusal, Stream, Wanted};
 use super::link::Link;
 use super::lists::Lists;
 use super::report::{Report, Supply};
 use crate::bridge::Identity;
 use crate::config::ServerSpec;
-use crate::event::{self, Event, Failure};
+use crate::event::{Event, Failure, StrayKind};
 use crate::jsonrpc::{Frame, text};
 use crate::transport::child::{Child, Exited};
 use crate::transport::resolve::SpawnError;
@@ -182,14 +182,9 @@ impl Stray {
         }
     }
 
-    /// Tells of a line that the connection has found to be `useless`.
-    pub(super) fn tell(&mut self, line: String, useless: Useless) {
+    /// Tells of text that nobody can use; `kind` says why.
+    pub(super) fn tell(&mut self, line: String, kind: StrayKind) {
         self.count += 1;
-        let kind = match useless {
-            Useless::Answer => event::Stray::Answer,
-            Useless::Text if self.supply.spec.remote.is_some() => event::Stray::Message,
-            Useless::Text => event::Stray::Line,
-        };
         let (server, generation, count) = (self.server.clone(), self.generation, self.count);
         self.supply.means.events.send(Event::Stray {
             server,
@@ -234,9 +229,8 @@ async fn read(
 
 fn take(line: &[u8], connection: &Arc<Connection>, stray: &mut Stray) {
     let text = text(line);
-    let useless = match connection.receive(&text, None) {
-        Ok(()) => return,
-        Err(useless) => useless,
+    let Err(kind) = connection.receive(&text, None) else {
+        return;
     };
     // A program that prints without a line end puts its words before a message, whose members may
     // stand in any order.
@@ -244,10 +238,10 @@ fn take(line: &[u8], connection: &Arc<Connection>, stray: &mut Stray) {
     for at in begins.filter(|at| *at > 0).take(BEGINNINGS) {
         let message = &text[at..];
         if message.contains(r#""jsonrpc""#) && connection.receive(message, None).is_ok() {
-            return stray.tell(text[..at].to_owned(), Useless::Text);
+            return stray.tell(text[..at].to_owned(), StrayKind::Line);
         }
     }
-    stray.tell(text.into_owned(), useless);
+    stray.tell(text.into_owned(), kind);
 }
 
 fn too_long(head: &[u8], tail: &[u8], connection: &Arc<Connection>, stray: &mut Stray) {
@@ -258,7 +252,7 @@ fn too_long(head: &[u8], tail: &[u8], connection: &Arc<Connection>, stray: &mut 
         stray.supply.means.max_message,
         head.chars().take(200).collect::<String>()
     );
-    stray.tell(text, Useless::Text);
+    stray.tell(text, StrayKind::Line);
 }
 
 /// The failure of a generation of `spec` that was refused or ended.

@@ -67,8 +67,8 @@ pub(crate) async fn fetch_lists(
     Ok(lists)
 }
 
-/// Reads a list that the server does not say it has. Whatever it answers instead is no fault of it; if it does not,
-/// it need not be asked again.
+/// Reads a list that the server does not declare. An error or a result without a list counts as an empty list. A
+/// server that gives no answer is not asked again.
 async fn fetch_undeclared(
     connection: &Connection,
     kind: ListKind,

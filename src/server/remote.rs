@@ -8,13 +8,13 @@ use tokio::sync::mpsc::Receiver;
 
 use super::body::{Body, Remote};
 use super::call::Client;
-use super::connection::{Connection, Useless};
+use super::connection::Connection;
 use super::generation::{Ending, Running, Stray};
 use super::link::Link;
 use super::report::{Report, Supply};
 use crate::bridge::Identity;
 use crate::config;
-use crate::event::{Event, Failure};
+use crate::event::{Event, Failure, StrayKind};
 use crate::transport::http::{Fate, HttpLink, Incoming};
 
 /// Opens a link and starts the tasks that read it. Its end is reported as [`Report::Ended`].
@@ -111,13 +111,13 @@ impl Reader {
                 if let Some(call) = mismatched {
                     let report = Report::Mismatched(self.connection.generation, Box::new(call));
                     let _ = self.supply.reports.send(report);
-                } else if let Err(useless) = self.connection.receive(&line, on) {
-                    self.stray.tell(line, useless);
+                } else if let Err(kind) = self.connection.receive(&line, on) {
+                    self.stray.tell(line, kind);
                 }
             }
             Incoming::Failed { number, fate, how } => self.fail(number, fate, how),
             Incoming::Paused(number) => self.connection.pause(number),
-            Incoming::Stray(text) => self.stray.tell(text, Useless::Text),
+            Incoming::Stray(text) => self.stray.tell(text, StrayKind::Text),
             Incoming::Resumed => {
                 let report = Report::Resumed(self.connection.generation);
                 let _ = self.supply.reports.send(report);

@@ -1,12 +1,9 @@
-//! Tasks that a server runs for its client (2025-11-25, utilities, tasks). A generation is kept for them as for
-//! calls; what is asked about one of them goes to the generation that runs it, and is answered by the proxy once
-//! that is gone.
+//! Tasks that a server runs for its client (2025-11-25, utilities, tasks). A task keeps its generation running, as a
+//! call does. A request about a task goes to the generation that runs it. When that has ended, the proxy answers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use memchr::memmem;
 
 use super::call::Call;
 use super::connection::Connection;
@@ -14,10 +11,8 @@ use crate::bridge;
 use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, Reply, quoted, unquoted};
 use crate::mcp::{Era, Method, meta, tasks};
 
-/// So many tasks are remembered of a generation, and so many that were lost. The oldest are forgotten first.
+/// The number of tasks that are remembered for each generation, and of lost tasks. The oldest is dropped first.
 const MOST: usize = 256;
-/// A result that is longer than this many bytes describes no task.
-const LONGEST: usize = 64 * 1024;
 
 /// A task whose result its client has not got yet.
 #[derive(Debug)]
@@ -36,9 +31,6 @@ pub(super) struct Tasks(VecDeque<Task>);
 impl Tasks {
     /// Learns of tasks from the raw result of a client's request.
     pub(super) fn hear_result(&mut self, method: Method, result: &str, now: Instant) {
-        if result.len() > LONGEST || memmem::find(result.as_bytes(), br#""taskId""#).is_none() {
-            return;
-        }
         let result = Members::of(result);
         if method == Method::CallTool {
             if let Some(raw) = result.get("task") {
@@ -105,10 +97,10 @@ impl Tasks {
     }
 }
 
-/// What is known of the tasks of generations that do not answer other requests any more.
+/// The tasks of earlier generations: of those that drain and of those that have ended.
 #[derive(Debug, Default)]
 pub(super) struct Former {
-    /// Generations that finish what they are at.
+    /// Generations that finish their calls and tasks.
     draining: Vec<Arc<Connection>>,
     lost: VecDeque<Lost>,
 }
@@ -124,12 +116,12 @@ struct Lost {
 }
 
 impl Former {
-    /// A generation finishes what it is at.
+    /// Adds a generation that drains.
     pub(super) fn drains(&mut self, connection: Arc<Connection>) {
         self.draining.push(connection);
     }
 
-    /// A generation is gone; `how`. Gives the raw descriptions of the tasks that are lost with it.
+    /// Removes a generation that has ended; `how` says how. Returns the raw descriptions of the tasks that it has lost.
     pub(super) fn gone(&mut self, connection: &Arc<Connection>, how: &str) -> Vec<String> {
         self.draining
             .retain(|other| !Arc::ptr_eq(other, connection));

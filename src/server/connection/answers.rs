@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use super::super::call::Call;
 use super::super::pending::Waiting;
-use super::{Answer, Connection, Useless};
+use super::{Answer, Connection};
 use crate::bridge;
+use crate::event::StrayKind;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Members, Reply,
     request_number, splice,
@@ -49,7 +50,7 @@ impl Connection {
         self: &Arc<Self>,
         line: &str,
         envelope: &Envelope<'_>,
-    ) -> Result<(), Useless> {
+    ) -> Result<(), StrayKind> {
         let Some(id) = envelope.id.filter(|id| *id != "null") else {
             // An error about something that the server could not read: nobody's answer, but news.
             self.client.notify(self, line, envelope, None);
@@ -91,7 +92,7 @@ impl Connection {
                 tracing::debug!(id, "an answer that nobody waits for");
                 Ok(())
             }
-            None => Err(Useless::Answer),
+            None => Err(StrayKind::Answer),
         }
     }
 
@@ -101,13 +102,14 @@ impl Connection {
         if !is_kept {
             return;
         }
-        let mut table = locked(&self.table);
         if let Some(id) = &call.fetches {
-            table.tasks.forget(id);
-        } else if let Some(result) = envelope.result {
+            locked(&self.table).tasks.forget(id);
+        } else if let Some(result) = envelope.result.filter(|it| tasks::may_describe_task(it)) {
+            let mut table = locked(&self.table);
             table.tasks.hear_result(call.method, result, Instant::now());
+        } else {
+            return;
         }
-        drop(table);
         self.idle.notify_waiters();
     }
 
