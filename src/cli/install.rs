@@ -8,10 +8,12 @@ use std::sync::Arc;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::chosen::{not_started, pay_visit};
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, print};
+use crate::app::visit::{Visit, Visited};
 use crate::config::{self, Surroundings};
 use crate::install::{
-    Choices, Fetched, InstallError, Installer, Listener, Origin, Proposal, Request, Step,
+    Choices, Fetched, InstallError, Installer, Listener, Origin, Outcome, Proposal, Request, Step,
 };
 use crate::output::{self, Bar};
 use crate::shutdown::Shutdown;
@@ -50,6 +52,9 @@ pub(crate) struct InstallArgs {
     /// Fetch the repository's submodules as well
     #[arg(long)]
     submodules: bool,
+    /// Install what the server needs without its lock file
+    #[arg(long)]
+    ignore_lock: bool,
     /// Replace a server of the same name
     #[arg(long)]
     overwrite: bool,
@@ -94,6 +99,9 @@ struct Shared {
     /// Let packages run scripts and be built while they are installed
     #[arg(long)]
     scripts: bool,
+    /// Do not start the server once to see whether it runs
+    #[arg(long)]
+    no_check: bool,
     /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -134,6 +142,7 @@ pub(crate) fn install(args: InstallArgs, global: &Global) -> Result<u8, CliError
             requirements_file: args.requirements,
             command: args.command.map(|it| it.0).unwrap_or_default(),
             submodules: args.submodules,
+            ignore_lock: args.ignore_lock,
         },
         env: args.env,
         auto_detect: !args.no_auto_detect,
@@ -184,10 +193,14 @@ pub(super) fn list(config: Option<&PathBuf>, json: bool) -> Result<u8, CliError>
     Ok(EXIT_OK)
 }
 
-fn installer(config: Option<&PathBuf>) -> Result<Installer, CliError> {
-    let around = Surroundings::of_process(config.map(PathBuf::as_path)).map_err(|error| {
+fn surroundings(config: Option<&PathBuf>) -> Result<Surroundings, CliError> {
+    Surroundings::of_process(config.map(PathBuf::as_path)).map_err(|error| {
         CliError::Failure(format!("cannot find out the current directory: {error}"))
-    })?;
+    })
+}
+
+fn installer(config: Option<&PathBuf>) -> Result<Installer, CliError> {
+    let around = surroundings(config)?;
     // A fault of another server does not keep this one from being installed.
     let policy = config::load(&around).config.install;
     Installer::new(around, policy, Reaper::new()).map_err(|error| failure(&error))
@@ -223,13 +236,51 @@ fn carry_out(
         Ok(done.await)
     })?;
     bar.finish();
-    match done {
-        Ok(done) if shared.json => print(&format!("{}\n", installed_json(&done)))?,
-        Ok(done) => print(&installed_text(&done))?,
+    let installed = match done {
+        Ok(done) => done,
         Err(error) if error.is_cancelled() => return Ok(EXIT_INTERRUPTED),
         Err(error) => return Err(failure(&error)),
+    };
+    let is_new = installed.outcome != Outcome::Same;
+    let visited = if is_new && !shared.no_check {
+        start_once(&installed.name, shared.config.as_ref(), global)?
+    } else {
+        Some(Vec::new())
+    };
+    print(&if shared.json {
+        let visited = visited.as_deref().unwrap_or_default();
+        format!("{}\n", installed_json(&installed, visited))
+    } else {
+        installed_text(&installed)
+    })?;
+    match visited {
+        None => Ok(EXIT_INTERRUPTED),
+        Some(visited) => not_started(&visited).map_or(Ok(EXIT_OK), Err),
     }
-    Ok(EXIT_OK)
+}
+
+/// Starts the server as it is configured now, and tells how that went; nothing if a signal ended it. It is not started if
+/// the configuration is not whole yet: a variable may be wanting, which was said.
+fn start_once(
+    name: &str,
+    config: Option<&PathBuf>,
+    global: &Global,
+) -> Result<Option<Vec<Visited>>, CliError> {
+    let loaded = config::load(&surroundings(config)?);
+    let mut servers = loaded.config.servers;
+    servers.retain(|spec| spec.name == name);
+    if servers.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    let visit = Visit {
+        servers,
+        max_message: loaded.config.max_message,
+        era: None,
+        calls: Vec::new(),
+        listed_only: false,
+        call_timeout: None,
+    };
+    pay_visit(visit, global)
 }
 
 fn show(bar: &Bar, step: &Step) {

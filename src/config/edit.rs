@@ -36,6 +36,8 @@ pub(crate) struct NewServer {
     pub(crate) cwd: Option<String>,
     /// Relative to `cwd`.
     pub(crate) watch: Vec<String>,
+    /// A shell command that must succeed before each start.
+    pub(crate) build: Option<String>,
 }
 
 /// What an addition did.

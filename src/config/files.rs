@@ -123,13 +123,13 @@ fn client_servers(
     };
     let mut servers = reader.servers(&all, &keys::CLIENT_SERVER);
     for (_, section) in &mut servers {
-        take_watch(section);
+        take_dev(section);
     }
     servers
 }
 
-/// Makes `dev.watch` the server's `watch`. VS Code means it relative to the workspace.
-fn take_watch(section: &mut Section) {
+/// Makes what is under `dev` keys of the server. VS Code means `dev.watch` relative to the workspace.
+fn take_dev(section: &mut Section) {
     let Some(at) = section.settings.iter().position(|(key, _)| *key == "dev") else {
         return;
     };
@@ -138,14 +138,14 @@ fn take_watch(section: &mut Section) {
         return;
     };
     let rebase = section.get("cwd").is_some();
-    for (name, mut watch) in dev.settings {
-        if let (true, Setting::Texts(globs)) = (rebase, &mut watch.value) {
-            let base = watch.at.source.base();
+    for (name, mut setting) in dev.settings {
+        if let (true, Setting::Texts(globs)) = (rebase, &mut setting.value) {
+            let base = setting.at.source.base();
             for glob in globs {
                 glob.value = based(&glob.value, base);
             }
         }
-        section.settings.push((name, watch));
+        section.settings.push((name, setting));
     }
 }
 

@@ -313,7 +313,10 @@ pub(super) static CLIENT_SERVER: [Key; 11] = [
     key("dev", Kind::Section(&CLIENT_DEV), None, ""),
 ];
 
-static CLIENT_DEV: [Key; 1] = [key("watch", Kind::Globs, None, "")];
+static CLIENT_DEV: [Key; 2] = [
+    key("watch", Kind::Globs, None, ""),
+    key("build", Kind::Text, None, ""),
+];
 
 /// The section that has a key of this name.
 pub(super) fn section_of(name: &str) -> Option<&'static str> {

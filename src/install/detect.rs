@@ -3,6 +3,8 @@
 //! ambiguous is for a person to decide. Files are read, nothing is run and nothing else is looked at.
 
 mod compiled;
+mod deno;
+mod examples;
 mod hints;
 mod node;
 mod python;
@@ -181,13 +183,15 @@ fn look(tree: &Tree, said: Said<'_>) -> Result<(Findings, Hints), DetectError> {
     let mut findings = Findings::default();
     let hints = hints::read(tree, &mut findings);
     if let Some(file) = said.server_file {
-        let known = node::named(tree, file, &mut findings)
+        let known = deno::named(tree, file, &mut findings)
+            || node::named(tree, file, &mut findings)
             || python::named(tree, file, said.requirements_file, &mut findings);
         if !known {
             return Err(DetectError::File(file.to_owned()));
         }
     } else {
         node::propose(tree, &mut findings);
+        deno::propose(tree, &mut findings);
         python::propose(tree, said.requirements_file, &mut findings);
         compiled::propose(tree, &mut findings);
     }
@@ -330,6 +334,7 @@ fn plan(
         args,
         env: Vec::new(),
         watch: texts(watch),
+        compiled: false,
         reason,
         considered: Vec::new(),
     }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::InstallError;
 use super::changes;
 use super::clone::{ALL_SUBMODULES, Cloned, Job, Opened};
-use super::dependencies::Workshop;
+use super::dependencies::{Errand, Site, Workshop};
 use super::installer::{Installed, Installer, Outcome, Request};
 use super::plan::Plan;
 use super::progress::Step;
@@ -90,8 +90,16 @@ struct Fresh {
     plan: Plan,
     /// Where the server is started: the folder of the commit, or one in it.
     home: PathBuf,
-    prepare: Vec<String>,
+    prepare: Vec<Errand>,
     notes: Vec<String>,
+}
+
+impl Fresh {
+    /// The command that compiles the server again, if one has to.
+    fn build(&self) -> Option<String> {
+        let lines: Vec<String> = self.prepare.iter().map(Errand::shell).collect();
+        self.plan.compiled.then(|| lines.join(" && "))
+    }
 }
 
 impl Fetched {
@@ -162,7 +170,7 @@ impl Fetched {
             way: Way::Register,
             fresh: None,
         };
-        let prepare = fetched.workshop(&home, None).lines(&plan.prepare)?;
+        let prepare = fetched.site(&home).errands(&plan.prepare)?;
         fetched.fresh = Some(Fresh {
             plan,
             home,
@@ -178,10 +186,17 @@ impl Fetched {
         self
     }
 
+    fn site<'a>(&self, home: &'a Path) -> Site<'a> {
+        Site {
+            folder: home,
+            scripts: self.installer.scripts(self.request.origin),
+            locks: !self.request.choices.ignore_lock,
+        }
+    }
+
     fn workshop<'a>(&'a self, home: &'a Path, log: Option<PathBuf>) -> Workshop<'a> {
         Workshop {
             folder: home,
-            scripts: self.installer.scripts(self.request.origin),
             log,
             progress: &self.job.progress,
             cancel: &self.job.cancel,
@@ -204,7 +219,7 @@ impl Fetched {
             command: self.record.command.clone(),
             reason: plan.reason.clone(),
             considered: plan.considered.clone(),
-            prepare: prepare.clone(),
+            prepare: prepare.iter().map(Errand::line).collect(),
             notes: notes.clone(),
         })
     }
@@ -220,9 +235,9 @@ impl Fetched {
         cancel: &CancellationToken,
     ) -> Result<Installed, InstallError> {
         self.job.cancel = cancel.child_token();
-        if let Some(Fresh { plan, home, .. }) = &self.fresh {
+        if let Some(Fresh { home, prepare, .. }) = &self.fresh {
             let log = self.installer.store.log(&self.record.name);
-            self.workshop(home, log).prepare(&plan.prepare).await?;
+            self.workshop(home, log).prepare(prepare).await?;
             changes::begin(home);
         }
         let installer = self.installer.clone();
@@ -242,7 +257,8 @@ impl Fetched {
         let slot = self.attempt.slot();
         let before = slot.record();
         let file = edit::choose(&self.installer.around, &self.record.name);
-        let server = entry(&self.record, &fresh.plan, &fresh.home, &self.request);
+        let build = fresh.build();
+        let server = entry(&self.record, &fresh.plan, build, &fresh.home, &self.request);
         let mut notes = fresh.notes;
         let known = &self.installer.around.variables;
         notes.extend(missing(&server, |name| known.contains_key(name)));
@@ -285,19 +301,21 @@ impl Fetched {
             let subdir = subdir_of(&self.record.source);
             let home = home(&folder, subdir.as_deref())?;
             let plan = plan(&folder, subdir.as_deref(), &self.request)?;
+            let prepare = if plan.compiled {
+                self.site(&home).errands(&plan.prepare)?
+            } else {
+                Vec::new()
+            };
             let fresh = Fresh {
                 plan,
                 home,
-                prepare: Vec::new(),
+                prepare,
                 notes: Vec::new(),
             };
             let file = edit::choose(&self.installer.around, name);
-            edit::add(
-                &file,
-                name,
-                &entry(&self.record, &fresh.plan, &fresh.home, &self.request),
-                false,
-            )?;
+            let (plan, build) = (&fresh.plan, fresh.build());
+            let server = entry(&self.record, plan, build, &fresh.home, &self.request);
+            edit::add(&file, name, &server, false)?;
             if !self.record.registered.contains(&file) {
                 self.record.registered.push(file);
             }

@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) env: Vec<(String, String)>,
     /// Globs relative to the server's folder.
     pub(crate) watch: Vec<String>,
+    /// Whether what makes it ready compiles it, and has to be run again after a change of what is watched.
+    pub(crate) compiled: bool,
     /// Why this one: the file that says so and what it says.
     pub(crate) reason: String,
     /// What else was looked at, and why it was not taken.
@@ -34,17 +36,8 @@ pub(crate) enum Argument {
 /// One thing to be done in the server's folder, and nowhere else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Prepare {
-    /// `.venv` with what these need: with uv if it is there, else with venv and pip.
-    Venv {
-        /// A file of requirements, relative to the server's folder.
-        requirements: Option<PathBuf>,
-        /// The folder is a project (`pyproject.toml`) that is installed, editable, with what it needs.
-        project: bool,
-        /// Packages by name, where no file of the server lists them in a form that can be installed.
-        packages: Vec<String>,
-        /// There is a `uv.lock`, which says all of the above; uv follows it where there is uv.
-        locked: bool,
-    },
+    /// `.venv`: with uv if it is there, else with venv and pip.
+    Venv(Venv),
     /// Packages of Node.js, from the lock file if there is one.
     Node {
         packager: Packager,
@@ -54,10 +47,44 @@ pub(crate) enum Prepare {
         /// Where the packager is run, relative to the server's folder: `..` for a workspace.
         root: PathBuf,
     },
+    /// What a file for Deno needs.
+    Deno {
+        /// The file, relative to the server's folder.
+        entry: PathBuf,
+        /// There is a lock file.
+        locked: bool,
+    },
     /// `cargo build --release`, of one binary if it is named; the result is `target/release/BIN`.
     Cargo { bin: Option<String> },
     /// `go build -o OUTPUT PACKAGE`.
     Go { package: String, output: PathBuf },
+}
+
+/// What an environment for Python has to hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Venv {
+    /// A file of requirements, relative to the server's folder.
+    pub(crate) requirements: Option<PathBuf>,
+    /// The folder is a project (`pyproject.toml`) that is installed, editable, with what it needs.
+    pub(crate) project: bool,
+    /// Packages by name, where no file of the server lists them in a form that can be installed.
+    pub(crate) packages: Vec<String>,
+    /// There is a `uv.lock`, which says all of the above; uv follows it where there is uv.
+    pub(crate) locked: bool,
+    /// The versions of Python that will do, as `requires-python` has them.
+    pub(crate) python: Option<String>,
+    /// Packages of these that uv alone knows where to get.
+    pub(crate) sources: Option<Sources>,
+}
+
+/// Packages that `[tool.uv.sources]` tells about, which pip does not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sources {
+    /// The file that says so, relative to the server's folder.
+    pub(crate) file: String,
+    /// It is a script with a head (PEP 723), of which `uv run` alone reads this.
+    pub(crate) is_script: bool,
+    pub(crate) packages: Vec<String>,
 }
 
 /// Who installs packages of Node.js.

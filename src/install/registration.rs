@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::InstallError;
 use super::detect::{self, DetectError, Said};
 use super::installer::{Installed, Outcome, Request};
-use super::plan::{Argument, Plan, Prepare};
+use super::plan::{Argument, Plan, Prepare, Venv};
 use super::store::{Record, Slot};
 use crate::config::edit::{self, NewServer};
 
@@ -59,6 +59,7 @@ struct Around {
     prepare: Vec<Prepare>,
     env: Vec<(String, String)>,
     watch: Vec<String>,
+    compiled: bool,
 }
 
 /// What a server needs whose command is known; where all ways to start it need the same, it is that.
@@ -79,6 +80,7 @@ fn around(detected: Result<Plan, DetectError>) -> Result<Around, InstallError> {
         prepare: plan.prepare,
         env: plan.env,
         watch: plan.watch,
+        compiled: plan.compiled,
     }))
 }
 
@@ -86,12 +88,10 @@ fn around(detected: Result<Plan, DetectError>) -> Result<Around, InstallError> {
 fn commanded(program: &str, args: &[String], around: Around, requirements: Option<&str>) -> Plan {
     let mut prepare = around.prepare;
     if let (true, Some(file)) = (prepare.is_empty(), requirements) {
-        prepare.push(Prepare::Venv {
+        prepare.push(Prepare::Venv(Venv {
             requirements: Some(file.into()),
-            project: false,
-            packages: Vec::new(),
-            locked: false,
-        });
+            ..Venv::default()
+        }));
     }
     Plan {
         prepare,
@@ -99,6 +99,7 @@ fn commanded(program: &str, args: &[String], around: Around, requirements: Optio
         args: args.iter().cloned().map(Argument::Text).collect(),
         env: around.env,
         watch: around.watch,
+        compiled: around.compiled,
         reason: "the command was given".to_owned(),
         considered: Vec::new(),
     }
@@ -126,7 +127,13 @@ pub(super) fn command(plan: &Plan, home: &Path) -> Vec<String> {
 }
 
 /// What is written into the configuration.
-pub(super) fn entry(record: &Record, plan: &Plan, home: &Path, request: &Request) -> NewServer {
+pub(super) fn entry(
+    record: &Record,
+    plan: &Plan,
+    build: Option<String>,
+    home: &Path,
+    request: &Request,
+) -> NewServer {
     let (program, args) = record
         .command
         .split_first()
@@ -142,6 +149,7 @@ pub(super) fn entry(record: &Record, plan: &Plan, home: &Path, request: &Request
         env,
         cwd: Some(home.to_string_lossy().into_owned()),
         watch: plan.watch.clone(),
+        build,
     }
 }
 

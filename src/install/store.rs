@@ -55,6 +55,8 @@ pub(crate) struct Choices {
     pub(crate) command: Vec<String>,
     /// Submodules are fetched as well.
     pub(crate) submodules: bool,
+    /// What is installed need not be what the lock file says.
+    pub(crate) ignore_lock: bool,
 }
 
 /// The folder of all installed servers.

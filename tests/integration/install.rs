@@ -204,7 +204,8 @@ fn an_update_and_a_removal_reach_the_client_that_is_connected() {
     };
     assert!(call().contains("rain"));
     world.repository.commit(&[("serve.txt", "no program")]);
-    world.run(&["update", "weather"], 0);
+    let broken = world.run(&["update", "weather"], 4).stderr;
+    assert!(broken.contains("`weather` does not start"), "{broken}");
     // What does not start answers with the reason, and what is mended with the new code.
     eventually(DEADLINE, || call().contains("SyntaxError"));
     world

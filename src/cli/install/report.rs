@@ -6,6 +6,7 @@ use std::path::Path;
 use anstyle::Style;
 use serde_json::{Value, json};
 
+use crate::app::visit::{Findings, Visited};
 use crate::cli::table::Table;
 use crate::install::{Found, Installed, Outcome, Removed};
 use crate::output;
@@ -75,7 +76,8 @@ pub(super) fn installed_text(installed: &Installed) -> String {
     text
 }
 
-pub(super) fn installed_json(installed: &Installed) -> Value {
+/// What was installed, and whether it starts, if that was tried.
+pub(super) fn installed_json(installed: &Installed, visited: &[Visited]) -> Value {
     let outcome = match installed.outcome {
         Outcome::New => "installed",
         Outcome::Same => "unchanged",
@@ -94,6 +96,7 @@ pub(super) fn installed_json(installed: &Installed) -> Value {
         "reason": installed.reason,
         "considered": installed.considered,
         "notes": installed.notes,
+        "starts": visited.first().map(|it| matches!(it.findings, Findings::Started { .. })),
     })
 }
 

@@ -117,7 +117,11 @@ fn written(server: &NewServer, vs_code: bool) -> Plain {
     if !server.watch.is_empty() {
         let globs = server.watch.iter().map(|glob| absolute(glob, server));
         let globs: Vec<String> = globs.collect();
-        value.insert("dev".to_owned(), json!({ "watch": globs }));
+        let mut dev = json!({ "watch": globs });
+        if let Some(build) = &server.build {
+            dev["build"] = build.as_str().into();
+        }
+        value.insert("dev".to_owned(), dev);
     }
     Plain::Object(value)
 }

@@ -16,6 +16,7 @@ pub(super) fn server() -> NewServer {
         env: vec![(text("API.KEY"), text("${KEY:-}"))],
         cwd: Some(text("/srv/x")),
         watch: vec![text("**/*.py"), text("!gen/**")],
+        build: Some(text("go build -o \"bin/x\" .")),
     }
 }
 
@@ -94,7 +95,8 @@ fn an_entry_is_written_as_its_neighbours_are() {
             "@>\"API.KEY\": \"${KEY:-}\"",
             "@},",
             "@\"dev\": {",
-            "@>\"watch\": [\"/srv/x/**/*.py\", \"!/srv/x/gen/**\"]",
+            "@>\"watch\": [\"/srv/x/**/*.py\", \"!/srv/x/gen/**\"],",
+            "@>\"build\": \"go build -o \\\"bin/x\\\" .\"",
             "@}",
             "}",
         ]
@@ -168,7 +170,8 @@ command = "uv"
 args = ["run", "a \"b\"\u007f.py"]
 cwd = "/srv/x"
 env = { "API.KEY" = "${KEY:-}" }
-watch = ["**/*.py", "!gen/**"]"#;
+watch = ["**/*.py", "!gen/**"]
+build = "go build -o \"bin/x\" .""#;
     let after = added("mcp-proxy.toml", OWN_FILES[4]);
     assert_eq!(after, format!("{}\n\n{block}", OWN_FILES[4]));
     let after = added("mcp-proxy.toml", OWN_FILES[7]);

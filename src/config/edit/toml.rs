@@ -92,6 +92,9 @@ fn table(section: &str, name: &str, server: &NewServer) -> Vec<String> {
     if !server.watch.is_empty() && section != CODEX {
         lines.push(format!("watch = {}", toml_text(&json!(server.watch))));
     }
+    if let Some(build) = server.build.as_ref().filter(|_| section != CODEX) {
+        lines.push(format!("build = {}", toml_text(&json!(build))));
+    }
     lines
 }
 

@@ -2,12 +2,16 @@
 
 use serde_json::Value;
 
-use super::super::plan::Prepare;
+use super::super::plan::{Plan, Prepare};
 use super::tree::{Tree, joined};
 use super::{Findings, Proposal, Trust, is_plain, plan};
 
 const CARGO: &str = "Cargo.toml";
 const GO: &str = "go.mod";
+/// What a program in Rust is built of, but for what its build script reads.
+const RUST_SOURCES: [&str; 4] = ["src/**", "build.rs", "Cargo.toml", "Cargo.lock"];
+/// What a program in Go is built of. Files of other kinds may be embedded in it.
+const GO_SOURCES: [&str; 4] = ["**/*", "!bin/**", "!**/*_test.go", "!.git/**"];
 /// Crates that speak MCP.
 const CRATES: [&str; 6] = [
     "rmcp",
@@ -63,13 +67,11 @@ fn cargo(tree: &Tree, findings: &mut Findings) {
             bin: Some(name.clone()),
         }];
         let program = format!("target/release/{name}");
-        let plan = plan(
-            prepare,
-            &program,
-            Vec::new(),
-            &[&program],
-            format!("Cargo.toml: {says}"),
-        );
+        let reason = format!("Cargo.toml: {says}");
+        let plan = Plan {
+            compiled: true,
+            ..plan(prepare, &program, Vec::new(), &RUST_SOURCES, reason)
+        };
         findings.proposals.push(Proposal {
             registry: "cargo",
             name: name.clone(),
@@ -160,7 +162,10 @@ fn go(tree: &Tree, findings: &mut Findings) {
             &folder
         };
         let reason = format!("go.mod: {place} is a program");
-        let plan = plan(vec![prepare], &output, Vec::new(), &[&output], reason);
+        let plan = Plan {
+            compiled: true,
+            ..plan(vec![prepare], &output, Vec::new(), &GO_SOURCES, reason)
+        };
         findings.proposals.push(Proposal {
             registry: "go",
             name,

@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use super::super::plan::Argument;
+use super::examples::{DOCKERFILE, Example, README, names_of};
 use super::tree::Tree;
 use super::{Findings, Proposal, Trust, node, python};
 
@@ -13,8 +14,8 @@ use super::{Findings, Proposal, Trust, node, python};
 pub(super) struct Hints {
     published: Vec<Published>,
     bundle: Option<Bundle>,
-    /// What the README has for clients: a program and its arguments.
-    readme: Option<(Vec<String>, Vec<String>)>,
+    /// What the README has for clients, and what the image starts.
+    examples: Vec<Example>,
 }
 
 /// One package of `server.json`.
@@ -40,8 +41,9 @@ pub(super) fn read(tree: &Tree, findings: &mut Findings) -> Hints {
     let published = findings.read("server.json", published);
     let bundle = tree.json("manifest.json");
     let bundle = findings.read("manifest.json", bundle);
-    if let Some(start) = tree.text("Dockerfile").as_deref().and_then(last_command) {
-        findings.consider(format!("Dockerfile: starts with {start}; not used"));
+    let mut examples = Example::of_readme(tree);
+    if let Some(text) = tree.text(DOCKERFILE) {
+        examples.extend(Example::of_image(&text, findings));
     }
     for name in ["smithery.yaml", "smithery.yml"] {
         if tree.has(name) {
@@ -51,7 +53,7 @@ pub(super) fn read(tree: &Tree, findings: &mut Findings) -> Hints {
     Hints {
         published: published.iter().flat_map(packages).collect(),
         bundle: bundle.as_ref().and_then(Bundle::of),
-        readme: readme(tree),
+        examples,
     }
 }
 
@@ -67,7 +69,8 @@ pub(super) fn add_last(tree: &Tree, hints: &Hints, findings: &mut Findings) {
             findings,
         );
     }
-    if let Some((command, _)) = &hints.readme {
+    let readme = hints.examples.iter().find(|it| it.from == README);
+    if let Some(Example { command, .. }) = readme {
         let line = shlex::try_join(command.iter().map(String::as_str)).unwrap_or_default();
         let file = command.iter().find_map(|word| in_tree(tree, word));
         let says = format!("README: clients start `{line}`");
@@ -126,9 +129,12 @@ impl Hints {
             .iter()
             .find(|it| it.registry == proposal.registry);
         let plan = &mut proposal.plan;
+        // Whether the arguments are known.
+        let mut is_told = false;
         if let Some(published) = same.or(self.published.first()) {
             plan.env.extend(published.env.iter().cloned());
             if same.is_some() {
+                is_told = !published.args.is_empty();
                 plan.args
                     .extend(published.args.iter().cloned().map(Argument::Text));
             }
@@ -145,7 +151,14 @@ impl Hints {
                 plan.env.push((name.clone(), value.clone()));
             }
         }
-        let names = self.readme.iter().flat_map(|(_, names)| names);
+        let names = names_of(proposal);
+        let of_it = self.examples.iter().find(|it| it.behind(&names).is_some());
+        if let Some(example) = of_it.filter(|_| !is_told) {
+            example.add_arguments(&names, &mut proposal.plan);
+        }
+        let plan = &mut proposal.plan;
+        let example = of_it.or(self.examples.first());
+        let names = example.iter().flat_map(|example| &example.env);
         let names: Vec<&str> = names
             .filter(|name| !plan.env.iter().any(|(known, _)| known == *name))
             .map(String::as_str)
@@ -235,7 +248,7 @@ fn is_required(value: &Value) -> bool {
     keys.any(|key| value.get(key) == Some(&Value::Bool(true)))
 }
 
-fn is_variable(name: &str) -> bool {
+pub(super) fn is_variable(name: &str) -> bool {
     let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
     !name.is_empty() && name.chars().all(good) && !name.starts_with(|c: char| c.is_ascii_digit())
 }
@@ -266,56 +279,4 @@ impl Bundle {
                 .collect(),
         })
     }
-}
-
-/// What the image of a `Dockerfile` starts.
-fn last_command(text: &str) -> Option<String> {
-    let last = |keyword: &str| {
-        let line = text
-            .lines()
-            .rev()
-            .find_map(|line| line.trim().strip_prefix(keyword))?;
-        Some(line.trim().to_owned())
-    };
-    let parts: Vec<String> = ["ENTRYPOINT ", "CMD "]
-        .into_iter()
-        .filter_map(last)
-        .collect();
-    (!parts.is_empty()).then(|| parts.join(" "))
-}
-
-/// The first server in a block of JSON that the README has for clients: its command, and its variables.
-fn readme(tree: &Tree) -> Option<(Vec<String>, Vec<String>)> {
-    let text = ["README.md", "readme.md", "Readme.md"]
-        .into_iter()
-        .find_map(|name| tree.text(name))?;
-    let mut blocks = text.split("```").skip(1).step_by(2);
-    blocks.find_map(|block| {
-        let (_, json) = block.split_once('\n')?;
-        let json: Value = serde_json::from_str(json).ok()?;
-        let servers = ["/mcpServers", "/servers", "/mcp/servers"]
-            .into_iter()
-            .find_map(|it| json.pointer(it))?;
-        let server = servers.as_object()?.values().next()?;
-        let mut command = vec![text_of(server, "command")?];
-        let args = server
-            .get("args")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
-        command.extend(args.filter_map(Value::as_str).map(str::to_owned));
-        let env = server
-            .get("env")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten();
-        let names = env
-            .map(|(name, _)| name.clone())
-            .filter(|name| is_variable(name));
-        Some((command, names.collect()))
-    })
-}
-
-fn text_of(value: &Value, key: &str) -> Option<String> {
-    text(value, key).map(str::to_owned)
 }

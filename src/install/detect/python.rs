@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::super::plan::{Argument, Plan, Prepare};
+use super::super::plan::{Argument, Plan, Prepare, Sources, Venv};
 use super::tree::{Tree, cleaned, joined, toml_value};
 use super::{Findings, Proposal, Trust, is_plain, plan};
 
@@ -41,7 +41,7 @@ pub(super) fn propose(tree: &Tree, requirements: Option<&str>, findings: &mut Fi
             continue;
         }
         let reason = format!("{PROJECT}: its scripts have `{name}`");
-        let prepare = vec![project.install(&[], true)];
+        let prepare = vec![Prepare::Venv(project.install(&[], true))];
         let command = format!(".venv/bin/{name}");
         let plan = plan(prepare, &command, Vec::new(), &WATCH, reason);
         findings
@@ -119,33 +119,50 @@ impl<'a> Project<'a> {
     }
 
     /// The environment. `whole`: the project itself has to be in it.
-    fn install(&self, guessed: &[&str], whole: bool) -> Prepare {
+    fn install(&self, guessed: &[&str], whole: bool) -> Venv {
         let builds = self.manifest.get("build-system").is_some();
-        // uv leaves out the project itself if that does not say how it is built.
-        let locked = self.tree.has("uv.lock") && !self.told && (builds || !whole);
-        let venv = |requirements, project, packages| Prepare::Venv {
-            requirements,
-            project,
-            packages,
-            locked,
+        let venv = Venv {
+            // uv leaves out the project itself if that does not say how it is built.
+            locked: self.tree.has("uv.lock") && !self.told && (builds || !whole),
+            python: self.python(),
+            ..Venv::default()
         };
         let project = whole || (builds && self.requirements.is_none()) || self.tree.has("setup.py");
         if project {
-            let extra = self.requirements.clone().filter(|_| !builds || self.told);
-            return venv(extra, true, Vec::new());
+            return Venv {
+                requirements: self.requirements.clone().filter(|_| !builds || self.told),
+                project,
+                sources: sources(&self.manifest, PROJECT, "/project/dependencies"),
+                ..venv
+            };
         }
         if self.requirements.is_some() {
-            return venv(self.requirements.clone(), false, Vec::new());
+            return Venv {
+                requirements: self.requirements.clone(),
+                ..venv
+            };
         }
         let listed: Vec<String> = strings(&self.manifest, "/project/dependencies")
             .filter(|it| !it.trim().starts_with('-'))
             .map(str::to_owned)
             .collect();
-        let packages = match &listed[..] {
-            [] => guessed.iter().map(|&it| it.to_owned()).collect(),
-            _ => listed,
-        };
-        venv(None, false, packages)
+        match &listed[..] {
+            [] => Venv {
+                packages: guessed.iter().map(|&it| it.to_owned()).collect(),
+                ..venv
+            },
+            _ => Venv {
+                packages: listed,
+                sources: sources(&self.manifest, PROJECT, "/project/dependencies"),
+                ..venv
+            },
+        }
+    }
+
+    /// The versions of Python that will do.
+    fn python(&self) -> Option<String> {
+        let versions = self.manifest.pointer("/project/requires-python")?;
+        versions.as_str().map(str::to_owned)
     }
 
     fn proposal(&self, name: &str, trust: Trust, plan: Plan) -> Proposal {
@@ -180,7 +197,7 @@ impl<'a> Project<'a> {
             Argument::File(FASTMCP.into()),
         ];
         let reason = format!("{FASTMCP}: its source is {file}");
-        let prepare = vec![self.install(&packages, false)];
+        let prepare = vec![Prepare::Venv(self.install(&packages, false))];
         let plan = plan(prepare, ".venv/bin/fastmcp", args, &WATCH, reason);
         let proposal = self.proposal(&file, Trust::Declared, plan);
         findings.proposals.push(Proposal {
@@ -202,7 +219,7 @@ impl<'a> Project<'a> {
                 }
                 let args = ["-m", &name].map(|it| Argument::Text(it.to_owned()));
                 let reason = format!("{file}: the package can be started");
-                let prepare = vec![self.install(&[], true)];
+                let prepare = vec![Prepare::Venv(self.install(&[], true))];
                 let plan = plan(prepare, ".venv/bin/python", args.into(), &WATCH, reason);
                 findings
                     .proposals
@@ -261,7 +278,7 @@ impl<'a> Project<'a> {
                     let what = format!("{}: it imports MCP", path(name));
                     self.propose_file(&path(name), Trust::Usual, &what, findings);
                 }
-            } else if let Some(name) = usual(&files) {
+            } else if let Some(name) = usual(&files).or_else(|| only_server(&files)) {
                 let what = format!("{}: it is called as servers are", path(name));
                 self.propose_file(&path(name), Trust::Guessed, &what, findings);
             }
@@ -289,34 +306,37 @@ impl<'a> Project<'a> {
             (false, false, true) => run(".venv/bin/mcp"),
             _ => (".venv/bin/python", vec![argument.clone()]),
         };
-        let (guessed, of): (Vec<String>, _) = match inline_packages(&text) {
-            Some(packages) => (packages, "; its head lists what it needs"),
-            None if fastmcp => (vec!["fastmcp".to_owned()], ""),
-            None if official => (vec!["mcp[cli]".to_owned()], ""),
-            None => (Vec::new(), ""),
+        let head = head_of(&text);
+        let guessed = match &head {
+            Some(head) => dependencies(head),
+            None if fastmcp => vec!["fastmcp"],
+            None if official => vec!["mcp[cli]"],
+            None => Vec::new(),
         };
-        let guessed: Vec<&str> = guessed.iter().map(String::as_str).collect();
+        let of = if head.is_some() {
+            "; its head lists what it needs"
+        } else {
+            ""
+        };
+        let mut venv = self.install(&guessed, false);
+        if let Some(head) = head.as_ref().filter(|_| self.manifest.is_null()) {
+            let python = head.get("requires-python").and_then(Value::as_str);
+            venv.python = python.map(str::to_owned);
+            venv.sources = sources(head, file, "/dependencies");
+        }
         let idle = if command == ".venv/bin/python" {
             ""
         } else {
             "; it does not run by itself"
         };
         let reason = format!("{what}{of}{idle}");
-        let plan = plan(
-            vec![self.install(&guessed, false)],
-            command,
-            args,
-            &WATCH,
-            reason,
-        );
-        let reason_of_packages =
-            matches!(&plan.prepare[..], [Prepare::Venv { packages, .. }] if !packages.is_empty());
-        if of.is_empty() && reason_of_packages && self.manifest.is_null() {
+        if head.is_none() && !venv.packages.is_empty() && self.manifest.is_null() {
             findings.consider(format!(
                 "{file}: no file lists what it needs, so {} is guessed",
                 guessed.join(", ")
             ));
         }
+        let plan = plan(vec![Prepare::Venv(venv)], command, args, &WATCH, reason);
         let speaks_mcp = self.speaks_mcp || speaks_mcp(&text);
         let proposal = self.proposal(file, trust, plan);
         findings.proposals.push(Proposal {
@@ -326,22 +346,48 @@ impl<'a> Project<'a> {
     }
 }
 
-/// The packages in the head of a script (PEP 723).
-fn inline_packages(text: &str) -> Option<Vec<String>> {
+/// What the head of a script says (PEP 723).
+fn head_of(text: &str) -> Option<Value> {
     let (_, block) = text.split_once("# /// script\n")?;
     let (block, _) = block.split_once("# ///")?;
     let lines: Vec<&str> = block
         .lines()
-        .map(|line| line.trim_start_matches("# "))
+        .map(|line| {
+            line.strip_prefix("# ")
+                .unwrap_or(line.trim_start_matches('#'))
+        })
         .collect();
-    let head = toml_value(&lines.join("\n").replace("\n#", "\n"))?;
-    let packages = strings(&head, "/dependencies").filter(|it| !it.starts_with('-'));
-    Some(packages.map(str::to_owned).collect())
+    toml_value(&lines.join("\n"))
+}
+
+fn dependencies(head: &Value) -> Vec<&str> {
+    let packages = strings(head, "/dependencies");
+    packages.filter(|it| !it.starts_with('-')).collect()
+}
+
+/// Those of the packages under `dependencies` that uv alone knows where to get, as `file` has it.
+fn sources(manifest: &Value, file: &str, dependencies: &str) -> Option<Sources> {
+    let known = manifest.pointer("/tool/uv/sources")?.as_object()?;
+    let known: Vec<String> = known.keys().map(|it| name_of(it)).collect();
+    let names = strings(manifest, dependencies).map(name_of);
+    let packages: Vec<String> = names.filter(|name| known.contains(name)).collect();
+    (!packages.is_empty()).then(|| Sources {
+        file: file.to_owned(),
+        is_script: file != PROJECT,
+        packages,
+    })
 }
 
 fn strings<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v str> {
     let items = value.pointer(pointer).and_then(Value::as_array);
     items.into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// The only file that says by its name that it is a server, whatever it imports.
+fn only_server(files: &[String]) -> Option<&str> {
+    let mut servers = files.iter().filter(|name| name.ends_with("_server.py"));
+    let only = servers.next()?;
+    servers.next().is_none().then_some(only.as_str())
 }
 
 /// The package that a requirement begins with.

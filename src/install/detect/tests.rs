@@ -136,10 +136,10 @@ fn names_that_lead_elsewhere_are_not_taken() {
     let folder = planted(mean);
     let found = detect(folder.path(), "", Said::default()).unwrap();
     assert_eq!(found.line(), ".venv/bin/python server.py");
-    let Prepare::Venv { packages, .. } = &found.prepare[0] else {
+    let Prepare::Venv(venv) = &found.prepare[0] else {
         panic!("{found:?}")
     };
-    assert_eq!(packages, &["mcp"]);
+    assert_eq!(venv.packages, ["mcp"]);
     assert_eq!(found.considered.len(), 5, "{:#?}", found.considered);
 }
 

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
+use jsonc_parser::ParseOptions;
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
@@ -74,6 +75,15 @@ impl Tree {
         };
         let text = text.trim_start_matches('\u{feff}');
         serde_json::from_str(text).map(Some).map_err(|_| ())
+    }
+
+    /// What a JSON file with comments says; `Err` if it is there and cannot be read.
+    pub(super) fn jsonc(&self, path: &str) -> Result<Option<Value>, ()> {
+        let Some(text) = self.text(path) else {
+            return Ok(None);
+        };
+        let value = jsonc_parser::parse_to_serde_value(&text, &ParseOptions::default());
+        value.map(Some).map_err(|_| ())
     }
 
     /// What a TOML file says; `Err` if it is there and cannot be read.

@@ -1,11 +1,17 @@
-//! Servers as people write them, in three languages: fetched, made ready with what the registries have, and called.
+//! Servers as people write them, in several languages and by several tools: fetched, made ready with what the registries have, and called.
 //! Nothing says how they are started but their own files.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::iter;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::World;
-use crate::harness::{Run, eventually, require};
+use crate::harness::{Peer, Project, Run, eventually, initialize_params, peers, require};
 
 /// Registries and compilers take their time, and two cores may be shared by many tests.
 const PATIENCE: Duration = Duration::from_secs(400);
@@ -93,29 +99,174 @@ fn main() {
 }
 "#;
 
-/// Installs the repository of `world`, calls its tool and removes it; nothing is left.
+const DENO: &str = r#"{
+  // The first task that starts one file is it.
+  "tasks": { "start": "deno run --allow-env --allow-read --allow-sys index.ts" },
+  "imports": { "@modelcontextprotocol/sdk/": "npm:/@modelcontextprotocol/sdk@1.32.2/", "zod": "npm:zod@4.2.0" }
+}"#;
+
+const GO_MOD: &str = "module example.com/weather-mcp\n\ngo 1.21\n";
+
+const GO: &str = r#"
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+)
+
+type object = map[string]any
+
+func main() {
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		var message struct {
+			ID     any
+			Method string
+			Params struct{ Arguments struct{ City string } }
+		}
+		json.Unmarshal(lines.Bytes(), &message)
+		if message.ID == nil {
+			continue
+		}
+		result := object{}
+		switch message.Method {
+		case "initialize":
+			result = object{"protocolVersion": "2025-06-18", "capabilities": object{"tools": object{}},
+				"serverInfo": object{"name": "weather", "version": "1"}}
+		case "tools/list":
+			result = object{"tools": []object{{"name": "forecast", "inputSchema": object{"type": "object"}}}}
+		case "tools/call":
+			text := "rain in " + message.Params.Arguments.City
+			result = object{"content": []object{{"type": "text", "text": text}}}
+		}
+		line, _ := json.Marshal(object{"jsonrpc": "2.0", "id": message.ID, "result": result})
+		fmt.Println(string(line))
+	}
+}
+"#;
+
+/// A tool of `tests/peers` by the name that the proxy looks for.
+fn tool(name: &str) -> PathBuf {
+    let path = match name {
+        "uv" | "go" => format!("python/.venv/bin/{name}"),
+        "yarn" => "tools/node_modules/@yarnpkg/cli-dist/bin/yarn.js".to_owned(),
+        name => format!("tools/node_modules/.bin/{name}"),
+    };
+    let path = peers().join(path);
+    assert!(
+        path.exists(),
+        "run tests/peers/install: there is no {}",
+        path.display()
+    );
+    path
+}
+
+/// Lets `command` find the tools of these names, besides what the machine has.
+fn find(command: &mut Command, world: &World, tools: &[&str]) {
+    let folder = world.project.path("tools");
+    fs::create_dir_all(&folder).unwrap();
+    for name in tools {
+        let _ = symlink(tool(name), folder.join(name));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = iter::once(folder).chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(all).unwrap());
+    // The registries are reached with the certificates of the machine.
+    match std::env::var_os("SSL_CERT_FILE") {
+        Some(file) => command.env("SSL_CERT_FILE", file),
+        None => command.env_remove("SSL_CERT_FILE"),
+    };
+}
+
+/// Installs the repository of `world`, which may take its time.
 #[track_caller]
-fn installs_and_answers(world: &World) {
+fn install(world: &World, tools: &[&str], options: &[&str], code: i32) -> String {
     let folder = world.repository.folder.display().to_string();
     let files = ["out", "err"].map(|it| File::create(world.project.path(it)).unwrap());
     let [out, err] = files;
-    // The registries are reached with the certificates of the machine.
-    let mut install = world.command(&["install", &folder, "--json"]);
-    install.env_remove("SSL_CERT_FILE").stdout(out).stderr(err);
-    if let Some(file) = std::env::var_os("SSL_CERT_FILE") {
-        install.env("SSL_CERT_FILE", file);
-    }
-    let mut child = install.spawn().unwrap();
+    let mut install = world.command(&[&["install", &folder, "--json"], options].concat());
+    find(&mut install, world, tools);
+    let mut child = install.stdout(out).stderr(err).spawn().unwrap();
     let mut status = None;
     eventually(PATIENCE, || {
         status = child.try_wait().unwrap();
         status.is_some()
     });
-    assert!(status.unwrap().success(), "{}", world.project.read("err"));
-    let call = world.command(&["call", "weather", "forecast", r#"{"city": "Oslo"}"#]);
+    let said = world.project.read("err");
+    assert_eq!(status.unwrap().code(), Some(code), "{said}");
+    said
+}
+
+/// Installs the repository of `world`, calls its tool and removes it; nothing is left.
+#[track_caller]
+fn installs_and_answers(world: &World, tools: &[&str], options: &[&str]) -> String {
+    let said = install(world, tools, options, 0);
+    let installed: Value = serde_json::from_str(&world.project.read("out")).unwrap();
+    assert_eq!(installed["starts"], true, "{said}");
+    let mut call = world.command(&["call", "weather", "forecast", r#"{"city": "Oslo"}"#]);
+    find(&mut call, world, tools);
     assert_eq!(Run::of(call).ended_with(0).stdout.trim(), "rain in Oslo");
     world.run(&["uninstall", "weather", "--delete-files"], 0);
     world.assert_untouched();
+    said
+}
+
+/// The file `name` that a tool writes for a project of `files`.
+fn written_by(program: &str, words: &[&str], files: &[(&str, &str)], name: &str) -> String {
+    let project = Project::new();
+    for (file, text) in files {
+        project.write(file, text);
+    }
+    let mut command = Command::new(tool(program));
+    command.args(words).current_dir(project.path("."));
+    Run::of(command).ended_with(0);
+    project.read(name)
+}
+
+/// A server in TypeScript and JavaScript at once, which needs no build.
+fn javascript(main: &'static str) -> Vec<(&'static str, String)> {
+    let text = TYPESCRIPT
+        .replace(": McpServer", "")
+        .replace(": { city: string }", "");
+    let text = text.replace(" as const", "");
+    let package = PACKAGE.replace("dist/index.js", main);
+    let package = package.replace(r#""build": "tsc", "#, "");
+    vec![("package.json", package), (main, text)]
+}
+
+/// Installs by a packager, from its lock file; then from one that does not fit, which it refuses.
+#[track_caller]
+fn follows_its_lock(packager: &str, write: &[&str], lock: &str, more: &[(&str, &str)]) {
+    let main = if packager == "bun" {
+        "index.ts"
+    } else {
+        "index.js"
+    };
+    let own = javascript(main);
+    let mut files: Vec<(&str, &str)> = own.iter().map(|(path, text)| (*path, &**text)).collect();
+    files.extend(more);
+    let text = written_by(packager, write, &files, lock);
+    files.push((lock, &text));
+    let world = World::new(&files);
+    let said = installs_and_answers(&world, &[packager], &[]);
+    assert!(
+        said.contains(&format!("running {packager} install")),
+        "{said}"
+    );
+
+    let package = files[0].1.replace("4.2.0", "4.1.0");
+    world.repository.commit(&[("package.json", &package)]);
+    let said = install(&world, &[packager], &[], 5);
+    assert!(
+        said.contains("--ignore-lock") && said.contains("4.1.0"),
+        "{said}"
+    );
+    assert!(!said.contains("--scripts"), "{said}");
+    world.assert_untouched();
+    installs_and_answers(&world, &[packager], &["--ignore-lock"]);
 }
 
 #[test]
@@ -125,7 +276,88 @@ fn python_with_a_dependency() {
         "install Python 3.10 or newer with the venv module",
     );
     let world = World::new(&[("pyproject.toml", PYPROJECT), ("weather.py", PYTHON)]);
-    installs_and_answers(&world);
+    installs_and_answers(&world, &[], &[]);
+}
+
+#[test]
+fn python_by_uv() {
+    let files = [("pyproject.toml", PYPROJECT), ("weather.py", PYTHON)];
+    let world = World::new(&files);
+    let said = installs_and_answers(&world, &["uv"], &[]);
+    assert!(said.contains("running uv pip install"), "{said}");
+    let lock = written_by("uv", &["lock"], &files, "uv.lock");
+    world.repository.commit(&[("uv.lock", &lock)]);
+    let said = installs_and_answers(&world, &["uv"], &[]);
+    assert!(said.contains("running uv sync --frozen"), "{said}");
+}
+
+#[test]
+fn python_that_uv_alone_can_install() {
+    let project = "[project]\nname = 'weather'\nversion = '1'\ndependencies = ['tiny']\n\
+        [tool.uv.sources]\ntiny = { path = 'tiny-1.0-py3-none-any.whl' }\n";
+    let server = super::SERVER.replace("import json, sys", "import json, sys, tiny");
+    let server = server.replace("\"rain\"", "tiny.word");
+    let world = World::new(&[("pyproject.toml", project), ("server.py", &server)]);
+    let python = Command::new("python3");
+    let wheel = world.repository.folder.clone();
+    make_wheel(python, &wheel);
+    world.repository.commit(&[]);
+    if which::which("uv").is_err() {
+        let said = install(&world, &[], &[], 5);
+        assert!(
+            said.contains("`tiny`") && said.contains("install uv"),
+            "{said}"
+        );
+        world.assert_untouched();
+    }
+    installs_and_answers(&world, &["uv"], &[]);
+}
+
+/// Puts a package that says where it rains into a folder.
+fn make_wheel(mut python: Command, folder: &Path) {
+    let program = r#"
+import zipfile
+info = "tiny-1.0.dist-info/"
+with zipfile.ZipFile("tiny-1.0-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("tiny.py", "word = 'rain in Oslo'\n")
+    wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+    wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr(info + "RECORD", f"tiny.py,,\n{info}METADATA,,\n{info}WHEEL,,\n{info}RECORD,,\n")
+"#;
+    python.args(["-c", program]).current_dir(folder);
+    Run::of(python).ended_with(0);
+}
+
+#[test]
+fn python_that_is_too_old_is_named() {
+    let project = PYPROJECT.replace(">=3.10", ">=3.99");
+    let world = World::new(&[("pyproject.toml", &project), ("weather.py", PYTHON)]);
+    if which::which("uv").is_err() {
+        let said = install(&world, &[], &[], 5);
+        assert!(said.contains("needs Python >=3.99"), "{said}");
+    }
+    world.assert_untouched();
+}
+
+#[test]
+fn a_package_that_would_have_to_be_built() {
+    let files = [
+        ("requirements.txt", "docopt==0.6.2\n"),
+        ("server.py", super::SERVER),
+    ];
+    let world = World::new(&files);
+    for tools in [&["uv"][..], &[]] {
+        let said = install(&world, tools, &[], 5);
+        assert!(said.contains("--scripts"), "{said}");
+    }
+    world
+        .repository
+        .commit(&[("requirements.txt", "no-such-package-of-anybody\n")]);
+    for tools in [&["uv"][..], &[]] {
+        let said = install(&world, tools, &[], 5);
+        assert!(!said.contains("--scripts"), "{said}");
+    }
+    world.assert_untouched();
 }
 
 #[test]
@@ -136,11 +368,111 @@ fn typescript_with_a_build_step() {
         ("tsconfig.json", TSCONFIG),
         ("src/index.ts", TYPESCRIPT),
     ];
-    installs_and_answers(&World::new(&files));
+    installs_and_answers(&World::new(&files), &[], &[]);
+}
+
+#[test]
+fn javascript_by_npm_with_a_lock() {
+    require("npm", "install Node.js 20 or newer with npm");
+    let own = javascript("index.js");
+    let files: Vec<(&str, &str)> = own.iter().map(|(path, text)| (*path, &**text)).collect();
+    let project = Project::new();
+    project.write("package.json", files[0].1);
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--package-lock-only", "--ignore-scripts"]);
+    npm.current_dir(project.path("."));
+    Run::of(npm).ended_with(0);
+    let lock = project.read("package-lock.json");
+    let world = World::new(&[&files[..], &[("package-lock.json", &*lock)]].concat());
+    installs_and_answers(&world, &[], &[]);
+
+    let package = files[0].1.replace("4.2.0", "4.1.0");
+    world.repository.commit(&[("package.json", &package)]);
+    let said = install(&world, &[], &[], 5);
+    assert!(said.contains("does not satisfy zod@4.1.0"), "{said}");
+    assert!(
+        said.contains("--ignore-lock") && !said.contains("Usage:"),
+        "{said}"
+    );
+    installs_and_answers(&world, &[], &["--ignore-lock"]);
+}
+
+#[test]
+fn javascript_by_pnpm() {
+    let write = ["install", "--lockfile-only", "--ignore-scripts"];
+    follows_its_lock("pnpm", &write, "pnpm-lock.yaml", &[]);
+}
+
+#[test]
+fn javascript_by_yarn() {
+    let write = ["install", "--mode=update-lockfile"];
+    follows_its_lock("yarn", &write, "yarn.lock", &[(".yarnrc.yml", "# newer\n")]);
+}
+
+#[test]
+fn typescript_by_bun() {
+    let write = ["install", "--lockfile-only", "--ignore-scripts"];
+    follows_its_lock("bun", &write, "bun.lock", &[]);
+}
+
+#[test]
+fn typescript_for_deno() {
+    let files = [("deno.json", DENO), ("index.ts", TYPESCRIPT)];
+    let lock = written_by(
+        "deno",
+        &["install", "--entrypoint", "index.ts"],
+        &files,
+        "deno.lock",
+    );
+    let world = World::new(&[&files[..], &[("deno.lock", &*lock)]].concat());
+    installs_and_answers(&world, &["deno"], &[]);
+    let other = DENO.replace("4.2.0", "4.1.0");
+    world.repository.commit(&[("deno.json", &other)]);
+    let said = install(&world, &["deno"], &[], 5);
+    assert!(said.contains("--ignore-lock"), "{said}");
+    installs_and_answers(&world, &["deno"], &["--ignore-lock"]);
 }
 
 #[test]
 fn rust() {
     let world = World::new(&[("Cargo.toml", CARGO), ("src/main.rs", RUST)]);
-    installs_and_answers(&world);
+    installs_and_answers(&world, &[], &[]);
+}
+
+/// What is compiled is compiled again after a save.
+#[test]
+fn go_and_a_save_of_what_was_installed() {
+    let world = World::new(&[("go.mod", GO_MOD), ("main.go", GO)]);
+    installs_and_answers(&world, &["go"], &[]);
+    install(&world, &["go"], &[], 0);
+    let installed: Value = serde_json::from_str(&world.project.read("out")).unwrap();
+    let source = Path::new(installed["folder"].as_str().unwrap()).join("main.go");
+    let mut dev = world.command(&["dev"]);
+    find(&mut dev, &world, &[]);
+    let client = Peer::spawn_command(dev);
+    client.initialize(&initialize_params());
+    client.notify("notifications/initialized", &json!({}));
+    let call = || {
+        client
+            .call("weather__forecast", &json!({ "city": "Oslo" }))
+            .tool_text()
+    };
+    assert_eq!(call(), "rain in Oslo");
+    fs::write(&source, GO.replace("rain", "sun")).unwrap();
+    assert_eq!(call(), "sun in Oslo");
+}
+
+#[test]
+fn a_server_that_does_not_start_is_told() {
+    let server = "import sys\nsys.exit('no key: set WEATHER_KEY')\n";
+    let world = World::new(&[("weather_server.py", server)]);
+    let said = install(&world, &[], &[], 4);
+    assert!(said.contains("no key: set WEATHER_KEY"), "{said}");
+    assert!(said.contains("`weather` does not start"), "{said}");
+    let installed: Value = serde_json::from_str(&world.project.read("out")).unwrap();
+    assert_eq!(installed["starts"], false);
+    world.run(&["uninstall", "weather", "--delete-files"], 0);
+    install(&world, &[], &["--no-check"], 0);
+    let installed: Value = serde_json::from_str(&world.project.read("out")).unwrap();
+    assert_eq!(installed["starts"], Value::Null);
 }

@@ -1,0 +1,181 @@
+//! The commands that carry out what a plan asks for.
+
+use std::path::{Path, PathBuf};
+
+use super::PrepareError;
+use super::python;
+use crate::install::plan::{Packager, Prepare};
+
+/// One command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::install) struct Errand {
+    pub(super) program: PathBuf,
+    pub(super) args: Vec<String>,
+    pub(super) folder: PathBuf,
+    /// It may run scripts of packages, and build packages.
+    pub(super) scripts: bool,
+    /// The Python whose pip this is.
+    pub(super) pip: Option<PathBuf>,
+}
+
+impl Errand {
+    /// What a shell in the server's folder runs for it, whatever its `PATH`.
+    pub(in crate::install) fn shell(&self) -> String {
+        let program = self.program.to_string_lossy();
+        let words = std::iter::once(&*program).chain(self.args.iter().map(String::as_str));
+        shlex::try_join(words).unwrap_or_default()
+    }
+
+    /// As a person would write it.
+    pub(in crate::install) fn line(&self) -> String {
+        let program = self
+            .program
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        let words = std::iter::once(&*program).chain(self.args.iter().map(String::as_str));
+        shlex::try_join(words).unwrap_or_default()
+    }
+}
+
+/// What the commands depend on besides the plan.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::install) struct Site<'a> {
+    /// The server's folder.
+    pub(in crate::install) folder: &'a Path,
+    /// Whether packages may run scripts while they are installed, and be built.
+    pub(in crate::install) scripts: bool,
+    /// Whether lock files are followed.
+    pub(in crate::install) locks: bool,
+}
+
+impl Site<'_> {
+    /// The commands for `steps`, in order, to be shown before anything is run. Runs nothing but a Python of the system,
+    /// to learn its version.
+    pub(in crate::install) fn errands(
+        self,
+        steps: &[Prepare],
+    ) -> Result<Vec<Errand>, PrepareError> {
+        let errands = steps.iter().map(|step| self.step(step));
+        Ok(errands.collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
+    fn step(self, step: &Prepare) -> Result<Vec<Errand>, PrepareError> {
+        match step {
+            Prepare::Venv(wanted) => python::errands(self, wanted),
+            Prepare::Node {
+                packager,
+                locked,
+                build,
+                root,
+            } => self.node(*packager, *locked && self.locks, build.as_deref(), root),
+            Prepare::Deno { entry, locked } => {
+                let frozen = if *locked && self.locks {
+                    "--frozen"
+                } else {
+                    "--frozen=false"
+                };
+                let entry = entry.display().to_string();
+                let args = words(&["install", frozen, "--entrypoint", &entry]);
+                Ok(vec![self.errand(found("deno", "a server for Deno")?, args)])
+            }
+            Prepare::Cargo { bin } => {
+                // Wherever the user's own builds go.
+                let mut args = words(&["build", "--release", "--target-dir", "target"]);
+                if self.locks && self.folder.join("Cargo.lock").is_file() {
+                    args.push("--locked".to_owned());
+                }
+                if let Some(bin) = bin {
+                    args.extend(["--bin".to_owned(), bin.clone()]);
+                }
+                let cargo = found("cargo", "a server in Rust")?;
+                Ok(vec![self.errand(cargo, args)])
+            }
+            Prepare::Go { package, output } => {
+                let mut args = words(&["build"]);
+                if !self.locks {
+                    args.push("-mod=mod".to_owned());
+                }
+                args.extend([
+                    "-o".to_owned(),
+                    output.display().to_string(),
+                    package.clone(),
+                ]);
+                Ok(vec![self.errand(found("go", "a server in Go")?, args)])
+            }
+        }
+    }
+
+    pub(super) fn errand(self, program: PathBuf, args: Vec<String>) -> Errand {
+        Errand {
+            program,
+            args,
+            folder: self.folder.to_owned(),
+            scripts: self.scripts,
+            pip: None,
+        }
+    }
+
+    fn node(
+        self,
+        packager: Packager,
+        locked: bool,
+        build: Option<&str>,
+        root: &Path,
+    ) -> Result<Vec<Errand>, PrepareError> {
+        let folder = self.folder.join(root);
+        let berry = folder.join(".yarnrc.yml").is_file();
+        let (name, install, quiet) = node_words(packager, locked, berry);
+        let program = found(name, "the packages of this server")?;
+        let mut args = words(install);
+        if !self.scripts {
+            args.push(quiet.to_owned());
+        }
+        let mut errands = vec![Errand {
+            folder,
+            ..self.errand(program.clone(), args)
+        }];
+        if let Some(script) = build {
+            errands.push(self.errand(program, words(&["run", script])));
+        }
+        Ok(errands)
+    }
+}
+
+/// The program, the words that install what is locked or without writing a lock, and the one that
+/// runs no scripts. `berry` is the newer yarn, which has other words.
+fn node_words(
+    packager: Packager,
+    locked: bool,
+    berry: bool,
+) -> (&'static str, &'static [&'static str], &'static str) {
+    const QUIET: &str = "--ignore-scripts";
+    match (packager, locked) {
+        (Packager::Npm, true) => ("npm", &["ci", "--no-audit", "--no-fund"], QUIET),
+        (Packager::Npm, false) => {
+            let install = &["install", "--no-audit", "--no-fund", "--no-package-lock"];
+            ("npm", install, QUIET)
+        }
+        (Packager::Pnpm, true) => ("pnpm", &["install", "--frozen-lockfile"], QUIET),
+        (Packager::Pnpm, false) => ("pnpm", &["install", "--no-lockfile"], QUIET),
+        (Packager::Yarn, true) if berry => {
+            ("yarn", &["install", "--immutable"], "--mode=skip-build")
+        }
+        (Packager::Yarn, false) if berry => {
+            // It does not by itself change a lock file where `CI` is set.
+            ("yarn", &["install", "--no-immutable"], "--mode=skip-build")
+        }
+        (Packager::Yarn, true) => ("yarn", &["install", "--frozen-lockfile"], QUIET),
+        (Packager::Yarn, false) => ("yarn", &["install", "--no-lockfile"], QUIET),
+        (Packager::Bun, true) => ("bun", &["install", "--frozen-lockfile"], QUIET),
+        (Packager::Bun, false) => ("bun", &["install", "--no-save"], QUIET),
+    }
+}
+
+pub(super) fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&it| it.to_owned()).collect()
+}
+
+fn found(program: &'static str, what: &'static str) -> Result<PathBuf, PrepareError> {
+    which::which(program).map_err(|_| PrepareError::NoProgram { program, what })
+}

@@ -1,0 +1,151 @@
+//! What the output of a failed command says of the reason.
+
+use std::fmt;
+
+/// How many lines are shown.
+const SHOWN: usize = 20;
+
+/// A reason that somebody can do something about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The lock file does not fit what it is for.
+    Lock,
+    /// Packages may neither run scripts nor be built.
+    Scripts,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lock => {
+                "the lock file of the server does not fit its other files; --ignore-lock installs without it, in \
+                 versions that its authors may not have tried"
+            }
+            Self::Scripts => {
+                "packages may neither run scripts nor be built; permit it with --scripts, or with `scripts = true` \
+                 under [install]"
+            }
+        })
+    }
+}
+
+/// What each tool says.
+const SIGNS: [(&str, Cause); 20] = [
+    // npm
+    ("are in sync. Please update your lock file", Cause::Lock),
+    ("ERR_PNPM_OUTDATED_LOCKFILE", Cause::Lock),
+    ("ERR_PNPM_LOCKFILE_CONFIG_MISMATCH", Cause::Lock),
+    ("ERR_PNPM_BROKEN_LOCKFILE", Cause::Lock),
+    // yarn 1, and the later ones
+    ("Your lockfile needs to be updated", Cause::Lock),
+    ("The lockfile would have been", Cause::Lock),
+    // bun
+    ("lockfile had changes, but lockfile is frozen", Cause::Lock),
+    // deno
+    ("The lockfile is out of date", Cause::Lock),
+    // cargo
+    ("--locked was passed to prevent this", Cause::Lock),
+    // go
+    ("missing go.sum entry", Cause::Lock),
+    ("updates to go.mod needed", Cause::Lock),
+    ("verifying module: checksum mismatch", Cause::Lock),
+    // uv
+    ("building from source is disabled", Cause::Scripts),
+    ("Building source distributions is disabled", Cause::Scripts),
+    ("it is marked as `--no-build`", Cause::Scripts),
+    // What packages say that their scripts would have made or fetched.
+    ("Could not locate the bindings file", Cause::Scripts),
+    (".node'", Cause::Scripts),
+    ("prisma generate", Cause::Scripts),
+    ("npm rebuild", Cause::Scripts),
+    ("--ignore-scripts", Cause::Scripts),
+];
+
+/// The reason, if it is known; `scripts` were permitted or not.
+pub(super) fn cause(output: &[String], scripts: bool) -> Option<Cause> {
+    let of_line = |line: &String| SIGNS.iter().find(|(sign, _)| line.contains(sign));
+    let mut causes = output.iter().filter_map(of_line).map(|(_, cause)| *cause);
+    causes.find(|cause| !(scripts && *cause == Cause::Scripts))
+}
+
+/// The last lines, or those from the one on that tells the reason, without what npm says of its own use at the end.
+pub(super) fn telling(output: &[String]) -> Vec<String> {
+    let is_usage = |line: &String| matches!(line.as_str(), "npm error Usage:" | "npm ERR! Usage:");
+    let end = output.iter().position(is_usage).unwrap_or(output.len());
+    let said = &output[..end];
+    let tells = |line: &String| SIGNS.iter().any(|(sign, _)| line.contains(sign));
+    let last = said.len().saturating_sub(SHOWN);
+    let begin = said.iter().position(tells).map_or(last, |at| at.min(last));
+    said[begin..].iter().take(SHOWN).cloned().collect()
+}
+
+/// The package that pip did not find, and the versions that it could have had.
+pub(super) fn not_found(output: &[String]) -> Option<(&str, Vec<&str>)> {
+    let sign = "Could not find a version that satisfies the requirement ";
+    let line = output.iter().find_map(|line| line.split_once(sign))?.1;
+    let (requirement, versions) = line.split_once("(from versions: ")?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let end = requirement.find(|c| !is_name(c));
+    let package = &requirement[..end.unwrap_or(requirement.len())];
+    let versions = versions.trim_end().trim_end_matches(')').split(", ");
+    (!package.is_empty() && !package.starts_with('-'))
+        .then(|| (package, versions.filter(|it| *it != "none").collect()))
+}
+
+/// The versions that `pip index` tells.
+pub(super) fn available(output: &[String]) -> impl Iterator<Item = &str> {
+    let lines = output.iter();
+    let told = lines.filter_map(|line| line.strip_prefix("Available versions: "));
+    told.flat_map(|versions| versions.split(", ").map(str::trim))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_npm_says_of_its_use_is_left_out() {
+        let help = "npm error   --omit\n".repeat(90);
+        let output = lines(&format!(
+            "npm error code EUSAGE\nnpm error\nnpm error Missing: zod@4.1.0 from lock file\nnpm error Usage:\n{help}"
+        ));
+        assert_eq!(telling(&output).len(), 3);
+        assert_eq!(telling(&output[..2]), output[..2]);
+    }
+
+    #[test]
+    fn only_the_last_lines_are_shown() {
+        let output = lines(&"a\n".repeat(30));
+        assert_eq!(telling(&output).len(), SHOWN);
+        let difference = lines(&format!(
+            "error: The lockfile is out of date.\n{}",
+            "+ a\n".repeat(30)
+        ));
+        assert_eq!(telling(&difference), difference[..SHOWN]);
+    }
+
+    #[test]
+    fn a_reason_that_is_permitted_already_is_none() {
+        let output = lines("hint: building from source is disabled");
+        assert_eq!(cause(&output, false), Some(Cause::Scripts));
+        assert_eq!(cause(&output, true), None);
+    }
+
+    #[test]
+    fn what_pip_did_not_find_is_known() {
+        let said = "ERROR: Could not find a version that satisfies the requirement ";
+        let output = lines(&format!(
+            "Looking\n{said}docopt==0.6.2 (from versions: none)"
+        ));
+        assert_eq!(not_found(&output), Some(("docopt", vec![])));
+        let output = lines(&format!("{said}a.b_c[x]>=3 (from versions: 1.0, 2.0)"));
+        assert_eq!(not_found(&output), Some(("a.b_c", vec!["1.0", "2.0"])));
+        assert_eq!(not_found(&lines("ERROR: no network")), None);
+        let output = lines("docopt (0.6.2)\nAvailable versions: 0.6.2, 0.6.1");
+        assert_eq!(available(&output).collect::<Vec<_>>(), ["0.6.2", "0.6.1"]);
+    }
+}

@@ -1,0 +1,168 @@
+//! The environment of a server in Python: by uv, or by a Python of the system that is new enough, and its pip.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use pep440_rs::{Version, VersionSpecifiers};
+
+use super::PrepareError;
+use super::errands::{Errand, Site, words};
+use crate::install::plan::{Sources, Venv};
+
+/// The minor versions of Python that are looked for by name, the newest first.
+const MINOR: std::ops::RangeInclusive<u32> = 9..=20;
+
+pub(super) fn errands(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
+    match which::which("uv") {
+        Ok(uv) if wanted.locked && site.locks => Ok(vec![sync(site, uv)]),
+        Ok(uv) => by_uv(site, &uv, wanted),
+        Err(_) => by_pip(site, wanted),
+    }
+}
+
+impl Sources {
+    fn error(&self) -> PrepareError {
+        PrepareError::Sources {
+            file: self.file.clone(),
+            is_script: self.is_script,
+            packages: self.packages.clone(),
+        }
+    }
+}
+
+/// `.venv` as `uv.lock` says.
+fn sync(site: Site<'_>, uv: PathBuf) -> Errand {
+    let mut args = words(&["sync", "--frozen"]);
+    if !site.scripts {
+        args.push("--no-build".to_owned());
+    }
+    site.errand(uv, args)
+}
+
+fn by_uv(site: Site<'_>, uv: &Path, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
+    let mut make = words(&["venv", "--quiet"]);
+    if let Some(versions) = &wanted.python {
+        make.extend(["--python".to_owned(), versions.clone()]);
+    }
+    make.push(".venv".to_owned());
+    let python = site.folder.join(".venv/bin/python");
+    let mut args = words(&["pip", "install", "--python", &python.to_string_lossy()]);
+    let make = site.errand(uv.to_owned(), make);
+    let packages = match &wanted.sources {
+        Some(sources) if sources.is_script => return Err(sources.error()),
+        // From the file uv knows where they come from.
+        Some(sources) if !wanted.project => words(&["-r", &sources.file]),
+        _ => packages(site, wanted),
+    };
+    if packages.is_empty() {
+        return Ok(vec![make]);
+    }
+    args.extend(only_built(site));
+    args.extend(packages);
+    Ok(vec![make, site.errand(uv.to_owned(), args)])
+}
+
+fn by_pip(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
+    if let Some(sources) = &wanted.sources {
+        return Err(sources.error());
+    }
+    let system = system_python(wanted.python.as_deref())?;
+    let make = site.errand(system, words(&["-m", "venv", ".venv"]));
+    let packages = packages(site, wanted);
+    if packages.is_empty() {
+        return Ok(vec![make]);
+    }
+    let python = site.folder.join(".venv/bin/python");
+    let mut args = words(&[
+        "-m",
+        "pip",
+        "install",
+        "--no-input",
+        "--progress-bar",
+        "off",
+    ]);
+    args.extend(only_built(site));
+    args.extend(packages);
+    let install = Errand {
+        pip: Some(python.clone()),
+        ..site.errand(python, args)
+    };
+    Ok(vec![make, install])
+}
+
+/// A package that is built runs its own code for that.
+fn only_built(site: Site<'_>) -> Vec<String> {
+    if site.scripts {
+        Vec::new()
+    } else {
+        words(&["--only-binary", ":all:"])
+    }
+}
+
+/// What is to be installed, as both tools take it.
+fn packages(site: Site<'_>, wanted: &Venv) -> Vec<String> {
+    let mut packages = Vec::new();
+    if let Some(file) = &wanted.requirements {
+        let file = site.folder.join(file).to_string_lossy().into_owned();
+        packages.extend(["-r".to_owned(), file]);
+    }
+    if wanted.project {
+        packages.extend(words(&["-e", "."]));
+    }
+    packages.extend(wanted.packages.iter().cloned());
+    packages
+}
+
+/// The first Python in `PATH` that is one of the `wanted` versions.
+fn system_python(wanted: Option<&str>) -> Result<PathBuf, PrepareError> {
+    let usual = ["python3".to_owned(), "python".to_owned()];
+    let (program, what) = ("python3", "a server in Python");
+    let missing = PrepareError::NoProgram { program, what };
+    // What cannot be read is left to pip.
+    let Some(versions) = wanted.and_then(|it| it.parse::<VersionSpecifiers>().ok()) else {
+        let mut found = usual.iter().filter_map(|name| which::which(name).ok());
+        return found.next().ok_or(missing);
+    };
+    let others = MINOR.rev().map(|minor| format!("python3.{minor}"));
+    let mut too_other = Vec::new();
+    for name in usual.into_iter().chain(others) {
+        let Some((path, version)) = which::which(&name).ok().and_then(versioned) else {
+            continue;
+        };
+        if versions.contains(&version) {
+            return Ok(path);
+        }
+        let version = version.to_string();
+        if !too_other.contains(&version) {
+            too_other.push(version);
+        }
+    }
+    Err(PrepareError::Python {
+        wanted: versions.to_string(),
+        found: too_other,
+    })
+}
+
+/// A Python with its version, if it runs.
+fn versioned(path: PathBuf) -> Option<(PathBuf, Version)> {
+    let mut command = Command::new(&path);
+    command.args(["-c", "import platform; print(platform.python_version())"]);
+    let output = command.stdin(Stdio::null()).output().ok()?;
+    let version = String::from_utf8(output.stdout).ok()?;
+    Some((path, version.trim().parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_python_that_is_new_enough_is_taken() {
+        assert!(system_python(Some(">=3.8")).is_ok());
+        // A rule that nobody can read keeps nobody from trying.
+        assert!(system_python(Some("whatever")).is_ok());
+        let error = system_python(Some(">=3.99,<4")).unwrap_err().to_string();
+        assert!(error.contains("Python >=3.99, <4"), "{error}");
+        assert!(error.contains("only 3."), "{error}");
+    }
+}
