@@ -1,5 +1,7 @@
-//! The HTTP front against the least that axum can do: a server that sends each body back.
+//! The HTTP front against the least that axum can do, a server that sends each body back; and a remote server, directly and
+//! through the proxy.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -8,8 +10,14 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::routing::post;
+use serde_json::value::RawValue;
+
+use super::link::Link;
+use super::process;
+use super::rows::{Bench, CALLS, ROUNDS, Variant};
+use super::table::{Compare, quantile};
 
 /// Clients at a time where many are.
 const MANY: usize = 64;
@@ -17,17 +25,59 @@ const MODERN: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026
 
 /// The floor: tells its address and sends bodies back until it is killed.
 pub(crate) fn echo() -> io::Result<()> {
+    serve(|body| (StatusCode::OK, body))
+}
+
+/// A remote server: tells its address and answers with the arguments of a call until it is killed.
+pub(crate) fn remote() -> io::Result<()> {
+    serve(|body| match answer(&body) {
+        Some(answer) => (StatusCode::OK, answer.into()),
+        None => (StatusCode::ACCEPTED, Bytes::new()),
+    })
+}
+
+fn serve(answer: fn(Bytes) -> (StatusCode, Bytes)) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         writeln!(io::stderr(), "http://{}/mcp", listener.local_addr()?)?;
-        let back = |body: Bytes| async { ([(header::CONTENT_TYPE, "application/json")], body) };
+        let back = move |body: Bytes| async move {
+            let (status, body) = answer(body);
+            (status, [(header::CONTENT_TYPE, "application/json")], body)
+        };
         let limit = axum::extract::DefaultBodyLimit::disable();
         let router = Router::new().route("/mcp", post(back)).layer(limit);
         axum::serve(listener, router).await
     })
+}
+
+/// The answer to a message, if it is a request.
+fn answer(message: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Request<'a> {
+        #[serde(borrow)]
+        id: &'a RawValue,
+        method: &'a str,
+        #[serde(borrow)]
+        params: Option<&'a RawValue>,
+    }
+    let Request { id, method, params } = serde_json::from_slice(message).ok()?;
+    let params = params.map_or("{}", RawValue::get);
+    let result = match method {
+        "initialize" => {
+            r#"{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"remote","version":"1"}}"#
+                .to_owned()
+        }
+        "tools/list" => {
+            r#"{"tools":[{"name":"bench","inputSchema":{"type":"object"}}]}"#.to_owned()
+        }
+        _ => format!(r#"{{"content":[],"structuredContent":{params}}}"#),
+    };
+    Some(format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#
+    ))
 }
 
 /// A server behind an address. It is killed with this.
@@ -95,6 +145,10 @@ impl Site {
         self.child.id()
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+
     /// A call with `ID` where its id belongs.
     fn call(&self, text: &str) -> Vec<u8> {
         let comma = if self.meta.is_empty() { "" } else { "," };
@@ -150,6 +204,101 @@ impl Site {
                 .try_for_each(|it| it.join().expect("a client does not panic"))
         })?;
         Ok((clients * count) as f64 / start.elapsed().as_secs_f64())
+    }
+}
+
+impl Bench {
+    /// The HTTP front in both eras, against a server that sends each body back.
+    pub(crate) fn http(&mut self) -> io::Result<()> {
+        if !self.variants.contains(&Variant::Proxy) {
+            return Ok(());
+        }
+        let mut echo = self.here(&self.program);
+        let echo = Site::modern(echo.arg("echo"))?;
+        let front = || {
+            let mut command = self.here(env!("CARGO_BIN_EXE_mcp-proxy"));
+            command.args(["dev", "--http", "127.0.0.1:0", "--no-watch"]);
+            command.args(["--meta-tools", "none", "--"]);
+            command.arg(&self.program).args(["serve", "plain.json"]);
+            command
+        };
+        let (modern, legacy) = (Site::modern(&mut front())?, Site::legacy(&mut front())?);
+        let eras = [
+            (
+                &modern,
+                [
+                    "HTTP p50, µs",
+                    "HTTP calls/s, 64 clients",
+                    "HTTP MiB/s, 1 MiB echoes",
+                ],
+            ),
+            (
+                &legacy,
+                [
+                    "HTTP session p50, µs",
+                    "HTTP session calls/s",
+                    "HTTP session MiB/s",
+                ],
+            ),
+        ];
+        for _ in 0..ROUNDS {
+            for (site, names) in &eras {
+                for (variant, site) in [(Variant::Direct, &echo), (Variant::Proxy, *site)] {
+                    let p50 = quantile(&site.sequence(CALLS / 4)?, 0.5).unwrap_or_default();
+                    let figures = [p50, site.many(CALLS / 64)?, site.bulk(12)?];
+                    for (at, (name, figure)) in names.iter().zip(figures).enumerate() {
+                        let compare = if at == 0 {
+                            Compare::Beyond
+                        } else {
+                            Compare::OfDirect
+                        };
+                        self.table.row(name, compare, "").add(variant, figure);
+                    }
+                }
+            }
+        }
+        for (site, _) in &eras[..1] {
+            if let Some(mib) = process::memory_mib(site.pid(), "VmRSS") {
+                let row = self
+                    .table
+                    .row("HTTP resident after that, MiB", Compare::Alone, "");
+                row.add(Variant::Proxy, mib);
+            }
+        }
+        Ok(())
+    }
+
+    /// A remote server, directly by HTTP and through the proxy on stdio.
+    pub(crate) fn remote(&mut self) -> io::Result<()> {
+        if !self.variants.contains(&Variant::Proxy) {
+            return Ok(());
+        }
+        let mut server = self.here(&self.program);
+        let server = Site::legacy(server.arg("remote"))?;
+        let file = self.directory.path().join("remote.toml");
+        fs::write(
+            &file,
+            format!("[servers.remote]\nurl = '{}'\n", server.url()),
+        )?;
+        let mut proxy = self.here(env!("CARGO_BIN_EXE_mcp-proxy"));
+        proxy.args(["dev", "--meta-tools", "none", "--config"]);
+        let mut link = Link::open(proxy.arg(file))?;
+        link.request("tools/list", "{}")?;
+        "remote__bench".clone_into(&mut link.tool);
+        for _ in 0..ROUNDS {
+            let direct = (server.sequence(CALLS / 4)?, server.bulk(12)?);
+            let through = (link.sequence(CALLS / 4)?, link.bulk(48, 4)?);
+            for (variant, (times, rate)) in [(Variant::Direct, direct), (Variant::Proxy, through)] {
+                let p50 = quantile(&times, 0.5).unwrap_or_default();
+                let row = self.table.row("remote p50, µs", Compare::Beyond, "");
+                row.add(variant, p50);
+                let name = "remote MiB/s, 1 MiB echoes, 4 in flight";
+                self.table
+                    .row(name, Compare::OfDirect, "")
+                    .add(variant, rate);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 //! `cargo bench` runs everything and prints one table, `cargo bench -- saves` only the saves. The variants take turns within each round and each
 //! figure is the median of its rounds, so that noise of the machine meets all of them; only ratios within one
 //! run mean anything. The server and the pipe are hidden modes of this same program: `overhead serve SCRIPT`,
-//! `overhead pipe PROGRAM ARGS…` and, the floor of what comes by HTTP, `overhead echo`.
+//! `overhead pipe PROGRAM ARGS…`, the floor of what comes by HTTP, `overhead echo`, and `overhead remote`.
 
 mod http;
 mod link;
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Some("serve") => return fake_server::run(args.get(1).map(String::as_str)),
         Some("pipe") => pipe::run(&args[1..]).map_err(Into::into),
         Some("echo") => http::echo().map_err(Into::into),
+        Some("remote") => http::remote().map_err(Into::into),
         _ => measure(args.iter().find(|arg| !arg.starts_with('-'))),
     };
     match outcome {
@@ -47,7 +48,7 @@ type Step = fn(&mut Bench) -> io::Result<()>;
 /// the others are shown all the same.
 fn measure(only: Option<&String>) -> Result<(), Box<dyn Error>> {
     let mut bench = Bench::new()?;
-    let steps: [(&str, Step); 11] = [
+    let steps: [(&str, Step); 12] = [
         ("the steady rows", Bench::steady),
         ("the pinned rows", Bench::pinned),
         ("the watched rows", Bench::watched),
@@ -57,6 +58,7 @@ fn measure(only: Option<&String>) -> Result<(), Box<dyn Error>> {
         ("the saves", Bench::saves),
         ("the fleets", Bench::fleets),
         ("the HTTP rows", Bench::http),
+        ("the remote rows", Bench::remote),
         ("the warm rows", Bench::warm),
         ("the quick edits", Bench::quick),
     ];

@@ -7,13 +7,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use super::http::Site;
 use super::link::Link;
 use super::process::{self, Pinned};
 use super::table::{Compare, Table, quantile};
 
-const ROUNDS: usize = 15;
-const CALLS: usize = 4000;
+pub(super) const ROUNDS: usize = 15;
+pub(super) const CALLS: usize = 4000;
 const MIDDLE: [Variant; 2] = [Variant::Pipe, Variant::Proxy];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,11 +25,11 @@ pub(crate) enum Variant {
 pub(crate) struct Bench {
     pub(crate) table: Table,
     /// The variants that work here.
-    variants: Vec<Variant>,
+    pub(super) variants: Vec<Variant>,
     /// This program, which is also the server and the pipe.
-    program: PathBuf,
+    pub(super) program: PathBuf,
     /// Holds the servers' scripts; the processes run in it.
-    directory: tempfile::TempDir,
+    pub(super) directory: tempfile::TempDir,
 }
 
 impl Bench {
@@ -225,66 +224,6 @@ impl Bench {
             self.table
                 .row("resident with 20 servers, MiB", Compare::Alone, "16 MiB")
                 .add(Variant::Proxy, mib);
-        }
-        Ok(())
-    }
-
-    /// The HTTP front in both eras, against a server that sends each body back.
-    pub(crate) fn http(&mut self) -> io::Result<()> {
-        if !self.variants.contains(&Variant::Proxy) {
-            return Ok(());
-        }
-        let mut echo = self.here(&self.program);
-        let echo = Site::modern(echo.arg("echo"))?;
-        let front = || {
-            let mut command = self.here(env!("CARGO_BIN_EXE_mcp-proxy"));
-            command.args(["dev", "--http", "127.0.0.1:0", "--no-watch"]);
-            command.args(["--meta-tools", "none", "--"]);
-            command.arg(&self.program).args(["serve", "plain.json"]);
-            command
-        };
-        let (modern, legacy) = (Site::modern(&mut front())?, Site::legacy(&mut front())?);
-        let eras = [
-            (
-                &modern,
-                [
-                    "HTTP p50, µs",
-                    "HTTP calls/s, 64 clients",
-                    "HTTP MiB/s, 1 MiB echoes",
-                ],
-            ),
-            (
-                &legacy,
-                [
-                    "HTTP session p50, µs",
-                    "HTTP session calls/s",
-                    "HTTP session MiB/s",
-                ],
-            ),
-        ];
-        for _ in 0..ROUNDS {
-            for (site, names) in &eras {
-                for (variant, site) in [(Variant::Direct, &echo), (Variant::Proxy, *site)] {
-                    let p50 = quantile(&site.sequence(CALLS / 4)?, 0.5).unwrap_or_default();
-                    let figures = [p50, site.many(CALLS / 64)?, site.bulk(12)?];
-                    for (at, (name, figure)) in names.iter().zip(figures).enumerate() {
-                        let compare = if at == 0 {
-                            Compare::Beyond
-                        } else {
-                            Compare::OfDirect
-                        };
-                        self.table.row(name, compare, "").add(variant, figure);
-                    }
-                }
-            }
-        }
-        for (site, _) in &eras[..1] {
-            if let Some(mib) = process::memory_mib(site.pid(), "VmRSS") {
-                let row = self
-                    .table
-                    .row("HTTP resident after that, MiB", Compare::Alone, "");
-                row.add(Variant::Proxy, mib);
-            }
         }
         Ok(())
     }
