@@ -1,4 +1,4 @@
-//! Trees that come and go while the others are watched.
+//! Listeners that come and go, and the trees that are watched for them. Who wants what a tree has shares it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::matcher::Matcher;
 use super::run::Run;
 use super::settle::Settle;
 use super::source::{LimitReached, Source, remote_mount};
-use super::tree::{Tree, is_newer};
+use super::tree::{Listener, Tree, is_newer};
 use super::{Coverage, InUse, WatchError, WatchOptions, WatchRequest, canonical_cwd, infer};
 use crate::event::Event;
 
@@ -18,14 +18,41 @@ impl Run {
     /// Watches and takes the baseline; afterwards no save goes unnoticed.
     pub(super) fn add(&mut self, id: u64, request: WatchRequest) -> Result<Coverage, WatchError> {
         let since = request.since();
-        let (mut tree, inferred) = tree(id, request, self.options)?;
-        let old = self.position(id).map(|index| self.trees.remove(index));
-        if let (Some(_), Some(source)) = (&old, &mut self.source) {
-            source.release(id);
+        let (tree, listener, inferred) = tree(id, request, self.options)?;
+        let old = self.position(id).map(|index| self.trees[index].clone());
+        self.part(id);
+        let index = match self.trees.iter().position(|it| it.is_like(&tree)) {
+            Some(index) => {
+                self.join(index, listener, old.as_ref(), since);
+                index
+            }
+            None => self.plant(tree, listener, old.as_ref(), since),
+        };
+        if let Some(old) = old.filter(|old| old.number != self.trees[index].number) {
+            self.lookout.leave(old.number, id);
+            self.release(old.number);
         }
-        self.unread.retain(|(of, _)| *of != id);
-        if let Some(old) = &old {
-            tree.inherit_use(old);
+        self.rest();
+        self.introduce(index, id, inferred.as_ref());
+        Ok(self.trees[index].coverage(id))
+    }
+
+    /// Watches a new tree for the listener, which may have been told of `old` before. Returns its place.
+    fn plant(
+        &mut self,
+        mut tree: Tree,
+        listener: Listener,
+        old: Option<&Tree>,
+        since: Option<SystemTime>,
+    ) -> usize {
+        self.last_tree += 1;
+        tree.number = self.last_tree;
+        self.lookout.listen(tree.number, listener.id);
+        let in_use = old.and_then(|old| old.in_use(listener.id));
+        let id = tree.admit(listener);
+        if let Some(in_use) = in_use {
+            tree.take_use(id, in_use.clone());
+            tree.renew_used();
         }
         self.choose_source(&mut tree);
         let index = self.trees.len();
@@ -37,14 +64,51 @@ impl Run {
             missed.extend(found.extract_if(.., |path| is_newer(path, since)));
         }
         tree.take_baseline(found);
-        self.unread
-            .extend(tree.unread().map(|path| (id, path.clone())));
+        let unread = tree.unread().map(|path| (tree.number, path.clone()));
+        self.unread.extend(unread);
         for path in missed {
             self.touch(index, path);
         }
-        self.rest();
-        self.introduce(index, inferred.as_ref());
-        Ok(self.trees[index].coverage())
+        index
+    }
+
+    /// Has the listener told of a tree that is watched already. It may have been told of `old` before.
+    fn join(
+        &mut self,
+        index: usize,
+        listener: Listener,
+        old: Option<&Tree>,
+        since: Option<SystemTime>,
+    ) {
+        let in_use = old.and_then(|old| old.in_use(listener.id)).cloned();
+        let in_use = in_use.unwrap_or_default();
+        let used_since = in_use.since;
+        let tree = &mut self.trees[index];
+        self.lookout.listen(tree.number, listener.id);
+        let id = tree.admit(listener);
+        if let Some(since) = since {
+            tree.import_since(since);
+        }
+        let imported = self.take_up_imports(index);
+        let tree = &mut self.trees[index];
+        // What of it is watched already is among the news.
+        tree.take_use(id, in_use);
+        let news = tree.news(old, since);
+        let used = self.take_up(index, used_since);
+        if let Err(LimitReached) = imported.and(used) {
+            self.fall_back(index);
+        }
+        self.catch_up(index, id, &news);
+    }
+
+    /// Tells the listener of changes that the tree's others were told of before.
+    fn catch_up(&self, index: usize, id: u64, news: &[PathBuf]) {
+        let tree = &self.trees[index];
+        if let Some(listener) = tree.listener(id) {
+            let missed = tree.told(listener, news);
+            let gathering = tree.settle.due().is_some();
+            self.lookout.catch_up(id, gathering, missed);
+        }
     }
 
     /// Watches what the process of `id` uses. What of it was saved since the process was started is told as changed.
@@ -53,8 +117,11 @@ impl Run {
             return Ok(());
         };
         let since = in_use.since;
-        self.trees[index].take_use(in_use);
-        self.take_up(index, since)
+        let mut news = self.trees[index].take_use(id, in_use);
+        news.retain(|path| is_newer(path, since));
+        let taken_up = self.take_up(index, since);
+        self.catch_up(index, id, &news);
+        taken_up
     }
 
     /// Watches the JSON files that a tree's sources were found to import.
@@ -67,7 +134,6 @@ impl Run {
 
     /// Watches what is in use by now. What was changed later than `since` is told as changed.
     fn take_up(&mut self, index: usize, since: SystemTime) -> Result<(), LimitReached> {
-        let id = self.trees[index].id;
         if !self.trees[index].renew_used() {
             return Ok(());
         }
@@ -75,7 +141,8 @@ impl Run {
         let missed = found.extract_if(.., |path| is_newer(path, since));
         let missed: Vec<PathBuf> = missed.collect();
         let tree = &mut self.trees[index];
-        let unread = found.clone().into_iter().map(|path| (id, path));
+        let number = tree.number;
+        let unread = found.iter().map(|path| (number, path.clone()));
         self.unread.extend(unread);
         tree.take_baseline(found);
         tree.show();
@@ -87,20 +154,45 @@ impl Run {
 
     /// Says nothing more of `id` and gives back what only it watched.
     pub(super) fn remove(&mut self, id: u64) {
-        let Some(index) = self.position(id) else {
-            return;
-        };
-        self.trees.remove(index);
-        self.lookout.forget(id);
-        self.unread.retain(|(of, _)| *of != id);
-        if let Some(source) = &mut self.source {
-            source.release(id);
+        if let Some(number) = self.part(id) {
+            self.lookout.leave(number, id);
+            self.lookout.forget(id);
+            self.release(number);
+            self.rest();
         }
-        self.rest();
     }
 
+    /// Takes the listener from its tree, and the tree away if that was the last. Returns the number of the tree.
+    fn part(&mut self, id: u64) -> Option<u64> {
+        let index = self.position(id)?;
+        let tree = &mut self.trees[index];
+        let number = tree.number;
+        tree.listeners.retain(|it| it.id != id);
+        if tree.listeners.is_empty() {
+            self.trees.remove(index);
+            self.unread.retain(|(of, _)| *of != number);
+        } else {
+            tree.renew_used();
+        }
+        Some(number)
+    }
+
+    /// Gives back what was watched for a tree that is gone.
+    fn release(&mut self, number: u64) {
+        if let (None, Some(source)) = (self.place(number), &mut self.source) {
+            source.release(number);
+        }
+    }
+
+    /// The place of the listener's tree.
     fn position(&self, id: u64) -> Option<usize> {
-        self.trees.iter().position(|tree| tree.id == id)
+        let mut trees = self.trees.iter();
+        trees.position(|tree| tree.listener(id).is_some())
+    }
+
+    /// The place of the tree.
+    pub(super) fn place(&self, number: u64) -> Option<usize> {
+        self.trees.iter().position(|tree| tree.number == number)
     }
 
     /// Watches and walks the tree; returns the files in it.
@@ -122,13 +214,13 @@ impl Run {
         }
     }
 
-    fn introduce(&self, index: usize, inferred: Option<&Inferred>) {
+    fn introduce(&self, index: usize, id: u64, inferred: Option<&Inferred>) {
         let tree = &self.trees[index];
-        if tree.is_exact() {
+        let Some(Listener { server, .. }) = tree.listener(id).filter(|_| !tree.is_exact()) else {
             return;
-        }
+        };
         self.events.send(Event::Watching {
-            server: tree.server.clone(),
+            server: server.clone(),
             files: tree.files(),
             directories: tree.directories(),
             globs: tree.matcher.globs().to_vec(),
@@ -136,23 +228,23 @@ impl Run {
         if let Some(inferred) = inferred {
             for message in &inferred.notes {
                 self.events.send(Event::WatchNote {
-                    server: tree.server.clone(),
+                    server: server.clone(),
                     message: message.clone(),
                 });
             }
             for message in &inferred.warnings {
-                self.warn(&tree.server, message.clone());
+                self.warn(server, message.clone());
             }
         }
         for message in tree.idle_globs(inferred.is_some()) {
-            self.warn(&tree.server, message);
+            self.warn(server, message);
         }
         if tree.is_cut_off() {
             let message = format!(
                 "symbolic links lead to more than {MOST_DIRECTORIES} directories: the rest of them is not watched; \
                  leave out what is no source with --watch '!DIRECTORY/'"
             );
-            self.warn(&tree.server, message);
+            self.warn(server, message);
         }
     }
 
@@ -168,7 +260,7 @@ impl Run {
                 self.no_events = true;
                 tree.polled = true;
                 self.warn(
-                    &tree.server,
+                    tree.server(),
                     source_failure(&error, self.poll_every.as_millis()),
                 );
             }
@@ -186,7 +278,7 @@ impl Run {
         if !std::mem::replace(&mut self.told_of_mount, true) {
             let every = self.poll_every.as_millis();
             self.warn(
-                &tree.server,
+                tree.server(),
                 format!(
                     "{place} is a {kind} mount, which may not report changes: looking at its files every {every} ms instead; keep the sources on a local disk for quicker reloads"
                 ),
@@ -207,7 +299,7 @@ impl Run {
         self.next_poll = Instant::now();
         if let Some(tree) = self.trees.get(index) {
             self.warn(
-                &tree.server,
+                tree.server(),
                 format!(
                     "the system's limit of watched directories is reached: looking at the files every {} ms instead; \
                      narrow --watch, or raise it: sudo sysctl fs.inotify.max_user_watches=524288",
@@ -229,16 +321,17 @@ fn name_nothing(globs: &[String]) -> bool {
     globs.iter().all(|glob| glob.starts_with('!'))
 }
 
-/// The tree for a request, and what was inferred for it.
+/// The tree for a request without its listener, the listener, and what was inferred for it.
 fn tree(
     id: u64,
     request: WatchRequest,
     options: WatchOptions,
-) -> Result<(Tree, Option<Inferred>), WatchError> {
+) -> Result<(Tree, Listener, Option<Inferred>), WatchError> {
     let settle = Settle::new(options.quiet, options.max_wait);
-    let (server, cwd, program, args, builds, globs, own_writes, one_start, since) = match request {
+    let (listener, cwd, program, args, builds, globs, since) = match request {
         WatchRequest::Files { name, files } => {
-            return Ok((Tree::exact(id, name, &files, settle), None));
+            let listener = Listener::new(id, name);
+            return Ok((Tree::exact(&files, settle), listener, None));
         }
         WatchRequest::Sources {
             server,
@@ -250,11 +343,15 @@ fn tree(
             own_writes,
             one_start,
             since,
-        } => (
-            server, cwd, program, args, builds, globs, own_writes, one_start, since,
-        ),
+        } => {
+            let mut listener = Listener::new(id, server);
+            listener.own_writes = own_writes;
+            listener.one_start = one_start;
+            listener.builds = builds;
+            (listener, cwd, program, args, builds, globs, since)
+        }
     };
-    let cwd = canonical_cwd(&server, &cwd)?;
+    let cwd = canonical_cwd(&listener.server, &cwd)?;
     let inferred = name_nothing(&globs).then(|| {
         let home = std::env::home_dir();
         infer::infer(&program, &args, &cwd, home.as_deref(), builds)
@@ -263,12 +360,11 @@ fn tree(
         None => Matcher::new(cwd, globs)?,
         Some(inferred) => Matcher::inferred(cwd, &inferred.globs, globs, inferred.skipped)?,
     };
-    let mut tree = Tree::new(id, server, matcher, settle);
-    tree.one_start = one_start;
+    let mut tree = Tree::new(matcher, settle);
     if let Some(inferred) = &inferred {
-        tree.attend(own_writes, builds, inferred.imports_json, since);
+        tree.attend(inferred.imports_json, since);
     }
-    Ok((tree, inferred))
+    Ok((tree, listener, inferred))
 }
 
 fn source_failure(error: &io::Error, every: u128) -> String {

@@ -34,10 +34,11 @@ impl Suspicion {
     }
 }
 
-/// What is known under one id.
+/// What is known of one tree.
 #[derive(Debug, Default)]
 struct Watched {
-    suspicion: Suspicion,
+    /// The ids that are told of it.
+    listeners: BTreeSet<u64>,
     /// Picks the events that may matter, with what was ignored when the tree was walked last.
     matcher: Option<Matcher>,
     /// The names in the tree of what lies elsewhere.
@@ -71,7 +72,10 @@ pub(super) struct Lookout {
 
 #[derive(Debug, Default)]
 struct Guarded {
+    /// By the number of the tree.
     watched: BTreeMap<u64, Watched>,
+    /// By the id of the listener, which keeps it when it changes to another tree.
+    suspicions: BTreeMap<u64, Suspicion>,
     /// There while events are had from it.
     #[cfg(target_os = "linux")]
     queue: Option<Queue>,
@@ -97,27 +101,53 @@ impl Lookout {
         }
     }
 
-    /// Takes only those events for ones of `id` that concern `matcher`.
-    pub(super) fn sift(&self, id: u64, matcher: Matcher) {
+    /// Takes only those events for ones of `tree` that concern `matcher`.
+    pub(super) fn sift(&self, tree: u64, matcher: Matcher) {
         let mut guarded = locked(&self.guarded);
-        guarded.watched.entry(id).or_default().matcher = Some(matcher);
+        guarded.watched.entry(tree).or_default().matcher = Some(matcher);
     }
 
-    /// Takes events at the places that these links lead to for ones of `id` as well.
-    pub(super) fn link(&self, id: u64, linked: Linked) {
+    /// Takes events at the places that these links lead to for ones of `tree` as well.
+    pub(super) fn link(&self, tree: u64, linked: Linked) {
         let mut guarded = locked(&self.guarded);
-        guarded.watched.entry(id).or_default().linked = linked;
+        guarded.watched.entry(tree).or_default().linked = linked;
+    }
+
+    /// Tells `id` of the events that concern `tree` from now on, and of those that the thread has not looked at yet.
+    pub(super) fn listen(&self, tree: u64, id: u64) {
+        let guarded = &mut *locked(&self.guarded);
+        let listeners = &mut guarded.watched.entry(tree).or_default().listeners;
+        let suspicions = &guarded.suspicions;
+        let is_coming = |peer| suspicions.get(peer).is_some_and(|it| it.coming > 0);
+        let are_coming = listeners.iter().any(is_coming);
+        listeners.insert(id);
+        if are_coming {
+            self.suspect(&mut guarded.suspicions, id).coming += 1;
+            // Behind those events, which were sent with the lock held.
+            let _ = self.signals.send(Signal::Passed([id].into()));
+        }
+    }
+
+    /// Tells `id` no more of the events that concern `tree`.
+    pub(super) fn leave(&self, tree: u64, id: u64) {
+        let mut guarded = locked(&self.guarded);
+        if let Some(watched) = guarded.watched.get_mut(&tree) {
+            watched.listeners.remove(&id);
+            if watched.listeners.is_empty() {
+                guarded.watched.remove(&tree);
+            }
+        }
     }
 
     /// Says nothing more of `id`.
     pub(super) fn forget(&self, id: u64) {
-        locked(&self.guarded).watched.remove(&id);
+        locked(&self.guarded).suspicions.remove(&id);
     }
 
     /// A save begins.
     pub(super) fn gather(&self, id: u64) {
         let mut guarded = locked(&self.guarded);
-        self.suspect(&mut guarded.watched, id).gathering = true;
+        self.suspect(&mut guarded.suspicions, id).gathering = true;
     }
 
     /// These files were changed by a save that may not be over.
@@ -130,11 +160,32 @@ impl Lookout {
     /// The save is over.
     pub(super) fn conclude(&self, id: u64, notice: Notice) {
         let mut guarded = locked(&self.guarded);
-        let suspicion = &mut guarded.watched.entry(id).or_default().suspicion;
+        let suspicion = guarded.suspicions.entry(id).or_default();
         suspicion.gathering = false;
         (self.tell)(id, notice);
         if suspicion.is_raised() {
             (self.tell)(id, Notice::Suspect);
+        }
+    }
+
+    /// `id` listens to a tree that was watched before, where a save is `gathering` or not. These files were changed
+    /// without its knowledge.
+    pub(super) fn catch_up(&self, id: u64, gathering: bool, missed: Vec<PathBuf>) {
+        let mut guarded = locked(&self.guarded);
+        let suspicion = guarded.suspicions.entry(id).or_default();
+        let was_raised = suspicion.is_raised();
+        suspicion.gathering = gathering;
+        let is_raised = suspicion.is_raised();
+        if !was_raised && (is_raised || !missed.is_empty()) {
+            (self.tell)(id, Notice::Suspect);
+        }
+        if !missed.is_empty() {
+            (self.tell)(id, Notice::Changed(missed));
+            if is_raised {
+                (self.tell)(id, Notice::Suspect);
+            }
+        } else if was_raised && !is_raised {
+            (self.tell)(id, Notice::Unchanged);
         }
     }
 
@@ -143,7 +194,7 @@ impl Lookout {
         let mut guarded = locked(&self.guarded);
         for id in ids {
             // It may be gone.
-            let Some(Watched { suspicion, .. }) = guarded.watched.get_mut(id) else {
+            let Some(suspicion) = guarded.suspicions.get_mut(id) else {
                 continue;
             };
             let was_raised = suspicion.is_raised();
@@ -167,23 +218,21 @@ impl Lookout {
         let Some(News { mut touches, lost }) = guarded.queue.as_mut().and_then(Queue::read) else {
             return;
         };
-        let sifted = guarded
-            .watched
-            .iter()
-            .filter(|(_, it)| it.matcher.is_some());
-        let mut concerned: BTreeSet<u64> = sifted.filter(|_| lost).map(|(id, _)| *id).collect();
+        let sifted = guarded.watched.values().filter(|it| it.matcher.is_some());
+        let all = sifted.filter(|_| lost).flat_map(|it| &it.listeners);
+        let mut concerned: BTreeSet<u64> = all.copied().collect();
         touches.retain(|touch| {
             let mut matters = false;
-            for (id, watched) in &guarded.watched {
+            for watched in guarded.watched.values() {
                 if watched.is_concerned_by(touch) {
                     matters = true;
-                    concerned.insert(*id);
+                    concerned.extend(&watched.listeners);
                 }
             }
             matters
         });
         for id in &concerned {
-            self.suspect(&mut guarded.watched, *id).coming += 1;
+            self.suspect(&mut guarded.suspicions, *id).coming += 1;
         }
         let signal = if lost {
             Signal::Rescan
@@ -198,8 +247,12 @@ impl Lookout {
     }
 
     /// Tells of a suspicion, unless one is raised already.
-    fn suspect<'a>(&self, watched: &'a mut BTreeMap<u64, Watched>, id: u64) -> &'a mut Suspicion {
-        let suspicion = &mut watched.entry(id).or_default().suspicion;
+    fn suspect<'a>(
+        &self,
+        suspicions: &'a mut BTreeMap<u64, Suspicion>,
+        id: u64,
+    ) -> &'a mut Suspicion {
+        let suspicion = suspicions.entry(id).or_default();
         if !suspicion.is_raised() {
             (self.tell)(id, Notice::Suspect);
         }

@@ -2,6 +2,7 @@
 //! excludes. A glob that names an ignored place (`dist/**/*.js`, `.env`) beats the ignore files;
 //! one that only sweeps over it (`**/*.js`) does not.
 
+mod alike;
 mod checkouts;
 mod used;
 
@@ -139,12 +140,6 @@ impl Matcher {
     /// The globs as given.
     pub(super) fn globs(&self) -> &[String] {
         &self.globs
-    }
-
-    /// The globs as given, and such as say which other files count.
-    pub(super) fn all_globs(&self) -> Vec<String> {
-        let used = self.used.globs(&self.cwd);
-        self.globs.iter().cloned().chain(used).collect()
     }
 
     /// The places to look at: where the including globs begin, and where other files lie that count.

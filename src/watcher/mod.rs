@@ -2,7 +2,8 @@
 //!
 //! One thread owns nearly everything: events (`source`; by `inotify`, elsewhere `debounced` by notify) mark
 //! paths, `matcher` and `ignores` say which of them are wanted, `tree` walks and remembers what each file
-//! held, `settle` waits until a save is over, `run` ties them together, `joining` lets trees come and go.
+//! held, `settle` waits until a save is over, `run` ties them together, `joining` lets listeners come and go: those
+//! with the same directory and globs share one tree, which is walked, hashed and compared once.
 //! Event kinds decide nothing: a path is looked at and compared. Only the `lookout` is shared, so that a
 //! call does not depend on when that thread runs. The watcher never touches a server or a session; it
 //! sends [`Notice`]s to a function, and what a person should know to [`Events`].
@@ -204,7 +205,7 @@ impl Default for InUse {
 pub(crate) struct Coverage {
     /// The globs in force, those that were inferred among them, kept up to date.
     pub(crate) globs: Arc<Mutex<Vec<String>>>,
-    /// How many files are watched, kept up to date while they come and go.
+    /// How many files its tree has, kept up to date while they come and go.
     pub(crate) files: Arc<AtomicUsize>,
 }
 

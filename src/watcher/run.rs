@@ -22,6 +22,8 @@ const FOREVER: Duration = Duration::from_secs(3600);
 pub(super) struct Run {
     pub(super) options: WatchOptions,
     pub(super) trees: Vec<Tree>,
+    /// The number of the newest tree.
+    pub(super) last_tree: u64,
     /// There while a tree needs it.
     pub(super) source: Option<Source>,
     /// How a source gets its events.
@@ -36,7 +38,7 @@ pub(super) struct Run {
     pub(super) no_events: bool,
     /// The user was told why a mount is polled.
     pub(super) told_of_mount: bool,
-    /// Files of the first baselines that are still to be read.
+    /// Files of the first baselines that are still to be read, by the number of the tree.
     pub(super) unread: Vec<(u64, PathBuf)>,
 }
 
@@ -53,6 +55,7 @@ impl Run {
         Self {
             options,
             trees: Vec::new(),
+            last_tree: 0,
             source: None,
             make,
             lookout,
@@ -87,15 +90,15 @@ impl Run {
 
     /// Reads a file of the first baselines, if one is left.
     fn read_next(&mut self) {
-        let Some((id, path)) = self.unread.pop() else {
+        let Some((number, path)) = self.unread.pop() else {
             return;
         };
-        let Some(index) = self.trees.iter().position(|tree| tree.id == id) else {
+        let Some(index) = self.place(number) else {
             return;
         };
         self.trees[index].read(&path);
         // All at once, since each change of what is watched costs a look at all of it.
-        let is_last = self.unread.last().is_none_or(|(of, _)| *of != id);
+        let is_last = self.unread.last().is_none_or(|(of, _)| *of != number);
         if is_last && let Err(LimitReached) = self.take_up_imports(index) {
             self.fall_back(index);
         }
@@ -247,7 +250,7 @@ impl Run {
     fn rescan(&mut self, index: usize) -> Result<(), LimitReached> {
         let tree = &mut self.trees[index];
         if let Some(source) = &mut self.source {
-            source.release(tree.id);
+            source.release(tree.number);
         }
         tree.forget(Path::new("/"));
         for file in tree.known_below(Path::new("/")) {
@@ -287,7 +290,9 @@ impl Run {
             if tree.has_one_start() {
                 tree.settle.await_calm();
             }
-            self.lookout.gather(tree.id);
+            for listener in &tree.listeners {
+                self.lookout.gather(listener.id);
+            }
         }
     }
 
@@ -316,9 +321,12 @@ impl Run {
         }
         let paths = tree.settle.paths().map(Path::to_owned).collect();
         let changed = tree.compare(paths);
-        if !changed.is_empty() {
-            tree.settle.note_told();
-            self.lookout.saved(tree.id, changed);
+        for listener in &tree.listeners {
+            let told = tree.told(listener, &changed);
+            if !told.is_empty() {
+                tree.settle.note_told();
+                self.lookout.saved(listener.id, told);
+            }
         }
     }
 
@@ -338,12 +346,16 @@ impl Run {
         if let Err(LimitReached) = self.take_up_imports(index) {
             self.fall_back(index);
         }
-        let notice = if changed.is_empty() {
-            Notice::Unchanged
-        } else {
-            Notice::Changed(changed)
-        };
-        self.lookout.conclude(self.trees[index].id, notice);
+        let tree = &self.trees[index];
+        for listener in &tree.listeners {
+            let told = tree.told(listener, &changed);
+            let notice = if told.is_empty() {
+                Notice::Unchanged
+            } else {
+                Notice::Changed(told)
+            };
+            self.lookout.conclude(listener.id, notice);
+        }
     }
 }
 

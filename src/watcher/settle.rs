@@ -36,7 +36,7 @@ pub(super) struct Settled {
 }
 
 /// How far it is to tell of a batch before it is over.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Early {
     /// No file was written since that was last asked.
     Nothing,
@@ -45,7 +45,7 @@ enum Early {
     Told,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Batch {
     paths: BTreeSet<PathBuf>,
     /// Those that are being written.
@@ -68,8 +68,8 @@ impl Batch {
     }
 }
 
-/// The settle stage of one server.
-#[derive(Debug)]
+/// The settle stage of one tree.
+#[derive(Debug, Clone)]
 pub(super) struct Settle {
     quiet: Duration,
     max_wait: Duration,

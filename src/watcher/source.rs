@@ -36,10 +36,6 @@ pub(super) enum Signal {
     /// These paths were touched.
     Touched(Vec<Touch>),
     /// All touches were sent that these ids are suspected for.
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(dead_code, reason = "only Linux has a queue that can be read")
-    )]
     Passed(BTreeSet<u64>),
     /// Raw: something happened to this path, perhaps only a read.
     Stirred(PathBuf),
@@ -112,13 +108,13 @@ impl Source {
 
     /// Takes only those events for ones of the tree `id` that concern `matcher`. What it judges by must
     /// be newer than the directories that are read afterwards: nothing else finds what it leaves out.
-    pub(super) fn sift(&self, id: u64, matcher: Matcher) {
-        self.lookout.sift(id, matcher);
+    pub(super) fn sift(&self, tree: u64, matcher: Matcher) {
+        self.lookout.sift(tree, matcher);
     }
 
-    /// Takes events at the places that these links lead to for ones of `id` as well.
-    pub(super) fn link(&self, id: u64, linked: Linked) {
-        self.lookout.link(id, linked);
+    /// Takes events at the places that these links lead to for ones of `tree` as well.
+    pub(super) fn link(&self, tree: u64, linked: Linked) {
+        self.lookout.link(tree, linked);
     }
 
     /// Watches the entries of one directory (on macOS and Windows: all that is below it) for the

@@ -1,7 +1,8 @@
-//! What is watched under one id: its matcher, the directories that are kept, the files and what they
-//! held. Walks the disk; the watch itself is the [`Source`]'s.
+//! What is watched in common for all who want the same: its matcher, the directories that are kept, the files and what
+//! they held. Walks the disk; the watch itself is the [`Source`]'s.
 
 mod idle;
+mod listener;
 mod scene;
 mod used;
 
@@ -9,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::fs::FileType;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use super::baseline::{self, Difference, Entry, Stamp};
 use super::linked::Linked;
@@ -18,29 +20,25 @@ use super::links;
 use super::matcher::{Matcher, canonical, repository};
 use super::settle::Settle;
 use super::source::{LimitReached, Source};
-use super::{Coverage, OneStart};
-use crate::lock::locked;
+pub(super) use listener::Listener;
 use scene::git_lock;
 use used::Usage;
 pub(super) use used::is_newer;
 
-/// The watched world of one id.
-#[derive(Debug)]
+/// The watched world of its listeners.
+#[derive(Debug, Clone)]
 pub(super) struct Tree {
-    pub(super) id: u64,
-    /// Its name, for events.
-    pub(super) server: String,
+    /// Tells it from others.
+    pub(super) number: u64,
+    /// Once it is watched there is one at least.
+    pub(super) listeners: Vec<Listener>,
     pub(super) matcher: Matcher,
     pub(super) settle: Settle,
-    /// Tells how its server's next start is.
-    pub(super) one_start: Option<OneStart>,
     /// Walked at intervals instead of watched.
     pub(super) polled: bool,
     files: BTreeMap<PathBuf, Entry>,
     /// How many they are, for those who show it.
     count: Arc<AtomicUsize>,
-    /// The globs for those who show them.
-    globs: Arc<Mutex<Vec<String>>>,
     directories: BTreeSet<PathBuf>,
     /// `index.lock` of the repository around it.
     git_lock: Option<PathBuf>,
@@ -51,23 +49,21 @@ pub(super) struct Tree {
     steps: BTreeSet<PathBuf>,
     /// Where the symbolic links in it lead.
     linked: Linked,
-    /// What its process uses, where globs were inferred.
+    /// What the sources and the processes use, where globs were inferred.
     usage: Option<Usage>,
 }
 
 impl Tree {
-    pub(super) fn new(id: u64, server: String, matcher: Matcher, settle: Settle) -> Self {
+    pub(super) fn new(matcher: Matcher, settle: Settle) -> Self {
         let git_lock = repository(matcher.cwd()).map(git_lock);
         Self {
-            id,
-            server,
+            number: 0,
+            listeners: Vec::new(),
             matcher,
             settle,
-            one_start: None,
             polled: false,
             files: BTreeMap::new(),
             count: Arc::default(),
-            globs: Arc::default(),
             directories: BTreeSet::new(),
             git_lock,
             exact: None,
@@ -78,18 +74,14 @@ impl Tree {
     }
 
     /// Watches exactly these files.
-    pub(super) fn exact(id: u64, name: String, files: &[PathBuf], settle: Settle) -> Self {
+    pub(super) fn exact(files: &[PathBuf], settle: Settle) -> Self {
         let cwd = files.first().map(|file| place_of(file));
         let cwd = cwd.unwrap_or_default();
         let matcher = Matcher::exact(cwd, &BTreeSet::new());
         Self {
             exact: Some(files.iter().cloned().collect()),
-            ..Self::new(id, name, matcher, settle)
+            ..Self::new(matcher, settle)
         }
-    }
-
-    pub(super) fn has_one_start(&self) -> bool {
-        self.one_start.as_ref().is_some_and(OneStart::is_next)
     }
 
     pub(super) fn is_exact(&self) -> bool {
@@ -98,7 +90,7 @@ impl Tree {
 
     /// Goes on from what `old` knew. Returns the files that are not what it knew, so that no save is
     /// lost that it had not told of yet; those that came meanwhile are taken out of `found`.
-    pub(super) fn inherit(&mut self, old: Self, found: &mut Vec<PathBuf>) -> Vec<PathBuf> {
+    pub(super) fn inherit(&mut self, old: &Self, found: &mut Vec<PathBuf>) -> Vec<PathBuf> {
         let mut missed = Vec::new();
         found.retain(|path| {
             let came = old.wants_content(path) && !old.files.contains_key(path);
@@ -107,13 +99,32 @@ impl Tree {
             }
             !came
         });
-        let known = old.files.into_iter();
-        self.files = known.filter(|(path, _)| self.wants_content(path)).collect();
-        self.settle = old.settle;
+        let known = old
+            .files
+            .iter()
+            .filter(|(path, _)| self.wants_content(path));
+        self.files = known.map(|(path, entry)| (path.clone(), *entry)).collect();
+        self.settle = old.settle.clone();
         missed.extend(self.files.keys().cloned());
         // A named file that still does not exist did not come.
         missed.retain(|path| self.is_restamped(path));
         missed
+    }
+
+    /// Returns the files that are not what one knows who was told of `old` up to now, if there is such a tree, or who
+    /// may have read them `since` then.
+    pub(super) fn news(&self, old: Option<&Self>, since: Option<SystemTime>) -> Vec<PathBuf> {
+        let pending: BTreeSet<&Path> = old.iter().flat_map(|old| old.settle.paths()).collect();
+        let is_news = |path: &&PathBuf| match old.filter(|old| old.wants_content(path)) {
+            Some(old) => pending.contains(&***path) || old.is_restamped(path),
+            None => since.is_some_and(|since| is_newer(path, since)),
+        };
+        let known = old.iter().flat_map(|old| old.files.keys());
+        let gone = known.filter(|path| {
+            !self.files.contains_key(*path) && self.wants_content(path) && Stamp::of(path).is_none()
+        });
+        let files = self.files.keys().filter(is_news);
+        files.chain(gone).cloned().collect()
     }
 
     /// Whether the content of this file is to be compared.
@@ -126,21 +137,6 @@ impl Tree {
 
     pub(super) fn files(&self) -> usize {
         self.files.len()
-    }
-
-    /// Returns what is watched, for those who show it.
-    pub(super) fn coverage(&self) -> Coverage {
-        self.show();
-        Coverage {
-            globs: self.globs.clone(),
-            files: self.count.clone(),
-        }
-    }
-
-    /// Brings up to date what is shown of it.
-    pub(super) fn show(&self) {
-        self.count.store(self.files.len(), Ordering::Relaxed);
-        *locked(&self.globs) = self.matcher.all_globs();
     }
 
     pub(super) fn directories(&self) -> usize {
@@ -186,7 +182,7 @@ impl Tree {
         source: &mut Option<Source>,
     ) -> Result<Vec<PathBuf>, LimitReached> {
         if let (Some(source), false) = (&source, self.polled) {
-            source.sift(self.id, self.matcher.clone());
+            source.sift(self.number, self.matcher.clone());
         }
         let roots: BTreeSet<PathBuf> = self.matcher.roots().map(Path::to_owned).collect();
         let passages: BTreeSet<PathBuf> = self.matcher.passages().map(Path::to_owned).collect();
@@ -290,7 +286,7 @@ impl Tree {
         }
         let enters = may_lead && link.is_dir() && self.linked.enter(link, self.matcher.cwd());
         if let Some(source) = source {
-            source.link(self.id, self.linked.clone());
+            source.link(self.number, self.linked.clone());
         }
         Ok(enters)
     }
@@ -307,7 +303,7 @@ impl Tree {
 
     fn watch(&self, source: &mut Option<Source>, directory: &Path) -> Result<(), LimitReached> {
         match source {
-            Some(source) if !self.polled => source.watch(directory, self.id),
+            Some(source) if !self.polled => source.watch(directory, self.number),
             _ => Ok(()),
         }
     }
@@ -392,9 +388,7 @@ impl Tree {
         self.look_for_imports(path);
     }
 
-    /// Compares the paths with what is known, and remembers what they are now. Returns those that
-    /// differ: as they were spelled if they were named, else relative to the server's directory
-    /// where they lie below it.
+    /// Compares the paths with what is known, and remembers what they are now. Returns those that differ.
     pub(super) fn compare(&mut self, paths: BTreeSet<PathBuf>) -> Vec<PathBuf> {
         let mut changed = Vec::new();
         for path in paths {
@@ -417,14 +411,7 @@ impl Tree {
                     self.files.remove(&path);
                 }
             }
-            if self.is_own_write(&path) {
-                continue;
-            }
-            let short = path.strip_prefix(self.matcher.cwd());
-            changed.push(match short {
-                Ok(short) if !self.is_exact() => short.to_owned(),
-                _ => path,
-            });
+            changed.push(path);
         }
         self.count.store(self.files.len(), Ordering::Relaxed);
         changed

@@ -56,7 +56,19 @@ impl Used {
         self.directories.contains_key(directory)
     }
 
-    pub(super) fn wants(&self, path: &Path) -> bool {
+    /// Adds all that counts in `other`.
+    pub(in super::super) fn extend(&mut self, other: &Self) {
+        if self == other {
+            return;
+        }
+        self.files.extend(other.files.iter().cloned());
+        for (directory, ends) in &other.directories {
+            let own = self.directories.entry(directory.clone()).or_default();
+            own.extend(ends);
+        }
+    }
+
+    pub(in super::super) fn wants(&self, path: &Path) -> bool {
         self.files.contains(path) || self.is_beside_code(path)
     }
 
@@ -67,7 +79,7 @@ impl Used {
     }
 
     /// Globs that say the same, for people.
-    pub(super) fn globs(&self, cwd: &Path) -> Vec<String> {
+    fn globs(&self, cwd: &Path) -> Vec<String> {
         let short = |path: &Path| {
             let path = path.strip_prefix(cwd).unwrap_or(path);
             globset::escape(&path.to_string_lossy())
@@ -92,6 +104,12 @@ impl Matcher {
 
     pub(in super::super) fn used(&self) -> &Used {
         &self.used
+    }
+
+    /// The globs as given, and such as say which other files count.
+    pub(in super::super) fn all_globs(&self, used: &Used) -> Vec<String> {
+        let used = used.globs(&self.cwd);
+        self.globs.iter().cloned().chain(used).collect()
     }
 
     /// Whether the user's own globs leave the file out.

@@ -6,20 +6,20 @@ use std::time::SystemTime;
 use super::*;
 
 /// Servers below one directory.
-struct Fleet {
+pub(super) struct Fleet {
     dir: TempDir,
-    notices: UnboundedReceiver<(u64, Notice)>,
+    pub(super) notices: UnboundedReceiver<(u64, Notice)>,
     events: Receiver<Event>,
-    watcher: Watcher,
-    suspected: BTreeSet<u64>,
+    pub(super) watcher: Watcher,
+    pub(super) suspected: BTreeSet<u64>,
 }
 
 impl Fleet {
-    fn new(files: &[&str]) -> Self {
+    pub(super) fn new(files: &[&str]) -> Self {
         Self::with(files, WatchOptions::default())
     }
 
-    fn with(files: &[&str], options: WatchOptions) -> Self {
+    pub(super) fn with(files: &[&str], options: WatchOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for file in files {
             put(&dir.path().join(file), file);
@@ -36,20 +36,20 @@ impl Fleet {
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(super) fn write(&self, name: &str, text: &str) {
         put(&self.path(name), text);
     }
 
-    async fn add(&self, id: u64, cwd: &str, globs: &[&str]) {
+    pub(super) async fn add(&self, id: u64, cwd: &str, globs: &[&str]) {
         let request = sources(&self.path(cwd), globs);
         self.watcher.add(id, request).await.unwrap();
     }
 
-    async fn notice(&mut self) -> (u64, Notice) {
+    pub(super) async fn notice(&mut self) -> (u64, Notice) {
         let (id, notice) = tokio::time::timeout(DEADLINE, self.notices.recv())
             .await
             .expect("no notice before the deadline")
@@ -76,7 +76,7 @@ impl Fleet {
     }
 
     #[track_caller]
-    fn change(&mut self, id: u64, path: &str) -> impl Future<Output = ()> {
+    pub(super) fn change(&mut self, id: u64, path: &str) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
         let expected = vec![(id, vec![PathBuf::from(path)])];
         async move { assert_eq!(self.changes(1).await, expected, "at {caller}") }
@@ -206,7 +206,7 @@ async fn what_is_watched_for_the_first_time_counts_if_it_is_newer_than_the_start
 }
 
 /// Waits until the clock of the file system has gone on far enough to tell what was written so far from what follows.
-async fn age(place: &Path) {
+pub(super) async fn age(place: &Path) {
     let file = place.join("clock");
     let now = || {
         put(&file, "");

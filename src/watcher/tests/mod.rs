@@ -10,6 +10,7 @@ mod linked;
 mod matching;
 mod saved;
 mod saves;
+mod sharing;
 mod structure;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -163,7 +164,6 @@ impl Project {
     }
 }
 
-/// Sends on what a watcher tells.
 /// Sends the notices on, and what was told early with the end of the save: in which part it came depends on how the
 /// writes fall.
 fn into(sender: UnboundedSender<(u64, Notice)>) -> impl Fn(u64, Notice) {

@@ -1,27 +1,22 @@
-//! What the process of a server uses, beside what its globs find.
+//! What the sources import and the processes use, beside what the globs find.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::super::matcher::Used;
+use super::super::matcher::{Used, Verdict};
 use super::super::source::{LimitReached, Source};
-use super::super::{InUse, OwnWrites, modules};
-use super::{Tree, place_of};
+use super::super::{InUse, modules};
+use super::{Listener, Tree, place_of};
 use crate::file_time;
 
 /// More files than this of each kind are not watched, for a process that reads all that there is.
 const MOST_FILES: usize = 2_000;
 
-/// What is known of the process.
-#[derive(Debug)]
+/// What is known of the sources.
+#[derive(Debug, Clone)]
 pub(super) struct Usage {
-    in_use: InUse,
-    /// Tells what the server writes itself.
-    own_writes: Option<OwnWrites>,
-    /// What a build before each start makes of the sources is not one of them.
-    builds: bool,
     /// The sources may import JSON.
     imports_json: bool,
     /// The JSON files that they import,
@@ -33,19 +28,10 @@ pub(super) struct Usage {
 }
 
 impl Tree {
-    /// Watches, where globs were inferred, what a process of the server uses as well, and leaves out what it writes.
-    /// The process may have been started `since` then, or is not started yet.
-    pub(in super::super) fn attend(
-        &mut self,
-        own_writes: Option<OwnWrites>,
-        builds: bool,
-        imports_json: bool,
-        since: Option<SystemTime>,
-    ) {
+    /// Watches, where globs were inferred, what processes of the listeners use as well. They may have been started
+    /// `since` then, or are not started yet.
+    pub(in super::super) fn attend(&mut self, imports_json: bool, since: Option<SystemTime>) {
         self.usage = Some(Usage {
-            in_use: InUse::default(),
-            own_writes,
-            builds,
             imports_json,
             imported: BTreeSet::new(),
             begun: since.unwrap_or_else(SystemTime::now),
@@ -53,24 +39,44 @@ impl Tree {
         });
     }
 
-    /// Takes what `old` knew of the process.
-    pub(in super::super) fn inherit_use(&mut self, old: &Self) {
-        if let Some(usage) = &old.usage {
-            self.take_use(usage.in_use.clone());
-            self.renew_used();
+    /// Returns what is known in `self` of the process of the listener `id`.
+    pub(in super::super) fn in_use(&self, id: u64) -> Option<&InUse> {
+        let listener = self.listener(id).filter(|_| self.usage.is_some());
+        listener.map(|it| &it.in_use)
+    }
+
+    /// Takes what the process of the listener `id` uses, where globs were inferred. Returns the files of it that were
+    /// watched for others before, and so were told to them alone.
+    pub(in super::super) fn take_use(&mut self, id: u64, in_use: InUse) -> Vec<PathBuf> {
+        let at = self.listeners.iter().position(|it| it.id == id);
+        let Some(at) = at.filter(|_| self.usage.is_some()) else {
+            return Vec::new();
+        };
+        self.listeners[at].in_use = in_use;
+        let used = self.used(&self.listeners[at]);
+        let before = std::mem::replace(&mut self.listeners[at].used, used.clone());
+        if used == before {
+            return Vec::new();
+        }
+        let is_new = |path: &&PathBuf| used.wants(path) && !self.is_wanted_by(&before, path);
+        self.files.keys().filter(is_new).cloned().collect()
+    }
+
+    /// Starts from `since` at the latest to look for changes of files that the sources import.
+    pub(in super::super) fn import_since(&mut self, since: SystemTime) {
+        if let Some(usage) = &mut self.usage {
+            usage.begun = usage.begun.min(since);
         }
     }
 
-    /// Takes what the process uses.
-    pub(in super::super) fn take_use(&mut self, in_use: InUse) {
-        if let Some(usage) = &mut self.usage {
-            usage.in_use = in_use;
-        }
+    /// Whether its sources may import JSON, where globs were inferred.
+    pub(super) fn imports_json(&self) -> bool {
+        self.usage.as_ref().is_some_and(|it| it.imports_json)
     }
 
     /// Whether the file is a source that may import JSON.
     pub(super) fn may_import(&self, path: &Path) -> bool {
-        self.usage.as_ref().is_some_and(|it| it.imports_json) && modules::is_source(path)
+        self.imports_json() && modules::is_source(path)
     }
 
     /// Looks which JSON files the source imports, if it is one that may.
@@ -97,14 +103,20 @@ impl Tree {
         if std::mem::replace(&mut usage.is_renewed, true) {
             return None;
         }
-        Some(std::mem::replace(&mut usage.begun, SystemTime::now()))
+        let begun = std::mem::replace(&mut usage.begun, SystemTime::now());
+        let used: Vec<Used> = self.listeners.iter().map(|it| self.used(it)).collect();
+        for (listener, used) in self.listeners.iter_mut().zip(used) {
+            listener.used = used;
+        }
+        Some(begun)
     }
 
     /// Has the matcher want what is in use by now; false if that is what it wanted before.
     pub(in super::super) fn renew_used(&mut self) -> bool {
-        let Some(used) = self.used() else {
-            return false;
-        };
+        let mut used = Used::default();
+        for listener in &self.listeners {
+            used.extend(&listener.used);
+        }
         let before = self.matcher.used().clone();
         if used == before {
             return false;
@@ -118,14 +130,16 @@ impl Tree {
         true
     }
 
-    /// What is in use and no glob finds.
-    fn used(&self) -> Option<Used> {
-        let usage = self.usage.as_ref()?;
-        let InUse { code, read, .. } = &usage.in_use;
+    /// What the sources import and the process of the listener uses, and no glob finds.
+    fn used(&self, listener: &Listener) -> Used {
         let mut used = Used::default();
+        let Some(usage) = &self.usage else {
+            return used;
+        };
+        let InUse { code, read, .. } = &listener.in_use;
         for path in code.iter().take(MOST_FILES) {
             let path = in_place(path);
-            let is_built = usage.builds && self.matcher.surrounds(&path);
+            let is_built = listener.builds && self.matcher.surrounds(&path);
             if !is_built && !self.is_found(&path) {
                 used.add_code(path);
             }
@@ -141,7 +155,12 @@ impl Tree {
                 used.add(path);
             }
         }
-        Some(used)
+        used
+    }
+
+    /// Whether the globs find the file that is watched, or else a process that uses `used` wants it.
+    pub(super) fn is_wanted_by(&self, used: &Used, path: &Path) -> bool {
+        matches!(self.matcher.judge(path), Verdict::Wanted(_)) || used.wants(path)
     }
 
     /// Whether the globs find the file, be it under the name of a link.
@@ -156,7 +175,7 @@ impl Tree {
         source: &mut Option<Source>,
     ) -> Result<Vec<PathBuf>, LimitReached> {
         if let (Some(source), false) = (&source, self.polled) {
-            source.sift(self.id, self.matcher.clone());
+            source.sift(self.number, self.matcher.clone());
         }
         let directories: Vec<PathBuf> = self
             .matcher
@@ -183,18 +202,16 @@ impl Tree {
         Ok(found)
     }
 
-    /// Whether the server has written the file itself, which it then need not load anew. Code that it has loaded
-    /// counts all the same.
-    pub(super) fn is_own_write(&self, path: &Path) -> bool {
-        let Some(Usage {
-            in_use, own_writes, ..
-        }) = &self.usage
-        else {
-            return false;
-        };
-        let is_loaded =
-            || in_use.code.contains(path) || in_use.code.iter().any(|it| in_place(it) == path);
-        own_writes.as_ref().is_some_and(|own| own.include(path)) && !is_loaded()
+    /// Whether the listener's server has written the file itself, which it then need not load anew. Code that it has
+    /// loaded counts all the same, as does whatever the user's own globs name.
+    pub(super) fn is_own_write(&self, listener: &Listener, path: &Path) -> bool {
+        let code = &listener.in_use.code;
+        let is_loaded = || code.contains(path) || code.iter().any(|it| in_place(it) == path);
+        let own_writes = listener
+            .own_writes
+            .as_ref()
+            .filter(|_| self.usage.is_some());
+        own_writes.is_some_and(|own| own.include(path)) && !is_loaded()
     }
 }
 

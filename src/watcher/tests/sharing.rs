@@ -1,0 +1,295 @@
+//! Listeners that want the same share one tree, and each is told what concerns it.
+
+use std::time::SystemTime;
+
+use super::joining::{Fleet, age};
+use super::*;
+use crate::watcher::lookout::Lookout;
+use crate::watcher::matcher::Matcher;
+use crate::watcher::source::{Signal, Source};
+use crate::watcher::{InUse, OwnWrites};
+
+/// A request for whatever is inferred in the directory.
+fn inferring(cwd: &Path) -> WatchRequest {
+    sources(cwd, &[])
+}
+
+fn since(mut request: WatchRequest, start: SystemTime) -> WatchRequest {
+    let WatchRequest::Sources { since, .. } = &mut request else {
+        panic!("it is not for files")
+    };
+    *since = Some(start);
+    request
+}
+
+fn is_shared(first: &Coverage, second: &Coverage) -> bool {
+    Arc::ptr_eq(&first.files, &second.files)
+}
+
+impl Fleet {
+    async fn want(&self, id: u64, request: WatchRequest) -> Coverage {
+        self.watcher.add(id, request).await.unwrap()
+    }
+
+    /// Writes the file. All events of that are on their way to the watcher's thread then, and so come to one save.
+    fn save(&self, name: &str, text: &str) {
+        self.write(name, text);
+        self.watcher.glance().take();
+    }
+
+    /// Says what the process of `id` has read, and waits until that is watched.
+    async fn read(&self, id: u64, files: &[&str], since: SystemTime) {
+        let in_use = InUse {
+            read: files.iter().map(|file| self.path(file)).collect(),
+            since,
+            ..InUse::default()
+        };
+        self.watcher.glance().attend(id, in_use);
+        // Answered after it.
+        self.add(99, "none", &["*.none"]).await;
+        self.watcher.remove(99);
+    }
+
+    /// What the next save comes to for each of `ids`: all are suspected, then told.
+    async fn verdicts(&mut self, ids: &[u64]) -> BTreeMap<u64, Notice> {
+        let mut verdicts = BTreeMap::new();
+        while verdicts.len() < ids.len() {
+            let (id, notice) = self.notice().await;
+            if notice != Notice::Suspect {
+                verdicts.insert(id, notice);
+            }
+        }
+        assert!(verdicts.keys().eq(ids), "{verdicts:?}");
+        verdicts
+    }
+}
+
+fn changed(path: &str) -> Notice {
+    Notice::Changed(vec![path.into()])
+}
+
+#[tokio::test]
+async fn one_tree_is_watched_for_all_who_want_the_same() {
+    let mut fleet = Fleet::new(&["a/x.py", "a/y.py", "b/x.py"]);
+    let a = fleet.path("a");
+    let first = fleet.want(1, sources(&a, &["*.py"])).await;
+    let second = fleet.want(2, sources(&a, &["*.py"])).await;
+    assert!(is_shared(&first, &second));
+    let others = [sources(&a, &["x.*"]), sources(&fleet.path("b"), &["*.py"])];
+    for (id, request) in (3..).zip(others) {
+        assert!(!is_shared(&first, &fleet.want(id, request).await));
+        fleet.watcher.remove(id);
+    }
+    fleet.save("a/x.py", "new");
+    let all = fleet.verdicts(&[1, 2]).await;
+    assert!(all.values().all(|it| *it == changed("x.py")), "{all:?}");
+
+    fleet.watcher.remove(1);
+    // Answered after the removal.
+    let third = fleet.want(5, sources(&a, &["*.py"])).await;
+    assert!(is_shared(&second, &third));
+    fleet.save("a/x.py", "newer");
+    let all = fleet.verdicts(&[2, 5]).await;
+    assert!(all.values().all(|it| *it == changed("x.py")), "{all:?}");
+
+    fleet.watcher.remove(2);
+    fleet.watcher.remove(5);
+    let last = fleet.want(6, sources(&a, &["*.py"])).await;
+    assert!(!is_shared(&second, &last), "nobody was left");
+    fleet.save("a/y.py", "new");
+    fleet.change(6, "y.py").await;
+}
+
+#[tokio::test]
+async fn commands_of_one_project_share_what_is_inferred() {
+    let fleet = Fleet::new(&["a/pyproject.toml", "a/x.py"]);
+    let first = fleet.want(1, inferring(&fleet.path("a"))).await;
+    let mut request = inferring(&fleet.path("a"));
+    let WatchRequest::Sources { server, args, .. } = &mut request else {
+        panic!("it is not for files")
+    };
+    *server = "another".into();
+    *args = vec!["-u".into()];
+    assert!(is_shared(&first, &fleet.want(2, request).await));
+    let named = sources(&fleet.path("a"), &["**/*.py"]);
+    assert!(!is_shared(&first, &fleet.want(3, named).await));
+}
+
+#[tokio::test]
+async fn all_are_suspected_when_a_glance_is_over() {
+    let mut fleet = Fleet::new(&["a/x.py"]);
+    for id in 1..=3 {
+        fleet.add(id, "a", &["*.py"]).await;
+    }
+    for round in 0..30 {
+        fleet.save("a/x.py", &round.to_string());
+        for id in 1..=3 {
+            let told = fleet.notices.try_recv();
+            assert_eq!(told, Ok((id, Notice::Suspect)), "round {round}");
+            fleet.suspected.insert(id);
+        }
+        fleet.verdicts(&[1, 2, 3]).await;
+    }
+}
+
+#[tokio::test]
+async fn who_comes_during_a_save_waits_for_its_end() {
+    let slow = WatchOptions {
+        quiet: Duration::from_secs(3600),
+        max_wait: Duration::from_secs(3600),
+        ..WatchOptions::default()
+    };
+    let mut fleet = Fleet::with(&["a/x.py"], slow);
+    fleet.add(1, "a", &["*.py"]).await;
+    fleet.add(3, "a", &["y.*"]).await;
+    let _open = fs::File::create(fleet.path("a/x.py")).unwrap();
+    assert_eq!(fleet.notice().await, (1, Notice::Suspect));
+    fleet.add(2, "a", &["*.py"]).await;
+    assert_eq!(fleet.notice().await, (2, Notice::Suspect));
+    // It is not kept in suspense by a tree that it left.
+    fleet.add(2, "a", &["y.*"]).await;
+    assert_eq!(fleet.notice().await, (2, Notice::Unchanged));
+}
+
+#[tokio::test]
+async fn who_was_started_before_it_came_is_told_of_newer_files_alone() {
+    let mut fleet = Fleet::new(&["a/old.py", "a/new.py"]);
+    fleet.add(1, "a", &["*.py"]).await;
+    age(&fleet.path("a")).await;
+    let start = SystemTime::now();
+    fleet.save("a/new.py", "after the start, before the watch");
+    fleet.change(1, "new.py").await;
+    let request = since(sources(&fleet.path("a"), &["*.py"]), start);
+    fleet.want(2, request).await;
+    assert_eq!(fleet.notice().await, (2, Notice::Suspect));
+    assert_eq!(fleet.notice().await, (2, changed("new.py")));
+    fleet.save("a/old.py", "new");
+    fleet.verdicts(&[1, 2]).await;
+}
+
+#[tokio::test]
+async fn a_save_right_before_a_change_to_a_shared_tree_counts() {
+    let mut fleet = Fleet::new(&["a/x.py", "a/y.py"]);
+    fleet.add(1, "a", &["x.*"]).await;
+    fleet.add(2, "a", &["*.py"]).await;
+    fleet.add(3, "a", &["x.*"]).await;
+    for round in 0..20 {
+        let globs = [&["*.py"], &["x.*"]][round % 2];
+        fleet.write("a/x.py", &round.to_string());
+        fleet.add(1, "a", globs).await;
+        let mut told = BTreeSet::new();
+        while told.len() < 3 {
+            if let (id, Notice::Changed(paths)) = fleet.notice().await {
+                assert_eq!(paths, [PathBuf::from("x.py")]);
+                told.insert(id);
+            }
+        }
+        // Told twice, if the walk and an event found it.
+        while !fleet.suspected.is_empty() {
+            fleet.notice().await;
+        }
+    }
+    fs::remove_file(fleet.path("a/x.py")).unwrap();
+    fleet.add(1, "a", &["*.py"]).await;
+    let mut told = BTreeSet::new();
+    while told.len() < 3 {
+        if let (id, Notice::Changed(_)) = fleet.notice().await {
+            told.insert(id);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_to_a_shared_tree_looks_for_saves_that_only_the_other_tree_has_seen() {
+    let never = WatchOptions {
+        poll: Some(Duration::from_secs(3600)),
+        ..WatchOptions::default()
+    };
+    let mut fleet = Fleet::with(&["a/w.py", "a/x.py", "a/y.py"], never);
+    fleet.add(1, "a", &["*.py"]).await;
+    fleet.save("a/x.py", "new");
+    fs::remove_file(fleet.path("a/y.py")).unwrap();
+    fleet.write("a/z.py", "new");
+    fleet.add(2, "a", &["**"]).await;
+    fleet.add(1, "a", &["**"]).await;
+    let paths = ["x.py", "z.py", "y.py"].map(PathBuf::from).into();
+    assert_eq!(fleet.notice().await, (1, Notice::Suspect));
+    assert_eq!(fleet.notice().await, (1, Notice::Changed(paths)));
+}
+
+#[tokio::test]
+async fn what_one_process_uses_concerns_it_alone() {
+    let mut fleet = Fleet::new(&["a/pyproject.toml", "a/x.py", "a/data.json", "none/x"]);
+    let first = fleet.want(1, inferring(&fleet.path("a"))).await;
+    let second = fleet.want(2, inferring(&fleet.path("a"))).await;
+    assert!(is_shared(&first, &second));
+    age(&fleet.path("a")).await;
+    let start = SystemTime::now();
+    fleet.read(2, &["a/data.json"], start).await;
+    fleet.save("a/data.json", "new");
+    let verdicts = fleet.verdicts(&[1, 2]).await;
+    assert_eq!(verdicts[&1], Notice::Unchanged);
+    assert_eq!(verdicts[&2], changed("data.json"));
+    let shows = |coverage: &Coverage| coverage.globs.lock().unwrap().contains(&"data.json".into());
+    assert!(shows(&second) && !shows(&first));
+
+    // Its process had read it before that save.
+    fleet.read(1, &["a/data.json"], start).await;
+    assert_eq!(fleet.notice().await, (1, Notice::Suspect));
+    assert_eq!(fleet.notice().await, (1, changed("data.json")));
+    fleet.watcher.remove(2);
+    // Answered after the removal.
+    fleet.read(1, &["a/data.json"], start).await;
+    fleet.save("a/data.json", "newer");
+    assert_eq!(fleet.notice().await, (1, Notice::Suspect));
+    fleet.change(1, "data.json").await;
+}
+
+#[tokio::test]
+async fn what_one_server_writes_itself_concerns_the_others() {
+    let mut fleet = Fleet::new(&["a/pyproject.toml", "a/x.py", "a/state.py"]);
+    for id in [1, 2] {
+        let mut request = inferring(&fleet.path("a"));
+        let WatchRequest::Sources { own_writes, .. } = &mut request else {
+            panic!("it is not for files")
+        };
+        *own_writes = (id == 1).then(|| OwnWrites::new(|path| path.ends_with("state.py")));
+        fleet.want(id, request).await;
+    }
+    fleet.save("a/state.py", "new");
+    let verdicts = fleet.verdicts(&[1, 2]).await;
+    assert_eq!(verdicts[&1], Notice::Unchanged);
+    assert_eq!(verdicts[&2], changed("state.py"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_comes_before_events_were_looked_at_is_suspected_until_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let (sender, signals) = std::sync::mpsc::channel();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = told.clone();
+    let tell = move |id, notice| heard.lock().unwrap().push((id, notice));
+    // Nobody takes the signals.
+    let lookout = Arc::new(Lookout::new(sender, tell));
+    let mut source = Source::new(feed, &lookout).unwrap();
+    lookout.listen(1, 10);
+    lookout.sift(1, Matcher::new(root.clone(), vec!["*.py".into()]).unwrap());
+    source.watch(&root, 1).unwrap();
+    put(&root.join("x.py"), "new");
+    lookout.look();
+    lookout.listen(1, 20);
+    let suspects = [(10, Notice::Suspect), (20, Notice::Suspect)];
+    assert_eq!(*told.lock().unwrap(), suspects);
+    // More batches if the thread of the events was quicker.
+    for signal in signals.try_iter() {
+        if let Signal::Passed(ids) = signal {
+            lookout.looked_at(&ids);
+        }
+    }
+    let unchanged = [(10, Notice::Unchanged), (20, Notice::Unchanged)];
+    assert_eq!(told.lock().unwrap()[2..], unchanged);
+    lookout.listen(1, 30);
+    assert_eq!(told.lock().unwrap().len(), 4, "nothing is coming");
+}
