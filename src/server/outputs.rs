@@ -37,6 +37,16 @@ pub(super) enum Origin {
     User,
 }
 
+/// A file that was found to have changed, as it is now.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) path: PathBuf,
+    /// When it was changed last; nothing if it is gone.
+    pub(super) time: Option<SystemTime>,
+    /// Whoever writes it may have begun with that.
+    pub(super) is_empty: bool,
+}
+
 /// A run of the build, complete or cancelled.
 #[derive(Debug)]
 struct Run {
@@ -96,9 +106,8 @@ pub(super) struct Outputs {
 impl Outputs {
     /// The build begins to run, at least [`TICK`] after the last one.
     pub(super) fn began(&mut self, now: SystemTime) {
-        let is_known = |path: &PathBuf, row: &Row| row.runs >= self.enough(path);
         let mut last = self.rows.iter().filter(|(_, row)| row.run == self.run);
-        let is_repeated = last.any(|(path, row)| !is_known(path, row));
+        let is_repeated = last.any(|(path, _)| !self.is_known(path));
         self.repeated = if is_repeated { self.repeated + 1 } else { 0 };
         if !self.is_cancelled {
             self.run += 1;
@@ -128,22 +137,34 @@ impl Outputs {
         self.all.front()?.ended
     }
 
-    /// Returns who changed these files, each with the time that it has now.
-    pub(super) fn changed(&mut self, files: Vec<(PathBuf, Option<SystemTime>)>) -> Origin {
+    /// Returns who made these changes.
+    pub(super) fn changed(&mut self, changes: Vec<Change>) -> Origin {
         let mut origin = Origin::Build;
-        for (path, time) in files {
-            origin = origin.max(self.origin(path, time));
+        for change in changes {
+            origin = origin.max(self.origin(change));
         }
         origin
     }
 
-    fn origin(&mut self, path: PathBuf, time: Option<SystemTime>) -> Origin {
+    fn origin(&mut self, change: Change) -> Origin {
+        let Change {
+            path,
+            time,
+            is_empty,
+        } = change;
         let Some(run) = self.all.iter().find(|run| run.covers(time)) else {
             self.edited.insert(path);
             return Origin::User;
         };
-        let (run, is_long) = (run.number, run.lasts_long_at(time));
-        if self.is_expected(&path, run, time) {
+        let (number, is_long) = (run.number, run.lasts_long_at(time));
+        let is_begun = is_empty && run.ended.is_none();
+        let is_expected = if is_begun {
+            // What is being written counts once it is there.
+            self.is_known(&path)
+        } else {
+            self.is_expected(&path, number, time)
+        };
+        if is_expected {
             return Origin::Build;
         }
         let most = if self.edited.contains(&path) {
@@ -163,6 +184,11 @@ impl Outputs {
     pub(super) fn endless(&self) -> Option<&Path> {
         let path = self.unclear.as_deref();
         path.filter(|_| self.repeated >= MANY)
+    }
+
+    fn is_known(&self, path: &Path) -> bool {
+        let row = self.rows.get(path);
+        row.is_some_and(|row| row.runs >= self.enough(path))
     }
 
     fn enough(&self, path: &Path) -> u32 {
@@ -243,7 +269,7 @@ mod tests {
 
         fn change(&mut self, file: &str) -> Origin {
             self.wait();
-            self.outputs.changed(vec![(file.into(), Some(self.now))])
+            self.outputs.changed(vec![changed(file, self.now)])
         }
 
         /// Runs the build as long as its changes ask for it. Gives how many runs that takes, at most 20, cancelled ones
@@ -267,6 +293,14 @@ mod tests {
         }
     }
 
+    fn changed(file: &str, time: SystemTime) -> Change {
+        Change {
+            path: file.into(),
+            time: Some(time),
+            is_empty: false,
+        }
+    }
+
     fn files(files: &[&str]) -> Vec<String> {
         files.iter().map(ToString::to_string).collect()
     }
@@ -280,6 +314,22 @@ mod tests {
         assert_eq!(site.runs(stamp), 1);
         assert_eq!(site.runs(|_| vec![]), 1);
         assert_eq!(site.runs(stamp), 1);
+    }
+
+    /// A shell empties a file, and starts what writes it only then.
+    #[test]
+    fn a_stamp_that_is_seen_half_written_counts_once() {
+        let mut site = Site::new();
+        site.runs(|_| files(&["stamp"]));
+        site.begin();
+        site.wait();
+        let emptied = Change {
+            is_empty: true,
+            ..changed("stamp", site.now)
+        };
+        assert_eq!(site.outputs.changed(vec![emptied]), Origin::Build);
+        assert_eq!(site.change("stamp"), Origin::Build);
+        assert_ne!(site.change("stamp"), Origin::Build);
     }
 
     #[test]
@@ -371,9 +421,9 @@ mod tests {
         site.end(true);
         let between = site.now + Duration::from_millis(500);
         site.begin();
-        site.outputs.changed(vec![("a".into(), Some(within))]);
+        site.outputs.changed(vec![changed("a", within)]);
         assert!(site.outputs.edited.is_empty());
-        site.outputs.changed(vec![("a".into(), Some(between))]);
+        site.outputs.changed(vec![changed("a", between)]);
         assert!(!site.outputs.edited.is_empty());
     }
 
@@ -388,7 +438,7 @@ mod tests {
         ] {
             site.begin();
             assert_eq!(site.change("stamp"), origin);
-            let again = vec![("stamp".into(), Some(site.now))];
+            let again = vec![changed("stamp", site.now)];
             assert_eq!(site.outputs.changed(again), origin);
             site.end(origin != Origin::User);
         }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
-use super::super::outputs::Origin;
+use super::super::outputs::{Change, Origin};
 use super::super::report::{BuildSite, Means, Report};
 use super::super::state::{Input, State};
 use super::Supervisor;
@@ -121,11 +121,15 @@ impl Supervisor {
             return Origin::User;
         };
         let cwd = &self.supply.spec.cwd;
-        let timed = paths
-            .iter()
-            .map(|path| (path.clone(), file_time::changed(&cwd.join(path))));
-        let timed = timed.collect();
-        locked(&site.outputs).changed(timed)
+        let changes = paths.iter().map(|path| {
+            let file = cwd.join(path);
+            Change {
+                path: path.clone(),
+                time: file_time::changed(&file),
+                is_empty: std::fs::metadata(&file).is_ok_and(|it| it.len() == 0),
+            }
+        });
+        locked(&site.outputs).changed(changes.collect())
     }
 
     pub(super) fn is_built(&self) -> bool {
