@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -70,6 +71,14 @@ pub(crate) struct Meta<'a> {
     pub(crate) log_level: Option<&'a str>,
     /// The stream that a notification belongs to.
     pub(crate) subscription_id: Option<&'a str>,
+}
+
+/// Where the members of an answer lie in its line.
+#[derive(Debug)]
+pub(crate) struct Places {
+    id: Option<Range<usize>>,
+    result: Option<Range<usize>>,
+    error: Option<Range<usize>>,
 }
 
 /// Why a line is no message.
@@ -150,6 +159,31 @@ impl<'a> Envelope<'a> {
         Object(&mut envelope, open).deserialize(&mut input)?;
         input.end()?;
         Ok(envelope)
+    }
+
+    /// The places of the members of an answer in its `line`, by which it is [found](Self::at) again; nothing for other
+    /// messages.
+    pub(crate) fn places(&self, line: &str) -> Option<Places> {
+        let place = |part: &str| {
+            let begin = part.as_ptr() as usize - line.as_ptr() as usize;
+            begin..begin + part.len()
+        };
+        (self.kind() == Kind::Response).then(|| Places {
+            id: self.id.map(place),
+            result: self.result.map(place),
+            error: self.error.map(place),
+        })
+    }
+
+    /// The answer in `line` whose members are at `places`.
+    pub(crate) fn at(line: &'a str, places: Places) -> Self {
+        let Places { id, result, error } = places;
+        Self {
+            id: id.map(|place| &line[place]),
+            result: result.map(|place| &line[place]),
+            error: error.map(|place| &line[place]),
+            ..Self::default()
+        }
     }
 
     /// What kind of message it is.

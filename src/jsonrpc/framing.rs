@@ -1,6 +1,7 @@
 //! Lines out of a byte stream, whatever the reads look like.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// A stretch of the buffer that [`Framer::next`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(crate) struct Framer {
     searched: usize,
     /// The line between `start` and the next line end is over the limit and began earlier.
     skipping: bool,
+    /// The line that was handed out last.
+    last: Range<usize>,
     /// The first bytes of the line that was or is being skipped, and its last ones so far.
     head: Vec<u8>,
     tail: Vec<u8>,
@@ -45,6 +48,7 @@ impl Framer {
             start: 0,
             searched: 0,
             skipping: false,
+            last: 0..0,
             head: Vec::new(),
             tail: Vec::new(),
             limit,
@@ -99,10 +103,24 @@ impl Framer {
             }
             let line = trim(&self.buffer[from..end]);
             if !line.is_empty() {
-                // The borrow checker cannot follow `line` out of the loop, so it is cut anew.
-                return Some(Frame::Line(trim(&self.buffer[from..end])));
+                let begin = line.as_ptr() as usize - self.buffer.as_ptr() as usize;
+                self.last = begin..begin + line.len();
+                return Some(Frame::Line(&self.buffer[self.last.clone()]));
             }
         }
+    }
+
+    /// The line that was handed out last, taken out of the buffer: without a copy if it stood there first.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        let Range { start, end } = self.last.clone();
+        if start > 0 {
+            return self.buffer[start..end].to_vec();
+        }
+        let rest = self.buffer.split_off(self.start);
+        let mut line = std::mem::replace(&mut self.buffer, rest);
+        (self.start, self.searched) = (0, 0);
+        line.truncate(end);
+        line
     }
 
     /// What stands behind the last line end when the stream has ended.

@@ -354,7 +354,8 @@ impl Connection {
         Ok(())
     }
 
-    fn take(
+    /// Takes one message, as [`receive`](Self::receive) does.
+    pub(super) fn take(
         self: &Arc<Self>,
         line: &str,
         envelope: &Envelope<'_>,

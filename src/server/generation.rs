@@ -1,10 +1,12 @@
 //! One started incarnation of a server: its process, its connection, and the proof that it works.
 
+use std::string::FromUtf8Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use super::advice;
@@ -18,7 +20,7 @@ use super::report::{Report, Supply};
 use crate::bridge::Identity;
 use crate::config::ServerSpec;
 use crate::event::{Event, Failure, StrayKind};
-use crate::jsonrpc::{Frame, text};
+use crate::jsonrpc::{Envelope, Frame, text};
 use crate::transport::child::{Child, Exited};
 use crate::transport::resolve::SpawnError;
 use crate::transport::stream::{Lines, Outbox};
@@ -27,6 +29,8 @@ use crate::transport::stream::{Lines, Outbox};
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How long a process that has closed its stdin or its stdout may live on.
 const AFTERLIFE: Duration = Duration::from_secs(1);
+/// A line of more bytes takes many milliseconds to look through.
+const LONG: usize = 4 * 1024 * 1024;
 /// In a line that is no message, a message may begin at so many places.
 const BEGINNINGS: usize = 16;
 
@@ -109,17 +113,16 @@ pub(crate) fn start(
         generation: number,
         pid: child.pid(),
     });
-    let stray = Stray::new(supply, number);
-    let reader = tokio::spawn(read(
-        lines,
-        connection.clone(),
-        client,
-        stray,
-        child.exited(),
-    ));
+    let reader = Reader {
+        connection: connection.clone(),
+        stray: Stray::new(supply, number),
+        is_busy: Arc::default(),
+    };
+    let is_busy = reader.is_busy.clone();
+    let reader = tokio::spawn(reader.read(lines, client, child.exited()));
     tokio::spawn(attend(
         supply.reports.clone(),
-        reader,
+        (reader, is_busy),
         connection.clone(),
         outbox,
         &child,
@@ -134,7 +137,7 @@ pub(crate) fn start(
 /// Waits for the end of the process, of its output or of its input, whichever shows that it is over.
 fn attend(
     reports: UnboundedSender<Report>,
-    mut reader: JoinHandle<()>,
+    (mut reader, is_busy): (JoinHandle<()>, Arc<AtomicBool>),
     connection: Arc<Connection>,
     outbox: Outbox,
     child: &Child,
@@ -151,9 +154,10 @@ fn attend(
             Err(_) => closed.to_owned(),
         };
         // A task that has ended must not be awaited again.
-        if !reader.is_finished() {
-            let _ = timeout(LAST_WORDS, &mut reader).await;
-        }
+        while !reader.is_finished()
+            && timeout(LAST_WORDS, &mut reader).await.is_err()
+            && is_busy.load(Ordering::Relaxed)
+        {}
         reader.abort();
         let ending = Ending {
             how,
@@ -196,63 +200,103 @@ impl Stray {
     }
 }
 
-/// Reads the server's messages until its output ends.
-async fn read(
-    mut lines: Lines,
+/// Who reads the messages of a process.
+struct Reader {
     connection: Arc<Connection>,
-    client: Arc<dyn Client>,
-    mut stray: Stray,
-    mut exited: Exited,
-) {
-    loop {
-        tokio::select! {
-            biased;
-            () = connection.client_reads() => {}
-            // What it has written before is little, and must not be lost.
-            _ = exited.wait() => {}
+    stray: Stray,
+    /// It has read a long line, and does not know what that is yet.
+    is_busy: Arc<AtomicBool>,
+}
+
+impl Reader {
+    /// Reads until the output ends.
+    async fn read(mut self, mut lines: Lines, client: Arc<dyn Client>, mut exited: Exited) {
+        let gather =
+            |lines: &mut Lines| client.pipe().filter(|_| lines.several()).map(Outbox::cork);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.connection.client_reads() => {}
+                // What it has written before is little, and must not be lost.
+                _ = exited.wait() => {}
+            }
+            if !matches!(lines.fill().await, Ok(true)) {
+                break;
+            }
+            let mut cork = gather(&mut lines);
+            while let Some(frame) = lines.next() {
+                match frame {
+                    Frame::Line(line) if line.len() > LONG => {
+                        // Others write to the client meanwhile.
+                        drop(cork);
+                        self.take_long(lines.take()).await;
+                        cork = gather(&mut lines);
+                    }
+                    Frame::Line(line) => self.take(line),
+                    Frame::TooLong { head, tail } => self.take_too_long(head, tail),
+                }
+            }
+            drop(cork);
         }
-        if !matches!(lines.fill().await, Ok(true)) {
-            break;
+        if let Some(rest) = lines.rest() {
+            self.take(rest);
         }
-        let _cork = client.pipe().filter(|_| lines.several()).map(Outbox::cork);
-        while let Some(frame) = lines.next() {
-            match frame {
-                Frame::Line(line) => take(line, &connection, &mut stray),
-                Frame::TooLong { head, tail } => too_long(head, tail, &connection, &mut stray),
+    }
+
+    fn take(&mut self, line: &[u8]) {
+        let text = text(line);
+        let Err(kind) = self.connection.receive(&text, None) else {
+            return;
+        };
+        // A program that prints without a line end puts its words before a message, whose members may
+        // stand in any order.
+        let begins = text.match_indices(r#"{""#).map(|(at, _)| at);
+        for at in begins.filter(|at| *at > 0).take(BEGINNINGS) {
+            let message = &text[at..];
+            if message.contains(r#""jsonrpc""#) && self.connection.receive(message, None).is_ok() {
+                return self.stray.tell(text[..at].to_owned(), StrayKind::Line);
             }
         }
+        self.stray.tell(text.into_owned(), kind);
     }
-    if let Some(rest) = lines.rest() {
-        take(rest, &connection, &mut stray);
-    }
-}
 
-fn take(line: &[u8], connection: &Arc<Connection>, stray: &mut Stray) {
-    let text = text(line);
-    let Err(kind) = connection.receive(&text, None) else {
-        return;
-    };
-    // A program that prints without a line end puts its words before a message, whose members may
-    // stand in any order.
-    let begins = text.match_indices(r#"{""#).map(|(at, _)| at);
-    for at in begins.filter(|at| *at > 0).take(BEGINNINGS) {
-        let message = &text[at..];
-        if message.contains(r#""jsonrpc""#) && connection.receive(message, None).is_ok() {
-            return stray.tell(text[..at].to_owned(), StrayKind::Line);
+    /// Looks through a long line on a thread of its own, so that no other message waits for that.
+    async fn take_long(&mut self, line: Vec<u8>) {
+        self.is_busy.store(true, Ordering::Relaxed);
+        let read = spawn_blocking(|| {
+            let text = String::from_utf8(line).map_err(FromUtf8Error::into_bytes)?;
+            let envelope = Envelope::parse(&text).ok();
+            let places = envelope.and_then(|envelope| envelope.places(&text));
+            match places {
+                Some(places) => Ok((text, places)),
+                None => Err(text.into_bytes()),
+            }
+        });
+        match read.await {
+            Ok(Ok((text, places))) => {
+                let envelope = Envelope::at(&text, places);
+                if let Err(kind) = self.connection.take(&text, &envelope, None) {
+                    self.stray.tell(text, kind);
+                }
+            }
+            // No answer, or nothing that can be read as it is.
+            Ok(Err(line)) => self.take(&line),
+            // The runtime is being shut down.
+            Err(_) => {}
         }
+        self.is_busy.store(false, Ordering::Relaxed);
     }
-    stray.tell(text.into_owned(), kind);
-}
 
-fn too_long(head: &[u8], tail: &[u8], connection: &Arc<Connection>, stray: &mut Stray) {
-    let [head, tail] = [head, tail].map(String::from_utf8_lossy);
-    connection.answer_too_long(&head, &tail);
-    let text = format!(
-        "a message over the limit of {} bytes: {}",
-        stray.supply.means.max_message,
-        head.chars().take(200).collect::<String>()
-    );
-    stray.tell(text, StrayKind::Line);
+    fn take_too_long(&mut self, head: &[u8], tail: &[u8]) {
+        let [head, tail] = [head, tail].map(String::from_utf8_lossy);
+        self.connection.answer_too_long(&head, &tail);
+        let text = format!(
+            "a message over the limit of {} bytes: {}",
+            self.stray.supply.means.max_message,
+            head.chars().take(200).collect::<String>()
+        );
+        self.stray.tell(text, StrayKind::Line);
+    }
 }
 
 /// The failure of a generation of `spec` that was refused or ended.

@@ -78,6 +78,11 @@ impl Lines {
         self.framer.next()
     }
 
+    /// The line that [`next`](Self::next) has handed out last, to keep.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        self.framer.take()
+    }
+
     /// Whether more than one line is ready.
     pub(crate) fn several(&mut self) -> bool {
         self.framer.several()

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{DEADLINE, Peer, Project, Proxy, eventually, example, initialize_params};
+use crate::harness::{
+    DEADLINE, Message, Peer, Project, Proxy, eventually, example, initialize_params,
+};
 
 fn proxy(script: &Value, options: &[&str]) -> (Project, Peer) {
     let project = Project::new();
@@ -398,4 +400,57 @@ fn a_handshake_whose_ids_come_back_as_strings_succeeds() {
     peer.initialize(&initialize_params()).result();
     let tools = peer.ask("tools/list", &json!({})).result();
     assert_eq!(tools["tools"][0]["name"], "t");
+}
+
+/// Answers with records of several MiB, as it likes to write them; then says a word more, and may be gone.
+const LONG: &str = r#"
+import json, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" not in message:
+        continue
+    id, method = message["id"], message["method"]
+    result = '{"tools": [{"name": "long", "inputSchema": {"type": "object"}}]}'
+    if method == "initialize":
+        result = '{"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "x", "version": "1"}}'
+    if method == "tools/call":
+        name = message["params"]["name"]
+        records = ", ".join(['{"n" : 1.50, "text":"\\u00e9/\\/"}'] * 200000)
+        result = '{"records": [ %s%s ]}' % (records, "," if name == "broken" else "")
+    sys.stdout.write('{ "result" : %s,"jsonrpc":"2.0",  "id":%s }\n' % (result, id))
+    if method == "tools/call":
+        print('{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"behind"}}')
+        if name == "last":
+            sys.exit(0)
+    sys.stdout.flush()
+"#;
+
+#[test]
+fn a_long_answer_passes_as_it_is_and_before_what_follows() {
+    let project = Project::new();
+    project.write("server.py", LONG);
+    let peer = Proxy::dev(["python3", "server.py"])
+        .transparent()
+        .within(&project)
+        .spawn();
+    peer.initialize(&initialize_params()).result();
+    let records = vec![r#"{"n" : 1.50, "text":"\u00e9/\/"}"#; 200_000].join(", ");
+    let expected = format!(r#"{{"records": [ {records} ]}}"#);
+    let call = |name: &str| {
+        let before = peer.mark();
+        let answer = peer.call(name, &json!({}));
+        assert!(answer.result_text() == expected, "{}", answer.line.len());
+        peer.expect_notification("notifications/message");
+        let lines = peer.lines_since(before);
+        let is_answer = |message: &Message| message.line.len() > expected.len();
+        assert!(lines.first().is_some_and(is_answer), "{}", lines.len());
+    };
+    call("long");
+    let broken =
+        json!({"jsonrpc": "2.0", "id": 901, "method": "tools/call", "params": {"name": "broken"}});
+    peer.send(&broken.to_string());
+    peer.expect_notification("notifications/message");
+    call("long");
+    // The process is gone before anybody can have looked through what it wrote.
+    call("last");
 }
