@@ -6,9 +6,10 @@ use std::collections::hash_map;
 use std::sync::Arc;
 
 use super::names::public_name;
-use crate::jsonrpc::{Members, quoted, unquoted};
+use super::share::Share;
+use crate::jsonrpc::unquoted;
 use crate::mcp::{Entry, ListKind, Template, headers};
-use crate::server::{ServerHandle, Snapshot};
+use crate::server::ServerHandle;
 
 /// One moment of the fleet, never changed: whoever holds it sees all of one state.
 #[derive(Debug, Default)]
@@ -18,19 +19,20 @@ pub(crate) struct Catalog {
     /// There is one server, and a client is to see nothing but it.
     transparent: bool,
     max_name: usize,
-    /// All entries under the names that a client sees, by [`ListKind::index`].
-    lists: [Vec<Entry>; 4],
-    tools: HashMap<String, Route>,
-    prompts: HashMap<String, Route>,
-    /// By URI: the place of the server.
-    resources: HashMap<String, usize>,
-    templates: Vec<(Template, usize)>,
+    /// What each of the servers offers, whether others have a name before it or not.
+    shares: Vec<Arc<Share>>,
+    /// All entries under the names that a client sees, by [`ListKind::index`],
+    lists: [Vec<Arc<Entry>>; 4],
+    /// and where they are, by these names.
+    routes: [HashMap<Arc<str>, Route>; 4],
+    /// With the place of the server.
+    templates: Vec<(Arc<Template>, usize)>,
     /// Names that two servers want.
     pub(crate) collisions: Vec<Collision>,
 }
 
-/// Where a tool or a prompt is.
-#[derive(Debug)]
+/// Where an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
     server: usize,
     /// The server's own name for it, raw; nothing if it is the one that clients use.
@@ -59,14 +61,17 @@ impl Catalog {
         }
     }
 
-    /// What these servers offer; no name is longer than `max_name` characters.
-    pub(super) fn new(servers: Vec<ServerHandle>, max_name: usize) -> Self {
+    /// What these servers offer; no name is longer than `max_name` characters. Of a server that has not changed
+    /// since `before` only references are made anew.
+    pub(super) fn new(servers: Vec<ServerHandle>, max_name: usize, before: &Self) -> Self {
         let mut catalog = Self {
             max_name,
             ..Self::default()
         };
         for (at, server) in servers.iter().enumerate() {
-            catalog.add(at, &servers, &server.snapshot());
+            let share = before.share(server, max_name);
+            catalog.add(at, &servers, &share);
+            catalog.shares.push(share);
         }
         catalog.servers = servers;
         catalog
@@ -81,113 +86,81 @@ impl Catalog {
         };
         match self.sole() {
             Some(server) => raw(server.snapshot().list(ListKind::Tools)?.find(name)?),
-            None => raw(self
-                .entries(ListKind::Tools)
-                .iter()
-                .find(|it| it.name == name)?),
+            None => raw(self.entries(ListKind::Tools).find(|it| it.name == name)?),
         }
     }
 
-    fn add(&mut self, at: usize, servers: &[ServerHandle], snapshot: &Snapshot) {
-        let prefix = &servers[at].spec().prefix;
-        for kind in [ListKind::Tools, ListKind::Prompts] {
-            let (routes, word) = match kind {
-                ListKind::Tools => (&mut self.tools, "tool"),
-                _ => (&mut self.prompts, "prompt"),
-            };
-            for entry in snapshot
-                .list(kind)
-                .into_iter()
-                .flat_map(|list| &list.entries)
-            {
-                let name = public_name(prefix, &entry.name, self.max_name);
-                let vacant = match routes.entry(name.clone()) {
-                    hash_map::Entry::Vacant(vacant) => vacant,
-                    hash_map::Entry::Occupied(taken) => {
-                        let [first, second] =
-                            [taken.get().server, at].map(|at| servers[at].spec().name.clone());
-                        self.collisions.push(Collision {
-                            kind: word,
-                            name,
-                            first,
-                            second,
+    /// What the server offers now, as it is here if it has not changed since.
+    fn share(&self, server: &ServerHandle, max_name: usize) -> Arc<Share> {
+        let (snapshot, spec) = (server.snapshot(), server.spec());
+        let mut shares = self.shares.iter();
+        let same = shares.find(|it| it.is_of(&snapshot, &spec.prefix, max_name));
+        let new = || Arc::new(Share::new(snapshot.clone(), &spec.prefix, max_name));
+        same.cloned().unwrap_or_else(new)
+    }
+
+    fn add(&mut self, at: usize, servers: &[ServerHandle], share: &Share) {
+        for kind in ListKind::ALL {
+            let items = share.items(kind);
+            self.routes[kind.index()].reserve(items.len());
+            self.lists[kind.index()].reserve(items.len());
+            for item in items {
+                match self.routes[kind.index()].entry(item.name.clone()) {
+                    // The first in the order of the configuration has it.
+                    hash_map::Entry::Vacant(vacant) => {
+                        vacant.insert(Route {
+                            server: at,
+                            rename: item.rename.clone(),
                         });
-                        continue;
+                        self.lists[kind.index()].push(item.entry.clone());
+                        let template = item.template.iter();
+                        self.templates.extend(template.map(|it| (it.clone(), at)));
                     }
-                };
-                let renamed = name != entry.name;
-                vacant.insert(Route {
-                    server: at,
-                    rename: renamed.then(|| quoted(&entry.name).into()),
-                });
-                let mut raw = entry.raw.clone();
-                if renamed {
-                    let mut members = Members::of(&entry.raw);
-                    members.set("name", quoted(&name));
-                    raw = members.to_string();
-                }
-                self.lists[kind.index()].push(Entry { name, raw });
-            }
-        }
-        for entry in entries(snapshot, ListKind::Resources) {
-            // The first in the order of the configuration has it.
-            match self.resources.entry(entry.name.clone()) {
-                hash_map::Entry::Vacant(vacant) => {
-                    vacant.insert(at);
-                    self.lists[ListKind::Resources.index()].push(entry.clone());
-                }
-                hash_map::Entry::Occupied(holder) => {
-                    let first = *holder.get();
-                    self.collide("resource", &entry.name, [first, at], servers);
-                }
-            }
-        }
-        let templates = self.templates.iter();
-        let mut holders: HashMap<String, usize> = templates
-            .zip(&self.lists[ListKind::Templates.index()])
-            .map(|((_, holder), entry)| (entry.name.clone(), *holder))
-            .collect();
-        for entry in entries(snapshot, ListKind::Templates) {
-            match holders.entry(entry.name.clone()) {
-                hash_map::Entry::Vacant(vacant) => {
-                    vacant.insert(at);
-                    self.lists[ListKind::Templates.index()].push(entry.clone());
-                    self.templates.push((Template::new(&entry.name), at));
-                }
-                hash_map::Entry::Occupied(holder) => {
-                    let first = *holder.get();
-                    self.collide("resource template", &entry.name, [first, at], servers);
+                    hash_map::Entry::Occupied(taken) => {
+                        let first = taken.get().server;
+                        self.collide(kind, &item.name, [first, at], servers);
+                    }
                 }
             }
         }
     }
 
-    /// Notes that two servers have the same URI, once for those two: they may have thousands. One that has it twice
-    /// itself is nobody's rival.
+    /// Notes that a name is taken. Of two servers that have the same URI that is noted once: they may have thousands. One
+    /// that has a URI twice itself is nobody's rival.
     fn collide(
         &mut self,
-        kind: &'static str,
+        kind: ListKind,
         name: &str,
         rivals: [usize; 2],
         servers: &[ServerHandle],
     ) {
         let [first, second] = rivals.map(|at| servers[at].spec().name.clone());
-        let is_noted = |it: &Collision| it.kind == kind && it.first == first && it.second == second;
-        if first != second && !self.collisions.iter().any(is_noted) {
-            self.collisions.push(Collision {
-                kind,
-                name: name.to_owned(),
-                first,
-                second,
-            });
+        let (word, is_uri) = match kind {
+            ListKind::Tools => ("tool", false),
+            ListKind::Prompts => ("prompt", false),
+            ListKind::Resources => ("resource", true),
+            ListKind::Templates => ("resource template", true),
+        };
+        let is_noted = |it: &Collision| it.kind == word && it.first == first && it.second == second;
+        if is_uri && (first == second || self.collisions.iter().any(is_noted)) {
+            return;
         }
+        self.collisions.push(Collision {
+            kind: word,
+            name: name.to_owned(),
+            first,
+            second,
+        });
     }
 
     /// The kinds of list that differ from those of `before`.
     pub(super) fn changes(&self, before: &Self) -> Vec<ListKind> {
         let kinds = [ListKind::Tools, ListKind::Prompts, ListKind::Resources];
         let differ = |kind: &ListKind| {
-            let differs = |kind: ListKind| self.entries(kind) != before.entries(kind);
+            let differs = |kind: ListKind| {
+                let at = kind.index();
+                self.lists[at] != before.lists[at]
+            };
             match (self.sole(), before.sole()) {
                 (None, None) if *kind == ListKind::Resources => {
                     differs(ListKind::Resources) || differs(ListKind::Templates)
@@ -213,14 +186,18 @@ impl Catalog {
 
     /// The entries of a list, under the names that clients use. Of a server that is seen as it is
     /// they are not here but in its own snapshot.
-    pub(crate) fn entries(&self, kind: ListKind) -> &[Entry] {
-        &self.lists[kind.index()]
+    pub(crate) fn entries(&self, kind: ListKind) -> impl Iterator<Item = &Entry> {
+        self.lists[kind.index()].iter().map(|entry| &**entry)
+    }
+
+    fn route(&self, kind: ListKind, name: &str) -> Option<(&ServerHandle, &Route)> {
+        let route = self.routes[kind.index()].get(name)?;
+        Some((&self.servers[route.server], route))
     }
 
     /// Where the tool of that name is.
     pub(crate) fn tool(&self, name: &str) -> Option<(&ServerHandle, &Route)> {
-        let route = self.tools.get(name)?;
-        Some((&self.servers[route.server], route))
+        self.route(ListKind::Tools, name)
     }
 
     /// The server that has the tool of that name, and what it calls it itself.
@@ -266,38 +243,160 @@ impl Catalog {
 
     /// Where the prompt of that name is.
     pub(crate) fn prompt(&self, name: &str) -> Option<(&ServerHandle, &Route)> {
-        let route = self.prompts.get(name)?;
-        Some((&self.servers[route.server], route))
+        self.route(ListKind::Prompts, name)
     }
 
     /// The server that lists the resource, or the first with a template that it fits, which may
     /// also be named itself.
     pub(crate) fn resource(&self, uri: &str) -> Option<&ServerHandle> {
-        let listed = self.resources.get(uri).copied();
+        let server = |kind: ListKind| Some(self.route(kind, uri)?.0);
         let fitting = || {
             let mut templates = self.templates.iter();
-            templates.find_map(|(template, at)| template.matches(uri).then_some(*at))
+            let (_, at) = templates.find(|(template, _)| template.matches(uri))?;
+            Some(&self.servers[*at])
         };
-        let named = || {
-            let list = &self.lists[ListKind::Templates.index()];
-            let place = list.iter().position(|entry| entry.name == uri)?;
-            Some(self.templates[place].1)
-        };
-        let at = listed.or_else(named).or_else(fitting)?;
-        Some(&self.servers[at])
+        let listed = server(ListKind::Resources);
+        listed
+            .or_else(|| server(ListKind::Templates))
+            .or_else(fitting)
     }
 
     /// The names of all tools, as clients use them.
     pub(crate) fn tool_names(&self) -> impl Iterator<Item = &str> {
         self.entries(ListKind::Tools)
-            .iter()
             .map(|entry| entry.name.as_str())
     }
 }
 
-fn entries(snapshot: &Snapshot, kind: ListKind) -> impl Iterator<Item = &Entry> {
-    snapshot
-        .list(kind)
-        .into_iter()
-        .flat_map(|list| &list.entries)
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::ServerSpec;
+    use crate::event::Events;
+    use crate::mcp::List;
+    use crate::server::{Lists, Means};
+    use crate::transport::reaper::Reaper;
+
+    /// Names that meet each other behind [`PREFIXES`], that have to be altered, and that are templates.
+    const NAMES: [&str; 5] = ["x", "b__x", "y.z", "file:///a", "file:///{a}"];
+    const PREFIXES: [&str; 4] = ["a", "a__b", "c", "a"];
+
+    /// A server that is never started.
+    fn server(prefix: &str) -> ServerHandle {
+        let (name, cwd) = (format!("of_{prefix}"), std::env::temp_dir());
+        let mut spec = ServerSpec::new(name, "none".into(), Vec::new(), cwd);
+        prefix.clone_into(&mut spec.prefix);
+        let mut means = Means::new(Events::silent(), 1 << 20, None);
+        means.reaper = Reaper::absent();
+        ServerHandle::new(Arc::new(spec), means)
+    }
+
+    /// Lists of these names, by their kinds. Later ones of a kind say something else under the same name.
+    fn lists(names: &[(usize, usize)]) -> Lists {
+        ListKind::ALL.map(|kind| {
+            let mut list = List::default();
+            for (at, (of, name)) in names.iter().enumerate() {
+                if *of == kind.index() {
+                    let name = NAMES[*name].to_owned();
+                    let raw = format!(r#"{{"name":"{name}","description":"{at}"}}"#);
+                    list.entries.push(Entry { name, raw });
+                }
+            }
+            Ok(list)
+        })
+    }
+
+    /// All that a catalog says.
+    fn content(catalog: &Catalog) -> impl PartialEq + std::fmt::Debug + use<> {
+        let routes = catalog.routes.clone().map(BTreeMap::from_iter);
+        let servers: Vec<_> = catalog.servers.iter().map(ServerHandle::spec).collect();
+        (
+            (catalog.max_name, catalog.transparent, servers),
+            (catalog.lists.clone(), routes),
+            (catalog.templates.clone(), catalog.collisions.clone()),
+        )
+    }
+
+    /// What happens to a server.
+    #[derive(Debug, Clone)]
+    enum Step {
+        ComesOrGoes,
+        /// It lists these names from now on.
+        Lists(Vec<(usize, usize)>),
+        /// Its names begin with this prefix from now on.
+        Prefix(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
+        let names = prop::collection::vec((0..4_usize, 0..NAMES.len()), 0..6);
+        let step = prop_oneof![
+            2 => Just(Step::ComesOrGoes),
+            3 => names.prop_map(Step::Lists),
+            1 => (0..PREFIXES.len()).prop_map(Step::Prefix),
+        ];
+        prop::collection::vec((0..PREFIXES.len(), step), 1..20)
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_changes_it_is_as_if_it_were_made_of_nothing(steps in steps()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let _entered = runtime.enter();
+            let servers = PREFIXES.map(server);
+            let mut is_loaded = [false; PREFIXES.len()];
+            let mut catalog = Catalog::default();
+            for (at, step) in steps {
+                match step {
+                    Step::ComesOrGoes => is_loaded[at] ^= true,
+                    Step::Lists(names) => servers[at].show(lists(&names)),
+                    Step::Prefix(prefix) => {
+                        let mut spec = ServerSpec::clone(&servers[at].spec());
+                        PREFIXES[prefix].clone_into(&mut spec.prefix);
+                        servers[at].redefine(Arc::new(spec), Vec::new());
+                    }
+                }
+                let loaded = servers.iter().zip(is_loaded).filter(|(_, it)| *it);
+                let loaded: Vec<_> = loaded.map(|(server, _)| server.clone()).collect();
+                catalog = Catalog::new(loaded.clone(), 48, &catalog);
+                let anew = Catalog::new(loaded, 48, &Catalog::default());
+                prop_assert_eq!(content(&catalog), content(&anew));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_changed_is_made_anew() {
+        let servers: Vec<_> = ["a", "c"].map(server).into();
+        for server in &servers {
+            server.show(lists(&[(0, 0), (2, 3)]));
+        }
+        let before = Catalog::new(servers.clone(), 48, &Catalog::default());
+        servers[1].show(lists(&[(0, 0), (0, 1)]));
+        let after = Catalog::new(servers.clone(), 48, &before);
+        let is_same = |name: &str| {
+            let raw = |catalog: &Catalog| {
+                let mut tools = catalog.entries(ListKind::Tools);
+                tools.find(|it| it.name == name).map(std::ptr::from_ref)
+            };
+            raw(&before) == raw(&after)
+        };
+        assert!(is_same("a__x"));
+        assert!(!is_same("c__x"));
+        // A shorter limit alters names.
+        let short = Catalog::new(servers, 16, &after);
+        assert_ne!(
+            short
+                .entries(ListKind::Tools)
+                .next()
+                .map(std::ptr::from_ref),
+            after
+                .entries(ListKind::Tools)
+                .next()
+                .map(std::ptr::from_ref)
+        );
+    }
 }

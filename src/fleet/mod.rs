@@ -12,6 +12,7 @@ mod known;
 mod loading;
 mod names;
 mod reconfiguring;
+mod share;
 mod sources;
 
 use std::path::PathBuf;
@@ -341,7 +342,7 @@ impl Fleet {
                 .pop()
                 .map_or_else(Catalog::default, Catalog::transparent)
         } else {
-            Catalog::new(servers, state.config.max_name)
+            Catalog::new(servers, state.config.max_name, &self.catalog())
         };
         let before = self.0.catalog.send_replace(Arc::new(catalog));
         drop(state);

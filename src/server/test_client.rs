@@ -1,4 +1,4 @@
-//! A client for unit tests.
+//! A client for unit tests, and servers that are never started.
 
 use std::io::{PipeReader, pipe};
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::call::{Asker, Call, Client};
 use super::connection::Connection;
+use super::{Lists, ServerHandle, Snapshot};
 use crate::jsonrpc::{Envelope, Reply};
 use crate::mcp::{Era, ListKind, Method};
 use crate::transport::stream::Outbox;
@@ -60,5 +61,19 @@ pub(in crate::server) fn call(asker: Arc<dyn Asker>, id: &str) -> Call {
         line: None,
         returns: 0,
         asker,
+    }
+}
+
+impl ServerHandle {
+    /// Shows these lists as those of its next generation.
+    pub(crate) fn show(&self, lists: Lists) {
+        self.shared.snapshot.send_modify(|snapshot| {
+            let generation = snapshot.generation + 1;
+            *snapshot = Arc::new(Snapshot {
+                generation,
+                lists,
+                ..Snapshot::clone(snapshot)
+            });
+        });
     }
 }

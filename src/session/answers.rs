@@ -125,7 +125,6 @@ impl Session {
         let shadowed = |entry: &&Entry| own.iter().any(|own| own.name == entry.name);
         let entries = catalog
             .entries(kind)
-            .iter()
             .filter(|entry| !shadowed(entry))
             .chain(own);
         let entries: Vec<Cow<'_, str>> = entries

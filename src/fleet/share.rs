@@ -1,0 +1,85 @@
+//! What one server offers, under the names that clients see. It is made once for each snapshot, so that a catalog for
+//! many servers costs little when one of them changes.
+
+use std::sync::Arc;
+
+use super::names::public_name;
+use crate::jsonrpc::{Members, quoted};
+use crate::mcp::{Entry, ListKind, Template};
+use crate::server::Snapshot;
+
+/// The part of one server in a catalog, never changed.
+#[derive(Debug)]
+pub(super) struct Share {
+    /// What it is made of.
+    snapshot: Arc<Snapshot>,
+    prefix: String,
+    max_name: usize,
+    /// By [`ListKind::index`].
+    lists: [Vec<Item>; 4],
+}
+
+/// One entry of a share.
+#[derive(Debug)]
+pub(super) struct Item {
+    /// The name or URI that clients use.
+    pub(super) name: Arc<str>,
+    /// The entry under that name.
+    pub(super) entry: Arc<Entry>,
+    /// The server's own name for it, raw; nothing if it is the one that clients use.
+    pub(super) rename: Option<Arc<str>>,
+    /// Of a resource template.
+    pub(super) template: Option<Arc<Template>>,
+}
+
+impl Share {
+    /// What a server with this prefix offers; no name is longer than `max_name` characters.
+    pub(super) fn new(snapshot: Arc<Snapshot>, prefix: &str, max_name: usize) -> Self {
+        let lists = ListKind::ALL.map(|kind| {
+            let list = snapshot.list(kind).into_iter();
+            let entries = list.flat_map(|list| &list.entries);
+            let items = entries.map(|entry| Item::new(kind, entry, prefix, max_name));
+            items.collect()
+        });
+        Self {
+            snapshot,
+            prefix: prefix.to_owned(),
+            max_name,
+            lists,
+        }
+    }
+
+    /// Whether [`Self::new`] would make the same of these.
+    pub(super) fn is_of(&self, snapshot: &Arc<Snapshot>, prefix: &str, max_name: usize) -> bool {
+        Arc::ptr_eq(&self.snapshot, snapshot) && self.prefix == prefix && self.max_name == max_name
+    }
+
+    pub(super) fn items(&self, kind: ListKind) -> &[Item] {
+        &self.lists[kind.index()]
+    }
+}
+
+impl Item {
+    fn new(kind: ListKind, entry: &Entry, prefix: &str, max_name: usize) -> Self {
+        let own = &entry.name;
+        let name = match kind {
+            ListKind::Tools | ListKind::Prompts => public_name(prefix, own, max_name),
+            // They are never rewritten.
+            ListKind::Resources | ListKind::Templates => own.clone(),
+        };
+        let is_renamed = name != *own;
+        let raw = if is_renamed {
+            let mut members = Members::of(&entry.raw);
+            members.set("name", quoted(&name));
+            members.to_string()
+        } else {
+            entry.raw.clone()
+        };
+        Self {
+            name: name.as_str().into(),
+            rename: is_renamed.then(|| quoted(own).into()),
+            template: (kind == ListKind::Templates).then(|| Arc::new(Template::new(own))),
+            entry: Arc::new(Entry { name, raw }),
+        }
+    }
+}
