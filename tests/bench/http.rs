@@ -285,9 +285,10 @@ impl Bench {
         let mut link = Link::open(proxy.arg(file))?;
         link.request("tools/list", "{}")?;
         "remote__bench".clone_into(&mut link.tool);
+        let text = format!("{{\"text\":\"{}\"}}", "x".repeat(1024 * 1024));
         for _ in 0..ROUNDS {
             let direct = (server.sequence(CALLS / 4)?, server.bulk(12)?);
-            let through = (link.sequence(CALLS / 4)?, link.bulk(48, 4)?);
+            let through = (link.sequence(CALLS / 4)?, link.bulk(&text, 48, 4)?);
             for (variant, (times, rate)) in [(Variant::Direct, direct), (Variant::Proxy, through)] {
                 let p50 = quantile(&times, 0.5).unwrap_or_default();
                 let row = self.table.row("remote p50, µs", Compare::Beyond, "");

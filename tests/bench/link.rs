@@ -111,10 +111,9 @@ impl Link {
         Ok(ratio(count, start))
     }
 
-    /// MiB per second of `count` echoes of one MiB, `window` of them in flight.
-    pub(crate) fn bulk(&mut self, count: usize, window: usize) -> io::Result<f64> {
-        let text = format!("{{\"text\":\"{}\"}}", "x".repeat(1024 * 1024));
-        let calls: Vec<_> = (0..window).map(|_| self.echo(&text)).collect();
+    /// MiB per second of `count` echoes of `arguments`, which are one MiB, `window` of them in flight.
+    pub(crate) fn bulk(&mut self, arguments: &str, count: usize, window: usize) -> io::Result<f64> {
+        let calls: Vec<_> = (0..window).map(|_| self.echo(arguments)).collect();
         let mut stdin = self.stdin.take().expect("the link is open");
         let (permits, permit) = mpsc::channel();
         for _ in 0..window {
@@ -132,7 +131,7 @@ impl Link {
             });
             for _ in 0..count {
                 let length = self.answer()?.len();
-                if length < text.len() {
+                if length < arguments.len() {
                     return Err(io::Error::other("an echo came back short"));
                 }
                 let _ = permits.send(());

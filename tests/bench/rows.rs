@@ -13,6 +13,9 @@ use super::table::{Compare, Table, quantile};
 
 pub(super) const ROUNDS: usize = 15;
 pub(super) const CALLS: usize = 4000;
+const MIB: usize = 1024 * 1024;
+/// A record of structured content, followed by the comma before the next one.
+const RECORD: &str = r#"{"id":4711,"name":"alice","score":515.12,"active":false,"at":[7201,-3,0.25e-1],"note":null},"#;
 const MIDDLE: [Variant; 2] = [Variant::Pipe, Variant::Proxy];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,12 +79,19 @@ impl Bench {
         }
         drop(gathering);
         self.memory(&links, "VmRSS", "resident after that, MiB", "10 MiB");
+        let text = format!("{{\"text\":\"{}\"}}", "x".repeat(MIB));
+        let records = format!("{{\"rows\":[{}0]}}", RECORD.repeat(MIB / RECORD.len()));
         for _ in 0..ROUNDS {
-            for (variant, link) in &mut links {
-                let rate = link.bulk(48, 4)?;
-                self.table
-                    .row("MiB/s of 1 MiB echoes, 4 in flight", Compare::Share, "80 %")
-                    .add(*variant, rate);
+            for (name, arguments, aim) in [
+                ("MiB/s of 1 MiB echoes, 4 in flight", &text, "80 %"),
+                ("MiB/s of 1 MiB of records, 4 in flight", &records, ""),
+            ] {
+                for (variant, link) in &mut links {
+                    let rate = link.bulk(arguments, 48, 4)?;
+                    self.table
+                        .row(name, Compare::Share, aim)
+                        .add(*variant, rate);
+                }
             }
         }
         self.memory(&links, "VmHWM", "peak resident, MiB", "");
