@@ -114,14 +114,41 @@ impl Link {
     /// MiB per second of `count` echoes of `arguments`, which are one MiB, `window` of them in flight.
     pub(crate) fn bulk(&mut self, arguments: &str, count: usize, window: usize) -> io::Result<f64> {
         let calls: Vec<_> = (0..window).map(|_| self.echo(arguments)).collect();
+        let start = Instant::now();
+        self.exchange(&calls, count, window, arguments.len())?;
+        Ok(ratio(count, start))
+    }
+
+    /// Milliseconds until `count` subscriptions that are sent at once are answered.
+    pub(crate) fn subscribe(&mut self, count: usize) -> io::Result<f64> {
+        let mut line = || {
+            let id = self.next_id();
+            format!(
+                "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"resources/subscribe\",\"params\":{{\"uri\":\"file:///some/where/{id}\"}}}}\n"
+            )
+            .into_bytes()
+        };
+        let calls: Vec<_> = (0..count).map(|_| line()).collect();
+        let start = Instant::now();
+        self.exchange(&calls, count, count, 0)?;
+        Ok(start.elapsed().as_secs_f64() * 1e3)
+    }
+
+    /// Sends `count` of `calls`, which come again once they have been answered, `window` of them in flight. Each answer
+    /// has `least` bytes or more.
+    fn exchange(
+        &mut self,
+        calls: &[Vec<u8>],
+        count: usize,
+        window: usize,
+        least: usize,
+    ) -> io::Result<()> {
         let mut stdin = self.stdin.take().expect("the link is open");
         let (permits, permit) = mpsc::channel();
         for _ in 0..window {
             let _ = permits.send(());
         }
-        let start = Instant::now();
         let outcome = thread::scope(|scope| {
-            // Ids come again once they have been answered.
             let writer = scope.spawn(move || {
                 for call in calls.iter().cycle().take(count) {
                     let _ = permit.recv();
@@ -130,8 +157,7 @@ impl Link {
                 Ok::<_, io::Error>(stdin)
             });
             for _ in 0..count {
-                let length = self.answer()?.len();
-                if length < arguments.len() {
+                if self.answer()?.len() < least {
                     return Err(io::Error::other("an echo came back short"));
                 }
                 let _ = permits.send(());
@@ -139,7 +165,7 @@ impl Link {
             writer.join().expect("the writer does not panic")
         });
         self.stdin = Some(outcome?);
-        Ok(ratio(count, start))
+        Ok(())
     }
 
     /// Waits for a notification.

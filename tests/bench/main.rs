@@ -48,7 +48,7 @@ type Step = fn(&mut Bench) -> io::Result<()>;
 /// the others are shown all the same.
 fn measure(only: Option<&String>) -> Result<(), Box<dyn Error>> {
     let mut bench = Bench::new()?;
-    let steps: [(&str, Step); 12] = [
+    let steps: [(&str, Step); 13] = [
         ("the steady rows", Bench::steady),
         ("the pinned rows", Bench::pinned),
         ("the watched rows", Bench::watched),
@@ -56,6 +56,7 @@ fn measure(only: Option<&String>) -> Result<(), Box<dyn Error>> {
         ("the trees", Bench::trees),
         ("the rest", Bench::rest),
         ("the saves", Bench::saves),
+        ("the large lists", Bench::large),
         ("the fleets", Bench::fleets),
         ("the HTTP rows", Bench::http),
         ("the remote rows", Bench::remote),

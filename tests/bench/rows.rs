@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
@@ -16,6 +17,9 @@ pub(super) const CALLS: usize = 4000;
 const MIB: usize = 1024 * 1024;
 /// A record of structured content, followed by the comma before the next one.
 const RECORD: &str = r#"{"id":4711,"name":"alice","score":515.12,"active":false,"at":[7201,-3,0.25e-1],"note":null},"#;
+/// Tools and subscriptions where many are.
+const LARGE: usize = 6000;
+const LARGE_ROUNDS: usize = 5;
 const MIDDLE: [Variant; 2] = [Variant::Pipe, Variant::Proxy];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -197,6 +201,42 @@ impl Bench {
         Ok(())
     }
 
+    /// A save of a server of so many tools that comparing them takes time, and as many subscriptions.
+    pub(crate) fn large(&mut self) -> io::Result<()> {
+        if !self.variants.contains(&Variant::Proxy) {
+            return Ok(());
+        }
+        self.save_many("large", 1..=LARGE)?;
+        let mut watched = Link::open(&mut self.proxy("large", &["--watch", "large.json"]))?;
+        for round in 1..=LARGE_ROUNDS {
+            let last = LARGE + round;
+            self.save_many("alone", round..=last)?;
+            let start = Instant::now();
+            let mut alone = Link::open(&mut self.server("alone"))?;
+            listed(&mut alone, last)?;
+            let direct = start.elapsed().as_secs_f64() * 1e3;
+            let start = Instant::now();
+            self.save_many("large", round..=last)?;
+            watched.notification("notifications/tools/list_changed")?;
+            listed(&mut watched, last)?;
+            let through = start.elapsed().as_secs_f64() * 1e3;
+            let mut fresh = Link::open(&mut self.proxy("alone", &["--no-watch"]))?;
+            let subscribed = [alone.subscribe(LARGE)?, fresh.subscribe(LARGE)?];
+            for (name, figures) in [
+                (
+                    "save of 6,000 tools to a new one listed, ms",
+                    [direct, through],
+                ),
+                ("6,000 subscriptions at once, ms", subscribed),
+            ] {
+                let row = self.table.row(name, Compare::Beyond, "");
+                row.add(Variant::Direct, figures[0]);
+                row.add(Variant::Proxy, figures[1]);
+            }
+        }
+        Ok(())
+    }
+
     /// The same calls through a configuration of one server and of twenty.
     pub(crate) fn fleets(&mut self) -> io::Result<()> {
         if !self.variants.contains(&Variant::Proxy) {
@@ -353,10 +393,22 @@ impl Bench {
 
     /// Writes a script with one tool of this number, whole or not at all.
     fn save(&self, script: &str, number: usize) -> io::Result<()> {
+        self.save_many(script, number..=number)
+    }
+
+    /// Lets the script list a tool of each number.
+    fn save_many(&self, script: &str, numbers: RangeInclusive<usize>) -> io::Result<()> {
         let path = self.directory.path().join(format!("{script}.json"));
         let new = path.with_extension("new");
-        let tool = format!(r#"{{"name":"tool-{number}","inputSchema":{{"type":"object"}}}}"#);
-        fs::write(&new, format!(r#"{{"tools":[{tool}]}}"#))?;
+        let tool =
+            |number| format!(r#"{{"name":"tool-{number}","inputSchema":{{"type":"object"}}}}"#);
+        let tools: Vec<String> = numbers.map(tool).collect();
+        let resource = r#"{"uri":"file:///some/where/1","name":"x"}"#;
+        let tools = tools.join(",");
+        fs::write(
+            &new,
+            format!(r#"{{"tools":[{tools}],"resources":[{resource}]}}"#),
+        )?;
         fs::rename(new, path)
     }
 }
