@@ -56,7 +56,8 @@
 //! server → the call is handed to the `server`'s gate → the gate asks whether the system knows of a save
 //! that the server was not told of yet, and passes the call to the active generation's connection, which
 //! exchanges the id and notes who waits → `transport` writes it. The answer is read by the generation's own
-//! task, which puts the client's id back and writes it to the client. No task is woken between the two pipes.
+//! task, which puts the client's id back and writes it to the client. No task is woken between the two pipes; only an
+//! answer of several MiB is looked through on a thread of its own, so that no other waits for that.
 //!
 //! A save: `watcher` sees a touched path, on its own thread or on that of a gate which asks, and says
 //! *suspect*: the gate holds → the watcher's thread compares contents and says *changed* or *unchanged* →

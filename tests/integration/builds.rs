@@ -157,7 +157,7 @@ fn a_build_that_stamps_a_source_is_built_for_each_save_once() {
         for mark in ["v1", "v2"] {
             watched.write(mark);
             watched.until("reloaded", mark[1..].parse().unwrap());
-            assert_eq!(watched.mark(), mark, "{build}");
+            assert_eq!(watched.mark(), mark, "{build}: {}", watched.log());
         }
         let builds = watched.events("building").len() - first;
         assert_eq!(builds, 2, "{build}: {}", watched.log());
