@@ -13,7 +13,8 @@ use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, print};
 use crate::app::visit::{Visit, Visited};
 use crate::config::{self, Surroundings};
 use crate::install::{
-    Choices, Fetched, InstallError, Installer, Listener, Origin, Outcome, Proposal, Request, Step,
+    Choices, Fetched, InstallError, Installed, Installer, Listener, Origin, Outcome, Proposal,
+    Request, Step,
 };
 use crate::output::{self, Bar};
 use crate::shutdown::Shutdown;
@@ -243,7 +244,7 @@ fn carry_out(
     };
     let is_new = installed.outcome != Outcome::Same;
     let visited = if is_new && !shared.no_check {
-        start_once(&installed.name, shared.config.as_ref(), global)?
+        start_once(&installed, shared.config.as_ref(), global)?
     } else {
         Some(Vec::new())
     };
@@ -260,15 +261,16 @@ fn carry_out(
 }
 
 /// Starts the server as it is configured now, and tells how that went; nothing if a signal ended it. It is not started if
-/// the configuration is not whole yet: a variable may be wanting, which was said.
+/// this configuration does not have it, or not all that it needs: a variable may be wanting, which was said.
 fn start_once(
-    name: &str,
+    installed: &Installed,
     config: Option<&PathBuf>,
     global: &Global,
 ) -> Result<Option<Vec<Visited>>, CliError> {
     let loaded = config::load(&surroundings(config)?);
     let mut servers = loaded.config.servers;
-    servers.retain(|spec| spec.name == name);
+    // Another directory's configuration may have another server of that name.
+    servers.retain(|spec| spec.name == installed.name && spec.cwd.starts_with(&installed.folder));
     if servers.is_empty() {
         return Ok(Some(Vec::new()));
     }

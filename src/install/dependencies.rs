@@ -80,7 +80,8 @@ pub(crate) enum PrepareError {
          of that name would be taken: {}",
         packages.join("`, `"),
         if *is_script {
-            format!("with uv installed, say --command 'uv run {file}'")
+            let start = format!("uv run {}", shlex::try_quote(file).unwrap_or_default());
+            format!("with uv installed, say --command {}", shlex::try_quote(&start).unwrap_or_default())
         } else {
             "install uv (https://docs.astral.sh/uv)".to_owned()
         }
@@ -90,6 +91,12 @@ pub(crate) enum PrepareError {
         is_script: bool,
         packages: Vec<String>,
     },
+    #[error("{0} names something else than versions of Python, and uv would run that")]
+    Pin(&'static str),
+    #[error(
+        "{0} lets packages run scripts (`allowScripts`); permit it with --scripts, or with `scripts = true` under [install]"
+    )]
+    AllowsScripts(String),
     #[error("the server needs Python {wanted}, and there is {}: install such a Python, or uv, which fetches one",
         if found.is_empty() { "none in PATH".to_owned() } else { format!("only {} in PATH", found.join(", ")) })]
     Python { wanted: String, found: Vec<String> },
@@ -123,20 +130,7 @@ impl Workshop<'_> {
     async fn run(&self, errand: &Errand, log: Option<&mut File>) -> Result<(), PrepareError> {
         let line = errand.line();
         self.progress.tell(Step::Running(line.clone()));
-        let mut command = Command::new(&errand.program);
-        command.args(&errand.args).current_dir(&errand.folder);
-        for name in ASTRAY {
-            command.env_remove(name);
-        }
-        command
-            .env("CI", "1")
-            // A member of a workspace would share one.
-            .env("UV_PROJECT_ENVIRONMENT", self.folder.join(".venv"))
-            .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
-            // Without it the newer yarn puts packages where a plain `node` does not find them.
-            .env("YARN_NODE_LINKER", "node-modules")
-            .env("npm_config_update_notifier", "false")
-            .env("NO_COLOR", "1");
+        let command = self.command(&errand.program, &errand.args, &errand.folder);
         let progress = self.progress.clone();
         let mut log = log.and_then(|it| it.try_clone().ok());
         if let Some(log) = &mut log {
@@ -183,13 +177,32 @@ impl Workshop<'_> {
         })
     }
 
+    /// A command that sees no environment but the server's.
+    fn command(&self, program: &Path, args: &[String], folder: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.args(args).current_dir(folder);
+        for name in ASTRAY {
+            command.env_remove(name);
+        }
+        command
+            .env("CI", "1")
+            // A member of a workspace would share one.
+            .env("UV_PROJECT_ENVIRONMENT", self.folder.join(".venv"))
+            .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+            // Without it the newer yarn puts packages where a plain `node` does not find them.
+            .env("YARN_NODE_LINKER", "node-modules")
+            .env("npm_config_update_notifier", "false")
+            .env("NO_COLOR", "1");
+        command
+    }
+
     /// Whether there are versions of `package` besides `known` ones: such as would have to be built.
     async fn has_more_sources(&self, python: &Path, package: &str, known: &[&str]) -> bool {
-        let mut command = Command::new(python);
-        command.args(["-m", "pip", "index", "versions", package]);
-        command.current_dir(self.folder);
-        let ended = timeout(ASKING, errand::run(command, self.reaper, |_| {}));
-        let Ok(Ok(Ended { status, tail })) = ended.await else {
+        let args = ["-I", "-m", "pip", "index", "versions", package].map(str::to_owned);
+        let command = self.command(python, &args, self.folder);
+        let asked = timeout(ASKING, errand::run(command, self.reaper, |_| {}));
+        let ended = self.cancel.run_until_cancelled(asked).await;
+        let Some(Ok(Ok(Ended { status, tail }))) = ended else {
             return false;
         };
         let output = tail.last(usize::MAX);

@@ -18,6 +18,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::plan::{Argument, Plan, Prepare};
+pub(super) use examples::is_literal;
 use hints::Hints;
 use tree::{Tree, joined};
 

@@ -180,8 +180,9 @@ impl Fetched {
         Ok(fetched)
     }
 
-    /// The same, registered as it was.
-    pub(super) fn replacing(mut self) -> Self {
+    /// The same, registered as it was, with this command.
+    pub(super) fn replacing(mut self, command: Vec<String>) -> Self {
+        self.record.command = command;
         self.way = Way::Replace;
         self
     }

@@ -53,6 +53,8 @@ pub(crate) enum Prepare {
         entry: PathBuf,
         /// There is a lock file.
         locked: bool,
+        /// The file that lets packages run scripts while they are installed, if one does.
+        scripts: Option<String>,
     },
     /// `cargo build --release`, of one binary if it is named; the result is `target/release/BIN`.
     Cargo { bin: Option<String> },
@@ -73,6 +75,8 @@ pub(crate) struct Venv {
     pub(crate) locked: bool,
     /// The versions of Python that will do, as `requires-python` has them.
     pub(crate) python: Option<String>,
+    /// That, and which packages, stands in the head of a script.
+    pub(crate) is_script: bool,
     /// Packages of these that uv alone knows where to get.
     pub(crate) sources: Option<Sources>,
 }

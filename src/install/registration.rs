@@ -87,6 +87,9 @@ fn around(detected: Result<Plan, DetectError>) -> Result<Around, InstallError> {
 /// The plan of a command that was given.
 fn commanded(program: &str, args: &[String], around: Around, requirements: Option<&str>) -> Plan {
     let mut prepare = around.prepare;
+    // `uv run` prepares for itself what nothing else can.
+    let is_for_uv = |venv: &Venv| venv.sources.as_ref().is_some_and(|it| it.is_script);
+    prepare.retain(|step| !matches!(step, Prepare::Venv(venv) if is_for_uv(venv)));
     if let (true, Some(file)) = (prepare.is_empty(), requirements) {
         prepare.push(Prepare::Venv(Venv {
             requirements: Some(file.into()),

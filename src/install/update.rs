@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::InstallError;
 use super::changes;
 use super::clone::Job;
+use super::detect::is_literal;
 use super::fetched::{Attempt, Fetched};
 use super::installer::{Installer, Origin, Request, open};
 use super::progress::Listener;
@@ -69,15 +70,17 @@ impl Installer {
             origin,
         };
         if record.commit.starts_with(&opened.resolved.commit) {
-            return Ok(Fetched::same(self, &request, attempt, record, job).replacing());
+            let command = record.command.clone();
+            let same = Fetched::same(self, &request, attempt, record, job);
+            return Ok(same.replacing(command));
         }
         if !force {
             unchanged(&record, attempt.slot())?;
         }
         let name = record.name.clone();
         let fetched = Fetched::clone(self, request, &source, name, attempt, opened, job)?;
-        started_alike(&record, &fetched)?;
-        Ok(fetched.replacing())
+        let command = started_alike(&record, &fetched)?;
+        Ok(fetched.replacing(command))
     }
 
     /// The installed server of a name: the one that this configuration has, or the only one.
@@ -115,8 +118,9 @@ fn unchanged(record: &Record, slot: &Slot) -> Result<(), InstallError> {
     })
 }
 
-/// An entry that the user may have added to cannot be written anew, only its folder be changed.
-fn started_alike(before: &Record, fetched: &Fetched) -> Result<(), InstallError> {
+/// An entry that the user may have added to cannot be written anew, only its folder be changed. Returns the command that
+/// it has then.
+fn started_alike(before: &Record, fetched: &Fetched) -> Result<Vec<String>, InstallError> {
     let after = fetched.record();
     let (from, to) = (
         before.folder.to_string_lossy(),
@@ -127,8 +131,13 @@ fn started_alike(before: &Record, fetched: &Fetched) -> Result<(), InstallError>
         .iter()
         .map(|it| it.replace(&*from, &to))
         .collect();
-    if moved == after.command {
-        return Ok(());
+    // What a README has for arguments is no reason to refuse: those that are registered stay.
+    let certain = |words: &[String]| -> Vec<String> {
+        let end = words.iter().rposition(|word| !is_literal(word));
+        words[..end.map_or(0, |end| end + 1)].to_vec()
+    };
+    if certain(&moved) == certain(&after.command) {
+        return Ok(moved);
     }
     let line =
         |words: &[String]| shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default();

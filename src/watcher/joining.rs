@@ -93,7 +93,7 @@ impl Run {
         let tree = &mut self.trees[index];
         // What of it is watched already is among the news.
         tree.take_use(id, in_use);
-        let news = tree.news(old, since);
+        let news = tree.news(id, old, since);
         let used = self.take_up(index, used_since);
         if let Err(LimitReached) = imported.and(used) {
             self.fall_back(index);

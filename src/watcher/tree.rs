@@ -111,11 +111,22 @@ impl Tree {
         missed
     }
 
-    /// Returns the files that are not what one knows who was told of `old` up to now, if there is such a tree, or who
-    /// may have read them `since` then.
-    pub(super) fn news(&self, old: Option<&Self>, since: Option<SystemTime>) -> Vec<PathBuf> {
+    /// Returns the files that are not what the listener `id` knows, which was told of `old` up to now, if there is such a
+    /// tree, or may have read them `since` then.
+    pub(super) fn news(
+        &self,
+        id: u64,
+        old: Option<&Self>,
+        since: Option<SystemTime>,
+    ) -> Vec<PathBuf> {
         let pending: BTreeSet<&Path> = old.iter().flat_map(|old| old.settle.paths()).collect();
-        let is_news = |path: &&PathBuf| match old.filter(|old| old.wants_content(path)) {
+        // Of what others alone use it was not told.
+        let was_told = |old: &&Self, path: &Path| {
+            let used = old.listener(id).map(|listener| &listener.used);
+            old.wants_content(path)
+                && (old.is_exact() || used.is_some_and(|used| old.is_wanted_by(used, path)))
+        };
+        let is_news = |path: &&PathBuf| match old.filter(|old| was_told(old, path)) {
             Some(old) => pending.contains(&***path) || old.is_restamped(path),
             None => since.is_some_and(|since| is_newer(path, since)),
         };

@@ -69,13 +69,21 @@ impl Site<'_> {
                 build,
                 root,
             } => self.node(*packager, *locked && self.locks, build.as_deref(), root),
-            Prepare::Deno { entry, locked } => {
+            Prepare::Deno {
+                entry,
+                locked,
+                scripts,
+            } => {
+                if let Some(file) = scripts.clone().filter(|_| !self.scripts) {
+                    return Err(PrepareError::AllowsScripts(file));
+                }
                 let frozen = if *locked && self.locks {
                     "--frozen"
                 } else {
                     "--frozen=false"
                 };
-                let entry = entry.display().to_string();
+                // No name is an option then.
+                let entry = format!("./{}", entry.display());
                 let args = words(&["install", frozen, "--entrypoint", &entry]);
                 Ok(vec![self.errand(found("deno", "a server for Deno")?, args)])
             }

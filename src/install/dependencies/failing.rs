@@ -30,7 +30,7 @@ impl fmt::Display for Cause {
 }
 
 /// What each tool says.
-const SIGNS: [(&str, Cause); 20] = [
+const SIGNS: [(&str, Cause); 19] = [
     // npm
     ("are in sync. Please update your lock file", Cause::Lock),
     ("ERR_PNPM_OUTDATED_LOCKFILE", Cause::Lock),
@@ -48,7 +48,6 @@ const SIGNS: [(&str, Cause); 20] = [
     // go
     ("missing go.sum entry", Cause::Lock),
     ("updates to go.mod needed", Cause::Lock),
-    ("verifying module: checksum mismatch", Cause::Lock),
     // uv
     ("building from source is disabled", Cause::Scripts),
     ("Building source distributions is disabled", Cause::Scripts),

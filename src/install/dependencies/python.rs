@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use pep440_rs::{Version, VersionSpecifiers};
 
@@ -9,15 +10,43 @@ use super::PrepareError;
 use super::errands::{Errand, Site, words};
 use crate::install::plan::{Sources, Venv};
 
+/// How long a Python may take to tell its version.
+const ANSWER: Duration = Duration::from_secs(10);
 /// The minor versions of Python that are looked for by name, the newest first.
 const MINOR: std::ops::RangeInclusive<u32> = 9..=20;
 
 pub(super) fn errands(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
-    match which::which("uv") {
+    let uv = which::which("uv");
+    if uv.is_ok() {
+        check_pin(site.folder)?;
+    }
+    match uv {
         Ok(uv) if wanted.locked && site.locks => Ok(vec![sync(site, uv)]),
         Ok(uv) => by_uv(site, &uv, wanted),
         Err(_) => by_pip(site, wanted),
     }
+}
+
+/// uv takes the Python that this file names, were it a program of the repository.
+fn check_pin(folder: &Path) -> Result<(), PrepareError> {
+    for name in [".python-version", ".python-versions"] {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        let lines = text.lines().map(str::trim);
+        let mut pins = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        if !pins.all(is_version) {
+            return Err(PrepareError::Pin(name));
+        }
+    }
+    Ok(())
+}
+
+/// `3.12`, `3.13t`, `cpython@3.12`, `cpython-3.12.1-linux-x86_64-gnu`
+fn is_version(pin: &str) -> bool {
+    let makers = ["cpython", "pypy", "graalpy", "python"];
+    let rest = makers.into_iter().find_map(|maker| pin.strip_prefix(maker));
+    let rest = rest.map_or(pin, |rest| rest.trim_start_matches(['@', '-']));
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '_');
+    rest.starts_with(|c: char| c.is_ascii_digit()) && rest.chars().all(plain)
 }
 
 impl Sources {
@@ -41,8 +70,10 @@ fn sync(site: Site<'_>, uv: PathBuf) -> Errand {
 
 fn by_uv(site: Site<'_>, uv: &Path, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
     let mut make = words(&["venv", "--quiet"]);
-    if let Some(versions) = &wanted.python {
-        make.extend(["--python".to_owned(), versions.clone()]);
+    // Of a project uv reads this itself. Anything but versions could be the path of a program.
+    let versions = wanted.python.as_deref().filter(|_| wanted.is_script);
+    if let Some(versions) = versions.and_then(|it| it.parse::<VersionSpecifiers>().ok()) {
+        make.extend(["--python".to_owned(), versions.to_string()]);
     }
     make.push(".venv".to_owned());
     let python = site.folder.join(".venv/bin/python");
@@ -67,13 +98,15 @@ fn by_pip(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
         return Err(sources.error());
     }
     let system = system_python(wanted.python.as_deref())?;
-    let make = site.errand(system, words(&["-m", "venv", ".venv"]));
+    let make = site.errand(system, words(&["-I", "-m", "venv", ".venv"]));
     let packages = packages(site, wanted);
     if packages.is_empty() {
         return Ok(vec![make]);
     }
     let python = site.folder.join(".venv/bin/python");
     let mut args = words(&[
+        // Nothing in the repository stands in for a module.
+        "-I",
         "-m",
         "pip",
         "install",
@@ -143,11 +176,28 @@ fn system_python(wanted: Option<&str>) -> Result<PathBuf, PrepareError> {
     })
 }
 
-/// A Python with its version, if it runs.
+/// A Python with its version, if it runs and tells that soon.
 fn versioned(path: PathBuf) -> Option<(PathBuf, Version)> {
     let mut command = Command::new(&path);
-    command.args(["-c", "import platform; print(platform.python_version())"]);
-    let output = command.stdin(Stdio::null()).output().ok()?;
+    command.args([
+        "-I",
+        "-c",
+        "import platform; print(platform.python_version())",
+    ]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    let began = Instant::now();
+    while child.try_wait().ok()?.is_none() {
+        if began.elapsed() > ANSWER {
+            let _ = child.kill();
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().ok()?;
     let version = String::from_utf8(output.stdout).ok()?;
     Some((path, version.trim().parse().ok()?))
 }
@@ -155,6 +205,33 @@ fn versioned(path: PathBuf) -> Option<(PathBuf, Version)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pin_that_is_no_version_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |text: &str| {
+            std::fs::write(folder.path().join(".python-version"), text).unwrap();
+            check_pin(folder.path())
+        };
+        for good in [
+            "3.12\n",
+            "# why\n\n3.13t\n3.9.1\n",
+            "cpython@3.12",
+            "pypy-3.10-linux-x86_64-gnu",
+        ] {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "./tools/py",
+            "tools",
+            "3.12/../../py",
+            "python",
+            "cpython@./py",
+            "3.12\ntools/py",
+        ] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_python_that_is_new_enough_is_taken() {

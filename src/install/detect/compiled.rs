@@ -10,8 +10,8 @@ const CARGO: &str = "Cargo.toml";
 const GO: &str = "go.mod";
 /// What a program in Rust is built of, but for what its build script reads.
 const RUST_SOURCES: [&str; 4] = ["src/**", "build.rs", "Cargo.toml", "Cargo.lock"];
-/// What a program in Go is built of. Files of other kinds may be embedded in it.
-const GO_SOURCES: [&str; 4] = ["**/*", "!bin/**", "!**/*_test.go", "!.git/**"];
+/// What a program in Go is built of, but for files that are embedded in it: what it writes lies among those.
+const GO_SOURCES: [&str; 4] = ["**/*.go", "!**/*_test.go", "go.mod", "go.sum"];
 /// Crates that speak MCP.
 const CRATES: [&str; 6] = [
     "rmcp",

@@ -1,9 +1,11 @@
 //! Servers for Deno: a `deno.json`, and the file that its tasks, or custom, name.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::super::plan::{Argument, Plan, Prepare};
-use super::tree::{Tree, cleaned};
+use super::tree::{Tree, cleaned, joined};
 use super::{Findings, Proposal, Trust, plan};
 
 const MANIFESTS: [&str; 2] = ["deno.json", "deno.jsonc"];
@@ -26,7 +28,8 @@ const ALLOW: &str = "--allow-all";
 
 /// A file that a caller named; `false` if this is no project of Deno, or it is not one of its files.
 pub(super) fn named(tree: &Tree, file: &str, findings: &mut Findings) -> bool {
-    if manifest(tree, findings).is_none() || !is_script(tree, file) {
+    let is_node = tree.has("package.json");
+    if is_node || manifest(tree, findings).is_none() || !is_script(tree, file) {
         return false;
     }
     let what = format!("{file}: it was named");
@@ -99,11 +102,46 @@ fn started(tree: &Tree, line: &str) -> Option<(Vec<String>, String)> {
     // What watches the files restarts it under a client that does not know.
     let mut options: Vec<String> = options.to_vec();
     options.retain(|option| !option.starts_with("--watch"));
-    let plain = options.iter().all(|option| option.starts_with('-'));
-    (starts && plain).then(|| (options, file.clone()))
+    let known = options.iter().all(|option| is_permission(option));
+    (starts && known).then(|| (options, file.clone()))
+}
+
+/// What a server may do, and nothing that says what is run.
+fn is_permission(option: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=,.:/*@".contains(c);
+    let known = [
+        "--allow-",
+        "--deny-",
+        "--unstable-",
+        "--no-prompt",
+        "--quiet",
+    ];
+    let short = ["-A", "-R", "-W", "-N", "-E", "-S", "-q"];
+    option.chars().all(plain)
+        && (short.contains(&option) || known.iter().any(|it| option.starts_with(it)))
+}
+
+/// The nearest manifest, here or above, that lets packages run scripts while they are installed.
+fn allows_scripts(tree: &Tree) -> Option<String> {
+    let folders = Path::new(&tree.folder).ancestors().filter_map(Path::to_str);
+    let trees = folders.filter_map(|folder| tree.at(folder));
+    let allows = |tree: &Tree, name: &str| {
+        let manifest = tree.jsonc(name).ok().flatten().unwrap_or_default();
+        manifest
+            .get("allowScripts")
+            .is_some_and(|it| *it != Value::Bool(false))
+    };
+    trees.into_iter().find_map(|tree| {
+        let name = MANIFESTS.into_iter().find(|name| allows(&tree, name))?;
+        Some(joined(&tree.folder, name))
+    })
 }
 
 fn is_script(tree: &Tree, file: &str) -> bool {
+    // That would be an option.
+    if cleaned(file).is_none_or(|file| file.starts_with('-')) {
+        return false;
+    }
     let ending = file.rsplit_once('.').map_or("", |(_, ending)| ending);
     tree.has(file) && ["ts", "tsx", "mts", "js", "mjs"].contains(&ending)
 }
@@ -120,6 +158,7 @@ fn propose_file(
     let prepare = vec![Prepare::Deno {
         entry: file.clone().into(),
         locked: tree.has("deno.lock"),
+        scripts: allows_scripts(tree),
     }];
     let mut args = vec![Argument::Text("run".to_owned())];
     args.extend(options.into_iter().map(Argument::Text));

@@ -11,15 +11,36 @@ use super::{Findings, Proposal};
 pub(super) const README: &str = "README.md";
 pub(super) const DOCKERFILE: &str = "Dockerfile";
 /// Words of a start that speaks HTTP.
-const REMOTE: [&str; 4] = ["http", "sse", "port", "host"];
-/// Options whose value names a package, and not what is run of it.
-const BEFORE_PACKAGE: [&str; 6] = [
+const REMOTE: [&str; 2] = ["http", "sse"];
+/// Options whose value is a package or a place, and not what is run of it.
+const BEFORE_VALUE: [&str; 13] = [
     "--from",
     "--with",
+    "--with-editable",
     "--package",
     "-p",
     "--directory",
     "--project",
+    "--prefix",
+    "--cwd",
+    "--dir",
+    "-C",
+    "--python",
+    "--manifest-path",
+];
+/// Programs that take options of their own behind the name of what they run, and pass on what stands behind `--`.
+const RUNNERS: [&str; 5] = ["cargo", "npm", "pnpm", "yarn", "go"];
+/// What servers call that which starts them over stdio.
+const SUBCOMMANDS: [&str; 9] = [
+    "serve",
+    "stdio",
+    "mcp",
+    "start",
+    "run",
+    "server",
+    "mcp-server",
+    "launch",
+    "local",
 ];
 
 /// How somebody starts it.
@@ -64,8 +85,11 @@ impl Example {
 
     /// What an image starts, unless that is known to speak HTTP there.
     pub(super) fn of_image(text: &str, findings: &mut Findings) -> Option<Self> {
+        // Stages before the last are not what is started.
+        let stage = |line: &&str| !line.trim_start().starts_with("FROM ");
+        let stage: Vec<&str> = text.lines().rev().take_while(stage).collect();
         let last = |keyword: &str| {
-            let mut lines = text.lines().rev();
+            let mut lines = stage.iter();
             let line = lines.find_map(|line| line.trim().strip_prefix(keyword))?;
             Some(line.trim().to_owned())
         };
@@ -77,8 +101,7 @@ impl Example {
         findings.consider(format!("{DOCKERFILE}: starts with {}", parts.join(" ")));
         let words = parts.iter().map(|part| serde_json::from_str(part).ok());
         let command = words.collect::<Option<Vec<Vec<String>>>>()?.concat();
-        let is_remote = |word: &String| REMOTE.iter().any(|it| word.contains(it));
-        (!command.iter().any(is_remote)).then_some(Self {
+        Some(Self {
             from: DOCKERFILE,
             command,
             env: Vec::new(),
@@ -104,14 +127,23 @@ impl Example {
     /// The words behind the first that is one of `names`, wherever that lies and whatever its version.
     pub(super) fn behind(&self, names: &[String]) -> Option<&[String]> {
         let words = &self.command;
+        let program = bare(words.first()?);
+        if ["docker", "podman"].contains(&program.as_str()) {
+            return None;
+        }
         let is_name = |at: &usize| {
-            // It may be named as what is fetched, before it is named as what is run.
-            let is_value = *at > 0 && BEFORE_PACKAGE.contains(&words[*at - 1].as_str());
-            !is_value && names.contains(&bare(&words[*at]))
+            let word = &words[*at];
+            // It may be named as what is fetched, or as a place, before it is named as what is run.
+            let is_value = *at > 0 && BEFORE_VALUE.contains(&words[*at - 1].as_str());
+            !is_value && !word.starts_with('-') && names.contains(&bare(word))
         };
-        let in_image = ["docker", "podman"].contains(&words.first()?.as_str());
-        let at = (0..words.len()).find(|at| !in_image && is_name(at))?;
-        Some(&words[at + 1..])
+        let rest = &words[(0..words.len()).find(is_name)? + 1..];
+        if RUNNERS.contains(&program.as_str()) {
+            // What stands before that is for the runner.
+            let end = rest.iter().position(|word| word == "--");
+            return Some(end.map_or(&[], |end| &rest[end + 1..]));
+        }
+        Some(rest)
     }
 }
 
@@ -145,14 +177,16 @@ fn bare(word: &str) -> String {
     word[..end].replace('_', "-")
 }
 
-/// Whether a word means the same on every machine, and is no place or name that a person has to fill in.
-fn is_literal(word: &str) -> bool {
-    let plain =
-        |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '=' | '.' | ',' | ':');
-    let lower = word.to_lowercase();
-    let is_example = ["your", "path", "example", "..."]
-        .iter()
-        .any(|it| lower.contains(it));
-    let is_capital = word.contains('_') && !word.contains(|c: char| c.is_ascii_lowercase());
-    !word.is_empty() && word.chars().all(plain) && !is_example && !is_capital
+/// Whether a word means the same on every machine: an option, or the name of a way to start. Others may be examples of
+/// what a person has to fill in.
+pub(in crate::install) fn is_literal(word: &str) -> bool {
+    let (name, value) = word.split_once('=').unwrap_or((word, ""));
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_option = name.starts_with('-') && name.len() > 1 && name != "--";
+    let is_known = if is_option {
+        name.chars().all(plain) && (value.is_empty() || SUBCOMMANDS.contains(&value))
+    } else {
+        SUBCOMMANDS.contains(&word)
+    };
+    is_known && !REMOTE.iter().any(|it| word.contains(it))
 }

@@ -322,7 +322,10 @@ impl<'a> Project<'a> {
         if let Some(head) = head.as_ref().filter(|_| self.manifest.is_null()) {
             let python = head.get("requires-python").and_then(Value::as_str);
             venv.python = python.map(str::to_owned);
-            venv.sources = sources(head, file, "/dependencies");
+            venv.is_script = true;
+            if venv.requirements.is_none() {
+                venv.sources = sources(head, file, "/dependencies");
+            }
         }
         let idle = if command == ".venv/bin/python" {
             ""

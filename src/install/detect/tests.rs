@@ -143,6 +143,96 @@ fn names_that_lead_elsewhere_are_not_taken() {
     assert_eq!(found.considered.len(), 5, "{:#?}", found.considered);
 }
 
+/// What clients are told to start, and what of it becomes arguments.
+#[test]
+fn arguments_are_taken_from_examples_that_mean_the_same_everywhere() {
+    let cases = [
+        (
+            "npx",
+            r#"["-y", "@acme/my-server@latest", "serve", "--stdio"]"#,
+            "serve --stdio",
+        ),
+        (
+            "npx",
+            r#"["--package=@acme/my-server", "my-server", "mcp"]"#,
+            "mcp",
+        ),
+        (
+            "npx",
+            r#"["-p", "my-server", "my-server", "--transport=stdio"]"#,
+            "'--transport=stdio'",
+        ),
+        (
+            "npm",
+            r#"["exec", "my-server", "--", "--stdio"]"#,
+            "--stdio",
+        ),
+        ("npm", r#"["exec", "my-server", "--silent"]"#, ""),
+        ("npm", r#"["--prefix", "/p/my-server", "run", "start"]"#, ""),
+        ("docker", r#"["run", "-i", "my-server", "serve"]"#, ""),
+        (
+            "my-server",
+            r#"["--transport", "stdio"]"#,
+            "--transport stdio",
+        ),
+        ("my-server", r#"["--transport", "sse"]"#, ""),
+        ("my-server", r#"["--key", "TOKEN"]"#, ""),
+        ("my-server", r#"["serve", "/Users/you"]"#, ""),
+        ("my-server", r#"["--api-key=insert-key-here"]"#, ""),
+        ("my-server", r#"["my-project"]"#, ""),
+        ("node", r#"["/path/to/index.js", "mcp"]"#, "mcp"),
+    ];
+    for (command, args, expected) in cases {
+        let readme = format!(
+            "```json\n{{\"mcpServers\": {{\"x\": {{\"command\": \"{command}\", \"args\": {args}}}}}}}\n```"
+        );
+        let package = r#"{"name": "@acme/my-server", "bin": {"my-server": "index.js"}}"#;
+        let tree = format!("== package.json\n{package}\n== index.js\n\n== README.md\n{readme}\n");
+        let folder = planted(&tree);
+        let found = detect(folder.path(), "", Said::default()).unwrap();
+        let line = found.line();
+        let rest = line.strip_prefix("node index.js").unwrap().trim();
+        assert_eq!(rest, expected, "{command} {args}");
+    }
+}
+
+#[test]
+fn only_the_last_stage_of_an_image_is_what_it_starts() {
+    let image = "FROM a AS dev\nCMD [\"serve\"]\nFROM b\nENTRYPOINT [\"node\", \"index.js\"]\n";
+    let tree = format!(
+        "== package.json\n{{\"bin\": \"index.js\"}}\n== index.js\n\n== Dockerfile\n{image}"
+    );
+    let folder = planted(&tree);
+    let found = detect(folder.path(), "", Said::default()).unwrap();
+    assert_eq!(found.line(), "node index.js");
+}
+
+#[test]
+fn options_of_a_task_that_say_what_is_run_are_not_taken() {
+    for (task, expected) in [
+        ("deno run -A main.ts", "deno run -A main.ts"),
+        (
+            "deno run --allow-net=a.example:443 --watch main.ts",
+            "deno run '--allow-net=a.example:443' main.ts",
+        ),
+        (
+            "deno run --import-map=http://x/y main.ts",
+            "deno run --allow-all main.ts",
+        ),
+        ("deno run - main.ts", "deno run --allow-all main.ts"),
+        (
+            "deno run ./--allow-scripts=npm:x.ts",
+            "deno run --allow-all main.ts",
+        ),
+    ] {
+        let manifest = format!("{{\"tasks\": {{\"start\": \"{task}\"}}}}");
+        let tree = format!("== deno.json\n{manifest}\n== main.ts\n\n== --allow-scripts=npm:x.ts\n");
+        let folder = planted(&tree);
+        let found = detect(folder.path(), "", Said::default()).unwrap();
+        assert_eq!(found.line(), expected, "{task}");
+    }
+}
+
 #[test]
 fn a_file_that_cannot_be_read_is_told() {
     let folder =

@@ -114,6 +114,8 @@ impl Tree {
         let mut names: Vec<String> = entries
             .take(MOST_ENTRIES)
             .filter_map(|entry| entry.file_name().into_string().ok())
+            // What a person cannot read is not shown to one.
+            .filter(|name| !name.chars().any(char::is_control))
             .filter(|name| {
                 let path = joined(path, name);
                 self.inside(&path).is_some_and(|path| kind(&path))

@@ -167,12 +167,16 @@ fn tool(name: &str) -> PathBuf {
 /// Lets `command` find the tools of these names, besides what the machine has.
 fn find(command: &mut Command, world: &World, tools: &[&str]) {
     let folder = world.project.path("tools");
+    // Another command of the test may have had others.
+    let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
     for name in tools {
-        let _ = symlink(tool(name), folder.join(name));
+        symlink(tool(name), folder.join(name)).unwrap();
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let all = iter::once(folder).chain(std::env::split_paths(&path));
+    // A machine may have uv, which then comes before pip.
+    let others = std::env::split_paths(&path).filter(|folder| !folder.join("uv").exists());
+    let all = iter::once(folder).chain(others);
     command.env("PATH", std::env::join_paths(all).unwrap());
     // The registries are reached with the certificates of the machine.
     match std::env::var_os("SSL_CERT_FILE") {
@@ -302,14 +306,12 @@ fn python_that_uv_alone_can_install() {
     let wheel = world.repository.folder.clone();
     make_wheel(python, &wheel);
     world.repository.commit(&[]);
-    if which::which("uv").is_err() {
-        let said = install(&world, &[], &[], 5);
-        assert!(
-            said.contains("`tiny`") && said.contains("install uv"),
-            "{said}"
-        );
-        world.assert_untouched();
-    }
+    let said = install(&world, &[], &[], 5);
+    assert!(
+        said.contains("`tiny`") && said.contains("install uv"),
+        "{said}"
+    );
+    world.assert_untouched();
     installs_and_answers(&world, &["uv"], &[]);
 }
 
@@ -332,10 +334,8 @@ with zipfile.ZipFile("tiny-1.0-py3-none-any.whl", "w") as wheel:
 fn python_that_is_too_old_is_named() {
     let project = PYPROJECT.replace(">=3.10", ">=3.99");
     let world = World::new(&[("pyproject.toml", &project), ("weather.py", PYTHON)]);
-    if which::which("uv").is_err() {
-        let said = install(&world, &[], &[], 5);
-        assert!(said.contains("needs Python >=3.99"), "{said}");
-    }
+    let said = install(&world, &[], &[], 5);
+    assert!(said.contains("needs Python >=3.99"), "{said}");
     world.assert_untouched();
 }
 
@@ -431,6 +431,103 @@ fn typescript_for_deno() {
     let said = install(&world, &["deno"], &[], 5);
     assert!(said.contains("--ignore-lock"), "{said}");
     installs_and_answers(&world, &["deno"], &["--ignore-lock"]);
+}
+
+#[test]
+fn deno_may_not_let_packages_run_scripts_by_itself() {
+    let manifest = DENO.replacen('{', r#"{ "allowScripts": ["npm:zod"],"#, 1);
+    let world = World::new(&[("deno.json", &manifest), ("index.ts", TYPESCRIPT)]);
+    let said = install(&world, &["deno"], &[], 5);
+    assert!(
+        said.contains("deno.json lets packages run scripts"),
+        "{said}"
+    );
+    world.assert_untouched();
+    installs_and_answers(&world, &["deno"], &["--scripts"]);
+}
+
+/// What uv would run for a Python, and modules that stand in for Python's own.
+#[test]
+fn nothing_of_the_repository_runs_while_it_is_made_ready() {
+    let planted = "import pathlib; pathlib.Path(__file__).with_suffix('.ran').touch()\n";
+    let project = PYPROJECT.replace(">=3.10", ">=3.8");
+    let files = [
+        ("pyproject.toml", &*project),
+        ("weather.py", PYTHON),
+        ("platform.py", planted),
+        ("venv.py", planted),
+        ("pip.py", planted),
+        (".python-version", "./tool\n"),
+    ];
+    let world = World::new(&files);
+    let said = install(&world, &["uv"], &[], 5);
+    assert!(said.contains(".python-version"), "{said}");
+    install(&world, &[], &["--no-check"], 0);
+    let installed: Value = serde_json::from_str(&world.project.read("out")).unwrap();
+    let folder = Path::new(installed["folder"].as_str().unwrap());
+    for name in ["platform.ran", "venv.ran", "pip.ran"] {
+        assert!(!folder.join(name).exists(), "{name}");
+    }
+}
+
+/// Another directory's configuration may have a server of the same name.
+#[test]
+fn an_update_starts_no_other_server() {
+    let world = World::new(&[("serve_server.py", super::SERVER)]);
+    install(&world, &[], &[], 0);
+    let other = r#"{"mcpServers": {"weather": {"command": "sh", "args": ["-c", "touch ran"]}}}"#;
+    world.project.write("other/.mcp.json", other);
+    world.repository.commit(&[("README.md", "new\n")]);
+    let mut update = world.command(&["update", "weather", "--json"]);
+    find(&mut update, &world, &[]);
+    update.current_dir(world.project.path("other"));
+    let updated = Run::of(update).ended_with(0).stdout;
+    let updated: Value = serde_json::from_str(&updated).unwrap();
+    assert_eq!(
+        (&updated["outcome"], &updated["starts"]),
+        (&"updated".into(), &Value::Null)
+    );
+    assert!(!world.project.path("other/ran").exists());
+}
+
+/// The arguments that a README has may change, and the entry stays.
+#[test]
+fn an_update_keeps_the_arguments_that_are_registered() {
+    let readme = |word: &str| {
+        format!(
+            "```json\n{{\"mcpServers\": {{\"x\": {{\"command\": \"python\", \"args\": [\"serve_server.py\", \"{word}\"]}}}}}}\n```\n"
+        )
+    };
+    let files = [
+        ("serve_server.py", super::SERVER),
+        ("README.md", &readme("stdio")),
+    ];
+    let world = World::new(&files);
+    install(&world, &[], &[], 0);
+    assert!(world.config().contains("\"stdio\""), "{}", world.config());
+    world.repository.commit(&[("README.md", &readme("serve"))]);
+    let mut update = world.command(&["update", "weather"]);
+    find(&mut update, &world, &[]);
+    Run::of(update).ended_with(0);
+    assert!(world.config().contains("\"stdio\""), "{}", world.config());
+}
+
+#[test]
+fn a_script_that_uv_alone_can_run() {
+    let head = "# /// script\n# dependencies = ['tiny']\n# [tool.uv.sources]\n# tiny = { path = 'tiny' }\n# ///\n";
+    let server = format!("{head}{}", super::SERVER);
+    let world = World::new(&[("serve_server.py", &server)]);
+    let said = install(&world, &["uv"], &[], 5);
+    assert!(
+        said.contains("--command 'uv run serve_server.py'"),
+        "{said}"
+    );
+    install(
+        &world,
+        &["uv"],
+        &["--command", "uv run serve_server.py", "--no-check"],
+        0,
+    );
 }
 
 #[test]
