@@ -1,6 +1,7 @@
 //! `mcp-proxy install` and its kin: over https, to the end or killed on the way, and never a trace too much.
 
 mod languages;
+mod refusals;
 
 use std::fs;
 use std::path::PathBuf;
