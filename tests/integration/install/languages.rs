@@ -418,7 +418,8 @@ fn go_and_a_save_of_what_was_installed() {
     let installed: Value = serde_json::from_str(&world.project.read("out")).unwrap();
     let source = Path::new(installed["folder"].as_str().unwrap()).join("main.go");
     let mut dev = world.command(&["dev"]);
-    find(&mut dev, &world, &[]);
+    // Its build names the tool by its place.
+    find(&mut dev, &world, &["go"]);
     let client = Peer::spawn_command(dev);
     client.initialize(&initialize_params());
     client.notify("notifications/initialized", &json!({}));
