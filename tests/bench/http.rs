@@ -274,7 +274,7 @@ impl Bench {
             return Ok(());
         }
         let mut server = self.here(&self.program);
-        let server = Site::legacy(server.arg("remote"))?;
+        let server = Site::legacy(server.arg("answer"))?;
         let file = self.directory.path().join("remote.toml");
         fs::write(
             &file,

@@ -3,7 +3,7 @@
 //! `cargo bench` runs everything and prints one table, `cargo bench -- saves` only the saves. The variants take turns within each round and each
 //! figure is the median of its rounds, so that noise of the machine meets all of them; only ratios within one
 //! run mean anything. The server and the pipe are hidden modes of this same program: `overhead serve SCRIPT`,
-//! `overhead pipe PROGRAM ARGS…`, the floor of what comes by HTTP, `overhead echo`, and `overhead remote`.
+//! `overhead pipe PROGRAM ARGS…`, the floor of what comes by HTTP, `overhead echo`, and a remote server, `overhead answer`.
 
 mod http;
 mod link;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Some("serve") => return fake_server::run(args.get(1).map(String::as_str)),
         Some("pipe") => pipe::run(&args[1..]).map_err(Into::into),
         Some("echo") => http::echo().map_err(Into::into),
-        Some("remote") => http::remote().map_err(Into::into),
+        Some("answer") => http::remote().map_err(Into::into),
         _ => measure(args.iter().find(|arg| !arg.starts_with('-'))),
     };
     match outcome {
