@@ -260,8 +260,8 @@ fn carry_out(
     }
 }
 
-/// Starts the server as it is configured now, and tells how that went; nothing if a signal ended it. It is not started if
-/// this configuration does not have it, or not all that it needs: a variable may be wanting, which was said.
+/// Starts the installed server once and tells how that went; nothing if a signal ended it. A server that this
+/// configuration does not have, or that lacks a variable (which was said), is not started.
 fn start_once(
     installed: &Installed,
     config: Option<&PathBuf>,

@@ -128,7 +128,7 @@ fn client_servers(
     servers
 }
 
-/// Makes what is under `dev` keys of the server. VS Code means `dev.watch` relative to the workspace.
+/// Moves the keys under `dev` to the server. The globs of `dev.watch` are relative to the workspace, as in VS Code.
 fn take_dev(section: &mut Section) {
     let Some(at) = section.settings.iter().position(|(key, _)| *key == "dev") else {
         return;

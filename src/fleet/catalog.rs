@@ -19,7 +19,7 @@ pub(crate) struct Catalog {
     /// There is one server, and a client is to see nothing but it.
     transparent: bool,
     max_name: usize,
-    /// What each of the servers offers, whether others have a name before it or not.
+    /// The shares of all servers, in the order of `servers`, with names that other servers have taken before.
     shares: Vec<Arc<Share>>,
     /// All entries under the names that a client sees, by [`ListKind::index`],
     lists: [Vec<Arc<Entry>>; 4],
@@ -61,8 +61,8 @@ impl Catalog {
         }
     }
 
-    /// What these servers offer; no name is longer than `max_name` characters. Of a server that has not changed
-    /// since `before` only references are made anew.
+    /// Makes the catalog of these servers. A name has at most `max_name` characters. The shares of `before` are used
+    /// again for servers whose lists have not changed.
     pub(super) fn new(servers: Vec<ServerHandle>, max_name: usize, before: &Self) -> Self {
         let mut catalog = Self {
             max_name,
@@ -90,7 +90,7 @@ impl Catalog {
         }
     }
 
-    /// What the server offers now, as it is here if it has not changed since.
+    /// Returns the share of a server: that of this catalog if the server's lists have not changed, else a new one.
     fn share(&self, server: &ServerHandle, max_name: usize) -> Arc<Share> {
         let (snapshot, spec) = (server.snapshot(), server.spec());
         let mut shares = self.shares.iter();
@@ -321,7 +321,7 @@ mod tests {
         )
     }
 
-    /// What happens to a server.
+    /// One step of a test: something happens to a server.
     #[derive(Debug, Clone)]
     enum Step {
         ComesOrGoes,

@@ -1,5 +1,5 @@
-//! What one server offers, under the names that clients see. It is made once for each snapshot, so that a catalog for
-//! many servers costs little when one of them changes.
+//! The share of one server in a catalog: its entries under the names that clients see. A share is made once for each
+//! snapshot, so that a catalog of many servers costs little when one of them changes.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::server::Snapshot;
 /// The part of one server in a catalog, never changed.
 #[derive(Debug)]
 pub(super) struct Share {
-    /// What it is made of.
+    /// The share was made from this snapshot, with the prefix and the limit below.
     snapshot: Arc<Snapshot>,
     prefix: String,
     max_name: usize,
@@ -33,7 +33,7 @@ pub(super) struct Item {
 }
 
 impl Share {
-    /// What a server with this prefix offers; no name is longer than `max_name` characters.
+    /// Makes the share of a server with this prefix. A name has at most `max_name` characters.
     pub(super) fn new(snapshot: Arc<Snapshot>, prefix: &str, max_name: usize) -> Self {
         let lists = ListKind::ALL.map(|kind| {
             let list = snapshot.list(kind).into_iter();

@@ -23,7 +23,7 @@ use failing::Cause;
 
 /// For one command; a large build takes minutes.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
-/// For a question to the index of Python's packages.
+/// How long the index of Python's packages may take to tell the versions of one.
 const ASKING: Duration = Duration::from_secs(30);
 
 /// What would lead a tool to an environment other than the server's.
@@ -63,7 +63,7 @@ pub(crate) enum PrepareError {
     Failed {
         command: String,
         status: String,
-        /// What its output shows to be the reason.
+        /// The reason, if the output of the command shows a known one.
         cause: Option<Cause>,
         /// The lines of its output that say why.
         tail: Vec<String>,
@@ -76,8 +76,8 @@ pub(crate) enum PrepareError {
         source: std::io::Error,
     },
     #[error(
-        "{file} says where `{}` comes from in a way that uv alone understands ([tool.uv.sources]), and another package \
-         of that name would be taken: {}",
+        "only uv understands where {file} says that `{}` comes from ([tool.uv.sources]), and pip would install another \
+         package of that name: {}",
         packages.join("`, `"),
         if *is_script {
             let start = format!("uv run {}", shlex::try_quote(file).unwrap_or_default());
@@ -91,7 +91,7 @@ pub(crate) enum PrepareError {
         is_script: bool,
         packages: Vec<String>,
     },
-    #[error("{0} names something else than versions of Python, and uv would run that")]
+    #[error("{0} names something other than versions of Python, which uv would run as a program")]
     Pin(&'static str),
     #[error(
         "{0} lets packages run scripts (`allowScripts`); permit it with --scripts, or with `scripts = true` under [install]"
@@ -102,7 +102,7 @@ pub(crate) enum PrepareError {
     Python { wanted: String, found: Vec<String> },
 }
 
-/// What carrying out a preparation takes besides its commands.
+/// The surroundings in which the commands of a preparation run.
 #[derive(Debug)]
 pub(super) struct Workshop<'a> {
     /// The server's folder.
@@ -162,9 +162,13 @@ impl Workshop<'_> {
         }
         let output = tail.last(usize::MAX);
         let mut cause = failing::cause(&output, errand.scripts);
-        if let (None, false, Some(python)) = (cause, errand.scripts, &errand.pip)
+        if cause.is_none()
+            && errand.pip
+            && !errand.scripts
             && let Some((package, versions)) = failing::not_found(&output)
-            && self.has_more_sources(python, package, &versions).await
+            && self
+                .has_more_sources(&errand.program, package, &versions)
+                .await
         {
             cause = Some(Cause::Scripts);
         }
@@ -196,7 +200,7 @@ impl Workshop<'_> {
         command
     }
 
-    /// Whether there are versions of `package` besides `known` ones: such as would have to be built.
+    /// Whether the index has versions of `package` besides the `known` ones: those would have to be built.
     async fn has_more_sources(&self, python: &Path, package: &str, known: &[&str]) -> bool {
         let args = ["-I", "-m", "pip", "index", "versions", package].map(str::to_owned);
         let command = self.command(python, &args, self.folder);

@@ -336,6 +336,7 @@ fn plan(
         env: Vec::new(),
         watch: texts(watch),
         compiled: false,
+        examples: 0,
         reason,
         considered: Vec::new(),
     }

@@ -225,6 +225,13 @@ impl Fetched {
         })
     }
 
+    /// The command without arguments that come from examples.
+    pub(super) fn certain_command(&self) -> &[String] {
+        let examples = self.fresh.as_ref().map_or(0, |fresh| fresh.plan.examples);
+        let command = &self.record.command;
+        &command[..command.len() - examples]
+    }
+
     /// The commit that would be installed.
     pub(super) fn record(&self) -> &Record {
         &self.record

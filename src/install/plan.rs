@@ -17,8 +17,10 @@ pub(crate) struct Plan {
     pub(crate) env: Vec<(String, String)>,
     /// Globs relative to the server's folder.
     pub(crate) watch: Vec<String>,
-    /// Whether what makes it ready compiles it, and has to be run again after a change of what is watched.
+    /// `prepare` compiles the server, and is run again when what is watched has changed.
     pub(crate) compiled: bool,
+    /// How many of the last arguments come from examples in a README or Dockerfile.
+    pub(crate) examples: usize,
     /// Why this one: the file that says so and what it says.
     pub(crate) reason: String,
     /// What else was looked at, and why it was not taken.
@@ -75,7 +77,7 @@ pub(crate) struct Venv {
     pub(crate) locked: bool,
     /// The versions of Python that will do, as `requires-python` has them.
     pub(crate) python: Option<String>,
-    /// That, and which packages, stands in the head of a script.
+    /// The head of a script (PEP 723) says so; only `uv run` reads all of it.
     pub(crate) is_script: bool,
     /// Packages of these that uv alone knows where to get.
     pub(crate) sources: Option<Sources>,
@@ -86,8 +88,6 @@ pub(crate) struct Venv {
 pub(crate) struct Sources {
     /// The file that says so, relative to the server's folder.
     pub(crate) file: String,
-    /// It is a script with a head (PEP 723), of which `uv run` alone reads this.
-    pub(crate) is_script: bool,
     pub(crate) packages: Vec<String>,
 }
 

@@ -88,7 +88,7 @@ fn around(detected: Result<Plan, DetectError>) -> Result<Around, InstallError> {
 fn commanded(program: &str, args: &[String], around: Around, requirements: Option<&str>) -> Plan {
     let mut prepare = around.prepare;
     // `uv run` prepares for itself what nothing else can.
-    let is_for_uv = |venv: &Venv| venv.sources.as_ref().is_some_and(|it| it.is_script);
+    let is_for_uv = |venv: &Venv| venv.is_script && venv.sources.is_some();
     prepare.retain(|step| !matches!(step, Prepare::Venv(venv) if is_for_uv(venv)));
     if let (true, Some(file)) = (prepare.is_empty(), requirements) {
         prepare.push(Prepare::Venv(Venv {
@@ -103,6 +103,7 @@ fn commanded(program: &str, args: &[String], around: Around, requirements: Optio
         env: around.env,
         watch: around.watch,
         compiled: around.compiled,
+        examples: 0,
         reason: "the command was given".to_owned(),
         considered: Vec::new(),
     }

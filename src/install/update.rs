@@ -118,8 +118,8 @@ fn unchanged(record: &Record, slot: &Slot) -> Result<(), InstallError> {
     })
 }
 
-/// An entry that the user may have added to cannot be written anew, only its folder be changed. Returns the command that
-/// it has then.
+/// Returns the registered command with the new folder: the user may have added to the entry, so that nothing else of it
+/// is changed. An error if the new commit is started in another way.
 fn started_alike(before: &Record, fetched: &Fetched) -> Result<Vec<String>, InstallError> {
     let after = fetched.record();
     let (from, to) = (
@@ -131,12 +131,12 @@ fn started_alike(before: &Record, fetched: &Fetched) -> Result<Vec<String>, Inst
         .iter()
         .map(|it| it.replace(&*from, &to))
         .collect();
-    // What a README has for arguments is no reason to refuse: those that are registered stay.
-    let certain = |words: &[String]| -> Vec<String> {
-        let end = words.iter().rposition(|word| !is_literal(word));
-        words[..end.map_or(0, |end| end + 1)].to_vec()
-    };
-    if certain(&moved) == certain(&after.command) {
+    // Examples in a README may change: the arguments that are registered stay.
+    let certain = fetched.certain_command();
+    if moved
+        .strip_prefix(certain)
+        .is_some_and(|rest| rest.iter().all(|word| is_literal(word)))
+    {
         return Ok(moved);
     }
     let line =

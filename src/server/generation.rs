@@ -29,7 +29,7 @@ use crate::transport::stream::{Lines, Outbox};
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How long a process that has closed its stdin or its stdout may live on.
 const AFTERLIFE: Duration = Duration::from_secs(1);
-/// A line of more bytes takes many milliseconds to look through.
+/// Parsing a line of more bytes can take 10 ms and more.
 const LONG: usize = 4 * 1024 * 1024;
 /// In a line that is no message, a message may begin at so many places.
 const BEGINNINGS: usize = 16;
@@ -122,7 +122,8 @@ pub(crate) fn start(
     let reader = tokio::spawn(reader.read(lines, client, child.exited()));
     tokio::spawn(attend(
         supply.reports.clone(),
-        (reader, is_busy),
+        reader,
+        is_busy,
         connection.clone(),
         outbox,
         &child,
@@ -137,7 +138,8 @@ pub(crate) fn start(
 /// Waits for the end of the process, of its output or of its input, whichever shows that it is over.
 fn attend(
     reports: UnboundedSender<Report>,
-    (mut reader, is_busy): (JoinHandle<()>, Arc<AtomicBool>),
+    mut reader: JoinHandle<()>,
+    is_busy: Arc<AtomicBool>,
     connection: Arc<Connection>,
     outbox: Outbox,
     child: &Child,
@@ -154,6 +156,7 @@ fn attend(
             Err(_) => closed.to_owned(),
         };
         // A task that has ended must not be awaited again.
+        // A long line that is being parsed is delivered, however long that takes.
         while !reader.is_finished()
             && timeout(LAST_WORDS, &mut reader).await.is_err()
             && is_busy.load(Ordering::Relaxed)
@@ -200,11 +203,11 @@ impl Stray {
     }
 }
 
-/// Who reads the messages of a process.
+/// Reads the messages of a process.
 struct Reader {
     connection: Arc<Connection>,
     stray: Stray,
-    /// It has read a long line, and does not know what that is yet.
+    /// A long line is being parsed on another thread.
     is_busy: Arc<AtomicBool>,
 }
 
@@ -260,7 +263,7 @@ impl Reader {
         self.stray.tell(text.into_owned(), kind);
     }
 
-    /// Looks through a long line on a thread of its own, so that no other message waits for that.
+    /// Parses a long line on another thread, so that other messages do not wait for that.
     async fn take_long(&mut self, line: Vec<u8>) {
         self.is_busy.store(true, Ordering::Relaxed);
         let read = spawn_blocking(|| {
@@ -279,7 +282,7 @@ impl Reader {
                     self.stray.tell(text, kind);
                 }
             }
-            // No answer, or nothing that can be read as it is.
+            // It is no answer, no UTF-8 or no message.
             Ok(Err(line)) => self.take(&line),
             // The runtime is being shut down.
             Err(_) => {}

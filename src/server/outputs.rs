@@ -43,7 +43,7 @@ pub(super) struct Change {
     pub(super) path: PathBuf,
     /// When it was changed last; nothing if it is gone.
     pub(super) time: Option<SystemTime>,
-    /// Whoever writes it may have begun with that.
+    /// It is empty now: its writer may be about to fill it.
     pub(super) is_empty: bool,
 }
 
@@ -159,7 +159,7 @@ impl Outputs {
         let (number, is_long) = (run.number, run.lasts_long_at(time));
         let is_begun = is_empty && run.ended.is_none();
         let is_expected = if is_begun {
-            // What is being written counts once it is there.
+            // The change is counted when the file is filled.
             self.is_known(&path)
         } else {
             self.is_expected(&path, number, time)

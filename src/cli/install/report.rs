@@ -76,7 +76,7 @@ pub(super) fn installed_text(installed: &Installed) -> String {
     text
 }
 
-/// What was installed, and whether it starts, if that was tried.
+/// The JSON object of an installation. `visited` is empty if the server was not started.
 pub(super) fn installed_json(installed: &Installed, visited: &[Visited]) -> Value {
     let outcome = match installed.outcome {
         Outcome::New => "installed",

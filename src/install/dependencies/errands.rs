@@ -14,26 +14,24 @@ pub(in crate::install) struct Errand {
     pub(super) folder: PathBuf,
     /// It may run scripts of packages, and build packages.
     pub(super) scripts: bool,
-    /// The Python whose pip this is.
-    pub(super) pip: Option<PathBuf>,
+    /// The program is a Python, and this runs its pip.
+    pub(super) pip: bool,
 }
 
 impl Errand {
-    /// What a shell in the server's folder runs for it, whatever its `PATH`.
+    /// The line for a shell, with the full path of the program, since `PATH` may be another one then.
     pub(in crate::install) fn shell(&self) -> String {
-        let program = self.program.to_string_lossy();
-        let words = std::iter::once(&*program).chain(self.args.iter().map(String::as_str));
-        shlex::try_join(words).unwrap_or_default()
+        self.joined(&self.program.to_string_lossy())
     }
 
-    /// As a person would write it.
+    /// The line as a person would write it.
     pub(in crate::install) fn line(&self) -> String {
-        let program = self
-            .program
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy();
-        let words = std::iter::once(&*program).chain(self.args.iter().map(String::as_str));
+        let name = self.program.file_name().unwrap_or_default();
+        self.joined(&name.to_string_lossy())
+    }
+
+    fn joined(&self, program: &str) -> String {
+        let words = std::iter::once(program).chain(self.args.iter().map(String::as_str));
         shlex::try_join(words).unwrap_or_default()
     }
 }
@@ -82,13 +80,13 @@ impl Site<'_> {
                 } else {
                     "--frozen=false"
                 };
-                // No name is an option then.
+                // So that a name that begins with `-` is no option.
                 let entry = format!("./{}", entry.display());
                 let args = words(&["install", frozen, "--entrypoint", &entry]);
                 Ok(vec![self.errand(found("deno", "a server for Deno")?, args)])
             }
             Prepare::Cargo { bin } => {
-                // Wherever the user's own builds go.
+                // The user may have set another directory for builds.
                 let mut args = words(&["build", "--release", "--target-dir", "target"]);
                 if self.locks && self.folder.join("Cargo.lock").is_file() {
                     args.push("--locked".to_owned());
@@ -120,7 +118,7 @@ impl Site<'_> {
             args,
             folder: self.folder.to_owned(),
             scripts: self.scripts,
-            pip: None,
+            pip: false,
         }
     }
 
@@ -150,8 +148,8 @@ impl Site<'_> {
     }
 }
 
-/// The program, the words that install what is locked or without writing a lock, and the one that
-/// runs no scripts. `berry` is the newer yarn, which has other words.
+/// Returns the program, its arguments (to install what is locked, or to install without writing a lock file) and the
+/// option that runs no scripts. `berry` is yarn from version 2 on, which has other options.
 fn node_words(
     packager: Packager,
     locked: bool,
@@ -170,7 +168,7 @@ fn node_words(
             ("yarn", &["install", "--immutable"], "--mode=skip-build")
         }
         (Packager::Yarn, false) if berry => {
-            // It does not by itself change a lock file where `CI` is set.
+            // Where `CI` is set, yarn refuses to change a lock file unless it is told to.
             ("yarn", &["install", "--no-immutable"], "--mode=skip-build")
         }
         (Packager::Yarn, true) => ("yarn", &["install", "--frozen-lockfile"], QUIET),

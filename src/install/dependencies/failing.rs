@@ -1,4 +1,4 @@
-//! What the output of a failed command says of the reason.
+//! Reads in the output of a failed command why it failed.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// What each tool says.
+/// Texts by which the tools tell a reason.
 const SIGNS: [(&str, Cause); 19] = [
     // npm
     ("are in sync. Please update your lock file", Cause::Lock),

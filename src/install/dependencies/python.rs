@@ -1,8 +1,11 @@
 //! The environment of a server in Python: by uv, or by a Python of the system that is new enough, and its pip.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use pep440_rs::{Version, VersionSpecifiers};
 
@@ -16,18 +19,17 @@ const ANSWER: Duration = Duration::from_secs(10);
 const MINOR: std::ops::RangeInclusive<u32> = 9..=20;
 
 pub(super) fn errands(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
-    let uv = which::which("uv");
-    if uv.is_ok() {
-        check_pin(site.folder)?;
+    let Ok(uv) = which::which("uv") else {
+        return by_pip(site, wanted);
+    };
+    check_pin(site.folder)?;
+    if wanted.locked && site.locks {
+        return Ok(vec![sync(site, uv)]);
     }
-    match uv {
-        Ok(uv) if wanted.locked && site.locks => Ok(vec![sync(site, uv)]),
-        Ok(uv) => by_uv(site, &uv, wanted),
-        Err(_) => by_pip(site, wanted),
-    }
+    by_uv(site, &uv, wanted)
 }
 
-/// uv takes the Python that this file names, were it a program of the repository.
+/// Refuses a file by which uv would run a program of the repository as its Python.
 fn check_pin(folder: &Path) -> Result<(), PrepareError> {
     for name in [".python-version", ".python-versions"] {
         let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
@@ -49,12 +51,12 @@ fn is_version(pin: &str) -> bool {
     rest.starts_with(|c: char| c.is_ascii_digit()) && rest.chars().all(plain)
 }
 
-impl Sources {
-    fn error(&self) -> PrepareError {
+impl Venv {
+    fn for_uv_alone(&self, Sources { file, packages }: &Sources) -> PrepareError {
         PrepareError::Sources {
-            file: self.file.clone(),
+            file: file.clone(),
             is_script: self.is_script,
-            packages: self.packages.clone(),
+            packages: packages.clone(),
         }
     }
 }
@@ -80,8 +82,8 @@ fn by_uv(site: Site<'_>, uv: &Path, wanted: &Venv) -> Result<Vec<Errand>, Prepar
     let mut args = words(&["pip", "install", "--python", &python.to_string_lossy()]);
     let make = site.errand(uv.to_owned(), make);
     let packages = match &wanted.sources {
-        Some(sources) if sources.is_script => return Err(sources.error()),
-        // From the file uv knows where they come from.
+        Some(sources) if wanted.is_script => return Err(wanted.for_uv_alone(sources)),
+        // uv reads in this file where the packages come from.
         Some(sources) if !wanted.project => words(&["-r", &sources.file]),
         _ => packages(site, wanted),
     };
@@ -95,7 +97,7 @@ fn by_uv(site: Site<'_>, uv: &Path, wanted: &Venv) -> Result<Vec<Errand>, Prepar
 
 fn by_pip(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
     if let Some(sources) = &wanted.sources {
-        return Err(sources.error());
+        return Err(wanted.for_uv_alone(sources));
     }
     let system = system_python(wanted.python.as_deref())?;
     let make = site.errand(system, words(&["-I", "-m", "venv", ".venv"]));
@@ -105,7 +107,7 @@ fn by_pip(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
     }
     let python = site.folder.join(".venv/bin/python");
     let mut args = words(&[
-        // Nothing in the repository stands in for a module.
+        // So that no file of the repository is taken for a module of Python.
         "-I",
         "-m",
         "pip",
@@ -117,7 +119,7 @@ fn by_pip(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
     args.extend(only_built(site));
     args.extend(packages);
     let install = Errand {
-        pip: Some(python.clone()),
+        pip: true,
         ..site.errand(python, args)
     };
     Ok(vec![make, install])
@@ -157,7 +159,7 @@ fn system_python(wanted: Option<&str>) -> Result<PathBuf, PrepareError> {
         return found.next().ok_or(missing);
     };
     let others = MINOR.rev().map(|minor| format!("python3.{minor}"));
-    let mut too_other = Vec::new();
+    let mut unfit = Vec::new();
     for name in usual.into_iter().chain(others) {
         let Some((path, version)) = which::which(&name).ok().and_then(versioned) else {
             continue;
@@ -166,17 +168,17 @@ fn system_python(wanted: Option<&str>) -> Result<PathBuf, PrepareError> {
             return Ok(path);
         }
         let version = version.to_string();
-        if !too_other.contains(&version) {
-            too_other.push(version);
+        if !unfit.contains(&version) {
+            unfit.push(version);
         }
     }
     Err(PrepareError::Python {
         wanted: versions.to_string(),
-        found: too_other,
+        found: unfit,
     })
 }
 
-/// A Python with its version, if it runs and tells that soon.
+/// Returns the Python with its version, if it tells that in time.
 fn versioned(path: PathBuf) -> Option<(PathBuf, Version)> {
     let mut command = Command::new(&path);
     command.args([
@@ -189,16 +191,18 @@ fn versioned(path: PathBuf) -> Option<(PathBuf, Version)> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
-    let began = Instant::now();
-    while child.try_wait().ok()?.is_none() {
-        if began.elapsed() > ANSWER {
-            let _ = child.kill();
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let output = child.wait_with_output().ok()?;
-    let version = String::from_utf8(output.stdout).ok()?;
+    let mut stdout = child.stdout.take()?;
+    let (sender, version) = mpsc::channel();
+    thread::spawn(move || {
+        let mut text = String::new();
+        let _ = stdout.read_to_string(&mut text);
+        let _ = sender.send(text);
+    });
+    let version = version.recv_timeout(ANSWER);
+    // One that has answered is at its end.
+    let _ = child.kill();
+    let _ = child.wait();
+    let version = version.ok()?;
     Some((path, version.trim().parse().ok()?))
 }
 

@@ -1,10 +1,10 @@
-//! Servers for Deno: a `deno.json`, and the file that its tasks, or custom, name.
+//! Servers for Deno: the file that a task of `deno.json` starts, or one with a usual name.
 
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::super::plan::{Argument, Plan, Prepare};
+use super::super::plan::{Argument, Prepare};
 use super::tree::{Tree, cleaned, joined};
 use super::{Findings, Proposal, Trust, plan};
 
@@ -23,13 +23,12 @@ const USUAL: [&str; 8] = [
     "src/index.ts",
 ];
 const WATCH: [&str; 2] = ["**/*.{ts,tsx,mts,js,mjs,json,jsonc}", "!node_modules/**"];
-/// It may do what servers for other programs may.
+/// Servers in other languages may do everything, too.
 const ALLOW: &str = "--allow-all";
 
 /// A file that a caller named; `false` if this is no project of Deno, or it is not one of its files.
 pub(super) fn named(tree: &Tree, file: &str, findings: &mut Findings) -> bool {
-    let is_node = tree.has("package.json");
-    if is_node || manifest(tree, findings).is_none() || !is_script(tree, file) {
+    if manifest(tree, findings).is_none() || !is_script(tree, file) {
         return false;
     }
     let what = format!("{file}: it was named");
@@ -46,10 +45,6 @@ pub(super) fn named(tree: &Tree, file: &str, findings: &mut Findings) -> bool {
 
 /// What the tasks start, or a file that is called as those are that start servers.
 pub(super) fn propose(tree: &Tree, findings: &mut Findings) {
-    // A package of Node.js may use Deno for its tests.
-    if tree.has("package.json") {
-        return;
-    }
     let Some((name, manifest)) = manifest(tree, findings) else {
         return;
     };
@@ -85,8 +80,10 @@ pub(super) fn propose(tree: &Tree, findings: &mut Findings) {
     }
 }
 
+/// The manifest of a project for Deno. A package of Node.js may have one too, for its tests or to be published.
 fn manifest(tree: &Tree, findings: &mut Findings) -> Option<(&'static str, Value)> {
-    let name = MANIFESTS.into_iter().find(|name| tree.has(name))?;
+    let mut names = MANIFESTS.into_iter().filter(|_| !tree.has("package.json"));
+    let name = names.find(|name| tree.has(name))?;
     let manifest = tree.jsonc(name);
     Some((name, findings.read(name, manifest)?))
 }
@@ -99,14 +96,14 @@ fn started(tree: &Tree, line: &str) -> Option<(Vec<String>, String)> {
     };
     let (file, options) = rest.split_last()?;
     let starts = deno == "deno" && run == "run" && is_script(tree, file);
-    // What watches the files restarts it under a client that does not know.
+    // The proxy watches the files itself.
     let mut options: Vec<String> = options.to_vec();
     options.retain(|option| !option.starts_with("--watch"));
     let known = options.iter().all(|option| is_permission(option));
     (starts && known).then(|| (options, file.clone()))
 }
 
-/// What a server may do, and nothing that says what is run.
+/// Whether an option only says what the server may do, and not what is run.
 fn is_permission(option: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=,.:/*@".contains(c);
     let known = [
@@ -138,7 +135,7 @@ fn allows_scripts(tree: &Tree) -> Option<String> {
 }
 
 fn is_script(tree: &Tree, file: &str) -> bool {
-    // That would be an option.
+    // A name that begins with `-` would be an option.
     if cleaned(file).is_none_or(|file| file.starts_with('-')) {
         return false;
     }
@@ -163,7 +160,7 @@ fn propose_file(
     let mut args = vec![Argument::Text("run".to_owned())];
     args.extend(options.into_iter().map(Argument::Text));
     args.push(Argument::File(file.clone().into()));
-    let plan: Plan = plan(prepare, "deno", args, &WATCH, reason);
+    let plan = plan(prepare, "deno", args, &WATCH, reason);
     let texts = [Some(file.as_str()), Some(MANIFESTS[0]), Some(MANIFESTS[1])];
     let speaks = |file: &str| {
         let text = tree.text(file).unwrap_or_default();

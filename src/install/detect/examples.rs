@@ -1,5 +1,5 @@
-//! How others start a server: clients, by its README, and its image, by its `Dockerfile`. What they write behind the name of
-//! the program belongs to its start.
+//! Examples of how a server is started: for clients in its README, for its image in its `Dockerfile`. The words behind the
+//! program's name become its arguments where they mean the same on every machine.
 
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ const BEFORE_VALUE: [&str; 13] = [
 ];
 /// Programs that take options of their own behind the name of what they run, and pass on what stands behind `--`.
 const RUNNERS: [&str; 5] = ["cargo", "npm", "pnpm", "yarn", "go"];
-/// What servers call that which starts them over stdio.
+/// Subcommands by which servers are usually started over stdio.
 const SUBCOMMANDS: [&str; 9] = [
     "serve",
     "stdio",
@@ -43,7 +43,7 @@ const SUBCOMMANDS: [&str; 9] = [
     "local",
 ];
 
-/// How somebody starts it.
+/// One example of a start.
 #[derive(Debug)]
 pub(super) struct Example {
     /// The file that has it.
@@ -83,7 +83,7 @@ impl Example {
         blocks.filter_map(read).collect()
     }
 
-    /// What an image starts, unless that is known to speak HTTP there.
+    /// What the image starts, if the `Dockerfile` has it as a list.
     pub(super) fn of_image(text: &str, findings: &mut Findings) -> Option<Self> {
         // Stages before the last are not what is started.
         let stage = |line: &&str| !line.trim_start().starts_with("FROM ");
@@ -108,7 +108,8 @@ impl Example {
         })
     }
 
-    /// What stands behind the name of the program belongs to its start; what is an example only is told.
+    /// Adds the words behind the name of the program to its arguments, or only tells them if a person has to fill in
+    /// something.
     pub(super) fn add_arguments(&self, names: &[String], plan: &mut Plan) {
         let rest = self.behind(names).unwrap_or_default();
         if rest.is_empty() {
@@ -116,6 +117,7 @@ impl Example {
         }
         if rest.iter().all(|word| is_literal(word)) {
             plan.args.extend(rest.iter().cloned().map(Argument::Text));
+            plan.examples = rest.len();
             return;
         }
         let line = shlex::try_join(rest.iter().map(String::as_str)).unwrap_or_default();
@@ -124,7 +126,7 @@ impl Example {
             .push(format!("{from}: it is started with `{line}`"));
     }
 
-    /// The words behind the first that is one of `names`, wherever that lies and whatever its version.
+    /// Returns the words behind the first that is one of `names`, in whatever folder or version.
     pub(super) fn behind(&self, names: &[String]) -> Option<&[String]> {
         let words = &self.command;
         let program = bare(words.first()?);
@@ -147,7 +149,7 @@ impl Example {
     }
 }
 
-/// What a README may call that which is started.
+/// The names under which an example may start this.
 pub(super) fn names_of(proposal: &Proposal) -> Vec<String> {
     let Proposal {
         registry,
@@ -164,7 +166,7 @@ pub(super) fn names_of(proposal: &Proposal) -> Vec<String> {
         Argument::File(file) => file.to_str(),
         Argument::Text(_) => None,
     });
-    // Those of the other registries may have programs of any name.
+    // Elsewhere a package may have several programs, whose names tell them apart.
     let package = Some(package.as_str()).filter(|_| ["npm", "pypi"].contains(registry));
     let names = package.into_iter().chain([name.as_str()]).chain(files);
     names.filter(|it| !it.is_empty()).map(bare).collect()
@@ -177,8 +179,7 @@ fn bare(word: &str) -> String {
     word[..end].replace('_', "-")
 }
 
-/// Whether a word means the same on every machine: an option, or the name of a way to start. Others may be examples of
-/// what a person has to fill in.
+/// Whether a word means the same on every machine: an option or a usual subcommand. A person may have to fill in others.
 pub(in crate::install) fn is_literal(word: &str) -> bool {
     let (name, value) = word.split_once('=').unwrap_or((word, ""));
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

@@ -368,7 +368,7 @@ fn dependencies(head: &Value) -> Vec<&str> {
     packages.filter(|it| !it.starts_with('-')).collect()
 }
 
-/// Those of the packages under `dependencies` that uv alone knows where to get, as `file` has it.
+/// Returns those of the packages under `dependencies` for which `file` has a source that only uv reads.
 fn sources(manifest: &Value, file: &str, dependencies: &str) -> Option<Sources> {
     let known = manifest.pointer("/tool/uv/sources")?.as_object()?;
     let known: Vec<String> = known.keys().map(|it| name_of(it)).collect();
@@ -376,7 +376,6 @@ fn sources(manifest: &Value, file: &str, dependencies: &str) -> Option<Sources> 
     let packages: Vec<String> = names.filter(|name| known.contains(name)).collect();
     (!packages.is_empty()).then(|| Sources {
         file: file.to_owned(),
-        is_script: file != PROJECT,
         packages,
     })
 }
