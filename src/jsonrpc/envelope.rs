@@ -1,13 +1,10 @@
 //! One message: where its routing members lie in the line, found in a single pass.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-
 use super::members::unquoted;
+use super::scan::{Fault, Scanner};
 
 /// What a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,18 +95,20 @@ pub(crate) enum Invalid {
 impl<'a> Envelope<'a> {
     /// Finds the routing members of `line`, which must be one JSON object.
     ///
-    /// Of equal keys the last one counts, as in most parsers.
+    /// Of equal keys the last one counts, as in most parsers. A value that only passes through is checked as far as
+    /// [`Scanner::value`] does.
     pub(crate) fn parse(line: &'a str) -> Result<Self, Invalid> {
         match line.as_bytes().first() {
             Some(b'{') => {}
             Some(b'[') => return Err(Invalid::Batch),
             _ => return Err(Invalid::Json("it does not begin with {".to_owned())),
         }
-        // `params` or `_meta` of an odd type (a number beyond f64, a string with a lone surrogate)
-        // cannot be opened in passing; the second way leaves them closed.
-        let envelope = Self::read(line, true)
-            .or_else(|_| Self::read(line, false))
-            .map_err(|error| Invalid::Json(error.to_string()))?;
+        let mut scanner = Scanner::new(line);
+        let mut envelope = Self::default();
+        envelope
+            .read(&mut scanner)
+            .and_then(|()| scanner.end())
+            .map_err(|fault| Invalid::Json(fault.describe(line)))?;
         let valid =
             envelope.method.is_some() || envelope.result.is_some() || envelope.error.is_some();
         if valid {
@@ -136,9 +135,9 @@ impl<'a> Envelope<'a> {
         let rest = tail.rfind(r#""id""#).map(|at| format!("{{{}", &tail[at..]));
         if let (None, Some(rest)) = (&id, rest) {
             let mut last = Self::default();
-            let mut input = serde_json::Deserializer::from_str(&rest);
-            let read = Object(&mut last, false).deserialize(&mut input);
-            if read.and_then(|()| input.end()).is_ok() {
+            let mut scanner = Scanner::new(&rest);
+            let read = last.read(&mut scanner);
+            if read.and_then(|()| scanner.end()).is_ok() {
                 id = last.id.map(ToOwned::to_owned);
                 method = method.or(last.method.take().map(owned));
             }
@@ -148,17 +147,29 @@ impl<'a> Envelope<'a> {
 
     fn beginning(head: &'a str) -> Self {
         let mut envelope = Self::default();
-        let mut input = serde_json::Deserializer::from_str(head);
-        let _ = Object(&mut envelope, false).deserialize(&mut input);
+        let _ = envelope.read(&mut Scanner::new(head));
         envelope
     }
 
-    fn read(line: &'a str, open: bool) -> serde_json::Result<Self> {
-        let mut input = serde_json::Deserializer::from_str(line);
-        let mut envelope = Self::default();
-        Object(&mut envelope, open).deserialize(&mut input)?;
-        input.end()?;
-        Ok(envelope)
+    fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Fault> {
+        scanner.members(|scanner, name| {
+            let member = match &*decoded(name) {
+                "id" => &mut self.id,
+                "method" => {
+                    self.method = Some(decoded(scanner.value()?));
+                    return Ok(());
+                }
+                "params" => {
+                    self.params = Params::default();
+                    return self.params.read(scanner);
+                }
+                "result" => &mut self.result,
+                "error" => &mut self.error,
+                _ => return scanner.value().map(drop),
+            };
+            *member = Some(scanner.value()?);
+            Ok(())
+        })
     }
 
     /// The places of the members of an answer in its `line`, by which it is [found](Self::at) again; nothing for other
@@ -212,130 +223,56 @@ pub(crate) fn splice(line: &str, parts: &mut [(&str, &str)]) -> String {
     out
 }
 
-/// Reads an object's members into `T`. The flag says whether `params` may be opened.
-struct Object<'t, T>(&'t mut T, bool);
-
-/// Something that takes the members of an object one by one.
-trait Take<'de> {
-    /// Takes the value of `key` from `map`, or ignores it.
-    fn take<A: MapAccess<'de>>(
-        &mut self,
-        key: &str,
-        open: bool,
-        map: &mut A,
-    ) -> Result<(), A::Error>;
-}
-
-impl<'de, T: Take<'de>> DeserializeSeed<'de> for Object<'_, T> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de, T: Take<'de>> Visitor<'de> for Object<'_, T> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = key(&mut map)? {
-            self.0.take(&key, self.1, &mut map)?;
+impl<'a> Params<'a> {
+    fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Fault> {
+        if scanner.peek() != b'{' {
+            return scanner.value().map(drop);
         }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
+        scanner.members(|scanner, name| {
+            let member = match &*decoded(name) {
+                "name" => &mut self.name,
+                "uri" => &mut self.uri,
+                "requestId" => &mut self.request_id,
+                "taskId" => &mut self.task_id,
+                "cursor" => &mut self.cursor,
+                "level" => &mut self.level,
+                "arguments" => &mut self.arguments,
+                "_meta" => {
+                    self.meta = Meta::default();
+                    return self.meta.read(scanner);
+                }
+                _ => return scanner.value().map(drop),
+            };
+            *member = Some(scanner.value()?);
+            Ok(())
+        })
     }
 }
 
-impl<'de> Take<'de> for Envelope<'de> {
-    fn take<A: MapAccess<'de>>(
-        &mut self,
-        key: &str,
-        open: bool,
-        map: &mut A,
-    ) -> Result<(), A::Error> {
-        match key {
-            "id" => self.id = raw(map)?,
-            "method" => {
-                self.method =
-                    raw(map)?.map(|method| unquoted(method).unwrap_or(Cow::Borrowed(method)));
-            }
-            "params" if open => {
-                self.params = Params::default();
-                map.next_value_seed(Object(&mut self.params, open))?;
-            }
-            "result" => self.result = raw(map)?,
-            "error" => self.error = raw(map)?,
-            _ => ignore(map)?,
+impl<'a> Meta<'a> {
+    fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Fault> {
+        if scanner.peek() != b'{' {
+            return scanner.value().map(drop);
         }
-        Ok(())
+        scanner.members(|scanner, name| {
+            let member = match &*decoded(name) {
+                "progressToken" => &mut self.progress_token,
+                "io.modelcontextprotocol/protocolVersion" => &mut self.protocol_version,
+                "io.modelcontextprotocol/clientInfo" => &mut self.client_info,
+                "io.modelcontextprotocol/clientCapabilities" => &mut self.client_capabilities,
+                "io.modelcontextprotocol/logLevel" => &mut self.log_level,
+                "io.modelcontextprotocol/subscriptionId" => &mut self.subscription_id,
+                _ => return scanner.value().map(drop),
+            };
+            *member = Some(scanner.value()?);
+            Ok(())
+        })
     }
 }
 
-impl<'de> Take<'de> for Params<'de> {
-    fn take<A: MapAccess<'de>>(
-        &mut self,
-        key: &str,
-        open: bool,
-        map: &mut A,
-    ) -> Result<(), A::Error> {
-        match key {
-            "name" => self.name = raw(map)?,
-            "uri" => self.uri = raw(map)?,
-            "requestId" => self.request_id = raw(map)?,
-            "taskId" => self.task_id = raw(map)?,
-            "cursor" => self.cursor = raw(map)?,
-            "level" => self.level = raw(map)?,
-            "arguments" => self.arguments = raw(map)?,
-            "_meta" => {
-                self.meta = Meta::default();
-                map.next_value_seed(Object(&mut self.meta, open))?;
-            }
-            _ => ignore(map)?,
-        }
-        Ok(())
-    }
-}
-
-impl<'de> Take<'de> for Meta<'de> {
-    fn take<A: MapAccess<'de>>(&mut self, key: &str, _: bool, map: &mut A) -> Result<(), A::Error> {
-        match key {
-            "progressToken" => self.progress_token = raw(map)?,
-            "io.modelcontextprotocol/protocolVersion" => self.protocol_version = raw(map)?,
-            "io.modelcontextprotocol/clientInfo" => self.client_info = raw(map)?,
-            "io.modelcontextprotocol/clientCapabilities" => self.client_capabilities = raw(map)?,
-            "io.modelcontextprotocol/logLevel" => self.log_level = raw(map)?,
-            "io.modelcontextprotocol/subscriptionId" => self.subscription_id = raw(map)?,
-            _ => ignore(map)?,
-        }
-        Ok(())
-    }
-}
-
-fn raw<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<&'de str>, A::Error> {
-    Ok(Some(map.next_value::<&'de RawValue>()?.get()))
-}
-
-fn ignore<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
-    map.next_value::<IgnoredAny>().map(drop)
-}
-
-/// The decoded name of the next member; a name with a lone surrogate stays as it is written. It is read raw, since
-/// only so `serde_json` refuses a control character in it.
-fn key<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
-    let raw = map.next_key::<&'de RawValue>()?.map(RawValue::get);
-    Ok(raw.map(|raw| unquoted(raw).unwrap_or(Cow::Borrowed(raw))))
+/// A raw string decoded; one with a lone surrogate, and what is no string, stays as it is written.
+fn decoded(raw: &str) -> Cow<'_, str> {
+    unquoted(raw).unwrap_or(Cow::Borrowed(raw))
 }
 
 #[cfg(test)]

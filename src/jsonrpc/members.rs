@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use super::scan::Scanner;
 
 /// The members of one JSON object, in order, names and values raw. Duplicate names are kept; the
 /// last one counts.
@@ -16,8 +15,14 @@ pub(crate) struct Members<'a> {
 impl<'a> Members<'a> {
     /// The members of `object`; none if it is no JSON object.
     pub(crate) fn of(object: &'a str) -> Self {
-        let mut input = serde_json::Deserializer::from_str(object);
-        input.deserialize_map(Collect).unwrap_or_default()
+        let mut members = Vec::new();
+        let mut scanner = Scanner::new(object);
+        let read = scanner.members(|scanner, name| {
+            members.push((name.into(), scanner.value()?.into()));
+            Ok(())
+        });
+        let whole = read.and_then(|()| scanner.end());
+        whole.map_or_else(|_| Self::default(), |()| Self { members })
     }
 
     /// The raw value of `name`.
@@ -112,28 +117,16 @@ impl fmt::Display for Members<'_> {
     }
 }
 
-struct Collect;
-
-impl<'de> Visitor<'de> for Collect {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
-            members.push((key.get().into(), value.get().into()));
-        }
-        Ok(Members { members })
-    }
-}
-
 /// The raw elements of a JSON array; nothing if it is none.
 pub(crate) fn elements(array: &str) -> Option<Vec<&str>> {
-    let elements: Vec<&RawValue> = serde_json::from_str(array).ok()?;
-    Some(elements.into_iter().map(RawValue::get).collect())
+    let mut elements = Vec::new();
+    let mut scanner = Scanner::new(array);
+    let read = scanner.elements(|scanner| {
+        elements.push(scanner.value()?);
+        Ok(())
+    });
+    read.and_then(|()| scanner.end()).ok()?;
+    Some(elements)
 }
 
 /// The text of a raw JSON string; nothing if it is none or holds a lone surrogate.

@@ -7,6 +7,7 @@ mod envelope;
 mod error;
 mod framing;
 mod members;
+mod scan;
 
 pub(crate) use envelope::{Envelope, Invalid, Kind, splice};
 pub(crate) use error::{

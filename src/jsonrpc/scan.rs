@@ -1,0 +1,178 @@
+//! Steps over JSON text without decoding it, to find where a value ends. Nesting has no limit.
+//!
+//! All JSON of RFC 8259 is taken. Of what is not JSON, within an array or object that is stepped over as a whole, a
+//! separator too many or too few and a misspelt number are not found: its receiver gets them as they were sent.
+
+mod blocks;
+#[cfg(test)]
+mod tests;
+
+use serde::de::IgnoredAny;
+
+/// The place where a text ceases to be JSON: the first byte that does not fit, or the end of a text that is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fault(usize);
+
+impl Fault {
+    /// Says where in `text` the fault is.
+    pub(super) fn describe(self, text: &str) -> String {
+        let Self(at) = self;
+        match text.get(at..).and_then(|rest| rest.chars().next()) {
+            Some(sign) => format!("unexpected {sign:?} at byte {at}"),
+            None => format!("unexpected end at byte {at}"),
+        }
+    }
+}
+
+/// A place in a text, which moves forward over one value after the other.
+#[derive(Debug)]
+pub(super) struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    /// Begins at the start of `text`.
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Returns the first byte of the next value or sign; zero at the end of the text.
+    pub(super) fn peek(&mut self) -> u8 {
+        let bytes = self.text.as_bytes();
+        while matches!(byte(bytes, self.at), b' ' | b'\n' | b'\r' | b'\t') {
+            self.at += 1;
+        }
+        byte(bytes, self.at)
+    }
+
+    /// Steps over the next value and returns it as it is written. Strings, escapes and brackets are right in it, and no
+    /// other character stands in it than JSON may have there.
+    pub(super) fn value(&mut self) -> Result<&'a str, Fault> {
+        let first = self.peek();
+        let (bytes, from) = (self.text.as_bytes(), self.at);
+        self.at = match first {
+            b'{' | b'[' => blocks::container(bytes, from)?,
+            b'"' => string(bytes, from + 1)?,
+            _ => scalar(self.text, from)?,
+        };
+        Ok(&self.text[from..self.at])
+    }
+
+    /// Steps over the next value, which must be an object. `take` gets each name as it is written, and has to step
+    /// over the member's value.
+    pub(super) fn members(
+        &mut self,
+        mut take: impl FnMut(&mut Self, &'a str) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.expect(b'{')?;
+        if self.passes(b'}') {
+            return Ok(());
+        }
+        loop {
+            if self.peek() != b'"' {
+                return Err(Fault(self.at));
+            }
+            let name = self.value()?;
+            self.expect(b':')?;
+            take(self, name)?;
+            if self.passes(b'}') {
+                return Ok(());
+            }
+            self.expect(b',')?;
+        }
+    }
+
+    /// Steps over the next value, which must be an array. `take` has to step over each element.
+    pub(super) fn elements(
+        &mut self,
+        mut take: impl FnMut(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.expect(b'[')?;
+        if self.passes(b']') {
+            return Ok(());
+        }
+        loop {
+            take(self)?;
+            if self.passes(b']') {
+                return Ok(());
+            }
+            self.expect(b',')?;
+        }
+    }
+
+    /// Checks that nothing but white space follows.
+    pub(super) fn end(&mut self) -> Result<(), Fault> {
+        self.peek();
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            Err(Fault(self.at))
+        }
+    }
+
+    fn expect(&mut self, sign: u8) -> Result<(), Fault> {
+        if self.passes(sign) {
+            Ok(())
+        } else {
+            Err(Fault(self.at))
+        }
+    }
+
+    /// Steps over `sign` if it comes next.
+    fn passes(&mut self, sign: u8) -> bool {
+        let is_next = self.peek() == sign;
+        self.at += usize::from(is_next);
+        is_next
+    }
+}
+
+fn byte(bytes: &[u8], at: usize) -> u8 {
+    bytes.get(at).copied().unwrap_or(0)
+}
+
+/// The end of the string whose first character is at `at`.
+fn string(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
+    loop {
+        at = plain_text(bytes, at)?;
+        match byte(bytes, at) {
+            b'"' => return Ok(at + 1),
+            _ => at += escape(&bytes[at..]).ok_or(Fault(at))?,
+        }
+    }
+}
+
+/// The first quote or backslash from `at` on, a place in a string; the end of `bytes` if there is none.
+fn plain_text(bytes: &[u8], at: usize) -> Result<usize, Fault> {
+    let rest = &bytes[at..];
+    let len = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+    let is_control = |byte: &u8| *byte < b' ';
+    // All at once, which is faster than up to the first one.
+    let any = rest[..len]
+        .iter()
+        .fold(false, |any, byte| any | is_control(byte));
+    if any {
+        return Err(Fault(at + rest.iter().position(is_control).unwrap_or(0)));
+    }
+    Ok(at + len)
+}
+
+/// The length of the escape that `text` begins with, from its backslash on. A lone surrogate counts as one.
+fn escape(text: &[u8]) -> Option<usize> {
+    match text.get(1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' if text.get(2..6)?.iter().all(u8::is_ascii_hexdigit) => Some(6),
+        _ => None,
+    }
+}
+
+/// The end of the number or literal at `from`.
+fn scalar(text: &str, from: usize) -> Result<usize, Fault> {
+    let rest = &text[from..];
+    let ends = |sign: char| matches!(sign, ',' | '}' | ']') || sign.is_ascii_whitespace();
+    let scalar = &rest[..rest.find(ends).unwrap_or(rest.len())];
+    match serde_json::from_str::<IgnoredAny>(scalar) {
+        Ok(_) => Ok(from + scalar.len()),
+        Err(_) => Err(Fault(from)),
+    }
+}

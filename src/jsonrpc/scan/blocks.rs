@@ -1,0 +1,138 @@
+//! Steps over an array or an object, 64 bytes at a time.
+//!
+//! A block becomes a few sets of 64 bits, one bit a byte, the first byte in the lowest bit: where a quote is, what lies
+//! within strings, where a bracket is. Only brackets and escapes are looked at one by one.
+
+use wide::u8x64;
+
+use super::{Fault, escape, plain_text};
+
+/// The end of the array or object at `from`.
+///
+/// Strings, escapes and brackets are checked in full. Of the rest only the characters are: none may stand there that
+/// no number, no literal and no separator has, which refuses `NaN`, `None`, `'a'` and control characters.
+pub(super) fn container(bytes: &[u8], from: usize) -> Result<usize, Fault> {
+    let mut open = Vec::new();
+    let mut is_in_string = false;
+    // Whether the block before was nothing but text: more is likely to follow, and is searched faster without sets.
+    let mut is_in_plain_text = false;
+    // The first bytes of the block that an escape before it takes.
+    let mut taken = 0;
+    let mut base = from;
+    loop {
+        if is_in_plain_text {
+            base = plain_text(bytes, base)?;
+        }
+        let rest = bytes.get(base..).unwrap_or_default();
+        let mut last = [b' '; 64];
+        let block = rest.first_chunk().unwrap_or_else(|| {
+            last[..rest.len()].copy_from_slice(rest);
+            &last
+        });
+        let all = u8x64::new(*block);
+        let escapes = Escapes::in_block(all, taken, bytes, base)?;
+        taken = escapes.beyond;
+        let quotes = equal(all, b'"') & !escapes.inside;
+        let strings = parity(quotes) ^ if is_in_string { u64::MAX } else { 0 };
+        is_in_string = strings >> 63 == 1;
+        is_in_plain_text = strings == u64::MAX && escapes.inside == 0;
+        let outside = !strings;
+        let mut wrong = escapes.inside & outside;
+        let mut controls = control(all);
+        while let Some(at) = first(controls) {
+            let is_blank = matches!(block[at], b'\t' | b'\n' | b'\r');
+            if !is_blank || strings >> at & 1 == 1 {
+                wrong |= 1 << at;
+            }
+            controls &= controls - 1;
+        }
+        if outside != 0 {
+            wrong |= foreign(all) & outside;
+        }
+        if let Some(at) = first(wrong) {
+            return Err(Fault(base + at));
+        }
+        let mut brackets = brackets(all) & !strings;
+        while let Some(at) = first(brackets) {
+            let bracket = block[at];
+            if matches!(bracket, b'{' | b'[') {
+                open.push(bracket);
+            } else if open.pop() != Some(bracket - 2) {
+                // In ASCII a closing bracket is two behind its opening one.
+                return Err(Fault(base + at));
+            } else if open.is_empty() {
+                return Ok(base + at + 1);
+            }
+            brackets &= brackets - 1;
+        }
+        if rest.len() < 64 {
+            return Err(Fault(bytes.len()));
+        }
+        base += 64;
+    }
+}
+
+/// The bytes that belong to escapes.
+struct Escapes {
+    /// Those in the block.
+    inside: u64,
+    /// How many the last escape takes of the next block.
+    beyond: usize,
+}
+
+impl Escapes {
+    /// Finds them in the block `all`, which stands at `base` of `bytes` and whose first `taken` bytes end an escape.
+    #[inline]
+    fn in_block(all: u8x64, taken: usize, bytes: &[u8], base: usize) -> Result<Self, Fault> {
+        let mut escapes = Self {
+            inside: (1 << taken) - 1,
+            beyond: 0,
+        };
+        let backslashes = equal(all, b'\\');
+        while let Some(at) = first(backslashes & !escapes.inside) {
+            let from = base + at;
+            let end = at + escape(&bytes[from..]).ok_or(Fault(from))?;
+            escapes.beyond = end.saturating_sub(64);
+            escapes.inside |= (u64::MAX << at) & (u64::MAX >> (64 - end.min(64)));
+        }
+        Ok(escapes)
+    }
+}
+
+fn first(set: u64) -> Option<usize> {
+    (set != 0).then(|| set.trailing_zeros() as usize)
+}
+
+fn equal(all: u8x64, byte: u8) -> u64 {
+    all.simd_eq(u8x64::splat(byte)).to_bitmask()
+}
+
+/// The places at or before which an odd number of bits of `set` stands.
+fn parity(mut set: u64) -> u64 {
+    for distance in [1, 2, 4, 8, 16, 32] {
+        set ^= set << distance;
+    }
+    set
+}
+
+fn brackets(all: u8x64) -> u64 {
+    // This bit is all that tells the two kinds of brackets apart.
+    let alike = all | u8x64::splat(0x20);
+    (alike.simd_eq(u8x64::splat(b'{')) | alike.simd_eq(u8x64::splat(b'}'))).to_bitmask()
+}
+
+/// Control characters, of which JSON may have none in a string and only blanks elsewhere.
+fn control(all: u8x64) -> u64 {
+    all.min(u8x64::splat(0x1f)).simd_eq(all).to_bitmask()
+}
+
+/// Other characters that stand in strings only.
+fn foreign(all: u8x64) -> u64 {
+    let capital = all
+        .max(u8x64::splat(b'A'))
+        .min(u8x64::splat(b'Z'))
+        .simd_eq(all);
+    let is = |byte| all.simd_eq(u8x64::splat(byte));
+    let beyond = all.max(u8x64::splat(b'~')).simd_eq(all);
+    ((capital & !is(b'E')) | is(b'\'') | beyond).to_bitmask()
+}
