@@ -20,7 +20,7 @@ use super::report::{Report, Supply};
 use crate::bridge::Identity;
 use crate::config::ServerSpec;
 use crate::event::{Event, Failure, StrayKind};
-use crate::jsonrpc::{Envelope, Frame, text};
+use crate::jsonrpc::{Envelope, Frame, Invalid, text};
 use crate::transport::child::{Child, Exited};
 use crate::transport::resolve::SpawnError;
 use crate::transport::stream::{Lines, Outbox};
@@ -260,6 +260,16 @@ impl Reader {
                 return self.stray.tell(text[..at].to_owned(), StrayKind::Line);
             }
         }
+        let broken = text
+            .contains(r#""jsonrpc""#)
+            .then(|| Envelope::parse(&text));
+        let kind = if let Some(Err(Invalid::Json(fault))) = broken {
+            let why = format!("is no JSON: {fault}");
+            self.connection.answer_unreadable(&text, "", &why);
+            StrayKind::Text
+        } else {
+            kind
+        };
         self.stray.tell(text.into_owned(), kind);
     }
 
@@ -292,7 +302,8 @@ impl Reader {
 
     fn take_too_long(&mut self, head: &[u8], tail: &[u8]) {
         let [head, tail] = [head, tail].map(String::from_utf8_lossy);
-        self.connection.answer_too_long(&head, &tail);
+        let why = "is longer than `--max-message` allows";
+        self.connection.answer_unreadable(&head, &tail, why);
         let text = format!(
             "a message over the limit of {} bytes: {}",
             self.stray.supply.means.max_message,

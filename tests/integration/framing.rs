@@ -266,6 +266,38 @@ fn stray_text_before_a_message_does_not_cost_the_message() {
     peer.expect_stderr("debug:");
 }
 
+/// A server in Python writes numbers that JSON lacks. Nobody could read the answer, and whoever asked would wait.
+#[test]
+fn an_answer_that_is_no_json_is_an_error_to_who_asked() {
+    let (_project, peer) = initialized(&json!({}), &[]);
+    let said = [
+        (
+            r#"{"jsonrpc":"2.0","id":@ID@,"result":{"a":NaN}}"#,
+            "unexpected 'N'",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":@ID@,"result":{"a":[1}}"#,
+            "unexpected '}'",
+        ),
+        (
+            r#"{"id":@ID@,"jsonrpc":"2.0","result":{"a":"#,
+            "unexpected end",
+        ),
+    ];
+    for (id, (line, fault)) in (901..).zip(said) {
+        let_say(&peer, id, &[line]);
+        let answer = peer.await_response(id);
+        let message = answer.error_text();
+        assert!(
+            message.contains("the server's answer is no JSON: "),
+            "{message}"
+        );
+        assert!(message.contains(fault), "{message}");
+    }
+    peer.expect_stderr("sent what is not a JSON-RPC message");
+    still_works(&peer);
+}
+
 /// It is a message, only of no use: the advice about what is printed would mislead.
 #[test]
 fn an_answer_to_nothing_is_called_so() {

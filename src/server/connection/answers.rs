@@ -16,13 +16,13 @@ use crate::lock::locked;
 use crate::mcp::{Era, tasks};
 
 impl Connection {
-    /// Takes the ends of a message that is too long to be read: whoever waits for what it would have
-    /// led to gets an error.
-    pub(crate) fn answer_too_long(&self, head: &str, tail: &str) {
+    /// Takes the ends of a message that cannot be read: whoever waits for what it would have led to gets an error,
+    /// which says `why` ("is ...").
+    pub(crate) fn answer_unreadable(&self, head: &str, tail: &str, why: &str) {
         let (id, method) = Envelope::of_ends(head, tail);
         let Some(id) = id else { return };
         if let Some(method) = method {
-            let message = format!("the request `{method}` is longer than `--max-message` allows");
+            let message = format!("the request `{method}` {why}");
             return self.refuse(&id, &ErrorObject::new(INVALID_REQUEST, message));
         }
         let Some((waiting, last)) =
@@ -30,10 +30,7 @@ impl Connection {
         else {
             return;
         };
-        let error = ErrorObject::new(
-            INTERNAL_ERROR,
-            "the server's answer is longer than `--max-message` allows",
-        );
+        let error = ErrorObject::new(INTERNAL_ERROR, format!("the server's answer {why}"));
         match waiting {
             Waiting::Client(call) | Waiting::Cancelled(call) => {
                 if let Some(id) = &call.fetches {
