@@ -37,6 +37,8 @@
 //! | `file_time` | when a file was changed; every layer may ask |
 //! | `lock` | a lock that outlives a panic |
 //! | `near` | names that are close to a misspelt one; every layer may ask |
+//! | `random` | names that cannot be guessed; every layer may ask |
+//! | `shown` | foreign text in a line by which somebody decides; every layer may ask |
 //!
 //! Who may use whom, and never the other way round:
 //!
@@ -127,9 +129,11 @@ mod mcp;
 mod meta_tools;
 mod near;
 mod output;
+mod random;
 mod search;
 mod server;
 mod session;
+mod shown;
 mod shutdown;
 mod transport;
 mod warm;

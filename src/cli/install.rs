@@ -17,6 +17,7 @@ use crate::install::{
     Request, Step,
 };
 use crate::output::{self, Bar};
+use crate::shown;
 use crate::shutdown::Shutdown;
 use crate::transport::reaper::Reaper;
 use report::{installed_json, installed_text, plain, removed_json, removed_text, short};
@@ -86,6 +87,9 @@ pub(crate) struct UninstallArgs {
     /// Delete what was installed for it as well
     #[arg(long)]
     delete_files: bool,
+    /// Delete files that were changed by hand, too
+    #[arg(long, requires = "delete_files")]
+    force: bool,
     /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -173,7 +177,14 @@ pub(crate) fn update(args: &UpdateArgs, global: &Global) -> Result<u8, CliError>
 /// Removes a server and says what is gone.
 pub(crate) fn uninstall(args: &UninstallArgs, _: &Global) -> Result<u8, CliError> {
     let installer = installer(args.config.as_ref())?;
-    let removed = runtime()?.block_on(installer.uninstall(&args.name, args.delete_files));
+    let origin = Origin::Person {
+        insecure: true,
+        scripts: false,
+    };
+    let removed = runtime()?.block_on(async {
+        let removal = installer.removal(&args.name, args.delete_files, args.force, origin);
+        removal.await?.finish().await
+    });
     let removed = removed.map_err(|error| failure(&error))?;
     if args.json {
         print(&format!("{}\n", removed_json(&args.name, &removed)))?;
@@ -312,9 +323,16 @@ fn show(bar: &Bar, step: &Step) {
 
 /// What a person may want to stop before it is run.
 fn propose(bar: &Bar, proposal: &Proposal) {
-    let line = shlex::try_join(proposal.command.iter().map(String::as_str)).unwrap_or_default();
+    let line = shown::command(proposal.command.iter().map(String::as_str));
     let reason = output::clean(&proposal.reason);
-    bar.line(&format!("starts with: {} ({reason})", output::clean(&line)));
+    bar.line(&format!("starts with: {line} ({reason})"));
+    if let Some(file) = &proposal.replaces {
+        bar.line(&format!(
+            "replaces the entry `{}` in {}",
+            proposal.name,
+            file.display()
+        ));
+    }
     for other in &proposal.considered {
         bar.line(&format!("  considered: {}", output::clean(other)));
     }

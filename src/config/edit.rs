@@ -117,14 +117,27 @@ pub(crate) fn add(
     Ok(change.expect("the edit ran, or the error was returned"))
 }
 
-/// Takes a server out of `file`; `false` if it is not there.
-pub(crate) fn remove(file: &Path, name: &str) -> Result<bool, EditError> {
-    let mut removed = false;
+/// Takes a server out of `file`; nothing if it is not there. Before that, `keep` gets the text of the file; gives what
+/// that gave.
+pub(crate) fn remove<T>(
+    file: &Path,
+    name: &str,
+    keep: impl FnOnce(&str) -> io::Result<T>,
+) -> Result<Option<T>, EditError> {
+    let (mut keep, mut kept) = (Some(keep), None);
     let edit = |file: &Path, text: Option<&str>| {
-        let document = Document::parse(file, text.unwrap_or_default())?;
-        removed = document.has(name);
-        if !removed {
+        let text = text.unwrap_or_default();
+        let document = Document::parse(file, text)?;
+        if !document.has(name) {
             return Ok(None);
+        }
+        if let Some(keep) = keep.take() {
+            let failed = |source| EditError::Io {
+                doing: "keep a copy of",
+                path: file.to_owned(),
+                source,
+            };
+            kept = Some(keep(text).map_err(failed)?);
         }
         let edited = match document.form {
             Form::Json => json::remove(&document, name)?,
@@ -133,7 +146,7 @@ pub(crate) fn remove(file: &Path, name: &str) -> Result<bool, EditError> {
         document.proved(edited, name, false).map(Some)
     };
     place::rewrite(file, edit)?;
-    Ok(removed)
+    Ok(kept)
 }
 
 /// Lets `file` name the folder `to` wherever it names `from`, whole and as the beginning of a path;

@@ -137,7 +137,7 @@ pub(super) static WATCH: [Key; 2] = [
     ),
 ];
 
-pub(super) static INSTALL: [Key; 3] = [
+pub(super) static INSTALL: [Key; 4] = [
     key(
         "enabled",
         Kind::Flag,
@@ -155,6 +155,12 @@ pub(super) static INSTALL: [Key; 3] = [
         Kind::Flag,
         Some("false"),
         "Whether install scripts of packages may run",
+    ),
+    key(
+        "consent",
+        Kind::Choice(&["if-possible", "required"]),
+        Some("\"if-possible\""),
+        "Whether a model may install through a client that cannot ask its user",
     ),
 ];
 

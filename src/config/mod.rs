@@ -83,6 +83,7 @@ impl Default for Config {
                 enabled: true,
                 allow: Vec::new(),
                 scripts: false,
+                consent_required: false,
             },
         }
     }
@@ -105,6 +106,8 @@ pub(crate) struct Install {
     pub(crate) allow: Vec<String>,
     /// Whether install scripts of packages may run.
     pub(crate) scripts: bool,
+    /// Whether a model may do nothing unless a person could be asked.
+    pub(crate) consent_required: bool,
 }
 
 /// What loading depends on besides the files.

@@ -89,6 +89,7 @@ fn global(config: &mut Config, proxy: &Section, watch: &Section, install: &Secti
         enabled: install.flag("enabled").is_none_or(|(it, _)| *it),
         allow: install.list("allow"),
         scripts: install.flag("scripts").is_some_and(|(it, _)| *it),
+        consent_required: matches!(install.choice("consent"), Some((&"required", _))),
     };
     if let Some((max, _)) = proxy.count("max_name") {
         config.max_name = *max;

@@ -77,6 +77,7 @@ fn every_setting_reaches_what_is_in_force() {
         enabled = false
         allow = ["github.com/me/*"]
         scripts = true
+        consent = "required"
         [servers.b]
         command = "${NO:-uv}"
         args = ["run", "${A}"]
@@ -152,6 +153,7 @@ fn every_setting_reaches_what_is_in_force() {
             enabled: false,
             allow: vec!["github.com/me/*".into()],
             scripts: true,
+            consent_required: true,
         },
     };
     assert_eq!(config, rest);

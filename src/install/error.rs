@@ -18,6 +18,18 @@ pub(crate) enum InstallError {
     Disabled,
     #[error("{0} is not among the sources that `allow` under [install] in mcp-proxy.toml permits")]
     NotAllowed(String),
+    #[error(
+        "`consent = \"required\"` under [install] in mcp-proxy.toml wants a person to agree, and this client cannot ask one; \
+         `consent = \"if-possible\"` there permits it, or a person runs {0}"
+    )]
+    NoConsent(String),
+    #[error("`{0}` is no name of a variable: letters, digits and `_`, and no digit first")]
+    VariableName(String),
+    #[error(
+        "the variable `{0}` can decide which code is run, so a model may not set it; a person can, with `mcp-proxy install \
+         --env` or in the configuration"
+    )]
+    Steering(String),
     #[error("cannot get {repository}: {source}")]
     Clone {
         repository: String,

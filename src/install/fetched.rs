@@ -15,6 +15,7 @@ use super::progress::Step;
 use super::registration::{command, entry, home, missing, plan, repath, told};
 use super::source::{Source, subdir_of};
 use super::store::{Record, Slot};
+use super::variables;
 use crate::config::edit;
 
 /// A slot that goes back to what its record says unless all went well.
@@ -58,9 +59,22 @@ pub(crate) struct Proposal {
     pub(crate) command: Vec<String>,
     pub(crate) reason: String,
     pub(crate) considered: Vec<String>,
-    /// What will be run to make it ready.
+    /// What will be run to make it ready, one line each.
     pub(crate) prepare: Vec<String>,
+    /// What is given to the server besides.
+    pub(crate) variables: Vec<Variable>,
+    /// The file whose entry of that name goes away.
+    pub(crate) replaces: Option<PathBuf>,
     pub(crate) notes: Vec<String>,
+}
+
+/// A variable that came with the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    /// A file of the repository has the name.
+    pub(crate) is_mentioned: bool,
 }
 
 /// A commit in its folder, nothing of which has been run. Dropping it takes it back.
@@ -72,7 +86,7 @@ pub(crate) struct Fetched {
     job: Job,
     record: Record,
     way: Way,
-    /// `None` if it was there already.
+    /// `None` if this configuration has it already.
     fresh: Option<Fresh>,
 }
 
@@ -81,6 +95,8 @@ pub(crate) struct Fetched {
 pub(super) enum Way {
     /// The server is written into the file of this configuration.
     Register,
+    /// The same, of a commit that was made ready before.
+    Again,
     /// The server stays registered as it is, with another folder.
     Replace,
 }
@@ -91,6 +107,8 @@ struct Fresh {
     /// Where the server is started: the folder of the commit, or one in it.
     home: PathBuf,
     prepare: Vec<Errand>,
+    /// Those of the request's variables that the repository mentions.
+    mentioned: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -103,6 +121,7 @@ impl Fresh {
 }
 
 impl Fetched {
+    /// The commit is there already.
     pub(super) fn same(
         installer: &Installer,
         request: &Request,
@@ -116,9 +135,34 @@ impl Fetched {
             attempt,
             job,
             record,
-            way: Way::Register,
+            way: Way::Again,
             fresh: None,
         }
+    }
+
+    /// The same, to be registered if this configuration does not have it.
+    pub(super) fn known(mut self) -> Result<Self, InstallError> {
+        if !edit::places_of(&self.installer.around, &self.record.name).is_empty() {
+            return Ok(self);
+        }
+        let folder = self.attempt.slot().folder(&self.record.folder);
+        let subdir = subdir_of(&self.record.source);
+        let home = home(&folder, subdir.as_deref())?;
+        let plan = plan(&folder, subdir.as_deref(), &self.request)?;
+        // Only to be written down, as what compiles it.
+        let prepare = if plan.compiled {
+            self.site(&home).errands(&plan.prepare)?
+        } else {
+            Vec::new()
+        };
+        self.fresh = Some(Fresh {
+            mentioned: mentioned(&folder, &self.request),
+            plan,
+            home,
+            prepare,
+            notes: Vec::new(),
+        });
+        Ok(self)
     }
 
     /// Gets the commit, and finds out how it is started.
@@ -172,6 +216,7 @@ impl Fetched {
         };
         let prepare = fetched.site(&home).errands(&plan.prepare)?;
         fetched.fresh = Some(Fresh {
+            mentioned: mentioned(&folder, &fetched.request),
             plan,
             home,
             prepare,
@@ -205,23 +250,32 @@ impl Fetched {
         }
     }
 
-    /// What to decide about; `None` if nothing is going to be run.
+    /// What to decide about; `None` if nothing new is going to be run.
     pub(crate) fn proposal(&self) -> Option<Proposal> {
-        let Fresh {
-            plan,
-            prepare,
-            notes,
-            ..
-        } = self.fresh.as_ref()?;
+        let fresh = self.fresh.as_ref()?;
+        let (plan, record) = (&fresh.plan, &self.record);
+        let prepare = if self.way == Way::Again {
+            &[][..]
+        } else {
+            &fresh.prepare
+        };
+        let variable = |(name, value): &(String, String)| Variable {
+            name: name.clone(),
+            value: value.clone(),
+            is_mentioned: fresh.mentioned.contains(name),
+        };
+        let file = edit::choose(&self.installer.around, &record.name);
         Some(Proposal {
-            name: self.record.name.clone(),
-            source: self.record.source.clone(),
-            commit: self.record.commit.clone(),
-            command: self.record.command.clone(),
+            name: record.name.clone(),
+            source: record.source.clone(),
+            commit: record.commit.clone(),
+            command: record.command.clone(),
             reason: plan.reason.clone(),
             considered: plan.considered.clone(),
             prepare: prepare.iter().map(Errand::line).collect(),
-            notes: notes.clone(),
+            variables: self.request.env.iter().map(variable).collect(),
+            replaces: edit::has(&file, &record.name).then_some(file),
+            notes: fresh.notes.clone(),
         })
     }
 
@@ -243,7 +297,9 @@ impl Fetched {
         cancel: &CancellationToken,
     ) -> Result<Installed, InstallError> {
         self.job.cancel = cancel.child_token();
-        if let Some(Fresh { home, prepare, .. }) = &self.fresh {
+        if let Some(Fresh { home, prepare, .. }) =
+            self.fresh.as_ref().filter(|_| self.way != Way::Again)
+        {
             let log = self.installer.store.log(&self.record.name);
             self.workshop(home, log).prepare(prepare).await?;
             changes::begin(home);
@@ -252,6 +308,7 @@ impl Fetched {
         installer
             .in_background(move || match self.way {
                 Way::Register => self.register(),
+                Way::Again => self.register_again(),
                 Way::Replace => self.replace(),
             })
             .await
@@ -260,7 +317,7 @@ impl Fetched {
     /// Records and registers, both or nothing.
     fn register(mut self) -> Result<Installed, InstallError> {
         let Some(fresh) = self.fresh.take() else {
-            return self.register_again();
+            return Ok(told(Outcome::Same, &self.record, None, self.attempt.slot()));
         };
         let slot = self.attempt.slot();
         let before = slot.record();
@@ -302,24 +359,8 @@ impl Fetched {
 
     /// What was installed already may be new to this configuration.
     fn register_again(mut self) -> Result<Installed, InstallError> {
-        let slot = self.attempt.slot();
-        let name = &self.record.name;
-        if edit::places_of(&self.installer.around, name).is_empty() {
-            let folder = slot.folder(&self.record.folder);
-            let subdir = subdir_of(&self.record.source);
-            let home = home(&folder, subdir.as_deref())?;
-            let plan = plan(&folder, subdir.as_deref(), &self.request)?;
-            let prepare = if plan.compiled {
-                self.site(&home).errands(&plan.prepare)?
-            } else {
-                Vec::new()
-            };
-            let fresh = Fresh {
-                plan,
-                home,
-                prepare,
-                notes: Vec::new(),
-            };
+        if let Some(fresh) = self.fresh.take() {
+            let name = &self.record.name;
             let file = edit::choose(&self.installer.around, name);
             let (plan, build) = (&fresh.plan, fresh.build());
             let server = entry(&self.record, plan, build, &fresh.home, &self.request);
@@ -351,4 +392,12 @@ impl Fetched {
             ..told(Outcome::Updated, &self.record, before.as_ref(), slot)
         })
     }
+}
+
+fn mentioned(folder: &Path, request: &Request) -> Vec<String> {
+    let names = request.env.iter().map(|(name, _)| &**name);
+    variables::mentioned(folder, names)
+        .into_iter()
+        .map(ToOwned::to_owned)
+        .collect()
 }

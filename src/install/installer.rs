@@ -15,6 +15,7 @@ use super::fetched::{Attempt, Fetched};
 use super::progress::Listener;
 use super::source::{Permit, Source};
 use super::store::{Choices, Found, Record, Slot, Store};
+use super::variables;
 use crate::config::edit;
 use crate::config::{self, Surroundings};
 use crate::transport::reaper::Reaper;
@@ -210,7 +211,7 @@ impl Installer {
         if let Some(record) = &known {
             let same = is_same(record, &opened, &source, request, attempt.slot());
             if same && !request.overwrite {
-                return Ok(Fetched::same(self, request, attempt, record.clone(), job));
+                return Fetched::same(self, request, attempt, record.clone(), job).known();
             }
             if let Some(file) = places.first().filter(|_| !request.overwrite) {
                 return Err(taken(&name, file, request));
@@ -228,14 +229,32 @@ impl Installer {
             },
             Origin::Tool => Permit::default(),
         };
-        if request.origin == Origin::Tool && !self.policy.enabled {
-            return Err(InstallError::Disabled);
+        if request.origin == Origin::Tool {
+            self.check_enabled()?;
+            check_variables(&request.env)?;
         }
         let source = Source::parse(&request.source, permit, &self.around.cwd)?;
         if request.origin == Origin::Tool {
             self.check_allowed(&source)?;
         }
         Ok(source)
+    }
+
+    /// Whether a model may install and uninstall at all.
+    pub(super) fn check_enabled(&self) -> Result<(), InstallError> {
+        if self.policy.enabled {
+            Ok(())
+        } else {
+            Err(InstallError::Disabled)
+        }
+    }
+
+    /// Whether a model may go on although nobody can be asked; a person would have to run `command` otherwise.
+    pub(crate) fn check_unasked(&self, command: &str) -> Result<(), InstallError> {
+        if self.policy.consent_required {
+            return Err(InstallError::NoConsent(command.to_owned()));
+        }
+        Ok(())
     }
 
     /// Whether a model may have this source.
@@ -260,6 +279,19 @@ pub(super) fn open(source: &Source, job: &Job) -> Result<Opened, InstallError> {
     })
 }
 
+/// Whether a model may set these variables.
+fn check_variables(variables: &[(String, String)]) -> Result<(), InstallError> {
+    for (name, _) in variables {
+        if !variables::is_name(name) {
+            return Err(InstallError::VariableName(name.clone()));
+        }
+        if variables::steers(name) {
+            return Err(InstallError::Steering(name.clone()));
+        }
+    }
+    Ok(())
+}
+
 fn taken(name: &str, file: &Path, request: &Request) -> InstallError {
     InstallError::Taken {
         name: name.to_owned(),
@@ -276,11 +308,7 @@ fn is_same(
     request: &Request,
     slot: &Slot,
 ) -> bool {
-    let everything = Permit {
-        insecure: true,
-        local: true,
-    };
-    let before = Source::parse(&record.source, everything, Path::new("/"));
+    let before = record.source();
     record.commit.starts_with(&opened.resolved.commit)
         && before.is_ok_and(|it| it.subdir == source.subdir)
         && record.choices == request.choices

@@ -21,12 +21,13 @@ mod removal;
 mod source;
 mod store;
 mod update;
+mod variables;
 
 pub(crate) use error::InstallError;
 pub(crate) use fetched::{Fetched, Proposal};
 pub(crate) use installer::{Installed, Installer, Origin, Outcome, Request};
 pub(crate) use progress::{Listener, Step};
-pub(crate) use removal::Removed;
+pub(crate) use removal::{Removal, Removed};
 pub(crate) use store::{Choices, Found};
 
 #[cfg(test)]

@@ -7,14 +7,16 @@ use std::fs::{self, File};
 use std::io::{
     self,
     ErrorKind::{AlreadyExists, NotFound},
+    Write as _,
 };
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::source::Place;
+use super::source::{Permit, Place, Source, SourceError};
 
 const RECORD: &str = "installed.json";
 /// How often a slot that others remove is tried.
@@ -41,6 +43,17 @@ pub(crate) struct Record {
     pub(super) previous: Option<PathBuf>,
     /// The configuration files that the server was written into.
     pub(crate) registered: Vec<PathBuf>,
+}
+
+impl Record {
+    /// The source, whatever is permitted now.
+    pub(super) fn source(&self) -> Result<Source, SourceError> {
+        let everything = Permit {
+            insecure: true,
+            local: true,
+        };
+        Source::parse(&self.source, everything, Path::new("/"))
+    }
 }
 
 /// What can be said instead of letting it be detected.
@@ -130,6 +143,21 @@ impl Store {
         let folder = self.root.parent()?.join("logs");
         fs::create_dir_all(&folder).ok()?;
         Some(folder.join(format!("{name}.log")))
+    }
+
+    /// Keeps what a configuration `file` was before the server `name` was taken out of it; gives the copy's path.
+    pub(super) fn back_up(&self, name: &str, file: &Path, text: &str) -> io::Result<PathBuf> {
+        let folder = self.root.with_file_name("backups");
+        let original = file.file_name().unwrap_or_default().to_string_lossy();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let ms = now.unwrap_or_default().as_millis();
+        let path = folder.join(format!("{name}-{ms}-{original}"));
+        fs::create_dir_all(&folder)?;
+        // It may hold values that nobody else may read.
+        let mut options = File::options();
+        options.write(true).create_new(true).mode(0o600);
+        options.open(&path)?.write_all(text.as_bytes())?;
+        Ok(path)
     }
 
     /// What is installed, in the order of the places. Tidies what killed installations left.

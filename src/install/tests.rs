@@ -3,6 +3,7 @@
 mod failing;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -50,6 +51,7 @@ impl World {
                 ..Surroundings::default()
             },
             policy: Install {
+                consent_required: false,
                 enabled: true,
                 allow: Vec::new(),
                 scripts: false,
@@ -102,6 +104,11 @@ impl World {
             .update("weather", PERSON, force, &silent, &cancel)
             .await?;
         fetched.finish(&cancel).await
+    }
+
+    async fn remove(&self, name: &str, delete_files: bool) -> Result<Removed, InstallError> {
+        let removal = self.installer.removal(name, delete_files, false, PERSON);
+        removal.await?.finish().await
     }
 
     fn config(&self) -> String {
@@ -178,14 +185,14 @@ async fn an_installation_is_recorded_and_registered_and_goes_away_without_a_trac
         (installed.folder.clone(), config)
     );
 
-    let removed = world.installer.uninstall("weather", true).await.unwrap();
+    let removed = world.remove("weather", true).await.unwrap();
     assert_eq!(removed.unregistered, [world.config_file()]);
     assert!(
         removed.deleted.is_some() && removed.kept.is_none(),
         "{removed:?}"
     );
     world.assert_untouched("uninstall");
-    let gone = world.installer.uninstall("weather", true).await;
+    let gone = world.remove("weather", true).await;
     assert!(matches!(gone, Err(InstallError::Unknown(_))), "{gone:?}");
 }
 
@@ -345,7 +352,7 @@ async fn files_that_another_project_uses_stay() {
         "{theirs}"
     );
 
-    let removed = world.installer.uninstall("weather", true).await.unwrap();
+    let removed = world.remove("weather", true).await.unwrap();
     assert_eq!(
         (removed.deleted, removed.kept),
         (None, Some(updated.folder.clone()))
@@ -359,8 +366,7 @@ async fn files_that_another_project_uses_stay() {
     world.installer.around.cwd = first;
     assert!(
         world
-            .installer
-            .uninstall("weather", true)
+            .remove("weather", true)
             .await
             .unwrap()
             .deleted
@@ -372,23 +378,53 @@ async fn files_that_another_project_uses_stay() {
 #[tokio::test]
 async fn an_entry_that_nobody_installed_keeps_its_files() {
     let world = World::new();
-    let removed = world.installer.uninstall("other", true).await.unwrap();
+    let removed = world.remove("other", true).await.unwrap();
     assert_eq!((removed.unregistered.len(), removed.deleted), (1, None));
     assert_eq!(removed.notes.len(), 1);
+    let backup = &removed.backups[0];
+    assert_eq!(fs::read_to_string(backup).unwrap(), BEFORE);
+    assert_eq!(
+        fs::metadata(backup).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+}
+
+#[tokio::test]
+async fn changed_files_are_not_deleted_unless_that_is_insisted_on() {
+    let world = World::new();
+    let installed = world.install(world.request()).await.unwrap();
+    fs::write(installed.folder.join("serve.sh"), "mine").unwrap();
+    let refused = world.remove("weather", true).await;
+    assert!(
+        matches!(refused, Err(InstallError::Changed { .. })),
+        "{refused:?}"
+    );
+    assert!(world.config().contains("weather"));
+    let forced = world.installer.removal("weather", true, true, PERSON);
+    assert!(
+        forced
+            .await
+            .unwrap()
+            .finish()
+            .await
+            .unwrap()
+            .deleted
+            .is_some()
+    );
 }
 
 #[tokio::test]
 async fn without_delete_files_they_stay_and_it_is_said() {
     let world = World::new();
     let installed = world.install(world.request()).await.unwrap();
-    let removed = world.installer.uninstall("weather", false).await.unwrap();
+    let removed = world.remove("weather", false).await.unwrap();
     assert_eq!(
         (removed.deleted, removed.kept),
         (None, Some(installed.folder.clone()))
     );
     assert!(installed.folder.exists());
     assert_eq!(world.config(), BEFORE);
-    let deleted = world.installer.uninstall("weather", true).await.unwrap();
+    let deleted = world.remove("weather", true).await.unwrap();
     assert!(deleted.deleted.is_some());
     world.assert_untouched("later");
 }

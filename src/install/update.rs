@@ -11,8 +11,7 @@ use super::detect::is_literal;
 use super::fetched::{Attempt, Fetched};
 use super::installer::{Installer, Origin, Request, open};
 use super::progress::Listener;
-use super::source::{Permit, Source};
-use super::store::{Found, Record, Slot};
+use super::store::{Found, Record};
 use crate::config::edit;
 
 impl Installer {
@@ -43,19 +42,15 @@ impl Installer {
         force: bool,
         job: Job,
     ) -> Result<Fetched, InstallError> {
-        if origin == Origin::Tool && !self.policy.enabled {
-            return Err(InstallError::Disabled);
+        if origin == Origin::Tool {
+            self.check_enabled()?;
         }
         let found = self.find(name)?;
         let attempt = Attempt::new(found.hold()?);
         let gone = || InstallError::Unknown(name.to_owned());
         // It may have changed before the slot was held.
         let record = attempt.slot().record().ok_or_else(gone)?;
-        let everything = Permit {
-            insecure: true,
-            local: true,
-        };
-        let source = Source::parse(&record.source, everything, Path::new("/"))?;
+        let source = record.source()?;
         if origin == Origin::Tool {
             self.check_allowed(&source)?;
         }
@@ -75,7 +70,7 @@ impl Installer {
             return Ok(same.replacing(command));
         }
         if !force {
-            unchanged(&record, attempt.slot())?;
+            unchanged(&record, &attempt.slot().folder(&record.folder))?;
         }
         let name = record.name.clone();
         let fetched = Fetched::clone(self, request, &source, name, attempt, opened, job)?;
@@ -103,17 +98,15 @@ impl Installer {
     }
 }
 
-/// Nothing that somebody wrote goes out of use unnoticed.
-fn unchanged(record: &Record, slot: &Slot) -> Result<(), InstallError> {
-    let folder = slot.folder(&record.folder);
-    let files = changes::since_preparation(&folder);
+/// Nothing that somebody wrote into the `folder` of what is installed goes out of use unnoticed.
+pub(super) fn unchanged(record: &Record, folder: &Path) -> Result<(), InstallError> {
+    let files = changes::since_preparation(folder);
     if files.is_empty() {
         return Ok(());
     }
-    let name = record.name.clone();
     Err(InstallError::Changed {
-        name,
-        folder,
+        name: record.name.clone(),
+        folder: folder.to_owned(),
         files,
     })
 }

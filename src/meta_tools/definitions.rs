@@ -268,6 +268,11 @@ fn installing() -> Vec<Definition> {
                     json!({ "type": "boolean", "default": false }),
                     false,
                 ),
+                (
+                    "force",
+                    json!({ "type": "boolean", "default": false, "description": "Also delete files that somebody changed." }),
+                    false,
+                ),
             ],
             does: Does::Removes,
             gives: &[("message", "string"), ("files_deleted", "boolean")],

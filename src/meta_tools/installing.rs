@@ -1,6 +1,5 @@
 //! `install_mcp_server_from_git`, `install_and_load_mcp_server`, `uninstall_mcp_server`.
 
-use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -8,19 +7,17 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{load_error, text};
-use super::caller::{Brought, Caller, Progress, Question};
-use super::{LOAD, Workshop};
+use super::caller::{Caller, Progress, Question};
+use super::consent::{self, Agreement};
+use super::{INSTALL, LOAD, UNINSTALL, Workshop};
 use crate::fleet::Fleet;
 use crate::install::{
-    Choices, Fetched, InstallError, Installed, Installer, Listener, Origin, Outcome, Proposal,
-    Request, Step,
+    Choices, InstallError, Installed, Installer, Listener, Origin, Outcome, Request, Step,
 };
-use crate::jsonrpc::{Members, quoted, unquoted};
+use crate::jsonrpc::{Members, unquoted};
 
 /// What moves all the time is shown this often.
 const SHOWN_EVERY: Duration = Duration::from_millis(200);
-/// What the question is called among those of one result.
-const CONFIRM: &str = "confirm";
 
 /// What an installing tool has to say.
 pub(super) enum Said {
@@ -42,18 +39,26 @@ pub(super) async fn install(
     // What it permits may have changed.
     fleet.reread(&[]);
     let installer = workshop.installer(fleet).map_err(|error| failed(&error))?;
+    if let Question::Impossible = caller.question {
+        let unasked = installer.check_unasked("`mcp-proxy install`");
+        unasked.map_err(|error| failed(&error))?;
+    }
     let (listener, cancel) = (listener(caller.progress()), CancellationToken::new());
     // Dropped with the call, which ends the work.
     let _stop = cancel.clone().drop_guard();
     let fetched = installer.fetch(request, &listener, &cancel).await;
     let fetched = fetched.map_err(|error| failed(&error))?;
-    match agreed(&fetched, caller).await {
-        Agreement::Given => {}
-        Agreement::Refused => {
-            let error = "Installation failed: it was declined by the person who was asked";
-            return Err(json!({ "error": error }));
+    if let Some(proposal) = fetched.proposal() {
+        let call = format!("{INSTALL} {load} {arguments}");
+        let question = consent::installing(&proposal);
+        match workshop.questions.ask(caller, &call, &question).await {
+            Agreement::Given => {}
+            Agreement::Refused => {
+                let error = "Installation failed: it was declined by the person who was asked";
+                return Err(json!({ "error": error }));
+            }
+            Agreement::Asked(result) => return Ok(Said::Question(result)),
         }
-        Agreement::Asked(result) => return Ok(Said::Question(result)),
     }
     let installed = fetched
         .finish(&cancel)
@@ -94,14 +99,36 @@ pub(super) async fn uninstall(
     fleet: &Fleet,
     workshop: &Workshop,
     arguments: &Members<'_>,
-) -> Result<Value, Value> {
+    caller: &Caller,
+) -> Result<Said, Value> {
     let name = text(arguments, "server_name", "the name of a server")?;
     let delete_files = flag(arguments, "delete_files", false)?;
+    let force = flag(arguments, "force", false)?;
     let uninstalling =
         |error: InstallError| json!({ "error": format!("Failed to uninstall '{name}': {error}") });
+    // What it permits may have changed.
+    fleet.reread(&[]);
     let installer = workshop.installer(fleet).map_err(uninstalling)?;
+    if let Question::Impossible = caller.question {
+        let unasked = installer.check_unasked("`mcp-proxy uninstall`");
+        unasked.map_err(uninstalling)?;
+    }
+    let removal = installer.removal(&name, delete_files, force, Origin::Tool);
+    let removal = removal.await.map_err(uninstalling)?;
+    let call = format!("{UNINSTALL} {arguments}");
+    let question = consent::removing(&name, &removal);
+    match workshop.questions.ask(caller, &call, &question).await {
+        Agreement::Given => {}
+        Agreement::Refused => {
+            let error = format!(
+                "Failed to uninstall '{name}': it was declined by the person who was asked"
+            );
+            return Err(json!({ "error": error }));
+        }
+        Agreement::Asked(result) => return Ok(Said::Question(result)),
+    }
     let was_loaded = fleet.unload(&name).await;
-    let removed = match installer.uninstall(&name, delete_files).await {
+    let removed = match removal.finish().await {
         Ok(removed) => removed,
         Err(error) => {
             if was_loaded {
@@ -111,15 +138,16 @@ pub(super) async fn uninstall(
         }
     };
     fleet.reread(&[]);
-    Ok(json!({
+    Ok(Said::Done(json!({
         "message": format!("Successfully uninstalled '{name}'"),
         "files_deleted": removed.deleted.is_some(),
         "stopped": was_loaded,
         "config_files": removed.unregistered,
+        "backups": removed.backups,
         "deleted": removed.deleted,
         "kept": removed.kept,
         "notes": removed.notes,
-    }))
+    })))
 }
 
 fn request(arguments: &Members<'_>) -> Result<Request, Value> {
@@ -174,96 +202,6 @@ fn flag(arguments: &Members<'_>, name: &str, default: bool) -> Result<bool, Valu
         Some("false") => Ok(false),
         Some(_) => Err(json!({ "error": format!("`{name}` must be true or false") })),
     }
-}
-
-/// Whether what was fetched may be made ready and run.
-enum Agreement {
-    Given,
-    Refused,
-    /// It is being asked for by this raw result.
-    Asked(String),
-}
-
-async fn agreed(fetched: &Fetched, caller: &Caller) -> Agreement {
-    let Some(proposal) = fetched.proposal() else {
-        // Nothing new is going to be run.
-        return Agreement::Given;
-    };
-    let params = json!({
-        "message": question(&proposal),
-        "requestedSchema": { "type": "object", "properties": {} },
-    });
-    match &caller.question {
-        Question::Impossible => Agreement::Given,
-        Question::Request(ask) => {
-            let answer = ask(params.to_string()).await.unwrap_or_default();
-            let accepted = is_accepted(Members::of(&answer).get("result").unwrap_or("{}"));
-            if accepted {
-                Agreement::Given
-            } else {
-                Agreement::Refused
-            }
-        }
-        Question::Result(Some(Brought { state, accepted })) if *state == state_of(&proposal) => {
-            if *accepted {
-                Agreement::Given
-            } else {
-                Agreement::Refused
-            }
-        }
-        // It has not been asked, or about another commit.
-        Question::Result(_) => {
-            let state = quoted(&state_of(&proposal));
-            Agreement::Asked(format!(
-                r#"{{"resultType":"input_required","inputRequests":{{"{CONFIRM}":{{"method":"elicitation/create","params":{params}}}}},"requestState":{state}}}"#
-            ))
-        }
-    }
-}
-
-/// What the person agrees to: another commit, or another way to start it, is another question.
-fn state_of(proposal: &Proposal) -> String {
-    let parts = [&proposal.command[..], &proposal.prepare[..]].concat();
-    format!("{} {} {}", proposal.name, proposal.commit, parts.join(" "))
-}
-
-/// Whether a raw answer to a question agrees.
-fn is_accepted(result: &str) -> bool {
-    Members::of(result).text("action").as_deref() == Some("accept")
-}
-
-/// What the call of a modern client brought along, of its raw params.
-pub(crate) fn brought(params: &str) -> Option<Brought> {
-    let params = Members::of(params);
-    let responses = params.object("inputResponses");
-    Some(Brought {
-        state: params.text("requestState")?.into_owned(),
-        accepted: is_accepted(responses.get(CONFIRM)?),
-    })
-}
-
-fn question(proposal: &Proposal) -> String {
-    let Proposal {
-        name,
-        source,
-        commit,
-        command,
-        prepare,
-        notes,
-        ..
-    } = proposal;
-    let mut text = format!("Install the MCP server `{name}` from {source}?\ncommit: {commit}");
-    if !prepare.is_empty() {
-        text.push_str("\nto make it ready, this is run:");
-    }
-    for line in prepare {
-        let _ = write!(text, "\n  {line}");
-    }
-    let _ = write!(text, "\nit is started by: {}", command.join(" "));
-    for note in notes {
-        let _ = write!(text, "\nnote: {note}");
-    }
-    text
 }
 
 fn failed(error: &InstallError) -> Value {

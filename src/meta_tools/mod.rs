@@ -6,6 +6,7 @@
 mod arguments;
 mod call;
 mod caller;
+mod consent;
 mod definitions;
 mod finding;
 mod installing;
@@ -28,8 +29,9 @@ use crate::mcp::{Entry, Era};
 pub(crate) use arguments::load_error;
 pub(crate) use call::Meant;
 pub(crate) use caller::{Caller, Progress, Question};
+use consent::Questions;
+pub(crate) use consent::brought;
 use installing::Said;
-pub(crate) use installing::brought;
 
 /// Calls a tool by name: the way to a tool that the client does not know of yet.
 pub(crate) const CALL: &str = "call_dynamic_server_tool";
@@ -61,6 +63,7 @@ struct Workshop {
     around: Surroundings,
     /// What is being worked on, also for callers that are gone.
     tasks: TaskTracker,
+    questions: Questions,
 }
 
 impl Offer {
@@ -72,6 +75,7 @@ impl Offer {
             workshop: around.map(|around| Workshop {
                 around,
                 tasks: TaskTracker::new(),
+                questions: Questions::default(),
             }),
         }
     }
@@ -161,12 +165,14 @@ pub(crate) async fn run(
         }
         (ALL_TOOLS, _) => Ok(said(finding::all(fleet))),
         (INFO, _) => finding::info(fleet, &arguments, offer).await,
-        (UNINSTALL, Some(workshop)) => installing::uninstall(fleet, workshop, &arguments)
-            .await
-            .map(said),
-        (INSTALL | INSTALL_AND_LOAD, Some(workshop)) => {
-            let load = name == INSTALL_AND_LOAD;
-            match installing::install(fleet, workshop, &arguments, caller, load).await {
+        (UNINSTALL | INSTALL | INSTALL_AND_LOAD, Some(workshop)) => {
+            let done = if name == UNINSTALL {
+                installing::uninstall(fleet, workshop, &arguments, caller).await
+            } else {
+                let load = name == INSTALL_AND_LOAD;
+                installing::install(fleet, workshop, &arguments, caller, load).await
+            };
+            match done {
                 Ok(Said::Done(value)) => Ok(said(value)),
                 Ok(Said::Question(result)) => return result,
                 Err(error) => Err(error),

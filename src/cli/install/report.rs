@@ -105,6 +105,9 @@ pub(super) fn removed_text(name: &str, removed: &Removed) -> String {
     for file in &removed.unregistered {
         let _ = writeln!(text, "{name} is no longer in {}", file.display());
     }
+    for backup in &removed.backups {
+        let _ = writeln!(text, "  as it was before: {}", backup.display());
+    }
     if let Some(folder) = &removed.deleted {
         let _ = writeln!(text, "deleted {}", folder.display());
     }
@@ -125,6 +128,7 @@ pub(super) fn removed_json(name: &str, removed: &Removed) -> Value {
     json!({
         "name": name,
         "unregistered": removed.unregistered,
+        "backups": removed.backups,
         "deleted": removed.deleted,
         "kept": removed.kept,
         "notes": removed.notes,

@@ -167,7 +167,7 @@ mod tests {
         symlink("circle.json", folder.path().join("circle.json")).unwrap();
         assert!(add(&folder.path().join("circle.json"), "x", &server(), false).is_err());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
-        let error = remove(&path, "x").unwrap_err();
+        let error = remove(&path, "x", |_| Ok(())).unwrap_err();
         assert!(matches!(error, EditError::ReadOnly(_)), "{error}");
     }
 

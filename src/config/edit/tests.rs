@@ -20,6 +20,10 @@ pub(super) fn server() -> NewServer {
     }
 }
 
+pub(super) fn remove(file: &Path, name: &str) -> Result<bool, EditError> {
+    Ok(super::remove(file, name, |_| Ok(()))?.is_some())
+}
+
 /// A folder with one file, and its path.
 pub(super) fn file(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();

@@ -18,6 +18,7 @@ use crate::jsonrpc::{INTERNAL_ERROR, INVALID_REQUEST};
 use crate::lock::locked;
 use crate::mcp::headers::REVISION;
 use crate::mcp::{MODERN, is_legacy_version};
+use crate::random;
 use crate::session::{Session, Sessions};
 
 /// The client's id of its last event.
@@ -76,7 +77,7 @@ impl Table {
             room,
             _place: place,
         });
-        let id = new_id().map_err(|error| Refusal::broken(&error))?;
+        let id = random::id().map_err(|error| Refusal::broken(&error))?;
         locked(&self.entries).insert(id.clone(), entry.clone());
         Ok((id, entry))
     }
@@ -138,15 +139,6 @@ impl Table {
         self.ending.close();
         self.ending.wait().await;
     }
-}
-
-/// An id that cannot be guessed.
-fn new_id() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes
-        .iter()
-        .fold(String::new(), |id, byte| id + &format!("{byte:02x}")))
 }
 
 /// The id of a session that a request names.

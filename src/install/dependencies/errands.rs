@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::PrepareError;
 use super::python;
 use crate::install::plan::{Packager, Prepare};
+use crate::shown;
 
 /// One command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,18 +22,18 @@ pub(in crate::install) struct Errand {
 impl Errand {
     /// The line for a shell, with the full path of the program, since `PATH` may be another one then.
     pub(in crate::install) fn shell(&self) -> String {
-        self.joined(&self.program.to_string_lossy())
+        let program = self.program.to_string_lossy();
+        shlex::try_join(self.words(&program)).unwrap_or_default()
     }
 
-    /// The line as a person would write it.
+    /// The line for a person, who decides by it.
     pub(in crate::install) fn line(&self) -> String {
         let name = self.program.file_name().unwrap_or_default();
-        self.joined(&name.to_string_lossy())
+        shown::command(self.words(&name.to_string_lossy()))
     }
 
-    fn joined(&self, program: &str) -> String {
-        let words = std::iter::once(program).chain(self.args.iter().map(String::as_str));
-        shlex::try_join(words).unwrap_or_default()
+    fn words<'a>(&'a self, program: &'a str) -> impl Iterator<Item = &'a str> {
+        std::iter::once(program).chain(self.args.iter().map(String::as_str))
     }
 }
 

@@ -2,6 +2,7 @@
 //! folders of the test's own. What is not about pip is spared it: a program called `uv` stands in.
 
 mod asking;
+mod deciding;
 mod interrupting;
 mod refusing;
 mod removing;

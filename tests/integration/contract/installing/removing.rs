@@ -82,8 +82,11 @@ fn a_server_that_nobody_installed() {
     let said = client.success(UNINSTALL, &arguments);
     assert_eq!(said["files_deleted"], false);
     assert_eq!(said["stopped"], true);
-    let note = "`clock` was not installed by mcp-proxy, so no files were deleted";
+    let note =
+        "`clock` was written by hand and not installed by mcp-proxy, so no files were deleted";
     assert_eq!(said["notes"], json!([note]));
+    let backup = said["backups"][0].as_str().unwrap();
+    assert_eq!(std::fs::read_to_string(backup).unwrap(), World::before());
     assert!(world.stage.project.path("clock.json").exists());
     assert!(world.config().contains("// mine"));
     assert_eq!(client.success(INSTALLED, &json!({}))["count"], 0);

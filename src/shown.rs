@@ -1,0 +1,71 @@
+//! Foreign text within a line of our own, where somebody decides by what that line says: it stays on the line,
+//! and shows where it begins and ends.
+
+/// Longer texts are cut: what matters is not to be pushed out of sight.
+const LONGEST: usize = 400;
+
+/// A value in double quotes. Line ends, escapes and marks that nobody sees are written as `\n`, `\u{202e}`.
+pub(crate) fn value(text: &str) -> String {
+    let (text, more) = cut(text);
+    format!("{text:?}{more}")
+}
+
+/// The words of a command; a word is quoted as a [`value`] unless it is plain.
+pub(crate) fn command<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./@:=+,%~<>![]*".contains(c);
+    let word = |word: &str| {
+        if !word.is_empty() && word.len() <= LONGEST && word.chars().all(is_plain) {
+            word.to_owned()
+        } else {
+            value(word)
+        }
+    };
+    let words: Vec<String> = words.into_iter().map(word).collect();
+    words.join(" ")
+}
+
+/// A sentence with foreign words in it, as a [`value`] but without the quotes.
+pub(crate) fn sentence(text: &str) -> String {
+    let (text, more) = cut(text);
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => shown.push(c),
+            c => shown.extend(c.escape_debug()),
+        }
+    }
+    shown + &more
+}
+
+fn cut(text: &str) -> (&str, String) {
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => (&text[..at], format!("… (+{} bytes)", text.len() - at)),
+        None => (text, String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_leaves_its_line_or_its_quotes() {
+        assert_eq!(
+            value("a\n\"SAFE\"\u{202e}\u{1b}[2K"),
+            r#""a\n\"SAFE\"\u{202e}\u{1b}[2K""#
+        );
+        assert_eq!(
+            sentence("`a\r\n\u{2028}b` isn't \"c\""),
+            r#"`a\r\n\u{2028}b` isn't "c""#
+        );
+        let words = ["uv", "run", "my server.py", "", "x\ny", "--a=b"];
+        assert_eq!(command(words), r#"uv run "my server.py" "" "x\ny" --a=b"#);
+    }
+
+    #[test]
+    fn long_text_is_cut() {
+        let long = "ä".repeat(LONGEST + 5);
+        assert!(value(&long).ends_with("ä\"… (+10 bytes)"));
+        assert!(command([&*long]).ends_with("(+10 bytes)"));
+    }
+}

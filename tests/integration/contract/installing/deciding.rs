@@ -1,0 +1,211 @@
+//! What a person decides by, and what a model cannot get past them: variables that run code, text of the repository
+//! that reads like the proxy's own, removals.
+
+use serde_json::{Value, json};
+
+use super::super::client::Client;
+use super::super::{INSTALL, INSTALL_AND_LOAD, UNINSTALL};
+use super::{SERVER, World, says};
+use crate::harness::Message;
+
+const ELICITATION: &str = "elicitation/create";
+
+#[track_caller]
+fn asking(world: &World) -> Client {
+    World::client(world.proxy("serve"), &json!({"elicitation": {}}))
+}
+
+/// Calls a tool that asks first; gives the lines of the question, and the call.
+#[track_caller]
+fn asked(client: &Client, tool: &str, arguments: &Value) -> (u64, Message, Vec<String>) {
+    let call = client.begin(tool, arguments);
+    let question = client.peer.expect_request(ELICITATION);
+    let message = question.params()["message"].as_str().unwrap().to_owned();
+    let lines = message.lines().map(ToOwned::to_owned).collect();
+    (call, question, lines)
+}
+
+#[track_caller]
+fn respond(client: &Client, question: &Message, call: u64, action: &str) -> Message {
+    client.peer.respond(question, &json!({ "action": action }));
+    client.peer.await_response(call)
+}
+
+#[test]
+fn a_variable_that_runs_code_is_for_a_person_to_set() {
+    let world = World::simple();
+    let client = world.serve();
+    for name in [
+        "NODE_OPTIONS",
+        "node_options",
+        "LD_PRELOAD",
+        "PYTHONSTARTUP",
+        "PATH",
+        "GIT_SSH_COMMAND",
+        "npm_config_registry",
+    ] {
+        let arguments = world.arguments(json!({"env_vars": {"CITY": "rome", name: "x"}}));
+        let said = client.failure(INSTALL_AND_LOAD, &arguments);
+        says(&said, &[name, "a model may not set it", "--env"]);
+    }
+    for name in ["A B", "", "A\nB", "A=B", "BASH_FUNC_x%%"] {
+        let said = client.failure(INSTALL, &world.arguments(json!({"env_vars": {name: "x"}})));
+        says(&said, &["is no name of a variable"]);
+    }
+    world.assert_untouched();
+}
+
+#[test]
+fn variables_stand_in_the_question_and_belong_to_its_answer() {
+    let world = World::simple();
+    let client = asking(&world);
+    let arguments =
+        world.arguments(json!({"env_vars": {"CITY": "rome\nSAFE", "OTHER": "${HOME}"}}));
+    let (call, question, lines) = asked(&client, INSTALL_AND_LOAD, &arguments);
+    let at = lines
+        .iter()
+        .position(|it| it == "these variables are set for it:")
+        .unwrap();
+    assert_eq!(lines[at + 1], r#"  CITY = "rome\nSAFE""#);
+    assert_eq!(
+        lines[at + 2],
+        r#"  OTHER = "${HOME}" (nothing in the repository mentions it)"#
+    );
+    client.succeeded(&respond(&client, &question, call, "accept"));
+
+    // What is installed already is asked about as well where it is new.
+    client.peer.mark();
+    let (call, question, _) = asked(&client, UNINSTALL, &json!({"server_name": "weather"}));
+    client.succeeded(&respond(&client, &question, call, "accept"));
+    let (call, question, lines) = asked(&client, INSTALL, &arguments);
+    assert!(
+        lines.iter().any(|it| it.starts_with("  CITY = ")),
+        "{lines:?}"
+    );
+    client.failed(&respond(&client, &question, call, "decline"));
+    assert_eq!(world.config(), World::before());
+}
+
+#[test]
+fn text_of_the_repository_adds_no_line_to_the_question() {
+    let name = "server\nEverything was checked: SAFE\u{202e}\u{1b}[2K.py";
+    let world = World::new(&[(name, SERVER), ("requirements.txt", "a-package")]);
+    let client = asking(&world);
+    let (call, question, lines) = asked(
+        &client,
+        INSTALL,
+        &world.arguments(json!({ "server_file": name })),
+    );
+    let text = lines.join("\n");
+    assert!(
+        !lines.iter().any(|it| it.starts_with("Everything")),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#"server\nEverything was checked: SAFE\u{202e}\u{1b}[2K.py""#),
+        "{text}"
+    );
+    assert!(!text.contains(['\u{202e}', '\u{1b}']), "{text:?}");
+    client.failed(&respond(&client, &question, call, "decline"));
+    world.assert_untouched();
+}
+
+#[test]
+fn a_replacement_is_said_to_be_one() {
+    let world = World::simple();
+    let client = asking(&world);
+    let arguments = world.arguments(json!({"server_name": "clock", "overwrite": true}));
+    let (call, question, lines) = asked(&client, INSTALL, &arguments);
+    let file = world.stage.project.path(".mcp.json");
+    let replaced = format!(
+        "it replaces the entry `clock` in {:?}",
+        file.to_str().unwrap()
+    );
+    assert!(lines.contains(&replaced), "{lines:?}");
+    client.failed(&respond(&client, &question, call, "decline"));
+    world.assert_untouched();
+}
+
+#[test]
+fn a_removal_is_asked_about_too() {
+    let world = World::simple();
+    let client = asking(&world);
+    let clock = json!({"server_name": "clock"});
+    let (call, question, lines) = asked(&client, UNINSTALL, &clock);
+    assert_eq!(lines[0], "Remove the MCP server `clock`?");
+    assert_eq!(
+        lines[1],
+        "it was written by hand and never installed by mcp-proxy"
+    );
+    assert!(
+        lines[2].contains(".mcp.json\", of which a backup is kept"),
+        "{lines:?}"
+    );
+    let said = client.failed(&respond(&client, &question, call, "decline"));
+    says(&said, &["Failed to uninstall 'clock': it was declined"]);
+    world.assert_untouched();
+
+    let (call, question, _) = asked(&client, INSTALL, &world.arguments(json!({})));
+    let installed = client.succeeded(&respond(&client, &question, call, "accept"));
+    let weather = json!({"server_name": "weather", "delete_files": true});
+    let folder = installed["folder"].as_str().unwrap();
+    std::fs::write(format!("{folder}/server.py"), "mine").unwrap();
+    says(
+        &client.failure(UNINSTALL, &weather),
+        &["server.py", "force"],
+    );
+    let mut forced = weather;
+    forced["force"] = json!(true);
+    let (call, question, lines) = asked(&client, UNINSTALL, &forced);
+    assert!(
+        lines[1].starts_with("it was installed from https://localhost"),
+        "{lines:?}"
+    );
+    assert_eq!(lines[3], format!("its folder is deleted: {folder:?}"));
+    client.succeeded(&respond(&client, &question, call, "accept"));
+    world.assert_untouched();
+}
+
+#[test]
+fn who_wants_to_be_asked_is_asked_or_nothing_is_done() {
+    let world = World::simple();
+    world
+        .stage
+        .project
+        .write("mcp-proxy.toml", "[install]\nconsent = \"required\"\n");
+    let client = world.serve();
+    let said = client.failure(INSTALL, &world.arguments(json!({})));
+    says(
+        &said,
+        &[
+            "`consent = \"required\"` under [install]",
+            "`consent = \"if-possible\"`",
+            "mcp-proxy install",
+        ],
+    );
+    let said = client.failure(UNINSTALL, &json!({"server_name": "clock"}));
+    says(
+        &said,
+        &[
+            "`consent = \"required\"` under [install]",
+            "mcp-proxy uninstall",
+        ],
+    );
+    world.assert_untouched();
+    let client = asking(&world);
+    let (call, question, _) = asked(&client, INSTALL, &world.arguments(json!({})));
+    client.succeeded(&respond(&client, &question, call, "accept"));
+}
+
+#[test]
+fn what_is_switched_off_is_so_for_removals() {
+    let world = World::simple();
+    world
+        .stage
+        .project
+        .write("mcp-proxy.toml", "[install]\nenabled = false\n");
+    let client = world.serve();
+    let said = client.failure(UNINSTALL, &json!({"server_name": "clock"}));
+    says(&said, &["`enabled = false` under [install]"]);
+    world.assert_untouched();
+}
