@@ -12,6 +12,18 @@ use crate::transport::resolve::find;
 /// Subcommands that take a server's command behind `--`.
 const TAKE_A_COMMAND: [&str; 4] = ["dev", "check", "tools", "call"];
 
+/// The error without what somebody wrote as a variable for a server, which may be a secret.
+pub(super) fn without_values(mut error: clap::Error) -> clap::Error {
+    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    if argument.is_some_and(|it| it.starts_with("--env")) {
+        error.insert(
+            ContextKind::InvalidValue,
+            ContextValue::String("***".to_owned()),
+        );
+    }
+    error
+}
+
 /// The mistake in `words`, which clap refused with `error`, if it is that `--` does not stand before the server's
 /// command. The program's own name comes first.
 pub(super) fn forgotten_dashes(error: &clap::Error, words: &[OsString]) -> Option<CliError> {

@@ -195,7 +195,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => match mistakes::forgotten_dashes(&error, &words) {
             Some(mistake) => return failed(&mistake),
-            None => error.exit(),
+            None => mistakes::without_values(error).exit(),
         },
     };
     output::set_color(cli.global.color);

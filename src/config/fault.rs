@@ -15,6 +15,8 @@ pub(crate) struct Fault {
     message: String,
     help: Option<String>,
     at: At,
+    /// The file was understood as far as this: what is a name in it and what a value is known.
+    is_read: bool,
 }
 
 impl Fault {
@@ -24,6 +26,15 @@ impl Fault {
             message: message.into().chars().map(visible).collect(),
             help: None,
             at: at.clone(),
+            is_read: true,
+        }
+    }
+
+    /// The file is no TOML or JSON.
+    pub(super) fn unreadable(at: &At, message: impl Into<String>) -> Self {
+        Self {
+            is_read: false,
+            ..Self::new(at, message)
         }
     }
 
@@ -72,7 +83,7 @@ impl std::error::Error for Fault {}
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.at.source.path.display();
-        let text = masked_line(self.at.line());
+        let text = masked_line(self.at.line(), self.is_read);
         write!(f, "{}", self.message)?;
         if text.is_empty() && self.at.span.is_empty() {
             write!(f, "\n --> {path}")?;

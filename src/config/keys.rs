@@ -48,6 +48,40 @@ const fn key(
     }
 }
 
+/// Whether a word stands in every such file, whoever wrote it.
+pub(super) fn is_known(word: &str) -> bool {
+    let of_files = [
+        "mcpServers",
+        "mcp",
+        "context_servers",
+        "envFile",
+        "true",
+        "false",
+        "null",
+    ];
+    of_files.contains(&word) || all().any(|key| key.name == word)
+}
+
+/// Whether it is a key whose value nobody has to hide.
+pub(super) fn is_plain(word: &str) -> bool {
+    let is_plain = |kind| match kind {
+        Kind::Flag
+        | Kind::Count(..)
+        | Kind::Duration
+        | Kind::Size
+        | Kind::Choice(_)
+        | Kind::Globs => true,
+        Kind::Text => matches!(word, "cwd" | "prefix"),
+        Kind::Texts | Kind::Map | Kind::Section(_) | Kind::Named(_) => false,
+    };
+    all().any(|key| key.name == word && is_plain(key.kind))
+}
+
+fn all() -> impl Iterator<Item = &'static Key> {
+    let tables = [&ROOT[..], &PROXY, &WATCH, &INSTALL, &SERVER];
+    tables.into_iter().flatten()
+}
+
 /// The file.
 pub(super) static ROOT: [Key; 4] = [
     key("proxy", Kind::Section(&PROXY), None, "The proxy itself"),

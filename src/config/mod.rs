@@ -39,7 +39,7 @@ pub(crate) use discover::NAMES;
 pub(crate) use fault::Fault;
 pub(crate) use keys::schema;
 pub(crate) use remote::Remote;
-pub(crate) use secrets::shown_arguments;
+pub(crate) use secrets::guarded;
 pub(crate) use show::{Outline, Shown};
 pub(crate) use spec::{Admission, MetaTools, OnBroken, Reload, ServerSpec, Timeouts, Warmth};
 pub(crate) use units::{parse_duration, parse_size};

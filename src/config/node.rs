@@ -60,7 +60,7 @@ pub(super) fn toml(source: &Arc<Source>) -> Result<Node, Vec<Fault>> {
     let fault = |error: &toml::de::Error| {
         let span = error.span().unwrap_or(0..0);
         let message = error.message().lines().collect::<Vec<_>>().join("; ");
-        Fault::new(&At::new(source, span), format!("not valid TOML: {message}"))
+        Fault::unreadable(&At::new(source, span), format!("not valid TOML: {message}"))
     };
     Err(errors.iter().map(fault).collect())
 }
@@ -124,7 +124,7 @@ pub(super) fn json(source: &Arc<Source>) -> Result<Node, Vec<Fault>> {
             let range = error.range();
             let at = At::new(source, range.start..range.end);
             let message = format!("not valid JSON: {}", error.kind());
-            Err(vec![Fault::new(&at, message)])
+            Err(vec![Fault::unreadable(&at, message)])
         }
     }
 }

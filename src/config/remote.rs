@@ -1,7 +1,11 @@
 //! Where a server is reached that does not run here, checked: its address and the headers of every request.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use reqwest::Url;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::secrets;
 
 /// What the proxy itself says with a request, so that nobody else may.
 const OWN: [HeaderName; 6] = [
@@ -24,6 +28,39 @@ pub(crate) struct Remote {
     pub(crate) old: bool,
     /// The address as it was written, without secrets.
     pub(crate) shown: String,
+}
+
+impl Remote {
+    /// `text`, which may repeat what the server was sent, without any of that.
+    pub(crate) fn hide(&self, text: &str) -> String {
+        let mut sent: Vec<String> = Vec::new();
+        for value in self.headers.values() {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let login = value
+                .strip_prefix("Basic ")
+                .and_then(|login| BASE64_STANDARD.decode(login).ok());
+            sent.extend(login.and_then(|login| String::from_utf8(login).ok()));
+            sent.push(value.into_owned());
+        }
+        let url = &self.url;
+        sent.extend(
+            [
+                url.username(),
+                url.password().unwrap_or_default(),
+                url.query().unwrap_or_default(),
+            ]
+            .map(str::to_owned),
+        );
+        sent.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
+        let parts = url.path_segments().into_iter().flatten();
+        // Others would be too common to be hidden: `mcp`, `v1`.
+        sent.extend(
+            parts
+                .filter(|part| secrets::looks_secret(part))
+                .map(str::to_owned),
+        );
+        secrets::without(text, &secrets::words(&sent))
+    }
 }
 
 /// An address that a request can be sent to, or what is wrong with it.

@@ -12,9 +12,9 @@ use super::fault::Fault;
 use super::files::Written;
 use super::own_entry;
 use super::remote::{self, Remote};
-use super::secrets::without_secrets;
+use super::secrets::{self, guarded, shown_words};
 use super::section::{Note, Section};
-use super::source::{At, Located};
+use super::source::{At, Located, values};
 use super::spec::{MetaTools, OnBroken, Reload, ServerSpec, Timeouts, ToolFilter, Warmth};
 use super::{Config, Install, Loaded, Surroundings, Watching};
 
@@ -152,8 +152,15 @@ impl<'a> Resolver<'a> {
             Some(_) => Some(String::new()),
             None => self.program(),
         };
-        let args = section.texts("args").map_or(&[][..], |(args, _)| args);
-        let args = args
+        let written = section.texts("args").map_or(&[][..], |(args, _)| args);
+        let command = self
+            .way("command", "url")
+            .map(|(command, _)| secrets::program(command));
+        let shown = command
+            .into_iter()
+            .chain(shown_words(values(written)))
+            .collect();
+        let args = written
             .iter()
             .map(|arg| self.expanded(&arg.value, &arg.at))
             .collect();
@@ -169,6 +176,7 @@ impl<'a> Resolver<'a> {
             remote: remote.flatten(),
             program: program?.into(),
             args,
+            shown,
             cwd: cwd?,
             env,
             watch: section.list("watch"),
@@ -230,7 +238,7 @@ impl<'a> Resolver<'a> {
                 old: section
                     .choice("type")
                     .is_some_and(|(kind, _)| *kind == "sse"),
-                shown: without_secrets(address),
+                shown: guarded(address),
             }),
             Err(message) => {
                 self.fault(Fault::new(at, message));
@@ -285,7 +293,8 @@ impl<'a> Resolver<'a> {
         if !is_line || self.section.get("args").is_some() {
             return None;
         }
-        let args: Vec<String> = args.iter().map(|word| format!("{word:?}")).collect();
+        let args = shown_words(args.iter().map(String::as_str)).into_iter();
+        let args: Vec<String> = args.map(|word| format!("{word:?}")).collect();
         Some(format!(
             "command = {program:?}, args = [{}]",
             args.join(", ")
@@ -318,13 +327,14 @@ impl<'a> Resolver<'a> {
             (PathBuf::new(), way?.1)
         };
         let path = at.source.base().join(folder);
+        let shown = secrets::path(cwd.map_or("", |(cwd, _)| cwd), &path);
         let reason = match path.canonicalize() {
             Ok(path) if path.is_dir() => return Some(path),
             Ok(_) => "is not a directory".to_owned(),
             Err(error) => format!("cannot be used: {error}"),
         };
         // The unset variable in it, already a fault, is the reason.
-        let message = format!("the working directory {} {reason}", path.display());
+        let message = format!("the working directory {shown} {reason}");
         if !self.faults.iter().any(|fault| fault.is_in(at)) {
             self.fault(Fault::new(at, message));
         }
@@ -362,7 +372,10 @@ impl<'a> Resolver<'a> {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) => {
-                let message = format!("cannot read the variables in {}: {error}", path.display());
+                let message = format!(
+                    "cannot read the variables in {}: {error}",
+                    secrets::path(file, &path)
+                );
                 let help = "make the file, or take the key out that names it";
                 self.fault(Fault::new(at, message).help(help));
                 return Vec::new();

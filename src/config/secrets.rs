@@ -1,44 +1,102 @@
-//! What is never shown: of a value whose name sounds like a secret, only the variables that it is made of.
+//! What is never shown: values that came from a variable, all of `env` and of `headers`, and what else looks like a
+//! secret in arguments and addresses. Of such a value only the variables that it is made of are shown, as written.
 
-use std::borrow::Cow;
-use std::ffi::OsString;
+use std::path::Path;
 
 use super::expand::{Piece, pieces};
-use super::source::Located;
+use super::keys;
 
 /// Stands for what is not shown.
 const HIDDEN: &str = "***";
 /// A name with one of these in it names a secret.
-const SECRET: [&str; 8] = [
+const SECRET: [&str; 13] = [
     "TOKEN",
     "KEY",
     "SECRET",
-    "PASSW",
+    "PASS",
     "AUTH",
     "CREDENTIAL",
     "COOKIE",
     "PWD",
+    "BEARER",
+    "JWT",
+    "PRIVATE",
+    "WEBHOOK",
+    "SIGNATURE",
 ];
+/// So does a name with one of these as a word of its own.
+const SECRET_WORD: [&str; 5] = ["PAT", "DSN", "SIG", "CRED", "SAS"];
+/// What keys of well-known services begin with.
+const KEYS: [&str; 30] = [
+    "sk-",
+    "sk_",
+    "pk_",
+    "rk_",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "xoxa-",
+    "xapp-",
+    "eyJ",
+    "AKIA",
+    "ASIA",
+    "AIza",
+    "ya29.",
+    "hf_",
+    "npm_",
+    "pypi-",
+    "dckr_pat_",
+    "SG.",
+    "lin_api_",
+    "ntn_",
+    "secret_",
+    "figd_",
+    "tvly-",
+];
+/// The words before a credential, which tell only how to log in.
+const SCHEMES: [&str; 4] = ["Bearer", "Basic", "Token", "Digest"];
 
 fn names_secret(name: &str) -> bool {
-    let name = name.to_uppercase();
-    SECRET.iter().any(|part| name.contains(part))
+    let upper = name.to_uppercase();
+    let mut words = upper.split(|c: char| !c.is_alphanumeric());
+    SECRET.iter().any(|part| upper.contains(part)) || words.any(|word| SECRET_WORD.contains(&word))
 }
 
-/// A value under a name, without what is secret in it.
-pub(super) fn guarded(name: &str, value: &str) -> String {
-    if names_secret(name) {
-        redacted(value)
-    } else {
-        without_secrets(value)
+/// Whether a text is like a key that a machine made.
+pub(super) fn looks_secret(text: &str) -> bool {
+    let is_known = |start: &str| text.len() >= start.len() + 8 && text.starts_with(start);
+    if KEYS.into_iter().any(is_known) {
+        return true;
     }
+    let groups: Vec<usize> = text.split('-').map(str::len).collect();
+    let is_uuid =
+        groups == [8, 4, 4, 4, 12] && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    let count = |word: &str, is_meant: fn(&char) -> bool| word.chars().filter(is_meant).count();
+    let is_random = |word: &str| {
+        word.len() >= 16
+            && count(word, char::is_ascii_digit) >= 2
+            && count(word, char::is_ascii_alphabetic) >= 2
+    };
+    is_uuid
+        || text
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .any(is_random)
 }
 
 /// The variables of a value; what stands around them is hidden, except the word for how to log in.
-fn redacted(value: &str) -> String {
+pub(super) fn redacted(value: &str) -> String {
     let piece = |piece| match piece {
-        Piece::Literal(text) if ["Bearer ", "Basic ", "Token "].contains(&text) => text.to_owned(),
-        Piece::Literal(_) => HIDDEN.to_owned(),
+        Piece::Literal(text) => match text.split_once(' ') {
+            Some((scheme, "")) if SCHEMES.contains(&scheme) => text.to_owned(),
+            Some((scheme, _)) if SCHEMES.contains(&scheme) => format!("{scheme} {HIDDEN}"),
+            _ => HIDDEN.to_owned(),
+        },
         Piece::Variable {
             name,
             default: Some(""),
@@ -54,83 +112,196 @@ fn redacted(value: &str) -> String {
     pieces(value).into_iter().map(piece).collect()
 }
 
-/// Hides the login and the query of an address, which often hold secrets.
-pub(super) fn without_secrets(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else {
-        return address.to_owned();
+/// A text in which an address or something like a key may stand, without what is secret in it.
+pub(crate) fn guarded(text: &str) -> String {
+    if let Some((scheme, rest)) = text.split_once("://") {
+        return format!("{scheme}://{}", address(rest));
+    }
+    let login = text.split_once('@').map(|(login, _)| login);
+    let is_login = |login: &str| {
+        login.contains(':') && !login.contains(['/', ' ']) && !login.starts_with("npm:")
     };
-    let (rest, query) = match rest.split_once('?') {
-        Some((rest, query)) => (rest, format!("?{}", redacted(query))),
-        None => (rest, String::new()),
+    if let Some(login) = login.filter(|login| is_login(login)) {
+        return format!("{}{}", redacted(login), &text[login.len()..]);
+    }
+    let piece = |piece| match piece {
+        Piece::Literal(text) if text.split('/').any(looks_secret) => HIDDEN.to_owned(),
+        Piece::Literal(text) => text.to_owned(),
+        Piece::Variable {
+            name,
+            default: Some(default),
+            ..
+        } if !default.is_empty() && (names_secret(name) || looks_secret(default)) => {
+            format!("${{{name}:-{HIDDEN}}}")
+        }
+        Piece::Variable { written, .. } => written.to_owned(),
     };
-    let end = rest.find('/').unwrap_or(rest.len());
-    match rest[..end].rfind('@') {
-        Some(at) => format!("{scheme}://{}{}{query}", redacted(&rest[..at]), &rest[at..]),
-        None => format!("{scheme}://{rest}{query}"),
+    pieces(text).into_iter().map(piece).collect()
+}
+
+/// What follows `://`: the login, the query, the fragment and parts of the path that look like keys are hidden.
+fn address(rest: &str) -> String {
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    let (place, query) = rest.split_at(end);
+    let query = query
+        .split_at_checked(1)
+        .map_or(String::new(), |(sign, query)| {
+            format!("{sign}{}", redacted(query))
+        });
+    let end = place.find('/').unwrap_or(place.len());
+    let (host, path) = place.split_at(end);
+    let host = match host.rfind('@') {
+        Some(at) => format!("{}{}", redacted(&host[..at]), &host[at..]),
+        None => host.to_owned(),
+    };
+    let part = |part: &str| {
+        if looks_secret(part) {
+            redacted(part)
+        } else {
+            part.to_owned()
+        }
+    };
+    let path: Vec<String> = path.split('/').map(part).collect();
+    format!("{host}{}{query}", path.join("/"))
+}
+
+/// A program as it may be shown; some write the whole command line for it.
+pub(super) fn program(text: &str) -> String {
+    shown_words(text.split(' ')).join(" ")
+}
+
+/// What the argument is that follows an option.
+#[derive(Clone, Copy)]
+enum Follows {
+    Anything,
+    Secret,
+    /// A header: its name may be shown.
+    Header,
+}
+
+impl Follows {
+    fn option(option: &str) -> Self {
+        match option {
+            "-H" | "--header" | "--headers" => Self::Header,
+            _ if option.starts_with('-') && !option.contains('=') && names_secret(option) => {
+                Self::Secret
+            }
+            _ => Self::Anything,
+        }
     }
 }
 
-/// Hides what follows an option such as `--api-key`.
-pub(super) fn arguments(args: &[Located<String>]) -> Vec<String> {
-    hide(args.iter().map(|arg| arg.value.as_str()))
-}
-
-/// What may be shown of the arguments that a server is started with.
-pub(crate) fn shown_arguments(args: &[OsString]) -> Vec<String> {
-    let args: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
-    hide(args.iter().map(Cow::as_ref))
-}
-
-fn hide<'a>(args: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut secret_follows = false;
-    let shown = args.map(|arg| {
-        let hidden = std::mem::take(&mut secret_follows);
-        match arg.split_once('=') {
-            _ if hidden => redacted(arg),
-            Some((name, value)) => format!("{name}={}", guarded(name, value)),
-            None => {
-                secret_follows = arg.starts_with('-') && names_secret(arg);
-                without_secrets(arg)
-            }
-        }
-    });
+/// The words of a command as they were written, without what is secret in them.
+pub(super) fn shown_words<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut follows = Follows::Anything;
+    let shown = words.map(
+        |arg| match std::mem::replace(&mut follows, Follows::option(arg)) {
+            Follows::Secret => redacted(arg),
+            Follows::Header => header(arg),
+            Follows::Anything => argument(arg),
+        },
+    );
     shown.collect()
 }
 
-/// A line of a file as it may be shown, each character in its place: behind names of secrets, letters of
-/// strings become stars, and what would move the cursor of a terminal is replaced.
-pub(super) fn masked_line(line: &str) -> String {
-    let mut shown = String::new();
-    let (mut word, mut is_value, mut rest) = (String::new(), false, line);
+fn argument(arg: &str) -> String {
+    if let Some((name, value)) = arg
+        .split_once('=')
+        .filter(|(name, _)| !name.contains(['/', ' ', '{']))
+    {
+        let value = match Follows::option(name) {
+            Follows::Header => header(value),
+            _ if names_secret(name) => redacted(value),
+            _ => guarded(value),
+        };
+        return format!("{name}={value}");
+    }
+    match arg.split_once(':') {
+        // A header that some option of the server's own takes.
+        Some((name, value))
+            if names_secret(name) && !value.starts_with("//") && !name.contains(['/', '{']) =>
+        {
+            header(arg)
+        }
+        // Such as a list or an object of settings.
+        _ if arg.starts_with(['{', '[']) && names_secret(arg) => redacted(arg),
+        _ => guarded(arg),
+    }
+}
+
+/// `NAME: ***`.
+fn header(text: &str) -> String {
+    let Some((name, value)) = text.split_once(':').filter(|(name, _)| !name.contains('$')) else {
+        return redacted(text);
+    };
+    let trimmed = value.trim_start();
+    let space = &value[..value.len() - trimmed.len()];
+    format!("{name}:{space}{}", redacted(trimmed))
+}
+
+/// The path that was `written`, as it may be shown.
+pub(super) fn path(written: &str, path: &Path) -> String {
+    let is_variable = |piece: &Piece<'_>| matches!(piece, Piece::Variable { .. });
+    if pieces(written).iter().any(is_variable) {
+        guarded(written)
+    } else {
+        path.display().to_string()
+    }
+}
+
+/// The words of what is sent to a server that may repeat them, the longest first.
+pub(super) fn words(values: &[String]) -> Vec<&str> {
+    let separates = |c: char| c.is_whitespace() || matches!(c, ';' | ',' | '=' | ':' | '&' | '"');
+    let parts = values
+        .iter()
+        .flat_map(|value| std::iter::once(&**value).chain(value.split(separates)));
+    let mut words: Vec<&str> = parts
+        .filter(|word| word.len() > 3 && !SCHEMES.contains(word))
+        .collect();
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    words
+}
+
+/// `text` without these words.
+pub(super) fn without(text: &str, words: &[&str]) -> String {
+    words
+        .iter()
+        .fold(text.to_owned(), |text, word| text.replace(word, HIDDEN))
+}
+
+/// A line of a file as it may be shown, each character in its place; letters and digits become stars. Where the file
+/// `is_read`, so that a name can be told from a value, names stay, and values of keys that hold no secrets; else only
+/// the words that every such file has. What would move the cursor of a terminal is replaced.
+pub(super) fn masked_line(line: &str, is_read: bool) -> String {
+    let (mut shown, mut rest) = (String::new(), line);
+    let (mut may_hold_secrets, mut is_plain) = (false, false);
     while let Some(first) = rest.chars().next() {
-        let quoted = matches!(first, '"' | '\'');
-        let end = if quoted {
-            end_of_string(rest, first)
-        } else {
-            first.len_utf8()
+        let is_quoted = matches!(first, '"' | '\'');
+        let end = match first {
+            _ if is_quoted => end_of_string(rest, first),
+            c if is_word(c) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
+            c => c.len_utf8(),
         };
         let (token, after) = rest.split_at(end);
-        match first {
-            _ if quoted && is_value && names_secret(&word) => {
-                shown.push_str(&starred(token, first));
-            }
-            _ if quoted => {
-                shown.push_str(token);
-                if !is_value {
-                    token.clone_into(&mut word);
-                }
-            }
-            _ => shown.push_str(token),
+        let word = token.trim_matches(['"', '\'']);
+        let is_name = (is_quoted || is_word(first)) && after.trim_start().starts_with([':', '=']);
+        if is_name {
+            may_hold_secrets |= keys::is_known(word) && !keys::is_plain(word);
+            is_plain = keys::is_plain(word) && !may_hold_secrets;
         }
-        match first {
-            ':' | '=' => is_value = true,
-            ',' | '{' | '}' => (is_value, word) = (false, String::new()),
-            _ if !quoted && !is_value => word.push(first),
-            _ => {}
+        let stays = keys::is_known(word) || is_read && (is_name || is_plain || !is_quoted);
+        if stays {
+            shown.push_str(token);
+        } else {
+            shown.push_str(&starred(token));
         }
         rest = after;
     }
     shown.chars().map(visible).collect()
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-')
 }
 
 /// The end of the string that `text` begins with.
@@ -145,10 +316,10 @@ fn end_of_string(text: &str, quote: char) -> usize {
     text.len()
 }
 
-fn starred(token: &str, quote: char) -> String {
+fn starred(token: &str) -> String {
     let stars = |text: &str| {
         text.chars()
-            .map(|c| if c == quote { c } else { '*' })
+            .map(|c| if c.is_alphanumeric() { '*' } else { c })
             .collect()
     };
     let piece = |piece| match piece {
@@ -179,23 +350,122 @@ mod tests {
         for (line, shown) in [
             (r#"API_KEY = "abc""#, r#"API_KEY = "***""#),
             (
-                r#"env = { A_TOKEN = 'ab"c', B = "x" }"#,
-                r#"env = { A_TOKEN = '****', B = "x" }"#,
+                r#"env = { A = 'ab"c', B = "x y" }"#,
+                r#"env = { A = '**"*', B = "* *" }"#,
             ),
             (
-                r#""env": {"A_KEY": "a\"b", "B": "x"}, "args": 5"#,
-                r#""env": {"A_KEY": "**"*", "B": "x"}, "args": 5"#,
+                r#""env": {"A": "a\"b", "B": "x"}, "args": 5"#,
+                r#""env": {"A": "*\"*", "B": "*"}, "args": 5"#,
             ),
-            (
-                r#"Authorization = "Bearer ${T}""#,
-                r#"Authorization = "*******${T}""#,
-            ),
-            (r#"KEY = "${T:-abc}""#, r#"KEY = "*********""#),
-            (r#"KEY = "unclosed"#, r#"KEY = "********"#),
-            ("command = \"\u{1b}[2J\"", "command = \"\u{fffd}[2J\""),
+            (r#"args = ["--key", "abc"]"#, r#"args = ["--***", "***"]"#),
+            (r#"A = "Bearer ${T}""#, r#"A = "****** ${T}""#),
+            (r#"A = "${T:-abc}""#, r#"A = "${*:-***}""#),
+            (r#"A = "unclosed"#, r#"A = "********"#),
+            ("command = \"\u{1b}[2J\"", "command = \"\u{fffd}[**\""),
         ] {
-            assert_eq!(masked_line(line), shown, "{line}");
+            assert_eq!(masked_line(line, true), shown, "{line}");
             assert_eq!(line.chars().count(), shown.chars().count(), "{line}");
         }
+    }
+
+    #[test]
+    fn of_a_line_that_is_not_understood_only_known_words_are_shown() {
+        for (line, shown) in [
+            (r#""env": {"A_KEY" "abc"}"#, r#""env": {"*_***" "***"}"#),
+            ("command = abc\"", "command = ***\""),
+            ("sk-123", "**-***"),
+            (r#""sk-123": true,"#, r#""**-***": true,"#),
+        ] {
+            assert_eq!(masked_line(line, false), shown, "{line}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_shown_without_secrets() {
+        for (args, shown) in [
+            (
+                &["--api-key", "abc", "--port", "80"][..],
+                &["--api-key", "***", "--port", "80"][..],
+            ),
+            (
+                &["--password=abc", "--pat=a", "--path=a"],
+                &["--password=***", "--pat=***", "--path=a"],
+            ),
+            (&["-H", "X-Api: abc"], &["-H", "X-Api: ***"]),
+            (
+                &["--header=Authorization:Bearer abc"],
+                &["--header=Authorization:Bearer ***"],
+            ),
+            (&["--header", "${H}"], &["--header", "${H}"]),
+            (
+                &["Authorization: Bearer ${T}"],
+                &["Authorization: Bearer ${T}"],
+            ),
+            (&["X-Api-Key:abc"], &["X-Api-Key:***"]),
+            (
+                &["https://u:p@x.example/a/b?k=v#f"],
+                &["https://***@x.example/a/b?***"],
+            ),
+            (
+                &["https://x.example/services/T0/B0/a1b2c3d4e5f6g7h8i9"],
+                &["https://x.example/services/T0/B0/***"],
+            ),
+            (
+                &["https://x.example/${A}/mcp"],
+                &["https://x.example/${A}/mcp"],
+            ),
+            (&["user:pass@db:5432"], &["***@db:5432"]),
+            (
+                &[
+                    "npm:left-pad@1.0.0",
+                    "@scope/server@1.2.3",
+                    "git@github.com:me/x",
+                ],
+                &[
+                    "npm:left-pad@1.0.0",
+                    "@scope/server@1.2.3",
+                    "git@github.com:me/x",
+                ],
+            ),
+            (&["sk-abcdefgh12345678"], &["***"]),
+            (&["01234567-89ab-cdef-0123-456789abcdef"], &["***"]),
+            (
+                &["{\"apiKey\": \"abc\"}", "{\"a\": 1}"],
+                &["***", "{\"a\": 1}"],
+            ),
+            (
+                &["${TOKEN:-abc}", "${DIR:-src}", "a/${X}/b"],
+                &["${TOKEN:-***}", "${DIR:-src}", "a/${X}/b"],
+            ),
+            (
+                &[
+                    "/home/me/my-server-2/dist/index.js",
+                    "C:\\x\\y.py",
+                    "mcp_server_fetch==2025.1.17",
+                ],
+                &[
+                    "/home/me/my-server-2/dist/index.js",
+                    "C:\\x\\y.py",
+                    "mcp_server_fetch==2025.1.17",
+                ],
+            ),
+        ] {
+            let found = shown_words(args.iter().copied());
+            assert_eq!(found, shown, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn every_word_that_was_sent_is_hidden() {
+        let sent = [
+            "Bearer abcd".to_owned(),
+            "sid=wxyz; theme=dark".to_owned(),
+            "a b".to_owned(),
+        ];
+        let said = "got abcd (Bearer abcd), wxyz and dark; a b";
+        assert_eq!(
+            without(said, &words(&sent)),
+            "got *** (***), *** and ***; a b"
+        );
     }
 }

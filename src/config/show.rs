@@ -1,5 +1,5 @@
 //! What is in force, for people and scripts: each value as it was written, and where. Secrets are never
-//! shown: of a value whose name sounds like one, only the variables that it is made of.
+//! shown, nor is anything of `env` and `headers` but the variables that they are made of.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::files::Written;
 use super::keys::{self, Key, Kind};
-use super::secrets::{arguments, guarded, without_secrets};
+use super::secrets::{guarded, program, redacted, shown_words};
 use super::section::{Section, Setting};
-use super::source::{At, Located};
+use super::source::{At, Located, values};
 
 /// The file form of a loaded configuration.
 #[derive(Debug, Default)]
@@ -94,7 +94,7 @@ impl Shown {
             .map(|(name, section)| Outline {
                 name: name.value.clone(),
                 command: command_line(section),
-                url: section.text("url").map(|(url, _)| without_secrets(url)),
+                url: section.text("url").map(|(url, _)| guarded(url)),
                 files: self.files_with(name, section),
             })
             .collect()
@@ -154,8 +154,8 @@ fn add_section(
             }) => {
                 for (name, value) in map {
                     let path = [&path[..], std::slice::from_ref(&name.value)].concat();
-                    let shown = guarded(&name.value, &value.value);
-                    add(path, shown.into(), origin_of(&value.at));
+                    // Variables and headers.
+                    add(path, redacted(&value.value).into(), origin_of(&value.at));
                 }
             }
             Some(Located {
@@ -178,8 +178,10 @@ fn add_section(
 }
 
 fn command_line(section: &Section) -> Vec<String> {
-    let program = section.text("command").map(|(it, _)| it.clone());
-    let args = section.texts("args").map(|(args, _)| arguments(args));
+    let program = section.text("command").map(|(it, _)| program(it));
+    let args = section
+        .texts("args")
+        .map(|(args, _)| shown_words(values(args)));
     program
         .into_iter()
         .chain(args.into_iter().flatten())
@@ -193,8 +195,7 @@ fn origin_of(at: &At) -> String {
 
 fn plain(key: &Key, setting: &Located<Setting>) -> Value {
     match &setting.value {
-        Setting::Text(text) if key.name == "url" => without_secrets(text).into(),
-        Setting::Text(text) => text.as_str().into(),
+        Setting::Text(text) => program(text).into(),
         Setting::Flag(flag) => (*flag).into(),
         Setting::Count(count) => (*count).into(),
         Setting::Choice(choice) => (*choice).into(),
@@ -202,7 +203,7 @@ fn plain(key: &Key, setting: &Located<Setting>) -> Value {
         Setting::Duration(_) | Setting::Size(_) => {
             setting.at.text().trim_matches(['"', '\'']).into()
         }
-        Setting::Texts(list) if key.name == "args" => arguments(list).into(),
+        Setting::Texts(list) if key.name == "args" => shown_words(values(list)).into(),
         Setting::Texts(list) => list.iter().map(|it| it.value.as_str()).collect(),
         Setting::Map(_) | Setting::Section(_) | Setting::Named(_) => Value::Null,
     }

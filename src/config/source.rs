@@ -71,3 +71,8 @@ pub(super) struct Located<T> {
     pub(super) value: T,
     pub(super) at: At,
 }
+
+/// The values alone.
+pub(super) fn values(all: &[Located<String>]) -> impl Iterator<Item = &str> {
+    all.iter().map(|it| it.value.as_str())
+}

@@ -1,5 +1,6 @@
 //! What a server is and how it is run, resolved: nothing in here has to be looked up any more.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::Remote;
+use super::secrets::shown_words;
 
 /// One configured MCP server: a command that speaks MCP on its stdin and stdout, or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub(crate) struct ServerSpec {
     pub(crate) program: OsString,
     /// Its arguments.
     pub(crate) args: Vec<OsString>,
+    /// Program and arguments as they were written, without secrets, for people and models.
+    pub(crate) shown: Vec<String>,
     /// An existing absolute directory; globs are relative to it.
     pub(crate) cwd: PathBuf,
     /// Variables added to the inherited environment.
@@ -46,7 +50,10 @@ pub(crate) struct ServerSpec {
 impl ServerSpec {
     /// A command, with the defaults of everything else.
     pub(crate) fn new(name: String, program: OsString, args: Vec<OsString>, cwd: PathBuf) -> Self {
+        let words = std::iter::once(&program).chain(&args);
+        let words: Vec<Cow<'_, str>> = words.map(|word| word.to_string_lossy()).collect();
         Self {
+            shown: shown_words(words.iter().map(Cow::as_ref)),
             prefix: name.clone(),
             name,
             remote: None,

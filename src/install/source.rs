@@ -15,6 +15,8 @@ use reqwest::Url;
 pub(super) use place::Place;
 use place::{encode, place};
 
+use crate::config::guarded;
+
 /// A repository, what of it, and where its clone belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Source {
@@ -94,7 +96,7 @@ impl Source {
             return Err(SourceError::Empty);
         }
         if text.starts_with('-') {
-            return Err(SourceError::Option(text.to_owned()));
+            return Err(SourceError::Option(guarded(text)));
         }
         let (text, subdir) = match text.split_once('#') {
             Some((text, subdir)) => (text, Some(parse_subdir(subdir)?)),
@@ -110,7 +112,7 @@ impl Source {
         } else if let Some((scheme, rest)) = text.split_once("://") {
             url(scheme, rest, permit)?
         } else if text.contains("::") {
-            return Err(SourceError::Scheme(format!("`{text}`")));
+            return Err(SourceError::Scheme(format!("`{}`", guarded(text))));
         } else if let Some((host, path)) = text.split_once(':') {
             scp(host, path)?
         } else {
@@ -212,7 +214,7 @@ fn hub(text: &str) -> Result<Source, SourceError> {
         [host, _, _, ..] if host.contains('.') && plain(host) => {
             url("https", text, Permit::default())
         }
-        _ => Err(SourceError::NoRepository(text.to_owned())),
+        _ => Err(SourceError::NoRepository(guarded(text))),
     }
 }
 
@@ -224,7 +226,7 @@ fn url(scheme: &str, rest: &str, permit: Permit) -> Result<Source, SourceError> 
         "https" | "ssh" | "http" | "git" => {}
         _ => return Err(SourceError::Scheme(format!("{scheme}://"))),
     }
-    let whole = || format!("{scheme}://{rest}");
+    let whole = || guarded(&format!("{scheme}://{rest}"));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     if authority.starts_with('-') || authority.contains("@-") {
         return Err(SourceError::Option(whole()));
@@ -306,7 +308,7 @@ fn local(text: &str, permit: Permit, cwd: &Path) -> Result<Source, SourceError> 
         // Other machines cannot be meant.
         Some(rest) => match rest.strip_prefix("//").unwrap_or(rest) {
             path if path.starts_with('/') => path,
-            _ => return Err(SourceError::NoRepository(text.to_owned())),
+            _ => return Err(SourceError::NoRepository(guarded(text))),
         },
         None => text,
     };
@@ -321,7 +323,7 @@ fn local(text: &str, permit: Permit, cwd: &Path) -> Result<Source, SourceError> 
         })
         .collect();
     if names.is_empty() {
-        return Err(SourceError::NoRepository(text.to_owned()));
+        return Err(SourceError::NoRepository(guarded(text)));
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let place = place("local", &names);

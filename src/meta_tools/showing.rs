@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::Workshop;
 use super::diff_value;
-use crate::config::shown_arguments;
 use crate::event::ToolDiff;
 use crate::fleet::Fleet;
 use crate::lock::locked;
@@ -95,7 +94,10 @@ pub(super) fn installed(fleet: &Fleet, workshop: Option<&Workshop>) -> Value {
         .servers
         .iter()
         .map(|spec| {
-            let args = shown_arguments(&spec.args);
+            let (program, args) = spec
+                .shown
+                .split_first()
+                .map_or(("", &[][..]), |(it, args)| (it, args));
             let names: Vec<_> = spec
                 .env
                 .iter()
@@ -110,7 +112,7 @@ pub(super) fn installed(fleet: &Fleet, workshop: Option<&Workshop>) -> Value {
                 None => json!({
                     "name": spec.name,
                     "path": args.first().map_or("unknown", String::as_str),
-                    "command": spec.program.to_string_lossy(),
+                    "command": program,
                     "args": args,
                     "cwd": spec.cwd,
                     "env_vars": names,

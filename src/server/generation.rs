@@ -193,6 +193,10 @@ impl Stray {
     pub(super) fn tell(&mut self, line: String, kind: StrayKind) {
         self.count += 1;
         let (server, generation, count) = (self.server.clone(), self.generation, self.count);
+        let line = match &self.supply.spec.remote {
+            Some(remote) => remote.hide(&line),
+            None => line,
+        };
         self.supply.means.events.send(Event::Stray {
             server,
             generation,

@@ -81,9 +81,11 @@ impl SpawnError {
     /// Tells apart what the system reports as one: a missing program and its missing interpreter.
     pub(super) fn of_exec(spec: &ServerSpec, program: PathBuf, source: io::Error) -> Self {
         let server = spec.name.clone();
+        let (is_there, interpreter) = (program.exists(), interpreter(&program));
+        let program = shown(spec, program);
         match Errno::from_io_error(&source) {
-            Some(Errno::NOENT) if !program.exists() => Self::ProgramMissing { server, program },
-            Some(Errno::NOENT) => match interpreter(&program) {
+            Some(Errno::NOENT) if !is_there => Self::ProgramMissing { server, program },
+            Some(Errno::NOENT) => match interpreter {
                 Some(interpreter) => Self::InterpreterMissing {
                     program,
                     interpreter,
@@ -125,14 +127,26 @@ pub(super) fn program_of(spec: &ServerSpec) -> Result<PathBuf, SpawnError> {
     let server = spec.name.clone();
     let program = PathBuf::from(&spec.program);
     if program.components().count() == 1 {
+        let program = shown(spec, program);
         return Err(SpawnError::NotInPath { server, program });
     }
     let program = spec.cwd.join(program);
-    Err(if program.exists() {
+    let is_there = program.exists();
+    let program = shown(spec, program);
+    Err(if is_there {
         SpawnError::NotExecutable { server, program }
     } else {
         SpawnError::ProgramMissing { server, program }
     })
+}
+
+/// The program of `spec`, found at `path`, as it may be shown: what came from a variable is not.
+fn shown(spec: &ServerSpec, path: PathBuf) -> PathBuf {
+    let is_written = |written: &&String| ***written != *spec.program.to_string_lossy();
+    spec.shown
+        .first()
+        .filter(is_written)
+        .map_or(path, PathBuf::from)
 }
 
 fn check_cwd(spec: &ServerSpec) -> Result<(), SpawnError> {

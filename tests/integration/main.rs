@@ -8,6 +8,7 @@
 
 mod builds;
 mod bytecode;
+mod canaries;
 mod check;
 mod configuration;
 mod contract;

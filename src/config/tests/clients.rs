@@ -273,7 +273,7 @@ fn a_file_of_variables_that_is_not_there_is_a_fault() {
     ] {
         let loaded = one(server);
         assert!(loaded.config.servers.is_empty());
-        assert!(messages(&loaded)[0].starts_with("cannot read the variables in /"));
+        assert!(messages(&loaded)[0].starts_with("cannot read the variables in "));
         assert_eq!(loaded.env_files.len(), 1);
     }
     assert!(

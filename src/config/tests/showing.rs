@@ -10,17 +10,16 @@ fn secrets_are_not_shown() {
         [servers.a]
         command = "x"
         args = ["--api-key", "s3cret", "--token=s3cret", "--port=80", "postgres://me:s3cret@db/x", "token=s3cret"]
-        env = { API_KEY = "s3cret", B_TOKEN = "${B:-s3cret}", PASSWORD = "s3cret${C}", PLAIN = "shown",
+        env = { API_KEY = "s3cret", B_TOKEN = "${B:-s3cret}", PASSWORD = "s3cret${C}", PLAIN = "s3cret",
                 DB = "postgres://me:s3cret@db/x" }
         [servers.b]
         url = "https://me:s3cret@x.example/mcp?k=s3cret"
-        headers = { Authorization = "Bearer s3cret", X-Api-Key = "Bearer ${K}", Accept = "shown" }
+        headers = { Authorization = "Bearer s3cret", X-Api-Key = "Bearer ${K}", Accept = "s3cret" }
         "#,
     )]);
     let toml = loaded.shown.toml(true);
     for text in [&toml, &loaded.shown.json(true).to_string()] {
         assert!(!text.contains("s3cret"), "{text}");
-        assert_eq!(text.matches("shown").count(), 2, "{text}");
     }
     for shown in [
         r#"env.API_KEY = "***""#,

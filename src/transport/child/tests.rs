@@ -280,8 +280,7 @@ async fn a_start_that_fails_says_what_is_missing() {
     script(&cwd.join("dos"), "#!/bin/sh\r\n", "755");
     script(&cwd.join("bare"), "console.log(1)\n", "755");
     let failure = |program: &str| {
-        let mut spec = sh("");
-        (spec.program, spec.cwd) = (program.into(), cwd.into());
+        let spec = ServerSpec::new("weather".into(), program.into(), vec![], cwd.into());
         let error = spawn(&spec, 1, &Events::silent(), &Reaper::absent()).unwrap_err();
         let text = format!("{error}: {}", error.advice().unwrap());
         text.replace(cwd.to_str().unwrap(), "DIR")

@@ -263,7 +263,7 @@ impl Peer {
             "broke off the connection at"
         };
         let text = format!("{what} {}: {}", self.place(), causes(error));
-        self.without_secrets(&text)
+        self.remote.hide(&text)
     }
 
     /// A sentence fragment: that a server answered with `status`, and what it said with it.
@@ -284,21 +284,6 @@ impl Peer {
         if !words.trim().is_empty() && !words.trim_start().starts_with('<') {
             text = format!("{text}: {}", words.trim());
         }
-        self.without_secrets(&text)
-    }
-
-    /// A server may repeat what it was sent.
-    fn without_secrets(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for value in self.remote.headers.values() {
-            let Ok(value) = std::str::from_utf8(value.as_bytes()) else {
-                continue;
-            };
-            let secret = value.rsplit(' ').next().unwrap_or(value);
-            if secret.len() > 3 {
-                text = text.replace(secret, "***");
-            }
-        }
-        text
+        self.remote.hide(&text)
     }
 }

@@ -1,0 +1,352 @@
+//! Secrets are seeded in every place where one can stand, and looked for in all that any command, tool, event or log
+//! says.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::harness::remote::HttpServer;
+use crate::harness::{Project, Proxy, Run, example, initialize_params};
+
+/// Each canary is this and a number.
+const CANARY: &str = "kanarie0";
+
+/// Hands out canaries, and remembers the place of each.
+#[derive(Default)]
+struct Canaries(BTreeMap<String, String>);
+
+impl Canaries {
+    fn put(&mut self, place: &str) -> String {
+        let canary = format!("{CANARY}{:03}", self.0.len());
+        self.0.insert(canary.clone(), place.to_owned());
+        canary
+    }
+
+    #[track_caller]
+    fn are_not_in(&self, text: &str, who: &str) {
+        let seen: Vec<_> = self
+            .0
+            .iter()
+            .filter(|(canary, _)| text.contains(*canary))
+            .collect();
+        assert!(seen.is_empty(), "{who} shows {seen:?}:\n{text}");
+        // In another form, or one that nobody handed out.
+        assert!(!text.contains(CANARY), "{who} shows a canary:\n{text}");
+    }
+}
+
+/// The arguments of a server, with secrets wherever they can stand. `variable` seeds one in a variable.
+fn arguments(
+    canaries: &mut Canaries,
+    variable: &mut impl FnMut(&mut Canaries, &str) -> String,
+) -> Vec<String> {
+    let mut args = vec!["script.json".to_owned()];
+    for option in [
+        "--api-key",
+        "--password",
+        "--pat",
+        "--dsn",
+        "--jwt",
+        "--webhook-url",
+        "--private-key",
+        "--bearer",
+        "--client-secret",
+    ] {
+        args.extend([option.to_owned(), canaries.put(option)]);
+        args.push(format!("{option}={}", canaries.put(option)));
+    }
+    for header in ["-H", "--header"] {
+        args.extend([
+            header.to_owned(),
+            format!("X-Plain: {}", canaries.put(header)),
+        ]);
+    }
+    args.push(format!("--header=X-Plain:{}", canaries.put("--header=")));
+    args.push(format!(
+        "Authorization:Bearer {}",
+        canaries.put("a header as an argument")
+    ));
+    args.push(format!(
+        "Authorization:Bearer {}",
+        variable(canaries, "a variable in a header as an argument")
+    ));
+    args.push(variable(canaries, "a variable as an argument"));
+    args.push(format!(
+        "--plain={}",
+        variable(canaries, "a variable in an argument")
+    ));
+    args.push(format!(
+        "postgres://me:{}@db/x",
+        canaries.put("the login of a URL")
+    ));
+    args.push(format!(
+        "https://x.example/a?key={}",
+        canaries.put("the query of a URL")
+    ));
+    args.push(format!(
+        "https://x.example/a#{}",
+        canaries.put("the fragment of a URL")
+    ));
+    args.push(format!(
+        "https://hooks.x.example/services/{}aB3dE5fG7h",
+        canaries.put("the path of a URL")
+    ));
+    args.push(format!("me:{}@db", canaries.put("a login")));
+    args.push(format!(
+        "{{\"apiKey\": \"{}\"}}",
+        canaries.put("settings as an argument")
+    ));
+    args.push(format!("${{NO_SUCH_TOKEN:-{}}}", canaries.put("a default")));
+    args
+}
+
+/// A project whose servers have secrets wherever they can, and the variables of its user.
+fn seeded(canaries: &mut Canaries, remote: &str) -> (Project, Vec<(String, String)>) {
+    let project = Project::new();
+    let fake = example("fake_server").display().to_string();
+    project.write("script.json", "{}");
+    project.write(
+        "my.env",
+        &format!(
+            "FILED={}\n# c\nexport ALSO='{}'\nodd {}\n",
+            canaries.put("env_file"),
+            canaries.put("env_file"),
+            canaries.put("an odd line of env_file")
+        ),
+    );
+    let mut variables = Vec::new();
+    let mut variable = |canaries: &mut Canaries, place: &str| {
+        let name = format!("SEEDED_{}", variables.len());
+        variables.push((name.clone(), canaries.put(place)));
+        format!("${{{name}}}")
+    };
+    let args = arguments(canaries, &mut variable);
+    let env = json!({
+        "PLAIN": canaries.put("env"),
+        "API_KEY": format!("prefix {}", canaries.put("env")),
+        "FROM": variable(canaries, "a variable in env"),
+        "DEFAULT": format!("${{NO_SUCH:-{}}}", canaries.put("a default in env")),
+    });
+    let headers = json!({
+        "Authorization": format!("Bearer {}", canaries.put("headers")),
+        "Cookie": format!("sid={}; theme={}", canaries.put("a cookie"), canaries.put("a cookie")),
+        "X-Words": format!("{} {}", canaries.put("headers"), variable(canaries, "a variable in headers")),
+    });
+    let url = |canaries: &mut Canaries, variable: String| {
+        format!(
+            "{}/{}aB3dE5fG7h?key={}&other={variable}",
+            remote.replacen(
+                "://",
+                &format!("://me:{}@", canaries.put("the login of url")),
+                1
+            ),
+            canaries.put("the path of url"),
+            canaries.put("the query of url")
+        )
+    };
+    let in_url = variable(canaries, "a variable in url");
+    let far_url = url(canaries, in_url);
+    let servers = json!({"mcpServers": {
+        "near": {"command": fake, "args": args, "env": env, "envFile": "my.env"},
+        "far": {"url": far_url, "headers": headers},
+        "lost": {"command": format!("./{}/x", variable(canaries, "a variable in command")), "args": args},
+        "away": {"command": "x", "cwd": format!("/tmp/{}", variable(canaries, "a variable in cwd"))},
+        "unset": {"command": "x", "env": {"A": format!("{}${{SEEDED_NOT}}", canaries.put("env of a broken server"))}},
+        "filed": {"command": "x", "envFile": variable(canaries, "a variable in env_file")},
+        "line": {"command": format!("uvx x --api-key {}", canaries.put("a command line as command"))},
+    }});
+    project.write(
+        ".mcp.json",
+        &serde_json::to_string_pretty(&servers).unwrap(),
+    );
+    (project, variables)
+}
+
+fn run(project: &Project, variables: &[(String, String)], words: &[&str]) -> String {
+    let mut command = Command::new(Proxy::PROGRAM);
+    command
+        .args(words)
+        .current_dir(project.root())
+        .env_remove("MCP_PROXY_CONFIG")
+        .env("HOME", project.root())
+        .envs(variables.iter().cloned());
+    let run = Run::of(command);
+    format!("{}\n{}", run.stdout, run.stderr)
+}
+
+/// A server that repeats all that it was sent, and lets nobody in.
+fn repeating() -> HttpServer {
+    HttpServer::start(|asked, answering| {
+        let heard = ["authorization", "cookie", "x-words"]
+            .map(|name| asked.header(name).unwrap_or_default().to_owned());
+        let mut said = format!("no: {} {}", asked.path, heard.join(" "));
+        for word in heard.join(" ").split([' ', ';', '=']) {
+            let _ = write!(said, " <{word}>");
+        }
+        answering.whole(400, &[("Content-Type", "text/plain")], &said);
+    })
+}
+
+#[test]
+fn no_command_shows_a_secret() {
+    let server = repeating();
+    let mut canaries = Canaries::default();
+    let (project, variables) = seeded(&mut canaries, &server.url());
+    for words in [
+        &["list"][..],
+        &["list", "--json"],
+        &["list", "--installed"],
+        &["config", "show"],
+        &["config", "show", "--origin"],
+        &["config", "show", "--json", "--origin"],
+        &["config", "path"],
+        &["check", "-v"],
+        &["check", "--json"],
+        &["check", "--log-format", "json", "-v"],
+        &["tools", "near"],
+        &["tools", "far"],
+        &["tools", "lost"],
+        &["tools", "--json"],
+        &["call", "far", "x"],
+        &["call", "lost", "x"],
+        &["call", "near", "no_such_tool"],
+    ] {
+        canaries.are_not_in(&run(&project, &variables, words), &words.join(" "));
+    }
+    let env = canaries.put("--env");
+    for words in [
+        &["dev", "--env", &env, "--", "x"][..],
+        &["install", "me/x", "--env", &env],
+        &["install", &format!("https://me:{env}@127.0.0.1:1/a/b")],
+        &["install", &format!("http://me:{env}@127.0.0.1:1/a/b")],
+        &["install", &format!("ftp://me:{env}@127.0.0.1:1/a/b")],
+        &["install", &format!("https://me:{env}@127.0.0.1:1/a/b c")],
+        &["install", &format!("https://127.0.0.1:1/a/b?token={env}")],
+        &["install", &format!("https://me:{env}@@x/a")],
+        &["check", "--", "no-such-program", "--api-key", &env],
+    ] {
+        canaries.are_not_in(&run(&project, &variables, words), &words[..1].join(" "));
+    }
+}
+
+#[test]
+fn no_tool_event_or_log_shows_a_secret() {
+    let server = repeating();
+    let mut canaries = Canaries::default();
+    let (project, mut variables) = seeded(&mut canaries, &server.url());
+    variables.push(("HOME".to_owned(), project.root().display().to_string()));
+    let password = canaries.put("the password of a source");
+    for format in ["human", "json"] {
+        let log = format!("{format}.log");
+        let mut proxy = Proxy::configured("serve")
+            .options(["-v", "-v", "--log", &log, "--log-format", format])
+            .within(&project);
+        for (name, value) in &variables {
+            proxy = proxy.env(name, value);
+        }
+        let peer = proxy.spawn();
+        peer.initialize(&initialize_params()).result();
+        for (tool, arguments) in [
+            ("list_available_servers", json!({})),
+            ("list_installed_mcp_servers", json!({})),
+            (
+                "load_mcp_server_dynamically",
+                json!({"server_name": "near"}),
+            ),
+            ("load_mcp_server_dynamically", json!({"server_name": "far"})),
+            (
+                "load_mcp_server_dynamically",
+                json!({"server_name": "lost"}),
+            ),
+            (
+                "load_mcp_server_dynamically",
+                json!({"server_name": "away"}),
+            ),
+            (
+                "load_mcp_server_dynamically",
+                json!({"server_name": "unset"}),
+            ),
+            ("reload_mcp_server", json!({"server_name": "near"})),
+            ("get_loaded_servers", json!({})),
+            ("list_all_tools", json!({})),
+            ("search_tools", json!({"query": CANARY})),
+            (
+                "install_mcp_server_from_git",
+                json!({"git_url": format!("https://me:{password}@127.0.0.1:1/a/b")}),
+            ),
+            (
+                "install_mcp_server_from_git",
+                json!({"git_url": format!("http://me:{password}@x/a/b")}),
+            ),
+            (
+                "install_mcp_server_from_git",
+                json!({"git_url": format!("https://x/a/b?key={password}")}),
+            ),
+        ] {
+            let answer: Value = peer.call(tool, &arguments).result();
+            // The tool says what it was asked for.
+            let answer = answer
+                .to_string()
+                .replace(&format!("\\\"query\\\":\\\"{CANARY}\\\""), "")
+                .replace(&format!("\"query\":\"{CANARY}\""), "");
+            canaries.are_not_in(&answer, tool);
+        }
+        peer.close_stdin();
+        peer.wait_exit();
+        canaries.are_not_in(&peer.stderr().join("\n"), "stderr");
+        canaries.are_not_in(&project.read(&log), &log);
+    }
+}
+
+/// Files with something wrong in them, each with a secret in place of `SEED`.
+const BROKEN_JSON: [&str; 15] = [
+    r#"{"mcpServers": {"a": {"command": "x", "env": {"K": "SEED"}"#,
+    r#"{"mcpServers": {"a": {"command": "x", "env": {"K" "SEED"}}}}"#,
+    r#"{"mcpServers": {"a": {"command": "x", "env": {"K": SEED}}}}"#,
+    r#"{"mcpServers": {"a": {"command": "x", "env": "K=SEED"}}}"#,
+    r#"{"mcpServers": {"a": {"command": "x", "env": ["K=SEED"]}}}"#,
+    r#"{"mcpServers": {"a": {"command": "x", "args": ["--key" "SEED"]}}}"#,
+    r#"{"mcpServers": {"a": {"command": 1, "args": ["--key", "SEED"], "headers": {"X": "SEED"}}}}"#,
+    r#"{"mcpServers": {"a": {"url": "x://me:SEED@h"}}}"#,
+    r#"{"mcpServers": {"a": {"url": "https://me:SEED@h:port/"}}}"#,
+    r#"{"mcpServers": {"a": {"url": "https://h", "headers": {"X": "a\nSEED"}}}}"#,
+    r#"{"mcpServers": {"a": {"command": "x", "env": {"K": {"v": "SEED"}}}}}"#,
+    r#"{"mcpServers": {"a": {"command": "x", "env": {"K": "\xSEED"}}}}"#,
+    r#"{"mcpServers": "SEED"}"#,
+    r#""SEED""#,
+    "SEED",
+];
+const BROKEN_TOML: [&str; 14] = [
+    "[servers.a]\ncommand = 'x'\nenv = { K = \"SEED }\n",
+    "[servers.a]\ncommand = 'x'\nenv = { K = SEED }\n",
+    "[servers.a]\ncommand = 'x'\n[servers.a.env]\nK = SEED\n",
+    "[servers.a]\ncommand = 'x'\n[servers.a.env]\nK \"SEED\"\n",
+    "[servers.a]\ncommand = 'x'\n[servers.a.env]\nK = '1'\nK = \"SEED\"\n",
+    "[servers.a]\ncommand = 'x'\nenv = ['K=SEED']\n",
+    "[servers.a]\ncommand = 'x --api-key SEED'\n",
+    "[servers.a]\ncommand = ['x', 'SEED']\n",
+    "[servers.a]\ncommand = 'x'\nargs = '--key SEED'\n",
+    "[servers.a]\ncommand = 'x'\nenv.K = \"\"\"\nSEED\\z\n\"\"\"\n",
+    "[servers.a]\nurl = 'https://h'\nheaders = 'Authorization: Bearer SEED'\n",
+    "[servers.a]\nurl = 'https://h/#SEED'\n",
+    "[servers.a]\nurl = 'https://h'\nheaders = { 'a b' = 'SEED' }\n",
+    "SEED\n",
+];
+
+#[test]
+fn no_broken_file_shows_a_secret() {
+    let mut canaries = Canaries::default();
+    let secret = canaries.put("a broken file");
+    let json = BROKEN_JSON.map(|text| (".mcp.json", text));
+    let toml = BROKEN_TOML.map(|text| ("mcp-proxy.toml", text));
+    for (name, text) in json.into_iter().chain(toml) {
+        let project = Project::new();
+        project.write(name, &text.replace("SEED", &secret));
+        for words in [&["config", "show"][..], &["list", "--json"], &["check"]] {
+            let said = run(&project, &[], words);
+            canaries.are_not_in(&said, &format!("{} of {text}", words.join(" ")));
+        }
+    }
+}
