@@ -5,6 +5,7 @@
 mod errands;
 mod failing;
 mod python;
+mod settings;
 
 use std::fs::File;
 use std::io::Write;
@@ -97,6 +98,11 @@ pub(crate) enum PrepareError {
         "{0} lets packages run scripts (`allowScripts`); permit it with --scripts, or with `scripts = true` under [install]"
     )]
     AllowsScripts(String),
+    #[error(
+        "{file} {what}, by which installing packages could run code of the repository; permit it with --scripts, or with \
+         `scripts = true` under [install]"
+    )]
+    Settings { file: String, what: String },
     #[error("the server needs Python {wanted}, and there is {}: install such a Python, or uv, which fetches one",
         if found.is_empty() { "none in PATH".to_owned() } else { format!("only {} in PATH", found.join(", ")) })]
     Python { wanted: String, found: Vec<String> },
@@ -107,6 +113,8 @@ pub(crate) enum PrepareError {
 pub(super) struct Workshop<'a> {
     /// The server's folder.
     pub(super) folder: &'a Path,
+    /// Packages may run scripts.
+    pub(super) scripts: bool,
     /// A file that gets all output, and goes away if nothing fails.
     pub(super) log: Option<PathBuf>,
     pub(super) progress: &'a Listener,
@@ -197,6 +205,9 @@ impl Workshop<'_> {
             .env("YARN_NODE_LINKER", "node-modules")
             .env("npm_config_update_notifier", "false")
             .env("NO_COLOR", "1");
+        if !self.scripts {
+            command.envs(settings::PINNED);
+        }
         command
     }
 

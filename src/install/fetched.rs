@@ -243,6 +243,7 @@ impl Fetched {
     fn workshop<'a>(&'a self, home: &'a Path, log: Option<PathBuf>) -> Workshop<'a> {
         Workshop {
             folder: home,
+            scripts: self.installer.scripts(self.request.origin),
             log,
             progress: &self.job.progress,
             cancel: &self.job.cancel,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::PrepareError;
-use super::python;
+use super::{python, settings};
 use crate::install::plan::{Packager, Prepare};
 use crate::shown;
 
@@ -136,6 +136,7 @@ impl Site<'_> {
         let program = found(name, "the packages of this server")?;
         let mut args = words(install);
         if !self.scripts {
+            settings::check_node(packager, &folder, self.folder)?;
             args.push(quiet.to_owned());
         }
         let mut errands = vec![Errand {

@@ -23,6 +23,7 @@ async fn prepare(
         locks: true,
     };
     let workshop = Workshop {
+        scripts,
         folder,
         log: Some(folder.join("log")),
         progress: &progress,

@@ -379,6 +379,38 @@ fn javascript_by_yarn() {
     follows_its_lock("yarn", &write, "yarn.lock", &[(".yarnrc.yml", "# newer\n")]);
 }
 
+/// What the repository would have run in place of yarn, or by npm.
+#[test]
+fn no_settings_of_javascript_run_a_program() {
+    let planted = "require('fs').writeFileSync(__filename + '.ran', '')";
+    let own = javascript("index.js");
+    let mut files: Vec<(&str, &str)> = own.iter().map(|(path, text)| (*path, &**text)).collect();
+    let write = ["install", "--mode=update-lockfile"];
+    files.push((".yarnrc.yml", "# newer\n"));
+    let lock = written_by("yarn", &write, &files, "yarn.lock");
+    files.pop();
+    files.extend([
+        ("yarn.lock", &*lock),
+        (".yarnrc.yml", "yarnPath: ./planted.cjs\n"),
+        ("planted.cjs", planted),
+    ]);
+    let world = World::new(&files);
+    install(&world, &["yarn"], &["--no-check"], 0);
+    let installed: Value = serde_json::from_str(&world.project.read("out")).unwrap();
+    let folder = Path::new(installed["folder"].as_str().unwrap());
+    assert!(folder.join("planted.cjs").exists());
+    assert!(!folder.join("planted.cjs.ran").exists());
+
+    let world = World::new(&[
+        ("package.json", &own[0].1),
+        ("index.js", &own[1].1),
+        (".npmrc", "git = ./planted.sh\n"),
+    ]);
+    let said = install(&world, &[], &[], 5);
+    assert!(said.contains(".npmrc sets `git`"), "{said}");
+    world.assert_untouched();
+}
+
 #[test]
 fn typescript_by_bun() {
     let write = ["install", "--lockfile-only", "--ignore-scripts"];

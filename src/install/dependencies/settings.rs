@@ -1,0 +1,445 @@
+//! Settings in a repository by which a package manager runs a program of the repository's choice, although packages
+//! may run no scripts. What the surroundings can switch off is switched off there ([`PINNED`]); the rest is refused.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::PrepareError;
+use crate::install::plan::Packager;
+
+/// Variables that win over files of the repository.
+pub(super) const PINNED: [(&str, &str); 2] = [
+    // `yarnPath` and `yarn-path` name a file that takes the place of yarn.
+    ("YARN_IGNORE_PATH", "1"),
+    // `.corepack.env` says where yarn and pnpm are fetched from.
+    ("COREPACK_ENV_FILE", "0"),
+];
+
+/// Keys of `.npmrc` that name programs, files of code or other files of settings, without `-` and `_`.
+const NPMRC: [&str; 20] = [
+    "git",
+    "shell",
+    "scriptshell",
+    "nodegyp",
+    "nodeoptions",
+    "onloadscript",
+    "initmodule",
+    "python",
+    "editor",
+    "viewer",
+    "browser",
+    "userconfig",
+    "globalconfig",
+    "prefix",
+    "pnpmfile",
+    "globalpnpmfile",
+    "hooks",
+    "configdependencies",
+    "usenodeversion",
+    "executionenv",
+];
+/// The same in `pnpm-workspace.yaml`.
+const WORKSPACE: [&str; 12] = [
+    "git",
+    "shell",
+    "scriptshell",
+    "nodegyp",
+    "nodeoptions",
+    "pnpmfile",
+    "globalpnpmfile",
+    "configdependencies",
+    "usenodeversion",
+    "executionenv",
+    "hooks",
+    "python",
+];
+/// Files that pnpm runs.
+const PNPMFILES: [&str; 4] = [
+    ".pnpmfile.cjs",
+    ".pnpmfile.mjs",
+    ".pnpmfile.js",
+    "pnpmfile.js",
+];
+/// Settings are no longer than this, in bytes.
+const LONGEST: u64 = 1 << 20;
+/// So many files of requirements may name each other.
+const FILES: usize = 64;
+
+/// Checks what `packager` reads in `folder`, where it is run, and in `home`, the folder of the server.
+pub(super) fn check_node(
+    packager: Packager,
+    folder: &Path,
+    home: &Path,
+) -> Result<(), PrepareError> {
+    for folder in [folder, home] {
+        check_manifest(folder)?;
+        check_npmrc(&folder.join(".npmrc"))?;
+        match packager {
+            Packager::Pnpm => check_pnpm(folder)?,
+            Packager::Yarn => check_yarn(folder)?,
+            Packager::Bun => check_bun(&folder.join("bunfig.toml"))?,
+            Packager::Npm => {}
+        }
+    }
+    Ok(())
+}
+
+/// corepack fetches the packager from an address that stands here, and runs it.
+fn check_manifest(folder: &Path) -> Result<(), PrepareError> {
+    let file = folder.join("package.json");
+    let manifest: serde_json::Value = serde_json::from_str(&read(&file)?).unwrap_or_default();
+    let packager = manifest
+        .get("packageManager")
+        .and_then(|it| it.as_str())
+        .unwrap_or_default();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "@.+-_".contains(c);
+    if packager.chars().all(is_plain) {
+        return Ok(());
+    }
+    Err(runs(
+        &file,
+        "names a package manager by an address (`packageManager`)",
+    ))
+}
+
+fn check_npmrc(file: &Path) -> Result<(), PrepareError> {
+    let text = read(file)?;
+    let is_comment = |line: &&str| line.trim_start().starts_with(['#', ';']);
+    for line in text.lines().filter(|line| !is_comment(line)) {
+        let key = line.split('=').next().unwrap_or_default();
+        if let Some(key) = one_of(&NPMRC, key) {
+            return Err(runs(file, &format!("sets `{key}`")));
+        }
+    }
+    Ok(())
+}
+
+fn check_pnpm(folder: &Path) -> Result<(), PrepareError> {
+    let is_there = |name: &&&str| folder.join(**name).symlink_metadata().is_ok();
+    if let Some(name) = PNPMFILES.iter().find(is_there) {
+        return Err(runs(&folder.join(name), "is run by pnpm"));
+    }
+    check_yaml(&folder.join("pnpm-workspace.yaml"), &WORKSPACE)
+}
+
+fn check_yarn(folder: &Path) -> Result<(), PrepareError> {
+    check_yaml(&folder.join(".yarnrc.yml"), &["plugins"])?;
+    // The older yarn takes these from the file as if they stood on its command line.
+    let file = folder.join(".yarnrc");
+    match read(&file)?
+        .lines()
+        .find(|line| line.contains("script-shell") || line.contains("scripts"))
+    {
+        Some(_) => Err(runs(&file, "sets how scripts are run")),
+        None => Ok(()),
+    }
+}
+
+/// Looks for `keys` in a file of YAML, which can write one in many ways: each word of the file counts, and of a letter
+/// that is written by its number nobody knows what it is.
+fn check_yaml(file: &Path, keys: &[&str]) -> Result<(), PrepareError> {
+    let text = read(file)?;
+    for line in text.lines() {
+        let line = line.split(" #").next().unwrap_or_default();
+        if line.contains('\\') {
+            return Err(runs(file, "has a `\\`, behind which a setting can hide"));
+        }
+        // A value is none, such as the name of a package.
+        let names = line
+            .split([',', '{'])
+            .filter_map(|part| part.split_once(':'));
+        for (name, _) in names {
+            if let Some(key) = one_of(keys, name) {
+                return Err(runs(file, &format!("sets `{key}`")));
+            }
+        }
+        if line.trim_start().starts_with('?') {
+            return Err(runs(
+                file,
+                "has a key of several lines, in which a setting can hide",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_bun(file: &Path) -> Result<(), PrepareError> {
+    let text = read(file)?;
+    // A letter can be written by its number.
+    let is_meant = |line: &str| {
+        !line.trim_start().starts_with('#') && (line.contains("scanner") || line.contains("\\u"))
+    };
+    if text.lines().any(is_meant) {
+        return Err(runs(file, "names a scanner, which bun runs"));
+    }
+    Ok(())
+}
+
+/// Checks what pip and uv would build, or run otherwise, of a file of requirements and of those that it names.
+pub(super) fn check_requirements(file: &Path) -> Result<(), PrepareError> {
+    let (mut open, mut seen) = (vec![file.to_owned()], BTreeSet::new());
+    while let Some(file) = open.pop() {
+        if !seen.insert(file.clone()) {
+            continue;
+        }
+        if seen.len() > FILES {
+            return Err(runs(&file, "is one of too many files of requirements"));
+        }
+        let text = read(&file)?.replace("\\\r\n", "").replace("\\\n", "");
+        for line in text.lines() {
+            let line = line.split(" #").next().unwrap_or_default().trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            match requirement(line) {
+                Requirement::Package => {}
+                Requirement::File(name) => open.push(beside(&file, name)),
+                Requirement::Builds => {
+                    return Err(runs(&file, &format!("has `{line}`, which would be built")));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+enum Requirement<'a> {
+    /// A package of an index, or a wheel at an address.
+    Package,
+    /// More requirements.
+    File(&'a str),
+    Builds,
+}
+
+fn requirement(line: &str) -> Requirement<'_> {
+    let value = |names: [&str; 2]| {
+        let rest = names.into_iter().find_map(|name| line.strip_prefix(name))?;
+        Some(
+            rest.trim_start_matches(['=', ' '])
+                .trim_matches(['"', '\'']),
+        )
+    };
+    if let Some(file) = value(["--requirement", "-r"]).or_else(|| value(["--constraint", "-c"])) {
+        return if file.contains("://") {
+            Requirement::Builds
+        } else {
+            Requirement::File(file)
+        };
+    }
+    if line.starts_with('-') {
+        let builds = [
+            "-e",
+            "--editable",
+            "--no-binary",
+            "--only-binary",
+            "--config-setting",
+            "--global-option",
+            "--install-option",
+        ];
+        return if builds.iter().any(|option| line.starts_with(option)) {
+            Requirement::Builds
+        } else {
+            Requirement::Package
+        };
+    }
+    if ["--config-setting", "--global-option", "--install-option"]
+        .iter()
+        .any(|option| line.contains(option))
+    {
+        return Requirement::Builds;
+    }
+    // `name @ address`, an address, or a path.
+    let line = line.split(';').next().unwrap_or_default();
+    let line = line.split(" --").next().unwrap_or_default().trim();
+    let place = line.split_once('@').map_or(line, |(_, place)| place.trim());
+    let is_place = line.contains('@')
+        || place.contains(['/', '\\'])
+        || place.starts_with('.')
+        || place.contains("://");
+    let path = place.split(['?', '#']).next().unwrap_or_default();
+    let is_safe = path.starts_with("https://") || !path.contains(':');
+    if !is_place || is_safe && Path::new(path).extension() == Some("whl".as_ref()) {
+        return Requirement::Package;
+    }
+    Requirement::Builds
+}
+
+fn beside(file: &Path, name: &str) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(name)
+}
+
+/// The one of `keys` that `name` is, however it is written.
+fn one_of<'a>(keys: &[&'a str], name: &str) -> Option<&'a str> {
+    let is_letter = |c: &char| c.is_ascii_alphanumeric();
+    let plain: String = name
+        .chars()
+        .filter(is_letter)
+        .collect::<String>()
+        .to_ascii_lowercase();
+    keys.iter().copied().find(|key| *key == plain)
+}
+
+/// The text of a file; none if it is not there. One that cannot be read is an error, since a tool might read it.
+fn read(file: &Path) -> Result<String, PrepareError> {
+    match std::fs::metadata(file) {
+        Ok(about) if !about.is_file() || about.len() > LONGEST => {
+            return Err(runs(file, "is no file of settings"));
+        }
+        Ok(_) => {}
+        Err(_) => return Ok(String::new()),
+    }
+    let bytes = std::fs::read(file).map_err(|_| runs(file, "cannot be read"))?;
+    String::from_utf8(bytes).map_err(|_| runs(file, "is no UTF-8"))
+}
+
+fn runs(file: &Path, what: &str) -> PrepareError {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    PrepareError::Settings {
+        file: crate::shown::sentence(&name),
+        what: crate::shown::sentence(what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(packager: Packager, name: &str, text: &str) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(name), text).unwrap();
+        check_node(packager, folder.path(), folder.path()).is_err()
+    }
+
+    #[test]
+    fn settings_that_run_programs_are_refused() {
+        for (packager, name, text) in [
+            (Packager::Npm, ".npmrc", "git=./evil.sh"),
+            (
+                Packager::Npm,
+                ".npmrc",
+                "registry=https://x\n  \"git\" = ./evil.sh",
+            ),
+            (Packager::Npm, ".npmrc", "script-shell=./evil.sh"),
+            (Packager::Pnpm, ".npmrc", "node_options=--import=./evil.mjs"),
+            (Packager::Pnpm, ".pnpmfile.cjs", ""),
+            (
+                Packager::Pnpm,
+                "pnpm-workspace.yaml",
+                "packages: []\nconfigDependencies:\n  x: 1",
+            ),
+            (
+                Packager::Pnpm,
+                "pnpm-workspace.yaml",
+                "{packages: [], \"pnpmfile\": ./evil.cjs}",
+            ),
+            (
+                Packager::Pnpm,
+                "pnpm-workspace.yaml",
+                "\"pnpm\\u0066ile\": ./evil.cjs",
+            ),
+            (Packager::Yarn, ".yarnrc.yml", "plugins:\n  - ./evil.cjs"),
+            (Packager::Yarn, ".yarnrc", "script-shell \"./evil.sh\""),
+            (
+                Packager::Bun,
+                "bunfig.toml",
+                "[install.security]\nscanner = 'x'",
+            ),
+            (
+                Packager::Npm,
+                "package.json",
+                r#"{"packageManager": "yarn@https://x.example/y.js"}"#,
+            ),
+        ] {
+            assert!(refused(packager, name, text), "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn usual_settings_are_fine() {
+        for (packager, name, text) in [
+            (
+                Packager::Npm,
+                ".npmrc",
+                "registry=https://registry.npmjs.org/\n//npm.x/:_authToken=${T}\nengine-strict=true\n; git=x\n# git=x",
+            ),
+            (
+                Packager::Npm,
+                ".npmrc",
+                "legacy-peer-deps=true\ngit-tag-version=false\n@me:registry=https://npm.pkg.github.com",
+            ),
+            (Packager::Npm, ".pnpmfile.cjs", ""),
+            (
+                Packager::Pnpm,
+                "pnpm-workspace.yaml",
+                "packages:\n  - 'packages/*'\nonlyBuiltDependencies:\n  - esbuild\ncatalog:\n  python-shell: ^1",
+            ),
+            (
+                Packager::Yarn,
+                ".yarnrc.yml",
+                "nodeLinker: node-modules\nyarnPath: .yarn/releases/yarn-4.5.0.cjs\nenableTelemetry: false",
+            ),
+            (Packager::Bun, "bunfig.toml", "[install]\nexact = true"),
+            (
+                Packager::Npm,
+                "package.json",
+                r#"{"packageManager": "pnpm@9.1.0+sha512.abc"}"#,
+            ),
+        ] {
+            assert!(!refused(packager, name, text), "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn requirements_that_are_built_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("requirements.txt");
+        let check = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            check_requirements(&file)
+        };
+        std::fs::write(folder.path().join("more.txt"), "-e .").unwrap();
+        for text in [
+            "./folder",
+            "folder/x",
+            ".",
+            "..",
+            "/tmp/x",
+            "-e .",
+            "--editable=.",
+            "-e git+https://x/y",
+            "git+https://x/y",
+            "x @ git+https://x/y",
+            "x@file:///tmp/y",
+            "file:./y",
+            "https://x/y.tar.gz",
+            "x @ https://x/y.zip",
+            "x @ ./y",
+            "./y ; python_version > '3'",
+            "--no-binary :all:",
+            "--no-binary=x",
+            "mcp\n-r more.txt",
+            "-cmore.txt",
+            "-r https://x/y.txt",
+            "mcp --config-settings=a=b",
+            "./fol\\\nder",
+            "./x[extra]",
+            "y.whl@http://x/y.whl",
+        ] {
+            assert!(check(text).is_err(), "{text}");
+        }
+        for text in [
+            "mcp",
+            "mcp[cli]>=1.2,<2 # the SDK",
+            "# -e .",
+            "x==1.0 ; python_version < '3.9'",
+            "--index-url https://x/simple",
+            "--extra-index-url=https://x",
+            "x==1 --hash=sha256:abc",
+            "x @ https://x/y-1-py3-none-any.whl",
+            "-r none.txt",
+            "",
+        ] {
+            assert!(check(text).is_ok(), "{text}");
+        }
+    }
+}
