@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::secrets::{masked_line, visible};
+use super::masking::{masked_line, visible};
 use super::source::At;
 use crate::near::nearest;
 

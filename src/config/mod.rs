@@ -15,6 +15,7 @@ mod expand;
 mod fault;
 mod files;
 mod keys;
+mod masking;
 mod node;
 mod own_entry;
 mod remote;

@@ -8,8 +8,8 @@ use globset::Glob;
 use super::clients;
 use super::fault::Fault;
 use super::keys::{self, Key, Kind};
+use super::masking::visible;
 use super::node::{Node, Value};
-use super::secrets::visible;
 use super::source::{At, Located};
 use super::units::{parse_duration, parse_size};
 

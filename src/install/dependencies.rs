@@ -5,6 +5,7 @@
 mod errands;
 mod failing;
 mod python;
+mod requirements;
 mod settings;
 
 use std::fs::File;

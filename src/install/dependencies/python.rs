@@ -10,7 +10,7 @@ use std::time::Duration;
 use pep440_rs::{Version, VersionSpecifiers};
 
 use super::errands::{Errand, Site, words};
-use super::{PrepareError, settings};
+use super::{PrepareError, requirements};
 use crate::install::plan::{Sources, Venv};
 
 /// How long a Python may take to tell its version.
@@ -19,8 +19,11 @@ const ANSWER: Duration = Duration::from_secs(10);
 const MINOR: std::ops::RangeInclusive<u32> = 9..=20;
 
 pub(super) fn errands(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
-    if let Some(file) = wanted.requirements.as_ref().filter(|_| !site.scripts) {
-        settings::check_requirements(&site.folder.join(file))?;
+    if !site.scripts {
+        requirements::check_packages(&wanted.packages)?;
+        if let Some(file) = &wanted.requirements {
+            requirements::check_requirements(&site.folder.join(file))?;
+        }
     }
     let Ok(uv) = which::which("uv") else {
         return by_pip(site, wanted);
