@@ -103,7 +103,7 @@
 //! *Cancellation and the end.* Futures are cancelled by dropping them; a process that is dropped is killed
 //! with its group. Tasks of a server are tracked, and stopping it waits for them. Every wait for something
 //! outside has a deadline. The first signal ends in good order, the second at once; against the proxy's own
-//! SIGKILL stands a second process, the reaper.
+//! SIGKILL stands a second process, the reaper. Repositories of strangers are read in a process of their own too.
 //!
 //! *Errors.* Inside, one `thiserror` type per module that can fail. To a client, a JSON-RPC error or a tool
 //! result with `isError`, made in `server::trouble` and `meta_tools`. To a person, an event. `cli` alone

@@ -106,6 +106,12 @@ enum Command {
         /// What all that was started has in its environment
         mark: String,
     },
+    /// Reads a repository that a stranger wrote
+    #[command(name = crate::install::WORKER_SUBCOMMAND, hide = true)]
+    Git {
+        /// What to do, as JSON
+        order: String,
+    },
 }
 
 /// Options of every subcommand: what is told, where and how.
@@ -228,6 +234,10 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         Command::Completions { shell } => completions(shell),
         Command::Reaper { mark } => {
             reaper::main(&mark);
+            Ok(EXIT_OK)
+        }
+        Command::Git { order } => {
+            crate::install::worker_main(&order);
             Ok(EXIT_OK)
         }
     }

@@ -3,6 +3,8 @@
 //! cancelled, and leaves the tidying of a folder after a failure to its caller.
 //!
 //! Nothing of a repository is run: no hooks and no filters. Submodules come only where they are asked for.
+//! libgit2 reads what strangers sent in a process of its own, the `worker`: what it does there, `checkout`
+//! and a part of `submodules`, has no other way to this process than the lines that the worker writes.
 
 mod checkout;
 mod http;
@@ -11,12 +13,14 @@ mod packets;
 mod program;
 mod refs;
 mod submodules;
+mod worker;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use git2::{Oid, Repository};
+use git2::Oid;
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -24,9 +28,12 @@ use super::progress::{Listener, Step};
 use super::source::{Remote, Source};
 use crate::transport::reaper::Reaper;
 use refs::{Meant, Refs};
+use worker::Task;
+
+pub(crate) use worker::{SUBCOMMAND as WORKER_SUBCOMMAND, main as worker_main};
 
 /// What a repository may cost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Limits {
     /// A server that says nothing for so long has failed.
     pub(crate) silence: Duration,
@@ -36,7 +43,12 @@ pub(crate) struct Limits {
     pub(crate) download: u64,
     /// Bytes of the files together.
     pub(crate) unpacked: u64,
-    pub(crate) files: u64,
+    /// Files, folders, links and submodules.
+    pub(crate) entries: u64,
+    /// Folders in each other. A folder is removed with one open file for each.
+    pub(crate) depth: usize,
+    /// Bytes of memory of the process that reads the repository.
+    pub(crate) memory: u64,
 }
 
 impl Default for Limits {
@@ -46,7 +58,9 @@ impl Default for Limits {
             whole: Duration::from_secs(900),
             download: 512 << 20,
             unpacked: 2 << 30,
-            files: 200_000,
+            entries: 200_000,
+            depth: 256,
+            memory: 2 << 30,
         }
     }
 }
@@ -64,7 +78,7 @@ impl Limits {
 }
 
 /// Why there is no clone. The text is for a person.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub(crate) enum CloneError {
     #[error("cancelled")]
     Cancelled,
@@ -98,6 +112,12 @@ pub(crate) enum CloneError {
     NoReference { name: String, near: Vec<String> },
     #[error("it is too large: {0}")]
     TooLarge(String),
+    #[error("reading it takes more than {0} MiB of memory")]
+    Memory(u64),
+    #[error(
+        "the process that reads it ended with {status}, as it does if it needs more than {mebibytes} MiB of memory"
+    )]
+    Worker { status: String, mebibytes: u64 },
     #[error("git is needed for this address, and is not in PATH")]
     NoProgram,
     #[error("git failed: {0}")]
@@ -106,8 +126,8 @@ pub(crate) enum CloneError {
     Submodule { path: String, reason: String },
     #[error("{0}")]
     Git(String),
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Io(String),
 }
 
 fn did_you_mean(near: &[String]) -> String {
@@ -119,10 +139,13 @@ fn did_you_mean(near: &[String]) -> String {
 
 impl From<git2::Error> for CloneError {
     fn from(error: git2::Error) -> Self {
-        if error.code() == git2::ErrorCode::User {
-            return Self::Cancelled;
-        }
         Self::Git(error.message().to_owned())
+    }
+}
+
+impl From<std::io::Error> for CloneError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error.to_string())
     }
 }
 
@@ -130,6 +153,8 @@ impl From<git2::Error> for CloneError {
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) limits: Limits,
+    /// When it all began, submodules included.
+    pub(super) started: Instant,
     pub(super) progress: Listener,
     pub(super) cancel: CancellationToken,
     pub(super) runtime: Handle,
@@ -139,11 +164,9 @@ pub(super) struct Job {
 }
 
 impl Job {
-    fn or_cancelled(&self, error: CloneError) -> CloneError {
-        if self.cancel.is_cancelled() {
-            return CloneError::Cancelled;
-        }
-        error
+    /// The time that is left of the limit.
+    fn left(&self) -> Duration {
+        self.limits.whole.saturating_sub(self.started.elapsed())
     }
 }
 
@@ -152,10 +175,10 @@ trait Reach {
     /// What it has.
     fn refs(&mut self, job: &Job) -> Result<Refs, CloneError>;
 
-    /// Gets `wants` into `repository`, if `shallow` without the commits before them.
+    /// Gets `wants` into the repository in `folder`, if `shallow` without the commits before them.
     fn fetch(
         &mut self,
-        repository: &Repository,
+        folder: &Path,
         wants: &[Oid],
         shallow: bool,
         job: &Job,
@@ -195,7 +218,7 @@ pub(super) fn open(source: &Source, job: &Job) -> Result<Opened, CloneError> {
             }
         }
         Remote::Program(url) => reached(program::Program::new(url, job), job)?,
-        Remote::Local(path) => reached(local::Local::new(path), job)?,
+        Remote::Local(path) => reached(Ok(local::Local::new(path)), job)?,
     };
     let resolved = resolve(&refs, source.reference.as_deref())?;
     job.progress.tell(Step::Resolved {
@@ -263,49 +286,45 @@ impl Opened {
         submodules: Submodules,
         job: &Job,
     ) -> Result<Cloned, CloneError> {
-        let repository = checkout::init(folder)?;
-        let commit = self.fetch(&repository, job)?;
-        let fetches = submodules > 0;
-        let mut notes = checkout::check_out(&repository, commit, &self.resolved, fetches, job)?;
-        checkout::remember(&repository, &source.address());
-        if fetches {
-            notes.extend(submodules::fetch(&repository, source, submodules - 1, job)?);
+        checkout::init(folder)?;
+        self.fetch(folder, job)?;
+        let branch = self.resolved.reference;
+        let task = Task::CheckOut {
+            commit: self.resolved.commit,
+            branch: branch.filter(|it| it.starts_with("refs/heads/")),
+            address: source.address(),
+            submodules: submodules > 0,
+        };
+        let mut found = worker::run(task, folder, job)?;
+        let commit = found.commit.take().unwrap_or_default();
+        let mut notes = found.notes;
+        if submodules > 0 {
+            let named = &found.submodules;
+            notes.extend(submodules::fetch(
+                named,
+                folder,
+                source,
+                submodules - 1,
+                job,
+            )?);
         }
-        Ok(Cloned {
-            commit: commit.to_string(),
-            notes,
-        })
+        Ok(Cloned { commit, notes })
     }
 
-    fn fetch(&mut self, repository: &Repository, job: &Job) -> Result<Oid, CloneError> {
-        let name = self.resolved.commit.clone();
-        let whole = Oid::from_str(&name).ok().filter(|_| name.len() == 40);
+    fn fetch(&mut self, folder: &Path, job: &Job) -> Result<(), CloneError> {
+        let name = &self.resolved.commit;
+        let whole = Oid::from_str(name).ok().filter(|_| name.len() == 40);
         let advertised = whole.is_some_and(|id| self.refs.stands_for(id));
         if let Some(id) = whole.filter(|_| advertised || self.refs.any_commit) {
-            let fetched = self.reach.fetch(repository, &[id], self.refs.shallow, job);
-            match fetched.and_then(|()| found(repository, &name)) {
-                Ok(commit) => return Ok(commit),
+            match self.reach.fetch(folder, &[id], self.refs.shallow, job) {
                 // One that is in no branch is told apart from one that is nowhere below.
-                Err(CloneError::Garbled(_) | CloneError::NoReference { .. }) if !advertised => {}
-                Err(error) => return Err(error),
+                Err(CloneError::Garbled(_)) if !advertised => {}
+                done => return done,
             }
         }
         let wants = self.refs.branches_and_tags();
-        self.reach.fetch(repository, &wants, false, job)?;
-        found(repository, &name)
+        self.reach.fetch(folder, &wants, false, job)
     }
-}
-
-/// The commit that `name` stands for in what has come.
-fn found(repository: &Repository, name: &str) -> Result<Oid, CloneError> {
-    let object = repository.revparse_single(name);
-    let commit = object.and_then(|it| it.peel_to_commit());
-    commit
-        .map(|it| it.id())
-        .map_err(|_| CloneError::NoReference {
-            name: name.to_owned(),
-            near: Vec::new(),
-        })
 }
 
 #[cfg(test)]

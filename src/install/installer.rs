@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use globset::GlobBuilder;
 use tokio::runtime::Handle;
@@ -179,6 +180,7 @@ impl Installer {
     pub(super) fn job(&self, progress: &Listener, cancel: &CancellationToken) -> Job {
         Job {
             limits: self.limits,
+            started: Instant::now(),
             progress: progress.clone(),
             cancel: cancel.clone(),
             runtime: Handle::current(),

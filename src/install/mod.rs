@@ -23,6 +23,7 @@ mod store;
 mod update;
 mod variables;
 
+pub(crate) use clone::{WORKER_SUBCOMMAND, worker_main};
 pub(crate) use error::InstallError;
 pub(crate) use fetched::{Fetched, Proposal};
 pub(crate) use installer::{Installed, Installer, Origin, Outcome, Request};

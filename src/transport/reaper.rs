@@ -17,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
+use super::errand::this_program;
 use crate::lock::locked;
 
 /// The hidden subcommand.
@@ -46,18 +47,11 @@ enum State {
 
 impl Reaper {
     pub(crate) fn new() -> Self {
-        // The former survives that the program's file is replaced while it runs; a latter that is
-        // unknown fails at the start.
-        let program = if cfg!(target_os = "linux") {
-            "/proc/self/exe".into()
-        } else {
-            std::env::current_exe().unwrap_or_default()
-        };
         let born = SystemTime::now().duration_since(UNIX_EPOCH);
         let born = born.map_or(0, |born| born.as_nanos());
         let mark = format!("{}-{born:x}", std::process::id());
-        let mut command = Command::new(program);
-        command.arg0("mcp-proxy").args([SUBCOMMAND, &mark]);
+        let mut command = this_program();
+        command.args([SUBCOMMAND, &mark]);
         Self::of(State::Idle(Box::new(command)), &mark)
     }
 

@@ -1,37 +1,49 @@
 //! Writes the files of a commit, and looks at what was written: links that lead out of the folder are
-//! left out, and what is not there, though it looks so, is told.
+//! left out, and what is not there, though it looks so, is told. Part of the worker, except for [`init`].
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use git2::build::CheckoutBuilder;
-use git2::{ObjectType, Oid, Repository, RepositoryInitOptions, TreeWalkMode, TreeWalkResult};
+use git2::{Commit, ObjectType, Oid, Repository, RepositoryInitOptions};
 
-use super::{CloneError, Job, Resolved};
+use super::{CloneError, Limits};
 use crate::install::progress::Step;
 
 /// A repository without hooks and templates.
-pub(super) fn init(folder: &Path) -> Result<Repository, CloneError> {
+pub(super) fn init(folder: &Path) -> Result<(), CloneError> {
     let mut options = RepositoryInitOptions::new();
     options.external_template(false);
-    Ok(Repository::init_opts(folder, &options)?)
+    Repository::init_opts(folder, &options)?;
+    Ok(())
 }
 
-/// Writes the files of `commit` and returns what there is to say of them. Of submodules nothing is said
-/// if they are fetched.
+/// The commit that `name`, an id in full or in short, stands for in what has come.
+pub(super) fn find<'a>(repository: &'a Repository, name: &str) -> Result<Commit<'a>, CloneError> {
+    let object = repository.find_object_by_prefix(name, None);
+    let commit = object.and_then(|it| it.peel_to_commit());
+    commit.map_err(|_| CloneError::NoReference {
+        name: name.to_owned(),
+        near: Vec::new(),
+    })
+}
+
+/// Writes the files of `commit`, found by `branch` if that is one, and returns what there is to say of them.
+/// Of submodules nothing is said if they are fetched.
 pub(super) fn check_out(
     repository: &Repository,
-    commit: Oid,
-    resolved: &Resolved,
+    commit: &Commit<'_>,
+    branch: Option<&str>,
     with_submodules: bool,
-    job: &Job,
+    limits: &Limits,
+    tell: impl Fn(Step),
 ) -> Result<Vec<String>, CloneError> {
-    let seen = measure(repository, commit, job)?;
-    point_head(repository, commit, resolved)?;
+    let seen = measure(repository, commit, limits)?;
+    point_head(repository, commit.id(), branch)?;
     let mut options = CheckoutBuilder::new();
     options.force().progress(|_, files, total| {
         let (files, total) = (files as u64, total as u64);
-        job.progress.tell(Step::CheckingOut { files, total });
+        tell(Step::CheckingOut { files, total });
     });
     repository.checkout_head(Some(&mut options))?;
     drop(options);
@@ -63,9 +75,12 @@ pub(super) fn check_out(
 }
 
 /// Puts the branch there is, or the bare commit, under `HEAD`.
-fn point_head(repository: &Repository, commit: Oid, resolved: &Resolved) -> Result<(), CloneError> {
-    let branch = resolved.reference.as_deref();
-    match branch.filter(|it| it.starts_with("refs/heads/")) {
+fn point_head(
+    repository: &Repository,
+    commit: Oid,
+    branch: Option<&str>,
+) -> Result<(), CloneError> {
+    match branch {
         Some(branch) => {
             repository.reference(branch, commit, true, "install")?;
             repository.set_head(branch)?;
@@ -85,7 +100,7 @@ pub(super) fn remember(repository: &Repository, url: &str) {
 /// What a commit has that needs a second look.
 #[derive(Default)]
 struct Seen {
-    files: u64,
+    entries: u64,
     bytes: u64,
     links: Vec<PathBuf>,
     /// Files no larger than a pointer of Git LFS.
@@ -93,58 +108,55 @@ struct Seen {
     submodules: Vec<PathBuf>,
 }
 
-/// Looks through a commit before anything of it is written.
-fn measure(repository: &Repository, commit: Oid, job: &Job) -> Result<Seen, CloneError> {
+/// Looks through a commit before anything of it is written. Not by recursion, and folders count like files:
+/// a small pack can hold any depth, and the same folder any number of times.
+fn measure(
+    repository: &Repository,
+    commit: &Commit<'_>,
+    limits: &Limits,
+) -> Result<Seen, CloneError> {
     const POINTER: usize = 1024;
     const LINK: i32 = 0o120_000;
     let odb = repository.odb()?;
-    let (mut seen, mut failure) = (Seen::default(), None);
-    let tree = repository.find_commit(commit)?.tree()?;
-    tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
-        let path = PathBuf::from(format!(
-            "{folder}{}",
-            String::from_utf8_lossy(entry.name_bytes())
-        ));
-        match entry.kind() {
-            Some(ObjectType::Blob) => {
-                let size = odb.read_header(entry.id()).map_or(0, |(size, _)| size);
-                seen.files += 1;
-                seen.bytes += size as u64;
-                if entry.filemode() == LINK {
-                    seen.links.push(path);
-                } else if size < POINTER {
-                    seen.small.push(path);
+    let mut seen = Seen::default();
+    let mut folders = vec![(PathBuf::new(), commit.tree_id(), 0)];
+    while let Some((folder, id, depth)) = folders.pop() {
+        if depth > limits.depth {
+            let most = limits.depth;
+            return Err(CloneError::TooLarge(format!(
+                "more than {most} folders in each other"
+            )));
+        }
+        for entry in &repository.find_tree(id)? {
+            let path = folder.join(&*String::from_utf8_lossy(entry.name_bytes()));
+            seen.entries += 1;
+            match entry.kind() {
+                Some(ObjectType::Tree) => folders.push((path, entry.id(), depth + 1)),
+                Some(ObjectType::Commit) => seen.submodules.push(path),
+                _ => {
+                    let size = odb.read_header(entry.id()).map_or(0, |(size, _)| size);
+                    seen.bytes += size as u64;
+                    if entry.filemode() == LINK {
+                        seen.links.push(path);
+                    } else if size < POINTER {
+                        seen.small.push(path);
+                    }
                 }
             }
-            Some(ObjectType::Commit) => seen.submodules.push(path),
-            _ => {}
+            check(&seen, limits)?;
         }
-        failure = check(&seen, job).err();
-        if failure.is_some() {
-            TreeWalkResult::Abort
-        } else {
-            TreeWalkResult::Ok
-        }
-    })
-    .or_else(|error| {
-        if failure.is_some() {
-            Ok(())
-        } else {
-            Err(error)
-        }
-    })?;
-    failure.map_or(Ok(seen), Err)
+    }
+    for paths in [&mut seen.links, &mut seen.small, &mut seen.submodules] {
+        paths.sort_unstable();
+    }
+    Ok(seen)
 }
 
-fn check(seen: &Seen, job: &Job) -> Result<(), CloneError> {
-    let limits = &job.limits;
-    if job.cancel.is_cancelled() {
-        return Err(CloneError::Cancelled);
-    }
-    if seen.files > limits.files {
+fn check(seen: &Seen, limits: &Limits) -> Result<(), CloneError> {
+    if seen.entries > limits.entries {
         return Err(CloneError::TooLarge(format!(
-            "more than {} files",
-            limits.files
+            "more than {} files and folders",
+            limits.entries
         )));
     }
     if seen.bytes > limits.unpacked {
@@ -191,7 +203,9 @@ fn is_lfs_pointer(file: &Path) -> bool {
 /// `3 WHAT: a, b, c`, if there are any.
 fn listed<'a>(what: &str, paths: impl Iterator<Item = &'a PathBuf>) -> Option<String> {
     const SHOWN: usize = 3;
-    let paths: Vec<String> = paths.map(|it| it.display().to_string()).collect();
+    // A line of the worker holds some.
+    let short = |path: &PathBuf| path.display().to_string().chars().take(500).collect();
+    let paths: Vec<String> = paths.map(short).collect();
     let shown = paths
         .iter()
         .take(SHOWN)

@@ -1,20 +1,23 @@
 //! Fetches over https with the program's own TLS: git's smart protocol, version 0, without state on
-//! the server. libgit2 is given the pack. (Its own way to another transport cannot be had without
+//! the server. libgit2 is given the pack, in the worker. (Its own way to another transport cannot be had without
 //! `unsafe`, and knows no time limits.)
 
-use std::io::Write;
+use std::path::Path;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use git2::{Indexer, Oid, Repository};
+use git2::Oid;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header};
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::pipe::Sender;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::packets::{self, Answer, Cutter, Part};
 use super::refs::Refs;
+use super::worker::{self, Task};
 use super::{CloneError, Job, Reach};
-use crate::install::progress::Step;
 use crate::transport::http::{self, causes};
 
 /// The list of references may be this long.
@@ -48,27 +51,33 @@ impl Http {
             runtime: job.runtime.clone(),
             silence: job.limits.silence,
             whole: job.limits.whole,
-            started: Instant::now(),
+            started: job.started,
             cancel: job.cancel.clone(),
         })
     }
 
-    /// Waits for `future`, but neither for ever nor when nobody wants it any more.
+    /// Waits for `future` on this thread.
     fn wait<T>(
         &self,
         future: impl Future<Output = Result<T, reqwest::Error>>,
     ) -> Result<T, CloneError> {
+        self.runtime.block_on(self.within(future))
+    }
+
+    /// Waits for `future`, but neither for ever nor when nobody wants it any more.
+    async fn within<T>(
+        &self,
+        future: impl Future<Output = Result<T, reqwest::Error>>,
+    ) -> Result<T, CloneError> {
         let left = self.whole.saturating_sub(self.started.elapsed());
-        self.runtime.block_on(async {
-            tokio::select! {
-                () = self.cancel.cancelled() => Err(CloneError::Cancelled),
-                done = timeout(left.min(self.silence), future) => match done {
-                    Err(_) if left < self.silence => Err(CloneError::Slow(self.whole)),
-                    Err(_) => Err(CloneError::Silent(self.silence)),
-                    Ok(done) => done.map_err(|error| unreachable_or_cut(&error)),
-                }
+        tokio::select! {
+            () = self.cancel.cancelled() => Err(CloneError::Cancelled),
+            done = timeout(left.min(self.silence), future) => match done {
+                Err(_) if left < self.silence => Err(CloneError::Slow(self.whole)),
+                Err(_) => Err(CloneError::Silent(self.silence)),
+                Ok(done) => done.map_err(|error| unreachable_or_cut(&error)),
             }
-        })
+        }
     }
 
     fn at(&self, path: &str) -> Url {
@@ -118,38 +127,59 @@ impl Http {
         }
     }
 
-    fn receive(
+    /// Has the worker take in the pack that `response` brings, and returns the commits without parents.
+    async fn receive(
         &self,
-        mut response: Response,
-        repository: &Repository,
+        response: Response,
+        wants: usize,
+        folder: &Path,
         job: &Job,
     ) -> Result<Vec<Oid>, CloneError> {
-        let odb = repository.odb()?;
-        let folder = repository.path().join("objects/pack");
-        let mut indexer = Indexer::new(Some(&odb), &folder, 0, false)?;
-        let (hear, cancel) = (job.progress.clone(), job.cancel.clone());
-        indexer.progress(move |stats| {
-            hear.tell(Step::receiving(&stats));
-            !cancel.is_cancelled()
-        });
+        let (reader, writer) = std::io::pipe()?;
+        let input = Sender::from_owned_fd(writer.into())?;
+        let mut indexing = pin!(worker::work(Task::Index, folder, reader.into(), job));
+        let shallow = tokio::select! {
+            fed = self.feed(response, input, wants, job) => fed?,
+            // Its error; without one it would have waited for the rest.
+            ended = &mut indexing => {
+                ended?;
+                return Err(packets::Garbled::Cut.into());
+            }
+        };
+        indexing.await?;
+        Ok(shallow)
+    }
+
+    /// Writes the pack to `input`, to its end or until nobody reads it any more.
+    async fn feed(
+        &self,
+        mut response: Response,
+        mut input: Sender,
+        wants: usize,
+        job: &Job,
+    ) -> Result<Vec<Oid>, CloneError> {
         let (mut cutter, mut answer) = (Cutter::default(), Answer::default());
         let (mut shallow, mut bytes) = (Vec::new(), 0);
         loop {
-            let chunk = self.wait(response.chunk())?.ok_or(packets::Garbled::Cut)?;
+            let chunk = self.within(response.chunk()).await?;
+            let chunk = chunk.ok_or(packets::Garbled::Cut)?;
             bytes += chunk.len() as u64;
             job.limits.check_download(bytes)?;
             cutter.push(&chunk);
             while let Some(packet) = cutter.next()? {
                 match answer.take(packet)? {
-                    Part::Pack(piece) => write(&mut indexer, &piece, job)?,
+                    Part::Pack(piece) => {
+                        if input.write_all(&piece).await.is_err() {
+                            return Ok(shallow);
+                        }
+                    }
+                    // Nobody has reason to name more than what was asked for.
+                    Part::Shallow(_) if shallow.len() == wants => {
+                        return Err(packets::Garbled::Length.into());
+                    }
                     Part::Shallow(id) => shallow.push(id),
                     Part::Nothing => {}
-                    Part::End => {
-                        indexer
-                            .commit()
-                            .map_err(|error| job.or_cancelled(error.into()))?;
-                        return Ok(shallow);
-                    }
+                    Part::End => return Ok(shallow),
                 }
             }
         }
@@ -183,7 +213,7 @@ impl Reach for Http {
 
     fn fetch(
         &mut self,
-        repository: &Repository,
+        folder: &Path,
         wants: &[Oid],
         shallow: bool,
         job: &Job,
@@ -197,20 +227,15 @@ impl Reach for Http {
             )
             .body(packets::request(wants, shallow));
         let response = self.send(request, "result")?;
-        let shallow = self.receive(response, repository, job)?;
+        let receiving = self.receive(response, wants.len(), folder, job);
+        let shallow = self.runtime.block_on(receiving)?;
         if !shallow.is_empty() {
             let ids: Vec<String> = shallow.iter().map(Oid::to_string).collect();
             let ids = ids.join("\n") + "\n";
-            std::fs::write(repository.path().join("shallow"), ids)?;
+            std::fs::write(folder.join(".git/shallow"), ids)?;
         }
         Ok(())
     }
-}
-
-fn write(indexer: &mut Indexer<'_>, piece: &[u8], job: &Job) -> Result<(), CloneError> {
-    indexer
-        .write_all(piece)
-        .map_err(|error| job.or_cancelled(CloneError::Pack(error.to_string())))
 }
 
 /// A client that trusts what the system trusts, or only `roots`.

@@ -1,6 +1,7 @@
 //! What git's smart protocol says over HTTP, version 0: lines with their length in front. Pure.
 
 use git2::Oid;
+use serde::{Deserialize, Serialize};
 
 use super::refs::Refs;
 
@@ -8,7 +9,7 @@ use super::refs::Refs;
 const LONGEST: usize = 65520;
 
 /// What was sent is not what git servers send.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Garbled {
     #[error("what the server sent is not git's smart protocol")]
     Length,
@@ -156,7 +157,6 @@ pub(super) enum Part {
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     acknowledged: bool,
-    said: Vec<u8>,
 }
 
 impl Answer {
@@ -174,10 +174,8 @@ impl Answer {
         }
         match line.split_first() {
             Some((1, pack)) => Ok(Part::Pack(pack.to_vec())),
-            Some((2, said)) => {
-                self.said.extend_from_slice(&said[..said.len().min(1000)]);
-                Ok(Part::Nothing)
-            }
+            // What the server is at, for people.
+            Some((2, _)) => Ok(Part::Nothing),
             Some((3, said)) => Err(Garbled::Said(readable(said))),
             _ => Err(Garbled::Length),
         }
@@ -318,10 +316,7 @@ mod tests {
 
     #[test]
     fn an_error_behind_the_pack_is_told() {
-        let mut answer = Answer {
-            acknowledged: true,
-            ..Answer::default()
-        };
+        let mut answer = Answer { acknowledged: true };
         let error = answer.take(Packet::Line(b"\x03out of memory\n".to_vec()));
         assert_eq!(error, Err(Garbled::Said("out of memory".into())));
     }

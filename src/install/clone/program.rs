@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use git2::{Oid, Repository};
+use git2::Oid;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
@@ -77,7 +77,7 @@ impl Program {
             let ended = tokio::select! {
                 () = job.cancel.cancelled() => return Err(CloneError::Cancelled),
                 error = too_large(folder, job) => return Err(error),
-                ended = timeout(job.limits.whole, running) => ended,
+                ended = timeout(job.left(), running) => ended,
             };
             let ended = ended.map_err(|_| CloneError::Slow(job.limits.whole))??;
             if ended.status.success() {
@@ -116,13 +116,14 @@ impl Reach for Program {
 
     fn fetch(
         &mut self,
-        repository: &Repository,
+        folder: &Path,
         wants: &[Oid],
         shallow: bool,
         job: &Job,
     ) -> Result<(), CloneError> {
         let mut command = self.command(job.limits.silence);
-        command.arg("--git-dir").arg(repository.path());
+        let git = folder.join(".git");
+        command.arg("--git-dir").arg(&git);
         command.args(["fetch", "--quiet", "--no-tags", "--no-recurse-submodules"]);
         if shallow {
             command.args(["--depth", "1"]);
@@ -135,10 +136,9 @@ impl Reach for Program {
                 "+refs/tags/*:refs/tags/*",
             ]),
         };
-        Self::run(command, repository.path(), job, |_| {})?;
+        Self::run(command, &git, job, |_| {})?;
         // It may have come between two looks.
-        job.limits
-            .check_download(size(&repository.path().join("objects/pack")))
+        job.limits.check_download(size(&git.join("objects/pack")))
     }
 }
 

@@ -5,33 +5,49 @@ use std::path::{Component, Path};
 
 use git2::Repository;
 
+use super::worker::Pinned;
 use super::{CloneError, Job, Submodules, open};
 use crate::install::source::{Permit, Remote, Source};
 
-/// Fetches those of `repository`, which came from `source` and is checked out. Gives what there is to say.
-pub(super) fn fetch(
+/// Tells each submodule of `repository`, which is checked out, or a note about it. Part of the worker.
+pub(super) fn named(
     repository: &Repository,
+    tell: impl Fn(Result<Pinned, String>),
+) -> Result<(), CloneError> {
+    for module in repository.submodules()? {
+        let path = module.path();
+        let inside = path
+            .components()
+            .all(|it| matches!(it, Component::Normal(_)));
+        tell(match (module.head_id(), module.url(), inside) {
+            (Some(commit), Ok(Some(url)), true) => Ok(Pinned {
+                path: path.to_owned(),
+                commit: commit.to_string(),
+                url: url.to_owned(),
+            }),
+            _ => Err(format!("the submodule {} has no address", path.display())),
+        });
+    }
+    Ok(())
+}
+
+/// Fetches the submodules `named` of the repository in `root`, which came from `source` and is checked out.
+/// Returns what there is to say.
+pub(super) fn fetch(
+    named: &[Pinned],
+    root: &Path,
     source: &Source,
     deeper: Submodules,
     job: &Job,
 ) -> Result<Vec<String>, CloneError> {
-    let root = repository.workdir().unwrap_or(repository.path());
     let mut notes = Vec::new();
-    for module in repository.submodules()? {
-        let path = module.path();
+    for Pinned { path, commit, url } in named {
         let failed = |reason: String| CloneError::Submodule {
             path: path.display().to_string(),
             reason,
         };
-        let inside = path
-            .components()
-            .all(|it| matches!(it, Component::Normal(_)));
-        let (Some(commit), Ok(Some(url)), true) = (module.head_id(), module.url(), inside) else {
-            notes.push(format!("the submodule {} has no address", path.display()));
-            continue;
-        };
         let mut meant = address(url, source, root).map_err(failed)?;
-        meant.reference = Some(commit.to_string());
+        meant.reference = Some(commit.clone());
         let cloned = open(&meant, job)
             .and_then(|opened| opened.clone_into(&meant, &root.join(path), deeper, job))
             .map_err(|error| match error {

@@ -1,8 +1,11 @@
 //! Against real git behind a real server with TLS, and servers that misbehave.
 
+mod hostile;
+
 use std::fs;
 use std::time::Instant;
 
+use git2::Repository;
 use tempfile::TempDir;
 
 use super::*;
@@ -14,13 +17,16 @@ const LIMITS: Limits = Limits {
     whole: Duration::from_secs(60),
     download: 8 << 20,
     unpacked: 16 << 20,
-    files: 1000,
+    entries: 1000,
+    depth: 100,
+    memory: 1 << 30,
 };
 
 fn job(server: &GitServer) -> Job {
     let root = reqwest::Certificate::from_pem(server.authority().as_bytes()).unwrap();
     Job {
         limits: LIMITS,
+        started: Instant::now(),
         progress: Listener::silent(),
         cancel: CancellationToken::new(),
         runtime: Handle::current(),
@@ -262,13 +268,13 @@ async fn what_is_too_large_is_not_taken() {
         );
         assert!(!folder.path().join("bomb").exists());
         let mut limited = job(&server);
-        limited.limits.files = 3;
+        limited.limits.entries = 3;
         let (clone, _) = cloned(&url, limited).await;
         assert!(
             clone
                 .unwrap_err()
                 .to_string()
-                .ends_with("more than 3 files"),
+                .ends_with("more than 3 files and folders"),
             "{url}"
         );
     }

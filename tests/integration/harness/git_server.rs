@@ -219,6 +219,10 @@ fn answer(request: &Request, root: &Path, port: u16) -> Option<Vec<u8>> {
             whole[pack + 20] ^= 0x55;
             Some(whole)
         }
+        "packed" if is_pack => {
+            let repository = repository.split_once('/').map_or(repository, |(name, _)| name);
+            Some(packed(&std::fs::read(root.join(repository).join("made.pack")).ok()?))
+        }
         "garbage" => Some(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-advertisement\r\n\r\nhello".to_vec()),
         "page" => Some(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>".to_vec()),
         "missing" => status("404 Not Found"),
@@ -234,6 +238,19 @@ fn answer(request: &Request, root: &Path, port: u16) -> Option<Vec<u8>> {
         "private" => status("401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"git\""),
         _ => Some(backend(request, root, repository)),
     }
+}
+
+/// A pack that git would not make, as git would send it.
+fn packed(pack: &[u8]) -> Vec<u8> {
+    let head =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-result\r\n\r\n0008NAK\n";
+    let mut answer = head.as_bytes().to_vec();
+    for piece in pack.chunks(60_000) {
+        answer.extend_from_slice(format!("{:04x}\x01", piece.len() + 5).as_bytes());
+        answer.extend_from_slice(piece);
+    }
+    answer.extend_from_slice(b"0000");
+    answer
 }
 
 /// What `git http-backend` makes of it.

@@ -1,0 +1,164 @@
+//! The process that reads repositories: this program again, with a limit of memory, as the leader of a group
+//! that is killed at the limit of time and when the installation is cancelled. All that libgit2 does with bytes
+//! of a stranger happens there, so that the worst that such bytes can do is an error.
+//!
+//! The order is an argument, a pack comes on stdin, and each line of stdout is one [`Said`].
+
+mod memory;
+mod work;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use git2::Oid;
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::refs::Refs;
+use super::{CloneError, Job, Limits};
+use crate::install::progress::Step;
+use crate::lock::locked;
+use crate::transport::errand;
+
+pub(crate) use work::main;
+
+/// The hidden subcommand.
+pub(crate) const SUBCOMMAND: &str = "__git";
+
+/// What the worker does, in the folder of a repository that is its working directory.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Task {
+    /// Lists the references of another repository of this machine.
+    List { path: PathBuf },
+    /// Fetches all of another repository of this machine.
+    Fetch { path: PathBuf },
+    /// Takes in the pack on stdin.
+    Index,
+    /// Finds out whether a commit is there.
+    Find { commit: String },
+    /// Writes the files of a commit.
+    CheckOut {
+        /// In full or in short.
+        commit: String,
+        /// The full name of the branch that the commit was found by.
+        branch: Option<String>,
+        /// Where the repository came from, for a person who goes on with git in the folder.
+        address: String,
+        /// Whether the submodules are going to be fetched.
+        submodules: bool,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    task: Task,
+    limits: Limits,
+}
+
+/// One line of the worker.
+#[derive(Debug, Serialize, Deserialize)]
+enum Said {
+    Step(Step),
+    Head(String),
+    Reference { name: String, id: String },
+    Commit(String),
+    Note(String),
+    Submodule(Pinned),
+    Failed(CloneError),
+    Done,
+}
+
+/// A submodule as its repository names it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Pinned {
+    pub(super) path: PathBuf,
+    pub(super) commit: String,
+    pub(super) url: String,
+}
+
+/// What a task has found.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) refs: Refs,
+    /// In full.
+    pub(super) commit: Option<String>,
+    pub(super) notes: Vec<String>,
+    pub(super) submodules: Vec<Pinned>,
+    end: Option<Result<(), CloneError>>,
+}
+
+impl Findings {
+    fn take(&mut self, said: Said) {
+        match said {
+            Said::Step(_) => {}
+            Said::Head(name) => self.refs.head = Some(name),
+            Said::Reference { name, id } => self
+                .refs
+                .all
+                .extend(Oid::from_str(&id).map(|id| (name, id))),
+            Said::Commit(id) => self.commit = Some(id),
+            Said::Note(note) => self.notes.push(note),
+            Said::Submodule(pinned) => self.submodules.push(pinned),
+            Said::Failed(error) => self.end = Some(Err(error)),
+            Said::Done => self.end = Some(Ok(())),
+        }
+    }
+}
+
+/// Has a worker do `task` in `folder`.
+pub(super) fn run(task: Task, folder: &Path, job: &Job) -> Result<Findings, CloneError> {
+    let work = work(task, folder, Stdio::null(), job);
+    job.runtime.block_on(work)
+}
+
+/// Has a worker that reads `input` do `task` in `folder`. Dropping the future kills it.
+pub(super) async fn work(
+    task: Task,
+    folder: &Path,
+    input: Stdio,
+    job: &Job,
+) -> Result<Findings, CloneError> {
+    let limits = job.limits;
+    let order = serde_json::to_string(&Order { task, limits });
+    let order = order.map_err(|error| CloneError::Git(error.to_string()))?;
+    let mut command = command(&order);
+    command.current_dir(folder);
+    let findings = Arc::new(Mutex::new(Findings::default()));
+    let (found, progress) = (Arc::clone(&findings), job.progress.clone());
+    let tell = move |line: String| match serde_json::from_str(&line) {
+        Ok(Said::Step(step)) => progress.tell(step),
+        Ok(said) => locked(&found).take(said),
+        Err(_) => tracing::debug!(line, "the process that reads repositories"),
+    };
+    let running = errand::run_on(input, command, &job.reaper, tell);
+    let ended = tokio::select! {
+        () = job.cancel.cancelled() => return Err(CloneError::Cancelled),
+        ended = timeout(job.left(), running) => ended.map_err(|_| CloneError::Slow(limits.whole))??,
+    };
+    let mut findings = std::mem::take(&mut *locked(&findings));
+    match findings.end.take() {
+        Some(end) => end.map(|()| findings),
+        None => Err(CloneError::Worker {
+            status: ended.status.to_string(),
+            mebibytes: limits.memory >> 20,
+        }),
+    }
+}
+
+#[cfg(not(test))]
+fn command(order: &str) -> Command {
+    let mut command = errand::this_program();
+    command.args([SUBCOMMAND, order]);
+    command.into()
+}
+
+/// The program of the unit tests has no subcommands, but a test that is one.
+#[cfg(test)]
+fn command(order: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let test = "install::clone::worker::work::tests::worker";
+    command.args(["--ignored", "--exact", test, order]);
+    command
+}

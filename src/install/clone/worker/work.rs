@@ -1,0 +1,191 @@
+//! What the worker does: the only place where libgit2 meets bytes of a stranger.
+
+use std::cell::Cell;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use git2::{Direction, FetchOptions, Indexer, RemoteCallbacks, Repository};
+
+use super::{Order, Said, Task, memory};
+use crate::install::clone::{CloneError, Limits, checkout, submodules};
+use crate::install::progress::Step;
+
+/// Nobody sees more steps than this.
+const BETWEEN_STEPS: Duration = Duration::from_millis(40);
+
+/// The hidden subcommand: carries out one order and says what came of it.
+pub(crate) fn main(order: &str) {
+    let done = match serde_json::from_str(order) {
+        Ok(Order { task, limits }) => {
+            memory::limit(limits.memory);
+            perform(task, &limits).map_err(|error| failure(error, &limits))
+        }
+        Err(error) => Err(CloneError::Git(error.to_string())),
+    };
+    say(&match done {
+        Ok(()) => Said::Done,
+        Err(error) => Said::Failed(error),
+    });
+}
+
+/// Tells a lack of memory from other errors, which libgit2 does not.
+fn failure(error: CloneError, limits: &Limits) -> CloneError {
+    const LACKS: [&str; 3] = [
+        "out of memory",
+        "annot allocate memory",
+        "unable to create thread",
+    ];
+    match error {
+        CloneError::Git(text) | CloneError::Pack(text) | CloneError::Io(text)
+            if LACKS.iter().any(|it| text.contains(it)) =>
+        {
+            CloneError::Memory(limits.memory >> 20)
+        }
+        error => error,
+    }
+}
+
+fn perform(task: Task, limits: &Limits) -> Result<(), CloneError> {
+    let folder = Path::new(".");
+    match task {
+        Task::List { path } => list(&path),
+        Task::Fetch { path } => fetch(&Repository::open(folder)?, &path, limits),
+        Task::Index => index(&Repository::open(folder)?),
+        Task::Find { commit } => {
+            let repository = Repository::open(folder)?;
+            let found = checkout::find(&repository, &commit)?;
+            say(&Said::Commit(found.id().to_string()));
+            Ok(())
+        }
+        Task::CheckOut {
+            commit,
+            branch,
+            address,
+            submodules,
+        } => {
+            let repository = Repository::open(folder)?;
+            let commit = checkout::find(&repository, &commit)?;
+            let branch = branch.as_deref();
+            let steps = Steps::default();
+            let told = |step| steps.tell(step);
+            let notes =
+                checkout::check_out(&repository, &commit, branch, submodules, limits, told)?;
+            checkout::remember(&repository, &address);
+            say(&Said::Commit(commit.id().to_string()));
+            for note in notes {
+                say(&Said::Note(note));
+            }
+            if submodules {
+                submodules::named(&repository, |it| {
+                    say(&it.map_or_else(Said::Note, Said::Submodule));
+                })?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn list(path: &Path) -> Result<(), CloneError> {
+    // A folder inside of a repository is not what was named.
+    let found = Repository::open(path).map_err(|error| match error.code() {
+        git2::ErrorCode::NotFound => CloneError::NoRepository,
+        _ => error.into(),
+    })?;
+    let path = found.path().to_str().ok_or(CloneError::NoRepository)?;
+    let mut remote = git2::Remote::create_detached(path)?;
+    remote.connect(Direction::Fetch)?;
+    for head in remote.list()? {
+        let (name, id) = (head.name().to_owned(), head.oid().to_string());
+        if let Some(target) = head.symref_target().filter(|_| name == "HEAD") {
+            say(&Said::Head(target.to_owned()));
+        }
+        say(&Said::Reference { name, id });
+    }
+    Ok(())
+}
+
+fn fetch(repository: &Repository, path: &Path, limits: &Limits) -> Result<(), CloneError> {
+    let path = path.to_str().ok_or(CloneError::NoRepository)?;
+    let steps = Steps::default();
+    let mut callbacks = RemoteCallbacks::new();
+    callbacks.transfer_progress(|stats| {
+        steps.tell(Step::receiving(&stats));
+        let bytes = stats.received_bytes() as u64;
+        limits.check_download(bytes).is_ok()
+    });
+    let mut options = FetchOptions::new();
+    options
+        .remote_callbacks(callbacks)
+        .download_tags(git2::AutotagOption::All);
+    let mut remote = repository.remote_anonymous(path)?;
+    let all = ["+refs/heads/*:refs/remotes/origin/*"];
+    let fetched = remote.fetch(&all, Some(&mut options), None);
+    limits.check_download(remote.stats().received_bytes() as u64)?;
+    Ok(fetched?)
+}
+
+fn index(repository: &Repository) -> Result<(), CloneError> {
+    let odb = repository.odb()?;
+    let folder = repository.path().join("objects/pack");
+    let steps = Steps::default();
+    let mut indexer = Indexer::new(Some(&odb), &folder, 0, false)?;
+    indexer.progress(|stats| {
+        steps.tell(Step::receiving(&stats));
+        true
+    });
+    let invalid = |error: git2::Error| match error.into() {
+        CloneError::Git(text) => CloneError::Pack(text),
+        error => error,
+    };
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        let read = io::stdin().read(&mut piece)?;
+        if read == 0 {
+            indexer.commit().map_err(invalid)?;
+            return Ok(());
+        }
+        indexer
+            .write_all(&piece[..read])
+            .map_err(|error| invalid(git2::Error::from_str(&error.to_string())))?;
+    }
+}
+
+/// Tells steps, but no more than anybody sees.
+#[derive(Default)]
+struct Steps {
+    last: Cell<Option<Instant>>,
+}
+
+impl Steps {
+    fn tell(&self, step: Step) {
+        let is_soon = |last: Instant| last.elapsed() < BETWEEN_STEPS;
+        if !self.last.get().is_some_and(is_soon) {
+            self.last.set(Some(Instant::now()));
+            say(&Said::Step(step));
+        }
+    }
+}
+
+fn say(said: &Said) {
+    if let Ok(line) = serde_json::to_string(said) {
+        // Nobody hears it when the proxy has gone, and the end is near then.
+        let _ = writeln!(io::stdout(), "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[ignore = "the process of other tests"]
+    fn worker() {
+        let order = std::env::args().next_back().unwrap_or_default();
+        if order.starts_with('{') {
+            // The harness may have begun a line.
+            let _ = writeln!(io::stdout());
+            main(&order);
+        }
+    }
+}
