@@ -112,6 +112,12 @@ pub(crate) enum CloneError {
     NoReference { name: String, near: Vec<String> },
     #[error("it is too large: {0}")]
     TooLarge(String),
+    #[error(
+        "it has a file or folder named `{0}`, which may stand for another place or for git's own files"
+    )]
+    Name(String),
+    #[error("it has `{0}` twice, or in capital and small letters, which are the same here")]
+    Twice(String),
     #[error("reading it takes more than {0} MiB of memory")]
     Memory(u64),
     #[error(
@@ -139,7 +145,8 @@ fn did_you_mean(near: &[String]) -> String {
 
 impl From<git2::Error> for CloneError {
     fn from(error: git2::Error) -> Self {
-        Self::Git(error.message().to_owned())
+        // Paths in it may be longer than a line of the worker.
+        Self::Git(error.message().chars().take(1000).collect())
     }
 }
 

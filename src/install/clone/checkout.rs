@@ -1,6 +1,7 @@
 //! Writes the files of a commit, and looks at what was written: links that lead out of the folder are
 //! left out, and what is not there, though it looks so, is told. Part of the worker, except for [`init`].
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -108,7 +109,8 @@ struct Seen {
     submodules: Vec<PathBuf>,
 }
 
-/// Looks through a commit before anything of it is written. Not by recursion, and folders count like files:
+/// Looks through a commit before anything of it is written. Names are unique in their folder and safe, so that
+/// nothing is written below a link. Not by recursion, and folders count like files:
 /// a small pack can hold any depth, and the same folder any number of times.
 fn measure(
     repository: &Repository,
@@ -118,6 +120,8 @@ fn measure(
     const POINTER: usize = 1024;
     const LINK: i32 = 0o120_000;
     let odb = repository.odb()?;
+    let folds = repository.config()?.get_bool("core.ignorecase");
+    let folds = folds.unwrap_or(false);
     let mut seen = Seen::default();
     let mut folders = vec![(PathBuf::new(), commit.tree_id(), 0)];
     while let Some((folder, id, depth)) = folders.pop() {
@@ -127,9 +131,17 @@ fn measure(
                 "more than {most} folders in each other"
             )));
         }
+        let mut names = HashSet::new();
         for entry in &repository.find_tree(id)? {
-            let path = folder.join(&*String::from_utf8_lossy(entry.name_bytes()));
             seen.entries += 1;
+            let name = String::from_utf8_lossy(entry.name_bytes());
+            let path = folder.join(&*name);
+            if !is_safe(&name) {
+                return Err(CloneError::Name(shown(&path)));
+            }
+            if !is_new(&mut names, &name, folds) {
+                return Err(CloneError::Twice(shown(&path)));
+            }
             match entry.kind() {
                 Some(ObjectType::Tree) => folders.push((path, entry.id(), depth + 1)),
                 Some(ObjectType::Commit) => seen.submodules.push(path),
@@ -150,6 +162,34 @@ fn measure(
         paths.sort_unstable();
     }
     Ok(seen)
+}
+
+/// Whether a name means itself everywhere: no other folder, nothing of git's own, and nothing that some file
+/// system takes for these.
+fn is_safe(name: &str) -> bool {
+    // macOS ignores these letters in names.
+    let ignored = |c: char| matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}');
+    let plain = name.replace(ignored, "").to_ascii_lowercase();
+    // Windows ignores what ends a name, and has streams behind a colon.
+    let plain = plain.split(':').next().unwrap_or_default();
+    let plain = plain.trim_end_matches([' ', '.']);
+    !matches!(name, "" | "." | "..")
+        && !matches!(plain, ".git" | "git~1")
+        && !name.contains(['/', '\\', '\0'])
+}
+
+/// Adds `name` to the names of a folder, whose file system may fold case. Returns whether it is a new one.
+fn is_new(names: &mut HashSet<String>, name: &str, folds: bool) -> bool {
+    names.insert(if folds {
+        name.to_lowercase()
+    } else {
+        name.to_owned()
+    })
+}
+
+/// A path for a message, whose line it does not fill.
+fn shown(path: &Path) -> String {
+    path.display().to_string().chars().take(500).collect()
 }
 
 fn check(seen: &Seen, limits: &Limits) -> Result<(), CloneError> {
@@ -203,9 +243,7 @@ fn is_lfs_pointer(file: &Path) -> bool {
 /// `3 WHAT: a, b, c`, if there are any.
 fn listed<'a>(what: &str, paths: impl Iterator<Item = &'a PathBuf>) -> Option<String> {
     const SHOWN: usize = 3;
-    // A line of the worker holds some.
-    let short = |path: &PathBuf| path.display().to_string().chars().take(500).collect();
-    let paths: Vec<String> = paths.map(short).collect();
+    let paths: Vec<String> = paths.map(|it| shown(it)).collect();
     let shown = paths
         .iter()
         .take(SHOWN)
@@ -219,6 +257,35 @@ fn listed<'a>(what: &str, paths: impl Iterator<Item = &'a PathBuf>) -> Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_safe_and_new_or_not() {
+        for name in [
+            "", ".", "..", "a/b", "a\\b", "a\0", ".git", ".GIT. ", "GIT~1", ".git:x",
+        ] {
+            assert!(!is_safe(name), "{name:?}");
+        }
+        for name in [
+            "...",
+            ".gitignore",
+            ".github",
+            "git",
+            ":x",
+            "a b",
+            "ä",
+            "CON",
+        ] {
+            assert!(is_safe(name), "{name:?}");
+        }
+        let count = |folds| {
+            let mut names = HashSet::new();
+            let all = ["link", "Link", "LINK", "Ä", "ä", "link"];
+            all.iter()
+                .filter(|it| is_new(&mut names, it, folds))
+                .count()
+        };
+        assert_eq!((count(false), count(true)), (5, 2));
+    }
 
     #[test]
     fn links_are_followed_by_their_text() {

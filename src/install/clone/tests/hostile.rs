@@ -39,6 +39,7 @@ fn publish(
 
 const FOLDER: &str = "40000";
 const MODULE: &str = "160000";
+const LINK: &str = "120000";
 
 #[tokio::test]
 async fn folders_count_however_they_are_nested() {
@@ -89,5 +90,65 @@ async fn the_death_of_the_worker_is_an_error() {
         starved.limits.memory = 1 << 20;
         let error = cloned(&url, starved).await.0.unwrap_err().to_string();
         assert!(error.contains("1 MiB of memory"), "{url}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn names_that_stand_for_another_place_are_refused() {
+    let server = GitServer::new();
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().to_str().unwrap();
+    let names = [
+        ".git",
+        ".GIT",
+        ".Git ",
+        ".git.",
+        "git~1",
+        ".g\u{200c}it",
+        ".git::$DATA",
+        "..",
+        ".",
+        "a/b",
+        "/a",
+        "a\\b",
+        "link/sub",
+    ];
+    for (at, name) in names.into_iter().enumerate() {
+        for kind in [FOLDER, MODULE, "100644", LINK] {
+            let published = format!("name{at}-{kind}");
+            publish(&server, &published, |it, file| {
+                let inner = tree(it, &[("100644", "config", file)]);
+                let id = if kind == FOLDER { inner } else { file };
+                let link = it.blob(target.as_bytes()).unwrap();
+                tree(it, &[(LINK, "link", link), (kind, name, id)])
+            });
+            let url = server.url(&format!("packed/{published}"));
+            let (clone, folder) = cloned(&url, job(&server)).await;
+            let error = clone.unwrap_err().to_string();
+            assert!(
+                error.contains("it has a file or folder named"),
+                "{name:?}: {error}"
+            );
+            assert!(fs::symlink_metadata(folder.path().join("link")).is_err());
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_lies_below_a_link() {
+    let server = GitServer::new();
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().to_str().unwrap();
+    for kind in [FOLDER, MODULE, "100644"] {
+        publish(&server, kind, |it, file| {
+            let id = if kind == FOLDER { tree(it, &[]) } else { file };
+            let below = tree(it, &[(kind, "sub", id)]);
+            let link = it.blob(target.as_bytes()).unwrap();
+            tree(it, &[(LINK, "link", link), (FOLDER, "link", below)])
+        });
+        let (clone, _) = cloned(&server.url(&format!("packed/{kind}")), job(&server)).await;
+        let error = clone.unwrap_err().to_string();
+        assert!(error.contains("it has `link` twice"), "{kind}: {error}");
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{kind}");
     }
 }
