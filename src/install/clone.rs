@@ -110,6 +110,13 @@ pub(crate) enum CloneError {
     Empty,
     #[error("it has no branch, tag or commit `{name}`{}", did_you_mean(.near))]
     NoReference { name: String, near: Vec<String> },
+    #[error(
+        "no branch or tag of it has the commit {0}, which may be one of a fork; only a person may install that, \
+         with `mcp-proxy install`"
+    )]
+    Foreign(String),
+    #[error("the server sent the commit {commit}, not {wanted}")]
+    OtherCommit { wanted: String, commit: String },
     #[error("it is too large: {0}")]
     TooLarge(String),
     #[error(
@@ -177,17 +184,27 @@ impl Job {
     }
 }
 
+/// How much comes of the commits that are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Nothing of the commits before them.
+    Alone,
+    Whole,
+    /// All commits before them, and no files.
+    Commits,
+}
+
 /// A way to a repository.
 trait Reach {
     /// What it has.
     fn refs(&mut self, job: &Job) -> Result<Refs, CloneError>;
 
-    /// Gets `wants` into the repository in `folder`, if `shallow` without the commits before them.
+    /// Gets `wants` into the repository in `folder`, and perhaps more than `extent` says.
     fn fetch(
         &mut self,
         folder: &Path,
         wants: &[Oid],
-        shallow: bool,
+        extent: Extent,
         job: &Job,
     ) -> Result<(), CloneError>;
 }
@@ -274,6 +291,18 @@ pub(super) type Submodules = u8;
 /// As deep as anybody nests them.
 pub(super) const ALL_SUBMODULES: Submodules = 8;
 
+/// What becomes of a commit that no branch or tag is known to have: one before them, or one of a fork, which
+/// some hosts serve as if the repository had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unnamed {
+    /// It is refused unless it proves to be one before them.
+    Proven,
+    /// It is fetched, and that is told.
+    Told,
+    /// It is fetched: whoever names it is trusted.
+    Taken,
+}
+
 /// A commit that is in its folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Cloned {
@@ -291,10 +320,12 @@ impl Opened {
         source: &Source,
         folder: &Path,
         submodules: Submodules,
+        unnamed: Unnamed,
         job: &Job,
     ) -> Result<Cloned, CloneError> {
         checkout::init(folder)?;
-        self.fetch(folder, job)?;
+        let note = self.fetch(folder, unnamed, job)?;
+        let wanted = self.resolved.commit.clone();
         let branch = self.resolved.reference;
         let task = Task::CheckOut {
             commit: self.resolved.commit,
@@ -302,9 +333,14 @@ impl Opened {
             address: source.address(),
             submodules: submodules > 0,
         };
-        let mut found = worker::run(task, folder, job)?;
-        let commit = found.commit.take().unwrap_or_default();
+        let found = worker::run(task, folder, job);
+        let found = found.map_err(|error| foreign(error, unnamed))?;
+        let commit = found.commit.unwrap_or_default();
+        if !commit.starts_with(&wanted) {
+            return Err(CloneError::OtherCommit { wanted, commit });
+        }
         let mut notes = found.notes;
+        notes.extend(note);
         if submodules > 0 {
             let named = &found.submodules;
             notes.extend(submodules::fetch(
@@ -318,20 +354,81 @@ impl Opened {
         Ok(Cloned { commit, notes })
     }
 
-    fn fetch(&mut self, folder: &Path, job: &Job) -> Result<(), CloneError> {
-        let name = &self.resolved.commit;
-        let whole = Oid::from_str(name).ok().filter(|_| name.len() == 40);
+    /// Gets the commit into `folder` and returns what there is to say of it.
+    fn fetch(
+        &mut self,
+        folder: &Path,
+        unnamed: Unnamed,
+        job: &Job,
+    ) -> Result<Option<String>, CloneError> {
+        let name = self.resolved.commit.clone();
+        let whole = Oid::from_str(&name).ok().filter(|_| name.len() == 40);
         let advertised = whole.is_some_and(|id| self.refs.stands_for(id));
-        if let Some(id) = whole.filter(|_| advertised || self.refs.any_commit) {
-            match self.reach.fetch(folder, &[id], self.refs.shallow, job) {
+        let is_tip = whole.is_some_and(|id| self.refs.is_tip(id));
+        let prove = unnamed == Unnamed::Proven && !is_tip;
+        let served = whole.filter(|_| advertised || self.refs.any_commit);
+        // What comes with all branches and tags below is proven by that, except from this machine, where nobody
+        // but a person may name a repository.
+        if let Some(id) = served.filter(|_| !prove || self.refs.filter) {
+            if prove {
+                self.find_in_history(&name, folder, job)?;
+            }
+            let extent = if self.refs.shallow {
+                Extent::Alone
+            } else {
+                Extent::Whole
+            };
+            match self.reach.fetch(folder, &[id], extent, job) {
                 // One that is in no branch is told apart from one that is nowhere below.
                 Err(CloneError::Garbled(_)) if !advertised => {}
-                done => return done,
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    let told = unnamed == Unnamed::Told && !is_tip;
+                    return Ok(told.then(|| unnamed_note(&name)));
+                }
             }
         }
         let wants = self.refs.branches_and_tags();
-        self.reach.fetch(folder, &wants, false, job)
+        self.reach.fetch(folder, &wants, Extent::Whole, job)?;
+        Ok(None)
     }
+
+    /// Looks for `commit` in the history of the branches and tags, which is fetched for that into a folder of
+    /// its own.
+    fn find_in_history(
+        &mut self,
+        commit: &str,
+        folder: &Path,
+        job: &Job,
+    ) -> Result<(), CloneError> {
+        let history = folder.join(".git/history");
+        checkout::init(&history)?;
+        let wants = self.refs.branches_and_tags();
+        self.reach.fetch(&history, &wants, Extent::Commits, job)?;
+        let commit = commit.to_owned();
+        let found = worker::run(Task::Find { commit }, &history, job);
+        found.map_err(|error| foreign(error, Unnamed::Proven))?;
+        std::fs::remove_dir_all(&history)?;
+        Ok(())
+    }
+}
+
+/// Says why a commit that is not there was not taken from wherever it may be.
+fn foreign(error: CloneError, unnamed: Unnamed) -> CloneError {
+    match error {
+        CloneError::NoReference { name, .. } if unnamed == Unnamed::Proven => {
+            CloneError::Foreign(name)
+        }
+        error => error,
+    }
+}
+
+fn unnamed_note(commit: &str) -> String {
+    format!(
+        "no branch or tag of the repository points at {}: it is an earlier commit of one, or a commit of a fork, \
+         which some hosts serve under this address",
+        &commit[..12]
+    )
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::InstallError;
 use super::changes;
-use super::clone::{ALL_SUBMODULES, Cloned, Job, Opened};
+use super::clone::{ALL_SUBMODULES, Cloned, Job, Opened, Unnamed};
 use super::dependencies::{Errand, Site, Workshop};
-use super::installer::{Installed, Installer, Outcome, Request};
+use super::installer::{Installed, Installer, Origin, Outcome, Request};
 use super::plan::Plan;
 use super::progress::Step;
 use super::registration::{command, entry, home, missing, plan, repath, told};
@@ -120,6 +120,19 @@ impl Fresh {
     }
 }
 
+/// What to say of a tag that stood for another commit before: tags are not meant to move.
+fn moved(before: &Record, source: &str, commit: &str) -> Option<String> {
+    let tag = before.reference.as_deref()?.strip_prefix("refs/tags/")?;
+    let short = |it: &str| it.chars().take(12).collect::<String>();
+    (before.source == source && before.commit != commit).then(|| {
+        format!(
+            "the tag {tag} stood for {} when it was installed, and {tag} means {} now",
+            short(&before.commit),
+            short(commit)
+        )
+    })
+}
+
 impl Fetched {
     /// The commit is there already.
     pub(super) fn same(
@@ -182,8 +195,12 @@ impl Fetched {
         } else {
             0
         };
-        let cloned = opened.clone_into(source, &slot.partial(), submodules, &job);
-        let Cloned { commit, notes } = cloned.map_err(|error| InstallError::Clone {
+        let unnamed = match request.origin {
+            Origin::Person { .. } => Unnamed::Told,
+            Origin::Tool => Unnamed::Proven,
+        };
+        let cloned = opened.clone_into(source, &slot.partial(), submodules, unnamed, &job);
+        let Cloned { commit, mut notes } = cloned.map_err(|error| InstallError::Clone {
             repository: source.repository(),
             source: error,
         })?;
@@ -191,6 +208,11 @@ impl Fetched {
         let home = home(&folder, source.subdir.as_deref())?;
         let plan = plan(&folder, source.subdir.as_deref(), &request)?;
         let before = slot.record();
+        notes.extend(
+            before
+                .as_ref()
+                .and_then(|it| moved(it, &source.to_string(), &commit)),
+        );
         let record = Record {
             name,
             source: source.to_string(),

@@ -258,7 +258,10 @@ async fn a_moved_tag_is_followed_and_a_commit_stands_still() {
     let commit = world.repository.commit(&[("serve.sh", "newer")]);
     assert_eq!(world.update(false).await.unwrap().outcome, Outcome::Same);
     world.repository.git(&["tag", "--force", "v1"]);
-    assert_eq!(world.update(false).await.unwrap().commit, commit);
+    let updated = world.update(false).await.unwrap();
+    assert_eq!(updated.commit, commit);
+    let told = |it: &String| it.starts_with("the tag v1 stood for ");
+    assert!(updated.notes.iter().any(told), "{:?}", updated.notes);
 
     let pinned = Request {
         overwrite: true,
@@ -267,6 +270,24 @@ async fn a_moved_tag_is_followed_and_a_commit_stands_still() {
     world.install(pinned).await.unwrap();
     world.repository.commit(&[("serve.sh", "newest")]);
     assert_eq!(world.update(false).await.unwrap().outcome, Outcome::Same);
+}
+
+#[tokio::test]
+async fn a_commit_of_a_fork_is_for_a_person() {
+    let world = World::new();
+    let repository = &world.repository;
+    repository.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
+    let fork = repository.git(&["commit-tree", "-p", "HEAD", "-m", "fork", "HEAD^{tree}"]);
+    let request = world.at(&format!("git/weather@{fork}"));
+    let model = Request {
+        origin: Origin::Tool,
+        ..request.clone()
+    };
+    let error = world.install(model).await.unwrap_err().to_string();
+    assert!(error.contains("may be one of a fork"), "{error}");
+    world.assert_untouched("a fork");
+    let notes = world.install(request).await.unwrap().notes;
+    assert!(notes[0].contains("a commit of a fork"), "{notes:?}");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::packets::{self, Answer, Cutter, Part};
 use super::refs::Refs;
 use super::worker::{self, Task};
-use super::{CloneError, Job, Reach};
+use super::{CloneError, Extent, Job, Reach};
 use crate::transport::http::{self, causes};
 
 /// The list of references may be this long.
@@ -215,7 +215,7 @@ impl Reach for Http {
         &mut self,
         folder: &Path,
         wants: &[Oid],
-        shallow: bool,
+        extent: Extent,
         job: &Job,
     ) -> Result<(), CloneError> {
         let request = self
@@ -225,7 +225,7 @@ impl Reach for Http {
                 header::CONTENT_TYPE,
                 "application/x-git-upload-pack-request",
             )
-            .body(packets::request(wants, shallow));
+            .body(packets::request(wants, extent));
         let response = self.send(request, "result")?;
         let receiving = self.receive(response, wants.len(), folder, job);
         let shallow = self.runtime.block_on(receiving)?;

@@ -6,7 +6,7 @@ use git2::Oid;
 
 use super::refs::Refs;
 use super::worker::{self, Task};
-use super::{CloneError, Job, Reach};
+use super::{CloneError, Extent, Job, Reach};
 
 /// A folder, or `repo.git`.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Reach for Local {
         Ok(found.refs)
     }
 
-    fn fetch(&mut self, folder: &Path, _: &[Oid], _: bool, job: &Job) -> Result<(), CloneError> {
+    fn fetch(&mut self, folder: &Path, _: &[Oid], _: Extent, job: &Job) -> Result<(), CloneError> {
         let path = self.path.clone();
         worker::run(Task::Fetch { path }, folder, job).map(drop)
     }

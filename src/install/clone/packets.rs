@@ -3,6 +3,7 @@
 use git2::Oid;
 use serde::{Deserialize, Serialize};
 
+use super::Extent;
 use super::refs::Refs;
 
 /// No line is longer than its four digits can say.
@@ -105,6 +106,7 @@ fn advertised(line: &[u8], refs: &mut Refs) -> Result<(), Garbled> {
         refs.any_commit |= capability.starts_with("allow-reachable-sha1-in-want")
             || capability == "allow-any-sha1-in-want";
         refs.shallow |= capability == "shallow";
+        refs.filter |= capability == "filter";
     }
     let (id, name) = entry.split_once(' ').ok_or(Garbled::Length)?;
     let id = Oid::from_str(id).map_err(|_| Garbled::Length)?;
@@ -115,8 +117,8 @@ fn advertised(line: &[u8], refs: &mut Refs) -> Result<(), Garbled> {
     Ok(())
 }
 
-/// The body that asks for `wants`; with `shallow` only for the commits themselves.
-pub(super) fn request(wants: &[Oid], shallow: bool) -> Vec<u8> {
+/// The body that asks for this much of `wants`.
+pub(super) fn request(wants: &[Oid], extent: Extent) -> Vec<u8> {
     let mut body = Vec::new();
     for (at, want) in wants.iter().enumerate() {
         let capabilities = if at == 0 {
@@ -127,11 +129,17 @@ pub(super) fn request(wants: &[Oid], shallow: bool) -> Vec<u8> {
         } else {
             ""
         };
-        let shallow = if at == 0 && shallow { " shallow" } else { "" };
-        line(&mut body, &format!("want {want}{capabilities}{shallow}\n"));
+        let also = match extent {
+            Extent::Alone if at == 0 => " shallow",
+            Extent::Commits if at == 0 => " filter",
+            _ => "",
+        };
+        line(&mut body, &format!("want {want}{capabilities}{also}\n"));
     }
-    if shallow {
-        line(&mut body, "deepen 1\n");
+    match extent {
+        Extent::Alone => line(&mut body, "deepen 1\n"),
+        Extent::Commits => line(&mut body, "filter tree:0\n"),
+        Extent::Whole => {}
     }
     body.extend_from_slice(b"0000");
     line(&mut body, "done\n");
@@ -271,14 +279,14 @@ mod tests {
     #[test]
     fn a_request_asks_for_the_commits_alone() {
         let id = Oid::from_str(ID).unwrap();
-        let text = String::from_utf8(request(&[id, id], true)).unwrap();
+        let text = String::from_utf8(request(&[id, id], Extent::Alone)).unwrap();
         assert!(text.contains(" shallow\n"), "{text}");
         assert!(
             text.ends_with(&format!("0032want {ID}\n000ddeepen 1\n00000009done\n")),
             "{text}"
         );
         assert!(
-            !String::from_utf8(request(&[id], false))
+            !String::from_utf8(request(&[id], Extent::Whole))
                 .unwrap()
                 .contains("deepen")
         );

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use super::refs::Refs;
-use super::{CloneError, Job, Reach};
+use super::{CloneError, Extent, Job, Reach};
 use crate::transport::errand;
 
 /// How often the size of what has come is looked at.
@@ -118,19 +118,19 @@ impl Reach for Program {
         &mut self,
         folder: &Path,
         wants: &[Oid],
-        shallow: bool,
+        extent: Extent,
         job: &Job,
     ) -> Result<(), CloneError> {
         let mut command = self.command(job.limits.silence);
         let git = folder.join(".git");
         command.arg("--git-dir").arg(&git);
         command.args(["fetch", "--quiet", "--no-tags", "--no-recurse-submodules"]);
-        if shallow {
+        if extent == Extent::Alone {
             command.args(["--depth", "1"]);
         }
         command.args(["--", &self.url]);
         match wants {
-            [commit] if shallow => command.arg(commit.to_string()),
+            [commit] if extent == Extent::Alone => command.arg(commit.to_string()),
             _ => command.args([
                 "+refs/heads/*:refs/remotes/origin/*",
                 "+refs/tags/*:refs/tags/*",

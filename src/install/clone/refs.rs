@@ -13,6 +13,8 @@ pub(super) struct Refs {
     pub(super) any_commit: bool,
     /// A commit can be asked for without those before it.
     pub(super) shallow: bool,
+    /// Commits can be asked for without their files.
+    pub(super) filter: bool,
 }
 
 /// What a name means.
@@ -30,12 +32,18 @@ pub(super) enum Meant {
 }
 
 impl Refs {
-    /// What `name` means: a branch first, as for `git clone --branch`, then a tag, then a commit.
-    /// Without a name it is the default branch.
+    /// What `name` means: a branch first, as for `git clone --branch`, then a tag, then a commit. An id in
+    /// full is that commit and nothing else, since anybody can give a branch its name. Without a name it is
+    /// the default branch.
     pub(super) fn find(&self, name: Option<&str>) -> Meant {
         let Some(name) = name else {
             return self.default_branch();
         };
+        let is_commit =
+            (7..=40).contains(&name.len()) && name.bytes().all(|it| it.is_ascii_hexdigit());
+        if is_commit && name.len() == 40 {
+            return self.pointed_at(&name.to_ascii_lowercase());
+        }
         let full = [
             format!("refs/heads/{name}"),
             format!("refs/tags/{name}"),
@@ -48,19 +56,21 @@ impl Refs {
                 return Meant::Known { commit, reference };
             }
         }
-        let is_commit =
-            (7..=40).contains(&name.len()) && name.bytes().all(|it| it.is_ascii_hexdigit());
-        if !is_commit {
-            return Meant::Unknown(self.near(name));
+        if is_commit {
+            return Meant::Commit(name.to_ascii_lowercase());
         }
-        let name = name.to_ascii_lowercase();
-        let mut pointed_at = self.all.iter().map(|(_, id)| *id);
-        match pointed_at.find(|id| id.to_string() == name) {
+        Meant::Unknown(self.near(name))
+    }
+
+    /// The commit with this id in full, or the one that the tag with this id stands for.
+    fn pointed_at(&self, id: &str) -> Meant {
+        let named = self.all.iter().find(|(_, it)| it.to_string() == id);
+        match named.and_then(|(name, _)| self.commit_of(name)) {
             Some(commit) => Meant::Known {
                 commit,
                 reference: None,
             },
-            None => Meant::Commit(name),
+            None => Meant::Commit(id.to_owned()),
         }
     }
 
@@ -120,20 +130,28 @@ impl Refs {
         self.all.iter().any(|(_, id)| *id == commit)
     }
 
+    /// Whether a branch or tag stands for this commit. Other names, as those of pull requests, may be anybody's.
+    pub(super) fn is_tip(&self, commit: Oid) -> bool {
+        let mut all = self.all.iter();
+        all.any(|(name, id)| *id == commit && (is_branch_or_tag(name) || name == "HEAD"))
+    }
+
     /// Every branch and tag, for a repository that gives out nothing else.
     pub(super) fn branches_and_tags(&self) -> Vec<Oid> {
-        let is_either =
-            |name: &str| name.starts_with("refs/heads/") || name.starts_with("refs/tags/");
         let mut ids: Vec<Oid> = self
             .all
             .iter()
-            .filter(|(name, _)| is_either(name) && !name.ends_with("^{}"))
+            .filter(|(name, _)| is_branch_or_tag(name) && !name.ends_with("^{}"))
             .map(|(_, id)| *id)
             .collect();
         ids.sort();
         ids.dedup();
         ids
     }
+}
+
+fn is_branch_or_tag(name: &str) -> bool {
+    name.starts_with("refs/heads/") || name.starts_with("refs/tags/")
 }
 
 #[cfg(test)]
@@ -154,6 +172,7 @@ mod tests {
             ("refs/tags/v1.0", '5'),
             ("refs/tags/v1.0^{}", '6'),
             ("refs/pull/7/head", '7'),
+            ("refs/heads/8888888888888888888888888888888888888888", '2'),
         ];
         Refs {
             all: all
@@ -190,6 +209,23 @@ mod tests {
             refs().find(Some(hidden)),
             Meant::Commit(hidden.to_lowercase())
         );
+    }
+
+    #[test]
+    fn an_id_is_no_name() {
+        let eight = "8".repeat(40);
+        assert_eq!(refs().find(Some(&eight)), Meant::Commit(eight));
+        let tag = refs().find(Some(&"5".repeat(40)));
+        let commit = id('6');
+        assert_eq!(
+            tag,
+            Meant::Known {
+                commit,
+                reference: None
+            }
+        );
+        let tips = ['1', '2', '5', '6', '7', '9'].map(|it| refs().is_tip(id(it)));
+        assert_eq!(tips, [true, true, true, true, false, false]);
     }
 
     #[test]

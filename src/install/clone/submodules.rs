@@ -6,7 +6,7 @@ use std::path::{Component, Path};
 use git2::Repository;
 
 use super::worker::Pinned;
-use super::{CloneError, Job, Submodules, open};
+use super::{CloneError, Job, Submodules, Unnamed, open};
 use crate::install::source::{Permit, Remote, Source};
 
 /// Tells each submodule of `repository`, which is checked out, or a note about it. Part of the worker.
@@ -48,8 +48,9 @@ pub(super) fn fetch(
         };
         let mut meant = address(url, source, root).map_err(failed)?;
         meant.reference = Some(commit.clone());
+        let folder = root.join(path);
         let cloned = open(&meant, job)
-            .and_then(|opened| opened.clone_into(&meant, &root.join(path), deeper, job))
+            .and_then(|it| it.clone_into(&meant, &folder, deeper, Unnamed::Taken, job))
             .map_err(|error| match error {
                 CloneError::Cancelled => error,
                 error => failed(error.to_string()),

@@ -1,5 +1,6 @@
 //! Against real git behind a real server with TLS, and servers that misbehave.
 
+mod foreign;
 mod hostile;
 
 use std::fs;
@@ -44,7 +45,7 @@ async fn cloned(source: &str, job: Job) -> (Result<Cloned, CloneError>, TempDir)
     let source = Source::parse(source, permit, Path::new("/")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
-    let work = move || open(&source, &job)?.clone_into(&source, &path, 0, &job);
+    let work = move || open(&source, &job)?.clone_into(&source, &path, 0, Unnamed::Taken, &job);
     let done = tokio::task::spawn_blocking(work).await.unwrap();
     (done, folder)
 }
@@ -339,7 +340,7 @@ async fn git_fetches_what_only_git_reaches() {
         let folder = tempfile::tempdir().unwrap();
         let (mut job, path) = (job(&server), folder.path().to_owned());
         job.limits.download = download;
-        let work = move || open(&source, &job)?.clone_into(&source, &path, 0, &job);
+        let work = move || open(&source, &job)?.clone_into(&source, &path, 0, Unnamed::Taken, &job);
         let clone = tokio::task::spawn_blocking(work).await.unwrap();
         clone.map(|it| {
             (
@@ -371,7 +372,9 @@ async fn cloned_whole(source: &str, job: Job) -> (Result<Cloned, CloneError>, Te
     let source = Source::parse(source, Permit::default(), Path::new("/")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
-    let work = move || open(&source, &job)?.clone_into(&source, &path, ALL_SUBMODULES, &job);
+    let work = move || {
+        open(&source, &job)?.clone_into(&source, &path, ALL_SUBMODULES, Unnamed::Taken, &job)
+    };
     let done = tokio::task::spawn_blocking(work).await.unwrap();
     (done, folder)
 }
