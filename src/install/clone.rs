@@ -235,7 +235,7 @@ pub(super) fn open(source: &Source, job: &Job) -> Result<Opened, CloneError> {
                 Ok(refs) => (Box::new(http) as Box<dyn Reach>, refs),
                 // Perhaps git knows the user; asked without a word to the user.
                 Err(CloneError::Denied) if credentials.is_none() && url.scheme() == "https" => {
-                    reached(program::Program::new(url.as_str(), job), job)
+                    reached(program::Program::new(http.base().as_str(), job), job)
                         .map_err(|_| CloneError::Denied)?
                 }
                 Err(error) => return Err(error),

@@ -5,6 +5,7 @@
 //! `#` a folder of the repository. Nothing in here can begin with `-` or leave a folder, because it
 //! goes on to become an argument of git and a path.
 
+mod browsed;
 mod place;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::path::{Component, Path, PathBuf};
 
 use reqwest::Url;
 
+use browsed::split_browsed;
 pub(super) use place::Place;
 use place::{encode, place};
 
@@ -226,10 +228,18 @@ fn url(scheme: &str, rest: &str, permit: Permit) -> Result<Source, SourceError> 
         "https" | "ssh" | "http" | "git" => {}
         _ => return Err(SourceError::Scheme(format!("{scheme}://"))),
     }
-    let whole = || guarded(&format!("{scheme}://{rest}"));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    if authority.starts_with('-') || authority.contains("@-") {
-        return Err(SourceError::Option(whole()));
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    // Without credentials.
+    let site = format!("{scheme}://{host}");
+    let whole = || guarded(&format!("{site}/{path}"));
+    // Over http these are credentials, which ssh does not get.
+    let user = if scheme.starts_with("http") { "" } else { user };
+    // An `@` in percents hides where the host begins.
+    let inner = host.rsplit("%40").next().unwrap_or(host);
+    let parts = [user, host, inner, path];
+    if let Some(part) = parts.into_iter().find(|it| begins_option(it)) {
+        return Err(SourceError::Option(part.to_owned()));
     }
     if authority.is_empty() {
         return Err(SourceError::NoRepository(whole()));
@@ -239,11 +249,7 @@ fn url(scheme: &str, rest: &str, permit: Permit) -> Result<Source, SourceError> 
     }
     let (path, reference) = split_reference(path);
     let reference = reference.map(parse_reference).transpose()?;
-    // Without credentials.
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    let (path, browsed) = split_browsed(path, &format!("{scheme}://{host}"))?;
+    let (path, browsed) = split_browsed(path, &site)?;
     let names = names(path)?;
     let url = Url::parse(&format!("{scheme}://{authority}/{}", names.join("/")));
     let url = url.map_err(|_| SourceError::NoRepository(whole()))?;
@@ -254,6 +260,13 @@ fn url(scheme: &str, rest: &str, permit: Permit) -> Result<Source, SourceError> 
     let mut source = source(remote, reference.or(tree), place);
     source.subdir = subdir.flatten();
     Ok(source)
+}
+
+/// Whether a host, the user before it, or a path begins with `-` once git has decoded it: ssh would take it for
+/// an option.
+fn begins_option(part: &str) -> bool {
+    let decoded = part.replace("%2D", "-").replace("%2d", "-");
+    decoded.trim_start_matches('/').starts_with('-')
 }
 
 fn remote(mut url: Url) -> Remote {
@@ -291,7 +304,7 @@ fn scp(host: &str, path: &str) -> Result<Source, SourceError> {
     let (path, reference) = split_reference(path);
     let reference = reference.map(parse_reference).transpose()?;
     let names = names(path)?;
-    if path.starts_with('-') {
+    if begins_option(path) {
         return Err(SourceError::Option(whole()));
     }
     let place = place(&encode(&name.to_ascii_lowercase()), &names);
@@ -351,30 +364,6 @@ fn split_reference(path: &str) -> (&str, Option<&str>) {
         Some(at) => (&path[..at], Some(&path[at + 1..])),
         None => (path, None),
     }
-}
-
-/// A reference and a folder.
-type Browsed = (String, Option<PathBuf>);
-
-/// Of a path at `site`: `owner/repo/tree/main/sub` and `group/repo/-/tree/main/sub` are what a browser shows.
-fn split_browsed<'a>(path: &'a str, site: &str) -> Result<(&'a str, Option<Browsed>), SourceError> {
-    if let Some((repo, file)) = path.split_once("/blob/")
-        && repo.contains('/')
-        && file.contains('/')
-    {
-        let repo = repo.strip_suffix("/-").unwrap_or(repo);
-        return Err(SourceError::File(path.to_owned(), format!("{site}/{repo}")));
-    }
-    let Some((repo, rest)) = path.split_once("/tree/") else {
-        return Ok((path, None));
-    };
-    let repo = repo.strip_suffix("/-").unwrap_or(repo);
-    let (reference, subdir) = rest.split_once('/').unwrap_or((rest, ""));
-    let subdir = match subdir.trim_end_matches('/') {
-        "" => None,
-        subdir => Some(parse_subdir(subdir)?),
-    };
-    Ok((repo, Some((parse_reference(reference)?, subdir))))
 }
 
 /// The names that a path consists of.

@@ -269,6 +269,38 @@ fn git_lends_its_keys_and_helpers_and_asks_nobody() {
     assert!(!record.contains("secret"), "{record}");
 }
 
+/// What git has keys for may send it to a place that nobody permitted.
+#[test]
+fn git_goes_where_it_was_sent_and_nowhere_else() {
+    let world = World::new(&[("serve.txt", SERVER)]);
+    let helper = "!f() { echo username=me; echo password=secret; }; f";
+    let config = format!("[http]\n\tsslVerify = false\n[credential]\n\thelper = \"{helper}\"\n");
+    world.project.write("gitconfig", &config);
+    let rewrite = |to: &str| {
+        let from = world.server.url("private/");
+        format!("{config}[url \"{to}\"]\n\tinsteadOf = \"{from}\"\n")
+    };
+    let folder = world.repository.folder.parent().unwrap().display();
+    world
+        .project
+        .write("rewritten", &rewrite(&format!("file://{folder}/")));
+    for (path, config, code) in [
+        ("private-away/weather", "gitconfig", 5),
+        ("private/weather", "rewritten", 5),
+        // What has moved on the same server has been found there already.
+        ("moved-private/weather", "gitconfig", 0),
+    ] {
+        let url = world.server.url(path);
+        let mut command = world.command(&[&["install", &url], &COMMAND[..]].concat());
+        command
+            .env("GIT_CONFIG_GLOBAL", world.project.path(config))
+            .env("GIT_CONFIG_NOSYSTEM", "1");
+        let run = Run::of(command).ended_with(code);
+        let denied = run.stderr.contains("is the repository private");
+        assert_eq!(denied, code == 5, "{path}: {run:#?}");
+    }
+}
+
 #[test]
 fn a_kill_while_fetching_leaves_nothing_half_made() {
     let world = World::new(&[("serve.txt", SERVER)]);

@@ -28,7 +28,7 @@ const CONNECT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Http {
     client: Client,
-    /// Where the list of references was found, without `/info/refs`.
+    /// Where the list of references is, without `/info/refs`: what is moved on a server is asked for there.
     base: Url,
     credentials: Option<(String, String)>,
     runtime: Handle,
@@ -89,12 +89,21 @@ impl Http {
         url
     }
 
-    fn send(&self, request: RequestBuilder, kind: &str) -> Result<Response, CloneError> {
+    /// Where the server has sent us on to.
+    pub(super) fn base(&self) -> &Url {
+        &self.base
+    }
+
+    fn send(&self, request: RequestBuilder) -> Result<Response, CloneError> {
         let request = match &self.credentials {
             Some((user, password)) => request.basic_auth(user, Some(password)),
             None => request,
         };
-        let response = self.wait(request.header(header::PRAGMA, "no-cache").send())?;
+        self.wait(request.header(header::PRAGMA, "no-cache").send())
+    }
+
+    /// A response that is a `kind` of git's.
+    fn judge(&self, response: Response, kind: &str) -> Result<Response, CloneError> {
         let status = response.status();
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(CloneError::Denied),
@@ -190,17 +199,15 @@ impl Reach for Http {
     fn refs(&mut self, _: &Job) -> Result<Refs, CloneError> {
         let mut url = self.at("info/refs");
         url.set_query(Some("service=git-upload-pack"));
-        let mut response = self.send(self.client.get(url), "advertisement")?;
-        // What comes next is asked of the place that answered.
+        let response = self.send(self.client.get(url))?;
+        // What comes next is asked of the place that answered, and be it by git.
         let mut base = response.url().clone();
         base.set_query(None);
-        let path = base
-            .path()
-            .strip_suffix("/info/refs")
-            .unwrap_or_default()
-            .to_owned();
-        base.set_path(&path);
-        self.base = base;
+        if let Some(path) = response.url().path().strip_suffix("/info/refs") {
+            base.set_path(path);
+            self.base = base;
+        }
+        let mut response = self.judge(response, "advertisement")?;
         let mut list = Vec::new();
         while let Some(chunk) = self.wait(response.chunk())? {
             list.extend_from_slice(&chunk);
@@ -226,7 +233,7 @@ impl Reach for Http {
                 "application/x-git-upload-pack-request",
             )
             .body(packets::request(wants, extent));
-        let response = self.send(request, "result")?;
+        let response = self.judge(self.send(request)?, "result")?;
         let receiving = self.receive(response, wants.len(), folder, job);
         let shallow = self.runtime.block_on(receiving)?;
         if !shallow.is_empty() {

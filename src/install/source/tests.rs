@@ -158,6 +158,16 @@ fn what_is_hostile_or_nothing_is_refused() {
         "https://host.example/a/b/tree/-x",
         "ssh://-oProxyCommand=x/a",
         "ssh://me@-oProxyCommand=x/a",
+        "ssh://%2DoProxyCommand=x/a",
+        "ssh://%2doProxyCommand=x/a",
+        "ssh://me@%2DoProxyCommand=x/a",
+        "ssh://%2Dl@host/a",
+        "ssh://me%40-oProxyCommand=x/a",
+        "ssh://me%40%2DoProxyCommand=x/a",
+        "https://%2Dhost/a/b",
+        "ssh://host/-x/y",
+        "ssh://host/%2Dx/y",
+        "ssh://host//%2dx",
         "-oProxyCommand=x:a/b",
         "git@-oProxyCommand=x:a/b",
         "git@host:-x/y",
@@ -227,6 +237,16 @@ fn credentials_are_never_shown() {
         matches!(&source.remote, Remote::Http { credentials: Some(it), .. } if *it == credentials)
     );
     assert!(!format!("{source:?} {source} {}", source.repository()).contains("s3cret"));
+    for text in [
+        "https://me:s3cret@host.example/a/b?x",
+        "https://me:s3cret@host.example/",
+        "https://me:s3cret@-host.example/a",
+        "ssh://me:s3cret@%2Dhost/a",
+    ] {
+        let said = parse(text).unwrap_err().to_string();
+        assert!(!said.contains("s3cret"), "{said}");
+    }
+    assert!(parse("https://me:p%40-x@host.example/a/b").is_ok());
 }
 
 #[test]

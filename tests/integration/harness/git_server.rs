@@ -232,10 +232,15 @@ fn answer(request: &Request, root: &Path, port: u16) -> Option<Vec<u8>> {
             "302 Found\r\nLocation: https://127.0.0.1:{port}/git/{repository}?{}",
             request.query
         )),
+        "moved-private" => status(&format!("301 Moved\r\nLocation: /private/{repository}?{}", request.query)),
+        "private-away" if !request.authorization.is_empty() => status(&format!(
+            "302 Found\r\nLocation: https://127.0.0.1:{port}/git/{repository}?{}",
+            request.query
+        )),
         "private" if request.authorization == "Basic bWU6c2VjcmV0" => {
             Some(backend(request, root, repository))
         }
-        "private" => status("401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"git\""),
+        "private" | "private-away" => status("401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"git\""),
         _ => Some(backend(request, root, repository)),
     }
 }

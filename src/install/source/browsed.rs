@@ -1,0 +1,32 @@
+//! Addresses as a browser shows them: they name a reference and a folder too. Pure.
+
+use std::path::PathBuf;
+
+use super::{SourceError, parse_reference, parse_subdir};
+
+/// A reference and a folder.
+pub(super) type Browsed = (String, Option<PathBuf>);
+
+/// Of a path at `site`: `owner/repo/tree/main/sub` and `group/repo/-/tree/main/sub` are what a browser shows.
+pub(super) fn split_browsed<'a>(
+    path: &'a str,
+    site: &str,
+) -> Result<(&'a str, Option<Browsed>), SourceError> {
+    if let Some((repo, file)) = path.split_once("/blob/")
+        && repo.contains('/')
+        && file.contains('/')
+    {
+        let repo = repo.strip_suffix("/-").unwrap_or(repo);
+        return Err(SourceError::File(path.to_owned(), format!("{site}/{repo}")));
+    }
+    let Some((repo, rest)) = path.split_once("/tree/") else {
+        return Ok((path, None));
+    };
+    let repo = repo.strip_suffix("/-").unwrap_or(repo);
+    let (reference, subdir) = rest.split_once('/').unwrap_or((rest, ""));
+    let subdir = match subdir.trim_end_matches('/') {
+        "" => None,
+        subdir => Some(parse_subdir(subdir)?),
+    };
+    Ok((repo, Some((parse_reference(reference)?, subdir))))
+}
