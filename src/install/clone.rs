@@ -8,6 +8,7 @@
 
 mod checkout;
 mod http;
+mod limits;
 mod local;
 mod packets;
 mod program;
@@ -27,55 +28,12 @@ use tokio_util::sync::CancellationToken;
 use super::progress::{Listener, Step};
 use super::source::{Remote, Source};
 use crate::transport::reaper::Reaper;
+use limits::Taken;
 use refs::{Meant, Refs};
 use worker::Task;
 
+pub(crate) use limits::Limits;
 pub(crate) use worker::{SUBCOMMAND as WORKER_SUBCOMMAND, main as worker_main};
-
-/// What a repository may cost.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Limits {
-    /// A server that says nothing for so long has failed.
-    pub(crate) silence: Duration,
-    /// For all of it, since a server could say a little for ever.
-    pub(crate) whole: Duration,
-    /// Bytes that are fetched.
-    pub(crate) download: u64,
-    /// Bytes of the files together.
-    pub(crate) unpacked: u64,
-    /// Files, folders, links and submodules.
-    pub(crate) entries: u64,
-    /// Folders in each other. A folder is removed with one open file for each.
-    pub(crate) depth: usize,
-    /// Bytes of memory of the process that reads the repository.
-    pub(crate) memory: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            silence: Duration::from_secs(30),
-            whole: Duration::from_secs(900),
-            download: 512 << 20,
-            unpacked: 2 << 30,
-            entries: 200_000,
-            depth: 256,
-            memory: 2 << 30,
-        }
-    }
-}
-
-impl Limits {
-    fn check_download(&self, bytes: u64) -> Result<(), CloneError> {
-        if bytes > self.download {
-            return Err(CloneError::TooLarge(format!(
-                "more than {} MiB to fetch",
-                self.download >> 20
-            )));
-        }
-        Ok(())
-    }
-}
 
 /// Why there is no clone. The text is for a person.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
@@ -310,6 +268,7 @@ pub(super) struct Cloned {
     pub(super) commit: String,
     /// What a person should know of it.
     pub(super) notes: Vec<String>,
+    taken: Taken,
 }
 
 impl Opened {
@@ -339,19 +298,17 @@ impl Opened {
         if !commit.starts_with(&wanted) {
             return Err(CloneError::OtherCommit { wanted, commit });
         }
-        let mut notes = found.notes;
-        notes.extend(note);
+        let mut cloned = Cloned {
+            commit,
+            notes: found.notes,
+            taken: found.taken,
+        };
+        cloned.notes.extend(note);
         if submodules > 0 {
             let named = &found.submodules;
-            notes.extend(submodules::fetch(
-                named,
-                folder,
-                source,
-                submodules - 1,
-                job,
-            )?);
+            submodules::fetch(named, folder, source, submodules - 1, &mut cloned, job)?;
         }
-        Ok(Cloned { commit, notes })
+        Ok(cloned)
     }
 
     /// Gets the commit into `folder` and returns what there is to say of it.

@@ -200,7 +200,9 @@ impl Fetched {
             Origin::Tool => Unnamed::Proven,
         };
         let cloned = opened.clone_into(source, &slot.partial(), submodules, unnamed, &job);
-        let Cloned { commit, mut notes } = cloned.map_err(|error| InstallError::Clone {
+        let Cloned {
+            commit, mut notes, ..
+        } = cloned.map_err(|error| InstallError::Clone {
             repository: source.repository(),
             source: error,
         })?;

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use git2::build::CheckoutBuilder;
 use git2::{Commit, ObjectType, Oid, Repository, RepositoryInitOptions};
 
-use super::{CloneError, Limits};
+use super::{CloneError, Limits, Taken, program};
 use crate::install::progress::Step;
 
 /// A repository without hooks and templates.
@@ -29,8 +29,8 @@ pub(super) fn find<'a>(repository: &'a Repository, name: &str) -> Result<Commit<
     })
 }
 
-/// Writes the files of `commit`, found by `branch` if that is one, and returns what there is to say of them.
-/// Of submodules nothing is said if they are fetched.
+/// Writes the files of `commit`, found by `branch` if that is one, and returns what they took and what
+/// there is to say of them. Of submodules nothing is said if they are fetched.
 pub(super) fn check_out(
     repository: &Repository,
     commit: &Commit<'_>,
@@ -38,7 +38,7 @@ pub(super) fn check_out(
     with_submodules: bool,
     limits: &Limits,
     tell: impl Fn(Step),
-) -> Result<Vec<String>, CloneError> {
+) -> Result<(Taken, Vec<String>), CloneError> {
     let seen = measure(repository, commit, limits)?;
     point_head(repository, commit.id(), branch)?;
     let mut options = CheckoutBuilder::new();
@@ -72,7 +72,12 @@ pub(super) fn check_out(
             seen.submodules.iter(),
         ));
     }
-    Ok(notes)
+    let taken = Taken {
+        download: program::size(&repository.path().join("objects/pack")),
+        unpacked: seen.bytes,
+        entries: seen.entries,
+    };
+    Ok((taken, notes))
 }
 
 /// Puts the branch there is, or the bare commit, under `HEAD`.

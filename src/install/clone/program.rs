@@ -185,7 +185,7 @@ async fn too_large(folder: &Path, job: &Job) -> CloneError {
 }
 
 /// The bytes of the files of a folder.
-fn size(folder: &Path) -> u64 {
+pub(super) fn size(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .filter_map(|it| it.metadata().ok())

@@ -6,7 +6,7 @@ use std::path::{Component, Path};
 use git2::Repository;
 
 use super::worker::Pinned;
-use super::{CloneError, Job, Submodules, Unnamed, open};
+use super::{CloneError, Cloned, Job, Submodules, Unnamed, open};
 use crate::install::source::{Permit, Remote, Source};
 
 /// Tells each submodule of `repository`, which is checked out, or a note about it. Part of the worker.
@@ -31,16 +31,16 @@ pub(super) fn named(
     Ok(())
 }
 
-/// Fetches the submodules `named` of the repository in `root`, which came from `source` and is checked out.
-/// Returns what there is to say.
+/// Fetches the submodules `named` of the repository in `root`, which came from `source` and is checked out,
+/// and adds them to `cloned`. All of them together keep to the limits.
 pub(super) fn fetch(
     named: &[Pinned],
     root: &Path,
     source: &Source,
     deeper: Submodules,
+    cloned: &mut Cloned,
     job: &Job,
-) -> Result<Vec<String>, CloneError> {
-    let mut notes = Vec::new();
+) -> Result<(), CloneError> {
     for Pinned { path, commit, url } in named {
         let failed = |reason: String| CloneError::Submodule {
             path: path.display().to_string(),
@@ -49,16 +49,24 @@ pub(super) fn fetch(
         let mut meant = address(url, source, root).map_err(failed)?;
         meant.reference = Some(commit.clone());
         let folder = root.join(path);
-        let cloned = open(&meant, job)
-            .and_then(|it| it.clone_into(&meant, &folder, deeper, Unnamed::Taken, job))
+        let job = Job {
+            limits: job.limits.without(cloned.taken),
+            ..job.clone()
+        };
+        let inner = open(&meant, &job)
+            .and_then(|it| it.clone_into(&meant, &folder, deeper, Unnamed::Taken, &job))
             .map_err(|error| match error {
                 CloneError::Cancelled => error,
+                CloneError::TooLarge(what) => {
+                    failed(format!("it needs more than the limits leave to it: {what}"))
+                }
                 error => failed(error.to_string()),
             })?;
         let of = |note: String| format!("{}: {note}", path.display());
-        notes.extend(cloned.notes.into_iter().map(of));
+        cloned.notes.extend(inner.notes.into_iter().map(of));
+        cloned.taken += inner.taken;
     }
-    Ok(notes)
+    Ok(())
 }
 
 /// Where a submodule is: a relative address is one beside that of the repository. What is on this machine

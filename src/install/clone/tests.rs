@@ -73,13 +73,8 @@ async fn a_branch_a_tag_or_a_commit_is_fetched_alone() {
     let (published, first, second) = two_commits(&server);
     let url = server.url("git/weather");
     let (clone, folder) = cloned(&url, job(&server)).await;
-    assert_eq!(
-        clone.unwrap(),
-        Cloned {
-            commit: second.clone(),
-            notes: Vec::new()
-        }
-    );
+    let clone = clone.unwrap();
+    assert_eq!((&clone.commit, &*clone.notes), (&second, &[][..]));
     assert_eq!(
         fs::read_to_string(folder.path().join("server.py")).unwrap(),
         "two"
@@ -411,6 +406,15 @@ async fn submodules_come_if_they_are_asked_for() {
     let read = |path: &str| fs::read_to_string(folder.path().join(path)).unwrap();
     let all = ["a", "lib/inner/b", "lib/inner/deep/c"].map(read);
     assert_eq!(all, ["1", "2", "3"]);
+
+    // Together they have eight, and none of them more than four.
+    let mut limited = job(&server);
+    limited.limits.entries = 5;
+    let error = cloned_whole(&url, limited).await.0.unwrap_err().to_string();
+    assert!(
+        error.contains("its submodule lib/inner: it needs more"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::refs::Refs;
-use super::{CloneError, Job, Limits};
+use super::{CloneError, Job, Limits, Taken};
 use crate::install::progress::Step;
 use crate::lock::locked;
 use crate::transport::errand;
@@ -64,6 +64,7 @@ enum Said {
     Head(String),
     Reference { name: String, id: String },
     Commit(String),
+    Taken(Taken),
     Note(String),
     Submodule(Pinned),
     Failed(CloneError),
@@ -86,6 +87,7 @@ pub(super) struct Findings {
     pub(super) commit: Option<String>,
     pub(super) notes: Vec<String>,
     pub(super) submodules: Vec<Pinned>,
+    pub(super) taken: Taken,
     end: Option<Result<(), CloneError>>,
 }
 
@@ -99,6 +101,7 @@ impl Findings {
                 .all
                 .extend(Oid::from_str(&id).map(|id| (name, id))),
             Said::Commit(id) => self.commit = Some(id),
+            Said::Taken(taken) => self.taken = taken,
             Said::Note(note) => self.notes.push(note),
             Said::Submodule(pinned) => self.submodules.push(pinned),
             Said::Failed(error) => self.end = Some(Err(error)),

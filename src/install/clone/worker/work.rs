@@ -69,10 +69,11 @@ fn perform(task: Task, limits: &Limits) -> Result<(), CloneError> {
             let branch = branch.as_deref();
             let steps = Steps::default();
             let told = |step| steps.tell(step);
-            let notes =
+            let (taken, notes) =
                 checkout::check_out(&repository, &commit, branch, submodules, limits, told)?;
             checkout::remember(&repository, &address);
             say(&Said::Commit(commit.id().to_string()));
+            say(&Said::Taken(taken));
             for note in notes {
                 say(&Said::Note(note));
             }
