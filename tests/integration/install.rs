@@ -316,6 +316,25 @@ fn a_kill_while_fetching_leaves_nothing_half_made() {
     world.install("git/weather", &COMMAND, 0);
 }
 
+/// The process that reads the repository waits for the rest of a pack.
+#[test]
+fn what_reads_a_repository_ends_with_the_installation() {
+    let world = World::new(&[("serve.txt", SERVER)]);
+    let url = world.server.url("stalled/weather");
+    let words = ["install", &url, "--command", "python3 serve.txt"];
+    for signal in [Signal::INT, Signal::KILL] {
+        let tag = new_tag();
+        let reads = |(_, line): &(u32, String)| line.contains("__git");
+        let mut child =
+            world.start_until(&words, &tag, |_| processes_with_tag(&tag).iter().any(reads));
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        child.wait().unwrap();
+        eventually(DEADLINE, || processes_with_tag(&tag).is_empty());
+        world.run(&["list", "--installed"], 0);
+        world.assert_untouched();
+    }
+}
+
 /// A server whose build never ends.
 fn building_for_ever() -> World {
     World::new(&[
