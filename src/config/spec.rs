@@ -120,6 +120,11 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
+    /// Whether every tool is offered.
+    pub(crate) fn is_open(&self) -> bool {
+        self.allow.is_none() && self.deny.is_empty()
+    }
+
     /// Whether the tool `name` is offered.
     pub(crate) fn admits(&self, name: &str) -> bool {
         self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)

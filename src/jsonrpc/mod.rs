@@ -3,12 +3,14 @@
 //! Knows no MCP and does no I/O. What is not rewritten is never decoded: numbers beyond 64 bits,
 //! duplicate keys, lone surrogates and unknown members pass through unchanged.
 
+mod ambiguous;
 mod envelope;
 mod error;
 mod framing;
 mod members;
 mod scan;
 
+pub(crate) use ambiguous::{ambiguity, is_plain_name};
 pub(crate) use envelope::{Envelope, Invalid, Kind, splice};
 pub(crate) use error::{
     ErrorObject, Reply, error_response, error_words, is_error_object, notification, request,

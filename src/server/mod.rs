@@ -243,6 +243,11 @@ impl ServerHandle {
         locked(&self.shared.definition).admission.admits(name)
     }
 
+    /// Whether its configuration leaves tools out.
+    pub(crate) fn is_filtered(&self) -> bool {
+        !locked(&self.shared.definition).admission.is_open()
+    }
+
     /// The newest lists.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.snapshot.borrow().clone()

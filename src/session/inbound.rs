@@ -5,9 +5,10 @@ use serde_json::json;
 use super::{About, Asked, Greeting, Session};
 use crate::jsonrpc::{
     Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, Invalid, Kind, METHOD_NOT_FOUND,
-    Members, PARSE_ERROR, elements, splice, text, unquoted,
+    Members, PARSE_ERROR, ambiguity, elements, splice, text, unquoted,
 };
 use crate::mcp::{Era, ListKind, MODERN, UNSUPPORTED_REVISION, tasks};
+use crate::server::ServerHandle;
 
 impl Session {
     /// Takes one line of the client.
@@ -128,7 +129,11 @@ impl Session {
     }
 
     fn take_notification(&self, line: &str, envelope: &Envelope<'_>) {
-        match envelope.method.as_deref().unwrap_or_default() {
+        let method = envelope.method.as_deref().unwrap_or_default();
+        if self.has_filtered() && (method == "tools/call" || ambiguity(line).is_some()) {
+            return tracing::debug!(method, "a server could read this notification as a call");
+        }
+        match method {
             "notifications/initialized" => self.begin(),
             "notifications/cancelled" => {
                 if let Some(id) = envelope.params.request_id {
@@ -186,6 +191,12 @@ impl Session {
         let Some(asked) = self.take_asked(id) else {
             return tracing::debug!(id, "an answer to nothing that was asked");
         };
+        if self.has_filtered()
+            && let Some(why) = ambiguity(line)
+        {
+            let error = ErrorObject::new(INVALID_REQUEST, format!("the client's answer {why}"));
+            return asked.connection.refuse(&asked.id, &error);
+        }
         let untagged = (!self.fleet.is_transparent())
             .then(|| tasks::untag(line, &asked.connection.server))
             .flatten();
@@ -201,6 +212,12 @@ impl Session {
         asked
             .connection
             .reply([&bytes[..at], asked.id.as_bytes(), &bytes[at + id.len()..]]);
+    }
+
+    /// Whether the configuration leaves out tools of a server.
+    fn has_filtered(&self) -> bool {
+        let catalog = self.fleet.catalog();
+        catalog.servers.iter().any(ServerHandle::is_filtered)
     }
 
     /// Brings progress on a server's request to the server, under its own token. False if nobody waits for it.

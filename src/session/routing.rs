@@ -10,7 +10,7 @@ use super::missing::does_not_run;
 use crate::fleet::Catalog;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Members, Reply,
-    unquoted,
+    ambiguity, is_plain_name, unquoted,
 };
 use crate::mcp::{Era, Method, severity, tasks};
 use crate::server::{Asker, Call, ServerHandle};
@@ -306,6 +306,11 @@ impl Session {
             id,
             era,
         } = request;
+        if server.is_filtered()
+            && let Some(error) = unclear(server, method, request)
+        {
+            return asker.answer(id, Reply::Error(&error.to_string()));
+        }
         self.remember(Some(server), method, envelope);
         let several = !self.fleet.is_transparent();
         // One client of one server is slowed down by not being read; any other has to be told.
@@ -399,6 +404,19 @@ fn named_in_vain(
         || catalog.tool(&name).is_some()
         || catalog.resource(&uri).is_some();
     (!known).then_some((name, uri))
+}
+
+/// The refusal of a request that a server could read as a call of a tool that its configuration leaves out.
+fn unclear(server: &ServerHandle, method: Method, request: Request<'_>) -> Option<ErrorObject> {
+    let unnamed = method == Method::CallTool && !is_plain_name(request.envelope.params.name);
+    let why = ambiguity(request.line)
+        .or_else(|| unnamed.then(|| "has no tool's `name` as a string".to_owned()))?;
+    let server = &server.spec().name;
+    let message = format!(
+        "the request {why}, so `{server}` could read it as a call of a tool that `tools` of `{server}` leaves out; it \
+         was not sent. Write each of `id`, `method`, `params` and `params.name` once, in exactly this spelling"
+    );
+    Some(ErrorObject::new(INVALID_PARAMS, message))
 }
 
 /// The refusal for a server that does not read what it is sent.

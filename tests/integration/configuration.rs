@@ -161,3 +161,67 @@ fn tools_that_the_configuration_leaves_out_are_neither_listed_nor_called() {
     peer.expect_notification("notifications/tools/list_changed");
     assert_eq!(names(), ["mark", "set_tools", "eager"]);
 }
+
+#[test]
+fn a_left_out_tool_is_not_called_by_a_request_that_parsers_read_differently() {
+    let project = Project::new();
+    let server = json!(example("fake_server")).to_string();
+    project.write("script.json", "{}");
+    project.write(
+        "mcp-proxy.toml",
+        &format!(
+            "[servers.weather]\ncommand = {server}\nargs = ['script.json']\ntools.deny = ['slow']\n\
+             [servers.free]\ncommand = {server}\nargs = ['script.json']\n"
+        ),
+    );
+    for sole in [true, false] {
+        let (prefix, free) = if sole {
+            ("", "")
+        } else {
+            ("weather__", "free__")
+        };
+        let nothing: [&str; 0] = [];
+        let servers = if sole {
+            &["--server", "weather"][..]
+        } else {
+            &[]
+        };
+        let proxy = Proxy::dev(nothing).options(servers.iter().copied());
+        let peer = proxy.within(&project).spawn();
+        peer.initialize(&initialize_params()).result();
+        let state = format!("{prefix}state");
+        assert!(!peer.call(&state, &json!({})).is_error());
+        for (at, members) in [
+            r#""params":{"name":"PREFIXstate","Name":"slow"}"#,
+            r#""params":{"name":"slow","name":"PREFIXstate"}"#,
+            r#""params":{"name":"slow","n\u0061me":"PREFIXstate"}"#,
+            r#""params":{"name":"slow"},"params":{"name":"PREFIXstate"}"#,
+            r#""params":{"name":"PREFIXstate"},"Params":{"name":"slow"}"#,
+            r#""params":{"name":"PREFIXstate"},"Method":"tools/call""#,
+            "\"params\":{\"name\":\"PREFIXstate\",\"x\":\r{\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"slow\"}}\r}",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let id = 1000 + at;
+            let members = members.replace("PREFIX", prefix);
+            peer.send(&format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call",{members}}}"#
+            ));
+            let answer = peer.await_response(id);
+            assert!(answer.line.contains("-32602"), "{members}: {}", answer.line);
+            assert!(answer.line.contains("`tools` of `weather`"), "{}", answer.line);
+        }
+        peer.send(r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"slow"}}"#);
+        peer.send(r#"{"jsonrpc":"2.0","Id":7,"method":"x","Method":"tools/call","params":{"name":"slow"}}"#);
+        let received = peer.call(&state, &json!({})).line;
+        assert!(!received.contains("slow"), "{received}");
+        if !sole {
+            peer.send(&format!(
+                r#"{{"jsonrpc":"2.0","id":2000,"method":"tools/call","params":{{"name":"{free}echo","Name":1,"arguments":{{}}}}}}"#
+            ));
+            let answer = peer.await_response(2000);
+            assert!(!answer.line.contains("-32602"), "{}", answer.line);
+        }
+    }
+}
