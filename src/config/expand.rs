@@ -4,6 +4,9 @@
 /// Before the name of a variable that only the environment has.
 pub(super) const ENVIRONMENT: &str = "env:";
 
+/// So many defaults may stand within one another.
+pub(super) const DEEPEST: usize = 32;
+
 /// Variables of clients that only their editors can replace, and why the proxy cannot.
 const FOREIGN: [(&str, &str); 6] = [
     ("input", "VS Code asks for this value, mcp-proxy cannot"),
@@ -54,20 +57,19 @@ pub(super) enum Piece<'a> {
     },
 }
 
-/// Cuts a value into its pieces.
+/// Cuts a value into its pieces, in time that grows with its length alone.
 pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
-    let (mut pieces, mut literal, mut at) = (Vec::new(), 0, 0);
-    while let Some(start) = text[at..].find("${").map(|found| at + found) {
-        at = start + 2;
-        if let Some(variable) = variable(&text[start..]) {
+    let (mut pieces, mut literal) = (Vec::new(), 0);
+    for (start, end) in braces(text) {
+        if start < literal {
+            // Within the default of the variable before it.
+            continue;
+        }
+        if let Some(variable) = variable(&text[start..end]) {
             if literal < start {
                 pieces.push(Piece::Literal(&text[literal..start]));
             }
-            let Piece::Variable { written, .. } = variable else {
-                continue;
-            };
-            at = start + written.len();
-            literal = at;
+            literal = end;
             pieces.push(variable);
         }
     }
@@ -77,48 +79,83 @@ pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// The variable at the beginning of `text`, which begins with `${`.
-fn variable(text: &str) -> Option<Piece<'_>> {
-    let end = closing(text)?;
-    let inside = &text[2..end];
-    let (name, default) = match inside.split_once(":-") {
-        Some((name, default)) => (name, Some(default)),
-        None => (inside, None),
-    };
+/// Where each `${` that is closed begins and its brace ends, in the order of their beginnings. A default may hold
+/// variables of its own.
+fn braces(text: &str) -> Vec<(usize, usize)> {
+    let (mut open, mut closed) = (Vec::new(), Vec::new());
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' if text[..at].ends_with('$') => open.push(at - 1),
+            b'}' => closed.extend(open.pop().map(|start| (start, at + 1))),
+            _ => {}
+        }
+    }
+    closed.sort_unstable();
+    closed
+}
+
+/// The variable that `written`, from `${` to its brace, stands for.
+fn variable(written: &str) -> Option<Piece<'_>> {
+    let inside = &written[2..written.len() - 1];
     // `env:NAME` is what VS Code and Cursor write.
-    let plain = name.strip_prefix(ENVIRONMENT).unwrap_or(name);
-    let is_name = plain.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && plain.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    // VS Code and Gemini CLI write the separator of paths so.
-    (is_name || inside == "/").then_some(Piece::Variable {
-        written: &text[..=end],
+    let prefixed = inside
+        .strip_prefix(ENVIRONMENT)
+        .map(|plain| ENVIRONMENT.len() + name_length(plain))
+        .filter(|end| *end > ENVIRONMENT.len());
+    let (name, rest) = match prefixed.unwrap_or_else(|| name_length(inside)) {
+        // VS Code and Gemini CLI write the separator of paths so.
+        0 if inside == "/" => (inside, ""),
+        0 => return None,
+        end => inside.split_at(end),
+    };
+    let default = rest.strip_prefix(":-");
+    (rest.is_empty() || default.is_some()).then_some(Piece::Variable {
+        written,
         name,
         default,
     })
 }
 
-/// Where the brace that `text` opens is closed; a default may hold variables of its own.
-fn closing(text: &str) -> Option<usize> {
-    let mut depth = 0;
-    for (at, c) in text.char_indices() {
-        match c {
-            '{' if text[..at].ends_with('$') => depth += 1,
-            '}' => depth -= 1,
-            _ => continue,
-        }
-        if depth == 0 {
-            return Some(at);
-        }
+/// The length of the name of a variable that `text` begins with.
+fn name_length(text: &str) -> usize {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        return 0;
     }
-    None
+    text.find(|c| !is_name(c)).unwrap_or(text.len())
 }
 
-/// `text` with its variables replaced, or those that are not set, as written and by name.
+/// Why a value cannot be had.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unexpanded {
+    /// Variables that are not set, as written and by name.
+    Missing(Vec<(String, String)>),
+    /// Defaults within defaults are deeper than [`DEEPEST`].
+    Deep,
+}
+
+/// `text` with its variables replaced.
 pub(super) fn expand(
     text: &str,
     value_of: &dyn Fn(&str) -> Option<String>,
-) -> Result<String, Vec<(String, String)>> {
+) -> Result<String, Unexpanded> {
     let (mut expanded, mut missing) = (String::new(), Vec::new());
+    replace(text, value_of, DEEPEST, &mut expanded, &mut missing)?;
+    if missing.is_empty() {
+        Ok(expanded)
+    } else {
+        Err(Unexpanded::Missing(missing))
+    }
+}
+
+/// Appends `text` to `expanded` with its variables replaced; defaults may be `depth` deep.
+fn replace(
+    text: &str,
+    value_of: &dyn Fn(&str) -> Option<String>,
+    depth: usize,
+    expanded: &mut String,
+    missing: &mut Vec<(String, String)>,
+) -> Result<(), Unexpanded> {
     for piece in pieces(text) {
         match piece {
             Piece::Literal(literal) => expanded.push_str(literal),
@@ -128,19 +165,15 @@ pub(super) fn expand(
                 default,
             } => match (value_of(name), default) {
                 (Some(value), _) => expanded.push_str(&value),
-                (None, Some(default)) => match expand(default, value_of) {
-                    Ok(value) => expanded.push_str(&value),
-                    Err(more) => missing.extend(more),
-                },
+                (None, Some(default)) => {
+                    let depth = depth.checked_sub(1).ok_or(Unexpanded::Deep)?;
+                    replace(default, value_of, depth, expanded, missing)?;
+                }
                 (None, None) => missing.push((written.to_owned(), name.to_owned())),
             },
         }
     }
-    if missing.is_empty() {
-        Ok(expanded)
-    } else {
-        Err(missing)
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -170,6 +203,9 @@ mod tests {
             ("${NO:-${NO:-é}}", "é"),
             ("${env:A}", "1"),
             ("a${/}b", "aSEPb"),
+            ("${env:-d}", "d"),
+            ("${env:NO:-${env:A}}", "1"),
+            ("${A${A}", "${A1"),
         ] {
             assert_eq!(expand(text, &value_of), Ok(expanded.to_owned()), "{text}");
         }
@@ -218,9 +254,37 @@ mod tests {
 
     #[test]
     fn each_unset_variable_is_named() {
-        let missing = expand("${B} ${A} ${C:-${D}}", &value_of).unwrap_err();
+        let expanded = expand("${B} ${A} ${C:-${D}}", &value_of);
+        let Err(Unexpanded::Missing(missing)) = expanded else {
+            panic!("{expanded:?}");
+        };
         let names: Vec<&str> = missing.iter().map(|(_, name)| name.as_str()).collect();
         assert_eq!(names, ["B", "D"]);
         assert_eq!(missing[0].0, "${B}");
+    }
+
+    #[test]
+    fn defaults_are_as_deep_as_is_allowed() {
+        let nested = |depth: usize| format!("{}x{}", "${NO:-".repeat(depth), "}".repeat(depth));
+        assert_eq!(expand(&nested(DEEPEST), &value_of), Ok("x".to_owned()));
+        for depth in [DEEPEST + 1, 100_000] {
+            assert_eq!(expand(&nested(depth), &value_of), Err(Unexpanded::Deep));
+        }
+    }
+
+    /// Ends: with a time that grows with the square of the length it would take minutes.
+    #[test]
+    fn a_long_value_is_read_in_one_pass() {
+        const MANY: usize = 200_000;
+        for unit in ["${", "${A:-", "${env:", "${x%", "$", "{", "}"] {
+            let text = unit.repeat(MANY);
+            assert_eq!(expand(&text, &value_of), Ok(text));
+        }
+        let text = format!("{}{}", "${x%".repeat(MANY), "}".repeat(MANY));
+        assert_eq!(expand(&text, &value_of), Ok(text));
+        assert_eq!(
+            expand(&"${A}".repeat(MANY), &value_of),
+            Ok("1".repeat(MANY))
+        );
     }
 }

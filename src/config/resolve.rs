@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 
 use super::env_file;
-use super::expand::{ENVIRONMENT, expand, foreign};
+use super::expand::{DEEPEST, ENVIRONMENT, Unexpanded, expand, foreign};
 use super::fault::Fault;
 use super::files::Written;
 use super::own_entry;
@@ -404,7 +404,14 @@ impl<'a> Resolver<'a> {
         }
         match expand(text, &|name| self.around.variable(name, base)) {
             Ok(text) => text.into(),
-            Err(missing) => {
+            Err(Unexpanded::Deep) => {
+                let message =
+                    format!("more than {DEEPEST} defaults of variables stand within one another");
+                let fault = Fault::new(at, message);
+                self.fault(fault.help("name the last one alone: ${VAR:-…}"));
+                OsString::new()
+            }
+            Err(Unexpanded::Missing(missing)) => {
                 for (written, name) in missing {
                     let name = name.strip_prefix(ENVIRONMENT).unwrap_or(&name);
                     let fault =
