@@ -198,6 +198,13 @@ pub(crate) fn check(file: &Path) -> Result<(), EditError> {
     }
 }
 
+/// Whether each file of `around` can be edited: one that cannot may have any server.
+pub(crate) fn check_all(around: &Surroundings) -> Result<(), EditError> {
+    let places = places(around);
+    let mut files = [places.json, places.toml].into_iter().flatten();
+    files.try_for_each(|file| check(&file))
+}
+
 /// Whether a server of this name stands in `file`. One that cannot be read has none.
 pub(crate) fn has(file: &Path, name: &str) -> bool {
     let text = std::fs::read_to_string(file).unwrap_or_default();
@@ -263,10 +270,12 @@ impl Document {
             Form::Json => node::json(&source),
             Form::Toml => node::toml(&source),
         };
-        let tree = tree.map_err(|faults| {
-            let first = faults.into_iter().next();
-            EditError::Broken(Box::new(first.expect("a failure has a fault")))
-        })?;
+        let broken = |faults: Vec<Fault>| faults.into_iter().next().map(Box::new);
+        let tree = tree
+            .map_err(|faults| EditError::Broken(broken(faults).expect("a failure has a fault")))?;
+        if let Some(fault) = broken(shapes::doubled(&tree)) {
+            return Err(EditError::Broken(fault));
+        }
         Ok(Self { source, tree, form })
     }
 
@@ -288,19 +297,16 @@ impl Document {
         (at < places.len()).then(|| places.swap_remove(at))
     }
 
-    /// All entries of this name: JSON lets one stand twice.
-    fn entries(&self, name: &str) -> Vec<usize> {
-        let place = self.place(name);
-        let Some(Value::Table(entries)) = place.map(|place| &place.servers.value) else {
-            return Vec::new();
-        };
-        let mut all: Vec<usize> = (0..entries.len()).collect();
-        all.retain(|at| entries[*at].0.value == name);
-        all
+    /// Which of the servers in its place has this name.
+    fn position(&self, name: &str) -> Option<usize> {
+        match &self.place(name)?.servers.value {
+            Value::Table(entries) => entries.iter().position(|(key, _)| key.value == name),
+            _ => None,
+        }
     }
 
     fn has(&self, name: &str) -> bool {
-        !self.entries(name).is_empty()
+        self.position(name).is_some()
     }
 
     /// The line end of the file.

@@ -29,7 +29,12 @@ pub(super) fn read(places: &Places, faults: &mut Vec<Fault>) -> Written {
     let mut written = Written::default();
     if let Some(path) = &places.json {
         match tree(path, node::json) {
-            Ok(tree) => written.servers = client_servers(&tree, faults, &mut written.notes),
+            Ok(tree) => {
+                let doubled = shapes::doubled(&tree);
+                written.incomplete = doubled.iter().any(|fault| fault.server.is_none());
+                faults.extend(doubled);
+                written.servers = client_servers(&tree, faults, &mut written.notes);
+            }
             Err(found) => written.give_up(found, faults),
         }
     }

@@ -312,10 +312,6 @@ impl Reader<'_> {
         for (name, node) in self.entries("servers", node).unwrap_or_default() {
             self.server = Some(name.value.clone());
             self.check_name(name);
-            if servers.iter().any(|(other, _)| other.value == name.value) {
-                let message = format!("server `{}` is there twice", name.value);
-                self.fault(Fault::new(&name.at, message).help("rename or remove one of them"));
-            }
             let node = if self.tolerant {
                 &clients::translated(self, node)
             } else {

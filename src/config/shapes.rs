@@ -1,5 +1,7 @@
 //! Where a file has its servers: each client has them under a key of its own, plugins under none.
 
+use std::collections::HashMap;
+
 use super::clients::is_server;
 use super::fault::Fault;
 use super::node::{Node, Value};
@@ -106,6 +108,59 @@ fn are_servers(node: &Node) -> bool {
         .filter(|(_, node)| matches!(node.value, Value::Table(_)))
         .peekable();
     tables.peek().is_some() && tables.all(|(_, node)| is_server(node))
+}
+
+/// What stands twice on the way to the servers or in them. Programs differ in which one counts, so none is taken.
+pub(super) fn doubled(tree: &Node) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for keys in CERTAIN.into_iter().chain(POSSIBLE) {
+        let parent = keys[..keys.len() - 1].iter();
+        let parent = parent.copied().try_fold(tree, |node, key| node.get(key));
+        let twice = parent.and_then(|parent| twice(parent, Some(keys[keys.len() - 1])));
+        faults.extend(twice.map(|(key, message)| {
+            let fault = Fault::new(&key.at, format!("`{}` {message}", key.value));
+            fault.help("put the servers of both under one of them")
+        }));
+    }
+    for place in places(tree) {
+        let Value::Table(servers) = &place.servers.value else {
+            continue;
+        };
+        if let Some((name, message)) = twice(place.servers, None) {
+            let fault = Fault::new(&name.at, format!("server `{}` {message}", name.value));
+            faults.push(
+                fault
+                    .help("rename or remove one of them")
+                    .of(Some(&name.value)),
+            );
+        }
+        for (name, server) in servers {
+            if let Some((key, message)) = twice(server, None) {
+                let fault = Fault::new(&key.at, format!("`{}` {message}", key.value));
+                faults.push(fault.help("remove one of them").of(Some(&name.value)));
+            }
+        }
+    }
+    faults
+}
+
+/// The second one of two equal keys in a table, or of two that are `wanted`, and in which lines they are.
+fn twice<'n>(table: &'n Node, wanted: Option<&str>) -> Option<(&'n Located<String>, String)> {
+    let Value::Table(entries) = &table.value else {
+        return None;
+    };
+    let mut known = HashMap::new();
+    let mut keys = entries.iter().map(|(key, _)| key);
+    keys.find_map(|key| {
+        let is_wanted = wanted.is_none_or(|wanted| key.value == wanted);
+        let first: &At = known.insert(&key.value, &key.at).filter(|_| is_wanted)?;
+        let line = |at: &At| at.line_and_column().0;
+        let message = match (line(first), line(&key.at)) {
+            (one, other) if one == other => format!("is there twice, in line {one}"),
+            (one, other) => format!("is there twice, in lines {one} and {other}"),
+        };
+        Some((key, message))
+    })
 }
 
 /// All the servers of a client's file, which is a fault if there is none in it that anybody could find. Of two with

@@ -67,6 +67,7 @@ impl Installer {
         if origin == Origin::Tool {
             self.check_enabled()?;
         }
+        edit::check_all(&self.around)?;
         let files = edit::places_of(&self.around, &name);
         let found = match self.find(&name) {
             // The entry of a server that nobody installed can be removed as well.
@@ -103,7 +104,7 @@ impl Removal {
     /// The folder that will be deleted.
     pub(crate) fn deletes(&self) -> Option<&Path> {
         let found = self.found.as_ref().filter(|_| self.delete_files)?;
-        let here = |file: &PathBuf| self.files.contains(file) || !edit::has(file, &self.name);
+        let here = |file: &PathBuf| self.files.contains(file) || !may_have(file, &self.name);
         let only_here = found.record.registered.iter().all(here);
         only_here.then_some(&*found.folder)
     }
@@ -148,7 +149,7 @@ impl Removal {
         let mut record = found.record;
         record
             .registered
-            .retain(|file| !removed.unregistered.contains(file) && edit::has(file, &name));
+            .retain(|file| !removed.unregistered.contains(file) && may_have(file, &name));
         if let (true, Some(file)) = (delete_files, record.registered.first()) {
             let file = file.display();
             removed.notes.push(format!(
@@ -163,6 +164,11 @@ impl Removal {
         removed.deleted = Some(slot.discard()?);
         Ok(removed)
     }
+}
+
+/// Whether a configuration file has the server, or is broken so that nobody knows.
+fn may_have(file: &Path, name: &str) -> bool {
+    edit::has(file, name) || edit::check(file).is_err()
 }
 
 fn is_registered(found: &Found, files: &[PathBuf]) -> bool {

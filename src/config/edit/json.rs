@@ -33,8 +33,8 @@ pub(super) fn add(
         return Err(no_form());
     }
     let value = written(server, vs_code);
-    if let [.., last] = document.entries(name)[..] {
-        return Ok(replaced(document, name, last, &value));
+    if let Some(at) = document.position(name) {
+        return Ok(replaced(document, name, at, &value));
     }
     let layout = Layout::of(document);
     if !text[document.tree.at.span.clone()].starts_with('{') {
@@ -59,14 +59,18 @@ pub(super) fn remove(document: &Document, name: &str) -> Result<String, EditErro
     let Some(place) = document.place(name) else {
         return Ok(document.text().to_owned());
     };
-    if let [.., at] = document.entries(name)[..] {
-        let text = without(document, place.servers, at);
-        return remove(&Document::parse(&document.source.path, &text)?, name);
-    }
+    let Some(at) = document.position(name) else {
+        return Ok(document.text().to_owned());
+    };
+    let text = without(document, place.servers, at);
     // Only such a section can have come with the first server.
-    match (place.keys, place.servers) {
-        ([key], servers) => without_section(document, key, servers),
-        _ => Ok(document.text().to_owned()),
+    let [key] = place.keys else {
+        return Ok(text);
+    };
+    let left = Document::parse(&document.source.path, &text)?;
+    match left.tree.get(key) {
+        Some(servers) => without_section(&left, key, servers),
+        None => Ok(text),
     }
 }
 

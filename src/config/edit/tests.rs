@@ -241,12 +241,6 @@ fn a_server_goes_without_the_rest() {
             "{\"mcpServers\": {\n \"a\": {}, // a\n \"x\": {}}}",
             "{\"mcpServers\": {\n \"a\": {} // a\n }}",
         ),
-        // The last one is in force, so both go.
-        (
-            ".mcp.json",
-            "{\"mcpServers\": {\n \"x\": {},\n \"x\": {}\n}}\n",
-            "{\"mcpServers\": {}}\n",
-        ),
         (
             "mcp-proxy.toml",
             "# head\n[servers.x]\ncommand = 'y'\n# args = []\n\n[servers.x.env]\nK = '1'\n\n# about b\n[servers.b]\ncommand = 'z'\n",

@@ -90,3 +90,37 @@ fn the_form_of_open_code_is_only_read() {
     assert_eq!(read(&path), text);
     assert!(remove(&path, "a").unwrap());
 }
+
+#[test]
+fn a_file_with_a_key_twice_is_left_alone() {
+    for (text, fault) in [
+        (
+            "{\"mcpServers\": {\"a\": {}},\n\"mcpServers\": {\"x\": {}}}",
+            "`mcpServers` is there twice, in lines 1 and 2",
+        ),
+        (
+            "{\"mcpServers\": {\"x\": {},\n\n\"\\u0078\": {}}}",
+            "server `x` is there twice, in lines 1 and 3",
+        ),
+        (
+            "{\"mcpServers\": {\"a\": {},\n\"x\": {\"env\": {}, \"env\": {}}}}",
+            "`env` is there twice, in line 2",
+        ),
+        (
+            "{\"mcp\": {\"servers\": {\"x\": {\"command\": \"y\"}},\n\"servers\": {}}}",
+            "`servers` is there twice, in lines 1 and 2",
+        ),
+    ] {
+        let (_folder, path) = file(".mcp.json", text);
+        let errors = [
+            remove(&path, "x").unwrap_err(),
+            add(&path, "x", &server(), true).unwrap_err(),
+            add(&path, "new", &server(), false).unwrap_err(),
+            check(&path).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(error.to_string().starts_with(fault), "{error}");
+        }
+        assert_eq!(read(&path), text);
+    }
+}
