@@ -5,8 +5,10 @@
 //! of its own; modern requests share theirs.
 
 mod answer;
+mod connections;
 mod feed;
 mod guard;
+mod large;
 mod legacy;
 mod modern;
 mod post;
@@ -22,14 +24,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Events};
@@ -38,7 +43,9 @@ use crate::lock::locked;
 use crate::session::{Session, Sessions};
 use crate::transport::files;
 use answer::Refusal;
+use connections::{Answering, Connection, Connections, Presence};
 use guard::Guard;
+use large::Large;
 use modern::Exchanges;
 use sessions::Table;
 
@@ -52,8 +59,6 @@ const FILES: u64 = 65_536;
 const SILENCE: Duration = Duration::from_secs(120);
 /// All the headers of a request may be as long.
 const HEADERS: usize = 64 * 1024;
-/// So many messages beyond 1 MiB may be on their way in.
-const LARGE: usize = 16;
 /// So many paths that nobody answers are told of.
 const STRAYS: usize = 16;
 /// So much of such a path is shown, in characters.
@@ -104,14 +109,10 @@ struct Inner {
     exchanges: Arc<Exchanges>,
     /// The session that all modern requests share, from the first one on.
     shared: OnceCell<Arc<Session>>,
-    /// One for each connection that there may be.
-    connections: Arc<Semaphore>,
-    /// How many there may be.
-    most: usize,
+    connections: Arc<Connections>,
     /// Cancelled when no more requests are taken.
     ending: CancellationToken,
-    /// One for each large message that may be on its way in.
-    large: Semaphore,
+    large: Large,
     /// Paths beside the endpoint that were asked for and told of; at most [`STRAYS`].
     strays: Mutex<BTreeSet<String>>,
     events: Events,
@@ -137,7 +138,6 @@ impl Front {
         events.send(Event::Listening {
             url: format!("http://{address}{ENDPOINT}"),
         });
-        let most = room_for_connections();
         Ok(Self(Arc::new(Inner {
             listener,
             guard: guard.at(address),
@@ -146,10 +146,9 @@ impl Front {
             sessions: Table::new(options.max_sessions, options.session_idle, events.clone()),
             exchanges: Arc::default(),
             shared: OnceCell::new(),
-            connections: Arc::new(Semaphore::new(most)),
-            most,
+            connections: Connections::new(room_for_connections()),
             ending: CancellationToken::new(),
-            large: Semaphore::new(LARGE),
+            large: Large::default(),
             strays: Mutex::default(),
             events: events.clone(),
         })))
@@ -164,16 +163,12 @@ impl Front {
             .with_state(self.clone());
         let accept = async {
             loop {
-                let Ok(room) = self.0.connections.clone().acquire_owned().await else {
-                    return;
-                };
+                let room = self.0.connections.room().await;
                 match self.0.listener.accept().await {
                     Ok((stream, _)) => {
                         let (router, ending) = (router.clone(), self.0.ending.clone());
-                        tokio::spawn(async move {
-                            attend(stream, router, ending).await;
-                            drop(room);
-                        });
+                        let connection = self.0.connections.open(room);
+                        tokio::spawn(attend(stream, connection, router, ending));
                     }
                     // No files left, or a client that was gone at once.
                     Err(error) => {
@@ -201,8 +196,7 @@ impl Front {
         tokio::join!(self.0.sessions.end_all(), shared);
         self.0.exchanges.end();
         // What was answered last is still being written.
-        let all = u32::try_from(self.0.most).unwrap_or(u32::MAX);
-        let _ = tokio::time::timeout(LAST_WORDS, self.0.connections.acquire_many(all)).await;
+        let _ = tokio::time::timeout(LAST_WORDS, self.0.connections.closed()).await;
     }
 
     /// The session of all modern requests, which the first one opens.
@@ -217,19 +211,31 @@ impl Front {
 }
 
 /// Speaks HTTP with one connection until it ends, or until it has no request open after `ending`.
-async fn attend(stream: TcpStream, router: Router, ending: CancellationToken) {
+async fn attend(
+    stream: TcpStream,
+    connection: Connection,
+    router: Router,
+    ending: CancellationToken,
+) {
     let _ = stream.set_nodelay(true);
-    let connection = hyper::server::conn::http1::Builder::new()
+    let (presence, router) = (connection.presence(), TowerToHyperService::new(router));
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        presence.begun();
+        request.extensions_mut().insert(presence.clone());
+        router.call(request)
+    });
+    let spoken = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(SILENCE)
         .max_buf_size(HEADERS)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = pin!(connection);
+        .serve_connection(TokioIo::new(stream), service);
+    let mut spoken = pin!(spoken);
     let served = tokio::select! {
-        served = connection.as_mut() => served,
+        served = spoken.as_mut() => served,
+        () = connection.over() => return,
         () = ending.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            spoken.as_mut().graceful_shutdown();
+            spoken.await
         }
     };
     if let Err(error) = served {
@@ -242,6 +248,7 @@ async fn handle(State(front): State<Front>, request: Request) -> Response {
         return refused.into_response();
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
+    let presence = request.extensions().get::<Arc<Presence>>().cloned();
     let response = dispatch(&front, request).await;
     let mut response = response.unwrap_or_else(IntoResponse::into_response);
     if let Some(origin) = origin {
@@ -252,7 +259,10 @@ async fn handle(State(front): State<Front>, request: Request) -> Response {
         let exposed = HeaderValue::from_static(SESSION_ID);
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
-    response
+    match presence {
+        Some(presence) => response.map(|body| Body::new(Answering { body, presence })),
+        None => response,
+    }
 }
 
 /// Says where messages go to whoever asks elsewhere. Clients look for a way to log in below `/.well-known/`.
@@ -279,6 +289,9 @@ async fn dispatch(front: &Front, request: Request) -> Result<Response, Refusal> 
         return Ok(answer::preflight(request.headers()));
     }
     front.0.guard.check_token(request.headers())?;
+    if *request.method() == Method::GET {
+        post::complete(request.extensions());
+    }
     match *request.method() {
         Method::POST => post::take(front, request).await,
         Method::GET => sessions::stand(front, request.headers()),

@@ -2,16 +2,19 @@
 
 use std::borrow::Cow;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::Response;
 use http_body::{Body as _, Frame};
 use serde_json::value::RawValue;
 
 use super::answer::{self, Accepted, Refusal};
+use super::connections::Presence;
+use super::large::Room;
 use super::sessions::says_modern;
 use super::{Front, legacy, modern};
 use crate::jsonrpc::{Envelope, INVALID_PARAMS, INVALID_REQUEST, Invalid, Kind, Members};
@@ -28,6 +31,7 @@ pub(super) async fn take(front: &Front, request: Request) -> Result<Response, Re
     check_kind(&headers)?;
     let accepted = Accepted::of(&headers)?;
     let body = read(front, &headers, body).await?;
+    complete(&parts.extensions);
     let text = std::str::from_utf8(&body).map_err(|error| Refusal::no_json(&error.to_string()))?;
     let line = in_one_line(text)?;
     match Envelope::parse(&line) {
@@ -45,6 +49,13 @@ pub(super) async fn take(front: &Front, request: Request) -> Result<Response, Re
     }
 }
 
+/// The whole request is there, of which these are the extensions.
+pub(super) fn complete(extensions: &Extensions) {
+    if let Some(presence) = extensions.get::<Arc<Presence>>() {
+        presence.complete();
+    }
+}
+
 /// Reads a body, which may be neither too long nor too slow.
 async fn read(front: &Front, headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>, Refusal> {
     let limit = front.0.limit;
@@ -59,9 +70,9 @@ async fn read(front: &Front, headers: &HeaderMap, mut body: Body) -> Result<Vec<
     if announced > limit {
         return Err(too_long());
     }
-    let mut room = None;
+    let mut room: Option<Room<'_>> = None;
     let mut bytes = Vec::with_capacity(announced.min(SMALL));
-    while let Some(frame) = next_frame(&mut body).await? {
+    while let Some(frame) = next_frame(&mut body, room.as_ref()).await? {
         let Some(data) = frame.data_ref() else {
             continue;
         };
@@ -69,27 +80,46 @@ async fn read(front: &Front, headers: &HeaderMap, mut body: Body) -> Result<Vec<
             return Err(too_long());
         }
         if bytes.len() + data.len() > SMALL && room.is_none() {
-            let taken = front.0.large.try_acquire();
-            let crowded = |_| Refusal::crowded("there are too many large messages on their way");
-            room = Some(taken.map_err(crowded)?);
+            let crowded = || Refusal::crowded("there are too many large messages on their way");
+            room = Some(front.0.large.room().await.ok_or_else(crowded)?);
             bytes.reserve_exact(announced.saturating_sub(bytes.len()));
+        }
+        if let Some(room) = &room {
+            room.brought(data.len());
         }
         bytes.extend_from_slice(data);
     }
     Ok(bytes)
 }
 
-async fn next_frame(body: &mut Body) -> Result<Option<Frame<Bytes>>, Refusal> {
+async fn next_frame(
+    body: &mut Body,
+    room: Option<&Room<'_>>,
+) -> Result<Option<Frame<Bytes>>, Refusal> {
+    let late =
+        |message: String| Refusal::new(StatusCode::REQUEST_TIMEOUT, INVALID_REQUEST, message);
     let next = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
-    match tokio::time::timeout(PATIENCE, next).await {
+    let ousted = async {
+        match room {
+            Some(room) => room.ousted().await,
+            None => std::future::pending().await,
+        }
+    };
+    let next = tokio::select! {
+        next = tokio::time::timeout(PATIENCE, next) => next,
+        () = ousted => {
+            let message = "the body came too slowly while other large messages waited";
+            return Err(late(message.to_owned()));
+        }
+    };
+    match next {
         Ok(None) => Ok(None),
         Ok(Some(Ok(frame))) => Ok(Some(frame)),
         Ok(Some(Err(error))) => Err(Refusal::invalid(format!("the body broke off: {error}"))),
-        Err(_) => {
-            let message = format!("the body did not go on for {} s", PATIENCE.as_secs());
-            let status = StatusCode::REQUEST_TIMEOUT;
-            Err(Refusal::new(status, INVALID_REQUEST, message))
-        }
+        Err(_) => Err(late(format!(
+            "the body did not go on for {} s",
+            PATIENCE.as_secs()
+        ))),
     }
 }
 

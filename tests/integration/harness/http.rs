@@ -32,9 +32,15 @@ impl Site {
     /// Starts the proxy and waits until it listens.
     #[track_caller]
     pub(crate) fn start(proxy: Proxy) -> Self {
+        Self::start_by(proxy, &[])
+    }
+
+    /// As [`Self::start`], by a program that these words begin.
+    #[track_caller]
+    pub(crate) fn start_by(proxy: Proxy, words: &[&str]) -> Self {
         let log = Log::new();
-        let proxy = proxy.options(["--http", "127.0.0.1:0"]);
-        let peer = log.written_by(proxy).spawn();
+        let proxy = log.written_by(proxy.options(["--http", "127.0.0.1:0"]));
+        let peer = Peer::spawn_command(proxy.run_by(words.iter().map(Into::into)));
         let listening = log.until("listening", 1);
         let url = listening[0]["url"].as_str().unwrap().to_owned();
         let host = url.strip_prefix("http://").unwrap();

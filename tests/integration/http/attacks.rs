@@ -1,6 +1,9 @@
 //! Whoever means ill: refused as the specification says, and nobody else notices.
 
 use std::io::Write as _;
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -277,6 +280,94 @@ fn who_only_holds_connections_keeps_nobody_out() {
     }
     drop((idle, slow, half));
     works(site);
+}
+
+/// Connections whose bodies go on forever, a space at a time.
+struct Dripping {
+    over: Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Dripping {
+    fn start(connections: Vec<Connection>) -> Self {
+        let (over, ended) = mpsc::channel();
+        let rhythm = Duration::from_millis(500);
+        let thread = thread::spawn(move || {
+            while ended.recv_timeout(rhythm).is_err() {
+                for connection in &connections {
+                    connection.send(b" ");
+                }
+            }
+        });
+        Self {
+            over,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Dripping {
+    fn drop(&mut self) {
+        let _ = self.over.send(());
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+#[test]
+fn the_connection_that_is_silent_for_longest_makes_room() {
+    let project = Project::new();
+    let proxy = Proxy::dev([example("fake_server")])
+        .options(["--meta-tools", "none", "--no-watch"])
+        .within(&project);
+    // The proxy keeps half of its files for connections.
+    let site = Site::start_by(proxy, &["sh", "-c", "ulimit -n 200; exec \"$@\"", "sh"]);
+    let client = Legacy::begin(&site);
+    let (_, mut stream) = client.stand(None);
+    let silent: Vec<_> = (0..100).map(|_| Connection::to(site.address)).collect();
+    let half: Vec<_> = (0..100)
+        .map(|_| {
+            let connection = Connection::to(site.address);
+            let length = [
+                ("Content-Type", "application/json"),
+                ("Content-Length", "9000"),
+            ];
+            connection.request("POST", &length, "{");
+            connection
+        })
+        .collect();
+    let dripping = Dripping::start(half);
+    for _ in 0..20 {
+        works(&site);
+    }
+    // One that is being answered stays.
+    client.call(
+        "notify",
+        &json!({"method": "notifications/tools/list_changed", "params": {}}),
+    );
+    assert!(stream.message().method().is_some());
+    drop((silent, dripping));
+}
+
+#[test]
+fn slow_large_bodies_keep_no_large_one_out() {
+    let stage = Stage::plain();
+    works(&stage.site);
+    let slow: Vec<_> = (0..32)
+        .map(|_| {
+            let connection = Connection::to(stage.site.address);
+            let head = [
+                ("Content-Type", "application/json"),
+                ("Content-Length", "4000000"),
+            ];
+            connection.request("POST", &head, &format!("{{{}", " ".repeat(1_500_000)));
+            connection
+        })
+        .collect();
+    let dripping = Dripping::start(slow);
+    let big = "x".repeat(2_000_000);
+    let answer = Modern::call(&json!(1), "echo", &json!({ "big": big })).ask(&stage.site);
+    assert_eq!(answer.status(), 200, "{}", &answer.body[..200]);
+    drop(dripping);
 }
 
 #[test]

@@ -1,0 +1,247 @@
+//! The open connections: how many there may be, and which one goes when there is no room for the next. A connection
+//! is silent unless a complete request of it is being answered.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use http_body::{Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::lock::locked;
+
+/// A connection must have sent the head of its first request after so long.
+const HEAD: Duration = Duration::from_secs(10);
+/// So often a silent connection is looked for while there is no room.
+const CROWDED: Duration = Duration::from_millis(100);
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Connections {
+    room: Arc<Semaphore>,
+    most: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    number: u64,
+    all: HashMap<u64, Arc<Presence>>,
+}
+
+/// One of them; dropping it makes room.
+#[derive(Debug)]
+pub(super) struct Connection {
+    number: u64,
+    all: Arc<Connections>,
+    presence: Arc<Presence>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// What is known of a connection.
+#[derive(Debug)]
+pub(super) struct Presence {
+    doing: Mutex<Doing>,
+    /// Cancelled when another one needs its room.
+    over: CancellationToken,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Doing {
+    /// It was opened then, and no head of a request has come yet.
+    New(Instant),
+    /// The head of a request came then, or its answer was written.
+    Silent(Instant),
+    /// A request is complete and not answered to its end.
+    Answering,
+}
+
+impl Connections {
+    /// At most so many.
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            room: Arc::new(Semaphore::new(most)),
+            most,
+            open: Mutex::default(),
+        })
+    }
+
+    /// Room for one more. While there is none, the connection that has been silent for longest is closed.
+    pub(super) async fn room(&self) -> OwnedSemaphorePermit {
+        loop {
+            match self.room.clone().try_acquire_owned() {
+                Ok(room) => return room,
+                Err(_) => self.close_oldest(),
+            }
+            let free = self.room.clone().acquire_owned();
+            if let Ok(Ok(room)) = tokio::time::timeout(CROWDED, free).await {
+                return room;
+            }
+        }
+    }
+
+    /// One more connection, in the room that was made for it.
+    pub(super) fn open(self: &Arc<Self>, room: OwnedSemaphorePermit) -> Connection {
+        let presence = Arc::new(Presence {
+            doing: Mutex::new(Doing::New(Instant::now())),
+            over: CancellationToken::new(),
+        });
+        let mut open = locked(&self.open);
+        open.number += 1;
+        let number = open.number;
+        open.all.insert(number, presence.clone());
+        Connection {
+            number,
+            all: self.clone(),
+            presence,
+            _room: room,
+        }
+    }
+
+    /// Resolves when all are closed.
+    pub(super) async fn closed(&self) {
+        let all = u32::try_from(self.most).unwrap_or(u32::MAX);
+        let _ = self.room.acquire_many(all).await;
+    }
+
+    fn close_oldest(&self) {
+        let open = locked(&self.open);
+        let silent = open.all.values().filter(|it| !it.over.is_cancelled());
+        let silent = silent.filter_map(|it| Some((it.silent_since()?, it)));
+        if let Some((since, oldest)) = silent.min_by_key(|(since, _)| *since) {
+            tracing::debug!(silent = ?since.elapsed(), "a connection is closed for the next one");
+            oldest.over.cancel();
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn presence(&self) -> Arc<Presence> {
+        self.presence.clone()
+    }
+
+    /// Resolves when it has to be closed: for another one, or because no head of a request comes.
+    pub(super) async fn over(&self) {
+        let headless = async {
+            tokio::time::sleep(HEAD).await;
+            if !matches!(*locked(&self.presence.doing), Doing::New(_)) {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = self.presence.over.cancelled() => {}
+            () = headless => {}
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        locked(&self.all.open).all.remove(&self.number);
+    }
+}
+
+impl Presence {
+    /// The head of a request is there. Its body may be long in coming.
+    pub(super) fn begun(&self) {
+        *locked(&self.doing) = Doing::Silent(Instant::now());
+    }
+
+    /// The whole request is there.
+    pub(super) fn complete(&self) {
+        *locked(&self.doing) = Doing::Answering;
+    }
+
+    fn silent_since(&self) -> Option<Instant> {
+        match *locked(&self.doing) {
+            Doing::New(since) | Doing::Silent(since) => Some(since),
+            Doing::Answering => None,
+        }
+    }
+}
+
+/// The body of an answer, with whose end the connection falls silent.
+#[derive(Debug)]
+pub(super) struct Answering {
+    pub(super) body: Body,
+    pub(super) presence: Arc<Presence>,
+}
+
+impl http_body::Body for Answering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.presence.begun();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_one_that_is_silent_for_longest_makes_room() {
+        let all = Connections::new(3);
+        let mut open = Vec::new();
+        for _ in 0..3 {
+            open.push(all.open(all.room().await));
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+        // The first one is being answered, the second one spoke last.
+        open[0].presence().complete();
+        open[1].presence().begun();
+        assert!(tokio::time::timeout(CROWDED / 2, all.room()).await.is_err());
+        let over: Vec<bool> = open
+            .iter()
+            .map(|it| it.presence.over.is_cancelled())
+            .collect();
+        assert_eq!(over, [false, false, true]);
+        drop(open.pop());
+        open.push(all.open(all.room().await));
+        for connection in &open {
+            connection.presence().complete();
+        }
+        assert!(tokio::time::timeout(3 * CROWDED, all.room()).await.is_err());
+        open[0].presence().begun();
+        assert!(tokio::time::timeout(3 * CROWDED, all.room()).await.is_err());
+        assert!(open[0].presence.over.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_must_come_in_time() {
+        let all = Connections::new(2);
+        let silent = all.open(all.room().await);
+        let speaking = all.open(all.room().await);
+        speaking.presence().begun();
+        assert!(tokio::time::timeout(HEAD / 2, silent.over()).await.is_err());
+        silent.over().await;
+        assert!(
+            tokio::time::timeout(2 * HEAD, speaking.over())
+                .await
+                .is_err()
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! Large messages on their way in: there may be few at a time, and one that comes slowly makes room for the next.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::lock::locked;
+
+/// So many may be on their way.
+const MOST: usize = 16;
+/// One that brings fewer bytes in a second is slow.
+const BRISK: f64 = 1024.0 * 1024.0;
+/// Nothing is slow before it has been on its way for so long.
+const GRACE: Duration = Duration::from_secs(1);
+/// The next one waits so long for room.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// So often a slow one is looked for while there is no room.
+const CROWDED: Duration = Duration::from_millis(100);
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Large {
+    rooms: Mutex<Vec<Arc<Progress>>>,
+    freed: Notify,
+}
+
+/// The room of one of them, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Room<'a> {
+    all: &'a Large,
+    progress: Arc<Progress>,
+}
+
+#[derive(Debug)]
+struct Progress {
+    since: Instant,
+    bytes: Mutex<usize>,
+    ousted: CancellationToken,
+}
+
+impl Large {
+    /// Room for one more. While there is none, the slowest one loses its own; nothing if none is slow for long.
+    pub(super) async fn room(&self) -> Option<Room<'_>> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let freed = self.freed.notified();
+            if let Some(room) = self.try_room() {
+                return Some(room);
+            }
+            self.oust_slowest();
+            if Instant::now() >= deadline {
+                return None;
+            }
+            let _ = tokio::time::timeout(CROWDED, freed).await;
+        }
+    }
+
+    fn try_room(&self) -> Option<Room<'_>> {
+        let mut rooms = locked(&self.rooms);
+        (rooms.len() < MOST).then(|| {
+            let progress = Arc::new(Progress {
+                since: Instant::now(),
+                bytes: Mutex::new(0),
+                ousted: CancellationToken::new(),
+            });
+            rooms.push(progress.clone());
+            Room {
+                all: self,
+                progress,
+            }
+        })
+    }
+
+    fn oust_slowest(&self) {
+        let rooms = locked(&self.rooms);
+        if rooms.iter().any(|room| room.ousted.is_cancelled()) {
+            // Its room is on the point of being free.
+            return;
+        }
+        let slow = rooms
+            .iter()
+            .filter_map(|room| Some((room.slowness()?, room)));
+        if let Some((_, slowest)) = slow.min_by(|(one, _), (other, _)| one.total_cmp(other)) {
+            slowest.ousted.cancel();
+        }
+    }
+}
+
+impl Progress {
+    /// How many bytes it brings in a second, if it is slow.
+    fn slowness(&self) -> Option<f64> {
+        let elapsed = self.since.elapsed();
+        let bytes = u32::try_from(*locked(&self.bytes)).unwrap_or(u32::MAX);
+        let rate = f64::from(bytes) / elapsed.as_secs_f64();
+        (elapsed >= GRACE && rate < BRISK).then_some(rate)
+    }
+}
+
+impl Room<'_> {
+    /// So many bytes more have come.
+    pub(super) fn brought(&self, bytes: usize) {
+        *locked(&self.progress.bytes) += bytes;
+    }
+
+    /// Resolves when its room is needed for another one.
+    pub(super) async fn ousted(&self) {
+        self.progress.ousted.cancelled().await;
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        locked(&self.all.rooms).retain(|it| !Arc::ptr_eq(it, &self.progress));
+        self.all.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_slowest_makes_room_and_a_brisk_one_never_does() {
+        let large = Large::default();
+        let mut rooms = Vec::new();
+        for _ in 0..MOST {
+            rooms.push(large.room().await.unwrap());
+        }
+        let minute = 60 * 1024 * 1024;
+        for room in &rooms {
+            room.brought(minute);
+        }
+        assert!(large.room().await.is_none(), "all are brisk");
+        tokio::time::advance(Duration::from_secs(100)).await;
+        for room in &rooms {
+            room.brought(2 * minute);
+        }
+        let slow = rooms.swap_remove(3);
+        *locked(&slow.progress.bytes) = 1;
+        let ousted = async {
+            slow.ousted().await;
+            drop(slow);
+        };
+        let (next, ()) = tokio::join!(large.room(), ousted);
+        assert!(next.is_some());
+        assert!(!rooms.iter().any(|room| room.progress.ousted.is_cancelled()));
+    }
+}
