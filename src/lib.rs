@@ -36,6 +36,7 @@
 //! | `event` | what happens, as plain data that every layer may use |
 //! | `file_time` | when a file was changed; every layer may ask |
 //! | `lock` | a lock that outlives a panic |
+//! | `private` | files and folders for the user alone; every layer may ask |
 //! | `near` | names that are close to a misspelt one; every layer may ask |
 //! | `random` | names that cannot be guessed; every layer may ask |
 //! | `shown` | foreign text in a line by which somebody decides; every layer may ask |
@@ -129,6 +130,7 @@ mod mcp;
 mod meta_tools;
 mod near;
 mod output;
+mod private;
 mod random;
 mod search;
 mod server;

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::line_client::{LineClient, Unexpected};
 use super::{CliError, EXIT_OK};
 use crate::output;
+use crate::private;
 
 const FIRST: &str = r#"{
   "tools": {
@@ -57,9 +58,7 @@ const DIM: Style = Style::new().effects(Effects::DIMMED);
 pub(crate) fn run() -> Result<u8, CliError> {
     let began = Instant::now();
     let failure = |what: &str, error: std::io::Error| CliError::Failure(format!("{what}: {error}"));
-    let folder = tempfile::Builder::new()
-        .prefix("mcp-proxy-demo-")
-        .tempdir()
+    let folder = private::temporary("mcp-proxy-demo-")
         .map_err(|error| failure("cannot make a temporary folder", error))?;
     fs::write(folder.path().join("weather.json"), FIRST)
         .map_err(|error| failure("cannot write weather.json", error))?;

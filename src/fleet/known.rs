@@ -5,10 +5,9 @@
 //! configuration: neither arguments nor variables. Several proxies may share the directory: files are replaced
 //! whole, and the last one counts. All of this blocks.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use serde_json::value::RawValue;
@@ -17,6 +16,7 @@ use super::fingerprint::fingerprint;
 use super::names::public_name;
 use crate::config::ServerSpec;
 use crate::mcp::{List, ListKind};
+use crate::private;
 
 /// A longer file is neither written nor read.
 const LONGEST: u64 = 8 << 20;
@@ -42,10 +42,7 @@ impl Known {
         if self.read(server).is_some_and(|known| known == text) {
             return Ok(());
         }
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.dir)?;
+        private::folder(&self.dir)?;
         // It is made readable for its owner alone.
         let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
         file.write_all(text.as_bytes())?;

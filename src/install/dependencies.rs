@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::{Listener, Step};
+use crate::private;
 use crate::transport::errand::{self, Ended};
 use crate::transport::reaper::Reaper;
 pub(super) use errands::{Errand, Site};
@@ -126,7 +127,10 @@ pub(super) struct Workshop<'a> {
 impl Workshop<'_> {
     /// Runs `errands` in order. On a failure the folder is of no use any more.
     pub(super) async fn prepare(&self, errands: &[Errand]) -> Result<(), PrepareError> {
-        let mut log = self.log.as_deref().and_then(|path| File::create(path).ok());
+        let mut log = self
+            .log
+            .as_deref()
+            .and_then(|path| private::replace_file(path).ok());
         for errand in errands {
             self.run(errand, log.as_mut()).await?;
         }

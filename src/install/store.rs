@@ -7,9 +7,8 @@ use std::fs::{self, File};
 use std::io::{
     self,
     ErrorKind::{AlreadyExists, NotFound},
-    Write as _,
 };
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -17,6 +16,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::source::{Permit, Place, Source, SourceError};
+use crate::private;
 
 const RECORD: &str = "installed.json";
 /// How often a slot that others remove is tried.
@@ -141,7 +141,7 @@ impl Store {
     /// Where the log of the preparation of a server belongs; nowhere if there can be none.
     pub(super) fn log(&self, name: &str) -> Option<PathBuf> {
         let folder = self.root.parent()?.join("logs");
-        fs::create_dir_all(&folder).ok()?;
+        private::folder(&folder).ok()?;
         Some(folder.join(format!("{name}.log")))
     }
 
@@ -152,11 +152,8 @@ impl Store {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let ms = now.unwrap_or_default().as_millis();
         let path = folder.join(format!("{name}-{ms}-{original}"));
-        fs::create_dir_all(&folder)?;
-        // It may hold values that nobody else may read.
-        let mut options = File::options();
-        options.write(true).create_new(true).mode(0o600);
-        options.open(&path)?.write_all(text.as_bytes())?;
+        private::folder(&folder)?;
+        private::write_new(&path, text)?;
         Ok(path)
     }
 
@@ -244,7 +241,7 @@ pub(super) struct Slot {
 impl Slot {
     fn hold(path: &Path, name: &str) -> Result<Self, StoreError> {
         for _ in 0..ATTEMPTS {
-            let opened = fs::create_dir_all(path).and_then(|()| File::open(path));
+            let opened = private::folder(path).and_then(|()| File::open(path));
             let lock = match opened {
                 // Somebody else is just removing the slot.
                 Err(error) if matches!(error.kind(), NotFound | AlreadyExists) => continue,

@@ -17,6 +17,7 @@ use super::human::{Human, shows_stray};
 use super::text::rfc3339;
 use super::{FINISH_DEADLINE, LogFormat, Options, json};
 use crate::event::{EVENT_BACKLOG, Event, Events};
+use crate::private;
 
 /// Ends the printing, with [`finish`](Self::finish).
 #[derive(Debug)]
@@ -94,8 +95,7 @@ fn start_on(
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    let file = File::options().create(true).append(true).open(path);
-    file.map_err(|error| {
+    private::append(path).map_err(|error| {
         let text = format!("cannot open the log file {}: {error}", path.display());
         io::Error::new(error.kind(), text)
     })
@@ -216,6 +216,7 @@ impl Printing {
 #[cfg(test)]
 mod tests {
     use crate::event::StrayKind;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -367,6 +368,8 @@ mod tests {
             };
             let (pieces, written) = mpsc::channel();
             let (events, printer) = start_on(Box::new(Pieces(pieces)), false, &options).unwrap();
+            let mode = log_file.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "it shows what servers say");
             events.send(said("x"));
             printer.finish();
             assert_eq!(written.recv().unwrap(), "weather  | x\n");

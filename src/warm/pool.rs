@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::lock::locked;
+use crate::private;
 use crate::transport::reaper::Reaper;
 
 /// What the private directory's name begins with.
@@ -106,7 +107,7 @@ impl Pool {
         if let Some(room) = &inner.room {
             return Ok(room.path().join(name));
         }
-        let room = TempDir::with_prefix(PREFIX)?;
+        let room = private::temporary(PREFIX)?;
         reaper.remove(room.path());
         let path = room.path().join(name);
         inner.room = Some(room);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::command::{Launch, Runtime};
 use crate::config::ServerSpec;
+use crate::private;
 
 /// One file for the interpreter, which must find it all in place of the user's own.
 const PYTHON: &str = concat!(
@@ -42,7 +43,7 @@ pub(super) struct Folder {
 impl Folder {
     /// At `path`, which does not exist.
     pub(super) fn new(path: PathBuf, spec: &ServerSpec, launch: &Launch) -> io::Result<Self> {
-        fs::create_dir(&path)?;
+        private::new_folder(&path)?;
         let Launch {
             runtime,
             words,
@@ -57,7 +58,7 @@ impl Folder {
         match runtime {
             Runtime::Python => folder.write("sitecustomize.py", PYTHON)?,
             // Beside the folder: worker threads ask for it as long as the process lives.
-            Runtime::Node => fs::write(folder.path.with_extension("cjs"), NODE)?,
+            Runtime::Node => private::write_new(&folder.path.with_extension("cjs"), NODE)?,
         }
         let words: Vec<u8> = words
             .iter()
@@ -166,7 +167,7 @@ impl Folder {
     }
 
     fn write(&self, name: &str, text: impl AsRef<[u8]>) -> io::Result<()> {
-        fs::write(self.path(name), text)
+        private::write_new(&self.path(name), text)
     }
 }
 

@@ -25,6 +25,7 @@ mod install;
 mod loaded;
 mod owners;
 mod pressure;
+mod private;
 mod processes;
 mod real_clients;
 mod remote;

@@ -1,0 +1,57 @@
+//! What the proxy writes is for its user alone, whatever the umask.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::harness::{
+    Log, Peer, Project, Proxy, SOURCE, Watched, example, require,
+};
+
+/// Runs what follows with a umask that takes nothing away.
+const OPENLY: [&str; 4] = ["sh", "-c", "umask 0; exec \"$@\"", "sh"];
+
+/// Each file and folder below `folder`, itself included, that is not for its owner alone.
+fn open_to_others(folder: &Path) -> Vec<String> {
+    let mut open = Vec::new();
+    let mode = folder.symlink_metadata().unwrap().permissions().mode();
+    if mode & 0o077 != 0 {
+        open.push(format!("{} {:o}", folder.display(), mode & 0o7777));
+    }
+    if folder.is_dir() {
+        for entry in folder.read_dir().unwrap() {
+            open.extend(open_to_others(&entry.unwrap().path()));
+        }
+    }
+    open
+}
+
+#[test]
+fn nobody_else_reads_or_writes_what_a_prepared_start_needs() {
+    require("python3", "install Python 3");
+    let project = Project::new();
+    project.write(
+        "owner.py",
+        "import subprocess, sys\nsys.exit(subprocess.call(sys.argv[1:]))\n",
+    );
+    project.write("tmp/mine", "");
+    project.write(SOURCE, "{}");
+    let server = ["python3".into(), "owner.py".into(), example("fake_server")];
+    let server = server
+        .into_iter()
+        .chain([SOURCE.into(), "--token=s3cret".into()]);
+    let log = Log::new();
+    let proxy = Proxy::dev(server)
+        .options(["--watch", "src/**"])
+        .env("TMPDIR", project.path("tmp"))
+        .within(&project);
+    let peer = Peer::spawn_command(log.written_by(proxy).run_by(OPENLY.map(Into::into)));
+    let watched = Watched::met(project, peer, log);
+    assert!(!watched.peer.call("mark", &json!({})).is_error());
+    let temporary = watched.project.path("tmp");
+    let entries = temporary.read_dir().unwrap().map(|it| it.unwrap().path());
+    let rooms: Vec<_> = entries.filter(|it| it.is_dir()).collect();
+    assert_eq!(rooms.len(), 1, "{rooms:?}");
+    assert_eq!(open_to_others(&rooms[0]), [] as [String; 0]);
+}
