@@ -2,14 +2,15 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Gid, Uid, fchown, flock};
 
 use super::{EditError, MARK};
+use crate::private;
 
 /// How long an edit waits for another one.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,14 +33,20 @@ pub(super) fn rewrite(
         };
         let marked = old.as_deref().is_some_and(|old| old.starts_with(MARK));
         let new = if marked { format!("{MARK}{new}") } else { new };
-        let fresh = write_beside(&file, &new)?;
+        let fresh = write_beside(&file, &new);
         // Programs that know no lock write to the file as well.
-        if read(&file)? == old {
-            fs::rename(&fresh.0, &file).map_err(io_error("replace", &file))?;
-            // The name has to outlive a power cut too; where a folder cannot be synced, nothing is lost.
-            let _ = File::open(folder).and_then(|it| it.sync_all());
-            return Ok(());
+        if read(&file)? != old {
+            continue;
         }
+        let swapped =
+            fresh.and_then(|fresh| fs::rename(&fresh.0, &file).map_err(io_error("replace", &file)));
+        match swapped {
+            Err(error) if old.is_some() && is_fixed(&error) => write_in_place(&file, &new)?,
+            swapped => swapped?,
+        }
+        // The name has to outlive a power cut too; where a folder cannot be synced, nothing is lost.
+        let _ = File::open(folder).and_then(|it| it.sync_all());
+        return Ok(());
     }
     Err(EditError::Restless(file))
 }
@@ -95,13 +102,10 @@ impl Drop for Fresh {
 
 /// Its name is always the same, so that what a killed edit left is gone with the next one.
 fn write_beside(file: &Path, text: &str) -> Result<Fresh, EditError> {
-    let mode = match fs::metadata(file) {
-        Ok(known) if known.permissions().readonly() => {
-            return Err(EditError::ReadOnly(file.to_owned()));
-        }
-        Ok(known) => Some(known.permissions().mode() & 0o7777),
-        Err(_) => None,
-    };
+    let known = fs::metadata(file).ok();
+    if known.as_ref().is_some_and(|it| it.permissions().readonly()) {
+        return Err(EditError::ReadOnly(file.to_owned()));
+    }
     let mut name = std::ffi::OsString::from(".");
     name.push(file.file_name().unwrap_or_default());
     name.push(".mcp-proxy-new");
@@ -112,22 +116,48 @@ fn write_beside(file: &Path, text: &str) -> Result<Fresh, EditError> {
         }
         _ => {}
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    let mut handle = options
-        .mode(mode.unwrap_or(0o666))
-        .open(&path)
-        .map_err(io_error("create", &path))?;
+    // It may hold values of variables, which others must not read.
+    let mut handle = private::new_file(&path).map_err(io_error("create", &path))?;
     let fresh = Fresh(path);
     let written = handle.write_all(text.as_bytes()).and_then(|()| {
-        if let Some(mode) = mode {
-            // Not what the umask left of it.
-            handle.set_permissions(fs::Permissions::from_mode(mode))?;
+        if let Some(known) = &known {
+            let new = handle.metadata()?;
+            if (new.uid(), new.gid()) != (known.uid(), known.gid()) {
+                let (owner, group) = (Uid::from_raw(known.uid()), Gid::from_raw(known.gid()));
+                fchown(&handle, Some(owner), Some(group))?;
+            }
+            handle.set_permissions(known.permissions())?;
         }
         handle.sync_all()
     });
     written.map_err(io_error("write", &fresh.0))?;
     Ok(fresh)
+}
+
+/// Whether another file cannot take the place of this one: it is a mount, its folder is not writable, or its owner cannot
+/// be kept.
+fn is_fixed(error: &EditError) -> bool {
+    use io::ErrorKind::{
+        CrossesDevices, InvalidFilename, PermissionDenied, ReadOnlyFilesystem, ResourceBusy,
+    };
+    let EditError::Io { source, .. } = error else {
+        return false;
+    };
+    matches!(
+        source.kind(),
+        CrossesDevices | InvalidFilename | PermissionDenied | ReadOnlyFilesystem | ResourceBusy
+    )
+}
+
+/// Overwrites the file itself.
+fn write_in_place(file: &Path, text: &str) -> Result<(), EditError> {
+    let write = || {
+        let mut handle = OpenOptions::new().write(true).open(file)?;
+        handle.write_all(text.as_bytes())?;
+        handle.set_len(text.len() as u64)?;
+        handle.sync_all()
+    };
+    write().map_err(io_error("write", file))
 }
 
 fn io_error(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> EditError {
@@ -141,7 +171,7 @@ fn io_error(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> EditError
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
     use super::super::tests::{file, read as text_of, server};
     use super::super::{Document, add, plain, remove};
@@ -169,6 +199,47 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
         let error = remove(&path, "x", |_| Ok(())).unwrap_err();
         assert!(matches!(error, EditError::ReadOnly(_)), "{error}");
+    }
+
+    #[test]
+    fn a_new_file_is_for_its_owner_alone_and_the_owner_of_an_old_one_is_kept() {
+        let (_folder, path) = file(".mcp.json", "{}");
+        fs::remove_file(&path).unwrap();
+        add(&path, "x", &server(), false).unwrap();
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
+        if chown(&path, Some(12345), Some(54321)).is_err() {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "run this test as root in CI"
+            );
+            return;
+        }
+        remove(&path, "x", |_| Ok(())).unwrap();
+        let known = fs::metadata(&path).unwrap();
+        assert_eq!((known.uid(), known.gid(), mode()), (12345, 54321, 0o664));
+    }
+
+    #[test]
+    fn a_file_that_none_can_take_the_place_of_is_overwritten() {
+        // There is no room for the suffix of the new file's name.
+        let (_folder, path) = file(&format!("{}.json", "x".repeat(250)), "{\"other\": 1}");
+        let inode = fs::metadata(&path).unwrap().ino();
+        add(&path, "x", &server(), false).unwrap();
+        assert!(text_of(&path).contains("\"x\""));
+        remove(&path, "x", |_| Ok(())).unwrap();
+        assert_eq!(text_of(&path), "{\"other\": 1}");
+        assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
+        let errors = io_error("write", &path);
+        for (kind, fixed) in [
+            (io::ErrorKind::PermissionDenied, true),
+            (io::ErrorKind::ResourceBusy, true),
+            (io::ErrorKind::StorageFull, false),
+            (io::ErrorKind::NotFound, false),
+        ] {
+            assert_eq!(is_fixed(&errors(kind.into())), fixed, "{kind}");
+        }
     }
 
     #[test]
