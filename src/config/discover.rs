@@ -1,6 +1,11 @@
 //! Where the configuration is.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
+
+use super::Surroundings;
 
 /// The proxy's own file.
 pub(super) const OWN: &str = "mcp-proxy.toml";
@@ -16,27 +21,57 @@ const REPOSITORIES: [&str; 4] = [".git", ".jj", ".hg", ".svn"];
 pub(super) struct Places {
     pub(super) json: Option<PathBuf>,
     pub(super) toml: Option<PathBuf>,
+    /// Files above the current directory that others own, and the owners' ids: nobody knows what they would run.
+    pub(super) foreign: Vec<(PathBuf, u32)>,
 }
 
-/// The files that `explicit` or `cwd` leads to. An explicit file is taken though it is not there.
-pub(super) fn discover(explicit: Option<&Path>, cwd: &Path, home: Option<&Path>) -> Places {
+/// The files that the surroundings lead to. An explicit file is taken though it is not there, whoever owns it.
+pub(super) fn discover(around: &Surroundings) -> Places {
+    let (explicit, cwd) = (around.explicit.as_deref(), around.cwd.as_path());
+    let mut foreign = Vec::new();
+    let mut is_ours = |file: &PathBuf| {
+        let is_chosen = explicit.is_some() || file.parent() == Some(cwd);
+        let owner = other_owner(file, &around.users).filter(|_| !is_chosen);
+        foreign.extend(owner.map(|owner| (file.clone(), owner)));
+        owner.is_none()
+    };
     let toml = match explicit {
         Some(file) if file.extension().is_some_and(|it| it == "toml") => Some(cwd.join(file)),
         Some(file) => {
             return Places {
                 json: Some(cwd.join(file)),
-                toml: None,
+                ..Places::default()
             };
         }
-        None => nearest(cwd, home),
+        None => nearest(cwd, around.home.as_deref()).filter(&mut is_ours),
     };
     let beside = toml.as_deref().and_then(Path::parent);
     let json = [beside, Some(cwd).filter(|_| explicit.is_none())]
         .into_iter()
         .flatten()
         .map(|folder| folder.join(SHARED))
-        .find(|path| path.is_file());
-    Places { json, toml }
+        .find(|path| path.is_file() && is_ours(path));
+    Places {
+        json,
+        toml,
+        foreign,
+    }
+}
+
+/// The owner of a file, or of the link that leads to it, who is none of `users`.
+fn other_owner(file: &Path, users: &[u32]) -> Option<u32> {
+    let known = [file.symlink_metadata(), file.metadata()];
+    let mut owners = known.into_iter().flatten().map(|it| it.uid());
+    owners.find(|owner| !users.contains(owner))
+}
+
+/// The users whose files are taken wherever they are found: this one, and the one for whom root works. Git has the same
+/// rule for repositories.
+pub(super) fn users() -> Vec<u32> {
+    let own = geteuid().as_raw();
+    let caller = std::env::var("SUDO_UID").ok().filter(|_| own == 0);
+    let caller = caller.and_then(|id| id.parse().ok());
+    std::iter::once(own).chain(caller).collect()
 }
 
 /// Upwards from `cwd`, but not out of a repository or above the home directory.
@@ -59,6 +94,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::config::load;
 
     /// `repo/.git`, `repo/a/b`, and the files named.
     fn tree(files: &[&str]) -> tempfile::TempDir {
@@ -71,10 +107,19 @@ mod tests {
         tree
     }
 
+    fn around(cwd: &Path, explicit: Option<&str>) -> Surroundings {
+        Surroundings {
+            explicit: explicit.map(PathBuf::from),
+            cwd: cwd.to_owned(),
+            users: users(),
+            ..Surroundings::default()
+        }
+    }
+
     fn found(files: &[&str], explicit: Option<&str>) -> [Option<String>; 2] {
         let tree = tree(files);
         let cwd = tree.path().join("repo/a/b");
-        let places = discover(explicit.map(Path::new), &cwd, None);
+        let places = discover(&around(&cwd, explicit));
         let short = |path: PathBuf| {
             let path = path.strip_prefix(tree.path()).unwrap().to_owned();
             path.to_str().unwrap().to_owned()
@@ -107,8 +152,44 @@ mod tests {
         assert_eq!(found(&["mcp-proxy.toml"], None), some(None, None));
         let tree = tree(&["repo/mcp-proxy.toml"]);
         let cwd = tree.path().join("repo/a/b");
-        let home = tree.path().join("repo/a");
-        assert_eq!(discover(None, &cwd, Some(&home)), Places::default());
+        let mut around = around(&cwd, None);
+        around.home = Some(tree.path().join("repo/a"));
+        assert_eq!(discover(&around), Places::default());
+    }
+
+    #[test]
+    fn what_another_user_owns_is_not_found_above() {
+        let all = [
+            "repo/mcp-proxy.toml",
+            "repo/.mcp.json",
+            "repo/a/b/.mcp.json",
+        ];
+        let tree = tree(&all);
+        let path = |name: &str| tree.path().join(name);
+        let cwd = path("repo/a/b");
+        let own = path(all[0]).metadata().unwrap().uid();
+        let mut around = around(&cwd, None);
+        around.users = vec![own + 1];
+        let found = discover(&around);
+        assert_eq!((found.toml, found.json), (None, Some(path(all[2]))));
+        assert_eq!(found.foreign, [(path(all[0]), own)]);
+        let faults = load(&around).faults;
+        let said = faults[0].to_string();
+        assert!(
+            said.contains(&format!("--config {}", path(all[0]).display())),
+            "{said}"
+        );
+        around.users.push(own);
+        let found = discover(&around);
+        assert_eq!(
+            (found.toml, found.json),
+            (Some(path(all[0])), Some(path(all[1])))
+        );
+        around.users = Vec::new();
+        around.explicit = Some(path(all[0]));
+        assert_eq!(discover(&around).toml, Some(path(all[0])));
+        (around.explicit, around.cwd) = (None, path("repo"));
+        assert_eq!(discover(&around).toml, Some(path(all[0])));
     }
 
     #[test]

@@ -234,11 +234,7 @@ pub(crate) fn choose(around: &Surroundings, name: &str) -> PathBuf {
 }
 
 fn places(around: &Surroundings) -> discover::Places {
-    discover::discover(
-        around.explicit.as_deref(),
-        &around.cwd,
-        around.home.as_deref(),
-    )
+    discover::discover(around)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

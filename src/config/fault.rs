@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::masking::{masked_line, visible};
-use super::source::At;
+use super::source::{At, Source};
 use crate::near::nearest;
 
 /// One thing that is wrong.
@@ -36,6 +37,15 @@ impl Fault {
             is_read: false,
             ..Self::new(at, message)
         }
+    }
+
+    /// One that concerns a whole file.
+    pub(super) fn of_file(path: &Path, message: impl Into<String>) -> Self {
+        let source = Arc::new(Source {
+            path: path.to_owned(),
+            text: String::new(),
+        });
+        Self::new(&At::new(&source, 0..0), message)
     }
 
     pub(super) fn of(mut self, server: Option<&str>) -> Self {

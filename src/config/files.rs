@@ -9,7 +9,7 @@ use super::keys;
 use super::node::{self, Node};
 use super::section::{Note, Reader, Section, Setting};
 use super::shapes;
-use super::source::{At, Located, Source};
+use super::source::{Located, Source};
 
 /// What all files together say.
 #[derive(Debug, Default)]
@@ -98,11 +98,8 @@ fn tree(
         // Editors of Windows begin a file with a mark of its byte order.
         Ok(text) => parse(&source(text.trim_start_matches('\u{feff}').to_owned())),
         Err(error) => {
-            let at = At::new(&source(String::new()), 0..0);
-            Err(vec![Fault::new(
-                &at,
-                format!("cannot read the file: {error}"),
-            )])
+            let message = format!("cannot read the file: {error}");
+            Err(vec![Fault::of_file(path, message)])
         }
     }
 }

@@ -122,6 +122,8 @@ pub(crate) struct Surroundings {
     pub(crate) variables: HashMap<String, String>,
     /// The path of this program.
     pub(crate) program: Option<PathBuf>,
+    /// The ids of the users whose files are taken from above `cwd`.
+    pub(crate) users: Vec<u32>,
 }
 
 impl Surroundings {
@@ -137,6 +139,7 @@ impl Surroundings {
             home: std::env::home_dir(),
             variables: variables.collect(),
             program: std::env::current_exe().ok(),
+            users: discover::users(),
         })
     }
 }
@@ -159,14 +162,22 @@ pub(crate) struct Loaded {
     pub(crate) shown: Shown,
 }
 
+/// Says that a file was found that another user owns, and how to use it.
+fn not_taken((path, owner): &(PathBuf, u32)) -> Fault {
+    let message = format!(
+        "the file belongs to another user (id {owner}) and lies above the current directory, so it is not used"
+    );
+    let help = format!("to use it, name it: --config {}", path.display());
+    Fault::of_file(path, message).help(help)
+}
+
 /// Finds, reads and resolves the configuration.
 pub(crate) fn load(around: &Surroundings) -> Loaded {
-    let places = discover::discover(
-        around.explicit.as_deref(),
-        &around.cwd,
-        around.home.as_deref(),
-    );
-    let mut loaded = Loaded::default();
+    let places = discover::discover(around);
+    let mut loaded = Loaded {
+        faults: places.foreign.iter().map(not_taken).collect(),
+        ..Loaded::default()
+    };
     let written = files::read(&places, &mut loaded.faults);
     resolve::resolve(&written, around, &mut loaded);
     loaded

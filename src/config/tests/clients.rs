@@ -303,6 +303,7 @@ fn the_variables_of_clients_mean_what_they_mean_there() {
         home: Some("/home/me".into()),
         variables: [("A".to_owned(), "1".to_owned())].into(),
         program: None,
+        ..Surroundings::default()
     };
     let loaded = load(&around);
     assert_eq!(messages(&loaded), [""; 0]);
