@@ -21,6 +21,7 @@ use super::progress::{Listener, Step};
 use crate::private;
 use crate::transport::errand::{self, Ended};
 use crate::transport::reaper::Reaper;
+use crate::transport::resolve::without_own;
 pub(super) use errands::{Errand, Site};
 use failing::Cause;
 
@@ -198,6 +199,7 @@ impl Workshop<'_> {
     fn command(&self, program: &Path, args: &[String], folder: &Path) -> Command {
         let mut command = Command::new(program);
         command.args(args).current_dir(folder);
+        without_own(&mut command);
         for name in ASTRAY {
             command.env_remove(name);
         }

@@ -13,6 +13,8 @@ use tokio::process::Command;
 
 use crate::config::ServerSpec;
 
+/// The variables that the proxy itself reads: they are not meant for what it starts.
+const OWN: [&str; 2] = ["MCP_PROXY_CONFIG", "MCP_PROXY_LOG"];
 /// Set for every child unless it is set already: output that is not held back, no files written
 /// beside watched sources, no chatter about updates.
 const DEFAULTS: [(&str, &str); 4] = [
@@ -109,8 +111,16 @@ pub(super) fn command_in(spec: &ServerSpec, program: &Path) -> Result<Command, S
             .filter(|(name, _)| env::var_os(name).is_none())
             .copied(),
     );
+    without_own(&mut command);
     command.envs(spec.env.iter().map(|(name, value)| (name, value)));
     Ok(command)
+}
+
+/// Takes the proxy's own variables away from a command: its children get what a client would give them.
+pub(crate) fn without_own(command: &mut Command) {
+    for name in OWN {
+        command.env_remove(name);
+    }
 }
 
 /// The full path of a program as the server of `spec` would find it.

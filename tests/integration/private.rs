@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::harness::{
-    Log, Peer, Project, Proxy, SOURCE, Watched, example, require,
+    Log, Peer, Project, Proxy, SOURCE, Watched, example, initialize_params, require,
 };
 
 /// Runs what follows with a umask that takes nothing away.
@@ -54,4 +54,27 @@ fn nobody_else_reads_or_writes_what_a_prepared_start_needs() {
     let rooms: Vec<_> = entries.filter(|it| it.is_dir()).collect();
     assert_eq!(rooms.len(), 1, "{rooms:?}");
     assert_eq!(open_to_others(&rooms[0]), [] as [String; 0]);
+}
+
+#[test]
+fn a_server_gets_none_of_the_proxys_own_variables() {
+    let project = Project::new();
+    project.write("script.json", "{}");
+    let server = json!(example("fake_server")).to_string();
+    let written = format!("[servers.weather]\ncommand = {server}\nargs = ['script.json']\n");
+    project.write("own.toml", &written);
+    let nothing: [&str; 0] = [];
+    let proxy = Proxy::dev(nothing)
+        .options(["--server", "weather"])
+        .env("MCP_PROXY_CONFIG", project.path("own.toml"))
+        .env("MCP_PROXY_LOG", "off")
+        .env("OTHER", "stays")
+        .within(&project);
+    let peer = proxy.spawn();
+    peer.initialize(&initialize_params()).result();
+    let answer = peer.call("mark", &json!({})).result();
+    let pid = &answer["structuredContent"]["pid"];
+    let environment = std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
+    assert!(environment.contains("OTHER=stays"));
+    assert!(!environment.contains("MCP_PROXY_CONFIG") && !environment.contains("MCP_PROXY_LOG"));
 }

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::refs::Refs;
 use super::{CloneError, Extent, Job, Reach};
 use crate::transport::errand;
+use crate::transport::resolve::without_own;
 
 /// How often the size of what has come is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -55,6 +56,7 @@ impl Program {
             .env("SSH_ASKPASS_REQUIRE", "never")
             .env("GCM_INTERACTIVE", "never")
             .env("LC_ALL", "C");
+        without_own(&mut command);
         // Somebody else's repository may be meant by what the surroundings say.
         for name in [
             "GIT_DIR",
