@@ -89,7 +89,8 @@ async fn attend(mut mission: Mission, events: &Events) -> Result<End, AppError> 
     let shutdown = Shutdown::listen()?;
     let limit = mission.max_message;
     let http = mission.http.take();
-    let sessions = sessions(mission, events)?;
+    let is_open = http.as_ref().is_some_and(http::Options::is_open);
+    let sessions = sessions(mission, is_open, events)?;
     match http {
         Some(options) => {
             let front = http::Front::bind(options, limit, sessions, events).await?;
@@ -106,7 +107,7 @@ async fn attend(mut mission: Mission, events: &Events) -> Result<End, AppError> 
     }
 }
 
-fn sessions(mission: Mission, events: &Events) -> Result<Sessions, AppError> {
+fn sessions(mission: Mission, is_open: bool, events: &Events) -> Result<Sessions, AppError> {
     let several = !mission.plan.transparent;
     let mut means = Means::new(events.clone(), mission.max_message, mission.era);
     let watches = mission.watch.is_some() && !mission.plan.lazy;
@@ -120,7 +121,7 @@ fn sessions(mission: Mission, events: &Events) -> Result<Sessions, AppError> {
         means,
         sources: sources.transpose()?,
         known: mission.cache.map(|dir| Arc::new(Known::open(dir))),
-        offer: Offer::new(mission.meta_tools, several, mission.around),
+        offer: Offer::new(mission.meta_tools, several, mission.around, is_open),
         events: events.clone(),
         opened: AtomicBool::new(false),
     })

@@ -7,16 +7,16 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::config::parse_duration;
-use crate::front::http::Options;
+use crate::front::http::{Address, Options};
 
 /// How clients come in by HTTP.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "HTTP")]
 pub(crate) struct HttpArgs {
-    /// Let clients in by HTTP at ADDR, for example 127.0.0.1:8808, instead of one by stdin and stdout
+    /// Let clients in by HTTP at ADDR, for example 127.0.0.1:8808 or unix:PATH, instead of one by stdin and stdout
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
-    http: Option<SocketAddr>,
-    /// The file with the token that clients must show; needed for any ADDR but a loopback one
+    http: Option<Address>,
+    /// The file with the token that clients must show; needed for any ADDR but a loopback one, and for installing
     #[arg(long, value_name = "FILE", requires = "http")]
     token_file: Option<PathBuf>,
     /// Let pages of this origin in; repeatable
@@ -40,7 +40,7 @@ impl HttpArgs {
     /// What they mean; nothing if no client comes in by HTTP.
     pub(crate) fn options(&self) -> Option<Options> {
         Some(Options {
-            address: self.http?,
+            address: self.http.clone()?,
             token_file: self.token_file.clone(),
             origins: self.origins.clone(),
             hosts: self.hosts.clone(),
@@ -51,13 +51,19 @@ impl HttpArgs {
 }
 
 /// An address; `localhost` and a port alone mean this host.
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
+fn parse_address(text: &str) -> Result<Address, String> {
+    if let Some(path) = text.strip_prefix("unix:").filter(|it| !it.is_empty()) {
+        return Ok(Address::Unix(path.into()));
+    }
     let port = text.strip_prefix("localhost:").unwrap_or(text);
     let local = port
         .parse()
         .map(|port: u16| SocketAddr::from(([127, 0, 0, 1], port)));
-    local.or_else(|_| text.parse()).map_err(|_| {
-        "an address and a port are needed, as in 127.0.0.1:8808 or localhost:8808".to_owned()
+    let address = local.or_else(|_| text.parse()).map(Address::Tcp);
+    address.map_err(|_| {
+        "an address and a port are needed, as in 127.0.0.1:8808 or localhost:8808, or a socket's path, as in \
+         unix:/run/user/1000/mcp.sock"
+            .to_owned()
     })
 }
 

@@ -48,12 +48,19 @@ const SEARCH: &str = "search_tools";
 const ALL_TOOLS: &str = "list_all_tools";
 const INFO: &str = "get_tool_info";
 
+/// Why nothing is installed for whoever calls.
+const OPEN: &str = "Servers are neither installed nor uninstalled over HTTP without a token, since other users of this \
+    machine could have their code run so. Ask the person who started mcp-proxy to give it `--token-file FILE`, or to let \
+    clients in by a socket with `--http unix:PATH`";
+
 /// The meta-tools that a client is offered, ready to be listed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Offer {
     entries: Arc<[Entry]>,
     /// Nothing where nothing can be installed.
     workshop: Option<Workshop>,
+    /// Whoever calls may be another user, for whom nothing is installed.
+    is_open: bool,
 }
 
 /// Where servers are installed.
@@ -69,7 +76,13 @@ struct Workshop {
 impl Offer {
     /// What `set` offers, where there may be `several` servers, and more of them may be installed into the
     /// configuration that `around` leads to.
-    pub(crate) fn new(set: Set, several: bool, around: Option<Surroundings>) -> Self {
+    /// `is_open` where other users can call them.
+    pub(crate) fn new(
+        set: Set,
+        several: bool,
+        around: Option<Surroundings>,
+        is_open: bool,
+    ) -> Self {
         Self {
             entries: definitions::of(set, several, around.is_some()).into(),
             workshop: around.map(|around| Workshop {
@@ -77,6 +90,7 @@ impl Offer {
                 tasks: TaskTracker::new(),
                 questions: Questions::default(),
             }),
+            is_open,
         }
     }
 
@@ -165,6 +179,9 @@ pub(crate) async fn run(
         }
         (ALL_TOOLS, _) => Ok(said(finding::all(fleet))),
         (INFO, _) => finding::info(fleet, &arguments, offer).await,
+        (UNINSTALL | INSTALL | INSTALL_AND_LOAD, _) if offer.is_open => {
+            Err(json!({ "error": OPEN }))
+        }
         (UNINSTALL | INSTALL | INSTALL_AND_LOAD, Some(workshop)) => {
             let done = if name == UNINSTALL {
                 installing::uninstall(fleet, workshop, &arguments, caller).await

@@ -8,6 +8,7 @@ mod conformance;
 mod endings;
 mod fleets;
 mod load;
+mod local;
 mod modern;
 mod sessions;
 

@@ -99,7 +99,9 @@ impl<'a> Costs<'a> {
         Self {
             servers,
             all: Cost::of(&entries),
-            lazy: Cost::of(Offer::new(Set::All, true, Some(Surroundings::default())).entries()),
+            lazy: Cost::of(
+                Offer::new(Set::All, true, Some(Surroundings::default()), false).entries(),
+            ),
         }
     }
 }

@@ -2,13 +2,14 @@
 //! somebody else controls, and, where the user set a token, nobody without it.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use subtle::ConstantTimeEq as _;
 
-use super::Options;
 use super::answer::Refusal;
+use super::{Address, Options};
 use crate::jsonrpc::INVALID_REQUEST;
 
 /// Why the rules of who may come in cannot be kept.
@@ -23,6 +24,11 @@ pub(crate) enum GuardError {
     /// The token cannot be read.
     #[error("the token file {} cannot be read", .0.display())]
     Token(PathBuf, #[source] std::io::Error),
+    /// Others could show the token as well.
+    #[error(
+        "other users can read the token file {}: run `chmod 600 {}`, and change the token if they may have read it", .0.display(), .0.display()
+    )]
+    Exposed(PathBuf),
     /// There is no token in it.
     #[error("the token file {} is empty: its first line must be the token", .0.display())]
     NoToken(PathBuf),
@@ -31,7 +37,8 @@ pub(crate) enum GuardError {
 /// The rules.
 #[derive(Debug)]
 pub(super) struct Guard {
-    address: SocketAddr,
+    /// Nothing where clients come by a socket in the file system, to which no name and no page leads.
+    address: Option<SocketAddr>,
     token: Option<String>,
     origins: Vec<String>,
     hosts: Vec<String>,
@@ -41,8 +48,12 @@ impl Guard {
     /// The rules that `options` make.
     pub(super) fn new(options: &Options) -> Result<Self, GuardError> {
         let token = options.token_file.as_ref().map(|file| {
-            let text = std::fs::read_to_string(file)
-                .map_err(|error| GuardError::Token(file.clone(), error))?;
+            let unreadable = |error| GuardError::Token(file.clone(), error);
+            let mode = std::fs::metadata(file).map_err(unreadable)?.mode();
+            if mode & 0o077 != 0 {
+                return Err(GuardError::Exposed(file.clone()));
+            }
+            let text = std::fs::read_to_string(file).map_err(unreadable)?;
             let line = text.lines().next().unwrap_or_default().trim().to_owned();
             if line.is_empty() {
                 return Err(GuardError::NoToken(file.clone()));
@@ -50,11 +61,13 @@ impl Guard {
             Ok(line)
         });
         let token = token.transpose()?;
-        if token.is_none() && !options.address.ip().is_loopback() {
-            return Err(GuardError::Open(options.address));
+        let address = network(&options.address);
+        let remote = address.filter(|it| !it.ip().is_loopback());
+        if let (None, Some(address)) = (&token, remote) {
+            return Err(GuardError::Open(address));
         }
         Ok(Self {
-            address: options.address,
+            address,
             token,
             origins: options.origins.clone(),
             hosts: options.hosts.clone(),
@@ -62,14 +75,18 @@ impl Guard {
     }
 
     /// The same, now that it is known which port was taken.
-    pub(super) fn at(self, address: SocketAddr) -> Self {
+    pub(super) fn at(self, address: &Address) -> Self {
+        let address = network(address);
         Self { address, ..self }
     }
 
     /// Whether a request with these headers comes from where it may come from.
     pub(super) fn check_place(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let host = one(headers, &header::HOST)?;
-        if !host.is_some_and(|host| self.is_host(host)) {
+        if self
+            .address
+            .is_some_and(|address| !host.is_some_and(|host| self.is_host(host, address)))
+        {
             let message = format!(
                 "the header `Host` names {}, not this server: `--allow-host` lets clients in that call it so",
                 host.unwrap_or("nothing")
@@ -105,10 +122,10 @@ impl Guard {
     }
 
     /// Whether the client calls this host by a name that leads nowhere else.
-    fn is_host(&self, host: &str) -> bool {
-        let port = self.address.port();
+    fn is_host(&self, host: &str, address: SocketAddr) -> bool {
+        let port = address.port();
         self.is_local(host)
-            || host.eq_ignore_ascii_case(&self.address.to_string())
+            || host.eq_ignore_ascii_case(&address.to_string())
             || self
                 .hosts
                 .iter()
@@ -126,9 +143,15 @@ impl Guard {
 
     fn is_local(&self, host: &str) -> bool {
         let names = ["localhost", "127.0.0.1", "[::1]"];
-        names
-            .iter()
-            .any(|name| is_at(host, name, self.address.port()))
+        let is_local = |it: SocketAddr| names.iter().any(|name| is_at(host, name, it.port()));
+        self.address.is_some_and(is_local)
+    }
+}
+
+fn network(address: &Address) -> Option<SocketAddr> {
+    match address {
+        Address::Tcp(address) => Some(*address),
+        Address::Unix(_) => None,
     }
 }
 

@@ -10,6 +10,7 @@ mod feed;
 mod guard;
 mod large;
 mod legacy;
+mod listener;
 mod modern;
 mod post;
 mod room;
@@ -17,7 +18,6 @@ mod sessions;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -33,7 +33,7 @@ use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +46,8 @@ use answer::Refusal;
 use connections::{Answering, Connection, Connections, Presence};
 use guard::Guard;
 use large::Large;
+pub(crate) use listener::Address;
+use listener::Listener;
 use modern::Exchanges;
 use sessions::Table;
 
@@ -69,8 +71,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How clients come in by HTTP.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    /// Where to listen; port 0 takes any.
-    pub(crate) address: SocketAddr,
+    /// Where to listen.
+    pub(crate) address: Address,
     /// The file with the token that clients must show.
     pub(crate) token_file: Option<PathBuf>,
     /// Origins that pages of browsers may come from, beside the own one.
@@ -83,12 +85,19 @@ pub(crate) struct Options {
     pub(crate) session_idle: Duration,
 }
 
+impl Options {
+    /// Whether other users of this machine can come in, who are not asked for a token.
+    pub(crate) fn is_open(&self) -> bool {
+        self.token_file.is_none() && matches!(self.address, Address::Tcp(_))
+    }
+}
+
 /// Why clients cannot come in.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}")]
-    Bind(SocketAddr, #[source] io::Error),
+    Bind(Address, #[source] io::Error),
     /// The rules of who may come in cannot be kept.
     #[error(transparent)]
     Guard(#[from] guard::GuardError),
@@ -99,7 +108,7 @@ pub(crate) enum HttpError {
 pub(crate) struct Front(Arc<Inner>);
 
 struct Inner {
-    listener: TcpListener,
+    listener: Listener,
     guard: Guard,
     /// The longest message in bytes.
     limit: usize,
@@ -126,21 +135,19 @@ impl Front {
         opener: Sessions,
         events: &Events,
     ) -> Result<Self, HttpError> {
-        let bound = async {
-            let listener = TcpListener::bind(options.address).await?;
-            let address = listener.local_addr()?;
-            Ok((listener, address))
-        };
         let guard = Guard::new(&options)?;
-        let (listener, address) = bound
+        let (listener, address) = Listener::bind(&options.address)
             .await
             .map_err(|error| HttpError::Bind(options.address, error))?;
         events.send(Event::Listening {
-            url: format!("http://{address}{ENDPOINT}"),
+            url: match &address {
+                Address::Tcp(address) => format!("http://{address}{ENDPOINT}"),
+                Address::Unix(_) => address.to_string(),
+            },
         });
         Ok(Self(Arc::new(Inner {
             listener,
-            guard: guard.at(address),
+            guard: guard.at(&address),
             limit,
             opener,
             sessions: Table::new(options.max_sessions, options.session_idle, events.clone()),
@@ -165,7 +172,7 @@ impl Front {
             loop {
                 let room = self.0.connections.room().await;
                 match self.0.listener.accept().await {
-                    Ok((stream, _)) => {
+                    Ok(stream) => {
                         let (router, ending) = (router.clone(), self.0.ending.clone());
                         let connection = self.0.connections.open(room);
                         tokio::spawn(attend(stream, connection, router, ending));
@@ -212,12 +219,11 @@ impl Front {
 
 /// Speaks HTTP with one connection until it ends, or until it has no request open after `ending`.
 async fn attend(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     connection: Connection,
     router: Router,
     ending: CancellationToken,
 ) {
-    let _ = stream.set_nodelay(true);
     let (presence, router) = (connection.presence(), TowerToHyperService::new(router));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         presence.begun();

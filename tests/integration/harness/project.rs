@@ -1,6 +1,7 @@
 //! A directory with a server's sources that a test edits, gone when the test ends.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -48,6 +49,12 @@ impl Project {
         let text = self.read(relative);
         assert!(text.contains(from), "{relative} does not hold {from:?}");
         self.save(relative, &text.replace(from, to));
+    }
+
+    /// Gives a file these rights.
+    pub(crate) fn set_mode(&self, relative: &str, mode: u32) {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(self.path(relative), mode).unwrap();
     }
 
     #[track_caller]

@@ -199,6 +199,19 @@ fn where_others_can_come_a_token_is_asked_for() {
     assert!(open.ended_with(1).stderr.contains("--token-file"));
     project.write("empty", "\n");
     project.write("token", "s3cret\n");
+    project.set_mode("empty", 0o600);
+    let token = [
+        "dev",
+        "--http",
+        "127.0.0.1:0",
+        "--token-file",
+        "token",
+        "--",
+        "sh",
+    ];
+    let exposed = Run::within(&project, &token).ended_with(1);
+    assert!(exposed.stderr.contains("chmod 600 "), "{}", exposed.stderr);
+    project.set_mode("token", 0o600);
     let token = [
         "dev",
         "--http",

@@ -99,6 +99,7 @@ fn messages_that_are_nearly_right_are_refused() {
 fn a_page_may_ask_before_it_shows_its_token() {
     let project = Project::new();
     project.write("token", "s3cret\n");
+    project.set_mode("token", 0o600);
     let origin = ("Origin", "https://ide.example");
     let proxy = Proxy::dev([example("fake_server")])
         .options([

@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt as _;
+
 use axum::http::HeaderValue;
 use axum::response::IntoResponse as _;
 
@@ -5,7 +7,7 @@ use super::*;
 
 fn options(address: &str) -> Options {
     Options {
-        address: address.parse().unwrap(),
+        address: Address::Tcp(address.parse().unwrap()),
         token_file: None,
         origins: vec!["https://ide.example".to_owned()],
         hosts: vec!["dev.example".to_owned()],
@@ -84,7 +86,7 @@ fn a_token_is_asked_for_where_others_can_come() {
         Guard::new(&with_file("0.0.0.0:1")),
         Err(GuardError::Token(..))
     ));
-    std::fs::write(&file, "\nx").unwrap();
+    crate::private::write_new(&file, "\nx").unwrap();
     assert!(matches!(
         Guard::new(&with_file("[::1]:1")),
         Err(GuardError::NoToken(_))
@@ -106,4 +108,23 @@ fn a_token_is_asked_for_where_others_can_come() {
         assert_eq!(status(&guard, &headers), expected, "{shown}");
     }
     assert_eq!(status(&guard, &[(header::HOST, "localhost:8808")]), 401);
+    for mode in [0o640, 0o604, 0o620] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let error = Guard::new(&with_file("127.0.0.1:8808")).unwrap_err();
+        let advice = format!("chmod 600 {}", file.display());
+        assert!(error.to_string().contains(&advice), "{error}");
+    }
+}
+
+#[test]
+fn a_socket_in_the_file_system_has_no_names_and_no_pages() {
+    let options = Options {
+        address: Address::Unix("proxy.sock".into()),
+        ..options("127.0.0.1:1")
+    };
+    let guard = Guard::new(&options).unwrap();
+    let origin = |origin| status(&guard, &[(header::HOST, "any"), (header::ORIGIN, origin)]);
+    assert_eq!(status(&guard, &[]), 200);
+    assert_eq!(origin("http://localhost"), 403);
+    assert_eq!(origin("https://ide.example"), 200);
 }

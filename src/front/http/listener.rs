@@ -1,0 +1,157 @@
+//! Where clients come in: an address of the network, or a socket in the file system that only the user may use.
+
+use std::fmt;
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::path::{Path, PathBuf};
+
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::either::Either;
+
+/// So many connections may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// Port 0 takes any.
+    Tcp(SocketAddr),
+    /// The path of a socket, which is made.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Takes connections.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix {
+        listener: UnixListener,
+        /// It goes with the listener.
+        _file: SocketFile,
+    },
+}
+
+impl Listener {
+    /// Listens at `address`; tells the address that was taken.
+    pub(super) async fn bind(address: &Address) -> io::Result<(Self, Address)> {
+        match address {
+            Address::Tcp(address) => {
+                let listener = TcpListener::bind(address).await?;
+                let taken = listener.local_addr()?;
+                Ok((Self::Tcp(listener), Address::Tcp(taken)))
+            }
+            Address::Unix(path) => {
+                let path = std::path::absolute(path)?;
+                let (listener, file) = private_socket(&path)?;
+                let listener = UnixListener::from_std(listener)?;
+                let listener = Self::Unix {
+                    listener,
+                    _file: file,
+                };
+                Ok((listener, Address::Unix(path)))
+            }
+        }
+    }
+
+    /// The next connection.
+    pub(super) async fn accept(&self) -> io::Result<Either<TcpStream, UnixStream>> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let _ = stream.set_nodelay(true);
+                Ok(Either::Left(stream))
+            }
+            Self::Unix { listener, .. } => Ok(Either::Right(listener.accept().await?.0)),
+        }
+    }
+}
+
+/// A socket at `path` that nobody else can connect to, not even before its mode is set: it listens only then.
+fn private_socket(path: &Path) -> io::Result<(StdListener, SocketFile)> {
+    make_way(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    let file = SocketFile {
+        path: path.to_owned(),
+        inode: fs::symlink_metadata(path)?.ino(),
+    };
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    listen(&socket, BACKLOG)?;
+    Ok((socket.into(), file))
+}
+
+/// Removes a socket that nobody listens on any more. It is an error if there is anything else.
+fn make_way(path: &Path) -> io::Result<()> {
+    let kind = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        known => known?.file_type(),
+    };
+    if !kind.is_socket() {
+        let why =
+            "there is a file of that name, which is no socket; remove it or choose another path";
+        return Err(io::Error::other(why));
+    }
+    match StdStream::connect(path) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) => Err(error),
+        Ok(_) => Err(io::Error::other(
+            "a running process listens there; end it or choose another path",
+        )),
+    }
+}
+
+/// The file of a socket. Dropping it removes the file, unless another one has taken its place.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|it| it.ino() == self.inode) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_is_private_and_replaces_only_a_dead_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("proxy.sock");
+        let address = Address::Unix(path.clone());
+        drop(StdListener::bind(&path).unwrap());
+        let (listener, taken) = Listener::bind(&address).await.unwrap();
+        assert_eq!(taken, address);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let error = Listener::bind(&address).await.unwrap_err();
+        assert!(error.to_string().contains("a running process"), "{error}");
+        assert!(UnixStream::connect(&path).await.is_ok() && listener.accept().await.is_ok());
+        drop(listener);
+        assert!(!path.exists());
+        fs::write(&path, "mine").unwrap();
+        let error = Listener::bind(&address).await.unwrap_err();
+        assert!(error.to_string().contains("no socket"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+    }
+}
