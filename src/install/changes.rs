@@ -13,7 +13,7 @@ const SHOWN: usize = 5;
 /// What comes of running a server, wherever it lies.
 const CHAFF: &str = "__pycache__/\n*.pyc\n.DS_Store\n";
 
-/// From now on changes count: what is there and not of the repository is taken for known.
+/// From now on changes count: what is there is taken for known.
 pub(super) fn begin(home: &Path) {
     let write = || -> Result<(), Box<dyn std::error::Error>> {
         let repository = Repository::discover(home)?;
@@ -29,7 +29,11 @@ pub(super) fn begin(home: &Path) {
             .create(true)
             .append(true)
             .open(folder.join("exclude"))?;
-        Ok(file.write_all(known.as_bytes())?)
+        file.write_all(known.as_bytes())?;
+        // Files of the repository that the preparation changed, such as a lock file.
+        let mut index = repository.index()?;
+        index.update_all(["*"], None)?;
+        Ok(index.write()?)
     };
     if let Err(error) = write() {
         // An update asks for --force then, though nothing has changed.
@@ -45,7 +49,9 @@ pub(super) fn since_preparation(folder: &Path) -> Vec<String> {
     let Ok(statuses) = repository.statuses(Some(&mut options())) else {
         return Vec::new();
     };
-    let changed = statuses.iter().filter(|it| !is_removed_link(it));
+    let changed = statuses
+        .iter()
+        .filter(|it| it.index_to_workdir().is_some() && !is_removed_link(it));
     let names = changed.map(|it| String::from_utf8_lossy(it.path_bytes()).into_owned());
     names.take(SHOWN).collect()
 }
