@@ -250,6 +250,8 @@ fn client(roots: &[reqwest::Certificate]) -> Result<Client, CloneError> {
     let agent = concat!("git/2.0 (mcp-proxy ", env!("CARGO_PKG_VERSION"), ")");
     let builder = http::client(|_| true)
         .user_agent(agent)
+        // A server may close a connection just when the next of the few requests is sent on it.
+        .pool_max_idle_per_host(0)
         .connect_timeout(CONNECT);
     let builder = if roots.is_empty() {
         builder
