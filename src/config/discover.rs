@@ -21,7 +21,7 @@ const REPOSITORIES: [&str; 4] = [".git", ".jj", ".hg", ".svn"];
 pub(super) struct Places {
     pub(super) json: Option<PathBuf>,
     pub(super) toml: Option<PathBuf>,
-    /// Files above the current directory that others own, and the owners' ids: nobody knows what they would run.
+    /// Files above the current directory that other users own, each with its owner's id. They are not read.
     pub(super) foreign: Vec<(PathBuf, u32)>,
 }
 

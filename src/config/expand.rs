@@ -4,7 +4,7 @@
 /// Before the name of a variable that only the environment has.
 pub(super) const ENVIRONMENT: &str = "env:";
 
-/// So many defaults may stand within one another.
+/// The greatest number of defaults within one another.
 pub(super) const DEEPEST: usize = 32;
 
 /// Variables of clients that only their editors can replace, and why the proxy cannot.

@@ -16,7 +16,7 @@ pub(crate) struct Fault {
     message: String,
     help: Option<String>,
     at: At,
-    /// The file was understood as far as this: what is a name in it and what a value is known.
+    /// Whether the file was parsed, so that names in the line can be told from values.
     is_read: bool,
 }
 
@@ -93,7 +93,7 @@ impl std::error::Error for Fault {}
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.at.source.path.display();
-        let text = masked_line(self.at.line(), self.is_read);
+        let text = masked_line(self.at.line(), self.is_read && !self.at.is_in_long_string());
         write!(f, "{}", self.message)?;
         if text.is_empty() && self.at.span.is_empty() {
             write!(f, "\n --> {path}")?;

@@ -1,4 +1,4 @@
-//! Lines of configuration files as they may be shown with what is wrong in them.
+//! Hides secrets in the line of a configuration file that an error message quotes.
 
 use super::expand::{Piece, pieces};
 use super::keys;
@@ -8,7 +8,7 @@ use super::keys;
 /// the words that every such file has. What would move the cursor of a terminal is replaced.
 pub(super) fn masked_line(line: &str, is_read: bool) -> String {
     let (mut shown, mut rest) = (String::new(), line);
-    let (mut may_hold_secrets, mut is_plain) = (false, false);
+    let (mut may_hold_secrets, mut is_plain, mut has_name) = (false, false, false);
     while let Some(first) = rest.chars().next() {
         let is_quoted = matches!(first, '"' | '\'');
         let end = match first {
@@ -20,10 +20,12 @@ pub(super) fn masked_line(line: &str, is_read: bool) -> String {
         let word = token.trim_matches(['"', '\'']);
         let is_name = (is_quoted || is_word(first)) && after.trim_start().starts_with([':', '=']);
         if is_name {
+            has_name = true;
             may_hold_secrets |= keys::is_known(word) && !keys::is_plain(word);
             is_plain = keys::is_plain(word) && !may_hold_secrets;
         }
-        let stays = keys::is_known(word) || is_read && (is_name || is_plain || !is_quoted);
+        let is_shown = is_name || is_plain || !is_quoted && !has_name;
+        let stays = keys::is_known(word) || is_read && is_shown;
         if stays {
             shown.push_str(token);
         } else {
@@ -89,7 +91,7 @@ mod tests {
             ),
             (
                 r#""env": {"A": "a\"b", "B": "x"}, "args": 5"#,
-                r#""env": {"A": "*\"*", "B": "*"}, "args": 5"#,
+                r#""env": {"A": "*\"*", "B": "*"}, "args": *"#,
             ),
             (r#"args = ["--key", "abc"]"#, r#"args = ["--***", "***"]"#),
             (r#"A = "Bearer ${T}""#, r#"A = "****** ${T}""#),

@@ -293,8 +293,9 @@ impl<'a> Resolver<'a> {
         if !is_line || self.section.get("args").is_some() {
             return None;
         }
-        let args = shown_words(args.iter().map(String::as_str)).into_iter();
-        let args: Vec<String> = args.map(|word| format!("{word:?}")).collect();
+        let shown = shown_words(words.iter().map(String::as_str));
+        let (program, args) = shown.split_first()?;
+        let args: Vec<String> = args.iter().map(|word| format!("{word:?}")).collect();
         Some(format!(
             "command = {program:?}, args = [{}]",
             args.join(", ")

@@ -58,6 +58,15 @@ impl At {
         (before.matches('\n').count() + 1, line.chars().count() + 1)
     }
 
+    /// Whether the line in which it begins goes on with a string of several lines, as TOML has them.
+    pub(super) fn is_in_long_string(&self) -> bool {
+        let before = &self.source.text[..self.span.start];
+        let before = &before[..before.rfind('\n').map_or(0, |at| at + 1)];
+        ["\"\"\"", "\'\'\'"]
+            .iter()
+            .any(|quotes| before.matches(quotes).count() % 2 == 1)
+    }
+
     /// The whole line in which it begins.
     pub(super) fn line(&self) -> &str {
         let (line, _) = self.line_and_column();

@@ -23,6 +23,8 @@ pub(crate) enum InstallError {
          `consent = \"if-possible\"` there permits it, or a person runs {0}"
     )]
     NoConsent(String),
+    #[error("a model may set at most {0} variables, so that a person can read them")]
+    Variables(usize),
     #[error("`{0}` is no name of a variable: letters, digits and `_`, and no digit first")]
     VariableName(String),
     #[error(

@@ -21,6 +21,9 @@ use crate::config::edit;
 use crate::config::{self, Surroundings};
 use crate::transport::reaper::Reaper;
 
+/// More in one question would hide one another.
+const MOST_VARIABLES: usize = 32;
+
 /// Who asks; decides what is permitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -283,6 +286,9 @@ pub(super) fn open(source: &Source, job: &Job) -> Result<Opened, InstallError> {
 
 /// Whether a model may set these variables.
 fn check_variables(variables: &[(String, String)]) -> Result<(), InstallError> {
+    if variables.len() > MOST_VARIABLES {
+        return Err(InstallError::Variables(MOST_VARIABLES));
+    }
     for (name, _) in variables {
         if !variables::is_name(name) {
             return Err(InstallError::VariableName(name.clone()));

@@ -19,6 +19,9 @@ pub(crate) struct Removal {
     /// What was installed for it.
     found: Option<Found>,
     delete_files: bool,
+    /// Decided before anybody was asked.
+    deletes: bool,
+    force: bool,
 }
 
 /// What was removed, no more and no less.
@@ -48,7 +51,7 @@ impl Installer {
     ) -> Result<Removal, InstallError> {
         let (installer, name) = (self.clone(), name.to_owned());
         self.in_background(move || {
-            let removal = installer.removal_blocking(name, delete_files, origin)?;
+            let removal = installer.removal_blocking(name, delete_files, force, origin)?;
             match (&removal.found, removal.deletes()) {
                 (Some(found), Some(_)) if !force => unchanged(&found.record, &found.folder)?,
                 _ => {}
@@ -62,6 +65,7 @@ impl Installer {
         &self,
         name: String,
         delete_files: bool,
+        force: bool,
         origin: Origin,
     ) -> Result<Removal, InstallError> {
         if origin == Origin::Tool {
@@ -79,12 +83,17 @@ impl Installer {
         if let (Origin::Tool, Some(found)) = (origin, &found) {
             self.check_allowed(&found.record.source()?)?;
         }
+        let here = |file: &PathBuf| files.contains(file) || !may_have(file, &name);
+        let only_here = |found: &Found| found.record.registered.iter().all(here);
+        let deletes = delete_files && found.as_ref().is_some_and(only_here);
         Ok(Removal {
             installer: self.clone(),
             name,
             files,
             found,
             delete_files,
+            deletes,
+            force,
         })
     }
 }
@@ -103,10 +112,13 @@ impl Removal {
 
     /// The folder that will be deleted.
     pub(crate) fn deletes(&self) -> Option<&Path> {
-        let found = self.found.as_ref().filter(|_| self.delete_files)?;
-        let here = |file: &PathBuf| self.files.contains(file) || !may_have(file, &self.name);
-        let only_here = found.record.registered.iter().all(here);
-        only_here.then_some(&*found.folder)
+        let found = self.found.as_ref().filter(|_| self.deletes)?;
+        Some(&found.folder)
+    }
+
+    /// Whether changed files are deleted too.
+    pub(crate) fn is_forced(&self) -> bool {
+        self.force
     }
 
     /// Removes it. Whoever runs the server stops it when its entry is gone.
@@ -124,6 +136,8 @@ impl Removal {
             files,
             found,
             delete_files,
+            deletes,
+            force: _,
         } = self;
         let mut removed = Removed {
             unregistered: Vec::new(),
@@ -156,7 +170,7 @@ impl Removal {
                 "{file} has `{name}` too, so the files were not deleted"
             ));
         }
-        if !delete_files || !record.registered.is_empty() {
+        if !deletes || !record.registered.is_empty() {
             slot.write(&record)?;
             removed.kept = Some(found.folder);
             return Ok(removed);

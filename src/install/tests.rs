@@ -385,14 +385,8 @@ async fn files_that_another_project_uses_stay() {
     );
     assert!(updated.folder.exists());
     world.installer.around.cwd = first;
-    assert!(
-        world
-            .remove("weather", true)
-            .await
-            .unwrap()
-            .deleted
-            .is_some()
-    );
+    let removed = world.remove("weather", true).await.unwrap();
+    assert!(removed.deleted.is_some());
     world.assert_untouched("both");
 }
 

@@ -15,6 +15,7 @@ const FAMILIES: &[&str] = &[
     "LD_",
     "DYLD_",
     "PYTHON",
+    "_PYTHON",
     "GIT_",
     "NPM_CONFIG_",
     "NPM_LIFECYCLE_",
@@ -147,13 +148,43 @@ const NAMES: &[&str] = &[
     "SSH_AUTH_SOCK",
     "SSH_SK_PROVIDER",
     "INPUTRC",
+    "ESBUILD_BINARY_PATH",
+    "NAPI_RS_NATIVE_LIBRARY_PATH",
+    "RUBYGEMS_GEMDEPS",
+    "ERL_FLAGS",
+    "ERL_AFLAGS",
+    "ERL_ZFLAGS",
+    "ERL_LIBS",
+    "PSMODULEPATH",
+    "LESSOPEN",
+    "LESSCLOSE",
+    "JSR_URL",
+    "R_PROFILE",
+    "JULIA_LOAD_PATH",
+    "SSLKEYLOGFILE",
     "TERMINFO",
+];
+
+/// Names of those families that decide nothing of the kind.
+const HARMLESS: &[&str] = &[
+    "PYTHONUNBUFFERED",
+    "PYTHONIOENCODING",
+    "PYTHONUTF8",
+    "PYTHONDONTWRITEBYTECODE",
+    "GIT_AUTHOR_NAME",
+    "GIT_AUTHOR_EMAIL",
+    "GIT_COMMITTER_NAME",
+    "GIT_COMMITTER_EMAIL",
+    "DOTNET_ENVIRONMENT",
 ];
 
 /// Whether a variable of this name can decide which code is run, where it comes from, or whom it trusts. Some of those
 /// who obey such variables do not tell capitals from small letters.
 pub(super) fn steers(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
+    if HARMLESS.contains(&&*name) {
+        return false;
+    }
     FAMILIES.iter().any(|family| name.starts_with(family))
         || ENDINGS.iter().any(|ending| name.ends_with(ending))
         || NAMES.contains(&&*name)
@@ -255,6 +286,9 @@ mod tests {
             "MCP_PROXY_CONFIG",
             "BASH_FUNC_ls%%",
             "SSH_ASKPASS",
+            "_PYTHON_SYSCONFIGDATA_NAME",
+            "ESBUILD_BINARY_PATH",
+            "PSModulePath",
         ] {
             assert!(steers(name), "{name}");
         }
@@ -281,6 +315,8 @@ mod tests {
             "DENO_DEPLOY_TOKEN",
             "HTTPS_PROXY",
             "ENVIRONMENT",
+            "PYTHONUNBUFFERED",
+            "GIT_AUTHOR_NAME",
             "SSH_HOST",
             "FEATURE_FLAGS",
         ] {

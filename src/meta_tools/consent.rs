@@ -152,7 +152,9 @@ pub(super) fn installing(proposal: &Proposal) -> String {
     if !variables.is_empty() {
         text.push_str("\nthese variables are set for it:");
     }
-    for variable in variables {
+    // Those that nothing speaks of come first.
+    let (known, unknown): (Vec<_>, Vec<_>) = variables.iter().partition(|it| it.is_mentioned);
+    for variable in unknown.into_iter().chain(known) {
         let value = shown::value(&variable.value);
         let _ = write!(text, "\n  {} = {value}", shown::sentence(&variable.name));
         if !variable.is_mentioned {
@@ -192,6 +194,9 @@ pub(super) fn removing(name: &str, removal: &Removal) -> String {
     if let Some(folder) = removal.deletes() {
         let folder = shown::value(&folder.to_string_lossy());
         let _ = write!(text, "\nits folder is deleted: {folder}");
+        if removal.is_forced() {
+            text.push_str("\nwhat somebody changed in its files is lost with them");
+        }
     }
     text
 }

@@ -318,7 +318,7 @@ const BROKEN_JSON: [&str; 15] = [
     r#""SEED""#,
     "SEED",
 ];
-const BROKEN_TOML: [&str; 14] = [
+const BROKEN_TOML: [&str; 16] = [
     "[servers.a]\ncommand = 'x'\nenv = { K = \"SEED }\n",
     "[servers.a]\ncommand = 'x'\nenv = { K = SEED }\n",
     "[servers.a]\ncommand = 'x'\n[servers.a.env]\nK = SEED\n",
@@ -332,6 +332,8 @@ const BROKEN_TOML: [&str; 14] = [
     "[servers.a]\nurl = 'https://h'\nheaders = 'Authorization: Bearer SEED'\n",
     "[servers.a]\nurl = 'https://h/#SEED'\n",
     "[servers.a]\nurl = 'https://h'\nheaders = { 'a b' = 'SEED' }\n",
+    "[servers.a]\ncommand = 'API_KEY=SEED npx x'\n",
+    "[servers.a]\ncommand = 'x'\nenv.K = \"\"\"\nSEED ${NOT_SET_AT_ALL}\"\"\"\n",
     "SEED\n",
 ];
 

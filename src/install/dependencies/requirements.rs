@@ -29,15 +29,28 @@ pub(super) fn check_requirements(file: &Path) -> Result<(), PrepareError> {
         if seen.len() > FILES {
             return Err(runs(&file, "is one of too many files of requirements"));
         }
-        let text = read(&file)?.replace("\\\r\n", "").replace("\\\n", "");
-        for line in text.lines() {
-            let line = line.split(" #").next().unwrap_or_default().trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
+        for line in logical_lines(&read(&file)?) {
+            if line.contains('#') && line.ends_with('\\') {
+                return Err(runs(
+                    &file,
+                    "has a comment that ends in `\\`, which tools read differently",
+                ));
             }
+            let line = without_comment(&line);
             match requirement(line) {
                 Requirement::Package => {}
-                Requirement::File(name) => open.push(beside(&file, name)),
+                Requirement::Files(names) => {
+                    for name in names {
+                        let named = beside(&file, name);
+                        if !named.is_file() {
+                            return Err(runs(
+                                &file,
+                                &format!("names `{name}`, which is not there"),
+                            ));
+                        }
+                        open.push(named);
+                    }
+                }
                 Requirement::Builds => return Err(builds_it(&file, line)),
             }
         }
@@ -45,65 +58,110 @@ pub(super) fn check_requirements(file: &Path) -> Result<(), PrepareError> {
     Ok(())
 }
 
+/// The lines as pip reads them: one that ends in a backslash goes on in the next, but for comments.
+fn logical_lines(text: &str) -> Vec<String> {
+    // Where Python ends a line.
+    let ends = [
+        '\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}',
+        '\u{2029}',
+    ];
+    let (mut lines, mut open) = (Vec::new(), String::new());
+    for line in text.replace("\r\n", "\n").split(ends) {
+        let is_comment = line.trim_start().starts_with('#');
+        match line.strip_suffix('\\') {
+            Some(begun) if !line.contains('#') => open.push_str(begun),
+            _ if is_comment => lines.push(std::mem::take(&mut open)),
+            _ => lines.push(std::mem::take(&mut open) + line),
+        }
+    }
+    lines.push(open);
+    lines
+}
+
+fn without_comment(line: &str) -> &str {
+    let begins = |(at, _): &(usize, &str)| {
+        line[..*at].is_empty() || line[..*at].ends_with(char::is_whitespace)
+    };
+    let comment = line.match_indices('#').find(begins);
+    comment.map_or(line, |(at, _)| &line[..at]).trim()
+}
+
 enum Requirement<'a> {
     /// A package of an index, or a wheel at an address.
     Package,
     /// More requirements.
-    File(&'a str),
+    Files(Vec<&'a str>),
     Builds,
 }
 
+/// Options that decide where packages come from, with a value.
+const WITH_VALUE: [&str; 6] = [
+    "-i",
+    "--index-url",
+    "--extra-index-url",
+    "-f",
+    "--find-links",
+    "--trusted-host",
+];
+/// The same without one.
+const ALONE: [&str; 4] = ["--pre", "--prefer-binary", "--require-hashes", "--no-index"];
+/// Options that name more requirements.
+const FILES_OF: [&str; 4] = ["-r", "--requirement", "-c", "--constraint"];
+/// What a package looks like that has to be built.
+const ARCHIVES: [&str; 7] = [
+    ".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tbz",
+];
+
 fn requirement(line: &str) -> Requirement<'_> {
-    let value = |names: [&str; 2]| {
-        let rest = names.into_iter().find_map(|name| line.strip_prefix(name))?;
-        Some(
-            rest.trim_start_matches(['=', ' '])
-                .trim_matches(['"', '\'']),
-        )
-    };
-    if let Some(file) = value(["--requirement", "-r"]).or_else(|| value(["--constraint", "-c"])) {
-        return if file.contains("://") {
-            Requirement::Builds
-        } else {
-            Requirement::File(file)
-        };
-    }
     if line.starts_with('-') {
-        let builds = [
-            "-e",
-            "--editable",
-            "--no-binary",
-            "--only-binary",
-            "--config-setting",
-            "--global-option",
-            "--install-option",
-        ];
-        return if builds.iter().any(|option| line.starts_with(option)) {
-            Requirement::Builds
-        } else {
-            Requirement::Package
-        };
+        return options(line).map_or(Requirement::Builds, Requirement::Files);
     }
-    if ["--config-setting", "--global-option", "--install-option"]
-        .iter()
-        .any(|option| line.contains(option))
-    {
+    let mut words = line.split_whitespace().skip(1);
+    if words.any(|word| word.starts_with('-') && !word.starts_with("--hash")) {
         return Requirement::Builds;
     }
     // `name @ address`, an address, or a path.
     let line = line.split(';').next().unwrap_or_default();
     let line = line.split(" --").next().unwrap_or_default().trim();
     let place = line.split_once('@').map_or(line, |(_, place)| place.trim());
+    let path = place.split(['?', '#']).next().unwrap_or_default();
     let is_place = line.contains('@')
         || place.contains(['/', '\\'])
         || place.starts_with('.')
-        || place.contains("://");
-    let path = place.split(['?', '#']).next().unwrap_or_default();
+        || place.contains("://")
+        || ARCHIVES
+            .iter()
+            .any(|end| path.to_ascii_lowercase().ends_with(end));
     let is_safe = path.starts_with("https://") || !path.contains(':');
     if !is_place || is_safe && Path::new(path).extension() == Some("whl".as_ref()) {
         return Requirement::Package;
     }
     Requirement::Builds
+}
+
+/// The files that a line of options names; nothing if it has another option than those that are known to build nothing.
+/// pip also takes beginnings of their names.
+fn options(line: &str) -> Option<Vec<&str>> {
+    let mut files = Vec::new();
+    let mut words = line.split_whitespace();
+    while let Some(word) = words.next() {
+        if ALONE.contains(&word) || word == "--only-binary=:all:" {
+            continue;
+        }
+        let is_short = word.len() > 2 && !word.starts_with("--");
+        let (name, value) = match word.split_once('=') {
+            Some((name, value)) if !is_short => (name, Some(value)),
+            _ if is_short => (word.get(..2)?, word.get(2..)),
+            _ => (word, None),
+        };
+        let value = value.or_else(|| words.next())?.trim_matches(['"', '\'']);
+        if FILES_OF.contains(&name) && !value.contains("://") {
+            files.push(value);
+        } else if !WITH_VALUE.contains(&name) && (name, value) != ("--only-binary", ":all:") {
+            return None;
+        }
+    }
+    Some(files)
 }
 
 fn beside(file: &Path, name: &str) -> PathBuf {
@@ -135,6 +193,7 @@ mod tests {
             check_requirements(&file)
         };
         std::fs::write(folder.path().join("more.txt"), "-e .").unwrap();
+        std::fs::write(folder.path().join("wheels.txt"), "mcp").unwrap();
         for text in [
             "./folder",
             "folder/x",
@@ -161,6 +220,15 @@ mod tests {
             "./fol\\\nder",
             "./x[extra]",
             "y.whl@http://x/y.whl",
+            "evil-1.tar.gz",
+            "# note \\\n-e ./evil",
+            "mcp # note \\\n-e ./evil",
+            "--pre -e ./evil",
+            "--edi=./evil",
+            "-r\tmore.txt",
+            "-r none.txt",
+            "mcp\u{b}-e .",
+            "--index-url https://x -e .",
         ] {
             assert!(check(text).is_err(), "{text}");
         }
@@ -173,7 +241,10 @@ mod tests {
             "--extra-index-url=https://x",
             "x==1 --hash=sha256:abc",
             "x @ https://x/y-1-py3-none-any.whl",
-            "-r none.txt",
+            "mcp\t# see a/b",
+            "--only-binary :all:",
+            "-i https://x --extra-index-url=https://y",
+            "-r wheels.txt",
             "",
         ] {
             assert!(check(text).is_ok(), "{text}");

@@ -14,8 +14,19 @@ pub(super) const PINNED: [(&str, &str); 2] = [
     ("COREPACK_ENV_FILE", "0"),
 ];
 
-/// Keys of `.npmrc` that name programs, files of code or other files of settings, without `-` and `_`.
-const NPMRC: [&str; 20] = [
+/// Keys of `.npmrc` that name programs, files of code, other files of settings or places outside of the folder; without
+/// `-` and `_`.
+const NPMRC: [&str; 30] = [
+    "global",
+    "location",
+    "modulesdir",
+    "virtualstoredir",
+    "globaldir",
+    "globalbindir",
+    "storedir",
+    "nodemirrorrelease",
+    "nodemirrorrc",
+    "nodemirrornightly",
     "git",
     "shell",
     "scriptshell",
@@ -38,7 +49,13 @@ const NPMRC: [&str; 20] = [
     "executionenv",
 ];
 /// The same in `pnpm-workspace.yaml`.
-const WORKSPACE: [&str; 12] = [
+const WORKSPACE: [&str; 18] = [
+    "modulesdir",
+    "virtualstoredir",
+    "globaldir",
+    "globalbindir",
+    "storedir",
+    "nodedownloadmirrors",
     "git",
     "shell",
     "scriptshell",
@@ -84,7 +101,18 @@ pub(super) fn check_node(
 /// corepack fetches the packager from an address that stands here, and runs it.
 fn check_manifest(folder: &Path) -> Result<(), PrepareError> {
     let file = folder.join("package.json");
-    let manifest: serde_json::Value = serde_json::from_str(&read(&file)?).unwrap_or_default();
+    let text = read(&file)?;
+    if text.is_empty() {
+        return Ok(());
+    }
+    // Node.js may read what is refused here.
+    let manifest = serde_json::from_str::<serde_json::Value>(text.trim_start_matches('\u{feff}'));
+    let manifest = manifest.map_err(|_| runs(&file, "cannot be read as JSON"))?;
+    for name in ["executionEnv", "configDependencies"] {
+        if manifest.pointer(&format!("/pnpm/{name}")).is_some() {
+            return Err(runs(&file, &format!("sets `pnpm.{name}`")));
+        }
+    }
     let packager = manifest
         .get("packageManager")
         .and_then(|it| it.as_str())
@@ -102,8 +130,13 @@ fn check_manifest(folder: &Path) -> Result<(), PrepareError> {
 fn check_npmrc(file: &Path) -> Result<(), PrepareError> {
     let text = read(file)?;
     let is_comment = |line: &&str| line.trim_start().starts_with(['#', ';']);
-    for line in text.lines().filter(|line| !is_comment(line)) {
+    let lines = text.split(['\n', '\r']);
+    for line in lines.filter(|line| !is_comment(line)) {
         let key = line.split('=').next().unwrap_or_default();
+        // npm replaces escapes and variables in keys too.
+        if key.contains(['\\', '$']) {
+            return Err(runs(file, "has a key that is not written plainly"));
+        }
         if let Some(key) = one_of(&NPMRC, key) {
             return Err(runs(file, &format!("sets `{key}`")));
         }
@@ -123,20 +156,19 @@ fn check_yarn(folder: &Path) -> Result<(), PrepareError> {
     check_yaml(&folder.join(".yarnrc.yml"), &["plugins"])?;
     // The older yarn takes these from the file as if they stood on its command line.
     let file = folder.join(".yarnrc");
-    match read(&file)?
-        .lines()
-        .find(|line| line.contains("script-shell") || line.contains("scripts"))
-    {
-        Some(_) => Err(runs(&file, "sets how scripts are run")),
+    let text = read(&file)?;
+    let names = ["script-shell", "node-gyp", "modules-folder", "\\"];
+    match names.into_iter().find(|name| text.contains(name)) {
+        Some(name) => Err(runs(&file, &format!("has `{name}`"))),
         None => Ok(()),
     }
 }
 
-/// Looks for `keys` in a file of YAML, which can write one in many ways: each word of the file counts, and of a letter
-/// that is written by its number nobody knows what it is.
+/// Looks for `keys` in a file of YAML, on any level. A file that can hide a key is refused: one with escapes, or with
+/// keys of several lines.
 fn check_yaml(file: &Path, keys: &[&str]) -> Result<(), PrepareError> {
     let text = read(file)?;
-    for line in text.lines() {
+    for line in text.split(['\n', '\r']) {
         let line = line.split(" #").next().unwrap_or_default();
         if line.contains('\\') {
             return Err(runs(file, "has a `\\`, behind which a setting can hide"));
@@ -224,6 +256,25 @@ mod tests {
                 "registry=https://x\n  \"git\" = ./evil.sh",
             ),
             (Packager::Npm, ".npmrc", "script-shell=./evil.sh"),
+            (Packager::Npm, ".npmrc", r#""\u0067it"=./evil.sh"#),
+            (Packager::Npm, ".npmrc", "g${NOPE?}it=./evil.sh"),
+            (Packager::Npm, ".npmrc", "; c\rgit=./evil.sh"),
+            (Packager::Npm, ".npmrc", "global=true"),
+            (
+                Packager::Npm,
+                "package.json",
+                r#"{"x":"\ud800","packageManager":"yarn@https://x"}"#,
+            ),
+            (
+                Packager::Pnpm,
+                "package.json",
+                r#"{"pnpm":{"executionEnv":{"nodeVersion":"1"}}}"#,
+            ),
+            (
+                Packager::Yarn,
+                ".yarnrc",
+                r#""script\u002dshell" "./evil.sh""#,
+            ),
             (Packager::Pnpm, ".npmrc", "node_options=--import=./evil.mjs"),
             (Packager::Pnpm, ".pnpmfile.cjs", ""),
             (

@@ -48,6 +48,9 @@ fn a_variable_that_runs_code_is_for_a_person_to_set() {
         let said = client.failure(INSTALL_AND_LOAD, &arguments);
         says(&said, &[name, "a model may not set it", "--env"]);
     }
+    let many: serde_json::Map<_, _> = (0..33).map(|at| (format!("V{at}"), json!("x"))).collect();
+    let said = client.failure(INSTALL, &world.arguments(json!({ "env_vars": many })));
+    says(&said, &["at most 32 variables"]);
     for name in ["A B", "", "A\nB", "A=B", "BASH_FUNC_x%%"] {
         let said = client.failure(INSTALL, &world.arguments(json!({"env_vars": {name: "x"}})));
         says(&said, &["is no name of a variable"]);
@@ -66,11 +69,12 @@ fn variables_stand_in_the_question_and_belong_to_its_answer() {
         .iter()
         .position(|it| it == "these variables are set for it:")
         .unwrap();
-    assert_eq!(lines[at + 1], r#"  CITY = "rome\nSAFE""#);
+    // What nothing speaks of comes first.
     assert_eq!(
-        lines[at + 2],
+        lines[at + 1],
         r#"  OTHER = "${HOME}" (nothing in the repository mentions it)"#
     );
+    assert_eq!(lines[at + 2], r#"  CITY = "rome\nSAFE""#);
     client.succeeded(&respond(&client, &question, call, "accept"));
 
     // What is installed already is asked about as well where it is new.
@@ -162,6 +166,10 @@ fn a_removal_is_asked_about_too() {
         "{lines:?}"
     );
     assert_eq!(lines[3], format!("its folder is deleted: {folder:?}"));
+    assert_eq!(
+        lines[4],
+        "what somebody changed in its files is lost with them"
+    );
     client.succeeded(&respond(&client, &question, call, "accept"));
     world.assert_untouched();
 }
