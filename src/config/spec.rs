@@ -95,6 +95,11 @@ pub(crate) struct ToolFilter {
 }
 
 impl ToolFilter {
+    /// Whether it leaves any tool out.
+    pub(crate) fn leaves_out(&self) -> bool {
+        !self.allow.is_empty() || !self.deny.is_empty()
+    }
+
     /// The filter, ready for use. Its globs were found valid when the configuration was read; one
     /// that is not admits nothing.
     pub(crate) fn compile(&self) -> Admission {
@@ -120,11 +125,6 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// Whether every tool is offered.
-    pub(crate) fn is_open(&self) -> bool {
-        self.allow.is_none() && self.deny.is_empty()
-    }
-
     /// Whether the tool `name` is offered.
     pub(crate) fn admits(&self, name: &str) -> bool {
         self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)

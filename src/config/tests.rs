@@ -57,49 +57,50 @@ fn nothing_is_a_configuration_too() {
     assert!(loaded.files.is_empty() && loaded.faults.is_empty());
 }
 
+/// Every setting, none with its default.
+const ALL: &str = r#"
+[proxy]
+meta_tools = "none"
+max_name = 60
+startup_wait = "1s"
+start_timeout = "2s"
+hold_timeout = "3s"
+drain_timeout = "4s"
+max_message = "1MiB"
+warm_limit = 2
+[watch]
+debounce = "5ms"
+ignore = ["*.gen.py"]
+[install]
+enabled = false
+allow = ["github.com/me/*"]
+scripts = true
+consent = "required"
+[servers.b]
+command = "${NO:-uv}"
+args = ["run", "${A}"]
+env = { K = "${A}", PORT = 80, "x.y" = true }
+cwd = "sub"
+watch = ["a", "!b"]
+build = "make ${A}"
+reload = "stop-first"
+on_broken = "serve-last-good"
+prefix = ""
+autostart = false
+hold_timeout = "9s"
+warm = "off"
+tools = { allow = ["get_*"], deny = "x" }
+[servers.a]
+command = "x"
+[servers.off]
+enabled = false
+command = "${UNSET}"
+typo = 1
+"#;
+
 #[test]
 fn every_setting_reaches_what_is_in_force() {
-    let config = config(
-        r#"
-        [proxy]
-        meta_tools = "none"
-        max_name = 60
-        startup_wait = "1s"
-        start_timeout = "2s"
-        hold_timeout = "3s"
-        drain_timeout = "4s"
-        max_message = "1MiB"
-        warm_limit = 2
-        [watch]
-        debounce = "5ms"
-        ignore = ["*.gen.py"]
-        [install]
-        enabled = false
-        allow = ["github.com/me/*"]
-        scripts = true
-        consent = "required"
-        [servers.b]
-        command = "${NO:-uv}"
-        args = ["run", "${A}"]
-        env = { K = "${A}", PORT = 80, "x.y" = true }
-        cwd = "sub"
-        watch = ["a", "!b"]
-        build = "make ${A}"
-        reload = "stop-first"
-        on_broken = "serve-last-good"
-        prefix = ""
-        autostart = false
-        hold_timeout = "9s"
-        warm = "off"
-        tools = { allow = ["get_*"], deny = "x" }
-        [servers.a]
-        command = "x"
-        [servers.off]
-        enabled = false
-        command = "${UNSET}"
-        typo = 1
-        "#,
-    );
+    let config = config(ALL);
     let times = |hold| Timeouts {
         startup_wait: Duration::from_secs(1),
         start: Duration::from_secs(2),

@@ -35,7 +35,7 @@ mod turns;
 mod wanting;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -124,6 +124,8 @@ struct Shared {
     /// It did not answer when it was asked for tools that it does not declare.
     asked_in_vain: AtomicBool,
     definition: Mutex<Definition>,
+    /// What the definition says of it, for each request to read without a lock.
+    is_filtered: AtomicBool,
     warm: Arc<Warm>,
 }
 
@@ -169,6 +171,7 @@ impl Shared {
             told_of_copy: AtomicBool::new(false),
             no_probe: AtomicBool::new(false),
             asked_in_vain: AtomicBool::new(false),
+            is_filtered: AtomicBool::new(spec.tools.leaves_out()),
             definition: Mutex::new(Definition::new(spec.clone())),
             warm: Arc::new(Warm::new(means.warm.clone(), events, reaper)),
         }
@@ -188,6 +191,8 @@ impl Shared {
 
     fn redefine(&self, spec: Arc<ServerSpec>) {
         self.gate.set_patience(spec.timeouts.hold);
+        let is_filtered = spec.tools.leaves_out();
+        self.is_filtered.store(is_filtered, Ordering::Relaxed);
         *locked(&self.definition) = Definition::new(spec);
     }
 
@@ -245,7 +250,7 @@ impl ServerHandle {
 
     /// Whether its configuration leaves tools out.
     pub(crate) fn is_filtered(&self) -> bool {
-        !locked(&self.shared.definition).admission.is_open()
+        self.shared.is_filtered.load(Ordering::Relaxed)
     }
 
     /// The newest lists.
@@ -292,8 +297,7 @@ impl ServerHandle {
         *locked(&self.shared.onlooker) = Some(onlooker);
     }
 
-    /// Whether a process of its own has opened this file, whose directory is canonical, for writing. Reads the file
-    /// system.
+    /// Whether a process of its own has opened this file for writing. Reads the file system; `path` is canonical.
     pub(crate) fn has_written(&self, path: &Path) -> bool {
         self.shared.warm.has_written(path)
     }
@@ -313,8 +317,7 @@ impl ServerHandle {
         self.shared.warm.prepared()
     }
 
-    /// Introduces a client; starts the server if it is the first. `epoch` numbers the introductions,
-    /// from 1.
+    /// Introduces a client; starts the server if it is the first. `epoch` numbers the introductions, from 1.
     pub(crate) fn hello(&self, hello: Hello, client: Arc<dyn Client>, epoch: u64) {
         let _ = self
             .reports

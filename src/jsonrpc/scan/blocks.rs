@@ -12,7 +12,7 @@ use super::{Fault, escape, plain_text};
 /// Strings, escapes and brackets are checked in full. Of the rest only the characters are: none may stand there that
 /// no number, no literal and no separator has, which refuses `NaN`, `None`, `'a'` and control characters.
 pub(super) fn container(bytes: &[u8], from: usize) -> Result<usize, Fault> {
-    let mut open = Vec::new();
+    let mut open = Open::default();
     let mut is_in_string = false;
     // Whether the block before was nothing but text: more is likely to follow, and is searched faster without sets.
     let mut is_in_plain_text = false;
@@ -56,9 +56,8 @@ pub(super) fn container(bytes: &[u8], from: usize) -> Result<usize, Fault> {
         while let Some(at) = first(brackets) {
             let bracket = block[at];
             if matches!(bracket, b'{' | b'[') {
-                open.push(bracket);
-            } else if open.pop() != Some(bracket - 2) {
-                // In ASCII a closing bracket is two behind its opening one.
+                open.push(bracket == b'{');
+            } else if open.pop() != Some(bracket == b'}') {
                 return Err(Fault(base + at));
             } else if open.is_empty() {
                 return Ok(base + at + 1);
@@ -69,6 +68,40 @@ pub(super) fn container(bytes: &[u8], from: usize) -> Result<usize, Fault> {
             return Err(Fault(bytes.len()));
         }
         base += 64;
+    }
+}
+
+/// The brackets that are open, a bit each: whether it is a brace. Up to 64 of them need no memory of their own.
+#[derive(Default)]
+struct Open {
+    /// The innermost ones, the last in the lowest bit.
+    inner: u64,
+    /// Full sets of those around them.
+    outer: Vec<u64>,
+    count: usize,
+}
+
+impl Open {
+    fn push(&mut self, is_brace: bool) {
+        if self.count > 0 && self.count.is_multiple_of(64) {
+            self.outer.push(self.inner);
+        }
+        self.inner = self.inner << 1 | u64::from(is_brace);
+        self.count += 1;
+    }
+
+    fn pop(&mut self) -> Option<bool> {
+        self.count = self.count.checked_sub(1)?;
+        let is_brace = self.inner & 1 == 1;
+        self.inner >>= 1;
+        if self.count > 0 && self.count.is_multiple_of(64) {
+            self.inner = self.outer.pop()?;
+        }
+        Some(is_brace)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count == 0
     }
 }
 
