@@ -7,6 +7,7 @@ mod failing;
 mod python;
 mod requirements;
 mod settings;
+mod uv;
 
 use std::fs::File;
 use std::io::Write;

@@ -164,7 +164,7 @@ impl Fetched {
         let plan = plan(&folder, subdir.as_deref(), &self.request)?;
         // Only to be written down, as what compiles it.
         let prepare = if plan.compiled {
-            self.site(&home).errands(&plan.prepare)?
+            self.site(&folder, &home).errands(&plan.prepare)?
         } else {
             Vec::new()
         };
@@ -238,7 +238,7 @@ impl Fetched {
             way: Way::Register,
             fresh: None,
         };
-        let prepare = fetched.site(&home).errands(&plan.prepare)?;
+        let prepare = fetched.site(&folder, &home).errands(&plan.prepare)?;
         fetched.fresh = Some(Fresh {
             mentioned: mentioned(&folder, &fetched.request),
             plan,
@@ -256,8 +256,9 @@ impl Fetched {
         self
     }
 
-    fn site<'a>(&self, home: &'a Path) -> Site<'a> {
+    fn site<'a>(&self, root: &'a Path, home: &'a Path) -> Site<'a> {
         Site {
+            root,
             folder: home,
             scripts: self.installer.scripts(self.request.origin),
             locks: !self.request.choices.ignore_lock,

@@ -40,7 +40,9 @@ impl Errand {
 /// What the commands depend on besides the plan.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::install) struct Site<'a> {
-    /// The server's folder.
+    /// The folder of the repository.
+    pub(in crate::install) root: &'a Path,
+    /// The server's folder in it.
     pub(in crate::install) folder: &'a Path,
     /// Whether packages may run scripts while they are installed, and be built.
     pub(in crate::install) scripts: bool,
@@ -48,7 +50,18 @@ pub(in crate::install) struct Site<'a> {
     pub(in crate::install) locks: bool,
 }
 
-impl Site<'_> {
+impl<'a> Site<'a> {
+    /// The folders from `folder` up to that of the repository: in each of them tools look for settings.
+    pub(super) fn way_up<'f>(&self, folder: &'f Path) -> impl Iterator<Item = &'f Path>
+    where
+        'a: 'f,
+    {
+        let root = self.root;
+        folder
+            .ancestors()
+            .take_while(move |it| it.starts_with(root))
+    }
+
     /// The commands for `steps`, in order, to be shown before anything is run. Runs nothing but a Python of the system,
     /// to learn its version.
     pub(in crate::install) fn errands(
@@ -136,7 +149,7 @@ impl Site<'_> {
         let program = found(name, "the packages of this server")?;
         let mut args = words(install);
         if !self.scripts {
-            settings::check_node(packager, &folder, self.folder)?;
+            settings::check_node(packager, self.way_up(&folder))?;
             args.push(quiet.to_owned());
         }
         let mut errands = vec![Errand {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use pep440_rs::{Version, VersionSpecifiers};
 
 use super::errands::{Errand, Site, words};
-use super::{PrepareError, requirements};
+use super::{PrepareError, requirements, settings, uv};
 use crate::install::plan::{Sources, Venv};
 
 /// How long a Python may take to tell its version.
@@ -24,37 +24,16 @@ pub(super) fn errands(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, Prep
         if let Some(file) = &wanted.requirements {
             requirements::check_requirements(&site.folder.join(file))?;
         }
+        settings::check_environment(site.folder)?;
     }
-    let Ok(uv) = which::which("uv") else {
+    let Ok(program) = which::which("uv") else {
         return by_pip(site, wanted);
     };
-    check_pin(site.folder)?;
+    uv::check(site)?;
     if wanted.locked && site.locks {
-        return Ok(vec![sync(site, uv)]);
+        return Ok(vec![sync(site, program)]);
     }
-    by_uv(site, &uv, wanted)
-}
-
-/// Refuses a file by which uv would run a program of the repository as its Python.
-fn check_pin(folder: &Path) -> Result<(), PrepareError> {
-    for name in [".python-version", ".python-versions"] {
-        let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
-        let lines = text.lines().map(str::trim);
-        let mut pins = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-        if !pins.all(is_version) {
-            return Err(PrepareError::Pin(name));
-        }
-    }
-    Ok(())
-}
-
-/// `3.12`, `3.13t`, `cpython@3.12`, `cpython-3.12.1-linux-x86_64-gnu`
-fn is_version(pin: &str) -> bool {
-    let makers = ["cpython", "pypy", "graalpy", "python"];
-    let rest = makers.into_iter().find_map(|maker| pin.strip_prefix(maker));
-    let rest = rest.map_or(pin, |rest| rest.trim_start_matches(['@', '-']));
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '_');
-    rest.starts_with(|c: char| c.is_ascii_digit()) && rest.chars().all(plain)
+    by_uv(site, &program, wanted)
 }
 
 impl Venv {
@@ -215,33 +194,6 @@ fn versioned(path: PathBuf) -> Option<(PathBuf, Version)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pin_that_is_no_version_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let check = |text: &str| {
-            std::fs::write(folder.path().join(".python-version"), text).unwrap();
-            check_pin(folder.path())
-        };
-        for good in [
-            "3.12\n",
-            "# why\n\n3.13t\n3.9.1\n",
-            "cpython@3.12",
-            "pypy-3.10-linux-x86_64-gnu",
-        ] {
-            assert!(check(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "./tools/py",
-            "tools",
-            "3.12/../../py",
-            "python",
-            "cpython@./py",
-            "3.12\ntools/py",
-        ] {
-            assert!(check(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_python_that_is_new_enough_is_taken() {

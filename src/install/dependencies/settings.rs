@@ -79,13 +79,12 @@ const PNPMFILES: [&str; 4] = [
 /// Settings are no longer than this, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// Checks what `packager` reads in `folder`, where it is run, and in `home`, the folder of the server.
-pub(super) fn check_node(
+/// Checks what `packager` reads in `folders`.
+pub(super) fn check_node<'a>(
     packager: Packager,
-    folder: &Path,
-    home: &Path,
+    folders: impl Iterator<Item = &'a Path>,
 ) -> Result<(), PrepareError> {
-    for folder in [folder, home] {
+    for folder in folders {
         check_manifest(folder)?;
         check_npmrc(&folder.join(".npmrc"))?;
         match packager {
@@ -96,6 +95,15 @@ pub(super) fn check_node(
         }
     }
     Ok(())
+}
+
+/// Installing runs the Python of an environment, and that reads code there as it starts.
+pub(super) fn check_environment(folder: &Path) -> Result<(), PrepareError> {
+    let environment = folder.join(".venv");
+    match environment.symlink_metadata() {
+        Ok(_) => Err(runs(&environment, "comes with the repository")),
+        Err(_) => Ok(()),
+    }
 }
 
 /// corepack fetches the packager from an address that stands here, and runs it.
@@ -205,7 +213,7 @@ fn check_bun(file: &Path) -> Result<(), PrepareError> {
 }
 
 /// The one of `keys` that `name` is, however it is written.
-fn one_of<'a>(keys: &[&'a str], name: &str) -> Option<&'a str> {
+pub(super) fn one_of<'a>(keys: &[&'a str], name: &str) -> Option<&'a str> {
     let is_letter = |c: &char| c.is_ascii_alphanumeric();
     let plain: String = name
         .chars()
@@ -243,7 +251,7 @@ mod tests {
     fn refused(packager: Packager, name: &str, text: &str) -> bool {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(name), text).unwrap();
-        check_node(packager, folder.path(), folder.path()).is_err()
+        check_node(packager, std::iter::once(folder.path())).is_err()
     }
 
     #[test]

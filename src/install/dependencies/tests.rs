@@ -18,6 +18,7 @@ async fn prepare(
     let heard = Arc::clone(&told);
     let progress = Listener::new(move |step| heard.lock().unwrap().push(step));
     let site = Site {
+        root: folder,
         folder,
         scripts,
         locks: true,
