@@ -123,6 +123,8 @@ mod event;
 mod file_time;
 mod fleet;
 mod front;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod install;
 mod jsonrpc;
 mod lock;

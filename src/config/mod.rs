@@ -14,6 +14,8 @@ mod env_file;
 mod expand;
 mod fault;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod keys;
 mod masking;
 mod node;

@@ -7,6 +7,8 @@
 //! and a part of `submodules`, has no other way to this process than the lines that the worker writes.
 
 mod checkout;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod http;
 mod limits;
 mod local;

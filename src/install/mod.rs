@@ -23,6 +23,8 @@ mod store;
 mod update;
 mod variables;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use clone::fuzz;
 pub(crate) use clone::{WORKER_SUBCOMMAND, worker_main};
 pub(crate) use error::InstallError;
 pub(crate) use fetched::{Fetched, Proposal};

@@ -7,6 +7,8 @@ mod ambiguous;
 mod envelope;
 mod error;
 mod framing;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod members;
 mod scan;
 

@@ -4,6 +4,8 @@
 //! separator too many or too few and a misspelt number are not found: its receiver gets them as they were sent.
 
 mod blocks;
+#[cfg(any(test, fuzzing))]
+pub(in crate::jsonrpc) mod oracle;
 #[cfg(test)]
 mod tests;
 

@@ -158,7 +158,8 @@ fn network(address: &Address) -> Option<SocketAddr> {
 /// Whether `host` is `name` at `port`.
 fn is_at(host: &str, name: &str, port: u16) -> bool {
     let (before, after) = host.rsplit_once(':').unwrap_or((host, ""));
-    before.eq_ignore_ascii_case(name) && after.parse() == Ok(port)
+    let is_number = after.bytes().all(|it| it.is_ascii_digit());
+    before.eq_ignore_ascii_case(name) && is_number && after.parse() == Ok(port)
         || port == 80 && host.eq_ignore_ascii_case(name)
 }
 

@@ -7,6 +7,8 @@
 mod answer;
 mod connections;
 mod feed;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod guard;
 mod large;
 mod legacy;

@@ -125,7 +125,7 @@ async fn next_frame(
 
 /// The text as servers can read it, who take a line end for the end of a message. Between the tokens of JSON
 /// it is nothing but space; inside a string it is a fault.
-fn in_one_line(text: &str) -> Result<Cow<'_, str>, Refusal> {
+pub(super) fn in_one_line(text: &str) -> Result<Cow<'_, str>, Refusal> {
     let text = text.trim_ascii();
     if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
         return Ok(text.into());
@@ -136,7 +136,7 @@ fn in_one_line(text: &str) -> Result<Cow<'_, str>, Refusal> {
 }
 
 /// A page of a browser cannot send this type without asking first.
-fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
     let kind = headers
         .get(header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok());
@@ -164,7 +164,7 @@ fn check_answerable(accepted: Accepted, envelope: &Envelope<'_>) -> Result<(), R
 }
 
 /// A request that nobody could answer is not sent on.
-fn check_shape(line: &str, envelope: &Envelope<'_>) -> Result<(), Refusal> {
+pub(super) fn check_shape(line: &str, envelope: &Envelope<'_>) -> Result<(), Refusal> {
     let is_id =
         |id: &str| id.starts_with(['"', '-']) || id.starts_with(|c: char| c.is_ascii_digit());
     let odd = envelope

@@ -2,7 +2,9 @@
 //! left out, and what is not there, though it looks so, is told. Part of the worker, except for [`init`].
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use git2::build::CheckoutBuilder;
@@ -140,7 +142,8 @@ fn measure(
         for entry in &repository.find_tree(id)? {
             seen.entries += 1;
             let name = String::from_utf8_lossy(entry.name_bytes());
-            let path = folder.join(&*name);
+            // The name as it will be on the disk, where it need not be text.
+            let path = folder.join(OsStr::from_bytes(entry.name_bytes()));
             if !is_safe(&name) {
                 return Err(CloneError::Name(shown(&path)));
             }
@@ -213,31 +216,48 @@ fn check(seen: &Seen, limits: &Limits) -> Result<(), CloneError> {
     Ok(())
 }
 
-/// Removes a link unless it leads to a place in `root`, whether or not there is anything.
+/// Removes a link unless it leads to a place among the files of `root`, whether or not there is anything.
 fn remove_if_escaping(root: &Path, link: &Path) -> bool {
+    let inside = root.canonicalize().is_ok_and(|root| {
+        let end = end_of(&root.join(link));
+        end.is_some_and(|end| end.starts_with(&root) && !end.starts_with(root.join(".git")))
+    });
     let path = root.join(link);
-    let Ok(target) = fs::read_link(&path) else {
-        return false;
-    };
-    let inside = match (path.canonicalize(), root.canonicalize()) {
-        (Ok(real), Ok(root)) => real.starts_with(root),
-        _ => stays_inside(link, &target),
-    };
-    !inside && fs::remove_file(&path).is_ok()
+    path.is_symlink() && !inside && fs::remove_file(path).is_ok()
 }
 
-/// Whether `target`, read from `link`, stays below the root that `link` is relative to.
-fn stays_inside(link: &Path, target: &Path) -> bool {
-    let mut depth = link.components().count() - 1;
-    for component in target.components() {
-        match component {
-            Component::Normal(_) => depth += 1,
+/// The place that an absolute path leads to, through all links, also where nothing is there; nothing if it leads in
+/// circles.
+fn end_of(path: &Path) -> Option<PathBuf> {
+    const LINKS: usize = 40;
+    let mut links = 0;
+    let mut end = PathBuf::new();
+    let mut ahead = path.to_owned();
+    loop {
+        let mut parts = ahead.components();
+        let Some(part) = parts.next() else {
+            return Some(end);
+        };
+        let rest = parts.as_path().to_owned();
+        match part {
+            Component::ParentDir => {
+                end.pop();
+            }
             Component::CurDir => {}
-            Component::ParentDir if depth > 0 => depth -= 1,
-            _ => return false,
+            part => end.push(part),
+        }
+        ahead = match fs::read_link(&end) {
+            Ok(target) => {
+                links += 1;
+                end.pop();
+                target.join(rest)
+            }
+            Err(_) => rest,
+        };
+        if links > LINKS {
+            return None;
         }
     }
-    true
 }
 
 fn is_lfs_pointer(file: &Path) -> bool {
@@ -293,21 +313,36 @@ mod tests {
     }
 
     #[test]
-    fn links_are_followed_by_their_text() {
-        for (link, target, inside) in [
-            ("a", "b", true),
-            ("d/a", "../b", true),
-            ("d/a", "../../b", false),
-            ("a", "..", false),
-            ("a", "/etc/passwd", false),
-            ("d/e/a", "../../x/../y", true),
-            ("d/a", "x/../../../y", false),
-        ] {
-            assert_eq!(
-                stays_inside(Path::new(link), Path::new(target)),
-                inside,
-                "{link} {target}"
-            );
+    fn links_are_left_out_unless_they_lead_to_files_of_the_repository() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for folder in ["d/e", ".git"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
         }
+        for (link, target, leads_in) in [
+            ("a", "b", true),
+            ("d/b", "../b", true),
+            ("d/c", "../../b", false),
+            ("e", "..", false),
+            ("f", "/etc/passwd", false),
+            ("d/e/a", "../../x/../y", true),
+            ("d/g", "x/../../../y", false),
+            // Links of which others make use.
+            ("d/e/root", "../..", true),
+            ("h", "d/e/root/y", true),
+            ("i", "d/e/root/../y", false),
+            ("j", "h/z", true),
+            ("k", ".git/config", false),
+            ("l", "d/e/root/.git", false),
+            ("m", "m", false),
+        ] {
+            std::os::unix::fs::symlink(target, root.join(link)).unwrap();
+            let removed = remove_if_escaping(root, Path::new(link));
+            assert_eq!(removed, !leads_in, "{link} {target}");
+        }
+        assert!(!remove_if_escaping(root, Path::new("d")));
+        let here = root.canonicalize().unwrap();
+        std::os::unix::fs::symlink(here.join("x"), root.join("n")).unwrap();
+        assert!(!remove_if_escaping(root, Path::new("n")));
     }
 }

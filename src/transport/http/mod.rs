@@ -6,6 +6,8 @@
 //! of a response besides its messages; `sse` reads events. Knows nothing of who waits for what: whatever happens is told as [`Incoming`].
 
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod link;
 mod old;
 mod peer;

@@ -140,7 +140,7 @@ impl Events {
             other,
         } = std::mem::take(&mut self.draft);
         event.data.pop();
-        if other {
+        if other || event.too_long {
             event.data.clear();
         }
         any.then_some(event)

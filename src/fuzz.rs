@@ -1,0 +1,39 @@
+//! What reads the bytes of strangers, for fuzzers (`tests/fuzz`) to call. What they found, and inputs to begin with,
+//! are in `fixtures/fuzz` and are read again by every test run.
+
+pub use crate::config::fuzz::configuration;
+pub use crate::front::http::fuzz::requests;
+pub use crate::install::fuzz::{packets, trees};
+pub use crate::jsonrpc::fuzz::messages;
+pub use crate::transport::http::fuzz::events;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    type Target = fn(&[u8]);
+
+    const TARGETS: [(&str, Target); 6] = [
+        ("configuration", super::configuration),
+        ("events", super::events),
+        ("messages", super::messages),
+        ("packets", super::packets),
+        ("requests", super::requests),
+        ("trees", super::trees),
+    ];
+
+    #[test]
+    fn what_fuzzers_found_holds() {
+        for (name, target) in TARGETS {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/fuzz");
+            let inputs = fs::read_dir(folder.join(name)).unwrap();
+            let mut count = 0;
+            for input in inputs {
+                target(&fs::read(input.unwrap().path()).unwrap());
+                count += 1;
+            }
+            assert!(count > 0, "{name}");
+        }
+    }
+}

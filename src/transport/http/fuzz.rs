@@ -1,0 +1,84 @@
+//! The stream of a hostile server.
+
+use std::time::Duration;
+
+use super::sse::{Event, Events};
+
+/// The longest event that is taken whole.
+const LIMIT: usize = 300;
+
+/// The bytes of a stream. The first says how much comes at once.
+pub fn events(data: &[u8]) {
+    let [size, stream @ ..] = data else {
+        return;
+    };
+    let read = |size: usize| -> Vec<Event> {
+        let mut events = Events::new(LIMIT);
+        let pieces = stream.chunks(size);
+        pieces.flat_map(|piece| events.push(piece)).collect()
+    };
+    let found = read(1 + usize::from(*size));
+    assert_eq!(found, read(stream.len().max(1)));
+    for event in &found {
+        // A little more than the limit is taken, and never a part of an event for the whole.
+        assert!(event.data.len() <= LIMIT + 64);
+        assert!(!event.too_long || event.data.is_empty());
+    }
+    if !found.iter().any(|event| event.too_long) {
+        assert_eq!(found, expected(stream));
+    }
+}
+
+/// The events of a whole stream, read as the standard says it.
+fn expected(stream: &[u8]) -> Vec<Event> {
+    let stream = stream.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(stream);
+    let mut text = Vec::new();
+    for (at, byte) in stream.iter().enumerate() {
+        match byte {
+            b'\n' if at > 0 && stream[at - 1] == b'\r' => {}
+            b'\r' => text.push(b'\n'),
+            _ => text.push(*byte),
+        }
+    }
+    let mut lines: Vec<_> = text.split(|byte| *byte == b'\n').collect();
+    lines.pop();
+    let (mut events, mut fields) = (Vec::new(), Vec::new());
+    for line in lines {
+        if line.is_empty() {
+            events.extend(event(&std::mem::take(&mut fields)));
+            continue;
+        }
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let name = parts.next().unwrap_or_default();
+        let value = parts.next().unwrap_or_default();
+        fields.push((name, value.strip_prefix(b" ").unwrap_or(value)));
+    }
+    events
+}
+
+fn event(fields: &[(&[u8], &[u8])]) -> Option<Event> {
+    let mut event = Event::default();
+    let (mut data, mut kind, mut any) = (Vec::new(), &b""[..], false);
+    for (name, value) in fields {
+        let text = std::str::from_utf8(value);
+        match *name {
+            b"data" => data.push(*value),
+            b"event" => kind = value,
+            b"id" if !value.contains(&0) => event.id = text.ok().map(ToOwned::to_owned),
+            b"retry" => {
+                let digits = text
+                    .ok()
+                    .filter(|it| it.bytes().all(|it| it.is_ascii_digit()));
+                let time = digits.and_then(|it| it.parse().ok());
+                event.retry = time.map(Duration::from_millis);
+            }
+            _ => continue,
+        }
+        any = true;
+    }
+    event.endpoint = kind == b"endpoint";
+    if matches!(kind, b"message" | b"endpoint" | b"") {
+        event.data = data.join(&b'\n');
+    }
+    any.then_some(event)
+}
