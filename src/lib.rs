@@ -113,7 +113,8 @@
 //! *Testing.* Pure parts are tested beside their code, the state machine also by random histories.
 //! `tests/integration` drives the built program from outside, against a scripted server
 //! (`fixtures/fake_server`) and against servers and clients on the official SDKs. `tests/bench` measures
-//! what the proxy costs. No test sleeps for a fixed time where it can wait for an event.
+//! what the proxy costs. What reads the bytes of strangers has a fuzz target in a module `fuzz` beside it, gathered in
+//! `fuzz` for `tests/fuzz`. No test sleeps for a fixed time where it can wait for an event.
 
 mod app;
 mod bridge;
