@@ -11,6 +11,7 @@ mod chosen;
 mod config;
 mod demo;
 mod dev;
+mod help;
 mod http;
 mod install;
 mod line_client;
@@ -89,6 +90,8 @@ enum Command {
     Uninstall(install::UninstallArgs),
     /// Show it: a session lives on while its server is edited, broken and fixed
     Demo,
+    /// Explain a topic: configuration, watching, HTTP, installing …
+    Help(help::HelpArgs),
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -230,6 +233,7 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         Command::Update(args) => install::update(&args, &cli.global),
         Command::Uninstall(args) => install::uninstall(&args, &cli.global),
         Command::Demo => demo::run(),
+        Command::Help(args) => help::run(&args),
         Command::Sample { file } => sample::run(&file),
         Command::Completions { shell } => completions(shell),
         Command::Reaper { mark } => {
@@ -250,6 +254,7 @@ fn completions(shell: Shell) -> Result<u8, CliError> {
         .get_subcommands()
         .filter(|command| !command.is_hide_set());
     let mut command = clap::Command::new("mcp-proxy")
+        .disable_help_subcommand(true)
         .args(all.get_arguments().cloned())
         .subcommands(shown.cloned());
     let mut script = Vec::new();

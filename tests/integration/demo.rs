@@ -107,11 +107,52 @@ fn help_reads_as_it_was_approved() {
 }
 
 #[test]
-fn the_readme_knows_every_option_and_begins_with_two_commands() {
+fn the_readme_is_short_and_begins_with_two_commands() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    assert!(readme.lines().count() < 220);
+    let mut blocks = readme.split("```").skip(1).step_by(2);
+    assert_eq!(blocks.next(), Some("sh\ncargo run --release -- demo\n"));
+    assert_eq!(blocks.next(), Some("sh\ncargo test\n"));
+    let links = readme
+        .split("](")
+        .skip(1)
+        .filter_map(|it| it.split(')').next());
+    for link in links.filter(|it| !it.starts_with(['h', '#'])) {
+        assert!(root.join(link).is_file(), "{link}");
+    }
+}
+
+/// The topics of the reference, each with its text.
+fn topics() -> Vec<(String, String)> {
+    let list = run(&["help"]).ended_with(0).stdout;
+    let names = list.lines().skip(1).filter(|it| it.starts_with("  "));
+    let names = names.filter_map(|it| it.split_whitespace().next());
+    let text = |name| run(&["help", name]).ended_with(0).stdout;
+    names.map(|name| (name.to_owned(), text(name))).collect()
+}
+
+#[test]
+fn the_reference_knows_every_option() {
+    let topics = topics();
+    let topic_of = |subcommand| match subcommand {
+        "check" | "tools" | "call" | "list" => "commands",
+        "update" | "uninstall" => "install",
+        "serve" => "servers",
+        other => other,
+    };
+    let output = [
+        "--help",
+        "--version",
+        "--verbose...",
+        "--quiet",
+        "--color",
+        "--log",
+        "--log-format",
+    ];
     for subcommand in [
         "dev",
+        "serve",
         "check",
         "tools",
         "call",
@@ -124,18 +165,70 @@ fn the_readme_knows_every_option_and_begins_with_two_commands() {
         let options = help
             .lines()
             .filter(|line| line.trim_start().starts_with('-'))
-            .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")))
-            .filter(|word| !["--help", "--version", "--verbose...", "--quiet"].contains(word));
-        for option in options {
+            .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")));
+        let wanted = ["dev", topic_of(subcommand), "http"];
+        let texts = topics
+            .iter()
+            .filter(|(name, _)| wanted.contains(&name.as_str()));
+        let text: String = texts.map(|(_, text)| text.as_str()).collect();
+        for option in options.filter(|option| !output.contains(option)) {
             assert!(
-                readme.contains(&format!("`{option}")),
+                text.contains(&format!("`{option}")),
                 "{option} of {subcommand}"
             );
         }
     }
-    let mut blocks = readme.split("```").skip(1).step_by(2);
-    assert_eq!(blocks.next(), Some("sh\ncargo run --release -- demo\n"));
-    assert_eq!(blocks.next(), Some("sh\ncargo test\n"));
+    let all: String = topics.iter().map(|(_, text)| text.as_str()).collect();
+    for option in &output[4..] {
+        assert!(all.contains(&format!("`{option}")), "{option}");
+    }
+}
+
+/// An option in a text of the reference is one of some subcommand, or of another program.
+#[test]
+fn the_reference_knows_no_other_options() {
+    const FOREIGN: [&str; 6] = [
+        "--from",
+        "--import",
+        "--release",
+        "--stdio",
+        "--unix-socket",
+        "--env-file",
+    ];
+    let subcommands = [
+        "dev",
+        "serve",
+        "check",
+        "tools",
+        "call",
+        "list",
+        "install",
+        "update",
+        "uninstall",
+    ];
+    let mut help: String = subcommands.map(|it| run(&[it, "--help"]).stdout).concat();
+    for arguments in [["config", "show", "--help"], ["config", "schema", "--help"]] {
+        help += &run(&arguments).stdout;
+    }
+    for (name, text) in topics() {
+        let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '-'));
+        for option in
+            words.filter(|it| it.len() > 2 && it.starts_with("--") && !it.starts_with("---"))
+        {
+            let known = FOREIGN.contains(&option) || help.contains(option);
+            assert!(known, "{option} in {name}");
+        }
+    }
+}
+
+#[test]
+fn a_topic_has_the_names_of_its_commands_and_a_wrong_one_is_told() {
+    let text = |name| run(&["help", name]).ended_with(0).stdout;
+    assert_eq!(text("update"), text("install"));
+    assert_eq!(text("call"), text("commands"));
+    assert_eq!(text("serve"), text("servers"));
+    let wrong = run(&["help", "watchin"]).ended_with(2).stderr;
+    assert!(wrong.contains("'watching'"), "{wrong}");
 }
 
 #[test]
