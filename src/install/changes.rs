@@ -1,5 +1,5 @@
-//! What somebody has done to the files of an installed server since it was made ready: edits by hand,
-//! and what the server itself keeps there. Its preparation leaves files as well; those do not count.
+//! Lists changes to the files of an installed server since its preparation: manual edits and files that the server
+//! itself writes. Files that the preparation left do not count.
 
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
@@ -8,12 +8,12 @@ use std::path::Path;
 
 use git2::{FileMode, Repository, Status, StatusEntry, StatusOptions};
 
-/// So many are named.
+/// Maximum number of changed files to list.
 const SHOWN: usize = 5;
-/// What comes of running a server, wherever it lies.
+/// Exclude patterns for by-products such as byte code and Finder metadata, at any depth.
 const CHAFF: &str = "__pycache__/\n*.pyc\n.DS_Store\n";
 
-/// From now on changes count: what is there is taken for known.
+/// Starts change tracking: all files that exist now count as known.
 pub(super) fn begin(home: &Path) {
     let write = || -> Result<(), Box<dyn std::error::Error>> {
         let repository = Repository::discover(home)?;
@@ -30,18 +30,18 @@ pub(super) fn begin(home: &Path) {
             .append(true)
             .open(folder.join("exclude"))?;
         file.write_all(known.as_bytes())?;
-        // Files of the repository that the preparation changed, such as a lock file.
+        // Stages tracked files that the preparation changed, such as a lock file.
         let mut index = repository.index()?;
         index.update_all(["*"], None)?;
         Ok(index.write()?)
     };
     if let Err(error) = write() {
-        // An update asks for --force then, though nothing has changed.
+        // An update then asks for --force although nothing has changed.
         tracing::debug!(%error, "what the preparation left is taken for changes");
     }
 }
 
-/// Some of the files that are new, changed or gone since [`begin`].
+/// Returns the names of up to [`SHOWN`] files that were added, changed or deleted since [`begin`].
 pub(super) fn since_preparation(folder: &Path) -> Vec<String> {
     let Ok(repository) = Repository::open(folder) else {
         return Vec::new();
@@ -62,7 +62,7 @@ fn options() -> StatusOptions {
     options
 }
 
-/// Links that led out of the repository are missing, and nobody removed them.
+/// Returns true for a missing symlink: the checkout removes links that lead out of the repository.
 fn is_removed_link(entry: &StatusEntry<'_>) -> bool {
     let mode = entry.index_to_workdir().map(|it| it.old_file().mode());
     entry.status() == Status::WT_DELETED && mode == Some(FileMode::Link)

@@ -1,10 +1,10 @@
-//! Gets one commit of a repository into a folder: finds out which commit is meant, fetches it alone
-//! where that can be had, and writes its files. Runs on a thread that may wait, ends soon after it is
-//! cancelled, and leaves the tidying of a folder after a failure to its caller.
+//! Clones one commit of a repository into a folder: resolves the reference, fetches only that commit where the server
+//! supports it, and writes its files. Runs on a thread that may block, ends soon after cancellation, and leaves the
+//! cleanup of a folder after a failure to the caller.
 //!
-//! Nothing of a repository is run: no hooks and no filters. Submodules come only where they are asked for.
-//! libgit2 reads what strangers sent in a process of its own, the `worker`: what it does there, `checkout`
-//! and a part of `submodules`, has no other way to this process than the lines that the worker writes.
+//! No code of a repository is run: no hooks and no filters. Submodules are fetched only on request. libgit2 reads
+//! untrusted data in a separate process, the `worker`. Its code (`checkout` and a part of `submodules`) reaches this
+//! process only through the lines that the worker writes.
 
 mod checkout;
 #[cfg(any(test, fuzzing))]
@@ -37,7 +37,7 @@ use worker::Task;
 pub(crate) use limits::Limits;
 pub(crate) use worker::{SUBCOMMAND as WORKER_SUBCOMMAND, main as worker_main};
 
-/// Why there is no clone. The text is for a person.
+/// Reason why a clone failed. The text is for a person.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub(crate) enum CloneError {
     #[error("cancelled")]
@@ -112,7 +112,7 @@ fn did_you_mean(near: &[String]) -> String {
 
 impl From<git2::Error> for CloneError {
     fn from(error: git2::Error) -> Self {
-        // Paths in it may be longer than a line of the worker.
+        // The message may contain paths that are longer than a line of the worker.
         Self::Git(error.message().chars().take(1000).collect())
     }
 }
@@ -123,43 +123,43 @@ impl From<std::io::Error> for CloneError {
     }
 }
 
-/// All that cloning depends on besides the source.
+/// Everything that cloning depends on besides the source.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) limits: Limits,
-    /// When it all began, submodules included.
+    /// Start time of the whole clone, submodules included.
     pub(super) started: Instant,
     pub(super) progress: Listener,
     pub(super) cancel: CancellationToken,
     pub(super) runtime: Handle,
     pub(super) reaper: Reaper,
-    /// Trusted instead of what the system trusts, if there are any.
+    /// Root certificates that replace those of the system, unless empty.
     pub(super) roots: Arc<[reqwest::Certificate]>,
 }
 
 impl Job {
-    /// The time that is left of the limit.
+    /// Returns the rest of the overall time limit.
     fn left(&self) -> Duration {
         self.limits.whole.saturating_sub(self.started.elapsed())
     }
 }
 
-/// How much comes of the commits that are asked for.
+/// Amount of history and files to fetch for the requested commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extent {
-    /// Nothing of the commits before them.
+    /// The commits without their parents.
     Alone,
     Whole,
-    /// All commits before them, and no files.
+    /// All ancestors as well, but no files.
     Commits,
 }
 
-/// A way to a repository.
+/// Transport to a repository.
 trait Reach {
-    /// What it has.
+    /// Lists the refs of the repository.
     fn refs(&mut self, job: &Job) -> Result<Refs, CloneError>;
 
-    /// Gets `wants` into the repository in `folder`, and perhaps more than `extent` says.
+    /// Fetches `wants` into the repository in `folder`, possibly more than `extent` requests.
     fn fetch(
         &mut self,
         folder: &Path,
@@ -169,23 +169,23 @@ trait Reach {
     ) -> Result<(), CloneError>;
 }
 
-/// The commit that a source stands for today.
+/// Commit that a source currently resolves to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Resolved {
-    /// In full, unless nobody knows more than the digits that were written.
+    /// Full id, or the digits of an abbreviated id in the source.
     pub(super) commit: String,
-    /// The full name of the branch or tag that it was found by.
+    /// Full name of the branch or tag that led to the commit.
     pub(super) reference: Option<String>,
 }
 
-/// A repository that has been asked what it has.
+/// Repository whose refs were listed.
 pub(super) struct Opened {
     reach: Box<dyn Reach>,
     refs: Refs,
     pub(super) resolved: Resolved,
 }
 
-/// Asks a repository for the commit that `source` stands for.
+/// Connects to a repository and resolves the commit that `source` names.
 pub(super) fn open(source: &Source, job: &Job) -> Result<Opened, CloneError> {
     job.progress.tell(Step::Connecting(source.repository()));
     let (reach, refs) = match &source.remote {
@@ -193,7 +193,7 @@ pub(super) fn open(source: &Source, job: &Job) -> Result<Opened, CloneError> {
             let mut http = http::Http::new(url, credentials.as_ref(), job)?;
             match http.refs(job) {
                 Ok(refs) => (Box::new(http) as Box<dyn Reach>, refs),
-                // Perhaps git knows the user; asked without a word to the user.
+                // git may have credentials of the user; it is run without a prompt.
                 Err(CloneError::Denied) if credentials.is_none() && url.scheme() == "https" => {
                     reached(program::Program::new(http.base().as_str(), job), job)
                         .map_err(|_| CloneError::Denied)?
@@ -245,37 +245,37 @@ fn resolve(refs: &Refs, name: Option<&str>) -> Result<Resolved, CloneError> {
     }
 }
 
-/// How deep submodules are fetched; `0` fetches none.
+/// Nesting depth of submodules to fetch; `0` fetches none.
 pub(super) type Submodules = u8;
 
-/// As deep as anybody nests them.
+/// Depth that covers every nesting of submodules found in practice.
 pub(super) const ALL_SUBMODULES: Submodules = 8;
 
-/// What becomes of a commit that no branch or tag is known to have: one before them, or one of a fork, which
-/// some hosts serve as if the repository had it.
+/// Handling of a commit that no branch or tag points at: an ancestor of one, or a commit of a fork, which some hosts
+/// serve under the address of the original repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unnamed {
-    /// It is refused unless it proves to be one before them.
+    /// Refused unless it is proven to be an ancestor of a branch or tag.
     Proven,
-    /// It is fetched, and that is told.
+    /// Fetched, with a note to the user.
     Told,
-    /// It is fetched: whoever names it is trusted.
+    /// Fetched: the source that names the commit is trusted.
     Taken,
 }
 
-/// A commit that is in its folder.
+/// Commit whose files are in its folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Cloned {
-    /// In full.
+    /// Full id.
     pub(super) commit: String,
-    /// What a person should know of it.
+    /// Notes for the user.
     pub(super) notes: Vec<String>,
     taken: Taken,
 }
 
 impl Opened {
-    /// Fetches the commit into `folder`, which must be empty, and writes its files, and those of its
-    /// submodules as deep as `submodules` says.
+    /// Fetches the commit into `folder`, which must be empty, and writes its files and those of its submodules down to
+    /// the depth `submodules`.
     pub(super) fn clone_into(
         mut self,
         source: &Source,
@@ -313,7 +313,7 @@ impl Opened {
         Ok(cloned)
     }
 
-    /// Gets the commit into `folder` and returns what there is to say of it.
+    /// Fetches the commit into `folder` and returns a note about it, if any.
     fn fetch(
         &mut self,
         folder: &Path,
@@ -326,8 +326,8 @@ impl Opened {
         let is_tip = whole.is_some_and(|id| self.refs.is_tip(id));
         let prove = unnamed == Unnamed::Proven && !is_tip;
         let served = whole.filter(|_| advertised || self.refs.any_commit);
-        // What comes with all branches and tags below is proven by that, except from this machine, where nobody
-        // but a person may name a repository.
+        // The full fetch of all branches and tags below is a proof by itself, except for a local repository, which only
+        // a person may name.
         if let Some(id) = served.filter(|_| !prove || self.refs.filter) {
             if prove {
                 self.find_in_history(&name, folder, job)?;
@@ -338,7 +338,7 @@ impl Opened {
                 Extent::Whole
             };
             match self.reach.fetch(folder, &[id], extent, job) {
-                // One that is in no branch is told apart from one that is nowhere below.
+                // The server refused an unadvertised commit; the full fetch below finds it in a branch or tag.
                 Err(CloneError::Garbled(_)) if !advertised => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
@@ -352,8 +352,8 @@ impl Opened {
         Ok(None)
     }
 
-    /// Looks for `commit` in the history of the branches and tags, which is fetched for that into a folder of
-    /// its own.
+    /// Proves that `commit` is in the history of the branches and tags. Fetches that history into a separate folder,
+    /// which is removed afterwards.
     fn find_in_history(
         &mut self,
         commit: &str,
@@ -372,7 +372,7 @@ impl Opened {
     }
 }
 
-/// Says why a commit that is not there was not taken from wherever it may be.
+/// Turns "not found" into [`CloneError::Foreign`] if the commit had to be in a branch or tag.
 fn foreign(error: CloneError, unnamed: Unnamed) -> CloneError {
     match error {
         CloneError::NoReference { name, .. } if unnamed == Unnamed::Proven => {

@@ -1,6 +1,5 @@
-//! Makes a cloned server ready: what its plan asks for, command by command, all of it inside of the
-//! server's own folder. Caches of the tools are the user's, installations never are. What packages
-//! would run while they are installed is not run unless it is permitted.
+//! Prepares a cloned server: runs the commands that its plan requires, all of them inside the server's own folder. Tool
+//! caches are shared with the user, installations never are. Install scripts of packages run only if permitted.
 
 mod errands;
 mod failing;
@@ -26,12 +25,12 @@ use crate::transport::resolve::without_own;
 pub(super) use errands::{Errand, Site};
 use failing::Cause;
 
-/// For one command; a large build takes minutes.
+/// Time limit for one command; a large build takes minutes.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
-/// How long the index of Python's packages may take to tell the versions of one.
+/// Time limit for asking Python's package index for the versions of a package.
 const ASKING: Duration = Duration::from_secs(30);
 
-/// What would lead a tool to an environment other than the server's.
+/// Environment variables that would direct a tool to an environment other than the server's.
 const ASTRAY: [&str; 13] = [
     "VIRTUAL_ENV",
     "PYTHONHOME",
@@ -48,7 +47,7 @@ const ASTRAY: [&str; 13] = [
     "GOBIN",
 ];
 
-/// Why a server is not ready.
+/// Reason why the preparation of a server failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PrepareError {
     #[error("cancelled")]
@@ -68,11 +67,11 @@ pub(crate) enum PrepareError {
     Failed {
         command: String,
         status: String,
-        /// The reason, if the output of the command shows a known one.
+        /// Cause of the failure, if the output of the command shows a known one.
         cause: Option<Cause>,
-        /// The lines of its output that say why.
+        /// Lines of the output that explain the failure.
         tail: Vec<String>,
-        /// Where all of it is.
+        /// File with the complete output.
         log: Option<PathBuf>,
     },
     #[error("cannot run `{command}`: {source}")]
@@ -112,14 +111,14 @@ pub(crate) enum PrepareError {
     Python { wanted: String, found: Vec<String> },
 }
 
-/// The surroundings in which the commands of a preparation run.
+/// Context in which the commands of a preparation run.
 #[derive(Debug)]
 pub(super) struct Workshop<'a> {
-    /// The server's folder.
+    /// Folder of the server.
     pub(super) folder: &'a Path,
-    /// Packages may run scripts.
+    /// True if packages may run scripts.
     pub(super) scripts: bool,
-    /// A file that gets all output, and goes away if nothing fails.
+    /// Log file for all output; deleted if no command fails.
     pub(super) log: Option<PathBuf>,
     pub(super) progress: &'a Listener,
     pub(super) cancel: &'a CancellationToken,
@@ -127,7 +126,7 @@ pub(super) struct Workshop<'a> {
 }
 
 impl Workshop<'_> {
-    /// Runs `errands` in order. On a failure the folder is of no use any more.
+    /// Runs `errands` in order. After a failure the folder is unusable.
     pub(super) async fn prepare(&self, errands: &[Errand]) -> Result<(), PrepareError> {
         let mut log = self
             .log
@@ -152,7 +151,7 @@ impl Workshop<'_> {
             let _ = writeln!(log, "$ {line}");
         }
         let tell = move |text: String| {
-            // A full disk must not stop what may still succeed.
+            // A full disk must not stop a command that may still succeed.
             let _ = log.as_mut().map(|log| writeln!(log, "{text}"));
             progress.tell(Step::Output(text));
         };
@@ -196,7 +195,7 @@ impl Workshop<'_> {
         })
     }
 
-    /// A command that sees no environment but the server's.
+    /// Builds a command without environment variables that point to another environment.
     fn command(&self, program: &Path, args: &[String], folder: &Path) -> Command {
         let mut command = Command::new(program);
         command.args(args).current_dir(folder);
@@ -206,10 +205,10 @@ impl Workshop<'_> {
         }
         command
             .env("CI", "1")
-            // A member of a workspace would share one.
+            // Members of a workspace would share one environment otherwise.
             .env("UV_PROJECT_ENVIRONMENT", self.folder.join(".venv"))
             .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
-            // Without it the newer yarn puts packages where a plain `node` does not find them.
+            // Without it, newer yarn puts packages where a plain `node` does not find them.
             .env("YARN_NODE_LINKER", "node-modules")
             .env("npm_config_update_notifier", "false")
             .env("NO_COLOR", "1");
@@ -219,7 +218,7 @@ impl Workshop<'_> {
         command
     }
 
-    /// Whether the index has versions of `package` besides the `known` ones: those would have to be built.
+    /// Returns true if the index has versions of `package` besides the `known` ones: those would have to be built.
     async fn has_more_sources(&self, python: &Path, package: &str, known: &[&str]) -> bool {
         let args = ["-I", "-m", "pip", "index", "versions", package].map(str::to_owned);
         let command = self.command(python, &args, self.folder);

@@ -1,6 +1,6 @@
-//! How a cloned server is started. Each language has a file here that proposes starts by what stands in
-//! the clone; `hints` knows what else speaks of a start. Here one of them is chosen, or none: what is
-//! ambiguous is for a person to decide. Files are read, nothing is run and nothing else is looked at.
+//! Detects how a cloned server is started. One module per language proposes starts from the files of the clone; `hints`
+//! reads files that describe a start otherwise. This module selects one proposal, or none: a person decides ambiguous
+//! cases. Files are only read; no program is run and no other place is inspected.
 
 mod compiled;
 mod deno;
@@ -22,29 +22,29 @@ pub(super) use examples::is_literal;
 use hints::Hints;
 use tree::{Tree, joined};
 
-/// How deep a server may lie in a repository of many.
+/// Maximum depth of a server's folder below the folder that is inspected.
 const DEPTH: usize = 3;
-/// How many folders of such a repository are looked at.
+/// Maximum number of folders to inspect.
 const MOST_FOLDERS: usize = 300;
 
-/// What was said about the start, by a person or a caller.
+/// Settings of the start that a person or a caller gave.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Said<'a> {
-    /// The file that is started.
+    /// File to start.
     pub(crate) server_file: Option<&'a str>,
-    /// What is installed for a server in Python.
+    /// Requirements file of a Python server.
     pub(crate) requirements_file: Option<&'a str>,
 }
 
 /// One of several starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Choice {
-    /// The folder in the repository; empty for the one that was looked at.
+    /// Folder in the repository; empty for the inspected folder.
     pub(crate) folder: String,
     pub(crate) plan: Plan,
 }
 
-/// Why nobody knows how the server is started.
+/// Reason why the start of the server is unknown.
 #[derive(Debug, Error)]
 pub(crate) enum DetectError {
     #[error("nothing says how the server is started; name its file or its command{}", list(.considered))]
@@ -83,7 +83,7 @@ fn lines(choices: &[Choice]) -> Vec<String> {
 }
 
 impl Plan {
-    /// The command as a person would write it in the server's folder.
+    /// Returns the command as a person would write it in the server's folder.
     pub(crate) fn line(&self) -> String {
         let args = self.args.iter().map(|argument| match argument {
             Argument::Text(text) => text.clone(),
@@ -95,35 +95,35 @@ impl Plan {
     }
 }
 
-/// How sure a proposal is; the surest is the least.
+/// Confidence in a proposal; the least value is the most certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Trust {
-    /// Somebody named it.
+    /// The caller named it.
     Named,
-    /// A file says what is to be run.
+    /// A file declares the command.
     Declared,
-    /// It is usual.
+    /// A usual convention.
     Usual,
-    /// It might be.
+    /// A guess.
     Guessed,
 }
 
-/// One way to start something that is in the clone.
+/// One way to start a program of the clone.
 #[derive(Debug)]
 struct Proposal {
-    /// Where such things are published, as `server.json` calls it.
+    /// Registry that publishes such packages, as named in `server.json`.
     registry: &'static str,
-    /// What is started.
+    /// Name of the program or file that is started.
     name: String,
-    /// The package it belongs to.
+    /// Package that contains it.
     package: String,
     trust: Trust,
-    /// It uses a library for MCP.
+    /// True if it uses an MCP library.
     speaks_mcp: bool,
     plan: Plan,
 }
 
-/// All that was found in one folder.
+/// All findings in one folder.
 #[derive(Debug, Default)]
 struct Findings {
     proposals: Vec<Proposal>,
@@ -135,7 +135,7 @@ impl Findings {
         self.considered.push(what.into());
     }
 
-    /// What a manifest says; one that cannot be read is told.
+    /// Returns the content of a manifest; notes one that cannot be read.
     fn read<T>(&mut self, file: &str, read: Result<Option<T>, ()>) -> Option<T> {
         read.unwrap_or_else(|()| {
             self.consider(format!("{file}: cannot be read"));
@@ -144,7 +144,7 @@ impl Findings {
     }
 }
 
-/// How the server in `folder` of the clone at `root` is started.
+/// Detects how the server in `folder` of the clone at `root` is started.
 pub(crate) fn detect(root: &Path, folder: &str, said: Said<'_>) -> Result<Plan, DetectError> {
     let Some(tree) = Tree::new(root, folder) else {
         return Err(DetectError::File(folder.to_owned()));
@@ -160,7 +160,7 @@ pub(crate) fn detect(root: &Path, folder: &str, said: Said<'_>) -> Result<Plan, 
     let (mut findings, hints) = look(&tree, said)?;
     hints::add_last(&tree, &hints, &mut findings);
     if said.server_file.is_none() && !findings.proposals.iter().any(|it| it.speaks_mcp) {
-        // What is surely a program here is not given up for what might be one there.
+        // A certain start here has priority over a less certain one in a folder below.
         let trust = findings.proposals.iter().map(|it| it.trust).min();
         let choices = elsewhere(&tree, trust.unwrap_or(Trust::Usual));
         if !choices.is_empty() {
@@ -179,7 +179,7 @@ pub(crate) fn detect(root: &Path, folder: &str, said: Said<'_>) -> Result<Plan, 
     choose(findings, &hints)
 }
 
-/// What one folder has.
+/// Collects the findings of one folder.
 fn look(tree: &Tree, said: Said<'_>) -> Result<(Findings, Hints), DetectError> {
     let mut findings = Findings::default();
     let hints = hints::read(tree, &mut findings);
@@ -202,7 +202,7 @@ fn look(tree: &Tree, said: Said<'_>) -> Result<(Findings, Hints), DetectError> {
     Ok((findings, hints))
 }
 
-/// The servers below a folder, each as it would be started there, if they are to be trusted as much.
+/// Returns the MCP servers in folders below, each with its start, if their confidence is at least `trust`.
 fn elsewhere(tree: &Tree, trust: Trust) -> Vec<Choice> {
     let mut choices = Vec::new();
     let mut folders = vec![(String::new(), 0)];
@@ -269,14 +269,14 @@ fn choose(findings: Findings, hints: &Hints) -> Result<Plan, DetectError> {
     }
 }
 
-/// The proposals that no other is better than.
+/// Returns the proposals with the best rank.
 fn best(mut proposals: Vec<Proposal>, hints: &Hints) -> Vec<Proposal> {
     let rank = |it: &Proposal| (it.trust != Trust::Named, !it.speaks_mcp, it.trust);
     let Some(least) = proposals.iter().map(rank).min() else {
         return proposals;
     };
     proposals.retain(|it| rank(it) == least);
-    // One start may be proposed for two reasons.
+    // Two rules may propose the same start.
     let mut known: Vec<String> = Vec::new();
     proposals.retain(|it| {
         let line = it.plan.line();
@@ -299,7 +299,7 @@ fn best(mut proposals: Vec<Proposal>, hints: &Hints) -> Vec<Proposal> {
     proposals
 }
 
-/// Leaves those that `good` is true of, if it is true of some and not of others.
+/// Keeps the proposals that satisfy `good`, if some do and others do not.
 fn narrow(proposals: &mut Vec<Proposal>, why: &str, good: impl Fn(&Proposal) -> bool) {
     let count = proposals.iter().filter(|it| good(it)).count();
     if count == 0 || count == proposals.len() {
@@ -312,7 +312,7 @@ fn narrow(proposals: &mut Vec<Proposal>, why: &str, good: impl Fn(&Proposal) -> 
     }
 }
 
-/// A name that is one part of a path and no option.
+/// Returns true if a name is a single path component and no option.
 fn is_plain(name: &str) -> bool {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     !name.is_empty() && !name.starts_with(['-', '.']) && name.chars().all(good)

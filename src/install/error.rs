@@ -1,4 +1,4 @@
-//! Why something was not installed, brought up to date or removed, in words for a person or a model.
+//! Errors of installing, updating and removing, worded for a person or a model.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::source::SourceError;
 use super::store::StoreError;
 use crate::config::edit::EditError;
 
-/// The text says what is wrong and, where there is one, what to do; [`output`](Self::output) has more.
+/// The text states the error and, if possible, a remedy; [`output`](Self::output) has more lines.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InstallError {
     #[error(transparent)]
@@ -91,7 +91,7 @@ pub(crate) enum InstallError {
 }
 
 impl InstallError {
-    /// The last lines of what has failed.
+    /// Returns the last lines of the failed command.
     pub(crate) fn output(&self) -> &[String] {
         match self {
             Self::Prepare(PrepareError::Failed { tail, .. }) => tail,
@@ -99,7 +99,7 @@ impl InstallError {
         }
     }
 
-    /// Whether it was stopped, and did not fail.
+    /// Returns true if the operation was cancelled rather than failed.
     pub(crate) fn is_cancelled(&self) -> bool {
         matches!(
             self,

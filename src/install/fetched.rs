@@ -1,5 +1,4 @@
-//! A commit that is in its folder and has not been run: shown, then made ready and registered, or
-//! taken back.
+//! A fetched commit, none of whose code has run yet: it is shown, then prepared and registered, or discarded.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +17,7 @@ use super::store::{Record, Slot};
 use super::variables;
 use crate::config::edit;
 
-/// A slot that goes back to what its record says unless all went well.
+/// Slot that on drop removes all files that its record does not name, and itself if it has no record.
 #[derive(Debug)]
 pub(super) struct Attempt {
     slot: Option<Slot>,
@@ -49,35 +48,35 @@ impl Drop for Attempt {
     }
 }
 
-/// What somebody who decides should see.
+/// Information for the person who decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Proposal {
     pub(crate) name: String,
     pub(crate) source: String,
     pub(crate) commit: String,
-    /// How the server will be started.
+    /// Command that will start the server.
     pub(crate) command: Vec<String>,
     pub(crate) reason: String,
     pub(crate) considered: Vec<String>,
-    /// What will be run to make it ready, one line each.
+    /// Commands that will prepare the server, one line each.
     pub(crate) prepare: Vec<String>,
-    /// What is given to the server besides.
+    /// Additional variables for the server.
     pub(crate) variables: Vec<Variable>,
-    /// The file whose entry of that name goes away.
+    /// File whose entry of that name will be replaced.
     pub(crate) replaces: Option<PathBuf>,
     pub(crate) notes: Vec<String>,
 }
 
-/// A variable that came with the request.
+/// Variable from the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Variable {
     pub(crate) name: String,
     pub(crate) value: String,
-    /// A file of the repository has the name.
+    /// True if a file of the repository contains the name.
     pub(crate) is_mentioned: bool,
 }
 
-/// A commit in its folder, nothing of which has been run. Dropping it takes it back.
+/// Commit in its folder, none of whose code has run. Dropping it discards the commit.
 #[derive(Debug)]
 pub(crate) struct Fetched {
     installer: Installer,
@@ -86,41 +85,41 @@ pub(crate) struct Fetched {
     job: Job,
     record: Record,
     way: Way,
-    /// `None` if this configuration has it already.
+    /// `None` if this configuration already has the commit.
     fresh: Option<Fresh>,
 }
 
-/// What happens to the configuration in the end.
+/// Final change to the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// The server is written into the file of this configuration.
+    /// Writes the server into the file of this configuration.
     Register,
-    /// The same, of a commit that was made ready before.
+    /// Does the same for a commit that was prepared before.
     Again,
-    /// The server stays registered as it is, with another folder.
+    /// Keeps the entry of the server and changes its folder.
     Replace,
 }
 
 #[derive(Debug)]
 struct Fresh {
     plan: Plan,
-    /// Where the server is started: the folder of the commit, or one in it.
+    /// Working directory of the server: the folder of the commit or one in it.
     home: PathBuf,
     prepare: Vec<Errand>,
-    /// Those of the request's variables that the repository mentions.
+    /// Variables of the request that the repository mentions.
     mentioned: Vec<String>,
     notes: Vec<String>,
 }
 
 impl Fresh {
-    /// The command that compiles the server again, if one has to.
+    /// Returns the command that rebuilds the server, if it is compiled.
     fn build(&self) -> Option<String> {
         let lines: Vec<String> = self.prepare.iter().map(Errand::shell).collect();
         self.plan.compiled.then(|| lines.join(" && "))
     }
 }
 
-/// What to say of a tag that stood for another commit before: tags are not meant to move.
+/// Returns a note if a tag now points at another commit than before: tags are not meant to move.
 fn moved(before: &Record, source: &str, commit: &str) -> Option<String> {
     let tag = before.reference.as_deref()?.strip_prefix("refs/tags/")?;
     let short = |it: &str| it.chars().take(12).collect::<String>();
@@ -134,7 +133,7 @@ fn moved(before: &Record, source: &str, commit: &str) -> Option<String> {
 }
 
 impl Fetched {
-    /// The commit is there already.
+    /// Wraps a commit that is already installed.
     pub(super) fn same(
         installer: &Installer,
         request: &Request,
@@ -153,7 +152,7 @@ impl Fetched {
         }
     }
 
-    /// The same, to be registered if this configuration does not have it.
+    /// Adds the data to register the commit, unless this configuration has the server.
     pub(super) fn known(mut self) -> Result<Self, InstallError> {
         if !edit::places_of(&self.installer.around, &self.record.name).is_empty() {
             return Ok(self);
@@ -162,7 +161,7 @@ impl Fetched {
         let subdir = subdir_of(&self.record.source);
         let home = home(&folder, subdir.as_deref())?;
         let plan = plan(&folder, subdir.as_deref(), &self.request)?;
-        // Only to be written down, as what compiles it.
+        // These commands only become the build command of the entry.
         let prepare = if plan.compiled {
             self.site(&folder, &home).errands(&plan.prepare)?
         } else {
@@ -178,7 +177,7 @@ impl Fetched {
         Ok(self)
     }
 
-    /// Gets the commit, and finds out how it is started.
+    /// Fetches the commit and detects how it is started.
     pub(super) fn clone(
         installer: &Installer,
         request: Request,
@@ -249,7 +248,7 @@ impl Fetched {
         Ok(fetched)
     }
 
-    /// The same, registered as it was, with this command.
+    /// Changes this to an update that keeps the entry, with this command.
     pub(super) fn replacing(mut self, command: Vec<String>) -> Self {
         self.record.command = command;
         self.way = Way::Replace;
@@ -276,7 +275,7 @@ impl Fetched {
         }
     }
 
-    /// What to decide about; `None` if nothing new is going to be run.
+    /// Returns the proposal to decide on; `None` if no new code will run.
     pub(crate) fn proposal(&self) -> Option<Proposal> {
         let fresh = self.fresh.as_ref()?;
         let (plan, record) = (&fresh.plan, &self.record);
@@ -305,19 +304,19 @@ impl Fetched {
         })
     }
 
-    /// The command without arguments that come from examples.
+    /// Returns the command without the arguments from examples.
     pub(super) fn certain_command(&self) -> &[String] {
         let examples = self.fresh.as_ref().map_or(0, |fresh| fresh.plan.examples);
         let command = &self.record.command;
         &command[..command.len() - examples]
     }
 
-    /// The commit that would be installed.
+    /// Returns the record of the commit to install.
     pub(super) fn record(&self) -> &Record {
         &self.record
     }
 
-    /// Makes it ready and registers it.
+    /// Prepares and registers the server.
     pub(crate) async fn finish(
         mut self,
         cancel: &CancellationToken,
@@ -340,7 +339,7 @@ impl Fetched {
             .await
     }
 
-    /// Records and registers, both or nothing.
+    /// Writes the record and the configuration entry, both or neither.
     fn register(mut self) -> Result<Installed, InstallError> {
         let Some(fresh) = self.fresh.take() else {
             return Ok(told(Outcome::Same, &self.record, None, self.attempt.slot()));
@@ -363,7 +362,7 @@ impl Fetched {
         self.record.registered = others.iter().chain([&file]).cloned().collect();
         slot.write(&self.record)?;
         if let Err(error) = edit::add(&file, &self.record.name, &server, self.request.overwrite) {
-            // The drop of the attempt removes what is not recorded any more.
+            // Dropping the attempt removes folders that are no longer recorded.
             slot.restore(before.as_ref())?;
             return Err(error.into());
         }
@@ -383,7 +382,7 @@ impl Fetched {
         })
     }
 
-    /// What was installed already may be new to this configuration.
+    /// Registers an installed commit in this configuration if its entry is missing.
     fn register_again(mut self) -> Result<Installed, InstallError> {
         if let Some(fresh) = self.fresh.take() {
             let name = &self.record.name;
@@ -399,7 +398,7 @@ impl Fetched {
         Ok(told(Outcome::Same, &self.record, None, self.attempt.slot()))
     }
 
-    /// Puts an update in force: the files that name the old folder name the new one.
+    /// Activates an update: replaces the old folder with the new one in the configuration files.
     fn replace(mut self) -> Result<Installed, InstallError> {
         let Some(fresh) = self.fresh.take() else {
             return Ok(told(Outcome::Same, &self.record, None, self.attempt.slot()));

@@ -1,5 +1,5 @@
-//! Puts the parts of an installation in order, in two halves: what is fetched can be shown to somebody
-//! who then decides, before anything of it is run.
+//! Runs the steps of an installation in two halves: a person can see and judge the fetched commit before any of its
+//! code runs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,71 +21,71 @@ use crate::config::edit;
 use crate::config::{self, Surroundings};
 use crate::transport::reaper::Reaper;
 
-/// More in one question would hide one another.
+/// Maximum number of variables from a model: more would hide one another in one question.
 const MOST_VARIABLES: usize = 32;
 
-/// Who asks; decides what is permitted.
+/// Origin of a request; decides the permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// Somebody at a shell, who may name anything.
+    /// A person at a shell, who may name any source.
     Person {
-        /// `http://` and `git://` too.
+        /// Also permits `http://` and `git://`.
         insecure: bool,
-        /// Packages may run scripts while they are installed.
+        /// True if packages may run install scripts.
         scripts: bool,
     },
-    /// A model, within what `[install]` permits.
+    /// A model, within the limits of `[install]`.
     Tool,
 }
 
-/// What is to be installed.
+/// Request to install a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// As it was written.
+    /// Source as the user wrote it.
     pub(crate) source: String,
-    /// Of the repository or its folder unless given.
+    /// Name of the server; by default that of the repository or its folder.
     pub(crate) name: Option<String>,
     pub(crate) choices: Choices,
-    /// Variables for the server.
+    /// Environment variables for the server.
     pub(crate) env: Vec<(String, String)>,
-    /// Whether to find out how the server is started, where `choices` do not say.
+    /// True to detect the start of the server where `choices` leave it open.
     pub(crate) auto_detect: bool,
-    /// Replaces a server of the same name.
+    /// True to replace a server of the same name.
     pub(crate) overwrite: bool,
     pub(crate) origin: Origin,
 }
 
-/// What an installation did.
+/// Outcome of an installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     New,
-    /// This commit is installed already; at most it was registered.
+    /// This commit was already installed; at most it was registered.
     Same,
-    /// Another commit took the place of one.
+    /// Another commit replaced the previous one.
     Updated,
 }
 
-/// A server that is installed now.
+/// Installed server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Installed {
     pub(crate) outcome: Outcome,
     pub(crate) name: String,
-    /// The source as it would be written again.
+    /// Source in its canonical form.
     pub(crate) source: String,
     pub(crate) commit: String,
-    /// The one before, after an update.
+    /// Previous commit, after an update.
     pub(crate) before: Option<String>,
-    /// The full name of the branch or tag.
+    /// Full name of the branch or tag.
     pub(crate) reference: Option<String>,
-    /// Where its files are.
+    /// Folder of its files.
     pub(crate) folder: PathBuf,
-    /// The configuration files that it is registered in.
+    /// Configuration files that register it.
     pub(crate) registered: Vec<PathBuf>,
-    /// How it is started, with the reason; empty for what was installed already.
+    /// Start command and its reason; the reason is empty if the server was already installed.
     pub(crate) command: Vec<String>,
     pub(crate) reason: String,
     pub(crate) considered: Vec<String>,
-    /// What a person should know besides.
+    /// Further notes for a person.
     pub(crate) notes: Vec<String>,
 }
 
@@ -98,12 +98,12 @@ pub(crate) struct Installer {
     pub(super) reaper: Reaper,
     pub(super) limits: Limits,
     pub(super) roots: Arc<[reqwest::Certificate]>,
-    /// What works on threads of its own, for whoever waits for its end.
+    /// Tracks the work on blocking threads, so that a caller can wait for its end.
     pub(super) tasks: TaskTracker,
 }
 
 impl Installer {
-    /// Servers go to the user's own folder and into the configuration that `around` leads to.
+    /// Creates an installer that writes to the user's data folder and to the configuration found by `around`.
     pub(crate) fn new(
         around: Surroundings,
         policy: config::Install,
@@ -120,18 +120,18 @@ impl Installer {
         })
     }
 
-    /// Has all work on threads counted by `tasks`: what is cancelled still has to tidy up.
+    /// Tracks all blocking work in `tasks`, because cancelled work still has to clean up.
     pub(crate) fn counted_by(mut self, tasks: TaskTracker) -> Self {
         self.tasks = tasks;
         self
     }
 
-    /// What is installed, whether or not this configuration has it.
+    /// Returns all installed servers, whether or not this configuration has them.
     pub(crate) fn installed(&self) -> Vec<Found> {
         self.store.installed()
     }
 
-    /// Fetches and makes ready in one go, for those who have decided already.
+    /// Fetches and prepares in one step, without a decision in between.
     #[cfg_attr(
         not(test),
         expect(
@@ -151,15 +151,15 @@ impl Installer {
             .await
     }
 
-    /// Fetches, and finds out how the server is started. Nothing of it has been run yet, and dropping
-    /// the result takes everything back.
+    /// Fetches the commit and detects how the server is started. No code of the repository has run yet, and dropping
+    /// the result discards everything.
     pub(crate) async fn fetch(
         &self,
         request: Request,
         progress: &Listener,
         cancel: &CancellationToken,
     ) -> Result<Fetched, InstallError> {
-        // A caller that goes away takes the work along.
+        // Dropping this future cancels the work.
         let cancel = cancel.child_token();
         let _stop = cancel.clone().drop_guard();
         let (installer, job) = (self.clone(), self.job(progress, &cancel));
@@ -167,7 +167,7 @@ impl Installer {
             .await
     }
 
-    /// Runs what waits on a thread that may.
+    /// Runs blocking work on a thread for it.
     pub(super) async fn in_background<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, InstallError> + Send + 'static,
@@ -175,7 +175,7 @@ impl Installer {
         match self.tasks.spawn_blocking(work).await {
             Ok(done) => done,
             Err(gone) if gone.is_panic() => std::panic::resume_unwind(gone.into_panic()),
-            // The runtime is being shut down.
+            // The runtime is shutting down.
             Err(_) => Err(InstallError::Cancelled),
         }
     }
@@ -225,7 +225,7 @@ impl Installer {
         Fetched::clone(self, request.clone(), &source, name, attempt, opened, job)
     }
 
-    /// The source, if who asks may install it.
+    /// Returns the parsed source if the requester may install it.
     fn permitted(&self, request: &Request) -> Result<Source, InstallError> {
         let permit = match request.origin {
             Origin::Person { insecure, .. } => Permit {
@@ -245,7 +245,7 @@ impl Installer {
         Ok(source)
     }
 
-    /// Whether a model may install and uninstall at all.
+    /// Checks that a model may install and uninstall at all.
     pub(super) fn check_enabled(&self) -> Result<(), InstallError> {
         if self.policy.enabled {
             Ok(())
@@ -254,7 +254,7 @@ impl Installer {
         }
     }
 
-    /// Whether a model may go on although nobody can be asked; a person would have to run `command` otherwise.
+    /// Checks that a model may continue if no person can be asked; the error suggests `command` for a person.
     pub(crate) fn check_unasked(&self, command: &str) -> Result<(), InstallError> {
         if self.policy.consent_required {
             return Err(InstallError::NoConsent(command.to_owned()));
@@ -262,7 +262,7 @@ impl Installer {
         Ok(())
     }
 
-    /// Whether a model may have this source.
+    /// Checks that a model may install this source.
     pub(super) fn check_allowed(&self, source: &Source) -> Result<(), InstallError> {
         let repository = source.repository();
         if allows(&self.policy.allow, &repository) {
@@ -271,7 +271,7 @@ impl Installer {
         Err(InstallError::NotAllowed(repository))
     }
 
-    /// Whether packages may run scripts for this request.
+    /// Returns true if packages may run scripts for this request.
     pub(super) fn scripts(&self, origin: Origin) -> bool {
         self.policy.scripts || matches!(origin, Origin::Person { scripts: true, .. })
     }
@@ -284,7 +284,7 @@ pub(super) fn open(source: &Source, job: &Job) -> Result<Opened, InstallError> {
     })
 }
 
-/// Whether a model may set these variables.
+/// Checks that a model may set these variables.
 fn check_variables(variables: &[(String, String)]) -> Result<(), InstallError> {
     if variables.len() > MOST_VARIABLES {
         return Err(InstallError::Variables(MOST_VARIABLES));
@@ -308,7 +308,7 @@ fn taken(name: &str, file: &Path, request: &Request) -> InstallError {
     }
 }
 
-/// Whether what is asked for is what is there.
+/// Returns true if the requested installation already exists.
 fn is_same(
     record: &Record,
     opened: &Opened,
@@ -323,7 +323,7 @@ fn is_same(
         && slot.folder(&record.folder).is_dir()
 }
 
-/// Whether one of `globs` matches a repository, or there are none. `*` stays within one name.
+/// Returns true if one of `globs` matches a repository, or if there are none. `*` does not match `/`.
 fn allows(globs: &[String], repository: &str) -> bool {
     let matches = |glob: &String| {
         let glob = GlobBuilder::new(glob).literal_separator(true).build();

@@ -1,11 +1,10 @@
-//! Servers from git: found, fetched, made ready to run, registered, brought up to date and removed.
+//! Servers from git: fetches, prepares, registers, updates and removes them.
 //!
-//! `source` takes apart what was written, `clone` gets one commit, `detect` finds out how it is
-//! started, `dependencies` makes it ready, `store` knows where it all lives. [`Installer`] puts them in
-//! order and undoes everything if one of them fails: an installation is there as a whole or not at all.
-//! Nothing is printed here; a [`Listener`] hears what happens. A running server is somebody else's: it
-//! is registered in a configuration file, and whoever watches that file starts it, reloads it when an
-//! update changes its folder, and stops it when it is removed.
+//! `source` parses the source text, `clone` fetches one commit, `detect` finds the start command, `dependencies`
+//! prepares the server, `store` manages the folders. [`Installer`] runs these steps in order and undoes all of them if
+//! one fails: an installation is complete or absent. This module prints nothing; it reports progress to a [`Listener`].
+//! It does not run servers either: it registers a server in a configuration file, and the process that watches this
+//! file starts the server, reloads it when an update changes its folder, and stops it when it is removed.
 
 mod changes;
 mod clone;

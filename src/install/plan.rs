@@ -1,29 +1,29 @@
-//! How a cloned server is made ready and started: what `detect` finds out, `dependencies` carries out
-//! and the configuration gets. Plain data.
+//! How to prepare and start a cloned server: `detect` finds it, `dependencies` carries it out, and the configuration
+//! stores the result. Plain data.
 
 use std::path::PathBuf;
 
 /// One way to run a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// What has to be done before the first start, in order.
+    /// Steps before the first start, in order.
     pub(crate) prepare: Vec<Prepare>,
-    /// The program: a bare name is looked up in `PATH`, anything else is relative to the server's folder
-    /// and made absolute when it is registered.
+    /// Program: a bare name is looked up in `PATH`; any other path is relative to the server's folder and made absolute
+    /// on registration.
     pub(crate) command: String,
-    /// Its arguments; those that name files of the server are [`Argument::File`].
+    /// Arguments; files of the server are [`Argument::File`].
     pub(crate) args: Vec<Argument>,
-    /// What the server needs besides; the values are for a person to fill in.
+    /// Environment variables that the server needs; a person fills in the values.
     pub(crate) env: Vec<(String, String)>,
     /// Globs relative to the server's folder.
     pub(crate) watch: Vec<String>,
-    /// `prepare` compiles the server, and is run again when what is watched has changed.
+    /// True if `prepare` compiles the server, and has to run again when a watched file has changed.
     pub(crate) compiled: bool,
-    /// How many of the last arguments come from examples in a README or Dockerfile.
+    /// Number of trailing arguments that come from examples in a README or Dockerfile.
     pub(crate) examples: usize,
-    /// Why this one: the file that says so and what it says.
+    /// Reason for this plan: the file that declares it, and its content.
     pub(crate) reason: String,
-    /// What else was looked at, and why it was not taken.
+    /// Rejected alternatives, each with the reason.
     pub(crate) considered: Vec<String>,
 }
 
@@ -31,67 +31,67 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Argument {
     Text(String),
-    /// Relative to the server's folder, absolute when it is registered.
+    /// Path relative to the server's folder; made absolute on registration.
     File(PathBuf),
 }
 
-/// One thing to be done in the server's folder, and nowhere else.
+/// One step in the server's folder, and nowhere else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Prepare {
-    /// `.venv`: with uv if it is there, else with venv and pip.
+    /// Creates `.venv`: with uv if installed, else with venv and pip.
     Venv(Venv),
-    /// Packages of Node.js, from the lock file if there is one.
+    /// Installs packages for Node.js, from the lock file if there is one.
     Node {
         packager: Packager,
         locked: bool,
-        /// A script of `package.json` to be run afterwards, because what is started is its result.
+        /// Script of `package.json` to run afterwards, because it builds the program to start.
         build: Option<String>,
-        /// Where the packager is run, relative to the server's folder: `..` for a workspace.
+        /// Folder to run the package manager in, relative to the server's folder: `..` for a workspace.
         root: PathBuf,
     },
-    /// What a file for Deno needs.
+    /// Installs the dependencies of a Deno file.
     Deno {
-        /// The file, relative to the server's folder.
+        /// Path of the file, relative to the server's folder.
         entry: PathBuf,
-        /// There is a lock file.
+        /// True if there is a lock file.
         locked: bool,
-        /// The file that lets packages run scripts while they are installed, if one does.
+        /// File that lets packages run install scripts, if any.
         scripts: Option<String>,
     },
-    /// `cargo build --release`, of one binary if it is named; the result is `target/release/BIN`.
+    /// Runs `cargo build --release`, for one binary if named; the result is `target/release/BIN`.
     Cargo { bin: Option<String> },
-    /// `go build -o OUTPUT PACKAGE`.
+    /// Runs `go build -o OUTPUT PACKAGE`.
     Go { package: String, output: PathBuf },
 }
 
-/// What an environment for Python has to hold.
+/// Contents of a Python environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Venv {
-    /// A file of requirements, relative to the server's folder.
+    /// Requirements file, relative to the server's folder.
     pub(crate) requirements: Option<PathBuf>,
-    /// The folder is a project (`pyproject.toml`) that is installed, editable, with what it needs.
+    /// True to install the folder as an editable project (`pyproject.toml`), with its dependencies.
     pub(crate) project: bool,
-    /// Packages by name, where no file of the server lists them in a form that can be installed.
+    /// Packages by name, if no file of the server lists them in an installable form.
     pub(crate) packages: Vec<String>,
-    /// There is a `uv.lock`, which says all of the above; uv follows it where there is uv.
+    /// True if there is a `uv.lock` with all of the above; uv, if installed, follows it.
     pub(crate) locked: bool,
-    /// The versions of Python that will do, as `requires-python` has them.
+    /// Supported versions of Python, from `requires-python`.
     pub(crate) python: Option<String>,
-    /// The head of a script (PEP 723) says so; only `uv run` reads all of it.
+    /// True if the head of a script (PEP 723) lists the packages; only `uv run` reads all of it.
     pub(crate) is_script: bool,
-    /// Packages of these that uv alone knows where to get.
+    /// Packages among these whose source only uv can read.
     pub(crate) sources: Option<Sources>,
 }
 
-/// Packages that `[tool.uv.sources]` tells about, which pip does not read.
+/// Packages listed in `[tool.uv.sources]`, which pip does not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sources {
-    /// The file that says so, relative to the server's folder.
+    /// File with the table, relative to the server's folder.
     pub(crate) file: String,
     pub(crate) packages: Vec<String>,
 }
 
-/// Who installs packages of Node.js.
+/// Package manager for Node.js.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packager {
     Npm,

@@ -1,38 +1,38 @@
-//! What an installation is at, told as it happens to whoever wants to show it.
+//! Progress of an installation, reported as it happens.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that is worth showing.
+/// One reportable step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Step {
-    /// A repository is asked what it has.
+    /// Lists the refs of a repository.
     Connecting(String),
     /// The commit that will be installed.
     Resolved {
         commit: String,
         reference: Option<String>,
     },
-    /// Objects of the repository; `objects` of `total` are here and take `bytes`.
+    /// Receives objects of the repository; `objects` of `total` have arrived, `bytes` in size.
     Receiving {
         objects: u64,
         total: u64,
         bytes: u64,
     },
-    /// Files of the repository are written.
+    /// Writes files of the repository.
     CheckingOut { files: u64, total: u64 },
-    /// A command that fetches or builds what the server needs.
+    /// Runs a command that fetches or builds dependencies.
     Running(String),
-    /// A line that such a command wrote.
+    /// Line of output of such a command.
     Output(String),
-    /// What one should know, though nothing has failed.
+    /// Note that is not a failure.
     Note(String),
 }
 
 impl Step {
-    /// What libgit2 counts.
+    /// Converts the counters of libgit2.
     pub(super) fn receiving(stats: &git2::Progress<'_>) -> Self {
         Self::Receiving {
             objects: stats.indexed_objects() as u64,
@@ -42,7 +42,7 @@ impl Step {
     }
 }
 
-/// Who is told; called from several threads, and expected to be quick.
+/// Receiver of the steps; called from several threads, and must return quickly.
 #[derive(Clone)]
 pub(crate) struct Listener(Arc<dyn Fn(Step) + Send + Sync>);
 
@@ -51,7 +51,7 @@ impl Listener {
         Self(Arc::new(tell))
     }
 
-    /// Nobody.
+    /// Returns a listener that ignores all steps.
     pub(crate) fn silent() -> Self {
         Self::new(|_| {})
     }

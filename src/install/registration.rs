@@ -1,4 +1,4 @@
-//! From a plan to the entry of a configuration file, and the change of a folder in one.
+//! Turns a plan into an entry of a configuration file, and replaces the folder in an entry.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::plan::{Argument, Plan, Prepare, Venv};
 use super::store::{Record, Slot};
 use crate::config::edit::{self, NewServer};
 
-/// The folder that a server is started in.
+/// Returns the working directory of a server.
 pub(super) fn home(folder: &Path, subdir: Option<&Path>) -> Result<PathBuf, InstallError> {
     let Some(subdir) = subdir else {
         return Ok(folder.to_owned());
@@ -21,7 +21,7 @@ pub(super) fn home(folder: &Path, subdir: Option<&Path>) -> Result<PathBuf, Inst
     Ok(home)
 }
 
-/// How the server in `subdir` of `folder` is started.
+/// Returns the plan for the server in `subdir` of `folder`.
 pub(super) fn plan(
     folder: &Path,
     subdir: Option<&Path>,
@@ -53,7 +53,7 @@ pub(super) fn plan(
     }
 }
 
-/// What a detected start needs, without the start itself.
+/// Requirements of a detected start, without the start itself.
 #[derive(Debug, Default)]
 struct Around {
     prepare: Vec<Prepare>,
@@ -62,7 +62,7 @@ struct Around {
     compiled: bool,
 }
 
-/// What a server needs whose command is known; where all ways to start it need the same, it is that.
+/// Returns the requirements of a server whose command is given, if all detected starts share the same preparation.
 fn around(detected: Result<Plan, DetectError>) -> Result<Around, InstallError> {
     let plans = match detected {
         Ok(plan) => vec![plan],
@@ -84,10 +84,10 @@ fn around(detected: Result<Plan, DetectError>) -> Result<Around, InstallError> {
     }))
 }
 
-/// The plan of a command that was given.
+/// Builds the plan for a given command.
 fn commanded(program: &str, args: &[String], around: Around, requirements: Option<&str>) -> Plan {
     let mut prepare = around.prepare;
-    // `uv run` prepares for itself what nothing else can.
+    // `uv run` itself prepares a script with sources that only uv can read.
     let is_for_uv = |venv: &Venv| venv.is_script && venv.sources.is_some();
     prepare.retain(|step| !matches!(step, Prepare::Venv(venv) if is_for_uv(venv)));
     if let (true, Some(file)) = (prepare.is_empty(), requirements) {
@@ -116,7 +116,7 @@ fn is_inside(path: &Path, folder: &Path) -> bool {
         .is_some_and(|(path, folder)| path.starts_with(folder))
 }
 
-/// The whole command, with full paths for what is in `home`.
+/// Returns the whole command, with absolute paths for files in `home`.
 pub(super) fn command(plan: &Plan, home: &Path) -> Vec<String> {
     let full = |path: &Path| home.join(path).to_string_lossy().into_owned();
     let program = match Path::new(&plan.command) {
@@ -130,7 +130,7 @@ pub(super) fn command(plan: &Plan, home: &Path) -> Vec<String> {
     std::iter::once(program).chain(args).collect()
 }
 
-/// What is written into the configuration.
+/// Builds the entry for the configuration.
 pub(super) fn entry(
     record: &Record,
     plan: &Plan,
@@ -157,7 +157,7 @@ pub(super) fn entry(
     }
 }
 
-/// Says which variables the server needs and nobody has set yet.
+/// Returns a note that lists the variables the server needs and the environment lacks.
 pub(super) fn missing(server: &NewServer, is_set: impl Fn(&str) -> bool) -> Option<String> {
     let unset = |(_, value): &(String, String)| {
         let name = value.strip_prefix("${")?.strip_suffix('}')?;
@@ -170,7 +170,7 @@ pub(super) fn missing(server: &NewServer, is_set: impl Fn(&str) -> bool) -> Opti
     })
 }
 
-/// Lets `files` name the folder of `after` where they name that of `before`; tells what could not be done.
+/// Replaces the folder of `before` with that of `after` in `files`; returns notes on failures.
 pub(super) fn repath(
     slot: &Slot,
     before: &Record,
@@ -196,7 +196,7 @@ pub(super) fn repath(
     notes.collect()
 }
 
-/// What is there now.
+/// Builds the result of an installation from its record.
 pub(super) fn told(
     outcome: Outcome,
     record: &Record,

@@ -1,5 +1,5 @@
-//! Takes a server out of the configuration, and its files off the disk if that is wanted; in two halves, so that
-//! somebody can be asked in between.
+//! Removes a server from the configuration and, on request, its files from the disk; in two halves, so that a person
+//! can be asked in between.
 
 use std::path::{Path, PathBuf};
 
@@ -9,39 +9,39 @@ use super::store::Found;
 use super::update::unchanged;
 use crate::config::edit;
 
-/// A server that is going to be removed; nothing is done yet.
+/// Planned removal of a server; no change is made yet.
 #[derive(Debug)]
 pub(crate) struct Removal {
     installer: Installer,
     name: String,
-    /// The configuration files that have it.
+    /// Configuration files that have the server.
     files: Vec<PathBuf>,
-    /// What was installed for it.
+    /// Its installation, if any.
     found: Option<Found>,
     delete_files: bool,
-    /// Decided before anybody was asked.
+    /// True if the files will be deleted; decided before a person is asked.
     deletes: bool,
     force: bool,
 }
 
-/// What was removed, no more and no less.
+/// Result of a removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Removed {
-    /// The configuration files that had the server.
+    /// Configuration files that had the server.
     pub(crate) unregistered: Vec<PathBuf>,
-    /// What these were before, in the same order.
+    /// Backups of these files, in the same order.
     pub(crate) backups: Vec<PathBuf>,
-    /// The folder that is gone.
+    /// Deleted folder.
     pub(crate) deleted: Option<PathBuf>,
-    /// The folder that is still there.
+    /// Folder that was kept.
     pub(crate) kept: Option<PathBuf>,
-    /// What a person should know besides.
+    /// Further notes for a person.
     pub(crate) notes: Vec<String>,
 }
 
 impl Installer {
-    /// Finds a server of this configuration that is to be removed; with `delete_files` also what was installed for it,
-    /// unless another configuration has it too. Files that somebody has changed are an error unless `force`.
+    /// Plans the removal of a server of this configuration; with `delete_files` also of its installation, unless
+    /// another configuration has it too. Files changed since the preparation are an error unless `force` is set.
     pub(crate) async fn removal(
         &self,
         name: &str,
@@ -74,9 +74,9 @@ impl Installer {
         edit::check_all(&self.around)?;
         let files = edit::places_of(&self.around, &name);
         let found = match self.find(&name) {
-            // The entry of a server that nobody installed can be removed as well.
+            // The entry of a server that was not installed can be removed as well.
             Err(InstallError::Unknown(_)) if !files.is_empty() => None,
-            // It was installed for others, and what is configured here has only the name.
+            // It was installed for other configurations; the entry here only shares its name.
             Ok(found) if !files.is_empty() && !is_registered(&found, &files) => None,
             found => Some(found?),
         };
@@ -99,29 +99,29 @@ impl Installer {
 }
 
 impl Removal {
-    /// The configuration files that have the server.
+    /// Returns the configuration files that have the server.
     pub(crate) fn files(&self) -> &[PathBuf] {
         &self.files
     }
 
-    /// Where the server was installed from, and the commit; nothing if it was not installed.
+    /// Returns the source and commit of the server; `None` if it was not installed.
     pub(crate) fn installed(&self) -> Option<(&str, &str)> {
         let record = &self.found.as_ref()?.record;
         Some((&record.source, &record.commit))
     }
 
-    /// The folder that will be deleted.
+    /// Returns the folder that will be deleted.
     pub(crate) fn deletes(&self) -> Option<&Path> {
         let found = self.found.as_ref().filter(|_| self.deletes)?;
         Some(&found.folder)
     }
 
-    /// Whether changed files are deleted too.
+    /// Returns true if changed files are deleted too.
     pub(crate) fn is_forced(&self) -> bool {
         self.force
     }
 
-    /// Removes it. Whoever runs the server stops it when its entry is gone.
+    /// Removes the server. The process that runs it stops it when its entry is gone.
     pub(crate) async fn finish(self) -> Result<Removed, InstallError> {
         let installer = self.installer.clone();
         installer
@@ -180,7 +180,7 @@ impl Removal {
     }
 }
 
-/// Whether a configuration file has the server, or is broken so that nobody knows.
+/// Returns true if a configuration file has the server, or cannot be parsed.
 fn may_have(file: &Path, name: &str) -> bool {
     edit::has(file, name) || edit::check(file).is_err()
 }

@@ -1,9 +1,7 @@
-//! Where a server's code comes from: what a person or a model wrote, taken apart. Pure; whether there
-//! is anything at that place is found out by `clone`.
+//! Parses the source of a server, written by a person or a model. Pure; `clone` checks that the repository exists.
 //!
-//! `@` begins a branch, tag or commit only behind the path, never in what stands before the host, and
-//! `#` a folder of the repository. Nothing in here can begin with `-` or leave a folder, because it
-//! goes on to become an argument of git and a path.
+//! `@` starts a branch, tag or commit only after the path, never before the host, and `#` starts a folder of the
+//! repository. No part can begin with `-` or leave a folder, because the parts become arguments of git and paths.
 
 mod browsed;
 mod place;
@@ -19,41 +17,41 @@ use place::{encode, place};
 
 use crate::config::guarded;
 
-/// A repository, what of it, and where its clone belongs.
+/// Repository, reference and folder of a server, and the location of its clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Source {
     pub(super) remote: Remote,
-    /// Branch, tag or commit; the default branch if none is named.
+    /// Branch, tag or commit; `None` for the default branch.
     pub(crate) reference: Option<String>,
-    /// The folder of the repository that the server is in.
+    /// Folder of the server in the repository.
     pub(crate) subdir: Option<PathBuf>,
     pub(super) place: Place,
 }
 
-/// How a repository is reached.
+/// Address of a repository, by transport.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Remote {
-    /// Spoken by the proxy itself. The credentials are never shown or kept.
+    /// Handled by the proxy itself. The credentials are never shown or stored.
     Http {
         url: Url,
         credentials: Option<(String, String)>,
     },
-    /// Left to the `git` program: ssh, and `git://` where the user insists.
+    /// Handled by the `git` program: ssh, and `git://` where the user insists.
     Program(String),
-    /// A folder of this machine.
+    /// Local folder.
     Local(PathBuf),
 }
 
-/// What may be written.
+/// Permitted kinds of sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Permit {
-    /// `http://` and `git://`, which anybody on the way can change.
+    /// Permits `http://` and `git://`, whose data anybody on the network path can change.
     pub(crate) insecure: bool,
-    /// A path or `file://`.
+    /// Permits a path or `file://`.
     pub(crate) local: bool,
 }
 
-/// Why a source is refused; the text says what to write instead.
+/// Reason why a source is refused; the text suggests a correct form.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum SourceError {
     #[error("no source is given; write https://host/owner/repo, git@host:owner/repo or owner/repo")]
@@ -91,7 +89,7 @@ pub(crate) enum SourceError {
 }
 
 impl Source {
-    /// Takes `text` apart. A relative path is relative to `cwd`.
+    /// Parses `text`. A relative path is relative to `cwd`.
     pub(crate) fn parse(text: &str, permit: Permit, cwd: &Path) -> Result<Self, SourceError> {
         let text = text.trim();
         if text.is_empty() {
@@ -124,7 +122,7 @@ impl Source {
         Ok(source)
     }
 
-    /// What the server is called unless the user says otherwise.
+    /// Returns the default name of the server.
     pub(crate) fn default_name(&self) -> String {
         let repository = self.repository();
         let subdir = self.subdir.as_deref().and_then(Path::file_name);
@@ -145,7 +143,7 @@ impl Source {
         }
     }
 
-    /// The repository as people and globs see it: without credentials and `.git`.
+    /// Returns the repository for display and globs: without credentials and `.git`.
     pub(crate) fn repository(&self) -> String {
         let address = self.address();
         match &self.remote {
@@ -154,7 +152,7 @@ impl Source {
         }
     }
 
-    /// What git calls it by, without credentials.
+    /// Returns the address for git, without credentials.
     pub(super) fn address(&self) -> String {
         match &self.remote {
             Remote::Http { url, .. } => url.to_string(),
@@ -164,7 +162,7 @@ impl Source {
     }
 }
 
-/// What [`Source::parse`] makes the same source of, except for credentials.
+/// Writes a text that [`Source::parse`] parses into the same source, except for credentials.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.remote {
@@ -191,7 +189,7 @@ impl fmt::Debug for Remote {
     }
 }
 
-/// The folder that a source in a record names.
+/// Returns the folder that a recorded source names.
 pub(super) fn subdir_of(recorded: &str) -> Option<PathBuf> {
     parse_subdir(recorded.split_once('#')?.1).ok()
 }
@@ -205,7 +203,7 @@ fn source(remote: Remote, reference: Option<String>, place: Place) -> Source {
     }
 }
 
-/// `owner/repo` is one of GitHub; what begins with a host may be copied without its `https://`.
+/// Parses `owner/repo` as a GitHub repository, and a URL that was copied without `https://`.
 fn hub(text: &str) -> Result<Source, SourceError> {
     let (path, _) = split_reference(text);
     let plain = |name: &str| !name.is_empty() && name.chars().all(is_plain);
@@ -220,7 +218,7 @@ fn hub(text: &str) -> Result<Source, SourceError> {
     }
 }
 
-/// `scheme://rest`.
+/// Parses `scheme://rest`.
 fn url(scheme: &str, rest: &str, permit: Permit) -> Result<Source, SourceError> {
     let scheme = scheme.to_ascii_lowercase();
     match scheme.as_str() {
@@ -233,9 +231,9 @@ fn url(scheme: &str, rest: &str, permit: Permit) -> Result<Source, SourceError> 
     // Without credentials.
     let site = format!("{scheme}://{host}");
     let whole = || guarded(&format!("{site}/{path}"));
-    // Over http these are credentials, which ssh does not get.
+    // Over http the user is a part of the credentials, which ssh does not get.
     let user = if scheme.starts_with("http") { "" } else { user };
-    // An `@` in percents hides where the host begins.
+    // A percent-encoded `@` hides the beginning of the host.
     let inner = host.rsplit("%40").next().unwrap_or(host);
     let parts = [user, host, inner, path];
     if let Some(part) = parts.into_iter().find(|it| begins_option(it)) {
@@ -262,8 +260,8 @@ fn url(scheme: &str, rest: &str, permit: Permit) -> Result<Source, SourceError> 
     Ok(source)
 }
 
-/// Whether a host, the user before it, or a path begins with `-` once git has decoded it: ssh would take it for
-/// an option.
+/// Returns true if a host, the user before it, or a path begins with `-` after git has decoded it: ssh would parse it
+/// as an option.
 fn begins_option(part: &str) -> bool {
     let decoded = part.replace("%2D", "-").replace("%2d", "-");
     decoded.trim_start_matches('/').starts_with('-')
@@ -290,7 +288,7 @@ fn host_folder(url: &Url) -> Option<String> {
     })
 }
 
-/// `git@host:owner/repo`.
+/// Parses `git@host:owner/repo`.
 fn scp(host: &str, path: &str) -> Result<Source, SourceError> {
     let whole = || format!("{host}:{path}");
     let name = host.rsplit_once('@').map_or(host, |(_, name)| name);
@@ -312,13 +310,13 @@ fn scp(host: &str, path: &str) -> Result<Source, SourceError> {
     Ok(source(remote, reference, place))
 }
 
-/// A path as a shell passes it on, or `file://`.
+/// Parses a path as the shell passes it, or `file://`.
 fn local(text: &str, permit: Permit, cwd: &Path) -> Result<Source, SourceError> {
     if !permit.local {
         return Err(SourceError::Local(text.to_owned()));
     }
     let plain = match text.strip_prefix("file:") {
-        // Other machines cannot be meant.
+        // A `file:` URL must name an absolute path of this machine.
         Some(rest) => match rest.strip_prefix("//").unwrap_or(rest) {
             path if path.starts_with('/') => path,
             _ => return Err(SourceError::NoRepository(guarded(text))),
@@ -343,7 +341,7 @@ fn local(text: &str, permit: Permit, cwd: &Path) -> Result<Source, SourceError> 
     Ok(source(Remote::Local(path), reference, place))
 }
 
-/// The path without `.` and `..`; what links would make of it does not matter here.
+/// Removes `.` and `..` without resolving links, which do not matter here.
 fn lexical(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
@@ -356,7 +354,7 @@ fn lexical(path: &Path) -> PathBuf {
     plain
 }
 
-/// Cuts at the first `@` that does not begin a name, as in `/@scope/repo`.
+/// Splits at the first `@` that does not begin a name, as it does in `/@scope/repo`.
 fn split_reference(path: &str) -> (&str, Option<&str>) {
     let begins = |at: usize| at > 0 && !path[..at].ends_with('/');
     let mut marks = path.match_indices('@').map(|(at, _)| at);
@@ -366,10 +364,10 @@ fn split_reference(path: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The names that a path consists of.
+/// Splits a path into its names.
 fn names(path: &str) -> Result<Vec<&str>, SourceError> {
     let names: Vec<&str> = path.split('/').filter(|it| !it.is_empty()).collect();
-    // A server may decode what is written in percents.
+    // A server may decode percent-encoded characters.
     let dots = |name: &str| {
         let name = name.to_ascii_lowercase().replace("%2e", ".");
         name == "." || name == ".."
@@ -384,12 +382,12 @@ fn names(path: &str) -> Result<Vec<&str>, SourceError> {
     }
 }
 
-/// Letters that need no care anywhere.
+/// Returns true for characters that need no escape anywhere.
 fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
-/// What git itself refuses in a name, and abbreviations of revisions.
+/// Parses a reference. Refuses names that git refuses, and abbreviations of revisions.
 #[expect(
     clippy::case_sensitive_file_extension_comparisons,
     reason = "git compares so, and it is no extension"
@@ -411,7 +409,7 @@ fn parse_reference(text: &str) -> Result<String, SourceError> {
     Ok(text.to_owned())
 }
 
-/// A folder below the root of the repository; `subdirectory=` is how pip writes it, `/` that root.
+/// Parses a folder below the root of the repository. `subdirectory=` is pip's syntax; `/` stands for that root.
 fn parse_subdir(text: &str) -> Result<PathBuf, SourceError> {
     let plain = text.strip_prefix("subdirectory=").unwrap_or(text);
     let plain = plain.strip_prefix('/').unwrap_or(plain);

@@ -1,7 +1,7 @@
-//! Where installed servers live: `servers/<host>/<owner>/<repo>/<name>`, called a slot, under the folder
-//! for data of the user. A slot holds one folder per commit and the record of what is installed. What
-//! the record does not name is left over from an installation that was killed, and goes away as soon as
-//! nobody holds the slot. No path here is made of anything but names that `source` found safe.
+//! Stores installed servers in `servers/<host>/<owner>/<repo>/<name>`, called a slot, under the user's data folder. A
+//! slot has one folder per commit and the record of the installation. Entries that the record does not name are left
+//! over from a killed installation, and are removed when the slot is next locked. Paths consist only of names that
+//! `source` has checked.
 
 use std::fs::{self, File};
 use std::io::{
@@ -19,34 +19,34 @@ use super::source::{Permit, Place, Source, SourceError};
 use crate::private;
 
 const RECORD: &str = "installed.json";
-/// How often a slot that others remove is tried.
+/// Attempts to lock a slot that other processes remove.
 const ATTEMPTS: usize = 100;
-/// How many letters of a commit are in the name of its folder.
+/// Number of digits of a commit in its folder's name.
 const SHORT: usize = 12;
 
-/// What is known of an installed server.
+/// Record of an installed server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) name: String,
-    /// The source as it would be written again, without credentials.
+    /// Source in its canonical form, without credentials.
     pub(crate) source: String,
     pub(crate) commit: String,
-    /// The full name of the branch or tag that the commit was found by.
+    /// Full name of the branch or tag that led to the commit.
     pub(crate) reference: Option<String>,
-    /// What the person or model chose instead of what would have been detected.
+    /// Settings that the person or model chose instead of detection.
     pub(crate) choices: Choices,
-    /// How it is started, as it was registered.
+    /// Start command, as registered.
     pub(crate) command: Vec<String>,
-    /// The folder of the commit, in the slot.
+    /// Folder of the commit, in the slot.
     pub(super) folder: PathBuf,
-    /// The one before, which a server may still run from.
+    /// Previous folder, which a server may still run from.
     pub(super) previous: Option<PathBuf>,
-    /// The configuration files that the server was written into.
+    /// Configuration files that register the server.
     pub(crate) registered: Vec<PathBuf>,
 }
 
 impl Record {
-    /// The source, whatever is permitted now.
+    /// Parses the source with all permissions, regardless of those in force now.
     pub(super) fn source(&self) -> Result<Source, SourceError> {
         let everything = Permit {
             insecure: true,
@@ -56,29 +56,29 @@ impl Record {
     }
 }
 
-/// What can be said instead of letting it be detected.
+/// Settings that replace detection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Choices {
-    /// The file that starts the server.
+    /// File that starts the server.
     pub(crate) server_file: Option<String>,
-    /// The file of requirements, for Python.
+    /// Requirements file, for Python.
     pub(crate) requirements_file: Option<String>,
-    /// The whole command.
+    /// Whole command.
     pub(crate) command: Vec<String>,
-    /// Submodules are fetched as well.
+    /// True to fetch submodules as well.
     pub(crate) submodules: bool,
-    /// What is installed need not be what the lock file says.
+    /// True to install without following the lock file.
     pub(crate) ignore_lock: bool,
 }
 
-/// The folder of all installed servers.
+/// Folder of all installed servers.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     root: PathBuf,
 }
 
-/// Why the store could not do it.
+/// Reason why an operation on the store failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     #[error("neither XDG_DATA_HOME nor HOME says where to install to")]
@@ -107,7 +107,7 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreEr
 }
 
 impl Store {
-    /// The one of this user.
+    /// Returns the store of this user.
     pub(crate) fn of_user() -> Result<Self, StoreError> {
         let absolute = |name| {
             std::env::var_os(name)
@@ -126,7 +126,7 @@ impl Store {
         Self { root }
     }
 
-    /// Takes hold of the slot of a server, and tidies it.
+    /// Locks the slot of a server, and tidies it.
     pub(super) fn slot(&self, place: &Place, name: &str) -> Result<Slot, StoreError> {
         check_name(name)?;
         let path = self
@@ -138,14 +138,14 @@ impl Store {
         Slot::hold(&path, name)
     }
 
-    /// Where the log of the preparation of a server belongs; nowhere if there can be none.
+    /// Returns the path of the log of a server's preparation; `None` if its folder cannot be made.
     pub(super) fn log(&self, name: &str) -> Option<PathBuf> {
         let folder = self.root.parent()?.join("logs");
         private::folder(&folder).ok()?;
         Some(folder.join(format!("{name}.log")))
     }
 
-    /// Keeps what a configuration `file` was before the server `name` was taken out of it; gives the copy's path.
+    /// Saves `text`, the content of `file` before the removal of the server `name`. Returns the path of the copy.
     pub(super) fn back_up(&self, name: &str, file: &Path, text: &str) -> io::Result<PathBuf> {
         let folder = self.root.with_file_name("backups");
         let original = file.file_name().unwrap_or_default().to_string_lossy();
@@ -157,7 +157,7 @@ impl Store {
         Ok(path)
     }
 
-    /// What is installed, in the order of the places. Tidies what killed installations left.
+    /// Returns the installed servers, in the order of their places. Removes slots that a killed installation left.
     pub(crate) fn installed(&self) -> Vec<Found> {
         let mut slots = vec![self.root.clone()];
         for _ in ["host", "owner", "repo", "name"] {
@@ -167,7 +167,7 @@ impl Store {
     }
 }
 
-/// What is installed in a slot; one that has no record and no holder goes away.
+/// Returns the installation in a slot. Removes a slot that has neither a record nor a holder.
 fn look(slot: &Path) -> Option<Found> {
     if let Some(record) = read_record(slot) {
         let folder = slot.join(&record.folder);
@@ -180,7 +180,7 @@ fn look(slot: &Path) -> Option<Found> {
     }
     let name = slot.file_name().unwrap_or_default().to_string_lossy();
     match Slot::hold(slot, &name) {
-        // It may just have been finished by somebody else.
+        // Another process may have just finished the installation.
         Ok(held) if held.record().is_none() => _ = held.discard(),
         Ok(_) | Err(StoreError::Busy(_)) => {}
         Err(error) => tracing::warn!(%error, "what a killed installation left stays"),
@@ -188,7 +188,7 @@ fn look(slot: &Path) -> Option<Found> {
     None
 }
 
-/// Folders in a folder, none of them a link, sorted.
+/// Returns the folders in a folder, sorted, without links.
 fn folders(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let is_folder = |it: &fs::DirEntry| it.file_type().is_ok_and(|kind| kind.is_dir());
@@ -199,7 +199,7 @@ fn folders(folder: &Path) -> Vec<PathBuf> {
 
 fn check_name(name: &str) -> Result<(), StoreError> {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    // A command line would take it for an option.
+    // A command line would parse it as an option.
     let is_option = name.starts_with('-');
     if name.is_empty() || is_option || name.len() > 64 || !name.chars().all(good) {
         return Err(StoreError::Name(name.to_owned()));
@@ -207,17 +207,17 @@ fn check_name(name: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// An installed server.
+/// Installed server.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     slot: PathBuf,
-    /// Where the repository's files are.
+    /// Folder of the repository's files.
     pub(crate) folder: PathBuf,
     pub(crate) record: Record,
 }
 
 impl Found {
-    /// Takes hold of its slot, and tidies it.
+    /// Locks its slot, and tidies it.
     pub(super) fn hold(&self) -> Result<Slot, StoreError> {
         Slot::hold(&self.slot, &self.record.name)
     }
@@ -231,7 +231,7 @@ fn read_record(slot: &Path) -> Option<Record> {
     sound.then_some(record)
 }
 
-/// A slot that nobody else may touch until it is dropped.
+/// Slot that is locked until it is dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
     path: PathBuf,
@@ -243,7 +243,7 @@ impl Slot {
         for _ in 0..ATTEMPTS {
             let opened = private::folder(path).and_then(|()| File::open(path));
             let lock = match opened {
-                // Somebody else is just removing the slot.
+                // Another process is just removing the slot.
                 Err(error) if matches!(error.kind(), NotFound | AlreadyExists) => continue,
                 opened => opened.map_err(failed("make", path))?,
             };
@@ -254,7 +254,7 @@ impl Slot {
                 }
                 Err(error) => return Err(failed("lock", path)(error.into())),
             }
-            // Whoever held it before may have removed the folder.
+            // The previous holder of the lock may have removed the folder.
             let (held, there) = (lock.metadata(), fs::symlink_metadata(path));
             if held.is_ok_and(|held| there.is_ok_and(|there| held.ino() == there.ino())) {
                 let slot = Self {
@@ -268,7 +268,7 @@ impl Slot {
         Err(StoreError::Busy(name.to_owned()))
     }
 
-    /// Removes all that the record does not name.
+    /// Removes all entries that the record does not name.
     pub(super) fn tidy(&self) -> Result<(), StoreError> {
         let record = self.record();
         let keep = |path: &Path| {
@@ -286,17 +286,17 @@ impl Slot {
         Ok(())
     }
 
-    /// What is installed in it.
+    /// Returns the record of the installation in the slot.
     pub(super) fn record(&self) -> Option<Record> {
         read_record(&self.path)
     }
 
-    /// Where a new clone is made: not there yet, and tidied away unless it is recorded.
+    /// Returns the path for a new clone. It does not exist yet, and is removed by tidying unless recorded.
     pub(super) fn partial(&self) -> PathBuf {
         self.path.join("partial")
     }
 
-    /// Gives a finished clone its name, and tells the folder.
+    /// Renames a finished clone to its final name, and returns the folder.
     pub(super) fn settle(&self, commit: &str) -> Result<PathBuf, StoreError> {
         let short = &commit[..SHORT.min(commit.len())];
         let free = |name: &PathBuf| fs::symlink_metadata(self.path.join(name)).is_err();
@@ -311,7 +311,7 @@ impl Slot {
         Ok(folder)
     }
 
-    /// Writes the record, whole or not at all.
+    /// Writes the record atomically.
     pub(super) fn write(&self, record: &Record) -> Result<(), StoreError> {
         let path = self.path.join(RECORD);
         let text = serde_json::to_vec_pretty(record).expect("a record has only texts");
@@ -325,7 +325,7 @@ impl Slot {
         write().map_err(failed("write", &path))
     }
 
-    /// Makes the record say what it said before.
+    /// Restores the previous record.
     pub(super) fn restore(&self, before: Option<&Record>) -> Result<(), StoreError> {
         match before {
             Some(before) => self.write(before),
@@ -333,19 +333,19 @@ impl Slot {
         }
     }
 
-    /// The folder of a name that a record has.
+    /// Returns the path of a folder that a record names.
     pub(super) fn folder(&self, name: &Path) -> PathBuf {
         self.path.join(name)
     }
 
-    /// The name of a folder in the slot, for a record.
+    /// Returns the name of a folder in the slot, for a record.
     pub(super) fn name_of(&self, folder: &Path) -> PathBuf {
         folder.strip_prefix(&self.path).unwrap_or(folder).to_owned()
     }
 
-    /// Removes the slot and the folders above it that are empty then.
+    /// Removes the slot, and parent folders that become empty.
     pub(super) fn discard(self) -> Result<PathBuf, StoreError> {
-        // Without a record a removal that is killed goes on later.
+        // Without a record, a later run completes a removal that is killed.
         remove(&self.path.join(RECORD))?;
         remove(&self.path)?;
         for above in self.path.ancestors().skip(1).take(3) {
@@ -358,8 +358,7 @@ impl Slot {
     }
 }
 
-/// Removes a file or a folder with all that is in it; links are removed, not followed. It is fine if
-/// there is none.
+/// Removes a file or a folder with its contents; links are removed, not followed. A missing path is no error.
 fn remove(path: &Path) -> Result<(), StoreError> {
     let is_folder = fs::symlink_metadata(path).is_ok_and(|it| it.is_dir());
     let removed = if is_folder {
@@ -374,7 +373,7 @@ fn remove(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Folders that nobody may write to, as in the cache of Go, could not be emptied.
+/// Makes read-only folders writable, such as those in Go's cache; they cannot be emptied otherwise.
 fn make_writable(folder: &Path) {
     use std::os::unix::fs::PermissionsExt;
     let mode = fs::symlink_metadata(folder).map_or(0o700, |it| it.permissions().mode());

@@ -1,4 +1,4 @@
-//! Whole installations: what is there afterwards, and that nothing is after a failure.
+//! Tests of whole installations: the result, and that a failure leaves no trace.
 
 mod failing;
 
@@ -24,7 +24,7 @@ const PERSON: Origin = Origin::Person {
 const BEFORE: &str =
     "{\n  // mine\n  \"mcpServers\": {\n    \"other\": { \"command\": \"x\" }\n  }\n}\n";
 
-/// A user with a project, and somebody who publishes a server.
+/// A user with a project, and the publisher of a server.
 struct World {
     server: GitServer,
     repository: Repository,
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    /// Python without an environment, so that nothing has to be fetched for it.
+    /// A Python server without an environment, so that no dependency is fetched.
     fn request(&self) -> Request {
         self.at("git/weather")
     }
@@ -119,7 +119,7 @@ impl World {
         self.installer.around.cwd.join(".mcp.json")
     }
 
-    /// All files and folders of the store, without what git keeps.
+    /// Returns all files and folders of the store, except git's own.
     fn stored(&self) -> Vec<String> {
         let root = self.folder.path().join("servers");
         let mut found = Vec::new();
@@ -128,7 +128,7 @@ impl World {
         found
     }
 
-    /// Nothing is left and nothing was written.
+    /// Asserts that the store is empty and the configuration unchanged.
     #[track_caller]
     fn assert_untouched(&self, what: &str) {
         assert_eq!(self.stored(), [""; 0], "{what}");
@@ -237,7 +237,7 @@ async fn an_update_moves_to_the_newest_commit_and_keeps_the_entry() {
 #[tokio::test]
 async fn what_its_preparation_left_is_no_change_of_a_server() {
     let world = World::new();
-    // A link that is left out is no change either.
+    // A link that was left out is no change either.
     std::os::unix::fs::symlink("/etc/passwd", world.repository.folder.join("link")).unwrap();
     world
         .repository

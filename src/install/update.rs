@@ -1,4 +1,4 @@
-//! Brings an installed server to the newest commit of what it was installed from.
+//! Updates an installed server to the newest commit of its source.
 
 use std::path::Path;
 
@@ -15,10 +15,10 @@ use super::store::{Found, Record};
 use crate::config::edit;
 
 impl Installer {
-    /// Fetches the newest commit of an installed server into a folder of its own. Once it is
-    /// [finished](Fetched::finish), the configuration files name that folder, and whoever runs the
-    /// server reloads it. The old folder stays until the update after this one, since the server may run
-    /// from it for a while. Files that were changed by hand are an error unless `force` is set.
+    /// Fetches the newest commit of an installed server into a folder of its own. After [`finish`](Fetched::finish),
+    /// the configuration files name that folder, and the process that runs the server reloads it. The old folder stays
+    /// until the next update, since the server may still run from it for a while. Manually changed files are an error
+    /// unless `force` is set.
     pub(crate) async fn update(
         &self,
         name: &str,
@@ -48,7 +48,7 @@ impl Installer {
         let found = self.find(name)?;
         let attempt = Attempt::new(found.hold()?);
         let gone = || InstallError::Unknown(name.to_owned());
-        // It may have changed before the slot was held.
+        // The record may have changed before the slot was locked.
         let record = attempt.slot().record().ok_or_else(gone)?;
         let source = record.source()?;
         if origin == Origin::Tool {
@@ -78,7 +78,7 @@ impl Installer {
         Ok(fetched.replacing(command))
     }
 
-    /// The installed server of a name: the one that this configuration has, or the only one.
+    /// Finds the installed server of a name: the one that this configuration has, or the only one.
     pub(super) fn find(&self, name: &str) -> Result<Found, InstallError> {
         let mut found = self.store.installed();
         found.retain(|it| it.record.name == name);
@@ -98,7 +98,7 @@ impl Installer {
     }
 }
 
-/// Nothing that somebody wrote into the `folder` of what is installed goes out of use unnoticed.
+/// Returns an error if files in the `folder` of an installation were changed, so that no change is lost unnoticed.
 pub(super) fn unchanged(record: &Record, folder: &Path) -> Result<(), InstallError> {
     let files = changes::since_preparation(folder);
     if files.is_empty() {
@@ -111,8 +111,8 @@ pub(super) fn unchanged(record: &Record, folder: &Path) -> Result<(), InstallErr
     })
 }
 
-/// Returns the registered command with the new folder: the user may have added to the entry, so that nothing else of it
-/// is changed. An error if the new commit is started in another way.
+/// Returns the registered command with the new folder. The user may have edited the entry, so that the rest of it
+/// stays. Returns an error if the new commit is started in another way.
 fn started_alike(before: &Record, fetched: &Fetched) -> Result<Vec<String>, InstallError> {
     let after = fetched.record();
     let (from, to) = (
@@ -124,7 +124,7 @@ fn started_alike(before: &Record, fetched: &Fetched) -> Result<Vec<String>, Inst
         .iter()
         .map(|it| it.replace(&*from, &to))
         .collect();
-    // Examples in a README may change: the arguments that are registered stay.
+    // Examples in a README may change: the registered arguments stay.
     let certain = fetched.certain_command();
     if moved
         .strip_prefix(certain)

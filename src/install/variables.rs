@@ -1,4 +1,4 @@
-//! Variables that come with a request to install: which a model may not give, and which of them the repository knows.
+//! Environment variables of a request to install: names a model may not set, names the repository mentions.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,11 +6,11 @@ use std::path::Path;
 use ignore::WalkBuilder;
 use memchr::memmem;
 
-/// Files and all of them together are looked through up to so many bytes.
+/// Size limits for searched files, in bytes: per file, and in total.
 const FILE: u64 = 1 << 20;
 const ALL: u64 = 64 << 20;
 
-/// Beginnings of names that a loader, an interpreter, a shell or a package manager obeys.
+/// Prefixes of names that control a loader, an interpreter, a shell or a package manager.
 const FAMILIES: &[&str] = &[
     "LD_",
     "DYLD_",
@@ -48,9 +48,9 @@ const FAMILIES: &[&str] = &[
     "OPENSSL_",
     "MCP_PROXY_",
 ];
-/// Endings of such names.
+/// Suffixes of such names.
 const ENDINGS: &[&str] = &["_OPTIONS", "_OPTS", "_ASKPASS"];
-/// Such names that stand alone.
+/// Such names in full.
 const NAMES: &[&str] = &[
     "PATH",
     "PATHEXT",
@@ -165,7 +165,7 @@ const NAMES: &[&str] = &[
     "TERMINFO",
 ];
 
-/// Names of those families that decide nothing of the kind.
+/// Names with such a prefix that control nothing of the kind.
 const HARMLESS: &[&str] = &[
     "PYTHONUNBUFFERED",
     "PYTHONIOENCODING",
@@ -178,8 +178,8 @@ const HARMLESS: &[&str] = &[
     "DOTNET_ENVIRONMENT",
 ];
 
-/// Whether a variable of this name can decide which code is run, where it comes from, or whom it trusts. Some of those
-/// who obey such variables do not tell capitals from small letters.
+/// Returns true if a variable of this name can decide the code that runs, its origin, or the parties it trusts. Ignores
+/// case, as some of the programs that read such variables do.
 pub(super) fn steers(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     if HARMLESS.contains(&&*name) {
@@ -190,13 +190,13 @@ pub(super) fn steers(name: &str) -> bool {
         || NAMES.contains(&&*name)
 }
 
-/// Whether it is a name that every system and shell takes for one.
+/// Returns true if every system and shell accepts the name.
 pub(super) fn is_name(name: &str) -> bool {
     let is_good = |c: char| c.is_ascii_alphanumeric() || c == '_';
     !name.is_empty() && name.chars().all(is_good) && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// Those of `names` that stand in a file of `folder`.
+/// Returns the entries of `names` that occur in a file of `folder`.
 pub(super) fn mentioned<'a>(
     folder: &Path,
     names: impl Iterator<Item = &'a str>,

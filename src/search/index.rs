@@ -1,40 +1,40 @@
-//! The inverted index and its scores.
+//! Inverted index and scoring.
 
 use std::collections::HashMap;
 
 use super::{Document, Hit, synonyms, words};
 
-/// How soon saying a word again counts for little: the smaller, the sooner.
+/// Saturation of repeated words: the smaller, the less a repetition counts.
 const SATURATION: f64 = 1.2;
-/// What a word counts for that only begins with the one asked for: `repo` finds `repository`.
+/// Factor for a partial match, such as a prefix: `repo` finds `repository`.
 const BEGINNING: f64 = 0.6;
-/// What a synonym counts for.
+/// Factor for a synonym.
 const SYNONYM: f64 = 0.5;
-/// Shorter words are the beginning of too much.
+/// Minimum length of a prefix: shorter ones match too many words.
 const SHORTEST_BEGINNING: usize = 3;
-/// How much it matters that all words of a question fit: from 0, not at all.
+/// Influence of the share of matched query words: 0 is none.
 const COMPLETENESS: f64 = 0.3;
-/// Two forms of one word have so many letters in common at least,
+/// Minimum length of the common prefix of two forms of one word.
 const SHORTEST_COMMON: usize = 4;
-/// or so many where they are written in ASCII, which is mostly English,
+/// The same for words in ASCII, which are mostly English.
 const LONGER_COMMON: usize = 6;
-/// and endings of so many at most.
+/// Maximum length of the different endings of such forms.
 const LONGEST_ENDING: usize = 3;
-/// Puts a tool whose name is the question before everything that words can earn.
+/// Bonus for a tool whose name equals the query: more than words can score.
 const NAMED: f64 = 1000.0;
-/// Puts a tool whose name begins with the question before the rest.
+/// Bonus for a tool whose name begins with the query.
 const NAME_BEGINS: f64 = 500.0;
 
-/// One of the places in a document where words stand.
+/// One text field of a document.
 struct Field {
     weight: f64,
-    /// How much a longer text makes each of its words count for less: from 0, not at all, to 1.
+    /// Penalty for long texts, per word: from 0, none, to 1.
     length_matters: f64,
 }
 
-/// The place of the name in [`FIELDS`].
+/// Position of the name in [`FIELDS`].
 const NAME: usize = 0;
-/// In the order in which [`cut`] fills them: name, title, server, description, parameters.
+/// Fields in the order in which [`cut`] fills them: name, title, server, description, parameters.
 const FIELDS: [Field; 5] = [
     Field {
         weight: 3.0,
@@ -58,10 +58,10 @@ const FIELDS: [Field; 5] = [
     },
 ];
 
-/// The words of one document, field by field; a word by its number in the index.
+/// Words of one document, per field, as numbers in the index.
 type Cut = [Vec<u32>; FIELDS.len()];
 
-/// A word's weight in one document.
+/// Weight of a word in one document.
 #[derive(Debug, Clone, Copy)]
 struct Posting {
     document: u32,
@@ -69,14 +69,14 @@ struct Posting {
     in_name: bool,
 }
 
-/// What a question is compared with to see whether it names a tool, and what decides between equals.
+/// Names of a tool, to recognize it in a query and to order equal scores.
 #[derive(Debug)]
 struct Identity {
     server: String,
     tool: String,
-    /// The server's name as one word.
+    /// Server name as one word.
     squeezed_server: String,
-    /// The tool's name as one word, without the server's that some servers begin it with.
+    /// Tool name as one word, without the server name that some servers prepend.
     bare: String,
 }
 
@@ -96,7 +96,7 @@ impl Identity {
         }
     }
 
-    /// What a squeezed question earns by naming this tool, with its server or without.
+    /// Returns the bonus of a squeezed query that names this tool, with or without its server.
     fn bonus(&self, question: &str) -> f64 {
         let mut form = Some(question).filter(|question| !question.is_empty());
         let mut bonus: f64 = 0.0;
@@ -112,7 +112,7 @@ impl Identity {
         bonus
     }
 
-    /// The rest of a squeezed question that begins with the server's name.
+    /// Returns the rest of a squeezed query that begins with the server name.
     fn after_server<'a>(&self, question: &'a str) -> Option<&'a str> {
         let server = self.squeezed_server.as_str();
         let rest = question.strip_prefix(server)?;
@@ -120,27 +120,26 @@ impl Identity {
     }
 }
 
-/// The score of a document for a question.
+/// Score of a document for a query.
 #[derive(Debug, Clone, Default)]
 struct Score {
     earned: f64,
-    /// The number of words that it earned by.
+    /// Number of query words that matched.
     words: usize,
 }
 
 impl Score {
-    /// A tool that fits all of a question stands before one that fits one of its words very well.
+    /// Returns the final score: a match of the whole query ranks above a very good match of one word.
     fn of(&self, asked: usize) -> f64 {
         self.earned * (count(self.words) / count(asked.max(1))).powf(COMPLETENESS)
     }
 }
 
-/// Tools to be searched. Built once for a set of tools, and built anew when one changes.
+/// Searchable set of tools. Built once, and rebuilt when a tool changes.
 #[derive(Debug)]
 pub(crate) struct Index {
     identities: Vec<Identity>,
-    /// Every word with the documents it stands in, in the order of the words: those with the same beginning are
-    /// neighbours.
+    /// Words and the documents that contain them, sorted by word, so that words with a common prefix are neighbours.
     words: Vec<(String, Vec<Posting>)>,
 }
 
@@ -166,8 +165,8 @@ impl Index {
         Self { identities, words }
     }
 
-    /// The `max_results` documents that fit `query` best, the best first; equals by name, then by server. An empty
-    /// query asks for everything.
+    /// Returns the `max_results` documents that match `query` best, the best first; equal scores are ordered by name,
+    /// then by server. An empty query matches every document.
     pub(crate) fn search(&self, query: &str, max_results: usize) -> Vec<Hit> {
         let asks_for_all = query.trim().is_empty();
         let stems = words::of_question(query);
@@ -201,8 +200,8 @@ impl Index {
         hits
     }
 
-    /// Adds what each document earns by one word of the question: by the word itself or by the best of what may
-    /// stand for it, so that a tool does not win by saying one thing in three ways.
+    /// Adds the score of each document for one query word: the best of the word itself and its substitutes, so that a
+    /// tool does not win by repeating one meaning in three words.
     fn add_word(&self, stem: &str, scores: &mut [Score]) {
         let mut best: HashMap<u32, f64> = HashMap::new();
         let mut earn = |postings: &[Posting], share: f64, only_names: bool| {
@@ -230,7 +229,7 @@ impl Index {
                 earn(postings, if word == stem { 1.0 } else { BEGINNING }, false);
             }
         } else if !is_known {
-            // Another form of a word in a language whose endings are not known, or a part of a compound.
+            // Inflected forms in a language without a stemmer, or parts of a compound.
             for (word, postings) in self.beginning_with(first_letters(stem)) {
                 if is_alike(stem, word) {
                     earn(postings, BEGINNING, false);
@@ -264,20 +263,20 @@ impl Index {
             .map(|(word, postings)| (word.as_str(), postings.as_slice()))
     }
 
-    /// The inverse document frequency of a word that stands in `documents` of them.
+    /// Returns the inverse document frequency of a word that occurs in `documents` of them.
     fn rarity(&self, documents: usize) -> f64 {
         let (all, with) = (count(self.identities.len()), count(documents));
         (1.0 + (all - with + 0.5) / (with + 0.5)).ln()
     }
 }
 
-/// The letters that two forms of one word have in common at least.
+/// Returns the prefix that two forms of one word share at least.
 fn first_letters(stem: &str) -> &str {
     let end = stem.char_indices().nth(SHORTEST_COMMON);
     &stem[..end.map_or(stem.len(), |(at, _)| at)]
 }
 
-/// Whether two words may be forms of one: they begin alike, and one is all that they have in common, or only short
+/// Returns true if two words may be forms of one: they share a prefix, and the prefix is one of them, or only short
 /// endings differ.
 fn is_alike(stem: &str, word: &str) -> bool {
     let common = stem
@@ -297,7 +296,7 @@ fn is_alike(stem: &str, word: &str) -> bool {
     common >= least && (common == shorter || common + LONGEST_ENDING >= longer)
 }
 
-/// Cuts a document's texts into words and numbers the new ones.
+/// Splits a document's texts into words and numbers the new ones.
 fn cut(document: &Document, numbers: &mut HashMap<String, u32>) -> Cut {
     let mut number = |stem: &str| {
         if let Some(known) = numbers.get(stem) {
@@ -326,7 +325,7 @@ fn average_lengths(cuts: &[Cut]) -> [f64; FIELDS.len()] {
     })
 }
 
-/// Enters one document at each of its words, with the weight it has there.
+/// Adds one document to the postings of its words, with the weight it has there.
 fn post(
     document: u32,
     cut: &Cut,
@@ -340,7 +339,7 @@ fn post(
             let postings = &mut words[*word as usize].1;
             let in_name = place == NAME;
             match postings.last_mut().filter(|last| last.document == document) {
-                // The name is the first field, so that it alone decides.
+                // The name is the first field, so that it alone sets `in_name`.
                 Some(posting) => posting.weight += weight,
                 None => postings.push(Posting {
                     document,

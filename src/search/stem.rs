@@ -1,6 +1,6 @@
 //! Stemming of English words.
 
-/// The stem of an English word, the same for all its forms (`copies`, `copied`, `copying`, `copy`). It need not be a word.
+/// Returns the stem of an English word, equal for all forms (`copies`, `copied`, `copying`, `copy`); not always a word.
 pub(super) fn stem(word: &str) -> String {
     if !word.is_ascii() || word.len() < 4 {
         return word.to_owned();
@@ -37,8 +37,8 @@ pub(super) fn stem(word: &str) -> String {
     stem
 }
 
-/// A stem as Americans spell it. Some that are spelt alike everywhere change as well: all that counts is that both
-/// spellings of one word become the same.
+/// Converts a stem to American spelling. Also changes some stems that have only one spelling: it only matters that both
+/// spellings of a word become equal.
 fn american(stem: String) -> String {
     for (british, american) in [
         ("our", "or"),
@@ -88,7 +88,7 @@ fn singular(word: &str) -> String {
     }
 }
 
-/// `stopp` of `stopped` is `stop`; `add`, `call` and `press` stay as they are.
+/// Removes a doubled final letter: `stopp` of `stopped` becomes `stop`; `add`, `call` and `press` stay.
 fn undoubled(rest: &str) -> &str {
     match rest.as_bytes() {
         [.., a, b] if a == b && !b"dlsz".contains(b) => &rest[..rest.len() - 1],

@@ -1,15 +1,15 @@
-//! Words that people use for the same thing.
+//! Table of synonyms.
 //!
-//! Without this table the right tool is among the first five for 45 of the 60 questions in `fixtures/search`, and
-//! for 22 of the 30 put aside; with it for 57 and 26. What belongs here is the everyday vocabulary of tools, not
-//! the answer to one question.
+//! Without this table the right tool is among the first five for 45 of the 60 queries in `fixtures/search`, and for 22
+//! of the 30 held-out ones; with it for 57 and 26. Only everyday vocabulary of tools belongs here, not the answer to
+//! one query.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::stem::stem;
 
-/// Each line one meaning. A word may stand in several.
+/// One meaning per line. A word may occur in several.
 const GROUPS: &[&[&str]] = &[
     &[
         "create", "make", "new", "add", "open", "build", "compose", "write",
@@ -301,7 +301,7 @@ const GROUPS: &[&[&str]] = &[
     &["measure", "metric", "monitor", "statistics", "usage"],
 ];
 
-/// The stems that may stand for `stem`.
+/// Returns the stems that are synonyms of `stem`.
 pub(super) fn of(stem: &str) -> &'static [String] {
     static TABLE: LazyLock<HashMap<String, Vec<String>>> = LazyLock::new(table);
     TABLE.get(stem).map_or(&[], Vec::as_slice)

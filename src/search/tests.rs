@@ -1,4 +1,4 @@
-//! The ranking: what must hold always, and how well it does on 300 tools and questions in people's words.
+//! Tests of the ranking: invariants, and its quality on 300 tools and queries in people's own words.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ struct Tool {
 #[derive(Deserialize)]
 struct Question {
     query: String,
-    /// `server/name` of each tool that answers it.
+    /// `server/name` of each tool that answers the query.
     expected: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ fn path(document: &Document) -> String {
     format!("{}/{}", document.server, document.name)
 }
 
-/// How many questions were answered rightly at the first place, and within the first five.
+/// Number of queries whose tool ranks first, and within the first five.
 #[derive(Debug, Default)]
 struct Rate {
     questions: usize,
@@ -78,7 +78,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// Puts each question to `ranking`, which gives the places of the best five.
+/// Runs each query through `ranking`, which returns the positions of the best five.
 fn measure(
     title: &str,
     tools: &[Document],
@@ -102,8 +102,8 @@ fn measure(
     rate
 }
 
-/// The first five by substrings: +20 for the whole query in the name, +10 for each word in the name, +5 for each in
-/// the description.
+/// Returns the best five by substrings: +20 for the whole query in the name, +10 for each word in the name, +5 for each
+/// in the description.
 fn by_substrings(tools: &[Document], query: &str) -> Vec<usize> {
     let query = query.to_lowercase();
     let words: BTreeSet<&str> = query.split_whitespace().collect();
@@ -126,7 +126,7 @@ fn best_five(index: &Index, query: &str) -> Vec<usize> {
         .collect()
 }
 
-/// The questions are older than the ranking; the synonyms are younger than a look at what was missed without them.
+/// The queries predate the ranking; the synonyms were written after a review of the misses without them.
 #[test]
 fn questions_in_peoples_words_find_their_tool() {
     let tools = tools();
@@ -147,8 +147,8 @@ fn questions_in_peoples_words_find_their_tool() {
     );
 }
 
-/// These questions were put aside before there was a ranking, and no miss of theirs was looked at when the synonyms
-/// were written. The same hand wrote both, though: a stranger's questions may do worse.
+/// These queries were held out before the ranking existed, and the synonyms were written without a look at their
+/// misses. Both have the same author, though: other people's queries may do worse.
 #[test]
 fn questions_put_aside_find_their_tool() {
     let tools = tools();
@@ -167,7 +167,7 @@ fn questions_put_aside_find_their_tool() {
     );
 }
 
-/// Chinese, Japanese, Korean, Russian, German and French, among the 300 tools that are described in English.
+/// Chinese, Japanese, Korean, Russian, German and French, among the 300 tools with English descriptions.
 #[test]
 fn questions_in_other_languages_find_their_tool() {
     #[derive(Deserialize)]
@@ -220,7 +220,7 @@ fn both_spellings_of_english_find_each_other() {
             assert_eq!(places(&index, question), [1], "{question} {text}");
         }
     }
-    // They stay apart.
+    // These pairs stay distinct.
     for (one, other) in [
         ("tree", "term"),
         ("for", "four"),
@@ -231,7 +231,7 @@ fn both_spellings_of_english_find_each_other() {
     }
 }
 
-/// An index of tools given as `server/name: description`.
+/// Builds an index of tools given as `server/name: description`.
 fn index_of(tools: &[&str]) -> Index {
     Index::new(tools.iter().map(|tool| {
         let (path, description) = tool.split_once(": ").unwrap_or((tool, ""));

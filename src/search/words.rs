@@ -1,8 +1,8 @@
-//! Text to words: cutting and stemming.
+//! Splits text into stemmed words.
 
 use super::stem::stem;
 
-/// Words of questions that say nothing about what is wanted. In a list of tools they are rare and would weigh much.
+/// Words without information in a query. They are rare in a list of tools and would get a high weight.
 const STOP_WORDS: &[&str] = &[
     "a",
     "about",
@@ -153,14 +153,14 @@ const STOP_WORDS: &[&str] = &[
     "your",
 ];
 
-/// The stems of an identifier: a tool's or a parameter's name.
+/// Splits an identifier, the name of a tool or parameter, into stems.
 pub(super) fn of_name(text: &str, mut found: impl FnMut(&str)) {
     for run in runs(text) {
         each_hump(run, &mut found);
     }
 }
 
-/// The stems of prose. `camelCase` is cut; `GitHub` and `YouTube` are one word each.
+/// Splits prose into stems. `camelCase` is split; `GitHub` and `YouTube` are one word each.
 pub(super) fn of_prose(text: &str, mut found: impl FnMut(&str)) {
     for run in runs(text) {
         if run.starts_with(char::is_lowercase) {
@@ -171,7 +171,7 @@ pub(super) fn of_prose(text: &str, mut found: impl FnMut(&str)) {
     }
 }
 
-/// The stems of a question, without its stop words, unless it has nothing else; each once, in order.
+/// Returns the distinct stems of a query, in order, without stop words unless it has no other words.
 pub(super) fn of_question(text: &str) -> Vec<String> {
     let telling: Vec<&str> = runs(text).filter(|run| !is_stop_word(run)).collect();
     let text = if telling.is_empty() {
@@ -188,7 +188,7 @@ pub(super) fn of_question(text: &str) -> Vec<String> {
     stems
 }
 
-/// `text` as one word, by which names are compared whatever their style: `get-issue` is `getIssue`.
+/// Joins `text` into one word, to compare names regardless of their style: `get-issue` equals `getIssue`.
 pub(super) fn squeezed(text: &str) -> String {
     text.chars()
         .filter(|c| c.is_alphanumeric())
@@ -202,13 +202,13 @@ fn is_stop_word(run: &str) -> bool {
         .is_ok()
 }
 
-/// What stands between spaces and punctuation. An apostrophe ends a word, so `file's` gives `file` and `s`.
+/// Splits at spaces and punctuation. An apostrophe ends a word, so `file's` gives `file` and `s`.
 fn runs(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric())
         .filter(|run| !run.is_empty())
 }
 
-/// Cuts `listObjectsV2` into `list`, `Objects`, `V2` and `HTTPServer` into `HTTP`, `Server`.
+/// Splits `listObjectsV2` into `list`, `Objects`, `V2` and `HTTPServer` into `HTTP`, `Server`.
 fn each_hump(run: &str, found: &mut impl FnMut(&str)) {
     let mut start = 0;
     let mut chars = run.char_indices().peekable();
@@ -218,7 +218,7 @@ fn each_hump(run: &str, found: &mut impl FnMut(&str)) {
             && c.is_uppercase()
         {
             let next_is_lower = chars.peek().is_some_and(|(_, next)| next.is_lowercase());
-            // One capital before a word belongs to it: `OAuth`.
+            // A single capital before a word belongs to it: `OAuth`.
             let ends_acronym = next_is_lower && run[start..at].chars().nth(1).is_some();
             if !before.is_uppercase() || ends_acronym {
                 each_part(&run[start..at], found);
@@ -230,7 +230,7 @@ fn each_hump(run: &str, found: &mut impl FnMut(&str)) {
     each_part(&run[start..], found);
 }
 
-/// Whether words of the script of `c` stand side by side without spaces.
+/// Returns true if the script of `c` has no spaces between words.
 fn is_unspaced(c: char) -> bool {
     matches!(c,
         '\u{e00}'..='\u{eff}' // Thai, Lao
@@ -242,18 +242,18 @@ fn is_unspaced(c: char) -> bool {
         | '\u{20000}'..='\u{3ffff}')
 }
 
-/// Whether `c` is Hiragana, the script of Japanese endings and particles, which carry no meaning for a search.
+/// Returns true for Hiragana, the script of Japanese endings and particles, which carry no meaning for a search.
 fn is_hiragana(c: char) -> bool {
     matches!(c, '\u{3040}'..='\u{309f}')
 }
 
-/// Whether `stem` is a single letter of a script without spaces, which may be a word.
+/// Returns true if `stem` is a single letter of a script without spaces, which may be a word.
 pub(super) fn is_letter_word(stem: &str) -> bool {
     let mut letters = stem.chars();
     letters.next().is_some_and(is_unspaced) && letters.next().is_none()
 }
 
-/// Gives each two neighbours of a text in a script without spaces: which letters make a word is not known.
+/// Passes on each pair of adjacent letters of a script without spaces: word boundaries are unknown.
 fn each_pair(text: &str, found: &mut impl FnMut(&str)) {
     let letters: Vec<char> = text.chars().collect();
     if let [only] = letters[..] {
@@ -267,8 +267,8 @@ fn each_pair(text: &str, found: &mut impl FnMut(&str)) {
     }
 }
 
-/// Gives `word` and, if letters and digits are mixed in it, those parts that can stand alone: `base64` is also
-/// `base` and `64`, but `s3` is only itself.
+/// Passes on `word` and, if it mixes letters and digits, the parts that can stand alone: `base64` also gives `base` and
+/// `64`, but `s3` only itself.
 fn each_part(word: &str, found: &mut impl FnMut(&str)) {
     let mut rest = word;
     while let Some(c) = rest.chars().next() {

@@ -1,5 +1,5 @@
-//! Writes the files of a commit, and looks at what was written: links that lead out of the folder are
-//! left out, and what is not there, though it looks so, is told. Part of the worker, except for [`init`].
+//! Writes the files of a commit and checks the result: removes symlinks that lead out of the folder, and notes Git LFS
+//! pointers and submodules that were not fetched. Part of the worker, except for [`init`].
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -13,7 +13,7 @@ use git2::{Commit, ObjectType, Oid, Repository, RepositoryInitOptions};
 use super::{CloneError, Limits, Taken, program};
 use crate::install::progress::Step;
 
-/// A repository without hooks and templates.
+/// Creates a repository without hooks and templates.
 pub(super) fn init(folder: &Path) -> Result<(), CloneError> {
     let mut options = RepositoryInitOptions::new();
     options.external_template(false);
@@ -21,7 +21,7 @@ pub(super) fn init(folder: &Path) -> Result<(), CloneError> {
     Ok(())
 }
 
-/// The commit that `name`, an id in full or in short, stands for in what has come.
+/// Returns the fetched commit with the full or abbreviated id `name`.
 pub(super) fn find<'a>(repository: &'a Repository, name: &str) -> Result<Commit<'a>, CloneError> {
     let object = repository.find_object_by_prefix(name, None);
     let commit = object.and_then(|it| it.peel_to_commit());
@@ -31,8 +31,8 @@ pub(super) fn find<'a>(repository: &'a Repository, name: &str) -> Result<Commit<
     })
 }
 
-/// Writes the files of `commit`, found by `branch` if that is one, and returns what they took and what
-/// there is to say of them. Of submodules nothing is said if they are fetched.
+/// Writes the files of `commit` and points `HEAD` at `branch`, if given. Returns the resources used and notes for the
+/// user. `with_submodules` suppresses the note about submodules.
 pub(super) fn check_out(
     repository: &Repository,
     commit: &Commit<'_>,
@@ -82,7 +82,7 @@ pub(super) fn check_out(
     Ok((taken, notes))
 }
 
-/// Puts the branch there is, or the bare commit, under `HEAD`.
+/// Points `HEAD` at the branch, or at the bare commit if there is no branch.
 fn point_head(
     repository: &Repository,
     commit: Oid,
@@ -98,27 +98,27 @@ fn point_head(
     Ok(())
 }
 
-/// Keeps the address, so that a person can go on with git in the folder.
+/// Stores the address as remote `origin`, so that a person can use git in the folder.
 pub(super) fn remember(repository: &Repository, url: &str) {
     if let Err(error) = repository.remote("origin", url) {
         tracing::debug!(%error, "the address of the clone is not kept");
     }
 }
 
-/// What a commit has that needs a second look.
+/// Entries of a commit that need a check after the checkout, and their totals.
 #[derive(Default)]
 struct Seen {
     entries: u64,
     bytes: u64,
     links: Vec<PathBuf>,
-    /// Files no larger than a pointer of Git LFS.
+    /// Files no larger than a Git LFS pointer.
     small: Vec<PathBuf>,
     submodules: Vec<PathBuf>,
 }
 
-/// Looks through a commit before anything of it is written. Names are unique in their folder and safe, so that
-/// nothing is written below a link. Not by recursion, and folders count like files:
-/// a small pack can hold any depth, and the same folder any number of times.
+/// Checks a commit before its files are written. Names are safe and unique in their folder, so that no file is written
+/// below a link. Uses a stack instead of recursion and counts folders like files: a small pack can hold any nesting
+/// depth, and the same folder any number of times.
 fn measure(
     repository: &Repository,
     commit: &Commit<'_>,
@@ -142,7 +142,7 @@ fn measure(
         for entry in &repository.find_tree(id)? {
             seen.entries += 1;
             let name = String::from_utf8_lossy(entry.name_bytes());
-            // The name as it will be on the disk, where it need not be text.
+            // The name as written to disk, where it need not be UTF-8.
             let path = folder.join(OsStr::from_bytes(entry.name_bytes()));
             if !is_safe(&name) {
                 return Err(CloneError::Name(shown(&path)));
@@ -172,13 +172,13 @@ fn measure(
     Ok(seen)
 }
 
-/// Whether a name means itself everywhere: no other folder, nothing of git's own, and nothing that some file
-/// system takes for these.
+/// Returns true if a name is safe on every file system: it names no other folder, none of git's own files, and no name
+/// that a file system equates with these.
 fn is_safe(name: &str) -> bool {
-    // macOS ignores these letters in names.
+    // macOS ignores these characters in names.
     let ignored = |c: char| matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}');
     let plain = name.replace(ignored, "").to_ascii_lowercase();
-    // Windows ignores what ends a name, and has streams behind a colon.
+    // Windows ignores trailing dots and spaces, and treats text after a colon as a stream name.
     let plain = plain.split(':').next().unwrap_or_default();
     let plain = plain.trim_end_matches([' ', '.']);
     !matches!(name, "" | "." | "..")
@@ -186,7 +186,7 @@ fn is_safe(name: &str) -> bool {
         && !name.contains(['/', '\\', '\0'])
 }
 
-/// Adds `name` to the names of a folder, whose file system may fold case. Returns whether it is a new one.
+/// Adds `name` to the names of a folder, whose file system may fold case. Returns true if the name is new.
 fn is_new(names: &mut HashSet<String>, name: &str, folds: bool) -> bool {
     names.insert(if folds {
         name.to_lowercase()
@@ -195,7 +195,7 @@ fn is_new(names: &mut HashSet<String>, name: &str, folds: bool) -> bool {
     })
 }
 
-/// A path for a message, whose line it does not fill.
+/// Formats a path for a message, truncated so that it does not fill the line.
 fn shown(path: &Path) -> String {
     path.display().to_string().chars().take(500).collect()
 }
@@ -216,7 +216,7 @@ fn check(seen: &Seen, limits: &Limits) -> Result<(), CloneError> {
     Ok(())
 }
 
-/// Removes a link unless it leads to a place among the files of `root`, whether or not there is anything.
+/// Removes a link unless its target, existing or not, is among the files of `root`. Returns true if it was removed.
 fn remove_if_escaping(root: &Path, link: &Path) -> bool {
     let inside = root.canonicalize().is_ok_and(|root| {
         let end = end_of(&root.join(link));
@@ -226,8 +226,7 @@ fn remove_if_escaping(root: &Path, link: &Path) -> bool {
     path.is_symlink() && !inside && fs::remove_file(path).is_ok()
 }
 
-/// The place that an absolute path leads to, through all links, also where nothing is there; nothing if it leads in
-/// circles.
+/// Resolves an absolute path through all links, even if the target does not exist. Returns `None` for a cycle of links.
 fn end_of(path: &Path) -> Option<PathBuf> {
     const LINKS: usize = 40;
     let mut links = 0;
@@ -265,7 +264,7 @@ fn is_lfs_pointer(file: &Path) -> bool {
     is_file && fs::read(file).is_ok_and(|it| it.starts_with(b"version https://git-lfs"))
 }
 
-/// `3 WHAT: a, b, c`, if there are any.
+/// Formats `3 WHAT: a, b, c`; `None` if `paths` is empty.
 fn listed<'a>(what: &str, paths: impl Iterator<Item = &'a PathBuf>) -> Option<String> {
     const SHOWN: usize = 3;
     let paths: Vec<String> = paths.map(|it| shown(it)).collect();
@@ -327,7 +326,7 @@ mod tests {
             ("f", "/etc/passwd", false),
             ("d/e/a", "../../x/../y", true),
             ("d/g", "x/../../../y", false),
-            // Links of which others make use.
+            // Links that other links use.
             ("d/e/root", "../..", true),
             ("h", "d/e/root/y", true),
             ("i", "d/e/root/../y", false),

@@ -1,4 +1,4 @@
-//! What a hostile git server may send.
+//! Fuzz targets for the data of a hostile git server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use super::packets::{Answer, Cutter, Part, advertisement, request};
 use super::refs::Meant;
 use super::{Extent, Limits, checkout};
 
-/// The answers of a server. The first byte says how much comes at once.
+/// Feeds responses of a server to the parser. The first byte sets the size of the pieces.
 pub fn packets(data: &[u8]) {
     let [size, bytes @ ..] = data else {
         return;
@@ -33,7 +33,7 @@ pub fn packets(data: &[u8]) {
     }
 }
 
-/// What an answer of pieces of `size` bytes holds; `Err` in its place where it cannot be read.
+/// Parses a response in pieces of `size` bytes. Returns its pack, its shallow commits and the error, if parsing failed.
 fn answer(bytes: &[u8], size: usize) -> (Vec<u8>, Vec<Oid>, Option<String>) {
     let (mut cutter, mut answer) = (Cutter::default(), Answer::default());
     let (mut pack, mut shallow) = (Vec::new(), Vec::new());
@@ -57,20 +57,20 @@ fn answer(bytes: &[u8], size: usize) -> (Vec<u8>, Vec<Oid>, Option<String>) {
     (pack, shallow, None)
 }
 
-/// What `trees` may take.
+/// Limits for `trees`.
 const LIMITS: fn() -> Limits = || Limits {
     unpacked: 1 << 20,
     entries: 500,
     depth: 40,
     ..Limits::default()
 };
-/// The modes that a tree may give an entry; the last two are none that git writes.
+/// Modes for the entries of a tree; git never writes the last two.
 const MODES: [&[u8]; 7] = [
     b"100644", b"100755", b"120000", b"40000", b"160000", b"100664", b"0",
 ];
 
-/// Objects, of which the last tree is checked out. Nothing is written outside of the folder or into git's own, and
-/// no link leads out.
+/// Builds objects and checks out the last tree. Asserts that no file outside the folder or of git's own is written, and
+/// that no link leads out.
 pub fn trees(data: &[u8]) {
     let around = tempfile::tempdir().expect("a folder");
     let folder = around.path().join("repository");
@@ -94,7 +94,7 @@ pub fn trees(data: &[u8]) {
             }
         }
     }
-    // After a failure the folder is thrown away.
+    // After a failure the caller discards the folder.
     for link in links.iter().filter(|_| done.is_ok()) {
         let opened = fs::OpenOptions::new().append(true).create(true).open(link);
         let real = link.canonicalize();
@@ -111,7 +111,7 @@ pub fn trees(data: &[u8]) {
     assert_eq!(own_files(&folder), before);
 }
 
-/// The files by which git would run something.
+/// Returns the files of `.git` that can make git run a program.
 fn own_files(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     let git = folder.join(".git");
     let read = |name| (git.join(name), fs::read(git.join(name)).ok());
@@ -123,7 +123,7 @@ fn own_files(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     files
 }
 
-/// Writes the objects that `data` describes: the bytes of a file after a 0, the entries of a tree after anything else.
+/// Writes the objects that `data` describes: kind byte 0 for the bytes of a file, any other for the entries of a tree.
 fn commit(repository: &Repository, mut data: &[u8]) -> Option<Oid> {
     let odb = repository.odb().ok()?;
     let (mut objects, mut root) = (vec![odb.write(ObjectType::Blob, b"x").ok()?], None);

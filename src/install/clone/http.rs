@@ -1,6 +1,5 @@
-//! Fetches over https with the program's own TLS: git's smart protocol, version 0, without state on
-//! the server. libgit2 is given the pack, in the worker. (Its own way to another transport cannot be had without
-//! `unsafe`, and knows no time limits.)
+//! Fetches over https with the program's own TLS: git's smart protocol, version 0, stateless on the server. The worker
+//! passes the pack to libgit2. (A custom transport of libgit2 needs `unsafe`, and has no time limits.)
 
 use std::path::Path;
 use std::pin::pin;
@@ -20,15 +19,15 @@ use super::worker::{self, Task};
 use super::{CloneError, Extent, Job, Reach};
 use crate::transport::http::{self, causes};
 
-/// The list of references may be this long.
+/// Maximum length of the list of refs, in bytes.
 const LONGEST_LIST: usize = 64 << 20;
 const CONNECT: Duration = Duration::from_secs(20);
 
-/// A repository at a URL. Its methods wait, so they belong on a thread that may.
+/// Repository at a URL. Its methods block, so they belong on a thread that may block.
 #[derive(Debug)]
 pub(super) struct Http {
     client: Client,
-    /// Where the list of references is, without `/info/refs`: what is moved on a server is asked for there.
+    /// URL of the advertisement without `/info/refs`. Follows redirects within the server.
     base: Url,
     credentials: Option<(String, String)>,
     runtime: Handle,
@@ -56,7 +55,7 @@ impl Http {
         })
     }
 
-    /// Waits for `future` on this thread.
+    /// Blocks this thread until `future` completes.
     fn wait<T>(
         &self,
         future: impl Future<Output = Result<T, reqwest::Error>>,
@@ -64,7 +63,7 @@ impl Http {
         self.runtime.block_on(self.within(future))
     }
 
-    /// Waits for `future`, but neither for ever nor when nobody wants it any more.
+    /// Awaits `future` until the silence limit, the overall deadline or cancellation.
     async fn within<T>(
         &self,
         future: impl Future<Output = Result<T, reqwest::Error>>,
@@ -89,7 +88,7 @@ impl Http {
         url
     }
 
-    /// Where the server has sent us on to.
+    /// URL of the repository after redirects.
     pub(super) fn base(&self) -> &Url {
         &self.base
     }
@@ -102,7 +101,7 @@ impl Http {
         self.wait(request.header(header::PRAGMA, "no-cache").send())
     }
 
-    /// A response that is a `kind` of git's.
+    /// Checks that a response is a git response of type `kind`.
     fn judge(&self, response: Response, kind: &str) -> Result<Response, CloneError> {
         let status = response.status();
         match status {
@@ -120,7 +119,7 @@ impl Http {
         Ok(response)
     }
 
-    /// A redirect that was not followed: the person has to want the other place.
+    /// Error for a redirect that was not followed: the user has to agree to the other address.
     fn elsewhere(&self, response: &Response) -> CloneError {
         let target = response.headers().get(header::LOCATION);
         let target = target.and_then(|it| it.to_str().ok());
@@ -136,7 +135,7 @@ impl Http {
         }
     }
 
-    /// Has the worker take in the pack that `response` brings, and returns the commits without parents.
+    /// Pipes the pack in `response` to the worker, which indexes it. Returns the commits without parents.
     async fn receive(
         &self,
         response: Response,
@@ -149,7 +148,7 @@ impl Http {
         let mut indexing = pin!(worker::work(Task::Index, folder, reader.into(), job));
         let shallow = tokio::select! {
             fed = self.feed(response, input, wants, job) => fed?,
-            // Its error; without one it would have waited for the rest.
+            // Returns the worker's error. Without an error the worker still waits for more input.
             ended = &mut indexing => {
                 ended?;
                 return Err(packets::Garbled::Cut.into());
@@ -159,7 +158,7 @@ impl Http {
         Ok(shallow)
     }
 
-    /// Writes the pack to `input`, to its end or until nobody reads it any more.
+    /// Writes the pack to `input` until the pack ends or the reader closes the pipe.
     async fn feed(
         &self,
         mut response: Response,
@@ -182,7 +181,7 @@ impl Http {
                             return Ok(shallow);
                         }
                     }
-                    // Nobody has reason to name more than what was asked for.
+                    // A server has no reason to list more shallow commits than were requested.
                     Part::Shallow(_) if shallow.len() == wants => {
                         return Err(packets::Garbled::Length.into());
                     }
@@ -200,7 +199,7 @@ impl Reach for Http {
         let mut url = self.at("info/refs");
         url.set_query(Some("service=git-upload-pack"));
         let response = self.send(self.client.get(url))?;
-        // What comes next is asked of the place that answered, and be it by git.
+        // Later requests, also those of the git program, go to the URL that answered.
         let mut base = response.url().clone();
         base.set_query(None);
         if let Some(path) = response.url().path().strip_suffix("/info/refs") {
@@ -245,12 +244,12 @@ impl Reach for Http {
     }
 }
 
-/// A client that trusts what the system trusts, or only `roots`.
+/// Builds a client that trusts the system's root certificates, or only `roots`.
 fn client(roots: &[reqwest::Certificate]) -> Result<Client, CloneError> {
     let agent = concat!("git/2.0 (mcp-proxy ", env!("CARGO_PKG_VERSION"), ")");
     let builder = http::client(|_| true)
         .user_agent(agent)
-        // A server may close a connection just when the next of the few requests is sent on it.
+        // A server may close an idle connection just as one of the few requests is sent on it.
         .pool_max_idle_per_host(0)
         .connect_timeout(CONNECT);
     let builder = if roots.is_empty() {

@@ -1,4 +1,4 @@
-//! How much a repository may cost, and how much it did. Pure.
+//! Limits on the cost of a repository, and the resources used so far. Pure.
 
 use std::ops::AddAssign;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use super::CloneError;
 
-/// What a repository may cost.
+/// Limits on the cost of a repository.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Limits {
-    /// A server that says nothing for so long has failed.
+    /// Time limit for a server that sends no data.
     pub(crate) silence: Duration,
-    /// For all of it, since a server could say a little for ever.
+    /// Time limit for the whole clone, since a server could send small pieces for ever.
     pub(crate) whole: Duration,
-    /// Bytes that are fetched.
+    /// Bytes to fetch.
     pub(crate) download: u64,
-    /// Bytes of the files together.
+    /// Total bytes of the files.
     pub(crate) unpacked: u64,
-    /// Files, folders, links and submodules.
+    /// Number of files, folders, links and submodules.
     pub(crate) entries: u64,
-    /// Folders in each other. A folder is removed with one open file for each.
+    /// Nesting depth of folders. Removing a folder opens one file per level.
     pub(crate) depth: usize,
-    /// Bytes of memory of the process that reads the repository.
+    /// Bytes of memory of the worker process.
     pub(crate) memory: u64,
 }
 
@@ -41,7 +41,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What remains for others after one repository.
+    /// Returns the limits that remain after one repository.
     pub(super) fn without(mut self, taken: Taken) -> Self {
         self.download = self.download.saturating_sub(taken.download);
         self.unpacked = self.unpacked.saturating_sub(taken.unpacked);
@@ -60,7 +60,7 @@ impl Limits {
     }
 }
 
-/// What a repository, with its submodules, has taken of the [`Limits`].
+/// Share of the [`Limits`] that a repository and its submodules used.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Taken {
     pub(super) download: u64,

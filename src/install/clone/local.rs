@@ -1,4 +1,4 @@
-//! A repository in a folder of this machine, read by the worker.
+//! Repository in a local folder, read by the worker.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::refs::Refs;
 use super::worker::{self, Task};
 use super::{CloneError, Extent, Job, Reach};
 
-/// A folder, or `repo.git`.
+/// Path of a working folder or of a bare `repo.git`.
 #[derive(Debug)]
 pub(super) struct Local {
     path: PathBuf,

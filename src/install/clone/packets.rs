@@ -1,4 +1,4 @@
-//! What git's smart protocol says over HTTP, version 0: lines with their length in front. Pure.
+//! Parses and writes git's smart protocol over HTTP, version 0: lines with a length prefix. Pure.
 
 use git2::Oid;
 use serde::{Deserialize, Serialize};
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::Extent;
 use super::refs::Refs;
 
-/// No line is longer than its four digits can say.
+/// Maximum length of a packet in the protocol.
 const LONGEST: usize = 65520;
 
-/// What was sent is not what git servers send.
+/// Data that violates git's protocol.
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Garbled {
     #[error("what the server sent is not git's smart protocol")]
@@ -27,7 +27,7 @@ pub(super) enum Packet {
     Flush,
 }
 
-/// Cuts bytes as they come into packets.
+/// Splits incoming bytes into packets.
 #[derive(Debug, Default)]
 pub(super) struct Cutter {
     rest: Vec<u8>,
@@ -40,7 +40,7 @@ impl Cutter {
         self.rest.extend_from_slice(bytes);
     }
 
-    /// The next whole packet, if it is there.
+    /// Returns the next packet if it is complete.
     pub(super) fn next(&mut self) -> Result<Option<Packet>, Garbled> {
         let rest = &self.rest[self.taken..];
         let Some(digits) = rest.get(..4) else {
@@ -63,7 +63,7 @@ impl Cutter {
     }
 }
 
-/// Reads the answer to `info/refs`.
+/// Parses the response to `info/refs`.
 pub(super) fn advertisement(bytes: &[u8]) -> Result<Refs, Garbled> {
     let mut cutter = Cutter::default();
     cutter.push(bytes);
@@ -92,7 +92,7 @@ pub(super) fn advertisement(bytes: &[u8]) -> Result<Refs, Garbled> {
     Err(Garbled::Cut)
 }
 
-/// `ID NAME`, in the first line with NUL and the server's capabilities behind it.
+/// Parses `ID NAME`; the first line also has NUL and the server's capabilities.
 fn advertised(line: &[u8], refs: &mut Refs) -> Result<(), Garbled> {
     let text = String::from_utf8_lossy(line);
     let (entry, capabilities) = match text.split_once('\0') {
@@ -110,14 +110,14 @@ fn advertised(line: &[u8], refs: &mut Refs) -> Result<(), Garbled> {
     }
     let (id, name) = entry.split_once(' ').ok_or(Garbled::Length)?;
     let id = Oid::from_str(id).map_err(|_| Garbled::Length)?;
-    // An empty repository says only what it is able to, and shallow lines name no reference.
+    // An empty repository sends only its capabilities, and shallow lines name no ref.
     if name != "capabilities^{}" && !id.is_zero() {
         refs.all.push((name.to_owned(), id));
     }
     Ok(())
 }
 
-/// The body that asks for this much of `wants`.
+/// Builds the request body for `wants` with this extent.
 pub(super) fn request(wants: &[Oid], extent: Extent) -> Vec<u8> {
     let mut body = Vec::new();
     for (at, want) in wants.iter().enumerate() {
@@ -150,10 +150,10 @@ fn line(body: &mut Vec<u8>, text: &str) {
     body.extend_from_slice(format!("{:04x}{text}", text.len() + 4).as_bytes());
 }
 
-/// What one packet of the answer means.
+/// Meaning of one packet of the response.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// The commit's parents are left out.
+    /// The parents of this commit are left out.
     Shallow(Oid),
     /// A piece of the pack.
     Pack(Vec<u8>),
@@ -161,7 +161,7 @@ pub(super) enum Part {
     End,
 }
 
-/// Reads the answer to a [`request`], packet by packet.
+/// Parses the response to a [`request`], packet by packet.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     acknowledged: bool,
@@ -182,7 +182,7 @@ impl Answer {
         }
         match line.split_first() {
             Some((1, pack)) => Ok(Part::Pack(pack.to_vec())),
-            // What the server is at, for people.
+            // Progress text of the server, for a person.
             Some((2, _)) => Ok(Part::Nothing),
             Some((3, said)) => Err(Garbled::Said(readable(said))),
             _ => Err(Garbled::Length),

@@ -1,6 +1,5 @@
-//! Fetches with the `git` program: for ssh and for private repositories, where the user's keys,
-//! hosts and credential helpers are known to it and not to us. It never asks anybody anything, and goes
-//! nowhere else than to the address that was permitted.
+//! Fetches with the `git` program: for ssh and private repositories, because git knows the user's keys, hosts and
+//! credential helpers. It never prompts, and contacts only the permitted address.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,12 +14,12 @@ use super::{CloneError, Extent, Job, Reach};
 use crate::transport::errand;
 use crate::transport::resolve::without_own;
 
-/// How often the size of what has come is looked at.
+/// Poll interval for the size of the fetched data.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// References are listed up to this many.
+/// Maximum number of listed refs.
 const MOST_REFS: usize = 1_000_000;
 
-/// A repository at an address that only git understands.
+/// Repository at an address that only git supports.
 #[derive(Debug)]
 pub(super) struct Program {
     git: PathBuf,
@@ -34,10 +33,10 @@ impl Program {
         Ok(Self { git, url })
     }
 
-    /// `git` so that it neither asks nor runs what an address could name.
+    /// Builds a `git` command that neither prompts nor runs a program that an address could name.
     fn command(&self, silence: Duration) -> Command {
         let seconds = silence.as_secs().max(1);
-        // Another way than these was permitted by who asked for it.
+        // The caller has permitted the scheme of the URL; add it to the standard ones.
         let own = self
             .url
             .split_once("://")
@@ -49,7 +48,7 @@ impl Program {
             .args(["-c", "http.lowSpeedLimit=1"])
             .args(["-c", &format!("http.lowSpeedTime={seconds}")])
             .args(["-c", "core.askPass="])
-            // What comes stays in one file, whose size is watched.
+            // Keeps the fetched objects in one pack file, whose size is polled.
             .args(["-c", "fetch.unpackLimit=1"])
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ASKPASS", "")
@@ -57,7 +56,7 @@ impl Program {
             .env("GCM_INTERACTIVE", "never")
             .env("LC_ALL", "C");
         without_own(&mut command);
-        // Somebody else's repository may be meant by what the surroundings say.
+        // Inherited git variables may point to another repository.
         for name in [
             "GIT_DIR",
             "GIT_WORK_TREE",
@@ -77,7 +76,7 @@ impl Program {
         command
     }
 
-    /// Runs it to its end; `tell` gets each line that it writes.
+    /// Runs the command until it exits; `tell` gets each line of output.
     fn run(
         command: Command,
         folder: &Path,
@@ -149,12 +148,12 @@ impl Reach for Program {
             ]),
         };
         Self::run(command, &git, job, |_| {})?;
-        // It may have come between two looks.
+        // The data may have exceeded the limit between two polls.
         job.limits.check_download(size(&git.join("objects/pack")))
     }
 }
 
-/// `ID<tab>NAME` or `ref: NAME<tab>HEAD`; anything else is chatter.
+/// Parses `ID<tab>NAME` or `ref: NAME<tab>HEAD`; ignores other lines.
 fn listed_line(line: &str, refs: &mut Refs) {
     let Some((what, name)) = line.split_once('\t') else {
         return;
@@ -173,7 +172,7 @@ fn user_has_ssh_command() -> bool {
     config.is_ok()
 }
 
-/// Resolves once more than the limit has come.
+/// Resolves once the fetched data exceeds the limit.
 async fn too_large(folder: &Path, job: &Job) -> CloneError {
     loop {
         sleep(LOOK_AGAIN).await;
@@ -186,7 +185,7 @@ async fn too_large(folder: &Path, job: &Job) -> CloneError {
     }
 }
 
-/// The bytes of the files of a folder.
+/// Returns the total size of the files in a folder, in bytes.
 pub(super) fn size(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries

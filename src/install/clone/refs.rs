@@ -1,40 +1,39 @@
-//! The branches and tags that a repository has, and which commit a name means. Pure.
+//! Branches and tags of a repository, and the resolution of a name to a commit. Pure.
 
 use git2::Oid;
 
-/// What a repository says of itself.
+/// Refs and capabilities that a repository advertises.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Refs {
-    /// Full names as git writes them; `^{}` behind the name of a tag is the commit it stands for.
+    /// Full names as git writes them; `^{}` after a tag's name marks the commit the tag points at.
     pub(super) all: Vec<(String, Oid)>,
-    /// The branch that `HEAD` stands for.
+    /// Branch that `HEAD` points at.
     pub(super) head: Option<String>,
-    /// A commit can be asked for that no name stands for.
+    /// True if a commit that no ref points at can be requested.
     pub(super) any_commit: bool,
-    /// A commit can be asked for without those before it.
+    /// True if a commit can be requested without its ancestors.
     pub(super) shallow: bool,
-    /// Commits can be asked for without their files.
+    /// True if commits can be requested without their files.
     pub(super) filter: bool,
 }
 
-/// What a name means.
+/// Meaning of a name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Meant {
-    /// This commit, and the reference that it has been found by.
+    /// Known commit, and the ref that led to it.
     Known {
         commit: Oid,
         reference: Option<String>,
     },
-    /// A commit that no name stands for; it may exist all the same.
+    /// Commit that no ref points at; it may still exist.
     Commit(String),
-    /// Nothing; near names.
+    /// Unknown name; holds similar names.
     Unknown(Vec<String>),
 }
 
 impl Refs {
-    /// What `name` means: a branch first, as for `git clone --branch`, then a tag, then a commit. An id in
-    /// full is that commit and nothing else, since anybody can give a branch its name. Without a name it is
-    /// the default branch.
+    /// Resolves `name`: a branch first, as in `git clone --branch`, then a tag, then a commit. A full id always means
+    /// that commit, since anybody can name a branch like it. Without a name, returns the default branch.
     pub(super) fn find(&self, name: Option<&str>) -> Meant {
         let Some(name) = name else {
             return self.default_branch();
@@ -62,7 +61,7 @@ impl Refs {
         Meant::Unknown(self.near(name))
     }
 
-    /// The commit with this id in full, or the one that the tag with this id stands for.
+    /// Returns the commit with this full id, or the commit of the tag with this id.
     fn pointed_at(&self, id: &str) -> Meant {
         let named = self.all.iter().find(|(_, it)| it.to_string() == id);
         match named.and_then(|(name, _)| self.commit_of(name)) {
@@ -95,7 +94,7 @@ impl Refs {
         id(&format!("{reference}^{{}}")).or_else(|| id(reference))
     }
 
-    /// Names that `name` may have been meant for.
+    /// Returns up to three names similar to `name`.
     fn near(&self, name: &str) -> Vec<String> {
         let short = |full: &str| {
             let short = full
@@ -104,7 +103,7 @@ impl Refs {
             short.filter(|it| !it.ends_with("^{}")).map(str::to_owned)
         };
         let likeness = |it: &String| {
-            // `v1.2` for `1.2` and `master` for `main` are nearer than letters tell.
+            // Similarity of letters underrates `v1.2` for `1.2` and `master` for `main`.
             let contains = it.contains(name) || name.contains(it.as_str());
             let defaults = ["main", "master"];
             let default = defaults.contains(&it.as_str()) && defaults.contains(&name);
@@ -125,18 +124,18 @@ impl Refs {
         near.into_iter().map(|(_, name)| name).take(3).collect()
     }
 
-    /// Whether a name stands for this commit.
+    /// Returns true if any ref points at this commit.
     pub(super) fn stands_for(&self, commit: Oid) -> bool {
         self.all.iter().any(|(_, id)| *id == commit)
     }
 
-    /// Whether a branch or tag stands for this commit. Other names, as those of pull requests, may be anybody's.
+    /// Returns true if a branch, tag or `HEAD` points at this commit. Anybody can create other refs (pull requests).
     pub(super) fn is_tip(&self, commit: Oid) -> bool {
         let mut all = self.all.iter();
         all.any(|(name, id)| *id == commit && (is_branch_or_tag(name) || name == "HEAD"))
     }
 
-    /// Every branch and tag, for a repository that gives out nothing else.
+    /// Returns the ids of all branches and tags, for a repository that serves no other commits.
     pub(super) fn branches_and_tags(&self) -> Vec<Oid> {
         let mut ids: Vec<Oid> = self
             .all

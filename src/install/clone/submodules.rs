@@ -1,5 +1,4 @@
-//! The submodules of a commit, for those who ask for them: each at the commit that the repository names, and
-//! theirs in turn.
+//! Fetches the submodules of a commit on request: each at the commit that its repository pins, and recursively.
 
 use std::path::{Component, Path};
 
@@ -9,7 +8,7 @@ use super::worker::Pinned;
 use super::{CloneError, Cloned, Job, Submodules, Unnamed, open};
 use crate::install::source::{Permit, Remote, Source};
 
-/// Tells each submodule of `repository`, which is checked out, or a note about it. Part of the worker.
+/// Reports each submodule of `repository`, which is checked out, or a note about it. Part of the worker.
 pub(super) fn named(
     repository: &Repository,
     tell: impl Fn(Result<Pinned, String>),
@@ -31,8 +30,8 @@ pub(super) fn named(
     Ok(())
 }
 
-/// Fetches the submodules `named` of the repository in `root`, which came from `source` and is checked out,
-/// and adds them to `cloned`. All of them together keep to the limits.
+/// Fetches the submodules `named` of the repository in `root`, which came from `source` and is checked out, and adds
+/// them to `cloned`. All submodules together share the limits.
 pub(super) fn fetch(
     named: &[Pinned],
     root: &Path,
@@ -69,8 +68,8 @@ pub(super) fn fetch(
     Ok(())
 }
 
-/// Where a submodule is: a relative address is one beside that of the repository. What is on this machine
-/// is for a repository that is, too.
+/// Resolves the address of a submodule: a relative address is relative to that of the repository. Only a local
+/// repository may have a local submodule.
 fn address(url: &str, source: &Source, root: &Path) -> Result<Source, String> {
     let permit = Permit {
         insecure: matches!(&source.remote, Remote::Http { url, .. } if url.scheme() == "http"),

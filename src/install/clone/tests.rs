@@ -1,4 +1,4 @@
-//! Against real git behind a real server with TLS, and servers that misbehave.
+//! Tests against real git behind a real TLS server, and against servers that misbehave.
 
 mod foreign;
 mod hostile;
@@ -36,7 +36,7 @@ fn job(server: &GitServer) -> Job {
     }
 }
 
-/// What became of `source`, and the folder.
+/// Returns the result of cloning `source`, and the folder.
 async fn cloned(source: &str, job: Job) -> (Result<Cloned, CloneError>, TempDir) {
     let permit = Permit {
         local: true,
@@ -92,7 +92,7 @@ async fn a_branch_a_tag_or_a_commit_is_fetched_alone() {
         ("v1.0", &first),
         ("feature/x", &first),
         ("refs/tags/v1.0", &first),
-        // An ancestor that is no tip, in full and in short: the history has to come.
+        // An ancestor that is no tip, by full and abbreviated id: needs the history.
         (&first, &first),
         (&first[..8], &first),
         (&second, &second),
@@ -154,7 +154,7 @@ async fn what_a_server_does_wrong_is_told() {
         let failure = failure(&server.url(&path), &server).await;
         assert!(failure.contains(said), "{how}: {failure}");
     }
-    // What is moved on the same server is found there.
+    // The client follows a redirect within the same server.
     assert_eq!(
         commit_of(&server.url("moved/weather"), &server).await,
         second
@@ -227,7 +227,7 @@ async fn silence_ends_at_the_limit_and_at_a_cancel() {
 async fn what_is_too_large_is_not_taken() {
     let server = GitServer::new();
     let (published, ..) = two_commits(&server);
-    // Bytes that do not compress, and bytes that do so all too well.
+    // Bytes that do not compress, and bytes that compress extremely well.
     let mut state = 1_u64;
     let noise: String = std::iter::repeat_with(|| {
         state = state
@@ -322,7 +322,7 @@ async fn links_that_lead_out_are_left_out_and_what_is_missing_is_told() {
 async fn git_fetches_what_only_git_reaches() {
     let server = GitServer::new();
     let (published, first, second) = two_commits(&server);
-    // `file://` stands for ssh here: the program is asked in the same way.
+    // `file://` replaces ssh here: git is called in the same way.
     let fetch = async |reference: Option<String>, download: u64| {
         let source = Source {
             reference,
@@ -362,7 +362,7 @@ async fn git_fetches_what_only_git_reaches() {
     assert!(matches!(too_large, CloneError::TooLarge(_)), "{too_large}");
 }
 
-/// What became of `source` with its submodules.
+/// Returns the result of cloning `source` with its submodules, and the folder.
 async fn cloned_whole(source: &str, job: Job) -> (Result<Cloned, CloneError>, TempDir) {
     let source = Source::parse(source, Permit::default(), Path::new("/")).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -374,7 +374,7 @@ async fn cloned_whole(source: &str, job: Job) -> (Result<Cloned, CloneError>, Te
     (done, folder)
 }
 
-/// Makes a submodule of `commit` at `path`, as `git submodule add` would.
+/// Adds a submodule at `path`, pinned to `commit`, as `git submodule add` does.
 fn add_submodule(to: &Published, path: &str, url: &str, commit: &str) {
     let text = format!("[submodule \"{path}\"]\n\tpath = {path}\n\turl = {url}\n");
     fs::write(to.folder.join(".gitmodules"), text).unwrap();
@@ -407,7 +407,7 @@ async fn submodules_come_if_they_are_asked_for() {
     let all = ["a", "lib/inner/b", "lib/inner/deep/c"].map(read);
     assert_eq!(all, ["1", "2", "3"]);
 
-    // Together they have eight, and none of them more than four.
+    // The repositories have eight entries in total, and at most four each.
     let mut limited = job(&server);
     limited.limits.entries = 5;
     let error = cloned_whole(&url, limited).await.0.unwrap_err().to_string();

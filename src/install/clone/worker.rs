@@ -1,6 +1,6 @@
-//! The process that reads repositories: this program again, with a limit of memory, as the leader of a group
-//! that is killed at the limit of time and when the installation is cancelled. All that libgit2 does with bytes
-//! of a stranger happens there, so that the worst that such bytes can do is an error.
+//! Process that reads repositories: this program again, with a memory limit, as leader of a process group that is
+//! killed at the deadline and when the installation is cancelled. libgit2 handles untrusted bytes only there, so that
+//! the worst result of such bytes is an error.
 //!
 //! The order is an argument, a pack comes on stdin, and each line of stdout is one [`Said`].
 
@@ -24,29 +24,29 @@ use crate::transport::errand;
 
 pub(crate) use work::main;
 
-/// The hidden subcommand.
+/// Name of the hidden subcommand.
 pub(crate) const SUBCOMMAND: &str = "__git";
 
-/// What the worker does, in the folder of a repository that is its working directory.
+/// Task of the worker, in the repository folder that is its working directory.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Task {
-    /// Lists the references of another repository of this machine.
+    /// Lists the refs of another local repository.
     List { path: PathBuf },
-    /// Fetches all of another repository of this machine.
+    /// Fetches all branches and tags of another local repository.
     Fetch { path: PathBuf },
-    /// Takes in the pack on stdin.
+    /// Indexes the pack on stdin.
     Index,
-    /// Finds out whether a commit is there.
+    /// Checks that a commit exists.
     Find { commit: String },
     /// Writes the files of a commit.
     CheckOut {
-        /// In full or in short.
+        /// Full or abbreviated id.
         commit: String,
-        /// The full name of the branch that the commit was found by.
+        /// Full name of the branch that led to the commit.
         branch: Option<String>,
-        /// Where the repository came from, for a person who goes on with git in the folder.
+        /// Address of the repository, for a person who uses git in the folder.
         address: String,
-        /// Whether the submodules are going to be fetched.
+        /// True if the submodules will be fetched.
         submodules: bool,
     },
 }
@@ -57,7 +57,7 @@ struct Order {
     limits: Limits,
 }
 
-/// One line of the worker.
+/// One line of the worker's output.
 #[derive(Debug, Serialize, Deserialize)]
 enum Said {
     Step(Step),
@@ -71,7 +71,7 @@ enum Said {
     Done,
 }
 
-/// A submodule as its repository names it.
+/// Submodule as its repository declares it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Pinned {
     pub(super) path: PathBuf,
@@ -79,11 +79,11 @@ pub(super) struct Pinned {
     pub(super) url: String,
 }
 
-/// What a task has found.
+/// Results of a task.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) refs: Refs,
-    /// In full.
+    /// Full id.
     pub(super) commit: Option<String>,
     pub(super) notes: Vec<String>,
     pub(super) submodules: Vec<Pinned>,
@@ -110,13 +110,13 @@ impl Findings {
     }
 }
 
-/// Has a worker do `task` in `folder`.
+/// Runs `task` in `folder` in a worker.
 pub(super) fn run(task: Task, folder: &Path, job: &Job) -> Result<Findings, CloneError> {
     let work = work(task, folder, Stdio::null(), job);
     job.runtime.block_on(work)
 }
 
-/// Has a worker that reads `input` do `task` in `folder`. Dropping the future kills it.
+/// Runs `task` in `folder` in a worker that reads `input`. Dropping the future kills the worker.
 pub(super) async fn work(
     task: Task,
     folder: &Path,
@@ -157,7 +157,7 @@ fn command(order: &str) -> Command {
     command.into()
 }
 
-/// The program of the unit tests has no subcommands, but a test that is one.
+/// The test binary has no subcommands; an ignored test acts as the worker.
 #[cfg(test)]
 fn command(order: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());

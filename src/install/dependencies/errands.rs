@@ -1,4 +1,4 @@
-//! The commands that carry out what a plan asks for.
+//! Builds the commands that carry out the steps of a plan.
 
 use std::path::{Path, PathBuf};
 
@@ -13,20 +13,20 @@ pub(in crate::install) struct Errand {
     pub(super) program: PathBuf,
     pub(super) args: Vec<String>,
     pub(super) folder: PathBuf,
-    /// It may run scripts of packages, and build packages.
+    /// True if it may run scripts of packages and build packages.
     pub(super) scripts: bool,
-    /// The program is a Python, and this runs its pip.
+    /// True if the program is a Python that runs its pip.
     pub(super) pip: bool,
 }
 
 impl Errand {
-    /// The line for a shell, with the full path of the program, since `PATH` may be another one then.
+    /// Returns the line for a shell, with the full path of the program, since `PATH` may differ later.
     pub(in crate::install) fn shell(&self) -> String {
         let program = self.program.to_string_lossy();
         shlex::try_join(self.words(&program)).unwrap_or_default()
     }
 
-    /// The line for a person, who decides by it.
+    /// Returns the line that a person reads before agreeing.
     pub(in crate::install) fn line(&self) -> String {
         let name = self.program.file_name().unwrap_or_default();
         shown::command(self.words(&name.to_string_lossy()))
@@ -37,21 +37,21 @@ impl Errand {
     }
 }
 
-/// What the commands depend on besides the plan.
+/// Inputs of the commands besides the plan.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::install) struct Site<'a> {
-    /// The folder of the repository.
+    /// Folder of the repository.
     pub(in crate::install) root: &'a Path,
-    /// The server's folder in it.
+    /// Folder of the server in the repository.
     pub(in crate::install) folder: &'a Path,
-    /// Whether packages may run scripts while they are installed, and be built.
+    /// True if packages may run install scripts and be built.
     pub(in crate::install) scripts: bool,
-    /// Whether lock files are followed.
+    /// True if lock files are followed.
     pub(in crate::install) locks: bool,
 }
 
 impl<'a> Site<'a> {
-    /// The folders from `folder` up to that of the repository: in each of them tools look for settings.
+    /// Iterates from `folder` up to the repository's folder: tools look for settings in each of these folders.
     pub(super) fn way_up<'f>(&self, folder: &'f Path) -> impl Iterator<Item = &'f Path>
     where
         'a: 'f,
@@ -62,7 +62,7 @@ impl<'a> Site<'a> {
             .take_while(move |it| it.starts_with(root))
     }
 
-    /// The commands for `steps`, in order, to be shown before anything is run. Runs nothing but a Python of the system,
+    /// Builds the commands for `steps`, in order, to be shown before they run. Runs no program except a system Python,
     /// to learn its version.
     pub(in crate::install) fn errands(
         self,
@@ -94,13 +94,13 @@ impl<'a> Site<'a> {
                 } else {
                     "--frozen=false"
                 };
-                // So that a name that begins with `-` is no option.
+                // The `./` keeps a name with a leading `-` from being an option.
                 let entry = format!("./{}", entry.display());
                 let args = words(&["install", frozen, "--entrypoint", &entry]);
                 Ok(vec![self.errand(found("deno", "a server for Deno")?, args)])
             }
             Prepare::Cargo { bin } => {
-                // The user may have set another directory for builds.
+                // The user may have configured another target directory.
                 let mut args = words(&["build", "--release", "--target-dir", "target"]);
                 if self.locks && self.folder.join("Cargo.lock").is_file() {
                     args.push("--locked".to_owned());
@@ -163,8 +163,8 @@ impl<'a> Site<'a> {
     }
 }
 
-/// Returns the program, its arguments (to install what is locked, or to install without writing a lock file) and the
-/// option that runs no scripts. `berry` is yarn from version 2 on, which has other options.
+/// Returns the program, its arguments (to install from the lock file, or without writing one) and the option that
+/// disables scripts. `berry` is yarn 2 or later, whose options differ.
 fn node_words(
     packager: Packager,
     locked: bool,
@@ -183,7 +183,7 @@ fn node_words(
             ("yarn", &["install", "--immutable"], "--mode=skip-build")
         }
         (Packager::Yarn, false) if berry => {
-            // Where `CI` is set, yarn refuses to change a lock file unless it is told to.
+            // With `CI` set, yarn refuses to change a lock file without this option.
             ("yarn", &["install", "--no-immutable"], "--mode=skip-build")
         }
         (Packager::Yarn, true) => ("yarn", &["install", "--frozen-lockfile"], QUIET),

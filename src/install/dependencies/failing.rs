@@ -1,14 +1,14 @@
-//! Reads in the output of a failed command why it failed.
+//! Finds the cause of a failure in the output of a command.
 
 use std::fmt;
 
-/// How many lines are shown.
+/// Maximum number of lines to show.
 const SHOWN: usize = 20;
 
-/// A reason that somebody can do something about.
+/// Cause that a user can do something about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// The lock file does not fit what it is for.
+    /// The lock file does not match the other files.
     Lock,
     /// Packages may neither run scripts nor be built.
     Scripts,
@@ -29,14 +29,14 @@ impl fmt::Display for Cause {
     }
 }
 
-/// Texts by which the tools tell a reason.
+/// Texts in the output of tools that identify a cause.
 const SIGNS: [(&str, Cause); 19] = [
     // npm
     ("are in sync. Please update your lock file", Cause::Lock),
     ("ERR_PNPM_OUTDATED_LOCKFILE", Cause::Lock),
     ("ERR_PNPM_LOCKFILE_CONFIG_MISMATCH", Cause::Lock),
     ("ERR_PNPM_BROKEN_LOCKFILE", Cause::Lock),
-    // yarn 1, and the later ones
+    // yarn 1, and the later versions
     ("Your lockfile needs to be updated", Cause::Lock),
     ("The lockfile would have been", Cause::Lock),
     // bun
@@ -52,7 +52,7 @@ const SIGNS: [(&str, Cause); 19] = [
     ("building from source is disabled", Cause::Scripts),
     ("Building source distributions is disabled", Cause::Scripts),
     ("it is marked as `--no-build`", Cause::Scripts),
-    // What packages say that their scripts would have made or fetched.
+    // Messages of packages whose install script did not run.
     ("Could not locate the bindings file", Cause::Scripts),
     (".node'", Cause::Scripts),
     ("prisma generate", Cause::Scripts),
@@ -60,14 +60,14 @@ const SIGNS: [(&str, Cause); 19] = [
     ("--ignore-scripts", Cause::Scripts),
 ];
 
-/// The reason, if it is known; `scripts` were permitted or not.
+/// Returns the cause, if known. A lack of scripts is no cause if `scripts` were permitted.
 pub(super) fn cause(output: &[String], scripts: bool) -> Option<Cause> {
     let of_line = |line: &String| SIGNS.iter().find(|(sign, _)| line.contains(sign));
     let mut causes = output.iter().filter_map(of_line).map(|(_, cause)| *cause);
     causes.find(|cause| !(scripts && *cause == Cause::Scripts))
 }
 
-/// The last lines, or those from the one on that tells the reason, without what npm says of its own use at the end.
+/// Returns the last lines, or the lines from the first known message on if that is earlier, without npm's usage text.
 pub(super) fn telling(output: &[String]) -> Vec<String> {
     let is_usage = |line: &String| matches!(line.as_str(), "npm error Usage:" | "npm ERR! Usage:");
     let end = output.iter().position(is_usage).unwrap_or(output.len());
@@ -78,7 +78,7 @@ pub(super) fn telling(output: &[String]) -> Vec<String> {
     said[begin..].iter().take(SHOWN).cloned().collect()
 }
 
-/// The package that pip did not find, and the versions that it could have had.
+/// Returns the package that pip did not find, and the versions that pip could choose from.
 pub(super) fn not_found(output: &[String]) -> Option<(&str, Vec<&str>)> {
     let sign = "Could not find a version that satisfies the requirement ";
     let line = output.iter().find_map(|line| line.split_once(sign))?.1;
@@ -91,7 +91,7 @@ pub(super) fn not_found(output: &[String]) -> Option<(&str, Vec<&str>)> {
         .then(|| (package, versions.filter(|it| *it != "none").collect()))
 }
 
-/// The versions that `pip index` tells.
+/// Iterates over the versions in the output of `pip index`.
 pub(super) fn available(output: &[String]) -> impl Iterator<Item = &str> {
     let lines = output.iter();
     let told = lines.filter_map(|line| line.strip_prefix("Available versions: "));

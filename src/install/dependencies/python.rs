@@ -1,4 +1,4 @@
-//! The environment of a server in Python: by uv, or by a Python of the system that is new enough, and its pip.
+//! Builds the environment of a Python server: with uv, or with pip and a system Python that is new enough.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use super::errands::{Errand, Site, words};
 use super::{PrepareError, requirements, settings, uv};
 use crate::install::plan::{Sources, Venv};
 
-/// How long a Python may take to tell its version.
+/// Time limit for a Python to report its version.
 const ANSWER: Duration = Duration::from_secs(10);
-/// The minor versions of Python that are looked for by name, the newest first.
+/// Minor versions of Python to look up by name, the newest first.
 const MINOR: std::ops::RangeInclusive<u32> = 9..=20;
 
 pub(super) fn errands(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
@@ -46,7 +46,7 @@ impl Venv {
     }
 }
 
-/// `.venv` as `uv.lock` says.
+/// Installs `.venv` from `uv.lock`.
 fn sync(site: Site<'_>, uv: PathBuf) -> Errand {
     let mut args = words(&["sync", "--frozen"]);
     if !site.scripts {
@@ -57,7 +57,7 @@ fn sync(site: Site<'_>, uv: PathBuf) -> Errand {
 
 fn by_uv(site: Site<'_>, uv: &Path, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
     let mut make = words(&["venv", "--quiet"]);
-    // Of a project uv reads this itself. Anything but versions could be the path of a program.
+    // uv reads the versions of a project itself. Text other than versions could be the path of a program.
     let versions = wanted.python.as_deref().filter(|_| wanted.is_script);
     if let Some(versions) = versions.and_then(|it| it.parse::<VersionSpecifiers>().ok()) {
         make.extend(["--python".to_owned(), versions.to_string()]);
@@ -68,7 +68,7 @@ fn by_uv(site: Site<'_>, uv: &Path, wanted: &Venv) -> Result<Vec<Errand>, Prepar
     let make = site.errand(uv.to_owned(), make);
     let packages = match &wanted.sources {
         Some(sources) if wanted.is_script => return Err(wanted.for_uv_alone(sources)),
-        // uv reads in this file where the packages come from.
+        // uv reads the sources of the packages from this file.
         Some(sources) if !wanted.project => words(&["-r", &sources.file]),
         _ => packages(site, wanted),
     };
@@ -92,7 +92,7 @@ fn by_pip(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
     }
     let python = site.folder.join(".venv/bin/python");
     let mut args = words(&[
-        // So that no file of the repository is taken for a module of Python.
+        // `-I` keeps files of the repository from being imported as modules.
         "-I",
         "-m",
         "pip",
@@ -110,7 +110,7 @@ fn by_pip(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
     Ok(vec![make, install])
 }
 
-/// A package that is built runs its own code for that.
+/// Returns options that forbid builds unless scripts are permitted: a build runs code of the package.
 fn only_built(site: Site<'_>) -> Vec<String> {
     if site.scripts {
         Vec::new()
@@ -119,7 +119,7 @@ fn only_built(site: Site<'_>) -> Vec<String> {
     }
 }
 
-/// What is to be installed, as both tools take it.
+/// Returns the install arguments that uv and pip share.
 fn packages(site: Site<'_>, wanted: &Venv) -> Vec<String> {
     let mut packages = Vec::new();
     if let Some(file) = &wanted.requirements {
@@ -133,12 +133,12 @@ fn packages(site: Site<'_>, wanted: &Venv) -> Vec<String> {
     packages
 }
 
-/// The first Python in `PATH` that is one of the `wanted` versions.
+/// Returns the first Python in `PATH` that matches the `wanted` versions.
 fn system_python(wanted: Option<&str>) -> Result<PathBuf, PrepareError> {
     let usual = ["python3".to_owned(), "python".to_owned()];
     let (program, what) = ("python3", "a server in Python");
     let missing = PrepareError::NoProgram { program, what };
-    // What cannot be read is left to pip.
+    // Without a valid specifier, take any Python; pip checks the version.
     let Some(versions) = wanted.and_then(|it| it.parse::<VersionSpecifiers>().ok()) else {
         let mut found = usual.iter().filter_map(|name| which::which(name).ok());
         return found.next().ok_or(missing);
@@ -163,7 +163,7 @@ fn system_python(wanted: Option<&str>) -> Result<PathBuf, PrepareError> {
     })
 }
 
-/// Returns the Python with its version, if it tells that in time.
+/// Returns the Python with its version, if it reports that within the time limit.
 fn versioned(path: PathBuf) -> Option<(PathBuf, Version)> {
     let mut command = Command::new(&path);
     command.args([
@@ -184,7 +184,7 @@ fn versioned(path: PathBuf) -> Option<(PathBuf, Version)> {
         let _ = sender.send(text);
     });
     let version = version.recv_timeout(ANSWER);
-    // One that has answered is at its end.
+    // A Python that has answered is about to exit.
     let _ = child.kill();
     let _ = child.wait();
     let version = version.ok()?;
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_python_that_is_new_enough_is_taken() {
         assert!(system_python(Some(">=3.8")).is_ok());
-        // A rule that nobody can read keeps nobody from trying.
+        // An invalid specifier does not prevent an attempt.
         assert!(system_python(Some("whatever")).is_ok());
         let error = system_python(Some(">=3.99,<4")).unwrap_err().to_string();
         assert!(error.contains("Python >=3.99, <4"), "{error}");

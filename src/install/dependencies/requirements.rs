@@ -1,4 +1,4 @@
-//! What pip and uv would build, or run otherwise, of the packages that a repository asks for, although packages may run no
+//! Checks requirements for packages that pip and uv would build, or options that run code, while packages may run no
 //! scripts.
 
 use std::collections::BTreeSet;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use super::PrepareError;
 use super::settings::{read, runs};
 
-/// So many files of requirements may name each other.
+/// Maximum number of requirements files that include each other.
 const FILES: usize = 64;
 
-/// Checks packages that the head of a script or another file lists.
+/// Checks packages from the head of a script or from another file.
 pub(super) fn check_packages(packages: &[String]) -> Result<(), PrepareError> {
     let builds = |line: &&String| matches!(requirement(line.trim()), Requirement::Builds);
     match packages.iter().find(builds) {
@@ -19,7 +19,7 @@ pub(super) fn check_packages(packages: &[String]) -> Result<(), PrepareError> {
     }
 }
 
-/// Checks what pip and uv would build, or run otherwise, of a file of requirements and of those that it names.
+/// Refuses a requirements file, and files it includes, if pip or uv would build a package or run code for an entry.
 pub(super) fn check_requirements(file: &Path) -> Result<(), PrepareError> {
     let (mut open, mut seen) = (vec![file.to_owned()], BTreeSet::new());
     while let Some(file) = open.pop() {
@@ -58,9 +58,9 @@ pub(super) fn check_requirements(file: &Path) -> Result<(), PrepareError> {
     Ok(())
 }
 
-/// The lines as pip reads them: one that ends in a backslash goes on in the next, but for comments.
+/// Splits text into lines as pip does: a trailing backslash continues a line, except in comments.
 fn logical_lines(text: &str) -> Vec<String> {
-    // Where Python ends a line.
+    // Line separators of Python.
     let ends = [
         '\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}',
         '\u{2029}',
@@ -87,14 +87,14 @@ fn without_comment(line: &str) -> &str {
 }
 
 enum Requirement<'a> {
-    /// A package of an index, or a wheel at an address.
+    /// A package from an index, or a wheel at an address.
     Package,
-    /// More requirements.
+    /// Other requirements files.
     Files(Vec<&'a str>),
     Builds,
 }
 
-/// Options that decide where packages come from, with a value.
+/// Options with a value that decide where packages come from.
 const WITH_VALUE: [&str; 6] = [
     "-i",
     "--index-url",
@@ -103,11 +103,11 @@ const WITH_VALUE: [&str; 6] = [
     "--find-links",
     "--trusted-host",
 ];
-/// The same without one.
+/// Such options without a value.
 const ALONE: [&str; 4] = ["--pre", "--prefer-binary", "--require-hashes", "--no-index"];
-/// Options that name more requirements.
+/// Options that include other requirements files.
 const FILES_OF: [&str; 4] = ["-r", "--requirement", "-c", "--constraint"];
-/// What a package looks like that has to be built.
+/// Suffixes of packages that have to be built.
 const ARCHIVES: [&str; 7] = [
     ".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tbz",
 ];
@@ -120,7 +120,7 @@ fn requirement(line: &str) -> Requirement<'_> {
     if words.any(|word| word.starts_with('-') && !word.starts_with("--hash")) {
         return Requirement::Builds;
     }
-    // `name @ address`, an address, or a path.
+    // The line is `name @ address`, an address, or a path.
     let line = line.split(';').next().unwrap_or_default();
     let line = line.split(" --").next().unwrap_or_default().trim();
     let place = line.split_once('@').map_or(line, |(_, place)| place.trim());
@@ -139,8 +139,8 @@ fn requirement(line: &str) -> Requirement<'_> {
     Requirement::Builds
 }
 
-/// The files that a line of options names; nothing if it has another option than those that are known to build nothing.
-/// pip also takes beginnings of their names.
+/// Returns the files that a line of options includes; `None` if it has an option not known to be free of builds. pip
+/// also accepts abbreviated option names.
 fn options(line: &str) -> Option<Vec<&str>> {
     let mut files = Vec::new();
     let mut words = line.split_whitespace();

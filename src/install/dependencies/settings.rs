@@ -1,21 +1,21 @@
-//! Settings in a repository by which a package manager runs a program of the repository's choice, although packages
-//! may run no scripts. What the surroundings can switch off is switched off there ([`PINNED`]); the rest is refused.
+//! Refuses settings in a repository by which a package manager runs a program of the repository's choice, although
+//! packages may run no scripts. Environment variables disable some settings ([`PINNED`]); the rest is refused.
 
 use std::path::Path;
 
 use super::PrepareError;
 use crate::install::plan::Packager;
 
-/// Variables that win over files of the repository.
+/// Environment variables that override files of the repository.
 pub(super) const PINNED: [(&str, &str); 2] = [
-    // `yarnPath` and `yarn-path` name a file that takes the place of yarn.
+    // `yarnPath` and `yarn-path` name a file that replaces yarn.
     ("YARN_IGNORE_PATH", "1"),
-    // `.corepack.env` says where yarn and pnpm are fetched from.
+    // `.corepack.env` sets the address to fetch yarn and pnpm from.
     ("COREPACK_ENV_FILE", "0"),
 ];
 
-/// Keys of `.npmrc` that name programs, files of code, other files of settings or places outside of the folder; without
-/// `-` and `_`.
+/// Keys of `.npmrc` that name programs, code files, other settings files or places outside the folder; without `-` and
+/// `_`.
 const NPMRC: [&str; 30] = [
     "global",
     "location",
@@ -48,7 +48,7 @@ const NPMRC: [&str; 30] = [
     "usenodeversion",
     "executionenv",
 ];
-/// The same in `pnpm-workspace.yaml`.
+/// Such keys of `pnpm-workspace.yaml`.
 const WORKSPACE: [&str; 18] = [
     "modulesdir",
     "virtualstoredir",
@@ -76,10 +76,10 @@ const PNPMFILES: [&str; 4] = [
     ".pnpmfile.js",
     "pnpmfile.js",
 ];
-/// Settings are no longer than this, in bytes.
+/// Maximum size of a settings file, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// Checks what `packager` reads in `folders`.
+/// Checks the files that `packager` reads in `folders`.
 pub(super) fn check_node<'a>(
     packager: Packager,
     folders: impl Iterator<Item = &'a Path>,
@@ -97,7 +97,7 @@ pub(super) fn check_node<'a>(
     Ok(())
 }
 
-/// Installing runs the Python of an environment, and that reads code there as it starts.
+/// Refuses an existing `.venv`: installing runs its Python, which loads code from there at startup.
 pub(super) fn check_environment(folder: &Path) -> Result<(), PrepareError> {
     let environment = folder.join(".venv");
     match environment.symlink_metadata() {
@@ -106,14 +106,14 @@ pub(super) fn check_environment(folder: &Path) -> Result<(), PrepareError> {
     }
 }
 
-/// corepack fetches the packager from an address that stands here, and runs it.
+/// Checks `package.json`: corepack fetches a package manager from an address in it and runs it.
 fn check_manifest(folder: &Path) -> Result<(), PrepareError> {
     let file = folder.join("package.json");
     let text = read(&file)?;
     if text.is_empty() {
         return Ok(());
     }
-    // Node.js may read what is refused here.
+    // Node.js may accept JSON that this parser rejects.
     let manifest = serde_json::from_str::<serde_json::Value>(text.trim_start_matches('\u{feff}'));
     let manifest = manifest.map_err(|_| runs(&file, "cannot be read as JSON"))?;
     for name in ["executionEnv", "configDependencies"] {
@@ -141,7 +141,7 @@ fn check_npmrc(file: &Path) -> Result<(), PrepareError> {
     let lines = text.split(['\n', '\r']);
     for line in lines.filter(|line| !is_comment(line)) {
         let key = line.split('=').next().unwrap_or_default();
-        // npm replaces escapes and variables in keys too.
+        // npm also expands escapes and variables in keys.
         if key.contains(['\\', '$']) {
             return Err(runs(file, "has a key that is not written plainly"));
         }
@@ -162,7 +162,7 @@ fn check_pnpm(folder: &Path) -> Result<(), PrepareError> {
 
 fn check_yarn(folder: &Path) -> Result<(), PrepareError> {
     check_yaml(&folder.join(".yarnrc.yml"), &["plugins"])?;
-    // The older yarn takes these from the file as if they stood on its command line.
+    // yarn 1 treats these entries like options of its command line.
     let file = folder.join(".yarnrc");
     let text = read(&file)?;
     let names = ["script-shell", "node-gyp", "modules-folder", "\\"];
@@ -172,8 +172,8 @@ fn check_yarn(folder: &Path) -> Result<(), PrepareError> {
     }
 }
 
-/// Looks for `keys` in a file of YAML, on any level. A file that can hide a key is refused: one with escapes, or with
-/// keys of several lines.
+/// Searches a YAML file for `keys`, on any level. Refuses a file that can hide a key: one with escapes or multi-line
+/// keys.
 fn check_yaml(file: &Path, keys: &[&str]) -> Result<(), PrepareError> {
     let text = read(file)?;
     for line in text.split(['\n', '\r']) {
@@ -181,7 +181,7 @@ fn check_yaml(file: &Path, keys: &[&str]) -> Result<(), PrepareError> {
         if line.contains('\\') {
             return Err(runs(file, "has a `\\`, behind which a setting can hide"));
         }
-        // A value is none, such as the name of a package.
+        // Only text before a colon is a key; a value, such as the name of a package, is not.
         let names = line
             .split([',', '{'])
             .filter_map(|part| part.split_once(':'));
@@ -202,7 +202,7 @@ fn check_yaml(file: &Path, keys: &[&str]) -> Result<(), PrepareError> {
 
 fn check_bun(file: &Path) -> Result<(), PrepareError> {
     let text = read(file)?;
-    // A letter can be written by its number.
+    // A TOML escape can replace a letter by its code.
     let is_meant = |line: &str| {
         !line.trim_start().starts_with('#') && (line.contains("scanner") || line.contains("\\u"))
     };
@@ -212,7 +212,7 @@ fn check_bun(file: &Path) -> Result<(), PrepareError> {
     Ok(())
 }
 
-/// The one of `keys` that `name` is, however it is written.
+/// Returns the entry of `keys` that equals `name`, ignoring case and punctuation.
 pub(super) fn one_of<'a>(keys: &[&'a str], name: &str) -> Option<&'a str> {
     let is_letter = |c: &char| c.is_ascii_alphanumeric();
     let plain: String = name
@@ -223,7 +223,7 @@ pub(super) fn one_of<'a>(keys: &[&'a str], name: &str) -> Option<&'a str> {
     keys.iter().copied().find(|key| *key == plain)
 }
 
-/// The text of a file; none if it is not there. One that cannot be read is an error, since a tool might read it.
+/// Reads a file; empty if it does not exist. An unreadable file is an error, since a tool might be able to read it.
 pub(super) fn read(file: &Path) -> Result<String, PrepareError> {
     match std::fs::metadata(file) {
         Ok(about) if !about.is_file() || about.len() > LONGEST => {

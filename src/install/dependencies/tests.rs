@@ -1,4 +1,4 @@
-//! Real tools on tiny packages, none of which has to be fetched.
+//! Tests with real tools on tiny packages; no package has to be downloaded.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::install::plan::{Packager, Prepare, Venv};
 
-/// Carries out one step in `folder` and returns what was told.
+/// Carries out one step in `folder`. Returns the result and the reported steps.
 async fn prepare(
     folder: &Path,
     step: Prepare,
@@ -48,7 +48,7 @@ fn output(program: &Path, args: &[&str], folder: &Path) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// A package of Python that needs no building.
+/// Python code that writes a wheel, a package that needs no build.
 const WHEEL: &str = r#"
 import zipfile
 with zipfile.ZipFile("tiny-1.0-py3-none-any.whl", "w") as wheel:
@@ -87,7 +87,7 @@ async fn python_gets_an_environment_of_its_own() {
     );
     assert!(!folder.join("log").exists(), "nothing was wrong");
 
-    // What fails says where all is that was said, and no reason that is none.
+    // A failure names the log file, and no wrong cause.
     fs::write(
         folder.join("requirements.txt"),
         "no-such-package-of-anybody==99\n",

@@ -1,4 +1,4 @@
-//! Settings in a repository by which uv would run a program of the repository's choice, or write outside of the
+//! Refuses settings in a repository by which uv would run a program of the repository's choice, or write outside the
 //! server's folder.
 
 use std::path::Path;
@@ -9,14 +9,14 @@ use super::PrepareError;
 use super::errands::Site;
 use super::settings::{one_of, read, runs};
 
-/// Keys that say where Python comes from and where uv keeps what it has made; without `-`.
+/// Keys for the source of Python and for uv's cache; without `-`.
 const PROGRAMS: [&str; 4] = [
     "pythondownloadsjsonurl",
     "pythoninstallmirror",
     "pypyinstallmirror",
     "cachedir",
 ];
-/// Keys of the table `pip` that name another Python or another place for packages.
+/// Keys of the table `pip` that name another Python or another install location.
 const PLACES: [&str; 5] = [
     "python",
     "target",
@@ -25,7 +25,7 @@ const PLACES: [&str; 5] = [
     "breaksystempackages",
 ];
 
-/// Checks what uv reads from the server's folder upwards.
+/// Checks the settings that uv reads, from the server's folder upwards.
 pub(super) fn check(site: Site<'_>) -> Result<(), PrepareError> {
     for folder in site.way_up(site.folder) {
         check_pin(folder)?;
@@ -41,7 +41,7 @@ pub(super) fn check(site: Site<'_>) -> Result<(), PrepareError> {
 /// Checks the table at `path` of a file.
 fn check_settings(file: &Path, path: &[&str]) -> Result<(), PrepareError> {
     let text = read(file)?;
-    // uv may read what is refused here.
+    // uv may accept a file that this parser rejects.
     let table = DeTable::parse(&text);
     let table = table.map_err(|_| runs(file, "cannot be read as TOML"))?;
     let mut settings = table.get_ref();
@@ -68,7 +68,7 @@ fn check_settings(file: &Path, path: &[&str]) -> Result<(), PrepareError> {
     Ok(())
 }
 
-/// Refuses a file by which uv would run a program of the repository as its Python.
+/// Refuses a version file by which uv would run a program of the repository as its Python.
 fn check_pin(folder: &Path) -> Result<(), PrepareError> {
     for name in [".python-version", ".python-versions"] {
         let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
@@ -81,7 +81,7 @@ fn check_pin(folder: &Path) -> Result<(), PrepareError> {
     Ok(())
 }
 
-/// `3.12`, `3.13t`, `cpython@3.12`, `cpython-3.12.1-linux-x86_64-gnu`
+/// Accepts `3.12`, `3.13t`, `cpython@3.12`, `cpython-3.12.1-linux-x86_64-gnu`.
 fn is_version(pin: &str) -> bool {
     let makers = ["cpython", "pypy", "graalpy", "python"];
     let rest = makers.into_iter().find_map(|maker| pin.strip_prefix(maker));
@@ -94,7 +94,7 @@ fn is_version(pin: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Whether a server in `sub` is refused for a file at `path`, and whether it is permitted to run scripts.
+    /// Returns true if a server in `sub` is refused because of a file at `path`; `scripts` permits scripts.
     fn refused(path: &str, text: &str, scripts: bool) -> bool {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("sub");

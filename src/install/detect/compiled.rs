@@ -1,4 +1,4 @@
-//! Servers in Rust and Go: the programs that a manifest and the usual places have.
+//! Detects servers in Rust and Go: programs from the manifest and in the usual folders.
 
 use serde_json::Value;
 
@@ -8,11 +8,11 @@ use super::{Findings, Proposal, Trust, is_plain, plan};
 
 const CARGO: &str = "Cargo.toml";
 const GO: &str = "go.mod";
-/// What a program in Rust is built of, but for what its build script reads.
+/// Sources of a Rust program, except files that its build script reads.
 const RUST_SOURCES: [&str; 4] = ["src/**", "build.rs", "Cargo.toml", "Cargo.lock"];
-/// What a program in Go is built of, but for files that are embedded in it: what it writes lies among those.
+/// Sources of a Go program, except embedded files: the program may write files next to those.
 const GO_SOURCES: [&str; 4] = ["**/*.go", "!**/*_test.go", "go.mod", "go.sum"];
-/// Crates that speak MCP.
+/// Crates that implement MCP.
 const CRATES: [&str; 6] = [
     "rmcp",
     "rust-mcp-sdk",
@@ -21,7 +21,7 @@ const CRATES: [&str; 6] = [
     "mcpr",
     "turbomcp",
 ];
-/// Modules that speak MCP.
+/// Modules that implement MCP.
 const MODULES: [&str; 4] = [
     "github.com/modelcontextprotocol/go-sdk",
     "github.com/mark3labs/mcp-go",
@@ -83,7 +83,7 @@ fn cargo(tree: &Tree, findings: &mut Findings) {
     }
 }
 
-/// The names of the programs and what speaks for each.
+/// Returns the names of the programs, each with the reason for it.
 fn bins(tree: &Tree, manifest: &Value, package: &str) -> Vec<(String, String)> {
     let listed = manifest
         .get("bin")

@@ -1,4 +1,4 @@
-//! Servers for Deno: the file that a task of `deno.json` starts, or one with a usual name.
+//! Detects servers for Deno: the file that a task of `deno.json` starts, or a file with a usual name.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::{Findings, Proposal, Trust, plan};
 const MANIFESTS: [&str; 2] = ["deno.json", "deno.jsonc"];
 /// Tasks that may start a server.
 const TASKS: [&str; 4] = ["start:stdio", "mcp", "start", "server"];
-/// What may start a server by its name alone.
+/// File names that suggest a server.
 const USUAL: [&str; 8] = [
     "main.ts",
     "server.ts",
@@ -23,10 +23,10 @@ const USUAL: [&str; 8] = [
     "src/index.ts",
 ];
 const WATCH: [&str; 2] = ["**/*.{ts,tsx,mts,js,mjs,json,jsonc}", "!node_modules/**"];
-/// Servers in other languages may do everything, too.
+/// Grants all permissions, since servers in other languages have them, too.
 const ALLOW: &str = "--allow-all";
 
-/// A file that a caller named; `false` if this is no project of Deno, or it is not one of its files.
+/// Proposes a file that the caller named. Returns `false` if it is not a script of a Deno project.
 pub(super) fn named(tree: &Tree, file: &str, findings: &mut Findings) -> bool {
     if manifest(tree, findings).is_none() || !is_script(tree, file) {
         return false;
@@ -43,7 +43,7 @@ pub(super) fn named(tree: &Tree, file: &str, findings: &mut Findings) -> bool {
     true
 }
 
-/// What the tasks start, or a file that is called as those are that start servers.
+/// Proposes the file that a task starts, or a file with a usual name for servers.
 pub(super) fn propose(tree: &Tree, findings: &mut Findings) {
     let Some((name, manifest)) = manifest(tree, findings) else {
         return;
@@ -80,7 +80,7 @@ pub(super) fn propose(tree: &Tree, findings: &mut Findings) {
     }
 }
 
-/// The manifest of a project for Deno. A package of Node.js may have one too, for its tests or to be published.
+/// Reads the manifest of a Deno project. A Node.js package may have one too, for tests or publishing.
 fn manifest(tree: &Tree, findings: &mut Findings) -> Option<(&'static str, Value)> {
     let mut names = MANIFESTS.into_iter().filter(|_| !tree.has("package.json"));
     let name = names.find(|name| tree.has(name))?;
@@ -88,7 +88,7 @@ fn manifest(tree: &Tree, findings: &mut Findings) -> Option<(&'static str, Value
     Some((name, findings.read(name, manifest)?))
 }
 
-/// The options and the file of `deno run OPTIONS FILE`.
+/// Parses `deno run OPTIONS FILE` into its options and file.
 fn started(tree: &Tree, line: &str) -> Option<(Vec<String>, String)> {
     let words = shlex::split(line)?;
     let [deno, run, rest @ ..] = &words[..] else {
@@ -103,7 +103,7 @@ fn started(tree: &Tree, line: &str) -> Option<(Vec<String>, String)> {
     (starts && known).then(|| (options, file.clone()))
 }
 
-/// Whether an option only says what the server may do, and not what is run.
+/// Returns true if an option only sets permissions and does not select code to run.
 fn is_permission(option: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=,.:/*@".contains(c);
     let known = [
@@ -118,7 +118,7 @@ fn is_permission(option: &str) -> bool {
         && (short.contains(&option) || known.iter().any(|it| option.starts_with(it)))
 }
 
-/// The nearest manifest, here or above, that lets packages run scripts while they are installed.
+/// Returns the nearest manifest, here or above, that lets packages run install scripts.
 fn allows_scripts(tree: &Tree) -> Option<String> {
     let folders = Path::new(&tree.folder).ancestors().filter_map(Path::to_str);
     let trees = folders.filter_map(|folder| tree.at(folder));
@@ -135,7 +135,7 @@ fn allows_scripts(tree: &Tree) -> Option<String> {
 }
 
 fn is_script(tree: &Tree, file: &str) -> bool {
-    // A name that begins with `-` would be an option.
+    // A name with a leading `-` would be an option.
     if cleaned(file).is_none_or(|file| file.starts_with('-')) {
         return false;
     }

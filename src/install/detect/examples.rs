@@ -1,5 +1,5 @@
-//! Examples of how a server is started: for clients in its README, for its image in its `Dockerfile`. The words behind the
-//! program's name become its arguments where they mean the same on every machine.
+//! Reads examples of a server's start: the client configuration in its README, the image's command in its `Dockerfile`.
+//! Words after the program's name become arguments if they mean the same on every machine.
 
 use serde_json::Value;
 
@@ -10,9 +10,9 @@ use super::{Findings, Proposal};
 
 pub(super) const README: &str = "README.md";
 pub(super) const DOCKERFILE: &str = "Dockerfile";
-/// Words of a start that speaks HTTP.
+/// Words of a start over HTTP.
 const REMOTE: [&str; 2] = ["http", "sse"];
-/// Options whose value is a package or a place, and not what is run of it.
+/// Options whose value is a package or a path, not the program to run.
 const BEFORE_VALUE: [&str; 13] = [
     "--from",
     "--with",
@@ -28,9 +28,9 @@ const BEFORE_VALUE: [&str; 13] = [
     "--python",
     "--manifest-path",
 ];
-/// Programs that take options of their own behind the name of what they run, and pass on what stands behind `--`.
+/// Programs that take their own options after the name of their target, and pass on arguments after `--`.
 const RUNNERS: [&str; 5] = ["cargo", "npm", "pnpm", "yarn", "go"];
-/// Subcommands by which servers are usually started over stdio.
+/// Subcommands that usually start a server over stdio.
 const SUBCOMMANDS: [&str; 9] = [
     "serve",
     "stdio",
@@ -46,16 +46,16 @@ const SUBCOMMANDS: [&str; 9] = [
 /// One example of a start.
 #[derive(Debug)]
 pub(super) struct Example {
-    /// The file that has it.
+    /// File that contains the example.
     pub(super) from: &'static str,
-    /// A program and its arguments.
+    /// Program and its arguments.
     pub(super) command: Vec<String>,
-    /// Names of variables.
+    /// Names of environment variables.
     pub(super) env: Vec<String>,
 }
 
 impl Example {
-    /// The first server of each block of JSON for clients.
+    /// Returns the first server of each JSON block for clients in the README.
     pub(super) fn of_readme(tree: &Tree) -> Vec<Self> {
         let text = [README, "readme.md", "Readme.md"];
         let text = text.into_iter().find_map(|name| tree.text(name));
@@ -83,9 +83,9 @@ impl Example {
         blocks.filter_map(read).collect()
     }
 
-    /// What the image starts, if the `Dockerfile` has it as a list.
+    /// Returns the command of the image, if the `Dockerfile` writes it as a list.
     pub(super) fn of_image(text: &str, findings: &mut Findings) -> Option<Self> {
-        // Stages before the last are not what is started.
+        // Only the last stage decides the command.
         let stage = |line: &&str| !line.trim_start().starts_with("FROM ");
         let stage: Vec<&str> = text.lines().rev().take_while(stage).collect();
         let last = |keyword: &str| {
@@ -108,8 +108,8 @@ impl Example {
         })
     }
 
-    /// Adds the words behind the name of the program to its arguments, or only tells them if a person has to fill in
-    /// something.
+    /// Appends the words after the program's name to the plan's arguments. If a person has to fill in a word, only
+    /// notes them.
     pub(super) fn add_arguments(&self, names: &[String], plan: &mut Plan) {
         let rest = self.behind(names).unwrap_or_default();
         if rest.is_empty() {
@@ -126,7 +126,7 @@ impl Example {
             .push(format!("{from}: it is started with `{line}`"));
     }
 
-    /// Returns the words behind the first that is one of `names`, in whatever folder or version.
+    /// Returns the words after the first that matches one of `names`, ignoring folder and version.
     pub(super) fn behind(&self, names: &[String]) -> Option<&[String]> {
         let words = &self.command;
         let program = bare(words.first()?);
@@ -135,13 +135,13 @@ impl Example {
         }
         let is_name = |at: &usize| {
             let word = &words[*at];
-            // It may be named as what is fetched, or as a place, before it is named as what is run.
+            // The name may first appear as a package to fetch or as a path, before it appears as the program.
             let is_value = *at > 0 && BEFORE_VALUE.contains(&words[*at - 1].as_str());
             !is_value && !word.starts_with('-') && names.contains(&bare(word))
         };
         let rest = &words[(0..words.len()).find(is_name)? + 1..];
         if RUNNERS.contains(&program.as_str()) {
-            // What stands before that is for the runner.
+            // Arguments before `--` are for the runner.
             let end = rest.iter().position(|word| word == "--");
             return Some(end.map_or(&[], |end| &rest[end + 1..]));
         }
@@ -149,7 +149,7 @@ impl Example {
     }
 }
 
-/// The names under which an example may start this.
+/// Returns the names by which an example may refer to this proposal.
 pub(super) fn names_of(proposal: &Proposal) -> Vec<String> {
     let Proposal {
         registry,
@@ -158,7 +158,7 @@ pub(super) fn names_of(proposal: &Proposal) -> Vec<String> {
         plan,
         ..
     } = proposal;
-    // A script of `package.json` takes its arguments in another way.
+    // A script of `package.json` receives its arguments in another way.
     if name == "start" {
         return Vec::new();
     }
@@ -166,20 +166,20 @@ pub(super) fn names_of(proposal: &Proposal) -> Vec<String> {
         Argument::File(file) => file.to_str(),
         Argument::Text(_) => None,
     });
-    // Elsewhere a package may have several programs, whose names tell them apart.
+    // In other registries a package may have several programs, so that only the program's name identifies one.
     let package = Some(package.as_str()).filter(|_| ["npm", "pypi"].contains(registry));
     let names = package.into_iter().chain([name.as_str()]).chain(files);
     names.filter(|it| !it.is_empty()).map(bare).collect()
 }
 
-/// A name without its folder or scope and without its version.
+/// Returns a name without folder, scope and version.
 fn bare(word: &str) -> String {
     let word = word.rsplit(['/', '\\']).next().unwrap_or_default();
     let end = word.find(['@', '=', '[', '<', '>']).unwrap_or(word.len());
     word[..end].replace('_', "-")
 }
 
-/// Whether a word means the same on every machine: an option or a usual subcommand. A person may have to fill in others.
+/// Returns true if a word means the same on every machine: an option or a usual subcommand, and not one for HTTP.
 pub(in crate::install) fn is_literal(word: &str) -> bool {
     let (name, value) = word.split_once('=').unwrap_or((word, ""));
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

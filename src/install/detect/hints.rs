@@ -1,6 +1,6 @@
-//! Files that speak of a server but are not made to start it from its sources: `server.json` of the
-//! registry, `manifest.json` of a bundle, `Dockerfile`, `smithery.yaml`, the README. They tell variables and
-//! arguments, decide between proposals, and the last two are only said.
+//! Reads files that describe a server but not its start from sources: `server.json` of the registry, `manifest.json` of
+//! a bundle, `Dockerfile`, the README. They supply variables and arguments and decide between proposals.
+//! `smithery.yaml` is only noted.
 
 use serde_json::Value;
 
@@ -9,12 +9,12 @@ use super::examples::{DOCKERFILE, Example, README, names_of};
 use super::tree::Tree;
 use super::{Findings, Proposal, Trust, node, python};
 
-/// What they say.
+/// Contents of these files.
 #[derive(Debug, Default)]
 pub(super) struct Hints {
     published: Vec<Published>,
     bundle: Option<Bundle>,
-    /// What the README has for clients, and what the image starts.
+    /// Client examples of the README, and the command of the image.
     examples: Vec<Example>,
 }
 
@@ -24,7 +24,7 @@ struct Published {
     registry: String,
     env: Vec<(String, String)>,
     args: Vec<String>,
-    /// What a person has to add.
+    /// Notes about values that a person has to add.
     wanting: Vec<String>,
 }
 
@@ -32,7 +32,7 @@ struct Published {
 #[derive(Debug)]
 struct Bundle {
     entry_point: String,
-    /// Names of variables that a person has to fill in.
+    /// Required variables, with a `${NAME}` reference for a person to fill in.
     env: Vec<(String, String)>,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn read(tree: &Tree, findings: &mut Findings) -> Hints {
     }
 }
 
-/// What is proposed where nothing else was found.
+/// Proposes starts from the bundle and the README if there is no other proposal; otherwise only notes them.
 pub(super) fn add_last(tree: &Tree, hints: &Hints, findings: &mut Findings) {
     if let Some(Bundle { entry_point, .. }) = &hints.bundle {
         let says = format!("manifest.json: its entry point is {entry_point}");
@@ -78,7 +78,7 @@ pub(super) fn add_last(tree: &Tree, hints: &Hints, findings: &mut Findings) {
     }
 }
 
-/// The longest end of a path that is a file of the server: the README has it somewhere else.
+/// Returns the longest suffix of a path that is a file of the server: the README has another parent folder.
 fn in_tree(tree: &Tree, word: &str) -> Option<String> {
     let mut parts: Vec<&str> = word.split('/').filter(|it| !it.is_empty()).collect();
     while !parts.is_empty() {
@@ -92,7 +92,7 @@ fn in_tree(tree: &Tree, word: &str) -> Option<String> {
 }
 
 impl Hints {
-    /// Proposes a file, if there is no proposal yet; else it is only told.
+    /// Proposes a file if there is no proposal yet; otherwise only notes it.
     fn add(
         &self,
         tree: &Tree,
@@ -115,7 +115,7 @@ impl Hints {
         }
     }
 
-    /// Whether the registry has it.
+    /// Returns true if `server.json` has a package of the proposal's registry.
     pub(super) fn means(&self, proposal: &Proposal) -> bool {
         self.published
             .iter()
@@ -129,7 +129,7 @@ impl Hints {
             .iter()
             .find(|it| it.registry == proposal.registry);
         let plan = &mut proposal.plan;
-        // Whether the arguments are known.
+        // True if `server.json` lists the arguments.
         let mut is_told = false;
         if let Some(published) = same.or(self.published.first()) {
             plan.env.extend(published.env.iter().cloned());
@@ -170,7 +170,7 @@ impl Hints {
     }
 }
 
-/// The packages of `server.json`; older ones have keys with underscores.
+/// Reads the packages of `server.json`; older versions have keys with underscores.
 fn packages(manifest: &Value) -> Vec<Published> {
     let list = |value: &Value, names: [&str; 2]| -> Vec<Value> {
         let list = names
@@ -238,7 +238,7 @@ fn text<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
     value.get(key).and_then(Value::as_str)
 }
 
-/// A value that no person has to fill in.
+/// Returns the value if it is complete, without a placeholder to fill in.
 fn fixed(value: &Value) -> Option<&str> {
     text(value, "value").filter(|it| !it.contains('{'))
 }
@@ -255,7 +255,7 @@ pub(super) fn is_variable(name: &str) -> bool {
 
 impl Bundle {
     fn of(manifest: &Value) -> Option<Self> {
-        // Others call files `manifest.json` too.
+        // Other tools have a `manifest.json`, too.
         ["manifest_version", "dxt_version"]
             .into_iter()
             .find_map(|key| manifest.get(key))?;

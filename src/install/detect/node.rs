@@ -1,4 +1,4 @@
-//! Servers for Node.js: `package.json`, its lock file, and what has to be built.
+//! Detects servers for Node.js: `package.json`, its lock file, and the build.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::tree::{Tree, cleaned, joined};
 use super::{Findings, Proposal, Trust, plan};
 
 const MANIFEST: &str = "package.json";
-/// Packages that speak MCP.
+/// Packages that implement MCP.
 const LIBRARIES: [&str; 7] = [
     "@modelcontextprotocol/",
     "fastmcp",
@@ -17,7 +17,7 @@ const LIBRARIES: [&str; 7] = [
     "mcp-handler",
     "@vercel/mcp-adapter",
 ];
-/// Lock files and whose they are.
+/// Lock files and their package managers.
 const LOCKS: [(&str, Packager); 6] = [
     ("package-lock.json", Packager::Npm),
     ("npm-shrinkwrap.json", Packager::Npm),
@@ -27,7 +27,7 @@ const LOCKS: [(&str, Packager); 6] = [
     ("bun.lockb", Packager::Bun),
 ];
 
-/// A file that a caller named; `false` if it is not one of Node.js.
+/// Proposes a file that the caller named. Returns `false` if it is no file of a Node.js server.
 pub(super) fn named(tree: &Tree, file: &str, findings: &mut Findings) -> bool {
     let manifest = tree.json(MANIFEST);
     let manifest = findings.read(MANIFEST, manifest).unwrap_or_default();
@@ -47,7 +47,7 @@ pub(super) fn named(tree: &Tree, file: &str, findings: &mut Findings) -> bool {
     true
 }
 
-/// What `package.json` lets one start.
+/// Proposes the programs, the start script and the main file of `package.json`.
 pub(super) fn propose(tree: &Tree, findings: &mut Findings) {
     let manifest = tree.json(MANIFEST);
     let Some(manifest) = findings.read(MANIFEST, manifest) else {
@@ -79,12 +79,12 @@ pub(super) fn propose(tree: &Tree, findings: &mut Findings) {
 struct Package<'a> {
     tree: &'a Tree,
     manifest: &'a Value,
-    /// Without its scope.
+    /// Name without scope.
     name: String,
     speaks_mcp: bool,
 }
 
-/// How a file is started.
+/// Command that starts a file.
 #[derive(Debug)]
 struct Start {
     command: &'static str,
@@ -118,7 +118,7 @@ impl<'a> Package<'a> {
         }
     }
 
-    /// The programs of the package and their files.
+    /// Returns the programs of the package and their files.
     fn bins(&self) -> Vec<(String, String)> {
         match self.manifest.get("bin") {
             Some(Value::String(file)) => vec![(self.name.clone(), file.clone())],
@@ -165,7 +165,7 @@ impl<'a> Package<'a> {
         findings.proposals.push(self.proposal(name, trust, plan));
     }
 
-    /// A script that only starts one file is that; others are left to the packager.
+    /// Proposes the file that a script starts if it does nothing else; otherwise the package manager runs the script.
     fn propose_script(&self, line: &str, findings: &mut Findings) {
         let what = format!("package.json: the start script is `{line}`");
         let words = shlex::split(line).unwrap_or_default();
@@ -214,7 +214,7 @@ impl<'a> Package<'a> {
             "js" | "mjs" | "cjs" => ("node", vec![file_argument]),
             _ if typescript && bun => ("bun", vec![file_argument]),
             _ if typescript && self.uses("tsx") => ("node_modules/.bin/tsx", vec![file_argument]),
-            // Node.js from 22.18 on leaves types out by itself.
+            // Node.js strips types itself from 22.18 on.
             _ if typescript => ("node", vec![file_argument]),
             "" if !file.contains('.') => ("node", vec![file_argument]),
             _ => return None,
@@ -222,7 +222,7 @@ impl<'a> Package<'a> {
         let top = file.split_once('/').map(|(top, _)| top);
         let own = ["src", "lib", "dist", "build", "out", "bin"];
         let watch = match top.filter(|top| own.contains(top)) {
-            // Named, it counts though `.gitignore` has it.
+            // A folder that is named is watched even if `.gitignore` lists it.
             Some(top) => vec![format!("{top}/**")],
             None => vec![
                 "**/*.{js,mjs,cjs,ts,mts,json}".to_owned(),
@@ -236,7 +236,7 @@ impl<'a> Package<'a> {
         })
     }
 
-    /// What has to be built: the file, or the folder whose files it loads.
+    /// Returns the path that has to be built: the file, or a folder whose files it loads. `None` if all exist.
     fn not_there(&self, file: &str) -> Option<String> {
         let Some(text) = self.tree.text(file) else {
             return Some(file.to_owned());
@@ -292,7 +292,7 @@ impl<'a> Package<'a> {
         }]
     }
 
-    /// Who installs the packages, and the folder of the lock file.
+    /// Returns the package manager and the folder of its lock file.
     fn packager(&self, findings: &mut Findings) -> (Packager, Option<String>) {
         let said = self.manifest.get("packageManager").and_then(Value::as_str);
         let said = said.and_then(|it| it.split('@').next());
@@ -300,7 +300,7 @@ impl<'a> Package<'a> {
             .iter()
             .filter_map(|(file, packager)| Some((*file, *packager, self.tree.nearest(file)?)))
             .collect();
-        // Of two in one folder the first is taken.
+        // Of two lock files in one folder, the first in LOCKS wins.
         let nearest = locks
             .iter()
             .rev()

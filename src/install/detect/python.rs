@@ -1,5 +1,5 @@
-//! Servers in Python: `pyproject.toml`, `fastmcp.json`, `requirements.txt`, and files by what they are
-//! called and import.
+//! Detects servers in Python: `pyproject.toml`, `fastmcp.json`, `requirements.txt`, and files by their names and
+//! imports.
 
 use std::path::PathBuf;
 
@@ -12,11 +12,11 @@ use super::{Findings, Proposal, Trust, is_plain, plan};
 const PROJECT: &str = "pyproject.toml";
 const FASTMCP: &str = "fastmcp.json";
 const REQUIREMENTS: &str = "requirements.txt";
-/// What may start a server by its name alone.
+/// File names that suggest a server.
 const USUAL: [&str; 3] = ["server.py", "main.py", "app.py"];
 const WATCH: [&str; 2] = ["**/*.py", "!.venv/**"];
 
-/// A file that a caller named; `false` if it is not Python.
+/// Proposes a file that the caller named. Returns `false` if it is not Python.
 pub(super) fn named(
     tree: &Tree,
     file: &str,
@@ -32,7 +32,7 @@ pub(super) fn named(
     true
 }
 
-/// What is there to start.
+/// Proposes the starts found in the folder.
 pub(super) fn propose(tree: &Tree, requirements: Option<&str>, findings: &mut Findings) {
     let project = Project::read(tree, requirements, findings);
     for name in project.scripts() {
@@ -64,7 +64,7 @@ struct Project<'a> {
     tree: &'a Tree,
     manifest: Value,
     requirements: Option<PathBuf>,
-    /// Somebody said what the requirements are.
+    /// True if the caller named the requirements file.
     told: bool,
     speaks_mcp: bool,
 }
@@ -118,11 +118,11 @@ impl<'a> Project<'a> {
             .collect()
     }
 
-    /// The environment. `whole`: the project itself has to be in it.
+    /// Describes the environment. `whole`: the project itself must be installed in it.
     fn install(&self, guessed: &[&str], whole: bool) -> Venv {
         let builds = self.manifest.get("build-system").is_some();
         let venv = Venv {
-            // uv leaves out the project itself if that does not say how it is built.
+            // uv skips the project itself if it has no `build-system`.
             locked: self.tree.has("uv.lock") && !self.told && (builds || !whole),
             python: self.python(),
             ..Venv::default()
@@ -159,7 +159,7 @@ impl<'a> Project<'a> {
         }
     }
 
-    /// The versions of Python that will do.
+    /// Returns the supported versions of Python.
     fn python(&self) -> Option<String> {
         let versions = self.manifest.pointer("/project/requires-python")?;
         versions.as_str().map(str::to_owned)
@@ -206,7 +206,7 @@ impl<'a> Project<'a> {
         });
     }
 
-    /// A package that `python -m` starts.
+    /// Proposes packages that `python -m` starts.
     fn propose_modules(&self, findings: &mut Findings) {
         if self.manifest.is_null() || !self.scripts().is_empty() {
             return;
@@ -228,7 +228,7 @@ impl<'a> Project<'a> {
         }
     }
 
-    /// The rules for single files: what is called as a server is, and what imports MCP.
+    /// Proposes single files: files with a usual name, and files that import MCP.
     fn propose_files(&self, findings: &mut Findings) {
         for folder in ["", "src"] {
             let mut files = self.tree.files(folder);
@@ -349,7 +349,7 @@ impl<'a> Project<'a> {
     }
 }
 
-/// What the head of a script says (PEP 723).
+/// Parses the metadata in the head of a script (PEP 723).
 fn head_of(text: &str) -> Option<Value> {
     let (_, block) = text.split_once("# /// script\n")?;
     let (block, _) = block.split_once("# ///")?;
@@ -368,7 +368,7 @@ fn dependencies(head: &Value) -> Vec<&str> {
     packages.filter(|it| !it.starts_with('-')).collect()
 }
 
-/// Returns those of the packages under `dependencies` for which `file` has a source that only uv reads.
+/// Returns the packages under `dependencies` for which `file` has a source that only uv reads.
 fn sources(manifest: &Value, file: &str, dependencies: &str) -> Option<Sources> {
     let known = manifest.pointer("/tool/uv/sources")?.as_object()?;
     let known: Vec<String> = known.keys().map(|it| name_of(it)).collect();
@@ -385,14 +385,14 @@ fn strings<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v str>
     items.into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// The only file that says by its name that it is a server, whatever it imports.
+/// Returns the file named `*_server.py` if there is only one, regardless of its imports.
 fn only_server(files: &[String]) -> Option<&str> {
     let mut servers = files.iter().filter(|name| name.ends_with("_server.py"));
     let only = servers.next()?;
     servers.next().is_none().then_some(only.as_str())
 }
 
-/// The package that a requirement begins with.
+/// Returns the package name at the beginning of a requirement.
 fn name_of(requirement: &str) -> String {
     let name = requirement.trim();
     let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')));
@@ -405,7 +405,7 @@ fn speaks_mcp(text: &str) -> bool {
     imports(text, "mcp") || imports(text, "fastmcp")
 }
 
-/// Whether a Python text imports a package or a part of it.
+/// Returns true if a Python text imports a package or a part of it.
 fn imports(text: &str, package: &str) -> bool {
     text.lines().any(|line| {
         let line = line.trim_start();

@@ -1,4 +1,4 @@
-//! Small trees laid out as real servers are, each with what is to be found out about it.
+//! Tests on small trees laid out like real servers, each with its expected result.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use super::super::plan::{Packager, Prepare};
 use super::*;
 
-/// The trees of `fixtures/repos`: each file of a tree stands behind a line `== PATH`. A line `@ FOLDER`
-/// before them is the folder that is looked at, `server_file: …` and `requirements_file: …` are said.
+/// Lists the trees of `fixtures/repos`: each file of a tree follows a line `== PATH`. Before them, a line `@ FOLDER`
+/// selects the folder to inspect, and `server_file: …` and `requirements_file: …` set the fields of [`Said`].
 fn trees() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/repos");
     let entries = fs::read_dir(folder).unwrap();
@@ -73,7 +73,7 @@ fn shown_plan(plan: &Plan) -> String {
     text
 }
 
-/// With `MCP_PROXY_BLESS=1` in the environment the texts are written instead of compared.
+/// Writes the texts instead of comparing them if `MCP_PROXY_BLESS=1` is set in the environment.
 #[test]
 fn each_tree_is_started_as_was_approved() {
     let files = trees();
@@ -143,7 +143,7 @@ fn names_that_lead_elsewhere_are_not_taken() {
     assert_eq!(found.considered.len(), 5, "{:#?}", found.considered);
 }
 
-/// What clients are told to start, and what of it becomes arguments.
+/// Client commands, and the words of them that become arguments.
 #[test]
 fn arguments_are_taken_from_examples_that_mean_the_same_everywhere() {
     let cases = [

@@ -1,4 +1,4 @@
-//! The files of a clone, read with bounds: nothing outside of it, nothing huge, nothing that is no file.
+//! Reads the files of a clone within limits: no path outside of it, no huge file, only regular files.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -8,12 +8,12 @@ use jsonc_parser::ParseOptions;
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
-/// How much of a file is read.
+/// Maximum number of bytes to read from a file.
 const LONGEST: u64 = 256 * 1024;
-/// How many entries of a folder are looked at.
+/// Maximum number of entries to inspect in a folder.
 const MOST_ENTRIES: usize = 1000;
 
-/// Folders in which no server of the project is.
+/// Folders that contain no server of the project.
 const FOREIGN: [&str; 7] = [
     "node_modules",
     "target",
@@ -24,16 +24,16 @@ const FOREIGN: [&str; 7] = [
     "tests",
 ];
 
-/// One folder of a clone, beyond which nothing is read.
+/// One folder of a clone; reads no path outside the clone.
 #[derive(Debug)]
 pub(super) struct Tree {
     root: PathBuf,
-    /// Relative to the root; empty for the root itself.
+    /// Path relative to the root; empty for the root itself.
     pub(super) folder: String,
 }
 
 impl Tree {
-    /// `folder` within the clone at `root`, if it is there.
+    /// Opens `folder` within the clone at `root`, if it exists.
     pub(super) fn new(root: &Path, folder: &str) -> Option<Self> {
         let tree = Self {
             root: root.canonicalize().ok()?,
@@ -42,24 +42,24 @@ impl Tree {
         tree.inside("").filter(|path| path.is_dir()).map(|_| tree)
     }
 
-    /// Another folder of the same clone.
+    /// Opens another folder of the same clone.
     pub(super) fn at(&self, folder: &str) -> Option<Self> {
         Self::new(&self.root, folder)
     }
 
-    /// Where a path leads when its links are followed, if that is within the clone.
+    /// Returns the canonical path, if it is within the clone.
     fn inside(&self, path: &str) -> Option<PathBuf> {
         let path = self.root.join(&self.folder).join(cleaned(path)?);
         let path = path.canonicalize().ok()?;
         path.starts_with(&self.root).then_some(path)
     }
 
-    /// Whether there is such a file.
+    /// Returns true if the path is a file.
     pub(super) fn has(&self, path: &str) -> bool {
         self.inside(path).is_some_and(|path| path.is_file())
     }
 
-    /// The beginning of a file.
+    /// Returns the beginning of a file.
     pub(super) fn text(&self, path: &str) -> Option<String> {
         let path = self.inside(path).filter(|path| path.is_file())?;
         let mut bytes = Vec::new();
@@ -68,7 +68,7 @@ impl Tree {
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// What a JSON file says; `Err` if it is there and cannot be read.
+    /// Parses a JSON file; `Err` if it exists and cannot be parsed.
     pub(super) fn json(&self, path: &str) -> Result<Option<Value>, ()> {
         let Some(text) = self.text(path) else {
             return Ok(None);
@@ -77,7 +77,7 @@ impl Tree {
         serde_json::from_str(text).map(Some).map_err(|_| ())
     }
 
-    /// What a JSON file with comments says; `Err` if it is there and cannot be read.
+    /// Parses a JSON file with comments; `Err` if it exists and cannot be parsed.
     pub(super) fn jsonc(&self, path: &str) -> Result<Option<Value>, ()> {
         let Some(text) = self.text(path) else {
             return Ok(None);
@@ -86,7 +86,7 @@ impl Tree {
         value.map(Some).map_err(|_| ())
     }
 
-    /// What a TOML file says; `Err` if it is there and cannot be read.
+    /// Parses a TOML file; `Err` if it exists and cannot be parsed.
     pub(super) fn toml(&self, path: &str) -> Result<Option<Value>, ()> {
         let Some(text) = self.text(path) else {
             return Ok(None);
@@ -94,12 +94,12 @@ impl Tree {
         toml_value(&text).map(Some).ok_or(())
     }
 
-    /// The names of the files in a folder, in order.
+    /// Returns the names of the files in a folder, sorted.
     pub(super) fn files(&self, path: &str) -> Vec<String> {
         self.entries(path, Path::is_file)
     }
 
-    /// The names of the folders in a folder, in order, without those that hold no sources of the project.
+    /// Returns the names of the folders in a folder, sorted, without those that hold no sources of the project.
     pub(super) fn folders(&self, path: &str) -> Vec<String> {
         let mut folders = self.entries(path, Path::is_dir);
         folders.retain(|name| !name.starts_with('.') && !FOREIGN.contains(&name.as_str()));
@@ -114,7 +114,7 @@ impl Tree {
         let mut names: Vec<String> = entries
             .take(MOST_ENTRIES)
             .filter_map(|entry| entry.file_name().into_string().ok())
-            // What a person cannot read is not shown to one.
+            // Unprintable names are never shown to a person.
             .filter(|name| !name.chars().any(char::is_control))
             .filter(|name| {
                 let path = joined(path, name);
@@ -125,7 +125,7 @@ impl Tree {
         names
     }
 
-    /// The nearest folder from this one up to the root that has a file of this name.
+    /// Returns the nearest folder, from this one up to the root, that has a file of this name.
     pub(super) fn nearest(&self, name: &str) -> Option<String> {
         let folders = Path::new(&self.folder).ancestors();
         folders
@@ -135,7 +135,7 @@ impl Tree {
     }
 }
 
-/// What a TOML text says.
+/// Parses a TOML text.
 pub(super) fn toml_value(text: &str) -> Option<Value> {
     let table = DeTable::parse(text).ok()?.into_inner();
     Some(value(DeValue::Table(table)))
@@ -154,7 +154,7 @@ fn value(value_of: DeValue<'_>) -> Value {
     }
 }
 
-/// A relative path without `.` and `..`; `None` if it would lead out.
+/// Normalizes a relative path without `.` and `..`; `None` if it leads out.
 pub(super) fn cleaned(path: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
     for part in Path::new(path).components() {
@@ -170,7 +170,7 @@ pub(super) fn cleaned(path: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// `name` in `folder`, which may be empty.
+/// Joins `folder`, which may be empty, and `name`.
 pub(super) fn joined(folder: &str, name: &str) -> String {
     match folder {
         "" => name.to_owned(),

@@ -1,13 +1,13 @@
-//! Addresses as a browser shows them: they name a reference and a folder too. Pure.
+//! Parses addresses from a browser, which also name a reference and a folder. Pure.
 
 use std::path::PathBuf;
 
 use super::{SourceError, parse_reference, parse_subdir};
 
-/// A reference and a folder.
+/// Reference and folder.
 pub(super) type Browsed = (String, Option<PathBuf>);
 
-/// Of a path at `site`: `owner/repo/tree/main/sub` and `group/repo/-/tree/main/sub` are what a browser shows.
+/// Splits a path at `site` from a browser: `owner/repo/tree/main/sub` or `group/repo/-/tree/main/sub`.
 pub(super) fn split_browsed<'a>(
     path: &'a str,
     site: &str,

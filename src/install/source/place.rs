@@ -1,5 +1,5 @@
-//! Where the clone of a repository belongs: one folder for each repository there is, whose name can
-//! neither leave its place nor meet another's. Pure.
+//! Location of a repository's clone: one folder per repository, whose name neither leaves its parent nor collides with
+//! another. Pure.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ pub(in crate::install) struct Place {
     pub(in crate::install) repo: String,
 }
 
-/// The place of the repository whose path has these names.
+/// Returns the place of the repository whose path has these names.
 pub(super) fn place(host: &str, names: &[&str]) -> Place {
     let (repo, owner) = names.split_last().expect("a path has a last name");
     let owner = owner.iter().map(|it| encode(it)).collect::<Vec<_>>();
@@ -27,8 +27,7 @@ pub(super) fn place(host: &str, names: &[&str]) -> Place {
     }
 }
 
-/// One name of a folder for each name there is: letters outside of the plain ones in percents, `.` and
-/// `-` in front as well.
+/// Encodes a name as a unique folder name: percent-encodes all but plain characters, and a leading `.` or `-`.
 pub(super) fn encode(name: &str) -> String {
     let mut encoded = String::new();
     for (at, byte) in name.bytes().enumerate() {
@@ -42,13 +41,13 @@ pub(super) fn encode(name: &str) -> String {
     encoded
 }
 
-/// File systems take 255 bytes.
+/// Shortens a name, since file systems limit it to 255 bytes.
 fn shorten(name: String) -> String {
     const LONGEST: usize = 120;
     if name.len() <= LONGEST {
         return name;
     }
-    // FNV-1a: stable, and nobody gains by a collision, since the record names the source.
+    // FNV-1a: stable. A collision is of no use to an attacker, since the record names the source.
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     });

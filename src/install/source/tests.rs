@@ -1,4 +1,4 @@
-//! What may be written, and what must not get through.
+//! Tests for permitted sources, and for sources that must be refused.
 
 use proptest::prelude::*;
 
@@ -13,7 +13,7 @@ fn parse(text: &str) -> Result<Source, SourceError> {
     Source::parse(text, ALL, Path::new("/home/me/dev"))
 }
 
-/// `repository | reference | subdir | folder | name`.
+/// Formats `repository | reference | subdir | folder | name`.
 fn told(text: &str) -> String {
     let source = match parse(text) {
         Ok(source) => source,
@@ -32,7 +32,7 @@ fn told(text: &str) -> String {
     format!("{repository} | {reference} | {subdir} | {host}/{owner}/{repo} | {name}")
 }
 
-/// What comes of what a source says of itself.
+/// Parses the text of a source again and returns the new text.
 fn told_by_source(source: &Source) -> String {
     let again = parse(&source.to_string()).unwrap();
     assert_eq!(again.place, source.place);

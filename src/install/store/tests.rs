@@ -1,4 +1,4 @@
-//! Slots: what stays, what goes, and whose they are.
+//! Tests for slots: kept files, removed files, and locks.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,11 +1,11 @@
-//! Installations that fail, are refused or cancelled: nothing is left of them.
+//! Tests of installations that fail, are refused or cancelled: they leave no trace.
 
 use std::fs;
 use std::time::Duration;
 
 use super::*;
 
-/// A package of Rust, which fails or succeeds sooner than others.
+/// Returns a Rust package, which builds or fails faster than packages of other languages.
 pub(super) fn rust<'a>(name: &str, main: &'a str) -> [(&'static str, &'a str); 2] {
     let manifest = format!(
         "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[workspace]\n"

@@ -1,4 +1,4 @@
-//! Commits that no branch or tag has, as those of forks that a host serves under the address of the original.
+//! Tests for commits without a branch or tag, such as those of forks that a host serves under the original address.
 
 use super::*;
 
@@ -16,7 +16,7 @@ async fn asked(source: &str, unnamed: Unnamed, job: Job) -> Result<Cloned, Clone
     cloned
 }
 
-/// A commit that the server has and no branch or tag.
+/// Creates a commit that the server has but no branch or tag contains.
 fn fork(published: &Published) -> String {
     let tree = published.git(&["rev-parse", "HEAD^{tree}"]);
     let head = published.git(&["rev-parse", "HEAD"]);

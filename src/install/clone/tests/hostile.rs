@@ -1,8 +1,8 @@
-//! Repositories that are made to do harm.
+//! Tests for malicious repositories.
 
 use super::*;
 
-/// A tree of these entries: mode, name, id. Nobody looks at the names, nor at the order.
+/// Writes a tree with these entries (mode, name, id). Neither names nor order are checked.
 fn tree(repository: &Repository, entries: &[(&str, &str, Oid)]) -> Oid {
     let mut bytes = Vec::new();
     for (mode, name, id) in entries {
@@ -13,8 +13,8 @@ fn tree(repository: &Repository, entries: &[(&str, &str, Oid)]) -> Oid {
     odb.write(git2::ObjectType::Tree, &bytes).unwrap()
 }
 
-/// Publishes a commit of `root` as `main` of a new repository, with a pack of all its objects in
-/// `made.pack`: git would walk through them for ever.
+/// Publishes a commit of `root` as `main` of a new repository. Puts a pack of all its objects into `made.pack`, because
+/// git would walk through them for ever.
 fn publish(
     server: &GitServer,
     name: &str,

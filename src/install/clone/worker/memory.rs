@@ -1,6 +1,6 @@
-//! How much memory this process may take. Linux keeps to it; macOS takes note of it, and enforces it in part.
+//! Memory limit of this process. Linux enforces the limit; macOS records it and enforces it in part.
 
-/// Limits the memory of this process, and keeps it from leaving an image of it behind when it dies.
+/// Limits the memory of this process and disables its core dump.
 #[cfg(unix)]
 pub(super) fn limit(bytes: u64) {
     use rustix::process::{Resource, Rlimit, setrlimit};
@@ -16,6 +16,6 @@ pub(super) fn limit(bytes: u64) {
     }
 }
 
-/// Other systems have no limit that a process sets itself.
+/// Does nothing: other systems have no limit that a process can set for itself.
 #[cfg(not(unix))]
 pub(super) fn limit(_: u64) {}

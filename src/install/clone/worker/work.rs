@@ -1,4 +1,4 @@
-//! What the worker does: the only place where libgit2 meets bytes of a stranger.
+//! Carries out the tasks of the worker: the only place where libgit2 reads untrusted bytes.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
@@ -11,10 +11,10 @@ use super::{Order, Said, Task, memory};
 use crate::install::clone::{CloneError, Limits, checkout, submodules};
 use crate::install::progress::Step;
 
-/// Nobody sees more steps than this.
+/// Minimum time between two progress reports.
 const BETWEEN_STEPS: Duration = Duration::from_millis(40);
 
-/// The hidden subcommand: carries out one order and says what came of it.
+/// Runs the hidden subcommand: carries out one order and reports the result.
 pub(crate) fn main(order: &str) {
     let done = match serde_json::from_str(order) {
         Ok(Order { task, limits }) => {
@@ -29,7 +29,7 @@ pub(crate) fn main(order: &str) {
     });
 }
 
-/// Tells a lack of memory from other errors, which libgit2 does not.
+/// Distinguishes lack of memory from other errors, which libgit2 does not.
 fn failure(error: CloneError, limits: &Limits) -> CloneError {
     const LACKS: [&str; 3] = [
         "out of memory",
@@ -88,7 +88,7 @@ fn perform(task: Task, limits: &Limits) -> Result<(), CloneError> {
 }
 
 fn list(path: &Path) -> Result<(), CloneError> {
-    // A folder inside of a repository is not what was named.
+    // `open` does not search parent folders: a folder inside a repository is not that repository.
     let found = Repository::open(path).map_err(|error| match error.code() {
         git2::ErrorCode::NotFound => CloneError::NoRepository,
         _ => error.into(),
@@ -152,7 +152,7 @@ fn index(repository: &Repository) -> Result<(), CloneError> {
     }
 }
 
-/// Tells steps, but no more than anybody sees.
+/// Reports steps, at most one per [`BETWEEN_STEPS`].
 #[derive(Default)]
 struct Steps {
     last: Cell<Option<Instant>>,
@@ -170,7 +170,7 @@ impl Steps {
 
 fn say(said: &Said) {
     if let Ok(line) = serde_json::to_string(said) {
-        // Nobody hears it when the proxy has gone, and the end is near then.
+        // A write error means that the proxy is gone; this process then ends soon, too.
         let _ = writeln!(io::stdout(), "{line}");
     }
 }
@@ -184,7 +184,7 @@ mod tests {
     fn worker() {
         let order = std::env::args().next_back().unwrap_or_default();
         if order.starts_with('{') {
-            // The harness may have begun a line.
+            // The test harness may have begun a line.
             let _ = writeln!(io::stdout());
             main(&order);
         }
