@@ -1,5 +1,5 @@
-//! What reads the bytes of strangers, for fuzzers (`tests/fuzz`) to call. What they found, and inputs to begin with,
-//! are in `fixtures/fuzz` and are read again by every test run.
+//! Fuzz targets for `tests/fuzz`: parsers of untrusted bytes. Every test run also reads the corpus and the inputs
+//! found by fuzzers in `fixtures/fuzz`.
 
 pub use crate::config::fuzz::configuration;
 pub use crate::front::http::fuzz::requests;

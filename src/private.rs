@@ -1,4 +1,4 @@
-//! Files and folders for the proxy's user alone, whatever the umask.
+//! Creates files and folders that only the proxy's user can access, independent of the umask.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -9,19 +9,19 @@ use std::path::Path;
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
-/// A new folder in that for temporary files, whose name begins with `prefix`.
+/// Creates a folder in the system's folder for temporary files; its name begins with `prefix`.
 pub(crate) fn temporary(prefix: &str) -> io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     let private = Permissions::from_mode(0o700);
     builder.prefix(prefix).permissions(private).tempdir()
 }
 
-/// Makes a new folder.
+/// Creates a new folder.
 pub(crate) fn new_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }
 
-/// Makes a folder and those above it, unless they are there. Refuses one that somebody else may write to.
+/// Creates a folder and its missing parents. Refuses one that belongs to another user or that all users can write to.
 pub(crate) fn folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let found = fs::metadata(path)?;
@@ -29,7 +29,7 @@ pub(crate) fn folder(path: &Path) -> io::Result<()> {
         .map_err(|why| io::Error::other(format!("{} {why}", path.display())))
 }
 
-/// Whether only the user `own` may write to a folder of `owner` with `mode`.
+/// Returns an error unless a folder of `owner` with `mode` belongs to the user `own` and is not writable by all users.
 fn check(owner: u32, mode: u32, own: u32) -> Result<(), String> {
     if owner != own {
         return Err(format!("belongs to the user with id {owner}, not to you"));
@@ -40,24 +40,24 @@ fn check(owner: u32, mode: u32, own: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// Opens a new file for writing. It is an error if there is anything of that name, a link too.
+/// Creates a file for writing. Returns an error if the name exists, even as a symbolic link.
 pub(crate) fn new_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Writes a new file; as [`new_file`].
+/// Writes a new file, created like [`new_file`].
 pub(crate) fn write_new(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     new_file(path)?.write_all(bytes.as_ref())
 }
 
-/// Opens a file for writing at its end, which is made if it is not there.
+/// Opens a file for appending; creates it if it does not exist.
 pub(crate) fn append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o600).open(path)
 }
 
-/// Opens a new file for writing in place of the one that is there.
+/// Creates a file for writing; removes an existing one first.
 pub(crate) fn replace_file(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

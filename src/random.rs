@@ -1,6 +1,6 @@
-//! Names that cannot be guessed.
+//! Creates names that cannot be guessed.
 
-/// 128 random bits as 32 hexadecimal digits. An error if the system has no randomness.
+/// Returns 128 random bits as 32 hexadecimal digits. Returns an error if the system provides no randomness.
 pub(crate) fn id() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;

@@ -1,21 +1,21 @@
-//! Signals that ask for the end.
+//! Turns termination signals into cancellation tokens.
 
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// What the signals have asked for so far.
+/// Shutdown requests received so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shutdown {
-    /// The first signal: end in good order.
+    /// Cancelled by the first signal: shut down in an orderly way.
     pub(crate) asked: CancellationToken,
-    /// The second one: end now.
+    /// Cancelled by the second signal: exit immediately.
     pub(crate) urgent: CancellationToken,
 }
 
 impl Shutdown {
-    /// Listens to SIGINT, SIGTERM and SIGHUP from now on.
+    /// Starts to handle SIGINT, SIGTERM and SIGHUP.
     pub(crate) fn listen() -> io::Result<Self> {
         let shutdown = Self::default();
         let heard = shutdown.clone();

@@ -1,4 +1,4 @@
-//! Where clients come in.
+//! Entry points for clients.
 
 pub(crate) mod http;
 pub(crate) mod stdio;

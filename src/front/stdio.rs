@@ -1,4 +1,4 @@
-//! The client that started the proxy, on stdin and stdout.
+//! Serves the client that started the proxy, on stdin and stdout.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use crate::server::{Connection, ServerHandle};
 use crate::session::Session;
 use crate::transport::stream::{Lines, Outbox};
 
-/// A client is not read while more bytes than this wait for it to read them.
+/// Number of bytes queued for the client above which the proxy stops reading from it.
 const UNREAD: usize = 16 * 1024 * 1024;
 
-/// Brings the client's lines to its session, which answers by `out`, until the client closes its side.
-/// `limit` is the longest message in bytes, for the error about longer ones.
+/// Passes the client's lines to its session, which answers on `out`, until the client closes its side. `limit` is the
+/// maximum message length in bytes, for the error about longer messages.
 pub(crate) async fn serve(mut lines: Lines, out: &Outbox, session: Arc<Session>, limit: usize) {
     loop {
         room(&session, out).await;
@@ -33,17 +33,16 @@ pub(crate) async fn serve(mut lines: Lines, out: &Outbox, session: Arc<Session>,
     }
 }
 
-/// Waits until what the client says next has somewhere to go.
+/// Waits until the client's next message can be handled.
 async fn room(session: &Session, out: &Outbox) {
-    // What the proxy answers itself piles up before a client that writes without reading. Nobody
-    // but the client can end this wait, and it is no new deadlock: a client that will not read
-    // before it has written everything hangs at any server without a proxy too, and there as soon
-    // as a pipe is full. Servers are read up to a much lower mark, so they alone never bring it
-    // about, save by one huge message.
+    // The proxy's own answers queue up for a client that writes without reading. Only the client can end this wait, but
+    // it is not a new deadlock: a client that reads only after writing everything hangs at any server without a proxy
+    // too, as soon as a pipe is full. The proxy stops reading servers at a much lower backlog, so they alone cannot
+    // cause this wait, except by one huge message.
     out.ready_beyond(UNREAD).await;
-    // A server that reads slowly slows its client down, as it would without a proxy. One that hangs
-    // does so only until newer code takes its place. One of several must not slow down the others:
-    // the session refuses what it does not take.
+    // A server that reads slowly slows its client down, as it would without a proxy; a hanging server does so only
+    // until newer code replaces it. One of several servers must not slow down the others: the session refuses messages
+    // for which there is no room.
     let catalog = session.fleet().catalog();
     let Some(gate) = catalog.sole().map(ServerHandle::gate) else {
         return;

@@ -1,5 +1,5 @@
-//! The command that must succeed before a generation is started. It reads nothing, since stdin is
-//! the client's, and writes nothing to stdout, for the same reason: its output becomes events.
+//! Runs the command that must succeed before a generation starts. Its stdin is empty and its output becomes
+//! events, since the proxy's stdin and stdout belong to the client.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::resolve::{self, SpawnError};
 use crate::config::ServerSpec;
 use crate::event::{Event, Events};
 
-/// Why a build did not succeed.
+/// Reason why a build failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildFailure {
     #[error(transparent)]
@@ -20,13 +20,13 @@ pub(crate) enum BuildFailure {
     Failed {
         server: String,
         status: Status,
-        /// The last lines of its output.
+        /// Last lines of its output.
         tail: Tail,
     },
 }
 
-/// Runs `command` in a shell, each line of its output an [`Event::BuildOutput`]. Dropping the
-/// future kills all that it started, as does its end.
+/// Runs `command` in a shell; each line of output becomes an [`Event::BuildOutput`]. All processes it started are
+/// killed when it ends or when the future is dropped.
 pub(crate) async fn run(
     spec: &ServerSpec,
     command: &str,

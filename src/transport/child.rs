@@ -1,6 +1,5 @@
-//! One child process: started, watched, stopped. It is the leader of its own process group and
-//! whatever way it ends, nothing of that group is left. Hands out the raw ends of the pipes and
-//! knows nothing of what goes through them.
+//! Spawns, observes and stops one child process. The child leads its own process group; however it ends, no process of
+//! that group survives. Hands out the raw ends of the pipes and does not interpret their data.
 
 use std::fmt;
 use std::io;
@@ -22,10 +21,10 @@ use crate::event::{Event, Events};
 
 /// Time between SIGTERM and SIGKILL.
 const TERM_GRACE: Duration = Duration::from_secs(1);
-/// A killed process can be missed for longer only in the kernel's hands (a dead network mount).
+/// Time limit for the exit after SIGKILL. Only a process stuck in the kernel (a dead network mount) exceeds it.
 const KILL_GRACE: Duration = Duration::from_secs(1);
 
-/// A started server process. Dropping it kills its group.
+/// Running server process. Dropping it kills its process group.
 #[derive(Debug)]
 pub(crate) struct Child {
     stdin: Option<OwnedFd>,
@@ -35,7 +34,7 @@ pub(crate) struct Child {
     group: Arc<Group>,
 }
 
-/// Starts the server's process, each line of its stderr an [`Event::Stderr`]. Needs a running runtime.
+/// Spawns the server process. Each stderr line becomes an [`Event::Stderr`]. Must be called inside a tokio runtime.
 pub(crate) fn spawn(
     spec: &ServerSpec,
     generation: u64,
@@ -45,7 +44,7 @@ pub(crate) fn spawn(
     spawn_telling(spec, stderr_events(spec, generation, events), reaper)
 }
 
-/// As [`spawn`], each line of its stderr told to `tell`.
+/// Like [`spawn`], but passes each stderr line to `tell`.
 pub(crate) fn spawn_telling(
     spec: &ServerSpec,
     tell: impl FnMut(String) + Send + 'static,
@@ -107,7 +106,7 @@ impl Pipes {
         let (their_stdin, stdin) = io::pipe()?;
         let (stdout, their_stdout) = io::pipe()?;
         let (stderr, their_stderr) = Lines::pipe(tell)?;
-        // Only our ends: the two ends of a pipe are apart in this, and children expect to block.
+        // Only the proxy's ends: the two ends of a pipe have separate flags, and children expect blocking I/O.
         ioctl_fionbio(stdin.as_fd(), true)?;
         ioctl_fionbio(stdout.as_fd(), true)?;
         Ok(Self {
@@ -124,28 +123,28 @@ impl Child {
         self.group.id()
     }
 
-    /// The non-blocking end that the child reads from; to be taken once.
+    /// Returns the proxy's non-blocking end of the child's stdin. Can be called once.
     pub(crate) fn take_stdin(&mut self) -> OwnedFd {
         self.stdin.take().expect("stdin is taken once")
     }
 
-    /// The non-blocking end that the child writes to; to be taken once.
+    /// Returns the proxy's non-blocking end of the child's stdout. Can be called once.
     pub(crate) fn take_stdout(&mut self) -> OwnedFd {
         self.stdout.take().expect("stdout is taken once")
     }
 
-    /// Whether something waits to be read from its stdout, which was not taken yet.
+    /// Returns true if its stdout, which must not be taken yet, has unread data.
     pub(crate) fn has_spoken(&self) -> bool {
         let unread = self.stdout.as_ref().map(ioctl_fionread);
         unread.is_some_and(|unread| !matches!(unread, Ok(0)))
     }
 
-    /// The last lines of stderr, complete once [`exited`](Self::exited) has resolved.
+    /// Returns the last lines of stderr; complete once [`exited`](Self::exited) has resolved.
     pub(crate) fn stderr(&self) -> Tail {
         self.stderr.clone()
     }
 
-    /// The processor time that its group has taken so far, where the system tells.
+    /// Returns the CPU time used by the process group so far, where the system reports it.
     pub(crate) fn processor_time(&self) -> Option<Duration> {
         self.group.processor_time()
     }
@@ -154,8 +153,8 @@ impl Child {
         self.exited.clone()
     }
 
-    /// Waits for `grace`, then SIGTERM and after a second SIGKILL to the group. The caller has
-    /// closed stdin, which is the first request to end. Dropping the future kills the group at once.
+    /// Waits for `grace`, then sends SIGTERM to the group, and SIGKILL one second later. Closes stdin first, if it was
+    /// not taken; otherwise the caller must have closed it. Dropping the future kills the group immediately.
     pub(crate) async fn stop(mut self, grace: Duration) {
         drop(self.stdin.take());
         if timeout(grace, self.exited.wait()).await.is_ok() {
@@ -174,21 +173,21 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // The task that attends the leader reaps it.
+        // The task that runs `Leader::attend` reaps the process.
         self.group.signal(Signal::KILL);
     }
 }
 
-/// Tells when a child's leader has exited. Clones tell it each on their own.
+/// Resolves when a child's leader has exited. Each clone can be awaited independently.
 #[derive(Clone)]
 pub(crate) struct Exited(watch::Receiver<Option<Status>>);
 
 impl Exited {
-    /// Resolves when the process itself has exited, whoever holds its pipes. May be dropped and called again.
+    /// Resolves when the process itself has exited, even if another process holds its pipes. Cancel-safe.
     pub(crate) async fn wait(&mut self) -> Status {
         match self.0.wait_for(Option::is_some).await {
             Ok(status) => status.unwrap_or(Status(None)),
-            // The attending task is gone only together with the runtime.
+            // The attending task only disappears together with the runtime.
             Err(_) => Status(None),
         }
     }

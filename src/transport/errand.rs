@@ -1,4 +1,4 @@
-//! A command that is run to its end, for what it does and says.
+//! Runs a command to completion and collects its output.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -10,18 +10,18 @@ use super::group::{Leader, Status};
 use super::lines::{Lines, Tail};
 use super::reaper::Reaper;
 
-/// How a command ended.
+/// Result of a command.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: Status,
-    /// The last lines of its output.
+    /// Last lines of its output.
     pub(crate) tail: Tail,
 }
 
-/// This program, to be started again with a hidden subcommand.
+/// Returns a command that starts this program again, for a hidden subcommand.
 pub(crate) fn this_program() -> std::process::Command {
-    // The former survives that the program's file is replaced while it runs; a latter that is
-    // unknown fails at the start.
+    // `/proc/self/exe` stays valid if the program's file is replaced while it runs. Elsewhere, an unknown path makes
+    // the spawn fail.
     let program = if cfg!(target_os = "linux") {
         "/proc/self/exe".into()
     } else {
@@ -32,8 +32,8 @@ pub(crate) fn this_program() -> std::process::Command {
     command
 }
 
-/// Runs `command` with nothing on its stdin, telling each line of its output, of both streams in order.
-/// Dropping the future kills all that it started, as does its end.
+/// Runs `command` with an empty stdin and passes each line of stdout and stderr to `tell`, in order. All processes it
+/// started are killed when it ends or when the future is dropped.
 pub(crate) async fn run(
     command: Command,
     reaper: &Reaper,
@@ -42,7 +42,7 @@ pub(crate) async fn run(
     run_on(Stdio::null(), command, reaper, tell).await
 }
 
-/// The same with `input` as its stdin.
+/// Like [`run`], with `input` as its stdin.
 pub(crate) async fn run_on(
     input: Stdio,
     mut command: Command,
@@ -50,7 +50,7 @@ pub(crate) async fn run_on(
     tell: impl FnMut(String) + Send + 'static,
 ) -> io::Result<Ended> {
     let (lines, output) = Lines::pipe(tell)?;
-    // One pipe for both keeps their order.
+    // One pipe for both streams keeps their order.
     command
         .stdin(input)
         .stdout(output.try_clone()?)

@@ -1,5 +1,4 @@
-//! How many files may be open. Many connections need more than the system grants unasked, which is no affair of the
-//! servers: they get what there was before.
+//! Sets the limit of open files. Many connections need more than the system's default. Servers keep the original limit.
 
 use std::sync::OnceLock;
 
@@ -7,7 +6,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 
 static BEFORE: OnceLock<Rlimit> = OnceLock::new();
 
-/// Asks for `wanted` files, or as many as the system grants; gives how many that are.
+/// Raises the limit to `wanted` files, or as far as the system allows; returns the resulting limit.
 pub(crate) fn raise(wanted: u64) -> u64 {
     let before = getrlimit(Resource::Nofile);
     let wanted = before.maximum.map_or(wanted, |most| most.min(wanted));
@@ -24,7 +23,7 @@ pub(crate) fn raise(wanted: u64) -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(wanted)
 }
 
-/// Gives a process that was just started what there was before [`raise`].
+/// Sets the limit of a newly started process to its value before [`raise`].
 pub(super) fn grant_as_before(process: Pid) {
     #[cfg(target_os = "linux")]
     if let Some(before) = BEFORE.get()

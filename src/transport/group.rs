@@ -1,6 +1,6 @@
-//! A process group that the proxy started: its leader, the signals to all of it, and the certainty
-//! that nothing of it outlives the leader or the proxy. A process that makes itself a session or
-//! group of its own (a daemon, `docker run`) escapes.
+//! Manages a process group started by the proxy: its leader, signals to the whole group, and the guarantee that no
+//! process of the group outlives the leader or the proxy. A process that creates its own session or group (a daemon,
+//! `docker run`) escapes.
 
 use std::fmt;
 use std::future;
@@ -19,22 +19,22 @@ use super::files;
 use super::lines::Lines;
 use super::reaper::Reaper;
 
-/// How long a process that escaped from the group may keep the pipe of a gone leader open.
+/// Time limit for reading the pipe of an exited leader that an escaped process may still hold open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
-/// Linux counts processor time in these, whatever its clock does.
+/// Unit in which Linux reports CPU time, independent of the kernel's timer frequency.
 #[cfg(target_os = "linux")]
 const TICK: Duration = Duration::from_millis(10);
-/// The system does not tell when a group is empty.
+/// Poll interval; the system does not report when a group becomes empty.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// The leader of a group, to be attended until it has exited. Dropping it before kills the group.
+/// Leader of a group; [`attend`](Self::attend) must run until it has exited. Dropping it earlier kills the group.
 pub(super) struct Leader {
     process: tokio::process::Child,
     group: Arc<Group>,
 }
 
 impl Leader {
-    /// Starts `command` as the leader of a new group.
+    /// Starts `command` as the leader of a new process group.
     pub(super) fn start(mut command: Command, reaper: &Reaper) -> io::Result<Self> {
         reaper.start();
         let (name, value) = reaper.mark();
@@ -58,8 +58,8 @@ impl Leader {
         Arc::clone(&self.group)
     }
 
-    /// Reads `lines` until the leader has exited, then sweeps the group. The exit counts, not the
-    /// end of the pipe; what the leader wrote last is read all the same.
+    /// Reads `lines` until the leader has exited, then kills the rest of the group. The exit decides, not the end of
+    /// the pipe; the leader's last output is still read.
     pub(super) async fn attend(mut self, mut lines: Lines) -> Status {
         let read_on = async {
             lines.read_to_end().await;
@@ -83,14 +83,14 @@ impl Drop for Leader {
     }
 }
 
-/// Signals to all of a group.
+/// Process group that can be signalled as a whole.
 #[derive(Debug)]
 pub(super) struct Group {
     pgid: Pid,
     reaper: Reaper,
-    /// All were asked to end and none is killed yet.
+    /// True after SIGTERM was sent to the group and before SIGKILL.
     ending: AtomicBool,
-    /// The id may belong to somebody else by now: no more signals.
+    /// True once the id may belong to another group: no more signals.
     swept: AtomicBool,
 }
 
@@ -99,7 +99,7 @@ impl Group {
         self.pgid.as_raw_nonzero().get().cast_unsigned()
     }
 
-    /// The processor time of its processes and of those of their children that have ended.
+    /// Returns the CPU time of its processes and of their terminated children.
     #[cfg(target_os = "linux")]
     pub(super) fn processor_time(&self) -> Option<Duration> {
         let all = std::fs::read_dir("/proc").ok()?.flatten();
@@ -117,7 +117,7 @@ impl Group {
         Some(TICK * u32::try_from(ticks).ok()?)
     }
 
-    /// Other systems tell in other ways.
+    /// Not implemented for other systems.
     #[cfg(not(target_os = "linux"))]
     pub(super) fn processor_time(&self) -> Option<Duration> {
         None
@@ -126,21 +126,21 @@ impl Group {
     pub(super) fn signal(&self, signal: Signal) {
         self.ending.store(signal == Signal::TERM, Ordering::Release);
         if !self.swept.load(Ordering::Acquire) {
-            // The only failure is that nobody is left.
+            // The only possible failure is that the group is empty.
             let _ = kill_process_group(self.pgid, signal);
         }
     }
 
-    /// Waits for those who were asked to end: a shell does so at once, while the server that it
-    /// started may still have something to tidy up. The SIGKILL that follows in time ends the wait.
+    /// Waits for processes that received SIGTERM: a shell exits immediately, while the server it started may still need
+    /// time to clean up. The later SIGKILL ends the wait.
     async fn ended(&self) {
         while self.ending.load(Ordering::Acquire) && test_kill_process_group(self.pgid).is_ok() {
             sleep(LOOK_AGAIN).await;
         }
     }
 
-    /// Kills the stragglers. They keep the group's id from being reused, and without any the id
-    /// was free only since the leader was reaped, just before.
+    /// Kills the remaining processes. They keep the group id from being reused. If none remain, the id became free only
+    /// when the leader was reaped, immediately before.
     fn sweep(&self) {
         self.signal(Signal::KILL);
         if !self.swept.swap(true, Ordering::AcqRel) {
@@ -149,7 +149,7 @@ impl Group {
     }
 }
 
-/// How a leader ended: `status 1`, `signal 9 (SIGKILL)`.
+/// Exit status of a leader: `status 1`, `signal 9 (SIGKILL)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Status(pub(super) Option<ExitStatus>);
 

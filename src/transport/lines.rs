@@ -1,5 +1,5 @@
-//! What a process says for people, line by line: always read to the end so that the process never
-//! blocks on a full pipe, told to a listener, and the last of it kept for error reports.
+//! Reads a process's text output line by line. Always reads to the end, so that the process never blocks on a full
+//! pipe; passes each line to a callback and keeps the last ones for error reports.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,14 +11,14 @@ use tokio::net::unix::pipe::Receiver;
 
 use crate::lock::locked;
 
-/// A line longer than this is cut and ends in `…`.
+/// Maximum length of a line in bytes; longer lines are cut and end in `…`.
 const LINE_CAP: usize = 8 * 1024;
-/// The tail forgets its oldest lines beyond this many …
+/// Maximum number of lines in the tail; the oldest lines are dropped.
 const TAIL_LINES: usize = 500;
-/// … or beyond this many bytes.
+/// Maximum number of bytes in the tail.
 const TAIL_BYTES: usize = 256 * 1024;
 
-/// The reading end of a pipe that carries text.
+/// Reading end of a pipe that carries text.
 pub(super) struct Lines {
     pipe: Receiver,
     cutter: Cutter,
@@ -27,7 +27,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// A new pipe: what is written to the returned end is told to `tell`, a line at a time.
+    /// Creates a pipe; each line written to the returned end is passed to `tell`.
     pub(super) fn pipe(
         tell: impl FnMut(String) + Send + 'static,
     ) -> io::Result<(Self, PipeWriter)> {
@@ -41,12 +41,12 @@ impl Lines {
         Ok((lines, writer))
     }
 
-    /// A view of the last lines, valid beyond the life of the pipe.
+    /// Returns a handle to the last lines, valid beyond the life of the pipe.
     pub(super) fn tail(&self) -> Tail {
         self.tail.clone()
     }
 
-    /// Reads until every writer has closed. Nothing is lost by dropping the future and calling again.
+    /// Reads until every writer has closed. Dropping the future and calling again loses no data.
     pub(super) async fn read_to_end(&mut self) {
         let mut buffer = vec![0; LINE_CAP];
         while let Ok(read @ 1..) = self.pipe.read(&mut buffer).await {
@@ -58,7 +58,7 @@ impl Lines {
         }
     }
 
-    /// Accepts what was read of a last line without a newline; nothing is read afterwards.
+    /// Accepts the start of a last line without a newline and ends reading.
     pub(super) fn finish(mut self) {
         if !self.cutter.line.is_empty() {
             let line = self.cutter.take();
@@ -72,7 +72,7 @@ impl Lines {
     }
 }
 
-/// The line that is being read.
+/// Line that is being read.
 #[derive(Default)]
 struct Cutter {
     line: Vec<u8>,
@@ -80,7 +80,7 @@ struct Cutter {
 }
 
 impl Cutter {
-    /// Takes the next piece of input, which holds a newline at its end or not at all.
+    /// Appends the next piece of input, which contains a newline only at its end or not at all.
     fn push(&mut self, piece: &[u8]) -> Option<String> {
         let text = piece.strip_suffix(b"\n").unwrap_or(piece);
         let room = LINE_CAP - self.line.len();
@@ -89,7 +89,7 @@ impl Cutter {
         (text.len() < piece.len()).then(|| self.take())
     }
 
-    /// The line as a terminal would leave it: escape sequences and what a CR overwrote are gone.
+    /// Returns the line as a terminal would show it: without escape sequences and text overwritten after a CR.
     fn take(&mut self) -> String {
         let text = String::from_utf8_lossy(&self.line);
         let text = text.trim_end_matches('\r');
@@ -97,7 +97,7 @@ impl Cutter {
         let mut line = anstream::adapter::strip_str(text).to_string();
         line.retain(|letter| letter == '\t' || !letter.is_control());
         if self.cut {
-            // The cut may have gone through a character.
+            // The cut may have split a character.
             line.truncate(line.trim_end_matches(char::REPLACEMENT_CHARACTER).len());
             line.push('…');
         }
@@ -107,7 +107,7 @@ impl Cutter {
     }
 }
 
-/// The last lines of a [`Lines`]; clones share them.
+/// Last lines of a [`Lines`]; clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Tail(Arc<Mutex<Ring>>);
 
@@ -118,7 +118,7 @@ struct Ring {
 }
 
 impl Tail {
-    /// At most `count` of the last lines, oldest first.
+    /// Returns at most `count` of the last lines, oldest first.
     pub(crate) fn last(&self, count: usize) -> Vec<String> {
         let ring = self.ring();
         let skipped = ring.lines.len().saturating_sub(count);

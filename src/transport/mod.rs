@@ -1,5 +1,5 @@
-//! Bytes to and from servers and clients: the child process of a generation, its pipes and its end, or HTTP;
-//! the streams that messages travel on.
+//! Moves bytes to and from servers and clients: a generation's child process with its pipes and its termination, HTTP,
+//! and the streams that carry messages.
 
 pub(crate) mod build;
 pub(crate) mod child;

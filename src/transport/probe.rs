@@ -1,5 +1,5 @@
-//! For tests with real processes: servers made of a shell script, marked by a variable that every
-//! process they start inherits, so that a scan of `/proc` proves that nothing is left.
+//! Helpers for tests with real processes: servers made of a shell script and marked by an environment variable that
+//! every child inherits, so that a scan of `/proc` proves that no process is left.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::event::{EVENT_BACKLOG, Event, Events};
 pub(super) const TAG: &str = "MCP_PROXY_TEST_TAG";
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A server that runs `script` in a shell, with a tag of its own.
+/// Returns a server that runs `script` in a shell, with its own tag.
 pub(super) fn sh(script: &str) -> ServerSpec {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -27,16 +27,16 @@ pub(super) fn sh(script: &str) -> ServerSpec {
     }
 }
 
-/// The tag that [`sh`] gave.
+/// Returns the tag that [`sh`] assigned.
 pub(super) fn tag(spec: &ServerSpec) -> String {
     spec.env[0].1.to_str().unwrap().to_owned()
 }
 
-/// The command lines of the living processes that carry `tag`.
+/// Returns the command lines of the living processes that carry `tag`.
 pub(super) fn living(tag: &str) -> Vec<String> {
     let entry = format!("{TAG}={tag}");
     let carries = |process: &fs::DirEntry| {
-        // A zombie's environment reads as empty.
+        // The environment of a zombie reads as empty.
         let environ = fs::read(process.path().join("environ")).unwrap_or_default();
         environ
             .split(|&byte| byte == 0)
@@ -67,7 +67,7 @@ pub(super) fn until_living(tag: &str, count: usize) -> impl Future<Output = ()> 
     }
 }
 
-/// The output of `future`, which must come soon.
+/// Returns the output of `future`; panics after [`DEADLINE`].
 #[track_caller]
 pub(super) fn soon<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();
@@ -77,7 +77,7 @@ pub(super) fn soon<T>(future: impl Future<Output = T>) -> impl Future<Output = T
     }
 }
 
-/// A listener and what it hears.
+/// Returns an event sender and the receiver of its events.
 pub(super) fn events() -> (Events, mpsc::Receiver<Event>) {
     let (sender, heard) = mpsc::sync_channel(EVENT_BACKLOG);
     (Events::new(sender, std::sync::Arc::default()), heard)

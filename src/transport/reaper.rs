@@ -1,8 +1,8 @@
-//! The guard against the one end that the proxy cannot tidy up after: its own SIGKILL. A second
-//! process of this program, in a group of its own so that Ctrl-C does not reach it, reads a pipe
-//! that only the proxy holds open: `+PGID` for a group that was started, `-PGID` for one that is
-//! gone, `=PATH` for a directory that goes with the proxy. At the end of the pipe it ends what is left and exits. What was started the moment before
-//! the kill, and never told, it finds by the mark in its environment.
+//! Cleans up after the one exit that the proxy cannot handle itself: its own SIGKILL. A second process of this program,
+//! in its own process group so that Ctrl-C does not reach it, reads a pipe that only the proxy holds open: `+PGID` for
+//! a started group, `-PGID` for a finished one, `=PATH` for a directory to remove with the proxy. At the end of the
+//! pipe it kills the remaining groups, removes the directories and exits. A group that was started just before the kill
+//! and never reported is found by the mark in its environment.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,18 +20,18 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use super::errand::this_program;
 use crate::lock::locked;
 
-/// The hidden subcommand.
+/// Name of the hidden subcommand.
 pub(crate) const SUBCOMMAND: &str = "__reaper";
 
-/// The variable in the environment of all that is started, whose value is the proxy's own.
+/// Environment variable of every process that is started; its value identifies the proxy.
 const MARK: &str = "MCP_PROXY_GUARD";
 
 /// Time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
-/// A program that has begun to run shows its environment by then.
+/// Time after exec until `/proc` shows a program's environment.
 const EXECUTED: Duration = Duration::from_millis(20);
 
-/// The proxy's end of the pipe; clones share it. Its process starts with the first group.
+/// Proxy's end of the pipe; clones share it. The reaper process starts with the first group.
 #[derive(Clone)]
 pub(crate) struct Reaper {
     state: Arc<Mutex<State>>,
@@ -41,7 +41,7 @@ pub(crate) struct Reaper {
 enum State {
     Idle(Box<Command>),
     Running(Child),
-    /// It could not be started or has died: said once, and the proxy goes on without.
+    /// The process could not be started or has died. This is logged once; the proxy continues without it.
     Absent,
 }
 
@@ -62,18 +62,18 @@ impl Reaper {
         }
     }
 
-    /// Guards nothing.
+    /// Returns a reaper that guards nothing.
     #[cfg(test)]
     pub(crate) fn absent() -> Self {
         Self::of(State::Absent, "")
     }
 
-    /// The variable that all that is started must have in its environment.
+    /// Returns the variable that every started process must have in its environment.
     pub(super) fn mark(&self) -> (&'static str, &str) {
         (MARK, &self.mark)
     }
 
-    /// Starts the guard unless it runs. To be called before a group is started.
+    /// Starts the reaper process unless it runs. Must be called before a group is started.
     pub(crate) fn start(&self) {
         self.attempt(State::start);
     }
@@ -86,7 +86,7 @@ impl Reaper {
         self.attempt(|state| state.tell(&format!("-{pgid}")));
     }
 
-    /// Has a directory of the proxy removed when the proxy has ended.
+    /// Registers a directory to be removed after the proxy has exited.
     pub(crate) fn remove(&self, directory: &Path) {
         self.start();
         self.attempt(|state| state.tell(&format!("={}", directory.display())));
@@ -130,11 +130,11 @@ impl fmt::Debug for Reaper {
     }
 }
 
-/// The hidden subcommand: runs until stdin ends and nothing is left of what bears `mark`.
+/// Entry point of the hidden subcommand: waits until stdin ends, then kills the remaining groups and those with `mark`.
 pub(crate) fn main(mark: &str) {
     let (mut groups, directories) = left(io::stdin().lock());
-    // The pipe ends only when the last process that was being started runs its own program. The system
-    // closes it a moment before it shows that program's environment.
+    // The pipe reaches its end only after the last process that was being started calls exec. The system closes it
+    // slightly before `/proc` shows that program's environment.
     thread::sleep(EXECUTED);
     groups.extend(groups_marked(mark));
     reap(&groups, GRACE);
@@ -143,8 +143,8 @@ pub(crate) fn main(mark: &str) {
     }
 }
 
-/// The groups of this login session in which a process has `mark` in its environment. One that
-/// opened a session of its own meant to live on.
+/// Returns the groups of this login session in which a process has `mark` in its environment. A process that opened its
+/// own session intends to survive.
 #[cfg(target_os = "linux")]
 fn groups_marked(mark: &str) -> Vec<i32> {
     let mark = format!("{MARK}={mark}");
@@ -163,7 +163,7 @@ fn groups_marked(mark: &str) -> Vec<i32> {
         .collect()
 }
 
-/// The process group and the session of a process: the third and fourth field behind its name.
+/// Returns the process group and session of a process: fields three and four after its name.
 #[cfg(target_os = "linux")]
 fn group_and_session(process: &str) -> Option<(i32, i32)> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
@@ -172,13 +172,13 @@ fn group_and_session(process: &str) -> Option<(i32, i32)> {
     Some((number()?, number()?))
 }
 
-/// Other systems show no environment of other processes.
+/// Other systems do not show the environment of other processes.
 #[cfg(not(target_os = "linux"))]
 fn groups_marked(_: &str) -> Vec<i32> {
     Vec::new()
 }
 
-/// Reads to the end what was started and not reported gone, and which directories are to go.
+/// Reads to the end; returns the groups not reported as finished and the directories to remove.
 fn left(lines: impl BufRead) -> (BTreeSet<i32>, Vec<PathBuf>) {
     let mut groups = BTreeSet::new();
     let mut directories = Vec::new();
@@ -188,7 +188,7 @@ fn left(lines: impl BufRead) -> (BTreeSet<i32>, Vec<PathBuf>) {
         };
         match (sign, pgid.parse()) {
             ("=", _) if pgid.starts_with('/') => directories.push(pgid.into()),
-            // 1 would mean every process there is.
+            // 1 would mean every process on the system.
             ("+", Ok(pgid @ 2..)) => _ = groups.insert(pgid),
             ("-", Ok(pgid)) => _ = groups.remove(&pgid),
             _ => {}
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(left(&lines[..]), ([200, 300].into(), directories));
     }
 
-    /// A command that runs one of the tests below, which are processes of the last one.
+    /// Returns a command that runs one of the next two tests, which are child processes of the third.
     fn process(test: &str, tag: &str) -> Command {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args([
@@ -284,7 +284,7 @@ mod tests {
         let mut command = Command::new("sleep");
         command.arg("300").env(MARK, "found").process_group(0);
         let mut untold = command.spawn().unwrap();
-        // The system shows its environment a moment after it has begun to run.
+        // `/proc` shows the environment slightly after exec.
         thread::sleep(EXECUTED);
         assert_eq!(groups_marked("found"), [untold.id().cast_signed()]);
         assert!(groups_marked("foun").is_empty());

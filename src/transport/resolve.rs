@@ -1,6 +1,6 @@
-//! From a server's definition to a command that can start: its directory, program and environment,
-//! and for one that cannot, which of these is wrong. Never looks the program up in the proxy's own
-//! `PATH` or directory, which may differ from the server's.
+//! Turns a server definition into a command that can start: directory, program and environment. For a command that
+//! cannot start, reports which of these is wrong. Never looks the program up in the proxy's own `PATH` or directory,
+//! which may differ from the server's.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,10 +13,10 @@ use tokio::process::Command;
 
 use crate::config::ServerSpec;
 
-/// The variables that the proxy itself reads: they are not meant for what it starts.
+/// Environment variables that the proxy itself reads; removed from the environment of child processes.
 const OWN: [&str; 2] = ["MCP_PROXY_CONFIG", "MCP_PROXY_LOG"];
-/// Set for every child unless it is set already: output that is not held back, no files written
-/// beside watched sources, no chatter about updates.
+/// Defaults for environment variables that the proxy's own environment does not set: unbuffered output, no files
+/// written beside watched sources, no update notices.
 const DEFAULTS: [(&str, &str); 4] = [
     ("PYTHONUNBUFFERED", "1"),
     ("PYTHONDONTWRITEBYTECODE", "1"),
@@ -24,7 +24,7 @@ const DEFAULTS: [(&str, &str); 4] = [
     ("npm_config_update_notifier", "false"),
 ];
 
-/// Why a process did not start. The text says what is wrong, [`advice`](Self::advice) what to do.
+/// Reason why a process did not start. The text describes the error, [`advice`](Self::advice) the remedy.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpawnError {
     #[error("the directory {} of server {server} does not exist", .cwd.display())]
@@ -51,7 +51,7 @@ pub(crate) enum SpawnError {
 }
 
 impl SpawnError {
-    /// What to do about it.
+    /// Returns a remedy for the error, if one is known.
     pub(crate) fn advice(&self) -> Option<String> {
         Some(match self {
             Self::CwdMissing { .. } => "create it, or set `cwd` to the server's directory".into(),
@@ -74,13 +74,13 @@ impl SpawnError {
         })
     }
 
-    /// Any other failure to start `spec`.
+    /// Wraps any other failure to start `spec`.
     pub(super) fn other(spec: &ServerSpec, source: io::Error) -> Self {
         let server = spec.name.clone();
         Self::Other { server, source }
     }
 
-    /// Tells apart what the system reports as one: a missing program and its missing interpreter.
+    /// Distinguishes two causes of ENOENT: a missing program and a missing interpreter.
     pub(super) fn of_exec(spec: &ServerSpec, program: PathBuf, source: io::Error) -> Self {
         let server = spec.name.clone();
         let (is_there, interpreter) = (program.exists(), interpreter(&program));
@@ -100,7 +100,7 @@ impl SpawnError {
     }
 }
 
-/// A command in the directory and environment of `spec`; the directory must exist.
+/// Builds a command in the directory and environment of `spec`. The directory must exist.
 pub(super) fn command_in(spec: &ServerSpec, program: &Path) -> Result<Command, SpawnError> {
     check_cwd(spec)?;
     let mut command = Command::new(program);
@@ -116,19 +116,19 @@ pub(super) fn command_in(spec: &ServerSpec, program: &Path) -> Result<Command, S
     Ok(command)
 }
 
-/// Takes the proxy's own variables away from a command: its children get what a client would give them.
+/// Removes the proxy's own variables from a command, so that children get the environment a client would give them.
 pub(crate) fn without_own(command: &mut Command) {
     for name in OWN {
         command.env_remove(name);
     }
 }
 
-/// The full path of a program as the server of `spec` would find it.
+/// Returns the full path of a program, searched as the server of `spec` would search it.
 pub(crate) fn find(spec: &ServerSpec, program: &Path) -> Option<PathBuf> {
     which::which_in(program, Some(search_path(spec)), &spec.cwd).ok()
 }
 
-/// The full path of the program of `spec`.
+/// Returns the full path of the program of `spec`.
 pub(super) fn program_of(spec: &ServerSpec) -> Result<PathBuf, SpawnError> {
     check_cwd(spec)?;
     if let Some(program) = find(spec, Path::new(&spec.program)) {
@@ -150,7 +150,7 @@ pub(super) fn program_of(spec: &ServerSpec) -> Result<PathBuf, SpawnError> {
     })
 }
 
-/// The program of `spec`, found at `path`, as it may be shown: what came from a variable is not.
+/// Returns `path`, the program of `spec`, for display: as configured if variables or secrets make a difference.
 fn shown(spec: &ServerSpec, path: PathBuf) -> PathBuf {
     let is_written = |written: &&String| ***written != *spec.program.to_string_lossy();
     spec.shown
@@ -167,7 +167,7 @@ fn check_cwd(spec: &ServerSpec) -> Result<(), SpawnError> {
     Err(SpawnError::CwdMissing { server, cwd })
 }
 
-/// The `PATH` that the child will see.
+/// Returns the `PATH` that the child will see.
 fn search_path(spec: &ServerSpec) -> OsString {
     let own = spec.env.iter().rev().find(|(name, _)| name == "PATH");
     own.map(|(_, path)| path.clone())
@@ -175,7 +175,7 @@ fn search_path(spec: &ServerSpec) -> OsString {
         .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into())
 }
 
-/// The program that the `#!` line of a script names.
+/// Returns the program that the `#!` line of a script names.
 fn interpreter(script: &Path) -> Option<String> {
     let mut line = Vec::new();
     let start = File::open(script).ok()?.take(256);

@@ -1,4 +1,4 @@
-//! Bytes in and out of a pipe, a socket, a terminal or a file, without blocking the protocol.
+//! Reads and writes pipes, sockets, terminals and files without blocking the protocol.
 
 use std::fs::File;
 use std::future;
@@ -15,20 +15,20 @@ use tokio::sync::Notify;
 use crate::jsonrpc::{Frame, Framer};
 use crate::lock::locked;
 
-/// A sender waits in [`Outbox::ready`] while more bytes than this are queued.
+/// Queue length in bytes above which a sender waits in [`Outbox::ready`].
 const HIGH_WATER: usize = 1024 * 1024;
-/// A longer stretch of written bytes is given up before more is queued.
+/// Number of written bytes above which the queue is compacted before more is queued.
 const STALE: usize = 64 * 1024;
-/// Above this many bytes a message is written at once, even while corked.
+/// Message size in bytes above which a message is written immediately, even while corked.
 const LARGE: usize = 16 * 1024;
-/// A queue that grew beyond this is given back when it is empty.
+/// Capacity in bytes above which an empty queue is freed.
 const KEEP: usize = 2 * 1024 * 1024;
-/// What a pipe is made to hold, four times the default: large messages need fewer turns. All pipes
-/// of a user share a quota of 64 MiB, so not more.
+/// Capacity of a pipe in bytes, four times the default: large messages need fewer reads and writes. It is not larger
+/// because all pipes of a user share a quota of 64 MiB.
 #[cfg(target_os = "linux")]
 const PIPE: usize = 256 * 1024;
 
-/// The reading end of a link, cut into lines.
+/// Reading end of a link, split into lines.
 #[derive(Debug)]
 pub(crate) struct Lines {
     source: Source,
@@ -38,7 +38,7 @@ pub(crate) struct Lines {
 enum Source {
     Pipe(pipe::Receiver),
     Socket(UnixStream),
-    /// A terminal or a file, read by a thread.
+    /// Terminal or file, read by a thread.
     Other(Box<dyn AsyncRead + Send + Unpin>),
 }
 
@@ -49,7 +49,7 @@ impl std::fmt::Debug for Source {
 }
 
 impl Lines {
-    /// Reads `fd`; `limit` is the longest line in bytes.
+    /// Reads `fd`; `limit` is the maximum line length in bytes.
     pub(crate) fn new(fd: OwnedFd, limit: usize) -> io::Result<Self> {
         let source = match file_type(&fd)? {
             FileType::Fifo => Source::Pipe(pipe::Receiver::from_owned_fd(widened(fd))?),
@@ -62,7 +62,7 @@ impl Lines {
         })
     }
 
-    /// Waits for bytes; false at the end of the stream.
+    /// Waits for bytes; returns false at the end of the stream.
     pub(crate) async fn fill(&mut self) -> io::Result<bool> {
         let room = self.framer.room();
         let read = match &mut self.source {
@@ -73,64 +73,64 @@ impl Lines {
         Ok(read > 0)
     }
 
-    /// The next line that has been read.
+    /// Returns the next line that has been read.
     pub(crate) fn next(&mut self) -> Option<Frame<'_>> {
         self.framer.next()
     }
 
-    /// The line that [`next`](Self::next) has handed out last, to keep.
+    /// Returns the line last returned by [`next`](Self::next), as an owned value.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         self.framer.take()
     }
 
-    /// Whether more than one line is ready.
+    /// Returns true if more than one line is ready.
     pub(crate) fn several(&mut self) -> bool {
         self.framer.several()
     }
 
-    /// What stands behind the last line end at the end of the stream.
+    /// Returns the bytes after the last line end, once the stream has ended.
     pub(crate) fn rest(&mut self) -> Option<&[u8]> {
         self.framer.rest()
     }
 }
 
-/// The writing end of a link. Messages are written straight from the caller; what the other side
-/// does not take at once is queued and written by a task. Cheap to clone.
+/// Writing end of a link. The caller writes messages directly; a task writes the bytes that the other side does not
+/// accept immediately, from a queue. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Outbox(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     queue: Mutex<Queue>,
-    /// Wakes the writing task when something is queued.
+    /// Wakes the writing task when bytes are queued.
     changed: Notify,
-    /// Wakes those who wait until most of it is written.
+    /// Wakes tasks that wait until most of the queue is written.
     drained: Notify,
-    /// Wakes those who wait for the end. Apart from `drained`, so that messages do not wake them.
+    /// Wakes tasks that wait for the end. Separate from `drained`, so that messages do not wake them.
     ended: Notify,
 }
 
 #[derive(Debug)]
 struct Queue {
-    /// Nothing after [`Outbox::close`] or a failed write.
+    /// `None` after [`Outbox::close`] or a failed write.
     sink: Option<Arc<Sink>>,
     bytes: Vec<u8>,
-    /// How many of `bytes` are written.
+    /// Number of bytes at the start of `bytes` that are already written.
     written: usize,
-    /// How many [`Cork`]s there are.
+    /// Number of live [`Cork`]s.
     corks: usize,
-    /// No new messages; what is queued is still written.
+    /// True once new messages are refused; queued bytes are still written.
     closing: bool,
 }
 
 impl Queue {
-    /// How many bytes wait.
+    /// Returns the number of queued bytes not yet written.
     fn backlog(&self) -> usize {
         self.bytes.len() - self.written
     }
 
-    /// Gives up what is written, once it is half of all: between a server and a client that is a
-    /// little slower the queue is never empty. Moves no byte more often than once on average.
+    /// Discards written bytes once they are at least half of the buffer: between a server and a slightly slower client
+    /// the queue never becomes empty. On average, each byte is moved at most once.
     fn compact(&mut self) {
         if self.written > STALE && self.written >= self.backlog() {
             self.bytes.drain(..self.written);
@@ -143,7 +143,7 @@ impl Queue {
 enum Sink {
     Pipe(pipe::Sender),
     Socket(UnixStream),
-    /// A terminal or a file: written at once, it does not keep anyone waiting for long.
+    /// Terminal or file: written directly, since such writes do not block for long.
     Other(Mutex<File>),
 }
 
@@ -168,7 +168,7 @@ impl Sink {
         }
     }
 
-    /// Waits until nobody reads any more, where that can be told without writing.
+    /// Waits until the reader is gone, if that can be detected without writing.
     async fn unread(&self) {
         match self {
             Self::Pipe(pipe) => _ = pipe.ready(Interest::ERROR).await,
@@ -178,7 +178,7 @@ impl Sink {
 }
 
 impl Outbox {
-    /// Writes to `fd`. Must be called inside a runtime: it starts the task that writes what is queued.
+    /// Writes to `fd`. Must be called inside a tokio runtime: spawns the task that writes queued bytes.
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
         let sink = match file_type(&fd)? {
             FileType::Fifo => Sink::Pipe(pipe::Sender::from_owned_fd(widened(fd))?),
@@ -202,8 +202,8 @@ impl Outbox {
         Ok(outbox)
     }
 
-    /// Sends one message made of `parts`; the line end is added. Never blocks. After the other side
-    /// has gone, nothing happens.
+    /// Sends one message made of `parts` and adds the line end. Never blocks. Does nothing after the other side has
+    /// closed.
     pub(crate) fn send(&self, parts: [&[u8]; 3]) {
         let mut queue = locked(&self.0.queue);
         if queue.closing {
@@ -238,24 +238,24 @@ impl Outbox {
         }
     }
 
-    /// Gathers messages until the cork is dropped, then writes them at once.
+    /// Collects messages until the cork is dropped, then writes them together.
     pub(crate) fn cork(&self) -> Cork {
         locked(&self.0.queue).corks += 1;
         Cork(self.clone())
     }
 
-    /// How many bytes wait for the other side.
+    /// Returns the number of bytes waiting for the other side.
     pub(crate) fn backlog(&self) -> usize {
         locked(&self.0.queue).backlog()
     }
 
-    /// Waits until the other side has taken most of what is queued.
+    /// Waits until the other side has read most of the queue.
     pub(crate) async fn ready(&self) {
         self.ready_beyond(HIGH_WATER).await;
     }
 
-    /// As [`Self::ready`], but only if more than `limit` bytes are queued, which is to be above the
-    /// usual limit.
+    /// Like [`Self::ready`], but waits only if more than `limit` bytes are queued. `limit` should exceed
+    /// [`HIGH_WATER`].
     pub(crate) async fn ready_beyond(&self, limit: usize) {
         loop {
             let drained = self.0.drained.notified();
@@ -269,7 +269,7 @@ impl Outbox {
         }
     }
 
-    /// Closes the writing end once what is queued is written; nothing more is accepted.
+    /// Closes the writing end after writing the queued bytes; refuses new messages.
     pub(crate) fn close(&self) {
         let mut queue = locked(&self.0.queue);
         queue.closing = true;
@@ -280,7 +280,7 @@ impl Outbox {
         self.0.changed.notify_one();
     }
 
-    /// Waits until the other side is gone or [`Self::close`] has taken effect.
+    /// Waits until the other side has closed or [`Self::close`] has taken effect.
     pub(crate) async fn closed(&self) {
         loop {
             let ended = self.0.ended.notified();
@@ -294,7 +294,7 @@ impl Outbox {
         }
     }
 
-    /// Waits until the other side is gone without [`Self::close`]; for ever if that comes first.
+    /// Waits until the other side closes without [`Self::close`]; never resolves if `close` is called first.
     pub(crate) async fn deserted(&self) {
         self.closed().await;
         if locked(&self.0.queue).closing {
@@ -312,7 +312,7 @@ impl Outbox {
         self.0.ended.notify_waiters();
     }
 
-    /// Writes what is queued; false if the other side takes no more now.
+    /// Writes queued bytes; returns false if the other side currently accepts no more.
     fn flush(&self) -> bool {
         let mut queue = locked(&self.0.queue);
         while queue.backlog() > 0 {
@@ -346,7 +346,7 @@ impl Outbox {
         true
     }
 
-    /// The writing task: ends when the sink is closed.
+    /// Runs the writing task; ends when the sink is closed.
     async fn write_queued(self) {
         loop {
             if self.flush() {
@@ -367,7 +367,7 @@ impl Outbox {
     }
 }
 
-/// Holds messages back until it is dropped.
+/// Holds back messages until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Cork(Outbox);
 
@@ -388,7 +388,7 @@ fn file_type(fd: &OwnedFd) -> io::Result<FileType> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode))
 }
 
-/// The pipe with room for [`PIPE`] bytes, if the system grants it.
+/// Returns the pipe, enlarged to [`PIPE`] bytes if the system permits.
 fn widened(fd: OwnedFd) -> OwnedFd {
     #[cfg(target_os = "linux")]
     if rustix::pipe::fcntl_getpipe_size(&fd).is_ok_and(|size| size < PIPE)

@@ -1,4 +1,4 @@
-//! Responses: JSON where an answer comes first, a stream of events where something comes before it.
+//! Builds responses: JSON if the answer is the first message, an event stream if other messages precede it.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, Kind, PARSE_ERROR, error_response,
 };
 
-/// An answer that takes longer begins as a stream: clients give up a silent request.
+/// Time without an answer after which the response begins as a stream: clients time out silent requests.
 const SILENCE: Duration = Duration::from_secs(15);
-/// The same where the client is told how to come back for the answer.
+/// The same time for a client that can resume the stream.
 const PRIMED: Duration = Duration::from_secs(1);
 
-/// A request that is refused.
+/// Error response to a refused request.
 #[derive(Debug)]
 pub(super) struct Refusal(Box<Reason>);
 
 #[derive(Debug)]
 struct Reason {
     status: StatusCode,
-    /// The raw id of the request, where it is known.
+    /// Raw id of the request, if known.
     id: String,
     error: ErrorObject,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -34,7 +34,7 @@ impl Refusal {
         Self::of(status, ErrorObject::new(code, message))
     }
 
-    /// For the reason `error`.
+    /// Refuses with the given error object.
     pub(super) fn of(status: StatusCode, error: ErrorObject) -> Self {
         Self(Box::new(Reason {
             status,
@@ -44,48 +44,48 @@ impl Refusal {
         }))
     }
 
-    /// The request makes no sense.
+    /// Refuses an invalid request.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, message)
     }
 
-    /// The body is no JSON.
+    /// Refuses a body that is not JSON.
     pub(super) fn no_json(reason: &str) -> Self {
         let message = format!("the body is no JSON: {reason}");
         Self::new(StatusCode::BAD_REQUEST, PARSE_ERROR, message)
     }
 
-    /// The method of HTTP makes no sense here.
+    /// Refuses an HTTP method that the endpoint does not support.
     pub(super) fn method() -> Self {
         let message = "send messages by POST";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, INVALID_REQUEST, message)
             .with(header::ALLOW, "POST, GET, DELETE")
     }
 
-    /// The client takes no answer of the kind that this is.
+    /// Refuses a client that does not accept the content type of the response.
     pub(super) fn unacceptable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_ACCEPTABLE, INVALID_REQUEST, message)
     }
 
-    /// The proxy cannot do its part.
+    /// Reports an internal error of the proxy.
     pub(super) fn broken(error: &dyn std::error::Error) -> Self {
         let message = error.to_string();
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL_ERROR, message)
     }
 
-    /// There is too much already; it may be tried again.
+    /// Refuses a request because of too much load; the client may retry.
     pub(super) fn crowded(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, INTERNAL_ERROR, message)
             .with(header::RETRY_AFTER, "1")
     }
 
-    /// In answer to the request of this raw id.
+    /// Sets the raw id of the request.
     pub(super) fn to(mut self, id: Option<&str>) -> Self {
         id.unwrap_or("null").clone_into(&mut self.0.id);
         self
     }
 
-    /// With a header more.
+    /// Adds a header.
     pub(super) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
         self.0.headers.push((name, HeaderValue::from_static(value)));
         self
@@ -101,19 +101,19 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// The kinds of answers that a client takes.
+/// Content types that a client accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Accepted {
-    /// Both, as the protocol wants it.
+    /// Both, as the protocol requires.
     Both,
-    /// Only JSON: what comes before an answer cannot be brought.
+    /// Only JSON: messages before the answer cannot be delivered.
     Json,
-    /// Only streams of events.
+    /// Only event streams.
     Events,
 }
 
 impl Accepted {
-    /// What `headers` say.
+    /// Returns the content types accepted by `headers`.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
         let takes = |kind| accepts(headers, kind);
         match (takes("application/json"), takes("text/event-stream")) {
@@ -127,22 +127,22 @@ impl Accepted {
     }
 }
 
-/// How the messages of a request are brought.
+/// Format of the response to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Style {
-    /// How many answers there will be.
+    /// Number of answers.
     pub(super) answers: usize,
-    /// They are put into an array.
+    /// True if the answers are sent as an array.
     pub(super) batch: bool,
-    /// The number of the stream, if its events have ids.
+    /// Number of the stream, if its events have ids.
     pub(super) stream: Option<u64>,
-    /// It is a stream in any case and begins with an event that has only an id, by which a client whose
-    /// connection breaks can come back for the answer.
+    /// True if the response is always a stream and begins with an event that has only an id, which lets a client resume
+    /// it after an interruption.
     pub(super) primed: bool,
     pub(super) accepted: Accepted,
 }
 
-/// Waits for what comes first, and answers accordingly. `streams` is called if it becomes a stream.
+/// Waits for the first message and responds accordingly. Calls `streams` if the response becomes a stream.
 pub(super) async fn respond<R: Reader>(
     mut feed: Feed,
     style: Style,
@@ -166,7 +166,7 @@ pub(super) async fn respond<R: Reader>(
                     break;
                 }
             }
-            // The client is to come back for it.
+            // The client will resume the stream.
             Ok(None) if style.primed => break,
             Ok(None) => return ended().into_response(),
             Err(_) => break,
@@ -186,7 +186,7 @@ pub(super) async fn respond<R: Reader>(
     event_stream(events.into_body())
 }
 
-/// So many answers, for a client that takes nothing but them. It cannot be asked anything meanwhile.
+/// Collects `count` answers for a client that accepts only JSON. It cannot receive server requests.
 async fn answers(feed: &mut Feed, count: usize) -> Result<Vec<Item>, Refusal> {
     let mut answers = Vec::new();
     while answers.len() < count {
@@ -225,7 +225,7 @@ fn ended() -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, INTERNAL_ERROR, message)
 }
 
-/// A response of one JSON text.
+/// Returns a JSON response.
 pub(super) fn json(status: StatusCode, body: Bytes) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
@@ -234,7 +234,7 @@ pub(super) fn json(status: StatusCode, body: Bytes) -> Response {
     response
 }
 
-/// A response of server-sent events.
+/// Returns a response of server-sent events.
 pub(super) fn event_stream(body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -248,14 +248,14 @@ pub(super) fn event_stream(body: Body) -> Response {
     response
 }
 
-/// A response without a body.
+/// Returns a response without a body.
 pub(super) fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
 }
 
-/// The answer to a browser that asks what its page may send.
+/// Returns the response to a CORS preflight request.
 pub(super) fn preflight(headers: &HeaderMap) -> Response {
     let mut response = empty(StatusCode::NO_CONTENT);
     let allowed = response.headers_mut();
@@ -267,7 +267,7 @@ pub(super) fn preflight(headers: &HeaderMap) -> Response {
     response
 }
 
-/// Whether the client takes `kind`. One that does not say takes anything.
+/// Returns true if the client accepts `kind`. A client without an `Accept` header accepts anything.
 pub(super) fn accepts(headers: &HeaderMap, kind: &str) -> bool {
     let mut accepted = headers
         .get_all(header::ACCEPT)

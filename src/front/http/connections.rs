@@ -1,5 +1,5 @@
-//! The open connections: how many there may be, and which one goes when there is no room for the next. A connection
-//! is silent unless a complete request of it is being answered.
+//! Tracks open connections, limits their number, and selects one to close when there is no room for the next. A
+//! connection is silent unless a complete request on it is being answered.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -15,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::lock::locked;
 
-/// A connection must have sent the head of its first request after so long.
+/// Time limit for the head of the first request on a connection.
 const HEAD: Duration = Duration::from_secs(10);
-/// So often a silent connection is looked for while there is no room.
+/// Interval of the search for a silent connection while there is no room.
 const CROWDED: Duration = Duration::from_millis(100);
 
-/// All of them.
+/// All open connections.
 #[derive(Debug)]
 pub(super) struct Connections {
     room: Arc<Semaphore>,
@@ -34,7 +34,7 @@ struct Open {
     all: HashMap<u64, Arc<Presence>>,
 }
 
-/// One of them; dropping it makes room.
+/// One open connection; dropping it makes room.
 #[derive(Debug)]
 pub(super) struct Connection {
     number: u64,
@@ -43,26 +43,26 @@ pub(super) struct Connection {
     _room: OwnedSemaphorePermit,
 }
 
-/// What is known of a connection.
+/// State of a connection.
 #[derive(Debug)]
 pub(super) struct Presence {
     doing: Mutex<Doing>,
-    /// Cancelled when another one needs its room.
+    /// Cancelled when another connection needs its room.
     over: CancellationToken,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Doing {
-    /// It was opened then, and no head of a request has come yet.
+    /// Time of its opening; no head of a request has arrived yet.
     New(Instant),
-    /// The head of a request came then, or its answer was written.
+    /// Time when the head of a request arrived or an answer was finished.
     Silent(Instant),
-    /// A request is complete and not answered to its end.
+    /// A request has arrived completely and its answer is not finished.
     Answering,
 }
 
 impl Connections {
-    /// At most so many.
+    /// Allows at most `most` connections.
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             room: Arc::new(Semaphore::new(most)),
@@ -71,7 +71,7 @@ impl Connections {
         })
     }
 
-    /// Room for one more. While there is none, the connection that has been silent for longest is closed.
+    /// Reserves room for one connection. While none is free, closes the connection that has been silent longest.
     pub(super) async fn room(&self) -> OwnedSemaphorePermit {
         loop {
             match self.room.clone().try_acquire_owned() {
@@ -85,7 +85,7 @@ impl Connections {
         }
     }
 
-    /// One more connection, in the room that was made for it.
+    /// Registers a new connection in the reserved room.
     pub(super) fn open(self: &Arc<Self>, room: OwnedSemaphorePermit) -> Connection {
         let presence = Arc::new(Presence {
             doing: Mutex::new(Doing::New(Instant::now())),
@@ -103,7 +103,7 @@ impl Connections {
         }
     }
 
-    /// Resolves when all are closed.
+    /// Resolves when all connections are closed.
     pub(super) async fn closed(&self) {
         let all = u32::try_from(self.most).unwrap_or(u32::MAX);
         let _ = self.room.acquire_many(all).await;
@@ -125,7 +125,7 @@ impl Connection {
         self.presence.clone()
     }
 
-    /// Resolves when it has to be closed: for another one, or because no head of a request comes.
+    /// Resolves when it must be closed: to make room, or because no head of a request arrives in time.
     pub(super) async fn over(&self) {
         let headless = async {
             tokio::time::sleep(HEAD).await;
@@ -147,12 +147,12 @@ impl Drop for Connection {
 }
 
 impl Presence {
-    /// The head of a request is there. Its body may be long in coming.
+    /// Records that the head of a request has arrived. Its body may arrive much later.
     pub(super) fn begun(&self) {
         *locked(&self.doing) = Doing::Silent(Instant::now());
     }
 
-    /// The whole request is there.
+    /// Records that the request has arrived completely.
     pub(super) fn complete(&self) {
         *locked(&self.doing) = Doing::Answering;
     }
@@ -165,7 +165,7 @@ impl Presence {
     }
 }
 
-/// The body of an answer, with whose end the connection falls silent.
+/// Body of an answer; the connection becomes silent when it is dropped.
 #[derive(Debug)]
 pub(super) struct Answering {
     pub(super) body: Body,
@@ -210,7 +210,7 @@ mod tests {
             open.push(all.open(all.room().await));
             tokio::time::advance(Duration::from_millis(10)).await;
         }
-        // The first one is being answered, the second one spoke last.
+        // The first connection is being answered, the second was active last.
         open[0].presence().complete();
         open[1].presence().begun();
         assert!(tokio::time::timeout(CROWDED / 2, all.room()).await.is_err());

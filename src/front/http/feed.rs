@@ -1,4 +1,4 @@
-//! The way from whoever has something for a client to the response that brings it.
+//! Queues messages for a client and writes them as a response.
 
 use std::fmt::Write as _;
 use std::pin::Pin;
@@ -13,42 +13,42 @@ use http_body::Frame;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, interval_at};
 
-/// A client that leaves more bytes than this of one response unread gets no more of it.
+/// Number of unread bytes of a response above which the client receives no more of it.
 const UNREAD: usize = 16 * 1024 * 1024;
-/// After so long without a message a stream carries a comment: proxies and clients give up silent ones.
+/// Time without a message after which a stream carries a comment: proxies and clients close silent streams.
 const SILENCE: Duration = Duration::from_secs(15);
-/// A message up to this many bytes is copied into one piece with what stands around it.
+/// Maximum size in bytes of a message that is copied into one buffer with its event fields.
 const SMALL: usize = 16 * 1024;
 
 /// One message for a client.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
-    /// Its number among those of its stream, from 1, where they are numbered.
+    /// Event number in its stream, from 1, if the events have ids.
     pub(super) event: u64,
     pub(super) message: Bytes,
-    /// The HTTP status that it deserves if it answers a request.
+    /// HTTP status for the message if it answers a request.
     pub(super) answer: Option<StatusCode>,
 }
 
-/// Why a feed takes no more.
+/// Error: the feed accepts no more messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gone;
 
-/// The writing end.
+/// Writing end of a feed.
 #[derive(Debug)]
 pub(super) struct Feeder {
     sender: mpsc::UnboundedSender<Item>,
     queued: Arc<AtomicUsize>,
 }
 
-/// The reading end.
+/// Reading end of a feed.
 #[derive(Debug)]
 pub(super) struct Feed {
     receiver: mpsc::UnboundedReceiver<Item>,
     queued: Arc<AtomicUsize>,
 }
 
-/// Both ends. What is queued between them is bounded by its size in bytes.
+/// Creates both ends of a feed. The queue is limited by its size in bytes.
 pub(super) fn feed() -> (Feeder, Feed) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let queued = Arc::new(AtomicUsize::new(0));
@@ -60,24 +60,24 @@ pub(super) fn feed() -> (Feeder, Feed) {
 }
 
 impl Feeder {
-    /// Passes a message on. An error if nobody reads it, or not fast enough: it must be dropped then.
+    /// Queues a message. Returns an error if the reader has gone or is too slow; the caller must drop the feeder then.
     pub(super) fn push(&self, item: Item) -> Result<(), Gone> {
         let size = item.message.len();
-        // One message may be larger than all that may wait.
+        // A single message may exceed the limit.
         if self.queued.fetch_add(size, Ordering::Relaxed) > UNREAD {
             return Err(Gone);
         }
         self.sender.send(item).map_err(|_| Gone)
     }
 
-    /// Whether somebody reads.
+    /// Returns true if the feed has a reader.
     pub(super) fn is_read(&self) -> bool {
         !self.sender.is_closed()
     }
 }
 
 impl Feed {
-    /// The next message; nothing when there will be no more.
+    /// Returns the next message; `None` at the end.
     pub(super) async fn next(&mut self) -> Option<Item> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -92,29 +92,29 @@ impl Feed {
     }
 }
 
-/// Whoever reads a response. Being dropped means that no more of it is read.
+/// Observer of a client that reads a response. Dropped once the client reads no more of it.
 pub(super) trait Reader: Send + Unpin + 'static {
-    /// All of it was written.
+    /// Called when the response is written completely.
     fn written(&mut self);
 }
 
-/// A response as server-sent events.
+/// Response as server-sent events.
 #[derive(Debug)]
 pub(super) struct Events<G> {
     feed: Feed,
-    /// Bytes that come before the next message.
+    /// Bytes to write before the next message.
     ahead: std::collections::VecDeque<Bytes>,
-    /// The stream's number, if its events have ids.
+    /// Number of the stream, if its events have ids.
     stream: Option<u64>,
-    /// Answers that are still to come; nothing if the stream ends with its feed.
+    /// Number of outstanding answers; `None` if the stream ends with its feed.
     answers: Option<usize>,
     silence: Interval,
     reader: G,
 }
 
 impl<G: Reader> Events<G> {
-    /// What `feed` gives after `first`. `stream` is its number if events are to have ids, `answers` how many
-    /// answers end it.
+    /// Creates a response from `first` and then `feed`. `stream` is its number if events have ids; after `answers`
+    /// answers it ends.
     pub(super) fn new(
         feed: Feed,
         first: Vec<Item>,
@@ -136,7 +136,7 @@ impl<G: Reader> Events<G> {
         events
     }
 
-    /// Begins with an event without data, by whose id a client can come back that has got no other.
+    /// Starts with an event without data, whose id lets a client resume before it has received any other event.
     pub(super) fn primed(mut self) -> Self {
         if let Some(stream) = self.stream {
             let event = format!("id: {stream}-0\nretry: 1000\ndata: \n\n");
@@ -145,7 +145,7 @@ impl<G: Reader> Events<G> {
         self
     }
 
-    /// The body of a response.
+    /// Returns the body of a response.
     pub(super) fn into_body(self) -> Body {
         Body::new(self)
     }
@@ -171,7 +171,7 @@ impl<G: Reader> Events<G> {
     }
 }
 
-/// A message without carriage returns, which would end a line of an event. In JSON they are nothing but space.
+/// Returns a message without carriage returns, which would end a line of an event. In JSON they are only white space.
 fn in_one_line(message: &Bytes) -> Bytes {
     if memchr::memchr(b'\r', message).is_none() {
         return message.clone();

@@ -1,4 +1,4 @@
-//! Heads and bodies of requests that a page or a hostile client may send.
+//! Fuzz target for heads and bodies of requests from browser pages or hostile clients.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use reqwest::Url;
@@ -8,7 +8,7 @@ use super::guard::Guard;
 use super::{Address, Options, post, sessions};
 use crate::jsonrpc::Envelope;
 
-/// The lines of a head, a blank one and a body.
+/// Parses a request: header lines, an empty line and a body.
 pub fn requests(data: &[u8]) {
     let end = data.windows(2).position(|it| it == b"\n\n");
     let (head, body) = data.split_at(end.unwrap_or(data.len()));
@@ -42,7 +42,7 @@ pub fn requests(data: &[u8]) {
     }
 }
 
-/// Who is let in named this machine, as a browser understands names.
+/// Checks that every accepted request names this machine, as a browser parses host names.
 fn guard(address: &str, headers: &HeaderMap) {
     let options = Options {
         address: Address::Tcp(address.parse().expect("an address")),

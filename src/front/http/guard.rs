@@ -1,5 +1,5 @@
-//! Who may come in: no page of a browser that the user does not know, nobody who was led here by a name that
-//! somebody else controls, and, where the user set a token, nobody without it.
+//! Access control: Origin allow-list against unknown browser pages, Host check against DNS rebinding and, if the user
+//! configured one, a bearer token.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,32 +12,32 @@ use super::answer::Refusal;
 use super::{Address, Options};
 use crate::jsonrpc::INVALID_REQUEST;
 
-/// Why the rules of who may come in cannot be kept.
+/// Reason why access control cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GuardError {
-    /// Everybody in the network could start processes.
+    /// Every host in the network could start processes.
     #[error(
         "{0} can be reached from other machines, and whoever reaches it can run tools: give `--token-file FILE` as well, \
          or listen on 127.0.0.1"
     )]
     Open(SocketAddr),
-    /// The token cannot be read.
+    /// The token file cannot be read.
     #[error("the token file {} cannot be read", .0.display())]
     Token(PathBuf, #[source] std::io::Error),
-    /// Others could show the token as well.
+    /// Other users can read the token.
     #[error(
         "other users can read the token file {}: run `chmod 600 {}`, and change the token if they may have read it", .0.display(), .0.display()
     )]
     Exposed(PathBuf),
-    /// There is no token in it.
+    /// The token file contains no token.
     #[error("the token file {} is empty: its first line must be the token", .0.display())]
     NoToken(PathBuf),
 }
 
-/// The rules.
+/// Access rules.
 #[derive(Debug)]
 pub(super) struct Guard {
-    /// Nothing where clients come by a socket in the file system, to which no name and no page leads.
+    /// `None` for a Unix socket, which neither a host name nor a browser page can reach.
     address: Option<SocketAddr>,
     token: Option<String>,
     origins: Vec<String>,
@@ -45,7 +45,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// The rules that `options` make.
+    /// Builds the rules from `options`.
     pub(super) fn new(options: &Options) -> Result<Self, GuardError> {
         let token = options.token_file.as_ref().map(|file| {
             let unreadable = |error| GuardError::Token(file.clone(), error);
@@ -74,13 +74,13 @@ impl Guard {
         })
     }
 
-    /// The same, now that it is known which port was taken.
+    /// Sets the actual address, once the port is known.
     pub(super) fn at(self, address: &Address) -> Self {
         let address = network(address);
         Self { address, ..self }
     }
 
-    /// Whether a request with these headers comes from where it may come from.
+    /// Checks the `Host` and `Origin` headers of a request.
     pub(super) fn check_place(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let host = one(headers, &header::HOST)?;
         if self
@@ -104,7 +104,7 @@ impl Guard {
         Ok(())
     }
 
-    /// Whether it shows the token, where the user set one.
+    /// Checks the token, if one is configured.
     pub(super) fn check_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let Some(token) = &self.token else {
             return Ok(());
@@ -121,7 +121,7 @@ impl Guard {
         )
     }
 
-    /// Whether the client calls this host by a name that leads nowhere else.
+    /// Returns true if the client uses a local or allowed name for this host.
     fn is_host(&self, host: &str, address: SocketAddr) -> bool {
         let port = address.port();
         self.is_local(host)
@@ -132,7 +132,7 @@ impl Guard {
                 .any(|allowed| host.eq_ignore_ascii_case(allowed) || is_at(host, allowed, port))
     }
 
-    /// Whether a page of this origin may come in: one of this server's own, or one that the user knows.
+    /// Returns true if pages of this origin are allowed: the server's own origins and the configured ones.
     fn is_origin(&self, origin: &str) -> bool {
         let host = origin
             .strip_prefix("http://")
@@ -155,7 +155,7 @@ fn network(address: &Address) -> Option<SocketAddr> {
     }
 }
 
-/// Whether `host` is `name` at `port`.
+/// Returns true if `host` is `name` with this `port`.
 fn is_at(host: &str, name: &str, port: u16) -> bool {
     let (before, after) = host.rsplit_once(':').unwrap_or((host, ""));
     let is_number = after.bytes().all(|it| it.is_ascii_digit());
@@ -163,13 +163,13 @@ fn is_at(host: &str, name: &str, port: u16) -> bool {
         || port == 80 && host.eq_ignore_ascii_case(name)
 }
 
-/// The token that a client shows.
+/// Returns the token from an `Authorization` header.
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// The value of a header that may be there once.
+/// Returns the value of a header that may occur only once.
 fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     match (values.next().map(|value| value.to_str()), values.next()) {

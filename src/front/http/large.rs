@@ -1,4 +1,4 @@
-//! Large messages on their way in: there may be few at a time, and one that comes slowly makes room for the next.
+//! Limits the number of large messages in transit; when no room is left, a slow one is aborted for the next.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,25 +9,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::lock::locked;
 
-/// So many may be on their way.
+/// Maximum number of large messages in transit.
 const MOST: usize = 16;
-/// One that brings fewer bytes in a second is slow.
+/// Rate in bytes per second below which a message is slow.
 const BRISK: f64 = 1024.0 * 1024.0;
-/// Nothing is slow before it has been on its way for so long.
+/// Time in transit before a message can count as slow.
 const GRACE: Duration = Duration::from_secs(1);
-/// The next one waits so long for room.
+/// Time limit for a message to wait for room.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// So often a slow one is looked for while there is no room.
+/// Interval of the search for a slow message while there is no room.
 const CROWDED: Duration = Duration::from_millis(100);
 
-/// All of them.
+/// All large messages in transit.
 #[derive(Debug, Default)]
 pub(super) struct Large {
     rooms: Mutex<Vec<Arc<Progress>>>,
     freed: Notify,
 }
 
-/// The room of one of them, until it is dropped.
+/// Room of one large message; freed on drop.
 #[derive(Debug)]
 pub(super) struct Room<'a> {
     all: &'a Large,
@@ -42,7 +42,7 @@ struct Progress {
 }
 
 impl Large {
-    /// Room for one more. While there is none, the slowest one loses its own; nothing if none is slow for long.
+    /// Reserves room for one message. While none is free, aborts a slow one; returns `None` at the deadline.
     pub(super) async fn room(&self) -> Option<Room<'_>> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -77,7 +77,7 @@ impl Large {
     fn oust_slowest(&self) {
         let rooms = locked(&self.rooms);
         if rooms.iter().any(|room| room.ousted.is_cancelled()) {
-            // Its room is on the point of being free.
+            // Its room is about to be freed.
             return;
         }
         let slow = rooms
@@ -90,7 +90,7 @@ impl Large {
 }
 
 impl Progress {
-    /// How many bytes it brings in a second, if it is slow.
+    /// Returns its rate in bytes per second if it is slow.
     fn slowness(&self) -> Option<f64> {
         let elapsed = self.since.elapsed();
         let bytes = u32::try_from(*locked(&self.bytes)).unwrap_or(u32::MAX);
@@ -100,12 +100,12 @@ impl Progress {
 }
 
 impl Room<'_> {
-    /// So many bytes more have come.
+    /// Records that more bytes have arrived.
     pub(super) fn brought(&self, bytes: usize) {
         *locked(&self.progress.bytes) += bytes;
     }
 
-    /// Resolves when its room is needed for another one.
+    /// Resolves when another message needs its room.
     pub(super) async fn ousted(&self) {
         self.progress.ousted.cancelled().await;
     }

@@ -1,4 +1,4 @@
-//! Clients of the legacy era: each has a session, which its first message begins.
+//! Handles clients of the legacy era: each has a session, which its first message begins.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -11,12 +11,12 @@ use super::{Front, SESSION_ID};
 use crate::jsonrpc::{Envelope, ErrorObject, INTERNAL_ERROR, Kind, Reply, elements};
 use crate::session::Delivery as _;
 
-/// The only revision that knows batches.
+/// The only revision with batches.
 const BATCHES: &str = "2025-03-26";
-/// The code of the answer to a request that its client has cancelled; outside of what JSON-RPC reserves.
+/// Error code for a request that its client has cancelled; outside the range reserved by JSON-RPC.
 const CANCELLED: i64 = -1;
 
-/// Takes a message of a session, or the one that begins it.
+/// Handles a message of a session, or the one that begins it.
 pub(super) async fn take(
     front: &Front,
     headers: &HeaderMap,
@@ -35,7 +35,7 @@ pub(super) async fn take(
     take_all(&entry, &[(line, envelope)], false, accepted).await
 }
 
-/// Takes several messages in an array.
+/// Handles a batch of messages.
 pub(super) async fn take_batch(
     front: &Front,
     headers: &HeaderMap,
@@ -68,8 +68,8 @@ pub(super) async fn take_batch(
     take_all(&entry, &messages, true, accepted).await
 }
 
-/// Begins a session with the `initialize` request on `line`. In a task of its own: a client that goes away must
-/// not leave half of one, nor one whose id nobody knows.
+/// Begins a session with the `initialize` request on `line`. Runs in its own task: a client that disconnects must not
+/// leave a partial session, or one whose id no client knows.
 async fn begin(front: &Front, line: &str, accepted: Accepted) -> Result<Response, Refusal> {
     let (front, line) = (front.clone(), line.to_owned());
     let (sender, response) = oneshot::channel();
@@ -139,7 +139,7 @@ async fn take_all(
     Ok(answer::respond(feed, style, reader, || entry.room.promise(number)).await)
 }
 
-/// A server need not answer a request that was cancelled, but HTTP has to.
+/// Answers a cancelled request with an error: the server need not answer it, but HTTP requires a response.
 fn withdraw(entry: &Entry, envelope: &Envelope<'_>) {
     if envelope.method.as_deref() == Some("notifications/cancelled")
         && let Some(id) = envelope.params.request_id
@@ -149,7 +149,7 @@ fn withdraw(entry: &Entry, envelope: &Envelope<'_>) {
     }
 }
 
-/// What requests are answered with whose session ends.
+/// Returns the error for open requests of a session that ends.
 pub(super) fn session_ended() -> String {
     ErrorObject::new(
         INTERNAL_ERROR,

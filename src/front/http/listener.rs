@@ -1,4 +1,4 @@
-//! Where clients come in: an address of the network, or a socket in the file system that only the user may use.
+//! Listens for clients on a network address, or on a Unix socket that only the user may use.
 
 use std::fmt;
 use std::fs::{self, Permissions};
@@ -14,15 +14,15 @@ use rustix::net::{
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
-/// So many connections may wait to be accepted.
+/// Maximum number of connections waiting to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// Where to listen.
+/// Address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Address {
-    /// Port 0 takes any.
+    /// Port 0 selects any free port.
     Tcp(SocketAddr),
-    /// The path of a socket, which is made.
+    /// Path of a socket, which is created.
     Unix(PathBuf),
 }
 
@@ -35,19 +35,19 @@ impl fmt::Display for Address {
     }
 }
 
-/// Takes connections.
+/// Accepts connections.
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
     Unix {
         listener: UnixListener,
-        /// It goes with the listener.
+        /// Removed together with the listener.
         _file: SocketFile,
     },
 }
 
 impl Listener {
-    /// Listens at `address`; tells the address that was taken.
+    /// Listens on `address`; returns the listener and the actual address.
     pub(super) async fn bind(address: &Address) -> io::Result<(Self, Address)> {
         match address {
             Address::Tcp(address) => {
@@ -68,7 +68,7 @@ impl Listener {
         }
     }
 
-    /// The next connection.
+    /// Waits for the next connection.
     pub(super) async fn accept(&self) -> io::Result<Either<TcpStream, UnixStream>> {
         match self {
             Self::Tcp(listener) => {
@@ -81,7 +81,7 @@ impl Listener {
     }
 }
 
-/// A socket at `path` that nobody else can connect to, not even before its mode is set: it listens only then.
+/// Creates a socket at `path` that no other user can connect to at any time: it listens only after its mode is set.
 fn private_socket(path: &Path) -> io::Result<(StdListener, SocketFile)> {
     make_way(path)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -96,7 +96,7 @@ fn private_socket(path: &Path) -> io::Result<(StdListener, SocketFile)> {
     Ok((socket.into(), file))
 }
 
-/// Removes a socket that nobody listens on any more. It is an error if there is anything else.
+/// Removes a socket without a listener. Returns an error if anything else exists at `path`.
 fn make_way(path: &Path) -> io::Result<()> {
     let kind = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -116,7 +116,7 @@ fn make_way(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The file of a socket. Dropping it removes the file, unless another one has taken its place.
+/// File of a socket. Dropping it removes the file, unless another file has replaced it.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,

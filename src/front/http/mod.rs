@@ -1,8 +1,8 @@
-//! Clients that come in by HTTP: the Streamable HTTP transport of both eras at one endpoint.
+//! Serves clients over HTTP: the Streamable HTTP transport of both eras at one endpoint.
 //!
-//! A message is classified by its body: one that names its revision in `params._meta` is of the modern era
-//! and stands alone; any other belongs to a session, which `initialize` begins. Each session has servers
-//! of its own; modern requests share theirs.
+//! The body classifies a message: one that names its revision in `params._meta` belongs to the modern era and stands
+//! alone; any other belongs to a session, which `initialize` begins. Each session has its own servers; modern requests
+//! share one set.
 
 mod answer;
 mod connections;
@@ -53,84 +53,84 @@ use listener::Listener;
 use modern::Exchanges;
 use sessions::Table;
 
-/// Where messages go.
+/// Path of the MCP endpoint.
 const ENDPOINT: &str = "/mcp";
-/// So many connections may be open, if the system allows as many files.
+/// Maximum number of open connections, if the system allows enough open files.
 const CONNECTIONS: u64 = 8192;
-/// So many files are asked for.
+/// Number of open files to request from the system.
 const FILES: u64 = 65_536;
-/// A connection that sends no request for so long is closed.
+/// Time limit for the headers of the next request on a connection.
 const SILENCE: Duration = Duration::from_secs(120);
-/// All the headers of a request may be as long.
+/// Maximum size of all headers of a request in bytes.
 const HEADERS: usize = 64 * 1024;
-/// So many paths that nobody answers are told of.
+/// Maximum number of unknown paths that are reported.
 const STRAYS: usize = 16;
-/// So much of such a path is shown, in characters.
+/// Maximum length of such a path in messages, in characters.
 const LONGEST: usize = 200;
-/// How long the sockets of answered requests may take to be written at the end.
+/// Time limit for writing the last responses at shutdown.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How clients come in by HTTP.
+/// Settings of the HTTP front.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    /// Where to listen.
+    /// Address to listen on.
     pub(crate) address: Address,
-    /// The file with the token that clients must show.
+    /// File with the token that clients must send.
     pub(crate) token_file: Option<PathBuf>,
-    /// Origins that pages of browsers may come from, beside the own one.
+    /// Origins allowed for browser pages, in addition to the server's own.
     pub(crate) origins: Vec<String>,
-    /// Names that clients may call this host by, beside the local ones.
+    /// Host names that clients may use, in addition to the local ones.
     pub(crate) hosts: Vec<String>,
-    /// How many sessions there may be at a time.
+    /// Maximum number of concurrent sessions.
     pub(crate) max_sessions: usize,
-    /// How long a session may be idle.
+    /// Time after which an idle session ends.
     pub(crate) session_idle: Duration,
 }
 
 impl Options {
-    /// Whether other users of this machine can come in, who are not asked for a token.
+    /// Returns true if other users of this machine can connect without a token.
     pub(crate) fn is_open(&self) -> bool {
         self.token_file.is_none() && matches!(self.address, Address::Tcp(_))
     }
 }
 
-/// Why clients cannot come in.
+/// Reason why the HTTP front cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
-    /// The address cannot be listened on.
+    /// Binding the address failed.
     #[error("cannot listen on {0}")]
     Bind(Address, #[source] io::Error),
-    /// The rules of who may come in cannot be kept.
+    /// Access control cannot be set up.
     #[error(transparent)]
     Guard(#[from] guard::GuardError),
 }
 
-/// The door for clients that come by HTTP.
+/// HTTP front. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Front(Arc<Inner>);
 
 struct Inner {
     listener: Listener,
     guard: Guard,
-    /// The longest message in bytes.
+    /// Maximum length of a message in bytes.
     limit: usize,
     opener: Sessions,
-    /// Of the legacy era.
+    /// Sessions of the legacy era.
     sessions: Table,
     exchanges: Arc<Exchanges>,
-    /// The session that all modern requests share, from the first one on.
+    /// Session shared by all modern requests, opened by the first one.
     shared: OnceCell<Arc<Session>>,
     connections: Arc<Connections>,
-    /// Cancelled when no more requests are taken.
+    /// Cancelled once no more requests are accepted.
     ending: CancellationToken,
     large: Large,
-    /// Paths beside the endpoint that were asked for and told of; at most [`STRAYS`].
+    /// Requested paths other than the endpoint that were reported; at most [`STRAYS`].
     strays: Mutex<BTreeSet<String>>,
     events: Events,
 }
 
 impl Front {
-    /// Listens. `limit` is the longest message in bytes.
+    /// Binds the address. `limit` is the maximum message length in bytes.
     pub(crate) async fn bind(
         options: Options,
         limit: usize,
@@ -163,7 +163,7 @@ impl Front {
         })))
     }
 
-    /// Lets clients in until `end`.
+    /// Accepts clients until `end`.
     pub(crate) async fn serve(&self, end: &CancellationToken) {
         let router = Router::new()
             .route(ENDPOINT, any(handle))
@@ -179,7 +179,7 @@ impl Front {
                         let connection = self.0.connections.open(room);
                         tokio::spawn(attend(stream, connection, router, ending));
                     }
-                    // No files left, or a client that was gone at once.
+                    // No file descriptor left, or the client has already disconnected.
                     Err(error) => {
                         tracing::debug!(%error, "a connection was not accepted");
                         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -194,7 +194,7 @@ impl Front {
         }
     }
 
-    /// Ends all sessions; resolves when nothing is left of them.
+    /// Ends all sessions; resolves when all have ended.
     pub(crate) async fn stop(&self) {
         self.0.ending.cancel();
         let shared = async {
@@ -204,11 +204,11 @@ impl Front {
         };
         tokio::join!(self.0.sessions.end_all(), shared);
         self.0.exchanges.end();
-        // What was answered last is still being written.
+        // The last responses are still being written.
         let _ = tokio::time::timeout(LAST_WORDS, self.0.connections.closed()).await;
     }
 
-    /// The session of all modern requests, which the first one opens.
+    /// Returns the session of all modern requests; the first request opens it.
     async fn shared(&self) -> Result<Arc<Session>, Refusal> {
         if self.0.ending.is_cancelled() {
             return Err(Refusal::crowded("the proxy is ending"));
@@ -219,7 +219,7 @@ impl Front {
     }
 }
 
-/// Speaks HTTP with one connection until it ends, or until it has no request open after `ending`.
+/// Serves HTTP on one connection until it ends or, after `ending`, until it has no open request.
 async fn attend(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     connection: Connection,
@@ -273,7 +273,8 @@ async fn handle(State(front): State<Front>, request: Request) -> Response {
     }
 }
 
-/// Says where messages go to whoever asks elsewhere. Clients look for a way to log in below `/.well-known/`.
+/// Answers requests for other paths with the path of the endpoint. Does not report paths below `/.well-known/`, where
+/// clients look for a login.
 async fn astray(State(front): State<Front>, uri: Uri) -> Refusal {
     let path: String = uri.path().chars().take(LONGEST).collect();
     if !path.starts_with("/.well-known/") {
@@ -288,11 +289,11 @@ async fn astray(State(front): State<Front>, uri: Uri) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, INVALID_REQUEST, message)
 }
 
-/// The header that names a session of the legacy era.
+/// Header with the id of a legacy session.
 const SESSION_ID: &str = "mcp-session-id";
 
 async fn dispatch(front: &Front, request: Request) -> Result<Response, Refusal> {
-    // Of a page of an allowed origin, before it sends a token.
+    // A preflight request from a page of an allowed origin, sent before any token.
     if *request.method() == Method::OPTIONS {
         return Ok(answer::preflight(request.headers()));
     }
@@ -308,7 +309,7 @@ async fn dispatch(front: &Front, request: Request) -> Result<Response, Refusal> 
     }
 }
 
-/// How many connections there may be: each session needs some files for its servers as well.
+/// Returns the maximum number of connections: half of the open files remain for the servers of sessions.
 fn room_for_connections() -> usize {
     let files = files::raise(FILES);
     usize::try_from((files / 2).min(CONNECTIONS)).unwrap_or(usize::MAX)

@@ -1,4 +1,4 @@
-//! Clients of the modern era: every request stands alone, and all share one session of the proxy.
+//! Handles clients of the modern era: every request stands alone; all share one session of the proxy.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,13 +17,13 @@ use crate::mcp::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION, head
 use crate::session::{About, Delivery, Session, Undelivered};
 use crate::transport::stream::Outbox;
 
-/// So many requests may be in flight, open streams included.
+/// Maximum number of requests in flight, including open streams.
 const EXCHANGES: usize = 10_000;
-/// Events of this era have no ids, since a stream that broke off is not taken up again.
+/// Event number for this era, whose events have no ids because an interrupted stream is not resumed.
 const UNNUMBERED: u64 = 0;
 
-/// The requests in flight of all modern clients, by numbers of the proxy's own: different clients may use
-/// the same id at the same time.
+/// Requests in flight of all modern clients, by an id assigned by the proxy: different clients may use the same id at
+/// the same time.
 #[derive(Debug, Default)]
 pub(super) struct Exchanges {
     open: Mutex<HashMap<Box<str>, Exchange>>,
@@ -35,13 +35,13 @@ pub(super) struct Exchanges {
 struct Exchange {
     /// The client's raw id.
     id: Box<str>,
-    /// Nothing once its client has left too much unread.
+    /// `None` once the client has left too much unread.
     feeder: Option<Feeder>,
 }
 
 impl Exchanges {
-    /// Begins with the request of the raw id `id`; nothing if there are too many. Gives its own id and what
-    /// is to be brought to the client.
+    /// Registers the request with the raw id `id`; returns the proxy's id and the feed of its response, or `None` if
+    /// too many requests are in flight.
     pub(super) fn open(&self, id: &str) -> Option<(Box<str>, Feed)> {
         let mut open = locked(&self.open);
         if open.len() >= EXCHANGES {
@@ -59,7 +59,7 @@ impl Exchanges {
         Some((key, feed))
     }
 
-    /// Forgets a request; false if it was answered.
+    /// Forgets a request; returns false if it was answered.
     fn close(&self, key: &str) -> bool {
         locked(&self.open).remove(key).is_some()
     }
@@ -79,7 +79,7 @@ impl Exchanges {
             message: Bytes::copy_from_slice(line.as_bytes()),
             answer: None,
         };
-        // Without a feeder the response ends, and its guard cancels the request.
+        // Without a feeder the response ends, and dropping its `Wanted` cancels the request.
         exchange.feeder.take_if(|feeder| feeder.push(item).is_err());
     }
 }
@@ -113,7 +113,7 @@ impl Delivery for Exchanges {
     }
 }
 
-/// The HTTP status of an answer with this raw error.
+/// Returns the HTTP status for an answer with this raw error.
 fn status(error: &str) -> StatusCode {
     let members = Members::of(error);
     let code = members.get("code").and_then(|code| code.parse().ok());
@@ -126,7 +126,7 @@ fn status(error: &str) -> StatusCode {
     }
 }
 
-/// Cancels a request whose client has gone before it was answered.
+/// Cancels a request whose client disconnects before the answer.
 #[derive(Debug)]
 struct Wanted {
     key: Box<str>,
@@ -147,7 +147,7 @@ impl Drop for Wanted {
     }
 }
 
-/// Checks that the headers of a request say what its body says.
+/// Checks that the headers of a request match its body.
 fn check(
     session: &Session,
     headers: &HeaderMap,
@@ -169,7 +169,7 @@ fn check(
         .map_err(|error| Refusal::of(StatusCode::BAD_REQUEST, error))
 }
 
-/// Takes a message that names its revision itself.
+/// Handles a message that names its own revision.
 pub(super) async fn take(
     front: &Front,
     headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! POST: one message of a client, or several in an array; read, and told which era it belongs to.
+//! Handles POST: reads one message of a client or a batch, and determines its era.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -19,12 +19,12 @@ use super::sessions::says_modern;
 use super::{Front, legacy, modern};
 use crate::jsonrpc::{Envelope, INVALID_PARAMS, INVALID_REQUEST, Invalid, Kind, Members};
 
-/// How long the body of a message may make no progress.
+/// Time limit for the next bytes of a body.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A longer body is one of few that may be on their way, in bytes.
+/// Size in bytes above which a body counts as large; the number of large bodies in transit is limited.
 const SMALL: usize = 1024 * 1024;
 
-/// Takes the message of a POST; the response is what becomes of it.
+/// Handles the message of a POST and returns its response.
 pub(super) async fn take(front: &Front, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let headers = parts.headers;
@@ -49,14 +49,14 @@ pub(super) async fn take(front: &Front, request: Request) -> Result<Response, Re
     }
 }
 
-/// The whole request is there, of which these are the extensions.
+/// Records that the request with these extensions has arrived completely.
 pub(super) fn complete(extensions: &Extensions) {
     if let Some(presence) = extensions.get::<Arc<Presence>>() {
         presence.complete();
     }
 }
 
-/// Reads a body, which may be neither too long nor too slow.
+/// Reads a body, with limits on its length and its pauses.
 async fn read(front: &Front, headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>, Refusal> {
     let limit = front.0.limit;
     let too_long = || {
@@ -123,8 +123,8 @@ async fn next_frame(
     }
 }
 
-/// The text as servers can read it, who take a line end for the end of a message. Between the tokens of JSON
-/// it is nothing but space; inside a string it is a fault.
+/// Returns the text as one line, since servers treat a line end as the end of a message. Between JSON tokens a line end
+/// is only white space; inside a string it is an error.
 pub(super) fn in_one_line(text: &str) -> Result<Cow<'_, str>, Refusal> {
     let text = text.trim_ascii();
     if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
@@ -135,7 +135,7 @@ pub(super) fn in_one_line(text: &str) -> Result<Cow<'_, str>, Refusal> {
     Ok(text.replace(['\n', '\r'], " ").into())
 }
 
-/// A page of a browser cannot send this type without asking first.
+/// Checks for `application/json`, which a browser page cannot send without a preflight request.
 pub(super) fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
     let kind = headers
         .get(header::CONTENT_TYPE)
@@ -154,7 +154,7 @@ pub(super) fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Refuses a request whose answer is a stream by nature to a client that takes none.
+/// Refuses `subscriptions/listen`, whose response is a stream, if the client accepts no event streams.
 fn check_answerable(accepted: Accepted, envelope: &Envelope<'_>) -> Result<(), Refusal> {
     if accepted == Accepted::Json && envelope.method.as_deref() == Some("subscriptions/listen") {
         let message = "`subscriptions/listen` is answered by a stream: accept text/event-stream";
@@ -163,7 +163,7 @@ fn check_answerable(accepted: Accepted, envelope: &Envelope<'_>) -> Result<(), R
     Ok(())
 }
 
-/// A request that nobody could answer is not sent on.
+/// Refuses a request that cannot be answered.
 pub(super) fn check_shape(line: &str, envelope: &Envelope<'_>) -> Result<(), Refusal> {
     let is_id =
         |id: &str| id.starts_with(['"', '-']) || id.starts_with(|c: char| c.is_ascii_digit());
@@ -200,7 +200,7 @@ async fn take_one(
         return taken.map_err(to_request);
     }
     if envelope.kind() != Kind::Request {
-        // The modern era has nothing to say by HTTP but requests: a cancellation is the end of its stream.
+        // Over HTTP the modern era has only requests: closing the stream cancels a request.
         return Ok(answer::empty(StatusCode::ACCEPTED));
     }
     let message = "a request of revision 2026-07-28 names it in `params._meta` as `io.modelcontextprotocol/protocolVersion` too";

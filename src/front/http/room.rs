@@ -1,4 +1,4 @@
-//! How the messages of one session reach its client: responses and streams, which can be resumed.
+//! Delivers the messages of one legacy session to its client, as responses and as streams that can be resumed.
 
 mod stream;
 
@@ -16,20 +16,20 @@ use crate::lock::locked;
 use crate::session::{About, Delivery, Undelivered};
 use crate::transport::stream::Outbox;
 
-/// So many requests of a session may be in flight.
+/// Maximum number of requests in flight per session.
 const REQUESTS: usize = 1000;
-/// So many streams of a session may be open beside those of requests.
+/// Maximum number of open streams per session, not counting response streams.
 const STANDING: usize = 16;
-/// From this revision on a stream begins with an id that a client can come back by.
+/// First revision in which a stream begins with an event id for resuming.
 const PRIMED_SINCE: &str = "2025-11-25";
-/// What is told to a client that has missed more than is kept.
+/// Notifications for a client that has missed more messages than are kept.
 const ALL_CHANGED: [&str; 3] = [
     r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,
     r#"{"jsonrpc":"2.0","method":"notifications/prompts/list_changed"}"#,
     r#"{"jsonrpc":"2.0","method":"notifications/resources/list_changed"}"#,
 ];
 
-/// How a session's messages reach its client.
+/// Delivers a session's messages to its client.
 #[derive(Debug)]
 pub(super) struct Room {
     state: Mutex<State>,
@@ -40,27 +40,27 @@ struct State {
     streams: BTreeMap<u64, Stream>,
     /// Number of the newest stream.
     last: u64,
-    /// The requests in flight by their raw ids, and the streams that their answers go to.
+    /// Stream number for the answer to each request in flight, by raw request id.
     requests: HashMap<Box<str>, u64>,
-    /// What concerns no request and had no stream to go to.
+    /// Messages that belong to no request and had no open stream.
     backlog: VecDeque<Bytes>,
-    /// Something of that had to be dropped.
+    /// True if a message had to be dropped from `backlog`.
     missed: bool,
-    /// The raw id of the `initialize` request.
+    /// Raw id of the `initialize` request.
     greeting: Option<Box<str>>,
-    /// The revision that was agreed on.
+    /// Negotiated revision.
     version: Option<String>,
     used: Instant,
 }
 
-/// Why a stream cannot be had.
+/// Reason why a stream is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Denied {
-    /// There are too many.
+    /// Too many requests or streams.
     Crowded,
-    /// A request of this id is in flight.
+    /// A request with this id is already in flight.
     Twice,
-    /// The last event that the client has got is of no stream that is kept.
+    /// The client's last event belongs to no stream that is kept.
     Unknown,
 }
 
@@ -80,22 +80,22 @@ impl Room {
         }
     }
 
-    /// The revision that was agreed on, once it was.
+    /// Returns the negotiated revision, once it is known.
     pub(super) fn version(&self) -> Option<String> {
         self.state().version.clone()
     }
 
-    /// Whether streams begin with an event that only has an id.
+    /// Returns true if streams begin with an event that only has an id.
     pub(super) fn is_primed(&self) -> bool {
         self.state().is_primed()
     }
 
-    /// Learns under which raw id the client introduces itself.
+    /// Records the raw id of the client's `initialize` request.
     pub(super) fn greet(&self, id: &str) {
         self.state().greeting = Some(id.into());
     }
 
-    /// Begins the response to the requests of these raw ids. Gives its number and what it is to bring.
+    /// Begins the response to the requests with these raw ids. Returns its stream number and its feed.
     pub(super) fn open(&self, ids: &[&str]) -> Result<(u64, Feed), Denied> {
         let mut state = self.state();
         state.used = Instant::now();
@@ -115,7 +115,7 @@ impl Room {
         Ok((number, feed))
     }
 
-    /// Begins a stream for what concerns no request.
+    /// Begins a stream for messages that belong to no request.
     pub(super) fn stand(&self) -> Result<(u64, Feed), Denied> {
         let mut state = self.state();
         state.used = Instant::now();
@@ -129,7 +129,7 @@ impl Room {
         Ok((number, feed))
     }
 
-    /// Goes on with a stream behind the event of the id `last` (`<stream>-<event>`).
+    /// Resumes a stream after the event with the id `last` (`<stream>-<event>`).
     pub(super) fn resume(&self, last: &str) -> Result<(u64, Feed, Option<usize>), Denied> {
         let mut state = self.state();
         state.used = Instant::now();
@@ -140,7 +140,7 @@ impl Room {
         let stream = state.streams.get_mut(&number).filter(resumable);
         let stream = stream.ok_or(Denied::Unknown)?;
         if stream.has_lost(event) && stream.answers.is_none() {
-            // It must not look as if nothing were missing. A new stream will say what may have changed.
+            // The gap must not go unnoticed: a new stream will report that everything may have changed.
             state.streams.remove(&number);
             state.missed = true;
             return Err(Denied::Unknown);
@@ -160,14 +160,14 @@ impl Room {
         Ok((number, feed, answers))
     }
 
-    /// The client has been given ids of the stream's events.
+    /// Records that the client has received event ids of this stream.
     pub(super) fn promise(&self, number: u64) {
         if let Some(stream) = self.state().streams.get_mut(&number) {
             stream.resumable = true;
         }
     }
 
-    /// Nobody reads the stream any more; `written` tells that all of it was written to the client.
+    /// Records that the stream has no reader any more; `written` is true if it was written to the client completely.
     fn leave(&self, number: u64, written: bool) {
         let mut state = self.state();
         state.used = Instant::now();
@@ -182,12 +182,12 @@ impl Room {
         state.forget_the_oldest();
     }
 
-    /// The client is alive.
+    /// Records activity of the client.
     pub(super) fn touch(&self) {
         self.state().used = Instant::now();
     }
 
-    /// Ends every response; what was asked and has no answer yet gets the raw `error`.
+    /// Ends every response; open requests get the raw `error`.
     pub(super) fn end(&self, error: &str) {
         let open: Vec<Box<str>> = self.state().requests.keys().cloned().collect();
         for id in open {
@@ -196,7 +196,7 @@ impl Room {
         self.state().streams.clear();
     }
 
-    /// For how long nothing was heard of the client and none of its streams was open, at the time `now`.
+    /// Returns the time since the client's last activity or open stream, at the time `now`.
     pub(super) fn idle(&self, now: Instant) -> Duration {
         let mut state = self.state();
         if state.streams.values().any(Stream::is_read) {
@@ -222,7 +222,7 @@ impl State {
         self.last
     }
 
-    /// Writes to a stream what had none to go to.
+    /// Writes the backlog to a stream, preceded by [`ALL_CHANGED`] if messages were dropped.
     fn catch_up(&mut self, number: u64) {
         let Some(stream) = self.streams.get_mut(&number) else {
             return;
@@ -254,8 +254,8 @@ impl State {
         }
     }
 
-    /// Sends what concerns no request: to the newest stream that is read. What asks for an answer may go
-    /// to the response of a request as well; anything else waits. False if a question finds no room to wait.
+    /// Sends a message that belongs to no request, to the newest open standing stream. A request may also use an open
+    /// response stream; all else is queued. Returns false if a request does not fit into the queue.
     fn spread(&mut self, message: Bytes, asks: bool) -> bool {
         let read = |stream: &&mut Stream| stream.is_read();
         let mut streams = self.streams.values_mut().rev();
@@ -268,7 +268,7 @@ impl State {
             stream.write(message, None);
             return true;
         }
-        // A list that changed twice has changed.
+        // A notification of the same change is already queued.
         if is_news(&message) && self.backlog.contains(&message) {
             return true;
         }
@@ -282,7 +282,7 @@ impl State {
     }
 }
 
-/// Whether saying it twice says no more than once.
+/// Returns true if a repetition of this message carries no new information.
 fn is_news(message: &[u8]) -> bool {
     let text = std::str::from_utf8(message).unwrap_or_default();
     let members = Members::of(text);
@@ -331,7 +331,7 @@ impl Delivery for Room {
         }
         let asks = Members::of(line).get("id").is_some();
         if matches!(about, About::Request(_)) && !asks {
-            // Its client has gone, or it was answered: only a question may still reach the client elsewhere.
+            // The client has left, or the request was answered: only a request may still reach the client elsewhere.
             return Ok(());
         }
         if state.spread(message, asks) {
@@ -346,7 +346,7 @@ impl Delivery for Room {
     }
 }
 
-/// Tells a session's streams that the client reads one of them no more.
+/// Reader of one stream; on drop it reports to the session's streams that the client no longer reads it.
 #[derive(Debug)]
 pub(super) struct Reading {
     room: Arc<Room>,

@@ -1,4 +1,4 @@
-//! The sessions of legacy clients: begun by `initialize`, ended by DELETE, by being idle, or with the proxy.
+//! Manages the sessions of legacy clients: `initialize` begins one; DELETE, idleness or shutdown ends it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -21,27 +21,27 @@ use crate::mcp::{MODERN, is_legacy_version};
 use crate::random;
 use crate::session::{Session, Sessions};
 
-/// The client's id of its last event.
+/// Header with the id of the last event that the client received.
 const LAST_EVENT: &str = "last-event-id";
 
-/// One client's session and the way to the client.
+/// One client's session and its delivery to the client.
 pub(super) struct Entry {
     pub(super) session: Arc<Session>,
     pub(super) room: Arc<Room>,
-    /// One of those that there may be.
+    /// Permit from [`Table::places`]; dropping it frees the place.
     _place: OwnedSemaphorePermit,
 }
 
-/// All sessions, by their ids.
+/// All sessions by id.
 pub(super) struct Table {
     entries: Mutex<HashMap<String, Arc<Entry>>>,
-    /// One for each session that there may be.
+    /// One permit for each session allowed.
     places: Arc<Semaphore>,
     limit: usize,
-    /// How long one may be idle.
+    /// Time after which an idle session ends.
     idle: Duration,
     events: Telling,
-    /// Sessions that are being ended.
+    /// Tasks that end sessions.
     ending: tokio_util::task::TaskTracker,
 }
 
@@ -57,7 +57,7 @@ impl Table {
         }
     }
 
-    /// Begins a session; gives its id.
+    /// Begins a session and returns it with its id.
     pub(super) fn begin(&self, sessions: &Sessions) -> Result<(String, Arc<Entry>), Refusal> {
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             let limit = self.limit;
@@ -82,7 +82,7 @@ impl Table {
         Ok((id, entry))
     }
 
-    /// The session that a request names.
+    /// Returns the session that a request names.
     pub(super) fn find(&self, headers: &HeaderMap) -> Result<Arc<Entry>, Refusal> {
         let entry = locked(&self.entries).get(id_of(headers)?).cloned();
         if let Some(entry) = &entry {
@@ -95,7 +95,7 @@ impl Table {
         })
     }
 
-    /// Ends the session of that id, if there is one.
+    /// Ends the session with this id, if it exists.
     pub(super) fn end(&self, id: &str, reason: &str) {
         let Some(entry) = locked(&self.entries).remove(id) else {
             return;
@@ -108,7 +108,7 @@ impl Table {
         });
     }
 
-    /// Ends sessions that are idle for too long, for ever.
+    /// Ends sessions that have been idle too long; never returns.
     pub(super) async fn sweep(&self) {
         let pause = (self.idle / 4).clamp(Duration::from_millis(100), Duration::from_secs(30));
         loop {
@@ -126,7 +126,7 @@ impl Table {
         }
     }
 
-    /// Ends all sessions; resolves when nothing is left of them. No new ones begin.
+    /// Ends all sessions; resolves when all have ended. Prevents new ones.
     pub(super) async fn end_all(&self) {
         self.places.close();
         let entries = std::mem::take(&mut *locked(&self.entries));
@@ -141,7 +141,7 @@ impl Table {
     }
 }
 
-/// The id of a session that a request names.
+/// Returns the session id that a request names.
 fn id_of(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut ids = headers.get_all(SESSION_ID).iter();
     match (ids.next().map(|id| id.to_str()), ids.next()) {
@@ -156,7 +156,7 @@ fn id_of(headers: &HeaderMap) -> Result<&str, Refusal> {
     }
 }
 
-/// Whether a request says that it is of the modern era.
+/// Returns true if a request's headers declare the modern era.
 pub(super) fn says_modern(headers: &HeaderMap) -> bool {
     let version = headers.get(REVISION).and_then(|value| value.to_str().ok());
     version.is_some_and(|version| version >= MODERN && is_date(version))
@@ -170,7 +170,7 @@ fn is_date(text: &str) -> bool {
     text.len() == 10 && text.bytes().enumerate().all(fits)
 }
 
-/// Checks the revision that a request of a session names.
+/// Checks the revision declared by a request of a session.
 pub(super) fn check_revision(headers: &HeaderMap) -> Result<(), Refusal> {
     for value in headers.get_all(REVISION) {
         let known = value.to_str().is_ok_and(is_legacy_version);
@@ -183,7 +183,7 @@ pub(super) fn check_revision(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// GET: a stream for what concerns no request, or the rest of one that broke off.
+/// Handles GET: opens a stream for messages that belong to no request, or resumes an interrupted stream.
 pub(super) fn stand(front: &Front, headers: &HeaderMap) -> Result<Response, Refusal> {
     if says_modern(headers) {
         return Err(Refusal::method());
@@ -212,7 +212,7 @@ pub(super) fn stand(front: &Front, headers: &HeaderMap) -> Result<Response, Refu
     Ok(answer::event_stream(events.into_body()))
 }
 
-/// Why a stream cannot be had, for the client.
+/// Returns the error response for a refused stream.
 pub(super) fn refusal(denied: Denied) -> Refusal {
     match denied {
         Denied::Crowded => {
@@ -227,7 +227,7 @@ pub(super) fn refusal(denied: Denied) -> Refusal {
     }
 }
 
-/// DELETE: the client has no more use for its session.
+/// Handles DELETE: ends the client's session.
 pub(super) fn delete(front: &Front, headers: &HeaderMap) -> Result<Response, Refusal> {
     if says_modern(headers) {
         return Err(Refusal::method());

@@ -14,7 +14,7 @@ fn start(spec: &ServerSpec) -> Child {
     spawn(spec, 1, &Events::silent(), &Reaper::absent()).unwrap()
 }
 
-/// The exit of a server that runs `script` and is not stopped.
+/// Returns the exit status and stderr of a server that runs `script` and is not stopped.
 async fn exit_of(script: &str) -> (String, Vec<String>) {
     let child = start(&sh(script));
     let status = soon(child.exited().wait()).await;
@@ -26,7 +26,7 @@ async fn the_pipes_reach_the_process() {
     let mut child = start(&sh("exec cat"));
     let mut stdin = pipe::Sender::from_owned_fd_unchecked(child.take_stdin()).unwrap();
     let mut stdout = pipe::Receiver::from_owned_fd_unchecked(child.take_stdout()).unwrap();
-    // More than the pipes hold: a blocking end would stop the runtime for good.
+    // More than the pipes hold: a blocking end would block the runtime forever.
     let sent = vec![b'x'; 1 << 20];
     let mut echoed = Vec::new();
     let write = async {
@@ -204,7 +204,7 @@ fn the_end_of_the_runtime_kills_the_group() {
         let child = start(&spec);
         until_living(&tag(&spec), 2).await;
         let exited = child.exited();
-        // The handle is lost, as when a task that holds it is never polled again.
+        // The handle is leaked, as when a task that holds it is never polled again.
         std::mem::forget(child);
         exited
     });
@@ -259,7 +259,7 @@ async fn the_program_is_found_from_the_servers_directory_and_path() {
     }
 }
 
-/// Written by another process: one that a parallel test forks must not hold it open for writing.
+/// Writes a script in another process, so that no process forked by a parallel test holds it open for writing.
 fn script(path: &Path, text: &str, mode: &str) {
     let write = r#"printf %s "$1" >"$0" && chmod "$2" "$0""#;
     let mut shell = std::process::Command::new("sh");

@@ -1,5 +1,5 @@
-//! One request: how it is brought to the server, and its answer back, in one piece or as a stream of events,
-//! which a legacy server may cut and go on with later.
+//! Runs one request: sends it to the server and passes its answer back, as a single body or as a stream of events,
+//! which a legacy server may interrupt and continue later.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,21 +18,21 @@ use crate::jsonrpc::{
     is_error_object, request_number,
 };
 
-/// How a legacy server says that its session is gone.
+/// Sentence fragment for a legacy server that has lost the session.
 pub(super) const FORGOTTEN: &str = "no longer knows the session";
-/// Everything but a call is answered within this time.
+/// Time limit for the answer to requests other than `tools/call`, `subscriptions/listen` and `tasks/result`.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// So long is waited before a stream is taken up again, where the server does not say.
+/// Default wait before a stream is resumed, if the server sets none.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
-/// What the server says about that is kept between these.
+/// Minimum and maximum wait that a server can set.
 const RETRIES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
-/// So often in a row a stream is tried to be taken up again.
+/// Number of consecutive failures to resume a stream before it is given up.
 pub(super) const TRIES: usize = 5;
 
-/// Why a request is not answered.
+/// Reason why a request gets no answer.
 struct Failure(Fate, String);
 
-/// Brings a request to the server and everything that comes of it back. Until it has its turn it `waits`.
+/// Sends a request to the server and passes on all messages of its response. Holds `waits` until its turn.
 pub(super) async fn run(inner: &Arc<Inner>, number: u64, said: &Said, waits: Backlog) {
     let slot = if said.listens() {
         None
@@ -60,7 +60,7 @@ pub(super) async fn run(inner: &Arc<Inner>, number: u64, said: &Said, waits: Bac
     if let Err(Failure(fate, how)) = done {
         if said.listens() && inner.unheard.fetch_add(1, Ordering::Relaxed) + 1 >= TRIES {
             if !inner.heard.load(Ordering::Relaxed) {
-                // A server that never had such a stream is not lost for it: it is not asked again.
+                // A server that never opened such a stream is not lost without one; it is not asked again.
                 let error = ErrorObject::new(INTERNAL_ERROR, format!("the server {how}"));
                 return exchange.answer(&error).await;
             }
@@ -70,8 +70,8 @@ pub(super) async fn run(inner: &Arc<Inner>, number: u64, said: &Said, waits: Bac
     }
 }
 
-/// Whether an answer of this `status` that says `body` means that the session which was named is gone. A server
-/// that many copied from an example says so by 400.
+/// Returns true if a response with this `status` and `body` means that the named session no longer exists. Servers
+/// based on a widely copied example report this as 400.
 pub(super) fn forgets(inner: &Inner, status: StatusCode, body: &str) -> bool {
     let in_session = inner.peer.session().is_some() && !inner.peer.is_modern();
     let says_so = || {
@@ -82,15 +82,15 @@ pub(super) fn forgets(inner: &Inner, status: StatusCode, body: &str) -> bool {
         && (status == StatusCode::NOT_FOUND || (status == StatusCode::BAD_REQUEST && says_so()))
 }
 
-/// How long to wait before a stream is taken up again, when the server said `retry`.
+/// Returns the wait before a stream is resumed, given the server's `retry`.
 pub(super) fn pause(retry: Option<Duration>) -> Duration {
     retry.map_or(RETRY, |it| it.clamp(RETRIES.0, RETRIES.1))
 }
 
-/// What is known of a stream.
+/// Position in a stream.
 #[derive(Default)]
 struct Place {
-    /// The last event that it could be resumed after.
+    /// Id of the last event after which the stream can be resumed.
     last: Option<String>,
     retry: Option<Duration>,
 }
@@ -133,7 +133,7 @@ impl Exchange<'_> {
             return Err(Failure(Fate::Unknown, how));
         }
         if peer.has_one_stream() {
-            // The answer comes there.
+            // The answer arrives on that stream.
             return Ok(());
         }
         if self.said.method == "initialize" {
@@ -146,7 +146,7 @@ impl Exchange<'_> {
             }
             self.follow(response).await
         } else {
-            // Some servers name no content type, or a wrong one: the body tells whether it is the answer.
+            // Some servers send no content type or an incorrect one: the body shows whether it is the answer.
             self.take_whole(response).await
         }
     }
@@ -165,7 +165,7 @@ impl Exchange<'_> {
         })
     }
 
-    /// Whether this is how a server of revision 2024-11-05 answers what is posted to its stream.
+    /// Returns true if a server of revision 2024-11-05 would respond like this to a message posted to its stream.
     fn may_be_old(&self, status: StatusCode, body: &str) -> bool {
         let statuses = [
             StatusCode::BAD_REQUEST,
@@ -178,9 +178,9 @@ impl Exchange<'_> {
             && Envelope::parse(body).is_err()
     }
 
-    /// An answer that is no success. What the server says as a JSON-RPC error is passed on; but who may not come
-    /// in, or comes to a server in trouble, learns nothing of its era. `redirect` is the address that the answer
-    /// sends on to.
+    /// Handles an unsuccessful response. Passes on a JSON-RPC error in the body; but for a handshake request, an error
+    /// with a status such as 401, 429, 3xx or 5xx reveals nothing about the server's era and is not passed on.
+    /// `redirect` is the address that the response redirects to.
     async fn refused(
         &self,
         status: StatusCode,
@@ -229,7 +229,7 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// An answer in one piece.
+    /// Reads an answer that is a single body.
     async fn take_whole(&self, mut response: Response) -> Result<(), Failure> {
         let status = response.status();
         let mut bytes = Vec::new();
@@ -252,8 +252,8 @@ impl Exchange<'_> {
         Err(Failure(Fate::Unknown, how))
     }
 
-    /// An answer as a stream, until it has come. Where the stream ends before, it is taken up again after the last
-    /// event that has an id.
+    /// Reads an answer from a stream. If the stream ends before the answer, resumes it after the last event that has an
+    /// id.
     async fn follow(&self, response: Response) -> Result<(), Failure> {
         let mut place = Place::default();
         let mut next = Some(response);
@@ -284,7 +284,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// The rest of the stream after the event `last`; a reason if there is none, nothing if it may be there later.
+    /// Requests the stream after the event `last`. The error is a reason, or `None` if a retry may succeed.
     async fn resume(&self, last: &str) -> Result<Response, Option<String>> {
         let peer = &self.inner.peer;
         match peer.get(Some(last)).send().await {
@@ -327,19 +327,19 @@ impl Exchange<'_> {
                 if !event.data.is_empty() && self.take(event.data).await {
                     return Ok(Read::Answered);
                 }
-                // Only now: what was not passed on would have to come again.
+                // Only after delivery: the server must resend an event that was not passed on.
                 place.last = event.id.or(place.last.take());
             }
         }
     }
 
-    /// Passes a message on; whether it, or one of several, answers the request.
+    /// Passes a message on; returns true if it, or one message of a batch, answers the request.
     async fn take(&self, bytes: Vec<u8>) -> bool {
         let line = one_line(bytes);
         let what = if let Ok(envelope) = Envelope::parse(&line) {
             self.meaning(&envelope)
         } else {
-            // Several at once, or what is no message.
+            // A batch, or not a message.
             let all = elements(&line).into_iter().flatten();
             let mut all = all.filter_map(|message| Envelope::parse(message).ok());
             let answered = all.any(|envelope| self.is_answer(&envelope));
@@ -401,7 +401,7 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Answers in the server's place.
+    /// Answers the request in place of the server.
     async fn answer(&self, error: &ErrorObject) {
         let line = error_response(&self.number.to_string(), error);
         self.deliver(line).await;
@@ -417,25 +417,25 @@ impl Exchange<'_> {
     }
 }
 
-/// What is to be done with a message.
+/// Handling of a message.
 enum Meaning {
-    /// It is passed on; whether it is, or has among several, the answer.
+    /// The message is passed on; `answered` is true if it is or contains the answer.
     Passes {
         answered: bool,
     },
-    /// This is passed on as the answer.
+    /// This line is passed on as the answer.
     Answer(String),
     Nothing,
 }
 
-/// How the reading of a stream ended.
+/// Result of reading a stream.
 enum Read {
     Answered,
-    /// Before the answer; a sentence fragment.
+    /// The stream ended before the answer; a sentence fragment.
     Ended(String),
 }
 
-/// The error object `error` as the answer to the request `number`.
+/// Builds the response to the request `number` with the raw error object `error`.
 fn error_response_of(number: u64, error: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{number},"error":{error}}}"#)
 }

@@ -1,13 +1,13 @@
-//! The stream of a hostile server.
+//! Fuzz target for the stream of a hostile server.
 
 use std::time::Duration;
 
 use super::sse::{Event, Events};
 
-/// The longest event that is taken whole.
+/// Maximum length of an event in bytes.
 const LIMIT: usize = 300;
 
-/// The bytes of a stream. The first says how much comes at once.
+/// Parses a stream. The first byte sets the size of the chunks.
 pub fn events(data: &[u8]) {
     let [size, stream @ ..] = data else {
         return;
@@ -20,7 +20,7 @@ pub fn events(data: &[u8]) {
     let found = read(1 + usize::from(*size));
     assert_eq!(found, read(stream.len().max(1)));
     for event in &found {
-        // A little more than the limit is taken, and never a part of an event for the whole.
+        // The limit may be exceeded slightly, but a truncated event is never reported as complete.
         assert!(event.data.len() <= LIMIT + 64);
         assert!(!event.too_long || event.data.is_empty());
     }
@@ -29,7 +29,7 @@ pub fn events(data: &[u8]) {
     }
 }
 
-/// The events of a whole stream, read as the standard says it.
+/// Returns the events of a complete stream, parsed as the standard specifies.
 fn expected(stream: &[u8]) -> Vec<Event> {
     let stream = stream.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(stream);
     let mut text = Vec::new();

@@ -1,5 +1,5 @@
-//! The way to a remote server: lines go in, what comes of them is told. Notifications and answers are brought to
-//! the server one after the other, requests side by side and past them.
+//! Connects to a remote server: accepts lines to send, reports messages and failures. Notifications and responses are
+//! delivered in order, one at a time; requests run concurrently and may overtake them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,77 +21,77 @@ use crate::jsonrpc::Kind;
 use crate::lock::locked;
 use crate::mcp::Entry;
 
-/// So many requests may be open at the same time, each on a connection of its own; others wait.
+/// Maximum number of concurrent requests, each on its own connection; further requests wait.
 const CONCURRENT: usize = 100;
-/// So many messages wait for whoever takes them before the streams are read no further.
+/// Capacity of the channel of incoming messages; while it is full, the streams are not read.
 const WAITING: usize = 8;
-/// A sender waits while more bytes than this are to be sent.
+/// Number of unsent bytes above which a sender waits.
 const HIGH_WATER: usize = 1024 * 1024;
-/// A server has this long to take in a notification or an answer.
+/// Time limit for a server to accept a notification or a response.
 const TAKE_IN: Duration = Duration::from_secs(10);
-/// A legacy server has this long to end a request that was cancelled.
+/// Time limit for a legacy server to end a cancelled request.
 const CANCELLED: Duration = Duration::from_secs(5);
-/// It has this long to end the session.
+/// Time limit for a legacy server to end the session.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// What became of a request that is not answered.
+/// Fate of a request without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// The server did not get it, or did not look at it.
+    /// The server did not receive or did not process it.
     Unsent,
-    /// The server does not want it.
+    /// The server rejected it.
     Refused,
-    /// It may have been carried out.
+    /// The server may have executed it.
     Unknown,
 }
 
-/// What comes from a server.
+/// Message or report from a remote server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Incoming {
-    /// A message, or several in an array, on one line; and the number of the request that it came on.
+    /// A message, or an array of messages, on one line; `on` is the number of the request whose response carried it.
     Message { line: String, on: Option<u64> },
-    /// The request of that number is not answered; a sentence fragment says why.
+    /// The request `number` gets no answer; `how` is a sentence fragment with the reason.
     Failed {
         number: u64,
         fate: Fate,
         how: String,
     },
-    /// The server has ended the stream of the request of that number, and will go on when it is asked again.
+    /// The server ended the stream of this request and will continue it when the stream is resumed.
     Paused(u64),
-    /// Something that is no message.
+    /// Input that cannot be passed on as a message, described for a report.
     Stray(String),
-    /// The server's own stream was cut and is there again; what it said meanwhile is lost.
+    /// The server's own stream was interrupted and reopened; messages sent in between are lost.
     Resumed,
 }
 
-/// The link to a remote server. Cheap to clone.
+/// Link to a remote server. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct HttpLink(Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) peer: Peer,
-    /// The longest message in bytes.
+    /// Maximum length of a message in bytes.
     pub(super) limit: usize,
-    /// Unbounded: who sends looks at `backlog` before.
+    /// Unbounded: senders check `backlog` first.
     outgoing: UnboundedSender<String>,
-    /// Messages that nobody waits for; unbounded, since they count into `backlog` as well.
+    /// Notifications and responses to send; unbounded, since they also count towards `backlog`.
     notices: UnboundedSender<(Said, Option<Backlog>)>,
-    /// Full, it keeps the streams from being read.
+    /// While this channel is full, the streams are not read.
     incoming: mpsc::Sender<Incoming>,
-    /// Bytes that wait to be sent.
+    /// Number of bytes waiting to be sent.
     backlog: AtomicUsize,
-    /// Wakes those who wait until most of them are.
+    /// Wakes tasks that wait until most bytes are sent.
     drained: Notify,
-    /// The requests that are open.
+    /// Running requests by number.
     running: Mutex<HashMap<u64, AbortHandle>>,
     pub(super) slots: Semaphore,
-    /// How the link was lost.
+    /// Reason why the link was lost; `None` while it works.
     lost: watch::Sender<Option<String>>,
-    /// What went wrong last.
+    /// Most recent error.
     trouble: Mutex<Option<String>>,
-    /// How many streams of the kind `subscriptions/listen` have failed in a row.
+    /// Number of consecutive failed `subscriptions/listen` streams.
     pub(super) unheard: AtomicUsize,
-    /// There has been one.
+    /// True once a `subscriptions/listen` stream has been opened.
     pub(super) heard: AtomicBool,
     stopped: CancellationToken,
     tasks: TaskTracker,
@@ -105,7 +105,7 @@ impl fmt::Debug for HttpLink {
     }
 }
 
-/// So many bytes wait to be sent, until it is dropped.
+/// Number of bytes counted as waiting to be sent until this is dropped.
 pub(super) struct Backlog(Arc<Inner>, usize);
 
 impl Drop for Backlog {
@@ -119,7 +119,7 @@ impl Drop for Backlog {
 }
 
 impl HttpLink {
-    /// A link to `remote`, and what comes from it; `limit` is the longest message in bytes. Nothing is sent yet.
+    /// Returns a link to `remote` and its receiver; sends nothing yet. `limit` is the maximum message length in bytes.
     pub(crate) fn open(
         remote: &Remote,
         sender: &Sender,
@@ -158,12 +158,12 @@ impl HttpLink {
         let _ = self.0.outgoing.send(line);
     }
 
-    /// How many bytes wait to be sent.
+    /// Returns the number of bytes waiting to be sent.
     pub(crate) fn backlog(&self) -> usize {
         self.0.backlog.load(Ordering::Relaxed)
     }
 
-    /// Waits until most of it is sent, or the link is lost.
+    /// Waits until most bytes are sent or the link is lost.
     pub(crate) async fn ready(&self) {
         loop {
             let drained = self.0.drained.notified();
@@ -174,22 +174,22 @@ impl HttpLink {
         }
     }
 
-    /// Whether everything that the server says comes on one stream, so that nothing comes once the link is lost.
+    /// Returns true if all messages of the server arrive on one stream, so that none arrive once the link is lost.
     pub(crate) fn has_one_stream(&self) -> bool {
         self.0.peer.has_one_stream()
     }
 
-    /// Whether the configuration says that the server has the transport of 2024-11-05.
+    /// Returns true if the configuration declares the transport of revision 2024-11-05.
     pub(crate) fn is_said_to_be_old(&self) -> bool {
         self.0.peer.is_said_to_be_old()
     }
 
-    /// The server turned out to speak the modern era.
+    /// Records that the server speaks the modern era.
     pub(crate) fn agree_on_modern(&self) {
         self.0.peer.agree_on_modern();
     }
 
-    /// Learns the tools of a server; gives those that no client may offer over HTTP, and why.
+    /// Records the tools of a server; returns the tools that no client may offer over HTTP, with the reason.
     pub(crate) fn learn(&self, tools: &[Entry]) -> Vec<(String, String)> {
         if self.0.peer.is_modern() {
             self.0.peer.learn(tools)
@@ -198,14 +198,14 @@ impl HttpLink {
         }
     }
 
-    /// Waits until the link is lost; gives a sentence fragment that says how.
+    /// Waits until the link is lost; returns the reason as a sentence fragment.
     pub(crate) async fn lost(&self) -> String {
         let mut lost = self.0.lost.subscribe();
         let how = lost.wait_for(Option::is_some).await;
         how.ok().and_then(|how| how.clone()).unwrap_or_default()
     }
 
-    /// What went wrong last, if anything did.
+    /// Returns the most recent error, if any.
     pub(crate) fn trouble(&self) -> Option<String> {
         locked(&self.0.trouble).clone()
     }
@@ -215,12 +215,12 @@ impl HttpLink {
         self.0.stopped.cancelled().await;
     }
 
-    /// Drops whatever is under way; nothing is told any more.
+    /// Aborts all running tasks; reports nothing afterwards.
     pub(crate) fn cut(&self) {
         self.0.stopped.cancel();
     }
 
-    /// Drops whatever is under way and ends the session.
+    /// Aborts all running tasks and ends the session.
     pub(crate) async fn stop(&self) {
         self.cut();
         self.0.tasks.close();
@@ -233,7 +233,7 @@ impl HttpLink {
 }
 
 impl Inner {
-    /// Runs `task` until it is done or the link is stopped.
+    /// Runs `task` until it finishes or the link is stopped.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         let stopped = self.stopped.clone();
         let task = async move {
@@ -254,7 +254,7 @@ impl Inner {
                     drop(waits);
                     self.cancel(said).await;
                 }
-                // No request may reach the server before it.
+                // No request may reach the server before this notification.
                 (Kind::Notification, _) if said.method == "notifications/initialized" => {
                     drop(waits);
                     self.bring(&said).await;
@@ -264,8 +264,8 @@ impl Inner {
         }
     }
 
-    /// Brings notifications and answers to the server one after the other, while requests go past them: a server
-    /// that is slow to take one in must not hold up the calls behind it.
+    /// Delivers notifications and responses to the server in order, while requests overtake them: a server that is slow
+    /// to accept one must not delay the calls behind it.
     async fn send_notices(
         self: Arc<Self>,
         mut notices: UnboundedReceiver<(Said, Option<Backlog>)>,
@@ -277,7 +277,7 @@ impl Inner {
     }
 
     fn begin(self: &Arc<Self>, number: u64, said: Said, waits: Backlog) {
-        // Taken before it is there, it cannot be done before it is known.
+        // Locked before the task is spawned, so that the task cannot remove its entry before it is inserted.
         let mut running = locked(&self.running);
         let inner = self.clone();
         let task = self.spawn(async move {
@@ -287,7 +287,7 @@ impl Inner {
         running.insert(number, task);
     }
 
-    /// The client no longer wants an answer. Of a modern server the stream is closed, a legacy one is told.
+    /// Cancels a request for the client: closes the stream of a modern server, notifies a legacy server.
     async fn cancel(self: &Arc<Self>, said: Said) {
         let Some(number) = said.about else { return };
         if self.peer.is_modern() {
@@ -310,7 +310,7 @@ impl Inner {
         }
     }
 
-    /// Brings a notification or an answer to the server and waits until it is taken in.
+    /// Delivers a notification or a response and waits until the server has accepted it.
     async fn bring(self: &Arc<Self>, said: &Said) {
         if self.is_lost() && said.kind == Kind::Notification {
             return;
@@ -340,18 +340,18 @@ impl Inner {
         }
     }
 
-    /// Tells what came from the server; waits while nobody takes it.
+    /// Passes on a message or report; waits while the channel is full.
     pub(super) async fn tell(&self, incoming: Incoming) {
         let _ = self.incoming.send(incoming).await;
     }
 
-    /// Tells that the request `number` is not answered.
+    /// Reports that the request `number` gets no answer.
     pub(super) async fn fail(&self, number: u64, fate: Fate, how: String) {
         *locked(&self.trouble) = Some(how.clone());
         self.tell(Incoming::Failed { number, fate, how }).await;
     }
 
-    /// The link is of no use any more; `how` is a sentence fragment.
+    /// Marks the link as lost; `how` is a sentence fragment.
     pub(super) fn lose(&self, how: &str) {
         *locked(&self.trouble) = Some(how.to_owned());
         self.lost.send_if_modified(|lost| {
@@ -362,7 +362,7 @@ impl Inner {
         self.drained.notify_waiters();
     }
 
-    /// How the link was lost, if it was.
+    /// Returns the reason why the link was lost, if it was.
     pub(super) fn loss(&self) -> Option<String> {
         self.lost.borrow().clone()
     }

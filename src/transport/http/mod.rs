@@ -1,9 +1,10 @@
-//! Servers that are reached over HTTP. [`HttpLink`] is to a remote server what the two pipes are to a process: it
-//! takes lines and gives lines, each with the number of the request that it came on.
+//! Connects to servers over HTTP. [`HttpLink`] takes the place of a process's two pipes: it accepts lines and returns
+//! lines, each with the number of the request whose response carried it.
 //!
-//! `link` sends what goes out, in order; `exchange` is one request until its answer; `standing` the stream on which
-//! a legacy server speaks of its own accord; `old` the transport before all that; `peer` the address, and what is said with every request to it; `response` what is read
-//! of a response besides its messages; `sse` reads events. Knows nothing of who waits for what: whatever happens is told as [`Incoming`].
+//! `link` sends messages in order; `exchange` runs one request until its answer; `standing` reads the stream for
+//! server-initiated messages of a legacy server; `old` implements the transport of revision 2024-11-05; `peer` holds
+//! the address and the headers of every request; `response` reads everything of a response except its messages; `sse`
+//! parses events. Does not know which caller waits for which answer: it reports every outcome as [`Incoming`].
 
 mod exchange;
 #[cfg(any(test, fuzzing))]
@@ -25,18 +26,19 @@ use reqwest::{Client, ClientBuilder, StatusCode, Url};
 
 pub(crate) use link::{Fate, HttpLink, Incoming};
 
-/// How often a server may send on to another address of its own.
+/// Maximum number of redirects within a server's own origin.
 const REDIRECTS: usize = 5;
 const CONNECT: Duration = Duration::from_secs(10);
-/// Servers close a connection that nobody uses after 5 s at the least; what is sent at that moment is lost.
+/// Time after which an idle connection is closed. Servers close idle connections after 5 s or more; a request sent at
+/// that moment is lost.
 const IDLE: Duration = Duration::from_secs(3);
-/// A connection whose other end has vanished without a word is noticed by this.
+/// TCP keepalive time; detects a connection whose other end has disappeared.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
-/// A client with the program's own TLS, which trusts what the system trusts. It follows only redirects of these
-/// kinds, and only to the place that it was sent to.
+/// Returns a builder for a client with bundled TLS and the system's trusted certificates. The client follows only
+/// redirects whose status satisfies `follow` and whose target has the same origin.
 pub(crate) fn client(follow: impl Fn(StatusCode) -> bool + Send + Sync + 'static) -> ClientBuilder {
-    // The first caller wins; there is only one kind.
+    // The first call succeeds; all calls install the same provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let policy = Policy::custom(move |attempt| {
         let (from, to) = (attempt.previous().last(), attempt.url());
@@ -54,17 +56,17 @@ pub(crate) fn client(follow: impl Fn(StatusCode) -> bool + Send + Sync + 'static
         .redirect(policy)
 }
 
-/// The clients that all links share: connections are kept for a moment, and what is trusted is read only once.
+/// HTTP clients shared by all links: idle connections are kept briefly, trusted certificates are loaded only once.
 #[derive(Debug, Default)]
 pub(crate) struct Sender {
-    /// Uses the proxy server that the environment names.
+    /// Uses the proxy server named in the environment.
     general: OnceLock<Client>,
-    /// Uses none: a proxy server cannot reach what listens on this machine's loopback.
+    /// Uses no proxy server, since none can reach this machine's loopback interface.
     direct: OnceLock<Client>,
 }
 
 impl Sender {
-    /// The client for `url`. An error says why there is none.
+    /// Returns the client for `url`. The error is a sentence fragment with the reason.
     fn client(&self, url: &Url) -> Result<Client, String> {
         let direct = is_loopback(url);
         let shared = if direct { &self.direct } else { &self.general };
@@ -87,7 +89,7 @@ impl Sender {
     }
 }
 
-/// The proxy server by which [`Sender`] reaches `url`, without its password; nothing if it goes there directly.
+/// Returns the proxy server that [`Sender`] uses for `url`, without its password; `None` for a direct connection.
 fn proxy_server(url: &Url) -> Option<String> {
     if is_loopback(url) {
         return None;
@@ -109,7 +111,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The innermost causes say what is wrong; the outermost repeats the URL.
+/// Returns the two innermost distinct causes, which name the problem; the outermost error repeats the URL.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut texts = Vec::new();
     let mut cause = error.source();
@@ -118,7 +120,7 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
         cause = it.source();
     }
     texts.dedup();
-    // An outer text often has the inner one in it.
+    // The text of an outer error often contains that of the inner one.
     let outer: Vec<&String> = texts
         .iter()
         .enumerate()

@@ -1,5 +1,5 @@
-//! The transport of revision 2024-11-05: one stream on which everything comes that the server says, and which first
-//! names the address that messages are posted to.
+//! Implements the transport of revision 2024-11-05: all messages of the server arrive on one stream, whose first event
+//! names the address to which messages are posted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use super::response::one_line;
 use super::response::{first_words, is_stream};
 use super::sse::Events;
 
-/// The server has this long to say where messages are posted to.
+/// Time limit for the server to open the stream, and to name the address for messages.
 const ENDPOINT: Duration = Duration::from_secs(10);
 
-/// Opens the stream and learns where messages are posted to; an error is a sentence fragment. From then on the end
-/// of the stream is that of the link.
+/// Opens the stream and reads the address for messages; an error is a sentence fragment. Afterwards the link is lost
+/// when the stream ends.
 pub(super) async fn begin(inner: &Arc<Inner>) -> Result<(), String> {
     let peer = &inner.peer;
     let opened = timeout(ENDPOINT, peer.get(None).send()).await;
@@ -53,7 +53,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// Reads until the server names an address of its own place.
+    /// Reads until the server names an address; returns it if it has the stream's origin.
     async fn endpoint(&mut self) -> Option<Url> {
         while let Ok(Some(chunk)) = self.response.chunk().await {
             for event in self.events.push(&chunk) {
@@ -61,7 +61,7 @@ impl Stream {
                 if let (true, Ok(text)) = (event.endpoint, text) {
                     let base = self.response.url();
                     let url = base.join(text.trim()).ok()?;
-                    // What the configuration says is for this place alone.
+                    // The configured headers may only be sent to this origin.
                     return Some(url).filter(|url| url.origin() == base.origin());
                 }
             }

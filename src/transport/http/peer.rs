@@ -1,4 +1,4 @@
-//! A server's address, what was agreed on with it, and what is therefore said with every request to it.
+//! Holds a server's address and the result of the handshake, and builds the HTTP requests to it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
@@ -17,27 +17,27 @@ use crate::mcp::{Entry, MODERN};
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 const STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
-/// So much is repeated of what a server says about an error, in characters.
+/// Maximum length of a server's error text in messages, in characters.
 const SHOWN: usize = 200;
 
-/// One message on its way out.
+/// One outgoing message.
 #[derive(Debug)]
 pub(super) struct Said {
-    /// In UTF-8.
+    /// The message as UTF-8.
     line: Bytes,
     pub(super) kind: Kind,
-    /// The number of a request.
+    /// Number of a request.
     pub(super) number: Option<u64>,
-    /// Of a request or notification.
+    /// Method of a request or notification.
     pub(super) method: String,
-    /// The revision that a request of the modern era is made under.
+    /// Revision declared by a request of the modern era.
     revision: Option<String>,
-    /// The number of the request that a notification is about.
+    /// Number of the request that a notification refers to.
     pub(super) about: Option<u64>,
 }
 
 impl Said {
-    /// Nothing of a line that is no message.
+    /// Parses a line; returns `None` if it is not a message.
     pub(super) fn read(line: String) -> Option<Self> {
         let envelope = Envelope::parse(&line).ok()?;
         let kind = envelope.kind();
@@ -56,36 +56,37 @@ impl Said {
         })
     }
 
-    /// Whether its answer stays open for as long as the server has something to tell.
+    /// Returns true if its response is a stream that stays open for notifications.
     pub(super) fn listens(&self) -> bool {
         self.method == "subscriptions/listen"
     }
 
-    /// Whether it introduces the client.
+    /// Returns true if it is a handshake request.
     pub(super) fn introduces(&self) -> bool {
         matches!(self.method.as_str(), "initialize" | "server/discover")
     }
 }
 
-/// A server at an address.
+/// Server at an address.
 #[derive(Debug)]
 pub(super) struct Peer {
     client: Client,
     remote: Remote,
     agreed: Mutex<Agreed>,
-    /// Where messages are posted to, if that is elsewhere: then all that the server says comes on one stream.
+    /// Address to which messages are posted, if it differs from the configured one (transport of 2024-11-05). In that
+    /// case all messages of the server arrive on one stream.
     endpoint: OnceLock<Url>,
-    /// The arguments of tools that headers carry too, by the tools' names.
+    /// Tool arguments that are repeated in headers, by tool name.
     mirrors: Mutex<HashMap<String, Vec<Mirror>>>,
-    /// The proxy server between here and there, for people.
+    /// Proxy server in between, for display.
     proxy_server: Option<String>,
 }
 
-/// What the handshake settled.
+/// Result of the handshake.
 #[derive(Debug, Default)]
 struct Agreed {
     session: Option<HeaderValue>,
-    /// The revision of a legacy server.
+    /// Protocol revision of a legacy server.
     revision: Option<HeaderValue>,
     modern: bool,
 }
@@ -102,17 +103,17 @@ impl Peer {
         }
     }
 
-    /// The address, for people.
+    /// Returns the address for display.
     pub(super) fn shown(&self) -> &str {
         &self.remote.shown
     }
 
-    /// Whether the configuration says that the server has the transport of 2024-11-05.
+    /// Returns true if the configuration declares the transport of revision 2024-11-05.
     pub(super) fn is_said_to_be_old(&self) -> bool {
         self.remote.old
     }
 
-    /// Whether all that the server says comes on one stream.
+    /// Returns true if all messages of the server arrive on one stream.
     pub(super) fn has_one_stream(&self) -> bool {
         self.endpoint.get().is_some()
     }
@@ -121,7 +122,7 @@ impl Peer {
         let _ = self.endpoint.set(endpoint);
     }
 
-    /// Whether the server speaks the modern era.
+    /// Returns true if the server speaks the modern era.
     pub(super) fn is_modern(&self) -> bool {
         locked(&self.agreed).modern
     }
@@ -133,7 +134,7 @@ impl Peer {
         };
     }
 
-    /// The session that requests are made in.
+    /// Returns the id of the session for requests.
     pub(super) fn session(&self) -> Option<HeaderValue> {
         locked(&self.agreed).session.clone()
     }
@@ -142,7 +143,7 @@ impl Peer {
         locked(&self.agreed).session = session;
     }
 
-    /// Takes the revision from the raw result of `initialize`.
+    /// Stores the revision from the raw result of `initialize`.
     pub(super) fn take_revision(&self, result: &str) {
         let result = Members::of(result);
         let revision = result.text("protocolVersion");
@@ -150,7 +151,7 @@ impl Peer {
             revision.and_then(|it| HeaderValue::from_str(&encode(&it)).ok());
     }
 
-    /// Learns which arguments of which tools headers carry. Gives the tools that no client may offer, and why.
+    /// Records the tool arguments to repeat in headers. Returns the tools that no client may offer, with the reason.
     pub(super) fn learn(&self, tools: &[Entry]) -> Vec<(String, String)> {
         let mut bad = Vec::new();
         let mut mirrors = HashMap::new();
@@ -165,7 +166,7 @@ impl Peer {
         bad
     }
 
-    /// The request that brings a message to the server.
+    /// Builds the request that delivers a message to the server.
     pub(super) fn post(&self, said: &Said) -> RequestBuilder {
         let mut headers = self.common(said.method != "initialize");
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -183,7 +184,7 @@ impl Peer {
         request.headers(headers).body(said.line.clone())
     }
 
-    /// The request for what a legacy server says of its own accord, or for the rest of what it said up to the
+    /// Builds the request for the server-initiated messages of a legacy server, or for the rest of a stream after the
     /// event `last`.
     pub(super) fn get(&self, last: Option<&str>) -> RequestBuilder {
         let mut headers = self.common(true);
@@ -194,17 +195,17 @@ impl Peer {
         self.client.get(self.remote.url.clone()).headers(headers)
     }
 
-    /// The request that ends the session, if there is one.
+    /// Builds the request that ends the session, if one exists.
     pub(super) fn delete(&self) -> Option<RequestBuilder> {
         self.session()?;
         let request = self.client.delete(self.remote.url.clone());
         Some(request.headers(self.common(true)))
     }
 
-    /// The headers of the configuration, and those of what was agreed on.
+    /// Returns the configured headers and, if `agreed`, those from the handshake.
     fn common(&self, agreed: bool) -> HeaderMap {
         let mut headers = self.remote.headers.clone();
-        // A stream of events is to arrive event by event, which compression would hold back.
+        // Events must arrive one by one; compression would delay them.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let known = locked(&self.agreed);
         if let (true, Some(session)) = (agreed, &known.session) {
@@ -216,7 +217,7 @@ impl Peer {
         headers
     }
 
-    /// Says in headers what the body of a message of the modern era says, which the proxy may have rewritten.
+    /// Repeats fields of a modern message's body in headers. The proxy may have rewritten the body.
     fn describe(&self, said: &Said, revision: &str, headers: &mut HeaderMap) {
         let mut set = |name: &str, value: &str| {
             let name = HeaderName::try_from(name);
@@ -244,7 +245,7 @@ impl Peer {
         }
     }
 
-    /// The address and, since it may be the one in trouble, the proxy server before it.
+    /// Returns the address and the proxy server in front of it, which may be the cause of an error.
     fn place(&self) -> String {
         match &self.proxy_server {
             Some(proxy) => format!(
@@ -255,7 +256,7 @@ impl Peer {
         }
     }
 
-    /// A sentence fragment: what came of a request that got no answer at all.
+    /// Returns a sentence fragment about a request that got no response at all.
     pub(super) fn unreachable(&self, error: &reqwest::Error) -> String {
         let what = if error.is_connect() {
             "cannot be reached at"
@@ -266,7 +267,7 @@ impl Peer {
         self.remote.hide(&text)
     }
 
-    /// A sentence fragment: that a server answered with `status`, and what it said with it.
+    /// Returns a sentence fragment with the `status` of a response and the server's error text.
     pub(super) fn answered(&self, status: StatusCode, said: &str) -> String {
         let code = status.as_u16();
         let reason = status.canonical_reason().unwrap_or_default();

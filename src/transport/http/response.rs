@@ -1,12 +1,12 @@
-//! What is read of a response besides its messages.
+//! Reads everything of a response except its messages.
 
 use reqwest::Response;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
 
-/// So much is read of the body of an error, in bytes.
+/// Maximum number of bytes read from the body of an error response.
 pub(super) const ERROR: usize = 64 * 1024;
 
-/// The first words of a response that may be an error; none if they are compressed.
+/// Returns the start of the body of a possible error response; empty if it is compressed.
 pub(super) async fn first_words(mut response: Response) -> String {
     if coding(&response).is_some() {
         return String::new();
@@ -21,33 +21,33 @@ pub(super) async fn first_words(mut response: Response) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The address that a response redirects to, without what may be secret in it.
+/// Returns the address that a response redirects to, without parts that may be secret.
 pub(super) fn redirect(response: &Response) -> Option<String> {
     let to = response.headers().get(LOCATION)?.to_str().ok()?;
     let mut to = response.url().join(to).ok()?;
     to.set_query(None);
     to.set_fragment(None);
-    // Neither fails for an address with a host.
+    // Neither call fails for an address with a host.
     let _ = to.set_username("");
     let _ = to.set_password(None);
     Some(to.into())
 }
 
-/// The content coding of a response whose body cannot be read as it is.
+/// Returns the content coding of a response whose body is encoded.
 pub(super) fn coding(response: &Response) -> Option<String> {
     let coding = response.headers().get(CONTENT_ENCODING)?;
     let coding = String::from_utf8_lossy(coding.as_bytes()).to_ascii_lowercase();
     (coding.trim() != "identity").then_some(coding)
 }
 
-/// Whether the response is a stream of events.
+/// Returns true if the response is an event stream.
 pub(super) fn is_stream(response: &Response) -> bool {
     let content = response.headers().get(CONTENT_TYPE);
     let content = content.map(|it| it.as_bytes().to_ascii_lowercase());
     content.is_some_and(|it| it.starts_with(b"text/event-stream"))
 }
 
-/// A message as one line: what ends lines in JSON stands between its tokens only.
+/// Returns a message as one line. In JSON, line ends occur only between tokens.
 pub(super) fn one_line(mut bytes: Vec<u8>) -> String {
     bytes.truncate(bytes.trim_ascii_end().len());
     let indent = bytes.len() - bytes.trim_ascii_start().len();

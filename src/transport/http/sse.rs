@@ -1,50 +1,50 @@
-//! Server-sent events, cut out of the bytes of a stream (WHATWG HTML, 9.2).
+//! Parses server-sent events from the bytes of a stream (WHATWG HTML, 9.2).
 
 use std::time::Duration;
 
-/// One event, or what a server says beside events. Types of events that say nothing to a client are passed over.
+/// One event, possibly with only an id or a retry time. Data of event types that mean nothing to a client is dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Event {
-    /// The id after which the stream can be resumed.
+    /// Id after which the stream can be resumed.
     pub(crate) id: Option<String>,
-    /// How long to wait before that.
+    /// Wait before a reconnect.
     pub(crate) retry: Option<Duration>,
-    /// Its lines, joined by line ends.
+    /// Data lines, joined by line ends.
     pub(crate) data: Vec<u8>,
-    /// It was longer than the limit; there is no data.
+    /// True if the event exceeded the limit; `data` is empty then.
     pub(crate) too_long: bool,
-    /// It is no message, but names where messages are posted to.
+    /// True if the event is not a message but names the address to which messages are posted.
     pub(crate) endpoint: bool,
 }
 
-/// Cuts a stream into events.
+/// Splits a stream into events.
 #[derive(Debug)]
 pub(crate) struct Events {
-    /// The longest event in bytes.
+    /// Maximum length of an event in bytes.
     limit: usize,
-    /// The beginning of the line that is being read.
+    /// Start of the line that is being read.
     line: Vec<u8>,
-    /// It has bytes, kept or not.
+    /// True if the line has bytes, stored or not.
     filled: bool,
-    /// The last line ended in CR: a LF that comes next belongs to it.
+    /// True if the last line ended in CR: a following LF belongs to it.
     after_cr: bool,
-    /// The first line has been read.
+    /// True once the first line has been read.
     begun: bool,
     draft: Draft,
 }
 
-/// The event that is being read.
+/// Event that is being read.
 #[derive(Debug, Default)]
 struct Draft {
     event: Event,
-    /// A field of it has been read.
+    /// True once one of its fields has been read.
     any: bool,
-    /// It is no message.
+    /// True if the event type is neither `message` nor `endpoint`.
     other: bool,
 }
 
 impl Events {
-    /// Events of at most `limit` bytes each.
+    /// Returns a parser for events of at most `limit` bytes each.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -56,8 +56,8 @@ impl Events {
         }
     }
 
-    /// Takes the next bytes; gives the events that end in them. What stands after the last blank line of a stream
-    /// is no event.
+    /// Parses the next bytes; returns the events that end in them. Bytes after the last blank line of a stream are not
+    /// an event.
     pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Vec<Event> {
         let mut events = Vec::new();
         while !bytes.is_empty() {
@@ -80,7 +80,7 @@ impl Events {
 
     fn keep(&mut self, bytes: &[u8]) {
         self.filled |= !bytes.is_empty();
-        // What a field's name and the line ends take is not counted exactly.
+        // The length of field names and line ends is only approximated.
         let room = (self.limit + 64).saturating_sub(self.line.len() + self.draft.event.data.len());
         if bytes.len() > room {
             self.draft.event.too_long = true;
@@ -88,7 +88,7 @@ impl Events {
         self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// Takes a whole line; gives the event that it ends.
+    /// Processes a complete line; returns the event that it ends.
     fn take(&mut self, line: &[u8]) -> Option<Event> {
         let line = if std::mem::replace(&mut self.begun, true) {
             line
@@ -113,7 +113,7 @@ impl Events {
                 if self.draft.event.too_long {
                     self.draft.event.data = Vec::new();
                 } else {
-                    // Every line ends in one; the last is taken off again.
+                    // Each data line ends in LF; the last LF is removed on dispatch.
                     self.draft.event.data.extend_from_slice(value);
                     self.draft.event.data.push(b'\n');
                 }
@@ -151,7 +151,7 @@ impl Events {
 mod tests {
     use super::*;
 
-    /// The events of a stream that arrives in pieces of `size` bytes.
+    /// Returns the events of a stream that arrives in chunks of `size` bytes.
     fn read(stream: &[u8], size: usize) -> Vec<Event> {
         let mut events = Events::new(100);
         stream

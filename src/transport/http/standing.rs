@@ -1,5 +1,5 @@
-//! The stream on which a legacy server speaks of its own accord. It is opened once the server is introduced and
-//! opened anew whenever it is cut, which load balancers do as they like.
+//! Reads the stream for server-initiated messages of a legacy server. Opened after the handshake and reopened after
+//! each interruption, which load balancers cause at any time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::link::{Incoming, Inner};
 use super::response::{first_words, is_stream, one_line};
 use super::sse::Events;
 
-/// Follows the stream until the server has none, or cannot be reached any more.
+/// Follows the stream until the server offers none or can no longer be reached.
 pub(super) async fn run(inner: Arc<Inner>) {
     let (mut last, mut retry) = (None, None);
     let mut opened = false;
@@ -28,7 +28,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
                 read(&inner, response, &mut last, &mut retry).await;
             }
             Opened::None => return,
-            // A server that never had one may have none today.
+            // A server that never opened this stream may not support it.
             Opened::Later(_) if !opened => return,
             Opened::Later(how) if failures + 1 >= TRIES => return inner.lose(&how),
             Opened::Later(_) => failures += 1,
@@ -40,9 +40,9 @@ pub(super) async fn run(inner: Arc<Inner>) {
 
 enum Opened {
     Stream(Response),
-    /// It has no such stream, or the link is lost.
+    /// The server does not offer this stream, or the link is lost.
     None,
-    /// It may have it later; why it is not there now.
+    /// The stream may be available later; contains the current reason.
     Later(String),
 }
 
@@ -72,7 +72,7 @@ async fn open(inner: &Inner, last: Option<&str>) -> Opened {
     Opened::None
 }
 
-/// Reads the stream to its end; `last` and `retry` are how it can be taken up again.
+/// Reads the stream to its end; stores the position and the retry time for resuming in `last` and `retry`.
 async fn read(
     inner: &Inner,
     mut response: Response,

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::*;
 
-/// Ready to be written; the writing task does not run before the next await.
+/// Returns a link that is ready for writing; the writing task does not run before the next await.
 async fn link() -> (Outbox, PipeReader) {
     let (reader, writer) = io::pipe().unwrap();
     let outbox = Outbox::new(writer.into()).unwrap();
@@ -18,7 +18,7 @@ fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Has the other side take `count` bytes.
+/// Reads `count` bytes on the other side.
 async fn take(outbox: &Outbox, reader: &mut PipeReader, count: usize) {
     let mut part = [0; 4096];
     for _ in 0..count / part.len() {

@@ -16,7 +16,7 @@ fn options(address: &str) -> Options {
     }
 }
 
-/// The status with which a request of these headers is refused; 200 if it is not.
+/// Returns the status with which a request with these headers is refused; 200 if it is allowed.
 fn status(guard: &Guard, headers: &[(HeaderName, &str)]) -> u16 {
     let mut map = HeaderMap::new();
     for (name, value) in headers {

@@ -1,4 +1,4 @@
-//! One stream of a session: what was written to it last, who reads it, and for how long it is kept.
+//! Keeps one stream of a session: its latest messages, its reader, and the rules for how long it is kept.
 
 use std::collections::VecDeque;
 
@@ -7,38 +7,38 @@ use axum::http::StatusCode;
 
 use super::super::feed::{Feeder, Item};
 
-/// So many events of a stream are kept for a client that comes back …
+/// Maximum number of events of a stream that are kept for resuming.
 pub(super) const EVENTS: usize = 256;
-/// … and so many bytes of them.
+/// Maximum number of bytes of these events.
 pub(super) const BYTES: usize = 1024 * 1024;
 
 /// One response, or several that continue each other.
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// What was sent last, by the numbers of the events.
+    /// Latest messages, in order of their event numbers.
     pub(super) log: VecDeque<Item>,
-    /// Its size in bytes.
+    /// Size of `log` in bytes.
     pub(super) size: usize,
     pub(super) events: u64,
-    /// Nothing while no client reads it.
+    /// `None` while no client reads it.
     pub(super) feeder: Option<Feeder>,
-    /// Answers that are still to come; nothing if it belongs to no request.
+    /// Number of outstanding answers; `None` if the stream belongs to no request.
     pub(super) answers: Option<usize>,
-    /// A client may come back for it: it has been given ids of events.
+    /// True if a client may resume it, since it has received event ids.
     pub(super) resumable: bool,
-    /// All of it was written to the client.
+    /// True if it was written to the client completely.
     pub(super) written: bool,
 }
 
-/// Why a stream that nobody reads is kept. Of each kind so many streams are, and so many bytes of them, but
-/// always the newest.
+/// Reason to keep a stream without a reader. For each reason, the number of streams and their bytes are limited, but
+/// the newest stream is always kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kept {
-    /// It was written, but the client may not have got the end of it.
+    /// It was written, but the client may not have received its end.
     Written,
-    /// It broke off.
+    /// It was interrupted.
     Broken,
-    /// It belongs to no request, and the client may come back for it.
+    /// It belongs to no request, and the client may resume it.
     Standing,
 }
 
@@ -65,7 +65,7 @@ impl Stream {
         }
     }
 
-    /// Why it is kept; nothing if it is read, or if an answer is still to come.
+    /// Returns the reason to keep it; `None` while it is read or an answer is outstanding.
     pub(super) fn kept(&self) -> Option<Kept> {
         match self.answers {
             _ if self.feeder.is_some() => None,
@@ -76,7 +76,7 @@ impl Stream {
         }
     }
 
-    /// Whether events behind `event` are not kept any more.
+    /// Returns true if events after `event` are no longer kept.
     pub(super) fn has_lost(&self, event: u64) -> bool {
         let first = self.log.front().map_or(self.events + 1, |item| item.event);
         event + 1 < first

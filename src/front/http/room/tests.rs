@@ -4,7 +4,7 @@ use super::*;
 
 const PROGRESS: &str = r#"{"jsonrpc":"2.0","method":"notifications/progress"}"#;
 
-/// Everything that a feed has now, as text.
+/// Returns all messages in a feed, as text.
 fn read(feed: &mut Feed) -> Vec<String> {
     let mut context = Context::from_waker(Waker::noop());
     let mut all = Vec::new();
@@ -14,7 +14,7 @@ fn read(feed: &mut Feed) -> Vec<String> {
     all
 }
 
-/// A request whose response has become a stream, the stream's number, and what reads it.
+/// Begins a request whose response has become a stream; returns the stream's number and feed.
 fn begun(room: &Room, id: &str) -> (u64, Feed) {
     let (number, feed) = room.open(&[id]).unwrap();
     room.promise(number);
@@ -93,7 +93,7 @@ fn a_gap_is_no_secret() {
     assert_eq!(gone, Some(Denied::Unknown));
     let (_, mut feed) = room.stand().unwrap();
     assert_eq!(read(&mut feed), ALL_CHANGED);
-    // The answer of a request is worth more than its progress.
+    // The answer to a request takes precedence over its progress.
     let (number, feed) = begun(&room, "1");
     for _ in 0..=EVENTS {
         room.send(PROGRESS, About::Request("1")).unwrap();
