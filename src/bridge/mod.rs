@@ -1,8 +1,7 @@
-//! Translation between the eras, as pure functions on raw messages.
+//! Translates between the eras, with pure functions on raw messages.
 //!
-//! A request is translated when it leaves for a server of the other era, an answer when it comes
-//! back. What needs a request from the server to the client is not translated: it gets an error
-//! that says so.
+//! A request is translated when it is sent to a server of the other era, and its response when it comes back. A message
+//! that needs a request from the server to the client is not translated: it results in an error that says so.
 
 use std::borrow::Cow;
 
@@ -11,23 +10,23 @@ use crate::jsonrpc::{
 };
 use crate::mcp::{Era, LATEST_LEGACY, MODERN, Method, generous, legacy_version, meta};
 
-/// The error code of legacy servers for a resource that does not exist; the modern era forbids it.
+/// Error code of legacy servers for a resource that does not exist; the modern era forbids it.
 const RESOURCE_NOT_FOUND: &str = "-32002";
 
-/// The error code of legacy servers for a call that needs the user at a URL first, which stands in
-/// the error's data; the modern era forbids it.
+/// Error code of legacy servers for a call that first needs the user at a URL, given in the error's data; the modern
+/// era forbids it.
 const URL_ELICITATION_REQUIRED: &str = "-32042";
 
-/// Who the client is, as a modern server must be told with every request. Raw JSON values.
+/// Identity of the client, which a modern server needs with every request. Raw JSON values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// The client's revision of the modern era.
     pub(crate) protocol_version: String,
-    /// `{"name":…,"version":…}`, if it said so.
+    /// `{"name":…,"version":…}`, if the client sent it.
     pub(crate) client_info: Option<String>,
-    /// What it can do.
+    /// Capabilities of the client.
     pub(crate) capabilities: String,
-    /// The log level that it set.
+    /// Log level that the client set.
     pub(crate) log_level: Option<String>,
 }
 
@@ -43,8 +42,8 @@ impl Default for Identity {
 }
 
 impl Identity {
-    /// `params` (a raw object) with this identity in its `_meta`, and the log level if there is one.
-    /// What is no object cannot be identified and stays as it is.
+    /// Returns `params` (a raw object) with this identity in its `_meta`, and the log level if there is one. An array
+    /// has no place for an identity and stays unchanged.
     pub(crate) fn identify(&self, params: &str, log_level: Option<&str>) -> String {
         if params.starts_with('[') {
             return params.to_owned();
@@ -64,14 +63,14 @@ impl Identity {
         params.to_string()
     }
 
-    /// Takes over what a legacy client says of itself in the params of its `initialize`.
+    /// Copies the identity of a legacy client from the params of its `initialize`.
     pub(crate) fn introduce(&mut self, initialize: &str) {
         let params = Members::of(initialize);
         self.client_info = params.get("clientInfo").map(ToOwned::to_owned);
         self.capabilities = across(params.get("capabilities").unwrap_or("{}"));
     }
 
-    /// The params of an `initialize` request that introduce this client to a legacy server.
+    /// Returns the params of an `initialize` request that introduce this client to a legacy server.
     pub(crate) fn initialize_params(&self) -> String {
         let capabilities = across(&self.capabilities);
         let unknown = format!(
@@ -85,8 +84,8 @@ impl Identity {
     }
 }
 
-/// The capabilities of a client for a server of the other era: without those that would make the
-/// server ask what could not be passed on.
+/// Returns the capabilities of a client for a server of the other era: without those that would make the server send
+/// requests that the proxy cannot pass on.
 fn across(capabilities: &str) -> String {
     let mut capabilities = Members::of(capabilities);
     for asking in ["roots", "sampling", "elicitation", "tasks", "extensions"] {
@@ -95,7 +94,7 @@ fn across(capabilities: &str) -> String {
     capabilities.to_string()
 }
 
-/// A client's request `line` for a server of the era `to`, under the raw id `id`.
+/// Translates a client's request `line` for a server of the era `to`, with the raw id `id`.
 pub(crate) fn request(line: &str, id: &str, to: Era, identity: &Identity) -> String {
     let mut message = Members::of(line);
     let params = message.get("params").unwrap_or("{}").to_owned();
@@ -110,7 +109,7 @@ pub(crate) fn request(line: &str, id: &str, to: Era, identity: &Identity) -> Str
     message.to_string()
 }
 
-/// `params` without what only a modern server understands.
+/// Returns `params` without the members that only a modern server understands.
 fn anonymous(params: &str) -> String {
     let mut params = Members::of(params);
     let Some(old) = params.get("_meta").map(ToOwned::to_owned) else {
@@ -133,7 +132,7 @@ fn anonymous(params: &str) -> String {
     params.to_string()
 }
 
-/// An answer in the words of another era: a raw result or a raw error object.
+/// Response translated to another era: a raw result or a raw error object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Translated {
     Result(String),
@@ -141,7 +140,7 @@ pub(crate) enum Translated {
 }
 
 impl Translated {
-    /// As it is brought to whoever asked.
+    /// Returns the reply to send to the client.
     pub(crate) fn reply(&self) -> Reply<'_> {
         match self {
             Self::Result(raw) => Reply::Result(raw),
@@ -150,7 +149,7 @@ impl Translated {
     }
 }
 
-/// A server's answer for a client of the era `to`; `info` is the server's raw name and version.
+/// Translates a server's response for a client of the era `to`; `info` is the server's raw name and version.
 pub(crate) fn response(
     method: Method,
     envelope: &Envelope<'_>,
@@ -176,8 +175,8 @@ pub(crate) fn response(
     }
 }
 
-/// The result of a legacy server for a modern client. `cacheable` results must say for how long;
-/// `info` is the server's raw name and version.
+/// Translates the result of a legacy server for a modern client. `cacheable` results must declare a lifetime; `info` is
+/// the server's raw name and version.
 pub(crate) fn modern_result(result: &str, cacheable: bool, info: Option<&str>) -> String {
     if !result.starts_with('{') {
         return result.to_owned();
@@ -201,14 +200,14 @@ pub(crate) fn modern_result(result: &str, cacheable: bool, info: Option<&str>) -
     result.to_string()
 }
 
-/// The raw time (ms) for which a modern server lets its result be kept, unless that is none.
+/// Returns the raw time (ms) for which a modern server allows its result to be cached; None if that is 0 or not given.
 pub(crate) fn keeping_time(result: &str) -> Option<&str> {
     Members::of(result)
         .original("ttlMs")
         .filter(|time| *time != "0")
 }
 
-/// The result of a modern server for a legacy client, or why there is none.
+/// Translates the result of a modern server for a legacy client; the error gives the reason why that is impossible.
 pub(crate) fn legacy_result(result: &str) -> Result<String, String> {
     if !result.starts_with('{') {
         return Ok(result.to_owned());
@@ -238,8 +237,8 @@ pub(crate) fn legacy_result(result: &str) -> Result<String, String> {
     Ok(result.to_string())
 }
 
-/// A raw list entry of a modern server for a legacy client: the legacy era has no `outputSchema` of
-/// anything but an object, and its SDKs refuse the whole list for one.
+/// Translates a raw list entry of a modern server for a legacy client: in the legacy era, an `outputSchema` must
+/// describe an object, and its SDKs reject the whole list otherwise.
 pub(crate) fn legacy_entry(entry: &str) -> Cow<'_, str> {
     let mut members = Members::of(entry);
     let is_object = |schema: &str| Members::of(schema).text("type").as_deref() == Some("object");
@@ -250,7 +249,7 @@ pub(crate) fn legacy_entry(entry: &str) -> Cow<'_, str> {
     Cow::Owned(members.to_string())
 }
 
-/// A raw error object for a client of the era `to`.
+/// Translates a raw error object for a client of the era `to`.
 fn error_for(error: &str, to: Era) -> Cow<'_, str> {
     let mut members = Members::of(error);
     let code = match members.get("code") {
@@ -262,7 +261,7 @@ fn error_for(error: &str, to: Era) -> Cow<'_, str> {
     Cow::Owned(members.to_string())
 }
 
-/// A result of the proxy's own (a raw object) in the form of the era `to`.
+/// Returns a result of the proxy's own (a raw object) in the form of the era `to`.
 pub(crate) fn own_result(result: &str, to: Era) -> String {
     match to {
         Era::Legacy => result.to_owned(),
@@ -270,7 +269,7 @@ pub(crate) fn own_result(result: &str, to: Era) -> String {
     }
 }
 
-/// The result of a tool call that failed for the reason `message`, readable for a model.
+/// Returns the result of a tool call that failed for the reason `message`, readable for a model.
 pub(crate) fn tool_error(message: &str, to: Era) -> String {
     let text = quoted(message);
     own_result(
@@ -279,8 +278,8 @@ pub(crate) fn tool_error(message: &str, to: Era) -> String {
     )
 }
 
-/// The `initialize` result of a server that answered `server/discover` with `discovered`, for a
-/// client that asked for the revision `requested`.
+/// Returns the `initialize` result for a server that answered `server/discover` with `discovered`, for a client that
+/// requested the revision `requested`.
 pub(crate) fn initialize_result(discovered: &str, requested: &str) -> String {
     let discovered = Members::of(discovered);
     let info = discovered
@@ -299,7 +298,7 @@ pub(crate) fn initialize_result(discovered: &str, requested: &str) -> String {
     result.to_string()
 }
 
-/// The `server/discover` result of a server that answered `initialize` with `initialized`.
+/// Returns the `server/discover` result for a server that answered `initialize` with `initialized`.
 pub(crate) fn discover_result(initialized: &str) -> String {
     let initialized = Members::of(initialized);
     let mut capabilities = Members::of(initialized.get("capabilities").unwrap_or("{}"));
@@ -316,7 +315,7 @@ pub(crate) fn discover_result(initialized: &str) -> String {
     modern_result(&result.to_string(), true, Some(&info))
 }
 
-/// The proxy's own name and version, for a server that never said its own.
+/// Returns the proxy's own name and version, for a server that did not send its own.
 pub(crate) fn own_info() -> String {
     format!(
         r#"{{"name":"mcp-proxy","version":"{}"}}"#,

@@ -1,4 +1,4 @@
-//! Everything that the loaded servers offer together, and which of them to ask for what.
+//! Entries that the loaded servers offer together, and the server that each entry belongs to.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,35 +11,35 @@ use crate::jsonrpc::unquoted;
 use crate::mcp::{Entry, ListKind, Template, headers};
 use crate::server::ServerHandle;
 
-/// One moment of the fleet, never changed: whoever holds it sees all of one state.
+/// State of the fleet at one moment. Never changed, so every holder sees one consistent state.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
     /// The loaded servers, in the order of the configuration.
     pub(crate) servers: Vec<ServerHandle>,
-    /// There is one server, and a client is to see nothing but it.
+    /// True if there is only one server and clients see it unchanged.
     transparent: bool,
     max_name: usize,
-    /// The shares of all servers, in the order of `servers`, with names that other servers have taken before.
+    /// Shares of all servers, in the order of `servers`, including names that an earlier server has taken.
     shares: Vec<Arc<Share>>,
-    /// All entries under the names that a client sees, by [`ListKind::index`],
+    /// All entries under the names that clients see, by [`ListKind::index`].
     lists: [Vec<Arc<Entry>>; 4],
-    /// and where they are, by these names.
+    /// Servers of the entries, by these names.
     routes: [HashMap<Arc<str>, Route>; 4],
-    /// With the place of the server.
+    /// Resource templates, each with the index of its server.
     templates: Vec<(Arc<Template>, usize)>,
-    /// Names that two servers want.
+    /// Names that two servers claim.
     pub(crate) collisions: Vec<Collision>,
 }
 
-/// Where an entry is.
+/// Location of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
     server: usize,
-    /// The server's own name for it, raw; nothing if it is the one that clients use.
+    /// The server's own name for it, raw; None if clients use the same name.
     pub(crate) rename: Option<Arc<str>>,
 }
 
-/// A name that is taken.
+/// Name that is already taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Collision {
     /// `tool`, `prompt`, `resource` or `resource template`.
@@ -47,12 +47,12 @@ pub(crate) struct Collision {
     pub(crate) name: String,
     /// The server that has it.
     pub(crate) first: String,
-    /// The server that cannot have it as well.
+    /// The server that cannot have it too.
     pub(crate) second: String,
 }
 
 impl Catalog {
-    /// What the one server offers, as it offers it.
+    /// Creates the catalog of a single server, which clients see unchanged.
     pub(super) fn transparent(server: ServerHandle) -> Self {
         Self {
             servers: vec![server],
@@ -61,8 +61,8 @@ impl Catalog {
         }
     }
 
-    /// Makes the catalog of these servers. A name has at most `max_name` characters. The shares of `before` are used
-    /// again for servers whose lists have not changed.
+    /// Creates the catalog of these servers. A name has at most `max_name` characters. Shares of `before` are reused
+    /// for servers whose lists have not changed.
     pub(super) fn new(servers: Vec<ServerHandle>, max_name: usize, before: &Self) -> Self {
         let mut catalog = Self {
             max_name,
@@ -77,8 +77,7 @@ impl Catalog {
         catalog
     }
 
-    /// The raw definition of the tool that clients see under this name, if it says that arguments are to be
-    /// headers.
+    /// Returns the raw definition of the tool that clients see under this name, if it maps arguments to headers.
     pub(crate) fn mirrored(&self, name: &str) -> Option<String> {
         let raw = |entry: &Entry| {
             let mirrored = entry.raw.contains(headers::ANNOTATION);
@@ -106,7 +105,7 @@ impl Catalog {
             self.lists[kind.index()].reserve(items.len());
             for item in items {
                 match self.routes[kind.index()].entry(item.name.clone()) {
-                    // The first in the order of the configuration has it.
+                    // The first server in the order of the configuration gets the name.
                     hash_map::Entry::Vacant(vacant) => {
                         vacant.insert(Route {
                             server: at,
@@ -125,8 +124,8 @@ impl Catalog {
         }
     }
 
-    /// Notes that a name is taken. Of two servers that have the same URI that is noted once: they may have thousands. One
-    /// that has a URI twice itself is nobody's rival.
+    /// Records that a name is taken. For URIs, one collision per pair of servers is recorded, since there may be
+    /// thousands. A server that lists a URI twice does not collide with itself.
     fn collide(
         &mut self,
         kind: ListKind,
@@ -153,7 +152,7 @@ impl Catalog {
         });
     }
 
-    /// The kinds of list that differ from those of `before`.
+    /// Returns the kinds of list that differ from those of `before`.
     pub(super) fn changes(&self, before: &Self) -> Vec<ListKind> {
         let kinds = [ListKind::Tools, ListKind::Prompts, ListKind::Resources];
         let differ = |kind: &ListKind| {
@@ -172,20 +171,20 @@ impl Catalog {
         kinds.into_iter().filter(differ).collect()
     }
 
-    /// The server to which everything goes, if there is just one and it is to be seen as it is.
+    /// Returns the server that gets all requests, if there is just one and clients see it unchanged.
     pub(crate) fn sole(&self) -> Option<&ServerHandle> {
         self.servers.first().filter(|_| self.transparent)
     }
 
-    /// The loaded server of that name.
+    /// Returns the loaded server with that name.
     pub(crate) fn server(&self, name: &str) -> Option<&ServerHandle> {
         self.servers
             .iter()
             .find(|server| server.spec().name == name)
     }
 
-    /// The entries of a list, under the names that clients use. Of a server that is seen as it is
-    /// they are not here but in its own snapshot.
+    /// Returns the entries of a list under the names that clients use. Empty for a server that clients see unchanged:
+    /// its entries are in its own snapshot.
     pub(crate) fn entries(&self, kind: ListKind) -> impl Iterator<Item = &Entry> {
         self.lists[kind.index()].iter().map(|entry| &**entry)
     }
@@ -195,12 +194,12 @@ impl Catalog {
         Some((&self.servers[route.server], route))
     }
 
-    /// Where the tool of that name is.
+    /// Returns the location of the tool with that name.
     pub(crate) fn tool(&self, name: &str) -> Option<(&ServerHandle, &Route)> {
         self.route(ListKind::Tools, name)
     }
 
-    /// The server that has the tool of that name, and what it calls it itself.
+    /// Returns the server that has the tool with that name, and the server's own name for it.
     pub(crate) fn own_name<'a>(
         &'a self,
         name: &'a str,
@@ -210,7 +209,7 @@ impl Catalog {
         Some((server, own.unwrap_or(Cow::Borrowed(name))))
     }
 
-    /// The tool that a client means: the one it sees under that name, or else the only one whose server calls it so.
+    /// Returns the tool that a client means: the one it sees under that name, or else the only one with that own name.
     pub(crate) fn meant_tool(&self, name: &str) -> Option<(&ServerHandle, &Route)> {
         self.tool(name).or_else(|| match self.bare(name)[..] {
             [only] => self.tool(only),
@@ -218,20 +217,20 @@ impl Catalog {
         })
     }
 
-    /// The names under which clients see those tools that their servers call `own`.
+    /// Returns the names under which clients see the tools that servers call `own`.
     pub(crate) fn bare(&self, own: &str) -> Vec<&str> {
         let is_meant = |(_, it): &(&str, Cow<'_, str>)| it == own;
         let named = self.own_names().filter(is_meant);
         named.map(|(name, _)| name).collect()
     }
 
-    /// All tools: the names that clients see, and those of their servers.
+    /// Returns all tools: the names that clients see, and the servers' own names.
     pub(crate) fn own_names(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
         self.tool_names()
             .filter_map(|name| Some((name, self.own_name(name)?.1)))
     }
 
-    /// Who has lost the tool of that name with its last reload: the server and its own name for it.
+    /// Returns the server that lost the tool with that name in its last reload, and its own name for the tool.
     pub(crate) fn lost(&self, name: &str) -> Option<(&ServerHandle, String)> {
         self.servers.iter().find_map(|server| {
             let (snapshot, spec) = (server.snapshot(), server.spec());
@@ -241,13 +240,13 @@ impl Catalog {
         })
     }
 
-    /// Where the prompt of that name is.
+    /// Returns the location of the prompt with that name.
     pub(crate) fn prompt(&self, name: &str) -> Option<(&ServerHandle, &Route)> {
         self.route(ListKind::Prompts, name)
     }
 
-    /// The server that lists the resource, or the first with a template that it fits, which may
-    /// also be named itself.
+    /// Returns the server that lists the resource, or the first one with a template that matches it. `uri` may also be
+    /// a template itself.
     pub(crate) fn resource(&self, uri: &str) -> Option<&ServerHandle> {
         let server = |kind: ListKind| Some(self.route(kind, uri)?.0);
         let fitting = || {
@@ -261,7 +260,7 @@ impl Catalog {
             .or_else(fitting)
     }
 
-    /// The names of all tools, as clients use them.
+    /// Returns the names of all tools, as clients use them.
     pub(crate) fn tool_names(&self) -> impl Iterator<Item = &str> {
         self.entries(ListKind::Tools)
             .map(|entry| entry.name.as_str())
@@ -281,11 +280,11 @@ mod tests {
     use crate::server::{Lists, Means};
     use crate::transport::reaper::Reaper;
 
-    /// Names that meet each other behind [`PREFIXES`], that have to be altered, and that are templates.
+    /// Names that collide behind [`PREFIXES`], names that must be altered, and templates.
     const NAMES: [&str; 5] = ["x", "b__x", "y.z", "file:///a", "file:///{a}"];
     const PREFIXES: [&str; 4] = ["a", "a__b", "c", "a"];
 
-    /// A server that is never started.
+    /// Returns a server that is never started.
     fn server(prefix: &str) -> ServerHandle {
         let (name, cwd) = (format!("of_{prefix}"), std::env::temp_dir());
         let mut spec = ServerSpec::new(name, "none".into(), Vec::new(), cwd);
@@ -295,7 +294,7 @@ mod tests {
         ServerHandle::new(Arc::new(spec), means)
     }
 
-    /// Lists of these names, by their kinds. Later ones of a kind say something else under the same name.
+    /// Returns lists with these names, by kind. Repeated names of a kind get different definitions.
     fn lists(names: &[(usize, usize)]) -> Lists {
         ListKind::ALL.map(|kind| {
             let mut list = List::default();
@@ -310,7 +309,7 @@ mod tests {
         })
     }
 
-    /// All that a catalog says.
+    /// Returns the whole content of a catalog.
     fn content(catalog: &Catalog) -> impl PartialEq + std::fmt::Debug + use<> {
         let routes = catalog.routes.clone().map(BTreeMap::from_iter);
         let servers: Vec<_> = catalog.servers.iter().map(ServerHandle::spec).collect();
@@ -321,13 +320,13 @@ mod tests {
         )
     }
 
-    /// One step of a test: something happens to a server.
+    /// One step of a test: a change to a server.
     #[derive(Debug, Clone)]
     enum Step {
         ComesOrGoes,
-        /// It lists these names from now on.
+        /// From now on it lists these names.
         Lists(Vec<(usize, usize)>),
-        /// Its names begin with this prefix from now on.
+        /// From now on its names have this prefix.
         Prefix(usize),
     }
 

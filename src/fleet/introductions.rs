@@ -1,4 +1,4 @@
-//! What the servers say of themselves, as one.
+//! Merges the servers' answers to an introduction.
 
 use tokio::time::Instant;
 
@@ -7,17 +7,17 @@ use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{Era, union};
 use crate::server::{Handshake, ServerHandle};
 
-/// What every loaded server that is there has answered to the client's introduction.
+/// Answers of the loaded servers to the client's introduction, as far as they arrived.
 #[derive(Debug)]
 pub(crate) struct Introductions {
     all: Vec<(ServerHandle, std::sync::Arc<Handshake>)>,
-    /// How many servers did not answer in time.
+    /// Number of servers that did not answer in time.
     pub(crate) missing: usize,
 }
 
 impl Fleet {
-    /// Waits until every loaded server has answered the introduction `epoch`, for as long as a client's
-    /// first request may wait.
+    /// Waits until every loaded server has answered the introduction `epoch`, at most as long as a client's first
+    /// request may wait.
     pub(crate) async fn introduced(&self, epoch: u64) -> Introductions {
         let deadline = Instant::now() + self.config().timeouts.startup_wait;
         let mut all = Vec::new();
@@ -34,13 +34,13 @@ impl Fleet {
 }
 
 impl Introductions {
-    /// The answer of the only server.
+    /// Returns the answer of the only server.
     pub(crate) fn only(&self) -> Option<&Handshake> {
         self.all.first().map(|(_, handshake)| &**handshake)
     }
 
-    /// A raw object with the `capabilities` and `instructions` of all servers, for a client of `era`;
-    /// `own` are the proxy's own instructions. What exists in one era only is not promised to the other.
+    /// Returns a raw object with the `capabilities` and `instructions` of all servers, for a client of `era`; `own` are
+    /// the proxy's own instructions. Capabilities that exist in one era only are not offered to the other.
     pub(crate) fn combined(&self, era: Era, own: Option<String>) -> String {
         let mut capabilities = Vec::new();
         let mut instructions: Vec<String> = own.into_iter().collect();

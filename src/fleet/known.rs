@@ -1,9 +1,9 @@
-//! The last-known tools of servers, on disk, so that those of a server that is not loaded can be searched.
+//! Last-known tools of servers, on disk, so that the tools of a server that is not loaded can be searched.
 //!
-//! One file per server, named after it and after a hash of its command or address, so that another project's server of
-//! the same name is not taken for it. A file holds what the server answered to `tools/list` and nothing of the
-//! configuration: neither arguments nor variables. Several proxies may share the directory: files are replaced
-//! whole, and the last one counts. All of this blocks.
+//! There is one file per server, named after the server and a hash of its command or address, so that it is not
+//! confused with another project's server of the same name. A file holds the server's answer to `tools/list` and
+//! nothing of the configuration: neither arguments nor variables. Several proxies may share the directory: files are
+//! replaced atomically, and the last write wins. All functions here block.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -18,22 +18,22 @@ use crate::config::ServerSpec;
 use crate::mcp::{List, ListKind};
 use crate::private;
 
-/// A longer file is neither written nor read.
+/// Maximum size of a file in bytes; longer ones are neither written nor read.
 const LONGEST: u64 = 8 << 20;
 
-/// The directory of last-known tools.
+/// Directory of last-known tools.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     dir: PathBuf,
 }
 
 impl Known {
-    /// The tools that are kept in `dir`, which is made when there is something to keep.
+    /// Opens the directory `dir`, which is created by the first write.
     pub(crate) fn open(dir: PathBuf) -> Self {
         Self { dir }
     }
 
-    /// Keeps the tools of `server`, for its user alone. Touches no file that says the same already.
+    /// Stores the tools of `server`, readable for the user only. Does not touch a file with the same content.
     pub(crate) fn remember(&self, server: &ServerSpec, tools: &List) -> io::Result<()> {
         let text = tools.result(ListKind::Tools, &[]);
         if text.len() as u64 > LONGEST {
@@ -43,24 +43,24 @@ impl Known {
             return Ok(());
         }
         private::folder(&self.dir)?;
-        // It is made readable for its owner alone.
+        // It is created readable for its owner only.
         let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
         file.write_all(text.as_bytes())?;
         file.persist(self.path(server))?;
         Ok(())
     }
 
-    /// The tools that `server` had last; nothing if that is not known.
+    /// Returns the tools that `server` had last; None if unknown.
     pub(crate) fn recall(&self, server: &ServerSpec) -> Option<List> {
         let text = self.read(server)?;
-        // A list that ends in something else was not written here.
+        // Text after the JSON value means that the file was not written here.
         serde_json::from_str::<&RawValue>(&text).ok()?;
         let mut tools = List::default();
         tools.add_page(ListKind::Tools, &text).ok()?;
         Some(tools)
     }
 
-    /// Forgets the tools of `server`.
+    /// Deletes the stored tools of `server`.
     pub(crate) fn forget(&self, server: &ServerSpec) -> io::Result<()> {
         match fs::remove_file(self.path(server)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -70,7 +70,7 @@ impl Known {
 
     fn read(&self, server: &ServerSpec) -> Option<String> {
         let path = self.path(server);
-        // Opening a pipe would wait for somebody to write.
+        // Opening a named pipe would wait for a writer.
         if !fs::metadata(&path).ok()?.is_file() {
             return None;
         }

@@ -1,4 +1,4 @@
-//! Servers come and go.
+//! Loads and unloads servers.
 
 use std::sync::Arc;
 
@@ -8,16 +8,16 @@ use crate::event::{Event, Failure};
 use crate::server::ServerHandle;
 use crate::watcher::WatchError;
 
-/// Why a server could not be loaded.
+/// Reason why a server could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
-    /// The configuration has no such server; what it has.
+    /// The configuration has no such server; `there` are the names it has.
     #[error("the configuration has no server `{name}`")]
     Unknown { name: String, there: Vec<String> },
-    /// The configuration has it, but not as it should be.
+    /// The configuration has it, but its definition has a fault.
     #[error("the definition of `{name}` in the configuration is not usable:\n{fault}")]
     Faulty { name: String, fault: String },
-    /// It is switched off.
+    /// It is disabled.
     #[error("`{0}` is switched off in the configuration (`enabled = false`)")]
     Disabled(String),
     /// It was unloaded before it answered.
@@ -29,9 +29,9 @@ pub(crate) enum LoadError {
 }
 
 impl Fleet {
-    /// Loads the servers that are to start with the session, as soon as there is a client. An error
-    /// means that the only server's files cannot be watched. Walking the files goes on behind it, so that
-    /// neither the client nor a signal waits for a large tree.
+    /// Loads the servers that start with the session; they start once there is a client. Returns an error if the files
+    /// of the only server cannot be watched. The files are walked in the background, so that neither the client nor a
+    /// signal waits for a large tree.
     pub(crate) fn begin(&self) -> Result<(), WatchError> {
         let config = self.config();
         let begins =
@@ -48,31 +48,31 @@ impl Fleet {
         Ok(())
     }
 
-    /// Whether the loaded server might run now, though its code did not when it was tried last: nobody
-    /// watches its files, or its time ran out.
+    /// Returns true if the loaded server might run now although its code did not run at the last attempt: its files are
+    /// not watched, or that attempt timed out.
     pub(crate) fn is_worth_a_try(&self, server: &ServerHandle) -> bool {
         let refusal = server.gate().refusal();
         refusal.is_some_and(|failure| failure.late || !self.watches())
     }
 
-    /// Loads the server of that name, unless it is loaded, and waits until it answers. Says whether it
-    /// was loaded before.
+    /// Loads the server with that name, unless it is loaded, and waits until it answers. Returns true if it was loaded
+    /// before.
     pub(crate) async fn load(&self, name: &str) -> Result<(ServerHandle, bool), LoadError> {
         self.reread(&[]);
         let (server, before) = self.find_or_enrol(name)?;
         if before {
-            // The configuration may just have defined it otherwise.
+            // The new configuration may define it differently.
             server.hears().await;
         } else {
             self.announce();
         }
         if before && server.gate().refusal().is_some() {
-            // Whatever was wrong may be mended by now.
+            // The cause of the failure may be fixed by now.
             let _ = server.reload().await;
         }
         match server.answers().await {
             Err(failure) => Err(LoadError::Broken(server, failure)),
-            // One that is stopped keeps nobody waiting either.
+            // A server that is stopped ends the wait too.
             Ok(()) if !self.loaded(name).is_some_and(|it| it.is(&server)) => {
                 Err(LoadError::Unloaded)
             }
@@ -108,15 +108,14 @@ impl Fleet {
         Err(LoadError::Unknown { name, there })
     }
 
-    /// The loaded server of that name.
+    /// Returns the loaded server with that name.
     pub(crate) fn loaded(&self, name: &str) -> Option<ServerHandle> {
         let state = self.state();
         let mut servers = state.members.iter().map(|member| &member.server);
         servers.find(|server| server.spec().name == name).cloned()
     }
 
-    /// Unloads a server: it finishes what it is at and is gone when this resolves. False if it is not
-    /// loaded.
+    /// Unloads a server; resolves when it has finished its requests and stopped. Returns false if it is not loaded.
     pub(crate) async fn unload(&self, name: &str) -> bool {
         match self.expel(name) {
             Some(server) => {
@@ -128,7 +127,7 @@ impl Fleet {
         }
     }
 
-    /// Takes a server out of the fleet.
+    /// Removes a server from the fleet.
     pub(super) fn expel(&self, name: &str) -> Option<ServerHandle> {
         let mut state = self.state();
         let at = state
@@ -143,7 +142,7 @@ impl Fleet {
         Some(member.server)
     }
 
-    /// Lets a server that is no longer of the fleet finish what it is at, then stops it.
+    /// Lets a removed server finish its requests, then stops it.
     pub(super) async fn see_off(&self, server: ServerHandle) {
         let (fleet, leaving) = (self.clone(), server.clone());
         let gone = self.0.tasks.spawn(async move {
@@ -155,12 +154,12 @@ impl Fleet {
         let _ = gone.await;
     }
 
-    /// The servers that finish what they are at, and then stop.
+    /// Returns the servers that finish their requests before they stop.
     pub(crate) fn leaving(&self) -> Vec<ServerHandle> {
         self.state().leaving.clone()
     }
 
-    /// Makes a server a member. It is started once it is armed and there is a client.
+    /// Adds a server as a member. It starts once it is armed and there is a client.
     pub(super) fn enrol(&self, spec: Arc<ServerSpec>) -> (ServerHandle, u64) {
         let server = ServerHandle::new(spec, self.0.means.clone());
         self.show_known(&server);
@@ -178,14 +177,14 @@ impl Fleet {
         (server, watch)
     }
 
-    /// Lets a server be seen with its last-known tools until it has listed. A call of one of them waits for its start.
+    /// Shows a server with its last-known tools until it has listed. A call of one of them waits for its start.
     pub(super) fn show_known(&self, server: &ServerHandle) {
         let known = self.0.known.as_ref();
         let tools = known.and_then(|known| known.recall(&server.spec()));
         server.show_meanwhile(tools.unwrap_or_default());
     }
 
-    /// Has a new member's files watched, then introduces it to the client.
+    /// Starts watching a new member's files, then introduces it to the client.
     async fn arm(&self, server: ServerHandle, watch: u64) -> Result<(), WatchError> {
         let watched = match &self.0.sources {
             Some(sources) if self.watches() => sources.watch(watch, server.clone(), None).await,
@@ -213,7 +212,7 @@ impl Fleet {
         }
     }
 
-    /// Waits until a server of the same name that is being stopped is gone, where there may be only one of them.
+    /// Waits until a server of the same name that is being stopped has ended, if only one of them may run.
     async fn make_room(&self, server: &ServerHandle) {
         let spec = server.spec();
         if spec.reload != Reload::StopFirst {
@@ -224,12 +223,12 @@ impl Fleet {
             .iter()
             .filter(|it| it.spec().name == spec.name)
         {
-            // It is being stopped already; this only waits.
+            // The server is already being stopped; this only waits.
             before.stop(before.spec().timeouts.drain).await;
         }
     }
 
-    /// As [`Self::arm`], without waiting. A server that cannot be watched is run all the same.
+    /// Does the same as [`Self::arm`] without waiting. A server that cannot be watched runs all the same.
     pub(super) fn arm_soon(&self, server: ServerHandle, watch: u64) {
         let fleet = self.clone();
         self.0.tasks.spawn(async move {

@@ -1,9 +1,8 @@
-//! The servers of one session: which are configured, which are loaded, and what they offer together.
+//! The servers of one session: the configured ones, the loaded ones, and their combined entries.
 //!
-//! [`Fleet`] is all that a session sees. It publishes a [`Catalog`], which is never changed but
-//! replaced, in [`Fleet::refresh`] alone. A server that is loaded has its sources watched first and is
-//! introduced to the client then, so that no save goes unnoticed. Never touches a client but through
-//! [`Client`].
+//! A session sees only [`Fleet`]. It publishes a [`Catalog`], which is never changed but replaced, in
+//! [`Fleet::refresh`] alone. The sources of a loaded server are watched before the server is introduced to the client,
+//! so that no save goes unnoticed. The fleet reaches a client only through [`Client`].
 
 mod catalog;
 mod fingerprint;
@@ -38,29 +37,29 @@ pub(crate) use known::Known;
 pub(crate) use loading::LoadError;
 pub(crate) use sources::Sources;
 
-/// Reads the configuration anew; nothing if it cannot be put in force as the command line wants it.
+/// Reads the configuration again; returns None if it cannot be applied in the way the command line demands.
 pub(crate) type Reader = Arc<dyn Fn() -> Option<Loaded> + Send + Sync>;
 
-/// Which servers a fleet consists of.
+/// Servers that a fleet consists of.
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) config: Config,
-    /// There is one server, and a client is to see nothing but it.
+    /// True if there is only one server and clients see it unchanged.
     pub(crate) transparent: bool,
-    /// Servers are loaded only when they are asked for, and their sources are not watched.
+    /// True if servers are loaded on demand only and their sources are not watched.
     pub(crate) lazy: bool,
-    /// Where the configuration comes from; nothing for a server of the command line.
+    /// Source of the configuration; None for a server from the command line.
     pub(crate) reader: Option<Reader>,
-    /// The files that it comes from.
+    /// Files that the configuration is read from.
     pub(crate) files: Vec<PathBuf>,
-    /// What is wrong with them.
+    /// Faults in these files.
     pub(crate) faults: Vec<Fault>,
-    /// The user was told of it before.
+    /// True if the faults were already reported to the user.
     pub(crate) told: bool,
 }
 
 impl Plan {
-    /// The one server of `config`, which comes from the command line.
+    /// Creates a plan with the one server of `config`, which comes from the command line.
     pub(crate) fn of_one(config: Config) -> Self {
         Self {
             config,
@@ -73,12 +72,12 @@ impl Plan {
         }
     }
 
-    /// Whether servers of this machine are started at once.
+    /// Returns true if local servers are started immediately.
     pub(crate) fn starts_processes(&self) -> bool {
         !self.lazy && self.config.servers.iter().any(|it| it.remote.is_none())
     }
 
-    /// As it is now, after the user was told what is wrong with it.
+    /// Returns the plan for a further session: rereads the configuration and marks its faults as reported.
     pub(crate) fn again(&self) -> Self {
         let mut plan = self.clone();
         plan.told = true;
@@ -102,15 +101,15 @@ struct Inner {
     lazy: bool,
     reader: Option<Reader>,
     files: Vec<PathBuf>,
-    /// Nothing where nothing is watched.
+    /// None if no files are watched.
     sources: Option<Arc<Sources>>,
     /// Last-known tools of servers, on disk.
     known: Option<Arc<Known>>,
-    /// Cancelled when it is stopped.
+    /// Cancelled when the fleet is stopped.
     stopped: CancellationToken,
     state: Mutex<State>,
     catalog: watch::Sender<Arc<Catalog>>,
-    /// What has been begun: watches that are being set up, servers that are being stopped.
+    /// Background tasks: watches being set up, servers being stopped.
     tasks: TaskTracker,
 }
 
@@ -122,29 +121,29 @@ struct State {
     /// Servers that are being stopped.
     leaving: Vec<ServerHandle>,
     introduction: Option<Introduction>,
-    /// The raw log level that a client of the legacy era has set.
+    /// The raw log level that a legacy client has set.
     level: Option<String>,
-    /// The faults of the configuration that were told.
+    /// Faults of the configuration that were reported.
     faults: Vec<String>,
 }
 
 /// A loaded server.
 struct Member {
     server: ServerHandle,
-    /// The number of its watch.
+    /// Number of its watch.
     watch: u64,
-    /// Its files are watched, or are not to be: it may be introduced.
+    /// True if its files are watched or need no watch, so that it may be introduced.
     armed: bool,
-    /// What of it is kept on disk.
+    /// Snapshot whose tools are stored on disk.
     kept: Option<Arc<Snapshot>>,
 }
 
-/// What servers are told of the client.
+/// Information about the client for the servers.
 #[derive(Clone)]
 struct Introduction {
     hello: Hello,
     client: Arc<dyn Client>,
-    /// Counts introductions, from 1.
+    /// Number of the introduction, from 1.
     epoch: u64,
 }
 
@@ -155,7 +154,7 @@ impl std::fmt::Debug for Fleet {
 }
 
 impl Fleet {
-    /// A fleet of which nothing is loaded yet.
+    /// Creates a fleet without loaded servers.
     pub(crate) fn new(
         plan: Plan,
         means: Means,
@@ -185,27 +184,27 @@ impl Fleet {
         fleet
     }
 
-    /// What is there now.
+    /// Returns the current catalog.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         self.0.catalog.borrow().clone()
     }
 
-    /// What is configured now.
+    /// Returns the current configuration.
     pub(crate) fn config(&self) -> Arc<Config> {
         self.state().config.clone()
     }
 
-    /// The files that the configuration comes from.
+    /// Returns the files that the configuration is read from.
     pub(crate) fn files(&self) -> &[PathBuf] {
         &self.0.files
     }
 
-    /// What was wrong with the configuration when it was read last.
+    /// Returns the faults found when the configuration was read last.
     pub(crate) fn faults(&self) -> Vec<String> {
         self.state().faults.clone()
     }
 
-    /// Why there is no server that could be loaded, if there is none.
+    /// Returns the reason why there is no server to load, if there is none.
     pub(crate) fn without_servers(&self) -> Option<String> {
         let state = self.state();
         if !state.config.servers.is_empty() {
@@ -225,28 +224,28 @@ impl Fleet {
         ))
     }
 
-    /// What ends the processes that are left when the proxy is killed.
+    /// Returns the reaper, which ends the remaining processes when the proxy is killed.
     pub(crate) fn reaper(&self) -> Reaper {
         self.0.means.reaper.clone()
     }
 
-    /// Whether the servers' sources are watched, so that lists may change at any time.
+    /// Returns true if the servers' sources are watched, so that lists may change at any time.
     pub(crate) fn watches(&self) -> bool {
         self.0.sources.is_some() && !self.0.lazy
     }
 
-    /// Whether servers are loaded only when they are asked for.
+    /// Returns true if servers are loaded on demand only.
     pub(crate) fn is_lazy(&self) -> bool {
         self.0.lazy
     }
 
-    /// Whether there is one server that a client is to see as it is.
+    /// Returns true if there is one server and clients see it unchanged.
     pub(crate) fn is_transparent(&self) -> bool {
         self.0.transparent
     }
 
-    /// Introduces a client to every server that is loaded, now or later; the first introduction starts
-    /// them. Gives its number.
+    /// Introduces a client to every loaded server and to those loaded later; the first introduction starts them.
+    /// Returns the introduction's number.
     pub(crate) fn hello(&self, hello: Hello, client: Arc<dyn Client>) -> u64 {
         let mut state = self.state();
         let epoch = state.introduction.as_ref().map_or(1, |last| last.epoch + 1);
@@ -262,7 +261,7 @@ impl Fleet {
         epoch
     }
 
-    /// Learns that the client describes itself otherwise than before.
+    /// Stores the client's changed description of itself and passes it to the servers.
     pub(crate) fn know(&self, identity: &Identity) {
         let mut state = self.state();
         if let Some(introduction) = &mut state.introduction {
@@ -285,14 +284,14 @@ impl Fleet {
         }
     }
 
-    /// Changes what the client wants to hear of, server by server.
+    /// Changes the client's subscriptions, server by server.
     pub(crate) fn want(&self, change: impl Fn(&ServerHandle, &mut Wanted)) {
         for server in &self.catalog().servers {
             server.want(|wanted| change(server, wanted));
         }
     }
 
-    /// The client no longer wants the answer to its request `id` (raw); `params` are those of its notification.
+    /// Cancels the client's request `id` (raw); `params` are those of the client's notification.
     pub(crate) fn cancel(&self, asker: &Arc<dyn Asker>, id: &str, params: &str) {
         for server in &self.catalog().servers {
             server.cancel(asker.clone(), id, params);
@@ -302,13 +301,13 @@ impl Fleet {
         }
     }
 
-    /// Whether no server is on its way to newer code.
+    /// Returns true if no server is starting or reloading.
     pub(crate) fn is_settled(&self) -> bool {
         let held = |server: &ServerHandle| *server.gate().standing().borrow() == Standing::Held;
         !self.catalog().servers.iter().any(held)
     }
 
-    /// Waits until no server is on its way to newer code, for as long as a list may wait for that.
+    /// Waits until no server is starting or reloading, at most as long as a list may wait for that.
     pub(crate) async fn settled(&self) {
         let patience = self.config().timeouts.first_list();
         let all = async {
@@ -319,7 +318,7 @@ impl Fleet {
         let _ = tokio::time::timeout(patience, all).await;
     }
 
-    /// Gathers writes to all servers until what this gives is dropped.
+    /// Collects writes to all servers until the returned corks are dropped.
     pub(crate) fn corks(&self) -> Vec<Cork> {
         let catalog = self.catalog();
         let corks = catalog
@@ -329,7 +328,7 @@ impl Fleet {
         corks.collect()
     }
 
-    /// Publishes what the loaded servers offer now.
+    /// Publishes the current entries of the loaded servers.
     pub(crate) fn refresh(&self) {
         let state = self.state();
         let mut servers: Vec<_> = state
@@ -359,7 +358,7 @@ impl Fleet {
         self.keep();
     }
 
-    /// Keeps on disk which tools there are, for the time when a server is not loaded.
+    /// Stores the current tools on disk, for the time when a server is not loaded.
     fn keep(&self) {
         let Some(known) = &self.0.known else { return };
         for member in &mut self.state().members {
@@ -380,7 +379,7 @@ impl Fleet {
         }
     }
 
-    /// The last-known tools of a configured server that is not loaded, as it named them.
+    /// Returns the last-known tools of a configured server that is not loaded, under its own names.
     pub(crate) fn recall(&self, spec: &ServerSpec) -> Option<Vec<Entry>> {
         Some(self.0.known.as_ref()?.recall(spec)?.entries)
     }
@@ -389,7 +388,7 @@ impl Fleet {
         locked(&self.0.state)
     }
 
-    /// Publishes what the loaded servers offer now, and tells the client which lists that changes.
+    /// Publishes the current entries of the loaded servers and notifies the client of the lists that changed.
     fn announce(&self) {
         let before = self.catalog();
         self.refresh();
@@ -432,7 +431,7 @@ impl Fleet {
 }
 
 impl State {
-    /// Puts the members into the order of the configuration.
+    /// Sorts the members in the order of the configuration.
     fn sort(&mut self) {
         let config = self.config.clone();
         self.members.sort_by_key(|member| {

@@ -1,22 +1,22 @@
-//! The names under which a client sees the tools and prompts of several servers.
+//! Names under which a client sees the tools and prompts of several servers.
 //!
-//! Pure: whoever lists them keeps the table from these names back to servers and their own names; a name
-//! is never split to find its server. Two servers can still end in one name (`a` with `b__c`, `a__b` with
-//! `c`), which only that table can see.
+//! Pure functions: the catalog keeps the table from these names back to servers and their own names; a name is never
+//! split to find its server. Names of two servers can still collide (`a` with `b__c`, `a__b` with `c`), which only that
+//! table can detect.
 
 use super::fingerprint::fingerprint;
 
-/// What stands between a server's prefix and its own name for a thing.
+/// Separator between a server's prefix and its own name for an entry.
 const SEPARATOR: &str = "__";
-/// The letters of a suffix, each the lower five bits of a byte of the hash. Without those that are easily taken for one another.
+/// Letters of a suffix, each for the lower five bits of a hash byte. Letters that are easily confused are left out.
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-/// The length of a suffix: `_` and a letter for each byte.
+/// Length of a suffix: `_` and a letter for each byte.
 const SUFFIX: usize = 9;
 
-/// The name of a server's `name` for a client: behind `prefix`, unless that is empty, only of
+/// Returns the name that clients use for a server's `name`: preceded by `prefix`, unless that is empty, only of
 /// `A-Z a-z 0-9 _ -`, and at most `max` (16 or more) characters long.
 ///
-/// A name that had to be altered ends in a hash of what it was, so that different names stay different.
+/// An altered name ends in a hash of its original, so that different names stay different.
 pub(crate) fn public_name(prefix: &str, name: &str, max: usize) -> String {
     let separator = if prefix.is_empty() { "" } else { SEPARATOR };
     let whole = [prefix, separator, name].concat();
@@ -50,7 +50,7 @@ mod tests {
         assert_eq!(public_name("clock", "123456789", 16), "clock__123456789");
     }
 
-    /// Clients keep these names in their settings: they must not change from one version to the next.
+    /// Clients store these names in their settings: they must not change from one version to the next.
     #[test]
     fn an_altered_name_ends_in_a_hash_that_stays() {
         assert_eq!(public_name("", "get time", 48), "get_time_6cqteek6");

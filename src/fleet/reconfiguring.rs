@@ -1,4 +1,4 @@
-//! The configuration changes while servers run: only what differs is started, reloaded or stopped.
+//! Applies changes of the configuration while servers run: only servers that differ are started, reloaded or stopped.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::watcher::WatchError;
 
 impl Fleet {
-    /// Reads the configuration anew whenever one of its files changes.
+    /// Reads the configuration again whenever one of its files changes.
     pub(super) fn follow_configuration(&self) {
         if self.0.sources.is_none() || self.0.reader.is_none() {
             return;
@@ -30,7 +30,7 @@ impl Fleet {
                         Ok(changes) => changes,
                         Err(error) => return fleet.warn_unfollowed(&error),
                     };
-                    // What was saved before the watch began, then each save, until more files count.
+                    // Applies saves from before the watch, then each later one, until more files count.
                     while !fleet.reread_more(&saved, &mut files) {
                         match changes.recv().await {
                             Some(paths) => saved = paths,
@@ -52,8 +52,8 @@ impl Fleet {
         });
     }
 
-    /// Does what [`Fleet::reread`] does for what was `saved`; whether more files count now than `files`, which
-    /// then has them too.
+    /// Does the same as [`Fleet::reread`] for the files in `saved`. Adds the files it returns to `files`; returns true
+    /// if any of them is new.
     fn reread_more(&self, saved: &[PathBuf], files: &mut Vec<PathBuf>) -> bool {
         let before = files.len();
         for file in self.reread(saved) {
@@ -64,8 +64,8 @@ impl Fleet {
         files.len() > before
     }
 
-    /// Reads the configuration anew and puts in force what it says. `files` are those that are known
-    /// to have changed. Returns the files with variables that its servers name.
+    /// Reads the configuration again and applies it. `files` are the files known to have changed. Returns the files
+    /// with variables that its servers name.
     pub(crate) fn reread(&self, files: &[PathBuf]) -> Vec<PathBuf> {
         let reader = self.0.reader.as_ref();
         let reader = reader.filter(|_| !self.0.stopped.is_cancelled());
@@ -98,7 +98,7 @@ impl Fleet {
             changed: changes.changed.clone(),
             removed: changes.removed.clone(),
         });
-        // What was not to start with the session and now is, starts like what is new.
+        // A server whose `autostart` was off before starts like a new one.
         let starts_now = |name: &&String| {
             before.server(name).is_some_and(|spec| !spec.autostart) && self.loaded(name).is_none()
         };
@@ -127,7 +127,7 @@ impl Fleet {
             if !is_watched_alike {
                 self.watch_anew(name, before);
             }
-            // Those of the definition before may be foreign to it.
+            // The last-known tools of the old definition may not fit the new one.
             self.show_known(&server);
         }
         let added = config
@@ -142,7 +142,7 @@ impl Fleet {
         self.announce();
     }
 
-    /// Watches what the newest definition says of a server whose process may have been started `since` then.
+    /// Watches the files of a server's newest definition; its process may have started `since` then.
     fn watch_anew(&self, name: &str, since: SystemTime) {
         if !self.watches() {
             return;
@@ -179,7 +179,7 @@ impl Fleet {
         }
     }
 
-    /// Tells the faults that were not there when it was read last.
+    /// Reports the faults that did not exist at the last read.
     pub(super) fn tell_faults(&self, faults: &[Fault]) {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         let before = std::mem::replace(&mut self.state().faults, faults.clone());
@@ -190,7 +190,7 @@ impl Fleet {
         }
     }
 
-    /// What is wrong with the definition of the server of that name.
+    /// Returns the fault in the definition of the server with that name.
     pub(super) fn fault_of(&self, name: &str) -> Option<String> {
         let loaded = self.0.reader.as_ref()?()?;
         let mut faults = loaded.faults.iter();
@@ -199,8 +199,8 @@ impl Fleet {
     }
 }
 
-/// What is to be in force after `loaded` was read: all of it, but a server whose definition has a
-/// fault stays as it was. Nothing if a whole file cannot be understood, which may be half written.
+/// Returns the configuration to apply after `loaded` was read: all of it, except that a server with a faulty definition
+/// stays as it was. None if a whole file cannot be parsed, since it may be half written.
 fn merged(before: &Config, loaded: Loaded) -> Option<Config> {
     if loaded.faults.iter().any(|fault| fault.server.is_none()) {
         return None;

@@ -1,4 +1,4 @@
-//! The share of one server in a catalog: its entries under the names that clients see. A share is made once for each
+//! Share of one server in a catalog: its entries under the names that clients see. A share is created once for each
 //! snapshot, so that a catalog of many servers costs little when one of them changes.
 
 use std::sync::Arc;
@@ -8,32 +8,32 @@ use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{Entry, ListKind, Template};
 use crate::server::Snapshot;
 
-/// The part of one server in a catalog, never changed.
+/// One server's part of a catalog; never changed.
 #[derive(Debug)]
 pub(super) struct Share {
-    /// The share was made from this snapshot, with the prefix and the limit below.
+    /// Snapshot that the share was created from, with the prefix and the limit below.
     snapshot: Arc<Snapshot>,
     prefix: String,
     max_name: usize,
-    /// By [`ListKind::index`].
+    /// Items by [`ListKind::index`].
     lists: [Vec<Item>; 4],
 }
 
 /// One entry of a share.
 #[derive(Debug)]
 pub(super) struct Item {
-    /// The name or URI that clients use.
+    /// Name or URI that clients use.
     pub(super) name: Arc<str>,
     /// The entry under that name.
     pub(super) entry: Arc<Entry>,
-    /// The server's own name for it, raw; nothing if it is the one that clients use.
+    /// The server's own name for it, raw; None if clients use the same name.
     pub(super) rename: Option<Arc<str>>,
-    /// Of a resource template.
+    /// Parsed template, for a resource template.
     pub(super) template: Option<Arc<Template>>,
 }
 
 impl Share {
-    /// Makes the share of a server with this prefix. A name has at most `max_name` characters.
+    /// Creates the share of a server with this prefix. A name has at most `max_name` characters.
     pub(super) fn new(snapshot: Arc<Snapshot>, prefix: &str, max_name: usize) -> Self {
         let lists = ListKind::ALL.map(|kind| {
             let list = snapshot.list(kind).into_iter();
@@ -49,7 +49,7 @@ impl Share {
         }
     }
 
-    /// Whether [`Self::new`] would make the same of these.
+    /// Returns true if [`Self::new`] would create the same share from these.
     pub(super) fn is_of(&self, snapshot: &Arc<Snapshot>, prefix: &str, max_name: usize) -> bool {
         Arc::ptr_eq(&self.snapshot, snapshot) && self.prefix == prefix && self.max_name == max_name
     }
@@ -64,7 +64,7 @@ impl Item {
         let own = &entry.name;
         let name = match kind {
             ListKind::Tools | ListKind::Prompts => public_name(prefix, own, max_name),
-            // They are never rewritten.
+            // URIs are never rewritten.
             ListKind::Resources | ListKind::Templates => own.clone(),
         };
         let is_renamed = name != *own;

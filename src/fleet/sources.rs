@@ -1,4 +1,4 @@
-//! Tells servers what happens to their files, and the fleet what happens to its configuration.
+//! Notifies servers of changes to their files, and the fleet of changes to its configuration.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -18,24 +18,24 @@ use crate::watcher::{
     Watcher,
 };
 
-/// Whoever hears of a watch.
+/// Receiver of the notices of a watch.
 #[derive(Debug)]
 enum Hearer {
     Server(ServerHandle),
     Configuration(mpsc::UnboundedSender<Vec<PathBuf>>),
 }
 
-/// The one watcher, and who hears what from it. Dropping it ends the watch.
+/// The one watcher and the receivers of its notices. Dropping it ends all watches.
 #[derive(Debug)]
 pub(crate) struct Sources {
     watcher: Watcher,
     hearers: Arc<Mutex<HashMap<u64, Hearer>>>,
-    /// For the servers, which cannot wait until the watcher's thread is run.
+    /// Lets servers query the file events themselves, since they cannot wait for the watcher's thread.
     glance: Arc<Glance>,
     last: AtomicU64,
 }
 
-/// Passes on what the processes of the server with this number use.
+/// Reports the files that the processes of the server with this number use.
 #[derive(Debug)]
 struct Attention {
     glance: Arc<Glance>,
@@ -60,11 +60,11 @@ impl Foresight for Glance {
 }
 
 impl Sources {
-    /// Watches nothing yet.
+    /// Creates a watcher without watches.
     pub(crate) fn new(options: WatchOptions, events: Events) -> Result<Self, WatchError> {
         let hearers = Arc::<Mutex<HashMap<_, _>>>::default();
         let told = hearers.clone();
-        // At once, on the thread that knows: a busy runtime may take in a call before it takes in a notice.
+        // Immediately, on the thread that knows: a busy runtime may handle a call before it handles a notice.
         let tell = move |number, notice| {
             if let Some(hearer) = locked(&told).get(&number) {
                 tell(hearer, notice);
@@ -79,19 +79,19 @@ impl Sources {
         })
     }
 
-    /// A number for a new watch.
+    /// Returns the number for a new watch.
     pub(super) fn number(&self) -> u64 {
         self.last.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Returns why `spec` cannot be watched, without looking at its files.
+    /// Returns an error if `spec` cannot be watched, without looking at its files.
     pub(super) fn check(spec: &ServerSpec) -> Result<(), WatchError> {
         request(spec).map_or(Ok(()), |request| request.check())
     }
 
-    /// Watches for `server` what its newest definition says, instead of what was watched under `number` before.
-    /// Resolves when no later save can go unnoticed. If its process may have been started `since` then, files that
-    /// were not watched before and are newer are told as changed.
+    /// Watches the files of `server`'s newest definition and replaces the watch with this `number`. Resolves when no
+    /// later save can go unnoticed. If its process may have started `since` then, files that were not watched before
+    /// and are newer are reported as changed.
     pub(super) async fn watch(
         &self,
         number: u64,
@@ -99,7 +99,7 @@ impl Sources {
         since: Option<SystemTime>,
     ) -> Result<(), WatchError> {
         let Some(mut request) = request(&server.spec()) else {
-            // It may have been a command before.
+            // It may have been a local command before.
             self.forget(number);
             server.watches(None);
             return Ok(());
@@ -132,7 +132,7 @@ impl Sources {
         Ok(())
     }
 
-    /// Watches the files of the configuration under `number`; gives what changed, each time.
+    /// Watches the files of the configuration under `number`; the returned channel receives the paths of each change.
     pub(super) async fn watch_configuration(
         &self,
         number: u64,
@@ -155,7 +155,7 @@ impl Sources {
     }
 }
 
-/// What to watch for `spec`; nothing for a remote server whose files nobody has named, since they lie elsewhere.
+/// Returns the watch for `spec`; None for a remote server without configured files: its sources are elsewhere.
 fn request(spec: &ServerSpec) -> Option<WatchRequest> {
     let is_elsewhere = spec.remote.is_some() && spec.watch.is_empty();
     (!is_elsewhere).then(|| WatchRequest::Sources {
@@ -180,7 +180,7 @@ fn tell(hearer: &Hearer, notice: Notice) {
         (Hearer::Configuration(changes), Notice::Changed(paths)) => {
             let _ = changes.send(paths);
         }
-        // It is as it was when the watcher looked last; it may have been read meanwhile, when it was not.
+        // The content is as the watcher last saw it, but the fleet may have read another content in between.
         (Hearer::Configuration(changes), Notice::Unchanged) => {
             let _ = changes.send(Vec::new());
         }
@@ -204,7 +204,7 @@ mod tests {
         std::fs::write(&file, "new").unwrap();
         let (sender, heard) = std::sync::mpsc::channel();
         std::thread::spawn(move || sender.send(changes.blocking_recv()));
-        // Keeps the only thread of the runtime.
+        // Blocks the only thread of the runtime.
         let changed = heard.recv_timeout(Duration::from_secs(30));
         assert_eq!(changed, Ok(Some(vec![file])));
     }

@@ -1,17 +1,17 @@
-//! Requests that another parser may read as another call. JSON leaves open which of two equal names counts, and some
-//! parsers match names without regard to case.
+//! Detects requests that another parser may read as a different call. JSON does not define which of two equal names
+//! counts, and some parsers ignore the case of names.
 
 use super::members::{Members, unquoted};
 
-/// The members of a message by which a receiver knows what it is asked.
+/// Members that identify the request in a message.
 const MESSAGE: [&str; 3] = ["id", "method", "params"];
-/// The member of `params` by which it knows the tool.
+/// Member of `params` that identifies the tool.
 const PARAMS: [&str; 1] = ["name"];
 
-/// Returns why a server may read `line` otherwise than the proxy does, as the rest of a sentence; nothing if every
+/// Returns the reason why a server may read `line` differently from the proxy, as the rest of a sentence; None if every
 /// parser reads the same call.
 pub(crate) fn ambiguity(line: &str) -> Option<String> {
-    // Between the tokens of JSON it is space, but a server that reads text by lines begins a new message there.
+    // It is white space between JSON tokens, but a server that reads text by lines starts a new message there.
     if memchr::memchr(b'\r', line.trim_ascii_end().as_bytes()).is_some() {
         return Some("holds a carriage return".to_owned());
     }
@@ -22,12 +22,12 @@ pub(crate) fn ambiguity(line: &str) -> Option<String> {
     })
 }
 
-/// Whether the name of the tool in the raw `params.name` of a call reads the same everywhere.
+/// Returns true if every parser reads the same tool name from the raw `params.name` of a call.
 pub(crate) fn is_plain_name(name: Option<&str>) -> bool {
     name.and_then(unquoted).is_some()
 }
 
-/// The first name in `object` that a parser could take for one of `names` and another one not.
+/// Returns a text on the first name in `object` that some parsers read as one of `names` and others do not.
 fn doubtful(object: &Members<'_>, names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| {
         let mut alike = object.iter().filter(|(key, _)| folded(key) == *name);
@@ -44,7 +44,7 @@ fn doubtful(object: &Members<'_>, names: &[&str]) -> Option<String> {
     })
 }
 
-/// A name as parsers compare it that ignore case: `ſ` and the Kelvin sign count as `s` and `k`.
+/// Returns a name as parsers that ignore case compare it: `ſ` and the Kelvin sign count as `s` and `k`.
 fn folded(name: &str) -> String {
     name.to_uppercase().to_lowercase()
 }

@@ -1,4 +1,4 @@
-//! One message: where its routing members lie in the line, found in a single pass.
+//! One message: finds the routing members of a line in a single pass.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -6,71 +6,71 @@ use std::ops::Range;
 use super::members::unquoted;
 use super::scan::{Fault, Scanner};
 
-/// What a line is.
+/// Kind of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// `method` and `id`.
+    /// Has `method` and `id`.
     Request,
-    /// `method` alone.
+    /// Has `method` only.
     Notification,
-    /// `result` or `error`.
+    /// Has `result` or `error`.
     Response,
 }
 
-/// A message whose members are slices of the line, exactly as they were written.
+/// Message whose members are slices of the line, exactly as they were written.
 #[derive(Debug, Default)]
 pub(crate) struct Envelope<'a> {
-    /// The raw id: a number or a string with its quotes, also `null`.
+    /// Raw id: a number or a string with its quotes, also `null`.
     pub(crate) id: Option<&'a str>,
-    /// The method's name, decoded.
+    /// Name of the method, decoded.
     pub(crate) method: Option<Cow<'a, str>>,
-    /// The members of `params` that route a message.
+    /// Members of `params` that route a message.
     pub(crate) params: Params<'a>,
-    /// The raw result.
+    /// Raw result.
     pub(crate) result: Option<&'a str>,
-    /// The raw error object.
+    /// Raw error object.
     pub(crate) error: Option<&'a str>,
 }
 
-/// The routing members of `params`, each raw; all absent if `params` is no object.
+/// Routing members of `params`, each raw; all absent if `params` is not an object.
 #[derive(Debug, Default)]
 pub(crate) struct Params<'a> {
-    /// A tool's or prompt's name.
+    /// Name of a tool or prompt.
     pub(crate) name: Option<&'a str>,
-    /// A resource's URI.
+    /// URI of a resource.
     pub(crate) uri: Option<&'a str>,
-    /// The request that a cancellation is about.
+    /// Request that a cancellation is about.
     pub(crate) request_id: Option<&'a str>,
-    /// The task that a request is about.
+    /// Task that a request is about.
     pub(crate) task_id: Option<&'a str>,
-    /// A page of a list.
+    /// Page of a list.
     pub(crate) cursor: Option<&'a str>,
-    /// A log level.
+    /// Log level.
     pub(crate) level: Option<&'a str>,
-    /// A tool's arguments.
+    /// Arguments of a tool.
     pub(crate) arguments: Option<&'a str>,
-    /// The members of `_meta`.
+    /// Members of `_meta`.
     pub(crate) meta: Meta<'a>,
 }
 
-/// The members of `params._meta` that concern a proxy, each raw.
+/// Members of `params._meta` that concern a proxy, each raw.
 #[derive(Debug, Default)]
 pub(crate) struct Meta<'a> {
-    /// The token that progress is reported under.
+    /// Token for progress notifications.
     pub(crate) progress_token: Option<&'a str>,
-    /// The revision of a request that stands alone; its presence makes a request a modern one.
+    /// Revision of a request that stands alone; its presence makes a request a modern one.
     pub(crate) protocol_version: Option<&'a str>,
-    /// Who sends it.
+    /// Name and version of the sender.
     pub(crate) client_info: Option<&'a str>,
-    /// What the sender can do.
+    /// Capabilities of the sender.
     pub(crate) client_capabilities: Option<&'a str>,
-    /// The log level that the sender wants for this request.
+    /// Log level that the sender wants for this request.
     pub(crate) log_level: Option<&'a str>,
-    /// The stream that a notification belongs to.
+    /// Stream that a notification belongs to.
     pub(crate) subscription_id: Option<&'a str>,
 }
 
-/// Where the members of an answer lie in its line.
+/// Positions of the members of a response in its line.
 #[derive(Debug)]
 pub(crate) struct Places {
     id: Option<Range<usize>>,
@@ -78,10 +78,10 @@ pub(crate) struct Places {
     error: Option<Range<usize>>,
 }
 
-/// Why a line is no message.
+/// Reason why a line is not a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Invalid {
-    /// It is no JSON.
+    /// It is not JSON.
     #[error("no JSON: {0}")]
     Json(String),
     /// It is JSON, but neither a request, a notification nor a response.
@@ -95,8 +95,8 @@ pub(crate) enum Invalid {
 impl<'a> Envelope<'a> {
     /// Finds the routing members of `line`, which must be one JSON object.
     ///
-    /// Of equal keys the last one counts, as in most parsers. A value that only passes through is checked as far as
-    /// [`Scanner::value`] does.
+    /// Of duplicate keys the last one counts, as in most parsers. A value that only passes through is checked in the
+    /// same way as by [`Scanner::value`].
     pub(crate) fn parse(line: &'a str) -> Result<Self, Invalid> {
         match line.as_bytes().first() {
             Some(b'{') => {}
@@ -118,12 +118,12 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// The raw id of a message of which only the beginning can be read, if it stands there.
+    /// Returns the raw id of a message of which only the beginning is readable, if the id is in it.
     pub(crate) fn id_in(head: &'a str) -> Option<&'a str> {
         Self::beginning(head).id
     }
 
-    /// What the two ends of a message tell of it: its id, and its method unless it is an answer.
+    /// Reads the two ends of a message: returns its id, and its method unless it is a response.
     pub(crate) fn of_ends(head: &'a str, tail: &str) -> (Option<String>, Option<String>) {
         let mut ends = Self::beginning(head);
         let owned = |method: Cow<'_, str>| method.into_owned();
@@ -131,7 +131,7 @@ impl<'a> Envelope<'a> {
             ends.id.map(ToOwned::to_owned),
             ends.method.take().map(owned),
         );
-        // The last members, if what follows the text `"id"` reads as the end of the outermost object.
+        // Parses the text from `"id"` on, if it is valid as the end of the outermost object.
         let rest = tail.rfind(r#""id""#).map(|at| format!("{{{}", &tail[at..]));
         if let (None, Some(rest)) = (&id, rest) {
             let mut last = Self::default();
@@ -172,8 +172,7 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    /// The places of the members of an answer in its `line`, by which it is [found](Self::at) again; nothing for other
-    /// messages.
+    /// Returns the positions of a response's members in its `line`, as input for [`Self::at`]; None for other messages.
     pub(crate) fn places(&self, line: &str) -> Option<Places> {
         let place = |part: &str| {
             let begin = part.as_ptr() as usize - line.as_ptr() as usize;
@@ -186,7 +185,7 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    /// The answer in `line` whose members are at `places`.
+    /// Returns the response in `line` whose members are at `places`.
     pub(crate) fn at(line: &'a str, places: Places) -> Self {
         let Places { id, result, error } = places;
         Self {
@@ -197,7 +196,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// What kind of message it is.
+    /// Returns the kind of the message.
     pub(crate) fn kind(&self) -> Kind {
         match (&self.method, self.id) {
             (Some(_), Some(_)) => Kind::Request,
@@ -207,7 +206,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// `line` with each `(part, replacement)` exchanged; parts are slices of `line`, in any order.
+/// Returns `line` with each `(part, replacement)` replaced; parts are slices of `line`, in any order.
 pub(crate) fn splice(line: &str, parts: &mut [(&str, &str)]) -> String {
     let offset = |part: &str| part.as_ptr() as usize - line.as_ptr() as usize;
     parts.sort_unstable_by_key(|(part, _)| offset(part));
@@ -270,7 +269,7 @@ impl<'a> Meta<'a> {
     }
 }
 
-/// A raw string decoded; one with a lone surrogate, and what is no string, stays as it is written.
+/// Decodes a raw string; returns a string with a lone surrogate, and any other value, unchanged.
 fn decoded(raw: &str) -> Cow<'_, str> {
     unquoted(raw).unwrap_or(Cow::Borrowed(raw))
 }

@@ -1,4 +1,4 @@
-//! Messages of our own: errors, results, requests; answers under whatever id.
+//! Messages of the proxy's own (errors, results, requests), and responses under a new id.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,19 +7,19 @@ use serde_json::{Value, json};
 
 use super::members::{Members, unquoted};
 
-/// What stands in the `error` member of a response of our own.
+/// The `error` member of a response of the proxy's own.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ErrorObject {
     /// One of the codes of this module.
     pub(crate) code: i64,
-    /// What happened and what to do, for a person.
+    /// Description of the problem and of the next step, for a person.
     pub(crate) message: String,
     /// Details for a program.
     pub(crate) data: Option<Value>,
 }
 
 impl ErrorObject {
-    /// An error without data.
+    /// Creates an error without data.
     pub(crate) fn new(code: i64, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -39,8 +39,8 @@ impl fmt::Display for ErrorObject {
     }
 }
 
-/// Whether `error` (raw) is an error object: only one with an integer `code` and a string `message` is understood by
-/// clients, whose SDKs drop any other response and wait for their timeout (JSON-RPC 2.0, section 5.1).
+/// Returns true if `error` (raw) is an error object: clients understand only one with an integer `code` and a string
+/// `message`; their SDKs drop any other response and wait for their timeout (JSON-RPC 2.0, section 5.1).
 pub(crate) fn is_error_object(error: &str) -> bool {
     let members = Members::of(error);
     let code = members
@@ -50,8 +50,8 @@ pub(crate) fn is_error_object(error: &str) -> bool {
     code.is_some_and(|code| code.fract() == 0.0) && message.is_some_and(|it| it.starts_with('"'))
 }
 
-/// Returns the words for a person in `body`, which reports an error in a form of its own: those of the usual members
-/// of a JSON object (OAuth, problem details, web frameworks), else the body as it is.
+/// Returns the readable text in `body`, which reports an error in a format of its own: the values of the usual members
+/// of a JSON object (OAuth, problem details, web frameworks), else the unchanged body.
 pub(crate) fn error_words(body: &str) -> String {
     const USUAL: [&str; 6] = [
         "error",
@@ -76,23 +76,23 @@ pub(crate) fn error_words(body: &str) -> String {
     }
 }
 
-/// An answer without its id, which is another one for everybody who passes it on.
+/// Response without its id, since each hop uses another one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Reply<'a> {
-    /// A whole message: what stands before its id and behind it, and its raw error if it is one.
+    /// Whole message: the text before and after its id, and its raw error if it is one.
     Message {
         before: &'a str,
         after: &'a str,
         error: Option<&'a str>,
     },
-    /// A raw result.
+    /// Raw result.
     Result(&'a str),
-    /// A raw error object.
+    /// Raw error object.
     Error(&'a str),
 }
 
 impl<'a> Reply<'a> {
-    /// The message `line`, whose raw id `id` is a slice of it; `error` is its raw error if it is one.
+    /// Creates a reply from `line`, whose raw id `id` is a slice of it; `error` is its raw error if it is one.
     pub(crate) fn of_line(line: &'a str, id: &str, error: Option<&'a str>) -> Self {
         let at = id.as_ptr() as usize - line.as_ptr() as usize;
         Self::Message {
@@ -102,7 +102,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// The raw error, if it is one.
+    /// Returns the raw error, if it is one.
     pub(crate) fn error(&self) -> Option<&'a str> {
         match self {
             Self::Message { error, .. } => *error,
@@ -111,7 +111,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Gives `take` the message under the raw id `id`, in three parts.
+    /// Calls `take` with the message under the raw id `id`, in three parts.
     pub(crate) fn under<T>(&self, id: &str, take: impl FnOnce([&[u8]; 3]) -> T) -> T {
         match self {
             Self::Message { before, after, .. } => {
@@ -126,17 +126,17 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// The response to the request `id` (raw) with `result` (raw).
+/// Returns the response to the request `id` (raw) with `result` (raw).
 pub(crate) fn result_response(id: &str, result: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
 }
 
-/// The response to the request `id` (raw) with `error`.
+/// Returns the response to the request `id` (raw) with `error`.
 pub(crate) fn error_response(id: &str, error: &ErrorObject) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
 }
 
-/// A request; `params` is raw.
+/// Returns a request; `params` is raw.
 pub(crate) fn request(id: &str, method: &str, params: Option<&str>) -> String {
     match params {
         Some(params) => {
@@ -146,7 +146,7 @@ pub(crate) fn request(id: &str, method: &str, params: Option<&str>) -> String {
     }
 }
 
-/// A notification; `params` is raw.
+/// Returns a notification; `params` is raw.
 pub(crate) fn notification(method: &str, params: Option<&str>) -> String {
     match params {
         Some(params) => format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#),

@@ -1,9 +1,9 @@
-//! Lines out of a byte stream, whatever the reads look like.
+//! Splits a byte stream into lines, independent of the sizes of the reads.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// A stretch of the buffer that [`Framer::next`] found.
+/// Frame found by [`Framer::next`] in the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Frame<'a> {
     /// One line without its end, never blank.
@@ -12,16 +12,16 @@ pub(crate) enum Frame<'a> {
     TooLong { head: &'a [u8], tail: &'a [u8] },
 }
 
-/// The first and the last bytes of an over-long line that are kept, enough to find its id in: some
-/// SDKs write it first, others last.
+/// Number of bytes kept from each end of an over-long line, enough to find its id: some SDKs write it first, others
+/// last.
 const END: usize = 4096;
-/// Room that is made for a read, more for the rest of a long line.
+/// Space reserved for a read, in bytes; more for the rest of a long line.
 const ROOM: usize = 64 * 1024;
-/// A buffer that grew beyond this for one line is given back after it.
+/// Capacity in bytes above which the buffer is shrunk again after a long line.
 const KEEP: usize = 2 * 1024 * 1024;
 
-/// Cuts a byte stream into lines. Bytes are searched once however they arrive; a line longer than
-/// the limit is skipped without being stored.
+/// Splits a byte stream into lines. Each byte is searched once, independent of the sizes of the reads; a line longer
+/// than the limit is skipped without being stored.
 #[derive(Debug)]
 pub(crate) struct Framer {
     buffer: Vec<u8>,
@@ -29,19 +29,19 @@ pub(crate) struct Framer {
     start: usize,
     /// No line end lies between `start` and this.
     searched: usize,
-    /// The line between `start` and the next line end is over the limit and began earlier.
+    /// True while the line after `start` is over the limit and began earlier.
     skipping: bool,
-    /// The line that was handed out last.
+    /// Position of the line that was returned last.
     last: Range<usize>,
-    /// The first bytes of the line that was or is being skipped, and its last ones so far.
+    /// First bytes of the skipped line, and its last ones so far.
     head: Vec<u8>,
     tail: Vec<u8>,
-    /// The longest line in bytes.
+    /// Maximum length of a line in bytes.
     limit: usize,
 }
 
 impl Framer {
-    /// Lines of at most `limit` bytes.
+    /// Creates a framer for lines of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             buffer: Vec::new(),
@@ -55,7 +55,7 @@ impl Framer {
         }
     }
 
-    /// The buffer to append the next read to, with room for it.
+    /// Returns the buffer to append the next read to, with space reserved.
     pub(crate) fn room(&mut self) -> &mut Vec<u8> {
         if self.start > 0 {
             self.buffer.drain(..self.start);
@@ -73,16 +73,16 @@ impl Framer {
         &mut self.buffer
     }
 
-    /// Whether more than one line has been read and not handed out.
+    /// Returns true if more than one line has been read but not returned.
     pub(crate) fn several(&mut self) -> bool {
         let fresh = &self.buffer[self.searched..];
         let first = memchr::memchr(b'\n', fresh);
-        // What was looked through here is not looked through again.
+        // The bytes searched here are not searched again.
         self.searched += first.unwrap_or(fresh.len());
         first.is_some() && memchr::memchr(b'\n', &self.buffer[self.searched + 1..]).is_some()
     }
 
-    /// The next line, or nothing before the next read.
+    /// Returns the next line; None until the next read.
     pub(crate) fn next(&mut self) -> Option<Frame<'_>> {
         loop {
             let Some(found) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
@@ -110,7 +110,7 @@ impl Framer {
         }
     }
 
-    /// The line that was handed out last, taken out of the buffer: without a copy if it stood there first.
+    /// Takes the line that was returned last out of the buffer, without a copy if it is at the start.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         let Range { start, end } = self.last.clone();
         if start > 0 {
@@ -123,7 +123,7 @@ impl Framer {
         line
     }
 
-    /// What stands behind the last line end when the stream has ended.
+    /// Returns the bytes after the last line end, once the stream has ended.
     pub(crate) fn rest(&mut self) -> Option<&[u8]> {
         let from = std::mem::replace(&mut self.start, self.buffer.len());
         self.searched = self.start;
@@ -131,7 +131,7 @@ impl Framer {
         (!self.skipping && !rest.is_empty()).then_some(rest)
     }
 
-    /// Drops what is stored of a line that has grown over the limit.
+    /// Drops the stored part of a line that has grown over the limit.
     fn drop_unfinished(&mut self) {
         let end = self.buffer.len();
         if self.skipping || end - self.start > self.limit {
@@ -140,7 +140,7 @@ impl Framer {
         }
     }
 
-    /// Takes a part of an over-long line, of which only the ends are kept.
+    /// Skips a part of an over-long line and keeps only its ends.
     fn skip(&mut self, from: usize, end: usize) {
         let part = &self.buffer[from..end];
         if !std::mem::replace(&mut self.skipping, true) {
@@ -158,16 +158,16 @@ impl Framer {
     }
 }
 
-/// A line as text; what is no UTF-8 in it is replaced.
+/// Converts a line to text; replaces invalid UTF-8.
 pub(crate) fn text(line: &[u8]) -> Cow<'_, str> {
-    // `from_utf8_lossy` alone looks at every byte; this way a good line is checked many at a time.
+    // `from_utf8_lossy` alone checks byte by byte; this checks many bytes of a valid line at a time.
     match std::str::from_utf8(line) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(line),
     }
 }
 
-/// Without a byte order mark, the carriage return of a Windows line end and white space around.
+/// Removes a byte order mark, the carriage return of a Windows line end and surrounding white space.
 fn trim(line: &[u8]) -> &[u8] {
     line.strip_prefix(b"\xEF\xBB\xBF")
         .unwrap_or(line)

@@ -1,4 +1,4 @@
-//! Lines and messages of a hostile peer.
+//! Fuzz target for lines and messages of a hostile peer.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use super::framing::{Frame, Framer, text};
 use super::scan::oracle;
 use super::{Envelope, Kind, Members, ambiguity, splice};
 
-/// The bytes of a stream. Its first two say how long lines may be and how much is read at once.
+/// Tests with the bytes of a stream. The first two bytes set the line limit and the read size.
 pub fn messages(data: &[u8]) {
     let [limit, size, stream @ ..] = data else {
         return;
@@ -35,7 +35,7 @@ pub fn messages(data: &[u8]) {
     assert_eq!(found, lines(stream, limit));
 }
 
-/// The lines of a whole stream, nothing for one that is longer than `limit`. What follows the last line end is none.
+/// Returns the lines of a stream, None for one longer than `limit`. Bytes after the last line end do not count.
 fn lines(stream: &[u8], limit: usize) -> Vec<Option<Vec<u8>>> {
     let mut lines: Vec<_> = stream.split(|byte| *byte == b'\n').collect();
     lines.pop();
@@ -50,7 +50,7 @@ fn lines(stream: &[u8], limit: usize) -> Vec<Option<Vec<u8>>> {
     lines.into_iter().filter_map(read).collect()
 }
 
-/// Everything that the proxy does with a line before it knows what it is.
+/// Runs everything that the proxy does with a line before it knows its kind.
 fn message(line: &str) {
     oracle::check(line);
     let Ok(envelope) = Envelope::parse(line) else {

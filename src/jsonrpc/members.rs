@@ -1,19 +1,18 @@
-//! An object as a list of raw members, for the few places where one is read or edited.
+//! JSON object as a list of raw members, for the few places that read or edit one.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use super::scan::Scanner;
 
-/// The members of one JSON object, in order, names and values raw. Duplicate names are kept; the
-/// last one counts.
+/// Members of one JSON object, in order, names and values raw. Duplicate names are kept; the last one counts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Members<'a> {
     members: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl<'a> Members<'a> {
-    /// The members of `object`; none if it is no JSON object.
+    /// Parses the members of `object`; none if it is not a JSON object.
     pub(crate) fn of(object: &'a str) -> Self {
         let mut members = Vec::new();
         let mut scanner = Scanner::new(object);
@@ -25,7 +24,7 @@ impl<'a> Members<'a> {
         whole.map_or_else(|_| Self::default(), |()| Self { members })
     }
 
-    /// The raw value of `name`.
+    /// Returns the raw value of `name`.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.members
             .iter()
@@ -34,7 +33,7 @@ impl<'a> Members<'a> {
             .map(|(_, value)| &**value)
     }
 
-    /// The raw value of `name` as a slice of the object that was read; nothing if it was set since.
+    /// Returns the raw value of `name` as a slice of the parsed object; None if it was set since.
     pub(crate) fn original(&self, name: &str) -> Option<&'a str> {
         let (_, value) = self
             .members
@@ -47,12 +46,12 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// The decoded string `name`; nothing if it is no string.
+    /// Returns the decoded string `name`; None if it is not a string.
     pub(crate) fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         self.get(name).and_then(unquoted)
     }
 
-    /// The members of the object `name`; none if there is none.
+    /// Returns the members of the object `name`; none if it does not exist.
     pub(crate) fn object(&self, name: &str) -> Members<'_> {
         self.get(name).map(Members::of).unwrap_or_default()
     }
@@ -71,42 +70,42 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Removes every member of that name; whether there was one.
+    /// Removes every member with that name; returns true if there was one.
     pub(crate) fn remove(&mut self, name: &str) -> bool {
         let before = self.members.len();
         self.members.retain(|(key, _)| !names(key, name));
         self.members.len() < before
     }
 
-    /// Whether there is no member.
+    /// Returns true if there are no members.
     pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// Names and raw values in order; a name with a lone surrogate is shown as it is written.
+    /// Returns names and raw values in order; a name with a lone surrogate is returned as written.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
         self.members
             .iter()
             .map(|(key, value)| (unquoted(key).unwrap_or(Cow::Borrowed(key)), &**value))
     }
 
-    /// Raw names, with their quotes, and raw values in order.
+    /// Returns raw names, with their quotes, and raw values in order.
     pub(crate) fn into_raw(self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
         self.members.into_iter()
     }
 
-    /// The object of these raw names and raw values.
+    /// Creates an object from raw names and raw values.
     pub(crate) fn from_raw(members: Vec<(Cow<'a, str>, Cow<'a, str>)>) -> Self {
         Self { members }
     }
 }
 
-/// Whether the raw name `key` is that of the member `name`.
+/// Returns true if the raw name `key` decodes to `name`.
 fn names(key: &str, name: &str) -> bool {
     unquoted(key).is_some_and(|key| key == name)
 }
 
-/// Writes the object.
+/// Serializes the object.
 impl fmt::Display for Members<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (name, value)) in self.members.iter().enumerate() {
@@ -117,7 +116,7 @@ impl fmt::Display for Members<'_> {
     }
 }
 
-/// The raw elements of a JSON array; nothing if it is none.
+/// Returns the raw elements of a JSON array; None if it is not an array.
 pub(crate) fn elements(array: &str) -> Option<Vec<&str>> {
     let mut elements = Vec::new();
     let mut scanner = Scanner::new(array);
@@ -129,7 +128,7 @@ pub(crate) fn elements(array: &str) -> Option<Vec<&str>> {
     Some(elements)
 }
 
-/// The text of a raw JSON string; nothing if it is none or holds a lone surrogate.
+/// Decodes a raw JSON string; None if it is not a string or has a lone surrogate.
 pub(crate) fn unquoted(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
@@ -138,12 +137,12 @@ pub(crate) fn unquoted(raw: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str(raw).ok().map(Cow::Owned)
 }
 
-/// The number of the request that a raw id or token of the server names. Some servers send every id back as a string.
+/// Parses the request number in a raw id or token from the server. Some servers return every id as a string.
 pub(crate) fn request_number(raw: &str) -> Option<u64> {
     raw.parse().ok().or_else(|| unquoted(raw)?.parse().ok())
 }
 
-/// `text` as a raw JSON string.
+/// Returns `text` as a raw JSON string.
 pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -1,7 +1,7 @@
 //! JSON-RPC 2.0 as bytes: lines, envelopes whose members stay raw, ids kept byte for byte, error objects.
 //!
-//! Knows no MCP and does no I/O. What is not rewritten is never decoded: numbers beyond 64 bits,
-//! duplicate keys, lone surrogates and unknown members pass through unchanged.
+//! Knows no MCP and does no I/O. Only rewritten parts are decoded: numbers beyond 64 bits, duplicate keys, lone
+//! surrogates and unknown members pass through unchanged.
 
 mod ambiguous;
 mod envelope;
@@ -21,13 +21,13 @@ pub(crate) use error::{
 pub(crate) use framing::{Frame, Framer, text};
 pub(crate) use members::{Members, elements, quoted, request_number, unquoted};
 
-/// The code of a request that is no valid request, or comes at a time when it makes no sense.
+/// Error code for an invalid request, or one that is not allowed at this time.
 pub(crate) const INVALID_REQUEST: i64 = -32600;
-/// The code of a method that the receiver does not have.
+/// Error code for a method that the receiver does not have.
 pub(crate) const METHOD_NOT_FOUND: i64 = -32601;
-/// The code of parameters that the method cannot take.
+/// Error code for parameters that the method does not accept.
 pub(crate) const INVALID_PARAMS: i64 = -32602;
-/// The code of a failure inside the receiver.
+/// Error code for a failure inside the receiver.
 pub(crate) const INTERNAL_ERROR: i64 = -32603;
-/// The code of a line that is no JSON.
+/// Error code for a line that is not JSON.
 pub(crate) const PARSE_ERROR: i64 = -32700;

@@ -1,7 +1,7 @@
-//! Steps over JSON text without decoding it, to find where a value ends. Nesting has no limit.
+//! Steps over JSON text without decoding it, to find the end of a value. Nesting has no limit.
 //!
-//! All JSON of RFC 8259 is taken. Of what is not JSON, within an array or object that is stepped over as a whole, a
-//! separator too many or too few and a misspelt number are not found: its receiver gets them as they were sent.
+//! Accepts all JSON of RFC 8259. Within an array or object that is stepped over as a whole, it does not detect missing
+//! or extra separators or malformed numbers: the receiver gets them as they were sent.
 
 mod blocks;
 #[cfg(any(test, fuzzing))]
@@ -11,12 +11,12 @@ mod tests;
 
 use serde::de::IgnoredAny;
 
-/// The place where a text ceases to be JSON: the first byte that does not fit, or the end of a text that is cut.
+/// Position of a syntax error: the first byte that does not fit, or the end of a truncated text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fault(usize);
 
 impl Fault {
-    /// Says where in `text` the fault is.
+    /// Describes the position of the error in `text`.
     pub(super) fn describe(self, text: &str) -> String {
         let Self(at) = self;
         match text.get(at..).and_then(|rest| rest.chars().next()) {
@@ -26,7 +26,7 @@ impl Fault {
     }
 }
 
-/// A place in a text, which moves forward over one value after the other.
+/// Position in a text that moves forward value by value.
 #[derive(Debug)]
 pub(super) struct Scanner<'a> {
     text: &'a str,
@@ -34,12 +34,12 @@ pub(super) struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// Begins at the start of `text`.
+    /// Starts at the beginning of `text`.
     pub(super) fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
     }
 
-    /// Returns the first byte of the next value or sign; zero at the end of the text.
+    /// Returns the first byte of the next value or punctuation; zero at the end of the text.
     pub(super) fn peek(&mut self) -> u8 {
         let bytes = self.text.as_bytes();
         while matches!(byte(bytes, self.at), b' ' | b'\n' | b'\r' | b'\t') {
@@ -48,8 +48,8 @@ impl<'a> Scanner<'a> {
         byte(bytes, self.at)
     }
 
-    /// Steps over the next value and returns it as it is written. Strings, escapes and brackets are right in it, and no
-    /// other character stands in it than JSON may have there.
+    /// Steps over the next value and returns it as it is written. Its strings, escapes and brackets are valid, and
+    /// every other character is one that JSON allows there.
     pub(super) fn value(&mut self) -> Result<&'a str, Fault> {
         let first = self.peek();
         let (bytes, from) = (self.text.as_bytes(), self.at);
@@ -61,8 +61,8 @@ impl<'a> Scanner<'a> {
         Ok(&self.text[from..self.at])
     }
 
-    /// Steps over the next value, which must be an object. `take` gets each name as it is written, and has to step
-    /// over the member's value.
+    /// Steps over the next value, which must be an object. `take` gets each name as it is written, and must step over
+    /// the member's value.
     pub(super) fn members(
         &mut self,
         mut take: impl FnMut(&mut Self, &'a str) -> Result<(), Fault>,
@@ -85,7 +85,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Steps over the next value, which must be an array. `take` has to step over each element.
+    /// Steps over the next value, which must be an array. `take` must step over each element.
     pub(super) fn elements(
         &mut self,
         mut take: impl FnMut(&mut Self) -> Result<(), Fault>,
@@ -103,7 +103,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Checks that nothing but white space follows.
+    /// Checks that only white space follows.
     pub(super) fn end(&mut self) -> Result<(), Fault> {
         self.peek();
         if self.at == self.text.len() {
@@ -133,7 +133,7 @@ fn byte(bytes: &[u8], at: usize) -> u8 {
     bytes.get(at).copied().unwrap_or(0)
 }
 
-/// The end of the string whose first character is at `at`.
+/// Returns the end of the string whose first character is at `at`.
 fn string(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
     loop {
         at = plain_text(bytes, at)?;
@@ -144,12 +144,12 @@ fn string(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
     }
 }
 
-/// The first quote or backslash from `at` on, a place in a string; the end of `bytes` if there is none.
+/// Returns the position of the first quote or backslash from `at` on, which lies in a string; else the end of `bytes`.
 fn plain_text(bytes: &[u8], at: usize) -> Result<usize, Fault> {
     let rest = &bytes[at..];
     let len = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
     let is_control = |byte: &u8| *byte < b' ';
-    // All at once, which is faster than up to the first one.
+    // Checks all bytes at once, which is faster than stopping at the first control character.
     let any = rest[..len]
         .iter()
         .fold(false, |any, byte| any | is_control(byte));
@@ -159,7 +159,7 @@ fn plain_text(bytes: &[u8], at: usize) -> Result<usize, Fault> {
     Ok(at + len)
 }
 
-/// The length of the escape that `text` begins with, from its backslash on. A lone surrogate counts as one.
+/// Returns the length of the escape at the start of `text`, including its backslash. A lone surrogate counts as one.
 fn escape(text: &[u8]) -> Option<usize> {
     match text.get(1)? {
         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
@@ -168,7 +168,7 @@ fn escape(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// The end of the number or literal at `from`.
+/// Returns the end of the number or literal at `from`.
 fn scalar(text: &str, from: usize) -> Result<usize, Fault> {
     let rest = &text[from..];
     let ends = |sign: char| matches!(sign, ',' | '}' | ']') || sign.is_ascii_whitespace();

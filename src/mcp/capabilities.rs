@@ -1,16 +1,15 @@
-//! What the proxy promises beyond what the server does.
+//! Capabilities that the proxy declares beyond those of the servers.
 
 use std::borrow::Cow;
 
 use crate::jsonrpc::{Members, unquoted};
 
-/// Objects within objects are joined to this depth; below it the first server's stands. Known
-/// capabilities are three deep, and a hostile one must not exhaust the stack.
+/// Maximum depth at which nested objects are merged; below it, the first server's value is kept. Known capabilities are
+/// three levels deep, and a hostile one must not exhaust the stack.
 const DEEPEST: usize = 16;
 
-/// The server's raw `capabilities` object with everything added that a reload may bring: a legacy
-/// client never asks again for what `initialize` did not promise, and some clients ignore
-/// `list_changed` unless it was announced.
+/// Returns the server's raw `capabilities` object with everything added that a reload may bring: a legacy client never
+/// uses a capability that `initialize` did not declare, and some clients ignore `list_changed` unless it was declared.
 pub(crate) fn generous(capabilities: &str) -> String {
     let mut all = Members::of(capabilities);
     for (kind, flags) in [
@@ -36,8 +35,8 @@ pub(crate) fn generous(capabilities: &str) -> String {
     all.to_string()
 }
 
-/// What several servers can do together, from their raw `capabilities` objects: objects are joined, `true`
-/// counts more than `false`, and otherwise the first one counts. What is no object says nothing.
+/// Merges the raw `capabilities` objects of several servers: objects are merged, `true` overrides `false`, and
+/// otherwise the first value wins. Arguments that are not objects are ignored.
 pub(crate) fn union(capabilities: &[&str]) -> String {
     capabilities
         .iter()
@@ -60,7 +59,7 @@ fn join(first: &str, second: &str, depth: usize) -> String {
     Members::from_raw(all).to_string()
 }
 
-/// The raw members of an object, of equal names the last one, at the place of the first.
+/// Returns the raw members of an object; of duplicate names, the last value at the position of the first.
 fn distinct(object: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
     let mut distinct: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
     for (name, value) in Members::of(object).into_raw() {
@@ -72,7 +71,7 @@ fn distinct(object: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
     distinct
 }
 
-/// Whether two raw names are one; a name with a lone surrogate only if it is written alike.
+/// Returns true if two raw names are equal; names with a lone surrogate must be spelled identically.
 fn same(one: &str, other: &str) -> bool {
     one == other || unquoted(one).is_some_and(|one| unquoted(other).is_some_and(|it| it == one))
 }

@@ -1,6 +1,6 @@
 //! The two eras of the protocol.
 
-/// How the two ends of a link speak: a property of the link, not of a server or a client.
+/// Protocol era of a link; a property of the link, not of a server or a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Era {
     /// 2024-11-05 to 2025-11-25: `initialize` opens a session.
@@ -9,27 +9,27 @@ pub(crate) enum Era {
     Modern,
 }
 
-/// The newest revision of the legacy era.
+/// Newest revision of the legacy era.
 pub(crate) const LATEST_LEGACY: &str = "2025-11-25";
-/// The revision of the modern era.
+/// Revision of the modern era.
 pub(crate) const MODERN: &str = "2026-07-28";
 
-/// The error code for headers that do not say what the body says.
+/// Error code for headers that differ from the body.
 pub(crate) const HEADER_MISMATCH: i64 = -32020;
 
-/// The error code for a request that needs a capability which its client did not declare.
+/// Error code for a request that needs a capability which its client did not declare.
 pub(crate) const MISSING_CAPABILITY: i64 = -32021;
 
-/// The error code for a request of a revision that the receiver does not speak.
+/// Error code for a request of a revision that the receiver does not support.
 pub(crate) const UNSUPPORTED_REVISION: i64 = -32022;
 
-/// Whether a revision is one of the legacy era.
+/// Returns true for a revision of the legacy era.
 pub(crate) fn is_legacy_version(version: &str) -> bool {
     legacy_version(version) == version
 }
 
-/// The revision to agree on with a client that asked for `requested`: that one if it belongs to
-/// the legacy era, else the newest that does.
+/// Returns the revision to agree on with a client that requested `requested`: the same one if it belongs to the legacy
+/// era, else the newest legacy revision.
 pub(crate) fn legacy_version(requested: &str) -> &'static str {
     ["2024-11-05", "2025-03-26", "2025-06-18"]
         .into_iter()
@@ -38,7 +38,7 @@ pub(crate) fn legacy_version(requested: &str) -> &'static str {
 }
 
 impl Era {
-    /// `legacy` or `modern`.
+    /// Returns `legacy` or `modern`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Legacy => "legacy",

@@ -1,5 +1,5 @@
-//! The headers by which a request of the modern era says over HTTP what its body says, so that whoever
-//! stands between can route it without reading the body (revision 2026-07-28, basic/transports).
+//! Headers that repeat parts of a modern request's body over HTTP, so that intermediaries can route the request without
+//! reading the body (revision 2026-07-28, basic/transports).
 
 use std::borrow::Cow;
 
@@ -10,18 +10,18 @@ use serde_json::{Map, Value};
 use super::{HEADER_MISMATCH, MODERN, meta};
 use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, unquoted};
 
-/// The header that names the revision.
+/// Header with the revision.
 pub(crate) const REVISION: &str = "mcp-protocol-version";
-/// The header that names the method.
+/// Header with the method.
 pub(crate) const METHOD: &str = "mcp-method";
-/// The header that names the tool, prompt, resource or task.
+/// Header with the name of the tool, prompt, resource or task.
 pub(crate) const NAME: &str = "mcp-name";
-/// What the names of headers begin with that carry arguments of a tool.
+/// Prefix of the headers that carry arguments of a tool.
 const PARAM: &str = "mcp-param-";
-/// The annotation that makes an argument a header.
+/// Schema annotation that maps an argument to a header.
 pub(crate) const ANNOTATION: &str = "x-mcp-header";
 
-/// `value` as it can stand in a header: what is not plain text is encoded.
+/// Returns `value` as a header value; encodes it unless it is plain text.
 pub(crate) fn encode(value: &str) -> Cow<'_, str> {
     let plain = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if plain && value.trim() == value && sentinel(value).is_none() {
@@ -30,7 +30,7 @@ pub(crate) fn encode(value: &str) -> Cow<'_, str> {
     format!("=?base64?{}?=", STANDARD.encode(value)).into()
 }
 
-/// The value that a header stands for; nothing if it is encoded wrongly.
+/// Returns the value that a header encodes; None if the encoding is invalid.
 pub(crate) fn decode(value: &str) -> Option<Cow<'_, str>> {
     let Some(payload) = sentinel(value) else {
         return Some(Cow::Borrowed(value));
@@ -43,7 +43,7 @@ fn sentinel(value: &str) -> Option<&str> {
     value.strip_prefix("=?base64?")?.strip_suffix("?=")
 }
 
-/// What the header [`NAME`] says of a request, if it has something to say; `params` are the raw ones.
+/// Returns the value of the header [`NAME`] for a request, if it must have one; `params` are the raw ones.
 pub(crate) fn name_of(method: &str, params: &str) -> Option<String> {
     let member = match method {
         "tools/call" | "prompts/get" => "name",
@@ -55,18 +55,18 @@ pub(crate) fn name_of(method: &str, params: &str) -> Option<String> {
     params.text(member).map(Cow::into_owned)
 }
 
-/// An argument of a tool that a header carries too.
+/// Argument of a tool that a header repeats.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mirror {
-    /// The header's name, in lower case.
+    /// Name of the header, in lower case.
     pub(crate) header: String,
-    /// Where in the arguments it stands.
+    /// Path of the argument within the arguments.
     path: Vec<String>,
     integer: bool,
 }
 
 impl Mirror {
-    /// The raw argument; nothing if it is absent, or `null`.
+    /// Returns the raw argument; None if it is absent or `null`.
     fn raw<'a>(&self, arguments: &'a str) -> Option<&'a str> {
         let mut raw = arguments;
         for name in &self.path {
@@ -75,18 +75,18 @@ impl Mirror {
         Some(raw).filter(|raw| *raw != "null")
     }
 
-    /// What the header must carry of the raw `arguments`, encoded; nothing if it must be absent.
+    /// Returns the encoded header value for the raw `arguments`; None if the header must be absent.
     pub(crate) fn render(&self, arguments: &str) -> Option<String> {
         let text = text(self.raw(arguments)?)?;
         Some(encode(&text).into_owned())
     }
 
-    /// Whether `header` says the same as the argument of this text.
+    /// Returns true if `header` has the same value as the argument with this text.
     fn fits(&self, text: &str, header: &str) -> bool {
         if text == header {
             return true;
         }
-        // 42 and 42.0 are the same integer. Beyond 2^53 one could not be told from its neighbours.
+        // 42 and 42.0 are the same integer. Beyond 2^53, neighbouring integers would compare as equal.
         let whole = |text: &str| {
             let digits = text.strip_prefix('-').unwrap_or(text);
             let is_plain = |byte: u8| byte.is_ascii_digit() || byte == b'.';
@@ -99,7 +99,7 @@ impl Mirror {
     }
 }
 
-/// The text that a header carries of a raw value. What no text can hold, such as half of a surrogate pair, has none.
+/// Returns the header text of a raw value; None if no text can represent it, such as half of a surrogate pair.
 fn text(raw: &str) -> Option<Cow<'_, str>> {
     match raw.as_bytes().first()? {
         b'"' => unquoted(raw),
@@ -108,8 +108,8 @@ fn text(raw: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The arguments that headers carry of a tool, whose raw definition is `tool`. An error says why no client may
-/// offer it over HTTP.
+/// Returns the arguments that headers repeat for the tool with the raw definition `tool`. The error gives the reason
+/// why no client may offer the tool over HTTP.
 pub(crate) fn mirrors(tool: &str) -> Result<Vec<Mirror>, String> {
     let mut mirrors = Vec::new();
     if !tool.contains(ANNOTATION) {
@@ -134,7 +134,7 @@ pub(crate) fn mirrors(tool: &str) -> Result<Vec<Mirror>, String> {
     Ok(mirrors)
 }
 
-/// Finds the annotations below `schema`. Those that no chain of `properties` leads to name no argument.
+/// Finds the annotations below `schema`. An annotation is an error if no chain of `properties` leads to it.
 fn find(
     schema: &Value,
     path: &mut Vec<String>,
@@ -211,9 +211,8 @@ fn mirror(
     })
 }
 
-/// Checks what a request that is `envelope` says of itself against its headers: `get` gives all values of the
-/// header of that name. `tool` is the raw definition of the tool that it calls, if that is known; `params` are
-/// its raw ones.
+/// Checks the headers of the request `envelope` against its body: `get` returns all values of the header with that
+/// name. `tool` is the raw definition of the called tool, if known; `params` are the raw ones.
 pub(crate) fn check<'h>(
     envelope: &Envelope<'_>,
     params: &str,
@@ -265,7 +264,7 @@ fn compare<'h>(
     Err(differs(name, header.as_deref()))
 }
 
-/// The value of a header that may be there once.
+/// Returns the value of a header that may occur once.
 fn one<'h>(
     name: &str,
     get: &impl Fn(&str) -> Vec<&'h [u8]>,

@@ -24,24 +24,24 @@ impl ListKind {
     pub(crate) const ALL: [Self; 4] =
         [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
 
-    /// Its place in [`Self::ALL`].
+    /// Returns the index in [`Self::ALL`].
     pub(crate) fn index(self) -> usize {
         self as usize
     }
 
-    /// The list that `method` asks for.
+    /// Returns the list that `method` requests.
     pub(crate) fn of_method(method: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.method() == method)
     }
 
-    /// The list that the notification `method` says has changed. Templates belong to the resources.
+    /// Returns the list that the notification `method` reports as changed. Templates belong to the resources.
     pub(crate) fn of_notification(method: &str) -> Option<Self> {
         [Self::Tools, Self::Prompts, Self::Resources]
             .into_iter()
             .find(|kind| kind.notification() == method)
     }
 
-    /// The method that asks for it.
+    /// Returns the method that requests the list.
     pub(crate) fn method(self) -> &'static str {
         match self {
             Self::Tools => "tools/list",
@@ -51,7 +51,7 @@ impl ListKind {
         }
     }
 
-    /// The notification that says it has changed.
+    /// Returns the notification that reports a change of the list.
     pub(crate) fn notification(self) -> &'static str {
         match self {
             Self::Tools => "notifications/tools/list_changed",
@@ -60,7 +60,7 @@ impl ListKind {
         }
     }
 
-    /// The member of a listen filter that asks for [`Self::notification`].
+    /// Returns the member of a listen filter that requests [`Self::notification`].
     pub(crate) fn filter(self) -> &'static str {
         match self {
             Self::Tools => "toolsListChanged",
@@ -69,7 +69,7 @@ impl ListKind {
         }
     }
 
-    /// The capability under which a server offers it.
+    /// Returns the capability under which a server offers the list.
     pub(crate) fn capability(self) -> &'static str {
         match self {
             Self::Tools => "tools",
@@ -78,7 +78,7 @@ impl ListKind {
         }
     }
 
-    /// The member of the result that holds the entries.
+    /// Returns the member of the result that holds the entries.
     pub(crate) fn member(self) -> &'static str {
         match self {
             Self::Tools => "tools",
@@ -88,7 +88,7 @@ impl ListKind {
         }
     }
 
-    /// The member of an entry that names it.
+    /// Returns the member of an entry that names it.
     fn key(self) -> &'static str {
         match self {
             Self::Tools | Self::Prompts => "name",
@@ -107,20 +107,20 @@ pub(crate) struct Entry {
     pub(crate) raw: String,
 }
 
-/// A complete list, all pages in one.
+/// Complete list, with all pages merged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct List {
-    /// The first page's result as the server wrote it: its other members are kept.
+    /// Result of the first page as the server wrote it; its other members are kept.
     first: String,
     /// All entries.
     pub(crate) entries: Vec<Entry>,
     pages: usize,
-    /// Entries were left out: the first page is no longer the whole.
+    /// True if entries were left out, so that the first page is not the whole list.
     filtered: bool,
 }
 
 impl List {
-    /// Adds a page (a raw result). Gives the raw cursor of the next one, or an error if the page is no list.
+    /// Adds a page (a raw result). Returns the raw cursor of the next page, or an error if the page is not a list.
     pub(crate) fn add_page(
         &mut self,
         kind: ListKind,
@@ -155,14 +155,14 @@ impl List {
         Ok(cursor)
     }
 
-    /// Leaves out the entries whose names `admits` does not want.
+    /// Removes the entries whose names `admits` rejects.
     pub(crate) fn retain(&mut self, admits: impl Fn(&str) -> bool) {
         let before = self.entries.len();
         self.entries.retain(|entry| admits(&entry.name));
         self.filtered |= self.entries.len() < before;
     }
 
-    /// Leaves out entries that have the name of one before them. Returns these names.
+    /// Removes entries that have the same name as an earlier one. Returns these names.
     pub(crate) fn leave_out_twins(&mut self) -> Vec<String> {
         let mut known = HashSet::new();
         let is_twin = |entry: &mut Entry| !known.insert(entry.name.clone());
@@ -175,20 +175,20 @@ impl List {
         twins
     }
 
-    /// The entries by their names, as [`Self::find`] finds them.
+    /// Returns the entries by name; of equal names the first, as [`Self::find`] does.
     fn by_name(&self) -> HashMap<&str, &Entry> {
-        // Of equal names the last one that is collected stays, and the first one counts.
+        // The last collected entry of a name wins, so the reverse order keeps the first.
         let entries = self.entries.iter().rev();
         entries.map(|entry| (&*entry.name, entry)).collect()
     }
 
-    /// The entry of that name.
+    /// Returns the entry with that name.
     pub(crate) fn find(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
-    /// The result to answer with: all entries and `extra` ones on one page, every other member as
-    /// the server wrote it on its first. An entry of the same name as an extra one is left out.
+    /// Returns the result to answer with: all entries and `extra` on one page, and the other members of the server's
+    /// first page. An entry with the same name as an extra one is left out.
     pub(crate) fn result(&self, kind: ListKind, extra: &[Entry]) -> String {
         let whole = self.pages == 1 && !self.filtered && !self.first.contains("nextCursor");
         if whole && extra.is_empty() {
@@ -214,7 +214,7 @@ impl List {
     }
 }
 
-/// How the tools `new` differ from `old`.
+/// Returns the differences of the tools `new` from `old`.
 pub(crate) fn diff(old: &List, new: &List) -> ToolDiff {
     let (before, after) = (old.by_name(), new.by_name());
     let mut diff = ToolDiff::default();
@@ -239,7 +239,7 @@ pub(crate) fn diff(old: &List, new: &List) -> ToolDiff {
     diff
 }
 
-/// The names of the members in which two raw objects differ.
+/// Returns the names of the members in which two raw objects differ.
 fn differing(old: &str, new: &str) -> Vec<String> {
     let (old, new) = (Members::of(old), Members::of(new));
     let mut names: Vec<String> = Vec::new();

@@ -1,6 +1,6 @@
-//! What the protocol's methods mean for a proxy.
+//! Methods of the protocol that matter to a proxy.
 
-/// The methods that the proxy treats differently from the rest.
+/// Methods that the proxy treats differently from the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
     /// `tools/call`: has effects, is never sent twice.
@@ -17,12 +17,12 @@ pub(crate) enum Method {
     Subscribe,
     /// `resources/unsubscribe`
     Unsubscribe,
-    /// Everything else.
+    /// Any other method.
     Other,
 }
 
 impl Method {
-    /// The method of that name.
+    /// Returns the method with that name.
     pub(crate) fn of(name: &str) -> Self {
         match name {
             "tools/call" => Self::CallTool,
@@ -36,18 +36,18 @@ impl Method {
         }
     }
 
-    /// Whether it may be sent once more to the next generation after a crash.
+    /// Returns true if the request may be sent again to the next generation after a crash.
     pub(crate) fn repeatable(self) -> bool {
         !matches!(self, Self::CallTool | Self::Other)
     }
 
-    /// Whether it sets what holds for the session, which a modern server does not have.
+    /// Returns true if the method sets state of the session; modern servers have no session.
     pub(crate) fn is_standing(self) -> bool {
         matches!(self, Self::SetLevel | Self::Subscribe | Self::Unsubscribe)
     }
 
-    /// What to answer when the server does not know the method although the proxy promised it:
-    /// the capabilities told to a client include what a reload may bring.
+    /// Returns the result to use if the server does not know the method although the proxy declared it: the
+    /// capabilities sent to a client include those that a reload may bring.
     pub(crate) fn answer_if_missing(self) -> Option<&'static str> {
         match self {
             Self::Complete => Some(r#"{"completion":{"values":[]}}"#),
@@ -57,7 +57,7 @@ impl Method {
     }
 }
 
-/// How weighty log messages of this level are: 0 for `debug`, and for what is no level.
+/// Returns the severity of a log level: 0 for `debug` and for unknown levels.
 pub(crate) fn severity(level: &str) -> u8 {
     match level {
         "info" => 1,

@@ -1,4 +1,4 @@
-//! What MCP says, without I/O: revisions and eras, methods, capabilities, `_meta` keys, lists.
+//! Definitions of MCP, without I/O: revisions and eras, methods, capabilities, `_meta` keys, lists.
 
 mod capabilities;
 mod era;
@@ -19,18 +19,18 @@ pub(crate) use template::Template;
 
 /// Keys of `_meta` that the specification reserves (2026-07-28, basic, "Request metadata").
 pub(crate) mod meta {
-    /// The revision that a request is made under.
+    /// Revision of a request.
     pub(crate) const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-    /// The client's name and version.
+    /// Name and version of the client.
     pub(crate) const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
-    /// What the client can do, for this request.
+    /// Capabilities of the client, for this request.
     pub(crate) const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
-    /// The log level that the client wants for this request.
+    /// Log level that the client wants for this request.
     pub(crate) const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-    /// The listen request that a notification belongs to.
+    /// Listen request that a notification belongs to.
     pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
-    /// The server's name and version in a result.
+    /// Name and version of the server, in a result.
     pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
-    /// The task that a message belongs to.
+    /// Task that a message belongs to.
     pub(crate) const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 }

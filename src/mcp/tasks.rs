@@ -1,41 +1,41 @@
-//! Task ids of several servers before one client: each tells whose it is, so that a task is found again
-//! even by another run of the proxy.
+//! Task ids that include their server, so that a client can use tasks of several servers, and even another run of the
+//! proxy finds a task again.
 //!
-//! To the client the id `4f2` of the server `my files` is `4f2~my%20files`. The server's name is encoded so
-//! that it holds no `~` and nothing that a header could not carry; what stands before the last `~` is the
-//! server's own id, whatever it holds. Only the places where the protocol puts a task id are touched: the
-//! core of 2025-11-25 and the extension of 2026-07-28. Ids of tasks that the *client* runs for a server stay.
+//! To the client, the id `4f2` of the server `my files` is `4f2~my%20files`. The server's name is encoded without `~`
+//! and without characters that a header cannot carry; the text before the last `~` is the server's own id, which may
+//! hold any characters. Only the places where the protocol puts a task id are changed: the core of 2025-11-25 and the
+//! extension of 2026-07-28. Ids of tasks that the *client* runs for a server stay unchanged.
 
 use memchr::memmem;
 
 use super::meta;
 use crate::jsonrpc::{Members, elements, quoted, splice, unquoted};
 
-/// What stands between a server's own id and its name.
+/// Separator between a server's own id and its name.
 const MARK: char = '~';
-/// The member that every task id stands in.
+/// Name of the member that holds every task id.
 const TASK_ID: &[u8] = br#""taskId""#;
-/// A result of more bytes describes no task.
+/// Maximum size in bytes of a result that is searched for a task.
 const LONGEST: usize = 64 * 1024;
 
-/// The server that the client's `task_id` belongs to, and the id as that server knows it. Nothing if the id
-/// was not made by [`tag`]; whether there is such a server is for the caller to see.
+/// Returns the server that the client's `task_id` belongs to, and the server's own id. None if the id was not made by
+/// [`tag`]; the caller must check that the server exists.
 pub(crate) fn owner(task_id: &str) -> Option<(String, &str)> {
     let (bare, encoded) = task_id.rsplit_once(MARK)?;
     let server = decode(encoded)?;
     (encode(&server) == encoded).then_some((server, bare))
 }
 
-/// A message of `server` for the client, its task ids tagged; nothing if it has none.
+/// Tags the task ids of a message from `server` for the client; returns None if it has none.
 pub(crate) fn tag(line: &str, server: &str) -> Option<String> {
     let ids = ids(line, ids_of_server)?;
     let mark = format!("{MARK}{}\"", encode(server));
-    // The id's own characters stay as they are written; what is no string has no quote at its end.
+    // The id's characters stay as written; a value that is not a string has no quote at its end.
     let tagged = |raw: &str| raw.strip_suffix('"').map(|id| [id, &mark].concat());
     exchange(line, &ids, tagged)
 }
 
-/// A message of the client for `server`, its task ids as the server knows them; nothing if it has none.
+/// Restores the server's own task ids in a message of the client for `server`; returns None if it has none.
 pub(crate) fn untag(line: &str, server: &str) -> Option<String> {
     let ids = ids(line, ids_of_client)?;
     let mark = format!("{MARK}{}\"", encode(server));
@@ -50,12 +50,12 @@ pub(crate) fn untag(line: &str, server: &str) -> Option<String> {
     exchange(line, &ids, bare)
 }
 
-/// Whether the raw `result` may describe a task. A look that costs little where it does not.
+/// Returns true if the raw `result` may describe a task. The check is cheap for other results.
 pub(crate) fn may_describe_task(result: &str) -> bool {
     result.len() <= LONGEST && memmem::find(result.as_bytes(), TASK_ID).is_some()
 }
 
-/// The places of ids in a message, by one who knows where they are; each is a slice of the line.
+/// Finds the ids in a message; each is a slice of the line.
 type Find = for<'a> fn(&Members<'a>) -> Vec<&'a str>;
 
 fn ids(line: &str, find: Find) -> Option<Vec<&str>> {
@@ -69,7 +69,7 @@ fn exchange(line: &str, ids: &[&str], new: impl Fn(&str) -> Option<String>) -> O
     (!parts.is_empty()).then(|| splice(line, &mut parts))
 }
 
-/// Where a server names its own tasks.
+/// Finds the ids of a server's own tasks in its message.
 fn ids_of_server<'a>(message: &Members<'a>) -> Vec<&'a str> {
     if let Some(method) = message.text("method") {
         let params = object(message, "params");
@@ -95,13 +95,13 @@ fn ids_of_server<'a>(message: &Members<'a>) -> Vec<&'a str> {
     .collect()
 }
 
-/// Where a client names a server's tasks.
+/// Finds the ids of a server's tasks in a client's message.
 fn ids_of_client<'a>(message: &Members<'a>) -> Vec<&'a str> {
     let Some(method) = message.text("method") else {
         return related(&object(message, "result")).into_iter().collect();
     };
     let params = object(message, "params");
-    // What a client tells the state of is a task of its own.
+    // A status notification from the client is about the client's own task.
     let asked = (!is_status(&method)).then(|| params.original("taskId"));
     asked
         .flatten()
@@ -114,17 +114,17 @@ fn is_status(method: &str) -> bool {
     matches!(method, "notifications/tasks/status" | "notifications/tasks")
 }
 
-/// The task that `_meta` says the message belongs to.
+/// Returns the id of the task that `_meta` relates the message to.
 fn related<'a>(of: &Members<'a>) -> Option<&'a str> {
     object(&object(of, "_meta"), meta::RELATED_TASK).original("taskId")
 }
 
-/// The object `name` of an object, still in slices of the line.
+/// Returns the object `name` of an object, as slices of the line.
 fn object<'a>(of: &Members<'a>, name: &str) -> Members<'a> {
     of.original(name).map(Members::of).unwrap_or_default()
 }
 
-/// `server` in letters that an id, a JSON string and a header may hold as they are, and without the mark.
+/// Encodes `server` with characters that an id, a JSON string and a header can hold unescaped, without the mark.
 fn encode(server: &str) -> String {
     server
         .bytes()
@@ -157,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    /// `line` has each of its ids `T` tagged; `X` is no task id of the server.
+    /// Asserts that each id `T` of `line` gets tagged; `X` is not a task id of the server.
     #[track_caller]
     fn tags(line: &str) {
         let line = line.replace('\'', "\"");
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(tag(&line, "my files"), expected);
     }
 
-    /// `line` has each of its ids `T` freed from the server's tag; `X` is no task id of the server.
+    /// Asserts that each tagged id `T` of `line` loses its tag; `X` is not a task id of the server.
     #[track_caller]
     fn untags(line: &str) {
         let line = line.replace('\'', "\"");
@@ -216,7 +216,7 @@ mod tests {
         tags("{'id':1,'result':{'content':[{'type':'text','text':'{\\'taskId\\':1}'}]}}");
         tags("{'id':1,'error':{'code':1,'message':'','data':{'taskId':'X'}}}");
         tags("{'id':1,'result':{'taskId':1,'task':[{'taskId':'X'}],'tasks':{'taskId':'X'}}}");
-        // The server asks for a task that the client runs.
+        // The server requests a task that the client runs.
         tags("{'id':1,'method':'tasks/get','params':{'taskId':'X'}}");
         tags("{'id':1,'result':{'tools':[]}}");
         tags("no json 'taskId'");

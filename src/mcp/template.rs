@@ -1,17 +1,17 @@
-//! URI templates (RFC 6570) read backwards: whether a URI is what some values make of a template.
+//! Matches URIs against URI templates (RFC 6570): checks if some values expand a template to a URI.
 //!
-//! It serves routing, so it takes what servers take rather than what the RFC would write: characters that
-//! an expansion would encode are admitted as they are, and query parameters in any order.
+//! The match serves routing, so it is as tolerant as servers rather than as strict as the RFC: characters that an
+//! expansion would encode may appear unencoded, and query parameters in any order.
 //!
-//! There is no backtracking. The places of the URI that the template's first parts can reach are carried
-//! from part to part, so that the time is at most the product of the two lengths, which are limited.
+//! There is no backtracking. The set of positions in the URI that the first parts can reach is passed from part to
+//! part, so that the time is at most the product of the two lengths, which are limited.
 
-/// A longer URI matches no template. Keeps the time for a hostile pair in the low milliseconds.
+/// Maximum length of a URI; a longer one matches no template. Limits the time for a hostile pair to a few milliseconds.
 const LONGEST_URI: usize = 16 << 10;
-/// A longer template is not read.
+/// Maximum length of a template; a longer one is not parsed.
 const LONGEST_TEMPLATE: usize = 4 << 10;
 
-/// A URI template.
+/// URI template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
     parts: Vec<Part>,
@@ -23,16 +23,16 @@ enum Part {
     Expression(&'static Operator, Vec<Variable>),
 }
 
-/// What the character behind a `{` means.
+/// Operator: the meaning of the character after `{`.
 #[derive(Debug, PartialEq, Eq)]
 struct Operator {
-    /// What the expansion begins with. One that begins with something may be left out altogether.
+    /// First character of the expansion. An expansion that has one may be omitted.
     first: Option<u8>,
-    /// What stands between two values.
+    /// Separator between two values.
     separator: u8,
-    /// Values stand behind `name=`.
+    /// True if values follow `name=`.
     named: bool,
-    /// What ends a value.
+    /// Characters that end a value.
     stops: &'static [u8],
 }
 
@@ -61,17 +61,17 @@ static OPERATORS: [(u8, Operator); 7] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Variable {
     name: String,
-    /// `*`: a list or a map, each member like a value of its own.
+    /// `*`: a list or a map, whose members are expanded like separate values.
     explode: bool,
-    /// `:n`: at most so many characters.
+    /// `:n`: maximum number of characters.
     longest: usize,
 }
 
-/// Which places of a URI can be reached: one flag before each byte and one at the end.
+/// Reachable positions in a URI: one flag before each byte and one at the end.
 type Places = Vec<bool>;
 
 impl Template {
-    /// Reads a template. One that is malformed matches itself alone.
+    /// Parses a template. A malformed one matches only itself.
     pub(crate) fn new(text: &str) -> Self {
         let parts = (text.len() <= LONGEST_TEMPLATE).then(|| parse(text));
         Self {
@@ -81,8 +81,8 @@ impl Template {
         }
     }
 
-    /// Whether `uri` is an expansion of the template. A `{a}` or `{+a}` needs at least one character; what
-    /// begins with a character of its own, such as `{?a}`, may be missing.
+    /// Returns true if `uri` is an expansion of the template. A `{a}` or `{+a}` needs at least one character; an
+    /// expansion with a first character of its own, such as `{?a}`, may be missing.
     pub(crate) fn matches(&self, uri: &str) -> bool {
         let uri = uri.as_bytes();
         if uri.len() > LONGEST_URI {
@@ -140,7 +140,7 @@ fn variable(text: &str) -> Option<Variable> {
     } else {
         (text, false, usize::MAX)
     };
-    // The hyphen is not the RFC's, but common.
+    // The RFC does not allow the hyphen, but it is common.
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '%' | '-');
     let valid = !name.is_empty() && name.chars().all(allowed);
     valid.then(|| Variable {
@@ -150,7 +150,7 @@ fn variable(text: &str) -> Option<Variable> {
     })
 }
 
-/// The places behind `text`, written as it is or encoded as an expansion would.
+/// Returns the positions after `text`, written literally or encoded as in an expansion.
 fn behind(text: &str, uri: &[u8], from: &Places) -> Places {
     let mut to = vec![false; from.len()];
     let encoded = encoded(text);
@@ -164,7 +164,7 @@ fn behind(text: &str, uri: &[u8], from: &Places) -> Places {
     to
 }
 
-/// A literal with what must not stand in a URI percent-encoded.
+/// Percent-encodes the characters of a literal that a URI must not contain.
 fn encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
@@ -174,14 +174,14 @@ fn encoded(text: &str) -> String {
         .collect()
 }
 
-/// One expression over one URI.
+/// One expression matched against one URI.
 struct Expansion<'a> {
     operator: &'static Operator,
     uri: &'a [u8],
 }
 
 impl Expansion<'_> {
-    /// The places behind the expression, if it can begin at those of `from`.
+    /// Returns the positions after the expression if it starts at those of `from`.
     fn ends(&self, variables: &[Variable], from: &Places) -> Places {
         let mut some = vec![false; from.len()];
         if self.operator.named {
@@ -200,8 +200,8 @@ impl Expansion<'_> {
         some
     }
 
-    /// The places behind a value of one of `variables`, which is the first of its expression where it begins at
-    /// `none` and a later one where it begins at `some`. With `again` one may follow the other.
+    /// Returns the positions after a value of one of `variables`. A value that starts at `none` is the first of its
+    /// expression; one that starts at `some` is a later one. With `again`, values may follow each other.
     fn values(&self, variables: &[Variable], none: &Places, some: &Places, again: bool) -> Places {
         let Operator {
             first,
@@ -210,7 +210,7 @@ impl Expansion<'_> {
             stops,
         } = *self.operator;
         let mut ends = vec![false; none.len()];
-        // How many more characters a value may have that has come as far as here.
+        // Number of characters left for a value that extends to this position.
         let mut room: Vec<Option<usize>> = vec![None; none.len()];
         for at in 0..none.len() {
             let here = self.uri.get(at).copied();
@@ -243,7 +243,7 @@ impl Expansion<'_> {
         ends
     }
 
-    /// The place behind `name=` at `start`. The name may also stand alone.
+    /// Returns the position after `name=` at `start`. The name may also appear without `=`.
     fn behind_name(&self, variable: &Variable, start: usize, ends: &mut Places) -> Option<usize> {
         let rest = self.uri[start..].strip_prefix(variable.name.as_bytes())?;
         let behind = start + variable.name.len();
@@ -251,7 +251,7 @@ impl Expansion<'_> {
         (rest.first() == Some(&b'=')).then_some(behind + 1)
     }
 
-    /// 1 where a character begins, as it is or encoded, and 0 within one.
+    /// Returns 1 at the start of a character, literal or encoded, and 0 within one.
     fn weight(&self, at: usize) -> usize {
         let follows = |byte: u8| byte & 0xC0 == 0x80;
         let hex = |at: usize| {

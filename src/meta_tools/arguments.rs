@@ -1,4 +1,4 @@
-//! The arguments that several meta-tools share, read from raw JSON; an error says what to give instead.
+//! Parses the arguments of meta-tools from raw JSON; errors tell the model which arguments to give instead.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,8 @@ use crate::jsonrpc::{Members, elements, unquoted};
 use crate::mcp::Entry;
 use crate::server::explain;
 
-/// Other names that models use for a parameter. A name that may stand for several is the
-/// tool's, where there is one to be named. Case and separators do not matter.
+/// Other names that models use for a parameter. A name that fits several parameters means `tool_name`, if the tool has
+/// that parameter. Case and separators are ignored.
 const OTHER_NAMES: [(&str, &[&str]); 11] = [
     ("tool_name", &["tool", "name"]),
     ("server_name", &["server", "name", "mcpserver"]),
@@ -54,8 +54,8 @@ const OTHER_NAMES: [(&str, &[&str]); 11] = [
     ("delete_files", &["delete", "removefiles"]),
 ];
 
-/// The raw `arguments` of a meta-tool as its definition names and types them. A slip with one sensible meaning is
-/// put right; an error names any other member, so that nothing is done that was not meant.
+/// Returns the raw `arguments` of a meta-tool with the names and types of its definition. Corrects mistakes with one
+/// sensible meaning; returns an error that names any other member, so that no unintended action is taken.
 pub(super) fn understood(tool: &Entry, arguments: &str) -> Result<String, Value> {
     let definition = Members::of(&tool.raw);
     let schema = definition.object("inputSchema");
@@ -70,7 +70,7 @@ pub(super) fn understood(tool: &Entry, arguments: &str) -> Result<String, Value>
         return Err(json!({ "error": error }));
     };
     let given = Members::of(&given);
-    // Its own names first, so that another name cannot take their place.
+    // Defined names first, so that other names cannot take their place.
     let (own, other): (Vec<_>, Vec<_>) = given.iter().partition(|(name, _)| names.contains(name));
     let mut understood = Members::default();
     for (name, raw) in own.into_iter().chain(other) {
@@ -97,7 +97,7 @@ pub(super) fn understood(tool: &Entry, arguments: &str) -> Result<String, Value>
     Ok(understood.to_string())
 }
 
-/// Whether `name` may stand for the parameter `parameter`.
+/// Returns true if `name` may mean the parameter `parameter`.
 fn is_other_name(parameter: &str, name: &str) -> bool {
     let squeezed = |name: &str| name.replace(['_', '-', ' '], "").to_lowercase();
     let name = squeezed(name);
@@ -105,7 +105,7 @@ fn is_other_name(parameter: &str, name: &str) -> bool {
     name == squeezed(parameter) || listed.is_some_and(|(_, others)| others.contains(&&*name))
 }
 
-/// The raw object that is given as such, as a string that holds one, or as something that stands for nothing.
+/// Returns the raw object, which may also be given as a string; null and empty values give an empty object.
 fn object(raw: &str) -> Option<Cow<'_, str>> {
     let raw = match unquoted(raw) {
         Some(text) => Cow::Owned(text.trim().to_owned()),
@@ -115,15 +115,15 @@ fn object(raw: &str) -> Option<Cow<'_, str>> {
         "" | "null" => Some("{}".into()),
         _ if elements(&raw).is_some_and(|elements| elements.is_empty()) => Some("{}".into()),
         _ => {
-            // Only its form is looked at: a value need not be one that this program can hold.
+            // Checks the syntax only: values may exceed the types of this program.
             let is_json = serde_json::from_str::<&RawValue>(&raw).is_ok();
             (is_json && raw.starts_with('{')).then_some(raw)
         }
     }
 }
 
-/// Returns a raw value as one of the JSON types that the raw `kinds` name, or unchanged if it is none of them.
-/// `None`: the value is empty, so the parameter counts as absent; not for one that `must` be given.
+/// Returns a raw value converted to one of the JSON types in the raw `kinds`, or unchanged if it fits none of them.
+/// Returns None for an empty value, so that the parameter counts as absent, unless it is required (`must`).
 fn value<'a>(raw: &'a str, kinds: &str, must: bool) -> Option<Cow<'a, str>> {
     let may_be = |kind: &str| kinds.contains(kind);
     let is_empty = || {
@@ -168,7 +168,7 @@ fn unknown(tool: &Entry, name: &str, names: &[Cow<'_, str>]) -> Value {
     json!({ "error": error, "suggestion": suggestion })
 }
 
-/// The server that is meant: the one that is named, or the only one. Whether it exists is not said.
+/// Returns the name of the given server, or of the only one. Does not check that it exists.
 pub(super) fn server_name(arguments: &Members<'_>, fleet: &Fleet) -> Result<String, Value> {
     if let Some(name) = given_server(arguments)? {
         return Ok(name);
@@ -187,7 +187,7 @@ pub(super) fn server_name(arguments: &Members<'_>, fleet: &Fleet) -> Result<Stri
     }
 }
 
-/// The server that is named, if one is.
+/// Returns the name of the given server, if there is one.
 pub(super) fn given_server(arguments: &Members<'_>) -> Result<Option<String>, Value> {
     match arguments.get("server_name").filter(|raw| *raw != "null") {
         None => Ok(None),
@@ -198,7 +198,7 @@ pub(super) fn given_server(arguments: &Members<'_>) -> Result<Option<String>, Va
     }
 }
 
-/// A string that must be given, decoded; `what` says what it is.
+/// Returns a required string, decoded; `what` describes it in the error.
 pub(super) fn text<'a>(
     arguments: &'a Members<'_>,
     name: &str,
@@ -215,7 +215,7 @@ pub(super) fn text<'a>(
     Err(json!({ "error": error }))
 }
 
-/// Why a server could not be loaded, for a model.
+/// Returns the error for a server that could not be loaded, worded for a model.
 pub(crate) fn load_error(name: &str, error: &LoadError) -> Value {
     match error {
         LoadError::Unknown { there, .. } => {

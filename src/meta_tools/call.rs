@@ -1,4 +1,4 @@
-//! `call_dynamic_server_tool`: which call it stands for.
+//! `call_dynamic_server_tool`: finds the server and tool that a call names.
 
 use std::fmt::Write as _;
 
@@ -12,22 +12,22 @@ use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{Entry, ListKind};
 use crate::server::ServerHandle;
 
-/// So many tools are named rather than searched.
+/// Maximum number of tools for an error to list by name; beyond it, the error suggests a search.
 const FEW: usize = 20;
 
-/// A call that is meant.
+/// The call that the arguments name.
 #[derive(Debug)]
 pub(crate) struct Meant {
-    /// The server by name, whether it is loaded or not.
+    /// Name of the server, whether it is loaded or not.
     pub(crate) server: String,
-    /// The tool as the caller named it.
+    /// Name of the tool as the caller gave it.
     pub(crate) tool: String,
-    /// Its raw arguments.
+    /// Raw arguments of the tool.
     parameters: String,
 }
 
 impl Meant {
-    /// What a call of this meta-tool with raw `arguments` stands for.
+    /// Parses the raw `arguments` of this meta-tool.
     pub(crate) fn new(arguments: &str, fleet: &Fleet, offer: &Offer) -> Result<Self, Value> {
         let arguments = offer.understood(CALL, arguments)?;
         let arguments = Members::of(&arguments);
@@ -51,8 +51,8 @@ impl Meant {
         })
     }
 
-    /// The `tools/call` line for `server`, made of `line`, the call of this meta-tool. Everything else in
-    /// it, such as its progress token, stays. An error if the server has no such tool now.
+    /// Returns the `tools/call` line for `server`, made from `line`, the call of this meta-tool. All other members,
+    /// such as the progress token, stay. Returns an error if the server has no such tool now.
     pub(crate) fn line(
         &self,
         line: &str,
@@ -70,8 +70,8 @@ impl Meant {
     }
 }
 
-/// The one server whose tool `tool` is, under the name that clients use or under its own; loaded servers
-/// come first.
+/// Returns the only server that has `tool`, under the name that clients use or under its own; loaded servers take
+/// precedence.
 fn owner(tool: &str, fleet: &Fleet, offer: &Offer) -> Result<String, Value> {
     let catalog = fleet.catalog();
     if let Some(server) = catalog.sole() {
@@ -85,8 +85,8 @@ fn owner(tool: &str, fleet: &Fleet, offer: &Offer) -> Result<String, Value> {
     Ok(server)
 }
 
-/// The one loaded server, or `among` alone, that has the tool `tool`, under the name that clients use or
-/// under its own; and its own name for it. An error if there are several.
+/// Returns the only loaded server that has `tool`, under the name that clients use or under its own, and its own name
+/// for it. Considers only `among` if given. Returns an error if there are several.
 pub(super) fn find(
     tool: &str,
     catalog: &Catalog,
@@ -116,8 +116,8 @@ pub(super) fn find(
     }
 }
 
-/// The one server that does not run now, or `server` alone, that had the tool `tool` last, and the tool.
-/// An error if there are several.
+/// Returns the only server that does not run now and last had `tool`, and the tool. Considers only `server` if given.
+/// Returns an error if there are several.
 pub(super) fn remembered(
     tool: &str,
     fleet: &Fleet,
@@ -149,7 +149,7 @@ fn ambiguous(tool: &str, servers: &[String]) -> Value {
     json!({ "error": error, "suggestion": "say which one with `server_name`" })
 }
 
-/// The error for a tool that no server has: what became of it, and what is like it.
+/// Returns the error for a tool that no server has: how it got lost, and similar tools.
 pub(super) fn missing(tool: &str, catalog: &Catalog, offer: &Offer) -> Value {
     let mut names: Vec<String> = catalog.tool_names().map(ToOwned::to_owned).collect();
     for server in &catalog.servers {
@@ -172,14 +172,14 @@ pub(super) fn missing(tool: &str, catalog: &Catalog, offer: &Offer) -> Value {
     json!({ "error": error, "suggestion": suggestion })
 }
 
-/// The server's own name of the tool that `tool` means; an error if it has none such now.
+/// Returns the server's own name for `tool`; an error if it has no such tool now.
 fn own_name(tool: &str, server: &ServerHandle, catalog: &Catalog) -> Result<String, Value> {
     let snapshot = server.snapshot();
     if server.gate().refusal().is_some() {
-        // The gate says why its code does not run, which matters more.
+        // The gate gives the reason why its code does not run, which matters more.
         return Ok(tool.to_owned());
     }
-    // A server that cannot list may have it all the same.
+    // A server that cannot list its tools may still have it.
     let Some(tools) = snapshot
         .list(ListKind::Tools)
         .filter(|_| snapshot.generation > 0)
@@ -208,7 +208,7 @@ fn own_name(tool: &str, server: &ServerHandle, catalog: &Catalog) -> Result<Stri
     Err(json!({ "error": error, "suggestion": suggestion }))
 }
 
-/// What the last reloads have to do with a tool that is not there; empty if nothing.
+/// Returns a text on the last reloads that removed the tool; empty if none did.
 fn lost(tool: &str, servers: &[ServerHandle]) -> String {
     let mut text = String::new();
     for server in servers {

@@ -1,4 +1,4 @@
-//! Who calls a meta-tool, as far as the tool may turn to it while it works.
+//! The caller of a meta-tool: receives progress, and can be asked for consent.
 
 use std::fmt;
 use std::pin::Pin;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use crate::mcp::Era;
 
-/// Shows what is being done, one sentence at a time.
+/// Shows the current step, one sentence at a time.
 pub(crate) type Progress = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// The raw line of the client's answer, if one comes. Dropping it withdraws the question.
+/// Raw line of the client's response, if one arrives. Dropping the future cancels the request.
 type Answer = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 
-/// Sends the raw params of a question to the client.
+/// Sends the raw params of an elicitation to the client.
 pub(crate) type Ask = Box<dyn Fn(String) -> Answer + Send + Sync>;
 
 /// The client behind one call.
@@ -20,7 +20,7 @@ pub(crate) type Ask = Box<dyn Fn(String) -> Answer + Send + Sync>;
 pub(crate) struct Caller {
     pub(crate) era: Era,
     pub(crate) question: Question,
-    /// Nothing if the client does not want to see it.
+    /// None if the client does not want progress.
     progress: Option<Show>,
 }
 
@@ -32,13 +32,13 @@ impl fmt::Debug for Show {
     }
 }
 
-/// How the person in front of the client is asked.
+/// Way to ask the person in front of the client.
 pub(crate) enum Question {
-    /// Not at all.
+    /// The client cannot ask.
     Impossible,
-    /// By a request.
+    /// By a request to the client.
     Request(Ask),
-    /// By the result of the call: the client calls once more and brings the answer.
+    /// By the result of the call: the client repeats the call and includes the response.
     Result(Option<Brought>),
 }
 
@@ -52,12 +52,12 @@ impl fmt::Debug for Question {
     }
 }
 
-/// An answer that came with a call.
+/// Response that came with a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Brought {
-    /// What the question was about, as the proxy wrote it.
+    /// State that the proxy sent with the question.
     pub(crate) state: String,
-    /// The person agreed.
+    /// True if the person agreed.
     pub(crate) accepted: bool,
 }
 
@@ -70,7 +70,7 @@ impl Caller {
         }
     }
 
-    /// Where progress is shown, if it is wanted.
+    /// Returns the function that shows progress, if the client wants it.
     pub(crate) fn progress(&self) -> Option<Progress> {
         self.progress.as_ref().map(|show| show.0.clone())
     }

@@ -1,4 +1,4 @@
-//! How a person agrees to what a model wants to do: one question, whose answer counts once.
+//! Asks a person to approve a model's action: one question, whose response is valid once.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -12,38 +12,38 @@ use crate::jsonrpc::{Members, quoted};
 use crate::lock::locked;
 use crate::shown;
 
-/// What the question is called among those of one result.
+/// Key of the question in the `inputRequests` of a result.
 const CONFIRM: &str = "confirm";
-/// An answer that takes longer is asked for again.
+/// Time limit for a response; after it, the question is asked again.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// So many questions can be open; the oldest goes first.
+/// Maximum number of open questions; the oldest is dropped first.
 const OPEN: usize = 64;
-/// Further notes are only counted.
+/// Number of notes shown in full; further notes are only counted.
 const NOTES: usize = 12;
 
-/// The questions that were put into a result and wait for the call that brings the answer.
+/// Questions that were sent in a result and wait for the call that brings the response.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Questions(Arc<Mutex<Vec<Open>>>);
 
 #[derive(Debug)]
 struct Open {
-    /// Names the question, and cannot be guessed.
+    /// Unguessable id of the question.
     state: String,
     about: String,
     asked: Instant,
 }
 
-/// What a person said.
+/// Decision of the person.
 pub(super) enum Agreement {
     Given,
     Refused,
-    /// It is being asked for by this raw result.
+    /// Not yet known: this raw result asks for it.
     Asked(String),
 }
 
 impl Questions {
-    /// Asks the person in front of the caller, where that is possible: `message` is the whole question, `call` what is
-    /// to be done, and an answer is one to exactly both.
+    /// Asks the person in front of the caller, where that is possible: `message` is the whole question, `call` the
+    /// action. A response is valid only for exactly both.
     pub(super) async fn ask(&self, caller: &Caller, call: &str, message: &str) -> Agreement {
         let params = json!({
             "message": message,
@@ -76,7 +76,7 @@ impl Questions {
         }
     }
 
-    /// Whether this was the question of that state, which is answered by that.
+    /// Removes the question with this state; returns true if it was open and about `about`.
     fn was_asked(&self, state: &str, about: &str) -> bool {
         let mut open = locked(&self.0);
         open.retain(|it| it.asked.elapsed() < PATIENCE);
@@ -87,7 +87,7 @@ impl Questions {
     }
 
     fn put(&self, about: String, params: &str) -> Agreement {
-        // Without randomness an answer would be one to any question.
+        // With a guessable state, a response could be forged for any question.
         let Ok(state) = crate::random::id() else {
             return Agreement::Refused;
         };
@@ -107,12 +107,12 @@ impl Questions {
     }
 }
 
-/// Whether a raw answer to a question agrees.
+/// Returns true if a raw response accepts the question.
 fn is_accepted(result: &str) -> bool {
     Members::of(result).text("action").as_deref() == Some("accept")
 }
 
-/// What the call of a modern client brought along, of its raw params.
+/// Returns the response that a modern client's call includes, from its raw params.
 pub(crate) fn brought(params: &str) -> Option<Brought> {
     let params = Members::of(params);
     let responses = params.object("inputResponses");
@@ -122,7 +122,7 @@ pub(crate) fn brought(params: &str) -> Option<Brought> {
     })
 }
 
-/// The question before an installation. What comes from the repository or the model cannot add a line to it.
+/// Returns the question before an installation. Text from the repository or the model cannot add a line to it.
 pub(super) fn installing(proposal: &Proposal) -> String {
     let Proposal {
         name,
@@ -152,7 +152,7 @@ pub(super) fn installing(proposal: &Proposal) -> String {
     if !variables.is_empty() {
         text.push_str("\nthese variables are set for it:");
     }
-    // Those that nothing speaks of come first.
+    // Variables that the repository does not mention come first.
     let (known, unknown): (Vec<_>, Vec<_>) = variables.iter().partition(|it| it.is_mentioned);
     for variable in unknown.into_iter().chain(known) {
         let value = shown::value(&variable.value);
@@ -170,7 +170,7 @@ pub(super) fn installing(proposal: &Proposal) -> String {
     text
 }
 
-/// The question before a removal.
+/// Returns the question before a removal.
 pub(super) fn removing(name: &str, removal: &Removal) -> String {
     let name = shown::sentence(name);
     let mut text = format!("Remove the MCP server `{name}`?");

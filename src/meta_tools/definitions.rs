@@ -1,4 +1,4 @@
-//! How the meta-tools present themselves to a model.
+//! Definitions of the meta-tools as a model sees them.
 
 use serde_json::{Map, Value, json};
 
@@ -8,33 +8,33 @@ use super::{
 };
 use crate::mcp::Entry;
 
-/// What a tool does to the world, as hints for the client.
+/// Effect of a tool, reported to the client as hints.
 #[derive(Clone, Copy)]
 enum Does {
-    /// It reads what the proxy knows.
+    /// Reads data of the proxy.
     Reads,
-    /// It starts or stops processes of the configuration.
+    /// Starts or stops configured processes.
     Runs,
-    /// It does whatever the tool of a server does, or the code of a repository.
+    /// Runs a server's tool or a repository's code, which may have any effect.
     Anything,
-    /// It takes away what was there.
+    /// Removes existing data.
     Removes,
 }
 
-/// A definition before it is JSON.
+/// Definition before serialization to JSON.
 struct Definition {
     name: &'static str,
     title: &'static str,
     description: &'static str,
-    /// Parameters: name, schema, whether it is required.
+    /// Parameters: name, schema, true if required.
     parameters: Vec<(&'static str, Value, bool)>,
     does: Does,
-    /// The members of a success: names and their JSON types. None for what a server's tool gives.
+    /// Members of a successful result: names and JSON types. Empty if the result is that of a server's tool.
     gives: &'static [(&'static str, &'static str)],
 }
 
-/// The definitions of `set`, in the order in which they are listed. With `several` servers it must be
-/// said which one is meant; more can be installed only where there is a place `to_install` them.
+/// Returns the definitions of `set`, in list order. With `several` servers, the server's name is required; the
+/// installing tools are included only if there is a place `to_install` servers.
 pub(super) fn of(set: Set, several: bool, to_install: bool) -> Vec<Entry> {
     let dev = [RELOAD, LOADED, INFO, CALL];
     let wanted = |definition: &Definition| match set {
@@ -202,8 +202,8 @@ fn tools() -> Vec<Definition> {
     ]
 }
 
-/// What both installing tools take; `source` describes where from. The rest is described once, by the
-/// first tool's text, since a model pays for each word.
+/// Returns the parameters of both installing tools; `source` describes the repository. The rest is described once, in
+/// the text of the first tool, since every word costs a model tokens.
 fn sources(source: &str) -> Vec<(&'static str, Value, bool)> {
     let text = || json!({ "type": ["string", "null"] });
     let switch = |default: bool| json!({ "type": "boolean", "default": default });

@@ -1,4 +1,4 @@
-//! `search_tools`, `list_all_tools`, `get_tool_info`: which tools there are.
+//! `search_tools`, `list_all_tools`, `get_tool_info`: find tools and describe them.
 
 use serde_json::{Value, json};
 
@@ -11,9 +11,9 @@ use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{Entry, ListKind};
 use crate::search::{Document, Index};
 
-/// So many tools are found where the caller does not say.
+/// Default number of search results.
 const RESULTS: usize = 10;
-/// So many characters of a description are listed.
+/// Number of characters of a description in a list.
 const SHOWN: usize = 100;
 
 pub(super) fn search(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Value> {
@@ -54,7 +54,7 @@ pub(super) fn search(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Va
     }))
 }
 
-/// The positive whole number that `raw` is; `5.0` is one too.
+/// Parses a positive whole number; `5.0` is accepted too.
 fn whole(raw: &str) -> Option<usize> {
     let digits = raw.split_once('.').map_or(raw, |(whole, fraction)| {
         let is_whole = !fraction.is_empty() && fraction.bytes().all(|byte| byte == b'0');
@@ -63,8 +63,8 @@ fn whole(raw: &str) -> Option<usize> {
     digits.parse().ok().filter(|number| *number > 0)
 }
 
-/// The tools of every server of the configuration, as far as they are known: the server's name, whether
-/// it is loaded, its tools under its own names.
+/// Returns the known tools of every configured server: the server's name, true if it is loaded, its tools under its own
+/// names.
 fn everything(fleet: &Fleet) -> Vec<(String, bool, Vec<Entry>)> {
     let config = fleet.config();
     let tools = |spec: &ServerSpec| match fleet.loaded(&spec.name) {
@@ -137,8 +137,8 @@ pub(super) fn all(fleet: &Fleet) -> Value {
     json!({ "count": tools.len(), "tools": tools, "server_count": servers.len(), "servers": servers })
 }
 
-/// The raw object that describes a tool in the server's own bytes, or an error. Of a server that is not
-/// loaded it is what was last known.
+/// Returns the raw object that describes a tool in the server's own bytes, or an error. The last-known definition is
+/// used if the server is not loaded.
 pub(super) async fn info(
     fleet: &Fleet,
     arguments: &Members<'_>,
@@ -174,7 +174,7 @@ pub(super) async fn info(
     })
 }
 
-/// `entry` with where it is and how to call it; without a generation the server is not loaded.
+/// Returns `entry` with its server and an example call; without a generation the server is not loaded.
 fn describe(server: &str, entry: &Entry, generation: Option<u64>) -> String {
     let mut tool = Members::of(&entry.raw);
     tool.set("server", quoted(server));

@@ -16,17 +16,17 @@ use crate::install::{
 };
 use crate::jsonrpc::{Members, unquoted};
 
-/// What moves all the time is shown this often.
+/// Minimum time between two reports of a step with continuous progress.
 const SHOWN_EVERY: Duration = Duration::from_millis(200);
 
-/// What an installing tool has to say.
+/// Outcome of an installing tool.
 pub(super) enum Said {
     Done(Value),
-    /// A raw result by which the person is asked; the client calls once more with the answer.
+    /// Raw result that asks the person; the client repeats the call with the response.
     Question(String),
 }
 
-/// Installs a server; with `load` its tools are there as well.
+/// Installs a server; with `load`, also loads it.
 pub(super) async fn install(
     fleet: &Fleet,
     workshop: &Workshop,
@@ -36,7 +36,7 @@ pub(super) async fn install(
 ) -> Result<Said, Value> {
     let request = request(arguments)?;
     let url = request.source.clone();
-    // What it permits may have changed.
+    // The install policy may have changed.
     fleet.reread(&[]);
     let installer = workshop.installer(fleet).map_err(|error| failed(&error))?;
     if let Question::Impossible = caller.question {
@@ -44,7 +44,7 @@ pub(super) async fn install(
         unasked.map_err(|error| failed(&error))?;
     }
     let (listener, cancel) = (listener(caller.progress()), CancellationToken::new());
-    // Dropped with the call, which ends the work.
+    // Dropped with the call, which cancels the work.
     let _stop = cancel.clone().drop_guard();
     let fetched = installer.fetch(request, &listener, &cancel).await;
     let fetched = fetched.map_err(|error| failed(&error))?;
@@ -94,7 +94,7 @@ pub(super) async fn install(
     Ok(Said::Done(value))
 }
 
-/// Stops a server, takes it out of the configuration and, if that is wanted, deletes what was installed.
+/// Stops a server, removes it from the configuration and, on request, deletes the installed files.
 pub(super) async fn uninstall(
     fleet: &Fleet,
     workshop: &Workshop,
@@ -106,7 +106,7 @@ pub(super) async fn uninstall(
     let force = flag(arguments, "force", false)?;
     let uninstalling =
         |error: InstallError| json!({ "error": format!("Failed to uninstall '{name}': {error}") });
-    // What it permits may have changed.
+    // The install policy may have changed.
     fleet.reread(&[]);
     let installer = workshop.installer(fleet).map_err(uninstalling)?;
     if let Question::Impossible = caller.question {
@@ -183,7 +183,7 @@ fn variables(arguments: &Members<'_>) -> Result<Vec<(String, String)>, Value> {
         .map(|(name, raw)| {
             let value = match raw.as_bytes().first()? {
                 b'"' => unquoted(raw)?.into_owned(),
-                // Variables are text: a JSON number or boolean is passed on as it is written.
+                // Variables are text: a JSON number or boolean is used as it is written.
                 b'-' | b'0'..=b'9' | b't' | b'f' => raw.to_owned(),
                 _ => return None,
             };
@@ -231,7 +231,7 @@ fn described(installed: &Installed) -> Value {
     })
 }
 
-/// Shows the steps to the caller.
+/// Returns a listener that reports the steps to the caller.
 fn listener(progress: Option<Progress>) -> Listener {
     let Some(progress) = progress else {
         return Listener::silent();
@@ -272,7 +272,7 @@ impl Workshop {
         Ok(installer.counted_by(self.tasks.clone()))
     }
 
-    /// What was installed of the servers of this configuration: name, source and commit.
+    /// Returns the name, source and commit of each installed server in this configuration.
     pub(super) fn installed(&self, fleet: &Fleet) -> Vec<(String, String, String)> {
         let Ok(installer) = self.installer(fleet) else {
             return Vec::new();

@@ -41,7 +41,7 @@ pub(super) async fn unload(fleet: &Fleet, arguments: &Members<'_>) -> Result<Val
     Err(json!({ "error": format!("Server '{name}' not loaded"), "suggestion": suggestion }))
 }
 
-/// Reloads a server; one that is not loaded is loaded.
+/// Reloads a server, or loads it if it is not loaded.
 pub(super) async fn reload(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Value> {
     let name = server_name(arguments, fleet)?;
     fleet.reread(&[]);
@@ -65,7 +65,7 @@ pub(super) async fn reload(fleet: &Fleet, arguments: &Members<'_>) -> Result<Val
     }
 }
 
-/// What is told of a server that runs; an error if it cannot tell its tools.
+/// Returns the result for a running server; an error if it cannot list its tools.
 fn described(message: &str, name: &str, server: &ServerHandle) -> Result<Value, Value> {
     let snapshot = server.snapshot();
     if let Err(error) = &snapshot.lists[ListKind::Tools.index()] {

@@ -1,7 +1,7 @@
-//! The proxy's own tools: what they are called, and what they do.
+//! The proxy's own tools: their definitions and implementations.
 //!
-//! One function each. Results carry `structuredContent` and the same as text; a failure has
-//! `isError: true` and `success: false` with an error that says what to do next.
+//! Each is one function. Results carry `structuredContent` and the same content as text; a failure has `isError: true`
+//! and `success: false` with an error that names the next step.
 
 mod arguments;
 mod call;
@@ -33,7 +33,7 @@ use consent::Questions;
 pub(crate) use consent::brought;
 use installing::Said;
 
-/// Calls a tool by name: the way to a tool that the client does not know of yet.
+/// Meta-tool that calls a tool by name, including tools that the client does not know yet.
 pub(crate) const CALL: &str = "call_dynamic_server_tool";
 const INSTALL: &str = "install_mcp_server_from_git";
 const INSTALL_AND_LOAD: &str = "install_and_load_mcp_server";
@@ -48,35 +48,34 @@ const SEARCH: &str = "search_tools";
 const ALL_TOOLS: &str = "list_all_tools";
 const INFO: &str = "get_tool_info";
 
-/// Why nothing is installed for whoever calls.
+/// Error for callers that may not install or uninstall.
 const OPEN: &str = "Servers are neither installed nor uninstalled over HTTP without a token, since other users of this \
     machine could have their code run so. Ask the person who started mcp-proxy to give it `--token-file FILE`, or to let \
     clients in by a socket with `--http unix:PATH`";
 
-/// The meta-tools that a client is offered, ready to be listed.
+/// Meta-tools that a client is offered, as list entries.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Offer {
     entries: Arc<[Entry]>,
-    /// Nothing where nothing can be installed.
+    /// None where no servers can be installed.
     workshop: Option<Workshop>,
-    /// Whoever calls may be another user, for whom nothing is installed.
+    /// True if the caller may be another user, who may not install servers.
     is_open: bool,
 }
 
-/// Where servers are installed.
+/// Resources for installing servers.
 #[derive(Debug, Clone)]
 struct Workshop {
-    /// What leads to the configuration that they are registered in.
+    /// Information that leads to the configuration in which servers are registered.
     around: Surroundings,
-    /// What is being worked on, also for callers that are gone.
+    /// Running tasks, including those whose caller has gone.
     tasks: TaskTracker,
     questions: Questions,
 }
 
 impl Offer {
-    /// What `set` offers, where there may be `several` servers, and more of them may be installed into the
-    /// configuration that `around` leads to.
-    /// `is_open` where other users can call them.
+    /// Creates the meta-tools of `set`. `several`: there may be more than one server. `around` leads to the
+    /// configuration that servers can be installed into, if any. `is_open`: other users can call the tools.
     pub(crate) fn new(
         set: Set,
         several: bool,
@@ -94,7 +93,7 @@ impl Offer {
         }
     }
 
-    /// Waits until nothing is worked on any more for calls that are over.
+    /// Waits until no task runs for a finished call.
     pub(crate) async fn idle(&self) {
         if let Some(workshop) = &self.workshop {
             workshop.tasks.close();
@@ -102,12 +101,12 @@ impl Offer {
         }
     }
 
-    /// The tools as entries of `tools/list`.
+    /// Returns the tools as entries of `tools/list`.
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// Whether the tool `name` is one of them.
+    /// Returns true if the tool `name` is one of them.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.entries.iter().any(|entry| entry.name == name)
     }
@@ -120,8 +119,8 @@ impl Offer {
         arguments::understood(tool, arguments)
     }
 
-    /// What a model should know to use them with servers that are not loaded; nothing if it cannot load any. Where there
-    /// is no server at all, why.
+    /// Returns instructions for a model on tools of unloaded servers; None if the model cannot load servers. If no
+    /// server exists at all, returns the reason.
     pub(crate) fn instructions(&self, fleet: &Fleet) -> Option<String> {
         if let Some(reason) = fleet.without_servers().filter(|_| !fleet.is_lazy()) {
             return Some(reason);
@@ -147,8 +146,8 @@ impl Offer {
     }
 }
 
-/// Carries out the meta-tool `name` of `offer` with raw `arguments`; gives the raw result. [`CALL`] is
-/// not carried out here: it becomes the request that is [`Meant`].
+/// Runs the meta-tool `name` of `offer` with raw `arguments`; returns the raw result. [`CALL`] is not run here: it
+/// becomes the request of a [`Meant`].
 pub(crate) async fn run(
     offer: &Offer,
     name: &str,
@@ -170,7 +169,7 @@ pub(crate) async fn run(
         (AVAILABLE, _) => Ok(said(showing::available(fleet))),
         (INSTALLED, workshop) => Ok(said(showing::installed(fleet, workshop.as_ref()))),
         (SEARCH, _) => {
-            // It reads files and weighs every word of thousands of tools: nobody's calls wait for that.
+            // The search reads files and weighs every word of thousands of tools: it must not delay calls.
             let (fleet, raw) = (fleet.clone(), understood.clone());
             let found = spawn_blocking(move || finding::search(&fleet, &Members::of(&raw)));
             let stopped =
@@ -200,7 +199,7 @@ pub(crate) async fn run(
     result(outcome, caller.era)
 }
 
-/// A raw tool result of the members of a success (a raw object), or of an error; neither is empty.
+/// Returns a raw tool result with the members of a success (a raw object) or of an error; neither is empty.
 pub(crate) fn result(outcome: Result<String, Value>, era: Era) -> String {
     let failed = outcome.is_err();
     let said = outcome.unwrap_or_else(|error| error.to_string());

@@ -1,4 +1,4 @@
-//! `get_loaded_servers`, `list_available_servers`, `list_installed_mcp_servers`: what there is.
+//! `get_loaded_servers`, `list_available_servers`, `list_installed_mcp_servers`: list servers.
 
 use std::sync::atomic::Ordering;
 
@@ -54,7 +54,7 @@ fn loaded_server(server: &ServerHandle) -> Value {
     value
 }
 
-/// All servers of the configuration, in its order.
+/// Returns all configured servers, in the order of the configuration.
 pub(super) fn available(fleet: &Fleet) -> Value {
     fleet.reread(&[]);
     let config = fleet.config();
@@ -82,8 +82,8 @@ pub(super) fn available(fleet: &Fleet) -> Value {
     value
 }
 
-/// How each server of the configuration is started or reached. Of variables and headers only the names are
-/// shown, and no secrets of the command line or the address.
+/// Returns how each configured server is started or reached. Shows only the names of variables and headers, and no
+/// secrets of the command line or the address.
 pub(super) fn installed(fleet: &Fleet, workshop: Option<&Workshop>) -> Value {
     fleet.reread(&[]);
     let config = fleet.config();

@@ -1,4 +1,4 @@
-//! What the proxy answers itself: the introductions and the lists.
+//! Requests that the proxy answers itself: the handshakes and the lists.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::server::{Handshake, ServerHandle, Standing};
 use super::{Greeting, Session};
 
 impl Session {
-    /// Answers `initialize` with what the servers say of themselves, as soon as they have said so.
+    /// Answers `initialize` as soon as the servers have answered their introduction.
     pub(super) fn initialize(&self, line: &str, id: &str) {
         let params = Members::of(line).get("params").unwrap_or("{}").to_owned();
         let epoch = self.meet_legacy(&params);
@@ -54,7 +54,7 @@ impl Session {
         }
     }
 
-    /// Answers `server/discover` with what the servers say of themselves, as soon as they have said so.
+    /// Answers `server/discover` as soon as the servers have answered their introduction.
     pub(super) fn discover(&self, id: &str) {
         let (session, id) = (self.myself(), id.to_owned());
         let epoch = self.state().epoch;
@@ -88,7 +88,7 @@ impl Session {
         }
     }
 
-    /// Answers a list: at once, or after a reload that is under way.
+    /// Answers a list request: immediately, or after a reload that is under way.
     pub(super) fn list(&self, kind: ListKind, envelope: &Envelope<'_>, id: &str, era: Era) {
         if envelope
             .params
@@ -117,9 +117,9 @@ impl Session {
         }
     }
 
-    /// The lists of all servers in one, in the order of the configuration.
+    /// Answers with the lists of all servers merged into one, in the order of the configuration.
     fn answer_combined_list(&self, catalog: &Catalog, kind: ListKind, id: &str, era: Era) {
-        // Whatever another server adds from now on is news.
+        // Entries that servers add later must be announced.
         self.state().promised_early = true;
         let own = self.extra(kind);
         let shadowed = |entry: &&Entry| own.iter().any(|own| own.name == entry.name);
@@ -141,7 +141,7 @@ impl Session {
         self.answer_result(id, &result);
     }
 
-    /// The entries that the proxy adds to a list.
+    /// Returns the entries that the proxy adds to a list.
     fn extra(&self, kind: ListKind) -> &[Entry] {
         match kind {
             ListKind::Tools => self.offer.entries(),
@@ -160,7 +160,7 @@ impl Session {
                 let result = self.in_era(server, list.result(kind, extra), era);
                 self.answer_result(id, &result);
             }
-            // The server's own error, unless there is something to offer in spite of it.
+            // Sends the server's own error, unless the proxy has entries to list in spite of it.
             Err(_) if !extra.is_empty() => {
                 let result = self.in_era(server, List::default().result(kind, extra), era);
                 self.answer_result(id, &result);
@@ -169,7 +169,7 @@ impl Session {
         }
     }
 
-    /// A list's result in the form of `era`, whichever era the server wrote it in.
+    /// Converts a list result to the form of `era`, independent of the era the server wrote it in.
     fn in_era(&self, server: &ServerHandle, result: String, era: Era) -> String {
         let modern = Members::of(&result).get("resultType").is_some();
         match era {
@@ -192,7 +192,7 @@ impl Session {
     }
 }
 
-/// The result of `tools/list` with each tool as a legacy client may read it; any other as it is.
+/// Converts each tool of a `tools/list` result to its legacy form; returns any other result unchanged.
 fn legacy_tools(result: String) -> String {
     let mut members = Members::of(&result);
     let Some(tools) = members.get("tools").and_then(elements) else {

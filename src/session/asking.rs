@@ -1,4 +1,4 @@
-//! Requests that several servers are asked about: what none of them lists, and what all of them have.
+//! Requests that may go to several servers: reads of resources no server lists, and lists of tasks.
 
 use std::cmp::Reverse;
 use std::sync::{Arc, Mutex};
@@ -18,16 +18,16 @@ use crate::mcp::{Era, Method, tasks};
 use crate::server::{Answer, Asker, Connection, Handshake, ServerHandle, Standing};
 use crate::transport::stream::Outbox;
 
-/// The code of the legacy era for a resource that is not there.
+/// Error code of the legacy era for a resource that does not exist.
 const RESOURCE_NOT_FOUND: i64 = -32002;
-/// What an error says that tells why a reading failed.
+/// Weight of an error that gives the reason why a read failed.
 const FAILED: u8 = 3;
-/// So many pages of tasks are read of one server.
+/// Maximum number of pages of tasks read from one server.
 const PAGES: usize = 100;
 
 impl Session {
-    /// Reads a resource from the server that lists it; where none does, from the first that knows it. Those
-    /// whose code is being started are asked last, when it runs.
+    /// Reads a resource from the server that lists it; if none lists it, from the first server that knows it. Servers
+    /// whose code is still starting are asked last, once they run.
     pub(super) fn read_resource(&self, catalog: &Catalog, request: Request<'_>) {
         let uri = request
             .envelope
@@ -58,7 +58,7 @@ impl Session {
                 }
                 let question = session.put(&server, &line, &id, era);
                 readings.spawn(async move { (place, question.answer().await) });
-                // One that does not answer keeps none of the others from being asked.
+                // A server that does not answer must not keep the others from being asked.
                 let patience = timeouts.list_hold.min(timeouts.hold);
                 longest = longest.max(patience);
                 let read = tokio::time::timeout(patience, readings.join_next()).await;
@@ -70,7 +70,7 @@ impl Session {
             }
             loop {
                 let next = readings.join_next();
-                // One that has failed to read it has it: those that say nothing need not be waited for.
+                // A server that failed to read the resource has it, so silent servers get only a limited time.
                 let read = if errors.iter().any(|(weight, ..)| *weight == FAILED) {
                     tokio::time::timeout(longest, next).await.ok().flatten()
                 } else {
@@ -96,7 +96,7 @@ impl Session {
         });
     }
 
-    /// Asks one server for a resource that it may know nothing of.
+    /// Asks one server for a resource that it may not know.
     fn put(&self, server: &ServerHandle, line: &str, id: &str, era: Era) -> Question {
         let (sender, answer) = oneshot::channel();
         let asker: Arc<dyn Asker> = Arc::new(Taker(Mutex::new(Some(sender))));
@@ -117,7 +117,7 @@ impl Session {
         }
     }
 
-    /// Brings an answer to the client. False if it is an error, which is kept: another server may do better.
+    /// Sends a successful response to the client. Returns false for an error and stores it: another server may succeed.
     fn bring(&self, answer: &str, place: usize, errors: &mut Vec<Heard>) -> bool {
         let Ok(Envelope {
             id: Some(id),
@@ -135,7 +135,7 @@ impl Session {
         true
     }
 
-    /// The tasks of all servers in one list.
+    /// Answers with the tasks of all servers in one list.
     pub(super) fn list_tasks(&self, catalog: &Catalog, request: Request<'_>) {
         let (session, id) = (self.myself(), request.id.to_owned());
         let servers = catalog.servers.clone();
@@ -158,15 +158,15 @@ impl Session {
     }
 }
 
-/// An error of a server: how much it says, the server's place among those that were asked, the raw error.
+/// Error of a server: its weight, the server's position in the order of asking, the raw error.
 type Heard = (u8, Reverse<usize>, String);
 
-/// How much a raw error says: the reason why a reading failed says more than that there is no such resource.
+/// Returns the weight of a raw error: the reason why a read failed outweighs an unknown resource.
 fn weight(error: &str) -> u8 {
     let error = Members::of(error);
     let code = error.get("code").and_then(|code| code.parse::<i64>().ok());
     let message = error.text("message").unwrap_or_default().to_lowercase();
-    // The Python SDK has one code for everything.
+    // The Python SDK uses one code for all errors.
     let unknown = ["unknown resource", "not found"];
     if code == Some(METHOD_NOT_FOUND) {
         0
@@ -175,14 +175,14 @@ fn weight(error: &str) -> u8 {
     {
         1
     } else if error.object("data").get("reason").is_some() {
-        // The proxy's own: the server was not even asked, or is gone.
+        // The proxy's own error: the server was not asked, or it is gone.
         2
     } else {
         FAILED
     }
 }
 
-/// A request to one server of several. Dropped before it is answered, it is cancelled.
+/// Request to one of several servers. Dropping it before the response arrives cancels the request.
 struct Question {
     server: ServerHandle,
     asker: Arc<dyn Asker>,
@@ -191,7 +191,7 @@ struct Question {
 }
 
 impl Question {
-    /// The line of the answer.
+    /// Waits for the response and returns its line.
     async fn answer(mut self) -> Option<String> {
         (&mut self.answer).await.ok()
     }
@@ -205,7 +205,7 @@ impl Drop for Question {
     }
 }
 
-/// Takes the answer to a [`Question`].
+/// Receives the response to a [`Question`].
 #[derive(Debug)]
 struct Taker(Mutex<Option<oneshot::Sender<String>>>);
 
@@ -224,7 +224,7 @@ impl Asker for Taker {
     }
 }
 
-/// The tasks of one server, under ids that lead back to it; none if it cannot list them.
+/// Returns the tasks of one server, with ids that identify the server; none if it cannot list them.
 async fn tasks_of(connection: &Connection, patience: Duration) -> Vec<String> {
     let mut all = Vec::new();
     let mut params = None;

@@ -1,38 +1,38 @@
-//! How what a session says reaches its client.
+//! Delivers the messages of a session to its client.
 
 use std::fmt::Debug;
 
 use crate::jsonrpc::Reply;
 use crate::transport::stream::Outbox;
 
-/// What a message belongs to that is no answer.
+/// Request that a message other than a response belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum About<'a> {
-    /// The client's request of this id, while it is in flight.
+    /// The client's request with this id, while it is in flight.
     Request(&'a str),
-    /// The client's listen request of this id.
+    /// The client's listen request with this id.
     Listen(&'a str),
-    /// Nothing that the client asked.
+    /// No request of the client.
     Nothing,
 }
 
-/// A question that cannot be brought to the client, so that nobody will answer it.
+/// Error for a request that cannot be delivered to the client and thus gets no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Undelivered;
 
-/// The way back to a client. Ids are those under which the session was given the requests.
+/// Way back to a client. Ids are those under which the session received the requests.
 pub(crate) trait Delivery: Debug + Send + Sync {
-    /// Brings the answer to the request `id`.
+    /// Delivers the response to the request `id`.
     fn answer(&self, id: &str, reply: Reply<'_>);
 
-    /// Lets the client come back later for the answer to the request `id`, where it knows how.
+    /// Lets the client disconnect and fetch the response to the request `id` later, if the transport supports that.
     fn pause(&self, _id: &str) {}
 
-    /// Brings a notification, or a request of the server; an error only for the latter.
+    /// Delivers a notification or a server's request; returns an error only for a request.
     fn send(&self, line: &str, about: About<'_>) -> Result<(), Undelivered>;
 
-    /// The one pipe that everything goes to. Without one, messages must say what they are about, and nobody can
-    /// be slowed down by not reading.
+    /// Returns the one pipe that all messages go to. Without a pipe, each message must name its request, and not
+    /// reading from the client cannot slow it down.
     fn pipe(&self) -> Option<&Outbox>;
 }
 

@@ -1,4 +1,4 @@
-//! From the client: requests, notifications, and answers to what servers asked.
+//! Handles messages from the client: requests, notifications, and responses to servers' requests.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::mcp::{Era, ListKind, MODERN, UNSUPPORTED_REVISION, tasks};
 use crate::server::ServerHandle;
 
 impl Session {
-    /// Takes one line of the client.
+    /// Handles one line from the client.
     pub(crate) fn receive(&self, line: &[u8]) {
         let text = text(line);
         match Envelope::parse(&text) {
@@ -31,8 +31,8 @@ impl Session {
         }
     }
 
-    /// Takes the ends of a message that is longer than the limit and was skipped: whoever waits
-    /// for what it would have led to gets an error.
+    /// Handles the ends of a message that exceeded the limit and was skipped: the client or server that waits for a
+    /// result of the message gets an error.
     pub(crate) fn receive_too_long(&self, head: &[u8], tail: &[u8], limit: usize) {
         let [head, tail] = [head, tail].map(String::from_utf8_lossy);
         let message =
@@ -48,7 +48,7 @@ impl Session {
         }
     }
 
-    /// Revision 2025-03-26 allows several messages in an array; each is answered on a line of its own.
+    /// Handles a batch. Revision 2025-03-26 allows several messages in an array; each is answered on a line of its own.
     fn take_batch(&self, text: &str) {
         let Some(messages) = elements(text).filter(|messages| !messages.is_empty()) else {
             return self.answer_error(
@@ -67,7 +67,7 @@ impl Session {
         }
     }
 
-    /// Takes one message of the client.
+    /// Handles one message from the client.
     pub(crate) fn take(&self, line: &str, envelope: &Envelope<'_>) {
         match (envelope.kind(), envelope.id) {
             (Kind::Request, Some(id)) => self.take_request(line, envelope, id),
@@ -76,7 +76,7 @@ impl Session {
         }
     }
 
-    /// Takes a request, to be answered under `id`: its own raw id, or whatever the delivery knows it by.
+    /// Handles a request and answers it under `id`: its own raw id, or the id that the delivery uses for it.
     pub(crate) fn take_request(&self, line: &str, envelope: &Envelope<'_>, id: &str) {
         let method = envelope.method.as_deref().unwrap_or_default();
         let meta_version = envelope.params.meta.protocol_version;
@@ -111,7 +111,7 @@ impl Session {
                     let message = "the first message must be `initialize`, or name its revision in `params._meta`";
                     return self.answer_error(id, &ErrorObject::new(INVALID_REQUEST, message));
                 }
-                // A client that goes on without `notifications/initialized` is ready all the same.
+                // A client that continues without `notifications/initialized` is ready all the same.
                 if greeting == Greeting::Answered {
                     self.begin();
                 }
@@ -141,7 +141,7 @@ impl Session {
                     self.cancel(id, params.unwrap_or("{}"));
                 }
             }
-            // Where nobody waits for the request any more, other servers may use the same token.
+            // Dropped if the server's request is finished: other servers may use the same token.
             "notifications/progress"
                 if self.bring_progress(line) || self.fleet.catalog().sole().is_none() => {}
             _ => {
@@ -152,8 +152,8 @@ impl Session {
         }
     }
 
-    /// Gives up the request `id`, whose answer nobody wants any more; `params` are the raw ones of the
-    /// notification that says so.
+    /// Cancels the request `id`, whose response the client no longer wants; `params` are the raw params of the
+    /// cancelled notification.
     pub(crate) fn cancel(&self, id: &str, params: &str) {
         let running = self.state().running.remove(id);
         if let Some(running) = running {
@@ -163,7 +163,7 @@ impl Session {
         }
     }
 
-    /// The client is ready: it gets what was kept back for it.
+    /// Marks the client as ready and sends the messages that were held back for it.
     pub(super) fn begin(&self) {
         let early = {
             let mut state = self.state();
@@ -177,7 +177,7 @@ impl Session {
         }
     }
 
-    /// Brings the client's answer to the server that asked.
+    /// Passes the client's response to the server that sent the request.
     fn take_answer(&self, line: &str, id: Option<&str>) {
         let Some(id) = id else { return };
         let own = id
@@ -214,13 +214,13 @@ impl Session {
             .reply([&bytes[..at], asked.id.as_bytes(), &bytes[at + id.len()..]]);
     }
 
-    /// Whether the configuration leaves out tools of a server.
+    /// Returns true if the configuration leaves out tools of a server.
     fn has_filtered(&self) -> bool {
         let catalog = self.fleet.catalog();
         catalog.servers.iter().any(ServerHandle::is_filtered)
     }
 
-    /// Brings progress on a server's request to the server, under its own token. False if nobody waits for it.
+    /// Passes progress on a server's request to that server, under its own token; false if no such request is open.
     fn bring_progress(&self, line: &str) -> bool {
         let message = Members::of(line);
         let mut params = message.object("params");
@@ -240,14 +240,14 @@ impl Session {
         true
     }
 
-    /// The server's request that the client has seen under the raw id `id`; nobody waits for it any more.
+    /// Removes and returns the server's request that the client knows under the raw id `id`.
     pub(super) fn take_asked(&self, id: &str) -> Option<Asked> {
         let number = id.parse().ok()?;
         self.state().asked.remove(&number)
     }
 }
 
-/// The error that names the revision of the modern era that a request may be made under.
+/// Returns the error for an unsupported revision; it names the supported one.
 fn unsupported(requested: &str) -> ErrorObject {
     let requested = unquoted(requested).unwrap_or_default();
     let data = json!({ "supported": [MODERN], "requested": requested });

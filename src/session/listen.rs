@@ -1,4 +1,4 @@
-//! `subscriptions/listen`: the streams on which a modern client hears what changes.
+//! `subscriptions/listen`: the streams on which a modern client receives change notifications.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::server::ServerHandle;
 /// One open listen request.
 #[derive(Debug)]
 pub(super) struct Listen {
-    /// The id by which the session knows it.
+    /// Id that the session uses for it.
     pub(super) key: Box<str>,
     /// The client's raw id, which tags every notification of the stream.
     id: Box<str>,
@@ -19,19 +19,19 @@ pub(super) struct Listen {
 }
 
 impl Listen {
-    /// Whether the client asked to hear of this list.
+    /// Returns true if the client asked for changes of this list.
     pub(super) fn hears(&self, kind: ListKind) -> bool {
         self.kinds
             .iter()
             .any(|known| known.notification() == kind.notification())
     }
 
-    /// Whether the client asked to hear of this resource.
+    /// Returns true if the client asked for updates of this resource.
     pub(super) fn follows(&self, uri: &str) -> bool {
         covers(&self.uris, uri)
     }
 
-    /// `method` with the raw object `params`, tagged as belonging to this stream.
+    /// Returns the notification `method` with the raw object `params`, tagged for this stream.
     fn tagged(&self, method: &str, params: &str) -> String {
         let mut params = Members::of(params);
         let old = params.get("_meta").unwrap_or("{}").to_owned();
@@ -42,10 +42,10 @@ impl Listen {
     }
 }
 
-/// A line and the id of the listen request that it is for.
+/// Id of a listen request, and a line for it.
 pub(super) type Tagged = (Box<str>, String);
 
-/// `method` with the raw object `params` for each of `listens`.
+/// Returns the notification `method` with the raw object `params` for each of `listens`.
 pub(super) fn tagged<'a>(
     listens: impl Iterator<Item = &'a Listen>,
     method: &str,
@@ -57,7 +57,7 @@ pub(super) fn tagged<'a>(
 }
 
 impl Session {
-    /// Opens a stream: acknowledged at once, answered only when it ends.
+    /// Opens a stream: acknowledges it immediately, answers it only when it ends.
     pub(super) fn listen(&self, line: &str, envelope: &Envelope<'_>, key: &str) {
         let message = Members::of(line);
         let params = message.object("params");
@@ -93,7 +93,7 @@ impl Session {
         self.want_resources();
     }
 
-    /// Ends the stream of that id; false if there is none.
+    /// Ends the stream with that id; returns false if it does not exist.
     pub(super) fn end_listen(&self, key: &str) -> bool {
         let ended = {
             let mut state = self.state();
@@ -107,7 +107,7 @@ impl Session {
         ended
     }
 
-    /// Answers all streams: there will be nothing more to hear.
+    /// Answers all listen requests: no more notifications will follow.
     pub(super) fn close_listens(&self) {
         let listens = std::mem::take(&mut self.state().listens);
         for listen in listens {
@@ -117,7 +117,7 @@ impl Session {
         }
     }
 
-    /// Tells the servers which resources the client follows, in either way.
+    /// Notifies the servers which resources the client subscribed to, with `resources/subscribe` or a listen request.
     pub(super) fn want_resources(&self) {
         let (subscribed, followed): (BTreeSet<String>, BTreeSet<String>) = {
             let state = self.state();
@@ -130,7 +130,7 @@ impl Session {
                 (wanted.subscribed, wanted.followed) = (subscribed.clone(), followed.clone());
             });
         }
-        // Of what no server lists, any may know.
+        // A resource that no server lists may belong to any of them.
         let owned = |uris: &BTreeSet<String>, server: &ServerHandle, or_nobodys: bool| {
             let fits = |uri: &&String| match catalog.resource(uri) {
                 Some(owner) => owner.is(server),
@@ -146,7 +146,7 @@ impl Session {
         });
     }
 
-    /// Lets every server know what of it the client follows, after the resources were listed anew.
+    /// Notifies every server of the client's subscriptions to its resources, after the resources were listed again.
     pub(super) fn follow_resources(&self) {
         let follows = {
             let state = self.state();
@@ -157,7 +157,7 @@ impl Session {
         }
     }
 
-    /// Tells of a changed resource; `params` is the server's raw object.
+    /// Reports an updated resource to the client; `params` is the server's raw object.
     pub(super) fn resource_updated(&self, params: &str) {
         let uri = Members::of(params)
             .text("uri")
@@ -176,14 +176,14 @@ impl Session {
         self.send_tagged(&lines);
     }
 
-    /// Sends lines to the listen requests that they are for.
+    /// Sends each line to its listen request.
     pub(super) fn send_tagged(&self, lines: &[Tagged]) {
         for (key, line) in lines {
             let _ = self.out.send(line, About::Listen(key));
         }
     }
 
-    /// Tells that the followed resources of `server`, and those that it may have unlisted, may have changed.
+    /// Reports that resources of `server` may have changed: all subscribed ones that it lists or no server lists.
     pub(super) fn resources_updated_of(&self, server: &str) {
         let uris: BTreeSet<String> = {
             let state = self.state();
@@ -205,7 +205,7 @@ impl Session {
     }
 }
 
-/// Whether `uri` is one of `followed` or part of one: a server may tell of a part of what was asked for.
+/// Returns true if `uri` equals one of `followed` or is a part of one: a server may report a part of a resource.
 fn covers(followed: &BTreeSet<String>, uri: &str) -> bool {
     let parts = |known: &String| {
         let rest = uri.strip_prefix(known.as_str())?;
@@ -214,7 +214,7 @@ fn covers(followed: &BTreeSet<String>, uri: &str) -> bool {
     followed.iter().any(|known| parts(known) == Some(true))
 }
 
-/// `params` without the tag of a stream that its reader does not know.
+/// Returns `params` without the subscription tag, which a legacy client does not know.
 pub(super) fn untagged(params: &str) -> String {
     let mut members = Members::of(params);
     let Some(old) = members.get("_meta").map(ToOwned::to_owned) else {

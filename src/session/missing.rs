@@ -1,5 +1,4 @@
-//! Requests for what the lists lead nowhere: it may come with code that is being started, or there is a
-//! reason to tell.
+//! Handles requests that name a tool or prompt no server lists: waits for code that is starting, or explains the error.
 
 use std::fmt::Write as _;
 
@@ -14,7 +13,7 @@ use crate::mcp::Method;
 use crate::server::{ServerHandle, Standing};
 
 impl Session {
-    /// A tool that nobody has may belong to code that is being started, or that is worth a try.
+    /// Handles a call of an unlisted tool: the tool may belong to a server that is starting, or that is worth a try.
     pub(super) fn await_tool(&self, catalog: &Catalog, name: &str, request: Request<'_>) {
         let owned = name.to_owned();
         let may_have = |server: &ServerHandle| name.starts_with(&server.spec().prefix);
@@ -34,8 +33,8 @@ impl Session {
         }
     }
 
-    /// Answers a call of a tool that nobody has. If it can only be of a server whose code does not run, that
-    /// server's gate knows why.
+    /// Answers a call of an unlisted tool. If only a server whose code does not run can have it, that server's gate
+    /// gives the reason.
     fn refuse_tool(&self, catalog: &Catalog, name: &str, request: Request<'_>) {
         match does_not_run(catalog, name) {
             Some(server) => self.submit(server, Method::CallTool, None, request),
@@ -43,8 +42,8 @@ impl Session {
         }
     }
 
-    /// Does `again` with a request that the lists lead nowhere, once the code that is being started has
-    /// listed what it has. False if no server that `may_have` what is asked for is being started.
+    /// Runs `again` with a request that matches no list, once the servers that are starting have listed their entries.
+    /// Returns false if no server that `may_have` the requested entry is starting.
     pub(super) fn look_again(
         &self,
         catalog: &Catalog,
@@ -91,7 +90,7 @@ impl Session {
         true
     }
 
-    /// The error for a tool that no loaded server has: who has had it, who may have it, what is like it.
+    /// Returns the error for a tool no loaded server has: names servers that had it or may have it, and similar tools.
     fn unknown_tool(&self, catalog: &Catalog, name: &str) -> ErrorObject {
         let mut message = format!("no loaded server has the tool `{name}`");
         if let Some(reason) = self.fleet.without_servers() {
@@ -143,7 +142,7 @@ impl Session {
     }
 }
 
-/// The server whose code does not run and that alone can have the tool or prompt `name`.
+/// Returns the server whose code does not run and that alone can have the tool or prompt `name`.
 pub(super) fn does_not_run<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a ServerHandle> {
     catalog
         .servers
@@ -151,7 +150,7 @@ pub(super) fn does_not_run<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a S
         .find(|server| is_prefix(&server.spec().prefix, name) && server.gate().refusal().is_some())
 }
 
-/// Whether `name` is one that a tool or prompt of a server with this prefix may have.
+/// Returns true if a tool or prompt of a server with this prefix can be called `name`.
 fn is_prefix(prefix: &str, name: &str) -> bool {
     !prefix.is_empty()
         && name

@@ -1,9 +1,8 @@
-//! The client's side: one per client, alive for the whole conversation, whatever becomes of the servers.
+//! The client's side: one session per client, alive for the whole conversation, across all reloads of servers.
 //!
-//! Answers itself what a client must never wait for; hands everything else to the gate of the server
-//! that the catalog names; brings what servers ask and tell to the client. Sees no generation: only
-//! the [`Fleet`] with its [`ServerHandle`](crate::server::ServerHandle)s, and the connection that a
-//! server's own request came on.
+//! Answers requests itself if a client must never wait for them; passes all others to the gate of the server that the
+//! catalog names; passes servers' requests and notifications to the client. Knows no generation: only the [`Fleet`]
+//! with its [`ServerHandle`](crate::server::ServerHandle)s, and the connection that a server's own request came on.
 
 mod answers;
 mod asking;
@@ -36,23 +35,23 @@ pub(crate) use delivery::{About, Delivery, Undelivered};
 use listen::Listen;
 pub(crate) use opening::Sessions;
 
-/// How long what is given up at the end may take to tidy up.
+/// Time limit for cancelled meta-tool calls to clean up when the session ends.
 const TIDYING: Duration = Duration::from_secs(5);
 
-/// One client's conversation; or, if it is shared, those of all clients whose requests stand alone.
+/// Conversation with one client; if shared, with all clients whose requests stand alone.
 #[derive(Debug)]
 pub(crate) struct Session {
-    /// To hand itself to tasks and calls.
+    /// Reference to itself, for tasks and calls.
     me: Weak<Self>,
     out: Arc<dyn Delivery>,
-    /// Several clients speak through it, each request for itself.
+    /// True if several clients use it, each request standing alone.
     shared: bool,
     fleet: Fleet,
-    /// Which meta-tools the client is offered.
+    /// Meta-tools that the client is offered.
     offer: Offer,
     events: Events,
     state: Mutex<State>,
-    /// Answers that are being waited for.
+    /// Tasks that will send a response.
     tasks: TaskTracker,
 }
 
@@ -62,53 +61,53 @@ struct State {
     /// Number of the newest introduction; 0 before the first.
     epoch: u64,
     greeting: Greeting,
-    /// Something was answered before every server could be asked.
+    /// True if a response was sent before every server could be asked.
     promised_early: bool,
     /// Resources that a legacy client subscribed to.
     subscribed: BTreeSet<String>,
-    /// Calls of meta-tools that are being carried out, by their raw ids.
+    /// Running calls of meta-tools, by their raw ids.
     running: HashMap<Box<str>, CancellationToken>,
     /// Open `subscriptions/listen` requests.
     listens: Vec<Listen>,
-    /// What servers have asked and the client has not answered, by the id the client sees.
+    /// Servers' requests that the client has not answered, by the id the client sees.
     asked: HashMap<u64, Asked>,
     last_asked: u64,
-    /// Who waits for the client's answer to a question of the proxy's own, likewise.
+    /// Receivers of the client's responses to the proxy's own requests, by the same kind of id.
     asking: HashMap<u64, oneshot::Sender<String>>,
-    /// Lines for a legacy client whose introduction is not over, and the raw ids of the requests they are about.
+    /// Lines held back until a legacy client's handshake is over, with the raw ids of the requests they belong to.
     early: Vec<(String, Option<Box<str>>)>,
-    /// How many bytes they have.
+    /// Size of these lines in bytes.
     early_bytes: usize,
 }
 
-/// How far a legacy client has come with its introduction.
+/// State of a legacy client's handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Greeting {
-    /// There is none.
+    /// Not begun.
     #[default]
     None,
-    /// `initialize` waits for its answer.
+    /// `initialize` waits for its response.
     Asked,
-    /// It was answered; the client has yet to say that it is ready.
+    /// `initialize` was answered; `notifications/initialized` is missing.
     Answered,
-    /// The client is ready for whatever the server has to ask and tell.
+    /// The client is ready for requests and notifications of the servers.
     Over,
 }
 
-/// A request of a server.
+/// Request of a server.
 #[derive(Debug)]
 struct Asked {
     connection: Arc<Connection>,
     /// The server's own id, raw.
     id: Box<str>,
-    /// The server's own progress token, raw, where the client has got another.
+    /// The server's own progress token, raw, if the client got a different one.
     token: Option<Box<str>>,
-    /// The client's request that it was asked during, where that matters.
+    /// The client's request that caused it, where that matters.
     about: Option<Box<str>>,
 }
 
 impl Session {
-    /// A session whose client is reached by `out`, or several clients if it is `shared`.
+    /// Creates a session whose client is reached by `out`; if `shared`, several clients are.
     pub(crate) fn new(
         out: Arc<dyn Delivery>,
         shared: bool,
@@ -128,12 +127,12 @@ impl Session {
         })
     }
 
-    /// The servers behind it.
+    /// Returns its servers.
     pub(crate) fn fleet(&self) -> &Fleet {
         &self.fleet
     }
 
-    /// Waits until everything that was asked is answered.
+    /// Waits until every request is answered.
     pub(crate) async fn quiet(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -151,7 +150,7 @@ impl Session {
         }
     }
 
-    /// Whether a server does not read its input, so that nothing more should be sent to it.
+    /// Returns true if a server does not read its input, so that no more messages should be sent to it.
     pub(crate) fn is_congested(&self) -> bool {
         let servers = &self.fleet.catalog().servers;
         servers
@@ -159,8 +158,7 @@ impl Session {
             .any(|server| routing::unread(server).is_some())
     }
 
-    /// Stops its servers and gives up whatever the proxy's own tools are at; resolves when nothing is left
-    /// of it.
+    /// Stops its servers and cancels the running meta-tools; resolves when all have ended.
     pub(crate) async fn end(&self) {
         for (_, running) in self.state().running.drain() {
             running.cancel();
@@ -175,7 +173,7 @@ impl Session {
         locked(&self.state)
     }
 
-    /// Itself as an owner; it cannot be gone while one of its methods runs.
+    /// Returns itself as an owner; the session exists while one of its methods runs.
     fn myself(&self) -> Arc<Self> {
         self.me
             .upgrade()
@@ -192,12 +190,12 @@ impl Session {
         self.out.answer(id, Reply::Error(&error.to_string()));
     }
 
-    /// Remembers what a modern request says of the client, and introduces it to the server.
+    /// Stores the client information of a modern request; introduces the client to the servers.
     fn meet_modern(&self, envelope: &Envelope<'_>) {
         let meta = &envelope.params.meta;
         let mut state = self.state();
         let first = state.epoch == 0;
-        // Of several clients none speaks for the others: each request says itself who asks.
+        // No client represents the others: each request identifies its own client.
         if self.shared && !first {
             return;
         }
@@ -230,7 +228,7 @@ impl Session {
         self.tell_connected(&info, Era::Modern);
     }
 
-    /// Introduces a legacy client by the raw params of its `initialize`; gives the introduction's number.
+    /// Introduces a legacy client by the raw params of its `initialize`; returns the introduction's number.
     fn meet_legacy(&self, params: &str) -> u64 {
         let mut state = self.state();
         state.greeting = Greeting::Asked;

@@ -1,4 +1,4 @@
-//! Opening sessions: what every one of a run is made of.
+//! Opens the sessions of one run with their shared parts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,26 +10,26 @@ use crate::meta_tools::Offer;
 use crate::server::Means;
 use crate::watcher::WatchError;
 
-/// What sessions are opened with. All of them share the watcher, and each has servers of its own.
+/// Parts that sessions are opened with. All sessions share the watcher; each has servers of its own.
 pub(crate) struct Sessions {
-    /// The servers.
+    /// Servers to run.
     pub(crate) plan: Plan,
-    /// What they are run with.
+    /// Means that all servers are run with.
     pub(crate) means: Means,
-    /// Nothing where nothing is watched.
+    /// None if no files are watched.
     pub(crate) sources: Option<Arc<Sources>>,
     /// Last-known tools of servers, on disk.
     pub(crate) known: Option<Arc<Known>>,
-    /// Which meta-tools the clients are offered.
+    /// Meta-tools that the clients are offered.
     pub(crate) offer: Offer,
     pub(crate) events: Events,
-    /// One was opened before.
+    /// True if a session was opened before.
     pub(crate) opened: AtomicBool,
 }
 
 impl Sessions {
-    /// Opens a session whose client is reached by `out`, or several clients if it is `shared`. Its servers
-    /// start with its first message. An error means that the only server's files cannot be watched.
+    /// Opens a session whose client is reached by `out`; if `shared`, several clients are. Its servers start with its
+    /// first message. Returns an error if the files of the only server cannot be watched.
     pub(crate) fn open(
         &self,
         out: Arc<dyn Delivery>,

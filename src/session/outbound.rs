@@ -1,4 +1,4 @@
-//! To the client: what servers ask and tell.
+//! Handles messages to the client: servers' requests and notifications.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::mcp::{Era, ListKind, tasks};
 use crate::server::{Asker, Client, Connection};
 use crate::transport::stream::Outbox;
 
-/// So many bytes are kept for a client whose introduction is not over.
+/// Maximum size in bytes of the lines held back until the client's handshake is over.
 const EARLY: usize = 1024 * 1024;
 
 impl Asker for Session {
@@ -82,10 +82,10 @@ impl Client for Session {
         match envelope.method.as_deref().unwrap_or_default() {
             "notifications/cancelled" => self.withdraw(from, line, envelope),
             "notifications/message" if !self.is_legacy() => {
-                // In the modern era log messages belong to a request that asked for them.
+                // In the modern era, log messages belong to a request that asked for them.
                 self.log(from, line, envelope, on);
             }
-            // What came after the answer, under a token of the proxy's own, is of no use to anybody.
+            // Progress that arrives after the response has a token of the proxy, which the client does not know.
             "notifications/progress" if on.is_none() && self.out.pipe().is_none() => {}
             "notifications/progress" | "notifications/message" => {
                 let related = self.related(from, envelope, on);
@@ -157,7 +157,7 @@ impl Client for Session {
 }
 
 impl Session {
-    /// The client's request that a message of a server belongs to, where that matters.
+    /// Returns the client's request that a server's message belongs to, where that matters.
     fn related(
         &self,
         from: &Connection,
@@ -170,8 +170,8 @@ impl Session {
         }
     }
 
-    /// Brings a log message to a modern client. Of several clients only the one gets it whose request it
-    /// belongs to, if it asked for messages as weighty as this one.
+    /// Sends a log message to a modern client. If there are several clients, only the client of the related request
+    /// gets it, and only if that request asked for messages of this severity.
     fn log(&self, from: &Connection, line: &str, envelope: &Envelope<'_>, on: Option<u64>) {
         if self.out.pipe().is_some() {
             if from.era() == Era::Modern || from.wants_logs() {
@@ -190,7 +190,7 @@ impl Session {
         let _ = self.send_when_initialized(line, about);
     }
 
-    /// Sends a line that a legacy client must not get before its introduction is over.
+    /// Sends a line, or holds it back until a legacy client's handshake is over.
     fn send_when_initialized(&self, line: String, about: About<'_>) -> Result<(), Undelivered> {
         let mut state = self.state();
         if !matches!(state.greeting, Greeting::Asked | Greeting::Answered) {
@@ -205,14 +205,14 @@ impl Session {
         state.early.push((line, about));
         if state.early_bytes > EARLY {
             drop(state);
-            // It will not say any more that it is ready.
+            // Too much is held back: `notifications/initialized` is not expected any more.
             self.begin();
         }
         Ok(())
     }
 
-    /// Asks the client something of the proxy's own during its request `id`; `params` is raw. Gives the line of
-    /// its answer. A question whose answer nobody waits for any more is withdrawn.
+    /// Sends the client a request of the proxy's own during its request `id`; `params` is raw. Returns the line of the
+    /// response. The request is cancelled if the caller stops waiting.
     pub(super) async fn ask_client(&self, method: &str, params: &str, id: &str) -> Option<String> {
         let (sender, answer) = oneshot::channel();
         let number = {
@@ -232,7 +232,7 @@ impl Session {
         answer.await.ok()
     }
 
-    /// The line with its ids of tasks told apart from those of other servers; nothing if it has none.
+    /// Returns the line with task ids made unique across servers; None if it has no task ids.
     fn marked(&self, from: &Connection, line: &str) -> Option<String> {
         if self.fleet.is_transparent() {
             return None;
@@ -240,7 +240,7 @@ impl Session {
         tasks::tag(line, &from.server)
     }
 
-    /// A server no longer wants the answer to what it asked.
+    /// Cancels a server's request that the server no longer wants answered.
     fn withdraw(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>) {
         let Some(id) = envelope.params.request_id else {
             return;
@@ -261,11 +261,11 @@ impl Session {
     }
 }
 
-/// A question of the proxy's own to the client.
+/// Request of the proxy's own to the client.
 struct OpenQuestion {
     session: Arc<Session>,
     number: u64,
-    /// The client's request that it was asked during.
+    /// The client's request that caused it.
     about: Box<str>,
 }
 

@@ -1,4 +1,4 @@
-//! To which server a request goes.
+//! Chooses the server that gets a request.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::jsonrpc::{
 use crate::mcp::{Era, Method, severity, tasks};
 use crate::server::{Asker, Call, ServerHandle};
 
-/// A server that has not read so many bytes gets no more, unless its only client can be slowed down.
+/// Maximum backlog of a server in bytes; beyond it, requests are refused, unless its only client can be slowed down.
 const UNREAD: usize = 16 * 1024 * 1024;
 
-/// A client's request, as it is looked at while its server is found.
+/// A client's request while its server is being chosen.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub(super) line: &'a str,
@@ -60,7 +60,7 @@ impl Session {
         }
     }
 
-    /// Starts the one server, which is worth a try, and does `send` with a request for it then.
+    /// Starts the only server, which is worth a try, and then runs `send` with the request.
     fn try_sole(
         &self,
         catalog: &Catalog,
@@ -75,7 +75,7 @@ impl Session {
         self.look_again(catalog, request, |_| true, again);
     }
 
-    /// Calls the tool `name` of `server`, under its own name.
+    /// Calls the tool `name` of `server`, under the server's own name for it.
     pub(super) fn call_tool_of(&self, server: &ServerHandle, name: &str, request: Request<'_>) {
         if !server.admits(name) {
             let server = &server.spec().name;
@@ -86,7 +86,7 @@ impl Session {
         self.submit(server, Method::CallTool, None, request);
     }
 
-    /// Does what a client may cancel under the raw id `id`.
+    /// Runs `work`, which the client may cancel under the raw id `id`.
     pub(super) fn run(&self, id: &str, work: impl Future<Output = ()> + Send + 'static) {
         let (session, id) = (self.myself(), Box::<str>::from(id));
         let token = CancellationToken::new();
@@ -97,7 +97,7 @@ impl Session {
         });
     }
 
-    /// Sends any other request to the server that it concerns.
+    /// Sends any other request to its server.
     pub(super) fn pass_on(&self, line: &str, envelope: &Envelope<'_>, id: &str, era: Era) {
         let request = Request {
             line,
@@ -107,7 +107,7 @@ impl Session {
         };
         let name = envelope.method.as_deref().unwrap_or_default();
         let method = match Method::of(name) {
-            // The modern era has no such methods: whatever the server makes of them is its answer.
+            // The modern era has no such methods: the server decides how to answer them.
             standing if era == Era::Modern && standing.is_standing() => Method::Other,
             method => method,
         };
@@ -135,7 +135,7 @@ impl Session {
         self.route(&catalog, method, request);
     }
 
-    /// Sends a request to the one of several servers that it concerns.
+    /// Sends a request to the right one of several servers.
     fn route(&self, catalog: &Catalog, method: Method, request: Request<'_>) {
         let Request {
             line,
@@ -171,7 +171,7 @@ impl Session {
             .unwrap_or_default();
         let Some((server, route)) = catalog.prompt(&name) else {
             if let Some(server) = does_not_run(catalog, &name) {
-                // Its gate knows why.
+                // The gate of that server knows the reason.
                 return self.submit(server, Method::GetPrompt, None, request);
             }
             let message = format!("no loaded server has the prompt `{name}`");
@@ -180,7 +180,7 @@ impl Session {
         self.submit(server, Method::GetPrompt, route.rename.clone(), request);
     }
 
-    /// Remembers what the client follows, and tells the server that has it.
+    /// Stores the client's subscription and notifies the server that has the resource.
     fn subscribe(&self, catalog: &Catalog, method: Method, request: Request<'_>) {
         let uri = request
             .envelope
@@ -195,7 +195,7 @@ impl Session {
         self.answer_result(request.id, "{}");
     }
 
-    /// A completion is for an argument of a prompt, or for a variable of a template.
+    /// Sends a completion to the server of the prompt or resource template that the completion refers to.
     fn complete(&self, catalog: &Catalog, request: Request<'_>) {
         let mut message = Members::of(request.line);
         let params = message.get("params").unwrap_or("{}").to_owned();
@@ -225,7 +225,7 @@ impl Session {
         self.submit_line(server, Method::Complete, &message.to_string(), request);
     }
 
-    /// A request about a task goes to the server that its id names.
+    /// Sends a request about a task to the server that the task id names.
     fn pass_on_task(&self, catalog: &Catalog, request: Request<'_>) {
         let message = Members::of(request.line);
         let params = message.object("params");
@@ -240,7 +240,7 @@ impl Session {
         self.submit_line(server, Method::Other, line, request);
     }
 
-    /// A method that the proxy does not know goes to the server that its name or URI leads to.
+    /// Sends a request with an unknown method to the server that has its name or URI.
     fn pass_on_unknown(&self, catalog: &Catalog, method: &str, request: Request<'_>) {
         let params = &request.envelope.params;
         let text = |raw: Option<&str>| raw.and_then(unquoted).map(Cow::into_owned);
@@ -263,7 +263,7 @@ impl Session {
         self.answer_error(request.id, &ErrorObject::new(METHOD_NOT_FOUND, message));
     }
 
-    /// Sends `line`, which stands for `request`, to `server`.
+    /// Sends `line`, which replaces the line of `request`, to `server`.
     fn submit_line(&self, server: &ServerHandle, method: Method, line: &str, request: Request<'_>) {
         if let Ok(envelope) = Envelope::parse(line) {
             let envelope = &envelope;
@@ -280,7 +280,7 @@ impl Session {
         }
     }
 
-    /// Sends a request to `server`, where its tool or prompt has the raw name `rename`.
+    /// Sends a request to `server`; its tool or prompt has the raw name `rename` there.
     pub(super) fn submit(
         &self,
         server: &ServerHandle,
@@ -291,7 +291,7 @@ impl Session {
         self.submit_for(self.as_asker(), server, method, rename, request);
     }
 
-    /// As [`Self::submit`]; `asker` takes the answer.
+    /// Sends a request like [`Self::submit`]; `asker` receives the response.
     pub(super) fn submit_for(
         &self,
         asker: Arc<dyn Asker>,
@@ -313,7 +313,7 @@ impl Session {
         }
         self.remember(Some(server), method, envelope);
         let several = !self.fleet.is_transparent();
-        // One client of one server is slowed down by not being read; any other has to be told.
+        // A single client of a single server is slowed down by not being read; any other client gets an error.
         let slowed = !several && self.out.pipe().is_some();
         if !slowed && let Some(error) = unread(server) {
             return asker.answer(id, Reply::Error(&error.to_string()));
@@ -346,7 +346,7 @@ impl Session {
         server.gate().submit(call, line, envelope);
     }
 
-    /// Keeps what every later generation must be told too.
+    /// Stores the settings that every later generation must get too: subscriptions and log level.
     fn remember(&self, server: Option<&ServerHandle>, method: Method, envelope: &Envelope<'_>) {
         let uri = || envelope.params.uri.and_then(unquoted).map(Cow::into_owned);
         let level = match method {
@@ -364,7 +364,7 @@ impl Session {
                 };
             }
             Method::SetLevel => envelope.params.level,
-            // Of several clients each has its own.
+            // A shared session has clients with different log levels.
             _ if self.shared => None,
             _ => envelope.params.meta.log_level,
         };
@@ -374,15 +374,15 @@ impl Session {
     }
 }
 
-/// The task whose result a request asks for.
+/// Returns the task whose result a request asks for.
 fn task_to_fetch(envelope: &Envelope<'_>) -> Option<Box<str>> {
     let id = envelope.params.task_id?;
     let fetches = envelope.method.as_deref() == Some("tasks/result");
     unquoted(id).filter(|_| fetches).map(Into::into)
 }
 
-/// The name and the URI by which a request asks for something that no server lists; nothing if it leads
-/// somewhere, or is not answered by the lists.
+/// Returns the name and the URI of a request if no server lists them; None if a server does, or if the lists do not
+/// decide where this method goes.
 fn named_in_vain(
     catalog: &Catalog,
     method: Method,
@@ -406,7 +406,7 @@ fn named_in_vain(
     (!known).then_some((name, uri))
 }
 
-/// The refusal of a request that a server could read as a call of a tool that its configuration leaves out.
+/// Returns the error for a request that a server could read as a call of a tool its configuration leaves out.
 fn unclear(server: &ServerHandle, method: Method, request: Request<'_>) -> Option<ErrorObject> {
     let unnamed = method == Method::CallTool && !is_plain_name(request.envelope.params.name);
     let why = ambiguity(request.line)
@@ -419,7 +419,7 @@ fn unclear(server: &ServerHandle, method: Method, request: Request<'_>) -> Optio
     Some(ErrorObject::new(INVALID_PARAMS, message))
 }
 
-/// The refusal for a server that does not read what it is sent.
+/// Returns the error for a server that does not read its input.
 pub(super) fn unread(server: &ServerHandle) -> Option<ErrorObject> {
     let connection = server.gate().connection()?;
     (connection.link().backlog() > UNREAD).then(|| {

@@ -1,4 +1,4 @@
-//! `tools/call` of a meta-tool.
+//! Handles `tools/call` of a meta-tool.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +13,10 @@ use crate::meta_tools::{self, Caller, Meant, Progress, Question, load_error};
 use crate::server::{ServerHandle, Standing};
 
 impl Session {
-    /// Carries out a call of the meta-tool `name`.
+    /// Runs a call of the meta-tool `name`.
     pub(super) fn call_meta_tool(&self, request: Request<'_>, name: &str) {
         let arguments = request.envelope.params.arguments.unwrap_or("{}");
-        // Whatever it loads is news.
+        // Tools that it loads must be announced.
         self.state().promised_early = true;
         if name == meta_tools::CALL {
             return self.call_by_name(request, arguments);
@@ -35,11 +35,11 @@ impl Session {
         });
     }
 
-    /// The client, as a tool may turn to it during `request`.
+    /// Returns the client as a meta-tool sees it during `request`.
     fn caller(&self, request: Request<'_>) -> Caller {
         let meta = &request.envelope.params.meta;
         let capabilities = match request.era {
-            // The identity is for modern servers, and leaves out what they could not ask for.
+            // The identity is for modern servers and lacks capabilities that they could not use.
             Era::Legacy => {
                 let state = self.state();
                 let introduction = Members::of(state.hello.initialize.as_deref().unwrap_or("{}"));
@@ -68,7 +68,7 @@ impl Session {
         Caller::new(request.era, question, progress)
     }
 
-    /// Tells the client how its request `id` goes on, whose raw progress token is `token`.
+    /// Returns the function that reports progress of the client's request `id`; `token` is its raw progress token.
     fn progress(&self, id: &str, token: &str) -> Progress {
         let (session, token, id) = (self.myself(), token.to_owned(), id.to_owned());
         let count = AtomicU64::new(0);
@@ -82,8 +82,8 @@ impl Session {
         })
     }
 
-    /// Makes the call that is meant; the server's answer goes to the client as it is. A server that is
-    /// not loaded is loaded first.
+    /// Makes the call that the arguments name; the client gets the server's response unchanged. Loads the server first
+    /// if it is not loaded.
     fn call_by_name(&self, request: Request<'_>, arguments: &str) {
         match Meant::new(arguments, &self.fleet, &self.offer) {
             Ok(meant) => {
@@ -120,18 +120,18 @@ impl Session {
         });
     }
 
-    /// The server of that name if it is loaded and has nothing to be waited for.
+    /// Returns the server with that name if it is loaded and ready for requests.
     fn ready(&self, server: &str) -> Option<ServerHandle> {
         let server = self.fleet.loaded(server)?;
         let held = *server.gate().standing().borrow() == Standing::Held;
         (!held && !self.fleet.is_worth_a_try(&server)).then_some(server)
     }
 
-    /// The call that is meant and its server, which is loaded or waited for.
+    /// Returns the call that the arguments name and its server, after loading or waiting for the server.
     async fn reach(&self, arguments: &str) -> Result<(Meant, ServerHandle), Value> {
         let mut meant = Meant::new(arguments, &self.fleet, &self.offer);
         if meant.is_err() {
-            // The tool may be one of code that is being started.
+            // The tool may belong to code that is starting.
             self.fleet.settled().await;
             meant = Meant::new(arguments, &self.fleet, &self.offer);
         }
@@ -173,8 +173,8 @@ impl Session {
     }
 }
 
-/// Whether a client of these raw capabilities can put a form before its user. One that says no more than that
-/// it elicits can; one that names just the other way cannot.
+/// Returns true if a client with these raw capabilities can show a form to its user. An `elicitation` without modes
+/// means forms; one that names only `url` excludes them.
 fn shows_forms(capabilities: &str) -> bool {
     let capabilities = Members::of(capabilities);
     let Some(raw) = capabilities.get("elicitation") else {

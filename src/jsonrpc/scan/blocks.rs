@@ -1,22 +1,22 @@
 //! Steps over an array or an object, 64 bytes at a time.
 //!
-//! A block becomes a few sets of 64 bits, one bit a byte, the first byte in the lowest bit: where a quote is, what lies
-//! within strings, where a bracket is. Only brackets and escapes are looked at one by one.
+//! A block is converted to a few 64-bit sets, one bit per byte, the first byte in the lowest bit: quotes, bytes within
+//! strings, brackets. Only brackets and escapes are handled one by one.
 
 use wide::u8x64;
 
 use super::{Fault, escape, plain_text};
 
-/// The end of the array or object at `from`.
+/// Returns the end of the array or object at `from`.
 ///
-/// Strings, escapes and brackets are checked in full. Of the rest only the characters are: none may stand there that
-/// no number, no literal and no separator has, which refuses `NaN`, `None`, `'a'` and control characters.
+/// Strings, escapes and brackets are checked in full. Elsewhere only the characters are checked: each must occur in
+/// some number, literal or separator, which rejects `NaN`, `None`, `'a'` and control characters.
 pub(super) fn container(bytes: &[u8], from: usize) -> Result<usize, Fault> {
     let mut open = Open::default();
     let mut is_in_string = false;
-    // Whether the block before was nothing but text: more is likely to follow, and is searched faster without sets.
+    // True if the previous block was only text: more text is likely, and is searched faster without sets.
     let mut is_in_plain_text = false;
-    // The first bytes of the block that an escape before it takes.
+    // Number of bytes at the start of the block that belong to an escape of the previous block.
     let mut taken = 0;
     let mut base = from;
     loop {
@@ -71,12 +71,12 @@ pub(super) fn container(bytes: &[u8], from: usize) -> Result<usize, Fault> {
     }
 }
 
-/// The brackets that are open, a bit each: whether it is a brace. Up to 64 of them need no memory of their own.
+/// Stack of the open brackets, one bit each: 1 for a brace. Up to 64 brackets need no allocation.
 #[derive(Default)]
 struct Open {
     /// The innermost ones, the last in the lowest bit.
     inner: u64,
-    /// Full sets of those around them.
+    /// Full sets of the outer ones.
     outer: Vec<u64>,
     count: usize,
 }
@@ -105,16 +105,16 @@ impl Open {
     }
 }
 
-/// The bytes that belong to escapes.
+/// Bytes that belong to escapes.
 struct Escapes {
     /// Those in the block.
     inside: u64,
-    /// How many the last escape takes of the next block.
+    /// Number of bytes of the next block that belong to the last escape.
     beyond: usize,
 }
 
 impl Escapes {
-    /// Finds them in the block `all`, which stands at `base` of `bytes` and whose first `taken` bytes end an escape.
+    /// Finds the escapes in the block `all` at `base` of `bytes`; its first `taken` bytes belong to an earlier escape.
     #[inline]
     fn in_block(all: u8x64, taken: usize, bytes: &[u8], base: usize) -> Result<Self, Fault> {
         let mut escapes = Self {
@@ -140,7 +140,7 @@ fn equal(all: u8x64, byte: u8) -> u64 {
     all.simd_eq(u8x64::splat(byte)).to_bitmask()
 }
 
-/// The places at or before which an odd number of bits of `set` stands.
+/// Returns the positions at or before which an odd number of bits of `set` is set.
 fn parity(mut set: u64) -> u64 {
     for distance in [1, 2, 4, 8, 16, 32] {
         set ^= set << distance;
@@ -149,17 +149,17 @@ fn parity(mut set: u64) -> u64 {
 }
 
 fn brackets(all: u8x64) -> u64 {
-    // This bit is all that tells the two kinds of brackets apart.
+    // Only this bit differs between the two kinds of brackets.
     let alike = all | u8x64::splat(0x20);
     (alike.simd_eq(u8x64::splat(b'{')) | alike.simd_eq(u8x64::splat(b'}'))).to_bitmask()
 }
 
-/// Control characters, of which JSON may have none in a string and only blanks elsewhere.
+/// Returns the control characters; JSON allows none in a string, and only white space elsewhere.
 fn control(all: u8x64) -> u64 {
     all.min(u8x64::splat(0x1f)).simd_eq(all).to_bitmask()
 }
 
-/// Other characters that stand in strings only.
+/// Returns other characters that JSON allows only in strings.
 fn foreign(all: u8x64) -> u64 {
     let capital = all
         .max(u8x64::splat(b'A'))

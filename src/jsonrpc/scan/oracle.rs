@@ -1,4 +1,4 @@
-//! What `serde_json` makes of a text, for tests and fuzzers to compare with.
+//! Reference results of `serde_json`, for tests and fuzzers.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// Whether strings, escapes and brackets are right in `text`, and every other character is one that JSON has.
+/// Returns true if strings, escapes and brackets in `text` are valid, and every other character occurs in JSON.
 fn may_pass(text: &str) -> bool {
     let mut open = Vec::new();
     let mut rest = text;
@@ -45,13 +45,13 @@ fn may_pass(text: &str) -> bool {
     open.is_empty()
 }
 
-/// The length of the string that `text` begins with.
+/// Returns the length of the string at the start of `text`.
 fn string(text: &str) -> Option<usize> {
     let quotes = text.match_indices('"').map(|(at, _)| at + 1);
     quotes.skip(1).find(|end| is_json(&text[..*end]))
 }
 
-/// Raw names and values of an object, as `serde_json` reads them.
+/// Raw names and values of an object, as `serde_json` parses them.
 struct Raw<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Raw<'a> {
@@ -86,7 +86,7 @@ impl<'de> Visitor<'de> for Collect {
     }
 }
 
-/// The envelope that `serde_json` finds; nothing if the line is no JSON.
+/// Returns the envelope that `serde_json` finds; None if the line is not JSON.
 fn expected(line: &str) -> Option<Envelope<'_>> {
     let message = Raw::of(line)?;
     let params = message.last("params").and_then(Raw::of);
@@ -121,8 +121,8 @@ fn expected(line: &str) -> Option<Envelope<'_>> {
     })
 }
 
-/// Checks that everything reads `line` as `serde_json` does if it is JSON, and that it may pass if it is none and
-/// taken.
+/// Checks that all parsers read `line` in the same way as `serde_json` if it is JSON; if it is not, checks that an
+/// accepted line passes `may_pass`.
 pub(in crate::jsonrpc) fn check(line: &str) {
     if is_json(line) {
         return check_json(line);

@@ -1,4 +1,4 @@
-//! The scanner against `serde_json`, on text that is JSON and on text that nearly is.
+//! Compares the scanner with `serde_json`, on valid and on slightly broken JSON.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -23,7 +23,7 @@ const NAMES: [&str; 14] = [
     r#""\ud83d\"""#,
     r#""""#,
 ];
-/// What a mutation writes: signs of the grammar, and some that have no place in it.
+/// Characters that a mutation writes: some of the JSON grammar, and some that JSON does not allow.
 const SIGNS: &str = "{}[]\",:\\ -+.eE0192tfn/u\n\t\u{0}\u{1f}\u{7f}\u{e9}\u{1f600}";
 
 fn blank() -> impl Strategy<Value = String> {
@@ -61,7 +61,7 @@ fn value() -> impl Strategy<Value = String> + Clone {
     })
 }
 
-/// `text` with a few letters removed, added, exchanged or cut off.
+/// Returns `text` with a few characters removed, inserted, replaced or cut off.
 fn mutated(text: &str, mutations: &[(u8, Index, char)]) -> String {
     let mut letters: Vec<char> = text.chars().collect();
     for (kind, place, sign) in mutations {

@@ -33,7 +33,7 @@ fn arguments_become_headers() {
         ),
         (r#"{"region":" a"}"#, [with("=?base64?IGE=?="), None, None]),
         (r#"{"region":""}"#, [with(""), None, None]),
-        // What a parser of values would refuse stands in the way of nothing else.
+        // A value that a strict parser would reject must not affect other values.
         (
             r#"{"other":"\ud83d","n":1e400,"region":"eu","size":12345678901234567890}"#,
             [with("eu"), with("12345678901234567890"), None],
@@ -95,7 +95,7 @@ fn annotations_that_no_client_can_follow_are_refused() {
     }
 }
 
-/// What is wrong with a call of the tool with these headers, if anything is.
+/// Returns the error for a call of the tool with these headers, if there is one.
 fn fault(arguments: &str, headers: &[(&str, &str)]) -> Option<ErrorObject> {
     let line = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"t","arguments":{arguments},

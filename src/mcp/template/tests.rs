@@ -1,4 +1,4 @@
-//! Templates against URIs: the examples of RFC 6570, what servers write, and what a hostile one might.
+//! Tests with the examples of RFC 6570, templates of real servers, and hostile input.
 
 use proptest::prelude::*;
 
@@ -170,7 +170,7 @@ fn a_hostile_pair_takes_bounded_time() {
     check(&long, &[&long], &[]);
 }
 
-/// Expands `{op name}` for a value, as RFC 6570 says.
+/// Expands `{op name}` for a value as defined in RFC 6570.
 fn expand(operator: &str, name: &str, value: &str) -> String {
     let encode = |reserved: bool| -> String {
         value
