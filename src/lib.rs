@@ -40,6 +40,7 @@
 //! | `near` | names that are close to a misspelt one; every layer may ask |
 //! | `random` | names that cannot be guessed; every layer may ask |
 //! | `shown` | foreign text in a line by which somebody decides; every layer may ask |
+//! | `fuzz` | entry points for fuzzers |
 //!
 //! Who may use whom, and never the other way round:
 //!
@@ -113,8 +114,8 @@
 //! *Testing.* Pure parts are tested beside their code, the state machine also by random histories.
 //! `tests/integration` drives the built program from outside, against a scripted server
 //! (`fixtures/fake_server`) and against servers and clients on the official SDKs. `tests/bench` measures
-//! what the proxy costs. What reads the bytes of strangers has a fuzz target in a module `fuzz` beside it, gathered in
-//! `fuzz` for `tests/fuzz`. No test sleeps for a fixed time where it can wait for an event.
+//! what the proxy costs. Each parser of untrusted bytes has a fuzz target in a module `fuzz` beside it;
+//! `src/fuzz.rs` exports them for `tests/fuzz`. No test sleeps for a fixed time where it can wait for an event.
 
 mod app;
 mod bridge;

@@ -1,4 +1,4 @@
-//! Configuration files as nobody would write them.
+//! Fuzz target for hostile and broken configuration files.
 
 use std::cell::OnceCell;
 use std::fs;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::edit::{self, NewServer};
 use super::{Surroundings, load};
 
-/// The files that a text may stand in, each with the one that leads there.
+/// Files that a content is tried in, each with the file that the user names.
 const FILES: [(&str, Option<&str>); 6] = [
     ("mcp-proxy.toml", None),
     (".mcp.json", None),
@@ -18,17 +18,17 @@ const FILES: [(&str, Option<&str>); 6] = [
     ("any.json", Some("any.json")),
     ("server.env", None),
 ];
-/// Names the file of variables.
+/// Configuration that names the environment file.
 const WITH_FILE: &str =
     "servers.a = { command = \"x\", args = [\"${A}${B}${C}\"], envFile = \"server.env\" }";
-/// The value of a variable, which nobody may be shown.
+/// Value of a variable; no output may contain it.
 const SECRET: &str = "canary-7f3a9c52e1";
 
 thread_local! {
     static FOLDER: OnceCell<TempDir> = const { OnceCell::new() };
 }
 
-/// A file. The first byte says which; the rest is what stands in it.
+/// Loads and edits a configuration file. The first byte of `data` selects the file, the rest is its content.
 pub fn configuration(data: &[u8]) {
     let [which, text @ ..] = data else {
         return;
@@ -55,7 +55,7 @@ pub fn configuration(data: &[u8]) {
     });
 }
 
-/// Loads the file; nothing that is said of it has the value of a variable.
+/// Loads the file; no fault, note or display contains the value of a variable.
 fn read(folder: &Path, explicit: Option<&str>) {
     let variables = [("A", "1"), ("B", ""), ("SECRET", SECRET)];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -73,7 +73,7 @@ fn read(folder: &Path, explicit: Option<&str>) {
     }
 }
 
-/// Adds a server to the file and takes it out again, which leaves the file as it was.
+/// Adds a server to the file and removes it again; the file must be unchanged.
 fn written(file: &Path, text: &str) {
     let server = NewServer {
         command: "uv".to_owned(),

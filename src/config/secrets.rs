@@ -1,5 +1,5 @@
-//! Hides secrets in everything that the proxy says: values that came from a variable, all of `env` and `headers`, and
-//! what looks like a secret in arguments and addresses. A hidden value still shows its variables, as written.
+//! Hides secrets in the proxy's output: values that came from a variable, all values of `env` and `headers`, and likely
+//! secrets in arguments and addresses. A hidden value still shows its variables as written.
 
 use std::path::Path;
 

@@ -35,16 +35,11 @@ fn fields(event: &Event) -> (&'static str, Value) {
     match event {
         Event::Watching { server, files, directories, globs } =>
             ("watching", json!({ "server": server, "files": files, "directories": directories, "globs": globs })),
-        Event::WatchWarning { server, message } =>
-            ("watch_warning", json!({ "server": server, "message": message })),
-        Event::WatchNote { server, message } =>
-            ("watch_note", json!({ "server": server, "message": message })),
-        Event::Changed { server, paths } =>
-            ("changed", json!({ "server": server, "paths": self::paths(paths) })),
-        Event::Building { server, command } =>
-            ("building", json!({ "server": server, "command": command })),
-        Event::BuildOutput { server, line } =>
-            ("build_output", json!({ "server": server, "line": line })),
+        Event::WatchWarning { server, message } => ("watch_warning", json!({ "server": server, "message": message })),
+        Event::WatchNote { server, message } => ("watch_note", json!({ "server": server, "message": message })),
+        Event::Changed { server, paths } => ("changed", json!({ "server": server, "paths": self::paths(paths) })),
+        Event::Building { server, command } => ("building", json!({ "server": server, "command": command })),
+        Event::BuildOutput { server, line } => ("build_output", json!({ "server": server, "line": line })),
         Event::Spawned { server, generation, pid } =>
             ("spawned", json!({ "server": server, "generation": generation, "pid": pid })),
         Event::Connecting { server, generation, url } =>
@@ -58,44 +53,37 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("broken", json!({ "server": server, "serving_last_good": serving_last_good, "failure": self::failure(failure) })),
         Event::Exited { server, generation, status, stderr } =>
             ("exited", json!({ "server": server, "generation": generation, "status": status, "stderr": stderr })),
-        Event::Restarting { server, delay } =>
-            ("restarting", json!({ "server": server, "delay_ms": millis(*delay) })),
+        Event::Restarting { server, delay } => ("restarting", json!({ "server": server, "delay_ms": millis(*delay) })),
         Event::Flapping { server, exits, within } =>
             ("flapping", json!({ "server": server, "exits": exits, "within_ms": millis(*within) })),
         Event::Standby { server, took, memory } =>
             ("standby", json!({ "server": server, "took_ms": millis(*took), "memory": memory })),
         Event::Cold { server, reason, for_good } =>
             ("cold", json!({ "server": server, "reason": reason, "for_good": for_good })),
-        Event::PortMissed { server, line } =>
-            ("port_missed", json!({ "server": server, "line": line })),
+        Event::PortMissed { server, line } => ("port_missed", json!({ "server": server, "line": line })),
         Event::DrainAbandoned { server, generation, requests } =>
             ("drain_abandoned", json!({ "server": server, "generation": generation, "requests": requests })),
-        Event::Stopped { server, generation } =>
-            ("stopped", json!({ "server": server, "generation": generation })),
+        Event::Stopped { server, generation } => ("stopped", json!({ "server": server, "generation": generation })),
         Event::Stderr { server, generation, line } =>
             ("stderr", json!({ "server": server, "generation": generation, "line": line })),
         Event::Stray { server, generation, line, count, kind: _ } =>
             ("stray", json!({ "server": server, "generation": generation, "line": line, "count": count })),
         Event::ListsChanged { server, diff } =>
             ("lists_changed", json!({ "server": server, "diff": self::diff(diff) })),
-        Event::Progress { server, text } =>
-            ("progress", json!({ "server": server, "text": text })),
+        Event::Progress { server, text } => ("progress", json!({ "server": server, "text": text })),
         Event::LogMessage { server, level, text } =>
             ("log_message", json!({ "server": server, "level": level, "text": text })),
-        Event::Unloaded { server } =>
-            ("unloaded", json!({ "server": server })),
+        Event::Unloaded { server } => ("unloaded", json!({ "server": server })),
         Event::Reconfigured { added, changed, removed } =>
             ("reconfigured", json!({ "added": added, "changed": changed, "removed": removed })),
-        Event::ConfigFault { text } =>
-            ("config_fault", json!({ "text": text })),
+        Event::ConfigFault { text } => ("config_fault", json!({ "text": text })),
         Event::NameTaken { server, kind, name, holder } =>
             ("name_taken", json!({ "server": server, "kind": kind, "name": name, "holder": holder })),
         Event::ToolLeftOut { server, tool, reason } =>
             ("tool_left_out", json!({ "server": server, "tool": tool, "reason": reason })),
         Event::ListCut { server, method, reason } =>
             ("list_cut", json!({ "server": server, "method": method, "reason": reason })),
-        Event::ListUnchanged { server, method } =>
-            ("list_unchanged", json!({ "server": server, "method": method })),
+        Event::ListUnchanged { server, method } => ("list_unchanged", json!({ "server": server, "method": method })),
         Event::ListedTwice { server, method, name } =>
             ("listed_twice", json!({ "server": server, "method": method, "name": name })),
         Event::ListUndeclared { server, method, capability } =>
@@ -104,14 +92,10 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("list_silent", json!({ "server": server, "method": method, "waited_ms": millis(*waited) })),
         Event::ClientConnected { name, version, era } =>
             ("client_connected", json!({ "name": name, "version": version, "era": era })),
-        Event::Listening { url } =>
-            ("listening", json!({ "url": url })),
-        Event::WrongPath { path, endpoint } =>
-            ("wrong_path", json!({ "path": path, "endpoint": endpoint })),
-        Event::SessionEnded { reason } =>
-            ("session_ended", json!({ "reason": reason })),
-        Event::Ending { reason } =>
-            ("ending", json!({ "reason": reason })),
+        Event::Listening { url } => ("listening", json!({ "url": url })),
+        Event::WrongPath { path, endpoint } => ("wrong_path", json!({ "path": path, "endpoint": endpoint })),
+        Event::SessionEnded { reason } => ("session_ended", json!({ "reason": reason })),
+        Event::Ending { reason } => ("ending", json!({ "reason": reason })),
     }
 }
 

@@ -124,7 +124,7 @@ struct Shared {
     /// It did not answer when it was asked for tools that it does not declare.
     asked_in_vain: AtomicBool,
     definition: Mutex<Definition>,
-    /// What the definition says of it, for each request to read without a lock.
+    /// True if `definition` filters tools; every request reads it, without the lock.
     is_filtered: AtomicBool,
     warm: Arc<Warm>,
 }

@@ -26,8 +26,8 @@ const FAILED: u8 = 3;
 const PAGES: usize = 100;
 
 impl Session {
-    /// Reads a resource from the server that lists it; if none lists it, from the first server that knows it. Servers
-    /// whose code is still starting are asked last, once they run.
+    /// Reads a resource from the server that lists it; if none lists it, from the first server that knows it. Starting
+    /// and reloading servers get the request last, once they run.
     pub(super) fn read_resource(&self, catalog: &Catalog, request: Request<'_>) {
         let uri = request
             .envelope

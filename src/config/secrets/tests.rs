@@ -1,8 +1,8 @@
-//! What is hidden, and what is not.
+//! Hidden secrets, and ordinary text that stays readable.
 
 use super::*;
 
-/// Words of a command, and what is shown of them.
+/// Words of a command, each with its displayed form.
 type Row = (&'static [&'static str], &'static [&'static str]);
 const ROWS: &[Row] = &[
     (
