@@ -86,13 +86,17 @@ impl Asked {
 /// Where the answer to one request is written.
 pub(crate) struct Answering {
     stream: TcpStream,
+    /// Whether the connection ends after this answer.
+    is_last: bool,
 }
 
 impl Answering {
     /// The same connection, for another thread.
     pub(crate) fn again(&self) -> Self {
-        let stream = self.stream.try_clone().unwrap();
-        Self { stream }
+        Self {
+            stream: self.stream.try_clone().unwrap(),
+            is_last: self.is_last,
+        }
     }
 
     /// Any bytes.
@@ -109,6 +113,10 @@ impl Answering {
             "HTTP/1.1 {status} As It Is\r\nContent-Length: {}\r\n",
             body.len()
         );
+        // Otherwise the client may send its next request on a connection that is about to end.
+        if self.is_last {
+            head += "Connection: close\r\n";
+        }
         for (name, value) in headers {
             write!(head, "{name}: {value}\r\n").unwrap();
         }
@@ -248,10 +256,11 @@ fn serve(stream: TcpStream, asked: &Mutex<Vec<Asked>>, answer: &Answer) {
     while let Some(request) = Asked::read(&mut reader) {
         asked.lock().unwrap().push(request.clone());
         let stream = writer.try_clone().unwrap();
-        let mut answering = Answering { stream };
-        answer(&request, &mut answering);
         // A stream has no other end.
-        if request.header("accept") == Some("text/event-stream") {
+        let is_last = request.header("accept") == Some("text/event-stream");
+        let mut answering = Answering { stream, is_last };
+        answer(&request, &mut answering);
+        if is_last {
             answering.cut();
         }
     }
