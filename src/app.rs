@@ -1,4 +1,4 @@
-//! Puts the parts together, waits for the end, takes them down again.
+//! Assembles the parts of the proxy, serves clients until the end, and shuts everything down.
 
 pub(crate) mod visit;
 
@@ -22,65 +22,64 @@ use crate::transport::stream::{Lines, Outbox};
 use crate::warm::Pool;
 use crate::watcher::{WatchError, WatchOptions};
 
-/// How long requests that were on their way when the client closed its side may still be answered:
-/// for `printf … | mcp-proxy`, whose server has to start first. A client that wants an end sooner
-/// sends a signal.
+/// Time limit for the responses to requests that are in flight when the client closes stdin. In `printf … | mcp-proxy`,
+/// the server has to start first. A client that needs an earlier end sends a signal.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
-/// What clients are served with.
+/// Everything needed to serve clients.
 pub(crate) struct Mission {
-    /// The servers.
+    /// Servers to run.
     pub(crate) plan: Plan,
-    /// The longest message in bytes.
+    /// Maximum length of a message in bytes.
     pub(crate) max_message: usize,
-    /// As many processes may be kept ready for a next start; a server that is not watched needs none.
+    /// Maximum number of standby processes; irrelevant for servers that are not watched.
     pub(crate) warm_limit: usize,
-    /// The era to speak with the servers, if the user set it.
+    /// Era forced by the user for all servers.
     pub(crate) era: Option<Era>,
-    /// The meta-tools that the client is offered.
+    /// Meta-tools that clients are offered.
     pub(crate) meta_tools: Set,
-    /// How to watch; nothing with the watcher off.
+    /// Settings of the watcher; `None` if nothing is watched.
     pub(crate) watch: Option<WatchOptions>,
-    /// What leads to the configuration that servers may be installed into.
+    /// Location of the configuration that servers can be installed into, if any.
     pub(crate) around: Option<Surroundings>,
-    /// The directory that keeps which tools servers had.
+    /// Directory of the last-known tools of servers.
     pub(crate) cache: Option<PathBuf>,
-    /// How clients come in by HTTP; without it, one client does by stdin and stdout.
+    /// Settings of the HTTP front; without it, the proxy serves one client on stdin and stdout.
     pub(crate) http: Option<http::Options>,
 }
 
-/// Why the proxy could not begin.
+/// Reason why the proxy cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AppError {
-    /// The runtime, the signals or the standard streams cannot be used.
+    /// The runtime, the signal handlers or the standard streams are unusable.
     #[error("the proxy cannot start")]
     Io(#[from] io::Error),
-    /// The watch cannot be set up.
+    /// The watcher cannot start.
     #[error(transparent)]
     Watch(#[from] WatchError),
-    /// Clients cannot come in.
+    /// The HTTP front cannot start.
     #[error(transparent)]
     Http(#[from] http::HttpError),
 }
 
-/// How it ended.
+/// Reason why serving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The client closed its side.
+    /// The client closed stdin or stopped reading stdout.
     ClientGone,
-    /// A signal asked for it.
+    /// A signal requested the shutdown.
     Signal,
 }
 
-/// Serves the client on stdin and stdout until it goes away, or those that come by HTTP, until a signal
-/// comes; then everything that was started is gone.
+/// Serves the client on stdin and stdout until it disconnects, or all clients over HTTP until a signal. Every process
+/// and task that was started has ended on return.
 pub(crate) fn serve(mission: Mission, events: &Events) -> Result<End, AppError> {
-    // One thread: a call is handed from pipe to pipe without waking another one.
+    // A single thread forwards a call from pipe to pipe without waking another one.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let end = runtime.block_on(attend(mission, events));
-    // A thread that reads a terminal cannot be ended.
+    // A thread that blocks on reading a terminal cannot be stopped.
     runtime.shutdown_background();
     end
 }
@@ -137,7 +136,7 @@ async fn attend_stdio(
     let lines = Lines::new(io::stdin().as_fd().try_clone_to_owned()?, limit)?;
     let session = sessions.open(Arc::new(out.clone()), false)?;
     if sessions.plan.starts_processes() {
-        // While the watch is set up on its thread, not when the first server is to start.
+        // Starts the reaper while the watcher is set up on its own thread, instead of delaying the first server.
         tokio::task::yield_now().await;
         sessions.means.reaper.start();
     }
@@ -152,7 +151,7 @@ async fn attend_stdio(
     });
     tokio::select! {
         () = take_down(&session, &out, end, shutdown) => {}
-        // Dropping the runtime kills every process group that is left.
+        // Dropping the runtime kills the remaining process groups.
         () = shutdown.urgent.cancelled() => {}
     }
     Ok(end)

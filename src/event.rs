@@ -1,5 +1,5 @@
-//! Everything worth telling a human or a log reader, as plain data. `output` turns events into
-//! lines or NDJSON; nobody else prints.
+//! Events for a person or a log reader, as plain data. `output` turns events into lines or NDJSON; no other module
+//! prints them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,39 +10,39 @@ use std::time::Duration;
 /// Number of events that may wait for a slow reader of stderr before new ones are dropped and counted.
 pub(crate) const EVENT_BACKLOG: usize = 1024;
 
-/// Something that happened. `server` is the server's name, `generation` counts from 1.
+/// One event. `server` is the name of the server; `generation` counts from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// The watch has begun: how much of what is watched.
+    /// The watch of a server has started, with these numbers of files and directories.
     Watching {
         server: String,
         files: usize,
         directories: usize,
         globs: Vec<String>,
     },
-    /// The watch is not what the user may think: a glob without a match, polling instead of events.
+    /// The watch differs from the probable intention: a glob matches nothing, or files are polled.
     WatchWarning { server: String, message: String },
-    /// Something about the watch that is as it should be, and good to know.
+    /// Harmless information about the watch.
     WatchNote { server: String, message: String },
-    /// Content of watched files changed; paths are relative to the server's cwd where they lie below it.
+    /// The content of watched files changed. Paths below the server's cwd are relative to it.
     Changed { server: String, paths: Vec<PathBuf> },
-    /// The build command was started.
+    /// The build command started.
     Building { server: String, command: String },
-    /// One line that the build command wrote.
+    /// One line of the build command's output.
     BuildOutput { server: String, line: String },
-    /// A generation's process was started; its pid.
+    /// The process of a generation started.
     Spawned {
         server: String,
         generation: u64,
         pid: u32,
     },
-    /// A generation of a server that runs elsewhere is being introduced there; the address, without secrets.
+    /// A generation of a remote server connects; the URL contains no secrets.
     Connecting {
         server: String,
         generation: u64,
         url: String,
     },
-    /// A generation proved itself and answers from now on, though none was active before.
+    /// A generation completed its handshake and lists, and became active while no other was.
     Ready {
         server: String,
         generation: u64,
@@ -52,7 +52,7 @@ pub(crate) enum Event {
         prompts: usize,
         resources: usize,
     },
-    /// A generation proved itself and replaced the active one.
+    /// A generation completed its handshake and lists, and replaced the active one.
     Reloaded {
         server: String,
         generation: u64,
@@ -65,50 +65,52 @@ pub(crate) enum Event {
         failure: Failure,
         serving_last_good: bool,
     },
-    /// The active generation ended by itself.
+    /// The active generation exited without a request of the proxy.
     Exited {
         server: String,
         generation: u64,
         status: String,
         stderr: Vec<String>,
     },
-    /// It will be started again after `delay`.
+    /// The server restarts after `delay`.
     Restarting { server: String, delay: Duration },
-    /// It ended too often and is not started again before a file changes.
+    /// The server exited too often and is not restarted until a file changes.
     Flapping {
         server: String,
         exits: u32,
         within: Duration,
     },
-    /// A process for the server's next start is ready: how long that took, and its memory in bytes.
+    /// A standby process is ready for the server's next start; `took` is its preparation time, `memory` its size in
+    /// bytes.
     Standby {
         server: String,
         took: Duration,
         memory: Option<u64>,
     },
-    /// A start could not be prepared: the server starts cold, this time or from now on.
+    /// No standby process can be prepared: the server starts cold, this time or (`for_good`) from now on.
     Cold {
         server: String,
         reason: String,
         for_good: bool,
     },
-    /// A generation runs without a port, such as that of a debugger, which its predecessor still had; its own line.
+    /// A generation runs without a port (such as a debugger's) that its predecessor still held; `line` is its own
+    /// message about it.
     PortMissed { server: String, line: String },
-    /// Requests of a replaced generation were given up at the end of the drain time.
+    /// Requests of a replaced generation were abandoned at the drain timeout.
     DrainAbandoned {
         server: String,
         generation: u64,
         requests: usize,
     },
-    /// A generation's process is gone.
+    /// The process of a generation has ended.
     Stopped { server: String, generation: u64 },
-    /// One line that the server wrote on stderr.
+    /// One line of the server's stderr.
     Stderr {
         server: String,
         generation: u64,
         line: String,
     },
-    /// The server sent something that nobody can use; `count` is how many times so far.
+    /// The server sent a line that is no usable message; `count` is the number of such lines so far.
     Stray {
         server: String,
         generation: u64,
@@ -116,116 +118,117 @@ pub(crate) enum Event {
         count: u64,
         kind: StrayKind,
     },
-    /// The server changed its own lists without a reload.
+    /// The server's lists changed without a reload.
     ListsChanged { server: String, diff: ToolDiff },
-    /// How far the server is with a call of the command line.
+    /// Progress of a call from the command line.
     Progress { server: String, text: String },
-    /// The server logged something while it worked for the command line.
+    /// Log message of a server during a call from the command line.
     LogMessage {
         server: String,
         level: String,
         text: String,
     },
-    /// A server is no longer run: it was unloaded, or is not configured any more.
+    /// A server was stopped because it was unloaded or removed from the configuration.
     Unloaded { server: String },
-    /// The configuration changed and is in force: the names of the servers that differ.
+    /// A changed configuration is in force; names the servers that differ.
     Reconfigured {
         added: Vec<String>,
         changed: Vec<String>,
         removed: Vec<String>,
     },
-    /// The configuration has a fault: a text of several lines that shows its place.
+    /// The configuration has a fault. The text may have several lines that show the place.
     ConfigFault { text: String },
-    /// The `tool` or `prompt` of the server cannot be offered: another server has one of that name.
+    /// An entry of this `kind` (tool, prompt, resource, …) is not offered: the server `holder` has one of the same name
+    /// or URI.
     NameTaken {
         server: String,
         kind: &'static str,
         name: String,
         holder: String,
     },
-    /// The `tool` of a server elsewhere cannot be offered: what its definition says of headers is wrong.
+    /// A tool of a remote server is not offered: the header parameters in its definition are invalid.
     ToolLeftOut {
         server: String,
         tool: String,
         reason: String,
     },
-    /// The server's answers to the list request `method` have no end; they were read only so far.
+    /// The server's pages of the list request `method` do not end; the list was read only partly.
     ListCut {
         server: String,
         method: &'static str,
         reason: &'static str,
     },
-    /// The server says again and again that the list of `method` has changed, and it is the same.
+    /// The server keeps announcing changes of the list `method`, but the list stays the same.
     ListUnchanged {
         server: String,
         method: &'static str,
     },
-    /// The server's answer to the list request `method` has this name twice; the first entry counts.
+    /// The server's list `method` contains a name twice; the first entry is used.
     ListedTwice {
         server: String,
         method: &'static str,
         name: String,
     },
-    /// The server has a list that is asked for by `method`, but does not declare its `capability`.
+    /// The server answers the list request `method` but does not declare the `capability` for it.
     ListUndeclared {
         server: String,
         method: &'static str,
         capability: &'static str,
     },
-    /// The server does not answer the list request `method`, and is live without that list.
+    /// The server did not answer the list request `method` in time and became active without that list.
     ListSilent {
         server: String,
         method: &'static str,
         waited: Duration,
     },
-    /// Clients can come in by HTTP at this address.
+    /// The HTTP front listens on this URL.
     Listening { url: String },
-    /// A request came by HTTP to a path that is not the endpoint's.
+    /// An HTTP request named a path other than the endpoint.
     WrongPath { path: String, endpoint: String },
-    /// A client said who it is.
+    /// A client identified itself.
     ClientConnected {
         name: String,
         version: String,
         era: &'static str,
     },
-    /// One of several sessions is over.
+    /// One of several sessions ended.
     SessionEnded { reason: String },
-    /// The client closed its side, or a signal asked for the end.
+    /// The proxy shuts down: the client disconnected, or a signal requested it.
     Ending { reason: String },
 }
 
-/// How a server's tools differ from those of the generation before, by name.
+/// Difference between a server's tools and those of the previous generation, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct ToolDiff {
-    /// New names.
+    /// Names of new tools.
     pub(crate) added: Vec<String>,
-    /// Names that are gone.
+    /// Names of removed tools.
     pub(crate) removed: Vec<String>,
-    /// Names whose definition differs, with the members that differ (`inputSchema`, `description`, …).
+    /// Names of changed tools, with the members that differ (`inputSchema`, `description`, …).
     pub(crate) changed: Vec<(String, Vec<String>)>,
 }
 
-/// Why a generation, or the build before it, did not come to work.
+/// Reason why a generation, or the build before it, failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// The generation that failed.
+    /// Generation that failed.
     pub(crate) generation: u64,
-    /// A sentence fragment: `exited with status 1 before it answered "initialize"`.
+    /// Reason as a sentence fragment: `exited with status 1 before it answered "initialize"`.
     pub(crate) reason: String,
-    /// What to do about it, if the proxy knows.
+    /// Advice for the user, if the proxy knows a remedy.
     pub(crate) advice: Option<String>,
-    /// The last lines of stderr (or of the build's output).
+    /// Last lines of stderr, or of the build's output.
     pub(crate) stderr: Vec<String>,
-    /// The files whose change led to it, relative to cwd where possible.
+    /// Files whose change led to the failure, relative to cwd where possible.
     pub(crate) files: Vec<PathBuf>,
-    /// It is the way to a server elsewhere that does not work, not its code.
+    /// True if a remote server cannot be reached; false if its code is at fault.
     pub(crate) remote: bool,
-    /// Its time ran out: the next call may find it in better health.
+    /// True if the start timed out; the next call may try again.
     pub(crate) late: bool,
 }
 
 impl Failure {
-    /// The failure to reach a remote server, for a reason that may say what to do about it.
+    /// Returns the failure to reach a remote server, with advice that depends on the HTTP status in `reason`.
     pub(crate) fn of_remote(generation: u64, reason: String) -> Self {
         let denied = ["HTTP 401", "HTTP 403"];
         let denied = denied.iter().any(|status| reason.contains(status));
@@ -246,19 +249,20 @@ impl Failure {
     }
 }
 
-/// Why nobody can use what a server sent.
+/// Reason why a server's output is unusable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StrayKind {
     /// A process wrote a line to stdout that is not a JSON-RPC message.
     Line,
-    /// A remote server sent text that is not a JSON-RPC message.
+    /// A remote server sent text that is not a JSON-RPC message, or a process wrote a JSON-RPC message with invalid
+    /// JSON.
     Text,
-    /// The response has an id that no request had.
+    /// A response has an id that belongs to no request.
     Answer,
 }
 
-/// Where events go: to a thread that prints them. Cheap to clone; never blocks the sender, because
-/// a client that does not read the proxy's stderr must not stop the protocol.
+/// Sender of events to the printing thread. Cheap to clone. Never blocks, because a client that does not read the
+/// proxy's stderr must not stop the protocol.
 #[derive(Debug, Clone)]
 pub(crate) struct Events {
     sender: SyncSender<Event>,
@@ -266,18 +270,18 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Sends to `sender`, made by `sync_channel(EVENT_BACKLOG)`; what does not fit is counted in `dropped`.
+    /// Creates a sender on a channel of `sync_channel(EVENT_BACKLOG)`; events that do not fit are counted in `dropped`.
     pub(crate) fn new(sender: SyncSender<Event>, dropped: Arc<AtomicU64>) -> Self {
         Self { sender, dropped }
     }
 
-    /// Tells nobody.
+    /// Returns a sender whose events go nowhere.
     #[cfg(test)]
     pub(crate) fn silent() -> Self {
         Self::new(std::sync::mpsc::sync_channel(0).0, Arc::default())
     }
 
-    /// Sends one event, or drops and counts it when the printer is [`EVENT_BACKLOG`] events behind.
+    /// Sends an event, or drops and counts it if the printer is [`EVENT_BACKLOG`] events behind.
     pub(crate) fn send(&self, event: Event) {
         if let Err(TrySendError::Full(_)) = self.sender.try_send(event) {
             self.dropped.fetch_add(1, Ordering::Relaxed);

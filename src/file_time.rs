@@ -1,12 +1,13 @@
-//! When files were changed, as the file system tells.
+//! Time of a file's last change, according to the file system.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// How far the times of files lag behind the clock: the system takes them from its last tick.
+/// Maximum lag of file times behind the clock: the system uses the time of its last timer tick.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 
-/// When the file was changed last or came to its place; nothing if it is not there. Reads the file system.
+/// Returns the time of the last change of a file or of its inode (ctime on Unix, which a rename updates too); `None` if
+/// it does not exist. Reads the file system.
 pub(crate) fn changed(file: &Path) -> Option<SystemTime> {
     let metadata = std::fs::metadata(file).ok()?;
     #[cfg(unix)]

@@ -1,48 +1,51 @@
-//! `mcp-proxy`: edit an MCP server while a client's session with it lives on.
+//! `mcp-proxy`: edit an MCP server while a client's session with it stays open.
 //!
-//! This page is the map. What a module does in detail stands at its head.
+//! This page maps the crate. The head of each module has the details.
 //!
-//! # Words
+//! # Terms
 //!
-//! The *client* is the host's side, a *server* a child process or an address. The *fleet* is the servers behind one
-//! client's *session*, the *catalog* what they offer together at one moment. A *generation* is one start of a
-//! server, counted from 1; a *candidate* has not proved itself yet, a *draining* generation finishes what
-//! it is at. An *era* is how one link speaks: legacy (`initialize`, up to 2025-11-25) or modern
-//! (2026-07-28, every request stands alone). The *gate* is where requests wait while no generation may
-//! answer them.
+//! * *Client*: the host's side of MCP. *Server*: a child process or an address.
+//! * *Session*: one client's conversation. *Fleet*: the servers behind one session. *Catalog*: the combined lists of
+//!   the fleet at one moment.
+//! * *Generation*: one start of a server, counted from 1. A *candidate* is a generation that has not yet completed its
+//!   handshake and lists; a *draining* generation finishes its requests before it stops.
+//! * *Era*: protocol variant of one connection: legacy (`initialize`, up to 2025-11-25) or modern (2026-07-28,
+//!   stateless requests).
+//! * *Gate*: entrance of a server. Passes requests to the active generation, holds them during a reload, or refuses
+//!   them.
 //!
-//! # The house
+//! # Modules
 //!
-//! | module | what it is for |
+//! | module | purpose |
 //! |---|---|
-//! | `cli` | one file per subcommand; errors become text and exit codes |
-//! | `app` | puts the parts together, waits for the end, takes them down; `app::visit` does so for one look at servers |
-//! | `front` | where clients come in: stdin and stdout, or HTTP |
-//! | `session` | one client's conversation; survives every reload |
+//! | `cli` | one file per subcommand; turns errors into text and exit codes |
+//! | `app` | assembles the parts, waits for the end, shuts down; `app::visit` starts servers for a single visit |
+//! | `front` | entry points for clients: stdin and stdout, or HTTP |
+//! | `session` | one client's session; survives every reload |
 //! | `meta_tools` | the proxy's own tools |
-//! | `search` | which tools a question in plain words means |
-//! | `install` | servers from git: fetched, made ready, registered, brought up to date, removed |
-//! | `fleet` | the servers of one session: configured, loaded, watched; the names of all that they offer |
+//! | `search` | ranks tools by a query in plain words |
+//! | `install` | servers from git: fetches, prepares, registers, updates and removes them |
+//! | `fleet` | the servers of one session: configures, loads and watches them; names their entries |
 //! | `server` | one server: state machine, generations, handshake, connection, gate |
-//! | `warm` | the process of a server's next start, its packages loaded ahead |
-//! | `bridge` | translation between the eras: pure functions |
-//! | `transport` | bytes to lines and back; processes, their groups and their end; the way to servers over HTTP |
-//! | `mcp` | what the protocol says: eras, methods, lists, capabilities |
+//! | `warm` | standby process for a server's next start, with its packages preloaded |
+//! | `bridge` | translates between the eras: pure functions |
+//! | `transport` | lines over pipes and sockets, child processes and their process groups, servers over HTTP |
+//! | `mcp` | definitions of the protocol: eras, methods, lists, capabilities |
 //! | `jsonrpc` | framing and envelopes over raw JSON |
-//! | `watcher` | which files count, and whether they really changed |
-//! | `output` | events as lines for people or as NDJSON |
-//! | `shutdown` | signals as cancellation |
-//! | `config` | finds, reads and edits configuration files; what they say, as plain data that every layer may use |
-//! | `event` | what happens, as plain data that every layer may use |
-//! | `file_time` | when a file was changed; every layer may ask |
-//! | `lock` | a lock that outlives a panic |
-//! | `private` | files and folders for the user alone; every layer may ask |
-//! | `near` | names that are close to a misspelt one; every layer may ask |
-//! | `random` | names that cannot be guessed; every layer may ask |
-//! | `shown` | foreign text in a line by which somebody decides; every layer may ask |
+//! | `watcher` | selects the files to watch and detects changes of their content |
+//! | `output` | prints events as lines for people or as NDJSON |
+//! | `shutdown` | signals as cancellation tokens |
+//! | `config` | finds, reads and edits configuration files; settings as plain data |
+//! | `event` | events as plain data |
+//! | `file_time` | time of a file's last change |
+//! | `lock` | mutex locks that survive a panic |
+//! | `private` | files and folders that only the user can access |
+//! | `near` | names similar to a misspelt one |
+//! | `random` | names that cannot be guessed |
+//! | `shown` | quotes and escapes foreign text in lines that a person decides by |
 //! | `fuzz` | entry points for fuzzers |
 //!
-//! Who may use whom, and never the other way round:
+//! Dependencies between the layers:
 //!
 //! ```text
 //! cli ─> app ─> front ─> session ─> meta_tools ─> fleet ─> server ─> warm ─> transport ─> jsonrpc
@@ -51,70 +54,71 @@
 //!  └───> install            └──────────────────────────────────────> bridge ─> mcp ┘
 //! ```
 //!
-//! A layer may use any layer below it, not only the next one. `watcher` and `output` know no other
-//! layer at all: the one sends notices, the other takes events, and `fleet` and `cli` connect them.
+//! A layer may use every layer below it, not only the next one. Every layer may use `config`, `event`, `file_time`,
+//! `lock`, `near`, `private`, `random` and `shown`. `watcher` and `output` use no other layer: `watcher` sends notices,
+//! `output` takes events, and `fleet` and `cli` connect them.
 //!
-//! # The straight ways
+//! # Data flow
 //!
-//! A `tools/call`: `front` cuts a line → `session` finds its routing members, the `fleet`'s catalog the
-//! server → the call is handed to the `server`'s gate → the gate asks whether the system knows of a save
-//! that the server was not told of yet, and passes the call to the active generation's connection, which
-//! exchanges the id and notes who waits → `transport` writes it. The answer is read by the generation's own
-//! task, which puts the client's id back and writes it to the client. No task is woken between the two pipes; only an
-//! answer of several MiB is looked through on a thread of its own, so that no other waits for that.
+//! A `tools/call`: `front` reads a line → `session` finds its routing members, and the `fleet`'s catalog the server →
+//! the server's gate asks the system for saves that the server has not been notified of, and passes the call to the
+//! connection of the active generation, which replaces the id and records the caller → `transport` writes the line. The
+//! generation's own task reads the response, restores the client's id and writes it to the client. No other task is
+//! woken between the two pipes; only a response of more than 4 MiB is parsed on another thread, so that it does not
+//! delay other messages.
 //!
-//! A save: `watcher` sees a touched path, on its own thread or on that of a gate which asks, and says
-//! *suspect*: the gate holds → the watcher's thread compares contents and says *changed* or *unchanged* →
-//! the server's supervisor feeds its state machine, which starts a candidate →
-//! the candidate shakes hands, is told what its predecessor knew, and lists → commit: new lists, the gate
-//! opens to the new connection, the old generation drains and stops → the fleet publishes its new catalog →
-//! the session tells the client that its lists have changed. A candidate that fails changes what the gate
-//! says, nothing else.
+//! A save: `watcher` sees a touched path, on its own thread or on that of a gate, and reports *suspect*: the gate holds
+//! requests → the watcher's thread compares contents and reports *changed* or *unchanged* → the server's supervisor
+//! feeds its state machine, which starts a candidate → the candidate completes the handshake, receives the state of its
+//! predecessor, and lists → commit: the new lists replace the old ones, the gate opens to the new connection, the old
+//! generation drains and stops → the fleet publishes its new catalog → the session notifies the client of changed
+//! lists. A failed candidate changes nothing but the error with which the gate refuses requests.
 //!
-//! A client over HTTP: `front` reads a body and tells its era by it. A session of the legacy era has a room of its
-//! own, whose streams can be resumed; requests of the modern era are told apart by numbers of the proxy's own and
-//! share one session. Both hand the line to the same `session`, and get what is for a request on that
-//! request's response: `session::Delivery` is the way back, and stdout is only its simplest kind.
+//! A client over HTTP: `front` reads a body and determines its era. Each session of the legacy era has its own streams,
+//! which can be resumed; requests of the modern era share one session, which distinguishes them by numbers of the
+//! proxy's own. Both pass the line to the same `session` and write messages that belong to a request to the response
+//! to that request: `session::Delivery` is the way back, and stdout its simplest implementation.
 //!
-//! A server at an address: its connection writes to a link instead of a pipe. Each request is a POST of its own,
-//! whose fate is told by itself: answered, not looked at (it goes back to the gate), or perhaps carried out. The
-//! loss of the link (the session is forgotten, nobody is there) is the exit of the generation, and what comes back
-//! is its next one.
+//! A remote server: its connection writes to a link instead of a pipe. Each request is a POST with an outcome of its
+//! own: answered, not processed (it returns to the gate), or possibly executed. The loss of the link (session expired,
+//! host unreachable) counts as the exit of the generation, and a new link as the next generation.
 //!
 //! # Invariants
 //!
-//! * **Architecture Invariant:** nothing that only passes through is decoded and encoded again. There is no
-//!   typed model of MCP messages anywhere; `serde_json::Value` appears only in what the proxy says itself.
+//! * **Architecture Invariant:** a message in transit is never decoded and encoded again. No typed model of MCP
+//!   messages exists, and no message in transit is built from a `serde_json::Value`.
 //! * **Architecture Invariant:** `jsonrpc`, `mcp`, `bridge`, `search`, the state machine and the settle stage do
-//!   no I/O and look at no clock: time is an argument.
+//!   no I/O and read no clock: time is an argument.
 //! * **Architecture Invariant:** a request that may have effects is written to at most one generation.
-//!   There is no retry of `tools/call` or of an unknown method, unless a remote server is known not to have looked at it.
-//! * **Architecture Invariant:** generations belong to one task, the supervisor. Nobody else starts or
-//!   stops one; everybody else sends it a report.
+//!   There is no retry of `tools/call` or of an unknown method, unless a remote server is known not to have processed
+//!   it.
+//! * **Architecture Invariant:** generations belong to one task, the supervisor. No other task starts or stops a
+//!   generation; other tasks send reports to the supervisor.
 //! * **Architecture Invariant:** `watcher` never touches a server, and `server` knows no session: it knows
-//!   a trait object that takes answers.
+//!   a trait object that takes responses.
 //! * **Architecture Invariant:** stdout belongs to the protocol. Nothing for people is written to it while
-//!   a client is served, and nobody but `output` prints for people.
-//! * **Architecture Invariant:** no message is lost for a full channel. Channels to the supervisor are
-//!   unbounded with few senders; pressure is put back by not reading. Only events may be dropped, and
-//!   then counted: a client that does not read stderr must not stop the protocol.
+//!   a client is served, and only `output` prints for people.
+//! * **Architecture Invariant:** no message is lost to a full channel. Channels to the supervisor are unbounded and
+//!   have few senders; backpressure comes from not reading. Only events may be dropped, and they are counted then: a
+//!   client that does not read stderr must not stop the protocol.
 //! * **Architecture Invariant:** there is no `unsafe`.
 //!
-//! # What concerns everything
+//! # Cross-cutting concerns
 //!
-//! *Cancellation and the end.* Futures are cancelled by dropping them; a process that is dropped is killed
-//! with its group. Tasks of a server are tracked, and stopping it waits for them. Every wait for something
-//! outside has a deadline. The first signal ends in good order, the second at once; against the proxy's own
-//! SIGKILL stands a second process, the reaper. Repositories of strangers are read in a process of their own too.
+//! *Cancellation and shutdown.* Futures are cancelled by dropping them; dropping a process kills its process group.
+//! Tasks of a server are tracked, and stopping the server waits for them. Waits for other processes and hosts have a
+//! deadline, except for build commands and for clients' requests, whose duration only the client can limit. The first
+//! signal shuts down in an orderly way, the second at once. If the proxy itself is killed by SIGKILL, a second process,
+//! the reaper, cleans up. Repositories from untrusted sources are read in a separate process too.
 //!
-//! *Errors.* Inside, one `thiserror` type per module that can fail. To a client, a JSON-RPC error or a tool
-//! result with `isError`, made in `server::trouble` and `meta_tools`. To a person, an event. `cli` alone
-//! knows exit codes.
+//! *Errors.* Inside the crate, one `thiserror` type per module that can fail. For a client, a JSON-RPC error or a tool
+//! result with `isError`; `server::trouble` words the errors of a server that cannot answer. For a person, an event.
+//! Only `cli` knows exit codes.
 //!
-//! *Testing.* Pure parts are tested beside their code, the state machine also by random histories.
+//! *Testing.* Pure parts have unit tests beside their code, the state machine also tests with random histories.
 //! `tests/integration` drives the built program from outside, against a scripted server
-//! (`fixtures/fake_server`) and against servers and clients on the official SDKs. `tests/bench` measures
-//! what the proxy costs. Each parser of untrusted bytes has a fuzz target in a module `fuzz` beside it;
+//! (`fixtures/fake_server`) and against servers and clients on the official SDKs. `tests/bench` measures the overhead
+//! of the proxy. Each parser of untrusted bytes has a fuzz target in a module `fuzz` beside it;
 //! `src/fuzz.rs` exports them for `tests/fuzz`. No test sleeps for a fixed time where it can wait for an event.
 
 mod app;

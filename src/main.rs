@@ -1,4 +1,4 @@
-//! The `mcp-proxy` program; everything is in the library.
+//! The `mcp-proxy` program; the code is in the library.
 
 use std::process::ExitCode;
 

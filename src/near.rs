@@ -1,17 +1,17 @@
-//! Names that are close to a misspelt one.
+//! Finds names that are similar to a misspelt one.
 
-/// How many names are worth reading.
+/// Maximum number of suggestions.
 const MOST: usize = 3;
 
-/// At most three of `candidates` that differ from `wanted` in at most a third of its letters, whatever their
-/// case, the nearest first.
+/// Returns up to three of `candidates` whose edit distance from `wanted`, ignoring case, is at most a third of its
+/// length (but at least 1), the nearest first.
 pub(crate) fn nearest<'a>(
     wanted: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Vec<&'a str> {
     let wanted = wanted.to_lowercase();
     let most = (wanted.len() / 3).max(1);
-    // Comparing costs the product of both lengths: whose lengths differ too much, is not compared.
+    // Comparing costs the product of both lengths; names whose lengths differ too much are skipped.
     let length = wanted.chars().count();
     let comparable = |name: &&str| name.chars().count().abs_diff(length) <= most;
     let mut near: Vec<(usize, &str)> = candidates
@@ -27,7 +27,7 @@ pub(crate) fn nearest<'a>(
         .collect();
     near.sort_unstable();
     near.dedup();
-    // What is much farther than the nearest is not what was meant.
+    // Names much farther than the nearest one are unlikely to be meant.
     let limit = near
         .first()
         .map_or(0, |(distance, _)| (distance * 2).max(2));
@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(nearest("b", ["a", "ab"]), ["a", "ab"]);
     }
 
-    /// The names come from a client and may be of any length.
+    /// Names come from a client and may have any length.
     #[test]
     fn a_long_name_costs_little() {
         let names: Vec<String> = (0..1000).map(|number| format!("get_{number}")).collect();

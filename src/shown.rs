@@ -1,16 +1,16 @@
-//! Foreign text within a line of our own, where somebody decides by what that line says: it stays on the line,
-//! and shows where it begins and ends.
+//! Quotes and escapes foreign text within a line of the proxy that a person decides by: the text cannot leave its line,
+//! and its beginning and end are visible.
 
-/// Longer texts are cut: what matters is not to be pushed out of sight.
+/// Maximum length of a text in characters. Longer texts are cut, so that they cannot push the rest out of sight.
 const LONGEST: usize = 400;
 
-/// A value in double quotes. Line ends, escapes and marks that nobody sees are written as `\n`, `\u{202e}`.
+/// Returns a value in double quotes. Line ends, escapes and invisible characters are written as `\n`, `\u{202e}`.
 pub(crate) fn value(text: &str) -> String {
     let (text, more) = cut(text);
     format!("{text:?}{more}")
 }
 
-/// The words of a command; a word is quoted as a [`value`] unless it is plain.
+/// Returns the words of a command; a word is quoted like a [`value`] unless it consists of plain characters.
 pub(crate) fn command<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./@:=+,%~<>![]*".contains(c);
     let word = |word: &str| {
@@ -24,7 +24,7 @@ pub(crate) fn command<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     words.join(" ")
 }
 
-/// A sentence with foreign words in it, as a [`value`] but without the quotes.
+/// Returns a sentence with foreign words, escaped like a [`value`] but without the quotes.
 pub(crate) fn sentence(text: &str) -> String {
     let (text, more) = cut(text);
     let mut shown = String::with_capacity(text.len());

@@ -15,7 +15,7 @@ pub(crate) struct Shutdown {
 }
 
 impl Shutdown {
-    /// Starts to handle SIGINT, SIGTERM and SIGHUP.
+    /// Installs handlers for SIGINT, SIGTERM and SIGHUP.
     pub(crate) fn listen() -> io::Result<Self> {
         let shutdown = Self::default();
         let heard = shutdown.clone();

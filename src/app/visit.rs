@@ -1,5 +1,5 @@
-//! Starts servers once, side by side, without a client and without a watcher, finds out what they
-//! offer, calls tools of them and stops them.
+//! Starts servers once, concurrently, without a client and without a watcher; reads their lists, calls tools and stops
+//! the servers.
 
 mod nobody;
 
@@ -22,63 +22,63 @@ use crate::server::{
 use crate::shutdown::Shutdown;
 use nobody::Nobody;
 
-/// How long the word that a server has ended may take to get around.
+/// Time limit for the report of a server's exit to reach its status.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
-/// What is to be found out.
+/// Servers to visit and tools to call.
 #[derive(Debug)]
 pub(crate) struct Visit {
-    /// The servers.
+    /// Servers to start.
     pub(crate) servers: Vec<ServerSpec>,
-    /// The longest message in bytes.
+    /// Maximum length of a message in bytes.
     pub(crate) max_message: usize,
-    /// The era to speak with them, if the user set it.
+    /// Era forced by the user.
     pub(crate) era: Option<Era>,
-    /// Tools to call of each server one after the other, each with its raw arguments on one line.
+    /// Tools to call on each server, one after the other, with their raw arguments on one line.
     pub(crate) calls: Vec<(String, String)>,
-    /// Tools that the server does not list are not called, as long as it lists any.
+    /// Skips tools that the server does not list, unless it has no list of tools.
     pub(crate) listed_only: bool,
-    /// How long each call may take; without it as long as it likes.
+    /// Time limit for each call; `None` means no limit.
     pub(crate) call_timeout: Option<Duration>,
 }
 
-/// What was found out about one server.
+/// Findings about one server.
 #[derive(Debug)]
 pub(crate) struct Visited {
-    /// Its name.
+    /// Name of the server.
     pub(crate) server: String,
     pub(crate) findings: Findings,
 }
 
-/// What was found out.
+/// Result of a visit.
 #[derive(Debug)]
 pub(crate) enum Findings {
-    /// It started, shook hands and listed.
+    /// The server started, completed the handshake and gave its lists.
     Started {
-        /// What it says of itself.
+        /// The server's answer to the handshake.
         handshake: Arc<Handshake>,
-        /// What it offers.
+        /// The server's lists.
         snapshot: Arc<Snapshot>,
-        /// What became of the calls, in their order.
+        /// Results of the calls, in order.
         calls: Vec<Called>,
     },
-    /// It does not start.
+    /// The server does not start.
     Broken(Arc<Failure>),
-    /// A signal asked for the end.
+    /// A signal interrupted the visit.
     Interrupted,
 }
 
-/// What became of one call.
+/// Result of one call.
 #[derive(Debug)]
 pub(crate) struct Called {
     pub(crate) tool: String,
     pub(crate) took: Duration,
-    /// The server's answer, or why there is none: a sentence.
+    /// The server's answer, or a sentence that says why there is none.
     pub(crate) answer: Result<Answer, String>,
 }
 
-/// Starts the servers, calls their tools, stops them. What was started is gone then. Tells of each
-/// server, in the order in which they were given.
+/// Starts the servers, calls their tools and stops the servers. Returns one entry per server, in the given order; no
+/// process is left behind.
 pub(crate) fn visit(visit: Visit, events: &Events) -> Result<Vec<Visited>, AppError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -105,7 +105,7 @@ async fn all(visit: Arc<Visit>, events: &Events) -> Result<Vec<Visited>, AppErro
     Ok(visited)
 }
 
-/// Looks at one server and stops it.
+/// Visits one server and stops it.
 async fn one(
     server: ServerHandle,
     client: Arc<Nobody>,
@@ -116,7 +116,7 @@ async fn one(
     let findings = shutdown.asked.run_until_cancelled(look).await;
     tokio::select! {
         () = server.stop(Duration::ZERO) => {}
-        // Dropping the runtime kills every process group that is left.
+        // Dropping the runtime kills the remaining process groups.
         () = shutdown.urgent.cancelled() => {}
     }
     findings.unwrap_or(Findings::Interrupted)
@@ -131,7 +131,7 @@ async fn look(server: &ServerHandle, client: Arc<Nobody>, visit: &Visit) -> Find
         if let Some(failure) = server.gate().refusal() {
             return Findings::Broken(failure);
         }
-        // None if it ended this moment: it is about to be started again.
+        // `None` if the server has just exited and is about to restart.
         if let Some(connection) = server.gate().connection() {
             break connection;
         }
@@ -161,7 +161,7 @@ async fn look(server: &ServerHandle, client: Arc<Nobody>, visit: &Visit) -> Find
     }
 }
 
-/// Who the server is told its client is: one that can do nothing for it.
+/// Returns the introduction of a client without any capabilities.
 fn introduction(era: Option<Era>) -> Hello {
     let identity = Identity {
         client_info: Some(bridge::own_info()),
@@ -180,7 +180,7 @@ async fn call(
     arguments: &str,
     limit: Option<Duration>,
 ) -> Result<Answer, String> {
-    // A legacy server logs unasked.
+    // A legacy server logs without a request.
     let logs = match connection.era() {
         Era::Legacy => String::new(),
         Era::Modern => format!(r#","{}":"info""#, meta::LOG_LEVEL),
@@ -205,7 +205,7 @@ async fn call(
     }
 }
 
-/// A call that is cancelled if nobody waits for its answer any more, for whatever reason.
+/// A call in flight. Dropping it cancels the call on the server if no response has arrived.
 struct Open<'a> {
     connection: &'a Connection,
     number: u64,

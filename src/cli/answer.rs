@@ -1,4 +1,4 @@
-//! What a server answered to a call, in words for people.
+//! Interprets and formats the answers of servers to calls.
 
 use std::time::Duration;
 
@@ -7,22 +7,23 @@ use serde_json::value::RawValue;
 use crate::jsonrpc::Members;
 use crate::output::clean;
 
-/// Longer texts are cut where one line has to do.
+/// Maximum length in characters of a text that has to fit on one line.
 const SHOWN_CHARS: usize = 100;
 
-/// A tool reports its failures in its result; one that asks for input has not done its work.
+/// Returns true if a tool call succeeded: its result reports no failure (`isError`) and is complete, not a request for
+/// input.
 pub(super) fn succeeded(result: &str) -> bool {
     let result = Members::of(result);
     unfinished(&result).is_none() && result.get("isError") != Some("true")
 }
 
-/// The type of a result that is not the last word.
+/// Returns the `resultType` of a result that is not complete.
 pub(super) fn unfinished(result: &Members<'_>) -> Option<String> {
     let kind = result.text("resultType")?;
     (kind != "complete").then(|| clean(&kind).into_owned())
 }
 
-/// A raw JSON-RPC error on one line.
+/// Formats a raw JSON-RPC error on one line.
 pub(super) fn message(error: Option<&RawValue>) -> String {
     let error = Members::of(error.map_or("{}", RawValue::get));
     let code = error.get("code").unwrap_or("without a code");
@@ -30,7 +31,7 @@ pub(super) fn message(error: Option<&RawValue>) -> String {
     format!("error {code}: {}", shorten(&text))
 }
 
-/// The first line, or as much of it as a table has room for.
+/// Returns the first line, cut to [`SHOWN_CHARS`]; ` …` marks omitted text.
 pub(super) fn shorten(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let cut = line.char_indices().nth(SHOWN_CHARS).map(|(at, _)| at);
@@ -42,12 +43,12 @@ pub(super) fn shorten(text: &str) -> String {
     }
 }
 
-/// A copy of raw JSON.
+/// Copies raw JSON; returns `None` if `text` is invalid.
 pub(super) fn raw(text: &str) -> Option<Box<RawValue>> {
     RawValue::from_string(text.to_owned()).ok()
 }
 
-/// Whole milliseconds.
+/// Returns a duration in whole milliseconds.
 pub(super) fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

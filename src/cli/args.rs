@@ -1,5 +1,4 @@
-//! Values of the command line: durations, sizes, variables, and the options that several
-//! subcommands share. Turns them into a [`ServerSpec`].
+//! Options that several subcommands share, and their conversion into a [`ServerSpec`].
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -14,10 +13,10 @@ use crate::config::{OnBroken, Reload, ServerSpec, parse_duration, parse_size};
 use crate::mcp::Era;
 use crate::meta_tools::Set;
 
-/// Which era the server is spoken to in.
+/// Protocol era to speak with a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum EraChoice {
-    /// The one that the client would have negotiated with it directly
+    /// Era that the client would negotiate with the server directly
     #[default]
     Auto,
     /// 2024-11-05 … 2025-11-25 (`initialize`)
@@ -27,7 +26,7 @@ pub(crate) enum EraChoice {
 }
 
 impl EraChoice {
-    /// The era that the user insists on.
+    /// Returns the era that the user forces, if any.
     pub(crate) fn era(self) -> Option<Era> {
         match self {
             Self::Auto => None,
@@ -82,34 +81,34 @@ impl ValueEnum for OnBroken {
     }
 }
 
-/// The server, as all subcommands take it that start one.
+/// Options of all subcommands that start a server.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArgs {
-    /// The server's name in messages [default: the script's or program's name]
+    /// Name of the server in messages [default: the script's or program's name]
     #[arg(long, value_parser = parse_name)]
     pub(crate) name: Option<String>,
-    /// The server's working directory; globs are relative to it [default: the current one]
+    /// Working directory of the server; globs are relative to it [default: the current one]
     #[arg(long, value_name = "DIR")]
     pub(crate) cwd: Option<PathBuf>,
-    /// Set a variable in the server's environment; may be repeated
+    /// Set an environment variable of the server; repeatable
     #[arg(long, value_name = "K=V", value_parser = parse_variable)]
     pub(crate) env: Vec<(OsString, OsString)>,
-    /// Speak this era with the server
+    /// Protocol era to speak with the server
     #[arg(long, value_name = "ERA", value_enum, default_value = "auto")]
     pub(crate) era: EraChoice,
-    /// How long a start may take until the server has listed its tools [default: 30s]
+    /// Time limit for a start, until the server has listed its tools [default: 30s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) start_timeout: Option<Duration>,
-    /// The longest message that is accepted [default: 64MiB]
+    /// Maximum length of a message [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_message: Option<usize>,
-    /// The server's command
+    /// Command that starts the server
     #[arg(last = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
 }
 
 impl ServerArgs {
-    /// The server of the command line, if there is one, with the defaults of everything else.
+    /// Returns the server of the command line, if any, with defaults for all other settings.
     pub(crate) fn spec(&self) -> Result<Option<ServerSpec>, CliError> {
         let Some((program, args)) = self.command.split_first() else {
             return Ok(None);
@@ -121,7 +120,7 @@ impl ServerArgs {
         mistakes::one_word(&spec).map_or(Ok(Some(spec)), Err)
     }
 
-    /// Lets these options win over what `spec` says.
+    /// Applies these options to `spec`; they override its settings.
     pub(crate) fn adjust(&self, spec: &mut ServerSpec) -> Result<(), CliError> {
         if let Some(name) = &self.name {
             spec.name.clone_from(name);
@@ -129,17 +128,17 @@ impl ServerArgs {
         if let Some(cwd) = &self.cwd {
             spec.cwd = existing_directory(cwd)?;
         }
-        // The last one of a name is in force.
+        // The last variable of a name is in force.
         spec.env.extend(self.env.iter().cloned());
         spec.timeouts.start = self.start_timeout.unwrap_or(spec.timeouts.start);
         Ok(())
     }
 }
 
-/// The arguments of a tool, a raw object on one line; or what is wrong with `text`.
+/// Parses the arguments of a tool; returns a raw JSON object on one line, or an error about `text`.
 pub(crate) fn arguments(text: &str) -> Result<String, String> {
     match serde_json::from_str::<&RawValue>(text) {
-        // Outside of strings a line break means as much as a space; inside there is none.
+        // JSON has line breaks only outside of strings, where they equal spaces.
         Ok(arguments) if arguments.get().starts_with('{') => {
             Ok(arguments.get().replace(['\n', '\r'], " "))
         }
@@ -165,7 +164,7 @@ fn existing_directory(path: &Path) -> Result<PathBuf, CliError> {
     }
 }
 
-/// Programs that run a script or module named in their arguments.
+/// Programs that run a script or module given in their arguments.
 const RUNNERS: [&str; 20] = [
     "python", "python3", "pypy3", "uv", "uvx", "poetry", "pdm", "pipenv", "fastmcp", "node", "npx",
     "npm", "pnpm", "yarn", "bun", "deno", "tsx", "sh", "bash", "env",
@@ -174,7 +173,8 @@ const SCRIPTS: [&str; 12] = [
     "py", "pyz", "js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx", "sh", "rb",
 ];
 
-/// `uv run src/weather.py` → `weather`, `python -m weather` → `weather`, `./target/debug/weather` → `weather`.
+/// Returns the default name of a server: `uv run src/weather.py` → `weather`, `python -m weather` → `weather`,
+/// `./target/debug/weather` → `weather`.
 fn default_name(program: &OsStr, args: &[OsString]) -> String {
     let stem = |word: &OsStr| {
         let stem = Path::new(word).file_stem().unwrap_or(word);

@@ -1,4 +1,4 @@
-//! `mcp-proxy call`: one call of one tool from a shell.
+//! `mcp-proxy call`: calls one tool once from a shell.
 
 mod content;
 
@@ -27,28 +27,28 @@ const USAGE: &str = "mcp-proxy call [OPTIONS] SERVER TOOL [JSON|-]\n       \
 #[derive(Debug, Args)]
 #[command(override_usage = USAGE)]
 pub(crate) struct CallArgs {
-    /// The server of the configuration, unless a command follows `--`; the tool; its arguments
+    /// Server of the configuration (omitted if a command follows `--`), tool, and arguments of the tool
     ///
-    /// The arguments are a JSON object, or `-` to read one from stdin. Without any the tool is called with {}.
+    /// The arguments are a JSON object, or `-` to read one from stdin. Without arguments, the tool is called with {}.
     #[arg(value_name = "WORD", required = true, num_args = 1..=3)]
     words: Vec<String>,
-    /// Print the result as the server gave it
+    /// Print the raw JSON result of the server
     #[arg(long)]
     json: bool,
-    /// How long the call may take [default: as long as it likes]
+    /// Time limit for the call [default: none]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
-    /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
+    /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     config: Option<PathBuf>,
     #[command(flatten)]
     server: ServerArgs,
 }
 
-/// What is to be called.
+/// Requested call.
 #[derive(Debug, PartialEq, Eq)]
 struct Wish<'a> {
-    /// None if the command line has the server's command.
+    /// Server of the configuration; `None` if the command line has the server's command.
     server: Option<&'a str>,
     tool: &'a str,
     json: Option<&'a str>,
@@ -75,7 +75,7 @@ impl CallArgs {
     }
 }
 
-/// The arguments of the tool on one line.
+/// Returns the arguments of the tool on one line.
 fn read(json: Option<&str>) -> Result<String, CliError> {
     let text = match json {
         None => return Ok("{}".to_owned()),
@@ -90,7 +90,7 @@ fn read(json: Option<&str>) -> Result<String, CliError> {
     arguments(&text).map_err(CliError::Usage)
 }
 
-/// Starts the server, calls, prints what came.
+/// Starts the server, calls the tool and prints its result.
 pub(crate) fn run(args: &CallArgs, global: &Global) -> Result<u8, CliError> {
     let wish = args.wish()?;
     let arguments = read(wish.json)?;
@@ -133,7 +133,7 @@ fn no_such_tool(server: &str, tool: &str, snapshot: &Snapshot) -> CliError {
     ))
 }
 
-/// Prints the result; everything else is an error.
+/// Prints the result; everything else becomes an error.
 fn tell(called: &Called, exact: bool) -> Result<u8, CliError> {
     let tool = clean(&called.tool);
     let result = match &called.answer {
@@ -158,7 +158,7 @@ fn tell(called: &Called, exact: bool) -> Result<u8, CliError> {
     Ok(EXIT_OK)
 }
 
-/// The error that a server gave instead of a result.
+/// Returns the error for a JSON-RPC error that the server sent instead of a result.
 fn refused(tool: &str, error: &str) -> CliError {
     let error = Members::of(error);
     let code = error.get("code").unwrap_or("without a code");

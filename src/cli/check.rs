@@ -1,4 +1,4 @@
-//! `mcp-proxy check`: starts servers once, side by side, without a watcher, and says whether they work.
+//! `mcp-proxy check`: starts servers once, concurrently and without a watcher, and reports whether they work.
 
 mod report;
 
@@ -20,16 +20,16 @@ pub(crate) struct CheckArgs {
     /// Print the result as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-    /// Call TOOL with the arguments JSON; may be repeated. For one server
+    /// Call TOOL with the arguments JSON; repeatable, for one server only
     #[arg(long, num_args = 2, value_names = ["TOOL", "JSON"], action = clap::ArgAction::Append)]
     call: Vec<String>,
-    /// How long each call may take
+    /// Time limit for each call
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     call_timeout: Duration,
-    /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
+    /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     config: Option<PathBuf>,
-    /// A server of the configuration to check, instead of all; may be repeated
+    /// Server of the configuration to check; repeatable [default: all]
     #[arg(long = "server", value_name = "NAME", conflicts_with = "command")]
     names: Vec<String>,
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub(crate) struct CheckArgs {
 }
 
 impl CheckArgs {
-    /// The calls asked for: a tool's name and its arguments, an object on one line.
+    /// Returns the requested calls: the name of a tool and its arguments, an object on one line.
     fn calls(&self) -> Result<Vec<(String, String)>, CliError> {
         let pairs = self.call.chunks_exact(2);
         pairs
@@ -49,7 +49,7 @@ impl CheckArgs {
     }
 }
 
-/// Starts, shakes hands, lists, calls, tells.
+/// Visits the servers and prints the report.
 pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
     let calls = args.calls()?;
     let chosen = Chosen::by(&args.server, args.config.as_ref(), &args.names, global)?;

@@ -1,5 +1,4 @@
-//! The servers that a one-shot command is about, of the command line or of the configuration, and the
-//! visit that it pays them.
+//! Selects the servers of a one-shot command, from the command line or the configuration, and visits them.
 
 use std::path::PathBuf;
 
@@ -10,20 +9,20 @@ use crate::config::{Config, Fault, Loaded, ServerSpec};
 use crate::near::nearest;
 use crate::output;
 
-/// The servers, ready to be started.
+/// Selected servers, ready to start.
 #[derive(Debug)]
 pub(super) struct Chosen {
-    /// In the order of the configuration.
+    /// Servers, in the order of the configuration.
     pub(super) servers: Vec<ServerSpec>,
-    /// The longest message in bytes.
+    /// Maximum length of a message in bytes.
     pub(super) max_message: usize,
-    /// Why others that were meant too cannot be started; told already.
+    /// Faults that prevent other selected servers from starting; already reported.
     pub(super) faults: Vec<Fault>,
 }
 
 impl Chosen {
-    /// The server of the command line, or those of the configuration that `names` names, or all of
-    /// them; `options` win over what stands there. At least one.
+    /// Selects the server of the command line, the servers of the configuration in `names`, or all servers of the
+    /// configuration; `options` override their settings. Returns at least one server.
     pub(super) fn by(
         options: &ServerArgs,
         file: Option<&PathBuf>,
@@ -57,7 +56,7 @@ impl Chosen {
         let is_meant = |name: &String| names.is_empty() || names.contains(name);
         let is_to_blame = |fault: &&Fault| fault.server.as_ref().is_none_or(is_meant);
         let faults: Vec<Fault> = loaded.faults.iter().filter(is_to_blame).cloned().collect();
-        // A fault without a server concerns a file, and nobody knows what else is in it.
+        // A fault without a server concerns a whole file, which may define the named server.
         if !faults.iter().any(|fault| fault.server.is_none()) {
             for name in names {
                 is_known(name, loaded)?;
@@ -85,23 +84,23 @@ impl Chosen {
         })
     }
 
-    /// The error of a command that wants one server and has got several.
+    /// Returns the usage error for several selected servers where one is required.
     pub(super) fn several(&self, why: &str) -> CliError {
         let names: Vec<_> = self.servers.iter().map(|spec| &spec.name).collect();
         CliError::Usage(format!("{why}; choose it: {}", listed(&names)))
     }
 
-    /// The error of a command that did all it could although the configuration has faults.
+    /// Returns the error about faults of the configuration, to report after the command did all it could.
     pub(super) fn fault(&self) -> Option<CliError> {
         let count = self.faults.len();
         (count > 0).then(|| config::faulty(count))
     }
 }
 
-/// What is to be done without any file.
+/// Error text for a missing configuration.
 pub(super) const NO_FILE: &str = "there is no configuration: neither mcp-proxy.toml nor .mcp.json";
 
-/// An error unless the configuration has something to say of the server `name`.
+/// Returns an error unless the configuration has the server `name`, possibly with a fault.
 fn is_known(name: &String, loaded: &Loaded) -> Result<(), CliError> {
     let servers = &loaded.config.servers;
     let is_faulty = loaded
@@ -124,7 +123,7 @@ fn is_known(name: &String, loaded: &Loaded) -> Result<(), CliError> {
     )))
 }
 
-/// `there is no such thing` about `name`, with the name that was probably meant, or all there are.
+/// Appends `name` to `message`, with similar names as suggestions, or else with all `names`.
 pub(super) fn unknown<'a>(
     message: &str,
     name: &str,
@@ -155,7 +154,7 @@ fn listed<S: AsRef<str>>(names: &[S]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Visits servers while stderr tells what happens; nothing if a signal ended it.
+/// Visits servers and prints events to stderr meanwhile; returns `None` if a signal interrupted the visit.
 pub(super) fn pay_visit(plan: Visit, global: &Global) -> Result<Option<Vec<Visited>>, CliError> {
     let (events, printer) = output::start(&global.output_options())
         .map_err(|error| CliError::Config(error.to_string()))?;
@@ -167,7 +166,7 @@ pub(super) fn pay_visit(plan: Visit, global: &Global) -> Result<Option<Vec<Visit
     Ok((!visited.iter().any(interrupted)).then_some(visited))
 }
 
-/// The error that tells which of the visited servers do not start; nothing if all do.
+/// Returns an error that names the servers that do not start; `None` if all do.
 pub(super) fn not_started(visited: &[Visited]) -> Option<CliError> {
     let broken = |it: &&Visited| matches!(it.findings, Findings::Broken(_));
     let broken: Vec<&Visited> = visited.iter().filter(broken).collect();

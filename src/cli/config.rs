@@ -1,4 +1,4 @@
-//! `mcp-proxy config`: what is in force and why, and what may be written.
+//! `mcp-proxy config`: prints the configuration in force, or the schema of its file.
 
 use std::path::PathBuf;
 
@@ -17,12 +17,12 @@ pub(crate) struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Print what is in force; secrets are hidden, variables shown as they are written
+    /// Print the configuration in force; secrets are hidden, variables are not expanded
     Show {
-        /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
+        /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// Say of each value where it was written
+        /// Show where each value is set
         #[arg(long)]
         origin: bool,
         /// Print one JSON object instead of TOML
@@ -33,21 +33,21 @@ enum ConfigCommand {
     Schema,
 }
 
-/// Loads the configuration and tells what is wrong with it and what was left out.
+/// Loads the configuration and prints its faults and notes.
 pub(crate) fn load(explicit: Option<&PathBuf>, global: &Global) -> Result<Loaded, CliError> {
     let loaded = config::load(&surroundings(explicit)?);
     tell(&loaded, global);
     Ok(loaded)
 }
 
-/// What loading depends on, in this process.
+/// Returns the inputs of loading a configuration, taken from this process.
 pub(crate) fn surroundings(explicit: Option<&PathBuf>) -> Result<Surroundings, CliError> {
     Surroundings::of_process(explicit.map(PathBuf::as_path)).map_err(|error| {
         CliError::Failure(format!("cannot find out the current directory: {error}"))
     })
 }
 
-/// Tells what is wrong with a configuration and what was left out of it.
+/// Prints the faults and notes of a configuration.
 pub(crate) fn tell(loaded: &Loaded, global: &Global) {
     for fault in &loaded.faults {
         output::print_error(fault);
@@ -55,7 +55,7 @@ pub(crate) fn tell(loaded: &Loaded, global: &Global) {
     tell_notes(&loaded.notes, global);
 }
 
-/// Tells what was left out on purpose.
+/// Prints notes about intentionally omitted parts, unless `--quiet` is given.
 pub(crate) fn tell_notes(notes: &[String], global: &Global) {
     if global.output_options().verbosity > output::Verbosity::Quiet {
         for note in notes {
@@ -64,7 +64,8 @@ pub(crate) fn tell_notes(notes: &[String], global: &Global) {
     }
 }
 
-/// The files to watch: those that were read, and those that would be read beside them, or here, if they were there.
+/// Returns the files to watch: the configuration files, and those that would count if they were created beside them
+/// (or, without any, in the current directory).
 pub(crate) fn places(around: &Surroundings, files: &[PathBuf]) -> Vec<PathBuf> {
     let mut places = files.to_vec();
     let here = files.is_empty().then_some(around.cwd.as_path());
@@ -78,7 +79,8 @@ pub(crate) fn places(around: &Surroundings, files: &[PathBuf]) -> Vec<PathBuf> {
     places
 }
 
-/// Where it is kept which tools servers had: `$XDG_CACHE_HOME/mcp-proxy/tools`.
+/// Returns the directory of the last-known tools of servers: `$XDG_CACHE_HOME/mcp-proxy/tools`, by default below
+/// `~/.cache`.
 pub(crate) fn cache() -> Option<PathBuf> {
     let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let base = named.filter(|path| path.is_absolute());
@@ -86,12 +88,12 @@ pub(crate) fn cache() -> Option<PathBuf> {
     Some(base.join("mcp-proxy").join("tools"))
 }
 
-/// The error that ends a program with these faults, which have been told already.
+/// Returns the error that ends the program because of these faults, which were already printed.
 pub(crate) fn broken(loaded: &Loaded) -> CliError {
     faulty(loaded.faults.len())
 }
 
-/// The same for so many faults.
+/// Like [`broken`], for a number of faults.
 pub(crate) fn faulty(count: usize) -> CliError {
     let faults = if count == 1 { "a fault" } else { "faults" };
     let many = if count == 1 {
@@ -102,7 +104,7 @@ pub(crate) fn faulty(count: usize) -> CliError {
     CliError::Config(format!("the configuration has {many}{faults}"))
 }
 
-/// Prints what was asked for.
+/// Runs the subcommand.
 pub(crate) fn run(args: &ConfigArgs, global: &Global) -> Result<u8, CliError> {
     let (config, origin, json) = match &args.command {
         ConfigCommand::Schema => {

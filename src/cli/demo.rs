@@ -1,6 +1,6 @@
-//! `mcp-proxy demo`: shows the whole thing without anything else installed. It writes a small server
-//! (`__sample`), starts this very program as the proxy in front of it, is the client itself, edits the
-//! server for real and says at each step what happened. It succeeds only if all of it held.
+//! `mcp-proxy demo`: demonstrates a session without any other installed program. It writes a small server (`__sample`),
+//! starts this program as the proxy in front of it, acts as the client, edits the server's file and reports the result
+//! of each step. It succeeds only if every step does.
 
 use std::fs;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ const FIXED: &str = r#"{
 }
 "#;
 
-/// The proxy's promise: a call this long after a save is never answered by older code.
+/// Guarantee of the proxy: a call that is made this long after a save is never answered by older code.
 const FRESH_AFTER: Duration = Duration::from_millis(100);
 
 const HEAD: Style = Style::new().effects(Effects::BOLD);
@@ -54,7 +54,7 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
 const DIM: Style = Style::new().effects(Effects::DIMMED);
 
-/// Plays the show.
+/// Runs the demonstration.
 pub(crate) fn run() -> Result<u8, CliError> {
     let began = Instant::now();
     let failure = |what: &str, error: std::io::Error| CliError::Failure(format!("{what}: {error}"));
@@ -99,7 +99,7 @@ fn start_proxy(folder: &TempDir) -> std::io::Result<LineClient> {
     LineClient::start(&mut command)
 }
 
-/// The proxy's events, in the folder; they name the processes that it started.
+/// Log of the proxy's events, in the temporary folder; contains the pids of the servers.
 const LOG: &str = "events.ndjson";
 
 struct Show {
@@ -145,7 +145,7 @@ impl Show {
         self.folder.path().join("weather.json")
     }
 
-    /// A real edit of the real file.
+    /// Overwrites the server's file, under a heading that names the change.
     fn save(&mut self, what: &str, content: &str) -> Result<(), Error> {
         heading(&format!("Save weather.json: {what}"))?;
         self.client.forget_notifications();
@@ -185,7 +185,7 @@ impl Show {
         }
     }
 
-    /// The answer of a call must be an error that quotes what the broken server said.
+    /// Calls a tool; the answer must be an error that quotes the broken server's stderr.
     fn expect_reason(&mut self) -> Result<String, Unexpected> {
         let answer = self.call("forecast")?;
         let text = answer["error"]["message"]
@@ -240,13 +240,13 @@ fn lives(pid: i32) -> bool {
         .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
 }
 
-/// Windows ends the processes of a job with it.
+/// Returns false: on Windows, processes end with their job.
 #[cfg(not(unix))]
 fn lives(_pid: i32) -> bool {
     false
 }
 
-/// Why the show stops.
+/// Reason why the demonstration fails.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
@@ -255,7 +255,7 @@ enum Error {
     Cli(#[from] CliError),
 }
 
-/// Plays one step; prints what it is, how long it took and what came of it.
+/// Runs one step; prints its name, duration and result.
 fn step(name: &str, play: impl FnOnce() -> Result<String, Unexpected>) -> Result<(), Error> {
     let began = Instant::now();
     let came = play();

@@ -1,4 +1,4 @@
-//! `mcp-proxy dev`: the server of the command line, or those of the configuration, watched and reloaded behind one client's session.
+//! `mcp-proxy dev`: runs the server of the command line, or those of the configuration, and reloads them on saves.
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
@@ -20,52 +20,53 @@ use crate::meta_tools::Set;
 use crate::output;
 use crate::watcher::WatchOptions;
 
-/// How often `--poll` looks at the files.
+/// Interval at which `--poll` checks the files.
 const POLL: Duration = Duration::from_millis(500);
 
 /// The options of `dev`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DevArgs {
-    /// Watch the files of GLOB; repeatable, `!` excludes, the last match wins [default: by the command's language]
+    /// Watch the files that match GLOB; repeatable, `!` excludes, the last match wins [default: by the command's
+    /// language]
     #[arg(long, value_name = "GLOB", conflicts_with = "no_watch")]
     pub(crate) watch: Vec<String>,
     /// Watch nothing; the `reload_mcp_server` tool still reloads
     #[arg(long)]
     pub(crate) no_watch: bool,
-    /// Look for changes by polling, for mounts without file events
+    /// Poll the files for changes, for mounts without file events
     #[arg(long, conflicts_with = "no_watch")]
     pub(crate) poll: bool,
     /// How the new code replaces the old [default: overlap]
     #[arg(long, value_name = "HOW", value_enum)]
     pub(crate) reload: Option<Reload>,
-    /// A shell command that must succeed before each start
+    /// Shell command that must succeed before each start
     #[arg(long, value_name = "CMD")]
     pub(crate) build: Option<String>,
-    /// What answers calls while the saved code does not run [default: report]
+    /// How calls are answered while the saved code does not run [default: report]
     #[arg(long, value_name = "WHAT", value_enum)]
     pub(crate) on_broken: Option<OnBroken>,
     /// The proxy's own tools to offer [default: dev]
     #[arg(long, value_name = "WHICH", value_enum)]
     pub(crate) meta_tools: Option<Set>,
-    /// How long files must be quiet before a save counts [default: 30ms]
+    /// Time without changes after which a save counts [default: 30ms]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) debounce: Option<Duration>,
-    /// How long the client's first message waits for the first start [default: 5s]
+    /// How long the client's first request waits for the first start [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) startup_wait: Option<Duration>,
     /// How long a call waits for a reload [default: 30s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) hold_timeout: Option<Duration>,
-    /// How long calls in flight may finish on the old code [default: 60s]
+    /// How long calls in flight may take to finish on the old code [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) drain_timeout: Option<Duration>,
-    /// Keep no process ready that has loaded a server's packages ahead of the next save
+    /// Keep no standby process, in which a server's packages are loaded ahead of the next save
     #[arg(long)]
     pub(crate) no_warm: bool,
-    /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
+    /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     pub(crate) config: Option<PathBuf>,
-    /// Run only this server of the configuration, under its own names
+    /// Run only this server of the configuration; its tools keep their own names
     #[arg(long = "server", value_name = "NAME", conflicts_with = "command")]
     server_name: Option<String>,
     #[command(flatten)]
@@ -75,8 +76,7 @@ pub(crate) struct DevArgs {
 }
 
 impl DevArgs {
-    /// What is to be run: the server of the command line or those of the configuration, with everything
-    /// that these options say about them.
+    /// Builds the mission from these options and the configuration.
     fn mission(&self, global: &Global) -> Result<Mission, CliError> {
         let around = config::surroundings(self.config.as_ref())?;
         let (plan, config) = match self.server.spec()? {
@@ -126,7 +126,7 @@ impl DevArgs {
         times.drain = self.drain_timeout.unwrap_or(times.drain);
     }
 
-    /// The servers of the configuration, or the one that `--server` chooses. There may be none yet.
+    /// Returns the servers of the configuration, or the one chosen by `--server`. There may be none yet.
     fn configured(
         &self,
         around: &Surroundings,
@@ -146,7 +146,8 @@ impl DevArgs {
             faults: loaded.faults,
             told: false,
             reader: Some(Arc::new(move || {
-                // What cannot be adjusted any more, since a directory is gone, stays as it was.
+                // If a directory no longer exists, the options cannot be applied, and the previous configuration stays
+                // in force.
                 args.read(&reader_around).ok()
             })),
         };
@@ -154,7 +155,7 @@ impl DevArgs {
         Ok((plan, config))
     }
 
-    /// Reads the configuration as these options want it.
+    /// Reads the configuration and applies these options to it.
     fn read(&self, around: &Surroundings) -> Result<Loaded, CliError> {
         let mut loaded = crate::config::load(around);
         let config = &mut loaded.config;
@@ -174,7 +175,7 @@ impl DevArgs {
         Ok(loaded)
     }
 
-    /// Why there is nothing to run, if so: a command line that the configuration may still come to fit.
+    /// Returns an error if there is no server to run but a change of the configuration may provide one.
     fn unusable(&self) -> Option<CliError> {
         if !self.server.command.is_empty() {
             return None;
@@ -184,7 +185,7 @@ impl DevArgs {
         self.usable(&loaded).err()
     }
 
-    /// Whether there is something to run.
+    /// Returns an error if there is no server to run.
     fn usable(&self, loaded: &Loaded) -> Result<(), CliError> {
         let there = !loaded.config.servers.is_empty();
         if let Some(name) = self.server_name.as_deref().filter(|_| !there) {
@@ -212,7 +213,7 @@ impl DevArgs {
         Ok(())
     }
 
-    /// Whether these options can be meant for more than one server, if they are.
+    /// Returns an error if an option for a single server is given for several.
     fn fits_several(&self) -> Result<(), CliError> {
         let of_one = [
             (!self.watch.is_empty(), "--watch"),
@@ -233,8 +234,8 @@ impl DevArgs {
     }
 }
 
-/// Serves the client on stdio until it goes away. One whose configuration is to be mended is kept: clients do not
-/// start a server on stdio again. A person at a terminal is no client.
+/// Serves clients until the end. A client whose configuration provides no server yet is served as well, since clients
+/// do not restart a server on stdio; a person at a terminal gets the error instead.
 pub(crate) fn run(args: &DevArgs, global: &Global) -> Result<u8, CliError> {
     let mission = args.mission(global)?;
     let Some(unusable) = args.unusable() else {
@@ -251,7 +252,7 @@ pub(crate) fn run(args: &DevArgs, global: &Global) -> Result<u8, CliError> {
     }
 }
 
-/// Serves the client with what was made of the command line; `unusable` says why there is no server yet.
+/// Runs `mission`; `unusable` says why there is no server yet.
 pub(super) fn serve(
     mission: Mission,
     unusable: Option<String>,
@@ -259,7 +260,7 @@ pub(super) fn serve(
 ) -> Result<u8, CliError> {
     let (events, printer) = output::start(&global.output_options())
         .map_err(|error| CliError::Config(error.to_string()))?;
-    // Faults in files are told with their places by those who read them.
+    // The fleet reports faults in files with their places.
     let untold = unusable.filter(|_| mission.plan.faults.is_empty());
     if let Some(text) = untold {
         events.send(Event::ConfigFault { text });

@@ -1,4 +1,4 @@
-//! `mcp-proxy help`: the reference, by topic. The texts in `topics` are read on the web as well.
+//! `mcp-proxy help`: prints the reference by topic. The texts in `topics` are also linked from README.md.
 
 use std::fmt::Write as _;
 
@@ -22,7 +22,7 @@ enum Topic {
     Warm,
     /// Clients over HTTP
     Http,
-    /// Servers from git, and what a model may do
+    /// Servers from git, and the limits for a model
     #[value(aliases = ["update", "uninstall"])]
     Install,
     /// The proxy's own tools
@@ -53,7 +53,7 @@ impl Topic {
 
 #[derive(Debug, Args)]
 pub(super) struct HelpArgs {
-    /// The topic; without one, the topics are listed
+    /// Topic to print; without one, the topics are listed
     topic: Option<Topic>,
 }
 

@@ -1,4 +1,4 @@
-//! The options of subcommands that clients can come to by HTTP.
+//! Options of subcommands that accept clients over HTTP.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,35 +9,36 @@ use clap::Args;
 use crate::config::parse_duration;
 use crate::front::http::{Address, Options};
 
-/// How clients come in by HTTP.
+/// Options of the HTTP front.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "HTTP")]
 pub(crate) struct HttpArgs {
-    /// Let clients in by HTTP at ADDR, for example 127.0.0.1:8808 or unix:PATH, instead of one by stdin and stdout
+    /// Accept clients over HTTP at ADDR, such as 127.0.0.1:8808 or unix:PATH, instead of one on stdin and stdout
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     http: Option<Address>,
-    /// The file with the token that clients must show; needed for any ADDR but a loopback one, and for installing
+    /// File with the token that clients must send; required unless ADDR is a loopback address or a socket, and over TCP
+    /// for installing and removing servers
     #[arg(long, value_name = "FILE", requires = "http")]
     token_file: Option<PathBuf>,
-    /// Let pages of this origin in; repeatable
+    /// Admit browser pages of this origin; repeatable
     #[arg(long = "allow-origin", value_name = "ORIGIN", requires = "http")]
     origins: Vec<String>,
-    /// Let clients in that call this host so; repeatable
+    /// Admit requests for this host name; repeatable
     #[arg(long = "allow-host", value_name = "HOST", requires = "http")]
     hosts: Vec<String>,
-    /// How many sessions there may be at a time, each with servers of its own
+    /// Maximum number of concurrent sessions, each with its own servers
     #[arg(long, value_name = "N", default_value_t = 256, requires = "http", value_parser = parse_count)]
     max_sessions: usize,
-    /// How long a session may be idle before it is ended [default: 30m]
+    /// Time after which an idle session ends [default: 30m]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "http")]
     session_idle: Option<Duration>,
 }
 
-/// How long a session may be idle unless the user says otherwise.
+/// Default of `--session-idle`.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 
 impl HttpArgs {
-    /// What they mean; nothing if no client comes in by HTTP.
+    /// Returns the settings of the HTTP front; `None` without `--http`.
     pub(crate) fn options(&self) -> Option<Options> {
         Some(Options {
             address: self.http.clone()?,
@@ -50,7 +51,7 @@ impl HttpArgs {
     }
 }
 
-/// An address; `localhost` and a port alone mean this host.
+/// Parses an address; `localhost` and a port alone mean 127.0.0.1.
 fn parse_address(text: &str) -> Result<Address, String> {
     if let Some(path) = text.strip_prefix("unix:").filter(|it| !it.is_empty()) {
         return Ok(Address::Unix(path.into()));

@@ -1,4 +1,4 @@
-//! `mcp-proxy install`, `update` and `uninstall`, and what `list --installed` shows.
+//! `mcp-proxy install`, `update`, `uninstall` and `list --installed`.
 
 mod report;
 
@@ -29,38 +29,38 @@ use report::{installed_json, installed_text, plain, removed_json, removed_text, 
     reason = "each is a switch of the command line"
 )]
 pub(crate) struct InstallArgs {
-    /// `https://host/owner/repo`, `ssh://…`, `git@host:owner/repo`, owner/repo on GitHub, or a path; with
-    /// `@REF` a branch, tag or commit, and with `#DIR` a folder of the repository
+    /// Repository: `https://host/owner/repo`, `ssh://…`, `git@host:owner/repo`, owner/repo on GitHub, or a path; `@REF`
+    /// selects a branch, tag or commit, `#DIR` a folder of the repository
     #[arg(value_name = "SOURCE")]
     source: String,
-    /// The server's name [default: that of the repository or its folder]
+    /// Name of the server [default: that of the repository or its folder]
     #[arg(long)]
     name: Option<String>,
-    /// The file that starts the server, instead of what is detected
+    /// File that starts the server, instead of the detected one
     #[arg(long, value_name = "FILE")]
     server_file: Option<String>,
-    /// The file of requirements to install, for Python
+    /// Requirements file to install, for Python
     #[arg(long, value_name = "FILE")]
     requirements: Option<String>,
-    /// The whole command that starts the server, in its folder
+    /// Whole command that starts the server, run in its folder
     #[arg(long, value_name = "CMD", value_parser = parse_command)]
     command: Option<Command>,
-    /// Set a variable in the server's environment; may be repeated
+    /// Set an environment variable of the server; repeatable
     #[arg(long, value_name = "K=V", value_parser = parse_variable)]
     env: Vec<(String, String)>,
-    /// Do not find out how the server is started; only what is said here counts
+    /// Do not detect how to start the server; use only the given options
     #[arg(long)]
     no_auto_detect: bool,
     /// Fetch the repository's submodules as well
     #[arg(long)]
     submodules: bool,
-    /// Install what the server needs without its lock file
+    /// Ignore the lock file when installing the server's dependencies
     #[arg(long)]
     ignore_lock: bool,
     /// Replace a server of the same name
     #[arg(long)]
     overwrite: bool,
-    /// Permit http:// and git://, which anybody on the way can change
+    /// Permit http:// and git://, which can be tampered with in transit
     #[arg(long)]
     insecure: bool,
     #[command(flatten)]
@@ -70,9 +70,9 @@ pub(crate) struct InstallArgs {
 /// The options of `update`.
 #[derive(Debug, Args)]
 pub(crate) struct UpdateArgs {
-    /// The server
+    /// Name of the server
     name: String,
-    /// Leave behind what was changed by hand in the server's files
+    /// Update even if the server's files were changed by hand; the changes are not carried over
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -82,15 +82,15 @@ pub(crate) struct UpdateArgs {
 /// The options of `uninstall`.
 #[derive(Debug, Args)]
 pub(crate) struct UninstallArgs {
-    /// The server
+    /// Name of the server
     name: String,
-    /// Delete what was installed for it as well
+    /// Also delete the installed files
     #[arg(long)]
     delete_files: bool,
-    /// Delete files that were changed by hand, too
+    /// Also delete files that were changed by hand
     #[arg(long, requires = "delete_files")]
     force: bool,
-    /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
+    /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print one JSON object
@@ -98,16 +98,16 @@ pub(crate) struct UninstallArgs {
     json: bool,
 }
 
-/// What `install` and `update` both take.
+/// Options of `install` and `update`.
 #[derive(Debug, Args)]
 struct Shared {
-    /// Let packages run scripts and be built while they are installed
+    /// Let packages run scripts and build steps during their installation
     #[arg(long)]
     scripts: bool,
-    /// Do not start the server once to see whether it runs
+    /// Do not start the server once as a check
     #[arg(long)]
     no_check: bool,
-    /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
+    /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print one JSON object
@@ -115,7 +115,7 @@ struct Shared {
     json: bool,
 }
 
-/// The words of a command.
+/// Words of a command.
 #[derive(Debug, Clone)]
 struct Command(Vec<String>);
 
@@ -133,7 +133,7 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Installs a server and says where and how it is started.
+/// Installs a server and prints its location and start command.
 pub(crate) fn install(args: InstallArgs, global: &Global) -> Result<u8, CliError> {
     let origin = Origin::Person {
         insecure: args.insecure,
@@ -160,7 +160,7 @@ pub(crate) fn install(args: InstallArgs, global: &Global) -> Result<u8, CliError
     carry_out(&args.shared, global, work)
 }
 
-/// Brings a server to the newest commit and says which that is.
+/// Updates a server and prints the new commit.
 pub(crate) fn update(args: &UpdateArgs, global: &Global) -> Result<u8, CliError> {
     let origin = Origin::Person {
         insecure: true,
@@ -174,7 +174,7 @@ pub(crate) fn update(args: &UpdateArgs, global: &Global) -> Result<u8, CliError>
     carry_out(&args.shared, global, work)
 }
 
-/// Removes a server and says what is gone.
+/// Removes a server and prints the removed entries and files.
 pub(crate) fn uninstall(args: &UninstallArgs, _: &Global) -> Result<u8, CliError> {
     let installer = installer(args.config.as_ref())?;
     let origin = Origin::Person {
@@ -194,7 +194,7 @@ pub(crate) fn uninstall(args: &UninstallArgs, _: &Global) -> Result<u8, CliError
     Ok(EXIT_OK)
 }
 
-/// Shows what is installed, whichever configuration it is in.
+/// Prints the installed servers, whichever configuration they belong to.
 pub(super) fn list(config: Option<&PathBuf>, json: bool) -> Result<u8, CliError> {
     let found = installer(config)?.installed();
     print(&if json {
@@ -213,7 +213,7 @@ fn surroundings(config: Option<&PathBuf>) -> Result<Surroundings, CliError> {
 
 fn installer(config: Option<&PathBuf>) -> Result<Installer, CliError> {
     let around = surroundings(config)?;
-    // A fault of another server does not keep this one from being installed.
+    // Faults of other servers do not prevent an installation.
     let policy = config::load(&around).config.install;
     Installer::new(around, policy, Reaper::new()).map_err(|error| failure(&error))
 }
@@ -225,7 +225,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     runtime.map_err(|error| CliError::Failure(format!("cannot start: {error}")))
 }
 
-/// Fetches by `work`, shows what will be run, runs it, and says what came of it.
+/// Fetches with `work`, shows the commands to be run, runs them, and prints the result.
 fn carry_out(
     shared: &Shared,
     global: &Global,
@@ -271,8 +271,8 @@ fn carry_out(
     }
 }
 
-/// Starts the installed server once and tells how that went; nothing if a signal ended it. A server that this
-/// configuration does not have, or that lacks a variable (which was said), is not started.
+/// Starts the installed server once and prints events meanwhile; returns `None` if a signal interrupted it. A server
+/// that is missing from this configuration, or lacks a variable (already reported), is not started.
 fn start_once(
     installed: &Installed,
     config: Option<&PathBuf>,
@@ -280,7 +280,7 @@ fn start_once(
 ) -> Result<Option<Vec<Visited>>, CliError> {
     let loaded = config::load(&surroundings(config)?);
     let mut servers = loaded.config.servers;
-    // Another directory's configuration may have another server of that name.
+    // The configuration of another directory may have a different server of that name.
     servers.retain(|spec| spec.name == installed.name && spec.cwd.starts_with(&installed.folder));
     if servers.is_empty() {
         return Ok(Some(Vec::new()));
@@ -321,7 +321,7 @@ fn show(bar: &Bar, step: &Step) {
     }
 }
 
-/// What a person may want to stop before it is run.
+/// Shows the start command, so that a person can interrupt before it runs.
 fn propose(bar: &Bar, proposal: &Proposal) {
     let line = shown::command(proposal.command.iter().map(String::as_str));
     let reason = output::clean(&proposal.reason);

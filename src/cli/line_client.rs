@@ -1,5 +1,5 @@
-//! A small blocking MCP client of the legacy era on a child's stdio. Every wait has a deadline, and
-//! the child does not outlive it.
+//! Small blocking MCP client of the legacy era on the stdio of a child process. Every wait for output or exit has a
+//! deadline. The child ends with the client.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// Longer than anything that works takes, on a busy machine too.
+/// Time limit for each wait, ample even on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2);
 
-/// What was expected, and what came instead.
+/// Mismatch between the expected and the actual event.
 #[derive(Debug, thiserror::Error)]
 #[error("expected {expected}\n but got {came}")]
 pub(super) struct Unexpected {
@@ -32,14 +32,14 @@ impl Unexpected {
     }
 }
 
-/// One session with a child.
+/// Session with a child process.
 #[derive(Debug)]
 pub(super) struct LineClient {
     child: Child,
     stdin: Option<ChildStdin>,
-    /// Each line of stdout.
+    /// Lines of stdout.
     lines: Receiver<String>,
-    /// All of stderr, once it has ended.
+    /// Whole stderr, sent when it ends.
     stderr: Receiver<String>,
     notifications: VecDeque<Value>,
     last_id: u64,
@@ -79,7 +79,7 @@ impl LineClient {
         })
     }
 
-    /// The legacy handshake; returns the result of `initialize`.
+    /// Performs the legacy handshake; returns the result of `initialize`.
     pub(super) fn initialize(&mut self) -> Result<Value, Unexpected> {
         let result = self.result(
             "initialize",
@@ -93,7 +93,7 @@ impl LineClient {
         Ok(result)
     }
 
-    /// Sends a request; returns the whole answer, which may be an error.
+    /// Sends a request; returns the whole response, which may be an error.
     pub(super) fn request(&mut self, method: &str, params: &Value) -> Result<Value, Unexpected> {
         self.last_id += 1;
         let id = self.last_id;
@@ -109,7 +109,7 @@ impl LineClient {
         }
     }
 
-    /// As [`request`](Self::request), for one that must succeed.
+    /// Like [`request`](Self::request), but returns the result; an error response is unexpected.
     pub(super) fn result(&mut self, method: &str, params: &Value) -> Result<Value, Unexpected> {
         let mut answer = self.request(method, params)?;
         match answer.get_mut("result") {
@@ -118,7 +118,7 @@ impl LineClient {
         }
     }
 
-    /// Waits for a notification that came since [`forget_notifications`](Self::forget_notifications).
+    /// Waits for a notification received since [`forget_notifications`](Self::forget_notifications).
     pub(super) fn notification(&mut self, method: &str) -> Result<(), Unexpected> {
         let end = Instant::now() + DEADLINE;
         loop {
@@ -137,7 +137,7 @@ impl LineClient {
         while self.lines.try_recv().is_ok() {}
     }
 
-    /// Closes the child's stdin and waits for its end.
+    /// Closes the child's stdin and waits for its exit.
     pub(super) fn close(&mut self) -> Result<ExitStatus, Unexpected> {
         self.stdin = None;
         let end = Instant::now() + DEADLINE;
@@ -152,10 +152,10 @@ impl LineClient {
         }
     }
 
-    /// Ends the child, if need be by force; returns what it wrote on stderr.
+    /// Ends the child, by force if necessary; returns its stderr.
     pub(super) fn into_stderr(mut self) -> String {
         self.end();
-        // A process that the child left behind may hold the pipe open.
+        // A process that the child left behind may keep the pipe open.
         self.stderr
             .recv_timeout(Duration::from_secs(1))
             .unwrap_or_default()

@@ -1,4 +1,4 @@
-//! `mcp-proxy list`: the servers of the configuration. Nothing is started.
+//! `mcp-proxy list`: lists the servers of the configuration without starting any.
 
 use std::path::PathBuf;
 
@@ -16,10 +16,10 @@ const DIM: Style = Style::new().effects(Effects::DIMMED);
 /// The options of `list`.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
+    /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Show what was installed instead, whichever configuration it is in
+    /// List installed servers instead, whichever configuration they belong to
     #[arg(long)]
     installed: bool,
     /// Print one JSON object instead of a table
@@ -27,7 +27,7 @@ pub(crate) struct ListArgs {
     json: bool,
 }
 
-/// Prints what is configured; secrets are hidden, variables shown as they are written.
+/// Prints the configured servers; secrets are hidden, variables are not expanded.
 pub(crate) fn run(args: &ListArgs, global: &Global) -> Result<u8, CliError> {
     if args.installed {
         return install::list(args.config.as_ref(), args.json);
@@ -60,14 +60,14 @@ pub(crate) fn run(args: &ListArgs, global: &Global) -> Result<u8, CliError> {
 
 struct Server {
     outline: Outline,
-    /// Whether and when it starts.
+    /// State: `at once`, `on demand`, `disabled` or `faulty`.
     starts: &'static str,
-    /// Where it runs; nothing if that could not be found out, or is elsewhere.
+    /// Working directory; `None` for a remote server, or if the directory is unknown.
     cwd: Option<PathBuf>,
 }
 
 impl Server {
-    /// Nothing of a server of which nothing is known for certain, and of the proxy's own entry.
+    /// Returns `None` for the proxy's own entry, and for a server whose state is unknown.
     fn of(outline: Outline, loaded: &Loaded) -> Option<Self> {
         let name = &outline.name;
         let spec = loaded.config.servers.iter().find(|it| it.name == *name);
@@ -103,7 +103,7 @@ impl Server {
         json!({ "name": name, "command": command, "url": url, "cwd": self.cwd, "starts": self.starts, "files": files })
     }
 
-    /// What is run, as one would type it, or where it is reached.
+    /// Returns the command as typed in a shell, or the URL.
     fn line(&self) -> String {
         let words = self.outline.command.iter().map(|word| quoted(word));
         let words: Vec<_> = words.chain(self.outline.url.clone()).collect();
@@ -111,7 +111,7 @@ impl Server {
     }
 }
 
-/// A word as a shell takes it; `${VAR}` stays readable.
+/// Quotes a word for a shell; `${VAR}` stays readable.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "_-+=./:,@%${}*~".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {

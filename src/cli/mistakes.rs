@@ -1,4 +1,4 @@
-//! Command lines in which a server's command is not where, or not as, it must be: says how to write them.
+//! Detects misplaced or misquoted server commands on the command line, and suggests the correct form.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -9,10 +9,10 @@ use super::CliError;
 use crate::config::ServerSpec;
 use crate::transport::resolve::find;
 
-/// Subcommands that take a server's command behind `--`.
+/// Subcommands that take a server's command after `--`.
 const TAKE_A_COMMAND: [&str; 4] = ["dev", "check", "tools", "call"];
 
-/// The error without what somebody wrote as a variable for a server, which may be a secret.
+/// Removes the value of `--env` from an error, since it may be a secret.
 pub(super) fn without_values(mut error: clap::Error) -> clap::Error {
     let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
     if argument.is_some_and(|it| it.starts_with("--env")) {
@@ -24,8 +24,8 @@ pub(super) fn without_values(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// The mistake in `words`, which clap refused with `error`, if it is that `--` does not stand before the server's
-/// command. The program's own name comes first.
+/// Returns an error with the correct form if `words`, which clap rejected with `error`, lack the `--` before the
+/// server's command. `words` begins with the program's own name.
 pub(super) fn forgotten_dashes(error: &clap::Error, words: &[OsString]) -> Option<CliError> {
     let words: Vec<&str> = words
         .iter()
@@ -40,7 +40,7 @@ pub(super) fn forgotten_dashes(error: &clap::Error, words: &[OsString]) -> Optio
         return None;
     };
     let mut at = words.iter().position(|word| word == refused)?;
-    // There a first word would be the name of a server.
+    // `tools` takes a first word as the name of a server.
     at -= usize::from(words[at - 1] != "tools" && words[1..at].contains(&"tools"));
     let (own, command) = words.split_at(at);
     let mut own = own[1..].to_vec();
@@ -61,7 +61,7 @@ pub(super) fn forgotten_dashes(error: &clap::Error, words: &[OsString]) -> Optio
     )))
 }
 
-/// The mistake of a command whose program is a whole command line in one word.
+/// Returns an error if the program of a server is a whole command line in one word.
 pub(super) fn one_word(spec: &ServerSpec) -> Option<CliError> {
     let word = spec.program.to_str()?;
     if !has_several_words(word) || find(spec, Path::new(word)).is_some() {
@@ -80,13 +80,13 @@ fn has_several_words(word: &str) -> bool {
     word.trim().contains(char::is_whitespace)
 }
 
-/// Whether this could be the program of a server.
+/// Returns true if `word` begins with a program in `PATH`.
 fn is_program(word: &str) -> bool {
     let first = word.split_whitespace().next().unwrap_or_default();
     which::which(first).is_ok()
 }
 
-/// The command as a shell reads it, its first word taken apart if it is a whole command.
+/// Quotes the command for a shell; splits the first word if it is a whole command.
 fn apart(command: &[&str]) -> String {
     let (first, rest) = command.split_first().unwrap_or((&"", &[]));
     let rest = join(rest.iter().copied());

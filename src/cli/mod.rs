@@ -1,7 +1,7 @@
-//! The command line: what each subcommand takes, and the one place where an error becomes text and
-//! an exit code. One file per subcommand. It builds a [`ServerSpec`](crate::config::ServerSpec) from
-//! the arguments and hands over; it never speaks MCP itself, except as the client inside `demo` and
-//! the server inside `__sample`.
+//! The command line: defines the subcommands, one file each, and turns errors into text and exit codes.
+//!
+//! Builds a [`ServerSpec`](crate::config::ServerSpec) from the arguments and passes it on. It does not speak MCP,
+//! except as the client in `demo` and as the server in `__sample`.
 
 mod answer;
 mod args;
@@ -33,25 +33,25 @@ use clap_complete::Shell;
 use crate::output::{self, ColorWhen, LogFormat, Verbosity};
 use crate::transport::reaper;
 
-/// All went well.
+/// Success.
 pub(crate) const EXIT_OK: u8 = 0;
-/// Something failed that has no code of its own.
+/// Failure without an exit code of its own.
 pub(crate) const EXIT_FAILURE: u8 = 1;
-/// The command line is wrong; clap exits with the same code.
+/// Wrong command line; clap exits with the same code.
 pub(crate) const EXIT_USAGE: u8 = 2;
-/// The configuration is wrong: a file, or a directory that is not there.
+/// Wrong configuration: a file, a missing directory, a glob or a log file.
 pub(crate) const EXIT_CONFIG: u8 = 3;
 /// A server does not start.
 pub(crate) const EXIT_START: u8 = 4;
-/// A server could not be installed, brought up to date or removed.
+/// A server cannot be installed, updated or removed.
 pub(crate) const EXIT_INSTALL: u8 = 5;
-/// Ended by Ctrl-C.
+/// Ended by a signal.
 pub(crate) const EXIT_INTERRUPTED: u8 = 130;
 
 /// Edit an MCP server and keep the client's session.
 ///
-/// mcp-proxy stands between an MCP client and MCP servers, watches the servers' sources and
-/// hot-reloads just the server that was saved while the client's session lives on.
+/// mcp-proxy runs between an MCP client and MCP servers, watches the servers' sources and hot-reloads only the server
+/// that was saved, while the client's session stays open.
 #[derive(Debug, Parser)]
 #[command(
     name = "mcp-proxy",
@@ -68,66 +68,66 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a server, or those of the configuration; watch their sources, reload each on its saves
+    /// Run a server or those of the configuration, and reload each when its sources are saved
     Dev(dev::DevArgs),
-    /// Offer the servers of the configuration, each loaded when it is needed
+    /// Run the servers of the configuration, each loaded when it is first needed
     Serve(serve::ServeArgs),
-    /// Start servers once, shake hands, list, call; for CI
+    /// Start servers once, and check their handshakes, lists and tool calls; for CI
     Check(check::CheckArgs),
-    /// Show the tools of the servers, or what they cost of a model's context
+    /// List the tools of servers, or their cost in a model's context
     Tools(tools::ToolsArgs),
-    /// Call a tool of a server and print what it gives
+    /// Call a tool of a server and print its result
     Call(call::CallArgs),
-    /// List the servers of the configuration; nothing is started
+    /// List the servers of the configuration without starting any
     List(list::ListArgs),
-    /// Show what is configured and where, or what may be configured
+    /// Print the configuration in force, or the JSON Schema of mcp-proxy.toml
     Config(config::ConfigArgs),
     /// Install a server from a git repository
     Install(install::InstallArgs),
-    /// Bring an installed server to the newest commit
+    /// Update an installed server to the newest commit
     Update(install::UpdateArgs),
-    /// Remove a server from the configuration, and what was installed for it
+    /// Remove a server from the configuration, and optionally its installed files
     Uninstall(install::UninstallArgs),
-    /// Show it: a session lives on while its server is edited, broken and fixed
+    /// Demonstrate a session that stays open while its server is edited, broken and fixed
     Demo,
     /// Explain a topic: configuration, watching, HTTP, installing …
     Help(help::HelpArgs),
-    /// Print the completions of a shell
+    /// Print the completion script of a shell
     Completions {
-        /// The shell
+        /// Shell to generate completions for
         shell: Shell,
     },
-    /// The server that `demo` edits
+    /// Run the server that `demo` edits
     #[command(name = "__sample", hide = true)]
     Sample {
-        /// Its tools and what they say
+        /// File with the tools and their answers
         file: PathBuf,
     },
-    /// Ends the process groups that a killed proxy left behind
+    /// Kill the process groups that a killed proxy left behind
     #[command(name = "__reaper", hide = true)]
     Reaper {
-        /// What all that was started has in its environment
+        /// Value of `MCP_PROXY_GUARD` in the environment of the proxy's processes
         mark: String,
     },
-    /// Reads a repository that a stranger wrote
+    /// Read an untrusted repository in this process
     #[command(name = crate::install::WORKER_SUBCOMMAND, hide = true)]
     Git {
-        /// What to do, as JSON
+        /// Operation to perform, as JSON
         order: String,
     },
 }
 
-/// Options of every subcommand: what is told, where and how.
+/// Options of every subcommand, about its output.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct Global {
-    /// Say more: pids, starts and stops of processes
+    /// Report more: pids, starts and stops of processes
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// Say only warnings and failures
+    /// Report only warnings and failures
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Colour; `auto` honours `NO_COLOR` and `CLICOLOR_FORCE`
+    /// Colour the output; `auto` honours `NO_COLOR` and `CLICOLOR_FORCE`
     #[arg(
         long,
         global = true,
@@ -136,10 +136,10 @@ pub(crate) struct Global {
         default_value = "auto"
     )]
     color: ColorWhen,
-    /// Append what happens to FILE as well, since many clients hide stderr
+    /// Also append the reports to FILE, since many clients hide stderr
     #[arg(long, global = true, value_name = "FILE")]
     log: Option<PathBuf>,
-    /// The form of the log file, or of stderr without --log; `json` is one object per line
+    /// Format of the log file, or of stderr without --log; `json` is one object per line
     #[arg(
         long,
         global = true,
@@ -151,7 +151,7 @@ pub(crate) struct Global {
 }
 
 impl Global {
-    /// What `output::start` needs.
+    /// Returns the options of `output::start`.
     pub(crate) fn output_options(&self) -> output::Options {
         output::Options {
             verbosity: match (self.quiet, self.verbose) {
@@ -165,22 +165,22 @@ impl Global {
     }
 }
 
-/// Why a subcommand ends the program, by exit code.
+/// Error that ends the program; the variant determines the exit code.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
-    /// [`EXIT_FAILURE`].
+    /// Exits with [`EXIT_FAILURE`].
     #[error("{0}")]
     Failure(String),
-    /// [`EXIT_USAGE`].
+    /// Exits with [`EXIT_USAGE`].
     #[error("{0}")]
     Usage(String),
-    /// [`EXIT_CONFIG`].
+    /// Exits with [`EXIT_CONFIG`].
     #[error("{0}")]
     Config(String),
-    /// [`EXIT_START`].
+    /// Exits with [`EXIT_START`].
     #[error("{0}")]
     Start(String),
-    /// [`EXIT_INSTALL`].
+    /// Exits with [`EXIT_INSTALL`].
     #[error("{0}")]
     Install(String),
 }
@@ -197,7 +197,7 @@ impl CliError {
     }
 }
 
-/// Parses the arguments of this process and runs what they ask for.
+/// Parses the arguments of this process and runs the subcommand.
 pub(crate) fn run() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&words) {
@@ -249,7 +249,7 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
 
 fn completions(shell: Shell) -> Result<u8, CliError> {
     let all = Cli::command();
-    // The scripts would offer hidden subcommands too.
+    // Otherwise the scripts would offer hidden subcommands.
     let shown = all
         .get_subcommands()
         .filter(|command| !command.is_hide_set());
@@ -268,7 +268,7 @@ fn print(text: &str) -> Result<(), CliError> {
     output::print_result(text).map_err(|error| unwritten(&error))
 }
 
-/// Prints what a server says.
+/// Prints output of a server.
 fn print_foreign(text: &str) -> Result<(), CliError> {
     output::print_foreign(text).map_err(|error| unwritten(&error))
 }

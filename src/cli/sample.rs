@@ -1,6 +1,6 @@
-//! `mcp-proxy __sample FILE`: the MCP server that `demo` edits. FILE lists its tools and what they
-//! say, so editing FILE is editing the server's code. It speaks the legacy era, is blocking on purpose
-//! and knows nothing of the proxy.
+//! `mcp-proxy __sample FILE`: the MCP server that `demo` edits. FILE contains its tools and their answers, so editing
+//! FILE corresponds to editing the server's code. It speaks the legacy era, blocks on purpose and knows nothing of the
+//! proxy.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::CliError;
 
-/// The file.
+/// Content of FILE.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sample {
@@ -23,11 +23,11 @@ struct Sample {
 struct Tool {
     #[serde(default)]
     description: String,
-    /// The answer of a call; `{city}` stands for the argument of that name.
+    /// Answer to a call; `{city}` is replaced by the argument of that name.
     says: String,
 }
 
-/// Serves FILE, as it is now, on stdio until stdin ends.
+/// Serves the current content of FILE on stdio until stdin ends.
 pub(crate) fn run(file: &Path) -> Result<u8, CliError> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| CliError::Failure(format!("cannot read {}: {error}", file.display())))?;
@@ -52,7 +52,7 @@ impl Sample {
         Ok(())
     }
 
-    /// The answer to one line; none to a notification or an answer.
+    /// Returns the response to a line; `None` for a notification or a response.
     fn answer(&self, line: &str) -> Option<String> {
         let message: Value = match serde_json::from_str(line) {
             Ok(message) => message,
@@ -100,7 +100,7 @@ impl Sample {
     }
 }
 
-/// The client's version if it is one of the legacy era, else the newest of that era.
+/// Returns the requested version if it belongs to the legacy era, otherwise the newest version of that era.
 fn version(asked: Option<&str>) -> &str {
     const LEGACY: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
     asked
@@ -120,7 +120,7 @@ fn definition((name, tool): (&String, &Tool)) -> Value {
     })
 }
 
-/// The `city` of `Rain in {city}`.
+/// Returns the names in braces: `city` for `Rain in {city}`.
 fn placeholders(says: &str) -> impl Iterator<Item = &str> {
     says.split('{')
         .skip(1)

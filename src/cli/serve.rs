@@ -1,4 +1,5 @@
-//! `mcp-proxy serve`: the servers of the configuration, each loaded when it is needed, behind one client's session.
+//! `mcp-proxy serve`: runs the servers of the configuration for a client's session, each loaded when it is first
+//! needed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,20 +16,20 @@ use crate::watcher::WatchOptions;
 /// The options of `serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
+    /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The proxy's own tools to offer [default: all]
     #[arg(long, value_name = "WHICH", value_enum)]
     meta_tools: Option<Set>,
-    /// Do not watch the configuration either; it is read anew by each tool that depends on it
+    /// Do not watch the configuration either; each tool that depends on it reads it again
     #[arg(long)]
     no_watch: bool,
     #[command(flatten)]
     http: HttpArgs,
 }
 
-/// Serves the client on stdio until it goes away.
+/// Serves clients until the end.
 pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
     let around = config::surroundings(args.config.as_ref())?;
     let loaded = crate::config::load(&around);

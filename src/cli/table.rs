@@ -1,4 +1,4 @@
-//! Rows in columns that are as wide as they have to be.
+//! Table with columns as wide as their widest cell.
 
 use std::fmt::Write as _;
 
@@ -8,16 +8,16 @@ use crate::output::clean;
 
 const HEAD: Style = Style::new().effects(Effects::BOLD);
 
-/// A table for people.
+/// Table for people.
 #[derive(Debug)]
 pub(super) struct Table<const N: usize> {
-    /// Which columns have numbers, set to the right.
+    /// True for right-aligned columns.
     right: [bool; N],
     rows: Vec<(Style, [String; N])>,
 }
 
 impl<const N: usize> Table<N> {
-    /// The names of the columns; a `>` before one sets it to the right.
+    /// Creates a table with the names of its columns; a `>` before a name aligns the column to the right.
     pub(super) fn new(head: [&str; N]) -> Self {
         let name = |name: &str| name.trim_start_matches('>').to_owned();
         Self {
@@ -26,13 +26,13 @@ impl<const N: usize> Table<N> {
         }
     }
 
-    /// Adds a row; the texts may be foreign.
+    /// Adds a row; the cells may contain foreign text.
     pub(super) fn row(&mut self, style: Style, cells: [String; N]) {
         self.rows
             .push((style, cells.map(|it| clean(&it).into_owned())));
     }
 
-    /// The lines; the last column is not filled up.
+    /// Returns the lines; the last column has no padding.
     pub(super) fn text(&self) -> String {
         let width = |column: usize| {
             let cells = self.rows.iter().map(|(_, cells)| &cells[column]);

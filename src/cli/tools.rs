@@ -1,4 +1,4 @@
-//! `mcp-proxy tools`: what the servers offer to a model, and what that costs of its context.
+//! `mcp-proxy tools`: lists the tools of servers, or their cost in a model's context.
 
 mod cost;
 
@@ -21,36 +21,36 @@ const HEAD: Style = Style::new().effects(Effects::BOLD);
 const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
 const DIM: Style = Style::new().effects(Effects::DIMMED);
 
-/// Longer signatures push their own description aside, not those of the other tools.
+/// Maximum width of the column of signatures. A longer signature shifts only its own description.
 const WIDEST: usize = 40;
 
 /// The options of `tools`.
 #[derive(Debug, Args)]
 pub(crate) struct ToolsArgs {
-    /// The server of the configuration, instead of all
+    /// Server of the configuration [default: all]
     #[arg(value_name = "SERVER", conflicts_with = "command")]
     only: Option<String>,
-    /// Print the tools as the servers define them, in one JSON object
+    /// Print one JSON object with the definitions of the tools, byte for byte
     #[arg(long)]
     json: bool,
-    /// Print what the tools cost of a model's context; with -v, which ones cost most
+    /// Print the tools' cost in a model's context; with -v, also the most expensive tools
     ///
-    /// Counted are the name, the description and the input schema of each tool, which is what a client
-    /// shows to its model. Tokens are an estimate, for models differ: one for every four bytes.
+    /// The cost covers the name, the description and the input schema of each tool, which clients show to their models.
+    /// The number of tokens is an estimate, since models differ: one for every four bytes.
     #[arg(long)]
     cost: bool,
-    /// The configuration [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
+    /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     config: Option<PathBuf>,
     #[command(flatten)]
     server: ServerArgs,
 }
 
-/// A server's list of tools.
+/// Tools of one server.
 #[derive(Debug)]
 struct Tools<'a> {
     server: &'a str,
-    /// Why there is none: a sentence fragment.
+    /// List, or a sentence fragment that says why there is none.
     list: Result<&'a [Entry], String>,
 }
 
@@ -118,7 +118,7 @@ fn not_listed(all: &[Tools<'_>]) -> Option<CliError> {
     })
 }
 
-/// The definitions byte for byte.
+/// Returns one JSON object with the definitions, byte for byte.
 fn json(all: &[Tools<'_>]) -> String {
     let servers = all.iter().map(|tools| {
         let definitions: Vec<_> = tools.entries().iter().map(|it| it.raw.as_str()).collect();
@@ -181,7 +181,7 @@ fn rows(entries: &[Entry]) -> String {
     text
 }
 
-/// `forecast(city, days?)`
+/// Formats a signature: `forecast(city, days?)`.
 fn signature(entry: &Entry) -> String {
     let definition = Members::of(&entry.raw);
     let schema = definition.object("inputSchema");

@@ -1,4 +1,4 @@
-//! How far something long has come: a bar on a terminal, lines elsewhere, nothing for the quiet.
+//! Progress display of a long operation: a bar on a terminal, lines elsewhere, nothing with `--quiet`.
 
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
@@ -8,13 +8,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Verbosity, clean, print_to_stderr};
 
-/// What is going on; to be used from any thread.
+/// Progress display of one operation. May be used from any thread.
 #[derive(Debug)]
 pub(crate) struct Bar {
     shown: ProgressBar,
     verbosity: Verbosity,
     terminal: bool,
-    /// What was told last, so that the same is not told twice.
+    /// Last status, so that it is not printed twice in a row.
     said: Mutex<String>,
 }
 
@@ -42,7 +42,7 @@ impl Bar {
         }
     }
 
-    /// What is being done from now on.
+    /// Sets the current step.
     pub(crate) fn status(&self, what: &str) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if *said == what {
@@ -57,7 +57,7 @@ impl Bar {
         }
     }
 
-    /// How much of it is done; `detail` stands behind the bar.
+    /// Shows that `done` of `total` units are complete, with `detail` behind the bar.
     pub(crate) fn amount(&self, done: u64, total: u64, detail: &str) {
         self.shown.set_style(counting());
         self.shown.set_length(total);
@@ -65,7 +65,7 @@ impl Bar {
         self.shown.set_prefix(detail.to_owned());
     }
 
-    /// A line of what is run: it passes by on a terminal, and is kept for the verbose.
+    /// Shows an output line of a command: briefly in the bar, or permanently with `--verbose`.
     pub(crate) fn passing(&self, line: &str) {
         if self.verbosity == Verbosity::Verbose {
             self.line(&format!("  | {}", clean(line)));
@@ -76,7 +76,7 @@ impl Bar {
         }
     }
 
-    /// A line that stays.
+    /// Prints a permanent line.
     pub(crate) fn line(&self, line: &str) {
         if self.verbosity > Verbosity::Quiet {
             let line = format!("{line}\n");
@@ -84,7 +84,7 @@ impl Bar {
         }
     }
 
-    /// Removes the bar, so that something else can be printed.
+    /// Removes the bar, so that other text can be printed.
     pub(crate) fn finish(&self) {
         self.shown.finish_and_clear();
     }

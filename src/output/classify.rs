@@ -1,12 +1,12 @@
-//! Classifies events for people: which server an event belongs to, and from which verbosity on it is shown.
+//! Classifies events for people by server and by verbosity.
 
 use super::Verbosity;
 use crate::event::Event;
 
-/// The name under which events of no server are shown.
+/// Name shown for events that belong to no server.
 pub(super) const PROXY: &str = "proxy";
 
-/// The least verbosity at which people are shown the event.
+/// Returns the lowest verbosity that shows the event to people.
 pub(super) fn least_verbosity(event: &Event) -> Verbosity {
     match event {
         Event::WatchWarning { .. }
@@ -36,7 +36,7 @@ pub(super) fn least_verbosity(event: &Event) -> Verbosity {
     }
 }
 
-/// The server that the event belongs to, or the proxy.
+/// Returns the server that the event belongs to, or [`PROXY`].
 pub(super) fn server(event: &Event) -> &str {
     match event {
         Event::Watching { server, .. }

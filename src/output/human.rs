@@ -1,5 +1,5 @@
-//! Events as lines a person enjoys: the server's name in a coloured column, what happened beside it,
-//! details indented below. Always coloured; the stream that it goes to takes the colour out.
+//! Formats events for people: the server's name in a coloured column, a sentence beside it, indented details below.
+//! Always coloured; the caller strips the colour if necessary.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -16,7 +16,7 @@ pub(super) const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD)
 const GOOD: Style = AnsiColor::Green.on_default();
 const WARN: Style = AnsiColor::Yellow.on_default();
 const DIM: Style = Style::new().effects(Effects::DIMMED);
-/// Colours of names; red, green and yellow speak of success and failure.
+/// Colours of server names; red, green and yellow are reserved for results.
 const NAMES: [AnsiColor; 4] = [
     AnsiColor::Cyan,
     AnsiColor::Magenta,
@@ -26,17 +26,17 @@ const NAMES: [AnsiColor; 4] = [
 
 const NARROWEST: usize = 7;
 const WIDEST: usize = 24;
-/// So many stderr lines are remembered, to tell a failure's tail that has just been shown.
+/// Number of shown stderr lines that are remembered, to avoid repeating them as the tail of a failure.
 const REMEMBERED: usize = 64;
 const CURE: &str = "stdout belongs to the protocol: print(..., file=sys.stderr) in Python, \
                     console.error(...) in JavaScript";
 
-/// Makes lines of events. Remembers what it needs for good looks only.
+/// Formatter with the state it needs for alignment and against repetition.
 #[derive(Debug)]
 pub(super) struct Human {
     verbosity: Verbosity,
     width: usize,
-    /// The last stderr lines that were shown.
+    /// Last stderr lines that were shown.
     shown: VecDeque<String>,
 }
 
@@ -49,7 +49,7 @@ impl Human {
         }
     }
 
-    /// The lines for one event, each with its end; `None` if this verbosity does not show it.
+    /// Returns the lines for an event, each with its line end; `None` if the verbosity does not show it.
     pub(super) fn entry(&mut self, event: &Event) -> Option<String> {
         if least_verbosity(event) > self.verbosity {
             return None;
@@ -77,7 +77,7 @@ impl Human {
         Some(entry)
     }
 
-    /// The line that says how many events were not shown.
+    /// Returns the line that reports the number of dropped events.
     pub(super) fn dropped(&mut self, dropped: u64) -> String {
         let sentence =
             format!("{WARN}… {dropped} messages dropped (stderr is read too slowly){WARN:#}");
@@ -95,7 +95,7 @@ impl Human {
         )
     }
 
-    /// The stderr tail, unless those very lines have just been shown as they came.
+    /// Adds the stderr tail, unless exactly these lines were the last ones shown.
     fn tail(&self, entry: &mut String, stderr: &[String]) {
         let just_shown = self
             .shown
@@ -110,8 +110,8 @@ impl Human {
     }
 }
 
-/// Whether a stray line is told: the first five, then the hundredth, two hundredth, four hundredth
-/// and so on: a server may write nothing else, and forever.
+/// Returns true if the stray line number `count` is shown: the first five, then the 100th, 200th, 400th and so on. A
+/// server may write only stray lines, without end.
 pub(super) fn shows_stray(count: u64) -> bool {
     count <= 5 || (count.is_multiple_of(100) && (count / 100).is_power_of_two())
 }
@@ -179,7 +179,7 @@ fn sentence(event: &Event) -> String {
     }
 }
 
-/// The sentences about what servers offer and how they list it.
+/// Returns the sentence for an event about a server's lists.
 fn lists(event: &Event) -> String {
     match event {
         Event::NameTaken {
@@ -225,7 +225,7 @@ fn lists(event: &Event) -> String {
     }
 }
 
-/// The sentences about generations: how they start, take over and end.
+/// Returns the sentence for an event about a generation: start, takeover, end.
 fn life(event: &Event) -> String {
     match event {
         Event::Spawned {
@@ -295,7 +295,7 @@ fn life(event: &Event) -> String {
     }
 }
 
-/// The sentences about the process of the next start.
+/// Returns the sentence for an event about a standby process.
 fn preparation(event: &Event) -> String {
     match event {
         Event::Standby { took, memory, .. } => {
@@ -400,7 +400,7 @@ fn offer(tools: usize, prompts: usize, resources: usize) -> String {
     text
 }
 
-/// `+ forecast  ~ alerts (schema)  - old`.
+/// Formats a difference of tools: `+ forecast  ~ alerts (schema)  - old`.
 fn diff_text(diff: &ToolDiff) -> String {
     let changed: Vec<String> = diff
         .changed
@@ -415,7 +415,7 @@ fn diff_text(diff: &ToolDiff) -> String {
     }
 }
 
-/// What was added, changed and removed; empty if nothing was.
+/// Formats added, changed and removed names; empty without any.
 fn names_text(added: &[String], changed: &[String], removed: &[String]) -> String {
     const MOST: usize = 8;
     let [added, changed, removed] =

@@ -1,5 +1,5 @@
-//! Events as NDJSON: one object per line with `time`, `event` and the event's own fields. The names
-//! are an interface; people's log readers depend on them.
+//! Formats events as NDJSON: one object per line with `time`, `event` and the fields of the event. The names are a
+//! public interface for log readers.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -9,13 +9,13 @@ use serde_json::{Map, Value, json};
 use super::text::rfc3339;
 use crate::event::{Event, Failure, ToolDiff};
 
-/// One line, without its end.
+/// Returns one line without its line end.
 pub(super) fn line(event: &Event, now: SystemTime) -> String {
     let (name, fields) = fields(event);
     object(name, fields, now)
 }
 
-/// The line that says how many events were not written.
+/// Returns the line that reports the number of dropped events.
 pub(super) fn dropped(count: u64, now: SystemTime) -> String {
     object("dropped", json!({ "count": count }), now)
 }

@@ -1,8 +1,9 @@
-//! The only module that prints. A printing thread takes [`Event`](crate::event::Event)s from a
-//! bounded channel and writes them as lines for people or as NDJSON, to stderr and a log file. It
-//! decides what is worth showing and never blocks who tells it: what a slow reader of stderr misses
-//! is counted and said. stdout carries the protocol; only the `print_…` of results write there, for
-//! commands that print a result instead of speaking MCP.
+//! Prints events and results; no other module prints for people.
+//!
+//! A printing thread takes [`Event`](crate::event::Event)s from a bounded channel and writes them as lines for people
+//! or as NDJSON, to stderr and a log file. Senders never block: events that a slow reader of stderr misses are counted
+//! and reported. stdout carries the protocol; only the functions `print_…` for results write to it, for commands that
+//! do not speak MCP there.
 
 mod bar;
 mod classify;
@@ -30,45 +31,45 @@ pub(crate) use printer::start;
 use text::harmless;
 pub(crate) use text::{clean, duration};
 
-/// A reader of stderr that has stopped reading holds the end of the program no longer than this.
+/// Time limit for printing at the end of the program, in case stderr is not read.
 const FINISH_DEADLINE: Duration = Duration::from_millis(500);
 
-/// What is told, where and how.
+/// Selection, destination and format of the printed events.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
-    /// How much of it.
+    /// Selection of events for people.
     pub(crate) verbosity: Verbosity,
-    /// Appended to as well.
+    /// File that events are appended to, in addition to stderr.
     pub(crate) log_file: Option<PathBuf>,
-    /// The form of the log file; of stderr when there is no log file.
+    /// Format of the log file, or of stderr without a log file.
     pub(crate) log_format: LogFormat,
 }
 
-/// How much people are told; NDJSON always has everything.
+/// Selection of events for people; does not affect NDJSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) enum Verbosity {
-    /// Warnings and failures.
+    /// Warnings and failures only.
     Quiet,
-    /// And what the server says, saves, reloads.
+    /// Also servers' stderr, saves and reloads.
     #[default]
     Normal,
-    /// And processes.
+    /// Also starts and stops of processes.
     Verbose,
 }
 
-/// When what is printed is coloured.
+/// Use of colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum ColorWhen {
-    /// On a terminal, unless `NO_COLOR` says no or `CLICOLOR_FORCE` says yes
+    /// On a terminal; never if `NO_COLOR` is set, always if `CLICOLOR_FORCE` is set
     #[default]
     Auto,
-    /// In any case
+    /// Even if the output is not a terminal
     Always,
-    /// In no case
+    /// Not even on a terminal
     Never,
 }
 
-/// The form of what is told.
+/// Format of the printed events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum LogFormat {
     /// Lines for people
@@ -78,7 +79,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Decides on colour for everything that is printed from now on.
+/// Sets the use of colour for the rest of the process.
 pub(crate) fn set_color(when: ColorWhen) {
     match when {
         ColorWhen::Auto => ColorChoice::Auto,
@@ -88,7 +89,7 @@ pub(crate) fn set_color(when: ColorWhen) {
     .write_global();
 }
 
-/// Sends the program's own traces to stderr if `MCP_PROXY_LOG`, or else `RUST_LOG`, asks for them.
+/// Prints the program's own traces to stderr if `MCP_PROXY_LOG`, or else `RUST_LOG`, selects any.
 pub(crate) fn init_tracing() {
     let Some(filter) = ["MCP_PROXY_LOG", "RUST_LOG"]
         .iter()
@@ -96,7 +97,7 @@ pub(crate) fn init_tracing() {
     else {
         return;
     };
-    // A second call, as in tests, finds the first subscriber in place; that one serves.
+    // A second call, as in tests, leaves the first subscriber in place.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(io::stderr)
@@ -104,18 +105,18 @@ pub(crate) fn init_tracing() {
         .try_init();
 }
 
-/// Writes the result of a command that does not speak MCP to stdout, in colour where that is
-/// wanted. A reader that has gone away, as in `| head`, is no error.
+/// Writes the result of a command that does not speak MCP to stdout, in colour if enabled. A closed stdout, as in `|
+/// head`, is no error.
 pub(crate) fn print_result(text: &str) -> io::Result<()> {
     write_out(anstream::stdout(), text)
 }
 
-/// As [`print_result`], for programs: no byte is changed.
+/// Like [`print_result`] for programs: writes the bytes unchanged.
 pub(crate) fn print_exact(text: &str) -> io::Result<()> {
     write_out(io::stdout(), text)
 }
 
-/// Writes what a server says to stdout: to a terminal without what would steer it, else as it is.
+/// Writes output of a server to stdout: without control sequences to a terminal, otherwise unchanged.
 pub(crate) fn print_foreign(text: &str) -> io::Result<()> {
     if !io::stdout().is_terminal() {
         return print_exact(text);
@@ -147,13 +148,13 @@ pub(crate) fn print_error(error: &dyn Error) {
     print_to_stderr(text);
 }
 
-/// Writes what the user may like to know to stderr.
+/// Writes a note for the user to stderr.
 pub(crate) fn print_note(note: &str) {
     print_to_stderr(format!("note: {note}\n"));
 }
 
 fn print_to_stderr(text: String) {
-    // On a thread of its own: a printer stuck in a full pipe keeps stderr locked.
+    // A separate thread, because a printing thread that is stuck in a full pipe keeps stderr locked.
     let (done, ended) = mpsc::channel::<()>();
     thread::spawn(move || {
         let _done = done;

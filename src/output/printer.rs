@@ -1,5 +1,5 @@
-//! The printing threads: one for the log file if there is one, one for stderr, so that a client which
-//! never reads stderr stops neither the log file nor the end of the program.
+//! Printing threads: one for stderr and one for the log file, if any. A client that never reads stderr thus blocks
+//! neither the log file nor the exit.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,22 +19,22 @@ use super::{FINISH_DEADLINE, LogFormat, Options, json};
 use crate::event::{EVENT_BACKLOG, Event, Events};
 use crate::private;
 
-/// Ends the printing, with [`finish`](Self::finish).
+/// Handle of the printing threads; [`finish`](Self::finish) ends them.
 #[derive(Debug)]
 #[must_use = "only `finish` makes sure that the last events are printed"]
 pub(crate) struct Printer {
     finishing: Arc<AtomicBool>,
     wake: SyncSender<Event>,
-    /// Carries nothing; closes when the last thread has written everything.
+    /// Closes when the last thread has written everything; carries no data.
     ended: Receiver<()>,
 }
 
 impl Printer {
-    /// Prints what was sent so far and ends, or gives up at the deadline: a client that does not read
-    /// stderr must not hold the exit.
+    /// Prints all events sent so far and ends the threads, or gives up at the deadline: a client that does not read
+    /// stderr must not delay the exit.
     pub(crate) fn finish(self) {
         self.finishing.store(true, Ordering::SeqCst);
-        // Wakes a thread that waits, and prints nothing. A full channel has no waiting thread.
+        // Wakes a waiting thread without printing anything. With a full channel no thread waits.
         let _ = self.wake.try_send(Event::Ending {
             reason: String::new(),
         });
@@ -42,7 +42,7 @@ impl Printer {
     }
 }
 
-/// Starts printing. Fails if the log file cannot be opened or a thread cannot be started.
+/// Starts the printing threads. Returns an error if the log file cannot be opened or a thread cannot be started.
 pub(crate) fn start(options: &Options) -> io::Result<(Events, Printer)> {
     let colored = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
     start_on(Box::new(io::stderr()), colored, options)
@@ -106,20 +106,20 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread.spawn(body).map(drop)
 }
 
-/// How a thread's events look.
+/// Format of a thread's output.
 #[derive(Debug)]
 enum Form {
-    /// Lines for people, on a terminal.
+    /// Coloured lines for people.
     Colored(Human),
-    /// The same without colour.
+    /// Lines for people without colour.
     Plain(Human),
-    /// The same behind the time, for a file.
+    /// Lines for people without colour, each entry after a timestamp.
     Timed(Human),
     Json,
 }
 
 impl Form {
-    /// Whole lines, or nothing.
+    /// Returns whole lines; `None` if the event is not printed.
     fn entry(&mut self, event: &Event) -> Option<String> {
         match event {
             Event::Ending { reason } if reason.is_empty() => return None,
@@ -135,7 +135,7 @@ impl Form {
         }
     }
 
-    /// The line that says how many events are missing.
+    /// Returns the line that reports the number of dropped events.
     fn dropped(&mut self, count: u64) -> String {
         match self {
             Self::Colored(human) | Self::Plain(human) | Self::Timed(human) => {
@@ -155,15 +155,15 @@ impl Form {
     }
 }
 
-/// What one thread works with.
+/// State of one printing thread.
 struct Printing {
     to: Box<dyn Write + Send>,
     form: Form,
-    /// How many events did not fit into this thread's channel.
+    /// Number of events that did not fit into this thread's channel.
     dropped: Arc<AtomicU64>,
-    /// The thread that gets the events next.
+    /// Thread that receives the events next.
     next: Option<Events>,
-    /// Closed by drop.
+    /// Sender whose drop marks the end of the thread.
     _done: Sender<()>,
 }
 
@@ -199,8 +199,8 @@ impl Printing {
         }
     }
 
-    /// Writes each entry at once, so that lines of other writers stay outside. There is nobody to tell
-    /// that writing failed: stderr is where that would be told.
+    /// Writes each entry in one call, so that lines of other writers do not interrupt it. Write errors are ignored:
+    /// stderr would be the place to report them.
     fn print(&mut self, event: &Event) {
         let entry = self.form.entry(event);
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
@@ -222,7 +222,7 @@ mod tests {
     use super::*;
     use crate::output::Verbosity;
 
-    /// Passes what is written to a test, piece by piece.
+    /// Passes each written piece to a test.
     struct Pieces(Sender<String>);
 
     impl Write for Pieces {
@@ -236,7 +236,7 @@ mod tests {
         }
     }
 
-    /// A pipe that is full until the test drops the sender.
+    /// Pipe that is full until the test drops the sender.
     struct Stuck(Receiver<()>, Pieces);
 
     impl Write for Stuck {
@@ -341,7 +341,7 @@ mod tests {
         let (pieces, written) = mpsc::channel();
         let to = Stuck(stuck, Pieces(pieces));
         let (events, printer) = start_on(Box::new(to), false, &Options::default()).unwrap();
-        // One may be with the writer, EVENT_BACKLOG wait, the rest is dropped.
+        // One event may be at the writer, EVENT_BACKLOG events wait, the others are dropped.
         for _ in 0..EVENT_BACKLOG + 38 {
             events.send(said("x"));
         }

@@ -1,4 +1,4 @@
-//! Every event as people and as programs see it.
+//! Expected output of every event, for people and as JSON.
 
 use std::time::{Duration, SystemTime};
 

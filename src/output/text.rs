@@ -1,13 +1,13 @@
-//! Pure text: cleaning what servers write, numbers with their nouns, durations, UTC times.
+//! Pure text functions: sanitizing of foreign text, counts, durations, UTC times.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
-/// Longer lines are cut: nobody reads them, and a terminal chokes on them.
+/// Maximum length of a line in bytes; longer lines flood a terminal.
 const LONGEST: usize = 4096;
 
-/// One line of foreign text, [`harmless`] and without its end; what is too long is cut.
+/// Returns one line of foreign text, [`harmless`], without trailing white space; cut to [`LONGEST`].
 pub(crate) fn clean(line: &str) -> Cow<'_, str> {
     let line = line.trim_end();
     if line.len() <= LONGEST {
@@ -21,8 +21,8 @@ pub(crate) fn clean(line: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{shown}… (+{cut} bytes)"))
 }
 
-/// Foreign text, safe for a terminal: colours and bells are removed, line breaks and marks that
-/// reverse the reading direction are escaped.
+/// Returns foreign text that is safe for a terminal: colours and bells are removed; line breaks and marks that reverse
+/// the reading direction are escaped.
 pub(super) fn harmless(line: &str) -> Cow<'_, str> {
     let is_bad = |c: char| {
         (c.is_control() && c != '\t')
@@ -42,12 +42,12 @@ pub(super) fn harmless(line: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// `1 tool`, `2 tools`.
+/// Formats a count: `1 tool`, `2 tools`.
 pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// The first `most` items, cleaned, and how many more there are.
+/// Joins the first `most` items, cleaned, and adds the number of the others.
 pub(super) fn list<'a>(items: impl ExactSizeIterator<Item = Cow<'a, str>>, most: usize) -> String {
     let more = items.len().saturating_sub(most);
     let shown: Vec<String> = items
@@ -61,7 +61,7 @@ pub(super) fn list<'a>(items: impl ExactSizeIterator<Item = Cow<'a, str>>, most:
     text
 }
 
-/// `<1 ms`, `412 ms`, `1.3 s`, `2 min 5 s`.
+/// Formats a duration: `<1 ms`, `412 ms`, `1.3 s`, `2 min 5 s`.
 pub(crate) fn duration(time: Duration) -> String {
     let (ms, seconds) = (time.as_millis(), time.as_secs());
     if ms == 0 {
@@ -75,14 +75,14 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds: `2026-07-28T12:00:00.123Z`.
+/// Formats a time as RFC 3339 in UTC with milliseconds: `2026-07-28T12:00:00.123Z`.
 pub(super) fn rfc3339(time: SystemTime) -> String {
     let since = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    // Days to a date of the proleptic Gregorian calendar, with years that begin in March so that the
-    // leap day comes last: http://howardhinnant.github.io/date_algorithms.html#civil_from_days
+    // Converts days to a date of the proleptic Gregorian calendar, with years that begin in March so that the leap day
+    // comes last: http://howardhinnant.github.io/date_algorithms.html#civil_from_days
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =

@@ -1,4 +1,5 @@
-//! The client of a server that has none: its questions are refused, what it says of its work is told to people.
+//! Stand-in for a client during a visit: refuses the server's requests, and reports its progress and log messages as
+//! events.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use crate::mcp::ListKind;
 use crate::server::{Asker, Client, Connection};
 use crate::transport::stream::Outbox;
 
-/// Everything else that is told to it is lost.
+/// Client that answers nothing. Notifications other than progress and log messages are ignored.
 #[derive(Debug)]
 pub(super) struct Nobody {
     server: String,
@@ -16,7 +17,7 @@ pub(super) struct Nobody {
 }
 
 impl Nobody {
-    /// That of the server of this name.
+    /// Creates the stand-in client of the server named `server`.
     pub(super) fn new(server: String, events: Events) -> Self {
         Self { server, events }
     }
@@ -72,7 +73,7 @@ impl Client for Nobody {
     fn resources_renewed(&self, _server: &str) {}
 }
 
-/// `3/10 fetching`
+/// Formats a progress notification: `3/10 fetching`.
 fn progress(params: &Members<'_>) -> String {
     let mut text = params.get("progress").unwrap_or("?").to_owned();
     if let Some(total) = params.get("total").filter(|total| *total != "null") {
@@ -86,7 +87,7 @@ fn progress(params: &Members<'_>) -> String {
     text
 }
 
-/// What was logged: a text, the text `msg` of an object as the Python SDK makes it, or raw JSON.
+/// Returns the logged text: a string, the member `msg` of an object (as sent by the Python SDK), or raw JSON.
 fn data(raw: &str) -> String {
     let object = Members::of(raw);
     let text = unquoted(raw).or_else(|| object.text("msg"));

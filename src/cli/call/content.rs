@@ -1,11 +1,11 @@
-//! The result of a tool as text: what is text already, and a line about everything else.
+//! Formats the result of a tool as text.
 
 use std::borrow::Cow;
 
 use crate::jsonrpc::{Members, elements};
 
-/// The texts of a raw result and a line for each other piece of content; without any content the
-/// `structuredContent`, without that nothing.
+/// Returns the text pieces of a raw result and one line for each other piece of content. A result without text pieces
+/// also shows its `structuredContent`, if any.
 pub(super) fn text(result: &str) -> String {
     let result = Members::of(result);
     let content = result.get("content").and_then(elements).unwrap_or_default();
@@ -21,7 +21,7 @@ pub(super) fn text(result: &str) -> String {
     text
 }
 
-/// Adds a piece, which ends with the end of a line.
+/// Adds a piece and makes it end with a line end.
 fn add(text: &mut String, piece: &str) {
     text.push_str(piece);
     if !piece.ends_with('\n') {
@@ -57,7 +57,7 @@ fn piece(content: &Members<'_>) -> String {
     }
 }
 
-/// `[image: image/png, 68 bytes]`
+/// Describes a piece of content: `[image: image/png, 68 bytes]`.
 fn described(what: &str, content: &Members<'_>, base64: Option<Cow<'_, str>>) -> String {
     let media = content.text("mimeType").map(Cow::into_owned);
     let size = base64.map(|data| match decoded(&data) {
@@ -71,7 +71,7 @@ fn described(what: &str, content: &Members<'_>, base64: Option<Cow<'_, str>>) ->
     }
 }
 
-/// How many bytes base64 stands for.
+/// Returns the number of bytes that `base64` encodes.
 fn decoded(base64: &str) -> usize {
     base64.trim_end_matches('=').len() * 3 / 4
 }

@@ -1,4 +1,4 @@
-//! What a check found, as tables for people and as JSON for programs.
+//! Report of a check: tables for people, JSON for programs.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -22,7 +22,7 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
 const DIM: Style = Style::new().effects(Effects::DIMMED);
 
-/// The JSON object; its members are always there. Names of MCP's own stand as MCP writes them.
+/// Report about one server, as a JSON object whose members are always present. Members of MCP keep their MCP names.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report<'a> {
     name: &'a str,
@@ -48,7 +48,7 @@ struct ListError {
     error: Option<Box<RawValue>>,
 }
 
-/// Either a result, or an error of the server's, or a reason why there is neither.
+/// Call with either a result, an error of the server, or a reason why there is neither.
 #[derive(Debug, Default, Serialize)]
 struct Call<'a> {
     tool: &'a str,
@@ -70,7 +70,7 @@ struct Broken<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// What was found out about the server `name`.
+    /// Creates the report about the server `name`.
     pub(super) fn new(name: &'a str, findings: &'a Findings) -> Self {
         let report = Self {
             name,
@@ -115,17 +115,17 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Whether the server does all that was asked of it.
+    /// Returns true if the server started and every list and call succeeded.
     pub(super) fn ok(&self) -> bool {
         self.ok
     }
 
-    /// One line.
+    /// Returns the JSON object on one line.
     pub(super) fn json(&self) -> String {
         line(self)
     }
 
-    /// Some lines about a server that has started, in colour.
+    /// Returns coloured lines about a server that started.
     pub(super) fn table(&self) -> String {
         let mut text = self.head();
         for (what, names) in [
@@ -154,7 +154,7 @@ impl<'a> Report<'a> {
         text
     }
 
-    /// What does not work, in words.
+    /// Returns the failures as text.
     fn warnings(&self) -> String {
         let failure = self.failure.iter().map(|it| it.reason.to_owned());
         let lists = self.list_errors.iter();
@@ -169,7 +169,7 @@ impl<'a> Report<'a> {
             (None, false) => (BAD, "faulty"),
         };
         let time = |ms| duration(Duration::from_millis(ms));
-        // Of a server that did not start nothing is known.
+        // Nothing is known about a server that did not start.
         let count = |names: usize| match self.failure {
             Some(_) => String::new(),
             None => names.to_string(),
@@ -204,7 +204,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// One row for each server.
+/// Returns a table with one row per server.
 pub(super) fn table(reports: &[Report<'_>]) -> String {
     let mut table = Table::new([
         "SERVER",
@@ -223,7 +223,7 @@ pub(super) fn table(reports: &[Report<'_>]) -> String {
     table.text()
 }
 
-/// The JSON object about the servers of a configuration, and about what keeps others from running.
+/// Report about the servers of a configuration, as a JSON object; includes the faults of the configuration.
 #[derive(Debug, Serialize)]
 pub(super) struct Whole<'a> {
     ok: bool,
@@ -231,7 +231,7 @@ pub(super) struct Whole<'a> {
     faults: Vec<Faulty<'a>>,
 }
 
-/// A fault of the configuration.
+/// Fault of the configuration.
 #[derive(Debug, Serialize)]
 struct Faulty<'a> {
     server: Option<&'a str>,
@@ -251,7 +251,7 @@ impl<'a> Whole<'a> {
         }
     }
 
-    /// One line.
+    /// Returns the JSON object on one line.
     pub(super) fn json(&self) -> String {
         line(self)
     }
@@ -286,7 +286,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The first text that it gave, or what went wrong.
+    /// Returns the first line of the first content, or the failure.
     fn in_short(&self) -> String {
         if let Some(reason) = self.reason {
             return reason.to_owned();
@@ -309,7 +309,8 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The lists that the server promised and did not give. Many servers with resources know no templates.
+/// Returns the errors of lists that the server declared. An unknown method for templates is no error: many servers with
+/// resources do not implement templates.
 fn list_errors(snapshot: &Snapshot) -> Vec<ListError> {
     let lists = ListKind::ALL.into_iter().zip(&snapshot.lists);
     lists

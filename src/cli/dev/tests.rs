@@ -14,7 +14,7 @@ struct Output {
     global: Global,
 }
 
-/// Parses a command line of `dev`; returns its mission and the one server of that.
+/// Parses a command line of `dev`; returns the mission and its first server.
 fn mission(words: &[&str]) -> Result<(Mission, ServerSpec), CliError> {
     let dev = Line::parse_from([&["dev"], words].concat()).dev;
     let mission = dev.mission(&Output::parse_from(["dev", "-q"]).global)?;
@@ -55,7 +55,7 @@ fn options_reach_the_specification() {
     assert_eq!(spec.timeouts.hold, Duration::from_secs(2));
 }
 
-/// Settings that differ from every default, and from those of [`FLAGS`].
+/// Settings that differ from all defaults and from those in [`FLAGS`].
 const FILE: &str = r#"
     [proxy]
     meta_tools = "all"

@@ -1,4 +1,4 @@
-//! What came of an installation, for people and for programs.
+//! Reports of installations, for people and for programs.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::cli::table::Table;
 use crate::install::{Found, Installed, Outcome, Removed};
 use crate::output;
 
-/// What is installed, a row each.
+/// Returns a table of the installed servers.
 pub(super) fn found_table(found: &[Found]) -> String {
     let mut table = Table::new(["SERVER", "SOURCE", "COMMIT", "FOLDER", "ENTRY IN"]);
     for Found { folder, record, .. } in found {
@@ -26,7 +26,7 @@ pub(super) fn found_table(found: &[Found]) -> String {
     table.text()
 }
 
-/// What is installed as one object.
+/// Returns the installed servers as one JSON object.
 pub(super) fn found_json(found: &[Found]) -> String {
     let server = |it: &Found| {
         let record = &it.record;
@@ -76,7 +76,7 @@ pub(super) fn installed_text(installed: &Installed) -> String {
     text
 }
 
-/// The JSON object of an installation. `visited` is empty if the server was not started.
+/// Returns an installation as JSON object. `visited` is empty if the server was not started.
 pub(super) fn installed_json(installed: &Installed, visited: &[Visited]) -> Value {
     let outcome = match installed.outcome {
         Outcome::New => "installed",
@@ -135,12 +135,12 @@ pub(super) fn removed_json(name: &str, removed: &Removed) -> Value {
     })
 }
 
-/// As git shortens a commit.
+/// Shortens a commit hash to 12 digits.
 pub(super) fn short(commit: &str) -> &str {
     &commit[..commit.len().min(12)]
 }
 
-/// `main` for `refs/heads/main`.
+/// Returns the short name of a git reference: `main` for `refs/heads/main`.
 pub(super) fn plain(reference: &str) -> &str {
     let branch = reference.strip_prefix("refs/heads/");
     branch

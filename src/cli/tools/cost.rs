@@ -1,4 +1,4 @@
-//! What tools cost of a model's context, with and without the lazy loading of the proxy.
+//! Computes the cost of tools in a model's context, when all are loaded and with lazy loading by the proxy.
 
 use anstyle::{Effects, Style};
 use serde::Serialize;
@@ -14,19 +14,19 @@ use crate::meta_tools::{Offer, Set};
 const PLAIN: Style = Style::new();
 const SUM: Style = Style::new().effects(Effects::BOLD);
 
-/// What a client shows of a tool to its model.
+/// Members of a tool's definition that clients show to their models.
 const SHOWN: [&str; 3] = ["name", "description", "inputSchema"];
-/// So many bytes make a token.
+/// Number of bytes per token, an estimate.
 const BYTES_PER_TOKEN: usize = 4;
-/// So many of the heaviest tools are listed.
+/// Number of the most expensive tools in the table.
 const HEAVIEST: usize = 10;
 
-/// The price of some tools.
+/// Cost of a set of tools.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 struct Cost {
     tools: usize,
     bytes: usize,
-    /// An estimate.
+    /// Estimated number of tokens.
     tokens: usize,
 }
 
@@ -54,13 +54,13 @@ impl Cost {
     }
 }
 
-/// The length of what a model is shown of a tool, as JSON without white space.
+/// Returns the length of a tool's [`SHOWN`] members as JSON without white space.
 fn bytes(entry: &Entry) -> usize {
     let definition = Members::of(&entry.raw);
     let mut shown = Members::default();
     for member in SHOWN {
         if let Some(value) = definition.get(member) {
-            // A number may be too large to be read; then the white space counts as well.
+            // Parsing fails for a number that is too large; the white space is counted then.
             let compact = serde_json::from_str::<Value>(value).map(|it| it.to_string());
             shown.set(member, compact.unwrap_or_else(|_| value.to_owned()));
         }
@@ -68,7 +68,7 @@ fn bytes(entry: &Entry) -> usize {
     shown.to_string().len()
 }
 
-/// `12 345`
+/// Formats a number with its thousands grouped: `12 345`.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -81,10 +81,10 @@ fn grouped(number: usize) -> String {
     text
 }
 
-/// The costs that are compared.
+/// Costs of the servers, of all their tools, and of lazy loading.
 #[derive(Debug)]
 struct Costs<'a> {
-    /// The dearest first.
+    /// Servers, the most expensive first.
     servers: Vec<(&'a str, Cost)>,
     all: Cost,
     lazy: Cost,
@@ -106,7 +106,7 @@ impl<'a> Costs<'a> {
     }
 }
 
-/// Each server's tools and their names, the heaviest first.
+/// Returns all tools with their servers, the most expensive first.
 fn heaviest<'a>(all: &[Tools<'a>]) -> Vec<(&'a str, &'a Entry)> {
     let tools = all.iter();
     let mut tools: Vec<_> = tools
@@ -116,7 +116,8 @@ fn heaviest<'a>(all: &[Tools<'a>]) -> Vec<(&'a str, &'a Entry)> {
     tools
 }
 
-/// A row for each server, the sum, and what the proxy's own tools cost instead; and the heaviest tools.
+/// Returns a table with a row for each server, the sum, and the cost of the proxy's own tools instead; optionally also
+/// the most expensive tools.
 pub(super) fn table(all: &[Tools<'_>], with_heaviest: bool) -> String {
     let costs = Costs::of(all);
     let mut table = Table::new(["SERVER", ">TOOLS", ">BYTES", ">TOKENS", ""]);
@@ -170,7 +171,7 @@ struct Whole<'a> {
     heaviest: Vec<Heavy<'a>>,
 }
 
-/// The same as one JSON object, with every tool.
+/// Returns the costs as one JSON object, with every tool.
 pub(super) fn json(all: &[Tools<'_>]) -> String {
     let costs = Costs::of(all);
     let heavy = |(server, entry)| {

@@ -1,6 +1,6 @@
-//! Repositories over https, and servers that misbehave. Real git answers, through `git http-backend`; what
-//! comes first in the path of the address says how: `/git/REPO` as it should, `/silent/…` never, and so on.
-//! Also used by the unit tests of the installer.
+//! Serves git repositories over https, correctly or with faults. Real git answers, through `git http-backend`; the
+//! first part of the URL's path selects the behaviour: `/git/REPO` is correct, `/silent/…` never answers, and so on.
+//! The unit tests of the installer use this module too.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
-/// Serves until the process ends.
+/// Git server on a free port of localhost; runs until the process ends.
 #[derive(Debug)]
 pub(crate) struct GitServer {
     folder: TempDir,
@@ -42,12 +42,12 @@ impl GitServer {
         }
     }
 
-    /// `https://localhost:PORT/PATH`.
+    /// Returns the URL of a path: `https://localhost:PORT/PATH`.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("https://localhost:{}/{path}", self.port)
     }
 
-    /// The certificate to be trusted.
+    /// Returns the certificate (PEM) that clients must trust.
     #[allow(
         dead_code,
         reason = "the unit tests take it from here, the others from the file"
@@ -56,13 +56,13 @@ impl GitServer {
         &self.authority
     }
 
-    /// Its file, for `SSL_CERT_FILE`.
+    /// Returns the file with that certificate, for `SSL_CERT_FILE`.
     #[allow(dead_code, reason = "as above")]
     pub(crate) fn authority_file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
-    /// A new repository with its first commit.
+    /// Creates a repository with its first commit.
     pub(crate) fn repository(&self, name: &str, files: &[(&str, &str)]) -> Repository {
         let repository = Repository {
             folder: self.folder.path().join(name),
@@ -74,7 +74,7 @@ impl GitServer {
     }
 }
 
-/// A folder with a repository in it.
+/// Folder with a repository.
 #[derive(Debug)]
 pub(crate) struct Repository {
     pub(crate) folder: PathBuf,
@@ -102,7 +102,7 @@ impl Repository {
         String::from_utf8_lossy(&git.stdout).trim().to_owned()
     }
 
-    /// Writes files and commits all there is.
+    /// Writes files and commits the whole folder; returns the hash of the commit.
     #[track_caller]
     pub(crate) fn commit(&self, files: &[(&str, &str)]) -> String {
         for (name, text) in files {
@@ -116,7 +116,8 @@ impl Repository {
     }
 }
 
-/// What a server needs that is `localhost`, and the certificate (PEM) of the authority that vouches for it.
+/// Returns the TLS configuration of a server named `localhost`, and the certificate (PEM) of the authority that signed
+/// its certificate.
 pub(super) fn tls() -> (Arc<ServerConfig>, String) {
     let mut authority = rcgen::CertificateParams::default();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -157,7 +158,7 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, root: &Path, port: u16) {
         .get_mut()
         .write_all(answer.as_deref().unwrap_or_default());
     if answer.is_none() || request.path.starts_with("/stalled/") && request.method == "POST" {
-        // Until the client goes away.
+        // Waits until the client disconnects.
         let _ = stream.read(&mut [0]);
     }
     stream.get_mut().conn.send_close_notify();
@@ -245,7 +246,7 @@ fn answer(request: &Request, root: &Path, port: u16) -> Option<Vec<u8>> {
     }
 }
 
-/// A pack that git would not make, as git would send it.
+/// Wraps a pack, which git itself would not create, in a response as git sends it.
 fn packed(pack: &[u8]) -> Vec<u8> {
     let head =
         "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-result\r\n\r\n0008NAK\n";
@@ -258,7 +259,7 @@ fn packed(pack: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// What `git http-backend` makes of it.
+/// Returns the response of `git http-backend`.
 fn backend(request: &Request, root: &Path, path: &str) -> Vec<u8> {
     let mut child = Command::new("git")
         .arg("http-backend")
@@ -272,7 +273,7 @@ fn backend(request: &Request, root: &Path, path: &str) -> Vec<u8> {
         .env("CONTENT_LENGTH", request.body.len().to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        // It complains when a client goes away.
+        // git complains on stderr when a client disconnects.
         .stderr(Stdio::null())
         .spawn()
         .unwrap();

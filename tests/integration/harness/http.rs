@@ -1,5 +1,4 @@
-//! HTTP by hand: the proxy behind an address, connections that say exactly what a test wants said, and clients of
-//! both eras on top of them.
+//! Raw HTTP: the proxy at an address, connections that send arbitrary bytes, and clients of both eras on top of them.
 
 mod modern;
 
@@ -14,13 +13,13 @@ pub(crate) use modern::Modern;
 
 use super::{DEADLINE, Log, Message, Peer, Proxy, initialize_params};
 
-/// What every message says about itself.
+/// Headers of every message.
 const KINDS: [(&str, &str); 2] = [
     ("Content-Type", "application/json"),
     ("Accept", "application/json, text/event-stream"),
 ];
 
-/// The proxy, which lets clients in by HTTP.
+/// Proxy that accepts clients over HTTP.
 pub(crate) struct Site {
     pub(crate) peer: Peer,
     pub(crate) log: Log,
@@ -35,7 +34,7 @@ impl Site {
         Self::start_by(proxy, &[])
     }
 
-    /// As [`Self::start`], by a program that these words begin.
+    /// Like [`Self::start`], with a program and arguments before the proxy's own command line.
     #[track_caller]
     pub(crate) fn start_by(proxy: Proxy, words: &[&str]) -> Self {
         let log = Log::new();
@@ -53,7 +52,7 @@ impl Site {
         }
     }
 
-    /// A request of its own connection, whose answer is read to its end.
+    /// Sends a request on a new connection; returns the whole response.
     #[track_caller]
     pub(crate) fn ask(&self, method: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut connection = Connection::to(self.address);
@@ -61,13 +60,13 @@ impl Site {
         connection.answer()
     }
 
-    /// As [`Self::ask`], by POST and of the right kinds.
+    /// Like [`Self::ask`], for a POST with the headers [`KINDS`].
     #[track_caller]
     pub(crate) fn post(&self, headers: &[(&str, &str)], body: &str) -> Answer {
         self.ask("POST", &[&KINDS, headers].concat(), body)
     }
 
-    /// The pids of the servers that were started.
+    /// Returns the pids of all servers that were started.
     pub(crate) fn servers(&self) -> Vec<u64> {
         let spawned = self.log.events("spawned");
         spawned
@@ -77,17 +76,17 @@ impl Site {
     }
 }
 
-/// One connection.
+/// Connection to the proxy.
 pub(crate) struct Connection {
     address: SocketAddr,
     reader: BufReader<TcpStream>,
-    /// The bytes of the current chunk that are still to come; nothing if the body is not chunked.
+    /// `Some` if the body of the current response is chunked.
     chunk: Option<usize>,
-    /// What has been read of the body.
+    /// Bytes of the body read so far.
     body: Vec<u8>,
 }
 
-/// The beginning of an answer.
+/// Status and headers of a response.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
     pub(crate) status: u16,
@@ -104,7 +103,7 @@ impl Head {
     }
 }
 
-/// A whole answer.
+/// Whole response.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) head: Head,
@@ -116,12 +115,12 @@ impl Answer {
         self.head.status
     }
 
-    /// Whether it came as events.
+    /// Returns true if the response is an event stream.
     pub(crate) fn is_stream(&self) -> bool {
         self.head.header("content-type") == Some("text/event-stream")
     }
 
-    /// Its messages, whichever way they came.
+    /// Returns the messages of a JSON body or of an event stream.
     pub(crate) fn messages(&self) -> Vec<Message> {
         if !self.is_stream() {
             return vec![Message::new(self.body.clone())];
@@ -130,7 +129,7 @@ impl Answer {
         events.filter_map(|event| event.message()).collect()
     }
 
-    /// The last of its messages.
+    /// Returns the last message.
     #[track_caller]
     pub(crate) fn last(&self) -> Message {
         self.messages().pop().expect("an answer")
@@ -144,7 +143,7 @@ impl Answer {
     }
 }
 
-/// One server-sent event.
+/// Server-sent event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Event {
     pub(crate) id: Option<String>,
@@ -188,17 +187,17 @@ impl Connection {
         }
     }
 
-    /// Sends any bytes. What the other side does not take any more is lost.
+    /// Sends arbitrary bytes. Bytes that the other side no longer accepts are lost.
     pub(crate) fn send(&self, bytes: &[u8]) {
         let _ = self.reader.get_ref().write_all(bytes);
     }
 
-    /// Sends a request whose `Host` and `Content-Length` are right unless `headers` have others.
+    /// Sends a request with a correct `Host` and `Content-Length` unless `headers` override them.
     pub(crate) fn request(&self, method: &str, headers: &[(&str, &str)], body: &str) {
         self.request_at("/mcp", method, headers, body);
     }
 
-    /// The same to any path.
+    /// Like [`Self::request`], to any path.
     pub(crate) fn request_at(
         &self,
         path: &str,
@@ -220,7 +219,7 @@ impl Connection {
         self.send((head + "\r\n" + body).as_bytes());
     }
 
-    /// The beginning of the answer; nothing if the connection was closed instead.
+    /// Reads the status and headers of a response; `None` if the connection was closed instead.
     pub(crate) fn try_head(&mut self) -> Option<Head> {
         let mut line = String::new();
         if self.reader.read_line(&mut line).ok()? == 0 {
@@ -263,7 +262,7 @@ impl Connection {
         Answer { head, body }
     }
 
-    /// Reads one more chunk; false at the end of the body.
+    /// Reads one more chunk; returns false at the end of the body.
     fn more(&mut self) -> bool {
         let mut line = String::new();
         if self.reader.read_line(&mut line).unwrap_or(0) == 0 {
@@ -278,7 +277,7 @@ impl Connection {
         size > 0
     }
 
-    /// The next event of a stream; nothing at its end. Comments are passed over.
+    /// Reads the next event of a stream, skipping comments; `None` at the end.
     pub(crate) fn event(&mut self) -> Option<Event> {
         loop {
             if let Some(end) = self.body.windows(2).position(|it| it == b"\n\n") {
@@ -294,7 +293,7 @@ impl Connection {
         }
     }
 
-    /// The next message of a stream; nothing at its end.
+    /// Reads the next message of a stream; `None` at the end.
     pub(crate) fn message_or_end(&mut self) -> Option<Message> {
         loop {
             if let Some(message) = self.event()?.message() {
@@ -303,14 +302,14 @@ impl Connection {
         }
     }
 
-    /// The next message of a stream.
+    /// Reads the next message of a stream that must not end.
     #[track_caller]
     pub(crate) fn message(&mut self) -> Message {
         self.message_or_end().expect("a stream that goes on")
     }
 }
 
-/// A client of the legacy era, by its session.
+/// Client of the legacy era, identified by its session.
 pub(crate) struct Legacy {
     address: SocketAddr,
     pub(crate) id: String,
@@ -346,13 +345,13 @@ impl Legacy {
         client
     }
 
-    /// Sends any body in the session.
+    /// Sends any body in the session; returns the response.
     #[track_caller]
     pub(crate) fn post(&self, body: &str) -> Answer {
         self.open(body).answer()
     }
 
-    /// As [`Self::post`], without reading the answer.
+    /// Like [`Self::post`], without reading the response.
     #[track_caller]
     pub(crate) fn open(&self, body: &str) -> Connection {
         let connection = Connection::to(self.address);
@@ -366,7 +365,7 @@ impl Legacy {
         self.post(&json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string())
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request; waits for its response.
     #[track_caller]
     pub(crate) fn ask(&self, method: &str, params: &Value) -> Message {
         self.next.set(self.next.get() + 1);
@@ -379,7 +378,7 @@ impl Legacy {
         self.ask("tools/call", &json!({"name": tool, "arguments": arguments}))
     }
 
-    /// Opens a stream, or goes on with one behind an event.
+    /// Opens a stream, or resumes one after the event `last`.
     #[track_caller]
     pub(crate) fn stand(&self, last: Option<&str>) -> (Head, Connection) {
         let mut connection = Connection::to(self.address);
@@ -400,7 +399,7 @@ impl Legacy {
     }
 }
 
-/// The raw line of a request.
+/// Returns the raw line of a request.
 pub(crate) fn request(id: &Value, method: &str, params: &Value) -> String {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
 }

@@ -1,4 +1,4 @@
-//! One line that a peer wrote, with just enough of it read to know what it answers.
+//! One line of a peer, parsed just enough to match responses to requests.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A line from the peer's stdout. The text is what was on the wire.
+/// Line from the peer's stdout, exactly as it was on the wire.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) line: String,
@@ -46,7 +46,7 @@ impl Message {
         }
     }
 
-    /// The id as it was written, a string with its quotes.
+    /// Returns the raw id; a string keeps its quotes.
     pub(crate) fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
@@ -72,7 +72,7 @@ impl Message {
         self.value()["params"].take()
     }
 
-    /// The params' text, byte for byte.
+    /// Returns the text of the params, byte for byte.
     #[track_caller]
     pub(crate) fn params_text(&self) -> &str {
         match self.outcome().params {
@@ -86,7 +86,7 @@ impl Message {
         self.outcome().error.is_some()
     }
 
-    /// The result's text, byte for byte. Fails on an error response.
+    /// Returns the text of the result, byte for byte. Fails on an error response.
     #[track_caller]
     pub(crate) fn result_text(&self) -> &str {
         match self.outcome().result {
@@ -100,7 +100,7 @@ impl Message {
         serde_json::from_str(self.result_text()).unwrap()
     }
 
-    /// The error's text, byte for byte. Fails on a result.
+    /// Returns the text of the error, byte for byte. Fails on a result.
     #[track_caller]
     pub(crate) fn error_text(&self) -> &str {
         match self.outcome().error {
@@ -114,7 +114,7 @@ impl Message {
         serde_json::from_str(self.error_text()).unwrap()
     }
 
-    /// The text of a tool's first content block.
+    /// Returns the text of the first content block of a tool's result.
     #[track_caller]
     pub(crate) fn tool_text(&self) -> String {
         match self.result()["content"][0]["text"].as_str() {

@@ -1,7 +1,7 @@
-//! What every black-box test needs: a raw client, a way to start the proxy, a project to edit.
+//! Test harness: a raw client, a builder that starts the proxy, a project to edit.
 //!
-//! Nothing here knows MCP beyond the shape of its messages; nothing is async. A peer's lines are kept as they
-//! were read, so that a test can compare bytes.
+//! The harness knows of MCP only the shape of its messages, and nothing in it is async. Lines of a peer are kept as
+//! read, so that a test can compare bytes.
 
 mod git_server;
 pub(crate) mod http;
@@ -29,10 +29,10 @@ pub(crate) use run::Run;
 pub(crate) use sdk::{ClientOn, ServerOn, example, peers, program};
 pub(crate) use watched::{Log, SOURCE, Watched, marked};
 
-/// How long anything may take before the test says that it hangs. Two cores may be shared by many tests.
+/// Time limit for every wait of a test, ample for many tests on two cores.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Waits until `condition` holds, and fails once `deadline` has passed.
+/// Waits until `condition` holds; fails after `deadline`.
 #[track_caller]
 pub(crate) fn eventually(deadline: Duration, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
@@ -45,7 +45,7 @@ pub(crate) fn eventually(deadline: Duration, mut condition: impl FnMut() -> bool
     }
 }
 
-/// Fails unless `program` can be run. A test whose outside part is missing has proved nothing, so it never passes.
+/// Fails unless `program` is in `PATH`. A test without its external program must fail, since it would prove nothing.
 #[track_caller]
 pub(crate) fn require(program: &str, how_to_install: &str) {
     if let Err(error) = which::which(program) {
@@ -59,7 +59,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers every line with a notification and the line itself, and says so on stderr.
+    /// Shell script that answers every line with a notification and the line itself, and writes to stderr.
     const PARROT: &str = r#"while read -r line; do
         echo "heard one" >&2
         printf '%s\n' '{"jsonrpc":"2.0","method":"heard"}' "$line"

@@ -1,4 +1,4 @@
-//! A raw client: starts a command, writes lines to it and keeps every line it writes.
+//! Raw client: starts a command, writes lines to it and records every line that it writes.
 //!
 //! All methods take `&self`, so that one thread may edit files while another calls.
 
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::transcript::Transcript;
 use super::{DEADLINE, Message, eventually, processes::new_tag};
 
-/// Where the proxy keeps what it knows of servers that do not run.
+/// Variable with the directory of the proxy's cache.
 pub(crate) const CACHE: &str = "XDG_CACHE_HOME";
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Peer {
     transcript: Arc<Transcript>,
     next_id: AtomicU64,
     deadline: Duration,
-    /// Keeps the proxy out of the tester's own cache, unless the command names another.
+    /// Cache directory of the proxy, unless the command names another one. Keeps the user's own cache untouched.
     #[expect(dead_code, reason = "its directory is removed when it is dropped")]
     cache: TempDir,
 }
@@ -44,7 +44,7 @@ impl Peer {
         Self::spawn_command(process)
     }
 
-    /// Starts a prepared command. Its stdio and its test tag are set here.
+    /// Starts a prepared command after setting its stdio, its tag and its cache directory.
     #[track_caller]
     pub(crate) fn spawn_command(mut command: Command) -> Self {
         let tag = new_tag();
@@ -83,13 +83,13 @@ impl Peer {
         }
     }
 
-    /// Sets how long each wait of this peer may take.
+    /// Sets the time limit for each wait on this peer.
     pub(crate) fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// The value of `MCP_PROXY_TEST_TAG` that the process and everything it starts inherit.
+    /// Returns the value of `MCP_PROXY_TEST_TAG`, which the process and its descendants inherit.
     pub(crate) fn tag(&self) -> &str {
         &self.tag
     }
@@ -98,9 +98,9 @@ impl Peer {
         self.pid
     }
 
-    // Speaking.
+    // Sending.
 
-    /// Writes one line as it is.
+    /// Writes one line unchanged.
     #[track_caller]
     pub(crate) fn send(&self, line: &str) {
         self.transcript.sent(line.to_owned());
@@ -110,7 +110,7 @@ impl Peer {
         self.send_bytes(&bytes);
     }
 
-    /// Writes bytes that need not be a line, or UTF-8.
+    /// Writes bytes, which need not be a line or UTF-8.
     #[track_caller]
     pub(crate) fn send_bytes(&self, bytes: &[u8]) {
         let mut stdin = self.stdin.lock().unwrap();
@@ -120,7 +120,7 @@ impl Peer {
         }
     }
 
-    /// Sends a request and gives its id.
+    /// Sends a request; returns its id.
     #[track_caller]
     pub(crate) fn request(&self, method: &str, params: &Value) -> u64 {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
@@ -135,7 +135,7 @@ impl Peer {
         self.send(&json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string());
     }
 
-    /// Answers a request of the peer.
+    /// Responds to a request of the peer.
     #[track_caller]
     pub(crate) fn respond(&self, request: &Message, result: &Value) {
         let id = request.id().expect("a request has an id");
@@ -144,20 +144,20 @@ impl Peer {
         ));
     }
 
-    /// Sends a request and waits for its response.
+    /// Sends a request; waits for the response.
     #[track_caller]
     pub(crate) fn ask(&self, method: &str, params: &Value) -> Message {
         let id = self.request(method, params);
         self.await_response(id)
     }
 
-    /// Calls a tool in the legacy era and waits for the response.
+    /// Calls a tool in the legacy era; waits for the response.
     #[track_caller]
     pub(crate) fn call(&self, tool: &str, arguments: &Value) -> Message {
         self.ask("tools/call", &json!({"name": tool, "arguments": arguments}))
     }
 
-    /// The legacy handshake; gives the response to `initialize`.
+    /// Performs the legacy handshake; returns the response to `initialize`.
     #[track_caller]
     pub(crate) fn initialize(&self, params: &Value) -> Message {
         let response = self.ask("initialize", params);
@@ -165,23 +165,23 @@ impl Peer {
         response
     }
 
-    /// A request of the modern era: `params` with the `_meta` that every one carries.
+    /// Sends a request of the modern era (`params` with the required `_meta`); waits for the response.
     #[track_caller]
     pub(crate) fn modern(&self, method: &str, mut params: Value) -> Message {
         params["_meta"] = modern_meta();
         self.ask(method, &params)
     }
 
-    // Listening.
+    // Receiving.
 
-    /// The response to `id`, written as on the wire (`1`, `"one"`).
+    /// Waits for the response to `id`, written as on the wire (`1`, `"one"`).
     #[track_caller]
     pub(crate) fn await_response(&self, id: impl Display) -> Message {
         let id = id.to_string();
         self.wait_for(&format!("response to {id}"), |message| message.answers(&id))
     }
 
-    /// The next notification of this method that no earlier call was given.
+    /// Waits for the next notification of this method that no earlier call returned.
     #[track_caller]
     pub(crate) fn expect_notification(&self, method: &str) -> Message {
         self.take(&format!("notification {method}"), |message| {
@@ -189,7 +189,7 @@ impl Peer {
         })
     }
 
-    /// The next request of the peer to this client that no earlier call was given.
+    /// Waits for the next request of the peer that no earlier call returned.
     #[track_caller]
     pub(crate) fn expect_request(&self, method: &str) -> Message {
         self.take(&format!("request {method}"), |message| {
@@ -197,7 +197,7 @@ impl Peer {
         })
     }
 
-    /// The first stderr line that holds `text`.
+    /// Waits for the first stderr line that contains `text`.
     #[track_caller]
     pub(crate) fn expect_stderr(&self, text: &str) -> String {
         self.transcript.wait_for(
@@ -210,13 +210,13 @@ impl Peer {
         )
     }
 
-    /// How many responses to `id` have come.
+    /// Returns the number of responses to `id` so far.
     pub(crate) fn responses_to(&self, id: impl Display) -> usize {
         let id = id.to_string();
         self.count(|message| message.answers(&id))
     }
 
-    /// How many notifications of this method have come.
+    /// Returns the number of notifications of this method so far.
     pub(crate) fn notifications(&self, method: &str) -> usize {
         self.count(|message| message.id().is_none() && message.method() == Some(method))
     }
@@ -230,7 +230,7 @@ impl Peer {
             .count()
     }
 
-    /// A place in the stdout lines, for `lines_since`.
+    /// Returns a position in the stdout lines, for `lines_since`.
     pub(crate) fn mark(&self) -> usize {
         self.transcript.lines().received.len()
     }
@@ -243,7 +243,7 @@ impl Peer {
         self.transcript.lines().stderr.clone()
     }
 
-    /// All that was said so far, for a failing test's message.
+    /// Returns the transcript so far, for the message of a failing test.
     pub(crate) fn transcript(&self) -> String {
         self.transcript.render()
     }
@@ -278,7 +278,7 @@ impl Peer {
 
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        // The process may be gone already; that is for the test to find out.
+        // The process may have exited already, which the test has to detect itself.
         let _ = kill_process(pid.expect("a child has a positive pid"), signal);
     }
 
@@ -286,7 +286,7 @@ impl Peer {
         self.child.lock().unwrap().try_wait().unwrap().is_some()
     }
 
-    /// Waits until the process has ended by itself (or by a signal sent before).
+    /// Waits until the process exits, by itself or by an earlier signal.
     #[track_caller]
     pub(crate) fn wait_exit(&self) -> ExitStatus {
         eventually(self.deadline, || self.has_exited());
@@ -304,7 +304,7 @@ impl Drop for Peer {
     }
 }
 
-/// The params of a legacy `initialize` from a client that can do everything.
+/// Returns the params of a legacy `initialize` from a client with all capabilities.
 pub(crate) fn initialize_params() -> Value {
     json!({
         "protocolVersion": "2025-11-25",
@@ -313,7 +313,7 @@ pub(crate) fn initialize_params() -> Value {
     })
 }
 
-/// The `_meta` of a request in the modern era.
+/// Returns the `_meta` of a request in the modern era.
 pub(crate) fn modern_meta() -> Value {
     json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -322,7 +322,7 @@ pub(crate) fn modern_meta() -> Value {
     })
 }
 
-/// Reads to the end whatever comes; a line that is not UTF-8 must not end the recording.
+/// Reads lines to the end of the stream, including lines that are not UTF-8.
 fn for_each_line(stream: impl Read, mut each: impl FnMut(String)) {
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();

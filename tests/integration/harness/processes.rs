@@ -1,8 +1,8 @@
-//! Finds the processes of a test by a variable that each of them inherits.
+//! Finds the processes of a test by an environment variable that all of them inherit.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A value no other test, and no other run of the tests, uses.
+/// Returns a tag that no other test, and no other run of the tests, uses.
 pub(crate) fn new_tag() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let since_epoch = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
@@ -10,7 +10,8 @@ pub(crate) fn new_tag() -> String {
     format!("{}-{}-{count}", std::process::id(), since_epoch.as_nanos())
 }
 
-/// The living processes with this test tag: pid and command line. A zombie has neither and does not count.
+/// Returns pid and command line of the running processes with this tag. Zombies are not included, since they have no
+/// environment.
 pub(crate) fn processes_with_tag(tag: &str) -> Vec<(u32, String)> {
     let variable = format!("MCP_PROXY_TEST_TAG={tag}");
     let mut found = Vec::new();

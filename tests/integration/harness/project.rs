@@ -1,4 +1,4 @@
-//! A directory with a server's sources that a test edits, gone when the test ends.
+//! Temporary directory with a server's sources for a test to edit; removed when the test ends.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -26,7 +26,7 @@ impl Project {
         self.root().join(relative)
     }
 
-    /// Writes in place, as many editors and every `>` in a shell do. Creates directories as needed.
+    /// Writes in place, like many editors and `>` in a shell. Creates missing directories.
     #[track_caller]
     pub(crate) fn write(&self, relative: &str, text: &str) {
         let path = self.path(relative);
@@ -34,7 +34,7 @@ impl Project {
         fs::write(path, text).unwrap();
     }
 
-    /// Writes a neighbour and renames it over the file, as editors that fear a crash do.
+    /// Writes a temporary file and renames it over the target, like editors with atomic saves.
     #[track_caller]
     pub(crate) fn save(&self, relative: &str, text: &str) {
         let path = self.path(relative);
@@ -43,7 +43,7 @@ impl Project {
         fs::rename(neighbour, path).unwrap();
     }
 
-    /// Replaces `from`, which must be there, by `to`, and saves.
+    /// Replaces `from`, which must occur in the file, by `to`, and saves.
     #[track_caller]
     pub(crate) fn edit(&self, relative: &str, from: &str, to: &str) {
         let text = self.read(relative);
@@ -51,7 +51,7 @@ impl Project {
         self.save(relative, &text.replace(from, to));
     }
 
-    /// Gives a file these rights.
+    /// Sets the mode of a file.
     pub(crate) fn set_mode(&self, relative: &str, mode: u32) {
         let mode = fs::Permissions::from_mode(mode);
         fs::set_permissions(self.path(relative), mode).unwrap();
@@ -62,7 +62,7 @@ impl Project {
         fs::read_to_string(self.path(relative)).unwrap()
     }
 
-    /// Copies a file of this repository, named from its root, under a new name.
+    /// Copies `source`, a path within this repository, to `relative`.
     #[track_caller]
     pub(crate) fn copy(&self, source: &str, relative: &str) {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);

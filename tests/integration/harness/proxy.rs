@@ -1,4 +1,4 @@
-//! Builds a `mcp-proxy` command line and starts it.
+//! Builds an `mcp-proxy` command line and starts it.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{Peer, Project, example};
 
-/// `mcp-proxy dev [options] -- server`, or `check` or `call` instead of `dev`, or `serve`; without a server
-/// those of the configuration.
+/// Command line of the form `mcp-proxy SUBCOMMAND [options] -- server`, with `dev`, `check` or `call`; without a
+/// server, of `dev` or `serve` for the servers of the configuration.
 #[derive(Debug, Default)]
 #[must_use]
 pub(crate) struct Proxy {
@@ -21,31 +21,31 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// The path of the program under test.
+    /// Path of the program under test.
     pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_mcp-proxy");
 
-    /// In front of the server that this command starts.
+    /// Creates a `dev` in front of the server that this command starts.
     pub(crate) fn dev<S: Into<OsString>>(server: impl IntoIterator<Item = S>) -> Self {
         Self::of("dev", server)
     }
 
-    /// In front of the servers of the configuration: `dev` or `serve`.
+    /// Creates a `dev` or `serve` in front of the servers of the configuration.
     pub(crate) fn configured(subcommand: &'static str) -> Self {
         let nothing: [&str; 0] = [];
         Self::of(subcommand, nothing)
     }
 
-    /// Looks once at the server that this command starts.
+    /// Creates a `check` of the server that this command starts.
     pub(crate) fn check<S: Into<OsString>>(server: impl IntoIterator<Item = S>) -> Self {
         Self::of("check", server)
     }
 
-    /// Calls a tool of the server that this command starts; the options name the tool.
+    /// Creates a `call` of the server that this command starts; the options name the tool.
     pub(crate) fn call<S: Into<OsString>>(server: impl IntoIterator<Item = S>) -> Self {
         Self::of("call", server)
     }
 
-    /// In front of the servers of the configuration in the project, each loaded when it is needed.
+    /// Creates a `serve` in front of the servers of the project's configuration.
     pub(crate) fn serve() -> Self {
         Self::of("serve", [] as [OsString; 0])
     }
@@ -74,7 +74,7 @@ impl Proxy {
         self
     }
 
-    /// With no tools of its own and no watcher: what a client cannot tell from the server.
+    /// Disables the meta-tools and the watcher, so that a client sees only the server.
     pub(crate) fn transparent(self) -> Self {
         self.options(["--meta-tools", "none", "--no-watch"])
     }
@@ -96,7 +96,7 @@ impl Proxy {
         self
     }
 
-    /// The words of the command line, for a client that starts servers itself.
+    /// Returns the words of the command line, for a client that starts servers itself.
     pub(crate) fn words(&self) -> Vec<OsString> {
         let mut words = vec![Self::PROGRAM.into(), self.subcommand.into()];
         words.extend(self.options.iter().cloned());
@@ -111,7 +111,7 @@ impl Proxy {
         self.run_by([])
     }
 
-    /// The command of a client, given by its first words, that starts the proxy itself.
+    /// Returns the command of a client, given by its first words, that starts the proxy itself.
     pub(crate) fn run_by(&self, client: impl IntoIterator<Item = OsString>) -> Command {
         let mut words = client.into_iter().chain(self.words());
         let mut command = Command::new(words.next().expect("the proxy has a program"));
@@ -129,7 +129,7 @@ impl Proxy {
     }
 }
 
-/// The proxy in front of the fake server, whose script is its source and watched; no meta-tools.
+/// Starts the proxy without meta-tools in front of a fake server, and watches the server's script.
 #[track_caller]
 pub(crate) fn scripted(script: &Value, options: &[&str]) -> (Peer, Project) {
     let project = Project::new();

@@ -1,4 +1,4 @@
-//! A server behind an address, by hand: it says exactly what a test wants said, and remembers what it was asked.
+//! Raw HTTP server: sends exactly the responses that a test needs, and records every request.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::git_server::tls;
 use super::{DEADLINE, eventually};
 
-/// One request that came.
+/// Received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) verb: String,
@@ -60,38 +60,38 @@ impl Asked {
         value
     }
 
-    /// The message that it brought.
+    /// Returns the message in the body; null if the body is not JSON.
     pub(crate) fn message(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
-    /// The method of that message; of anything else nothing.
+    /// Returns the method of that message; empty if it has none.
     pub(crate) fn method(&self) -> String {
         let message = self.message();
         message["method"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The answer to it.
+    /// Returns a response with this result.
     pub(crate) fn result(&self, result: &Value) -> String {
         json!({"jsonrpc": "2.0", "id": self.message()["id"], "result": result}).to_string()
     }
 
-    /// The error that answers it.
+    /// Returns an error response.
     pub(crate) fn error(&self, code: i64, message: &str) -> String {
         let error = json!({"code": code, "message": message});
         json!({"jsonrpc": "2.0", "id": self.message()["id"], "error": error}).to_string()
     }
 }
 
-/// Where the answer to one request is written.
+/// Writer of the response to one request.
 pub(crate) struct Answering {
     stream: TcpStream,
-    /// Whether the connection ends after this answer.
+    /// True if the connection ends after this response.
     is_last: bool,
 }
 
 impl Answering {
-    /// The same connection, for another thread.
+    /// Returns a writer on the same connection, for another thread.
     pub(crate) fn again(&self) -> Self {
         Self {
             stream: self.stream.try_clone().unwrap(),
@@ -99,7 +99,7 @@ impl Answering {
         }
     }
 
-    /// Any bytes.
+    /// Writes arbitrary bytes.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let _ = self
             .stream
@@ -107,7 +107,7 @@ impl Answering {
             .and_then(|()| self.stream.flush());
     }
 
-    /// A whole answer.
+    /// Writes a whole response.
     pub(crate) fn whole(&mut self, status: u16, headers: &[(&str, &str)], body: &str) {
         let mut head = format!(
             "HTTP/1.1 {status} As It Is\r\nContent-Length: {}\r\n",
@@ -123,29 +123,29 @@ impl Answering {
         self.write((head + "\r\n" + body).as_bytes());
     }
 
-    /// A message.
+    /// Writes a response with a JSON message.
     pub(crate) fn json(&mut self, body: &str) {
         self.whole(200, &[("Content-Type", "application/json")], body);
     }
 
-    /// The beginning of a stream of events, which ends with the connection.
+    /// Writes the head of an event stream, which ends with the connection.
     pub(crate) fn stream(&mut self) {
         let head =
             "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
         self.write(head.as_bytes());
     }
 
-    /// An event of the stream.
+    /// Writes an event of the stream.
     pub(crate) fn event(&mut self, message: &str) {
         self.write(format!("data: {message}\n\n").as_bytes());
     }
 
-    /// Ends the connection.
+    /// Closes the connection.
     pub(crate) fn cut(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Waits until the other side ends the connection; false if it says something instead.
+    /// Waits until the other side closes the connection; returns false if it sends something instead.
     pub(crate) fn until_closed(&mut self) -> bool {
         let _ = self.stream.set_read_timeout(Some(DEADLINE));
         matches!(self.stream.read(&mut [0]), Ok(0))
@@ -158,7 +158,7 @@ impl Answering {
 
 type Answer = dyn Fn(&Asked, &mut Answering) + Send + Sync;
 
-/// The server. Dropping it ends it.
+/// HTTP server. Dropping it stops it and closes its connections.
 pub(crate) struct HttpServer {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -167,13 +167,13 @@ pub(crate) struct HttpServer {
 }
 
 impl HttpServer {
-    /// Answers every request by `answer`, on a thread for each connection.
+    /// Starts a server that answers every request with `answer`, on one thread per connection.
     #[track_caller]
     pub(crate) fn start(answer: impl Fn(&Asked, &mut Answering) + Send + Sync + 'static) -> Self {
         Self::at("127.0.0.1:0".parse().unwrap(), answer)
     }
 
-    /// As [`Self::start`], at an address at which another one may have been before.
+    /// Like [`Self::start`], at an address that another server may have used before.
     #[track_caller]
     pub(crate) fn at(
         address: SocketAddr,
@@ -209,26 +209,26 @@ impl HttpServer {
         format!("http://{}/mcp", self.address)
     }
 
-    /// Everything that was asked so far.
+    /// Returns all requests so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
-    /// What was asked by this method of HTTP, or by a POST with this method of MCP.
+    /// Returns the requests with this HTTP method or with a message of this MCP method.
     pub(crate) fn asked_for(&self, method: &str) -> Vec<Asked> {
         let mut asked = self.asked();
         asked.retain(|it| it.verb == method || it.method() == method);
         asked
     }
 
-    /// Waits until it was asked so often for this method, and gives all of them.
+    /// Waits for `count` requests of this method; returns all of them.
     #[track_caller]
     pub(crate) fn until(&self, method: &str, count: usize) -> Vec<Asked> {
         eventually(DEADLINE, || self.asked_for(method).len() >= count);
         self.asked_for(method)
     }
 
-    /// Ends it and every connection to it; its address refuses whoever comes. Gives the address.
+    /// Stops the server and closes its connections; its address refuses connections. Returns the address.
     pub(crate) fn stop(self) -> SocketAddr {
         self.address
     }
@@ -256,7 +256,7 @@ fn serve(stream: TcpStream, asked: &Mutex<Vec<Asked>>, answer: &Answer) {
     while let Some(request) = Asked::read(&mut reader) {
         asked.lock().unwrap().push(request.clone());
         let stream = writer.try_clone().unwrap();
-        // A stream has no other end.
+        // Only the end of the connection ends a stream.
         let is_last = request.header("accept") == Some("text/event-stream");
         let mut answering = Answering { stream, is_last };
         answer(&request, &mut answering);
@@ -264,14 +264,14 @@ fn serve(stream: TcpStream, asked: &Mutex<Vec<Asked>>, answer: &Answer) {
             answering.cut();
         }
     }
-    // Whoever holds it open is told that nothing more comes.
+    // Signals the end also where clones of the stream are still open.
     let _ = writer.shutdown(Shutdown::Both);
 }
 
-/// The id of the sessions of [`legacy`].
+/// Session id of the server [`legacy`].
 pub(crate) const SESSION: &str = "the-session";
 
-/// Answers as a small legacy server does that has the tool `echo`, the prompt `greet` and sessions.
+/// Answers like a small legacy server with sessions, the tool `echo` and the prompt `greet`.
 pub(crate) fn legacy(asked: &Asked, answering: &mut Answering) {
     let message = asked.message();
     match (asked.verb.as_str(), asked.method().as_str()) {
@@ -304,7 +304,7 @@ pub(crate) fn legacy(asked: &Asked, answering: &mut Answering) {
     }
 }
 
-/// Answers as a small modern server does that has the tool `echo`.
+/// Answers like a small modern server with the tool `echo`.
 pub(crate) fn modern(asked: &Asked, answering: &mut Answering) {
     let message = asked.message();
     match (asked.verb.as_str(), asked.method().as_str()) {
@@ -331,7 +331,7 @@ pub(crate) fn modern(asked: &Asked, answering: &mut Answering) {
     }
 }
 
-/// The result of `tools/list` with tools of these names.
+/// Returns the result of `tools/list` with tools of these names.
 pub(crate) fn tools(names: &[&str]) -> Value {
     let tools: Vec<Value> = names
         .iter()
@@ -340,14 +340,15 @@ pub(crate) fn tools(names: &[&str]) -> Value {
     json!({ "tools": tools, "resultType": "complete" })
 }
 
-/// The result of a call of `echo`.
+/// Returns the result of a call of `echo`.
 pub(crate) fn echo(message: &Value) -> Value {
     let text = message["params"]["arguments"]["text"].as_str();
     let text = format!("echo: {}", text.unwrap_or_default());
     json!({"content": [{"type": "text", "text": text}], "resultType": "complete"})
 }
 
-/// Lets clients come to a server by https. The certificate that they must trust is in a file of its own.
+/// TLS front of a server: accepts clients over https. `authority` is the file with the certificate that they must
+/// trust.
 pub(crate) struct Tls {
     port: u16,
     pub(crate) authority: tempfile::NamedTempFile,
@@ -375,7 +376,7 @@ impl Tls {
     }
 }
 
-/// One request and its answer.
+/// Passes on one request and its response.
 fn pass_on(stream: TcpStream, config: Arc<ServerConfig>, target: SocketAddr) -> Option<()> {
     let connection = ServerConnection::new(config).unwrap();
     let mut stream = BufReader::new(StreamOwned::new(connection, stream));

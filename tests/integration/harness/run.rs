@@ -1,4 +1,4 @@
-//! A command that ends by itself: all that it said, and how it ended.
+//! Runs a command that exits by itself; records its output and exit code.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Runs a prepared command to its end, with nothing on its stdin.
+    /// Runs a prepared command to its end, with an empty stdin.
     #[track_caller]
     pub(crate) fn of(mut command: Command) -> Self {
         let tag = new_tag();
@@ -36,7 +36,7 @@ impl Run {
             status = child.try_wait().unwrap();
             status.is_some()
         });
-        // A pipe that stays open belongs to a process that was left behind.
+        // A pipe stays open only if a process was left behind.
         let text = |all: Receiver<String>| all.recv_timeout(DEADLINE).unwrap();
         Self {
             code: status.and_then(|status| status.code()),
@@ -46,7 +46,7 @@ impl Run {
         }
     }
 
-    /// Runs `mcp-proxy` with these arguments in the project, away from the tester's own configuration.
+    /// Runs `mcp-proxy` with these arguments in the project, isolated from the user's own configuration.
     #[track_caller]
     pub(crate) fn within(project: &Project, arguments: &[&str]) -> Self {
         let mut command = Command::new(Proxy::PROGRAM);
@@ -58,11 +58,11 @@ impl Run {
         Self::of(command)
     }
 
-    /// Fails unless it ended with `code` and left no process behind.
+    /// Checks that the command exited with `code` and left no process behind.
     #[track_caller]
     pub(crate) fn ended_with(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
-        // The kernel may take a moment to remove what was killed.
+        // The kernel may need a moment to remove killed processes.
         eventually(DEADLINE, || processes_with_tag(&self.tag).is_empty());
         self
     }

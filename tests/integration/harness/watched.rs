@@ -1,4 +1,4 @@
-//! The fake server behind a watching proxy, with the proxy's own log of what it made of each save.
+//! The fake server behind a watching proxy, with the log of the proxy's reaction to each save.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -9,9 +9,9 @@ use tempfile::TempDir;
 
 use super::{DEADLINE, Peer, Project, Proxy, eventually, example, initialize_params};
 
-/// The server's script, which is its source: it says what the tool `mark` answers.
+/// Script of the fake server, which is its source file; determines the answer of the tool `mark`.
 pub(crate) const SOURCE: &str = "src/server.json";
-/// A watched file that only the checks below write.
+/// Watched file that only the checks below write.
 const SENTINEL: &str = "src/sentinel.json";
 const LIST_CHANGED: &str = "notifications/tools/list_changed";
 
@@ -20,30 +20,30 @@ pub(crate) struct Watched {
     pub(crate) project: Project,
     pub(crate) peer: Peer,
     log: Log,
-    /// Reloads that an earlier check has taken note of.
+    /// Number of reloads that earlier checks have accounted for.
     seen: Cell<usize>,
 }
 
-/// A script whose tool `mark` answers this.
+/// Returns a script whose tool `mark` answers `mark`.
 pub(crate) fn marked(mark: &str) -> String {
     json!({ "mark": mark }).to_string()
 }
 
 impl Watched {
-    /// Everything in a new project is watched, so that only the rules keep a file from counting.
+    /// Watches all files of a new project, so that only built-in rules exclude files.
     #[track_caller]
     pub(crate) fn start() -> Self {
         Self::with(Project::new(), &["--watch", "**/*"])
     }
 
-    /// In front of a fake server in `project`, which gets a source if it has none.
+    /// Starts the proxy in front of a fake server in `project`; writes the source if there is none.
     #[track_caller]
     pub(crate) fn with(project: Project, options: &[&str]) -> Self {
         let server = [example("fake_server").into_os_string(), SOURCE.into()];
         Self::of(project, Proxy::dev(server).options(options))
     }
 
-    /// As [`with`](Self::with), in front of the server that the proxy was made for.
+    /// Like [`with`](Self::with), in front of the server that `proxy` was built for.
     #[track_caller]
     pub(crate) fn of(project: Project, proxy: Proxy) -> Self {
         if !project.path(SOURCE).exists() {
@@ -54,7 +54,7 @@ impl Watched {
         Self::met(project, peer, log)
     }
 
-    /// Takes a proxy that was started in another way, and introduces a client to it.
+    /// Takes a proxy that is already running, and initializes a client session with it.
     #[track_caller]
     pub(crate) fn met(project: Project, peer: Peer, log: Log) -> Self {
         peer.initialize(&initialize_params()).result();
@@ -74,7 +74,7 @@ impl Watched {
         self.project.write(SOURCE, &marked(mark));
     }
 
-    /// What the server that answers now was made of.
+    /// Returns the mark of the script that the answering server was started with.
     #[track_caller]
     pub(crate) fn mark(&self) -> String {
         let answer = self.peer.call("mark", &json!({}));
@@ -84,37 +84,37 @@ impl Watched {
         }
     }
 
-    /// The events of this name so far.
+    /// Returns the events of this name so far.
     pub(crate) fn events(&self, name: &str) -> Vec<Value> {
         self.log.events(name)
     }
 
-    /// The whole log, for a failing test's message.
+    /// Returns the whole log, for the message of a failing test.
     pub(crate) fn log(&self) -> String {
         self.log.text()
     }
 
-    /// Waits until there are `count` events of this name, and gives them.
+    /// Waits until there are `count` events of this name; returns all of them.
     #[track_caller]
     pub(crate) fn until(&self, name: &str, count: usize) -> Vec<Value> {
         self.log.until(name, count)
     }
 
-    /// Since the last check one save was noticed, of exactly these files, and led to one reload.
+    /// Checks that since the last check exactly one save was noticed, of exactly these files, and led to one reload.
     #[track_caller]
     pub(crate) fn one_reload(&self, files: &[&str]) {
         self.reloads(&[files]);
     }
 
-    /// Since the last check nothing was noticed that counts.
+    /// Checks that since the last check no relevant change was noticed.
     #[track_caller]
     pub(crate) fn no_reload(&self) {
         self.reloads(&[]);
     }
 
-    /// Since the last check exactly these saves were noticed, and each led to one reload and one
-    /// announcement to the client. Each part of a save that was noticed by itself led to one started
-    /// process. A last save, of a file of its own, proves that nothing else was on its way.
+    /// Checks that since the last check exactly these saves were noticed, and that each led to one reload and one
+    /// notification to the client. Each part of a save that was noticed separately must have started one process. A
+    /// final save of [`SENTINEL`] proves that no other reload was pending.
     #[track_caller]
     pub(crate) fn reloads(&self, saves: &[&[&str]]) {
         let expected = self.seen.get() + saves.len();
@@ -142,7 +142,7 @@ impl Watched {
 }
 
 impl Watched {
-    /// The files that changed before each reload.
+    /// Returns the changed files before each reload.
     fn changed(&self) -> Vec<Vec<String>> {
         let mut groups = Vec::new();
         let mut files = BTreeSet::new();
@@ -157,7 +157,7 @@ impl Watched {
     }
 }
 
-/// The proxy's log as NDJSON, outside of what is watched.
+/// Log of the proxy as NDJSON, outside of the watched directory.
 #[derive(Debug)]
 pub(crate) struct Log {
     directory: TempDir,
@@ -170,7 +170,7 @@ impl Log {
         }
     }
 
-    /// Makes the proxy write it.
+    /// Adds the options that make the proxy write this log.
     pub(crate) fn written_by(&self, proxy: Proxy) -> Proxy {
         proxy
             .options(["--log-format", "json", "--log"])
@@ -185,7 +185,7 @@ impl Log {
         std::fs::read_to_string(self.path()).unwrap_or_default()
     }
 
-    /// The events of this name so far.
+    /// Returns the events of this name so far.
     pub(crate) fn events(&self, name: &str) -> Vec<Value> {
         let mut events = self.all();
         events.retain(|event| event["event"] == name);
@@ -194,7 +194,7 @@ impl Log {
 
     fn all(&self) -> Vec<Value> {
         let text = self.text();
-        // The last line may be half written.
+        // The last line may be incomplete.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let events = whole.lines();
         events
@@ -202,7 +202,7 @@ impl Log {
             .collect()
     }
 
-    /// Waits until there are `count` events of this name, and gives them.
+    /// Waits until there are `count` events of this name; returns all of them.
     #[track_caller]
     pub(crate) fn until(&self, name: &str, count: usize) -> Vec<Value> {
         let deadline = std::time::Instant::now() + DEADLINE;

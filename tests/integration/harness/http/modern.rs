@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::modern_meta;
 use super::{Answer, Connection, KINDS, Site};
 
-/// A request of the modern era and the headers that go with it.
+/// Request of the modern era with its headers.
 #[derive(Debug, Clone)]
 pub(crate) struct Modern {
     pub(crate) body: Value,
@@ -30,7 +30,7 @@ impl Modern {
         Self { body, headers }
     }
 
-    /// The call of a tool.
+    /// Creates a `tools/call` request.
     pub(crate) fn call(id: &Value, tool: &str, arguments: &Value) -> Self {
         Self::new(
             id,
@@ -39,7 +39,7 @@ impl Modern {
         )
     }
 
-    /// With that value of the header, or without it.
+    /// Sets or removes a header.
     pub(crate) fn with(mut self, name: &str, value: Option<&str>) -> Self {
         self.headers
             .retain(|(it, _)| !it.eq_ignore_ascii_case(name));
