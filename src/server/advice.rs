@@ -1,12 +1,12 @@
-//! What to do about the failures that the proxy itself brings about by starting a server beside its predecessor: a
-//! port or a lock that only one process can have is taken. Told by what servers, databases and browsers write.
+//! Advice for failures that the proxy itself causes by starting a server beside its predecessor: a port or a lock that
+//! only one process can have is taken. Recognizes error messages of servers, databases and browsers.
 
 use crate::config::{Reload, ServerSpec};
 
-/// The cure for a server that can run only once.
+/// Advice for a server of which only one process can run at a time.
 const STOP_FIRST: &str = "two generations cannot run at once: use `--reload stop-first` for a server that owns a port or a lock";
 
-/// A port is taken: all parts of one of these stand in a line, in this order.
+/// Messages about a taken port: a line must contain all parts of one entry, in this order.
 #[rustfmt::skip] // A table.
 const TAKEN_PORTS: &[&[&str]] = &[
     &["eaddrinuse"], &["address already in use"], &["address is already in use"], &["address in use"],
@@ -14,11 +14,11 @@ const TAKEN_PORTS: &[&[&str]] = &[
     &["already listening on port"], &["cannot find empty port"], &["only one usage of each socket address"],
 ];
 
-/// A program that says so as well has found another port.
+/// Messages of programs that switch to another port.
 #[rustfmt::skip] // A table.
 const HELPED_ITSELF: &[&str] = &["trying ", "using another", "using available", "using port", "falling back"];
 
-/// A lock, or what it guards, is taken: as [`TAKEN_PORTS`].
+/// Messages about a taken lock or locked resource, in the form of [`TAKEN_PORTS`].
 #[rustfmt::skip] // A table.
 const TAKEN_LOCKS: &[&[&str]] = &[
     // SQLite, DuckDB, Kuzu, RocksDB, LevelDB, Badger, bbolt, redb, HDF5.
@@ -37,7 +37,7 @@ const TAKEN_LOCKS: &[&[&str]] = &[
     &["failed to lock"], &["cannot lock"], &["could not lock"], &["couldn't lock"], &["unable to lock"],
     &["lockobtainfailed"], &["overlappingfilelock"], &["elocked"], &["alreadylocked"], &["already locked"],
     &["locked by another"], &["lock acquisition failed"], &["lock file", "already exists"],
-    // Programs of themselves, files and devices.
+    // Single-instance programs, files and devices.
     &["another instance", "running"], &["another instance", "already"], &["another instance", "using"],
     &["another copy", "running"], &["another process", "using"], &["used by another process"],
     &["in use by another process"], &["instance is already running"], &["instance already running"],
@@ -47,33 +47,33 @@ const TAKEN_LOCKS: &[&[&str]] = &[
     &["resource busy or locked"],
 ];
 
-/// Lines about something that a server does not own for as long as it runs.
+/// Messages about resources that a server does not own for as long as it runs.
 #[rustfmt::skip] // A table.
 const OTHERS: &[&str] = &[
     "deadlock", "email", "event loop", "another git process", "index.lock", "lock ref", "lock config file", "dpkg",
 ];
 
-/// The last line of a traceback names the error alone; a line above it the call that failed.
+/// Calls that take a lock. The last line of a traceback names only the error; a line above it names the failed call.
 const LOCK_CALLS: &[&str] = &["flock(", "lockf(", "lock_ex", "f_setlk"];
 
-/// The system's words for a lock that is taken, and for much else.
+/// System errors for a taken lock, and for many other failures.
 const REFUSALS: &[&str] = &[
     "resource temporarily unavailable",
     "blockingioerror",
     "wouldblock",
 ];
 
-/// The advice for a server that wrote `stderr` and ended, if its predecessor may have been in its way.
+/// Returns the advice for a server that wrote `stderr` and exited, if its predecessor may have been in its way.
 pub(super) fn cure(stderr: &[String], spec: &ServerSpec) -> Option<String> {
     let is_taken = |line: &String| misses_port(line) || says(line, TAKEN_LOCKS);
     let in_its_way = stderr.iter().any(is_taken)
         || is_locked_out(stderr)
-        // It says nothing when it does not wait.
+        // `flock -n` prints nothing when it gives up.
         || (stderr.is_empty() && runs_flock(spec));
     (in_its_way && spec.reload == Reload::Overlap).then(|| STOP_FIRST.to_owned())
 }
 
-/// The advice for a server whose start took too long, beside its `predecessor` or not.
+/// Returns the advice for a start that timed out; `predecessor` is true if an old process was running.
 pub(super) fn more_time(predecessor: bool, spec: &ServerSpec) -> String {
     let mut advice = "if it needs longer, raise `--start-timeout` (`start_timeout` in the configuration); the next call \
         starts it again and waits twice as long"
@@ -86,7 +86,7 @@ pub(super) fn more_time(predecessor: bool, spec: &ServerSpec) -> String {
     advice
 }
 
-/// The line of `stderr` with which a server that runs says that it did not get a port, most likely its debugger's.
+/// Returns the line of `stderr` in which a running server reports a taken port, most likely its debugger's.
 pub(super) fn missed_port(stderr: &[String]) -> Option<&str> {
     let line = stderr.iter().find(|line| misses_port(line))?;
     Some(line.trim())
@@ -100,7 +100,7 @@ fn misses_port(line: &str) -> bool {
 }
 
 fn says(line: &str, signs: &[&[&str]]) -> bool {
-    // To block is not to lock.
+    // "block" contains "lock".
     let line = format!(" {} ", line.to_lowercase().replace("block", "_"));
     let has_all = |sign: &&[&str]| {
         let mut rest = line.as_str();
@@ -115,7 +115,7 @@ fn says(line: &str, signs: &[&[&str]]) -> bool {
     !OTHERS.iter().any(|other| line.contains(other)) && signs.iter().any(has_all)
 }
 
-/// Whether a lock was refused by the system, as a traceback shows it.
+/// Returns true if a traceback shows that the system refused a lock.
 fn is_locked_out(stderr: &[String]) -> bool {
     let has = |line: &String, signs: &[&str]| {
         let line = line.to_lowercase();
@@ -125,7 +125,7 @@ fn is_locked_out(stderr: &[String]) -> bool {
     call.is_some_and(|call| stderr[call..].iter().any(|line| has(line, REFUSALS)))
 }
 
-/// Whether `flock` starts the server, itself or in a shell.
+/// Returns true if `flock` starts the server, directly or in a shell.
 fn runs_flock(spec: &ServerSpec) -> bool {
     let words = std::iter::once(&spec.program).chain(&spec.args);
     words

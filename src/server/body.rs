@@ -1,4 +1,4 @@
-//! What a generation consists of outside the proxy: a process, or a link to a remote server.
+//! External part of a generation: a process, or a link to a remote server.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use crate::transport::child::Child;
 use crate::transport::http::HttpLink;
 use crate::transport::lines::Tail;
 
-/// Lines of stderr that are shown with a failure.
+/// Number of stderr lines that are shown with a failure.
 pub(super) const SHOWN_STDERR: usize = 20;
 
-/// A process or a link. Dropping it ends it.
+/// Process or link. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) enum Body {
     Process(Child),
     Remote(Remote),
 }
 
-/// A link that is cut when it is dropped.
+/// Link that is cut on drop.
 #[derive(Debug)]
 pub(crate) struct Remote(pub(super) HttpLink);
 
@@ -27,7 +27,7 @@ impl Drop for Remote {
 }
 
 impl Body {
-    /// Waits until it has ended by itself, or has shown that it is of no use; a sentence fragment says how.
+    /// Waits until the process has exited or the link is lost or failing; returns the reason as a sentence fragment.
     pub(crate) async fn ended(&self) -> String {
         match self {
             Self::Process(child) => format!("exited with {}", child.exited().wait().await),
@@ -38,7 +38,7 @@ impl Body {
         }
     }
 
-    /// What it writes for people, complete once it has ended.
+    /// Returns the last stderr lines of a process, complete after its exit.
     pub(crate) fn stderr(&self) -> Option<Tail> {
         match self {
             Self::Process(child) => Some(child.stderr()),
@@ -46,7 +46,7 @@ impl Body {
         }
     }
 
-    /// The processor time that all of it has taken, where that is known.
+    /// Returns the processor time used by the whole process group, where the system reports it.
     pub(crate) fn processor_time(&self) -> Option<Duration> {
         match self {
             Self::Process(child) => child.processor_time(),
@@ -54,7 +54,7 @@ impl Body {
         }
     }
 
-    /// Ends it; a process has `grace` to do so by itself.
+    /// Stops the process or the link; a process has `grace` to exit on its own.
     pub(crate) async fn stop(self, grace: Duration) {
         match self {
             Self::Process(child) => child.stop(grace).await,

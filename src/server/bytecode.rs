@@ -1,8 +1,8 @@
-//! Compiled Python that would run in place of saved sources.
+//! Removal of compiled Python that would run in place of saved sources.
 //!
-//! Python takes a `.pyc` for current if the time of the source in whole seconds and its length are those that the
-//! `.pyc` was made for. A save of equal length within the second in which some process compiled the text before it
-//! therefore runs the old code, and an unchecked hash-based `.pyc` is never compared at all (PEP 552).
+//! Python considers a `.pyc` current if it was made for a source with the same time in whole seconds and the same
+//! length. Therefore a save of equal length, within the second in which a process compiled the earlier text, runs the
+//! old code. An unchecked hash-based `.pyc` is never compared at all (PEP 552).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -11,21 +11,21 @@ use std::path::{Path, PathBuf};
 
 use crate::config::ServerSpec;
 
-/// The variable that keeps compiled files below a directory of their own.
+/// Variable that moves compiled files to a separate directory.
 const PREFIX: &str = "PYTHONPYCACHEPREFIX";
 
-/// Whether there are Python sources among `files`.
+/// Returns true if `files` contains Python sources.
 pub(super) fn concerns(files: &BTreeSet<PathBuf>) -> bool {
     files.iter().any(|file| is_source(file))
 }
 
-/// Removes what was compiled from the Python sources among `files`, which are relative to the server's working
-/// directory. Reads and writes the file system; what cannot be removed stays.
+/// Removes the compiled files of the Python sources among `files`, which are relative to the server's working
+/// directory. Reads and writes the file system; ignores files that cannot be removed.
 pub(super) fn remove(spec: &ServerSpec, files: &BTreeSet<PathBuf>) {
     let mut stems: BTreeMap<PathBuf, Vec<OsString>> = BTreeMap::new();
     let sources = files.iter().filter(|file| is_source(file));
     for file in sources.map(|file| spec.cwd.join(file)) {
-        // The cache lies beside the file that the name leads to as Python imported it: through links, too.
+        // The cache lies beside the path that Python imported, which may go through symlinks or not.
         for path in [Some(file.clone()), file.canonicalize().ok()]
             .into_iter()
             .flatten()

@@ -1,4 +1,4 @@
-//! One request of a client on its way to a server, and the client it belongs to.
+//! A client's request on its way to a server, and the client that sent it.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -8,70 +8,70 @@ use crate::jsonrpc::{Envelope, Reply};
 use crate::mcp::{Era, ListKind, Method};
 use crate::transport::stream::Outbox;
 
-/// A client's request that waits for its answer.
+/// Client's request that has no response yet.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// The client's id, raw.
+    /// Raw id that the client gave it.
     pub(crate) id: Box<str>,
-    /// The era of the request.
+    /// Era of the request.
     pub(crate) era: Era,
-    /// What it asks.
+    /// Method of the request.
     pub(crate) method: Method,
-    /// The severity from which on the client wants log messages for this request (modern era).
+    /// Minimum severity of the log messages that the client wants for this request (modern era).
     pub(crate) logs: Option<u8>,
-    /// A client may keep the answer for a time that a reload does not respect: it must not.
+    /// True if the result must not be cached (`ttlMs` is set to 0), because the client's cache would outlive a reload.
     pub(crate) perishable: bool,
-    /// The server's own raw name of the tool or prompt, where the client's is another.
+    /// Raw name that the server gave the tool or prompt, if the client knows another.
     pub(crate) rename: Option<Arc<str>>,
-    /// The task whose result it asks for.
+    /// Id of the task that the request fetches the result of.
     pub(crate) fetches: Option<Box<str>>,
-    /// Ids of tasks in the answer are told apart from those of other servers.
+    /// True if task ids in the response must be tagged, to distinguish them from the ids of other servers.
     pub(crate) tag_tasks: bool,
-    /// The client's raw progress token, where the server gets another: several clients may use the same.
+    /// Raw progress token of the client, if the server gets another: several clients may use the same token.
     pub(crate) token: Option<Box<str>>,
-    /// The line, as long as it may be sent once more after a crash.
+    /// Request line, as long as a retry after a crash is allowed.
     pub(crate) again: Option<Box<str>>,
-    /// The line, where it may turn out that no server ever looked at it.
+    /// Request line, kept where the server may turn out not to have processed it.
     pub(crate) line: Option<Box<str>>,
-    /// How often it has come back for that.
+    /// Number of retries because the server did not process it.
     pub(crate) returns: u8,
-    /// Who asks.
+    /// Sender of the request.
     pub(crate) asker: Arc<dyn Asker>,
 }
 
 impl Call {
-    /// Answers it.
+    /// Answers the request.
     pub(crate) fn reply(&self, reply: Reply<'_>) {
         self.asker.answer(&self.id, reply);
     }
 }
 
-/// Who takes the answers to requests.
+/// Receiver of responses.
 pub(crate) trait Asker: Debug + Send + Sync {
-    /// The one pipe that all answers go to, if there is one: for pressure back and for gathering writes.
+    /// Returns the pipe that all responses go to, if there is only one: used for backpressure and for combined writes.
     fn pipe(&self) -> Option<&Outbox>;
 
-    /// Takes the answer to its request `id` (raw).
+    /// Takes the response to its request `id` (raw).
     fn answer(&self, id: &str, reply: Reply<'_>);
 
-    /// Learns that nothing will come of its request `id` (raw) for a while. It need not hold a stream open for it.
+    /// Reports that the response to its request `id` (raw) is delayed, so that its stream may be closed meanwhile.
     fn pause(&self, _id: &str) {}
 }
 
-/// The client's side of a session, as a server sees it.
+/// Client side of a session.
 pub(crate) trait Client: Asker {
-    /// Takes a request of the server. `on` is the number of the request that it is about, if that is known.
+    /// Takes a request from the server. `on` is the number of the client's request that it belongs to, if known.
     fn ask(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>, on: Option<u64>);
 
-    /// Takes a notification of the server that is not about its lists; `on` as above.
+    /// Takes a notification from the server, except about its lists; `on` as in [`Self::ask`].
     fn notify(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>, on: Option<u64>);
 
-    /// The server behind `from` is gone: what it asked needs no answer any more.
+    /// Withdraws the open requests of the server behind `from`, which has ended.
     fn forget(&self, from: &Connection);
 
-    /// Lists are new. `first`: they are the first ones that the server ever gave.
+    /// Reports changed lists. `first` is true for the lists of the start that the first introduction caused.
     fn lists_changed(&self, kinds: &[ListKind], first: bool);
 
-    /// New code serves the resources of `server`: what was read of them may be out of date.
+    /// Reports that new code serves the resources of `server`, so that contents read before may be out of date.
     fn resources_renewed(&self, server: &str);
 }

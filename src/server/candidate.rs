@@ -1,5 +1,4 @@
-//! A generation on its way to prove itself: started, introduced, told what its predecessor knew,
-//! listed. Only then does the supervisor hear of it.
+//! Proof of a new generation: start, handshake, repeated settings, lists. The supervisor gets the result.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -25,15 +24,15 @@ use crate::event::Failure;
 use crate::mcp::{List, ListKind};
 use crate::warm::{Start, Voice};
 
-/// A candidate that is not wanted any more has this long to end by itself.
+/// Time for a rejected candidate to exit on its own.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// The share of a start's time that each list but the tools' may take: all three of them leave half of it.
+/// Divisor of the start timeout for the time limit of each list except the tools: all three leave half of it.
 const SHARE_OF_LIST: u32 = 6;
-/// The time of a start is doubled no more often than this.
+/// Maximum number of doublings of the start timeout.
 const MOST_DOUBLINGS: u32 = 4;
 
-/// What a candidate is started with.
+/// Everything needed to start a generation.
 #[derive(Debug)]
 pub(crate) struct Candidate {
     pub(crate) supply: Supply,
@@ -42,25 +41,25 @@ pub(crate) struct Candidate {
     pub(crate) hello: Hello,
     pub(crate) epoch: u64,
     pub(crate) client: Arc<dyn Client>,
-    /// Files that changed since the last generation that proved itself.
+    /// Files changed since the last generation that proved itself.
     pub(crate) files: BTreeSet<PathBuf>,
-    /// How many starts in a row ran out of time before this one.
+    /// Number of consecutive starts before this one that timed out.
     pub(crate) late: u32,
-    /// Make the handshake known before the lists are read.
+    /// True if the handshake is published before the lists are read.
     pub(crate) announce: bool,
 }
 
-/// Why a standby did not prove itself; the reason is a sentence fragment.
+/// Reason why a standby did not prove itself, as a sentence fragment.
 enum Unlike {
-    /// The saved code sets the process up otherwise than the code before.
+    /// The saved code sets the process up differently from the code before.
     Differs(String),
-    /// The code does not run in a prepared process.
+    /// The code does not run in a standby.
     Fails(String),
 }
 
 impl Candidate {
-    /// Starts it and reports [`Report::Proved`] or [`Report::Failed`]; once cancelled,
-    /// [`Report::Gone`] when it is.
+    /// Starts the generation and reports [`Report::Proved`] or [`Report::Failed`]; after a cancellation, reports
+    /// [`Report::Gone`] once the process has ended.
     pub(crate) async fn run(self, cancelled: CancellationToken) {
         let reports = self.supply.reports.clone();
         let number = self.number;
@@ -69,12 +68,12 @@ impl Candidate {
             Some(Ok(proof)) => Report::Proved(number, Box::new(proof)),
             Some(Err(failure)) => Report::Failed(number, Box::new(failure)),
         };
-        // A proof that arrives after the cancellation is dropped there, and its process with it.
+        // The supervisor retires a generation whose proof arrives after the cancellation.
         let _ = reports.send(report);
     }
 
     async fn start(self, cancelled: &CancellationToken) -> Option<Result<Proof, Failure>> {
-        // One that waits for its turn has not begun: its time runs from here.
+        // The time limit starts after the wait for the permit.
         let mut turn = if self.supply.spec.remote.is_some() {
             StartTurn::unneeded()
         } else {
@@ -83,13 +82,13 @@ impl Candidate {
         };
         if bytecode::concerns(&self.files) {
             let (spec, files) = (self.supply.spec.clone(), self.files.clone());
-            // Not on the thread that answers clients: a checkout may have changed thousands of files.
+            // Not on the thread that serves clients: a checkout may have changed thousands of files.
             let removed = spawn_blocking(move || bytecode::remove(&spec, &files));
             let _ = cancelled.run_until_cancelled(removed).await?;
         }
         let mut probe = !self.shared.no_probe.load(Ordering::Relaxed);
-        // Why the standby did not prove itself. If it is the saved code that does not run, a cold start
-        // shows as much, and is what is told of.
+        // Reason why the standby did not prove itself. If the saved code is broken, a cold start fails as well, and its
+        // failure is reported instead.
         let mut unlike = None;
         loop {
             let mut identity = self.hello.identity.clone();
@@ -117,7 +116,7 @@ impl Candidate {
                     continue;
                 }
                 Some(Ok(Ok(shown))) => {
-                    // What did not survive the probe may have been broken anyway; this one works without.
+                    // Stored only now: a process that ended on the probe may have been broken for another reason.
                     self.shared.no_probe.store(!probe, Ordering::Relaxed);
                     self.hear_out(voice, unlike);
                     let took = running.since.elapsed();
@@ -132,7 +131,7 @@ impl Candidate {
             };
             let ending = stop(running).await;
             probe &= refusal != Refusal::ProbeUnanswered;
-            // Neither question is asked a second time.
+            // Neither the probe nor the undeclared list is requested a second time.
             if let Refusal::ProbeUnanswered | Refusal::ListUnanswered(_) = refusal {
                 continue;
             }
@@ -152,8 +151,8 @@ impl Candidate {
         }
     }
 
-    /// The refusal of one whose time ran out. A standby is not followed by a cold start then: the client does not wait
-    /// for as long once more.
+    /// Returns the refusal of a start that timed out. A standby is not followed by a cold start here, because the
+    /// client must not wait twice as long.
     fn late(&self, running: &Running, limit: Duration, voice: &mut Option<Voice>) -> Refusal {
         let method = running.connection.asked().unwrap_or_default();
         let refusal = Refusal::Late(method, limit);
@@ -163,13 +162,13 @@ impl Candidate {
         refusal
     }
 
-    /// How long it may take to prove itself. One whose time ran out before gets more each time: what it does at its
-    /// start, such as compiling or installing, must not be begun anew for ever.
+    /// Returns the time limit for the proof. The limit grows after each timeout, so that long work at the start, such
+    /// as compiling or installing, is not restarted forever.
     fn limit(&self) -> Duration {
         self.supply.spec.timeouts.start * 2u32.pow(self.late.min(MOST_DOUBLINGS))
     }
 
-    /// Opens the link, or starts the process: the standby if there is one, unless it is to be `cold`.
+    /// Opens the link, or starts the process: a standby if there is one and `cold` is false.
     async fn begin(
         &self,
         identity: Identity,
@@ -189,7 +188,7 @@ impl Candidate {
         )
     }
 
-    /// Lets what a standby said be heard, and has it known why one was no use.
+    /// Releases the stderr output of a standby, and reports why a standby was unusable.
     fn hear_out(&self, voice: Option<Voice>, unlike: Option<Unlike>) {
         if let Some(voice) = voice {
             voice.belongs_to(self.number);
@@ -234,7 +233,7 @@ impl Candidate {
         .await?;
         let was_live = before.generation > 0;
         for ((before, list), kind) in before.lists.iter().zip(&lists).zip(ListKind::ALL) {
-            // A list that never worked is passed on as the error that it is.
+            // A list that never worked is passed on as its error.
             let worked = was_live && before.as_ref().is_ok_and(|list| *list != List::default());
             if let (true, Err(error)) = (worked, list) {
                 let method = kind.method();
@@ -252,10 +251,10 @@ impl Candidate {
     }
 }
 
-/// Stops a candidate that is no use, and tells how it ended.
+/// Stops a rejected candidate, and returns how it ended.
 pub(crate) async fn stop(running: Running) -> Ending {
     let stderr = running.child.stderr();
-    // One that has ended by itself is described by its own status, not by our signals.
+    // A process that exits on its own is described by its own status, not by the proxy's signals.
     let own = timeout(Duration::from_millis(50), running.child.ended())
         .await
         .ok();

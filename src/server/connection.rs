@@ -1,8 +1,8 @@
-//! The JSON-RPC link to one generation: who waits for which answer.
+//! JSON-RPC connection to one generation, with the table of pending requests.
 //!
-//! Owns the table of pending requests. Answers go straight from the reading task to the client
-//! that asked; requests and notifications of the server go to the session, except those that the
-//! proxy handles itself (`ping`, changed lists, acknowledged subscriptions).
+//! Responses go straight from the reading task to the client that sent the request. Requests and notifications of the
+//! server go to the session, except those that the proxy handles itself (`ping`, changed lists, acknowledged
+//! subscriptions).
 
 mod answers;
 mod related;
@@ -27,7 +27,7 @@ use crate::jsonrpc::{
 use crate::lock::locked;
 use crate::mcp::{Era, ListKind, Method, severity};
 
-/// An answer to a request of the proxy's own, raw.
+/// Response to a request of the proxy itself, raw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The result.
@@ -36,57 +36,57 @@ pub(crate) enum Answer {
     Error(String),
 }
 
-/// The generation ended before it answered.
+/// Error: the generation ended before it answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lost;
 
-/// What a connection tells its supervisor.
+/// Notice from a connection to its supervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// The server says that a list of its own has changed.
+    /// The server reports a change of one of its lists.
     ListChanged(u64, ListKind),
-    /// The tool of that name cannot be offered over HTTP; why.
+    /// The named tool cannot be offered over HTTP; the second string is the reason.
     LeftOut(String, String),
-    /// The list has no end, and was read only so far; why.
+    /// The list was not read to its end, for this reason.
     ListCut(ListKind, &'static str),
-    /// This list has that name twice.
+    /// The list contains this name twice.
     ListedTwice(ListKind, String),
-    /// The generation has this list without the capability that says so.
+    /// The server has this list but does not declare its capability.
     ListUndeclared(ListKind),
-    /// The generation has not answered the request for this list for so long, and is live without it.
+    /// The generation did not answer the request for this list within the time limit, and goes live without it.
     ListSilent(u64, ListKind, Duration),
 }
 
-/// The link to one generation.
+/// Connection to one generation.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// The server's name.
+    /// Name of the server.
     pub(crate) server: Arc<str>,
-    /// The generation's number.
+    /// Number of the generation.
     pub(crate) generation: u64,
     link: Link,
     client: Arc<dyn Client>,
     notices: mpsc::UnboundedSender<Notice>,
-    /// Settled by the handshake.
+    /// Result of the handshake.
     agreed: OnceLock<Agreed>,
-    /// It has proved itself, and answers clients.
+    /// True once the generation is live.
     live: AtomicBool,
     identity: Mutex<Identity>,
     table: Mutex<Table>,
-    /// Signalled when no client waits any more.
+    /// Signalled when no client's call is pending any more, and when the tasks of clients change.
     idle: Notify,
 }
 
-/// What the handshake settled.
+/// Result of the handshake.
 #[derive(Debug)]
 struct Agreed {
     era: Era,
-    /// The raw name and version of a legacy server.
+    /// Raw name and version of a legacy server.
     server_info: Option<String>,
 }
 
 impl Connection {
-    /// A connection that writes to `link` and brings what the server asks to `client`.
+    /// Creates a connection that writes to `link` and passes requests of the server to `client`.
     pub(crate) fn new(
         server: Arc<str>,
         generation: u64,
@@ -109,12 +109,12 @@ impl Connection {
         }
     }
 
-    /// The era that the handshake settled; legacy before it.
+    /// Returns the era that the handshake settled; legacy before it.
     pub(crate) fn era(&self) -> Era {
         self.agreed.get().map_or(Era::Legacy, |agreed| agreed.era)
     }
 
-    /// Settles the era and what a legacy server says of itself (raw), once.
+    /// Sets the era and the raw name and version of a legacy server, once.
     pub(crate) fn agree(&self, era: Era, server_info: Option<String>) {
         if let (Some(link), Era::Modern) = (self.link.http(), era) {
             link.agree_on_modern();
@@ -122,18 +122,17 @@ impl Connection {
         let _ = self.agreed.set(Agreed { era, server_info });
     }
 
-    /// Where messages to the server go.
+    /// Returns the link for messages to the server.
     pub(crate) fn link(&self) -> &Link {
         &self.link
     }
 
-    /// Changes who the server is told the client is, for requests that must say so.
+    /// Changes the identity of the client that accompanies requests to a modern server.
     pub(crate) fn introduce(&self, change: impl FnOnce(&mut Identity)) {
         change(&mut locked(&self.identity));
     }
 
-    /// Sends a client's request under an id of the connection's own. Gives the call back if the
-    /// generation is gone.
+    /// Sends a client's request under an id of this connection. Returns the call if the generation has ended.
     pub(crate) fn call(
         &self,
         mut call: Call,
@@ -142,7 +141,7 @@ impl Connection {
     ) -> Result<(), Call> {
         let same = call.era == self.era();
         if !same && self.era() == Era::Modern && call.method.is_standing() {
-            // A modern server is told by every request and by the listen stream.
+            // A modern server gets these settings with every request and with the listen stream.
             if call.method == Method::SetLevel {
                 let level = envelope.params.level.map(ToOwned::to_owned);
                 locked(&self.identity).log_level = level;
@@ -197,8 +196,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Tells a legacy server the raw log level of a modern request that it is about to get. It knows but one: the
-    /// lowest that any of them has asked for.
+    /// Sets the log level of a legacy server for a modern request. The server has a single level, so it gets the lowest
+    /// that any request has asked for; `level` is raw.
     fn set_level(&self, level: &str) {
         let weight = |raw: &str| unquoted(raw).map(|level| severity(&level));
         let mut identity = locked(&self.identity);
@@ -209,19 +208,19 @@ impl Connection {
         identity.log_level = Some(level.to_owned());
         drop(identity);
         let params = format!(r#"{{"level":{level}}}"#);
-        // Whether it took that in is of no consequence here.
+        // The response is ignored: an error has no consequence here.
         let _ = self.send_own("logging/setLevel", Some(&params), oneshot::channel().0);
     }
 
-    /// Sends a request of the proxy's own; `params` is raw. In the modern era the `_meta` that says
-    /// who asks is added.
+    /// Sends a request of the proxy itself; `params` is raw. In the modern era, a `_meta` with the client's identity is
+    /// added.
     pub(crate) async fn ask(&self, method: &str, params: Option<&str>) -> Result<Answer, Lost> {
         let (sender, receiver) = oneshot::channel();
         self.send_own(method, params, sender)?;
         receiver.await.map_err(|_| Lost)
     }
 
-    /// As [`Self::ask`] without waiting; gives the id. For requests that are not answered for long.
+    /// Like [`Self::ask`] without waiting; returns the id. For responses that take long or do not matter.
     pub(crate) fn send_own(
         &self,
         method: &str,
@@ -250,34 +249,34 @@ impl Connection {
         Ok(number)
     }
 
-    /// Sends a notification of the proxy's own; `params` is raw.
+    /// Sends a notification of the proxy itself; `params` is raw.
     pub(crate) fn tell(&self, method: &str, params: Option<&str>) {
         self.write(&notification(method, params));
     }
 
-    /// Forwards a client's notification as it is.
+    /// Forwards a client's notification unchanged. A modern server gets no notification of changed roots.
     pub(crate) fn forward(&self, line: &str) {
         let roots = |envelope: Envelope<'_>| {
             envelope.method.as_deref() == Some("notifications/roots/list_changed")
         };
-        // A modern server asks for the roots whenever it needs them.
+        // A modern server requests the roots whenever it needs them.
         if self.era() == Era::Legacy || !Envelope::parse(line).is_ok_and(roots) {
             self.write(line);
         }
     }
 
-    /// Answers a request of the server with its own id; `parts` as in [`Client::answer`].
+    /// Answers a request of the server; `parts` together are the response under the server's own id.
     pub(crate) fn reply(&self, parts: [&[u8]; 3]) {
         self.link.send(parts);
     }
 
-    /// Answers a request of the server, whose raw id is `id`, with an error.
+    /// Answers the server's request `id` (raw) with an error.
     pub(crate) fn refuse(&self, id: &str, error: &ErrorObject) {
         self.write(&error_response(id, error));
     }
 
-    /// Tells the server that the client no longer wants the answer to its request `id` (raw); it is
-    /// not waited for any more. False if no such request is in flight here.
+    /// Cancels the client's request `id` (raw) and notifies the server. Returns false if no such request is in flight
+    /// here.
     pub(crate) fn cancel(&self, asker: &Arc<dyn Asker>, id: &str, params: &str) -> bool {
         let (number, last) = {
             let mut table = locked(&self.table);
@@ -295,7 +294,7 @@ impl Connection {
                 return false;
             };
             call.again = None;
-            // Only at the end of a pipe somebody may still wonder about a late answer.
+            // Only a client on a pipe can still receive a late response.
             if call.asker.pipe().is_some() {
                 table.keep_cancelled(number, call);
             }
@@ -308,8 +307,8 @@ impl Connection {
         true
     }
 
-    /// The server has ended the stream of the request `number`, and will go on with it later: its client's may
-    /// end as well.
+    /// Handles the end of the stream of the request `number`, which the server will resume later: the client's stream
+    /// may end as well.
     pub(crate) fn pause(&self, number: u64) {
         let paused = locked(&self.table)
             .call(number)
@@ -319,7 +318,7 @@ impl Connection {
         }
     }
 
-    /// Ends a request of the proxy's own that is still open.
+    /// Cancels a request of the proxy itself if it is still open.
     pub(crate) fn cancel_own(&self, number: u64) {
         if locked(&self.table).waiting.remove(&number).is_some() {
             self.tell(
@@ -329,13 +328,13 @@ impl Connection {
         }
     }
 
-    /// Whether the link has ended.
+    /// Returns true if the connection has ended.
     pub(crate) fn is_closed(&self) -> bool {
         locked(&self.table).closed
     }
 
-    /// Takes one message of the server, or several in an array, as revision 2025-03-26 allows. `on` is
-    /// the number of the request that it came with, if the transport tells. An error says why nobody can use it.
+    /// Handles a message of the server, or several in an array, as revision 2025-03-26 allows. `on` is the number of
+    /// the request whose response carried it, if known. An error says why the message is unusable.
     pub(crate) fn receive(self: &Arc<Self>, line: &str, on: Option<u64>) -> Result<(), StrayKind> {
         let batch = match Envelope::parse(line) {
             Ok(envelope) => return self.take(line, &envelope, on),
@@ -354,7 +353,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes one message, as [`receive`](Self::receive) does.
+    /// Handles one message, as [`receive`](Self::receive) does.
     pub(super) fn take(
         self: &Arc<Self>,
         line: &str,
@@ -386,7 +385,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Tells those who wait in [`Self::idle`] that the `last` call is settled.
+    /// Wakes the tasks that wait in [`Self::idle`] or [`Self::finished`] if the `last` call is settled.
     fn settle(&self, last: bool) {
         if last {
             self.idle.notify_waiters();

@@ -1,29 +1,29 @@
-//! Notices files that the server or its build writes itself: those that change after each start, or during calls.
-//! A server that writes what is watched is started again and again, and the user sees no reason. Pure: time is an
-//! argument.
+//! Detects files that the server or its build writes itself: files that change after each start, or during calls. A
+//! server that writes watched files is restarted again and again, without a visible reason for the user. Pure: time is
+//! an argument.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// A change this soon after a start may be the start's own doing.
+/// Time after a start within which the start itself may have caused a change.
 const SOON: Duration = Duration::from_secs(2);
-/// This many in a row are no accident.
+/// Number of consecutive starts followed by such a change that cannot be a coincidence.
 const IN_A_ROW: u32 = 5;
 
-/// A file that changes during this many calls, and at no other time, is written by the server.
+/// Number of calls during which, and at no other time, a file must change to count as written by the server.
 const CALLS: u32 = 3;
 
-/// A file that the user should hear of.
+/// File that the user should be warned of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Echo {
-    /// It changes after each start.
+    /// The file changes after each start.
     OfStarts(PathBuf),
-    /// It changes during calls.
+    /// The file changes during calls.
     OfCalls(PathBuf),
 }
 
-/// How often in a row files changed right after a start, and during calls.
+/// Number of consecutive changes of files right after a start, and during calls.
 #[derive(Debug, Default)]
 pub(super) struct Echoes {
     started: Option<Instant>,
@@ -32,13 +32,13 @@ pub(super) struct Echoes {
 }
 
 impl Echoes {
-    /// The build or the server was started.
+    /// Records the start of the build or the server.
     pub(super) fn started(&mut self, now: Instant) {
         self.started = Some(now);
     }
 
-    /// Takes a change of these files; `is_called` tells whether a call was in flight or just answered. Returns the file
-    /// that the user should be warned of, once for each row.
+    /// Records a change of these files; `is_called` is true if a call is in flight or was just answered. Returns the
+    /// file that the user should be warned of, once for each series of changes.
     pub(super) fn changed(
         &mut self,
         paths: &[PathBuf],
@@ -92,7 +92,7 @@ impl Echoes {
 mod tests {
     use super::*;
 
-    /// Which of the changes, each this long after a start, makes the user hear of a file.
+    /// Returns the warning, if any, for each change; each duration is the time between a start and the change.
     fn told(changes: &[(&[&str], Duration)]) -> Vec<Option<Echo>> {
         let mut echoes = Echoes::default();
         let mut now = Instant::now();

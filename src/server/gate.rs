@@ -1,4 +1,4 @@
-//! Where requests wait while there is no generation to answer them.
+//! Queue for requests while no generation can answer them.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -16,49 +16,49 @@ use crate::jsonrpc::Envelope;
 use crate::lock::locked;
 use crate::transport::stream::Cork;
 
-/// While more bytes than this wait, nothing else may begin to.
+/// Size in bytes of the queued lines above which further lines are rejected.
 const CROWD: usize = 64 * 1024 * 1024;
 
-/// What requests wait for while a save is not heard of.
+/// Reason for holding requests while the supervisor has not processed a touched file.
 const UNHEARD: &str = "a changed file to be written";
 
-/// How a gate stands, for those who wait for it to settle.
+/// State of a gate, for tasks that wait for it to settle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// Requests go to the active generation.
     Open,
-    /// Requests wait.
+    /// Requests are held.
     Held,
-    /// Requests are answered with the reason why the saved code does not run.
+    /// Requests are answered with the reason why the saved code does not run, or the server is not run any more.
     Refusing,
 }
 
-/// Knows of saves before the server is told of them.
+/// Source of saves that the server has not been notified of.
 pub(crate) trait Foresight: std::fmt::Debug + Send + Sync {
-    /// Tells the servers concerned of each such save, on this thread. Never blocks.
+    /// Notifies the affected servers of each such save, on this thread. Never blocks.
     fn look(&self);
 }
 
-/// The way to the active generation. Requests go through, wait, or are refused.
+/// Entrance to the active generation: requests pass, are held, or are refused.
 #[derive(Debug)]
 pub(crate) struct Gate {
     server: String,
-    /// Asked before anything goes through; nothing where no files are watched.
+    /// Asked before a request passes; empty where no files are watched.
     foresight: OnceLock<Arc<dyn Foresight>>,
     inner: Mutex<Inner>,
     standing: watch::Sender<Standing>,
-    /// Signalled when something begins to wait and nothing did.
+    /// Signalled when a line is queued; awaited only while the queue is empty.
     waiting: Notify,
 }
 
 #[derive(Debug)]
 struct Inner {
     way: Way,
-    /// Suspicions that the server's task has not heard of yet.
+    /// Number of touched-file reports that the supervisor has not processed.
     unheard: usize,
-    /// Since when requests have waited, once there was something to wait for.
+    /// Beginning of the current hold.
     since: Option<Instant>,
-    /// The longest wait.
+    /// Maximum wait of a request.
     patience: Duration,
     held: Queue,
     former: Former,
@@ -67,17 +67,17 @@ struct Inner {
 #[derive(Debug)]
 enum Way {
     Open(Arc<Connection>),
-    /// What is being waited for.
+    /// Requests are held; the text completes "the call waited for …".
     Held(Cow<'static, str>),
     Refusing(Arc<Failure>),
-    /// The server is no longer run.
+    /// The server is not run any more.
     Closed,
 }
 
 #[derive(Debug)]
 struct Held {
     line: Box<str>,
-    /// A client's notification has none.
+    /// The call of a request; `None` for a client's notification.
     call: Option<Call>,
     until: Instant,
 }
@@ -88,11 +88,11 @@ impl Held {
     }
 }
 
-/// What waits, in the order in which it came. All wait equally long, so the first is due first.
+/// Held lines in order of arrival. The first is due first, unless [`Gate::set_patience`] shortened the wait meanwhile.
 #[derive(Debug, Default)]
 struct Queue {
     all: VecDeque<Held>,
-    /// Its size in bytes.
+    /// Size of the lines in bytes.
     size: usize,
 }
 
@@ -111,7 +111,7 @@ impl Queue {
         Some(held)
     }
 
-    /// Forgets the requests that `unwanted` picks; gives their number.
+    /// Removes the requests that `unwanted` selects; returns their number.
     fn forget(&mut self, unwanted: impl Fn(&Call) -> bool) -> usize {
         let before = self.all.len();
         self.all
@@ -122,7 +122,7 @@ impl Queue {
 }
 
 impl Gate {
-    /// A closed gate; requests wait at most `patience`.
+    /// Creates a gate that holds requests, each at most for `patience`.
     pub(crate) fn new(server: String, patience: Duration) -> Self {
         Self {
             server,
@@ -140,26 +140,26 @@ impl Gate {
         }
     }
 
-    /// Lets nothing through from now on for which `foresight` knows of a save.
+    /// Makes the gate ask `foresight` for unreported saves before a request passes.
     pub(crate) fn ask(&self, foresight: Arc<dyn Foresight>) {
-        // One watcher knows all files; nothing is gained by asking it twice.
+        // One watcher knows all files, so the first one is enough.
         let _ = self.foresight.set(foresight);
     }
 
-    /// Comes to know of every save up to now. Not to be called with the lock held.
+    /// Collects the reports of all saves so far. Must not be called with the lock held.
     fn look(&self) {
         if let Some(foresight) = self.foresight.get() {
             foresight.look();
         }
     }
 
-    /// How it stands, all saves up to now considered, and how it will.
+    /// Returns the standing, in which all saves so far are considered, as a channel of its changes.
     pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
         self.look();
         self.standing.subscribe()
     }
 
-    /// The active generation, if requests go through.
+    /// Returns the active generation if requests pass.
     pub(crate) fn connection(&self) -> Option<Arc<Connection>> {
         match &self.lock().way {
             Way::Open(connection) => Some(connection.clone()),
@@ -167,7 +167,7 @@ impl Gate {
         }
     }
 
-    /// Why requests are refused, if they are.
+    /// Returns the reason if requests are refused.
     pub(crate) fn refusal(&self) -> Option<Arc<Failure>> {
         match &self.lock().way {
             Way::Refusing(failure) => Some(failure.clone()),
@@ -175,17 +175,17 @@ impl Gate {
         }
     }
 
-    /// Since when requests wait, or now.
+    /// Returns the beginning of the current hold, or now.
     pub(crate) fn held_since(&self) -> Instant {
         self.lock().since.unwrap_or_else(Instant::now)
     }
 
-    /// Whether a request waits.
+    /// Returns true if a request or notification is held.
     pub(crate) fn keeps_waiting(&self) -> bool {
         !self.lock().held.all.is_empty()
     }
 
-    /// Gathers writes to the active generation until the cork is dropped.
+    /// Combines writes to the active generation until the cork is dropped.
     pub(crate) fn cork(&self) -> Option<Cork> {
         match &self.lock().way {
             Way::Open(connection) => connection.link().cork(),
@@ -193,7 +193,7 @@ impl Gate {
         }
     }
 
-    /// Sends a request on, lets it wait, or answers it with the reason why not.
+    /// Sends a request on, holds it, or answers it with the reason why not.
     pub(crate) fn submit(&self, call: Call, line: &str, envelope: &Envelope<'_>) {
         self.look();
         let inner = self.lock();
@@ -209,7 +209,7 @@ impl Gate {
             _ if inner.unheard > 0 => call,
             Way::Open(connection) => match connection.call(call, line, envelope) {
                 Ok(()) => return,
-                // It ended this moment; its supervisor is about to hear of it.
+                // The generation has just ended, and its supervisor is about to process the report.
                 Err(call) => call,
             },
             Way::Held(_) => call,
@@ -224,7 +224,7 @@ impl Gate {
         }
     }
 
-    /// Sends a client's notification on, or keeps it until there is a generation to take it.
+    /// Sends a client's notification on, or holds it until a generation can take it.
     pub(crate) fn tell(&self, line: &str) {
         let inner = self.lock();
         match &inner.way {
@@ -234,7 +234,7 @@ impl Gate {
         }
     }
 
-    /// Lets a line wait. If too much waits already, its call comes back and a notification is lost.
+    /// Holds a line. If the queue is full, returns the call, and drops a notification.
     fn keep(
         &self,
         mut inner: MutexGuard<'_, Inner>,
@@ -256,13 +256,13 @@ impl Gate {
         None
     }
 
-    /// Forgets a waiting request that the client has cancelled. False if it does not wait here.
+    /// Removes a held request that the client has cancelled. Returns false if it is not held here.
     pub(crate) fn cancel(&self, asker: &Arc<dyn Asker>, id: &str) -> bool {
         let meant = |call: &Call| *call.id == *id && Arc::ptr_eq(&call.asker, asker);
         self.lock().held.forget(meant) > 0
     }
 
-    /// Lets requests wait for `what`.
+    /// Holds requests for a reason that completes "the call waited for …".
     pub(crate) fn hold(&self, what: impl Into<Cow<'static, str>>) {
         let mut inner = self.lock();
         inner.way = Way::Held(what.into());
@@ -270,8 +270,8 @@ impl Gate {
         self.standing.send_replace(Standing::Held);
     }
 
-    /// A file was touched: requests wait until the server's task has [`heard`](Self::heard) of it and says
-    /// what they wait for. That task may be late, and must not be overtaken by a request.
+    /// Holds requests after a file was touched, until the supervisor has processed the report ([`heard`](Self::heard))
+    /// and set the gate. A request must not overtake the report, even if the supervisor is late.
     pub(crate) fn suspect(&self) {
         let mut inner = self.lock();
         inner.unheard += 1;
@@ -280,19 +280,19 @@ impl Gate {
         }
     }
 
-    /// The server's task has acted on a suspicion.
+    /// Records that the supervisor has processed a touched-file report.
     pub(crate) fn heard(&self) {
         self.lock().unheard -= 1;
     }
 
-    /// Lets requests through to `connection`, those that wait first.
+    /// Lets requests pass to `connection`, the held ones first.
     pub(crate) fn open(&self, connection: Arc<Connection>) {
         self.look();
-        // All that waited goes out in as few writes as possible.
+        // Combines the held lines into as few writes as possible.
         let _cork = connection.link().cork();
         let mut inner = self.lock();
         if inner.unheard > 0 {
-            // Whether this is the saved code is decided anew when the suspicion is heard of.
+            // The supervisor decides whether this generation runs the saved code when it processes the report.
             drop(inner);
             return self.hold(UNHEARD);
         }
@@ -315,17 +315,17 @@ impl Gate {
         }
         inner.way = Way::Open(connection);
         inner.since = None;
-        // With the lock held, so that no suspicion is overwritten.
+        // With the lock held, so that a concurrent [`Self::suspect`] is not overwritten.
         self.standing.send_replace(Standing::Open);
     }
 
-    /// Answers requests with `failure`, those that wait first.
+    /// Answers requests with `failure`, the held ones first.
     pub(crate) fn refuse(&self, failure: &Arc<Failure>) {
         self.look();
         let held = {
             let mut inner = self.lock();
             if inner.unheard > 0 {
-                // A save that may be the cure.
+                // The pending save may repair the failure.
                 drop(inner);
                 return self.hold(UNHEARD);
             }
@@ -339,12 +339,12 @@ impl Gate {
         }
     }
 
-    /// Adds a generation that drains: it still gets requests about its tasks.
+    /// Adds a draining generation, which still gets requests about its tasks.
     pub(crate) fn drains(&self, connection: Arc<Connection>) {
         self.lock().former.drains(connection);
     }
 
-    /// Removes a generation that has ended; `how` says how. Tells its client of the tasks that it has lost.
+    /// Removes a generation that has ended; `how` is a sentence fragment. Notifies its client of the lost tasks.
     pub(crate) fn gone(&self, connection: &Arc<Connection>, how: &str) {
         let lost = self.lock().former.gone(connection, how);
         for task in &lost {
@@ -352,11 +352,11 @@ impl Gate {
         }
     }
 
-    /// Answers the requests that have waited too long. Resolves each time the first may have begun
-    /// to wait or to be late; meant to be awaited in a loop.
+    /// Answers the requests that have waited too long. Resolves when the first line may have been queued or may be due;
+    /// to be awaited in a loop.
     pub(crate) async fn expire(&self) {
         let first = self.lock().held.all.front().map(|held| held.until);
-        // Whatever comes while another waits is due after it.
+        // Later lines are due after the first one, unless the maximum wait was shortened meanwhile.
         match first {
             Some(due) => tokio::time::sleep_until(due.into()).await,
             None => self.waiting.notified().await,
@@ -376,7 +376,7 @@ impl Gate {
         }
     }
 
-    /// Refuses everything from now on. Gives the requests that wait, which are never to be sent.
+    /// Refuses everything from now on. Returns the held requests, which must not be sent.
     pub(crate) fn close(&self) -> Vec<Call> {
         let held = {
             let mut inner = self.lock();
@@ -387,7 +387,7 @@ impl Gate {
         held.all.into_iter().filter_map(|held| held.call).collect()
     }
 
-    /// Changes the longest wait, for what comes from now on.
+    /// Changes the maximum wait of lines that arrive from now on.
     pub(crate) fn set_patience(&self, patience: Duration) {
         self.lock().patience = patience;
     }

@@ -25,16 +25,16 @@ use crate::transport::child::{Child, Exited};
 use crate::transport::resolve::SpawnError;
 use crate::transport::stream::{Lines, Outbox};
 
-/// How long the rest of a dead process's output is read: a grandchild may hold the pipe open.
+/// Time limit for reading the rest of a dead process's output: a grandchild may hold the pipe open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
-/// How long a process that has closed its stdin or its stdout may live on.
+/// Time limit for a process to exit after it has closed its stdin or stdout.
 const AFTERLIFE: Duration = Duration::from_secs(1);
-/// Parsing a line of more bytes can take 10 ms and more.
+/// Size in bytes from which on parsing a line can take 10 ms or more.
 const LONG: usize = 4 * 1024 * 1024;
-/// In a line that is no message, a message may begin at so many places.
+/// Maximum number of places at which a message is searched in a line that is no message.
 const BEGINNINGS: usize = 16;
 
-/// A generation whose process runs, or that is linked to its remote server.
+/// Generation whose process runs, or that is linked to its remote server.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) connection: Arc<Connection>,
@@ -42,37 +42,37 @@ pub(crate) struct Running {
     pub(crate) since: Instant,
 }
 
-/// A generation that may go live.
+/// Generation that may go live.
 #[derive(Debug)]
 pub(crate) struct Proof {
     pub(crate) running: Running,
     pub(crate) shown: Shown,
-    /// From its start to here.
+    /// Time from the start to the proof.
     pub(crate) took: Duration,
 }
 
-/// What a generation has shown before it goes live.
+/// Results of the proof of a generation.
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) handshake: Arc<Handshake>,
     pub(crate) lists: Lists,
-    /// The stream on which a modern server tells what changes.
+    /// Listen stream of a modern server.
     pub(crate) stream: Option<Stream>,
-    /// What it was told that the client wants.
+    /// Client's settings that the generation was given.
     pub(crate) told: Wanted,
 }
 
-/// How a generation came to its end.
+/// End of a generation.
 #[derive(Debug)]
 pub(crate) struct Ending {
-    /// A sentence fragment: `exited with status 1`.
+    /// Reason as a sentence fragment: `exited with status 1`.
     pub(crate) how: String,
     pub(crate) stderr: Vec<String>,
-    /// The calls that it never answered.
+    /// Calls that the generation did not answer.
     pub(crate) calls: Vec<Call>,
 }
 
-/// Takes the process that was started and starts the tasks that read it. Its end is reported as [`Report::Ended`].
+/// Wraps a started process and starts the tasks that read it. Its end is reported as [`Report::Ended`].
 pub(crate) fn start(
     supply: &Supply,
     number: u64,
@@ -135,7 +135,7 @@ pub(crate) fn start(
     })
 }
 
-/// Waits for the end of the process, of its output or of its input, whichever shows that it is over.
+/// Waits until the process exits, or closes its stdout or stdin, each of which ends the generation.
 fn attend(
     reports: UnboundedSender<Report>,
     mut reader: JoinHandle<()>,
@@ -155,8 +155,8 @@ fn attend(
             Ok(status) => format!("exited with {status}"),
             Err(_) => closed.to_owned(),
         };
-        // A task that has ended must not be awaited again.
-        // A long line that is being parsed is delivered, however long that takes.
+        // A finished task must not be awaited again. A long line that is being parsed is delivered, regardless of the
+        // time.
         while !reader.is_finished()
             && timeout(LAST_WORDS, &mut reader).await.is_err()
             && is_busy.load(Ordering::Relaxed)
@@ -171,7 +171,7 @@ fn attend(
     }
 }
 
-/// Counts and tells what is no message.
+/// Counts and reports output that is no message.
 pub(super) struct Stray {
     server: String,
     generation: u64,
@@ -189,7 +189,7 @@ impl Stray {
         }
     }
 
-    /// Tells of text that nobody can use; `kind` says why.
+    /// Reports unusable text; `kind` says why it is unusable.
     pub(super) fn tell(&mut self, line: String, kind: StrayKind) {
         self.count += 1;
         let (server, generation, count) = (self.server.clone(), self.generation, self.count);
@@ -207,11 +207,11 @@ impl Stray {
     }
 }
 
-/// Reads the messages of a process.
+/// Reader of a process's messages.
 struct Reader {
     connection: Arc<Connection>,
     stray: Stray,
-    /// A long line is being parsed on another thread.
+    /// True while a long line is parsed on another thread.
     is_busy: Arc<AtomicBool>,
 }
 
@@ -224,7 +224,7 @@ impl Reader {
             tokio::select! {
                 biased;
                 () = self.connection.client_reads() => {}
-                // What it has written before is little, and must not be lost.
+                // After the exit, the remaining output is small and must not be lost.
                 _ = exited.wait() => {}
             }
             if !matches!(lines.fill().await, Ok(true)) {
@@ -234,7 +234,7 @@ impl Reader {
             while let Some(frame) = lines.next() {
                 match frame {
                     Frame::Line(line) if line.len() > LONG => {
-                        // Others write to the client meanwhile.
+                        // Other tasks write to the client meanwhile.
                         drop(cork);
                         self.take_long(lines.take()).await;
                         cork = gather(&mut lines);
@@ -255,8 +255,8 @@ impl Reader {
         let Err(kind) = self.connection.receive(&text, None) else {
             return;
         };
-        // A program that prints without a line end puts its words before a message, whose members may
-        // stand in any order.
+        // A program that prints without a line end puts its text in front of a message, whose members may be in any
+        // order.
         let begins = text.match_indices(r#"{""#).map(|(at, _)| at);
         for at in begins.filter(|at| *at > 0).take(BEGINNINGS) {
             let message = &text[at..];
@@ -277,7 +277,7 @@ impl Reader {
         self.stray.tell(text.into_owned(), kind);
     }
 
-    /// Parses a long line on another thread, so that other messages do not wait for that.
+    /// Parses a long line on another thread, so that other messages are not delayed.
     async fn take_long(&mut self, line: Vec<u8>) {
         self.is_busy.store(true, Ordering::Relaxed);
         let read = spawn_blocking(|| {
@@ -296,9 +296,9 @@ impl Reader {
                     self.stray.tell(text, kind);
                 }
             }
-            // It is no answer, no UTF-8 or no message.
+            // The line is no response, not UTF-8, or no message.
             Ok(Err(line)) => self.take(&line),
-            // The runtime is being shut down.
+            // The runtime is shutting down.
             Err(_) => {}
         }
         self.is_busy.store(false, Ordering::Relaxed);
@@ -317,7 +317,7 @@ impl Reader {
     }
 }
 
-/// The failure of a generation of `spec` that was refused or ended.
+/// Returns the failure of a generation of `spec` that was refused or has ended.
 pub(crate) fn failure(
     number: u64,
     refusal: &Refusal,
@@ -326,7 +326,7 @@ pub(crate) fn failure(
 ) -> Failure {
     let how = ending.map_or("ended", |ending| ending.how.as_str());
     let reason = match refusal {
-        // There it is the answer itself that says so.
+        // The end of a remote link already has a complete reason.
         Refusal::Lost(_) if spec.remote.is_some() => how.to_owned(),
         refusal => refusal.reason(how),
     };

@@ -1,5 +1,5 @@
-//! How a generation and the client it serves are introduced to each other, and what is told to
-//! every new generation again: log level, subscriptions.
+//! Handshake between a generation and its client, and the settings that every new generation needs again: log level and
+//! subscriptions.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -16,21 +16,21 @@ use crate::mcp::{
     Era, HEADER_MISMATCH, ListKind, MISSING_CAPABILITY, MODERN, UNSUPPORTED_REVISION, meta,
 };
 
-/// A server that has not answered `server/discover` by then may not know it. Many that do need
-/// seconds to start, and some take what is asked next for the era they are to speak.
+/// Time after which a server without a response to `server/discover` may not know the method. Many servers that know it
+/// need seconds to start, and some take the next request as the choice of their era.
 const SILENT_PROBE: Duration = Duration::from_secs(10);
 
-/// What a client has said of itself.
+/// Introduction of a client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Hello {
-    /// The raw params of its `initialize`; absent as long as it spoke only the modern era.
+    /// Raw params of its `initialize`; `None` as long as the client speaks only the modern era.
     pub(crate) initialize: Option<String>,
-    /// What its modern requests said.
+    /// Identity from its modern requests or from `initialize`.
     pub(crate) identity: Identity,
 }
 
 impl Hello {
-    /// The era that this client would negotiate with a server that speaks both.
+    /// Returns the era that this client would negotiate with a server that speaks both.
     pub(crate) fn era(&self) -> Era {
         if self.initialize.is_some() {
             Era::Legacy
@@ -39,7 +39,7 @@ impl Hello {
         }
     }
 
-    /// Takes the raw params of the client's `initialize`.
+    /// Stores the raw params of the client's `initialize`.
     pub(crate) fn greet(&mut self, params: &str) {
         self.identity.introduce(params);
         self.initialize = Some(params.to_owned());
@@ -52,26 +52,26 @@ impl Hello {
     }
 }
 
-/// What a generation answered to its introduction.
+/// Response of a generation to its introduction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Handshake {
-    /// How it speaks.
+    /// Era of the connection.
     pub(crate) era: Era,
-    /// Its raw result of `initialize` or `server/discover`.
+    /// Raw result of `initialize` or `server/discover`.
     pub(crate) result: String,
-    /// Which [`Hello`] it answered, counted.
+    /// Number of the [`Hello`] that it answers.
     pub(crate) epoch: u64,
 }
 
 impl Handshake {
-    /// The raw name and version of a legacy server; a modern one puts them into its results itself.
+    /// Returns the raw name and version of a legacy server; a modern server puts them into its results itself.
     pub(crate) fn server_info(&self) -> Option<String> {
         Members::of(&self.result)
             .get("serverInfo")
             .map(ToOwned::to_owned)
     }
 
-    /// Whether the server offers `capability`.
+    /// Returns true if the server offers `capability`.
     pub(crate) fn offers(&self, capability: &str) -> bool {
         Members::of(&self.result)
             .object("capabilities")
@@ -79,7 +79,7 @@ impl Handshake {
             .is_some()
     }
 
-    /// The revision that was agreed on.
+    /// Returns the revision that was negotiated.
     pub(crate) fn protocol_version(&self) -> Option<String> {
         match self.era {
             Era::Legacy => Members::of(&self.result)
@@ -89,7 +89,7 @@ impl Handshake {
         }
     }
 
-    /// The raw name and version of a server of either era, if it said so.
+    /// Returns the raw name and version of a server of either era, if it sent them.
     pub(crate) fn introduces_itself_as(&self) -> Option<String> {
         match self.era {
             Era::Legacy => self.server_info(),
@@ -101,23 +101,23 @@ impl Handshake {
     }
 }
 
-/// Why an introduction failed.
+/// Reason why the proof of a generation failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The process ended when it was asked whether it is modern: try it as a legacy one.
+    /// The process ended during the probe `server/discover`; a retry should treat it as a legacy server.
     ProbeUnanswered,
-    /// The process ended when it was asked for a list that it had not declared: try it without.
+    /// The process ended during the request for a list that it does not declare; a retry should omit the request.
     ListUnanswered(&'static str),
     /// The process ended before it answered this method.
     Lost(&'static str),
-    /// It answered, but not as it should; a sentence fragment.
+    /// The response was invalid or an error; a sentence fragment.
     Wrong(String),
-    /// Its time ran out before it answered this method.
+    /// The time limit expired before this method was answered.
     Late(Box<str>, Duration),
 }
 
 impl Refusal {
-    /// A sentence fragment that says so of a generation; `how` says how it ended.
+    /// Returns the reason as a sentence fragment about a generation; `how` says how its process ended.
     pub(crate) fn reason(&self, how: &str) -> String {
         match self {
             Self::ProbeUnanswered => format!("{how} before it answered `server/discover`"),
@@ -133,8 +133,8 @@ impl Refusal {
     }
 }
 
-/// Introduces the client to the server. `probe` says whether a modern client's server may be asked
-/// `server/discover` first; `forced` the era that the user set.
+/// Introduces the client to the server. `probe` allows `server/discover` as the first request for a modern client;
+/// `forced` is the era that the user set.
 pub(crate) async fn shake_hands(
     connection: &Connection,
     hello: &Hello,
@@ -159,7 +159,7 @@ pub(crate) async fn shake_hands(
     Ok(handshake)
 }
 
-/// The modern era, because the user says so.
+/// Requires the modern era, as set by the user.
 async fn insist(connection: &Connection, hello: &Hello) -> Result<String, Refusal> {
     match discover(connection, hello).await {
         Ok(Answer::Result(result)) => Ok(result),
@@ -168,7 +168,7 @@ async fn insist(connection: &Connection, hello: &Hello) -> Result<String, Refusa
     }
 }
 
-/// The legacy era, or the modern one if the server says by an error that it speaks no other.
+/// Negotiates the legacy era, or the modern one if the server rejects `initialize` and `insist` is false.
 async fn initialize_first(
     connection: &Connection,
     hello: &Hello,
@@ -189,14 +189,14 @@ async fn initialize_first(
     }
 }
 
-/// The modern era if the server knows it. One that stays silent is asked in the legacy way as
-/// well: whether it is slow to start or deaf to the probe shows in what it answers first.
+/// Negotiates the modern era if the server knows it. A silent server also gets `initialize`: its first response shows
+/// whether it starts slowly or ignores the probe.
 async fn probe_first(connection: &Connection, hello: &Hello) -> Result<(Era, String), Refusal> {
     let mut probe = pin!(discover(connection, hello));
     let silent = tokio::select! {
         answer = &mut probe => match answer {
             Ok(Answer::Result(result)) => return Ok((Era::Modern, result)),
-            // Whatever the error: it is alive and did not take the probe for its first message.
+            // Any error shows that the process is alive and did not take the probe for its first message.
             Ok(Answer::Error(_)) => false,
             Err(Lost) => return Err(Refusal::ProbeUnanswered),
         },
@@ -217,7 +217,7 @@ async fn probe_first(connection: &Connection, hello: &Hello) -> Result<(Era, Str
     }
 }
 
-/// As [`probe_first`], over HTTP: a server outlives any question, and its silence says nothing of its era.
+/// Like [`probe_first`], over HTTP: a remote server survives any request, and its silence does not reveal its era.
 async fn probe_remote(connection: &Connection, hello: &Hello) -> Result<(Era, String), Refusal> {
     let code = |error: &str| {
         Members::of(error)
@@ -229,7 +229,7 @@ async fn probe_remote(connection: &Connection, hello: &Hello) -> Result<(Era, St
         && code(error) == Some(UNSUPPORTED_REVISION)
         && error.contains(MODERN)
     {
-        // It was asked in just that, but one of several behind an address may have said so for another.
+        // The request had this revision; one of several servers behind the address may have rejected another.
         answer = discover(connection, hello).await;
     }
     match answer {
@@ -266,37 +266,37 @@ fn refused(method: &str, error: &str) -> Refusal {
     Refusal::Wrong(format!("answered `{method}` with the error: {message}"))
 }
 
-/// What the client wants to hear of.
+/// Subscriptions and log level of the client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// The raw log level that it set.
+    /// Raw log level that the client set.
     pub(crate) level: Option<String>,
-    /// A running server hears of the level from the proxy; else from the client's own request.
+    /// True if the proxy must send a changed level to a running server; false if the client's own request does.
     pub(crate) tell_level: bool,
-    /// The URIs of resources that it subscribed to by requests of the legacy era.
+    /// URIs of the resources that the client subscribed to with requests of the legacy era.
     pub(crate) subscribed: BTreeSet<String>,
-    /// The URIs that it named in `subscriptions/listen`.
+    /// URIs of the resources named in `subscriptions/listen`.
     pub(crate) followed: BTreeSet<String>,
 }
 
 impl Wanted {
-    /// The URIs of all resources that it wants to hear of.
+    /// Returns the URIs of all these resources.
     pub(crate) fn uris(&self) -> BTreeSet<&str> {
         let all = self.subscribed.union(&self.followed);
         all.map(String::as_str).collect()
     }
 
-    /// The URIs that a legacy server hears of from the proxy alone.
+    /// Returns the URIs that only the proxy can subscribe to at a legacy server.
     pub(crate) fn unspoken(&self) -> BTreeSet<&str> {
         let followed = self.followed.difference(&self.subscribed);
         followed.map(String::as_str).collect()
     }
 }
 
-/// A stream on which a modern server tells what changes: the id of its request, and its end.
+/// Listen stream of a modern server: the id of its request, and the response that ends it.
 pub(crate) type Stream = (u64, oneshot::Receiver<Answer>);
 
-/// Tells a new generation what the one before it had been told. Gives the listen stream.
+/// Repeats the client's settings for a new generation. Returns the listen stream.
 pub(crate) async fn replay(
     connection: &Connection,
     handshake: &Handshake,
@@ -315,7 +315,7 @@ pub(crate) async fn replay(
             .await?;
     }
     if handshake.offers("resources") {
-        // All are sent before the first answer is awaited: a server may have thousands to take in.
+        // All are sent before the first response is awaited: a server may have to process thousands.
         let mut answers = Vec::new();
         for uri in wanted.uris() {
             let (sender, answer) = oneshot::channel();
@@ -330,7 +330,7 @@ pub(crate) async fn replay(
     Ok(None)
 }
 
-/// Opens the stream on which a modern server tells what changes; nothing if there is nothing to hear.
+/// Opens the listen stream of a modern server; `None` if there is nothing to subscribe to.
 pub(crate) fn listen(
     connection: &Connection,
     handshake: &Handshake,

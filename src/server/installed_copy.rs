@@ -1,4 +1,4 @@
-//! A copy of the project that is installed as a package, and runs in place of the files that are saved.
+//! Detection of a copy of the project that is installed as a package and runs in place of the saved files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,18 +8,18 @@ use serde_json::Value;
 use crate::config::ServerSpec;
 use crate::warm::Noted;
 
-/// A file that was saved, and the module that the process has loaded in its place.
+/// Saved file, and the module that the process has loaded in its place.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InstalledCopy {
     saved: PathBuf,
-    /// Below the place where packages are installed.
+    /// Path below the place where packages are installed.
     module: PathBuf,
     is_python: bool,
 }
 
 impl InstalledCopy {
-    /// The copy of `saved`, which is relative to `cwd` or absolute, if the process has loaded one and not the file itself.
-    /// Reads the file system.
+    /// Returns the copy of `saved` (relative to `cwd`, or absolute) if the process has loaded a copy and not the file
+    /// itself. Reads the file system.
     pub(crate) fn of(saved: &Path, cwd: &Path, noted: &Noted) -> Option<Self> {
         let path = cwd.join(saved);
         let (module, is_python) = match path.extension()?.to_str()? {
@@ -33,7 +33,7 @@ impl InstalledCopy {
         })
     }
 
-    /// Says so, and how the saved files come to run.
+    /// Returns a warning with advice on how to run the saved files.
     pub(crate) fn warning(&self, spec: &ServerSpec) -> String {
         let words = || {
             let program = Path::new(&spec.program).file_name();
@@ -55,7 +55,7 @@ impl InstalledCopy {
     }
 }
 
-/// The module of the same name, seen from where the packages of the project lie.
+/// Returns the module with the same name, relative to the root of the project's packages.
 fn python_copy<'a>(path: &Path, noted: &'a Noted) -> Option<&'a Path> {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     if noted.code.contains(path) || noted.code.contains(&real) {
@@ -64,13 +64,13 @@ fn python_copy<'a>(path: &Path, noted: &'a Noted) -> Option<&'a Path> {
     let mut modules = noted.installed.iter();
     let module = modules.find(|module| {
         let root = path.ancestors().nth(module.components().count());
-        // The file of a package is not a module by its last name alone.
+        // A module inside a package must match with its full name, not only with its last part.
         path.ends_with(module) && root.is_some_and(|root| !root.join("__init__.py").exists())
     });
     module.map(PathBuf::as_path)
 }
 
-/// A module of the package of that name, if none of the project itself was loaded.
+/// Returns a module of the package named in the project's manifest, if no file of the project itself was loaded.
 fn node_copy<'a>(path: &Path, noted: &'a Noted) -> Option<&'a Path> {
     let mut above = path.ancestors().skip(1);
     let project = above.find(|directory| directory.join("package.json").is_file())?;

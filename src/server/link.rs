@@ -1,19 +1,19 @@
-//! What a connection writes to: the pipe of a process, or the way to a remote server.
+//! Outgoing side of a connection: the pipe to a process, or the link to a remote server.
 
 use crate::transport::http::HttpLink;
 use crate::transport::stream::{Cork, Outbox};
 
-/// The sending side of a connection.
+/// Sending side of a connection.
 #[derive(Debug)]
 pub(crate) enum Link {
-    /// To a process.
+    /// Pipe to a process.
     Pipe(Outbox),
-    /// To a remote server.
+    /// Link to a remote server.
     Http(HttpLink),
 }
 
 impl Link {
-    /// Sends one message made of `parts`. Never blocks.
+    /// Sends one message, made of `parts`. Never blocks.
     pub(crate) fn send(&self, parts: [&[u8]; 3]) {
         match self {
             Self::Pipe(outbox) => outbox.send(parts),
@@ -21,7 +21,7 @@ impl Link {
         }
     }
 
-    /// How many bytes wait for the other side.
+    /// Returns the number of bytes waiting to be sent.
     pub(crate) fn backlog(&self) -> usize {
         match self {
             Self::Pipe(outbox) => outbox.backlog(),
@@ -29,7 +29,7 @@ impl Link {
         }
     }
 
-    /// Waits until the other side has taken most of what waits.
+    /// Waits until most of the backlog is sent.
     pub(crate) async fn ready(&self) {
         match self {
             Self::Pipe(outbox) => outbox.ready().await,
@@ -37,7 +37,7 @@ impl Link {
         }
     }
 
-    /// Gathers messages until the cork is dropped, where that is of use.
+    /// Collects messages until the cork is dropped; `None` for a remote server, where writes cannot be combined.
     pub(crate) fn cork(&self) -> Option<Cork> {
         match self {
             Self::Pipe(outbox) => Some(outbox.cork()),
@@ -45,14 +45,14 @@ impl Link {
         }
     }
 
-    /// Sends nothing any more once what waits is sent. A remote server hears of its end when it is stopped.
+    /// Closes the pipe after the backlog is written. The session with a remote server ends only in [`HttpLink::stop`].
     pub(crate) fn close(&self) {
         if let Self::Pipe(outbox) = self {
             outbox.close();
         }
     }
 
-    /// The way to a remote server, if it is one.
+    /// Returns the link to a remote server, or `None` for a process.
     pub(crate) fn http(&self) -> Option<&HttpLink> {
         match self {
             Self::Pipe(_) => None,

@@ -1,4 +1,4 @@
-//! The lists of a generation: tools, prompts, resources, templates.
+//! Lists of a generation: tools, prompts, resources, templates.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,16 +12,15 @@ use crate::config::Admission;
 use crate::event::ToolDiff;
 use crate::mcp::{List, ListKind, diff};
 
-/// No list is read beyond this many pages.
+/// Maximum number of pages of a list.
 const PAGES: usize = 1000;
-/// A server that does not say that it has tools is waited for no longer.
+/// Maximum wait for the tools of a server that does not declare tools.
 const UNDECLARED: Duration = Duration::from_secs(1);
 
-/// The lists of a generation, each complete or the raw error that it answered with; in the order
-/// of [`ListKind::ALL`].
+/// Lists of a generation, in the order of [`ListKind::ALL`]; each is complete, or the raw error of the server.
 pub(crate) type Lists = [Result<List, String>; 4];
 
-/// How the tools of one generation differ from those of another; a list that failed counts as empty.
+/// Returns the difference between the tools of two generations; a list that failed counts as empty.
 pub(crate) fn tool_diff(old: &Lists, new: &Lists) -> ToolDiff {
     let none = List::default();
     let [old, new] =
@@ -29,9 +28,9 @@ pub(crate) fn tool_diff(old: &Lists, new: &Lists) -> ToolDiff {
     diff(old, new)
 }
 
-/// Reads every list that the server offers, all pages of each. One that is not answered within `patience` is as it was
-/// `before`, unless it is that of the tools: nobody is served without those. For its tools a process is asked even if it
-/// does not say that it has any, unless it was `asked_in_vain` and did not answer.
+/// Reads all pages of every list that the server offers. A list that is not answered within `patience` keeps its state
+/// `before`, except the tools, which no client can do without. A process is asked for its tools even if it does not
+/// declare any, unless `asked_in_vain` says that it did not answer this request earlier.
 pub(crate) async fn fetch_lists(
     connection: &Connection,
     handshake: &Handshake,
@@ -45,7 +44,7 @@ pub(crate) async fn fetch_lists(
         let known = before.as_ref().is_ok_and(|list| !list.entries.is_empty());
         let is_read = handshake.offers(kind.capability()) || known && kind == ListKind::Tools;
         if !is_read {
-            // Over HTTP a method that is not known may be answered like a session that is not.
+            // Over HTTP, the response to an unknown method may look like the response to an unknown session.
             let asks = !connection.is_remote() && !asked_in_vain.load(Ordering::Relaxed);
             if kind == ListKind::Tools && asks {
                 let patience = patience.min(UNDECLARED);
@@ -67,8 +66,8 @@ pub(crate) async fn fetch_lists(
     Ok(lists)
 }
 
-/// Reads a list that the server does not declare. An error or a result without a list counts as an empty list. A
-/// server that gives no answer is not asked again.
+/// Reads a list that the server does not declare. An error or a result without a list counts as an empty list. A server
+/// that does not answer is not asked again.
 async fn fetch_undeclared(
     connection: &Connection,
     kind: ListKind,
@@ -90,7 +89,7 @@ async fn fetch_undeclared(
     }
 }
 
-/// Reads one list, all pages, without the tools that are not admitted; the inner error is the server's own, raw.
+/// Reads all pages of a list and removes the tools that are not admitted; the inner error is the server's own, raw.
 pub(crate) async fn fetch_list(
     connection: &Connection,
     kind: ListKind,
@@ -114,7 +113,7 @@ pub(crate) async fn fetch_list(
         };
         let page = &list.entries[before..];
         let unknown = page.iter().filter(|it| names.insert(it.name.clone()));
-        // A server may hide all entries of its first page, and have others on the next.
+        // A server may hide all entries of its first page, and have entries on the next.
         let useless = unknown.count() == 0 && !cursors.is_empty();
         params = Some(format!(r#"{{"cursor":{cursor}}}"#));
         let reason = if useless {
@@ -131,7 +130,7 @@ pub(crate) async fn fetch_list(
         break;
     }
     if matches!(kind, ListKind::Tools | ListKind::Prompts) {
-        // A call by that name could only reach one of them.
+        // A call by this name could reach only one of them.
         for name in list.leave_out_twins() {
             connection.tell_twice(kind, name);
         }

@@ -1,8 +1,7 @@
-//! ONE server: its state machine, its generations, the connection to each, the gate before them.
+//! One server: its state machine, its generations with their connections, and the gate in front of them.
 //!
-//! [`ServerHandle`] is all that others see: they submit requests to it, read its snapshot and tell
-//! it what happened. The supervisor task owns everything behind it. Knows no session; a client is
-//! an object that takes answers.
+//! [`ServerHandle`] is the interface to the rest of the proxy; the supervisor task owns everything behind it. The
+//! module does not know sessions: a client is an object that takes responses.
 
 mod advice;
 mod body;
@@ -61,37 +60,37 @@ use report::{Report, Supply};
 pub(crate) use status::{Status, WatchedFiles};
 use supervisor::Supervisor;
 
-/// What a reload led to: the generation, how long its start took and how its tools differ.
+/// Result of a reload: the generation's number, the duration of its start and the difference in its tools.
 pub(crate) type Outcome = Result<(u64, Duration, ToolDiff), Arc<Failure>>;
 
-/// The lists of the last generation that proved itself.
+/// Lists of the generation that went live last; before the first, perhaps tools known from an earlier session.
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
-    /// Its number; 0 before the first.
+    /// Number of the generation; 0 before the first.
     pub(crate) generation: u64,
-    /// In the order of [`ListKind::ALL`].
+    /// The lists, in the order of [`ListKind::ALL`].
     pub(crate) lists: Lists,
-    /// From its start to the proof.
+    /// Time from the generation's start to its proof.
     pub(crate) took: Duration,
-    /// How its tools differ from those before.
+    /// Difference of its tools from the tools before.
     pub(crate) diff: ToolDiff,
-    /// When it went live.
+    /// Time at which the generation went live.
     pub(crate) since: Option<Instant>,
 }
 
 impl Snapshot {
-    /// The list of that kind; nothing if the server gave an error for it.
+    /// Returns the list of this kind; `None` if the server answered with an error.
     pub(crate) fn list(&self, kind: ListKind) -> Option<&List> {
         self.lists[kind.index()].as_ref().ok()
     }
 
-    /// Whether the server has a tool of that name, as far as is known: it may have given no list.
+    /// Returns false if the server is known to lack the tool `name`; its list of tools may be unknown.
     pub(crate) fn may_have_tool(&self, name: &str) -> bool {
         self.list(ListKind::Tools)
             .is_none_or(|tools| tools.find(name).is_some())
     }
 
-    /// The names of the tools, in the server's order.
+    /// Returns the names of the tools in the server's order.
     pub(crate) fn tool_names(&self) -> Vec<&str> {
         let tools = self
             .list(ListKind::Tools)
@@ -101,39 +100,39 @@ impl Snapshot {
     }
 }
 
-/// What the supervisor and the holders of a handle share.
+/// State shared by the supervisor and the holders of a handle.
 #[derive(Debug)]
 struct Shared {
     gate: Gate,
     snapshot: watch::Sender<Arc<Snapshot>>,
     handshake: watch::Sender<Option<Arc<Handshake>>>,
     wanted: Mutex<Wanted>,
-    /// The supervisor was told that it changed, and has not looked yet.
+    /// True if a change of `wanted` was reported and the supervisor has not read it yet.
     wanted_told: AtomicBool,
     status: Mutex<Status>,
-    /// Nothing while nothing is watched.
+    /// `None` while no files are watched.
     watched_files: Mutex<Option<WatchedFiles>>,
-    /// Nothing where no files are watched.
+    /// `None` where no files are watched.
     onlooker: Mutex<Option<Arc<dyn Onlooker>>>,
-    /// What the last generation that answered had loaded.
+    /// Files loaded by the last generation that went live.
     noted: Mutex<Noted>,
-    /// The user was told that a copy of the saved files runs.
+    /// True if the user was warned that an installed copy of the saved files runs.
     told_of_copy: AtomicBool,
-    /// The server did not survive, or did not answer, the question whether it is modern.
+    /// True if a start failed on the probe `server/discover` and succeeded without it: later starts skip the probe.
     no_probe: AtomicBool,
-    /// It did not answer when it was asked for tools that it does not declare.
+    /// True if the server did not answer a request for tools that it does not declare.
     asked_in_vain: AtomicBool,
     definition: Mutex<Definition>,
-    /// True if `definition` filters tools; every request reads it, without the lock.
+    /// True if `definition` filters tools; a copy that every request reads without the lock.
     is_filtered: AtomicBool,
     warm: Arc<Warm>,
 }
 
-/// How the server is run, and what follows from it.
+/// Definition of the server, with the values derived from it.
 #[derive(Debug, Clone)]
 struct Definition {
     spec: Arc<ServerSpec>,
-    /// Which of its tools are offered.
+    /// Filter of the tools that clients are offered.
     admission: Arc<Admission>,
 }
 
@@ -205,7 +204,7 @@ impl Shared {
     }
 }
 
-/// A server, for everybody else. Cheap to clone.
+/// Handle to a server. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerHandle {
     shared: Arc<Shared>,
@@ -213,7 +212,7 @@ pub(crate) struct ServerHandle {
 }
 
 impl ServerHandle {
-    /// Sets up a server and its supervisor; it is started by the first [`Self::hello`].
+    /// Creates a server and its supervisor; the first [`Self::hello`] starts it.
     pub(crate) fn new(spec: Arc<ServerSpec>, means: Means) -> Self {
         let shared = Arc::new(Shared::new(&spec, &means));
         let (reports, heard) = mpsc::unbounded_channel();
@@ -228,37 +227,37 @@ impl ServerHandle {
         Self { shared, reports }
     }
 
-    /// Its newest definition.
+    /// Returns the newest definition of the server.
     pub(crate) fn spec(&self) -> Arc<ServerSpec> {
         self.shared.spec()
     }
 
-    /// Whether both mean the same server.
+    /// Returns true if both handles belong to the same server.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// The way for requests.
+    /// Returns the gate that requests pass through.
     pub(crate) fn gate(&self) -> &Gate {
         &self.shared.gate
     }
 
-    /// Whether a client may call its tool `name`.
+    /// Returns true if clients may call the tool `name`.
     pub(crate) fn admits(&self, name: &str) -> bool {
         locked(&self.shared.definition).admission.admits(name)
     }
 
-    /// Whether its configuration leaves tools out.
+    /// Returns true if the configuration filters the server's tools.
     pub(crate) fn is_filtered(&self) -> bool {
         self.shared.is_filtered.load(Ordering::Relaxed)
     }
 
-    /// The newest lists.
+    /// Returns the newest lists.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.snapshot.borrow().clone()
     }
 
-    /// Shows `tools` until it has listed for the first time: some clients list only once.
+    /// Shows `tools` until the server has given its own lists: some clients read the list only once.
     pub(crate) fn show_meanwhile(&self, mut tools: List) {
         let admission = self.shared.admission();
         tools.retain(|name| admission.admits(name));
@@ -273,7 +272,7 @@ impl ServerHandle {
         });
     }
 
-    /// The raw name and version that a legacy server gave of itself.
+    /// Returns the raw name and version that a legacy server reported.
     pub(crate) fn server_info(&self) -> Option<String> {
         self.shared
             .handshake
@@ -282,55 +281,55 @@ impl ServerHandle {
             .and_then(|handshake| handshake.server_info())
     }
 
-    /// What it answered to its introduction, if it has.
+    /// Returns the newest handshake, if there was one.
     pub(crate) fn handshake(&self) -> Option<Arc<Handshake>> {
         self.shared.handshake.borrow().clone()
     }
 
-    /// Takes what of its files is watched from now on.
+    /// Sets the description of the watched files; `None` if no files are watched.
     pub(crate) fn watches(&self, files: Option<WatchedFiles>) {
         *locked(&self.shared.watched_files) = files;
     }
 
-    /// Lets `onlooker` know from now on what its processes load.
+    /// Sets the observer of the files that the server's processes load.
     pub(crate) fn shows(&self, onlooker: Arc<dyn Onlooker>) {
         *locked(&self.shared.onlooker) = Some(onlooker);
     }
 
-    /// Whether a process of its own has opened this file for writing. Reads the file system; `path` is canonical.
+    /// Returns true if a process of the server has opened `path` (canonical) for writing. Reads the file system.
     pub(crate) fn has_written(&self, path: &Path) -> bool {
         self.shared.warm.has_written(path)
     }
 
-    /// Returns what of its files is watched; nothing while nothing is.
+    /// Returns the description of the watched files; `None` if no files are watched.
     pub(crate) fn watched_files(&self) -> Option<WatchedFiles> {
         locked(&self.shared.watched_files).clone()
     }
 
-    /// How it is.
+    /// Returns the status of the server.
     pub(crate) fn status(&self) -> Status {
         locked(&self.shared.status).clone()
     }
 
-    /// The process that waits for the next save, if there is one.
+    /// Returns the cost of the standby processes, if there are any.
     pub(crate) fn prepared(&self) -> Option<Prepared> {
         self.shared.warm.prepared()
     }
 
-    /// Introduces a client; starts the server if it is the first. `epoch` numbers the introductions, from 1.
+    /// Introduces a client; the first call starts the server. `epoch` numbers the introductions, from 1.
     pub(crate) fn hello(&self, hello: Hello, client: Arc<dyn Client>, epoch: u64) {
         let _ = self
             .reports
             .send(Report::Hello(Box::new(hello), client, epoch));
     }
 
-    /// Learns that the client it knows describes itself otherwise than before.
+    /// Replaces the identity of the client that was introduced before, without a new handshake.
     pub(crate) fn know(&self, identity: Identity) {
         let _ = self.reports.send(Report::Identity(Box::new(identity)));
     }
 
-    /// Waits until a generation has answered the introduction `epoch` or a later one, for as long as
-    /// a client's first request may wait. Nothing if the server does not run, or is not there in time.
+    /// Waits until a generation has answered introduction `epoch` or a later one, at most for `startup_wait`, and not
+    /// while requests are refused. Returns the newest handshake, if any, perhaps of an earlier introduction.
     pub(crate) async fn introduced(&self, epoch: u64) -> Option<Arc<Handshake>> {
         let mut handshake = self.shared.handshake.subscribe();
         let mut standing = self.shared.gate.standing();
@@ -348,7 +347,7 @@ impl ServerHandle {
         self.shared.handshake.borrow().clone()
     }
 
-    /// Waits until it answers, or is known not to.
+    /// Waits until requests are no longer held; returns the failure if they are refused.
     pub(crate) async fn answers(&self) -> Result<(), Arc<Failure>> {
         let mut standing = self.gate().standing();
         let _ = standing
@@ -357,7 +356,7 @@ impl ServerHandle {
         self.gate().refusal().map_or(Ok(()), Err)
     }
 
-    /// Waits until requests no longer wait, for as long as a list may wait for a reload: not each list anew.
+    /// Waits until requests are not held, at most for `list_hold` (at first `first_list`) since the hold began.
     pub(crate) async fn settled(&self) {
         let mut standing = self.shared.gate.standing();
         let settled = standing.wait_for(|standing| *standing != Standing::Held);
@@ -371,7 +370,7 @@ impl ServerHandle {
         let _ = tokio::time::timeout_at(until.into(), settled).await;
     }
 
-    /// The client no longer wants the answer to its request `id` (raw); `params` are those of its notification.
+    /// Cancels the client's request `id` (raw); `params` are the raw params of its notification.
     pub(crate) fn cancel(&self, asker: Arc<dyn Asker>, id: &str, params: &str) {
         if !self.shared.gate.cancel(&asker, id) {
             let _ = self
@@ -380,51 +379,51 @@ impl ServerHandle {
         }
     }
 
-    /// A watched file was touched; [`Self::unchanged`] or [`Self::changed`] follows, perhaps after [`Self::saved`].
+    /// Reports a touched watched file; [`Self::unchanged`] or [`Self::changed`] follows, perhaps after [`Self::saved`].
     pub(crate) fn suspect(&self) {
         self.shared.gate.suspect();
         let _ = self.reports.send(Report::Suspect);
     }
 
-    /// Lets nothing through from now on for which `foresight` knows of a save.
+    /// Makes the gate ask `foresight` for unreported saves before it lets a request through.
     pub(crate) fn ask(&self, foresight: Arc<dyn Foresight>) {
         self.shared.gate.ask(foresight);
     }
 
-    /// Whether the next start is to be that of a prepared process.
+    /// Returns true if the next start is expected to use a standby.
     pub(crate) fn is_prepared(&self) -> bool {
         self.shared.warm.is_likely()
     }
 
-    /// Files changed, and more may at once.
+    /// Reports changed files; more changes may follow immediately.
     pub(crate) fn saved(&self, paths: Vec<PathBuf>) {
         let _ = self.reports.send(Report::Saved(paths));
     }
 
-    /// It was touched only, or nothing has changed since it was saved.
+    /// Reports that the touched files did not change, or did not change again since [`Self::saved`].
     pub(crate) fn unchanged(&self) {
         let _ = self.reports.send(Report::Unchanged);
     }
 
-    /// Files changed, and nothing more happens to them: reload.
+    /// Reports changed files after their save is over; the server is reloaded.
     pub(crate) fn changed(&self, paths: Vec<PathBuf>) {
         let _ = self.reports.send(Report::Changed(paths));
     }
 
-    /// Learns that its definition changed, in `files`. What is run differently is reloaded.
+    /// Replaces the definition after a change of `files`. Reloads the server if the change affects how it runs.
     pub(crate) fn redefine(&self, spec: Arc<ServerSpec>, files: Vec<PathBuf>) {
         self.shared.redefine(spec.clone());
         let _ = self.reports.send(Report::Redefined(spec, files));
     }
 
-    /// Waits until all that it was told is taken in: from then on its gate says whether it reloads for it.
+    /// Waits until all earlier reports are processed, so that the gate reflects the reloads that they cause.
     pub(crate) async fn hears(&self) {
         let (sender, heard) = oneshot::channel();
         let _ = self.reports.send(Report::Heard(sender));
         let _ = heard.await;
     }
 
-    /// Waits until the generations that drain have answered everything.
+    /// Waits until the draining generations have answered all requests.
     pub(crate) async fn drained(&self) {
         let (sender, draining) = oneshot::channel();
         let _ = self.reports.send(Report::Draining(sender));
@@ -433,15 +432,15 @@ impl ServerHandle {
         }
     }
 
-    /// Reloads although no file changed.
+    /// Reloads the server although no file changed. Returns `None` if the server is stopped.
     pub(crate) async fn reload(&self) -> Option<Outcome> {
         let (sender, outcome) = oneshot::channel();
         let _ = self.reports.send(Report::Reload(sender));
         outcome.await.ok()
     }
 
-    /// Stops everything of this server; resolves when it is gone. Calls in flight may take as long
-    /// as `patience` to finish; those that come later are refused.
+    /// Stops the server; resolves when all its processes have ended. Calls in flight have `patience` to finish; later
+    /// calls are refused.
     pub(crate) async fn stop(&self, patience: Duration) {
         let (done, stopped) = oneshot::channel();
         let _ = self.reports.send(Report::Stop(patience, done));

@@ -1,5 +1,5 @@
-//! Passes on what a generation has loaded, so that it is watched although no glob names it, and warns if an installed
-//! copy runs in place of the files that are saved.
+//! Reports the files that a generation has loaded, so that they are watched even if no glob matches them. Warns if an
+//! installed copy runs in place of the saved files.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -16,14 +16,14 @@ use crate::event::{Event, Events};
 use crate::lock::locked;
 use crate::warm::{Noted, Notes};
 
-/// Hears what the process of a server has loaded.
+/// Observer of the files that a server's process has loaded.
 pub(crate) trait Onlooker: Debug + Send + Sync {
-    /// Takes all that is known. Those of the files that were changed after `since` may not be as the process has
-    /// them. Never blocks.
+    /// Takes the complete current set of files. The process may have an older content of files that changed after
+    /// `since`. Never blocks.
     fn loaded(&self, noted: &Noted, since: SystemTime);
 }
 
-/// Follows what a generation that answers loads, until dropped. `saved` are the files that it was started for.
+/// Reports the files that a live generation loads, until dropped. `saved` are the files that it was started for.
 pub(crate) async fn follow(
     notes: Notes,
     shared: Arc<Shared>,
@@ -48,7 +48,7 @@ pub(crate) async fn follow(
         };
         if known.as_ref() != Some(&noted) {
             let mut watched = noted.clone();
-            // A call may load it again, and a save may come before that is noted.
+            // A call may load such a file again, and a save may come before that is noted.
             watched.code.extend(earlier.iter().cloned());
             watched.late.extend(earlier);
             onlooker.loaded(&watched, since);
@@ -63,13 +63,13 @@ pub(crate) async fn follow(
     }
 }
 
-/// Those of the files that are there. Reads the file system.
+/// Returns the files that exist. Reads the file system.
 fn existing(mut files: BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     files.retain(|path| path.is_file());
     files
 }
 
-/// Adds what a start that failed had loaded: the fault may be in any of it.
+/// Adds the files that a failed start had loaded: the fault may be in any of them.
 pub(crate) async fn add_failed(notes: Option<Notes>, shared: &Shared) {
     let (Some(notes), Some(onlooker)) = (notes, shared.onlooker()) else {
         return;
@@ -84,7 +84,7 @@ pub(crate) async fn add_failed(notes: Option<Notes>, shared: &Shared) {
     }
 }
 
-/// Warns once if what was saved is not what runs.
+/// Warns once if an installed copy runs in place of the saved files.
 async fn warn_of_copy(shared: &Shared, saved: BTreeSet<PathBuf>, noted: Noted, events: &Events) {
     let spec = shared.spec();
     if saved.is_empty() || shared.told_of_copy.load(Ordering::Relaxed) {

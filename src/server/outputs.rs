@@ -1,5 +1,5 @@
-//! Learns which files a build writes, to tell its changes from the user's saves. The system does not say who wrote a
-//! file, but a build that is run again writes the same files again. Pure: time is an argument.
+//! Learns which files a build writes, to distinguish the changes of the build from saves by the user. The system does
+//! not report who wrote a file, but repeated runs of a build write the same files. Pure: time is an argument.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -7,47 +7,47 @@ use std::time::{Duration, SystemTime};
 
 use crate::file_time::TICK;
 
-/// A file that changes in this many runs in a row is written by the build.
+/// Number of consecutive runs in which a file must change to count as an output of the build.
 const RUNS: u32 = 3;
-/// The number of runs for a file that the user edits: it was seen to change while no build ran.
+/// The same number for a file that the user edits, as a change without a running build has shown.
 const RUNS_OF_EDITED: u32 = 4;
-/// A save during a run cancels it, unless this many runs in a row were already begun for such a change: then the build
-/// itself may make it.
+/// A save during a run cancels it, unless this many consecutive runs were already started for such a change: then the
+/// build itself may make the change.
 const MOST_CANCELLED: u32 = 1;
 /// The same number for a file that the user edits.
 const MOST_CANCELLED_FOR_EDITED: u32 = 3;
-/// A run that takes longer may hang: any change that the build is not known to make cancels it.
+/// Duration from which on a run may hang: then any change except a known output cancels it.
 const LONG: Duration = Duration::from_secs(60);
-/// The user is told of a loop after this many runs that were each begun for a change during the run before.
+/// Number of consecutive runs, each started for a change during the run before, after which the user is told of a loop.
 const MANY: u32 = 2;
-/// The number of runs in between whose changes may go unreported: short runs follow each other faster than changes are
+/// Number of runs in between whose changes may be missing: short runs follow each other faster than changes are
 /// reported.
 const MOST_UNHEARD: u64 = 2;
-/// The number of runs that are remembered: a change is reported before this many further runs have ended.
+/// Number of remembered runs: a change is reported before this many further runs have ended.
 const KEPT: usize = 4;
 
-/// Who changed files.
+/// Author of file changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
-    /// The build: what it started from is still what is there.
+    /// The build. The sources that it read are unchanged.
     Build,
-    /// The user or the build. One more run will tell; the current one is not cancelled.
+    /// The user or the build. Another run is needed to decide; the current run is not cancelled.
     Unclear,
-    /// The user, as far as anybody can tell.
+    /// The user, as far as the proxy can tell.
     User,
 }
 
-/// A file that was found to have changed, as it is now.
+/// Changed file in its current state.
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) path: PathBuf,
-    /// When it was changed last; nothing if it is gone.
+    /// Time of the last change; `None` if the file was deleted.
     pub(super) time: Option<SystemTime>,
-    /// It is empty now: its writer may be about to fill it.
+    /// True if the file is empty, so that its writer may be about to fill it.
     pub(super) is_empty: bool,
 }
 
-/// A run of the build, complete or cancelled.
+/// Run of the build, complete or cancelled.
 #[derive(Debug)]
 struct Run {
     number: u64,
@@ -56,7 +56,7 @@ struct Run {
 }
 
 impl Run {
-    /// Whether a file with this time was changed during the run. A deleted file has no time.
+    /// Returns true if a file with this time was changed during the run. A deleted file has no time.
     fn covers(&self, changed: Option<SystemTime>) -> bool {
         match (changed, self.ended) {
             (Some(changed), Some(ended)) => changed + TICK >= self.began && changed <= ended,
@@ -70,41 +70,41 @@ impl Run {
     }
 }
 
-/// How a file changed in the runs so far.
+/// History of a file's changes in the runs.
 #[derive(Debug, Default)]
 struct Row {
-    /// The last run in which it changed.
+    /// Last run in which the file changed.
     run: u64,
-    /// How often in that run.
+    /// Number of changes in that run.
     times: u32,
-    /// How often in each of the runs before.
+    /// Number of changes in each of the runs before.
     usual: u32,
-    /// The number of runs in a row in which it changed.
+    /// Number of consecutive runs in which the file changed.
     runs: u32,
-    /// Its time when that was last counted, and whether the build was known to have written it.
+    /// Time of the file when a change was last counted, and whether the change was attributed to the build.
     last: Option<(SystemTime, bool)>,
 }
 
-/// What is known of one build command.
+/// Knowledge about one build command.
 #[derive(Debug, Default)]
 pub(super) struct Outputs {
-    /// The last runs, the newest first.
+    /// Last runs, the newest first.
     all: VecDeque<Run>,
-    /// The number of the newest run. A run that replaces a cancelled one has the same number.
+    /// Number of the newest run. A run that replaces a cancelled one has the same number.
     run: u64,
-    /// The last run was cancelled.
+    /// True if the last run was cancelled.
     is_cancelled: bool,
-    /// Runs in a row that followed a run in which a file changed that the build is not known to write.
+    /// Number of consecutive runs that followed a run in which a file changed that is no known output.
     repeated: u32,
     rows: HashMap<PathBuf, Row>,
-    /// Files that were seen to change while no build ran.
+    /// Files that changed while no build ran.
     edited: HashSet<PathBuf>,
-    /// The last changed file that might be the user's or the build's.
+    /// Last changed file whose author is the user or the build.
     unclear: Option<PathBuf>,
 }
 
 impl Outputs {
-    /// The build begins to run, at least [`TICK`] after the last one.
+    /// Records the start of a run, at least [`TICK`] after the end of the last one.
     pub(super) fn began(&mut self, now: SystemTime) {
         let mut last = self.rows.iter().filter(|(_, row)| row.run == self.run);
         let is_repeated = last.any(|(path, _)| !self.is_known(path));
@@ -113,7 +113,7 @@ impl Outputs {
             self.run += 1;
         }
         for row in self.rows.values_mut().filter(|row| row.run == self.run) {
-            // A cancelled run is made anew.
+            // A cancelled run is repeated.
             row.times = 0;
         }
         self.all.truncate(KEPT - 1);
@@ -124,7 +124,7 @@ impl Outputs {
         });
     }
 
-    /// It has ended, or was cancelled.
+    /// Records the end of the run; `is_complete` is false if it was cancelled.
     pub(super) fn ended(&mut self, now: SystemTime, is_complete: bool) {
         if let Some(run) = self.all.front_mut() {
             run.ended = Some(now);
@@ -132,12 +132,12 @@ impl Outputs {
         self.is_cancelled = !is_complete;
     }
 
-    /// When the last run ended, if it has.
+    /// Returns the end of the last run, if it has ended.
     pub(super) fn last_end(&self) -> Option<SystemTime> {
         self.all.front()?.ended
     }
 
-    /// Returns who made these changes.
+    /// Returns the author of these changes.
     pub(super) fn changed(&mut self, changes: Vec<Change>) -> Origin {
         let mut origin = Origin::Build;
         for change in changes {
@@ -180,7 +180,7 @@ impl Outputs {
         }
     }
 
-    /// The file that has changed in each of several runs, if the build is run again and again for it.
+    /// Returns the file that changes in each of several runs, if the build is run again and again for it.
     pub(super) fn endless(&self) -> Option<&Path> {
         let path = self.unclear.as_deref();
         path.filter(|_| self.repeated >= MANY)
@@ -199,7 +199,7 @@ impl Outputs {
         }
     }
 
-    /// Counts a change in a run; whether the build is known to make it.
+    /// Counts a change in a run; returns true if the change is attributed to the build.
     fn is_expected(&mut self, path: &Path, run: u64, time: Option<SystemTime>) -> bool {
         let enough = self.enough(path);
         let is_edited = enough == RUNS_OF_EDITED;
@@ -207,14 +207,14 @@ impl Outputs {
         if let (Some(time), Some((last, verdict))) = (time, row.last)
             && time == last
         {
-            // Another session's server has the same build and was told first.
+            // A server of another session has the same build and counted the change first.
             return verdict;
         }
         if row.run < run {
             let is_known = row.runs >= enough;
             let unheard = if is_edited { 0 } else { MOST_UNHEARD };
             let is_next = run - row.run <= 1 + unheard || is_known && !is_edited;
-            // Somebody who saves at times changes it now once in a run and now twice.
+            // The number of saves by a user varies from run to run.
             let is_steady = row.runs < 2 || row.times == row.usual || is_known;
             row.usual = if is_known {
                 row.usual.max(row.times)
@@ -239,7 +239,7 @@ impl Outputs {
 mod tests {
     use super::*;
 
-    /// A build and the clock.
+    /// A build and a clock.
     struct Site {
         outputs: Outputs,
         now: SystemTime,
@@ -272,8 +272,8 @@ mod tests {
             self.outputs.changed(vec![changed(file, self.now)])
         }
 
-        /// Runs the build as long as its changes ask for it. Gives how many runs that takes, at most 20, cancelled ones
-        /// included.
+        /// Runs the build as long as its changes require it. Returns the number of runs, at most 20, including
+        /// cancelled ones.
         fn runs(&mut self, changes: impl Fn(usize) -> Vec<String>) -> usize {
             for run in 0..20 {
                 self.begin();
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(site.runs(stamp), 1);
     }
 
-    /// A shell empties a file, and starts what writes it only then.
+    /// A shell first empties a file and then starts the command that writes it.
     #[test]
     fn a_stamp_that_is_seen_half_written_counts_once() {
         let mut site = Site::new();

@@ -1,26 +1,26 @@
-//! How often a list is read that its server says has changed, again and again, and has not. Pure: time is an argument.
+//! Limits the reads of a list that its server repeatedly, but wrongly, reports as changed. Pure: time is an argument.
 
 use std::time::{Duration, Instant};
 
-/// The first pause; each that follows at once is twice as long.
+/// First pause; each immediate successor is twice as long.
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
-/// The user hears of it from this pause on.
+/// Pause from which on the user is warned.
 const TOLD: Duration = Duration::from_secs(1);
 
-/// The pauses before one list is read.
+/// Pauses before the reads of one list.
 #[derive(Debug, Default)]
 pub(super) struct Pacing {
     pause: Duration,
-    /// When it was read last.
+    /// Time of the last read.
     read: Option<Instant>,
     is_told: bool,
 }
 
 impl Pacing {
-    /// The pause before the list is read that is said to have changed now.
+    /// Returns the pause before reading the list, which the server reports as changed now.
     pub(super) fn pause(&mut self, now: Instant) -> Duration {
-        // One that speaks seldom is believed.
+        // A server that reports changes rarely is read without a pause.
         let is_long_ago = |read: Instant| now.duration_since(read) > LONGEST * 2;
         if self.read.is_none_or(is_long_ago) {
             self.pause = Duration::ZERO;
@@ -28,8 +28,8 @@ impl Pacing {
         self.pause
     }
 
-    /// Notes whether the list differed when it was read. True if the user should hear, once, that it does not and is
-    /// said to.
+    /// Records whether the list differed when it was read. Returns true if the user should be warned, once, that the
+    /// reported changes are not real.
     pub(super) fn read(&mut self, differed: bool, now: Instant) -> bool {
         self.read = Some(now);
         self.pause = if differed {

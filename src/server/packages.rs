@@ -1,7 +1,7 @@
-//! Notices that something was installed which a start that failed may have missed.
+//! Detects package installations that a failed start may have missed.
 //!
-//! Nobody watches the places where packages are installed, and nobody looks at them while a server runs. While it is
-//! broken, the directories that get a new entry with each package are looked at a few times a second.
+//! The places where packages are installed are not watched, and not read while a server runs. While it is broken, the
+//! directories that get a new entry with each package are polled a few times a second.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -18,33 +18,33 @@ use crate::config::ServerSpec;
 use crate::file_time::{self, TICK};
 use crate::transport::resolve::find;
 
-/// How often the places are looked at.
+/// Polling interval.
 const LOOK: Duration = Duration::from_millis(250);
-/// An installation is over, or pauses, once nothing was installed for this long.
+/// Time without changes after which an installation is over, or pauses.
 const QUIET: Duration = Duration::from_millis(500);
-/// The wait is doubled no more often than this by starts during which something was installed: a server that
-/// installs packages itself must not be started for ever.
+/// Maximum number of doublings of the wait by starts during which packages were installed: a server that installs
+/// packages itself must not be restarted forever.
 const MOST_TRIES: u32 = 6;
 /// Files beside packages that package managers write last.
 const RECORDS: [&str; 3] = [".package-lock.json", ".modules.yaml", ".yarn-state.yml"];
-/// Names of virtual environments.
+/// Directory names of virtual environments.
 const ENVIRONMENTS: [&str; 3] = [".venv", "venv", "env"];
 
-/// When the places where packages are installed changed last, as far as they exist.
+/// Times of the last change of the existing places where packages are installed.
 type Places = BTreeMap<PathBuf, SystemTime>;
 
-/// What was installed.
+/// Result of an installation.
 #[derive(Debug)]
 pub(crate) struct Installed {
-    /// The places that have changed.
+    /// Places that changed.
     pub(crate) places: Vec<PathBuf>,
-    /// Some of it came after the start had failed, so that the server has not done it itself.
+    /// True if some changes came after the start had failed, so that the server did not make them itself.
     pub(crate) afterwards: bool,
 }
 
-/// Waits until something was installed that the failed start of a server, begun at `since`, may have missed. `noted`
-/// are places where its process looks for packages; `tries` counts the starts before, in a row, during which
-/// something was installed, and not afterwards.
+/// Waits for an installation that the failed start of a server, begun at `since`, may have missed. `noted` are places
+/// where its process looks for packages; `tries` is the number of preceding consecutive starts during which, and not
+/// afterwards, packages were installed.
 pub(crate) async fn installed(
     spec: Arc<ServerSpec>,
     noted: BTreeSet<PathBuf>,
@@ -86,7 +86,7 @@ pub(crate) async fn installed(
     }
 }
 
-/// Looks at all places. Reads the file system.
+/// Reads the times of all places. Reads the file system.
 fn look(spec: &ServerSpec, noted: &BTreeSet<PathBuf>) -> Places {
     let known = noted.iter().cloned();
     let places = known.chain(of_python(spec)).chain(of_node(spec));
@@ -126,14 +126,14 @@ fn of_node(spec: &ServerSpec) -> Vec<PathBuf> {
     places
 }
 
-/// The directories that the variable lists.
+/// Returns the directories listed in the variable.
 fn listed(spec: &ServerSpec, name: &str) -> Vec<PathBuf> {
     let value = variable(spec, name).unwrap_or_default();
     let named = env::split_paths(&value).filter(|it| !it.as_os_str().is_empty());
     named.map(|it| spec.cwd.join(it)).collect()
 }
 
-/// Directories that Python may be installed in, or a virtual environment.
+/// Returns the directories that may contain a Python installation or a virtual environment.
 fn prefixes(spec: &ServerSpec, program: Option<&Path>) -> impl Iterator<Item = PathBuf> {
     let named = [
         "VIRTUAL_ENV",
@@ -155,7 +155,8 @@ fn prefixes(spec: &ServerSpec, program: Option<&Path>) -> impl Iterator<Item = P
         .chain([PathBuf::from("/usr/local")])
 }
 
-/// The directories in and above which packages may lie: those of the server and of the files that its command names.
+/// Returns the directories that may contain packages: the server's, those of the files in its command, and all
+/// ancestors.
 fn around(spec: &ServerSpec) -> BTreeSet<PathBuf> {
     let words = [&spec.program].into_iter().chain(&spec.args);
     let files = words
@@ -169,7 +170,7 @@ fn around(spec: &ServerSpec) -> BTreeSet<PathBuf> {
     folders
 }
 
-/// The entries of a directory whose names begin so.
+/// Returns the entries of a directory whose names start with `beginning`.
 fn entries(directory: &Path, beginning: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else {
         return Vec::new();
@@ -182,7 +183,7 @@ fn entries(directory: &Path, beginning: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The variable as the server has it.
+/// Returns the value of the variable in the server's environment.
 fn variable(spec: &ServerSpec, name: &str) -> Option<OsString> {
     let own = spec.env.iter().rev().find(|(it, _)| it == OsStr::new(name));
     let value = own
@@ -197,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that runs in `folder` and installs packages at each start must not be started for ever.
+    /// A server that runs in `folder` and installs packages at each start must not be restarted forever.
     #[tokio::test]
     async fn what_is_installed_during_starts_counts_only_so_often() {
         let folder = tempfile::tempdir().unwrap();

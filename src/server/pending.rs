@@ -1,4 +1,4 @@
-//! Who waits for which answer of a generation.
+//! Pending requests of a generation and the receivers of their responses.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
@@ -9,49 +9,49 @@ use super::call::Call;
 use super::connection::Answer;
 use super::tasks::Tasks;
 
-/// The number of cancelled requests that are remembered. A late answer to an older one is dropped.
+/// Number of cancelled requests that are remembered. A late response to an older one is dropped.
 const CANCELLED: usize = 256;
 
-/// Who waits for an answer.
+/// Receiver of a response.
 #[derive(Debug)]
 pub(super) enum Waiting {
     /// A client.
     Client(Call),
-    /// The client has cancelled it; should the server answer all the same, so it is told.
+    /// A client that has cancelled the request; a late response is still delivered.
     Cancelled(Call),
     /// The proxy itself.
     Own(oneshot::Sender<Answer>),
 }
 
-/// The requests that a generation has not answered, by the numbers that are their ids.
+/// Unanswered requests of a generation, by the numbers that serve as their ids.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    /// The newest number.
+    /// Newest number.
     pub(super) next: u64,
     pub(super) waiting: HashMap<u64, Waiting>,
-    /// The numbers of the newest cancelled requests, answered or not, the oldest first.
+    /// Numbers of the newest cancelled requests, answered or not, the oldest first.
     cancelled: VecDeque<u64>,
-    /// The method of the proxy's own newest request that is answered soon.
+    /// Method of the newest request of the proxy itself, except requests that stay open.
     pub(super) asked: Option<Box<str>>,
-    /// The tasks that it runs for clients.
+    /// Tasks that the generation runs for clients.
     pub(super) tasks: Tasks,
-    /// How many of `waiting` are clients' calls.
+    /// Number of clients' calls in `waiting`.
     pub(super) calls: usize,
-    /// When the last of them was answered.
+    /// Time at which the last of these calls was answered.
     pub(super) idle_since: Option<Instant>,
-    /// The generation is gone; nothing more is sent.
+    /// True if the generation has ended; nothing more is sent.
     pub(super) closed: bool,
 }
 
 impl Table {
-    /// Gives a new request its number.
+    /// Assigns a number to a new request.
     pub(super) fn take_number(&mut self, waiting: Waiting) -> u64 {
         self.next += 1;
         self.waiting.insert(self.next, waiting);
         self.next
     }
 
-    /// Remembers a cancelled request in place of the oldest one.
+    /// Records a cancelled request; drops the oldest one if there are too many.
     pub(super) fn keep_cancelled(&mut self, number: u64, call: Call) {
         if self.cancelled.len() == CANCELLED
             && let Some(oldest) = self.cancelled.pop_front()
@@ -62,7 +62,7 @@ impl Table {
         self.waiting.insert(number, Waiting::Cancelled(call));
     }
 
-    /// The client's request of that number.
+    /// Returns the client's request of that number.
     pub(super) fn call(&self, number: u64) -> Option<&Call> {
         match self.waiting.get(&number)? {
             Waiting::Client(call) => Some(call),
@@ -70,7 +70,7 @@ impl Table {
         }
     }
 
-    /// The client's request in flight, if there is exactly one.
+    /// Returns the client's request in flight, if there is exactly one.
     pub(super) fn only_call(&self) -> Option<&Call> {
         if self.calls != 1 {
             return None;
@@ -78,8 +78,8 @@ impl Table {
         self.waiting.keys().find_map(|number| self.call(*number))
     }
 
-    /// The request of that number, which is not open any more, and whether it was the last one
-    /// that a client waited for.
+    /// Removes the request of that number from the table; also returns true if it was the last one that a client waited
+    /// for.
     pub(super) fn take(&mut self, number: u64) -> Option<(Waiting, bool)> {
         let waiting = self.waiting.remove(&number)?;
         let call = matches!(waiting, Waiting::Client(_));
@@ -92,7 +92,7 @@ impl Table {
     }
 }
 
-/// `number` in decimal, written into `digits`.
+/// Writes `number` in decimal into `digits`.
 pub(super) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &str {
     let mut at = digits.len();
     loop {
@@ -117,7 +117,7 @@ mod tests {
         let mut table = Table::default();
         for number in 1..=1000 {
             table.keep_cancelled(number, call(client.clone(), "1"));
-            // Every second one is answered all the same.
+            // Every second request is answered late.
             if number % 2 == 0 {
                 assert!(table.take(number).is_some());
             }

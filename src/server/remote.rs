@@ -1,5 +1,5 @@
-//! A generation that is a link to a remote server: what comes from there is brought to the connection, and the
-//! loss of the link is its end.
+//! Generation that is linked to a remote server: messages from the server go to the connection, and the loss of the
+//! link ends the generation.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +17,7 @@ use crate::config;
 use crate::event::{Event, Failure, StrayKind};
 use crate::transport::http::{Fate, HttpLink, Incoming};
 
-/// Opens a link and starts the tasks that read it. Its end is reported as [`Report::Ended`].
+/// Opens a link and starts the task that reads it. Its end is reported as [`Report::Ended`].
 pub(super) fn start(
     supply: &Supply,
     remote: &config::Remote,
@@ -65,7 +65,7 @@ impl Reader {
         let mut lost = false;
         loop {
             tokio::select! {
-                // Before what comes back for it, so that this is not sent the same way again.
+                // The loss comes before the calls that it returns, so that they are not sent over this link again.
                 biased;
                 how = link.lost(), if !lost => {
                     lost = true;
@@ -80,7 +80,7 @@ impl Reader {
         }
     }
 
-    /// Nothing new is sent on a lost link. Calls in flight may still be answered on streams of their own.
+    /// Handles the loss of the link. Calls in flight may still be answered on streams of their own.
     fn end(&self, how: String) {
         let one_stream = self
             .connection

@@ -1,4 +1,4 @@
-//! What the tasks of a server share, and what they tell its supervisor.
+//! Resources shared by the tasks of a server, and the reports that they send to its supervisor.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -26,40 +26,40 @@ use crate::transport::http::{self, Fate};
 use crate::transport::reaper::Reaper;
 use crate::warm::Pool;
 
-/// What all servers are run with.
+/// Resources shared by all servers.
 #[derive(Debug, Clone)]
 pub(crate) struct Means {
     pub(crate) events: Events,
     pub(crate) reaper: Reaper,
-    /// The longest message in bytes.
+    /// Maximum length of a message in bytes.
     pub(crate) max_message: usize,
-    /// The era that the user set for the servers.
+    /// Era forced by the user for all servers.
     pub(crate) era: Option<Era>,
-    /// What servers elsewhere are reached by.
+    /// HTTP sender for remote servers.
     pub(crate) http: Arc<http::Sender>,
-    /// The servers' files are watched.
+    /// True if the servers' files are watched.
     pub(crate) watched: bool,
-    /// Whose turn it is to start.
+    /// Limit on concurrent starts.
     pub(crate) turns: Turns,
     /// See [`Self::build_site`].
     pub(super) builds: Arc<Mutex<BuildSites>>,
-    /// Where next starts are prepared, if they are.
+    /// Pool of standby processes, if standbys are enabled.
     pub(crate) warm: Option<Pool>,
 }
 
-/// By working directory and command.
+/// Build sites by working directory and command.
 type BuildSites = HashMap<(PathBuf, String), Arc<BuildSite>>;
 
-/// What the servers of several sessions share that have the same build.
+/// State of a build command, shared by the servers of several sessions that have the same build.
 #[derive(Debug, Default)]
 pub(super) struct BuildSite {
-    /// Whose turn it is: they would write the same files.
+    /// Held while the build runs: concurrent runs would write the same files.
     pub(super) turn: tokio::sync::Mutex<()>,
     pub(super) outputs: Mutex<Outputs>,
 }
 
 impl Means {
-    /// `max_message` is in bytes.
+    /// Creates the resources; `max_message` is in bytes.
     pub(crate) fn new(events: Events, max_message: usize, era: Option<Era>) -> Self {
         Self {
             events,
@@ -74,72 +74,72 @@ impl Means {
         }
     }
 
-    /// For the build `command` in a directory.
+    /// Returns the site of the build `command` in a directory.
     pub(super) fn build_site(&self, directory: &Path, command: &str) -> Arc<BuildSite> {
         let key = (directory.to_owned(), command.to_owned());
         locked(&self.builds).entry(key).or_default().clone()
     }
 }
 
-/// What every task of a server needs.
+/// Resources for every task of a server.
 #[derive(Debug, Clone)]
 pub(crate) struct Supply {
     pub(crate) spec: Arc<ServerSpec>,
     pub(crate) means: Means,
-    /// To the supervisor. Unbounded: its senders are tasks of this server, a few at a time.
+    /// Channel to the supervisor. Unbounded, because its few senders are tasks of this server.
     pub(crate) reports: UnboundedSender<Report>,
-    /// As `reports`, for what connections hear.
+    /// Channel to the supervisor for notices of connections.
     pub(crate) notices: UnboundedSender<Notice>,
 }
 
-/// A list, or the server's error for it, or why there is neither.
+/// List kind with the list, the server's raw error, or the reason why neither arrived.
 pub(crate) type Relisted = (ListKind, Result<Result<List, String>, Refusal>);
 
-/// Everything that a supervisor hears of.
+/// Report to the supervisor.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// A client introduces itself; the number counts introductions.
+    /// A client was introduced; the number counts introductions.
     Hello(Box<Hello>, Arc<dyn Client>, u64),
-    /// The client describes itself otherwise than before, which needs no new handshake.
+    /// The client's identity changed, which needs no new handshake.
     Identity(Box<Identity>),
-    /// The watcher: a file was touched; it changed, and more may follow; it was touched only; or it changed.
+    /// Reports of the watcher: a file was touched; files changed, perhaps not all; nothing changed; files changed.
     Suspect,
     Saved(Vec<PathBuf>),
     Unchanged,
     Changed(Vec<PathBuf>),
-    /// Something was installed while the server was broken.
+    /// Packages were installed while the server was broken.
     Installed(Installed),
-    /// Its definition changed, in these files.
+    /// The definition changed, in these files.
     Redefined(Arc<ServerSpec>, Vec<PathBuf>),
-    /// Somebody wants to know when all that was reported before has been taken in.
+    /// Request for a confirmation that all earlier reports are processed.
     Heard(oneshot::Sender<()>),
-    /// Somebody wants to know the connections of the generations that drain.
+    /// Request for the connections of the draining generations.
     Draining(oneshot::Sender<Vec<Arc<Connection>>>),
-    /// Somebody wants a reload and its result.
+    /// Request for a reload and its result.
     Reload(oneshot::Sender<Outcome>),
-    /// The client wants to hear of other resources, or at another log level.
+    /// The client's subscriptions or its log level changed.
     WantedChanged,
-    /// The client no longer wants the answer to its request of that raw id; raw params.
+    /// The client cancelled its request with this raw id; the second string holds the raw params.
     Cancel(Arc<dyn Asker>, Box<str>, Box<str>),
     /// The build for the generation ended.
     Built(u64, Result<(), BuildFailure>),
-    /// A remote server does not answer this call; a sentence fragment says why.
+    /// A remote server does not answer this call; the string is the reason as a sentence fragment.
     Unanswered(Box<Call>, Fate, String),
-    /// It refuses this call of the generation, since its headers do not fit.
+    /// A remote server rejected this call of the generation because its headers do not match its body.
     Mismatched(u64, Box<Call>),
-    /// The generation's own stream was cut and is there again.
+    /// The standalone stream of a remote generation was interrupted and is open again.
     Resumed(u64),
-    /// A candidate has proved itself, or failed and is gone.
+    /// A candidate has proved itself, or has failed and its process has ended.
     Proved(u64, Box<Proof>),
     Failed(u64, Box<Failure>),
-    /// A generation's process ended, whoever wanted it.
+    /// The process of a generation ended or its link was lost, expectedly or not.
     Ended(u64, Ending),
-    /// A generation or candidate that was to end has ended.
+    /// A retired generation or a cancelled candidate has ended.
     Gone(u64),
-    /// A list that the server changed by itself was read anew.
+    /// The lists that belong to a changed list were read again.
     Relisted(u64, ListKind, Vec<Relisted>),
-    /// A modern generation has ended this stream on which it told what changes.
+    /// A modern generation ended its listen stream with this number.
     StreamEnded(u64, u64),
-    /// It is to end; calls in flight may take this long to finish.
+    /// Request to stop; calls in flight have this long to finish.
     Stop(Duration, oneshot::Sender<()>),
 }

@@ -1,9 +1,9 @@
-//! What a server's life consists of, as a pure function: an event comes in, effects go out.
+//! Life cycle of a server as a pure function: an input comes in, effects go out.
 //!
-//! Knows no process and no clock; the supervisor carries the effects out and reports back.
-//! Invariants, held by a property test: never two candidates; the active generation is given up
-//! only for a proven successor, by its own exit or by a stop; a save while a candidate starts
-//! always leads to another start; every generation that was spawned is stopped.
+//! The machine knows no process and no clock; the supervisor carries out the effects and reports back. Invariants,
+//! checked by a property test: there are never two candidates; the active generation is given up only for a proven
+//! successor, to make room for a successor (stop-first), on its own exit or on a stop; a save while a candidate starts
+//! always leads to another start; every spawned generation is stopped.
 
 mod restarts;
 mod rules;
@@ -15,97 +15,97 @@ pub(crate) use rules::{Place, Rules};
 
 /// Delay before the first restart after a crash; doubled by each crash that follows.
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
-/// The longest delay before a restart.
+/// Maximum delay before a restart.
 pub(crate) const LAST_BACKOFF: Duration = Duration::from_secs(30);
-/// This many exits within [`FLAP_WINDOW`] and the server waits for a change.
+/// Number of exits within [`FLAP_WINDOW`] after which the server is not restarted until a change.
 pub(crate) const FLAP_EXITS: usize = 5;
 /// See [`FLAP_EXITS`].
 pub(crate) const FLAP_WINDOW: Duration = Duration::from_secs(60);
 
-/// Where a server stands. Numbers are generations.
+/// State of a server. Numbers are generations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// No client has said anything yet.
+    /// No client was introduced yet.
     Idle,
-    /// The build for `next` runs; `old` still lives.
+    /// The build for `next` runs; `old` is still running.
     Building {
         next: u64,
         old: Option<u64>,
         cause: Cause,
     },
-    /// What was started before stops before `next` starts.
+    /// The previous generation or candidate is being stopped; `next` starts afterwards.
     MakingRoom { next: u64, cause: Cause },
-    /// The candidate `next` starts; `old` still lives.
+    /// The candidate `next` starts; `old` is still running.
     Starting {
         next: u64,
         old: Option<u64>,
         cause: Cause,
     },
-    /// `active` answers.
+    /// The generation `active` answers requests.
     Live { active: u64 },
-    /// The saved code does not run; `old` still lives. A remote server is tried again at `again`.
+    /// The saved code does not run; `old` is still running. A remote server is retried at `again`.
     Broken {
         old: Option<u64>,
         again: Option<Instant>,
     },
-    /// The server crashed and is started again at `at`.
+    /// The server crashed, or the link to a remote server was lost; the restart is due at `at`.
     Restarting { at: Instant },
-    /// The proxy ends.
+    /// The server was stopped for good.
     Stopped,
 }
 
-/// Why a generation is started.
+/// Reason for the start of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// The client's first message.
+    /// The introduction of the first client.
     Begin,
-    /// Files changed, or a remote server that was not there for long may be there again.
+    /// Changed files, or the retry of a remote server that was unreachable.
     Save,
-    /// Somebody asked for it.
+    /// A request for a reload.
     Asked,
-    /// The generation before it exited.
+    /// The exit of the previous generation.
     Crash,
-    /// The client turned out to speak the other era, or to be another one.
+    /// A new introduction: the client speaks the other era, or is another client.
     Client,
 }
 
-/// What can happen to a server.
+/// Event in the life of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Input {
-    /// A client is there.
+    /// The first client was introduced.
     Begin,
-    /// The client must be introduced anew.
+    /// A client was introduced anew, which requires a new handshake.
     ClientChanged,
     /// A watched file was touched.
     Suspect,
-    /// Files were changed by a save that may not be over: the suspicion stays.
+    /// Files changed in a save that may not be over: the suspicion stays.
     Saved,
-    /// It was touched only.
+    /// The touched files did not change.
     Unchanged,
-    /// It changed.
+    /// The files changed, and their save is over.
     Changed,
-    /// A reload was asked for.
+    /// A reload was requested.
     Reload,
     /// The build for the generation ended.
     Built { next: u64, ok: bool },
     /// The candidate has proved itself.
     Proved(u64),
-    /// The candidate has failed; its process is being stopped.
+    /// The candidate has failed, and its process has ended.
     Failed(u64),
-    /// A generation's process ended by itself.
+    /// The process of a generation ended on its own.
     Exited(u64),
-    /// A generation that was told to make room, or a candidate that was killed, is gone.
+    /// A generation that made room, or a cancelled candidate, has ended.
     Gone(u64),
-    /// Time has come to `State::Restarting`'s `at`, or `State::Broken`'s `again`.
+    /// The time `at` of `State::Restarting` or `again` of `State::Broken` has come.
     Due,
-    /// The proxy ends.
+    /// The server is stopped for good.
     Stop,
 }
 
-/// What is to be done.
+/// Action for the supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Let requests wait.
+    /// Hold requests.
     Hold,
     /// Let requests through to this generation.
     Open(u64),
@@ -113,45 +113,45 @@ pub(crate) enum Effect {
     Refuse,
     /// Run the build for this generation.
     Build(u64),
-    /// Stop the build.
+    /// Cancel the build.
     CancelBuild,
     /// Start this generation as the candidate.
     Spawn(u64),
-    /// Stop the candidate at once.
+    /// Stop the candidate.
     Kill(u64),
-    /// The candidate is the active generation from now on; `Open` or `Hold` follows.
+    /// Make the candidate the active generation; `Open` or `Hold` follows.
     Commit(u64, Cause),
-    /// Let requests in flight end, then stop.
+    /// Let the requests in flight finish, then stop the generation.
     Drain(u64),
-    /// As `Drain`, and report `Gone`.
+    /// Like `Drain`; [`Input::Gone`] must follow.
     MakeRoom(u64),
-    /// A generation that had answered is gone; it is started again after the delay.
+    /// The next start comes after this delay.
     Backoff(Duration),
-    /// It exited too often and waits for a change.
+    /// The server exited too often; the next start comes with a change.
     Flapping,
-    /// Stop everything that lives.
+    /// Stop all processes of the server.
     StopAll,
 }
 
-/// A server's state with what is needed to decide the next one.
+/// State of a server, with the data that decides the next state.
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {
     pub(crate) state: State,
     rules: Rules,
     /// Number of the generation started last.
     last: u64,
-    /// When it exited by itself, newest last; of a remote server also when it could not be reached.
+    /// Times at which a process exited on its own or a remote server was unreachable, the newest last.
     exits: VecDeque<Instant>,
-    /// A file was touched; whether it changed is not known yet. Requests wait until it is.
+    /// True while a touched file may have changed. Requests are held until that is known.
     suspect: bool,
-    /// Something was saved, or asked for, that no build has ended well with.
+    /// True unless a successful build covers the latest save or reload request.
     unbuilt: bool,
-    /// Must be gone before another is started: it may own what only one can own.
+    /// Generation that must end before the next start (stop-first), because both may need the same exclusive resource.
     leaving: Option<u64>,
 }
 
 impl Machine {
-    /// A server that has not been started.
+    /// Creates the machine of a server that has not been started.
     pub(crate) fn new(rules: Rules) -> Self {
         Self {
             state: State::Idle,
@@ -164,26 +164,26 @@ impl Machine {
         }
     }
 
-    /// Takes over what a changed configuration says; gives what is to be done, in order.
+    /// Applies the rules of a changed configuration; returns the effects in order.
     #[must_use = "the effects must be carried out"]
     pub(crate) fn set_rules(&mut self, rules: Rules) -> Vec<Effect> {
         self.rules = rules;
         let mut effects = Vec::new();
-        // Only what answers while the code does not run may be another at once.
+        // Only a broken server may open or close the gate immediately: `serve_last_good` decides that.
         if matches!(self.state, State::Broken { .. }) {
             self.reopen(&self.state, &mut effects);
         }
         effects
     }
 
-    /// Whether a save may be under way.
+    /// Returns true while a touched file may have changed.
     pub(crate) fn is_suspect(&self) -> bool {
         self.suspect
     }
 
-    /// Returns whether a candidate may start before the save is known to be over. A build and stop-first cost too much
-    /// for that. Nor may it while another start is under way: a server that writes a watched file at its start would
-    /// never go live.
+    /// Returns true if a candidate may start before the save is known to be over: not with a build or stop-first, which
+    /// cost too much for that, and not during another start, because a server that writes a watched file at its start
+    /// would never go live.
     pub(crate) fn may_start_early(&self) -> bool {
         let is_at_rest = matches!(
             self.state,
@@ -192,7 +192,7 @@ impl Machine {
         is_at_rest && !self.rules.build && !self.rules.stop_first
     }
 
-    /// Takes `input` at the time `now`; gives the machine after it and what is to be done, in order.
+    /// Applies `input` at the time `now`; returns the next machine and the effects in order.
     #[must_use = "the effects must be carried out"]
     pub(crate) fn on_event(mut self, input: Input, now: Instant) -> (Self, Vec<Effect>) {
         let mut effects = Vec::new();
@@ -277,7 +277,7 @@ impl Machine {
         }
     }
 
-    /// A generation's process ended by itself: the one that answers, or the old one beside what goes on.
+    /// Handles the exit of the active generation, or of the old one beside a build, a start or a failure.
     fn exited(&mut self, state: State, exited: u64, now: Instant, out: &mut Vec<Effect>) -> State {
         match state {
             // ## Live => (Restarting | Broken)
@@ -301,7 +301,7 @@ impl Machine {
         }
     }
 
-    /// Lets requests through, or says that they wait or are refused, as `state` has it.
+    /// Opens, holds or refuses requests if `state` determines that; otherwise adds no effect.
     fn reopen(&self, state: &State, out: &mut Vec<Effect>) {
         let settled = match *state {
             State::Live { active } => Effect::Open(active),
@@ -312,12 +312,12 @@ impl Machine {
         out.push(if self.suspect { Effect::Hold } else { settled });
     }
 
-    /// Whatever is under way gives room to a new generation; what is proven lives on.
+    /// Replaces the build or candidate in progress by a new generation; the proven generation stays.
     fn replace(&mut self, state: State, cause: Cause, out: &mut Vec<Effect>) -> State {
         cancel(&state, out);
         self.exits.clear();
         let cause = match state {
-            // A change of the client is no reason to forget why a start was under way.
+            // A new introduction keeps the original cause of the start in progress.
             State::Building { cause: before, .. }
             | State::MakingRoom { cause: before, .. }
             | State::Starting { cause: before, .. }
@@ -359,7 +359,7 @@ impl Machine {
         self.start(self.last, old, cause, out)
     }
 
-    /// What was built before may be out of date; a change of the client alone makes nothing so.
+    /// Returns true if the last build may be out of date, which a new introduction alone does not cause.
     fn must_build(&self) -> bool {
         self.rules.build && self.unbuilt
     }
@@ -401,7 +401,7 @@ fn cause(input: Input) -> Cause {
     }
 }
 
-/// Ends the build or the candidate that is under way.
+/// Cancels the build or the candidate in progress.
 fn cancel(state: &State, out: &mut Vec<Effect>) {
     match state {
         State::Building { .. } => out.push(Effect::CancelBuild),

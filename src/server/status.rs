@@ -1,28 +1,28 @@
-//! What is told of a server to people and models that ask.
+//! Status of a server, for users and models.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// What people want to know of a server.
+/// Snapshot of a server's status.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Status {
-    /// `running`, `starting`, `broken`, …
+    /// State in words: `running`, `starting`, `broken`, …
     pub(crate) state: &'static str,
-    /// Why it did not work, if it does not.
+    /// Latest failure, until a generation goes live.
     pub(crate) last_error: Option<String>,
-    /// Why it may be reloaded more often than the user saves.
+    /// Suspected reason for reloads without saves by the user.
     pub(crate) hint: Option<String>,
-    /// Commits after the first, and when the last was.
+    /// Number of commits after the first, and the time of the last of them.
     pub(crate) reloads: u32,
     pub(crate) reloaded: Option<Instant>,
 }
 
-/// What of a server's files is watched.
+/// Description of a server's watched files.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WatchedFiles {
-    /// The globs in force, relative to the working directory.
+    /// Globs in force, relative to the working directory.
     pub(crate) globs: Arc<Mutex<Vec<String>>>,
-    /// How many files are watched, kept up to date while they come and go.
+    /// Number of watched files, updated as files come and go.
     pub(crate) count: Arc<AtomicUsize>,
 }

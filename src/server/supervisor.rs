@@ -1,7 +1,7 @@
-//! Carries out what the state machine decides: one task per server that owns its generations.
+//! Supervisor of a server: one task that owns its generations and carries out the effects of the state machine.
 //!
-//! Everything that happens arrives on one channel as a [`Report`]; the machine turns it into
-//! effects; nothing here decides. Never touches a session: clients are told through [`Client`].
+//! Events arrive as [`Report`]s and [`Notice`]s; the machine turns them into effects and decides about starts and
+//! stops. The supervisor does not know sessions: it notifies clients through [`Client`].
 
 mod building;
 mod commit;
@@ -39,7 +39,7 @@ use crate::event::{Event, Failure};
 use crate::mcp::ListKind;
 use failing::Repair;
 
-/// The task that owns a server.
+/// Task that owns a server.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     supply: Supply,
@@ -52,20 +52,20 @@ pub(crate) struct Supervisor {
     /// Cancelled to stop the candidate.
     candidate: Option<CancellationToken>,
     build: Option<CancellationToken>,
-    /// Files changed during the build: it is run once more when it ends.
+    /// True if files changed during the build, so that it must run again.
     build_again: bool,
-    /// The connections of generations that drain.
+    /// Connections of draining generations.
     draining: HashMap<u64, Arc<Connection>>,
     proof: Option<Box<Proof>>,
-    /// The report of a candidate that was started early, held back until the save is over.
+    /// Report of a candidate that was started early, held back until the save is over.
     verdict: Option<Report>,
     /// Changed files for which a candidate is started once the save is over.
     saved: Vec<PathBuf>,
-    /// The candidate was started early: the save that led to it may not be over.
+    /// True if the candidate was started early, before the save was known to be over.
     is_ahead: bool,
-    /// Why the saved code does not run, while it does not.
+    /// Reason why the saved code does not run.
     failure: Option<Arc<Failure>>,
-    /// How many starts in a row have run out of time.
+    /// Number of consecutive starts that timed out.
     late: u32,
     /// Files changed since the last generation that proved itself.
     files: BTreeSet<PathBuf>,
@@ -75,37 +75,37 @@ pub(crate) struct Supervisor {
     relisting: HashSet<ListKind>,
     relist_again: HashSet<ListKind>,
     pacing: HashMap<ListKind, Pacing>,
-    /// Lists of which the active generation itself has said that they changed.
+    /// Lists that the active generation has reported as changed.
     spoken: HashSet<ListKind>,
-    /// Tools that cannot be offered and why, as was told.
+    /// Tools reported as impossible to offer, with the reason.
     left_out: HashSet<(String, String)>,
-    /// The lists that were told not to end, and why.
+    /// Lists reported as incomplete, with the reason.
     cut: HashSet<(ListKind, &'static str)>,
-    /// Lists that were told to lack their capability.
+    /// Lists reported as lacking their capability.
     undeclared: HashSet<ListKind>,
-    /// Names that were told to stand in a list twice.
+    /// Names reported as duplicates in a list.
     twice: HashSet<(ListKind, String)>,
-    /// Calls that wait for the tools to be known anew.
+    /// Calls that wait until the tools are read again.
     mismatched: Vec<Call>,
     tasks: TaskTracker,
-    /// How long calls in flight may take to finish once all is to end.
+    /// Time limit for calls in flight on a stop.
     patience: Duration,
 }
 
-/// The generation that answers.
+/// Generation that answers requests.
 #[derive(Debug)]
 struct Active {
     running: Running,
     stream: Option<u64>,
-    /// What it was told that the client wants.
+    /// Client's settings that the generation was given.
     told: Wanted,
-    /// Cancelled when it answers no more.
+    /// Cancelled when the generation is replaced or has ended.
     over: CancellationToken,
     _over: DropGuard,
 }
 
 impl Supervisor {
-    /// The supervisor of a server that has not been started.
+    /// Creates the supervisor of a server that has not been started.
     pub(crate) fn new(supply: Supply, shared: Arc<Shared>) -> Self {
         let machine = Machine::new(rules(&supply.spec));
         Self {
@@ -144,7 +144,7 @@ impl Supervisor {
         }
     }
 
-    /// Runs until it is told to stop; then everything it started is gone.
+    /// Runs until a stop is requested and all tasks have ended.
     pub(crate) async fn run(
         mut self,
         mut reports: UnboundedReceiver<Report>,
@@ -232,7 +232,7 @@ impl Supervisor {
                 self.proof = Some(proof);
                 self.step(Input::Proved(next));
             }
-            // It was given up the moment it succeeded.
+            // The candidate was cancelled at the moment of its success.
             Report::Proved(_, proof) => self.retire(proof.running, Duration::ZERO),
             Report::Failed(next, failure) if self.is_starting(next) => {
                 self.fail(*failure);
@@ -257,7 +257,7 @@ impl Supervisor {
         matches!(self.machine.state, State::Starting { next, .. } if next == number)
     }
 
-    /// Feeds the machine and carries out what it says.
+    /// Passes an input to the machine and carries out the effects.
     fn step(&mut self, input: Input) {
         let machine = std::mem::replace(&mut self.machine, Machine::new(Rules::default()));
         let (machine, effects) = machine.on_event(input, Instant::now());
@@ -299,7 +299,7 @@ impl Supervisor {
                     delay,
                 });
             }
-            // What is to drain was moved aside by `commit`; a delay that is as long as it can be is said no more.
+            // `commit` has already retired the generation to drain; a delay of maximum length is not reported again.
             Effect::Drain(_) | Effect::Backoff(_) => {}
             Effect::Flapping => self.give_up(),
             Effect::StopAll => self.stop_all(),
@@ -321,7 +321,7 @@ impl Supervisor {
         self.introduce();
     }
 
-    /// Lets the active generation know who the client says it is.
+    /// Passes the client's identity to the active generation.
     fn introduce(&self) {
         if let Some(active) = &self.active {
             active.running.connection.introduce(|known| {
@@ -333,7 +333,7 @@ impl Supervisor {
     }
 
     fn on_cancel(&self, asker: &Arc<dyn Asker>, id: &str, params: &str) {
-        // It may have come back since, from a generation that has crashed.
+        // The call may have returned to the gate from a generation that crashed.
         if self.shared.gate.cancel(asker, id) {
             return;
         }
@@ -347,7 +347,7 @@ impl Supervisor {
             .any(|link| link.cancel(asker, id, params));
     }
 
-    /// What is run differently is reloaded; the rest holds from now on.
+    /// Replaces the definition. Reloads the server if the change affects how it runs.
     fn on_redefined(&mut self, spec: Arc<ServerSpec>, files: Vec<PathBuf>) {
         let same = self.supply.spec.runs_like(&spec);
         let effects = self.machine.set_rules(rules(&spec));
@@ -379,13 +379,13 @@ impl Supervisor {
             epoch: self.epoch,
             client,
             late: self.late,
-            // A client that waits for its first answer need not wait for the lists.
+            // A client that waits for its first response need not wait for the lists.
             announce: self.active.is_none(),
         };
         self.tasks.spawn(candidate.run(token));
     }
 
-    /// What requests wait for.
+    /// Returns the reason for holding requests, as a completion of "the call waited for …".
     fn waits_for(&self) -> Cow<'static, str> {
         let what = match self.machine.state {
             State::Building { .. } => return self.waits_for_build(),

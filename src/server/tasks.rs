@@ -1,5 +1,5 @@
 //! Tasks that a server runs for its client (2025-11-25, utilities, tasks). A task keeps its generation running, as a
-//! call does. A request about a task goes to the generation that runs it. When that has ended, the proxy answers.
+//! call does. A request about a task goes to the generation that runs it; the proxy answers once that has ended.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,25 +11,25 @@ use crate::bridge;
 use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, Reply, quoted, unquoted};
 use crate::mcp::{Era, Method, meta, tasks};
 
-/// The number of tasks that are remembered for each generation, and of lost tasks. The oldest is dropped first.
+/// Maximum number of remembered tasks for each generation, and of lost tasks. The oldest is dropped first.
 const MOST: usize = 256;
 
-/// A task whose result its client has not got yet.
+/// Task whose result the client has not fetched.
 #[derive(Debug)]
 pub(super) struct Task {
     id: Box<str>,
-    /// The raw object that describes it, as its server wrote it when it was made.
+    /// Raw object that describes the task, as the server first wrote it.
     raw: Box<str>,
-    /// From then on its server need not know it.
+    /// Time from which on the server may forget the task.
     until: Option<Instant>,
 }
 
-/// The tasks of one generation.
+/// Tasks of one generation.
 #[derive(Debug, Default)]
 pub(super) struct Tasks(VecDeque<Task>);
 
 impl Tasks {
-    /// Learns of tasks from the raw result of a client's request.
+    /// Records tasks from the raw result of a client's request.
     pub(super) fn hear_result(&mut self, method: Method, result: &str, now: Instant) {
         let result = Members::of(result);
         if method == Method::CallTool {
@@ -59,7 +59,7 @@ impl Tasks {
         self.hear_status(&task);
     }
 
-    /// Learns what the server says of a task. The result of one that is completed or failed is still to be fetched.
+    /// Drops a task that its description reports as cancelled. Other finished tasks stay until their result is fetched.
     pub(super) fn hear_status(&mut self, task: &Members<'_>) {
         if let (Some(id), Some("cancelled")) = (task.text("taskId"), task.text("status").as_deref())
         {
@@ -67,7 +67,7 @@ impl Tasks {
         }
     }
 
-    /// The client has got the task's result, or will ask for it no more.
+    /// Drops a task, for example once the client has fetched its result.
     pub(super) fn forget(&mut self, id: &str) {
         self.0.retain(|task| *task.id != *id);
     }
@@ -86,7 +86,7 @@ impl Tasks {
         self.0.is_empty()
     }
 
-    /// When the first of them may be forgotten.
+    /// Returns the earliest time from which on a task may be forgotten.
     pub(super) fn next_end(&self) -> Option<Instant> {
         self.0.iter().filter_map(|task| task.until).min()
     }
@@ -97,7 +97,7 @@ impl Tasks {
     }
 }
 
-/// The tasks of earlier generations: of those that drain and of those that have ended.
+/// Tasks of earlier generations, which drain or have ended.
 #[derive(Debug, Default)]
 pub(super) struct Former {
     /// Generations that finish their calls and tasks.
@@ -105,23 +105,23 @@ pub(super) struct Former {
     lost: VecDeque<Lost>,
 }
 
-/// A task that ended with its generation.
+/// Task that ended with its generation.
 #[derive(Debug)]
 struct Lost {
     server: Arc<str>,
     id: Box<str>,
-    /// The raw object that describes it.
+    /// Raw object that describes the task as failed.
     raw: String,
     why: String,
 }
 
 impl Former {
-    /// Adds a generation that drains.
+    /// Adds a draining generation.
     pub(super) fn drains(&mut self, connection: Arc<Connection>) {
         self.draining.push(connection);
     }
 
-    /// Removes a generation that has ended; `how` says how. Returns the raw descriptions of the tasks that it has lost.
+    /// Removes a generation that has ended for the reason `how`. Returns the raw descriptions of its lost tasks.
     pub(super) fn gone(&mut self, connection: &Arc<Connection>, how: &str) -> Vec<String> {
         self.draining
             .retain(|other| !Arc::ptr_eq(other, connection));
@@ -146,8 +146,8 @@ impl Former {
         descriptions
     }
 
-    /// Sends a request about one of these tasks where it belongs, or answers it. Gives any other back, also one about a
-    /// task of the `active` generation: that may use an id anew.
+    /// Sends a request about one of these tasks to its generation, or answers it. Returns any other call, also one
+    /// about a task of the `active` generation, which may reuse an id.
     pub(super) fn submit(
         &self,
         call: Call,
@@ -176,7 +176,7 @@ impl Former {
 }
 
 impl Lost {
-    /// Answers a request about it; false if it is none that the proxy knows.
+    /// Answers a request about the task; returns false if the method is unknown.
     fn answer(&self, call: &Call, method: &str) -> bool {
         match method {
             "tasks/get" => self.reply(call, &self.raw),

@@ -1,4 +1,4 @@
-//! A client for unit tests, and servers that are never started.
+//! Client for unit tests, and handles to servers that are never started.
 
 use std::io::{PipeReader, pipe};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::jsonrpc::{Envelope, Reply};
 use crate::mcp::{Era, ListKind, Method};
 use crate::transport::stream::Outbox;
 
-/// A client that counts answers and writes them into a pipe.
+/// Client that counts responses and writes them into a pipe.
 #[derive(Debug)]
 pub(super) struct Counting {
     pub(super) outbox: Outbox,
@@ -37,7 +37,7 @@ impl Client for Counting {
     fn resources_renewed(&self, _: &str) {}
 }
 
-/// A client, and the end of the pipe at which it reads.
+/// Creates a client and the end of the pipe from which it reads.
 pub(super) fn client() -> (Arc<Counting>, PipeReader) {
     let (reader, writer) = pipe().unwrap();
     let outbox = Outbox::new(writer.into()).unwrap();
@@ -45,7 +45,7 @@ pub(super) fn client() -> (Arc<Counting>, PipeReader) {
     (Arc::new(Counting { outbox, answers }), reader)
 }
 
-/// A request of the client that needs no translation.
+/// Creates a request of the client that needs no translation.
 pub(in crate::server) fn call(asker: Arc<dyn Asker>, id: &str) -> Call {
     Call {
         id: id.into(),
@@ -65,7 +65,7 @@ pub(in crate::server) fn call(asker: Arc<dyn Asker>, id: &str) -> Call {
 }
 
 impl ServerHandle {
-    /// Shows these lists as those of its next generation.
+    /// Shows these lists as the lists of the next generation.
     pub(crate) fn show(&self, lists: Lists) {
         self.shared.snapshot.send_modify(|snapshot| {
             let generation = snapshot.generation + 1;

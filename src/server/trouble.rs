@@ -1,4 +1,4 @@
-//! What a client is told when a server cannot answer: what happened, to which server, what to do.
+//! Responses of the proxy in place of a server that cannot answer: the event, the server and the remedy.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::event::Failure;
 use crate::jsonrpc::{ErrorObject, INTERNAL_ERROR, Reply};
 use crate::mcp::Method;
 
-/// Of so many changed files a client is told the names.
+/// Maximum number of changed files that an error lists by name.
 const SHOWN_FILES: usize = 10;
 
 /// Answers `call` with the reason why the saved code does not run.
@@ -20,7 +20,7 @@ pub(crate) fn refuse(call: &Call, server: &str, failure: &Failure) {
     answer(call, &explain(server, failure), "server_broken");
 }
 
-/// Answers `call` that waited for `what` longer than `patience`.
+/// Answers `call` that was held longer than `patience`; the message names the reason for the hold.
 pub(crate) fn too_late(call: &Call, server: &str, what: &str, patience: Duration) {
     let message = format!(
         "`{server}` did not answer within {} s: the call waited for {what}. It was not sent; call again.",
@@ -29,7 +29,7 @@ pub(crate) fn too_late(call: &Call, server: &str, what: &str, patience: Duration
     answer(call, &message, "reload_timeout");
 }
 
-/// Answers `call` that found requests of more than `crowd` bytes waiting before it.
+/// Answers `call` that was rejected because more than `crowd` bytes of requests were queued before it.
 pub(crate) fn turned_away(call: &Call, server: &str, crowd: usize) {
     let message = format!(
         "`{server}` is being reloaded, and more than {} MiB of requests wait for it already. This one was not sent; \
@@ -39,7 +39,7 @@ pub(crate) fn turned_away(call: &Call, server: &str, crowd: usize) {
     answer(call, &message, "too_many_waiting");
 }
 
-/// Answers `call` whose generation ended before it did; `how` says how.
+/// Answers `call` whose generation ended first; `how` is the reason.
 pub(crate) fn ended(call: &Call, server: &str, how: &str, stderr: &[String]) {
     let mut message = format!(
         "`{server}` {how} before it answered this request. It may have been carried out in part; it was not sent again."
@@ -48,13 +48,13 @@ pub(crate) fn ended(call: &Call, server: &str, how: &str, stderr: &[String]) {
     answer(call, &message, "server_restarted");
 }
 
-/// Answers `call` that a remote server did not take; `how` says how.
+/// Answers `call` that a remote server did not accept; `how` is the reason.
 pub(crate) fn refused(call: &Call, server: &str, how: &str) {
     let message = format!("`{server}` {how}. This request was not carried out.");
     answer(call, &message, "server_refused");
 }
 
-/// Answers `call` that came to a server that is no longer run.
+/// Answers `call` to a server that is not run any more.
 pub(crate) fn unloaded(call: &Call, server: &str) {
     let message = format!(
         "`{server}` is not loaded any more. This request was not carried out; load the server and call again."
@@ -70,7 +70,7 @@ pub(crate) fn unsent(call: &Call, server: &str) {
     answer(call, &message, "server_restarted");
 }
 
-/// The text that says why the saved code of `server` does not run.
+/// Returns an explanation why the saved code of `server` does not run.
 pub(crate) fn explain(server: &str, failure: &Failure) -> String {
     let what = if failure.remote || failure.late {
         format!("`{server}`")
@@ -108,7 +108,7 @@ fn append_stderr(message: &mut String, stderr: &[String]) {
     }
 }
 
-/// A tool call is answered with a result that a model can read, anything else with an error.
+/// Answers a tool call with a result that a model can read, any other call with an error.
 fn answer(call: &Call, message: &str, reason: &str) {
     if call.method == Method::CallTool {
         call.reply(Reply::Result(&bridge::tool_error(message, call.era)));

@@ -1,4 +1,4 @@
-//! How many processes start at the same time: enough to keep all cores busy, so few that each comes to an end.
+//! Limit on concurrent starts: high enough to keep all cores busy, low enough that each start completes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use tokio::time::sleep;
 
 use super::body::Body;
 
-/// How often it is looked whether a process that starts still computes.
+/// Interval between two measurements of a starting process.
 const LOOK: Duration = Duration::from_secs(1);
-/// A process that took less processor time than this between two looks has waited.
+/// Processor time per interval up to which a process counts as idle.
 const IDLE: Duration = Duration::from_millis(10);
-/// After so many such looks in a row it waits for something outside, perhaps for ever.
+/// Number of idle intervals in a row after which a process is assumed to wait for an external event, perhaps forever.
 const LOOKS: u32 = 3;
 
-/// The turns to start. Those who start again are not kept waiting by those who start first: somebody edits them.
+/// Permits to start. Restarts have their own: first starts must not delay a server that is being edited.
 #[derive(Debug, Clone)]
 pub(crate) struct Turns {
     first: Arc<Semaphore>,
@@ -33,12 +33,12 @@ impl Default for Turns {
     }
 }
 
-/// Held by one who starts.
+/// Permit of one start.
 #[derive(Debug)]
 pub(super) struct StartTurn(Option<OwnedSemaphorePermit>);
 
 impl Turns {
-    /// Waits for the turn of a server that is started for the `first` time, or again.
+    /// Waits for a permit for a server's `first` start or a later one.
     pub(super) async fn take(&self, first: bool) -> StartTurn {
         let turns = if first { &self.first } else { &self.again };
         StartTurn(turns.clone().acquire_owned().await.ok())
@@ -46,13 +46,13 @@ impl Turns {
 }
 
 impl StartTurn {
-    /// No turn is needed to start what runs elsewhere.
+    /// Returns an empty permit for a remote server, which costs no processor time here.
     pub(super) fn unneeded() -> Self {
         Self(None)
     }
 
-    /// Awaits `work`, for which `body` computes. The turn is given back when it only waits: the others must not wait
-    /// with it.
+    /// Awaits `work`, for which `body` computes. Releases the permit when `body` becomes idle, so that other starts do
+    /// not wait with it.
     pub(super) async fn during<T>(&mut self, body: &Body, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         if self.0.is_some() {
@@ -65,10 +65,10 @@ impl StartTurn {
     }
 }
 
-/// Waits until `body` has waited for a while.
+/// Waits until `body` has been idle for [`LOOKS`] intervals.
 async fn idle(body: &Body) {
     let mut idle = 0;
-    // The first look comes after the first pause: a look reads `/proc` of every process, on the runtime's thread.
+    // The first measurement follows the first interval: it reads `/proc` of every process on the runtime's thread.
     let mut before = Some(Duration::ZERO);
     while idle < LOOKS {
         sleep(LOOK).await;

@@ -1,4 +1,4 @@
-//! What a client wants to hear of, on its way to its servers.
+//! Changes of a client's subscriptions and log level, on their way to its servers.
 
 use std::sync::atomic::Ordering;
 
@@ -8,7 +8,7 @@ use super::report::Report;
 use crate::lock::locked;
 
 impl ServerHandle {
-    /// Changes what the client wants to hear of; every later generation is told.
+    /// Changes the client's subscriptions or log level, for the running generation and all later ones.
     pub(crate) fn want(&self, change: impl FnOnce(&mut Wanted)) {
         let changed = {
             let mut wanted = locked(&self.shared.wanted);
@@ -21,8 +21,7 @@ impl ServerHandle {
         }
     }
 
-    /// As [`Self::want`], for one resource that the client subscribes to, or no longer does; costs nothing for the
-    /// others that it follows.
+    /// Like [`Self::want`], for the subscription to one resource; does not copy the other subscriptions.
     pub(crate) fn follow(&self, uri: &str, follows: bool) {
         let changed = {
             let mut wanted = locked(&self.shared.wanted);
@@ -38,7 +37,7 @@ impl ServerHandle {
     }
 
     fn tell_wanted(&self) {
-        // One report tells of all changes up to the moment at which it is read.
+        // One report covers all changes up to the moment at which the supervisor reads it.
         if !self.shared.wanted_told.swap(true, Ordering::Relaxed) {
             let _ = self.reports.send(Report::WantedChanged);
         }

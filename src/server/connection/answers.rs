@@ -1,4 +1,4 @@
-//! A server's answers on their way to those who wait for them.
+//! Responses of a server on their way to the senders of the requests.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,8 +16,8 @@ use crate::lock::locked;
 use crate::mcp::{Era, tasks};
 
 impl Connection {
-    /// Takes the ends of a message that cannot be read: whoever waits for what it would have led to gets an error,
-    /// which says `why` ("is ...").
+    /// Takes the two ends of an unreadable message. If it was a request, the server gets an error; if it was a
+    /// response, the sender of the request does. `why` ("is ...") is part of the error.
     pub(crate) fn answer_unreadable(&self, head: &str, tail: &str, why: &str) {
         let (id, method) = Envelope::of_ends(head, tail);
         let Some(id) = id else { return };
@@ -49,7 +49,7 @@ impl Connection {
         envelope: &Envelope<'_>,
     ) -> Result<(), StrayKind> {
         let Some(id) = envelope.id.filter(|id| *id != "null") else {
-            // An error about something that the server could not read: nobody's answer, but news.
+            // An error about an unreadable message belongs to no request, but the client should get it.
             self.client.notify(self, line, envelope, None);
             return Ok(());
         };
@@ -84,7 +84,7 @@ impl Connection {
                 let _ = answer.send(answer_value);
                 Ok(())
             }
-            // The end of a stream that was given up, or a second answer.
+            // The end of an abandoned stream, or a second response.
             None if asked => {
                 tracing::debug!(id, "an answer that nobody waits for");
                 Ok(())
@@ -93,7 +93,7 @@ impl Connection {
         }
     }
 
-    /// A process is kept for the tasks that it runs. A remote server runs them whatever becomes of its link.
+    /// Records tasks, which keep a process running. A remote server keeps its tasks without the link.
     fn note_task(&self, call: &Call, envelope: &Envelope<'_>) {
         let is_kept = call.era == Era::Legacy && self.era() == Era::Legacy && !self.is_remote();
         if !is_kept {
@@ -110,7 +110,7 @@ impl Connection {
         self.idle.notify_waiters();
     }
 
-    /// Brings an answer to the client that asked.
+    /// Delivers a response to the client that sent the request.
     fn deliver(&self, call: &Call, line: &str, envelope: &Envelope<'_>, id: &str) {
         if let (Some(substitute), Some(error)) = (call.method.answer_if_missing(), envelope.error)
             && Members::of(error).get("code") == Some(&METHOD_NOT_FOUND.to_string())

@@ -1,4 +1,4 @@
-//! Which request of the client a message of the server belongs to.
+//! Relation between messages of the server and requests of the client.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::lock::locked;
 use crate::mcp::severity;
 
 impl Connection {
-    /// Brings progress to the client, under its own token.
+    /// Delivers progress to the client, under the client's own token.
     pub(super) fn take_progress(
         self: &Arc<Self>,
         line: &str,
@@ -33,8 +33,8 @@ impl Connection {
         }
     }
 
-    /// The client's raw id of the request that a message of the server belongs to: the one that it came
-    /// `on`, that its progress token names, or the only one in flight.
+    /// Returns the client's raw id of the request that a message of the server belongs to: the request `on`, the
+    /// request named by its progress token, or the only one in flight.
     pub(crate) fn related(&self, envelope: &Envelope<'_>, on: Option<u64>) -> Option<Box<str>> {
         let table = locked(&self.table);
         let token = envelope.params.meta.progress_token;
@@ -47,15 +47,15 @@ impl Connection {
             .map(|call| call.id.clone())
     }
 
-    /// Whether a request in flight asked for log messages.
+    /// Returns true if a request in flight asked for log messages.
     pub(crate) fn wants_logs(&self) -> bool {
         let table = locked(&self.table);
         let mut numbers = table.waiting.keys();
         numbers.any(|number| table.call(*number).is_some_and(|call| call.logs.is_some()))
     }
 
-    /// The client's raw id of the request that a log message of this level belongs to, as in [`Self::related`], if
-    /// that request asked for it.
+    /// Returns the client's raw id of the request that a log message of this level belongs to, as in [`Self::related`],
+    /// if that request asked for the level.
     pub(crate) fn wanting_log(
         &self,
         envelope: &Envelope<'_>,

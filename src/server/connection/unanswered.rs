@@ -1,4 +1,4 @@
-//! Requests that end without an answer: all together with the link, or, of a remote server, each by itself.
+//! Requests that end without a response: all at once with the connection, or, at a remote server, one at a time.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use crate::mcp::{Era, HEADER_MISMATCH, List, ListKind, Method};
 use crate::transport::http::HttpLink;
 
 impl Connection {
-    /// Whether it leads to a remote server.
+    /// Returns true if the server is remote.
     pub(crate) fn is_remote(&self) -> bool {
         self.link.http().is_some()
     }
 
-    /// Whether the remote server is said to have the transport of 2024-11-05, and so to be of the legacy era.
+    /// Returns true if the remote server is configured with the transport of 2024-11-05, which implies the legacy era.
     pub(crate) fn is_said_to_be_old(&self) -> bool {
         self.link.http().is_some_and(HttpLink::is_said_to_be_old)
     }
 
-    /// Takes nothing new from now on. Requests in flight may still be answered.
+    /// Rejects new requests from now on. Requests in flight may still be answered.
     pub(crate) fn end(&self) {
         locked(&self.table).closed = true;
     }
 
-    /// Ends the link: nothing is sent any more. Gives the calls that were never answered; the
-    /// proxy's own requests end with [`Lost`].
+    /// Ends the connection: nothing more is sent. Returns the calls that were never answered; requests of the proxy
+    /// itself end with [`Lost`](super::Lost).
     pub(crate) fn close(&self) -> Vec<Call> {
         let waiting = {
             let mut table = locked(&self.table);
@@ -47,8 +47,8 @@ impl Connection {
         calls.into_iter().filter_map(client).collect()
     }
 
-    /// The request `number` will not be answered; gives a client's call. Who asked for the proxy itself hears that
-    /// it is lost.
+    /// Removes the request `number`, which gets no response. Returns a client's call; a request of the proxy itself
+    /// ends with [`Lost`](super::Lost).
     pub(crate) fn lose(&self, number: u64) -> Option<Call> {
         let (waiting, last) = locked(&self.table).take(number)?;
         self.settle(last);
@@ -58,8 +58,8 @@ impl Connection {
         }
     }
 
-    /// The call that the server refuses in `line`, because its headers do not say what its body says: the proxy may
-    /// know the tool as it was. It comes back for this only once.
+    /// Returns the call that the server rejects in `line` because its headers do not match its body: the proxy may know
+    /// an outdated version of the tool. Each call is returned only once.
     pub(crate) fn take_mismatched(&self, number: u64, line: &str) -> Option<Call> {
         let code = HEADER_MISMATCH.to_string();
         if self.era() == Era::Legacy || !line.contains(&code) {
@@ -83,29 +83,29 @@ impl Connection {
         Some(call)
     }
 
-    /// Tells that a list was not read to its end.
+    /// Reports that a list was not read to its end.
     pub(crate) fn tell_cut(&self, kind: ListKind, reason: &'static str) {
         let _ = self.notices.send(Notice::ListCut(kind, reason));
     }
 
-    /// Tells that a list has a name twice.
+    /// Reports that a list contains a name twice.
     pub(crate) fn tell_twice(&self, kind: ListKind, name: String) {
         let _ = self.notices.send(Notice::ListedTwice(kind, name));
     }
 
-    /// Tells that the server has a list that it does not say it has.
+    /// Reports that the server has a list whose capability it does not declare.
     pub(crate) fn tell_undeclared(&self, kind: ListKind) {
         let _ = self.notices.send(Notice::ListUndeclared(kind));
     }
 
-    /// Tells that a list was not answered for so long that the server goes live without it.
+    /// Reports that a list was not answered in time, so that the server goes live without it.
     pub(crate) fn tell_silent(&self, kind: ListKind, waited: Duration) {
         let _ = self
             .notices
             .send(Notice::ListSilent(self.generation, kind, waited));
     }
 
-    /// Learns the tools of a server, for what headers say of calls. Leaves out those that no client may offer.
+    /// Passes the tools to the HTTP link, for headers of calls. Removes the tools that cannot be offered over HTTP.
     pub(crate) fn learn(&self, tools: &mut List) {
         let Some(link) = self.link.http() else { return };
         for (tool, reason) in link.learn(&tools.entries) {

@@ -1,4 +1,4 @@
-//! What a connection waits for: its client to read, its server to answer.
+//! Waits of a connection: for the client to read, for the server to answer.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use super::Connection;
 use crate::jsonrpc::{Envelope, Members, notification};
 use crate::lock::locked;
 
-/// A client may have this many bytes to read before a generation that has not proved itself, too, waits for it.
+/// Number of unread bytes in the client's pipe from which on even a candidate's output is not read.
 const UNREAD: usize = 64 << 20;
 
 impl Connection {
-    /// From now on it answers clients.
+    /// Marks the generation as live.
     pub(crate) fn go_live(&self) {
         self.live.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until the client has read most of what it was sent: one that reads slowly slows its server down, as it would
-    /// without a proxy. It must not keep new code from proving itself.
+    /// Waits until the client has read most of its backlog: a slow client slows its server down, as without a proxy. It
+    /// must not keep new code from proving itself, so a candidate waits only beyond [`UNREAD`].
     pub(crate) async fn client_reads(&self) {
         match self.client.pipe() {
             Some(pipe) if self.live.load(Ordering::Relaxed) => pipe.ready().await,
@@ -29,36 +29,36 @@ impl Connection {
         }
     }
 
-    /// Whether clients wait for answers, or did less than `recently` ago.
+    /// Returns true if a client's call is in flight, or the last one was answered less than `recently` ago.
     pub(crate) fn is_busy(&self, recently: Duration) -> bool {
         let table = locked(&self.table);
         let was = |since: Instant| since.elapsed() < recently;
         table.calls > 0 || table.idle_since.is_some_and(was)
     }
 
-    /// The method of the proxy's own request that the server was asked last.
+    /// Returns the method of the proxy's own newest request, except requests that stay open.
     pub(crate) fn asked(&self) -> Option<Box<str>> {
         locked(&self.table).asked.clone()
     }
 
-    /// How many clients' requests wait for an answer.
+    /// Returns the number of clients' requests in flight.
     pub(crate) fn in_flight(&self) -> usize {
         locked(&self.table).calls
     }
 
-    /// Whether it runs the task `id` for a client.
+    /// Returns true if the generation runs the task `id` for a client.
     pub(in super::super) fn has_task(&self, id: &str) -> bool {
         locked(&self.table).tasks.has(id)
     }
 
-    /// The tasks that it has not finished. Nobody waits for them from now on.
+    /// Removes and returns the unfinished tasks, which are not waited for any more.
     pub(in super::super) fn take_tasks(&self) -> VecDeque<Task> {
         let tasks = locked(&self.table).tasks.take(Instant::now());
         self.idle.notify_waiters();
         tasks
     }
 
-    /// Learns of a task's state from what the server tells its client.
+    /// Updates a task from a status notification of the server.
     pub(super) fn note_status(&self, line: &str) {
         let message = Members::of(line);
         let mut table = locked(&self.table);
@@ -67,7 +67,7 @@ impl Connection {
         self.idle.notify_waiters();
     }
 
-    /// Tells the client something in the server's place.
+    /// Sends a notification to the client in the server's name.
     pub(crate) fn tell_client(self: &Arc<Self>, method: &str, params: &str) {
         let line = notification(method, Some(params));
         if let Ok(envelope) = Envelope::parse(&line) {
@@ -75,7 +75,7 @@ impl Connection {
         }
     }
 
-    /// Waits until no client's request is in flight and, unless the link has ended, no task is run for one.
+    /// Waits until no client's request is in flight and, unless the connection has ended, no client's task is running.
     pub(crate) async fn finished(&self) {
         loop {
             let idle = self.idle.notified();

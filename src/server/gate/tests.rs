@@ -14,7 +14,7 @@ use crate::transport::stream::Outbox;
 const LONG: Duration = Duration::from_secs(3600);
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// What is sent to this generation, its client reads.
+/// Creates a generation whose input goes to the client's own pipe.
 fn connection(client: &Arc<Counting>) -> Arc<Connection> {
     let (notices, _heard) = tokio::sync::mpsc::unbounded_channel();
     Arc::new(Connection::new(
@@ -31,7 +31,7 @@ fn gate(patience: Duration) -> Gate {
     Gate::new("weather".to_owned(), patience)
 }
 
-/// A request whose line has about `size` bytes.
+/// Submits a request whose line has about `size` bytes.
 fn submit(gate: &Gate, client: &Arc<Counting>, id: usize, size: usize) {
     let pad = "x".repeat(size);
     let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"vendor/x","params":["{pad}"]}}"#);
@@ -42,7 +42,7 @@ fn submit(gate: &Gate, client: &Arc<Counting>, id: usize, size: usize) {
     );
 }
 
-/// What one read gives, as soon as there is something.
+/// Returns the data of one read, as soon as there is any.
 async fn read(reader: &PipeReader) -> String {
     let mut reader = reader.try_clone().unwrap();
     let mut text = vec![0; 4096];
@@ -101,7 +101,7 @@ async fn what_waits_too_long_is_answered_in_its_order() {
 async fn a_notification_that_waits_alone_is_forgotten_in_time() {
     let gate = gate(Duration::from_millis(20));
     let told = async {
-        // The clock stands still, since nothing waits.
+        // No timer runs while the queue is empty.
         tokio::task::yield_now().await;
         gate.tell(r#"{"jsonrpc":"2.0","method":"vendor/x"}"#);
         std::future::pending::<()>().await;
@@ -154,7 +154,7 @@ async fn while_a_suspicion_is_unheard_requests_wait_whatever_the_gate_is_told() 
     assert_eq!(text.lines().count(), 1, "{text}");
 }
 
-/// Knows of one save, which it tells when it is asked.
+/// Source of one save, which is reported on the first look.
 #[derive(Debug)]
 struct OneSave {
     gate: Weak<Gate>,
@@ -208,14 +208,14 @@ async fn a_save_that_only_the_system_knows_of_is_not_overtaken() {
         assert!(gate.keeps_waiting(), "{what}");
         assert_eq!(client.answers.load(Ordering::Relaxed), 0, "{what}");
         gate.heard();
-        // It came to nothing.
+        // The touched file did not change.
         gate.open(connection);
         assert!(!gate.keeps_waiting(), "{what}");
         assert!(!read(&reader).await.is_empty(), "{what}");
     }
 }
 
-/// Each write to a pipe of packets is one packet.
+/// Each write to a pipe in packet mode is one packet.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn all_that_waited_goes_out_in_one_write() {

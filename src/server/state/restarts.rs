@@ -1,4 +1,4 @@
-//! Restarts: what the machine does when a process exits or a remote server cannot be reached.
+//! Restarts after the exit of a process or the loss of a remote server.
 
 use std::time::{Duration, Instant};
 
@@ -29,8 +29,8 @@ impl Machine {
         State::Restarting { at: now + delay }
     }
 
-    /// A remote server is tried again. Calls wait if it was there a moment ago; they are refused when it has not come
-    /// back for long, or never was there.
+    /// Schedules a retry of a remote server. Calls are held while fewer than [`FLAP_EXITS`] failures are on record
+    /// since the loss; otherwise, for example after a failed first start, they are refused.
     pub(super) fn unreachable(
         &mut self,
         old: Option<u64>,
@@ -54,7 +54,7 @@ impl Machine {
         broken
     }
 
-    /// The delay before it is started again after the exits that there were.
+    /// Returns the delay before the next start: [`FIRST_BACKOFF`], doubled for each further exit on record and capped.
     pub(super) fn delay(&self) -> Duration {
         let doublings = u32::try_from(self.exits.len() - 1).unwrap_or(u32::MAX);
         FIRST_BACKOFF

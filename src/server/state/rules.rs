@@ -1,24 +1,24 @@
-//! What a server's configuration says to its state machine.
+//! Rules of the state machine, derived from a server's configuration.
 
-/// What the configuration says.
+/// Rules from the configuration.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Rules {
-    /// There is a build command.
+    /// True if there is a build command.
     pub(crate) build: bool,
-    /// The old generation stops before the new one starts.
+    /// True if the old generation stops before the new one starts.
     pub(crate) stop_first: bool,
-    /// The last good generation answers while the saved code does not run.
+    /// True if the last good generation answers while the saved code does not run.
     pub(crate) serve_last_good: bool,
-    /// Where it runs.
+    /// Location of the server.
     pub(crate) place: Place,
 }
 
-/// Where a server runs.
+/// Location of a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// As a process of the proxy's.
+    /// A process started by the proxy.
     #[default]
     Here,
-    /// At an address: it is tried for ever, and no save mends it.
+    /// A remote server: retried without limit, because no save can repair it.
     Elsewhere,
 }

@@ -1,10 +1,10 @@
-//! The state machine under random histories.
+//! Tests of the state machine, including a property test with random inputs.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Plays the supervisor: keeps what lives and checks the invariants after every step.
+/// Stands in for the supervisor: tracks the running generations and checks the invariants after every step.
 struct World {
     machine: Machine,
     now: Instant,
@@ -13,7 +13,7 @@ struct World {
     building: bool,
     stopping: Vec<u64>,
     making_room: Option<u64>,
-    /// Something is there that no build has ended well with.
+    /// True if no successful build has included the latest change.
     unbuilt: bool,
     spawned: Vec<u64>,
     stopped: Vec<u64>,
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    /// Turns a random number into something that can happen now.
+    /// Maps a random number to an input that is possible now.
     fn input(&mut self, choice: u8) -> Option<Input> {
         Some(match choice {
             0 => Input::Begin,
@@ -229,7 +229,7 @@ fn five_exits_in_a_minute_wait_for_a_change() {
     assert!(matches!(machine.state, State::Starting { next: 6, .. }));
 }
 
-/// What a remote server's machine does about `input`: the delay, and whether calls wait or are refused.
+/// Applies `input` to a remote server's machine; returns the delay in ms (0 if none) and the other effects.
 fn tries(machine: &mut Machine, input: Input, now: Instant) -> (u128, Vec<Effect>) {
     let (next, effects) = machine.clone().on_event(input, now);
     *machine = next;
@@ -276,7 +276,7 @@ fn a_remote_server_that_is_lost_is_tried_for_ever() {
     tries(&mut machine, Input::Due, now);
     tries(&mut machine, Input::Proved(11), now);
     assert_eq!(machine.state, State::Live { active: 11 });
-    // Once it has been there for long, all begins anew.
+    // After a long connection, the delays begin again.
     now += Duration::from_secs(61);
     assert_eq!(tries(&mut machine, Input::Exited(11), now).0, 250);
 }
@@ -308,7 +308,7 @@ fn what_was_touched_before_the_first_client_came_is_waited_for() {
     };
     step(Input::Suspect);
     step(Input::Begin);
-    // It may have read a file that is still being written.
+    // The process may have read a file that is still being written.
     assert_eq!(step(Input::Proved(1)).last(), Some(&Effect::Hold));
     assert_eq!(step(Input::Unchanged), [Effect::Open(1)]);
 }

@@ -1,4 +1,4 @@
-//! The build before a start, and whose the changes are that come while it runs.
+//! The build before a start, and the author of changes during the build.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::file_time::{self, TICK};
 use crate::lock::locked;
 use crate::transport::build::{self, BuildFailure};
 
-/// A running build. Dropping this notes its end.
+/// Running build. Dropping this records its end.
 struct Run<'a> {
     site: &'a BuildSite,
     is_complete: bool,
@@ -25,7 +25,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     async fn begin(site: &'a BuildSite) -> Self {
         let last_end = locked(&site.outputs).last_end();
-        // So that the time of a file tells in which run it was written.
+        // The pause makes file times unambiguous about the run in which a file was written.
         if let Some(pause) =
             last_end.and_then(|end| (end + TICK).duration_since(SystemTime::now()).ok())
         {
@@ -60,7 +60,7 @@ impl Supervisor {
             command: command.clone(),
         });
         self.tasks.spawn(async move {
-            // Dropping the build kills all that it started.
+            // Dropping the build kills all processes that it started.
             let run = async {
                 let site = supply.means.build_site(&supply.spec.cwd, &command);
                 let _turn = site.turn.lock().await;
@@ -82,7 +82,7 @@ impl Supervisor {
             return;
         }
         if std::mem::take(&mut self.build_again) {
-            // It may not have read what was saved meanwhile.
+            // The build may have missed files that were saved meanwhile.
             return self.step(Input::Changed);
         }
         let ok = result.is_ok();
@@ -108,14 +108,14 @@ impl Supervisor {
         self.step(Input::Built { next, ok });
     }
 
-    /// What is known of the server's build, if it has one.
+    /// Returns the site of the server's build, if it has one.
     fn build_site(&self) -> Option<Arc<BuildSite>> {
         let spec = &self.supply.spec;
         let command = spec.build.as_deref()?;
         Some(self.supply.means.build_site(&spec.cwd, command))
     }
 
-    /// Who changed these files.
+    /// Returns the author of changes to these files. Reads the file system.
     pub(super) fn origin(&self, paths: &[PathBuf]) -> Origin {
         let Some(site) = self.build_site() else {
             return Origin::User;
@@ -136,7 +136,7 @@ impl Supervisor {
         matches!(self.machine.state, State::Building { .. })
     }
 
-    /// What requests wait for while the build runs.
+    /// Returns the reason for holding requests while the build runs.
     pub(super) fn waits_for_build(&self) -> Cow<'static, str> {
         let site = self.build_site();
         let endless = site.and_then(|site| {

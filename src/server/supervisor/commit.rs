@@ -1,4 +1,4 @@
-//! The moment at which a candidate becomes the generation that answers.
+//! Commit: a candidate becomes the active generation.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,8 +18,8 @@ use crate::event::{Event, ToolDiff};
 use crate::mcp::{Era, List, ListKind};
 
 impl Supervisor {
-    /// Makes the candidate that has proved itself the generation that answers. The snapshot is the
-    /// one switch: whoever reads it sees either all of the old code or all of the new.
+    /// Makes the proven candidate the active generation. The lists are replaced in a single step: readers of the
+    /// snapshot see either all of the old lists or all of the new ones.
     pub(super) fn commit(&mut self, next: u64, cause: Cause) {
         self.candidate = None;
         let Some(proof) = self.proof.take() else {
@@ -37,7 +37,7 @@ impl Supervisor {
             told,
         } = shown;
         let before = self.shared.snapshot.borrow().clone();
-        // A remote server that is there again may run newer code.
+        // A remote server that is reachable again may run newer code.
         let announced = match cause {
             Cause::Crash if running.connection.is_remote() => Cause::Save,
             cause => cause,
@@ -72,7 +72,7 @@ impl Supervisor {
         if let Some(old) = self.active.replace(active) {
             self.retire(old.running, self.supply.spec.timeouts.drain);
         }
-        // The client may have described itself anew since the candidate was started.
+        // The client's identity may have changed since the candidate was started.
         self.introduce();
         self.failure = None;
         self.late = 0;
@@ -89,9 +89,9 @@ impl Supervisor {
             let _ = waiter.send(Ok((next, took, snapshot.diff.clone())));
         }
         self.tell_client(&changes, cause);
-        // What the client has come to want since the new generation was told.
+        // The client's settings may have changed since the new generation got them.
         self.on_wanted();
-        // What the old generation was still asked for is of no use any more.
+        // Reads of the old generation's lists are obsolete.
         self.relisting.clear();
         self.spoken.clear();
         for kind in std::mem::take(&mut self.relist_again) {
@@ -108,8 +108,8 @@ impl Supervisor {
         }
     }
 
-    /// Looks until it is `over` at what the new generation loads, which was started for `saved`. Its next start is
-    /// prepared from now on.
+    /// Records the files that the new generation, started for `saved`, loads, until it is `over`. Also starts to
+    /// prepare the next standby.
     fn follow(&self, saved: BTreeSet<PathBuf>, over: CancellationToken) {
         if let Some(notes) = self.shared.warm.started(&self.supply.spec, true) {
             let events = self.supply.means.events.clone();
@@ -118,7 +118,8 @@ impl Supervisor {
         }
     }
 
-    /// A server whose debugger did not get its port runs nevertheless; the user would look for the debugger in vain.
+    /// Warns of a port that the server did not get beside its predecessor. If it is a debugger's port, the server runs,
+    /// but the user cannot reach the debugger.
     fn warn_of_missed_port(&self, running: &Running) {
         let spec = &self.supply.spec;
         if self.active.is_none() || spec.reload == Reload::StopFirst {
@@ -134,7 +135,7 @@ impl Supervisor {
         }
     }
 
-    /// `fresh`: there was none before, or none for this client.
+    /// Reports the commit. `fresh` is true for the first generation, and for the first after a new introduction.
     fn tell_commit(&self, snapshot: &Snapshot, era: Era, fresh: bool) {
         let (server, generation, took) = (self.name(), snapshot.generation, snapshot.took);
         let count = |kind| snapshot.list(kind).map_or(0, |list| list.entries.len());
@@ -159,8 +160,8 @@ impl Supervisor {
     }
 }
 
-/// The kinds of list whose readers are told after a commit: after a reload all that are served,
-/// after a restart only those that differ.
+/// Returns the kinds of lists to announce after a commit: after a reload all lists with entries or errors, after a
+/// restart only those that differ.
 fn changes(before: &Lists, after: &Lists, cause: Cause) -> Vec<ListKind> {
     let served = |lists: &Lists, at: usize| {
         !lists[at]
@@ -168,7 +169,7 @@ fn changes(before: &Lists, after: &Lists, cause: Cause) -> Vec<ListKind> {
             .is_ok_and(|list| *list == List::default())
     };
     let differ = |at: usize| match (&before[at], &after[at]) {
-        // A server of the other era writes the same entries into another result.
+        // A server of the other era wraps the same entries in a different result.
         (Ok(before), Ok(after)) => before.entries != after.entries,
         (before, after) => before != after,
     };

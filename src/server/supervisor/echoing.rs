@@ -1,4 +1,4 @@
-//! Warns of servers that are reloaded for what they write themselves.
+//! Warnings about servers that are reloaded because of files that they write themselves.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -7,18 +7,18 @@ use super::super::echoes::Echo;
 use super::Supervisor;
 use crate::event::Event;
 
-/// What a call wrote is told as changed this long after its answer at most.
+/// Maximum delay between the response to a call and the report of a file that the call wrote.
 const JUST: Duration = Duration::from_secs(1);
 
 impl Supervisor {
-    /// Whether a call is handled, or was answered so shortly ago that it may have written what is now told as changed.
+    /// Returns true if a call is in flight or was answered within [`JUST`], and may have made the reported change.
     fn is_called(&self) -> bool {
         let active = self.active.iter().map(|it| &it.running.connection);
         let mut all = active.chain(self.draining.values());
         all.any(|connection| connection.is_busy(JUST))
     }
 
-    /// Warns of these files, once for each save, if they change as no user changes files.
+    /// Warns, once for each save, if these files change in a pattern untypical of a user.
     pub(super) fn count_echo(&mut self, paths: &[PathBuf]) {
         let is_called = self.is_called();
         if let Some(echo) = self.echoes.changed(paths, Instant::now(), is_called) {
@@ -26,7 +26,7 @@ impl Supervisor {
         }
     }
 
-    /// Warns the user, and whoever asks for the server's status from now on.
+    /// Warns the user, and stores the warning in the server's status.
     fn warn_of_echo(&self, echo: &Echo) {
         let message = match echo {
             Echo::OfStarts(path) => {

@@ -1,4 +1,4 @@
-//! Candidates and generations that fail: who is told what.
+//! Failures of candidates and generations, and the notifications about them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,20 +21,20 @@ use crate::jsonrpc::Envelope;
 use crate::lock::locked;
 use crate::transport::http::Fate;
 
-/// The advice for a server whose files are not watched.
+/// Advice for a server whose files are not watched.
 const UNWATCHED: &str =
     "its files are not watched: the next call, or `reload_mcp_server`, starts it again";
-/// So often a call is sent once more that no server has looked at.
+/// Number of times a call that the server did not process is retried.
 const RETURNS: u8 = 3;
 
-/// What is waited for while the saved code does not run, besides a save.
+/// Watch for installed packages while the saved code does not run.
 #[derive(Debug)]
 pub(super) struct Repair {
-    /// When the last build or start began.
+    /// Start of the last build or process.
     since: SystemTime,
-    /// How many starts in a row something was installed during, and not afterwards.
+    /// Number of consecutive restarts after an installation that took place only during the failed start.
     pub(super) tries: u32,
-    /// Ends the look at the places where packages are installed.
+    /// Ends the search for installed packages on drop.
     looking: Option<DropGuard>,
 }
 
@@ -49,13 +49,13 @@ impl Default for Repair {
 }
 
 impl Supervisor {
-    /// A build or a start begins.
+    /// Records the beginning of a build or a start.
     pub(super) fn begins(&mut self) {
         self.echoes.started(Instant::now());
         self.repair.since = SystemTime::now();
     }
 
-    /// Looks, as long as the saved code does not run, whether something is installed that it may have missed.
+    /// Looks for newly installed packages as long as the saved code does not run, and stops looking otherwise.
     pub(super) fn await_packages(&mut self) {
         let is_broken = matches!(self.machine.state, State::Broken { again: None, .. });
         if !is_broken || !self.supply.means.watched {
@@ -73,9 +73,9 @@ impl Supervisor {
         }
     }
 
-    /// Starts a broken server again: what it missed may be there now.
+    /// Restarts a broken server after an installation, which may have added missing packages.
     pub(super) fn on_installed(&mut self, installed: Installed) {
-        // A save may have been heard of first.
+        // A save may have been processed before this report.
         if self.repair.looking.take().is_none() {
             return;
         }
@@ -94,14 +94,14 @@ impl Supervisor {
         self.step(Input::Reload);
     }
 
-    /// A process ended. What it left unanswered is sent on or explained.
+    /// Handles the end of a process or link: its unanswered calls are sent again or answered with an error.
     pub(super) fn on_ended(&mut self, number: u64, ending: Ending) {
         let was_active = self
             .active
             .as_ref()
             .is_some_and(|active| active.running.connection.generation == number);
         if was_active {
-            // What is in flight on a lost link may still be answered.
+            // Calls in flight on a lost link may still be answered.
             if let Some(active) = self.active.take() {
                 if active.running.connection.is_remote() {
                     self.retire(active.running, self.supply.spec.timeouts.drain);
@@ -117,7 +117,7 @@ impl Supervisor {
                 status: ending.how.clone(),
                 stderr: ending.stderr.clone(),
             });
-            // Beside newer code, it is that code's failure that counts.
+            // Beside newer code, only the failure of that code counts.
             if matches!(self.machine.state, State::Live { .. }) {
                 self.shared
                     .describe(|status| status.last_error = Some(ending.how.clone()));
@@ -137,7 +137,7 @@ impl Supervisor {
         self.resend_mismatched();
     }
 
-    /// A remote server does not answer this call.
+    /// Handles a call without a response from a remote server.
     pub(super) fn on_unanswered(&mut self, mut call: Call, fate: Fate, how: &str) {
         let server = &self.supply.spec.name;
         match fate {
@@ -153,7 +153,7 @@ impl Supervisor {
         }
     }
 
-    /// Calls whose headers did not fit are sent once more: the tools are known anew.
+    /// Sends the calls with mismatched headers again, after the tools were read.
     pub(super) fn resend_mismatched(&mut self) {
         for mut call in std::mem::take(&mut self.mismatched) {
             if let Some(line) = call.line.take() {
@@ -162,7 +162,7 @@ impl Supervisor {
         }
     }
 
-    /// Sends a call once more that may have been carried out, or says that it is not sent.
+    /// Sends a call again that may have been executed, if that is allowed; otherwise answers it with an error.
     fn repeat(&self, mut call: Call, how: &str, stderr: &[String]) {
         match call.again.take() {
             Some(line) if self.machine.state != State::Stopped => self.submit(call, &line),
@@ -176,8 +176,8 @@ impl Supervisor {
         }
     }
 
-    /// A candidate's process ended at the moment of its proof, and that end was heard of first: it
-    /// has failed.
+    /// Reports the failure of a candidate whose process ended at the moment of its proof, if that end was reported
+    /// first.
     pub(super) fn mourn(&mut self, running: Running) {
         let number = running.connection.generation;
         let supply = self.supply.clone();
@@ -191,7 +191,7 @@ impl Supervisor {
         });
     }
 
-    /// The saved code does not run: says so to those who wait for a reload.
+    /// Records why the saved code does not run, and reports the failure to pending reload requests.
     pub(super) fn fail(&mut self, mut failure: Failure) {
         failure.files = self.files.iter().cloned().collect();
         self.late += u32::from(failure.late);
@@ -202,7 +202,7 @@ impl Supervisor {
             .describe(|status| status.last_error = Some(failure.reason.clone()));
         let serving_last_good =
             self.supply.spec.on_broken == OnBroken::ServeLastGood && self.active.is_some();
-        // A remote server is tried for ever; what is known already is not said again each time.
+        // A remote server is retried without limit; a known reason is not reported again.
         let known = self.failure.as_ref().map(|known| &known.reason);
         if !failure.remote || known != Some(&failure.reason) {
             self.supply.means.events.send(Event::Broken {
@@ -218,7 +218,7 @@ impl Supervisor {
         self.failure = Some(failure);
     }
 
-    /// Lets requests be answered with the reason why the server does not run.
+    /// Answers requests with the reason why the server does not run.
     pub(super) fn refuse(&mut self) {
         let failure = self.failure.clone().unwrap_or_else(|| {
             let reason = "has ended".to_owned();

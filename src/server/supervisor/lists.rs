@@ -1,5 +1,4 @@
-//! What changes while a generation answers: lists that the server changes by itself, and what the
-//! client wants to hear of.
+//! Changes while a generation is live: the server's own list changes, and the client's subscriptions and log level.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use crate::event::Event;
 use crate::jsonrpc::quoted;
 use crate::mcp::{Era, ListKind};
 
-/// A stream that the server ends sooner than this after it was opened is opened anew only then.
+/// Minimum interval between opening a stream and opening it again after the server has ended it.
 const STREAM: Duration = Duration::from_secs(1);
 
 impl Supervisor {
@@ -43,13 +42,13 @@ impl Supervisor {
                 self.spoken.insert(*kind);
                 self.relist(*kind);
             }
-            // A candidate's lists may have been read before they changed.
+            // A candidate may have read its lists before they changed.
             _ if self.candidate.is_some() => drop(self.relist_again.insert(*kind)),
             _ => {}
         }
     }
 
-    /// Says once why a tool is not offered.
+    /// Reports once why a tool is not offered.
     fn tell_left_out(&mut self, tool: &str, reason: &str) {
         let (tool, reason) = (tool.to_owned(), reason.to_owned());
         if self.left_out.insert((tool.clone(), reason.clone())) {
@@ -62,7 +61,7 @@ impl Supervisor {
         }
     }
 
-    /// Says once why a list was not read to its end.
+    /// Reports once why a list was not read to its end.
     fn tell_cut(&mut self, kind: ListKind, reason: &'static str) {
         if self.cut.insert((kind, reason)) {
             self.supply.means.events.send(Event::ListCut {
@@ -73,7 +72,7 @@ impl Supervisor {
         }
     }
 
-    /// Says once that a list has a name twice.
+    /// Reports once that a list contains a name twice.
     fn tell_twice(&mut self, kind: ListKind, name: &str) {
         if self.twice.insert((kind, name.to_owned())) {
             self.supply.means.events.send(Event::ListedTwice {
@@ -84,7 +83,7 @@ impl Supervisor {
         }
     }
 
-    /// Says once that the server has a list that it does not say it has.
+    /// Reports once that the server has a list whose capability it does not declare.
     fn tell_undeclared(&mut self, kind: ListKind) {
         if self.undeclared.insert(kind) {
             self.supply.means.events.send(Event::ListUndeclared {
@@ -95,7 +94,7 @@ impl Supervisor {
         }
     }
 
-    /// Reads a list anew that the server says it has changed; once more if it says so meanwhile.
+    /// Reads a list that the server reports as changed; reads it again if the server reports another change meanwhile.
     pub(super) fn relist(&mut self, kind: ListKind) {
         let Some(active) = &self.active else { return };
         if !self.relisting.insert(kind) {
@@ -124,7 +123,7 @@ impl Supervisor {
         });
     }
 
-    /// The server refuses a call since its headers do not fit: its tools are read anew first.
+    /// Handles a call that the server rejected because of its headers: reads the tools before the call is sent again.
     pub(super) fn on_mismatched(&mut self, number: u64, call: Call) {
         self.mismatched.push(call);
         match &self.active {
@@ -135,7 +134,7 @@ impl Supervisor {
         }
     }
 
-    /// The server was not heard for a while: reads what may have changed.
+    /// Reads the lists again after an interruption in which notifications may have been lost.
     pub(super) fn on_resumed(&mut self, number: u64) {
         let active = self.active.as_ref();
         let current = active.is_some_and(|it| it.running.connection.generation == number);
@@ -187,7 +186,7 @@ impl Supervisor {
                 method: kind.method(),
             });
         }
-        // Also where it looks the same: the server has said so, and it may know why.
+        // Also if the list looks the same, because the server has explicitly reported a change.
         let spoken = self.spoken.remove(&kind);
         if let Some(client) = self.client.as_ref().filter(|_| differ || spoken) {
             client.lists_changed(&[kind], false);
@@ -197,9 +196,8 @@ impl Supervisor {
         }
     }
 
-    /// The client wants to hear of other things than before. A modern server is told by a new
-    /// stream, and the old one is closed once the new one is there; a legacy server is told of what
-    /// the client's own requests do not tell it. The log level goes with the requests.
+    /// Applies the client's changed settings. A modern server gets a new listen stream, and the old one is closed once
+    /// the new one is open; a legacy server gets the subscriptions that the client's own requests do not contain.
     pub(super) fn on_wanted(&mut self) {
         let (Some(active), Some(handshake)) =
             (&mut self.active, self.shared.handshake.borrow().clone())
@@ -225,7 +223,7 @@ impl Supervisor {
         }
     }
 
-    /// Opens a stream on which the active generation tells what changes.
+    /// Opens a listen stream on the active generation.
     fn open_stream(&mut self, handshake: &Handshake, wanted: &Wanted) {
         let Some(active) = &self.active else { return };
         let connection = &active.running.connection;
@@ -236,12 +234,12 @@ impl Supervisor {
         }
     }
 
-    /// Waits for a stream's end at the server's wish; gives its number.
+    /// Waits in a task until the server ends the stream; returns the stream's number.
     pub(super) fn attend(&self, generation: u64, (number, end): Stream) -> u64 {
         let reports = self.supply.reports.clone();
         tokio::spawn(async move {
             let opened = tokio::time::Instant::now();
-            // Without an answer it was cut, which comes with a remote server and is nothing but that.
+            // Only an error is a refusal. A stream without a response was cut, as may happen to a remote server.
             if !matches!(end.await, Ok(Answer::Error(_))) {
                 tokio::time::sleep_until(opened + STREAM).await;
                 let _ = reports.send(Report::StreamEnded(generation, number));
@@ -250,7 +248,7 @@ impl Supervisor {
         number
     }
 
-    /// Opens the stream anew, and reads what may have changed without it.
+    /// Opens the stream again, and reads the lists that may have changed without it.
     pub(super) fn on_stream_ended(&mut self, number: u64, stream: u64) {
         let ended = self.active.as_ref().is_some_and(|active| {
             active.running.connection.generation == number && active.stream == Some(stream)
@@ -263,22 +261,21 @@ impl Supervisor {
     }
 }
 
-/// Sets the log level of a server: with each request of the modern era, by one of its own before.
+/// Sets the log level of a server: at a modern one with each request, at a legacy one with a request of the proxy.
 fn tell_level(connection: &Connection, handshake: &Handshake, wanted: &Wanted) {
     if connection.era() == Era::Modern {
         connection.introduce(|identity| identity.log_level.clone_from(&wanted.level));
     } else if let (Some(level), true) = (&wanted.level, handshake.offers("logging")) {
         let params = format!(r#"{{"level":{level}}}"#);
-        // Whether it took that in is of no consequence here.
+        // The response is ignored: an error has no consequence here.
         let _ = connection.send_own("logging/setLevel", Some(&params), oneshot::channel().0);
     }
 }
 
-/// Tells a legacy server which resources the client has come to follow, or no longer does, in the
-/// way of the modern era.
+/// Subscribes and unsubscribes a legacy server to match the resources that the client follows in the modern way.
 fn tell_difference(connection: &Connection, told: &Wanted, wanted: &Wanted) {
     let ask = |method: &str, params: &str| {
-        // Whether it took that in is of no consequence here.
+        // The response is ignored: an error has no consequence here.
         let _ = connection.send_own(method, Some(params), oneshot::channel().0);
     };
     for uri in wanted.unspoken().difference(&told.unspoken()) {

@@ -1,4 +1,4 @@
-//! Generations that have done their part: they finish what they are at, then they are stopped.
+//! Retired generations: they finish their calls and tasks, then they are stopped.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use super::super::trouble;
 use super::{Supervisor, cancel};
 use crate::event::Event;
 
-/// A replaced generation has this long to end after its stdin was closed.
+/// Time for a replaced generation to exit after its stdin is closed.
 const GRACE: Duration = Duration::from_secs(2);
 
 impl Supervisor {
-    /// Lets a generation finish what it is at, then stops it.
+    /// Drains a generation for at most `patience`, then stops it.
     pub(super) fn retire(&mut self, running: Running, patience: Duration) {
         let number = running.connection.generation;
         self.draining.insert(number, running.connection.clone());
         self.shared.gate.drains(running.connection.clone());
         let shared = self.shared.clone();
         let is_stopped = self.machine.state == State::Stopped;
-        // Nothing answers until it has made room.
+        // No generation answers until this one has made room, so its tasks are not awaited.
         let makes_room = matches!(self.machine.state, State::MakingRoom { .. });
         let supply = self.supply.clone();
         let what = if is_stopped {
@@ -82,12 +82,12 @@ impl Supervisor {
         }
         let server = &self.supply.spec.name;
         for connection in self.draining.values() {
-            // Calls may end in good order; tasks take too long for that.
+            // Calls have time to finish; tasks would take too long.
             self.shared.gate.gone(connection, "was stopped");
         }
         if self.patience.is_zero() {
             for connection in self.draining.values() {
-                // Wakes those who wait for it to be idle.
+                // Closing wakes the tasks that wait for an idle connection.
                 for call in connection.close() {
                     trouble::ended(&call, server, "was stopped", &[]);
                 }

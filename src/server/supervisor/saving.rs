@@ -1,4 +1,4 @@
-//! Saves: changed files start a candidate, before the save is over where that can be.
+//! Saves: changed files start a candidate, before the save is over if possible.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::Supervisor;
 use crate::event::Event;
 
 impl Supervisor {
-    /// Starts a candidate although the save may not be over, or remembers the files for its end where it must not.
+    /// Starts a candidate before the save is over; if that is not possible, stores the files until then.
     pub(super) fn on_saved(&mut self, paths: Vec<PathBuf>) {
         if self.machine.may_start_early() {
             self.renew(paths, Input::Saved);
@@ -53,7 +53,7 @@ impl Supervisor {
         });
     }
 
-    /// Whether this tells of a candidate that was started early, before it is known whether it runs the saved code.
+    /// Returns true if the report is about a candidate that was started early and may not run the saved code.
     pub(super) fn is_early(&self, report: &Report) -> bool {
         let (Report::Proved(next, _) | Report::Failed(next, _)) = report else {
             return false;

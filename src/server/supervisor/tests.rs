@@ -1,4 +1,4 @@
-//! Reports that cross each other, in orders that real processes seldom bring about.
+//! Reports that cross each other, in orders that are rare with real processes.
 
 use std::sync::Mutex;
 
@@ -21,7 +21,7 @@ use crate::transport::stream::Outbox;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A client that keeps the answers it gets.
+/// Client that stores its responses.
 #[derive(Debug)]
 struct Asking {
     answers: Mutex<Vec<String>>,
@@ -45,7 +45,7 @@ impl Client for Asking {
     fn resources_renewed(&self, _: &str) {}
 }
 
-/// A supervisor that hears what the test tells it; without a client of its own it starts nothing.
+/// Supervisor that receives the reports of the test; without a client of its own it starts no process.
 struct Stage {
     supervisor: Supervisor,
     reports: UnboundedReceiver<Report>,
@@ -53,7 +53,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// With a server that says nothing and ends with its input.
+    /// Creates a stage with a server that writes nothing and exits with its input.
     fn new() -> Self {
         let args = ["-c", "while read -r line; do :; done; exit 3"];
         let args = args.map(Into::into).to_vec();
@@ -189,7 +189,7 @@ async fn a_call_that_came_back_from_a_crash_is_cancelled() {
         stderr: vec![],
         calls: connection.close(),
     };
-    // The client cancels after the end and before its supervisor has heard of it.
+    // The client cancels after the end of the process and before the supervisor has processed the end.
     let client: Arc<dyn Asker> = stage.client.clone();
     assert!(!stage.supervisor.shared.gate.cancel(&client, "7"));
     stage.supervisor.on_report(Report::Ended(1, ending));
@@ -209,7 +209,7 @@ async fn a_list_that_the_old_code_never_gave_is_read_from_the_new() {
     let connection = running.connection.clone();
     stage.prove(running);
     stage.supervisor.relist(ListKind::Tools);
-    // What the old code is late with neither ends nor repeats that.
+    // A late list of the old code neither ends nor repeats the read.
     let late = Report::Relisted(1, ListKind::Tools, vec![]);
     stage.supervisor.on_report(late);
     stage.supervisor.relist(ListKind::Tools);
@@ -228,7 +228,7 @@ async fn a_list_that_the_old_code_never_gave_is_read_from_the_new() {
     stage.supervisor.on_report(read);
     let snapshot = stage.supervisor.shared.snapshot.borrow().clone();
     assert_eq!(snapshot.tool_names(), ["new"]);
-    // Asked for while it was being read: once more.
+    // The list changed during the read, so it is read again.
     assert!(stage.supervisor.relisting.contains(&ListKind::Tools));
 }
 
