@@ -1,20 +1,20 @@
-//! Which commands are understood: those of which it is certain what they run, and that nothing but tools of the
-//! language runs before. Their processes note what they load, and most of them can be prepared. Anything else starts
-//! as it always did.
+//! Recognition of supported commands: those whose program is certain, and that run nothing before it except tools of
+//! the language. Their processes note loaded modules, and most of them can have a standby. Any other command starts
+//! cold.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// What stands behind the options of a Python interpreter.
+/// Options of a Python interpreter.
 const PYTHON: Options = Options {
-    // -I, -E and -S would not let anything be prepared, -c and -i run no program.
+    // Without -I, -E and -S, which prevent the bootstrap, and -c and -i, which do not just run a program.
     flags: &[
         "-u", "-B", "-O", "-OO", "-b", "-bb", "-d", "-q", "-s", "-P", "-v",
     ],
     valued: &["-X", "-W"],
 };
 
-/// Those of `uv run`, before and behind the `run`.
+/// Options of `uv run`, before and after `run`.
 #[rustfmt::skip] // A table.
 const UV: Options = Options {
     flags: &[
@@ -32,7 +32,7 @@ const UV: Options = Options {
     ],
 };
 
-/// Those of `uvx`.
+/// Options of `uvx`.
 #[rustfmt::skip] // A table.
 const UVX: Options = Options {
     flags: &[
@@ -46,7 +46,7 @@ const UVX: Options = Options {
     ],
 };
 
-/// What stands behind the options of Node.js. Those that load something first are not among them.
+/// Options of Node.js, without those that load modules first.
 const NODE: Options = Options {
     flags: &[
         "--enable-source-maps",
@@ -59,7 +59,7 @@ const NODE: Options = Options {
     valued: &["--max-old-space-size", "--stack-trace-limit"],
 };
 
-/// Those of `npx` that run what is there; and of `tsx`.
+/// Options of `npx` and of `tsx`.
 const NPX: Options = Options {
     flags: &["--no", "--no-install", "--yes", "-y"],
     valued: &[],
@@ -69,15 +69,15 @@ const TSX: Options = Options {
     valued: &["--tsconfig"],
 };
 
-/// The options of a program that are known to leave open only what it runs.
+/// Known options of a program, which leave the choice of the program to the words after them.
 struct Options {
     flags: &'static [&'static str],
-    /// Those whose value is the next word, or stands behind `=`, or right behind a single letter.
+    /// Options with a value: the next word, after `=`, or directly after a single letter.
     valued: &'static [&'static str],
 }
 
 impl Options {
-    /// The words behind the options; nothing if one is not known.
+    /// Returns the words after the options; `None` for an unknown option.
     fn skip<'a>(&self, mut words: &'a [String]) -> Option<&'a [String]> {
         while let Some((word, rest)) = words.split_first() {
             if !word.starts_with('-') || matches!(&**word, "-m" | "--module") {
@@ -94,7 +94,7 @@ impl Options {
         None
     }
 
-    /// Whether an option needs no further word: a flag, or one with its value.
+    /// Whether an option needs no further word: a flag, or an option that contains its value.
     fn is_whole(&self, word: &str) -> bool {
         let named = word.split_once('=').map(|(name, _)| name);
         let short = word.get(..2).filter(|_| word.len() > 2);
@@ -103,31 +103,31 @@ impl Options {
     }
 }
 
-/// What loads packages.
+/// Runtime that loads packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Runtime {
     Python,
     Node,
 }
 
-/// What a command runs, in the end.
+/// Program that a command finally runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Launch {
     pub(super) runtime: Runtime,
-    /// How the command line of the process ends that speaks with the client: the script, the module or
-    /// the program, and its arguments. Of the first word only the file's name counts.
+    /// Last words of the server process's command line: the script, module or program, and its arguments. Only the file
+    /// name of the first word is compared.
     pub(super) words: Vec<String>,
-    /// Whether its packages may be loaded ahead of a save. Not if a save may make it run others.
+    /// Whether packages may be loaded ahead of a save. False if a save may change the installed packages.
     pub(super) loads_ahead: bool,
 }
 
-/// Looks into files for [`understand`].
+/// File access of [`understand`].
 pub(super) trait Files {
-    /// The first lines of a program that `directory` or the `PATH` has, if they are text.
+    /// Returns the beginning of a program file, at a path relative to the server's directory or found in its PATH.
     fn beginning(&self, program: &str) -> Option<String>;
 }
 
-/// What the command runs; nothing unless that is certain.
+/// Returns the launch of the command; `None` unless it is certain.
 pub(super) fn understand<S: AsRef<OsStr>>(
     program: &OsStr,
     args: &[S],
@@ -151,7 +151,7 @@ fn command(words: &[String], files: &dyn Files) -> Option<Launch> {
     }
 }
 
-/// `python -u server.py --port 1`, `python -m weather`.
+/// Parses `python -u server.py --port 1`, `python -m weather`.
 fn python(words: &[String]) -> Option<Launch> {
     let words = PYTHON.skip(words)?;
     let words = match words.first()?.as_str() {
@@ -161,7 +161,7 @@ fn python(words: &[String]) -> Option<Launch> {
     launch(Runtime::Python, words)
 }
 
-/// `node --enable-source-maps dist/index.js`, `node --import tsx src/index.ts`.
+/// Parses `node --enable-source-maps dist/index.js`, `node --import tsx src/index.ts`.
 fn node(words: &[String]) -> Option<Launch> {
     let words = match words {
         [import, tsx, words @ ..] if import == "--import" && tsx == "tsx" => words,
@@ -172,7 +172,7 @@ fn node(words: &[String]) -> Option<Launch> {
     launch(Runtime::Node, words).filter(|_| is_code)
 }
 
-/// `npx tsx src/index.ts`, `npx weather` of a package that is installed here.
+/// Parses `npx tsx src/index.ts`, `npx weather`; the package must be installed in the project.
 fn npx(words: &[String], files: &dyn Files) -> Option<Launch> {
     let words = NPX.skip(words)?;
     let program = words.first()?;
@@ -183,14 +183,14 @@ fn npx(words: &[String], files: &dyn Files) -> Option<Launch> {
     }
 }
 
-/// `tsx src/index.ts`.
+/// Parses `tsx src/index.ts`.
 fn tsx(words: &[String]) -> Option<Launch> {
     let words = TSX.skip(words)?;
     let is_code = Path::new(words.first()?).extension().is_some();
     launch(Runtime::Node, words).filter(|_| is_code)
 }
 
-/// `uv --directory weather run --frozen server.py`.
+/// Parses `uv --directory weather run --frozen server.py`.
 fn uv(words: &[String], files: &dyn Files) -> Option<Launch> {
     let (run, rest) = UV.skip(words)?.split_first()?;
     if let ("tool", [run, rest @ ..]) = (run.as_str(), rest)
@@ -201,19 +201,19 @@ fn uv(words: &[String], files: &dyn Files) -> Option<Launch> {
     let behind = UV.skip(rest)?;
     let options = &rest[..rest.len() - behind.len()];
     let mut launch = uv_run(behind, files).filter(|_| run == "run")?;
-    // It may install what was saved before it runs it.
+    // `uv` may install a copy of the saved code first.
     launch.loads_ahead &= !installs_own(options);
     Some(launch)
 }
 
-/// The command behind `uv run` and its options.
+/// Parses the command after `uv run` and its options.
 fn uv_run(words: &[String], files: &dyn Files) -> Option<Launch> {
     let program = words.first()?;
     match program.as_str() {
         "-m" | "--module" => launch(Runtime::Python, &words[1..]),
         program if is_python_file(program) => launch(Runtime::Python, words),
         program if is_python(program) => python(&words[1..]),
-        // A project's command lies in its environment.
+        // A command of the project is in its environment.
         program if program.contains('/') => console_script(words, files),
         program => {
             let beginning = files.beginning(&format!(".venv/bin/{program}"))?;
@@ -222,7 +222,7 @@ fn uv_run(words: &[String], files: &dyn Files) -> Option<Launch> {
     }
 }
 
-/// `uvx --from . weather`: nothing is known of what other packages run. It runs a copy, of which a save makes a new one.
+/// Parses `uvx --from . weather`; the programs of other packages are unknown. The installed copy changes with a save.
 fn uvx(words: &[String]) -> Option<Launch> {
     let behind = UVX.skip(words)?;
     let options = &words[..words.len() - behind.len()];
@@ -231,7 +231,7 @@ fn uvx(words: &[String]) -> Option<Launch> {
     Some(launch)
 }
 
-/// Whether options of uv have it install a copy of what lies in a directory.
+/// Whether options of uv install a copy of a local directory.
 fn installs_own(options: &[String]) -> bool {
     let is_path = |value: &str| value.starts_with(['.', '/', '~']);
     let mut values = options.iter().zip(options.iter().skip(1));
@@ -246,7 +246,7 @@ fn installs_own(options: &[String]) -> bool {
     last || values.any(|(name, value)| is_given(name, value))
 }
 
-/// `weather --port 1`, a program whose first line names an interpreter.
+/// Parses `weather --port 1`, a program whose first line names an interpreter.
 fn console_script(words: &[String], files: &dyn Files) -> Option<Launch> {
     interpreted(&files.beginning(words.first()?)?, words)
 }
@@ -254,7 +254,7 @@ fn console_script(words: &[String], files: &dyn Files) -> Option<Launch> {
 fn interpreted(beginning: &str, words: &[String]) -> Option<Launch> {
     let mut lines = beginning.lines();
     let first = lines.next()?.strip_prefix("#!")?.trim();
-    // A path too long for the first line stands in the second one, in a form that a shell reads as well.
+    // A path too long for the first line is in the second one, which is also valid shell syntax.
     let line = match first {
         "/bin/sh" => lines
             .next()?
@@ -288,7 +288,7 @@ fn name(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
 
-/// `python`, `python3`, `python3.13`.
+/// Matches `python`, `python3`, `python3.13`.
 fn is_python(name: &str) -> bool {
     let version = name.strip_prefix("python");
     version.is_some_and(|version| version.chars().all(|c| c == '.' || c.is_ascii_digit()))

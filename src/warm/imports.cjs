@@ -1,4 +1,4 @@
-// Finds what the modules of the user's own ask for before they do anything else.
+// Finds the packages that modules of the user load before they do anything else.
 'use strict';
 
 const fs = require('node:fs');
@@ -10,13 +10,12 @@ const { isModuleNamespaceObject } = require('node:util').types;
 const PACKAGES = '/node_modules/';
 
 /**
- * The packages that are loaded before any code of the user's own does more than ask for them, in the order in which
- * they are evaluated: for the file of each, how it is asked for and by which file. They see a process that is as it
- * began; what is loaded later may see what the user's code has made of it. `isAlone` tells that no module but the
- * entry is the user's own.
+ * Returns the packages loaded before any code of the user does more than import them, in evaluation order. `roots` maps
+ * the file of each to the kind of import and the importing file. These packages see a process in its initial state;
+ * later ones may see changes made by the user's code. `isAlone`: whether the entry is the only module of the user.
  *
- * @param files    what a process has loaded; anything else that is asked for is the end
- * @param common   which of the user's own are CommonJS
+ * @param files    files loaded by a process; an import of any other file ends the search
+ * @param common   modules of the user that are CommonJS
  */
 function beginning(entry, files, common) {
     const roots = new Map();
@@ -29,12 +28,12 @@ function beginning(entry, files, common) {
             if (doesNothing(name)) continue;
             const it = resolved(name, file, files, isCommon);
             if (it?.includes(PACKAGES)) {
-                // What requires an ES module may be told that this is new; that is not for us to hear.
+                // `require` of an ES module may print a warning, which must appear at its usual point.
                 if (isCommon && isModuleNamespaceObject(Module._cache[it]?.exports)) return false;
                 if (!roots.has(it)) roots.set(it, [isCommon ? '#require' : '#import', file]);
             } else if (!seen.has(it)) {
                 if (it !== undefined && (common.has(it) || !isCommon)) visit(it);
-                // Its body has run by now.
+                // The body of that module has run by now.
                 return false;
             }
         }
@@ -43,7 +42,7 @@ function beginning(entry, files, common) {
     return { isAlone: visit(entry), roots };
 }
 
-/** Whether nothing of the user's own runs when this is loaded. */
+/** Whether loading this module runs no code of the user. */
 const doesNothing = (name) => Module.isBuiltin(name) || /^\..*\.json$/s.test(name);
 
 const GAP = String.raw`(?:\s|//.*|/\*[^]*?\*/)*`;
@@ -56,11 +55,11 @@ const IMPORT = RegExp(
 const REQUIRE = RegExp(
     String.raw`(?:(?:(?:const|let|var)\s+|,\s*)(?:[\w$]+|\{[\w$,:\s]*\})\s*=\s*)?` +
         String.raw`(?:__import(?:Default|Star)\(require\(${NAME}\)\)|require\(${NAME}\))(?:\.[\w$]+)*` +
-        // Anything else might be the rest of the expression.
+        // Any other text might continue the expression.
         String.raw`(?=\s*[;,]|[^\S\n]*(?://.*)?(?:\n${GAP}(?!in\b|instanceof\b)[\w$'"}]|\s*$))`,
     'y',
 );
-/** What may stand between them without doing anything; compilers write most of it. */
+/** Text without effect between imports, most of it from compilers. */
 const NOTHING = RegExp(
     String.raw`(?:\s|;|//.*|/\*[^]*?\*/|#!.*|'use strict'|"use strict"` +
         String.raw`|Object\.defineProperty\(exports, "__esModule", \{ value: true \}\);|(?:exports\.[\w$]+ = )+(?:void 0|[\w$]+);` +
@@ -70,8 +69,8 @@ const NOTHING = RegExp(
 );
 
 /**
- * The names that a module asks for before it does anything else, as far as that is certain. `isWhole` tells that it
- * imports nothing further behind them.
+ * Returns the names that a module certainly imports before it does anything else. `isWhole`: whether the rest of the
+ * module has no further imports.
  */
 function header(text, file, isCommon) {
     const isTypeScript = /\.[cm]?tsx?$/.test(file);
@@ -101,7 +100,7 @@ function header(text, file, isCommon) {
     return { names, isWhole: !isRequired && !/\bimport\b(?!\s*[.(])|(?<!\.)\bfrom\b/.test(text.slice(at)) };
 }
 
-/** Whether a compiler of TypeScript leaves this in, which it does if it is used as a value; nothing if unsure. */
+/** Whether a TypeScript compiler keeps this import, which it does for a use as a value; `undefined` if uncertain. */
 function isKept(word, clause, text) {
     const plain = clause.replace(/\/\/.*|\/\*[^]*?\*\//g, ' ').trim();
     if (/^type\s+(?!from\b)[\w${*]/.test(plain)) return false;
@@ -118,7 +117,7 @@ function isKept(word, clause, text) {
     return values.some(isUsed) ? true : undefined;
 }
 
-/** Whether imports of nothing but types are certain to be dropped. */
+/** Whether the compiler certainly drops imports of types only. */
 function dropsTypes() {
     if (process.env.TSX_TSCONFIG_PATH !== undefined || !process.execArgv.some((it) => it.includes('tsx'))) return false;
     for (let at = process.cwd(); ; at = path.dirname(at)) {
@@ -130,14 +129,14 @@ function dropsTypes() {
     }
 }
 
-/** The file of `files` that a module asks for; nothing if it is none of them, or it is not certain which. */
+/** Returns the file of `files` that a name refers to; `undefined` if there is none, or if it is uncertain. */
 function resolved(name, file, files, isCommon) {
     if (isCommon) {
         try {
             const it = Module.createRequire(file).resolve(name);
             return files.has(it) ? it : undefined;
         } catch {
-            // TypeScript has names of its own for its files.
+            // TypeScript allows other names for its files.
         }
     }
     if (isPath(name)) {
@@ -163,7 +162,7 @@ function real(place) {
     }
 }
 
-/** The files that a path may mean, TypeScript having names of its own for its files; first the one it says. */
+/** Returns the files that a path may refer to, the literal one first: TypeScript allows other names for its files. */
 function candidates(name, file) {
     const base = name.startsWith('file:') ? fileURLToPath(name) : path.resolve(path.dirname(file), name);
     const stem = base.replace(/\.[cm]?js$/, '');
@@ -171,7 +170,7 @@ function candidates(name, file) {
     return [base, ...ends.map((end) => stem + end)];
 }
 
-/** Where the package is that a name begins with, and the rest of the name. */
+/** Returns the location of the package at the start of a name, and the rest of the name. */
 function installed(name, file) {
     const [, packageName, rest] = /^((?:@[^/]+\/)?[^/]+)(.*)$/s.exec(name);
     for (let at = path.dirname(file); ; at = path.dirname(at)) {
@@ -181,7 +180,7 @@ function installed(name, file) {
     }
 }
 
-/** The file that a package gives out under a name. */
+/** Returns the file of `files` that a package exports under a name. */
 function fileOf(place, rest, files) {
     const description = path.join(place, 'package.json');
     const { exports, main } = fs.existsSync(description) ? JSON.parse(fs.readFileSync(description, 'utf8')) : {};
@@ -190,7 +189,7 @@ function fileOf(place, rest, files) {
     return found.find((it) => files.has(it));
 }
 
-/** The targets of `name` that conditions of an import may lead to, the first one that was loaded being the one. */
+/** Returns the targets of `name` under the conditions of an import; the first loaded one applies. */
 function targets(exports, name) {
     const flat = (it) => {
         if (typeof it === 'string') return [it];

@@ -1,4 +1,4 @@
-//! What a process has loaded, as its bootstrap noted it, and whether the next one may load as much
+//! Modules loaded by a process, as noted by its bootstrap, and the decision whether the next process may load them
 //! ahead of its code.
 
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::stamp::Stamp;
 
-/// Modules that change what others load after them, so that nothing may be loaded before they had their say.
+/// Modules that patch modules loaded after them, so that nothing may be loaded ahead of them.
 const PATCHES: &[&str] = &[
     "gevent.monkey",
     "eventlet.patcher",
@@ -17,14 +17,14 @@ const PATCHES: &[&str] = &[
     "sentry_sdk",
 ];
 
-/// Packages of Node.js that do so.
+/// Packages of Node.js that patch modules loaded after them.
 #[rustfmt::skip] // A table.
 const HOOKS: &[&str] = &[
     "@opentelemetry/instrumentation", "@sentry/server-runtime-injection", "dd-trace", "elastic-apm-node",
     "import-in-the-middle", "newrelic", "require-in-the-middle", "zone.js",
 ];
 
-/// Files beside or above the code that decide what packages do when they are loaded.
+/// Files in or above the directory of the code that affect the loading of packages.
 #[rustfmt::skip] // A table.
 const SETTINGS: &[&str] = &[
     ".env", ".python-version", "Pipfile.lock", "fastmcp.json", "pdm.lock", "poetry.lock", "pyproject.toml",
@@ -32,18 +32,17 @@ const SETTINGS: &[&str] = &[
     "package-lock.json", "package.json", "pnpm-lock.yaml", "tsconfig.json", "yarn.lock",
 ];
 
-/// The notes of one process.
+/// Notes of one process.
 #[derive(Debug, Clone)]
 pub(super) struct Learned {
-    /// The text for the next process.
+    /// Text for the next process.
     pub(super) text: String,
-    /// Files that it rests on: one that changes makes it worthless.
+    /// Files that the notes depend on: a change to one invalidates them.
     files: BTreeSet<PathBuf>,
 }
 
 impl Learned {
-    /// What `log` tells of a server in `cwd`; or why nothing of it can be loaded ahead. Reads the file
-    /// system.
+    /// Parses the `log` of a server in `cwd`; returns the reason if nothing can be loaded ahead. Reads the file system.
     pub(super) fn new(log: &str, cwd: &Path) -> Result<Self, String> {
         let lines = || log.lines().filter_map(|line| line.split_once('\t'));
         let marked = |mark| {
@@ -85,13 +84,13 @@ impl Learned {
         Ok(learned)
     }
 
-    /// The state of all that it rests on. Reads the file system.
+    /// Returns the stamp of all files that the notes depend on. Reads the file system.
     pub(super) fn stamp(&self) -> Stamp {
         Stamp::of(&self.files)
     }
 }
 
-/// Why nothing may be loaded ahead of this module, if that is so.
+/// Returns an error if nothing may be loaded ahead of this module.
 fn refuse(name: &str, place: &str, is_installed: bool) -> Result<(), String> {
     let is_in = |package: &&&str| place.contains(&format!("/node_modules/{package}/"));
     let patch = PATCHES.iter().find(|module| **module == name);

@@ -1,18 +1,16 @@
-//! Warm reload: a save goes live faster than its server can start.
+//! Warm reload: a save takes effect faster than a cold start of its server.
 //!
-//! Nearly all of a start is loading packages that did not change. So a server that is being edited has a
-//! *standby*: its own command, started beside the generation that answers, in which a *bootstrap*
-//! (`python`, `node.cjs`) loads what that generation had loaded from its packages, and then waits before any
-//! code of the user runs. At the next save it is told to go on, and is the candidate. It is a fresh process each
-//! time, so nothing old lives on in it.
+//! Most of a start is spent loading unchanged packages. A server that is being edited therefore has a *standby*: its
+//! own command, started beside the active generation. A *bootstrap* in it (`python`, `node.cjs`) loads the packages
+//! that the active generation had loaded, then waits before any code of the user runs. The next save resumes the
+//! standby, which becomes the candidate. Each standby is a fresh process without old state. A server saved again before
+//! the next standby is ready has two of them for a while.
 //!
-//! A server that is saved again before the next standby is ready has two of them for a while.
-//!
-//! `command` tells of which commands that can be done, `learned` what to load and when not to, `notes` what a
-//! process has loaded of the user's own, `standby` talks with one process, `slot` keeps it until it is used, `pool` bounds how many
-//! there are, `waiting` decides how long a save waits for one. What is not certain starts cold: that is
-//! what a server without a standby does, and one whose standby turns out to be unlike a plain start.
-//! Knows nothing of what is spoken with a server, and decides nothing about generations.
+//! `command` recognises the supported commands, `learned` decides whether and which packages to load ahead, `notes`
+//! reports loaded files of the user, `standby` communicates with one process, `slot` keeps it until its use, `pool`
+//! limits the number of standbys, `waiting` decides how long a save waits for one. Uncertain cases start cold: a server
+//! without a standby, and a server whose standby differs from a plain start. This module knows nothing of the protocol
+//! spoken with a server and decides nothing about generations.
 
 mod command;
 mod learned;
@@ -49,13 +47,13 @@ pub(crate) use notes::{Noted, Notes};
 pub(crate) use pool::Pool;
 pub(crate) use voice::Voice;
 
-/// After so many failures a server starts cold for good.
+/// Number of failures after which a server always starts cold.
 const FAILURES: u32 = 2;
-/// After so many prepared starts in a row that were not like the one before, too.
+/// Number of consecutive warm starts with a difference after which a server always starts cold.
 const DIFFERENCES: u32 = 10;
-/// A server whose saves came too fast for one standby keeps a second one for so long.
+/// Time during which a server keeps a second standby after saves that came too fast for one.
 const PRESSED: Duration = Duration::from_secs(30);
-/// A server that was not saved for this long keeps no standby.
+/// Time without a save after which a server keeps no standby.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 
 /// Warm reload of one server.
@@ -69,59 +67,59 @@ pub(crate) struct Warm {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Standbys that are being prepared or are ready, the oldest first.
+    /// Standbys in preparation or ready, oldest first.
     slots: Vec<Slot>,
-    /// Where the process that was started last notes what it loads.
+    /// Folder with the notes of the last started process, until it answers or fails.
     folder: Option<Arc<Folder>>,
-    /// When that was started.
+    /// Start of that process; for a standby, time of its hand-over.
     since: Option<SystemTime>,
-    /// The notes of the process that answers and of the one before, which may still be at work.
+    /// Notes of the active process and of the previous one, which may still be draining.
     kept: VecDeque<Notes>,
-    /// What was learned last.
+    /// Latest notes fit for a standby.
     learned: Option<Learned>,
-    /// When the last cold start began, until its generation answers.
+    /// Start of the last cold start in progress.
     begun: Option<Instant>,
-    /// How long the last cold start took until its generation answered.
+    /// Duration of the last cold start until its generation answered.
     cold: Option<Duration>,
-    /// How long the last standby took until it was ready.
+    /// Preparation time of the last standby.
     took: Option<Duration>,
     failures: u32,
-    /// How many prepared starts in a row were not like the start before.
+    /// Number of consecutive warm starts that differed from the start before.
     differences: u32,
-    /// Counts how often all of this was given up.
+    /// Incremented by [`Warm::forget`] and [`Warm::stop`], to detect standbys from before.
     age: u64,
-    /// When a file was touched last.
+    /// Time of the last touch of a file.
     touched: Option<Instant>,
-    /// And how long that was after the time before.
+    /// Interval between the last two touches.
     rhythm: Option<Duration>,
-    /// The time of the last save that came before one standby alone could be ready.
+    /// Time of the last save that came too early for a single standby.
     pressed: Option<Instant>,
 }
 
-/// What a standby cost.
+/// Cost of a standby.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Prepared {
-    /// From its start until it was ready.
+    /// Time from its start until it was ready.
     pub(crate) took: Duration,
-    /// In bytes, where the system tells.
+    /// Resident memory in bytes; `None` if unknown.
     pub(crate) memory: Option<u64>,
 }
 
-/// A process that has been started.
+/// Started process.
 #[derive(Debug)]
 pub(crate) struct Start {
     pub(crate) child: Result<Child, SpawnError>,
-    /// Of a process that was a standby: what it says is kept until its generation is known to be good.
+    /// Stderr of a former standby, buffered until its generation proves good; `None` after a cold start.
     pub(crate) voice: Option<Voice>,
 }
 
 impl State {
-    /// Whether saves have lately come too fast for one standby.
+    /// Whether recent saves came too fast for one standby.
     fn is_pressed(&self) -> bool {
         self.pressed.is_some_and(|at| at.elapsed() < PRESSED)
     }
 
-    /// What was learned does not hold any more, nor does what was prepared by it.
+    /// Discards the learned notes and the standbys based on them.
     fn unlearn(&mut self) {
         self.learned = None;
         self.slots.clear();
@@ -129,7 +127,7 @@ impl State {
 }
 
 impl Warm {
-    /// For a server; without a pool it always starts cold.
+    /// Creates the warm reload of a server. Without a pool it always starts cold.
     pub(crate) fn new(pool: Option<Pool>, events: Events, reaper: Reaper) -> Self {
         Self {
             pool,
@@ -139,15 +137,15 @@ impl Warm {
         }
     }
 
-    /// Starts the process of generation `number`: the standby if there is one, unless it is to be `cold`.
-    /// Dropping the future before it has resolved keeps the standby for the next start.
+    /// Starts the process of generation `number`: the standby if there is one, unless `cold`. Dropping the unresolved
+    /// future keeps the standby for the next start.
     pub(crate) async fn start(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
         number: u64,
         cold: bool,
     ) -> Start {
-        // One that was started could be started; whether that is still so is for a plain start to tell.
+        // Without the program, the plain start reports the error, although a standby may exist.
         if !cold && find(spec, Path::new(&spec.program)).is_some() {
             match self.prepared_start(spec).await {
                 Some(Ok((child, voice, folder))) => {
@@ -178,22 +176,22 @@ impl Warm {
         Start { child, voice: None }
     }
 
-    /// A file of the server was touched, for the first time since what was touched before has settled.
+    /// Records the first touch of a file since the last save settled.
     pub(crate) fn touched(&self) {
         let mut state = locked(&self.state);
         let before = state.touched.replace(Instant::now());
         state.rhythm = before.map(|before| before.elapsed());
     }
 
-    /// Whether the next start is expected to be a prepared one.
+    /// Whether the next start is likely to be warm.
     pub(crate) fn is_likely(&self) -> bool {
         let state = locked(&self.state);
         let can = !state.slots.is_empty() || state.learned.is_some();
         can && state.failures < FAILURES
     }
 
-    /// The process that was started last answers from now on, or was no use: time to prepare the next one. Returns
-    /// its notes, if it makes any.
+    /// Records that the last started process answers, or has failed, and orders the next standby. Returns the notes of
+    /// the process; `None` if it makes none.
     pub(crate) fn started(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
@@ -220,7 +218,7 @@ impl Warm {
         notes
     }
 
-    /// Whether a process of the server itself has opened this file for writing. Reads the file system.
+    /// Whether a process of the server has opened this file for writing. Reads the file system.
     pub(crate) fn has_written(&self, path: &Path) -> bool {
         let (starting, kept) = {
             let state = locked(&self.state);
@@ -232,7 +230,7 @@ impl Warm {
         all.any(|notes| notes.have_written(path))
     }
 
-    /// Orders as many standbys as there should be, which learn from `folder` if there is one.
+    /// Orders missing standbys. They learn from `folder`, if given.
     fn fill(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
@@ -242,7 +240,7 @@ impl Warm {
         let wanted = if state.is_pressed() { 2 } else { 1 };
         state.slots.retain(Slot::is_alive);
         if folder.is_some() {
-            // One is always prepared by what answers now.
+            // One standby is always prepared from the notes of the active process.
             state.slots.truncate(wanted - 1);
         }
         while state.slots.len() < wanted {
@@ -253,7 +251,7 @@ impl Warm {
         }
     }
 
-    /// What is to be prepared next for a server, if anything is.
+    /// Returns the order for the next standby; `None` if none is due.
     fn order(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
@@ -277,7 +275,7 @@ impl Warm {
         })
     }
 
-    /// A start was not what it should have been. `reason` is a sentence fragment.
+    /// Counts an unusable standby or a failed warm start. `reason` is a sentence fragment.
     pub(crate) fn failed(&self, spec: &ServerSpec, reason: String) {
         let mut state = locked(&self.state);
         state.failures += 1;
@@ -288,8 +286,8 @@ impl Warm {
         });
     }
 
-    /// This start is not like the last one, which is no fault: the next one is prepared by it. A server whose starts
-    /// all differ starts cold for good.
+    /// Counts a start that differs from the last one, which is not a failure: the next standby learns from it. A server
+    /// with too many consecutive differences always starts cold. `reason` is a sentence fragment.
     pub(crate) fn differs(&self, spec: &ServerSpec, reason: String) {
         let mut state = locked(&self.state);
         state.unlearn();
@@ -305,8 +303,8 @@ impl Warm {
         });
     }
 
-    /// Decides that the prepared process that was started last serves; false if it has ended itself, since it differs
-    /// from a plain start.
+    /// Commits to the last started standby; returns false if its process has ended itself because it differs from a
+    /// plain start.
     pub(crate) fn keeps(&self) -> bool {
         let mut state = locked(&self.state);
         let keeps = state.folder.as_ref().is_some_and(|it| it.keep());
@@ -316,18 +314,18 @@ impl Warm {
         keeps
     }
 
-    /// Returns why the process that was started last ended itself: the saved code sets the process up otherwise than
-    /// the code did that the packages were loaded for.
+    /// Returns the reason for which the last started process ended itself: the saved code sets up the process in
+    /// another way than the code for which the packages were loaded.
     pub(crate) fn difference(&self) -> Option<String> {
         locked(&self.state).folder.as_ref()?.difference()
     }
 
-    /// Nothing can be prepared for this server.
+    /// Records that the server cannot have a standby.
     fn give_up(&self, spec: &ServerSpec, reason: String) {
         {
             let mut state = locked(&self.state);
             state.slots.clear();
-            // The other one may have found the same.
+            // The second standby may have reported the same.
             if state.failures >= FAILURES {
                 return;
             }
@@ -336,7 +334,7 @@ impl Warm {
         self.failed(spec, reason);
     }
 
-    /// The server is run differently from now on.
+    /// Resets the state after a change of the server's definition.
     pub(crate) fn forget(&self) {
         let mut state = locked(&self.state);
         let age = state.age + 1;
@@ -346,7 +344,7 @@ impl Warm {
         };
     }
 
-    /// Ends the standbys; resolves when they are gone.
+    /// Ends the standbys; resolves once their processes are gone.
     pub(crate) async fn stop(&self) {
         let slots = {
             let mut state = locked(&self.state);
@@ -358,7 +356,7 @@ impl Warm {
         }
     }
 
-    /// The standbys that wait: how long the next one took, and the memory of all.
+    /// Returns the preparation time of the next ready standby and the total memory of all ready standbys.
     pub(crate) fn prepared(&self) -> Option<Prepared> {
         let state = locked(&self.state);
         let all = state.slots.iter().filter_map(Slot::prepared);
@@ -368,7 +366,7 @@ impl Warm {
         })
     }
 
-    /// A standby is `over`; whether no other one is left.
+    /// Marks a standby as `over`; returns whether no other one is left.
     fn was_last(&self, over: &CancellationToken) -> bool {
         let state = locked(&self.state);
         over.cancel();
@@ -380,7 +378,7 @@ impl Warm {
         locked(&self.state).slots.truncate(1);
     }
 
-    /// A folder for a start of this server, if its process is one that can make notes.
+    /// Creates the folder for a start; `None` if the process cannot make notes.
     fn folder(&self, spec: &ServerSpec) -> Option<Folder> {
         let pool = self.pool.as_ref()?;
         if spec.warm == Warmth::Off {
@@ -392,14 +390,14 @@ impl Warm {
         }
         let path = pool.folder(&self.reaper);
         let folder = path.and_then(|path| Folder::new(path, spec, &launch));
-        // A full disk is no reason not to start.
+        // A full disk must not prevent the start.
         folder
             .inspect_err(|error| tracing::debug!(%error, "starts cold"))
             .ok()
     }
 }
 
-/// Programs as a server finds them.
+/// Program lookup as by the server.
 struct Found<'a>(&'a ServerSpec);
 
 impl Files for Found<'_> {

@@ -1,14 +1,14 @@
-// Prepares a Node.js process for the next start of a server, then is as if it had never been there.
+// Bootstrap for Node.js: prepares a process for the next start of a server and leaves no trace.
 //
-// Node.js loads this before it runs its command, because NODE_OPTIONS requires it. The folder beside this file,
-// of the same name, holds what the folder of the bootstrap for Python holds, and
+// Node.js loads this file before it runs its command, because NODE_OPTIONS requires it. The folder of the same name
+// beside this file has the same content as the folder of the Python bootstrap, and
 //
-//     report    once it is there, the process notes what it has loaded
+//     report    its creation requests the notes of loaded files
 //
-// What is noted as `#import` or `#require` the user's own code asks for itself, in this order, before it does anything
-// else; `imports.cjs`, whose text stands before this, finds it. `#common` are modules of the user's own that are
-// CommonJS, `#link` paths by which modules are reached through symbolic links, `#found` modules that are named but not
-// loaded yet. This file is required by worker threads as well, as long as the process lives, and does nothing there.
+// Marks in the notes: `#import` and `#require` are packages that the user's code loads itself, in this order, before it
+// does anything else, found by `imports.cjs` (prepended to this file). `#common` are CommonJS modules of the user,
+// `#link` symlink paths to modules, `#found` modules that are named but not loaded yet. Worker threads require this
+// file, too, as long as the process lives; it does nothing there.
 const { pathToFileURL } = require('node:url');
 const { isMainThread } = require('node:worker_threads');
 
@@ -23,14 +23,14 @@ function read(name) {
     }
 }
 
-/** Whether this is the process that speaks with the client, not a wrapper or a tool that it runs. */
+/** Whether this is the server process, which communicates with the client, not a wrapper or a tool. */
 function isRightProcess() {
     const words = (read('words') ?? '').split('\0').slice(0, -1);
     const given = process.argv.slice(1);
     const same = (word, at) => word === words[at] || (at === 0 && path.basename(word) === path.basename(words[0]));
     if (words.length === 0 || given.length !== words.length || !given.every(same)) return false;
     const piped = [0, 1].every((fd) => fs.fstatSync(fd).isFIFO());
-    // Node.js looks at what was asked for last when it follows links, and stops at what it takes for a pipe.
+    // `realpathSync` reads the result of the last `stat` and stops if it shows a FIFO.
     fs.statSync('/');
     return piped;
 }
@@ -56,9 +56,9 @@ function restore() {
     delete Module._cache[__filename];
 }
 
-// What is learned.
+// Notes for the next standby.
 
-/** The files of all code that V8 has compiled so far, in that order. */
+/** Returns the files of all code compiled by V8 so far, in that order. */
 function compiled() {
     const files = new Set();
     inspect((session) => {
@@ -98,13 +98,13 @@ function report() {
     for (const link of links) lines.push(`#link\t${link}`);
     for (const file of later) lines.push(`#found\t${file}`);
     for (const file of new Set([...files, ...common, ...data])) lines.push(`${file}\t${file}`);
-    // Not made anew: once the folder is gone, nothing is to be noted any more.
+    // Without O_CREAT: the removal of the folder ends the notes.
     fs.appendFileSync(within('log'), lines.join('\n') + '\n#end\t\n', { flag: fs.constants.O_WRONLY | fs.constants.O_APPEND });
 }
 
 /**
- * The JSON that the user's own modules name, which nobody compiles, links by which modules are reached, and modules of
- * the user's own that are named but not loaded yet, as by `import()` in a function.
+ * Returns JSON files named by modules of the user, which V8 does not compile, symlinks to modules, and modules of the
+ * user that are named but not loaded yet, for example by `import()` in a function.
  */
 function besides(files) {
     const data = new Set();
@@ -139,32 +139,32 @@ function besides(files) {
 
 const isCode = (place) => /(?<!\.d)\.[cm]?[jt]sx?$/.test(place);
 
-/** Looks from time to time whether a report is wanted, without keeping the process alive. */
+/** Polls for the request of a report, without keeping the process alive. */
 function learn() {
     const timer = setInterval(() => {
         try {
             if (fs.existsSync(within('report'))) report();
             else if (fs.existsSync(within('log'))) return;
         } catch {
-            // Nothing is learned then.
+            // Without a report nothing is learned.
         }
         clearInterval(timer);
     }, 100);
     timer.unref();
 }
 
-// What is done with it.
+// Standby.
 
 class Unfit extends Error {}
 
-/** Without a turn of the event loop if all that is known is required: then whoever runs the command is the same. */
+/** Synchronous if only CommonJS modules are loaded ahead: the command then runs from the same caller as without it. */
 async function standBy(learned) {
     const said = fs.openSync(within('said'), fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
     const go = fs.openSync(within('go'), 'r');
     const say = (text) => fs.writeSync(said, text.replaceAll('\n', ' ').slice(0, 500) + '\n');
     const waitFor = (word) => {
         const heard = Buffer.alloc(1);
-        // The end of the pipe is the end of the proxy.
+        // The pipe closes when the proxy ends.
         if (fs.readSync(go, heard) !== 1 || heard.toString() !== word) process.reallyExit(0);
     };
     const { imports, requires, main, mismatch } = plan(learned);
@@ -181,7 +181,7 @@ async function standBy(learned) {
         requireAll(requires, main);
         check();
         if (isLate && mismatch(isLate)) throw new Unfit(mismatch(isLate));
-        // Or it would be due just when the command is to start.
+        // Otherwise a garbage collection would be due at the start of the command.
         inspect((session) => session.post('HeapProfiler.collectGarbage'));
         say('ready');
         waitFor('g');
@@ -201,11 +201,11 @@ async function standBy(learned) {
         }
     }
     learn();
-    // What it throws is not for a promise.
+    // An exception must not become a rejection of this promise.
     if (run) process.nextTick(run);
 }
 
-/** What is to be loaded, and a function that gives why the code that is saved now would load it differently. */
+/** Returns the packages to load, and a function that explains why the saved code would load them differently. */
 function plan(learned) {
     const lines = learned.split('\n').map((line) => line.split('\t'));
     const marked = (mark) => new Set(lines.filter(([name]) => name === mark).map(([, place]) => place));
@@ -232,8 +232,8 @@ function packageNameOf(place) {
 }
 
 /**
- * Evaluates packages as a module of the user's own does that imports them. Gives whether one of them waits for
- * something, so that what stands behind it may run before it is done.
+ * Evaluates packages as an importing module of the user does. Resolves to whether one of them uses top-level await, so
+ * that later code may run before its evaluation ends.
  */
 async function importAll(imports) {
     const module = (text) => `data:text/javascript,${encodeURIComponent(text)}`;
@@ -244,7 +244,7 @@ async function importAll(imports) {
     return wasLate;
 }
 
-/** Requires packages as the modules do that ask for them; `main` is the file of the program if that is CommonJS. */
+/** Requires packages on behalf of the modules that use them; `main` is the program's file if it is CommonJS. */
 function requireAll(requires, main) {
     const askers = new Map();
     const askerOf = (file) => {
@@ -252,7 +252,7 @@ function requireAll(requires, main) {
             const asker = new Module(file, askers.get(main));
             asker.filename = file;
             asker.paths = Module._nodeModulePaths(path.dirname(file));
-            // Some take themselves for the program if nobody asks for them, or look for what the program is.
+            // Some packages act as the program if no module requires them, or look up the main module.
             if (file === main) process.mainModule = asker;
             askers.set(file, asker);
             Module._cache[file] = asker;
@@ -265,7 +265,7 @@ function requireAll(requires, main) {
     for (const file of askers.keys()) delete Module._cache[file];
 }
 
-/** Resolves when Node.js is about to run its command, which the function that it gives does. */
+/** Resolves when Node.js is about to run its command, to a function that runs it. */
 function whenMainIsDue() {
     const run = Module.runMain;
     return new Promise((resolve) => {
@@ -276,7 +276,7 @@ function whenMainIsDue() {
     });
 }
 
-/** Imports what the command line has imported first: it makes TypeScript loadable, and takes its time. */
+/** Evaluates the `--import` options of the command line, which enable TypeScript and take time. */
 async function importFirst() {
     const { execArgv } = process;
     for (const [at, option] of execArgv.entries()) {
@@ -287,12 +287,12 @@ async function importFirst() {
     }
 }
 
-/** Gives what tells, after packages were loaded, whether they did what only the command may do. */
+/** Returns a check, to run after packages were loaded, for effects that only the command may have. */
 function watch() {
     const threads = () => fs.readdirSync('/proc/self/task').length;
     const before = threads();
     return () => {
-        // Those that read files for Node.js itself are started when they are first needed.
+        // Node.js starts the four threads of its own pool on first use.
         if (threads() > before + 4) throw new Unfit('loading ahead starts threads');
         const own = [...compiled(), ...Object.keys(Module._cache)].find((file) => !file.includes(PACKAGES));
         if (own !== undefined) throw new Unfit(`a package loads ${own}, which is no package`);

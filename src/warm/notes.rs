@@ -1,7 +1,8 @@
-//! What a running process has loaded, read and written of the user's own, for those who watch files.
+//! Notes of a running process, for the watcher: files loaded, read and written, separated into the user's own files and
+//! installed modules.
 //!
-//! Its bootstrap notes that for the next start's sake. What it loads after it has begun to answer is noted by Python
-//! processes only.
+//! The bootstrap makes these notes for the next standby. Only Python processes note modules loaded after the first
+//! response.
 
 use std::collections::BTreeSet;
 use std::future;
@@ -14,44 +15,44 @@ use tokio::time::{sleep, timeout};
 use super::room::Folder;
 use super::slot::QUIET;
 
-/// So long a process may take to tell what it has loaded, which it does when it has nothing else to do.
+/// Time limit for the report of loaded files, which a process makes when it is idle.
 pub(super) const TELLING: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// The pause before the first look whether a process has noted more. It doubles with each look that finds nothing, so
-/// that a process at rest costs no time.
+/// Pause before the first check for new notes. Each check without a result doubles it, so that an idle process costs no
+/// time.
 const GROWING: Duration = Duration::from_millis(500);
-/// The longest pause between two looks.
+/// Maximum pause between two checks.
 const RESTING: Duration = Duration::from_secs(3);
-/// Directories that packages are installed into.
+/// Directories for installed packages.
 const PLACES: [&str; 3] = ["site-packages", "dist-packages", "node_modules"];
 
-/// The notes of one process. It makes them as long as somebody holds this.
+/// Notes of one process. The process makes notes as long as a clone of this exists.
 #[derive(Debug, Clone)]
 pub(crate) struct Notes {
     folder: Arc<Folder>,
-    /// When it was started.
+    /// Start of the process; for a standby, time of its hand-over.
     pub(crate) since: SystemTime,
-    /// How much it had noted when it began to answer, in bytes.
+    /// Size of the notes at the first response, in bytes.
     began: usize,
 }
 
-/// What the notes of a process tell.
+/// Content of the notes of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Noted {
-    /// Files of code that lie outside the places where packages are installed.
+    /// Code files outside of the directories for installed packages.
     pub(crate) code: BTreeSet<PathBuf>,
-    /// The part of `code` that was loaded after the process began to answer.
+    /// Part of `code` loaded after the first response.
     pub(crate) late: BTreeSet<PathBuf>,
-    /// Files that it had opened for reading before it answered.
+    /// Files opened for reading before the first response.
     pub(crate) read: BTreeSet<PathBuf>,
-    /// Modules that lie where packages are installed, as paths below that place.
+    /// Modules of installed packages, as paths below their directory in `places`.
     pub(crate) installed: BTreeSet<PathBuf>,
-    /// Where the process looks for such modules.
+    /// Directories for installed packages that the process searches.
     pub(crate) places: BTreeSet<PathBuf>,
 }
 
 impl Notes {
-    /// Of a process that answers from now on, or has failed to.
+    /// Creates the notes of a process that answers from now on, or has failed.
     pub(super) fn new(folder: Arc<Folder>, since: SystemTime) -> Self {
         let began = folder.noted();
         Self {
@@ -61,7 +62,7 @@ impl Notes {
         }
     }
 
-    /// Waits until the process has told what it had loaded so far; false if it does not.
+    /// Waits until the notes of loaded files are complete; returns false if they are not in time.
     pub(crate) async fn told(&self) -> bool {
         if !self.folder.is_claimed() {
             return false;
@@ -78,7 +79,7 @@ impl Notes {
         timeout(TELLING, told).await.is_ok()
     }
 
-    /// Waits until more is noted than `size` bytes, for ever if no more will be.
+    /// Waits until the notes exceed `size` bytes; never resolves if the notes are final.
     pub(crate) async fn grown(&self, size: usize) {
         if self.folder.is_complete() {
             future::pending::<()>().await;
@@ -90,25 +91,25 @@ impl Notes {
         }
     }
 
-    /// Returns how much is noted, in bytes.
+    /// Returns the size of the notes in bytes.
     pub(crate) fn size(&self) -> usize {
         self.folder.noted()
     }
 
-    /// Returns what is noted so far. Reads the file system.
+    /// Returns the notes made so far. Reads the file system.
     pub(crate) fn read(&self) -> Noted {
         let mut noted = Noted::read_from(&self.folder.log().unwrap_or_default(), self.began);
-        // Several directories may stand in one place.
+        // The location of a namespace package is one or more directories, not a file.
         noted.code.retain(|path| path.is_file());
         noted.late.retain(|path| noted.code.contains(path));
         if self.folder.is_complete() {
-            // It has told everything in one report, so nothing was loaded later.
+            // A single report contains everything, so nothing was loaded later.
             noted.late.clear();
         }
         noted
     }
 
-    /// Whether the process itself has opened this file, whose directory is canonical, for writing.
+    /// Whether the process itself has opened this file for writing. The file's directory must be canonical.
     pub(super) fn have_written(&self, path: &Path) -> bool {
         let log = self.folder.log().unwrap_or_default();
         let mut written = marked(&log, "#wrote").map(Path::new);
@@ -116,7 +117,7 @@ impl Notes {
     }
 }
 
-/// Whether the directory of `path` leads to that of `real`.
+/// Whether the directory of `path` resolves to that of `real`.
 fn is_at(path: &Path, real: &Path) -> bool {
     let directory = path.parent().and_then(|it| it.canonicalize().ok());
     directory.as_deref() == real.parent()
@@ -130,7 +131,7 @@ fn marked<'a>(log: &'a str, mark: &'a str) -> impl Iterator<Item = &'a str> {
 }
 
 impl Noted {
-    /// What `log` tells of a process that began to answer when so much of it was written.
+    /// Parses the notes of a process whose log had `began` bytes at the first response.
     fn read_from(log: &str, began: usize) -> Self {
         let installed: Vec<&Path> = marked(log, "#installed").map(Path::new).collect();
         let is_place = |place: &&&Path| PLACES.iter().any(|it| place.ends_with(it));
@@ -157,7 +158,7 @@ impl Noted {
                 ("#read", None) if is_early => {
                     noted.read.insert(path.to_owned());
                 }
-                // What runs as the main module is only looked for.
+                // The main module is located but not imported.
                 ("#found" | "#link", None) => {
                     noted.code.insert(path.to_owned());
                 }
@@ -178,7 +179,7 @@ impl Noted {
         noted
     }
 
-    /// Adds what another process has noted.
+    /// Adds the notes of another process.
     pub(crate) fn add(&mut self, other: &Self) {
         self.code.extend(other.code.iter().cloned());
         self.late.extend(other.late.iter().cloned());

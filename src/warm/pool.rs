@@ -1,4 +1,4 @@
-//! The standbys of all servers of this proxy: how many there may be, and the directory they share.
+//! Pool of standbys of all servers: limits their number and holds their private directory.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,20 +12,20 @@ use crate::lock::locked;
 use crate::private;
 use crate::transport::reaper::Reaper;
 
-/// What the private directory's name begins with.
+/// Prefix of the private directory's name.
 const PREFIX: &str = "mcp-proxy-warm-";
 
-/// Shared by all servers. Cheap to clone.
+/// Shared pool; clones are cheap.
 #[derive(Debug, Clone)]
 pub(crate) struct Pool {
-    /// As many standbys there may be at a time.
+    /// Maximum number of standbys at a time.
     limit: usize,
     inner: Arc<Mutex<Inner>>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// The oldest first.
+    /// Oldest first.
     seats: Vec<Taken>,
     room: Option<TempDir>,
     last: u64,
@@ -34,14 +34,15 @@ struct Inner {
 #[derive(Debug)]
 struct Taken {
     number: u64,
-    /// A number of the server.
+    /// Identifies the server.
     owner: usize,
     saved: Instant,
     end: CancellationToken,
 }
 
 impl Inner {
-    /// What a seat is worth: the second one of a server less than anybody's first.
+    /// Returns the eviction rank of a seat: a server's second standby ranks below the first standby of any server; then
+    /// the time of the last save counts.
     fn worth(&self, at: usize) -> (bool, Instant) {
         let seat = &self.seats[at];
         (!has_one(&self.seats[..at], seat.owner), seat.saved)
@@ -52,7 +53,7 @@ fn has_one(seats: &[Taken], owner: usize) -> bool {
     seats.iter().any(|seat| seat.owner == owner)
 }
 
-/// The right to keep a standby, until it is dropped.
+/// Permission to keep a standby, until dropped.
 #[derive(Debug)]
 pub(super) struct Seat {
     number: u64,
@@ -60,7 +61,7 @@ pub(super) struct Seat {
 }
 
 impl Pool {
-    /// For `limit` standbys at a time.
+    /// Creates a pool for `limit` standbys at a time.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -68,9 +69,9 @@ impl Pool {
         }
     }
 
-    /// Makes room for a standby of the server `owner` that was saved last at `saved`. A second one of any server has
-    /// to go first, then that of the server which was saved least recently, and is told so by its token. Nothing if
-    /// that is this one.
+    /// Reserves a seat for a standby of the server `owner`, last saved at `saved`. If the pool is full, evicts a second
+    /// standby of any server, else the standby of the least recently saved server, by cancelling its token. Returns
+    /// `None` if the new standby itself ranks lowest.
     pub(super) fn seat(
         &self,
         owner: usize,
@@ -99,7 +100,7 @@ impl Pool {
         })
     }
 
-    /// The path of a new folder in the private directory, which goes with the proxy.
+    /// Returns the path of a new folder in the private directory, which is removed with the proxy.
     pub(super) fn folder(&self, reaper: &Reaper) -> io::Result<PathBuf> {
         let mut inner = locked(&self.inner);
         inner.last += 1;
@@ -129,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// Seconds after `now` at which servers were saved, and whether their standbys had to go.
+    /// Seats of a pool; `take` gives the time of a server's last save in seconds after `now`.
     struct Seats {
         pool: Pool,
         now: Instant,
@@ -145,7 +146,7 @@ mod tests {
             }
         }
 
-        /// Whether the server gets a seat.
+        /// Returns whether the server gets a seat.
         fn take(&mut self, owner: usize, seconds: u64) -> bool {
             let end = CancellationToken::new();
             let saved = self.now + Duration::from_secs(seconds);
@@ -154,7 +155,7 @@ mod tests {
             self.taken.last().unwrap().0.is_some()
         }
 
-        /// The numbers of those that had to go, from 0 in the order in which they came.
+        /// Returns the indexes of evicted standbys, in order of arrival from 0.
         fn gone(&self) -> Vec<usize> {
             let all = 0..self.taken.len();
             all.filter(|&at| self.taken[at].1.is_cancelled()).collect()
@@ -183,7 +184,7 @@ mod tests {
         assert!(seats.gone().is_empty());
         assert!(seats.take(3, 0), "however long ago it was saved");
         assert_eq!(seats.gone(), [3]);
-        // What is left of two is a first.
+        // The remaining standby of two is a first one.
         let mut seats = Seats::new(2);
         assert!(seats.take(1, 1) && seats.take(1, 2));
         seats.taken[0].0 = None;

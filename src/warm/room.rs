@@ -1,5 +1,4 @@
-//! The place of what the bootstraps read and write: a private directory of the proxy with a folder in
-//! it for each start.
+//! Files exchanged with the bootstraps: a private directory of the proxy with one folder per start.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -10,7 +9,7 @@ use super::command::{Launch, Runtime};
 use crate::config::ServerSpec;
 use crate::private;
 
-/// One file for the interpreter, which must find it all in place of the user's own.
+/// The parts in one file, since the interpreter imports a single `sitecustomize` in place of the user's.
 const PYTHON: &str = concat!(
     include_str!("python/claim.py"),
     include_str!("python/state.py"),
@@ -18,11 +17,11 @@ const PYTHON: &str = concat!(
     include_str!("python/standby.py"),
 );
 const NODE: &str = concat!(include_str!("imports.cjs"), include_str!("node.cjs"));
-/// Options of Node.js that load what may not be loaded late.
+/// Options of Node.js that load modules first, and that cannot take effect late.
 const HOOKS: [&str; 4] = ["-r", "--require", "--import", "loader"];
 
 impl Runtime {
-    /// The variable that makes it load our bootstrap.
+    /// Returns the environment variable that makes the runtime load the bootstrap.
     fn variable(self) -> &'static str {
         match self {
             Self::Python => "PYTHONPATH",
@@ -31,8 +30,7 @@ impl Runtime {
     }
 }
 
-/// The folder of one start. Dropping it removes it, and with it the process's permission to note
-/// what it loads.
+/// Folder of one start. Dropping it removes the folder, which ends the notes of the process.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
@@ -41,7 +39,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// At `path`, which does not exist.
+    /// Creates the folder at `path`, which must not exist.
     pub(super) fn new(path: PathBuf, spec: &ServerSpec, launch: &Launch) -> io::Result<Self> {
         private::new_folder(&path)?;
         let Launch {
@@ -57,7 +55,7 @@ impl Folder {
         };
         match runtime {
             Runtime::Python => folder.write("sitecustomize.py", PYTHON)?,
-            // Beside the folder: worker threads ask for it as long as the process lives.
+            // Outside of the folder: worker threads load this file as long as the process lives.
             Runtime::Node => private::write_new(&folder.path.with_extension("cjs"), NODE)?,
         }
         let words: Vec<u8> = words
@@ -73,7 +71,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Lets the process prepare itself by what another one had loaded, and wait.
+    /// Makes the process of this folder a standby, which loads the packages in `learned` and waits.
     pub(super) fn prepare(&self, learned: &str) -> io::Result<()> {
         for pipe in ["go", "said"] {
             fifo(&self.path(pipe))?;
@@ -82,9 +80,9 @@ impl Folder {
         self.write("learned", learned)
     }
 
-    /// The definition of the server whose process finds this folder.
+    /// Returns the server definition with an environment that points to this folder.
     pub(super) fn found_by(&self, spec: &ServerSpec) -> ServerSpec {
-        // An empty one counts as none, but would leave an entry behind ours.
+        // An empty value equals an unset one, but would leave an empty entry after this one.
         let original = original(self.runtime, spec).filter(|it| !it.is_empty());
         let mut value = OsString::new();
         match self.runtime {
@@ -108,35 +106,36 @@ impl Folder {
         spec
     }
 
-    /// Decides that a prepared process serves, so that it does not end itself any more; false if it has ended.
+    /// Commits to a standby, which then no longer ends itself; returns false if it has ended.
     pub(super) fn keep(&self) -> bool {
         fs::remove_file(self.path("trial")).is_ok()
     }
 
-    /// Returns why the process ended itself: the saved code sets it up otherwise than the code before did.
+    /// Returns the reason for which the process ended itself: the saved code sets up the process in another way than
+    /// before.
     pub(super) fn difference(&self) -> Option<String> {
         fs::read_to_string(self.path("unlike")).ok()
     }
 
-    /// Whether the process makes its notes only when it is asked.
+    /// Whether the process makes its notes on request only.
     pub(super) fn is_asked(&self) -> bool {
         self.runtime == Runtime::Node
     }
 
-    /// Asks for the notes of a process that makes them only then.
+    /// Requests the notes of a process that makes them on request only.
     pub(super) fn ask(&self) {
         if self.is_asked() {
-            // Without an answer nothing is learned.
+            // Without a report nothing is learned.
             let _ = self.write("report", "");
         }
     }
 
-    /// Whether the process was asked for its notes and has made all that there will be.
+    /// Whether the process has completed the requested notes.
     pub(super) fn is_complete(&self) -> bool {
         self.is_asked() && self.is_told()
     }
 
-    /// How many bytes of notes there are.
+    /// Returns the size of the notes in bytes.
     pub(super) fn noted(&self) -> usize {
         let size = fs::metadata(self.path("log")).map_or(0, |log| log.len());
         usize::try_from(size).unwrap_or(usize::MAX)
@@ -147,7 +146,7 @@ impl Folder {
         self.loads_ahead
     }
 
-    /// Whether the notes are there that the process makes until it answers, or when it is asked.
+    /// Whether the notes made until the first response, or on request, are complete.
     pub(super) fn is_told(&self) -> bool {
         self.runtime == Runtime::Python || self.log().is_ok_and(|log| log.ends_with("#end\t\n"))
     }
@@ -156,12 +155,12 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Whether the right process has found it.
+    /// Whether the server process has found the folder.
     pub(super) fn is_claimed(&self) -> bool {
         !self.path("claim").exists()
     }
 
-    /// What the process has looked for so far.
+    /// Returns the notes made so far.
     pub(super) fn log(&self) -> io::Result<String> {
         fs::read(self.path("log")).map(|log| String::from_utf8_lossy(&log).into_owned())
     }
@@ -177,14 +176,14 @@ impl Drop for Folder {
     }
 }
 
-/// Whether the server's own environment has a runtime load something first.
+/// Whether the server's own environment makes a runtime load modules first.
 pub(super) fn has_hooks(runtime: Runtime, spec: &ServerSpec) -> bool {
     let options = original(runtime, spec).unwrap_or_default();
     let options = options.to_string_lossy();
     runtime == Runtime::Node && HOOKS.iter().any(|hook| options.contains(hook))
 }
 
-/// The variable as the server would have it.
+/// Returns the variable's value in the server's own environment.
 fn original(runtime: Runtime, spec: &ServerSpec) -> Option<OsString> {
     let variable = runtime.variable();
     let own = spec

@@ -1,5 +1,5 @@
-//! One standby from the order to its use or its end: a task that starts it once all is quiet, sees to it
-//! until it is ready, and hands it over when it is wanted.
+//! Life cycle of one standby: a task starts it after a quiet period, supervises it until it is ready, and hands it over
+//! on demand.
 
 use std::future;
 use std::sync::{Arc, OnceLock};
@@ -21,47 +21,46 @@ use crate::event::Event;
 use crate::lock::locked;
 use crate::transport::child::Child;
 
-/// A generation that has just begun to answer is left alone for so long: more saves may follow, and the
-/// client asks for lists.
+/// Idle time for a generation that has just begun to answer: more saves may follow, and the client requests lists.
 pub(super) const QUIET: Duration = Duration::from_millis(250);
-/// What a process has written is read by then.
+/// Time after which output of a process has arrived.
 const ECHO: Duration = Duration::from_millis(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// What is to be prepared.
+/// Order for a standby.
 pub(super) struct Order {
     pub(super) warm: Arc<Warm>,
     pub(super) pool: Pool,
     pub(super) spec: Arc<ServerSpec>,
-    /// Of the process that answers now; without one, what is known from others has to do.
+    /// Folder of the active process; `None` reuses the notes learned last.
     pub(super) folder: Option<Arc<Folder>>,
-    /// When the server was saved last.
+    /// Time of the server's last save.
     pub(super) saved: Instant,
-    /// How long the standby may wait to be used.
+    /// Maximum time for which the standby waits for its use; `None` for no limit.
     pub(super) patience: Option<Duration>,
-    /// How long the generation that answers is left alone first.
+    /// Idle time for the active generation before the standby starts.
     pub(super) pause: Duration,
 }
 
-/// How a standby's task and those who want it understand each other.
+/// Signals between a standby's task and its users.
 #[derive(Debug, Clone, Default)]
 struct Signals {
-    /// When its process was started.
+    /// Start of the process.
     begun: Arc<OnceLock<Instant>>,
-    /// It is wanted as soon as may be.
+    /// Skips the idle times, and reuses the notes learned last instead of a new report.
     hurry: CancellationToken,
-    /// It waits at that cost.
+    /// Cost of the waiting standby.
     prepared: Arc<OnceLock<Prepared>>,
-    /// It waits, or there is none.
+    /// Cancelled once the standby waits, or will never exist.
     ready: CancellationToken,
-    /// There is none any more, or nobody sees to it.
+    /// Cancelled once the standby is gone or its task has ended.
     over: CancellationToken,
-    /// It is to be handed over.
+    /// Requests the hand-over.
     taken: CancellationToken,
     end: CancellationToken,
 }
 
-/// The hold on a standby. Dropping it ends the standby.
+/// Handle to a standby. Dropping it ends the standby.
 #[derive(Debug)]
 pub(super) struct Slot {
     signals: Signals,
@@ -78,40 +77,40 @@ impl Slot {
         }
     }
 
-    /// Whether the standby is ready, or is known not to come.
+    /// Whether the standby is ready, or will never exist.
     pub(super) fn is_ready(&self) -> bool {
         self.signals.ready.is_cancelled()
     }
 
-    /// Whether there is a standby, or may come to be one.
+    /// Whether the standby exists or may still be created.
     pub(super) fn is_alive(&self) -> bool {
         !self.signals.over.is_cancelled()
     }
 
-    /// What the standby cost, if it waits.
+    /// Returns the cost of the standby, if it waits.
     pub(super) fn prepared(&self) -> Option<Prepared> {
         let prepared = self.signals.prepared.get().copied();
         prepared.filter(|_| self.is_alive())
     }
 
-    /// How long ago the process of the standby was started; nothing if it was not yet.
+    /// Returns the time since the start of the standby's process; `None` if it is not started yet.
     pub(super) fn age(&self) -> Option<Duration> {
         self.signals.begun.get().map(Instant::elapsed)
     }
 
-    /// Has the standby prepared as soon as may be.
+    /// Prepares the standby without further idle time.
     pub(super) fn hurry(&self) {
         self.signals.hurry.cancel();
     }
 
-    /// Waits until the standby is ready, or until it is known that there will be none. Until it is handed
-    /// over it has seen nothing of the user's code, and serves a later save as well.
+    /// Prepares the standby without further idle time and waits until it is ready or known never to exist. Before the
+    /// hand-over, the standby has loaded no code of the user, so it fits a later save as well.
     pub(super) async fn hurries(&self) {
         self.hurry();
         self.signals.ready.cancelled().await;
     }
 
-    /// Has the standby run its command, which it must do within `limit`; nothing if there is none.
+    /// Makes the standby run its command within `limit`; `None` if there is no standby.
     pub(super) async fn hand_over(
         mut self,
         limit: Duration,
@@ -119,11 +118,11 @@ impl Slot {
         self.signals.taken.cancel();
         let standby = self.task.take()?.await.ok()??;
         let going = timeout(limit, standby.go()).await;
-        // That may be a busy machine's doing.
+        // A busy machine may be the cause, so this does not count as a failure.
         Some(going.unwrap_or_else(|_| Err(Unfit::Differs("does not go on in time".to_owned()))))
     }
 
-    /// Ends it; resolves when it is gone.
+    /// Ends the standby; resolves once its process is gone.
     pub(super) async fn end(mut self) {
         self.signals.end.cancel();
         if let Some(task) = self.task.take()
@@ -141,13 +140,13 @@ impl Drop for Slot {
 }
 
 impl Order {
-    /// Gives the standby when it is taken; nothing if there is none by then.
+    /// Runs until the standby is taken, and returns it; `None` if there is none by then.
     async fn carry_out(mut self, signals: Signals) -> Option<Standby> {
         let _ready = signals.ready.clone().drop_guard();
         let _over = signals.over.clone().drop_guard();
         let begun = self.begin(&signals);
         let (mut standby, _seat) = signals.end.run_until_cancelled(begun).await??;
-        // Nobody else sets it.
+        // This task is the only writer.
         let _ = signals.begun.set(Instant::now());
         let kept = tokio::select! {
             () = signals.end.cancelled() => None,
@@ -163,7 +162,7 @@ impl Order {
         None
     }
 
-    /// Starts the standby, if there can and may be one.
+    /// Starts the standby, if possible and permitted.
     async fn begin(&mut self, signals: &Signals) -> Option<(Standby, Seat)> {
         let quietly = async {
             sleep(self.pause).await;
@@ -189,14 +188,14 @@ impl Order {
         }
     }
 
-    /// The standby is unfit. As long as there is another one, no start is cold for that.
+    /// Reports the standby as unfit, unless another one is left for the next start.
     fn fails(&self, signals: &Signals, reason: String) {
         if self.warm.was_last(&signals.over) {
             self.warm.failed(&self.spec, reason);
         }
     }
 
-    /// What the process that answers has loaded, if something can be made of it.
+    /// Returns the packages to load ahead, from the notes of the active process; `None` if they do not allow any.
     async fn learn(&mut self) -> Option<Learned> {
         let Some(folder) = self.folder.take() else {
             return locked(&self.warm.state).learned.clone();
@@ -227,7 +226,7 @@ impl Order {
         }
     }
 
-    /// Sees to a standby until it is no use any more: because it is unfit, or has waited for too long.
+    /// Supervises a standby until it is unusable: unfit, or waiting for too long (`None`).
     async fn keep(&self, standby: &mut Standby, signals: &Signals) -> Option<Result<(), Unfit>> {
         let begun = Instant::now();
         match timeout(self.spec.timeouts.start, standby.reaches(Stage::Ready)).await {
@@ -239,12 +238,12 @@ impl Order {
             took: begun.elapsed(),
             memory: standby.memory(),
         };
-        // What it wrote is on its way by another pipe.
+        // Output of the process arrives through another pipe.
         signals.hurry.run_until_cancelled(sleep(ECHO)).await;
         if let Err(unfit) = standby.is_silent() {
             return Some(Err(unfit));
         }
-        // Nobody else sets it.
+        // This task is the only writer.
         let _ = signals.prepared.set(prepared);
         signals.ready.cancel();
         locked(&self.warm.state).took = Some(prepared.took);
@@ -263,7 +262,7 @@ impl Order {
         };
         tokio::select! {
             () = waited_long => None,
-            // It only waits: anything that it reaches is its end.
+            // A waiting standby sends nothing, so any message or exit ends it.
             reached = standby.reaches(Stage::Running) => Some(reached),
         }
     }

@@ -1,12 +1,11 @@
-//! Whether files are as they were.
+//! Detection of file changes.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// Identity, size and time of change of each file, in the order of their names; nothing for one that is
-/// not there.
+/// Device, inode, size and modification time of each file, ordered by path; `None` for a missing file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp(Vec<Option<[i64; 5]>>);
 

@@ -1,4 +1,4 @@
-//! A process that has been prepared for the next start and waits for it.
+//! Process prepared for the next start.
 
 use std::fs::File;
 use std::io;
@@ -19,53 +19,54 @@ use crate::event::Events;
 use crate::transport::child::{Child, spawn_telling};
 use crate::transport::reaper::Reaper;
 
-/// Why a standby cannot be used.
+/// Reason against the use of a standby.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unfit {
-    /// What it has loaded was changed since: a new one will do.
+    /// A loaded file has changed since; a new standby will do.
     Outdated,
-    /// Not this time: the saved code loads packages at another time, say; the reason is a sentence fragment.
+    /// Unusable this time, for example because the saved code loads packages at another point. Contains a sentence
+    /// fragment.
     Differs(String),
-    /// It is not what a plain start is; the reason is a sentence fragment.
+    /// The process differs from a plain start. Contains a sentence fragment.
     Unlike(String),
 }
 
-/// How far a standby is.
+/// Progress of a standby.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
-    /// The right process of the command has not spoken yet.
+    /// The server process has not sent a message yet.
     Started,
-    /// It loads packages.
+    /// Loads packages.
     Loading,
-    /// It waits.
+    /// Waits.
     Ready,
-    /// It runs its command.
+    /// Runs its command.
     Running,
 }
 
-/// The process. Dropping it kills its group; it has done nothing that would be missed.
+/// Standby process. Dropping it kills its process group; nothing is lost, since it has not served anything.
 #[derive(Debug)]
 pub(super) struct Standby {
     child: Child,
     folder: Folder,
     learned: Learned,
-    /// As the packages were before it was started.
+    /// State of the packages before the start of the process.
     stamp: Stamp,
     voice: Voice,
-    /// What tools that ran before it had to say, in lines.
+    /// Number of stderr lines from tools that ran before the server process.
     preface: usize,
     go: File,
     said: Receiver,
-    /// Holds the pipe open until the process has opened it.
+    /// Keeps the pipe open until the process has opened it.
     _said: File,
     heard: Vec<u8>,
     stage: Stage,
-    /// The right process, which a tool may have started.
+    /// Process id of the server process, which a tool may have started.
     pid: Option<u32>,
 }
 
 impl Standby {
-    /// Starts it in `folder`; `stamp` is that of `learned`.
+    /// Starts the process with `folder`; `stamp` must be the stamp of `learned` from before.
     pub(super) fn start(
         spec: &ServerSpec,
         folder: Folder,
@@ -105,7 +106,7 @@ impl Standby {
         })
     }
 
-    /// Waits until it has come to `stage`. Nothing is lost by dropping the future and calling again.
+    /// Waits until the process reaches `stage`. Cancel safe.
     pub(super) async fn reaches(&mut self, stage: Stage) -> Result<(), Unfit> {
         let mut exited = self.child.exited();
         while self.stage < stage {
@@ -145,7 +146,7 @@ impl Standby {
             .map_err(|error| Unfit::Unlike(error.to_string()))
     }
 
-    /// Lets it run its command: its process from now on is what a plain start would have given.
+    /// Makes the process run its command. From then on the process equals one from a plain start.
     pub(super) async fn go(mut self) -> Result<(Child, Voice, Folder), Unfit> {
         self.reaches(Stage::Ready).await?;
         let (learned, stamp) = (self.learned.clone(), self.stamp.clone());
@@ -159,7 +160,7 @@ impl Standby {
         Ok((self.child, self.voice, self.folder))
     }
 
-    /// Whether loading packages has written nothing so far.
+    /// Returns an error if the process has written anything while it loaded packages.
     pub(super) fn is_silent(&self) -> Result<(), Unfit> {
         if self.voice.lines() > self.preface || self.child.has_spoken() {
             let reason = "writes while its packages are loaded";
@@ -168,12 +169,12 @@ impl Standby {
         Ok(())
     }
 
-    /// Ends it; resolves when its process is gone.
+    /// Ends the process; resolves once it is gone.
     pub(super) async fn end(self) {
         self.child.stop(Duration::ZERO).await;
     }
 
-    /// The memory of the right process in bytes, where the system tells.
+    /// Returns the resident memory of the server process in bytes, if known.
     pub(super) fn memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid?)).ok()?;
         let line = status

@@ -1,4 +1,4 @@
-//! What a process says on stderr before it is known whether anybody is to hear it.
+//! Stderr of a process, buffered until its generation is known.
 
 use std::mem;
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use crate::event::{Event, Events};
 use crate::lock::locked;
 
-/// Clones share it.
+/// Buffer for stderr lines, shared by its clones.
 #[derive(Debug, Clone)]
 pub(crate) struct Voice(Arc<Mutex<Kept>>);
 
@@ -15,7 +15,7 @@ struct Kept {
     server: String,
     events: Events,
     lines: Vec<String>,
-    /// Whose voice it is, once that is known.
+    /// Generation of the process, once known.
     generation: Option<u64>,
 }
 
@@ -29,19 +29,19 @@ impl Voice {
         })))
     }
 
-    /// Tells `line`, or keeps it until it is known whose it is.
+    /// Sends `line` as an event, or buffers it while the generation is unknown.
     pub(super) fn tell(&self, line: String) {
         let mut kept = locked(&self.0);
         kept.lines.push(line);
         kept.pass_on();
     }
 
-    /// How many lines wait.
+    /// Returns the number of buffered lines.
     pub(super) fn lines(&self) -> usize {
         locked(&self.0).lines.len()
     }
 
-    /// Tells all that was said, and what follows, as the words of this generation.
+    /// Assigns all buffered and later lines to this generation.
     pub(crate) fn belongs_to(&self, generation: u64) {
         let mut kept = locked(&self.0);
         kept.generation = Some(generation);

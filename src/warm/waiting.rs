@@ -1,4 +1,4 @@
-//! What a save waits for before the standby is used: that it is ready, and that no further save follows at once.
+//! Wait of a save for its standby: until the standby is ready, and until no further save follows closely.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,12 +14,12 @@ use crate::config::ServerSpec;
 use crate::lock::locked;
 use crate::transport::child::Child;
 
-/// Saves that follow each other sooner than this are a flurry: the next one is worth waiting for.
+/// Maximum interval of saves in quick succession: after such a save, the next one is worth waiting for.
 const FLURRY: Duration = Duration::from_millis(150);
 
 impl Warm {
-    /// Has the standby run its command; nothing if there is none, or if it is not worth waiting for. It is kept for the
-    /// next start then.
+    /// Makes the standby run its command. Returns `None` without a standby, or if the wait is not worthwhile; the next
+    /// start can use the standby then.
     pub(super) async fn prepared_start(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
@@ -35,7 +35,7 @@ impl Warm {
         let _ = timeout_at(now + cold / 2, self.calm(slot)).await;
         if !slot.is_ready() {
             let limit = cold.saturating_sub(now.elapsed());
-            // Loading the packages takes most of a start, as far as is known.
+            // Without a measured time: loading packages takes most of a start.
             let usual = usual.unwrap_or(cold);
             let patience = patience(limit, cold, usual, slot.age())?;
             timeout(patience, slot.hurries()).await.ok()?;
@@ -44,7 +44,7 @@ impl Warm {
         hold.slot.take()?.hand_over(cold / 2).await
     }
 
-    /// Notes whether this save came too fast for one standby alone.
+    /// Records whether this save came too early for a single standby.
     fn press(&self, is_ready: bool) {
         let mut state = locked(&self.state);
         let again = state.took.map(|took| QUIET + took);
@@ -54,8 +54,8 @@ impl Warm {
         }
     }
 
-    /// Waits for the end of a flurry of saves: a start is best used for the last of them, which it is if the next one
-    /// is overdue.
+    /// Waits for the end of saves in quick succession, since the standby serves best for the last one. Ends when the
+    /// next save is overdue.
     async fn calm(&self, slot: &Slot) {
         loop {
             let (touched, rhythm) = {
@@ -75,9 +75,9 @@ impl Warm {
     }
 }
 
-/// How long a save may wait for a standby of this age that is not ready; nothing if little is won by it, since one that
-/// is late after all costs a cold start as well. It may take no longer than `limit`, the last cold start took `cold`, and
-/// standbys are `usual`ly ready after so long.
+/// Returns how long a save may wait for an unready standby of this age; `None` if the wait would gain little, since a
+/// standby that turns out late costs a cold start as well. The wait is at most `limit`. `cold` is the duration of the
+/// last cold start, `usual` the usual preparation time of a standby.
 fn patience(
     limit: Duration,
     cold: Duration,
@@ -86,12 +86,12 @@ fn patience(
 ) -> Option<Duration> {
     let age = age.unwrap_or_default();
     let is_soon = usual.saturating_sub(age) <= limit.min(cold / 2);
-    // One that is overdue for that long hangs.
+    // A standby overdue for this long counts as stuck.
     let left = (usual + cold).saturating_sub(age).min(limit);
     (is_soon && !left.is_zero()).then_some(left)
 }
 
-/// A standby that is being waited for. Dropping it before it is handed over gives it back.
+/// Standby taken for a start. Dropping the hold before the hand-over returns the standby.
 struct Hold<'a> {
     warm: &'a Warm,
     slot: Option<Slot>,
@@ -99,8 +99,8 @@ struct Hold<'a> {
 }
 
 impl<'a> Hold<'a> {
-    /// The standby of the server. Where there is none it is ordered: until it has loaded its packages, a
-    /// further save costs nothing.
+    /// Takes the standby of the server. Orders one if there is none: until it has loaded its packages, a further save
+    /// costs nothing.
     fn new(warm: &'a Arc<Warm>, spec: &Arc<ServerSpec>) -> Self {
         let mut state = locked(&warm.state);
         let known = state.learned.is_some() && state.failures < FAILURES;
@@ -141,10 +141,10 @@ mod tests {
     fn a_standby_is_waited_for_if_it_is_soon_ready_and_no_longer_than_a_cold_start_took() {
         let ms = Duration::from_millis;
         for (usual, age, expected) in [
-            // Not begun.
+            // Not started.
             (400, None, Some(1000)),
             (600, None, None),
-            // Far from ready, and soon ready.
+            // Far from ready, and almost ready.
             (5000, Some(4400), None),
             (5000, Some(4600), Some(1000)),
             (900, Some(800), Some(1000)),

@@ -1,4 +1,4 @@
-//! What a file held when it was last looked at: the measure of "really changed".
+//! Content of a file at its last examination, the base of change detection.
 
 use std::fs::{File, Metadata};
 use std::hash::{DefaultHasher, Hasher};
@@ -6,13 +6,12 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// Larger files are compared by length and modification time alone.
+/// Size limit for hashing. Larger files are compared by stamp: length, modification time and inode.
 const HASHED_UP_TO: u64 = 1024 * 1024;
-/// A file modified this shortly before it was looked at may be modified again without its time
-/// showing it; such files are hashed at once.
+/// A file may change again within this time without a new modification time; files this young are hashed immediately.
 const RACY: Duration = Duration::from_secs(2);
 
-/// What a `stat` tells, enough to notice nearly every write.
+/// Subset of `stat` that changes with nearly every write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) len: u64,
@@ -21,7 +20,7 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of a regular file (through links), `None` for anything else.
+    /// Returns the stamp of a regular file, following symlinks; `None` for anything else.
     pub(super) fn of(path: &Path) -> Option<Self> {
         Self::from_metadata(&std::fs::metadata(path).ok()?)
     }
@@ -46,31 +45,32 @@ impl Stamp {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Content {
-    /// Not read yet: until then only the stamp can tell a change.
+    /// Not read yet: only the stamp can show a change.
     Unread,
     Hash(u64),
-    /// Too large to read.
+    /// Too large to hash.
     Large,
 }
 
-/// One file as it was.
+/// State of a file at its last examination.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     pub(super) stamp: Stamp,
     content: Content,
 }
 
-/// How a file compares with its entry.
+/// Result of a comparison with the stored entry.
 #[derive(Debug)]
 pub(super) enum Difference {
-    /// Same content, or never there.
+    /// Unchanged, unreadable, or absent as before (`None`).
     None(Option<Entry>),
     Changed(Entry),
     Gone,
 }
 
 impl Entry {
-    /// Looks at a file without reading it, unless its time cannot be trusted. `None` if there is no such file.
+    /// Examines a file; reads it only if it is too young for its stamp to be reliable. Returns `None` for a missing
+    /// file.
     pub(super) fn glance(path: &Path) -> Option<Self> {
         let stamp = Stamp::of(path)?;
         if stamp.is_racy() {
@@ -86,7 +86,7 @@ impl Entry {
         self.content == Content::Unread
     }
 
-    /// Reads what [`Entry::glance`] put off, if the file is still the one that was glanced at.
+    /// Reads and hashes the file, unless it has changed since [`Entry::glance`].
     pub(super) fn complete(&mut self, path: &Path) {
         if let Ok(read) = Self::read(path)
             && read.stamp == self.stamp
@@ -122,12 +122,12 @@ impl Entry {
     }
 }
 
-/// Compares the file at `path` with what it was.
+/// Compares the current file at `path` with its stored entry.
 pub(super) fn compare(old: Option<&Entry>, path: &Path) -> Difference {
     if Stamp::of(path).is_none() {
         return old.map_or(Difference::None(None), |_| Difference::Gone);
     }
-    // An unreadable file is judged when it can be read again.
+    // The comparison waits until the file is readable again.
     let Ok(new) = Entry::read(path) else {
         return Difference::None(old.copied());
     };

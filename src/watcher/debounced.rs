@@ -1,5 +1,5 @@
-//! Events by notify behind its debouncer, plus an early look at the raw events, because the debouncer
-//! says nothing about a file for as long as it is written again and again.
+//! notify backend with its debouncer, plus an early look at the raw events: the debouncer reports nothing about a file
+//! that is written repeatedly until the writes pause.
 
 use std::borrow::Cow;
 use std::io;
@@ -21,7 +21,7 @@ use super::source::{Feed, LimitReached, RECURSIVE, Signal, Touch, Writing};
 const DEBOUNCE: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_millis(5);
 
-/// Watches by notify.
+/// notify backend.
 #[derive(Debug)]
 struct Debounced(Debouncer<RecommendedWatcher, Stirrings>);
 
@@ -61,7 +61,7 @@ impl Feed for Debounced {
     }
 
     fn unwatch(&mut self, directory: &Path) {
-        // A watch that the system ended together with its directory is not found.
+        // Fails for a watch that the system has ended together with its directory.
         let _ = self.0.unwatch(directory);
     }
 }
@@ -70,7 +70,7 @@ fn is_limit(error: &notify::Error) -> bool {
     matches!(error.kind, ErrorKind::MaxFilesWatch)
 }
 
-/// Runs on the debouncer's thread: never blocks.
+/// Converts debounced events to a signal. Runs on the debouncer's thread and never blocks.
 fn forward(result: DebounceEventResult, signals: &Sender<Signal>) {
     let signal = match result {
         Ok(events) if events.iter().any(|event| event.need_rescan()) => Signal::Rescan,
@@ -82,7 +82,7 @@ fn forward(result: DebounceEventResult, signals: &Sender<Signal>) {
         }
     };
     if !matches!(&signal, Signal::Touched(touches) if touches.is_empty()) {
-        // Nobody listens any more once the watcher is dropped.
+        // The receiver is gone once the watcher is dropped.
         let _ = signals.send(signal);
     }
 }
@@ -109,8 +109,8 @@ fn touches(event: DebouncedEvent) -> impl Iterator<Item = Touch> {
         })
 }
 
-/// Passes raw events on: the debouncer asks its file-id cache about each one as it comes in.
-/// It keeps no ids, since what a file was called before does not matter here.
+/// Forwards raw events: the debouncer queries its file id cache for each incoming event. The cache stores no ids, since
+/// the previous name of a file is irrelevant here.
 #[derive(Debug)]
 struct Stirrings(Sender<Signal>);
 
@@ -119,7 +119,7 @@ impl FileIdCache for Stirrings {
         None::<Cow<'_, FileId>>
     }
 
-    /// What is not in the cache is added with each event, what was renamed to this path in any case.
+    /// Called for each event with an uncached path, and for each rename to this path.
     fn add_path(&mut self, path: &Path, _mode: RecursiveMode) {
         let _ = self.0.send(Signal::Stirred(path.to_owned()));
     }

@@ -1,4 +1,4 @@
-//! Events by inotify: a queue in the kernel, into which a write puts its event before it returns.
+//! inotify backend. A write to a file puts its event into a kernel queue before the write returns.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -16,10 +16,10 @@ use rustix::io::Errno;
 use super::lookout::Lookout;
 use super::source::{Feed, LimitReached, Touch, Writing};
 
-/// Bytes read at one go.
+/// Read buffer size in bytes.
 const BUFFER: usize = 4096;
 
-/// Everything that may change what an entry holds or which entries there are; no reads.
+/// All events that may change the content of an entry or the set of entries; no reads.
 const CHANGES: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::CLOSE_WRITE)
     .union(WatchFlags::ATTRIB)
@@ -31,19 +31,19 @@ const CHANGES: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::MOVE_SELF)
     .union(WatchFlags::ONLYDIR);
 
-/// What was queued.
+/// Events read from the queue.
 #[derive(Debug, Default)]
 pub(super) struct News {
     pub(super) touches: Vec<Touch>,
-    /// There were more events than the kernel keeps.
+    /// Whether the kernel queue overflowed.
     pub(super) lost: bool,
 }
 
-/// The queue, and the directories that it is for.
+/// inotify queue and its watched directories.
 #[derive(Debug)]
 pub(super) struct Queue {
     descriptor: Arc<OwnedFd>,
-    /// By the number that the kernel gave it.
+    /// Directories by watch descriptor.
     places: HashMap<i32, PathBuf>,
     numbers: HashMap<PathBuf, i32>,
 }
@@ -59,7 +59,7 @@ impl Queue {
 
     fn watch(&mut self, directory: &Path) -> rustix::io::Result<()> {
         let number = inotify::add_watch(&*self.descriptor, directory, CHANGES)?;
-        // A directory that was renamed is the same one to the kernel.
+        // A renamed directory keeps its inode and so its watch descriptor.
         self.places.insert(number, directory.to_owned());
         self.numbers.insert(directory.to_owned(), number);
         Ok(())
@@ -70,12 +70,12 @@ impl Queue {
             && self.places.get(&number).is_some_and(|it| it == directory)
         {
             self.places.remove(&number);
-            // The kernel ends the watch of a directory that is removed.
+            // Fails for a removed directory, whose watch the kernel has ended.
             let _ = inotify::remove_watch(&*self.descriptor, number);
         }
     }
 
-    /// Takes out everything that is queued; nothing if nothing is. Never blocks.
+    /// Reads all queued events; `None` if the queue is empty. Never blocks.
     pub(super) fn read(&mut self) -> Option<News> {
         let mut buffer = [MaybeUninit::uninit(); BUFFER];
         let descriptor = self.descriptor.clone();
@@ -108,7 +108,7 @@ impl Queue {
             }
             return;
         }
-        // A watch may end while its last events are queued.
+        // The last events of a watch may be read after its end.
         let Some(place) = self.places.get(&event.wd()) else {
             return;
         };
@@ -122,7 +122,7 @@ impl Queue {
             is_dir: name.is_none() || kinds.contains(ReadFlags::ISDIR),
             writing: writing(kinds),
         };
-        // A write of many parts is one touch.
+        // Several write calls count as one touch.
         if news.touches.last() != Some(&touch) {
             news.touches.push(touch);
         }
@@ -139,15 +139,15 @@ fn writing(kinds: ReadFlags) -> Writing {
     }
 }
 
-/// Watches by inotify, and reads what nobody else reads.
+/// inotify backend, with a thread that reads the queue.
 #[derive(Debug)]
 struct Inotify {
     lookout: Arc<Lookout>,
-    /// Ends the reading thread when it is dropped.
+    /// Ends the reader thread when dropped.
     _end: PipeWriter,
 }
 
-/// Opens the queue and starts the thread that reads it.
+/// Opens the queue and starts the reader thread.
 pub(super) fn feed(lookout: &Arc<Lookout>) -> io::Result<Box<dyn Feed>> {
     let queue = Queue::new()?;
     let descriptor = queue.descriptor.clone();
@@ -163,7 +163,7 @@ pub(super) fn feed(lookout: &Arc<Lookout>) -> io::Result<Box<dyn Feed>> {
     }))
 }
 
-/// Reads events as they come, until the other end of the pipe is closed.
+/// Reads events until the other end of the pipe is closed.
 fn follow(lookout: &Lookout, descriptor: &OwnedFd, ended: &PipeReader) {
     loop {
         let mut ready = [

@@ -1,4 +1,4 @@
-//! Listeners that come and go, and the trees that are watched for them. Who wants what a tree has shares it.
+//! Addition and removal of listeners and their trees. Listeners with equal requests share a tree.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::{Coverage, InUse, WatchError, WatchOptions, WatchRequest, canonical_c
 use crate::event::Event;
 
 impl Run {
-    /// Watches and takes the baseline; afterwards no save goes unnoticed.
+    /// Adds a listener and takes the baseline; later saves are not missed.
     pub(super) fn add(&mut self, id: u64, request: WatchRequest) -> Result<Coverage, WatchError> {
         let since = request.since();
         let (tree, listener, inferred) = tree(id, request, self.options)?;
@@ -37,7 +37,7 @@ impl Run {
         Ok(self.trees[index].coverage(id))
     }
 
-    /// Watches a new tree for the listener, which may have been told of `old` before. Returns its place.
+    /// Watches a new tree for the listener, whose previous tree is `old`. Returns the index of the new tree.
     fn plant(
         &mut self,
         mut tree: Tree,
@@ -72,7 +72,7 @@ impl Run {
         index
     }
 
-    /// Has the listener told of a tree that is watched already. It may have been told of `old` before.
+    /// Adds the listener, whose previous tree is `old`, to a watched tree.
     fn join(
         &mut self,
         index: usize,
@@ -91,7 +91,7 @@ impl Run {
         }
         let imported = self.take_up_imports(index);
         let tree = &mut self.trees[index];
-        // What of it is watched already is among the news.
+        // Files that the tree already watched are part of `news`.
         tree.take_use(id, in_use);
         let news = tree.news(id, old, since);
         let used = self.take_up(index, used_since);
@@ -101,7 +101,7 @@ impl Run {
         self.catch_up(index, id, &news);
     }
 
-    /// Tells the listener of changes that the tree's others were told of before.
+    /// Reports changes to the listener that the tree's other listeners received earlier.
     fn catch_up(&self, index: usize, id: u64, news: &[PathBuf]) {
         let tree = &self.trees[index];
         if let Some(listener) = tree.listener(id) {
@@ -111,7 +111,7 @@ impl Run {
         }
     }
 
-    /// Watches what the process of `id` uses. What of it was saved since the process was started is told as changed.
+    /// Watches the files in use by the process of `id`. Reports those saved since the start of the process as changed.
     pub(super) fn attend(&mut self, id: u64, in_use: InUse) -> Result<(), LimitReached> {
         let Some(index) = self.position(id) else {
             return Ok(());
@@ -124,7 +124,7 @@ impl Run {
         taken_up
     }
 
-    /// Watches the JSON files that a tree's sources were found to import.
+    /// Watches newly found JSON imports of the tree's sources.
     pub(super) fn take_up_imports(&mut self, index: usize) -> Result<(), LimitReached> {
         match self.trees[index].new_imports() {
             Some(since) => self.take_up(index, since),
@@ -132,7 +132,7 @@ impl Run {
         }
     }
 
-    /// Watches what is in use by now. What was changed later than `since` is told as changed.
+    /// Watches the current files in use. Reports new ones that changed after `since`.
     fn take_up(&mut self, index: usize, since: SystemTime) -> Result<(), LimitReached> {
         if !self.trees[index].renew_used() {
             return Ok(());
@@ -152,7 +152,7 @@ impl Run {
         Ok(())
     }
 
-    /// Says nothing more of `id` and gives back what only it watched.
+    /// Removes `id`, ends its notices and releases watches that only it needed.
     pub(super) fn remove(&mut self, id: u64) {
         if let Some(number) = self.part(id) {
             self.lookout.leave(number, id);
@@ -162,7 +162,7 @@ impl Run {
         }
     }
 
-    /// Takes the listener from its tree, and the tree away if that was the last. Returns the number of the tree.
+    /// Removes the listener from its tree, and the tree with its last listener. Returns the number of the tree.
     fn part(&mut self, id: u64) -> Option<u64> {
         let index = self.position(id)?;
         let tree = &mut self.trees[index];
@@ -177,37 +177,37 @@ impl Run {
         Some(number)
     }
 
-    /// Gives back what was watched for a tree that is gone.
+    /// Releases the watches of a removed tree.
     fn release(&mut self, number: u64) {
         if let (None, Some(source)) = (self.place(number), &mut self.source) {
             source.release(number);
         }
     }
 
-    /// The place of the listener's tree.
+    /// Returns the index of the listener's tree.
     fn position(&self, id: u64) -> Option<usize> {
         let mut trees = self.trees.iter();
         trees.position(|tree| tree.listener(id).is_some())
     }
 
-    /// The place of the tree.
+    /// Returns the index of a tree by its number.
     pub(super) fn place(&self, number: u64) -> Option<usize> {
         self.trees.iter().position(|tree| tree.number == number)
     }
 
-    /// Watches and walks the tree; returns the files in it.
+    /// Watches and walks the tree; returns its files.
     fn adopt(&mut self, index: usize) -> Vec<PathBuf> {
         let found = self.trees[index].adopt_roots(&mut self.source);
         found.unwrap_or_else(|LimitReached| {
             self.fall_back(index);
             self.trees[index].forget(Path::new("/"));
-            // Polled now: nothing is watched, so nothing can fail.
+            // A polled tree needs no watch, so the walk cannot fail.
             let found = self.trees[index].adopt_roots(&mut None);
             found.unwrap_or_default()
         })
     }
 
-    /// Ends the event source while nobody needs it: it wakes up many times a second.
+    /// Drops the event source if no tree needs it: notify's debouncer wakes up every few milliseconds.
     fn rest(&mut self) {
         if self.trees.iter().all(|tree| tree.polled) {
             self.source = None;
@@ -248,7 +248,7 @@ impl Run {
         }
     }
 
-    /// Events where they can be had, polling elsewhere; the user is told once why.
+    /// Selects file events, or polling where they are unavailable; warns the user once per reason.
     fn choose_source(&mut self, tree: &mut Tree) {
         tree.polled = self.options.poll.is_some() || self.no_events || self.is_remote(tree);
         if tree.polled || self.source.is_some() {
@@ -287,7 +287,7 @@ impl Run {
         true
     }
 
-    /// The system gives no more watches: polls from now on.
+    /// Switches all trees to polling after the system's limit of watches.
     pub(super) fn fall_back(&mut self, index: usize) {
         if self.source.take().is_none() {
             return;
@@ -321,7 +321,7 @@ fn name_nothing(globs: &[String]) -> bool {
     globs.iter().all(|glob| glob.starts_with('!'))
 }
 
-/// The tree for a request without its listener, the listener, and what was inferred for it.
+/// Returns the tree without its listener, the listener, and the result of the glob inference.
 fn tree(
     id: u64,
     request: WatchRequest,

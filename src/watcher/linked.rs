@@ -1,5 +1,5 @@
-//! The symbolic links of a tree: files and directories that lie elsewhere and count under the name
-//! that they have in the tree. The system tells of the places where they lie.
+//! Symlinks of a tree: files and directories outside of it that count under their names in the tree. File events name
+//! their real location.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -7,28 +7,28 @@ use std::path::{Path, PathBuf};
 
 use super::links;
 
-/// So many directories are walked through links; a build tool's link to all its outputs is cut off.
+/// Maximum number of directories walked through symlinks; cuts off a build tool's link to all its outputs.
 pub(super) const MOST_DIRECTORIES: usize = 1_000;
 
-/// Where the links of one tree lead.
+/// Symlinks of one tree and their targets.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Linked {
-    /// Links to directories, by their names in the tree, and those directories, canonical.
+    /// Canonical target directories by symlink, named as in the tree.
     places: BTreeMap<PathBuf, PathBuf>,
-    /// Each entry that decides where links lead, and the names of those links in the tree.
+    /// Directory entries that determine symlink targets, each with its symlinks in the tree.
     steps: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
-    /// Directories that were walked through links.
+    /// Number of directories walked through symlinks.
     walked: usize,
 }
 
 impl Linked {
-    /// Where the path of the tree lies, as far as links to directories lead there.
+    /// Returns the real location of a path of the tree, resolving symlinks to directories.
     pub(super) fn real(&self, path: &Path) -> PathBuf {
         self.place_of(path)
             .map_or_else(|| path.to_owned(), |(_, real)| real)
     }
 
-    /// The innermost link above the path or at it, and where the path lies.
+    /// Returns the innermost symlink at or above the path, and the real location of the path.
     fn place_of(&self, path: &Path) -> Option<(&Path, PathBuf)> {
         if self.places.is_empty() {
             return None;
@@ -36,7 +36,7 @@ impl Linked {
         path.ancestors().find_map(|above| {
             let (link, real) = self.places.get_key_value(above)?;
             let below = path.strip_prefix(above).ok()?;
-            // Nothing is joined to a path that is the link itself: that would add a slash.
+            // Joining an empty path would add a slash.
             let is_link = below.as_os_str().is_empty();
             let real = if is_link {
                 real.clone()
@@ -47,7 +47,7 @@ impl Linked {
         })
     }
 
-    /// The names in the tree that a change of `path` concerns, where they are not `path` itself.
+    /// Returns the other names in the tree, given by symlinks, that a change of `path` affects.
     pub(super) fn names(&self, path: &Path) -> BTreeSet<PathBuf> {
         let decided = self
             .steps
@@ -63,13 +63,13 @@ impl Linked {
         names
     }
 
-    /// Notes the entries that decide where `link` leads; gives the directories to watch for them.
+    /// Records the directory entries that determine the target of `link`. Returns the directories to watch for them.
     pub(super) fn follow(&mut self, link: &Path) -> BTreeSet<PathBuf> {
         self.forget(link);
         let directory = link.parent().map(|place| self.real(place));
         let mut watched = BTreeSet::new();
         for step in links::steps(directory.unwrap_or_default(), link) {
-            // Of what does not exist, the coming of its first part is told by the directory above.
+            // For a missing path, its first missing component is watched in the nearest existing directory.
             let mut first = step.as_path();
             while let Some(parent) = first.parent().filter(|parent| !parent.is_dir()) {
                 first = parent;
@@ -81,8 +81,8 @@ impl Linked {
         watched
     }
 
-    /// Whether what lies in the directory that `link` leads to is to be walked. Not if that is a circle, or
-    /// leads out of the project to all that the user or the system has.
+    /// Registers `link` and its target directory for a walk. Returns false, without registering, for a missing target,
+    /// a cycle, or a target that contains the project or the home directory.
     pub(super) fn enter(&mut self, link: &Path, cwd: &Path) -> bool {
         let Ok(target) = link.canonicalize() else {
             return false;
@@ -98,7 +98,7 @@ impl Linked {
         true
     }
 
-    /// Counts a directory that is about to be walked; false if it is one too many.
+    /// Counts a directory before its walk; returns false beyond the limit.
     pub(super) fn admits(&mut self, directory: &Path) -> bool {
         if self.place_of(directory).is_some() {
             self.walked += 1;
@@ -106,12 +106,12 @@ impl Linked {
         self.walked <= MOST_DIRECTORIES
     }
 
-    /// Whether links lead to more directories than are walked.
+    /// Whether symlinks lead to more directories than the limit.
     pub(super) fn is_full(&self) -> bool {
         self.walked > MOST_DIRECTORIES
     }
 
-    /// Forgets the links at and below `path`, a name in the tree.
+    /// Forgets the symlinks at and below `path`, a name in the tree.
     pub(super) fn forget(&mut self, path: &Path) {
         self.places.retain(|link, _| !link.starts_with(path));
         self.steps.retain(|_, links| {

@@ -1,15 +1,14 @@
-//! Which directory entries decide what is read under a path: the path itself and, as long as they
-//! are symbolic links, what they lead to.
+//! Directory entries that determine the content at a path: the path itself and each symlink on the way.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
-/// More links than this in a row are a circle, to the system as well.
+/// Limit for a chain of symlinks; the system treats a longer chain as a cycle, too.
 const MOST_LINKS: usize = 40;
 
-/// The entry of `file` in its canonical `directory`, every link met from there on, and the entry
-/// at the end, which need not exist.
+/// Returns the entry of `file` in its canonical `directory`, each symlink from there on, and the final entry, which
+/// need not exist.
 pub(super) fn steps(directory: PathBuf, file: &Path) -> BTreeSet<PathBuf> {
     let mut steps = BTreeSet::new();
     let mut place = directory;

@@ -1,8 +1,8 @@
-//! Who is told what, and when: shared by the watcher's thread and by those who cannot wait for it.
+//! Delivery of notices, shared by the watcher thread and by callers that need an immediate answer.
 //!
-//! On a busy machine that thread may run late. A caller that must not miss a save reads what the
-//! kernel has queued itself: the servers concerned are told of a suspicion at once, on the caller's
-//! thread, and the events go on to the watcher's thread, which decides.
+//! On a busy machine the watcher thread may run late. A caller that must not miss a save reads the kernel queue itself:
+//! it sends `Suspect` for the affected servers on its own thread and forwards the events to the watcher thread, which
+//! makes the comparison.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -19,12 +19,12 @@ use super::source::Signal;
 use super::source::Touch;
 use crate::lock::locked;
 
-/// What is suspected under one id. The server knows of a suspicion as long as one of the two holds.
+/// Pending suspicion of one id. The server has an open `Suspect` while `coming` or `gathering` is set.
 #[derive(Debug, Default)]
 struct Suspicion {
-    /// Batches of events that the thread has not looked at yet.
+    /// Number of event batches that the watcher thread has not processed yet.
     coming: usize,
-    /// The thread waits for a save to be over.
+    /// Whether the watcher thread waits for the end of a save.
     gathering: bool,
 }
 
@@ -34,20 +34,20 @@ impl Suspicion {
     }
 }
 
-/// What is known of one tree.
+/// Event filter and listeners of one tree.
 #[derive(Debug, Default)]
 struct Watched {
-    /// The ids that are told of it.
+    /// Ids of the listeners.
     listeners: BTreeSet<u64>,
-    /// Picks the events that may matter, with what was ignored when the tree was walked last.
+    /// Filter for relevant events, with the ignore rules of the last walk.
     matcher: Option<Matcher>,
-    /// The names in the tree of what lies elsewhere.
+    /// Names in the tree of files outside of it.
     linked: Linked,
 }
 
 #[cfg(target_os = "linux")]
 impl Watched {
-    /// Whether the touched entry may matter, under its own name or under that of a link.
+    /// Whether the touched entry is relevant under its own name or under a symlink's name.
     fn is_concerned_by(&self, touch: &Touch) -> bool {
         let Some(matcher) = &self.matcher else {
             return false;
@@ -61,22 +61,22 @@ impl Watched {
     }
 }
 
-/// Sends notices in an order that holds whichever thread sends them.
+/// Sends notices in a consistent order from any thread.
 pub(super) struct Lookout {
-    /// Hears of each notice and its id. Never blocks.
+    /// Receives each id and notice. Never blocks.
     tell: Box<dyn Fn(u64, Notice) + Send + Sync>,
-    /// To the watcher's thread.
+    /// Channel to the watcher thread.
     pub(super) signals: Sender<Signal>,
     guarded: Mutex<Guarded>,
 }
 
 #[derive(Debug, Default)]
 struct Guarded {
-    /// By the number of the tree.
+    /// By tree number.
     watched: BTreeMap<u64, Watched>,
-    /// By the id of the listener, which keeps it when it changes to another tree.
+    /// By listener id, which stays the same when the listener moves to another tree.
     suspicions: BTreeMap<u64, Suspicion>,
-    /// There while events are had from it.
+    /// Present while inotify is the event source.
     #[cfg(target_os = "linux")]
     queue: Option<Queue>,
 }
@@ -101,19 +101,19 @@ impl Lookout {
         }
     }
 
-    /// Takes only those events for ones of `tree` that concern `matcher`.
+    /// Limits the events of `tree` to those relevant for `matcher`.
     pub(super) fn sift(&self, tree: u64, matcher: Matcher) {
         let mut guarded = locked(&self.guarded);
         guarded.watched.entry(tree).or_default().matcher = Some(matcher);
     }
 
-    /// Takes events at the places that these links lead to for ones of `tree` as well.
+    /// Also assigns events at the targets of these symlinks to `tree`.
     pub(super) fn link(&self, tree: u64, linked: Linked) {
         let mut guarded = locked(&self.guarded);
         guarded.watched.entry(tree).or_default().linked = linked;
     }
 
-    /// Tells `id` of the events that concern `tree` from now on, and of those that the thread has not looked at yet.
+    /// Subscribes `id` to the events of `tree`, including events that the watcher thread has not processed yet.
     pub(super) fn listen(&self, tree: u64, id: u64) {
         let guarded = &mut *locked(&self.guarded);
         let listeners = &mut guarded.watched.entry(tree).or_default().listeners;
@@ -123,12 +123,12 @@ impl Lookout {
         listeners.insert(id);
         if are_coming {
             self.suspect(&mut guarded.suspicions, id).coming += 1;
-            // Behind those events, which were sent with the lock held.
+            // Follows those events in the channel, since they were sent under the lock.
             let _ = self.signals.send(Signal::Passed([id].into()));
         }
     }
 
-    /// Tells `id` no more of the events that concern `tree`.
+    /// Unsubscribes `id` from the events of `tree`.
     pub(super) fn leave(&self, tree: u64, id: u64) {
         let mut guarded = locked(&self.guarded);
         if let Some(watched) = guarded.watched.get_mut(&tree) {
@@ -139,25 +139,25 @@ impl Lookout {
         }
     }
 
-    /// Says nothing more of `id`.
+    /// Ends all notices for `id`.
     pub(super) fn forget(&self, id: u64) {
         locked(&self.guarded).suspicions.remove(&id);
     }
 
-    /// A save begins.
+    /// Records the beginning of a save.
     pub(super) fn gather(&self, id: u64) {
         let mut guarded = locked(&self.guarded);
         self.suspect(&mut guarded.suspicions, id).gathering = true;
     }
 
-    /// These files were changed by a save that may not be over.
+    /// Reports files changed by a possibly unfinished save.
     pub(super) fn saved(&self, id: u64, paths: Vec<PathBuf>) {
-        // With the lock held, so that notices keep their order.
+        // Holds the lock to keep the order of notices.
         let _guarded = locked(&self.guarded);
         (self.tell)(id, Notice::Saved(paths));
     }
 
-    /// The save is over.
+    /// Reports the result of a finished save.
     pub(super) fn conclude(&self, id: u64, notice: Notice) {
         let mut guarded = locked(&self.guarded);
         let suspicion = guarded.suspicions.entry(id).or_default();
@@ -168,8 +168,8 @@ impl Lookout {
         }
     }
 
-    /// `id` listens to a tree that was watched before, where a save is `gathering` or not. These files were changed
-    /// without its knowledge.
+    /// Brings `id` up to date after it joined a watched tree. `gathering` tells whether a save is in progress; `missed`
+    /// are files changed before.
     pub(super) fn catch_up(&self, id: u64, gathering: bool, missed: Vec<PathBuf>) {
         let mut guarded = locked(&self.guarded);
         let suspicion = guarded.suspicions.entry(id).or_default();
@@ -189,11 +189,11 @@ impl Lookout {
         }
     }
 
-    /// The thread has looked at a batch of events that might concern `ids`.
+    /// Records that the watcher thread has processed a batch of events that may affect `ids`.
     pub(super) fn looked_at(&self, ids: &BTreeSet<u64>) {
         let mut guarded = locked(&self.guarded);
         for id in ids {
-            // It may be gone.
+            // The listener may be gone.
             let Some(suspicion) = guarded.suspicions.get_mut(id) else {
                 continue;
             };
@@ -205,8 +205,7 @@ impl Lookout {
         }
     }
 
-    /// Tells of everything that the kernel has queued up to now. Does nothing where the system keeps
-    /// no queue that can be read.
+    /// Reports all events in the kernel queue. Does nothing on systems without a readable queue.
     pub(super) fn look(&self) {
         #[cfg(target_os = "linux")]
         self.read_queue();
@@ -240,13 +239,13 @@ impl Lookout {
             Signal::Touched(touches)
         };
         if !concerned.is_empty() {
-            // Nobody listens any more once the watcher is dropped.
+            // The receiver is gone once the watcher is dropped.
             let _ = self.signals.send(signal);
             let _ = self.signals.send(Signal::Passed(concerned));
         }
     }
 
-    /// Tells of a suspicion, unless one is raised already.
+    /// Sends `Suspect`, unless one is open.
     fn suspect<'a>(
         &self,
         suspicions: &'a mut BTreeMap<u64, Suspicion>,
@@ -259,7 +258,7 @@ impl Lookout {
         suspicion
     }
 
-    /// Gives access to the queue, while nobody reads it.
+    /// Runs `change` on the queue with the lock held.
     #[cfg(target_os = "linux")]
     pub(super) fn queue<T>(&self, change: impl FnOnce(&mut Option<Queue>) -> T) -> T {
         change(&mut locked(&self.guarded).queue)

@@ -1,6 +1,6 @@
-//! Which files a server's globs want. Ordered: the last glob that matches a file decides, `!`
-//! excludes. A glob that names an ignored place (`dist/**/*.js`, `.env`) beats the ignore files;
-//! one that only sweeps over it (`**/*.js`) does not.
+//! Selection of files by a server's globs. The last glob that matches a file decides; `!` excludes. A glob that names
+//! an ignored location (`dist/**/*.js`, `.env`) overrides the ignore files; a glob that merely covers one (`**/*.js`)
+//! does not.
 
 mod alike;
 mod checkouts;
@@ -17,31 +17,31 @@ use super::ignores::Ignores;
 use super::source::Touch;
 pub(super) use used::Used;
 
-/// One way in which a glob matches: a place, and a pattern below it.
+/// One interpretation of a glob: a root directory and a pattern below it.
 #[derive(Debug, Clone)]
 struct Rule {
-    /// Index into the globs as given.
+    /// Index of the original glob.
     given: usize,
     include: bool,
-    /// The literal beginning of the glob, canonical as far as it exists.
+    /// Literal prefix of the glob; its existing part is canonical.
     root: PathBuf,
     pattern: GlobMatcher,
-    /// How many levels below the root the pattern reaches; `None` is any number.
+    /// Number of levels below the root that the pattern reaches; `None` for unlimited.
     depth: Option<usize>,
-    /// The pattern ends in a plain name, so it names each file it matches.
+    /// Whether the last component is a literal name, so that the glob names each file it matches.
     names_file: bool,
-    /// Ignore files above this directory do not count.
+    /// Topmost directory whose ignore files apply.
     ignores_from: PathBuf,
 }
 
 impl Rule {
-    /// Whether the glob matches the file, ignored or not.
+    /// Whether the glob matches the file; disregards ignore rules.
     fn matches(&self, path: &Path) -> bool {
         path.strip_prefix(&self.root)
             .is_ok_and(|below| self.pattern.is_match(below))
     }
 
-    /// Whether the directory may hold or lead to what the glob matches, ignored or not.
+    /// Whether the directory may contain a match or lead to one; disregards ignore rules.
     fn reaches(&self, directory: &Path) -> bool {
         directory.strip_prefix(&self.root).is_ok_and(|below| {
             self.depth
@@ -50,30 +50,30 @@ impl Rule {
     }
 }
 
-/// What becomes of a path.
+/// Classification of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Wanted because of the glob of this index.
+    /// Selected by the glob with this index.
     Wanted(usize),
-    /// The glob of this index matches it, but it is ignored.
+    /// Matched by the glob with this index, but ignored.
     Ignored(usize),
     Unwanted,
 }
 
-/// The globs of one server.
+/// Compiled globs of one server.
 #[derive(Debug, Clone)]
 pub(super) struct Matcher {
     cwd: PathBuf,
     globs: Vec<String>,
     rules: Vec<Rule>,
     ignores: Ignores,
-    /// This many globs at the beginning were inferred. Other tools' files are not for them,
+    /// Number of inferred globs at the start of `globs`. Inferred globs skip directories of other tools.
     inferred: usize,
-    /// nor are directories of these names.
+    /// Names of further directories that inferred globs skip.
     skipped: &'static [&'static str],
-    /// Names its files; no ignore file counts.
+    /// Whether the matcher names its files exactly, without ignore files.
     exact: bool,
-    /// Counts although no glob wants it.
+    /// Files in use that count without a matching glob.
     used: Arc<Used>,
 }
 
@@ -98,8 +98,8 @@ impl Matcher {
         Ok(matcher)
     }
 
-    /// As [`new`](Self::new), but the first globs were inferred: they do not enter directories of
-    /// other tools nor those named in `skipped`.
+    /// Like [`new`](Self::new), with inferred globs before the given ones. Inferred globs skip directories of other
+    /// tools and of the names in `skipped`.
     pub(super) fn inferred(
         cwd: PathBuf,
         inferred: &[String],
@@ -114,7 +114,7 @@ impl Matcher {
         })
     }
 
-    /// Wants exactly these files, whose directories are canonical.
+    /// Selects exactly these files, whose directories must be canonical.
     pub(super) fn exact(cwd: PathBuf, files: &BTreeSet<PathBuf>) -> Self {
         let rules = files.iter().enumerate().filter_map(|(given, file)| {
             let name = globset::escape(file.file_name()?.to_str()?);
@@ -137,12 +137,12 @@ impl Matcher {
         &self.cwd
     }
 
-    /// The globs as given.
+    /// Returns the original globs, inferred ones first.
     pub(super) fn globs(&self) -> &[String] {
         &self.globs
     }
 
-    /// The places to look at: where the including globs begin, and where other files lie that count.
+    /// Returns the directories to walk: roots of the including globs, and directories of files in use.
     pub(super) fn roots(&self) -> impl Iterator<Item = &Path> {
         let begin = self.includes().map(|rule| rule.root.as_path());
         begin.chain(self.used.directories())
@@ -152,7 +152,8 @@ impl Matcher {
         self.rules.iter().filter(|rule| rule.include)
     }
 
-    /// Directories above the roots whose ignore files count, or whose renaming moves a root.
+    /// Returns additional directories to watch: parents of the roots, where a rename of a root shows, and directories
+    /// above them whose ignore files apply.
     pub(super) fn passages(&self) -> impl Iterator<Item = &Path> {
         let around_used = self.used.directories().filter_map(Path::parent);
         let of_globs = self.includes().flat_map(|rule| {
@@ -166,20 +167,20 @@ impl Matcher {
         of_globs.chain(around_used)
     }
 
-    /// Forgets what the ignore files said, and finds out anew which globs name an ignored place.
+    /// Clears the cached ignore rules and determines again which globs name an ignored location.
     pub(super) fn reread_ignores(&mut self) {
         if self.exact {
             return;
         }
         self.ignores.forget();
         for rule in &mut self.rules {
-            // Without a repository they count from the server's directory on.
+            // Without a repository, ignore files apply from the server's directory on.
             let top = repository(&rule.root).unwrap_or(if rule.root.starts_with(&self.cwd) {
                 &self.cwd
             } else {
                 &rule.root
             });
-            // `out/` lists the directory, `out/**` only what is in it; either way the glob names the place.
+            // `out/` ignores the directory, `out/**` only its entries; the glob names the location in both cases.
             let named = [rule.root.clone(), rule.root.join("x")].iter().any(|path| {
                 path.ancestors()
                     .take_while(|path| path.starts_with(top) && *path != top)
@@ -189,12 +190,12 @@ impl Matcher {
         }
     }
 
-    /// Whether the change of this file may change what is ignored here.
+    /// Whether a change of this file may change the ignored files.
     pub(super) fn is_ruled_by(&self, path: &Path) -> bool {
         !self.exact && (Ignores::is_rule_file(path) || self.is_new_checkout(path))
     }
 
-    /// Whether the touched entry may be wanted, may hold something that is, or decides what is.
+    /// Whether the touched entry may be selected, may contain a selected file, or affects the selection.
     #[cfg_attr(
         not(target_os = "linux"),
         expect(dead_code, reason = "only Linux has a queue that can be read")
@@ -204,7 +205,7 @@ impl Matcher {
         if self.roots().any(|root| root.starts_with(path)) {
             true
         } else if self.is_ruled_by(path) {
-            // It may be a mark by which its directory is not kept any more.
+            // Not `keeps`: the entry may be a marker that excludes its directory.
             path.parent().is_some_and(|directory| {
                 self.includes().any(|rule| rule.reaches(directory))
                     || self.passages().any(|passage| passage == directory)
@@ -216,7 +217,7 @@ impl Matcher {
         }
     }
 
-    /// Whether the directory may hold wanted files or lead to them.
+    /// Whether the directory may contain selected files or lead to them.
     pub(super) fn keeps(&self, directory: &Path) -> bool {
         if !self.exact && Ignores::is_virtual(directory) {
             return false;
@@ -236,7 +237,7 @@ impl Matcher {
         }) && !Ignores::is_marked(directory)
     }
 
-    /// Whether the file at `path` is watched. Its directory must be one that is kept.
+    /// Classifies a file, assuming that its directory is kept.
     pub(super) fn judge(&self, path: &Path) -> Verdict {
         let mut ignored = None;
         for rule in self.rules.iter().rev() {
@@ -259,7 +260,7 @@ impl Matcher {
             || self.used.wants(path) && !self.excludes(path)
     }
 
-    /// Every including glob that matches the file, whatever the others say.
+    /// Returns the index of each including glob that matches the file, regardless of other globs.
     pub(super) fn matching(&self, path: &Path) -> impl Iterator<Item = usize> {
         self.includes()
             .filter(move |rule| rule.matches(path))
@@ -270,7 +271,7 @@ impl Matcher {
         rule.given < self.inferred
     }
 
-    /// Whether anything between the rule's root and `path` (inclusive) is ignored.
+    /// Whether `path` or a directory between it and the rule's root is ignored.
     fn is_ignored(&self, rule: &Rule, path: &Path, is_dir: bool) -> bool {
         let Ok(below) = path.strip_prefix(&rule.root) else {
             return false;
@@ -298,7 +299,7 @@ impl Matcher {
     }
 }
 
-/// The rules of one glob.
+/// Compiles one glob.
 fn compile(given: usize, glob: &str, cwd: &Path) -> Result<Vec<Rule>, WatchError> {
     let (include, body) = match glob.strip_prefix('!') {
         Some(body) => (false, body),
@@ -326,7 +327,7 @@ fn compile(given: usize, glob: &str, cwd: &Path) -> Result<Vec<Rule>, WatchError
     if body.is_empty() {
         return Err(WatchError::EmptyGlob);
     }
-    // An exclude without a slash holds at any depth, even if there is such a directory.
+    // An exclude without a slash applies at any depth, even if the directory exists.
     let here = include || anchored;
     places(&base, &parts, anchored, only_below, here)
         .into_iter()
@@ -334,7 +335,7 @@ fn compile(given: usize, glob: &str, cwd: &Path) -> Result<Vec<Rule>, WatchError
         .collect()
 }
 
-/// The place and pattern of each way to read the glob: `src` is the file, and what is below the directory.
+/// Returns root and pattern for each interpretation of the glob: `src` matches a file and everything below a directory.
 fn places<'a>(
     base: &Path,
     parts: &[&'a str],
@@ -354,7 +355,7 @@ fn places<'a>(
         }
     }
     if rest.is_empty() {
-        // Gitignore's rule, and what nodemon users expect: a bare name matches at any depth.
+        // As in `.gitignore` and nodemon, a bare name matches at any depth.
         let lone = !anchored && !parts.is_empty();
         if here && root.is_dir() || parts.last().is_none_or(|part| *part == "..") {
             return vec![(root, below(&[]))];
@@ -419,12 +420,12 @@ fn rule(
     })
 }
 
-/// Whether the part of a glob means only itself.
+/// Whether the component of a glob has no special characters.
 pub(super) fn is_literal(part: &str) -> bool {
     !part.contains(['*', '?', '[', ']', '{', '}', '\\'])
 }
 
-/// Canonical as far as the path exists, so that events, which carry canonical paths, match.
+/// Returns the path with its existing part canonical, since events carry canonical paths.
 pub(super) fn canonical(path: &Path) -> PathBuf {
     path.ancestors()
         .find_map(|existing| {
@@ -439,7 +440,7 @@ pub(super) fn canonical(path: &Path) -> PathBuf {
         .unwrap_or_else(|| path.to_owned())
 }
 
-/// The work tree of the git repository that holds `path`.
+/// Returns the root of the git work tree that contains `path`.
 pub(super) fn repository(path: &Path) -> Option<&Path> {
     path.ancestors().find(|place| place.join(".git").exists())
 }

@@ -1,12 +1,13 @@
-//! Watches the servers' sources and says which server's content really changed.
+//! Watches server sources and reports real content changes per server.
 //!
-//! One thread owns nearly everything: events (`source`; by `inotify`, elsewhere `debounced` by notify) mark
-//! paths, `matcher` and `ignores` say which of them are wanted, `tree` walks and remembers what each file
-//! held, `settle` waits until a save is over, `run` ties them together, `joining` lets listeners come and go: those
-//! with the same directory and globs share one tree, which is walked, hashed and compared once.
-//! Event kinds decide nothing: a path is looked at and compared. Only the `lookout` is shared, so that a
-//! call does not depend on when that thread runs. The watcher never touches a server or a session; it
-//! sends [`Notice`]s to a function, and what a person should know to [`Events`].
+//! One thread owns nearly everything. File events (`source`; from `inotify`, on other systems `debounced`) mark paths,
+//! `matcher` and `ignores` select the watched ones, `tree` walks directories and stores file hashes, `settle` detects
+//! the end of a save, `run` is the event loop, `joining` adds and removes listeners. Listeners with the same directory
+//! and globs share one tree, which is walked, hashed and compared once.
+//!
+//! Event kinds decide nothing: each touched path is examined and compared. Only `lookout` is shared between threads, so
+//! that a call does not depend on the scheduling of the watcher thread. The watcher never touches a server or a
+//! session; it passes [`Notice`]s to a callback and warnings for the user to [`Events`].
 
 mod baseline;
 #[cfg_attr(
@@ -56,44 +57,43 @@ use self::run::Run;
 use self::source::{MakeFeed, Signal};
 use crate::event::Events;
 
-/// How often files are looked at where no events can be had.
+/// Polling interval where file events are unavailable.
 const POLL: Duration = Duration::from_millis(500);
 
-/// What to watch under one id.
+/// Request to watch files under one id.
 #[derive(Debug, Clone)]
 pub(crate) enum WatchRequest {
-    /// The sources of a server.
+    /// Sources of a server.
     Sources {
-        /// The server's name, for events.
+        /// Server name, for events.
         server: String,
-        /// Globs are relative to it.
+        /// Base directory of relative globs.
         cwd: PathBuf,
-        /// The command, from which globs are inferred if none is given.
+        /// Server command; globs are inferred from it if none is given.
         program: OsString,
         args: Vec<OsString>,
-        /// A build runs before each start.
+        /// Whether a build runs before each start.
         builds: bool,
-        /// Ordered, `!` excludes, the last match wins. Without an including one they are inferred.
+        /// Ordered globs: `!` excludes, the last match wins. Globs are inferred if none of them includes.
         globs: Vec<String>,
-        /// Tells what the server writes itself, where that can be known.
+        /// Detects files that the server writes itself; `None` if unknown.
         own_writes: Option<OwnWrites>,
-        /// Tells how its next start is, where they differ.
+        /// Reports whether the next start uses up a standby; `None` if the server never has one.
         one_start: Option<OneStart>,
-        /// The server may have been started since then: a newer file that was not watched before counts as changed.
+        /// Earliest possible start of the server. A previously unwatched file that is newer counts as changed.
         since: Option<SystemTime>,
     },
-    /// Exactly these files, wherever they lie and whatever ignore files say; they need not exist
-    /// yet. Where one is a symbolic link, what it leads to counts and where it leads. A notice
-    /// names them as they are spelled here.
+    /// Exactly these files, in any location and regardless of ignore files. The files need not exist yet. For a
+    /// symlink, both its target path and the content there count. Notices use the spelling of `files`.
     Files {
-        /// What they are, for warnings.
+        /// Description of the files, for warnings.
         name: String,
         files: Vec<PathBuf>,
     },
 }
 
 impl WatchRequest {
-    /// Returns since when the server may have run, unless it is to be started afterwards.
+    /// Returns the earliest possible start of the server; `None` if the server starts after the request.
     fn since(&self) -> Option<SystemTime> {
         match self {
             Self::Files { .. } => None,
@@ -101,7 +101,7 @@ impl WatchRequest {
         }
     }
 
-    /// Returns the error for which [`Watcher::add`] would refuse the request, without walking any directory.
+    /// Returns the error with which [`Watcher::add`] would reject the request. Walks no directory.
     pub(crate) fn check(&self) -> Result<(), WatchError> {
         match self {
             Self::Files { .. } => Ok(()),
@@ -112,7 +112,7 @@ impl WatchRequest {
     }
 }
 
-/// The directory that the globs of `server` are relative to, without symbolic links.
+/// Returns the base directory of the globs of `server`, without symlinks.
 fn canonical_cwd(server: &str, cwd: &Path) -> Result<PathBuf, WatchError> {
     cwd.canonicalize().map_err(|source| WatchError::Cwd {
         server: server.to_owned(),
@@ -121,28 +121,29 @@ fn canonical_cwd(server: &str, cwd: &Path) -> Result<PathBuf, WatchError> {
     })
 }
 
-/// What happened to a server's files. Each `Suspect` is followed by exactly one `Unchanged` or `Changed`
-/// before the next `Suspect` of that server, with at most one `Saved` in between.
+/// Change of a server's files. Each `Suspect` is followed by exactly one `Unchanged` or `Changed` before the next
+/// `Suspect` of the same server, with at most one `Saved` in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// A wanted path was touched; its content is not compared yet.
+    /// A watched path was touched; its content is not compared yet.
     Suspect,
-    /// The content of these files changed, and their writers are done with them. Others may follow: nothing was
-    /// quiet yet. Sent of sources only, and not where the system does not tell so much.
+    /// The content of these files changed, and every file written so far is closed. Further files may follow, since the
+    /// quiet time has not passed. Sent for sources only, and only where the system reports closed files (Linux).
     Saved(Vec<PathBuf>),
-    /// Nothing really changed, besides what `Saved` named.
+    /// No content changed, apart from the files in `Saved`.
     Unchanged,
-    /// The content of these files changed (since `Saved`, if that was sent); relative to cwd where they lie below it.
+    /// The content of these files changed (since `Saved`, if sent). Paths below cwd are relative to it, except for
+    /// [`WatchRequest::Files`].
     Changed(Vec<PathBuf>),
 }
 
-/// Tells whether a server's process has written a file itself.
+/// Predicate: whether the server's own process has written a file.
 #[derive(Clone)]
 pub(crate) struct OwnWrites(Arc<dyn Fn(&Path) -> bool + Send + Sync>);
 
 impl OwnWrites {
-    /// `includes` is called on the watcher's thread, with a path whose directory is canonical, when a file has
-    /// changed. It may read files.
+    /// The watcher thread calls `includes` for each changed file, with a path whose directory is canonical. `includes`
+    /// may read files.
     pub(crate) fn new(includes: impl Fn(&Path) -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(includes))
     }
@@ -158,12 +159,12 @@ impl fmt::Debug for OwnWrites {
     }
 }
 
-/// Tells whether a server's next start is one that can be had only once, so that it must not be begun too early.
+/// Predicate: whether the server's next start uses up a standby. Such a start must not begin too early.
 #[derive(Clone)]
 pub(crate) struct OneStart(Arc<dyn Fn() -> bool + Send + Sync>);
 
 impl OneStart {
-    /// `is_next` is called on the watcher's thread when a file is touched. It must not block.
+    /// The watcher thread calls `is_next` when a file is touched. `is_next` must not block.
     pub(crate) fn new(is_next: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(is_next))
     }
@@ -179,14 +180,14 @@ impl fmt::Debug for OneStart {
     }
 }
 
-/// What the process of a server uses, as it names the files.
+/// Files in use by a server process, as the process spells them.
 #[derive(Debug, Clone)]
 pub(crate) struct InUse {
-    /// Files of its code, wherever they lie.
+    /// Code files, in any location.
     pub(crate) code: BTreeSet<PathBuf>,
-    /// Files that it had read before it answered. They count if they lie in the project.
+    /// Files read before the first response; watched only inside the project.
     pub(crate) read: BTreeSet<PathBuf>,
-    /// What was changed later may not be as the process has it.
+    /// Start of the process. A file changed later may differ from the content that the process has loaded.
     pub(crate) since: SystemTime,
 }
 
@@ -200,23 +201,23 @@ impl Default for InUse {
     }
 }
 
-/// What is watched under one id.
+/// Globs and file count of one id.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Coverage {
-    /// The globs in force, those that were inferred among them, kept up to date.
+    /// Effective globs, inferred ones included; kept up to date.
     pub(crate) globs: Arc<Mutex<Vec<String>>>,
-    /// How many files its tree has, kept up to date while they come and go.
+    /// Number of files in the tree; kept up to date.
     pub(crate) files: Arc<AtomicUsize>,
 }
 
-/// How to watch.
+/// Timing of the watcher.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WatchOptions {
-    /// A save is over when nothing was touched for this long,
+    /// Duration without touches that ends a save.
     pub(crate) quiet: Duration,
-    /// or when this long has passed since the first touch.
+    /// Maximum duration of a save, counted from its first touch.
     pub(crate) max_wait: Duration,
-    /// Look at the files this often instead of waiting for events.
+    /// Polling interval; `None` uses file events.
     pub(crate) poll: Option<Duration>,
 }
 
@@ -230,7 +231,7 @@ impl Default for WatchOptions {
     }
 }
 
-/// Why watching could not begin.
+/// Error that prevents watching.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WatchError {
     #[error("watch glob {glob:?} is not valid")]
@@ -254,41 +255,42 @@ pub(crate) enum WatchError {
     Ended,
 }
 
-/// Watches for the servers of a session, which may come and go. Dropping it ends the watch.
+/// Handle to the watcher of a session, whose servers may come and go. Dropping it ends the watch.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Watcher {
-    /// Has the way to the thread. Unbounded: signals are small, and the thread takes them faster
-    /// than the disk makes them unless it is walking a tree.
+    /// Holds the channel to the watcher thread. The channel is unbounded: signals are small, and the thread receives
+    /// them faster than the disk produces them, except while it walks a tree.
     lookout: Arc<Lookout>,
 }
 
-/// Tells of saves that the watcher's thread may not have come to yet. It keeps nothing alive: once the
-/// watcher is dropped, it does nothing.
+/// Handle that reports saves before the watcher thread processes them. Holds a weak reference: does nothing once the
+/// watcher is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Glance(Weak<Lookout>);
 
 impl Glance {
-    /// Sends a [`Notice::Suspect`], on this thread, for each id whose files were written before this call,
-    /// unless one was sent. Only on Linux: on other systems, and for files that are polled, it does nothing.
+    /// Sends a pending [`Notice::Suspect`], on the calling thread, for each id whose files were written before this
+    /// call. Linux only; does nothing on other systems or for polled files.
     pub(crate) fn take(&self) {
         if let Some(lookout) = self.0.upgrade() {
             lookout.look();
         }
     }
 
-    /// Watches for `id` also what its process uses, if globs were inferred for it. Replaces what was given before.
+    /// Also watches the files in use by the process of `id`, if globs were inferred for it. Replaces the previous
+    /// files.
     pub(crate) fn attend(&self, id: u64, in_use: InUse) {
         if let Some(lookout) = self.0.upgrade() {
-            // The thread may have ended by itself.
+            // The thread may have ended.
             let _ = lookout.signals.send(Signal::InUse(id, in_use));
         }
     }
 }
 
 impl Watcher {
-    /// Starts the thread, which watches nothing yet. `tell` is called with the id of the request and
-    /// each notice, on that thread and on those that take a [`Glance`]; it must not block.
+    /// Starts the watcher thread, without any watch. `tell` receives the id of the request and each notice, on the
+    /// watcher thread or on a thread that calls [`Glance::take`]; it must not block.
     pub(crate) fn start(
         options: WatchOptions,
         tell: impl Fn(u64, Notice) + Send + Sync + 'static,
@@ -313,16 +315,16 @@ impl Watcher {
         Ok(Self { lookout })
     }
 
-    /// A handle for those who must know of a save before the watcher's thread may tell of it.
+    /// Returns a handle that reports saves ahead of the watcher thread.
     pub(crate) fn glance(&self) -> Glance {
         Glance(Arc::downgrade(&self.lookout))
     }
 
-    /// Watches for `id` as well. Resolves when no later save can go unnoticed, which takes one walk
-    /// through what is watched; dropped before, it is added all the same. Returns what is watched.
+    /// Adds the watch of `id`. Resolves after one walk of its files, when no later save can be missed. Dropping the
+    /// future does not cancel the addition.
     ///
-    /// What was watched for `id` is replaced without losing a save: files that both want are
-    /// compared with what they held before. After an error it is watched as before.
+    /// Replaces a previous watch of `id` without losing a save: files in both watches are compared with their previous
+    /// content. After an error the previous watch stays in place.
     pub(crate) async fn add(&self, id: u64, request: WatchRequest) -> Result<Coverage, WatchError> {
         let (armed, is_armed) = oneshot::channel();
         let signal = Signal::Add { id, request, armed };
@@ -333,18 +335,17 @@ impl Watcher {
         is_armed.await.unwrap_or(Err(WatchError::Ended))
     }
 
-    /// Watches no more for `id`: nothing further is said of it, not even what its last suspicion
-    /// came to. A notice that is already in the channel stays there, so an id that may still be
-    /// read from it is better not used again.
+    /// Ends the watch of `id`. No further notice follows, not even the result of its last `Suspect`. A notice that is
+    /// already in the channel stays there, so an id whose notices may still be received should not be reused.
     pub(crate) fn remove(&self, id: u64) {
-        // The thread may have ended by itself; then nothing is said either.
+        // The thread may have ended; then it sends no notice either.
         let _ = self.lookout.signals.send(Signal::Remove(id));
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        // The thread may have ended by itself.
+        // The thread may have ended.
         let _ = self.lookout.signals.send(Signal::Stop);
     }
 }

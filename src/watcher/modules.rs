@@ -1,5 +1,5 @@
-//! JSON files that modules of Node.js name in an import: those are code, whatever loads them, while other JSON is data
-//! that the server may write itself.
+//! JSON files imported by Node.js modules. Imported JSON counts as code under any loader; other JSON is data, which the
+//! server may write itself.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use memchr::memmem;
 
 use super::matcher::canonical;
 
-/// Ends of the names of sources that may import JSON.
+/// Extensions of sources that may import JSON.
 const SOURCES: &[&str] = &["ts", "tsx", "mts", "cts", "js", "jsx", "mjs", "cjs"];
-/// What stands before the name of a module.
+/// Keywords before a module name.
 const KEYWORDS: [&str; 3] = ["from", "import", "require"];
-/// Longer names are text that happens to follow such a word.
+/// Maximum length of a module name; a longer string follows the keyword by chance.
 const LONGEST_NAME: usize = 300;
-/// What is larger is no source that somebody wrote.
+/// Size limit in bytes; a larger file is not handwritten.
 const LARGEST_SOURCE: u64 = 1024 * 1024;
 
 /// Whether the file may import JSON.
@@ -23,8 +23,8 @@ pub(super) fn is_source(path: &Path) -> bool {
     end.is_some_and(|end| SOURCES.contains(&end))
 }
 
-/// The JSON files that the source imports, as far as they are there, by their canonical directories. `roots` are the
-/// directories that names may be relative to which do not begin with a dot. Reads the file system.
+/// Returns the existing JSON files imported by the source, with canonical directories. Names without a leading dot may
+/// be relative to `roots`. Reads the file system.
 pub(super) fn imported(source: &Path, roots: &[PathBuf]) -> Vec<PathBuf> {
     let is_small = std::fs::metadata(source).is_ok_and(|it| it.len() <= LARGEST_SOURCE);
     let text = is_small.then(|| std::fs::read(source).ok()).flatten();
@@ -34,7 +34,7 @@ pub(super) fn imported(source: &Path, roots: &[PathBuf]) -> Vec<PathBuf> {
     found.collect()
 }
 
-/// The names of modules that a text asks for, and perhaps some more.
+/// Returns the module names imported in a text, possibly with false positives.
 fn names(text: &str) -> impl Iterator<Item = &str> {
     KEYWORDS.iter().flat_map(move |keyword| {
         let places = memmem::find_iter(text.as_bytes(), keyword);
@@ -42,7 +42,7 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The name in quotes at the beginning of `rest`, behind spaces, comments and a parenthesis.
+/// Returns the quoted name at the start of `rest`, after whitespace, comments and parentheses.
 fn name(rest: &str) -> Option<&str> {
     let mut rest = rest.trim_start_matches([' ', '\t', '\r', '\n', '(']);
     while let Some(comment) = rest.strip_prefix("/*") {
@@ -53,7 +53,7 @@ fn name(rest: &str) -> Option<&str> {
     (name.len() <= LONGEST_NAME && !name.contains('\n')).then_some(name)
 }
 
-/// The JSON file of this name, where Node.js or a bundler would look for it.
+/// Returns the JSON file of this name at the location that Node.js or a bundler would use.
 fn resolve(name: &str, source: &Path, roots: &[PathBuf]) -> Option<PathBuf> {
     let name = name.split(['?', '#']).next()?;
     let directory = source.parent()?;
@@ -70,14 +70,14 @@ fn resolve(name: &str, source: &Path, roots: &[PathBuf]) -> Option<PathBuf> {
     } else {
         None
     };
-    // The directory of a package that is linked is not where packages are installed.
+    // A symlinked package directory, as in a workspace, is not an installed package.
     let found = found?;
     let real = canonical(found.parent()?).join(found.file_name()?);
     let is_installed = real.iter().any(|part| part == "node_modules");
     (!is_installed).then_some(real)
 }
 
-/// The JSON file that a path without an end, or with one, leads to.
+/// Returns the JSON file at a path with or without an extension.
 fn module_file(path: &Path) -> Option<PathBuf> {
     if is_json(path) {
         return path.is_file().then(|| path.to_owned());

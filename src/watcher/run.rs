@@ -1,4 +1,4 @@
-//! The watcher's thread: owns the trees and the source, turns signals and the clock into notices.
+//! Event loop of the watcher thread: owns the trees and the event source, turns signals and time into notices.
 
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
@@ -13,37 +13,37 @@ use super::tree::Tree;
 use super::{Notice, POLL, WatchOptions};
 use crate::event::Events;
 
-/// Signals taken at one go before the clock is looked at.
+/// Maximum number of signals per iteration before the time is checked.
 const SIGNALS_PER_TURN: usize = 10_000;
-/// How long to sleep when nothing is due.
+/// Sleep time when nothing is due.
 const FOREVER: Duration = Duration::from_secs(3600);
 
-/// Everything the thread owns.
+/// State of the watcher thread.
 pub(super) struct Run {
     pub(super) options: WatchOptions,
     pub(super) trees: Vec<Tree>,
-    /// The number of the newest tree.
+    /// Number of the newest tree.
     pub(super) last_tree: u64,
-    /// There while a tree needs it.
+    /// Event source; present while a tree needs it.
     pub(super) source: Option<Source>,
-    /// How a source gets its events.
+    /// Constructor of the event source's backend.
     pub(super) make: MakeFeed,
-    /// Hears of each notice.
+    /// Delivers notices.
     pub(super) lookout: Arc<Lookout>,
     signals: Receiver<Signal>,
     pub(super) events: Events,
     pub(super) poll_every: Duration,
     pub(super) next_poll: Instant,
-    /// The system gave no events, and the user was told so.
+    /// Whether the system provides no file events; the user was warned.
     pub(super) no_events: bool,
-    /// The user was told why a mount is polled.
+    /// Whether the user was warned about a polled mount.
     pub(super) told_of_mount: bool,
-    /// Files of the first baselines that are still to be read, by the number of the tree.
+    /// Unread files of initial baselines, each with its tree number.
     pub(super) unread: Vec<(u64, PathBuf)>,
 }
 
 impl Run {
-    /// Watches nothing yet.
+    /// Creates the state without any watch.
     pub(super) fn new(
         make: MakeFeed,
         options: WatchOptions,
@@ -69,7 +69,7 @@ impl Run {
         }
     }
 
-    /// Runs until told to stop.
+    /// Runs until [`Signal::Stop`].
     pub(super) fn run(mut self) {
         loop {
             match self.signals.recv_timeout(self.sleep()) {
@@ -88,7 +88,7 @@ impl Run {
         }
     }
 
-    /// Reads a file of the first baselines, if one is left.
+    /// Reads one file of an initial baseline, if any is left.
     fn read_next(&mut self) {
         let Some((number, path)) = self.unread.pop() else {
             return;
@@ -97,15 +97,14 @@ impl Run {
             return;
         };
         self.trees[index].read(&path);
-        // All at once, since each change of what is watched costs a look at all of it.
+        // Applies all imports at once, since each update of the watched files examines all of them.
         let is_last = self.unread.last().is_none_or(|(of, _)| *of != number);
         if is_last && let Err(LimitReached) = self.take_up_imports(index) {
             self.fall_back(index);
         }
     }
 
-    /// Returns what is to be heard before the clock is looked at: a save is not over while the system
-    /// has more of it to tell.
+    /// Returns the next signal, if any. Also reads the kernel queue: a save is not over while events are queued.
     fn next_signal(&self) -> Option<Signal> {
         let signal = self.signals.try_recv();
         let signal = signal.or_else(|_| {
@@ -140,7 +139,7 @@ impl Run {
                 Ok(())
             }
             Signal::Add { id, request, armed } => {
-                // A caller that does not wait is told of changes all the same.
+                // The receiver may be gone; the watch is added anyway.
                 let _ = armed.send(self.add(id, request));
                 Ok(())
             }
@@ -158,7 +157,7 @@ impl Run {
         }
     }
 
-    /// Reads stir too: only what a `stat` shows to differ counts.
+    /// Raw events include reads: only a file with a changed `stat` counts.
     fn on_stirred(&mut self, path: &Path) {
         for index in 0..self.trees.len() {
             let tree = &self.trees[index];
@@ -180,8 +179,8 @@ impl Run {
                 self.rescan(index)?;
             }
         }
-        // All that went is forgotten before anything is adopted: a directory that was renamed is
-        // the same one to the system, and ending its old watch would end the new one.
+        // Forgets all removed directories before it adopts new ones: a renamed directory is the same one to the system,
+        // so that a later end of the old watch could end the new one.
         for Touch { path, moved, .. } in touches.iter().chain(named.iter().flatten()) {
             if *moved && self.trees.iter().any(|tree| tree.is_structural(path)) {
                 self.forget(path);
@@ -199,7 +198,7 @@ impl Run {
         Ok(())
     }
 
-    /// Adopts what a tree wants of a touched path, and has it compared.
+    /// Watches a new directory or marks a selected file for comparison.
     fn look(
         &mut self,
         index: usize,
@@ -227,7 +226,7 @@ impl Run {
         Ok(())
     }
 
-    /// Forgets a directory that went or was replaced; all that was known below is to be compared.
+    /// Forgets a removed or replaced directory; marks all known files below it for comparison.
     fn forget(&mut self, path: &Path) {
         if let Some(source) = &mut self.source {
             source.forget(path);
@@ -240,13 +239,13 @@ impl Run {
         }
     }
 
-    /// Looks at everything anew: events were lost.
+    /// Examines all trees again after lost events.
     fn rescan_all(&mut self) -> Result<(), LimitReached> {
         self.forget(Path::new("/"));
         (0..self.trees.len()).try_for_each(|index| self.readopt(index))
     }
 
-    /// Looks at one tree anew: what is ignored changed, or where a link leads.
+    /// Examines one tree again after a change of ignore rules or of a symlink.
     fn rescan(&mut self, index: usize) -> Result<(), LimitReached> {
         let tree = &mut self.trees[index];
         if let Some(source) = &mut self.source {
@@ -271,7 +270,7 @@ impl Run {
     fn restamp(&mut self, index: usize) -> Vec<PathBuf> {
         let restamped = self.trees[index].restamp(&mut self.source);
         restamped.unwrap_or_else(|LimitReached| {
-            // The first poll finds what this walk did not.
+            // The first poll finds the remaining changes.
             self.fall_back(index);
             Vec::new()
         })
@@ -313,7 +312,7 @@ impl Run {
         }
     }
 
-    /// Tells once of each save what it has changed, as soon as all its files are written.
+    /// Sends the early notice of a save, at most once, as soon as all its files are closed.
     fn tell_saved(&mut self, index: usize, now: Instant) {
         let tree = &mut self.trees[index];
         if !tree.settle.take_written(now) || tree.is_exact() || tree.scene() != Scene::default() {
@@ -359,7 +358,7 @@ impl Run {
     }
 }
 
-/// The touches as this tree names them, where it has another name for them.
+/// Returns the touches under their other names in the tree, given by symlinks.
 fn named(tree: &Tree, touches: &[Touch]) -> Vec<Touch> {
     let named = touches.iter().flat_map(|touch| {
         let names = tree.names(&touch.path).into_iter();
@@ -368,7 +367,7 @@ fn named(tree: &Tree, touches: &[Touch]) -> Vec<Touch> {
     named.collect()
 }
 
-/// The kind of the entry itself, even if it is a link.
+/// Returns the type of the entry itself, without following a symlink.
 fn kind(path: &Path) -> Option<FileType> {
     let found = std::fs::symlink_metadata(path).ok()?;
     Some(found.file_type())

@@ -1,8 +1,8 @@
-//! When is a save over? Pure: time and what the disk looks like are arguments.
+//! Debounce stage: detects the end of a save. Pure: time and disk state are arguments.
 //!
-//! Touched paths are gathered until nothing was touched for the quiet time, or until the longest
-//! wait has passed since the first touch. Then the batch is handed out, unless a git command is at
-//! work or a known file is empty or absent for the moment, which is how many saves begin.
+//! A batch collects touched paths until the quiet time passes without a touch, or until the maximum wait has passed
+//! since the first touch. The batch is then released, unless a git command is running or a known file is empty or
+//! absent for the moment; many saves begin with such a file.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,50 +10,50 @@ use std::time::{Duration, Instant};
 
 use super::source::Writing;
 
-/// A batch that left known files empty or absent waits this much longer, once: a tool that
-/// truncates or deletes first and writes afterwards needs a moment.
+/// Additional wait, once per batch, if known files are empty or absent: a tool that truncates or deletes a file before
+/// writing it needs a moment.
 const HOLLOW_GRACE: Duration = Duration::from_millis(150);
-/// Files that one command saves follow each other within this part of the quiet time.
+/// Divisor of the quiet time: files saved by one command follow each other within this part of it.
 const CALM: u32 = 3;
-/// A git command (its `index.lock`) holds a batch at most this long.
+/// Maximum time that a git command (its `index.lock`) holds a batch.
 pub(super) const LOCK_HOLD: Duration = Duration::from_secs(5);
 
-/// What the disk looks like at the moment a batch is due.
+/// State of the disk when a batch is due.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Scene {
-    /// A git command is rewriting the work tree.
+    /// Whether a git command is rewriting the work tree.
     pub(super) locked: bool,
-    /// A touched file that had content is empty or absent.
+    /// Whether a touched file that had content is empty or absent.
     pub(super) hollow: bool,
 }
 
-/// A batch that came to rest.
+/// Batch of a completed save.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Settled {
     pub(super) paths: BTreeSet<PathBuf>,
-    /// A git command held it: events may still be on their way, so look at the whole tree.
+    /// Whether a git command held the batch: events may be outstanding, so the whole tree must be examined.
     pub(super) was_locked: bool,
 }
 
-/// How far it is to tell of a batch before it is over.
+/// State of the early notice of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Early {
-    /// No file was written since that was last asked.
+    /// No file was written since the last query.
     Nothing,
     Written,
-    /// It was told what the batch had changed.
+    /// The early notice was sent.
     Told,
 }
 
 #[derive(Debug, Clone)]
 struct Batch {
     paths: BTreeSet<PathBuf>,
-    /// Those that are being written.
+    /// Paths open for writing.
     open: BTreeSet<PathBuf>,
     early: Early,
     first: Instant,
     last: Instant,
-    /// It is told of early only when nothing was touched for so long.
+    /// Minimum time without a touch before the early notice.
     calm: Duration,
     due: Instant,
     grace_used: bool,
@@ -61,14 +61,15 @@ struct Batch {
 }
 
 impl Batch {
-    /// When its files count as written, if they are and it was not told.
+    /// Returns the time at which all files count as written; `None` while a file is open or if no early notice is
+    /// pending.
     fn written(&self) -> Option<Instant> {
         let is_written = self.early == Early::Written && self.open.is_empty();
         is_written.then(|| self.last + self.calm)
     }
 }
 
-/// The settle stage of one tree.
+/// Debounce state of one tree.
 #[derive(Debug, Clone)]
 pub(super) struct Settle {
     quiet: Duration,
@@ -85,7 +86,7 @@ impl Settle {
         }
     }
 
-    /// Notes a touched path; true when it begins a batch.
+    /// Adds a touched path. Returns whether the path begins a batch.
     pub(super) fn touch(&mut self, path: PathBuf, writing: Writing, now: Instant) -> bool {
         let begins = self.batch.is_none();
         let batch = self.batch.get_or_insert_with(|| Batch {
@@ -112,27 +113,27 @@ impl Settle {
         batch.paths.insert(path);
         batch.last = now;
         let latest = batch.first + self.max_wait;
-        // A batch held beyond the longest wait keeps the time its holder gave it.
+        // A batch held beyond the maximum wait keeps its later due time.
         batch.due = (now + self.quiet).min(latest.max(batch.due));
         begins
     }
 
-    /// A git command is at work: what it does may be told of later than it is done.
+    /// Marks the batch as held by a git command, whose events may arrive late.
     pub(super) fn note_lock(&mut self) {
         if let Some(batch) = &mut self.batch {
             batch.was_locked = true;
         }
     }
 
-    /// A start before the save is over costs much if it was too early: part of the quiet time must have passed.
+    /// Delays the early notice by a part of the quiet time, because a start that begins too early is expensive.
     pub(super) fn await_calm(&mut self) {
         if let Some(batch) = &mut self.batch {
             batch.calm = self.quiet / CALM;
         }
     }
 
-    /// Whether files were written since this was last asked and none is being written, unless it was
-    /// [told](Self::note_told) already.
+    /// Whether the early notice is due: all written files are closed, long enough ago. A true result resets it until
+    /// the next written file.
     pub(super) fn take_written(&mut self, now: Instant) -> bool {
         let Some(batch) = &mut self.batch else {
             return false;
@@ -144,27 +145,27 @@ impl Settle {
         is_written
     }
 
-    /// What the batch has changed so far was told.
+    /// Marks the early notice of the batch as sent.
     pub(super) fn note_told(&mut self) {
         if let Some(batch) = &mut self.batch {
             batch.early = Early::Told;
         }
     }
 
-    /// When to call [`Settle::take_written`] or [`Settle::resolve`].
+    /// Returns the next time to call [`Settle::take_written`] or [`Settle::resolve`].
     pub(super) fn due(&self) -> Option<Instant> {
         let batch = self.batch.as_ref()?;
         batch.written().into_iter().chain([batch.due]).min()
     }
 
-    /// The paths touched so far.
+    /// Paths touched in the current batch.
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.batch
             .iter()
             .flat_map(|batch| batch.paths.iter().map(PathBuf::as_path))
     }
 
-    /// Hands out the batch if it is over, else says through [`Settle::due`] when to ask again.
+    /// Returns the batch if the save is over; otherwise [`Settle::due`] gives the time of the next attempt.
     pub(super) fn resolve(&mut self, now: Instant, scene: Scene) -> Option<Settled> {
         let batch = self.batch.as_mut()?;
         if now < batch.due {
@@ -285,7 +286,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the touches and scenes: every path comes out, once per batch, in bounded time.
+        /// For any touches and scenes: every path is released, once per batch, in bounded time.
         #[test]
         fn every_touch_comes_out(steps in prop::collection::vec((0u8..4, 0u64..400, any::<bool>(), any::<bool>()), 1..80)) {
             let (mut settle, mut now) = settle();

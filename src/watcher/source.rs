@@ -1,7 +1,7 @@
-//! Where events come from, and which directories they are wanted of.
+//! Source of file events, and the directories watched for each tree.
 //!
-//! On Linux that is inotify itself: everyone who must know of a save at once can read its queue. Elsewhere it
-//! is notify behind its debouncer.
+//! On Linux the events come from inotify directly, whose queue any thread can read for an immediate answer. Other
+//! systems use notify with its debouncer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,83 +16,83 @@ use super::lookout::Lookout;
 use super::matcher::Matcher;
 use super::{Coverage, InUse, WatchError, WatchRequest};
 
-/// One system-wide recursive watch per root elsewhere; on Linux a recursive watch is a watch per
-/// directory, ignored ones included, so each kept directory is watched by itself.
+/// Whether one watch covers a whole directory tree. On Linux a recursive watch would be one watch per directory,
+/// ignored ones included, so each walked directory is watched separately.
 pub(super) const RECURSIVE: bool = cfg!(any(target_os = "macos", windows));
 
-/// What the watcher's thread is told.
+/// Message to the watcher thread.
 #[derive(Debug)]
 pub(super) enum Signal {
-    /// Watch this as well; `armed` learns when it is.
+    /// Adds a watch. `armed` receives the result once the watch is complete.
     Add {
         id: u64,
         request: WatchRequest,
         armed: oneshot::Sender<Result<Coverage, WatchError>>,
     },
-    /// This is what the process of the id uses.
+    /// Replaces the files in use by the process of the id.
     InUse(u64, InUse),
-    /// Watch no more for this id.
+    /// Ends the watch of the id.
     Remove(u64),
-    /// These paths were touched.
+    /// Touched paths.
     Touched(Vec<Touch>),
-    /// All touches were sent that these ids are suspected for.
+    /// End of a batch of touches for which these ids are suspected.
     Passed(BTreeSet<u64>),
-    /// Raw: something happened to this path, perhaps only a read.
+    /// Raw event for this path, possibly only a read.
     Stirred(PathBuf),
-    /// Events were lost: look at everything.
+    /// Events were lost: everything must be examined.
     Rescan,
-    /// Directories can no longer be watched.
+    /// Limit of watches reached.
     LimitReached,
     Stop,
 }
 
-/// A touched path.
+/// Touched path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Touch {
     pub(super) path: PathBuf,
-    /// It may have come, gone or been replaced by something else of that name.
+    /// Whether the path may have been created, removed or replaced.
     pub(super) moved: bool,
-    /// The system says that it is a directory, or was.
+    /// Whether the system reports that the path is or was a directory.
     pub(super) is_dir: bool,
     pub(super) writing: Writing,
 }
 
-/// What a touch says about the writing of a file.
+/// Write state of a file according to a touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Writing {
-    /// It was opened for writing, and not closed since.
+    /// Opened for writing and not closed yet.
     Open,
-    /// It was closed, or renamed to its name: its writer is done with it.
+    /// Closed after writing, or renamed into place: its writer is done.
     Done,
-    /// Nothing.
+    /// No information.
     Unknown,
 }
 
-/// The system allows no more watches to this user.
+/// Error: the system grants this user no more watches.
 #[derive(Debug)]
 pub(super) struct LimitReached;
 
-/// What gives the events. Dropping it ends them.
+/// Backend for file events. Dropping it ends the events.
 pub(super) trait Feed: std::fmt::Debug {
-    /// Watches the entries of a directory, on macOS and Windows all that is below it. False if it
-    /// cannot be watched, because it is gone or unreadable.
+    /// Watches the entries of a directory; on macOS and Windows everything below it. Returns false for a missing or
+    /// unreadable directory.
     fn watch(&mut self, directory: &Path) -> Result<bool, LimitReached>;
 
     /// Ends a watch, which the system may have ended already.
     fn unwatch(&mut self, directory: &Path);
 }
 
-/// How a feed comes to be.
+/// Constructor of a backend.
 pub(super) type MakeFeed = fn(&Arc<Lookout>) -> io::Result<Box<dyn Feed>>;
 
-/// The live watch. Dropping it ends the watch.
+/// Active watch. Dropping it ends the watch.
 #[derive(Debug)]
 pub(super) struct Source {
     feed: Box<dyn Feed>,
     lookout: Arc<Lookout>,
-    /// The watches that the system keeps.
+    /// Directories with a watch in the system.
     watched: BTreeSet<PathBuf>,
-    /// The directories that are needed, and by which trees.
+    /// Required directories and the trees that require them.
     needed: BTreeMap<PathBuf, BTreeSet<u64>>,
 }
 
@@ -106,19 +106,19 @@ impl Source {
         })
     }
 
-    /// Takes only those events for ones of the tree `id` that concern `matcher`. What it judges by must
-    /// be newer than the directories that are read afterwards: nothing else finds what it leaves out.
+    /// Limits the events of `tree` to those relevant for `matcher`. The ignore rules of `matcher` must be read before
+    /// the directories: nothing else finds an entry that it leaves out.
     pub(super) fn sift(&self, tree: u64, matcher: Matcher) {
         self.lookout.sift(tree, matcher);
     }
 
-    /// Takes events at the places that these links lead to for ones of `tree` as well.
+    /// Also assigns events at the targets of these symlinks to `tree`.
     pub(super) fn link(&self, tree: u64, linked: Linked) {
         self.lookout.link(tree, linked);
     }
 
-    /// Watches the entries of one directory (on macOS and Windows: all that is below it) for the
-    /// tree `id`. A directory that cannot be watched, because it is gone or unreadable, is passed over.
+    /// Watches the entries of one directory for the tree `id`; on macOS and Windows everything below it. Skips a
+    /// missing or unreadable directory.
     pub(super) fn watch(&mut self, directory: &Path, id: u64) -> Result<(), LimitReached> {
         if let Some(ids) = self.needed.get_mut(directory) {
             ids.insert(id);
@@ -156,9 +156,9 @@ impl Source {
         });
         unneeded.retain(|directory| self.watched.remove(directory));
         if RECURSIVE && !unneeded.is_empty() {
-            // What a watch from above covered for others is watched by itself before that one ends.
+            // Directories covered by a removed parent watch get their own watch before the parent watch ends.
             for directory in self.needed.keys().cloned().collect::<Vec<_>>() {
-                // There is no limit where watches are recursive.
+                // Recursive watches have no limit.
                 let _ = self.cover(&directory);
             }
         }
@@ -167,7 +167,7 @@ impl Source {
         }
     }
 
-    /// Ends the watches of a directory that was moved or removed, and of those that were below it.
+    /// Ends the watches at and below a moved or removed directory.
     pub(super) fn forget(&mut self, directory: &Path) {
         self.needed.retain(|path, _| !path.starts_with(directory));
         let gone: Vec<PathBuf> = self
@@ -183,7 +183,7 @@ impl Source {
     }
 }
 
-/// The kind of mount whose changes other machines (or another system on this one) make unseen.
+/// Returns the kind of a mount that may not report changes made by other machines or by another system on this one.
 #[cfg(target_os = "linux")]
 pub(super) fn remote_mount(path: &Path) -> Option<&'static str> {
     const KINDS: [(u32, &str); 6] = [
@@ -195,7 +195,7 @@ pub(super) fn remote_mount(path: &Path) -> Option<&'static str> {
         (0x786F_4256, "vboxsf"),
     ];
     let found = rustix::fs::statfs(path).ok()?.f_type;
-    // The type is 32 bits wide wherever it came from; the C type is wider or signed on some machines.
+    // The type has 32 bits; the C type is wider or signed on some machines.
     KINDS
         .iter()
         .find(|(kind, _)| i128::from(found) & 0xFFFF_FFFF == i128::from(*kind))

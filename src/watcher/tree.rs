@@ -1,5 +1,5 @@
-//! What is watched in common for all who want the same: its matcher, the directories that are kept, the files and what
-//! they held. Walks the disk; the watch itself is the [`Source`]'s.
+//! Watched tree, shared by listeners with equal requests: matcher, walked directories, files and their last content.
+//! Walks the disk; the watch itself belongs to [`Source`].
 
 mod idle;
 mod listener;
@@ -25,31 +25,31 @@ use scene::git_lock;
 use used::Usage;
 pub(super) use used::is_newer;
 
-/// The watched world of its listeners.
+/// Watched files and directories of its listeners.
 #[derive(Debug, Clone)]
 pub(super) struct Tree {
-    /// Tells it from others.
+    /// Unique number of the tree.
     pub(super) number: u64,
-    /// Once it is watched there is one at least.
+    /// Not empty once the tree is watched.
     pub(super) listeners: Vec<Listener>,
     pub(super) matcher: Matcher,
     pub(super) settle: Settle,
-    /// Walked at intervals instead of watched.
+    /// Whether the tree is walked at intervals, without file events.
     pub(super) polled: bool,
     files: BTreeMap<PathBuf, Entry>,
-    /// How many they are, for those who show it.
+    /// Number of `files`, shared with [`Coverage`](super::Coverage).
     count: Arc<AtomicUsize>,
     directories: BTreeSet<PathBuf>,
-    /// `index.lock` of the repository around it.
+    /// `index.lock` of the surrounding repository.
     git_lock: Option<PathBuf>,
-    /// Just these files, as they were spelled. The matcher then wants the entries that decide what
-    /// is read under these names.
+    /// Named files in their original spelling; `None` for globs. With named files, the matcher selects the directory
+    /// entries on the path to each content.
     exact: Option<BTreeSet<PathBuf>>,
     /// Those entries.
     steps: BTreeSet<PathBuf>,
-    /// Where the symbolic links in it lead.
+    /// Symlinks in the tree and their targets.
     linked: Linked,
-    /// What the sources and the processes use, where globs were inferred.
+    /// Files in use beyond the globs; present if the globs were inferred.
     usage: Option<Usage>,
 }
 
@@ -73,7 +73,7 @@ impl Tree {
         }
     }
 
-    /// Watches exactly these files.
+    /// Creates a tree of exactly these files.
     pub(super) fn exact(files: &[PathBuf], settle: Settle) -> Self {
         let cwd = files.first().map(|file| place_of(file));
         let cwd = cwd.unwrap_or_default();
@@ -88,8 +88,8 @@ impl Tree {
         self.exact.is_some()
     }
 
-    /// Goes on from what `old` knew. Returns the files that are not what it knew, so that no save is
-    /// lost that it had not told of yet; those that came meanwhile are taken out of `found`.
+    /// Takes over the state of `old`, so that no unreported save is lost. Returns the files that differ from this
+    /// state; files created meanwhile move from `found` to the result.
     pub(super) fn inherit(&mut self, old: &Self, found: &mut Vec<PathBuf>) -> Vec<PathBuf> {
         let mut missed = Vec::new();
         found.retain(|path| {
@@ -106,13 +106,13 @@ impl Tree {
         self.files = known.map(|(path, entry)| (path.clone(), *entry)).collect();
         self.settle = old.settle.clone();
         missed.extend(self.files.keys().cloned());
-        // A named file that still does not exist did not come.
+        // A named file that still does not exist was not created.
         missed.retain(|path| self.is_restamped(path));
         missed
     }
 
-    /// Returns the files that are not what the listener `id` knows, which was told of `old` up to now, if there is such a
-    /// tree, or may have read them `since` then.
+    /// Returns the files that are news for the listener `id`: files that differ from its previous tree `old`, and files
+    /// outside of `old` changed after `since`.
     pub(super) fn news(
         &self,
         id: u64,
@@ -120,7 +120,7 @@ impl Tree {
         since: Option<SystemTime>,
     ) -> Vec<PathBuf> {
         let pending: BTreeSet<&Path> = old.iter().flat_map(|old| old.settle.paths()).collect();
-        // Of what others alone use it was not told.
+        // Changes of files in use by other listeners only were not reported to this one.
         let was_told = |old: &&Self, path: &Path| {
             let used = old.listener(id).map(|listener| &listener.used);
             old.wants_content(path)
@@ -138,7 +138,7 @@ impl Tree {
         files.chain(gone).cloned().collect()
     }
 
-    /// Whether the content of this file is to be compared.
+    /// Whether the content of the file is compared.
     fn wants_content(&self, path: &Path) -> bool {
         match &self.exact {
             Some(files) => files.contains(path),
@@ -162,7 +162,7 @@ impl Tree {
         self.directories.contains(path)
     }
 
-    /// The file (for named ones: an entry that decides what is read) is there in some directory that is kept, and wanted; or it was.
+    /// Whether the path is a known file, or a selected entry of a walked directory.
     pub(super) fn wants(&self, path: &Path) -> bool {
         self.files.contains_key(path) || (self.is_within_kept(path) && self.matcher.wants(path))
     }
@@ -172,8 +172,8 @@ impl Tree {
             .is_some_and(|parent| self.directories.contains(parent))
     }
 
-    /// Watches and walks all roots; returns the wanted files. Where a root is absent, the nearest
-    /// directory above it is watched for its coming.
+    /// Watches and walks all roots; returns the selected files. For an absent root, watches its nearest existing
+    /// ancestor to detect its creation.
     pub(super) fn adopt_roots(
         &mut self,
         source: &mut Option<Source>,
@@ -181,7 +181,7 @@ impl Tree {
         self.follow_links();
         loop {
             let found = self.adopt_these_roots(source)?;
-            // Of a link that was changed before its watch began nothing is told.
+            // The change of a symlink before its watch begins produces no event.
             if !self.follow_links() {
                 return Ok(found);
             }
@@ -202,7 +202,7 @@ impl Tree {
             let existing = root.ancestors().find(|place| place.is_dir());
             if let (false, Some(existing)) = (root.is_dir(), existing) {
                 self.watch(source, existing)?;
-                // It may have come before the watch began.
+                // The root may have been created before the watch began.
                 if !root.is_dir() {
                     continue;
                 }
@@ -218,7 +218,7 @@ impl Tree {
         }
     }
 
-    /// Finds out anew where the links lead; true if that is not where they led before.
+    /// Resolves the symlinks of the named files anew; returns whether a target path changed.
     fn follow_links(&mut self) -> bool {
         let Some(files) = &self.exact else {
             return false;
@@ -235,8 +235,8 @@ impl Tree {
         true
     }
 
-    /// Watches `directory` and all kept directories below it, each before it is read, so that
-    /// no file can come in between unseen.
+    /// Watches and walks `directory` and its subdirectories, except ignored ones. Each is watched before it is read, so
+    /// that no new file is missed.
     pub(super) fn adopt(
         &mut self,
         directory: PathBuf,
@@ -253,7 +253,7 @@ impl Tree {
             }
             self.watch(source, &self.linked.real(&directory))?;
             let Ok(entries) = std::fs::read_dir(&directory) else {
-                // Unreadable or gone again; a change of its mode brings it back here.
+                // Unreadable or removed meanwhile; a change of its mode triggers another visit.
                 continue;
             };
             for entry in entries.filter_map(Result::ok) {
@@ -272,8 +272,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Watches what decides where the symbolic link leads, if that may concern this tree; true if it leads to a
-    /// directory that is to be walked.
+    /// Watches the directory entries that determine the target of the symlink, if the tree may use it. Returns whether
+    /// the target is a directory to walk.
     pub(super) fn follow(
         &mut self,
         link: &Path,
@@ -286,7 +286,7 @@ impl Tree {
         let mut watched = BTreeSet::new();
         loop {
             let places = self.linked.follow(link);
-            // Of a link that was changed before its watch began nothing is told.
+            // The change of a symlink before its watch begins produces no event.
             if places.is_subset(&watched) {
                 break;
             }
@@ -302,12 +302,12 @@ impl Tree {
         Ok(enters)
     }
 
-    /// Whether links lead to more directories than are watched.
+    /// Whether symlinks lead to more directories than the limit.
     pub(super) fn is_cut_off(&self) -> bool {
         self.linked.is_full()
     }
 
-    /// The names in the tree that a change of `path` concerns, where they are not `path` itself.
+    /// Returns the other names of `path` in the tree, given by symlinks, that a change of `path` affects.
     pub(super) fn names(&self, path: &Path) -> BTreeSet<PathBuf> {
         self.linked.names(path)
     }
@@ -319,13 +319,13 @@ impl Tree {
         }
     }
 
-    /// Whether the coming, going or renaming of `path` concerns more than one file.
+    /// Whether creation, removal or renaming of `path` affects more than one file.
     pub(super) fn is_structural(&self, path: &Path) -> bool {
         self.directories.contains(path) || self.matcher.roots().any(|root| root.starts_with(path))
     }
 
-    /// Whether a change of `path` may change which entries are wanted: an ignore file, or an entry
-    /// of a named file, which may be a link.
+    /// Whether a change of `path` may change the selection: `path` is an ignore file, or an entry on the path of a
+    /// named file, which may be a symlink.
     pub(super) fn is_refounded_by(&self, path: &Path) -> bool {
         let is_near = || {
             let mut passages = self.matcher.passages();
@@ -334,7 +334,7 @@ impl Tree {
         (self.is_exact() && self.wants(path)) || (self.matcher.is_ruled_by(path) && is_near())
     }
 
-    /// Forgets the directories at and below `path`. What was known of files stays, to be compared.
+    /// Forgets the directories at and below `path`. Known file contents stay, for comparison.
     pub(super) fn forget(&mut self, path: &Path) {
         self.directories
             .retain(|directory| !directory.starts_with(path));
@@ -350,7 +350,7 @@ impl Tree {
             .collect()
     }
 
-    /// Walks anew; returns every file whose stamp is not the known one.
+    /// Walks the tree anew; returns every file whose stamp differs from the known one.
     pub(super) fn restamp(
         &mut self,
         source: &mut Option<Source>,
@@ -366,12 +366,12 @@ impl Tree {
             .collect())
     }
 
-    /// Whether a `stat` of the file differs from the known one.
+    /// Whether the current `stat` of the file differs from the known one.
     pub(super) fn is_restamped(&self, path: &Path) -> bool {
         Stamp::of(path) != self.files.get(path).map(|entry| entry.stamp)
     }
 
-    /// Takes the files that are not known yet as they are, for the measure of later changes.
+    /// Adds unknown files with their current state, the base of later comparisons.
     pub(super) fn take_baseline(&mut self, found: Vec<PathBuf>) {
         for path in found {
             if let btree_map::Entry::Vacant(place) = self.files.entry(path)
@@ -382,7 +382,7 @@ impl Tree {
         }
     }
 
-    /// Files of the baseline that are still to be read.
+    /// Files of the baseline that are not read yet, or that may import JSON.
     pub(super) fn unread(&self) -> impl Iterator<Item = &PathBuf> {
         self.files
             .iter()
@@ -399,11 +399,11 @@ impl Tree {
         self.look_for_imports(path);
     }
 
-    /// Compares the paths with what is known, and remembers what they are now. Returns those that differ.
+    /// Compares the paths with their known content and stores the new content. Returns the changed paths.
     pub(super) fn compare(&mut self, paths: BTreeSet<PathBuf>) -> Vec<PathBuf> {
         let mut changed = Vec::new();
         for path in paths {
-            // It became ignored, or lies where nothing is watched any more and is there all the same.
+            // Now ignored, or inside another work tree.
             if !self.wants_content(&path) || self.matcher.lies_in_checkout(&path) {
                 self.files.remove(&path);
                 continue;
@@ -429,7 +429,7 @@ impl Tree {
     }
 }
 
-/// The canonical directory of a file.
+/// Returns the canonical directory of a file.
 fn place_of(file: &Path) -> PathBuf {
     let file = std::path::absolute(file);
     let place = file.ok().and_then(|file| file.parent().map(canonical));

@@ -1,19 +1,20 @@
-"""Prepares a Python process for the next start of a server, then is as if it had never been there.
+"""Bootstrap for Python: prepares a process for the next start of a server and leaves no trace.
 
 The interpreter imports this as `sitecustomize`, before it runs its command, because the folder of this file is
-the first in PYTHONPATH. In the folder lie:
+the first in PYTHONPATH. Files in the folder:
 
-    words       what the command line of the right process ends with, each word followed by a NUL
-    original    PYTHONPATH as it was; missing if it was not set
-    claim       whoever removes it is the process that this is about
-    log         which modules are looked for, and where they are; once it is removed, nothing is written any more
-    learned     such a log of an earlier process; only for one that is to be prepared
-    trial       whoever removes it decides: the process, that it ends since it differs, or the proxy, that it serves
-    unlike      in what it differs, once it has decided so
-    go, said    pipes from and to the proxy; likewise
+    words       last words of the server process's command line, each followed by a NUL
+    original    previous value of PYTHONPATH; missing if it was not set
+    claim       the process that removes it is the server process
+    log         notes: imported modules with their locations, opened files; its removal ends the notes
+    learned     log of an earlier process; only for a standby
+    trial       removed by the process when it ends because of a difference, or by the proxy when it keeps the process;
+                only for a standby
+    unlike      description of that difference
+    go, said    pipes from and to the proxy; only for a standby
 
-A process with `learned` imports what that names and waits before any code of the user is run. Only what is
-loaded already is used here, so that nothing is loaded that the command would not load.
+A process with `learned` imports the modules in it and waits before any code of the user runs. This file uses only
+modules that are loaded already, so that it loads none that the command would not load.
 """
 
 import _frozen_importlib
@@ -29,14 +30,14 @@ FOLDER = os.path.dirname(__file__)
 STANDARD = os.path.dirname(os.__file__)
 PACKAGES = [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
 INSTALLED = tuple(os.path.join(path, "") for path in [STANDARD, *PACKAGES])
-# Events that tell of changes to what packages can see of the process or of the disk.
+# Audit events for changes to process or disk state that packages can see.
 AUDITED = frozenset(["open", "os.putenv", "os.unsetenv", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink"])
-# As many files a process notes that it has opened.
+# Maximum number of noted files per process.
 NOTED = 1000
 
 
 class Unfit(BaseException):
-    """This process would not be what a plain start is."""
+    """The process would differ from a plain start."""
 
 
 def read(name):
@@ -52,7 +53,7 @@ def is_installed(place):
 
 
 def place_of(spec):
-    """Where a module is; several places for a package without a file of its own, nothing for no module."""
+    """Returns the location of a module: several, joined, for a namespace package; empty for a missing module."""
     if spec is None:
         return ""
     if spec.origin is not None:
@@ -61,7 +62,7 @@ def place_of(spec):
 
 
 def is_right_process():
-    """Whether this is the process that speaks with the client, not a wrapper or a tool that it runs."""
+    """Whether this is the server process, which communicates with the client, not a wrapper or a tool."""
     words = (read("words") or "").split("\0")[:-1]
     given = getattr(sys, "orig_argv", [])[-len(words) :] if words else []
     if not given or len(given) == len(sys.orig_argv):
@@ -93,7 +94,7 @@ def restore_path():
 
 
 def own_sitecustomize():
-    """Imports the user's module of this name, whose place was taken. Gives what is wrong, if anything is."""
+    """Imports the user's `sitecustomize`, which this file shadows. Returns its exception, if any."""
     del sys.modules["sitecustomize"]
     try:
         import sitecustomize
@@ -103,7 +104,7 @@ def own_sitecustomize():
 
 
 def own_folders():
-    """The folders that code may be imported from and that packages are not installed into."""
+    """Returns the folders to import from, without those for installed packages."""
     folders = [path for path in sys.path if not os.path.join(path, "").startswith(INSTALLED)]
     script = sys.argv[0] if sys.argv else ""
     if getattr(sys.flags, "safe_path", False):

@@ -1,5 +1,5 @@
 class Group:
-    """The modules that one import of the user's code loads, loaded ahead and put aside."""
+    """Modules loaded by one import of the user's code; loaded ahead and put aside."""
 
     def __init__(self, name, lines, before):
         self.name = name
@@ -8,14 +8,14 @@ class Group:
         self.after = before
         self.modules = {}
         self.attributes = []
-        # Whether it has others than before find the modules in folders that were looked at.
+        # Whether the import replaced finders in `sys.path_importer_cache`.
         self.changes_finders = False
 
     def put_aside(self):
         for name, module in self.modules.items():
             sys.modules.pop(name, None)
             around, _, child = name.rpartition(".")
-            # Of a package that is imported before, it is an attribute only once it is imported itself.
+            # A package from an earlier import has the attribute only once the submodule is imported.
             parent = None if around in self.modules else sys.modules.get(around)
             if parent is not None and vars(parent).get(child) is module:
                 self.attributes.append((parent, child, vars(parent).pop(child)))
@@ -27,39 +27,39 @@ class Group:
 
 
 class Imports:
-    """Takes the place of two functions of importlib: notes which modules are imported and where they are, and brings
-    back those that were loaded ahead.
+    """Replaces two functions of importlib: notes imported modules with their locations, and brings back modules that
+    were loaded ahead.
 
-    Nothing that a program would look at tells of it, and what is loaded already does not come by here. `#state`
-    precedes a module that the user's code, or a call that it made, asks for: the digest of the process at that moment.
+    The replacement is invisible to usual inspection. Imports of loaded modules bypass it. The line `#state` precedes a
+    module that the user's code, or a call from it, imports; it holds the digest of the process state at that moment.
     """
 
     def __init__(self):
         self.find = _frozen_importlib._find_spec
         self.load = _frozen_importlib._find_and_load
         self.process = os.getpid()
-        # Before a program puts another function in its place.
+        # Bound now, since a program may replace the function.
         self.this_thread = _thread.get_ident
         self.state = ProcessState()
-        # Imports in progress by thread: the name, and whether the module is an installed one, once that is known.
+        # Imports in progress by thread: name, and whether the module is an installed one (`None` until known).
         self.open = {}
         self.path = None
         self.check = None
         self.groups = []
         self.aside = set()
-        # The first installed module that was imported and not loaded ahead, which what is aside has not seen.
+        # First installed module that was imported but not loaded ahead; the modules put aside were loaded without it.
         self.unforeseen = None
         self.hook = self.make_hook()
         _frozen_importlib._find_spec = self.look
         _frozen_importlib._find_and_load = self.hook
         self.noted = set()
         self.noted_script = False
-        # Threads of which an event is being noted.
+        # Threads that are noting an event.
         self.auditing = set()
         sys.addaudithook(self.audit)
 
     def audit(self, event, args):
-        """Hears of each event of the interpreter as long as the process lives: must be quick, and never fail."""
+        """Receives each audit event for the lifetime of the process; must be fast and never raise."""
         thread = self.this_thread()
         if event not in AUDITED or thread in self.auditing:
             return
@@ -72,7 +72,7 @@ class Imports:
             elif self.process == os.getpid():
                 self.note_file(event, args)
         except Exception:
-            # A program does not fail because of what is noted of it.
+            # An error in the notes must not make the program fail.
             pass
         finally:
             self.auditing.discard(thread)
@@ -104,19 +104,19 @@ class Imports:
             finally:
                 finish()
 
-        # Tracebacks and warnings leave out the frames of importlib, and with this name ours as well.
+        # Tracebacks and warnings omit frames of importlib; this file name hides the frames of this function, too.
         _find_and_load.__code__ = _find_and_load.__code__.replace(co_filename="<frozen importlib._bootstrap>")
         return _find_and_load
 
     def begin(self, name, import_):
-        """Whether `name` is still to be imported."""
+        """Returns whether `name` is still to be imported; brings it back if it is aside."""
         if os.getpid() != self.process:
-            # A child that was forked imports for itself.
+            # A forked child imports without the modules put aside.
             self.groups, self.aside = [], set()
             self.end()
         if name in self.aside:
             parent = name.rpartition(".")[0]
-            # Imported first, as importlib does.
+            # The parent comes first, as in importlib.
             if parent and parent not in sys.modules:
                 import_(parent)
             if name in self.aside:
@@ -144,10 +144,10 @@ class Imports:
         place = place_of(spec)
         stack = self.open.get(self.this_thread(), [])
         if not stack or stack[-1][0] != name:
-            # Only asked for, or run as the main module.
+            # Located without an import, or run as the main module.
             self.write("#found\t%s\n" % place)
             return spec
-        # A parent package that the same statement asks for is on the stack behind it, and not found yet.
+        # A parent package from the same statement may be on the stack without being located yet.
         outer = next((installed for _, installed in reversed(stack) if installed is not None), False)
         stack[-1][1] = is_installed(place)
         if place:
@@ -171,14 +171,14 @@ class Imports:
         self.write("%s%s\t%s\n" % (lines, name, place))
 
     def script(self):
-        """The note of the script's folder, once it is known."""
+        """Returns the note of the script's folder once, as soon as the folder is known."""
         if self.noted_script or self.state.script_folder is None:
             return ""
         self.noted_script = True
         return "#script\t%s\n" % self.state.script_folder
 
     def bring_back(self, name):
-        """Brings back the modules that an import of `name` loads, if the process is what it was when they were loaded."""
+        """Brings back the modules that an import of `name` loads, if the process state equals that of their import."""
         group = self.groups[0]
         if group.name != name:
             return self.differ("`%s` is imported where `%s` was" % (name, group.name))
@@ -200,11 +200,11 @@ class Imports:
         self.write(self.script() + "".join(group.lines))
 
     def differ(self, reason):
-        """Ends a process that would not be what a plain start is, before anything of it reaches the client."""
+        """Ends a process that differs from a plain start, before any of its output reaches the client."""
         try:
             os.unlink(os.path.join(FOLDER, "trial"))
         except OSError:
-            # It serves by now: what was loaded ahead is loaded once more instead.
+            # The process serves already: it loads the modules again instead.
             self.groups, self.aside = [], set()
             return
         try:
@@ -215,7 +215,7 @@ class Imports:
 
     def write(self, lines):
         try:
-            # Not kept open: programs count on the numbers of their files, and some close all there are.
+            # Not kept open: programs rely on file descriptor numbers, and some close all descriptors.
             log = os.open(os.path.join(FOLDER, "log"), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         except OSError:
             return self.end()

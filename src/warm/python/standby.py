@@ -1,5 +1,5 @@
 class Standby:
-    """What is imported before the proxy says that the command is to be run."""
+    """Imports packages ahead and waits for the proxy's signal to run the command."""
 
     def __init__(self, learned, imports):
         self.imports = imports
@@ -50,7 +50,7 @@ class Standby:
             os._exit(0)
 
     def wait_for(self, word):
-        # The end of the pipe is the end of the proxy.
+        # The pipe closes when the proxy ends.
         if os.read(self.go, 1) != word:
             os._exit(0)
 
@@ -65,10 +65,10 @@ class Standby:
         for learned, names, lines in self.groups:
             if not names or names[0] in sys.modules:
                 continue
-            # What follows may depend on what cannot be loaded ahead.
+            # Later modules may depend on one that cannot be loaded ahead.
             if self.places[names[0]] and not self.is_ready_made(names[0]):
                 break
-            # The user's code had changed something by then, and may do so again.
+            # The user's code had changed the state by then, and may do so again.
             if not (self.load_group(learned, names, lines) or self.load_in_loop(learned, names, lines)):
                 break
         imports.check = None
@@ -84,7 +84,7 @@ class Standby:
         return wrong
 
     def load_group(self, learned, names, lines):
-        """Loads the modules if the process is as it was when they were loaded before; tells whether it is."""
+        """Loads the modules if the process state equals that of their earlier import; returns whether it does."""
         state = self.imports.state
         before = state.take()
         if digest(before) != learned:
@@ -92,7 +92,7 @@ class Standby:
         group = Group(names[0], ["#state\t%s\n" % learned, *lines], before)
         known, finders = set(sys.modules), dict(sys.path_importer_cache)
         for name in names:
-            # What was tried and is not there was given up by those who import it.
+            # The importing modules cope without a module that was tried and is missing.
             if name not in self.tried and name not in sys.modules and self.is_ready_made(name):
                 __import__(name)
         group.modules = {name: module for name, module in sys.modules.items() if name not in known}
@@ -110,23 +110,23 @@ class Standby:
             return self.load_group(learned, names, lines)
 
     def put_aside(self, start):
-        """Leaves the process as it was before anything was loaded ahead."""
+        """Restores the process state from before the imports."""
         imports, state = self.imports, self.imports.state
-        # What cannot be brought back is as the last package left it.
+        # State that cannot be restored stays as the last package left it.
         left = state.take()
-        # The last first: a package is still there when modules in it are put aside.
+        # In reverse order: a package must be present when its submodules are put aside.
         for group in reversed(imports.groups):
             group.put_aside()
             imports.aside |= group.modules.keys()
         state.restore(start)
-        # They may have been made by hooks that are not there yet.
+        # Its finders may come from hooks that are removed now.
         sys.path_importer_cache.clear()
         for group in imports.groups:
             for part in group.before.keys() & left.keys() - state.RESTORED:
                 group.before[part] = left[part]
 
     def is_ready_made(self, name):
-        """Whether a module and the packages around it are installed ones."""
+        """Whether a module and its parent packages are installed ones."""
         if name in sys.modules:
             return True
         if name in self.linked:
@@ -147,7 +147,7 @@ class Standby:
         raise self.problem
 
     def look_for_namesakes(self):
-        """A module beside the script wins over an installed one, but nobody looked there for it."""
+        """Raises `Unfit` if a module in the user's folders, not searched ahead, shadows an installed one."""
         names = {name.partition(".")[0] for name in self.tried}
         for folder in {*self.folders, *own_folders()}:
             try:
@@ -180,5 +180,5 @@ def main():
 
 problem = main()
 if problem is not None:
-    # That there is none is what `site` expects in most cases, and the rest it tells.
+    # `site` expects an ImportError for a missing module and reports any other exception.
     raise problem

@@ -1,12 +1,12 @@
 class ProcessState:
-    """The parts of a process that a package can see and the user's code can change, each under its name."""
+    """Process state that packages can see and the user's code can change, as named parts."""
 
     # Attributes of `sys` that programs replace.
     REPLACEABLE = ("stdin", "stdout", "stderr", "excepthook", "displayhook", "breakpointhook", "unraisablehook")
 
     def __init__(self):
         self.path = list(sys.path)
-        # Known once the interpreter has put it at the beginning of `sys.path`.
+        # Set once the interpreter has put it at the beginning of `sys.path`.
         self.script_folder = None
         self.originals = {name: getattr(sys, name, None) for name in self.REPLACEABLE}
         self.builtins = dict(vars(builtins))
@@ -15,7 +15,7 @@ class ProcessState:
         self.written = 0
 
     def take(self):
-        """Returns the value of each part. Costs some ten microseconds."""
+        """Returns the value of each part. Takes about ten microseconds."""
         parts = {
             "the environment": (dict(environment()), dict(self.put)),
             "the working directory": working_directory(),
@@ -44,7 +44,7 @@ class ProcessState:
         return parts
 
     def path_without_script(self):
-        """`sys.path` without the script's folder, which the interpreter adds after this file has run."""
+        """Returns `sys.path` without the script's folder, which the interpreter adds after this file has run."""
         if self.script_folder is None and sys.path[1:] == self.path:
             self.script_folder = sys.path[0]
         if self.script_folder is not None and sys.path[:1] == [self.script_folder]:
@@ -52,11 +52,11 @@ class ProcessState:
         return list(sys.path)
 
     def stubs(self):
-        """The names of modules that nobody imported: somebody put them there, perhaps in place of others."""
+        """Returns the names of modules put into `sys.modules` without an import, perhaps in place of others."""
         return sorted(name for name in sys.modules.keys() - self.names if not is_from_file(sys.modules[name]))
 
     def restore(self, parts):
-        """Brings back what packages commonly change while they are imported."""
+        """Restores the parts that packages commonly change during their import."""
         values, self.put = dict(parts["the environment"][0]), dict(parts["the environment"][1])
         now = environment()
         for key in [key for key in now if key not in values]:
@@ -78,9 +78,9 @@ class ProcessState:
 
 
 class RunningLoop:
-    """Makes the process look, for a while, as it does in `asyncio.run`, where frameworks import much of what they need.
+    """Simulates a running event loop, as in `asyncio.run`, where frameworks import many of their modules.
 
-    Nobody may use the loop, which would be another one in a plain start.
+    Packages must not use the loop, since a plain start has another one.
     """
 
     def __init__(self, events):
@@ -90,7 +90,7 @@ class RunningLoop:
     def __enter__(self):
         events = self.events
         self.before = events._event_loop_policy
-        # The first loop that is made makes the usual policy. The name without the underscore warns since Python 3.14.
+        # Creates the default policy, as the first loop does. The name without the underscore warns since Python 3.14.
         getattr(events, "_get_event_loop_policy", events.get_event_loop_policy)()
         self.policy = events._event_loop_policy
         self.loop = NoLoop(self)
@@ -121,7 +121,7 @@ def is_in_loop():
 
 
 def is_from_file(module):
-    """Whether a module was loaded from a file, by whatever means. Asks it for no attribute, which might load more."""
+    """Whether a module was loaded from a file, by any loader. Avoids `getattr`, which might load more modules."""
     try:
         spec = object.__getattribute__(module, "__dict__").get("__spec__")
     except AttributeError:
@@ -130,12 +130,12 @@ def is_from_file(module):
 
 
 def environment():
-    """The dictionary behind `os.environ`."""
+    """Returns the dictionary behind `os.environ`."""
     return getattr(os.environ, "_data", os.environ)
 
 
 def loaded(name):
-    """A module that has been imported, not one that is being imported or was put in its place."""
+    """Returns a completely imported module; `None` during its import or for a substitute."""
     module = sys.modules.get(name)
     spec = getattr(module, "__spec__", None)
     return None if spec is None or getattr(spec, "_initializing", False) else module
@@ -153,7 +153,7 @@ def changed_names(before, now):
 
 
 def digest(parts):
-    """A number that is the same for equal states of different processes. Nothing of the state can be read from it."""
+    """Returns a hash that is equal for equal states of different processes and does not reveal the state."""
     def plain(value):
         return repr(value).split(" at 0x")[0]
 

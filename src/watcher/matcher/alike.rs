@@ -1,9 +1,9 @@
-//! Whether two matchers want the same.
+//! Comparison of two matchers.
 
 use super::{Matcher, Rule};
 
 impl Matcher {
-    /// Whether the globs are the same and mean the same places as those of `other`. Files in use do not matter.
+    /// Whether both matchers have the same globs with the same roots. Disregards files in use.
     pub(in super::super) fn is_like(&self, other: &Self) -> bool {
         let rules = self.rules.iter().zip(&other.rules);
         (&self.cwd, &self.globs, self.inferred, self.skipped)
@@ -14,7 +14,7 @@ impl Matcher {
 }
 
 impl Rule {
-    /// What ignore files say may have changed since one of them was made, and each keeps up with that.
+    /// Disregards ignore rules, which may have changed between the creations; each matcher updates its own.
     fn is_like(&self, other: &Self) -> bool {
         (self.given, self.include, &self.root, self.pattern.glob())
             == (

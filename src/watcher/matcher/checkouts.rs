@@ -1,4 +1,4 @@
-//! Other git work trees inside of what is watched, which inferred globs pass over.
+//! Nested git work trees, which inferred globs skip.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::super::ignores::Ignores;
 use super::Matcher;
 
 impl Matcher {
-    /// Whether the path makes the directory around it another work tree.
+    /// Whether the path is the `.git` entry that makes its directory a nested work tree.
     pub(super) fn is_new_checkout(&self, path: &Path) -> bool {
         self.inferred > 0
             && path.file_name().is_some_and(|name| name == ".git")
@@ -16,7 +16,7 @@ impl Matcher {
             })
     }
 
-    /// Whether no glob but inferred ones wants the file, and it lies in another work tree.
+    /// Whether the file lies in a nested work tree and only inferred globs cover it.
     pub(in super::super) fn lies_in_checkout(&self, path: &Path) -> bool {
         if self.inferred == 0 || self.used.wants(path) {
             return false;

@@ -1,4 +1,4 @@
-//! Files that count although no glob wants them, because the server's process uses them.
+//! Files in use by a server process, watched without a matching glob.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,17 +7,18 @@ use std::sync::Arc;
 use super::super::ignores::Ignores;
 use super::{Matcher, Verdict};
 
-/// Ends of the names of files that may take each other's place, or stand in for each other.
+/// Extensions of files that may replace each other on an import.
 const FAMILIES: &[&[&str]] = &[
     &["py", "pyi"],
     &["ts", "tsx", "mts", "cts", "js", "jsx", "mjs", "cjs"],
 ];
 
-/// Such files. Their directories are canonical.
+/// Files in use. Their directories are canonical.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in super::super) struct Used {
     files: BTreeSet<PathBuf>,
-    /// Directories of code, where a new file may come to be loaded, and the ends of the names that count there.
+    /// Directories of the files, with the extensions that count there: the process may load a new code file beside a
+    /// known one.
     directories: BTreeMap<PathBuf, BTreeSet<&'static str>>,
 }
 
@@ -30,7 +31,7 @@ impl Used {
         }
     }
 
-    /// Adds a file of code, and those beside it that are written in its language.
+    /// Adds a code file, and the files of the same language in its directory.
     pub(in super::super) fn add_code(&mut self, file: PathBuf) {
         let end = file.extension().and_then(|end| end.to_str());
         let family = FAMILIES
@@ -47,7 +48,7 @@ impl Used {
         &self.files
     }
 
-    /// The directories that the files lie in.
+    /// Returns the directories of the files.
     pub(in super::super) fn directories(&self) -> impl Iterator<Item = &Path> {
         self.directories.keys().map(PathBuf::as_path)
     }
@@ -56,7 +57,7 @@ impl Used {
         self.directories.contains_key(directory)
     }
 
-    /// Adds all that counts in `other`.
+    /// Adds the files and directories of `other`.
     pub(in super::super) fn extend(&mut self, other: &Self) {
         if self == other {
             return;
@@ -78,7 +79,7 @@ impl Used {
         ends.zip(end).is_some_and(|(ends, end)| ends.contains(end))
     }
 
-    /// Globs that say the same, for people.
+    /// Returns equivalent globs, for display.
     fn globs(&self, cwd: &Path) -> Vec<String> {
         let short = |path: &Path| {
             let path = path.strip_prefix(cwd).unwrap_or(path);
@@ -97,7 +98,7 @@ impl Used {
 }
 
 impl Matcher {
-    /// Wants these files as well, unless the user excludes them. Replaces those that were given before.
+    /// Replaces the files in use. The matcher selects them unless the user excludes them.
     pub(in super::super) fn use_files(&mut self, used: Arc<Used>) {
         self.used = used;
     }
@@ -106,13 +107,13 @@ impl Matcher {
         &self.used
     }
 
-    /// The globs as given, and such as say which other files count.
+    /// Returns the original globs and globs for the files in use.
     pub(in super::super) fn all_globs(&self, used: &Used) -> Vec<String> {
         let used = used.globs(&self.cwd);
         self.globs.iter().cloned().chain(used).collect()
     }
 
-    /// Whether the user's own globs leave the file out.
+    /// Whether the last matching glob excludes the file.
     pub(super) fn excludes(&self, path: &Path) -> bool {
         let mut rules = self.rules.iter().rev();
         rules
@@ -120,7 +121,7 @@ impl Matcher {
             .is_some_and(|rule| !rule.include)
     }
 
-    /// Whether the globs want the file, wherever they have to look for it.
+    /// Whether a glob selects the file and a walk from the glob's root reaches it.
     pub(in super::super) fn finds(&self, path: &Path) -> bool {
         let Verdict::Wanted(given) = self.judge(path) else {
             return false;
@@ -136,7 +137,7 @@ impl Matcher {
         })
     }
 
-    /// Whether a file that is read lies where the globs look for sources, in no directory of a tool.
+    /// Whether a file is in a location that the globs search for sources, outside of tool directories.
     pub(in super::super) fn surrounds(&self, path: &Path) -> bool {
         let Some(directory) = path.parent() else {
             return false;

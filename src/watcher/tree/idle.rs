@@ -1,4 +1,4 @@
-//! Globs from which no watched file comes, in words.
+//! Warnings for globs without a watched file.
 
 use std::collections::BTreeSet;
 
@@ -7,15 +7,15 @@ use super::super::matcher::Verdict;
 use super::Tree;
 
 impl Tree {
-    /// One sentence for each including glob that no watched file comes from.
+    /// Returns one sentence for each including glob without a watched file.
     pub(in super::super) fn idle_globs(&self, inferred: bool) -> Vec<String> {
         let globs = self.matcher.globs();
         if globs.is_empty() {
-            // Why nothing is watched is said by what inferred it.
+            // The glob inference reports the reason.
             return Vec::new();
         }
         if inferred {
-            // The user named none of them, and nobody needs `*.pyi`.
+            // The user named no glob, and an inferred one such as `*.pyi` may match nothing.
             let none = format!(
                 "no file matches {} yet; name the sources with --watch",
                 globs.join(" ")
@@ -31,7 +31,7 @@ impl Tree {
             |(given, glob): &(usize, &String)| !glob.starts_with('!') && !used.contains(given);
         let idle: Vec<(usize, &String)> = globs.iter().enumerate().filter(is_idle).collect();
         if idle.is_empty() {
-            // All directories would be read once more.
+            // Avoids another read of all directories.
             return Vec::new();
         }
         let ignored = self.ignored_globs();
@@ -47,7 +47,7 @@ impl Tree {
         idle.into_iter().map(in_words).collect()
     }
 
-    /// The globs that match files which are ignored.
+    /// Returns the globs that match ignored files.
     fn ignored_globs(&self) -> BTreeSet<usize> {
         self.directories
             .iter()

@@ -1,5 +1,4 @@
-//! Those who are told of a tree. What concerns only some of them is kept apart here: a tree watches what any of its
-//! listeners wants.
+//! Listeners of a tree, with the state that is not shared: a tree watches the union of the files of its listeners.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -10,23 +9,24 @@ use super::super::{Coverage, InUse, OneStart, OwnWrites};
 use super::Tree;
 use crate::lock::locked;
 
-/// One who is told of a tree.
+/// Recipient of a tree's notices.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Listener {
     pub(in super::super) id: u64,
-    /// Its name, for events.
+    /// Server name, for events.
     pub(in super::super) server: String,
-    /// Tells how its server's next start is.
+    /// Predicate: whether the next start uses up a standby.
     pub(in super::super) one_start: Option<OneStart>,
-    /// Tells what its server writes itself.
+    /// Predicate: whether the server has written a file itself.
     pub(in super::super) own_writes: Option<OwnWrites>,
-    /// What a build before each start makes of the sources is not one of them.
+    /// Whether a build runs before each start: loaded code in the project that no glob finds is build output, not a
+    /// source.
     pub(in super::super) builds: bool,
-    /// What its process uses,
+    /// Files in use by the process.
     pub(super) in_use: InUse,
-    /// and no glob finds.
+    /// Subset of `in_use` to watch, plus JSON imports of the sources; no glob finds them.
     pub(super) used: Used,
-    /// The globs for those who show them.
+    /// Effective globs, shared with [`Coverage`].
     globs: Arc<Mutex<Vec<String>>>,
 }
 
@@ -46,14 +46,14 @@ impl Listener {
 }
 
 impl Tree {
-    /// Has the listener told of it as well. Returns its id.
+    /// Adds the listener. Returns its id.
     pub(in super::super) fn admit(&mut self, listener: Listener) -> u64 {
         let id = listener.id;
         self.listeners.push(listener);
         id
     }
 
-    /// The name of a server that is told of it, for events.
+    /// Returns the name of the first listener, for events.
     pub(in super::super) fn server(&self) -> &str {
         self.listeners.first().map_or("", |first| &first.server)
     }
@@ -62,7 +62,7 @@ impl Tree {
         self.listeners.iter().find(|it| it.id == id)
     }
 
-    /// Whether a walk for `other` would find the same: a listener of either may be told of both.
+    /// Whether a walk for `other` would find the same files, so that both can share one tree.
     pub(in super::super) fn is_like(&self, other: &Self) -> bool {
         match (&self.exact, &other.exact) {
             (None, None) => {
@@ -72,14 +72,14 @@ impl Tree {
         }
     }
 
-    /// Whether one of the servers has a next start that can be had only once.
+    /// Whether the next start of any listener uses up a standby.
     pub(in super::super) fn has_one_start(&self) -> bool {
         let starts = self.listeners.iter().filter_map(|it| it.one_start.as_ref());
         starts.into_iter().any(OneStart::is_next)
     }
 
-    /// Returns those of the changed files that the listener is to be told of: as they were spelled if they were
-    /// named, else relative to the server's directory where they lie below it.
+    /// Returns the changed files to report to the listener: named files in their original spelling, others relative to
+    /// the base directory if below it.
     pub(in super::super) fn told(&self, listener: &Listener, changed: &[PathBuf]) -> Vec<PathBuf> {
         let concern = |path: &&PathBuf| {
             let is_wanted = self.is_exact() || self.is_wanted_by(&listener.used, path);
@@ -95,7 +95,7 @@ impl Tree {
         told.map(Path::to_owned).collect()
     }
 
-    /// Returns what is watched, for those who show it.
+    /// Returns the globs of the listener and the file count.
     pub(in super::super) fn coverage(&self, id: u64) -> Coverage {
         self.show();
         Coverage {
@@ -107,7 +107,7 @@ impl Tree {
         }
     }
 
-    /// Brings up to date what is shown of it.
+    /// Updates the shared file count and globs.
     pub(in super::super) fn show(&self) {
         self.count.store(self.files.len(), Ordering::Relaxed);
         for listener in &self.listeners {

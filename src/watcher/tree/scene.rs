@@ -1,4 +1,4 @@
-//! Whether a save may still be under way: git is at work, or a file is empty that was not.
+//! Signs of an unfinished save: a running git command, or a file that became empty.
 
 use std::path::{Path, PathBuf};
 
@@ -7,15 +7,15 @@ use super::super::settle::{LOCK_HOLD, Scene};
 use super::Tree;
 
 impl Tree {
-    /// A git command rewrites the work tree at this moment.
+    /// Whether a git command is rewriting the work tree.
     pub(in super::super) fn is_locked(&self) -> bool {
         self.git_lock.as_deref().is_some_and(is_live_lock)
     }
 
-    /// What the disk looks like for the batch that is due.
+    /// Returns the disk state for the due batch.
     pub(in super::super) fn scene(&self) -> Scene {
         let locked = self.is_locked();
-        // Not worth a look at thousands of files while git is at work.
+        // Skips the `stat` of possibly thousands of files while git is running.
         let hollow = !locked
             && self.settle.paths().any(|path| {
                 self.files
@@ -27,17 +27,18 @@ impl Tree {
     }
 }
 
-/// The lock that git holds while it rewrites the work tree at `top`.
+/// Returns the path of the lock that git holds while it rewrites the work tree at `top`.
 pub(super) fn git_lock(top: &Path) -> PathBuf {
     let dot_git = top.join(".git");
-    // In a linked work tree `.git` is a file that names the directory.
+    // In a linked work tree, `.git` is a file with the path of the git directory.
     let directory = std::fs::read_to_string(&dot_git)
         .ok()
         .and_then(|text| Some(top.join(text.strip_prefix("gitdir:")?.trim())));
     directory.unwrap_or(dot_git).join("index.lock")
 }
 
-/// A lock older than any git command should take was left behind by a crash; one from the future will not age soon.
+/// Whether the lock is in use. A lock older than any git command should take is a leftover of a crash; one with a time
+/// in the future would hold batches too long.
 fn is_live_lock(lock: &Path) -> bool {
     std::fs::metadata(lock)
         .and_then(|metadata| metadata.modified())

@@ -1,4 +1,4 @@
-//! What the sources import and the processes use, beside what the globs find.
+//! Files in use beyond the globs: JSON imports of the sources, and files loaded or read by the processes.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,25 +11,25 @@ use super::super::{InUse, modules};
 use super::{Listener, Tree, place_of};
 use crate::file_time;
 
-/// More files than this of each kind are not watched, for a process that reads all that there is.
+/// Maximum number of files watched per kind and process, against a process that reads entire directories.
 const MOST_FILES: usize = 2_000;
 
-/// What is known of the sources.
+/// JSON imports of the sources.
 #[derive(Debug, Clone)]
 pub(super) struct Usage {
-    /// The sources may import JSON.
+    /// Whether the sources may import JSON.
     imports_json: bool,
-    /// The JSON files that they import,
+    /// Imported JSON files.
     imported: BTreeSet<PathBuf>,
-    /// all of which are watched if they were there when this was.
+    /// Time after which changes of newly found imports count.
     begun: SystemTime,
-    /// Nothing was found since.
+    /// Whether no import was found since the last [`Tree::new_imports`].
     is_renewed: bool,
 }
 
 impl Tree {
-    /// Watches, where globs were inferred, what processes of the listeners use as well. They may have been started
-    /// `since` then, or are not started yet.
+    /// Enables the watch of files in use, for inferred globs. `since` is the earliest possible start of a process;
+    /// `None` if none is started yet.
     pub(in super::super) fn attend(&mut self, imports_json: bool, since: Option<SystemTime>) {
         self.usage = Some(Usage {
             imports_json,
@@ -39,14 +39,14 @@ impl Tree {
         });
     }
 
-    /// Returns what is known in `self` of the process of the listener `id`.
+    /// Returns the files in use by the process of the listener `id`, if the globs were inferred.
     pub(in super::super) fn in_use(&self, id: u64) -> Option<&InUse> {
         let listener = self.listener(id).filter(|_| self.usage.is_some());
         listener.map(|it| &it.in_use)
     }
 
-    /// Takes what the process of the listener `id` uses, where globs were inferred. Returns the files of it that were
-    /// watched for others before, and so were told to them alone.
+    /// Replaces the files in use by the process of the listener `id`, if the globs were inferred. Returns the new ones
+    /// that the tree already watched for other listeners, and so reported to those only.
     pub(in super::super) fn take_use(&mut self, id: u64, in_use: InUse) -> Vec<PathBuf> {
         let at = self.listeners.iter().position(|it| it.id == id);
         let Some(at) = at.filter(|_| self.usage.is_some()) else {
@@ -62,14 +62,14 @@ impl Tree {
         self.files.keys().filter(is_new).cloned().collect()
     }
 
-    /// Starts from `since` at the latest to look for changes of files that the sources import.
+    /// Moves the time after which changes of imported files count back to `since`.
     pub(in super::super) fn import_since(&mut self, since: SystemTime) {
         if let Some(usage) = &mut self.usage {
             usage.begun = usage.begun.min(since);
         }
     }
 
-    /// Whether its sources may import JSON, where globs were inferred.
+    /// Whether the sources may import JSON and the globs were inferred.
     pub(super) fn imports_json(&self) -> bool {
         self.usage.as_ref().is_some_and(|it| it.imports_json)
     }
@@ -79,7 +79,7 @@ impl Tree {
         self.imports_json() && modules::is_source(path)
     }
 
-    /// Looks which JSON files the source imports, if it is one that may.
+    /// Records the JSON files that the source imports, if it may import any.
     pub(super) fn look_for_imports(&mut self, source: &Path) {
         let is_source = self.may_import(source);
         let Some(usage) = self.usage.as_mut().filter(|_| is_source) else {
@@ -97,7 +97,7 @@ impl Tree {
         }
     }
 
-    /// Returns when those files began to count, if imports were found of files that are not watched yet.
+    /// Returns the time after which changes of newly found imports count; `None` if none was found since the last call.
     pub(in super::super) fn new_imports(&mut self) -> Option<SystemTime> {
         let usage = self.usage.as_mut()?;
         if std::mem::replace(&mut usage.is_renewed, true) {
@@ -111,7 +111,7 @@ impl Tree {
         Some(begun)
     }
 
-    /// Has the matcher want what is in use by now; false if that is what it wanted before.
+    /// Updates the matcher with the files in use; returns whether they changed.
     pub(in super::super) fn renew_used(&mut self) -> bool {
         let mut used = Used::default();
         for listener in &self.listeners {
@@ -130,7 +130,7 @@ impl Tree {
         true
     }
 
-    /// What the sources import and the process of the listener uses, and no glob finds.
+    /// Returns the JSON imports of the sources and the files of the listener's process that no glob finds.
     fn used(&self, listener: &Listener) -> Used {
         let mut used = Used::default();
         let Some(usage) = &self.usage else {
@@ -158,18 +158,18 @@ impl Tree {
         used
     }
 
-    /// Whether the globs find the file that is watched, or else a process that uses `used` wants it.
+    /// Whether the globs or `used` select the file.
     pub(super) fn is_wanted_by(&self, used: &Used, path: &Path) -> bool {
         matches!(self.matcher.judge(path), Verdict::Wanted(_)) || used.wants(path)
     }
 
-    /// Whether the globs find the file, be it under the name of a link.
+    /// Whether the globs find the file, possibly through a symlink.
     fn is_found(&self, path: &Path) -> bool {
         let mut names = self.names(path).into_iter();
         self.matcher.finds(path) || names.any(|name| self.files.contains_key(&name))
     }
 
-    /// Watches the directories of used files. Returns the files in them that count, as far as they were not watched.
+    /// Watches the directories of the files in use. Returns the files to watch in them that are not known yet.
     pub(in super::super) fn adopt_used(
         &mut self,
         source: &mut Option<Source>,
@@ -190,7 +190,7 @@ impl Tree {
             }
             self.adopt(directory, source, &mut found)?;
         }
-        // Those in directories that were kept before.
+        // Files in directories that were already walked.
         let files = self.matcher.used().files();
         found.extend(
             files
@@ -202,8 +202,8 @@ impl Tree {
         Ok(found)
     }
 
-    /// Whether the listener's server has written the file itself, which it then need not load anew. Code that it has
-    /// loaded counts all the same, as does whatever the user's own globs name.
+    /// Whether the listener's server has written the file itself and so need not reload it. Excludes code that its
+    /// process has loaded. Applies to inferred globs only: files named by globs of the user always count.
     pub(super) fn is_own_write(&self, listener: &Listener, path: &Path) -> bool {
         let code = &listener.in_use.code;
         let is_loaded = || code.contains(path) || code.iter().any(|it| in_place(it) == path);
@@ -215,12 +215,12 @@ impl Tree {
     }
 }
 
-/// The file by its canonical directory.
+/// Returns the path of the file in its canonical directory.
 fn in_place(file: &Path) -> PathBuf {
     place_of(file).join(file.file_name().unwrap_or_default())
 }
 
-/// Whether the file was changed, or came to its place, after `since`, as far as its time tells.
+/// Whether the file was changed or moved into place after `since`, within the precision of file times.
 pub(in super::super) fn is_newer(file: &Path, since: SystemTime) -> bool {
     file_time::changed(file).is_some_and(|changed| changed + file_time::TICK > since)
 }
