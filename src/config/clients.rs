@@ -1,7 +1,7 @@
-//! The words of clients for a server, put into ours: each client has its own names for the same things.
+//! Translation of servers in clients' files: each client has its own keys for the same settings.
 //!
-//! A key that no client is known to have stays with the client. One that changes what runs and cannot be
-//! obeyed here is remarked upon: nothing that somebody relies on is left out in silence.
+//! Keys without a meaning for the proxy are ignored. A key gets a note if it would affect the server but is not
+//! supported, if it belongs in `mcp-proxy.toml`, or if it looks misspelt.
 
 use super::fault::Fault;
 use super::keys;
@@ -10,28 +10,28 @@ use super::section::Reader;
 use super::source::{At, Located};
 use crate::near::nearest;
 
-/// The meaning of a client's key in our words.
+/// Meaning of a client's key.
 #[derive(Debug, Clone, Copy)]
 enum Meaning {
-    /// The key of ours that says the same.
+    /// Same as this key of `keys::CLIENT_SERVER`.
     Is(&'static str),
-    /// The opposite of `enabled`.
+    /// Opposite of `enabled`.
     Disabled,
-    /// The only tools that are offered.
+    /// Tools to offer exclusively.
     Allowed,
-    /// Tools that are not offered.
+    /// Tools not to offer.
     Denied,
-    /// The name of the variable that holds a token.
+    /// Name of the variable that holds a bearer token.
     TokenVariable,
-    /// Headers, and the names of the variables that hold their values.
+    /// Header names, each with the name of the variable that holds its value.
     HeaderVariables,
-    /// It cannot be obeyed, for this reason.
+    /// Unsupported, with the reason and an alternative.
     Lacking(&'static str),
 }
 
 use Meaning::{Allowed, Denied, Disabled, HeaderVariables, Is, Lacking, TokenVariable};
 
-/// Every key of a server that means something here. The clients are those that write it so.
+/// Client keys with a meaning for the proxy. A comment names the clients that use the following keys.
 const KEYS: [(&str, Meaning); 36] = [
     ("type", Is("type")),
     // FastMCP, Cline.
@@ -91,15 +91,15 @@ const NO_SANDBOX: &str = "mcp-proxy starts the server without a sandbox; put one
 
 const ONLY_HERE: &str = "mcp-proxy starts every server on this machine";
 
-/// Keys by which an entry is known for a server.
+/// Keys that mark an entry as a server.
 const WAYS: [&str; 4] = ["command", "url", "serverUrl", "httpUrl"];
 
-/// Whether `node` says how a server is started or reached.
+/// Whether `node` has a command or an address.
 pub(super) fn is_server(node: &Node) -> bool {
     WAYS.iter().any(|key| node.get(key).is_some())
 }
 
-/// How to say in our own file what `key` says in a client's, if some client has such a key.
+/// Returns advice on replacing the client's key `key` in `mcp-proxy.toml`; `None` if no client uses the key.
 pub(super) fn spelling(key: &str) -> Option<String> {
     let (_, meaning) = KEYS.iter().find(|(name, _)| *name == key)?;
     Some(match meaning {
@@ -115,7 +115,7 @@ pub(super) fn spelling(key: &str) -> Option<String> {
     })
 }
 
-/// One server of a client's file in our words; what cannot be said in them is a note of `reader`.
+/// Translates one server of a client's file. Unsupported keys become notes of `reader`, wrong values faults.
 pub(super) fn translated(reader: &mut Reader<'_>, node: &Node) -> Node {
     let Value::Table(entries) = &node.value else {
         return node.clone();
@@ -135,7 +135,7 @@ pub(super) fn translated(reader: &mut Reader<'_>, node: &Node) -> Node {
     }
 }
 
-/// One server's entries in our words.
+/// Translated entries of one server.
 struct Ours<'a, 'r> {
     entries: Entries,
     reader: &'a mut Reader<'r>,
@@ -154,10 +154,10 @@ impl Ours<'_, '_> {
                 self.put("enabled", key, value.with(Value::Flag(!disabled)));
             }
             (Disabled, _) => self.wrong(key, value, "true or false"),
-            // In Codex's file `tools` is a table of approvals, which only its client asks for. A key that is
-            // `false` asks for nothing.
+            // In Codex's file, `tools` is a table of approvals, which concern only the client. An unsupported key that
+            // is `false` requests nothing.
             (Allowed, Value::Table(_)) | (Lacking(_), Value::Flag(false)) => {}
-            // No tool at all: a list that allows nothing would allow everything here.
+            // An empty list means no tool in the client's file, but any tool in `allow`.
             (Allowed, Value::List(none)) if none.is_empty() => {
                 self.put_tools("deny", key, value.with(Value::Text("*".to_owned())));
             }
@@ -183,7 +183,7 @@ impl Ours<'_, '_> {
         }
     }
 
-    /// The words of a command line are the program and its arguments.
+    /// Splits a command line into the program and its arguments.
     fn command_line(&mut self, key: &Located<String>, whole: &Node, words: &[Node]) {
         let [program, args @ ..] = words else {
             return self.put("command", key, whole.with(Value::Text(String::new())));
@@ -194,7 +194,7 @@ impl Ours<'_, '_> {
         }
     }
 
-    /// Zed had the whole command in one table.
+    /// Reads a command in Zed's former format, a table with program, arguments and variables.
     fn command_parts(&mut self, parts: &Entries) {
         for (key, value) in parts {
             match key.value.as_str() {
@@ -218,8 +218,8 @@ impl Ours<'_, '_> {
         self.put("tools", key, Node { at, value });
     }
 
-    /// Adds the value of `key` under `name`, our word for it. Tables are joined, and a server is off if one of two flags
-    /// says so; two other values that differ are a fault.
+    /// Adds the value of `key` under `name`, the translated key. With an earlier value, tables are joined, `false` wins
+    /// among flags, and blank text yields; other values that differ are a fault.
     fn put(&mut self, name: &str, key: &Located<String>, value: Node) {
         let is_blank =
             |node: &Node| matches!(&node.value, Value::Text(text) if text.trim().is_empty());
@@ -255,7 +255,7 @@ impl Ours<'_, '_> {
         self.reader.wrong(&key.value, value, expected);
     }
 
-    /// One that is nearly a key that counts, or belongs to our own file, was not meant for the client alone.
+    /// Adds a note for a key of `mcp-proxy.toml` or a misspelt key; ignores other keys.
     fn unknown(&mut self, key: &Located<String>) {
         let known = KEYS.iter().map(|(name, _)| *name);
         if keys::SERVER.iter().any(|it| it.name == key.value) {
@@ -275,7 +275,7 @@ impl Ours<'_, '_> {
 }
 
 impl Node {
-    /// The value of `key` in a table.
+    /// Returns the value of `key` if the node is a table.
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
         let Value::Table(entries) = &self.value else {
             return None;
@@ -285,7 +285,7 @@ impl Node {
         entry.map(|(_, node)| node)
     }
 
-    /// Another value at the same place.
+    /// Returns a node with another value at the same position.
     fn with(&self, value: Value) -> Self {
         let at: At = self.at.clone();
         Self { at, value }
@@ -293,7 +293,7 @@ impl Node {
 }
 
 impl Located<String> {
-    /// The key `name` at the same place in the file.
+    /// Returns the key `name` at the same position.
     fn named(&self, name: &str) -> Self {
         Self {
             value: name.to_owned(),

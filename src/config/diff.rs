@@ -1,8 +1,8 @@
-//! What a new configuration changes, server by server.
+//! Comparison of two configurations, server by server.
 
 use super::{Config, ServerSpec};
 
-/// The names of the servers that differ, each list in the order of its configuration.
+/// Names of servers that differ, each list in the order of its configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Changes {
     pub(crate) added: Vec<String>,
@@ -11,12 +11,12 @@ pub(crate) struct Changes {
 }
 
 impl Config {
-    /// The server of this name.
+    /// Returns the server named `name`.
     pub(crate) fn server(&self, name: &str) -> Option<&ServerSpec> {
         self.servers.iter().find(|server| server.name == name)
     }
 
-    /// The keys that say something else than in `before` and that only a restart of the proxy puts in force.
+    /// Returns the keys that differ from `before` and take effect only after a restart of the proxy.
     pub(crate) fn needing_restart(&self, before: &Self) -> Vec<&'static str> {
         let keys = [
             (self.meta_tools != before.meta_tools, "meta_tools"),
@@ -32,7 +32,7 @@ impl Config {
     }
 }
 
-/// What has to be started, reloaded and stopped to get from `old` to `new`.
+/// Returns the servers to start, reload and stop for a change from `old` to `new`.
 pub(crate) fn diff(old: &Config, new: &Config) -> Changes {
     let mut changes = Changes::default();
     for server in &new.servers {
@@ -55,7 +55,7 @@ mod tests {
     use super::super::tests;
     use super::*;
 
-    /// Every server in one place, as each text is loaded in a directory of its own.
+    /// Loads a text with the same `cwd` for each server, since each load has its own directory.
     fn config(text: &str) -> Config {
         tests::config(&text.replace("command='x'", "command='x'\ncwd='/'"))
     }

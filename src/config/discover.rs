@@ -1,4 +1,4 @@
-//! Where the configuration is.
+//! Discovery of configuration files.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -7,25 +7,25 @@ use rustix::process::geteuid;
 
 use super::Surroundings;
 
-/// The proxy's own file.
+/// Name of the proxy's own file.
 pub(super) const OWN: &str = "mcp-proxy.toml";
-/// The file that clients share.
+/// Name of the file that clients share.
 pub(super) const SHARED: &str = ".mcp.json";
-/// Both names.
+/// Names of both files.
 pub(crate) const NAMES: [&str; 2] = [OWN, SHARED];
-/// What the root of a repository holds.
+/// Entries that mark the root of a repository.
 const REPOSITORIES: [&str; 4] = [".git", ".jj", ".hg", ".svn"];
 
-/// The files to read; the second adds to the first.
+/// Files to read; `toml` adds to `json`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Places {
     pub(super) json: Option<PathBuf>,
     pub(super) toml: Option<PathBuf>,
-    /// Files above the current directory that other users own, each with its owner's id. They are not read.
+    /// Files above the current directory that belong to other users, each with its owner's id; not read.
     pub(super) foreign: Vec<(PathBuf, u32)>,
 }
 
-/// The files that the surroundings lead to. An explicit file is taken though it is not there, whoever owns it.
+/// Finds the files for these surroundings. Accepts an explicit file even if it is missing or belongs to another user.
 pub(super) fn discover(around: &Surroundings) -> Places {
     let (explicit, cwd) = (around.explicit.as_deref(), around.cwd.as_path());
     let mut foreign = Vec::new();
@@ -58,15 +58,15 @@ pub(super) fn discover(around: &Surroundings) -> Places {
     }
 }
 
-/// The owner of a file, or of the link that leads to it, who is none of `users`.
+/// Returns the owner of a file or of the symlink to it, if the owner is not among `users`.
 fn other_owner(file: &Path, users: &[u32]) -> Option<u32> {
     let known = [file.symlink_metadata(), file.metadata()];
     let mut owners = known.into_iter().flatten().map(|it| it.uid());
     owners.find(|owner| !users.contains(owner))
 }
 
-/// The users whose files are taken wherever they are found: this one, and the one for whom root works. Git has the same
-/// rule for repositories.
+/// Returns the ids of users whose files are accepted in any location: the current user and, for root, the user who
+/// called sudo. Git applies the same rule to repositories.
 pub(super) fn users() -> Vec<u32> {
     let own = geteuid().as_raw();
     let caller = std::env::var("SUDO_UID").ok().filter(|_| own == 0);
@@ -74,7 +74,7 @@ pub(super) fn users() -> Vec<u32> {
     std::iter::once(own).chain(caller).collect()
 }
 
-/// Upwards from `cwd`, but not out of a repository or above the home directory.
+/// Searches upwards from `cwd`, up to the root of a repository or the home directory.
 fn nearest(cwd: &Path, home: Option<&Path>) -> Option<PathBuf> {
     for folder in cwd.ancestors() {
         let path = folder.join(OWN);
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use crate::config::load;
 
-    /// `repo/.git`, `repo/a/b`, and the files named.
+    /// Creates `repo/.git`, `repo/a/b` and the given files.
     fn tree(files: &[&str]) -> tempfile::TempDir {
         let tree = tempfile::tempdir().unwrap();
         fs::create_dir_all(tree.path().join("repo/.git")).unwrap();

@@ -1,10 +1,9 @@
-//! Writes one server into a configuration file, or takes it out, and leaves every other byte as it was.
+//! Adds one server to a configuration file or removes it; leaves every other byte unchanged.
 //!
-//! `json` and `toml` find the places to cut in the text; they know the tree of `node`, not its layout, so
-//! comments, order, indentation and line ends are kept because nobody touches them. `place` reads and
-//! writes the file. A result that does not say what it should is never written. What `add` wrote into a
-//! file, `remove` takes out to the byte: where the text alone would not tell what was there before, `add`
-//! leaves a blank line that does.
+//! `json` and `toml` compute the text ranges to replace from the tree of `node`, so comments, order, indentation and
+//! line endings stay as they are. `place` reads and writes the file. The result is parsed and compared with the
+//! original before it is written. `remove` restores the bytes from before `add`, with exceptions named in `json`; where
+//! the text alone does not show the former state, `add` leaves a blank line as a mark.
 
 mod json;
 mod place;
@@ -26,32 +25,32 @@ use super::shapes::{self, Place};
 use super::source::Source;
 use super::{Surroundings, discover};
 
-/// What is written of a server. Strings stand in the file as they are, so `${VAR}` is replaced on reading.
+/// Entry to write. Strings are written verbatim, so `${VAR}` is expanded on reading.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct NewServer {
     pub(crate) command: String,
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
-    /// An absolute path, or one relative to the file.
+    /// Absolute path, or a path relative to the file.
     pub(crate) cwd: Option<String>,
-    /// Relative to `cwd`.
+    /// Globs relative to `cwd`.
     pub(crate) watch: Vec<String>,
-    /// A shell command that must succeed before each start.
+    /// Shell command that must succeed before each start.
     pub(crate) build: Option<String>,
 }
 
-/// What an addition did.
+/// Result of an addition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
-    /// The file itself, where `add` was given a link to it.
+    /// Edited file, with symlinks resolved.
     pub(crate) file: PathBuf,
-    /// There was no such file.
+    /// Whether the file was created.
     pub(crate) created: bool,
-    /// There was such a server.
+    /// Whether a server of this name was replaced.
     pub(crate) replaced: bool,
 }
 
-/// Why a file is as it was.
+/// Error of an edit.
 #[derive(Debug, Error)]
 pub(crate) enum EditError {
     #[error("`{0}` cannot be a server's name: a name consists of A-Z, a-z, 0-9, `_` and `-`")]
@@ -82,8 +81,8 @@ pub(crate) enum EditError {
     },
 }
 
-/// Adds a server to `file`, which is made if it is not there. A server of that name is an error,
-/// unless `overwrite` asks to replace its whole entry.
+/// Adds a server to `file`, which is created if missing. An existing server of this name is an error, unless
+/// `overwrite` replaces its whole entry.
 pub(crate) fn add(
     file: &Path,
     name: &str,
@@ -117,8 +116,8 @@ pub(crate) fn add(
     Ok(change.expect("the edit ran, or the error was returned"))
 }
 
-/// Takes a server out of `file`; nothing if it is not there. Before that, `keep` gets the text of the file; gives what
-/// that gave.
+/// Removes a server from `file`. Before the removal, `keep` receives the text of the file. Returns the result of
+/// `keep`; `None` if the server does not exist.
 pub(crate) fn remove<T>(
     file: &Path,
     name: &str,
@@ -149,11 +148,11 @@ pub(crate) fn remove<T>(
     Ok(kept)
 }
 
-/// Lets `file` name the folder `to` wherever it names `from`, whole and as the beginning of a path;
-/// `false` if it nowhere does.
+/// Replaces the folder `from` with `to` throughout `file`, as a whole path and as the beginning of a path. Returns
+/// whether anything changed.
 pub(crate) fn replace_path(file: &Path, from: &str, to: &str) -> Result<bool, EditError> {
     let mut replaced = false;
-    // Backslashes and quotes are written in the same way by both forms.
+    // Both formats escape backslashes and quotes alike.
     let quoted = |path: &str| {
         let text = serde_json::Value::from(path).to_string();
         text[1..text.len() - 1].to_owned()
@@ -174,7 +173,7 @@ pub(crate) fn replace_path(file: &Path, from: &str, to: &str) -> Result<bool, Ed
     Ok(replaced)
 }
 
-/// A longer name that begins with that of the folder is another one.
+/// Replaces `from` unless it is only the beginning of a longer name.
 fn with_path(text: &str, from: &str, to: &str) -> String {
     let mut edited = String::with_capacity(text.len());
     let mut rest = text;
@@ -189,29 +188,29 @@ fn with_path(text: &str, from: &str, to: &str) -> String {
     edited + rest
 }
 
-/// Whether `file` can be edited at all, before work is done that would be in vain.
+/// Checks that `file` can be parsed, so that no work precedes an edit that is bound to fail.
 pub(crate) fn check(file: &Path) -> Result<(), EditError> {
     match std::fs::read_to_string(file) {
         Ok(text) => Document::parse(file, &text).map(drop),
-        // It will be made, or the edit says what is wrong with it.
+        // The edit creates the file or reports the error.
         Err(_) => Ok(()),
     }
 }
 
-/// Whether each file of `around` can be edited: one that cannot may have any server.
+/// Checks each file of `around`, since a broken file may contain any server.
 pub(crate) fn check_all(around: &Surroundings) -> Result<(), EditError> {
     let places = places(around);
     let mut files = [places.json, places.toml].into_iter().flatten();
     files.try_for_each(|file| check(&file))
 }
 
-/// Whether a server of this name stands in `file`. One that cannot be read has none.
+/// Whether `file` contains a server of this name; `false` for an unreadable file.
 pub(crate) fn has(file: &Path, name: &str) -> bool {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     Document::parse(file, &text).is_ok_and(|it| it.has(name))
 }
 
-/// The files in which a server of this name stands. One that cannot be read has none.
+/// Returns the files that contain a server of this name; skips unreadable files.
 pub(crate) fn places_of(around: &Surroundings, name: &str) -> Vec<PathBuf> {
     let places = places(around);
     [places.json, places.toml]
@@ -221,8 +220,8 @@ pub(crate) fn places_of(around: &Surroundings, name: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The file that a server of this name belongs in: where it stands, else `.mcp.json` if there is one or
-/// no `mcp-proxy.toml`, else that.
+/// Returns the file for a server of this name: the file that contains it, else `.mcp.json` if it exists or there is no
+/// `mcp-proxy.toml`, else `mcp-proxy.toml`.
 pub(crate) fn choose(around: &Surroundings, name: &str) -> PathBuf {
     let places = places(around);
     places_of(around, name)
@@ -243,7 +242,7 @@ enum Form {
     Toml,
 }
 
-/// A file's text without the mark of its byte order, and what it says.
+/// Text of a file, without a byte order mark, and its tree.
 #[derive(Debug)]
 struct Document {
     source: Arc<Source>,
@@ -279,21 +278,22 @@ impl Document {
         &self.source.text
     }
 
-    /// Where the server `name` stands, else where one more belongs; nothing where no servers are yet.
+    /// Returns the table that contains the server `name`, else the table for a new server; `None` if there is no table
+    /// of servers yet.
     fn place(&self, name: &str) -> Option<Place<'_>> {
         let mut places = match self.form {
             Form::Json => shapes::places(&self.tree),
             Form::Toml => shapes::places_in_toml(&self.tree),
         };
         let has = |place: &Place<'_>| place.servers.get(name).is_some();
-        // Our own file has servers of ours.
+        // A new server in `mcp-proxy.toml` belongs in `servers`, not in Codex's table.
         let is_foreign = self.form == Form::Toml && self.source.path.ends_with(discover::OWN);
         places.retain(|it| has(it) || !(is_foreign && it.keys == [shapes::CODEX]));
         let at = places.iter().position(has).unwrap_or_default();
         (at < places.len()).then(|| places.swap_remove(at))
     }
 
-    /// Which of the servers in its place has this name.
+    /// Returns the index of the server in its table.
     fn position(&self, name: &str) -> Option<usize> {
         match &self.place(name)?.servers.value {
             Value::Table(entries) => entries.iter().position(|(key, _)| key.value == name),
@@ -305,7 +305,7 @@ impl Document {
         self.position(name).is_some()
     }
 
-    /// The line end of the file.
+    /// Returns the line ending of the file.
     fn newline(&self) -> &'static str {
         if self.text().contains("\r\n") {
             "\r\n"
@@ -314,7 +314,7 @@ impl Document {
         }
     }
 
-    /// `edited`, if `name` is in it or not as it should be, and all else is as it was.
+    /// Returns `edited` if `name` is present or absent as `wanted` and nothing else differs; otherwise an error.
     fn proved(&self, edited: String, name: &str, wanted: bool) -> Result<String, EditError> {
         let is_proved = |after: &Self| {
             let place = self.place(name).or_else(|| after.place(name));
@@ -338,7 +338,7 @@ impl Document {
     }
 }
 
-/// How editors of Windows begin a file.
+/// Byte order mark, with which Windows editors begin a file.
 const MARK: char = '\u{feff}';
 
 type Entry = (super::source::Located<String>, Node);
@@ -350,7 +350,7 @@ fn entry<'a>(node: &'a Node, key: &str) -> Option<&'a Entry> {
     }
 }
 
-/// Takes `name` out of the object that `keys` lead to, and the object if nothing is left in it.
+/// Removes `name` from the object at the path `keys`, then each object on the path that is empty.
 fn take_out(from: &mut serde_json::Value, keys: &[&str], name: &str) {
     let Some(object) = from.as_object_mut() else {
         return;
@@ -367,7 +367,7 @@ fn take_out(from: &mut serde_json::Value, keys: &[&str], name: &str) {
     }
 }
 
-/// What a tree says, without its places.
+/// Converts a tree to a JSON value, without positions.
 fn plain(node: &Node) -> serde_json::Value {
     use serde_json::Value as Plain;
     match &node.value {
@@ -383,7 +383,7 @@ fn plain(node: &Node) -> serde_json::Value {
     }
 }
 
-/// `text` with `new` in place of each range; the ranges do not meet.
+/// Replaces each range of `text` with its new text; the ranges must not overlap.
 fn spliced(text: &str, mut cuts: Vec<(Range<usize>, String)>) -> String {
     cuts.sort_by_key(|(range, _)| range.start);
     let mut text = text.to_owned();

@@ -1,16 +1,17 @@
-//! Files of variables, read as VS Code and Cursor read them.
+//! Parser for env files, compatible with VS Code and Cursor.
 
-/// The contents of one file.
+/// Contents of one env file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct EnvFile {
-    /// In the order of the file; of two of one name the last counts.
+    /// Variables in file order; the last of several with the same name wins.
     pub(super) variables: Vec<(String, String)>,
-    /// The numbers, from 1, of lines that are no assignments.
+    /// Line numbers, from 1, of lines that assign nothing.
     pub(super) odd: Vec<usize>,
 }
 
-/// Reads `NAME=value` lines. `export` before them, comments and blank lines do not count. A value in quotes may
-/// hold `#` and go over several lines; between `"` also `\n` and `\r`. No variable in a value is replaced.
+/// Parses lines of the form `NAME=value` or `NAME: value`. Skips comments and blank lines and ignores a leading
+/// `export`. A quoted value may contain `#` and span several lines; within `"`, `\n` and `\r` are escape sequences.
+/// Variables in values are not expanded.
 pub(super) fn parse(text: &str) -> EnvFile {
     let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
     let mut file = EnvFile::default();
@@ -37,7 +38,7 @@ pub(super) fn parse(text: &str) -> EnvFile {
     file
 }
 
-/// The name that a line sets, and where its value begins.
+/// Returns the name that a line assigns and the offset of the value.
 fn assignment(line: &str) -> Option<(&str, usize)> {
     let at = line.find(['=', ':'])?;
     let name = line[..at].trim();
@@ -48,14 +49,14 @@ fn assignment(line: &str) -> Option<(&str, usize)> {
     is_name.then_some((name, at + 1 + blank))
 }
 
-/// A value without quotes ends where a comment begins.
+/// Returns an unquoted value, which ends at a comment.
 fn plain(text: &str) -> String {
     let text = text.split('#').next().unwrap_or_default();
     text.trim().to_owned()
 }
 
-/// The value in quotes that `text` begins with, and what follows its line. Backslashes keep a quote from
-/// ending it and stay as they are.
+/// Returns the quoted value at the start of `text` and the text after its last line; `None` unless the whole value is
+/// quoted. A backslash before a quote keeps it from closing the value and stays in the value.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let quote = text.chars().next().filter(|c| "\"'`".contains(*c))?;
     let inside = &text[1..];

@@ -1,13 +1,13 @@
-//! `${VAR}` and `${VAR:-default}` in values. Everything else stays as it is written: `$VAR`, and the
-//! shell's other forms such as `${VAR%x}`, which belong to whoever runs the value in a shell.
+//! Expansion of `${VAR}` and `${VAR:-default}` in values. Other text stays literal, including `$VAR` and other shell
+//! forms such as `${VAR%x}`, which are left to a shell that runs the value.
 
-/// Before the name of a variable that only the environment has.
+/// Prefix of a name that is looked up only in the environment.
 pub(super) const ENVIRONMENT: &str = "env:";
 
-/// The greatest number of defaults within one another.
+/// Maximum nesting depth of defaults.
 pub(super) const DEEPEST: usize = 32;
 
-/// Variables of clients that only their editors can replace, and why the proxy cannot.
+/// Client variables that only an editor can expand, each with the reason.
 const FOREIGN: [(&str, &str); 6] = [
     ("input", "VS Code asks for this value, mcp-proxy cannot"),
     ("command", "an editor finds this value, mcp-proxy cannot"),
@@ -29,8 +29,8 @@ const FOREIGN: [(&str, &str); 6] = [
     ),
 ];
 
-/// The beginning of the first variable that only an editor can replace, and why the proxy cannot. What follows the
-/// colon is a name or a path: a number or a sign belongs to the shell's own forms.
+/// Returns the start of the first variable that only an editor can expand, and the reason. A name or a path must follow
+/// the colon; a digit or a sign belongs to a shell form.
 pub(super) fn foreign(text: &str) -> Option<(String, &'static str)> {
     let found = FOREIGN.iter().filter_map(|(word, why)| {
         let start = format!("${{{word}:");
@@ -44,25 +44,25 @@ pub(super) fn foreign(text: &str) -> Option<(String, &'static str)> {
     Some((first.1, first.2))
 }
 
-/// A piece of a value.
+/// Piece of a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
     Literal(&'a str),
     Variable {
-        /// With `${` and `}`.
+        /// Source text, including `${` and `}`.
         written: &'a str,
-        /// With `env:` where it stands before it.
+        /// Name, including a prefix `env:`.
         name: &'a str,
         default: Option<&'a str>,
     },
 }
 
-/// Cuts a value into its pieces, in time that grows with its length alone.
+/// Splits a value into pieces. The time is nearly linear in the length, however deep braces nest.
 pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
     let (mut pieces, mut literal) = (Vec::new(), 0);
     for (start, end) in braces(text) {
         if start < literal {
-            // Within the default of the variable before it.
+            // Inside the default of the previous variable.
             continue;
         }
         if let Some(variable) = variable(&text[start..end]) {
@@ -79,8 +79,8 @@ pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// Where each `${` that is closed begins and its brace ends, in the order of their beginnings. A default may hold
-/// variables of its own.
+/// Returns the start of each closed `${` and the end of its brace, ordered by start. Pairs nest, since a default may
+/// contain variables.
 fn braces(text: &str) -> Vec<(usize, usize)> {
     let (mut open, mut closed) = (Vec::new(), Vec::new());
     for (at, byte) in text.bytes().enumerate() {
@@ -94,16 +94,16 @@ fn braces(text: &str) -> Vec<(usize, usize)> {
     closed
 }
 
-/// The variable that `written`, from `${` to its brace, stands for.
+/// Parses `written`, which extends from `${` to its brace; `None` for other shell forms.
 fn variable(written: &str) -> Option<Piece<'_>> {
     let inside = &written[2..written.len() - 1];
-    // `env:NAME` is what VS Code and Cursor write.
+    // VS Code and Cursor write `env:NAME`.
     let prefixed = inside
         .strip_prefix(ENVIRONMENT)
         .map(|plain| ENVIRONMENT.len() + name_length(plain))
         .filter(|end| *end > ENVIRONMENT.len());
     let (name, rest) = match prefixed.unwrap_or_else(|| name_length(inside)) {
-        // VS Code and Gemini CLI write the separator of paths so.
+        // VS Code and Gemini CLI write the path separator as `${/}`.
         0 if inside == "/" => (inside, ""),
         0 => return None,
         end => inside.split_at(end),
@@ -116,7 +116,7 @@ fn variable(written: &str) -> Option<Piece<'_>> {
     })
 }
 
-/// The length of the name of a variable that `text` begins with.
+/// Returns the length of the variable name at the start of `text`; 0 if there is none.
 fn name_length(text: &str) -> usize {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if text.starts_with(|c: char| c.is_ascii_digit()) {
@@ -125,16 +125,16 @@ fn name_length(text: &str) -> usize {
     text.find(|c| !is_name(c)).unwrap_or(text.len())
 }
 
-/// Why a value cannot be had.
+/// Error of an expansion.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unexpanded {
-    /// Variables that are not set, as written and by name.
+    /// Unset variables: source text and name.
     Missing(Vec<(String, String)>),
-    /// Defaults within defaults are deeper than [`DEEPEST`].
+    /// Defaults nest deeper than [`DEEPEST`].
     Deep,
 }
 
-/// `text` with its variables replaced.
+/// Expands the variables in `text`.
 pub(super) fn expand(
     text: &str,
     value_of: &dyn Fn(&str) -> Option<String>,
@@ -148,7 +148,7 @@ pub(super) fn expand(
     }
 }
 
-/// Appends `text` to `expanded` with its variables replaced; defaults may be `depth` deep.
+/// Appends the expansion of `text` to `expanded`; defaults may nest `depth` levels deep.
 fn replace(
     text: &str,
     value_of: &dyn Fn(&str) -> Option<String>,
@@ -272,7 +272,7 @@ mod tests {
         }
     }
 
-    /// Ends: with a time that grows with the square of the length it would take minutes.
+    /// Guards against quadratic time, which would amount to minutes here.
     #[test]
     fn a_long_value_is_read_in_one_pass() {
         const MANY: usize = 200_000;

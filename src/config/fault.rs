@@ -1,4 +1,4 @@
-//! What is wrong in a configuration file, and how a person is told: place, line, caret, advice.
+//! Errors in configuration files, displayed with file, line, caret and advice.
 
 use std::fmt;
 use std::path::Path;
@@ -8,15 +8,15 @@ use super::masking::{masked_line, visible};
 use super::source::{At, Source};
 use crate::near::nearest;
 
-/// One thing that is wrong.
+/// Error in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// The server that cannot be used for it; `None` concerns the file.
+    /// Server that the fault disables; `None` if no single server is affected.
     pub(crate) server: Option<String>,
     message: String,
     help: Option<String>,
     at: At,
-    /// Whether the file was parsed, so that names in the line can be told from values.
+    /// Whether the file was parsed, so that names in the displayed line are distinguishable from values.
     is_read: bool,
 }
 
@@ -31,7 +31,7 @@ impl Fault {
         }
     }
 
-    /// The file is no TOML or JSON.
+    /// Creates a fault for a file that is not valid TOML or JSON.
     pub(super) fn unreadable(at: &At, message: impl Into<String>) -> Self {
         Self {
             is_read: false,
@@ -39,7 +39,7 @@ impl Fault {
         }
     }
 
-    /// One that concerns a whole file.
+    /// Creates a fault for a whole file.
     pub(super) fn of_file(path: &Path, message: impl Into<String>) -> Self {
         let source = Arc::new(Source {
             path: path.to_owned(),
@@ -58,7 +58,7 @@ impl Fault {
         self
     }
 
-    /// Advises the candidate that `word` was probably meant to be, if there is one.
+    /// Adds the candidate most similar to `word` as advice, if one is similar enough.
     pub(super) fn did_you_mean<'a>(
         self,
         word: &str,
@@ -70,19 +70,19 @@ impl Fault {
         }
     }
 
-    /// The file it is in.
+    /// Returns the path of the faulty file.
     pub(super) fn path(&self) -> &Path {
         &self.at.source.path
     }
 
-    /// Whether it lies within `at`.
+    /// Whether the fault lies within `at`.
     pub(super) fn is_in(&self, at: &At) -> bool {
         self.at.source == at.source
             && at.span.start <= self.at.span.start
             && self.at.span.end <= at.span.end
     }
 
-    /// Where it stands, for putting faults in order.
+    /// Returns the byte offset in the file, for sorting.
     pub(super) fn order(&self) -> usize {
         self.at.span.start
     }
@@ -100,7 +100,7 @@ impl fmt::Display for Fault {
         } else {
             let (line, column) = self.at.line_and_column();
             let margin = line.to_string().len();
-            // A tab stays a tab, so that the caret stands below what it points at.
+            // Keeps tabs, so that the caret aligns with the marked text.
             let indent: String = text
                 .chars()
                 .take(column - 1)

@@ -1,4 +1,4 @@
-//! Reads the files into one file form: `.mcp.json` first, then what `mcp-proxy.toml` adds.
+//! Merge of the configuration files into one file form: `.mcp.json` first, then the additions of `mcp-proxy.toml`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use super::section::{Note, Reader, Section, Setting};
 use super::shapes;
 use super::source::{Located, Source};
 
-/// What all files together say.
+/// File form of all configuration files together.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    /// The tables of `mcp-proxy.toml`.
+    /// Sections of `mcp-proxy.toml`.
     pub(super) root: Section,
-    /// The servers of both.
+    /// Servers of both files.
     pub(super) servers: Vec<(Located<String>, Section)>,
-    /// Remarks on servers that run all the same.
+    /// Notes on servers, which do not prevent them from running.
     pub(super) notes: Vec<Note>,
-    /// A file could not be read at all, so that nobody knows what is missing here.
+    /// Whether servers may be missing, because a file is unreadable or repeats a section of servers.
     pub(super) incomplete: bool,
 }
 
-/// Reads the files; `paths` has each of them, readable or not.
+/// Reads and merges the files; adds their faults to `faults`.
 pub(super) fn read(places: &Places, faults: &mut Vec<Fault>) -> Written {
     let mut written = Written::default();
     if let Some(path) = &places.json {
@@ -95,7 +95,7 @@ fn tree(
         })
     };
     match std::fs::read_to_string(path) {
-        // Editors of Windows begin a file with a mark of its byte order.
+        // Windows editors begin a file with a byte order mark.
         Ok(text) => parse(&source(text.trim_start_matches('\u{feff}').to_owned())),
         Err(error) => {
             let message = format!("cannot read the file: {error}");
@@ -113,7 +113,7 @@ fn reader<'a>(faults: &'a mut Vec<Fault>, notes: &'a mut Vec<Note>, tolerant: bo
     }
 }
 
-/// The servers of a client's file.
+/// Returns the servers of a client's file.
 fn client_servers(
     tree: &Node,
     faults: &mut Vec<Fault>,
@@ -130,7 +130,7 @@ fn client_servers(
     servers
 }
 
-/// Moves the keys under `dev` to the server. The globs of `dev.watch` are relative to the workspace, as in VS Code.
+/// Moves the keys below `dev` to the server. Globs in `dev.watch` are relative to the workspace, as in VS Code.
 fn take_dev(section: &mut Section) {
     let Some(at) = section.settings.iter().position(|(key, _)| *key == "dev") else {
         return;

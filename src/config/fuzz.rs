@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::edit::{self, NewServer};
 use super::{Surroundings, load};
 
-/// Files that a content is tried in, each with the file that the user names.
+/// Files that receive the input, each with the configuration file named by the user.
 const FILES: [(&str, Option<&str>); 6] = [
     ("mcp-proxy.toml", None),
     (".mcp.json", None),
@@ -18,7 +18,7 @@ const FILES: [(&str, Option<&str>); 6] = [
     ("any.json", Some("any.json")),
     ("server.env", None),
 ];
-/// Configuration that names the environment file.
+/// Configuration that names the env file.
 const WITH_FILE: &str =
     "servers.a = { command = \"x\", args = [\"${A}${B}${C}\"], envFile = \"server.env\" }";
 /// Value of a variable; no output may contain it.
@@ -85,7 +85,7 @@ fn written(file: &Path, text: &str) {
     if edit::add(file, "added", &server, false).is_err() {
         return assert_eq!(read(), text);
     }
-    // Nobody can tell a file without content from one that has got an empty object.
+    // A blank JSON file keeps the object that `add` created.
     let is_blank = text.trim_start_matches('\u{feff}').trim().is_empty();
     let with = read();
     let removed = edit::remove(file, "added", |_| Ok(()));

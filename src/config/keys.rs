@@ -1,36 +1,36 @@
-//! Every key of `mcp-proxy.toml`, once: what it holds, what it is for, what is in force without it.
-//! Reading, suggestions, `config show` and the schema all follow these tables.
+//! Keys of `mcp-proxy.toml`, each defined once: type, default and description. Parsing, suggestions, `config show` and
+//! the schema all use these tables.
 
 use serde_json::{Map, Value, json};
 
-/// One key of a table.
+/// Definition of one key.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
-    /// What is in force without it, as it would be written.
+    /// Default value, in a syntax that both TOML and JSON accept.
     pub(super) default: Option<&'static str>,
-    /// For the schema.
+    /// Description, for the schema.
     pub(super) doc: &'static str,
 }
 
-/// What a key holds.
+/// Type of a value.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Text,
     Flag,
-    /// A whole number from the first to the second.
+    /// Whole number within these inclusive bounds.
     Count(usize, usize),
     Duration,
     Size,
     Choice(&'static [&'static str]),
     Texts,
-    /// A list, or a single glob.
+    /// List of globs, or a single glob.
     Globs,
-    /// Names and their values.
+    /// Table of names and scalar values.
     Map,
     Section(&'static [Key]),
-    /// Sections that the user names.
+    /// Sections whose names the user chooses.
     Named(&'static [Key]),
 }
 
@@ -48,7 +48,7 @@ const fn key(
     }
 }
 
-/// Whether a word stands in every such file, whoever wrote it.
+/// Whether the word belongs to the file format and so reveals nothing.
 pub(super) fn is_known(word: &str) -> bool {
     let of_files = [
         "mcpServers",
@@ -62,7 +62,7 @@ pub(super) fn is_known(word: &str) -> bool {
     of_files.contains(&word) || all().any(|key| key.name == word)
 }
 
-/// Whether it is a key whose value nobody has to hide.
+/// Whether the word is a key whose value is never a secret.
 pub(super) fn is_plain(word: &str) -> bool {
     let is_plain = |kind| match kind {
         Kind::Flag
@@ -82,7 +82,7 @@ fn all() -> impl Iterator<Item = &'static Key> {
     tables.into_iter().flatten()
 }
 
-/// The file.
+/// Top-level keys.
 pub(super) static ROOT: [Key; 4] = [
     key("proxy", Kind::Section(&PROXY), None, "The proxy itself"),
     key(
@@ -325,7 +325,7 @@ pub(super) static TOOLS: [Key; 2] = [
     ),
 ];
 
-/// How clients name the ways to a server that the proxy knows.
+/// Client spellings of supported transports.
 static TRANSPORTS: [&str; 9] = [
     "stdio",
     "http",
@@ -338,7 +338,7 @@ static TRANSPORTS: [&str; 9] = [
     "remote",
 ];
 
-/// The keys of a server in a client's file, after `clients` has translated them.
+/// Keys of a server in a client's file, after translation by `clients`.
 pub(super) static CLIENT_SERVER: [Key; 11] = [
     key("type", Kind::Choice(&TRANSPORTS), None, ""),
     key("command", Kind::Text, None, ""),
@@ -358,7 +358,7 @@ static CLIENT_DEV: [Key; 2] = [
     key("build", Kind::Text, None, ""),
 ];
 
-/// The section that has a key of this name.
+/// Returns the section that has a key named `name`.
 pub(super) fn section_of(name: &str) -> Option<&'static str> {
     let sections: [(&str, &[Key]); 4] = [
         ("[proxy]", &PROXY),
@@ -372,7 +372,7 @@ pub(super) fn section_of(name: &str) -> Option<&'static str> {
         .map(|(section, _)| section)
 }
 
-/// The JSON Schema of `mcp-proxy.toml`.
+/// Returns the JSON Schema of `mcp-proxy.toml`.
 pub(crate) fn schema() -> Value {
     let mut schema = object(&ROOT);
     let head = json!({

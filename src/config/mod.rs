@@ -1,10 +1,10 @@
-//! The configuration: which files, what they say, what is wrong with them, and what is in force.
+//! Configuration: file discovery, parsing, resolution to effective values, and edits of files.
 //!
-//! `discover` finds the files, `node` makes TOML and JSON one kind of tree, `section` reads it by the
-//! tables in `keys` into the file form, `files` joins the files, `resolve` makes of it plain data that every
-//! layer may use and none changes. Every fault of every file is found in one go, and a fault of one server
-//! keeps no other from running. `edit` writes one server into a file and takes it out again. Nothing here prints,
-//! only an edit waits, for its lock, and only [`Surroundings::of_process`] looks at the process.
+//! `discover` finds the files, `node` parses TOML and JSON into a common tree, `section` converts the tree to the file
+//! form by the tables in `keys`, `files` merges the files, `resolve` produces a [`Config`] of plain data. Faults are
+//! collected, and a faulty server does not prevent other servers from running. `edit` adds a server to a file or
+//! removes it. No module prints, only an edit blocks on a lock, and only [`Surroundings::of_process`] reads environment
+//! variables.
 
 mod clients;
 mod diff;
@@ -47,22 +47,22 @@ pub(crate) use show::{Outline, Shown};
 pub(crate) use spec::{Admission, MetaTools, OnBroken, Reload, ServerSpec, Timeouts, Warmth};
 pub(crate) use units::{parse_duration, parse_size};
 
-/// What is in force.
+/// Effective configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
-    /// The servers without a fault, in the order of the files.
+    /// Enabled servers without faults, in file order.
     pub(crate) servers: Vec<ServerSpec>,
-    /// Servers that are switched off.
+    /// Names of disabled servers.
     pub(crate) disabled: Vec<String>,
-    /// Nothing leaves it to the way in which the proxy is run.
+    /// Meta-tools to offer; if `None`, the subcommand decides.
     pub(crate) meta_tools: Option<MetaTools>,
-    /// The longest name of a tool.
+    /// Maximum length of a tool name, in characters.
     pub(crate) max_name: usize,
-    /// The longest message in bytes.
+    /// Maximum size of a message, in bytes.
     pub(crate) max_message: usize,
-    /// As many processes may be kept ready for a next start.
+    /// Maximum number of standbys, of all servers together.
     pub(crate) warm_limit: usize,
-    /// For everything that no server has times of its own for.
+    /// Default timeouts; a server may override some of them.
     pub(crate) timeouts: Timeouts,
     pub(crate) watching: Watching,
     pub(crate) install: Install,
@@ -92,44 +92,44 @@ impl Default for Config {
     }
 }
 
-/// How files are watched.
+/// File watching.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Watching {
-    /// How long files must be quiet before a save counts.
+    /// Duration without touches that ends a save.
     pub(crate) debounce: Duration,
-    /// Globs that no server is reloaded for.
+    /// Globs of files that reload no server, relative to each server's `cwd`.
     pub(crate) ignore: Vec<String>,
 }
 
-/// Whether and from where servers may be installed.
+/// Policy for the installation of servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Install {
     pub(crate) enabled: bool,
-    /// Globs of sources; empty allows any.
+    /// Globs of permitted sources; empty permits any source.
     pub(crate) allow: Vec<String>,
     /// Whether install scripts of packages may run.
     pub(crate) scripts: bool,
-    /// Whether a model may do nothing unless a person could be asked.
+    /// Whether a model may act only if the client can ask its user.
     pub(crate) consent_required: bool,
 }
 
-/// What loading depends on besides the files.
+/// Inputs of loading other than the files.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Surroundings {
-    /// The file that the user named.
+    /// Configuration file named by the user.
     pub(crate) explicit: Option<PathBuf>,
     pub(crate) cwd: PathBuf,
     pub(crate) home: Option<PathBuf>,
-    /// For `${VAR}`.
+    /// Environment variables, for `${VAR}`.
     pub(crate) variables: HashMap<String, String>,
-    /// The path of this program.
+    /// Path of this executable.
     pub(crate) program: Option<PathBuf>,
-    /// The ids of the users whose files are taken from above `cwd`.
+    /// Ids of the users whose files are accepted above `cwd`.
     pub(crate) users: Vec<u32>,
 }
 
 impl Surroundings {
-    /// Those of this process. `explicit` wins over `MCP_PROXY_CONFIG`.
+    /// Returns the surroundings of this process. `explicit` takes precedence over `MCP_PROXY_CONFIG`.
     pub(crate) fn of_process(explicit: Option<&Path>) -> std::io::Result<Self> {
         let named = std::env::var_os("MCP_PROXY_CONFIG").filter(|it| !it.is_empty());
         let variables = std::env::vars_os().filter_map(|(name, value)| {
@@ -146,25 +146,25 @@ impl Surroundings {
     }
 }
 
-/// The configuration, and everything that is to be said about it.
+/// Loaded configuration with its faults and notes.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) config: Config,
-    /// Everything that is wrong, file by file from top to bottom.
+    /// Faults, ordered by file, then by position.
     pub(crate) faults: Vec<Fault>,
-    /// What was left out on purpose.
+    /// Messages about omitted, unsupported or misplaced settings, which do not prevent a server from running.
     pub(crate) notes: Vec<String>,
-    /// The files that were read or should have been.
+    /// Configuration files, including unreadable ones and a missing explicit file.
     pub(crate) files: Vec<PathBuf>,
-    /// The files of variables that servers name, missing ones included: they count as configuration and are watched.
+    /// Env files named by servers, including missing ones; watched like configuration files.
     pub(crate) env_files: Vec<PathBuf>,
-    /// The names of all servers without a fault, whichever of them are to be run.
+    /// Names of all servers without faults; callers may reduce `config.servers` to a selection.
     pub(crate) names: Vec<String>,
-    /// The file form, for people.
+    /// File form, for display.
     pub(crate) shown: Shown,
 }
 
-/// Says that a file was found that another user owns, and how to use it.
+/// Returns a fault for a file that belongs to another user, with advice on using it.
 fn not_taken((path, owner): &(PathBuf, u32)) -> Fault {
     let message = format!(
         "the file belongs to another user (id {owner}) and lies above the current directory, so it is not used"

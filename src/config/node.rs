@@ -1,4 +1,4 @@
-//! TOML and JSON as one kind of tree in which every key and value knows its place.
+//! Common tree for TOML and JSON; keys and values carry their positions.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::fault::Fault;
 use super::source::{At, Located, Source};
 
-/// A value of a configuration file.
+/// Value of a configuration file, with its position.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) at: At,
@@ -20,23 +20,23 @@ pub(super) struct Node {
 
 #[derive(Debug, Clone)]
 pub(super) enum Value {
-    /// JSON alone has it.
+    /// JSON only.
     Null,
     Flag(bool),
-    /// As it is written.
+    /// Number, as text.
     Number(String),
     Text(String),
     List(Vec<Node>),
     Table(Entries),
-    /// TOML alone has it.
+    /// TOML only.
     Date,
 }
 
-/// Keys and their values.
+/// Keys and values of a table.
 pub(super) type Entries = Vec<(Located<String>, Node)>;
 
 impl Node {
-    /// What a person calls such a value.
+    /// Returns the name of the value's type, for messages.
     pub(super) fn kind(&self) -> &'static str {
         match self.value {
             Value::Null => "null",
@@ -50,7 +50,7 @@ impl Node {
     }
 }
 
-/// The tree of a TOML file, or everything that is wrong with its syntax.
+/// Parses a TOML file; returns all syntax errors on failure.
 pub(super) fn toml(source: &Arc<Source>) -> Result<Node, Vec<Fault>> {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     if errors.is_empty() {
@@ -101,8 +101,8 @@ fn toml_value(source: &Arc<Source>, value: Spanned<DeValue<'_>>) -> Node {
     }
 }
 
-/// The tree of a JSON file with comments and trailing commas, or what is wrong with its syntax.
-/// An empty file is an empty table.
+/// Parses a JSON file with comments and trailing commas; returns the first syntax error on failure. An empty file is an
+/// empty table.
 pub(super) fn json(source: &Arc<Source>) -> Result<Node, Vec<Fault>> {
     let options = ParseOptions {
         allow_loose_object_property_names: false,

@@ -1,18 +1,18 @@
-//! Recognises the proxy in a client's file: loading itself, it would load itself again.
+//! Detection of entries that run the proxy itself: the proxy would start itself endlessly.
 
 use std::path::Path;
 
-/// Names under which the proxy is run or installed.
+/// Names of the executable and of its packages.
 const NAMES: [&str; 2] = ["mcp-proxy", "mcp-proxy-dev"];
-/// Subcommands that serve a client. Other programs are called `mcp-proxy` too and know none of these.
+/// Subcommands that serve a client. Other programs named `mcp-proxy` have no such subcommands.
 const SERVING: [&str; 2] = ["dev", "serve"];
 
-/// Whether the command runs the proxy: by its name or path, `npx`, `cargo run`, `env` or a shell.
+/// Whether the command runs the proxy: by name or path, or through `npx`, `cargo run`, `env` or a shell.
 pub(super) fn is_own(command: &str, args: &[String], this_program: Option<&Path>) -> bool {
     let mut words = Vec::new();
     for word in std::iter::once(command).chain(args.iter().map(String::as_str)) {
         match shlex::split(word) {
-            // A shell's command line is one word.
+            // The command line of a shell is a single word.
             Some(inner) if inner.len() > 1 => words.extend(inner),
             _ => words.push(word.to_owned()),
         }
@@ -34,7 +34,7 @@ fn names_proxy(word: &str, this_program: Option<&Path>) -> bool {
     }
     let is_name = |name: &str| {
         let name = name.strip_suffix(".exe").unwrap_or(name);
-        // A version, as in `mcp-proxy-dev@1.2`.
+        // Version, as in `mcp-proxy-dev@1.2`.
         let name = name.split_once('@').map_or(name, |(name, _)| name);
         NAMES.contains(&name)
     };

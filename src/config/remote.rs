@@ -1,4 +1,4 @@
-//! Where a server is reached that does not run here, checked: its address and the headers of every request.
+//! Remote servers: validation of the address and the headers.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -7,7 +7,7 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::secrets;
 
-/// What the proxy itself says with a request, so that nobody else may.
+/// Headers that only the proxy sets.
 const OWN: [HeaderName; 6] = [
     header::ACCEPT,
     header::CONNECTION,
@@ -17,21 +17,21 @@ const OWN: [HeaderName; 6] = [
     header::TRANSFER_ENCODING,
 ];
 
-/// A server at an address.
+/// Remote server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Remote {
-    /// `http` or `https`, with a host.
+    /// Address with the scheme `http` or `https` and a host.
     pub(crate) url: Url,
-    /// Sent with every request; their values are never shown.
+    /// Headers of every request; the values are marked sensitive, which hides them from debug output.
     pub(crate) headers: HeaderMap,
-    /// It has the transport of revision 2024-11-05.
+    /// Whether the server uses the transport of protocol revision 2024-11-05.
     pub(crate) old: bool,
-    /// The address as it was written, without secrets.
+    /// Address as configured, with secrets hidden.
     pub(crate) shown: String,
 }
 
 impl Remote {
-    /// `text`, which may repeat what the server was sent, without any of that.
+    /// Hides header values, credentials and query values in `text`, which may echo a request.
     pub(crate) fn hide(&self, text: &str) -> String {
         let mut sent: Vec<String> = Vec::new();
         for value in self.headers.values() {
@@ -53,7 +53,7 @@ impl Remote {
         );
         sent.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
         let parts = url.path_segments().into_iter().flatten();
-        // Others would be too common to be hidden: `mcp`, `v1`.
+        // Other segments, such as `mcp` or `v1`, are too common to hide.
         sent.extend(
             parts
                 .filter(|part| secrets::looks_secret(part))
@@ -63,7 +63,7 @@ impl Remote {
     }
 }
 
-/// An address that a request can be sent to, or what is wrong with it.
+/// Parses the address of a server; returns a message if the address is not usable.
 pub(super) fn url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("`url` is no address: {error}"))?;
     match url.scheme() {
@@ -75,7 +75,7 @@ pub(super) fn url(text: &str) -> Result<Url, String> {
     }
 }
 
-/// The name of a header that the configuration may set, or what is wrong with it.
+/// Checks the name of a configured header; returns a message if the name is invalid or reserved for the proxy.
 pub(super) fn name(text: &str) -> Result<HeaderName, String> {
     let name = HeaderName::from_bytes(text.as_bytes())
         .map_err(|_| format!("`{text}` cannot be the name of a header"))?;
@@ -85,7 +85,7 @@ pub(super) fn name(text: &str) -> Result<HeaderName, String> {
     Ok(name)
 }
 
-/// A header's value, or what is wrong with it; it is not shown in either case.
+/// Checks the value of a header; neither the error message nor debug output contains the value.
 pub(super) fn value(text: &str) -> Result<HeaderValue, String> {
     let mut value = HeaderValue::from_bytes(text.as_bytes())
         .map_err(|_| "a header's value cannot hold a line end or another control character")?;

@@ -1,4 +1,4 @@
-//! From the file form to what is in force: variables, defaults, directories, what must not be missing.
+//! Resolution of the file form to effective values: variables, defaults, directories, required keys.
 
 use std::ffi::OsString;
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
@@ -18,7 +18,7 @@ use super::source::{At, Located, values};
 use super::spec::{MetaTools, OnBroken, Reload, ServerSpec, Timeouts, ToolFilter, Warmth};
 use super::{Config, Install, Loaded, Surroundings, Watching};
 
-/// Resolves everything; a server with a fault is left out.
+/// Resolves all settings; leaves out faulty servers.
 pub(super) fn resolve(written: &Written, around: &Surroundings, loaded: &mut Loaded) {
     let (config, none) = (&mut loaded.config, Section::default());
     let section = |name| {
@@ -113,7 +113,7 @@ fn timeouts(section: &Section, or: Timeouts) -> Timeouts {
     }
 }
 
-/// Resolves one server.
+/// Resolution of one server.
 struct Resolver<'a> {
     name: &'a Located<String>,
     section: &'a Section,
@@ -136,7 +136,7 @@ impl<'a> Resolver<'a> {
         })
     }
 
-    /// The command or the address. Templates have both, of which one is left blank.
+    /// Returns the command or the address; `None` if it is blank and `other` is not, as in templates with both keys.
     fn way(&self, name: &str, other: &str) -> Option<(&'a String, &'a At)> {
         let is_blank = |(text, _): &(&String, &At)| text.trim().is_empty();
         let given = self.section.text(name);
@@ -200,7 +200,7 @@ impl<'a> Resolver<'a> {
         })
     }
 
-    /// Where a server with the `url` `address` is reached; nothing if that is no address.
+    /// Resolves a remote server with the `url` `address`; `None` if the address has a fault.
     fn remote(&mut self, address: &str, at: &At) -> Option<Remote> {
         let section = self.section;
         let expanded = self.expanded(address, at);
@@ -227,7 +227,7 @@ impl<'a> Resolver<'a> {
                 self.fault(Fault::new(&setting.at, message));
             }
         }
-        // The unset variable in it, already a fault, is the reason.
+        // Such a fault, for example an unset variable, already explains a bad address.
         if self.faults.iter().any(|fault| fault.is_in(at)) {
             return None;
         }
@@ -247,7 +247,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// The command of a server that runs here.
+    /// Resolves the command of a local server.
     fn program(&mut self) -> Option<String> {
         let command = self.way("command", "url");
         let headers = self.section.map("headers");
@@ -255,7 +255,7 @@ impl<'a> Resolver<'a> {
             self.fault(Fault::new(at, "`headers` are for a server with `url`"));
         }
         let Some((command, at)) = command else {
-            // A command of the wrong type was a fault already.
+            // Another fault, such as a wrong type, may explain the missing command.
             let name = &self.name.value;
             if !self
                 .faults
@@ -285,7 +285,7 @@ impl<'a> Resolver<'a> {
         Some(expanded)
     }
 
-    /// A command line, as it should have been written. A path may hold a space.
+    /// Returns the correction for a `command` that is a command line; `None` for a path, which may contain spaces.
     fn as_words(&self, command: &str) -> Option<String> {
         let words = shlex::split(command)?;
         let (program, args) = words.split_first()?;
@@ -316,7 +316,7 @@ impl<'a> Resolver<'a> {
         prefix.clone()
     }
 
-    /// The directory the server runs in: the one named, or that of the file that has its command or address.
+    /// Returns the working directory: as configured, or the base directory of the file with the command or address.
     fn cwd(&mut self) -> Option<PathBuf> {
         let cwd = self.section.text("cwd");
         let cwd = cwd.filter(|(cwd, _)| !cwd.trim().is_empty());
@@ -334,7 +334,7 @@ impl<'a> Resolver<'a> {
             Ok(_) => "is not a directory".to_owned(),
             Err(error) => format!("cannot be used: {error}"),
         };
-        // The unset variable in it, already a fault, is the reason.
+        // Such a fault, for example an unset variable, already explains a bad directory.
         let message = format!("the working directory {shown} {reason}");
         if !self.faults.iter().any(|fault| fault.is_in(at)) {
             self.fault(Fault::new(at, message));
@@ -342,7 +342,7 @@ impl<'a> Resolver<'a> {
         None
     }
 
-    /// The variables of the server's file, then those that are written down, which win.
+    /// Returns the variables of the env file and of `env`; `env` takes precedence.
     fn env(&mut self) -> Vec<(OsString, OsString)> {
         let mut env = self.variables_of_file();
         let map = self.section.map("env").map_or(&[][..], |(map, _)| map);
@@ -360,7 +360,7 @@ impl<'a> Resolver<'a> {
             return Vec::new();
         };
         let path = PathBuf::from(self.expanded(file, at));
-        // The unset variable in it, already a fault, is the reason.
+        // Such a fault, for example an unset variable, already explains an unusable path.
         if self.faults.iter().any(|fault| fault.is_in(at)) {
             return Vec::new();
         }
@@ -426,7 +426,8 @@ impl<'a> Resolver<'a> {
 }
 
 impl Surroundings {
-    /// A variable of the environment, else one that clients have for the folder of the file or for the user.
+    /// Returns a variable of the environment, or else a predefined variable of clients for `base` or the home
+    /// directory.
     fn variable(&self, name: &str, base: &Path) -> Option<String> {
         let set = |name: &str| self.variables.get(name).cloned();
         if let Some(name) = name.strip_prefix(ENVIRONMENT) {
@@ -434,7 +435,7 @@ impl Surroundings {
         }
         let shown = |path: &Path| path.display().to_string();
         set(name).or_else(|| match name {
-            // VS Code and Cursor; plugins of Claude Code; extensions of Gemini CLI.
+            // VS Code and Cursor; Claude Code plugins; Gemini CLI extensions.
             "workspaceFolder" | "CLAUDE_PLUGIN_ROOT" | "extensionPath" => Some(shown(base)),
             "workspaceFolderBasename" => Some(shown(Path::new(base.file_name()?))),
             "userHome" => self.home.as_deref().map(shown),

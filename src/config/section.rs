@@ -1,5 +1,5 @@
-//! The file form of a configuration: what was written, checked by itself, each value with its place.
-//! What it means together with other files and the environment is `resolve`'s business.
+//! File form of a configuration: values with positions, each checked in isolation. Checks against other files and the
+//! environment belong to `resolve`.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use super::node::{Node, Value};
 use super::source::{At, Located};
 use super::units::{parse_duration, parse_size};
 
-/// A table as it was written.
+/// Table of a configuration file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Section {
     pub(super) settings: Vec<(&'static str, Located<Setting>)>,
 }
 
-/// One value of it.
+/// Value of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Setting {
     Text(String),
@@ -35,7 +35,7 @@ pub(super) enum Setting {
 }
 
 impl Setting {
-    /// Whether it is a list, a map or a text without anything in it.
+    /// Whether the value is an empty list, an empty map or blank text.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Texts(all) => all.is_empty(),
@@ -77,7 +77,7 @@ impl Section {
     getter!(section, Section, Section);
     getter!(named, Named, Vec<(Located<String>, Section)>);
 
-    /// The values of a list, without their places.
+    /// Returns the values of a list, without positions.
     pub(super) fn list(&self, name: &str) -> Vec<String> {
         let list = self.texts(name).map(|(list, _)| list.iter());
         list.into_iter()
@@ -86,7 +86,7 @@ impl Section {
             .collect()
     }
 
-    /// Takes what `other` says; where both say something, `other` wins, but maps are joined.
+    /// Adds the settings of `other`, which take precedence; maps are joined.
     pub(super) fn add(&mut self, other: Self) {
         for (name, mut setting) in other.settings {
             let old = self.settings.iter().position(|(key, _)| *key == name);
@@ -107,21 +107,21 @@ impl Section {
     }
 }
 
-/// Reads tables and collects what is wrong with them.
+/// Converts trees to sections; collects faults and notes.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     pub(super) faults: &'a mut Vec<Fault>,
-    /// The server that is being read.
+    /// Server being read.
     pub(super) server: Option<String>,
     pub(super) notes: &'a mut Vec<Note>,
-    /// The file is a client's: its words are put into ours, and keys that are not known are its own.
+    /// Whether the file belongs to a client: its keys are translated, and unknown keys are ignored.
     pub(super) tolerant: bool,
 }
 
-/// Something to be said that keeps nothing from running.
+/// Message that does not prevent a server from running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Note {
-    /// The server that it is about.
+    /// Server that the note concerns.
     pub(super) server: Option<String>,
     pub(super) text: String,
 }
@@ -131,7 +131,7 @@ impl Reader<'_> {
         self.faults.push(fault.of(self.server.as_deref()));
     }
 
-    /// Adds a note with the place `at` that it is about.
+    /// Adds a note with the position that it concerns.
     pub(super) fn note(&mut self, at: &At, text: &str) {
         let ((line, column), path) = (at.line_and_column(), at.source.path.display());
         let text = format!("{text} ({path}:{line}:{column})");
@@ -140,7 +140,7 @@ impl Reader<'_> {
         self.notes.push(Note { server, text });
     }
 
-    /// The entries of a table, or a fault.
+    /// Returns the entries of a table; any other value is a fault.
     pub(super) fn entries<'n>(
         &mut self,
         what: &str,
@@ -171,7 +171,7 @@ impl Reader<'_> {
 
     fn unknown(&mut self, name: &Located<String>, keys: &'static [Key]) {
         let fault = Fault::new(&name.at, format!("unknown key `{}`", name.value));
-        // As a client's file has it.
+        // Advice on a key copied from a client's file.
         let ours = self.server.as_ref().and(clients::spelling(&name.value));
         self.fault(match (keys::section_of(&name.value), ours) {
             (Some(section), _) => fault.help(format!("`{}` belongs in {section}", name.value)),
@@ -289,7 +289,7 @@ impl Reader<'_> {
             let value = match &node.value {
                 Value::Text(text) | Value::Number(text) => text.clone(),
                 Value::Flag(flag) => flag.to_string(),
-                // VS Code has it for a variable that is not set.
+                // VS Code uses `null` for an unset variable.
                 Value::Null => continue,
                 _ => {
                     self.wrong(&format!("{}.{}", key.name, name.value), node, "a string");
@@ -302,7 +302,7 @@ impl Reader<'_> {
         Some(map)
     }
 
-    /// Servers by name, each read by itself, so that a fault of one says so.
+    /// Reads each server separately, so that its faults name it.
     pub(super) fn servers(
         &mut self,
         node: &Node,
@@ -326,7 +326,7 @@ impl Reader<'_> {
 
     fn check_name(&mut self, name: &Located<String>) {
         let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        // Clients take any name in their file; tools get names of their own for it.
+        // Clients accept any name; tool names are derived with other characters replaced.
         let is_fine = |c: char| is_good(c) || (self.tolerant && !c.is_control());
         if !name.value.trim().is_empty() && name.value.chars().all(is_fine) {
             return;
@@ -350,7 +350,7 @@ impl Reader<'_> {
     }
 }
 
-/// What a scalar must be.
+/// Returns the expected form of a scalar, for messages.
 fn expected(kind: Kind) -> &'static str {
     match kind {
         Kind::Flag => "true or false",

@@ -1,4 +1,4 @@
-//! Where a file has its servers: each client has them under a key of its own, plugins under none.
+//! Location of the servers in a file: each client uses its own key, plugins use none.
 
 use std::collections::HashMap;
 
@@ -9,27 +9,26 @@ use super::section::Reader;
 use super::source::{At, Located};
 use crate::near::nearest;
 
-/// The paths of keys under which clients have nothing but servers: Claude Code, Cursor and most others; VS Code; Codex;
-/// Zed.
+/// Key paths that contain only servers: Claude Code, Cursor and most others; VS Code; Codex; Zed.
 const CERTAIN: [&[&str]; 4] = [
     &["mcpServers"],
     &["servers"],
     &[CODEX],
     &["context_servers"],
 ];
-/// Paths under which other things may stand: they count if all their entries look like servers.
+/// Key paths that may contain other data; used only if all tables below them look like servers.
 const POSSIBLE: [&[&str]; 4] = [
-    // Settings of VS Code; OpenCode; settings with dots in their names.
+    // VS Code settings; OpenCode; settings with dots in their names.
     &["mcp", "servers"],
     &["mcp"],
     &["mcp.servers"],
     &["amp.mcpServers"],
 ];
 
-/// The key of the servers in Codex's file.
+/// Key of the servers in Codex's file.
 pub(super) const CODEX: &str = "mcp_servers";
 
-/// Keys of files that are something else, and what to do.
+/// Keys of other kinds of files, each with advice.
 const FOREIGN: [(&str, &str); 5] = [
     ("command", NAMELESS),
     ("url", NAMELESS),
@@ -49,15 +48,14 @@ const FOREIGN: [(&str, &str); 5] = [
 
 const NAMELESS: &str = "this is one server without a name; write {\"mcpServers\": {\"NAME\": {…}}}";
 
-/// One table of servers and the path of keys that leads to it. The path is empty if the servers are the file's own
-/// entries.
+/// Table of servers with its key path. The path is empty if the servers are top-level entries.
 #[derive(Debug)]
 pub(super) struct Place<'n> {
     pub(super) keys: &'static [&'static str],
     pub(super) servers: &'n Node,
 }
 
-/// Every place of a file that has servers, the first one first.
+/// Returns all tables of servers in a JSON file, the preferred one first.
 pub(super) fn places(tree: &Node) -> Vec<Place<'_>> {
     let mut places: Vec<Place<'_>> = Vec::new();
     let certain = CERTAIN.into_iter().map(|keys| (keys, true));
@@ -65,7 +63,7 @@ pub(super) fn places(tree: &Node) -> Vec<Place<'_>> {
     for (keys, is_certain) in certain.chain(possible) {
         let found = keys.iter().try_fold(tree, |node, key| node.get(key));
         let Some(servers) = found else { continue };
-        // In a file that has servers elsewhere already, the same key may mean something else.
+        // Where servers were found already, another key may mean something else.
         if is_certain && places.is_empty() || are_servers(servers) {
             places.push(Place { keys, servers });
         }
@@ -77,7 +75,7 @@ pub(super) fn places(tree: &Node) -> Vec<Place<'_>> {
     places
 }
 
-/// The same of a TOML file, which may be ours or one of Codex.
+/// Returns all tables of servers in a TOML file, which may be `mcp-proxy.toml` or Codex's.
 pub(super) fn places_in_toml(tree: &Node) -> Vec<Place<'_>> {
     let places = [&["servers"][..], &[CODEX][..]];
     let place = |keys: &'static [&'static str]| {
@@ -87,7 +85,7 @@ pub(super) fn places_in_toml(tree: &Node) -> Vec<Place<'_>> {
     places.into_iter().filter_map(place).collect()
 }
 
-/// Takes the servers of Codex out of a TOML file, if it has some.
+/// Moves Codex's servers out of a TOML tree; `None` if there are none.
 pub(super) fn of_codex(tree: &mut Node) -> Option<Node> {
     let Value::Table(entries) = &mut tree.value else {
         return None;
@@ -98,7 +96,7 @@ pub(super) fn of_codex(tree: &mut Node) -> Option<Node> {
     Some(Node { at, value: servers })
 }
 
-/// Whether each table in `node` is a server, and there is one.
+/// Whether `node` contains tables and all of them are servers.
 fn are_servers(node: &Node) -> bool {
     let Value::Table(entries) = &node.value else {
         return false;
@@ -110,7 +108,8 @@ fn are_servers(node: &Node) -> bool {
     tables.peek().is_some() && tables.all(|(_, node)| is_server(node))
 }
 
-/// What stands twice on the way to the servers or in them. Programs differ in which one counts, so none is taken.
+/// Returns faults for duplicate keys on the path to the servers and in them. Programs disagree on the effective
+/// duplicate, so none is used.
 pub(super) fn doubled(tree: &Node) -> Vec<Fault> {
     let mut faults = Vec::new();
     for keys in CERTAIN.into_iter().chain(POSSIBLE) {
@@ -144,7 +143,7 @@ pub(super) fn doubled(tree: &Node) -> Vec<Fault> {
     faults
 }
 
-/// The second one of two equal keys in a table, or of two that are `wanted`, and in which lines they are.
+/// Returns the second of two equal keys in a table (only the key `wanted`, if given) and a message with their lines.
 fn twice<'n>(table: &'n Node, wanted: Option<&str>) -> Option<(&'n Located<String>, String)> {
     let Value::Table(entries) = &table.value else {
         return None;
@@ -163,8 +162,8 @@ fn twice<'n>(table: &'n Node, wanted: Option<&str>) -> Option<(&'n Located<Strin
     })
 }
 
-/// All the servers of a client's file, which is a fault if there is none in it that anybody could find. Of two with
-/// one name the one in the first place counts.
+/// Returns all servers of a client's file; a file with entries but without servers is a fault. Among servers with the
+/// same name, the first table wins.
 pub(super) fn all(reader: &mut Reader<'_>, tree: &Node) -> Option<Node> {
     let entries = reader.entries("the file", tree)?;
     let places = places(tree);

@@ -1,5 +1,5 @@
-//! What is in force, for people and scripts: each value as it was written, and where. Secrets are never
-//! shown, nor is anything of `env` and `headers` but the variables that they are made of.
+//! Display of the configuration, for people and scripts: each value as written, with its origin. Secrets are hidden, as
+//! are all values of `env` and `headers` apart from variables and authentication schemes.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -12,28 +12,28 @@ use super::secrets::{guarded, program, redacted, shown_words};
 use super::section::{Section, Setting};
 use super::source::{At, Located, values};
 
-/// The file form of a loaded configuration.
+/// File form of a loaded configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
     files: Vec<PathBuf>,
     written: Written,
 }
 
-/// What is run for a server, as it was written, and which files say so.
+/// Command or address of a server, as written, and the files that define it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outline {
     pub(crate) name: String,
-    /// The program and its arguments.
+    /// Program and arguments.
     pub(crate) command: Vec<String>,
     pub(crate) url: Option<String>,
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// One value that is in force.
+/// Effective value of one key.
 struct Line {
-    /// As in `[servers.weather]`.
+    /// Path of the table, as in `[servers.weather]`.
     table: Vec<String>,
-    /// As in `env.API_KEY`.
+    /// Path of the key, as in `env.API_KEY`.
     key: Vec<String>,
     value: Value,
     origin: String,
@@ -45,7 +45,8 @@ impl Shown {
         Self { files, written }
     }
 
-    /// As a file `mcp-proxy.toml` that says the same, except for secrets.
+    /// Formats the configuration as `mcp-proxy.toml`, without secrets; `origin` adds a comment with the origin to each
+    /// value.
     pub(crate) fn toml(&self, origin: bool) -> String {
         let mut text = String::new();
         for file in &self.files {
@@ -70,7 +71,7 @@ impl Shown {
         text
     }
 
-    /// As one object; with origins, each value is an object of `value` and `origin`.
+    /// Formats the configuration as one object; with `origin`, each value is an object of `value` and `origin`.
     pub(crate) fn json(&self, origin: bool) -> Value {
         let mut whole = Map::new();
         let files = self.files.iter().map(|file| file.display().to_string());
@@ -87,7 +88,7 @@ impl Shown {
         Value::Object(whole)
     }
 
-    /// Every server that a file has, whether it can be run or not.
+    /// Returns every server of the files, runnable or not.
     pub(crate) fn outlines(&self) -> Vec<Outline> {
         let servers = self.written.servers.iter();
         servers
@@ -100,7 +101,7 @@ impl Shown {
             .collect()
     }
 
-    /// The files in which the server `name` has something of its section.
+    /// Returns the files that contain a setting of the server `name`.
     fn files_with(&self, name: &Located<String>, section: &Section) -> Vec<PathBuf> {
         let places = section.settings.iter().map(|(_, setting)| &setting.at);
         let places: Vec<&At> = places.chain([&name.at]).collect();
@@ -128,7 +129,7 @@ impl Shown {
     }
 }
 
-/// Adds what is in force in one section: what it says, else what `common` says, else the default.
+/// Adds the effective values of one section: from the section, else from `common`, else the default.
 fn add_section(
     lines: &mut Vec<Line>,
     table: &[String],
@@ -154,7 +155,7 @@ fn add_section(
             }) => {
                 for (name, value) in map {
                     let path = [&path[..], std::slice::from_ref(&name.value)].concat();
-                    // Variables and headers.
+                    // Env variables and headers may be secrets under any name.
                     add(path, redacted(&value.value).into(), origin_of(&value.at));
                 }
             }
@@ -199,7 +200,7 @@ fn plain(key: &Key, setting: &Located<Setting>) -> Value {
         Setting::Flag(flag) => (*flag).into(),
         Setting::Count(count) => (*count).into(),
         Setting::Choice(choice) => (*choice).into(),
-        // With the unit that the user chose.
+        // Keeps the unit chosen by the user.
         Setting::Duration(_) | Setting::Size(_) => {
             setting.at.text().trim_matches(['"', '\'']).into()
         }
@@ -218,7 +219,7 @@ fn insert(map: &mut Map<String, Value>, path: &[String], value: Value) {
     }
 }
 
-/// A path of keys as TOML has it.
+/// Formats a key path in TOML syntax.
 pub(super) fn dotted(keys: &[String]) -> String {
     let is_bare = |key: &str| {
         !key.is_empty()
@@ -236,14 +237,14 @@ pub(super) fn dotted(keys: &[String]) -> String {
     quoted.collect::<Vec<_>>().join(".")
 }
 
-/// A JSON string or number is one of TOML too; a list needs spaces to look well.
+/// Formats a value in TOML syntax: JSON syntax, with spaces in lists for readability.
 pub(super) fn toml_text(value: &Value) -> String {
     match value {
         Value::Array(items) => {
             let items: Vec<String> = items.iter().map(toml_text).collect();
             format!("[{}]", items.join(", "))
         }
-        // The one character that JSON lets stand as it is and TOML does not.
+        // The only character that JSON permits unescaped and TOML does not.
         other => other.to_string().replace('\u{7f}', "\\u007f"),
     }
 }

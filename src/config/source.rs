@@ -1,10 +1,10 @@
-//! A file's text and places in it: where a value was written, for faults and for `config show --origin`.
+//! Text of a configuration file and positions in it, for faults and `config show --origin`.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A configuration file as it was read.
+/// Configuration file and its text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Source {
     pub(super) path: PathBuf,
@@ -12,7 +12,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Relative paths in the file start here: beside it, or above `.vscode` and the like.
+    /// Returns the base directory of relative paths: the file's directory, or the one above `.vscode` and similar.
     pub(super) fn base(&self) -> &Path {
         let folder = self.path.parent().unwrap_or(Path::new(""));
         match folder.file_name().and_then(|name| name.to_str()) {
@@ -24,7 +24,7 @@ impl Source {
     }
 }
 
-/// A stretch of a file.
+/// Span of a file, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct At {
     pub(super) source: Arc<Source>,
@@ -37,7 +37,7 @@ impl At {
         Self { source, span }
     }
 
-    /// The first place of `part` in this stretch, or all of it: an escape may hide the part.
+    /// Returns the first occurrence of `part` in the span, or the whole span, since escapes may hide the part.
     pub(super) fn part(&self, part: &str) -> Self {
         let start = self.text().find(part).map(|at| self.span.start + at);
         start.map_or_else(
@@ -46,19 +46,19 @@ impl At {
         )
     }
 
-    /// What is written there.
+    /// Returns the text of the span.
     pub(super) fn text(&self) -> &str {
         self.source.text.get(self.span.clone()).unwrap_or_default()
     }
 
-    /// Line and column of the beginning, counted from 1, columns in characters.
+    /// Returns line and column of the start, both from 1; the column counts characters.
     pub(super) fn line_and_column(&self) -> (usize, usize) {
         let before = self.source.text.get(..self.span.start).unwrap_or_default();
         let line = before.rsplit('\n').next().unwrap_or_default();
         (before.matches('\n').count() + 1, line.chars().count() + 1)
     }
 
-    /// Whether the line in which it begins goes on with a string of several lines, as TOML has them.
+    /// Whether the line with the start of the span continues a multi-line TOML string.
     pub(super) fn is_in_long_string(&self) -> bool {
         let before = &self.source.text[..self.span.start];
         let before = &before[..before.rfind('\n').map_or(0, |at| at + 1)];
@@ -67,21 +67,21 @@ impl At {
             .any(|quotes| before.matches(quotes).count() % 2 == 1)
     }
 
-    /// The whole line in which it begins.
+    /// Returns the whole line with the start of the span.
     pub(super) fn line(&self) -> &str {
         let (line, _) = self.line_and_column();
         self.source.text.lines().nth(line - 1).unwrap_or_default()
     }
 }
 
-/// A value and where it was written.
+/// Value with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Located<T> {
     pub(super) value: T,
     pub(super) at: At,
 }
 
-/// The values alone.
+/// Returns the values without positions.
 pub(super) fn values(all: &[Located<String>]) -> impl Iterator<Item = &str> {
     all.iter().map(|it| it.value.as_str())
 }

@@ -1,4 +1,4 @@
-//! What a server is and how it is run, resolved: nothing in here has to be looked up any more.
+//! Resolved settings of a server: variables are expanded and defaults applied.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -10,45 +10,45 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use super::Remote;
 use super::secrets::shown_words;
 
-/// One configured MCP server: a command that speaks MCP on its stdin and stdout, or an address.
+/// Configured MCP server: a command that speaks MCP on stdin and stdout, or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerSpec {
-    /// The name in log lines and meta-tools.
+    /// Name in log lines and meta-tools.
     pub(crate) name: String,
-    /// Where it is reached if it does not run here; `program`, `args` and `env` are empty then.
+    /// Address of a remote server; then `program`, `args` and `env` are empty.
     pub(crate) remote: Option<Remote>,
-    /// The program as the user wrote it; resolved with the server's own `PATH` and `cwd`.
+    /// Program as configured, with variables expanded; looked up with the server's own `PATH` and `cwd`.
     pub(crate) program: OsString,
-    /// Its arguments.
+    /// Arguments of the program.
     pub(crate) args: Vec<OsString>,
-    /// Program and arguments as they were written, without secrets, for people and models.
+    /// Program and arguments as written, without secrets, for people and models.
     pub(crate) shown: Vec<String>,
-    /// An existing absolute directory; globs are relative to it.
+    /// Existing absolute directory, base of relative globs.
     pub(crate) cwd: PathBuf,
     /// Variables added to the inherited environment.
     pub(crate) env: Vec<(OsString, OsString)>,
-    /// Ordered watch globs, `!` excludes, last match wins; empty means "by the command's language".
+    /// Ordered watch globs: `!` excludes, the last match wins. Inferred from the command if none includes.
     pub(crate) watch: Vec<String>,
-    /// A shell command that must succeed before a generation is started.
+    /// Shell command that must succeed before a generation is started.
     pub(crate) build: Option<String>,
     /// How a new generation replaces the old one.
     pub(crate) reload: Reload,
-    /// What answers calls while the saved code does not run.
+    /// Response to calls while the saved code does not run.
     pub(crate) on_broken: OnBroken,
-    /// How long its starts, reloads and drains may take.
+    /// Maximum durations of starts, reloads and drains.
     pub(crate) timeouts: Timeouts,
-    /// What its tools' names begin with where there are several servers.
+    /// Prefix of tool names if there are several servers.
     pub(crate) prefix: String,
-    /// Whether it starts with the session.
+    /// Whether the server starts with the session.
     pub(crate) autostart: bool,
-    /// Which of its tools are offered.
+    /// Filter for offered tools.
     pub(crate) tools: ToolFilter,
-    /// Whether its next start is prepared.
+    /// Use of standbys for the next start.
     pub(crate) warm: Warmth,
 }
 
 impl ServerSpec {
-    /// A command, with the defaults of everything else.
+    /// Creates the settings of a command, with defaults otherwise.
     pub(crate) fn new(name: String, program: OsString, args: Vec<OsString>, cwd: PathBuf) -> Self {
         let words = std::iter::once(&program).chain(&args);
         let words: Vec<Cow<'_, str>> = words.map(|word| word.to_string_lossy()).collect();
@@ -74,8 +74,8 @@ impl ServerSpec {
 }
 
 impl ServerSpec {
-    /// Whether what is started or reached by `other` would be the same, and show the same. Names, watching
-    /// and waiting are the proxy's own affair.
+    /// Whether a change to `other` needs no restart. Disregards prefix, watch globs, `autostart`, timeouts, `on_broken`
+    /// and `warm`, which concern only the proxy.
     pub(crate) fn runs_like(&self, other: &Self) -> bool {
         let mut other = other.clone();
         other.prefix.clone_from(&self.prefix);
@@ -86,7 +86,7 @@ impl ServerSpec {
     }
 }
 
-/// Globs over tool names. What is denied is not offered, though it is allowed as well.
+/// Globs over tool names; `deny` takes precedence over `allow`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct ToolFilter {
     /// Empty allows every tool.
@@ -95,13 +95,12 @@ pub(crate) struct ToolFilter {
 }
 
 impl ToolFilter {
-    /// Whether it leaves any tool out.
+    /// Whether the filter contains any glob and so may exclude tools.
     pub(crate) fn leaves_out(&self) -> bool {
         !self.allow.is_empty() || !self.deny.is_empty()
     }
 
-    /// The filter, ready for use. Its globs were found valid when the configuration was read; one
-    /// that is not admits nothing.
+    /// Compiles the globs, which were validated when the configuration was read; an invalid glob is skipped.
     pub(crate) fn compile(&self) -> Admission {
         let set = |globs: &[String]| {
             let mut set = GlobSetBuilder::new();
@@ -117,7 +116,7 @@ impl ToolFilter {
     }
 }
 
-/// Which tools of a server a client may see and call.
+/// Compiled tool filter of a server.
 #[derive(Debug, Clone)]
 pub(crate) struct Admission {
     allow: Option<GlobSet>,
@@ -131,27 +130,27 @@ impl Admission {
     }
 }
 
-/// How a new generation replaces the old one.
+/// Replacement of the active generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Reload {
-    /// The candidate starts beside the active generation, which lives until the candidate has proved itself.
+    /// The candidate starts beside the active generation, which runs until the candidate is ready.
     #[default]
     Overlap,
     /// The active generation drains and stops first, for servers that own a port or a lock.
     StopFirst,
 }
 
-/// What answers calls while the saved code does not run.
+/// Response to calls while the saved code does not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum OnBroken {
-    /// An error that says why the saved code does not run.
+    /// Error that reports why the saved code does not run.
     #[default]
     Report,
-    /// The last generation that worked.
+    /// Response of the last generation that worked.
     ServeLastGood,
 }
 
-/// Whether a process that has loaded a server's packages waits for the next save.
+/// When to keep a standby, a process with the server's packages loaded, for the next save.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Warmth {
     /// Never.
@@ -159,27 +158,27 @@ pub(crate) enum Warmth {
     /// While the server is being edited.
     #[default]
     Auto,
-    /// From its first start on.
+    /// From the first start of the server.
     AtOnce,
 }
 
-/// How long each kind of waiting may take.
+/// Maximum durations of waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timeouts {
-    /// `initialize` and `server/discover` wait this long for a server's first start.
+    /// Wait of `initialize` and `server/discover` for a server's first start.
     pub(crate) startup_wait: Duration,
-    /// A candidate that has not proved itself by then is broken.
+    /// Time until a candidate must be ready; otherwise it is broken.
     pub(crate) start: Duration,
-    /// A call waits at most this long for a reload.
+    /// Wait of a call for a reload.
     pub(crate) hold: Duration,
-    /// A list waits at most this long for a reload, then shows the last good one.
+    /// Wait of a list for a reload; afterwards the last good list is returned.
     pub(crate) list_hold: Duration,
-    /// Requests in flight on a replaced generation are given up after this.
+    /// Time for requests in flight on a replaced generation; afterwards they are abandoned.
     pub(crate) drain: Duration,
 }
 
 impl Timeouts {
-    /// The longest wait of a list for a server's first start. After it the last-known lists are shown.
+    /// Returns the wait of a list for a server's first start; afterwards the last-known lists are returned.
     pub(crate) fn first_list(&self) -> Duration {
         self.list_hold.max(self.startup_wait)
     }
@@ -197,12 +196,12 @@ impl Default for Timeouts {
     }
 }
 
-/// Which of the proxy's own tools a client is offered.
+/// Choice of meta-tools to offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum MetaTools {
-    /// All there are.
+    /// All meta-tools.
     All,
-    /// Those that help while a server is being written.
+    /// Meta-tools for the development of a server.
     #[default]
     Dev,
     /// None: the client cannot tell the proxy from the server.

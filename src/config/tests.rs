@@ -1,4 +1,4 @@
-//! The whole way from files to what is in force.
+//! Loading, from files to the effective configuration.
 
 use std::fs;
 use std::path::Path;
@@ -8,14 +8,14 @@ use super::*;
 mod clients;
 mod showing;
 
-/// What a `mcp-proxy.toml` of this text means, which must have no fault.
+/// Loads a `mcp-proxy.toml` with this text; asserts that there is no fault.
 pub(super) fn config(toml: &str) -> Config {
     let loaded = loaded(&[("mcp-proxy.toml", toml)]);
     assert_eq!(messages(&loaded), [""; 0]);
     loaded.config
 }
 
-/// Loads these files, all in one directory that has a directory `sub` as well.
+/// Loads these files from one directory, which also has a directory `sub`.
 fn loaded(files: &[(&str, &str)]) -> Loaded {
     let folder = tempfile::tempdir().unwrap();
     loaded_in(folder.path(), files)
@@ -57,7 +57,7 @@ fn nothing_is_a_configuration_too() {
     assert!(loaded.files.is_empty() && loaded.faults.is_empty());
 }
 
-/// Every setting, none with its default.
+/// All settings, with values other than the defaults.
 const ALL: &str = r#"
 [proxy]
 meta_tools = "none"

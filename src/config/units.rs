@@ -1,8 +1,8 @@
-//! Durations and sizes as people write them, in files and on the command line.
+//! Parsers for durations and sizes in files and on the command line.
 
 use std::time::Duration;
 
-/// `30ms`, `5s`, `1.5s`, `2m`, `1h`.
+/// Parses a duration such as `30ms`, `5s`, `1.5s`, `2m` or `1h`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text);
     let seconds_per_unit = match unit {
@@ -19,7 +19,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("`{number}` is not a number that a duration can have"))
 }
 
-/// `65536`, `512KiB`, `64MiB`, `1GiB`; a bare `K`, `M` or `G` means the same.
+/// Parses a size such as `65536`, `512KiB`, `64MiB` or `1GiB` to bytes; a bare `K`, `M` or `G` is the same as `KiB`
+/// etc.
 pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
     let (number, unit) = split_unit(text);
     let factor: usize = match unit {

@@ -1,8 +1,9 @@
-//! Where to cut in a client's file.
+//! Text ranges to replace in a client's file.
 //!
-//! A new entry goes behind the last thing in its braces, comments too. Where only white space was in them,
-//! or no section for servers at all, a blank line tells `remove` what to leave. The one thing that does
-//! not come back is an empty section behind a blank line of the user's own: it goes with the last server.
+//! A new entry follows the last entry or comment in its braces. If the braces held only line breaks and spaces, or the
+//! section of servers was missing, a blank line marks this state for `remove`. Two states are not restored: an empty
+//! section after a blank line of the user's own, which goes with the last server, and a file without an object, which
+//! keeps an empty section.
 
 use std::ops::Range;
 
@@ -11,7 +12,7 @@ use serde_json::{Value as Plain, json};
 use super::super::node::{Node, Value};
 use super::{Document, EditError, NewServer, entry, spliced};
 
-/// The text with one more server, or another one of that name.
+/// Returns the text with the server added or replaced.
 pub(super) fn add(
     document: &Document,
     name: &str,
@@ -28,7 +29,7 @@ pub(super) fn add(
         file: document.source.path.clone(),
         example: "{\"mcpServers\": {…}}",
     };
-    // OpenCode has another form of servers.
+    // OpenCode uses another format for servers.
     if place.as_ref().is_some_and(|it| it.keys == ["mcp"]) {
         return Err(no_form());
     }
@@ -38,7 +39,7 @@ pub(super) fn add(
     }
     let layout = Layout::of(document);
     if !text[document.tree.at.span.clone()].starts_with('{') {
-        // Nothing, or nothing but comments.
+        // The file is empty or contains only comments; `Document::proved` rejects any other value.
         let whole = layout.rendered(&json!({ key: { name: value } }), "", true);
         let gap = match text {
             "" => "",
@@ -54,7 +55,7 @@ pub(super) fn add(
     .ok_or_else(no_form)
 }
 
-/// The text without the server.
+/// Returns the text without the server.
 pub(super) fn remove(document: &Document, name: &str) -> Result<String, EditError> {
     let Some(place) = document.place(name) else {
         return Ok(document.text().to_owned());
@@ -63,7 +64,7 @@ pub(super) fn remove(document: &Document, name: &str) -> Result<String, EditErro
         return Ok(document.text().to_owned());
     };
     let text = without(document, place.servers, at);
-    // Only such a section can have come with the first server.
+    // `add` creates only sections with a path of one key.
     let [key] = place.keys else {
         return Ok(text);
     };
@@ -74,7 +75,7 @@ pub(super) fn remove(document: &Document, name: &str) -> Result<String, EditErro
     }
 }
 
-/// The text without the key of the servers, if that is empty and came with the first of them.
+/// Returns the text without the section of servers, if that is empty and was created with its first server.
 fn without_section(document: &Document, key: &str, servers: &Node) -> Result<String, EditError> {
     let text = document.text();
     let Some((key, _)) = entry(&document.tree, key) else {
@@ -102,7 +103,7 @@ fn in_vs_code(document: &Document) -> bool {
     folder.is_some_and(|folder| folder.ends_with(".vscode"))
 }
 
-/// The entry's value.
+/// Returns the value of the entry.
 fn written(server: &NewServer, vs_code: bool) -> Plain {
     let mut value = serde_json::Map::new();
     if vs_code {
@@ -130,7 +131,7 @@ fn written(server: &NewServer, vs_code: bool) -> Plain {
     Plain::Object(value)
 }
 
-/// Globs in such a file are relative to the workspace, wherever the server runs.
+/// Prepends `cwd`, since globs in a client's file are relative to the workspace.
 fn absolute(glob: &str, server: &NewServer) -> String {
     let Some(cwd) = &server.cwd else {
         return glob.to_owned();
@@ -154,12 +155,12 @@ fn replaced(document: &Document, name: &str, at: usize, value: &Plain) -> String
     spliced(text, vec![(old.at.span.clone(), new)])
 }
 
-/// How this file is laid out.
+/// Layout of the file.
 #[derive(Debug)]
 struct Layout<'a> {
     text: &'a str,
     newline: &'static str,
-    /// One step of indentation.
+    /// One level of indentation.
     step: &'a str,
 }
 
@@ -179,7 +180,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Adds an entry to the object `table`; `section` if the key of the servers itself was missing.
+    /// Adds an entry to the object `table`; `section` means that the entry is the missing section of servers.
     fn insert(&self, table: &Node, key: &str, value: &Plain, section: bool) -> Option<String> {
         let Value::Table(entries) = &table.value else {
             return None;
@@ -199,7 +200,7 @@ impl<'a> Layout<'a> {
         };
         let lines = section || first.is_none() || first_on_line || rest_has_line;
         let lead = if lines {
-            // The lines that tell `remove` what to leave.
+            // Blank lines that mark the former state for `remove`.
             let bare = end == open && rest_has_line;
             let marks = usize::from(bare) + usize::from(section);
             format!("{}{indent}", newline.repeat(1 + marks))
@@ -214,7 +215,7 @@ impl<'a> Layout<'a> {
         };
         let value = self.rendered(value, &indent, lines);
         let new = format!("{lead}{}: {value}{tail}", Plain::from(key));
-        // The last entry gets its comma, which may stand before comments.
+        // The comma directly follows the last entry, before any comments.
         let comma = if first.is_some() && !has_comma {
             ","
         } else {
@@ -252,7 +253,7 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// The text without one entry of the object `table`.
+/// Returns the text without one entry of the object `table`.
 fn without(document: &Document, table: &Node, at: usize) -> String {
     let text = document.text();
     let Value::Table(entries) = &table.value else {
@@ -286,7 +287,7 @@ fn without(document: &Document, table: &Node, at: usize) -> String {
     }
     let line_follows = text[end..next].contains('\n');
     if !line_follows && (at == 0 || own_line) && next != close {
-        // What follows comes to where this stood.
+        // Moves the following entry to the position of the removed one.
         start = from;
         end = next - text[end..next].trim_ascii_start().len();
     } else if !line_follows && Gap::of(&text[previous..start]).in_comment {
@@ -300,7 +301,7 @@ fn without(document: &Document, table: &Node, at: usize) -> String {
     spliced(text, cuts)
 }
 
-/// The text with nothing in the braces but the white space that was there before the only entry.
+/// Returns the text with the braces as they were before the only entry was added.
 fn emptied(document: &Document, table: &Node, before: &str, after: &str) -> String {
     let text = document.text();
     let (open, close) = (table.at.span.start + 1, table.at.span.end - 1);
@@ -314,7 +315,7 @@ fn emptied(document: &Document, table: &Node, before: &str, after: &str) -> Stri
     spliced(text, vec![(open..close, left.to_owned())])
 }
 
-/// The white space before a place.
+/// Returns the range of white space before an offset.
 fn gap_before(text: &str, at: usize) -> Range<usize> {
     text[..at].trim_ascii_end().len()..at
 }
@@ -328,18 +329,18 @@ fn starts_line(text: &str, at: usize) -> bool {
     line.len() < at && line.trim_ascii().is_empty()
 }
 
-/// The white space that the line of this place begins with.
+/// Returns the white space at the beginning of the line with this offset.
 fn indent_of_line(text: &str, at: usize) -> &str {
     let start = at - last_line(text, at).len();
     let line = &text[start..];
     &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
 }
 
-/// What stands between two values besides white space and whole comments.
+/// Findings about the text between two values.
 #[derive(Debug, Default)]
 struct Gap {
     comma: Option<usize>,
-    /// It ends within a comment that takes the rest of the line.
+    /// Whether the text ends within a line comment.
     in_comment: bool,
 }
 
@@ -365,7 +366,8 @@ impl Gap {
     }
 }
 
-/// The length of a comment that has the rest of the line to itself: it is about what stands before it.
+/// Returns the length of a comment that extends to the end of the line and so describes the preceding entry; 0 if there
+/// is none.
 fn comment_on_line(rest: &str) -> usize {
     let line = rest.split(['\r', '\n']).next().unwrap_or_default();
     let comment = line.trim_ascii();

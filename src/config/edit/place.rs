@@ -1,4 +1,4 @@
-//! The file on the disk: its lock, and how a new text takes the place of the old one in one step.
+//! File access of edits: locking and atomic replacement.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -12,13 +12,13 @@ use rustix::fs::{FlockOperation, Gid, Uid, fchown, flock};
 use super::{EditError, MARK};
 use crate::private;
 
-/// How long an edit waits for another one.
+/// Maximum wait for another edit.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// How often a text that was changed by somebody else meanwhile is edited again.
+/// Maximum number of attempts if another program changes the file during an edit.
 const ATTEMPTS: usize = 5;
 
-/// Replaces the text of `file` by what `edit` makes of it; `None` leaves it as it is. A link stays
-/// a link, and the file behind it is what `edit` hears of.
+/// Replaces the text of `file` with the result of `edit`; `None` leaves the file unchanged. A symlink stays a symlink,
+/// and `edit` receives the path of its target.
 pub(super) fn rewrite(
     file: &Path,
     mut edit: impl FnMut(&Path, Option<&str>) -> Result<Option<String>, EditError>,
@@ -34,7 +34,7 @@ pub(super) fn rewrite(
         let marked = old.as_deref().is_some_and(|old| old.starts_with(MARK));
         let new = if marked { format!("{MARK}{new}") } else { new };
         let fresh = write_beside(&file, &new);
-        // Programs that know no lock write to the file as well.
+        // Programs that do not take the lock write to the file as well.
         if read(&file)? != old {
             continue;
         }
@@ -44,14 +44,14 @@ pub(super) fn rewrite(
             Err(error) if old.is_some() && is_fixed(&error) => write_in_place(&file, &new)?,
             swapped => swapped?,
         }
-        // The name has to outlive a power cut too; where a folder cannot be synced, nothing is lost.
+        // Makes the rename survive a power failure. Failure is harmless: the file itself is synced.
         let _ = File::open(folder).and_then(|it| it.sync_all());
         return Ok(());
     }
     Err(EditError::Restless(file))
 }
 
-/// The file that a chain of links ends at, whether it is there or not.
+/// Returns the end of a chain of symlinks, which need not exist.
 fn behind_links(file: &Path) -> Result<PathBuf, EditError> {
     let mut path = std::path::absolute(file).map_err(io_error("find", file))?;
     for _ in 0..40 {
@@ -73,8 +73,7 @@ fn read(file: &Path) -> Result<Option<String>, EditError> {
     }
 }
 
-/// The lock is on the folder: the file's own would go with the file when it is replaced, and one on a
-/// file made for it would leave that file behind.
+/// Locks the folder: a lock on the file would be lost when the file is replaced, and a separate lock file would remain.
 fn lock(folder: &Path) -> Result<File, EditError> {
     let handle = File::open(folder).map_err(io_error("open", folder))?;
     let deadline = Instant::now() + PATIENCE;
@@ -84,13 +83,14 @@ fn lock(folder: &Path) -> Result<File, EditError> {
                 thread::sleep(Duration::from_millis(5));
             }
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(EditError::Locked(folder.into())),
-            // Some network file systems have no locks; the comparison before the swap is left then.
+            // Some network file systems have no locks; then only the comparison before the replacement protects the
+            // file.
             Ok(()) | Err(_) => return Ok(handle),
         }
     }
 }
 
-/// A file that is gone when this is dropped, unless it was renamed.
+/// New file; removed on drop unless it was renamed.
 #[derive(Debug)]
 struct Fresh(PathBuf);
 
@@ -100,7 +100,8 @@ impl Drop for Fresh {
     }
 }
 
-/// Its name is always the same, so that what a killed edit left is gone with the next one.
+/// Writes `text` to a new file beside `file`. The name is constant, so that an edit removes the leftovers of a killed
+/// one.
 fn write_beside(file: &Path, text: &str) -> Result<Fresh, EditError> {
     let known = fs::metadata(file).ok();
     if known.as_ref().is_some_and(|it| it.permissions().readonly()) {
@@ -116,7 +117,7 @@ fn write_beside(file: &Path, text: &str) -> Result<Fresh, EditError> {
         }
         _ => {}
     }
-    // It may hold values of variables, which others must not read.
+    // Variable values in the file must not be readable by others.
     let mut handle = private::new_file(&path).map_err(io_error("create", &path))?;
     let fresh = Fresh(path);
     let written = handle.write_all(text.as_bytes()).and_then(|()| {
@@ -134,8 +135,8 @@ fn write_beside(file: &Path, text: &str) -> Result<Fresh, EditError> {
     Ok(fresh)
 }
 
-/// Whether another file cannot take the place of this one: it is a mount, its folder is not writable, or its owner cannot
-/// be kept.
+/// Whether the error means that `file` cannot be replaced: it is a mount point, its folder is not writable, the new
+/// file's name is too long, or the owner cannot be preserved.
 fn is_fixed(error: &EditError) -> bool {
     use io::ErrorKind::{
         CrossesDevices, InvalidFilename, PermissionDenied, ReadOnlyFilesystem, ResourceBusy,
@@ -149,7 +150,7 @@ fn is_fixed(error: &EditError) -> bool {
     )
 }
 
-/// Overwrites the file itself.
+/// Overwrites the file in place.
 fn write_in_place(file: &Path, text: &str) -> Result<(), EditError> {
     let write = || {
         let mut handle = OpenOptions::new().write(true).open(file)?;
@@ -189,7 +190,7 @@ mod tests {
         assert!(fs::read_link(&link).is_ok() && text_of(&path).contains("\"x\""));
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o606);
-        // The file behind a link that leads nowhere yet is made.
+        // Creates the target of a dangling symlink.
         let link = folder.path().join("mcp-proxy.toml");
         symlink("real/own.toml", &link).unwrap();
         assert!(add(&link, "x", &server(), false).unwrap().created);
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_file_that_none_can_take_the_place_of_is_overwritten() {
-        // There is no room for the suffix of the new file's name.
+        // The name leaves no room for the suffix of the new file's name.
         let (_folder, path) = file(&format!("{}.json", "x".repeat(250)), "{\"other\": 1}");
         let inode = fs::metadata(&path).unwrap().ino();
         add(&path, "x", &server(), false).unwrap();

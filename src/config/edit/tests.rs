@@ -1,4 +1,4 @@
-//! Edits of whole files: what they write, and that nothing else changes.
+//! Edits of whole files: the new text, and the unchanged remainder.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ pub(super) fn remove(file: &Path, name: &str) -> Result<bool, EditError> {
     Ok(super::remove(file, name, |_| Ok(()))?.is_some())
 }
 
-/// A folder with one file, and its path.
+/// Creates a folder with one file; returns the folder and the path of the file.
 pub(super) fn file(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
@@ -37,7 +37,7 @@ pub(super) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// The text after `x` was added; taking it out again must give `text`.
+/// Adds `x` and returns the new text; asserts that removing `x` restores `text`.
 #[track_caller]
 fn added(name: &str, text: &str) -> String {
     let (_folder, path) = file(name, text);
@@ -51,7 +51,7 @@ fn added(name: &str, text: &str) -> String {
     after
 }
 
-/// Files as people and programs write them.
+/// Files in styles of people and programs.
 const CLIENT_FILES: [&str; 24] = [
     "{}",
     "{}\n",
@@ -141,7 +141,7 @@ fn a_file_of_vs_code_gets_its_own_form() {
         after.contains("\"servers\": {\n    \"x\": {\n      \"type\": \"stdio\","),
         "{after}"
     );
-    // Elsewhere the key decides.
+    // Elsewhere, the key determines the format.
     let after = added("mcp.json", CLIENT_FILES[22]);
     assert!(
         after.contains("\"x\": {\n   \"type\": \"stdio\","),
@@ -371,7 +371,7 @@ fn the_file_where_the_name_stands_is_chosen() {
     }
 }
 
-/// White space and comments, as they may stand between any two tokens.
+/// Generates white space and comments for the gap between two tokens.
 fn gap() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => Just(""), 3 => Just(" "), 4 => Just("\n  "), 1 => Just("\r\n"), 1 => Just("\n\n\t"),
@@ -395,7 +395,7 @@ proptest! {
             let entry = format!("\"o{other}\"{}: [1]{},{}", gap(), gap(), gap());
             text.push_str(&entry);
         }
-        // An empty section behind a blank line looks as if an addition had brought it.
+        // An empty section after a blank line looks like one created by `add`.
         let ends_blank = text[text.trim_ascii_end().len()..].matches('\n').count() > 1;
         prop_assume!(servers > 0 || !ends_blank);
         text = text + "\"mcpServers\":" + &gap() + "{";
@@ -409,7 +409,7 @@ proptest! {
         let after = json::add(&parse(&text), "x", &server()).unwrap();
         let again = json::remove(&parse(&after), "x").unwrap();
         prop_assert_eq!(again, text, "{}", after);
-        // Any other can be taken out as well, which leaves the comments before it.
+        // Every other server can be removed too; comments before it stay.
         if servers > 0 {
             let text = json::remove(&parse(&after), "s0").unwrap();
             prop_assert!(parse(&after).proved(text, "s0", false).is_ok());

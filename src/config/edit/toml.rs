@@ -1,6 +1,6 @@
-//! Where to cut in `mcp-proxy.toml`: whole lines.
+//! Text ranges to replace in a TOML file: whole lines.
 //!
-//! A new server is a table of its own at the end of the file, behind a blank line.
+//! A new server becomes a table at the end of the file, after a blank line.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use super::super::shapes::CODEX;
 use super::super::show::{dotted, toml_text};
 use super::{Document, NewServer, entry, spliced};
 
-/// The text with one more server, or another one of that name.
+/// Returns the text with the server added or replaced.
 pub(super) fn add(document: &Document, name: &str, server: &NewServer) -> String {
     let newline = document.newline();
     let place = document.place(name);
@@ -30,7 +30,7 @@ pub(super) fn add(document: &Document, name: &str, server: &NewServer) -> String
     if text.is_empty() {
         return table + newline;
     }
-    // The end of the file stays as it is: with a line end or without.
+    // Keeps the end of the file, with or without a line break.
     if text.ends_with('\n') {
         format!("{text}{newline}{table}{newline}")
     } else {
@@ -38,7 +38,7 @@ pub(super) fn add(document: &Document, name: &str, server: &NewServer) -> String
     }
 }
 
-/// The text without the server.
+/// Returns the text without the server.
 pub(super) fn remove(document: &Document, name: &str) -> String {
     let text = document.text();
     let cuts = lines_of(document, name).into_iter().map(|mut cut| {
@@ -50,7 +50,7 @@ pub(super) fn remove(document: &Document, name: &str) -> String {
             cut.end += line_end(after);
         }
         if after.is_empty() {
-            // The blank line before it, and a line end if the file has none at its end.
+            // Also removes the blank line before the server, and a line break if the file ends without one.
             let times = usize::from(blank_before) + usize::from(!text.ends_with('\n'));
             for _ in 0..times {
                 let rest = &text[..cut.start];
@@ -88,7 +88,7 @@ fn table(section: &str, name: &str, server: &NewServer) -> Vec<String> {
             env.collect::<Vec<_>>().join(", ")
         ));
     }
-    // Codex refuses keys that it does not know.
+    // Codex rejects unknown keys.
     if !server.watch.is_empty() && section != CODEX {
         lines.push(format!("watch = {}", toml_text(&json!(server.watch))));
     }
@@ -98,7 +98,7 @@ fn table(section: &str, name: &str, server: &NewServer) -> Vec<String> {
     lines
 }
 
-/// The stretches of whole lines that say something of this server, from top to bottom.
+/// Returns the ranges of whole lines that define the server, from top to bottom.
 fn lines_of(document: &Document, name: &str) -> Vec<Range<usize>> {
     let servers = document.place(name).map(|place| place.servers);
     let Some((key, server)) = servers.and_then(|servers| entry(servers, name)) else {
@@ -124,7 +124,7 @@ fn lines_of(document: &Document, name: &str) -> Vec<Range<usize>> {
     merged
 }
 
-/// The places of all keys and plain values in a table.
+/// Collects the spans of all keys, plain values and inline tables in a table.
 fn gather(node: &Node, spans: &mut Vec<Range<usize>>) {
     match &node.value {
         Value::Table(entries) => {
@@ -132,7 +132,7 @@ fn gather(node: &Node, spans: &mut Vec<Range<usize>>) {
                 spans.push(key.at.span.clone());
                 gather(node, spans);
             }
-            // A table in braces may end on a line of its own.
+            // An inline table may end on a later line.
             if node.at.text().starts_with('{') {
                 spans.push(node.at.span.clone());
             }
@@ -149,7 +149,7 @@ fn lines_around(text: &str, span: &Range<usize>) -> Range<usize> {
     start..end
 }
 
-/// Whether there is nothing but comments and blank lines.
+/// Whether all lines are comments or blank.
 fn says_nothing(lines: &str) -> bool {
     let mut lines = lines.lines().map(str::trim);
     lines.all(|line| line.is_empty() || line.starts_with('#'))

@@ -1,4 +1,4 @@
-//! Files as clients have them.
+//! Loading of clients' files.
 
 use super::*;
 
@@ -68,13 +68,13 @@ fn a_client_file_may_call_a_server_anything() {
     assert_eq!(messages(&loaded), ["` ` cannot be a server's name"]);
 }
 
-/// The servers of a `.mcp.json` with one server `a` of this text.
+/// Loads a `.mcp.json` with one server `a` of this text.
 fn one(server: &str) -> Loaded {
     let text = format!(r#"{{"mcpServers": {{"a": {server}}}}}"#);
     loaded(&[(".mcp.json", &text)])
 }
 
-/// The server `a` of that text, which must have no fault and no note.
+/// Returns the server `a` of this text; asserts that there is no fault and no note.
 #[track_caller]
 fn good(server: &str) -> ServerSpec {
     let loaded = one(server);
@@ -103,7 +103,7 @@ fn a_server_that_is_switched_off_in_a_clients_file_is_off() {
     assert!(odd.config.servers.is_empty());
     let said = "`disabled` must be true or false, not a string";
     assert_eq!(messages(&odd), [said]);
-    // The proxy's own file has the last word.
+    // The proxy's own file takes precedence.
     let loaded = loaded(&[
         (
             ".mcp.json",
@@ -313,7 +313,7 @@ fn the_variables_of_clients_mean_what_they_mean_there() {
     let expected = ["/home/me/x", "my project", "a/b/c", "1", &x, root, root];
     assert_eq!(a.args, expected);
     assert!(a.cwd.ends_with("my project/.cursor"));
-    // Only the environment is asked for `env:`, and a missing one is a fault.
+    // `env:` looks only in the environment; an unset variable is a fault.
     around.variables.clear();
     assert_eq!(messages(&load(&around)), ["variable `A` is not set"]);
 }
@@ -424,7 +424,7 @@ fn the_file_of_codex_is_read_and_its_servers_in_our_own() {
         );
         assert_eq!(loaded.config.servers[0].tools.allow, ["t"]);
     }
-    // Our own file knows no other keys.
+    // The proxy's own file permits no other keys.
     let typo = loaded(&[("mcp-proxy.toml", &format!("[porxy]\n{codex}"))]);
     assert_eq!(messages(&typo), ["unknown key `porxy`"]);
 }

@@ -1,4 +1,4 @@
-//! The shown form of a configuration, and the agreement of the tables of keys with the settings in force.
+//! Display of a configuration, and agreement of the key tables with the effective values.
 
 use super::*;
 
@@ -61,7 +61,7 @@ fn each_value_is_shown_with_its_origin() {
     assert_eq!(origin("/servers/a/env/K"), ".mcp.json:2");
     assert_eq!(origin("/servers/a/env/L"), "mcp-proxy.toml:4");
     assert_eq!(origin("/servers/a/hold_timeout"), "mcp-proxy.toml:2");
-    // What is shown says the same.
+    // The displayed form loads to the same values.
     let again = loaded_in(
         tempfile::tempdir().unwrap().path(),
         &[("mcp-proxy.toml", &loaded.shown.toml(false))],
@@ -110,7 +110,7 @@ fn the_defaults_of_the_tables_are_those_in_force() {
         &[("mcp-proxy.toml", &loaded.shown.toml(false))],
     );
     assert_eq!(messages(&again), [""; 0]);
-    // Written down, it holds for `serve` as well, which else offers all.
+    // A written value also applies to `serve`, whose own default is `all`.
     let dev = Config {
         meta_tools: Some(MetaTools::Dev),
         ..Config::default()

@@ -1,5 +1,4 @@
-//! Looks through the wrappers that servers are commonly started with (`uv run`, `npx`, `npm run`,
-//! `sh -c`) for the command that they run.
+//! Unwrapping of common launchers (`uv run`, `npx`, `npm run`, `sh -c`), down to the command that runs the server.
 
 use std::path::{Path, PathBuf};
 
@@ -8,36 +7,36 @@ use super::packages::{self, Owner};
 use super::project::{Limits, read_json, tidy};
 use super::wrappers::{DIRECTORY, RUNNERS, VALUED};
 
-/// A command being looked through.
+/// Command, possibly wrapped.
 #[derive(Debug, Clone)]
 pub(super) struct Command {
-    /// Relative names begin here.
+    /// Base directory of relative names.
     pub(super) base: PathBuf,
     pub(super) words: Vec<String>,
 }
 
-/// The command that is left when all wrappers are taken off, and what they told.
+/// Innermost command, and findings about its wrappers.
 #[derive(Debug)]
 pub(super) struct Unwrapped {
     pub(super) command: Command,
-    /// Names of the programs that were taken off, the outermost first.
+    /// Names of the removed wrappers, the outermost first.
     pub(super) wrappers: Vec<String>,
-    /// The package that is run and is not the user's.
+    /// Third-party package that is run.
     pub(super) foreign: Option<String>,
-    /// The project that a wrapper names: `--from .`.
+    /// The user's project that a wrapper runs, as in `uvx --from .`.
     pub(super) project: Option<PathBuf>,
-    /// Files with variables for the server; they need not exist.
+    /// Env files for the server, which need not exist.
     pub(super) env_files: Vec<PathBuf>,
     pub(super) watcher: Option<InnerWatcher>,
 }
 
-/// A command without its outermost wrapper.
+/// Command without its outermost wrapper.
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) command: Command,
-    /// Packages that the wrapper is to fetch for the command.
+    /// Packages that the wrapper fetches for the command.
     pub(super) packages: Vec<String>,
-    /// A directory of sources that the wrapper makes importable.
+    /// Source directory that the wrapper makes importable.
     pub(super) editable: Option<String>,
     fetches: bool,
 }
@@ -47,7 +46,7 @@ impl Command {
         stem(self.words.first().map_or("", String::as_str))
     }
 
-    /// The same directory, other words.
+    /// Returns a command with the same base directory and other words.
     pub(super) fn with(&self, words: &[String]) -> Self {
         Self {
             base: self.base.clone(),
@@ -55,13 +54,13 @@ impl Command {
         }
     }
 
-    /// The path that a word names.
+    /// Returns the path named by a word.
     pub(super) fn path(&self, word: &str) -> PathBuf {
         tidy(&self.base.join(word))
     }
 }
 
-/// Takes wrappers off until a command remains that is none.
+/// Removes wrappers until the command is none.
 pub(super) fn unwrap(command: Command, limits: &Limits) -> Unwrapped {
     let mut seen = Unwrapped {
         command,
@@ -71,7 +70,7 @@ pub(super) fn unwrap(command: Command, limits: &Limits) -> Unwrapped {
         env_files: Vec::new(),
         watcher: None,
     };
-    // A command line that wraps more often than this is not one anybody wrote.
+    // Bounds recursive scripts; real commands nest fewer wrappers.
     for _ in 0..8 {
         seen.note_env_files();
         seen.watcher = seen.watcher.take().or_else(|| inner::of(&seen.command));
@@ -136,7 +135,7 @@ impl Unwrapped {
                 .take()
                 .or(watcher.map(|watcher| watcher.of_script(script.name)));
             let is_all = script.commands.len() == 1 && !script.has_more;
-            // Of several commands the others may build the sources of the last.
+            // With several commands, the others may build the sources of the last.
             return is_all
                 .then(|| script.commands.into_iter().next())?
                 .map(Inner::plain);
@@ -170,7 +169,7 @@ impl Inner {
     }
 }
 
-/// The commands inside `sh -c "cd server && exec node index.js"`.
+/// Returns the commands within `sh -c "cd server && exec node index.js"`.
 fn shell(command: &Command) -> Option<Vec<Command>> {
     let flag = command
         .words
@@ -180,12 +179,12 @@ fn shell(command: &Command) -> Option<Vec<Command>> {
     Some(commands_of(line, &command.base))
 }
 
-/// The commands of a shell's line, without those that only prepare it.
+/// Splits a shell's command line into commands, without those that only prepare it.
 pub(super) fn commands_of(line: &str, base: &Path) -> Vec<Command> {
     let mut base = base.to_owned();
     let mut commands = Vec::new();
     for part in line.split(['&', ';', '|', '\n']) {
-        // Not the plain words that the rest of the line is thought to be.
+        // An unbalanced quote: the separator was part of a word.
         let Some(words) = shlex::split(part) else {
             break;
         };
@@ -205,15 +204,15 @@ pub(super) fn commands_of(line: &str, base: &Path) -> Vec<Command> {
     commands
 }
 
-/// A script of a `package.json`.
+/// Script of a `package.json`.
 struct PackageScript {
     name: String,
     commands: Vec<Command>,
-    /// Another script runs before it.
+    /// Whether another script runs before it.
     has_more: bool,
 }
 
-/// The script that `npm run dev`, `yarn dev` or `node --run dev` runs.
+/// Returns the script that `npm run dev`, `yarn dev` or `node --run dev` runs.
 fn package_script(command: &Command) -> Option<PackageScript> {
     let program = command.program();
     let mut here = command.clone();
@@ -230,7 +229,7 @@ fn package_script(command: &Command) -> Option<PackageScript> {
         } else if !word.starts_with('-') {
             plain.push((at, word));
         } else if matches!(word, "-w" | "--workspace" | "--filter" | "-F") {
-            // Another package's script.
+            // Script of another package.
             return None;
         }
         at += 1;
@@ -259,7 +258,7 @@ fn package_script(command: &Command) -> Option<PackageScript> {
     })
 }
 
-/// The command after `uv --directory server run --with mcp`.
+/// Returns the command after a wrapper such as `uv --directory server run --with mcp`.
 fn wrapped(command: &Command, program: &str) -> Option<Inner> {
     let mut rows: Vec<_> = RUNNERS
         .iter()
@@ -302,12 +301,12 @@ fn wrapped(command: &Command, program: &str) -> Option<Inner> {
 }
 
 impl Inner {
-    /// Takes note of a wrapper's option.
+    /// Records an option of the wrapper.
     fn note(&mut self, program: &str, option: &str, value: Option<&String>) {
         let Some(value) = value else { return };
         match option {
             "--from" | "--spec" | "--package" => self.packages.push(value.clone()),
-            // For uv it is the interpreter.
+            // For uv, `-p` selects the interpreter.
             "-p" if !program.starts_with("uv") => self.packages.push(value.clone()),
             "--with-editable" => self.editable = Some(value.clone()),
             _ => {}
@@ -315,7 +314,7 @@ impl Inner {
     }
 }
 
-/// Applies the directory options of the last command itself: `npm --prefix server start`.
+/// Applies the directory options of the innermost command, as in `npm --prefix server start`.
 fn rebase(command: &mut Command) {
     let directory_aware = matches!(
         command.program().as_str(),
@@ -329,7 +328,7 @@ fn rebase(command: &mut Command) {
             command.base.pop();
         } else if let Some(directory) = directory_option(word, &mut words.clone()) {
             command.base = command.base.join(directory);
-            // `dotnet run --project src/App.csproj`.
+            // Project file, as in `dotnet run --project src/App.csproj`.
             if command.base.is_file() {
                 command.base.pop();
             }
@@ -349,7 +348,7 @@ fn directory_option<'a>(
         .map(|(_, value)| value)
 }
 
-/// Whether the value of the option is the next word.
+/// Whether the next word is the value of the option.
 pub(super) fn takes_value(option: &str) -> bool {
     VALUED.contains(&option)
 }
@@ -360,7 +359,8 @@ pub(super) fn is_assignment(word: &str) -> bool {
     })
 }
 
-/// `/usr/bin/python3.12` → `python3.12`, `npx.cmd` → `npx`.
+/// Returns the name of a program without directory and Windows suffix, in lower case: `/usr/bin/python3.12` →
+/// `python3.12`, `npx.cmd` → `npx`.
 pub(super) fn stem(program: &str) -> String {
     let name = program
         .rsplit(std::path::is_separator)

@@ -1,20 +1,20 @@
-//! Watchers inside the command, which restart the server without the proxy's knowledge.
+//! Detection of file watchers within the command, which restart the server without the proxy's knowledge.
 
 use super::command::{Command, commands_of, takes_value};
 use crate::watcher::ignores::Ignores;
 
-/// A watcher that the command starts.
+/// File watcher that the command starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InnerWatcher {
-    /// The words that show it: `node --watch`.
+    /// Words that start it, as in `node --watch`.
     shown: String,
-    /// How to do without it.
+    /// Advice on removing it.
     cure: String,
-    /// The script of a `package.json` in which it stands.
+    /// Script of the `package.json` that starts it.
     script: Option<String>,
 }
 
-/// Programs that do nothing but start another one at each change.
+/// Programs whose only purpose is to restart another program on changes.
 const WATCHERS: &[&str] = &[
     "nodemon",
     "watchexec",
@@ -39,7 +39,7 @@ const WATCHERS: &[&str] = &[
     "reloaderoo",
 ];
 
-/// Options that make a program watch, where they stand before the script or command it runs.
+/// Options that enable watching if they precede the script or command.
 const BEFORE_SCRIPT: &[(&str, &[&str])] = &[
     ("node", &["--watch", "--watch-path"]),
     ("tsx", &["--watch"]),
@@ -51,7 +51,7 @@ const BEFORE_SCRIPT: &[(&str, &[&str])] = &[
     ("vite-node", &["--watch", "-w"]),
 ];
 
-/// Options that make a program watch, wherever they stand.
+/// Options that enable watching in any position.
 const ANYWHERE: &[(&str, &[&str])] = &[
     ("fastmcp", &["--reload"]),
     ("uvicorn", &["--reload"]),
@@ -66,7 +66,7 @@ const ANYWHERE: &[(&str, &[&str])] = &[
     ("gradlew", &["--continuous", "-t"]),
 ];
 
-/// Subcommands that watch.
+/// Subcommands that enable watching.
 const SUBCOMMANDS: &[(&str, &str)] = &[
     ("tsx", "watch"),
     ("dotnet", "watch"),
@@ -83,7 +83,7 @@ impl InnerWatcher {
         }
     }
 
-    /// The watcher, found in this script of a `package.json`.
+    /// Marks the watcher as part of a script of `package.json`.
     pub(super) fn of_script(self, name: String) -> Self {
         Self {
             script: Some(name),
@@ -91,7 +91,7 @@ impl InnerWatcher {
         }
     }
 
-    /// A sentence that says why it is better left out, and how.
+    /// Returns a sentence with the problem and the remedy.
     pub(super) fn warning(&self) -> String {
         let Self { shown, cure, .. } = self;
         let place = match &self.script {
@@ -105,12 +105,12 @@ impl InnerWatcher {
     }
 }
 
-/// The watcher that the command itself is or switches on.
+/// Returns the watcher that the command is or enables.
 pub(super) fn of(command: &Command) -> Option<InnerWatcher> {
     let words = &command.words;
     let program = command.program();
     let options = match options_of(&program, ANYWHERE) {
-        // What stands behind `--` is for the server.
+        // Words after `--` belong to the server.
         Some(options) => Some((options, words.iter().position(|word| word == "--"))),
         None => options_of(&program, BEFORE_SCRIPT)
             .map(|options| (options, script_position(&program, words))),
@@ -150,11 +150,11 @@ pub(super) fn of(command: &Command) -> Option<InnerWatcher> {
     within(command, &program)
 }
 
-/// The watcher in a command that another one starts and that is not looked through.
+/// Returns the watcher in a nested command that is not unwrapped.
 fn within(command: &Command, program: &str) -> Option<InnerWatcher> {
     let words = &command.words;
     if program.starts_with("python") {
-        // `python -m uvicorn --reload`; the options behind a script are the script's.
+        // `python -m uvicorn --reload`; options after a script belong to the script.
         let at = script_position(program, words)?;
         let is_module = words[at - 1] == "-m";
         return is_module.then(|| of(&command.with(&words[at..]))).flatten();
@@ -174,7 +174,7 @@ fn options_of(program: &str, table: &'static [(&str, &[&str])]) -> Option<&'stat
     Some(row.1)
 }
 
-/// Where the script or command begins: options behind it are its own.
+/// Returns the index of the script or command, to which all later options belong.
 fn script_position(program: &str, words: &[String]) -> Option<usize> {
     let has_run = matches!(program, "bun" | "deno");
     let mut is_value = false;
@@ -190,7 +190,7 @@ fn script_position(program: &str, words: &[String]) -> Option<usize> {
     None
 }
 
-/// Whether the program is one that the user has made: `./bin/air`.
+/// Whether the program is the user's own, as in `./bin/air`.
 fn is_own(command: &Command) -> bool {
     let program = &command.words[0];
     let path = command.path(program);

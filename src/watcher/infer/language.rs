@@ -1,34 +1,33 @@
-//! The languages whose sources are known: their programs, the ends of their file names, their
-//! manifests, and the globs that find them below a project.
+//! Supported languages: programs, file extensions, manifests, and globs of the sources below a project.
 
 use std::ffi::OsString;
 use std::path::Path;
 
-/// Files of a Node.js project that count although they are JSON. Others count if a source imports them.
+/// JSON files of a Node.js project that always count; other JSON files count if a source imports them.
 const NODE_MANIFESTS: &str = "**/{package,tsconfig*,jsconfig,deno,fastmcp}.{json,jsonc}";
 
 pub(in crate::watcher) const PYTHON: &[&str] = &["**/*.{py,pyi,toml}"];
 pub(in crate::watcher) const NODE: &[&str] = &["**/*.{ts,tsx,mts,cts,js,mjs,cjs}", NODE_MANIFESTS];
-/// Plain `node` runs no TypeScript; what it runs is often built into an ignored directory.
+/// Without TypeScript, for a JavaScript file run by plain `node`, which is often built into an ignored directory.
 pub(in crate::watcher) const JAVASCRIPT: &[&str] = &["**/*.{js,mjs,cjs}", NODE_MANIFESTS];
 pub(in crate::watcher) const RUST: &[&str] = &["**/*.rs", "**/Cargo.toml", "Cargo.lock"];
 pub(in crate::watcher) const GO: &[&str] = &["**/*.go", "go.mod", "go.sum"];
 
-/// A language, or several that are built together.
+/// Language, or group of related languages.
 #[derive(Debug)]
 pub(super) struct Language {
-    /// Programs that run or build it; none of them is a server's source.
+    /// Programs that run or build the language; they are never a server's source.
     programs: &'static [&'static str],
-    /// Ends of the names of its sources.
+    /// Extensions of source files.
     extensions: &'static [&'static str],
-    /// Names of files that mark a project, or `*.` and an extension.
+    /// Names of files that mark a project; `*.` with an extension stands for any such file.
     manifests: &'static [&'static str],
     pub(super) globs: &'static [&'static str],
-    /// Directories below a project that hold built files or other people's.
+    /// Directories below a project that contain built or third-party files.
     pub(super) skipped: &'static [&'static str],
-    /// Needs no manifest to have its sources watched.
+    /// Whether sources are watched even without a manifest or a script.
     pub(super) is_sure: bool,
-    /// Ends of the names of files that are built from its sources, and run.
+    /// Extensions of built files that can be run.
     pub(super) built: &'static [&'static str],
 }
 
@@ -42,7 +41,7 @@ const NONE: Language = Language {
     built: &[],
 };
 
-/// Where several have a manifest, the first one counts.
+/// All languages; the first one with a manifest determines the language of a project.
 pub(super) const LANGUAGES: &[Language] = &[
     Language {
         programs: &[
@@ -269,9 +268,9 @@ pub(super) const LANGUAGES: &[Language] = &[
 ];
 
 impl Language {
-    /// The language that a program of this name, without directory and lower case, is for.
+    /// Returns the language of a program, given by its name in lower case without directory.
     pub(super) fn of_program(name: &str) -> Option<&'static Self> {
-        // `python3.12`, `pypy3`, `ruby3.3`, `java17`.
+        // Versioned names: `python3.12`, `pypy3`, `ruby3.3`, `java17`.
         let plain = name.trim_end_matches(|c: char| c == '.' || c.is_ascii_digit());
         let plain = match plain {
             "python" | "pythonw" | "pypy" => "py",
@@ -283,7 +282,7 @@ impl Language {
         LANGUAGES.iter().find(named)
     }
 
-    /// The language of a source file.
+    /// Returns the language of a source file, by extension.
     pub(super) fn of_source(path: &Path) -> Option<&'static Self> {
         let extension = path.extension()?.to_str()?;
         LANGUAGES
@@ -291,9 +290,9 @@ impl Language {
             .find(|language| language.extensions.contains(&extension))
     }
 
-    /// The language whose manifest is in the directory.
+    /// Returns the language with a manifest in the directory.
     pub(super) fn of_project(directory: &Path) -> Option<&'static Self> {
-        // Looked at once: one look for each of the many manifests would take longer.
+        // A single listing is faster than a lookup for each of the many manifests.
         let names = names(directory);
         let mut languages = LANGUAGES.iter();
         languages.find(|language| language.is_manifest_among(&names, directory))
@@ -316,7 +315,7 @@ impl Language {
         found.any(|name| directory.join(name).is_file())
     }
 
-    /// Whether the file is built from sources of this language.
+    /// Whether the file has the extension of a file built from this language.
     pub(super) fn builds(&self, path: &Path) -> bool {
         path.extension()
             .and_then(|extension| extension.to_str())
@@ -324,7 +323,7 @@ impl Language {
     }
 }
 
-/// The names of what is in the directory; none if it cannot be read.
+/// Returns the names in the directory; empty if it is unreadable.
 fn names(directory: &Path) -> Vec<OsString> {
     let entries = std::fs::read_dir(directory).into_iter().flatten();
     entries.flatten().map(|entry| entry.file_name()).collect()

@@ -1,7 +1,7 @@
-//! What to watch when no globs are given: found from the command. The wrappers that servers are
-//! commonly started with are looked through (`command`), a package of others is no project
-//! (`packages`), the base is the server's own project (`project`), its language says which files in
-//! it are sources (`language`), and the arguments name others (`named`).
+//! Inference of watch globs from the server command, for servers without globs.
+//!
+//! `command` unwraps common launchers, `packages` detects third-party packages, `project` finds the server's project,
+//! `language` selects its source files, `named` adds files from the arguments, `inner` detects other file watchers.
 
 mod command;
 mod inner;
@@ -23,34 +23,35 @@ pub(super) use self::language::{JAVASCRIPT, NODE, PYTHON};
 use self::named::Named;
 use self::project::{Limits, around_environment, is_installed};
 
-/// What follows from a command.
+/// Result of the inference.
 #[derive(Debug, Default)]
 pub(super) struct Inferred {
-    /// Relative to the server's directory; empty if nothing is to be watched or nothing can be told.
+    /// Globs, relative to the server's directory where possible; empty if nothing is to be watched or nothing can be
+    /// inferred.
     pub(super) globs: Vec<String>,
-    /// Names of directories below the project that hold built files or other people's.
+    /// Names of directories below the project that contain built or third-party files.
     pub(super) skipped: &'static [&'static str],
-    /// The sources may import JSON files, which count then.
+    /// Whether the sources may import JSON files, which then count as well.
     pub(super) imports_json: bool,
-    /// Sentences about something that the user should change.
+    /// Sentences that ask the user for a change.
     pub(super) warnings: Vec<String>,
-    /// Sentences about what is as it should be.
+    /// Sentences for information only.
     pub(super) notes: Vec<String>,
 }
 
-/// Where the sources are.
+/// Location of the sources.
 #[derive(Debug)]
 enum Base {
-    /// In this directory and below it.
+    /// This directory and all directories below it.
     Project(PathBuf),
-    /// Right in this directory, which holds much else below.
+    /// Only this directory, since the directories below it belong to much else.
     Beside(PathBuf),
-    /// Nobody knows: the server's directory holds much more than one project.
+    /// Unknown: the server's directory contains much more than one project.
     Unknown,
 }
 
-/// Infers what to watch for the command, which is started in `cwd`. `home` is the user's, and
-/// `builds` says that a build runs before each start.
+/// Infers watch globs for a command that is started in `cwd`. `home` is the user's home directory; `builds` means that
+/// a build runs before each start.
 pub(super) fn infer(
     program: &OsStr,
     args: &[OsString],
@@ -101,7 +102,7 @@ pub(super) fn infer(
     inferred
 }
 
-/// Finds the sources of a server that the user writes.
+/// Search for the sources of a server developed by the user.
 struct Sources<'a> {
     cwd: &'a Path,
     limits: &'a Limits,
@@ -111,7 +112,7 @@ struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// Returns globs, and adds what is to be said to `inferred`.
+    /// Returns globs; adds messages and related settings to `inferred`.
     fn places(&self, inferred: &mut Inferred) -> Vec<String> {
         let cwd = self.cwd;
         let base = self.base();
@@ -176,7 +177,7 @@ impl Sources<'_> {
             if let Some(project) = self.limits.project(directory) {
                 return Base::Project(project);
             }
-            // A relative name is meant from where the command is started.
+            // A relative name refers to the directory in which the command starts.
             let is_relative = self.named.is_relative && directory.starts_with(&command.base);
             if is_relative && !wide(&command.base) {
                 return Base::Project(command.base.clone());
@@ -193,7 +194,7 @@ impl Sources<'_> {
             .map_or(Base::Unknown, Base::Project)
     }
 
-    /// The language, and the globs of its sources.
+    /// Returns the language and the globs of its sources.
     fn language(&self, base: &Base) -> (Option<&'static Language>, &'static [&'static str]) {
         let Self {
             unwrapped, named, ..
@@ -213,7 +214,7 @@ impl Sources<'_> {
                 wrappers.find_map(|name| Language::of_program(name).filter(|it| it.is_sure))
             })
             .or_else(|| {
-                // A program named by its place is a source of its own.
+                // A program given by its path is the source itself.
                 let is_named = self.named_program().is_some() && script.is_none();
                 if is_named && !self.builds {
                     None
@@ -246,8 +247,8 @@ impl Sources<'_> {
         (Some(language), globs)
     }
 
-    /// Files that are built before they are run. A save of their sources changes nothing unless a
-    /// build is configured.
+    /// Returns the built files that the command runs, such as a jar. Their sources have no effect without a build; with
+    /// a configured build, the result is empty.
     fn built_files(&self, language: Option<&Language>, inferred: &mut Inferred) -> Vec<String> {
         if self.builds || self.named.built.is_empty() {
             return Vec::new();
@@ -265,7 +266,7 @@ impl Sources<'_> {
         names
     }
 
-    /// The program's own file, if the command names its place and it is no language's.
+    /// Returns the program's own file if the command gives its path and no language was found.
     fn binary(&self, language: Option<&Language>) -> Option<PathBuf> {
         if language.is_some() || self.named.script.is_some() {
             return None;
@@ -280,7 +281,8 @@ impl Sources<'_> {
         is_named.then(|| command.path(word))
     }
 
-    /// The language of a console script (`.venv/bin/weather`) or an executable `server`.
+    /// Returns the language of the program's shebang, as in a console script (`.venv/bin/weather`) or an executable
+    /// `server`.
     fn interpreter(&self) -> Option<&'static Language> {
         let command = &self.unwrapped.command;
         let program = command.words.first()?;
@@ -297,11 +299,11 @@ impl Sources<'_> {
         let named = self.named;
         let script = named.script.as_deref();
         let mut found: Vec<String> = Vec::new();
-        // Built again before each start, it would count as a second save.
+        // A build before each start rewrites this file, which would count as a second save.
         let is_output = self.builds && script.is_some_and(is_javascript);
         if let Some(script) = script.filter(|_| !is_output) {
             found.push(place(script, "", cwd));
-            // Named by its directory, so that a build output counts though it is ignored.
+            // The glob names the directory, so build output counts although it is ignored.
             if let (Base::Project(base), Some(directory)) = (base, script.parent())
                 && globs == JAVASCRIPT
                 && directory != base
@@ -322,7 +324,7 @@ impl Sources<'_> {
         found
     }
 
-    /// Where a `.env` is looked for: beside the script, in its project, where it is started.
+    /// Returns the possible locations of `.env`: beside the script, in its project, in the starting directory.
     fn env_places(&self, base: &Base) -> Vec<PathBuf> {
         let beside = self.named.script.as_deref().and_then(Path::parent);
         let base = match base {
@@ -351,7 +353,7 @@ fn first_line(path: &Path) -> Option<String> {
     line.starts_with("#!").then(|| line.to_owned())
 }
 
-/// A glob below `place`, as short as can be written from `cwd`. Names with glob characters are escaped.
+/// Formats a glob below `place`, relative to `cwd` where possible. Glob characters in names are escaped.
 fn place(place: &Path, glob: &str, cwd: &Path) -> String {
     let place: PathBuf = place.components().collect();
     if place == *cwd {
@@ -362,7 +364,7 @@ fn place(place: &Path, glob: &str, cwd: &Path) -> String {
         _ => (place.as_path(), ""),
     };
     let short = globset::escape(&short.to_string_lossy());
-    // A lone name would match at any depth.
+    // A bare name would match at any depth.
     let prefix = if short.contains('/') || !glob.is_empty() {
         ""
     } else {

@@ -1,4 +1,4 @@
-//! The files that a command's arguments name.
+//! Files named in the arguments of a command.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use super::command::{Command, Unwrapped, is_assignment, takes_value};
 use super::language::{LANGUAGES, Language};
 use super::project::{around_environment, is_installed, read_json};
 
-/// Ends of the names of files that configure a server.
+/// Extensions of configuration files.
 const SETTINGS: &[&str] = &[
     "json",
     "jsonc",
@@ -22,23 +22,23 @@ const SETTINGS: &[&str] = &[
     "xml",
 ];
 
-/// Parts of the names of options, and of files, that tell settings from data.
+/// Parts of option names and file names that distinguish configuration from data.
 const SETTINGS_NAMES: &[&str] = &["conf", "settings", "env", "spec", "schema", "manifest"];
 
-/// The files that a command names, which are there unless said otherwise.
+/// Files named by a command; they exist unless stated otherwise.
 #[derive(Debug, Default)]
 pub(super) struct Named {
-    /// The first source.
+    /// First source file; need not exist if a `fastmcp.json` names it.
     pub(super) script: Option<PathBuf>,
-    /// The script's name is relative.
+    /// Whether the name of the script or module is relative.
     pub(super) is_relative: bool,
-    /// Other sources.
+    /// Further source files.
     pub(super) sources: Vec<PathBuf>,
-    /// The directory or file of the module that `python -m` runs.
+    /// Directory or file of the module that `python -m` runs.
     pub(super) module: Option<PathBuf>,
-    /// Built files and directories of them, such as a jar, which need not exist yet.
+    /// Built files and directories, such as a jar, which need not exist yet.
     pub(super) built: Vec<PathBuf>,
-    /// Configuration.
+    /// Configuration files.
     pub(super) settings: Vec<PathBuf>,
 }
 
@@ -67,7 +67,7 @@ impl Named {
         named
     }
 
-    /// Takes note of a word, which may be the value of an option.
+    /// Records a word, which may be the value of `option`.
     fn take(&mut self, command: &Command, index: usize, option: &str, value: &str) {
         if index > 0 && is_class_path(option) {
             let paths =
@@ -102,7 +102,7 @@ impl Named {
         }
     }
 
-    /// The first word that is no option: a script without an end to its name, or a module.
+    /// Records the first positional word: a script without an extension, or a module.
     fn take_first(
         &mut self,
         command: &Command,
@@ -129,7 +129,7 @@ impl Named {
         }
     }
 
-    /// `fastmcp run` takes a `fastmcp.json`, which names the script.
+    /// Records the script named in the `fastmcp.json` of `fastmcp run`.
     fn read_fastmcp(&mut self, command: &Command) {
         if command.program() != "fastmcp" || self.script.is_some() {
             return;
@@ -153,7 +153,7 @@ impl Named {
     }
 }
 
-/// Where the module lies: below the directory, its `src`, or the project around the interpreter.
+/// Finds a module: in `src` or directly below the base directory or the project around the interpreter.
 fn module(command: &Command, name: &str) -> Option<PathBuf> {
     let first = name.split('.').next()?;
     let project = around_environment(&command.path(&command.words[0]));

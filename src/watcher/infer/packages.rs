@@ -1,5 +1,5 @@
-//! Whose package a wrapper such as `npx` or `uvx` runs: the user's own, a tool that runs the user's
-//! script, or somebody else's server.
+//! Origin of the package that a wrapper such as `npx` or `uvx` runs: the user's own, a tool that runs the user's
+//! script, or a third-party server.
 
 use std::path::{Path, PathBuf};
 
@@ -7,21 +7,21 @@ use super::command::{Command, Inner, is_assignment};
 use super::language::Language;
 use super::project::{Limits, is_installed, own_names, python_name, read_json, tidy};
 
-/// Who made what is run.
+/// Origin of a program.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// The user, in this directory; and the built file of the package that is run.
+    /// The user's project in this directory; `bin` is the built file of the package.
     Project {
         directory: PathBuf,
         bin: Option<PathBuf>,
     },
-    /// Others, but it runs a script of the user's.
+    /// Third-party tool that runs a script of the user.
     Tool,
-    /// Others: the package's name.
+    /// Third-party package, as given in the command.
     Foreign(String),
 }
 
-/// Tools whose arguments are a script of the user's, wherever it stands among them.
+/// Tools with a script of the user in any position of their arguments.
 const TOOLS: &[&str] = &[
     "tsx",
     "ts-node",
@@ -52,7 +52,7 @@ const TOOLS: &[&str] = &[
     "npm-run-all",
 ];
 
-/// Finds out who made what the wrapper runs.
+/// Returns the origin of the program that the wrapper runs.
 pub(super) fn owner(inner: &Inner, limits: &Limits) -> Owner {
     let command = &inner.command;
     let project = |directory| Owner::Project {
@@ -90,7 +90,7 @@ pub(super) fn owner(inner: &Inner, limits: &Limits) -> Owner {
     Owner::Foreign(spec.to_owned())
 }
 
-/// The package of others that the command runs without a wrapper: `deno run npm:weather`, an image.
+/// Returns the third-party package that the command runs without a wrapper, such as `deno run npm:weather` or an image.
 pub(super) fn run_directly(command: &Command) -> Option<String> {
     let mut words = command.words.iter().skip(1);
     match command.program().as_str() {
@@ -111,7 +111,7 @@ pub(super) fn run_directly(command: &Command) -> Option<String> {
     }
 }
 
-/// Whether the program shows a server's answers in a browser: it runs the command behind it.
+/// Whether the program is the MCP inspector, which runs another command and shows its responses in a browser.
 pub(super) fn is_inspector(program: &str) -> bool {
     matches!(
         plain_name(program),
@@ -119,7 +119,7 @@ pub(super) fn is_inspector(program: &str) -> bool {
     )
 }
 
-/// The command that the inspector runs.
+/// Returns the command that the inspector runs.
 pub(super) fn inspected(command: &Command) -> Option<Command> {
     let mut at = 1;
     while let Some(word) = command.words.get(at) {
@@ -137,21 +137,21 @@ fn is_tool(tool: &str) -> bool {
     TOOLS.contains(&name) || name.starts_with("python3")
 }
 
-/// The directory that `.`, `./server`, `file:../server` or an absolute path means.
+/// Returns the directory named by `.`, `./server`, `file:../server` or an absolute path.
 fn local(spec: &str, command: &Command) -> Option<PathBuf> {
     let spec = spec.strip_prefix("file:").unwrap_or(spec);
     let spec = spec
         .strip_prefix("//")
         .filter(|rest| rest.starts_with('/'))
         .unwrap_or(spec);
-    // `.[cli]`: extras.
+    // Removes extras, as in `.[cli]`.
     let spec = spec.find('[').map_or(spec, |at| &spec[..at]);
     let is_path = spec.starts_with('.') || Path::new(spec).is_absolute();
     let path = command.path(spec);
     (is_path && path.is_dir()).then_some(path)
 }
 
-/// The name of a package without version and extras.
+/// Removes version and extras from the name of a package.
 fn plain_name(spec: &str) -> &str {
     let end = spec
         .char_indices()
@@ -161,12 +161,12 @@ fn plain_name(spec: &str) -> &str {
     &spec[..end]
 }
 
-/// Whether the package comes from an address: its name tells nothing.
+/// Whether the package comes from an address, so that its name does not identify it.
 fn is_elsewhere(spec: &str) -> bool {
     spec.contains("://") || spec.starts_with("github:") || spec.starts_with("git+")
 }
 
-/// The file that a program of the project's own `package.json` is.
+/// Returns the file of a program in the project's own `package.json`.
 fn own_bin(project: &Path, tool: &str) -> Option<PathBuf> {
     let package = read_json(&project.join("package.json"))?;
     let bin = &package["bin"];
@@ -182,7 +182,7 @@ fn own_bin(project: &Path, tool: &str) -> Option<PathBuf> {
     Some(tidy(&project.join(file)))
 }
 
-/// The user's directory that a package is linked to in the nearest `node_modules`.
+/// Returns the user's directory to which the nearest `node_modules` links a package.
 fn linked(name: &str, base: &Path, limits: &Limits) -> Option<PathBuf> {
     let modules = base
         .ancestors()
@@ -198,7 +198,7 @@ fn linked(name: &str, base: &Path, limits: &Limits) -> Option<PathBuf> {
     limits.project(&file)
 }
 
-/// Whether an argument that is not an option's value is a script of the user's.
+/// Whether an argument, other than the word after an option, is a script of the user.
 fn names_script(command: &Command) -> bool {
     let mut previous = "";
     for word in &command.words[1..] {

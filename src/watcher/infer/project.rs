@@ -1,4 +1,4 @@
-//! Where a project begins, and which directories are too wide to be one.
+//! Detection of project directories, and of directories too wide to be one.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::language::{Language, NODE};
 use crate::watcher::matcher::canonical;
 
-/// Directories that hold the system, or everybody's files; no project begins there.
+/// Directories of the system or shared by users, which are no project.
 const SHARED: &[&str] = &[
     "/Applications",
     "/Library",
@@ -52,13 +52,13 @@ const SHARED: &[&str] = &[
     "/var/tmp",
 ];
 
-/// Directories of installed packages: nothing in them is the user's project.
+/// Directories of installed packages, which contain no project of the user.
 const INSTALLED: &[&str] = &["node_modules", "site-packages", "dist-packages"];
 
-/// Keys of a `package.json` that only tells Node.js how to read the files beside it.
+/// Keys of a `package.json` that only controls how Node.js reads adjacent files.
 const STUB_KEYS: &[&str] = &["type", "main", "module", "types", "sideEffects"];
 
-/// Which directories are too wide to be swept.
+/// Test for directories that are too wide to watch.
 #[derive(Debug)]
 pub(super) struct Limits {
     home: Option<PathBuf>,
@@ -73,8 +73,8 @@ impl Limits {
         }
     }
 
-    /// Whether the directory holds much more than one project: the root of a drive, the home
-    /// directory or one above it, or a directory of the system.
+    /// Whether the directory contains much more than one project: a drive, the home directory or one above it, the
+    /// directory for temporary files, or a directory of the system.
     pub(super) fn is_too_wide(&self, directory: &Path) -> bool {
         let directory = canonical(directory);
         let is_drive = directory.parent().is_none_or(|above| {
@@ -92,7 +92,7 @@ impl Limits {
             || SHARED.iter().any(|shared| directory == Path::new(shared))
     }
 
-    /// The nearest project that holds the directory.
+    /// Returns the innermost project that contains the directory.
     pub(super) fn project(&self, directory: &Path) -> Option<PathBuf> {
         if is_installed(directory) {
             return None;
@@ -105,7 +105,7 @@ impl Limits {
     }
 }
 
-/// Whether a package manager put the path where it is. A link that leads elsewhere is the user's.
+/// Whether a package manager installed the path. Symlinks are resolved, so a linked package of the user does not count.
 pub(super) fn is_installed(path: &Path) -> bool {
     canonical(path).components().any(|part| {
         matches!(part, Component::Normal(name) if INSTALLED.iter().any(|installed| name == *installed))
@@ -118,7 +118,7 @@ fn begins_project(directory: &Path) -> bool {
         || Language::of_project(directory).is_some_and(|language| !is_stub(language))
 }
 
-/// Whether the only manifest is a `package.json` such as `{"type": "module"}`.
+/// Whether a `package.json` has only keys of [`STUB_KEYS`], as in `{"type": "module"}`.
 fn is_stub(directory: &Path) -> bool {
     let keys = |value: serde_json::Value| {
         let object = value.as_object()?;
@@ -129,7 +129,7 @@ fn is_stub(directory: &Path) -> bool {
         .unwrap_or(false)
 }
 
-/// The names under which the project's own package is started.
+/// Returns the names that start the project's own package.
 pub(super) fn own_names(project: &Path) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     if let Some(package) = read_json(&project.join("package.json")) {
@@ -169,7 +169,7 @@ fn table<'a, 'text>(value: &'a DeValue<'text>) -> Option<&'a DeTable<'text>> {
     }
 }
 
-/// The name as the package index compares it: `My_Server` is `my-server`.
+/// Normalizes the name of a Python package for comparison: `My_Server` → `my-server`.
 pub(super) fn python_name(name: &str) -> String {
     name.to_lowercase().replace(['_', '.'], "-")
 }
@@ -178,7 +178,7 @@ pub(super) fn read_json(path: &Path) -> Option<serde_json::Value> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-/// The project of a virtual environment or a `node_modules` that the program lies in:
+/// Returns the project of the virtual environment or `node_modules` that contains the program: `/project` for
 /// `/project/.venv/bin/python`.
 pub(super) fn around_environment(program: &Path) -> Option<PathBuf> {
     let environment = program.ancestors().skip(1).find(|place| {
@@ -188,7 +188,7 @@ pub(super) fn around_environment(program: &Path) -> Option<PathBuf> {
     environment.parent().map(Path::to_owned)
 }
 
-/// The path without `.` and with each `..` taken out.
+/// Removes each `.` and resolves each `..`, without access to the file system.
 pub(super) fn tidy(path: &Path) -> PathBuf {
     let mut tidied = PathBuf::new();
     for part in path.components() {

@@ -1,6 +1,6 @@
-//! What programs wrap the command that they run, and how.
+//! Tables of command wrappers and their options.
 
-/// Wrappers: the program, the subcommands before the real command, and whether it fetches packages.
+/// Wrappers: program, subcommands before the wrapped command, and whether the wrapper fetches packages.
 pub(super) const RUNNERS: &[(&str, &[&str], bool)] = &[
     ("uv", &["run"], false),
     ("uv", &["tool", "run"], true),
@@ -41,7 +41,7 @@ pub(super) const RUNNERS: &[(&str, &[&str], bool)] = &[
     ("caffeinate", &[], false),
 ];
 
-/// Options (of wrappers and interpreters) whose value is the next argument.
+/// Options of wrappers and interpreters whose value is the next word.
 pub(super) const VALUED: &[&str] = &[
     "--with",
     "--with-editable",
@@ -76,7 +76,7 @@ pub(super) const VALUED: &[&str] = &[
     "--config",
 ];
 
-/// Options of wrappers that name the directory they work in.
+/// Options of wrappers that set the working directory.
 pub(super) const DIRECTORY: &[&str] = &[
     "--directory",
     "--project",

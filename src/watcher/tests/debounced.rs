@@ -1,4 +1,4 @@
-//! Events by notify, as on the systems without inotify.
+//! The notify backend, as on systems without inotify.
 
 use super::super::debounced;
 use super::*;

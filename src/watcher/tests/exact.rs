@@ -1,4 +1,4 @@
-//! Files that are named one by one, as configuration files are.
+//! Files watched by exact path, such as configuration files.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -9,7 +9,7 @@ struct Named {
     dir: TempDir,
     notices: UnboundedReceiver<(u64, Notice)>,
     events: Receiver<Event>,
-    /// Keeps it going.
+    /// Keeps the watcher running.
     _watcher: Watcher,
 }
 
@@ -44,7 +44,7 @@ impl Named {
         }
     }
 
-    /// Both files are there and hold their names.
+    /// Creates both files, each with its own name as content.
     fn there() -> Self {
         Self::new(|dir| {
             for file in [TOML, JSON] {
@@ -74,7 +74,7 @@ impl Named {
         }
     }
 
-    /// One change, of this file alone, under the name that was given.
+    /// Asserts one change, of this file alone, under the requested name.
     #[track_caller]
     fn one_change(&mut self, name: &str) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
@@ -85,7 +85,7 @@ impl Named {
         }
     }
 
-    /// Nothing is reported but a save now, of the file that is no link in any test.
+    /// Asserts that the next change is a save made now, of the file that is a symlink in no test.
     async fn nothing_more(&mut self) {
         let text = fs::read_to_string(self.path(TOML)).unwrap_or_default();
         self.write(TOML, &format!("{text}#"));
@@ -176,7 +176,7 @@ async fn a_linked_file_and_what_it_leads_to() {
     let target = named.path("dotfiles/one.json");
     fs::rename(named.path("dotfiles/x.tmp"), &target).unwrap();
     named.one_change(JSON).await;
-    // Pointed elsewhere, as `ln -sfn` does.
+    // Changes the target, as `ln -sfn` does.
     symlink(
         named.path("dotfiles/two/two.json"),
         named.path("client/new"),

@@ -1,4 +1,4 @@
-//! Where events cannot be had.
+//! Polling, where file events are unavailable.
 
 use super::*;
 
@@ -24,7 +24,7 @@ async fn polling_finds_what_events_would() {
     project.one_change(&["src/a.py"]).await;
 }
 
-/// Runs `test` of this file again where `limit` is `value`.
+/// Runs `test` of this file in a user namespace in which `limit` is `value`; skipped where namespaces are forbidden.
 fn again_limited(limit: &str, value: u32, test: &str) {
     let script = format!(
         "echo {value} > /proc/sys/user/{limit} && exec \"$0\" --exact watcher::tests::fallback::{test} --ignored --nocapture"

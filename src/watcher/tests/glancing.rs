@@ -1,11 +1,11 @@
-//! What the kernel knows is told before a glance is over, whenever the watcher's thread may run.
+//! `Glance::take`: saves known to the kernel are reported before it returns, even if the watcher thread is late.
 
 use std::os::unix::fs::symlink;
 
 use super::*;
 
 impl Project {
-    /// Takes a glance and says whether a suspicion was told by then.
+    /// Calls `Glance::take`; returns whether a suspicion was reported by then.
     fn is_suspected(&mut self) -> bool {
         self.watcher.glance().take();
         let told = self.notices.try_recv().ok();
@@ -76,7 +76,7 @@ async fn a_suspicion_that_comes_to_nothing_is_taken_back_at_once() {
     let mut project = Project::with(&["src/a.py"], &["src/**/*.py"], slow, |_| {}).unwrap();
     for round in 0..30 {
         fs::create_dir(project.path(&format!("src/{round}"))).unwrap();
-        // It may be over already.
+        // The watcher thread may have handled the event already.
         project.watcher.glance().take();
         assert_eq!(project.notice().await, Notice::Suspect);
         assert_eq!(project.notice().await, Notice::Unchanged);
@@ -101,7 +101,7 @@ async fn a_save_after_which_the_last_one_is_decided_is_suspected_again() {
             verdicts += usize::from(!project.suspect);
         }
         assert!(project.suspect, "round {round}");
-        // Around the quiet time, so that verdicts and saves meet.
+        // Close to the quiet time, so that results and saves coincide.
         std::thread::sleep(Duration::from_millis(28 + round % 6));
     }
     assert!(verdicts > 5, "{verdicts} verdicts");

@@ -1,11 +1,11 @@
-//! Which globs follow from a command.
+//! Globs inferred from commands.
 
 use std::ffi::OsString;
 
 use super::super::infer::{GO, Inferred, JAVASCRIPT, NODE, PYTHON, RUST, infer as infer_in};
 use super::*;
 
-/// A folder of files, some with a text behind `=`, in which commands are looked at.
+/// Folder for inference, with files; text after `=` is the content of a file.
 struct Folder(TempDir);
 
 impl Folder {
@@ -22,7 +22,8 @@ impl Folder {
         self.0.path().canonicalize().unwrap()
     }
 
-    /// With the folder as the home directory, started in `cwd` in it; `ROOT` in the command is the folder.
+    /// Infers globs for a command started in `cwd`. The folder is the home directory; `ROOT` in the command stands for
+    /// it.
     fn inferred(&self, cwd: &str, command: &str, builds: bool) -> Inferred {
         let command = command.replace("ROOT", self.root().to_str().unwrap());
         let mut words = shlex::split(&command)
@@ -37,7 +38,7 @@ impl Folder {
     }
 }
 
-/// The globs for a command in a project with these files, but for those of `.env`.
+/// Returns the globs for a command in a project with these files, without those for `.env`.
 fn infer(files: &[&str], command: &str) -> Vec<String> {
     let mut globs = inferred(files, command).globs;
     globs.retain(|glob| Path::new(glob).file_name() != Some(".env".as_ref()));
@@ -51,7 +52,7 @@ fn inferred(files: &[&str], command: &str) -> Inferred {
     folder.inferred("p", command, false)
 }
 
-/// The globs, each below a directory.
+/// Returns the globs below a directory.
 fn below(directory: &str, globs: &[&str]) -> Vec<String> {
     globs
         .iter()
@@ -175,7 +176,7 @@ fn the_base_is_the_project_of_the_script() {
             base("node ROOT/mono/packages/a/src/x.js"),
             format!("ROOT/mono/packages/a/{}", JAVASCRIPT[0])
         );
-        // Nothing below the home directory, but what is right beside it.
+        // The home directory contributes only the files beside the script, nothing below.
         assert_eq!(base("python ROOT/loose.py"), "ROOT/*.{py,pyi,toml}");
         for command in [
             "python -m weather",

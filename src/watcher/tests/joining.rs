@@ -1,4 +1,4 @@
-//! Trees that come and go while others are watched.
+//! Trees that are added and removed while others are watched.
 
 use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
@@ -63,7 +63,7 @@ impl Fleet {
         (id, notice)
     }
 
-    /// The next `count` notices that are not `Unchanged` or suspicions, by id.
+    /// Returns the next `count` changes, sorted by id; skips other notices.
     async fn changes(&mut self, count: usize) -> Vec<(u64, Vec<PathBuf>)> {
         let mut changes = Vec::new();
         while changes.len() < count {
@@ -82,7 +82,7 @@ impl Fleet {
         async move { assert_eq!(self.changes(1).await, expected, "at {caller}") }
     }
 
-    /// How many watches the system keeps for this directory in this process.
+    /// Returns the number of inotify watches of this process for the directory.
     fn watches(&self, name: &str) -> usize {
         let inode = fs::metadata(self.path(name)).unwrap().ino();
         let wanted = format!(" ino:{inode:x} ");
@@ -124,7 +124,7 @@ async fn nothing_is_said_of_a_tree_that_was_removed() {
     fleet.add(1, "a", &["**"]).await;
     fleet.add(2, "b", &["**"]).await;
     fleet.watcher.remove(1);
-    // Answered after the removal.
+    // Resolves after the removal.
     fleet.add(3, "b", &["*.none"]).await;
     fleet.write("a/x.py", "new");
     fleet.write("b/x.py", "new");
@@ -182,7 +182,7 @@ async fn a_save_right_before_a_replacement_counts() {
     }
     fleet.write("a/x.py", "last");
     assert_eq!(fleet.notice().await, (1, Notice::Suspect));
-    // The suspicion is answered though the file is not wanted any more.
+    // The suspicion gets a result although the file is no longer selected.
     fleet.add(1, "a", &["y.py"]).await;
     assert_eq!(fleet.notice().await, (1, Notice::Unchanged));
 }
@@ -205,7 +205,7 @@ async fn what_is_watched_for_the_first_time_counts_if_it_is_newer_than_the_start
     }
 }
 
-/// Waits until the clock of the file system has gone on far enough to tell what was written so far from what follows.
+/// Waits until the clock of the file system distinguishes earlier writes from later ones.
 pub(super) async fn age(place: &Path) {
     let file = place.join("clock");
     let now = || {
@@ -275,7 +275,7 @@ async fn watches_that_nobody_needs_are_given_back() {
     fleet.change(3, "x.py").await;
     assert_eq!(watches(&fleet), "100100");
     fleet.watcher.remove(3);
-    // Without a tree there is nothing to wait for.
+    // No tree is left whose change could be awaited; the addition resolves after the removal.
     fleet.add(4, "a", &["**"]).await;
     assert_eq!(watches(&fleet), "110000");
     fleet.write("a/x.py", "new");
@@ -318,7 +318,7 @@ async fn saves_during_the_walk_of_another_tree_are_told_after_it() {
         fleet.write(&format!("b/d{}/f{n}.py", n % 50), "x");
     }
     let request = sources(&fleet.path("b"), &["**"]);
-    // Polled in this order: the walk has been asked for when the file is written.
+    // Polled in this order: the walk is requested before the file is written.
     let (armed, ()) = tokio::join!(fleet.watcher.add(2, request), async {
         fleet.write("a/x.py", "new");
     });

@@ -1,10 +1,10 @@
-//! Symbolic links among the sources: what they lead to counts, under the name that it has here.
+//! Symlinks among the sources: the content of the target counts, under the name of the symlink.
 
 use std::os::unix::fs::symlink;
 
 use super::*;
 
-/// A project whose `src/**` is watched, after `prepare`.
+/// Runs `prepare`, then watches `src/**` of the project.
 fn project(files: &[&str], prepare: impl FnOnce(&Path)) -> Project {
     polled(files, None, prepare)
 }
@@ -17,7 +17,7 @@ fn polled(files: &[&str], poll: Option<Duration>, prepare: impl FnOnce(&Path)) -
     Project::with(files, &["src/**"], options, prepare).unwrap()
 }
 
-/// Points a link elsewhere, as `ln -sfn` does.
+/// Changes the target of a symlink, as `ln -sfn` does.
 fn point(project: &Project, link: &str, target: &str) {
     let new = project.path("new-link");
     symlink(target, &new).unwrap();

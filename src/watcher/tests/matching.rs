@@ -1,4 +1,4 @@
-//! Which files a glob wants.
+//! Selection of files by globs.
 
 use super::super::matcher::{Matcher, Verdict};
 use super::*;
@@ -18,7 +18,7 @@ impl Place {
         self.0.path().canonicalize().unwrap()
     }
 
-    /// The files that the globs want, by walking from the roots as the watcher does.
+    /// Returns the files that the globs select, with a walk from the roots like the watcher's.
     fn wanted(&self, globs: &[&str]) -> Vec<String> {
         let globs = globs.iter().map(ToString::to_string).collect();
         let matcher = Matcher::new(self.root(), globs).unwrap();
@@ -206,13 +206,13 @@ fn other_tools_files_are_not_for_inferred_globs() {
     assert!(kept("src") && kept("trees"));
     assert!(!kept(".config") && !kept("coverage") && !kept("deps") && !kept("env"));
     assert!(!kept("trees/one") && !kept("w.egg-info") && !kept("build/lib"));
-    // A user's own glob sweeps over them, and one that names such a place adds it.
+    // A user's glob covers them; in addition to inferred globs, it must name such a place.
     let swept = place.wanted(&["**/*.py"]);
     assert!(swept.contains(&".config/x.py".to_owned()), "{swept:?}");
     let named = vec![".config/**".to_owned()];
     let both = Matcher::inferred(place.root(), &globs, named, &[]).unwrap();
     assert!(both.wants(&place.root().join(".config/x.py")));
-    // The project itself may lie in one.
+    // The project itself may lie in such a place.
     let hidden = place.root().join(".config");
     let inside = Matcher::inferred(hidden.clone(), &globs, Vec::new(), &[]).unwrap();
     assert!(inside.keeps(&hidden) && inside.wants(&hidden.join("x.py")));

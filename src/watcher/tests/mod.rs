@@ -1,4 +1,4 @@
-//! Real file systems, real events: each way of saving is one change, everything else is none.
+//! Tests on real file systems with real events: each way of saving counts as one change, anything else as none.
 
 mod debounced;
 mod exact;
@@ -28,11 +28,11 @@ use super::source::MakeFeed;
 use super::{Coverage, Notice, WatchError, WatchOptions, WatchRequest, Watcher, feed};
 use crate::event::{EVENT_BACKLOG, Event, Events};
 
-/// Generous: the machine may be loaded.
+/// Generous, since the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(30);
 const SENTINEL: &str = "src/sentinel.py";
 
-/// A project that is watched.
+/// Watched project.
 struct Project {
     dir: TempDir,
     notices: UnboundedReceiver<(u64, Notice)>,
@@ -43,7 +43,7 @@ struct Project {
 }
 
 impl Project {
-    /// `files` hold their own names; all below `src` are watched.
+    /// Creates `files`, each with its own name as content, and watches everything below `src`.
     fn new(files: &[&str]) -> Self {
         Self::watching(files, &["src/**"])
     }
@@ -98,7 +98,7 @@ impl Project {
         put(&self.path(name), text);
     }
 
-    /// The next notice; checks that suspicions and verdicts alternate.
+    /// Returns the next notice; asserts that suspicions and results alternate.
     async fn notice(&mut self) -> Notice {
         let (server, notice) = tokio::time::timeout(DEADLINE, self.notices.recv())
             .await
@@ -110,7 +110,7 @@ impl Project {
         notice
     }
 
-    /// The paths of the next change.
+    /// Returns the paths of the next change.
     async fn change(&mut self) -> Vec<String> {
         loop {
             if let Notice::Changed(paths) = self.notice().await {
@@ -122,7 +122,7 @@ impl Project {
         }
     }
 
-    /// Waits until all of `paths` were reported, in however many changes.
+    /// Waits until all of `paths` are reported, in any number of changes.
     async fn all_reported(&mut self, paths: impl IntoIterator<Item = String>) {
         let mut missing: BTreeSet<String> = paths.into_iter().collect();
         while !missing.is_empty() {
@@ -132,7 +132,7 @@ impl Project {
         }
     }
 
-    /// Nothing is reported but a file written now.
+    /// Asserts that the next change is the sentinel, which is written now.
     #[track_caller]
     fn nothing_more(&mut self) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
@@ -143,7 +143,7 @@ impl Project {
         }
     }
 
-    /// Exactly one change, of these paths.
+    /// Asserts exactly one change, of these paths.
     #[track_caller]
     fn one_change<'a>(&'a mut self, paths: &'a [&str]) -> impl Future<Output = ()> + 'a {
         let caller = std::panic::Location::caller();
@@ -164,8 +164,8 @@ impl Project {
     }
 }
 
-/// Sends the notices on, and what was told early with the end of the save: in which part it came depends on how the
-/// writes fall.
+/// Returns a callback that forwards notices but merges `Saved` into the result of the save, since the split between the
+/// two depends on the timing of the writes.
 fn into(sender: UnboundedSender<(u64, Notice)>) -> impl Fn(u64, Notice) {
     let early = Mutex::new(BTreeMap::<u64, BTreeSet<PathBuf>>::new());
     move |id, notice| {
@@ -186,7 +186,7 @@ fn into(sender: UnboundedSender<(u64, Notice)>) -> impl Fn(u64, Notice) {
                 (Some(early), _) => Notice::Changed(early.into_iter().collect()),
             },
         };
-        // The receiver is gone when the test ends.
+        // The receiver is gone at the end of the test.
         let _ = sender.send((id, notice));
     }
 }
@@ -205,7 +205,7 @@ fn sources(cwd: &Path, globs: &[&str]) -> WatchRequest {
     }
 }
 
-/// Adds, and waits on another thread, as this one may run a test's runtime.
+/// Adds a watch. Waits on another thread, since this one may run a test's runtime.
 fn add(watcher: &Watcher, id: u64, request: WatchRequest) -> Result<Coverage, WatchError> {
     let wait = || {
         let runtime = tokio::runtime::Builder::new_current_thread().build();

@@ -1,4 +1,4 @@
-//! What is told of a save before it is over. The quiet time is longer than any test.
+//! Early notices about a save that is not over. The quiet time is longer than any test.
 
 use std::io::Write as _;
 
@@ -48,7 +48,7 @@ impl Saving {
         notice.expect("no notice before the deadline").unwrap()
     }
 
-    /// These files are told as saved next.
+    /// Asserts that the next notice reports these files as saved.
     #[track_caller]
     fn saved(&mut self, files: &[&str]) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
@@ -56,7 +56,7 @@ impl Saving {
         async move { assert_eq!(self.next().await, (7, Notice::Saved(files)), "at {caller}") }
     }
 
-    /// Something was touched, and nothing is told as saved up to now: another server's save comes first.
+    /// Asserts a suspicion without an early notice so far: a save of another server is reported first.
     #[track_caller]
     fn only_suspected(&mut self) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();

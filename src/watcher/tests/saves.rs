@@ -1,4 +1,4 @@
-//! What editors and tools do on save.
+//! Saves by editors and tools.
 
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -31,7 +31,7 @@ async fn truncate_then_write() {
     let mut project = Project::new(&[A]);
     fs::write(project.path(A), "").unwrap();
     assert_eq!(project.notice().await, Notice::Suspect);
-    // Slower than the quiet time, as an editor on a loaded machine.
+    // Longer than the quiet time, as with an editor on a busy machine.
     tokio::time::sleep(Duration::from_millis(90)).await;
     project.write(A, "new");
     project.one_change(&[A]).await;
@@ -51,7 +51,7 @@ async fn vim() {
     fs::remove_file(project.path("src/a.py~")).unwrap();
     fs::remove_file(project.path("src/.a.py.swp")).unwrap();
     project.one_change(&[A]).await;
-    // The file is another one now; the next save of it counts as well.
+    // The name belongs to a new file; its next save counts as well.
     project.write(A, "newer");
     project.one_change(&[A]).await;
 }
@@ -108,9 +108,9 @@ async fn deleted_for_real() {
 
 #[tokio::test]
 async fn replaced_and_deleted_at_once() {
-    // The debouncer takes the rename for a creation and cancels it against the removal.
+    // A debouncer may take the rename for a creation and cancel it against the removal.
     let mut project = Project::new(&[A]);
-    // Not so if events of the file are under way, as from the reading of the baseline.
+    // Lets earlier events pass, such as those of reading the baseline: they would prevent the cancellation.
     project.nothing_more().await;
     project.write("src/x.tmp", "new");
     fs::rename(project.path("src/x.tmp"), project.path(A)).unwrap();
@@ -181,7 +181,7 @@ async fn a_file_that_is_written_all_the_time_is_suspected_at_once_and_reported_i
     let stopped = Arc::clone(&stop);
     let start = Instant::now();
     let writer = std::thread::spawn(move || {
-        // Kept open: between the events of opening and closing the debouncer would let one through.
+        // Kept open: events of opening and closing would let a debouncer report early.
         let mut file = fs::File::create(file).unwrap();
         while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
             file.write_all(b"x").unwrap();
@@ -194,7 +194,7 @@ async fn a_file_that_is_written_all_the_time_is_suspected_at_once_and_reported_i
     let reported = start.elapsed();
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     writer.join().unwrap();
-    // The debouncer alone would say nothing before the writing stops.
+    // A debouncer alone would report nothing before the writes stop.
     assert!(suspected < Duration::from_millis(500), "{suspected:?}");
     assert!(reported < Duration::from_secs(5), "{reported:?}");
 }
@@ -215,7 +215,7 @@ async fn a_file_that_is_replaced_all_the_time_is_suspected_at_once() {
     let suspected = start.elapsed();
     assert_eq!(project.change().await, [A]);
     writer.join().unwrap();
-    // The debouncer alone would say nothing before it comes to rest.
+    // A debouncer alone would report nothing before the writes stop.
     assert!(suspected < Duration::from_millis(400), "{suspected:?}");
 }
 
@@ -245,7 +245,7 @@ async fn a_checkout_of_many_files_is_one_change() {
     git(project.dir.path(), "checkout -q two");
     assert_eq!(project.change().await.len(), 2000);
     project.nothing_more().await;
-    // The directories that came with it are watched.
+    // The new directories are watched.
     project.write("src/new7/deep/f7.py", "three");
     project.one_change(&["src/new7/deep/f7.py"]).await;
     git(project.dir.path(), "checkout -q -f one");

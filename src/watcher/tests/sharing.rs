@@ -1,4 +1,4 @@
-//! Listeners that want the same share one tree, and each is told what concerns it.
+//! Listeners with the same request share one tree; each receives its own notices.
 
 use std::time::SystemTime;
 
@@ -9,7 +9,7 @@ use crate::watcher::matcher::Matcher;
 use crate::watcher::source::{Signal, Source};
 use crate::watcher::{InUse, OwnWrites};
 
-/// A request for whatever is inferred in the directory.
+/// Returns a request whose globs are inferred in the directory.
 fn inferring(cwd: &Path) -> WatchRequest {
     sources(cwd, &[])
 }
@@ -31,13 +31,13 @@ impl Fleet {
         self.watcher.add(id, request).await.unwrap()
     }
 
-    /// Writes the file. All events of that are on their way to the watcher's thread then, and so come to one save.
+    /// Writes the file. Its events are then in the watcher thread's channel, so they form one save.
     fn save(&self, name: &str, text: &str) {
         self.write(name, text);
         self.watcher.glance().take();
     }
 
-    /// Says what the process of `id` has read, and waits until that is watched.
+    /// Reports the files read by the process of `id`; waits until they are watched.
     async fn read(&self, id: u64, files: &[&str], since: SystemTime) {
         let in_use = InUse {
             read: files.iter().map(|file| self.path(file)).collect(),
@@ -45,12 +45,12 @@ impl Fleet {
             ..InUse::default()
         };
         self.watcher.glance().attend(id, in_use);
-        // Answered after it.
+        // Resolves after the report is processed.
         self.add(99, "none", &["*.none"]).await;
         self.watcher.remove(99);
     }
 
-    /// What the next save comes to for each of `ids`: all are suspected, then told.
+    /// Returns the result of the next save for each of `ids`; a suspicion precedes each result.
     async fn verdicts(&mut self, ids: &[u64]) -> BTreeMap<u64, Notice> {
         let mut verdicts = BTreeMap::new();
         while verdicts.len() < ids.len() {
@@ -85,7 +85,7 @@ async fn one_tree_is_watched_for_all_who_want_the_same() {
     assert!(all.values().all(|it| *it == changed("x.py")), "{all:?}");
 
     fleet.watcher.remove(1);
-    // Answered after the removal.
+    // Resolves after the removal.
     let third = fleet.want(5, sources(&a, &["*.py"])).await;
     assert!(is_shared(&second, &third));
     fleet.save("a/x.py", "newer");
@@ -146,7 +146,7 @@ async fn who_comes_during_a_save_waits_for_its_end() {
     assert_eq!(fleet.notice().await, (1, Notice::Suspect));
     fleet.add(2, "a", &["*.py"]).await;
     assert_eq!(fleet.notice().await, (2, Notice::Suspect));
-    // It is not kept in suspense by a tree that it left.
+    // The tree that the listener left no longer keeps it suspected.
     fleet.add(2, "a", &["y.*"]).await;
     assert_eq!(fleet.notice().await, (2, Notice::Unchanged));
 }
@@ -184,7 +184,7 @@ async fn a_save_right_before_a_change_to_a_shared_tree_counts() {
                 told.insert(id);
             }
         }
-        // Told twice, if the walk and an event found it.
+        // Reported twice if both the walk and an event find the change.
         while !fleet.suspected.is_empty() {
             fleet.notice().await;
         }
@@ -233,12 +233,12 @@ async fn what_one_process_uses_concerns_it_alone() {
     let shows = |coverage: &Coverage| coverage.globs.lock().unwrap().contains(&"data.json".into());
     assert!(shows(&second) && !shows(&first));
 
-    // Its process had read it before that save.
+    // The process of id 1 had read the file before that save.
     fleet.read(1, &["a/data.json"], start).await;
     assert_eq!(fleet.notice().await, (1, Notice::Suspect));
     assert_eq!(fleet.notice().await, (1, changed("data.json")));
     fleet.watcher.remove(2);
-    // Answered after the removal.
+    // Resolves after the removal.
     fleet.read(1, &["a/data.json"], start).await;
     fleet.save("a/data.json", "newer");
     assert_eq!(fleet.notice().await, (1, Notice::Suspect));
@@ -271,7 +271,7 @@ fn who_comes_before_events_were_looked_at_is_suspected_until_then() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = told.clone();
     let tell = move |id, notice| heard.lock().unwrap().push((id, notice));
-    // Nobody takes the signals.
+    // No thread receives the signals.
     let lookout = Arc::new(Lookout::new(sender, tell));
     let mut source = Source::new(feed, &lookout).unwrap();
     lookout.listen(1, 10);
@@ -282,7 +282,7 @@ fn who_comes_before_events_were_looked_at_is_suspected_until_then() {
     lookout.listen(1, 20);
     let suspects = [(10, Notice::Suspect), (20, Notice::Suspect)];
     assert_eq!(*told.lock().unwrap(), suspects);
-    // More batches if the thread of the events was quicker.
+    // The thread that reads the events may have split them into several batches.
     for signal in signals.try_iter() {
         if let Signal::Passed(ids) = signal {
             lookout.looked_at(&ids);

@@ -1,4 +1,4 @@
-//! Directories that come, go, move and cannot be read.
+//! Directories that appear, disappear, move or are unreadable.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 

@@ -1,8 +1,8 @@
-//! Edits of files that have their servers elsewhere than under `mcpServers`.
+//! Edits of files with servers outside of `mcpServers`.
 
 use super::*;
 
-/// The names of the servers that are read from the file.
+/// Returns the names of the servers loaded from the file.
 fn servers(path: &Path) -> Vec<String> {
     let loaded = crate::config::load(&Surroundings {
         explicit: Some(path.to_owned()),
