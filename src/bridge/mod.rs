@@ -3,6 +3,8 @@
 //! A request is translated when it is sent to a server of the other era, and its response when it comes back. A message
 //! that needs a request from the server to the client is not translated: it results in an error that says so.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 use std::borrow::Cow;
 
 use crate::jsonrpc::{

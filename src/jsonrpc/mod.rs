@@ -3,6 +3,8 @@
 //! Knows no MCP and does no I/O. Only rewritten parts are decoded: numbers beyond 64 bits, duplicate keys, lone
 //! surrogates and unknown members pass through unchanged.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod ambiguous;
 mod envelope;
 mod error;

@@ -1,5 +1,7 @@
 //! Definitions of MCP, without I/O: revisions and eras, methods, capabilities, `_meta` keys, lists.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod capabilities;
 mod era;
 pub(crate) mod headers;

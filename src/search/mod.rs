@@ -8,6 +8,8 @@
 //! Pure: no I/O, no clock, no state beside the index; the owner of the tools builds an [`Index`] from them. The same
 //! documents and the same query always give the same order.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod index;
 mod stem;
 mod synonyms;

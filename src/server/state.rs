@@ -5,6 +5,8 @@
 //! successor, to make room for a successor (stop-first), on its own exit or on a stop; a save while a candidate starts
 //! always leads to another start; every spawned generation is stopped.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod restarts;
 mod rules;
 

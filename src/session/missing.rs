@@ -67,6 +67,10 @@ impl Session {
             request.era,
         );
         self.run(request.id, async move {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the session has no other clock for its one time limit"
+            )]
             let deadline = Instant::now() + patience;
             for server in servers {
                 if session.fleet.is_worth_a_try(&server) {

@@ -4,6 +4,8 @@
 //! catalog names; passes servers' requests and notifications to the client. Knows no generation: only the [`Fleet`]
 //! with its [`ServerHandle`](crate::server::ServerHandle)s, and the connection that a server's own request came on.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod answers;
 mod asking;
 mod delivery;

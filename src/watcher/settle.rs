@@ -4,6 +4,8 @@
 //! since the first touch. The batch is then released, unless a git command is running or a known file is empty or
 //! absent for the moment; many saves begin with such a file.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
