@@ -42,7 +42,7 @@ pub(crate) use discover::NAMES;
 pub(crate) use fault::Fault;
 pub(crate) use keys::schema;
 pub(crate) use remote::Remote;
-pub(crate) use secrets::guarded;
+pub(crate) use secrets::{guarded, line as shown_line, shown_words};
 pub(crate) use show::{Outline, Shown};
 pub(crate) use spec::{Admission, MetaTools, OnBroken, Reload, ServerSpec, Timeouts, Warmth};
 pub(crate) use units::{parse_duration, parse_size};

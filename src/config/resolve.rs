@@ -155,7 +155,7 @@ impl<'a> Resolver<'a> {
         let written = section.texts("args").map_or(&[][..], |(args, _)| args);
         let command = self
             .way("command", "url")
-            .map(|(command, _)| secrets::program(command));
+            .map(|(command, _)| secrets::line(command));
         let shown = command
             .into_iter()
             .chain(shown_words(values(written)))

@@ -5,95 +5,19 @@ use std::path::Path;
 
 use super::expand::{Piece, pieces};
 
+pub(super) use likely::looks_secret;
+use likely::{mentions_secret, names_secret};
+pub(crate) use lines::line;
+
+mod likely;
+mod lines;
+
 /// Stands for what is not shown.
 const HIDDEN: &str = "***";
-/// A name with one of these in it names a secret.
-const SECRET: [&str; 13] = [
-    "TOKEN",
-    "KEY",
-    "SECRET",
-    "PASS",
-    "AUTH",
-    "CREDENTIAL",
-    "COOKIE",
-    "PWD",
-    "BEARER",
-    "JWT",
-    "PRIVATE",
-    "WEBHOOK",
-    "SIGNATURE",
-];
-/// So does a name with one of these as a word of its own.
-const SECRET_WORD: [&str; 5] = ["PAT", "DSN", "SIG", "CRED", "SAS"];
-/// Prefixes of the keys of well-known services.
-const KEYS: [&str; 30] = [
-    "sk-",
-    "sk_",
-    "pk_",
-    "rk_",
-    "ghp_",
-    "gho_",
-    "ghu_",
-    "ghs_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "xoxb-",
-    "xoxp-",
-    "xoxa-",
-    "xapp-",
-    "eyJ",
-    "AKIA",
-    "ASIA",
-    "AIza",
-    "ya29.",
-    "hf_",
-    "npm_",
-    "pypi-",
-    "dckr_pat_",
-    "SG.",
-    "lin_api_",
-    "ntn_",
-    "secret_",
-    "figd_",
-    "tvly-",
-];
-/// The words before a credential, which tell only how to log in.
+/// Authentication schemes, the words before a credential.
 const SCHEMES: [&str; 4] = ["Bearer", "Basic", "Token", "Digest"];
 
-fn names_secret(name: &str) -> bool {
-    let upper = name.to_uppercase();
-    let words: Vec<&str> = upper.split(|c: char| !c.is_alphanumeric()).collect();
-    // `--max-tokens` counts those of a model.
-    let counts = ["MAX", "MIN", "NUM"].iter().any(|it| words.contains(it));
-    let is_harmless =
-        |word: &str| matches!(word, "AUTHOR" | "AUTHORS") || counts && word == "TOKENS";
-    let mut words = words.into_iter().filter(|word| !is_harmless(word));
-    words.any(|word| SECRET_WORD.contains(&word) || SECRET.iter().any(|part| word.contains(part)))
-}
-
-/// Whether a text is like a key that a machine made.
-pub(super) fn looks_secret(text: &str) -> bool {
-    let is_known = |start: &str| text.len() >= start.len() + 8 && text.starts_with(start);
-    if KEYS.into_iter().any(is_known) {
-        return true;
-    }
-    let groups: Vec<usize> = text.split('-').map(str::len).collect();
-    let is_uuid =
-        groups == [8, 4, 4, 4, 12] && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-    let count = |word: &str, is_meant: fn(&char) -> bool| word.chars().filter(is_meant).count();
-    let is_random = |word: &str| {
-        word.len() >= 16
-            && count(word, char::is_ascii_digit) >= 2
-            && count(word, char::is_ascii_alphabetic) >= 2
-    };
-    is_uuid
-        || text
-            .split(|c: char| !c.is_ascii_alphanumeric())
-            .any(is_random)
-}
-
-/// The variables of a value; what stands around them is hidden, except the word for how to log in.
+/// Returns the variables of a value; the text around them is hidden, except an authentication scheme.
 pub(super) fn redacted(value: &str) -> String {
     let piece = |piece| match piece {
         Piece::Literal(text) => match text.split_once(' ') {
@@ -116,10 +40,15 @@ pub(super) fn redacted(value: &str) -> String {
     pieces(value).into_iter().map(piece).collect()
 }
 
-/// Hides the secrets in a text that may be, or hold, an address or a key.
+/// Hides the secrets in a text that may be, or hold, addresses or a key.
 pub(crate) fn guarded(text: &str) -> String {
     if let Some((scheme, rest)) = text.split_once("://") {
-        return format!("{scheme}://{}", address(rest));
+        // A query is hidden as a whole, with any address in it.
+        let (before, second) = match start_of_second(rest).map(|at| rest.split_at(at)) {
+            Some((before, second)) if !before.contains(['?', '#']) => (before, guarded(second)),
+            _ => (rest, String::new()),
+        };
+        return format!("{scheme}://{}{second}", address(before));
     }
     let login = text.split_once('@').map(|(login, _)| login);
     let is_login = |login: &str| {
@@ -129,7 +58,7 @@ pub(crate) fn guarded(text: &str) -> String {
         return format!("{}{}", redacted(login), &text[login.len()..]);
     }
     let piece = |piece| match piece {
-        Piece::Literal(text) => text.split('/').map(part).collect::<Vec<_>>().join("/"),
+        Piece::Literal(text) => parts(text),
         Piece::Variable {
             name,
             default: Some(default),
@@ -140,6 +69,13 @@ pub(crate) fn guarded(text: &str) -> String {
         Piece::Variable { written, .. } => written.to_owned(),
     };
     pieces(text).into_iter().map(piece).collect()
+}
+
+/// Returns the offset of the scheme of another address in `rest`.
+fn start_of_second(rest: &str) -> Option<usize> {
+    let before = &rest[..rest.find("://")?];
+    let is_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    Some(before.trim_end_matches(is_scheme).len())
 }
 
 /// Hides login, query, fragment and keys in the path of an address, given from behind its `://`.
@@ -165,17 +101,39 @@ fn address(rest: &str) -> String {
         Some(at) => format!("{}{}", redacted(&host[..at]), &host[at..]),
         None => host.to_owned(),
     };
-    let path: Vec<String> = path.split('/').map(part).collect();
-    format!("{host}{}{query}", path.join("/"))
+    format!("{host}{}{query}", parts(path))
 }
 
-/// A part of a path. A commit after `@` is no secret.
+/// Hides keys in a path. Nix puts a hash before the name of each package.
+fn parts(path: &str) -> String {
+    const NIX: &str = "/nix/store/";
+    let (before, path) = match path.strip_prefix(NIX) {
+        Some(rest) => (NIX, rest),
+        None => ("", path),
+    };
+    let mut parts: Vec<String> = path.split('/').map(part).collect();
+    if !before.is_empty() {
+        let package = path.split('/').next().unwrap_or_default();
+        package.clone_into(&mut parts[0]);
+    }
+    format!("{before}{}", parts.join("/"))
+}
+
+/// Hides a part of a path that is like a key. A commit or a digest after `@` is no secret.
 fn part(part: &str) -> String {
-    let is_commit = |it: &str| it.len() == 40 && it.chars().all(|c| c.is_ascii_hexdigit());
-    let name = part
-        .rsplit_once('@')
-        .filter(|(_, commit)| is_commit(commit))
-        .map_or(part, |(name, _)| name);
+    let is_hex = |it: &str| it.chars().all(|c| c.is_ascii_hexdigit());
+    let is_digest = |it: &str| {
+        ["sha1", "sha256", "sha384", "sha512"].iter().any(|name| {
+            it.strip_prefix(name)
+                .is_some_and(|it| it.starts_with([':', '-']))
+        })
+    };
+    let names_version = |it: &str| it.len() == 40 && is_hex(it) || is_digest(it);
+    let name = match part.rsplit_once('@') {
+        Some((name, version)) if names_version(version) => name,
+        _ if is_digest(part) => "",
+        _ => part,
+    };
     if looks_secret(name) {
         redacted(part)
     } else {
@@ -183,9 +141,9 @@ fn part(part: &str) -> String {
     }
 }
 
-/// `NAME=VALUE` and `NAME:VALUE` within a longer text, as in a connection string or a line for a shell.
+/// Hides the secrets in each `NAME=VALUE` and `NAME:VALUE` of a text without spaces, such as a connection string.
 fn pairs(text: &str) -> String {
-    let separates = |c: char| c.is_whitespace() || matches!(c, ';' | ',' | '&' | '"' | '\'');
+    let separates = |c: char| matches!(c, ';' | ',' | '&' | '"' | '\'');
     let pair = |token: &str| {
         let (token, sign) = match token.char_indices().next_back() {
             Some((at, c)) if separates(c) => token.split_at(at),
@@ -203,12 +161,7 @@ fn pairs(text: &str) -> String {
     text.split_inclusive(separates).map(pair).collect()
 }
 
-/// A program as it may be shown; some write the whole command line for it.
-pub(super) fn program(text: &str) -> String {
-    shown_words(text.split(' ')).join(" ")
-}
-
-/// Kind of the argument after an option.
+/// Kind of the argument after an option or a word.
 #[derive(Clone, Copy)]
 enum Follows {
     Anything,
@@ -217,59 +170,94 @@ enum Follows {
     Login,
     /// A header: its name may be shown.
     Header,
+    /// Perhaps `NAME=VALUE` of an environment variable.
+    Variable,
 }
 
 impl Follows {
-    fn option(option: &str) -> Self {
-        match option {
+    fn word(word: &str) -> Self {
+        match word {
             "-H" | "--header" | "--headers" => Self::Header,
-            "-u" | "--user" => Self::Login,
-            _ if option.starts_with("--no-") => Self::Anything,
-            _ if option.starts_with('-') && !option.contains('=') && names_secret(option) => {
-                Self::Secret
-            }
+            "-u" | "--user" | "--proxy-user" | "--login" => Self::Login,
+            "-e" | "--env" => Self::Variable,
+            _ if word.eq_ignore_ascii_case("bearer") => Self::Secret,
+            // `NAME: VALUE` and `NAME="VALUE"` in a line.
+            _ if word.ends_with([':', '=']) && names_secret(word) => Self::Secret,
+            _ if word.starts_with("--no-") => Self::Anything,
+            _ if word.starts_with('-') && !word.contains('=') && names_secret(word) => Self::Secret,
             _ => Self::Anything,
+        }
+    }
+
+    /// Hides the secrets in `text`, which follows.
+    fn shown(self, text: &str) -> String {
+        match self {
+            Self::Secret => redacted(text),
+            Self::Header => header(text),
+            Self::Login if text.contains(':') && !text.contains("://") => header(text),
+            Self::Variable => variable(text),
+            Self::Login | Self::Anything => argument(text),
         }
     }
 }
 
-/// Hides the secrets in the words of a command, which stay as they were written otherwise.
-pub(super) fn shown_words<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
+/// Hides the secrets in the words of a command. All other text is returned as written.
+pub(crate) fn shown_words<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut follows = Follows::Anything;
-    let shown = words.map(
-        |arg| match std::mem::replace(&mut follows, Follows::option(arg)) {
-            Follows::Secret => redacted(arg),
-            Follows::Header => header(arg),
-            Follows::Login if arg.contains(':') => header(arg),
-            Follows::Login | Follows::Anything => argument(arg),
-        },
-    );
+    let shown = words.map(|word| match follows {
+        // `Authorization: Bearer TOKEN` in a line.
+        Follows::Secret if SCHEMES.contains(&word) => word.to_owned(),
+        _ => std::mem::replace(&mut follows, Follows::word(word)).shown(word),
+    });
     shown.collect()
 }
 
 fn argument(arg: &str) -> String {
+    // Such as a list or an object of settings.
+    if arg.starts_with(['{', '[']) && mentions_secret(arg) {
+        return redacted(arg);
+    }
+    // `curl -uUSER:PASSWORD` and `curl -HNAME:VALUE`.
+    if arg.starts_with("-u") && arg.contains(':') && !arg.contains(['=', ' '])
+        || arg.starts_with("-H") && arg.contains(':')
+    {
+        return format!("{}{}", &arg[..2], header(&arg[2..]));
+    }
+    // Such as the argument of `sh -c`.
+    if arg.contains(char::is_whitespace) && !arg.starts_with('-') && !is_header(arg) {
+        return line(arg);
+    }
     if let Some((name, value)) = arg
         .split_once('=')
         .filter(|(name, _)| !name.contains(['/', ' ', '{']))
     {
-        let value = match Follows::option(name) {
-            Follows::Header => header(value),
-            _ if names_secret(name) => redacted(value),
+        let value = match Follows::word(name) {
+            Follows::Anything if names_secret(name) => redacted(value),
             // Such as `--env=NAME=VALUE`.
-            _ => argument(value),
+            follows => follows.shown(value),
         };
         return format!("{name}={value}");
     }
-    match arg.split_once(':') {
+    if is_header(arg) {
         // A header that some option of the server's own takes.
-        Some((name, value))
-            if names_secret(name) && !value.starts_with("//") && !name.contains(['/', '{']) =>
-        {
-            header(arg)
-        }
-        // Such as a list or an object of settings.
-        _ if arg.starts_with(['{', '[']) && names_secret(arg) => redacted(arg),
-        _ => guarded(&pairs(arg)),
+        return header(arg);
+    }
+    guarded(&pairs(arg))
+}
+
+/// Whether `arg` is a header with a secret in it.
+fn is_header(arg: &str) -> bool {
+    arg.split_once(':').is_some_and(|(name, value)| {
+        !name.contains(['/', '{', ' ', '=']) && !value.starts_with("//") && names_secret(name)
+    })
+}
+
+/// Hides the value of `NAME=VALUE`, which may be any; other text is an ordinary argument.
+fn variable(text: &str) -> String {
+    let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    match text.split_once('=') {
+        Some((name, value)) if is_name(name) => format!("{name}={}", redacted(value)),
+        _ => argument(text),
     }
 }
 

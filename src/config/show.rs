@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::files::Written;
 use super::keys::{self, Key, Kind};
-use super::secrets::{guarded, program, redacted, shown_words};
+use super::secrets::{guarded, line, redacted, shown_words};
 use super::section::{Section, Setting};
 use super::source::{At, Located, values};
 
@@ -179,7 +179,7 @@ fn add_section(
 }
 
 fn command_line(section: &Section) -> Vec<String> {
-    let program = section.text("command").map(|(it, _)| program(it));
+    let program = section.text("command").map(|(it, _)| line(it));
     let args = section
         .texts("args")
         .map(|(args, _)| shown_words(values(args)));
@@ -196,7 +196,7 @@ fn origin_of(at: &At) -> String {
 
 fn plain(key: &Key, setting: &Located<Setting>) -> Value {
     match &setting.value {
-        Setting::Text(text) => program(text).into(),
+        Setting::Text(text) => line(text).into(),
         Setting::Flag(flag) => (*flag).into(),
         Setting::Count(count) => (*count).into(),
         Setting::Choice(choice) => (*choice).into(),

@@ -8,6 +8,7 @@ use super::installer::{Installed, Outcome, Request};
 use super::plan::{Argument, Plan, Prepare, Venv};
 use super::store::{Record, Slot};
 use crate::config::edit::{self, NewServer};
+use crate::config::shown_words;
 
 /// Returns the working directory of a server.
 pub(super) fn home(folder: &Path, subdir: Option<&Path>) -> Result<PathBuf, InstallError> {
@@ -212,7 +213,7 @@ pub(super) fn told(
         reference: record.reference.clone(),
         folder: slot.folder(&record.folder),
         registered: record.registered.clone(),
-        command: record.command.clone(),
+        command: shown_words(record.command.iter().map(String::as_str)),
         reason: String::new(),
         considered: Vec::new(),
         notes: Vec::new(),

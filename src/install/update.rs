@@ -13,6 +13,7 @@ use super::installer::{Installer, Origin, Request, open};
 use super::progress::Listener;
 use super::store::{Found, Record};
 use crate::config::edit;
+use crate::config::shown_words;
 
 impl Installer {
     /// Fetches the newest commit of an installed server into a folder of its own. After [`finish`](Fetched::finish),
@@ -132,8 +133,10 @@ fn started_alike(before: &Record, fetched: &Fetched) -> Result<Vec<String>, Inst
     {
         return Ok(moved);
     }
-    let line =
-        |words: &[String]| shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default();
+    let line = |words: &[String]| {
+        let shown = shown_words(words.iter().map(String::as_str));
+        shlex::try_join(shown.iter().map(String::as_str)).unwrap_or_default()
+    };
     Err(InstallError::StartsDifferently {
         name: before.name.clone(),
         commit: after.commit.clone(),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::app::visit::{Findings, Visited};
 use crate::cli::table::Table;
+use crate::config::shown_words;
 use crate::install::{Found, Installed, Outcome, Removed};
 use crate::output;
 
@@ -36,7 +37,7 @@ pub(super) fn found_json(found: &[Found]) -> String {
             "commit": record.commit,
             "reference": record.reference,
             "folder": it.folder,
-            "command": record.command,
+            "command": shown_words(record.command.iter().map(String::as_str)),
             "registered": record.registered,
         })
     };

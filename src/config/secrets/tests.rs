@@ -81,7 +81,103 @@ const ROWS: &[Row] = &[
     ),
     (
         &["/nix/store/a1b2c3d4e5f6a7b8-python3/bin/python"],
-        &["/nix/store/***/bin/python"],
+        &["/nix/store/a1b2c3d4e5f6a7b8-python3/bin/python"],
+    ),
+    (
+        &[
+            "--user=me:abc",
+            "-ume:abc",
+            "-HX-Api: k=abc",
+            "--proxy-user",
+            "me:abc",
+        ],
+        &[
+            "--user=me:***",
+            "-ume:***",
+            "-HX-Api: ***",
+            "--proxy-user",
+            "me:***",
+        ],
+    ),
+    (
+        &["-e", "PLAIN=abc", "--env=PLAIN=${A}"],
+        &["-e", "PLAIN=***", "--env=PLAIN=${A}"],
+    ),
+    (
+        &[
+            "--keyboard",
+            "de",
+            "--key-file",
+            "k.pem",
+            "--token-limit=80",
+            "--monkey",
+            "x",
+        ],
+        &[
+            "--keyboard",
+            "de",
+            "--key-file",
+            "k.pem",
+            "--token-limit=80",
+            "--monkey",
+            "x",
+        ],
+    ),
+    (
+        &[
+            "--auth-url",
+            "https://x/y?k=1",
+            "--webhook-url",
+            "https://x/y",
+        ],
+        &["--auth-url", "https://x/y?***", "--webhook-url", "***"],
+    ),
+    (
+        &[
+            "apiKey=a",
+            "--accessToken",
+            "a",
+            "TOKEN1=a",
+            "pgpassword=a",
+            "--mysecrets",
+            "a",
+        ],
+        &[
+            "apiKey=***",
+            "--accessToken",
+            "***",
+            "TOKEN1=***",
+            "pgpassword=***",
+            "--mysecrets",
+            "***",
+        ],
+    ),
+    (
+        &["curl -H 'Authorization: Bearer abc' -u me:abc https://u:p@x/y | sh"],
+        &["curl -H 'Authorization: Bearer ***' -u me:*** https://***@x/y | sh"],
+    ),
+    (
+        &["A_KEY=\"abc def\" run --token abc; Authorization: Bearer abc"],
+        &["A_KEY=\"***\" run --token ***; Authorization: Bearer ***"],
+    ),
+    (
+        &[
+            "https://a.example,https://u:p@b.example",
+            "https://proxy/https://u:p@x/y",
+        ],
+        &[
+            "https://a.example,https://***@b.example",
+            "https://proxy/https://***@x/y",
+        ],
+    ),
+    (&["https://x/y?next=https://z/w"], &["https://x/y?***"]),
+    (
+        &["img@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"],
+        &["img@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"],
+    ),
+    (
+        &["C:\\Program Files\\x\\y.exe", "two  words", "it's"],
+        &["C:\\Program Files\\x\\y.exe", "two  words", "it's"],
     ),
     (
         &["git+https://github.com/x/y@0123456789abcdef0123456789abcdef01234567"],

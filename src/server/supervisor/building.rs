@@ -11,6 +11,7 @@ use super::super::outputs::{Change, Origin};
 use super::super::report::{BuildSite, Means, Report};
 use super::super::state::{Input, State};
 use super::Supervisor;
+use crate::config::shown_line;
 use crate::event::{Event, Failure};
 use crate::file_time::{self, TICK};
 use crate::lock::locked;
@@ -57,7 +58,7 @@ impl Supervisor {
         );
         self.supply.means.events.send(Event::Building {
             server: self.name(),
-            command: command.clone(),
+            command: shown_line(&command),
         });
         self.tasks.spawn(async move {
             // Dropping the build kills all processes that it started.
@@ -87,7 +88,7 @@ impl Supervisor {
         }
         let ok = result.is_ok();
         if let Err(error) = result {
-            let command = self.supply.spec.build.as_deref().unwrap_or_default();
+            let command = shown_line(self.supply.spec.build.as_deref().unwrap_or_default());
             let (reason, stderr) = match &error {
                 BuildFailure::Start(error) => (format!("cannot be built: {error}"), vec![]),
                 BuildFailure::Failed { status, tail, .. } => (
