@@ -43,10 +43,11 @@ impl ValueEnum for Set {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
-            Self::All => PossibleValue::new("all").help("Every one"),
-            Self::Dev => PossibleValue::new("dev").help("Those that help while developing"),
-            Self::None => PossibleValue::new("none")
-                .help("None: a client cannot tell the proxy from the one server behind it"),
+            Self::All => PossibleValue::new("all").help("All of them"),
+            Self::Dev => PossibleValue::new("dev").help("Only those for development"),
+            Self::None => {
+                PossibleValue::new("none").help("None, so that clients see only the server")
+            }
         })
     }
 }
@@ -59,9 +60,9 @@ impl ValueEnum for Reload {
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
             Self::Overlap => PossibleValue::new("overlap")
-                .help("The new process proves itself beside the old one, which then drains"),
+                .help("Start the new process beside the old one, and switch once it works"),
             Self::StopFirst => PossibleValue::new("stop-first")
-                .help("The old process stops first, for servers that own a port or a lock"),
+                .help("Stop the old process first, for servers that own a port or a lock"),
         })
     }
 }
@@ -73,10 +74,12 @@ impl ValueEnum for OnBroken {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
-            Self::Report => PossibleValue::new("report")
-                .help("Calls get an error that says why the saved code does not run"),
-            Self::ServeLastGood => PossibleValue::new("serve-last-good")
-                .help("Calls are answered by the last code that ran"),
+            Self::Report => {
+                PossibleValue::new("report").help("With an error that says why it does not run")
+            }
+            Self::ServeLastGood => {
+                PossibleValue::new("serve-last-good").help("By the last code that ran")
+            }
         })
     }
 }
