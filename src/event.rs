@@ -2,10 +2,13 @@
 //! prints them.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use crate::config::Hidden;
+use crate::lock::locked;
 
 /// Number of events that may wait for a slow reader of stderr before new ones are dropped and counted.
 pub(crate) const EVENT_BACKLOG: usize = 1024;
@@ -228,6 +231,17 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// Hides values in all its texts.
+    pub(crate) fn hide(&mut self, hidden: &Hidden) {
+        let texts = std::iter::once(&mut self.reason).chain(&mut self.advice);
+        for text in texts.chain(&mut self.stderr) {
+            *text = hidden.hide(std::mem::take(text));
+        }
+        for file in &mut self.files {
+            *file = hidden.hide(file.display().to_string()).into();
+        }
+    }
+
     /// Returns the failure to reach a remote server, with advice that depends on the HTTP status in `reason`.
     pub(crate) fn of_remote(generation: u64, reason: String) -> Self {
         let denied = ["HTTP 401", "HTTP 403"];
@@ -267,18 +281,33 @@ pub(crate) enum StrayKind {
 pub(crate) struct Events {
     sender: SyncSender<Event>,
     dropped: Arc<AtomicU64>,
+    hidden: Arc<Mutex<Hidden>>,
 }
 
 impl Events {
     /// Creates a sender on a channel of `sync_channel(EVENT_BACKLOG)`; events that do not fit are counted in `dropped`.
     pub(crate) fn new(sender: SyncSender<Event>, dropped: Arc<AtomicU64>) -> Self {
-        Self { sender, dropped }
+        Self {
+            sender,
+            dropped,
+            hidden: Arc::default(),
+        }
     }
 
     /// Returns a sender whose events go nowhere.
     #[cfg(test)]
     pub(crate) fn silent() -> Self {
         Self::new(std::sync::mpsc::sync_channel(0).0, Arc::default())
+    }
+
+    /// Hides these values from now on, in events of all servers.
+    pub(crate) fn hide(&self, hidden: &Hidden) {
+        locked(&self.hidden).add(hidden);
+    }
+
+    /// Returns the values that must not be shown.
+    pub(crate) fn hidden(&self) -> Arc<Mutex<Hidden>> {
+        self.hidden.clone()
     }
 
     /// Sends an event, or drops and counts it if the printer is [`EVENT_BACKLOG`] events behind.

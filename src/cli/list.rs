@@ -88,7 +88,7 @@ impl Server {
             starts,
             cwd: spec
                 .filter(|spec| spec.remote.is_none())
-                .map(|spec| spec.cwd.clone()),
+                .map(|spec| spec.hidden.hide(spec.cwd.display().to_string()).into()),
             outline,
         })
     }

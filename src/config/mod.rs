@@ -16,6 +16,7 @@ mod fault;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod hidden;
 mod keys;
 mod masking;
 mod node;
@@ -34,12 +35,15 @@ mod units;
 mod tests;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::time::Duration;
+
+use expand::ENVIRONMENT;
 
 pub(crate) use diff::{Changes, diff};
 pub(crate) use discover::NAMES;
 pub(crate) use fault::Fault;
+pub(crate) use hidden::Hidden;
 pub(crate) use keys::schema;
 pub(crate) use remote::Remote;
 pub(crate) use secrets::{guarded, line as shown_line, shown_words};
@@ -129,6 +133,24 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
+    /// Returns a variable of the environment, or else a predefined variable of clients for `base` or the home
+    /// directory.
+    fn variable(&self, name: &str, base: &Path) -> Option<String> {
+        let set = |name: &str| self.variables.get(name).cloned();
+        if let Some(name) = name.strip_prefix(ENVIRONMENT) {
+            return set(name);
+        }
+        let shown = |path: &Path| path.display().to_string();
+        set(name).or_else(|| match name {
+            // VS Code and Cursor; Claude Code plugins; Gemini CLI extensions.
+            "workspaceFolder" | "CLAUDE_PLUGIN_ROOT" | "extensionPath" => Some(shown(base)),
+            "workspaceFolderBasename" => Some(shown(Path::new(base.file_name()?))),
+            "userHome" => self.home.as_deref().map(shown),
+            "pathSeparator" | "/" => Some(MAIN_SEPARATOR.to_string()),
+            _ => None,
+        })
+    }
+
     /// Returns the surroundings of this process. `explicit` takes precedence over `MCP_PROXY_CONFIG`.
     pub(crate) fn of_process(explicit: Option<&Path>) -> std::io::Result<Self> {
         let named = std::env::var_os("MCP_PROXY_CONFIG").filter(|it| !it.is_empty());

@@ -1,7 +1,7 @@
 //! Resolution of the file form to effective values: variables, defaults, directories, required keys.
 
 use std::ffi::OsString;
-use std::path::{MAIN_SEPARATOR, Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
@@ -16,7 +16,7 @@ use super::secrets::{self, guarded, shown_words};
 use super::section::{Note, Section};
 use super::source::{At, Located, values};
 use super::spec::{MetaTools, OnBroken, Reload, ServerSpec, Timeouts, ToolFilter, Warmth};
-use super::{Config, Install, Loaded, Surroundings, Watching};
+use super::{Config, Hidden, Install, Loaded, Surroundings, Watching};
 
 /// Resolves all settings; leaves out faulty servers.
 pub(super) fn resolve(written: &Written, around: &Surroundings, loaded: &mut Loaded) {
@@ -177,6 +177,7 @@ impl<'a> Resolver<'a> {
             program: program?.into(),
             args,
             shown,
+            hidden: self.hidden(written),
             cwd: cwd?,
             env,
             watch: section.list("watch"),
@@ -302,6 +303,14 @@ impl<'a> Resolver<'a> {
         ))
     }
 
+    /// Returns the values of variables in the command, in its arguments and in the working directory.
+    fn hidden(&self, args: &[Located<String>]) -> Hidden {
+        let texts =
+            ["command", "cwd"].map(|key| self.section.text(key).map(|(text, _)| text.as_str()));
+        let texts = texts.into_iter().flatten().chain(values(args));
+        Hidden::of(texts, &self.around.variables)
+    }
+
     fn prefix(&mut self) -> String {
         let Some((prefix, at)) = self.section.text("prefix") else {
             return self.name.value.clone();
@@ -422,25 +431,5 @@ impl<'a> Resolver<'a> {
                 OsString::new()
             }
         }
-    }
-}
-
-impl Surroundings {
-    /// Returns a variable of the environment, or else a predefined variable of clients for `base` or the home
-    /// directory.
-    fn variable(&self, name: &str, base: &Path) -> Option<String> {
-        let set = |name: &str| self.variables.get(name).cloned();
-        if let Some(name) = name.strip_prefix(ENVIRONMENT) {
-            return set(name);
-        }
-        let shown = |path: &Path| path.display().to_string();
-        set(name).or_else(|| match name {
-            // VS Code and Cursor; Claude Code plugins; Gemini CLI extensions.
-            "workspaceFolder" | "CLAUDE_PLUGIN_ROOT" | "extensionPath" => Some(shown(base)),
-            "workspaceFolderBasename" => Some(shown(Path::new(base.file_name()?))),
-            "userHome" => self.home.as_deref().map(shown),
-            "pathSeparator" | "/" => Some(MAIN_SEPARATOR.to_string()),
-            _ => None,
-        })
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-use super::Remote;
 use super::secrets::shown_words;
+use super::{Hidden, Remote};
 
 /// Configured MCP server: a command that speaks MCP on stdin and stdout, or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(crate) struct ServerSpec {
     pub(crate) args: Vec<OsString>,
     /// Program and arguments as written, without secrets, for people and models.
     pub(crate) shown: Vec<String>,
+    /// Values of variables in the command and in `cwd`.
+    pub(crate) hidden: Hidden,
     /// Existing absolute directory, base of relative globs.
     pub(crate) cwd: PathBuf,
     /// Variables added to the inherited environment.
@@ -54,6 +56,7 @@ impl ServerSpec {
         let words: Vec<Cow<'_, str>> = words.map(|word| word.to_string_lossy()).collect();
         Self {
             shown: shown_words(words.iter().map(Cow::as_ref)),
+            hidden: Hidden::default(),
             prefix: name.clone(),
             name,
             remote: None,

@@ -115,6 +115,7 @@ fn every_setting_reaches_what_is_in_force() {
         program: "uv".into(),
         args: vec!["run".into(), "1".into()],
         shown: vec!["${NO:-uv}".into(), "run".into(), "${A}".into()],
+        hidden: Hidden::default(),
         cwd: b.cwd.clone(),
         env: [("K", "1"), ("PORT", "80"), ("x.y", "true")]
             .map(|(k, v)| (k.into(), v.into()))

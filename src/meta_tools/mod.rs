@@ -25,6 +25,7 @@ use crate::config::Surroundings;
 use crate::event::ToolDiff;
 use crate::fleet::Fleet;
 use crate::jsonrpc::{Members, quoted};
+use crate::lock::locked;
 use crate::mcp::{Entry, Era};
 pub(crate) use arguments::load_error;
 pub(crate) use call::Meant;
@@ -160,7 +161,11 @@ pub(crate) async fn run(
         Err(error) => return result(Err(error), caller.era),
     };
     let arguments = Members::of(&understood);
-    let said = |value: Value| value.to_string();
+    let hidden = fleet.hidden();
+    let said = |mut value: Value| {
+        locked(&hidden).hide_in(&mut value);
+        value.to_string()
+    };
     let outcome = match (name, &offer.workshop) {
         (LOAD, _) => loading::load(fleet, &arguments).await.map(said),
         (UNLOAD, _) => loading::unload(fleet, &arguments).await.map(said),
@@ -174,9 +179,9 @@ pub(crate) async fn run(
             let found = spawn_blocking(move || finding::search(&fleet, &Members::of(&raw)));
             let stopped =
                 |error| Err(json!({ "error": format!("the search was stopped: {error}") }));
-            found.await.unwrap_or_else(stopped).map(said)
+            found.await.unwrap_or_else(stopped).map(|it| it.to_string())
         }
-        (ALL_TOOLS, _) => Ok(said(finding::all(fleet))),
+        (ALL_TOOLS, _) => Ok(finding::all(fleet).to_string()),
         (INFO, _) => finding::info(fleet, &arguments, offer).await,
         (UNINSTALL | INSTALL | INSTALL_AND_LOAD, _) if offer.is_open => {
             Err(json!({ "error": OPEN }))
@@ -196,6 +201,10 @@ pub(crate) async fn run(
         }
         _ => Err(json!({ "error": format!("`{name}` is no meta-tool") })),
     };
+    let outcome = outcome.map_err(|mut error| {
+        locked(&hidden).hide_in(&mut error);
+        error
+    });
     result(outcome, caller.era)
 }
 

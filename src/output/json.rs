@@ -7,11 +7,13 @@ use std::time::SystemTime;
 use serde_json::{Map, Value, json};
 
 use super::text::rfc3339;
+use crate::config::Hidden;
 use crate::event::{Event, Failure, ToolDiff};
 
 /// Returns one line without its line end.
-pub(super) fn line(event: &Event, now: SystemTime) -> String {
-    let (name, fields) = fields(event);
+pub(super) fn line(event: &Event, now: SystemTime, hidden: &Hidden) -> String {
+    let (name, mut fields) = fields(event);
+    hidden.hide_in(&mut fields);
     object(name, fields, now)
 }
 

@@ -4,9 +4,9 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::SystemTime;
 
@@ -16,7 +16,9 @@ use anstream::{AutoStream, ColorChoice};
 use super::human::{Human, shows_stray};
 use super::text::rfc3339;
 use super::{FINISH_DEADLINE, LogFormat, Options, json};
+use crate::config::Hidden;
 use crate::event::{EVENT_BACKLOG, Event, Events};
+use crate::lock::locked;
 use crate::private;
 
 /// Handle of the printing threads; [`finish`](Self::finish) ends them.
@@ -64,6 +66,7 @@ fn start_on(
         ended,
     };
     let outlet = Events::new(sender, Arc::clone(&dropped));
+    let hidden = outlet.hidden();
 
     let stderr_form = match options.log_format {
         LogFormat::Json if options.log_file.is_none() => Form::Json,
@@ -71,7 +74,7 @@ fn start_on(
         _ => Form::Plain(human()),
     };
     let Some(path) = &options.log_file else {
-        let printing = Printing::new(stderr, stderr_form, dropped, None, done);
+        let printing = Printing::new(stderr, stderr_form, dropped, hidden, None, done);
         spawn("stderr", move || printing.run(&events, &finishing))?;
         return Ok((outlet, printer));
     };
@@ -84,10 +87,11 @@ fn start_on(
     let unread = Arc::new(AtomicU64::new(0));
     let to_stderr = Events::new(to_stderr, Arc::clone(&unread));
     let log = Box::new(open(path)?);
-    let logging = Printing::new(log, log_form, dropped, Some(to_stderr), done.clone());
+    let next = Some(to_stderr);
+    let logging = Printing::new(log, log_form, dropped, hidden.clone(), next, done.clone());
     spawn("log", move || logging.run(&events, &finishing))?;
     // Ends when the thread of the log file drops its sender.
-    let printing = Printing::new(stderr, stderr_form, unread, None, done);
+    let printing = Printing::new(stderr, stderr_form, unread, hidden, None, done);
     spawn("stderr", move || {
         printing.run(&from_log, &AtomicBool::new(false));
     })?;
@@ -120,7 +124,7 @@ enum Form {
 
 impl Form {
     /// Returns whole lines; `None` if the event is not printed.
-    fn entry(&mut self, event: &Event) -> Option<String> {
+    fn entry(&mut self, event: &Event, hidden: &Hidden) -> Option<String> {
         match event {
             Event::Ending { reason } if reason.is_empty() => return None,
             Event::Stray { count, .. } if !shows_stray(*count) => return None,
@@ -128,10 +132,10 @@ impl Form {
         }
         match self {
             Self::Colored(human) | Self::Plain(human) | Self::Timed(human) => {
-                let entry = human.entry(event)?;
+                let entry = hidden.hide(human.entry(event)?);
                 Some(self.finish(entry))
             }
-            Self::Json => Some(json::line(event, SystemTime::now()) + "\n"),
+            Self::Json => Some(json::line(event, SystemTime::now(), hidden) + "\n"),
         }
     }
 
@@ -161,6 +165,8 @@ struct Printing {
     form: Form,
     /// Number of events that did not fit into this thread's channel.
     dropped: Arc<AtomicU64>,
+    /// Values that must not be shown.
+    hidden: Arc<Mutex<Hidden>>,
     /// Thread that receives the events next.
     next: Option<Events>,
     /// Sender whose drop marks the end of the thread.
@@ -172,6 +178,7 @@ impl Printing {
         to: Box<dyn Write + Send>,
         form: Form,
         dropped: Arc<AtomicU64>,
+        hidden: Arc<Mutex<Hidden>>,
         next: Option<Events>,
         done: Sender<()>,
     ) -> Self {
@@ -179,6 +186,7 @@ impl Printing {
             to,
             form,
             dropped,
+            hidden,
             next,
             _done: done,
         }
@@ -202,7 +210,7 @@ impl Printing {
     /// Writes each entry in one call, so that lines of other writers do not interrupt it. Write errors are ignored:
     /// stderr would be the place to report them.
     fn print(&mut self, event: &Event) {
-        let entry = self.form.entry(event);
+        let entry = self.form.entry(event, &locked(&self.hidden));
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             let _ = self.to.write_all(self.form.dropped(dropped).as_bytes());

@@ -6,6 +6,7 @@ use anstream::adapter::strip_str;
 
 use super::human::Human;
 use super::{Verbosity, json};
+use crate::config::Hidden;
 use crate::event::{Event, Failure, StrayKind, ToolDiff};
 
 const PYTHON: &str = "stdout belongs to the protocol: print(..., file=sys.stderr) in Python, \
@@ -52,7 +53,7 @@ fn human(event: &Event) -> String {
 }
 
 fn json(event: &Event) -> String {
-    json::line(event, SystemTime::UNIX_EPOCH)
+    json::line(event, SystemTime::UNIX_EPOCH, &Hidden::default())
         .replace(r#"{"time":"1970-01-01T00:00:00.000Z","event":"#, "")
         .replace(r#","server":"weather""#, "")
 }

@@ -146,6 +146,7 @@ impl Definition {
 impl Shared {
     fn new(spec: &Arc<ServerSpec>, means: &Means) -> Self {
         let (events, reaper) = (means.events.clone(), means.reaper.clone());
+        events.hide(&spec.hidden);
         let lists = ListKind::ALL.map(|_| Ok(List::default()));
         let nothing = Snapshot {
             generation: 0,

@@ -354,6 +354,7 @@ impl Supervisor {
         if !same || spec.warm == Warmth::Off {
             self.shared.warm.forget();
         }
+        self.supply.means.events.hide(&spec.hidden);
         self.supply.spec = spec;
         for effect in effects {
             self.carry_out(effect);

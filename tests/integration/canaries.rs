@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::harness::remote::HttpServer;
-use crate::harness::{Project, Proxy, Run, example, initialize_params};
+use crate::harness::{DEADLINE, Project, Proxy, Run, eventually, example, initialize_params};
 
 /// Each canary is this and a number.
 const CANARY: &str = "kanarie0";
@@ -99,6 +99,25 @@ fn arguments(
         canaries.put("settings as an argument")
     ));
     args.push(format!("${{NO_SUCH_TOKEN:-{}}}", canaries.put("a default")));
+    for option in ["--user", "-u", "--proxy-user"] {
+        args.extend([option.to_owned(), format!("me:{}", canaries.put(option))]);
+    }
+    args.push(format!("--user=me:{}", canaries.put("--user=")));
+    args.extend(["-e".to_owned(), format!("PLAIN={}", canaries.put("-e"))]);
+    args.push(format!(
+        "https://a.example,https://me:{}@b.example",
+        canaries.put("a second address")
+    ));
+    args.push(format!(
+        "curl -H 'X-Plain: {}' -u me:{} --token {} | sh",
+        canaries.put("a header in a line"),
+        canaries.put("a login in a line"),
+        canaries.put("an option in a line")
+    ));
+    args.push(format!(
+        "{}/server.py",
+        variable(canaries, "a variable in the path of a source")
+    ));
     args
 }
 
@@ -148,8 +167,12 @@ fn seeded(canaries: &mut Canaries, remote: &str) -> (Project, Vec<(String, Strin
     };
     let in_url = variable(canaries, "a variable in url");
     let far_url = url(canaries, in_url);
+    let folder = variable(canaries, "a variable in the folder of a source");
+    let command = variable(canaries, "a variable in a command that is not understood");
     let servers = json!({"mcpServers": {
         "near": {"command": fake, "args": args, "env": env, "envFile": "my.env"},
+        "sourced": {"command": "python3", "args": [format!("./{folder}/server.py")]},
+        "unclear": {"command": format!("./{command}")},
         "far": {"url": far_url, "headers": headers},
         "lost": {"command": format!("./{}/x", variable(canaries, "a variable in command")), "args": args},
         "away": {"command": "x", "cwd": format!("/tmp/{}", variable(canaries, "a variable in cwd"))},
@@ -161,6 +184,22 @@ fn seeded(canaries: &mut Canaries, remote: &str) -> (Project, Vec<(String, Strin
         ".mcp.json",
         &serde_json::to_string_pretty(&servers).unwrap(),
     );
+    project.write(
+        "mcp-proxy.toml",
+        &format!(
+            "[servers.built]\ncommand = 'x'\nbuild = 'true --token {}'\n",
+            canaries.put("a build command")
+        ),
+    );
+    for (name, value) in &variables {
+        if folder == format!("${{{name}}}") {
+            project.write(&format!("{value}/server.py"), "raise SystemExit(1)");
+        }
+        if command == format!("${{{name}}}") {
+            project.write(value, "#!/bin/sh\nexit 1\n");
+            project.set_mode(value, 0o755);
+        }
+    }
     (project, variables)
 }
 
@@ -266,6 +305,18 @@ fn no_tool_event_or_log_shows_a_secret() {
             ),
             (
                 "load_mcp_server_dynamically",
+                json!({"server_name": "built"}),
+            ),
+            (
+                "load_mcp_server_dynamically",
+                json!({"server_name": "sourced"}),
+            ),
+            (
+                "load_mcp_server_dynamically",
+                json!({"server_name": "unclear"}),
+            ),
+            (
+                "load_mcp_server_dynamically",
                 json!({"server_name": "unset"}),
             ),
             ("reload_mcp_server", json!({"server_name": "near"})),
@@ -293,6 +344,51 @@ fn no_tool_event_or_log_shows_a_secret() {
                 .replace(&format!("\"query\":\"{CANARY}\""), "");
             canaries.are_not_in(&answer, tool);
         }
+        peer.close_stdin();
+        peer.wait_exit();
+        canaries.are_not_in(&peer.stderr().join("\n"), "stderr");
+        canaries.are_not_in(&project.read(&log), &log);
+    }
+}
+
+#[test]
+fn what_is_watched_shows_no_value_of_a_variable() {
+    let server = repeating();
+    let mut canaries = Canaries::default();
+    let (project, variables) = seeded(&mut canaries, &server.url());
+    let source = variables
+        .iter()
+        .map(|(_, value)| format!("{value}/server.py"));
+    let source = source
+        .into_iter()
+        .find(|it| project.path(it).exists())
+        .unwrap();
+    for format in ["human", "json"] {
+        let log = format!("{format}.log");
+        let mut proxy = Proxy::configured("dev")
+            .options([
+                "--meta-tools",
+                "all",
+                "-v",
+                "--log",
+                &log,
+                "--log-format",
+                format,
+            ])
+            .within(&project);
+        for (name, value) in &variables {
+            proxy = proxy.env(name, value);
+        }
+        let peer = proxy.spawn();
+        peer.initialize(&initialize_params()).result();
+        let watches = || {
+            let loaded = peer.call("get_loaded_servers", &json!({})).result();
+            canaries.are_not_in(&loaded.to_string(), "get_loaded_servers");
+            loaded.to_string().contains("}/server.py")
+        };
+        eventually(DEADLINE, watches);
+        project.write(&source, &format!("raise SystemExit(1)  # {format}"));
+        eventually(DEADLINE, || project.read(&log).contains("changed"));
         peer.close_stdin();
         peer.wait_exit();
         canaries.are_not_in(&peer.stderr().join("\n"), "stderr");

@@ -124,6 +124,7 @@ impl Supervisor {
                 let refusal = Refusal::Wrong(ending.how.clone());
                 let mut failure = failure(number, &refusal, Some(&ending), &self.supply.spec);
                 failure.files = self.files.iter().cloned().collect();
+                failure.hide(&locked(&self.supply.means.events.hidden()));
                 self.failure = Some(Arc::new(failure));
             }
             self.step(Input::Exited(number));
@@ -194,6 +195,7 @@ impl Supervisor {
     /// Records why the saved code does not run, and reports the failure to pending reload requests.
     pub(super) fn fail(&mut self, mut failure: Failure) {
         failure.files = self.files.iter().cloned().collect();
+        failure.hide(&locked(&self.supply.means.events.hidden()));
         self.late += u32::from(failure.late);
         if !self.supply.means.watched && failure.advice.is_none() {
             failure.advice = Some(UNWATCHED.to_owned());

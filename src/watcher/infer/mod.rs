@@ -151,7 +151,7 @@ impl Sources<'_> {
             }
             Base::Project(_) | Base::Unknown if found.is_empty() => inferred.warnings.push(format!(
                 "cannot tell from the command `{}` what to watch; name the sources with --watch, as in --watch 'src/**'",
-                self.unwrapped.command.program()
+                self.unwrapped.command.words.first().map_or("", String::as_str)
             )),
             Base::Project(_) | Base::Unknown => {}
         }
