@@ -182,9 +182,14 @@ async fn a_save_right_before_a_replacement_counts() {
     }
     fleet.write("a/x.py", "last");
     assert_eq!(fleet.notice().await, (1, Notice::Suspect));
-    // The suspicion gets a result although the file is no longer selected.
+    // The suspicion is answered, though the file is no longer watched. On a slow machine the save may be over before.
     fleet.add(1, "a", &["y.py"]).await;
-    assert_eq!(fleet.notice().await, (1, Notice::Unchanged));
+    let answer = fleet.notice().await.1;
+    let changed = Notice::Changed(vec!["x.py".into()]);
+    assert!(
+        answer == Notice::Unchanged || answer == changed,
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]
