@@ -7,9 +7,12 @@ pub(crate) fn line(text: &str) -> String {
     let pieces = pieces(text);
     let words = pieces.iter().filter(|piece| piece.is_word);
     let mut words = shown_words(words.map(|piece| piece.text)).into_iter();
-    let shown = pieces.iter().map(|piece| match piece.is_word {
-        true => words.next().unwrap_or_default(),
-        false => piece.text.to_owned(),
+    let shown = pieces.iter().map(|piece| {
+        if piece.is_word {
+            words.next().unwrap_or_default()
+        } else {
+            piece.text.to_owned()
+        }
     });
     shown.collect()
 }
