@@ -3,10 +3,12 @@
 
 mod errands;
 mod failing;
+mod node;
 mod python;
 mod requirements;
 mod settings;
 mod uv;
+mod yaml;
 
 use std::fs::File;
 use std::io::Write;
@@ -144,7 +146,8 @@ impl Workshop<'_> {
     async fn run(&self, errand: &Errand, log: Option<&mut File>) -> Result<(), PrepareError> {
         let line = errand.line();
         self.progress.tell(Step::Running(line.clone()));
-        let command = self.command(&errand.program, &errand.args, &errand.folder);
+        let mut command = self.command(&errand.program, &errand.args, &errand.folder);
+        command.envs(errand.env.iter().map(|(name, value)| (name, value)));
         let progress = self.progress.clone();
         let mut log = log.and_then(|it| it.try_clone().ok());
         if let Some(log) = &mut log {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::PrepareError;
-use super::{python, settings};
+use super::{node, python};
 use crate::install::plan::{Packager, Prepare};
 use crate::shown;
 
@@ -17,6 +17,8 @@ pub(in crate::install) struct Errand {
     pub(super) scripts: bool,
     /// True if the program is a Python that runs its pip.
     pub(super) pip: bool,
+    /// Environment variables that override settings of the repository.
+    pub(super) env: Vec<(&'static str, String)>,
 }
 
 impl Errand {
@@ -133,6 +135,7 @@ impl<'a> Site<'a> {
             folder: self.folder.to_owned(),
             scripts: self.scripts,
             pip: false,
+            env: Vec::new(),
         }
     }
 
@@ -143,48 +146,77 @@ impl<'a> Site<'a> {
         build: Option<&str>,
         root: &Path,
     ) -> Result<Vec<Errand>, PrepareError> {
-        let folder = self.folder.join(root);
-        let berry = folder.join(".yarnrc.yml").is_file();
-        let (name, install, quiet) = node_words(packager, locked, berry);
+        let name = node_words(packager, locked, false).0;
         let program = found(name, "the packages of this server")?;
-        let mut args = words(install);
-        if !self.scripts {
-            settings::check_node(packager, self.way_up(&folder))?;
-            args.push(quiet.to_owned());
-        }
-        let mut errands = vec![Errand {
-            folder,
+        self.node_by(program, packager, locked, build, root)
+    }
+
+    fn node_by(
+        self,
+        program: PathBuf,
+        packager: Packager,
+        locked: bool,
+        build: Option<&str>,
+        root: &Path,
+    ) -> Result<Vec<Errand>, PrepareError> {
+        let folder = self.folder.join(root);
+        let berry = packager == Packager::Yarn && node::is_berry(&folder);
+        let (_, install, quiet) = node_words(packager, locked, berry);
+        let errand = |args: Vec<String>| Errand {
+            folder: folder.clone(),
             ..self.errand(program.clone(), args)
-        }];
+        };
+        let mut install = errand(words(install));
+        let mut errands = Vec::new();
+        if !self.scripts {
+            node::check(packager, self.root, &folder)?;
+            install.args.extend(words(quiet));
+            install.env = node::pins(packager);
+            if berry {
+                // yarn 1 does not know this command and fails. It would ignore `--mode` and run scripts.
+                errands.push(errand(words(&["workspaces", "list"])));
+            }
+        }
+        let pinned = install.env.clone();
+        errands.push(install);
         if let Some(script) = build {
-            errands.push(self.errand(program, words(&["run", script])));
+            let mut build = self.errand(program, words(&["run", script]));
+            if packager == Packager::Pnpm {
+                // pnpm may install once more before.
+                build.env = pinned;
+            }
+            errands.push(build);
         }
         Ok(errands)
     }
 }
 
-/// Returns the program, its arguments (to install from the lock file, or without writing one) and the option that
-/// disables scripts. `berry` is yarn 2 or later, whose options differ.
+/// Returns the program, its arguments (to install from the lock file, or without writing one) and the options that
+/// disable scripts. `berry` is yarn 2 or later, whose options differ.
 fn node_words(
     packager: Packager,
     locked: bool,
     berry: bool,
-) -> (&'static str, &'static [&'static str], &'static str) {
-    const QUIET: &str = "--ignore-scripts";
+) -> (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+) {
+    const QUIET: &[&str] = &["--ignore-scripts"];
+    const QUIET_BERRY: &[&str] = &["--mode=skip-build"];
+    const QUIET_PNPM: &[&str] = &["--ignore-scripts", "--ignore-pnpmfile"];
     match (packager, locked) {
         (Packager::Npm, true) => ("npm", &["ci", "--no-audit", "--no-fund"], QUIET),
         (Packager::Npm, false) => {
             let install = &["install", "--no-audit", "--no-fund", "--no-package-lock"];
             ("npm", install, QUIET)
         }
-        (Packager::Pnpm, true) => ("pnpm", &["install", "--frozen-lockfile"], QUIET),
-        (Packager::Pnpm, false) => ("pnpm", &["install", "--no-lockfile"], QUIET),
-        (Packager::Yarn, true) if berry => {
-            ("yarn", &["install", "--immutable"], "--mode=skip-build")
-        }
+        (Packager::Pnpm, true) => ("pnpm", &["install", "--frozen-lockfile"], QUIET_PNPM),
+        (Packager::Pnpm, false) => ("pnpm", &["install", "--no-lockfile"], QUIET_PNPM),
+        (Packager::Yarn, true) if berry => ("yarn", &["install", "--immutable"], QUIET_BERRY),
         (Packager::Yarn, false) if berry => {
             // With `CI` set, yarn refuses to change a lock file without this option.
-            ("yarn", &["install", "--no-immutable"], "--mode=skip-build")
+            ("yarn", &["install", "--no-immutable"], QUIET_BERRY)
         }
         (Packager::Yarn, true) => ("yarn", &["install", "--frozen-lockfile"], QUIET),
         (Packager::Yarn, false) => ("yarn", &["install", "--no-lockfile"], QUIET),
@@ -199,4 +231,45 @@ pub(super) fn words(words: &[&str]) -> Vec<String> {
 
 fn found(program: &'static str, what: &'static str) -> Result<PathBuf, PrepareError> {
     which::which(program).map_err(|_| PrepareError::NoProgram { program, what })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_and_code_of_the_repository_are_disabled() {
+        for locked in [true, false] {
+            let quiet = |packager, berry| node_words(packager, locked, berry).2;
+            assert_eq!(quiet(Packager::Npm, false), ["--ignore-scripts"]);
+            assert_eq!(
+                quiet(Packager::Pnpm, false),
+                ["--ignore-scripts", "--ignore-pnpmfile"]
+            );
+            assert_eq!(quiet(Packager::Yarn, false), ["--ignore-scripts"]);
+            assert_eq!(quiet(Packager::Yarn, true), ["--mode=skip-build"]);
+            assert_eq!(quiet(Packager::Bun, false), ["--ignore-scripts"]);
+        }
+    }
+
+    #[test]
+    fn yarn_1_gets_no_words_of_later_versions() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(".yarnrc.yml"), "").unwrap();
+        let site = Site {
+            root: folder.path(),
+            folder: folder.path(),
+            scripts: false,
+            locks: true,
+        };
+        let errands = site.node_by("yarn".into(), Packager::Yarn, true, None, Path::new("."));
+        let lines: Vec<_> = errands.unwrap().iter().map(Errand::line).collect();
+        assert_eq!(
+            lines,
+            [
+                "yarn workspaces list",
+                "yarn install --immutable --mode=skip-build"
+            ]
+        );
+    }
 }

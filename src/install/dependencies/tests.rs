@@ -197,3 +197,61 @@ async fn a_tool_that_is_not_there_is_named() {
     );
     assert_eq!(told, []);
 }
+
+/// npm installs the packages of a git repository in a clone of it, whose settings it reads there.
+#[tokio::test]
+async fn settings_in_the_git_repository_of_a_package_run_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    let shown = folder.path().display();
+    let repository = |name: &str, needs: &str, files: &[(&str, &str)]| {
+        let source = at(name);
+        fs::create_dir(&source).unwrap();
+        let package = format!(
+            r#"{{"name": "{name}", "version": "1.0.0", "dependencies": {{ {needs} }},
+                "scripts": {{"prepare": "touch {shown}/ran", "postinstall": "touch {shown}/ran"}} }}"#
+        );
+        fs::write(source.join("package.json"), package).unwrap();
+        for (name, text) in files {
+            fs::write(source.join(name), text).unwrap();
+        }
+        let author = ["-c", "user.name=x", "-c", "user.email=x@x.example"];
+        output(Path::new("git"), &["init", "-q"], &source);
+        output(Path::new("git"), &["add", "."], &source);
+        let commit = [&author[..], &["commit", "-q", "-m", "x"]].concat();
+        output(Path::new("git"), &commit, &source);
+        format!(r#""{name}": "git+file://{}""#, source.display())
+    };
+    let planted = at("planted");
+    fs::write(&planted, format!("#!/bin/sh\ntouch {shown}/ran\nexit 1\n")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&planted, mode).unwrap();
+    fs::write(
+        at("planted.js"),
+        format!("require('fs').writeFileSync('{shown}/ran', '')"),
+    )
+    .unwrap();
+    let settings = format!(
+        "git={shown}/planted\nscript-shell={shown}/planted\nnode-options=--require={shown}/planted.js\n\
+         ignore-scripts=false\nlogs-dir={shown}/logs\ntiming=true\n"
+    );
+    let deepest = repository("deepest", "", &[]);
+    let deep = repository("deep", &deepest, &[(".npmrc", &settings)]);
+    let middle = repository("middle", &deep, &[(".npmrc", &settings)]);
+
+    let server = at("server");
+    fs::create_dir(&server).unwrap();
+    let package =
+        format!(r#"{{"name": "srv", "version": "1.0.0", "dependencies": {{ {middle} }} }}"#);
+    fs::write(server.join("package.json"), package).unwrap();
+    let step = Prepare::Node {
+        packager: Packager::Npm,
+        locked: false,
+        build: None,
+        root: ".".into(),
+    };
+    let (prepared, told) = prepare(&server, step, false).await;
+    prepared.unwrap_or_else(|error| panic!("{error}: {told:?}"));
+    assert!(server.join("node_modules/deepest/package.json").exists());
+    assert!(!at("ran").exists() && !at("logs").exists(), "{told:?}");
+}

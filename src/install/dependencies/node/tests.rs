@@ -1,0 +1,520 @@
+//! Tests of the settings of package managers for Node.js.
+
+use super::*;
+
+fn refused(packager: Packager, name: &str, text: &str) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(name), text).unwrap();
+    check(packager, folder.path(), folder.path()).is_err()
+}
+
+#[test]
+fn settings_that_run_programs_are_refused() {
+    for (packager, name, text) in [
+        (Packager::Npm, ".npmrc", "git=./evil.sh"),
+        (
+            Packager::Npm,
+            ".npmrc",
+            "registry=https://x\n  \"git\" = ./evil.sh",
+        ),
+        (Packager::Npm, ".npmrc", "script-shell=./evil.sh"),
+        (Packager::Npm, ".npmrc", r#""\u0067it"=./evil.sh"#),
+        (Packager::Npm, ".npmrc", "g${NOPE?}it=./evil.sh"),
+        (Packager::Npm, ".npmrc", "; c\rgit=./evil.sh"),
+        (Packager::Npm, ".npmrc", "global=true"),
+        (
+            Packager::Npm,
+            "package.json",
+            r#"{"x":"\ud800","packageManager":"yarn@https://x"}"#,
+        ),
+        (
+            Packager::Pnpm,
+            "package.json",
+            r#"{"pnpm":{"executionEnv":{"nodeVersion":"1"}}}"#,
+        ),
+        (
+            Packager::Yarn,
+            ".yarnrc",
+            r#""script\u002dshell" "./evil.sh""#,
+        ),
+        (Packager::Pnpm, ".npmrc", "node_options=--import=./evil.mjs"),
+        (Packager::Pnpm, ".pnpmfile.cjs", ""),
+        (
+            Packager::Pnpm,
+            "pnpm-workspace.yaml",
+            "packages: []\nconfigDependencies:\n  x: 1",
+        ),
+        (
+            Packager::Pnpm,
+            "pnpm-workspace.yaml",
+            "{packages: [], \"pnpmfile\": ./evil.cjs}",
+        ),
+        (
+            Packager::Pnpm,
+            "pnpm-workspace.yaml",
+            "\"pnpm\\u0066ile\": ./evil.cjs",
+        ),
+        (Packager::Yarn, ".yarnrc.yml", "plugins:\n  - ./evil.cjs"),
+        (Packager::Yarn, ".yarnrc", "script-shell \"./evil.sh\""),
+        (
+            Packager::Bun,
+            "bunfig.toml",
+            "[install.security]\nscanner = 'x'",
+        ),
+        (
+            Packager::Npm,
+            "package.json",
+            r#"{"packageManager": "yarn@https://x.example/y.js"}"#,
+        ),
+    ] {
+        assert!(refused(packager, name, text), "{name}: {text}");
+    }
+}
+
+#[test]
+fn usual_settings_are_fine() {
+    for (packager, name, text) in [
+        (
+            Packager::Npm,
+            ".npmrc",
+            "registry=https://registry.npmjs.org/\n//npm.x/:_authToken=${T}\nengine-strict=true\n; git=x\n# git=x",
+        ),
+        (
+            Packager::Npm,
+            ".npmrc",
+            "legacy-peer-deps=true\ngit-tag-version=false\n@me:registry=https://npm.pkg.github.com",
+        ),
+        (Packager::Npm, ".pnpmfile.cjs", ""),
+        (
+            Packager::Pnpm,
+            "pnpm-workspace.yaml",
+            "packages:\n  - 'packages/*'\nonlyBuiltDependencies:\n  - esbuild\ncatalog:\n  python-shell: ^1",
+        ),
+        (
+            Packager::Yarn,
+            ".yarnrc.yml",
+            "nodeLinker: node-modules\nyarnPath: .yarn/releases/yarn-4.5.0.cjs\nenableTelemetry: false",
+        ),
+        (Packager::Bun, "bunfig.toml", "[install]\nexact = true"),
+        (
+            Packager::Npm,
+            "package.json",
+            r#"{"packageManager": "pnpm@9.1.0+sha512.abc"}"#,
+        ),
+    ] {
+        assert!(!refused(packager, name, text), "{name}: {text}");
+    }
+}
+
+/// Checks a repository with these files.
+fn checked(packager: Packager, files: &[(&str, &str)]) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let file = folder.path().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+    check(packager, folder.path(), folder.path()).map_err(|error| error.to_string())
+}
+
+/// Asserts that each file is refused for the reason at its side.
+fn assert_refused(packager: Packager, name: &str, cases: &[(&str, &str)]) {
+    for (text, reason) in cases {
+        let told = checked(packager, &[(name, text)]).expect_err(text);
+        assert!(
+            told.starts_with(&format!("{name} {reason}")),
+            "{text}: {told}"
+        );
+        assert!(told.contains("--scripts"), "{told}");
+    }
+}
+
+fn assert_fine(packager: Packager, name: &str, cases: &[&str]) {
+    for text in cases {
+        assert_eq!(checked(packager, &[(name, text)]), Ok(()), "{text}");
+    }
+}
+
+#[test]
+fn npm_reads_keys_in_many_spellings() {
+    assert_refused(
+        Packager::Npm,
+        ".npmrc",
+        &[
+            ("x=1\ngit = ./evil", "sets `git` (line 2)"),
+            ("git[]=./evil", "sets `git`"),
+            ("'\"git\"'=./evil", "sets `git`"),
+            ("git;x=./evil", "sets `git`"),
+            ("git#x=./evil", "sets `git`"),
+            ("git", "sets `git`"),
+            ("[git]\nx=1", "sets `git`"),
+            ("[x]\ngit=./evil", "sets `git` (line 2)"),
+            ("Script_Shell=./evil", "sets `scriptshell`"),
+            ("cache=../..", "sets `cache`"),
+            ("logs-dir=../..", "sets `logsdir`"),
+            ("lockfile-dir=../..", "sets `lockfiledir`"),
+            ("npm-path=./evil", "sets `npmpath`"),
+            ("${X}=1", "has a key that is not written plainly (line 1)"),
+        ],
+    );
+    assert_fine(
+        Packager::Npm,
+        ".npmrc",
+        &[
+            "ignore-scripts=true\nfund=false\nsave-exact=true",
+            "; git=x\n # git=x",
+        ],
+    );
+}
+
+#[test]
+fn pnpm_gets_settings_that_are_known_to_be_harmless() {
+    assert_refused(
+        Packager::Pnpm,
+        "pnpm-workspace.yaml",
+        &[
+            ("packages: []\nnewSetting: 1", "sets `newSetting` (line 2)"),
+            ("configDependencies: {x: 1}", "sets `configDependencies`"),
+            ("nodeOptions: --require=./evil", "sets `nodeOptions`"),
+            ("storeDir: store", "sets `storeDir`"),
+            ("stateDir: ../x", "sets `stateDir`"),
+            ("modulesDir: ../x", "sets `modulesDir`"),
+            ("virtualStoreDir: ~/x", "sets `virtualStoreDir`"),
+            ("virtualStoreDir: .git/hooks", "sets `virtualStoreDir`"),
+            ("packages: ['../x']", "has a workspace `../x`"),
+            ("packages: ['!/x']", "has a workspace `!/x`"),
+            ("packages: ['.{.,x}/y']", "has a workspace `.{.,x}/y`"),
+            ("overrides: {x: 'link:../x'}", "names a package outside"),
+            (
+                "patchedDependencies: {x: x.patch}",
+                "names a patch `x.patch`",
+            ),
+            ("a: &x 1", "has an anchor (line 1)"),
+        ],
+    );
+    assert_fine(
+        Packager::Pnpm,
+        "pnpm-workspace.yaml",
+        &[
+            "packages:\n  - .\n  - packages/*\n  - '!**/test/**'\nminimumReleaseAge: 1440",
+            "overrides:\n  x@1: ^2\n  y: workspace:*\nvirtualStoreDir: node_modules/.pnpm",
+            "allowBuilds:\n  esbuild: true\npackageExtensions:\n  x:\n    dependencies:\n      y: '*'",
+        ],
+    );
+    let named = ("package.json", r#"{"packageManager": "pnpm@10.1.0"}"#);
+    let evil = (".npmrc", "registry=https://evil.example/");
+    let usual = (".npmrc", "registry=https://registry.npmjs.org/");
+    assert!(checked(Packager::Pnpm, &[named, evil]).is_err());
+    assert_eq!(checked(Packager::Pnpm, &[named, usual]), Ok(()));
+    assert_eq!(checked(Packager::Pnpm, &[evil]), Ok(()));
+    let settings = r#"{"pnpm": {"pnpmfile": "x"}}"#;
+    assert_refused(
+        Packager::Pnpm,
+        "package.json",
+        &[(settings, "sets `pnpm.pnpmfile`")],
+    );
+}
+
+#[test]
+fn a_patch_changes_files_of_its_package_only() {
+    let manifest = r#"{"pnpm": {"patchedDependencies": {"x@1": "p/x.patch"}}}"#;
+    let patched = |patch: &str| {
+        let files = [("package.json", manifest), ("p/x.patch", patch)];
+        checked(Packager::Pnpm, &files)
+    };
+    let plain = "diff --git a/i.js b/i.js\n--- a/i.js\n+++ b/i.js\n@@ -1 +1 @@\n-../a\n+../b\n";
+    assert_eq!(patched(plain), Ok(()));
+    assert!(patched(&plain.replace("b/i.js", "b/../../i.js")).is_err());
+}
+
+#[test]
+fn yarn_gets_settings_that_are_known_to_be_harmless() {
+    assert_refused(
+        Packager::Yarn,
+        ".yarnrc.yml",
+        &[
+            ("plugins: []", "sets `plugins`"),
+            (
+                "enableConstraintsChecks: true",
+                "sets `enableConstraintsChecks`",
+            ),
+            (
+                "injectEnvironmentFiles: [x]",
+                "sets `injectEnvironmentFiles`",
+            ),
+            ("cacheFolder: ../x", "sets `cacheFolder`"),
+            ("cacheFolder: ${HOME}/x", "sets `cacheFolder`"),
+            ("globalFolder: /x", "sets `globalFolder`"),
+            (
+                "npmRegistryServer: http://x",
+                "sets `npmRegistryServer` to an address",
+            ),
+            (
+                "# yarn lockfile v1\nplugins \"./x\"",
+                "looks like a lock file",
+            ),
+            ("catalog: {x: user/repo}", "names the source `user/repo`"),
+        ],
+    );
+    assert_fine(
+        Packager::Yarn,
+        ".yarnrc.yml",
+        &[
+            "compressionLevel: mixed\nenableGlobalCache: false\ncacheFolder: ./.yarn/cache",
+            "npmScopes:\n  me:\n    npmRegistryServer: https://npm.x\n    npmAuthToken: ${T-}",
+        ],
+    );
+    assert_refused(
+        Packager::Yarn,
+        ".yarnrc",
+        &[
+            ("--modules-folder ../x", "sets `--modules-folder`"),
+            (
+                "--install.cache-folder \"../x\"",
+                "sets `--install.cache-folder`",
+            ),
+            ("yarn-offline-mirror \"../x\"", "sets `yarn-offline-mirror`"),
+            ("ignore-scripts false", "sets `ignore-scripts`"),
+            (
+                "registry \"x\" modules-folder \"y\"",
+                "has a line that is not",
+            ),
+            (
+                "strict-ssl truemodules-folder \"y\"",
+                "has a line that is not",
+            ),
+            ("registry, modules-folder \"y\"", "has a line that is not"),
+            ("registry: --modules-folder=x", "has a line that is not"),
+            (
+                "--ignore-engines \"--modules-folder=x\"",
+                "has a line that is not",
+            ),
+            ("env:\n  X \"y\"", "has a line that is not"),
+        ],
+    );
+    assert_fine(
+        Packager::Yarn,
+        ".yarnrc",
+        &[
+            "# c\nregistry \"https://registry.npmjs.org\"\nnetwork-timeout 600000\n",
+            "yarn-path \".yarn/releases/yarn-1.22.19.cjs\"\n--install.ignore-engines true\nsave-prefix \"\"",
+        ],
+    );
+    assert!(checked(Packager::Yarn, &[(".env.yarn", "X=1")]).is_err());
+}
+
+#[test]
+fn yarn_fetches_nothing_by_git() {
+    for source in [
+        "git+https://x.example/y.git",
+        "git://x/y",
+        "git@github.com:x/y.git",
+        "github:x/y",
+        "x/y#main",
+        "ssh://git@x/y",
+        "https://github.com/x/y",
+        "https://github.com/x/y.tgz",
+        "https://x.example/x/y.git#a.tgz",
+        "patch:z@x%2Fy#./z.patch",
+        "exec:./evil.js",
+        "portal:../../x",
+        "file:/x",
+    ] {
+        let table = format!(r#"{{"dependencies": {{"z": "{source}"}}}}"#);
+        let forced = format!(r#"{{"resolutions": {{"a/z": "{source}"}}}}"#);
+        for text in [table, forced] {
+            let told = checked(Packager::Yarn, &[("package.json", &text)]).expect_err(source);
+            assert!(told.starts_with("package.json names"), "{told}");
+        }
+        let classic = format!("z@{source}:\n  version \"1.0.0\"\n");
+        let berry = format!("__metadata:\n  version: 8\n\n\"z@{source}\":\n  version: 1.0.0\n");
+        for text in [classic, berry] {
+            let is_local = source.starts_with("portal") || source.starts_with("file");
+            let told = checked(Packager::Yarn, &[("yarn.lock", &text)]);
+            assert_eq!(told.is_err(), !is_local, "{text}");
+        }
+    }
+    for text in [
+        "a@^1:\n  version \"1\"\n  resolved \"git+ssh://x/y\"",
+        "a@^1:\n  version \"1\"\n  resolved \"gi\\u0074+ssh://x/y\"",
+    ] {
+        assert!(checked(Packager::Yarn, &[("yarn.lock", text)]).is_err());
+    }
+    assert_fine(
+        Packager::Yarn,
+        "package.json",
+        &[
+            r#"{"dependencies": {"a": "^1 || 2", "b": "latest", "c": "npm:@x/y@1", "isomorphic-git": "1"}}"#,
+            r#"{"dependencies": {"a": "workspace:^", "b": "https://x.example/b/b.tgz", "c": "file:./c"}}"#,
+            r#"{"resolutions": {"**/a": "~1.0", "b": "patch:b@npm%3A1#./.yarn/b.patch"}}"#,
+        ],
+    );
+    assert_fine(
+        Packager::Yarn,
+        "yarn.lock",
+        &[
+            "# yarn lockfile v1\n\n\n\"@x/y@>= 1, < 2\", isomorphic-git@^1.0, git@^1:\n  version \"1.0.0\"\n  resolved \"https://registry.yarnpkg.com/isomorphic-git/-/isomorphic-git-1.tgz#a\"\n  dependencies:\n    simple-git \"^3\"\n    git \"^1\"\n",
+            "__metadata:\n  version: 8\n\n\"f@patch:f@npm%3A~2.3#optional!builtin<compat/f>\":\n  version: 2.3\n  resolution: \"f@patch:f@npm%3A2.3#optional!builtin<compat/f>::version=2.3&hash=a\"\n\n\"me@workspace:.\":\n  dependencies:\n    git: \"npm:^1\"\n    simple-git: \"npm:^1\"\n",
+        ],
+    );
+}
+
+#[test]
+fn bun_gets_settings_that_are_known_to_be_harmless() {
+    assert_refused(
+        Packager::Bun,
+        "bunfig.toml",
+        &[
+            (
+                "x = 1\n[install]\nglobalDir = 'x'",
+                "sets `install.globalDir` (line 3)",
+            ),
+            (
+                "[install]\n\"glob\\u0061lDir\" = 'x'",
+                "sets `install.globalDir`",
+            ),
+            ("install.security.scanner = 'x'", "sets `install.security`"),
+            (
+                "[install.cache]\ndir = '../x'",
+                "sets `install.cache.dir` (line 2)",
+            ),
+            ("[install]\ncache = '~/x'", "sets `install.cache`"),
+            (
+                "[install.lockfile]\npath = '../x'",
+                "sets `install.lockfile.path`",
+            ),
+            ("[install", "cannot be read as TOML"),
+        ],
+    );
+    assert_fine(
+        Packager::Bun,
+        "bunfig.toml",
+        &[
+            "preload = ['./x.ts']\n[run]\nshell = 'bun'\n[test]\npreload = 'x'",
+            "[install]\nregistry = 'https://x'\nlinker = 'hoisted'\n[install.cache]\ndir = '.cache'",
+        ],
+    );
+    assert_refused(
+        Packager::Bun,
+        ".env",
+        &[
+            (
+                "A=1\nBUN_INSTALL_CACHE_DIR=../x",
+                "sets `BUN_INSTALL_CACHE_DIR`",
+            ),
+            ("export git_ssh_command=x", "sets `GIT_SSH_COMMAND`"),
+            ("A='1' PATH=x", "sets `PATH`"),
+        ],
+    );
+    assert_fine(
+        Packager::Bun,
+        ".env",
+        &["API_KEY=x\n# BUN_X=1\nGITHUB_TOKEN=y"],
+    );
+}
+
+#[test]
+fn packages_lie_in_the_repository() {
+    for packager in [Packager::Npm, Packager::Pnpm, Packager::Bun] {
+        for text in [
+            r#"{"workspaces": ["../x"]}"#,
+            r#"{"workspaces": {"packages": ["a/*", "/x"]}}"#,
+            r#"{"dependencies": {"x": "file:../x"}}"#,
+            r#"{"devDependencies": {"x": "link:/x"}}"#,
+            r#"{"dependencies": {"x": "../x"}}"#,
+            r#"{"dependencies": {"../../x": "1"}}"#,
+            r#"{"dependencies": {"@../x": "1"}}"#,
+            r#"{"overrides": {"x": {".": "file:../x"}}}"#,
+            r#"{"devEngines": {"packageManager": {"name": "yarn", "version": "https://x"}}}"#,
+        ] {
+            assert!(
+                checked(packager, &[("package.json", text)]).is_err(),
+                "{text}"
+            );
+        }
+    }
+    // Members and packages in the repository count too.
+    let root = ("package.json", r#"{"workspaces": ["packages/*"]}"#);
+    let user = (
+        "package.json",
+        r#"{"dependencies": {"a": "file:packages/a"}}"#,
+    );
+    let evil = (
+        "packages/a/package.json",
+        r#"{"dependencies": {"x": "link:../../../x"}}"#,
+    );
+    let fine = (
+        "packages/a/package.json",
+        r#"{"dependencies": {"x": "link:../b"}}"#,
+    );
+    for top in [root, user] {
+        let told = checked(Packager::Npm, &[top, evil]).unwrap_err();
+        assert!(told.starts_with("packages/a/package.json names"), "{told}");
+        assert_eq!(checked(Packager::Npm, &[top, fine]), Ok(()));
+    }
+    let stray = ("tests/broken/package.json", "{");
+    assert_eq!(checked(Packager::Npm, &[root, stray]), Ok(()));
+
+    let lock =
+        |path: &str| format!(r#"{{"packages": {{"": {{}}, "{path}": {{"version": "1"}}}}}}"#);
+    let outside = lock("../x/node_modules/y");
+    let inside = lock("node_modules/@a/b");
+    assert!(checked(Packager::Npm, &[("package-lock.json", &outside)]).is_err());
+    assert_eq!(
+        checked(Packager::Npm, &[("package-lock.json", &inside)]),
+        Ok(())
+    );
+    let old = r#"{"dependencies": {"a": {"dependencies": {"../../x": {"version": "1"}}}}}"#;
+    assert!(checked(Packager::Npm, &[("npm-shrinkwrap.json", old)]).is_err());
+}
+
+#[test]
+fn symlinks_lead_no_package_manager_outside() {
+    let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let root = folder.path();
+    let link = |to: &Path, name: &str| std::os::unix::fs::symlink(to, root.join(name)).unwrap();
+    link(outside.path(), "out");
+    std::fs::create_dir(root.join("sub")).unwrap();
+    let place = Place {
+        root,
+        folder: root.join("sub"),
+    };
+    for path in ["../out", "../out/new", "../../x", "/x", "../.GIT/x", "C:x"] {
+        assert_eq!(place.inside(path), None, "{path}");
+    }
+    assert_eq!(place.inside("../new/./x"), Some(root.join("new/x")));
+
+    assert!(check(Packager::Npm, root, &root.join("sub/..")).is_ok());
+    link(Path::new("sub"), "node_modules");
+    let told = check(Packager::Npm, root, &root.join("sub")).unwrap_err();
+    assert!(
+        told.to_string().starts_with("node_modules is a symlink"),
+        "{told}"
+    );
+}
+
+#[test]
+fn yarn_2_is_known_by_its_files() {
+    let is_berry_with = |name: &str, text: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(name), text).unwrap();
+        is_berry(folder.path())
+    };
+    assert!(is_berry_with(".yarnrc.yml", ""));
+    assert!(is_berry_with(
+        "yarn.lock",
+        "# c\n\n__metadata:\n  version: 8\n"
+    ));
+    assert!(is_berry_with(
+        "package.json",
+        r#"{"packageManager": "yarn@4.1.0+sha224.a"}"#
+    ));
+    assert!(!is_berry_with(
+        "package.json",
+        r#"{"packageManager": "yarn@1.22.22"}"#
+    ));
+    assert!(!is_berry_with(
+        "yarn.lock",
+        "# yarn lockfile v1\n\na@1:\n  version \"1\"\n"
+    ));
+}
