@@ -12,6 +12,8 @@ pub(crate) enum Cause {
     Lock,
     /// Packages may neither run scripts nor be built.
     Scripts,
+    /// The server is meant for yarn 2 or later, and the yarn in `PATH` is yarn 1.
+    Yarn,
 }
 
 impl fmt::Display for Cause {
@@ -25,12 +27,16 @@ impl fmt::Display for Cause {
                 "packages may neither run scripts nor be built; permit it with --scripts, or with `scripts = true` \
                  under [install]"
             }
+            Self::Yarn => {
+                "the server needs yarn 2 or later, and the yarn in PATH is yarn 1, which would run scripts of packages; \
+                 `corepack enable` provides the right one"
+            }
         })
     }
 }
 
 /// Texts in the output of tools that identify a cause.
-const SIGNS: [(&str, Cause); 19] = [
+const SIGNS: [(&str, Cause); 20] = [
     // npm
     ("are in sync. Please update your lock file", Cause::Lock),
     ("ERR_PNPM_OUTDATED_LOCKFILE", Cause::Lock),
@@ -39,6 +45,8 @@ const SIGNS: [(&str, Cause); 19] = [
     // yarn 1, and the later versions
     ("Your lockfile needs to be updated", Cause::Lock),
     ("The lockfile would have been", Cause::Lock),
+    // The first command for yarn 2, which yarn 1 does not know.
+    ("Invalid subcommand. Try", Cause::Yarn),
     // bun
     ("lockfile had changes, but lockfile is frozen", Cause::Lock),
     // deno
@@ -146,5 +154,12 @@ mod tests {
         assert_eq!(not_found(&lines("ERROR: no network")), None);
         let output = lines("docopt (0.6.2)\nAvailable versions: 0.6.2, 0.6.1");
         assert_eq!(available(&output).collect::<Vec<_>>(), ["0.6.2", "0.6.1"]);
+    }
+
+    #[test]
+    fn yarn_1_in_place_of_a_later_one_is_told() {
+        let output = lines("yarn workspaces v1.22.22\nerror Invalid subcommand. Try \"info, run\"");
+        let cause = cause(&output, false).unwrap();
+        assert!(cause.to_string().contains("corepack enable"), "{cause}");
     }
 }
