@@ -28,15 +28,15 @@ impl fmt::Display for Cause {
                  under [install]"
             }
             Self::Yarn => {
-                "the server needs yarn 2 or later, and the yarn in PATH is yarn 1, which would run scripts of packages; \
-                 `corepack enable` provides the right one"
+                "the server needs yarn 2 or later, and the yarn in PATH is yarn 1, which would run scripts of \
+                 packages; `corepack enable` provides the right one"
             }
         })
     }
 }
 
 /// Texts in the output of tools that identify a cause.
-const SIGNS: [(&str, Cause); 20] = [
+const SIGNS: [(&str, Cause); 21] = [
     // npm
     ("are in sync. Please update your lock file", Cause::Lock),
     ("ERR_PNPM_OUTDATED_LOCKFILE", Cause::Lock),
@@ -66,6 +66,8 @@ const SIGNS: [(&str, Cause); 20] = [
     ("prisma generate", Cause::Scripts),
     ("npm rebuild", Cause::Scripts),
     ("--ignore-scripts", Cause::Scripts),
+    // git, if yarn may not fetch by it.
+    ("fatal: transport '", Cause::Scripts),
 ];
 
 /// Returns the cause, if known. A lack of scripts is no cause if `scripts` were permitted.
@@ -140,6 +142,8 @@ mod tests {
         let output = lines("hint: building from source is disabled");
         assert_eq!(cause(&output, false), Some(Cause::Scripts));
         assert_eq!(cause(&output, true), None);
+        let output = lines("fatal: transport 'https' not allowed");
+        assert_eq!(cause(&output, false), Some(Cause::Scripts));
     }
 
     #[test]

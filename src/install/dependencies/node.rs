@@ -20,6 +20,9 @@ use manifest::Manifest;
 /// Maximum number of folders to search for members of a workspace.
 const MOST_FOLDERS: usize = 20_000;
 
+/// Maximum size of a lock file, in bytes.
+const LONGEST_LOCK: u64 = 64 << 20;
+
 /// Returns environment variables that override files of the repository and of the git repositories of packages: a
 /// package manager that installs the packages of a package inherits them.
 pub(super) fn pins(packager: Packager) -> Vec<(&'static str, String)> {
@@ -217,8 +220,12 @@ impl<'a> Repository<'a> {
         file: &Path,
         check: impl FnOnce(&str) -> Result<(), String>,
     ) -> Result<(), PrepareError> {
-        if !file.exists() {
-            return Ok(());
+        match file.metadata() {
+            Ok(about) if !about.is_file() || about.len() > LONGEST_LOCK => {
+                return Err(self.refuse(file, "is no lock file"));
+            }
+            Ok(_) => {}
+            Err(_) => return Ok(()),
         }
         let text = std::fs::read_to_string(file);
         let text = text.map_err(|_| self.refuse(file, "cannot be read"))?;

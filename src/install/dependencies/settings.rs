@@ -1,5 +1,5 @@
-//! Helps to refuse settings in a repository by which a package manager runs a program of the repository's choice, although
-//! packages may run no scripts. Environment variables disable some settings ([`PINNED`]).
+//! Helps to refuse settings in a repository by which a package manager runs a program of the repository's choice,
+//! although packages may run no scripts. Environment variables disable some settings ([`PINNED`]).
 
 use std::path::Path;
 

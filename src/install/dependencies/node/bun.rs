@@ -78,7 +78,8 @@ pub(super) fn check_settings(text: &str, place: &Place<'_>) -> Result<(), String
                     let name = &**key.get_ref();
                     let is_inside = matches!(value.get_ref(),
                         DeValue::String(path) if place.inside(path).is_some());
-                    if !known.contains(&name) && !(name == "dir" && is_inside) {
+                    let is_fine = known.contains(&name) || name == "dir" && is_inside;
+                    if !is_fine {
                         let at = line(key.span());
                         return Err(format!("sets `install.{table}.{name}` (line {at})"));
                     }

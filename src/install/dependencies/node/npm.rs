@@ -82,8 +82,8 @@ pub(super) fn check_settings(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses settings of the place to fetch packages from: pnpm fetches the pnpm that `package.json` names from there, and
-/// runs it.
+/// Refuses settings of the place to fetch packages from: pnpm fetches the pnpm that `package.json` names from there,
+/// and runs it.
 pub(super) fn check_registry(text: &str) -> Result<(), String> {
     const KEYS: [&str; 8] = [
         "registry",

@@ -267,7 +267,7 @@ pub(super) fn is_plain_source(source: &str) -> bool {
         let host = parts[0].split(':').next().unwrap_or_default();
         // yarn clones `https://github.com/USER/NAME`.
         let is_repository = HOSTS.contains(&host) && parts.len() <= 3;
-        let is_archive = address.ends_with(".tgz") || address.ends_with(".tar.gz");
+        let is_archive = [".tgz", ".tar.gz"].iter().any(|it| address.ends_with(it));
         return is_archive && !is_repository && !address.contains('@');
     }
     let is_named = ["npm:", "catalog:", "workspace:", "jsr:"]
@@ -282,15 +282,12 @@ fn decoded(text: &str) -> String {
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let code = part.get(..2).and_then(|it| u8::from_str_radix(it, 16).ok());
-        match code.filter(u8::is_ascii) {
-            Some(code) => {
-                plain.push(char::from(code));
-                plain.push_str(&part[2..]);
-            }
-            None => {
-                plain.push('%');
-                plain.push_str(part);
-            }
+        if let Some(code) = code.filter(u8::is_ascii) {
+            plain.push(char::from(code));
+            plain.push_str(&part[2..]);
+        } else {
+            plain.push('%');
+            plain.push_str(part);
         }
     }
     plain
