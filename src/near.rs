@@ -10,9 +10,9 @@ pub(crate) fn nearest<'a>(
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Vec<&'a str> {
     let wanted = wanted.to_lowercase();
-    let most = (wanted.len() / 3).max(1);
-    // Comparing costs the product of both lengths; names whose lengths differ too much are skipped.
     let length = wanted.chars().count();
+    let most = (length / 3).max(1);
+    // Comparing costs the product of both lengths; names whose lengths differ too much are skipped.
     let comparable = |name: &&str| name.chars().count().abs_diff(length) <= most;
     let mut near: Vec<(usize, &str)> = candidates
         .into_iter()
@@ -63,6 +63,8 @@ mod tests {
         assert!(nearest("snow", names).is_empty());
         assert!(nearest("", names).is_empty());
         assert_eq!(nearest("b", ["a", "ab"]), ["a", "ab"]);
+        // Five letters of three bytes each: one may differ.
+        assert!(nearest("天气预报员", ["天气今晚员"]).is_empty());
     }
 
     /// Names come from a client and may have any length.

@@ -173,16 +173,17 @@ pub(crate) fn replace_path(file: &Path, from: &str, to: &str) -> Result<bool, Ed
     Ok(replaced)
 }
 
-/// Replaces `from` unless it is only the beginning of a longer name.
+/// Replaces `from` unless it is only a part of a longer path or name.
 fn with_path(text: &str, from: &str, to: &str) -> String {
     let mut edited = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(from) {
         let (before, found) = rest.split_at(at);
         let after = &found[from.len()..];
-        let goes_on = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let is_part = before.ends_with(goes_on) || after.starts_with(goes_on);
         edited.push_str(before);
-        edited.push_str(if after.starts_with(goes_on) { from } else { to });
+        edited.push_str(if is_part { from } else { to });
         rest = after;
     }
     edited + rest

@@ -32,7 +32,11 @@ pub(super) fn rewrite(
             return Ok(());
         };
         let marked = old.as_deref().is_some_and(|old| old.starts_with(MARK));
-        let new = if marked { format!("{MARK}{new}") } else { new };
+        let new = if marked && !new.starts_with(MARK) {
+            format!("{MARK}{new}")
+        } else {
+            new
+        };
         let fresh = write_beside(&file, &new);
         // Programs that do not take the lock write to the file as well.
         if read(&file)? != old {

@@ -419,11 +419,12 @@ proptest! {
 
 #[test]
 fn a_folder_is_renamed_wherever_it_is_named() {
-    let before = "{\n  // kept\n  \"mcpServers\": { \"a\": { \"command\": \"/d/12/bin/x\", \"args\": [\"/d/12\", \"/d/12-2\", \"/d/123/y\"] } }\n}";
+    let before = "{\n  // kept\n  \"mcpServers\": { \"a\": { \"command\": \"/d/12/bin/x\", \"args\": [\"/d/12\", \"/d/12-2\", \"/d/123/y\", \"/x/d/12/y\", \"file:///d/12/z\"] } }\n}";
     let (_folder, path) = file(".mcp.json", before);
     assert!(replace_path(&path, "/d/12", "/d/99").unwrap());
     let after = before
-        .replace("/d/12/", "/d/99/")
+        .replace("\"/d/12/", "\"/d/99/")
+        .replace("///d/12/", "///d/99/")
         .replace("\"/d/12\"", "\"/d/99\"");
     assert_eq!(read(&path), after);
     assert!(!replace_path(&path, "/nowhere", "/x").unwrap());
@@ -431,4 +432,8 @@ fn a_folder_is_renamed_wherever_it_is_named() {
     let (_folder, path) = file("mcp-proxy.toml", "[servers.a]\ncommand = \"/d\\\"q/x\"\n");
     assert!(replace_path(&path, "/d\"q", "/e").unwrap());
     assert_eq!(read(&path), "[servers.a]\ncommand = \"/e/x\"\n");
+    let marked = "\u{feff}{\"mcpServers\": {\"a\": {\"command\": \"/d/x\"}}}";
+    let (_folder, path) = file(".mcp.json", marked);
+    assert!(replace_path(&path, "/d", "/e").unwrap());
+    assert_eq!(read(&path), marked.replace("/d/x", "/e/x"));
 }

@@ -169,9 +169,11 @@ fn table<'a, 'text>(value: &'a DeValue<'text>) -> Option<&'a DeTable<'text>> {
     }
 }
 
-/// Normalizes the name of a Python package for comparison: `My_Server` → `my-server`.
+/// Normalizes the name of a Python package for comparison (PEP 503): `My__Server` → `my-server`.
 pub(super) fn python_name(name: &str) -> String {
-    name.to_lowercase().replace(['_', '.'], "-")
+    let name = name.to_lowercase();
+    let words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-")
 }
 
 pub(super) fn read_json(path: &Path) -> Option<serde_json::Value> {
