@@ -94,7 +94,7 @@ async fn attend(mut mission: Mission, events: &Events) -> Result<End, AppError> 
         Some(options) => {
             let front = http::Front::bind(options, limit, sessions, events).await?;
             front.serve(&shutdown.asked).await;
-            let reason = "a signal asked for it".to_owned();
+            let reason = "received a signal".to_owned();
             events.send(Event::Ending { reason });
             tokio::select! {
                 () = front.stop() => {}
@@ -142,9 +142,9 @@ async fn attend_stdio(
     }
 
     let (end, reason) = tokio::select! {
-        () = stdio::serve(lines, &out, session.clone(), limit) => (End::ClientGone, "the client closed its side"),
-        () = out.closed() => (End::ClientGone, "the client reads no more"),
-        () = shutdown.asked.cancelled() => (End::Signal, "a signal asked for it"),
+        () = stdio::serve(lines, &out, session.clone(), limit) => (End::ClientGone, "the client closed stdin"),
+        () = out.closed() => (End::ClientGone, "the client closed stdout"),
+        () = shutdown.asked.cancelled() => (End::Signal, "received a signal"),
     };
     events.send(Event::Ending {
         reason: reason.to_owned(),

@@ -247,9 +247,9 @@ impl Failure {
         let denied = ["HTTP 401", "HTTP 403"];
         let denied = denied.iter().any(|status| reason.contains(status));
         let advice = if denied {
-            "check the `headers` of the server in the configuration: it wants others, such as Authorization"
+            "check the server's `headers` in the configuration, such as Authorization"
         } else {
-            "it is tried again by itself; the session goes on"
+            "the proxy retries the connection; the session stays open"
         };
         Self {
             generation,

@@ -191,7 +191,7 @@ async fn call(
     );
     let (sender, answer) = oneshot::channel();
     let Ok(number) = connection.send_own("tools/call", Some(&params), sender) else {
-        return Err("the server had ended before it could be called".to_owned());
+        return Err("the server exited before the call".to_owned());
     };
     let _open = Open { connection, number };
     let limit = limit.unwrap_or(Duration::MAX);
@@ -222,6 +222,6 @@ async fn how_it_ended(server: &ServerHandle) -> String {
     let known = standing.wait_for(|now| *now != Standing::Open);
     let _ = timeout(LAST_WORD, known).await;
     let how = server.status().last_error;
-    let how = how.unwrap_or_else(|| "has ended".to_owned());
+    let how = how.unwrap_or_else(|| "exited".to_owned());
     format!("the server {how} before it answered")
 }

@@ -69,7 +69,7 @@ impl CallArgs {
                 json: rest.get(1).copied(),
             }),
             _ => Err(CliError::Usage(format!(
-                "what is to be called?\n\nUsage: {USAGE}"
+                "wrong number of arguments\n\nUsage: {USAGE}"
             ))),
         }
     }
@@ -149,11 +149,13 @@ fn tell(called: &Called, exact: bool) -> Result<u8, CliError> {
     let members = Members::of(result);
     if let Some(kind) = unfinished(&members) {
         return Err(CliError::Failure(format!(
-            "`{tool}` did not finish: its result is of the type `{kind}`, and there is no client to go on with it"
+            "`{tool}` did not complete: its result has the type `{kind}`, which needs an MCP client to continue"
         )));
     }
     if members.get("isError") == Some("true") {
-        return Err(CliError::Failure(format!("`{tool}` says that it failed")));
+        return Err(CliError::Failure(format!(
+            "`{tool}` returned an error (`isError`)"
+        )));
     }
     Ok(EXIT_OK)
 }

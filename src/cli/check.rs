@@ -54,7 +54,7 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
     let calls = args.calls()?;
     let chosen = Chosen::by(&args.server, args.config.as_ref(), &args.names, global)?;
     if chosen.servers.len() > 1 && !calls.is_empty() {
-        return Err(chosen.several("--call is for one server, which --server names"));
+        return Err(chosen.several("--call applies to one server (--server NAME)"));
     }
     let visit = Visit {
         servers: chosen.servers.clone(),

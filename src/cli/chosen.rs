@@ -39,7 +39,7 @@ impl Chosen {
         };
         let for_one = options.name.is_some() || options.cwd.is_some() || !options.env.is_empty();
         if let ([_, _, ..], true) = (&chosen.servers[..], for_one) {
-            return Err(chosen.several("--name, --cwd and --env are for one server"));
+            return Err(chosen.several("--name, --cwd and --env apply to one server"));
         }
         for spec in &mut chosen.servers {
             options.adjust(spec)?;
@@ -50,7 +50,7 @@ impl Chosen {
 
     fn configured(loaded: &Loaded, names: &[String]) -> Result<Self, CliError> {
         if loaded.files.is_empty() {
-            let why = format!("there is no command after `--`, and {NO_FILE}");
+            let why = format!("no server command after `--`, and {NO_FILE}");
             return Err(CliError::Usage(why));
         }
         let is_meant = |name: &String| names.is_empty() || names.contains(name);
@@ -76,7 +76,7 @@ impl Chosen {
         }
         Err(if faults.is_empty() {
             CliError::Usage(
-                "there is no command after `--`, and the configuration has no server to run"
+                "no server command after `--`, and the configuration has no server to run"
                     .to_owned(),
             )
         } else {
@@ -87,7 +87,7 @@ impl Chosen {
     /// Returns the usage error for several selected servers where one is required.
     pub(super) fn several(&self, why: &str) -> CliError {
         let names: Vec<_> = self.servers.iter().map(|spec| &spec.name).collect();
-        CliError::Usage(format!("{why}; choose it: {}", listed(&names)))
+        CliError::Usage(format!("{why}; select one of {}", listed(&names)))
     }
 
     /// Returns the error about faults of the configuration, to report after the command did all it could.
@@ -98,7 +98,7 @@ impl Chosen {
 }
 
 /// Error text for a missing configuration.
-pub(super) const NO_FILE: &str = "there is no configuration: neither mcp-proxy.toml nor .mcp.json";
+pub(super) const NO_FILE: &str = "no configuration file found (mcp-proxy.toml or .mcp.json)";
 
 /// Returns an error unless the configuration has the server `name`, possibly with a fault.
 fn is_known(name: &String, loaded: &Loaded) -> Result<(), CliError> {
@@ -112,7 +112,7 @@ fn is_known(name: &String, loaded: &Loaded) -> Result<(), CliError> {
     }
     if loaded.config.disabled.contains(name) {
         return Err(CliError::Usage(format!(
-            "the server `{name}` is switched off in the configuration: `enabled = false`"
+            "server `{name}` is disabled in the configuration (`enabled = false`)"
         )));
     }
     let names = servers.iter().map(|spec| spec.name.as_str());

@@ -43,7 +43,7 @@ pub(crate) fn load(explicit: Option<&PathBuf>, global: &Global) -> Result<Loaded
 /// Returns the inputs of loading a configuration, taken from this process.
 pub(crate) fn surroundings(explicit: Option<&PathBuf>) -> Result<Surroundings, CliError> {
     Surroundings::of_process(explicit.map(PathBuf::as_path)).map_err(|error| {
-        CliError::Failure(format!("cannot find out the current directory: {error}"))
+        CliError::Failure(format!("cannot determine the current directory: {error}"))
     })
 }
 
@@ -95,13 +95,8 @@ pub(crate) fn broken(loaded: &Loaded) -> CliError {
 
 /// Like [`broken`], for a number of faults.
 pub(crate) fn faulty(count: usize) -> CliError {
-    let faults = if count == 1 { "a fault" } else { "faults" };
-    let many = if count == 1 {
-        String::new()
-    } else {
-        format!("{count} ")
-    };
-    CliError::Config(format!("the configuration has {many}{faults}"))
+    let errors = if count == 1 { "error" } else { "errors" };
+    CliError::Config(format!("invalid configuration: {count} {errors}"))
 }
 
 /// Runs the subcommand.

@@ -59,7 +59,7 @@ pub(crate) fn run() -> Result<u8, CliError> {
     let began = Instant::now();
     let failure = |what: &str, error: std::io::Error| CliError::Failure(format!("{what}: {error}"));
     let folder = private::temporary("mcp-proxy-demo-")
-        .map_err(|error| failure("cannot make a temporary folder", error))?;
+        .map_err(|error| failure("cannot create a temporary directory", error))?;
     fs::write(folder.path().join("weather.json"), FIRST)
         .map_err(|error| failure("cannot write weather.json", error))?;
     let client = start_proxy(&folder).map_err(|error| failure("cannot start the proxy", error))?;
@@ -73,7 +73,7 @@ pub(crate) fn run() -> Result<u8, CliError> {
         Ok(()) => {
             let took = output::duration(began.elapsed());
             say(&format!(
-                "\n{GOOD}All of it held{GOOD:#}, in {took}: four versions of the server, one session."
+                "\n{GOOD}All steps passed{GOOD:#} in {took}: four versions of the server, one session."
             ))?;
             Ok(EXIT_OK)
         }
@@ -111,13 +111,13 @@ impl Show {
     fn play(&mut self) -> Result<(), Error> {
         step("connect", || {
             let server = self.client.initialize()?["serverInfo"]["name"].take();
-            Ok(format!("the proxy speaks for {server}"))
+            Ok(format!("connected through the proxy to {server}"))
         })?;
         step("list", || self.expect_tools(&["forecast"]))?;
         step("call", || self.expect_call("forecast", "Rain in Oslo"))?;
 
         self.save("a new tool, alerts", WITH_ALERTS)?;
-        step("told", || {
+        step("notify", || {
             let method = "notifications/tools/list_changed";
             self.client.notification(method)?;
             Ok(method.to_owned())
@@ -130,14 +130,14 @@ impl Show {
         step("call", || self.expect_reason())?;
         step("ping", || {
             self.client.result("ping", &json!({}))?;
-            Ok("the session lives".to_owned())
+            Ok("the session is still open".to_owned())
         })?;
 
-        self.save("the error is fixed, and the sun shines", FIXED)?;
+        self.save("the error fixed, and a new answer", FIXED)?;
         thread::sleep(FRESH_AFTER);
         step("call", || self.expect_call("forecast", "Sun in Oslo"))?;
 
-        heading("The client goes away")?;
+        heading("The client disconnects")?;
         step("close", || self.expect_clean_end())
     }
 
@@ -181,7 +181,10 @@ impl Show {
         if result["content"][0]["text"] == text && result["isError"] != true {
             Ok(format!("{tool}(Oslo) → {text}"))
         } else {
-            Err(Unexpected::new(format!("{tool} to say `{text}`"), &answer))
+            Err(Unexpected::new(
+                format!("{tool} to return `{text}`"),
+                &answer,
+            ))
         }
     }
 
@@ -198,7 +201,7 @@ impl Show {
             .filter(|line| line.contains(" at line 4 column "))
             .find_map(|line| line.rsplit_once("weather.json: "));
         match why {
-            Some((_, why)) if is_error => Ok(format!("an error that says why: {why}")),
+            Some((_, why)) if is_error => Ok(format!("error with the reason: {why}")),
             _ => Err(Unexpected::new(
                 "an error that quotes the line of the syntax error",
                 &answer,
@@ -225,7 +228,7 @@ impl Show {
         let left: Vec<i32> = started.iter().copied().filter(|pid| lives(*pid)).collect();
         if left.is_empty() {
             Ok(format!(
-                "the proxy exited with 0; of its {} server processes none is left",
+                "the proxy exited with status 0, and all of its {} server processes ended",
                 started.len()
             ))
         } else {

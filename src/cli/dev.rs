@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::args::ServerArgs;
+use super::chosen::NO_FILE;
 use super::http::HttpArgs;
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, config};
 use crate::app::{self, AppError, End, Mission};
@@ -207,8 +208,8 @@ impl DevArgs {
             return Err(config::broken(loaded));
         }
         if loaded.files.is_empty() {
-            let text = "there is no command after `--` and no configuration: neither mcp-proxy.toml nor .mcp.json";
-            return Err(CliError::Usage(text.to_owned()));
+            let text = format!("no server command after `--`, and {NO_FILE}");
+            return Err(CliError::Usage(text));
         }
         Ok(())
     }
@@ -227,7 +228,7 @@ impl DevArgs {
             .find(|(given, _)| *given && self.server_name.is_none())
         {
             Some((_, option)) => Err(CliError::Usage(format!(
-                "{option} is for one server: choose it with --server NAME, or write the setting into the configuration"
+                "{option} applies to one server: select it with --server NAME, or set it in the configuration"
             ))),
             None => Ok(()),
         }

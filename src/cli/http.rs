@@ -62,7 +62,7 @@ fn parse_address(text: &str) -> Result<Address, String> {
         .map(|port: u16| SocketAddr::from(([127, 0, 0, 1], port)));
     let address = local.or_else(|_| text.parse()).map(Address::Tcp);
     address.map_err(|_| {
-        "an address and a port are needed, as in 127.0.0.1:8808 or localhost:8808, or a socket's path, as in \
+        "expected an address and a port, such as 127.0.0.1:8808 or localhost:8808, or a socket path, such as \
          unix:/run/user/1000/mcp.sock"
             .to_owned()
     })
@@ -73,5 +73,5 @@ fn parse_count(text: &str) -> Result<usize, String> {
         .parse()
         .ok()
         .filter(|count| (1..=100_000).contains(count));
-    count.ok_or_else(|| "a whole number from 1 to 100000 is needed".to_owned())
+    count.ok_or_else(|| "expected a whole number from 1 to 100000".to_owned())
 }

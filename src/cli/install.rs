@@ -123,13 +123,13 @@ fn parse_command(text: &str) -> Result<Command, String> {
     let words = shlex::split(text).filter(|words| !words.is_empty());
     words
         .map(Command)
-        .ok_or_else(|| "write it as a shell takes it".to_owned())
+        .ok_or_else(|| "expected a command, quoted as in a shell".to_owned())
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("write it as NAME=VALUE".to_owned()),
+        _ => Err("expected NAME=VALUE".to_owned()),
     }
 }
 
@@ -207,7 +207,7 @@ pub(super) fn list(config: Option<&PathBuf>, json: bool) -> Result<u8, CliError>
 
 fn surroundings(config: Option<&PathBuf>) -> Result<Surroundings, CliError> {
     Surroundings::of_process(config.map(PathBuf::as_path)).map_err(|error| {
-        CliError::Failure(format!("cannot find out the current directory: {error}"))
+        CliError::Failure(format!("cannot determine the current directory: {error}"))
     })
 }
 
@@ -298,7 +298,7 @@ fn start_once(
 
 fn show(bar: &Bar, step: &Step) {
     match step {
-        Step::Connecting(repository) => bar.status(&format!("asking {repository}")),
+        Step::Connecting(repository) => bar.status(&format!("connecting to {repository}")),
         Step::Resolved { commit, reference } => {
             let name = reference.as_deref().map(|it| format!(" ({})", plain(it)));
             bar.status(&format!(
@@ -325,7 +325,7 @@ fn show(bar: &Bar, step: &Step) {
 fn propose(bar: &Bar, proposal: &Proposal) {
     let line = shown::command(proposal.command.iter().map(String::as_str));
     let reason = output::clean(&proposal.reason);
-    bar.line(&format!("starts with: {line} ({reason})"));
+    bar.line(&format!("start command: {line} ({reason})"));
     if let Some(file) = &proposal.replaces {
         bar.line(&format!(
             "replaces the entry `{}` in {}",

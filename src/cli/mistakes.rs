@@ -57,7 +57,7 @@ pub(super) fn forgotten_dashes(error: &clap::Error, words: &[OsString]) -> Optio
     let command = apart(command);
     let own = join(own);
     Some(CliError::Usage(format!(
-        "`--` must stand before the server's command: mcp-proxy {own} -- {command}"
+        "missing `--` before the server's command: mcp-proxy {own} -- {command}"
     )))
 }
 
@@ -70,8 +70,7 @@ pub(super) fn one_word(spec: &ServerSpec) -> Option<CliError> {
     let args: Option<Vec<&str>> = spec.args.iter().map(|arg| arg.to_str()).collect();
     let command = [vec![word], args?].concat();
     Some(CliError::Usage(format!(
-        "there is no program `{word}`: it is a whole command in one word. Write its words apart, without quotes \
-         around all of them: -- {}",
+        "program not found: `{word}` is a whole command in one argument. Remove the quotes around it: -- {}",
         apart(&command)
     )))
 }

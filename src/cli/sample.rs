@@ -35,7 +35,9 @@ pub(crate) fn run(file: &Path) -> Result<u8, CliError> {
         .map_err(|error| CliError::Failure(format!("{}: {error}", file.display())))?;
     sample
         .serve(io::stdin().lock(), io::stdout().lock())
-        .map_err(|error| CliError::Failure(format!("cannot speak on stdio: {error}")))?;
+        .map_err(|error| {
+            CliError::Failure(format!("cannot read stdin or write stdout: {error}"))
+        })?;
     Ok(super::EXIT_OK)
 }
 

@@ -28,7 +28,7 @@ const NARROWEST: usize = 7;
 const WIDEST: usize = 24;
 /// Number of shown stderr lines that are remembered, to avoid repeating them as the tail of a failure.
 const REMEMBERED: usize = 64;
-const CURE: &str = "stdout belongs to the protocol: print(..., file=sys.stderr) in Python, \
+const CURE: &str = "stdout is reserved for JSON-RPC messages; log to stderr: print(..., file=sys.stderr) in Python, \
                     console.error(...) in JavaScript";
 
 /// Formatter with the state it needs for alignment and against repetition.
@@ -146,7 +146,7 @@ fn sentence(event: &Event) -> String {
         Event::Stray {
             line, count, kind, ..
         } => stray(line, *count, *kind),
-        Event::ListsChanged { diff, .. } => format!("changed its lists: {}", diff_text(diff)),
+        Event::ListsChanged { diff, .. } => format!("lists changed: {}", diff_text(diff)),
         Event::Progress { text, .. } => format!("{DIM}progress{DIM:#} {}", clean(text)),
         Event::LogMessage { level, text, .. } => {
             format!("{DIM}{}:{DIM:#} {}", clean(level), clean(text))
@@ -161,20 +161,20 @@ fn sentence(event: &Event) -> String {
             names_text(added, changed, removed)
         ),
         Event::ConfigFault { .. } => {
-            format!("{BAD}the configuration has a fault{BAD:#}; what was in force before stays so")
+            format!("{BAD}configuration error{BAD:#}; the settings in force stay unchanged")
         }
         Event::ClientConnected { name, version, era } => format!(
             "client {} {} connected ({era})",
             clean(name),
             clean(version)
         ),
-        Event::Listening { url } => format!("listens on {}", clean(url)),
+        Event::Listening { url } => format!("listening on {}", clean(url)),
         Event::WrongPath { path, endpoint } => format!(
-            "{WARN}a client asks for {}, where nothing is: its address must end in {endpoint}{WARN:#}",
+            "{WARN}client requested unknown path {}: its URL must end in {endpoint}{WARN:#}",
             clean(path)
         ),
-        Event::SessionEnded { reason } => format!("a session ends: {}", clean(reason)),
-        Event::Ending { reason } => format!("ends: {}", clean(reason)),
+        Event::SessionEnded { reason } => format!("session ended: {}", clean(reason)),
+        Event::Ending { reason } => format!("shutting down: {}", clean(reason)),
         _ => lists(event),
     }
 }
@@ -185,39 +185,42 @@ fn lists(event: &Event) -> String {
         Event::NameTaken {
             kind, name, holder, ..
         } if kind.starts_with("resource") => format!(
-            "{WARN}its {kind} `{}` is not offered: {} has one of that URI already, and is asked for it and for whatever else both have{WARN:#}",
+            "{WARN}duplicate {kind} `{}` is not offered: {} already has this URI, and gets the requests for all \
+             URIs of both{WARN:#}",
             clean(name),
             clean(holder)
         ),
         Event::NameTaken {
             kind, name, holder, ..
         } => format!(
-            "{WARN}its {kind} is not offered: `{}` is the name of one of {} already; give one of the two servers another `prefix`{WARN:#}",
+            "{WARN}duplicate {kind} `{}` is not offered: {} already has it; change one server's `prefix`{WARN:#}",
             clean(name),
             clean(holder)
         ),
         Event::ListCut { method, reason, .. } => format!(
-            "{WARN}{method} does not end:{WARN:#} {reason}. It is read no further; the last page must have no `nextCursor`"
+            "{WARN}{method} is cut off:{WARN:#} {reason}; the last page must have no `nextCursor`"
         ),
         Event::ListUnchanged { method, .. } => format!(
-            "{WARN}it says again and again that its {method} has changed, and it is the same:{WARN:#} it is read after pauses of up to 5 s"
+            "{WARN}list_changed notifications without a change of {method}:{WARN:#} the list is read after pauses of \
+             up to 5 s"
         ),
         Event::ListedTwice { method, name, .. } => format!(
-            "{WARN}its {method} has `{}` twice:{WARN:#} the first one counts, the other is not offered",
+            "{WARN}duplicate `{}` in {method}:{WARN:#} the first entry is used, the other is not offered",
             clean(name)
         ),
         Event::ListUndeclared {
             method, capability, ..
         } => format!(
-            "{WARN}it answers {method} but does not declare the capability `{capability}`:{WARN:#} its {capability} are \
-             offered all the same; a client without this proxy may not ask for them"
+            "{WARN}capability `{capability}` is not declared, but {method} is answered:{WARN:#} the {capability} are \
+             offered anyway; a client that connects directly may not request them"
         ),
         Event::ListSilent { method, waited, .. } => format!(
-            "{WARN}{method} is not answered:{WARN:#} after {} s the server goes live without that list; it is asked for once more",
+            "{WARN}no response to {method} within {} s:{WARN:#} the server goes live without this list; the proxy \
+             requests it once more",
             waited.as_secs_f64()
         ),
         Event::ToolLeftOut { tool, reason, .. } => format!(
-            "{WARN}its tool `{}` is not offered: {}{WARN:#}",
+            "{WARN}tool `{}` is not offered: {}{WARN:#}",
             clean(tool),
             clean(reason)
         ),
@@ -235,7 +238,7 @@ fn life(event: &Event) -> String {
             generation, url, ..
         } => {
             let url = clean(url);
-            format!("{DIM}connects to {url} (generation {generation}){DIM:#}")
+            format!("{DIM}connecting to {url} (generation {generation}){DIM:#}")
         }
         Event::Stopped { generation, .. } => {
             format!("{DIM}stopped generation {generation}{DIM:#}")
@@ -271,16 +274,16 @@ fn life(event: &Event) -> String {
         Event::Exited {
             generation, status, ..
         } => format!(
-            "{BAD}ended by itself{BAD:#} (generation {generation}): {}",
+            "{BAD}ended unexpectedly{BAD:#} (generation {generation}): {}",
             clean(status)
         ),
-        Event::Restarting { delay, .. } => format!("starts again in {}", duration(*delay)),
+        Event::Restarting { delay, .. } => format!("restarting in {}", duration(*delay)),
         Event::Flapping { exits, within, .. } => format!(
-            "{BAD}ended {exits} times in {}{BAD:#}: it starts again when a file changes",
+            "{BAD}exited {exits} times in {}{BAD:#}: not restarted until a file changes",
             duration(*within)
         ),
         Event::PortMissed { line, .. } => format!(
-            "{WARN}runs without a port that its old process still had; use `--reload stop-first`:{WARN:#} {}",
+            "{WARN}runs without a port that the old process still held; use `--reload stop-first`:{WARN:#} {}",
             clean(line)
         ),
         Event::DrainAbandoned {
@@ -288,7 +291,7 @@ fn life(event: &Event) -> String {
             requests,
             ..
         } => format!(
-            "{WARN}gave up {} of generation {generation}, which did not finish in time{WARN:#}",
+            "{WARN}drain timeout: abandoned {} of generation {generation}{WARN:#}",
             count(*requests, "request", "requests")
         ),
         _ => preparation(event),
@@ -299,9 +302,9 @@ fn life(event: &Event) -> String {
 fn preparation(event: &Event) -> String {
     match event {
         Event::Standby { took, memory, .. } => {
-            let size = memory.map_or_else(String::new, |it| format!(" and {} MiB", it >> 20));
+            let size = memory.map_or_else(String::new, |it| format!(", using {} MiB", it >> 20));
             let took = duration(*took);
-            format!("{DIM}is prepared for the next save, in {took}{size}{DIM:#}")
+            format!("{DIM}standby ready in {took}{size}{DIM:#}")
         }
         Event::Cold {
             reason, for_good, ..
@@ -318,14 +321,18 @@ fn preparation(event: &Event) -> String {
 }
 
 fn broken(failure: &Failure, serving_last_good: bool) -> String {
-    let what = match failure.generation {
-        _ if failure.remote => "is not there",
-        1 => "does not run",
-        _ => "no longer runs",
+    let what = if failure.remote {
+        "connection failed"
+    } else {
+        "does not start"
     };
-    let mut sentence = format!("{BAD}{what}{BAD:#}: {}", clean(&failure.reason));
+    let mut sentence = format!(
+        "{BAD}{what}{BAD:#} (generation {}): {}",
+        failure.generation,
+        clean(&failure.reason)
+    );
     if serving_last_good {
-        sentence.push_str("; the last good code still answers");
+        sentence.push_str("; the last good code still answers calls");
     }
     sentence
 }
@@ -343,11 +350,11 @@ fn stray(line: &str, count: u64, kind: StrayKind) -> String {
     let line = clean(line);
     let what = match kind {
         StrayKind::Line => return stray_line(&line, count),
-        StrayKind::Text => "sent what is not a JSON-RPC message",
-        StrayKind::Answer => "sent an answer whose id no request had",
+        StrayKind::Text => "invalid JSON-RPC message",
+        StrayKind::Answer => "response with unknown id",
     };
     let few = if count == 5 {
-        " (from now on few are shown)"
+        " (most further ones are not shown)"
     } else {
         ""
     };
@@ -357,14 +364,14 @@ fn stray(line: &str, count: u64, kind: StrayKind) -> String {
 fn stray_line(line: &str, count: u64) -> String {
     match count {
         1 => format!(
-            "{WARN}wrote to stdout what is no message:{WARN:#} {line}\n  {WARN}advice:{WARN:#} {CURE}"
+            "{WARN}stdout line is not a JSON-RPC message:{WARN:#} {line}\n  {WARN}advice:{WARN:#} {CURE}"
         ),
-        2..=4 => format!("{WARN}wrote to stdout what is no message:{WARN:#} {line}"),
+        2..=4 => format!("{WARN}stdout line is not a JSON-RPC message:{WARN:#} {line}"),
         5 => format!(
-            "{WARN}wrote to stdout what is no message:{WARN:#} {line} (from now on few are shown)"
+            "{WARN}stdout line is not a JSON-RPC message:{WARN:#} {line} (most further ones are not shown)"
         ),
         _ => format!(
-            "{WARN}wrote {count} lines to stdout that are no messages:{WARN:#} {line}\n  {WARN}advice:{WARN:#} {CURE}"
+            "{WARN}{count} stdout lines are not JSON-RPC messages:{WARN:#} {line}\n  {WARN}advice:{WARN:#} {CURE}"
         ),
     }
 }
@@ -409,7 +416,7 @@ fn diff_text(diff: &ToolDiff) -> String {
         .collect();
     let text = names_text(&diff.added, &changed, &diff.removed);
     if text.is_empty() {
-        "the same tools".to_owned()
+        "tools unchanged".to_owned()
     } else {
         text
     }

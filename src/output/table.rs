@@ -9,7 +9,7 @@ use super::{Verbosity, json};
 use crate::config::Hidden;
 use crate::event::{Event, Failure, StrayKind, ToolDiff};
 
-const PYTHON: &str = "stdout belongs to the protocol: print(..., file=sys.stderr) in Python, \
+const PYTHON: &str = "stdout is reserved for JSON-RPC messages; log to stderr: print(..., file=sys.stderr) in Python, \
                       console.error(...) in JavaScript";
 
 fn weather() -> String {
@@ -92,7 +92,7 @@ fn starts_and_ends() -> Vec<(Event, String, &'static str)> {
          "weather  started generation 2 (pid 77)\n".into(),
          r#""spawned","generation":2,"pid":77}"#),
         (Event::Connecting { server: weather(), generation: 2, url: "https://x.example/mcp".into() },
-         "weather  connects to https://x.example/mcp (generation 2)\n".into(),
+         "weather  connecting to https://x.example/mcp (generation 2)\n".into(),
          r#""connecting","generation":2,"url":"https://x.example/mcp"}"#),
         (Event::Ready { server: weather(), generation: 1, took: ms(1349), era: "legacy", tools: 1, prompts: 2, resources: 0 },
          "weather  ready in 1.3 s (generation 1, legacy): 1 tool, 2 prompts\n".into(),
@@ -101,29 +101,30 @@ fn starts_and_ends() -> Vec<(Event, String, &'static str)> {
          "weather  reloaded in 412 ms (generation 3): + forecast  ~ alerts (schema, description)  - old\n".into(),
          r#""reloaded","generation":3,"took_ms":412,"diff":{"added":["forecast"],"removed":["old"],"changed":[{"tool":"alerts","members":["inputSchema","description"]}]}}"#),
         (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: ToolDiff::default() },
-         "weather  reloaded in 412 ms (generation 3): the same tools\n".into(),
+         "weather  reloaded in 412 ms (generation 3): tools unchanged\n".into(),
          r#""reloaded","generation":3,"took_ms":412,"diff":{"added":[],"removed":[],"changed":[]}}"#),
         (Event::Broken { server: weather(), failure: failure(), serving_last_good: false },
-         "weather  no longer runs: exited with status 1 before it answered \"initialize\"\n  | Traceback\n  |   SyntaxError: x\n  \
+         "weather  does not start (generation 3): exited with status 1 before it answered \"initialize\"\n  | Traceback\n  |   SyntaxError: x\n  \
           changed: src/a.py, src/b.py (+2 more)\n  advice: fix the file and save it\n".into(),
          r#""broken","serving_last_good":false,"failure":{"generation":3,"reason":"exited with status 1 before it answered \"initialize\"","advice":"fix the file and save it","stderr":["Traceback","  SyntaxError: \u001b[31mx"],"files":["src/a.py","src/b.py","c","d"]}}"#),
         (Event::Exited { server: weather(), generation: 2, status: "exited with status 1".into(), stderr: words("oops") },
-         "weather  ended by itself (generation 2): exited with status 1\n  | oops\n".into(),
+         "weather  ended unexpectedly (generation 2): exited with status 1\n  | oops\n".into(),
          r#""exited","generation":2,"status":"exited with status 1","stderr":["oops"]}"#),
         (Event::Restarting { server: weather(), delay: ms(250) },
-         "weather  starts again in 250 ms\n".into(),
+         "weather  restarting in 250 ms\n".into(),
          r#""restarting","delay_ms":250}"#),
         (Event::Flapping { server: weather(), exits: 5, within: ms(60_000) },
-         "weather  ended 5 times in 1 min 0 s: it starts again when a file changes\n".into(),
+         "weather  exited 5 times in 1 min 0 s: not restarted until a file changes\n".into(),
          r#""flapping","exits":5,"within_ms":60000}"#),
         (Event::PortMissed { server: weather(), line: "inspector failed".into() },
-         "weather  runs without a port that its old process still had; use `--reload stop-first`: inspector failed\n".into(),
+         "weather  runs without a port that the old process still held; use `--reload stop-first`: \
+          inspector failed\n".into(),
          r#""port_missed","line":"inspector failed"}"#),
         (Event::DrainAbandoned { server: weather(), generation: 2, requests: 1 },
-         "weather  gave up 1 request of generation 2, which did not finish in time\n".into(),
+         "weather  drain timeout: abandoned 1 request of generation 2\n".into(),
          r#""drain_abandoned","generation":2,"requests":1}"#),
         (Event::Standby { server: weather(), took: ms(950), memory: Some(80 << 20) },
-         "weather  is prepared for the next save, in 950 ms and 80 MiB\n".into(),
+         "weather  standby ready in 950 ms, using 80 MiB\n".into(),
          r#""standby","took_ms":950,"memory":83886080}"#),
         (Event::Cold { server: weather(), reason: "writes".into(), for_good: false },
          "weather  starts cold this time: writes\n".into(),
@@ -144,22 +145,22 @@ fn what_servers_send() -> Vec<(Event, String, &'static str)> {
          "weather  | listening\n".into(),
          r#""stderr","generation":2,"line":"listening\u0007"}"#),
         (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 1, kind: StrayKind::Line },
-         format!("weather  wrote to stdout what is no message: hi\n  advice: {PYTHON}\n"),
+         format!("weather  stdout line is not a JSON-RPC message: hi\n  advice: {PYTHON}\n"),
          r#""stray","generation":2,"line":"hi","count":1}"#),
         (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 5, kind: StrayKind::Line },
-         "weather  wrote to stdout what is no message: hi (from now on few are shown)\n".into(),
+         "weather  stdout line is not a JSON-RPC message: hi (most further ones are not shown)\n".into(),
          r#""stray","generation":2,"line":"hi","count":5}"#),
         (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 200, kind: StrayKind::Line },
-         format!("weather  wrote 200 lines to stdout that are no messages: hi\n  advice: {PYTHON}\n"),
+         format!("weather  200 stdout lines are not JSON-RPC messages: hi\n  advice: {PYTHON}\n"),
          r#""stray","generation":2,"line":"hi","count":200}"#),
         (Event::Stray { server: weather(), generation: 2, line: "hi".into(), count: 1, kind: StrayKind::Text },
-         "weather  sent what is not a JSON-RPC message: hi\n".into(),
+         "weather  invalid JSON-RPC message: hi\n".into(),
          r#""stray","generation":2,"line":"hi","count":1}"#),
         (Event::Stray { server: weather(), generation: 2, line: "{}".into(), count: 5, kind: StrayKind::Answer },
-         "weather  sent an answer whose id no request had: {} (from now on few are shown)\n".into(),
+         "weather  response with unknown id: {} (most further ones are not shown)\n".into(),
          r#""stray","generation":2,"line":"{}","count":5}"#),
         (Event::ListsChanged { server: weather(), diff: diff() },
-         "weather  changed its lists: + forecast  ~ alerts (schema, description)  - old\n".into(),
+         "weather  lists changed: + forecast  ~ alerts (schema, description)  - old\n".into(),
          r#""lists_changed","diff":{"added":["forecast"],"removed":["old"],"changed":[{"tool":"alerts","members":["inputSchema","description"]}]}}"#),
         (Event::Progress { server: weather(), text: "3/10 fetching\u{7}".into() },
          "weather  progress 3/10 fetching\n".into(),
@@ -177,55 +178,55 @@ fn names_lists_and_clients() -> Vec<(Event, String, &'static str)> {
          "weather  unloaded\n".into(),
          r#""unloaded"}"#),
         (Event::NameTaken { server: weather(), kind: "resource", name: "file:///a".into(), holder: "winds".into() },
-         "weather  its resource `file:///a` is not offered: winds has one of that URI already, and is asked for \
-          it and for whatever else both have\n".into(),
+         "weather  duplicate resource `file:///a` is not offered: winds already has this URI, and gets the requests \
+          for all URIs of both\n".into(),
          r#""name_taken","kind":"resource","name":"file:///a","holder":"winds"}"#),
         (Event::NameTaken { server: weather(), kind: "tool", name: "w__forecast".into(), holder: "winds".into() },
-         "weather  its tool is not offered: `w__forecast` is the name of one of winds already; give one of the two servers another `prefix`\n".into(),
+         "weather  duplicate tool `w__forecast` is not offered: winds already has it; change one \
+          server's `prefix`\n".into(),
          r#""name_taken","kind":"tool","name":"w__forecast","holder":"winds"}"#),
         (Event::ToolLeftOut { server: weather(), tool: "forecast".into(), reason: "`x-mcp-header` is empty".into() },
-         "weather  its tool `forecast` is not offered: `x-mcp-header` is empty\n".into(),
+         "weather  tool `forecast` is not offered: `x-mcp-header` is empty\n".into(),
          r#""tool_left_out","tool":"forecast","reason":"`x-mcp-header` is empty"}"#),
         (Event::Reconfigured { added: vec!["a".into()], changed: vec!["b".into()], removed: vec!["c".into()] },
          "proxy    the configuration changed: + a  ~ b  - c\n".into(),
          r#""reconfigured","added":["a"],"changed":["b"],"removed":["c"]}"#),
         (Event::ConfigFault { text: "unknown key\n --> a.toml:1:1".into() },
-         "proxy    the configuration has a fault; what was in force before stays so\n  unknown key\n   --> a.toml:1:1\n".into(),
+         "proxy    configuration error; the settings in force stay unchanged\n  unknown key\n   --> a.toml:1:1\n".into(),
          r#""config_fault","text":"unknown key\n --> a.toml:1:1"}"#),
         (Event::ClientConnected { name: "claude-code".into(), version: "2.1".into(), era: "legacy" },
          "proxy    client claude-code 2.1 connected (legacy)\n".into(),
          r#""client_connected","name":"claude-code","version":"2.1","era":"legacy"}"#),
         (Event::ListCut { server: weather(), method: "tools/list", reason: "there are too many pages" },
-         "weather  tools/list does not end: there are too many pages. It is read no further; the last page must have no \
-          `nextCursor`\n".into(),
+         "weather  tools/list is cut off: there are too many pages; the last page must have no `nextCursor`\n".into(),
          r#""list_cut","method":"tools/list","reason":"there are too many pages"}"#),
         (Event::ListUnchanged { server: weather(), method: "tools/list" },
-         "weather  it says again and again that its tools/list has changed, and it is the same: it is read after pauses \
-          of up to 5 s\n".into(),
+         "weather  list_changed notifications without a change of tools/list: the list is read after pauses of up \
+          to 5 s\n".into(),
          r#""list_unchanged","method":"tools/list"}"#),
         (Event::ListedTwice { server: weather(), method: "tools/list", name: "forecast".into() },
-         "weather  its tools/list has `forecast` twice: the first one counts, the other is not offered\n".into(),
+         "weather  duplicate `forecast` in tools/list: the first entry is used, the other is not offered\n".into(),
          r#""listed_twice","method":"tools/list","name":"forecast"}"#),
         (Event::ListUndeclared { server: weather(), method: "tools/list", capability: "tools" },
-         "weather  it answers tools/list but does not declare the capability `tools`: its tools are offered all the same; a \
-          client without this proxy may not ask for them\n".into(),
+         "weather  capability `tools` is not declared, but tools/list is answered: the tools are offered anyway; a \
+          client that connects directly may not request them\n".into(),
          r#""list_undeclared","method":"tools/list","capability":"tools"}"#),
         (Event::ListSilent { server: weather(), method: "prompts/list", waited: Duration::from_secs(5) },
-         "weather  prompts/list is not answered: after 5 s the server goes live without that list; it is asked for once \
-          more\n".into(),
+         "weather  no response to prompts/list within 5 s: the server goes live without this list; the proxy \
+          requests it once more\n".into(),
          r#""list_silent","method":"prompts/list","waited_ms":5000}"#),
         (Event::Listening { url: "http://127.0.0.1:8808/mcp".into() },
-         "proxy    listens on http://127.0.0.1:8808/mcp\n".into(),
+         "proxy    listening on http://127.0.0.1:8808/mcp\n".into(),
          r#""listening","url":"http://127.0.0.1:8808/mcp"}"#),
         (Event::WrongPath { path: "/sse".into(), endpoint: "/mcp".into() },
-         "proxy    a client asks for /sse, where nothing is: its address must end in /mcp\n".into(),
+         "proxy    client requested unknown path /sse: its URL must end in /mcp\n".into(),
          r#""wrong_path","path":"/sse","endpoint":"/mcp"}"#),
         (Event::SessionEnded { reason: "its client ended it".into() },
-         "proxy    a session ends: its client ended it\n".into(),
+         "proxy    session ended: its client ended it\n".into(),
          r#""session_ended","reason":"its client ended it"}"#),
-        (Event::Ending { reason: "the client closed its side".into() },
-         "proxy    ends: the client closed its side\n".into(),
-         r#""ending","reason":"the client closed its side"}"#),
+        (Event::Ending { reason: "the client closed stdin".into() },
+         "proxy    shutting down: the client closed stdin\n".into(),
+         r#""ending","reason":"the client closed stdin"}"#),
     ]
 }
 
@@ -273,7 +274,7 @@ fn a_tail_is_not_repeated_right_after_it_was_shown() {
     let entry = human.entry(&broken).unwrap();
     assert!(!entry.contains("Traceback"), "{entry}");
     assert!(
-        entry.contains("; the last good code still answers\n"),
+        entry.contains("; the last good code still answers calls\n"),
         "{entry}"
     );
 }

@@ -154,7 +154,7 @@ fn a_tool_that_asks_the_client_gets_a_refusal_and_one_that_asks_for_input_fails(
     let run = check(&json!({}), &[&call[..], &["--era", "legacy"]].concat()).ended_with(0);
     assert!(
         run.stdout
-            .contains("there is no client, only a command in a shell"),
+            .contains("the server runs from a shell, without an MCP client"),
         "{}",
         run.stdout
     );
@@ -225,7 +225,7 @@ fn a_server_that_ends_during_a_call_is_told_with_its_status() {
     );
     assert_eq!(
         report["calls"][1]["reason"],
-        "the server had ended before it could be called"
+        "the server exited before the call"
     );
 }
 

@@ -81,7 +81,8 @@ fn a_run_without_a_command_or_a_configuration_is_a_usage_error() {
     let project = Project::new();
     let run = Run::within(&project, &["dev"]).ended_with(2);
     assert!(
-        run.stderr.contains("neither mcp-proxy.toml nor .mcp.json"),
+        run.stderr
+            .contains("no configuration file found (mcp-proxy.toml or .mcp.json)"),
         "{run:#?}"
     );
     assert!(run.stdout.is_empty());

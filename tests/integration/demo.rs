@@ -17,21 +17,21 @@ fn the_demo_shows_every_step_and_leaves_nothing() {
     let run = run(&["demo"]).ended_with(0);
     assert_eq!(run.stderr, "");
     let steps = [
-        ("connect", r#"the proxy speaks for "sample""#),
+        ("connect", r#"connected through the proxy to "sample""#),
         ("list", "forecast"),
         ("call", "forecast(Oslo) → Rain in Oslo"),
-        ("told", "notifications/tools/list_changed"),
+        ("notify", "notifications/tools/list_changed"),
         ("list", "alerts, forecast"),
         ("call", "alerts(Oslo) → Storm over Oslo"),
         (
             "call",
-            "an error that says why: expected `,` or `}` at line 4 column 5",
+            "error with the reason: expected `,` or `}` at line 4 column 5",
         ),
-        ("ping", "the session lives"),
+        ("ping", "the session is still open"),
         ("call", "forecast(Oslo) → Sun in Oslo"),
         (
             "close",
-            "the proxy exited with 0; of its 4 server processes none is left",
+            "the proxy exited with status 0, and all of its 4 server processes ended",
         ),
     ];
     let shown: Vec<&str> = run
@@ -48,7 +48,7 @@ fn the_demo_shows_every_step_and_leaves_nothing() {
     }
     let last = run.stdout.lines().last().unwrap();
     assert!(
-        last.starts_with("All of it held, in ")
+        last.starts_with("All steps passed in ")
             && last.ends_with(": four versions of the server, one session."),
         "{last}"
     );

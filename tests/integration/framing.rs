@@ -294,7 +294,7 @@ fn an_answer_that_is_no_json_is_an_error_to_who_asked() {
         );
         assert!(message.contains(fault), "{message}");
     }
-    peer.expect_stderr("sent what is not a JSON-RPC message");
+    peer.expect_stderr("invalid JSON-RPC message");
     still_works(&peer);
 }
 
@@ -309,10 +309,10 @@ fn an_answer_to_nothing_is_called_so() {
         let answered = r#"{"jsonrpc":"2.0","id":@ID@,"result":{}}"#;
         let_say(&peer, 901, &[answer, answered]);
         peer.await_response(901);
-        peer.expect_stderr(&format!("sent an answer whose id no request had: {answer}"));
+        peer.expect_stderr(&format!("response with unknown id: {answer}"));
     }
     let stderr = peer.stderr().join("\n");
-    assert!(!stderr.contains("what is no message"), "{stderr}");
+    assert!(!stderr.contains("not a JSON-RPC message"), "{stderr}");
     still_works(&peer);
 }
 

@@ -142,7 +142,7 @@ impl End {
             Self::Signal(signal) => peer.signal(signal),
             Self::Twice => {
                 peer.signal(Signal::INT);
-                peer.expect_stderr("a signal asked for it");
+                peer.expect_stderr("shutting down: received a signal");
                 peer.signal(Signal::INT);
             }
         }

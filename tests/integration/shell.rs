@@ -175,14 +175,14 @@ fn what_does_not_fit_the_configuration_is_a_usage_error() {
             "did you mean `weather`?",
         ),
         (&["tools", "zzz"], "it has `weather`, `tickets`"),
-        (&["tools", "off"], "`off` is switched off"),
+        (&["tools", "off"], "`off` is disabled"),
         (
             &["check", "--call", "mark", "{}"],
-            "choose it: `weather`, `tickets`",
+            "select one of `weather`, `tickets`",
         ),
         (
             &["tools", "--cwd", "/"],
-            "--cwd and --env are for one server",
+            "--cwd and --env apply to one server",
         ),
     ] {
         let run = Run::within(&project, arguments).ended_with(2);
@@ -192,7 +192,8 @@ fn what_does_not_fit_the_configuration_is_a_usage_error() {
     for command in [&["check"][..], &["tools"], &["list"], &["call", "a", "b"]] {
         let run = Run::within(&Project::new(), command).ended_with(2);
         assert!(
-            run.stderr.contains("neither mcp-proxy.toml nor .mcp.json"),
+            run.stderr
+                .contains("no configuration file found (mcp-proxy.toml or .mcp.json)"),
             "{run:#?}"
         );
     }
@@ -371,7 +372,8 @@ fn a_server_on_the_python_sdk_is_shown_and_called() {
     }
     let run = Run::within(&project, &["call", "python", "fail"]).ended_with(1);
     assert!(
-        run.stderr.ends_with("error: `fail` says that it failed\n"),
+        run.stderr
+            .ends_with("error: `fail` returned an error (`isError`)\n"),
         "{run:#?}"
     );
 }

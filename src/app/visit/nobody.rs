@@ -34,8 +34,9 @@ impl Asker for Nobody {
 impl Client for Nobody {
     fn ask(&self, from: &Arc<Connection>, _line: &str, envelope: &Envelope<'_>, _on: Option<u64>) {
         let method = envelope.method.as_deref().unwrap_or_default();
-        let message =
-            format!("`{method}` cannot be answered: there is no client, only a command in a shell");
+        let message = format!(
+            "`{method}` is not available: the server runs from a shell, without an MCP client"
+        );
         from.refuse(
             envelope.id.unwrap_or("null"),
             &ErrorObject::new(METHOD_NOT_FOUND, message),

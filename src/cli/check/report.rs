@@ -258,7 +258,7 @@ impl<'a> Whole<'a> {
 }
 
 fn line(object: &impl Serialize) -> String {
-    let text = serde_json::to_string(object).expect("a report has no map keys that are no text");
+    let text = serde_json::to_string(object).expect("all map keys of a report are strings");
     text + "\n"
 }
 
@@ -296,7 +296,7 @@ impl<'a> Call<'a> {
         };
         let result = Members::of(result.get());
         if let Some(kind) = unfinished(&result) {
-            return format!("the result is of the type `{kind}`");
+            return format!("result type is `{kind}`, not `complete`");
         }
         let content = result.get("content").and_then(elements).unwrap_or_default();
         let text = content.first().map(|first| {

@@ -163,7 +163,7 @@ fn all_servers_are_run_unless_one_is_chosen() {
     for words in ["--watch a", "--build a", "--name a", "--cwd /", "--env A=1"] {
         let words: Vec<&str> = words.split(' ').collect();
         let text = usage(FILE, &words);
-        let expected = format!("{} is for one server", words[0]);
+        let expected = format!("{} applies to one server", words[0]);
         assert!(text.starts_with(&expected), "{text}");
     }
     let broken = |file, words: &[&str]| matches!(mission_of(file, words), Err(CliError::Config(_)));

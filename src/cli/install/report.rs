@@ -61,9 +61,11 @@ pub(super) fn installed_text(installed: &Installed) -> String {
         None => short(commit).to_owned(),
     };
     let mut text = match (installed.outcome, &installed.before) {
-        (Outcome::Same, _) => format!("{name} is at {at} already\n"),
-        (Outcome::Updated, Some(before)) => format!("{name} went from {} to {at}\n", short(before)),
-        _ => format!("{name} is installed at {at}\n"),
+        (Outcome::Same, _) => format!("{name} is already up to date at {at}\n"),
+        (Outcome::Updated, Some(before)) => {
+            format!("{name} updated from {} to {at}\n", short(before))
+        }
+        _ => format!("{name} installed at {at}\n"),
     };
     let _ = writeln!(text, "  folder    {}", folder.display());
     let line = shlex::try_join(installed.command.iter().map(String::as_str)).unwrap_or_default();
@@ -104,17 +106,17 @@ pub(super) fn installed_json(installed: &Installed, visited: &[Visited]) -> Valu
 pub(super) fn removed_text(name: &str, removed: &Removed) -> String {
     let mut text = String::new();
     for file in &removed.unregistered {
-        let _ = writeln!(text, "{name} is no longer in {}", file.display());
+        let _ = writeln!(text, "removed {name} from {}", file.display());
     }
     for backup in &removed.backups {
-        let _ = writeln!(text, "  as it was before: {}", backup.display());
+        let _ = writeln!(text, "  backup: {}", backup.display());
     }
     if let Some(folder) = &removed.deleted {
         let _ = writeln!(text, "deleted {}", folder.display());
     }
     if let Some(folder) = &removed.kept {
         let hint = match removed.notes[..] {
-            [] => " (--delete-files deletes it)",
+            [] => " (pass --delete-files to delete it)",
             _ => "",
         };
         let _ = writeln!(text, "kept {}{hint}", folder.display());

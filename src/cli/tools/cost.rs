@@ -194,7 +194,7 @@ pub(super) fn json(all: &[Tools<'_>]) -> String {
         lazy: costs.lazy,
         heaviest: heaviest(all).into_iter().map(heavy).collect(),
     };
-    serde_json::to_string(&whole).expect("costs have no map keys that are no text") + "\n"
+    serde_json::to_string(&whole).expect("all map keys of the costs are strings") + "\n"
 }
 
 #[cfg(test)]

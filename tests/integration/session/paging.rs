@@ -62,7 +62,7 @@ fn a_list_without_an_end_keeps_what_came() {
             .filter_map(|tool| tool["name"].as_str())
             .collect();
         assert_eq!(names.join(" "), expected, "{answers:?}");
-        peer.expect_stderr("tools/list does not end");
+        peer.expect_stderr("tools/list is cut off");
     }
 }
 

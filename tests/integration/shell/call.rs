@@ -81,7 +81,7 @@ fn each_way_to_fail_has_its_code_and_its_words() {
             &["weather", "fails"],
             1,
             "no wind\n",
-            "`fails` says that it failed",
+            "`fails` returned an error (`isError`)",
         ),
         (
             &[
@@ -93,7 +93,7 @@ fn each_way_to_fail_has_its_code_and_its_words() {
             ],
             1,
             "",
-            "there is no client to go on with it",
+            "which needs an MCP client to continue",
         ),
         (
             &["unlisted", "nowhere"],
@@ -154,7 +154,7 @@ fn questions_are_refused_and_progress_and_logs_are_told() {
         r#"{"method":"sampling/createMessage"}"#,
     ];
     let run = Run::within(&project, &ask).ended_with(0);
-    let refusal = "`sampling/createMessage` cannot be answered: there is no client";
+    let refusal = "`sampling/createMessage` is not available: the server runs from a shell";
     assert!(run.stdout.contains(refusal), "{run:#?}");
 
     for era in ["legacy", "modern"] {
