@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use tokio::runtime::{self, Runtime};
+
 use crate::config::Surroundings;
 use crate::event::{Event, Events};
 use crate::fleet::{Known, Plan, Sources};
@@ -74,14 +76,16 @@ pub(crate) enum End {
 /// Serves the client on stdin and stdout until it disconnects, or all clients over HTTP until a signal. Every process
 /// and task that was started has ended on return.
 pub(crate) fn serve(mission: Mission, events: &Events) -> Result<End, AppError> {
-    // A single thread forwards a call from pipe to pipe without waking another one.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = runtime()?;
     let end = runtime.block_on(attend(mission, events));
     // A thread that blocks on reading a terminal cannot be stopped.
     runtime.shutdown_background();
     end
+}
+
+/// Returns a runtime with a single thread, which forwards a call from pipe to pipe without waking another one.
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_current_thread().enable_all().build()
 }
 
 async fn attend(mut mission: Mission, events: &Events) -> Result<End, AppError> {

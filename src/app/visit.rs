@@ -80,10 +80,7 @@ pub(crate) struct Called {
 /// Starts the servers, calls their tools and stops the servers. Returns one entry per server, in the given order; no
 /// process is left behind.
 pub(crate) fn visit(visit: Visit, events: &Events) -> Result<Vec<Visited>, AppError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(all(Arc::new(visit), events))
+    super::runtime()?.block_on(all(Arc::new(visit), events))
 }
 
 async fn all(visit: Arc<Visit>, events: &Events) -> Result<Vec<Visited>, AppError> {

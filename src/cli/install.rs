@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::chosen::{not_started, pay_visit};
+use super::config::surroundings;
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, print};
+use crate::app;
 use crate::app::visit::{Visit, Visited};
-use crate::config::{self, Surroundings};
+use crate::config;
 use crate::install::{
     Choices, Fetched, InstallError, Installed, Installer, Listener, Origin, Outcome, Proposal,
     Request, Step,
@@ -205,12 +208,6 @@ pub(super) fn list(config: Option<&PathBuf>, json: bool) -> Result<u8, CliError>
     Ok(EXIT_OK)
 }
 
-fn surroundings(config: Option<&PathBuf>) -> Result<Surroundings, CliError> {
-    Surroundings::of_process(config.map(PathBuf::as_path)).map_err(|error| {
-        CliError::Failure(format!("cannot determine the current directory: {error}"))
-    })
-}
-
 fn installer(config: Option<&PathBuf>) -> Result<Installer, CliError> {
     let around = surroundings(config)?;
     // Faults of other servers do not prevent an installation.
@@ -218,11 +215,8 @@ fn installer(config: Option<&PathBuf>) -> Result<Installer, CliError> {
     Installer::new(around, policy, Reaper::new()).map_err(|error| failure(&error))
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.map_err(|error| CliError::Failure(format!("cannot start: {error}")))
+fn runtime() -> Result<Runtime, CliError> {
+    app::runtime().map_err(|error| CliError::Failure(format!("cannot start: {error}")))
 }
 
 /// Fetches with `work`, shows the commands to be run, runs them, and prints the result.

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::Identity;
-use crate::config::{Config, Fault, Hidden, Loaded, ServerSpec};
+use crate::config::{Config, Fault, Loaded, ServerSpec};
 use crate::event::Event;
 use crate::lock::locked;
 use crate::mcp::{Entry, ListKind};
@@ -227,11 +227,6 @@ impl Fleet {
     /// Returns the reaper, which ends the remaining processes when the proxy is killed.
     pub(crate) fn reaper(&self) -> Reaper {
         self.0.means.reaper.clone()
-    }
-
-    /// Returns the values that must not be shown.
-    pub(crate) fn hidden(&self) -> Arc<Mutex<Hidden>> {
-        self.0.means.events.hidden()
     }
 
     /// Returns true if the servers' sources are watched, so that lists may change at any time.

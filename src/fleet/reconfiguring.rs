@@ -1,15 +1,20 @@
 //! Applies changes of the configuration while servers run: only servers that differ are started, reloaded or stopped.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::Fleet;
-use crate::config::{Changes, Config, Fault, Loaded, diff};
+use crate::config::{Changes, Config, Fault, Hidden, Loaded, diff};
 use crate::event::Event;
 use crate::watcher::WatchError;
 
 impl Fleet {
+    /// Returns the values that must not be shown.
+    pub(crate) fn hidden(&self) -> Arc<Mutex<Hidden>> {
+        self.0.means.events.hidden()
+    }
+
     /// Reads the configuration again whenever one of its files changes.
     pub(super) fn follow_configuration(&self) {
         if self.0.sources.is_none() || self.0.reader.is_none() {

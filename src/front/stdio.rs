@@ -5,10 +5,7 @@ use std::sync::Arc;
 use crate::jsonrpc::Frame;
 use crate::server::{Connection, ServerHandle};
 use crate::session::Session;
-use crate::transport::stream::{Lines, Outbox};
-
-/// Number of bytes queued for the client above which the proxy stops reading from it.
-const UNREAD: usize = 16 * 1024 * 1024;
+use crate::transport::stream::{Lines, MAX_UNREAD, Outbox};
 
 /// Passes the client's lines to its session, which answers on `out`, until the client closes its side. `limit` is the
 /// maximum message length in bytes, for the error about longer messages.
@@ -39,7 +36,7 @@ async fn room(session: &Session, out: &Outbox) {
     // it is not a new deadlock: a client that reads only after writing everything hangs at any server without a proxy
     // too, as soon as a pipe is full. The proxy stops reading servers at a much lower backlog, so they alone cannot
     // cause this wait, except by one huge message.
-    out.ready_beyond(UNREAD).await;
+    out.ready_beyond(MAX_UNREAD).await;
     // A server that reads slowly slows its client down, as it would without a proxy; a hanging server does so only
     // until newer code replaces it. One of several servers must not slow down the others: the session refuses messages
     // for which there is no room.

@@ -14,9 +14,7 @@ use crate::jsonrpc::{
 };
 use crate::mcp::{Era, Method, severity, tasks};
 use crate::server::{Asker, Call, ServerHandle};
-
-/// Maximum backlog of a server in bytes; beyond it, requests are refused, unless its only client can be slowed down.
-const UNREAD: usize = 16 * 1024 * 1024;
+use crate::transport::stream::MAX_UNREAD;
 
 /// A client's request while its server is being chosen.
 #[derive(Clone, Copy)]
@@ -422,12 +420,12 @@ fn unclear(server: &ServerHandle, method: Method, request: Request<'_>) -> Optio
 /// Returns the error for a server that does not read its input.
 pub(super) fn unread(server: &ServerHandle) -> Option<ErrorObject> {
     let connection = server.gate().connection()?;
-    (connection.link().backlog() > UNREAD).then(|| {
+    (connection.link().backlog() > MAX_UNREAD).then(|| {
         let name = &server.spec().name;
         let message = format!(
             "`{name}` does not read its input: {} MiB wait for it already. This request was not sent; see what the server is \
              doing, or reload it",
-            UNREAD / 1024 / 1024
+            MAX_UNREAD / 1024 / 1024
         );
         ErrorObject::new(INTERNAL_ERROR, message)
     })

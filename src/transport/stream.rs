@@ -21,6 +21,9 @@ const HIGH_WATER: usize = 1024 * 1024;
 const STALE: usize = 64 * 1024;
 /// Message size in bytes above which a message is written immediately, even while corked.
 const LARGE: usize = 16 * 1024;
+
+/// Number of bytes kept for a reader that does not read. A single message may exceed it.
+pub(crate) const MAX_UNREAD: usize = 16 * 1024 * 1024;
 /// Capacity in bytes above which an empty queue is freed.
 const KEEP: usize = 2 * 1024 * 1024;
 /// Capacity of a pipe in bytes, four times the default: large messages need fewer reads and writes. It is not larger

@@ -13,8 +13,8 @@ use http_body::Frame;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, interval_at};
 
-/// Number of unread bytes of a response above which the client receives no more of it.
-const UNREAD: usize = 16 * 1024 * 1024;
+use crate::transport::stream::MAX_UNREAD;
+
 /// Time without a message after which a stream carries a comment: proxies and clients close silent streams.
 const SILENCE: Duration = Duration::from_secs(15);
 /// Maximum size in bytes of a message that is copied into one buffer with its event fields.
@@ -64,7 +64,7 @@ impl Feeder {
     pub(super) fn push(&self, item: Item) -> Result<(), Gone> {
         let size = item.message.len();
         // A single message may exceed the limit.
-        if self.queued.fetch_add(size, Ordering::Relaxed) > UNREAD {
+        if self.queued.fetch_add(size, Ordering::Relaxed) > MAX_UNREAD {
             return Err(Gone);
         }
         self.sender.send(item).map_err(|_| Gone)
