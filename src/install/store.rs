@@ -235,7 +235,14 @@ fn read_record(slot: &Path) -> Option<Record> {
 #[derive(Debug)]
 pub(super) struct Slot {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Slot {
+    /// Unlocks for certain: a process that is just being started shares the open file for a moment.
+    fn drop(&mut self) {
+        let _ = flock(&self.lock, FlockOperation::Unlock);
+    }
 }
 
 impl Slot {
@@ -259,7 +266,7 @@ impl Slot {
             if held.is_ok_and(|held| there.is_ok_and(|there| held.ino() == there.ino())) {
                 let slot = Self {
                     path: path.to_owned(),
-                    _lock: lock,
+                    lock,
                 };
                 slot.tidy()?;
                 return Ok(slot);
@@ -354,7 +361,7 @@ impl Slot {
                 break;
             }
         }
-        Ok(self.path)
+        Ok(self.path.clone())
     }
 }
 
