@@ -1,8 +1,12 @@
 //! Quotes and escapes foreign text within a line of the proxy that a person decides by: the text cannot leave its line,
 //! and its beginning and end are visible.
 
+use std::path::PathBuf;
+
 /// Maximum length of a text in characters. Longer texts are cut, so that they cannot push the rest out of sight.
 const LONGEST: usize = 400;
+/// Maximum number of files to name.
+const FEW: usize = 5;
 
 /// Returns a value in double quotes. Line ends, escapes and invisible characters are written as `\n`, `\u{202e}`.
 pub(crate) fn value(text: &str) -> String {
@@ -22,6 +26,18 @@ pub(crate) fn command<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     };
     let words: Vec<String> = words.into_iter().map(word).collect();
     words.join(" ")
+}
+
+/// Returns the names of files, each a [`value`]; of many, the first few and the number of the others.
+pub(crate) fn files<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> String {
+    let mut files = files.into_iter();
+    let few = files.by_ref().take(FEW);
+    let names: Vec<String> = few.map(|it| value(&it.to_string_lossy())).collect();
+    let names = names.join(", ");
+    match files.count() {
+        0 => names,
+        more => format!("{names} and {more} more"),
+    }
 }
 
 /// Returns a sentence with foreign words, escaped like a [`value`] but without the quotes.
@@ -60,6 +76,16 @@ mod tests {
         );
         let words = ["uv", "run", "my server.py", "", "x\ny", "--a=b"];
         assert_eq!(command(words), r#"uv run "my server.py" "" "x\ny" --a=b"#);
+    }
+
+    #[test]
+    fn names_of_files_are_quoted_and_counted() {
+        let names = ["a", "b c", "x\nSAFE", "d", "e", "f", "g"].map(PathBuf::from);
+        assert_eq!(files(&names[..2]), r#""a", "b c""#);
+        assert_eq!(
+            files(&names),
+            r#""a", "b c", "x\nSAFE", "d", "e" and 2 more"#
+        );
     }
 
     #[test]

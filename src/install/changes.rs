@@ -1,69 +1,144 @@
-//! Lists changes to the files of an installed server since its preparation: manual edits and files that the server
-//! itself writes. Files that the preparation left do not count.
+//! Lists changes to the files of an installed server since its preparation: manual edits, committed or not, and files
+//! that a person or the server put there, those named in `.gitignore` included. Files that the preparation left do not
+//! count.
 
-use std::fmt::Write as _;
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
 
-use git2::{FileMode, Repository, Status, StatusEntry, StatusOptions};
+use git2::{Delta, DiffOptions, Oid, Repository, Tree};
 
-/// Maximum number of changed files to list.
-const SHOWN: usize = 5;
-/// Exclude patterns for by-products such as byte code and Finder metadata, at any depth.
-const CHAFF: &str = "__pycache__/\n*.pyc\n.DS_Store\n";
+/// File in git's folder that describes the state after the preparation: the id of the tree of tracked files, and the
+/// paths of all others, each ended by a NUL.
+const KNOWN: &str = "mcp-proxy-known";
+/// Folders whose contents tools make anew: one that the preparation left counts as a whole.
+const PRODUCTS: &[&str] = &["node_modules", ".venv", "target", "dist", "build"];
 
-/// Starts change tracking: all files that exist now count as known.
-pub(super) fn begin(home: &Path) {
-    let write = || -> Result<(), Box<dyn std::error::Error>> {
-        let repository = Repository::discover(home)?;
-        let mut known = CHAFF.to_owned();
-        for entry in repository.statuses(Some(&mut options()))?.iter() {
-            if entry.status() == Status::WT_NEW {
-                let _ = writeln!(known, "/{}", String::from_utf8_lossy(entry.path_bytes()));
-            }
+/// Starts change tracking in the `folder` of a commit: all files that exist now count as known.
+pub(super) fn begin(folder: &Path) {
+    for (_, repository) in repositories(folder) {
+        if let Err(error) = note(&repository) {
+            // An update then asks for --force although nothing has changed.
+            tracing::debug!(%error, "files that the preparation left count as changes");
         }
-        let folder = repository.path().join("info");
-        std::fs::create_dir_all(&folder)?;
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(folder.join("exclude"))?;
-        file.write_all(known.as_bytes())?;
-        // Stages tracked files that the preparation changed, such as a lock file.
-        let mut index = repository.index()?;
-        index.update_all(["*"], None)?;
-        Ok(index.write()?)
-    };
-    if let Err(error) = write() {
-        // An update then asks for --force although nothing has changed.
-        tracing::debug!(%error, "what the preparation left is taken for changes");
     }
 }
 
-/// Returns the names of up to [`SHOWN`] files that were added, changed or deleted since [`begin`].
-pub(super) fn since_preparation(folder: &Path) -> Vec<String> {
-    let Ok(repository) = Repository::open(folder) else {
-        return Vec::new();
-    };
-    let Ok(statuses) = repository.statuses(Some(&mut options())) else {
-        return Vec::new();
-    };
-    let changed = statuses
-        .iter()
-        .filter(|it| it.index_to_workdir().is_some() && !is_removed_link(it));
-    let names = changed.map(|it| String::from_utf8_lossy(it.path_bytes()).into_owned());
-    names.take(SHOWN).collect()
+fn note(repository: &Repository) -> Result<(), Box<dyn std::error::Error>> {
+    // The preparation may have changed tracked files, such as a lock file.
+    let mut index = repository.index()?;
+    index.update_all(["*"], None)?;
+    index.write()?;
+    let tree = index.write_tree()?;
+    let mut known = format!("{tree}\0").into_bytes();
+    for path in differences(repository, &repository.find_tree(tree)?)? {
+        known.extend_from_slice(path.as_os_str().as_bytes());
+        known.push(0);
+    }
+    Ok(fs::write(repository.path().join(KNOWN), known)?)
 }
 
-fn options() -> StatusOptions {
-    let mut options = StatusOptions::new();
-    options.include_untracked(true).exclude_submodules(true);
+/// Returns the files in the `folder` of a commit that were added, changed or deleted since [`begin`].
+pub(super) fn since_preparation(folder: &Path) -> BTreeSet<PathBuf> {
+    let mut changed = BTreeSet::new();
+    if !folder.is_dir() {
+        return changed;
+    }
+    // Without git's folder, nothing tells the files apart.
+    let unknown = || BTreeSet::from([PathBuf::from(".git")]);
+    let repositories = repositories(folder);
+    if repositories.is_empty() {
+        return unknown();
+    }
+    for (path, repository) in repositories {
+        let here = changes(&repository).unwrap_or_else(|_| unknown());
+        changed.extend(here.into_iter().map(|it| path.join(it)));
+    }
+    changed
+}
+
+fn changes(repository: &Repository) -> Result<BTreeSet<PathBuf>, git2::Error> {
+    let known = fs::read(repository.path().join(KNOWN)).unwrap_or_default();
+    let mut known = known.split(|it| *it == 0);
+    let id = known
+        .next()
+        .and_then(|it| str::from_utf8(it).ok()?.parse::<Oid>().ok());
+    let tree = match id {
+        Some(id) => repository.find_tree(id)?,
+        None => repository.head()?.peel_to_tree()?,
+    };
+    let known: BTreeSet<&Path> = known.map(path).collect();
+    let mut changed = differences(repository, &tree)?;
+    changed.retain(|it| !known.contains(&**it));
+    Ok(changed)
+}
+
+/// Returns the repository in `folder` and those of its submodules, each with its path in `folder`.
+fn repositories(folder: &Path) -> Vec<(PathBuf, Repository)> {
+    let mut found = Vec::new();
+    let mut ahead = vec![PathBuf::new()];
+    while let Some(inner) = ahead.pop() {
+        let Ok(repository) = Repository::open(folder.join(&inner)) else {
+            // A submodule that was not fetched.
+            continue;
+        };
+        let inside = |path: &Path| {
+            path.components()
+                .all(|it| matches!(it, Component::Normal(_)))
+        };
+        for module in repository.submodules().unwrap_or_default() {
+            if module.head_id().is_some() && inside(module.path()) {
+                ahead.push(inner.join(module.path()));
+            }
+        }
+        found.push((inner, repository));
+    }
+    found
+}
+
+/// Returns the tracked files that differ from `tree`, and all files that are not tracked. Folders of products and inner
+/// repositories count as one file, and by-products such as byte code and Finder metadata not at all.
+fn differences(repository: &Repository, tree: &Tree<'_>) -> Result<BTreeSet<PathBuf>, git2::Error> {
+    let root = repository.workdir().unwrap_or(repository.path());
+    let mut options = DiffOptions::new();
     options
+        .include_untracked(true)
+        .include_ignored(true)
+        .ignore_submodules(true);
+    let diff = repository.diff_tree_to_workdir_with_index(Some(tree), Some(&mut options))?;
+    let mut found = BTreeSet::new();
+    let mut ahead = Vec::new();
+    for delta in diff.deltas() {
+        let file = path(delta.new_file().path_bytes().unwrap_or_default()).to_owned();
+        match delta.status() {
+            Delta::Untracked | Delta::Ignored => ahead.push(file),
+            _ => _ = found.insert(file),
+        }
+    }
+    while let Some(file) = ahead.pop() {
+        let name = file.file_name().unwrap_or_default();
+        let whole = root.join(&file);
+        let is_folder = fs::symlink_metadata(&whole).is_ok_and(|it| it.is_dir());
+        if name == "__pycache__"
+            || name == ".DS_Store"
+            || file.extension() == Some(OsStr::new("pyc"))
+        {
+            continue;
+        }
+        let is_one = PRODUCTS.iter().any(|it| name == *it) || whole.join(".git").exists();
+        match fs::read_dir(&whole) {
+            Ok(entries) if is_folder && !is_one => {
+                ahead.extend(entries.flatten().map(|it| file.join(it.file_name())));
+            }
+            _ => _ = found.insert(file),
+        }
+    }
+    Ok(found)
 }
 
-/// Returns true for a missing symlink: the checkout removes links that lead out of the repository.
-fn is_removed_link(entry: &StatusEntry<'_>) -> bool {
-    let mode = entry.index_to_workdir().map(|it| it.old_file().mode());
-    entry.status() == Status::WT_DELETED && mode == Some(FileMode::Link)
+/// Returns a path without the slash that git puts after a folder.
+fn path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes.strip_suffix(b"/").unwrap_or(bytes)))
 }

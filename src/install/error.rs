@@ -1,5 +1,6 @@
 //! Errors of installing, updating and removing, worded for a person or a model.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::clone::CloneError;
@@ -8,6 +9,7 @@ use super::detect::DetectError;
 use super::source::SourceError;
 use super::store::StoreError;
 use crate::config::edit::EditError;
+use crate::shown;
 
 /// The text states the error and, if possible, a remedy; [`output`](Self::output) has more lines.
 #[derive(Debug, thiserror::Error)]
@@ -25,11 +27,11 @@ pub(crate) enum InstallError {
     NoConsent(String),
     #[error("a model may set at most {0} variables, so that a person can read them")]
     Variables(usize),
-    #[error("`{0}` is no name of a variable: letters, digits and `_`, and no digit first")]
+    #[error("`{}` is no name of a variable: letters, digits and `_`, and no digit first", shown::sentence(.0))]
     VariableName(String),
     #[error(
-        "the variable `{0}` can decide which code is run, so a model may not set it; a person can, with `mcp-proxy install \
-         --env` or in the configuration"
+        "the variable `{0}` can decide which code runs or which parties it trusts, so a model may not set it; a person \
+         can, with `mcp-proxy install --env` or in the configuration"
     )]
     Steering(String),
     #[error("cannot get {repository}: {source}")]
@@ -37,7 +39,7 @@ pub(crate) enum InstallError {
         repository: String,
         source: CloneError,
     },
-    #[error("the repository has no folder `{}`", .0.display())]
+    #[error("the repository has no folder {}", shown::value(&.0.to_string_lossy()))]
     NoSubdir(PathBuf),
     #[error(
         "nothing was said of how the server is started, and it was not to be found out; name its file or its command"
@@ -62,14 +64,16 @@ pub(crate) enum InstallError {
     #[error("`{name}` was installed more than once, from {}; go where it is configured", sources.join(" and "))]
     Ambiguous { name: String, sources: Vec<String> },
     #[error(
-        "files of `{name}` were changed in {}: {}; commit or undo that, or insist with --force",
-        folder.display(),
-        files.join(", ")
+        "files of `{name}` were added or changed in {}: {}; copy to another place what you need of them, then insist {insist}",
+        shown::value(&folder.to_string_lossy()),
+        shown::files(files)
     )]
     Changed {
         name: String,
         folder: PathBuf,
-        files: Vec<String>,
+        files: BTreeSet<PathBuf>,
+        /// How to go on in spite of that.
+        insist: &'static str,
     },
     #[error(
         "commit {commit} of `{name}` is started in another way than what is installed: `{new}`, not `{old}`; \

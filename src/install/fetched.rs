@@ -327,7 +327,7 @@ impl Fetched {
         {
             let log = self.installer.store.log(&self.record.name);
             self.workshop(home, log).prepare(prepare).await?;
-            changes::begin(home);
+            changes::begin(&self.attempt.slot().folder(&self.record.folder));
         }
         let installer = self.installer.clone();
         installer

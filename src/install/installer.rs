@@ -16,6 +16,7 @@ use super::fetched::{Attempt, Fetched};
 use super::progress::Listener;
 use super::source::{Permit, Source};
 use super::store::{Choices, Found, Record, Slot, Store};
+use super::update::unchanged;
 use super::variables;
 use crate::config::edit;
 use crate::config::{self, Surroundings};
@@ -220,6 +221,14 @@ impl Installer {
             }
             if let Some(file) = places.first().filter(|_| !request.overwrite) {
                 return Err(taken(&name, file, request));
+            }
+            // A person says so with --overwrite, a model by a removal with `force`.
+            if request.origin == Origin::Tool || !request.overwrite {
+                let insist = match request.origin {
+                    Origin::Tool => "by removing the server with `delete_files` and `force`",
+                    Origin::Person { .. } => "with --overwrite",
+                };
+                unchanged(record, &attempt.slot().folder(&record.folder), insist)?;
             }
         }
         Fetched::clone(self, request.clone(), &source, name, attempt, opened, job)

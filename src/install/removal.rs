@@ -1,9 +1,11 @@
 //! Removes a server from the configuration and, on request, its files from the disk; in two halves, so that a person
 //! can be asked in between.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::InstallError;
+use super::changes;
 use super::installer::{Installer, Origin};
 use super::store::Found;
 use super::update::unchanged;
@@ -22,6 +24,8 @@ pub(crate) struct Removal {
     /// True if the files will be deleted; decided before a person is asked.
     deletes: bool,
     force: bool,
+    /// Changed files that are deleted, with `force`.
+    lost: BTreeSet<PathBuf>,
 }
 
 /// Result of a removal.
@@ -41,7 +45,7 @@ pub(crate) struct Removed {
 
 impl Installer {
     /// Plans the removal of a server of this configuration; with `delete_files` also of its installation, unless
-    /// another configuration has it too. Files changed since the preparation are an error unless `force` is set.
+    /// another configuration has it too. Files changed or added since the preparation are an error unless `force` is set.
     pub(crate) async fn removal(
         &self,
         name: &str,
@@ -51,10 +55,17 @@ impl Installer {
     ) -> Result<Removal, InstallError> {
         let (installer, name) = (self.clone(), name.to_owned());
         self.in_background(move || {
-            let removal = installer.removal_blocking(name, delete_files, force, origin)?;
-            match (&removal.found, removal.deletes()) {
-                (Some(found), Some(_)) if !force => unchanged(&found.record, &found.folder)?,
-                _ => {}
+            let mut removal = installer.removal_blocking(name, delete_files, force, origin)?;
+            if let Some(found) = removal.found.as_ref().filter(|_| removal.deletes) {
+                if force {
+                    removal.lost = changes::since_preparation(&found.folder);
+                    return Ok(removal);
+                }
+                let insist = match origin {
+                    Origin::Tool => "with `force`",
+                    Origin::Person { .. } => "with --force",
+                };
+                unchanged(&found.record, &found.folder, insist)?;
             }
             Ok(removal)
         })
@@ -94,6 +105,7 @@ impl Installer {
             delete_files,
             deletes,
             force,
+            lost: BTreeSet::new(),
         })
     }
 }
@@ -121,6 +133,11 @@ impl Removal {
         self.force
     }
 
+    /// Returns the changed files that are deleted too.
+    pub(crate) fn lost(&self) -> &BTreeSet<PathBuf> {
+        &self.lost
+    }
+
     /// Removes the server. The process that runs it stops it when its entry is gone.
     pub(crate) async fn finish(self) -> Result<Removed, InstallError> {
         let installer = self.installer.clone();
@@ -138,6 +155,7 @@ impl Removal {
             delete_files,
             deletes,
             force: _,
+            lost: _,
         } = self;
         let mut removed = Removed {
             unregistered: Vec::new(),

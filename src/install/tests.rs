@@ -1,6 +1,7 @@
 //! Tests of whole installations: the result, and that a failure leaves no trace.
 
 mod failing;
+mod keeping;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -230,7 +231,8 @@ async fn an_update_moves_to_the_newest_commit_and_keeps_the_entry() {
     fs::write(third.folder.join("kept.db"), "by the server").unwrap();
     world.repository.commit(&[("serve.sh", "last")]);
     let changed = world.update(false).await.unwrap_err().to_string();
-    assert!(changed.contains("kept.db, serve.sh"), "{changed}");
+    let named = r#": "kept.db", "serve.sh"; copy"#;
+    assert!(changed.contains(named), "{changed}");
     assert_eq!(world.update(true).await.unwrap().outcome, Outcome::Updated);
 }
 

@@ -14,12 +14,13 @@ use super::progress::Listener;
 use super::store::{Found, Record};
 use crate::config::edit;
 use crate::config::shown_words;
+use crate::shown;
 
 impl Installer {
     /// Fetches the newest commit of an installed server into a folder of its own. After [`finish`](Fetched::finish),
     /// the configuration files name that folder, and the process that runs the server reloads it. The old folder stays
-    /// until the next update, since the server may still run from it for a while. Manually changed files are an error
-    /// unless `force` is set.
+    /// until the next update, since the server may still run from it for a while. Files that were changed or added are
+    /// an error unless `force` is set.
     pub(crate) async fn update(
         &self,
         name: &str,
@@ -71,7 +72,8 @@ impl Installer {
             return Ok(same.replacing(command));
         }
         if !force {
-            unchanged(&record, &attempt.slot().folder(&record.folder))?;
+            let folder = attempt.slot().folder(&record.folder);
+            unchanged(&record, &folder, "with --force")?;
         }
         let name = record.name.clone();
         let fetched = Fetched::clone(self, request, &source, name, attempt, opened, job)?;
@@ -100,7 +102,12 @@ impl Installer {
 }
 
 /// Returns an error if files in the `folder` of an installation were changed, so that no change is lost unnoticed.
-pub(super) fn unchanged(record: &Record, folder: &Path) -> Result<(), InstallError> {
+/// The error tells to `insist`.
+pub(super) fn unchanged(
+    record: &Record,
+    folder: &Path,
+    insist: &'static str,
+) -> Result<(), InstallError> {
     let files = changes::since_preparation(folder);
     if files.is_empty() {
         return Ok(());
@@ -109,6 +116,7 @@ pub(super) fn unchanged(record: &Record, folder: &Path) -> Result<(), InstallErr
         name: record.name.clone(),
         folder: folder.to_owned(),
         files,
+        insist,
     })
 }
 
@@ -134,8 +142,8 @@ fn started_alike(before: &Record, fetched: &Fetched) -> Result<Vec<String>, Inst
         return Ok(moved);
     }
     let line = |words: &[String]| {
-        let shown = shown_words(words.iter().map(String::as_str));
-        shlex::try_join(shown.iter().map(String::as_str)).unwrap_or_default()
+        let words = shown_words(words.iter().map(String::as_str));
+        shown::command(words.iter().map(String::as_str))
     };
     Err(InstallError::StartsDifferently {
         name: before.name.clone(),

@@ -135,7 +135,7 @@ pub(super) fn installing(proposal: &Proposal) -> String {
         notes,
         ..
     } = proposal;
-    let source = shown::sentence(source);
+    let source = shown::command([&**source]);
     let mut text = format!("Install the MCP server `{name}` from {source}?\ncommit: {commit}");
     if let Some(file) = replaces {
         let file = shown::value(&file.to_string_lossy());
@@ -179,7 +179,7 @@ pub(super) fn removing(name: &str, removal: &Removal) -> String {
             let _ = write!(
                 text,
                 "\nit was installed from {}, commit {commit}",
-                shown::sentence(source)
+                shown::command([source])
             );
         }
         None => text.push_str("\nit was written by hand and never installed by mcp-proxy"),
@@ -196,6 +196,9 @@ pub(super) fn removing(name: &str, removal: &Removal) -> String {
         let _ = write!(text, "\nits folder is deleted: {folder}");
         if removal.is_forced() {
             text.push_str("\nwhat somebody changed in its files is lost with them");
+        }
+        if !removal.lost().is_empty() {
+            let _ = write!(text, "\n  {}", shown::files(removal.lost()));
         }
     }
     text

@@ -170,6 +170,7 @@ fn a_removal_is_asked_about_too() {
         lines[4],
         "what somebody changed in its files is lost with them"
     );
+    assert_eq!(lines[5], r#"  "server.py""#);
     client.succeeded(&respond(&client, &question, call, "accept"));
     world.assert_untouched();
 }

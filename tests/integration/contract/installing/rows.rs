@@ -141,7 +141,7 @@ fn a_branch_a_tag_a_commit_and_a_folder() {
     let arguments = json!({"git_url": world.url() + "#nowhere", "server_name": "x"});
     says(
         &client.failure(INSTALL, &arguments),
-        &["Installation failed: the repository has no folder `nowhere`"],
+        &["Installation failed: the repository has no folder \"nowhere\""],
     );
 }
 
