@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::{Listener, Step};
 use super::source::{Remote, Source};
+use crate::shown;
 use crate::transport::reaper::Reaper;
 use limits::Taken;
 use refs::{Meant, Refs};
@@ -80,10 +81,11 @@ pub(crate) enum CloneError {
     #[error("it is too large: {0}")]
     TooLarge(String),
     #[error(
-        "it has a file or folder named `{0}`, which may stand for another place or for git's own files"
+        "it has a file or folder named {}, which may stand for another place or for git's own files",
+        shown::value(.0)
     )]
     Name(String),
-    #[error("it has `{0}` twice, or in capital and small letters, which are the same here")]
+    #[error("it has {} twice, or in capital and small letters, which are the same here", shown::value(.0))]
     Twice(String),
     #[error("reading it takes more than {0} MiB of memory")]
     Memory(u64),
@@ -95,7 +97,7 @@ pub(crate) enum CloneError {
     NoProgram,
     #[error("git failed: {0}")]
     Program(String),
-    #[error("its submodule {path}: {reason}")]
+    #[error("its submodule {}: {reason}", shown::value(.path))]
     Submodule { path: String, reason: String },
     #[error("{0}")]
     Git(String),

@@ -18,6 +18,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::plan::{Argument, Plan, Prepare};
+use crate::shown;
 pub(super) use examples::is_literal;
 use hints::Hints;
 use tree::{Tree, joined};
@@ -59,7 +60,7 @@ pub(crate) enum DetectError {
         choices: Vec<Choice>,
         considered: Vec<String>,
     },
-    #[error("{0} is not a file in the server's folder that can be started or installed")]
+    #[error("{} is not a file in the server's folder that can be started or installed", shown::value(.0))]
     File(String),
 }
 
@@ -67,7 +68,7 @@ fn list(lines: &[String]) -> String {
     let whole = String::new();
     lines
         .iter()
-        .fold(whole, |whole, line| whole + "\n  " + line)
+        .fold(whole, |whole, line| whole + "\n  " + &shown::sentence(line))
 }
 
 fn lines(choices: &[Choice]) -> Vec<String> {

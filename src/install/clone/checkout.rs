@@ -12,6 +12,7 @@ use git2::{Commit, ObjectType, Oid, Repository, RepositoryInitOptions};
 
 use super::{CloneError, Limits, Taken, program};
 use crate::install::progress::Step;
+use crate::shown;
 
 /// Creates a repository without hooks and templates.
 pub(super) fn init(folder: &Path) -> Result<(), CloneError> {
@@ -145,10 +146,10 @@ fn measure(
             // The name as written to disk, where it need not be UTF-8.
             let path = folder.join(OsStr::from_bytes(entry.name_bytes()));
             if !is_safe(&name) {
-                return Err(CloneError::Name(shown(&path)));
+                return Err(CloneError::Name(text(&path)));
             }
             if !is_new(&mut names, &name, folds) {
-                return Err(CloneError::Twice(shown(&path)));
+                return Err(CloneError::Twice(text(&path)));
             }
             match entry.kind() {
                 Some(ObjectType::Tree) => folders.push((path, entry.id(), depth + 1)),
@@ -195,8 +196,8 @@ fn is_new(names: &mut HashSet<String>, name: &str, folds: bool) -> bool {
     })
 }
 
-/// Formats a path for a message, truncated so that it does not fill the line.
-fn shown(path: &Path) -> String {
+/// Returns a path as text, truncated because the worker's lines have a limit.
+fn text(path: &Path) -> String {
     path.display().to_string().chars().take(500).collect()
 }
 
@@ -264,18 +265,11 @@ fn is_lfs_pointer(file: &Path) -> bool {
     is_file && fs::read(file).is_ok_and(|it| it.starts_with(b"version https://git-lfs"))
 }
 
-/// Formats `3 WHAT: a, b, c`; `None` if `paths` is empty.
+/// Formats `3 WHAT: "a", "b", "c"`; `None` if `paths` is empty.
 fn listed<'a>(what: &str, paths: impl Iterator<Item = &'a PathBuf>) -> Option<String> {
-    const SHOWN: usize = 3;
-    let paths: Vec<String> = paths.map(|it| shown(it)).collect();
-    let shown = paths
-        .iter()
-        .take(SHOWN)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    let more = if paths.len() > SHOWN { ", …" } else { "" };
-    (!paths.is_empty()).then(|| format!("{} {what}: {shown}{more}", paths.len()))
+    let paths: Vec<&PathBuf> = paths.collect();
+    let names = shown::files(paths.iter().copied());
+    (!paths.is_empty()).then(|| format!("{} {what}: {names}", paths.len()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use git2::Repository;
 use super::worker::Pinned;
 use super::{CloneError, Cloned, Job, Submodules, Unnamed, open};
 use crate::install::source::{Permit, Remote, Source};
+use crate::shown;
 
 /// Reports each submodule of `repository`, which is checked out, or a note about it. Part of the worker.
 pub(super) fn named(
@@ -24,7 +25,10 @@ pub(super) fn named(
                 commit: commit.to_string(),
                 url: url.to_owned(),
             }),
-            _ => Err(format!("the submodule {} has no address", path.display())),
+            _ => Err(format!(
+                "the submodule {} has no address",
+                shown::value(&path.to_string_lossy())
+            )),
         });
     }
     Ok(())
@@ -61,7 +65,7 @@ pub(super) fn fetch(
                 }
                 error => failed(error.to_string()),
             })?;
-        let of = |note: String| format!("{}: {note}", path.display());
+        let of = |note: String| format!("{}: {note}", shown::value(&path.to_string_lossy()));
         cloned.notes.extend(inner.notes.into_iter().map(of));
         cloned.taken += inner.taken;
     }

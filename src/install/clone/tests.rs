@@ -398,7 +398,7 @@ async fn submodules_come_if_they_are_asked_for() {
 
     let url = server.url("git/weather");
     let (clone, folder) = cloned(&url, job(&server)).await;
-    assert!(clone.unwrap().notes[0].contains("--submodules does): lib/inner"));
+    assert!(clone.unwrap().notes[0].contains(r#"--submodules does): "lib/inner""#));
     assert!(!folder.path().join("lib/inner/b").exists());
 
     let (clone, folder) = cloned_whole(&url, job(&server)).await;
@@ -412,7 +412,7 @@ async fn submodules_come_if_they_are_asked_for() {
     limited.limits.entries = 5;
     let error = cloned_whole(&url, limited).await.0.unwrap_err().to_string();
     assert!(
-        error.contains("its submodule lib/inner: it needs more"),
+        error.contains(r#"its submodule "lib/inner": it needs more"#),
         "{error}"
     );
 }
@@ -426,14 +426,14 @@ async fn a_submodule_cannot_be_had_from_this_machine_or_from_nowhere() {
         (
             "local",
             secret.folder.display().to_string(),
-            "submodule lib",
+            r#"submodule "lib""#,
         ),
         (
             "file",
             format!("file://{}", secret.folder.display()),
-            "submodule lib",
+            r#"submodule "lib""#,
         ),
-        ("gone", "../nothing".to_owned(), "submodule lib"),
+        ("gone", "../nothing".to_owned(), r#"submodule "lib""#),
     ] {
         let outer = server.repository(name, &[("a", "1")]);
         add_submodule(&outer, "lib", &url, &commit);

@@ -148,7 +148,7 @@ async fn nothing_lies_below_a_link() {
         });
         let (clone, _) = cloned(&server.url(&format!("packed/{kind}")), job(&server)).await;
         let error = clone.unwrap_err().to_string();
-        assert!(error.contains("it has `link` twice"), "{kind}: {error}");
+        assert!(error.contains(r#"it has "link" twice"#), "{kind}: {error}");
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{kind}");
     }
 }
