@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -15,15 +16,18 @@ const SHORTEST: usize = 6;
 pub(crate) struct Hidden(Vec<(String, String)>);
 
 impl Hidden {
-    /// Returns the values that `variables` have in `texts`.
+    /// Returns the values that `variables` have in `texts`, except paths of existing files below `folder` or elsewhere.
     pub(super) fn of<'a>(
         texts: impl Iterator<Item = &'a str>,
         variables: &HashMap<String, String>,
+        folder: &Path,
     ) -> Self {
         let mut hidden = Self::default();
         for text in texts {
             hidden.add_text(text, variables);
         }
+        let is_path = |text: &str| text.contains(['/', '.']) && folder.join(text).exists();
+        hidden.0.retain(|(value, _)| !is_path(value));
         hidden.sort();
         hidden
     }
@@ -112,7 +116,7 @@ mod tests {
             ("S", "short"),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Hidden::of(texts.iter().copied(), &variables.into())
+        Hidden::of(texts.iter().copied(), &variables.into(), Path::new("/"))
     }
 
     #[test]
@@ -132,6 +136,19 @@ mod tests {
         let hide = |texts: &[&str]| hidden(texts).hide("hush-hush".to_owned());
         assert_eq!(hide(&["${NO:-x${SECRET}}"]), "${SECRET}");
         assert_eq!(hide(&["${NO}", "$SECRET"]), "hush-hush");
+    }
+
+    #[test]
+    fn the_path_of_a_file_is_no_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["folder.d", "a-folder"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        for (value, is_hidden) in [("folder.d", false), ("a-folder", true), ("missing.d", true)] {
+            let variables = [("DIR".to_owned(), value.to_owned())].into();
+            let hidden = Hidden::of(["${DIR}/x"].into_iter(), &variables, folder.path());
+            assert_eq!(hidden.hide(value.to_owned()) != value, is_hidden, "{value}");
+        }
     }
 
     #[test]

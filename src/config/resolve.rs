@@ -1,7 +1,7 @@
 //! Resolution of the file form to effective values: variables, defaults, directories, required keys.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
@@ -177,7 +177,7 @@ impl<'a> Resolver<'a> {
             program: program?.into(),
             args,
             shown,
-            hidden: self.hidden(written),
+            hidden: self.hidden(written, cwd.as_deref()?),
             cwd: cwd?,
             env,
             watch: section.list("watch"),
@@ -304,11 +304,10 @@ impl<'a> Resolver<'a> {
     }
 
     /// Returns the values of variables in the command, in its arguments and in the working directory.
-    fn hidden(&self, args: &[Located<String>]) -> Hidden {
-        let texts =
-            ["command", "cwd"].map(|key| self.section.text(key).map(|(text, _)| text.as_str()));
-        let texts = texts.into_iter().flatten().chain(values(args));
-        Hidden::of(texts, &self.around.variables)
+    fn hidden(&self, args: &[Located<String>], folder: &Path) -> Hidden {
+        let text = |key| self.section.text(key).map(|(text, _)| text.as_str());
+        let texts = ["command", "cwd"].into_iter().filter_map(text);
+        Hidden::of(texts.chain(values(args)), &self.around.variables, folder)
     }
 
     fn prefix(&mut self) -> String {
