@@ -99,10 +99,8 @@ pub(crate) enum PrepareError {
     },
     #[error("{0} names something other than versions of Python, which uv would run as a program")]
     Pin(&'static str),
-    #[error(
-        "{0} lets packages run scripts (`allowScripts`); permit it with --scripts, or with `scripts = true` under [install]"
-    )]
-    AllowsScripts(String),
+    #[error("{0}; permit it with --scripts, or with `scripts = true` under [install]")]
+    Leave(String),
     #[error(
         "{file} {what}, by which installing packages could run code of the repository; permit it with --scripts, or with \
          `scripts = true` under [install]"

@@ -55,7 +55,7 @@ pub(crate) enum Prepare {
         entry: PathBuf,
         /// True if there is a lock file.
         locked: bool,
-        /// File that lets packages run install scripts, if any.
+        /// Reason why packages could run install scripts, or Deno write elsewhere, if any.
         scripts: Option<String>,
     },
     /// Runs `cargo build --release`, for one binary if named; the result is `target/release/BIN`.

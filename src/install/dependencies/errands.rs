@@ -88,8 +88,8 @@ impl<'a> Site<'a> {
                 locked,
                 scripts,
             } => {
-                if let Some(file) = scripts.clone().filter(|_| !self.scripts) {
-                    return Err(PrepareError::AllowsScripts(file));
+                if let Some(reason) = scripts.clone().filter(|_| !self.scripts) {
+                    return Err(PrepareError::Leave(reason));
                 }
                 let frozen = if *locked && self.locks {
                     "--frozen"

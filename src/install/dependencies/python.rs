@@ -10,6 +10,7 @@ use std::time::Duration;
 use pep440_rs::{Version, VersionSpecifiers};
 
 use super::errands::{Errand, Site, words};
+use super::requirements::Installer;
 use super::{PrepareError, requirements, settings, uv};
 use crate::install::plan::{Sources, Venv};
 
@@ -19,14 +20,22 @@ const ANSWER: Duration = Duration::from_secs(10);
 const MINOR: std::ops::RangeInclusive<u32> = 9..=20;
 
 pub(super) fn errands(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
+    let uv = which::which("uv");
+    // Version managers such as pyenv read these files for pip's Python, too.
+    uv::check_pins(site)?;
     if !site.scripts {
-        requirements::check_packages(&wanted.packages)?;
+        let installer = if uv.is_ok() {
+            Installer::Uv
+        } else {
+            Installer::Pip
+        };
+        requirements::check_packages(&wanted.packages, installer)?;
         if let Some(file) = &wanted.requirements {
-            requirements::check_requirements(&site.folder.join(file))?;
+            requirements::check_requirements(site, &site.folder.join(file), installer)?;
         }
         settings::check_environment(site.folder)?;
     }
-    let Ok(program) = which::which("uv") else {
+    let Ok(program) = uv else {
         return by_pip(site, wanted);
     };
     uv::check(site)?;
@@ -94,6 +103,9 @@ fn by_pip(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
     let mut args = words(&[
         // `-I` keeps files of the repository from being imported as modules.
         "-I",
+        // The encoding of the locale could have other line ends than the check of the requirements knows.
+        "-X",
+        "utf8",
         "-m",
         "pip",
         "install",

@@ -1,27 +1,63 @@
-//! Checks requirements for packages that pip and uv would build, or options that run code, while packages may run no
-//! scripts.
+//! Checks requirements while packages may run no scripts: they may hold only entries known to run no code.
+
+mod line;
+mod lines;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::PrepareError;
-use super::settings::{read, runs};
+use super::errands::Site;
+use super::settings::runs;
+use crate::config::guarded;
+use crate::shown;
+use line::Said;
 
 /// Maximum number of requirements files that include each other.
 const FILES: usize = 64;
+/// Endings of files that uv does not read as requirements.
+const NOT_LISTS: [&str; 3] = ["toml", "py", "cfg"];
 
-/// Checks packages from the head of a script or from another file.
-pub(super) fn check_packages(packages: &[String]) -> Result<(), PrepareError> {
-    let builds = |line: &&String| matches!(requirement(line.trim()), Requirement::Builds);
-    match packages.iter().find(builds) {
-        Some(line) => Err(builds_it(Path::new("the server"), line)),
-        None => Ok(()),
-    }
+/// Program that installs the requirements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Installer {
+    Uv,
+    /// Builds the dependencies of a wheel that come from an address, despite `--only-binary`.
+    Pip,
 }
 
-/// Refuses a requirements file, and files it includes, if pip or uv would build a package or run code for an entry.
-pub(super) fn check_requirements(file: &Path) -> Result<(), PrepareError> {
-    let (mut open, mut seen) = (vec![file.to_owned()], BTreeSet::new());
+/// Checks packages from the head of a script or from another file.
+pub(super) fn check_packages(
+    packages: &[String],
+    installer: Installer,
+) -> Result<(), PrepareError> {
+    for package in packages {
+        let is_plain = package.chars().all(|c| (' '..='~').contains(&c)) && !package.contains("${");
+        let said = line::listed(package.trim()).filter(|_| is_plain);
+        check_said(
+            Path::new("the server"),
+            package,
+            "its packages",
+            said,
+            installer,
+        )?;
+    }
+    Ok(())
+}
+
+/// Refuses a requirements file, and files it includes, if an entry could make pip or uv run code.
+pub(super) fn check_requirements(
+    site: Site<'_>,
+    file: &Path,
+    installer: Installer,
+) -> Result<(), PrepareError> {
+    let ending = file.extension().unwrap_or_default().to_string_lossy();
+    if NOT_LISTS.contains(&&*ending.to_ascii_lowercase()) {
+        return Err(runs(file, "is no list of requirements"));
+    }
+    let first = inside(site.root, file);
+    let first = first.ok_or_else(|| runs(file, "is no file of the repository"))?;
+    let (mut open, mut seen) = (vec![first], BTreeSet::new());
     while let Some(file) = open.pop() {
         if !seen.insert(file.clone()) {
             continue;
@@ -29,147 +65,71 @@ pub(super) fn check_requirements(file: &Path) -> Result<(), PrepareError> {
         if seen.len() > FILES {
             return Err(runs(&file, "is one of too many files of requirements"));
         }
-        for line in logical_lines(&read(&file)?) {
-            if line.contains('#') && line.ends_with('\\') {
-                return Err(runs(
-                    &file,
-                    "has a comment that ends in `\\`, which tools read differently",
-                ));
-            }
-            let line = without_comment(&line);
-            match requirement(line) {
-                Requirement::Package => {}
-                Requirement::Files(names) => {
-                    for name in names {
-                        let named = beside(&file, name);
-                        if !named.is_file() {
-                            return Err(runs(
-                                &file,
-                                &format!("names `{name}`, which is not there"),
-                            ));
-                        }
-                        open.push(named);
-                    }
-                }
-                Requirement::Builds => return Err(builds_it(&file, line)),
+        for line in lines::read(&file)? {
+            let place = format!("line {}", line.number);
+            let said = line::said(&line.text);
+            for name in check_said(&file, &line.text, &place, said, installer)? {
+                let named = beside(&file, &name);
+                // Some versions of uv take the quotes for a part of the name.
+                let quoted =
+                    ['"', '\''].map(|quote| beside(&file, &format!("{quote}{name}{quote}")));
+                let named = inside(site.root, &named);
+                let Some(named) = named.filter(|_| !quoted.iter().any(|it| it.exists())) else {
+                    let name = shown::value(&name);
+                    let what =
+                        format!("names {name} in {place}, which is no file of the repository");
+                    return Err(runs(&file, &what));
+                };
+                open.push(named);
             }
         }
     }
     Ok(())
 }
 
-/// Splits text into lines as pip does: a trailing backslash continues a line, except in comments.
-fn logical_lines(text: &str) -> Vec<String> {
-    // Line separators of Python.
-    let ends = [
-        '\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}',
-        '\u{2029}',
-    ];
-    let (mut lines, mut open) = (Vec::new(), String::new());
-    for line in text.replace("\r\n", "\n").split(ends) {
-        let is_comment = line.trim_start().starts_with('#');
-        match line.strip_suffix('\\') {
-            Some(begun) if !line.contains('#') => open.push_str(begun),
-            _ if is_comment => lines.push(std::mem::take(&mut open)),
-            _ => lines.push(std::mem::take(&mut open) + line),
+/// Checks the content of a line at `place`. Returns the files that it includes.
+fn check_said(
+    file: &Path,
+    line: &str,
+    place: &str,
+    said: Option<Said>,
+    installer: Installer,
+) -> Result<Vec<String>, PrepareError> {
+    let problem = match said {
+        None => "is not known to run no code",
+        Some(said) if said.elsewhere && installer == Installer::Pip => {
+            "takes packages from an address, whose dependencies pip, unlike uv, could build"
         }
-    }
-    lines.push(open);
-    lines
-}
-
-fn without_comment(line: &str) -> &str {
-    let begins = |(at, _): &(usize, &str)| {
-        line[..*at].is_empty() || line[..*at].ends_with(char::is_whitespace)
+        Some(said) => return Ok(said.files),
     };
-    let comment = line.match_indices('#').find(begins);
-    comment.map_or(line, |(at, _)| &line[..at]).trim()
-}
-
-enum Requirement<'a> {
-    /// A package from an index, or a wheel at an address.
-    Package,
-    /// Other requirements files.
-    Files(Vec<&'a str>),
-    Builds,
-}
-
-/// Options with a value that decide where packages come from.
-const WITH_VALUE: [&str; 6] = [
-    "-i",
-    "--index-url",
-    "--extra-index-url",
-    "-f",
-    "--find-links",
-    "--trusted-host",
-];
-/// Such options without a value.
-const ALONE: [&str; 4] = ["--pre", "--prefer-binary", "--require-hashes", "--no-index"];
-/// Options that include other requirements files.
-const FILES_OF: [&str; 4] = ["-r", "--requirement", "-c", "--constraint"];
-/// Suffixes of packages that have to be built.
-const ARCHIVES: [&str; 7] = [
-    ".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tbz",
-];
-
-fn requirement(line: &str) -> Requirement<'_> {
-    if line.starts_with('-') {
-        return options(line).map_or(Requirement::Builds, Requirement::Files);
-    }
-    let mut words = line.split_whitespace().skip(1);
-    if words.any(|word| word.starts_with('-') && !word.starts_with("--hash")) {
-        return Requirement::Builds;
-    }
-    // The line is `name @ address`, an address, or a path.
-    let line = line.split(';').next().unwrap_or_default();
-    let line = line.split(" --").next().unwrap_or_default().trim();
-    let place = line.split_once('@').map_or(line, |(_, place)| place.trim());
-    let path = place.split(['?', '#']).next().unwrap_or_default();
-    let is_place = line.contains('@')
-        || place.contains(['/', '\\'])
-        || place.starts_with('.')
-        || place.contains("://")
-        || ARCHIVES
-            .iter()
-            .any(|end| path.to_ascii_lowercase().ends_with(end));
-    let is_safe = path.starts_with("https://") || !path.contains(':');
-    if !is_place || is_safe && Path::new(path).extension() == Some("whl".as_ref()) {
-        return Requirement::Package;
-    }
-    Requirement::Builds
-}
-
-/// Returns the files that a line of options includes; `None` if it has an option not known to be free of builds. pip
-/// also accepts abbreviated option names.
-fn options(line: &str) -> Option<Vec<&str>> {
-    let mut files = Vec::new();
-    let mut words = line.split_whitespace();
-    while let Some(word) = words.next() {
-        if ALONE.contains(&word) || word == "--only-binary=:all:" {
-            continue;
-        }
-        let is_short = word.len() > 2 && !word.starts_with("--");
-        let (name, value) = match word.split_once('=') {
-            Some((name, value)) if !is_short => (name, Some(value)),
-            _ if is_short => (word.get(..2)?, word.get(2..)),
-            _ => (word, None),
-        };
-        let value = value.or_else(|| words.next())?.trim_matches(['"', '\'']);
-        if FILES_OF.contains(&name) && !value.contains("://") {
-            files.push(value);
-        } else if !WITH_VALUE.contains(&name) && (name, value) != ("--only-binary", ":all:") {
-            return None;
-        }
-    }
-    Some(files)
+    let words: Vec<String> = line.split_whitespace().map(guarded).collect();
+    let line = shown::value(&words.join(" "));
+    Err(runs(
+        file,
+        &format!("has {line} in {place}, which {problem}"),
+    ))
 }
 
 fn beside(file: &Path, name: &str) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).join(name)
 }
 
-fn builds_it(file: &Path, line: &str) -> PrepareError {
-    runs(file, &format!("has `{line}`, which would be built"))
+/// Returns the path without `..` if it is a regular file within `root`, and its folder is the same whether links are
+/// followed before `..` is resolved or after.
+fn inside(root: &Path, path: &Path) -> Option<PathBuf> {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    let end = plain.canonicalize().ok()?;
+    let is_same = path.parent()?.canonicalize().ok()? == plain.parent()?.canonicalize().ok()?;
+    let is_inside = end.starts_with(root.canonicalize().ok()?) && end.is_file();
+    (is_same && is_inside).then_some(plain)
 }
 
 #[cfg(test)]
@@ -178,10 +138,26 @@ mod tests {
 
     #[test]
     fn listed_packages_are_checked_as_requirements_are() {
-        let check = |package: &str| check_packages(&["mcp".to_owned(), package.to_owned()]);
+        let check = |package: &str| {
+            let packages = ["mcp".to_owned(), package.to_owned()];
+            check_packages(&packages, Installer::Uv)
+        };
         assert!(check("fastmcp>=2 ; python_version > '3'").is_ok());
         assert!(check("x @ git+https://x.example/y").is_err());
         assert!(check("./folder").is_err());
+        assert!(check("x @ https://x/${Y}.whl").is_err());
+        assert!(check("x\n--index-url=https://x").is_err());
+        assert!(check("x --hash=sha256:ab").is_err());
+    }
+
+    fn check_in(root: &Path, file: &str, installer: Installer) -> Result<(), PrepareError> {
+        let site = Site {
+            root,
+            folder: root,
+            scripts: false,
+            locks: true,
+        };
+        check_requirements(site, &root.join(file), installer)
     }
 
     #[test]
@@ -190,7 +166,7 @@ mod tests {
         let file = folder.path().join("requirements.txt");
         let check = |text: &str| {
             std::fs::write(&file, text).unwrap();
-            check_requirements(&file)
+            check_in(folder.path(), "requirements.txt", Installer::Uv)
         };
         std::fs::write(folder.path().join("more.txt"), "-e .").unwrap();
         std::fs::write(folder.path().join("wheels.txt"), "mcp").unwrap();
@@ -249,5 +225,89 @@ mod tests {
         ] {
             assert!(check(text).is_ok(), "{text}");
         }
+    }
+    #[test]
+    fn included_files_are_files_of_the_repository() {
+        let outside = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let link = |to: &Path, name: &str| std::os::unix::fs::symlink(to, root.join(name)).unwrap();
+        std::fs::write(outside.path().join("r.txt"), "mcp").unwrap();
+        std::fs::create_dir_all(root.join("a/b")).unwrap();
+        for (name, text) in [
+            ("a/loop.txt", "-r ../b.txt\n-c loop.txt"),
+            ("b.txt", "mcp\n-ra/loop.txt"),
+            ("'quoted.txt'", "-e ."),
+            ("quoted.txt", "mcp"),
+            ("setup.py", "mcp"),
+            ("deep.txt", "mcp"),
+            ("a/deep.txt", "-e ."),
+        ] {
+            std::fs::write(root.join(name), text).unwrap();
+        }
+        link(&outside.path().join("r.txt"), "out.txt");
+        link(outside.path(), "out");
+        link(&root.join("a/b"), "in");
+        link(&root.join("deep.txt"), "a/same.txt");
+        link(&root.join("deep.txt"), "same.txt");
+        let check = |text: &str| {
+            std::fs::write(root.join("r.txt"), text).unwrap();
+            check_in(root, "r.txt", Installer::Uv)
+        };
+        assert!(check("-r b.txt\n-r './b.txt'").is_ok());
+        for text in [
+            "-r out.txt",
+            "-r out/r.txt",
+            "-c out/r.txt",
+            "-r a",
+            "-r 'quoted.txt'",
+            // Links come before `..` for the system, after it for others.
+            "-r in/../deep.txt",
+            "-r in/../same.txt",
+        ] {
+            assert!(check(text).is_err(), "{text}");
+        }
+        let up = format!(
+            "-r ../{}/r.txt",
+            outside.path().file_name().unwrap().display()
+        );
+        assert!(check(&up).is_err(), "{up}");
+        for file in ["out.txt", "setup.py", "none.txt"] {
+            assert!(check_in(root, file, Installer::Uv).is_err(), "{file}");
+        }
+    }
+
+    #[test]
+    fn pip_takes_packages_from_its_index_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        for (text, permitted) in [
+            ("mcp\n-i https://pypi.org/simple", true),
+            ("x @ https://x/y.whl", false),
+            ("--extra-index-url https://x\nmcp", false),
+        ] {
+            std::fs::write(folder.path().join("r.txt"), text).unwrap();
+            assert!(
+                check_in(folder.path(), "r.txt", Installer::Uv).is_ok(),
+                "{text}"
+            );
+            let checked = check_in(folder.path(), "r.txt", Installer::Pip);
+            assert_eq!(checked.is_ok(), permitted, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_line_and_the_way_out_but_no_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "# x\n\nmcp \\\n  >=1\nx @ git+https://me:hunter2@x.example/y\n";
+        std::fs::write(folder.path().join("r.txt"), text).unwrap();
+        let error = check_in(folder.path(), "r.txt", Installer::Uv)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("r.txt has \"x @ git+https://"), "{error}");
+        assert!(
+            error.contains("in line 5") && error.contains("--scripts"),
+            "{error}"
+        );
+        assert!(!error.contains("hunter2"), "{error}");
     }
 }

@@ -73,7 +73,13 @@ async fn python_gets_an_environment_of_its_own() {
         requirements,
         ..Venv::default()
     });
-    let (prepared, told) = prepare(folder, step.clone(), false).await;
+    // pip would build dependencies of such a wheel.
+    let (refused, told) = prepare(folder, step.clone(), false).await;
+    assert!(
+        refused.unwrap_err().to_string().contains("--scripts") && told.is_empty(),
+        "{told:?}"
+    );
+    let (prepared, told) = prepare(folder, step.clone(), true).await;
     prepared.unwrap();
     let commands = told
         .iter()

@@ -1,8 +1,10 @@
 //! Refuses settings in a repository by which uv would run a program of the repository's choice, or write outside the
 //! server's folder.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
+use pep440_rs::{Version, VersionSpecifiers};
 use toml::de::{DeTable, DeValue};
 
 use super::PrepareError;
@@ -27,11 +29,8 @@ const PLACES: [&str; 5] = [
 
 /// Checks the settings that uv reads, from the server's folder upwards.
 pub(super) fn check(site: Site<'_>) -> Result<(), PrepareError> {
-    for folder in site.way_up(site.folder) {
-        check_pin(folder)?;
-        if site.scripts {
-            continue;
-        }
+    let folders = site.way_up(site.folder);
+    for folder in folders.take_while(|_| !site.scripts) {
         check_settings(&folder.join("uv.toml"), &[])?;
         check_settings(&folder.join("pyproject.toml"), &["tool", "uv"])?;
     }
@@ -68,21 +67,38 @@ fn check_settings(file: &Path, path: &[&str]) -> Result<(), PrepareError> {
     Ok(())
 }
 
-/// Refuses a version file by which uv would run a program of the repository as its Python.
-fn check_pin(folder: &Path) -> Result<(), PrepareError> {
-    for name in [".python-version", ".python-versions"] {
-        let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
-        let lines = text.lines().map(str::trim);
-        let mut pins = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-        if !pins.all(is_version) {
-            return Err(PrepareError::Pin(name));
+/// Refuses version files by which uv would run a program of the repository as its Python.
+pub(super) fn check_pins(site: Site<'_>) -> Result<(), PrepareError> {
+    for folder in site.way_up(site.folder) {
+        for name in [".python-version", ".python-versions"] {
+            let text = match std::fs::read_to_string(folder.join(name)) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                text => text.map_err(|_| PrepareError::Pin(name))?,
+            };
+            let lines = text.lines().map(str::trim);
+            let mut pins = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+            // uv takes a pin that it does not know for a path in its working folder.
+            let is_path = |pin: &str| [folder, site.folder].iter().any(|it| it.join(pin).exists());
+            if !pins.all(|pin| is_number(pin) || is_version(pin) && !is_path(pin)) {
+                return Err(PrepareError::Pin(name));
+            }
         }
     }
     Ok(())
 }
 
-/// Accepts `3.12`, `3.13t`, `cpython@3.12`, `cpython-3.12.1-linux-x86_64-gnu`.
+fn is_number(pin: &str) -> bool {
+    pin.parse::<Version>().is_ok() && pin.chars().all(|c| c.is_ascii_digit() || c == '.')
+}
+
+/// Accepts `3.13t`, `cpython`, `cpython@3.12`, `cpython-3.12.1-linux-x86_64-gnu`, `>=3.10,<3.13`.
 fn is_version(pin: &str) -> bool {
+    if ["cpython", "pypy", "graalpy"].contains(&pin) {
+        return true;
+    }
+    if pin.starts_with(['<', '>', '=', '~', '!']) {
+        return pin.parse::<VersionSpecifiers>().is_ok();
+    }
     let makers = ["cpython", "pypy", "graalpy", "python"];
     let rest = makers.into_iter().find_map(|maker| pin.strip_prefix(maker));
     let rest = rest.map_or(pin, |rest| rest.trim_start_matches(['@', '-']));
@@ -106,7 +122,7 @@ mod tests {
             scripts,
             locks: true,
         };
-        check(site).is_err()
+        check_pins(site).and_then(|()| check(site)).is_err()
     }
 
     #[test]
@@ -132,17 +148,32 @@ mod tests {
         }
     }
 
+    fn check_pins_in(folder: &Path) -> Result<(), PrepareError> {
+        check_pins(Site {
+            root: folder,
+            folder,
+            scripts: true,
+            locks: true,
+        })
+    }
+
     #[test]
     fn a_pin_that_is_no_version_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let check = |text: &str| {
             std::fs::write(folder.path().join(".python-version"), text).unwrap();
-            check_pin(folder.path())
+            check_pins_in(folder.path())
         };
+        std::fs::create_dir(folder.path().join("3.12-tools")).unwrap();
+        std::fs::create_dir(folder.path().join("3.11")).unwrap();
         for good in [
             "3.12\n",
             "# why\n\n3.13t\n3.9.1\n",
             "cpython@3.12",
+            ">=3.10,<3.13",
+            "3.11",
+            "pypy",
+            "pypy3.10\n3.12-dev",
             "pypy-3.10-linux-x86_64-gnu",
         ] {
             assert!(check(good).is_ok(), "{good}");
@@ -154,9 +185,20 @@ mod tests {
             "python",
             "cpython@./py",
             "3.12\ntools/py",
+            // A folder with a Python may have such a name.
+            "3.12-tools",
+            ">=3.10/../x",
+            "3.12\u{85}./py",
+            "https://x.example/3.12",
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }
+        let wide: Vec<u8> = "\u{feff}./py"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        std::fs::write(folder.path().join(".python-version"), wide).unwrap();
+        assert!(check_pins_in(folder.path()).is_err(), "uv reads UTF-16");
     }
 
     #[test]

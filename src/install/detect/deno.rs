@@ -7,8 +7,24 @@ use serde_json::Value;
 use super::super::plan::{Argument, Prepare};
 use super::tree::{Tree, cleaned, joined};
 use super::{Findings, Proposal, Trust, plan};
+use crate::shown;
 
 const MANIFESTS: [&str; 2] = ["deno.json", "deno.jsonc"];
+/// Files and folders beside a manifest that Deno writes.
+const WRITTEN: [&str; 3] = ["deno.lock", "node_modules", "vendor"];
+/// Settings of a manifest that are paths or lists of paths.
+const PATHS: [&str; 10] = [
+    "/lock",
+    "/lock/path",
+    "/vendor",
+    "/nodeModulesDir",
+    "/importMap",
+    "/workspace",
+    "/workspace/members",
+    "/workspaces",
+    "/links",
+    "/patch",
+];
 /// Tasks that may start a server.
 const TASKS: [&str; 4] = ["start:stdio", "mcp", "start", "server"];
 /// File names that suggest a server.
@@ -118,20 +134,57 @@ fn is_permission(option: &str) -> bool {
         && (short.contains(&option) || known.iter().any(|it| option.starts_with(it)))
 }
 
-/// Returns the nearest manifest, here or above, that lets packages run install scripts.
-fn allows_scripts(tree: &Tree) -> Option<String> {
+/// Returns the reason why installing needs leave: something here or above, that lets packages run install scripts, or
+/// Deno write outside the clone.
+fn needs_leave(tree: &Tree) -> Option<String> {
     let folders = Path::new(&tree.folder).ancestors().filter_map(Path::to_str);
-    let trees = folders.filter_map(|folder| tree.at(folder));
-    let allows = |tree: &Tree, name: &str| {
-        let manifest = tree.jsonc(name).ok().flatten().unwrap_or_default();
-        manifest
-            .get("allowScripts")
-            .is_some_and(|it| *it != Value::Bool(false))
-    };
-    trees.into_iter().find_map(|tree| {
-        let name = MANIFESTS.into_iter().find(|name| allows(&tree, name))?;
-        Some(joined(&tree.folder, name))
+    let mut trees = folders.filter_map(|folder| tree.at(folder));
+    trees.find_map(|tree| {
+        let shown = |name: &str| shown::command([&*joined(&tree.folder, name)]);
+        let written = MANIFESTS.into_iter().chain(WRITTEN);
+        let mut leading = written.filter(|name| tree.leads_out(name));
+        if let Some(name) = leading.next() {
+            return Some(format!("{} leads out of the repository", shown(name)));
+        }
+        MANIFESTS.into_iter().find_map(|name| {
+            let what = risk(&tree, name)?;
+            Some(format!("{} {what}", shown(name)))
+        })
     })
+}
+
+/// Describes the first setting of a manifest that needs leave.
+fn risk(tree: &Tree, manifest: &str) -> Option<String> {
+    let Ok(manifest) = tree.jsonc(manifest) else {
+        // Deno may understand more of it.
+        return Some("cannot be read as a whole, and may let packages run scripts".to_owned());
+    };
+    let manifest = manifest?;
+    let scripts = manifest.get("allowScripts");
+    if scripts.is_some_and(|it| *it != Value::Bool(false)) {
+        return Some("lets packages run scripts (`allowScripts`)".to_owned());
+    }
+    PATHS.into_iter().find_map(|pointer| {
+        let values = manifest.pointer(pointer)?;
+        let values = values
+            .as_array()
+            .map_or(std::slice::from_ref(values), Vec::as_slice);
+        let mut paths = values.iter().filter_map(Value::as_str);
+        let path = paths.find(|path| leads_out(tree, pointer, path))?;
+        let key = pointer[1..].replace('/', ".");
+        let path = shown::value(path);
+        Some(format!("sets `{key}` to {path}, outside of the repository"))
+    })
+}
+
+fn leads_out(tree: &Tree, pointer: &str, path: &str) -> bool {
+    if pointer == "/importMap" && path.starts_with("https://") {
+        return false;
+    }
+    let (fixed, pattern) =
+        path.split_at(path.find(['*', '?', '[', '{', '!']).unwrap_or(path.len()));
+    // Deno reads some of these paths as addresses, in which `%2e` is a dot.
+    path.contains([':', '%', '\\']) || pattern.contains("..") || tree.leads_out(fixed)
 }
 
 fn is_script(tree: &Tree, file: &str) -> bool {
@@ -155,7 +208,7 @@ fn propose_file(
     let prepare = vec![Prepare::Deno {
         entry: file.clone().into(),
         locked: tree.has("deno.lock"),
-        scripts: allows_scripts(tree),
+        scripts: needs_leave(tree),
     }];
     let mut args = vec![Argument::Text("run".to_owned())];
     args.extend(options.into_iter().map(Argument::Text));
@@ -174,4 +227,93 @@ fn propose_file(
         speaks_mcp: texts.into_iter().flatten().any(speaks),
         plan,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// Returns the reason for leave in `sub` of a clone with a file at `path`.
+    fn reason(path: &str, text: impl AsRef<[u8]>) -> Option<String> {
+        let clone = tempfile::tempdir().unwrap();
+        fs::create_dir_all(clone.path().join("sub")).unwrap();
+        fs::write(clone.path().join(path), text).unwrap();
+        needs_leave(&Tree::new(clone.path(), "sub").unwrap())
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_read_as_a_whole_needs_leave() {
+        let long = format!("{{}}{}\"", " ".repeat(256 * 1024));
+        for text in [
+            &b"{ \"allowScripts\": true"[..],
+            b"{ \"name\": \"\xff\" }",
+            long.as_bytes(),
+        ] {
+            for path in ["sub/deno.json", "deno.jsonc"] {
+                let reason = reason(path, text).unwrap();
+                assert!(
+                    reason.starts_with(&format!("{path} cannot be read")),
+                    "{reason}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn paths_that_lead_out_need_leave() {
+        for (name, value) in [
+            ("lock", r#""../../deno.lock""#),
+            ("lock", r#"{ "path": "/tmp/x.lock" }"#),
+            ("lock", r#""file:///tmp/x""#),
+            ("vendor", r#""../../x""#),
+            ("nodeModulesDir", r#""/tmp/x""#),
+            ("importMap", r#""%2e%2e/%2e%2e/x.json""#),
+            ("importMap", r#""http://x.example/y""#),
+            ("workspace", r#"["./a", "../../b"]"#),
+            ("workspace", r#"{ "members": ["a/*/../../../../b"] }"#),
+            ("links", r#"["../../b"]"#),
+        ] {
+            let reason = reason("sub/deno.json", format!("{{ \"{name}\": {value} }}")).unwrap();
+            assert!(reason.contains(&format!("sets `{name}")), "{reason}");
+        }
+    }
+
+    #[test]
+    fn usual_manifests_need_no_leave() {
+        let text = r#"{
+            // The workspace.
+            "lock": { "path": "../deno.lock", "frozen": true }, "vendor": true, "nodeModulesDir": "auto",
+            "importMap": "./import_map.json", "workspace": ["./a", "./packages/*"], "allowScripts": false,
+        }"#;
+        assert_eq!(reason("sub/deno.json", text), None);
+        let text = r#"{ "importMap": "https://x.example/map.json", "lock": false }"#;
+        assert_eq!(reason("deno.jsonc", text), None);
+    }
+
+    #[test]
+    fn links_that_lead_out_need_leave() {
+        let (clone, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(clone.path().join("a folder")).unwrap();
+        fs::create_dir(clone.path().join("modules")).unwrap();
+        let tree = Tree::new(clone.path(), "a folder").unwrap();
+        symlink("../modules", clone.path().join("a folder/node_modules")).unwrap();
+        assert_eq!(needs_leave(&tree), None);
+        for name in ["deno.json", "deno.lock", "node_modules", "vendor"] {
+            for (folder, target) in [("", outside.path()), ("a folder", Path::new("../../none"))] {
+                let link = clone.path().join(folder).join(name);
+                let _ = fs::remove_file(&link);
+                symlink(target, &link).unwrap();
+                let reason = needs_leave(&tree).unwrap();
+                let expected = format!(
+                    "{name}{} leads out",
+                    if folder.is_empty() { "" } else { "\"" }
+                );
+                assert!(reason.contains(&expected), "{reason}");
+                fs::remove_file(link).unwrap();
+            }
+        }
+    }
 }

@@ -54,6 +54,21 @@ impl Tree {
         path.starts_with(&self.root).then_some(path)
     }
 
+    /// Returns true if the path, existing or not, is outside the clone, or cannot be followed to its end.
+    pub(super) fn leads_out(&self, path: &str) -> bool {
+        if Path::new(path).is_absolute() {
+            return true;
+        }
+        let Some(path) = cleaned(&joined(&self.folder, path)) else {
+            return true;
+        };
+        let path = self.root.join(path);
+        let mut ancestors = path.ancestors();
+        let there = ancestors.find(|it| it.symlink_metadata().is_ok());
+        let end = there.and_then(|it| it.canonicalize().ok());
+        end.is_none_or(|end| !end.starts_with(&self.root))
+    }
+
     /// Returns true if the path is a file.
     pub(super) fn has(&self, path: &str) -> bool {
         self.inside(path).is_some_and(|path| path.is_file())
@@ -77,11 +92,17 @@ impl Tree {
         serde_json::from_str(text).map(Some).map_err(|_| ())
     }
 
-    /// Parses a JSON file with comments; `Err` if it exists and cannot be parsed.
+    /// Parses a JSON file with comments; `Err` if it exists and cannot be parsed, or is too long.
     pub(super) fn jsonc(&self, path: &str) -> Result<Option<Value>, ()> {
-        let Some(text) = self.text(path) else {
+        let Some(path) = self.inside(path).filter(|path| path.is_file()) else {
             return Ok(None);
         };
+        let mut text = String::new();
+        let file = File::open(path).map_err(|_| ())?;
+        let read = file.take(LONGEST + 1).read_to_string(&mut text);
+        if read.map_err(|_| ())? as u64 > LONGEST {
+            return Err(());
+        }
         let value = jsonc_parser::parse_to_serde_value(&text, &ParseOptions::default());
         value.map(Some).map_err(|_| ())
     }
