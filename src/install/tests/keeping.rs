@@ -86,8 +86,8 @@ async fn a_new_installation_replaces_no_changed_files_in_silence() {
     let (world, installed) = world().await;
     put(&installed, ".env");
     let replacing = |origin, overwrite| Request {
-        origin,
         overwrite,
+        origin,
         ..world.request()
     };
     let refused = world.install(replacing(Origin::Tool, true)).await;
@@ -109,16 +109,18 @@ fn products_of_the_preparation_may_change() {
         ("lock", "1"),
     ];
     let folder = server.repository("weather", &files).folder;
-    let put = |file: &str| {
-        let path = folder.join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, file).unwrap();
+    let put_all = |files: &[&str]| {
+        for file in files {
+            let path = folder.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, file).unwrap();
+        }
     };
     let left = ["target/a", "node_modules/b", "ignored/c", "made/d", "lock"];
-    left.iter().for_each(|it| put(it));
+    put_all(&left);
     changes::begin(&folder);
     let by_products = ["target/new", "node_modules/new", "__pycache__/x", "e.pyc"];
-    by_products.iter().for_each(|it| put(it));
+    put_all(&by_products);
     let nothing: [PathBuf; 0] = [];
     let changed = || {
         changes::since_preparation(&folder)
@@ -128,7 +130,7 @@ fn products_of_the_preparation_may_change() {
     assert_eq!(changed(), nothing);
     // These folders hold other files than products.
     let mine = ["ignored/mine", "made/mine", "build/mine", "lock", "main.py"];
-    mine.iter().for_each(|it| put(it));
+    put_all(&mine);
     fs::write(folder.join("lock"), "2").unwrap();
     let expected = ["build", "ignored/mine", "lock", "made/mine", "main.py"];
     assert_eq!(changed(), expected.map(PathBuf::from));
