@@ -21,8 +21,6 @@ const MINOR: std::ops::RangeInclusive<u32> = 9..=20;
 
 pub(super) fn errands(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
     let uv = which::which("uv");
-    // Version managers such as pyenv read these files for pip's Python, too.
-    uv::check_pins(site)?;
     if !site.scripts {
         let installer = if uv.is_ok() {
             Installer::Uv
@@ -38,6 +36,7 @@ pub(super) fn errands(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, Prep
     let Ok(program) = uv else {
         return by_pip(site, wanted);
     };
+    uv::check_pins(site)?;
     uv::check(site)?;
     if wanted.locked && site.locks {
         return Ok(vec![sync(site, program)]);
