@@ -75,7 +75,7 @@ pub(crate) struct InstallArgs {
 pub(crate) struct UpdateArgs {
     /// Name of the server
     name: String,
-    /// Update even if the server's files were changed by hand; the changes are not carried over
+    /// Update even if files were changed or added; these are not carried over
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -90,7 +90,7 @@ pub(crate) struct UninstallArgs {
     /// Also delete the installed files
     #[arg(long)]
     delete_files: bool,
-    /// Also delete files that were changed by hand
+    /// Also delete files that were changed or added
     #[arg(long, requires = "delete_files")]
     force: bool,
     /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]

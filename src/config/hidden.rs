@@ -16,7 +16,8 @@ const SHORTEST: usize = 6;
 pub(crate) struct Hidden(Vec<(String, String)>);
 
 impl Hidden {
-    /// Returns the values that `variables` have in `texts`, except paths of existing files below `folder` or elsewhere.
+    /// Returns the values that `variables` have in `texts`. A value that is the path of an existing file, relative to
+    /// `folder` or absolute, is not hidden.
     pub(super) fn of<'a>(
         texts: impl Iterator<Item = &'a str>,
         variables: &HashMap<String, String>,

@@ -180,6 +180,8 @@ impl Follows {
             "-H" | "--header" | "--headers" => Self::Header,
             "-u" | "--user" | "--proxy-user" | "--login" => Self::Login,
             "-e" | "--env" => Self::Variable,
+            // A line, no option.
+            _ if word.contains(char::is_whitespace) => Self::Anything,
             _ if word.eq_ignore_ascii_case("bearer") => Self::Secret,
             // `NAME: VALUE` and `NAME="VALUE"` in a line.
             _ if word.ends_with([':', '=']) && names_secret(word) => Self::Secret,
@@ -223,14 +225,14 @@ fn argument(arg: &str) -> String {
     {
         return format!("{}{}", &arg[..2], header(&arg[2..]));
     }
+    let named = arg.split_once('=');
+    let named = named.filter(|(name, _)| !name.contains(['/', ' ', '\t', '\n', '{']));
+    let is_option = arg.starts_with('-') && named.is_some();
     // Such as the argument of `sh -c`.
-    if arg.contains(char::is_whitespace) && !arg.starts_with('-') && !is_header(arg) {
+    if arg.contains(char::is_whitespace) && !is_option && !is_header(arg) {
         return line(arg);
     }
-    if let Some((name, value)) = arg
-        .split_once('=')
-        .filter(|(name, _)| !name.contains(['/', ' ', '{']))
-    {
+    if let Some((name, value)) = named {
         let value = match Follows::word(name) {
             Follows::Anything if names_secret(name) => redacted(value),
             // Such as `--env=NAME=VALUE`.

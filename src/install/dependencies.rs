@@ -214,7 +214,7 @@ impl Workshop<'_> {
             .env("npm_config_update_notifier", "false")
             .env("NO_COLOR", "1");
         if !self.scripts {
-            command.envs(settings::PINNED);
+            command.envs(node::PINNED);
         }
         command
     }

@@ -100,6 +100,18 @@ const ROWS: &[Row] = &[
         ],
     ),
     (
+        &[
+            "-c host=db password=abc",
+            "-x --token abc",
+            "--run=curl --token abc",
+        ],
+        &[
+            "-c host=db password=***",
+            "-x --token ***",
+            "--run=curl --token ***",
+        ],
+    ),
+    (
         &["-e", "PLAIN=abc", "--env=PLAIN=${A}"],
         &["-e", "PLAIN=***", "--env=PLAIN=${A}"],
     ),

@@ -1,5 +1,6 @@
-//! Refuses settings by which npm, pnpm, yarn or bun run code of the repository, or write outside of it, although
-//! packages may run no scripts. Environment variables disable what they can ([`pins`]); the rest is refused.
+//! Checks the settings of npm, pnpm, yarn and bun in a repository whose packages may run no scripts. Environment variables
+//! override some settings that run code of the repository or write outside of it ([`PINNED`], [`pins`]); all others are
+//! refused.
 
 mod bun;
 mod manifest;
@@ -22,6 +23,14 @@ const MOST_FOLDERS: usize = 20_000;
 
 /// Maximum size of a lock file, in bytes.
 const LONGEST_LOCK: u64 = 64 << 20;
+
+/// Environment variables that override files of the repository for every command, since one may start another.
+pub(super) const PINNED: [(&str, &str); 2] = [
+    // `yarnPath` and `yarn-path` name a file that replaces yarn.
+    ("YARN_IGNORE_PATH", "1"),
+    // `.corepack.env` sets the address to fetch yarn and pnpm from.
+    ("COREPACK_ENV_FILE", "0"),
+];
 
 /// Returns environment variables that override files of the repository and of the git repositories of packages: a
 /// package manager that installs the packages of a package inherits them.

@@ -11,7 +11,7 @@ use super::errands::Site;
 use super::settings::runs;
 use crate::config::guarded;
 use crate::shown;
-use line::Said;
+use line::Parsed;
 
 /// Maximum number of requirements files that include each other.
 const FILES: usize = 64;
@@ -32,13 +32,13 @@ pub(super) fn check_packages(
     installer: Installer,
 ) -> Result<(), PrepareError> {
     for package in packages {
-        let is_plain = package.chars().all(|c| (' '..='~').contains(&c)) && !package.contains("${");
-        let said = line::listed(package.trim()).filter(|_| is_plain);
-        check_said(
+        let is_plain = package.chars().all(|c| (' '..='~').contains(&c));
+        let parsed = line::parse_package(package.trim()).filter(|_| is_plain);
+        check_parsed(
             Path::new("the server"),
             package,
             "its packages",
-            said,
+            parsed,
             installer,
         )?;
     }
@@ -67,8 +67,8 @@ pub(super) fn check_requirements(
         }
         for line in lines::read(&file)? {
             let place = format!("line {}", line.number);
-            let said = line::said(&line.text);
-            for name in check_said(&file, &line.text, &place, said, installer)? {
+            let parsed = line::parse(&line.text);
+            for name in check_parsed(&file, &line.text, &place, parsed, installer)? {
                 let named = beside(&file, &name);
                 // Some versions of uv take the quotes for a part of the name.
                 let quoted =
@@ -88,19 +88,21 @@ pub(super) fn check_requirements(
 }
 
 /// Checks the content of a line at `place`. Returns the files that it includes.
-fn check_said(
+fn check_parsed(
     file: &Path,
     line: &str,
     place: &str,
-    said: Option<Said>,
+    parsed: Option<Parsed>,
     installer: Installer,
 ) -> Result<Vec<String>, PrepareError> {
-    let problem = match said {
-        None => "is not known to run no code",
-        Some(said) if said.elsewhere && installer == Installer::Pip => {
+    let problem = match parsed {
+        None => {
+            "is neither a package of an index, a wheel at an https address nor a harmless option"
+        }
+        Some(parsed) if parsed.elsewhere && installer == Installer::Pip => {
             "takes packages from an address, whose dependencies pip, unlike uv, could build"
         }
-        Some(said) => return Ok(said.files),
+        Some(parsed) => return Ok(parsed.files),
     };
     let words: Vec<String> = line.split_whitespace().map(guarded).collect();
     let line = shown::value(&words.join(" "));
@@ -147,6 +149,7 @@ mod tests {
         assert!(check("./folder").is_err());
         assert!(check("x @ https://x/${Y}.whl").is_err());
         assert!(check("x\n--index-url=https://x").is_err());
+        assert!(check("x\u{2028}>=1").is_err());
         assert!(check("x --hash=sha256:ab").is_err());
     }
 

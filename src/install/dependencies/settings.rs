@@ -1,17 +1,9 @@
-//! Helps to refuse settings in a repository by which a package manager runs a program of the repository's choice,
-//! although packages may run no scripts. Environment variables disable some settings ([`PINNED`]).
+//! Reads settings files of a repository, and reports those by which a package manager would run code of the repository
+//! although packages may run no scripts.
 
 use std::path::Path;
 
 use super::PrepareError;
-
-/// Environment variables that override files of the repository.
-pub(super) const PINNED: [(&str, &str); 2] = [
-    // `yarnPath` and `yarn-path` name a file that replaces yarn.
-    ("YARN_IGNORE_PATH", "1"),
-    // `.corepack.env` sets the address to fetch yarn and pnpm from.
-    ("COREPACK_ENV_FILE", "0"),
-];
 
 /// Maximum size of a settings file, in bytes.
 const LONGEST: u64 = 1 << 20;

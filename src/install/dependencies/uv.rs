@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use pep440_rs::{Version, VersionSpecifiers};
+use pep440_rs::VersionSpecifiers;
 use toml::de::{DeTable, DeValue};
 
 use super::PrepareError;
@@ -87,8 +87,10 @@ pub(super) fn check_pins(site: Site<'_>) -> Result<(), PrepareError> {
     Ok(())
 }
 
+/// Accepts `3.12.1`, which uv never takes for a path.
 fn is_number(pin: &str) -> bool {
-    pin.parse::<Version>().is_ok() && pin.chars().all(|c| c.is_ascii_digit() || c == '.')
+    let is_digits = |part: &str| part.len() <= 2 && part.parse::<u8>().is_ok();
+    pin.split('.').count() <= 3 && pin.split('.').all(is_digits)
 }
 
 /// Accepts `3.13t`, `cpython`, `cpython@3.12`, `cpython-3.12.1-linux-x86_64-gnu`, `>=3.10,<3.13`.
@@ -166,6 +168,7 @@ mod tests {
         };
         std::fs::create_dir(folder.path().join("3.12-tools")).unwrap();
         std::fs::create_dir(folder.path().join("3.11")).unwrap();
+        std::fs::create_dir(folder.path().join("3.11.1.1")).unwrap();
         for good in [
             "3.12\n",
             "# why\n\n3.13t\n3.9.1\n",
@@ -187,6 +190,7 @@ mod tests {
             "3.12\ntools/py",
             // A folder with a Python may have such a name.
             "3.12-tools",
+            "3.11.1.1",
             ">=3.10/../x",
             "3.12\u{85}./py",
             "https://x.example/3.12",

@@ -228,8 +228,9 @@ mod tests {
                  AWS_SHARED_CREDENTIALS_FILE GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES CLOUDSDK_PYTHON GH_CONFIG_DIR",
             ),
         ] {
-            assert!(!names.is_empty(), "{family}");
-            assert_each(names, true);
+            let is_permitted = |name: &&str| !steers(name) || !steers(&name.to_ascii_lowercase());
+            let permitted: Vec<&str> = names.split_whitespace().filter(is_permitted).collect();
+            assert!(permitted.is_empty(), "{family}: {permitted:?}");
         }
     }
 

@@ -28,7 +28,7 @@ const SOURCES: [&str; 10] = [
     "/pnpm/catalogs",
 ];
 
-/// What a `package.json` says about other folders of the repository.
+/// References of a `package.json` to other folders of the repository.
 #[derive(Debug, Default)]
 pub(super) struct Manifest {
     pub(super) folder: PathBuf,

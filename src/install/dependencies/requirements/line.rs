@@ -5,7 +5,7 @@ use pep440_rs::VersionSpecifiers;
 
 /// Content of a line of requirements.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct Parsed {
     /// Files of requirements to include.
     pub(super) files: Vec<String>,
     /// True if a package comes from an address, or packages from an index other than `PyPI`.
@@ -48,7 +48,7 @@ const MARKER_WORDS: [&str; 16] = [
 const HASHES: [&str; 6] = ["md5", "sha1", "sha224", "sha256", "sha384", "sha512"];
 
 /// Parses a line; `None` if it is not understood as a whole, or could run code.
-pub(super) fn said(line: &str) -> Option<Said> {
+pub(super) fn parse(line: &str) -> Option<Parsed> {
     if line.starts_with('-') {
         return options(line);
     }
@@ -66,14 +66,14 @@ pub(super) fn said(line: &str) -> Option<Said> {
             return None;
         }
     }
-    listed(package.trim())
+    parse_package(package.trim())
 }
 
 /// Parses a requirement without options, as it may also stand in a list of packages.
-pub(super) fn listed(text: &str) -> Option<Said> {
-    let elsewhere = Said {
+pub(super) fn parse_package(text: &str) -> Option<Parsed> {
+    let elsewhere = Parsed {
         elsewhere: true,
-        ..Said::default()
+        ..Parsed::default()
     };
     if text.starts_with("https://") {
         return is_wheel_with_marker(text).then_some(elsewhere);
@@ -106,12 +106,12 @@ pub(super) fn listed(text: &str) -> Option<Said> {
         .and_then(|it| it.strip_suffix(')'));
     let plain = inner.unwrap_or(versions);
     let is_known = plain.is_empty() || plain.parse::<VersionSpecifiers>().is_ok();
-    (is_known && !is_archive(versions) && is_marker(marker)).then(Said::default)
+    (is_known && !is_archive(versions) && is_marker(marker)).then(Parsed::default)
 }
 
 /// Parses a line of options. Abbreviated names are not understood: pip accepts some of them, uv none.
-fn options(line: &str) -> Option<Said> {
-    let mut said = Said::default();
+fn options(line: &str) -> Option<Parsed> {
+    let mut parsed = Parsed::default();
     let mut words = line.split_whitespace();
     while let Some(word) = words.next() {
         if ALONE.contains(&word) {
@@ -129,7 +129,7 @@ fn options(line: &str) -> Option<Said> {
             if !is_file_name(value) {
                 return None;
             }
-            said.files.push(value.to_owned());
+            parsed.files.push(value.to_owned());
         } else if INDEXES.contains(&name) {
             let place = value
                 .strip_prefix("https://")
@@ -137,7 +137,7 @@ fn options(line: &str) -> Option<Said> {
             if place.is_empty() || !place.chars().all(is_of_address) {
                 return None;
             }
-            said.elsewhere |= value.trim_end_matches('/') != PYPI;
+            parsed.elsewhere |= value.trim_end_matches('/') != PYPI;
         } else if name == "--only-binary" {
             // `:none:` would permit builds again.
             let is_name = |c: char| c.is_ascii_alphanumeric() || "._-,".contains(c);
@@ -148,7 +148,7 @@ fn options(line: &str) -> Option<Said> {
             return None;
         }
     }
-    Some(said)
+    Some(parsed)
 }
 
 /// Removes quotes around a value; `None` for quotes elsewhere, and for a value that might be an option.
@@ -287,9 +287,9 @@ mod tests {
             ),
         ] {
             let files = files.iter().map(|&it| it.to_owned()).collect();
-            assert_eq!(said(line), Some(Said { files, elsewhere }), "{line}");
+            assert_eq!(parse(line), Some(Parsed { files, elsewhere }), "{line}");
         }
-        assert!(said(&format!("x==1 --hash=sha512:{digest}")).is_some());
+        assert!(parse(&format!("x==1 --hash=sha512:{digest}")).is_some());
     }
 
     #[test]
@@ -357,7 +357,7 @@ mod tests {
             "x --config-settings=a=b",
             "x --global-option=a",
         ] {
-            assert_eq!(said(line), None, "{line}");
+            assert_eq!(parse(line), None, "{line}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Reads the lines of a requirements file. pip and uv differ in line ends, encodings and continued lines; text that they
-//! could read differently is refused, since a check of one reading says nothing about the other.
+//! Reads the lines of a requirements file. pip and uv differ in line ends, encodings and continued lines. Text that
+//! they could read differently is refused, since a check of one reading says nothing about the other.
 
 use std::path::Path;
 
