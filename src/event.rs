@@ -273,6 +273,8 @@ pub(crate) enum StrayKind {
     Text,
     /// A response has an id that belongs to no request.
     Answer,
+    /// A message exceeded the size limit and was skipped; the text in its place names the limit.
+    TooLong,
 }
 
 /// Sender of events to the printing thread. Cheap to clone. Never blocks, because a client that does not read the

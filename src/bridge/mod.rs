@@ -218,14 +218,14 @@ pub(crate) fn legacy_result(result: &str) -> Result<String, String> {
     match result.text("resultType").as_deref() {
         None | Some("complete") => {}
         Some("input_required") => {
-            return Err("the server asks the client for input in the way of revision 2026-07-28, which a client that \
-                        began with `initialize` does not understand; run the server with a legacy SDK mode, or use a \
-                        client that speaks 2026-07-28"
+            return Err("the server requests input by an `input_required` result of revision 2026-07-28, which a client \
+                        that sent `initialize` does not support; run the server in a legacy SDK mode, or use a client \
+                        that supports 2026-07-28"
                 .to_owned());
         }
         Some(other) => {
             return Err(format!(
-                "the server's result is of the type `{other}`, which no legacy client understands"
+                "the server's result has the type `{other}`, which legacy clients do not support"
             ));
         }
     }

@@ -15,13 +15,13 @@ pub(crate) enum LoadError {
     #[error("the configuration has no server `{name}`")]
     Unknown { name: String, there: Vec<String> },
     /// The configuration has it, but its definition has a fault.
-    #[error("the definition of `{name}` in the configuration is not usable:\n{fault}")]
+    #[error("invalid definition of `{name}` in the configuration:\n{fault}")]
     Faulty { name: String, fault: String },
     /// It is disabled.
-    #[error("`{0}` is switched off in the configuration (`enabled = false`)")]
+    #[error("`{0}` is disabled in the configuration (`enabled = false`)")]
     Disabled(String),
     /// It was unloaded before it answered.
-    #[error("it was unloaded before it answered")]
+    #[error("it was unloaded before it was ready")]
     Unloaded,
     /// It does not start.
     #[error("it does not start")]
@@ -243,7 +243,7 @@ impl Fleet {
     pub(super) fn warn_unwatched(&self, server: &ServerHandle, error: &WatchError) {
         self.0.means.events.send(Event::WatchWarning {
             server: server.spec().name.clone(),
-            message: format!("its files are not watched: {error}"),
+            message: format!("the server's files are not watched: {error}"),
         });
     }
 }

@@ -213,13 +213,13 @@ impl Fleet {
         if !state.faults.is_empty() {
             let faults = state.faults.join("\n");
             return Some(format!(
-                "the configuration has a fault, and no server is run until it is mended:\n{faults}"
+                "configuration error; no server runs until it is fixed:\n{faults}"
             ));
         }
         let files = self.0.files.iter().map(|file| file.display().to_string());
         let files: Vec<String> = files.collect();
         Some(format!(
-            "the configuration has no server that is to be run; it is read from {}",
+            "the configuration has no enabled server; it is read from {}",
             files.join(" and ")
         ))
     }

@@ -53,7 +53,9 @@ impl Fleet {
     fn warn_unfollowed(&self, error: &WatchError) {
         self.0.means.events.send(Event::WatchWarning {
             server: "configuration".to_owned(),
-            message: format!("it is not watched, restart the proxy after a change: {error}"),
+            message: format!(
+                "the configuration files are not watched; restart the proxy after a change: {error}"
+            ),
         });
     }
 
@@ -177,7 +179,7 @@ impl Fleet {
             self.0.means.events.send(Event::WatchWarning {
                 server: "configuration".to_owned(),
                 message: format!(
-                    "{} changed: restart the proxy to put it in force",
+                    "{} changed: restart the proxy to apply the change",
                     keys.join(", ")
                 ),
             });

@@ -151,17 +151,17 @@ fn value<'a>(raw: &'a str, kinds: &str, must: bool) -> Option<Cow<'a, str>> {
 
 fn unknown(tool: &Entry, name: &str, names: &[Cow<'_, str>]) -> Value {
     let error = format!(
-        "`{name}` is no parameter of {}; nothing was done",
+        "unknown parameter `{name}` of {}; nothing was done",
         tool.name
     );
     let near = nearest(name, names.iter().map(|name| &**name));
     let suggestion = match (names, &near[..]) {
-        ([], _) => "it takes no parameters".to_owned(),
+        ([], _) => "the tool has no parameters".to_owned(),
         (_, [near, ..]) => format!("did you mean `{near}`?"),
         (names, []) => {
-            let its = format!("its parameters are: {}", names.join(", "));
+            let its = format!("the parameters are: {}", names.join(", "));
             let holds = names.iter().any(|name| name == "parameters");
-            let hint = "; the tool's own arguments go into `parameters`";
+            let hint = "; pass the tool's own arguments in `parameters`";
             its + if holds { hint } else { "" }
         }
     };

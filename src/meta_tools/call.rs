@@ -36,7 +36,7 @@ impl Meant {
             None | Some("null") => "{}",
             Some(raw) if raw.starts_with('{') => raw,
             Some(_) => {
-                let error = "`parameters` must be an object that holds the tool's arguments";
+                let error = "`parameters` must be an object with the tool's arguments";
                 return Err(json!({ "error": error }));
             }
         };
@@ -146,7 +146,7 @@ fn ambiguous(tool: &str, servers: &[String]) -> Value {
         "Several servers have a tool '{tool}': {}",
         servers.join(", ")
     );
-    json!({ "error": error, "suggestion": "say which one with `server_name`" })
+    json!({ "error": error, "suggestion": "name one of them in `server_name`" })
 }
 
 /// Returns the error for a tool that no server has: how it got lost, and similar tools.
@@ -166,7 +166,7 @@ pub(super) fn missing(tool: &str, catalog: &Catalog, offer: &Offer) -> Value {
     } else if offer.has(SEARCH) {
         format!("Use {SEARCH}() or {ALL_TOOLS}() to find available tools")
     } else {
-        format!("Use {LOADED}() to see which tools there are")
+        format!("Use {LOADED}() to list the tools")
     };
     let error = format!("Tool '{tool}' not found{}", lost(tool, &catalog.servers));
     json!({ "error": error, "suggestion": suggestion })
@@ -201,7 +201,10 @@ fn own_name(tool: &str, server: &ServerHandle, catalog: &Catalog) -> Result<Stri
     );
     let near = nearest(tool, snapshot.tool_names());
     let suggestion = if near.is_empty() {
-        format!("its tools are: {}", snapshot.tool_names().join(", "))
+        format!(
+            "the server's tools are: {}",
+            snapshot.tool_names().join(", ")
+        )
     } else {
         format!("did you mean '{}'?", near.join("' or '"))
     };

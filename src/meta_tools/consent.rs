@@ -139,18 +139,18 @@ pub(super) fn installing(proposal: &Proposal) -> String {
     let mut text = format!("Install the MCP server `{name}` from {source}?\ncommit: {commit}");
     if let Some(file) = replaces {
         let file = shown::value(&file.to_string_lossy());
-        let _ = write!(text, "\nit replaces the entry `{name}` in {file}");
+        let _ = write!(text, "\nreplaces the entry `{name}` in {file}");
     }
     if !prepare.is_empty() {
-        text.push_str("\nto make it ready, this is run:");
+        text.push_str("\nsetup commands:");
     }
     for line in prepare {
         let _ = write!(text, "\n  {line}");
     }
     let command = shown::command(command.iter().map(String::as_str));
-    let _ = write!(text, "\nit is started by: {command}");
+    let _ = write!(text, "\nstart command: {command}");
     if !variables.is_empty() {
-        text.push_str("\nthese variables are set for it:");
+        text.push_str("\nenvironment variables:");
     }
     // Variables that the repository does not mention come first.
     let (known, unknown): (Vec<_>, Vec<_>) = variables.iter().partition(|it| it.is_mentioned);
@@ -158,14 +158,18 @@ pub(super) fn installing(proposal: &Proposal) -> String {
         let value = shown::value(&variable.value);
         let _ = write!(text, "\n  {} = {value}", shown::sentence(&variable.name));
         if !variable.is_mentioned {
-            text.push_str(" (nothing in the repository mentions it)");
+            text.push_str(" (not mentioned in the repository)");
         }
     }
     for note in notes.iter().take(NOTES) {
         let _ = write!(text, "\nnote: {}", shown::sentence(note));
     }
     if notes.len() > NOTES {
-        let _ = write!(text, "\nnote: and {} more of these", notes.len() - NOTES);
+        let _ = write!(
+            text,
+            "\nnote: {} more notes are not shown",
+            notes.len() - NOTES
+        );
     }
     text
 }
@@ -178,24 +182,21 @@ pub(super) fn removing(name: &str, removal: &Removal) -> String {
         Some((source, commit)) => {
             let _ = write!(
                 text,
-                "\nit was installed from {}, commit {commit}",
+                "\ninstalled from {}, commit {commit}",
                 shown::command([source])
             );
         }
-        None => text.push_str("\nit was written by hand and never installed by mcp-proxy"),
+        None => text.push_str("\nnot installed by mcp-proxy: the entry was written by hand"),
     }
     for file in removal.files() {
         let file = shown::value(&file.to_string_lossy());
-        let _ = write!(
-            text,
-            "\nits entry is taken out of {file}, of which a backup is kept"
-        );
+        let _ = write!(text, "\nremoves the entry from {file} and keeps a backup");
     }
     if let Some(folder) = removal.deletes() {
         let folder = shown::value(&folder.to_string_lossy());
-        let _ = write!(text, "\nits folder is deleted: {folder}");
+        let _ = write!(text, "\ndeletes the folder {folder}");
         if removal.is_forced() {
-            text.push_str("\nwhat somebody changed in its files is lost with them");
+            text.push_str("\nlocal changes to its files are lost");
         }
         if !removal.lost().is_empty() {
             let _ = write!(text, "\n  {}", shown::files(removal.lost()));

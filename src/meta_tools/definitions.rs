@@ -55,14 +55,14 @@ fn servers(several: bool) -> Vec<Definition> {
     let server = if several {
         json!({ "type": "string", "description": "The server's name." })
     } else {
-        json!({ "type": ["string", "null"], "default": null, "description": "The server's name; may be left out." })
+        json!({ "type": ["string", "null"], "default": null, "description": "The server's name (optional)." })
     };
     vec![
         Definition {
             name: RELOAD,
             title: "Reload server",
-            description: "Restart the MCP server from its current source now, without losing the session. Needed only when no \
-                watched file changed. Tells which tools were added, removed or changed, or why the code does not start.",
+            description: "Restart an MCP server from its current source and keep the session. Needed only if no \
+                watched file changed. Returns the added, removed and changed tools, or why the server does not start.",
             parameters: vec![("server_name", server.clone(), several)],
             does: Does::Runs,
             gives: &[
@@ -75,7 +75,8 @@ fn servers(several: bool) -> Vec<Definition> {
         Definition {
             name: LOADED,
             title: "Loaded servers",
-            description: "Show the MCP servers that run behind this proxy: state, generation, tools, last reload, last error.",
+            description: "List the MCP servers loaded by this proxy: state, generation, tools, last reload, last \
+                error.",
             parameters: vec![],
             does: Does::Reads,
             gives: &[("servers", "array"), ("count", "integer")],
@@ -83,8 +84,8 @@ fn servers(several: bool) -> Vec<Definition> {
         Definition {
             name: LOAD,
             title: "Load server",
-            description: "Start an MCP server of the configuration now and add its tools. Tells its tools, or why it does not \
-                start. Calling a tool by call_dynamic_server_tool loads its server by itself.",
+            description: "Start a configured MCP server and add its tools. Returns its tools, or why it does not \
+                start. call_dynamic_server_tool loads a tool's server automatically.",
             parameters: vec![("server_name", server.clone(), several)],
             does: Does::Runs,
             gives: &[
@@ -96,7 +97,7 @@ fn servers(several: bool) -> Vec<Definition> {
         Definition {
             name: UNLOAD,
             title: "Unload server",
-            description: "Stop an MCP server and remove its tools. Calls in flight are finished first.",
+            description: "Stop an MCP server and remove its tools, after calls in flight have finished.",
             parameters: vec![("server_name", server, several)],
             does: Does::Runs,
             gives: &[("message", "string")],
@@ -104,7 +105,7 @@ fn servers(several: bool) -> Vec<Definition> {
         Definition {
             name: AVAILABLE,
             title: "Available servers",
-            description: "List the names of all MCP servers of the configuration, loaded or not, with their state.",
+            description: "List all configured MCP servers, loaded or not, with their state.",
             parameters: vec![],
             does: Does::Reads,
             gives: &[
@@ -116,7 +117,7 @@ fn servers(several: bool) -> Vec<Definition> {
         Definition {
             name: INSTALLED,
             title: "Installed servers",
-            description: "List how each MCP server of the configuration is started: command, path, names of its variables.",
+            description: "List the command, path and names of environment variables of each configured MCP server.",
             parameters: vec![],
             does: Does::Reads,
             gives: &[
@@ -130,13 +131,13 @@ fn servers(several: bool) -> Vec<Definition> {
 
 fn tools() -> Vec<Definition> {
     let optional_server = json!({ "type": ["string", "null"], "default": null,
-        "description": "The server's name; may be left out where the tool's name is enough." });
+        "description": "The server's name; optional if only one server has the tool." });
     let tool = json!({ "type": "string", "description": "The tool's name." });
     vec![
         Definition {
             name: INFO,
             title: "Tool details",
-            description: "Show one tool's newest description and input schema, also of a tool that was added a moment ago.",
+            description: "Show a tool's current description and input schema, even if the tool was just added.",
             parameters: vec![
                 ("tool_name", tool.clone(), true),
                 ("server_name", optional_server.clone(), false),
@@ -147,8 +148,8 @@ fn tools() -> Vec<Definition> {
         Definition {
             name: CALL,
             title: "Call a tool by name",
-            description: "Call any tool of any server by name, also one that is missing from your tool list because its server \
-                is not loaded yet or because it was added after you read the list. Gives the tool's own result.",
+            description: "Call any tool of any server by name, even if it is missing from your tool list because its \
+                server is not loaded or the tool is new. Returns the tool's own result.",
             parameters: vec![
                 ("server_name", optional_server, false),
                 ("tool_name", tool, true),
@@ -164,12 +165,12 @@ fn tools() -> Vec<Definition> {
         Definition {
             name: SEARCH,
             title: "Search tools",
-            description: "Find tools by what they do, in plain words, best first. Also finds tools of servers that are not \
-                loaded, if they have been loaded before.",
+            description: "Find tools by a plain-text description of the task, best match first. Includes tools of \
+                unloaded servers that were loaded before.",
             parameters: vec![
                 (
                     "query",
-                    json!({ "type": "string", "description": "What the tool should do." }),
+                    json!({ "type": "string", "description": "Description of the task." }),
                     true,
                 ),
                 (
@@ -189,7 +190,7 @@ fn tools() -> Vec<Definition> {
         Definition {
             name: ALL_TOOLS,
             title: "All tools",
-            description: "List the tools of all loaded servers, each with the beginning of its description.",
+            description: "List the tools of all loaded servers with shortened descriptions.",
             parameters: vec![],
             does: Does::Reads,
             gives: &[
@@ -226,11 +227,12 @@ fn installing() -> Vec<Definition> {
         Definition {
             name: INSTALL,
             title: "Install server from git",
-            description: "Clone an MCP server, install what it depends on into a folder of its own and add it to the \
-                configuration. Runs code of that repository: only for sources that the user trusts. Name, file to start and \
-                Python requirements are found by themselves unless they are given; overwrite replaces a server of that name.",
+            description: "Clone an MCP server, install its dependencies into a separate folder and add it to the \
+                configuration. Runs code of the repository: use only sources that the user trusts. Name, start file and \
+                Python requirements are detected unless given; overwrite replaces a server with the same name.",
             parameters: sources(
-                "https://host/owner/repo, or owner/repo on GitHub; then @branch, @tag or @commit; then #folder.",
+                "https://host/owner/repo, or owner/repo on GitHub; optionally followed by @branch, @tag or @commit, \
+                 and #folder.",
             ),
             does: Does::Anything,
             gives: &[
@@ -242,8 +244,8 @@ fn installing() -> Vec<Definition> {
         Definition {
             name: INSTALL_AND_LOAD,
             title: "Install server from git and load it",
-            description: "As install_mcp_server_from_git; then start it and add its tools.",
-            parameters: sources("As there."),
+            description: "Like install_mcp_server_from_git, then start the server and add its tools.",
+            parameters: sources("See install_mcp_server_from_git."),
             does: Does::Anything,
             gives: &[
                 ("message", "string"),
@@ -255,8 +257,8 @@ fn installing() -> Vec<Definition> {
         Definition {
             name: UNINSTALL,
             title: "Uninstall server",
-            description: "Stop an MCP server and take it out of the configuration; with delete_files also delete what was \
-                installed for it.",
+            description: "Stop an MCP server and remove it from the configuration; delete_files also deletes its \
+                installed files.",
             parameters: vec![
                 (
                     "server_name",
@@ -270,7 +272,7 @@ fn installing() -> Vec<Definition> {
                 ),
                 (
                     "force",
-                    json!({ "type": "boolean", "default": false, "description": "Also delete files that somebody changed." }),
+                    json!({ "type": "boolean", "default": false, "description": "Also delete changed files." }),
                     false,
                 ),
             ],

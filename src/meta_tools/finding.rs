@@ -17,11 +17,11 @@ const RESULTS: usize = 10;
 const SHOWN: usize = 100;
 
 pub(super) fn search(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Value> {
-    let query = text(arguments, "query", "what the tool should do")?;
+    let query = text(arguments, "query", "a description of the task")?;
     let max = match arguments.get("max_results").filter(|raw| *raw != "null") {
         None => RESULTS,
         Some(raw) => whole(raw)
-            .ok_or_else(|| json!({ "error": "`max_results` must be a whole number from 1 on" }))?,
+            .ok_or_else(|| json!({ "error": "`max_results` must be an integer of at least 1" }))?,
     };
     let mut documents = Vec::new();
     for (server, loaded, entries) in everything(fleet) {
@@ -167,8 +167,9 @@ pub(super) async fn info(
     }
     Err(match given.filter(|_| server.is_none()) {
         Some(given) => json!({
-            "error": format!("Tool '{name}' of '{given}' is not known"),
-            "suggestion": "load the server with load_mcp_server_dynamically(); list_available_servers() shows which there are",
+            "error": format!("Tool '{name}' of server '{given}' is unknown"),
+            "suggestion": "load the server with load_mcp_server_dynamically(); list_available_servers() lists the \
+             servers",
         }),
         None => missing(&name, &catalog, offer),
     })

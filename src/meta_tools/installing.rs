@@ -54,7 +54,7 @@ pub(super) async fn install(
         match workshop.questions.ask(caller, &call, &question).await {
             Agreement::Given => {}
             Agreement::Refused => {
-                let error = "Installation failed: it was declined by the person who was asked";
+                let error = "Installation failed: the user declined it";
                 return Err(json!({ "error": error }));
             }
             Agreement::Asked(result) => return Ok(Said::Question(result)),
@@ -120,9 +120,7 @@ pub(super) async fn uninstall(
     match workshop.questions.ask(caller, &call, &question).await {
         Agreement::Given => {}
         Agreement::Refused => {
-            let error = format!(
-                "Failed to uninstall '{name}': it was declined by the person who was asked"
-            );
+            let error = format!("Failed to uninstall '{name}': the user declined it");
             return Err(json!({ "error": error }));
         }
         Agreement::Asked(result) => return Ok(Said::Question(result)),
@@ -151,7 +149,7 @@ pub(super) async fn uninstall(
 }
 
 fn request(arguments: &Members<'_>) -> Result<Request, Value> {
-    let source = text(arguments, "git_url", "where the server's repository is")?;
+    let source = text(arguments, "git_url", "the URL of the server's repository")?;
     let given = |name: &str, what: &str| match arguments.get(name) {
         None | Some("null") => Ok(None),
         Some(_) => text(arguments, name, what).map(|text| Some(text.into_owned())),

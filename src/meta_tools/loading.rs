@@ -36,7 +36,7 @@ pub(super) async fn unload(fleet: &Fleet, arguments: &Members<'_>) -> Result<Val
     let suggestion = match (&near[..], &loaded[..]) {
         ([near, ..], _) => format!("did you mean '{near}'?"),
         ([], []) => "no server is loaded".to_owned(),
-        ([], loaded) => format!("loaded are: {}", loaded.join(", ")),
+        ([], loaded) => format!("the loaded servers are: {}", loaded.join(", ")),
     };
     Err(json!({ "error": format!("Server '{name}' not loaded"), "suggestion": suggestion }))
 }
@@ -50,7 +50,7 @@ pub(super) async fn reload(fleet: &Fleet, arguments: &Members<'_>) -> Result<Val
     };
     match server.reload().await {
         None => {
-            Err(json!({ "error": format!("Server '{name}' is being stopped; it is not reloaded") }))
+            Err(json!({ "error": format!("Server '{name}' is stopping and was not reloaded") }))
         }
         Some(Err(failure)) => {
             Err(json!({ "error": explain(&name, &failure), "stderr": failure.stderr }))

@@ -50,9 +50,9 @@ const ALL_TOOLS: &str = "list_all_tools";
 const INFO: &str = "get_tool_info";
 
 /// Error for callers that may not install or uninstall.
-const OPEN: &str = "Servers are neither installed nor uninstalled over HTTP without a token, since other users of this \
-    machine could have their code run so. Ask the person who started mcp-proxy to give it `--token-file FILE`, or to let \
-    clients in by a socket with `--http unix:PATH`";
+const OPEN: &str = "Servers cannot be installed or uninstalled over HTTP without a token, because other users of this \
+    machine could run their own code that way. Ask the person who started mcp-proxy to pass `--token-file FILE`, or to \
+    listen on a socket with `--http unix:PATH`";
 
 /// Meta-tools that a client is offered, as list entries.
 #[derive(Debug, Clone, Default)]
@@ -116,7 +116,8 @@ impl Offer {
     /// that it does not define.
     fn understood(&self, name: &str, arguments: &str) -> Result<String, Value> {
         let tool = self.entries.iter().find(|entry| entry.name == name);
-        let tool = tool.ok_or_else(|| json!({ "error": format!("`{name}` is no meta-tool") }))?;
+        let tool =
+            tool.ok_or_else(|| json!({ "error": format!("`{name}` is not a meta-tool") }))?;
         arguments::understood(tool, arguments)
     }
 
@@ -141,8 +142,8 @@ impl Offer {
             names.join(", ")
         };
         Some(format!(
-            "MCP servers are loaded when they are needed; configured: {names}. Find a tool with {SEARCH}, call it with {CALL} \
-             (which loads its server), or add a server's tools with {LOAD}."
+            "MCP servers are loaded on demand; configured servers: {names}. Find a tool with {SEARCH}, call it with \
+             {CALL} (which loads its server), or add a server's tools with {LOAD}."
         ))
     }
 }
@@ -177,8 +178,7 @@ pub(crate) async fn run(
             // The search reads files and weighs every word of thousands of tools: it must not delay calls.
             let (fleet, raw) = (fleet.clone(), understood.clone());
             let found = spawn_blocking(move || finding::search(&fleet, &Members::of(&raw)));
-            let stopped =
-                |error| Err(json!({ "error": format!("the search was stopped: {error}") }));
+            let stopped = |error| Err(json!({ "error": format!("the search failed: {error}") }));
             found.await.unwrap_or_else(stopped).map(|it| it.to_string())
         }
         (ALL_TOOLS, _) => Ok(finding::all(fleet).to_string()),
@@ -199,7 +199,7 @@ pub(crate) async fn run(
                 Err(error) => Err(error),
             }
         }
-        _ => Err(json!({ "error": format!("`{name}` is no meta-tool") })),
+        _ => Err(json!({ "error": format!("`{name}` is not a meta-tool") })),
     };
     let outcome = outcome.map_err(|mut error| {
         locked(&hidden).hide_in(&mut error);

@@ -352,6 +352,7 @@ fn stray(line: &str, count: u64, kind: StrayKind) -> String {
         StrayKind::Line => return stray_line(&line, count),
         StrayKind::Text => "invalid JSON-RPC message",
         StrayKind::Answer => "response with unknown id",
+        StrayKind::TooLong => "skipped",
     };
     let few = if count == 5 {
         " (most further ones are not shown)"

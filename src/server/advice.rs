@@ -75,12 +75,12 @@ pub(super) fn cure(stderr: &[String], spec: &ServerSpec) -> Option<String> {
 
 /// Returns the advice for a start that timed out; `predecessor` is true if an old process was running.
 pub(super) fn more_time(predecessor: bool, spec: &ServerSpec) -> String {
-    let mut advice = "if it needs longer, raise `--start-timeout` (`start_timeout` in the configuration); the next call \
-        starts it again and waits twice as long"
+    let mut advice = "if the server needs longer, raise `--start-timeout` (`start_timeout` in the configuration); the \
+        next call restarts it with twice the timeout"
         .to_owned();
     if predecessor && spec.reload == Reload::Overlap {
         advice.push_str(
-            ". If it waits for a port or a lock of its old process, use `--reload stop-first`",
+            ". If the server waits for a port or a lock of its old process, use `--reload stop-first`",
         );
     }
     advice

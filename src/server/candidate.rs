@@ -110,7 +110,7 @@ impl Candidate {
                 }
                 Some(Ok(Ok(_))) if voice.is_some() && !self.shared.warm.keeps() => {
                     stop(running).await;
-                    let reason = "ended itself".to_owned();
+                    let reason = "the standby exited".to_owned();
                     let reason = self.shared.warm.difference().unwrap_or(reason);
                     unlike = Some(Unlike::Differs(reason));
                     continue;

@@ -20,7 +20,7 @@ use crate::transport::stream::Cork;
 const CROWD: usize = 64 * 1024 * 1024;
 
 /// Reason for holding requests while the supervisor has not processed a touched file.
-const UNHEARD: &str = "a changed file to be written";
+const UNHEARD: &str = "a changed file to settle";
 
 /// State of a gate, for tasks that wait for it to settle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,7 +242,7 @@ impl Gate {
         call: Option<Call>,
     ) -> Option<Call> {
         if inner.held.size > CROWD {
-            tracing::debug!("too much waits already");
+            tracing::debug!("backlog is full");
             return call;
         }
         let until = Instant::now() + inner.patience;

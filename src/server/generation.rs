@@ -268,7 +268,7 @@ impl Reader {
             .contains(r#""jsonrpc""#)
             .then(|| Envelope::parse(&text));
         let kind = if let Some(Err(Invalid::Json(fault))) = broken {
-            let why = format!("is no JSON: {fault}");
+            let why = format!("is not valid JSON: {fault}");
             self.connection.answer_unreadable(&text, "", &why);
             StrayKind::Text
         } else {
@@ -309,11 +309,11 @@ impl Reader {
         let why = "is longer than `--max-message` allows";
         self.connection.answer_unreadable(&head, &tail, why);
         let text = format!(
-            "a message over the limit of {} bytes: {}",
+            "message longer than {} bytes (`--max-message`): {}",
             self.stray.supply.means.max_message,
             head.chars().take(200).collect::<String>()
         );
-        self.stray.tell(text, StrayKind::Line);
+        self.stray.tell(text, StrayKind::TooLong);
     }
 }
 

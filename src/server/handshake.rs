@@ -126,7 +126,7 @@ impl Refusal {
             }
             Self::Wrong(reason) => reason.clone(),
             Self::Late(method, limit) => format!(
-                "did not prove itself within {} s: it has not answered `{method}`",
+                "did not start within {} s: no response to `{method}`",
                 limit.as_secs_f64()
             ),
         }

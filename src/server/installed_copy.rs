@@ -44,13 +44,13 @@ impl InstalledCopy {
         let cure = if !self.is_python {
             "link the package with `npm link`, or start the project's own file"
         } else if words().any(|word| word == "uvx" || word == "tool") {
-            "start it with `uv run`, or make a new copy at each start with `uvx --reinstall --from .`"
+            "start it with `uv run`, or reinstall it at each start with `uvx --reinstall --from .`"
         } else {
             "install the project with `pip install -e .`, or start it with `uv run`"
         };
         let (saved, module) = (self.saved.display(), self.module.display());
         format!(
-            "saves do not reach the server: {saved} was saved, and an installed copy of it runs, {module}; {cure}"
+            "the server runs an installed copy, {module}, instead of the saved file {saved}; {cure}"
         )
     }
 }

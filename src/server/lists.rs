@@ -118,11 +118,11 @@ pub(crate) async fn fetch_list(
         params = Some(format!(r#"{{"cursor":{cursor}}}"#));
         let reason = if useless {
             list.entries.truncate(before);
-            "a page brings nothing new, yet names a next one"
+            "a page has no new entries, but a `nextCursor`"
         } else if !cursors.insert(cursor) {
-            "a `nextCursor` comes for the second time"
+            "duplicate `nextCursor`"
         } else if cursors.len() == PAGES {
-            "there are too many pages"
+            "too many pages"
         } else {
             continue;
         };

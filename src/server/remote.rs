@@ -117,7 +117,7 @@ impl Reader {
             }
             Incoming::Failed { number, fate, how } => self.fail(number, fate, how),
             Incoming::Paused(number) => self.connection.pause(number),
-            Incoming::Stray(text) => self.stray.tell(text, StrayKind::Text),
+            Incoming::TooLong(text) => self.stray.tell(text, StrayKind::TooLong),
             Incoming::Resumed => {
                 let report = Report::Resumed(self.connection.generation);
                 let _ = self.supply.reports.send(report);

@@ -390,9 +390,9 @@ impl Supervisor {
     fn waits_for(&self) -> Cow<'static, str> {
         let what = match self.machine.state {
             State::Building { .. } => return self.waits_for_build(),
-            State::MakingRoom { .. } => "the old generation to finish what it is at",
-            State::Live { .. } | State::Broken { .. } => "a changed file to be written",
-            State::Restarting { .. } if self.supply.spec.remote.is_some() => "it to be reached",
+            State::MakingRoom { .. } => "the old generation to drain",
+            State::Live { .. } | State::Broken { .. } => "a changed file to settle",
+            State::Restarting { .. } if self.supply.spec.remote.is_some() => "its connection",
             State::Restarting { .. } => "its restart after a crash",
             State::Idle | State::Starting { .. } | State::Stopped => "its start",
         };

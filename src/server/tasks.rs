@@ -192,7 +192,7 @@ impl Lost {
                 self.reply(call, &result.to_string());
             }
             "tasks/cancel" => {
-                let message = format!("the task has failed already: {}", self.why);
+                let message = format!("the task has already failed: {}", self.why);
                 let error = ErrorObject::new(INVALID_PARAMS, message);
                 call.reply(Reply::Error(&error.to_string()));
             }

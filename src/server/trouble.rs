@@ -23,7 +23,7 @@ pub(crate) fn refuse(call: &Call, server: &str, failure: &Failure) {
 /// Answers `call` that was held longer than `patience`; the message names the reason for the hold.
 pub(crate) fn too_late(call: &Call, server: &str, what: &str, patience: Duration) {
     let message = format!(
-        "`{server}` did not answer within {} s: the call waited for {what}. It was not sent; call again.",
+        "`{server}` was not ready within {} s: the call waited for {what}. The call was not sent; retry it.",
         patience.as_secs_f64()
     );
     answer(call, &message, "reload_timeout");
@@ -32,8 +32,8 @@ pub(crate) fn too_late(call: &Call, server: &str, what: &str, patience: Duration
 /// Answers `call` that was rejected because more than `crowd` bytes of requests were queued before it.
 pub(crate) fn turned_away(call: &Call, server: &str, crowd: usize) {
     let message = format!(
-        "`{server}` is being reloaded, and more than {} MiB of requests wait for it already. This one was not sent; \
-         call again later.",
+        "`{server}` is reloading, and its backlog exceeds {} MiB of requests. This request was not sent; retry it \
+         later.",
         crowd / 1024 / 1024
     );
     answer(call, &message, "too_many_waiting");
@@ -42,7 +42,8 @@ pub(crate) fn turned_away(call: &Call, server: &str, crowd: usize) {
 /// Answers `call` whose generation ended first; `how` is the reason.
 pub(crate) fn ended(call: &Call, server: &str, how: &str, stderr: &[String]) {
     let mut message = format!(
-        "`{server}` {how} before it answered this request. It may have been carried out in part; it was not sent again."
+        "`{server}` {how} before it answered this request. The request may have been executed in part; it was not \
+         retried."
     );
     append_stderr(&mut message, stderr);
     answer(call, &message, "server_restarted");
@@ -50,14 +51,14 @@ pub(crate) fn ended(call: &Call, server: &str, how: &str, stderr: &[String]) {
 
 /// Answers `call` that a remote server did not accept; `how` is the reason.
 pub(crate) fn refused(call: &Call, server: &str, how: &str) {
-    let message = format!("`{server}` {how}. This request was not carried out.");
+    let message = format!("`{server}` {how}. This request was not executed.");
     answer(call, &message, "server_refused");
 }
 
 /// Answers `call` to a server that is not run any more.
 pub(crate) fn unloaded(call: &Call, server: &str) {
     let message = format!(
-        "`{server}` is not loaded any more. This request was not carried out; load the server and call again."
+        "`{server}` is no longer loaded. This request was not executed; load the server and retry."
     );
     answer(call, &message, "server_unloaded");
 }
@@ -65,7 +66,7 @@ pub(crate) fn unloaded(call: &Call, server: &str) {
 /// Answers `call` that was held when the server was stopped.
 pub(crate) fn unsent(call: &Call, server: &str) {
     let message = format!(
-        "`{server}` was stopped before this request could be sent to it. It was not carried out."
+        "`{server}` was stopped before this request could be sent. The request was not executed."
     );
     answer(call, &message, "server_restarted");
 }
@@ -94,14 +95,14 @@ pub(crate) fn explain(server: &str, failure: &Failure) -> String {
     let cure = failure
         .advice
         .as_deref()
-        .unwrap_or("save a fix and call again; the session goes on");
+        .unwrap_or("fix the code, save it and call again; the session stays open");
     let _ = write!(message, "\n{cure}");
     message
 }
 
 fn append_stderr(message: &mut String, stderr: &[String]) {
     if !stderr.is_empty() {
-        message.push_str("\nthe last lines it wrote on stderr:");
+        message.push_str("\nlast lines of stderr:");
     }
     for line in stderr {
         let _ = write!(message, "\n  | {line}");

@@ -25,7 +25,7 @@ impl Session {
             Err(Invalid::Json(error)) => {
                 self.answer_error(
                     "null",
-                    &ErrorObject::new(PARSE_ERROR, format!("the line is no JSON: {error}")),
+                    &ErrorObject::new(PARSE_ERROR, format!("the line is not valid JSON: {error}")),
                 );
             }
         }
@@ -53,7 +53,7 @@ impl Session {
         let Some(messages) = elements(text).filter(|messages| !messages.is_empty()) else {
             return self.answer_error(
                 "null",
-                &ErrorObject::new(INVALID_REQUEST, "the batch is empty or no JSON"),
+                &ErrorObject::new(INVALID_REQUEST, "the batch is empty or not valid JSON"),
             );
         };
         for message in messages {
@@ -189,12 +189,12 @@ impl Session {
             return;
         }
         let Some(asked) = self.take_asked(id) else {
-            return tracing::debug!(id, "an answer to nothing that was asked");
+            return tracing::debug!(id, "response without a request");
         };
         if self.has_filtered()
             && let Some(why) = ambiguity(line)
         {
-            let error = ErrorObject::new(INVALID_REQUEST, format!("the client's answer {why}"));
+            let error = ErrorObject::new(INVALID_REQUEST, format!("the client's response {why}"));
             return asked.connection.refuse(&asked.id, &error);
         }
         let untagged = (!self.fleet.is_transparent())

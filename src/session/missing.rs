@@ -117,7 +117,8 @@ impl Session {
         if let Some(spec) = config.servers.iter().find(may_have) {
             let _ = write!(
                 message,
-                "; the server `{}` is not loaded: load it, or call the tool by `call_dynamic_server_tool`, which loads it",
+                "; the server `{}` is not loaded: load it, or call the tool with `call_dynamic_server_tool`, which \
+                 loads it",
                 spec.name
             );
         }

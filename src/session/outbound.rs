@@ -37,8 +37,8 @@ impl Client for Session {
         if !self.is_legacy() {
             let method = envelope.method.as_deref().unwrap_or_default();
             let message = format!(
-                "`{method}` cannot be passed on: the client speaks revision 2026-07-28, in which a server asks by an \
-                 `input_required` result and not by a request"
+                "`{method}` cannot be forwarded: the client uses revision 2026-07-28, in which servers request input \
+                 by an `input_required` result"
             );
             return from.refuse(id, &ErrorObject::new(METHOD_NOT_FOUND, message));
         }
@@ -70,7 +70,7 @@ impl Client for Session {
         if sent.is_err()
             && let Some(asked) = self.take_asked(&number)
         {
-            let message = "the client has no stream open on which it could be asked";
+            let message = "the client has no open stream for server requests";
             let error = ErrorObject::new(INTERNAL_ERROR, message);
             from.refuse(&asked.id, &error);
         }

@@ -78,7 +78,7 @@ impl Session {
         if !server.admits(name) {
             let server = &server.spec().name;
             let message =
-                format!("tool `{name}` is left out by `tools` of `{server}` in the configuration");
+                format!("tool `{name}` is excluded by `tools` of `{server}` in the configuration");
             return self.answer_error(request.id, &ErrorObject::new(INVALID_PARAMS, message));
         }
         self.submit(server, Method::CallTool, None, request);
@@ -208,8 +208,7 @@ impl Session {
             (Some((server, route)), _) => (server, route.rename.clone()),
             (None, Some(server)) => (server, None),
             (None, None) => {
-                let message =
-                    format!("no loaded server has `{name}{uri}`, which is to be completed");
+                let message = format!("no loaded server can complete `{name}{uri}`");
                 let error = ErrorObject::new(INVALID_PARAMS, message);
                 return self.answer_error(request.id, &error);
             }
@@ -256,7 +255,7 @@ impl Session {
             return self.submit(server, Method::Other, None, request);
         }
         let message = format!(
-            "`{method}` names no tool, prompt or resource of a loaded server, so it is not known which one it is for"
+            "`{method}` cannot be routed: it names no tool, prompt or resource of a loaded server"
         );
         self.answer_error(request.id, &ErrorObject::new(METHOD_NOT_FOUND, message));
     }
@@ -408,11 +407,11 @@ fn named_in_vain(
 fn unclear(server: &ServerHandle, method: Method, request: Request<'_>) -> Option<ErrorObject> {
     let unnamed = method == Method::CallTool && !is_plain_name(request.envelope.params.name);
     let why = ambiguity(request.line)
-        .or_else(|| unnamed.then(|| "has no tool's `name` as a string".to_owned()))?;
+        .or_else(|| unnamed.then(|| "has no string `params.name`".to_owned()))?;
     let server = &server.spec().name;
     let message = format!(
-        "the request {why}, so `{server}` could read it as a call of a tool that `tools` of `{server}` leaves out; it \
-         was not sent. Write each of `id`, `method`, `params` and `params.name` once, in exactly this spelling"
+        "the request {why}, so `{server}` could read it as a call of a tool that `tools` of `{server}` excludes; it \
+         was not sent. Write each of `id`, `method`, `params` and `params.name` exactly once, in this spelling"
     );
     Some(ErrorObject::new(INVALID_PARAMS, message))
 }
@@ -423,8 +422,8 @@ pub(super) fn unread(server: &ServerHandle) -> Option<ErrorObject> {
     (connection.link().backlog() > MAX_UNREAD).then(|| {
         let name = &server.spec().name;
         let message = format!(
-            "`{name}` does not read its input: {} MiB wait for it already. This request was not sent; see what the server is \
-             doing, or reload it",
+            "`{name}` does not read its input: its backlog exceeds {} MiB. This request was not sent; check the \
+             server, or reload it",
             MAX_UNREAD / 1024 / 1024
         );
         ErrorObject::new(INTERNAL_ERROR, message)

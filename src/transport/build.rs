@@ -16,7 +16,7 @@ use crate::event::{Event, Events};
 pub(crate) enum BuildFailure {
     #[error(transparent)]
     Start(#[from] SpawnError),
-    #[error("the build of server {server} ended with {status}")]
+    #[error("the build of server {server} exited with {status}")]
     Failed {
         server: String,
         status: Status,
@@ -84,7 +84,7 @@ mod tests {
         let failure = failure.unwrap_err();
         assert_eq!(
             failure.to_string(),
-            "the build of server weather ended with status 2"
+            "the build of server weather exited with status 2"
         );
         let BuildFailure::Failed { tail, .. } = failure else {
             panic!("{failure:?}");

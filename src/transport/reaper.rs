@@ -95,7 +95,7 @@ impl Reaper {
     fn attempt(&self, act: impl FnOnce(&mut State) -> io::Result<()>) {
         let mut state = locked(&self.state);
         if let Err(error) = act(&mut state) {
-            tracing::warn!(%error, "servers may outlive a killed proxy: their guard does not run");
+            tracing::warn!(%error, "servers may outlive a killed proxy: the reaper process does not run");
             *state = State::Absent;
         }
     }

@@ -40,9 +40,9 @@ pub(crate) enum SpawnError {
         program: PathBuf,
         interpreter: String,
     },
-    #[error("the program {} of server {server} has no `#!` line and is no binary of this system", .program.display())]
+    #[error("the program {} of server {server} has no `#!` line and is not a native binary", .program.display())]
     FormatUnknown { server: String, program: PathBuf },
-    #[error("server {server} could not be started")]
+    #[error("cannot start server {server}")]
     Other {
         server: String,
         #[source]

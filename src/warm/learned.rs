@@ -95,7 +95,9 @@ fn refuse(name: &str, place: &str, is_installed: bool) -> Result<(), String> {
     let is_in = |package: &&&str| place.contains(&format!("/node_modules/{package}/"));
     let patch = PATCHES.iter().find(|module| **module == name);
     if let Some(patch) = patch.or_else(|| HOOKS.iter().find(is_in)) {
-        return Err(format!("`{patch}` changes what is loaded after it"));
+        return Err(format!(
+            "`{patch}` changes modules that are loaded after it"
+        ));
     }
     match name {
         "usercustomize" => Err(format!("{place} runs before the server")),

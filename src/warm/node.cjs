@@ -195,7 +195,7 @@ async function standBy(learned) {
         fs.closeSync(go);
     } catch (error) {
         try {
-            say(error instanceof Unfit ? `unfit ${error.message}` : `unfit loading ahead failed: ${error}`);
+            say(error instanceof Unfit ? `unfit ${error.message}` : `unfit preloading failed: ${error}`);
         } finally {
             process.reallyExit(0);
         }
@@ -293,9 +293,9 @@ function watch() {
     const before = threads();
     return () => {
         // Node.js starts the four threads of its own pool on first use.
-        if (threads() > before + 4) throw new Unfit('loading ahead starts threads');
+        if (threads() > before + 4) throw new Unfit('preloaded packages start threads');
         const own = [...compiled(), ...Object.keys(Module._cache)].find((file) => !file.includes(PACKAGES));
-        if (own !== undefined) throw new Unfit(`a package loads ${own}, which is no package`);
+        if (own !== undefined) throw new Unfit(`a package loads ${own}, which is not an installed module`);
     };
 }
 

@@ -119,7 +119,11 @@ impl Slot {
         let standby = self.task.take()?.await.ok()??;
         let going = timeout(limit, standby.go()).await;
         // A busy machine may be the cause, so this does not count as a failure.
-        Some(going.unwrap_or_else(|_| Err(Unfit::Differs("does not go on in time".to_owned()))))
+        Some(going.unwrap_or_else(|_| {
+            Err(Unfit::Differs(
+                "the standby did not respond in time".to_owned(),
+            ))
+        }))
     }
 
     /// Ends the standby; resolves once its process is gone.
@@ -182,7 +186,7 @@ impl Order {
         match Standby::start(spec, folder, learned, stamp, &warm.events, &warm.reaper) {
             Ok(standby) => Some((standby, seat)),
             Err(error) => {
-                self.fails(signals, format!("cannot be prepared: {error}"));
+                self.fails(signals, format!("the standby cannot start: {error}"));
                 None
             }
         }
@@ -201,7 +205,7 @@ impl Order {
             return locked(&self.warm.state).learned.clone();
         };
         if !folder.is_claimed() {
-            let reason = "its own process was not found".to_owned();
+            let reason = "the server's own process was not found".to_owned();
             self.warm.give_up(&self.spec, reason);
             return None;
         }
@@ -232,7 +236,11 @@ impl Order {
         match timeout(self.spec.timeouts.start, standby.reaches(Stage::Ready)).await {
             Ok(Ok(())) => {}
             Ok(Err(unfit)) => return Some(Err(unfit)),
-            Err(_) => return Some(Err(Unfit::Unlike("does not get ready".to_owned()))),
+            Err(_) => {
+                return Some(Err(Unfit::Unlike(
+                    "the standby did not get ready in time".to_owned(),
+                )));
+            }
         }
         let prepared = Prepared {
             took: begun.elapsed(),

@@ -113,7 +113,7 @@ impl Standby {
             let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') else {
                 tokio::select! {
                     read = self.said.read_buf(&mut self.heard) => read.map_err(|error| Unfit::Unlike(error.to_string()))?,
-                    status = exited.wait() => return Err(Unfit::Unlike(format!("ended with {status} before its time"))),
+                    status = exited.wait() => return Err(Unfit::Unlike(format!("exited early with {status}"))),
                 };
                 continue;
             };
@@ -163,7 +163,7 @@ impl Standby {
     /// Returns an error if the process has written anything while it loaded packages.
     pub(super) fn is_silent(&self) -> Result<(), Unfit> {
         if self.voice.lines() > self.preface || self.child.has_spoken() {
-            let reason = "writes while its packages are loaded";
+            let reason = "the standby wrote output while it loaded packages";
             return Err(Unfit::Unlike(reason.to_owned()));
         }
         Ok(())

@@ -87,7 +87,7 @@ impl Queue {
                 Err(Errno::INTR) => {}
                 Err(error) => {
                     if error != Errno::AGAIN {
-                        tracing::debug!(%error, "no file events");
+                        tracing::debug!(%error, "cannot read file events");
                     }
                     return news;
                 }
@@ -172,7 +172,7 @@ fn follow(lookout: &Lookout, descriptor: &OwnedFd, ended: &PipeReader) {
         ];
         match poll(&mut ready, None) {
             Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return tracing::debug!(%error, "no file events"),
+            Err(error) => return tracing::debug!(%error, "cannot read file events"),
         }
         if !ready[1].revents().is_empty() {
             return;

@@ -241,8 +241,8 @@ impl Run {
         }
         if tree.is_cut_off() {
             let message = format!(
-                "symbolic links lead to more than {MOST_DIRECTORIES} directories: the rest of them is not watched; \
-                 leave out what is no source with --watch '!DIRECTORY/'"
+                "symlinks lead to more than {MOST_DIRECTORIES} directories: the others are not watched; exclude \
+                 directories without sources with --watch '!DIRECTORY/'"
             );
             self.warn(server, message);
         }
@@ -280,7 +280,8 @@ impl Run {
             self.warn(
                 tree.server(),
                 format!(
-                    "{place} is a {kind} mount, which may not report changes: looking at its files every {every} ms instead; keep the sources on a local disk for quicker reloads"
+                    "{place} is a {kind} mount, which may not report changes: polling its files every {every} ms; keep \
+                     the sources on a local disk for faster reloads"
                 ),
             );
         }
@@ -301,8 +302,8 @@ impl Run {
             self.warn(
                 tree.server(),
                 format!(
-                    "the system's limit of watched directories is reached: looking at the files every {} ms instead; \
-                     narrow --watch, or raise it: sudo sysctl fs.inotify.max_user_watches=524288",
+                    "the system's limit of inotify watches is reached: polling the files every {} ms; narrow --watch, \
+                     or raise the limit: sudo sysctl fs.inotify.max_user_watches=524288",
                     self.poll_every.as_millis()
                 ),
             );
@@ -374,7 +375,5 @@ fn source_failure(error: &io::Error, every: u128) -> String {
     } else {
         ""
     };
-    format!(
-        "the system gives no file events ({error}): looking at the files every {every} ms instead{cure}"
-    )
+    format!("file events are not available ({error}): polling the files every {every} ms{cure}")
 }

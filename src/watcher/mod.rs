@@ -234,7 +234,7 @@ impl Default for WatchOptions {
 /// Error that prevents watching.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WatchError {
-    #[error("watch glob {glob:?} is not valid")]
+    #[error("invalid watch glob {glob:?}")]
     Glob {
         glob: String,
         #[source]
@@ -251,7 +251,7 @@ pub(crate) enum WatchError {
     },
     #[error("cannot start the watcher's thread")]
     Thread(#[source] std::io::Error),
-    #[error("the watcher has ended")]
+    #[error("the watcher has stopped")]
     Ended,
 }
 

@@ -195,7 +195,7 @@ fn a_server_that_says_nothing_is_given_up_at_the_time_limit() {
     let run = Run::of(silent.command()).ended_with(4);
     assert_eq!(
         report(&run)["failure"]["reason"],
-        "did not prove itself within 0.3 s: it has not answered `initialize`"
+        "did not start within 0.3 s: no response to `initialize`"
     );
 }
 
@@ -245,7 +245,7 @@ fn a_list_that_fails_or_is_too_long_is_no_success() {
     assert_eq!(report["list_errors"][0]["method"], "tools/list");
     assert_eq!(
         report["list_errors"][0]["error"]["message"],
-        "the server's answer is longer than `--max-message` allows"
+        "the server's response is longer than `--max-message` allows"
     );
 }
 

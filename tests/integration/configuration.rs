@@ -151,7 +151,7 @@ fn tools_that_the_configuration_leaves_out_are_neither_listed_nor_called() {
     ] {
         let refused = peer.call(tool, &arguments);
         assert!(
-            refused.line.contains("left out by `tools` of `weather`"),
+            refused.line.contains("excluded by `tools` of `weather`"),
             "{}",
             refused.line
         );

@@ -289,7 +289,7 @@ fn an_answer_that_is_no_json_is_an_error_to_who_asked() {
         let answer = peer.await_response(id);
         let message = answer.error_text();
         assert!(
-            message.contains("the server's answer is no JSON: "),
+            message.contains("the server's response is not valid JSON: "),
             "{message}"
         );
         assert!(message.contains(fault), "{message}");

@@ -275,7 +275,7 @@ impl Warmed {
     #[track_caller]
     fn is_never_prepared(&self, patch: &str) {
         let cold = self.log.until("cold", 1).remove(0);
-        let reason = format!("`{patch}` changes what is loaded after it");
+        let reason = format!("`{patch}` changes modules that are loaded after it");
         assert_eq!(cold["reason"], reason, "{}", self.log.text());
         assert_eq!(cold["for_good"], true, "{cold}");
         for mark in ["v1", "v2"] {

@@ -278,7 +278,7 @@ fn still_reloads(watched: &Watched, what: &str) {
     let warnings = watched.until("watch_warning", 1);
     let message = warnings[0]["message"].as_str().unwrap();
     assert!(
-        message.contains("looking at the files every 500 ms instead"),
+        message.contains("polling the files every 500 ms"),
         "{message}"
     );
     assert!(message.contains("sudo sysctl"), "{what}: {message}");

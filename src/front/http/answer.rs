@@ -51,7 +51,7 @@ impl Refusal {
 
     /// Refuses a body that is not JSON.
     pub(super) fn no_json(reason: &str) -> Self {
-        let message = format!("the body is no JSON: {reason}");
+        let message = format!("the body is not valid JSON: {reason}");
         Self::new(StatusCode::BAD_REQUEST, PARSE_ERROR, message)
     }
 
@@ -194,7 +194,8 @@ async fn answers(feed: &mut Feed, count: usize) -> Result<Vec<Item>, Refusal> {
         if item.answer.is_some() {
             answers.push(item);
         } else if is_request(&item.message) {
-            let message = "the server asks something before it answers, which only a client that accepts text/event-stream can be asked";
+            let message = "the server sent a request before its response: accept text/event-stream to receive server \
+                requests";
             return Err(Refusal::unacceptable(message));
         }
     }
@@ -221,7 +222,7 @@ fn complete_answer(mut answers: Vec<Item>, batch: bool) -> Response {
 
 fn ended() -> Refusal {
     let message =
-        "the session has ended before the answer came, or its client left too much of it unread";
+        "the session ended before the response, or the client left too much of the stream unread";
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, INTERNAL_ERROR, message)
 }
 

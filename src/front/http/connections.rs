@@ -114,7 +114,7 @@ impl Connections {
         let silent = open.all.values().filter(|it| !it.over.is_cancelled());
         let silent = silent.filter_map(|it| Some((it.silent_since()?, it)));
         if let Some((since, oldest)) = silent.min_by_key(|(since, _)| *since) {
-            tracing::debug!(silent = ?since.elapsed(), "a connection is closed for the next one");
+            tracing::debug!(silent = ?since.elapsed(), "closed an idle connection to make room for a new one");
             oldest.over.cancel();
         }
     }

@@ -17,8 +17,8 @@ use crate::jsonrpc::INVALID_REQUEST;
 pub(crate) enum GuardError {
     /// Every host in the network could start processes.
     #[error(
-        "{0} can be reached from other machines, and whoever reaches it can run tools: give `--token-file FILE` as well, \
-         or listen on 127.0.0.1"
+        "{0} is reachable from other machines, which could run tools: pass `--token-file FILE` as well, or listen on \
+         127.0.0.1"
     )]
     Open(SocketAddr),
     /// The token file cannot be read.
@@ -88,7 +88,7 @@ impl Guard {
             .is_some_and(|address| !host.is_some_and(|host| self.is_host(host, address)))
         {
             let message = format!(
-                "the header `Host` names {}, not this server: `--allow-host` lets clients in that call it so",
+                "the header `Host` names {}, not this server: pass `--allow-host` to accept this name",
                 host.unwrap_or("nothing")
             );
             return Err(forbidden(message));
@@ -97,7 +97,7 @@ impl Guard {
             && !self.is_origin(origin)
         {
             let message = format!(
-                "pages of the origin `{origin}` may not come in: `--allow-origin` lets them in"
+                "the origin `{origin}` is not allowed: pass `--allow-origin` to allow its pages"
             );
             return Err(forbidden(message));
         }
@@ -114,7 +114,8 @@ impl Guard {
         if known {
             return Ok(());
         }
-        let message = "the header `Authorization: Bearer <token>` is missing or has another token than the file of `--token-file`";
+        let message = "the header `Authorization: Bearer <token>` is missing, or its token is not the one in the file \
+            of `--token-file`";
         Err(
             Refusal::new(StatusCode::UNAUTHORIZED, INVALID_REQUEST, message)
                 .with(header::WWW_AUTHENTICATE, "Bearer"),
@@ -176,7 +177,7 @@ fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>,
         (None, _) => Ok(None),
         (Some(Ok(value)), None) => Ok(Some(value)),
         _ => Err(Refusal::invalid(format!(
-            "the header `{name}` must be there once, in plain text"
+            "the header `{name}` must occur exactly once, in plain text"
         ))),
     }
 }

@@ -43,8 +43,7 @@ pub(super) async fn take_batch(
     accepted: Accepted,
 ) -> Result<Response, Refusal> {
     let no_batches = || {
-        let message =
-            "several messages in an array are allowed in a session of revision 2025-03-26 only";
+        let message = "batches of messages are allowed only in a session of revision 2025-03-26";
         Refusal::invalid(message)
     };
     if says_modern(headers) || !headers.contains_key(SESSION_ID) {
@@ -56,11 +55,12 @@ pub(super) async fn take_batch(
         return Err(no_batches());
     }
     let messages = elements(text).filter(|messages| !messages.is_empty());
-    let messages = messages.ok_or_else(|| Refusal::invalid("the batch is empty or no JSON"))?;
+    let messages =
+        messages.ok_or_else(|| Refusal::invalid("the batch is empty or not valid JSON"))?;
     let parse = |message| match Envelope::parse(message) {
         Ok(envelope) => Ok((message, envelope)),
         Err(error) => Err(Refusal::invalid(format!(
-            "one of the messages is none: {error}"
+            "invalid message in the batch: {error}"
         ))),
     };
     let messages: Vec<_> = messages.into_iter().map(parse).collect::<Result<_, _>>()?;
@@ -94,10 +94,10 @@ async fn begin(front: &Front, line: &str, accepted: Accepted) -> Result<Response
             front
                 .0
                 .sessions
-                .end(&id, "its client did not wait for its beginning");
+                .end(&id, "the client disconnected during `initialize`");
         }
     });
-    let gone = |_| Refusal::crowded("the proxy is ending");
+    let gone = |_| Refusal::crowded("the proxy is shutting down");
     response.await.map_err(gone)?
 }
 
@@ -111,7 +111,7 @@ async fn take_all(
     let ids: Vec<&str> = requests.filter_map(|(_, it)| it.id).collect();
     if ids.is_empty() {
         if entry.session.is_congested() {
-            let message = "the server does not read its input, and too much waits for it already";
+            let message = "the server does not read its input, and its backlog is full";
             return Err(Refusal::crowded(message));
         }
         for (line, envelope) in messages {
@@ -144,16 +144,12 @@ fn withdraw(entry: &Entry, envelope: &Envelope<'_>) {
     if envelope.method.as_deref() == Some("notifications/cancelled")
         && let Some(id) = envelope.params.request_id
     {
-        let error = ErrorObject::new(CANCELLED, "the request was cancelled by its client");
+        let error = ErrorObject::new(CANCELLED, "the client cancelled the request");
         entry.room.answer(id, Reply::Error(&error.to_string()));
     }
 }
 
 /// Returns the error for open requests of a session that ends.
 pub(super) fn session_ended() -> String {
-    ErrorObject::new(
-        INTERNAL_ERROR,
-        "the session has ended before the answer came",
-    )
-    .to_string()
+    ErrorObject::new(INTERNAL_ERROR, "the session ended before the response").to_string()
 }

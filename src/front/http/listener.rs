@@ -103,15 +103,14 @@ fn make_way(path: &Path) -> io::Result<()> {
         known => known?.file_type(),
     };
     if !kind.is_socket() {
-        let why =
-            "there is a file of that name, which is no socket; remove it or choose another path";
+        let why = "the file at this path is not a socket; remove it or choose another path";
         return Err(io::Error::other(why));
     }
     match StdStream::connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) => Err(error),
         Ok(_) => Err(io::Error::other(
-            "a running process listens there; end it or choose another path",
+            "a running process listens on this socket; stop it or choose another path",
         )),
     }
 }
@@ -151,7 +150,7 @@ mod tests {
         assert!(!path.exists());
         fs::write(&path, "mine").unwrap();
         let error = Listener::bind(&address).await.unwrap_err();
-        assert!(error.to_string().contains("no socket"), "{error}");
+        assert!(error.to_string().contains("is not a socket"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
     }
 }

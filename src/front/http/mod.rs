@@ -211,7 +211,7 @@ impl Front {
     /// Returns the session of all modern requests; the first request opens it.
     async fn shared(&self) -> Result<Arc<Session>, Refusal> {
         if self.0.ending.is_cancelled() {
-            return Err(Refusal::crowded("the proxy is ending"));
+            return Err(Refusal::crowded("the proxy is shutting down"));
         }
         let open = async || self.0.opener.open(self.0.exchanges.clone(), true);
         let session = self.0.shared.get_or_try_init(open).await;
@@ -247,7 +247,7 @@ async fn attend(
         }
     };
     if let Err(error) = served {
-        tracing::debug!(%error, "a connection ended badly");
+        tracing::debug!(%error, "connection error");
     }
 }
 
@@ -285,7 +285,7 @@ async fn astray(State(front): State<Front>, uri: Uri) -> Refusal {
             front.0.events.send(Event::WrongPath { path, endpoint });
         }
     }
-    let message = format!("there is nothing at `{path}`: send messages to `{ENDPOINT}`");
+    let message = format!("unknown path `{path}`: send messages to `{ENDPOINT}`");
     Refusal::new(StatusCode::NOT_FOUND, INVALID_REQUEST, message)
 }
 

@@ -186,7 +186,7 @@ pub(super) async fn take(
         .map_err(|refusal| refusal.to(Some(id)))?;
     check(&session, headers, line, envelope).map_err(|refusal| refusal.to(Some(id)))?;
     let Some((key, feed)) = front.0.exchanges.open(id) else {
-        return Err(Refusal::crowded("there are too many requests in flight").to(Some(id)));
+        return Err(Refusal::crowded("too many requests in flight").to(Some(id)));
     };
     let guard = Wanted {
         key: key.clone(),

@@ -80,7 +80,7 @@ async fn read(front: &Front, headers: &HeaderMap, mut body: Body) -> Result<Vec<
             return Err(too_long());
         }
         if bytes.len() + data.len() > SMALL && room.is_none() {
-            let crowded = || Refusal::crowded("there are too many large messages on their way");
+            let crowded = || Refusal::crowded("too many large messages in flight");
             room = Some(front.0.large.room().await.ok_or_else(crowded)?);
             bytes.reserve_exact(announced.saturating_sub(bytes.len()));
         }
@@ -108,16 +108,16 @@ async fn next_frame(
     let next = tokio::select! {
         next = tokio::time::timeout(PATIENCE, next) => next,
         () = ousted => {
-            let message = "the body came too slowly while other large messages waited";
+            let message = "the body arrived too slowly while other large messages waited";
             return Err(late(message.to_owned()));
         }
     };
     match next {
         Ok(None) => Ok(None),
         Ok(Some(Ok(frame))) => Ok(Some(frame)),
-        Ok(Some(Err(error))) => Err(Refusal::invalid(format!("the body broke off: {error}"))),
+        Ok(Some(Err(error))) => Err(Refusal::invalid(format!("the body is incomplete: {error}"))),
         Err(_) => Err(late(format!(
-            "the body did not go on for {} s",
+            "the body timed out: no data for {} s",
             PATIENCE.as_secs()
         ))),
     }
@@ -144,7 +144,7 @@ pub(super) fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
         .and_then(|kind| kind.split(';').next())
         .unwrap_or_default();
     if !essence.trim().eq_ignore_ascii_case("application/json") {
-        let message = "the body must be of the type application/json";
+        let message = "the header `Content-Type` must be application/json";
         return Err(Refusal::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             INVALID_REQUEST,
@@ -157,7 +157,8 @@ pub(super) fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
 /// Refuses `subscriptions/listen`, whose response is a stream, if the client accepts no event streams.
 fn check_answerable(accepted: Accepted, envelope: &Envelope<'_>) -> Result<(), Refusal> {
     if accepted == Accepted::Json && envelope.method.as_deref() == Some("subscriptions/listen") {
-        let message = "`subscriptions/listen` is answered by a stream: accept text/event-stream";
+        let message =
+            "the response to `subscriptions/listen` is a stream: accept text/event-stream";
         return Err(Refusal::unacceptable(message).to(envelope.id));
     }
     Ok(())
@@ -180,7 +181,7 @@ pub(super) fn check_shape(line: &str, envelope: &Envelope<'_>) -> Result<(), Ref
     if named {
         return Ok(());
     }
-    Err(Refusal::invalid("`method` is no string").to(envelope.id))
+    Err(Refusal::invalid("`method` is not a string").to(envelope.id))
 }
 
 async fn take_one(
@@ -203,7 +204,8 @@ async fn take_one(
         // Over HTTP the modern era has only requests: closing the stream cancels a request.
         return Ok(answer::empty(StatusCode::ACCEPTED));
     }
-    let message = "a request of revision 2026-07-28 names it in `params._meta` as `io.modelcontextprotocol/protocolVersion` too";
+    let message = "a request of revision 2026-07-28 must also name it in `params._meta` as \
+        `io.modelcontextprotocol/protocolVersion`";
     let refusal = Refusal::new(StatusCode::BAD_REQUEST, INVALID_PARAMS, message);
     Err(refusal.to(envelope.id))
 }

@@ -62,8 +62,8 @@ impl Table {
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             let limit = self.limit;
             let message = format!(
-                "there are {limit} sessions, as many as `--max-sessions` allows: end one of them by DELETE, or wait until one \
-                 has been idle for {} s",
+                "the limit of {limit} sessions is reached (`--max-sessions`): end a session by DELETE, or wait until \
+                 one has been idle for {} s",
                 self.idle.as_secs()
             );
             return Err(Refusal::crowded(message));
@@ -90,7 +90,7 @@ impl Table {
         }
         entry.ok_or_else(|| {
             let message =
-                "there is no such session, or it has ended: begin a new one by `initialize`";
+                "the session does not exist or has ended: start a new one with `initialize`";
             Refusal::new(StatusCode::NOT_FOUND, INVALID_REQUEST, message)
         })
     }
@@ -121,7 +121,7 @@ impl Table {
             let idle: Vec<String> = idle.map(|(id, _)| id.clone()).collect();
             drop(entries);
             for id in idle {
-                self.end(&id, &format!("it was idle for {} s", self.idle.as_secs()));
+                self.end(&id, &format!("idle for {} s", self.idle.as_secs()));
             }
         }
     }
@@ -147,11 +147,11 @@ fn id_of(headers: &HeaderMap) -> Result<&str, Refusal> {
     match (ids.next().map(|id| id.to_str()), ids.next()) {
         (Some(Ok(id)), None) => Ok(id),
         (None, _) => Err(Refusal::invalid(
-            "the header `Mcp-Session-Id` is missing: begin a session by `initialize`, or name a revision without sessions \
-             in `params._meta`",
+            "the header `Mcp-Session-Id` is missing: start a session with `initialize`, or name a revision without \
+             sessions in `params._meta`",
         )),
         _ => Err(Refusal::invalid(
-            "the header `Mcp-Session-Id` must be there once, in plain text",
+            "the header `Mcp-Session-Id` must occur exactly once, in plain text",
         )),
     }
 }
@@ -176,7 +176,7 @@ pub(super) fn check_revision(headers: &HeaderMap) -> Result<(), Refusal> {
         let known = value.to_str().is_ok_and(is_legacy_version);
         if !known {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            let message = format!("the revision `{value}` in `MCP-Protocol-Version` is not known");
+            let message = format!("unknown revision `{value}` in `MCP-Protocol-Version`");
             return Err(Refusal::invalid(message));
         }
     }
@@ -216,13 +216,13 @@ pub(super) fn stand(front: &Front, headers: &HeaderMap) -> Result<Response, Refu
 pub(super) fn refusal(denied: Denied) -> Refusal {
     match denied {
         Denied::Crowded => {
-            let message = "there are too many requests in flight, or streams open, in this session";
+            let message = "too many requests in flight or open streams in this session";
             Refusal::new(StatusCode::TOO_MANY_REQUESTS, INTERNAL_ERROR, message)
                 .with(header::RETRY_AFTER, "1")
         }
-        Denied::Twice => Refusal::invalid("a request of this id is in flight"),
+        Denied::Twice => Refusal::invalid("a request with this id is already in flight"),
         Denied::Unknown => Refusal::invalid(
-            "`Last-Event-ID` is of no stream that is kept, or what followed it is not kept any more: open a new stream",
+            "unknown `Last-Event-ID`, or the events after it are no longer stored: open a new stream",
         ),
     }
 }
@@ -233,6 +233,9 @@ pub(super) fn delete(front: &Front, headers: &HeaderMap) -> Result<Response, Ref
         return Err(Refusal::method());
     }
     front.0.sessions.find(headers)?;
-    front.0.sessions.end(id_of(headers)?, "its client ended it");
+    front
+        .0
+        .sessions
+        .end(id_of(headers)?, "the client sent DELETE");
     Ok(answer::empty(StatusCode::OK))
 }

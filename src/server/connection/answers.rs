@@ -30,7 +30,7 @@ impl Connection {
         else {
             return;
         };
-        let error = ErrorObject::new(INTERNAL_ERROR, format!("the server's answer {why}"));
+        let error = ErrorObject::new(INTERNAL_ERROR, format!("the server's response {why}"));
         match waiting {
             Waiting::Client(call) | Waiting::Cancelled(call) => {
                 if let Some(id) = &call.fetches {
@@ -86,7 +86,7 @@ impl Connection {
             }
             // The end of an abandoned stream, or a second response.
             None if asked => {
-                tracing::debug!(id, "an answer that nobody waits for");
+                tracing::debug!(id, "response to a finished request");
                 Ok(())
             }
             None => Err(StrayKind::Answer),

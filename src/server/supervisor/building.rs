@@ -92,7 +92,7 @@ impl Supervisor {
             let (reason, stderr) = match &error {
                 BuildFailure::Start(error) => (format!("cannot be built: {error}"), vec![]),
                 BuildFailure::Failed { status, tail, .. } => (
-                    format!("cannot be built: `{command}` ended with {status}"),
+                    format!("cannot be built: `{command}` exited with {status}"),
                     tail.last(20),
                 ),
             };
@@ -146,8 +146,8 @@ impl Supervisor {
         });
         endless.map_or("its build".into(), |path| {
             format!(
-                "its build, which is run again and again because {path} changes while it runs; if the build writes it, \
-                 add --watch '!{path}'"
+                "its build, which repeats because {path} changes during the build; if the build writes this file, add \
+                 --watch '!{path}'"
             )
             .into()
         })

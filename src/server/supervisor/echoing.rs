@@ -32,14 +32,15 @@ impl Supervisor {
             Echo::OfStarts(path) => {
                 let path = path.display();
                 format!(
-                    "{path} changes right after each start: if the server or its build writes it, add --watch '!{path}'"
+                    "{path} changes right after each start: if the server or its build writes this file, add --watch \
+                     '!{path}'"
                 )
             }
             Echo::OfCalls(path) => {
                 let path = path.display();
                 format!(
-                    "{path} changes during calls, and each time the server is restarted and forgets its state: \
-                     if the server writes it, add --watch '!{path}'"
+                    "{path} changes during calls, and each change restarts the server, which loses its state: if the \
+                     server writes this file, add --watch '!{path}'"
                 )
             }
         };

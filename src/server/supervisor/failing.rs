@@ -23,7 +23,7 @@ use crate::transport::http::Fate;
 
 /// Advice for a server whose files are not watched.
 const UNWATCHED: &str =
-    "its files are not watched: the next call, or `reload_mcp_server`, starts it again";
+    "the server's files are not watched: the next call, or `reload_mcp_server`, restarts it";
 /// Number of times a call that the server did not process is retried.
 const RETURNS: u8 = 3;
 
@@ -252,7 +252,7 @@ impl Supervisor {
                 FLAP_WINDOW.as_secs()
             );
             let advice = if self.supply.means.watched {
-                "it is started again when a watched file changes, or by `reload_mcp_server`"
+                "the server restarts when a watched file changes, or by `reload_mcp_server`"
             } else {
                 UNWATCHED
             };

@@ -26,7 +26,7 @@ impl Supervisor {
         let what = if is_stopped {
             "was unloaded"
         } else if running.connection.is_remote() {
-            "was connected to anew"
+            "was reconnected"
         } else {
             "was replaced by newer code"
         };
@@ -57,7 +57,7 @@ impl Supervisor {
             }
             for call in calls {
                 let how = format!(
-                    "{what} and did not finish within {} s",
+                    "{what} and reached the drain timeout of {} s",
                     patience.as_secs_f64()
                 );
                 trouble::ended(&call, &supply.spec.name, &how, &[]);

@@ -308,7 +308,7 @@ async fn a_start_that_fails_says_what_is_missing() {
         ),
         (
             "./bare",
-            "the program DIR/bare of server weather has no `#!` line and is no binary of this system: add a `#!` line, or put the interpreter in front: node server.js",
+            "the program DIR/bare of server weather has no `#!` line and is not a native binary: add a `#!` line, or put the interpreter in front: node server.js",
         ),
     ];
     for (program, text) in failures {

@@ -128,8 +128,7 @@ impl Exchange<'_> {
         }
         if let Some(coding) = coding(&response) {
             let answered = peer.answered(status, "");
-            let how =
-                format!("{answered} in the content coding `{coding}`, which nobody asked for");
+            let how = format!("{answered} with the unrequested content encoding `{coding}`");
             return Err(Failure(Fate::Unknown, how));
         }
         if peer.has_one_stream() {
@@ -248,7 +247,7 @@ impl Exchange<'_> {
             return Ok(());
         }
         let answered = self.inner.peer.answered(status, &words);
-        let how = format!("{answered} (not the answer to `{}`)", self.said.method);
+        let how = format!("{answered} (not the response to `{}`)", self.said.method);
         Err(Failure(Fate::Unknown, how))
     }
 
@@ -370,7 +369,7 @@ impl Exchange<'_> {
             .filter(|error| answered && !is_error_object(error))
         {
             let message = format!(
-                "the server answered with an error that is not a JSON-RPC error: {}",
+                "the server's error is not a JSON-RPC error: {}",
                 error_words(error)
             );
             let error = ErrorObject::new(INTERNAL_ERROR, message);
@@ -395,7 +394,7 @@ impl Exchange<'_> {
     }
 
     async fn too_long(&self) -> Result<(), Failure> {
-        let message = "the server's answer is longer than `--max-message` allows";
+        let message = "the server's response is longer than `--max-message` allows";
         self.answer(&ErrorObject::new(INTERNAL_ERROR, message))
             .await;
         Ok(())
@@ -408,7 +407,10 @@ impl Exchange<'_> {
     }
 
     fn broke_off(&self) -> String {
-        format!("broke off its answer at {}", self.inner.peer.shown())
+        format!(
+            "disconnected during its response at {}",
+            self.inner.peer.shown()
+        )
     }
 
     fn broken(&self, error: &reqwest::Error) -> Failure {

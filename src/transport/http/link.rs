@@ -58,8 +58,8 @@ pub(crate) enum Incoming {
     },
     /// The server ended the stream of this request and will continue it when the stream is resumed.
     Paused(u64),
-    /// Input that cannot be passed on as a message, described for a report.
-    Stray(String),
+    /// A message over the size limit, described for a report.
+    TooLong(String),
     /// The server's own stream was interrupted and reopened; messages sent in between are lost.
     Resumed,
 }
@@ -329,14 +329,14 @@ impl Inner {
                     return self.lose(exchange::FORGOTTEN);
                 }
                 let how = self.peer.answered(status, "");
-                tracing::debug!(method = said.method, how, "a message was not taken in");
+                tracing::debug!(method = said.method, how, "message not accepted");
             }
             Ok(Err(error)) if error.is_connect() => self.lose(&self.peer.unreachable(&error)),
             Ok(Err(error)) => {
                 let how = self.peer.unreachable(&error);
-                tracing::debug!(method = said.method, how, "a message may not have arrived");
+                tracing::debug!(method = said.method, how, "message may be lost");
             }
-            Err(_) => tracing::debug!(method = said.method, "a message was not taken in in time"),
+            Err(_) => tracing::debug!(method = said.method, "message not accepted in time"),
         }
     }
 

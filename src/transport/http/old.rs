@@ -20,7 +20,7 @@ const ENDPOINT: Duration = Duration::from_secs(10);
 pub(super) async fn begin(inner: &Arc<Inner>) -> Result<(), String> {
     let peer = &inner.peer;
     let opened = timeout(ENDPOINT, peer.get(None).send()).await;
-    let silent = |_| format!("did not open its stream at {}", peer.shown());
+    let silent = |_| format!("did not open its event stream at {}", peer.shown());
     let response = match opened.map_err(silent)? {
         Ok(response) if response.status().is_success() && is_stream(&response) => response,
         Ok(response) => {
@@ -37,9 +37,7 @@ pub(super) async fn begin(inner: &Arc<Inner>) -> Result<(), String> {
     let found = timeout(ENDPOINT, stream.endpoint()).await;
     let Ok(Some(endpoint)) = found else {
         let shown = peer.shown();
-        return Err(format!(
-            "does not say on its stream where messages go, at {shown}"
-        ));
+        return Err(format!("sent no valid `endpoint` event at {shown}"));
     };
     peer.post_to(endpoint);
     inner.spawn(stream.follow());
@@ -73,8 +71,11 @@ impl Stream {
         while let Ok(Some(chunk)) = self.response.chunk().await {
             for event in self.events.push(&chunk) {
                 if event.too_long {
-                    let text = format!("a message over the limit of {} bytes", self.inner.limit);
-                    self.inner.tell(Incoming::Stray(text)).await;
+                    let text = format!(
+                        "message longer than {} bytes (`--max-message`)",
+                        self.inner.limit
+                    );
+                    self.inner.tell(Incoming::TooLong(text)).await;
                 } else if !event.data.is_empty() && !event.endpoint {
                     let line = one_line(event.data);
                     let on = None;

@@ -261,7 +261,7 @@ impl Peer {
         let what = if error.is_connect() {
             "cannot be reached at"
         } else {
-            "broke off the connection at"
+            "lost the connection at"
         };
         let text = format!("{what} {}: {}", self.place(), causes(error));
         self.remote.hide(&text)

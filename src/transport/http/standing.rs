@@ -84,8 +84,11 @@ async fn read(
         for event in events.push(&chunk) {
             *retry = event.retry.or(*retry);
             if event.too_long {
-                let text = format!("a message over the limit of {} bytes", inner.limit);
-                inner.tell(Incoming::Stray(text)).await;
+                let text = format!(
+                    "message longer than {} bytes (`--max-message`)",
+                    inner.limit
+                );
+                inner.tell(Incoming::TooLong(text)).await;
             } else if !event.data.is_empty() {
                 let line = one_line(event.data);
                 inner.tell(Incoming::Message { line, on: None }).await;

@@ -181,9 +181,9 @@ class Imports:
         """Brings back the modules that an import of `name` loads, if the process state equals that of their import."""
         group = self.groups[0]
         if group.name != name:
-            return self.differ("`%s` is imported where `%s` was" % (name, group.name))
+            return self.differ("`%s` is imported instead of `%s`" % (name, group.name))
         if self.unforeseen is not None:
-            return self.differ("`%s` is imported before `%s`, and was not" % (self.unforeseen, name))
+            return self.differ("`%s` is now imported before `%s`" % (self.unforeseen, name))
         now = self.state.take()
         parts = {**now, **group.before}
         reason = next((part for part in parts if now.get(part) != group.before.get(part)), None)

@@ -36,7 +36,7 @@ class Standby:
             self.wait_for(b"g")
             self.look_for_namesakes()
         except BaseException as error:
-            self.say("unfit %s" % (error if isinstance(error, Unfit) else "importing ahead failed: %r" % error))
+            self.say("unfit %s" % (error if isinstance(error, Unfit) else "preloading failed: %r" % error))
             os._exit(0)
         self.say("runs")
         os.close(self.said)
@@ -75,9 +75,9 @@ class Standby:
         if self.problem is not None:
             raise self.problem
         if _thread._count() > threads:
-            raise Unfit("importing ahead starts threads")
+            raise Unfit("preloaded packages start threads")
         if "__warningregistry__" in globals():
-            raise Unfit("a module warns whoever imports it")
+            raise Unfit("a module warns on import")
         self.look_for_namesakes()
         del sys.path[: len(script)]
         self.put_aside(start)
@@ -139,11 +139,11 @@ class Standby:
         self.tried.add(name)
         known = self.places.get(name)
         if os.path.isfile(place) and not is_installed(place):
-            self.problem = Unfit("a package imports %s, which is no package" % place)
+            self.problem = Unfit("a package imports %s, which is not an installed module" % place)
             raise self.problem
         if name not in self.linked and (known is None and (not place or is_installed(place)) or known == place):
             return
-        self.problem = Unfit("%s was at %r and would come from %r" % (name, known, place))
+        self.problem = Unfit("%s was loaded from %r and would now be loaded from %r" % (name, known, place))
         raise self.problem
 
     def look_for_namesakes(self):
@@ -160,7 +160,7 @@ class Standby:
                 if stem in names and (
                     end in ("py", "pyc") or end.endswith("so") or os.path.isfile(os.path.join(path, "__init__.py"))
                 ):
-                    raise Unfit("%s comes before the module of that name" % path)
+                    raise Unfit("%s shadows the module of the same name" % path)
 
 
 def main():

@@ -35,7 +35,7 @@ class ProcessState:
         if policy is not None:
             parts["the event loop policy"] = type(policy).__qualname__
         if is_in_loop():
-            parts["whether an event loop runs"] = True
+            parts["the running event loop"] = True
         if loaded("logging"):
             root = loaded("logging").root
             parts["logging"] = (root.level, [type(it).__qualname__ for it in root.handlers], root.manager.disable)
@@ -74,7 +74,7 @@ class ProcessState:
             _warnings.filters[:] = parts["warning filters"]
             getattr(_warnings, "_filters_mutated_lock_held", getattr(_warnings, "_filters_mutated", None))()
 
-    RESTORED = {"the environment", "sys.path", "the import hooks", "warning filters", "sys.modules", "whether an event loop runs"}
+    RESTORED = {"the environment", "sys.path", "the import hooks", "warning filters", "sys.modules", "the running event loop"}
 
 
 class RunningLoop:

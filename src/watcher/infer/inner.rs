@@ -99,8 +99,8 @@ impl InnerWatcher {
             None => "the command".to_owned(),
         };
         format!(
-            "{place} has a watcher of its own, `{shown}`, which restarts the server behind the proxy's back: \
-             the client's session breaks at each save; {cure}, the proxy restarts the server itself"
+            "{place} has its own watcher, `{shown}`, which restarts the server and breaks the client's session at each \
+             save; {cure}: the proxy restarts the server itself"
         )
     }
 }

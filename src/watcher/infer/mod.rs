@@ -80,7 +80,8 @@ pub(super) fn infer(
     let places = match &unwrapped.foreign {
         Some(package) => {
             inferred.notes.push(format!(
-                "{package} is somebody else's, so no save of yours restarts it; if files of yours are part of it, name them with --watch"
+                "{package} is third-party, so saves do not restart it; if it uses your own files, name them with \
+                 --watch"
             ));
             let files = named.settings.iter().chain(&unwrapped.env_files);
             files.map(|file| place(file, "", cwd)).collect()
@@ -139,12 +140,13 @@ impl Sources<'_> {
         let is_blind = found.is_empty() || globs.is_empty() && self.named.script.is_none();
         match &base {
             Base::Beside(directory) => inferred.warnings.push(format!(
-                "{} holds much more than one project, so only the files right beside the server are watched; name the other sources with --watch",
+                "{} contains more than one project, so only the files beside the server are watched; name the other \
+                 sources with --watch",
                 directory.display()
             )),
             Base::Unknown if is_blind && self.binary(language).is_none() => {
                 inferred.warnings.push(format!(
-                    "the server is started in {}, which holds much more than one project, so nothing in it is watched; \
+                    "the server is started in {}, which contains more than one project, so nothing in it is watched; \
                      name the sources with --watch, or the project's directory with --cwd",
                     self.unwrapped.command.base.display()
                 ));
@@ -260,7 +262,8 @@ impl Sources<'_> {
             _ => "mvn package",
         };
         inferred.notes.push(format!(
-            "watching what is built, {}, and not its sources; with --build, as in --build '{build}', a save of the sources builds it",
+            "watching the build output {}, not its sources; to build at each save of the sources, add --build, as in \
+             --build '{build}'",
             names.join(", ")
         ));
         names

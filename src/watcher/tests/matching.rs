@@ -156,7 +156,7 @@ async fn the_start_says_what_is_watched_and_warns_of_idle_globs() {
         panic!("{events:?}");
     };
     assert_eq!((*files, *directories, globs.len()), (1, 3, 5));
-    let ignored = "matches only ignored files; a glob that begins with the ignored directory's name is honoured";
+    let ignored = "matches only ignored files; to watch them, begin the glob with the ignored directory's name";
     let warnings = [
         "scr/*.py matches no file".to_owned(),
         format!("src/*.log {ignored}"),

@@ -38,7 +38,7 @@ impl Tree {
         let in_words = |(given, glob): (usize, &String)| {
             if ignored.contains(&given) || crosses_tool_directory(glob) {
                 format!(
-                    "{glob} matches only ignored files; a glob that begins with the ignored directory's name is honoured"
+                    "{glob} matches only ignored files; to watch them, begin the glob with the ignored directory's name"
                 )
             } else {
                 format!("{glob} matches no file")

@@ -59,13 +59,13 @@ fn an_unknown_argument_is_named_and_nothing_is_done() {
             CALL,
             json!({"server_name": "a", "tool_name": "mark", "city": "Rome"}),
             "`city`",
-            "the tool's own arguments go into `parameters`",
+            "pass the tool's own arguments in `parameters`",
         ),
         (
             CALL,
             json!({"server_name": "a", "tool_name": "mark", "parameters": {}, "arguments": {"x": 1}}),
             "`arguments`",
-            "its parameters are",
+            "the parameters are",
         ),
         (
             CALL,

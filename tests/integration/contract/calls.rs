@@ -177,12 +177,12 @@ fn a_silent_server_makes_no_other_wait() {
     // Whoever waits for it hears of its end.
     client.success(super::UNLOAD, &json!({"server_name": "silent"}));
     let said = client.failed(&client.peer.await_response(loading));
-    let error = "Server 'silent' cannot be loaded: it was unloaded before it answered";
+    let error = "Server 'silent' cannot be loaded: it was unloaded before it was ready";
     assert_eq!(said["error"], error);
     let called = client.peer.await_response(calling);
     assert_eq!(called.result()["isError"], true);
     assert!(
-        called.tool_text().contains("not loaded any more"),
+        called.tool_text().contains("no longer loaded"),
         "{}",
         called.line
     );

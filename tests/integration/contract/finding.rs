@@ -73,7 +73,7 @@ fn the_same_tool_of_two_servers_is_there_twice() {
             said["error"],
             "Several servers have a tool 'tides': north, south"
         );
-        assert_eq!(said["suggestion"], "say which one with `server_name`");
+        assert_eq!(said["suggestion"], "name one of them in `server_name`");
     }
     for (server, sea) in [("north", "northern"), ("south", "southern")] {
         let meant = json!({"server_name": server, "tool_name": "tides"});
@@ -155,18 +155,18 @@ fn a_search_finds_as_many_as_are_wanted() {
 fn arguments_that_make_no_sense_are_explained() {
     let stage = Stage::new([("a", json!({})), ("b", json!({}))]);
     let client = stage.serve();
-    let number = "`max_results` must be a whole number from 1 on";
+    let number = "`max_results` must be an integer of at least 1";
     let server = "`server_name` is missing; the servers are: a, b";
     for (tool, arguments, error) in [
         (
             SEARCH,
             json!({}),
-            "`query` is missing: give what the tool should do",
+            "`query` is missing: give a description of the task",
         ),
         (
             SEARCH,
             json!({"query": 5}),
-            "`query` must be a string: what the tool should do",
+            "`query` must be a string: a description of the task",
         ),
         (SEARCH, json!({"query": "x", "max_results": "five"}), number),
         (SEARCH, json!({"query": "x", "max_results": "inf"}), number),
@@ -189,7 +189,7 @@ fn arguments_that_make_no_sense_are_explained() {
         (
             CALL,
             json!({"server_name": "a", "tool_name": "echo", "parameters": [1]}),
-            "`parameters` must be an object that holds the tool's arguments",
+            "`parameters` must be an object with the tool's arguments",
         ),
         (
             INFO,

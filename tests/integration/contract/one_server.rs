@@ -370,7 +370,7 @@ fn wrong_arguments_are_explained_and_do_nothing() {
             (
                 CALL,
                 json!({"tool_name": "mark", "parameters": "text"}),
-                "`parameters` must be an object that holds the tool's arguments",
+                "`parameters` must be an object with the tool's arguments",
             ),
             (
                 INFO,

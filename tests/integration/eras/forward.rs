@@ -108,7 +108,9 @@ fn what_a_modern_server_asks_of_a_legacy_client_is_a_clear_error() {
     let answer = pair.peer.call("ask", &arguments);
     assert_eq!(answer.result()["isError"], true);
     assert!(
-        answer.tool_text().contains("asks the client for input"),
+        answer
+            .tool_text()
+            .contains("requests input by an `input_required` result"),
         "{}",
         answer.tool_text()
     );

@@ -155,7 +155,7 @@ fn what_cannot_be_loaded_says_why() {
     let error = meta(&fleet, false, LOAD, &named("aa")).to_string();
     assert!(error.contains("'a'"), "{error}");
     let error = meta(&fleet, false, LOAD, &named("off")).to_string();
-    assert!(error.contains("switched off"), "{error}");
+    assert!(error.contains("disabled"), "{error}");
     let call = json!({"server_name": "b", "tool_name": "mark", "parameters": {}});
     let error = fleet.call("call_dynamic_server_tool", &call);
     assert!(

@@ -22,11 +22,15 @@ fn a_cancellation_in_a_batch_is_one() {
     let client = Legacy::begin_as(&stage.site, "2025-03-26");
     let ping = json!({"jsonrpc": "2.0", "id": "p", "method": "ping"});
     let answer = client.post(&json!([slow(&json!(1)), cancelled(&json!(1)), ping]).to_string());
-    assert!(answer.body.contains("was cancelled"), "{}", answer.body);
+    assert!(
+        answer.body.contains("cancelled the request"),
+        "{}",
+        answer.body
+    );
     let mut earlier = client.open(&slow(&json!(2)).to_string());
     client.call("mark", &json!({}));
     client.post(&json!([ping, cancelled(&json!(2))]).to_string());
-    assert!(earlier.answer().body.contains("was cancelled"));
+    assert!(earlier.answer().body.contains("cancelled the request"));
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn by_a_socket_the_user_alone_comes_in_and_can_do_all() {
     let second = serving(&project)
         .options(["--http", "unix:proxy.sock"])
         .spawn();
-    second.expect_stderr("a running process listens there");
+    second.expect_stderr("a running process listens on this socket");
     assert!(!second.wait_exit().success());
     assert!(UnixStream::connect(&socket).is_ok());
     // What a killed one left is replaced.

@@ -57,14 +57,14 @@ fn nothing_is_lost_that_was_not_carried_out_while_a_server_is_started_anew() {
             let result = stage.peer.await_response(call).result();
             let text = result["content"][0]["text"].as_str().unwrap();
             if result["isError"] == true {
-                assert!(text.contains("may have been carried out"), "{text}");
+                assert!(text.contains("may have been executed"), "{text}");
                 unsure += 1;
             } else {
                 assert_eq!(text, format!("echo: {at}"));
             }
             assert_eq!(stage.peer.responses_to(call), 1);
         }
-        assert!(unsure <= 5, "{unsure} of 50 may have been carried out");
+        assert!(unsure <= 5, "{unsure} of 50 may have been executed");
         eventually(DEADLINE, || stage.peer.notifications(LIST_CHANGED) > before);
         let carried_out = second.asked_for("tools/call").len();
         assert!(carried_out >= 35, "{carried_out}");
@@ -83,12 +83,12 @@ fn answers_by_status_alone_say_whether_a_call_may_have_been_carried_out() {
     });
     let stage = Stage::legacy(&server);
     for (status, says) in [
-        ("401", "not carried out"),
-        ("403", "not carried out"),
-        ("429", "not carried out"),
-        ("500", "may have been carried out"),
-        ("503", "may have been carried out"),
-        ("202", "may have been carried out"),
+        ("401", "not executed"),
+        ("403", "not executed"),
+        ("429", "not executed"),
+        ("500", "may have been executed"),
+        ("503", "may have been executed"),
+        ("202", "may have been executed"),
     ] {
         let result = stage.echo(status).result();
         let text = result["content"][0]["text"].as_str().unwrap();

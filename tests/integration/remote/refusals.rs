@@ -183,7 +183,7 @@ fn a_compressed_answer_is_not_asked_for_and_named() {
     });
     let stage = Stage::legacy(&server);
     let told = refusal(&stage, "200");
-    assert!(told.contains("content coding `gzip`"), "{told}");
+    assert!(told.contains("content encoding `gzip`"), "{told}");
     assert!(refusal(&stage, "401").contains("HTTP 401 Unauthorized"));
     for asked in server.asked() {
         assert_eq!(asked.header("accept-encoding"), Some("identity"));

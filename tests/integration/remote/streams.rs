@@ -111,7 +111,7 @@ fn a_broken_stream_ends_its_own_call_and_no_other() {
     let broken = stage.echo("break").result();
     assert_eq!(broken["isError"], true);
     let text = broken["content"][0]["text"].as_str().unwrap();
-    assert!(text.contains("may have been carried out"), "{text}");
+    assert!(text.contains("may have been executed"), "{text}");
     // What has no effects is asked once more.
     let prompt = stage.peer.ask("prompts/get", &json!({"name": "greet"}));
     assert_eq!(prompt.result()["messages"], json!([]));
@@ -226,7 +226,7 @@ fn a_redirect_is_followed_within_the_place_and_nowhere_else() {
     );
     let refused = stage.echo("away").line;
     assert!(
-        refused.contains("HTTP 307") && refused.contains("not carried out"),
+        refused.contains("HTTP 307") && refused.contains("not executed"),
         "{refused}"
     );
     assert_eq!(stranger.asked().len(), 0);

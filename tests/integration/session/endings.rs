@@ -29,7 +29,7 @@ fn a_crash_ends_a_call_with_its_reason_and_repeats_what_may_be_repeated() {
             text.contains("signal") && text.contains("the sky fell"),
             "{text}"
         );
-        assert!(text.contains("not sent again"), "{text}");
+        assert!(text.contains("not retried"), "{text}");
     }
     // Held until the restart.
     assert_eq!(
@@ -169,7 +169,7 @@ fn what_waits_for_a_start_is_answered_when_the_proxy_ends() {
     peer.signal(rustix::process::Signal::TERM);
     let text = peer.await_response(call).tool_text();
     assert!(text.contains("was stopped before"), "{text}");
-    assert!(text.contains("was not carried out"), "{text}");
+    assert!(text.contains("was not executed"), "{text}");
     let error = peer.await_response(read).error();
     assert_eq!(error["data"]["reason"], "server_restarted");
     peer.wait_exit();

@@ -175,7 +175,7 @@ fn what_is_killed_as_it_waits_is_told_and_replaced() {
     kill_process(standby, Signal::KILL).unwrap();
     let cold = warmed.log.until("cold", 1).remove(0);
     assert_eq!(cold["for_good"], false, "{cold}");
-    warmed.cold_save("v1", "before its time");
+    warmed.cold_save("v1", "exited early");
     warmed.warm_save("v2");
 }
 

@@ -78,7 +78,7 @@ fn a_save_does_not_wait_for_what_is_stopped_as_it_waits() {
         warmed.until_prepared();
         stop(&warmed);
         let start = Instant::now();
-        warmed.cold_save(&format!("v{round}"), "does not go on in time");
+        warmed.cold_save(&format!("v{round}"), "the standby did not respond in time");
         start.elapsed()
     });
     let soon = rounds.take_while(|took| *took > Duration::from_secs(2));

@@ -233,7 +233,7 @@ fn packages_that_write_or_fail_or_end_or_start_threads() {
         ),
         (
             &(is_prepared.clone() + "if (isPrepared) process.exit(0);"),
-            "before its time",
+            "exited early",
         ),
         (
             &(is_prepared.clone()
@@ -241,7 +241,7 @@ fn packages_that_write_or_fail_or_end_or_start_threads() {
                 for (let count = 0; count < 8 && isPrepared; count += 1) {
                     new Worker('setInterval(() => {}, 1000)', { eval: true });
                 }"),
-            "starts threads",
+            "start threads",
         ),
     ] {
         let warmed = with("", package);

@@ -62,7 +62,7 @@ fn packages_that_write_or_fail_or_start_threads_or_warn_when_they_are_loaded_ahe
         ("raise SystemExit(3)", "SystemExit"),
         (
             "import __main__, os\nif not hasattr(__main__, '__file__'):\n    os._exit(3)",
-            "before its time",
+            "exited early",
         ),
     ] {
         let code = "try:\n    import ahead\nexcept SystemExit:\n    pass";
@@ -83,7 +83,10 @@ fn a_package_that_waits_for_ever_when_it_is_loaded_ahead() {
         .options(["--start-timeout", "5s"]);
     let warmed = Warmed::of(project, "server.py", proxy);
     let cold = warmed.log.until("cold", 1).remove(0);
-    assert_eq!(cold["reason"], "does not get ready", "{cold}");
+    assert_eq!(
+        cold["reason"], "the standby did not get ready in time",
+        "{cold}"
+    );
     warmed.cold_save("v1", "");
 }
 
@@ -407,7 +410,7 @@ fn a_process_that_is_not_found_is_told() {
     let command = vec![executable(&project, "python", &text), "server.py".into()];
     let warmed = Warmed::start(project, "server.py", command);
     let cold = warmed.log.until("cold", 1).remove(0);
-    assert_eq!(cold["reason"], "its own process was not found");
+    assert_eq!(cold["reason"], "the server's own process was not found");
     assert_eq!(cold["for_good"], true, "{cold}");
     warmed.cold_save("v1", "");
 }

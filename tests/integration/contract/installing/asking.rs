@@ -8,7 +8,7 @@ use super::{SERVER, World, told};
 use crate::harness::{Message, modern_meta};
 
 const ELICITATION: &str = "elicitation/create";
-const DECLINED: &str = "Installation failed: it was declined by the person who was asked";
+const DECLINED: &str = "Installation failed: the user declined it";
 
 /// Installs from the repository; gives the question, and the request that waits for its answer.
 #[track_caller]
@@ -31,7 +31,7 @@ fn tells_all(world: &World, params: &Value) {
         &format!("commit: {}", world.head()),
         "uv venv",
         "uv pip install",
-        "it is started by: ",
+        "start command: ",
         "/.venv/bin/python ",
     ] {
         assert!(message.contains(text), "{text:?} is not in {message:?}");

@@ -67,12 +67,12 @@ fn variables_stand_in_the_question_and_belong_to_its_answer() {
     let (call, question, lines) = asked(&client, INSTALL_AND_LOAD, &arguments);
     let at = lines
         .iter()
-        .position(|it| it == "these variables are set for it:")
+        .position(|it| it == "environment variables:")
         .unwrap();
     // What nothing speaks of comes first.
     assert_eq!(
         lines[at + 1],
-        r#"  OTHER = "${HOME}" (nothing in the repository mentions it)"#
+        r#"  OTHER = "${HOME}" (not mentioned in the repository)"#
     );
     assert_eq!(lines[at + 2], r#"  CITY = "rome\nSAFE""#);
     client.succeeded(&respond(&client, &question, call, "accept"));
@@ -121,10 +121,7 @@ fn a_replacement_is_said_to_be_one() {
     let arguments = world.arguments(json!({"server_name": "clock", "overwrite": true}));
     let (call, question, lines) = asked(&client, INSTALL, &arguments);
     let file = world.stage.project.path(".mcp.json");
-    let replaced = format!(
-        "it replaces the entry `clock` in {:?}",
-        file.to_str().unwrap()
-    );
+    let replaced = format!("replaces the entry `clock` in {:?}", file.to_str().unwrap());
     assert!(lines.contains(&replaced), "{lines:?}");
     client.failed(&respond(&client, &question, call, "decline"));
     world.assert_untouched();
@@ -139,14 +136,17 @@ fn a_removal_is_asked_about_too() {
     assert_eq!(lines[0], "Remove the MCP server `clock`?");
     assert_eq!(
         lines[1],
-        "it was written by hand and never installed by mcp-proxy"
+        "not installed by mcp-proxy: the entry was written by hand"
     );
     assert!(
-        lines[2].contains(".mcp.json\", of which a backup is kept"),
+        lines[2].contains(".mcp.json\" and keeps a backup"),
         "{lines:?}"
     );
     let said = client.failed(&respond(&client, &question, call, "decline"));
-    says(&said, &["Failed to uninstall 'clock': it was declined"]);
+    says(
+        &said,
+        &["Failed to uninstall 'clock': the user declined it"],
+    );
     world.assert_untouched();
 
     let (call, question, _) = asked(&client, INSTALL, &world.arguments(json!({})));
@@ -162,14 +162,11 @@ fn a_removal_is_asked_about_too() {
     forced["force"] = json!(true);
     let (call, question, lines) = asked(&client, UNINSTALL, &forced);
     assert!(
-        lines[1].starts_with("it was installed from https://localhost"),
+        lines[1].starts_with("installed from https://localhost"),
         "{lines:?}"
     );
-    assert_eq!(lines[3], format!("its folder is deleted: {folder:?}"));
-    assert_eq!(
-        lines[4],
-        "what somebody changed in its files is lost with them"
-    );
+    assert_eq!(lines[3], format!("deletes the folder {folder:?}"));
+    assert_eq!(lines[4], "local changes to its files are lost");
     assert_eq!(lines[5], r#"  "server.py""#);
     client.succeeded(&respond(&client, &question, call, "accept"));
     world.assert_untouched();

@@ -41,7 +41,7 @@ fn arguments_that_make_no_sense() {
     for (arguments, text) in [
         (
             json!({}),
-            "`git_url` is missing: give where the server's repository is",
+            "`git_url` is missing: give the URL of the server's repository",
         ),
         (json!({"git_url": 7}), "`git_url` must be a string"),
         (
