@@ -240,6 +240,22 @@ impl Catalog {
         })
     }
 
+    /// Returns the servers whose filter in the configuration leaves out the tool that clients would see under that name or
+    /// that has that own name, each with its own name for it.
+    pub(crate) fn left_out(&self, name: &str) -> impl Iterator<Item = (&ServerHandle, String)> {
+        self.servers.iter().filter_map(move |server| {
+            let (snapshot, prefix) = (server.snapshot(), &server.spec().prefix);
+            let is_meant =
+                |own: &&String| *own == name || public_name(prefix, own, self.max_name) == name;
+            let own = snapshot
+                .list(ListKind::Tools)?
+                .left_out()
+                .iter()
+                .find(is_meant)?;
+            Some((server, own.clone()))
+        })
+    }
+
     /// Returns the location of the prompt with that name.
     pub(crate) fn prompt(&self, name: &str) -> Option<(&ServerHandle, &Route)> {
         self.route(ListKind::Prompts, name)

@@ -50,13 +50,15 @@ impl Known {
         Ok(())
     }
 
-    /// Returns the tools that `server` had last; None if unknown.
+    /// Returns the tools that `server` had last and that it may offer now; None if unknown.
     pub(crate) fn recall(&self, server: &ServerSpec) -> Option<List> {
         let text = self.read(server)?;
         // Text after the JSON value means that the file was not written here.
         serde_json::from_str::<&RawValue>(&text).ok()?;
         let mut tools = List::default();
         tools.add_page(ListKind::Tools, &text).ok()?;
+        let admission = server.tools.compile();
+        tools.retain(|name| admission.admits(name));
         Some(tools)
     }
 

@@ -117,6 +117,8 @@ pub(crate) struct List {
     pages: usize,
     /// True if entries were left out, so that the first page is not the whole list.
     filtered: bool,
+    /// Names of entries that [`Self::retain`] removed.
+    left_out: Vec<String>,
 }
 
 impl List {
@@ -157,9 +159,15 @@ impl List {
 
     /// Removes the entries whose names `admits` rejects.
     pub(crate) fn retain(&mut self, admits: impl Fn(&str) -> bool) {
-        let before = self.entries.len();
-        self.entries.retain(|entry| admits(&entry.name));
-        self.filtered |= self.entries.len() < before;
+        let rejected = |entry: &mut Entry| !admits(&entry.name);
+        let removed = self.entries.extract_if(.., rejected);
+        self.left_out.extend(removed.map(|entry| entry.name));
+        self.filtered |= !self.left_out.is_empty();
+    }
+
+    /// Returns the names of the entries that were rejected.
+    pub(crate) fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// Removes entries that have the same name as an earlier one. Returns these names.
@@ -267,6 +275,17 @@ mod tests {
     fn one_page_stays_as_it_is() {
         let page = r#"{"x":1E5, "tools":[{"name":"a","\u0061":1}],"_meta":{"k":-0}}"#;
         assert_eq!(tools(&[page]).result(ListKind::Tools, &[]), page);
+    }
+
+    #[test]
+    fn names_of_rejected_entries_are_kept() {
+        let mut list = tools(&[r#"{"tools":[{"name":"a"},{"name":"b"}]}"#]);
+        list.retain(|name| name == "a");
+        assert_eq!(list.left_out(), ["b"]);
+        assert_eq!(
+            list.result(ListKind::Tools, &[]),
+            r#"{"tools":[{"name":"a"}]}"#
+        );
     }
 
     #[test]

@@ -51,14 +51,15 @@ impl Meant {
         })
     }
 
-    /// Returns the `tools/call` line for `server`, made from `line`, the call of this meta-tool. All other members,
-    /// such as the progress token, stay. Returns an error if the server has no such tool now.
+    /// Returns the server's own name for the tool, and the `tools/call` line for `server`, made from `line`, the call of
+    /// this meta-tool. All other members, such as the progress token, stay. Returns an error if the server has no such
+    /// tool now.
     pub(crate) fn line(
         &self,
         line: &str,
         server: &ServerHandle,
         catalog: &Catalog,
-    ) -> Result<String, Value> {
+    ) -> Result<(String, String), Value> {
         let tool = own_name(&self.tool, server, catalog)?;
         let mut message = Members::of(line);
         let params = message.get("params").unwrap_or("{}").to_owned();
@@ -66,7 +67,7 @@ impl Meant {
         params.set("name", quoted(&tool));
         params.set("arguments", self.parameters.as_str());
         message.set("params", params.to_string());
-        Ok(message.to_string())
+        Ok((tool, message.to_string()))
     }
 }
 
@@ -81,7 +82,7 @@ fn owner(tool: &str, fleet: &Fleet, offer: &Offer) -> Result<String, Value> {
         return Ok(server.spec().name.clone());
     }
     let remembered = remembered(tool, fleet, None)?;
-    let (server, _) = remembered.ok_or_else(|| missing(tool, &catalog, offer))?;
+    let (server, _) = remembered.ok_or_else(|| missing(tool, &catalog, None, offer))?;
     Ok(server)
 }
 
@@ -149,8 +150,24 @@ fn ambiguous(tool: &str, servers: &[String]) -> Value {
     json!({ "error": error, "suggestion": "name one of them in `server_name`" })
 }
 
-/// Returns the error for a tool that no server has: how it got lost, and similar tools.
-pub(super) fn missing(tool: &str, catalog: &Catalog, offer: &Offer) -> Value {
+/// Returns the error for a tool that the filter of `server` leaves out.
+pub(super) fn left_out(tool: &str, server: &str) -> Value {
+    let error = format!("Tool '{tool}' is excluded by `tools` of `{server}` in the configuration");
+    json!({ "error": error, "suggestion": "a person can change `tools` (`allow`, `deny`) there" })
+}
+
+/// Returns the error for a tool that no server has: the filter that leaves it out, or how it got lost and similar tools.
+/// Considers the filter of `among` only, if given.
+pub(super) fn missing(
+    tool: &str,
+    catalog: &Catalog,
+    among: Option<&ServerHandle>,
+    offer: &Offer,
+) -> Value {
+    let is_meant = |server: &ServerHandle| among.is_none_or(|only| only.is(server));
+    if let Some((server, own)) = catalog.left_out(tool).find(|(it, _)| is_meant(it)) {
+        return left_out(&own, &server.spec().name);
+    }
     let mut names: Vec<String> = catalog.tool_names().map(ToOwned::to_owned).collect();
     for server in &catalog.servers {
         let snapshot = server.snapshot();
@@ -172,7 +189,7 @@ pub(super) fn missing(tool: &str, catalog: &Catalog, offer: &Offer) -> Value {
     json!({ "error": error, "suggestion": suggestion })
 }
 
-/// Returns the server's own name for `tool`; an error if it has no such tool now.
+/// Returns the server's own name for `tool`, offered or left out; an error if it has no such tool now.
 fn own_name(tool: &str, server: &ServerHandle, catalog: &Catalog) -> Result<String, Value> {
     let snapshot = server.snapshot();
     if server.gate().refusal().is_some() {
@@ -186,13 +203,20 @@ fn own_name(tool: &str, server: &ServerHandle, catalog: &Catalog) -> Result<Stri
     else {
         return Ok(tool.to_owned());
     };
-    if tools.find(tool).is_some() || !server.admits(tool) {
+    if tools.find(tool).is_some() {
         return Ok(tool.to_owned());
     }
     if let Some((owner, own)) = catalog.own_name(tool)
         && owner.is(server)
     {
         return Ok(own.into_owned());
+    }
+    // The session refuses a tool that is left out.
+    if let Some((_, own)) = catalog.left_out(tool).find(|(owner, _)| owner.is(server)) {
+        return Ok(own);
+    }
+    if !server.admits(tool) {
+        return Ok(tool.to_owned());
     }
     let name = &server.spec().name;
     let error = format!(

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::arguments::{given_server, text};
-use super::call::{find, missing, remembered};
+use super::call::{find, left_out, missing, remembered};
 use super::{CALL, Offer};
 use crate::config::ServerSpec;
 use crate::fleet::Fleet;
@@ -166,13 +166,21 @@ pub(super) async fn info(
         return Ok(describe(&server, &entry, None));
     }
     Err(match given.filter(|_| server.is_none()) {
+        Some(given) if leaves_out(fleet, &given, &name) => left_out(&name, &given),
         Some(given) => json!({
             "error": format!("Tool '{name}' of server '{given}' is unknown"),
             "suggestion": "load the server with load_mcp_server_dynamically(); list_available_servers() lists the \
              servers",
         }),
-        None => missing(&name, &catalog, offer),
+        None => missing(&name, &catalog, server.as_ref(), offer),
     })
+}
+
+/// Returns true if the filter of the configured server `server` leaves out the tool.
+fn leaves_out(fleet: &Fleet, server: &str, tool: &str) -> bool {
+    let config = fleet.config();
+    let spec = config.servers.iter().find(|spec| spec.name == server);
+    spec.is_some_and(|spec| !spec.tools.compile().admits(tool))
 }
 
 /// Returns `entry` with its server and an example call; without a generation the server is not loaded.

@@ -94,8 +94,12 @@ impl Session {
         true
     }
 
-    /// Returns the error for a tool no loaded server has: names servers that had it or may have it, and similar tools.
+    /// Returns the error for a tool no loaded server has: names the server whose filter leaves it out, or servers that had
+    /// it or may have it, and similar tools.
     fn unknown_tool(&self, catalog: &Catalog, name: &str) -> ErrorObject {
+        if let Some((server, own)) = catalog.left_out(name).next() {
+            return left_out(&own, &server.spec().name);
+        }
         let mut message = format!("no loaded server has the tool `{name}`");
         if let Some(reason) = self.fleet.without_servers() {
             let _ = write!(message, ": {reason}");
@@ -145,6 +149,13 @@ impl Session {
         }
         ErrorObject::new(INVALID_PARAMS, message)
     }
+}
+
+/// Returns the error for a tool that the filter of `server` leaves out.
+pub(super) fn left_out(tool: &str, server: &str) -> ErrorObject {
+    let message =
+        format!("tool `{tool}` is excluded by `tools` of `{server}` in the configuration");
+    ErrorObject::new(INVALID_PARAMS, message)
 }
 
 /// Returns the server whose code does not run and that alone can have the tool or prompt `name`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
-use super::missing::does_not_run;
+use super::missing::{does_not_run, left_out};
 use crate::fleet::Catalog;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Members, Reply,
@@ -76,10 +76,7 @@ impl Session {
     /// Calls the tool `name` of `server`, under the server's own name for it.
     pub(super) fn call_tool_of(&self, server: &ServerHandle, name: &str, request: Request<'_>) {
         if !server.admits(name) {
-            let server = &server.spec().name;
-            let message =
-                format!("tool `{name}` is excluded by `tools` of `{server}` in the configuration");
-            return self.answer_error(request.id, &ErrorObject::new(INVALID_PARAMS, message));
+            return self.answer_error(request.id, &left_out(name, &server.spec().name));
         }
         self.submit(server, Method::CallTool, None, request);
     }

@@ -150,15 +150,15 @@ impl Session {
     }
 
     fn make_call(&self, meant: &Meant, server: &ServerHandle, request: Request<'_>) {
-        let line = match meant.line(request.line, server, &self.fleet.catalog()) {
-            Ok(line) => line,
+        let (tool, line) = match meant.line(request.line, server, &self.fleet.catalog()) {
+            Ok(made) => made,
             Err(error) => return self.refuse_meta_tool(request, error),
         };
         if let Ok(envelope) = Envelope::parse(&line) {
             let (line, envelope) = (&*line, &envelope);
             self.call_tool_of(
                 server,
-                &meant.tool,
+                &tool,
                 Request {
                     line,
                     envelope,

@@ -148,6 +148,7 @@ fn tools_that_the_configuration_leaves_out_are_neither_listed_nor_called() {
             "call_dynamic_server_tool",
             json!({"tool_name": "echo", "parameters": {"a": 1}}),
         ),
+        ("get_tool_info", json!({"tool_name": "echo"})),
     ] {
         let refused = peer.call(tool, &arguments);
         assert!(
@@ -161,6 +162,62 @@ fn tools_that_the_configuration_leaves_out_are_neither_listed_nor_called() {
     peer.call("set_tools", &added);
     peer.expect_notification("notifications/tools/list_changed");
     assert_eq!(names(), ["mark", "set_tools", "eager"]);
+}
+
+#[test]
+fn a_left_out_tool_of_several_servers_is_said_to_be_left_out() {
+    let project = Project::new();
+    let server = json!(example("fake_server")).to_string();
+    project.write("script.json", "{}");
+    project.write(
+        "mcp-proxy.toml",
+        &format!(
+            "[servers.weather]\ncommand = {server}\nargs = ['script.json']\ntools.allow = ['state']\n\
+             [servers.free]\ncommand = {server}\nargs = ['script.json']\ntools.deny = ['slow']\n\
+             [servers.later]\ncommand = {server}\nargs = ['script.json']\ntools.deny = ['slow']\nautostart = false\n"
+        ),
+    );
+    let nothing: [&str; 0] = [];
+    let peer = Proxy::dev(nothing).within(&project).spawn();
+    peer.initialize(&initialize_params()).result();
+    let info = |arguments: &Value| peer.call("get_tool_info", arguments).line;
+    for (server, arguments) in [
+        ("weather", json!({"tool_name": "weather__echo"})),
+        (
+            "weather",
+            json!({"tool_name": "echo", "server_name": "weather"}),
+        ),
+        ("free", json!({"tool_name": "free__slow"})),
+        ("free", json!({"tool_name": "slow", "server_name": "free"})),
+        (
+            "later",
+            json!({"tool_name": "slow", "server_name": "later"}),
+        ),
+    ] {
+        let said = info(&arguments);
+        let reason = format!("excluded by `tools` of `{server}`");
+        assert!(
+            said.contains(&reason) && !said.contains("inputSchema"),
+            "{said}"
+        );
+    }
+    // The other server offers it.
+    let said = info(&json!({"tool_name": "echo"}));
+    assert!(said.contains("inputSchema"), "{said}");
+    let said = info(&json!({"tool_name": "weather__ecko"}));
+    assert!(
+        said.contains("not found") && !said.contains("weather__echo"),
+        "{said}"
+    );
+    for tool in ["weather__echo", "free__slow"] {
+        let by_name = json!({ "tool_name": tool });
+        for (called, arguments) in [(tool, &json!({})), ("call_dynamic_server_tool", &by_name)] {
+            let said = peer.call(called, arguments).line;
+            assert!(said.contains("excluded by `tools` of"), "{said}");
+        }
+    }
+    let by_name = json!({"tool_name": "weather__state", "parameters": {}});
+    assert!(!peer.call("call_dynamic_server_tool", &by_name).is_error());
 }
 
 #[test]
