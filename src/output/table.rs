@@ -254,7 +254,7 @@ fn quiet_shows_what_went_wrong_and_processes_are_for_the_verbose() {
         table().iter().filter(|(event, ..)| of(event)).count()
     };
     let all = table().len();
-    assert_eq!(shown(Verbosity::Quiet), 21);
+    assert_eq!(shown(Verbosity::Quiet), 22);
     assert_eq!(shown(Verbosity::Normal), all - 5);
     assert_eq!(shown(Verbosity::Verbose), all);
 }

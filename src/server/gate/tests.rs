@@ -123,7 +123,7 @@ async fn too_many_are_turned_away_until_others_have_gone() {
     assert_eq!(client.answers.load(Ordering::Relaxed), 1);
     let text = read(&reader).await;
     assert!(text.contains(r#""id":5"#), "{text}");
-    assert!(text.contains("more than 64 MiB"), "{text}");
+    assert!(text.contains("exceeds 64 MiB"), "{text}");
     assert!(text.contains("too_many_waiting"), "{text}");
     let held = gate.lock().held.size;
     gate.tell(r#"{"jsonrpc":"2.0","method":"vendor/x"}"#);
