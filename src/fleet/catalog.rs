@@ -240,8 +240,8 @@ impl Catalog {
         })
     }
 
-    /// Returns the servers whose filter in the configuration leaves out the tool that clients would see under that name or
-    /// that has that own name, each with its own name for it.
+    /// Returns the servers whose filter in the configuration leaves out the tool that clients would see under that name
+    /// or that has that own name, each with its own name for it.
     pub(crate) fn left_out(&self, name: &str) -> impl Iterator<Item = (&ServerHandle, String)> {
         self.servers.iter().filter_map(move |server| {
             let (snapshot, prefix) = (server.snapshot(), &server.spec().prefix);

@@ -64,7 +64,7 @@ pub(crate) enum InstallError {
     #[error("`{name}` was installed more than once, from {}; go where it is configured", sources.join(" and "))]
     Ambiguous { name: String, sources: Vec<String> },
     #[error(
-        "files of `{name}` were added or changed in {}: {}; copy to another place what you need of them, then insist {insist}",
+        "files of `{name}` were added or changed in {}: {}; copy those that you need, then insist {insist}",
         shown::value(&folder.to_string_lossy()),
         shown::files(files)
     )]

@@ -45,7 +45,7 @@ pub(crate) struct Removed {
 
 impl Installer {
     /// Plans the removal of a server of this configuration; with `delete_files` also of its installation, unless
-    /// another configuration has it too. Files changed or added since the preparation are an error unless `force` is set.
+    /// another configuration has it too. Files changed or added since the preparation are an error without `force`.
     pub(crate) async fn removal(
         &self,
         name: &str,

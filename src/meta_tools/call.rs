@@ -51,9 +51,9 @@ impl Meant {
         })
     }
 
-    /// Returns the server's own name for the tool, and the `tools/call` line for `server`, made from `line`, the call of
-    /// this meta-tool. All other members, such as the progress token, stay. Returns an error if the server has no such
-    /// tool now.
+    /// Returns the server's own name for the tool, and the `tools/call` line for `server`, made from `line`, the call
+    /// of this meta-tool. All other members, such as the progress token, stay. Returns an error if the server has no
+    /// such tool now.
     pub(crate) fn line(
         &self,
         line: &str,
@@ -156,8 +156,8 @@ pub(super) fn left_out(tool: &str, server: &str) -> Value {
     json!({ "error": error, "suggestion": "a person can change `tools` (`allow`, `deny`) there" })
 }
 
-/// Returns the error for a tool that no server has: the filter that leaves it out, or how it got lost and similar tools.
-/// Considers the filter of `among` only, if given.
+/// Returns the error for a tool that no server has: the filter that leaves it out, or how it got lost and similar
+/// tools. Considers the filter of `among` only, if given.
 pub(super) fn missing(
     tool: &str,
     catalog: &Catalog,

@@ -94,8 +94,8 @@ impl Session {
         true
     }
 
-    /// Returns the error for a tool no loaded server has: names the server whose filter leaves it out, or servers that had
-    /// it or may have it, and similar tools.
+    /// Returns the error for a tool no loaded server has: names the server whose filter leaves it out, or servers that
+    /// had it or may have it, and similar tools.
     fn unknown_tool(&self, catalog: &Catalog, name: &str) -> ErrorObject {
         if let Some((server, own)) = catalog.left_out(name).next() {
             return left_out(&own, &server.spec().name);
