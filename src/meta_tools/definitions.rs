@@ -228,8 +228,8 @@ fn installing() -> Vec<Definition> {
             name: INSTALL,
             title: "Install server from git",
             description: "Clone an MCP server, install its dependencies into a separate folder and add it to the \
-                configuration. Runs code of the repository: use only sources that the user trusts. Name, start file and \
-                Python requirements are detected unless given; overwrite replaces a server with the same name.",
+                configuration. Runs code of the repository: use only sources that the user trusts. Name, start file \
+                and Python requirements are detected unless given; overwrite replaces a server with the same name.",
             parameters: sources(
                 "https://host/owner/repo, or owner/repo on GitHub; optionally followed by @branch, @tag or @commit, \
                  and #folder.",

@@ -211,10 +211,12 @@ impl Exchange<'_> {
         }
         let how = self.inner.peer.answered(status, &error_words(&body));
         if status.is_redirection() {
-            let to = redirect.unwrap_or_else(|| "a place that it does not name".to_owned());
-            let how = format!(
-                "{how}: it redirects to {to}, which has to be the `url` in the configuration"
-            );
+            let how = match redirect {
+                Some(to) => {
+                    format!("{how}: redirect to {to}; set this as `url` in the configuration")
+                }
+                None => format!("{how}: redirect without a valid `Location`"),
+            };
             return Err(Failure(Fate::Refused, how));
         }
         if busy {

@@ -199,7 +199,7 @@ fn a_redirect_that_is_not_followed_says_where_to() {
     let stage = Stage::legacy(&server);
     for to in ["https://elsewhere.example/mcp", "http://127.0.0.1:1/v2"] {
         let told = refusal(&stage, to);
-        assert!(told.contains(&format!("redirects to {to},")), "{told}");
+        assert!(told.contains(&format!("redirect to {to};")), "{told}");
         assert!(!told.contains("geheim"), "{told}");
     }
     let told = refusal(&stage, "/other");
