@@ -324,3 +324,6 @@ pub(crate) fn own_info() -> String {
         env!("CARGO_PKG_VERSION")
     )
 }
+
+#[cfg(test)]
+mod tests;

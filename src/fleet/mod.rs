@@ -13,6 +13,8 @@ mod names;
 mod reconfiguring;
 mod share;
 mod sources;
+#[cfg(test)]
+pub(crate) mod test_fleet;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -26,6 +26,8 @@ mod variables;
 pub(crate) use clone::fuzz;
 pub(crate) use clone::{WORKER_SUBCOMMAND, worker_main};
 pub(crate) use error::InstallError;
+#[cfg(test)]
+pub(crate) use fetched::Variable;
 pub(crate) use fetched::{Fetched, Proposal};
 pub(crate) use installer::{Installed, Installer, Origin, Outcome, Request};
 pub(crate) use progress::{Listener, Step};

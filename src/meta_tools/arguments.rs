@@ -242,3 +242,6 @@ pub(crate) fn load_error(name: &str, error: &LoadError) -> Value {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -249,3 +249,6 @@ fn lost(tool: &str, servers: &[ServerHandle]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

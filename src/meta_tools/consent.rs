@@ -65,28 +65,28 @@ impl Questions {
                 ))
             }
             Question::Result(brought) => {
-                let about = format!("{call}\n{message}");
+                let (about, now) = (format!("{call}\n{message}"), Instant::now());
                 match brought {
-                    Some(brought) if self.was_asked(&brought.state, &about) => {
+                    Some(brought) if self.was_asked(&brought.state, &about, now) => {
                         given(brought.accepted)
                     }
-                    _ => self.put(about, &params.to_string()),
+                    _ => self.put(about, &params.to_string(), now),
                 }
             }
         }
     }
 
-    /// Removes the question with this state; returns true if it was open and about `about`.
-    fn was_asked(&self, state: &str, about: &str) -> bool {
+    /// Removes the question with this state; returns true if it was open at `now` and about `about`.
+    fn was_asked(&self, state: &str, about: &str, now: Instant) -> bool {
         let mut open = locked(&self.0);
-        open.retain(|it| it.asked.elapsed() < PATIENCE);
+        open.retain(|it| now.saturating_duration_since(it.asked) < PATIENCE);
         let Some(at) = open.iter().position(|it| it.state == state) else {
             return false;
         };
         open.remove(at).about == about
     }
 
-    fn put(&self, about: String, params: &str) -> Agreement {
+    fn put(&self, about: String, params: &str, asked: Instant) -> Agreement {
         // With a guessable state, a response could be forged for any question.
         let Ok(state) = crate::random::id() else {
             return Agreement::Refused;
@@ -99,7 +99,7 @@ impl Questions {
         open.push(Open {
             state,
             about,
-            asked: Instant::now(),
+            asked,
         });
         Agreement::Asked(format!(
             r#"{{"resultType":"input_required","inputRequests":{{"{CONFIRM}":{{"method":"elicitation/create","params":{params}}}}},"requestState":{raw}}}"#
@@ -204,3 +204,6 @@ pub(super) fn removing(name: &str, removal: &Removal) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -333,3 +333,6 @@ impl Definition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,3 +204,6 @@ fn describe(server: &str, entry: &Entry, generation: Option<u64>) -> String {
         quoted(&call_with)
     )
 }
+
+#[cfg(test)]
+mod tests;

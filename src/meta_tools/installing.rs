@@ -283,3 +283,6 @@ impl Workshop {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

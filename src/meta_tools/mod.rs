@@ -12,6 +12,8 @@ mod finding;
 mod installing;
 mod loading;
 mod showing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

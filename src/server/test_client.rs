@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::call::{Asker, Call, Client};
 use super::connection::Connection;
+use super::link::Link;
 use super::{Lists, ServerHandle, Snapshot};
+use crate::bridge::Identity;
 use crate::jsonrpc::{Envelope, Reply};
 use crate::mcp::{Era, ListKind, Method};
 use crate::transport::stream::Outbox;
@@ -75,5 +77,14 @@ impl ServerHandle {
                 ..Snapshot::clone(snapshot)
             });
         });
+    }
+}
+
+impl Connection {
+    /// Creates a connection of the first generation of `server`, whose messages go to `outbox`.
+    pub(crate) fn to(outbox: Outbox, server: &str, client: Arc<dyn Client>) -> Arc<Self> {
+        let (notices, _heard) = tokio::sync::mpsc::unbounded_channel();
+        let (link, identity) = (Link::Pipe(outbox), Identity::default());
+        Arc::new(Self::new(server.into(), 1, link, client, identity, notices))
     }
 }

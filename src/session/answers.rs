@@ -206,3 +206,6 @@ fn legacy_tools(result: String) -> String {
     members.set("tools", tools);
     members.to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -246,3 +246,6 @@ async fn tasks_of(connection: &Connection, patience: Duration) -> Vec<String> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests;

@@ -231,3 +231,6 @@ pub(super) fn untagged(params: &str) -> String {
     }
     members.to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ mod missing;
 mod opening;
 mod outbound;
 mod routing;
+#[cfg(test)]
+mod tests;
 mod tools;
 
 use std::collections::{BTreeSet, HashMap};

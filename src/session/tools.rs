@@ -183,3 +183,6 @@ fn shows_forms(capabilities: &str) -> bool {
     let ways = Members::of(raw);
     raw.starts_with('{') && (ways.get("form").is_some() || ways.get("url").is_none())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Sessions with servers that are never started; their messages go to files.
+
+mod asked;
+mod receiving;
+mod routing;
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::fleet::test_fleet::taken;
+use crate::meta_tools::Set;
+use crate::transport::stream::Outbox;
+
+/// Client that stores its messages.
+#[derive(Debug, Default)]
+struct Recorder {
+    /// Each message, behind the request that it belongs to.
+    heard: Mutex<Vec<(String, String)>>,
+    /// True if nothing but responses can be delivered.
+    is_deaf: Mutex<bool>,
+}
+
+impl Delivery for Recorder {
+    fn answer(&self, id: &str, reply: Reply<'_>) {
+        let line = reply.under(id, |parts| String::from_utf8(parts.concat()).unwrap());
+        locked(&self.heard).push(("answer".to_owned(), line));
+    }
+
+    fn send(&self, line: &str, about: About<'_>) -> Result<(), Undelivered> {
+        if *locked(&self.is_deaf) {
+            return Err(Undelivered);
+        }
+        let about = match about {
+            About::Request(id) => format!("request {id}"),
+            About::Listen(id) => format!("listen {id}"),
+            About::Nothing => "nothing".to_owned(),
+        };
+        locked(&self.heard).push((about, line.to_owned()));
+        Ok(())
+    }
+
+    fn pipe(&self) -> Option<&Outbox> {
+        None
+    }
+}
+
+/// A session with its client and the files that its servers' messages go to.
+pub(super) struct Stage {
+    pub(super) session: Arc<Session>,
+    client: Arc<Recorder>,
+    dir: TempDir,
+}
+
+impl Stage {
+    /// Creates a session with these servers, whose gates are open. No task of theirs runs before the test waits.
+    pub(super) fn new(servers: &[&str], is_transparent: bool, set: Set) -> Self {
+        let fleet = Fleet::loaded_with(servers, is_transparent);
+        let client = Arc::<Recorder>::default();
+        let offer = Offer::new(set, !is_transparent, None, false);
+        let session = Session::new(client.clone(), false, fleet, offer, Events::silent());
+        let dir = tempfile::tempdir().unwrap();
+        let stage = Self {
+            session,
+            client,
+            dir,
+        };
+        for server in servers {
+            stage.connect(server);
+        }
+        stage
+    }
+
+    /// Opens the gate of a server to a new connection.
+    pub(super) fn connect(&self, server: &str) -> Arc<Connection> {
+        let client = self.session.clone();
+        self.session
+            .fleet
+            .connect(server, client, &self.path(server))
+    }
+
+    fn path(&self, server: &str) -> PathBuf {
+        self.dir.path().join(server)
+    }
+
+    /// Introduces a legacy client, which is ready for requests of servers at once.
+    pub(super) fn greet(&self) {
+        self.receive(r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#);
+        self.receive(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+    }
+
+    pub(super) fn receive(&self, line: &str) {
+        self.session.receive(line.as_bytes());
+    }
+
+    /// Returns the messages to the client since the last call, each behind the request it belongs to.
+    pub(super) fn heard(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut *locked(&self.client.heard))
+    }
+
+    /// Returns the messages to the client since the last call.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.heard().into_iter().map(|(_, line)| line).collect()
+    }
+
+    /// Returns the lines that were sent to a server since the last call.
+    pub(super) fn sent_to(&self, server: &str) -> Vec<String> {
+        taken(&self.path(server))
+    }
+
+    /// Makes only responses reach the client from now on.
+    pub(super) fn deafen(&self) {
+        *locked(&self.client.is_deaf) = true;
+    }
+}
+
+/// Returns the members of `_meta` that make a request a modern one.
+pub(super) const MODERN: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
