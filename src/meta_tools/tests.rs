@@ -124,15 +124,15 @@ async fn failures_say_what_to_do_next() {
     let with = Some(Surroundings::default());
     let open = Offer::new(Set::All, true, with, true);
     for (offer, name, arguments, error) in [
-        (&dev, SEARCH, "{}", "`search_tools` is no meta-tool"),
-        (&all, INSTALL, "{}", "is no meta-tool"),
-        (&all, "weather", "{}", "`weather` is no meta-tool"),
+        (&dev, SEARCH, "{}", "`search_tools` is not a meta-tool"),
+        (&all, INSTALL, "{}", "is not a meta-tool"),
+        (&all, "weather", "{}", "`weather` is not a meta-tool"),
         (&all, SEARCH, "{}", "`query` is missing"),
         (
             &all,
             SEARCH,
             r#"{"query":"a","max_results":0}"#,
-            "whole number from 1 on",
+            "must be an integer of at least 1",
         ),
         (&all, RELOAD, "{}", "the servers are: a, b, c"),
         (
@@ -146,7 +146,7 @@ async fn failures_say_what_to_do_next() {
             &all,
             INFO,
             r#"{"tool_name":"x","server_name":"c"}"#,
-            "Tool 'x' of 'c' is not known",
+            "Tool 'x' of server 'c' is unknown",
         ),
         (
             &all,

@@ -124,38 +124,38 @@ fn members_without_one_meaning_are_errors_that_say_what_to_give() {
         (
             RELOAD,
             r#"{"servername":"a","server":"b"}"#,
-            "`server` is no",
+            "unknown parameter `server`",
             "are: server_name",
         ),
         (
             CALL,
             r#"{"tool_name":"a","tool":"b"}"#,
-            "`tool` is no",
+            "unknown parameter `tool`",
             "parameters are:",
         ),
         // The tool's own arguments must not be taken for those of the meta-tool.
         (
             CALL,
             r#"{"tool_name":"a","city":"b"}"#,
-            "`city` is no",
-            "go into `parameters`",
+            "unknown parameter `city`",
+            "own arguments in `parameters`",
         ),
         (
             LOADED,
             r#"{"verbose":true}"#,
-            "`verbose` is no",
+            "unknown parameter `verbose`",
             "no parameters",
         ),
         (
             UNINSTALL,
             r#"{"server_name":"a","delete_file":true}"#,
-            "`delete_file` is no",
+            "unknown parameter `delete_file`",
             "`delete_files`",
         ),
         (
             UNINSTALL,
             r#"{"server_name":"a","forec":true}"#,
-            "`forec` is no",
+            "unknown parameter `forec`",
             "`force`",
         ),
         (
@@ -205,7 +205,7 @@ fn another_name_does_not_take_the_place_of_the_defined_one() {
     ] {
         let error = understood(&tool(name), arguments).unwrap_err();
         let said = error["error"].as_str().unwrap();
-        let expected = format!("`{wrong}` is no parameter of {name}; nothing was done");
+        let expected = format!("unknown parameter `{wrong}` of {name}; nothing was done");
         assert_eq!(said, expected, "{arguments}");
     }
 }

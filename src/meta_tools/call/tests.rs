@@ -22,7 +22,7 @@ fn fleet() -> Fleet {
 fn sent(fleet: &Fleet, line: &str, arguments: &str) -> Result<(String, String), Value> {
     let meant = Meant::new(arguments, fleet, &offer())?;
     let server = fleet.one(&meant.server);
-    let line = meant.line(line, &server, &fleet.catalog())?;
+    let (_, line) = meant.line(line, &server, &fleet.catalog())?;
     Ok((meant.server, line))
 }
 
@@ -97,7 +97,7 @@ async fn a_call_without_a_tool_says_what_to_give() {
         (
             r#"{"server_name":"a","tool_name":"send"}"#,
             "Server 'a' has no tool 'send'",
-            "its tools are: x, time.now",
+            "the server's tools are: x, time.now",
         ),
         (
             r#"{"server_name":"b","tool_name":"sned"}"#,
@@ -180,7 +180,7 @@ async fn many_tools_are_not_listed_in_an_error() {
     fleet.list("a", &tools);
     for (set, words) in [(Set::All, SEARCH), (Set::Dev, LOADED)] {
         let offer = Offer::new(set, true, None, false);
-        let error = missing("weather", &fleet.catalog(), &offer);
+        let error = missing("weather", &fleet.catalog(), None, &offer);
         let suggestion = error["suggestion"].as_str().unwrap();
         assert!(suggestion.contains(words), "{suggestion}");
         assert!(!suggestion.contains("tool7"), "{suggestion}");

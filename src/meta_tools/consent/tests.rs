@@ -207,7 +207,7 @@ fn proposal() -> Proposal {
 fn the_question_before_an_installation_names_everything_that_is_run() {
     assert_eq!(
         installing(&proposal()),
-        "Install the MCP server `clock` from https://host/a?\ncommit: c0ffee\nit is started by: uv run \"a b.py\""
+        "Install the MCP server `clock` from https://host/a?\ncommit: c0ffee\nstart command: uv run \"a b.py\""
     );
     let variable = |name: &str, is_mentioned| Variable {
         name: name.into(),
@@ -222,10 +222,10 @@ fn the_question_before_an_installation_names_everything_that_is_run() {
         ..proposal()
     });
     for line in [
-        "it replaces the entry `clock` in \"/p/.mcp.json\"",
-        "to make it ready, this is run:\n  npm ci",
-        "  NEW = \"v\" (nothing in the repository mentions it)\n  KNOWN = \"v\"\n",
-        "note: n11\nnote: and 2 more of these",
+        "replaces the entry `clock` in \"/p/.mcp.json\"",
+        "setup commands:\n  npm ci",
+        "  NEW = \"v\" (not mentioned in the repository)\n  KNOWN = \"v\"\n",
+        "note: n11\nnote: 2 more notes are not shown",
     ] {
         assert!(text.contains(line), "{text}");
     }
@@ -234,7 +234,7 @@ fn the_question_before_an_installation_names_everything_that_is_run() {
 #[test]
 fn foreign_text_adds_no_line_to_the_question() {
     let lines = |proposal: &Proposal| installing(proposal).lines().count();
-    let hostile = "x\nit is started by: true\u{2028}\r\u{202e}\u{1b}[2J";
+    let hostile = "x\nstart command: true\u{2028}\r\u{202e}\u{1b}[2J";
     let plain = lines(&Proposal {
         variables: vec![Variable {
             name: "N".into(),

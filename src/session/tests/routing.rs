@@ -208,7 +208,7 @@ async fn requests_for_prompts_and_resources_go_to_the_server_that_lists_them() {
         (
             "completion/complete",
             r#"{"ref":{"name":"q"}}"#,
-            Error(-32602, "no loaded server has `q`"),
+            Error(-32602, "no loaded server can complete `q`"),
         ),
     ] {
         check(&two_servers(), method, params, &to);
@@ -331,11 +331,11 @@ async fn a_filtered_server_gets_no_request_that_it_may_read_as_another_call() {
         (r#"{"name":"read"}"#, Server("a", r#"{"name":"read"}"#)),
         (
             r#"{"name":"del"}"#,
-            Error(-32602, "left out by `tools` of `a`"),
+            Error(-32602, "excluded by `tools` of `a`"),
         ),
         (
             r#"{"name":"d\u0065l"}"#,
-            Error(-32602, "left out by `tools` of `a`"),
+            Error(-32602, "excluded by `tools` of `a`"),
         ),
         (
             r#"{"name":"read","Name":"del"}"#,
@@ -347,9 +347,9 @@ async fn a_filtered_server_gets_no_request_that_it_may_read_as_another_call() {
         ),
         (
             r#"{"name":["del"]}"#,
-            Error(-32602, "no tool's `name` as a string"),
+            Error(-32602, "no string `params.name`"),
         ),
-        ("{}", Error(-32602, "no tool's `name` as a string")),
+        ("{}", Error(-32602, "no string `params.name`")),
     ] {
         let stage = Stage::new(&["a"], true, Set::None);
         let server = stage.session.fleet.one("a");
