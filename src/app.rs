@@ -11,27 +11,27 @@ use std::time::Duration;
 
 use tokio::runtime::{self, Runtime};
 
-use crate::config::Surroundings;
-use crate::event::{Event, Events};
-use crate::fleet::{Known, Plan, Sources};
+use crate::config::ConfigContext;
+use crate::event::{Event, EventSender};
+use crate::fleet::{FleetSetup, ToolCache, WatchSubscriptions};
 use crate::front::{http, stdio};
 use crate::mcp::Era;
-use crate::meta_tools::{Offer, Set};
-use crate::server::Means;
-use crate::session::{Session, Sessions};
+use crate::meta_tools::{OfferedMetaTools, Set};
+use crate::server::ProxyResources;
+use crate::session::{Session, SessionFactory};
 use crate::shutdown::Shutdown;
-use crate::transport::stream::{Lines, Outbox};
-use crate::warm::Pool;
+use crate::transport::stream::{LineReader, Outbox};
+use crate::warm::StandbyPool;
 use crate::watcher::{WatchError, WatchOptions};
 
 /// Time limit for the responses to requests that are in flight when the client closes stdin. In `printf … | mcp-proxy`,
 /// the server has to start first. A client that needs an earlier end sends a signal.
-const LAST_ANSWERS: Duration = Duration::from_secs(10);
+const FINAL_RESPONSES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Everything needed to serve clients.
-pub(crate) struct Mission {
+pub(crate) struct ServeOptions {
     /// Servers to run.
-    pub(crate) plan: Plan,
+    pub(crate) plan: FleetSetup,
     /// Maximum length of a message in bytes.
     pub(crate) max_message: usize,
     /// Maximum number of standby processes; irrelevant for servers that are not watched.
@@ -43,11 +43,11 @@ pub(crate) struct Mission {
     /// Settings of the watcher; `None` if nothing is watched.
     pub(crate) watch: Option<WatchOptions>,
     /// Location of the configuration that servers can be installed into, if any.
-    pub(crate) around: Option<Surroundings>,
+    pub(crate) config_context: Option<ConfigContext>,
     /// Directory of the last-known tools of servers.
     pub(crate) cache: Option<PathBuf>,
     /// Settings of the HTTP front; without it, the proxy serves one client on stdin and stdout.
-    pub(crate) http: Option<http::Options>,
+    pub(crate) http: Option<http::HttpOptions>,
 }
 
 /// Reason why the proxy cannot start.
@@ -66,7 +66,7 @@ pub(crate) enum AppError {
 
 /// Reason why serving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum EndReason {
     /// The client closed stdin or stopped reading stdout.
     ClientGone,
     /// A signal requested the shutdown.
@@ -75,9 +75,9 @@ pub(crate) enum End {
 
 /// Serves the client on stdin and stdout until it disconnects, or all clients over HTTP until a signal. Every process
 /// and task that was started has ended on return.
-pub(crate) fn serve(mission: Mission, events: &Events) -> Result<End, AppError> {
+pub(crate) fn serve(mission: ServeOptions, events: &EventSender) -> Result<EndReason, AppError> {
     let runtime = runtime()?;
-    let end = runtime.block_on(attend(mission, events));
+    let end = runtime.block_on(serve_clients(mission, events));
     // A thread that blocks on reading a terminal cannot be stopped.
     runtime.shutdown_background();
     end
@@ -88,56 +88,64 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
     runtime::Builder::new_current_thread().enable_all().build()
 }
 
-async fn attend(mut mission: Mission, events: &Events) -> Result<End, AppError> {
+async fn serve_clients(
+    mut mission: ServeOptions,
+    events: &EventSender,
+) -> Result<EndReason, AppError> {
     let shutdown = Shutdown::listen()?;
     let limit = mission.max_message;
     let http = mission.http.take();
-    let is_open = http.as_ref().is_some_and(http::Options::is_open);
+    let is_open = http.as_ref().is_some_and(http::HttpOptions::is_open);
     let sessions = sessions(mission, is_open, events)?;
     match http {
         Some(options) => {
             let front = http::Front::bind(options, limit, sessions, events).await?;
-            front.serve(&shutdown.asked).await;
+            front.serve(&shutdown.requested).await;
             let reason = "received a signal".to_owned();
             events.send(Event::Ending { reason });
             tokio::select! {
                 () = front.stop() => {}
-                () = shutdown.urgent.cancelled() => {}
+                () = shutdown.forced.cancelled() => {}
             }
-            Ok(End::Signal)
+            Ok(EndReason::Signal)
         }
-        None => attend_stdio(&sessions, limit, &shutdown, events).await,
+        None => serve_stdio(&sessions, limit, &shutdown, events).await,
     }
 }
 
-fn sessions(mission: Mission, is_open: bool, events: &Events) -> Result<Sessions, AppError> {
+fn sessions(
+    mission: ServeOptions,
+    is_open: bool,
+    events: &EventSender,
+) -> Result<SessionFactory, AppError> {
     let several = !mission.plan.transparent;
-    let mut means = Means::new(events.clone(), mission.max_message, mission.era);
+    let mut means = ProxyResources::new(events.clone(), mission.max_message, mission.era);
     let watches = mission.watch.is_some() && !mission.plan.lazy;
     means.watched = watches;
-    means.warm = Some(Pool::new(mission.warm_limit)).filter(|_| watches && mission.warm_limit > 0);
+    means.warm =
+        Some(StandbyPool::new(mission.warm_limit)).filter(|_| watches && mission.warm_limit > 0);
     let sources = mission
         .watch
-        .map(|options| Sources::new(options, events.clone()).map(Arc::new));
-    Ok(Sessions {
+        .map(|options| WatchSubscriptions::new(options, events.clone()).map(Arc::new));
+    Ok(SessionFactory {
         plan: mission.plan,
         means,
         sources: sources.transpose()?,
-        known: mission.cache.map(|dir| Arc::new(Known::open(dir))),
-        offer: Offer::new(mission.meta_tools, several, mission.around, is_open),
+        known: mission.cache.map(|dir| Arc::new(ToolCache::open(dir))),
+        offer: OfferedMetaTools::new(mission.meta_tools, several, mission.config_context, is_open),
         events: events.clone(),
         opened: AtomicBool::new(false),
     })
 }
 
-async fn attend_stdio(
-    sessions: &Sessions,
+async fn serve_stdio(
+    sessions: &SessionFactory,
     limit: usize,
     shutdown: &Shutdown,
-    events: &Events,
-) -> Result<End, AppError> {
+    events: &EventSender,
+) -> Result<EndReason, AppError> {
     let out = Outbox::new(io::stdout().as_fd().try_clone_to_owned()?)?;
-    let lines = Lines::new(io::stdin().as_fd().try_clone_to_owned()?, limit)?;
+    let lines = LineReader::new(io::stdin().as_fd().try_clone_to_owned()?, limit)?;
     let session = sessions.open(Arc::new(out.clone()), false)?;
     if sessions.plan.starts_processes() {
         // Starts the reaper while the watcher is set up on its own thread, instead of delaying the first server.
@@ -146,27 +154,27 @@ async fn attend_stdio(
     }
 
     let (end, reason) = tokio::select! {
-        () = stdio::serve(lines, &out, session.clone(), limit) => (End::ClientGone, "the client closed stdin"),
-        () = out.closed() => (End::ClientGone, "the client closed stdout"),
-        () = shutdown.asked.cancelled() => (End::Signal, "received a signal"),
+        () = stdio::serve(lines, &out, session.clone(), limit) => (EndReason::ClientGone, "the client closed stdin"),
+        () = out.closed() => (EndReason::ClientGone, "the client closed stdout"),
+        () = shutdown.requested.cancelled() => (EndReason::Signal, "received a signal"),
     };
     events.send(Event::Ending {
         reason: reason.to_owned(),
     });
     tokio::select! {
-        () = take_down(&session, &out, end, shutdown) => {}
+        () = close_session(&session, &out, end, shutdown) => {}
         // Dropping the runtime kills the remaining process groups.
-        () = shutdown.urgent.cancelled() => {}
+        () = shutdown.forced.cancelled() => {}
     }
     Ok(end)
 }
 
-async fn take_down(session: &Arc<Session>, out: &Outbox, end: End, shutdown: &Shutdown) {
-    if end == End::ClientGone {
+async fn close_session(session: &Arc<Session>, out: &Outbox, end: EndReason, shutdown: &Shutdown) {
+    if end == EndReason::ClientGone {
         tokio::select! {
-            _ = tokio::time::timeout(LAST_ANSWERS, session.quiet()) => {}
+            _ = tokio::time::timeout(FINAL_RESPONSES_TIMEOUT, session.wait_until_idle()) => {}
             () = out.closed() => {}
-            () = shutdown.asked.cancelled() => {}
+            () = shutdown.requested.cancelled() => {}
         }
     }
     session.end().await;

@@ -7,7 +7,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::config::Hidden;
+use crate::config::HiddenValues;
 use crate::lock::locked;
 
 /// Number of events that may wait for a slow reader of stderr before new ones are dropped and counted.
@@ -232,7 +232,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// Hides values in all its texts.
-    pub(crate) fn hide(&mut self, hidden: &Hidden) {
+    pub(crate) fn hide(&mut self, hidden: &HiddenValues) {
         let texts = std::iter::once(&mut self.reason).chain(&mut self.advice);
         for text in texts.chain(&mut self.stderr) {
             *text = hidden.hide(std::mem::take(text));
@@ -280,13 +280,13 @@ pub(crate) enum StrayKind {
 /// Sender of events to the printing thread. Cheap to clone. Never blocks, because a client that does not read the
 /// proxy's stderr must not stop the protocol.
 #[derive(Debug, Clone)]
-pub(crate) struct Events {
+pub(crate) struct EventSender {
     sender: SyncSender<Event>,
     dropped: Arc<AtomicU64>,
-    hidden: Arc<Mutex<Hidden>>,
+    hidden: Arc<Mutex<HiddenValues>>,
 }
 
-impl Events {
+impl EventSender {
     /// Creates a sender on a channel of `sync_channel(EVENT_BACKLOG)`; events that do not fit are counted in `dropped`.
     pub(crate) fn new(sender: SyncSender<Event>, dropped: Arc<AtomicU64>) -> Self {
         Self {
@@ -303,12 +303,12 @@ impl Events {
     }
 
     /// Hides these values from now on, in events of all servers.
-    pub(crate) fn hide(&self, hidden: &Hidden) {
+    pub(crate) fn hide(&self, hidden: &HiddenValues) {
         locked(&self.hidden).add(hidden);
     }
 
     /// Returns the values that must not be shown.
-    pub(crate) fn hidden(&self) -> Arc<Mutex<Hidden>> {
+    pub(crate) fn hidden(&self) -> Arc<Mutex<HiddenValues>> {
         self.hidden.clone()
     }
 

@@ -39,10 +39,10 @@
 //! | `event` | events as plain data |
 //! | `file_time` | time of a file's last change |
 //! | `lock` | mutex locks that survive a panic |
-//! | `private` | files and folders that only the user can access |
-//! | `near` | names similar to a misspelt one |
+//! | `private_files` | files and folders that only the user can access |
+//! | `quoting` | quotes and escapes foreign text in lines that a person decides by |
 //! | `random` | names that cannot be guessed |
-//! | `shown` | quotes and escapes foreign text in lines that a person decides by |
+//! | `suggestions` | names similar to a misspelt one |
 //! | `fuzz` | entry points for fuzzers |
 //!
 //! Dependencies between the layers:
@@ -55,7 +55,7 @@
 //! ```
 //!
 //! A layer may use every layer below it, not only the next one. Every layer may use `config`, `event`, `file_time`,
-//! `lock`, `near`, `private`, `random` and `shown`. `watcher` and `output` use no other layer: `watcher` sends notices,
+//! `lock`, `private_files`, `quoting`, `random` and `suggestions`. `watcher` and `output` use no other layer: `watcher` sends notices,
 //! `output` takes events, and `fleet` and `cli` connect them.
 //!
 //! # Data flow
@@ -112,7 +112,7 @@
 //! the reaper, cleans up. Repositories from untrusted sources are read in a separate process too.
 //!
 //! *Errors.* Inside the crate, one `thiserror` type per module that can fail. For a client, a JSON-RPC error or a tool
-//! result with `isError`; `server::trouble` words the errors of a server that cannot answer. For a person, an event.
+//! result with `isError`; `server::error_replies` words the errors of a server that cannot answer. For a person, an event.
 //! Only `cli` knows exit codes.
 //!
 //! *Testing.* Pure parts have unit tests beside their code, the state machine also tests with random histories.
@@ -136,15 +136,15 @@ mod jsonrpc;
 mod lock;
 mod mcp;
 mod meta_tools;
-mod near;
 mod output;
-mod private;
+mod private_files;
+mod quoting;
 mod random;
 mod search;
 mod server;
 mod session;
-mod shown;
 mod shutdown;
+mod suggestions;
 mod transport;
 mod warm;
 mod watcher;

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shutdown {
     /// Cancelled by the first signal: shut down in an orderly way.
-    pub(crate) asked: CancellationToken,
+    pub(crate) requested: CancellationToken,
     /// Cancelled by the second signal: exit immediately.
-    pub(crate) urgent: CancellationToken,
+    pub(crate) forced: CancellationToken,
 }
 
 impl Shutdown {
@@ -23,7 +23,7 @@ impl Shutdown {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hang_up = signal(SignalKind::hangup())?;
         tokio::spawn(async move {
-            for token in [heard.asked, heard.urgent] {
+            for token in [heard.requested, heard.forced] {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}

@@ -1,7 +1,7 @@
 //! Starts servers once, concurrently, without a client and without a watcher; reads their lists, calls tools and stops
 //! the servers.
 
-mod nobody;
+mod passive_client;
 
 use std::io;
 use std::sync::Arc;
@@ -13,17 +13,18 @@ use tokio::time::timeout;
 use super::AppError;
 use crate::bridge::{self, Identity};
 use crate::config::ServerSpec;
-use crate::event::{Events, Failure};
+use crate::event::{EventSender, Failure};
 use crate::jsonrpc::quoted;
 use crate::mcp::{Era, meta};
 use crate::server::{
-    Answer, Connection, Handshake, Hello, Means, ServerHandle, Snapshot, Standing,
+    ClientHello, Connection, GateStatus, Handshake, ProxyResources, RawResponse, ServerHandle,
+    Snapshot,
 };
 use crate::shutdown::Shutdown;
-use nobody::Nobody;
+use passive_client::PassiveClient;
 
 /// Time limit for the report of a server's exit to reach its status.
-const LAST_WORD: Duration = Duration::from_secs(1);
+const EXIT_REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Servers to visit and tools to call.
 #[derive(Debug)]
@@ -44,15 +45,15 @@ pub(crate) struct Visit {
 
 /// Findings about one server.
 #[derive(Debug)]
-pub(crate) struct Visited {
+pub(crate) struct ServerVisit {
     /// Name of the server.
     pub(crate) server: String,
-    pub(crate) findings: Findings,
+    pub(crate) findings: VisitOutcome,
 }
 
 /// Result of a visit.
 #[derive(Debug)]
-pub(crate) enum Findings {
+pub(crate) enum VisitOutcome {
     /// The server started, completed the handshake and gave its lists.
     Started {
         /// The server's answer to the handshake.
@@ -60,7 +61,7 @@ pub(crate) enum Findings {
         /// The server's lists.
         snapshot: Arc<Snapshot>,
         /// Results of the calls, in order.
-        calls: Vec<Called>,
+        calls: Vec<CallResult>,
     },
     /// The server does not start.
     Broken(Arc<Failure>),
@@ -70,63 +71,67 @@ pub(crate) enum Findings {
 
 /// Result of one call.
 #[derive(Debug)]
-pub(crate) struct Called {
+pub(crate) struct CallResult {
     pub(crate) tool: String,
     pub(crate) took: Duration,
     /// The server's answer, or a sentence that says why there is none.
-    pub(crate) answer: Result<Answer, String>,
+    pub(crate) answer: Result<RawResponse, String>,
 }
 
 /// Starts the servers, calls their tools and stops the servers. Returns one entry per server, in the given order; no
 /// process is left behind.
-pub(crate) fn visit(visit: Visit, events: &Events) -> Result<Vec<Visited>, AppError> {
-    super::runtime()?.block_on(all(Arc::new(visit), events))
+pub(crate) fn visit(visit: Visit, events: &EventSender) -> Result<Vec<ServerVisit>, AppError> {
+    super::runtime()?.block_on(visit_all(Arc::new(visit), events))
 }
 
-async fn all(visit: Arc<Visit>, events: &Events) -> Result<Vec<Visited>, AppError> {
+async fn visit_all(visit: Arc<Visit>, events: &EventSender) -> Result<Vec<ServerVisit>, AppError> {
     let shutdown = Shutdown::listen()?;
-    let means = Means::new(events.clone(), visit.max_message, visit.era);
+    let means = ProxyResources::new(events.clone(), visit.max_message, visit.era);
     let mut visits = Vec::new();
     for spec in &visit.servers {
         let name = spec.name.clone();
-        let client = Arc::new(Nobody::new(name.clone(), events.clone()));
+        let client = Arc::new(PassiveClient::new(name.clone(), events.clone()));
         let server = ServerHandle::new(Arc::new(spec.clone()), means.clone());
-        let one = one(server, client, visit.clone(), shutdown.clone());
+        let one = visit_one(server, client, visit.clone(), shutdown.clone());
         visits.push((name, tokio::spawn(one)));
     }
     let mut visited = Vec::new();
     for (server, visit) in visits {
         let findings = visit.await.map_err(io::Error::from)?;
-        visited.push(Visited { server, findings });
+        visited.push(ServerVisit { server, findings });
     }
     Ok(visited)
 }
 
 /// Visits one server and stops it.
-async fn one(
+async fn visit_one(
     server: ServerHandle,
-    client: Arc<Nobody>,
+    client: Arc<PassiveClient>,
     visit: Arc<Visit>,
     shutdown: Shutdown,
-) -> Findings {
-    let look = look(&server, client, &visit);
-    let findings = shutdown.asked.run_until_cancelled(look).await;
+) -> VisitOutcome {
+    let look = query_server(&server, client, &visit);
+    let findings = shutdown.requested.run_until_cancelled(look).await;
     tokio::select! {
         () = server.stop(Duration::ZERO) => {}
         // Dropping the runtime kills the remaining process groups.
-        () = shutdown.urgent.cancelled() => {}
+        () = shutdown.forced.cancelled() => {}
     }
-    findings.unwrap_or(Findings::Interrupted)
+    findings.unwrap_or(VisitOutcome::Interrupted)
 }
 
-async fn look(server: &ServerHandle, client: Arc<Nobody>, visit: &Visit) -> Findings {
+async fn query_server(
+    server: &ServerHandle,
+    client: Arc<PassiveClient>,
+    visit: &Visit,
+) -> VisitOutcome {
     let epoch = 1;
-    server.hello(introduction(visit.era), client, epoch);
+    server.introduce_client(introduction(visit.era), client, epoch);
     let mut standing = server.gate().standing();
     let connection = loop {
-        let _ = standing.wait_for(|now| *now != Standing::Held).await;
+        let _ = standing.wait_for(|now| *now != GateStatus::Held).await;
         if let Some(failure) = server.gate().refusal() {
-            return Findings::Broken(failure);
+            return VisitOutcome::Broken(failure);
         }
         // `None` if the server has just exited and is about to restart.
         if let Some(connection) = server.gate().connection() {
@@ -145,13 +150,13 @@ async fn look(server: &ServerHandle, client: Arc<Nobody>, visit: &Visit) -> Find
         }
         let began = Instant::now();
         let answer = call(server, &connection, tool, arguments, visit.call_timeout).await;
-        calls.push(Called {
+        calls.push(CallResult {
             tool: tool.clone(),
             took: began.elapsed(),
             answer,
         });
     }
-    Findings::Started {
+    VisitOutcome::Started {
         handshake,
         snapshot,
         calls,
@@ -159,12 +164,12 @@ async fn look(server: &ServerHandle, client: Arc<Nobody>, visit: &Visit) -> Find
 }
 
 /// Returns the introduction of a client without any capabilities.
-fn introduction(era: Option<Era>) -> Hello {
+fn introduction(era: Option<Era>) -> ClientHello {
     let identity = Identity {
         client_info: Some(bridge::own_info()),
         ..Identity::default()
     };
-    Hello {
+    ClientHello {
         initialize: (era != Some(Era::Modern)).then(|| identity.initialize_params()),
         identity,
     }
@@ -176,7 +181,7 @@ async fn call(
     tool: &str,
     arguments: &str,
     limit: Option<Duration>,
-) -> Result<Answer, String> {
+) -> Result<RawResponse, String> {
     // A legacy server logs without a request.
     let logs = match connection.era() {
         Era::Legacy => String::new(),
@@ -190,11 +195,11 @@ async fn call(
     let Ok(number) = connection.send_own("tools/call", Some(&params), sender) else {
         return Err("the server exited before the call".to_owned());
     };
-    let _open = Open { connection, number };
+    let _open = CallInFlight { connection, number };
     let limit = limit.unwrap_or(Duration::MAX);
     match timeout(limit, answer).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(_)) => Err(how_it_ended(server).await),
+        Ok(Err(_)) => Err(exit_reason(server).await),
         Err(_) => {
             let limit = limit.as_secs_f64();
             Err(format!("the server did not answer within {limit} s"))
@@ -203,21 +208,21 @@ async fn call(
 }
 
 /// A call in flight. Dropping it cancels the call on the server if no response has arrived.
-struct Open<'a> {
+struct CallInFlight<'a> {
     connection: &'a Connection,
     number: u64,
 }
 
-impl Drop for Open<'_> {
+impl Drop for CallInFlight<'_> {
     fn drop(&mut self) {
         self.connection.cancel_own(self.number);
     }
 }
 
-async fn how_it_ended(server: &ServerHandle) -> String {
+async fn exit_reason(server: &ServerHandle) -> String {
     let mut standing = server.gate().standing();
-    let known = standing.wait_for(|now| *now != Standing::Open);
-    let _ = timeout(LAST_WORD, known).await;
+    let known = standing.wait_for(|now| *now != GateStatus::Open);
+    let _ = timeout(EXIT_REPORT_TIMEOUT, known).await;
     let how = server.status().last_error;
     let how = how.unwrap_or_else(|| "exited".to_owned());
     format!("the server {how} before it answered")

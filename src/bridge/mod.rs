@@ -66,15 +66,15 @@ impl Identity {
     }
 
     /// Copies the identity of a legacy client from the params of its `initialize`.
-    pub(crate) fn introduce(&mut self, initialize: &str) {
+    pub(crate) fn copy_initialize(&mut self, initialize: &str) {
         let params = Members::of(initialize);
         self.client_info = params.get("clientInfo").map(ToOwned::to_owned);
-        self.capabilities = across(params.get("capabilities").unwrap_or("{}"));
+        self.capabilities = forwardable_capabilities(params.get("capabilities").unwrap_or("{}"));
     }
 
     /// Returns the params of an `initialize` request that introduce this client to a legacy server.
     pub(crate) fn initialize_params(&self) -> String {
-        let capabilities = across(&self.capabilities);
+        let capabilities = forwardable_capabilities(&self.capabilities);
         let unknown = format!(
             r#"{{"name":"mcp-proxy","version":"{}"}}"#,
             env!("CARGO_PKG_VERSION")
@@ -88,7 +88,7 @@ impl Identity {
 
 /// Returns the capabilities of a client for a server of the other era: without those that would make the server send
 /// requests that the proxy cannot pass on.
-fn across(capabilities: &str) -> String {
+fn forwardable_capabilities(capabilities: &str) -> String {
     let mut capabilities = Members::of(capabilities);
     for asking in ["roots", "sampling", "elicitation", "tasks", "extensions"] {
         capabilities.remove(asking);
@@ -105,14 +105,14 @@ pub(crate) fn request(line: &str, id: &str, to: Era, identity: &Identity) -> Str
         "params",
         match to {
             Era::Modern => identity.identify(&params, identity.log_level.as_deref()),
-            Era::Legacy => anonymous(&params),
+            Era::Legacy => without_identity(&params),
         },
     );
     message.to_string()
 }
 
 /// Returns `params` without the members that only a modern server understands.
-fn anonymous(params: &str) -> String {
+fn without_identity(params: &str) -> String {
     let mut params = Members::of(params);
     let Some(old) = params.get("_meta").map(ToOwned::to_owned) else {
         return params.to_string();
@@ -136,12 +136,12 @@ fn anonymous(params: &str) -> String {
 
 /// Response translated to another era: a raw result or a raw error object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Translated {
+pub(crate) enum TranslatedResponse {
     Result(String),
     Error(String),
 }
 
-impl Translated {
+impl TranslatedResponse {
     /// Returns the reply to send to the client.
     pub(crate) fn reply(&self) -> Reply<'_> {
         match self {
@@ -157,23 +157,25 @@ pub(crate) fn response(
     envelope: &Envelope<'_>,
     to: Era,
     info: Option<&str>,
-) -> Translated {
+) -> TranslatedResponse {
     match (envelope.result, envelope.error) {
         (Some(raw), _) => match to {
             Era::Modern => {
-                Translated::Result(modern_result(raw, method == Method::ReadResource, info))
+                TranslatedResponse::Result(modern_result(raw, method == Method::ReadResource, info))
             }
             Era::Legacy => match legacy_result(raw) {
-                Ok(result) => Translated::Result(result),
+                Ok(result) => TranslatedResponse::Result(result),
                 Err(message) if method == Method::CallTool => {
-                    Translated::Result(tool_error(&message, to))
+                    TranslatedResponse::Result(tool_error(&message, to))
                 }
-                Err(message) => {
-                    Translated::Error(ErrorObject::new(INVALID_REQUEST, message).to_string())
-                }
+                Err(message) => TranslatedResponse::Error(
+                    ErrorObject::new(INVALID_REQUEST, message).to_string(),
+                ),
             },
         },
-        (None, error) => Translated::Error(error_for(error.unwrap_or("{}"), to).into_owned()),
+        (None, error) => {
+            TranslatedResponse::Error(error_for(error.unwrap_or("{}"), to).into_owned())
+        }
     }
 }
 
@@ -203,7 +205,7 @@ pub(crate) fn modern_result(result: &str, cacheable: bool, info: Option<&str>) -
 }
 
 /// Returns the raw time (ms) for which a modern server allows its result to be cached; None if that is 0 or not given.
-pub(crate) fn keeping_time(result: &str) -> Option<&str> {
+pub(crate) fn cache_lifetime(result: &str) -> Option<&str> {
     Members::of(result)
         .original("ttlMs")
         .filter(|time| *time != "0")

@@ -213,8 +213,8 @@ fn responses_become_those_of_the_other_era() {
         let envelope = Envelope::parse(&line).unwrap();
         let translated = super::response(method, &envelope, to, info);
         let expected = match expected {
-            Ok(raw) => Translated::Result(long(raw)),
-            Err(raw) => Translated::Error(raw.to_owned()),
+            Ok(raw) => TranslatedResponse::Result(long(raw)),
+            Err(raw) => TranslatedResponse::Error(raw.to_owned()),
         };
         assert_eq!(translated, expected, "{line}");
     }
@@ -237,7 +237,8 @@ fn a_result_that_asks_a_legacy_client_becomes_an_error_it_understands() {
         let line = format!(r#"{{"id":1,"result":{{"resultType":"{kind}"}}}}"#);
         let envelope = Envelope::parse(&line).unwrap();
         // A model reads only results.
-        let Translated::Result(raw) = response(Method::CallTool, &envelope, Era::Legacy, None)
+        let TranslatedResponse::Result(raw) =
+            response(Method::CallTool, &envelope, Era::Legacy, None)
         else {
             panic!("{kind}");
         };
@@ -245,7 +246,8 @@ fn a_result_that_asks_a_legacy_client_becomes_an_error_it_understands() {
         assert_eq!(result["isError"], true, "{raw}");
         let text = result["content"][0]["text"].as_str().unwrap();
         assert!(text.contains(word), "{text}");
-        let Translated::Error(raw) = response(Method::GetPrompt, &envelope, Era::Legacy, None)
+        let TranslatedResponse::Error(raw) =
+            response(Method::GetPrompt, &envelope, Era::Legacy, None)
         else {
             panic!("{kind}");
         };
@@ -257,7 +259,7 @@ fn a_result_that_asks_a_legacy_client_becomes_an_error_it_understands() {
 #[test]
 fn a_response_with_neither_result_nor_error_is_an_error() {
     let translated = response(Method::Other, &Envelope::default(), Era::Modern, None);
-    assert!(matches!(translated, Translated::Error(_)));
+    assert!(matches!(translated, TranslatedResponse::Error(_)));
 }
 
 #[test]
@@ -269,7 +271,7 @@ fn the_lifetime_of_a_result_is_given_if_it_is_more_than_none() {
         (r#"{"contents":[{"ttlMs":5}]}"#, None),
         ("[]", None),
     ] {
-        assert_eq!(keeping_time(result), expected, "{result}");
+        assert_eq!(cache_lifetime(result), expected, "{result}");
     }
 }
 
@@ -298,7 +300,7 @@ fn a_tool_keeps_an_output_schema_only_if_a_legacy_client_takes_it() {
 #[test]
 fn a_legacy_client_is_known_by_its_introduction() {
     let mut identity = Identity::default();
-    identity.introduce(
+    identity.copy_initialize(
         r#"{"protocolVersion":"2025-06-18","capabilities":{"roots":{"listChanged":true},"sampling":{},"elicitation":{},"tasks":{},"extensions":{},"experimental":{"a":1E5}},"clientInfo":{"name":"c", "version":"1"}}"#,
     );
     assert_eq!(
@@ -311,7 +313,7 @@ fn a_legacy_client_is_known_by_its_introduction() {
         }
     );
     let mut unnamed = identity;
-    unnamed.introduce("{}");
+    unnamed.copy_initialize("{}");
     assert_eq!(unnamed, Identity::default());
 }
 

@@ -8,8 +8,8 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use serde_json::value::RawValue;
 
-use super::{CliError, mistakes};
-use crate::config::{OnBroken, Reload, ServerSpec, parse_duration, parse_size};
+use super::{CliError, usage_hints};
+use crate::config::{OnBroken, ReloadMode, ServerSpec, parse_duration, parse_size};
 use crate::mcp::Era;
 use crate::meta_tools::Set;
 
@@ -52,7 +52,7 @@ impl ValueEnum for Set {
     }
 }
 
-impl ValueEnum for Reload {
+impl ValueEnum for ReloadMode {
     fn value_variants<'a>() -> &'a [Self] {
         &[Self::Overlap, Self::StopFirst]
     }
@@ -120,7 +120,7 @@ impl ServerArgs {
         let cwd = existing_directory(self.cwd.as_deref().unwrap_or(Path::new(".")))?;
         let mut spec = ServerSpec::new(name, program.clone(), args.to_vec(), cwd);
         self.adjust(&mut spec)?;
-        mistakes::one_word(&spec).map_or(Ok(Some(spec)), Err)
+        usage_hints::one_word(&spec).map_or(Ok(Some(spec)), Err)
     }
 
     /// Applies these options to `spec`; they override its settings.

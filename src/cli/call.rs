@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::answer::unfinished;
 use super::args::{ServerArgs, arguments};
-use super::chosen::{Chosen, not_started, pay_visit, unknown};
+use super::result_text::unfinished;
+use super::selection::{ServerSelection, not_started, run_visit, unknown};
 use super::{
     CliError, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, Global, print_exact, print_foreign,
 };
-use crate::app::visit::{Called, Findings, Visit, Visited};
+use crate::app::visit::{CallResult, ServerVisit, Visit, VisitOutcome};
 use crate::config::parse_duration;
 use crate::jsonrpc::Members;
 use crate::output::clean;
-use crate::server::{Answer, Snapshot};
+use crate::server::{RawResponse, Snapshot};
 
 const USAGE: &str = "mcp-proxy call [OPTIONS] SERVER TOOL [JSON|-]\n       \
                      mcp-proxy call [OPTIONS] TOOL [JSON|-] -- CMD...";
@@ -47,7 +47,7 @@ pub(crate) struct CallArgs {
 
 /// Requested call.
 #[derive(Debug, PartialEq, Eq)]
-struct Wish<'a> {
+struct RequestedCall<'a> {
     /// Server of the configuration; `None` if the command line has the server's command.
     server: Option<&'a str>,
     tool: &'a str,
@@ -55,7 +55,7 @@ struct Wish<'a> {
 }
 
 impl CallArgs {
-    fn wish(&self) -> Result<Wish<'_>, CliError> {
+    fn wish(&self) -> Result<RequestedCall<'_>, CliError> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         let (server, rest) = match (&words[..], self.server.command.is_empty()) {
             (rest, false) => (None, rest),
@@ -63,7 +63,7 @@ impl CallArgs {
             ([], true) => (None, &[][..]),
         };
         match rest {
-            [tool] | [tool, _] => Ok(Wish {
+            [tool] | [tool, _] => Ok(RequestedCall {
                 server,
                 tool,
                 json: rest.get(1).copied(),
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &CallArgs, global: &Global) -> Result<u8, CliError> {
     let wish = args.wish()?;
     let arguments = read(wish.json)?;
     let names: Vec<String> = wish.server.into_iter().map(str::to_owned).collect();
-    let chosen = Chosen::by(&args.server, args.config.as_ref(), &names, global)?;
+    let chosen = ServerSelection::by(&args.server, args.config.as_ref(), &names, global)?;
     let visit = Visit {
         servers: chosen.servers,
         max_message: chosen.max_message,
@@ -104,13 +104,13 @@ pub(crate) fn run(args: &CallArgs, global: &Global) -> Result<u8, CliError> {
         listed_only: true,
         call_timeout: args.timeout,
     };
-    let Some(visited) = pay_visit(visit, global)? else {
+    let Some(visited) = run_visit(visit, global)? else {
         return Ok(EXIT_INTERRUPTED);
     };
     let [
-        Visited {
+        ServerVisit {
             server,
-            findings: Findings::Started {
+            findings: VisitOutcome::Started {
                 snapshot, calls, ..
             },
         },
@@ -119,7 +119,7 @@ pub(crate) fn run(args: &CallArgs, global: &Global) -> Result<u8, CliError> {
         return not_started(&visited).map_or(Ok(EXIT_FAILURE), Err);
     };
     match &calls[..] {
-        [called, ..] => tell(called, args.json),
+        [called, ..] => print_outcome(called, args.json),
         [] => Err(no_such_tool(server, wish.tool, snapshot)),
     }
 }
@@ -134,11 +134,11 @@ fn no_such_tool(server: &str, tool: &str, snapshot: &Snapshot) -> CliError {
 }
 
 /// Prints the result; everything else becomes an error.
-fn tell(called: &Called, exact: bool) -> Result<u8, CliError> {
+fn print_outcome(called: &CallResult, exact: bool) -> Result<u8, CliError> {
     let tool = clean(&called.tool);
     let result = match &called.answer {
-        Ok(Answer::Result(result)) => result,
-        Ok(Answer::Error(error)) => return Err(refused(&tool, error)),
+        Ok(RawResponse::Result(result)) => result,
+        Ok(RawResponse::Error(error)) => return Err(refused(&tool, error)),
         Err(reason) => return Err(CliError::Failure(format!("`{tool}`: {reason}"))),
     };
     if exact {
@@ -199,7 +199,11 @@ mod tests {
             ("--timeout 1s t - -- srv -x", None, "t", Some("-")),
         ] {
             let args = parse(words);
-            assert_eq!(args.wish().unwrap(), Wish { server, tool, json }, "{words}");
+            assert_eq!(
+                args.wish().unwrap(),
+                RequestedCall { server, tool, json },
+                "{words}"
+            );
         }
         for words in ["t", "w t {} -- srv"] {
             let error = parse(words).wish().unwrap_err();

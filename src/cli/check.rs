@@ -8,11 +8,11 @@ use std::time::Duration;
 use clap::Args;
 
 use super::args::{ServerArgs, arguments};
-use super::chosen::{Chosen, not_started, pay_visit};
+use super::selection::{ServerSelection, not_started, run_visit};
 use super::{CliError, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, Global, print, print_exact};
-use crate::app::visit::{Findings, Visit, Visited};
+use crate::app::visit::{ServerVisit, Visit, VisitOutcome};
 use crate::config::parse_duration;
-use report::{Report, Whole, table};
+use report::{CheckReport, ServerReport, table};
 
 /// The options of `check`.
 #[derive(Debug, Args)]
@@ -52,9 +52,9 @@ impl CheckArgs {
 /// Visits the servers and prints the report.
 pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
     let calls = args.calls()?;
-    let chosen = Chosen::by(&args.server, args.config.as_ref(), &args.names, global)?;
+    let chosen = ServerSelection::by(&args.server, args.config.as_ref(), &args.names, global)?;
     if chosen.servers.len() > 1 && !calls.is_empty() {
-        return Err(chosen.several("--call applies to one server (--server NAME)"));
+        return Err(chosen.single_server_error("--call applies to one server (--server NAME)"));
     }
     let visit = Visit {
         servers: chosen.servers.clone(),
@@ -64,36 +64,36 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
         listed_only: false,
         call_timeout: Some(args.call_timeout),
     };
-    let Some(visited) = pay_visit(visit, global)? else {
+    let Some(visited) = run_visit(visit, global)? else {
         return Ok(EXIT_INTERRUPTED);
     };
     let reports = visited
         .iter()
-        .map(|it| Report::new(&it.server, &it.findings));
-    let reports: Vec<Report<'_>> = reports.collect();
-    let all_ok = reports.iter().all(Report::ok);
-    tell(args, &chosen, &visited, reports)?;
+        .map(|it| ServerReport::new(&it.server, &it.findings));
+    let reports: Vec<ServerReport<'_>> = reports.collect();
+    let all_ok = reports.iter().all(ServerReport::ok);
+    print_report(args, &chosen, &visited, reports)?;
     match chosen.fault().or_else(|| not_started(&visited)) {
         Some(error) => Err(error),
         None => Ok(if all_ok { EXIT_OK } else { EXIT_FAILURE }),
     }
 }
 
-fn tell(
+fn print_report(
     args: &CheckArgs,
-    chosen: &Chosen,
-    visited: &[Visited],
-    reports: Vec<Report<'_>>,
+    chosen: &ServerSelection,
+    visited: &[ServerVisit],
+    reports: Vec<ServerReport<'_>>,
 ) -> Result<(), CliError> {
     if args.json {
         let is_command = !args.server.command.is_empty();
         return print_exact(&match &reports[..] {
             [report] if is_command => report.json(),
-            _ => Whole::new(reports, &chosen.faults).json(),
+            _ => CheckReport::new(reports, &chosen.faults).json(),
         });
     }
     match (&reports[..], visited) {
-        ([report], [one]) if matches!(one.findings, Findings::Started { .. }) => {
+        ([report], [one]) if matches!(one.findings, VisitOutcome::Started { .. }) => {
             print(&report.table())
         }
         ([_], _) => Ok(()),

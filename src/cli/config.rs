@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{CliError, EXIT_OK, Global, print};
-use crate::config::{self, Loaded, Surroundings};
+use crate::config::{self, ConfigContext, LoadedConfig};
 use crate::output;
 
 /// The options of `config`.
@@ -34,29 +34,29 @@ enum ConfigCommand {
 }
 
 /// Loads the configuration and prints its faults and notes.
-pub(crate) fn load(explicit: Option<&PathBuf>, global: &Global) -> Result<Loaded, CliError> {
+pub(crate) fn load(explicit: Option<&PathBuf>, global: &Global) -> Result<LoadedConfig, CliError> {
     let loaded = config::load(&surroundings(explicit)?);
-    tell(&loaded, global);
+    print_messages(&loaded, global);
     Ok(loaded)
 }
 
 /// Returns the inputs of loading a configuration, taken from this process.
-pub(crate) fn surroundings(explicit: Option<&PathBuf>) -> Result<Surroundings, CliError> {
-    Surroundings::of_process(explicit.map(PathBuf::as_path)).map_err(|error| {
+pub(crate) fn surroundings(explicit: Option<&PathBuf>) -> Result<ConfigContext, CliError> {
+    ConfigContext::of_process(explicit.map(PathBuf::as_path)).map_err(|error| {
         CliError::Failure(format!("cannot determine the current directory: {error}"))
     })
 }
 
 /// Prints the faults and notes of a configuration.
-pub(crate) fn tell(loaded: &Loaded, global: &Global) {
+pub(crate) fn print_messages(loaded: &LoadedConfig, global: &Global) {
     for fault in &loaded.faults {
         output::print_error(fault);
     }
-    tell_notes(&loaded.notes, global);
+    print_notes(&loaded.notes, global);
 }
 
 /// Prints notes about intentionally omitted parts, unless `--quiet` is given.
-pub(crate) fn tell_notes(notes: &[String], global: &Global) {
+pub(crate) fn print_notes(notes: &[String], global: &Global) {
     if global.output_options().verbosity > output::Verbosity::Quiet {
         for note in notes {
             output::print_note(note);
@@ -66,7 +66,7 @@ pub(crate) fn tell_notes(notes: &[String], global: &Global) {
 
 /// Returns the files to watch: the configuration files, and those that would count if they were created beside them
 /// (or, without any, in the current directory).
-pub(crate) fn places(around: &Surroundings, files: &[PathBuf]) -> Vec<PathBuf> {
+pub(crate) fn places(around: &ConfigContext, files: &[PathBuf]) -> Vec<PathBuf> {
     let mut places = files.to_vec();
     let here = files.is_empty().then_some(around.cwd.as_path());
     let folders = files.iter().filter_map(|file| file.parent()).chain(here);
@@ -89,12 +89,12 @@ pub(crate) fn cache() -> Option<PathBuf> {
 }
 
 /// Returns the error that ends the program because of these faults, which were already printed.
-pub(crate) fn broken(loaded: &Loaded) -> CliError {
-    faulty(loaded.faults.len())
+pub(crate) fn faults_error(loaded: &LoadedConfig) -> CliError {
+    fault_count_error(loaded.faults.len())
 }
 
-/// Like [`broken`], for a number of faults.
-pub(crate) fn faulty(count: usize) -> CliError {
+/// Like [`faults_error`], for a number of faults.
+pub(crate) fn fault_count_error(count: usize) -> CliError {
     let errors = if count == 1 { "error" } else { "errors" };
     CliError::Config(format!("invalid configuration: {count} {errors}"))
 }
@@ -121,6 +121,6 @@ pub(crate) fn run(args: &ConfigArgs, global: &Global) -> Result<u8, CliError> {
     if loaded.faults.is_empty() {
         Ok(EXIT_OK)
     } else {
-        Err(broken(&loaded))
+        Err(faults_error(&loaded))
     }
 }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::line_client::{LineClient, Unexpected};
 use super::{CliError, EXIT_OK};
 use crate::output;
-use crate::private;
+use crate::private_files;
 
 const FIRST: &str = r#"{
   "tools": {
@@ -58,13 +58,13 @@ const DIM: Style = Style::new().effects(Effects::DIMMED);
 pub(crate) fn run() -> Result<u8, CliError> {
     let began = Instant::now();
     let failure = |what: &str, error: std::io::Error| CliError::Failure(format!("{what}: {error}"));
-    let folder = private::temporary("mcp-proxy-demo-")
+    let folder = private_files::temporary("mcp-proxy-demo-")
         .map_err(|error| failure("cannot create a temporary directory", error))?;
     fs::write(folder.path().join("weather.json"), FIRST)
         .map_err(|error| failure("cannot write weather.json", error))?;
     let client = start_proxy(&folder).map_err(|error| failure("cannot start the proxy", error))?;
 
-    let mut show = Show { folder, client };
+    let mut show = DemoRun { folder, client };
     say(&format!(
         "{HEAD}One session with a server that is edited while it runs{HEAD:#}  {DIM}{}{DIM:#}",
         show.file().display()
@@ -102,13 +102,13 @@ fn start_proxy(folder: &TempDir) -> std::io::Result<LineClient> {
 /// Log of the proxy's events, in the temporary folder; contains the pids of the servers.
 const LOG: &str = "events.ndjson";
 
-struct Show {
+struct DemoRun {
     folder: TempDir,
     client: LineClient,
 }
 
-impl Show {
-    fn play(&mut self) -> Result<(), Error> {
+impl DemoRun {
+    fn play(&mut self) -> Result<(), DemoError> {
         step("connect", || {
             let server = self.client.initialize()?["serverInfo"]["name"].take();
             Ok(format!("connected through the proxy to {server}"))
@@ -146,7 +146,7 @@ impl Show {
     }
 
     /// Overwrites the server's file, under a heading that names the change.
-    fn save(&mut self, what: &str, content: &str) -> Result<(), Error> {
+    fn save(&mut self, what: &str, content: &str) -> Result<(), DemoError> {
         heading(&format!("Save weather.json: {what}"))?;
         self.client.forget_notifications();
         fs::write(self.file(), content)
@@ -251,7 +251,7 @@ fn lives(_pid: i32) -> bool {
 
 /// Reason why the demonstration fails.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+enum DemoError {
     #[error(transparent)]
     Unexpected(#[from] Unexpected),
     #[error(transparent)]
@@ -259,7 +259,7 @@ enum Error {
 }
 
 /// Runs one step; prints its name, duration and result.
-fn step(name: &str, play: impl FnOnce() -> Result<String, Unexpected>) -> Result<(), Error> {
+fn step(name: &str, play: impl FnOnce() -> Result<String, Unexpected>) -> Result<(), DemoError> {
     let began = Instant::now();
     let came = play();
     let took = output::duration(began.elapsed());

@@ -8,15 +8,16 @@ use std::time::Duration;
 use clap::Args;
 
 use super::args::ServerArgs;
-use super::chosen::NO_FILE;
 use super::http::HttpArgs;
+use super::selection::NO_FILE;
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, config};
-use crate::app::{self, AppError, End, Mission};
+use crate::app::{self, AppError, EndReason, ServeOptions};
 use crate::config::{
-    Config, Loaded, OnBroken, Reload, ServerSpec, Surroundings, Timeouts, Warmth, parse_duration,
+    Config, ConfigContext, LoadedConfig, OnBroken, ReloadMode, ServerSpec, StandbyMode, Timeouts,
+    parse_duration,
 };
 use crate::event::Event;
-use crate::fleet::Plan;
+use crate::fleet::FleetSetup;
 use crate::meta_tools::Set;
 use crate::output;
 use crate::watcher::WatchOptions;
@@ -39,7 +40,7 @@ pub(crate) struct DevArgs {
     pub(crate) poll: bool,
     /// How the new code replaces the old [default: overlap]
     #[arg(long, value_name = "HOW", value_enum)]
-    pub(crate) reload: Option<Reload>,
+    pub(crate) reload: Option<ReloadMode>,
     /// Shell command that must succeed before each start
     #[arg(long, value_name = "CMD")]
     pub(crate) build: Option<String>,
@@ -78,22 +79,22 @@ pub(crate) struct DevArgs {
 
 impl DevArgs {
     /// Builds the mission from these options and the configuration.
-    fn mission(&self, global: &Global) -> Result<Mission, CliError> {
+    fn mission(&self, global: &Global) -> Result<ServeOptions, CliError> {
         let around = config::surroundings(self.config.as_ref())?;
         let (plan, config) = match self.server.spec()? {
             Some(mut spec) => {
-                spec.warm = Warmth::AtOnce;
+                spec.warm = StandbyMode::AtOnce;
                 self.adjust(&mut spec);
                 let mut config = Config::default();
                 self.adjust_times(&mut config.timeouts);
                 config.servers.push(spec);
-                (Plan::of_one(config.clone()), config)
+                (FleetSetup::of_one(config.clone()), config)
             }
             None => self.configured(&around, global)?,
         };
-        Ok(Mission {
+        Ok(ServeOptions {
             http: self.http.options(),
-            around: Some(around).filter(|_| !plan.transparent),
+            config_context: Some(around).filter(|_| !plan.transparent),
             cache: config::cache(),
             plan,
             max_message: self.server.max_message.unwrap_or(config.max_message),
@@ -116,7 +117,7 @@ impl DevArgs {
         spec.reload = self.reload.unwrap_or(spec.reload);
         spec.on_broken = self.on_broken.unwrap_or(spec.on_broken);
         if self.no_warm {
-            spec.warm = Warmth::Off;
+            spec.warm = StandbyMode::Off;
         }
         self.adjust_times(&mut spec.timeouts);
     }
@@ -130,16 +131,16 @@ impl DevArgs {
     /// Returns the servers of the configuration, or the one chosen by `--server`. There may be none yet.
     fn configured(
         &self,
-        around: &Surroundings,
+        around: &ConfigContext,
         global: &Global,
-    ) -> Result<(Plan, Config), CliError> {
+    ) -> Result<(FleetSetup, Config), CliError> {
         self.fits_several()?;
         let loaded = self.read(around)?;
         let chosen = self.server_name.clone();
         let args = self.clone();
         let config = loaded.config.clone();
         let reader_around = around.clone();
-        let plan = Plan {
+        let plan = FleetSetup {
             config: loaded.config,
             transparent: chosen.is_some(),
             lazy: false,
@@ -152,12 +153,12 @@ impl DevArgs {
                 args.read(&reader_around).ok()
             })),
         };
-        config::tell_notes(&loaded.notes, global);
+        config::print_notes(&loaded.notes, global);
         Ok((plan, config))
     }
 
     /// Reads the configuration and applies these options to it.
-    fn read(&self, around: &Surroundings) -> Result<Loaded, CliError> {
+    fn read(&self, around: &ConfigContext) -> Result<LoadedConfig, CliError> {
         let mut loaded = crate::config::load(around);
         let config = &mut loaded.config;
         if let Some(name) = &self.server_name {
@@ -187,11 +188,11 @@ impl DevArgs {
     }
 
     /// Returns an error if there is no server to run.
-    fn usable(&self, loaded: &Loaded) -> Result<(), CliError> {
+    fn usable(&self, loaded: &LoadedConfig) -> Result<(), CliError> {
         let there = !loaded.config.servers.is_empty();
         if let Some(name) = self.server_name.as_deref().filter(|_| !there) {
             if !loaded.faults.is_empty() {
-                return Err(config::broken(loaded));
+                return Err(config::faults_error(loaded));
             }
             let names: Vec<String> = loaded
                 .names
@@ -205,7 +206,7 @@ impl DevArgs {
             return Err(CliError::Usage(text));
         }
         if !there && !loaded.faults.is_empty() {
-            return Err(config::broken(loaded));
+            return Err(config::faults_error(loaded));
         }
         if loaded.files.is_empty() {
             let text = format!("no server command after `--`, and {NO_FILE}");
@@ -255,7 +256,7 @@ pub(crate) fn run(args: &DevArgs, global: &Global) -> Result<u8, CliError> {
 
 /// Runs `mission`; `unusable` says why there is no server yet.
 pub(super) fn serve(
-    mission: Mission,
+    mission: ServeOptions,
     unusable: Option<String>,
     global: &Global,
 ) -> Result<u8, CliError> {
@@ -270,8 +271,8 @@ pub(super) fn serve(
     drop(events);
     printer.finish();
     match end {
-        Ok(End::ClientGone) => Ok(EXIT_OK),
-        Ok(End::Signal) => Ok(EXIT_INTERRUPTED),
+        Ok(EndReason::ClientGone) => Ok(EXIT_OK),
+        Ok(EndReason::Signal) => Ok(EXIT_INTERRUPTED),
         Err(AppError::Watch(error)) => Err(CliError::Config(with_source(&error))),
         Err(error) => Err(CliError::Failure(with_source(&error))),
     }

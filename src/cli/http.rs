@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::config::parse_duration;
-use crate::front::http::{Address, Options};
+use crate::front::http::{Address, HttpOptions};
 
 /// Options of the HTTP front.
 #[derive(Debug, Clone, Args)]
@@ -39,8 +39,8 @@ const IDLE: Duration = Duration::from_secs(30 * 60);
 
 impl HttpArgs {
     /// Returns the settings of the HTTP front; `None` without `--http`.
-    pub(crate) fn options(&self) -> Option<Options> {
-        Some(Options {
+    pub(crate) fn options(&self) -> Option<HttpOptions> {
+        Some(HttpOptions {
             address: self.http.clone()?,
             token_file: self.token_file.clone(),
             origins: self.origins.clone(),

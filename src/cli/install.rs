@@ -9,18 +9,18 @@ use clap::Args;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::chosen::{not_started, pay_visit};
 use super::config::surroundings;
+use super::selection::{not_started, run_visit};
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, print};
 use crate::app;
-use crate::app::visit::{Visit, Visited};
+use crate::app::visit::{ServerVisit, Visit};
 use crate::config;
 use crate::install::{
-    Choices, Fetched, InstallError, Installed, Installer, Listener, Origin, Outcome, Proposal,
-    Request, Step,
+    FetchedServer, InstallError, InstallOutcome, InstallRequest, InstallStep, InstallSummary,
+    Installed, Installer, RequestOrigin, StartSettings, StepListener,
 };
-use crate::output::{self, Bar};
-use crate::shown;
+use crate::output::{self, ProgressDisplay};
+use crate::quoting;
 use crate::shutdown::Shutdown;
 use crate::transport::reaper::Reaper;
 use report::{installed_json, installed_text, plain, removed_json, removed_text, short};
@@ -47,7 +47,7 @@ pub(crate) struct InstallArgs {
     requirements: Option<String>,
     /// Whole command that starts the server, run in its folder
     #[arg(long, value_name = "CMD", value_parser = parse_command)]
-    command: Option<Command>,
+    command: Option<CommandWords>,
     /// Set an environment variable of the server; repeatable
     #[arg(long, value_name = "K=V", value_parser = parse_variable)]
     env: Vec<(String, String)>,
@@ -67,7 +67,7 @@ pub(crate) struct InstallArgs {
     #[arg(long)]
     insecure: bool,
     #[command(flatten)]
-    shared: Shared,
+    shared: InstallOptions,
 }
 
 /// The options of `update`.
@@ -79,7 +79,7 @@ pub(crate) struct UpdateArgs {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    shared: Shared,
+    shared: InstallOptions,
 }
 
 /// The options of `uninstall`.
@@ -103,7 +103,7 @@ pub(crate) struct UninstallArgs {
 
 /// Options of `install` and `update`.
 #[derive(Debug, Args)]
-struct Shared {
+struct InstallOptions {
     /// Let packages run scripts and build steps during their installation
     #[arg(long)]
     scripts: bool,
@@ -120,12 +120,12 @@ struct Shared {
 
 /// Words of a command.
 #[derive(Debug, Clone)]
-struct Command(Vec<String>);
+struct CommandWords(Vec<String>);
 
-fn parse_command(text: &str) -> Result<Command, String> {
+fn parse_command(text: &str) -> Result<CommandWords, String> {
     let words = shlex::split(text).filter(|words| !words.is_empty());
     words
-        .map(Command)
+        .map(CommandWords)
         .ok_or_else(|| "expected a command, quoted as in a shell".to_owned())
 }
 
@@ -138,14 +138,14 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
 
 /// Installs a server and prints its location and start command.
 pub(crate) fn install(args: InstallArgs, global: &Global) -> Result<u8, CliError> {
-    let origin = Origin::Person {
+    let origin = RequestOrigin::Person {
         insecure: args.insecure,
         scripts: args.shared.scripts,
     };
-    let request = Request {
+    let request = InstallRequest {
         source: args.source,
         name: args.name,
-        choices: Choices {
+        choices: StartSettings {
             server_file: args.server_file,
             requirements_file: args.requirements,
             command: args.command.map(|it| it.0).unwrap_or_default(),
@@ -157,30 +157,32 @@ pub(crate) fn install(args: InstallArgs, global: &Global) -> Result<u8, CliError
         overwrite: args.overwrite,
         origin,
     };
-    let work = async |installer: &Installer, listener: &Listener, cancel: &CancellationToken| {
-        installer.fetch(request, listener, cancel).await
-    };
+    let work =
+        async |installer: &Installer, listener: &StepListener, cancel: &CancellationToken| {
+            installer.fetch(request, listener, cancel).await
+        };
     carry_out(&args.shared, global, work)
 }
 
 /// Updates a server and prints the new commit.
 pub(crate) fn update(args: &UpdateArgs, global: &Global) -> Result<u8, CliError> {
-    let origin = Origin::Person {
+    let origin = RequestOrigin::Person {
         insecure: true,
         scripts: args.shared.scripts,
     };
-    let work = async |installer: &Installer, listener: &Listener, cancel: &CancellationToken| {
-        installer
-            .update(&args.name, origin, args.force, listener, cancel)
-            .await
-    };
+    let work =
+        async |installer: &Installer, listener: &StepListener, cancel: &CancellationToken| {
+            installer
+                .update(&args.name, origin, args.force, listener, cancel)
+                .await
+        };
     carry_out(&args.shared, global, work)
 }
 
 /// Removes a server and prints the removed entries and files.
 pub(crate) fn uninstall(args: &UninstallArgs, _: &Global) -> Result<u8, CliError> {
     let installer = installer(args.config.as_ref())?;
-    let origin = Origin::Person {
+    let origin = RequestOrigin::Person {
         insecure: true,
         scripts: false,
     };
@@ -221,21 +223,25 @@ fn runtime() -> Result<Runtime, CliError> {
 
 /// Fetches with `work`, shows the commands to be run, runs them, and prints the result.
 fn carry_out(
-    shared: &Shared,
+    shared: &InstallOptions,
     global: &Global,
-    work: impl AsyncFnOnce(&Installer, &Listener, &CancellationToken) -> Result<Fetched, InstallError>,
+    work: impl AsyncFnOnce(
+        &Installer,
+        &StepListener,
+        &CancellationToken,
+    ) -> Result<FetchedServer, InstallError>,
 ) -> Result<u8, CliError> {
     let installer = installer(shared.config.as_ref())?;
-    let bar = Arc::new(Bar::new(global.output_options().verbosity));
+    let bar = Arc::new(ProgressDisplay::new(global.output_options().verbosity));
     let shown = Arc::clone(&bar);
-    let listener = Listener::new(move |step| show(&shown, &step));
+    let listener = StepListener::new(move |step| show(&shown, &step));
     let done = runtime()?.block_on(async {
         let shutdown = Shutdown::listen().map_err(|error| CliError::Failure(error.to_string()))?;
-        let cancel = &shutdown.asked;
+        let cancel = &shutdown.requested;
         let done = async {
             let fetched = work(&installer, &listener, cancel).await?;
             if let Some(proposal) = fetched.proposal() {
-                propose(&bar, &proposal);
+                show_start_command(&bar, &proposal);
             }
             fetched.finish(cancel).await
         };
@@ -247,7 +253,7 @@ fn carry_out(
         Err(error) if error.is_cancelled() => return Ok(EXIT_INTERRUPTED),
         Err(error) => return Err(failure(&error)),
     };
-    let is_new = installed.outcome != Outcome::Same;
+    let is_new = installed.outcome != InstallOutcome::Same;
     let visited = if is_new && !shared.no_check {
         start_once(&installed, shared.config.as_ref(), global)?
     } else {
@@ -271,7 +277,7 @@ fn start_once(
     installed: &Installed,
     config: Option<&PathBuf>,
     global: &Global,
-) -> Result<Option<Vec<Visited>>, CliError> {
+) -> Result<Option<Vec<ServerVisit>>, CliError> {
     let loaded = config::load(&surroundings(config)?);
     let mut servers = loaded.config.servers;
     // The configuration of another directory may have a different server of that name.
@@ -287,13 +293,13 @@ fn start_once(
         listed_only: false,
         call_timeout: None,
     };
-    pay_visit(visit, global)
+    run_visit(visit, global)
 }
 
-fn show(bar: &Bar, step: &Step) {
+fn show(bar: &ProgressDisplay, step: &InstallStep) {
     match step {
-        Step::Connecting(repository) => bar.status(&format!("connecting to {repository}")),
-        Step::Resolved { commit, reference } => {
+        InstallStep::Connecting(repository) => bar.status(&format!("connecting to {repository}")),
+        InstallStep::Resolved { commit, reference } => {
             let name = reference.as_deref().map(|it| format!(" ({})", plain(it)));
             bar.status(&format!(
                 "fetching {}{}",
@@ -301,23 +307,23 @@ fn show(bar: &Bar, step: &Step) {
                 name.unwrap_or_default()
             ));
         }
-        Step::Receiving {
+        InstallStep::Receiving {
             objects,
             total,
             bytes,
         } => {
             bar.amount(*objects, *total, &format!("{} KiB", bytes >> 10));
         }
-        Step::CheckingOut { files, total } => bar.amount(*files, *total, "files"),
-        Step::Running(line) => bar.status(&format!("running {line}")),
-        Step::Output(line) => bar.passing(line),
-        Step::Note(note) => bar.line(&format!("note: {}", output::clean(note))),
+        InstallStep::CheckingOut { files, total } => bar.amount(*files, *total, "files"),
+        InstallStep::Running(line) => bar.status(&format!("running {line}")),
+        InstallStep::Output(line) => bar.passing(line),
+        InstallStep::Note(note) => bar.line(&format!("note: {}", output::clean(note))),
     }
 }
 
 /// Shows the start command, so that a person can interrupt before it runs.
-fn propose(bar: &Bar, proposal: &Proposal) {
-    let line = shown::command(proposal.command.iter().map(String::as_str));
+fn show_start_command(bar: &ProgressDisplay, proposal: &InstallSummary) {
+    let line = quoting::command(proposal.command.iter().map(String::as_str));
     let reason = output::clean(&proposal.reason);
     bar.line(&format!("start command: {line} ({reason})"));
     if let Some(file) = &proposal.replaces {

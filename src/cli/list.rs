@@ -6,9 +6,9 @@ use anstyle::{AnsiColor, Effects, Style};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::table::Table;
-use super::{CliError, EXIT_OK, Global, chosen, config, install, print};
-use crate::config::{Loaded, Outline};
+use super::table::TextTable;
+use super::{CliError, EXIT_OK, Global, config, install, print, selection};
+use crate::config::{LoadedConfig, ServerOutline};
 
 const BAD: Style = AnsiColor::Red.on_default();
 const DIM: Style = Style::new().effects(Effects::DIMMED);
@@ -34,18 +34,18 @@ pub(crate) fn run(args: &ListArgs, global: &Global) -> Result<u8, CliError> {
     }
     let loaded = config::load(args.config.as_ref(), global)?;
     if loaded.files.is_empty() {
-        return Err(CliError::Usage(chosen::NO_FILE.to_owned()));
+        return Err(CliError::Usage(selection::NO_FILE.to_owned()));
     }
-    let servers: Vec<Server> = loaded
+    let servers: Vec<ServerRow> = loaded
         .shown
         .outlines()
         .into_iter()
-        .filter_map(|outline| Server::of(outline, &loaded))
+        .filter_map(|outline| ServerRow::of(outline, &loaded))
         .collect();
     print(&if args.json {
         let faults = loaded.faults.iter();
         let faults = faults.map(|it| json!({ "server": it.server, "message": it.to_string() }));
-        let servers: Vec<Value> = servers.iter().map(Server::json).collect();
+        let servers: Vec<Value> = servers.iter().map(ServerRow::json).collect();
         let faults: Vec<Value> = faults.collect();
         format!("{}\n", json!({ "servers": servers, "faults": faults }))
     } else {
@@ -54,21 +54,21 @@ pub(crate) fn run(args: &ListArgs, global: &Global) -> Result<u8, CliError> {
     if loaded.faults.is_empty() {
         Ok(EXIT_OK)
     } else {
-        Err(config::broken(&loaded))
+        Err(config::faults_error(&loaded))
     }
 }
 
-struct Server {
-    outline: Outline,
+struct ServerRow {
+    outline: ServerOutline,
     /// State: `at once`, `on demand`, `disabled` or `faulty`.
     starts: &'static str,
     /// Working directory; `None` for a remote server, or if the directory is unknown.
     cwd: Option<PathBuf>,
 }
 
-impl Server {
+impl ServerRow {
     /// Returns `None` for the proxy's own entry, and for a server whose state is unknown.
-    fn of(outline: Outline, loaded: &Loaded) -> Option<Self> {
+    fn of(outline: ServerOutline, loaded: &LoadedConfig) -> Option<Self> {
         let name = &outline.name;
         let spec = loaded.config.servers.iter().find(|it| it.name == *name);
         let is_faulty = || {
@@ -94,7 +94,7 @@ impl Server {
     }
 
     fn json(&self) -> Value {
-        let Outline {
+        let ServerOutline {
             name,
             command,
             url,
@@ -120,8 +120,8 @@ fn quoted(word: &str) -> String {
     shlex::try_quote(word).map_or_else(|_| format!("{word:?}"), std::borrow::Cow::into_owned)
 }
 
-fn table(servers: &[Server]) -> String {
-    let mut table = Table::new(["SERVER", "STARTS", "COMMAND", "DIRECTORY", "FILE"]);
+fn table(servers: &[ServerRow]) -> String {
+    let mut table = TextTable::new(["SERVER", "STARTS", "COMMAND", "DIRECTORY", "FILE"]);
     for server in servers {
         let style = match server.starts {
             "faulty" => BAD,

@@ -3,11 +3,9 @@
 //! Builds a [`ServerSpec`](crate::config::ServerSpec) from the arguments and passes it on. It does not speak MCP,
 //! except as the client in `demo` and as the server in `__sample`.
 
-mod answer;
 mod args;
 mod call;
 mod check;
-mod chosen;
 mod config;
 mod demo;
 mod dev;
@@ -16,11 +14,13 @@ mod http;
 mod install;
 mod line_client;
 mod list;
-mod mistakes;
+mod result_text;
 mod sample;
+mod selection;
 mod serve;
 mod table;
 mod tools;
+mod usage_hints;
 
 use std::ffi::OsString;
 use std::io;
@@ -152,8 +152,8 @@ pub(crate) struct Global {
 
 impl Global {
     /// Returns the options of `output::start`.
-    pub(crate) fn output_options(&self) -> output::Options {
-        output::Options {
+    pub(crate) fn output_options(&self) -> output::OutputOptions {
+        output::OutputOptions {
             verbosity: match (self.quiet, self.verbose) {
                 (true, _) => Verbosity::Quiet,
                 (false, 0) => Verbosity::Normal,
@@ -202,9 +202,9 @@ pub(crate) fn run() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
-        Err(error) => match mistakes::forgotten_dashes(&error, &words) {
+        Err(error) => match usage_hints::forgotten_dashes(&error, &words) {
             Some(mistake) => return failed(&mistake),
-            None => mistakes::without_values(error).exit(),
+            None => usage_hints::without_values(error).exit(),
         },
     };
     output::set_color(cli.global.color);

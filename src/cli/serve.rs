@@ -8,8 +8,8 @@ use clap::Args;
 
 use super::http::HttpArgs;
 use super::{CliError, Global, config, dev};
-use crate::app::Mission;
-use crate::fleet::Plan;
+use crate::app::ServeOptions;
+use crate::fleet::FleetSetup;
 use crate::meta_tools::Set;
 use crate::watcher::WatchOptions;
 
@@ -33,10 +33,10 @@ pub(crate) struct ServeArgs {
 pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
     let around = config::surroundings(args.config.as_ref())?;
     let loaded = crate::config::load(&around);
-    config::tell_notes(&loaded.notes, global);
+    config::print_notes(&loaded.notes, global);
     let now = loaded.config.clone();
     let files = config::places(&around, &loaded.files);
-    let plan = Plan {
+    let plan = FleetSetup {
         config: loaded.config,
         transparent: false,
         lazy: true,
@@ -48,9 +48,9 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
             move || Some(crate::config::load(&around))
         })),
     };
-    let mission = Mission {
+    let mission = ServeOptions {
         http: args.http.options(),
-        around: Some(around),
+        config_context: Some(around),
         plan,
         max_message: now.max_message,
         warm_limit: now.warm_limit,

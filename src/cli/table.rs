@@ -10,13 +10,13 @@ const HEAD: Style = Style::new().effects(Effects::BOLD);
 
 /// Table for people.
 #[derive(Debug)]
-pub(super) struct Table<const N: usize> {
+pub(super) struct TextTable<const N: usize> {
     /// True for right-aligned columns.
     right: [bool; N],
     rows: Vec<(Style, [String; N])>,
 }
 
-impl<const N: usize> Table<N> {
+impl<const N: usize> TextTable<N> {
     /// Creates a table with the names of its columns; a `>` before a name aligns the column to the right.
     pub(super) fn new(head: [&str; N]) -> Self {
         let name = |name: &str| name.trim_start_matches('>').to_owned();
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let mut table = Table::new(["NAME", ">N", "WHAT"]);
+        let mut table = TextTable::new(["NAME", ">N", "WHAT"]);
         for row in [
             ["a", "1000", "x"],
             ["größer", "2", ""],

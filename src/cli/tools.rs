@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use anstyle::{AnsiColor, Effects, Style};
 use clap::Args;
 
-use super::answer::{message, raw, shorten};
 use super::args::ServerArgs;
-use super::chosen::{Chosen, not_started, pay_visit};
+use super::result_text::{message, raw, shorten};
+use super::selection::{ServerSelection, not_started, run_visit};
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, print, print_exact};
-use crate::app::visit::{Findings, Visit, Visited};
+use crate::app::visit::{ServerVisit, Visit, VisitOutcome};
 use crate::jsonrpc::{Members, elements, quoted, unquoted};
 use crate::mcp::{Entry, List, ListKind};
 use crate::output::{Verbosity, clean};
@@ -48,18 +48,20 @@ pub(crate) struct ToolsArgs {
 
 /// Tools of one server.
 #[derive(Debug)]
-struct Tools<'a> {
+struct ServerTools<'a> {
     server: &'a str,
     /// List, or a sentence fragment that says why there is none.
     list: Result<&'a [Entry], String>,
 }
 
-impl<'a> Tools<'a> {
-    fn of(visited: &'a Visited) -> Self {
+impl<'a> ServerTools<'a> {
+    fn of(visited: &'a ServerVisit) -> Self {
         let list = match &visited.findings {
-            Findings::Started { snapshot, .. } => listed(&snapshot.lists[ListKind::Tools.index()]),
-            Findings::Broken(failure) => Err(format!("does not start: {}", failure.reason)),
-            Findings::Interrupted => Err("was stopped".to_owned()),
+            VisitOutcome::Started { snapshot, .. } => {
+                listed(&snapshot.lists[ListKind::Tools.index()])
+            }
+            VisitOutcome::Broken(failure) => Err(format!("does not start: {}", failure.reason)),
+            VisitOutcome::Interrupted => Err("was stopped".to_owned()),
         };
         Self {
             server: &visited.server,
@@ -82,7 +84,7 @@ fn listed(list: &Result<List, String>) -> Result<&[Entry], String> {
 /// Starts the servers and prints their tools.
 pub(crate) fn run(args: &ToolsArgs, global: &Global) -> Result<u8, CliError> {
     let names: Vec<String> = args.only.iter().cloned().collect();
-    let chosen = Chosen::by(&args.server, args.config.as_ref(), &names, global)?;
+    let chosen = ServerSelection::by(&args.server, args.config.as_ref(), &names, global)?;
     let visit = Visit {
         servers: chosen.servers.clone(),
         max_message: chosen.max_message,
@@ -91,10 +93,10 @@ pub(crate) fn run(args: &ToolsArgs, global: &Global) -> Result<u8, CliError> {
         listed_only: true,
         call_timeout: None,
     };
-    let Some(visited) = pay_visit(visit, global)? else {
+    let Some(visited) = run_visit(visit, global)? else {
         return Ok(EXIT_INTERRUPTED);
     };
-    let all: Vec<Tools<'_>> = visited.iter().map(Tools::of).collect();
+    let all: Vec<ServerTools<'_>> = visited.iter().map(ServerTools::of).collect();
     match (args.cost, args.json) {
         (false, false) => print(&table(&all))?,
         (false, true) => print_exact(&json(&all))?,
@@ -111,7 +113,7 @@ pub(crate) fn run(args: &ToolsArgs, global: &Global) -> Result<u8, CliError> {
     }
 }
 
-fn not_listed(all: &[Tools<'_>]) -> Option<CliError> {
+fn not_listed(all: &[ServerTools<'_>]) -> Option<CliError> {
     all.iter().find_map(|tools| {
         let (server, why) = (tools.server, tools.list.as_ref().err()?);
         Some(CliError::Failure(format!("`{server}`: {why}")))
@@ -119,7 +121,7 @@ fn not_listed(all: &[Tools<'_>]) -> Option<CliError> {
 }
 
 /// Returns one JSON object with the definitions, byte for byte.
-fn json(all: &[Tools<'_>]) -> String {
+fn json(all: &[ServerTools<'_>]) -> String {
     let servers = all.iter().map(|tools| {
         let definitions: Vec<_> = tools.entries().iter().map(|it| it.raw.as_str()).collect();
         let error = match &tools.list {
@@ -133,7 +135,7 @@ fn json(all: &[Tools<'_>]) -> String {
     format!("{{\"servers\":[{}]}}\n", servers.join(","))
 }
 
-fn table(all: &[Tools<'_>]) -> String {
+fn table(all: &[ServerTools<'_>]) -> String {
     let mut text = String::new();
     for tools in all {
         if !text.is_empty() {
@@ -257,11 +259,11 @@ mod tests {
             entry("b", r#"{ "name":"b"}"#),
         ];
         let all = [
-            Tools {
+            ServerTools {
                 server: "w",
                 list: Ok(&entries),
             },
-            Tools {
+            ServerTools {
                 server: "x",
                 list: Err("does not start: no".to_owned()),
             },

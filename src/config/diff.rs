@@ -4,7 +4,7 @@ use super::{Config, ServerSpec};
 
 /// Names of servers that differ, each list in the order of its configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Changes {
+pub(crate) struct ConfigDiff {
     pub(crate) added: Vec<String>,
     pub(crate) changed: Vec<String>,
     pub(crate) removed: Vec<String>,
@@ -33,8 +33,8 @@ impl Config {
 }
 
 /// Returns the servers to start, reload and stop for a change from `old` to `new`.
-pub(crate) fn diff(old: &Config, new: &Config) -> Changes {
-    let mut changes = Changes::default();
+pub(crate) fn diff(old: &Config, new: &Config) -> ConfigDiff {
+    let mut changes = ConfigDiff::default();
     for server in &new.servers {
         match old.server(&server.name) {
             None => changes.added.push(server.name.clone()),
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(changes.added, names(&["d"]));
         assert_eq!(changes.changed, names(&["b"]));
         assert_eq!(changes.removed, names(&["a"]));
-        assert_eq!(diff(&old, &old), Changes::default());
+        assert_eq!(diff(&old, &old), ConfigDiff::default());
     }
 
     #[test]

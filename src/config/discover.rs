@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
-use super::Surroundings;
+use super::ConfigContext;
 
 /// Name of the proxy's own file.
 pub(super) const OWN: &str = "mcp-proxy.toml";
@@ -18,7 +18,7 @@ const REPOSITORIES: [&str; 4] = [".git", ".jj", ".hg", ".svn"];
 
 /// Files to read; `toml` adds to `json`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Places {
+pub(super) struct ConfigPaths {
     pub(super) json: Option<PathBuf>,
     pub(super) toml: Option<PathBuf>,
     /// Files above the current directory that belong to other users, each with its owner's id; not read.
@@ -26,7 +26,7 @@ pub(super) struct Places {
 }
 
 /// Finds the files for these surroundings. Accepts an explicit file even if it is missing or belongs to another user.
-pub(super) fn discover(around: &Surroundings) -> Places {
+pub(super) fn discover(around: &ConfigContext) -> ConfigPaths {
     let (explicit, cwd) = (around.explicit.as_deref(), around.cwd.as_path());
     let mut foreign = Vec::new();
     let mut is_ours = |file: &PathBuf| {
@@ -38,9 +38,9 @@ pub(super) fn discover(around: &Surroundings) -> Places {
     let toml = match explicit {
         Some(file) if file.extension().is_some_and(|it| it == "toml") => Some(cwd.join(file)),
         Some(file) => {
-            return Places {
+            return ConfigPaths {
                 json: Some(cwd.join(file)),
-                ..Places::default()
+                ..ConfigPaths::default()
             };
         }
         None => nearest(cwd, around.home.as_deref()).filter(&mut is_ours),
@@ -51,7 +51,7 @@ pub(super) fn discover(around: &Surroundings) -> Places {
         .flatten()
         .map(|folder| folder.join(SHARED))
         .find(|path| path.is_file() && is_ours(path));
-    Places {
+    ConfigPaths {
         json,
         toml,
         foreign,
@@ -107,12 +107,12 @@ mod tests {
         tree
     }
 
-    fn around(cwd: &Path, explicit: Option<&str>) -> Surroundings {
-        Surroundings {
+    fn around(cwd: &Path, explicit: Option<&str>) -> ConfigContext {
+        ConfigContext {
             explicit: explicit.map(PathBuf::from),
             cwd: cwd.to_owned(),
             users: users(),
-            ..Surroundings::default()
+            ..ConfigContext::default()
         }
     }
 
@@ -154,7 +154,7 @@ mod tests {
         let cwd = tree.path().join("repo/a/b");
         let mut around = around(&cwd, None);
         around.home = Some(tree.path().join("repo/a"));
-        assert_eq!(discover(&around), Places::default());
+        assert_eq!(discover(&around), ConfigPaths::default());
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! original before it is written. `remove` restores the bytes from before `add`, with exceptions named in `json`; where
 //! the text alone does not show the former state, `add` leaves a blank line as a mark.
 
+mod atomic_write;
 mod json;
-mod place;
 mod toml;
 
 #[cfg(test)]
@@ -20,10 +20,10 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::fault::Fault;
+use super::location::ConfigFile;
 use super::node::{self, Node, Value};
-use super::shapes::{self, Place};
-use super::source::Source;
-use super::{Surroundings, discover};
+use super::server_tables::{self, ServerTable};
+use super::{ConfigContext, discover};
 
 /// Entry to write. Strings are written verbatim, so `${VAR}` is expanded on reading.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(crate) struct NewServer {
 
 /// Result of an addition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct ServerAddition {
     /// Edited file, with symlinks resolved.
     pub(crate) file: PathBuf,
     /// Whether the file was created.
@@ -69,7 +69,7 @@ pub(crate) enum EditError {
     },
     #[error("{} is read-only", .0.display())]
     ReadOnly(PathBuf),
-    #[error("another program is still editing files in {} after {} s", .0.display(), place::PATIENCE.as_secs())]
+    #[error("another program is still editing files in {} after {} s", .0.display(), atomic_write::LOCK_TIMEOUT.as_secs())]
     Locked(PathBuf),
     #[error("{} is changed by another program again and again", .0.display())]
     Restless(PathBuf),
@@ -88,31 +88,31 @@ pub(crate) fn add(
     name: &str,
     server: &NewServer,
     overwrite: bool,
-) -> Result<Change, EditError> {
+) -> Result<ServerAddition, EditError> {
     let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if name.is_empty() || !name.chars().all(is_good) {
         return Err(EditError::Name(name.to_owned()));
     }
     let mut change = None;
     let edit = |file: &Path, text: Option<&str>| {
-        let document = Document::parse(file, text.unwrap_or_default())?;
+        let document = ConfigDocument::parse(file, text.unwrap_or_default())?;
         let replaced = document.has(name);
         if replaced && !overwrite {
             let (name, file) = (name.to_owned(), file.to_owned());
             return Err(EditError::Exists { name, file });
         }
-        change = Some(Change {
+        change = Some(ServerAddition {
             file: file.to_owned(),
             created: text.is_none(),
             replaced,
         });
         let edited = match document.form {
-            Form::Json => json::add(&document, name, server)?,
-            Form::Toml => toml::add(&document, name, server),
+            FileFormat::Json => json::add(&document, name, server)?,
+            FileFormat::Toml => toml::add(&document, name, server),
         };
         document.proved(edited, name, true).map(Some)
     };
-    place::rewrite(file, edit)?;
+    atomic_write::rewrite(file, edit)?;
     Ok(change.expect("the edit ran, or the error was returned"))
 }
 
@@ -126,7 +126,7 @@ pub(crate) fn remove<T>(
     let (mut keep, mut kept) = (Some(keep), None);
     let edit = |file: &Path, text: Option<&str>| {
         let text = text.unwrap_or_default();
-        let document = Document::parse(file, text)?;
+        let document = ConfigDocument::parse(file, text)?;
         if !document.has(name) {
             return Ok(None);
         }
@@ -139,12 +139,12 @@ pub(crate) fn remove<T>(
             kept = Some(keep(text).map_err(failed)?);
         }
         let edited = match document.form {
-            Form::Json => json::remove(&document, name)?,
-            Form::Toml => toml::remove(&document, name),
+            FileFormat::Json => json::remove(&document, name)?,
+            FileFormat::Toml => toml::remove(&document, name),
         };
         document.proved(edited, name, false).map(Some)
     };
-    place::rewrite(file, edit)?;
+    atomic_write::rewrite(file, edit)?;
     Ok(kept)
 }
 
@@ -165,11 +165,11 @@ pub(crate) fn replace_path(file: &Path, from: &str, to: &str) -> Result<bool, Ed
         }
         replaced = edited != text;
         if replaced {
-            Document::parse(file, &edited)?;
+            ConfigDocument::parse(file, &edited)?;
         }
         Ok(replaced.then_some(edited))
     };
-    place::rewrite(file, edit)?;
+    atomic_write::rewrite(file, edit)?;
     Ok(replaced)
 }
 
@@ -192,14 +192,14 @@ fn with_path(text: &str, from: &str, to: &str) -> String {
 /// Checks that `file` can be parsed, so that no work precedes an edit that is bound to fail.
 pub(crate) fn check(file: &Path) -> Result<(), EditError> {
     match std::fs::read_to_string(file) {
-        Ok(text) => Document::parse(file, &text).map(drop),
+        Ok(text) => ConfigDocument::parse(file, &text).map(drop),
         // The edit creates the file or reports the error.
         Err(_) => Ok(()),
     }
 }
 
 /// Checks each file of `around`, since a broken file may contain any server.
-pub(crate) fn check_all(around: &Surroundings) -> Result<(), EditError> {
+pub(crate) fn check_all(around: &ConfigContext) -> Result<(), EditError> {
     let places = places(around);
     let mut files = [places.json, places.toml].into_iter().flatten();
     files.try_for_each(|file| check(&file))
@@ -208,11 +208,11 @@ pub(crate) fn check_all(around: &Surroundings) -> Result<(), EditError> {
 /// Whether `file` contains a server of this name; `false` for an unreadable file.
 pub(crate) fn has(file: &Path, name: &str) -> bool {
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    Document::parse(file, &text).is_ok_and(|it| it.has(name))
+    ConfigDocument::parse(file, &text).is_ok_and(|it| it.has(name))
 }
 
 /// Returns the files that contain a server of this name; skips unreadable files.
-pub(crate) fn places_of(around: &Surroundings, name: &str) -> Vec<PathBuf> {
+pub(crate) fn places_of(around: &ConfigContext, name: &str) -> Vec<PathBuf> {
     let places = places(around);
     [places.json, places.toml]
         .into_iter()
@@ -223,7 +223,7 @@ pub(crate) fn places_of(around: &Surroundings, name: &str) -> Vec<PathBuf> {
 
 /// Returns the file for a server of this name: the file that contains it, else `.mcp.json` if it exists or there is no
 /// `mcp-proxy.toml`, else `mcp-proxy.toml`.
-pub(crate) fn choose(around: &Surroundings, name: &str) -> PathBuf {
+pub(crate) fn choose(around: &ConfigContext, name: &str) -> PathBuf {
     let places = places(around);
     places_of(around, name)
         .into_iter()
@@ -233,43 +233,43 @@ pub(crate) fn choose(around: &Surroundings, name: &str) -> PathBuf {
         .unwrap_or_else(|| around.cwd.join(discover::SHARED))
 }
 
-fn places(around: &Surroundings) -> discover::Places {
+fn places(around: &ConfigContext) -> discover::ConfigPaths {
     discover::discover(around)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum FileFormat {
     Json,
     Toml,
 }
 
 /// Text of a file, without a byte order mark, and its tree.
 #[derive(Debug)]
-struct Document {
-    source: Arc<Source>,
+struct ConfigDocument {
+    source: Arc<ConfigFile>,
     tree: Node,
-    form: Form,
+    form: FileFormat,
 }
 
-impl Document {
+impl ConfigDocument {
     fn parse(file: &Path, text: &str) -> Result<Self, EditError> {
         let form = if file.extension().is_some_and(|it| it == "toml") {
-            Form::Toml
+            FileFormat::Toml
         } else {
-            Form::Json
+            FileFormat::Json
         };
-        let source = Arc::new(Source {
+        let source = Arc::new(ConfigFile {
             path: file.to_owned(),
             text: text.strip_prefix(MARK).unwrap_or(text).to_owned(),
         });
         let tree = match form {
-            Form::Json => node::json(&source),
-            Form::Toml => node::toml(&source),
+            FileFormat::Json => node::json(&source),
+            FileFormat::Toml => node::toml(&source),
         };
         let broken = |faults: Vec<Fault>| faults.into_iter().next().map(Box::new);
         let tree = tree
             .map_err(|faults| EditError::Broken(broken(faults).expect("a failure has a fault")))?;
-        if let Some(fault) = broken(shapes::doubled(&tree)) {
+        if let Some(fault) = broken(server_tables::doubled(&tree)) {
             return Err(EditError::Broken(fault));
         }
         Ok(Self { source, tree, form })
@@ -281,15 +281,15 @@ impl Document {
 
     /// Returns the table that contains the server `name`, else the table for a new server; `None` if there is no table
     /// of servers yet.
-    fn place(&self, name: &str) -> Option<Place<'_>> {
+    fn place(&self, name: &str) -> Option<ServerTable<'_>> {
         let mut places = match self.form {
-            Form::Json => shapes::places(&self.tree),
-            Form::Toml => shapes::places_in_toml(&self.tree),
+            FileFormat::Json => server_tables::places(&self.tree),
+            FileFormat::Toml => server_tables::places_in_toml(&self.tree),
         };
-        let has = |place: &Place<'_>| place.servers.get(name).is_some();
+        let has = |place: &ServerTable<'_>| place.servers.get(name).is_some();
         // A new server in `mcp-proxy.toml` belongs in `servers`, not in Codex's table.
-        let is_foreign = self.form == Form::Toml && self.source.path.ends_with(discover::OWN);
-        places.retain(|it| has(it) || !(is_foreign && it.keys == [shapes::CODEX]));
+        let is_foreign = self.form == FileFormat::Toml && self.source.path.ends_with(discover::OWN);
+        places.retain(|it| has(it) || !(is_foreign && it.keys == [server_tables::CODEX]));
         let at = places.iter().position(has).unwrap_or_default();
         (at < places.len()).then(|| places.swap_remove(at))
     }
@@ -330,8 +330,8 @@ impl Document {
         let after = Self::parse(&self.source.path, &edited);
         let good = after.is_ok_and(|after| is_proved(&after));
         let example = match self.form {
-            Form::Json => "{\"mcpServers\": {…}}",
-            Form::Toml => "[servers.NAME]",
+            FileFormat::Json => "{\"mcpServers\": {…}}",
+            FileFormat::Toml => "[servers.NAME]",
         };
         let file = self.source.path.clone();
         good.then_some(edited)
@@ -342,9 +342,9 @@ impl Document {
 /// Byte order mark, with which Windows editors begin a file.
 const MARK: char = '\u{feff}';
 
-type Entry = (super::source::Located<String>, Node);
+type NodeEntry = (super::location::Located<String>, Node);
 
-fn entry<'a>(node: &'a Node, key: &str) -> Option<&'a Entry> {
+fn entry<'a>(node: &'a Node, key: &str) -> Option<&'a NodeEntry> {
     match &node.value {
         Value::Table(entries) => entries.iter().find(|(it, _)| it.value == key),
         _ => None,

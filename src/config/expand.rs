@@ -46,7 +46,7 @@ pub(super) fn foreign(text: &str) -> Option<(String, &'static str)> {
 
 /// Piece of a value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece<'a> {
+pub(super) enum ValuePiece<'a> {
     Literal(&'a str),
     Variable {
         /// Source text, including `${` and `}`.
@@ -58,7 +58,7 @@ pub(super) enum Piece<'a> {
 }
 
 /// Splits a value into pieces. The time is nearly linear in the length, however deep braces nest.
-pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
+pub(super) fn pieces(text: &str) -> Vec<ValuePiece<'_>> {
     let (mut pieces, mut literal) = (Vec::new(), 0);
     for (start, end) in braces(text) {
         if start < literal {
@@ -67,14 +67,14 @@ pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
         }
         if let Some(variable) = variable(&text[start..end]) {
             if literal < start {
-                pieces.push(Piece::Literal(&text[literal..start]));
+                pieces.push(ValuePiece::Literal(&text[literal..start]));
             }
             literal = end;
             pieces.push(variable);
         }
     }
     if literal < text.len() {
-        pieces.push(Piece::Literal(&text[literal..]));
+        pieces.push(ValuePiece::Literal(&text[literal..]));
     }
     pieces
 }
@@ -95,7 +95,7 @@ fn braces(text: &str) -> Vec<(usize, usize)> {
 }
 
 /// Parses `written`, which extends from `${` to its brace; `None` for other shell forms.
-fn variable(written: &str) -> Option<Piece<'_>> {
+fn variable(written: &str) -> Option<ValuePiece<'_>> {
     let inside = &written[2..written.len() - 1];
     // VS Code and Cursor write `env:NAME`.
     let prefixed = inside
@@ -109,7 +109,7 @@ fn variable(written: &str) -> Option<Piece<'_>> {
         end => inside.split_at(end),
     };
     let default = rest.strip_prefix(":-");
-    (rest.is_empty() || default.is_some()).then_some(Piece::Variable {
+    (rest.is_empty() || default.is_some()).then_some(ValuePiece::Variable {
         written,
         name,
         default,
@@ -127,7 +127,7 @@ fn name_length(text: &str) -> usize {
 
 /// Error of an expansion.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unexpanded {
+pub(super) enum ExpandError {
     /// Unset variables: source text and name.
     Missing(Vec<(String, String)>),
     /// Defaults nest deeper than [`DEEPEST`].
@@ -138,13 +138,13 @@ pub(super) enum Unexpanded {
 pub(super) fn expand(
     text: &str,
     value_of: &dyn Fn(&str) -> Option<String>,
-) -> Result<String, Unexpanded> {
+) -> Result<String, ExpandError> {
     let (mut expanded, mut missing) = (String::new(), Vec::new());
     replace(text, value_of, DEEPEST, &mut expanded, &mut missing)?;
     if missing.is_empty() {
         Ok(expanded)
     } else {
-        Err(Unexpanded::Missing(missing))
+        Err(ExpandError::Missing(missing))
     }
 }
 
@@ -155,18 +155,18 @@ fn replace(
     depth: usize,
     expanded: &mut String,
     missing: &mut Vec<(String, String)>,
-) -> Result<(), Unexpanded> {
+) -> Result<(), ExpandError> {
     for piece in pieces(text) {
         match piece {
-            Piece::Literal(literal) => expanded.push_str(literal),
-            Piece::Variable {
+            ValuePiece::Literal(literal) => expanded.push_str(literal),
+            ValuePiece::Variable {
                 written,
                 name,
                 default,
             } => match (value_of(name), default) {
                 (Some(value), _) => expanded.push_str(&value),
                 (None, Some(default)) => {
-                    let depth = depth.checked_sub(1).ok_or(Unexpanded::Deep)?;
+                    let depth = depth.checked_sub(1).ok_or(ExpandError::Deep)?;
                     replace(default, value_of, depth, expanded, missing)?;
                 }
                 (None, None) => missing.push((written.to_owned(), name.to_owned())),
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn each_unset_variable_is_named() {
         let expanded = expand("${B} ${A} ${C:-${D}}", &value_of);
-        let Err(Unexpanded::Missing(missing)) = expanded else {
+        let Err(ExpandError::Missing(missing)) = expanded else {
             panic!("{expanded:?}");
         };
         let names: Vec<&str> = missing.iter().map(|(_, name)| name.as_str()).collect();
@@ -268,7 +268,7 @@ mod tests {
         let nested = |depth: usize| format!("{}x{}", "${NO:-".repeat(depth), "}".repeat(depth));
         assert_eq!(expand(&nested(DEEPEST), &value_of), Ok("x".to_owned()));
         for depth in [DEEPEST + 1, 100_000] {
-            assert_eq!(expand(&nested(depth), &value_of), Err(Unexpanded::Deep));
+            assert_eq!(expand(&nested(depth), &value_of), Err(ExpandError::Deep));
         }
     }
 

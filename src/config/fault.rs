@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::location::{ConfigFile, FileSpan};
 use super::masking::{masked_line, visible};
-use super::source::{At, Source};
-use crate::near::nearest;
+use crate::suggestions::nearest;
 
 /// Error in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,13 +15,13 @@ pub(crate) struct Fault {
     pub(crate) server: Option<String>,
     message: String,
     help: Option<String>,
-    at: At,
+    at: FileSpan,
     /// Whether the file was parsed, so that names in the displayed line are distinguishable from values.
     is_read: bool,
 }
 
 impl Fault {
-    pub(super) fn new(at: &At, message: impl Into<String>) -> Self {
+    pub(super) fn new(at: &FileSpan, message: impl Into<String>) -> Self {
         Self {
             server: None,
             message: message.into().chars().map(visible).collect(),
@@ -32,7 +32,7 @@ impl Fault {
     }
 
     /// Creates a fault for a file that is not valid TOML or JSON.
-    pub(super) fn unreadable(at: &At, message: impl Into<String>) -> Self {
+    pub(super) fn unreadable(at: &FileSpan, message: impl Into<String>) -> Self {
         Self {
             is_read: false,
             ..Self::new(at, message)
@@ -41,11 +41,11 @@ impl Fault {
 
     /// Creates a fault for a whole file.
     pub(super) fn of_file(path: &Path, message: impl Into<String>) -> Self {
-        let source = Arc::new(Source {
+        let source = Arc::new(ConfigFile {
             path: path.to_owned(),
             text: String::new(),
         });
-        Self::new(&At::new(&source, 0..0), message)
+        Self::new(&FileSpan::new(&source, 0..0), message)
     }
 
     pub(super) fn of(mut self, server: Option<&str>) -> Self {
@@ -76,7 +76,7 @@ impl Fault {
     }
 
     /// Whether the fault lies within `at`.
-    pub(super) fn is_in(&self, at: &At) -> bool {
+    pub(super) fn is_in(&self, at: &FileSpan) -> bool {
         self.at.source == at.source
             && at.span.start <= self.at.span.start
             && self.at.span.end <= at.span.end

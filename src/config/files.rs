@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::discover::{OWN, Places};
+use super::discover::{ConfigPaths, OWN};
 use super::fault::Fault;
 use super::keys;
+use super::location::{ConfigFile, Located};
 use super::node::{self, Node};
-use super::section::{Note, Reader, Section, Setting};
-use super::shapes;
-use super::source::{Located, Source};
+use super::section::{Note, Section, SectionReader, Setting};
+use super::server_tables;
 
 /// File form of all configuration files together.
 #[derive(Debug, Default)]
-pub(super) struct Written {
+pub(super) struct RawConfig {
     /// Sections of `mcp-proxy.toml`.
     pub(super) root: Section,
     /// Servers of both files.
@@ -25,12 +25,12 @@ pub(super) struct Written {
 }
 
 /// Reads and merges the files; adds their faults to `faults`.
-pub(super) fn read(places: &Places, faults: &mut Vec<Fault>) -> Written {
-    let mut written = Written::default();
+pub(super) fn read(places: &ConfigPaths, faults: &mut Vec<Fault>) -> RawConfig {
+    let mut written = RawConfig::default();
     if let Some(path) = &places.json {
         match tree(path, node::json) {
             Ok(tree) => {
-                let doubled = shapes::doubled(&tree);
+                let doubled = server_tables::doubled(&tree);
                 written.incomplete = doubled.iter().any(|fault| fault.server.is_none());
                 faults.extend(doubled);
                 written.servers = client_servers(&tree, faults, &mut written.notes);
@@ -47,7 +47,7 @@ pub(super) fn read(places: &Places, faults: &mut Vec<Fault>) -> Written {
     written
 }
 
-impl Written {
+impl RawConfig {
     fn give_up(&mut self, found: Vec<Fault>, faults: &mut Vec<Fault>) {
         faults.extend(found);
         self.incomplete = true;
@@ -55,7 +55,7 @@ impl Written {
 
     /// Adds the settings and servers of a TOML file: `mcp-proxy.toml`, Codex's `config.toml`, or one with keys of both.
     fn add_toml(&mut self, mut tree: Node, faults: &mut Vec<Fault>) {
-        if let Some(theirs) = shapes::of_codex(&mut tree) {
+        if let Some(theirs) = server_tables::of_codex(&mut tree) {
             let servers = client_servers(&theirs, faults, &mut self.notes);
             self.add_servers(servers);
             let is_ours = |node: &Node| keys::ROOT.iter().any(|key| node.get(key.name).is_some());
@@ -86,10 +86,10 @@ impl Written {
 
 fn tree(
     path: &PathBuf,
-    parse: fn(&Arc<Source>) -> Result<Node, Vec<Fault>>,
+    parse: fn(&Arc<ConfigFile>) -> Result<Node, Vec<Fault>>,
 ) -> Result<Node, Vec<Fault>> {
     let source = |text| {
-        Arc::new(Source {
+        Arc::new(ConfigFile {
             path: path.clone(),
             text,
         })
@@ -104,8 +104,12 @@ fn tree(
     }
 }
 
-fn reader<'a>(faults: &'a mut Vec<Fault>, notes: &'a mut Vec<Note>, tolerant: bool) -> Reader<'a> {
-    Reader {
+fn reader<'a>(
+    faults: &'a mut Vec<Fault>,
+    notes: &'a mut Vec<Note>,
+    tolerant: bool,
+) -> SectionReader<'a> {
+    SectionReader {
         faults,
         notes,
         server: None,
@@ -120,7 +124,7 @@ fn client_servers(
     notes: &mut Vec<Note>,
 ) -> Vec<(Located<String>, Section)> {
     let mut reader = reader(faults, notes, true);
-    let Some(all) = shapes::all(&mut reader, tree) else {
+    let Some(all) = server_tables::all(&mut reader, tree) else {
         return Vec::new();
     };
     let mut servers = reader.servers(&all, &keys::CLIENT_SERVER);

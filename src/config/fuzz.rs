@@ -7,7 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::edit::{self, NewServer};
-use super::{Surroundings, load};
+use super::{ConfigContext, load};
 
 /// Files that receive the input, each with the configuration file named by the user.
 const FILES: [(&str, Option<&str>); 6] = [
@@ -59,12 +59,12 @@ pub fn configuration(data: &[u8]) {
 fn read(folder: &Path, explicit: Option<&str>) {
     let variables = [("A", "1"), ("B", ""), ("SECRET", SECRET)];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let loaded = load(&Surroundings {
+    let loaded = load(&ConfigContext {
         explicit: explicit.map(Into::into),
         cwd: folder.to_owned(),
         home: Some(folder.to_owned()),
         variables: variables.into(),
-        ..Surroundings::default()
+        ..ConfigContext::default()
     });
     let faults = loaded.faults.iter().map(ToString::to_string);
     let shown = [loaded.shown.toml(true), loaded.shown.json(true).to_string()];

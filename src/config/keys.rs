@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: ValueKind,
     /// Default value, in a syntax that both TOML and JSON accept.
     pub(super) default: Option<&'static str>,
     /// Description, for the schema.
@@ -16,7 +16,7 @@ pub(super) struct Key {
 
 /// Type of a value.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     Text,
     Flag,
     /// Whole number within these inclusive bounds.
@@ -36,7 +36,7 @@ pub(super) enum Kind {
 
 const fn key(
     name: &'static str,
-    kind: Kind,
+    kind: ValueKind,
     default: Option<&'static str>,
     doc: &'static str,
 ) -> Key {
@@ -65,14 +65,14 @@ pub(super) fn is_known(word: &str) -> bool {
 /// Whether the word is a key whose value is never a secret.
 pub(super) fn is_plain(word: &str) -> bool {
     let is_plain = |kind| match kind {
-        Kind::Flag
-        | Kind::Count(..)
-        | Kind::Duration
-        | Kind::Size
-        | Kind::Choice(_)
-        | Kind::Globs => true,
-        Kind::Text => matches!(word, "cwd" | "prefix"),
-        Kind::Texts | Kind::Map | Kind::Section(_) | Kind::Named(_) => false,
+        ValueKind::Flag
+        | ValueKind::Count(..)
+        | ValueKind::Duration
+        | ValueKind::Size
+        | ValueKind::Choice(_)
+        | ValueKind::Globs => true,
+        ValueKind::Text => matches!(word, "cwd" | "prefix"),
+        ValueKind::Texts | ValueKind::Map | ValueKind::Section(_) | ValueKind::Named(_) => false,
     };
     all().any(|key| key.name == word && is_plain(key.kind))
 }
@@ -84,22 +84,27 @@ fn all() -> impl Iterator<Item = &'static Key> {
 
 /// Top-level keys.
 pub(super) static ROOT: [Key; 4] = [
-    key("proxy", Kind::Section(&PROXY), None, "The proxy itself"),
+    key(
+        "proxy",
+        ValueKind::Section(&PROXY),
+        None,
+        "The proxy itself",
+    ),
     key(
         "watch",
-        Kind::Section(&WATCH),
+        ValueKind::Section(&WATCH),
         None,
         "How files are watched",
     ),
     key(
         "servers",
-        Kind::Named(&SERVER),
+        ValueKind::Named(&SERVER),
         None,
         "The servers by name; adds to a server of the same name in .mcp.json",
     ),
     key(
         "install",
-        Kind::Section(&INSTALL),
+        ValueKind::Section(&INSTALL),
         None,
         "Whether and from where servers may be installed",
     ),
@@ -108,49 +113,49 @@ pub(super) static ROOT: [Key; 4] = [
 pub(super) static PROXY: [Key; 8] = [
     key(
         "meta_tools",
-        Kind::Choice(&["all", "dev", "none"]),
+        ValueKind::Choice(&["all", "dev", "none"]),
         Some("\"dev\""),
         "The proxy's own tools to offer; unless it is written down, `serve` offers all",
     ),
     key(
         "max_name",
-        Kind::Count(16, 128),
+        ValueKind::Count(16, 128),
         Some("48"),
         "The longest name of a tool",
     ),
     key(
         "startup_wait",
-        Kind::Duration,
+        ValueKind::Duration,
         Some("\"5s\""),
         "How long the client's first message waits for the first start",
     ),
     key(
         "start_timeout",
-        Kind::Duration,
+        ValueKind::Duration,
         Some("\"30s\""),
         "How long a start may take until the server has listed its tools",
     ),
     key(
         "hold_timeout",
-        Kind::Duration,
+        ValueKind::Duration,
         Some("\"30s\""),
         "How long a call waits for a reload",
     ),
     key(
         "drain_timeout",
-        Kind::Duration,
+        ValueKind::Duration,
         Some("\"60s\""),
         "How long calls in flight may finish on the old code",
     ),
     key(
         "max_message",
-        Kind::Size,
+        ValueKind::Size,
         Some("\"64MiB\""),
         "The longest message that is accepted",
     ),
     key(
         "warm_limit",
-        Kind::Count(0, 64),
+        ValueKind::Count(0, 64),
         Some("4"),
         "How many processes may be kept ready for a next start, of all servers together",
     ),
@@ -159,13 +164,13 @@ pub(super) static PROXY: [Key; 8] = [
 pub(super) static WATCH: [Key; 2] = [
     key(
         "debounce",
-        Kind::Duration,
+        ValueKind::Duration,
         Some("\"30ms\""),
         "How long files must be quiet before a save counts",
     ),
     key(
         "ignore",
-        Kind::Globs,
+        ValueKind::Globs,
         Some("[]"),
         "What no server is reloaded for, relative to each server's cwd",
     ),
@@ -174,25 +179,25 @@ pub(super) static WATCH: [Key; 2] = [
 pub(super) static INSTALL: [Key; 4] = [
     key(
         "enabled",
-        Kind::Flag,
+        ValueKind::Flag,
         Some("true"),
         "Whether servers may be installed",
     ),
     key(
         "allow",
-        Kind::Globs,
+        ValueKind::Globs,
         Some("[]"),
         "The sources that servers may come from; empty is any",
     ),
     key(
         "scripts",
-        Kind::Flag,
+        ValueKind::Flag,
         Some("false"),
         "Whether install scripts of packages may run",
     ),
     key(
         "consent",
-        Kind::Choice(&["if-possible", "required"]),
+        ValueKind::Choice(&["if-possible", "required"]),
         Some("\"if-possible\""),
         "Whether a model may install through a client that cannot ask its user",
     ),
@@ -201,110 +206,110 @@ pub(super) static INSTALL: [Key; 4] = [
 pub(super) static SERVER: [Key; 19] = [
     key(
         "command",
-        Kind::Text,
+        ValueKind::Text,
         None,
         "The program; may hold ${VAR} and ${VAR:-default}, as args, env, env_file, cwd, url and headers may",
     ),
-    key("args", Kind::Texts, None, "Its arguments"),
+    key("args", ValueKind::Texts, None, "Its arguments"),
     key(
         "env",
-        Kind::Map,
+        ValueKind::Map,
         None,
         "Variables added to the inherited environment",
     ),
     key(
         "env_file",
-        Kind::Text,
+        ValueKind::Text,
         None,
         "A file of NAME=value lines with more of them, relative to this file; `env` wins",
     ),
     key(
         "cwd",
-        Kind::Text,
+        ValueKind::Text,
         None,
         "The working directory, relative to this file; globs are relative to it",
     ),
     key(
         "url",
-        Kind::Text,
+        ValueKind::Text,
         None,
         "The address of a server that runs elsewhere, instead of a command",
     ),
     key(
         "headers",
-        Kind::Map,
+        ValueKind::Map,
         None,
         "HTTP headers of every request to it",
     ),
     key(
         "watch",
-        Kind::Globs,
+        ValueKind::Globs,
         None,
         "What to watch; `!` excludes, the last match wins; without it, by the command's language",
     ),
     key(
         "build",
-        Kind::Text,
+        ValueKind::Text,
         None,
         "A shell command that must succeed before each start",
     ),
     key(
         "reload",
-        Kind::Choice(&["overlap", "stop-first"]),
+        ValueKind::Choice(&["overlap", "stop-first"]),
         Some("\"overlap\""),
         "How the new code replaces the old",
     ),
     key(
         "on_broken",
-        Kind::Choice(&["report", "serve-last-good"]),
+        ValueKind::Choice(&["report", "serve-last-good"]),
         Some("\"report\""),
         "What answers calls while the saved code does not run",
     ),
     key(
         "warm",
-        Kind::Choice(&["auto", "off"]),
+        ValueKind::Choice(&["auto", "off"]),
         Some("\"auto\""),
         "Whether a process that has loaded the packages is kept ready for the next save",
     ),
     key(
         "prefix",
-        Kind::Text,
+        ValueKind::Text,
         None,
         "What its tools' names begin with when there are several servers; without it, the server's name",
     ),
     key(
         "autostart",
-        Kind::Flag,
+        ValueKind::Flag,
         Some("true"),
         "Whether it starts with the session",
     ),
     key(
         "enabled",
-        Kind::Flag,
+        ValueKind::Flag,
         Some("true"),
         "Whether it is there at all",
     ),
     key(
         "start_timeout",
-        Kind::Duration,
+        ValueKind::Duration,
         None,
         "As in [proxy], for this server",
     ),
     key(
         "hold_timeout",
-        Kind::Duration,
+        ValueKind::Duration,
         None,
         "As in [proxy], for this server",
     ),
     key(
         "drain_timeout",
-        Kind::Duration,
+        ValueKind::Duration,
         None,
         "As in [proxy], for this server",
     ),
     key(
         "tools",
-        Kind::Section(&TOOLS),
+        ValueKind::Section(&TOOLS),
         None,
         "Which of its tools are offered",
     ),
@@ -313,13 +318,13 @@ pub(super) static SERVER: [Key; 19] = [
 pub(super) static TOOLS: [Key; 2] = [
     key(
         "allow",
-        Kind::Globs,
+        ValueKind::Globs,
         Some("[\"*\"]"),
         "Globs of tools that are offered",
     ),
     key(
         "deny",
-        Kind::Globs,
+        ValueKind::Globs,
         Some("[]"),
         "Globs of tools that are not; wins over allow",
     ),
@@ -340,22 +345,22 @@ static TRANSPORTS: [&str; 9] = [
 
 /// Keys of a server in a client's file, after translation by `clients`.
 pub(super) static CLIENT_SERVER: [Key; 11] = [
-    key("type", Kind::Choice(&TRANSPORTS), None, ""),
-    key("command", Kind::Text, None, ""),
-    key("args", Kind::Texts, None, ""),
-    key("env", Kind::Map, None, ""),
-    key("cwd", Kind::Text, None, ""),
-    key("url", Kind::Text, None, ""),
-    key("headers", Kind::Map, None, ""),
-    key("enabled", Kind::Flag, None, ""),
-    key("env_file", Kind::Text, None, ""),
-    key("tools", Kind::Section(&TOOLS), None, ""),
-    key("dev", Kind::Section(&CLIENT_DEV), None, ""),
+    key("type", ValueKind::Choice(&TRANSPORTS), None, ""),
+    key("command", ValueKind::Text, None, ""),
+    key("args", ValueKind::Texts, None, ""),
+    key("env", ValueKind::Map, None, ""),
+    key("cwd", ValueKind::Text, None, ""),
+    key("url", ValueKind::Text, None, ""),
+    key("headers", ValueKind::Map, None, ""),
+    key("enabled", ValueKind::Flag, None, ""),
+    key("env_file", ValueKind::Text, None, ""),
+    key("tools", ValueKind::Section(&TOOLS), None, ""),
+    key("dev", ValueKind::Section(&CLIENT_DEV), None, ""),
 ];
 
 static CLIENT_DEV: [Key; 2] = [
-    key("watch", Kind::Globs, None, ""),
-    key("build", Kind::Text, None, ""),
+    key("watch", ValueKind::Globs, None, ""),
+    key("build", ValueKind::Text, None, ""),
 ];
 
 /// Returns the section that has a key named `name`.
@@ -399,25 +404,25 @@ fn object(keys: &[Key]) -> Value {
 fn described(key: &Key) -> Value {
     let strings = json!({"type": "array", "items": {"type": "string"}});
     let mut value = match key.kind {
-        Kind::Text => json!({"type": "string"}),
-        Kind::Flag => json!({"type": "boolean"}),
-        Kind::Count(least, most) => {
+        ValueKind::Text => json!({"type": "string"}),
+        ValueKind::Flag => json!({"type": "boolean"}),
+        ValueKind::Count(least, most) => {
             json!({"type": "integer", "minimum": least, "maximum": most})
         }
-        Kind::Duration => {
+        ValueKind::Duration => {
             json!({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(ms|s|m|min|h)\s*$"})
         }
-        Kind::Size => {
+        ValueKind::Size => {
             json!({"type": "string", "pattern": r"^\s*\d+\s*(B|K|KiB|M|MiB|G|GiB)\s*$"})
         }
-        Kind::Choice(choices) => json!({"enum": choices}),
-        Kind::Texts => strings,
-        Kind::Globs => json!({"anyOf": [{"type": "string"}, strings]}),
-        Kind::Map => {
+        ValueKind::Choice(choices) => json!({"enum": choices}),
+        ValueKind::Texts => strings,
+        ValueKind::Globs => json!({"anyOf": [{"type": "string"}, strings]}),
+        ValueKind::Map => {
             json!({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}})
         }
-        Kind::Section(keys) => object(keys),
-        Kind::Named(keys) => json!({
+        ValueKind::Section(keys) => object(keys),
+        ValueKind::Named(keys) => json!({
             "type": "object",
             "propertyNames": {"pattern": "^[A-Za-z0-9_-]+$"},
             "additionalProperties": object(keys),

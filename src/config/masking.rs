@@ -1,6 +1,6 @@
 //! Hides secrets in the line of a configuration file that an error message quotes.
 
-use super::expand::{Piece, pieces};
+use super::expand::{ValuePiece, pieces};
 use super::keys;
 
 /// A line of a file as it may be shown, each character in its place; letters and digits become stars. Where the file
@@ -59,13 +59,13 @@ fn starred(token: &str) -> String {
             .collect()
     };
     let piece = |piece| match piece {
-        Piece::Variable {
+        ValuePiece::Variable {
             written,
             default: None,
             ..
         } => written.to_owned(),
-        Piece::Variable { written, .. } => stars(written),
-        Piece::Literal(text) => stars(text),
+        ValuePiece::Variable { written, .. } => stars(written),
+        ValuePiece::Literal(text) => stars(text),
     };
     pieces(token).into_iter().map(piece).collect()
 }

@@ -3,10 +3,10 @@
 //! `discover` finds the files, `node` parses TOML and JSON into a common tree, `section` converts the tree to the file
 //! form by the tables in `keys`, `files` merges the files, `resolve` produces a [`Config`] of plain data. Faults are
 //! collected, and a faulty server does not prevent other servers from running. `edit` adds a server to a file or
-//! removes it. No module prints, only an edit blocks on a lock, and only [`Surroundings::of_process`] reads environment
+//! removes it. No module prints, only an edit blocks on a lock, and only [`ConfigContext::of_process`] reads environment
 //! variables.
 
-mod clients;
+mod client_keys;
 mod diff;
 mod discover;
 pub(crate) mod edit;
@@ -16,8 +16,9 @@ mod fault;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod hidden;
+mod hidden_values;
 mod keys;
+mod location;
 mod masking;
 mod node;
 mod own_entry;
@@ -25,9 +26,8 @@ mod remote;
 mod resolve;
 mod secrets;
 mod section;
-mod shapes;
+mod server_tables;
 mod show;
-mod source;
 mod spec;
 mod units;
 
@@ -40,15 +40,17 @@ use std::time::Duration;
 
 use expand::ENVIRONMENT;
 
-pub(crate) use diff::{Changes, diff};
+pub(crate) use diff::{ConfigDiff, diff};
 pub(crate) use discover::NAMES;
 pub(crate) use fault::Fault;
-pub(crate) use hidden::Hidden;
+pub(crate) use hidden_values::HiddenValues;
 pub(crate) use keys::schema;
 pub(crate) use remote::Remote;
 pub(crate) use secrets::{guarded, line as shown_line, shown_words};
-pub(crate) use show::{Outline, Shown};
-pub(crate) use spec::{Admission, MetaTools, OnBroken, Reload, ServerSpec, Timeouts, Warmth};
+pub(crate) use show::{ConfigDisplay, ServerOutline};
+pub(crate) use spec::{
+    CompiledToolFilter, MetaToolSet, OnBroken, ReloadMode, ServerSpec, StandbyMode, Timeouts,
+};
 pub(crate) use units::{parse_duration, parse_size};
 
 /// Effective configuration.
@@ -59,7 +61,7 @@ pub(crate) struct Config {
     /// Names of disabled servers.
     pub(crate) disabled: Vec<String>,
     /// Meta-tools to offer; if `None`, the subcommand decides.
-    pub(crate) meta_tools: Option<MetaTools>,
+    pub(crate) meta_tools: Option<MetaToolSet>,
     /// Maximum length of a tool name, in characters.
     pub(crate) max_name: usize,
     /// Maximum size of a message, in bytes.
@@ -68,8 +70,8 @@ pub(crate) struct Config {
     pub(crate) warm_limit: usize,
     /// Default timeouts; a server may override some of them.
     pub(crate) timeouts: Timeouts,
-    pub(crate) watching: Watching,
-    pub(crate) install: Install,
+    pub(crate) watching: WatchSettings,
+    pub(crate) install: InstallPolicy,
 }
 
 impl Default for Config {
@@ -82,11 +84,11 @@ impl Default for Config {
             max_message: 64 << 20,
             warm_limit: 4,
             timeouts: Timeouts::default(),
-            watching: Watching {
+            watching: WatchSettings {
                 debounce: Duration::from_millis(30),
                 ignore: Vec::new(),
             },
-            install: Install {
+            install: InstallPolicy {
                 enabled: true,
                 allow: Vec::new(),
                 scripts: false,
@@ -98,7 +100,7 @@ impl Default for Config {
 
 /// File watching.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Watching {
+pub(crate) struct WatchSettings {
     /// Duration without touches that ends a save.
     pub(crate) debounce: Duration,
     /// Globs of files that reload no server, relative to each server's `cwd`.
@@ -107,7 +109,7 @@ pub(crate) struct Watching {
 
 /// Policy for the installation of servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Install {
+pub(crate) struct InstallPolicy {
     pub(crate) enabled: bool,
     /// Globs of permitted sources; empty permits any source.
     pub(crate) allow: Vec<String>,
@@ -119,7 +121,7 @@ pub(crate) struct Install {
 
 /// Inputs of loading other than the files.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Surroundings {
+pub(crate) struct ConfigContext {
     /// Configuration file named by the user.
     pub(crate) explicit: Option<PathBuf>,
     pub(crate) cwd: PathBuf,
@@ -132,7 +134,7 @@ pub(crate) struct Surroundings {
     pub(crate) users: Vec<u32>,
 }
 
-impl Surroundings {
+impl ConfigContext {
     /// Returns a variable of the environment, or else a predefined variable of clients for `base` or the home
     /// directory.
     fn variable(&self, name: &str, base: &Path) -> Option<String> {
@@ -170,7 +172,7 @@ impl Surroundings {
 
 /// Loaded configuration with its faults and notes.
 #[derive(Debug, Default)]
-pub(crate) struct Loaded {
+pub(crate) struct LoadedConfig {
     pub(crate) config: Config,
     /// Faults, ordered by file, then by position.
     pub(crate) faults: Vec<Fault>,
@@ -183,7 +185,7 @@ pub(crate) struct Loaded {
     /// Names of all servers without faults; callers may reduce `config.servers` to a selection.
     pub(crate) names: Vec<String>,
     /// File form, for display.
-    pub(crate) shown: Shown,
+    pub(crate) shown: ConfigDisplay,
 }
 
 /// Returns a fault for a file that belongs to another user, with advice on using it.
@@ -196,11 +198,11 @@ fn not_taken((path, owner): &(PathBuf, u32)) -> Fault {
 }
 
 /// Finds, reads and resolves the configuration.
-pub(crate) fn load(around: &Surroundings) -> Loaded {
+pub(crate) fn load(around: &ConfigContext) -> LoadedConfig {
     let places = discover::discover(around);
-    let mut loaded = Loaded {
+    let mut loaded = LoadedConfig {
         faults: places.foreign.iter().map(not_taken).collect(),
-        ..Loaded::default()
+        ..LoadedConfig::default()
     };
     let written = files::read(&places, &mut loaded.faults);
     resolve::resolve(&written, around, &mut loaded);
@@ -220,6 +222,6 @@ pub(crate) fn load(around: &Surroundings) -> Loaded {
         .iter()
         .map(|spec| spec.name.clone())
         .collect();
-    loaded.shown = Shown::new(&loaded.files, written);
+    loaded.shown = ConfigDisplay::new(&loaded.files, written);
     loaded
 }

@@ -9,12 +9,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::Fault;
-use super::source::{At, Located, Source};
+use super::location::{ConfigFile, FileSpan, Located};
 
 /// Value of a configuration file, with its position.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
-    pub(super) at: At,
+    pub(super) at: FileSpan,
     pub(super) value: Value,
 }
 
@@ -51,7 +51,7 @@ impl Node {
 }
 
 /// Parses a TOML file; returns all syntax errors on failure.
-pub(super) fn toml(source: &Arc<Source>) -> Result<Node, Vec<Fault>> {
+pub(super) fn toml(source: &Arc<ConfigFile>) -> Result<Node, Vec<Fault>> {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     if errors.is_empty() {
         let span = table.span();
@@ -60,14 +60,17 @@ pub(super) fn toml(source: &Arc<Source>) -> Result<Node, Vec<Fault>> {
     let fault = |error: &toml::de::Error| {
         let span = error.span().unwrap_or(0..0);
         let message = error.message().lines().collect::<Vec<_>>().join("; ");
-        Fault::unreadable(&At::new(source, span), format!("not valid TOML: {message}"))
+        Fault::unreadable(
+            &FileSpan::new(source, span),
+            format!("not valid TOML: {message}"),
+        )
     };
     Err(errors.iter().map(fault).collect())
 }
 
-fn toml_table(source: &Arc<Source>, span: std::ops::Range<usize>, table: DeTable<'_>) -> Node {
+fn toml_table(source: &Arc<ConfigFile>, span: std::ops::Range<usize>, table: DeTable<'_>) -> Node {
     let entries = table.into_iter().map(|(key, value)| {
-        let at = At::new(source, key.span());
+        let at = FileSpan::new(source, key.span());
         let value_of_key = key.into_inner().into_owned();
         let key = Located {
             value: value_of_key,
@@ -77,11 +80,11 @@ fn toml_table(source: &Arc<Source>, span: std::ops::Range<usize>, table: DeTable
     });
     Node {
         value: Value::Table(entries.collect()),
-        at: At::new(source, span),
+        at: FileSpan::new(source, span),
     }
 }
 
-fn toml_value(source: &Arc<Source>, value: Spanned<DeValue<'_>>) -> Node {
+fn toml_value(source: &Arc<ConfigFile>, value: Spanned<DeValue<'_>>) -> Node {
     let span = value.span();
     let value = match value.into_inner() {
         DeValue::String(text) => Value::Text(text.into_owned()),
@@ -96,14 +99,14 @@ fn toml_value(source: &Arc<Source>, value: Spanned<DeValue<'_>>) -> Node {
         DeValue::Table(table) => return toml_table(source, span, table),
     };
     Node {
-        at: At::new(source, span),
+        at: FileSpan::new(source, span),
         value,
     }
 }
 
 /// Parses a JSON file with comments and trailing commas; returns the first syntax error on failure. An empty file is an
 /// empty table.
-pub(super) fn json(source: &Arc<Source>) -> Result<Node, Vec<Fault>> {
+pub(super) fn json(source: &Arc<ConfigFile>) -> Result<Node, Vec<Fault>> {
     let options = ParseOptions {
         allow_loose_object_property_names: false,
         allow_missing_commas: false,
@@ -115,23 +118,23 @@ pub(super) fn json(source: &Arc<Source>) -> Result<Node, Vec<Fault>> {
     match parse_to_ast(&source.text, &CollectOptions::default(), &options) {
         Ok(parsed) => Ok(parsed.value.map_or_else(
             || Node {
-                at: At::new(source, 0..0),
+                at: FileSpan::new(source, 0..0),
                 value: Value::Table(Vec::new()),
             },
             |value| json_value(source, value),
         )),
         Err(error) => {
             let range = error.range();
-            let at = At::new(source, range.start..range.end);
+            let at = FileSpan::new(source, range.start..range.end);
             let message = format!("not valid JSON: {}", error.kind());
             Err(vec![Fault::unreadable(&at, message)])
         }
     }
 }
 
-fn json_value(source: &Arc<Source>, value: ast::Value<'_>) -> Node {
+fn json_value(source: &Arc<ConfigFile>, value: ast::Value<'_>) -> Node {
     let range = value.range();
-    let at = At::new(source, range.start..range.end);
+    let at = FileSpan::new(source, range.start..range.end);
     let value = match value {
         ast::Value::StringLit(text) => Value::Text(text.value.into_owned()),
         ast::Value::NumberLit(number) => Value::Number(number.value.to_owned()),
@@ -145,7 +148,7 @@ fn json_value(source: &Arc<Source>, value: ast::Value<'_>) -> Node {
             let entries = object.properties.into_iter().map(|property| {
                 let range = property.name.range();
                 let key = Located {
-                    at: At::new(source, range.start..range.end),
+                    at: FileSpan::new(source, range.start..range.end),
                     value: property.name.into_string(),
                 };
                 (key, json_value(source, property.value))

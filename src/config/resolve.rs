@@ -7,19 +7,21 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 
 use super::env_file;
-use super::expand::{DEEPEST, ENVIRONMENT, Unexpanded, expand, foreign};
+use super::expand::{DEEPEST, ENVIRONMENT, ExpandError, expand, foreign};
 use super::fault::Fault;
-use super::files::Written;
+use super::files::RawConfig;
+use super::location::{FileSpan, Located, values};
 use super::own_entry;
 use super::remote::{self, Remote};
 use super::secrets::{self, guarded, shown_words};
 use super::section::{Note, Section};
-use super::source::{At, Located, values};
-use super::spec::{MetaTools, OnBroken, Reload, ServerSpec, Timeouts, ToolFilter, Warmth};
-use super::{Config, Hidden, Install, Loaded, Surroundings, Watching};
+use super::spec::{
+    MetaToolSet, OnBroken, ReloadMode, ServerSpec, StandbyMode, Timeouts, ToolFilter,
+};
+use super::{Config, ConfigContext, HiddenValues, InstallPolicy, LoadedConfig, WatchSettings};
 
 /// Resolves all settings; leaves out faulty servers.
-pub(super) fn resolve(written: &Written, around: &Surroundings, loaded: &mut Loaded) {
+pub(super) fn resolve(written: &RawConfig, around: &ConfigContext, loaded: &mut LoadedConfig) {
     let (config, none) = (&mut loaded.config, Section::default());
     let section = |name| {
         written
@@ -74,18 +76,18 @@ pub(super) fn resolve(written: &Written, around: &Surroundings, loaded: &mut Loa
 
 fn global(config: &mut Config, proxy: &Section, watch: &Section, install: &Section) {
     config.meta_tools = match proxy.choice("meta_tools") {
-        Some((&"all", _)) => Some(MetaTools::All),
-        Some((&"none", _)) => Some(MetaTools::None),
-        Some(_) => Some(MetaTools::Dev),
+        Some((&"all", _)) => Some(MetaToolSet::All),
+        Some((&"none", _)) => Some(MetaToolSet::None),
+        Some(_) => Some(MetaToolSet::Dev),
         None => None,
     };
     config.timeouts = timeouts(proxy, Timeouts::default());
     let debounce = watch.duration("debounce").map(|(it, _)| *it);
-    config.watching = Watching {
+    config.watching = WatchSettings {
         debounce: debounce.unwrap_or(config.watching.debounce),
         ignore: watch.list("ignore"),
     };
-    config.install = Install {
+    config.install = InstallPolicy {
         enabled: install.flag("enabled").is_none_or(|(it, _)| *it),
         allow: install.list("allow"),
         scripts: install.flag("scripts").is_some_and(|(it, _)| *it),
@@ -117,7 +119,7 @@ fn timeouts(section: &Section, or: Timeouts) -> Timeouts {
 struct Resolver<'a> {
     name: &'a Located<String>,
     section: &'a Section,
-    around: &'a Surroundings,
+    around: &'a ConfigContext,
     faults: &'a mut Vec<Fault>,
     notes: &'a mut Vec<String>,
     env_files: &'a mut Vec<PathBuf>,
@@ -137,8 +139,8 @@ impl<'a> Resolver<'a> {
     }
 
     /// Returns the command or the address; `None` if it is blank and `other` is not, as in templates with both keys.
-    fn way(&self, name: &str, other: &str) -> Option<(&'a String, &'a At)> {
-        let is_blank = |(text, _): &(&String, &At)| text.trim().is_empty();
+    fn command_or_url(&self, name: &str, other: &str) -> Option<(&'a String, &'a FileSpan)> {
+        let is_blank = |(text, _): &(&String, &FileSpan)| text.trim().is_empty();
         let given = self.section.text(name);
         let is_left = self.section.text(other).is_some_and(|it| !is_blank(&it));
         given.filter(|it| !(is_left && is_blank(it)))
@@ -146,7 +148,7 @@ impl<'a> Resolver<'a> {
 
     fn spec(&mut self, common: Timeouts) -> Option<ServerSpec> {
         let section = self.section;
-        let address = self.way("url", "command");
+        let address = self.command_or_url("url", "command");
         let remote = address.map(|(address, at)| self.remote(address, at));
         let program = match &remote {
             Some(_) => Some(String::new()),
@@ -154,7 +156,7 @@ impl<'a> Resolver<'a> {
         };
         let written = section.texts("args").map_or(&[][..], |(args, _)| args);
         let command = self
-            .way("command", "url")
+            .command_or_url("command", "url")
             .map(|(command, _)| secrets::line(command));
         let shown = command
             .into_iter()
@@ -183,8 +185,8 @@ impl<'a> Resolver<'a> {
             watch: section.list("watch"),
             build: section.text("build").map(|(it, _)| it.clone()),
             reload: match section.choice("reload") {
-                Some((&"stop-first", _)) => Reload::StopFirst,
-                _ => Reload::Overlap,
+                Some((&"stop-first", _)) => ReloadMode::StopFirst,
+                _ => ReloadMode::Overlap,
             },
             on_broken: match section.choice("on_broken") {
                 Some((&"serve-last-good", _)) => OnBroken::ServeLastGood,
@@ -195,14 +197,14 @@ impl<'a> Resolver<'a> {
             autostart: section.flag("autostart").is_none_or(|(it, _)| *it),
             tools: filter.unwrap_or_default(),
             warm: match section.choice("warm") {
-                Some((&"off", _)) => Warmth::Off,
-                _ => Warmth::Auto,
+                Some((&"off", _)) => StandbyMode::Off,
+                _ => StandbyMode::Auto,
             },
         })
     }
 
     /// Resolves a remote server with the `url` `address`; `None` if the address has a fault.
-    fn remote(&mut self, address: &str, at: &At) -> Option<Remote> {
+    fn remote(&mut self, address: &str, at: &FileSpan) -> Option<Remote> {
         let section = self.section;
         let expanded = self.expanded(address, at);
         let mut headers = HeaderMap::new();
@@ -218,7 +220,7 @@ impl<'a> Resolver<'a> {
                 (_, Err(message)) => self.fault(Fault::new(&value.at, message)),
             }
         }
-        if self.way("command", "url").is_some() {
+        if self.command_or_url("command", "url").is_some() {
             let message = "a server has either `command` or `url`, not both";
             self.fault(Fault::new(at, message));
         }
@@ -250,7 +252,7 @@ impl<'a> Resolver<'a> {
 
     /// Resolves the command of a local server.
     fn program(&mut self) -> Option<String> {
-        let command = self.way("command", "url");
+        let command = self.command_or_url("command", "url");
         let headers = self.section.map("headers");
         if let Some((_, at)) = headers.filter(|(map, _)| !map.is_empty()) {
             self.fault(Fault::new(at, "`headers` are for a server with `url`"));
@@ -304,10 +306,10 @@ impl<'a> Resolver<'a> {
     }
 
     /// Returns the values of variables in the command, in its arguments and in the working directory.
-    fn hidden(&self, args: &[Located<String>], folder: &Path) -> Hidden {
+    fn hidden(&self, args: &[Located<String>], folder: &Path) -> HiddenValues {
         let text = |key| self.section.text(key).map(|(text, _)| text.as_str());
         let texts = ["command", "cwd"].into_iter().filter_map(text);
-        Hidden::of(texts.chain(values(args)), &self.around.variables, folder)
+        HiddenValues::of(texts.chain(values(args)), &self.around.variables, folder)
     }
 
     fn prefix(&mut self) -> String {
@@ -331,8 +333,8 @@ impl<'a> Resolver<'a> {
         let (folder, at) = if let Some((cwd, at)) = cwd {
             (PathBuf::from(self.expanded(cwd, at)), at)
         } else {
-            let command = self.way("command", "url");
-            let way = command.or_else(|| self.way("url", "command"));
+            let command = self.command_or_url("command", "url");
+            let way = command.or_else(|| self.command_or_url("url", "command"));
             (PathBuf::new(), way?.1)
         };
         let path = at.source.base().join(folder);
@@ -405,7 +407,7 @@ impl<'a> Resolver<'a> {
         variables
     }
 
-    fn expanded(&mut self, text: &str, at: &At) -> OsString {
+    fn expanded(&mut self, text: &str, at: &FileSpan) -> OsString {
         let base = at.source.base();
         if let Some((written, why)) = foreign(text) {
             let fault = Fault::new(&at.part(&written), why);
@@ -413,14 +415,14 @@ impl<'a> Resolver<'a> {
         }
         match expand(text, &|name| self.around.variable(name, base)) {
             Ok(text) => text.into(),
-            Err(Unexpanded::Deep) => {
+            Err(ExpandError::Deep) => {
                 let message =
                     format!("more than {DEEPEST} defaults of variables stand within one another");
                 let fault = Fault::new(at, message);
                 self.fault(fault.help("name the last one alone: ${VAR:-…}"));
                 OsString::new()
             }
-            Err(Unexpanded::Missing(missing)) => {
+            Err(ExpandError::Missing(missing)) => {
                 for (written, name) in missing {
                     let name = name.strip_prefix(ENVIRONMENT).unwrap_or(&name);
                     let fault =

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::expand::{Piece, pieces};
+use super::expand::{ValuePiece, pieces};
 
 pub(super) use likely::looks_secret;
 use likely::{mentions_secret, names_secret};
@@ -20,22 +20,22 @@ const SCHEMES: [&str; 4] = ["Bearer", "Basic", "Token", "Digest"];
 /// Returns the variables of a value; the text around them is hidden, except an authentication scheme.
 pub(super) fn redacted(value: &str) -> String {
     let piece = |piece| match piece {
-        Piece::Literal(text) => match text.split_once(' ') {
+        ValuePiece::Literal(text) => match text.split_once(' ') {
             Some((scheme, "")) if SCHEMES.contains(&scheme) => text.to_owned(),
             Some((scheme, _)) if SCHEMES.contains(&scheme) => format!("{scheme} {HIDDEN}"),
             _ => HIDDEN.to_owned(),
         },
-        Piece::Variable {
+        ValuePiece::Variable {
             name,
             default: Some(""),
             ..
         } => format!("${{{name}:-}}"),
-        Piece::Variable {
+        ValuePiece::Variable {
             name,
             default: Some(_),
             ..
         } => format!("${{{name}:-{HIDDEN}}}"),
-        Piece::Variable { written, .. } => written.to_owned(),
+        ValuePiece::Variable { written, .. } => written.to_owned(),
     };
     pieces(value).into_iter().map(piece).collect()
 }
@@ -58,15 +58,15 @@ pub(crate) fn guarded(text: &str) -> String {
         return format!("{}{}", redacted(login), &text[login.len()..]);
     }
     let piece = |piece| match piece {
-        Piece::Literal(text) => parts(text),
-        Piece::Variable {
+        ValuePiece::Literal(text) => parts(text),
+        ValuePiece::Variable {
             name,
             default: Some(default),
             ..
         } if !default.is_empty() && (names_secret(name) || looks_secret(default)) => {
             format!("${{{name}:-{HIDDEN}}}")
         }
-        Piece::Variable { written, .. } => written.to_owned(),
+        ValuePiece::Variable { written, .. } => written.to_owned(),
     };
     pieces(text).into_iter().map(piece).collect()
 }
@@ -163,7 +163,7 @@ fn pairs(text: &str) -> String {
 
 /// Kind of the argument after an option or a word.
 #[derive(Clone, Copy)]
-enum Follows {
+enum ArgumentKind {
     Anything,
     Secret,
     /// Perhaps `USER:PASSWORD`.
@@ -174,7 +174,7 @@ enum Follows {
     Variable,
 }
 
-impl Follows {
+impl ArgumentKind {
     fn word(word: &str) -> Self {
         match word {
             "-H" | "--header" | "--headers" => Self::Header,
@@ -205,11 +205,11 @@ impl Follows {
 
 /// Hides the secrets in the words of a command. All other text is returned as written.
 pub(crate) fn shown_words<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut follows = Follows::Anything;
+    let mut follows = ArgumentKind::Anything;
     let shown = words.map(|word| match follows {
         // `Authorization: Bearer TOKEN` in a line.
-        Follows::Secret if SCHEMES.contains(&word) => word.to_owned(),
-        _ => std::mem::replace(&mut follows, Follows::word(word)).shown(word),
+        ArgumentKind::Secret if SCHEMES.contains(&word) => word.to_owned(),
+        _ => std::mem::replace(&mut follows, ArgumentKind::word(word)).shown(word),
     });
     shown.collect()
 }
@@ -233,8 +233,8 @@ fn argument(arg: &str) -> String {
         return line(arg);
     }
     if let Some((name, value)) = named {
-        let value = match Follows::word(name) {
-            Follows::Anything if names_secret(name) => redacted(value),
+        let value = match ArgumentKind::word(name) {
+            ArgumentKind::Anything if names_secret(name) => redacted(value),
             // Such as `--env=NAME=VALUE`.
             follows => follows.shown(value),
         };
@@ -275,7 +275,7 @@ fn header(text: &str) -> String {
 
 /// The path that was `written`, as it may be shown.
 pub(super) fn path(written: &str, path: &Path) -> String {
-    let is_variable = |piece: &Piece<'_>| matches!(piece, Piece::Variable { .. });
+    let is_variable = |piece: &ValuePiece<'_>| matches!(piece, ValuePiece::Variable { .. });
     if pieces(written).iter().any(is_variable) {
         guarded(written)
     } else {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use globset::Glob;
 
-use super::clients;
+use super::client_keys;
 use super::fault::Fault;
-use super::keys::{self, Key, Kind};
+use super::keys::{self, Key, ValueKind};
+use super::location::{FileSpan, Located};
 use super::masking::visible;
 use super::node::{Node, Value};
-use super::source::{At, Located};
 use super::units::{parse_duration, parse_size};
 
 /// Table of a configuration file.
@@ -48,7 +48,7 @@ impl Setting {
 
 macro_rules! getter {
     ($name:ident, $variant:ident, $type:ty) => {
-        pub(super) fn $name(&self, name: &str) -> Option<(&$type, &At)> {
+        pub(super) fn $name(&self, name: &str) -> Option<(&$type, &FileSpan)> {
             match self.get(name)? {
                 Located {
                     value: Setting::$variant(value),
@@ -109,7 +109,7 @@ impl Section {
 
 /// Converts trees to sections; collects faults and notes.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(super) struct SectionReader<'a> {
     pub(super) faults: &'a mut Vec<Fault>,
     /// Server being read.
     pub(super) server: Option<String>,
@@ -126,13 +126,13 @@ pub(super) struct Note {
     pub(super) text: String,
 }
 
-impl Reader<'_> {
+impl SectionReader<'_> {
     pub(super) fn fault(&mut self, fault: Fault) {
         self.faults.push(fault.of(self.server.as_deref()));
     }
 
     /// Adds a note with the position that it concerns.
-    pub(super) fn note(&mut self, at: &At, text: &str) {
+    pub(super) fn note(&mut self, at: &FileSpan, text: &str) {
         let ((line, column), path) = (at.line_and_column(), at.source.path.display());
         let text = format!("{text} ({path}:{line}:{column})");
         let text = text.chars().map(visible).collect();
@@ -172,7 +172,7 @@ impl Reader<'_> {
     fn unknown(&mut self, name: &Located<String>, keys: &'static [Key]) {
         let fault = Fault::new(&name.at, format!("unknown key `{}`", name.value));
         // Advice on a key copied from a client's file.
-        let ours = self.server.as_ref().and(clients::spelling(&name.value));
+        let ours = self.server.as_ref().and(client_keys::spelling(&name.value));
         self.fault(match (keys::section_of(&name.value), ours) {
             (Some(section), _) => fault.help(format!("`{}` belongs in {section}", name.value)),
             (None, Some(ours)) => fault.help(ours),
@@ -182,13 +182,13 @@ impl Reader<'_> {
 
     fn setting(&mut self, key: &Key, node: &Node) -> Option<Located<Setting>> {
         let value = match (key.kind, &node.value) {
-            (Kind::Section(keys), _) => Setting::Section(self.section(key.name, node, keys)),
-            (Kind::Named(keys), _) => Setting::Named(self.servers(node, keys)),
-            (Kind::Map, _) => Setting::Map(self.map(key, node)?),
-            (Kind::Texts | Kind::Globs, _) => Setting::Texts(self.texts(key, node)?),
-            (Kind::Text, Value::Text(text)) => Setting::Text(text.clone()),
-            (Kind::Flag, Value::Flag(flag)) => Setting::Flag(*flag),
-            (Kind::Count(least, most), Value::Number(number)) => {
+            (ValueKind::Section(keys), _) => Setting::Section(self.section(key.name, node, keys)),
+            (ValueKind::Named(keys), _) => Setting::Named(self.servers(node, keys)),
+            (ValueKind::Map, _) => Setting::Map(self.map(key, node)?),
+            (ValueKind::Texts | ValueKind::Globs, _) => Setting::Texts(self.texts(key, node)?),
+            (ValueKind::Text, Value::Text(text)) => Setting::Text(text.clone()),
+            (ValueKind::Flag, Value::Flag(flag)) => Setting::Flag(*flag),
+            (ValueKind::Count(least, most), Value::Number(number)) => {
                 let count = number
                     .parse()
                     .ok()
@@ -203,13 +203,13 @@ impl Reader<'_> {
                 };
                 Setting::Count(count)
             }
-            (Kind::Duration, Value::Text(text)) => {
+            (ValueKind::Duration, Value::Text(text)) => {
                 Setting::Duration(self.parsed(key, node, parse_duration(text))?)
             }
-            (Kind::Size, Value::Text(text)) => {
+            (ValueKind::Size, Value::Text(text)) => {
                 Setting::Size(self.parsed(key, node, parse_size(text))?)
             }
-            (Kind::Choice(choices), Value::Text(text)) => {
+            (ValueKind::Choice(choices), Value::Text(text)) => {
                 Setting::Choice(self.choice(key, node, text, choices)?)
             }
             (kind, _) => {
@@ -245,7 +245,7 @@ impl Reader<'_> {
     }
 
     fn texts(&mut self, key: &Key, node: &Node) -> Option<Vec<Located<String>>> {
-        let globs = matches!(key.kind, Kind::Globs);
+        let globs = matches!(key.kind, ValueKind::Globs);
         let single = std::slice::from_ref(node);
         let items = match &node.value {
             Value::List(items) => items.as_slice(),
@@ -272,7 +272,7 @@ impl Reader<'_> {
         Some(texts)
     }
 
-    fn check_glob(&mut self, at: &At, glob: &str) {
+    fn check_glob(&mut self, at: &FileSpan, glob: &str) {
         let plain = glob.strip_prefix('!').unwrap_or(glob);
         if plain.is_empty() {
             let fault = Fault::new(at, "a glob is empty");
@@ -313,7 +313,7 @@ impl Reader<'_> {
             self.server = Some(name.value.clone());
             self.check_name(name);
             let node = if self.tolerant {
-                &clients::translated(self, node)
+                &client_keys::translated(self, node)
             } else {
                 node
             };
@@ -351,12 +351,12 @@ impl Reader<'_> {
 }
 
 /// Returns the expected form of a scalar, for messages.
-fn expected(kind: Kind) -> &'static str {
+fn expected(kind: ValueKind) -> &'static str {
     match kind {
-        Kind::Flag => "true or false",
-        Kind::Count(..) => "a number",
-        Kind::Duration => "a string with a unit, as in \"30s\"",
-        Kind::Size => "a string with a unit, as in \"64MiB\"",
+        ValueKind::Flag => "true or false",
+        ValueKind::Count(..) => "a number",
+        ValueKind::Duration => "a string with a unit, as in \"30s\"",
+        ValueKind::Size => "a string with a unit, as in \"64MiB\"",
         _ => "a string",
     }
 }

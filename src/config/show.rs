@@ -6,22 +6,22 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use super::files::Written;
-use super::keys::{self, Key, Kind};
+use super::files::RawConfig;
+use super::keys::{self, Key, ValueKind};
+use super::location::{FileSpan, Located, values};
 use super::secrets::{guarded, line, redacted, shown_words};
 use super::section::{Section, Setting};
-use super::source::{At, Located, values};
 
 /// File form of a loaded configuration.
 #[derive(Debug, Default)]
-pub(crate) struct Shown {
+pub(crate) struct ConfigDisplay {
     files: Vec<PathBuf>,
-    written: Written,
+    written: RawConfig,
 }
 
 /// Command or address of a server, as written, and the files that define it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Outline {
+pub(crate) struct ServerOutline {
     pub(crate) name: String,
     /// Program and arguments.
     pub(crate) command: Vec<String>,
@@ -30,7 +30,7 @@ pub(crate) struct Outline {
 }
 
 /// Effective value of one key.
-struct Line {
+struct EffectiveValue {
     /// Path of the table, as in `[servers.weather]`.
     table: Vec<String>,
     /// Path of the key, as in `env.API_KEY`.
@@ -39,8 +39,8 @@ struct Line {
     origin: String,
 }
 
-impl Shown {
-    pub(super) fn new(files: &[PathBuf], written: Written) -> Self {
+impl ConfigDisplay {
+    pub(super) fn new(files: &[PathBuf], written: RawConfig) -> Self {
         let files = files.to_vec();
         Self { files, written }
     }
@@ -89,10 +89,10 @@ impl Shown {
     }
 
     /// Returns every server of the files, runnable or not.
-    pub(crate) fn outlines(&self) -> Vec<Outline> {
+    pub(crate) fn outlines(&self) -> Vec<ServerOutline> {
         let servers = self.written.servers.iter();
         servers
-            .map(|(name, section)| Outline {
+            .map(|(name, section)| ServerOutline {
                 name: name.value.clone(),
                 command: command_line(section),
                 url: section.text("url").map(|(url, _)| guarded(url)),
@@ -104,18 +104,18 @@ impl Shown {
     /// Returns the files that contain a setting of the server `name`.
     fn files_with(&self, name: &Located<String>, section: &Section) -> Vec<PathBuf> {
         let places = section.settings.iter().map(|(_, setting)| &setting.at);
-        let places: Vec<&At> = places.chain([&name.at]).collect();
+        let places: Vec<&FileSpan> = places.chain([&name.at]).collect();
         let says = |file: &&PathBuf| places.iter().any(|at| at.source.path == **file);
         self.files.iter().filter(says).cloned().collect()
     }
 
-    fn lines(&self) -> Vec<Line> {
+    fn lines(&self) -> Vec<EffectiveValue> {
         let root = &self.written.root;
         let none = Section::default();
         let proxy = root.section("proxy").map_or(&none, |(it, _)| it);
         let mut lines = Vec::new();
         for key in &keys::ROOT {
-            if let Kind::Section(keys) = key.kind {
+            if let ValueKind::Section(keys) = key.kind {
                 let section = root.section(key.name).map_or(&none, |(it, _)| it);
                 let table = [key.name.to_owned()];
                 add_section(&mut lines, &table, &[], section, keys, &none);
@@ -131,7 +131,7 @@ impl Shown {
 
 /// Adds the effective values of one section: from the section, else from `common`, else the default.
 fn add_section(
-    lines: &mut Vec<Line>,
+    lines: &mut Vec<EffectiveValue>,
     table: &[String],
     above: &[String],
     section: &Section,
@@ -141,7 +141,7 @@ fn add_section(
     for key in keys {
         let path = [above, &[key.name.to_owned()]].concat();
         let mut add = |key: Vec<String>, value, origin: String| {
-            lines.push(Line {
+            lines.push(EffectiveValue {
                 table: table.to_vec(),
                 key,
                 value,
@@ -163,7 +163,7 @@ fn add_section(
                 value: Setting::Section(inner),
                 ..
             }) => {
-                if let Kind::Section(keys) = key.kind {
+                if let ValueKind::Section(keys) = key.kind {
                     add_section(lines, table, &path, inner, keys, &Section::default());
                 }
             }
@@ -189,7 +189,7 @@ fn command_line(section: &Section) -> Vec<String> {
         .collect()
 }
 
-fn origin_of(at: &At) -> String {
+fn origin_of(at: &FileSpan) -> String {
     let (line, _) = at.line_and_column();
     format!("{}:{line}", at.source.path.display())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::secrets::shown_words;
-use super::{Hidden, Remote};
+use super::{HiddenValues, Remote};
 
 /// Configured MCP server: a command that speaks MCP on stdin and stdout, or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(crate) struct ServerSpec {
     /// Program and arguments as written, without secrets, for people and models.
     pub(crate) shown: Vec<String>,
     /// Values of variables in the command and in `cwd`.
-    pub(crate) hidden: Hidden,
+    pub(crate) hidden: HiddenValues,
     /// Existing absolute directory, base of relative globs.
     pub(crate) cwd: PathBuf,
     /// Variables added to the inherited environment.
@@ -34,7 +34,7 @@ pub(crate) struct ServerSpec {
     /// Shell command that must succeed before a generation is started.
     pub(crate) build: Option<String>,
     /// How a new generation replaces the old one.
-    pub(crate) reload: Reload,
+    pub(crate) reload: ReloadMode,
     /// Response to calls while the saved code does not run.
     pub(crate) on_broken: OnBroken,
     /// Maximum durations of starts, reloads and drains.
@@ -46,7 +46,7 @@ pub(crate) struct ServerSpec {
     /// Filter for offered tools.
     pub(crate) tools: ToolFilter,
     /// Use of standbys for the next start.
-    pub(crate) warm: Warmth,
+    pub(crate) warm: StandbyMode,
 }
 
 impl ServerSpec {
@@ -56,7 +56,7 @@ impl ServerSpec {
         let words: Vec<Cow<'_, str>> = words.map(|word| word.to_string_lossy()).collect();
         Self {
             shown: shown_words(words.iter().map(Cow::as_ref)),
-            hidden: Hidden::default(),
+            hidden: HiddenValues::default(),
             prefix: name.clone(),
             name,
             remote: None,
@@ -66,12 +66,12 @@ impl ServerSpec {
             env: Vec::new(),
             watch: Vec::new(),
             build: None,
-            reload: Reload::default(),
+            reload: ReloadMode::default(),
             on_broken: OnBroken::default(),
             timeouts: Timeouts::default(),
             autostart: true,
             tools: ToolFilter::default(),
-            warm: Warmth::default(),
+            warm: StandbyMode::default(),
         }
     }
 }
@@ -104,7 +104,7 @@ impl ToolFilter {
     }
 
     /// Compiles the globs, which were validated when the configuration was read; an invalid glob is skipped.
-    pub(crate) fn compile(&self) -> Admission {
+    pub(crate) fn compile(&self) -> CompiledToolFilter {
         let set = |globs: &[String]| {
             let mut set = GlobSetBuilder::new();
             for glob in globs.iter().filter_map(|glob| Glob::new(glob).ok()) {
@@ -112,7 +112,7 @@ impl ToolFilter {
             }
             set.build().unwrap_or_default()
         };
-        Admission {
+        CompiledToolFilter {
             allow: (!self.allow.is_empty()).then(|| set(&self.allow)),
             deny: set(&self.deny),
         }
@@ -121,12 +121,12 @@ impl ToolFilter {
 
 /// Compiled tool filter of a server.
 #[derive(Debug, Clone)]
-pub(crate) struct Admission {
+pub(crate) struct CompiledToolFilter {
     allow: Option<GlobSet>,
     deny: GlobSet,
 }
 
-impl Admission {
+impl CompiledToolFilter {
     /// Whether the tool `name` is offered.
     pub(crate) fn admits(&self, name: &str) -> bool {
         self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)
@@ -135,7 +135,7 @@ impl Admission {
 
 /// Replacement of the active generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Reload {
+pub(crate) enum ReloadMode {
     /// The candidate starts beside the active generation, which runs until the candidate is ready.
     #[default]
     Overlap,
@@ -155,7 +155,7 @@ pub(crate) enum OnBroken {
 
 /// When to keep a standby, a process with the server's packages loaded, for the next save.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Warmth {
+pub(crate) enum StandbyMode {
     /// Never.
     Off,
     /// While the server is being edited.
@@ -201,7 +201,7 @@ impl Default for Timeouts {
 
 /// Choice of meta-tools to offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum MetaTools {
+pub(crate) enum MetaToolSet {
     /// All meta-tools.
     All,
     /// Meta-tools for the development of a server.

@@ -16,32 +16,32 @@ pub(super) fn config(toml: &str) -> Config {
 }
 
 /// Loads these files from one directory, which also has a directory `sub`.
-fn loaded(files: &[(&str, &str)]) -> Loaded {
+fn loaded(files: &[(&str, &str)]) -> LoadedConfig {
     let folder = tempfile::tempdir().unwrap();
     loaded_in(folder.path(), files)
 }
 
-fn loaded_in(folder: &Path, files: &[(&str, &str)]) -> Loaded {
+fn loaded_in(folder: &Path, files: &[(&str, &str)]) -> LoadedConfig {
     fs::create_dir_all(folder.join("sub")).unwrap();
     for (name, text) in files {
         fs::write(folder.join(name), text).unwrap();
     }
     let variables = [("A", "1"), ("EMPTY", "")];
-    load(&Surroundings {
+    load(&ConfigContext {
         cwd: folder.to_owned(),
         variables: variables
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
-        ..Surroundings::default()
+        ..ConfigContext::default()
     })
 }
 
-fn messages(loaded: &Loaded) -> Vec<String> {
+fn messages(loaded: &LoadedConfig) -> Vec<String> {
     let first = |fault: &Fault| fault.to_string().lines().next().unwrap().to_owned();
     loaded.faults.iter().map(first).collect()
 }
 
-fn names(loaded: &Loaded) -> Vec<&str> {
+fn names(loaded: &LoadedConfig) -> Vec<&str> {
     loaded
         .config
         .servers
@@ -115,14 +115,14 @@ fn every_setting_reaches_what_is_in_force() {
         program: "uv".into(),
         args: vec!["run".into(), "1".into()],
         shown: vec!["${NO:-uv}".into(), "run".into(), "${A}".into()],
-        hidden: Hidden::default(),
+        hidden: HiddenValues::default(),
         cwd: b.cwd.clone(),
         env: [("K", "1"), ("PORT", "80"), ("x.y", "true")]
             .map(|(k, v)| (k.into(), v.into()))
             .into(),
         watch: vec!["a".into(), "!b".into()],
         build: Some("make ${A}".into()),
-        reload: Reload::StopFirst,
+        reload: ReloadMode::StopFirst,
         on_broken: OnBroken::ServeLastGood,
         timeouts: times(9),
         prefix: String::new(),
@@ -131,7 +131,7 @@ fn every_setting_reaches_what_is_in_force() {
             allow: vec!["get_*".into()],
             deny: vec!["x".into()],
         },
-        warm: Warmth::Off,
+        warm: StandbyMode::Off,
     };
     assert_eq!(*b, expected);
     assert!(b.cwd.is_absolute() && b.cwd.ends_with("sub"));
@@ -143,16 +143,16 @@ fn every_setting_reaches_what_is_in_force() {
     let rest = Config {
         servers: config.servers.clone(),
         disabled: vec!["off".into()],
-        meta_tools: Some(MetaTools::None),
+        meta_tools: Some(MetaToolSet::None),
         max_name: 60,
         max_message: 1 << 20,
         warm_limit: 2,
         timeouts: times(3),
-        watching: Watching {
+        watching: WatchSettings {
             debounce: Duration::from_millis(5),
             ignore: vec!["*.gen.py".into()],
         },
-        install: Install {
+        install: InstallPolicy {
             enabled: false,
             allow: vec!["github.com/me/*".into()],
             scripts: true,

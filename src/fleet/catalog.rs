@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::collections::hash_map;
 use std::sync::Arc;
 
+use super::catalog_part::CatalogPart;
 use super::names::public_name;
-use super::share::Share;
 use crate::jsonrpc::unquoted;
 use crate::mcp::{Entry, ListKind, Template, headers};
 use crate::server::ServerHandle;
@@ -20,7 +20,7 @@ pub(crate) struct Catalog {
     transparent: bool,
     max_name: usize,
     /// Shares of all servers, in the order of `servers`, including names that an earlier server has taken.
-    shares: Vec<Arc<Share>>,
+    shares: Vec<Arc<CatalogPart>>,
     /// All entries under the names that clients see, by [`ListKind::index`].
     lists: [Vec<Arc<Entry>>; 4],
     /// Servers of the entries, by these names.
@@ -90,15 +90,15 @@ impl Catalog {
     }
 
     /// Returns the share of a server: that of this catalog if the server's lists have not changed, else a new one.
-    fn share(&self, server: &ServerHandle, max_name: usize) -> Arc<Share> {
+    fn share(&self, server: &ServerHandle, max_name: usize) -> Arc<CatalogPart> {
         let (snapshot, spec) = (server.snapshot(), server.spec());
         let mut shares = self.shares.iter();
         let same = shares.find(|it| it.is_of(&snapshot, &spec.prefix, max_name));
-        let new = || Arc::new(Share::new(snapshot.clone(), &spec.prefix, max_name));
+        let new = || Arc::new(CatalogPart::new(snapshot.clone(), &spec.prefix, max_name));
         same.cloned().unwrap_or_else(new)
     }
 
-    fn add(&mut self, at: usize, servers: &[ServerHandle], share: &Share) {
+    fn add(&mut self, at: usize, servers: &[ServerHandle], share: &CatalogPart) {
         for kind in ListKind::ALL {
             let items = share.items(kind);
             self.routes[kind.index()].reserve(items.len());
@@ -291,9 +291,9 @@ mod tests {
 
     use super::*;
     use crate::config::ServerSpec;
-    use crate::event::Events;
+    use crate::event::EventSender;
     use crate::mcp::List;
-    use crate::server::{Lists, Means};
+    use crate::server::{Lists, ProxyResources};
     use crate::transport::reaper::Reaper;
 
     /// Names that collide behind [`PREFIXES`], names that must be altered, and templates.
@@ -305,7 +305,7 @@ mod tests {
         let (name, cwd) = (format!("of_{prefix}"), std::env::temp_dir());
         let mut spec = ServerSpec::new(name, "none".into(), Vec::new(), cwd);
         prefix.clone_into(&mut spec.prefix);
-        let mut means = Means::new(Events::silent(), 1 << 20, None);
+        let mut means = ProxyResources::new(EventSender::silent(), 1 << 20, None);
         means.reaper = Reaper::absent();
         ServerHandle::new(Arc::new(spec), means)
     }

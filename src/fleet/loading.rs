@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Fleet, Member, Sources};
-use crate::config::{Reload, ServerSpec};
+use super::{Fleet, Member, WatchSubscriptions};
+use crate::config::{ReloadMode, ServerSpec};
 use crate::event::{Event, Failure};
 use crate::server::ServerHandle;
 use crate::watcher::WatchError;
@@ -38,7 +38,7 @@ impl Fleet {
             |spec: &&ServerSpec| self.is_transparent() || (spec.autostart && !self.is_lazy());
         for spec in config.servers.iter().filter(begins) {
             if self.is_transparent() && self.watches() {
-                Sources::check(spec)?;
+                WatchSubscriptions::check(spec)?;
             }
             let (server, watch) = self.enrol(Arc::new(spec.clone()));
             self.arm_soon(server, watch);
@@ -62,7 +62,7 @@ impl Fleet {
         let (server, before) = self.find_or_enrol(name)?;
         if before {
             // The new configuration may define it differently.
-            server.hears().await;
+            server.wait_processed().await;
         } else {
             self.announce();
         }
@@ -149,7 +149,7 @@ impl Fleet {
             leaving.stop(leaving.spec().timeouts.drain).await;
             fleet.state().leaving.retain(|it| !it.is(&leaving));
             let server = leaving.spec().name.clone();
-            fleet.0.means.events.send(Event::Unloaded { server });
+            fleet.0.resources.events.send(Event::Unloaded { server });
         });
         let _ = gone.await;
     }
@@ -161,11 +161,11 @@ impl Fleet {
 
     /// Adds a server as a member. It starts once it is armed and there is a client.
     pub(super) fn enrol(&self, spec: Arc<ServerSpec>) -> (ServerHandle, u64) {
-        let server = ServerHandle::new(spec, self.0.means.clone());
+        let server = ServerHandle::new(spec, self.0.resources.clone());
         self.show_known(&server);
         let watch = self.0.sources.as_ref().map_or(0, |it| it.number());
         let mut state = self.state();
-        server.want(|wanted| wanted.level.clone_from(&state.level));
+        server.change_settings(|wanted| wanted.level.clone_from(&state.level));
         let member = Member {
             server: server.clone(),
             watch,
@@ -215,7 +215,7 @@ impl Fleet {
     /// Waits until a server of the same name that is being stopped has ended, if only one of them may run.
     async fn make_room(&self, server: &ServerHandle) {
         let spec = server.spec();
-        if spec.reload != Reload::StopFirst {
+        if spec.reload != ReloadMode::StopFirst {
             return;
         }
         for before in self
@@ -241,7 +241,7 @@ impl Fleet {
     }
 
     pub(super) fn warn_unwatched(&self, server: &ServerHandle, error: &WatchError) {
-        self.0.means.events.send(Event::WatchWarning {
+        self.0.resources.events.send(Event::WatchWarning {
             server: server.spec().name.clone(),
             message: format!("the server's files are not watched: {error}"),
         });

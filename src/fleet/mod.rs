@@ -5,16 +5,17 @@
 //! so that no save goes unnoticed. The fleet reaches a client only through [`Client`].
 
 mod catalog;
+mod catalog_part;
 mod fingerprint;
-mod introductions;
-mod known;
 mod loading;
 mod names;
 mod reconfiguring;
-mod share;
-mod sources;
+mod server_handshakes;
+mod setup;
 #[cfg(test)]
 pub(crate) mod test_fleet;
+mod tool_cache;
+mod watch_subscriptions;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -25,104 +26,54 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::Identity;
-use crate::config::{Config, Fault, Loaded, ServerSpec};
+use crate::config::{Config, ServerSpec};
 use crate::event::Event;
 use crate::lock::locked;
 use crate::mcp::{Entry, ListKind};
-pub(crate) use crate::near::nearest;
-use crate::server::{Asker, Client, Hello, Means, ServerHandle, Snapshot, Standing, Wanted};
+use crate::server::{
+    Client, ClientHello, ClientSettings, GateStatus, ProxyResources, ResponseSink, ServerHandle,
+    Snapshot,
+};
+pub(crate) use crate::suggestions::nearest;
 use crate::transport::reaper::Reaper;
 use crate::transport::stream::Cork;
 pub(crate) use catalog::Catalog;
-pub(crate) use introductions::Introductions;
-pub(crate) use known::Known;
 pub(crate) use loading::LoadError;
-pub(crate) use sources::Sources;
-
-/// Reads the configuration again; returns None if it cannot be applied in the way the command line demands.
-pub(crate) type Reader = Arc<dyn Fn() -> Option<Loaded> + Send + Sync>;
-
-/// Servers that a fleet consists of.
-#[derive(Clone)]
-pub(crate) struct Plan {
-    pub(crate) config: Config,
-    /// True if there is only one server and clients see it unchanged.
-    pub(crate) transparent: bool,
-    /// True if servers are loaded on demand only and their sources are not watched.
-    pub(crate) lazy: bool,
-    /// Source of the configuration; None for a server from the command line.
-    pub(crate) reader: Option<Reader>,
-    /// Files that the configuration is read from.
-    pub(crate) files: Vec<PathBuf>,
-    /// Faults in these files.
-    pub(crate) faults: Vec<Fault>,
-    /// True if the faults were already reported to the user.
-    pub(crate) told: bool,
-}
-
-impl Plan {
-    /// Creates a plan with the one server of `config`, which comes from the command line.
-    pub(crate) fn of_one(config: Config) -> Self {
-        Self {
-            config,
-            transparent: true,
-            lazy: false,
-            reader: None,
-            files: Vec::new(),
-            faults: Vec::new(),
-            told: false,
-        }
-    }
-
-    /// Returns true if local servers are started immediately.
-    pub(crate) fn starts_processes(&self) -> bool {
-        !self.lazy && self.config.servers.iter().any(|it| it.remote.is_none())
-    }
-
-    /// Returns the plan for a further session: rereads the configuration and marks its faults as reported.
-    pub(crate) fn again(&self) -> Self {
-        let mut plan = self.clone();
-        plan.told = true;
-        if let Some(loaded) = plan.reader.as_ref().and_then(|read| read()) {
-            if loaded.faults.is_empty() {
-                plan.config = loaded.config;
-            }
-            plan.faults = loaded.faults;
-        }
-        plan
-    }
-}
+pub(crate) use server_handshakes::ServerHandshakes;
+pub(crate) use setup::{ConfigReader, FleetSetup};
+pub(crate) use tool_cache::ToolCache;
+pub(crate) use watch_subscriptions::WatchSubscriptions;
 
 /// The servers of one session. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Fleet(Arc<Inner>);
+pub(crate) struct Fleet(Arc<FleetInner>);
 
-struct Inner {
-    means: Means,
+struct FleetInner {
+    resources: ProxyResources,
     transparent: bool,
     lazy: bool,
-    reader: Option<Reader>,
+    reader: Option<ConfigReader>,
     files: Vec<PathBuf>,
     /// None if no files are watched.
-    sources: Option<Arc<Sources>>,
+    sources: Option<Arc<WatchSubscriptions>>,
     /// Last-known tools of servers, on disk.
-    known: Option<Arc<Known>>,
+    known: Option<Arc<ToolCache>>,
     /// Cancelled when the fleet is stopped.
     stopped: CancellationToken,
-    state: Mutex<State>,
+    state: Mutex<FleetState>,
     catalog: watch::Sender<Arc<Catalog>>,
     /// Background tasks: watches being set up, servers being stopped.
     tasks: TaskTracker,
 }
 
 #[derive(Default)]
-struct State {
+struct FleetState {
     config: Arc<Config>,
     /// The loaded servers, in the order of the configuration.
     members: Vec<Member>,
     /// Servers that are being stopped.
     leaving: Vec<ServerHandle>,
-    introduction: Option<Introduction>,
+    introduction: Option<IntroducedClient>,
     /// The raw log level that a legacy client has set.
     level: Option<String>,
     /// Faults of the configuration that were reported.
@@ -142,8 +93,8 @@ struct Member {
 
 /// Information about the client for the servers.
 #[derive(Clone)]
-struct Introduction {
-    hello: Hello,
+struct IntroducedClient {
+    hello: ClientHello,
     client: Arc<dyn Client>,
     /// Number of the introduction, from 1.
     epoch: u64,
@@ -158,19 +109,19 @@ impl std::fmt::Debug for Fleet {
 impl Fleet {
     /// Creates a fleet without loaded servers.
     pub(crate) fn new(
-        plan: Plan,
-        means: Means,
-        sources: Option<Arc<Sources>>,
-        known: Option<Arc<Known>>,
+        plan: FleetSetup,
+        means: ProxyResources,
+        sources: Option<Arc<WatchSubscriptions>>,
+        known: Option<Arc<ToolCache>>,
     ) -> Self {
         let told = plan.faults.iter().filter(|_| plan.told);
-        let state = State {
+        let state = FleetState {
             config: Arc::new(plan.config),
             faults: told.map(ToString::to_string).collect(),
-            ..State::default()
+            ..FleetState::default()
         };
-        let fleet = Self(Arc::new(Inner {
-            means,
+        let fleet = Self(Arc::new(FleetInner {
+            resources: means,
             transparent: plan.transparent,
             lazy: plan.lazy,
             reader: plan.reader,
@@ -228,7 +179,7 @@ impl Fleet {
 
     /// Returns the reaper, which ends the remaining processes when the proxy is killed.
     pub(crate) fn reaper(&self) -> Reaper {
-        self.0.means.reaper.clone()
+        self.0.resources.reaper.clone()
     }
 
     /// Returns true if the servers' sources are watched, so that lists may change at any time.
@@ -248,10 +199,10 @@ impl Fleet {
 
     /// Introduces a client to every loaded server and to those loaded later; the first introduction starts them.
     /// Returns the introduction's number.
-    pub(crate) fn hello(&self, hello: Hello, client: Arc<dyn Client>) -> u64 {
+    pub(crate) fn introduce_client(&self, hello: ClientHello, client: Arc<dyn Client>) -> u64 {
         let mut state = self.state();
         let epoch = state.introduction.as_ref().map_or(1, |last| last.epoch + 1);
-        let introduction = Introduction {
+        let introduction = IntroducedClient {
             hello,
             client,
             epoch,
@@ -264,13 +215,13 @@ impl Fleet {
     }
 
     /// Stores the client's changed description of itself and passes it to the servers.
-    pub(crate) fn know(&self, identity: &Identity) {
+    pub(crate) fn update_identity(&self, identity: &Identity) {
         let mut state = self.state();
         if let Some(introduction) = &mut state.introduction {
             introduction.hello.identity.clone_from(identity);
         }
         for member in &state.members {
-            member.server.know(identity.clone());
+            member.server.update_identity(identity.clone());
         }
     }
 
@@ -279,7 +230,7 @@ impl Fleet {
         let mut state = self.state();
         state.level = level.map(ToOwned::to_owned);
         for member in &state.members {
-            member.server.want(|wanted| {
+            member.server.change_settings(|wanted| {
                 state.level.clone_into(&mut wanted.level);
                 wanted.tell_level = true;
             });
@@ -287,14 +238,14 @@ impl Fleet {
     }
 
     /// Changes the client's subscriptions, server by server.
-    pub(crate) fn want(&self, change: impl Fn(&ServerHandle, &mut Wanted)) {
+    pub(crate) fn change_settings(&self, change: impl Fn(&ServerHandle, &mut ClientSettings)) {
         for server in &self.catalog().servers {
-            server.want(|wanted| change(server, wanted));
+            server.change_settings(|wanted| change(server, wanted));
         }
     }
 
     /// Cancels the client's request `id` (raw); `params` are those of the client's notification.
-    pub(crate) fn cancel(&self, asker: &Arc<dyn Asker>, id: &str, params: &str) {
+    pub(crate) fn cancel(&self, asker: &Arc<dyn ResponseSink>, id: &str, params: &str) {
         for server in &self.catalog().servers {
             server.cancel(asker.clone(), id, params);
         }
@@ -305,7 +256,7 @@ impl Fleet {
 
     /// Returns true if no server is starting or reloading.
     pub(crate) fn is_settled(&self) -> bool {
-        let held = |server: &ServerHandle| *server.gate().standing().borrow() == Standing::Held;
+        let held = |server: &ServerHandle| *server.gate().standing().borrow() == GateStatus::Held;
         !self.catalog().servers.iter().any(held)
     }
 
@@ -350,7 +301,7 @@ impl Fleet {
         let catalog = self.catalog();
         let mut new = catalog.collisions.iter();
         for collision in new.by_ref().filter(|it| !before.collisions.contains(it)) {
-            self.0.means.events.send(Event::NameTaken {
+            self.0.resources.events.send(Event::NameTaken {
                 server: collision.second.clone(),
                 kind: collision.kind,
                 name: collision.name.clone(),
@@ -386,7 +337,7 @@ impl Fleet {
         Some(self.0.known.as_ref()?.recall(spec)?.entries)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FleetState> {
         locked(&self.0.state)
     }
 
@@ -432,7 +383,7 @@ impl Fleet {
     }
 }
 
-impl State {
+impl FleetState {
     /// Sorts the members in the order of the configuration.
     fn sort(&mut self) {
         let config = self.config.clone();
@@ -443,8 +394,8 @@ impl State {
     }
 }
 
-impl Introduction {
+impl IntroducedClient {
     fn make(&self, server: &ServerHandle) {
-        server.hello(self.hello.clone(), self.client.clone(), self.epoch);
+        server.introduce_client(self.hello.clone(), self.client.clone(), self.epoch);
     }
 }

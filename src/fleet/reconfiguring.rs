@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::Fleet;
-use crate::config::{Changes, Config, Fault, Hidden, Loaded, diff};
+use crate::config::{Config, ConfigDiff, Fault, HiddenValues, LoadedConfig, diff};
 use crate::event::Event;
 use crate::watcher::WatchError;
 
 impl Fleet {
     /// Returns the values that must not be shown.
-    pub(crate) fn hidden(&self) -> Arc<Mutex<Hidden>> {
-        self.0.means.events.hidden()
+    pub(crate) fn hidden(&self) -> Arc<Mutex<HiddenValues>> {
+        self.0.resources.events.hidden()
     }
 
     /// Reads the configuration again whenever one of its files changes.
@@ -51,7 +51,7 @@ impl Fleet {
     }
 
     fn warn_unfollowed(&self, error: &WatchError) {
-        self.0.means.events.send(Event::WatchWarning {
+        self.0.resources.events.send(Event::WatchWarning {
             server: "configuration".to_owned(),
             message: format!(
                 "the configuration files are not watched; restart the proxy after a change: {error}"
@@ -84,7 +84,7 @@ impl Fleet {
         named
     }
 
-    fn take(&self, loaded: Loaded, files: &[PathBuf]) {
+    fn take(&self, loaded: LoadedConfig, files: &[PathBuf]) {
         self.tell_faults(&loaded.faults);
         let files = match files {
             [] => loaded.files.clone(),
@@ -100,7 +100,7 @@ impl Fleet {
         self.tell_restart(&config.needing_restart(&before));
         let changes = diff(&before, &config);
         self.state().config = Arc::new(config);
-        self.0.means.events.send(Event::Reconfigured {
+        self.0.resources.events.send(Event::Reconfigured {
             added: changes.added.clone(),
             changed: changes.changed.clone(),
             removed: changes.removed.clone(),
@@ -114,7 +114,7 @@ impl Fleet {
         self.put_in_force(&changes, &new, &files);
     }
 
-    fn put_in_force(&self, changes: &Changes, new: &[String], files: &[PathBuf]) {
+    fn put_in_force(&self, changes: &ConfigDiff, new: &[String], files: &[PathBuf]) {
         let config = self.config();
         for name in &changes.removed {
             if let Some(server) = self.expel(name) {
@@ -176,7 +176,7 @@ impl Fleet {
     fn tell_restart(&self, keys: &[&str]) {
         if !keys.is_empty() {
             let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
-            self.0.means.events.send(Event::WatchWarning {
+            self.0.resources.events.send(Event::WatchWarning {
                 server: "configuration".to_owned(),
                 message: format!(
                     "{} changed: restart the proxy to apply the change",
@@ -192,7 +192,7 @@ impl Fleet {
         let before = std::mem::replace(&mut self.state().faults, faults.clone());
         for text in faults {
             if !before.contains(&text) {
-                self.0.means.events.send(Event::ConfigFault { text });
+                self.0.resources.events.send(Event::ConfigFault { text });
             }
         }
     }
@@ -208,7 +208,7 @@ impl Fleet {
 
 /// Returns the configuration to apply after `loaded` was read: all of it, except that a server with a faulty definition
 /// stays as it was. None if a whole file cannot be parsed, since it may be half written.
-fn merged(before: &Config, loaded: Loaded) -> Option<Config> {
+fn merged(before: &Config, loaded: LoadedConfig) -> Option<Config> {
     if loaded.faults.iter().any(|fault| fault.server.is_none()) {
         return None;
     }

@@ -4,18 +4,18 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Fleet, Known, Plan};
+use super::{Fleet, FleetSetup, ToolCache};
 use crate::config::{Config, ServerSpec};
-use crate::event::Events;
+use crate::event::EventSender;
 use crate::jsonrpc::quoted;
 use crate::mcp::{Entry, List, ListKind};
-use crate::server::{Client, Connection, Means, ServerHandle};
+use crate::server::{Client, Connection, ProxyResources, ServerHandle};
 use crate::transport::reaper::Reaper;
 use crate::transport::stream::Outbox;
 
 impl Fleet {
     /// Creates a fleet with these servers in its configuration, of which none is loaded.
-    pub(crate) fn configured(names: &[&str], transparent: bool, known: Option<Known>) -> Self {
+    pub(crate) fn configured(names: &[&str], transparent: bool, known: Option<ToolCache>) -> Self {
         let server = |name: &&str| {
             let cwd = std::env::temp_dir();
             ServerSpec::new((*name).to_owned(), "none".into(), Vec::new(), cwd)
@@ -24,11 +24,11 @@ impl Fleet {
             servers: names.iter().map(server).collect(),
             ..Config::default()
         };
-        let plan = Plan {
+        let plan = FleetSetup {
             transparent,
-            ..Plan::of_one(config)
+            ..FleetSetup::of_one(config)
         };
-        let mut means = Means::new(Events::silent(), 1 << 20, None);
+        let mut means = ProxyResources::new(EventSender::silent(), 1 << 20, None);
         means.reaper = Reaper::absent();
         Self::new(plan, means, None, known.map(Arc::new))
     }

@@ -5,11 +5,16 @@ use std::sync::Arc;
 use crate::jsonrpc::Frame;
 use crate::server::{Connection, ServerHandle};
 use crate::session::Session;
-use crate::transport::stream::{Lines, MAX_UNREAD, Outbox};
+use crate::transport::stream::{LineReader, MAX_UNREAD, Outbox};
 
 /// Passes the client's lines to its session, which answers on `out`, until the client closes its side. `limit` is the
 /// maximum message length in bytes, for the error about longer messages.
-pub(crate) async fn serve(mut lines: Lines, out: &Outbox, session: Arc<Session>, limit: usize) {
+pub(crate) async fn serve(
+    mut lines: LineReader,
+    out: &Outbox,
+    session: Arc<Session>,
+    limit: usize,
+) {
     loop {
         room(&session, out).await;
         if !matches!(lines.fill().await, Ok(true)) {

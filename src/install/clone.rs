@@ -9,11 +9,11 @@
 mod checkout;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod git_program;
 mod http;
 mod limits;
 mod local;
 mod packets;
-mod program;
 mod refs;
 mod submodules;
 mod worker;
@@ -27,13 +27,13 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::progress::{Listener, Step};
-use super::source::{Remote, Source};
-use crate::shown;
+use super::progress::{InstallStep, StepListener};
+use super::source::{RepositoryAddress, Source};
+use crate::quoting;
 use crate::transport::reaper::Reaper;
-use limits::Taken;
-use refs::{Meant, Refs};
-use worker::Task;
+use limits::ResourceUsage;
+use refs::{RefLookup, Refs};
+use worker::WorkerTask;
 
 pub(crate) use limits::Limits;
 pub(crate) use worker::{SUBCOMMAND as WORKER_SUBCOMMAND, main as worker_main};
@@ -64,7 +64,7 @@ pub(crate) enum CloneError {
     #[error("the server sends on to {0}; if you trust that place, install from there")]
     Redirected(String),
     #[error(transparent)]
-    Garbled(#[from] packets::Garbled),
+    Garbled(#[from] packets::ProtocolError),
     #[error("what the server sent is no valid pack: {0}")]
     Pack(String),
     #[error("the repository is empty")]
@@ -82,10 +82,10 @@ pub(crate) enum CloneError {
     TooLarge(String),
     #[error(
         "it has a file or folder named {}, which may stand for another place or for git's own files",
-        shown::value(.0)
+        quoting::value(.0)
     )]
     Name(String),
-    #[error("it has {} twice, or in capital and small letters, which are the same here", shown::value(.0))]
+    #[error("it has {} twice, or in capital and small letters, which are the same here", quoting::value(.0))]
     Twice(String),
     #[error("reading it takes more than {0} MiB of memory")]
     Memory(u64),
@@ -97,7 +97,7 @@ pub(crate) enum CloneError {
     NoProgram,
     #[error("git failed: {0}")]
     Program(String),
-    #[error("its submodule {}: {reason}", shown::value(.path))]
+    #[error("its submodule {}: {reason}", quoting::value(.path))]
     Submodule { path: String, reason: String },
     #[error("{0}")]
     Git(String),
@@ -127,11 +127,11 @@ impl From<std::io::Error> for CloneError {
 
 /// Everything that cloning depends on besides the source.
 #[derive(Debug, Clone)]
-pub(super) struct Job {
+pub(super) struct CloneContext {
     pub(super) limits: Limits,
     /// Start time of the whole clone, submodules included.
     pub(super) started: Instant,
-    pub(super) progress: Listener,
+    pub(super) progress: StepListener,
     pub(super) cancel: CancellationToken,
     pub(super) runtime: Handle,
     pub(super) reaper: Reaper,
@@ -139,7 +139,7 @@ pub(super) struct Job {
     pub(super) roots: Arc<[reqwest::Certificate]>,
 }
 
-impl Job {
+impl CloneContext {
     /// Returns the rest of the overall time limit.
     fn left(&self) -> Duration {
         self.limits.whole.saturating_sub(self.started.elapsed())
@@ -148,7 +148,7 @@ impl Job {
 
 /// Amount of history and files to fetch for the requested commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent {
+enum FetchExtent {
     /// The commits without their parents.
     Alone,
     Whole,
@@ -157,23 +157,23 @@ enum Extent {
 }
 
 /// Transport to a repository.
-trait Reach {
+trait GitTransport {
     /// Lists the refs of the repository.
-    fn refs(&mut self, job: &Job) -> Result<Refs, CloneError>;
+    fn refs(&mut self, job: &CloneContext) -> Result<Refs, CloneError>;
 
     /// Fetches `wants` into the repository in `folder`, possibly more than `extent` requests.
     fn fetch(
         &mut self,
         folder: &Path,
         wants: &[Oid],
-        extent: Extent,
-        job: &Job,
+        extent: FetchExtent,
+        job: &CloneContext,
     ) -> Result<(), CloneError>;
 }
 
 /// Commit that a source currently resolves to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Resolved {
+pub(super) struct ResolvedCommit {
     /// Full id, or the digits of an abbreviated id in the source.
     pub(super) commit: String,
     /// Full name of the branch or tag that led to the commit.
@@ -181,63 +181,69 @@ pub(super) struct Resolved {
 }
 
 /// Repository whose refs were listed.
-pub(super) struct Opened {
-    reach: Box<dyn Reach>,
+pub(super) struct ListedRepository {
+    reach: Box<dyn GitTransport>,
     refs: Refs,
-    pub(super) resolved: Resolved,
+    pub(super) resolved: ResolvedCommit,
 }
 
 /// Connects to a repository and resolves the commit that `source` names.
-pub(super) fn open(source: &Source, job: &Job) -> Result<Opened, CloneError> {
-    job.progress.tell(Step::Connecting(source.repository()));
+pub(super) fn open(source: &Source, job: &CloneContext) -> Result<ListedRepository, CloneError> {
+    job.progress
+        .report(InstallStep::Connecting(source.repository()));
     let (reach, refs) = match &source.remote {
-        Remote::Http { url, credentials } => {
-            let mut http = http::Http::new(url, credentials.as_ref(), job)?;
+        RepositoryAddress::Http { url, credentials } => {
+            let mut http = http::HttpRepository::new(url, credentials.as_ref(), job)?;
             match http.refs(job) {
-                Ok(refs) => (Box::new(http) as Box<dyn Reach>, refs),
+                Ok(refs) => (Box::new(http) as Box<dyn GitTransport>, refs),
                 // git may have credentials of the user; it is run without a prompt.
                 Err(CloneError::Denied) if credentials.is_none() && url.scheme() == "https" => {
-                    reached(program::Program::new(http.base().as_str(), job), job)
-                        .map_err(|_| CloneError::Denied)?
+                    reached(
+                        git_program::ProgramRepository::new(http.base().as_str(), job),
+                        job,
+                    )
+                    .map_err(|_| CloneError::Denied)?
                 }
                 Err(error) => return Err(error),
             }
         }
-        Remote::Program(url) => reached(program::Program::new(url, job), job)?,
-        Remote::Local(path) => reached(Ok(local::Local::new(path)), job)?,
+        RepositoryAddress::Program(url) => {
+            reached(git_program::ProgramRepository::new(url, job), job)?
+        }
+        RepositoryAddress::Local(path) => reached(Ok(local::LocalRepository::new(path)), job)?,
     };
     let resolved = resolve(&refs, source.reference.as_deref())?;
-    job.progress.tell(Step::Resolved {
+    job.progress.report(InstallStep::Resolved {
         commit: resolved.commit.clone(),
         reference: resolved.reference.clone(),
     });
-    Ok(Opened {
+    Ok(ListedRepository {
         reach,
         refs,
         resolved,
     })
 }
 
-fn reached<R: Reach + 'static>(
+fn reached<R: GitTransport + 'static>(
     reach: Result<R, CloneError>,
-    job: &Job,
-) -> Result<(Box<dyn Reach>, Refs), CloneError> {
+    job: &CloneContext,
+) -> Result<(Box<dyn GitTransport>, Refs), CloneError> {
     let mut reach = reach?;
     let refs = reach.refs(job)?;
     Ok((Box::new(reach), refs))
 }
 
-fn resolve(refs: &Refs, name: Option<&str>) -> Result<Resolved, CloneError> {
+fn resolve(refs: &Refs, name: Option<&str>) -> Result<ResolvedCommit, CloneError> {
     match refs.find(name) {
-        Meant::Known { commit, reference } => Ok(Resolved {
+        RefLookup::Known { commit, reference } => Ok(ResolvedCommit {
             commit: commit.to_string(),
             reference,
         }),
-        Meant::Commit(commit) => Ok(Resolved {
+        RefLookup::Commit(commit) => Ok(ResolvedCommit {
             commit,
             reference: None,
         }),
-        Meant::Unknown(near) => Err(match name {
+        RefLookup::Unknown(near) => Err(match name {
             Some(name) => CloneError::NoReference {
                 name: name.to_owned(),
                 near,
@@ -256,7 +262,7 @@ pub(super) const ALL_SUBMODULES: Submodules = 8;
 /// Handling of a commit that no branch or tag points at: an ancestor of one, or a commit of a fork, which some hosts
 /// serve under the address of the original repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unnamed {
+pub(super) enum UnreferencedCommit {
     /// Refused unless it is proven to be an ancestor of a branch or tag.
     Proven,
     /// Fetched, with a note to the user.
@@ -272,10 +278,10 @@ pub(super) struct Cloned {
     pub(super) commit: String,
     /// Notes for the user.
     pub(super) notes: Vec<String>,
-    taken: Taken,
+    taken: ResourceUsage,
 }
 
-impl Opened {
+impl ListedRepository {
     /// Fetches the commit into `folder`, which must be empty, and writes its files and those of its submodules down to
     /// the depth `submodules`.
     pub(super) fn clone_into(
@@ -283,14 +289,14 @@ impl Opened {
         source: &Source,
         folder: &Path,
         submodules: Submodules,
-        unnamed: Unnamed,
-        job: &Job,
+        unnamed: UnreferencedCommit,
+        job: &CloneContext,
     ) -> Result<Cloned, CloneError> {
         checkout::init(folder)?;
         let note = self.fetch(folder, unnamed, job)?;
         let wanted = self.resolved.commit.clone();
         let branch = self.resolved.reference;
-        let task = Task::CheckOut {
+        let task = WorkerTask::CheckOut {
             commit: self.resolved.commit,
             branch: branch.filter(|it| it.starts_with("refs/heads/")),
             address: source.address(),
@@ -319,14 +325,14 @@ impl Opened {
     fn fetch(
         &mut self,
         folder: &Path,
-        unnamed: Unnamed,
-        job: &Job,
+        unnamed: UnreferencedCommit,
+        job: &CloneContext,
     ) -> Result<Option<String>, CloneError> {
         let name = self.resolved.commit.clone();
         let whole = Oid::from_str(&name).ok().filter(|_| name.len() == 40);
         let advertised = whole.is_some_and(|id| self.refs.stands_for(id));
         let is_tip = whole.is_some_and(|id| self.refs.is_tip(id));
-        let prove = unnamed == Unnamed::Proven && !is_tip;
+        let prove = unnamed == UnreferencedCommit::Proven && !is_tip;
         let served = whole.filter(|_| advertised || self.refs.any_commit);
         // The full fetch of all branches and tags below is a proof by itself, except for a local repository, which only
         // a person may name.
@@ -335,22 +341,22 @@ impl Opened {
                 self.find_in_history(&name, folder, job)?;
             }
             let extent = if self.refs.shallow {
-                Extent::Alone
+                FetchExtent::Alone
             } else {
-                Extent::Whole
+                FetchExtent::Whole
             };
             match self.reach.fetch(folder, &[id], extent, job) {
                 // The server refused an unadvertised commit; the full fetch below finds it in a branch or tag.
                 Err(CloneError::Garbled(_)) if !advertised => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
-                    let told = unnamed == Unnamed::Told && !is_tip;
+                    let told = unnamed == UnreferencedCommit::Told && !is_tip;
                     return Ok(told.then(|| unnamed_note(&name)));
                 }
             }
         }
         let wants = self.refs.branches_and_tags();
-        self.reach.fetch(folder, &wants, Extent::Whole, job)?;
+        self.reach.fetch(folder, &wants, FetchExtent::Whole, job)?;
         Ok(None)
     }
 
@@ -360,24 +366,25 @@ impl Opened {
         &mut self,
         commit: &str,
         folder: &Path,
-        job: &Job,
+        job: &CloneContext,
     ) -> Result<(), CloneError> {
         let history = folder.join(".git/history");
         checkout::init(&history)?;
         let wants = self.refs.branches_and_tags();
-        self.reach.fetch(&history, &wants, Extent::Commits, job)?;
+        self.reach
+            .fetch(&history, &wants, FetchExtent::Commits, job)?;
         let commit = commit.to_owned();
-        let found = worker::run(Task::Find { commit }, &history, job);
-        found.map_err(|error| foreign(error, Unnamed::Proven))?;
+        let found = worker::run(WorkerTask::Find { commit }, &history, job);
+        found.map_err(|error| foreign(error, UnreferencedCommit::Proven))?;
         std::fs::remove_dir_all(&history)?;
         Ok(())
     }
 }
 
 /// Turns "not found" into [`CloneError::Foreign`] if the commit had to be in a branch or tag.
-fn foreign(error: CloneError, unnamed: Unnamed) -> CloneError {
+fn foreign(error: CloneError, unnamed: UnreferencedCommit) -> CloneError {
     match error {
-        CloneError::NoReference { name, .. } if unnamed == Unnamed::Proven => {
+        CloneError::NoReference { name, .. } if unnamed == UnreferencedCommit::Proven => {
             CloneError::Foreign(name)
         }
         error => error,

@@ -1,8 +1,8 @@
 //! Prepares a cloned server: runs the commands that its plan requires, all of them inside the server's own folder. Tool
 //! caches are shared with the user, installations never are. Install scripts of packages run only if permitted.
 
-mod errands;
-mod failing;
+mod commands;
+mod failure_cause;
 mod node;
 mod python;
 mod requirements;
@@ -19,16 +19,16 @@ use tokio::process::Command;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::progress::{Listener, Step};
-use crate::private;
-use crate::transport::errand::{self, Ended};
+use super::progress::{InstallStep, StepListener};
+use crate::private_files;
 use crate::transport::reaper::Reaper;
 use crate::transport::resolve::without_own;
-pub(super) use errands::{Errand, Site};
-use failing::Cause;
+use crate::transport::run_command::{self, CommandResult};
+pub(super) use commands::{CommandInputs, PrepareCommand};
+use failure_cause::FailureCause;
 
 /// Time limit for one command; a large build takes minutes.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Time limit for asking Python's package index for the versions of a package.
 const ASKING: Duration = Duration::from_secs(30);
 
@@ -59,7 +59,7 @@ pub(crate) enum PrepareError {
         program: &'static str,
         what: &'static str,
     },
-    #[error("`{command}` did not finish within {} min", PATIENCE.as_secs() / 60)]
+    #[error("`{command}` did not finish within {} min", COMMAND_TIMEOUT.as_secs() / 60)]
     Slow { command: String },
     #[error(
         "`{command}` ended with {status}{}{}",
@@ -70,7 +70,7 @@ pub(crate) enum PrepareError {
         command: String,
         status: String,
         /// Cause of the failure, if the output of the command shows a known one.
-        cause: Option<Cause>,
+        cause: Option<FailureCause>,
         /// Lines of the output that explain the failure.
         tail: Vec<String>,
         /// File with the complete output.
@@ -113,25 +113,25 @@ pub(crate) enum PrepareError {
 
 /// Context in which the commands of a preparation run.
 #[derive(Debug)]
-pub(super) struct Workshop<'a> {
+pub(super) struct PrepareContext<'a> {
     /// Folder of the server.
     pub(super) folder: &'a Path,
     /// True if packages may run scripts.
     pub(super) scripts: bool,
     /// Log file for all output; deleted if no command fails.
     pub(super) log: Option<PathBuf>,
-    pub(super) progress: &'a Listener,
+    pub(super) progress: &'a StepListener,
     pub(super) cancel: &'a CancellationToken,
     pub(super) reaper: &'a Reaper,
 }
 
-impl Workshop<'_> {
+impl PrepareContext<'_> {
     /// Runs `errands` in order. After a failure the folder is unusable.
-    pub(super) async fn prepare(&self, errands: &[Errand]) -> Result<(), PrepareError> {
+    pub(super) async fn prepare(&self, errands: &[PrepareCommand]) -> Result<(), PrepareError> {
         let mut log = self
             .log
             .as_deref()
-            .and_then(|path| private::replace_file(path).ok());
+            .and_then(|path| private_files::replace_file(path).ok());
         for errand in errands {
             self.run(errand, log.as_mut()).await?;
         }
@@ -141,9 +141,13 @@ impl Workshop<'_> {
         Ok(())
     }
 
-    async fn run(&self, errand: &Errand, log: Option<&mut File>) -> Result<(), PrepareError> {
+    async fn run(
+        &self,
+        errand: &PrepareCommand,
+        log: Option<&mut File>,
+    ) -> Result<(), PrepareError> {
         let line = errand.line();
-        self.progress.tell(Step::Running(line.clone()));
+        self.progress.report(InstallStep::Running(line.clone()));
         let mut command = self.command(&errand.program, &errand.args, &errand.folder);
         command.envs(errand.env.iter().map(|(name, value)| (name, value)));
         let progress = self.progress.clone();
@@ -154,16 +158,16 @@ impl Workshop<'_> {
         let tell = move |text: String| {
             // A full disk must not stop a command that may still succeed.
             let _ = log.as_mut().map(|log| writeln!(log, "{text}"));
-            progress.tell(Step::Output(text));
+            progress.report(InstallStep::Output(text));
         };
         let ended = tokio::select! {
             () = self.cancel.cancelled() => return Err(PrepareError::Cancelled),
-            ended = timeout(PATIENCE, errand::run(command, self.reaper, tell)) => ended,
+            ended = timeout(COMMAND_TIMEOUT, run_command::run(command, self.reaper, tell)) => ended,
         };
         let Ok(ended) = ended else {
             return Err(PrepareError::Slow { command: line });
         };
-        let Ended { status, tail } = match ended {
+        let CommandResult { status, tail } = match ended {
             Ok(ended) => ended,
             Err(source) => {
                 return Err(PrepareError::Start {
@@ -176,22 +180,22 @@ impl Workshop<'_> {
             return Ok(());
         }
         let output = tail.last(usize::MAX);
-        let mut cause = failing::cause(&output, errand.scripts);
+        let mut cause = failure_cause::cause(&output, errand.scripts);
         if cause.is_none()
             && errand.pip
             && !errand.scripts
-            && let Some((package, versions)) = failing::not_found(&output)
+            && let Some((package, versions)) = failure_cause::not_found(&output)
             && self
                 .has_more_sources(&errand.program, package, &versions)
                 .await
         {
-            cause = Some(Cause::Scripts);
+            cause = Some(FailureCause::Scripts);
         }
         Err(PrepareError::Failed {
             command: line,
             status: status.to_string(),
             cause,
-            tail: failing::telling(&output),
+            tail: failure_cause::relevant_lines(&output),
             log: self.log.clone().filter(|it| it.is_file()),
         })
     }
@@ -223,13 +227,13 @@ impl Workshop<'_> {
     async fn has_more_sources(&self, python: &Path, package: &str, known: &[&str]) -> bool {
         let args = ["-I", "-m", "pip", "index", "versions", package].map(str::to_owned);
         let command = self.command(python, &args, self.folder);
-        let asked = timeout(ASKING, errand::run(command, self.reaper, |_| {}));
+        let asked = timeout(ASKING, run_command::run(command, self.reaper, |_| {}));
         let ended = self.cancel.run_until_cancelled(asked).await;
-        let Some(Ok(Ok(Ended { status, tail }))) = ended else {
+        let Some(Ok(Ok(CommandResult { status, tail }))) = ended else {
             return false;
         };
         let output = tail.last(usize::MAX);
-        status.success() && failing::available(&output).any(|it| !known.contains(&it))
+        status.success() && failure_cause::available(&output).any(|it| !known.contains(&it))
     }
 }
 

@@ -2,13 +2,13 @@
 //! reads files that describe a start otherwise. This module selects one proposal, or none: a person decides ambiguous
 //! cases. Files are only read; no program is run and no other place is inspected.
 
+mod clone_folder;
 mod compiled;
 mod deno;
 mod examples;
 mod hints;
 mod node;
 mod python;
-mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -17,11 +17,11 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use super::plan::{Argument, Plan, Prepare};
-use crate::shown;
+use super::plan::{Argument, Plan, PrepareStep};
+use crate::quoting;
+use clone_folder::{CloneFolder, joined};
 pub(super) use examples::is_literal;
 use hints::Hints;
-use tree::{Tree, joined};
 
 /// Maximum depth of a server's folder below the folder that is inspected.
 const DEPTH: usize = 3;
@@ -30,7 +30,7 @@ const MOST_FOLDERS: usize = 300;
 
 /// Settings of the start that a person or a caller gave.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Said<'a> {
+pub(crate) struct StartOverrides<'a> {
     /// File to start.
     pub(crate) server_file: Option<&'a str>,
     /// Requirements file of a Python server.
@@ -39,7 +39,7 @@ pub(crate) struct Said<'a> {
 
 /// One of several starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Choice {
+pub(crate) struct StartChoice {
     /// Folder in the repository; empty for the inspected folder.
     pub(crate) folder: String,
     pub(crate) plan: Plan,
@@ -52,27 +52,27 @@ pub(crate) enum DetectError {
     Nothing { considered: Vec<String> },
     #[error("the server can be started in several ways; name its file or its command{}", list(&lines(.choices)))]
     Ambiguous {
-        choices: Vec<Choice>,
+        choices: Vec<StartChoice>,
         considered: Vec<String>,
     },
     #[error("the repository has servers in folders of its own; add one to its address{}", list(&lines(.choices)))]
     Elsewhere {
-        choices: Vec<Choice>,
+        choices: Vec<StartChoice>,
         considered: Vec<String>,
     },
-    #[error("{} is not a file in the server's folder that can be started or installed", shown::value(.0))]
+    #[error("{} is not a file in the server's folder that can be started or installed", quoting::value(.0))]
     File(String),
 }
 
 fn list(lines: &[String]) -> String {
     let whole = String::new();
-    lines
-        .iter()
-        .fold(whole, |whole, line| whole + "\n  " + &shown::sentence(line))
+    lines.iter().fold(whole, |whole, line| {
+        whole + "\n  " + &quoting::sentence(line)
+    })
 }
 
-fn lines(choices: &[Choice]) -> Vec<String> {
-    let line = |choice: &Choice| {
+fn lines(choices: &[StartChoice]) -> Vec<String> {
+    let line = |choice: &StartChoice| {
         let folder = match choice.folder.as_str() {
             "" => String::new(),
             folder => format!("#{folder}: "),
@@ -98,7 +98,7 @@ impl Plan {
 
 /// Confidence in a proposal; the least value is the most certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Trust {
+enum ConfidenceLevel {
     /// The caller named it.
     Named,
     /// A file declares the command.
@@ -111,14 +111,14 @@ enum Trust {
 
 /// One way to start a program of the clone.
 #[derive(Debug)]
-struct Proposal {
+struct StartProposal {
     /// Registry that publishes such packages, as named in `server.json`.
     registry: &'static str,
     /// Name of the program or file that is started.
     name: String,
     /// Package that contains it.
     package: String,
-    trust: Trust,
+    trust: ConfidenceLevel,
     /// True if it uses an MCP library.
     speaks_mcp: bool,
     plan: Plan,
@@ -126,12 +126,12 @@ struct Proposal {
 
 /// All findings in one folder.
 #[derive(Debug, Default)]
-struct Findings {
-    proposals: Vec<Proposal>,
+struct FolderFindings {
+    proposals: Vec<StartProposal>,
     considered: Vec<String>,
 }
 
-impl Findings {
+impl FolderFindings {
     fn consider(&mut self, what: impl Into<String>) {
         self.considered.push(what.into());
     }
@@ -146,8 +146,12 @@ impl Findings {
 }
 
 /// Detects how the server in `folder` of the clone at `root` is started.
-pub(crate) fn detect(root: &Path, folder: &str, said: Said<'_>) -> Result<Plan, DetectError> {
-    let Some(tree) = Tree::new(root, folder) else {
+pub(crate) fn detect(
+    root: &Path,
+    folder: &str,
+    said: StartOverrides<'_>,
+) -> Result<Plan, DetectError> {
+    let Some(tree) = CloneFolder::new(root, folder) else {
         return Err(DetectError::File(folder.to_owned()));
     };
     for file in [said.server_file, said.requirements_file]
@@ -163,7 +167,7 @@ pub(crate) fn detect(root: &Path, folder: &str, said: Said<'_>) -> Result<Plan, 
     if said.server_file.is_none() && !findings.proposals.iter().any(|it| it.speaks_mcp) {
         // A certain start here has priority over a less certain one in a folder below.
         let trust = findings.proposals.iter().map(|it| it.trust).min();
-        let choices = elsewhere(&tree, trust.unwrap_or(Trust::Usual));
+        let choices = elsewhere(&tree, trust.unwrap_or(ConfidenceLevel::Usual));
         if !choices.is_empty() {
             for proposal in &findings.proposals {
                 let plan = &proposal.plan;
@@ -181,8 +185,11 @@ pub(crate) fn detect(root: &Path, folder: &str, said: Said<'_>) -> Result<Plan, 
 }
 
 /// Collects the findings of one folder.
-fn look(tree: &Tree, said: Said<'_>) -> Result<(Findings, Hints), DetectError> {
-    let mut findings = Findings::default();
+fn look(
+    tree: &CloneFolder,
+    said: StartOverrides<'_>,
+) -> Result<(FolderFindings, Hints), DetectError> {
+    let mut findings = FolderFindings::default();
     let hints = hints::read(tree, &mut findings);
     if let Some(file) = said.server_file {
         let known = deno::named(tree, file, &mut findings)
@@ -204,7 +211,7 @@ fn look(tree: &Tree, said: Said<'_>) -> Result<(Findings, Hints), DetectError> {
 }
 
 /// Returns the MCP servers in folders below, each with its start, if their confidence is at least `trust`.
-fn elsewhere(tree: &Tree, trust: Trust) -> Vec<Choice> {
+fn elsewhere(tree: &CloneFolder, trust: ConfidenceLevel) -> Vec<StartChoice> {
     let mut choices = Vec::new();
     let mut folders = vec![(String::new(), 0)];
     let mut at = 0;
@@ -218,14 +225,14 @@ fn elsewhere(tree: &Tree, trust: Trust) -> Vec<Choice> {
         let Some(inner) = inner.filter(|_| !folder.is_empty()) else {
             continue;
         };
-        if let Ok((findings, hints)) = look(&inner, Said::default()) {
+        if let Ok((findings, hints)) = look(&inner, StartOverrides::default()) {
             let mut plans = best(findings.proposals, &hints).into_iter();
             if let Some(found) = plans
                 .next()
-                .filter(|it| it.speaks_mcp && it.trust <= trust.min(Trust::Usual))
+                .filter(|it| it.speaks_mcp && it.trust <= trust.min(ConfidenceLevel::Usual))
             {
                 let folder = inner.folder.clone();
-                choices.push(Choice {
+                choices.push(StartChoice {
                     folder,
                     plan: found.plan,
                 });
@@ -236,7 +243,7 @@ fn elsewhere(tree: &Tree, trust: Trust) -> Vec<Choice> {
     choices
 }
 
-fn choose(findings: Findings, hints: &Hints) -> Result<Plan, DetectError> {
+fn choose(findings: FolderFindings, hints: &Hints) -> Result<Plan, DetectError> {
     let mut considered = findings.considered;
     let all: Vec<(String, String)> = findings
         .proposals
@@ -258,7 +265,7 @@ fn choose(findings: Findings, hints: &Hints) -> Result<Plan, DetectError> {
         (Some(last), _) => {
             best.push(last);
             let folder = String::new();
-            let choices = best.into_iter().map(|it| Choice {
+            let choices = best.into_iter().map(|it| StartChoice {
                 folder: folder.clone(),
                 plan: it.plan,
             });
@@ -271,8 +278,8 @@ fn choose(findings: Findings, hints: &Hints) -> Result<Plan, DetectError> {
 }
 
 /// Returns the proposals with the best rank.
-fn best(mut proposals: Vec<Proposal>, hints: &Hints) -> Vec<Proposal> {
-    let rank = |it: &Proposal| (it.trust != Trust::Named, !it.speaks_mcp, it.trust);
+fn best(mut proposals: Vec<StartProposal>, hints: &Hints) -> Vec<StartProposal> {
+    let rank = |it: &StartProposal| (it.trust != ConfidenceLevel::Named, !it.speaks_mcp, it.trust);
     let Some(least) = proposals.iter().map(rank).min() else {
         return proposals;
     };
@@ -301,7 +308,7 @@ fn best(mut proposals: Vec<Proposal>, hints: &Hints) -> Vec<Proposal> {
 }
 
 /// Keeps the proposals that satisfy `good`, if some do and others do not.
-fn narrow(proposals: &mut Vec<Proposal>, why: &str, good: impl Fn(&Proposal) -> bool) {
+fn narrow(proposals: &mut Vec<StartProposal>, why: &str, good: impl Fn(&StartProposal) -> bool) {
     let count = proposals.iter().filter(|it| good(it)).count();
     if count == 0 || count == proposals.len() {
         return;
@@ -324,7 +331,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
 }
 
 fn plan(
-    prepare: Vec<Prepare>,
+    prepare: Vec<PrepareStep>,
     command: &str,
     args: Vec<Argument>,
     watch: &[&str],

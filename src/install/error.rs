@@ -9,7 +9,7 @@ use super::detect::DetectError;
 use super::source::SourceError;
 use super::store::StoreError;
 use crate::config::edit::EditError;
-use crate::shown;
+use crate::quoting;
 
 /// The text states the error and, if possible, a remedy; [`output`](Self::output) has more lines.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ pub(crate) enum InstallError {
     NoConsent(String),
     #[error("a model may set at most {0} variables, so that a person can read them")]
     Variables(usize),
-    #[error("`{}` is no name of a variable: letters, digits and `_`, and no digit first", shown::sentence(.0))]
+    #[error("`{}` is no name of a variable: letters, digits and `_`, and no digit first", quoting::sentence(.0))]
     VariableName(String),
     #[error(
         "the variable `{0}` can decide which code runs or which parties it trusts, so a model may not set it; a person \
@@ -39,7 +39,7 @@ pub(crate) enum InstallError {
         repository: String,
         source: CloneError,
     },
-    #[error("the repository has no folder {}", shown::value(&.0.to_string_lossy()))]
+    #[error("the repository has no folder {}", quoting::value(&.0.to_string_lossy()))]
     NoSubdir(PathBuf),
     #[error(
         "nothing was said of how the server is started, and it was not to be found out; name its file or its command"
@@ -65,8 +65,8 @@ pub(crate) enum InstallError {
     Ambiguous { name: String, sources: Vec<String> },
     #[error(
         "files of `{name}` were added or changed in {}: {}; copy those that you need, then insist {insist}",
-        shown::value(&folder.to_string_lossy()),
-        shown::files(files)
+        quoting::value(&folder.to_string_lossy()),
+        quoting::files(files)
     )]
     Changed {
         name: String,

@@ -6,40 +6,40 @@ use tokio_util::sync::CancellationToken;
 
 use super::InstallError;
 use super::changes;
-use super::clone::{ALL_SUBMODULES, Cloned, Job, Opened, Unnamed};
-use super::dependencies::{Errand, Site, Workshop};
-use super::installer::{Installed, Installer, Origin, Outcome, Request};
+use super::clone::{ALL_SUBMODULES, CloneContext, Cloned, ListedRepository, UnreferencedCommit};
+use super::dependencies::{CommandInputs, PrepareCommand, PrepareContext};
+use super::installer::{InstallOutcome, InstallRequest, Installed, Installer, RequestOrigin};
 use super::plan::Plan;
-use super::progress::Step;
-use super::registration::{command, entry, home, missing, plan, repath, told};
+use super::progress::InstallStep;
+use super::registration::{command, entry, home, installed_server, missing, plan, repath};
 use super::source::{Source, subdir_of};
-use super::store::{Record, Slot};
+use super::store::{InstallRecord, StoreSlot};
 use super::variables;
 use crate::config::edit;
 
 /// Slot that on drop removes all files that its record does not name, and itself if it has no record.
 #[derive(Debug)]
-pub(super) struct Attempt {
-    slot: Option<Slot>,
+pub(super) struct SlotCleanup {
+    slot: Option<StoreSlot>,
 }
 
-impl Attempt {
-    pub(super) fn new(slot: Slot) -> Self {
+impl SlotCleanup {
+    pub(super) fn new(slot: StoreSlot) -> Self {
         Self { slot: Some(slot) }
     }
 
-    pub(super) fn slot(&self) -> &Slot {
+    pub(super) fn slot(&self) -> &StoreSlot {
         self.slot.as_ref().expect("the slot is held until the end")
     }
 }
 
-impl Drop for Attempt {
+impl Drop for SlotCleanup {
     fn drop(&mut self) {
         let Some(slot) = self.slot.take() else {
             return;
         };
         let tidied = match slot.record() {
-            Some(_) => slot.tidy(),
+            Some(_) => slot.remove_unrecorded(),
             None => slot.discard().map(drop),
         };
         if let Err(error) = tidied {
@@ -50,7 +50,7 @@ impl Drop for Attempt {
 
 /// Information for the person who decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Proposal {
+pub(crate) struct InstallSummary {
     pub(crate) name: String,
     pub(crate) source: String,
     pub(crate) commit: String,
@@ -61,7 +61,7 @@ pub(crate) struct Proposal {
     /// Commands that will prepare the server, one line each.
     pub(crate) prepare: Vec<String>,
     /// Additional variables for the server.
-    pub(crate) variables: Vec<Variable>,
+    pub(crate) variables: Vec<RequestedVariable>,
     /// File whose entry of that name will be replaced.
     pub(crate) replaces: Option<PathBuf>,
     pub(crate) notes: Vec<String>,
@@ -69,7 +69,7 @@ pub(crate) struct Proposal {
 
 /// Variable from the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Variable {
+pub(crate) struct RequestedVariable {
     pub(crate) name: String,
     pub(crate) value: String,
     /// True if a file of the repository contains the name.
@@ -78,20 +78,20 @@ pub(crate) struct Variable {
 
 /// Commit in its folder, none of whose code has run. Dropping it discards the commit.
 #[derive(Debug)]
-pub(crate) struct Fetched {
+pub(crate) struct FetchedServer {
     installer: Installer,
-    request: Request,
-    attempt: Attempt,
-    job: Job,
-    record: Record,
-    way: Way,
+    request: InstallRequest,
+    attempt: SlotCleanup,
+    job: CloneContext,
+    record: InstallRecord,
+    way: RegistrationMode,
     /// `None` if this configuration already has the commit.
-    fresh: Option<Fresh>,
+    fresh: Option<NewInstallation>,
 }
 
 /// Final change to the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum RegistrationMode {
     /// Writes the server into the file of this configuration.
     Register,
     /// Does the same for a commit that was prepared before.
@@ -101,26 +101,26 @@ pub(super) enum Way {
 }
 
 #[derive(Debug)]
-struct Fresh {
+struct NewInstallation {
     plan: Plan,
     /// Working directory of the server: the folder of the commit or one in it.
     home: PathBuf,
-    prepare: Vec<Errand>,
+    prepare: Vec<PrepareCommand>,
     /// Variables of the request that the repository mentions.
     mentioned: Vec<String>,
     notes: Vec<String>,
 }
 
-impl Fresh {
+impl NewInstallation {
     /// Returns the command that rebuilds the server, if it is compiled.
     fn build(&self) -> Option<String> {
-        let lines: Vec<String> = self.prepare.iter().map(Errand::shell).collect();
+        let lines: Vec<String> = self.prepare.iter().map(PrepareCommand::shell).collect();
         self.plan.compiled.then(|| lines.join(" && "))
     }
 }
 
 /// Returns a note if a tag now points at another commit than before: tags are not meant to move.
-fn moved(before: &Record, source: &str, commit: &str) -> Option<String> {
+fn moved(before: &InstallRecord, source: &str, commit: &str) -> Option<String> {
     let tag = before.reference.as_deref()?.strip_prefix("refs/tags/")?;
     let short = |it: &str| it.chars().take(12).collect::<String>();
     (before.source == source && before.commit != commit).then(|| {
@@ -132,14 +132,14 @@ fn moved(before: &Record, source: &str, commit: &str) -> Option<String> {
     })
 }
 
-impl Fetched {
+impl FetchedServer {
     /// Wraps a commit that is already installed.
     pub(super) fn same(
         installer: &Installer,
-        request: &Request,
-        attempt: Attempt,
-        record: Record,
-        job: Job,
+        request: &InstallRequest,
+        attempt: SlotCleanup,
+        record: InstallRecord,
+        job: CloneContext,
     ) -> Self {
         Self {
             installer: installer.clone(),
@@ -147,7 +147,7 @@ impl Fetched {
             attempt,
             job,
             record,
-            way: Way::Again,
+            way: RegistrationMode::Again,
             fresh: None,
         }
     }
@@ -163,11 +163,11 @@ impl Fetched {
         let plan = plan(&folder, subdir.as_deref(), &self.request)?;
         // These commands only become the build command of the entry.
         let prepare = if plan.compiled {
-            self.site(&folder, &home).errands(&plan.prepare)?
+            self.site(&folder, &home).commands(&plan.prepare)?
         } else {
             Vec::new()
         };
-        self.fresh = Some(Fresh {
+        self.fresh = Some(NewInstallation {
             mentioned: mentioned(&folder, &self.request),
             plan,
             home,
@@ -180,12 +180,12 @@ impl Fetched {
     /// Fetches the commit and detects how it is started.
     pub(super) fn clone(
         installer: &Installer,
-        request: Request,
+        request: InstallRequest,
         source: &Source,
         name: String,
-        attempt: Attempt,
-        opened: Opened,
-        job: Job,
+        attempt: SlotCleanup,
+        opened: ListedRepository,
+        job: CloneContext,
     ) -> Result<Self, InstallError> {
         let slot = attempt.slot();
         let reference = opened.resolved.reference.clone();
@@ -195,8 +195,8 @@ impl Fetched {
             0
         };
         let unnamed = match request.origin {
-            Origin::Person { .. } => Unnamed::Told,
-            Origin::Tool => Unnamed::Proven,
+            RequestOrigin::Person { .. } => UnreferencedCommit::Told,
+            RequestOrigin::Tool => UnreferencedCommit::Proven,
         };
         let cloned = opened.clone_into(source, &slot.partial(), submodules, unnamed, &job);
         let Cloned {
@@ -214,7 +214,7 @@ impl Fetched {
                 .as_ref()
                 .and_then(|it| moved(it, &source.to_string(), &commit)),
         );
-        let record = Record {
+        let record = InstallRecord {
             name,
             source: source.to_string(),
             commit,
@@ -226,7 +226,7 @@ impl Fetched {
             registered: before.map(|it| it.registered).unwrap_or_default(),
         };
         for note in &notes {
-            job.progress.tell(Step::Note(note.clone()));
+            job.progress.report(InstallStep::Note(note.clone()));
         }
         let mut fetched = Self {
             installer: installer.clone(),
@@ -234,11 +234,11 @@ impl Fetched {
             attempt,
             job,
             record,
-            way: Way::Register,
+            way: RegistrationMode::Register,
             fresh: None,
         };
-        let prepare = fetched.site(&folder, &home).errands(&plan.prepare)?;
-        fetched.fresh = Some(Fresh {
+        let prepare = fetched.site(&folder, &home).commands(&plan.prepare)?;
+        fetched.fresh = Some(NewInstallation {
             mentioned: mentioned(&folder, &fetched.request),
             plan,
             home,
@@ -251,12 +251,12 @@ impl Fetched {
     /// Changes this to an update that keeps the entry, with this command.
     pub(super) fn replacing(mut self, command: Vec<String>) -> Self {
         self.record.command = command;
-        self.way = Way::Replace;
+        self.way = RegistrationMode::Replace;
         self
     }
 
-    fn site<'a>(&self, root: &'a Path, home: &'a Path) -> Site<'a> {
-        Site {
+    fn site<'a>(&self, root: &'a Path, home: &'a Path) -> CommandInputs<'a> {
+        CommandInputs {
             root,
             folder: home,
             scripts: self.installer.scripts(self.request.origin),
@@ -264,8 +264,8 @@ impl Fetched {
         }
     }
 
-    fn workshop<'a>(&'a self, home: &'a Path, log: Option<PathBuf>) -> Workshop<'a> {
-        Workshop {
+    fn workshop<'a>(&'a self, home: &'a Path, log: Option<PathBuf>) -> PrepareContext<'a> {
+        PrepareContext {
             folder: home,
             scripts: self.installer.scripts(self.request.origin),
             log,
@@ -276,28 +276,28 @@ impl Fetched {
     }
 
     /// Returns the proposal to decide on; `None` if no new code will run.
-    pub(crate) fn proposal(&self) -> Option<Proposal> {
+    pub(crate) fn proposal(&self) -> Option<InstallSummary> {
         let fresh = self.fresh.as_ref()?;
         let (plan, record) = (&fresh.plan, &self.record);
-        let prepare = if self.way == Way::Again {
+        let prepare = if self.way == RegistrationMode::Again {
             &[][..]
         } else {
             &fresh.prepare
         };
-        let variable = |(name, value): &(String, String)| Variable {
+        let variable = |(name, value): &(String, String)| RequestedVariable {
             name: name.clone(),
             value: value.clone(),
             is_mentioned: fresh.mentioned.contains(name),
         };
         let file = edit::choose(&self.installer.around, &record.name);
-        Some(Proposal {
+        Some(InstallSummary {
             name: record.name.clone(),
             source: record.source.clone(),
             commit: record.commit.clone(),
             command: record.command.clone(),
             reason: plan.reason.clone(),
             considered: plan.considered.clone(),
-            prepare: prepare.iter().map(Errand::line).collect(),
+            prepare: prepare.iter().map(PrepareCommand::line).collect(),
             variables: self.request.env.iter().map(variable).collect(),
             replaces: edit::has(&file, &record.name).then_some(file),
             notes: fresh.notes.clone(),
@@ -312,7 +312,7 @@ impl Fetched {
     }
 
     /// Returns the record of the commit to install.
-    pub(super) fn record(&self) -> &Record {
+    pub(super) fn record(&self) -> &InstallRecord {
         &self.record
     }
 
@@ -322,8 +322,10 @@ impl Fetched {
         cancel: &CancellationToken,
     ) -> Result<Installed, InstallError> {
         self.job.cancel = cancel.child_token();
-        if let Some(Fresh { home, prepare, .. }) =
-            self.fresh.as_ref().filter(|_| self.way != Way::Again)
+        if let Some(NewInstallation { home, prepare, .. }) = self
+            .fresh
+            .as_ref()
+            .filter(|_| self.way != RegistrationMode::Again)
         {
             let log = self.installer.store.log(&self.record.name);
             self.workshop(home, log).prepare(prepare).await?;
@@ -332,9 +334,9 @@ impl Fetched {
         let installer = self.installer.clone();
         installer
             .in_background(move || match self.way {
-                Way::Register => self.register(),
-                Way::Again => self.register_again(),
-                Way::Replace => self.replace(),
+                RegistrationMode::Register => self.register(),
+                RegistrationMode::Again => self.register_again(),
+                RegistrationMode::Replace => self.replace(),
             })
             .await
     }
@@ -342,7 +344,12 @@ impl Fetched {
     /// Writes the record and the configuration entry, both or neither.
     fn register(mut self) -> Result<Installed, InstallError> {
         let Some(fresh) = self.fresh.take() else {
-            return Ok(told(Outcome::Same, &self.record, None, self.attempt.slot()));
+            return Ok(installed_server(
+                InstallOutcome::Same,
+                &self.record,
+                None,
+                self.attempt.slot(),
+            ));
         };
         let slot = self.attempt.slot();
         let before = slot.record();
@@ -370,15 +377,15 @@ impl Fetched {
             notes.extend(repath(slot, before, &self.record, &others));
         }
         let outcome = if before.is_some() {
-            Outcome::Updated
+            InstallOutcome::Updated
         } else {
-            Outcome::New
+            InstallOutcome::New
         };
         Ok(Installed {
             reason: fresh.plan.reason,
             considered: fresh.plan.considered,
             notes,
-            ..told(outcome, &self.record, before.as_ref(), slot)
+            ..installed_server(outcome, &self.record, before.as_ref(), slot)
         })
     }
 
@@ -395,13 +402,23 @@ impl Fetched {
             }
             self.attempt.slot().write(&self.record)?;
         }
-        Ok(told(Outcome::Same, &self.record, None, self.attempt.slot()))
+        Ok(installed_server(
+            InstallOutcome::Same,
+            &self.record,
+            None,
+            self.attempt.slot(),
+        ))
     }
 
     /// Activates an update: replaces the old folder with the new one in the configuration files.
     fn replace(mut self) -> Result<Installed, InstallError> {
         let Some(fresh) = self.fresh.take() else {
-            return Ok(told(Outcome::Same, &self.record, None, self.attempt.slot()));
+            return Ok(installed_server(
+                InstallOutcome::Same,
+                &self.record,
+                None,
+                self.attempt.slot(),
+            ));
         };
         let slot = self.attempt.slot();
         let before = slot.record();
@@ -414,12 +431,12 @@ impl Fetched {
             reason: fresh.plan.reason,
             considered: fresh.plan.considered,
             notes,
-            ..told(Outcome::Updated, &self.record, before.as_ref(), slot)
+            ..installed_server(InstallOutcome::Updated, &self.record, before.as_ref(), slot)
         })
     }
 }
 
-fn mentioned(folder: &Path, request: &Request) -> Vec<String> {
+fn mentioned(folder: &Path, request: &InstallRequest) -> Vec<String> {
     let names = request.env.iter().map(|(name, _)| &**name);
     variables::mentioned(folder, names)
         .into_iter()

@@ -11,15 +11,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::InstallError;
-use super::clone::{self, Job, Limits, Opened};
-use super::fetched::{Attempt, Fetched};
-use super::progress::Listener;
-use super::source::{Permit, Source};
-use super::store::{Choices, Found, Record, Slot, Store};
+use super::clone::{self, CloneContext, Limits, ListedRepository};
+use super::fetched::{FetchedServer, SlotCleanup};
+use super::progress::StepListener;
+use super::source::{Source, SourcePermissions};
+use super::store::{InstallRecord, StartSettings, Store, StoreSlot, StoredServer};
 use super::update::unchanged;
 use super::variables;
 use crate::config::edit;
-use crate::config::{self, Surroundings};
+use crate::config::{self, ConfigContext};
 use crate::transport::reaper::Reaper;
 
 /// Maximum number of variables from a model: more would hide one another in one question.
@@ -27,7 +27,7 @@ const MOST_VARIABLES: usize = 32;
 
 /// Origin of a request; decides the permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum RequestOrigin {
     /// A person at a shell, who may name any source.
     Person {
         /// Also permits `http://` and `git://`.
@@ -41,24 +41,24 @@ pub(crate) enum Origin {
 
 /// Request to install a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Request {
+pub(crate) struct InstallRequest {
     /// Source as the user wrote it.
     pub(crate) source: String,
     /// Name of the server; by default that of the repository or its folder.
     pub(crate) name: Option<String>,
-    pub(crate) choices: Choices,
+    pub(crate) choices: StartSettings,
     /// Environment variables for the server.
     pub(crate) env: Vec<(String, String)>,
     /// True to detect the start of the server where `choices` leave it open.
     pub(crate) auto_detect: bool,
     /// True to replace a server of the same name.
     pub(crate) overwrite: bool,
-    pub(crate) origin: Origin,
+    pub(crate) origin: RequestOrigin,
 }
 
 /// Outcome of an installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum InstallOutcome {
     New,
     /// This commit was already installed; at most it was registered.
     Same,
@@ -69,7 +69,7 @@ pub(crate) enum Outcome {
 /// Installed server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Installed {
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: InstallOutcome,
     pub(crate) name: String,
     /// Source in its canonical form.
     pub(crate) source: String,
@@ -94,8 +94,8 @@ pub(crate) struct Installed {
 #[derive(Debug, Clone)]
 pub(crate) struct Installer {
     pub(super) store: Store,
-    pub(super) around: Surroundings,
-    pub(super) policy: config::Install,
+    pub(super) around: ConfigContext,
+    pub(super) policy: config::InstallPolicy,
     pub(super) reaper: Reaper,
     pub(super) limits: Limits,
     pub(super) roots: Arc<[reqwest::Certificate]>,
@@ -106,8 +106,8 @@ pub(crate) struct Installer {
 impl Installer {
     /// Creates an installer that writes to the user's data folder and to the configuration found by `around`.
     pub(crate) fn new(
-        around: Surroundings,
-        policy: config::Install,
+        around: ConfigContext,
+        policy: config::InstallPolicy,
         reaper: Reaper,
     ) -> Result<Self, InstallError> {
         Ok(Self {
@@ -128,7 +128,7 @@ impl Installer {
     }
 
     /// Returns all installed servers, whether or not this configuration has them.
-    pub(crate) fn installed(&self) -> Vec<Found> {
+    pub(crate) fn installed(&self) -> Vec<StoredServer> {
         self.store.installed()
     }
 
@@ -142,8 +142,8 @@ impl Installer {
     )]
     pub(crate) async fn install(
         &self,
-        request: Request,
-        progress: &Listener,
+        request: InstallRequest,
+        progress: &StepListener,
         cancel: &CancellationToken,
     ) -> Result<Installed, InstallError> {
         self.fetch(request, progress, cancel)
@@ -156,10 +156,10 @@ impl Installer {
     /// the result discards everything.
     pub(crate) async fn fetch(
         &self,
-        request: Request,
-        progress: &Listener,
+        request: InstallRequest,
+        progress: &StepListener,
         cancel: &CancellationToken,
-    ) -> Result<Fetched, InstallError> {
+    ) -> Result<FetchedServer, InstallError> {
         // Dropping this future cancels the work.
         let cancel = cancel.child_token();
         let _stop = cancel.clone().drop_guard();
@@ -181,8 +181,8 @@ impl Installer {
         }
     }
 
-    pub(super) fn job(&self, progress: &Listener, cancel: &CancellationToken) -> Job {
-        Job {
+    pub(super) fn job(&self, progress: &StepListener, cancel: &CancellationToken) -> CloneContext {
+        CloneContext {
             limits: self.limits,
             started: Instant::now(),
             progress: progress.clone(),
@@ -193,14 +193,18 @@ impl Installer {
         }
     }
 
-    fn fetch_blocking(&self, request: &Request, job: Job) -> Result<Fetched, InstallError> {
+    fn fetch_blocking(
+        &self,
+        request: &InstallRequest,
+        job: CloneContext,
+    ) -> Result<FetchedServer, InstallError> {
         let source = self.permitted(request)?;
         let name = request
             .name
             .clone()
             .unwrap_or_else(|| source.default_name());
         let slot = self.store.slot(&source.place, &name)?;
-        let attempt = Attempt::new(slot);
+        let attempt = SlotCleanup::new(slot);
         let known = attempt.slot().record();
         let places = edit::places_of(&self.around, &name);
         let ours = |file: &PathBuf| {
@@ -217,38 +221,38 @@ impl Installer {
         if let Some(record) = &known {
             let same = is_same(record, &opened, &source, request, attempt.slot());
             if same && !request.overwrite {
-                return Fetched::same(self, request, attempt, record.clone(), job).known();
+                return FetchedServer::same(self, request, attempt, record.clone(), job).known();
             }
             if let Some(file) = places.first().filter(|_| !request.overwrite) {
                 return Err(taken(&name, file, request));
             }
             // A person says so with --overwrite, a model by a removal with `force`.
-            if request.origin == Origin::Tool || !request.overwrite {
+            if request.origin == RequestOrigin::Tool || !request.overwrite {
                 let insist = match request.origin {
-                    Origin::Tool => "by removing the server with `delete_files` and `force`",
-                    Origin::Person { .. } => "with --overwrite",
+                    RequestOrigin::Tool => "by removing the server with `delete_files` and `force`",
+                    RequestOrigin::Person { .. } => "with --overwrite",
                 };
                 unchanged(record, &attempt.slot().folder(&record.folder), insist)?;
             }
         }
-        Fetched::clone(self, request.clone(), &source, name, attempt, opened, job)
+        FetchedServer::clone(self, request.clone(), &source, name, attempt, opened, job)
     }
 
     /// Returns the parsed source if the requester may install it.
-    fn permitted(&self, request: &Request) -> Result<Source, InstallError> {
+    fn permitted(&self, request: &InstallRequest) -> Result<Source, InstallError> {
         let permit = match request.origin {
-            Origin::Person { insecure, .. } => Permit {
+            RequestOrigin::Person { insecure, .. } => SourcePermissions {
                 insecure,
                 local: true,
             },
-            Origin::Tool => Permit::default(),
+            RequestOrigin::Tool => SourcePermissions::default(),
         };
-        if request.origin == Origin::Tool {
+        if request.origin == RequestOrigin::Tool {
             self.check_enabled()?;
             check_variables(&request.env)?;
         }
         let source = Source::parse(&request.source, permit, &self.around.cwd)?;
-        if request.origin == Origin::Tool {
+        if request.origin == RequestOrigin::Tool {
             self.check_allowed(&source)?;
         }
         Ok(source)
@@ -281,12 +285,12 @@ impl Installer {
     }
 
     /// Returns true if packages may run scripts for this request.
-    pub(super) fn scripts(&self, origin: Origin) -> bool {
-        self.policy.scripts || matches!(origin, Origin::Person { scripts: true, .. })
+    pub(super) fn scripts(&self, origin: RequestOrigin) -> bool {
+        self.policy.scripts || matches!(origin, RequestOrigin::Person { scripts: true, .. })
     }
 }
 
-pub(super) fn open(source: &Source, job: &Job) -> Result<Opened, InstallError> {
+pub(super) fn open(source: &Source, job: &CloneContext) -> Result<ListedRepository, InstallError> {
     clone::open(source, job).map_err(|error| InstallError::Clone {
         repository: source.repository(),
         source: error,
@@ -309,21 +313,21 @@ fn check_variables(variables: &[(String, String)]) -> Result<(), InstallError> {
     Ok(())
 }
 
-fn taken(name: &str, file: &Path, request: &Request) -> InstallError {
+fn taken(name: &str, file: &Path, request: &InstallRequest) -> InstallError {
     InstallError::Taken {
         name: name.to_owned(),
         file: file.to_owned(),
-        tool: request.origin == Origin::Tool,
+        tool: request.origin == RequestOrigin::Tool,
     }
 }
 
 /// Returns true if the requested installation already exists.
 fn is_same(
-    record: &Record,
-    opened: &Opened,
+    record: &InstallRecord,
+    opened: &ListedRepository,
     source: &Source,
-    request: &Request,
-    slot: &Slot,
+    request: &InstallRequest,
+    slot: &StoreSlot,
 ) -> bool {
     let before = record.source();
     record.commit.starts_with(&opened.resolved.commit)

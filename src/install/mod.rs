@@ -2,7 +2,7 @@
 //!
 //! `source` parses the source text, `clone` fetches one commit, `detect` finds the start command, `dependencies`
 //! prepares the server, `store` manages the folders. [`Installer`] runs these steps in order and undoes all of them if
-//! one fails: an installation is complete or absent. This module prints nothing; it reports progress to a [`Listener`].
+//! one fails: an installation is complete or absent. This module prints nothing; it reports progress to a [`StepListener`].
 //! It does not run servers either: it registers a server in a configuration file, and the process that watches this
 //! file starts the server, reloads it when an update changes its folder, and stops it when it is removed.
 
@@ -27,12 +27,12 @@ pub(crate) use clone::fuzz;
 pub(crate) use clone::{WORKER_SUBCOMMAND, worker_main};
 pub(crate) use error::InstallError;
 #[cfg(test)]
-pub(crate) use fetched::Variable;
-pub(crate) use fetched::{Fetched, Proposal};
-pub(crate) use installer::{Installed, Installer, Origin, Outcome, Request};
-pub(crate) use progress::{Listener, Step};
+pub(crate) use fetched::RequestedVariable;
+pub(crate) use fetched::{FetchedServer, InstallSummary};
+pub(crate) use installer::{InstallOutcome, InstallRequest, Installed, Installer, RequestOrigin};
+pub(crate) use progress::{InstallStep, StepListener};
 pub(crate) use removal::{Removal, Removed};
-pub(crate) use store::{Choices, Found};
+pub(crate) use store::{StartSettings, StoredServer};
 
 #[cfg(test)]
 #[path = "../../tests/integration/harness/git_server.rs"]

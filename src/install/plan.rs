@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Steps before the first start, in order.
-    pub(crate) prepare: Vec<Prepare>,
+    pub(crate) prepare: Vec<PrepareStep>,
     /// Program: a bare name is looked up in `PATH`; any other path is relative to the server's folder and made absolute
     /// on registration.
     pub(crate) command: String,
@@ -37,12 +37,12 @@ pub(crate) enum Argument {
 
 /// One step in the server's folder, and nowhere else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Prepare {
+pub(crate) enum PrepareStep {
     /// Creates `.venv`: with uv if installed, else with venv and pip.
     Venv(Venv),
     /// Installs packages for Node.js, from the lock file if there is one.
     Node {
-        packager: Packager,
+        packager: PackageManager,
         locked: bool,
         /// Script of `package.json` to run afterwards, because it builds the program to start.
         build: Option<String>,
@@ -80,12 +80,12 @@ pub(crate) struct Venv {
     /// True if the head of a script (PEP 723) lists the packages; only `uv run` reads all of it.
     pub(crate) is_script: bool,
     /// Packages among these whose source only uv can read.
-    pub(crate) sources: Option<Sources>,
+    pub(crate) sources: Option<UvSources>,
 }
 
 /// Packages listed in `[tool.uv.sources]`, which pip does not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sources {
+pub(crate) struct UvSources {
     /// File with the table, relative to the server's folder.
     pub(crate) file: String,
     pub(crate) packages: Vec<String>,
@@ -93,7 +93,7 @@ pub(crate) struct Sources {
 
 /// Package manager for Node.js.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Packager {
+pub(crate) enum PackageManager {
     Npm,
     Pnpm,
     Yarn,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// One reportable step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Step {
+pub(crate) enum InstallStep {
     /// Lists the refs of a repository.
     Connecting(String),
     /// The commit that will be installed.
@@ -31,7 +31,7 @@ pub(crate) enum Step {
     Note(String),
 }
 
-impl Step {
+impl InstallStep {
     /// Converts the counters of libgit2.
     pub(super) fn receiving(stats: &git2::Progress<'_>) -> Self {
         Self::Receiving {
@@ -44,10 +44,10 @@ impl Step {
 
 /// Receiver of the steps; called from several threads, and must return quickly.
 #[derive(Clone)]
-pub(crate) struct Listener(Arc<dyn Fn(Step) + Send + Sync>);
+pub(crate) struct StepListener(Arc<dyn Fn(InstallStep) + Send + Sync>);
 
-impl Listener {
-    pub(crate) fn new(tell: impl Fn(Step) + Send + Sync + 'static) -> Self {
+impl StepListener {
+    pub(crate) fn new(tell: impl Fn(InstallStep) + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
     }
 
@@ -56,13 +56,13 @@ impl Listener {
         Self::new(|_| {})
     }
 
-    pub(super) fn tell(&self, step: Step) {
+    pub(super) fn report(&self, step: InstallStep) {
         (self.0)(step);
     }
 }
 
-impl fmt::Debug for Listener {
+impl fmt::Debug for StepListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").finish_non_exhaustive()
+        f.debug_struct("StepListener").finish_non_exhaustive()
     }
 }

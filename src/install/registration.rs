@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::InstallError;
-use super::detect::{self, DetectError, Said};
-use super::installer::{Installed, Outcome, Request};
-use super::plan::{Argument, Plan, Prepare, Venv};
-use super::store::{Record, Slot};
+use super::detect::{self, DetectError, StartOverrides};
+use super::installer::{InstallOutcome, InstallRequest, Installed};
+use super::plan::{Argument, Plan, PrepareStep, Venv};
+use super::store::{InstallRecord, StoreSlot};
 use crate::config::edit::{self, NewServer};
 use crate::config::shown_words;
 
@@ -26,10 +26,10 @@ pub(super) fn home(folder: &Path, subdir: Option<&Path>) -> Result<PathBuf, Inst
 pub(super) fn plan(
     folder: &Path,
     subdir: Option<&Path>,
-    request: &Request,
+    request: &InstallRequest,
 ) -> Result<Plan, InstallError> {
     let choices = &request.choices;
-    let said = Said {
+    let said = StartOverrides {
         server_file: choices.server_file.as_deref(),
         requirements_file: choices.requirements_file.as_deref(),
     };
@@ -40,7 +40,7 @@ pub(super) fn plan(
             let around = if request.auto_detect {
                 around(detected())?
             } else {
-                Around::default()
+                StartRequirements::default()
             };
             Ok(commanded(
                 program,
@@ -56,15 +56,15 @@ pub(super) fn plan(
 
 /// Requirements of a detected start, without the start itself.
 #[derive(Debug, Default)]
-struct Around {
-    prepare: Vec<Prepare>,
+struct StartRequirements {
+    prepare: Vec<PrepareStep>,
     env: Vec<(String, String)>,
     watch: Vec<String>,
     compiled: bool,
 }
 
 /// Returns the requirements of a server whose command is given, if all detected starts share the same preparation.
-fn around(detected: Result<Plan, DetectError>) -> Result<Around, InstallError> {
+fn around(detected: Result<Plan, DetectError>) -> Result<StartRequirements, InstallError> {
     let plans = match detected {
         Ok(plan) => vec![plan],
         Err(DetectError::Ambiguous { choices, .. }) => {
@@ -77,22 +77,29 @@ fn around(detected: Result<Plan, DetectError>) -> Result<Around, InstallError> {
         .windows(2)
         .all(|pair| pair[0].prepare == pair[1].prepare);
     let first = plans.into_iter().next().filter(|_| alike);
-    Ok(first.map_or_else(Around::default, |plan| Around {
-        prepare: plan.prepare,
-        env: plan.env,
-        watch: plan.watch,
-        compiled: plan.compiled,
-    }))
+    Ok(
+        first.map_or_else(StartRequirements::default, |plan| StartRequirements {
+            prepare: plan.prepare,
+            env: plan.env,
+            watch: plan.watch,
+            compiled: plan.compiled,
+        }),
+    )
 }
 
 /// Builds the plan for a given command.
-fn commanded(program: &str, args: &[String], around: Around, requirements: Option<&str>) -> Plan {
+fn commanded(
+    program: &str,
+    args: &[String],
+    around: StartRequirements,
+    requirements: Option<&str>,
+) -> Plan {
     let mut prepare = around.prepare;
     // `uv run` itself prepares a script with sources that only uv can read.
     let is_for_uv = |venv: &Venv| venv.is_script && venv.sources.is_some();
-    prepare.retain(|step| !matches!(step, Prepare::Venv(venv) if is_for_uv(venv)));
+    prepare.retain(|step| !matches!(step, PrepareStep::Venv(venv) if is_for_uv(venv)));
     if let (true, Some(file)) = (prepare.is_empty(), requirements) {
-        prepare.push(Prepare::Venv(Venv {
+        prepare.push(PrepareStep::Venv(Venv {
             requirements: Some(file.into()),
             ..Venv::default()
         }));
@@ -133,11 +140,11 @@ pub(super) fn command(plan: &Plan, home: &Path) -> Vec<String> {
 
 /// Builds the entry for the configuration.
 pub(super) fn entry(
-    record: &Record,
+    record: &InstallRecord,
     plan: &Plan,
     build: Option<String>,
     home: &Path,
-    request: &Request,
+    request: &InstallRequest,
 ) -> NewServer {
     let (program, args) = record
         .command
@@ -173,9 +180,9 @@ pub(super) fn missing(server: &NewServer, is_set: impl Fn(&str) -> bool) -> Opti
 
 /// Replaces the folder of `before` with that of `after` in `files`; returns notes on failures.
 pub(super) fn repath(
-    slot: &Slot,
-    before: &Record,
-    after: &Record,
+    slot: &StoreSlot,
+    before: &InstallRecord,
+    after: &InstallRecord,
     files: &[PathBuf],
 ) -> Vec<String> {
     let (from, to) = (slot.folder(&before.folder), slot.folder(&after.folder));
@@ -198,11 +205,11 @@ pub(super) fn repath(
 }
 
 /// Builds the result of an installation from its record.
-pub(super) fn told(
-    outcome: Outcome,
-    record: &Record,
-    before: Option<&Record>,
-    slot: &Slot,
+pub(super) fn installed_server(
+    outcome: InstallOutcome,
+    record: &InstallRecord,
+    before: Option<&InstallRecord>,
+    slot: &StoreSlot,
 ) -> Installed {
     Installed {
         outcome,

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::InstallError;
 use super::changes;
-use super::installer::{Installer, Origin};
-use super::store::Found;
+use super::installer::{Installer, RequestOrigin};
+use super::store::StoredServer;
 use super::update::unchanged;
 use crate::config::edit;
 
@@ -19,7 +19,7 @@ pub(crate) struct Removal {
     /// Configuration files that have the server.
     files: Vec<PathBuf>,
     /// Its installation, if any.
-    found: Option<Found>,
+    found: Option<StoredServer>,
     delete_files: bool,
     /// True if the files will be deleted; decided before a person is asked.
     deletes: bool,
@@ -51,7 +51,7 @@ impl Installer {
         name: &str,
         delete_files: bool,
         force: bool,
-        origin: Origin,
+        origin: RequestOrigin,
     ) -> Result<Removal, InstallError> {
         let (installer, name) = (self.clone(), name.to_owned());
         self.in_background(move || {
@@ -62,8 +62,8 @@ impl Installer {
                     return Ok(removal);
                 }
                 let insist = match origin {
-                    Origin::Tool => "with `force`",
-                    Origin::Person { .. } => "with --force",
+                    RequestOrigin::Tool => "with `force`",
+                    RequestOrigin::Person { .. } => "with --force",
                 };
                 unchanged(&found.record, &found.folder, insist)?;
             }
@@ -77,9 +77,9 @@ impl Installer {
         name: String,
         delete_files: bool,
         force: bool,
-        origin: Origin,
+        origin: RequestOrigin,
     ) -> Result<Removal, InstallError> {
-        if origin == Origin::Tool {
+        if origin == RequestOrigin::Tool {
             self.check_enabled()?;
         }
         edit::check_all(&self.around)?;
@@ -91,11 +91,11 @@ impl Installer {
             Ok(found) if !files.is_empty() && !is_registered(&found, &files) => None,
             found => Some(found?),
         };
-        if let (Origin::Tool, Some(found)) = (origin, &found) {
+        if let (RequestOrigin::Tool, Some(found)) = (origin, &found) {
             self.check_allowed(&found.record.source()?)?;
         }
         let here = |file: &PathBuf| files.contains(file) || !may_have(file, &name);
-        let only_here = |found: &Found| found.record.registered.iter().all(here);
+        let only_here = |found: &StoredServer| found.record.registered.iter().all(here);
         let deletes = delete_files && found.as_ref().is_some_and(only_here);
         Ok(Removal {
             installer: self.clone(),
@@ -164,7 +164,7 @@ impl Removal {
             kept: None,
             notes: Vec::new(),
         };
-        let slot = found.as_ref().map(Found::hold).transpose()?;
+        let slot = found.as_ref().map(StoredServer::hold).transpose()?;
         for file in files {
             let keep = |text: &str| installer.store.back_up(&name, &file, text);
             if let Some(backup) = edit::remove(&file, &name, keep)? {
@@ -203,7 +203,7 @@ fn may_have(file: &Path, name: &str) -> bool {
     edit::has(file, name) || edit::check(file).is_err()
 }
 
-fn is_registered(found: &Found, files: &[PathBuf]) -> bool {
+fn is_registered(found: &StoredServer, files: &[PathBuf]) -> bool {
     found
         .record
         .registered

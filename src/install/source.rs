@@ -3,34 +3,34 @@
 //! `@` starts a branch, tag or commit only after the path, never before the host, and `#` starts a folder of the
 //! repository. No part can begin with `-` or leave a folder, because the parts become arguments of git and paths.
 
-mod browsed;
-mod place;
+mod browser_url;
+mod store_location;
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use reqwest::Url;
 
-use browsed::split_browsed;
-pub(super) use place::Place;
-use place::{encode, place};
+use browser_url::split_browsed;
+pub(super) use store_location::StoreLocation;
+use store_location::{encode, place};
 
 use crate::config::guarded;
 
 /// Repository, reference and folder of a server, and the location of its clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Source {
-    pub(super) remote: Remote,
+    pub(super) remote: RepositoryAddress,
     /// Branch, tag or commit; `None` for the default branch.
     pub(crate) reference: Option<String>,
     /// Folder of the server in the repository.
     pub(crate) subdir: Option<PathBuf>,
-    pub(super) place: Place,
+    pub(super) place: StoreLocation,
 }
 
 /// Address of a repository, by transport.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Remote {
+pub(super) enum RepositoryAddress {
     /// Handled by the proxy itself. The credentials are never shown or stored.
     Http {
         url: Url,
@@ -44,7 +44,7 @@ pub(super) enum Remote {
 
 /// Permitted kinds of sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Permit {
+pub(crate) struct SourcePermissions {
     /// Permits `http://` and `git://`, whose data anybody on the network path can change.
     pub(crate) insecure: bool,
     /// Permits a path or `file://`.
@@ -90,7 +90,11 @@ pub(crate) enum SourceError {
 
 impl Source {
     /// Parses `text`. A relative path is relative to `cwd`.
-    pub(crate) fn parse(text: &str, permit: Permit, cwd: &Path) -> Result<Self, SourceError> {
+    pub(crate) fn parse(
+        text: &str,
+        permit: SourcePermissions,
+        cwd: &Path,
+    ) -> Result<Self, SourceError> {
         let text = text.trim();
         if text.is_empty() {
             return Err(SourceError::Empty);
@@ -147,7 +151,7 @@ impl Source {
     pub(crate) fn repository(&self) -> String {
         let address = self.address();
         match &self.remote {
-            Remote::Local(_) => address,
+            RepositoryAddress::Local(_) => address,
             _ => address.strip_suffix(".git").unwrap_or(&address).to_owned(),
         }
     }
@@ -155,9 +159,9 @@ impl Source {
     /// Returns the address for git, without credentials.
     pub(super) fn address(&self) -> String {
         match &self.remote {
-            Remote::Http { url, .. } => url.to_string(),
-            Remote::Program(url) => url.clone(),
-            Remote::Local(path) => path.display().to_string(),
+            RepositoryAddress::Http { url, .. } => url.to_string(),
+            RepositoryAddress::Program(url) => url.clone(),
+            RepositoryAddress::Local(path) => path.display().to_string(),
         }
     }
 }
@@ -166,7 +170,7 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.remote {
-            Remote::Local(_) => f.write_str(&self.address().replace('@', "%40"))?,
+            RepositoryAddress::Local(_) => f.write_str(&self.address().replace('@', "%40"))?,
             _ => f.write_str(&self.address())?,
         }
         if let Some(reference) = &self.reference {
@@ -179,7 +183,7 @@ impl fmt::Display for Source {
     }
 }
 
-impl fmt::Debug for Remote {
+impl fmt::Debug for RepositoryAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http { url, .. } => write!(f, "Http({url})"),
@@ -194,7 +198,7 @@ pub(super) fn subdir_of(recorded: &str) -> Option<PathBuf> {
     parse_subdir(recorded.split_once('#')?.1).ok()
 }
 
-fn source(remote: Remote, reference: Option<String>, place: Place) -> Source {
+fn source(remote: RepositoryAddress, reference: Option<String>, place: StoreLocation) -> Source {
     Source {
         remote,
         reference,
@@ -208,18 +212,20 @@ fn hub(text: &str) -> Result<Source, SourceError> {
     let (path, _) = split_reference(text);
     let plain = |name: &str| !name.is_empty() && name.chars().all(is_plain);
     match path.split('/').collect::<Vec<_>>()[..] {
-        [owner, repo] if plain(owner) && plain(repo) => {
-            url("https", &format!("github.com/{text}"), Permit::default())
-        }
+        [owner, repo] if plain(owner) && plain(repo) => url(
+            "https",
+            &format!("github.com/{text}"),
+            SourcePermissions::default(),
+        ),
         [host, _, _, ..] if host.contains('.') && plain(host) => {
-            url("https", text, Permit::default())
+            url("https", text, SourcePermissions::default())
         }
         _ => Err(SourceError::NoRepository(guarded(text))),
     }
 }
 
 /// Parses `scheme://rest`.
-fn url(scheme: &str, rest: &str, permit: Permit) -> Result<Source, SourceError> {
+fn url(scheme: &str, rest: &str, permit: SourcePermissions) -> Result<Source, SourceError> {
     let scheme = scheme.to_ascii_lowercase();
     match scheme.as_str() {
         "http" | "git" if !permit.insecure => return Err(SourceError::Insecure(scheme)),
@@ -267,9 +273,9 @@ fn begins_option(part: &str) -> bool {
     decoded.trim_start_matches('/').starts_with('-')
 }
 
-fn remote(mut url: Url) -> Remote {
+fn remote(mut url: Url) -> RepositoryAddress {
     if !matches!(url.scheme(), "http" | "https") {
-        return Remote::Program(url.into());
+        return RepositoryAddress::Program(url.into());
     }
     let user = url.username().to_owned();
     let password = url.password().unwrap_or_default().to_owned();
@@ -277,7 +283,7 @@ fn remote(mut url: Url) -> Remote {
     let _ = url.set_username("");
     let _ = url.set_password(None);
     let credentials = (!user.is_empty() || !password.is_empty()).then_some((user, password));
-    Remote::Http { url, credentials }
+    RepositoryAddress::Http { url, credentials }
 }
 
 fn host_folder(url: &Url) -> Option<String> {
@@ -306,12 +312,12 @@ fn scp(host: &str, path: &str) -> Result<Source, SourceError> {
         return Err(SourceError::Option(whole()));
     }
     let place = place(&encode(&name.to_ascii_lowercase()), &names);
-    let remote = Remote::Program(format!("{host}:{path}"));
+    let remote = RepositoryAddress::Program(format!("{host}:{path}"));
     Ok(source(remote, reference, place))
 }
 
 /// Parses a path as the shell passes it, or `file://`.
-fn local(text: &str, permit: Permit, cwd: &Path) -> Result<Source, SourceError> {
+fn local(text: &str, permit: SourcePermissions, cwd: &Path) -> Result<Source, SourceError> {
     if !permit.local {
         return Err(SourceError::Local(text.to_owned()));
     }
@@ -338,7 +344,7 @@ fn local(text: &str, permit: Permit, cwd: &Path) -> Result<Source, SourceError> 
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let place = place("local", &names);
-    Ok(source(Remote::Local(path), reference, place))
+    Ok(source(RepositoryAddress::Local(path), reference, place))
 }
 
 /// Removes `.` and `..` without resolving links, which do not matter here.

@@ -15,8 +15,8 @@ use std::time::SystemTime;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::source::{Permit, Place, Source, SourceError};
-use crate::private;
+use super::source::{Source, SourceError, SourcePermissions, StoreLocation};
+use crate::private_files;
 
 const RECORD: &str = "installed.json";
 /// Attempts to lock a slot that other processes remove.
@@ -26,7 +26,7 @@ const SHORT: usize = 12;
 
 /// Record of an installed server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(crate) struct InstallRecord {
     pub(crate) name: String,
     /// Source in its canonical form, without credentials.
     pub(crate) source: String,
@@ -34,7 +34,7 @@ pub(crate) struct Record {
     /// Full name of the branch or tag that led to the commit.
     pub(crate) reference: Option<String>,
     /// Settings that the person or model chose instead of detection.
-    pub(crate) choices: Choices,
+    pub(crate) choices: StartSettings,
     /// Start command, as registered.
     pub(crate) command: Vec<String>,
     /// Folder of the commit, in the slot.
@@ -45,10 +45,10 @@ pub(crate) struct Record {
     pub(crate) registered: Vec<PathBuf>,
 }
 
-impl Record {
+impl InstallRecord {
     /// Parses the source with all permissions, regardless of those in force now.
     pub(super) fn source(&self) -> Result<Source, SourceError> {
-        let everything = Permit {
+        let everything = SourcePermissions {
             insecure: true,
             local: true,
         };
@@ -59,7 +59,7 @@ impl Record {
 /// Settings that replace detection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Choices {
+pub(crate) struct StartSettings {
     /// File that starts the server.
     pub(crate) server_file: Option<String>,
     /// Requirements file, for Python.
@@ -127,7 +127,7 @@ impl Store {
     }
 
     /// Locks the slot of a server, and tidies it.
-    pub(super) fn slot(&self, place: &Place, name: &str) -> Result<Slot, StoreError> {
+    pub(super) fn slot(&self, place: &StoreLocation, name: &str) -> Result<StoreSlot, StoreError> {
         check_name(name)?;
         let path = self
             .root
@@ -135,13 +135,13 @@ impl Store {
             .join(&place.owner)
             .join(&place.repo)
             .join(name);
-        Slot::hold(&path, name)
+        StoreSlot::hold(&path, name)
     }
 
     /// Returns the path of the log of a server's preparation; `None` if its folder cannot be made.
     pub(super) fn log(&self, name: &str) -> Option<PathBuf> {
         let folder = self.root.parent()?.join("logs");
-        private::folder(&folder).ok()?;
+        private_files::folder(&folder).ok()?;
         Some(folder.join(format!("{name}.log")))
     }
 
@@ -152,13 +152,13 @@ impl Store {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let ms = now.unwrap_or_default().as_millis();
         let path = folder.join(format!("{name}-{ms}-{original}"));
-        private::folder(&folder)?;
-        private::write_new(&path, text)?;
+        private_files::folder(&folder)?;
+        private_files::write_new(&path, text)?;
         Ok(path)
     }
 
     /// Returns the installed servers, in the order of their places. Removes slots that a killed installation left.
-    pub(crate) fn installed(&self) -> Vec<Found> {
+    pub(crate) fn installed(&self) -> Vec<StoredServer> {
         let mut slots = vec![self.root.clone()];
         for _ in ["host", "owner", "repo", "name"] {
             slots = slots.iter().flat_map(|it| folders(it)).collect();
@@ -168,18 +168,18 @@ impl Store {
 }
 
 /// Returns the installation in a slot. Removes a slot that has neither a record nor a holder.
-fn look(slot: &Path) -> Option<Found> {
+fn look(slot: &Path) -> Option<StoredServer> {
     if let Some(record) = read_record(slot) {
         let folder = slot.join(&record.folder);
         let slot = slot.to_owned();
-        return Some(Found {
+        return Some(StoredServer {
             slot,
             folder,
             record,
         });
     }
     let name = slot.file_name().unwrap_or_default().to_string_lossy();
-    match Slot::hold(slot, &name) {
+    match StoreSlot::hold(slot, &name) {
         // Another process may have just finished the installation.
         Ok(held) if held.record().is_none() => _ = held.discard(),
         Ok(_) | Err(StoreError::Busy(_)) => {}
@@ -209,23 +209,23 @@ fn check_name(name: &str) -> Result<(), StoreError> {
 
 /// Installed server.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
+pub(crate) struct StoredServer {
     slot: PathBuf,
     /// Folder of the repository's files.
     pub(crate) folder: PathBuf,
-    pub(crate) record: Record,
+    pub(crate) record: InstallRecord,
 }
 
-impl Found {
+impl StoredServer {
     /// Locks its slot, and tidies it.
-    pub(super) fn hold(&self) -> Result<Slot, StoreError> {
-        Slot::hold(&self.slot, &self.record.name)
+    pub(super) fn hold(&self) -> Result<StoreSlot, StoreError> {
+        StoreSlot::hold(&self.slot, &self.record.name)
     }
 }
 
-fn read_record(slot: &Path) -> Option<Record> {
+fn read_record(slot: &Path) -> Option<InstallRecord> {
     let text = fs::read_to_string(slot.join(RECORD)).ok()?;
-    let record: Record = serde_json::from_str(&text).ok()?;
+    let record: InstallRecord = serde_json::from_str(&text).ok()?;
     let plain = |path: &Path| path.components().count() == 1 && path.file_name().is_some();
     let sound = plain(&record.folder) && record.previous.as_deref().is_none_or(plain);
     sound.then_some(record)
@@ -233,22 +233,22 @@ fn read_record(slot: &Path) -> Option<Record> {
 
 /// Slot that is locked until it is dropped.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct StoreSlot {
     path: PathBuf,
     lock: File,
 }
 
-impl Drop for Slot {
+impl Drop for StoreSlot {
     /// Unlocks for certain: a process that is just being started shares the open file for a moment.
     fn drop(&mut self) {
         let _ = flock(&self.lock, FlockOperation::Unlock);
     }
 }
 
-impl Slot {
+impl StoreSlot {
     fn hold(path: &Path, name: &str) -> Result<Self, StoreError> {
         for _ in 0..ATTEMPTS {
-            let opened = private::folder(path).and_then(|()| File::open(path));
+            let opened = private_files::folder(path).and_then(|()| File::open(path));
             let lock = match opened {
                 // Another process is just removing the slot.
                 Err(error) if matches!(error.kind(), NotFound | AlreadyExists) => continue,
@@ -268,7 +268,7 @@ impl Slot {
                     path: path.to_owned(),
                     lock,
                 };
-                slot.tidy()?;
+                slot.remove_unrecorded()?;
                 return Ok(slot);
             }
         }
@@ -276,7 +276,7 @@ impl Slot {
     }
 
     /// Removes all entries that the record does not name.
-    pub(super) fn tidy(&self) -> Result<(), StoreError> {
+    pub(super) fn remove_unrecorded(&self) -> Result<(), StoreError> {
         let record = self.record();
         let keep = |path: &Path| {
             let name = path.file_name().unwrap_or_default();
@@ -294,7 +294,7 @@ impl Slot {
     }
 
     /// Returns the record of the installation in the slot.
-    pub(super) fn record(&self) -> Option<Record> {
+    pub(super) fn record(&self) -> Option<InstallRecord> {
         read_record(&self.path)
     }
 
@@ -319,7 +319,7 @@ impl Slot {
     }
 
     /// Writes the record atomically.
-    pub(super) fn write(&self, record: &Record) -> Result<(), StoreError> {
+    pub(super) fn write(&self, record: &InstallRecord) -> Result<(), StoreError> {
         let path = self.path.join(RECORD);
         let text = serde_json::to_vec_pretty(record).expect("a record has only texts");
         let write = || {
@@ -333,7 +333,7 @@ impl Slot {
     }
 
     /// Restores the previous record.
-    pub(super) fn restore(&self, before: Option<&Record>) -> Result<(), StoreError> {
+    pub(super) fn restore(&self, before: Option<&InstallRecord>) -> Result<(), StoreError> {
         match before {
             Some(before) => self.write(before),
             None => remove(&self.path.join(RECORD)),

@@ -15,10 +15,10 @@ use super::clone::Limits;
 use super::git_server::{GitServer, Repository};
 use super::store::Store;
 use super::*;
-use crate::config::{Install, Surroundings};
+use crate::config::{ConfigContext, InstallPolicy};
 use crate::transport::reaper::Reaper;
 
-const PERSON: Origin = Origin::Person {
+const PERSON: RequestOrigin = RequestOrigin::Person {
     insecure: false,
     scripts: false,
 };
@@ -47,11 +47,11 @@ impl World {
         let root = reqwest::Certificate::from_pem(server.authority().as_bytes()).unwrap();
         let installer = Installer {
             store: Store::at(folder.path().join("servers")),
-            around: Surroundings {
+            around: ConfigContext {
                 cwd,
-                ..Surroundings::default()
+                ..ConfigContext::default()
             },
-            policy: Install {
+            policy: InstallPolicy {
                 consent_required: false,
                 enabled: true,
                 allow: Vec::new(),
@@ -71,18 +71,18 @@ impl World {
     }
 
     /// A Python server without an environment, so that no dependency is fetched.
-    fn request(&self) -> Request {
+    fn request(&self) -> InstallRequest {
         self.at("git/weather")
     }
 
-    fn at(&self, path: &str) -> Request {
+    fn at(&self, path: &str) -> InstallRequest {
         let command = ["sh", "serve.sh"].map(str::to_owned).to_vec();
-        Request {
+        InstallRequest {
             source: self.server.url(path),
             name: None,
-            choices: Choices {
+            choices: StartSettings {
                 command,
-                ..Choices::default()
+                ..StartSettings::default()
             },
             env: Vec::new(),
             auto_detect: true,
@@ -91,15 +91,15 @@ impl World {
         }
     }
 
-    async fn install(&self, request: Request) -> Result<Installed, InstallError> {
+    async fn install(&self, request: InstallRequest) -> Result<Installed, InstallError> {
         let cancel = CancellationToken::new();
         self.installer
-            .install(request, &Listener::silent(), &cancel)
+            .install(request, &StepListener::silent(), &cancel)
             .await
     }
 
     async fn update(&self, force: bool) -> Result<Installed, InstallError> {
-        let (silent, cancel) = (Listener::silent(), CancellationToken::new());
+        let (silent, cancel) = (StepListener::silent(), CancellationToken::new());
         let fetched = self
             .installer
             .update("weather", PERSON, force, &silent, &cancel)
@@ -152,13 +152,13 @@ async fn an_installation_is_recorded_and_registered_and_goes_away_without_a_trac
     let world = World::new();
     let env = vec![("KEY".to_owned(), "${KEY:-}".to_owned())];
     let installed = world
-        .install(Request {
+        .install(InstallRequest {
             env,
             ..world.request()
         })
         .await
         .unwrap();
-    assert_eq!(installed.outcome, Outcome::New);
+    assert_eq!(installed.outcome, InstallOutcome::New);
     assert_eq!(installed.name, "weather");
     assert_eq!(installed.reference.as_deref(), Some("refs/heads/main"));
     assert_eq!(
@@ -180,7 +180,7 @@ async fn an_installation_is_recorded_and_registered_and_goes_away_without_a_trac
     );
 
     let again = world.install(world.request()).await.unwrap();
-    assert_eq!(again.outcome, Outcome::Same);
+    assert_eq!(again.outcome, InstallOutcome::Same);
     assert_eq!(
         (again.folder, world.config()),
         (installed.folder.clone(), config)
@@ -203,13 +203,16 @@ async fn an_update_moves_to_the_newest_commit_and_keeps_the_entry() {
     let first = world.install(world.request()).await.unwrap();
     let config = world.config().replace("// mine", "// still mine");
     fs::write(world.config_file(), &config).unwrap();
-    assert_eq!(world.update(false).await.unwrap().outcome, Outcome::Same);
+    assert_eq!(
+        world.update(false).await.unwrap().outcome,
+        InstallOutcome::Same
+    );
 
     let commit = world.repository.commit(&[("serve.sh", "newer")]);
     let second = world.update(false).await.unwrap();
     assert_eq!(
         (second.outcome, &second.commit),
-        (Outcome::Updated, &commit)
+        (InstallOutcome::Updated, &commit)
     );
     assert_eq!(second.before.as_ref(), Some(&first.commit));
     assert_eq!(second.notes, [""; 0]);
@@ -233,7 +236,10 @@ async fn an_update_moves_to_the_newest_commit_and_keeps_the_entry() {
     let changed = world.update(false).await.unwrap_err().to_string();
     let named = r#": "kept.db", "serve.sh"; copy"#;
     assert!(changed.contains(named), "{changed}");
-    assert_eq!(world.update(true).await.unwrap().outcome, Outcome::Updated);
+    assert_eq!(
+        world.update(true).await.unwrap().outcome,
+        InstallOutcome::Updated
+    );
 }
 
 #[tokio::test]
@@ -249,7 +255,10 @@ async fn what_its_preparation_left_is_no_change_of_a_server() {
     assert!(installed.folder.join("target/release/weather-mcp").exists());
     assert!(installed.folder.join("Cargo.lock").exists());
     world.repository.commit(&[("serve.sh", "newer")]);
-    assert_eq!(world.update(false).await.unwrap().outcome, Outcome::Updated);
+    assert_eq!(
+        world.update(false).await.unwrap().outcome,
+        InstallOutcome::Updated
+    );
 }
 
 #[tokio::test]
@@ -258,20 +267,26 @@ async fn a_moved_tag_is_followed_and_a_commit_stands_still() {
     world.repository.git(&["tag", "v1"]);
     world.install(world.at("git/weather@v1")).await.unwrap();
     let commit = world.repository.commit(&[("serve.sh", "newer")]);
-    assert_eq!(world.update(false).await.unwrap().outcome, Outcome::Same);
+    assert_eq!(
+        world.update(false).await.unwrap().outcome,
+        InstallOutcome::Same
+    );
     world.repository.git(&["tag", "--force", "v1"]);
     let updated = world.update(false).await.unwrap();
     assert_eq!(updated.commit, commit);
     let told = |it: &String| it.starts_with("the tag v1 stood for ");
     assert!(updated.notes.iter().any(told), "{:?}", updated.notes);
 
-    let pinned = Request {
+    let pinned = InstallRequest {
         overwrite: true,
         ..world.at(&format!("git/weather@{commit}"))
     };
     world.install(pinned).await.unwrap();
     world.repository.commit(&[("serve.sh", "newest")]);
-    assert_eq!(world.update(false).await.unwrap().outcome, Outcome::Same);
+    assert_eq!(
+        world.update(false).await.unwrap().outcome,
+        InstallOutcome::Same
+    );
 }
 
 #[tokio::test]
@@ -281,8 +296,8 @@ async fn a_commit_of_a_fork_is_for_a_person() {
     repository.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
     let fork = repository.git(&["commit-tree", "-p", "HEAD", "-m", "fork", "HEAD^{tree}"]);
     let request = world.at(&format!("git/weather@{fork}"));
-    let model = Request {
-        origin: Origin::Tool,
+    let model = InstallRequest {
+        origin: RequestOrigin::Tool,
         ..request.clone()
     };
     let error = world.install(model).await.unwrap_err().to_string();
@@ -298,7 +313,7 @@ async fn what_is_shown_and_declined_is_taken_back() {
     let cancel = CancellationToken::new();
     let fetched = world
         .installer
-        .fetch(world.request(), &Listener::silent(), &cancel)
+        .fetch(world.request(), &StepListener::silent(), &cancel)
         .await
         .unwrap();
     let proposal = fetched.proposal().unwrap();
@@ -314,7 +329,7 @@ async fn what_is_shown_and_declined_is_taken_back() {
 #[tokio::test]
 async fn an_entry_of_that_name_is_not_overwritten_unless_asked() {
     let world = World::new();
-    let other = Request {
+    let other = InstallRequest {
         name: Some("other".into()),
         ..world.request()
     };
@@ -322,7 +337,7 @@ async fn an_entry_of_that_name_is_not_overwritten_unless_asked() {
     assert!(error.to_string().contains("--overwrite"), "{error}");
     world.assert_untouched("taken");
     world
-        .install(Request {
+        .install(InstallRequest {
             overwrite: true,
             ..other
         })
@@ -343,7 +358,7 @@ async fn two_owners_of_one_name_do_not_meet() {
     let first = world.install(world.at("git/acme/tool")).await.unwrap();
     let error = world.install(world.at("git/evil/tool")).await.unwrap_err();
     assert!(matches!(error, InstallError::Taken { .. }), "{error}");
-    let named = Request {
+    let named = InstallRequest {
         name: Some("tool2".into()),
         ..world.at("git/evil/tool")
     };
@@ -363,7 +378,10 @@ async fn files_that_another_project_uses_stay() {
     world.installer.around.cwd = world.folder.path().join("second");
     fs::create_dir(&world.installer.around.cwd).unwrap();
     let again = world.install(world.request()).await.unwrap();
-    assert_eq!((again.outcome, again.registered.len()), (Outcome::Same, 2));
+    assert_eq!(
+        (again.outcome, again.registered.len()),
+        (InstallOutcome::Same, 2)
+    );
     assert!(world.config().contains(installed.folder.to_str().unwrap()));
 
     let commit = world.repository.commit(&[("serve.sh", "newer")]);

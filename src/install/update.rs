@@ -6,29 +6,29 @@ use tokio_util::sync::CancellationToken;
 
 use super::InstallError;
 use super::changes;
-use super::clone::Job;
+use super::clone::CloneContext;
 use super::detect::is_literal;
-use super::fetched::{Attempt, Fetched};
-use super::installer::{Installer, Origin, Request, open};
-use super::progress::Listener;
-use super::store::{Found, Record};
+use super::fetched::{FetchedServer, SlotCleanup};
+use super::installer::{InstallRequest, Installer, RequestOrigin, open};
+use super::progress::StepListener;
+use super::store::{InstallRecord, StoredServer};
 use crate::config::edit;
 use crate::config::shown_words;
-use crate::shown;
+use crate::quoting;
 
 impl Installer {
-    /// Fetches the newest commit of an installed server into a folder of its own. After [`finish`](Fetched::finish),
+    /// Fetches the newest commit of an installed server into a folder of its own. After [`finish`](FetchedServer::finish),
     /// the configuration files name that folder, and the process that runs the server reloads it. The old folder stays
     /// until the next update, since the server may still run from it for a while. Files that were changed or added are
     /// an error unless `force` is set.
     pub(crate) async fn update(
         &self,
         name: &str,
-        origin: Origin,
+        origin: RequestOrigin,
         force: bool,
-        progress: &Listener,
+        progress: &StepListener,
         cancel: &CancellationToken,
-    ) -> Result<Fetched, InstallError> {
+    ) -> Result<FetchedServer, InstallError> {
         let cancel = cancel.child_token();
         let _stop = cancel.clone().drop_guard();
         let job = self.job(progress, &cancel);
@@ -40,24 +40,24 @@ impl Installer {
     fn update_blocking(
         &self,
         name: &str,
-        origin: Origin,
+        origin: RequestOrigin,
         force: bool,
-        job: Job,
-    ) -> Result<Fetched, InstallError> {
-        if origin == Origin::Tool {
+        job: CloneContext,
+    ) -> Result<FetchedServer, InstallError> {
+        if origin == RequestOrigin::Tool {
             self.check_enabled()?;
         }
         let found = self.find(name)?;
-        let attempt = Attempt::new(found.hold()?);
+        let attempt = SlotCleanup::new(found.hold()?);
         let gone = || InstallError::Unknown(name.to_owned());
         // The record may have changed before the slot was locked.
         let record = attempt.slot().record().ok_or_else(gone)?;
         let source = record.source()?;
-        if origin == Origin::Tool {
+        if origin == RequestOrigin::Tool {
             self.check_allowed(&source)?;
         }
         let opened = open(&source, &job)?;
-        let request = Request {
+        let request = InstallRequest {
             source: record.source.clone(),
             name: Some(record.name.clone()),
             choices: record.choices.clone(),
@@ -68,7 +68,7 @@ impl Installer {
         };
         if record.commit.starts_with(&opened.resolved.commit) {
             let command = record.command.clone();
-            let same = Fetched::same(self, &request, attempt, record, job);
+            let same = FetchedServer::same(self, &request, attempt, record, job);
             return Ok(same.replacing(command));
         }
         if !force {
@@ -76,17 +76,17 @@ impl Installer {
             unchanged(&record, &folder, "with --force")?;
         }
         let name = record.name.clone();
-        let fetched = Fetched::clone(self, request, &source, name, attempt, opened, job)?;
+        let fetched = FetchedServer::clone(self, request, &source, name, attempt, opened, job)?;
         let command = started_alike(&record, &fetched)?;
         Ok(fetched.replacing(command))
     }
 
     /// Finds the installed server of a name: the one that this configuration has, or the only one.
-    pub(super) fn find(&self, name: &str) -> Result<Found, InstallError> {
+    pub(super) fn find(&self, name: &str) -> Result<StoredServer, InstallError> {
         let mut found = self.store.installed();
         found.retain(|it| it.record.name == name);
         let files = edit::places_of(&self.around, name);
-        let here = |it: &Found| it.record.registered.iter().any(|file| files.contains(file));
+        let here = |it: &StoredServer| it.record.registered.iter().any(|file| files.contains(file));
         if let Some(at) = found.iter().position(here) {
             return Ok(found.swap_remove(at));
         }
@@ -104,7 +104,7 @@ impl Installer {
 /// Returns an error if files in the `folder` of an installation were changed, so that no change is lost unnoticed.
 /// The error tells to `insist`.
 pub(super) fn unchanged(
-    record: &Record,
+    record: &InstallRecord,
     folder: &Path,
     insist: &'static str,
 ) -> Result<(), InstallError> {
@@ -122,7 +122,10 @@ pub(super) fn unchanged(
 
 /// Returns the registered command with the new folder. The user may have edited the entry, so that the rest of it
 /// stays. Returns an error if the new commit is started in another way.
-fn started_alike(before: &Record, fetched: &Fetched) -> Result<Vec<String>, InstallError> {
+fn started_alike(
+    before: &InstallRecord,
+    fetched: &FetchedServer,
+) -> Result<Vec<String>, InstallError> {
     let after = fetched.record();
     let (from, to) = (
         before.folder.to_string_lossy(),
@@ -143,7 +146,7 @@ fn started_alike(before: &Record, fetched: &Fetched) -> Result<Vec<String>, Inst
     }
     let line = |words: &[String]| {
         let words = shown_words(words.iter().map(String::as_str));
-        shown::command(words.iter().map(String::as_str))
+        quoting::command(words.iter().map(String::as_str))
     };
     Err(InstallError::StartsDifferently {
         name: before.name.clone(),

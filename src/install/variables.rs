@@ -1,6 +1,6 @@
 //! Environment variables of a request to install: names a model may not set, names the repository mentions.
 
-mod steering;
+mod dangerous_names;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::path::Path;
 use ignore::WalkBuilder;
 use memchr::memmem;
 
-pub(super) use steering::steers;
+pub(super) use dangerous_names::steers;
 
 /// Size limits for searched files, in bytes: per file, and in total.
 const FILE: u64 = 1 << 20;

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::members::unquoted;
-use super::scan::{Fault, Scanner};
+use super::scan::{JsonSyntaxError, Scanner};
 
 /// Kind of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum MessageKind {
     /// Has `method` and `id`.
     Request,
     /// Has `method` only.
@@ -72,7 +72,7 @@ pub(crate) struct Meta<'a> {
 
 /// Positions of the members of a response in its line.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct ResponsePositions {
     id: Option<Range<usize>>,
     result: Option<Range<usize>>,
     error: Option<Range<usize>>,
@@ -80,7 +80,7 @@ pub(crate) struct Places {
 
 /// Reason why a line is not a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Invalid {
+pub(crate) enum InvalidMessage {
     /// It is not JSON.
     #[error("no JSON: {0}")]
     Json(String),
@@ -97,24 +97,24 @@ impl<'a> Envelope<'a> {
     ///
     /// Of duplicate keys the last one counts, as in most parsers. A value that only passes through is checked in the
     /// same way as by [`Scanner::value`].
-    pub(crate) fn parse(line: &'a str) -> Result<Self, Invalid> {
+    pub(crate) fn parse(line: &'a str) -> Result<Self, InvalidMessage> {
         match line.as_bytes().first() {
             Some(b'{') => {}
-            Some(b'[') => return Err(Invalid::Batch),
-            _ => return Err(Invalid::Json("it does not begin with {".to_owned())),
+            Some(b'[') => return Err(InvalidMessage::Batch),
+            _ => return Err(InvalidMessage::Json("it does not begin with {".to_owned())),
         }
         let mut scanner = Scanner::new(line);
         let mut envelope = Self::default();
         envelope
             .read(&mut scanner)
             .and_then(|()| scanner.end())
-            .map_err(|fault| Invalid::Json(fault.describe(line)))?;
+            .map_err(|fault| InvalidMessage::Json(fault.describe(line)))?;
         let valid =
             envelope.method.is_some() || envelope.result.is_some() || envelope.error.is_some();
         if valid {
             Ok(envelope)
         } else {
-            Err(Invalid::Shape)
+            Err(InvalidMessage::Shape)
         }
     }
 
@@ -151,7 +151,7 @@ impl<'a> Envelope<'a> {
         envelope
     }
 
-    fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Fault> {
+    fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), JsonSyntaxError> {
         scanner.members(|scanner, name| {
             let member = match &*decoded(name) {
                 "id" => &mut self.id,
@@ -173,12 +173,12 @@ impl<'a> Envelope<'a> {
     }
 
     /// Returns the positions of a response's members in its `line`, as input for [`Self::at`]; None for other messages.
-    pub(crate) fn places(&self, line: &str) -> Option<Places> {
+    pub(crate) fn places(&self, line: &str) -> Option<ResponsePositions> {
         let place = |part: &str| {
             let begin = part.as_ptr() as usize - line.as_ptr() as usize;
             begin..begin + part.len()
         };
-        (self.kind() == Kind::Response).then(|| Places {
+        (self.kind() == MessageKind::Response).then(|| ResponsePositions {
             id: self.id.map(place),
             result: self.result.map(place),
             error: self.error.map(place),
@@ -186,8 +186,8 @@ impl<'a> Envelope<'a> {
     }
 
     /// Returns the response in `line` whose members are at `places`.
-    pub(crate) fn at(line: &'a str, places: Places) -> Self {
-        let Places { id, result, error } = places;
+    pub(crate) fn at(line: &'a str, places: ResponsePositions) -> Self {
+        let ResponsePositions { id, result, error } = places;
         Self {
             id: id.map(|place| &line[place]),
             result: result.map(|place| &line[place]),
@@ -197,11 +197,11 @@ impl<'a> Envelope<'a> {
     }
 
     /// Returns the kind of the message.
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> MessageKind {
         match (&self.method, self.id) {
-            (Some(_), Some(_)) => Kind::Request,
-            (Some(_), None) => Kind::Notification,
-            (None, _) => Kind::Response,
+            (Some(_), Some(_)) => MessageKind::Request,
+            (Some(_), None) => MessageKind::Notification,
+            (None, _) => MessageKind::Response,
         }
     }
 }
@@ -223,7 +223,7 @@ pub(crate) fn splice(line: &str, parts: &mut [(&str, &str)]) -> String {
 }
 
 impl<'a> Params<'a> {
-    fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Fault> {
+    fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), JsonSyntaxError> {
         if scanner.peek() != b'{' {
             return scanner.value().map(drop);
         }
@@ -249,7 +249,7 @@ impl<'a> Params<'a> {
 }
 
 impl<'a> Meta<'a> {
-    fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Fault> {
+    fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), JsonSyntaxError> {
         if scanner.peek() != b'{' {
             return scanner.value().map(drop);
         }
@@ -282,7 +282,7 @@ mod tests {
     fn finds_the_routing_members_wherever_they_stand() {
         let line = r#"{"params":{"_meta":{"progressToken":1.0,"x":[]},"arguments":{"a":2e400},"name":"t"},"method":"tools/c\u0061ll","id":"\ud83d","x":1}"#;
         let envelope = Envelope::parse(line).unwrap();
-        assert_eq!(envelope.kind(), Kind::Request);
+        assert_eq!(envelope.kind(), MessageKind::Request);
         assert_eq!(envelope.id, Some(r#""\ud83d""#));
         assert_eq!(envelope.method.as_deref(), Some("tools/call"));
         assert_eq!(envelope.params.name, Some(r#""t""#));
@@ -311,8 +311,11 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_message() {
-        assert_eq!(Envelope::parse("[]").unwrap_err(), Invalid::Batch);
-        assert_eq!(Envelope::parse(r#"{"id":1}"#).unwrap_err(), Invalid::Shape);
+        assert_eq!(Envelope::parse("[]").unwrap_err(), InvalidMessage::Batch);
+        assert_eq!(
+            Envelope::parse(r#"{"id":1}"#).unwrap_err(),
+            InvalidMessage::Shape
+        );
         for line in [
             "",
             "hello",
@@ -325,7 +328,7 @@ mod tests {
             "{\"id\":1,\"method\":\"x\",\"params\":{\"_meta\":{\"\u{1f}\\n\":1}}}",
         ] {
             assert!(
-                matches!(Envelope::parse(line), Err(Invalid::Json(_))),
+                matches!(Envelope::parse(line), Err(InvalidMessage::Json(_))),
                 "{line}"
             );
         }

@@ -112,7 +112,7 @@ impl<'a> Reply<'a> {
     }
 
     /// Calls `take` with the message under the raw id `id`, in three parts.
-    pub(crate) fn under<T>(&self, id: &str, take: impl FnOnce([&[u8]; 3]) -> T) -> T {
+    pub(crate) fn with_id<T>(&self, id: &str, take: impl FnOnce([&[u8]; 3]) -> T) -> T {
         match self {
             Self::Message { before, after, .. } => {
                 take([before.as_bytes(), id.as_bytes(), after.as_bytes()])

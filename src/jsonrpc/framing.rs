@@ -56,7 +56,7 @@ impl Framer {
     }
 
     /// Returns the buffer to append the next read to, with space reserved.
-    pub(crate) fn room(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn read_buffer(&mut self) -> &mut Vec<u8> {
         if self.start > 0 {
             self.buffer.drain(..self.start);
             self.searched -= self.start;
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     fn all(framer: &mut Framer, bytes: &[u8], out: &mut Vec<Result<Vec<u8>, usize>>) {
-        framer.room().extend_from_slice(bytes);
+        framer.read_buffer().extend_from_slice(bytes);
         while let Some(frame) = framer.next() {
             out.push(match frame {
                 Frame::Line(line) => Ok(line.to_vec()),
@@ -228,10 +228,10 @@ mod tests {
             let mut framer = Framer::new(10);
             let line: Vec<u8> = (b'a'..=b'z').cycle().take(20_000).collect();
             for part in line.chunks(size) {
-                framer.room().extend_from_slice(part);
+                framer.read_buffer().extend_from_slice(part);
                 assert_eq!(framer.next(), None);
             }
-            framer.room().push(b'\n');
+            framer.read_buffer().push(b'\n');
             let (head, tail) = (&line[..END], &line[20_000 - END..]);
             assert_eq!(framer.next(), Some(Frame::TooLong { head, tail }), "{size}");
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::framing::{Frame, Framer, text};
 use super::scan::oracle;
-use super::{Envelope, Kind, Members, ambiguity, splice};
+use super::{Envelope, Members, MessageKind, ambiguity, splice};
 
 /// Tests with the bytes of a stream. The first two bytes set the line limit and the read size.
 pub fn messages(data: &[u8]) {
@@ -15,7 +15,7 @@ pub fn messages(data: &[u8]) {
     let mut framer = Framer::new(limit);
     let mut found = Vec::new();
     for piece in stream.chunks(size) {
-        framer.room().extend_from_slice(piece);
+        framer.read_buffer().extend_from_slice(piece);
         while let Some(frame) = framer.next() {
             match frame {
                 Frame::Line(line) => {
@@ -62,7 +62,7 @@ fn message(line: &str) {
         assert_eq!(Envelope::parse(&put).map(|it| it.id), Ok(Some("\"new\"")));
     }
     let places = envelope.places(line);
-    assert_eq!(places.is_some(), envelope.kind() == Kind::Response);
+    assert_eq!(places.is_some(), envelope.kind() == MessageKind::Response);
     if let Some(places) = places {
         let again = Envelope::at(line, places);
         let members = |it: &Envelope<'_>| format!("{:?}", (it.id, it.result, it.error));

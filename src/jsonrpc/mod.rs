@@ -15,7 +15,7 @@ mod members;
 mod scan;
 
 pub(crate) use ambiguous::{ambiguity, is_plain_name};
-pub(crate) use envelope::{Envelope, Invalid, Kind, splice};
+pub(crate) use envelope::{Envelope, InvalidMessage, MessageKind, splice};
 pub(crate) use error::{
     ErrorObject, Reply, error_response, error_words, is_error_object, notification, request,
     result_response,

@@ -13,9 +13,9 @@ use serde::de::IgnoredAny;
 
 /// Position of a syntax error: the first byte that does not fit, or the end of a truncated text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fault(usize);
+pub(super) struct JsonSyntaxError(usize);
 
-impl Fault {
+impl JsonSyntaxError {
     /// Describes the position of the error in `text`.
     pub(super) fn describe(self, text: &str) -> String {
         let Self(at) = self;
@@ -50,7 +50,7 @@ impl<'a> Scanner<'a> {
 
     /// Steps over the next value and returns it as it is written. Its strings, escapes and brackets are valid, and
     /// every other character is one that JSON allows there.
-    pub(super) fn value(&mut self) -> Result<&'a str, Fault> {
+    pub(super) fn value(&mut self) -> Result<&'a str, JsonSyntaxError> {
         let first = self.peek();
         let (bytes, from) = (self.text.as_bytes(), self.at);
         self.at = match first {
@@ -65,15 +65,15 @@ impl<'a> Scanner<'a> {
     /// the member's value.
     pub(super) fn members(
         &mut self,
-        mut take: impl FnMut(&mut Self, &'a str) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+        mut take: impl FnMut(&mut Self, &'a str) -> Result<(), JsonSyntaxError>,
+    ) -> Result<(), JsonSyntaxError> {
         self.expect(b'{')?;
         if self.passes(b'}') {
             return Ok(());
         }
         loop {
             if self.peek() != b'"' {
-                return Err(Fault(self.at));
+                return Err(JsonSyntaxError(self.at));
             }
             let name = self.value()?;
             self.expect(b':')?;
@@ -88,8 +88,8 @@ impl<'a> Scanner<'a> {
     /// Steps over the next value, which must be an array. `take` must step over each element.
     pub(super) fn elements(
         &mut self,
-        mut take: impl FnMut(&mut Self) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+        mut take: impl FnMut(&mut Self) -> Result<(), JsonSyntaxError>,
+    ) -> Result<(), JsonSyntaxError> {
         self.expect(b'[')?;
         if self.passes(b']') {
             return Ok(());
@@ -104,20 +104,20 @@ impl<'a> Scanner<'a> {
     }
 
     /// Checks that only white space follows.
-    pub(super) fn end(&mut self) -> Result<(), Fault> {
+    pub(super) fn end(&mut self) -> Result<(), JsonSyntaxError> {
         self.peek();
         if self.at == self.text.len() {
             Ok(())
         } else {
-            Err(Fault(self.at))
+            Err(JsonSyntaxError(self.at))
         }
     }
 
-    fn expect(&mut self, sign: u8) -> Result<(), Fault> {
+    fn expect(&mut self, sign: u8) -> Result<(), JsonSyntaxError> {
         if self.passes(sign) {
             Ok(())
         } else {
-            Err(Fault(self.at))
+            Err(JsonSyntaxError(self.at))
         }
     }
 
@@ -134,18 +134,18 @@ fn byte(bytes: &[u8], at: usize) -> u8 {
 }
 
 /// Returns the end of the string whose first character is at `at`.
-fn string(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
+fn string(bytes: &[u8], mut at: usize) -> Result<usize, JsonSyntaxError> {
     loop {
         at = plain_text(bytes, at)?;
         match byte(bytes, at) {
             b'"' => return Ok(at + 1),
-            _ => at += escape(&bytes[at..]).ok_or(Fault(at))?,
+            _ => at += escape(&bytes[at..]).ok_or(JsonSyntaxError(at))?,
         }
     }
 }
 
 /// Returns the position of the first quote or backslash from `at` on, which lies in a string; else the end of `bytes`.
-fn plain_text(bytes: &[u8], at: usize) -> Result<usize, Fault> {
+fn plain_text(bytes: &[u8], at: usize) -> Result<usize, JsonSyntaxError> {
     let rest = &bytes[at..];
     let len = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
     let is_control = |byte: &u8| *byte < b' ';
@@ -154,7 +154,9 @@ fn plain_text(bytes: &[u8], at: usize) -> Result<usize, Fault> {
         .iter()
         .fold(false, |any, byte| any | is_control(byte));
     if any {
-        return Err(Fault(at + rest.iter().position(is_control).unwrap_or(0)));
+        return Err(JsonSyntaxError(
+            at + rest.iter().position(is_control).unwrap_or(0),
+        ));
     }
     Ok(at + len)
 }
@@ -169,12 +171,12 @@ fn escape(text: &[u8]) -> Option<usize> {
 }
 
 /// Returns the end of the number or literal at `from`.
-fn scalar(text: &str, from: usize) -> Result<usize, Fault> {
+fn scalar(text: &str, from: usize) -> Result<usize, JsonSyntaxError> {
     let rest = &text[from..];
     let ends = |sign: char| matches!(sign, ',' | '}' | ']') || sign.is_ascii_whitespace();
     let scalar = &rest[..rest.find(ends).unwrap_or(rest.len())];
     match serde_json::from_str::<IgnoredAny>(scalar) {
         Ok(_) => Ok(from + scalar.len()),
-        Err(_) => Err(Fault(from)),
+        Err(_) => Err(JsonSyntaxError(from)),
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn name_of(method: &str, params: &str) -> Option<String> {
 
 /// Argument of a tool that a header repeats.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mirror {
+pub(crate) struct MirroredArgument {
     /// Name of the header, in lower case.
     pub(crate) header: String,
     /// Path of the argument within the arguments.
@@ -65,7 +65,7 @@ pub(crate) struct Mirror {
     integer: bool,
 }
 
-impl Mirror {
+impl MirroredArgument {
     /// Returns the raw argument; None if it is absent or `null`.
     fn raw<'a>(&self, arguments: &'a str) -> Option<&'a str> {
         let mut raw = arguments;
@@ -110,7 +110,7 @@ fn text(raw: &str) -> Option<Cow<'_, str>> {
 
 /// Returns the arguments that headers repeat for the tool with the raw definition `tool`. The error gives the reason
 /// why no client may offer the tool over HTTP.
-pub(crate) fn mirrors(tool: &str) -> Result<Vec<Mirror>, String> {
+pub(crate) fn mirrors(tool: &str) -> Result<Vec<MirroredArgument>, String> {
     let mut mirrors = Vec::new();
     if !tool.contains(ANNOTATION) {
         return Ok(mirrors);
@@ -139,7 +139,7 @@ fn find(
     schema: &Value,
     path: &mut Vec<String>,
     reachable: bool,
-    found: &mut Vec<Mirror>,
+    found: &mut Vec<MirroredArgument>,
 ) -> Result<(), String> {
     let members = match schema {
         Value::Object(members) => members,
@@ -186,7 +186,7 @@ fn mirror(
     annotation: &Value,
     schema: &Map<String, Value>,
     path: &[String],
-) -> Result<Mirror, String> {
+) -> Result<MirroredArgument, String> {
     let argument = path.join(".");
     let is_token = |name: &&str| {
         let special = b"!#$%&'*+-.^_`|~";
@@ -204,7 +204,7 @@ fn mirror(
             "`{argument}` is neither a string, an integer nor a boolean, so no header can carry it"
         ));
     }
-    Ok(Mirror {
+    Ok(MirroredArgument {
         header: format!("{PARAM}{}", name.to_ascii_lowercase()),
         path: path.to_vec(),
         integer: kind == Some("integer"),

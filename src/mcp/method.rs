@@ -42,7 +42,7 @@ impl Method {
     }
 
     /// Returns true if the method sets state of the session; modern servers have no session.
-    pub(crate) fn is_standing(self) -> bool {
+    pub(crate) fn sets_session_state(self) -> bool {
         matches!(self, Self::SetLevel | Self::Subscribe | Self::Unsubscribe)
     }
 

@@ -56,9 +56,9 @@ pub(crate) fn may_describe_task(result: &str) -> bool {
 }
 
 /// Finds the ids in a message; each is a slice of the line.
-type Find = for<'a> fn(&Members<'a>) -> Vec<&'a str>;
+type FindIds = for<'a> fn(&Members<'a>) -> Vec<&'a str>;
 
-fn ids(line: &str, find: Find) -> Option<Vec<&str>> {
+fn ids(line: &str, find: FindIds) -> Option<Vec<&str>> {
     memmem::find(line.as_bytes(), TASK_ID)?;
     Some(find(&Members::of(line)))
 }

@@ -14,13 +14,13 @@ const LONGEST_TEMPLATE: usize = 4 << 10;
 /// URI template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
-    parts: Vec<Part>,
+    parts: Vec<TemplatePart>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum TemplatePart {
     Literal(String),
-    Expression(&'static Operator, Vec<Variable>),
+    Expression(&'static Operator, Vec<TemplateVariable>),
 }
 
 /// Operator: the meaning of the character after `{`.
@@ -59,7 +59,7 @@ static OPERATORS: [(u8, Operator); 7] = [
 ];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Variable {
+struct TemplateVariable {
     name: String,
     /// `*`: a list or a map, whose members are expanded like separate values.
     explode: bool,
@@ -68,7 +68,7 @@ struct Variable {
 }
 
 /// Reachable positions in a URI: one flag before each byte and one at the end.
-type Places = Vec<bool>;
+type PositionSet = Vec<bool>;
 
 impl Template {
     /// Parses a template. A malformed one matches only itself.
@@ -77,7 +77,7 @@ impl Template {
         Self {
             parts: parts
                 .flatten()
-                .unwrap_or_else(|| vec![Part::Literal(text.to_owned())]),
+                .unwrap_or_else(|| vec![TemplatePart::Literal(text.to_owned())]),
         }
     }
 
@@ -92,8 +92,8 @@ impl Template {
         places[0] = true;
         for part in &self.parts {
             places = match part {
-                Part::Literal(text) => behind(text, uri, &places),
-                Part::Expression(operator, variables) => {
+                TemplatePart::Literal(text) => behind(text, uri, &places),
+                TemplatePart::Expression(operator, variables) => {
                     Expansion { operator, uri }.ends(variables, &places)
                 }
             };
@@ -105,12 +105,12 @@ impl Template {
     }
 }
 
-fn parse(mut text: &str) -> Option<Vec<Part>> {
+fn parse(mut text: &str) -> Option<Vec<TemplatePart>> {
     let mut parts = Vec::new();
     while let Some(at) = text.find(['{', '}']) {
         let (literal, rest) = text.split_at(at);
         if !literal.is_empty() {
-            parts.push(Part::Literal(literal.to_owned()));
+            parts.push(TemplatePart::Literal(literal.to_owned()));
         }
         let (expression, rest) = rest.strip_prefix('{')?.split_once('}')?;
         let known = OPERATORS
@@ -121,16 +121,16 @@ fn parse(mut text: &str) -> Option<Vec<Part>> {
             None => (&SIMPLE, expression),
         };
         let variables = list.split(',').map(variable).collect::<Option<_>>()?;
-        parts.push(Part::Expression(operator, variables));
+        parts.push(TemplatePart::Expression(operator, variables));
         text = rest;
     }
     if !text.is_empty() {
-        parts.push(Part::Literal(text.to_owned()));
+        parts.push(TemplatePart::Literal(text.to_owned()));
     }
     Some(parts)
 }
 
-fn variable(text: &str) -> Option<Variable> {
+fn variable(text: &str) -> Option<TemplateVariable> {
     let (name, explode, longest) = if let Some(name) = text.strip_suffix('*') {
         (name, true, usize::MAX)
     } else if let Some((name, longest)) = text.split_once(':') {
@@ -143,7 +143,7 @@ fn variable(text: &str) -> Option<Variable> {
     // The RFC does not allow the hyphen, but it is common.
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '%' | '-');
     let valid = !name.is_empty() && name.chars().all(allowed);
-    valid.then(|| Variable {
+    valid.then(|| TemplateVariable {
         name: name.to_owned(),
         explode,
         longest,
@@ -151,7 +151,7 @@ fn variable(text: &str) -> Option<Variable> {
 }
 
 /// Returns the positions after `text`, written literally or encoded as in an expansion.
-fn behind(text: &str, uri: &[u8], from: &Places) -> Places {
+fn behind(text: &str, uri: &[u8], from: &PositionSet) -> PositionSet {
     let mut to = vec![false; from.len()];
     let encoded = encoded(text);
     for at in (0..from.len()).filter(|at| from[*at]) {
@@ -182,7 +182,7 @@ struct Expansion<'a> {
 
 impl Expansion<'_> {
     /// Returns the positions after the expression if it starts at those of `from`.
-    fn ends(&self, variables: &[Variable], from: &Places) -> Places {
+    fn ends(&self, variables: &[TemplateVariable], from: &PositionSet) -> PositionSet {
         let mut some = vec![false; from.len()];
         if self.operator.named {
             some = self.values(variables, from, &some, true);
@@ -202,7 +202,13 @@ impl Expansion<'_> {
 
     /// Returns the positions after a value of one of `variables`. A value that starts at `none` is the first of its
     /// expression; one that starts at `some` is a later one. With `again`, values may follow each other.
-    fn values(&self, variables: &[Variable], none: &Places, some: &Places, again: bool) -> Places {
+    fn values(
+        &self,
+        variables: &[TemplateVariable],
+        none: &PositionSet,
+        some: &PositionSet,
+        again: bool,
+    ) -> PositionSet {
         let Operator {
             first,
             separator,
@@ -244,7 +250,12 @@ impl Expansion<'_> {
     }
 
     /// Returns the position after `name=` at `start`. The name may also appear without `=`.
-    fn behind_name(&self, variable: &Variable, start: usize, ends: &mut Places) -> Option<usize> {
+    fn behind_name(
+        &self,
+        variable: &TemplateVariable,
+        start: usize,
+        ends: &mut PositionSet,
+    ) -> Option<usize> {
         let rest = self.uri[start..].strip_prefix(variable.name.as_bytes())?;
         let behind = start + variable.name.len();
         ends[behind] = true;
@@ -265,7 +276,7 @@ impl Expansion<'_> {
     }
 }
 
-fn join(to: &mut Places, more: &Places) {
+fn join(to: &mut PositionSet, more: &PositionSet) {
     for (to, more) in to.iter_mut().zip(more) {
         *to |= more;
     }

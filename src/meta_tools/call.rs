@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::arguments::{given_server, text};
-use super::{ALL_TOOLS, CALL, LOADED, Offer, SEARCH};
+use super::{ALL_TOOLS, CALL, LOADED, OfferedMetaTools, SEARCH};
 use crate::config::ServerSpec;
 use crate::fleet::{Catalog, Fleet, nearest};
 use crate::jsonrpc::{Members, quoted};
@@ -17,7 +17,7 @@ const FEW: usize = 20;
 
 /// The call that the arguments name.
 #[derive(Debug)]
-pub(crate) struct Meant {
+pub(crate) struct ToolCall {
     /// Name of the server, whether it is loaded or not.
     pub(crate) server: String,
     /// Name of the tool as the caller gave it.
@@ -26,9 +26,13 @@ pub(crate) struct Meant {
     parameters: String,
 }
 
-impl Meant {
+impl ToolCall {
     /// Parses the raw `arguments` of this meta-tool.
-    pub(crate) fn new(arguments: &str, fleet: &Fleet, offer: &Offer) -> Result<Self, Value> {
+    pub(crate) fn new(
+        arguments: &str,
+        fleet: &Fleet,
+        offer: &OfferedMetaTools,
+    ) -> Result<Self, Value> {
         let arguments = offer.understood(CALL, arguments)?;
         let arguments = Members::of(&arguments);
         let tool = text(&arguments, "tool_name", "the name of a tool")?.into_owned();
@@ -73,7 +77,7 @@ impl Meant {
 
 /// Returns the only server that has `tool`, under the name that clients use or under its own; loaded servers take
 /// precedence.
-fn owner(tool: &str, fleet: &Fleet, offer: &Offer) -> Result<String, Value> {
+fn owner(tool: &str, fleet: &Fleet, offer: &OfferedMetaTools) -> Result<String, Value> {
     let catalog = fleet.catalog();
     if let Some(server) = catalog.sole() {
         return Ok(server.spec().name.clone());
@@ -162,7 +166,7 @@ pub(super) fn missing(
     tool: &str,
     catalog: &Catalog,
     among: Option<&ServerHandle>,
-    offer: &Offer,
+    offer: &OfferedMetaTools,
 ) -> Value {
     let is_meant = |server: &ServerHandle| among.is_none_or(|only| only.is(server));
     if let Some((server, own)) = catalog.left_out(tool).find(|(it, _)| is_meant(it)) {

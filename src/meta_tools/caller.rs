@@ -10,39 +10,39 @@ use crate::mcp::Era;
 pub(crate) type Progress = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Raw line of the client's response, if one arrives. Dropping the future cancels the request.
-type Answer = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 
 /// Sends the raw params of an elicitation to the client.
-pub(crate) type Ask = Box<dyn Fn(String) -> Answer + Send + Sync>;
+pub(crate) type ElicitationSender = Box<dyn Fn(String) -> ResponseFuture + Send + Sync>;
 
 /// The client behind one call.
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) era: Era,
-    pub(crate) question: Question,
+    pub(crate) question: ConsentChannel,
     /// None if the client does not want progress.
-    progress: Option<Show>,
+    progress: Option<ProgressCallback>,
 }
 
-struct Show(Progress);
+struct ProgressCallback(Progress);
 
-impl fmt::Debug for Show {
+impl fmt::Debug for ProgressCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Show")
     }
 }
 
 /// Way to ask the person in front of the client.
-pub(crate) enum Question {
+pub(crate) enum ConsentChannel {
     /// The client cannot ask.
     Impossible,
     /// By a request to the client.
-    Request(Ask),
+    Request(ElicitationSender),
     /// By the result of the call: the client repeats the call and includes the response.
-    Result(Option<Brought>),
+    Result(Option<ConsentResponse>),
 }
 
-impl fmt::Debug for Question {
+impl fmt::Debug for ConsentChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Impossible => f.write_str("Impossible"),
@@ -54,7 +54,7 @@ impl fmt::Debug for Question {
 
 /// Response that came with a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Brought {
+pub(crate) struct ConsentResponse {
     /// State that the proxy sent with the question.
     pub(crate) state: String,
     /// True if the person agreed.
@@ -62,11 +62,11 @@ pub(crate) struct Brought {
 }
 
 impl Caller {
-    pub(crate) fn new(era: Era, question: Question, progress: Option<Progress>) -> Self {
+    pub(crate) fn new(era: Era, question: ConsentChannel, progress: Option<Progress>) -> Self {
         Self {
             era,
             question,
-            progress: progress.map(Show),
+            progress: progress.map(ProgressCallback),
         }
     }
 

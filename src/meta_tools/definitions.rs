@@ -10,7 +10,7 @@ use crate::mcp::Entry;
 
 /// Effect of a tool, reported to the client as hints.
 #[derive(Clone, Copy)]
-enum Does {
+enum ToolEffect {
     /// Reads data of the proxy.
     Reads,
     /// Starts or stops configured processes.
@@ -22,13 +22,13 @@ enum Does {
 }
 
 /// Definition before serialization to JSON.
-struct Definition {
+struct MetaToolDefinition {
     name: &'static str,
     title: &'static str,
     description: &'static str,
     /// Parameters: name, schema, true if required.
     parameters: Vec<(&'static str, Value, bool)>,
-    does: Does,
+    does: ToolEffect,
     /// Members of a successful result: names and JSON types. Empty if the result is that of a server's tool.
     gives: &'static [(&'static str, &'static str)],
 }
@@ -37,7 +37,7 @@ struct Definition {
 /// installing tools are included only if there is a place `to_install` servers.
 pub(super) fn of(set: Set, several: bool, to_install: bool) -> Vec<Entry> {
     let dev = [RELOAD, LOADED, INFO, CALL];
-    let wanted = |definition: &Definition| match set {
+    let wanted = |definition: &MetaToolDefinition| match set {
         Set::None => false,
         Set::Dev => dev.contains(&definition.name),
         Set::All => {
@@ -48,23 +48,23 @@ pub(super) fn of(set: Set, several: bool, to_install: bool) -> Vec<Entry> {
         .into_iter()
         .chain(tools())
         .chain(installing());
-    all.filter(wanted).map(Definition::entry).collect()
+    all.filter(wanted).map(MetaToolDefinition::entry).collect()
 }
 
-fn servers(several: bool) -> Vec<Definition> {
+fn servers(several: bool) -> Vec<MetaToolDefinition> {
     let server = if several {
         json!({ "type": "string", "description": "The server's name." })
     } else {
         json!({ "type": ["string", "null"], "default": null, "description": "The server's name (optional)." })
     };
     vec![
-        Definition {
+        MetaToolDefinition {
             name: RELOAD,
             title: "Reload server",
             description: "Restart an MCP server from its current source and keep the session. Needed only if no \
                 watched file changed. Returns the added, removed and changed tools, or why the server does not start.",
             parameters: vec![("server_name", server.clone(), several)],
-            does: Does::Runs,
+            does: ToolEffect::Runs,
             gives: &[
                 ("message", "string"),
                 ("tools", "array"),
@@ -72,54 +72,54 @@ fn servers(several: bool) -> Vec<Definition> {
                 ("diff", "object"),
             ],
         },
-        Definition {
+        MetaToolDefinition {
             name: LOADED,
             title: "Loaded servers",
             description: "List the MCP servers loaded by this proxy: state, generation, tools, last reload, last \
                 error.",
             parameters: vec![],
-            does: Does::Reads,
+            does: ToolEffect::Reads,
             gives: &[("servers", "array"), ("count", "integer")],
         },
-        Definition {
+        MetaToolDefinition {
             name: LOAD,
             title: "Load server",
             description: "Start a configured MCP server and add its tools. Returns its tools, or why it does not \
                 start. call_dynamic_server_tool loads a tool's server automatically.",
             parameters: vec![("server_name", server.clone(), several)],
-            does: Does::Runs,
+            does: ToolEffect::Runs,
             gives: &[
                 ("message", "string"),
                 ("tools", "array"),
                 ("tool_count", "integer"),
             ],
         },
-        Definition {
+        MetaToolDefinition {
             name: UNLOAD,
             title: "Unload server",
             description: "Stop an MCP server and remove its tools, after calls in flight have finished.",
             parameters: vec![("server_name", server, several)],
-            does: Does::Runs,
+            does: ToolEffect::Runs,
             gives: &[("message", "string")],
         },
-        Definition {
+        MetaToolDefinition {
             name: AVAILABLE,
             title: "Available servers",
             description: "List all configured MCP servers, loaded or not, with their state.",
             parameters: vec![],
-            does: Does::Reads,
+            does: ToolEffect::Reads,
             gives: &[
                 ("servers", "array"),
                 ("count", "integer"),
                 ("details", "array"),
             ],
         },
-        Definition {
+        MetaToolDefinition {
             name: INSTALLED,
             title: "Installed servers",
             description: "List the command, path and names of environment variables of each configured MCP server.",
             parameters: vec![],
-            does: Does::Reads,
+            does: ToolEffect::Reads,
             gives: &[
                 ("servers", "array"),
                 ("count", "integer"),
@@ -129,12 +129,12 @@ fn servers(several: bool) -> Vec<Definition> {
     ]
 }
 
-fn tools() -> Vec<Definition> {
+fn tools() -> Vec<MetaToolDefinition> {
     let optional_server = json!({ "type": ["string", "null"], "default": null,
         "description": "The server's name; optional if only one server has the tool." });
     let tool = json!({ "type": "string", "description": "The tool's name." });
     vec![
-        Definition {
+        MetaToolDefinition {
             name: INFO,
             title: "Tool details",
             description: "Show a tool's current description and input schema, even if the tool was just added.",
@@ -142,10 +142,10 @@ fn tools() -> Vec<Definition> {
                 ("tool_name", tool.clone(), true),
                 ("server_name", optional_server.clone(), false),
             ],
-            does: Does::Reads,
+            does: ToolEffect::Reads,
             gives: &[("tool", "object"), ("call_with", "string")],
         },
-        Definition {
+        MetaToolDefinition {
             name: CALL,
             title: "Call a tool by name",
             description: "Call any tool of any server by name, even if it is missing from your tool list because its \
@@ -159,10 +159,10 @@ fn tools() -> Vec<Definition> {
                     false,
                 ),
             ],
-            does: Does::Anything,
+            does: ToolEffect::Anything,
             gives: &[],
         },
-        Definition {
+        MetaToolDefinition {
             name: SEARCH,
             title: "Search tools",
             description: "Find tools by a plain-text description of the task, best match first. Includes tools of \
@@ -179,7 +179,7 @@ fn tools() -> Vec<Definition> {
                     false,
                 ),
             ],
-            does: Does::Reads,
+            does: ToolEffect::Reads,
             gives: &[
                 ("query", "string"),
                 ("tools", "array"),
@@ -187,12 +187,12 @@ fn tools() -> Vec<Definition> {
                 ("tip", "string"),
             ],
         },
-        Definition {
+        MetaToolDefinition {
             name: ALL_TOOLS,
             title: "All tools",
             description: "List the tools of all loaded servers with shortened descriptions.",
             parameters: vec![],
-            does: Does::Reads,
+            does: ToolEffect::Reads,
             gives: &[
                 ("tools", "array"),
                 ("count", "integer"),
@@ -222,9 +222,9 @@ fn sources(source: &str) -> Vec<(&'static str, Value, bool)> {
     ]
 }
 
-fn installing() -> Vec<Definition> {
+fn installing() -> Vec<MetaToolDefinition> {
     vec![
-        Definition {
+        MetaToolDefinition {
             name: INSTALL,
             title: "Install server from git",
             description: "Clone an MCP server, install its dependencies into a separate folder and add it to the \
@@ -234,19 +234,19 @@ fn installing() -> Vec<Definition> {
                 "https://host/owner/repo, or owner/repo on GitHub; optionally followed by @branch, @tag or @commit, \
                  and #folder.",
             ),
-            does: Does::Anything,
+            does: ToolEffect::Anything,
             gives: &[
                 ("message", "string"),
                 ("server_name", "string"),
                 ("next_step", "string"),
             ],
         },
-        Definition {
+        MetaToolDefinition {
             name: INSTALL_AND_LOAD,
             title: "Install server from git and load it",
             description: "Like install_mcp_server_from_git, then start the server and add its tools.",
             parameters: sources("See install_mcp_server_from_git."),
-            does: Does::Anything,
+            does: ToolEffect::Anything,
             gives: &[
                 ("message", "string"),
                 ("server_name", "string"),
@@ -254,7 +254,7 @@ fn installing() -> Vec<Definition> {
                 ("tool_count", "integer"),
             ],
         },
-        Definition {
+        MetaToolDefinition {
             name: UNINSTALL,
             title: "Uninstall server",
             description: "Stop an MCP server and remove it from the configuration; delete_files also deletes its \
@@ -276,13 +276,13 @@ fn installing() -> Vec<Definition> {
                     false,
                 ),
             ],
-            does: Does::Removes,
+            does: ToolEffect::Removes,
             gives: &[("message", "string"), ("files_deleted", "boolean")],
         },
     ]
 }
 
-impl Definition {
+impl MetaToolDefinition {
     fn entry(self) -> Entry {
         let required: Vec<&str> = self
             .parameters
@@ -296,16 +296,16 @@ impl Definition {
             .map(|(name, schema, _)| ((*name).to_owned(), schema.clone()))
             .collect();
         let hints = match self.does {
-            Does::Reads => json!({ "readOnlyHint": true, "openWorldHint": false }),
-            Does::Runs => {
+            ToolEffect::Reads => json!({ "readOnlyHint": true, "openWorldHint": false }),
+            ToolEffect::Runs => {
                 json!({ "readOnlyHint": false, "destructiveHint": false, "idempotentHint": true,
                 "openWorldHint": false })
             }
-            Does::Removes => {
+            ToolEffect::Removes => {
                 json!({ "readOnlyHint": false, "destructiveHint": true, "idempotentHint": true,
                 "openWorldHint": false })
             }
-            Does::Anything => {
+            ToolEffect::Anything => {
                 json!({ "readOnlyHint": false, "destructiveHint": true, "openWorldHint": true })
             }
         };

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{load_error, text};
-use super::caller::{Caller, Progress, Question};
-use super::consent::{self, Agreement};
-use super::{INSTALL, LOAD, UNINSTALL, Workshop};
+use super::caller::{Caller, ConsentChannel, Progress};
+use super::consent::{self, ConsentDecision};
+use super::{INSTALL, InstallResources, LOAD, UNINSTALL};
 use crate::fleet::Fleet;
 use crate::install::{
-    Choices, InstallError, Installed, Installer, Listener, Origin, Outcome, Request, Step,
+    InstallError, InstallOutcome, InstallRequest, InstallStep, Installed, Installer, RequestOrigin,
+    StartSettings, StepListener,
 };
 use crate::jsonrpc::{Members, unquoted};
 
@@ -20,7 +21,7 @@ use crate::jsonrpc::{Members, unquoted};
 const SHOWN_EVERY: Duration = Duration::from_millis(200);
 
 /// Outcome of an installing tool.
-pub(super) enum Said {
+pub(super) enum InstallToolOutcome {
     Done(Value),
     /// Raw result that asks the person; the client repeats the call with the response.
     Question(String),
@@ -29,17 +30,17 @@ pub(super) enum Said {
 /// Installs a server; with `load`, also loads it.
 pub(super) async fn install(
     fleet: &Fleet,
-    workshop: &Workshop,
+    workshop: &InstallResources,
     arguments: &Members<'_>,
     caller: &Caller,
     load: bool,
-) -> Result<Said, Value> {
+) -> Result<InstallToolOutcome, Value> {
     let request = request(arguments)?;
     let url = request.source.clone();
     // The install policy may have changed.
     fleet.reread(&[]);
     let installer = workshop.installer(fleet).map_err(|error| failed(&error))?;
-    if let Question::Impossible = caller.question {
+    if let ConsentChannel::Impossible = caller.question {
         let unasked = installer.check_unasked("`mcp-proxy install`");
         unasked.map_err(|error| failed(&error))?;
     }
@@ -52,12 +53,12 @@ pub(super) async fn install(
         let call = format!("{INSTALL} {load} {arguments}");
         let question = consent::installing(&proposal);
         match workshop.questions.ask(caller, &call, &question).await {
-            Agreement::Given => {}
-            Agreement::Refused => {
+            ConsentDecision::Given => {}
+            ConsentDecision::Refused => {
                 let error = "Installation failed: the user declined it";
                 return Err(json!({ "error": error }));
             }
-            Agreement::Asked(result) => return Ok(Said::Question(result)),
+            ConsentDecision::Asked(result) => return Ok(InstallToolOutcome::Question(result)),
         }
     }
     let installed = fetched
@@ -70,7 +71,7 @@ pub(super) async fn install(
         value["message"] = format!("Successfully installed MCP server from {url}").into();
         value["next_step"] =
             format!("Use {LOAD}(server_name='{}') to load it", installed.name).into();
-        return Ok(Said::Done(value));
+        return Ok(InstallToolOutcome::Done(value));
     }
     let name = &installed.name;
     let (server, _) = fleet.load(name).await.map_err(|error| {
@@ -91,16 +92,16 @@ pub(super) async fn install(
     value["tool_count"] = tools.len().into();
     value["tools"] = json!(tools);
     value["note"] = "Server is ready to use immediately - no restart required!".into();
-    Ok(Said::Done(value))
+    Ok(InstallToolOutcome::Done(value))
 }
 
 /// Stops a server, removes it from the configuration and, on request, deletes the installed files.
 pub(super) async fn uninstall(
     fleet: &Fleet,
-    workshop: &Workshop,
+    workshop: &InstallResources,
     arguments: &Members<'_>,
     caller: &Caller,
-) -> Result<Said, Value> {
+) -> Result<InstallToolOutcome, Value> {
     let name = text(arguments, "server_name", "the name of a server")?;
     let delete_files = flag(arguments, "delete_files", false)?;
     let force = flag(arguments, "force", false)?;
@@ -109,21 +110,21 @@ pub(super) async fn uninstall(
     // The install policy may have changed.
     fleet.reread(&[]);
     let installer = workshop.installer(fleet).map_err(uninstalling)?;
-    if let Question::Impossible = caller.question {
+    if let ConsentChannel::Impossible = caller.question {
         let unasked = installer.check_unasked("`mcp-proxy uninstall`");
         unasked.map_err(uninstalling)?;
     }
-    let removal = installer.removal(&name, delete_files, force, Origin::Tool);
+    let removal = installer.removal(&name, delete_files, force, RequestOrigin::Tool);
     let removal = removal.await.map_err(uninstalling)?;
     let call = format!("{UNINSTALL} {arguments}");
     let question = consent::removing(&name, &removal);
     match workshop.questions.ask(caller, &call, &question).await {
-        Agreement::Given => {}
-        Agreement::Refused => {
+        ConsentDecision::Given => {}
+        ConsentDecision::Refused => {
             let error = format!("Failed to uninstall '{name}': the user declined it");
             return Err(json!({ "error": error }));
         }
-        Agreement::Asked(result) => return Ok(Said::Question(result)),
+        ConsentDecision::Asked(result) => return Ok(InstallToolOutcome::Question(result)),
     }
     let was_loaded = fleet.unload(&name).await;
     let removed = match removal.finish().await {
@@ -136,7 +137,7 @@ pub(super) async fn uninstall(
         }
     };
     fleet.reread(&[]);
-    Ok(Said::Done(json!({
+    Ok(InstallToolOutcome::Done(json!({
         "message": format!("Successfully uninstalled '{name}'"),
         "files_deleted": removed.deleted.is_some(),
         "stopped": was_loaded,
@@ -148,25 +149,25 @@ pub(super) async fn uninstall(
     })))
 }
 
-fn request(arguments: &Members<'_>) -> Result<Request, Value> {
+fn request(arguments: &Members<'_>) -> Result<InstallRequest, Value> {
     let source = text(arguments, "git_url", "the URL of the server's repository")?;
     let given = |name: &str, what: &str| match arguments.get(name) {
         None | Some("null") => Ok(None),
         Some(_) => text(arguments, name, what).map(|text| Some(text.into_owned())),
     };
-    let choices = Choices {
+    let choices = StartSettings {
         server_file: given("server_file", "a file of the repository")?,
         requirements_file: given("requirements_file", "a file of the repository")?,
-        ..Choices::default()
+        ..StartSettings::default()
     };
-    Ok(Request {
+    Ok(InstallRequest {
         source: source.into_owned(),
         name: given("server_name", "the server's new name")?,
         choices,
         env: variables(arguments)?,
         auto_detect: flag(arguments, "auto_detect", true)?,
         overwrite: flag(arguments, "overwrite", false)?,
-        origin: Origin::Tool,
+        origin: RequestOrigin::Tool,
     })
 }
 
@@ -214,9 +215,9 @@ fn described(installed: &Installed) -> Value {
     json!({
         "server_name": installed.name,
         "outcome": match installed.outcome {
-            Outcome::New => "installed",
-            Outcome::Same => "was installed already",
-            Outcome::Updated => "replaced",
+            InstallOutcome::New => "installed",
+            InstallOutcome::Same => "was installed already",
+            InstallOutcome::Updated => "replaced",
         },
         "source": installed.source,
         "commit": installed.commit,
@@ -230,15 +231,17 @@ fn described(installed: &Installed) -> Value {
 }
 
 /// Returns a listener that reports the steps to the caller.
-fn listener(progress: Option<Progress>) -> Listener {
+fn listener(progress: Option<Progress>) -> StepListener {
     let Some(progress) = progress else {
-        return Listener::silent();
+        return StepListener::silent();
     };
     let last = Mutex::new(None::<Instant>);
-    Listener::new(move |step| {
+    StepListener::new(move |step| {
         let moving = matches!(
             step,
-            Step::Receiving { .. } | Step::CheckingOut { .. } | Step::Output(_)
+            InstallStep::Receiving { .. }
+                | InstallStep::CheckingOut { .. }
+                | InstallStep::Output(_)
         );
         let mut last = crate::lock::locked(&last);
         if moving && last.is_some_and(|last| last.elapsed() < SHOWN_EVERY) {
@@ -249,21 +252,23 @@ fn listener(progress: Option<Progress>) -> Listener {
     })
 }
 
-fn sentence(step: &Step) -> String {
+fn sentence(step: &InstallStep) -> String {
     match step {
-        Step::Connecting(repository) => format!("connecting to {repository}"),
-        Step::Resolved { commit, reference } => match reference {
+        InstallStep::Connecting(repository) => format!("connecting to {repository}"),
+        InstallStep::Resolved { commit, reference } => match reference {
             Some(reference) => format!("{reference} is commit {commit}"),
             None => format!("commit {commit}"),
         },
-        Step::Receiving { objects, total, .. } => format!("received {objects} of {total} objects"),
-        Step::CheckingOut { files, total } => format!("wrote {files} of {total} files"),
-        Step::Running(command) => format!("running {command}"),
-        Step::Output(line) | Step::Note(line) => line.clone(),
+        InstallStep::Receiving { objects, total, .. } => {
+            format!("received {objects} of {total} objects")
+        }
+        InstallStep::CheckingOut { files, total } => format!("wrote {files} of {total} files"),
+        InstallStep::Running(command) => format!("running {command}"),
+        InstallStep::Output(line) | InstallStep::Note(line) => line.clone(),
     }
 }
 
-impl Workshop {
+impl InstallResources {
     fn installer(&self, fleet: &Fleet) -> Result<Installer, InstallError> {
         let policy = fleet.config().install.clone();
         let installer = Installer::new(self.around.clone(), policy, fleet.reaper())?;

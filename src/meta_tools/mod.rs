@@ -8,12 +8,12 @@ mod call;
 mod caller;
 mod consent;
 mod definitions;
-mod finding;
 mod installing;
 mod loading;
-mod showing;
+mod server_listing;
 #[cfg(test)]
 mod tests;
+mod tool_search;
 
 use std::sync::Arc;
 
@@ -22,19 +22,19 @@ use tokio::task::spawn_blocking;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge;
-pub(crate) use crate::config::MetaTools as Set;
-use crate::config::Surroundings;
+use crate::config::ConfigContext;
+pub(crate) use crate::config::MetaToolSet as Set;
 use crate::event::ToolDiff;
 use crate::fleet::Fleet;
 use crate::jsonrpc::{Members, quoted};
 use crate::lock::locked;
 use crate::mcp::{Entry, Era};
 pub(crate) use arguments::load_error;
-pub(crate) use call::Meant;
-pub(crate) use caller::{Caller, Progress, Question};
-use consent::Questions;
+pub(crate) use call::ToolCall;
+pub(crate) use caller::{Caller, ConsentChannel, Progress};
+use consent::ConsentQuestions;
 pub(crate) use consent::brought;
-use installing::Said;
+use installing::InstallToolOutcome;
 
 /// Meta-tool that calls a tool by name, including tools that the client does not know yet.
 pub(crate) const CALL: &str = "call_dynamic_server_tool";
@@ -58,39 +58,39 @@ const OPEN: &str = "Servers cannot be installed or uninstalled over HTTP without
 
 /// Meta-tools that a client is offered, as list entries.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Offer {
+pub(crate) struct OfferedMetaTools {
     entries: Arc<[Entry]>,
     /// None where no servers can be installed.
-    workshop: Option<Workshop>,
+    workshop: Option<InstallResources>,
     /// True if the caller may be another user, who may not install servers.
     is_open: bool,
 }
 
 /// Resources for installing servers.
 #[derive(Debug, Clone)]
-struct Workshop {
+struct InstallResources {
     /// Information that leads to the configuration in which servers are registered.
-    around: Surroundings,
+    around: ConfigContext,
     /// Running tasks, including those whose caller has gone.
     tasks: TaskTracker,
-    questions: Questions,
+    questions: ConsentQuestions,
 }
 
-impl Offer {
+impl OfferedMetaTools {
     /// Creates the meta-tools of `set`. `several`: there may be more than one server. `around` leads to the
     /// configuration that servers can be installed into, if any. `is_open`: other users can call the tools.
     pub(crate) fn new(
         set: Set,
         several: bool,
-        around: Option<Surroundings>,
+        around: Option<ConfigContext>,
         is_open: bool,
     ) -> Self {
         Self {
             entries: definitions::of(set, several, around.is_some()).into(),
-            workshop: around.map(|around| Workshop {
+            workshop: around.map(|around| InstallResources {
                 around,
                 tasks: TaskTracker::new(),
-                questions: Questions::default(),
+                questions: ConsentQuestions::default(),
             }),
             is_open,
         }
@@ -151,9 +151,9 @@ impl Offer {
 }
 
 /// Runs the meta-tool `name` of `offer` with raw `arguments`; returns the raw result. [`CALL`] is not run here: it
-/// becomes the request of a [`Meant`].
+/// becomes the request of a [`ToolCall`].
 pub(crate) async fn run(
-    offer: &Offer,
+    offer: &OfferedMetaTools,
     name: &str,
     arguments: &str,
     fleet: &Fleet,
@@ -173,18 +173,18 @@ pub(crate) async fn run(
         (LOAD, _) => loading::load(fleet, &arguments).await.map(said),
         (UNLOAD, _) => loading::unload(fleet, &arguments).await.map(said),
         (RELOAD, _) => loading::reload(fleet, &arguments).await.map(said),
-        (LOADED, _) => Ok(said(showing::loaded(fleet))),
-        (AVAILABLE, _) => Ok(said(showing::available(fleet))),
-        (INSTALLED, workshop) => Ok(said(showing::installed(fleet, workshop.as_ref()))),
+        (LOADED, _) => Ok(said(server_listing::loaded(fleet))),
+        (AVAILABLE, _) => Ok(said(server_listing::available(fleet))),
+        (INSTALLED, workshop) => Ok(said(server_listing::installed(fleet, workshop.as_ref()))),
         (SEARCH, _) => {
             // The search reads files and weighs every word of thousands of tools: it must not delay calls.
             let (fleet, raw) = (fleet.clone(), understood.clone());
-            let found = spawn_blocking(move || finding::search(&fleet, &Members::of(&raw)));
+            let found = spawn_blocking(move || tool_search::search(&fleet, &Members::of(&raw)));
             let stopped = |error| Err(json!({ "error": format!("the search failed: {error}") }));
             found.await.unwrap_or_else(stopped).map(|it| it.to_string())
         }
-        (ALL_TOOLS, _) => Ok(finding::all(fleet).to_string()),
-        (INFO, _) => finding::info(fleet, &arguments, offer).await,
+        (ALL_TOOLS, _) => Ok(tool_search::all(fleet).to_string()),
+        (INFO, _) => tool_search::info(fleet, &arguments, offer).await,
         (UNINSTALL | INSTALL | INSTALL_AND_LOAD, _) if offer.is_open => {
             Err(json!({ "error": OPEN }))
         }
@@ -196,8 +196,8 @@ pub(crate) async fn run(
                 installing::install(fleet, workshop, &arguments, caller, load).await
             };
             match done {
-                Ok(Said::Done(value)) => Ok(said(value)),
-                Ok(Said::Question(result)) => return result,
+                Ok(InstallToolOutcome::Done(value)) => Ok(said(value)),
+                Ok(InstallToolOutcome::Question(result)) => return result,
                 Err(error) => Err(error),
             }
         }

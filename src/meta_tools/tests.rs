@@ -4,7 +4,7 @@ use super::*;
 use crate::mcp::ListKind;
 
 fn caller(era: Era) -> Caller {
-    Caller::new(era, Question::Impossible, None)
+    Caller::new(era, ConsentChannel::Impossible, None)
 }
 
 /// Returns a fleet with two loaded servers and one that is not.
@@ -72,7 +72,7 @@ fn differences_are_named() {
 
 #[tokio::test]
 async fn results_have_the_members_of_their_definitions() {
-    let (fleet, offer) = (fleet(), Offer::new(Set::All, true, None, false));
+    let (fleet, offer) = (fleet(), OfferedMetaTools::new(Set::All, true, None, false));
     for (name, arguments) in [
         (LOADED, "{}"),
         (AVAILABLE, "{}"),
@@ -104,7 +104,7 @@ async fn results_have_the_members_of_their_definitions() {
 
 #[tokio::test]
 async fn servers_are_shown_in_the_order_of_the_configuration() {
-    let (fleet, offer) = (fleet(), Offer::new(Set::All, true, None, false));
+    let (fleet, offer) = (fleet(), OfferedMetaTools::new(Set::All, true, None, false));
     let raw = run(&offer, AVAILABLE, "{}", &fleet, &caller(Era::Legacy)).await;
     let result: Value = from_str(&raw).unwrap();
     let content = &result["structuredContent"];
@@ -119,10 +119,10 @@ async fn servers_are_shown_in_the_order_of_the_configuration() {
 #[tokio::test]
 async fn failures_say_what_to_do_next() {
     let fleet = fleet();
-    let dev = Offer::new(Set::Dev, true, None, false);
-    let all = Offer::new(Set::All, true, None, false);
-    let with = Some(Surroundings::default());
-    let open = Offer::new(Set::All, true, with, true);
+    let dev = OfferedMetaTools::new(Set::Dev, true, None, false);
+    let all = OfferedMetaTools::new(Set::All, true, None, false);
+    let with = Some(ConfigContext::default());
+    let open = OfferedMetaTools::new(Set::All, true, with, true);
     for (offer, name, arguments, error) in [
         (&dev, SEARCH, "{}", "`search_tools` is not a meta-tool"),
         (&all, INSTALL, "{}", "is not a meta-tool"),
@@ -178,7 +178,7 @@ fn a_model_is_offered_only_the_tools_of_the_set() {
         (Set::All, "Search_Tools", false),
         (Set::All, "", false),
     ] {
-        let offer = Offer::new(set, true, None, false);
+        let offer = OfferedMetaTools::new(set, true, None, false);
         assert_eq!(offer.has(name), expected, "{name}");
     }
 }

@@ -33,14 +33,14 @@ const CURE: &str = "stdout is reserved for JSON-RPC messages; log to stderr: pri
 
 /// Formatter with the state it needs for alignment and against repetition.
 #[derive(Debug)]
-pub(super) struct Human {
+pub(super) struct HumanFormatter {
     verbosity: Verbosity,
     width: usize,
     /// Last stderr lines that were shown.
     shown: VecDeque<String>,
 }
 
-impl Human {
+impl HumanFormatter {
     pub(super) fn new(verbosity: Verbosity) -> Self {
         Self {
             verbosity,

@@ -7,11 +7,11 @@ use std::time::SystemTime;
 use serde_json::{Map, Value, json};
 
 use super::text::rfc3339;
-use crate::config::Hidden;
+use crate::config::HiddenValues;
 use crate::event::{Event, Failure, ToolDiff};
 
 /// Returns one line without its line end.
-pub(super) fn line(event: &Event, now: SystemTime, hidden: &Hidden) -> String {
+pub(super) fn line(event: &Event, now: SystemTime, hidden: &HiddenValues) -> String {
     let (name, mut fields) = fields(event);
     hidden.hide_in(&mut fields);
     object(name, fields, now)

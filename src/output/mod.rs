@@ -5,15 +5,15 @@
 //! and reported. stdout carries the protocol; only the functions `print_…` for results write to it, for commands that
 //! do not speak MCP there.
 
-mod bar;
 mod classify;
 mod human;
 mod json;
 mod printer;
+mod progress_display;
 mod text;
 
 #[cfg(test)]
-mod table;
+mod event_table;
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
@@ -26,8 +26,8 @@ use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
-pub(crate) use bar::Bar;
 pub(crate) use printer::start;
+pub(crate) use progress_display::ProgressDisplay;
 use text::harmless;
 pub(crate) use text::{clean, duration};
 
@@ -36,7 +36,7 @@ const FINISH_DEADLINE: Duration = Duration::from_millis(500);
 
 /// Selection, destination and format of the printed events.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Options {
+pub(crate) struct OutputOptions {
     /// Selection of events for people.
     pub(crate) verbosity: Verbosity,
     /// File that events are appended to, in addition to stderr.

@@ -13,13 +13,13 @@ use std::time::SystemTime;
 use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice};
 
-use super::human::{Human, shows_stray};
+use super::human::{HumanFormatter, shows_stray};
 use super::text::rfc3339;
-use super::{FINISH_DEADLINE, LogFormat, Options, json};
-use crate::config::Hidden;
-use crate::event::{EVENT_BACKLOG, Event, Events};
+use super::{FINISH_DEADLINE, LogFormat, OutputOptions, json};
+use crate::config::HiddenValues;
+use crate::event::{EVENT_BACKLOG, Event, EventSender};
 use crate::lock::locked;
-use crate::private;
+use crate::private_files;
 
 /// Handle of the printing threads; [`finish`](Self::finish) ends them.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Printer {
 }
 
 /// Starts the printing threads. Returns an error if the log file cannot be opened or a thread cannot be started.
-pub(crate) fn start(options: &Options) -> io::Result<(Events, Printer)> {
+pub(crate) fn start(options: &OutputOptions) -> io::Result<(EventSender, Printer)> {
     let colored = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
     start_on(Box::new(io::stderr()), colored, options)
 }
@@ -53,9 +53,9 @@ pub(crate) fn start(options: &Options) -> io::Result<(Events, Printer)> {
 fn start_on(
     stderr: Box<dyn Write + Send>,
     colored: bool,
-    options: &Options,
-) -> io::Result<(Events, Printer)> {
-    let human = || Human::new(options.verbosity);
+    options: &OutputOptions,
+) -> io::Result<(EventSender, Printer)> {
+    let human = || HumanFormatter::new(options.verbosity);
     let (sender, events) = mpsc::sync_channel(EVENT_BACKLOG);
     let dropped = Arc::new(AtomicU64::new(0));
     let finishing = Arc::new(AtomicBool::new(false));
@@ -65,33 +65,33 @@ fn start_on(
         wake: sender.clone(),
         ended,
     };
-    let outlet = Events::new(sender, Arc::clone(&dropped));
+    let outlet = EventSender::new(sender, Arc::clone(&dropped));
     let hidden = outlet.hidden();
 
     let stderr_form = match options.log_format {
-        LogFormat::Json if options.log_file.is_none() => Form::Json,
-        _ if colored => Form::Colored(human()),
-        _ => Form::Plain(human()),
+        LogFormat::Json if options.log_file.is_none() => EntryFormat::Json,
+        _ if colored => EntryFormat::Colored(human()),
+        _ => EntryFormat::Plain(human()),
     };
     let Some(path) = &options.log_file else {
-        let printing = Printing::new(stderr, stderr_form, dropped, hidden, None, done);
+        let printing = PrinterThread::new(stderr, stderr_form, dropped, hidden, None, done);
         spawn("stderr", move || printing.run(&events, &finishing))?;
         return Ok((outlet, printer));
     };
 
     let log_form = match options.log_format {
-        LogFormat::Json => Form::Json,
-        LogFormat::Human => Form::Timed(human()),
+        LogFormat::Json => EntryFormat::Json,
+        LogFormat::Human => EntryFormat::Timed(human()),
     };
     let (to_stderr, from_log) = mpsc::sync_channel(EVENT_BACKLOG);
     let unread = Arc::new(AtomicU64::new(0));
-    let to_stderr = Events::new(to_stderr, Arc::clone(&unread));
+    let to_stderr = EventSender::new(to_stderr, Arc::clone(&unread));
     let log = Box::new(open(path)?);
     let next = Some(to_stderr);
-    let logging = Printing::new(log, log_form, dropped, hidden.clone(), next, done.clone());
+    let logging = PrinterThread::new(log, log_form, dropped, hidden.clone(), next, done.clone());
     spawn("log", move || logging.run(&events, &finishing))?;
     // Ends when the thread of the log file drops its sender.
-    let printing = Printing::new(stderr, stderr_form, unread, hidden, None, done);
+    let printing = PrinterThread::new(stderr, stderr_form, unread, hidden, None, done);
     spawn("stderr", move || {
         printing.run(&from_log, &AtomicBool::new(false));
     })?;
@@ -99,7 +99,7 @@ fn start_on(
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    private::append(path).map_err(|error| {
+    private_files::append(path).map_err(|error| {
         let text = format!("cannot open the log file {}: {error}", path.display());
         io::Error::new(error.kind(), text)
     })
@@ -112,19 +112,19 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
 
 /// Format of a thread's output.
 #[derive(Debug)]
-enum Form {
+enum EntryFormat {
     /// Coloured lines for people.
-    Colored(Human),
+    Colored(HumanFormatter),
     /// Lines for people without colour.
-    Plain(Human),
+    Plain(HumanFormatter),
     /// Lines for people without colour, each entry after a timestamp.
-    Timed(Human),
+    Timed(HumanFormatter),
     Json,
 }
 
-impl Form {
+impl EntryFormat {
     /// Returns whole lines; `None` if the event is not printed.
-    fn entry(&mut self, event: &Event, hidden: &Hidden) -> Option<String> {
+    fn entry(&mut self, event: &Event, hidden: &HiddenValues) -> Option<String> {
         match event {
             Event::Ending { reason } if reason.is_empty() => return None,
             Event::Stray { count, .. } if !shows_stray(*count) => return None,
@@ -160,26 +160,26 @@ impl Form {
 }
 
 /// State of one printing thread.
-struct Printing {
+struct PrinterThread {
     to: Box<dyn Write + Send>,
-    form: Form,
+    form: EntryFormat,
     /// Number of events that did not fit into this thread's channel.
     dropped: Arc<AtomicU64>,
     /// Values that must not be shown.
-    hidden: Arc<Mutex<Hidden>>,
+    hidden: Arc<Mutex<HiddenValues>>,
     /// Thread that receives the events next.
-    next: Option<Events>,
+    next: Option<EventSender>,
     /// Sender whose drop marks the end of the thread.
     _done: Sender<()>,
 }
 
-impl Printing {
+impl PrinterThread {
     fn new(
         to: Box<dyn Write + Send>,
-        form: Form,
+        form: EntryFormat,
         dropped: Arc<AtomicU64>,
-        hidden: Arc<Mutex<Hidden>>,
-        next: Option<Events>,
+        hidden: Arc<Mutex<HiddenValues>>,
+        next: Option<EventSender>,
         done: Sender<()>,
     ) -> Self {
         Self {
@@ -280,7 +280,7 @@ mod tests {
     fn finish_prints_all_that_was_sent_though_senders_live_on() {
         let (pieces, written) = mpsc::channel();
         let (events, printer) =
-            start_on(Box::new(Pieces(pieces)), false, &Options::default()).unwrap();
+            start_on(Box::new(Pieces(pieces)), false, &OutputOptions::default()).unwrap();
         for number in 0..100 {
             events.send(said(&number.to_string()));
         }
@@ -298,7 +298,7 @@ mod tests {
         for colored in [true, false] {
             let (pieces, written) = mpsc::channel();
             let (events, printer) =
-                start_on(Box::new(Pieces(pieces)), colored, &Options::default()).unwrap();
+                start_on(Box::new(Pieces(pieces)), colored, &OutputOptions::default()).unwrap();
             events.send(said("x"));
             printer.finish();
             assert_eq!(written.recv().unwrap().contains('\u{1b}'), colored);
@@ -308,9 +308,9 @@ mod tests {
     #[test]
     fn stray_lines_are_told_five_times_then_rarely() {
         let (pieces, written) = mpsc::channel();
-        let options = Options {
+        let options = OutputOptions {
             verbosity: Verbosity::Quiet,
-            ..Options::default()
+            ..OutputOptions::default()
         };
         let (events, printer) = start_on(Box::new(Pieces(pieces)), false, &options).unwrap();
         for count in 1..=500 {
@@ -324,10 +324,10 @@ mod tests {
     fn a_stuck_stderr_holds_neither_the_log_file_nor_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let log_file = folder.path().join("log");
-        let options = Options {
+        let options = OutputOptions {
             log_file: Some(log_file.clone()),
             log_format: LogFormat::Json,
-            ..Options::default()
+            ..OutputOptions::default()
         };
         let (release, stuck) = mpsc::channel();
         let to = Stuck(stuck, Pieces(mpsc::channel().0));
@@ -348,7 +348,7 @@ mod tests {
         let (release, stuck) = mpsc::channel::<()>();
         let (pieces, written) = mpsc::channel();
         let to = Stuck(stuck, Pieces(pieces));
-        let (events, printer) = start_on(Box::new(to), false, &Options::default()).unwrap();
+        let (events, printer) = start_on(Box::new(to), false, &OutputOptions::default()).unwrap();
         // One event may be at the writer, EVENT_BACKLOG events wait, the others are dropped.
         for _ in 0..EVENT_BACKLOG + 38 {
             events.send(said("x"));
@@ -369,10 +369,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log_file = folder.path().join("log");
         for log_format in [LogFormat::Human, LogFormat::Json] {
-            let options = Options {
+            let options = OutputOptions {
                 log_file: Some(log_file.clone()),
                 log_format,
-                ..Options::default()
+                ..OutputOptions::default()
             };
             let (pieces, written) = mpsc::channel();
             let (events, printer) = start_on(Box::new(Pieces(pieces)), false, &options).unwrap();
@@ -391,9 +391,9 @@ mod tests {
 
     #[test]
     fn a_log_file_that_cannot_be_opened_is_named() {
-        let options = Options {
+        let options = OutputOptions {
             log_file: Some("/no/such/log".into()),
-            ..Options::default()
+            ..OutputOptions::default()
         };
         let error = start(&options).unwrap_err();
         assert!(error.to_string().contains("/no/such/log"), "{error}");

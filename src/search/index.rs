@@ -59,7 +59,7 @@ const FIELDS: [Field; 5] = [
 ];
 
 /// Words of one document, per field, as numbers in the index.
-type Cut = [Vec<u32>; FIELDS.len()];
+type DocumentWords = [Vec<u32>; FIELDS.len()];
 
 /// Weight of a word in one document.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +71,7 @@ struct Posting {
 
 /// Names of a tool, to recognize it in a query and to order equal scores.
 #[derive(Debug)]
-struct Identity {
+struct ToolNames {
     server: String,
     tool: String,
     /// Server name as one word.
@@ -80,7 +80,7 @@ struct Identity {
     bare: String,
 }
 
-impl Identity {
+impl ToolNames {
     fn new(document: Document) -> Self {
         let squeezed_server = words::squeezed(&document.server);
         let squeezed = words::squeezed(&document.name);
@@ -138,7 +138,7 @@ impl Score {
 /// Searchable set of tools. Built once, and rebuilt when a tool changes.
 #[derive(Debug)]
 pub(crate) struct Index {
-    identities: Vec<Identity>,
+    identities: Vec<ToolNames>,
     /// Words and the documents that contain them, sorted by word, so that words with a common prefix are neighbours.
     words: Vec<(String, Vec<Posting>)>,
 }
@@ -151,7 +151,7 @@ impl Index {
         let mut cuts = Vec::new();
         for document in documents {
             cuts.push(cut(&document, &mut numbers));
-            identities.push(Identity::new(document));
+            identities.push(ToolNames::new(document));
         }
         let mut words: Vec<(String, Vec<Posting>)> = vec![Default::default(); numbers.len()];
         for (word, number) in numbers {
@@ -189,7 +189,7 @@ impl Index {
             .collect();
         hits.sort_unstable_by(|a, b| {
             let place = |hit: &Hit| {
-                let Identity { tool, server, .. } = &self.identities[hit.document];
+                let ToolNames { tool, server, .. } = &self.identities[hit.document];
                 (tool, server, hit.document)
             };
             b.score
@@ -297,7 +297,7 @@ fn is_alike(stem: &str, word: &str) -> bool {
 }
 
 /// Splits a document's texts into words and numbers the new ones.
-fn cut(document: &Document, numbers: &mut HashMap<String, u32>) -> Cut {
+fn cut(document: &Document, numbers: &mut HashMap<String, u32>) -> DocumentWords {
     let mut number = |stem: &str| {
         if let Some(known) = numbers.get(stem) {
             return *known;
@@ -306,7 +306,7 @@ fn cut(document: &Document, numbers: &mut HashMap<String, u32>) -> Cut {
         numbers.insert(stem.to_owned(), new);
         new
     };
-    let mut cut = Cut::default();
+    let mut cut = DocumentWords::default();
     let [name, title, server, description, parameters] = &mut cut;
     words::of_name(&document.name, |stem| name.push(number(stem)));
     words::of_prose(&document.title, |stem| title.push(number(stem)));
@@ -318,7 +318,7 @@ fn cut(document: &Document, numbers: &mut HashMap<String, u32>) -> Cut {
     cut
 }
 
-fn average_lengths(cuts: &[Cut]) -> [f64; FIELDS.len()] {
+fn average_lengths(cuts: &[DocumentWords]) -> [f64; FIELDS.len()] {
     std::array::from_fn(|field| {
         let total: usize = cuts.iter().map(|cut| cut[field].len()).sum();
         count(total) / count(cuts.len().max(1))
@@ -328,7 +328,7 @@ fn average_lengths(cuts: &[Cut]) -> [f64; FIELDS.len()] {
 /// Adds one document to the postings of its words, with the weight it has there.
 fn post(
     document: u32,
-    cut: &Cut,
+    cut: &DocumentWords,
     average: &[f64; FIELDS.len()],
     words: &mut [(String, Vec<Posting>)],
 ) {

@@ -1,7 +1,7 @@
 //! Advice for failures that the proxy itself causes by starting a server beside its predecessor: a port or a lock that
 //! only one process can have is taken. Recognizes error messages of servers, databases and browsers.
 
-use crate::config::{Reload, ServerSpec};
+use crate::config::{ReloadMode, ServerSpec};
 
 /// Advice for a server of which only one process can run at a time.
 const STOP_FIRST: &str = "two generations cannot run at once: use `--reload stop-first` for a server that owns a port or a lock";
@@ -70,7 +70,7 @@ pub(super) fn cure(stderr: &[String], spec: &ServerSpec) -> Option<String> {
         || is_locked_out(stderr)
         // `flock -n` prints nothing when it gives up.
         || (stderr.is_empty() && runs_flock(spec));
-    (in_its_way && spec.reload == Reload::Overlap).then(|| STOP_FIRST.to_owned())
+    (in_its_way && spec.reload == ReloadMode::Overlap).then(|| STOP_FIRST.to_owned())
 }
 
 /// Returns the advice for a start that timed out; `predecessor` is true if an old process was running.
@@ -78,7 +78,7 @@ pub(super) fn more_time(predecessor: bool, spec: &ServerSpec) -> String {
     let mut advice = "if the server needs longer, raise `--start-timeout` (`start_timeout` in the configuration); the \
         next call restarts it with twice the timeout"
         .to_owned();
-    if predecessor && spec.reload == Reload::Overlap {
+    if predecessor && spec.reload == ReloadMode::Overlap {
         advice.push_str(
             ". If the server waits for a port or a lock of its old process, use `--reload stop-first`",
         );
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_server_that_is_stopped_first_needs_no_such_advice() {
         let mut spec = spec(&["server"]);
-        spec.reload = Reload::StopFirst;
+        spec.reload = ReloadMode::StopFirst;
         assert_eq!(cure(&["database is locked".to_owned()], &spec), None);
     }
 

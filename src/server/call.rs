@@ -36,7 +36,7 @@ pub(crate) struct Call {
     /// Number of retries because the server did not process it.
     pub(crate) returns: u8,
     /// Sender of the request.
-    pub(crate) asker: Arc<dyn Asker>,
+    pub(crate) asker: Arc<dyn ResponseSink>,
 }
 
 impl Call {
@@ -47,7 +47,7 @@ impl Call {
 }
 
 /// Receiver of responses.
-pub(crate) trait Asker: Debug + Send + Sync {
+pub(crate) trait ResponseSink: Debug + Send + Sync {
     /// Returns the pipe that all responses go to, if there is only one: used for backpressure and for combined writes.
     fn pipe(&self) -> Option<&Outbox>;
 
@@ -59,7 +59,7 @@ pub(crate) trait Asker: Debug + Send + Sync {
 }
 
 /// Client side of a session.
-pub(crate) trait Client: Asker {
+pub(crate) trait Client: ResponseSink {
     /// Takes a request from the server. `on` is the number of the client's request that it belongs to, if known.
     fn ask(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>, on: Option<u64>);
 

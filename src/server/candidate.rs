@@ -11,18 +11,18 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::advice;
-use super::body::SHOWN_STDERR;
+use super::backend::SHOWN_STDERR;
 use super::call::Client;
-use super::generation::{self, Ending, Proof, Running, Shown};
-use super::handshake::{Hello, Refusal, replay, shake_hands};
+use super::generation::{self, GenerationExit, ProofResults, ProvenGeneration, RunningGeneration};
+use super::handshake::{ClientHello, ProofFailure, replay, shake_hands};
 use super::lists::fetch_lists;
-use super::report::{Report, Supply};
-use super::turns::StartTurn;
-use super::{Shared, bytecode, noting, remote};
+use super::report::{Report, ServerContext};
+use super::start_permits::StartPermit;
+use super::{ServerShared, bytecode, loaded_files, remote};
 use crate::bridge::Identity;
 use crate::event::Failure;
 use crate::mcp::{List, ListKind};
-use crate::warm::{Start, Voice};
+use crate::warm::{StartedProcess, StderrBuffer};
 
 /// Time for a rejected candidate to exit on its own.
 const GRACE: Duration = Duration::from_millis(500);
@@ -35,10 +35,10 @@ const MOST_DOUBLINGS: u32 = 4;
 /// Everything needed to start a generation.
 #[derive(Debug)]
 pub(crate) struct Candidate {
-    pub(crate) supply: Supply,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) context: ServerContext,
+    pub(crate) shared: Arc<ServerShared>,
     pub(crate) number: u64,
-    pub(crate) hello: Hello,
+    pub(crate) hello: ClientHello,
     pub(crate) epoch: u64,
     pub(crate) client: Arc<dyn Client>,
     /// Files changed since the last generation that proved itself.
@@ -50,7 +50,7 @@ pub(crate) struct Candidate {
 }
 
 /// Reason why a standby did not prove itself, as a sentence fragment.
-enum Unlike {
+enum StandbyMismatch {
     /// The saved code sets the process up differently from the code before.
     Differs(String),
     /// The code does not run in a standby.
@@ -61,7 +61,7 @@ impl Candidate {
     /// Starts the generation and reports [`Report::Proved`] or [`Report::Failed`]; after a cancellation, reports
     /// [`Report::Gone`] once the process has ended.
     pub(crate) async fn run(self, cancelled: CancellationToken) {
-        let reports = self.supply.reports.clone();
+        let reports = self.context.reports.clone();
         let number = self.number;
         let report = match self.start(&cancelled).await {
             None => Report::Gone(number),
@@ -72,20 +72,13 @@ impl Candidate {
         let _ = reports.send(report);
     }
 
-    async fn start(self, cancelled: &CancellationToken) -> Option<Result<Proof, Failure>> {
+    async fn start(
+        self,
+        cancelled: &CancellationToken,
+    ) -> Option<Result<ProvenGeneration, Failure>> {
         // The time limit starts after the wait for the permit.
-        let mut turn = if self.supply.spec.remote.is_some() {
-            StartTurn::unneeded()
-        } else {
-            let turn = self.supply.means.turns.take(self.number == 1);
-            cancelled.run_until_cancelled(turn).await?
-        };
-        if bytecode::concerns(&self.files) {
-            let (spec, files) = (self.supply.spec.clone(), self.files.clone());
-            // Not on the thread that serves clients: a checkout may have changed thousands of files.
-            let removed = spawn_blocking(move || bytecode::remove(&spec, &files));
-            let _ = cancelled.run_until_cancelled(removed).await?;
-        }
+        let mut permit = self.permit(cancelled).await?;
+        self.remove_bytecode(cancelled).await?;
         let mut probe = !self.shared.no_probe.load(Ordering::Relaxed);
         // Reason why the standby did not prove itself. If the saved code is broken, a cold start fails as well, and its
         // failure is reported instead.
@@ -101,7 +94,7 @@ impl Candidate {
             let limit = self.limit();
             let prove = timeout(limit, self.prove(&running, probe));
             let proved = cancelled
-                .run_until_cancelled(turn.during(&running.child, prove))
+                .run_until_cancelled(permit.during(&running.child, prove))
                 .await;
             let refusal = match proved {
                 None => {
@@ -112,15 +105,15 @@ impl Candidate {
                     stop(running).await;
                     let reason = "the standby exited".to_owned();
                     let reason = self.shared.warm.difference().unwrap_or(reason);
-                    unlike = Some(Unlike::Differs(reason));
+                    unlike = Some(StandbyMismatch::Differs(reason));
                     continue;
                 }
                 Some(Ok(Ok(shown))) => {
                     // Stored only now: a process that ended on the probe may have been broken for another reason.
                     self.shared.no_probe.store(!probe, Ordering::Relaxed);
-                    self.hear_out(voice, unlike);
+                    self.finish_standby(voice, unlike);
                     let took = running.since.elapsed();
-                    return Some(Ok(Proof {
+                    return Some(Ok(ProvenGeneration {
                         running,
                         shown,
                         took,
@@ -130,42 +123,70 @@ impl Candidate {
                 Some(Err(_)) => self.late(&running, limit, &mut voice),
             };
             let ending = stop(running).await;
-            probe &= refusal != Refusal::ProbeUnanswered;
+            probe &= refusal != ProofFailure::ProbeUnanswered;
             // Neither the probe nor the undeclared list is requested a second time.
-            if let Refusal::ProbeUnanswered | Refusal::ListUnanswered(_) = refusal {
+            if let ProofFailure::ProbeUnanswered | ProofFailure::ListUnanswered(_) = refusal {
                 continue;
             }
             let mut failure =
-                generation::failure(self.number, &refusal, Some(&ending), &self.supply.spec);
+                generation::failure(self.number, &refusal, Some(&ending), &self.context.spec);
             if failure.late && failure.advice.is_none() {
-                failure.advice = Some(advice::more_time(!self.announce, &self.supply.spec));
+                failure.advice = Some(advice::more_time(!self.announce, &self.context.spec));
             }
             if voice.is_some() {
                 let difference = self.shared.warm.difference();
-                unlike = Some(difference.map_or(Unlike::Fails(failure.reason), Unlike::Differs));
+                unlike = Some(difference.map_or(
+                    StandbyMismatch::Fails(failure.reason),
+                    StandbyMismatch::Differs,
+                ));
                 continue;
             }
-            let notes = self.shared.warm.started(&self.supply.spec, false);
-            noting::add_failed(notes, &self.shared).await;
+            let notes = self.shared.warm.started(&self.context.spec, false);
+            loaded_files::add_failed(notes, &self.shared).await;
             return Some(Err(failure));
         }
     }
 
+    /// Waits until the machine may start one more process; None if cancelled.
+    async fn permit(&self, cancelled: &CancellationToken) -> Option<StartPermit> {
+        if self.context.spec.remote.is_some() {
+            return Some(StartPermit::unneeded());
+        }
+        let permit = self.context.resources.turns.take(self.number == 1);
+        cancelled.run_until_cancelled(permit).await
+    }
+
+    /// Removes bytecode that Python would run instead of the changed files; None if cancelled.
+    async fn remove_bytecode(&self, cancelled: &CancellationToken) -> Option<()> {
+        if bytecode::concerns(&self.files) {
+            let (spec, files) = (self.context.spec.clone(), self.files.clone());
+            // Not on the thread that serves clients: a checkout may have changed thousands of files.
+            let removed = spawn_blocking(move || bytecode::remove(&spec, &files));
+            let _ = cancelled.run_until_cancelled(removed).await?;
+        }
+        Some(())
+    }
+
     /// Returns the refusal of a start that timed out. A standby is not followed by a cold start here, because the
     /// client must not wait twice as long.
-    fn late(&self, running: &Running, limit: Duration, voice: &mut Option<Voice>) -> Refusal {
+    fn late(
+        &self,
+        running: &RunningGeneration,
+        limit: Duration,
+        voice: &mut Option<StderrBuffer>,
+    ) -> ProofFailure {
         let method = running.connection.asked().unwrap_or_default();
-        let refusal = Refusal::Late(method, limit);
-        let fails = |voice| (voice, Unlike::Fails(refusal.reason("")));
+        let refusal = ProofFailure::Late(method, limit);
+        let fails = |voice| (voice, StandbyMismatch::Fails(refusal.reason("")));
         let (voice, unlike) = voice.take().map(fails).unzip();
-        self.hear_out(voice, unlike);
+        self.finish_standby(voice, unlike);
         refusal
     }
 
     /// Returns the time limit for the proof. The limit grows after each timeout, so that long work at the start, such
     /// as compiling or installing, is not restarted forever.
     fn limit(&self) -> Duration {
-        self.supply.spec.timeouts.start * 2u32.pow(self.late.min(MOST_DOUBLINGS))
+        self.context.spec.timeouts.start * 2u32.pow(self.late.min(MOST_DOUBLINGS))
     }
 
     /// Opens the link, or starts the process: a standby if there is one and `cold` is false.
@@ -173,15 +194,16 @@ impl Candidate {
         &self,
         identity: Identity,
         cold: bool,
-    ) -> (Result<Running, Failure>, Option<Voice>) {
-        let (supply, number, client) = (&self.supply, self.number, self.client.clone());
+    ) -> (Result<RunningGeneration, Failure>, Option<StderrBuffer>) {
+        let (supply, number, client) = (&self.context, self.number, self.client.clone());
         if let Some(address) = &supply.spec.remote {
             return (
                 remote::start(supply, address, number, client, identity),
                 None,
             );
         }
-        let Start { child, voice } = self.shared.warm.start(&supply.spec, number, cold).await;
+        let StartedProcess { child, voice } =
+            self.shared.warm.start(&supply.spec, number, cold).await;
         (
             generation::start(supply, number, child, client, identity),
             voice,
@@ -189,26 +211,30 @@ impl Candidate {
     }
 
     /// Releases the stderr output of a standby, and reports why a standby was unusable.
-    fn hear_out(&self, voice: Option<Voice>, unlike: Option<Unlike>) {
+    fn finish_standby(&self, voice: Option<StderrBuffer>, unlike: Option<StandbyMismatch>) {
         if let Some(voice) = voice {
             voice.belongs_to(self.number);
         }
-        let (warm, spec) = (&self.shared.warm, &self.supply.spec);
+        let (warm, spec) = (&self.shared.warm, &self.context.spec);
         match unlike {
             None => {}
-            Some(Unlike::Differs(reason)) => warm.differs(spec, reason),
-            Some(Unlike::Fails(reason)) => warm.failed(spec, reason),
+            Some(StandbyMismatch::Differs(reason)) => warm.differs(spec, reason),
+            Some(StandbyMismatch::Fails(reason)) => warm.failed(spec, reason),
         }
     }
 
-    async fn prove(&self, running: &Running, probe: bool) -> Result<Shown, Refusal> {
+    async fn prove(
+        &self,
+        running: &RunningGeneration,
+        probe: bool,
+    ) -> Result<ProofResults, ProofFailure> {
         let connection = &running.connection;
         let handshake = shake_hands(
             connection,
             &self.hello,
             self.epoch,
             probe,
-            self.supply.means.era,
+            self.context.resources.era,
         )
         .await?;
         let handshake = Arc::new(handshake);
@@ -218,9 +244,9 @@ impl Candidate {
         let told = self.shared.wanted();
         let stream = replay(connection, &handshake, &told)
             .await
-            .map_err(|_| Refusal::Lost("logging/setLevel"))?;
+            .map_err(|_| ProofFailure::Lost("logging/setLevel"))?;
         let before = self.shared.snapshot.borrow().clone();
-        let patience = self.supply.spec.timeouts.start / SHARE_OF_LIST;
+        let patience = self.context.spec.timeouts.start / SHARE_OF_LIST;
         let admission = self.shared.admission();
         let lists = fetch_lists(
             connection,
@@ -237,12 +263,12 @@ impl Candidate {
             let worked = was_live && before.as_ref().is_ok_and(|list| *list != List::default());
             if let (true, Err(error)) = (worked, list) {
                 let method = kind.method();
-                return Err(Refusal::Wrong(format!(
+                return Err(ProofFailure::Wrong(format!(
                     "answered `{method}` with the error {error}"
                 )));
             }
         }
-        Ok(Shown {
+        Ok(ProofResults {
             handshake,
             lists,
             stream,
@@ -252,7 +278,7 @@ impl Candidate {
 }
 
 /// Stops a rejected candidate, and returns how it ended.
-pub(crate) async fn stop(running: Running) -> Ending {
+pub(crate) async fn stop(running: RunningGeneration) -> GenerationExit {
     let stderr = running.child.stderr();
     // A process that exits on its own is described by its own status, not by the proxy's signals.
     let own = timeout(Duration::from_millis(50), running.child.ended())
@@ -260,7 +286,7 @@ pub(crate) async fn stop(running: Running) -> Ending {
         .ok();
     let calls = running.connection.close();
     running.child.stop(GRACE).await;
-    Ending {
+    GenerationExit {
         how: own.unwrap_or_else(|| "was stopped".to_owned()),
         stderr: stderr.map(|it| it.last(SHOWN_STDERR)).unwrap_or_default(),
         calls,

@@ -15,21 +15,21 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::call::{Asker, Call, Client};
+use super::call::{Call, Client, ResponseSink};
 use super::link::Link;
-use super::pending::{Table, Waiting, decimal};
+use super::pending_requests::{PendingRequest, PendingRequests, decimal};
 use crate::bridge::{self, Identity};
 use crate::event::StrayKind;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, Invalid, Kind, Members, Reply, elements, error_response, notification,
-    request, result_response, splice, unquoted,
+    Envelope, ErrorObject, InvalidMessage, Members, MessageKind, Reply, elements, error_response,
+    notification, request, result_response, splice, unquoted,
 };
 use crate::lock::locked;
 use crate::mcp::{Era, ListKind, Method, severity};
 
 /// Response to a request of the proxy itself, raw.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum RawResponse {
     /// The result.
     Result(String),
     /// The error object.
@@ -38,11 +38,11 @@ pub(crate) enum Answer {
 
 /// Error: the generation ended before it answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lost;
+pub(crate) struct ConnectionLost;
 
 /// Notice from a connection to its supervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Notice {
+pub(crate) enum ConnectionNotice {
     /// The server reports a change of one of its lists.
     ListChanged(u64, ListKind),
     /// The named tool cannot be offered over HTTP; the second string is the reason.
@@ -66,20 +66,20 @@ pub(crate) struct Connection {
     pub(crate) generation: u64,
     link: Link,
     client: Arc<dyn Client>,
-    notices: mpsc::UnboundedSender<Notice>,
+    notices: mpsc::UnboundedSender<ConnectionNotice>,
     /// Result of the handshake.
-    agreed: OnceLock<Agreed>,
+    agreed: OnceLock<NegotiatedEra>,
     /// True once the generation is live.
     live: AtomicBool,
     identity: Mutex<Identity>,
-    table: Mutex<Table>,
+    table: Mutex<PendingRequests>,
     /// Signalled when no client's call is pending any more, and when the tasks of clients change.
     idle: Notify,
 }
 
 /// Result of the handshake.
 #[derive(Debug)]
-struct Agreed {
+struct NegotiatedEra {
     era: Era,
     /// Raw name and version of a legacy server.
     server_info: Option<String>,
@@ -93,7 +93,7 @@ impl Connection {
         link: Link,
         client: Arc<dyn Client>,
         identity: Identity,
-        notices: mpsc::UnboundedSender<Notice>,
+        notices: mpsc::UnboundedSender<ConnectionNotice>,
     ) -> Self {
         Self {
             server,
@@ -119,7 +119,7 @@ impl Connection {
         if let (Some(link), Era::Modern) = (self.link.http(), era) {
             link.agree_on_modern();
         }
-        let _ = self.agreed.set(Agreed { era, server_info });
+        let _ = self.agreed.set(NegotiatedEra { era, server_info });
     }
 
     /// Returns the link for messages to the server.
@@ -140,7 +140,7 @@ impl Connection {
         envelope: &Envelope<'_>,
     ) -> Result<(), Call> {
         let same = call.era == self.era();
-        if !same && self.era() == Era::Modern && call.method.is_standing() {
+        if !same && self.era() == Era::Modern && call.method.sets_session_state() {
             // A modern server gets these settings with every request and with the listen stream.
             if call.method == Method::SetLevel {
                 let level = envelope.params.level.map(ToOwned::to_owned);
@@ -161,7 +161,7 @@ impl Connection {
                 return Err(call);
             }
             table.calls += 1;
-            table.take_number(Waiting::Client(call))
+            table.take_number(PendingRequest::Client(call))
         };
         if let (false, Some(level)) = (same, envelope.params.meta.log_level) {
             self.set_level(level);
@@ -214,10 +214,14 @@ impl Connection {
 
     /// Sends a request of the proxy itself; `params` is raw. In the modern era, a `_meta` with the client's identity is
     /// added.
-    pub(crate) async fn ask(&self, method: &str, params: Option<&str>) -> Result<Answer, Lost> {
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        params: Option<&str>,
+    ) -> Result<RawResponse, ConnectionLost> {
         let (sender, receiver) = oneshot::channel();
         self.send_own(method, params, sender)?;
-        receiver.await.map_err(|_| Lost)
+        receiver.await.map_err(|_| ConnectionLost)
     }
 
     /// Like [`Self::ask`] without waiting; returns the id. For responses that take long or do not matter.
@@ -225,17 +229,17 @@ impl Connection {
         &self,
         method: &str,
         params: Option<&str>,
-        answer: oneshot::Sender<Answer>,
-    ) -> Result<u64, Lost> {
+        answer: oneshot::Sender<RawResponse>,
+    ) -> Result<u64, ConnectionLost> {
         let number = {
             let mut table = locked(&self.table);
             if table.closed {
-                return Err(Lost);
+                return Err(ConnectionLost);
             }
             if method != "subscriptions/listen" {
                 table.asked = Some(method.into());
             }
-            table.take_number(Waiting::Own(answer))
+            table.take_number(PendingRequest::Own(answer))
         };
         let identified;
         let params = match self.era() {
@@ -250,7 +254,7 @@ impl Connection {
     }
 
     /// Sends a notification of the proxy itself; `params` is raw.
-    pub(crate) fn tell(&self, method: &str, params: Option<&str>) {
+    pub(crate) fn send_notification(&self, method: &str, params: Option<&str>) {
         self.write(&notification(method, params));
     }
 
@@ -277,20 +281,22 @@ impl Connection {
 
     /// Cancels the client's request `id` (raw) and notifies the server. Returns false if no such request is in flight
     /// here.
-    pub(crate) fn cancel(&self, asker: &Arc<dyn Asker>, id: &str, params: &str) -> bool {
+    pub(crate) fn cancel(&self, asker: &Arc<dyn ResponseSink>, id: &str, params: &str) -> bool {
         let (number, last) = {
             let mut table = locked(&self.table);
             let found = table
                 .waiting
                 .iter()
                 .find_map(|(number, waiting)| match waiting {
-                    Waiting::Client(call) if *call.id == *id && Arc::ptr_eq(&call.asker, asker) => {
+                    PendingRequest::Client(call)
+                        if *call.id == *id && Arc::ptr_eq(&call.asker, asker) =>
+                    {
                         Some(*number)
                     }
                     _ => None,
                 });
             let taken = found.and_then(|number| Some((number, table.take(number)?)));
-            let Some((number, (Waiting::Client(mut call), last))) = taken else {
+            let Some((number, (PendingRequest::Client(mut call), last))) = taken else {
                 return false;
             };
             call.again = None;
@@ -303,7 +309,7 @@ impl Connection {
         self.settle(last);
         let mut params = Members::of(params);
         params.set("requestId", number.to_string());
-        self.tell("notifications/cancelled", Some(&params.to_string()));
+        self.send_notification("notifications/cancelled", Some(&params.to_string()));
         true
     }
 
@@ -321,7 +327,7 @@ impl Connection {
     /// Cancels a request of the proxy itself if it is still open.
     pub(crate) fn cancel_own(&self, number: u64) {
         if locked(&self.table).waiting.remove(&number).is_some() {
-            self.tell(
+            self.send_notification(
                 "notifications/cancelled",
                 Some(&format!(r#"{{"requestId":{number}}}"#)),
             );
@@ -338,7 +344,7 @@ impl Connection {
     pub(crate) fn receive(self: &Arc<Self>, line: &str, on: Option<u64>) -> Result<(), StrayKind> {
         let batch = match Envelope::parse(line) {
             Ok(envelope) => return self.take(line, &envelope, on),
-            Err(Invalid::Batch) => elements(line).filter(|messages| !messages.is_empty()),
+            Err(InvalidMessage::Batch) => elements(line).filter(|messages| !messages.is_empty()),
             Err(_) => None,
         };
         let text = if self.is_remote() {
@@ -361,17 +367,17 @@ impl Connection {
         on: Option<u64>,
     ) -> Result<(), StrayKind> {
         match envelope.kind() {
-            Kind::Response => self.take_answer(line, envelope)?,
-            Kind::Request if envelope.method.as_deref() == Some("ping") => {
+            MessageKind::Response => self.take_answer(line, envelope)?,
+            MessageKind::Request if envelope.method.as_deref() == Some("ping") => {
                 self.write(&result_response(envelope.id.unwrap_or("null"), "{}"));
             }
-            Kind::Request => self.client.ask(self, line, envelope, on),
-            Kind::Notification => {
+            MessageKind::Request => self.client.ask(self, line, envelope, on),
+            MessageKind::Notification => {
                 let method = envelope.method.as_deref().unwrap_or_default();
                 if let Some(kind) = ListKind::of_notification(method) {
                     let _ = self
                         .notices
-                        .send(Notice::ListChanged(self.generation, kind));
+                        .send(ConnectionNotice::ListChanged(self.generation, kind));
                 } else if method == "notifications/progress" {
                     self.take_progress(line, envelope, on);
                 } else if method != "notifications/subscriptions/acknowledged" {

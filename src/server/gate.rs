@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
-use super::call::{Asker, Call};
+use super::call::{Call, ResponseSink};
 use super::connection::Connection;
-use super::tasks::Former;
-use super::trouble;
+use super::error_replies;
+use super::tasks::FormerTasks;
 use crate::event::Failure;
 use crate::jsonrpc::Envelope;
 use crate::lock::locked;
@@ -24,7 +24,7 @@ const UNHEARD: &str = "a changed file to settle";
 
 /// State of a gate, for tasks that wait for it to settle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum GateStatus {
     /// Requests go to the active generation.
     Open,
     /// Requests are held.
@@ -34,9 +34,9 @@ pub(crate) enum Standing {
 }
 
 /// Source of saves that the server has not been notified of.
-pub(crate) trait Foresight: std::fmt::Debug + Send + Sync {
+pub(crate) trait SaveProbe: std::fmt::Debug + Send + Sync {
     /// Notifies the affected servers of each such save, on this thread. Never blocks.
-    fn look(&self);
+    fn report_saves(&self);
 }
 
 /// Entrance to the active generation: requests pass, are held, or are refused.
@@ -44,28 +44,28 @@ pub(crate) trait Foresight: std::fmt::Debug + Send + Sync {
 pub(crate) struct Gate {
     server: String,
     /// Asked before a request passes; empty where no files are watched.
-    foresight: OnceLock<Arc<dyn Foresight>>,
-    inner: Mutex<Inner>,
-    standing: watch::Sender<Standing>,
+    foresight: OnceLock<Arc<dyn SaveProbe>>,
+    inner: Mutex<GateInner>,
+    standing: watch::Sender<GateStatus>,
     /// Signalled when a line is queued; awaited only while the queue is empty.
     waiting: Notify,
 }
 
 #[derive(Debug)]
-struct Inner {
-    way: Way,
+struct GateInner {
+    way: GateMode,
     /// Number of touched-file reports that the supervisor has not processed.
-    unheard: usize,
+    pending_suspects: usize,
     /// Beginning of the current hold.
     since: Option<Instant>,
     /// Maximum wait of a request.
     patience: Duration,
-    held: Queue,
-    former: Former,
+    held: HeldQueue,
+    former: FormerTasks,
 }
 
 #[derive(Debug)]
-enum Way {
+enum GateMode {
     Open(Arc<Connection>),
     /// Requests are held; the text completes "the call waited for …".
     Held(Cow<'static, str>),
@@ -75,14 +75,14 @@ enum Way {
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldLine {
     line: Box<str>,
     /// The call of a request; `None` for a client's notification.
     call: Option<Call>,
     until: Instant,
 }
 
-impl Held {
+impl HeldLine {
     fn size(&self) -> usize {
         size_of::<Self>() + self.line.len()
     }
@@ -90,19 +90,19 @@ impl Held {
 
 /// Held lines in order of arrival. The first is due first, unless [`Gate::set_patience`] shortened the wait meanwhile.
 #[derive(Debug, Default)]
-struct Queue {
-    all: VecDeque<Held>,
+struct HeldQueue {
+    all: VecDeque<HeldLine>,
     /// Size of the lines in bytes.
     size: usize,
 }
 
-impl Queue {
-    fn push(&mut self, held: Held) {
+impl HeldQueue {
+    fn push(&mut self, held: HeldLine) {
         self.size += held.size();
         self.all.push_back(held);
     }
 
-    fn pop_due(&mut self, now: Instant) -> Option<Held> {
+    fn pop_due(&mut self, now: Instant) -> Option<HeldLine> {
         if self.all.front()?.until > now {
             return None;
         }
@@ -116,7 +116,7 @@ impl Queue {
         let before = self.all.len();
         self.all
             .retain(|held| !held.call.as_ref().is_some_and(&unwanted));
-        self.size = self.all.iter().map(Held::size).sum();
+        self.size = self.all.iter().map(HeldLine::size).sum();
         before - self.all.len()
     }
 }
@@ -127,42 +127,42 @@ impl Gate {
         Self {
             server,
             foresight: OnceLock::new(),
-            inner: Mutex::new(Inner {
-                way: Way::Held("its start".into()),
-                unheard: 0,
+            inner: Mutex::new(GateInner {
+                way: GateMode::Held("its start".into()),
+                pending_suspects: 0,
                 since: None,
                 patience,
-                held: Queue::default(),
-                former: Former::default(),
+                held: HeldQueue::default(),
+                former: FormerTasks::default(),
             }),
-            standing: watch::Sender::new(Standing::Held),
+            standing: watch::Sender::new(GateStatus::Held),
             waiting: Notify::new(),
         }
     }
 
     /// Makes the gate ask `foresight` for unreported saves before a request passes.
-    pub(crate) fn ask(&self, foresight: Arc<dyn Foresight>) {
+    pub(crate) fn set_save_probe(&self, foresight: Arc<dyn SaveProbe>) {
         // One watcher knows all files, so the first one is enough.
         let _ = self.foresight.set(foresight);
     }
 
     /// Collects the reports of all saves so far. Must not be called with the lock held.
-    fn look(&self) {
+    fn collect_saves(&self) {
         if let Some(foresight) = self.foresight.get() {
-            foresight.look();
+            foresight.report_saves();
         }
     }
 
     /// Returns the standing, in which all saves so far are considered, as a channel of its changes.
-    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
-        self.look();
+    pub(crate) fn standing(&self) -> watch::Receiver<GateStatus> {
+        self.collect_saves();
         self.standing.subscribe()
     }
 
     /// Returns the active generation if requests pass.
     pub(crate) fn connection(&self) -> Option<Arc<Connection>> {
         match &self.lock().way {
-            Way::Open(connection) => Some(connection.clone()),
+            GateMode::Open(connection) => Some(connection.clone()),
             _ => None,
         }
     }
@@ -170,7 +170,7 @@ impl Gate {
     /// Returns the reason if requests are refused.
     pub(crate) fn refusal(&self) -> Option<Arc<Failure>> {
         match &self.lock().way {
-            Way::Refusing(failure) => Some(failure.clone()),
+            GateMode::Refusing(failure) => Some(failure.clone()),
             _ => None,
         }
     }
@@ -188,56 +188,56 @@ impl Gate {
     /// Combines writes to the active generation until the cork is dropped.
     pub(crate) fn cork(&self) -> Option<Cork> {
         match &self.lock().way {
-            Way::Open(connection) => connection.link().cork(),
+            GateMode::Open(connection) => connection.link().cork(),
             _ => None,
         }
     }
 
     /// Sends a request on, holds it, or answers it with the reason why not.
     pub(crate) fn submit(&self, call: Call, line: &str, envelope: &Envelope<'_>) {
-        self.look();
+        self.collect_saves();
         let inner = self.lock();
         let active = match &inner.way {
-            Way::Open(connection) => Some(&**connection),
+            GateMode::Open(connection) => Some(&**connection),
             _ => None,
         };
         let Err(call) = inner.former.submit(call, active, line, envelope) else {
             return;
         };
         let call = match &inner.way {
-            Way::Closed => return trouble::unloaded(&call, &self.server),
-            _ if inner.unheard > 0 => call,
-            Way::Open(connection) => match connection.call(call, line, envelope) {
+            GateMode::Closed => return error_replies::unloaded(&call, &self.server),
+            _ if inner.pending_suspects > 0 => call,
+            GateMode::Open(connection) => match connection.call(call, line, envelope) {
                 Ok(()) => return,
                 // The generation has just ended, and its supervisor is about to process the report.
                 Err(call) => call,
             },
-            Way::Held(_) => call,
-            Way::Refusing(failure) => {
+            GateMode::Held(_) => call,
+            GateMode::Refusing(failure) => {
                 let failure = failure.clone();
                 drop(inner);
-                return trouble::refuse(&call, &self.server, &failure);
+                return error_replies::refuse(&call, &self.server, &failure);
             }
         };
         if let Some(call) = self.keep(inner, line, Some(call)) {
-            trouble::turned_away(&call, &self.server, CROWD);
+            error_replies::turned_away(&call, &self.server, CROWD);
         }
     }
 
     /// Sends a client's notification on, or holds it until a generation can take it.
-    pub(crate) fn tell(&self, line: &str) {
+    pub(crate) fn forward_notification(&self, line: &str) {
         let inner = self.lock();
         match &inner.way {
-            Way::Open(connection) => connection.forward(line),
-            Way::Held(_) => drop(self.keep(inner, line, None)),
-            Way::Refusing(_) | Way::Closed => {}
+            GateMode::Open(connection) => connection.forward(line),
+            GateMode::Held(_) => drop(self.keep(inner, line, None)),
+            GateMode::Refusing(_) | GateMode::Closed => {}
         }
     }
 
     /// Holds a line. If the queue is full, returns the call, and drops a notification.
     fn keep(
         &self,
-        mut inner: MutexGuard<'_, Inner>,
+        mut inner: MutexGuard<'_, GateInner>,
         line: &str,
         call: Option<Call>,
     ) -> Option<Call> {
@@ -246,7 +246,7 @@ impl Gate {
             return call;
         }
         let until = Instant::now() + inner.patience;
-        inner.held.push(Held {
+        inner.held.push(HeldLine {
             line: line.into(),
             call,
             until,
@@ -257,7 +257,7 @@ impl Gate {
     }
 
     /// Removes a held request that the client has cancelled. Returns false if it is not held here.
-    pub(crate) fn cancel(&self, asker: &Arc<dyn Asker>, id: &str) -> bool {
+    pub(crate) fn cancel(&self, asker: &Arc<dyn ResponseSink>, id: &str) -> bool {
         let meant = |call: &Call| *call.id == *id && Arc::ptr_eq(&call.asker, asker);
         self.lock().held.forget(meant) > 0
     }
@@ -265,33 +265,33 @@ impl Gate {
     /// Holds requests for a reason that completes "the call waited for …".
     pub(crate) fn hold(&self, what: impl Into<Cow<'static, str>>) {
         let mut inner = self.lock();
-        inner.way = Way::Held(what.into());
+        inner.way = GateMode::Held(what.into());
         inner.since.get_or_insert_with(Instant::now);
-        self.standing.send_replace(Standing::Held);
+        self.standing.send_replace(GateStatus::Held);
     }
 
-    /// Holds requests after a file was touched, until the supervisor has processed the report ([`heard`](Self::heard))
+    /// Holds requests after a file was touched, until the supervisor has processed the report ([`suspect_processed`](Self::suspect_processed))
     /// and set the gate. A request must not overtake the report, even if the supervisor is late.
     pub(crate) fn suspect(&self) {
         let mut inner = self.lock();
-        inner.unheard += 1;
-        if !matches!(inner.way, Way::Closed) {
-            self.standing.send_replace(Standing::Held);
+        inner.pending_suspects += 1;
+        if !matches!(inner.way, GateMode::Closed) {
+            self.standing.send_replace(GateStatus::Held);
         }
     }
 
     /// Records that the supervisor has processed a touched-file report.
-    pub(crate) fn heard(&self) {
-        self.lock().unheard -= 1;
+    pub(crate) fn suspect_processed(&self) {
+        self.lock().pending_suspects -= 1;
     }
 
     /// Lets requests pass to `connection`, the held ones first.
     pub(crate) fn open(&self, connection: Arc<Connection>) {
-        self.look();
+        self.collect_saves();
         // Combines the held lines into as few writes as possible.
         let _cork = connection.link().cork();
         let mut inner = self.lock();
-        if inner.unheard > 0 {
+        if inner.pending_suspects > 0 {
             // The supervisor decides whether this generation runs the saved code when it processes the report.
             drop(inner);
             return self.hold(UNHEARD);
@@ -310,32 +310,32 @@ impl Gate {
             let sent = sent.or_else(|call| connection.call(call, &held.line, &envelope));
             if let Err(call) = sent {
                 let call = Some(call);
-                inner.held.push(Held { call, ..held });
+                inner.held.push(HeldLine { call, ..held });
             }
         }
-        inner.way = Way::Open(connection);
+        inner.way = GateMode::Open(connection);
         inner.since = None;
         // With the lock held, so that a concurrent [`Self::suspect`] is not overwritten.
-        self.standing.send_replace(Standing::Open);
+        self.standing.send_replace(GateStatus::Open);
     }
 
     /// Answers requests with `failure`, the held ones first.
     pub(crate) fn refuse(&self, failure: &Arc<Failure>) {
-        self.look();
+        self.collect_saves();
         let held = {
             let mut inner = self.lock();
-            if inner.unheard > 0 {
+            if inner.pending_suspects > 0 {
                 // The pending save may repair the failure.
                 drop(inner);
                 return self.hold(UNHEARD);
             }
-            inner.way = Way::Refusing(failure.clone());
+            inner.way = GateMode::Refusing(failure.clone());
             inner.since = None;
-            self.standing.send_replace(Standing::Refusing);
+            self.standing.send_replace(GateStatus::Refusing);
             std::mem::take(&mut inner.held)
         };
         for call in held.all.into_iter().filter_map(|held| held.call) {
-            trouble::refuse(&call, &self.server, failure);
+            error_replies::refuse(&call, &self.server, failure);
         }
     }
 
@@ -348,7 +348,7 @@ impl Gate {
     pub(crate) fn gone(&self, connection: &Arc<Connection>, how: &str) {
         let lost = self.lock().former.gone(connection, how);
         for task in &lost {
-            connection.tell_client("notifications/tasks/status", task);
+            connection.notify_client("notifications/tasks/status", task);
         }
     }
 
@@ -365,14 +365,14 @@ impl Gate {
         let (late, what, patience) = {
             let mut inner = self.lock();
             let what = match &inner.way {
-                Way::Held(what) => what.clone(),
+                GateMode::Held(what) => what.clone(),
                 _ => "its next start".into(),
             };
             let late: Vec<_> = std::iter::from_fn(|| inner.held.pop_due(now)).collect();
             (late, what, inner.patience)
         };
         for call in late.into_iter().filter_map(|held| held.call) {
-            trouble::too_late(&call, &self.server, &what, patience);
+            error_replies::too_late(&call, &self.server, &what, patience);
         }
     }
 
@@ -380,8 +380,8 @@ impl Gate {
     pub(crate) fn close(&self) -> Vec<Call> {
         let held = {
             let mut inner = self.lock();
-            inner.way = Way::Closed;
-            self.standing.send_replace(Standing::Refusing);
+            inner.way = GateMode::Closed;
+            self.standing.send_replace(GateStatus::Refusing);
             std::mem::take(&mut inner.held)
         };
         held.all.into_iter().filter_map(|held| held.call).collect()
@@ -392,7 +392,7 @@ impl Gate {
         self.lock().patience = patience;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, GateInner> {
         locked(&self.inner)
     }
 }

@@ -10,25 +10,25 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use super::advice;
-use super::body::{Body, SHOWN_STDERR};
+use super::backend::{Backend, SHOWN_STDERR};
 use super::call::{Call, Client};
 use super::connection::Connection;
-use super::handshake::{Handshake, Refusal, Stream, Wanted};
+use super::handshake::{ClientSettings, Handshake, ListenStream, ProofFailure};
 use super::link::Link;
 use super::lists::Lists;
-use super::report::{Report, Supply};
+use super::report::{Report, ServerContext};
 use crate::bridge::Identity;
 use crate::config::ServerSpec;
 use crate::event::{Event, Failure, StrayKind};
-use crate::jsonrpc::{Envelope, Frame, Invalid, text};
-use crate::transport::child::{Child, Exited};
+use crate::jsonrpc::{Envelope, Frame, InvalidMessage, text};
+use crate::transport::child::{Child, ExitWatch};
 use crate::transport::resolve::SpawnError;
-use crate::transport::stream::{Lines, Outbox};
+use crate::transport::stream::{LineReader, Outbox};
 
 /// Time limit for reading the rest of a dead process's output: a grandchild may hold the pipe open.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+const FINAL_OUTPUT_TIMEOUT: Duration = Duration::from_millis(200);
 /// Time limit for a process to exit after it has closed its stdin or stdout.
-const AFTERLIFE: Duration = Duration::from_secs(1);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Size in bytes from which on parsing a line can take 10 ms or more.
 const LONG: usize = 4 * 1024 * 1024;
 /// Maximum number of places at which a message is searched in a line that is no message.
@@ -36,35 +36,35 @@ const BEGINNINGS: usize = 16;
 
 /// Generation whose process runs, or that is linked to its remote server.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningGeneration {
     pub(crate) connection: Arc<Connection>,
-    pub(crate) child: Body,
+    pub(crate) child: Backend,
     pub(crate) since: Instant,
 }
 
 /// Generation that may go live.
 #[derive(Debug)]
-pub(crate) struct Proof {
-    pub(crate) running: Running,
-    pub(crate) shown: Shown,
+pub(crate) struct ProvenGeneration {
+    pub(crate) running: RunningGeneration,
+    pub(crate) shown: ProofResults,
     /// Time from the start to the proof.
     pub(crate) took: Duration,
 }
 
 /// Results of the proof of a generation.
 #[derive(Debug)]
-pub(crate) struct Shown {
+pub(crate) struct ProofResults {
     pub(crate) handshake: Arc<Handshake>,
     pub(crate) lists: Lists,
     /// Listen stream of a modern server.
-    pub(crate) stream: Option<Stream>,
+    pub(crate) stream: Option<ListenStream>,
     /// Client's settings that the generation was given.
-    pub(crate) told: Wanted,
+    pub(crate) told: ClientSettings,
 }
 
 /// End of a generation.
 #[derive(Debug)]
-pub(crate) struct Ending {
+pub(crate) struct GenerationExit {
     /// Reason as a sentence fragment: `exited with status 1`.
     pub(crate) how: String,
     pub(crate) stderr: Vec<String>,
@@ -74,12 +74,12 @@ pub(crate) struct Ending {
 
 /// Wraps a started process and starts the tasks that read it. Its end is reported as [`Report::Ended`].
 pub(crate) fn start(
-    supply: &Supply,
+    supply: &ServerContext,
     number: u64,
     child: Result<Child, SpawnError>,
     client: Arc<dyn Client>,
     identity: Identity,
-) -> Result<Running, Failure> {
+) -> Result<RunningGeneration, Failure> {
     let since = Instant::now();
     let failed = |reason: String, advice| Failure {
         generation: number,
@@ -98,7 +98,8 @@ pub(crate) fn start(
     })?;
     let pipes = |error: std::io::Error| failed(format!("cannot be reached: {error}"), None);
     let outbox = Outbox::new(child.take_stdin()).map_err(pipes)?;
-    let lines = Lines::new(child.take_stdout(), supply.means.max_message).map_err(pipes)?;
+    let lines =
+        LineReader::new(child.take_stdout(), supply.resources.max_message).map_err(pipes)?;
     let notices = supply.notices.clone();
     let connection = Arc::new(Connection::new(
         supply.spec.name.as_str().into(),
@@ -108,19 +109,19 @@ pub(crate) fn start(
         identity,
         notices,
     ));
-    supply.means.events.send(Event::Spawned {
+    supply.resources.events.send(Event::Spawned {
         server: supply.spec.name.clone(),
         generation: number,
         pid: child.pid(),
     });
-    let reader = Reader {
+    let reader = ProcessReader {
         connection: connection.clone(),
-        stray: Stray::new(supply, number),
+        stray: StrayReporter::new(supply, number),
         is_busy: Arc::default(),
     };
     let is_busy = reader.is_busy.clone();
     let reader = tokio::spawn(reader.read(lines, client, child.exited()));
-    tokio::spawn(attend(
+    tokio::spawn(wait_for_exit(
         supply.reports.clone(),
         reader,
         is_busy,
@@ -128,15 +129,15 @@ pub(crate) fn start(
         outbox,
         &child,
     ));
-    Ok(Running {
+    Ok(RunningGeneration {
         connection,
-        child: Body::Process(child),
+        child: Backend::Process(child),
         since,
     })
 }
 
 /// Waits until the process exits, or closes its stdout or stdin, each of which ends the generation.
-fn attend(
+fn wait_for_exit(
     reports: UnboundedSender<Report>,
     mut reader: JoinHandle<()>,
     is_busy: Arc<AtomicBool>,
@@ -151,18 +152,18 @@ fn attend(
             _ = &mut reader => "closed its stdout",
             () = outbox.deserted() => "closed its stdin",
         };
-        let how = match timeout(AFTERLIFE, exited.wait()).await {
+        let how = match timeout(EXIT_TIMEOUT, exited.wait()).await {
             Ok(status) => format!("exited with {status}"),
             Err(_) => closed.to_owned(),
         };
         // A finished task must not be awaited again. A long line that is being parsed is delivered, regardless of the
         // time.
         while !reader.is_finished()
-            && timeout(LAST_WORDS, &mut reader).await.is_err()
+            && timeout(FINAL_OUTPUT_TIMEOUT, &mut reader).await.is_err()
             && is_busy.load(Ordering::Relaxed)
         {}
         reader.abort();
-        let ending = Ending {
+        let ending = GenerationExit {
             how,
             stderr: stderr.last(SHOWN_STDERR),
             calls: connection.close(),
@@ -172,20 +173,20 @@ fn attend(
 }
 
 /// Counts and reports output that is no message.
-pub(super) struct Stray {
+pub(super) struct StrayReporter {
     server: String,
     generation: u64,
     count: u64,
-    supply: Supply,
+    context: ServerContext,
 }
 
-impl Stray {
-    pub(super) fn new(supply: &Supply, generation: u64) -> Self {
+impl StrayReporter {
+    pub(super) fn new(supply: &ServerContext, generation: u64) -> Self {
         Self {
             server: supply.spec.name.clone(),
             generation,
             count: 0,
-            supply: supply.clone(),
+            context: supply.clone(),
         }
     }
 
@@ -193,11 +194,11 @@ impl Stray {
     pub(super) fn tell(&mut self, line: String, kind: StrayKind) {
         self.count += 1;
         let (server, generation, count) = (self.server.clone(), self.generation, self.count);
-        let line = match &self.supply.spec.remote {
+        let line = match &self.context.spec.remote {
             Some(remote) => remote.hide(&line),
             None => line,
         };
-        self.supply.means.events.send(Event::Stray {
+        self.context.resources.events.send(Event::Stray {
             server,
             generation,
             line,
@@ -208,18 +209,18 @@ impl Stray {
 }
 
 /// Reader of a process's messages.
-struct Reader {
+struct ProcessReader {
     connection: Arc<Connection>,
-    stray: Stray,
+    stray: StrayReporter,
     /// True while a long line is parsed on another thread.
     is_busy: Arc<AtomicBool>,
 }
 
-impl Reader {
+impl ProcessReader {
     /// Reads until the output ends.
-    async fn read(mut self, mut lines: Lines, client: Arc<dyn Client>, mut exited: Exited) {
+    async fn read(mut self, mut lines: LineReader, client: Arc<dyn Client>, mut exited: ExitWatch) {
         let gather =
-            |lines: &mut Lines| client.pipe().filter(|_| lines.several()).map(Outbox::cork);
+            |lines: &mut LineReader| client.pipe().filter(|_| lines.several()).map(Outbox::cork);
         loop {
             tokio::select! {
                 biased;
@@ -267,7 +268,7 @@ impl Reader {
         let broken = text
             .contains(r#""jsonrpc""#)
             .then(|| Envelope::parse(&text));
-        let kind = if let Some(Err(Invalid::Json(fault))) = broken {
+        let kind = if let Some(Err(InvalidMessage::Json(fault))) = broken {
             let why = format!("is not valid JSON: {fault}");
             self.connection.answer_unreadable(&text, "", &why);
             StrayKind::Text
@@ -310,7 +311,7 @@ impl Reader {
         self.connection.answer_unreadable(&head, &tail, why);
         let text = format!(
             "message longer than {} bytes (`--max-message`): {}",
-            self.stray.supply.means.max_message,
+            self.stray.context.resources.max_message,
             head.chars().take(200).collect::<String>()
         );
         self.stray.tell(text, StrayKind::TooLong);
@@ -320,14 +321,14 @@ impl Reader {
 /// Returns the failure of a generation of `spec` that was refused or has ended.
 pub(crate) fn failure(
     number: u64,
-    refusal: &Refusal,
-    ending: Option<&Ending>,
+    refusal: &ProofFailure,
+    ending: Option<&GenerationExit>,
     spec: &ServerSpec,
 ) -> Failure {
     let how = ending.map_or("ended", |ending| ending.how.as_str());
     let reason = match refusal {
         // The end of a remote link already has a complete reason.
-        Refusal::Lost(_) if spec.remote.is_some() => how.to_owned(),
+        ProofFailure::Lost(_) if spec.remote.is_some() => how.to_owned(),
         refusal => refusal.reason(how),
     };
     if spec.remote.is_some() {
@@ -344,7 +345,7 @@ pub(crate) fn failure(
         stderr,
         files: vec![],
         remote: false,
-        late: matches!(refusal, Refusal::Late(..)),
+        late: matches!(refusal, ProofFailure::Late(..)),
     }
 }
 

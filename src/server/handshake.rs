@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::connection::{Answer, Connection, Lost};
+use super::connection::{Connection, ConnectionLost, RawResponse};
 use crate::bridge::Identity;
 use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{
@@ -22,14 +22,14 @@ const SILENT_PROBE: Duration = Duration::from_secs(10);
 
 /// Introduction of a client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Hello {
+pub(crate) struct ClientHello {
     /// Raw params of its `initialize`; `None` as long as the client speaks only the modern era.
     pub(crate) initialize: Option<String>,
     /// Identity from its modern requests or from `initialize`.
     pub(crate) identity: Identity,
 }
 
-impl Hello {
+impl ClientHello {
     /// Returns the era that this client would negotiate with a server that speaks both.
     pub(crate) fn era(&self) -> Era {
         if self.initialize.is_some() {
@@ -40,8 +40,8 @@ impl Hello {
     }
 
     /// Stores the raw params of the client's `initialize`.
-    pub(crate) fn greet(&mut self, params: &str) {
-        self.identity.introduce(params);
+    pub(crate) fn set_initialize(&mut self, params: &str) {
+        self.identity.copy_initialize(params);
         self.initialize = Some(params.to_owned());
     }
 
@@ -59,7 +59,7 @@ pub(crate) struct Handshake {
     pub(crate) era: Era,
     /// Raw result of `initialize` or `server/discover`.
     pub(crate) result: String,
-    /// Number of the [`Hello`] that it answers.
+    /// Number of the [`ClientHello`] that it answers.
     pub(crate) epoch: u64,
 }
 
@@ -103,7 +103,7 @@ impl Handshake {
 
 /// Reason why the proof of a generation failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum ProofFailure {
     /// The process ended during the probe `server/discover`; a retry should treat it as a legacy server.
     ProbeUnanswered,
     /// The process ended during the request for a list that it does not declare; a retry should omit the request.
@@ -116,7 +116,7 @@ pub(crate) enum Refusal {
     Late(Box<str>, Duration),
 }
 
-impl Refusal {
+impl ProofFailure {
     /// Returns the reason as a sentence fragment about a generation; `how` says how its process ended.
     pub(crate) fn reason(&self, how: &str) -> String {
         match self {
@@ -137,11 +137,11 @@ impl Refusal {
 /// `forced` is the era that the user set.
 pub(crate) async fn shake_hands(
     connection: &Connection,
-    hello: &Hello,
+    hello: &ClientHello,
     epoch: u64,
     probe: bool,
     forced: Option<Era>,
-) -> Result<Handshake, Refusal> {
+) -> Result<Handshake, ProofFailure> {
     let (era, result) = match (forced, hello.era()) {
         (Some(Era::Modern), _) => (Era::Modern, insist(connection, hello).await?),
         (None, Era::Modern) if connection.is_said_to_be_old() => {
@@ -154,51 +154,54 @@ pub(crate) async fn shake_hands(
     let handshake = Handshake { era, result, epoch };
     connection.agree(era, handshake.server_info());
     if era == Era::Legacy {
-        connection.tell("notifications/initialized", None);
+        connection.send_notification("notifications/initialized", None);
     }
     Ok(handshake)
 }
 
 /// Requires the modern era, as set by the user.
-async fn insist(connection: &Connection, hello: &Hello) -> Result<String, Refusal> {
+async fn insist(connection: &Connection, hello: &ClientHello) -> Result<String, ProofFailure> {
     match discover(connection, hello).await {
-        Ok(Answer::Result(result)) => Ok(result),
-        Ok(Answer::Error(error)) => Err(refused("server/discover", &error)),
-        Err(Lost) => Err(Refusal::Lost("server/discover")),
+        Ok(RawResponse::Result(result)) => Ok(result),
+        Ok(RawResponse::Error(error)) => Err(refused("server/discover", &error)),
+        Err(ConnectionLost) => Err(ProofFailure::Lost("server/discover")),
     }
 }
 
 /// Negotiates the legacy era, or the modern one if the server rejects `initialize` and `insist` is false.
 async fn initialize_first(
     connection: &Connection,
-    hello: &Hello,
+    hello: &ClientHello,
     insist: bool,
-) -> Result<(Era, String), Refusal> {
+) -> Result<(Era, String), ProofFailure> {
     let error = match initialize(connection, hello).await {
-        Err(Lost) => return Err(Refusal::Lost("initialize")),
-        Ok(Answer::Result(result)) => return Ok((Era::Legacy, result)),
-        Ok(Answer::Error(error)) => error,
+        Err(ConnectionLost) => return Err(ProofFailure::Lost("initialize")),
+        Ok(RawResponse::Result(result)) => return Ok((Era::Legacy, result)),
+        Ok(RawResponse::Error(error)) => error,
     };
     if insist {
         return Err(refused("initialize", &error));
     }
     match discover(connection, hello).await {
-        Ok(Answer::Result(result)) => Ok((Era::Modern, result)),
-        Ok(Answer::Error(_)) => Err(refused("initialize", &error)),
-        Err(Lost) => Err(Refusal::Lost("server/discover")),
+        Ok(RawResponse::Result(result)) => Ok((Era::Modern, result)),
+        Ok(RawResponse::Error(_)) => Err(refused("initialize", &error)),
+        Err(ConnectionLost) => Err(ProofFailure::Lost("server/discover")),
     }
 }
 
 /// Negotiates the modern era if the server knows it. A silent server also gets `initialize`: its first response shows
 /// whether it starts slowly or ignores the probe.
-async fn probe_first(connection: &Connection, hello: &Hello) -> Result<(Era, String), Refusal> {
+async fn probe_first(
+    connection: &Connection,
+    hello: &ClientHello,
+) -> Result<(Era, String), ProofFailure> {
     let mut probe = pin!(discover(connection, hello));
     let silent = tokio::select! {
         answer = &mut probe => match answer {
-            Ok(Answer::Result(result)) => return Ok((Era::Modern, result)),
+            Ok(RawResponse::Result(result)) => return Ok((Era::Modern, result)),
             // Any error shows that the process is alive and did not take the probe for its first message.
-            Ok(Answer::Error(_)) => false,
-            Err(Lost) => return Err(Refusal::ProbeUnanswered),
+            Ok(RawResponse::Error(_)) => false,
+            Err(ConnectionLost) => return Err(ProofFailure::ProbeUnanswered),
         },
         () = tokio::time::sleep(SILENT_PROBE) => true,
     };
@@ -209,23 +212,26 @@ async fn probe_first(connection: &Connection, hello: &Hello) -> Result<(Era, Str
     tokio::select! {
         biased;
         answer = &mut probe => match answer {
-            Ok(Answer::Result(result)) => Ok((Era::Modern, result)),
-            Ok(Answer::Error(_)) => legacy.await,
-            Err(Lost) => Err(Refusal::ProbeUnanswered),
+            Ok(RawResponse::Result(result)) => Ok((Era::Modern, result)),
+            Ok(RawResponse::Error(_)) => legacy.await,
+            Err(ConnectionLost) => Err(ProofFailure::ProbeUnanswered),
         },
         answer = &mut legacy => answer,
     }
 }
 
 /// Like [`probe_first`], over HTTP: a remote server survives any request, and its silence does not reveal its era.
-async fn probe_remote(connection: &Connection, hello: &Hello) -> Result<(Era, String), Refusal> {
+async fn probe_remote(
+    connection: &Connection,
+    hello: &ClientHello,
+) -> Result<(Era, String), ProofFailure> {
     let code = |error: &str| {
         Members::of(error)
             .get("code")
             .and_then(|it| it.parse().ok())
     };
     let mut answer = discover(connection, hello).await;
-    if let Ok(Answer::Error(error)) = &answer
+    if let Ok(RawResponse::Error(error)) = &answer
         && code(error) == Some(UNSUPPORTED_REVISION)
         && error.contains(MODERN)
     {
@@ -233,24 +239,30 @@ async fn probe_remote(connection: &Connection, hello: &Hello) -> Result<(Era, St
         answer = discover(connection, hello).await;
     }
     match answer {
-        Ok(Answer::Result(result)) => Ok((Era::Modern, result)),
-        Ok(Answer::Error(error))
+        Ok(RawResponse::Result(result)) => Ok((Era::Modern, result)),
+        Ok(RawResponse::Error(error))
             if matches!(code(&error), Some(HEADER_MISMATCH | MISSING_CAPABILITY)) =>
         {
             Err(refused("server/discover", &error))
         }
-        Ok(Answer::Error(_)) => initialize_first(connection, hello, true).await,
-        Err(Lost) => Err(Refusal::Lost("server/discover")),
+        Ok(RawResponse::Error(_)) => initialize_first(connection, hello, true).await,
+        Err(ConnectionLost) => Err(ProofFailure::Lost("server/discover")),
     }
 }
 
-async fn initialize(connection: &Connection, hello: &Hello) -> Result<Answer, Lost> {
+async fn initialize(
+    connection: &Connection,
+    hello: &ClientHello,
+) -> Result<RawResponse, ConnectionLost> {
     connection
         .ask("initialize", Some(&hello.initialize_params()))
         .await
 }
 
-async fn discover(connection: &Connection, hello: &Hello) -> Result<Answer, Lost> {
+async fn discover(
+    connection: &Connection,
+    hello: &ClientHello,
+) -> Result<RawResponse, ConnectionLost> {
     connection
         .ask(
             "server/discover",
@@ -259,16 +271,16 @@ async fn discover(connection: &Connection, hello: &Hello) -> Result<Answer, Lost
         .await
 }
 
-fn refused(method: &str, error: &str) -> Refusal {
+fn refused(method: &str, error: &str) -> ProofFailure {
     let message = Members::of(error)
         .text("message")
         .map_or_else(|| error.to_owned(), Cow::into_owned);
-    Refusal::Wrong(format!("answered `{method}` with the error: {message}"))
+    ProofFailure::Wrong(format!("answered `{method}` with the error: {message}"))
 }
 
 /// Subscriptions and log level of the client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct ClientSettings {
     /// Raw log level that the client set.
     pub(crate) level: Option<String>,
     /// True if the proxy must send a changed level to a running server; false if the client's own request does.
@@ -279,7 +291,7 @@ pub(crate) struct Wanted {
     pub(crate) followed: BTreeSet<String>,
 }
 
-impl Wanted {
+impl ClientSettings {
     /// Returns the URIs of all these resources.
     pub(crate) fn uris(&self) -> BTreeSet<&str> {
         let all = self.subscribed.union(&self.followed);
@@ -294,14 +306,14 @@ impl Wanted {
 }
 
 /// Listen stream of a modern server: the id of its request, and the response that ends it.
-pub(crate) type Stream = (u64, oneshot::Receiver<Answer>);
+pub(crate) type ListenStream = (u64, oneshot::Receiver<RawResponse>);
 
 /// Repeats the client's settings for a new generation. Returns the listen stream.
 pub(crate) async fn replay(
     connection: &Connection,
     handshake: &Handshake,
-    wanted: &Wanted,
-) -> Result<Option<Stream>, Lost> {
+    wanted: &ClientSettings,
+) -> Result<Option<ListenStream>, ConnectionLost> {
     if handshake.era == Era::Modern {
         return listen(connection, handshake, wanted);
     }
@@ -324,7 +336,7 @@ pub(crate) async fn replay(
             answers.push(answer);
         }
         for answer in answers {
-            answer.await.map_err(|_| Lost)?;
+            answer.await.map_err(|_| ConnectionLost)?;
         }
     }
     Ok(None)
@@ -334,8 +346,8 @@ pub(crate) async fn replay(
 pub(crate) fn listen(
     connection: &Connection,
     handshake: &Handshake,
-    wanted: &Wanted,
-) -> Result<Option<Stream>, Lost> {
+    wanted: &ClientSettings,
+) -> Result<Option<ListenStream>, ConnectionLost> {
     let mut filter = json!({});
     for kind in [ListKind::Tools, ListKind::Prompts, ListKind::Resources] {
         if handshake.offers(kind.capability()) {

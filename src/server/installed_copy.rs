@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::config::ServerSpec;
-use crate::warm::Noted;
+use crate::warm::LoadedFiles;
 
 /// Saved file, and the module that the process has loaded in its place.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) struct InstalledCopy {
 impl InstalledCopy {
     /// Returns the copy of `saved` (relative to `cwd`, or absolute) if the process has loaded a copy and not the file
     /// itself. Reads the file system.
-    pub(crate) fn of(saved: &Path, cwd: &Path, noted: &Noted) -> Option<Self> {
+    pub(crate) fn of(saved: &Path, cwd: &Path, noted: &LoadedFiles) -> Option<Self> {
         let path = cwd.join(saved);
         let (module, is_python) = match path.extension()?.to_str()? {
             "py" => (python_copy(&path, noted)?, true),
@@ -56,7 +56,7 @@ impl InstalledCopy {
 }
 
 /// Returns the module with the same name, relative to the root of the project's packages.
-fn python_copy<'a>(path: &Path, noted: &'a Noted) -> Option<&'a Path> {
+fn python_copy<'a>(path: &Path, noted: &'a LoadedFiles) -> Option<&'a Path> {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     if noted.code.contains(path) || noted.code.contains(&real) {
         return None;
@@ -71,7 +71,7 @@ fn python_copy<'a>(path: &Path, noted: &'a Noted) -> Option<&'a Path> {
 }
 
 /// Returns a module of the package named in the project's manifest, if no file of the project itself was loaded.
-fn node_copy<'a>(path: &Path, noted: &'a Noted) -> Option<&'a Path> {
+fn node_copy<'a>(path: &Path, noted: &'a LoadedFiles) -> Option<&'a Path> {
     let mut above = path.ancestors().skip(1);
     let project = above.find(|directory| directory.join("package.json").is_file())?;
     let manifest = fs::read(project.join("package.json")).ok()?;
@@ -91,11 +91,11 @@ fn node_copy<'a>(path: &Path, noted: &'a Noted) -> Option<&'a Path> {
 mod tests {
     use super::*;
 
-    fn noted(code: &[PathBuf], installed: &[&str]) -> Noted {
-        Noted {
+    fn noted(code: &[PathBuf], installed: &[&str]) -> LoadedFiles {
+        LoadedFiles {
             code: code.iter().cloned().collect(),
             installed: installed.iter().map(PathBuf::from).collect(),
-            ..Noted::default()
+            ..LoadedFiles::default()
         }
     }
 

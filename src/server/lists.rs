@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::connection::{Answer, Connection, Lost};
-use super::handshake::{Handshake, Refusal};
-use crate::config::Admission;
+use super::connection::{Connection, ConnectionLost, RawResponse};
+use super::handshake::{Handshake, ProofFailure};
+use crate::config::CompiledToolFilter;
 use crate::event::ToolDiff;
 use crate::mcp::{List, ListKind, diff};
 
@@ -34,11 +34,11 @@ pub(crate) fn tool_diff(old: &Lists, new: &Lists) -> ToolDiff {
 pub(crate) async fn fetch_lists(
     connection: &Connection,
     handshake: &Handshake,
-    admission: &Admission,
+    admission: &CompiledToolFilter,
     before: &Lists,
     patience: Duration,
     asked_in_vain: &AtomicBool,
-) -> Result<Lists, Refusal> {
+) -> Result<Lists, ProofFailure> {
     let mut lists: Lists = ListKind::ALL.map(|_| Ok(List::default()));
     for ((list, kind), before) in lists.iter_mut().zip(ListKind::ALL).zip(before) {
         let known = before.as_ref().is_ok_and(|list| !list.entries.is_empty());
@@ -71,12 +71,12 @@ pub(crate) async fn fetch_lists(
 async fn fetch_undeclared(
     connection: &Connection,
     kind: ListKind,
-    admission: &Admission,
+    admission: &CompiledToolFilter,
     patience: Duration,
     asked_in_vain: &AtomicBool,
-) -> Result<List, Refusal> {
+) -> Result<List, ProofFailure> {
     let read = timeout(patience, fetch_list(connection, kind, admission)).await;
-    if let Err(_) | Ok(Err(Refusal::Lost(_))) = read {
+    if let Err(_) | Ok(Err(ProofFailure::Lost(_))) = read {
         asked_in_vain.store(true, Ordering::Relaxed);
     }
     match read {
@@ -84,7 +84,7 @@ async fn fetch_undeclared(
             connection.tell_undeclared(kind);
             Ok(list)
         }
-        Ok(Err(Refusal::Lost(_))) => Err(Refusal::ListUnanswered(kind.method())),
+        Ok(Err(ProofFailure::Lost(_))) => Err(ProofFailure::ListUnanswered(kind.method())),
         _ => Ok(List::default()),
     }
 }
@@ -93,8 +93,8 @@ async fn fetch_undeclared(
 pub(crate) async fn fetch_list(
     connection: &Connection,
     kind: ListKind,
-    admission: &Admission,
-) -> Result<Result<List, String>, Refusal> {
+    admission: &CompiledToolFilter,
+) -> Result<Result<List, String>, ProofFailure> {
     let mut list = List::default();
     let mut params = None;
     let (mut names, mut cursors) = (HashSet::new(), HashSet::new());
@@ -102,13 +102,13 @@ pub(crate) async fn fetch_list(
         let answer = connection
             .ask(kind.method(), params.as_deref())
             .await
-            .map_err(|Lost| Refusal::Lost(kind.method()))?;
+            .map_err(|ConnectionLost| ProofFailure::Lost(kind.method()))?;
         let result = match answer {
-            Answer::Error(error) => return Ok(Err(error)),
-            Answer::Result(result) => result,
+            RawResponse::Error(error) => return Ok(Err(error)),
+            RawResponse::Result(result) => result,
         };
         let before = list.entries.len();
-        let Some(cursor) = list.add_page(kind, &result).map_err(Refusal::Wrong)? else {
+        let Some(cursor) = list.add_page(kind, &result).map_err(ProofFailure::Wrong)? else {
             break;
         };
         let page = &list.entries[before..];

@@ -4,34 +4,34 @@
 //! module does not know sessions: a client is an object that takes responses.
 
 mod advice;
-mod body;
+mod backend;
+mod build_outputs;
 mod bytecode;
 mod call;
 mod candidate;
+mod client_settings;
 mod connection;
-mod echoes;
+mod error_replies;
 mod gate;
 mod generation;
 mod handshake;
 mod installed_copy;
 mod link;
+mod list_backoff;
 mod lists;
-mod noting;
-mod outputs;
-mod pacing;
-mod packages;
-mod pending;
+mod loaded_files;
+mod package_watch;
+mod pending_requests;
 mod remote;
 mod report;
+mod self_trigger;
+mod start_permits;
 mod state;
 mod status;
 mod supervisor;
 mod tasks;
 #[cfg(test)]
 mod test_client;
-mod trouble;
-mod turns;
-mod wanting;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,27 +41,27 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use call::{Asker, Call, Client};
-pub(crate) use connection::{Answer, Connection};
-pub(crate) use gate::{Foresight, Gate, Standing};
-pub(crate) use handshake::{Handshake, Hello, Wanted};
+pub(crate) use call::{Call, Client, ResponseSink};
+pub(crate) use connection::{Connection, RawResponse};
+pub(crate) use error_replies::explain;
+pub(crate) use gate::{Gate, GateStatus, SaveProbe};
+pub(crate) use handshake::{ClientHello, ClientSettings, Handshake};
 pub(crate) use lists::Lists;
-pub(crate) use noting::Onlooker;
-pub(crate) use trouble::explain;
+pub(crate) use loaded_files::LoadedFilesObserver;
 
 use crate::bridge::Identity;
-use crate::config::{Admission, ServerSpec};
+use crate::config::{CompiledToolFilter, ServerSpec};
 use crate::event::{Failure, ToolDiff};
 use crate::lock::locked;
 use crate::mcp::{List, ListKind};
-use crate::warm::{Noted, Prepared, Warm};
-pub(crate) use report::Means;
-use report::{Report, Supply};
+use crate::warm::{LoadedFiles, StandbyCost, WarmReload};
+pub(crate) use report::ProxyResources;
+use report::{Report, ServerContext};
 pub(crate) use status::{Status, WatchedFiles};
 use supervisor::Supervisor;
 
 /// Result of a reload: the generation's number, the duration of its start and the difference in its tools.
-pub(crate) type Outcome = Result<(u64, Duration, ToolDiff), Arc<Failure>>;
+pub(crate) type ReloadResult = Result<(u64, Duration, ToolDiff), Arc<Failure>>;
 
 /// Lists of the generation that went live last; before the first, perhaps tools known from an earlier session.
 #[derive(Debug, Clone)]
@@ -102,49 +102,49 @@ impl Snapshot {
 
 /// State shared by the supervisor and the holders of a handle.
 #[derive(Debug)]
-struct Shared {
+struct ServerShared {
     gate: Gate,
     snapshot: watch::Sender<Arc<Snapshot>>,
     handshake: watch::Sender<Option<Arc<Handshake>>>,
-    wanted: Mutex<Wanted>,
+    wanted: Mutex<ClientSettings>,
     /// True if a change of `wanted` was reported and the supervisor has not read it yet.
     wanted_told: AtomicBool,
     status: Mutex<Status>,
     /// `None` while no files are watched.
     watched_files: Mutex<Option<WatchedFiles>>,
     /// `None` where no files are watched.
-    onlooker: Mutex<Option<Arc<dyn Onlooker>>>,
+    onlooker: Mutex<Option<Arc<dyn LoadedFilesObserver>>>,
     /// Files loaded by the last generation that went live.
-    noted: Mutex<Noted>,
+    noted: Mutex<LoadedFiles>,
     /// True if the user was warned that an installed copy of the saved files runs.
     told_of_copy: AtomicBool,
     /// True if a start failed on the probe `server/discover` and succeeded without it: later starts skip the probe.
     no_probe: AtomicBool,
     /// True if the server did not answer a request for tools that it does not declare.
     asked_in_vain: AtomicBool,
-    definition: Mutex<Definition>,
+    definition: Mutex<ServerDefinition>,
     /// True if `definition` filters tools; a copy that every request reads without the lock.
     is_filtered: AtomicBool,
-    warm: Arc<Warm>,
+    warm: Arc<WarmReload>,
 }
 
 /// Definition of the server, with the values derived from it.
 #[derive(Debug, Clone)]
-struct Definition {
+struct ServerDefinition {
     spec: Arc<ServerSpec>,
     /// Filter of the tools that clients are offered.
-    admission: Arc<Admission>,
+    admission: Arc<CompiledToolFilter>,
 }
 
-impl Definition {
+impl ServerDefinition {
     fn new(spec: Arc<ServerSpec>) -> Self {
         let admission = Arc::new(spec.tools.compile());
         Self { spec, admission }
     }
 }
 
-impl Shared {
-    fn new(spec: &Arc<ServerSpec>, means: &Means) -> Self {
+impl ServerShared {
+    fn new(spec: &Arc<ServerSpec>, means: &ProxyResources) -> Self {
         let (events, reaper) = (means.events.clone(), means.reaper.clone());
         events.hide(&spec.hidden);
         let lists = ListKind::ALL.map(|_| Ok(List::default()));
@@ -172,12 +172,12 @@ impl Shared {
             no_probe: AtomicBool::new(false),
             asked_in_vain: AtomicBool::new(false),
             is_filtered: AtomicBool::new(spec.tools.leaves_out()),
-            definition: Mutex::new(Definition::new(spec.clone())),
-            warm: Arc::new(Warm::new(means.warm.clone(), events, reaper)),
+            definition: Mutex::new(ServerDefinition::new(spec.clone())),
+            warm: Arc::new(WarmReload::new(means.warm.clone(), events, reaper)),
         }
     }
 
-    fn wanted(&self) -> Wanted {
+    fn wanted(&self) -> ClientSettings {
         locked(&self.wanted).clone()
     }
 
@@ -185,7 +185,7 @@ impl Shared {
         locked(&self.definition).spec.clone()
     }
 
-    fn admission(&self) -> Arc<Admission> {
+    fn admission(&self) -> Arc<CompiledToolFilter> {
         locked(&self.definition).admission.clone()
     }
 
@@ -193,10 +193,10 @@ impl Shared {
         self.gate.set_patience(spec.timeouts.hold);
         let is_filtered = spec.tools.leaves_out();
         self.is_filtered.store(is_filtered, Ordering::Relaxed);
-        *locked(&self.definition) = Definition::new(spec);
+        *locked(&self.definition) = ServerDefinition::new(spec);
     }
 
-    fn onlooker(&self) -> Option<Arc<dyn Onlooker>> {
+    fn onlooker(&self) -> Option<Arc<dyn LoadedFilesObserver>> {
         locked(&self.onlooker).clone()
     }
 
@@ -208,19 +208,19 @@ impl Shared {
 /// Handle to a server. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerHandle {
-    shared: Arc<Shared>,
+    shared: Arc<ServerShared>,
     reports: UnboundedSender<Report>,
 }
 
 impl ServerHandle {
-    /// Creates a server and its supervisor; the first [`Self::hello`] starts it.
-    pub(crate) fn new(spec: Arc<ServerSpec>, means: Means) -> Self {
-        let shared = Arc::new(Shared::new(&spec, &means));
+    /// Creates a server and its supervisor; the first [`Self::introduce_client`] starts it.
+    pub(crate) fn new(spec: Arc<ServerSpec>, means: ProxyResources) -> Self {
+        let shared = Arc::new(ServerShared::new(&spec, &means));
         let (reports, heard) = mpsc::unbounded_channel();
         let (notices, hearsay) = mpsc::unbounded_channel();
-        let supply = Supply {
+        let supply = ServerContext {
             spec,
-            means,
+            resources: means,
             reports: reports.clone(),
             notices,
         };
@@ -288,12 +288,12 @@ impl ServerHandle {
     }
 
     /// Sets the description of the watched files; `None` if no files are watched.
-    pub(crate) fn watches(&self, files: Option<WatchedFiles>) {
+    pub(crate) fn set_watched_files(&self, files: Option<WatchedFiles>) {
         *locked(&self.shared.watched_files) = files;
     }
 
     /// Sets the observer of the files that the server's processes load.
-    pub(crate) fn shows(&self, onlooker: Arc<dyn Onlooker>) {
+    pub(crate) fn set_files_observer(&self, onlooker: Arc<dyn LoadedFilesObserver>) {
         *locked(&self.shared.onlooker) = Some(onlooker);
     }
 
@@ -313,19 +313,19 @@ impl ServerHandle {
     }
 
     /// Returns the cost of the standby processes, if there are any.
-    pub(crate) fn prepared(&self) -> Option<Prepared> {
+    pub(crate) fn prepared(&self) -> Option<StandbyCost> {
         self.shared.warm.prepared()
     }
 
     /// Introduces a client; the first call starts the server. `epoch` numbers the introductions, from 1.
-    pub(crate) fn hello(&self, hello: Hello, client: Arc<dyn Client>, epoch: u64) {
+    pub(crate) fn introduce_client(&self, hello: ClientHello, client: Arc<dyn Client>, epoch: u64) {
         let _ = self
             .reports
             .send(Report::Hello(Box::new(hello), client, epoch));
     }
 
     /// Replaces the identity of the client that was introduced before, without a new handshake.
-    pub(crate) fn know(&self, identity: Identity) {
+    pub(crate) fn update_identity(&self, identity: Identity) {
         let _ = self.reports.send(Report::Identity(Box::new(identity)));
     }
 
@@ -341,7 +341,7 @@ impl ServerHandle {
             tokio::select! {
                 biased;
                 _ = handshake.wait_for(there) => {}
-                _ = standing.wait_for(|standing| *standing == Standing::Refusing) => {}
+                _ = standing.wait_for(|standing| *standing == GateStatus::Refusing) => {}
             }
         };
         let _ = tokio::time::timeout(self.spec().timeouts.startup_wait, wait).await;
@@ -352,7 +352,7 @@ impl ServerHandle {
     pub(crate) async fn answers(&self) -> Result<(), Arc<Failure>> {
         let mut standing = self.gate().standing();
         let _ = standing
-            .wait_for(|standing| *standing != Standing::Held)
+            .wait_for(|standing| *standing != GateStatus::Held)
             .await;
         self.gate().refusal().map_or(Ok(()), Err)
     }
@@ -360,7 +360,7 @@ impl ServerHandle {
     /// Waits until requests are not held, at most for `list_hold` (at first `first_list`) since the hold began.
     pub(crate) async fn settled(&self) {
         let mut standing = self.shared.gate.standing();
-        let settled = standing.wait_for(|standing| *standing != Standing::Held);
+        let settled = standing.wait_for(|standing| *standing != GateStatus::Held);
         let timeouts = self.spec().timeouts;
         let wait = if self.snapshot().generation == 0 {
             timeouts.first_list()
@@ -372,7 +372,7 @@ impl ServerHandle {
     }
 
     /// Cancels the client's request `id` (raw); `params` are the raw params of its notification.
-    pub(crate) fn cancel(&self, asker: Arc<dyn Asker>, id: &str, params: &str) {
+    pub(crate) fn cancel(&self, asker: Arc<dyn ResponseSink>, id: &str, params: &str) {
         if !self.shared.gate.cancel(&asker, id) {
             let _ = self
                 .reports
@@ -387,8 +387,8 @@ impl ServerHandle {
     }
 
     /// Makes the gate ask `foresight` for unreported saves before it lets a request through.
-    pub(crate) fn ask(&self, foresight: Arc<dyn Foresight>) {
-        self.shared.gate.ask(foresight);
+    pub(crate) fn set_save_probe(&self, foresight: Arc<dyn SaveProbe>) {
+        self.shared.gate.set_save_probe(foresight);
     }
 
     /// Returns true if the next start is expected to use a standby.
@@ -418,7 +418,7 @@ impl ServerHandle {
     }
 
     /// Waits until all earlier reports are processed, so that the gate reflects the reloads that they cause.
-    pub(crate) async fn hears(&self) {
+    pub(crate) async fn wait_processed(&self) {
         let (sender, heard) = oneshot::channel();
         let _ = self.reports.send(Report::Heard(sender));
         let _ = heard.await;
@@ -434,7 +434,7 @@ impl ServerHandle {
     }
 
     /// Reloads the server although no file changed. Returns `None` if the server is stopped.
-    pub(crate) async fn reload(&self) -> Option<Outcome> {
+    pub(crate) async fn reload(&self) -> Option<ReloadResult> {
         let (sender, outcome) = oneshot::channel();
         let _ = self.reports.send(Report::Reload(sender));
         outcome.await.ok()

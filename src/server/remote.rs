@@ -6,27 +6,27 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::Receiver;
 
-use super::body::{Body, Remote};
+use super::backend::{Backend, LinkGuard};
 use super::call::Client;
 use super::connection::Connection;
-use super::generation::{Ending, Running, Stray};
+use super::generation::{GenerationExit, RunningGeneration, StrayReporter};
 use super::link::Link;
-use super::report::{Report, Supply};
+use super::report::{Report, ServerContext};
 use crate::bridge::Identity;
 use crate::config;
 use crate::event::{Event, Failure, StrayKind};
-use crate::transport::http::{Fate, HttpLink, Incoming};
+use crate::transport::http::{Fate, HttpLink, LinkEvent};
 
 /// Opens a link and starts the task that reads it. Its end is reported as [`Report::Ended`].
 pub(super) fn start(
-    supply: &Supply,
+    supply: &ServerContext,
     remote: &config::Remote,
     number: u64,
     client: Arc<dyn Client>,
     identity: Identity,
-) -> Result<Running, Failure> {
+) -> Result<RunningGeneration, Failure> {
     let since = Instant::now();
-    let opened = HttpLink::open(remote, &supply.means.http, supply.means.max_message);
+    let opened = HttpLink::open(remote, &supply.resources.http, supply.resources.max_message);
     let (link, incoming) = opened.map_err(|reason| Failure::of_remote(number, reason))?;
     let connection = Arc::new(Connection::new(
         supply.spec.name.as_str().into(),
@@ -36,32 +36,32 @@ pub(super) fn start(
         identity,
         supply.notices.clone(),
     ));
-    supply.means.events.send(Event::Connecting {
+    supply.resources.events.send(Event::Connecting {
         server: supply.spec.name.clone(),
         generation: number,
         url: remote.shown.clone(),
     });
-    let reader = Reader {
-        supply: supply.clone(),
+    let reader = LinkReader {
+        context: supply.clone(),
         connection: connection.clone(),
-        stray: Stray::new(supply, number),
+        stray: StrayReporter::new(supply, number),
     };
     tokio::spawn(reader.run(link.clone(), incoming));
-    Ok(Running {
+    Ok(RunningGeneration {
         connection,
-        child: Body::Remote(Remote(link)),
+        child: Backend::Remote(LinkGuard(link)),
         since,
     })
 }
 
-struct Reader {
-    supply: Supply,
+struct LinkReader {
+    context: ServerContext,
     connection: Arc<Connection>,
-    stray: Stray,
+    stray: StrayReporter,
 }
 
-impl Reader {
-    async fn run(mut self, link: HttpLink, mut incoming: Receiver<Incoming>) {
+impl LinkReader {
+    async fn run(mut self, link: HttpLink, mut incoming: Receiver<LinkEvent>) {
         let mut lost = false;
         loop {
             tokio::select! {
@@ -93,34 +93,34 @@ impl Reader {
             self.connection.end();
             Vec::new()
         };
-        let ending = Ending {
+        let ending = GenerationExit {
             how,
             stderr: Vec::new(),
             calls,
         };
         let number = self.connection.generation;
-        let _ = self.supply.reports.send(Report::Ended(number, ending));
+        let _ = self.context.reports.send(Report::Ended(number, ending));
     }
 
-    async fn take(&mut self, incoming: Incoming) {
+    async fn take(&mut self, incoming: LinkEvent) {
         self.connection.client_reads().await;
         match incoming {
-            Incoming::Message { line, on } => {
+            LinkEvent::Message { line, on } => {
                 let mismatched =
                     on.and_then(|number| self.connection.take_mismatched(number, &line));
                 if let Some(call) = mismatched {
                     let report = Report::Mismatched(self.connection.generation, Box::new(call));
-                    let _ = self.supply.reports.send(report);
+                    let _ = self.context.reports.send(report);
                 } else if let Err(kind) = self.connection.receive(&line, on) {
                     self.stray.tell(line, kind);
                 }
             }
-            Incoming::Failed { number, fate, how } => self.fail(number, fate, how),
-            Incoming::Paused(number) => self.connection.pause(number),
-            Incoming::TooLong(text) => self.stray.tell(text, StrayKind::TooLong),
-            Incoming::Resumed => {
+            LinkEvent::Failed { number, fate, how } => self.fail(number, fate, how),
+            LinkEvent::Paused(number) => self.connection.pause(number),
+            LinkEvent::TooLong(text) => self.stray.tell(text, StrayKind::TooLong),
+            LinkEvent::Resumed => {
                 let report = Report::Resumed(self.connection.generation);
-                let _ = self.supply.reports.send(report);
+                let _ = self.context.reports.send(report);
             }
         }
     }
@@ -128,7 +128,7 @@ impl Reader {
     fn fail(&self, number: u64, fate: Fate, how: String) {
         if let Some(call) = self.connection.lose(number) {
             let report = Report::Unanswered(Box::new(call), fate, how);
-            let _ = self.supply.reports.send(report);
+            let _ = self.context.reports.send(report);
         }
     }
 }

@@ -8,59 +8,59 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-use super::Outcome;
-use super::call::{Asker, Call, Client};
-use super::connection::{Connection, Notice};
-use super::generation::{Ending, Proof};
-use super::handshake::{Hello, Refusal};
-use super::outputs::Outputs;
-use super::packages::Installed;
-use super::turns::Turns;
+use super::ReloadResult;
+use super::build_outputs::BuildOutputs;
+use super::call::{Call, Client, ResponseSink};
+use super::connection::{Connection, ConnectionNotice};
+use super::generation::{GenerationExit, ProvenGeneration};
+use super::handshake::{ClientHello, ProofFailure};
+use super::package_watch::PackageInstallation;
+use super::start_permits::StartPermits;
 use crate::bridge::Identity;
 use crate::config::ServerSpec;
-use crate::event::{Events, Failure};
+use crate::event::{EventSender, Failure};
 use crate::lock::locked;
 use crate::mcp::{Era, List, ListKind};
 use crate::transport::build::BuildFailure;
 use crate::transport::http::{self, Fate};
 use crate::transport::reaper::Reaper;
-use crate::warm::Pool;
+use crate::warm::StandbyPool;
 
 /// Resources shared by all servers.
 #[derive(Debug, Clone)]
-pub(crate) struct Means {
-    pub(crate) events: Events,
+pub(crate) struct ProxyResources {
+    pub(crate) events: EventSender,
     pub(crate) reaper: Reaper,
     /// Maximum length of a message in bytes.
     pub(crate) max_message: usize,
     /// Era forced by the user for all servers.
     pub(crate) era: Option<Era>,
     /// HTTP sender for remote servers.
-    pub(crate) http: Arc<http::Sender>,
+    pub(crate) http: Arc<http::HttpClients>,
     /// True if the servers' files are watched.
     pub(crate) watched: bool,
     /// Limit on concurrent starts.
-    pub(crate) turns: Turns,
+    pub(crate) turns: StartPermits,
     /// See [`Self::build_site`].
-    pub(super) builds: Arc<Mutex<BuildSites>>,
+    pub(super) builds: Arc<Mutex<SharedBuilds>>,
     /// Pool of standby processes, if standbys are enabled.
-    pub(crate) warm: Option<Pool>,
+    pub(crate) warm: Option<StandbyPool>,
 }
 
 /// Build sites by working directory and command.
-type BuildSites = HashMap<(PathBuf, String), Arc<BuildSite>>;
+type SharedBuilds = HashMap<(PathBuf, String), Arc<SharedBuild>>;
 
 /// State of a build command, shared by the servers of several sessions that have the same build.
 #[derive(Debug, Default)]
-pub(super) struct BuildSite {
+pub(super) struct SharedBuild {
     /// Held while the build runs: concurrent runs would write the same files.
     pub(super) turn: tokio::sync::Mutex<()>,
-    pub(super) outputs: Mutex<Outputs>,
+    pub(super) outputs: Mutex<BuildOutputs>,
 }
 
-impl Means {
+impl ProxyResources {
     /// Creates the resources; `max_message` is in bytes.
-    pub(crate) fn new(events: Events, max_message: usize, era: Option<Era>) -> Self {
+    pub(crate) fn new(events: EventSender, max_message: usize, era: Option<Era>) -> Self {
         Self {
             events,
             reaper: Reaper::new(),
@@ -68,14 +68,14 @@ impl Means {
             era,
             http: Arc::default(),
             watched: true,
-            turns: Turns::default(),
+            turns: StartPermits::default(),
             builds: Arc::default(),
             warm: None,
         }
     }
 
     /// Returns the site of the build `command` in a directory.
-    pub(super) fn build_site(&self, directory: &Path, command: &str) -> Arc<BuildSite> {
+    pub(super) fn build_site(&self, directory: &Path, command: &str) -> Arc<SharedBuild> {
         let key = (directory.to_owned(), command.to_owned());
         locked(&self.builds).entry(key).or_default().clone()
     }
@@ -83,23 +83,23 @@ impl Means {
 
 /// Resources for every task of a server.
 #[derive(Debug, Clone)]
-pub(crate) struct Supply {
+pub(crate) struct ServerContext {
     pub(crate) spec: Arc<ServerSpec>,
-    pub(crate) means: Means,
+    pub(crate) resources: ProxyResources,
     /// Channel to the supervisor. Unbounded, because its few senders are tasks of this server.
     pub(crate) reports: UnboundedSender<Report>,
     /// Channel to the supervisor for notices of connections.
-    pub(crate) notices: UnboundedSender<Notice>,
+    pub(crate) notices: UnboundedSender<ConnectionNotice>,
 }
 
 /// List kind with the list, the server's raw error, or the reason why neither arrived.
-pub(crate) type Relisted = (ListKind, Result<Result<List, String>, Refusal>);
+pub(crate) type RelistResult = (ListKind, Result<Result<List, String>, ProofFailure>);
 
 /// Report to the supervisor.
 #[derive(Debug)]
 pub(crate) enum Report {
     /// A client was introduced; the number counts introductions.
-    Hello(Box<Hello>, Arc<dyn Client>, u64),
+    Hello(Box<ClientHello>, Arc<dyn Client>, u64),
     /// The client's identity changed, which needs no new handshake.
     Identity(Box<Identity>),
     /// Reports of the watcher: a file was touched; files changed, perhaps not all; nothing changed; files changed.
@@ -108,7 +108,7 @@ pub(crate) enum Report {
     Unchanged,
     Changed(Vec<PathBuf>),
     /// Packages were installed while the server was broken.
-    Installed(Installed),
+    Installed(PackageInstallation),
     /// The definition changed, in these files.
     Redefined(Arc<ServerSpec>, Vec<PathBuf>),
     /// Request for a confirmation that all earlier reports are processed.
@@ -116,11 +116,11 @@ pub(crate) enum Report {
     /// Request for the connections of the draining generations.
     Draining(oneshot::Sender<Vec<Arc<Connection>>>),
     /// Request for a reload and its result.
-    Reload(oneshot::Sender<Outcome>),
+    Reload(oneshot::Sender<ReloadResult>),
     /// The client's subscriptions or its log level changed.
     WantedChanged,
     /// The client cancelled its request with this raw id; the second string holds the raw params.
-    Cancel(Arc<dyn Asker>, Box<str>, Box<str>),
+    Cancel(Arc<dyn ResponseSink>, Box<str>, Box<str>),
     /// The build for the generation ended.
     Built(u64, Result<(), BuildFailure>),
     /// A remote server does not answer this call; the string is the reason as a sentence fragment.
@@ -130,14 +130,14 @@ pub(crate) enum Report {
     /// The standalone stream of a remote generation was interrupted and is open again.
     Resumed(u64),
     /// A candidate has proved itself, or has failed and its process has ended.
-    Proved(u64, Box<Proof>),
+    Proved(u64, Box<ProvenGeneration>),
     Failed(u64, Box<Failure>),
     /// The process of a generation ended or its link was lost, expectedly or not.
-    Ended(u64, Ending),
+    Ended(u64, GenerationExit),
     /// A retired generation or a cancelled candidate has ended.
     Gone(u64),
     /// The lists that belong to a changed list were read again.
-    Relisted(u64, ListKind, Vec<Relisted>),
+    Relisted(u64, ListKind, Vec<RelistResult>),
     /// A modern generation ended its listen stream with this number.
     StreamEnded(u64, u64),
     /// Request to stop; calls in flight have this long to finish.

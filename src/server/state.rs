@@ -13,7 +13,7 @@ mod rules;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-pub(crate) use rules::{Place, Rules};
+pub(crate) use rules::{Rules, ServerLocation};
 
 /// Delay before the first restart after a crash; doubled by each crash that follows.
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
@@ -33,15 +33,15 @@ pub(crate) enum State {
     Building {
         next: u64,
         old: Option<u64>,
-        cause: Cause,
+        cause: StartCause,
     },
     /// The previous generation or candidate is being stopped; `next` starts afterwards.
-    MakingRoom { next: u64, cause: Cause },
+    MakingRoom { next: u64, cause: StartCause },
     /// The candidate `next` starts; `old` is still running.
     Starting {
         next: u64,
         old: Option<u64>,
-        cause: Cause,
+        cause: StartCause,
     },
     /// The generation `active` answers requests.
     Live { active: u64 },
@@ -58,7 +58,7 @@ pub(crate) enum State {
 
 /// Reason for the start of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub(crate) enum StartCause {
     /// The introduction of the first client.
     Begin,
     /// Changed files, or the retry of a remote server that was unreachable.
@@ -122,7 +122,7 @@ pub(crate) enum Effect {
     /// Stop the candidate.
     Kill(u64),
     /// Make the candidate the active generation; `Open` or `Hold` follows.
-    Commit(u64, Cause),
+    Commit(u64, StartCause),
     /// Let the requests in flight finish, then stop the generation.
     Drain(u64),
     /// Like `Drain`; [`Input::Gone`] must follow.
@@ -137,7 +137,7 @@ pub(crate) enum Effect {
 
 /// State of a server, with the data that decides the next state.
 #[derive(Debug, Clone)]
-pub(crate) struct Machine {
+pub(crate) struct StateMachine {
     pub(crate) state: State,
     rules: Rules,
     /// Number of the generation started last.
@@ -152,7 +152,7 @@ pub(crate) struct Machine {
     leaving: Option<u64>,
 }
 
-impl Machine {
+impl StateMachine {
     /// Creates the machine of a server that has not been started.
     pub(crate) fn new(rules: Rules) -> Self {
         Self {
@@ -213,7 +213,7 @@ impl Machine {
                 State::Stopped
             }
             // ## Idle => (Building | Starting)
-            (State::Idle, Input::Begin) => self.begin(None, Cause::Begin, out),
+            (State::Idle, Input::Begin) => self.begin(None, StartCause::Begin, out),
             (State::Idle, input) => {
                 match input {
                     Input::Suspect => self.suspect = true,
@@ -261,9 +261,9 @@ impl Machine {
                 live
             }
             (State::Starting { next, old, cause }, Input::Failed(failed)) if next == failed => {
-                if self.rules.place == Place::Elsewhere {
+                if self.rules.place == ServerLocation::Elsewhere {
                     self.unreachable(old, cause, now, out)
-                } else if cause == Cause::Crash {
+                } else if cause == StartCause::Crash {
                     self.crashed(now, out)
                 } else {
                     self.broken(old, out)
@@ -271,9 +271,11 @@ impl Machine {
             }
             (state, Input::Exited(exited)) => self.exited(state, exited, now, out),
             // ## (Restarting | Broken) => Starting
-            (State::Restarting { .. }, Input::Due) => self.start_again(None, Cause::Crash, out),
+            (State::Restarting { .. }, Input::Due) => {
+                self.start_again(None, StartCause::Crash, out)
+            }
             (State::Broken { old, again }, Input::Due) if again.is_some() => {
-                self.start_again(old, Cause::Save, out)
+                self.start_again(old, StartCause::Save, out)
             }
             (state, _) => state,
         }
@@ -315,7 +317,7 @@ impl Machine {
     }
 
     /// Replaces the build or candidate in progress by a new generation; the proven generation stays.
-    fn replace(&mut self, state: State, cause: Cause, out: &mut Vec<Effect>) -> State {
+    fn replace(&mut self, state: State, cause: StartCause, out: &mut Vec<Effect>) -> State {
         cancel(&state, out);
         self.exits.clear();
         let cause = match state {
@@ -323,7 +325,7 @@ impl Machine {
             State::Building { cause: before, .. }
             | State::MakingRoom { cause: before, .. }
             | State::Starting { cause: before, .. }
-                if cause == Cause::Client =>
+                if cause == StartCause::Client =>
             {
                 before
             }
@@ -347,7 +349,7 @@ impl Machine {
         }
     }
 
-    fn begin(&mut self, old: Option<u64>, cause: Cause, out: &mut Vec<Effect>) -> State {
+    fn begin(&mut self, old: Option<u64>, cause: StartCause, out: &mut Vec<Effect>) -> State {
         out.push(Effect::Hold);
         self.last += 1;
         if self.must_build() {
@@ -366,7 +368,13 @@ impl Machine {
         self.rules.build && self.unbuilt
     }
 
-    fn start(&mut self, next: u64, old: Option<u64>, cause: Cause, out: &mut Vec<Effect>) -> State {
+    fn start(
+        &mut self,
+        next: u64,
+        old: Option<u64>,
+        cause: StartCause,
+        out: &mut Vec<Effect>,
+    ) -> State {
         if let (Some(old), true) = (old, self.rules.stop_first) {
             out.push(Effect::MakeRoom(old));
             self.leaving = Some(old);
@@ -384,7 +392,7 @@ impl Machine {
         broken
     }
 
-    fn start_again(&mut self, old: Option<u64>, cause: Cause, out: &mut Vec<Effect>) -> State {
+    fn start_again(&mut self, old: Option<u64>, cause: StartCause, out: &mut Vec<Effect>) -> State {
         self.last += 1;
         out.push(Effect::Spawn(self.last));
         State::Starting {
@@ -395,11 +403,11 @@ impl Machine {
     }
 }
 
-fn cause(input: Input) -> Cause {
+fn cause(input: Input) -> StartCause {
     match input {
-        Input::Reload => Cause::Asked,
-        Input::ClientChanged => Cause::Client,
-        _ => Cause::Save,
+        Input::Reload => StartCause::Asked,
+        Input::ClientChanged => StartCause::Client,
+        _ => StartCause::Save,
     }
 }
 

@@ -1,15 +1,15 @@
 //! Supervisor of a server: one task that owns its generations and carries out the effects of the state machine.
 //!
-//! Events arrive as [`Report`]s and [`Notice`]s; the machine turns them into effects and decides about starts and
+//! Events arrive as [`Report`]s and [`ConnectionNotice`]s; the machine turns them into effects and decides about starts and
 //! stops. The supervisor does not know sessions: it notifies clients through [`Client`].
 
 mod building;
 mod commit;
-mod echoing;
 mod failing;
 mod lists;
 mod retiring;
 mod saving;
+mod self_trigger;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -23,32 +23,32 @@ use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::call::{Asker, Call, Client};
-use super::connection::{Connection, Notice};
-use super::echoes::Echoes;
-use super::gate::Standing;
-use super::generation::{Proof, Running};
-use super::handshake::{Hello, Wanted};
-use super::pacing::Pacing;
-use super::report::{Report, Supply};
-use super::state::{Effect, Input, LAST_BACKOFF, Machine, Place, Rules, State};
-use super::{Outcome, Shared, candidate};
+use super::call::{Call, Client, ResponseSink};
+use super::connection::{Connection, ConnectionNotice};
+use super::gate::GateStatus;
+use super::generation::{ProvenGeneration, RunningGeneration};
+use super::handshake::{ClientHello, ClientSettings};
+use super::list_backoff::ListBackoff;
+use super::report::{Report, ServerContext};
+use super::self_trigger::SelfTriggerDetector;
+use super::state::{Effect, Input, LAST_BACKOFF, Rules, ServerLocation, State, StateMachine};
+use super::{ReloadResult, ServerShared, candidate};
 use crate::bridge::Identity;
-use crate::config::{OnBroken, Reload, ServerSpec, Warmth};
+use crate::config::{OnBroken, ReloadMode, ServerSpec, StandbyMode};
 use crate::event::{Event, Failure};
 use crate::mcp::ListKind;
-use failing::Repair;
+use failing::PackageWatch;
 
 /// Task that owns a server.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
-    supply: Supply,
-    shared: Arc<Shared>,
-    machine: Machine,
+    context: ServerContext,
+    shared: Arc<ServerShared>,
+    machine: StateMachine,
     client: Option<Arc<dyn Client>>,
-    hello: Hello,
+    hello: ClientHello,
     epoch: u64,
-    active: Option<Active>,
+    active: Option<ActiveGeneration>,
     /// Cancelled to stop the candidate.
     candidate: Option<CancellationToken>,
     build: Option<CancellationToken>,
@@ -56,7 +56,7 @@ pub(crate) struct Supervisor {
     build_again: bool,
     /// Connections of draining generations.
     draining: HashMap<u64, Arc<Connection>>,
-    proof: Option<Box<Proof>>,
+    proof: Option<Box<ProvenGeneration>>,
     /// Report of a candidate that was started early, held back until the save is over.
     verdict: Option<Report>,
     /// Changed files for which a candidate is started once the save is over.
@@ -69,12 +69,12 @@ pub(crate) struct Supervisor {
     late: u32,
     /// Files changed since the last generation that proved itself.
     files: BTreeSet<PathBuf>,
-    echoes: Echoes,
-    repair: Repair,
-    reloads: Vec<oneshot::Sender<Outcome>>,
+    echoes: SelfTriggerDetector,
+    repair: PackageWatch,
+    reloads: Vec<oneshot::Sender<ReloadResult>>,
     relisting: HashSet<ListKind>,
     relist_again: HashSet<ListKind>,
-    pacing: HashMap<ListKind, Pacing>,
+    pacing: HashMap<ListKind, ListBackoff>,
     /// Lists that the active generation has reported as changed.
     spoken: HashSet<ListKind>,
     /// Tools reported as impossible to offer, with the reason.
@@ -94,11 +94,11 @@ pub(crate) struct Supervisor {
 
 /// Generation that answers requests.
 #[derive(Debug)]
-struct Active {
-    running: Running,
+struct ActiveGeneration {
+    running: RunningGeneration,
     stream: Option<u64>,
     /// Client's settings that the generation was given.
-    told: Wanted,
+    told: ClientSettings,
     /// Cancelled when the generation is replaced or has ended.
     over: CancellationToken,
     _over: DropGuard,
@@ -106,14 +106,14 @@ struct Active {
 
 impl Supervisor {
     /// Creates the supervisor of a server that has not been started.
-    pub(crate) fn new(supply: Supply, shared: Arc<Shared>) -> Self {
-        let machine = Machine::new(rules(&supply.spec));
+    pub(crate) fn new(supply: ServerContext, shared: Arc<ServerShared>) -> Self {
+        let machine = StateMachine::new(rules(&supply.spec));
         Self {
-            supply,
+            context: supply,
             shared,
             machine,
             client: None,
-            hello: Hello::default(),
+            hello: ClientHello::default(),
             epoch: 0,
             active: None,
             candidate: None,
@@ -127,8 +127,8 @@ impl Supervisor {
             failure: None,
             late: 0,
             files: BTreeSet::new(),
-            echoes: Echoes::default(),
-            repair: Repair::default(),
+            echoes: SelfTriggerDetector::default(),
+            repair: PackageWatch::default(),
             reloads: Vec::new(),
             relisting: HashSet::new(),
             relist_again: HashSet::new(),
@@ -148,7 +148,7 @@ impl Supervisor {
     pub(crate) async fn run(
         mut self,
         mut reports: UnboundedReceiver<Report>,
-        mut notices: UnboundedReceiver<Notice>,
+        mut notices: UnboundedReceiver<ConnectionNotice>,
     ) {
         let mut stopping: Vec<oneshot::Sender<()>> = Vec::new();
         loop {
@@ -199,7 +199,7 @@ impl Supervisor {
             Report::Suspect => {
                 self.shared.warm.touched();
                 self.step(Input::Suspect);
-                self.shared.gate.heard();
+                self.shared.gate.suspect_processed();
             }
             Report::Saved(paths) => self.on_saved(paths),
             Report::Unchanged if self.saved.is_empty() => {
@@ -227,7 +227,7 @@ impl Supervisor {
             Report::Built(next, result) => self.on_built(next, result),
             Report::Proved(next, proof) if self.is_starting(next) => {
                 if proof.running.connection.is_closed() {
-                    return self.mourn(proof.running);
+                    return self.report_early_exit(proof.running);
                 }
                 self.proof = Some(proof);
                 self.step(Input::Proved(next));
@@ -259,7 +259,7 @@ impl Supervisor {
 
     /// Passes an input to the machine and carries out the effects.
     fn step(&mut self, input: Input) {
-        let machine = std::mem::replace(&mut self.machine, Machine::new(Rules::default()));
+        let machine = std::mem::replace(&mut self.machine, StateMachine::new(Rules::default()));
         let (machine, effects) = machine.on_event(input, Instant::now());
         self.machine = machine;
         for effect in effects {
@@ -290,11 +290,11 @@ impl Supervisor {
             Effect::Commit(next, cause) => self.commit(next, cause),
             Effect::MakeRoom(_) => {
                 if let Some(active) = self.active.take() {
-                    self.retire(active.running, self.supply.spec.timeouts.drain);
+                    self.retire(active.running, self.context.spec.timeouts.drain);
                 }
             }
             Effect::Backoff(delay) if delay < LAST_BACKOFF => {
-                self.supply.means.events.send(Event::Restarting {
+                self.context.resources.events.send(Event::Restarting {
                     server: self.name(),
                     delay,
                 });
@@ -306,7 +306,7 @@ impl Supervisor {
         }
     }
 
-    fn on_hello(&mut self, hello: Hello, client: Arc<dyn Client>, epoch: u64) {
+    fn on_hello(&mut self, hello: ClientHello, client: Arc<dyn Client>, epoch: u64) {
         let first = self.epoch == 0;
         (self.hello, self.client, self.epoch) = (hello, Some(client), epoch);
         self.step(if first {
@@ -332,7 +332,7 @@ impl Supervisor {
         }
     }
 
-    fn on_cancel(&self, asker: &Arc<dyn Asker>, id: &str, params: &str) {
+    fn on_cancel(&self, asker: &Arc<dyn ResponseSink>, id: &str, params: &str) {
         // The call may have returned to the gate from a generation that crashed.
         if self.shared.gate.cancel(asker, id) {
             return;
@@ -349,13 +349,13 @@ impl Supervisor {
 
     /// Replaces the definition. Reloads the server if the change affects how it runs.
     fn on_redefined(&mut self, spec: Arc<ServerSpec>, files: Vec<PathBuf>) {
-        let same = self.supply.spec.runs_like(&spec);
+        let same = self.context.spec.runs_like(&spec);
         let effects = self.machine.set_rules(rules(&spec));
-        if !same || spec.warm == Warmth::Off {
+        if !same || spec.warm == StandbyMode::Off {
             self.shared.warm.forget();
         }
-        self.supply.means.events.hide(&spec.hidden);
-        self.supply.spec = spec;
+        self.context.resources.events.hide(&spec.hidden);
+        self.context.spec = spec;
         for effect in effects {
             self.carry_out(effect);
         }
@@ -372,7 +372,7 @@ impl Supervisor {
         let token = CancellationToken::new();
         self.candidate = Some(token.clone());
         let candidate = candidate::Candidate {
-            supply: self.supply.clone(),
+            context: self.context.clone(),
             shared: self.shared.clone(),
             number: next,
             hello: self.hello.clone(),
@@ -392,7 +392,7 @@ impl Supervisor {
             State::Building { .. } => return self.waits_for_build(),
             State::MakingRoom { .. } => "the old generation to drain",
             State::Live { .. } | State::Broken { .. } => "a changed file to settle",
-            State::Restarting { .. } if self.supply.spec.remote.is_some() => "its connection",
+            State::Restarting { .. } if self.context.spec.remote.is_some() => "its connection",
             State::Restarting { .. } => "its restart after a crash",
             State::Idle | State::Starting { .. } | State::Stopped => "its start",
         };
@@ -400,18 +400,18 @@ impl Supervisor {
     }
 
     fn name(&self) -> String {
-        self.supply.spec.name.clone()
+        self.context.spec.name.clone()
     }
 }
 
 fn rules(spec: &ServerSpec) -> Rules {
     Rules {
         build: spec.build.is_some(),
-        stop_first: spec.reload == Reload::StopFirst,
+        stop_first: spec.reload == ReloadMode::StopFirst,
         serve_last_good: spec.on_broken == OnBroken::ServeLastGood,
         place: match spec.remote {
-            Some(_) => Place::Elsewhere,
-            None => Place::Here,
+            Some(_) => ServerLocation::Elsewhere,
+            None => ServerLocation::Here,
         },
     }
 }
@@ -422,12 +422,12 @@ fn cancel(token: &mut Option<CancellationToken>) {
     }
 }
 
-fn describe(state: &State, standing: Standing) -> &'static str {
+fn describe(state: &State, standing: GateStatus) -> &'static str {
     match state {
         State::Idle => "not started",
         State::Building { .. } => "building",
         State::MakingRoom { .. } | State::Starting { .. } => "starting",
-        State::Live { .. } if standing == Standing::Held => "checking a touched file",
+        State::Live { .. } if standing == GateStatus::Held => "checking a touched file",
         State::Live { .. } => "running",
         State::Broken { again: Some(_), .. } => "unreachable",
         State::Broken { .. } => "broken",

@@ -30,7 +30,7 @@ pub(super) struct Tasks(VecDeque<Task>);
 
 impl Tasks {
     /// Records tasks from the raw result of a client's request.
-    pub(super) fn hear_result(&mut self, method: Method, result: &str, now: Instant) {
+    pub(super) fn record_result(&mut self, method: Method, result: &str, now: Instant) {
         let result = Members::of(result);
         if method == Method::CallTool {
             if let Some(raw) = result.get("task") {
@@ -38,7 +38,7 @@ impl Tasks {
             }
             return;
         }
-        self.hear_status(&result);
+        self.apply_status(&result);
     }
 
     fn add(&mut self, raw: &str, now: Instant) {
@@ -56,11 +56,11 @@ impl Tasks {
             raw: raw.into(),
             until: lifetime.and_then(|ms| now.checked_add(Duration::from_millis(ms))),
         });
-        self.hear_status(&task);
+        self.apply_status(&task);
     }
 
     /// Drops a task that its description reports as cancelled. Other finished tasks stay until their result is fetched.
-    pub(super) fn hear_status(&mut self, task: &Members<'_>) {
+    pub(super) fn apply_status(&mut self, task: &Members<'_>) {
         if let (Some(id), Some("cancelled")) = (task.text("taskId"), task.text("status").as_deref())
         {
             self.forget(&id);
@@ -99,15 +99,15 @@ impl Tasks {
 
 /// Tasks of earlier generations, which drain or have ended.
 #[derive(Debug, Default)]
-pub(super) struct Former {
+pub(super) struct FormerTasks {
     /// Generations that finish their calls and tasks.
     draining: Vec<Arc<Connection>>,
-    lost: VecDeque<Lost>,
+    lost: VecDeque<LostTask>,
 }
 
 /// Task that ended with its generation.
 #[derive(Debug)]
-struct Lost {
+struct LostTask {
     server: Arc<str>,
     id: Box<str>,
     /// Raw object that describes the task as failed.
@@ -115,7 +115,7 @@ struct Lost {
     why: String,
 }
 
-impl Former {
+impl FormerTasks {
     /// Adds a draining generation.
     pub(super) fn drains(&mut self, connection: Arc<Connection>) {
         self.draining.push(connection);
@@ -136,7 +136,7 @@ impl Former {
             if self.lost.len() == MOST {
                 self.lost.pop_front();
             }
-            self.lost.push_back(Lost {
+            self.lost.push_back(LostTask {
                 server: connection.server.clone(),
                 id: task.id,
                 raw,
@@ -175,7 +175,7 @@ impl Former {
     }
 }
 
-impl Lost {
+impl LostTask {
     /// Answers a request about the task; returns false if the method is unknown.
     fn answer(&self, call: &Call, method: &str) -> bool {
         match method {

@@ -4,7 +4,7 @@ use std::io::{PipeReader, pipe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::call::{Asker, Call, Client};
+use super::call::{Call, Client, ResponseSink};
 use super::connection::Connection;
 use super::link::Link;
 use super::{Lists, ServerHandle, Snapshot};
@@ -15,23 +15,23 @@ use crate::transport::stream::Outbox;
 
 /// Client that counts responses and writes them into a pipe.
 #[derive(Debug)]
-pub(super) struct Counting {
+pub(super) struct CountingClient {
     pub(super) outbox: Outbox,
     pub(super) answers: AtomicUsize,
 }
 
-impl Asker for Counting {
+impl ResponseSink for CountingClient {
     fn pipe(&self) -> Option<&Outbox> {
         Some(&self.outbox)
     }
 
     fn answer(&self, id: &str, reply: Reply<'_>) {
         self.answers.fetch_add(1, Ordering::Relaxed);
-        reply.under(id, |parts| self.outbox.send(parts));
+        reply.with_id(id, |parts| self.outbox.send(parts));
     }
 }
 
-impl Client for Counting {
+impl Client for CountingClient {
     fn ask(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
     fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
     fn forget(&self, _: &Connection) {}
@@ -40,15 +40,15 @@ impl Client for Counting {
 }
 
 /// Creates a client and the end of the pipe from which it reads.
-pub(super) fn client() -> (Arc<Counting>, PipeReader) {
+pub(super) fn client() -> (Arc<CountingClient>, PipeReader) {
     let (reader, writer) = pipe().unwrap();
     let outbox = Outbox::new(writer.into()).unwrap();
     let answers = AtomicUsize::new(0);
-    (Arc::new(Counting { outbox, answers }), reader)
+    (Arc::new(CountingClient { outbox, answers }), reader)
 }
 
 /// Creates a request of the client that needs no translation.
-pub(in crate::server) fn call(asker: Arc<dyn Asker>, id: &str) -> Call {
+pub(in crate::server) fn call(asker: Arc<dyn ResponseSink>, id: &str) -> Call {
     Call {
         id: id.into(),
         era: Era::Legacy,

@@ -7,7 +7,7 @@ use crate::transport::stream::Outbox;
 
 /// Request that a message other than a response belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum About<'a> {
+pub(crate) enum RelatedRequest<'a> {
     /// The client's request with this id, while it is in flight.
     Request(&'a str),
     /// The client's listen request with this id.
@@ -29,7 +29,7 @@ pub(crate) trait Delivery: Debug + Send + Sync {
     fn pause(&self, _id: &str) {}
 
     /// Delivers a notification or a server's request; returns an error only for a request.
-    fn send(&self, line: &str, about: About<'_>) -> Result<(), Undelivered>;
+    fn send(&self, line: &str, about: RelatedRequest<'_>) -> Result<(), Undelivered>;
 
     /// Returns the one pipe that all messages go to. Without a pipe, each message must name its request, and not
     /// reading from the client cannot slow it down.
@@ -38,10 +38,10 @@ pub(crate) trait Delivery: Debug + Send + Sync {
 
 impl Delivery for Outbox {
     fn answer(&self, id: &str, reply: Reply<'_>) {
-        reply.under(id, |parts| Self::send(self, parts));
+        reply.with_id(id, |parts| Self::send(self, parts));
     }
 
-    fn send(&self, line: &str, _about: About<'_>) -> Result<(), Undelivered> {
+    fn send(&self, line: &str, _about: RelatedRequest<'_>) -> Result<(), Undelivered> {
         Self::send(self, [line.as_bytes(), b"", b""]);
         Ok(())
     }

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{About, Asked, Greeting, Session};
+use super::{HandshakeState, RelatedRequest, ServerRequest, Session};
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, Invalid, Kind, METHOD_NOT_FOUND,
-    Members, PARSE_ERROR, ambiguity, elements, splice, text, unquoted,
+    Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, InvalidMessage, METHOD_NOT_FOUND,
+    Members, MessageKind, PARSE_ERROR, ambiguity, elements, splice, text, unquoted,
 };
 use crate::mcp::{Era, ListKind, MODERN, UNSUPPORTED_REVISION, tasks};
 use crate::server::ServerHandle;
@@ -16,13 +16,13 @@ impl Session {
         let text = text(line);
         match Envelope::parse(&text) {
             Ok(envelope) => self.take(&text, &envelope),
-            Err(Invalid::Batch) => self.take_batch(&text),
-            Err(Invalid::Shape) => {
+            Err(InvalidMessage::Batch) => self.take_batch(&text),
+            Err(InvalidMessage::Shape) => {
                 let id = Envelope::id_in(&text).unwrap_or("null");
                 let message = "the message has no `method`, `result` or `error`";
                 self.answer_error(id, &ErrorObject::new(INVALID_REQUEST, message));
             }
-            Err(Invalid::Json(error)) => {
+            Err(InvalidMessage::Json(error)) => {
                 self.answer_error(
                     "null",
                     &ErrorObject::new(PARSE_ERROR, format!("the line is not valid JSON: {error}")),
@@ -40,7 +40,7 @@ impl Session {
         let error = ErrorObject::new(INVALID_REQUEST, message);
         match Envelope::of_ends(&head, &tail) {
             (Some(id), None) => {
-                if let Some(asked) = self.take_asked(&id) {
+                if let Some(asked) = self.take_server_request(&id) {
                     asked.connection.refuse(&asked.id, &error);
                 }
             }
@@ -70,8 +70,8 @@ impl Session {
     /// Handles one message from the client.
     pub(crate) fn take(&self, line: &str, envelope: &Envelope<'_>) {
         match (envelope.kind(), envelope.id) {
-            (Kind::Request, Some(id)) => self.take_request(line, envelope, id),
-            (Kind::Notification, _) => self.take_notification(line, envelope),
+            (MessageKind::Request, Some(id)) => self.take_request(line, envelope, id),
+            (MessageKind::Notification, _) => self.take_notification(line, envelope),
             (_, id) => self.take_answer(line, id),
         }
     }
@@ -101,19 +101,19 @@ impl Session {
                 let message = "`server/discover` needs `params._meta` with `io.modelcontextprotocol/protocolVersion`";
                 return self.answer_error(id, &ErrorObject::new(INVALID_PARAMS, message));
             }
-            (_, Era::Modern) => self.meet_modern(envelope),
+            (_, Era::Modern) => self.register_modern_client(envelope),
             (_, Era::Legacy) => {
                 let (epoch, greeting) = {
                     let state = self.state();
-                    (state.epoch, state.greeting)
+                    (state.epoch, state.handshake)
                 };
                 if epoch == 0 {
                     let message = "the first message must be `initialize`, or name its revision in `params._meta`";
                     return self.answer_error(id, &ErrorObject::new(INVALID_REQUEST, message));
                 }
                 // A client that continues without `notifications/initialized` is ready all the same.
-                if greeting == Greeting::Answered {
-                    self.begin();
+                if greeting == HandshakeState::Answered {
+                    self.finish_handshake();
                 }
             }
         }
@@ -134,7 +134,7 @@ impl Session {
             return tracing::debug!(method, "a server could read this notification as a call");
         }
         match method {
-            "notifications/initialized" => self.begin(),
+            "notifications/initialized" => self.finish_handshake(),
             "notifications/cancelled" => {
                 if let Some(id) = envelope.params.request_id {
                     let params = Members::of(line).original("params");
@@ -143,10 +143,10 @@ impl Session {
             }
             // Dropped if the server's request is finished: other servers may use the same token.
             "notifications/progress"
-                if self.bring_progress(line) || self.fleet.catalog().sole().is_none() => {}
+                if self.pass_progress(line) || self.fleet.catalog().sole().is_none() => {}
             _ => {
                 for server in &self.fleet.catalog().servers {
-                    server.gate().tell(line);
+                    server.gate().forward_notification(line);
                 }
             }
         }
@@ -164,15 +164,17 @@ impl Session {
     }
 
     /// Marks the client as ready and sends the messages that were held back for it.
-    pub(super) fn begin(&self) {
+    pub(super) fn finish_handshake(&self) {
         let early = {
             let mut state = self.state();
-            state.greeting = Greeting::Over;
-            state.early_bytes = 0;
-            std::mem::take(&mut state.early)
+            state.handshake = HandshakeState::Over;
+            state.held_bytes = 0;
+            std::mem::take(&mut state.held_lines)
         };
         for (line, about) in early {
-            let about = about.as_deref().map_or(About::Nothing, About::Request);
+            let about = about
+                .as_deref()
+                .map_or(RelatedRequest::Nothing, RelatedRequest::Request);
             let _ = self.out.send(&line, about);
         }
     }
@@ -183,12 +185,12 @@ impl Session {
         let own = id
             .parse()
             .ok()
-            .and_then(|number: u64| self.state().asking.remove(&number));
+            .and_then(|number: u64| self.state().proxy_requests.remove(&number));
         if let Some(answer) = own {
             let _ = answer.send(line.to_owned());
             return;
         }
-        let Some(asked) = self.take_asked(id) else {
+        let Some(asked) = self.take_server_request(id) else {
             return tracing::debug!(id, "response without a request");
         };
         if self.has_filtered()
@@ -221,7 +223,7 @@ impl Session {
     }
 
     /// Passes progress on a server's request to that server, under its own token; false if no such request is open.
-    fn bring_progress(&self, line: &str) -> bool {
+    fn pass_progress(&self, line: &str) -> bool {
         let message = Members::of(line);
         let mut params = message.object("params");
         let number = params
@@ -229,21 +231,21 @@ impl Session {
             .and_then(|token| token.parse().ok());
         let found = number.and_then(|number: u64| {
             let state = self.state();
-            let asked = state.asked.get(&number)?;
+            let asked = state.server_requests.get(&number)?;
             Some((asked.connection.clone(), asked.token.clone()?))
         });
         let Some((connection, token)) = found else {
             return false;
         };
         params.set("progressToken", &*token);
-        connection.tell("notifications/progress", Some(&params.to_string()));
+        connection.send_notification("notifications/progress", Some(&params.to_string()));
         true
     }
 
     /// Removes and returns the server's request that the client knows under the raw id `id`.
-    pub(super) fn take_asked(&self, id: &str) -> Option<Asked> {
+    pub(super) fn take_server_request(&self, id: &str) -> Option<ServerRequest> {
         let number = id.parse().ok()?;
-        self.state().asked.remove(&number)
+        self.state().server_requests.remove(&number)
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{About, Session};
+use super::{RelatedRequest, Session};
 use crate::jsonrpc::{Envelope, Members, elements, notification, quoted, unquoted};
 use crate::mcp::{ListKind, meta};
 use crate::server::ServerHandle;
 
 /// One open listen request.
 #[derive(Debug)]
-pub(super) struct Listen {
+pub(super) struct ListenRequest {
     /// Id that the session uses for it.
     pub(super) key: Box<str>,
     /// The client's raw id, which tags every notification of the stream.
@@ -18,9 +18,9 @@ pub(super) struct Listen {
     uris: BTreeSet<String>,
 }
 
-impl Listen {
+impl ListenRequest {
     /// Returns true if the client asked for changes of this list.
-    pub(super) fn hears(&self, kind: ListKind) -> bool {
+    pub(super) fn wants_list(&self, kind: ListKind) -> bool {
         self.kinds
             .iter()
             .any(|known| known.notification() == kind.notification())
@@ -43,14 +43,14 @@ impl Listen {
 }
 
 /// Id of a listen request, and a line for it.
-pub(super) type Tagged = (Box<str>, String);
+pub(super) type TaggedLine = (Box<str>, String);
 
 /// Returns the notification `method` with the raw object `params` for each of `listens`.
 pub(super) fn tagged<'a>(
-    listens: impl Iterator<Item = &'a Listen>,
+    listens: impl Iterator<Item = &'a ListenRequest>,
     method: &str,
     params: &str,
-) -> Vec<Tagged> {
+) -> Vec<TaggedLine> {
     listens
         .map(|listen| (listen.key.clone(), listen.tagged(method, params)))
         .collect()
@@ -80,7 +80,7 @@ impl Session {
         if let Some(raw) = filter.get("resourceSubscriptions") {
             honoured.set("resourceSubscriptions", raw);
         }
-        let listen = Listen {
+        let listen = ListenRequest {
             key: key.into(),
             id: envelope.id.unwrap_or(key).into(),
             kinds,
@@ -88,7 +88,7 @@ impl Session {
         };
         let method = "notifications/subscriptions/acknowledged";
         let line = listen.tagged(method, &format!(r#"{{"notifications":{honoured}}}"#));
-        let _ = self.out.send(&line, About::Listen(key));
+        let _ = self.out.send(&line, RelatedRequest::Listen(key));
         self.state().listens.push(listen);
         self.want_resources();
     }
@@ -126,7 +126,7 @@ impl Session {
         };
         let catalog = self.fleet.catalog();
         if catalog.sole().is_some() {
-            return self.fleet.want(|_, wanted| {
+            return self.fleet.change_settings(|_, wanted| {
                 (wanted.subscribed, wanted.followed) = (subscribed.clone(), followed.clone());
             });
         }
@@ -140,7 +140,7 @@ impl Session {
         };
         let nobodys = |uri: &&String| catalog.resource(uri).is_none();
         let followed = &followed | &subscribed.iter().filter(nobodys).cloned().collect();
-        self.fleet.want(|server, wanted| {
+        self.fleet.change_settings(|server, wanted| {
             wanted.subscribed = owned(&subscribed, server, false);
             wanted.followed = owned(&followed, server, true);
         });
@@ -165,21 +165,21 @@ impl Session {
             .into_owned();
         let method = "notifications/resources/updated";
         let state = self.state();
-        let follows = |listen: &&Listen| listen.follows(&uri);
+        let follows = |listen: &&ListenRequest| listen.follows(&uri);
         let lines = tagged(state.listens.iter().filter(follows), method, params);
         let bare = state.hello.initialize.is_some() && covers(&state.subscribed, &uri);
         drop(state);
         if bare {
             let line = notification(method, Some(&untagged(params)));
-            self.tell(line, About::Nothing);
+            self.send_notification(line, RelatedRequest::Nothing);
         }
         self.send_tagged(&lines);
     }
 
     /// Sends each line to its listen request.
-    pub(super) fn send_tagged(&self, lines: &[Tagged]) {
+    pub(super) fn send_tagged(&self, lines: &[TaggedLine]) {
         for (key, line) in lines {
-            let _ = self.out.send(line, About::Listen(key));
+            let _ = self.out.send(line, RelatedRequest::Listen(key));
         }
     }
 

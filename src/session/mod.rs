@@ -6,18 +6,18 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
-mod answers;
-mod asking;
 mod delivery;
+mod factory;
+mod fan_out;
 mod inbound;
 mod listen;
-mod missing;
-mod opening;
 mod outbound;
+mod own_responses;
 mod routing;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod unknown_names;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -28,19 +28,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge;
-use crate::event::{Event, Events};
+use crate::event::{Event, EventSender};
 use crate::fleet::Fleet;
 use crate::jsonrpc::{Envelope, ErrorObject, Members, Reply};
 use crate::lock::locked;
 use crate::mcp::Era;
-use crate::meta_tools::Offer;
-use crate::server::{Asker, Connection, Hello};
-pub(crate) use delivery::{About, Delivery, Undelivered};
-use listen::Listen;
-pub(crate) use opening::Sessions;
+use crate::meta_tools::OfferedMetaTools;
+use crate::server::{ClientHello, Connection, ResponseSink};
+pub(crate) use delivery::{Delivery, RelatedRequest, Undelivered};
+pub(crate) use factory::SessionFactory;
+use listen::ListenRequest;
 
 /// Time limit for cancelled meta-tool calls to clean up when the session ends.
-const TIDYING: Duration = Duration::from_secs(5);
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Conversation with one client; if shared, with all clients whose requests stand alone.
 #[derive(Debug)]
@@ -52,41 +52,41 @@ pub(crate) struct Session {
     shared: bool,
     fleet: Fleet,
     /// Meta-tools that the client is offered.
-    offer: Offer,
-    events: Events,
-    state: Mutex<State>,
+    offer: OfferedMetaTools,
+    events: EventSender,
+    state: Mutex<SessionState>,
     /// Tasks that will send a response.
     tasks: TaskTracker,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    hello: Hello,
+struct SessionState {
+    hello: ClientHello,
     /// Number of the newest introduction; 0 before the first.
     epoch: u64,
-    greeting: Greeting,
+    handshake: HandshakeState,
     /// True if a response was sent before every server could be asked.
-    promised_early: bool,
+    answered_early: bool,
     /// Resources that a legacy client subscribed to.
     subscribed: BTreeSet<String>,
     /// Running calls of meta-tools, by their raw ids.
     running: HashMap<Box<str>, CancellationToken>,
     /// Open `subscriptions/listen` requests.
-    listens: Vec<Listen>,
+    listens: Vec<ListenRequest>,
     /// Servers' requests that the client has not answered, by the id the client sees.
-    asked: HashMap<u64, Asked>,
+    server_requests: HashMap<u64, ServerRequest>,
     last_asked: u64,
     /// Receivers of the client's responses to the proxy's own requests, by the same kind of id.
-    asking: HashMap<u64, oneshot::Sender<String>>,
+    proxy_requests: HashMap<u64, oneshot::Sender<String>>,
     /// Lines held back until a legacy client's handshake is over, with the raw ids of the requests they belong to.
-    early: Vec<(String, Option<Box<str>>)>,
+    held_lines: Vec<(String, Option<Box<str>>)>,
     /// Size of these lines in bytes.
-    early_bytes: usize,
+    held_bytes: usize,
 }
 
 /// State of a legacy client's handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Greeting {
+enum HandshakeState {
     /// Not begun.
     #[default]
     None,
@@ -100,7 +100,7 @@ enum Greeting {
 
 /// Request of a server.
 #[derive(Debug)]
-struct Asked {
+struct ServerRequest {
     connection: Arc<Connection>,
     /// The server's own id, raw.
     id: Box<str>,
@@ -116,8 +116,8 @@ impl Session {
         out: Arc<dyn Delivery>,
         shared: bool,
         fleet: Fleet,
-        offer: Offer,
-        events: Events,
+        offer: OfferedMetaTools,
+        events: EventSender,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -137,7 +137,7 @@ impl Session {
     }
 
     /// Waits until every request is answered.
-    pub(crate) async fn quiet(&self) {
+    pub(crate) async fn wait_until_idle(&self) {
         self.tasks.close();
         self.tasks.wait().await;
         for server in &self.fleet.catalog().servers {
@@ -169,11 +169,11 @@ impl Session {
         }
         self.close_listens();
         tokio::join!(self.fleet.stop(), async {
-            let _ = tokio::time::timeout(TIDYING, self.offer.idle()).await;
+            let _ = tokio::time::timeout(CLEANUP_TIMEOUT, self.offer.idle()).await;
         });
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SessionState> {
         locked(&self.state)
     }
 
@@ -195,7 +195,7 @@ impl Session {
     }
 
     /// Stores the client information of a modern request; introduces the client to the servers.
-    fn meet_modern(&self, envelope: &Envelope<'_>) {
+    fn register_modern_client(&self, envelope: &Envelope<'_>) {
         let meta = &envelope.params.meta;
         let mut state = self.state();
         let first = state.epoch == 0;
@@ -225,32 +225,34 @@ impl Session {
         let info = meta.client_info.unwrap_or("{}").to_owned();
         let hello = state.hello.clone();
         if !first {
-            return self.fleet.know(&hello.identity);
+            return self.fleet.update_identity(&hello.identity);
         }
-        state.epoch = self.fleet.hello(hello, self.myself());
+        state.epoch = self.fleet.introduce_client(hello, self.myself());
         drop(state);
-        self.tell_connected(&info, Era::Modern);
+        self.report_connected(&info, Era::Modern);
     }
 
     /// Introduces a legacy client by the raw params of its `initialize`; returns the introduction's number.
-    fn meet_legacy(&self, params: &str) -> u64 {
+    fn register_legacy_client(&self, params: &str) -> u64 {
         let mut state = self.state();
-        state.greeting = Greeting::Asked;
+        state.handshake = HandshakeState::Asked;
         if state.hello.initialize.as_deref() == Some(params) {
             return state.epoch;
         }
-        state.hello.greet(params);
-        state.epoch = self.fleet.hello(state.hello.clone(), self.myself());
+        state.hello.set_initialize(params);
+        state.epoch = self
+            .fleet
+            .introduce_client(state.hello.clone(), self.myself());
         let epoch = state.epoch;
         drop(state);
-        self.tell_connected(
+        self.report_connected(
             Members::of(params).get("clientInfo").unwrap_or("{}"),
             Era::Legacy,
         );
         epoch
     }
 
-    fn tell_connected(&self, info: &str, era: Era) {
+    fn report_connected(&self, info: &str, era: Era) {
         let info = Members::of(info);
         let text = |name| {
             info.text(name)
@@ -268,7 +270,7 @@ impl Session {
         self.state().hello.initialize.is_some()
     }
 
-    fn as_asker(&self) -> Arc<dyn Asker> {
+    fn as_asker(&self) -> Arc<dyn ResponseSink> {
         self.myself()
     }
 }

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::listen::{tagged, untagged};
-use super::{About, Asked, Greeting, Session, Undelivered};
+use super::{HandshakeState, RelatedRequest, ServerRequest, Session, Undelivered};
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, METHOD_NOT_FOUND, Members, Reply, notification, request,
     splice, unquoted,
 };
 use crate::mcp::{Era, ListKind, tasks};
-use crate::server::{Asker, Client, Connection};
+use crate::server::{Client, Connection, ResponseSink};
 use crate::transport::stream::Outbox;
 
 /// Maximum size in bytes of the lines held back until the client's handshake is over.
-const EARLY: usize = 1024 * 1024;
+const MAX_HELD_BYTES: usize = 1024 * 1024;
 
-impl Asker for Session {
+impl ResponseSink for Session {
     fn pipe(&self) -> Option<&Outbox> {
         self.out.pipe()
     }
@@ -53,22 +53,22 @@ impl Client for Session {
             let mut state = self.state();
             state.last_asked += 1;
             let number = state.last_asked;
-            let asked = Asked {
+            let asked = ServerRequest {
                 connection: from.clone(),
                 id: id.into(),
                 token: token.map(Into::into),
                 about: related.clone(),
             };
-            state.asked.insert(number, asked);
+            state.server_requests.insert(number, asked);
             number.to_string()
         };
         let mut parts = vec![(id, &*number)];
         parts.extend(token.map(|token| (token, &*number)));
         let line = splice(line, &mut parts);
-        let line = self.marked(from, &line).unwrap_or(line);
+        let line = self.tag_tasks(from, &line).unwrap_or(line);
         let sent = self.send_when_initialized(line, about(related.as_deref()));
         if sent.is_err()
-            && let Some(asked) = self.take_asked(&number)
+            && let Some(asked) = self.take_server_request(&number)
         {
             let message = "the client has no open stream for server requests";
             let error = ErrorObject::new(INTERNAL_ERROR, message);
@@ -77,7 +77,7 @@ impl Client for Session {
     }
 
     fn notify(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>, on: Option<u64>) {
-        let marked = self.marked(from, line);
+        let marked = self.tag_tasks(from, line);
         let line = marked.as_deref().unwrap_or(line);
         match envelope.method.as_deref().unwrap_or_default() {
             "notifications/cancelled" => self.withdraw(from, line, envelope),
@@ -94,7 +94,7 @@ impl Client for Session {
             "notifications/resources/updated"
                 if from.era() == Era::Legacy && self.state().listens.is_empty() =>
             {
-                self.tell(line.to_owned(), About::Nothing);
+                self.send_notification(line.to_owned(), RelatedRequest::Nothing);
             }
             "notifications/resources/updated" => {
                 self.resource_updated(Members::of(line).get("params").unwrap_or("{}"));
@@ -105,19 +105,19 @@ impl Client for Session {
                 self.send_tagged(&lines);
                 if self.is_legacy() {
                     let line = notification(method, Some(&untagged(&params)));
-                    self.tell(line, About::Nothing);
+                    self.send_notification(line, RelatedRequest::Nothing);
                 }
             }
             _ => {
                 let related = self.related(from, envelope, on);
-                self.tell(line.to_owned(), about(related.as_deref()));
+                self.send_notification(line.to_owned(), about(related.as_deref()));
             }
         }
     }
 
     fn forget(&self, from: &Connection) {
         let mut void = Vec::new();
-        self.state().asked.retain(|number, asked| {
+        self.state().server_requests.retain(|number, asked| {
             let gone = std::ptr::eq(&raw const *asked.connection, from);
             if gone {
                 void.push((*number, asked.about.take()));
@@ -127,7 +127,7 @@ impl Client for Session {
         for (number, related) in void {
             let params = format!(r#"{{"requestId":{number},"reason":"the server was restarted"}}"#);
             let line = notification("notifications/cancelled", Some(&params));
-            self.tell(line, about(related.as_deref()));
+            self.send_notification(line, about(related.as_deref()));
         }
     }
 
@@ -135,18 +135,24 @@ impl Client for Session {
         self.fleet.refresh();
         self.follow_resources();
         let state = self.state();
-        if first && !state.promised_early {
+        if first && !state.answered_early {
             return;
         }
         let legacy = state.hello.initialize.is_some();
         let mut lines = Vec::new();
         for kind in kinds {
-            let hearing = state.listens.iter().filter(|listen| listen.hears(*kind));
+            let hearing = state
+                .listens
+                .iter()
+                .filter(|listen| listen.wants_list(*kind));
             lines.extend(tagged(hearing, kind.notification(), "{}"));
         }
         drop(state);
         for kind in kinds.iter().filter(|_| legacy) {
-            self.tell(notification(kind.notification(), None), About::Nothing);
+            self.send_notification(
+                notification(kind.notification(), None),
+                RelatedRequest::Nothing,
+            );
         }
         self.send_tagged(&lines);
     }
@@ -175,38 +181,45 @@ impl Session {
     fn log(&self, from: &Connection, line: &str, envelope: &Envelope<'_>, on: Option<u64>) {
         if self.out.pipe().is_some() {
             if from.era() == Era::Modern || from.wants_logs() {
-                let _ = self.out.send(line, About::Nothing);
+                let _ = self.out.send(line, RelatedRequest::Nothing);
             }
             return;
         }
         let level = envelope.params.level.and_then(unquoted);
         if let Some(id) = from.wanting_log(envelope, on, level.as_deref().unwrap_or_default()) {
-            let _ = self.out.send(line, About::Request(&id));
+            let _ = self.out.send(line, RelatedRequest::Request(&id));
         }
     }
 
     /// Sends a notification as [`Self::send_when_initialized`] does.
-    pub(super) fn tell(&self, line: String, about: About<'_>) {
+    pub(super) fn send_notification(&self, line: String, about: RelatedRequest<'_>) {
         let _ = self.send_when_initialized(line, about);
     }
 
     /// Sends a line, or holds it back until a legacy client's handshake is over.
-    fn send_when_initialized(&self, line: String, about: About<'_>) -> Result<(), Undelivered> {
+    fn send_when_initialized(
+        &self,
+        line: String,
+        about: RelatedRequest<'_>,
+    ) -> Result<(), Undelivered> {
         let mut state = self.state();
-        if !matches!(state.greeting, Greeting::Asked | Greeting::Answered) {
+        if !matches!(
+            state.handshake,
+            HandshakeState::Asked | HandshakeState::Answered
+        ) {
             drop(state);
             return self.out.send(&line, about);
         }
         let about = match about {
-            About::Request(id) => Some(id.into()),
-            About::Listen(_) | About::Nothing => None,
+            RelatedRequest::Request(id) => Some(id.into()),
+            RelatedRequest::Listen(_) | RelatedRequest::Nothing => None,
         };
-        state.early_bytes += line.len();
-        state.early.push((line, about));
-        if state.early_bytes > EARLY {
+        state.held_bytes += line.len();
+        state.held_lines.push((line, about));
+        if state.held_bytes > MAX_HELD_BYTES {
             drop(state);
             // Too much is held back: `notifications/initialized` is not expected any more.
-            self.begin();
+            self.finish_handshake();
         }
         Ok(())
     }
@@ -219,21 +232,22 @@ impl Session {
             let mut state = self.state();
             state.last_asked += 1;
             let number = state.last_asked;
-            state.asking.insert(number, sender);
+            state.proxy_requests.insert(number, sender);
             number
         };
-        let _open = OpenQuestion {
+        let _open = ProxyRequest {
             session: self.myself(),
             number,
             about: id.into(),
         };
         let line = request(&number.to_string(), method, Some(params));
-        self.send_when_initialized(line, About::Request(id)).ok()?;
+        self.send_when_initialized(line, RelatedRequest::Request(id))
+            .ok()?;
         answer.await.ok()
     }
 
     /// Returns the line with task ids made unique across servers; None if it has no task ids.
-    fn marked(&self, from: &Connection, line: &str) -> Option<String> {
+    fn tag_tasks(&self, from: &Connection, line: &str) -> Option<String> {
         if self.fleet.is_transparent() {
             return None;
         }
@@ -246,40 +260,49 @@ impl Session {
             return;
         };
         let mut state = self.state();
-        let same = |asked: &Asked| Arc::ptr_eq(&asked.connection, from) && *asked.id == *id;
+        let same = |asked: &ServerRequest| Arc::ptr_eq(&asked.connection, from) && *asked.id == *id;
         let Some(number) = state
-            .asked
+            .server_requests
             .iter()
             .find_map(|(number, asked)| same(asked).then_some(*number))
         else {
             return;
         };
-        let related = state.asked.remove(&number).and_then(|asked| asked.about);
+        let related = state
+            .server_requests
+            .remove(&number)
+            .and_then(|asked| asked.about);
         drop(state);
         let line = splice(line, &mut [(id, &number.to_string())]);
-        self.tell(line, about(related.as_deref()));
+        self.send_notification(line, about(related.as_deref()));
     }
 }
 
 /// Request of the proxy's own to the client.
-struct OpenQuestion {
+struct ProxyRequest {
     session: Arc<Session>,
     number: u64,
     /// The client's request that caused it.
     about: Box<str>,
 }
 
-impl Drop for OpenQuestion {
+impl Drop for ProxyRequest {
     fn drop(&mut self) {
-        let unanswered = self.session.state().asking.remove(&self.number).is_some();
+        let unanswered = self
+            .session
+            .state()
+            .proxy_requests
+            .remove(&self.number)
+            .is_some();
         if unanswered {
             let params = format!(r#"{{"requestId":{}}}"#, self.number);
             let line = notification("notifications/cancelled", Some(&params));
-            self.session.tell(line, About::Request(&self.about));
+            self.session
+                .send_notification(line, RelatedRequest::Request(&self.about));
         }
     }
 }
 
-fn about(related: Option<&str>) -> About<'_> {
-    related.map_or(About::Nothing, About::Request)
+fn about(related: Option<&str>) -> RelatedRequest<'_> {
+    related.map_or(RelatedRequest::Nothing, RelatedRequest::Request)
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
-use super::missing::{does_not_run, left_out};
+use super::unknown_names::{does_not_run, left_out};
 use crate::fleet::Catalog;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Members, Reply,
     ambiguity, is_plain_name, unquoted,
 };
 use crate::mcp::{Era, Method, severity, tasks};
-use crate::server::{Asker, Call, ServerHandle};
+use crate::server::{Call, ResponseSink, ServerHandle};
 use crate::transport::stream::MAX_UNREAD;
 
 /// A client's request while its server is being chosen.
@@ -70,7 +70,7 @@ impl Session {
                 send(session, server, request);
             }
         };
-        self.look_again(catalog, request, |_| true, again);
+        self.retry_when_listed(catalog, request, |_| true, again);
     }
 
     /// Calls the tool `name` of `server`, under the server's own name for it.
@@ -103,7 +103,7 @@ impl Session {
         let name = envelope.method.as_deref().unwrap_or_default();
         let method = match Method::of(name) {
             // The modern era has no such methods: the server decides how to answer them.
-            standing if era == Era::Modern && standing.is_standing() => Method::Other,
+            standing if era == Era::Modern && standing.sets_session_state() => Method::Other,
             method => method,
         };
         let catalog = self.fleet.catalog();
@@ -123,7 +123,7 @@ impl Session {
             let again = move |session: &Self, catalog: &Catalog, request: Request<'_>| {
                 session.route(catalog, method, request);
             };
-            if self.look_again(&catalog, request, may_have, again) {
+            if self.retry_when_listed(&catalog, request, may_have, again) {
                 return;
             }
         }
@@ -288,7 +288,7 @@ impl Session {
     /// Sends a request like [`Self::submit`]; `asker` receives the response.
     pub(super) fn submit_for(
         &self,
-        asker: Arc<dyn Asker>,
+        asker: Arc<dyn ResponseSink>,
         server: &ServerHandle,
         method: Method,
         rename: Option<Arc<str>>,
@@ -363,7 +363,7 @@ impl Session {
             _ => envelope.params.meta.log_level,
         };
         if let (Some(server), true) = (server, level.is_some() || method == Method::SetLevel) {
-            server.want(|wanted| wanted.level = level.map(ToOwned::to_owned));
+            server.change_settings(|wanted| wanted.level = level.map(ToOwned::to_owned));
         }
     }
 }

@@ -24,18 +24,18 @@ struct Recorder {
 
 impl Delivery for Recorder {
     fn answer(&self, id: &str, reply: Reply<'_>) {
-        let line = reply.under(id, |parts| String::from_utf8(parts.concat()).unwrap());
+        let line = reply.with_id(id, |parts| String::from_utf8(parts.concat()).unwrap());
         locked(&self.heard).push(("answer".to_owned(), line));
     }
 
-    fn send(&self, line: &str, about: About<'_>) -> Result<(), Undelivered> {
+    fn send(&self, line: &str, about: RelatedRequest<'_>) -> Result<(), Undelivered> {
         if *locked(&self.is_deaf) {
             return Err(Undelivered);
         }
         let about = match about {
-            About::Request(id) => format!("request {id}"),
-            About::Listen(id) => format!("listen {id}"),
-            About::Nothing => "nothing".to_owned(),
+            RelatedRequest::Request(id) => format!("request {id}"),
+            RelatedRequest::Listen(id) => format!("listen {id}"),
+            RelatedRequest::Nothing => "nothing".to_owned(),
         };
         locked(&self.heard).push((about, line.to_owned()));
         Ok(())
@@ -58,8 +58,8 @@ impl Stage {
     pub(super) fn new(servers: &[&str], is_transparent: bool, set: Set) -> Self {
         let fleet = Fleet::loaded_with(servers, is_transparent);
         let client = Arc::<Recorder>::default();
-        let offer = Offer::new(set, !is_transparent, None, false);
-        let session = Session::new(client.clone(), false, fleet, offer, Events::silent());
+        let offer = OfferedMetaTools::new(set, !is_transparent, None, false);
+        let session = Session::new(client.clone(), false, fleet, offer, EventSender::silent());
         let dir = tempfile::tempdir().unwrap();
         let stage = Self {
             session,

@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::Value;
 
 use super::routing::Request;
-use super::{About, Session};
+use super::{RelatedRequest, Session};
 use crate::jsonrpc::{Envelope, Members, notification, quoted};
 use crate::mcp::Era;
-use crate::meta_tools::{self, Caller, Meant, Progress, Question, load_error};
-use crate::server::{ServerHandle, Standing};
+use crate::meta_tools::{self, Caller, ConsentChannel, Progress, ToolCall, load_error};
+use crate::server::{GateStatus, ServerHandle};
 
 impl Session {
     /// Runs a call of the meta-tool `name`.
     pub(super) fn call_meta_tool(&self, request: Request<'_>, name: &str) {
         let arguments = request.envelope.params.arguments.unwrap_or("{}");
         // Tools that it loads must be announced.
-        self.state().promised_early = true;
+        self.state().answered_early = true;
         if name == meta_tools::CALL {
             return self.call_by_name(request, arguments);
         }
@@ -48,10 +48,10 @@ impl Session {
             Era::Modern => meta.client_capabilities.unwrap_or("{}").to_owned(),
         };
         let question = match request.era {
-            _ if !shows_forms(&capabilities) => Question::Impossible,
+            _ if !shows_forms(&capabilities) => ConsentChannel::Impossible,
             Era::Legacy => {
                 let (session, id) = (self.myself(), request.id.to_owned());
-                Question::Request(Box::new(move |params| {
+                ConsentChannel::Request(Box::new(move |params| {
                     let (session, id) = (session.clone(), id.clone());
                     let method = "elicitation/create";
                     Box::pin(async move { session.ask_client(method, &params, &id).await })
@@ -59,7 +59,7 @@ impl Session {
             }
             Era::Modern => {
                 let message = Members::of(request.line);
-                Question::Result(meta_tools::brought(message.get("params").unwrap_or("{}")))
+                ConsentChannel::Result(meta_tools::brought(message.get("params").unwrap_or("{}")))
             }
         };
         let progress = meta
@@ -78,14 +78,14 @@ impl Session {
             let params =
                 format!(r#"{{"progressToken":{token},"progress":{count},"message":{message}}}"#);
             let line = notification("notifications/progress", Some(&params));
-            let _ = session.out.send(&line, About::Request(&id));
+            let _ = session.out.send(&line, RelatedRequest::Request(&id));
         })
     }
 
     /// Makes the call that the arguments name; the client gets the server's response unchanged. Loads the server first
     /// if it is not loaded.
     fn call_by_name(&self, request: Request<'_>, arguments: &str) {
-        match Meant::new(arguments, &self.fleet, &self.offer) {
+        match ToolCall::new(arguments, &self.fleet, &self.offer) {
             Ok(meant) => {
                 if let Some(server) = self.ready(&meant.server) {
                     return self.make_call(&meant, &server, request);
@@ -102,7 +102,7 @@ impl Session {
             request.era,
         );
         self.run(request.id, async move {
-            let reached = session.reach(&arguments).await;
+            let reached = session.load_target(&arguments).await;
             let Ok(envelope) = Envelope::parse(&line) else {
                 return;
             };
@@ -123,17 +123,17 @@ impl Session {
     /// Returns the server with that name if it is loaded and ready for requests.
     fn ready(&self, server: &str) -> Option<ServerHandle> {
         let server = self.fleet.loaded(server)?;
-        let held = *server.gate().standing().borrow() == Standing::Held;
+        let held = *server.gate().standing().borrow() == GateStatus::Held;
         (!held && !self.fleet.is_worth_a_try(&server)).then_some(server)
     }
 
     /// Returns the call that the arguments name and its server, after loading or waiting for the server.
-    async fn reach(&self, arguments: &str) -> Result<(Meant, ServerHandle), Value> {
-        let mut meant = Meant::new(arguments, &self.fleet, &self.offer);
+    async fn load_target(&self, arguments: &str) -> Result<(ToolCall, ServerHandle), Value> {
+        let mut meant = ToolCall::new(arguments, &self.fleet, &self.offer);
         if meant.is_err() {
             // The tool may belong to code that is starting.
             self.fleet.settled().await;
-            meant = Meant::new(arguments, &self.fleet, &self.offer);
+            meant = ToolCall::new(arguments, &self.fleet, &self.offer);
         }
         let meant = meant?;
         if let Some(server) = self.fleet.loaded(&meant.server)
@@ -149,7 +149,7 @@ impl Session {
         }
     }
 
-    fn make_call(&self, meant: &Meant, server: &ServerHandle, request: Request<'_>) {
+    fn make_call(&self, meant: &ToolCall, server: &ServerHandle, request: Request<'_>) {
         let (tool, line) = match meant.line(request.line, server, &self.fleet.catalog()) {
             Ok(made) => made,
             Err(error) => return self.refuse_meta_tool(request, error),

@@ -3,13 +3,13 @@
 
 use std::path::Path;
 
-use super::errand::{self, Ended};
-use super::group::Status;
-use super::lines::Tail;
+use super::lines::OutputTail;
+use super::process_group::ProcessStatus;
 use super::reaper::Reaper;
 use super::resolve::{self, SpawnError};
+use super::run_command::{self, CommandResult};
 use crate::config::ServerSpec;
-use crate::event::{Event, Events};
+use crate::event::{Event, EventSender};
 
 /// Reason why a build failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,9 +19,9 @@ pub(crate) enum BuildFailure {
     #[error("the build of server {server} exited with {status}")]
     Failed {
         server: String,
-        status: Status,
+        status: ProcessStatus,
         /// Last lines of its output.
-        tail: Tail,
+        tail: OutputTail,
     },
 }
 
@@ -30,7 +30,7 @@ pub(crate) enum BuildFailure {
 pub(crate) async fn run(
     spec: &ServerSpec,
     command: &str,
-    events: &Events,
+    events: &EventSender,
     reaper: &Reaper,
 ) -> Result<(), BuildFailure> {
     let (server, listener) = (spec.name.clone(), events.clone());
@@ -40,8 +40,8 @@ pub(crate) async fn run(
     };
     let mut shell = resolve::command_in(spec, Path::new("/bin/sh"))?;
     shell.arg("-c").arg(command);
-    let ended = errand::run(shell, reaper, tell).await;
-    let Ended { status, tail } = ended.map_err(|error| SpawnError::other(spec, error))?;
+    let ended = run_command::run(shell, reaper, tell).await;
+    let CommandResult { status, tail } = ended.map_err(|error| SpawnError::other(spec, error))?;
     if status.success() {
         return Ok(());
     }
@@ -57,7 +57,7 @@ pub(crate) async fn run(
 #[cfg(target_os = "linux")]
 mod tests {
     use super::*;
-    use crate::transport::probe::{events, sh, soon, tag, until_living};
+    use crate::transport::test_support::{events, sh, soon, tag, until_living};
 
     #[tokio::test]
     async fn the_output_of_both_streams_is_told_in_order() {
@@ -80,7 +80,13 @@ mod tests {
     async fn a_failure_has_the_status_and_the_tail() {
         let script = "echo compiling; echo 'no such type' >&2; sleep 300 & exit 2";
         let spec = sh("");
-        let failure = soon(run(&spec, script, &Events::silent(), &Reaper::absent())).await;
+        let failure = soon(run(
+            &spec,
+            script,
+            &EventSender::silent(),
+            &Reaper::absent(),
+        ))
+        .await;
         let failure = failure.unwrap_err();
         assert_eq!(
             failure.to_string(),
@@ -97,7 +103,7 @@ mod tests {
     async fn dropping_a_build_kills_all_of_it() {
         let spec = sh("");
         let tag = tag(&spec);
-        let (events, silent) = (Events::silent(), Reaper::absent());
+        let (events, silent) = (EventSender::silent(), Reaper::absent());
         let building = run(&spec, "sh -c 'sleep 300; true'; true", &events, &silent);
         tokio::select! {
             built = building => panic!("{built:?}"),

@@ -12,12 +12,12 @@ use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::group::{Group, Leader, Status};
-use super::lines::{Lines, Tail};
+use super::lines::{Lines, OutputTail};
+use super::process_group::{GroupLeader, ProcessGroup, ProcessStatus};
 use super::reaper::Reaper;
 use super::resolve::{self, SpawnError};
 use crate::config::ServerSpec;
-use crate::event::{Event, Events};
+use crate::event::{Event, EventSender};
 
 /// Time between SIGTERM and SIGKILL.
 const TERM_GRACE: Duration = Duration::from_secs(1);
@@ -29,16 +29,16 @@ const KILL_GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Child {
     stdin: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
-    stderr: Tail,
-    exited: Exited,
-    group: Arc<Group>,
+    stderr: OutputTail,
+    exited: ExitWatch,
+    group: Arc<ProcessGroup>,
 }
 
 /// Spawns the server process. Each stderr line becomes an [`Event::Stderr`]. Must be called inside a tokio runtime.
 pub(crate) fn spawn(
     spec: &ServerSpec,
     generation: u64,
-    events: &Events,
+    events: &EventSender,
     reaper: &Reaper,
 ) -> Result<Child, SpawnError> {
     spawn_telling(spec, stderr_events(spec, generation, events), reaper)
@@ -59,7 +59,7 @@ pub(crate) fn spawn_telling(
         .stdin(pipes.theirs.0)
         .stdout(pipes.theirs.1)
         .stderr(pipes.theirs.2);
-    let leader = Leader::start(command, reaper)
+    let leader = GroupLeader::start(command, reaper)
         .map_err(|error| SpawnError::of_exec(spec, program, error))?;
 
     let (exit, exited) = watch::channel(None);
@@ -67,11 +67,11 @@ pub(crate) fn spawn_telling(
         stdin: Some(pipes.stdin),
         stdout: Some(pipes.stdout),
         stderr: pipes.stderr.tail(),
-        exited: Exited(exited),
+        exited: ExitWatch(exited),
         group: leader.group(),
     };
     tokio::spawn(async move {
-        let status = leader.attend(pipes.stderr).await;
+        let status = leader.wait_for_leader(pipes.stderr).await;
         exit.send_replace(Some(status));
     });
     Ok(child)
@@ -80,7 +80,7 @@ pub(crate) fn spawn_telling(
 fn stderr_events(
     spec: &ServerSpec,
     generation: u64,
-    events: &Events,
+    events: &EventSender,
 ) -> impl FnMut(String) + Send + 'static {
     let (server, events) = (spec.name.clone(), events.clone());
     move |line| {
@@ -140,7 +140,7 @@ impl Child {
     }
 
     /// Returns the last lines of stderr; complete once [`exited`](Self::exited) has resolved.
-    pub(crate) fn stderr(&self) -> Tail {
+    pub(crate) fn stderr(&self) -> OutputTail {
         self.stderr.clone()
     }
 
@@ -149,7 +149,7 @@ impl Child {
         self.group.processor_time()
     }
 
-    pub(crate) fn exited(&self) -> Exited {
+    pub(crate) fn exited(&self) -> ExitWatch {
         self.exited.clone()
     }
 
@@ -180,22 +180,22 @@ impl Drop for Child {
 
 /// Resolves when a child's leader has exited. Each clone can be awaited independently.
 #[derive(Clone)]
-pub(crate) struct Exited(watch::Receiver<Option<Status>>);
+pub(crate) struct ExitWatch(watch::Receiver<Option<ProcessStatus>>);
 
-impl Exited {
+impl ExitWatch {
     /// Resolves when the process itself has exited, even if another process holds its pipes. Cancel-safe.
-    pub(crate) async fn wait(&mut self) -> Status {
+    pub(crate) async fn wait(&mut self) -> ProcessStatus {
         match self.0.wait_for(Option::is_some).await {
-            Ok(status) => status.unwrap_or(Status(None)),
+            Ok(status) => status.unwrap_or(ProcessStatus(None)),
             // The attending task only disappears together with the runtime.
-            Err(_) => Status(None),
+            Err(_) => ProcessStatus(None),
         }
     }
 }
 
-impl fmt::Debug for Exited {
+impl fmt::Debug for ExitWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Exited").field(&*self.0.borrow()).finish()
+        f.debug_tuple("ExitWatch").field(&*self.0.borrow()).finish()
     }
 }
 

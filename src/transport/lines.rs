@@ -21,8 +21,8 @@ const TAIL_BYTES: usize = 256 * 1024;
 /// Reading end of a pipe that carries text.
 pub(super) struct Lines {
     pipe: Receiver,
-    cutter: Cutter,
-    tail: Tail,
+    cutter: LineBuffer,
+    tail: OutputTail,
     tell: Box<dyn FnMut(String) + Send>,
 }
 
@@ -34,15 +34,15 @@ impl Lines {
         let (reader, writer) = io::pipe()?;
         let lines = Self {
             pipe: Receiver::from_owned_fd(reader.into())?,
-            cutter: Cutter::default(),
-            tail: Tail::default(),
+            cutter: LineBuffer::default(),
+            tail: OutputTail::default(),
             tell: Box::new(tell),
         };
         Ok((lines, writer))
     }
 
     /// Returns a handle to the last lines, valid beyond the life of the pipe.
-    pub(super) fn tail(&self) -> Tail {
+    pub(super) fn tail(&self) -> OutputTail {
         self.tail.clone()
     }
 
@@ -74,12 +74,12 @@ impl Lines {
 
 /// Line that is being read.
 #[derive(Default)]
-struct Cutter {
+struct LineBuffer {
     line: Vec<u8>,
     cut: bool,
 }
 
-impl Cutter {
+impl LineBuffer {
     /// Appends the next piece of input, which contains a newline only at its end or not at all.
     fn push(&mut self, piece: &[u8]) -> Option<String> {
         let text = piece.strip_suffix(b"\n").unwrap_or(piece);
@@ -109,15 +109,15 @@ impl Cutter {
 
 /// Last lines of a [`Lines`]; clones share them.
 #[derive(Clone, Default)]
-pub(crate) struct Tail(Arc<Mutex<Ring>>);
+pub(crate) struct OutputTail(Arc<Mutex<TailBuffer>>);
 
 #[derive(Default)]
-struct Ring {
+struct TailBuffer {
     lines: VecDeque<String>,
     bytes: usize,
 }
 
-impl Tail {
+impl OutputTail {
     /// Returns at most `count` of the last lines, oldest first.
     pub(crate) fn last(&self, count: usize) -> Vec<String> {
         let ring = self.ring();
@@ -135,14 +135,14 @@ impl Tail {
         }
     }
 
-    fn ring(&self) -> MutexGuard<'_, Ring> {
+    fn ring(&self) -> MutexGuard<'_, TailBuffer> {
         locked(&self.0)
     }
 }
 
-impl fmt::Debug for Tail {
+impl fmt::Debug for OutputTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Tail").field(&self.last(3)).finish()
+        f.debug_tuple("OutputTail").field(&self.last(3)).finish()
     }
 }
 
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     fn cut(input: &[u8]) -> Vec<String> {
-        let mut cutter = Cutter::default();
+        let mut cutter = LineBuffer::default();
         input
             .split_inclusive(|&byte| byte == b'\n')
             .filter_map(|piece| cutter.push(piece))
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_long_line_is_cut_wherever_the_reads_fall() {
-        let mut cutter = Cutter::default();
+        let mut cutter = LineBuffer::default();
         for _ in 0..100 {
             assert_eq!(cutter.push("é".repeat(500).as_bytes()), None);
         }
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_tail_is_bounded_in_lines_and_bytes() {
-        let tail = Tail::default();
+        let tail = OutputTail::default();
         for number in 0..2 * TAIL_LINES {
             tail.push(number.to_string());
         }

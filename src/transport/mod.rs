@@ -3,15 +3,15 @@
 
 pub(crate) mod build;
 pub(crate) mod child;
-pub(crate) mod errand;
-pub(crate) mod files;
-mod group;
+pub(crate) mod file_limit;
 pub(crate) mod http;
 pub(crate) mod lines;
+mod process_group;
 pub(crate) mod reaper;
 pub(crate) mod resolve;
+pub(crate) mod run_command;
 pub(crate) mod stream;
 
 #[cfg(test)]
 #[cfg(target_os = "linux")]
-mod probe;
+mod test_support;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
-use super::errand::this_program;
+use super::run_command::this_program;
 use crate::lock::locked;
 
 /// Name of the hidden subcommand.
@@ -34,11 +34,11 @@ const EXECUTED: Duration = Duration::from_millis(20);
 /// Proxy's end of the pipe; clones share it. The reaper process starts with the first group.
 #[derive(Clone)]
 pub(crate) struct Reaper {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ReaperState>>,
     mark: Arc<str>,
 }
 
-enum State {
+enum ReaperState {
     Idle(Box<Command>),
     Running(Child),
     /// The process could not be started or has died. This is logged once; the proxy continues without it.
@@ -52,10 +52,10 @@ impl Reaper {
         let mark = format!("{}-{born:x}", std::process::id());
         let mut command = this_program();
         command.args([SUBCOMMAND, &mark]);
-        Self::of(State::Idle(Box::new(command)), &mark)
+        Self::of(ReaperState::Idle(Box::new(command)), &mark)
     }
 
-    fn of(state: State, mark: &str) -> Self {
+    fn of(state: ReaperState, mark: &str) -> Self {
         Self {
             state: Arc::new(Mutex::new(state)),
             mark: mark.into(),
@@ -65,7 +65,7 @@ impl Reaper {
     /// Returns a reaper that guards nothing.
     #[cfg(test)]
     pub(crate) fn absent() -> Self {
-        Self::of(State::Absent, "")
+        Self::of(ReaperState::Absent, "")
     }
 
     /// Returns the variable that every started process must have in its environment.
@@ -75,7 +75,7 @@ impl Reaper {
 
     /// Starts the reaper process unless it runs. Must be called before a group is started.
     pub(crate) fn start(&self) {
-        self.attempt(State::start);
+        self.attempt(ReaperState::start);
     }
 
     pub(super) fn watch(&self, pgid: Pid) {
@@ -92,16 +92,16 @@ impl Reaper {
         self.attempt(|state| state.tell(&format!("={}", directory.display())));
     }
 
-    fn attempt(&self, act: impl FnOnce(&mut State) -> io::Result<()>) {
+    fn attempt(&self, act: impl FnOnce(&mut ReaperState) -> io::Result<()>) {
         let mut state = locked(&self.state);
         if let Err(error) = act(&mut state) {
             tracing::warn!(%error, "servers may outlive a killed proxy: the reaper process does not run");
-            *state = State::Absent;
+            *state = ReaperState::Absent;
         }
     }
 }
 
-impl State {
+impl ReaperState {
     fn start(&mut self) -> io::Result<()> {
         if let Self::Idle(command) = self {
             command.process_group(0).current_dir("/");
@@ -214,9 +214,9 @@ mod tests {
     use std::env;
 
     use super::*;
-    use crate::event::Events;
+    use crate::event::EventSender;
     use crate::transport::child;
-    use crate::transport::probe::{TAG, sh, tag, until_living};
+    use crate::transport::test_support::{TAG, sh, tag, until_living};
 
     #[test]
     fn what_was_not_reported_gone_is_left() {
@@ -252,7 +252,7 @@ mod tests {
         let Ok(tag) = env::var("REAPER_TEST") else {
             return;
         };
-        let guard = State::Idle(Box::new(process("guard", &tag)));
+        let guard = ReaperState::Idle(Box::new(process("guard", &tag)));
         let reaper = Reaper::of(guard, &tag);
         let mut children = Vec::new();
         for script in [
@@ -261,7 +261,7 @@ mod tests {
         ] {
             let mut spec = sh(script);
             spec.env = vec![(TAG.into(), (&tag).into())];
-            children.push(child::spawn(&spec, 1, &Events::silent(), &reaper).unwrap());
+            children.push(child::spawn(&spec, 1, &EventSender::silent(), &reaper).unwrap());
         }
         std::future::pending::<()>().await;
     }
@@ -295,9 +295,9 @@ mod tests {
     #[test]
     fn a_guard_that_does_not_start_is_done_without() {
         let missing = Command::new("/no/such/program");
-        let reaper = Reaper::of(State::Idle(Box::new(missing)), "");
+        let reaper = Reaper::of(ReaperState::Idle(Box::new(missing)), "");
         reaper.start();
         reaper.watch(Pid::from_raw(4711).unwrap());
-        assert!(matches!(*reaper.state.lock().unwrap(), State::Absent));
+        assert!(matches!(*reaper.state.lock().unwrap(), ReaperState::Absent));
     }
 }

@@ -33,31 +33,31 @@ const PIPE: usize = 256 * 1024;
 
 /// Reading end of a link, split into lines.
 #[derive(Debug)]
-pub(crate) struct Lines {
-    source: Source,
+pub(crate) struct LineReader {
+    source: LineSource,
     framer: Framer,
 }
 
-enum Source {
+enum LineSource {
     Pipe(pipe::Receiver),
     Socket(UnixStream),
     /// Terminal or file, read by a thread.
     Other(Box<dyn AsyncRead + Send + Unpin>),
 }
 
-impl std::fmt::Debug for Source {
+impl std::fmt::Debug for LineSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Source")
     }
 }
 
-impl Lines {
+impl LineReader {
     /// Reads `fd`; `limit` is the maximum line length in bytes.
     pub(crate) fn new(fd: OwnedFd, limit: usize) -> io::Result<Self> {
         let source = match file_type(&fd)? {
-            FileType::Fifo => Source::Pipe(pipe::Receiver::from_owned_fd(widened(fd))?),
-            FileType::Socket => Source::Socket(socket(fd)?),
-            _ => Source::Other(Box::new(tokio::fs::File::from_std(File::from(fd)))),
+            FileType::Fifo => LineSource::Pipe(pipe::Receiver::from_owned_fd(widened(fd))?),
+            FileType::Socket => LineSource::Socket(socket(fd)?),
+            _ => LineSource::Other(Box::new(tokio::fs::File::from_std(File::from(fd)))),
         };
         Ok(Self {
             source,
@@ -67,11 +67,11 @@ impl Lines {
 
     /// Waits for bytes; returns false at the end of the stream.
     pub(crate) async fn fill(&mut self) -> io::Result<bool> {
-        let room = self.framer.room();
+        let room = self.framer.read_buffer();
         let read = match &mut self.source {
-            Source::Pipe(pipe) => pipe.read_buf(room).await?,
-            Source::Socket(socket) => socket.read_buf(room).await?,
-            Source::Other(other) => other.read_buf(room).await?,
+            LineSource::Pipe(pipe) => pipe.read_buf(room).await?,
+            LineSource::Socket(socket) => socket.read_buf(room).await?,
+            LineSource::Other(other) => other.read_buf(room).await?,
         };
         Ok(read > 0)
     }
@@ -100,11 +100,11 @@ impl Lines {
 /// Writing end of a link. The caller writes messages directly; a task writes the bytes that the other side does not
 /// accept immediately, from a queue. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Outbox(Arc<Inner>);
+pub(crate) struct Outbox(Arc<OutboxInner>);
 
 #[derive(Debug)]
-struct Inner {
-    queue: Mutex<Queue>,
+struct OutboxInner {
+    queue: Mutex<WriteQueue>,
     /// Wakes the writing task when bytes are queued.
     changed: Notify,
     /// Wakes tasks that wait until most of the queue is written.
@@ -114,7 +114,7 @@ struct Inner {
 }
 
 #[derive(Debug)]
-struct Queue {
+struct WriteQueue {
     /// `None` after [`Outbox::close`] or a failed write.
     sink: Option<Arc<Sink>>,
     bytes: Vec<u8>,
@@ -126,7 +126,7 @@ struct Queue {
     closing: bool,
 }
 
-impl Queue {
+impl WriteQueue {
     /// Returns the number of queued bytes not yet written.
     fn backlog(&self) -> usize {
         self.bytes.len() - self.written
@@ -188,14 +188,14 @@ impl Outbox {
             FileType::Socket => Sink::Socket(socket(fd)?),
             _ => Sink::Other(Mutex::new(File::from(fd))),
         };
-        let queue = Queue {
+        let queue = WriteQueue {
             sink: Some(Arc::new(sink)),
             bytes: Vec::new(),
             written: 0,
             corks: 0,
             closing: false,
         };
-        let outbox = Self(Arc::new(Inner {
+        let outbox = Self(Arc::new(OutboxInner {
             queue: Mutex::new(queue),
             changed: Notify::new(),
             drained: Notify::new(),
@@ -305,7 +305,7 @@ impl Outbox {
         }
     }
 
-    fn fail(&self, mut queue: MutexGuard<'_, Queue>) {
+    fn fail(&self, mut queue: MutexGuard<'_, WriteQueue>) {
         queue.sink = None;
         queue.bytes = Vec::new();
         queue.written = 0;

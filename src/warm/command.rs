@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 /// Options of a Python interpreter.
-const PYTHON: Options = Options {
+const PYTHON: ProgramOptions = ProgramOptions {
     // Without -I, -E and -S, which prevent the bootstrap, and -c and -i, which do not just run a program.
     flags: &[
         "-u", "-B", "-O", "-OO", "-b", "-bb", "-d", "-q", "-s", "-P", "-v",
@@ -16,7 +16,7 @@ const PYTHON: Options = Options {
 
 /// Options of `uv run`, before and after `run`.
 #[rustfmt::skip] // A table.
-const UV: Options = Options {
+const UV: ProgramOptions = ProgramOptions {
     flags: &[
         "--active", "--all-extras", "--all-groups", "--all-packages", "--dev", "--exact", "--frozen", "--isolated",
         "--locked", "--managed-python", "--native-tls", "--no-active", "--no-build", "--no-cache", "--no-config",
@@ -34,7 +34,7 @@ const UV: Options = Options {
 
 /// Options of `uvx`.
 #[rustfmt::skip] // A table.
-const UVX: Options = Options {
+const UVX: ProgramOptions = ProgramOptions {
     flags: &[
         "--isolated", "--managed-python", "--native-tls", "--no-cache", "--no-config", "--no-env-file", "--no-progress",
         "--no-python-downloads", "--offline", "--quiet", "--refresh", "--reinstall", "--verbose", "-n", "-q", "-v",
@@ -47,7 +47,7 @@ const UVX: Options = Options {
 };
 
 /// Options of Node.js, without those that load modules first.
-const NODE: Options = Options {
+const NODE: ProgramOptions = ProgramOptions {
     flags: &[
         "--enable-source-maps",
         "--no-deprecation",
@@ -60,23 +60,23 @@ const NODE: Options = Options {
 };
 
 /// Options of `npx` and of `tsx`.
-const NPX: Options = Options {
+const NPX: ProgramOptions = ProgramOptions {
     flags: &["--no", "--no-install", "--yes", "-y"],
     valued: &[],
 };
-const TSX: Options = Options {
+const TSX: ProgramOptions = ProgramOptions {
     flags: &["--no-cache"],
     valued: &["--tsconfig"],
 };
 
 /// Known options of a program, which leave the choice of the program to the words after them.
-struct Options {
+struct ProgramOptions {
     flags: &'static [&'static str],
     /// Options with a value: the next word, after `=`, or directly after a single letter.
     valued: &'static [&'static str],
 }
 
-impl Options {
+impl ProgramOptions {
     /// Returns the words after the options; `None` for an unknown option.
     fn skip<'a>(&self, mut words: &'a [String]) -> Option<&'a [String]> {
         while let Some((word, rest)) = words.split_first() {
@@ -122,7 +122,7 @@ pub(super) struct Launch {
 }
 
 /// File access of [`understand`].
-pub(super) trait Files {
+pub(super) trait ProgramReader {
     /// Returns the beginning of a program file, at a path relative to the server's directory or found in its PATH.
     fn beginning(&self, program: &str) -> Option<String>;
 }
@@ -131,14 +131,14 @@ pub(super) trait Files {
 pub(super) fn understand<S: AsRef<OsStr>>(
     program: &OsStr,
     args: &[S],
-    files: &dyn Files,
+    files: &dyn ProgramReader,
 ) -> Option<Launch> {
     let words = std::iter::once(program).chain(args.iter().map(AsRef::as_ref));
     let words: Option<Vec<String>> = words.map(|word| word.to_str().map(str::to_owned)).collect();
     command(&words?, files)
 }
 
-fn command(words: &[String], files: &dyn Files) -> Option<Launch> {
+fn command(words: &[String], files: &dyn ProgramReader) -> Option<Launch> {
     let (program, rest) = words.split_first()?;
     match name(program) {
         name if is_python(name) => python(rest),
@@ -173,7 +173,7 @@ fn node(words: &[String]) -> Option<Launch> {
 }
 
 /// Parses `npx tsx src/index.ts`, `npx weather`; the package must be installed in the project.
-fn npx(words: &[String], files: &dyn Files) -> Option<Launch> {
+fn npx(words: &[String], files: &dyn ProgramReader) -> Option<Launch> {
     let words = NPX.skip(words)?;
     let program = words.first()?;
     let beginning = files.beginning(&format!("node_modules/.bin/{program}"))?;
@@ -191,7 +191,7 @@ fn tsx(words: &[String]) -> Option<Launch> {
 }
 
 /// Parses `uv --directory weather run --frozen server.py`.
-fn uv(words: &[String], files: &dyn Files) -> Option<Launch> {
+fn uv(words: &[String], files: &dyn ProgramReader) -> Option<Launch> {
     let (run, rest) = UV.skip(words)?.split_first()?;
     if let ("tool", [run, rest @ ..]) = (run.as_str(), rest)
         && run == "run"
@@ -207,7 +207,7 @@ fn uv(words: &[String], files: &dyn Files) -> Option<Launch> {
 }
 
 /// Parses the command after `uv run` and its options.
-fn uv_run(words: &[String], files: &dyn Files) -> Option<Launch> {
+fn uv_run(words: &[String], files: &dyn ProgramReader) -> Option<Launch> {
     let program = words.first()?;
     match program.as_str() {
         "-m" | "--module" => launch(Runtime::Python, &words[1..]),
@@ -247,7 +247,7 @@ fn installs_own(options: &[String]) -> bool {
 }
 
 /// Parses `weather --port 1`, a program whose first line names an interpreter.
-fn console_script(words: &[String], files: &dyn Files) -> Option<Launch> {
+fn console_script(words: &[String], files: &dyn ProgramReader) -> Option<Launch> {
     interpreted(&files.beginning(words.first()?)?, words)
 }
 
@@ -305,16 +305,16 @@ mod tests {
     use super::*;
 
     /// Programs by name, with their first lines.
-    struct Named(&'static [(&'static str, &'static str)]);
+    struct FakePrograms(&'static [(&'static str, &'static str)]);
 
-    impl Files for Named {
+    impl ProgramReader for FakePrograms {
         fn beginning(&self, program: &str) -> Option<String> {
             let found = self.0.iter().find(|(name, _)| *name == program);
             found.map(|(_, beginning)| (*beginning).to_owned())
         }
     }
 
-    const FILES: Named = Named(&[
+    const FILES: FakePrograms = FakePrograms(&[
         (".venv/bin/weather", "#!/srv/.venv/bin/python3\nimport sys"),
         (
             "fastmcp",

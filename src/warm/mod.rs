@@ -12,16 +12,16 @@
 //! without a standby, and a server whose standby differs from a plain start. This module knows nothing of the protocol
 //! spoken with a server and decides nothing about generations.
 
+mod bootstrap_dir;
 mod command;
-mod learned;
-mod notes;
+mod load_log;
 mod pool;
-mod room;
+mod preload_list;
 mod slot;
 mod stamp;
 mod standby;
-mod voice;
-mod waiting;
+mod standby_wait;
+mod stderr_buffer;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -32,20 +32,20 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-use self::command::Files;
-use self::learned::Learned;
-use self::room::Folder;
-use self::slot::{Order, QUIET, Slot};
-use self::standby::Unfit;
-use crate::config::{ServerSpec, Warmth};
-use crate::event::{Event, Events};
+use self::bootstrap_dir::BootstrapDir;
+use self::command::ProgramReader;
+use self::preload_list::PreloadList;
+use self::slot::{QUIET, Slot, StandbyRequest};
+use self::standby::StandbyError;
+use crate::config::{ServerSpec, StandbyMode};
+use crate::event::{Event, EventSender};
 use crate::lock::locked;
 use crate::transport::child::{Child, spawn};
 use crate::transport::reaper::Reaper;
 use crate::transport::resolve::{SpawnError, find};
-pub(crate) use notes::{Noted, Notes};
-pub(crate) use pool::Pool;
-pub(crate) use voice::Voice;
+pub(crate) use load_log::{LoadLog, LoadedFiles};
+pub(crate) use pool::StandbyPool;
+pub(crate) use stderr_buffer::StderrBuffer;
 
 /// Number of failures after which a server always starts cold.
 const FAILURES: u32 = 2;
@@ -58,25 +58,25 @@ const IDLE: Duration = Duration::from_secs(30 * 60);
 
 /// Warm reload of one server.
 #[derive(Debug)]
-pub(crate) struct Warm {
-    pool: Option<Pool>,
-    events: Events,
+pub(crate) struct WarmReload {
+    pool: Option<StandbyPool>,
+    events: EventSender,
     reaper: Reaper,
-    state: Mutex<State>,
+    state: Mutex<WarmState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct WarmState {
     /// Standbys in preparation or ready, oldest first.
     slots: Vec<Slot>,
     /// Folder with the notes of the last started process, until it answers or fails.
-    folder: Option<Arc<Folder>>,
+    folder: Option<Arc<BootstrapDir>>,
     /// Start of that process; for a standby, time of its hand-over.
     since: Option<SystemTime>,
     /// Notes of the active process and of the previous one, which may still be draining.
-    kept: VecDeque<Notes>,
+    kept: VecDeque<LoadLog>,
     /// Latest notes fit for a standby.
-    learned: Option<Learned>,
+    learned: Option<PreloadList>,
     /// Start of the last cold start in progress.
     begun: Option<Instant>,
     /// Duration of the last cold start until its generation answered.
@@ -86,7 +86,7 @@ struct State {
     failures: u32,
     /// Number of consecutive warm starts that differed from the start before.
     differences: u32,
-    /// Incremented by [`Warm::forget`] and [`Warm::stop`], to detect standbys from before.
+    /// Incremented by [`WarmReload::forget`] and [`WarmReload::stop`], to detect standbys from before.
     age: u64,
     /// Time of the last touch of a file.
     touched: Option<Instant>,
@@ -98,7 +98,7 @@ struct State {
 
 /// Cost of a standby.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Prepared {
+pub(crate) struct StandbyCost {
     /// Time from its start until it was ready.
     pub(crate) took: Duration,
     /// Resident memory in bytes; `None` if unknown.
@@ -107,13 +107,13 @@ pub(crate) struct Prepared {
 
 /// Started process.
 #[derive(Debug)]
-pub(crate) struct Start {
+pub(crate) struct StartedProcess {
     pub(crate) child: Result<Child, SpawnError>,
     /// Stderr of a former standby, buffered until its generation proves good; `None` after a cold start.
-    pub(crate) voice: Option<Voice>,
+    pub(crate) voice: Option<StderrBuffer>,
 }
 
-impl State {
+impl WarmState {
     /// Whether recent saves came too fast for one standby.
     fn is_pressed(&self) -> bool {
         self.pressed.is_some_and(|at| at.elapsed() < PRESSED)
@@ -126,9 +126,9 @@ impl State {
     }
 }
 
-impl Warm {
+impl WarmReload {
     /// Creates the warm reload of a server. Without a pool it always starts cold.
-    pub(crate) fn new(pool: Option<Pool>, events: Events, reaper: Reaper) -> Self {
+    pub(crate) fn new(pool: Option<StandbyPool>, events: EventSender, reaper: Reaper) -> Self {
         Self {
             pool,
             events,
@@ -144,7 +144,7 @@ impl Warm {
         spec: &Arc<ServerSpec>,
         number: u64,
         cold: bool,
-    ) -> Start {
+    ) -> StartedProcess {
         // Without the program, the plain start reports the error, although a standby may exist.
         if !cold && find(spec, Path::new(&spec.program)).is_some() {
             match self.prepared_start(spec).await {
@@ -152,14 +152,14 @@ impl Warm {
                     let mut state = locked(&self.state);
                     state.folder = Some(Arc::new(folder));
                     state.begun = None;
-                    return Start {
+                    return StartedProcess {
                         child: Ok(child),
                         voice: Some(voice),
                     };
                 }
-                Some(Err(Unfit::Unlike(reason))) => self.failed(spec, reason),
-                Some(Err(Unfit::Outdated)) => locked(&self.state).unlearn(),
-                Some(Err(Unfit::Differs(reason))) => self.differs(spec, reason),
+                Some(Err(StandbyError::Unlike(reason))) => self.failed(spec, reason),
+                Some(Err(StandbyError::Outdated)) => locked(&self.state).unlearn(),
+                Some(Err(StandbyError::Differs(reason))) => self.differs(spec, reason),
                 None => {}
             }
         }
@@ -173,7 +173,7 @@ impl Warm {
         let mut state = locked(&self.state);
         state.folder = folder;
         state.begun = Some(begun);
-        Start { child, voice: None }
+        StartedProcess { child, voice: None }
     }
 
     /// Records the first touch of a file since the last save settled.
@@ -196,14 +196,14 @@ impl Warm {
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
         answers: bool,
-    ) -> Option<Notes> {
+    ) -> Option<LoadLog> {
         let mut state = locked(&self.state);
         let folder = state.folder.take();
         let since = state.since.take();
         let took = state.begun.take().map(|begun| begun.elapsed());
         state.cold = took.filter(|_| answers).or(state.cold);
         let noted = folder.clone().zip(since);
-        let notes = noted.map(|(folder, since)| Notes::new(folder, since));
+        let notes = noted.map(|(folder, since)| LoadLog::new(folder, since));
         if answers {
             state.kept.truncate(1);
             if let Some(notes) = &notes {
@@ -225,7 +225,7 @@ impl Warm {
             let starting = state.folder.clone().zip(state.since);
             (starting, state.kept.clone())
         };
-        let starting = starting.map(|(folder, since)| Notes::new(folder, since));
+        let starting = starting.map(|(folder, since)| LoadLog::new(folder, since));
         let mut all = kept.iter().chain(&starting);
         all.any(|notes| notes.have_written(path))
     }
@@ -234,8 +234,8 @@ impl Warm {
     fn fill(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
-        state: &mut State,
-        folder: Option<&Arc<Folder>>,
+        state: &mut WarmState,
+        folder: Option<&Arc<BootstrapDir>>,
     ) {
         let wanted = if state.is_pressed() { 2 } else { 1 };
         state.slots.retain(Slot::is_alive);
@@ -255,12 +255,12 @@ impl Warm {
     fn order(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
-        folder: Option<Arc<Folder>>,
-        state: &State,
-    ) -> Option<Order> {
+        folder: Option<Arc<BootstrapDir>>,
+        state: &WarmState,
+    ) -> Option<StandbyRequest> {
         let recently = state.touched.filter(|saved| saved.elapsed() < IDLE);
-        let at_once = spec.warm == Warmth::AtOnce;
-        Some(Order {
+        let at_once = spec.warm == StandbyMode::AtOnce;
+        Some(StandbyRequest {
             warm: self.clone(),
             pool: self.pool.clone()?,
             spec: spec.clone(),
@@ -338,9 +338,9 @@ impl Warm {
     pub(crate) fn forget(&self) {
         let mut state = locked(&self.state);
         let age = state.age + 1;
-        *state = State {
+        *state = WarmState {
             age,
-            ..State::default()
+            ..WarmState::default()
         };
     }
 
@@ -357,10 +357,10 @@ impl Warm {
     }
 
     /// Returns the preparation time of the next ready standby and the total memory of all ready standbys.
-    pub(crate) fn prepared(&self) -> Option<Prepared> {
+    pub(crate) fn prepared(&self) -> Option<StandbyCost> {
         let state = locked(&self.state);
         let all = state.slots.iter().filter_map(Slot::prepared);
-        all.reduce(|next, other| Prepared {
+        all.reduce(|next, other| StandbyCost {
             memory: next.memory.zip(other.memory).map(|(a, b)| a + b),
             ..next
         })
@@ -379,17 +379,17 @@ impl Warm {
     }
 
     /// Creates the folder for a start; `None` if the process cannot make notes.
-    fn folder(&self, spec: &ServerSpec) -> Option<Folder> {
+    fn folder(&self, spec: &ServerSpec) -> Option<BootstrapDir> {
         let pool = self.pool.as_ref()?;
-        if spec.warm == Warmth::Off {
+        if spec.warm == StandbyMode::Off {
             return None;
         }
-        let launch = command::understand(&spec.program, &spec.args, &Found(spec))?;
-        if room::has_hooks(launch.runtime, spec) {
+        let launch = command::understand(&spec.program, &spec.args, &ProgramLookup(spec))?;
+        if bootstrap_dir::has_hooks(launch.runtime, spec) {
             return None;
         }
         let path = pool.folder(&self.reaper);
-        let folder = path.and_then(|path| Folder::new(path, spec, &launch));
+        let folder = path.and_then(|path| BootstrapDir::new(path, spec, &launch));
         // A full disk must not prevent the start.
         folder
             .inspect_err(|error| tracing::debug!(%error, "starts cold"))
@@ -398,9 +398,9 @@ impl Warm {
 }
 
 /// Program lookup as by the server.
-struct Found<'a>(&'a ServerSpec);
+struct ProgramLookup<'a>(&'a ServerSpec);
 
-impl Files for Found<'_> {
+impl ProgramReader for ProgramLookup<'_> {
     fn beginning(&self, program: &str) -> Option<String> {
         let path = find(self.0, Path::new(program))?;
         let mut start = [0; 512];

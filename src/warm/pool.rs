@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::lock::locked;
-use crate::private;
+use crate::private_files;
 use crate::transport::reaper::Reaper;
 
 /// Prefix of the private directory's name.
@@ -17,22 +17,22 @@ const PREFIX: &str = "mcp-proxy-warm-";
 
 /// Shared pool; clones are cheap.
 #[derive(Debug, Clone)]
-pub(crate) struct Pool {
+pub(crate) struct StandbyPool {
     /// Maximum number of standbys at a time.
     limit: usize,
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Mutex<PoolInner>>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct PoolInner {
     /// Oldest first.
-    seats: Vec<Taken>,
+    seats: Vec<PermitHolder>,
     room: Option<TempDir>,
     last: u64,
 }
 
 #[derive(Debug)]
-struct Taken {
+struct PermitHolder {
     number: u64,
     /// Identifies the server.
     owner: usize,
@@ -40,7 +40,7 @@ struct Taken {
     end: CancellationToken,
 }
 
-impl Inner {
+impl PoolInner {
     /// Returns the eviction rank of a seat: a server's second standby ranks below the first standby of any server; then
     /// the time of the last save counts.
     fn worth(&self, at: usize) -> (bool, Instant) {
@@ -49,18 +49,18 @@ impl Inner {
     }
 }
 
-fn has_one(seats: &[Taken], owner: usize) -> bool {
+fn has_one(seats: &[PermitHolder], owner: usize) -> bool {
     seats.iter().any(|seat| seat.owner == owner)
 }
 
 /// Permission to keep a standby, until dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct StandbyPermit {
     number: u64,
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Mutex<PoolInner>>,
 }
 
-impl Pool {
+impl StandbyPool {
     /// Creates a pool for `limit` standbys at a time.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl Pool {
         owner: usize,
         saved: Instant,
         end: &CancellationToken,
-    ) -> Option<Seat> {
+    ) -> Option<StandbyPermit> {
         let mut inner = locked(&self.inner);
         if inner.seats.len() >= self.limit {
             let least = (0..inner.seats.len()).min_by_key(|&at| inner.worth(at))?;
@@ -88,13 +88,13 @@ impl Pool {
         }
         inner.last += 1;
         let number = inner.last;
-        inner.seats.push(Taken {
+        inner.seats.push(PermitHolder {
             number,
             owner,
             saved,
             end: end.clone(),
         });
-        Some(Seat {
+        Some(StandbyPermit {
             number,
             inner: self.inner.clone(),
         })
@@ -108,7 +108,7 @@ impl Pool {
         if let Some(room) = &inner.room {
             return Ok(room.path().join(name));
         }
-        let room = private::temporary(PREFIX)?;
+        let room = private_files::temporary(PREFIX)?;
         reaper.remove(room.path());
         let path = room.path().join(name);
         inner.room = Some(room);
@@ -116,7 +116,7 @@ impl Pool {
     }
 }
 
-impl Drop for Seat {
+impl Drop for StandbyPermit {
     fn drop(&mut self) {
         locked(&self.inner)
             .seats
@@ -132,15 +132,15 @@ mod tests {
 
     /// Seats of a pool; `take` gives the time of a server's last save in seconds after `now`.
     struct Seats {
-        pool: Pool,
+        pool: StandbyPool,
         now: Instant,
-        taken: Vec<(Option<Seat>, CancellationToken)>,
+        taken: Vec<(Option<StandbyPermit>, CancellationToken)>,
     }
 
     impl Seats {
         fn new(limit: usize) -> Self {
             Self {
-                pool: Pool::new(limit),
+                pool: StandbyPool::new(limit),
                 now: Instant::now(),
                 taken: Vec::new(),
             }

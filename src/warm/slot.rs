@@ -9,13 +9,13 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::learned::Learned;
-use super::notes::TELLING;
-use super::pool::{Pool, Seat};
-use super::room::Folder;
-use super::standby::{Stage, Standby, Unfit};
-use super::voice::Voice;
-use super::{PRESSED, Prepared, Warm};
+use super::bootstrap_dir::BootstrapDir;
+use super::load_log::REPORT_TIMEOUT;
+use super::pool::{StandbyPermit, StandbyPool};
+use super::preload_list::PreloadList;
+use super::standby::{Standby, StandbyError, StandbyStage};
+use super::stderr_buffer::StderrBuffer;
+use super::{PRESSED, StandbyCost, WarmReload};
 use crate::config::ServerSpec;
 use crate::event::Event;
 use crate::lock::locked;
@@ -28,12 +28,12 @@ const ECHO: Duration = Duration::from_millis(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Order for a standby.
-pub(super) struct Order {
-    pub(super) warm: Arc<Warm>,
-    pub(super) pool: Pool,
+pub(super) struct StandbyRequest {
+    pub(super) warm: Arc<WarmReload>,
+    pub(super) pool: StandbyPool,
     pub(super) spec: Arc<ServerSpec>,
     /// Folder of the active process; `None` reuses the notes learned last.
-    pub(super) folder: Option<Arc<Folder>>,
+    pub(super) folder: Option<Arc<BootstrapDir>>,
     /// Time of the server's last save.
     pub(super) saved: Instant,
     /// Maximum time for which the standby waits for its use; `None` for no limit.
@@ -44,13 +44,13 @@ pub(super) struct Order {
 
 /// Signals between a standby's task and its users.
 #[derive(Debug, Clone, Default)]
-struct Signals {
+struct StandbySignals {
     /// Start of the process.
     begun: Arc<OnceLock<Instant>>,
     /// Skips the idle times, and reuses the notes learned last instead of a new report.
     hurry: CancellationToken,
     /// Cost of the waiting standby.
-    prepared: Arc<OnceLock<Prepared>>,
+    prepared: Arc<OnceLock<StandbyCost>>,
     /// Cancelled once the standby waits, or will never exist.
     ready: CancellationToken,
     /// Cancelled once the standby is gone or its task has ended.
@@ -63,13 +63,13 @@ struct Signals {
 /// Handle to a standby. Dropping it ends the standby.
 #[derive(Debug)]
 pub(super) struct Slot {
-    signals: Signals,
+    signals: StandbySignals,
     task: Option<JoinHandle<Option<Standby>>>,
 }
 
 impl Slot {
-    pub(super) fn new(order: Order) -> Self {
-        let signals = Signals::default();
+    pub(super) fn new(order: StandbyRequest) -> Self {
+        let signals = StandbySignals::default();
         let task = tokio::spawn(order.carry_out(signals.clone()));
         Self {
             signals,
@@ -88,7 +88,7 @@ impl Slot {
     }
 
     /// Returns the cost of the standby, if it waits.
-    pub(super) fn prepared(&self) -> Option<Prepared> {
+    pub(super) fn prepared(&self) -> Option<StandbyCost> {
         let prepared = self.signals.prepared.get().copied();
         prepared.filter(|_| self.is_alive())
     }
@@ -105,7 +105,7 @@ impl Slot {
 
     /// Prepares the standby without further idle time and waits until it is ready or known never to exist. Before the
     /// hand-over, the standby has loaded no code of the user, so it fits a later save as well.
-    pub(super) async fn hurries(&self) {
+    pub(super) async fn hurry_until_ready(&self) {
         self.hurry();
         self.signals.ready.cancelled().await;
     }
@@ -114,13 +114,13 @@ impl Slot {
     pub(super) async fn hand_over(
         mut self,
         limit: Duration,
-    ) -> Option<Result<(Child, Voice, Folder), Unfit>> {
+    ) -> Option<Result<(Child, StderrBuffer, BootstrapDir), StandbyError>> {
         self.signals.taken.cancel();
         let standby = self.task.take()?.await.ok()??;
         let going = timeout(limit, standby.go()).await;
         // A busy machine may be the cause, so this does not count as a failure.
         Some(going.unwrap_or_else(|_| {
-            Err(Unfit::Differs(
+            Err(StandbyError::Differs(
                 "the standby did not respond in time".to_owned(),
             ))
         }))
@@ -143,9 +143,9 @@ impl Drop for Slot {
     }
 }
 
-impl Order {
+impl StandbyRequest {
     /// Runs until the standby is taken, and returns it; `None` if there is none by then.
-    async fn carry_out(mut self, signals: Signals) -> Option<Standby> {
+    async fn carry_out(mut self, signals: StandbySignals) -> Option<Standby> {
         let _ready = signals.ready.clone().drop_guard();
         let _over = signals.over.clone().drop_guard();
         let begun = self.begin(&signals);
@@ -159,15 +159,15 @@ impl Order {
         };
         match kept {
             Some(Ok(())) => return Some(standby),
-            Some(Err(Unfit::Unlike(reason))) => self.fails(&signals, reason),
-            Some(Err(Unfit::Outdated | Unfit::Differs(_))) => {}
+            Some(Err(StandbyError::Unlike(reason))) => self.fails(&signals, reason),
+            Some(Err(StandbyError::Outdated | StandbyError::Differs(_))) => {}
             None => standby.end().await,
         }
         None
     }
 
     /// Starts the standby, if possible and permitted.
-    async fn begin(&mut self, signals: &Signals) -> Option<(Standby, Seat)> {
+    async fn begin(&mut self, signals: &StandbySignals) -> Option<(Standby, StandbyPermit)> {
         let quietly = async {
             sleep(self.pause).await;
             self.learn().await
@@ -193,14 +193,14 @@ impl Order {
     }
 
     /// Reports the standby as unfit, unless another one is left for the next start.
-    fn fails(&self, signals: &Signals, reason: String) {
+    fn fails(&self, signals: &StandbySignals, reason: String) {
         if self.warm.was_last(&signals.over) {
             self.warm.failed(&self.spec, reason);
         }
     }
 
     /// Returns the packages to load ahead, from the notes of the active process; `None` if they do not allow any.
-    async fn learn(&mut self) -> Option<Learned> {
+    async fn learn(&mut self) -> Option<PreloadList> {
         let Some(folder) = self.folder.take() else {
             return locked(&self.warm.state).learned.clone();
         };
@@ -211,13 +211,14 @@ impl Order {
         }
         folder.ask();
         let told = async {
-            while !folder.is_told() {
+            while !folder.has_report() {
                 sleep(LOOK_AGAIN).await;
             }
         };
-        timeout(TELLING, told).await.ok()?;
+        timeout(REPORT_TIMEOUT, told).await.ok()?;
         let cwd = self.spec.cwd.clone();
-        let learned = spawn_blocking(move || Learned::new(&folder.log().unwrap_or_default(), &cwd));
+        let learned =
+            spawn_blocking(move || PreloadList::new(&folder.log().unwrap_or_default(), &cwd));
         match learned.await.ok()? {
             Ok(learned) => {
                 locked(&self.warm.state).learned = Some(learned.clone());
@@ -231,18 +232,27 @@ impl Order {
     }
 
     /// Supervises a standby until it is unusable: unfit, or waiting for too long (`None`).
-    async fn keep(&self, standby: &mut Standby, signals: &Signals) -> Option<Result<(), Unfit>> {
+    async fn keep(
+        &self,
+        standby: &mut Standby,
+        signals: &StandbySignals,
+    ) -> Option<Result<(), StandbyError>> {
         let begun = Instant::now();
-        match timeout(self.spec.timeouts.start, standby.reaches(Stage::Ready)).await {
+        match timeout(
+            self.spec.timeouts.start,
+            standby.reaches(StandbyStage::Ready),
+        )
+        .await
+        {
             Ok(Ok(())) => {}
             Ok(Err(unfit)) => return Some(Err(unfit)),
             Err(_) => {
-                return Some(Err(Unfit::Unlike(
+                return Some(Err(StandbyError::Unlike(
                     "the standby did not get ready in time".to_owned(),
                 )));
             }
         }
-        let prepared = Prepared {
+        let prepared = StandbyCost {
             took: begun.elapsed(),
             memory: standby.memory(),
         };
@@ -271,7 +281,7 @@ impl Order {
         tokio::select! {
             () = waited_long => None,
             // A waiting standby sends nothing, so any message or exit ends it.
-            reached = standby.reaches(Stage::Running) => Some(reached),
+            reached = standby.reaches(StandbyStage::Running) => Some(reached),
         }
     }
 }

@@ -10,18 +10,18 @@ use rustix::io::write;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::{self, Receiver};
 
-use super::learned::Learned;
-use super::room::Folder;
+use super::bootstrap_dir::BootstrapDir;
+use super::preload_list::PreloadList;
 use super::stamp::Stamp;
-use super::voice::Voice;
+use super::stderr_buffer::StderrBuffer;
 use crate::config::ServerSpec;
-use crate::event::Events;
+use crate::event::EventSender;
 use crate::transport::child::{Child, spawn_telling};
 use crate::transport::reaper::Reaper;
 
 /// Reason against the use of a standby.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unfit {
+pub(super) enum StandbyError {
     /// A loaded file has changed since; a new standby will do.
     Outdated,
     /// Unusable this time, for example because the saved code loads packages at another point. Contains a sentence
@@ -33,7 +33,7 @@ pub(super) enum Unfit {
 
 /// Progress of a standby.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
+pub(super) enum StandbyStage {
     /// The server process has not sent a message yet.
     Started,
     /// Loads packages.
@@ -48,11 +48,11 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) struct Standby {
     child: Child,
-    folder: Folder,
-    learned: Learned,
+    folder: BootstrapDir,
+    learned: PreloadList,
     /// State of the packages before the start of the process.
     stamp: Stamp,
-    voice: Voice,
+    voice: StderrBuffer,
     /// Number of stderr lines from tools that ran before the server process.
     preface: usize,
     go: File,
@@ -60,7 +60,7 @@ pub(super) struct Standby {
     /// Keeps the pipe open until the process has opened it.
     _said: File,
     heard: Vec<u8>,
-    stage: Stage,
+    stage: StandbyStage,
     /// Process id of the server process, which a tool may have started.
     pid: Option<u32>,
 }
@@ -69,10 +69,10 @@ impl Standby {
     /// Starts the process with `folder`; `stamp` must be the stamp of `learned` from before.
     pub(super) fn start(
         spec: &ServerSpec,
-        folder: Folder,
-        learned: Learned,
+        folder: BootstrapDir,
+        learned: PreloadList,
         stamp: Stamp,
-        events: &Events,
+        events: &EventSender,
         reaper: &Reaper,
     ) -> io::Result<Self> {
         folder.prepare(&learned.text)?;
@@ -82,7 +82,7 @@ impl Standby {
         let said = pipe::OpenOptions::new().open_receiver(folder.path("said"))?;
         let also_said = open("said", OFlags::WRONLY | OFlags::NONBLOCK)?;
         let go = open("go", OFlags::RDWR | OFlags::NONBLOCK)?;
-        let voice = Voice::new(spec.name.clone(), events.clone());
+        let voice = StderrBuffer::new(spec.name.clone(), events.clone());
         let teller = voice.clone();
         let child = spawn_telling(
             &folder.found_by(spec),
@@ -101,19 +101,19 @@ impl Standby {
             said,
             _said: also_said.into(),
             heard: Vec::new(),
-            stage: Stage::Started,
+            stage: StandbyStage::Started,
             pid: None,
         })
     }
 
     /// Waits until the process reaches `stage`. Cancel safe.
-    pub(super) async fn reaches(&mut self, stage: Stage) -> Result<(), Unfit> {
+    pub(super) async fn reaches(&mut self, stage: StandbyStage) -> Result<(), StandbyError> {
         let mut exited = self.child.exited();
         while self.stage < stage {
             let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') else {
                 tokio::select! {
-                    read = self.said.read_buf(&mut self.heard) => read.map_err(|error| Unfit::Unlike(error.to_string()))?,
-                    status = exited.wait() => return Err(Unfit::Unlike(format!("exited early with {status}"))),
+                    read = self.said.read_buf(&mut self.heard) => read.map_err(|error| StandbyError::Unlike(error.to_string()))?,
+                    status = exited.wait() => return Err(StandbyError::Unlike(format!("exited early with {status}"))),
                 };
                 continue;
             };
@@ -123,48 +123,48 @@ impl Standby {
         Ok(())
     }
 
-    fn take(&mut self, line: &str) -> Result<(), Unfit> {
+    fn take(&mut self, line: &str) -> Result<(), StandbyError> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         self.stage = match word {
             "claimed" => {
                 self.pid = rest.parse().ok();
                 self.preface = self.voice.lines();
                 self.tell(b"i")?;
-                Stage::Loading
+                StandbyStage::Loading
             }
-            "ready" => Stage::Ready,
-            "runs" => Stage::Running,
-            "differs" => return Err(Unfit::Differs(rest.to_owned())),
-            _ => return Err(Unfit::Unlike(rest.to_owned())),
+            "ready" => StandbyStage::Ready,
+            "runs" => StandbyStage::Running,
+            "differs" => return Err(StandbyError::Differs(rest.to_owned())),
+            _ => return Err(StandbyError::Unlike(rest.to_owned())),
         };
         Ok(())
     }
 
-    fn tell(&self, word: &[u8]) -> Result<(), Unfit> {
+    fn tell(&self, word: &[u8]) -> Result<(), StandbyError> {
         write(self.go.as_fd(), word)
             .map(drop)
-            .map_err(|error| Unfit::Unlike(error.to_string()))
+            .map_err(|error| StandbyError::Unlike(error.to_string()))
     }
 
     /// Makes the process run its command. From then on the process equals one from a plain start.
-    pub(super) async fn go(mut self) -> Result<(Child, Voice, Folder), Unfit> {
-        self.reaches(Stage::Ready).await?;
+    pub(super) async fn go(mut self) -> Result<(Child, StderrBuffer, BootstrapDir), StandbyError> {
+        self.reaches(StandbyStage::Ready).await?;
         let (learned, stamp) = (self.learned.clone(), self.stamp.clone());
         let same = tokio::task::spawn_blocking(move || learned.stamp() == stamp);
         if !same.await.unwrap_or(false) {
-            return Err(Unfit::Outdated);
+            return Err(StandbyError::Outdated);
         }
         self.is_silent()?;
         self.tell(b"g")?;
-        self.reaches(Stage::Running).await?;
+        self.reaches(StandbyStage::Running).await?;
         Ok((self.child, self.voice, self.folder))
     }
 
     /// Returns an error if the process has written anything while it loaded packages.
-    pub(super) fn is_silent(&self) -> Result<(), Unfit> {
+    pub(super) fn is_silent(&self) -> Result<(), StandbyError> {
         if self.voice.lines() > self.preface || self.child.has_spoken() {
             let reason = "the standby wrote output while it loaded packages";
-            return Err(Unfit::Unlike(reason.to_owned()));
+            return Err(StandbyError::Unlike(reason.to_owned()));
         }
         Ok(())
     }

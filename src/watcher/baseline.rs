@@ -13,13 +13,13 @@ const RACY: Duration = Duration::from_secs(2);
 
 /// Subset of `stat` that changes with nearly every write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct FileStamp {
     pub(super) len: u64,
     modified: Option<SystemTime>,
     inode: u64,
 }
 
-impl Stamp {
+impl FileStamp {
     /// Returns the stamp of a regular file, following symlinks; `None` for anything else.
     pub(super) fn of(path: &Path) -> Option<Self> {
         Self::from_metadata(&std::fs::metadata(path).ok()?)
@@ -54,8 +54,8 @@ enum Content {
 
 /// State of a file at its last examination.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
-    pub(super) stamp: Stamp,
+pub(super) struct FileState {
+    pub(super) stamp: FileStamp,
     content: Content,
 }
 
@@ -63,16 +63,16 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) enum Difference {
     /// Unchanged, unreadable, or absent as before (`None`).
-    None(Option<Entry>),
-    Changed(Entry),
+    None(Option<FileState>),
+    Changed(FileState),
     Gone,
 }
 
-impl Entry {
+impl FileState {
     /// Examines a file; reads it only if it is too young for its stamp to be reliable. Returns `None` for a missing
     /// file.
     pub(super) fn glance(path: &Path) -> Option<Self> {
-        let stamp = Stamp::of(path)?;
+        let stamp = FileStamp::of(path)?;
         if stamp.is_racy() {
             return Self::read(path).ok();
         }
@@ -86,11 +86,11 @@ impl Entry {
         self.content == Content::Unread
     }
 
-    /// Reads and hashes the file, unless it has changed since [`Entry::glance`].
+    /// Reads and hashes the file, unless it has changed since [`FileState::glance`].
     pub(super) fn complete(&mut self, path: &Path) {
         if let Ok(read) = Self::read(path)
             && read.stamp == self.stamp
-            && Stamp::of(path) == Some(self.stamp)
+            && FileStamp::of(path) == Some(self.stamp)
         {
             *self = read;
         }
@@ -98,7 +98,8 @@ impl Entry {
 
     fn read(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
-        let stamp = Stamp::from_metadata(&file.metadata()?).ok_or(io::ErrorKind::InvalidInput)?;
+        let stamp =
+            FileStamp::from_metadata(&file.metadata()?).ok_or(io::ErrorKind::InvalidInput)?;
         if stamp.len > HASHED_UP_TO {
             return Ok(Self {
                 stamp,
@@ -123,12 +124,12 @@ impl Entry {
 }
 
 /// Compares the current file at `path` with its stored entry.
-pub(super) fn compare(old: Option<&Entry>, path: &Path) -> Difference {
-    if Stamp::of(path).is_none() {
+pub(super) fn compare(old: Option<&FileState>, path: &Path) -> Difference {
+    if FileStamp::of(path).is_none() {
         return old.map_or(Difference::None(None), |_| Difference::Gone);
     }
     // The comparison waits until the file is readable again.
-    let Ok(new) = Entry::read(path) else {
+    let Ok(new) = FileState::read(path) else {
         return Difference::None(old.copied());
     };
     let same = old.is_some_and(|old| match (old.content, new.content) {

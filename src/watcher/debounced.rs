@@ -15,20 +15,22 @@ use notify_debouncer_full::{
     DebounceEventResult, DebouncedEvent, Debouncer, FileIdCache, new_debouncer_opt,
 };
 
-use super::lookout::Lookout;
-use super::source::{Feed, LimitReached, RECURSIVE, Signal, Touch, Writing};
+use super::dispatcher::NoticeDispatcher;
+use super::file_events::{
+    LimitReached, RECURSIVE, Touch, WatchBackend, WatcherMessage, WriteState,
+};
 
 const DEBOUNCE: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_millis(5);
 
 /// notify backend.
 #[derive(Debug)]
-struct Debounced(Debouncer<RecommendedWatcher, Stirrings>);
+struct DebouncedBackend(Debouncer<RecommendedWatcher, RawEventForwarder>);
 
 /// Starts the debouncer.
-pub(super) fn feed(lookout: &Arc<Lookout>) -> io::Result<Box<dyn Feed>> {
+pub(super) fn feed(lookout: &Arc<NoticeDispatcher>) -> io::Result<Box<dyn WatchBackend>> {
     let signals = lookout.signals.clone();
-    let stirrings = Stirrings(signals.clone());
+    let stirrings = RawEventForwarder(signals.clone());
     let debouncer = new_debouncer_opt::<_, RecommendedWatcher, _>(
         DEBOUNCE,
         Some(TICK),
@@ -40,10 +42,10 @@ pub(super) fn feed(lookout: &Arc<Lookout>) -> io::Result<Box<dyn Feed>> {
         ErrorKind::Io(error) => error,
         _ => io::Error::other(error),
     })?;
-    Ok(Box::new(Debounced(debouncer)))
+    Ok(Box::new(DebouncedBackend(debouncer)))
 }
 
-impl Feed for Debounced {
+impl WatchBackend for DebouncedBackend {
     fn watch(&mut self, directory: &Path) -> Result<bool, LimitReached> {
         let mode = if RECURSIVE {
             RecursiveMode::Recursive
@@ -71,17 +73,17 @@ fn is_limit(error: &notify::Error) -> bool {
 }
 
 /// Converts debounced events to a signal. Runs on the debouncer's thread and never blocks.
-fn forward(result: DebounceEventResult, signals: &Sender<Signal>) {
+fn forward(result: DebounceEventResult, signals: &Sender<WatcherMessage>) {
     let signal = match result {
-        Ok(events) if events.iter().any(|event| event.need_rescan()) => Signal::Rescan,
-        Ok(events) => Signal::Touched(events.into_iter().flat_map(touches).collect()),
-        Err(errors) if errors.iter().any(is_limit) => Signal::LimitReached,
+        Ok(events) if events.iter().any(|event| event.need_rescan()) => WatcherMessage::Rescan,
+        Ok(events) => WatcherMessage::Touched(events.into_iter().flat_map(touches).collect()),
+        Err(errors) if errors.iter().any(is_limit) => WatcherMessage::LimitReached,
         Err(errors) => {
             tracing::debug!(?errors, "watch error");
-            Signal::Rescan
+            WatcherMessage::Rescan
         }
     };
-    if !matches!(&signal, Signal::Touched(touches) if touches.is_empty()) {
+    if !matches!(&signal, WatcherMessage::Touched(touches) if touches.is_empty()) {
         // The receiver is gone once the watcher is dropped.
         let _ = signals.send(signal);
     }
@@ -105,26 +107,26 @@ fn touches(event: DebouncedEvent) -> impl Iterator<Item = Touch> {
             path,
             moved,
             is_dir: false,
-            writing: Writing::Unknown,
+            writing: WriteState::Unknown,
         })
 }
 
 /// Forwards raw events: the debouncer queries its file id cache for each incoming event. The cache stores no ids, since
 /// the previous name of a file is irrelevant here.
 #[derive(Debug)]
-struct Stirrings(Sender<Signal>);
+struct RawEventForwarder(Sender<WatcherMessage>);
 
-impl FileIdCache for Stirrings {
+impl FileIdCache for RawEventForwarder {
     fn cached_file_id(&self, _path: &Path) -> Option<impl AsRef<FileId>> {
         None::<Cow<'_, FileId>>
     }
 
     /// Called for each event with an uncached path, and for each rename to this path.
     fn add_path(&mut self, path: &Path, _mode: RecursiveMode) {
-        let _ = self.0.send(Signal::Stirred(path.to_owned()));
+        let _ = self.0.send(WatcherMessage::Stirred(path.to_owned()));
     }
 
     fn remove_path(&mut self, path: &Path) {
-        let _ = self.0.send(Signal::Stirred(path.to_owned()));
+        let _ = self.0.send(WatcherMessage::Stirred(path.to_owned()));
     }
 }

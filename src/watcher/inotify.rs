@@ -13,8 +13,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, Event, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
-use super::lookout::Lookout;
-use super::source::{Feed, LimitReached, Touch, Writing};
+use super::dispatcher::NoticeDispatcher;
+use super::file_events::{LimitReached, Touch, WatchBackend, WriteState};
 
 /// Read buffer size in bytes.
 const BUFFER: usize = 4096;
@@ -33,7 +33,7 @@ const CHANGES: WatchFlags = WatchFlags::MODIFY
 
 /// Events read from the queue.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub(super) struct EventBatch {
     pub(super) touches: Vec<Touch>,
     /// Whether the kernel queue overflowed.
     pub(super) lost: bool,
@@ -41,14 +41,14 @@ pub(super) struct News {
 
 /// inotify queue and its watched directories.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(super) struct InotifyQueue {
     descriptor: Arc<OwnedFd>,
     /// Directories by watch descriptor.
     places: HashMap<i32, PathBuf>,
     numbers: HashMap<PathBuf, i32>,
 }
 
-impl Queue {
+impl InotifyQueue {
     fn new() -> io::Result<Self> {
         Ok(Self {
             descriptor: Arc::new(inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?),
@@ -76,11 +76,11 @@ impl Queue {
     }
 
     /// Reads all queued events; `None` if the queue is empty. Never blocks.
-    pub(super) fn read(&mut self) -> Option<News> {
+    pub(super) fn read(&mut self) -> Option<EventBatch> {
         let mut buffer = [MaybeUninit::uninit(); BUFFER];
         let descriptor = self.descriptor.clone();
         let mut reader = Reader::new(&*descriptor, &mut buffer);
-        let mut news: Option<News> = None;
+        let mut news: Option<EventBatch> = None;
         loop {
             match reader.next() {
                 Ok(event) => self.take(&event, news.get_or_insert_default()),
@@ -95,7 +95,7 @@ impl Queue {
         }
     }
 
-    fn take(&mut self, event: &Event<'_>, news: &mut News) {
+    fn take(&mut self, event: &Event<'_>, news: &mut EventBatch) {
         let kinds = event.events();
         if kinds.contains(ReadFlags::QUEUE_OVERFLOW) {
             news.lost = true;
@@ -129,27 +129,27 @@ impl Queue {
     }
 }
 
-fn writing(kinds: ReadFlags) -> Writing {
+fn writing(kinds: ReadFlags) -> WriteState {
     if kinds.intersects(ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO) {
-        Writing::Done
+        WriteState::Done
     } else if kinds.intersects(ReadFlags::CREATE | ReadFlags::MODIFY) {
-        Writing::Open
+        WriteState::Open
     } else {
-        Writing::Unknown
+        WriteState::Unknown
     }
 }
 
 /// inotify backend, with a thread that reads the queue.
 #[derive(Debug)]
-struct Inotify {
-    lookout: Arc<Lookout>,
+struct InotifyBackend {
+    lookout: Arc<NoticeDispatcher>,
     /// Ends the reader thread when dropped.
     _end: PipeWriter,
 }
 
 /// Opens the queue and starts the reader thread.
-pub(super) fn feed(lookout: &Arc<Lookout>) -> io::Result<Box<dyn Feed>> {
-    let queue = Queue::new()?;
+pub(super) fn feed(lookout: &Arc<NoticeDispatcher>) -> io::Result<Box<dyn WatchBackend>> {
+    let queue = InotifyQueue::new()?;
     let descriptor = queue.descriptor.clone();
     let (ended, end) = io::pipe()?;
     let reader = lookout.clone();
@@ -157,14 +157,14 @@ pub(super) fn feed(lookout: &Arc<Lookout>) -> io::Result<Box<dyn Feed>> {
         .name("file-events".into())
         .spawn(move || follow(&reader, &descriptor, &ended))?;
     lookout.queue(|place| *place = Some(queue));
-    Ok(Box::new(Inotify {
+    Ok(Box::new(InotifyBackend {
         lookout: lookout.clone(),
         _end: end,
     }))
 }
 
 /// Reads events until the other end of the pipe is closed.
-fn follow(lookout: &Lookout, descriptor: &OwnedFd, ended: &PipeReader) {
+fn follow(lookout: &NoticeDispatcher, descriptor: &OwnedFd, ended: &PipeReader) {
     loop {
         let mut ready = [
             PollFd::new(descriptor, PollFlags::IN),
@@ -181,7 +181,7 @@ fn follow(lookout: &Lookout, descriptor: &OwnedFd, ended: &PipeReader) {
     }
 }
 
-impl Feed for Inotify {
+impl WatchBackend for InotifyBackend {
     fn watch(&mut self, directory: &Path) -> Result<bool, LimitReached> {
         let watched = self.lookout.queue(|queue| match queue {
             Some(queue) => queue.watch(directory),
@@ -206,7 +206,7 @@ impl Feed for Inotify {
     }
 }
 
-impl Drop for Inotify {
+impl Drop for InotifyBackend {
     fn drop(&mut self) {
         self.lookout.queue(|queue| *queue = None);
     }

@@ -2,9 +2,9 @@
 //! an ignored location (`dist/**/*.js`, `.env`) overrides the ignore files; a glob that merely covers one (`**/*.js`)
 //! does not.
 
-mod alike;
 mod checkouts;
-mod used;
+mod comparison;
+mod extra_files;
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -13,13 +13,13 @@ use std::sync::Arc;
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::WatchError;
+use super::file_events::Touch;
 use super::ignores::Ignores;
-use super::source::Touch;
-pub(super) use used::Used;
+pub(super) use extra_files::ExtraFiles;
 
 /// One interpretation of a glob: a root directory and a pattern below it.
 #[derive(Debug, Clone)]
-struct Rule {
+struct GlobRule {
     /// Index of the original glob.
     given: usize,
     include: bool,
@@ -34,7 +34,7 @@ struct Rule {
     ignores_from: PathBuf,
 }
 
-impl Rule {
+impl GlobRule {
     /// Whether the glob matches the file; disregards ignore rules.
     fn matches(&self, path: &Path) -> bool {
         path.strip_prefix(&self.root)
@@ -52,7 +52,7 @@ impl Rule {
 
 /// Classification of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum PathClass {
     /// Selected by the glob with this index.
     Wanted(usize),
     /// Matched by the glob with this index, but ignored.
@@ -65,7 +65,7 @@ pub(super) enum Verdict {
 pub(super) struct Matcher {
     cwd: PathBuf,
     globs: Vec<String>,
-    rules: Vec<Rule>,
+    rules: Vec<GlobRule>,
     ignores: Ignores,
     /// Number of inferred globs at the start of `globs`. Inferred globs skip directories of other tools.
     inferred: usize,
@@ -74,7 +74,7 @@ pub(super) struct Matcher {
     /// Whether the matcher names its files exactly, without ignore files.
     exact: bool,
     /// Files in use that count without a matching glob.
-    used: Arc<Used>,
+    used: Arc<ExtraFiles>,
 }
 
 impl Matcher {
@@ -148,7 +148,7 @@ impl Matcher {
         begin.chain(self.used.directories())
     }
 
-    fn includes(&self) -> impl Iterator<Item = &Rule> {
+    fn includes(&self) -> impl Iterator<Item = &GlobRule> {
         self.rules.iter().filter(|rule| rule.include)
     }
 
@@ -238,7 +238,7 @@ impl Matcher {
     }
 
     /// Classifies a file, assuming that its directory is kept.
-    pub(super) fn judge(&self, path: &Path) -> Verdict {
+    pub(super) fn judge(&self, path: &Path) -> PathClass {
         let mut ignored = None;
         for rule in self.rules.iter().rev() {
             if !rule.matches(path) {
@@ -248,15 +248,15 @@ impl Matcher {
                 break;
             }
             if !self.is_ignored(rule, path, false) {
-                return Verdict::Wanted(rule.given);
+                return PathClass::Wanted(rule.given);
             }
             ignored = Some(rule.given);
         }
-        ignored.map_or(Verdict::Unwanted, Verdict::Ignored)
+        ignored.map_or(PathClass::Unwanted, PathClass::Ignored)
     }
 
     pub(super) fn wants(&self, path: &Path) -> bool {
-        matches!(self.judge(path), Verdict::Wanted(_))
+        matches!(self.judge(path), PathClass::Wanted(_))
             || self.used.wants(path) && !self.excludes(path)
     }
 
@@ -267,12 +267,12 @@ impl Matcher {
             .map(|rule| rule.given)
     }
 
-    fn is_inferred(&self, rule: &Rule) -> bool {
+    fn is_inferred(&self, rule: &GlobRule) -> bool {
         rule.given < self.inferred
     }
 
     /// Whether `path` or a directory between it and the rule's root is ignored.
-    fn is_ignored(&self, rule: &Rule, path: &Path, is_dir: bool) -> bool {
+    fn is_ignored(&self, rule: &GlobRule, path: &Path, is_dir: bool) -> bool {
         let Ok(below) = path.strip_prefix(&rule.root) else {
             return false;
         };
@@ -300,7 +300,7 @@ impl Matcher {
 }
 
 /// Compiles one glob.
-fn compile(given: usize, glob: &str, cwd: &Path) -> Result<Vec<Rule>, WatchError> {
+fn compile(given: usize, glob: &str, cwd: &Path) -> Result<Vec<GlobRule>, WatchError> {
     let (include, body) = match glob.strip_prefix('!') {
         Some(body) => (false, body),
         None => (true, glob),
@@ -398,7 +398,7 @@ fn rule(
     include: bool,
     root: &Path,
     pattern: &[&str],
-) -> Result<Rule, WatchError> {
+) -> Result<GlobRule, WatchError> {
     let matcher = GlobBuilder::new(&pattern.join("/"))
         .literal_separator(true)
         .case_insensitive(cfg!(any(target_os = "macos", windows)))
@@ -409,7 +409,7 @@ fn rule(
         })?
         .compile_matcher();
     let root = canonical(root);
-    Ok(Rule {
+    Ok(GlobRule {
         given,
         include,
         pattern: matcher,

@@ -7,7 +7,7 @@
 //!
 //! Event kinds decide nothing: each touched path is examined and compared. Only `lookout` is shared between threads, so
 //! that a call does not depend on the scheduling of the watcher thread. The watcher never touches a server or a
-//! session; it passes [`Notice`]s to a callback and warnings for the user to [`Events`].
+//! session; it passes [`WatchNotice`]s to a callback and warnings for the user to [`EventSender`].
 
 mod baseline;
 #[cfg_attr(
@@ -15,23 +15,23 @@ mod baseline;
     expect(dead_code, reason = "for the other systems; tested here as well")
 )]
 mod debounced;
-mod ignores;
-mod infer;
-#[cfg(target_os = "linux")]
-mod inotify;
-mod joining;
-mod linked;
-mod links;
 #[cfg_attr(
     not(target_os = "linux"),
     expect(dead_code, reason = "only Linux has a queue that can be read")
 )]
-mod lookout;
+mod dispatcher;
+mod event_loop;
+mod file_events;
+mod ignores;
+mod infer;
+#[cfg(target_os = "linux")]
+mod inotify;
+mod json_imports;
 mod matcher;
-mod modules;
-mod run;
+mod registration;
 mod settle;
-mod source;
+mod symlink_steps;
+mod symlinks;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -49,13 +49,13 @@ use tokio::sync::oneshot;
 
 #[cfg(not(target_os = "linux"))]
 use self::debounced::feed;
+use self::dispatcher::NoticeDispatcher;
+use self::event_loop::WatcherThread;
+use self::file_events::{MakeBackend, WatcherMessage};
 #[cfg(target_os = "linux")]
 use self::inotify::feed;
-use self::lookout::Lookout;
 use self::matcher::Matcher;
-use self::run::Run;
-use self::source::{MakeFeed, Signal};
-use crate::event::Events;
+use crate::event::EventSender;
 
 /// Polling interval where file events are unavailable.
 const POLL: Duration = Duration::from_millis(500);
@@ -79,7 +79,7 @@ pub(crate) enum WatchRequest {
         /// Detects files that the server writes itself; `None` if unknown.
         own_writes: Option<OwnWrites>,
         /// Reports whether the next start uses up a standby; `None` if the server never has one.
-        one_start: Option<OneStart>,
+        one_start: Option<UsesStandby>,
         /// Earliest possible start of the server. A previously unwatched file that is newer counts as changed.
         since: Option<SystemTime>,
     },
@@ -124,7 +124,7 @@ fn canonical_cwd(server: &str, cwd: &Path) -> Result<PathBuf, WatchError> {
 /// Change of a server's files. Each `Suspect` is followed by exactly one `Unchanged` or `Changed` before the next
 /// `Suspect` of the same server, with at most one `Saved` in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Notice {
+pub(crate) enum WatchNotice {
     /// A watched path was touched; its content is not compared yet.
     Suspect,
     /// The content of these files changed, and every file written so far is closed. Further files may follow, since the
@@ -161,9 +161,9 @@ impl fmt::Debug for OwnWrites {
 
 /// Predicate: whether the server's next start uses up a standby. Such a start must not begin too early.
 #[derive(Clone)]
-pub(crate) struct OneStart(Arc<dyn Fn() -> bool + Send + Sync>);
+pub(crate) struct UsesStandby(Arc<dyn Fn() -> bool + Send + Sync>);
 
-impl OneStart {
+impl UsesStandby {
     /// The watcher thread calls `is_next` when a file is touched. `is_next` must not block.
     pub(crate) fn new(is_next: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(is_next))
@@ -174,15 +174,15 @@ impl OneStart {
     }
 }
 
-impl fmt::Debug for OneStart {
+impl fmt::Debug for UsesStandby {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OneStart").finish_non_exhaustive()
+        f.debug_struct("UsesStandby").finish_non_exhaustive()
     }
 }
 
 /// Files in use by a server process, as the process spells them.
 #[derive(Debug, Clone)]
-pub(crate) struct InUse {
+pub(crate) struct FilesInUse {
     /// Code files, in any location.
     pub(crate) code: BTreeSet<PathBuf>,
     /// Files read before the first response; watched only inside the project.
@@ -191,7 +191,7 @@ pub(crate) struct InUse {
     pub(crate) since: SystemTime,
 }
 
-impl Default for InUse {
+impl Default for FilesInUse {
     fn default() -> Self {
         Self {
             code: BTreeSet::new(),
@@ -261,18 +261,18 @@ pub(crate) enum WatchError {
 pub(crate) struct Watcher {
     /// Holds the channel to the watcher thread. The channel is unbounded: signals are small, and the thread receives
     /// them faster than the disk produces them, except while it walks a tree.
-    lookout: Arc<Lookout>,
+    lookout: Arc<NoticeDispatcher>,
 }
 
 /// Handle that reports saves before the watcher thread processes them. Holds a weak reference: does nothing once the
 /// watcher is dropped.
 #[derive(Debug, Clone)]
-pub(crate) struct Glance(Weak<Lookout>);
+pub(crate) struct WeakWatcher(Weak<NoticeDispatcher>);
 
-impl Glance {
-    /// Sends a pending [`Notice::Suspect`], on the calling thread, for each id whose files were written before this
+impl WeakWatcher {
+    /// Sends a pending [`WatchNotice::Suspect`], on the calling thread, for each id whose files were written before this
     /// call. Linux only; does nothing on other systems or for polled files.
-    pub(crate) fn take(&self) {
+    pub(crate) fn report_pending(&self) {
         if let Some(lookout) = self.0.upgrade() {
             lookout.look();
         }
@@ -280,44 +280,44 @@ impl Glance {
 
     /// Also watches the files in use by the process of `id`, if globs were inferred for it. Replaces the previous
     /// files.
-    pub(crate) fn attend(&self, id: u64, in_use: InUse) {
+    pub(crate) fn watch_in_use(&self, id: u64, in_use: FilesInUse) {
         if let Some(lookout) = self.0.upgrade() {
             // The thread may have ended.
-            let _ = lookout.signals.send(Signal::InUse(id, in_use));
+            let _ = lookout.signals.send(WatcherMessage::InUse(id, in_use));
         }
     }
 }
 
 impl Watcher {
     /// Starts the watcher thread, without any watch. `tell` receives the id of the request and each notice, on the
-    /// watcher thread or on a thread that calls [`Glance::take`]; it must not block.
+    /// watcher thread or on a thread that calls [`WeakWatcher::report_pending`]; it must not block.
     pub(crate) fn start(
         options: WatchOptions,
-        tell: impl Fn(u64, Notice) + Send + Sync + 'static,
-        events: Events,
+        tell: impl Fn(u64, WatchNotice) + Send + Sync + 'static,
+        events: EventSender,
     ) -> Result<Self, WatchError> {
         Self::start_on(feed, options, tell, events)
     }
 
     fn start_on(
-        make: MakeFeed,
+        make: MakeBackend,
         options: WatchOptions,
-        tell: impl Fn(u64, Notice) + Send + Sync + 'static,
-        events: Events,
+        tell: impl Fn(u64, WatchNotice) + Send + Sync + 'static,
+        events: EventSender,
     ) -> Result<Self, WatchError> {
         let (sender, signals) = channel();
-        let lookout = Arc::new(Lookout::new(sender, tell));
+        let lookout = Arc::new(NoticeDispatcher::new(sender, tell));
         let shared = lookout.clone();
         std::thread::Builder::new()
             .name("watcher".into())
-            .spawn(move || Run::new(make, options, shared, signals, events).run())
+            .spawn(move || WatcherThread::new(make, options, shared, signals, events).run())
             .map_err(WatchError::Thread)?;
         Ok(Self { lookout })
     }
 
     /// Returns a handle that reports saves ahead of the watcher thread.
-    pub(crate) fn glance(&self) -> Glance {
-        Glance(Arc::downgrade(&self.lookout))
+    pub(crate) fn downgrade(&self) -> WeakWatcher {
+        WeakWatcher(Arc::downgrade(&self.lookout))
     }
 
     /// Adds the watch of `id`. Resolves after one walk of its files, when no later save can be missed. Dropping the
@@ -327,7 +327,7 @@ impl Watcher {
     /// content. After an error the previous watch stays in place.
     pub(crate) async fn add(&self, id: u64, request: WatchRequest) -> Result<Coverage, WatchError> {
         let (armed, is_armed) = oneshot::channel();
-        let signal = Signal::Add { id, request, armed };
+        let signal = WatcherMessage::Add { id, request, armed };
         self.lookout
             .signals
             .send(signal)
@@ -339,13 +339,13 @@ impl Watcher {
     /// already in the channel stays there, so an id whose notices may still be received should not be reused.
     pub(crate) fn remove(&self, id: u64) {
         // The thread may have ended; then it sends no notice either.
-        let _ = self.lookout.signals.send(Signal::Remove(id));
+        let _ = self.lookout.signals.send(WatcherMessage::Remove(id));
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
         // The thread may have ended.
-        let _ = self.lookout.signals.send(Signal::Stop);
+        let _ = self.lookout.signals.send(WatcherMessage::Stop);
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::source::Writing;
+use super::file_events::WriteState;
 
 /// Additional wait, once per batch, if known files are empty or absent: a tool that truncates or deletes a file before
 /// writing it needs a moment.
@@ -22,7 +22,7 @@ pub(super) const LOCK_HOLD: Duration = Duration::from_secs(5);
 
 /// State of the disk when a batch is due.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Scene {
+pub(super) struct DiskState {
     /// Whether a git command is rewriting the work tree.
     pub(super) locked: bool,
     /// Whether a touched file that had content is empty or absent.
@@ -39,7 +39,7 @@ pub(super) struct Settled {
 
 /// State of the early notice of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Early {
+enum EarlyNotice {
     /// No file was written since the last query.
     Nothing,
     Written,
@@ -52,7 +52,7 @@ struct Batch {
     paths: BTreeSet<PathBuf>,
     /// Paths open for writing.
     open: BTreeSet<PathBuf>,
-    early: Early,
+    early: EarlyNotice,
     first: Instant,
     last: Instant,
     /// Minimum time without a touch before the early notice.
@@ -66,7 +66,7 @@ impl Batch {
     /// Returns the time at which all files count as written; `None` while a file is open or if no early notice is
     /// pending.
     fn written(&self) -> Option<Instant> {
-        let is_written = self.early == Early::Written && self.open.is_empty();
+        let is_written = self.early == EarlyNotice::Written && self.open.is_empty();
         is_written.then(|| self.last + self.calm)
     }
 }
@@ -89,12 +89,12 @@ impl Settle {
     }
 
     /// Adds a touched path. Returns whether the path begins a batch.
-    pub(super) fn touch(&mut self, path: PathBuf, writing: Writing, now: Instant) -> bool {
+    pub(super) fn touch(&mut self, path: PathBuf, writing: WriteState, now: Instant) -> bool {
         let begins = self.batch.is_none();
         let batch = self.batch.get_or_insert_with(|| Batch {
             paths: BTreeSet::new(),
             open: BTreeSet::new(),
-            early: Early::Nothing,
+            early: EarlyNotice::Nothing,
             first: now,
             last: now,
             calm: Duration::ZERO,
@@ -103,14 +103,14 @@ impl Settle {
             was_locked: false,
         });
         match writing {
-            Writing::Open => drop(batch.open.insert(path.clone())),
-            Writing::Done => {
+            WriteState::Open => drop(batch.open.insert(path.clone())),
+            WriteState::Done => {
                 batch.open.remove(&path);
-                if batch.early != Early::Told {
-                    batch.early = Early::Written;
+                if batch.early != EarlyNotice::Told {
+                    batch.early = EarlyNotice::Written;
                 }
             }
-            Writing::Unknown => {}
+            WriteState::Unknown => {}
         }
         batch.paths.insert(path);
         batch.last = now;
@@ -142,7 +142,7 @@ impl Settle {
         };
         let is_written = batch.written().is_some_and(|at| at <= now);
         if is_written {
-            batch.early = Early::Nothing;
+            batch.early = EarlyNotice::Nothing;
         }
         is_written
     }
@@ -150,7 +150,7 @@ impl Settle {
     /// Marks the early notice of the batch as sent.
     pub(super) fn note_told(&mut self) {
         if let Some(batch) = &mut self.batch {
-            batch.early = Early::Told;
+            batch.early = EarlyNotice::Told;
         }
     }
 
@@ -168,7 +168,7 @@ impl Settle {
     }
 
     /// Returns the batch if the save is over; otherwise [`Settle::due`] gives the time of the next attempt.
-    pub(super) fn resolve(&mut self, now: Instant, scene: Scene) -> Option<Settled> {
+    pub(super) fn resolve(&mut self, now: Instant, scene: DiskState) -> Option<Settled> {
         let batch = self.batch.as_mut()?;
         if now < batch.due {
             return None;
@@ -197,7 +197,7 @@ mod tests {
 
     const QUIET: Duration = Duration::from_millis(30);
     const MAX_WAIT: Duration = Duration::from_secs(1);
-    const REST: Scene = Scene {
+    const REST: DiskState = DiskState {
         locked: false,
         hollow: false,
     };
@@ -213,14 +213,14 @@ mod tests {
     #[test]
     fn a_batch_is_over_after_the_quiet_time() {
         let (mut settle, start) = settle();
-        assert!(settle.touch("a".into(), Writing::Unknown, start));
-        assert!(!settle.touch("b".into(), Writing::Unknown, start + ms(20)));
+        assert!(settle.touch("a".into(), WriteState::Unknown, start));
+        assert!(!settle.touch("b".into(), WriteState::Unknown, start + ms(20)));
         assert_eq!(settle.resolve(start + ms(49), REST), None);
         let settled = settle.resolve(start + ms(50), REST).expect("due");
         assert_eq!(settled.paths, ["a".into(), "b".into()].into());
         assert_eq!(settle.due(), None);
         assert!(
-            settle.touch("a".into(), Writing::Unknown, start + ms(60)),
+            settle.touch("a".into(), WriteState::Unknown, start + ms(60)),
             "a new batch"
         );
     }
@@ -229,7 +229,7 @@ mod tests {
     fn steady_writing_is_cut_at_the_longest_wait() {
         let (mut settle, start) = settle();
         for at in (0..1000).step_by(10) {
-            settle.touch("a".into(), Writing::Unknown, start + ms(at));
+            settle.touch("a".into(), WriteState::Unknown, start + ms(at));
             assert_eq!(settle.resolve(start + ms(at), REST), None);
         }
         assert!(settle.resolve(start + MAX_WAIT, REST).is_some());
@@ -238,13 +238,13 @@ mod tests {
     #[test]
     fn a_hollow_file_is_given_one_grace() {
         let (mut settle, start) = settle();
-        let hollow = Scene {
+        let hollow = DiskState {
             hollow: true,
             ..REST
         };
-        settle.touch("a".into(), Writing::Unknown, start);
+        settle.touch("a".into(), WriteState::Unknown, start);
         assert_eq!(settle.resolve(start + QUIET, hollow), None);
-        settle.touch("a".into(), Writing::Unknown, start + ms(120));
+        settle.touch("a".into(), WriteState::Unknown, start + ms(120));
         assert_eq!(settle.due(), Some(start + ms(150)), "written at last");
         assert!(settle.resolve(start + ms(150), hollow).is_some());
     }
@@ -252,18 +252,18 @@ mod tests {
     #[test]
     fn what_is_written_is_told_at_once_or_after_a_part_of_the_quiet_time() {
         let (mut settle, start) = settle();
-        settle.touch("a".into(), Writing::Done, start);
+        settle.touch("a".into(), WriteState::Done, start);
         assert!(settle.take_written(start));
         assert!(!settle.take_written(start), "once");
 
         let (mut settle, start) = self::settle();
-        settle.touch("a".into(), Writing::Open, start);
+        settle.touch("a".into(), WriteState::Open, start);
         settle.await_calm();
         assert_eq!(settle.due(), Some(start + QUIET), "not written yet");
-        settle.touch("a".into(), Writing::Done, start + ms(2));
+        settle.touch("a".into(), WriteState::Done, start + ms(2));
         assert_eq!(settle.due(), Some(start + ms(12)));
         assert!(!settle.take_written(start + ms(11)));
-        settle.touch("b".into(), Writing::Done, start + ms(11));
+        settle.touch("b".into(), WriteState::Done, start + ms(11));
         assert!(!settle.take_written(start + ms(20)));
         assert!(settle.take_written(start + ms(21)));
         assert_eq!(settle.due(), Some(start + ms(41)), "the end of the save");
@@ -274,11 +274,11 @@ mod tests {
     #[test]
     fn a_git_command_holds_the_batch_for_a_bounded_time() {
         let (mut settle, start) = settle();
-        let locked = Scene {
+        let locked = DiskState {
             locked: true,
             ..REST
         };
-        settle.touch("a".into(), Writing::Unknown, start);
+        settle.touch("a".into(), WriteState::Unknown, start);
         let mut now = start;
         while settle.resolve(now, locked).is_none() {
             now = settle.due().expect("held, not lost");
@@ -299,13 +299,13 @@ mod tests {
                 let end = now + ms(pause);
                 while let Some(due) = settle.due().filter(|due| *due <= end) {
                     prop_assert!(due <= began + bound);
-                    if let Some(settled) = settle.resolve(due, Scene { locked, hollow }) {
+                    if let Some(settled) = settle.resolve(due, DiskState { locked, hollow }) {
                         prop_assert_eq!(settled.paths, std::mem::take(&mut outstanding));
                     }
                 }
                 now = end;
                 let path = PathBuf::from(name.to_string());
-                let begins = settle.touch(path.clone(), Writing::Unknown, now);
+                let begins = settle.touch(path.clone(), WriteState::Unknown, now);
                 prop_assert_eq!(begins, outstanding.is_empty());
                 if begins { began = now; }
                 outstanding.insert(path);

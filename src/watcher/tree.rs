@@ -1,10 +1,10 @@
 //! Watched tree, shared by listeners with equal requests: matcher, walked directories, files and their last content.
-//! Walks the disk; the watch itself belongs to [`Source`].
+//! Walks the disk; the watch itself belongs to [`DirectoryWatches`].
 
+mod disk_state;
+mod extra_files;
 mod idle;
 mod listener;
-mod scene;
-mod used;
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::fs::FileType;
@@ -14,16 +14,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use super::baseline::{self, Difference, Entry, Stamp};
-use super::linked::Linked;
-use super::links;
+use super::baseline::{self, Difference, FileStamp, FileState};
+use super::file_events::{DirectoryWatches, LimitReached};
 use super::matcher::{Matcher, canonical, repository};
 use super::settle::Settle;
-use super::source::{LimitReached, Source};
-pub(super) use listener::Listener;
-use scene::git_lock;
-use used::Usage;
-pub(super) use used::is_newer;
+use super::symlink_steps;
+use super::symlinks::TreeSymlinks;
+use disk_state::git_lock;
+use extra_files::JsonImports;
+pub(super) use extra_files::is_newer;
+pub(super) use listener::TreeListener;
 
 /// Watched files and directories of its listeners.
 #[derive(Debug, Clone)]
@@ -31,12 +31,12 @@ pub(super) struct Tree {
     /// Unique number of the tree.
     pub(super) number: u64,
     /// Not empty once the tree is watched.
-    pub(super) listeners: Vec<Listener>,
+    pub(super) listeners: Vec<TreeListener>,
     pub(super) matcher: Matcher,
     pub(super) settle: Settle,
     /// Whether the tree is walked at intervals, without file events.
     pub(super) polled: bool,
-    files: BTreeMap<PathBuf, Entry>,
+    files: BTreeMap<PathBuf, FileState>,
     /// Number of `files`, shared with [`Coverage`](super::Coverage).
     count: Arc<AtomicUsize>,
     directories: BTreeSet<PathBuf>,
@@ -48,9 +48,9 @@ pub(super) struct Tree {
     /// Those entries.
     steps: BTreeSet<PathBuf>,
     /// Symlinks in the tree and their targets.
-    linked: Linked,
+    linked: TreeSymlinks,
     /// Files in use beyond the globs; present if the globs were inferred.
-    usage: Option<Usage>,
+    usage: Option<JsonImports>,
 }
 
 impl Tree {
@@ -68,7 +68,7 @@ impl Tree {
             git_lock,
             exact: None,
             steps: BTreeSet::new(),
-            linked: Linked::default(),
+            linked: TreeSymlinks::default(),
             usage: None,
         }
     }
@@ -132,7 +132,9 @@ impl Tree {
         };
         let known = old.iter().flat_map(|old| old.files.keys());
         let gone = known.filter(|path| {
-            !self.files.contains_key(*path) && self.wants_content(path) && Stamp::of(path).is_none()
+            !self.files.contains_key(*path)
+                && self.wants_content(path)
+                && FileStamp::of(path).is_none()
         });
         let files = self.files.keys().filter(is_news);
         files.chain(gone).cloned().collect()
@@ -176,7 +178,7 @@ impl Tree {
     /// ancestor to detect its creation.
     pub(super) fn adopt_roots(
         &mut self,
-        source: &mut Option<Source>,
+        source: &mut Option<DirectoryWatches>,
     ) -> Result<Vec<PathBuf>, LimitReached> {
         self.follow_links();
         loop {
@@ -190,7 +192,7 @@ impl Tree {
 
     fn adopt_these_roots(
         &mut self,
-        source: &mut Option<Source>,
+        source: &mut Option<DirectoryWatches>,
     ) -> Result<Vec<PathBuf>, LimitReached> {
         if let (Some(source), false) = (&source, self.polled) {
             source.sift(self.number, self.matcher.clone());
@@ -225,7 +227,7 @@ impl Tree {
         };
         let steps: BTreeSet<PathBuf> = files
             .iter()
-            .flat_map(|file| links::steps(place_of(file), file))
+            .flat_map(|file| symlink_steps::steps(place_of(file), file))
             .collect();
         if steps == self.steps {
             return false;
@@ -240,7 +242,7 @@ impl Tree {
     pub(super) fn adopt(
         &mut self,
         directory: PathBuf,
-        source: &mut Option<Source>,
+        source: &mut Option<DirectoryWatches>,
         found: &mut Vec<PathBuf>,
     ) -> Result<(), LimitReached> {
         let mut open = vec![directory];
@@ -277,7 +279,7 @@ impl Tree {
     pub(super) fn follow(
         &mut self,
         link: &Path,
-        source: &mut Option<Source>,
+        source: &mut Option<DirectoryWatches>,
     ) -> Result<bool, LimitReached> {
         let may_lead = self.matcher.keeps(link);
         if self.is_exact() || !(may_lead || self.matcher.wants(link)) {
@@ -312,7 +314,11 @@ impl Tree {
         self.linked.names(path)
     }
 
-    fn watch(&self, source: &mut Option<Source>, directory: &Path) -> Result<(), LimitReached> {
+    fn watch(
+        &self,
+        source: &mut Option<DirectoryWatches>,
+        directory: &Path,
+    ) -> Result<(), LimitReached> {
         match source {
             Some(source) if !self.polled => source.watch(directory, self.number),
             _ => Ok(()),
@@ -353,7 +359,7 @@ impl Tree {
     /// Walks the tree anew; returns every file whose stamp differs from the known one.
     pub(super) fn restamp(
         &mut self,
-        source: &mut Option<Source>,
+        source: &mut Option<DirectoryWatches>,
     ) -> Result<Vec<PathBuf>, LimitReached> {
         self.matcher.reread_ignores();
         self.forget(Path::new("/"));
@@ -368,14 +374,14 @@ impl Tree {
 
     /// Whether the current `stat` of the file differs from the known one.
     pub(super) fn is_restamped(&self, path: &Path) -> bool {
-        Stamp::of(path) != self.files.get(path).map(|entry| entry.stamp)
+        FileStamp::of(path) != self.files.get(path).map(|entry| entry.stamp)
     }
 
     /// Adds unknown files with their current state, the base of later comparisons.
     pub(super) fn take_baseline(&mut self, found: Vec<PathBuf>) {
         for path in found {
             if let btree_map::Entry::Vacant(place) = self.files.entry(path)
-                && let Some(entry) = Entry::glance(place.key())
+                && let Some(entry) = FileState::glance(place.key())
             {
                 place.insert(entry);
             }

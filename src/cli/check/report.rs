@@ -7,15 +7,15 @@ use anstyle::{AnsiColor, Effects, Style};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::super::answer::{message, ms, raw, shorten, succeeded, unfinished};
-use super::super::table::Table;
-use crate::app::visit::{Called, Findings};
+use super::super::result_text::{message, ms, raw, shorten, succeeded, unfinished};
+use super::super::table::TextTable;
+use crate::app::visit::{CallResult, VisitOutcome};
 use crate::config::Fault;
 use crate::event::Failure;
 use crate::jsonrpc::{METHOD_NOT_FOUND, Members, elements};
 use crate::mcp::ListKind;
 use crate::output::{clean, duration};
-use crate::server::{Answer, Handshake, Snapshot};
+use crate::server::{Handshake, RawResponse, Snapshot};
 
 const HEAD: Style = Style::new().effects(Effects::BOLD);
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -24,7 +24,7 @@ const DIM: Style = Style::new().effects(Effects::DIMMED);
 
 /// Report about one server, as a JSON object whose members are always present. Members of MCP keep their MCP names.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Report<'a> {
+pub(super) struct ServerReport<'a> {
     name: &'a str,
     ok: bool,
     era: Option<&'static str>,
@@ -38,8 +38,8 @@ pub(super) struct Report<'a> {
     resources: Vec<&'a str>,
     resource_templates: Vec<&'a str>,
     list_errors: Vec<ListError>,
-    calls: Vec<Call<'a>>,
-    failure: Option<Broken<'a>>,
+    calls: Vec<CallReport<'a>>,
+    failure: Option<FailureReport<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,7 +50,7 @@ struct ListError {
 
 /// Call with either a result, an error of the server, or a reason why there is neither.
 #[derive(Debug, Default, Serialize)]
-struct Call<'a> {
+struct CallReport<'a> {
     tool: &'a str,
     ok: bool,
     ms: u64,
@@ -63,26 +63,26 @@ struct Call<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Broken<'a> {
+struct FailureReport<'a> {
     reason: &'a str,
     advice: Option<&'a str>,
     stderr: &'a [String],
 }
 
-impl<'a> Report<'a> {
+impl<'a> ServerReport<'a> {
     /// Creates the report about the server `name`.
-    pub(super) fn new(name: &'a str, findings: &'a Findings) -> Self {
+    pub(super) fn new(name: &'a str, findings: &'a VisitOutcome) -> Self {
         let report = Self {
             name,
             ..Self::default()
         };
         match findings {
-            Findings::Interrupted => report,
-            Findings::Broken(failure) => Self {
+            VisitOutcome::Interrupted => report,
+            VisitOutcome::Broken(failure) => Self {
                 failure: Some(broken(failure)),
                 ..report
             },
-            Findings::Started {
+            VisitOutcome::Started {
                 handshake,
                 snapshot,
                 calls,
@@ -90,7 +90,12 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn started(self, handshake: &Handshake, snapshot: &'a Snapshot, calls: &'a [Called]) -> Self {
+    fn started(
+        self,
+        handshake: &Handshake,
+        snapshot: &'a Snapshot,
+        calls: &'a [CallResult],
+    ) -> Self {
         let names = |kind| {
             let list = snapshot.list(kind).into_iter();
             list.flat_map(|list| &list.entries)
@@ -98,7 +103,7 @@ impl<'a> Report<'a> {
                 .collect()
         };
         let list_errors = list_errors(snapshot);
-        let calls: Vec<_> = calls.iter().map(Call::new).collect();
+        let calls: Vec<_> = calls.iter().map(CallReport::new).collect();
         Self {
             ok: list_errors.is_empty() && calls.iter().all(|call| call.ok),
             era: Some(handshake.era.name()),
@@ -205,8 +210,8 @@ impl<'a> Report<'a> {
 }
 
 /// Returns a table with one row per server.
-pub(super) fn table(reports: &[Report<'_>]) -> String {
-    let mut table = Table::new([
+pub(super) fn table(reports: &[ServerReport<'_>]) -> String {
+    let mut table = TextTable::new([
         "SERVER",
         "STATE",
         "ERA",
@@ -217,7 +222,7 @@ pub(super) fn table(reports: &[Report<'_>]) -> String {
         ">RESOURCES",
         "WARNINGS",
     ]);
-    for (style, cells) in reports.iter().map(Report::row) {
+    for (style, cells) in reports.iter().map(ServerReport::row) {
         table.row(style, cells);
     }
     table.text()
@@ -225,27 +230,27 @@ pub(super) fn table(reports: &[Report<'_>]) -> String {
 
 /// Report about the servers of a configuration, as a JSON object; includes the faults of the configuration.
 #[derive(Debug, Serialize)]
-pub(super) struct Whole<'a> {
+pub(super) struct CheckReport<'a> {
     ok: bool,
-    servers: Vec<Report<'a>>,
-    faults: Vec<Faulty<'a>>,
+    servers: Vec<ServerReport<'a>>,
+    faults: Vec<FaultReport<'a>>,
 }
 
 /// Fault of the configuration.
 #[derive(Debug, Serialize)]
-struct Faulty<'a> {
+struct FaultReport<'a> {
     server: Option<&'a str>,
     message: String,
 }
 
-impl<'a> Whole<'a> {
-    pub(super) fn new(servers: Vec<Report<'a>>, faults: &'a [Fault]) -> Self {
-        let fault = |fault: &'a Fault| Faulty {
+impl<'a> CheckReport<'a> {
+    pub(super) fn new(servers: Vec<ServerReport<'a>>, faults: &'a [Fault]) -> Self {
+        let fault = |fault: &'a Fault| FaultReport {
             server: fault.server.as_deref(),
             message: fault.to_string(),
         };
         Self {
-            ok: faults.is_empty() && servers.iter().all(Report::ok),
+            ok: faults.is_empty() && servers.iter().all(ServerReport::ok),
             servers,
             faults: faults.iter().map(fault).collect(),
         }
@@ -262,20 +267,20 @@ fn line(object: &impl Serialize) -> String {
     text + "\n"
 }
 
-impl<'a> Call<'a> {
-    fn new(called: &'a Called) -> Self {
+impl<'a> CallReport<'a> {
+    fn new(called: &'a CallResult) -> Self {
         let call = Self {
             tool: &called.tool,
             ms: ms(called.took),
             ..Self::default()
         };
         match &called.answer {
-            Ok(Answer::Result(result)) => Self {
+            Ok(RawResponse::Result(result)) => Self {
                 ok: succeeded(result),
                 result: raw(result),
                 ..call
             },
-            Ok(Answer::Error(error)) => Self {
+            Ok(RawResponse::Error(error)) => Self {
                 error: raw(error),
                 ..call
             },
@@ -326,8 +331,8 @@ fn list_errors(snapshot: &Snapshot) -> Vec<ListError> {
         .collect()
 }
 
-fn broken(failure: &Failure) -> Broken<'_> {
-    Broken {
+fn broken(failure: &Failure) -> FailureReport<'_> {
+    FailureReport {
         reason: &failure.reason,
         advice: failure.advice.as_deref(),
         stderr: &failure.stderr,
@@ -340,24 +345,27 @@ mod tests {
 
     #[test]
     fn a_result_keeps_its_bytes_and_is_shown_in_short() {
-        let called = |answer| Called {
+        let called = |answer| CallResult {
             tool: "t".to_owned(),
             took: Duration::from_millis(3),
             answer,
         };
         let result = r#"{"content":[{"type":"text","text":"one\ntwo"}],"n":1E400}"#;
-        let done = called(Ok(Answer::Result(result.to_owned())));
-        let call = Call::new(&done);
+        let done = called(Ok(RawResponse::Result(result.to_owned())));
+        let call = CallReport::new(&done);
         assert_eq!(call.in_short(), "one …");
         assert_eq!(
             serde_json::to_string(&call).unwrap(),
             format!(r#"{{"tool":"t","ok":true,"ms":3,"result":{result}}}"#)
         );
         let error = r#"{"code":-32602,"message":"no\u001b[31m such"}"#;
-        let refused = called(Ok(Answer::Error(error.to_owned())));
-        assert_eq!(Call::new(&refused).in_short(), "error -32602: no such");
+        let refused = called(Ok(RawResponse::Error(error.to_owned())));
+        assert_eq!(
+            CallReport::new(&refused).in_short(),
+            "error -32602: no such"
+        );
         let silent = called(Err("it did not answer".to_owned()));
-        let call = Call::new(&silent);
+        let call = CallReport::new(&silent);
         assert!(!call.ok && call.in_short() == "it did not answer");
     }
 }

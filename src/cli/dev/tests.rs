@@ -15,7 +15,7 @@ struct Output {
 }
 
 /// Parses a command line of `dev`; returns the mission and its first server.
-fn mission(words: &[&str]) -> Result<(Mission, ServerSpec), CliError> {
+fn mission(words: &[&str]) -> Result<(ServeOptions, ServerSpec), CliError> {
     let dev = Line::parse_from([&["dev"], words].concat()).dev;
     let mission = dev.mission(&Output::parse_from(["dev", "-q"]).global)?;
     if let Some(error) = dev.unusable() {
@@ -29,7 +29,7 @@ fn the_defaults_are_those_of_the_configuration() {
     let (mission, spec) = mission(&["--", "srv"]).unwrap();
     let config = Config::default();
     assert_eq!(spec.timeouts, config.timeouts);
-    assert_eq!(spec.reload, Reload::default());
+    assert_eq!(spec.reload, ReloadMode::default());
     assert_eq!(spec.on_broken, OnBroken::default());
     assert_eq!(spec.cwd, std::env::current_dir().unwrap());
     assert_eq!(mission.max_message, config.max_message);
@@ -46,7 +46,7 @@ fn options_reach_the_specification() {
         --name w --cwd / --env A=1 --hold-timeout 2s -- srv -x";
     let (_, spec) = mission(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
     assert_eq!(spec.watch, ["a", "!b"]);
-    assert_eq!(spec.reload, Reload::StopFirst);
+    assert_eq!(spec.reload, ReloadMode::StopFirst);
     assert_eq!(spec.build.as_deref(), Some("make"));
     assert_eq!(spec.on_broken, OnBroken::ServeLastGood);
     assert_eq!((spec.name.as_str(), spec.cwd.to_str()), ("w", Some("/")));
@@ -77,7 +77,7 @@ const FILE: &str = r#"
 const FLAGS: &str = "--meta-tools none --hold-timeout 1s --max-message 2MiB --debounce 1ms --env A=flag \
     --watch x --build ninja --reload overlap --drain-timeout 2s --name c --cwd /";
 
-fn mission_of(file: &str, words: &[&str]) -> Result<(Mission, ServerSpec), CliError> {
+fn mission_of(file: &str, words: &[&str]) -> Result<(ServeOptions, ServerSpec), CliError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mcp-proxy.toml");
     std::fs::write(&path, file).unwrap();
@@ -111,7 +111,7 @@ fn settings_of_the_configuration_are_in_force() {
     assert_eq!(spec.env, [("A".into(), "file".into())]);
     assert_eq!(spec.watch, ["src/**", "!gen/**"]);
     assert_eq!(spec.build.as_deref(), Some("make"));
-    assert_eq!(spec.reload, Reload::StopFirst);
+    assert_eq!(spec.reload, ReloadMode::StopFirst);
     assert_eq!(spec.timeouts.hold, Duration::from_secs(7));
     assert_eq!(spec.timeouts.drain, Duration::from_secs(9));
     assert_eq!(
@@ -129,7 +129,7 @@ fn options_win_over_the_configuration() {
     assert_eq!(spec.env.last(), Some(&("A".into(), "flag".into())));
     assert_eq!(spec.watch, ["x", "!gen/**"]);
     assert_eq!(spec.build.as_deref(), Some("ninja"));
-    assert_eq!(spec.reload, Reload::Overlap);
+    assert_eq!(spec.reload, ReloadMode::Overlap);
     assert_eq!(spec.timeouts.hold, Duration::from_secs(1));
     assert_eq!(spec.timeouts.drain, Duration::from_secs(2));
     assert_eq!(

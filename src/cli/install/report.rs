@@ -6,16 +6,16 @@ use std::path::Path;
 use anstyle::Style;
 use serde_json::{Value, json};
 
-use crate::app::visit::{Findings, Visited};
-use crate::cli::table::Table;
+use crate::app::visit::{ServerVisit, VisitOutcome};
+use crate::cli::table::TextTable;
 use crate::config::shown_words;
-use crate::install::{Found, Installed, Outcome, Removed};
+use crate::install::{InstallOutcome, Installed, Removed, StoredServer};
 use crate::output;
 
 /// Returns a table of the installed servers.
-pub(super) fn found_table(found: &[Found]) -> String {
-    let mut table = Table::new(["SERVER", "SOURCE", "COMMIT", "FOLDER", "ENTRY IN"]);
-    for Found { folder, record, .. } in found {
+pub(super) fn found_table(found: &[StoredServer]) -> String {
+    let mut table = TextTable::new(["SERVER", "SOURCE", "COMMIT", "FOLDER", "ENTRY IN"]);
+    for StoredServer { folder, record, .. } in found {
         let files: Vec<String> = record.registered.iter().map(|it| shown(it)).collect();
         let (name, source) = (record.name.clone(), record.source.clone());
         let commit = short(&record.commit).to_owned();
@@ -28,8 +28,8 @@ pub(super) fn found_table(found: &[Found]) -> String {
 }
 
 /// Returns the installed servers as one JSON object.
-pub(super) fn found_json(found: &[Found]) -> String {
-    let server = |it: &Found| {
+pub(super) fn found_json(found: &[StoredServer]) -> String {
+    let server = |it: &StoredServer| {
         let record = &it.record;
         json!({
             "name": record.name,
@@ -61,8 +61,8 @@ pub(super) fn installed_text(installed: &Installed) -> String {
         None => short(commit).to_owned(),
     };
     let mut text = match (installed.outcome, &installed.before) {
-        (Outcome::Same, _) => format!("{name} is already up to date at {at}\n"),
-        (Outcome::Updated, Some(before)) => {
+        (InstallOutcome::Same, _) => format!("{name} is already up to date at {at}\n"),
+        (InstallOutcome::Updated, Some(before)) => {
             format!("{name} updated from {} to {at}\n", short(before))
         }
         _ => format!("{name} installed at {at}\n"),
@@ -80,11 +80,11 @@ pub(super) fn installed_text(installed: &Installed) -> String {
 }
 
 /// Returns an installation as JSON object. `visited` is empty if the server was not started.
-pub(super) fn installed_json(installed: &Installed, visited: &[Visited]) -> Value {
+pub(super) fn installed_json(installed: &Installed, visited: &[ServerVisit]) -> Value {
     let outcome = match installed.outcome {
-        Outcome::New => "installed",
-        Outcome::Same => "unchanged",
-        Outcome::Updated => "updated",
+        InstallOutcome::New => "installed",
+        InstallOutcome::Same => "unchanged",
+        InstallOutcome::Updated => "updated",
     };
     json!({
         "outcome": outcome,
@@ -99,7 +99,7 @@ pub(super) fn installed_json(installed: &Installed, visited: &[Visited]) -> Valu
         "reason": installed.reason,
         "considered": installed.considered,
         "notes": installed.notes,
-        "starts": visited.first().map(|it| matches!(it.findings, Findings::Started { .. })),
+        "starts": visited.first().map(|it| matches!(it.findings, VisitOutcome::Started { .. })),
     })
 }
 

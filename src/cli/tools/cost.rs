@@ -4,12 +4,12 @@ use anstyle::{Effects, Style};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Tools;
-use crate::cli::table::Table;
-use crate::config::Surroundings;
+use super::ServerTools;
+use crate::cli::table::TextTable;
+use crate::config::ConfigContext;
 use crate::jsonrpc::Members;
 use crate::mcp::Entry;
-use crate::meta_tools::{Offer, Set};
+use crate::meta_tools::{OfferedMetaTools, Set};
 
 const PLAIN: Style = Style::new();
 const SUM: Style = Style::new().effects(Effects::BOLD);
@@ -91,23 +91,24 @@ struct Costs<'a> {
 }
 
 impl<'a> Costs<'a> {
-    fn of(all: &[Tools<'a>]) -> Self {
-        let cost = |tools: &Tools<'a>| (tools.server, Cost::of(tools.entries()));
+    fn of(all: &[ServerTools<'a>]) -> Self {
+        let cost = |tools: &ServerTools<'a>| (tools.server, Cost::of(tools.entries()));
         let mut servers: Vec<_> = all.iter().filter(|it| it.list.is_ok()).map(cost).collect();
         servers.sort_by_key(|(_, cost)| std::cmp::Reverse(cost.bytes));
-        let entries: Vec<Entry> = all.iter().flat_map(Tools::entries).cloned().collect();
+        let entries: Vec<Entry> = all.iter().flat_map(ServerTools::entries).cloned().collect();
         Self {
             servers,
             all: Cost::of(&entries),
             lazy: Cost::of(
-                Offer::new(Set::All, true, Some(Surroundings::default()), false).entries(),
+                OfferedMetaTools::new(Set::All, true, Some(ConfigContext::default()), false)
+                    .entries(),
             ),
         }
     }
 }
 
 /// Returns all tools with their servers, the most expensive first.
-fn heaviest<'a>(all: &[Tools<'a>]) -> Vec<(&'a str, &'a Entry)> {
+fn heaviest<'a>(all: &[ServerTools<'a>]) -> Vec<(&'a str, &'a Entry)> {
     let tools = all.iter();
     let mut tools: Vec<_> = tools
         .flat_map(|it| it.entries().iter().map(|entry| (it.server, entry)))
@@ -118,9 +119,9 @@ fn heaviest<'a>(all: &[Tools<'a>]) -> Vec<(&'a str, &'a Entry)> {
 
 /// Returns a table with a row for each server, the sum, and the cost of the proxy's own tools instead; optionally also
 /// the most expensive tools.
-pub(super) fn table(all: &[Tools<'_>], with_heaviest: bool) -> String {
+pub(super) fn table(all: &[ServerTools<'_>], with_heaviest: bool) -> String {
     let costs = Costs::of(all);
-    let mut table = Table::new(["SERVER", ">TOOLS", ">BYTES", ">TOKENS", ""]);
+    let mut table = TextTable::new(["SERVER", ">TOOLS", ">BYTES", ">TOKENS", ""]);
     let mut add = |style, name: &str, cost: Cost, note: String| {
         let [tools, bytes, tokens] = cost.cells();
         table.row(style, [name.to_owned(), tools, bytes, tokens, note]);
@@ -134,7 +135,7 @@ pub(super) fn table(all: &[Tools<'_>], with_heaviest: bool) -> String {
     add(SUM, "loaded lazily", costs.lazy, share);
     let mut text = table.text();
     if with_heaviest {
-        let mut table = Table::new(["TOOL", "SERVER", ">BYTES", ">TOKENS"]);
+        let mut table = TextTable::new(["TOOL", "SERVER", ">BYTES", ">TOKENS"]);
         for (server, entry) in heaviest(all).into_iter().take(HEAVIEST) {
             let [_, bytes, tokens] = Cost::of(std::slice::from_ref(entry)).cells();
             table.row(
@@ -149,14 +150,14 @@ pub(super) fn table(all: &[Tools<'_>], with_heaviest: bool) -> String {
 }
 
 #[derive(Debug, Serialize)]
-struct Named<'a> {
+struct ServerCost<'a> {
     name: &'a str,
     #[serde(flatten)]
     cost: Cost,
 }
 
 #[derive(Debug, Serialize)]
-struct Heavy<'a> {
+struct ToolCost<'a> {
     server: &'a str,
     name: &'a str,
     bytes: usize,
@@ -164,31 +165,31 @@ struct Heavy<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Whole<'a> {
-    servers: Vec<Named<'a>>,
+struct CostReport<'a> {
+    servers: Vec<ServerCost<'a>>,
     all: Cost,
     lazy: Cost,
-    heaviest: Vec<Heavy<'a>>,
+    heaviest: Vec<ToolCost<'a>>,
 }
 
 /// Returns the costs as one JSON object, with every tool.
-pub(super) fn json(all: &[Tools<'_>]) -> String {
+pub(super) fn json(all: &[ServerTools<'_>]) -> String {
     let costs = Costs::of(all);
     let heavy = |(server, entry)| {
         let Cost { bytes, tokens, .. } = Cost::of(std::slice::from_ref(entry));
         let name = &entry.name;
-        Heavy {
+        ToolCost {
             server,
             name,
             bytes,
             tokens,
         }
     };
-    let whole = Whole {
+    let whole = CostReport {
         servers: costs
             .servers
             .into_iter()
-            .map(|(name, cost)| Named { name, cost })
+            .map(|(name, cost)| ServerCost { name, cost })
             .collect(),
         all: costs.all,
         lazy: costs.lazy,
@@ -229,7 +230,7 @@ mod tests {
             entry(r#"{"name":"b"}"#),
             entry(r#"{"name":"c","description":"long"}"#),
         ];
-        let tools = |server, list| Tools { server, list };
+        let tools = |server, list| ServerTools { server, list };
         let all = [
             tools("w", Ok(&light[..])),
             tools("gone", Err("does not start".to_owned())),

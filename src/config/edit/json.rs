@@ -10,11 +10,11 @@ use std::ops::Range;
 use serde_json::{Value as Plain, json};
 
 use super::super::node::{Node, Value};
-use super::{Document, EditError, NewServer, entry, spliced};
+use super::{ConfigDocument, EditError, NewServer, entry, spliced};
 
 /// Returns the text with the server added or replaced.
 pub(super) fn add(
-    document: &Document,
+    document: &ConfigDocument,
     name: &str,
     server: &NewServer,
 ) -> Result<String, EditError> {
@@ -39,7 +39,7 @@ pub(super) fn add(
     }
     let layout = Layout::of(document);
     if !text[document.tree.at.span.clone()].starts_with('{') {
-        // The file is empty or contains only comments; `Document::proved` rejects any other value.
+        // The file is empty or contains only comments; `ConfigDocument::proved` rejects any other value.
         let whole = layout.rendered(&json!({ key: { name: value } }), "", true);
         let gap = match text {
             "" => "",
@@ -56,7 +56,7 @@ pub(super) fn add(
 }
 
 /// Returns the text without the server.
-pub(super) fn remove(document: &Document, name: &str) -> Result<String, EditError> {
+pub(super) fn remove(document: &ConfigDocument, name: &str) -> Result<String, EditError> {
     let Some(place) = document.place(name) else {
         return Ok(document.text().to_owned());
     };
@@ -68,7 +68,7 @@ pub(super) fn remove(document: &Document, name: &str) -> Result<String, EditErro
     let [key] = place.keys else {
         return Ok(text);
     };
-    let left = Document::parse(&document.source.path, &text)?;
+    let left = ConfigDocument::parse(&document.source.path, &text)?;
     match left.tree.get(key) {
         Some(servers) => without_section(&left, key, servers),
         None => Ok(text),
@@ -76,7 +76,11 @@ pub(super) fn remove(document: &Document, name: &str) -> Result<String, EditErro
 }
 
 /// Returns the text without the section of servers, if that is empty and was created with its first server.
-fn without_section(document: &Document, key: &str, servers: &Node) -> Result<String, EditError> {
+fn without_section(
+    document: &ConfigDocument,
+    key: &str,
+    servers: &Node,
+) -> Result<String, EditError> {
     let text = document.text();
     let Some((key, _)) = entry(&document.tree, key) else {
         return Ok(text.to_owned());
@@ -90,7 +94,7 @@ fn without_section(document: &Document, key: &str, servers: &Node) -> Result<Str
         text,
         vec![(before.start..before.start + mark, String::new())],
     );
-    let document = Document::parse(&document.source.path, &text)?;
+    let document = ConfigDocument::parse(&document.source.path, &text)?;
     let Value::Table(entries) = &document.tree.value else {
         return Ok(text);
     };
@@ -98,7 +102,7 @@ fn without_section(document: &Document, key: &str, servers: &Node) -> Result<Str
     Ok(at.map_or(text.clone(), |at| without(&document, &document.tree, at)))
 }
 
-fn in_vs_code(document: &Document) -> bool {
+fn in_vs_code(document: &ConfigDocument) -> bool {
     let folder = document.source.path.parent();
     folder.is_some_and(|folder| folder.ends_with(".vscode"))
 }
@@ -142,7 +146,7 @@ fn absolute(glob: &str, server: &NewServer) -> String {
     }
 }
 
-fn replaced(document: &Document, name: &str, at: usize, value: &Plain) -> String {
+fn replaced(document: &ConfigDocument, name: &str, at: usize, value: &Plain) -> String {
     let text = document.text();
     let place = document.place(name);
     let Some(Value::Table(entries)) = place.map(|place| &place.servers.value) else {
@@ -165,7 +169,7 @@ struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    fn of(document: &'a Document) -> Self {
+    fn of(document: &'a ConfigDocument) -> Self {
         let text = document.text();
         let step = match &document.tree.value {
             Value::Table(entries) => entries.first().map(|(key, _)| key.at.span.start),
@@ -254,7 +258,7 @@ impl<'a> Layout<'a> {
 }
 
 /// Returns the text without one entry of the object `table`.
-fn without(document: &Document, table: &Node, at: usize) -> String {
+fn without(document: &ConfigDocument, table: &Node, at: usize) -> String {
     let text = document.text();
     let Value::Table(entries) = &table.value else {
         return text.to_owned();
@@ -302,7 +306,7 @@ fn without(document: &Document, table: &Node, at: usize) -> String {
 }
 
 /// Returns the text with the braces as they were before the only entry was added.
-fn emptied(document: &Document, table: &Node, before: &str, after: &str) -> String {
+fn emptied(document: &ConfigDocument, table: &Node, before: &str, after: &str) -> String {
     let text = document.text();
     let (open, close) = (table.at.span.start + 1, table.at.span.end - 1);
     let after = Gap::of(after).comma.map_or(after, |at| &after[at + 1..]);

@@ -193,10 +193,10 @@ fn what_is_written_is_read_as_the_server_that_was_meant() {
             ..server()
         };
         add(&path, "x", &server, false).unwrap();
-        let loaded = super::super::load(&Surroundings {
+        let loaded = super::super::load(&ConfigContext {
             explicit: Some(path.clone()),
             cwd: folder.path().to_owned(),
-            ..Surroundings::default()
+            ..ConfigContext::default()
         });
         assert!(loaded.faults.is_empty(), "{:?}", loaded.faults);
         let read = loaded.config.server("x").unwrap();
@@ -362,9 +362,9 @@ fn the_file_where_the_name_stands_is_chosen() {
             write("mcp-proxy.toml", text.to_owned());
         }
         fs::create_dir(folder.path().join(".git")).unwrap();
-        let around = Surroundings {
+        let around = ConfigContext {
             cwd: folder.path().to_owned(),
-            ..Surroundings::default()
+            ..ConfigContext::default()
         };
         assert_eq!(choose(&around, "x"), folder.path().join(chosen));
         assert_eq!(places_of(&around, "x").len(), count);
@@ -405,7 +405,7 @@ proptest! {
             text += if server + 1 == servers && !comma { "" } else { "," };
         }
         text += &(gap() + "}" + &gap() + "}" + &gap());
-        let parse = |text: &str| Document::parse(Path::new(".mcp.json"), text).unwrap();
+        let parse = |text: &str| ConfigDocument::parse(Path::new(".mcp.json"), text).unwrap();
         let after = json::add(&parse(&text), "x", &server()).unwrap();
         let again = json::remove(&parse(&after), "x").unwrap();
         prop_assert_eq!(again, text, "{}", after);

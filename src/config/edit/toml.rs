@@ -7,12 +7,12 @@ use std::ops::Range;
 use serde_json::json;
 
 use super::super::node::{Node, Value};
-use super::super::shapes::CODEX;
+use super::super::server_tables::CODEX;
 use super::super::show::{dotted, toml_text};
-use super::{Document, NewServer, entry, spliced};
+use super::{ConfigDocument, NewServer, entry, spliced};
 
 /// Returns the text with the server added or replaced.
-pub(super) fn add(document: &Document, name: &str, server: &NewServer) -> String {
+pub(super) fn add(document: &ConfigDocument, name: &str, server: &NewServer) -> String {
     let newline = document.newline();
     let place = document.place(name);
     let key = place.map_or("servers", |place| place.keys[0]);
@@ -39,7 +39,7 @@ pub(super) fn add(document: &Document, name: &str, server: &NewServer) -> String
 }
 
 /// Returns the text without the server.
-pub(super) fn remove(document: &Document, name: &str) -> String {
+pub(super) fn remove(document: &ConfigDocument, name: &str) -> String {
     let text = document.text();
     let cuts = lines_of(document, name).into_iter().map(|mut cut| {
         let (before, after) = (&text[..cut.start], &text[cut.end..]);
@@ -99,7 +99,7 @@ fn table(section: &str, name: &str, server: &NewServer) -> Vec<String> {
 }
 
 /// Returns the ranges of whole lines that define the server, from top to bottom.
-fn lines_of(document: &Document, name: &str) -> Vec<Range<usize>> {
+fn lines_of(document: &ConfigDocument, name: &str) -> Vec<Range<usize>> {
     let servers = document.place(name).map(|place| place.servers);
     let Some((key, server)) = servers.and_then(|servers| entry(servers, name)) else {
         return Vec::new();

@@ -18,17 +18,17 @@ pub(crate) fn line(text: &str) -> String {
 }
 
 /// A word without its quotes, or the text between two words.
-struct Piece<'a> {
+struct LinePiece<'a> {
     text: &'a str,
     is_word: bool,
 }
 
 /// Cuts a text into its words and the text between them. A string in quotes is a word.
-fn pieces(text: &str) -> Vec<Piece<'_>> {
+fn pieces(text: &str) -> Vec<LinePiece<'_>> {
     let ends =
         |c: char| c.is_whitespace() || matches!(c, ';' | '|' | '(' | ')' | '<' | '>' | '"' | '\'');
     let (mut pieces, mut rest) = (Vec::new(), text);
-    let mut add = |text, is_word| pieces.push(Piece { text, is_word });
+    let mut add = |text, is_word| pieces.push(LinePiece { text, is_word });
     while let Some(first) = rest.chars().next() {
         let inside = &rest[first.len_utf8()..];
         let closing = inside.find(first).filter(|_| matches!(first, '"' | '\''));

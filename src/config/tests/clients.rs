@@ -40,11 +40,11 @@ fn the_form_of_vs_code_has_its_watch_and_workspace() {
     )
     .unwrap();
     fs::create_dir(folder.path().join("sub")).unwrap();
-    let loaded = load(&Surroundings {
+    let loaded = load(&ConfigContext {
         explicit: Some(".vscode/mcp.json".into()),
         cwd: folder.path().to_owned(),
         variables: [("A".to_owned(), "1".to_owned())].into(),
-        ..Surroundings::default()
+        ..ConfigContext::default()
     });
     assert_eq!(messages(&loaded), [""; 0]);
     let [a, b] = &loaded.config.servers[..] else {
@@ -69,7 +69,7 @@ fn a_client_file_may_call_a_server_anything() {
 }
 
 /// Loads a `.mcp.json` with one server `a` of this text.
-fn one(server: &str) -> Loaded {
+fn one(server: &str) -> LoadedConfig {
     let text = format!(r#"{{"mcpServers": {{"a": {server}}}}}"#);
     loaded(&[(".mcp.json", &text)])
 }
@@ -297,13 +297,13 @@ fn the_variables_of_clients_mean_what_they_mean_there() {
         "${userHome}/x", "${workspaceFolderBasename}", "a${pathSeparator}b${/}c", "${env:A}",
         "${extensionPath}${/}x", "${CLAUDE_PLUGIN_ROOT}", "${workspaceFolder:-no}"]}}}"#;
     fs::write(project.join(".cursor/mcp.json"), text).unwrap();
-    let mut around = Surroundings {
+    let mut around = ConfigContext {
         explicit: Some(".cursor/mcp.json".into()),
         cwd: project.clone(),
         home: Some("/home/me".into()),
         variables: [("A".to_owned(), "1".to_owned())].into(),
         program: None,
-        ..Surroundings::default()
+        ..ConfigContext::default()
     };
     let loaded = load(&around);
     assert_eq!(messages(&loaded), [""; 0]);
@@ -407,10 +407,10 @@ fn the_file_of_codex_is_read_and_its_servers_in_our_own() {
         format!("model = 'gpt'\n[projects.'/x']\ntrust = 1\n{codex}"),
     )
     .unwrap();
-    let around = Surroundings {
+    let around = ConfigContext {
         explicit: Some(file),
         cwd: folder.path().to_owned(),
-        ..Surroundings::default()
+        ..ConfigContext::default()
     };
     let own = loaded(&[(
         "mcp-proxy.toml",

@@ -90,7 +90,7 @@ fn the_example_is_read_and_has_every_key() {
         places.iter().any(|place| place.contains_key(key))
     };
     for section in &keys::ROOT {
-        let (keys::Kind::Section(keys) | keys::Kind::Named(keys)) = section.kind else {
+        let (keys::ValueKind::Section(keys) | keys::ValueKind::Named(keys)) = section.kind else {
             panic!("{} is no section", section.name)
         };
         for key in keys {
@@ -112,7 +112,7 @@ fn the_defaults_of_the_tables_are_those_in_force() {
     assert_eq!(messages(&again), [""; 0]);
     // A written value also applies to `serve`, whose own default is `all`.
     let dev = Config {
-        meta_tools: Some(MetaTools::Dev),
+        meta_tools: Some(MetaToolSet::Dev),
         ..Config::default()
     };
     assert_eq!(again.config, dev);

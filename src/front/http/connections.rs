@@ -25,34 +25,34 @@ const CROWDED: Duration = Duration::from_millis(100);
 pub(super) struct Connections {
     room: Arc<Semaphore>,
     most: usize,
-    open: Mutex<Open>,
+    open: Mutex<OpenConnections>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenConnections {
     number: u64,
-    all: HashMap<u64, Arc<Presence>>,
+    all: HashMap<u64, Arc<ConnectionState>>,
 }
 
 /// One open connection; dropping it makes room.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct HttpConnection {
     number: u64,
     all: Arc<Connections>,
-    presence: Arc<Presence>,
+    presence: Arc<ConnectionState>,
     _room: OwnedSemaphorePermit,
 }
 
 /// State of a connection.
 #[derive(Debug)]
-pub(super) struct Presence {
-    doing: Mutex<Doing>,
+pub(super) struct ConnectionState {
+    doing: Mutex<ConnectionPhase>,
     /// Cancelled when another connection needs its room.
     over: CancellationToken,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Doing {
+enum ConnectionPhase {
     /// Time of its opening; no head of a request has arrived yet.
     New(Instant),
     /// Time when the head of a request arrived or an answer was finished.
@@ -86,16 +86,16 @@ impl Connections {
     }
 
     /// Registers a new connection in the reserved room.
-    pub(super) fn open(self: &Arc<Self>, room: OwnedSemaphorePermit) -> Connection {
-        let presence = Arc::new(Presence {
-            doing: Mutex::new(Doing::New(Instant::now())),
+    pub(super) fn open(self: &Arc<Self>, room: OwnedSemaphorePermit) -> HttpConnection {
+        let presence = Arc::new(ConnectionState {
+            doing: Mutex::new(ConnectionPhase::New(Instant::now())),
             over: CancellationToken::new(),
         });
         let mut open = locked(&self.open);
         open.number += 1;
         let number = open.number;
         open.all.insert(number, presence.clone());
-        Connection {
+        HttpConnection {
             number,
             all: self.clone(),
             presence,
@@ -120,8 +120,8 @@ impl Connections {
     }
 }
 
-impl Connection {
-    pub(super) fn presence(&self) -> Arc<Presence> {
+impl HttpConnection {
+    pub(super) fn presence(&self) -> Arc<ConnectionState> {
         self.presence.clone()
     }
 
@@ -129,7 +129,7 @@ impl Connection {
     pub(super) async fn over(&self) {
         let headless = async {
             tokio::time::sleep(HEAD).await;
-            if !matches!(*locked(&self.presence.doing), Doing::New(_)) {
+            if !matches!(*locked(&self.presence.doing), ConnectionPhase::New(_)) {
                 std::future::pending::<()>().await;
             }
         };
@@ -140,39 +140,39 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for HttpConnection {
     fn drop(&mut self) {
         locked(&self.all.open).all.remove(&self.number);
     }
 }
 
-impl Presence {
+impl ConnectionState {
     /// Records that the head of a request has arrived. Its body may arrive much later.
     pub(super) fn begun(&self) {
-        *locked(&self.doing) = Doing::Silent(Instant::now());
+        *locked(&self.doing) = ConnectionPhase::Silent(Instant::now());
     }
 
     /// Records that the request has arrived completely.
     pub(super) fn complete(&self) {
-        *locked(&self.doing) = Doing::Answering;
+        *locked(&self.doing) = ConnectionPhase::Answering;
     }
 
     fn silent_since(&self) -> Option<Instant> {
         match *locked(&self.doing) {
-            Doing::New(since) | Doing::Silent(since) => Some(since),
-            Doing::Answering => None,
+            ConnectionPhase::New(since) | ConnectionPhase::Silent(since) => Some(since),
+            ConnectionPhase::Answering => None,
         }
     }
 }
 
 /// Body of an answer; the connection becomes silent when it is dropped.
 #[derive(Debug)]
-pub(super) struct Answering {
+pub(super) struct TrackedBody {
     pub(super) body: Body,
-    pub(super) presence: Arc<Presence>,
+    pub(super) presence: Arc<ConnectionState>,
 }
 
-impl http_body::Body for Answering {
+impl http_body::Body for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -192,7 +192,7 @@ impl http_body::Body for Answering {
     }
 }
 
-impl Drop for Answering {
+impl Drop for TrackedBody {
     fn drop(&mut self) {
         self.presence.begun();
     }

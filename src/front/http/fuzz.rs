@@ -3,9 +3,9 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use reqwest::Url;
 
-use super::answer::Accepted;
-use super::guard::Guard;
-use super::{Address, Options, post, sessions};
+use super::access_control::AccessControl;
+use super::responses::AcceptedTypes;
+use super::{Address, HttpOptions, legacy_sessions, post};
 use crate::jsonrpc::Envelope;
 
 /// Parses a request: header lines, an empty line and a body.
@@ -26,10 +26,10 @@ pub fn requests(data: &[u8]) {
     for address in ["127.0.0.1:80", "127.0.0.1:4040", "[::1]:4040"] {
         guard(address, &headers);
     }
-    let _ = Accepted::of(&headers);
+    let _ = AcceptedTypes::of(&headers);
     let _ = post::check_kind(&headers);
-    let _ = sessions::check_revision(&headers);
-    sessions::says_modern(&headers);
+    let _ = legacy_sessions::check_revision(&headers);
+    legacy_sessions::says_modern(&headers);
     let Ok(text) = std::str::from_utf8(body) else {
         return;
     };
@@ -44,7 +44,7 @@ pub fn requests(data: &[u8]) {
 
 /// Checks that every accepted request names this machine, as a browser parses host names.
 fn guard(address: &str, headers: &HeaderMap) {
-    let options = Options {
+    let options = HttpOptions {
         address: Address::Tcp(address.parse().expect("an address")),
         token_file: None,
         origins: Vec::new(),
@@ -52,7 +52,7 @@ fn guard(address: &str, headers: &HeaderMap) {
         max_sessions: 1,
         session_idle: std::time::Duration::ZERO,
     };
-    let guard = Guard::new(&options).expect("no file is read");
+    let guard = AccessControl::new(&options).expect("no file is read");
     assert!(guard.check_token(headers).is_ok());
     if guard.check_place(headers).is_err() {
         return;

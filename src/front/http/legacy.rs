@@ -4,11 +4,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use tokio::sync::oneshot;
 
-use super::answer::{self, Accepted, Refusal, Style};
-use super::room::Reading;
-use super::sessions::{self, Entry, check_revision, says_modern};
+use super::legacy_sessions::{self, LegacySession, check_revision, says_modern};
+use super::responses::{self, AcceptedTypes, ErrorResponse, ResponseFormat};
+use super::session_streams::StreamReadGuard;
 use super::{Front, SESSION_ID};
-use crate::jsonrpc::{Envelope, ErrorObject, INTERNAL_ERROR, Kind, Reply, elements};
+use crate::jsonrpc::{Envelope, ErrorObject, INTERNAL_ERROR, MessageKind, Reply, elements};
 use crate::session::Delivery as _;
 
 /// The only revision with batches.
@@ -22,9 +22,9 @@ pub(super) async fn take(
     headers: &HeaderMap,
     line: &str,
     envelope: &Envelope<'_>,
-    accepted: Accepted,
-) -> Result<Response, Refusal> {
-    let begins = envelope.kind() == Kind::Request
+    accepted: AcceptedTypes,
+) -> Result<Response, ErrorResponse> {
+    let begins = envelope.kind() == MessageKind::Request
         && envelope.method.as_deref() == Some("initialize")
         && !headers.contains_key(SESSION_ID);
     if begins {
@@ -40,11 +40,11 @@ pub(super) async fn take_batch(
     front: &Front,
     headers: &HeaderMap,
     text: &str,
-    accepted: Accepted,
-) -> Result<Response, Refusal> {
+    accepted: AcceptedTypes,
+) -> Result<Response, ErrorResponse> {
     let no_batches = || {
         let message = "batches of messages are allowed only in a session of revision 2025-03-26";
-        Refusal::invalid(message)
+        ErrorResponse::invalid(message)
     };
     if says_modern(headers) || !headers.contains_key(SESSION_ID) {
         return Err(no_batches());
@@ -56,10 +56,10 @@ pub(super) async fn take_batch(
     }
     let messages = elements(text).filter(|messages| !messages.is_empty());
     let messages =
-        messages.ok_or_else(|| Refusal::invalid("the batch is empty or not valid JSON"))?;
+        messages.ok_or_else(|| ErrorResponse::invalid("the batch is empty or not valid JSON"))?;
     let parse = |message| match Envelope::parse(message) {
         Ok(envelope) => Ok((message, envelope)),
-        Err(error) => Err(Refusal::invalid(format!(
+        Err(error) => Err(ErrorResponse::invalid(format!(
             "invalid message in the batch: {error}"
         ))),
     };
@@ -70,7 +70,11 @@ pub(super) async fn take_batch(
 
 /// Begins a session with the `initialize` request on `line`. Runs in its own task: a client that disconnects must not
 /// leave a partial session, or one whose id no client knows.
-async fn begin(front: &Front, line: &str, accepted: Accepted) -> Result<Response, Refusal> {
+async fn begin(
+    front: &Front,
+    line: &str,
+    accepted: AcceptedTypes,
+) -> Result<Response, ErrorResponse> {
     let (front, line) = (front.clone(), line.to_owned());
     let (sender, response) = oneshot::channel();
     tokio::spawn(async move {
@@ -81,7 +85,7 @@ async fn begin(front: &Front, line: &str, accepted: Accepted) -> Result<Response
         };
         let response = match Envelope::parse(&line) {
             Ok(envelope) => take_all(&entry, &[(&line, &envelope)], false, accepted).await,
-            Err(error) => Err(Refusal::no_json(&error.to_string())),
+            Err(error) => Err(ErrorResponse::no_json(&error.to_string())),
         };
         let response = response.map(|mut response| {
             if let Ok(id) = HeaderValue::from_str(&id) {
@@ -97,50 +101,52 @@ async fn begin(front: &Front, line: &str, accepted: Accepted) -> Result<Response
                 .end(&id, "the client disconnected during `initialize`");
         }
     });
-    let gone = |_| Refusal::crowded("the proxy is shutting down");
+    let gone = |_| ErrorResponse::crowded("the proxy is shutting down");
     response.await.map_err(gone)?
 }
 
 async fn take_all(
-    entry: &Entry,
+    entry: &LegacySession,
     messages: &[(&str, &Envelope<'_>)],
     batch: bool,
-    accepted: Accepted,
-) -> Result<Response, Refusal> {
-    let requests = messages.iter().filter(|(_, it)| it.kind() == Kind::Request);
+    accepted: AcceptedTypes,
+) -> Result<Response, ErrorResponse> {
+    let requests = messages
+        .iter()
+        .filter(|(_, it)| it.kind() == MessageKind::Request);
     let ids: Vec<&str> = requests.filter_map(|(_, it)| it.id).collect();
     if ids.is_empty() {
         if entry.session.is_congested() {
             let message = "the server does not read its input, and its backlog is full";
-            return Err(Refusal::crowded(message));
+            return Err(ErrorResponse::crowded(message));
         }
         for (line, envelope) in messages {
             entry.session.take(line, envelope);
             withdraw(entry, envelope);
         }
-        return Ok(answer::empty(StatusCode::ACCEPTED));
+        return Ok(responses::empty(StatusCode::ACCEPTED));
     }
-    let (number, feed) = entry.room.open(&ids).map_err(sessions::refusal)?;
-    let reader = Reading::new(entry.room.clone(), number);
+    let (number, feed) = entry.room.open(&ids).map_err(legacy_sessions::refusal)?;
+    let reader = StreamReadGuard::new(entry.room.clone(), number);
     for (line, envelope) in messages {
         if let (Some("initialize"), Some(id)) = (envelope.method.as_deref(), envelope.id) {
-            entry.room.greet(id);
+            entry.room.set_initialize_id(id);
         }
         entry.session.take(line, envelope);
         withdraw(entry, envelope);
     }
-    let style = Style {
+    let style = ResponseFormat {
         answers: ids.len(),
         batch,
         stream: Some(number),
         primed: entry.room.is_primed(),
         accepted,
     };
-    Ok(answer::respond(feed, style, reader, || entry.room.promise(number)).await)
+    Ok(responses::respond(feed, style, reader, || entry.room.mark_resumable(number)).await)
 }
 
 /// Answers a cancelled request with an error: the server need not answer it, but HTTP requires a response.
-fn withdraw(entry: &Entry, envelope: &Envelope<'_>) {
+fn withdraw(entry: &LegacySession, envelope: &Envelope<'_>) {
     if envelope.method.as_deref() == Some("notifications/cancelled")
         && let Some(id) = envelope.params.request_id
     {

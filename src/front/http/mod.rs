@@ -4,19 +4,19 @@
 //! alone; any other belongs to a session, which `initialize` begins. Each session has its own servers; modern requests
 //! share one set.
 
-mod answer;
+mod access_control;
 mod connections;
-mod feed;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod guard;
-mod large;
+mod large_messages;
 mod legacy;
+mod legacy_sessions;
 mod listener;
+mod message_queue;
 mod modern;
 mod post;
-mod room;
-mod sessions;
+mod responses;
+mod session_streams;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -39,19 +39,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{Event, Events};
+use crate::event::{Event, EventSender};
 use crate::jsonrpc::INVALID_REQUEST;
 use crate::lock::locked;
-use crate::session::{Session, Sessions};
-use crate::transport::files;
-use answer::Refusal;
-use connections::{Answering, Connection, Connections, Presence};
-use guard::Guard;
-use large::Large;
+use crate::session::{Session, SessionFactory};
+use crate::transport::file_limit;
+use access_control::AccessControl;
+use connections::{ConnectionState, Connections, HttpConnection, TrackedBody};
+use large_messages::LargeMessages;
+use legacy_sessions::LegacySessions;
 pub(crate) use listener::Address;
 use listener::Listener;
-use modern::Exchanges;
-use sessions::Table;
+use modern::ModernRequests;
+use responses::ErrorResponse;
 
 /// Path of the MCP endpoint.
 const ENDPOINT: &str = "/mcp";
@@ -68,11 +68,11 @@ const STRAYS: usize = 16;
 /// Maximum length of such a path in messages, in characters.
 const LONGEST: usize = 200;
 /// Time limit for writing the last responses at shutdown.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const FINAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Settings of the HTTP front.
 #[derive(Debug, Clone)]
-pub(crate) struct Options {
+pub(crate) struct HttpOptions {
     /// Address to listen on.
     pub(crate) address: Address,
     /// File with the token that clients must send.
@@ -87,7 +87,7 @@ pub(crate) struct Options {
     pub(crate) session_idle: Duration,
 }
 
-impl Options {
+impl HttpOptions {
     /// Returns true if other users of this machine can connect without a token.
     pub(crate) fn is_open(&self) -> bool {
         self.token_file.is_none() && matches!(self.address, Address::Tcp(_))
@@ -102,42 +102,42 @@ pub(crate) enum HttpError {
     Bind(Address, #[source] io::Error),
     /// Access control cannot be set up.
     #[error(transparent)]
-    Guard(#[from] guard::GuardError),
+    Guard(#[from] access_control::AccessControlError),
 }
 
 /// HTTP front. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Front(Arc<Inner>);
+pub(crate) struct Front(Arc<FrontInner>);
 
-struct Inner {
+struct FrontInner {
     listener: Listener,
-    guard: Guard,
+    guard: AccessControl,
     /// Maximum length of a message in bytes.
     limit: usize,
-    opener: Sessions,
+    opener: SessionFactory,
     /// Sessions of the legacy era.
-    sessions: Table,
-    exchanges: Arc<Exchanges>,
+    sessions: LegacySessions,
+    exchanges: Arc<ModernRequests>,
     /// Session shared by all modern requests, opened by the first one.
     shared: OnceCell<Arc<Session>>,
     connections: Arc<Connections>,
     /// Cancelled once no more requests are accepted.
     ending: CancellationToken,
-    large: Large,
+    large: LargeMessages,
     /// Requested paths other than the endpoint that were reported; at most [`STRAYS`].
     strays: Mutex<BTreeSet<String>>,
-    events: Events,
+    events: EventSender,
 }
 
 impl Front {
     /// Binds the address. `limit` is the maximum message length in bytes.
     pub(crate) async fn bind(
-        options: Options,
+        options: HttpOptions,
         limit: usize,
-        opener: Sessions,
-        events: &Events,
+        opener: SessionFactory,
+        events: &EventSender,
     ) -> Result<Self, HttpError> {
-        let guard = Guard::new(&options)?;
+        let guard = AccessControl::new(&options)?;
         let (listener, address) = Listener::bind(&options.address)
             .await
             .map_err(|error| HttpError::Bind(options.address, error))?;
@@ -147,17 +147,21 @@ impl Front {
                 Address::Unix(_) => address.to_string(),
             },
         });
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(FrontInner {
             listener,
             guard: guard.at(&address),
             limit,
             opener,
-            sessions: Table::new(options.max_sessions, options.session_idle, events.clone()),
+            sessions: LegacySessions::new(
+                options.max_sessions,
+                options.session_idle,
+                events.clone(),
+            ),
             exchanges: Arc::default(),
             shared: OnceCell::new(),
             connections: Connections::new(room_for_connections()),
             ending: CancellationToken::new(),
-            large: Large::default(),
+            large: LargeMessages::default(),
             strays: Mutex::default(),
             events: events.clone(),
         })))
@@ -177,7 +181,7 @@ impl Front {
                     Ok(stream) => {
                         let (router, ending) = (router.clone(), self.0.ending.clone());
                         let connection = self.0.connections.open(room);
-                        tokio::spawn(attend(stream, connection, router, ending));
+                        tokio::spawn(serve_connection(stream, connection, router, ending));
                     }
                     // No file descriptor left, or the client has already disconnected.
                     Err(error) => {
@@ -205,24 +209,26 @@ impl Front {
         tokio::join!(self.0.sessions.end_all(), shared);
         self.0.exchanges.end();
         // The last responses are still being written.
-        let _ = tokio::time::timeout(LAST_WORDS, self.0.connections.closed()).await;
+        let _ = tokio::time::timeout(FINAL_WRITE_TIMEOUT, self.0.connections.closed()).await;
     }
 
     /// Returns the session of all modern requests; the first request opens it.
-    async fn shared(&self) -> Result<Arc<Session>, Refusal> {
+    async fn shared(&self) -> Result<Arc<Session>, ErrorResponse> {
         if self.0.ending.is_cancelled() {
-            return Err(Refusal::crowded("the proxy is shutting down"));
+            return Err(ErrorResponse::crowded("the proxy is shutting down"));
         }
         let open = async || self.0.opener.open(self.0.exchanges.clone(), true);
         let session = self.0.shared.get_or_try_init(open).await;
-        session.cloned().map_err(|error| Refusal::broken(&error))
+        session
+            .cloned()
+            .map_err(|error| ErrorResponse::broken(&error))
     }
 }
 
 /// Serves HTTP on one connection until it ends or, after `ending`, until it has no open request.
-async fn attend(
+async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    connection: Connection,
+    connection: HttpConnection,
     router: Router,
     ending: CancellationToken,
 ) {
@@ -256,7 +262,7 @@ async fn handle(State(front): State<Front>, request: Request) -> Response {
         return refused.into_response();
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let presence = request.extensions().get::<Arc<Presence>>().cloned();
+    let presence = request.extensions().get::<Arc<ConnectionState>>().cloned();
     let response = dispatch(&front, request).await;
     let mut response = response.unwrap_or_else(IntoResponse::into_response);
     if let Some(origin) = origin {
@@ -268,14 +274,14 @@ async fn handle(State(front): State<Front>, request: Request) -> Response {
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     match presence {
-        Some(presence) => response.map(|body| Body::new(Answering { body, presence })),
+        Some(presence) => response.map(|body| Body::new(TrackedBody { body, presence })),
         None => response,
     }
 }
 
 /// Answers requests for other paths with the path of the endpoint. Does not report paths below `/.well-known/`, where
 /// clients look for a login.
-async fn astray(State(front): State<Front>, uri: Uri) -> Refusal {
+async fn astray(State(front): State<Front>, uri: Uri) -> ErrorResponse {
     let path: String = uri.path().chars().take(LONGEST).collect();
     if !path.starts_with("/.well-known/") {
         let mut strays = locked(&front.0.strays);
@@ -286,16 +292,16 @@ async fn astray(State(front): State<Front>, uri: Uri) -> Refusal {
         }
     }
     let message = format!("unknown path `{path}`: send messages to `{ENDPOINT}`");
-    Refusal::new(StatusCode::NOT_FOUND, INVALID_REQUEST, message)
+    ErrorResponse::new(StatusCode::NOT_FOUND, INVALID_REQUEST, message)
 }
 
 /// Header with the id of a legacy session.
 const SESSION_ID: &str = "mcp-session-id";
 
-async fn dispatch(front: &Front, request: Request) -> Result<Response, Refusal> {
+async fn dispatch(front: &Front, request: Request) -> Result<Response, ErrorResponse> {
     // A preflight request from a page of an allowed origin, sent before any token.
     if *request.method() == Method::OPTIONS {
-        return Ok(answer::preflight(request.headers()));
+        return Ok(responses::preflight(request.headers()));
     }
     front.0.guard.check_token(request.headers())?;
     if *request.method() == Method::GET {
@@ -303,14 +309,14 @@ async fn dispatch(front: &Front, request: Request) -> Result<Response, Refusal> 
     }
     match *request.method() {
         Method::POST => post::take(front, request).await,
-        Method::GET => sessions::stand(front, request.headers()),
-        Method::DELETE => sessions::delete(front, request.headers()),
-        _ => Err(Refusal::method()),
+        Method::GET => legacy_sessions::handle_get(front, request.headers()),
+        Method::DELETE => legacy_sessions::delete(front, request.headers()),
+        _ => Err(ErrorResponse::method()),
     }
 }
 
 /// Returns the maximum number of connections: half of the open files remain for the servers of sessions.
 fn room_for_connections() -> usize {
-    let files = files::raise(FILES);
+    let files = file_limit::raise(FILES);
     usize::try_from((files / 2).min(CONNECTIONS)).unwrap_or(usize::MAX)
 }

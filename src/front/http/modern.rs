@@ -9,12 +9,12 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 
 use super::Front;
-use super::answer::{self, Accepted, Refusal, Style};
-use super::feed::{Feed, Feeder, Item, Reader, feed};
-use crate::jsonrpc::{Envelope, Kind, METHOD_NOT_FOUND, Members, Reply, unquoted};
+use super::message_queue::{MessageReceiver, MessageSender, QueuedMessage, ResponseObserver, feed};
+use super::responses::{self, AcceptedTypes, ErrorResponse, ResponseFormat};
+use crate::jsonrpc::{Envelope, METHOD_NOT_FOUND, Members, MessageKind, Reply, unquoted};
 use crate::lock::locked;
 use crate::mcp::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION, headers as rules};
-use crate::session::{About, Delivery, Session, Undelivered};
+use crate::session::{Delivery, RelatedRequest, Session, Undelivered};
 use crate::transport::stream::Outbox;
 
 /// Maximum number of requests in flight, including open streams.
@@ -25,24 +25,24 @@ const UNNUMBERED: u64 = 0;
 /// Requests in flight of all modern clients, by an id assigned by the proxy: different clients may use the same id at
 /// the same time.
 #[derive(Debug, Default)]
-pub(super) struct Exchanges {
-    open: Mutex<HashMap<Box<str>, Exchange>>,
+pub(super) struct ModernRequests {
+    open: Mutex<HashMap<Box<str>, ModernRequest>>,
     last: AtomicU64,
 }
 
 /// One request in flight.
 #[derive(Debug)]
-struct Exchange {
+struct ModernRequest {
     /// The client's raw id.
     id: Box<str>,
     /// `None` once the client has left too much unread.
-    feeder: Option<Feeder>,
+    feeder: Option<MessageSender>,
 }
 
-impl Exchanges {
+impl ModernRequests {
     /// Registers the request with the raw id `id`; returns the proxy's id and the feed of its response, or `None` if
     /// too many requests are in flight.
-    pub(super) fn open(&self, id: &str) -> Option<(Box<str>, Feed)> {
+    pub(super) fn open(&self, id: &str) -> Option<(Box<str>, MessageReceiver)> {
         let mut open = locked(&self.open);
         if open.len() >= EXCHANGES {
             return None;
@@ -51,7 +51,7 @@ impl Exchanges {
             .to_string()
             .into();
         let (feeder, feed) = feed();
-        let exchange = Exchange {
+        let exchange = ModernRequest {
             id: id.into(),
             feeder: Some(feeder),
         };
@@ -74,7 +74,7 @@ impl Exchanges {
         let Some(exchange) = open.get_mut(key) else {
             return;
         };
-        let item = Item {
+        let item = QueuedMessage {
             event: UNNUMBERED,
             message: Bytes::copy_from_slice(line.as_bytes()),
             answer: None,
@@ -84,13 +84,13 @@ impl Exchanges {
     }
 }
 
-impl Delivery for Exchanges {
+impl Delivery for ModernRequests {
     fn answer(&self, id: &str, reply: Reply<'_>) {
         let Some(exchange) = locked(&self.open).remove(id) else {
             return;
         };
-        let message = reply.under(&exchange.id, |parts| parts.concat());
-        let item = Item {
+        let message = reply.with_id(&exchange.id, |parts| parts.concat());
+        let item = QueuedMessage {
             event: UNNUMBERED,
             message: message.into(),
             answer: Some(reply.error().map_or(StatusCode::OK, status)),
@@ -100,10 +100,10 @@ impl Delivery for Exchanges {
         }
     }
 
-    fn send(&self, line: &str, about: About<'_>) -> Result<(), Undelivered> {
+    fn send(&self, line: &str, about: RelatedRequest<'_>) -> Result<(), Undelivered> {
         match about {
-            About::Request(key) | About::Listen(key) => self.push(key, line),
-            About::Nothing => {}
+            RelatedRequest::Request(key) | RelatedRequest::Listen(key) => self.push(key, line),
+            RelatedRequest::Nothing => {}
         }
         Ok(())
     }
@@ -128,17 +128,17 @@ fn status(error: &str) -> StatusCode {
 
 /// Cancels a request whose client disconnects before the answer.
 #[derive(Debug)]
-struct Wanted {
+struct CancelGuard {
     key: Box<str>,
-    exchanges: Arc<Exchanges>,
+    exchanges: Arc<ModernRequests>,
     session: Arc<Session>,
 }
 
-impl Reader for Wanted {
+impl ResponseObserver for CancelGuard {
     fn written(&mut self) {}
 }
 
-impl Drop for Wanted {
+impl Drop for CancelGuard {
     fn drop(&mut self) {
         if self.exchanges.close(&self.key) {
             let params = r#"{"reason":"the client closed the stream"}"#;
@@ -153,7 +153,7 @@ fn check(
     headers: &HeaderMap,
     line: &str,
     envelope: &Envelope<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), ErrorResponse> {
     let get = |name: &str| {
         headers
             .get_all(name)
@@ -166,7 +166,7 @@ fn check(
     let name = envelope.params.name.filter(|_| is_call).and_then(unquoted);
     let tool = name.and_then(|name| session.fleet().catalog().mirrored(&name));
     rules::check(envelope, params, tool.as_deref(), get)
-        .map_err(|error| Refusal::of(StatusCode::BAD_REQUEST, error))
+        .map_err(|error| ErrorResponse::of(StatusCode::BAD_REQUEST, error))
 }
 
 /// Handles a message that names its own revision.
@@ -175,10 +175,13 @@ pub(super) async fn take(
     headers: &HeaderMap,
     line: &str,
     envelope: &Envelope<'_>,
-    accepted: Accepted,
-) -> Result<Response, Refusal> {
-    let Some(id) = envelope.id.filter(|_| envelope.kind() == Kind::Request) else {
-        return Ok(answer::empty(StatusCode::ACCEPTED));
+    accepted: AcceptedTypes,
+) -> Result<Response, ErrorResponse> {
+    let Some(id) = envelope
+        .id
+        .filter(|_| envelope.kind() == MessageKind::Request)
+    else {
+        return Ok(responses::empty(StatusCode::ACCEPTED));
     };
     let session = front
         .shared()
@@ -186,20 +189,20 @@ pub(super) async fn take(
         .map_err(|refusal| refusal.to(Some(id)))?;
     check(&session, headers, line, envelope).map_err(|refusal| refusal.to(Some(id)))?;
     let Some((key, feed)) = front.0.exchanges.open(id) else {
-        return Err(Refusal::crowded("too many requests in flight").to(Some(id)));
+        return Err(ErrorResponse::crowded("too many requests in flight").to(Some(id)));
     };
-    let guard = Wanted {
+    let guard = CancelGuard {
         key: key.clone(),
         exchanges: front.0.exchanges.clone(),
         session: session.clone(),
     };
     session.take_request(line, envelope, &key);
-    let style = Style {
+    let style = ResponseFormat {
         answers: 1,
         batch: false,
         stream: None,
         primed: false,
         accepted,
     };
-    Ok(answer::respond(feed, style, guard, || {}).await)
+    Ok(responses::respond(feed, style, guard, || {}).await)
 }

@@ -12,27 +12,30 @@ use axum::response::Response;
 use http_body::{Body as _, Frame};
 use serde_json::value::RawValue;
 
-use super::answer::{self, Accepted, Refusal};
-use super::connections::Presence;
-use super::large::Room;
-use super::sessions::says_modern;
+use super::connections::ConnectionState;
+use super::large_messages::LargePermit;
+use super::legacy_sessions::says_modern;
+use super::responses::{self, AcceptedTypes, ErrorResponse};
 use super::{Front, legacy, modern};
-use crate::jsonrpc::{Envelope, INVALID_PARAMS, INVALID_REQUEST, Invalid, Kind, Members};
+use crate::jsonrpc::{
+    Envelope, INVALID_PARAMS, INVALID_REQUEST, InvalidMessage, Members, MessageKind,
+};
 
 /// Time limit for the next bytes of a body.
-const PATIENCE: Duration = Duration::from_secs(10);
+const BODY_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Size in bytes above which a body counts as large; the number of large bodies in transit is limited.
 const SMALL: usize = 1024 * 1024;
 
 /// Handles the message of a POST and returns its response.
-pub(super) async fn take(front: &Front, request: Request) -> Result<Response, Refusal> {
+pub(super) async fn take(front: &Front, request: Request) -> Result<Response, ErrorResponse> {
     let (parts, body) = request.into_parts();
     let headers = parts.headers;
     check_kind(&headers)?;
-    let accepted = Accepted::of(&headers)?;
+    let accepted = AcceptedTypes::of(&headers)?;
     let body = read(front, &headers, body).await?;
     complete(&parts.extensions);
-    let text = std::str::from_utf8(&body).map_err(|error| Refusal::no_json(&error.to_string()))?;
+    let text =
+        std::str::from_utf8(&body).map_err(|error| ErrorResponse::no_json(&error.to_string()))?;
     let line = in_one_line(text)?;
     match Envelope::parse(&line) {
         Ok(envelope) => {
@@ -40,29 +43,33 @@ pub(super) async fn take(front: &Front, request: Request) -> Result<Response, Re
             check_answerable(accepted, &envelope)?;
             take_one(front, &headers, &line, &envelope, accepted).await
         }
-        Err(Invalid::Batch) => legacy::take_batch(front, &headers, &line, accepted).await,
-        Err(Invalid::Shape) => {
+        Err(InvalidMessage::Batch) => legacy::take_batch(front, &headers, &line, accepted).await,
+        Err(InvalidMessage::Shape) => {
             let message = "the message has no `method`, `result` or `error`";
-            Err(Refusal::invalid(message).to(Envelope::id_in(&line)))
+            Err(ErrorResponse::invalid(message).to(Envelope::id_in(&line)))
         }
-        Err(Invalid::Json(error)) => Err(Refusal::no_json(&error)),
+        Err(InvalidMessage::Json(error)) => Err(ErrorResponse::no_json(&error)),
     }
 }
 
 /// Records that the request with these extensions has arrived completely.
 pub(super) fn complete(extensions: &Extensions) {
-    if let Some(presence) = extensions.get::<Arc<Presence>>() {
+    if let Some(presence) = extensions.get::<Arc<ConnectionState>>() {
         presence.complete();
     }
 }
 
 /// Reads a body, with limits on its length and its pauses.
-async fn read(front: &Front, headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>, Refusal> {
+async fn read(
+    front: &Front,
+    headers: &HeaderMap,
+    mut body: Body,
+) -> Result<Vec<u8>, ErrorResponse> {
     let limit = front.0.limit;
     let too_long = || {
         let message =
             format!("the message is longer than {limit} bytes, the limit set by `--max-message`");
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, message)
+        ErrorResponse::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, message)
     };
     let announced = headers.get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
@@ -70,7 +77,7 @@ async fn read(front: &Front, headers: &HeaderMap, mut body: Body) -> Result<Vec<
     if announced > limit {
         return Err(too_long());
     }
-    let mut room: Option<Room<'_>> = None;
+    let mut room: Option<LargePermit<'_>> = None;
     let mut bytes = Vec::with_capacity(announced.min(SMALL));
     while let Some(frame) = next_frame(&mut body, room.as_ref()).await? {
         let Some(data) = frame.data_ref() else {
@@ -80,7 +87,7 @@ async fn read(front: &Front, headers: &HeaderMap, mut body: Body) -> Result<Vec<
             return Err(too_long());
         }
         if bytes.len() + data.len() > SMALL && room.is_none() {
-            let crowded = || Refusal::crowded("too many large messages in flight");
+            let crowded = || ErrorResponse::crowded("too many large messages in flight");
             room = Some(front.0.large.room().await.ok_or_else(crowded)?);
             bytes.reserve_exact(announced.saturating_sub(bytes.len()));
         }
@@ -94,10 +101,10 @@ async fn read(front: &Front, headers: &HeaderMap, mut body: Body) -> Result<Vec<
 
 async fn next_frame(
     body: &mut Body,
-    room: Option<&Room<'_>>,
-) -> Result<Option<Frame<Bytes>>, Refusal> {
+    room: Option<&LargePermit<'_>>,
+) -> Result<Option<Frame<Bytes>>, ErrorResponse> {
     let late =
-        |message: String| Refusal::new(StatusCode::REQUEST_TIMEOUT, INVALID_REQUEST, message);
+        |message: String| ErrorResponse::new(StatusCode::REQUEST_TIMEOUT, INVALID_REQUEST, message);
     let next = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
     let ousted = async {
         match room {
@@ -106,7 +113,7 @@ async fn next_frame(
         }
     };
     let next = tokio::select! {
-        next = tokio::time::timeout(PATIENCE, next) => next,
+        next = tokio::time::timeout(BODY_READ_TIMEOUT, next) => next,
         () = ousted => {
             let message = "the body arrived too slowly while other large messages waited";
             return Err(late(message.to_owned()));
@@ -115,28 +122,30 @@ async fn next_frame(
     match next {
         Ok(None) => Ok(None),
         Ok(Some(Ok(frame))) => Ok(Some(frame)),
-        Ok(Some(Err(error))) => Err(Refusal::invalid(format!("the body is incomplete: {error}"))),
+        Ok(Some(Err(error))) => Err(ErrorResponse::invalid(format!(
+            "the body is incomplete: {error}"
+        ))),
         Err(_) => Err(late(format!(
             "the body timed out: no data for {} s",
-            PATIENCE.as_secs()
+            BODY_READ_TIMEOUT.as_secs()
         ))),
     }
 }
 
 /// Returns the text as one line, since servers treat a line end as the end of a message. Between JSON tokens a line end
 /// is only white space; inside a string it is an error.
-pub(super) fn in_one_line(text: &str) -> Result<Cow<'_, str>, Refusal> {
+pub(super) fn in_one_line(text: &str) -> Result<Cow<'_, str>, ErrorResponse> {
     let text = text.trim_ascii();
     if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
         return Ok(text.into());
     }
     serde_json::from_str::<&RawValue>(text)
-        .map_err(|error| Refusal::no_json(&error.to_string()))?;
+        .map_err(|error| ErrorResponse::no_json(&error.to_string()))?;
     Ok(text.replace(['\n', '\r'], " ").into())
 }
 
 /// Checks for `application/json`, which a browser page cannot send without a preflight request.
-pub(super) fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn check_kind(headers: &HeaderMap) -> Result<(), ErrorResponse> {
     let kind = headers
         .get(header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok());
@@ -145,7 +154,7 @@ pub(super) fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
         .unwrap_or_default();
     if !essence.trim().eq_ignore_ascii_case("application/json") {
         let message = "the header `Content-Type` must be application/json";
-        return Err(Refusal::new(
+        return Err(ErrorResponse::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             INVALID_REQUEST,
             message,
@@ -155,24 +164,27 @@ pub(super) fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// Refuses `subscriptions/listen`, whose response is a stream, if the client accepts no event streams.
-fn check_answerable(accepted: Accepted, envelope: &Envelope<'_>) -> Result<(), Refusal> {
-    if accepted == Accepted::Json && envelope.method.as_deref() == Some("subscriptions/listen") {
+fn check_answerable(accepted: AcceptedTypes, envelope: &Envelope<'_>) -> Result<(), ErrorResponse> {
+    if accepted == AcceptedTypes::Json && envelope.method.as_deref() == Some("subscriptions/listen")
+    {
         let message =
             "the response to `subscriptions/listen` is a stream: accept text/event-stream";
-        return Err(Refusal::unacceptable(message).to(envelope.id));
+        return Err(ErrorResponse::unacceptable(message).to(envelope.id));
     }
     Ok(())
 }
 
 /// Refuses a request that cannot be answered.
-pub(super) fn check_shape(line: &str, envelope: &Envelope<'_>) -> Result<(), Refusal> {
+pub(super) fn check_shape(line: &str, envelope: &Envelope<'_>) -> Result<(), ErrorResponse> {
     let is_id =
         |id: &str| id.starts_with(['"', '-']) || id.starts_with(|c: char| c.is_ascii_digit());
     let odd = envelope
         .id
         .filter(|id| envelope.method.is_some() && !is_id(id));
     if odd.is_some() {
-        return Err(Refusal::invalid("`id` is neither a string nor a number"));
+        return Err(ErrorResponse::invalid(
+            "`id` is neither a string nor a number",
+        ));
     }
     let named = envelope.method.is_none()
         || Members::of(line)
@@ -181,7 +193,7 @@ pub(super) fn check_shape(line: &str, envelope: &Envelope<'_>) -> Result<(), Ref
     if named {
         return Ok(());
     }
-    Err(Refusal::invalid("`method` is not a string").to(envelope.id))
+    Err(ErrorResponse::invalid("`method` is not a string").to(envelope.id))
 }
 
 async fn take_one(
@@ -189,23 +201,23 @@ async fn take_one(
     headers: &HeaderMap,
     line: &str,
     envelope: &Envelope<'_>,
-    accepted: Accepted,
-) -> Result<Response, Refusal> {
+    accepted: AcceptedTypes,
+) -> Result<Response, ErrorResponse> {
     if envelope.params.meta.protocol_version.is_some() {
         return modern::take(front, headers, line, envelope, accepted).await;
     }
     if !says_modern(headers) {
         let to_request =
-            |refusal: Refusal| refusal.to(envelope.id.filter(|_| envelope.method.is_some()));
+            |refusal: ErrorResponse| refusal.to(envelope.id.filter(|_| envelope.method.is_some()));
         let taken = legacy::take(front, headers, line, envelope, accepted).await;
         return taken.map_err(to_request);
     }
-    if envelope.kind() != Kind::Request {
+    if envelope.kind() != MessageKind::Request {
         // Over HTTP the modern era has only requests: closing the stream cancels a request.
-        return Ok(answer::empty(StatusCode::ACCEPTED));
+        return Ok(responses::empty(StatusCode::ACCEPTED));
     }
     let message = "a request of revision 2026-07-28 must also name it in `params._meta` as \
         `io.modelcontextprotocol/protocolVersion`";
-    let refusal = Refusal::new(StatusCode::BAD_REQUEST, INVALID_PARAMS, message);
+    let refusal = ErrorResponse::new(StatusCode::BAD_REQUEST, INVALID_PARAMS, message);
     Err(refusal.to(envelope.id))
 }

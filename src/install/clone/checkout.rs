@@ -10,9 +10,9 @@ use std::path::{Component, Path, PathBuf};
 use git2::build::CheckoutBuilder;
 use git2::{Commit, ObjectType, Oid, Repository, RepositoryInitOptions};
 
-use super::{CloneError, Limits, Taken, program};
-use crate::install::progress::Step;
-use crate::shown;
+use super::{CloneError, Limits, ResourceUsage, git_program};
+use crate::install::progress::InstallStep;
+use crate::quoting;
 
 /// Creates a repository without hooks and templates.
 pub(super) fn init(folder: &Path) -> Result<(), CloneError> {
@@ -40,14 +40,14 @@ pub(super) fn check_out(
     branch: Option<&str>,
     with_submodules: bool,
     limits: &Limits,
-    tell: impl Fn(Step),
-) -> Result<(Taken, Vec<String>), CloneError> {
+    tell: impl Fn(InstallStep),
+) -> Result<(ResourceUsage, Vec<String>), CloneError> {
     let seen = measure(repository, commit, limits)?;
     point_head(repository, commit.id(), branch)?;
     let mut options = CheckoutBuilder::new();
     options.force().progress(|_, files, total| {
         let (files, total) = (files as u64, total as u64);
-        tell(Step::CheckingOut { files, total });
+        tell(InstallStep::CheckingOut { files, total });
     });
     repository.checkout_head(Some(&mut options))?;
     drop(options);
@@ -75,8 +75,8 @@ pub(super) fn check_out(
             seen.submodules.iter(),
         ));
     }
-    let taken = Taken {
-        download: program::size(&repository.path().join("objects/pack")),
+    let taken = ResourceUsage {
+        download: git_program::size(&repository.path().join("objects/pack")),
         unpacked: seen.bytes,
         entries: seen.entries,
     };
@@ -108,7 +108,7 @@ pub(super) fn remember(repository: &Repository, url: &str) {
 
 /// Entries of a commit that need a check after the checkout, and their totals.
 #[derive(Default)]
-struct Seen {
+struct CommitContents {
     entries: u64,
     bytes: u64,
     links: Vec<PathBuf>,
@@ -124,13 +124,13 @@ fn measure(
     repository: &Repository,
     commit: &Commit<'_>,
     limits: &Limits,
-) -> Result<Seen, CloneError> {
+) -> Result<CommitContents, CloneError> {
     const POINTER: usize = 1024;
     const LINK: i32 = 0o120_000;
     let odb = repository.odb()?;
     let folds = repository.config()?.get_bool("core.ignorecase");
     let folds = folds.unwrap_or(false);
-    let mut seen = Seen::default();
+    let mut seen = CommitContents::default();
     let mut folders = vec![(PathBuf::new(), commit.tree_id(), 0)];
     while let Some((folder, id, depth)) = folders.pop() {
         if depth > limits.depth {
@@ -201,7 +201,7 @@ fn text(path: &Path) -> String {
     path.display().to_string().chars().take(500).collect()
 }
 
-fn check(seen: &Seen, limits: &Limits) -> Result<(), CloneError> {
+fn check(seen: &CommitContents, limits: &Limits) -> Result<(), CloneError> {
     if seen.entries > limits.entries {
         return Err(CloneError::TooLarge(format!(
             "more than {} files and folders",
@@ -268,7 +268,7 @@ fn is_lfs_pointer(file: &Path) -> bool {
 /// Formats `3 WHAT: "a", "b", "c"`; `None` if `paths` is empty.
 fn listed<'a>(what: &str, paths: impl Iterator<Item = &'a PathBuf>) -> Option<String> {
     let paths: Vec<&PathBuf> = paths.collect();
-    let names = shown::files(paths.iter().copied());
+    let names = quoting::files(paths.iter().copied());
     (!paths.is_empty()).then(|| format!("{} {what}: {names}", paths.len()))
 }
 

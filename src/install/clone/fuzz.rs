@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use git2::{ObjectType, Oid, Repository};
 
-use super::packets::{Answer, Cutter, Part, advertisement, request};
-use super::refs::Meant;
-use super::{Extent, Limits, checkout};
+use super::packets::{FetchResponseParser, PacketSplitter, ResponsePart, advertisement, request};
+use super::refs::RefLookup;
+use super::{FetchExtent, Limits, checkout};
 
 /// Feeds responses of a server to the parser. The first byte sets the size of the pieces.
 pub fn packets(data: &[u8]) {
@@ -22,12 +22,15 @@ pub fn packets(data: &[u8]) {
     for name in refs.all.iter().map(|it| it.0.as_str()) {
         let meant = refs.find(Some(name));
         let is_full = name.starts_with("refs/") || name == "HEAD";
-        assert!(!is_full || matches!(meant, Meant::Known { .. }), "{name:?}");
+        assert!(
+            !is_full || matches!(meant, RefLookup::Known { .. }),
+            "{name:?}"
+        );
     }
     refs.find(None);
     let ids: Vec<Oid> = refs.branches_and_tags();
-    for extent in [Extent::Alone, Extent::Commits, Extent::Whole] {
-        let mut cutter = Cutter::default();
+    for extent in [FetchExtent::Alone, FetchExtent::Commits, FetchExtent::Whole] {
+        let mut cutter = PacketSplitter::default();
         cutter.push(&request(&ids, extent));
         while let Ok(Some(_)) = cutter.next() {}
     }
@@ -35,7 +38,7 @@ pub fn packets(data: &[u8]) {
 
 /// Parses a response in pieces of `size` bytes. Returns its pack, its shallow commits and the error, if parsing failed.
 fn answer(bytes: &[u8], size: usize) -> (Vec<u8>, Vec<Oid>, Option<String>) {
-    let (mut cutter, mut answer) = (Cutter::default(), Answer::default());
+    let (mut cutter, mut answer) = (PacketSplitter::default(), FetchResponseParser::default());
     let (mut pack, mut shallow) = (Vec::new(), Vec::new());
     for piece in bytes.chunks(size) {
         cutter.push(piece);
@@ -46,10 +49,10 @@ fn answer(bytes: &[u8], size: usize) -> (Vec<u8>, Vec<Oid>, Option<String>) {
                 Err(error) => Err(error),
             };
             match part {
-                Ok(Part::Pack(bytes)) => pack.extend(bytes),
-                Ok(Part::Shallow(id)) => shallow.push(id),
-                Ok(Part::Nothing) => {}
-                Ok(Part::End) => return (pack, shallow, None),
+                Ok(ResponsePart::Pack(bytes)) => pack.extend(bytes),
+                Ok(ResponsePart::Shallow(id)) => shallow.push(id),
+                Ok(ResponsePart::Nothing) => {}
+                Ok(ResponsePart::End) => return (pack, shallow, None),
                 Err(error) => return (pack, shallow, Some(error.to_string())),
             }
         }

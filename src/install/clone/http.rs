@@ -13,10 +13,10 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::packets::{self, Answer, Cutter, Part};
+use super::packets::{self, FetchResponseParser, PacketSplitter, ResponsePart};
 use super::refs::Refs;
-use super::worker::{self, Task};
-use super::{CloneError, Extent, Job, Reach};
+use super::worker::{self, WorkerTask};
+use super::{CloneContext, CloneError, FetchExtent, GitTransport};
 use crate::transport::http::{self, causes};
 
 /// Maximum length of the list of refs, in bytes.
@@ -25,7 +25,7 @@ const CONNECT: Duration = Duration::from_secs(20);
 
 /// Repository at a URL. Its methods block, so they belong on a thread that may block.
 #[derive(Debug)]
-pub(super) struct Http {
+pub(super) struct HttpRepository {
     client: Client,
     /// URL of the advertisement without `/info/refs`. Follows redirects within the server.
     base: Url,
@@ -37,11 +37,11 @@ pub(super) struct Http {
     cancel: CancellationToken,
 }
 
-impl Http {
+impl HttpRepository {
     pub(super) fn new(
         url: &Url,
         credentials: Option<&(String, String)>,
-        job: &Job,
+        job: &CloneContext,
     ) -> Result<Self, CloneError> {
         Ok(Self {
             client: client(&job.roots)?,
@@ -141,17 +141,17 @@ impl Http {
         response: Response,
         wants: usize,
         folder: &Path,
-        job: &Job,
+        job: &CloneContext,
     ) -> Result<Vec<Oid>, CloneError> {
         let (reader, writer) = std::io::pipe()?;
         let input = Sender::from_owned_fd(writer.into())?;
-        let mut indexing = pin!(worker::work(Task::Index, folder, reader.into(), job));
+        let mut indexing = pin!(worker::work(WorkerTask::Index, folder, reader.into(), job));
         let shallow = tokio::select! {
             fed = self.feed(response, input, wants, job) => fed?,
             // Returns the worker's error. Without an error the worker still waits for more input.
             ended = &mut indexing => {
                 ended?;
-                return Err(packets::Garbled::Cut.into());
+                return Err(packets::ProtocolError::Cut.into());
             }
         };
         indexing.await?;
@@ -164,38 +164,38 @@ impl Http {
         mut response: Response,
         mut input: Sender,
         wants: usize,
-        job: &Job,
+        job: &CloneContext,
     ) -> Result<Vec<Oid>, CloneError> {
-        let (mut cutter, mut answer) = (Cutter::default(), Answer::default());
+        let (mut cutter, mut answer) = (PacketSplitter::default(), FetchResponseParser::default());
         let (mut shallow, mut bytes) = (Vec::new(), 0);
         loop {
             let chunk = self.within(response.chunk()).await?;
-            let chunk = chunk.ok_or(packets::Garbled::Cut)?;
+            let chunk = chunk.ok_or(packets::ProtocolError::Cut)?;
             bytes += chunk.len() as u64;
             job.limits.check_download(bytes)?;
             cutter.push(&chunk);
             while let Some(packet) = cutter.next()? {
                 match answer.take(packet)? {
-                    Part::Pack(piece) => {
+                    ResponsePart::Pack(piece) => {
                         if input.write_all(&piece).await.is_err() {
                             return Ok(shallow);
                         }
                     }
                     // A server has no reason to list more shallow commits than were requested.
-                    Part::Shallow(_) if shallow.len() == wants => {
-                        return Err(packets::Garbled::Length.into());
+                    ResponsePart::Shallow(_) if shallow.len() == wants => {
+                        return Err(packets::ProtocolError::Length.into());
                     }
-                    Part::Shallow(id) => shallow.push(id),
-                    Part::Nothing => {}
-                    Part::End => return Ok(shallow),
+                    ResponsePart::Shallow(id) => shallow.push(id),
+                    ResponsePart::Nothing => {}
+                    ResponsePart::End => return Ok(shallow),
                 }
             }
         }
     }
 }
 
-impl Reach for Http {
-    fn refs(&mut self, _: &Job) -> Result<Refs, CloneError> {
+impl GitTransport for HttpRepository {
+    fn refs(&mut self, _: &CloneContext) -> Result<Refs, CloneError> {
         let mut url = self.at("info/refs");
         url.set_query(Some("service=git-upload-pack"));
         let response = self.send(self.client.get(url))?;
@@ -221,8 +221,8 @@ impl Reach for Http {
         &mut self,
         folder: &Path,
         wants: &[Oid],
-        extent: Extent,
-        job: &Job,
+        extent: FetchExtent,
+        job: &CloneContext,
     ) -> Result<(), CloneError> {
         let request = self
             .client

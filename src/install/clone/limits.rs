@@ -42,7 +42,7 @@ impl Default for Limits {
 
 impl Limits {
     /// Returns the limits that remain after one repository.
-    pub(super) fn without(mut self, taken: Taken) -> Self {
+    pub(super) fn without(mut self, taken: ResourceUsage) -> Self {
         self.download = self.download.saturating_sub(taken.download);
         self.unpacked = self.unpacked.saturating_sub(taken.unpacked);
         self.entries = self.entries.saturating_sub(taken.entries);
@@ -62,13 +62,13 @@ impl Limits {
 
 /// Share of the [`Limits`] that a repository and its submodules used.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Taken {
+pub(super) struct ResourceUsage {
     pub(super) download: u64,
     pub(super) unpacked: u64,
     pub(super) entries: u64,
 }
 
-impl AddAssign for Taken {
+impl AddAssign for ResourceUsage {
     fn add_assign(&mut self, other: Self) {
         self.download += other.download;
         self.unpacked += other.unpacked;

@@ -5,31 +5,37 @@ use std::path::{Path, PathBuf};
 use git2::Oid;
 
 use super::refs::Refs;
-use super::worker::{self, Task};
-use super::{CloneError, Extent, Job, Reach};
+use super::worker::{self, WorkerTask};
+use super::{CloneContext, CloneError, FetchExtent, GitTransport};
 
 /// Path of a working folder or of a bare `repo.git`.
 #[derive(Debug)]
-pub(super) struct Local {
+pub(super) struct LocalRepository {
     path: PathBuf,
 }
 
-impl Local {
+impl LocalRepository {
     pub(super) fn new(path: &Path) -> Self {
         let path = path.to_owned();
         Self { path }
     }
 }
 
-impl Reach for Local {
-    fn refs(&mut self, job: &Job) -> Result<Refs, CloneError> {
+impl GitTransport for LocalRepository {
+    fn refs(&mut self, job: &CloneContext) -> Result<Refs, CloneError> {
         let path = self.path.clone();
-        let found = worker::run(Task::List { path }, Path::new("/"), job)?;
+        let found = worker::run(WorkerTask::List { path }, Path::new("/"), job)?;
         Ok(found.refs)
     }
 
-    fn fetch(&mut self, folder: &Path, _: &[Oid], _: Extent, job: &Job) -> Result<(), CloneError> {
+    fn fetch(
+        &mut self,
+        folder: &Path,
+        _: &[Oid],
+        _: FetchExtent,
+        job: &CloneContext,
+    ) -> Result<(), CloneError> {
         let path = self.path.clone();
-        worker::run(Task::Fetch { path }, folder, job).map(drop)
+        worker::run(WorkerTask::Fetch { path }, folder, job).map(drop)
     }
 }

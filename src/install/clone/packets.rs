@@ -3,7 +3,7 @@
 use git2::Oid;
 use serde::{Deserialize, Serialize};
 
-use super::Extent;
+use super::FetchExtent;
 use super::refs::Refs;
 
 /// Maximum length of a packet in the protocol.
@@ -11,7 +11,7 @@ const LONGEST: usize = 65520;
 
 /// Data that violates git's protocol.
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Garbled {
+pub(crate) enum ProtocolError {
     #[error("what the server sent is not git's smart protocol")]
     Length,
     #[error("the server said: {0}")]
@@ -29,19 +29,19 @@ pub(super) enum Packet {
 
 /// Splits incoming bytes into packets.
 #[derive(Debug, Default)]
-pub(super) struct Cutter {
+pub(super) struct PacketSplitter {
     rest: Vec<u8>,
     taken: usize,
 }
 
-impl Cutter {
+impl PacketSplitter {
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.rest.drain(..std::mem::take(&mut self.taken));
         self.rest.extend_from_slice(bytes);
     }
 
     /// Returns the next packet if it is complete.
-    pub(super) fn next(&mut self) -> Result<Option<Packet>, Garbled> {
+    pub(super) fn next(&mut self) -> Result<Option<Packet>, ProtocolError> {
         let rest = &self.rest[self.taken..];
         let Some(digits) = rest.get(..4) else {
             return Ok(None);
@@ -58,14 +58,14 @@ impl Cutter {
                 self.taken += length;
                 Packet::Line(line.to_vec())
             })),
-            _ => Err(Garbled::Length),
+            _ => Err(ProtocolError::Length),
         }
     }
 }
 
 /// Parses the response to `info/refs`.
-pub(super) fn advertisement(bytes: &[u8]) -> Result<Refs, Garbled> {
-    let mut cutter = Cutter::default();
+pub(super) fn advertisement(bytes: &[u8]) -> Result<Refs, ProtocolError> {
+    let mut cutter = PacketSplitter::default();
     cutter.push(bytes);
     let mut refs = Refs::default();
     let mut sections = 0;
@@ -79,21 +79,21 @@ pub(super) fn advertisement(bytes: &[u8]) -> Result<Refs, Garbled> {
         };
         let line = line.strip_suffix(b"\n").unwrap_or(&line);
         if let Some(said) = line.strip_prefix(b"ERR ") {
-            return Err(Garbled::Said(readable(said)));
+            return Err(ProtocolError::Said(readable(said)));
         }
         if sections == 0 {
             if line != b"# service=git-upload-pack" {
-                return Err(Garbled::Length);
+                return Err(ProtocolError::Length);
             }
             continue;
         }
         advertised(line, &mut refs)?;
     }
-    Err(Garbled::Cut)
+    Err(ProtocolError::Cut)
 }
 
 /// Parses `ID NAME`; the first line also has NUL and the server's capabilities.
-fn advertised(line: &[u8], refs: &mut Refs) -> Result<(), Garbled> {
+fn advertised(line: &[u8], refs: &mut Refs) -> Result<(), ProtocolError> {
     let text = String::from_utf8_lossy(line);
     let (entry, capabilities) = match text.split_once('\0') {
         Some((entry, capabilities)) => (entry, Some(capabilities)),
@@ -108,8 +108,8 @@ fn advertised(line: &[u8], refs: &mut Refs) -> Result<(), Garbled> {
         refs.shallow |= capability == "shallow";
         refs.filter |= capability == "filter";
     }
-    let (id, name) = entry.split_once(' ').ok_or(Garbled::Length)?;
-    let id = Oid::from_str(id).map_err(|_| Garbled::Length)?;
+    let (id, name) = entry.split_once(' ').ok_or(ProtocolError::Length)?;
+    let id = Oid::from_str(id).map_err(|_| ProtocolError::Length)?;
     // An empty repository sends only its capabilities, and shallow lines name no ref.
     if name != "capabilities^{}" && !id.is_zero() {
         refs.all.push((name.to_owned(), id));
@@ -118,7 +118,7 @@ fn advertised(line: &[u8], refs: &mut Refs) -> Result<(), Garbled> {
 }
 
 /// Builds the request body for `wants` with this extent.
-pub(super) fn request(wants: &[Oid], extent: Extent) -> Vec<u8> {
+pub(super) fn request(wants: &[Oid], extent: FetchExtent) -> Vec<u8> {
     let mut body = Vec::new();
     for (at, want) in wants.iter().enumerate() {
         let capabilities = if at == 0 {
@@ -130,16 +130,16 @@ pub(super) fn request(wants: &[Oid], extent: Extent) -> Vec<u8> {
             ""
         };
         let also = match extent {
-            Extent::Alone if at == 0 => " shallow",
-            Extent::Commits if at == 0 => " filter",
+            FetchExtent::Alone if at == 0 => " shallow",
+            FetchExtent::Commits if at == 0 => " filter",
             _ => "",
         };
         line(&mut body, &format!("want {want}{capabilities}{also}\n"));
     }
     match extent {
-        Extent::Alone => line(&mut body, "deepen 1\n"),
-        Extent::Commits => line(&mut body, "filter tree:0\n"),
-        Extent::Whole => {}
+        FetchExtent::Alone => line(&mut body, "deepen 1\n"),
+        FetchExtent::Commits => line(&mut body, "filter tree:0\n"),
+        FetchExtent::Whole => {}
     }
     body.extend_from_slice(b"0000");
     line(&mut body, "done\n");
@@ -152,7 +152,7 @@ fn line(body: &mut Vec<u8>, text: &str) {
 
 /// Meaning of one packet of the response.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum ResponsePart {
     /// The parents of this commit are left out.
     Shallow(Oid),
     /// A piece of the pack.
@@ -163,45 +163,45 @@ pub(super) enum Part {
 
 /// Parses the response to a [`request`], packet by packet.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct FetchResponseParser {
     acknowledged: bool,
 }
 
-impl Answer {
-    pub(super) fn take(&mut self, packet: Packet) -> Result<Part, Garbled> {
+impl FetchResponseParser {
+    pub(super) fn take(&mut self, packet: Packet) -> Result<ResponsePart, ProtocolError> {
         let line = match packet {
-            Packet::Flush if self.acknowledged => return Ok(Part::End),
-            Packet::Flush => return Ok(Part::Nothing),
+            Packet::Flush if self.acknowledged => return Ok(ResponsePart::End),
+            Packet::Flush => return Ok(ResponsePart::Nothing),
             Packet::Line(line) => line,
         };
         if let Some(said) = line.strip_prefix(b"ERR ") {
-            return Err(Garbled::Said(readable(said)));
+            return Err(ProtocolError::Said(readable(said)));
         }
         if !self.acknowledged {
             return self.before_the_pack(&line);
         }
         match line.split_first() {
-            Some((1, pack)) => Ok(Part::Pack(pack.to_vec())),
+            Some((1, pack)) => Ok(ResponsePart::Pack(pack.to_vec())),
             // Progress text of the server, for a person.
-            Some((2, _)) => Ok(Part::Nothing),
-            Some((3, said)) => Err(Garbled::Said(readable(said))),
-            _ => Err(Garbled::Length),
+            Some((2, _)) => Ok(ResponsePart::Nothing),
+            Some((3, said)) => Err(ProtocolError::Said(readable(said))),
+            _ => Err(ProtocolError::Length),
         }
     }
 
-    fn before_the_pack(&mut self, line: &[u8]) -> Result<Part, Garbled> {
+    fn before_the_pack(&mut self, line: &[u8]) -> Result<ResponsePart, ProtocolError> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         if line == b"NAK" || line.starts_with(b"ACK ") {
             self.acknowledged = true;
-            return Ok(Part::Nothing);
+            return Ok(ResponsePart::Nothing);
         }
         let Some(id) = line.strip_prefix(b"shallow ") else {
-            return Err(Garbled::Length);
+            return Err(ProtocolError::Length);
         };
         let id = std::str::from_utf8(id)
             .ok()
             .and_then(|id| Oid::from_str(id).ok());
-        id.map(Part::Shallow).ok_or(Garbled::Length)
+        id.map(ResponsePart::Shallow).ok_or(ProtocolError::Length)
     }
 }
 
@@ -248,7 +248,11 @@ mod tests {
             ("refs/tags/v1".into(), Oid::from_str(TAG).unwrap())
         );
         for end in [5, 40, bytes.len() - 1] {
-            assert_eq!(advertisement(&bytes[..end]), Err(Garbled::Cut), "{end}");
+            assert_eq!(
+                advertisement(&bytes[..end]),
+                Err(ProtocolError::Cut),
+                "{end}"
+            );
         }
     }
 
@@ -272,21 +276,21 @@ mod tests {
         ]);
         assert_eq!(
             advertisement(&refused),
-            Err(Garbled::Said("no such".into()))
+            Err(ProtocolError::Said("no such".into()))
         );
     }
 
     #[test]
     fn a_request_asks_for_the_commits_alone() {
         let id = Oid::from_str(ID).unwrap();
-        let text = String::from_utf8(request(&[id, id], Extent::Alone)).unwrap();
+        let text = String::from_utf8(request(&[id, id], FetchExtent::Alone)).unwrap();
         assert!(text.contains(" shallow\n"), "{text}");
         assert!(
             text.ends_with(&format!("0032want {ID}\n000ddeepen 1\n00000009done\n")),
             "{text}"
         );
         assert!(
-            !String::from_utf8(request(&[id], Extent::Whole))
+            !String::from_utf8(request(&[id], FetchExtent::Whole))
                 .unwrap()
                 .contains("deepen")
         );
@@ -305,16 +309,20 @@ mod tests {
             "",
         ]);
         bytes.truncate(bytes.len());
-        let (mut cutter, mut answer, mut pack, mut ended) =
-            (Cutter::default(), Answer::default(), Vec::new(), false);
+        let (mut cutter, mut answer, mut pack, mut ended) = (
+            PacketSplitter::default(),
+            FetchResponseParser::default(),
+            Vec::new(),
+            false,
+        );
         for byte in bytes {
             cutter.push(&[byte]);
             while let Some(packet) = cutter.next().unwrap() {
                 match answer.take(packet).unwrap() {
-                    Part::Pack(piece) => pack.extend(piece),
-                    Part::Shallow(id) => assert_eq!(id.to_string(), ID),
-                    Part::End => ended = true,
-                    Part::Nothing => {}
+                    ResponsePart::Pack(piece) => pack.extend(piece),
+                    ResponsePart::Shallow(id) => assert_eq!(id.to_string(), ID),
+                    ResponsePart::End => ended = true,
+                    ResponsePart::Nothing => {}
                 }
             }
         }
@@ -324,8 +332,8 @@ mod tests {
 
     #[test]
     fn an_error_behind_the_pack_is_told() {
-        let mut answer = Answer { acknowledged: true };
+        let mut answer = FetchResponseParser { acknowledged: true };
         let error = answer.take(Packet::Line(b"\x03out of memory\n".to_vec()));
-        assert_eq!(error, Err(Garbled::Said("out of memory".into())));
+        assert_eq!(error, Err(ProtocolError::Said("out of memory".into())));
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Refs {
 
 /// Meaning of a name.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Meant {
+pub(super) enum RefLookup {
     /// Known commit, and the ref that led to it.
     Known {
         commit: Oid,
@@ -34,7 +34,7 @@ pub(super) enum Meant {
 impl Refs {
     /// Resolves `name`: a branch first, as in `git clone --branch`, then a tag, then a commit. A full id always means
     /// that commit, since anybody can name a branch like it. Without a name, returns the default branch.
-    pub(super) fn find(&self, name: Option<&str>) -> Meant {
+    pub(super) fn find(&self, name: Option<&str>) -> RefLookup {
         let Some(name) = name else {
             return self.default_branch();
         };
@@ -52,35 +52,35 @@ impl Refs {
         for reference in full.into_iter().filter(is_full) {
             if let Some(commit) = self.commit_of(&reference) {
                 let reference = Some(reference);
-                return Meant::Known { commit, reference };
+                return RefLookup::Known { commit, reference };
             }
         }
         if is_commit {
-            return Meant::Commit(name.to_ascii_lowercase());
+            return RefLookup::Commit(name.to_ascii_lowercase());
         }
-        Meant::Unknown(self.near(name))
+        RefLookup::Unknown(self.near(name))
     }
 
     /// Returns the commit with this full id, or the commit of the tag with this id.
-    fn pointed_at(&self, id: &str) -> Meant {
+    fn pointed_at(&self, id: &str) -> RefLookup {
         let named = self.all.iter().find(|(_, it)| it.to_string() == id);
         match named.and_then(|(name, _)| self.commit_of(name)) {
-            Some(commit) => Meant::Known {
+            Some(commit) => RefLookup::Known {
                 commit,
                 reference: None,
             },
-            None => Meant::Commit(id.to_owned()),
+            None => RefLookup::Commit(id.to_owned()),
         }
     }
 
-    fn default_branch(&self) -> Meant {
+    fn default_branch(&self) -> RefLookup {
         let reference = self.head.clone();
         match self
             .commit_of("HEAD")
             .or_else(|| self.commit_of(reference.as_deref()?))
         {
-            Some(commit) => Meant::Known { commit, reference },
-            None => Meant::Unknown(Vec::new()),
+            Some(commit) => RefLookup::Known { commit, reference },
+            None => RefLookup::Unknown(Vec::new()),
         }
     }
 
@@ -197,7 +197,7 @@ mod tests {
             (Some(&*seven), '7', None),
         ] {
             let reference = reference.map(str::to_owned);
-            let known = Meant::Known {
+            let known = RefLookup::Known {
                 commit: id(commit),
                 reference,
             };
@@ -206,19 +206,19 @@ mod tests {
         let hidden = "ABCDEF0123";
         assert_eq!(
             refs().find(Some(hidden)),
-            Meant::Commit(hidden.to_lowercase())
+            RefLookup::Commit(hidden.to_lowercase())
         );
     }
 
     #[test]
     fn an_id_is_no_name() {
         let eight = "8".repeat(40);
-        assert_eq!(refs().find(Some(&eight)), Meant::Commit(eight));
+        assert_eq!(refs().find(Some(&eight)), RefLookup::Commit(eight));
         let tag = refs().find(Some(&"5".repeat(40)));
         let commit = id('6');
         assert_eq!(
             tag,
-            Meant::Known {
+            RefLookup::Known {
                 commit,
                 reference: None
             }
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn an_unknown_name_has_near_ones() {
         let near = |name| match refs().find(Some(name)) {
-            Meant::Unknown(near) => near,
+            RefLookup::Unknown(near) => near,
             other => panic!("{other:?}"),
         };
         assert_eq!(near("master"), ["main"]);
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(near("feture/x"), ["feature/x"]);
         assert_eq!(near("pull/7/head"), [""; 0]);
         assert_eq!(near("abcdef"), [""; 0]);
-        assert_eq!(Refs::default().find(None), Meant::Unknown(Vec::new()));
+        assert_eq!(Refs::default().find(None), RefLookup::Unknown(Vec::new()));
     }
 
     #[test]

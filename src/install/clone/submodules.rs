@@ -4,15 +4,15 @@ use std::path::{Component, Path};
 
 use git2::Repository;
 
-use super::worker::Pinned;
-use super::{CloneError, Cloned, Job, Submodules, Unnamed, open};
-use crate::install::source::{Permit, Remote, Source};
-use crate::shown;
+use super::worker::PinnedSubmodule;
+use super::{CloneContext, CloneError, Cloned, Submodules, UnreferencedCommit, open};
+use crate::install::source::{RepositoryAddress, Source, SourcePermissions};
+use crate::quoting;
 
 /// Reports each submodule of `repository`, which is checked out, or a note about it. Part of the worker.
 pub(super) fn named(
     repository: &Repository,
-    tell: impl Fn(Result<Pinned, String>),
+    tell: impl Fn(Result<PinnedSubmodule, String>),
 ) -> Result<(), CloneError> {
     for module in repository.submodules()? {
         let path = module.path();
@@ -20,14 +20,14 @@ pub(super) fn named(
             .components()
             .all(|it| matches!(it, Component::Normal(_)));
         tell(match (module.head_id(), module.url(), inside) {
-            (Some(commit), Ok(Some(url)), true) => Ok(Pinned {
+            (Some(commit), Ok(Some(url)), true) => Ok(PinnedSubmodule {
                 path: path.to_owned(),
                 commit: commit.to_string(),
                 url: url.to_owned(),
             }),
             _ => Err(format!(
                 "the submodule {} has no address",
-                shown::value(&path.to_string_lossy())
+                quoting::value(&path.to_string_lossy())
             )),
         });
     }
@@ -37,14 +37,14 @@ pub(super) fn named(
 /// Fetches the submodules `named` of the repository in `root`, which came from `source` and is checked out, and adds
 /// them to `cloned`. All submodules together share the limits.
 pub(super) fn fetch(
-    named: &[Pinned],
+    named: &[PinnedSubmodule],
     root: &Path,
     source: &Source,
     deeper: Submodules,
     cloned: &mut Cloned,
-    job: &Job,
+    job: &CloneContext,
 ) -> Result<(), CloneError> {
-    for Pinned { path, commit, url } in named {
+    for PinnedSubmodule { path, commit, url } in named {
         let failed = |reason: String| CloneError::Submodule {
             path: path.display().to_string(),
             reason,
@@ -52,12 +52,12 @@ pub(super) fn fetch(
         let mut meant = address(url, source, root).map_err(failed)?;
         meant.reference = Some(commit.clone());
         let folder = root.join(path);
-        let job = Job {
+        let job = CloneContext {
             limits: job.limits.without(cloned.taken),
             ..job.clone()
         };
         let inner = open(&meant, &job)
-            .and_then(|it| it.clone_into(&meant, &folder, deeper, Unnamed::Taken, &job))
+            .and_then(|it| it.clone_into(&meant, &folder, deeper, UnreferencedCommit::Taken, &job))
             .map_err(|error| match error {
                 CloneError::Cancelled => error,
                 CloneError::TooLarge(what) => {
@@ -65,7 +65,7 @@ pub(super) fn fetch(
                 }
                 error => failed(error.to_string()),
             })?;
-        let of = |note: String| format!("{}: {note}", shown::value(&path.to_string_lossy()));
+        let of = |note: String| format!("{}: {note}", quoting::value(&path.to_string_lossy()));
         cloned.notes.extend(inner.notes.into_iter().map(of));
         cloned.taken += inner.taken;
     }
@@ -75,9 +75,9 @@ pub(super) fn fetch(
 /// Resolves the address of a submodule: a relative address is relative to that of the repository. Only a local
 /// repository may have a local submodule.
 fn address(url: &str, source: &Source, root: &Path) -> Result<Source, String> {
-    let permit = Permit {
-        insecure: matches!(&source.remote, Remote::Http { url, .. } if url.scheme() == "http"),
-        local: matches!(source.remote, Remote::Local(_)),
+    let permit = SourcePermissions {
+        insecure: matches!(&source.remote, RepositoryAddress::Http { url, .. } if url.scheme() == "http"),
+        local: matches!(source.remote, RepositoryAddress::Local(_)),
     };
     let mut base = source.address().trim_end_matches('/').to_owned();
     let mut rest = url;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::install::git_server::{GitServer, Repository as Published};
-use crate::install::source::Permit;
+use crate::install::source::SourcePermissions;
 
 const LIMITS: Limits = Limits {
     silence: Duration::from_secs(20),
@@ -23,12 +23,12 @@ const LIMITS: Limits = Limits {
     memory: 1 << 30,
 };
 
-fn job(server: &GitServer) -> Job {
+fn job(server: &GitServer) -> CloneContext {
     let root = reqwest::Certificate::from_pem(server.authority().as_bytes()).unwrap();
-    Job {
+    CloneContext {
         limits: LIMITS,
         started: Instant::now(),
-        progress: Listener::silent(),
+        progress: StepListener::silent(),
         cancel: CancellationToken::new(),
         runtime: Handle::current(),
         reaper: Reaper::absent(),
@@ -37,15 +37,16 @@ fn job(server: &GitServer) -> Job {
 }
 
 /// Returns the result of cloning `source`, and the folder.
-async fn cloned(source: &str, job: Job) -> (Result<Cloned, CloneError>, TempDir) {
-    let permit = Permit {
+async fn cloned(source: &str, job: CloneContext) -> (Result<Cloned, CloneError>, TempDir) {
+    let permit = SourcePermissions {
         local: true,
         insecure: true,
     };
     let source = Source::parse(source, permit, Path::new("/")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
-    let work = move || open(&source, &job)?.clone_into(&source, &path, 0, Unnamed::Taken, &job);
+    let work =
+        move || open(&source, &job)?.clone_into(&source, &path, 0, UnreferencedCommit::Taken, &job);
     let done = tokio::task::spawn_blocking(work).await.unwrap();
     (done, folder)
 }
@@ -159,7 +160,7 @@ async fn what_a_server_does_wrong_is_told() {
         commit_of(&server.url("moved/weather"), &server).await,
         second
     );
-    let untrusted = Job {
+    let untrusted = CloneContext {
         roots: [].into(),
         ..job(&server)
     };
@@ -326,16 +327,23 @@ async fn git_fetches_what_only_git_reaches() {
     let fetch = async |reference: Option<String>, download: u64| {
         let source = Source {
             reference,
-            ..Source::parse("ssh://localhost/a/b", Permit::default(), Path::new("/")).unwrap()
+            ..Source::parse(
+                "ssh://localhost/a/b",
+                SourcePermissions::default(),
+                Path::new("/"),
+            )
+            .unwrap()
         };
         let source = Source {
-            remote: Remote::Program(format!("file://{}", published.folder.display())),
+            remote: RepositoryAddress::Program(format!("file://{}", published.folder.display())),
             ..source
         };
         let folder = tempfile::tempdir().unwrap();
         let (mut job, path) = (job(&server), folder.path().to_owned());
         job.limits.download = download;
-        let work = move || open(&source, &job)?.clone_into(&source, &path, 0, Unnamed::Taken, &job);
+        let work = move || {
+            open(&source, &job)?.clone_into(&source, &path, 0, UnreferencedCommit::Taken, &job)
+        };
         let clone = tokio::task::spawn_blocking(work).await.unwrap();
         clone.map(|it| {
             (
@@ -363,12 +371,18 @@ async fn git_fetches_what_only_git_reaches() {
 }
 
 /// Returns the result of cloning `source` with its submodules, and the folder.
-async fn cloned_whole(source: &str, job: Job) -> (Result<Cloned, CloneError>, TempDir) {
-    let source = Source::parse(source, Permit::default(), Path::new("/")).unwrap();
+async fn cloned_whole(source: &str, job: CloneContext) -> (Result<Cloned, CloneError>, TempDir) {
+    let source = Source::parse(source, SourcePermissions::default(), Path::new("/")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
     let work = move || {
-        open(&source, &job)?.clone_into(&source, &path, ALL_SUBMODULES, Unnamed::Taken, &job)
+        open(&source, &job)?.clone_into(
+            &source,
+            &path,
+            ALL_SUBMODULES,
+            UnreferencedCommit::Taken,
+            &job,
+        )
     };
     let done = tokio::task::spawn_blocking(work).await.unwrap();
     (done, folder)

@@ -2,7 +2,7 @@
 //! killed at the deadline and when the installation is cancelled. libgit2 handles untrusted bytes only there, so that
 //! the worst result of such bytes is an error.
 //!
-//! The order is an argument, a pack comes on stdin, and each line of stdout is one [`Said`].
+//! The order is an argument, a pack comes on stdin, and each line of stdout is one [`WorkerMessage`].
 
 mod memory;
 mod work;
@@ -17,10 +17,10 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::refs::Refs;
-use super::{CloneError, Job, Limits, Taken};
-use crate::install::progress::Step;
+use super::{CloneContext, CloneError, Limits, ResourceUsage};
+use crate::install::progress::InstallStep;
 use crate::lock::locked;
-use crate::transport::errand;
+use crate::transport::run_command;
 
 pub(crate) use work::main;
 
@@ -29,7 +29,7 @@ pub(crate) const SUBCOMMAND: &str = "__git";
 
 /// Task of the worker, in the repository folder that is its working directory.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Task {
+pub(super) enum WorkerTask {
     /// Lists the refs of another local repository.
     List { path: PathBuf },
     /// Fetches all branches and tags of another local repository.
@@ -52,28 +52,28 @@ pub(super) enum Task {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Order {
-    task: Task,
+struct WorkerRequest {
+    task: WorkerTask,
     limits: Limits,
 }
 
 /// One line of the worker's output.
 #[derive(Debug, Serialize, Deserialize)]
-enum Said {
-    Step(Step),
+enum WorkerMessage {
+    Step(InstallStep),
     Head(String),
     Reference { name: String, id: String },
     Commit(String),
-    Taken(Taken),
+    Taken(ResourceUsage),
     Note(String),
-    Submodule(Pinned),
+    Submodule(PinnedSubmodule),
     Failed(CloneError),
     Done,
 }
 
 /// Submodule as its repository declares it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Pinned {
+pub(super) struct PinnedSubmodule {
     pub(super) path: PathBuf,
     pub(super) commit: String,
     pub(super) url: String,
@@ -81,61 +81,65 @@ pub(super) struct Pinned {
 
 /// Results of a task.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(super) struct WorkerResults {
     pub(super) refs: Refs,
     /// Full id.
     pub(super) commit: Option<String>,
     pub(super) notes: Vec<String>,
-    pub(super) submodules: Vec<Pinned>,
-    pub(super) taken: Taken,
+    pub(super) submodules: Vec<PinnedSubmodule>,
+    pub(super) taken: ResourceUsage,
     end: Option<Result<(), CloneError>>,
 }
 
-impl Findings {
-    fn take(&mut self, said: Said) {
+impl WorkerResults {
+    fn take(&mut self, said: WorkerMessage) {
         match said {
-            Said::Step(_) => {}
-            Said::Head(name) => self.refs.head = Some(name),
-            Said::Reference { name, id } => self
+            WorkerMessage::Step(_) => {}
+            WorkerMessage::Head(name) => self.refs.head = Some(name),
+            WorkerMessage::Reference { name, id } => self
                 .refs
                 .all
                 .extend(Oid::from_str(&id).map(|id| (name, id))),
-            Said::Commit(id) => self.commit = Some(id),
-            Said::Taken(taken) => self.taken = taken,
-            Said::Note(note) => self.notes.push(note),
-            Said::Submodule(pinned) => self.submodules.push(pinned),
-            Said::Failed(error) => self.end = Some(Err(error)),
-            Said::Done => self.end = Some(Ok(())),
+            WorkerMessage::Commit(id) => self.commit = Some(id),
+            WorkerMessage::Taken(taken) => self.taken = taken,
+            WorkerMessage::Note(note) => self.notes.push(note),
+            WorkerMessage::Submodule(pinned) => self.submodules.push(pinned),
+            WorkerMessage::Failed(error) => self.end = Some(Err(error)),
+            WorkerMessage::Done => self.end = Some(Ok(())),
         }
     }
 }
 
 /// Runs `task` in `folder` in a worker.
-pub(super) fn run(task: Task, folder: &Path, job: &Job) -> Result<Findings, CloneError> {
+pub(super) fn run(
+    task: WorkerTask,
+    folder: &Path,
+    job: &CloneContext,
+) -> Result<WorkerResults, CloneError> {
     let work = work(task, folder, Stdio::null(), job);
     job.runtime.block_on(work)
 }
 
 /// Runs `task` in `folder` in a worker that reads `input`. Dropping the future kills the worker.
 pub(super) async fn work(
-    task: Task,
+    task: WorkerTask,
     folder: &Path,
     input: Stdio,
-    job: &Job,
-) -> Result<Findings, CloneError> {
+    job: &CloneContext,
+) -> Result<WorkerResults, CloneError> {
     let limits = job.limits;
-    let order = serde_json::to_string(&Order { task, limits });
+    let order = serde_json::to_string(&WorkerRequest { task, limits });
     let order = order.map_err(|error| CloneError::Git(error.to_string()))?;
     let mut command = command(&order);
     command.current_dir(folder);
-    let findings = Arc::new(Mutex::new(Findings::default()));
+    let findings = Arc::new(Mutex::new(WorkerResults::default()));
     let (found, progress) = (Arc::clone(&findings), job.progress.clone());
     let tell = move |line: String| match serde_json::from_str(&line) {
-        Ok(Said::Step(step)) => progress.tell(step),
+        Ok(WorkerMessage::Step(step)) => progress.report(step),
         Ok(said) => locked(&found).take(said),
         Err(_) => tracing::debug!(line, "the process that reads repositories"),
     };
-    let running = errand::run_on(input, command, &job.reaper, tell);
+    let running = run_command::run_on(input, command, &job.reaper, tell);
     let ended = tokio::select! {
         () = job.cancel.cancelled() => return Err(CloneError::Cancelled),
         ended = timeout(job.left(), running) => ended.map_err(|_| CloneError::Slow(limits.whole))??,
@@ -152,7 +156,7 @@ pub(super) async fn work(
 
 #[cfg(not(test))]
 fn command(order: &str) -> Command {
-    let mut command = errand::this_program();
+    let mut command = run_command::this_program();
     command.args([SUBCOMMAND, order]);
     command.into()
 }

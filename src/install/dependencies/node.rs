@@ -15,7 +15,7 @@ use globset::GlobBuilder;
 
 use super::PrepareError;
 use super::settings::read;
-use crate::install::plan::Packager;
+use crate::install::plan::PackageManager;
 use manifest::Manifest;
 
 /// Maximum number of folders to search for members of a workspace.
@@ -34,9 +34,9 @@ pub(super) const PINNED: [(&str, &str); 2] = [
 
 /// Returns environment variables that override files of the repository and of the git repositories of packages: a
 /// package manager that installs the packages of a package inherits them.
-pub(super) fn pins(packager: Packager) -> Vec<(&'static str, String)> {
+pub(super) fn pins(packager: PackageManager) -> Vec<(&'static str, String)> {
     let pins: &[(&str, &str)] = match packager {
-        Packager::Npm => &[
+        PackageManager::Npm => &[
             ("npm_config_git", "git"),
             ("npm_config_global", "false"),
             ("npm_config_location", "user"),
@@ -45,7 +45,7 @@ pub(super) fn pins(packager: Packager) -> Vec<(&'static str, String)> {
             ("npm_config_timing", "false"),
         ],
         // Variables of pnpm up to 10 and from 11 on.
-        Packager::Pnpm => &[
+        PackageManager::Pnpm => &[
             ("npm_config_ignore_pnpmfile", "true"),
             ("pnpm_config_ignore_pnpmfile", "true"),
             // A script that builds the server would install again before, with scripts.
@@ -53,11 +53,11 @@ pub(super) fn pins(packager: Packager) -> Vec<(&'static str, String)> {
             ("pnpm_config_verify_deps_before_run", "false"),
         ],
         // yarn runs scripts of packages that it fetches by git; git refuses all transports then.
-        Packager::Yarn => &[("GIT_ALLOW_PROTOCOL", "none")],
-        Packager::Bun => &[],
+        PackageManager::Yarn => &[("GIT_ALLOW_PROTOCOL", "none")],
+        PackageManager::Bun => &[],
     };
     let mut pins: Vec<_> = pins.iter().map(|&(key, it)| (key, it.to_owned())).collect();
-    if packager == Packager::Npm {
+    if packager == PackageManager::Npm {
         // npm ignores an empty value.
         let options = std::env::var("NODE_OPTIONS").unwrap_or_default();
         let options = Some(options).filter(|it| !it.trim().is_empty());
@@ -87,7 +87,11 @@ pub(super) fn is_berry(folder: &Path) -> bool {
 }
 
 /// Checks the files that `packager` reads when it installs in `folder` of the repository `root`.
-pub(super) fn check(packager: Packager, root: &Path, folder: &Path) -> Result<(), PrepareError> {
+pub(super) fn check(
+    packager: PackageManager,
+    root: &Path,
+    folder: &Path,
+) -> Result<(), PrepareError> {
     let repository = Repository { packager, root };
     let mut real = PathBuf::new();
     for part in folder.components() {
@@ -106,7 +110,7 @@ pub(super) fn check(packager: Packager, root: &Path, folder: &Path) -> Result<()
         names_packager |= manifest.names_packager;
         manifests.push(manifest);
     }
-    if packager == Packager::Pnpm && names_packager {
+    if packager == PackageManager::Pnpm && names_packager {
         for manifest in &manifests {
             let file = manifest.folder.join(".npmrc");
             repository.check_file(&file, npm::check_registry)?;
@@ -117,17 +121,17 @@ pub(super) fn check(packager: Packager, root: &Path, folder: &Path) -> Result<()
 
 /// Repository in which `packager` installs packages.
 struct Repository<'a> {
-    packager: Packager,
+    packager: PackageManager,
     root: &'a Path,
 }
 
 /// Folder of a settings file, to which the paths in it are relative.
-struct Place<'a> {
+struct SettingsFolder<'a> {
     root: &'a Path,
     folder: PathBuf,
 }
 
-impl Place<'_> {
+impl SettingsFolder<'_> {
     /// Returns the folder that `path` names, unless it lies outside of the repository, or in `.git`.
     fn inside(&self, path: &str) -> Option<PathBuf> {
         // Tools expand `~` and `$`; a colon begins a drive or an address.
@@ -157,8 +161,8 @@ impl Place<'_> {
 }
 
 impl<'a> Repository<'a> {
-    fn place(&self, folder: &Path) -> Place<'a> {
-        Place {
+    fn place(&self, folder: &Path) -> SettingsFolder<'a> {
+        SettingsFolder {
             root: self.root,
             folder: folder.to_owned(),
         }
@@ -167,8 +171,8 @@ impl<'a> Repository<'a> {
     fn refuse(&self, file: &Path, what: &str) -> PrepareError {
         let name = file.strip_prefix(self.root).unwrap_or(file);
         PrepareError::Settings {
-            file: crate::shown::sentence(&name.to_string_lossy()),
-            what: crate::shown::sentence(what),
+            file: crate::quoting::sentence(&name.to_string_lossy()),
+            what: crate::quoting::sentence(what),
         }
     }
 
@@ -190,19 +194,19 @@ impl<'a> Repository<'a> {
         }
         self.check_file(&folder.join(".npmrc"), npm::check_settings)?;
         match self.packager {
-            Packager::Npm => {
+            PackageManager::Npm => {
                 for name in ["package-lock.json", "npm-shrinkwrap.json"] {
                     self.check_lock(&folder.join(name), |text| npm::check_lock(text, place))?;
                 }
             }
-            Packager::Pnpm => {
+            PackageManager::Pnpm => {
                 if let Some(name) = pnpm::FILES.iter().find(|it| is_there(folder, it)) {
                     return Err(self.refuse(&folder.join(name), "is run by pnpm"));
                 }
                 let file = folder.join("pnpm-workspace.yaml");
                 return self.check_file(&file, |text| pnpm::check_workspace(text, place));
             }
-            Packager::Yarn => {
+            PackageManager::Yarn => {
                 if is_there(folder, ".env.yarn") {
                     let file = folder.join(".env.yarn");
                     return Err(self.refuse(&file, "sets variables for yarn"));
@@ -212,7 +216,7 @@ impl<'a> Repository<'a> {
                 self.check_file(&file, |text| yarn::check_berry(text, place))?;
                 self.check_lock(&folder.join("yarn.lock"), yarn::check_lock)?;
             }
-            Packager::Bun => {
+            PackageManager::Bun => {
                 for name in bun::VARIABLES {
                     self.check_file(&folder.join(name), bun::check_variables)?;
                 }

@@ -9,17 +9,20 @@ use std::time::Duration;
 
 use pep440_rs::{Version, VersionSpecifiers};
 
-use super::errands::{Errand, Site, words};
+use super::commands::{CommandInputs, PrepareCommand, words};
 use super::requirements::Installer;
 use super::{PrepareError, requirements, settings, uv};
-use crate::install::plan::{Sources, Venv};
+use crate::install::plan::{UvSources, Venv};
 
 /// Time limit for a Python to report its version.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Minor versions of Python to look up by name, the newest first.
 const MINOR: std::ops::RangeInclusive<u32> = 9..=20;
 
-pub(super) fn errands(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
+pub(super) fn errands(
+    site: CommandInputs<'_>,
+    wanted: &Venv,
+) -> Result<Vec<PrepareCommand>, PrepareError> {
     let uv = which::which("uv");
     if !site.scripts {
         let installer = if uv.is_ok() {
@@ -45,7 +48,7 @@ pub(super) fn errands(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, Prep
 }
 
 impl Venv {
-    fn for_uv_alone(&self, Sources { file, packages }: &Sources) -> PrepareError {
+    fn for_uv_alone(&self, UvSources { file, packages }: &UvSources) -> PrepareError {
         PrepareError::Sources {
             file: file.clone(),
             is_script: self.is_script,
@@ -55,7 +58,7 @@ impl Venv {
 }
 
 /// Installs `.venv` from `uv.lock`.
-fn sync(site: Site<'_>, uv: PathBuf) -> Errand {
+fn sync(site: CommandInputs<'_>, uv: PathBuf) -> PrepareCommand {
     let mut args = words(&["sync", "--frozen"]);
     if !site.scripts {
         args.push("--no-build".to_owned());
@@ -63,7 +66,11 @@ fn sync(site: Site<'_>, uv: PathBuf) -> Errand {
     site.errand(uv, args)
 }
 
-fn by_uv(site: Site<'_>, uv: &Path, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
+fn by_uv(
+    site: CommandInputs<'_>,
+    uv: &Path,
+    wanted: &Venv,
+) -> Result<Vec<PrepareCommand>, PrepareError> {
     let mut make = words(&["venv", "--quiet"]);
     // uv reads the versions of a project itself. Text other than versions could be the path of a program.
     let versions = wanted.python.as_deref().filter(|_| wanted.is_script);
@@ -88,7 +95,7 @@ fn by_uv(site: Site<'_>, uv: &Path, wanted: &Venv) -> Result<Vec<Errand>, Prepar
     Ok(vec![make, site.errand(uv.to_owned(), args)])
 }
 
-fn by_pip(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
+fn by_pip(site: CommandInputs<'_>, wanted: &Venv) -> Result<Vec<PrepareCommand>, PrepareError> {
     if let Some(sources) = &wanted.sources {
         return Err(wanted.for_uv_alone(sources));
     }
@@ -114,7 +121,7 @@ fn by_pip(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
     ]);
     args.extend(only_built(site));
     args.extend(packages);
-    let install = Errand {
+    let install = PrepareCommand {
         pip: true,
         ..site.errand(python, args)
     };
@@ -122,7 +129,7 @@ fn by_pip(site: Site<'_>, wanted: &Venv) -> Result<Vec<Errand>, PrepareError> {
 }
 
 /// Returns options that forbid builds unless scripts are permitted: a build runs code of the package.
-fn only_built(site: Site<'_>) -> Vec<String> {
+fn only_built(site: CommandInputs<'_>) -> Vec<String> {
     if site.scripts {
         Vec::new()
     } else {
@@ -131,7 +138,7 @@ fn only_built(site: Site<'_>) -> Vec<String> {
 }
 
 /// Returns the install arguments that uv and pip share.
-fn packages(site: Site<'_>, wanted: &Venv) -> Vec<String> {
+fn packages(site: CommandInputs<'_>, wanted: &Venv) -> Vec<String> {
     let mut packages = Vec::new();
     if let Some(file) = &wanted.requirements {
         let file = site.folder.join(file).to_string_lossy().into_owned();

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use super::PrepareError;
-use super::errands::Site;
+use super::commands::CommandInputs;
 use super::settings::runs;
 use crate::config::guarded;
-use crate::shown;
+use crate::quoting;
 use line::Parsed;
 
 /// Maximum number of requirements files that include each other.
@@ -47,7 +47,7 @@ pub(super) fn check_packages(
 
 /// Refuses a requirements file, and files it includes, if an entry could make pip or uv run code.
 pub(super) fn check_requirements(
-    site: Site<'_>,
+    site: CommandInputs<'_>,
     file: &Path,
     installer: Installer,
 ) -> Result<(), PrepareError> {
@@ -75,7 +75,7 @@ pub(super) fn check_requirements(
                     ['"', '\''].map(|quote| beside(&file, &format!("{quote}{name}{quote}")));
                 let named = inside(site.root, &named);
                 let Some(named) = named.filter(|_| !quoted.iter().any(|it| it.exists())) else {
-                    let name = shown::value(&name);
+                    let name = quoting::value(&name);
                     let what =
                         format!("names {name} in {place}, which is no file of the repository");
                     return Err(runs(&file, &what));
@@ -105,7 +105,7 @@ fn check_parsed(
         Some(parsed) => return Ok(parsed.files),
     };
     let words: Vec<String> = line.split_whitespace().map(guarded).collect();
-    let line = shown::value(&words.join(" "));
+    let line = quoting::value(&words.join(" "));
     Err(runs(
         file,
         &format!("has {line} in {place}, which {problem}"),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn check_in(root: &Path, file: &str, installer: Installer) -> Result<(), PrepareError> {
-        let site = Site {
+        let site = CommandInputs {
             root,
             folder: root,
             scripts: false,

@@ -48,7 +48,7 @@ pub(super) fn read_bytes(file: &Path) -> Result<Vec<u8>, PrepareError> {
 pub(super) fn runs(file: &Path, what: &str) -> PrepareError {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     PrepareError::Settings {
-        file: crate::shown::sentence(&name),
-        what: crate::shown::sentence(what),
+        file: crate::quoting::sentence(&name),
+        what: crate::quoting::sentence(what),
     }
 }

@@ -6,24 +6,24 @@ use std::process::Command as Process;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::install::plan::{Packager, Prepare, Venv};
+use crate::install::plan::{PackageManager, PrepareStep, Venv};
 
 /// Carries out one step in `folder`. Returns the result and the reported steps.
 async fn prepare(
     folder: &Path,
-    step: Prepare,
+    step: PrepareStep,
     scripts: bool,
-) -> (Result<(), PrepareError>, Vec<Step>) {
+) -> (Result<(), PrepareError>, Vec<InstallStep>) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
-    let progress = Listener::new(move |step| heard.lock().unwrap().push(step));
-    let site = Site {
+    let progress = StepListener::new(move |step| heard.lock().unwrap().push(step));
+    let site = CommandInputs {
         root: folder,
         folder,
         scripts,
         locks: true,
     };
-    let workshop = Workshop {
+    let workshop = PrepareContext {
         scripts,
         folder,
         log: Some(folder.join("log")),
@@ -31,7 +31,7 @@ async fn prepare(
         cancel: &CancellationToken::new(),
         reaper: &Reaper::absent(),
     };
-    let prepared = match site.errands(&[step]) {
+    let prepared = match site.commands(&[step]) {
         Ok(errands) => workshop.prepare(&errands).await,
         Err(error) => Err(error),
     };
@@ -69,7 +69,7 @@ async fn python_gets_an_environment_of_its_own() {
     )
     .unwrap();
     let requirements = Some("requirements.txt".into());
-    let step = Prepare::Venv(Venv {
+    let step = PrepareStep::Venv(Venv {
         requirements,
         ..Venv::default()
     });
@@ -83,7 +83,7 @@ async fn python_gets_an_environment_of_its_own() {
     prepared.unwrap();
     let commands = told
         .iter()
-        .filter(|it| matches!(it, Step::Running(_)))
+        .filter(|it| matches!(it, InstallStep::Running(_)))
         .count();
     assert_eq!(commands, 2, "{told:?}");
     let python = folder.join(".venv/bin/python");
@@ -131,8 +131,8 @@ async fn scripts_of_packages_run_only_if_permitted() {
     )
     .unwrap();
     fs::write(folder.join("tiny/i.js"), "module.exports = 'hello'").unwrap();
-    let step = |locked| Prepare::Node {
-        packager: Packager::Npm,
+    let step = |locked| PrepareStep::Node {
+        packager: PackageManager::Npm,
         locked,
         build: Some("build".into()),
         root: ".".into(),
@@ -173,7 +173,7 @@ async fn rust_is_built_where_it_lies() {
     .unwrap();
     let (prepared, _) = prepare(
         folder,
-        Prepare::Cargo {
+        PrepareStep::Cargo {
             bin: Some("srv".into()),
         },
         false,
@@ -189,7 +189,7 @@ async fn rust_is_built_where_it_lies() {
 #[tokio::test]
 async fn a_tool_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let step = Prepare::Go {
+    let step = PrepareStep::Go {
         package: "./cmd/x".into(),
         output: "x".into(),
     };
@@ -250,8 +250,8 @@ async fn settings_in_the_git_repository_of_a_package_run_nothing() {
     let package =
         format!(r#"{{"name": "srv", "version": "1.0.0", "dependencies": {{ {middle} }} }}"#);
     fs::write(server.join("package.json"), package).unwrap();
-    let step = Prepare::Node {
-        packager: Packager::Npm,
+    let step = PrepareStep::Node {
+        packager: PackageManager::Npm,
         locked: false,
         build: None,
         root: ".".into(),

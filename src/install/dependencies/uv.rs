@@ -8,7 +8,7 @@ use pep440_rs::VersionSpecifiers;
 use toml::de::{DeTable, DeValue};
 
 use super::PrepareError;
-use super::errands::Site;
+use super::commands::CommandInputs;
 use super::settings::{one_of, read, runs};
 
 /// Keys for the source of Python and for uv's cache; without `-`.
@@ -28,7 +28,7 @@ const PLACES: [&str; 5] = [
 ];
 
 /// Checks the settings that uv reads, from the server's folder upwards.
-pub(super) fn check(site: Site<'_>) -> Result<(), PrepareError> {
+pub(super) fn check(site: CommandInputs<'_>) -> Result<(), PrepareError> {
     let folders = site.way_up(site.folder);
     for folder in folders.take_while(|_| !site.scripts) {
         check_settings(&folder.join("uv.toml"), &[])?;
@@ -68,7 +68,7 @@ fn check_settings(file: &Path, path: &[&str]) -> Result<(), PrepareError> {
 }
 
 /// Refuses version files by which uv would run a program of the repository as its Python.
-pub(super) fn check_pins(site: Site<'_>) -> Result<(), PrepareError> {
+pub(super) fn check_pins(site: CommandInputs<'_>) -> Result<(), PrepareError> {
     for folder in site.way_up(site.folder) {
         for name in [".python-version", ".python-versions"] {
             let text = match std::fs::read_to_string(folder.join(name)) {
@@ -118,7 +118,7 @@ mod tests {
         let folder = root.path().join("sub");
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(root.path().join(path), text).unwrap();
-        let site = Site {
+        let site = CommandInputs {
             root: root.path(),
             folder: &folder,
             scripts,
@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn check_pins_in(folder: &Path) -> Result<(), PrepareError> {
-        check_pins(Site {
+        check_pins(CommandInputs {
             root: folder,
             folder,
             scripts: true,

@@ -9,7 +9,7 @@ const DEEPEST: usize = 32;
 
 /// One scalar or one beginning of a collection, and its place in the document.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct YamlEntry {
     /// Keys from the root on; an item of a sequence has the key of the sequence.
     pub(super) path: Vec<String>,
     /// Text of a scalar; `None` for a collection.
@@ -18,7 +18,7 @@ pub(super) struct Entry {
     pub(super) line: usize,
 }
 
-impl Entry {
+impl YamlEntry {
     /// Returns the key on the first level.
     pub(super) fn key(&self) -> &str {
         self.path.first().map_or("", String::as_str)
@@ -26,7 +26,7 @@ impl Entry {
 }
 
 /// A collection that has not ended.
-enum Open {
+enum OpenCollection {
     Mapping {
         key: Option<String>,
         seen: HashSet<String>,
@@ -36,7 +36,7 @@ enum Open {
 
 /// Parses a document whose root is a mapping. Returns the reason if a construct is not plain: parsers differ in
 /// their reading of such constructs, so a setting could hide there.
-pub(super) fn parse(text: &str) -> Result<Vec<Entry>, String> {
+pub(super) fn parse(text: &str) -> Result<Vec<YamlEntry>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let is_odd = |c: char| {
         (c.is_control() && c != '\n' && c != '\r')
@@ -48,7 +48,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry>, String> {
     if text.lines().any(|line| line.starts_with('%')) {
         return Err("has a directive of YAML".to_owned());
     }
-    let mut reader = Reader {
+    let mut reader = YamlReader {
         open: Vec::new(),
         entries: Vec::new(),
     };
@@ -81,10 +81,10 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry>, String> {
                 }
                 reader.scalar(&text, line)?;
             }
-            Event::SequenceStart(..) => reader.start(Open::Sequence, line)?,
+            Event::SequenceStart(..) => reader.start(OpenCollection::Sequence, line)?,
             Event::MappingStart(..) => {
                 let (key, seen) = (None, HashSet::new());
-                reader.start(Open::Mapping { key, seen }, line)?;
+                reader.start(OpenCollection::Mapping { key, seen }, line)?;
             }
             Event::SequenceEnd | Event::MappingEnd => reader.end(),
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -93,16 +93,16 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry>, String> {
     Ok(reader.entries)
 }
 
-struct Reader {
-    open: Vec<Open>,
-    entries: Vec<Entry>,
+struct YamlReader {
+    open: Vec<OpenCollection>,
+    entries: Vec<YamlEntry>,
 }
 
-impl Reader {
+impl YamlReader {
     fn path(&self) -> Vec<String> {
-        let key = |open: &Open| match open {
-            Open::Mapping { key, .. } => key.clone(),
-            Open::Sequence => None,
+        let key = |open: &OpenCollection| match open {
+            OpenCollection::Mapping { key, .. } => key.clone(),
+            OpenCollection::Sequence => None,
         };
         self.open.iter().filter_map(key).collect()
     }
@@ -110,7 +110,7 @@ impl Reader {
     fn scalar(&mut self, text: &str, line: usize) -> Result<(), String> {
         match self.open.last_mut() {
             None => return Err(format!("is no mapping (line {line})")),
-            Some(Open::Mapping {
+            Some(OpenCollection::Mapping {
                 key: key @ None,
                 seen,
             }) => {
@@ -126,24 +126,24 @@ impl Reader {
             Some(_) => {}
         }
         let (path, text) = (self.path(), Some(text.to_owned()));
-        self.entries.push(Entry { path, text, line });
+        self.entries.push(YamlEntry { path, text, line });
         self.value_ends();
         Ok(())
     }
 
-    fn start(&mut self, collection: Open, line: usize) -> Result<(), String> {
+    fn start(&mut self, collection: OpenCollection, line: usize) -> Result<(), String> {
         match self.open.last() {
-            None if matches!(collection, Open::Sequence) => {
+            None if matches!(collection, OpenCollection::Sequence) => {
                 return Err(format!("is no mapping (line {line})"));
             }
-            Some(Open::Mapping { key: None, .. }) => {
+            Some(OpenCollection::Mapping { key: None, .. }) => {
                 return Err(format!("has a collection as a key (line {line})"));
             }
             _ if self.open.len() >= DEEPEST => return Err(format!("is too deep (line {line})")),
             None => {}
             Some(_) => {
                 let path = self.path();
-                self.entries.push(Entry {
+                self.entries.push(YamlEntry {
                     path,
                     text: None,
                     line,
@@ -160,7 +160,7 @@ impl Reader {
     }
 
     fn value_ends(&mut self) {
-        if let Some(Open::Mapping { key, .. }) = self.open.last_mut() {
+        if let Some(OpenCollection::Mapping { key, .. }) = self.open.last_mut() {
             *key = None;
         }
     }

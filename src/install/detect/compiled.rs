@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::super::plan::{Plan, Prepare};
-use super::tree::{Tree, joined};
-use super::{Findings, Proposal, Trust, is_plain, plan};
+use super::super::plan::{Plan, PrepareStep};
+use super::clone_folder::{CloneFolder, joined};
+use super::{ConfidenceLevel, FolderFindings, StartProposal, is_plain, plan};
 
 const CARGO: &str = "Cargo.toml";
 const GO: &str = "go.mod";
@@ -29,12 +29,12 @@ const MODULES: [&str; 4] = [
     "trpc.group/trpc-go/trpc-mcp-go",
 ];
 
-pub(super) fn propose(tree: &Tree, findings: &mut Findings) {
+pub(super) fn propose(tree: &CloneFolder, findings: &mut FolderFindings) {
     cargo(tree, findings);
     go(tree, findings);
 }
 
-fn cargo(tree: &Tree, findings: &mut Findings) {
+fn cargo(tree: &CloneFolder, findings: &mut FolderFindings) {
     let manifest = tree.toml(CARGO);
     let Some(manifest) = findings.read(CARGO, manifest) else {
         return;
@@ -63,7 +63,7 @@ fn cargo(tree: &Tree, findings: &mut Findings) {
         } else {
             says
         };
-        let prepare = vec![Prepare::Cargo {
+        let prepare = vec![PrepareStep::Cargo {
             bin: Some(name.clone()),
         }];
         let program = format!("target/release/{name}");
@@ -72,11 +72,11 @@ fn cargo(tree: &Tree, findings: &mut Findings) {
             compiled: true,
             ..plan(prepare, &program, Vec::new(), &RUST_SOURCES, reason)
         };
-        findings.proposals.push(Proposal {
+        findings.proposals.push(StartProposal {
             registry: "cargo",
             name: name.clone(),
             package: package.to_owned(),
-            trust: Trust::Declared,
+            trust: ConfidenceLevel::Declared,
             speaks_mcp,
             plan,
         });
@@ -84,7 +84,7 @@ fn cargo(tree: &Tree, findings: &mut Findings) {
 }
 
 /// Returns the names of the programs, each with the reason for it.
-fn bins(tree: &Tree, manifest: &Value, package: &str) -> Vec<(String, String)> {
+fn bins(tree: &CloneFolder, manifest: &Value, package: &str) -> Vec<(String, String)> {
     let listed = manifest
         .get("bin")
         .and_then(Value::as_array)
@@ -123,7 +123,7 @@ fn bins(tree: &Tree, manifest: &Value, package: &str) -> Vec<(String, String)> {
     bins
 }
 
-fn go(tree: &Tree, findings: &mut Findings) {
+fn go(tree: &CloneFolder, findings: &mut FolderFindings) {
     let Some(text) = tree.text(GO) else { return };
     let module = text
         .lines()
@@ -148,7 +148,7 @@ fn go(tree: &Tree, findings: &mut Findings) {
             continue;
         }
         let output = format!("bin/{name}");
-        let prepare = Prepare::Go {
+        let prepare = PrepareStep::Go {
             package: if folder.is_empty() {
                 ".".to_owned()
             } else {
@@ -166,11 +166,11 @@ fn go(tree: &Tree, findings: &mut Findings) {
             compiled: true,
             ..plan(vec![prepare], &output, Vec::new(), &GO_SOURCES, reason)
         };
-        findings.proposals.push(Proposal {
+        findings.proposals.push(StartProposal {
             registry: "go",
             name,
             package: package.to_owned(),
-            trust: Trust::Declared,
+            trust: ConfidenceLevel::Declared,
             speaks_mcp: MODULES.iter().any(|module| text.contains(module)),
             plan,
         });
@@ -180,7 +180,7 @@ fn go(tree: &Tree, findings: &mut Findings) {
     }
 }
 
-fn is_program(tree: &Tree, folder: &str) -> bool {
+fn is_program(tree: &CloneFolder, folder: &str) -> bool {
     let files = tree.files(folder).into_iter();
     let mut files = files.filter(|name| {
         let stem = name.strip_suffix(".go");

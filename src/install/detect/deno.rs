@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::super::plan::{Argument, Prepare};
-use super::tree::{Tree, cleaned, joined};
-use super::{Findings, Proposal, Trust, plan};
-use crate::shown;
+use super::super::plan::{Argument, PrepareStep};
+use super::clone_folder::{CloneFolder, cleaned, joined};
+use super::{ConfidenceLevel, FolderFindings, StartProposal, plan};
+use crate::quoting;
 
 const MANIFESTS: [&str; 2] = ["deno.json", "deno.jsonc"];
 /// Files and folders beside a manifest that Deno writes.
@@ -43,7 +43,7 @@ const WATCH: [&str; 2] = ["**/*.{ts,tsx,mts,js,mjs,json,jsonc}", "!node_modules/
 const ALLOW: &str = "--allow-all";
 
 /// Proposes a file that the caller named. Returns `false` if it is not a script of a Deno project.
-pub(super) fn named(tree: &Tree, file: &str, findings: &mut Findings) -> bool {
+pub(super) fn named(tree: &CloneFolder, file: &str, findings: &mut FolderFindings) -> bool {
     if manifest(tree, findings).is_none() || !is_script(tree, file) {
         return false;
     }
@@ -52,7 +52,7 @@ pub(super) fn named(tree: &Tree, file: &str, findings: &mut Findings) -> bool {
         tree,
         file,
         vec![ALLOW.to_owned()],
-        Trust::Named,
+        ConfidenceLevel::Named,
         what,
         findings,
     );
@@ -60,7 +60,7 @@ pub(super) fn named(tree: &Tree, file: &str, findings: &mut Findings) -> bool {
 }
 
 /// Proposes the file that a task starts, or a file with a usual name for servers.
-pub(super) fn propose(tree: &Tree, findings: &mut Findings) {
+pub(super) fn propose(tree: &CloneFolder, findings: &mut FolderFindings) {
     let Some((name, manifest)) = manifest(tree, findings) else {
         return;
     };
@@ -75,7 +75,14 @@ pub(super) fn propose(tree: &Tree, findings: &mut Findings) {
         let what = format!("{name}: its task `{task}` is `{line}`");
         match started(tree, line) {
             Some((options, file)) => {
-                return propose_file(tree, &file, options, Trust::Declared, what, findings);
+                return propose_file(
+                    tree,
+                    &file,
+                    options,
+                    ConfidenceLevel::Declared,
+                    what,
+                    findings,
+                );
             }
             None => findings.consider(what),
         }
@@ -87,7 +94,7 @@ pub(super) fn propose(tree: &Tree, findings: &mut Findings) {
             tree,
             file,
             vec![ALLOW.to_owned()],
-            Trust::Usual,
+            ConfidenceLevel::Usual,
             what,
             findings,
         );
@@ -97,7 +104,7 @@ pub(super) fn propose(tree: &Tree, findings: &mut Findings) {
 }
 
 /// Reads the manifest of a Deno project. A Node.js package may have one too, for tests or publishing.
-fn manifest(tree: &Tree, findings: &mut Findings) -> Option<(&'static str, Value)> {
+fn manifest(tree: &CloneFolder, findings: &mut FolderFindings) -> Option<(&'static str, Value)> {
     let mut names = MANIFESTS.into_iter().filter(|_| !tree.has("package.json"));
     let name = names.find(|name| tree.has(name))?;
     let manifest = tree.jsonc(name);
@@ -105,7 +112,7 @@ fn manifest(tree: &Tree, findings: &mut Findings) -> Option<(&'static str, Value
 }
 
 /// Parses `deno run OPTIONS FILE` into its options and file.
-fn started(tree: &Tree, line: &str) -> Option<(Vec<String>, String)> {
+fn started(tree: &CloneFolder, line: &str) -> Option<(Vec<String>, String)> {
     let words = shlex::split(line)?;
     let [deno, run, rest @ ..] = &words[..] else {
         return None;
@@ -136,11 +143,11 @@ fn is_permission(option: &str) -> bool {
 
 /// Returns the reason why installing needs leave: something here or above, that lets packages run install scripts, or
 /// Deno write outside the clone.
-fn needs_leave(tree: &Tree) -> Option<String> {
+fn needs_leave(tree: &CloneFolder) -> Option<String> {
     let folders = Path::new(&tree.folder).ancestors().filter_map(Path::to_str);
     let mut trees = folders.filter_map(|folder| tree.at(folder));
     trees.find_map(|tree| {
-        let shown = |name: &str| shown::command([&*joined(&tree.folder, name)]);
+        let shown = |name: &str| quoting::command([&*joined(&tree.folder, name)]);
         let written = MANIFESTS.into_iter().chain(WRITTEN);
         let mut leading = written.filter(|name| tree.leads_out(name));
         if let Some(name) = leading.next() {
@@ -154,7 +161,7 @@ fn needs_leave(tree: &Tree) -> Option<String> {
 }
 
 /// Describes the first setting of a manifest that needs leave.
-fn risk(tree: &Tree, manifest: &str) -> Option<String> {
+fn risk(tree: &CloneFolder, manifest: &str) -> Option<String> {
     let Ok(manifest) = tree.jsonc(manifest) else {
         // Deno may understand more of it.
         return Some("cannot be read as a whole, and may let packages run scripts".to_owned());
@@ -172,12 +179,12 @@ fn risk(tree: &Tree, manifest: &str) -> Option<String> {
         let mut paths = values.iter().filter_map(Value::as_str);
         let path = paths.find(|path| leads_out(tree, pointer, path))?;
         let key = pointer[1..].replace('/', ".");
-        let path = shown::value(path);
+        let path = quoting::value(path);
         Some(format!("sets `{key}` to {path}, outside of the repository"))
     })
 }
 
-fn leads_out(tree: &Tree, pointer: &str, path: &str) -> bool {
+fn leads_out(tree: &CloneFolder, pointer: &str, path: &str) -> bool {
     if pointer == "/importMap" && path.starts_with("https://") {
         return false;
     }
@@ -187,7 +194,7 @@ fn leads_out(tree: &Tree, pointer: &str, path: &str) -> bool {
     path.contains([':', '%', '\\']) || pattern.contains("..") || tree.leads_out(fixed)
 }
 
-fn is_script(tree: &Tree, file: &str) -> bool {
+fn is_script(tree: &CloneFolder, file: &str) -> bool {
     // A name with a leading `-` would be an option.
     if cleaned(file).is_none_or(|file| file.starts_with('-')) {
         return false;
@@ -197,15 +204,15 @@ fn is_script(tree: &Tree, file: &str) -> bool {
 }
 
 fn propose_file(
-    tree: &Tree,
+    tree: &CloneFolder,
     file: &str,
     options: Vec<String>,
-    trust: Trust,
+    trust: ConfidenceLevel,
     reason: String,
-    findings: &mut Findings,
+    findings: &mut FolderFindings,
 ) {
     let Some(file) = cleaned(file) else { return };
-    let prepare = vec![Prepare::Deno {
+    let prepare = vec![PrepareStep::Deno {
         entry: file.clone().into(),
         locked: tree.has("deno.lock"),
         scripts: needs_leave(tree),
@@ -219,7 +226,7 @@ fn propose_file(
         let text = tree.text(file).unwrap_or_default();
         text.contains("@modelcontextprotocol/") || text.contains("npm:fastmcp")
     };
-    findings.proposals.push(Proposal {
+    findings.proposals.push(StartProposal {
         registry: "jsr",
         name: file.clone(),
         package: String::new(),
@@ -241,7 +248,7 @@ mod tests {
         let clone = tempfile::tempdir().unwrap();
         fs::create_dir_all(clone.path().join("sub")).unwrap();
         fs::write(clone.path().join(path), text).unwrap();
-        needs_leave(&Tree::new(clone.path(), "sub").unwrap())
+        needs_leave(&CloneFolder::new(clone.path(), "sub").unwrap())
     }
 
     #[test]
@@ -298,7 +305,7 @@ mod tests {
         let (clone, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::create_dir(clone.path().join("a folder")).unwrap();
         fs::create_dir(clone.path().join("modules")).unwrap();
-        let tree = Tree::new(clone.path(), "a folder").unwrap();
+        let tree = CloneFolder::new(clone.path(), "a folder").unwrap();
         symlink("../modules", clone.path().join("a folder/node_modules")).unwrap();
         assert_eq!(needs_leave(&tree), None);
         for name in ["deno.json", "deno.lock", "node_modules", "vendor"] {

@@ -4,9 +4,9 @@
 use serde_json::Value;
 
 use super::super::plan::{Argument, Plan};
+use super::clone_folder::CloneFolder;
 use super::hints::is_variable;
-use super::tree::Tree;
-use super::{Findings, Proposal};
+use super::{FolderFindings, StartProposal};
 
 pub(super) const README: &str = "README.md";
 pub(super) const DOCKERFILE: &str = "Dockerfile";
@@ -56,7 +56,7 @@ pub(super) struct Example {
 
 impl Example {
     /// Returns the first server of each JSON block for clients in the README.
-    pub(super) fn of_readme(tree: &Tree) -> Vec<Self> {
+    pub(super) fn of_readme(tree: &CloneFolder) -> Vec<Self> {
         let text = [README, "readme.md", "Readme.md"];
         let text = text.into_iter().find_map(|name| tree.text(name));
         let text = text.unwrap_or_default();
@@ -84,7 +84,7 @@ impl Example {
     }
 
     /// Returns the command of the image, if the `Dockerfile` writes it as a list.
-    pub(super) fn of_image(text: &str, findings: &mut Findings) -> Option<Self> {
+    pub(super) fn of_image(text: &str, findings: &mut FolderFindings) -> Option<Self> {
         // Only the last stage decides the command.
         let stage = |line: &&str| !line.trim_start().starts_with("FROM ");
         let stage: Vec<&str> = text.lines().rev().take_while(stage).collect();
@@ -150,8 +150,8 @@ impl Example {
 }
 
 /// Returns the names by which an example may refer to this proposal.
-pub(super) fn names_of(proposal: &Proposal) -> Vec<String> {
-    let Proposal {
+pub(super) fn names_of(proposal: &StartProposal) -> Vec<String> {
+    let StartProposal {
         registry,
         name,
         package,

@@ -5,14 +5,14 @@
 use serde_json::Value;
 
 use super::super::plan::Argument;
+use super::clone_folder::CloneFolder;
 use super::examples::{DOCKERFILE, Example, README, names_of};
-use super::tree::Tree;
-use super::{Findings, Proposal, Trust, node, python};
+use super::{ConfidenceLevel, FolderFindings, StartProposal, node, python};
 
 /// Contents of these files.
 #[derive(Debug, Default)]
 pub(super) struct Hints {
-    published: Vec<Published>,
+    published: Vec<PublishedPackage>,
     bundle: Option<Bundle>,
     /// Client examples of the README, and the command of the image.
     examples: Vec<Example>,
@@ -20,7 +20,7 @@ pub(super) struct Hints {
 
 /// One package of `server.json`.
 #[derive(Debug)]
-struct Published {
+struct PublishedPackage {
     registry: String,
     env: Vec<(String, String)>,
     args: Vec<String>,
@@ -36,7 +36,7 @@ struct Bundle {
     env: Vec<(String, String)>,
 }
 
-pub(super) fn read(tree: &Tree, findings: &mut Findings) -> Hints {
+pub(super) fn read(tree: &CloneFolder, findings: &mut FolderFindings) -> Hints {
     let published = tree.json("server.json");
     let published = findings.read("server.json", published);
     let bundle = tree.json("manifest.json");
@@ -58,13 +58,13 @@ pub(super) fn read(tree: &Tree, findings: &mut Findings) -> Hints {
 }
 
 /// Proposes starts from the bundle and the README if there is no other proposal; otherwise only notes them.
-pub(super) fn add_last(tree: &Tree, hints: &Hints, findings: &mut Findings) {
+pub(super) fn add_last(tree: &CloneFolder, hints: &Hints, findings: &mut FolderFindings) {
     if let Some(Bundle { entry_point, .. }) = &hints.bundle {
         let says = format!("manifest.json: its entry point is {entry_point}");
         hints.add(
             tree,
             Some(entry_point.as_str()),
-            Trust::Usual,
+            ConfidenceLevel::Usual,
             says,
             findings,
         );
@@ -74,12 +74,18 @@ pub(super) fn add_last(tree: &Tree, hints: &Hints, findings: &mut Findings) {
         let line = shlex::try_join(command.iter().map(String::as_str)).unwrap_or_default();
         let file = command.iter().find_map(|word| in_tree(tree, word));
         let says = format!("README: clients start `{line}`");
-        hints.add(tree, file.as_deref(), Trust::Guessed, says, findings);
+        hints.add(
+            tree,
+            file.as_deref(),
+            ConfidenceLevel::Guessed,
+            says,
+            findings,
+        );
     }
 }
 
 /// Returns the longest suffix of a path that is a file of the server: the README has another parent folder.
-fn in_tree(tree: &Tree, word: &str) -> Option<String> {
+fn in_tree(tree: &CloneFolder, word: &str) -> Option<String> {
     let mut parts: Vec<&str> = word.split('/').filter(|it| !it.is_empty()).collect();
     while !parts.is_empty() {
         let path = parts.join("/");
@@ -95,11 +101,11 @@ impl Hints {
     /// Proposes a file if there is no proposal yet; otherwise only notes it.
     fn add(
         &self,
-        tree: &Tree,
+        tree: &CloneFolder,
         file: Option<&str>,
-        trust: Trust,
+        trust: ConfidenceLevel,
         says: String,
-        findings: &mut Findings,
+        findings: &mut FolderFindings,
     ) {
         let file = file.filter(|file| findings.proposals.is_empty() && tree.has(file));
         let known = file.is_some_and(|file| {
@@ -116,14 +122,14 @@ impl Hints {
     }
 
     /// Returns true if `server.json` has a package of the proposal's registry.
-    pub(super) fn means(&self, proposal: &Proposal) -> bool {
+    pub(super) fn means(&self, proposal: &StartProposal) -> bool {
         self.published
             .iter()
             .any(|it| it.registry == proposal.registry)
     }
 
     /// Adds the variables and arguments that a start needs.
-    pub(super) fn apply(&self, proposal: &mut Proposal) {
+    pub(super) fn apply(&self, proposal: &mut StartProposal) {
         let same = self
             .published
             .iter()
@@ -171,7 +177,7 @@ impl Hints {
 }
 
 /// Reads the packages of `server.json`; older versions have keys with underscores.
-fn packages(manifest: &Value) -> Vec<Published> {
+fn packages(manifest: &Value) -> Vec<PublishedPackage> {
     let list = |value: &Value, names: [&str; 2]| -> Vec<Value> {
         let list = names
             .into_iter()
@@ -184,7 +190,7 @@ fn packages(manifest: &Value) -> Vec<Published> {
         let mut registry = registry
             .into_iter()
             .filter_map(|key| package.get(key)?.as_str());
-        let mut published = Published {
+        let mut published = PublishedPackage {
             registry: registry.next()?.to_owned(),
             env: Vec::new(),
             args: Vec::new(),
@@ -201,7 +207,7 @@ fn packages(manifest: &Value) -> Vec<Published> {
     packages.iter().filter_map(read).collect()
 }
 
-impl Published {
+impl PublishedPackage {
     fn add_variable(&mut self, variable: &Value) {
         let Some(name) = text(variable, "name").filter(|name| is_variable(name)) else {
             return;

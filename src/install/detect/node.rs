@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::super::plan::{Argument, Packager, Plan, Prepare};
-use super::tree::{Tree, cleaned, joined};
-use super::{Findings, Proposal, Trust, plan};
+use super::super::plan::{Argument, PackageManager, Plan, PrepareStep};
+use super::clone_folder::{CloneFolder, cleaned, joined};
+use super::{ConfidenceLevel, FolderFindings, StartProposal, plan};
 
 const MANIFEST: &str = "package.json";
 /// Packages that implement MCP.
@@ -18,20 +18,20 @@ const LIBRARIES: [&str; 7] = [
     "@vercel/mcp-adapter",
 ];
 /// Lock files and their package managers.
-const LOCKS: [(&str, Packager); 6] = [
-    ("package-lock.json", Packager::Npm),
-    ("npm-shrinkwrap.json", Packager::Npm),
-    ("pnpm-lock.yaml", Packager::Pnpm),
-    ("yarn.lock", Packager::Yarn),
-    ("bun.lock", Packager::Bun),
-    ("bun.lockb", Packager::Bun),
+const LOCKS: [(&str, PackageManager); 6] = [
+    ("package-lock.json", PackageManager::Npm),
+    ("npm-shrinkwrap.json", PackageManager::Npm),
+    ("pnpm-lock.yaml", PackageManager::Pnpm),
+    ("yarn.lock", PackageManager::Yarn),
+    ("bun.lock", PackageManager::Bun),
+    ("bun.lockb", PackageManager::Bun),
 ];
 
 /// Proposes a file that the caller named. Returns `false` if it is no file of a Node.js server.
-pub(super) fn named(tree: &Tree, file: &str, findings: &mut Findings) -> bool {
+pub(super) fn named(tree: &CloneFolder, file: &str, findings: &mut FolderFindings) -> bool {
     let manifest = tree.json(MANIFEST);
     let manifest = findings.read(MANIFEST, manifest).unwrap_or_default();
-    let package = Package::new(tree, &manifest);
+    let package = NodePackage::new(tree, &manifest);
     let Some(start) = package.start_of(file) else {
         return false;
     };
@@ -43,24 +43,24 @@ pub(super) fn named(tree: &Tree, file: &str, findings: &mut Findings) -> bool {
     };
     findings
         .proposals
-        .push(package.proposal(file, Trust::Named, plan));
+        .push(package.proposal(file, ConfidenceLevel::Named, plan));
     true
 }
 
 /// Proposes the programs, the start script and the main file of `package.json`.
-pub(super) fn propose(tree: &Tree, findings: &mut Findings) {
+pub(super) fn propose(tree: &CloneFolder, findings: &mut FolderFindings) {
     let manifest = tree.json(MANIFEST);
     let Some(manifest) = findings.read(MANIFEST, manifest) else {
         return;
     };
-    let package = Package::new(tree, &manifest);
+    let package = NodePackage::new(tree, &manifest);
     if manifest.get("workspaces").is_some() || tree.has("pnpm-workspace.yaml") {
         findings.consider("package.json: a workspace; its packages have folders of their own");
     }
     let bins = package.bins();
     for (name, file) in &bins {
         let what = format!("package.json: `bin` has `{name}`");
-        package.propose(name, file, Trust::Declared, &what, findings);
+        package.propose(name, file, ConfidenceLevel::Declared, &what, findings);
     }
     let script = |name: &str| {
         manifest
@@ -71,13 +71,19 @@ pub(super) fn propose(tree: &Tree, findings: &mut Findings) {
         package.propose_script(line, findings);
     }
     if let Some(main) = manifest.get("main").and_then(Value::as_str) {
-        package.propose(main, main, Trust::Guessed, "package.json: `main`", findings);
+        package.propose(
+            main,
+            main,
+            ConfidenceLevel::Guessed,
+            "package.json: `main`",
+            findings,
+        );
     }
 }
 
 #[derive(Debug)]
-struct Package<'a> {
-    tree: &'a Tree,
+struct NodePackage<'a> {
+    tree: &'a CloneFolder,
     manifest: &'a Value,
     /// Name without scope.
     name: String,
@@ -86,21 +92,21 @@ struct Package<'a> {
 
 /// Command that starts a file.
 #[derive(Debug)]
-struct Start {
+struct StartCommand {
     command: &'static str,
     args: Vec<Argument>,
     watch: Vec<String>,
 }
 
-impl Start {
+impl StartCommand {
     fn plan(self, reason: String) -> Plan {
         let watch: Vec<&str> = self.watch.iter().map(String::as_str).collect();
         plan(Vec::new(), self.command, self.args, &watch, reason)
     }
 }
 
-impl<'a> Package<'a> {
-    fn new(tree: &'a Tree, manifest: &'a Value) -> Self {
+impl<'a> NodePackage<'a> {
+    fn new(tree: &'a CloneFolder, manifest: &'a Value) -> Self {
         let name = manifest
             .get("name")
             .and_then(Value::as_str)
@@ -130,7 +136,14 @@ impl<'a> Package<'a> {
         }
     }
 
-    fn propose(&self, name: &str, file: &str, trust: Trust, what: &str, findings: &mut Findings) {
+    fn propose(
+        &self,
+        name: &str,
+        file: &str,
+        trust: ConfidenceLevel,
+        what: &str,
+        findings: &mut FolderFindings,
+    ) {
         let Some(mut start) = self.start_of(file) else {
             findings.consider(format!("{what}: `{file}` cannot be started"));
             return;
@@ -166,13 +179,13 @@ impl<'a> Package<'a> {
     }
 
     /// Proposes the file that a script starts if it does nothing else; otherwise the package manager runs the script.
-    fn propose_script(&self, line: &str, findings: &mut Findings) {
+    fn propose_script(&self, line: &str, findings: &mut FolderFindings) {
         let what = format!("package.json: the start script is `{line}`");
         let words = shlex::split(line).unwrap_or_default();
         if let [runner, file, ..] = &words[..] {
             let runs = ["node", "tsx", "bun", "ts-node"].contains(&runner.as_str());
             if runs && words.len() == 2 && self.start_of(file).is_some() {
-                self.propose(file, file, Trust::Usual, &what, findings);
+                self.propose(file, file, ConfidenceLevel::Usual, &what, findings);
                 return;
             }
         }
@@ -188,11 +201,11 @@ impl<'a> Package<'a> {
         );
         findings
             .proposals
-            .push(self.proposal("start", Trust::Guessed, plan));
+            .push(self.proposal("start", ConfidenceLevel::Guessed, plan));
     }
 
-    fn proposal(&self, name: &str, trust: Trust, plan: Plan) -> Proposal {
-        Proposal {
+    fn proposal(&self, name: &str, trust: ConfidenceLevel, plan: Plan) -> StartProposal {
+        StartProposal {
             registry: "npm",
             name: name.to_owned(),
             package: self.name.clone(),
@@ -202,7 +215,7 @@ impl<'a> Package<'a> {
         }
     }
 
-    fn start_of(&self, file: &str) -> Option<Start> {
+    fn start_of(&self, file: &str) -> Option<StartCommand> {
         let file = cleaned(file).filter(|file| !file.is_empty())?;
         let bun = LOCKS[4..]
             .iter()
@@ -229,7 +242,7 @@ impl<'a> Package<'a> {
                 "!node_modules/**".to_owned(),
             ],
         };
-        Some(Start {
+        Some(StartCommand {
             command,
             args,
             watch,
@@ -274,7 +287,7 @@ impl<'a> Package<'a> {
         Some(name.to_owned())
     }
 
-    fn install(&self, build: Option<String>, findings: &mut Findings) -> Vec<Prepare> {
+    fn install(&self, build: Option<String>, findings: &mut FolderFindings) -> Vec<PrepareStep> {
         let (packager, lock) = self.packager(findings);
         let depth = match &lock {
             Some(folder) => levels(&self.tree.folder) - levels(folder),
@@ -284,7 +297,7 @@ impl<'a> Package<'a> {
             return Vec::new();
         }
         let root = vec![".."; depth].join("/");
-        vec![Prepare::Node {
+        vec![PrepareStep::Node {
             packager,
             locked: lock.is_some(),
             build,
@@ -293,10 +306,10 @@ impl<'a> Package<'a> {
     }
 
     /// Returns the package manager and the folder of its lock file.
-    fn packager(&self, findings: &mut Findings) -> (Packager, Option<String>) {
+    fn packager(&self, findings: &mut FolderFindings) -> (PackageManager, Option<String>) {
         let said = self.manifest.get("packageManager").and_then(Value::as_str);
         let said = said.and_then(|it| it.split('@').next());
-        let locks: Vec<(&str, Packager, String)> = LOCKS
+        let locks: Vec<(&str, PackageManager, String)> = LOCKS
             .iter()
             .filter_map(|(file, packager)| Some((*file, *packager, self.tree.nearest(file)?)))
             .collect();
@@ -307,9 +320,13 @@ impl<'a> Package<'a> {
             .max_by_key(|(_, _, folder)| levels(folder));
         let by_name = |name: &str| locks.iter().find(|(_, it, _)| program(*it) == name);
         let Some((lock, packager, folder)) = said.and_then(by_name).or(nearest) else {
-            let known = [Packager::Pnpm, Packager::Yarn, Packager::Bun];
+            let known = [
+                PackageManager::Pnpm,
+                PackageManager::Yarn,
+                PackageManager::Bun,
+            ];
             let said = said.and_then(|said| known.into_iter().find(|it| program(*it) == said));
-            return (said.unwrap_or(Packager::Npm), None);
+            return (said.unwrap_or(PackageManager::Npm), None);
         };
         for (other, ..) in locks.iter().filter(|(other, ..)| other != lock) {
             let note = format!("{other}: {lock} was taken");
@@ -325,11 +342,11 @@ fn levels(folder: &str) -> usize {
     folder.split('/').filter(|part| !part.is_empty()).count()
 }
 
-fn program(packager: Packager) -> &'static str {
+fn program(packager: PackageManager) -> &'static str {
     match packager {
-        Packager::Npm => "npm",
-        Packager::Pnpm => "pnpm",
-        Packager::Yarn => "yarn",
-        Packager::Bun => "bun",
+        PackageManager::Npm => "npm",
+        PackageManager::Pnpm => "pnpm",
+        PackageManager::Yarn => "yarn",
+        PackageManager::Bun => "bun",
     }
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::super::plan::{Argument, Plan, Prepare, Sources, Venv};
-use super::tree::{Tree, cleaned, joined, toml_value};
-use super::{Findings, Proposal, Trust, is_plain, plan};
+use super::super::plan::{Argument, Plan, PrepareStep, UvSources, Venv};
+use super::clone_folder::{CloneFolder, cleaned, joined, toml_value};
+use super::{ConfidenceLevel, FolderFindings, StartProposal, is_plain, plan};
 
 const PROJECT: &str = "pyproject.toml";
 const FASTMCP: &str = "fastmcp.json";
@@ -18,35 +18,39 @@ const WATCH: [&str; 2] = ["**/*.py", "!.venv/**"];
 
 /// Proposes a file that the caller named. Returns `false` if it is not Python.
 pub(super) fn named(
-    tree: &Tree,
+    tree: &CloneFolder,
     file: &str,
     requirements: Option<&str>,
-    findings: &mut Findings,
+    findings: &mut FolderFindings,
 ) -> bool {
     let Some(file) = cleaned(file).filter(|file| has_ending(file)) else {
         return false;
     };
-    let project = Project::read(tree, requirements, findings);
+    let project = PythonProject::read(tree, requirements, findings);
     let what = format!("{file}: it was named");
-    project.propose_file(&file, Trust::Named, &what, findings);
+    project.propose_file(&file, ConfidenceLevel::Named, &what, findings);
     true
 }
 
 /// Proposes the starts found in the folder.
-pub(super) fn propose(tree: &Tree, requirements: Option<&str>, findings: &mut Findings) {
-    let project = Project::read(tree, requirements, findings);
+pub(super) fn propose(
+    tree: &CloneFolder,
+    requirements: Option<&str>,
+    findings: &mut FolderFindings,
+) {
+    let project = PythonProject::read(tree, requirements, findings);
     for name in project.scripts() {
         if !is_plain(&name) {
             findings.consider(format!("{PROJECT}: `{name}` cannot be a program's name"));
             continue;
         }
         let reason = format!("{PROJECT}: its scripts have `{name}`");
-        let prepare = vec![Prepare::Venv(project.install(&[], true))];
+        let prepare = vec![PrepareStep::Venv(project.install(&[], true))];
         let command = format!(".venv/bin/{name}");
         let plan = plan(prepare, &command, Vec::new(), &WATCH, reason);
         findings
             .proposals
-            .push(project.proposal(&name, Trust::Declared, plan));
+            .push(project.proposal(&name, ConfidenceLevel::Declared, plan));
     }
     project.propose_fastmcp(findings);
     project.propose_modules(findings);
@@ -60,8 +64,8 @@ pub(super) fn propose(tree: &Tree, requirements: Option<&str>, findings: &mut Fi
 }
 
 #[derive(Debug)]
-struct Project<'a> {
-    tree: &'a Tree,
+struct PythonProject<'a> {
+    tree: &'a CloneFolder,
     manifest: Value,
     requirements: Option<PathBuf>,
     /// True if the caller named the requirements file.
@@ -69,8 +73,12 @@ struct Project<'a> {
     speaks_mcp: bool,
 }
 
-impl<'a> Project<'a> {
-    fn read(tree: &'a Tree, requirements: Option<&str>, findings: &mut Findings) -> Self {
+impl<'a> PythonProject<'a> {
+    fn read(
+        tree: &'a CloneFolder,
+        requirements: Option<&str>,
+        findings: &mut FolderFindings,
+    ) -> Self {
         let manifest = tree.toml(PROJECT);
         let manifest = findings.read(PROJECT, manifest).unwrap_or_default();
         let told = requirements.is_some();
@@ -165,8 +173,8 @@ impl<'a> Project<'a> {
         versions.as_str().map(str::to_owned)
     }
 
-    fn proposal(&self, name: &str, trust: Trust, plan: Plan) -> Proposal {
-        Proposal {
+    fn proposal(&self, name: &str, trust: ConfidenceLevel, plan: Plan) -> StartProposal {
+        StartProposal {
             registry: "pypi",
             name: name.to_owned(),
             package: self.name(),
@@ -176,7 +184,7 @@ impl<'a> Project<'a> {
         }
     }
 
-    fn propose_fastmcp(&self, findings: &mut Findings) {
+    fn propose_fastmcp(&self, findings: &mut FolderFindings) {
         let manifest = self.tree.json(FASTMCP);
         let Some(manifest) = findings.read(FASTMCP, manifest) else {
             return;
@@ -197,17 +205,17 @@ impl<'a> Project<'a> {
             Argument::File(FASTMCP.into()),
         ];
         let reason = format!("{FASTMCP}: its source is {file}");
-        let prepare = vec![Prepare::Venv(self.install(&packages, false))];
+        let prepare = vec![PrepareStep::Venv(self.install(&packages, false))];
         let plan = plan(prepare, ".venv/bin/fastmcp", args, &WATCH, reason);
-        let proposal = self.proposal(&file, Trust::Declared, plan);
-        findings.proposals.push(Proposal {
+        let proposal = self.proposal(&file, ConfidenceLevel::Declared, plan);
+        findings.proposals.push(StartProposal {
             speaks_mcp: true,
             ..proposal
         });
     }
 
     /// Proposes packages that `python -m` starts.
-    fn propose_modules(&self, findings: &mut Findings) {
+    fn propose_modules(&self, findings: &mut FolderFindings) {
         if self.manifest.is_null() || !self.scripts().is_empty() {
             return;
         }
@@ -219,17 +227,17 @@ impl<'a> Project<'a> {
                 }
                 let args = ["-m", &name].map(|it| Argument::Text(it.to_owned()));
                 let reason = format!("{file}: the package can be started");
-                let prepare = vec![Prepare::Venv(self.install(&[], true))];
+                let prepare = vec![PrepareStep::Venv(self.install(&[], true))];
                 let plan = plan(prepare, ".venv/bin/python", args.into(), &WATCH, reason);
                 findings
                     .proposals
-                    .push(self.proposal(&name, Trust::Usual, plan));
+                    .push(self.proposal(&name, ConfidenceLevel::Usual, plan));
             }
         }
     }
 
     /// Proposes single files: files with a usual name, and files that import MCP.
-    fn propose_files(&self, findings: &mut Findings) {
+    fn propose_files(&self, findings: &mut FolderFindings) {
         for folder in ["", "src"] {
             let mut files = self.tree.files(folder);
             files.retain(|name| {
@@ -260,7 +268,7 @@ impl<'a> Project<'a> {
                     "{}: it is called as servers are and imports MCP",
                     path(name)
                 );
-                self.propose_file(&path(name), Trust::Usual, &what, findings);
+                self.propose_file(&path(name), ConfidenceLevel::Usual, &what, findings);
                 let others = speaking.iter().filter(|it| *it != name);
                 for other in others {
                     findings.consider(format!("{}: imports MCP too", path(other)));
@@ -271,16 +279,16 @@ impl<'a> Project<'a> {
                         "{}: it is called as servers are and imports MCP",
                         path(name)
                     );
-                    self.propose_file(&path(name), Trust::Usual, &what, findings);
+                    self.propose_file(&path(name), ConfidenceLevel::Usual, &what, findings);
                 }
             } else if !speaking.is_empty() {
                 for name in &speaking {
                     let what = format!("{}: it imports MCP", path(name));
-                    self.propose_file(&path(name), Trust::Usual, &what, findings);
+                    self.propose_file(&path(name), ConfidenceLevel::Usual, &what, findings);
                 }
             } else if let Some(name) = usual(&files).or_else(|| only_server(&files)) {
                 let what = format!("{}: it is called as servers are", path(name));
-                self.propose_file(&path(name), Trust::Guessed, &what, findings);
+                self.propose_file(&path(name), ConfidenceLevel::Guessed, &what, findings);
             }
             if findings.proposals.iter().any(|it| it.registry == "pypi") {
                 return;
@@ -288,7 +296,13 @@ impl<'a> Project<'a> {
         }
     }
 
-    fn propose_file(&self, file: &str, trust: Trust, what: &str, findings: &mut Findings) {
+    fn propose_file(
+        &self,
+        file: &str,
+        trust: ConfidenceLevel,
+        what: &str,
+        findings: &mut FolderFindings,
+    ) {
         let text = self.tree.text(file).unwrap_or_default();
         let runs =
             text.contains("__main__") || text.contains(".run(") || text.contains("asyncio.run");
@@ -339,10 +353,10 @@ impl<'a> Project<'a> {
                 guessed.join(", ")
             ));
         }
-        let plan = plan(vec![Prepare::Venv(venv)], command, args, &WATCH, reason);
+        let plan = plan(vec![PrepareStep::Venv(venv)], command, args, &WATCH, reason);
         let speaks_mcp = self.speaks_mcp || speaks_mcp(&text);
         let proposal = self.proposal(file, trust, plan);
-        findings.proposals.push(Proposal {
+        findings.proposals.push(StartProposal {
             speaks_mcp,
             ..proposal
         });
@@ -369,12 +383,12 @@ fn dependencies(head: &Value) -> Vec<&str> {
 }
 
 /// Returns the packages under `dependencies` for which `file` has a source that only uv reads.
-fn sources(manifest: &Value, file: &str, dependencies: &str) -> Option<Sources> {
+fn sources(manifest: &Value, file: &str, dependencies: &str) -> Option<UvSources> {
     let known = manifest.pointer("/tool/uv/sources")?.as_object()?;
     let known: Vec<String> = known.keys().map(|it| name_of(it)).collect();
     let names = strings(manifest, dependencies).map(name_of);
     let packages: Vec<String> = names.filter(|name| known.contains(name)).collect();
-    (!packages.is_empty()).then(|| Sources {
+    (!packages.is_empty()).then(|| UvSources {
         file: file.to_owned(),
         packages,
     })

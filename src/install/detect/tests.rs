@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use super::super::plan::{Packager, Prepare};
+use super::super::plan::{PackageManager, PrepareStep};
 use super::*;
 
 /// Lists the trees of `fixtures/repos`: each file of a tree follows a line `== PATH`. Before them, a line `@ FOLDER`
@@ -36,7 +36,7 @@ fn detected(tree: &str) -> String {
     let folder = planted(tree);
     let head = tree.lines().take_while(|line| !line.starts_with("== "));
     let value = |key: &str| head.clone().find_map(|line| line.strip_prefix(key));
-    let said = Said {
+    let said = StartOverrides {
         server_file: value("server_file: "),
         requirements_file: value("requirements_file: "),
     };
@@ -102,19 +102,19 @@ fn nothing_outside_of_the_clone_is_read() {
         symlink(outside.path().join(name), clone.path().join(name)).unwrap();
     }
     symlink(outside.path(), clone.path().join("src")).unwrap();
-    let found = detect(clone.path(), "", Said::default());
+    let found = detect(clone.path(), "", StartOverrides::default());
     assert!(
         matches!(found, Err(DetectError::Nothing { .. })),
         "{found:?}"
     );
     for folder in ["src", "..", "/", "sub/../.."] {
-        let found = detect(clone.path(), folder, Said::default());
+        let found = detect(clone.path(), folder, StartOverrides::default());
         assert!(matches!(found, Err(DetectError::File(_))), "{folder}");
     }
     for file in ["server.py", "../server.py", "no.py", "/etc/passwd"] {
-        let said = Said {
+        let said = StartOverrides {
             server_file: Some(file),
-            ..Said::default()
+            ..StartOverrides::default()
         };
         let found = detect(clone.path(), "", said);
         assert!(matches!(found, Err(DetectError::File(_))), "{file}");
@@ -122,7 +122,7 @@ fn nothing_outside_of_the_clone_is_read() {
     // A link that stays inside is followed.
     fs::write(clone.path().join("sub/real.py"), "import mcp\nmcp.run()").unwrap();
     symlink("sub/real.py", clone.path().join("main.py")).unwrap();
-    let found = detect(clone.path(), "", Said::default()).unwrap();
+    let found = detect(clone.path(), "", StartOverrides::default()).unwrap();
     assert_eq!(found.line(), ".venv/bin/python main.py");
 }
 
@@ -134,9 +134,9 @@ fn names_that_lead_elsewhere_are_not_taken() {
         == Cargo.toml\n[package]\nname = 'x'\n[[bin]]\nname = '--config=x'\n\
         == server.py\nimport mcp\nmcp.run()\n";
     let folder = planted(mean);
-    let found = detect(folder.path(), "", Said::default()).unwrap();
+    let found = detect(folder.path(), "", StartOverrides::default()).unwrap();
     assert_eq!(found.line(), ".venv/bin/python server.py");
-    let Prepare::Venv(venv) = &found.prepare[0] else {
+    let PrepareStep::Venv(venv) = &found.prepare[0] else {
         panic!("{found:?}")
     };
     assert_eq!(venv.packages, ["mcp"]);
@@ -189,7 +189,7 @@ fn arguments_are_taken_from_examples_that_mean_the_same_everywhere() {
         let package = r#"{"name": "@acme/my-server", "bin": {"my-server": "index.js"}}"#;
         let tree = format!("== package.json\n{package}\n== index.js\n\n== README.md\n{readme}\n");
         let folder = planted(&tree);
-        let found = detect(folder.path(), "", Said::default()).unwrap();
+        let found = detect(folder.path(), "", StartOverrides::default()).unwrap();
         let line = found.line();
         let rest = line.strip_prefix("node index.js").unwrap().trim();
         assert_eq!(rest, expected, "{command} {args}");
@@ -203,7 +203,7 @@ fn only_the_last_stage_of_an_image_is_what_it_starts() {
         "== package.json\n{{\"bin\": \"index.js\"}}\n== index.js\n\n== Dockerfile\n{image}"
     );
     let folder = planted(&tree);
-    let found = detect(folder.path(), "", Said::default()).unwrap();
+    let found = detect(folder.path(), "", StartOverrides::default()).unwrap();
     assert_eq!(found.line(), "node index.js");
 }
 
@@ -228,7 +228,7 @@ fn options_of_a_task_that_say_what_is_run_are_not_taken() {
         let manifest = format!("{{\"tasks\": {{\"start\": \"{task}\"}}}}");
         let tree = format!("== deno.json\n{manifest}\n== main.ts\n\n== --allow-scripts=npm:x.ts\n");
         let folder = planted(&tree);
-        let found = detect(folder.path(), "", Said::default()).unwrap();
+        let found = detect(folder.path(), "", StartOverrides::default()).unwrap();
         assert_eq!(found.line(), expected, "{task}");
     }
 }
@@ -237,7 +237,7 @@ fn options_of_a_task_that_say_what_is_run_are_not_taken() {
 fn a_file_that_cannot_be_read_is_told() {
     let folder =
         planted("== package.json\n{\n== pyproject.toml\n[\n== Cargo.toml\n=\n== server.json\nno");
-    let error = detect(folder.path(), "", Said::default())
+    let error = detect(folder.path(), "", StartOverrides::default())
         .unwrap_err()
         .to_string();
     for file in [
@@ -256,11 +256,11 @@ fn a_file_that_cannot_be_read_is_told() {
 #[test]
 fn the_lock_file_tells_the_packager() {
     let cases = [
-        ("", "", Packager::Npm, false),
-        ("pnpm-lock.yaml", "", Packager::Pnpm, true),
-        ("bun.lock", "", Packager::Bun, true),
-        ("yarn.lock", "yarn@4.1.0", Packager::Yarn, true),
-        ("", "pnpm@9", Packager::Pnpm, false),
+        ("", "", PackageManager::Npm, false),
+        ("pnpm-lock.yaml", "", PackageManager::Pnpm, true),
+        ("bun.lock", "", PackageManager::Bun, true),
+        ("yarn.lock", "yarn@4.1.0", PackageManager::Yarn, true),
+        ("", "pnpm@9", PackageManager::Pnpm, false),
     ];
     for (lock, said, packager, locked) in cases {
         let lock = if lock.is_empty() { "LICENSE" } else { lock };
@@ -268,9 +268,9 @@ fn the_lock_file_tells_the_packager() {
             "== {lock}\n\n== p/package.json\n{{\"bin\": \"x.js\", \"packageManager\": \"{said}\"}}\n== p/x.js\n"
         );
         let folder = planted(&text);
-        let found = detect(folder.path(), "p", Said::default()).unwrap();
+        let found = detect(folder.path(), "p", StartOverrides::default()).unwrap();
         let root = if locked { ".." } else { "" }.into();
-        let expected = Prepare::Node {
+        let expected = PrepareStep::Node {
             packager,
             locked,
             build: None,

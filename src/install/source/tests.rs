@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ALL: Permit = Permit {
+const ALL: SourcePermissions = SourcePermissions {
     insecure: true,
     local: true,
 };
@@ -24,7 +24,7 @@ fn told(text: &str) -> String {
         source.to_string(),
         "it does not come back"
     );
-    let Place { host, owner, repo } = &source.place;
+    let StoreLocation { host, owner, repo } = &source.place;
     let reference = source.reference.as_deref().unwrap_or("-");
     let subdir = source.subdir.as_deref().unwrap_or(Path::new("-")).display();
     let repository = source.repository();
@@ -215,7 +215,8 @@ fn a_file_is_told_from_its_repository() {
 
 #[test]
 fn some_must_be_permitted() {
-    let strict = |text: &str| Source::parse(text, Permit::default(), Path::new("/")).unwrap_err();
+    let strict =
+        |text: &str| Source::parse(text, SourcePermissions::default(), Path::new("/")).unwrap_err();
     for (text, expected) in [
         ("http://h/a/b", SourceError::Insecure("http".into())),
         ("git://h/a/b", SourceError::Insecure("git".into())),
@@ -234,7 +235,7 @@ fn credentials_are_never_shown() {
     let source = parse("https://me:s3cret@host.example/a/b@v1").unwrap();
     let credentials = ("me".to_owned(), "s3cret".to_owned());
     assert!(
-        matches!(&source.remote, Remote::Http { credentials: Some(it), .. } if *it == credentials)
+        matches!(&source.remote, RepositoryAddress::Http { credentials: Some(it), .. } if *it == credentials)
     );
     assert!(!format!("{source:?} {source} {}", source.repository()).contains("s3cret"));
     for text in [
@@ -264,7 +265,7 @@ proptest! {
     #[test]
     fn nothing_leaves_its_place(text in "[-a-zA-Z0-9@:/.#%+~ \\\\]{0,40}|(https|ssh)://[-a-z0-9@:/.#%]{0,40}") {
         if let Ok(source) = parse(&text) {
-            let Place { host, owner, repo } = &source.place;
+            let StoreLocation { host, owner, repo } = &source.place;
             for name in [host, owner, repo] {
                 prop_assert!(!name.is_empty() && name.len() < 200, "{}", name);
                 prop_assert!(!name.starts_with(['.', '-']), "{}", name);
@@ -275,9 +276,9 @@ proptest! {
             }
             prop_assert!(source.reference.as_deref().is_none_or(|it| !it.starts_with('-')));
             match &source.remote {
-                Remote::Program(url) => prop_assert!(!url.starts_with('-')),
-                Remote::Http { url, .. } => prop_assert!(url.username().is_empty() && url.password().is_none()),
-                Remote::Local(path) => prop_assert!(path.is_absolute()),
+                RepositoryAddress::Program(url) => prop_assert!(!url.starts_with('-')),
+                RepositoryAddress::Http { url, .. } => prop_assert!(url.username().is_empty() && url.password().is_none()),
+                RepositoryAddress::Local(path) => prop_assert!(path.is_absolute()),
             }
             prop_assert!(source.default_name().chars().all(|it| is_plain(it) && it != '.'));
         }

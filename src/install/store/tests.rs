@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::install::source::{Permit, Source};
+use crate::install::source::{Source, SourcePermissions};
 
-fn place(text: &str) -> Place {
-    Source::parse(text, Permit::default(), Path::new("/"))
+fn place(text: &str) -> StoreLocation {
+    Source::parse(text, SourcePermissions::default(), Path::new("/"))
         .unwrap()
         .place
 }
@@ -18,16 +18,16 @@ fn store() -> (tempfile::TempDir, Store) {
 }
 
 /// Installs an empty folder.
-fn install(store: &Store, source: &str, name: &str) -> Record {
+fn install(store: &Store, source: &str, name: &str) -> InstallRecord {
     let slot = store.slot(&place(source), name).unwrap();
     fs::create_dir(slot.partial()).unwrap();
     let folder = slot.settle(&"ab".repeat(20)).unwrap();
-    let record = Record {
+    let record = InstallRecord {
         name: name.to_owned(),
         source: source.to_owned(),
         commit: "ab".repeat(20),
         reference: None,
-        choices: Choices::default(),
+        choices: StartSettings::default(),
         command: Vec::new(),
         previous: slot.record().map(|it| it.folder),
         folder: slot.name_of(&folder),

@@ -40,15 +40,15 @@ async fn nothing_is_left_of_a_server_that_misbehaves() {
 #[tokio::test]
 async fn nothing_is_left_of_what_cannot_be_started() {
     let world = World::new();
-    let file = |file: &str| Request {
-        choices: Choices {
+    let file = |file: &str| InstallRequest {
+        choices: StartSettings {
             server_file: Some(file.into()),
-            ..Choices::default()
+            ..StartSettings::default()
         },
         ..world.request()
     };
-    let nothing = Request {
-        choices: Choices::default(),
+    let nothing = InstallRequest {
+        choices: StartSettings::default(),
         ..world.at("git/weather#docs")
     };
     for (what, request) in [
@@ -65,8 +65,8 @@ async fn nothing_is_left_of_what_cannot_be_started() {
     world
         .repository
         .commit(&rust("weather-mcp", "fn main() { no such thing }"));
-    let built = Request {
-        choices: Choices::default(),
+    let built = InstallRequest {
+        choices: StartSettings::default(),
         ..world.request()
     };
     let error = world.install(built).await.unwrap_err();
@@ -77,7 +77,7 @@ async fn nothing_is_left_of_what_cannot_be_started() {
 #[tokio::test]
 async fn a_file_that_cannot_be_edited_is_found_at_once_and_when_it_is_too_late() {
     let world = World::new();
-    let (silent, cancel) = (Listener::silent(), CancellationToken::new());
+    let (silent, cancel) = (StepListener::silent(), CancellationToken::new());
     let fetched = world
         .installer
         .fetch(world.request(), &silent, &cancel)
@@ -138,9 +138,9 @@ async fn a_commit_that_starts_differently_is_not_taken_unasked() {
 #[tokio::test]
 async fn a_tool_is_held_to_the_policy() {
     let mut world = World::new();
-    let tool = |source: &str| Request {
+    let tool = |source: &str| InstallRequest {
         source: source.to_owned(),
-        origin: Origin::Tool,
+        origin: RequestOrigin::Tool,
         ..world.request()
     };
     let requests = ["./x", "file:///srv/x", "http://h/a/b", "-x"].map(tool);
@@ -165,7 +165,7 @@ async fn a_second_installation_of_the_same_is_refused_while_one_is_under_way() {
     let cancel = CancellationToken::new();
     let first = world
         .installer
-        .fetch(world.request(), &Listener::silent(), &cancel)
+        .fetch(world.request(), &StepListener::silent(), &cancel)
         .await
         .unwrap();
     let error = world.install(world.request()).await.unwrap_err();
@@ -182,8 +182,8 @@ async fn a_cancel_ends_the_commands_and_takes_all_back() {
     let request = world.request();
     let cancel = CancellationToken::new();
     let running = cancel.clone();
-    let listener = Listener::new(move |step| {
-        if matches!(step, Step::Running(line) if line.contains("build")) {
+    let listener = StepListener::new(move |step| {
+        if matches!(step, InstallStep::Running(line) if line.contains("build")) {
             running.cancel();
         }
     });

@@ -78,19 +78,22 @@ async fn without_gits_folder_every_file_may_be_changed() {
     fs::remove_dir_all(installed.folder.join(".git")).unwrap();
     let refused = world.update(false).await.unwrap_err().to_string();
     assert!(refused.contains(r#"".git""#), "{refused}");
-    assert_eq!(world.update(true).await.unwrap().outcome, Outcome::Updated);
+    assert_eq!(
+        world.update(true).await.unwrap().outcome,
+        InstallOutcome::Updated
+    );
 }
 
 #[tokio::test]
 async fn a_new_installation_replaces_no_changed_files_in_silence() {
     let (world, installed) = world().await;
     put(&installed, ".env");
-    let replacing = |origin, overwrite| Request {
+    let replacing = |origin, overwrite| InstallRequest {
         overwrite,
         origin,
         ..world.request()
     };
-    let refused = world.install(replacing(Origin::Tool, true)).await;
+    let refused = world.install(replacing(RequestOrigin::Tool, true)).await;
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("`force`"), "{refused}");
     world.remove("weather", false).await.unwrap();

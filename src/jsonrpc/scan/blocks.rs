@@ -5,14 +5,14 @@
 
 use wide::u8x64;
 
-use super::{Fault, escape, plain_text};
+use super::{JsonSyntaxError, escape, plain_text};
 
 /// Returns the end of the array or object at `from`.
 ///
 /// Strings, escapes and brackets are checked in full. Elsewhere only the characters are checked: each must occur in
 /// some number, literal or separator, which rejects `NaN`, `None`, `'a'` and control characters.
-pub(super) fn container(bytes: &[u8], from: usize) -> Result<usize, Fault> {
-    let mut open = Open::default();
+pub(super) fn container(bytes: &[u8], from: usize) -> Result<usize, JsonSyntaxError> {
+    let mut open = BracketStack::default();
     let mut is_in_string = false;
     // True if the previous block was only text: more text is likely, and is searched faster without sets.
     let mut is_in_plain_text = false;
@@ -50,7 +50,7 @@ pub(super) fn container(bytes: &[u8], from: usize) -> Result<usize, Fault> {
             wrong |= foreign(all) & outside;
         }
         if let Some(at) = first(wrong) {
-            return Err(Fault(base + at));
+            return Err(JsonSyntaxError(base + at));
         }
         let mut brackets = brackets(all) & !strings;
         while let Some(at) = first(brackets) {
@@ -58,14 +58,14 @@ pub(super) fn container(bytes: &[u8], from: usize) -> Result<usize, Fault> {
             if matches!(bracket, b'{' | b'[') {
                 open.push(bracket == b'{');
             } else if open.pop() != Some(bracket == b'}') {
-                return Err(Fault(base + at));
+                return Err(JsonSyntaxError(base + at));
             } else if open.is_empty() {
                 return Ok(base + at + 1);
             }
             brackets &= brackets - 1;
         }
         if rest.len() < 64 {
-            return Err(Fault(bytes.len()));
+            return Err(JsonSyntaxError(bytes.len()));
         }
         base += 64;
     }
@@ -73,7 +73,7 @@ pub(super) fn container(bytes: &[u8], from: usize) -> Result<usize, Fault> {
 
 /// Stack of the open brackets, one bit each: 1 for a brace. Up to 64 brackets need no allocation.
 #[derive(Default)]
-struct Open {
+struct BracketStack {
     /// The innermost ones, the last in the lowest bit.
     inner: u64,
     /// Full sets of the outer ones.
@@ -81,7 +81,7 @@ struct Open {
     count: usize,
 }
 
-impl Open {
+impl BracketStack {
     fn push(&mut self, is_brace: bool) {
         if self.count > 0 && self.count.is_multiple_of(64) {
             self.outer.push(self.inner);
@@ -116,7 +116,12 @@ struct Escapes {
 impl Escapes {
     /// Finds the escapes in the block `all` at `base` of `bytes`; its first `taken` bytes belong to an earlier escape.
     #[inline]
-    fn in_block(all: u8x64, taken: usize, bytes: &[u8], base: usize) -> Result<Self, Fault> {
+    fn in_block(
+        all: u8x64,
+        taken: usize,
+        bytes: &[u8],
+        base: usize,
+    ) -> Result<Self, JsonSyntaxError> {
         let mut escapes = Self {
             inside: (1 << taken) - 1,
             beyond: 0,
@@ -124,7 +129,7 @@ impl Escapes {
         let backslashes = equal(all, b'\\');
         while let Some(at) = first(backslashes & !escapes.inside) {
             let from = base + at;
-            let end = at + escape(&bytes[from..]).ok_or(Fault(from))?;
+            let end = at + escape(&bytes[from..]).ok_or(JsonSyntaxError(from))?;
             escapes.beyond = end.saturating_sub(64);
             escapes.inside |= (u64::MAX << at) & (u64::MAX >> (64 - end.min(64)));
         }

@@ -6,7 +6,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Scanner;
-use crate::jsonrpc::envelope::{Envelope, Invalid, Meta, Params};
+use crate::jsonrpc::envelope::{Envelope, InvalidMessage, Meta, Params};
 use crate::jsonrpc::{Members, elements, unquoted};
 
 pub(super) fn is_taken(text: &str) -> bool {
@@ -129,7 +129,7 @@ pub(in crate::jsonrpc) fn check(line: &str) {
     }
     let is_array_or_object = elements(line).is_some() || !Members::of(line).is_empty();
     let is_message =
-        line.starts_with('{') && !matches!(Envelope::parse(line), Err(Invalid::Json(_)));
+        line.starts_with('{') && !matches!(Envelope::parse(line), Err(InvalidMessage::Json(_)));
     if is_taken(line) || is_array_or_object || is_message {
         assert!(may_pass(line), "{line:?}");
     }
@@ -148,7 +148,7 @@ pub(super) fn check_json(line: &str) {
             let expected = expected(line).expect("it is an object");
             assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{line:?}");
         }
-        Err(error) => assert_eq!(error, Invalid::Shape, "{line:?}"),
+        Err(error) => assert_eq!(error, InvalidMessage::Shape, "{line:?}"),
     }
     let owned =
         |(name, value): (Cow<'_, str>, Cow<'_, str>)| (name.into_owned(), value.into_owned());

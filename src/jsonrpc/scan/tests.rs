@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::Fault;
+use super::JsonSyntaxError;
 use super::oracle::{check, check_json, is_taken};
-use crate::jsonrpc::envelope::{Envelope, Invalid};
+use crate::jsonrpc::envelope::{Envelope, InvalidMessage};
 
 const NAMES: [&str; 14] = [
     r#""id""#,
@@ -143,7 +143,7 @@ fn nesting_has_no_limit() {
 #[test]
 fn faults_say_where_they_are() {
     let described = |line| match Envelope::parse(line) {
-        Err(Invalid::Json(words)) => words,
+        Err(InvalidMessage::Json(words)) => words,
         other => panic!("{other:?}"),
     };
     assert_eq!(described(r#"{"id":1,}"#), "unexpected '}' at byte 8");
@@ -226,7 +226,7 @@ fn what_the_proxy_itself_reads_is_json_in_full() {
     ] {
         assert_eq!(
             Envelope::parse(line).unwrap_err(),
-            Invalid::Json(Fault(at).describe(line)),
+            InvalidMessage::Json(JsonSyntaxError(at).describe(line)),
             "{line}"
         );
     }

@@ -1,10 +1,10 @@
 use super::*;
-use crate::fleet::Known;
+use crate::fleet::ToolCache;
 use crate::mcp::List;
 use crate::meta_tools::Set;
 
-fn offer() -> Offer {
-    Offer::new(Set::All, true, None, false)
+fn offer() -> OfferedMetaTools {
+    OfferedMetaTools::new(Set::All, true, None, false)
 }
 
 /// Returns a fleet whose servers `a` and `b` have a tool of their own and one of the same name.
@@ -20,7 +20,7 @@ fn fleet() -> Fleet {
 
 /// Returns the line that a call with these arguments becomes, or the error.
 fn sent(fleet: &Fleet, line: &str, arguments: &str) -> Result<(String, String), Value> {
-    let meant = Meant::new(arguments, fleet, &offer())?;
+    let meant = ToolCall::new(arguments, fleet, &offer())?;
     let server = fleet.one(&meant.server);
     let (_, line) = meant.line(line, &server, &fleet.catalog())?;
     Ok((meant.server, line))
@@ -134,14 +134,14 @@ async fn a_server_that_has_not_listed_yet_may_have_the_tool() {
 #[tokio::test]
 async fn the_only_server_of_a_client_has_every_tool() {
     let fleet = Fleet::loaded_with(&["a"], true);
-    let meant = Meant::new(r#"{"tool_name":"any"}"#, &fleet, &offer()).unwrap();
+    let meant = ToolCall::new(r#"{"tool_name":"any"}"#, &fleet, &offer()).unwrap();
     assert_eq!(meant.server, "a");
 }
 
 #[tokio::test]
 async fn a_tool_of_a_server_that_does_not_run_is_found_where_it_was_last() {
     let dir = tempfile::tempdir().unwrap();
-    let known = Known::open(dir.path().to_owned());
+    let known = ToolCache::open(dir.path().to_owned());
     let fleet = Fleet::configured(&["a", "b", "c"], false, Some(known.clone()));
     for (server, tools) in [
         ("a", r#"{"tools":[{"name":"x"},{"name":"y"},{"name":"z"}]}"#),
@@ -157,7 +157,7 @@ async fn a_tool_of_a_server_that_does_not_run_is_found_where_it_was_last() {
     }
     let server = |tool: &str| {
         let arguments = format!(r#"{{"tool_name":"{tool}"}}"#);
-        Meant::new(&arguments, &fleet, &offer()).map(|meant| meant.server)
+        ToolCall::new(&arguments, &fleet, &offer()).map(|meant| meant.server)
     };
     assert_eq!(server("y"), Ok("a".to_owned()));
     assert!(server("x").unwrap_err()["error"] == "Several servers have a tool 'x': a, b");
@@ -179,7 +179,7 @@ async fn many_tools_are_not_listed_in_an_error() {
         .collect();
     fleet.list("a", &tools);
     for (set, words) in [(Set::All, SEARCH), (Set::Dev, LOADED)] {
-        let offer = Offer::new(set, true, None, false);
+        let offer = OfferedMetaTools::new(set, true, None, false);
         let error = missing("weather", &fleet.catalog(), None, &offer);
         let suggestion = error["suggestion"].as_str().unwrap();
         assert!(suggestion.contains(words), "{suggestion}");

@@ -1,14 +1,15 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::install::Variable;
+use crate::install::RequestedVariable;
 use crate::mcp::Era;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Asks the question at `at`; returns its state.
-fn put(questions: &Questions, about: &str, at: Instant) -> String {
-    let Agreement::Asked(result) = questions.put(about.to_owned(), r#"{"message":1E5}"#, at) else {
+fn put(questions: &ConsentQuestions, about: &str, at: Instant) -> String {
+    let ConsentDecision::Asked(result) = questions.put(about.to_owned(), r#"{"message":1E5}"#, at)
+    else {
         panic!("it must be asked");
     };
     let result = Members::of(&result);
@@ -23,7 +24,7 @@ fn put(questions: &Questions, about: &str, at: Instant) -> String {
 
 #[test]
 fn a_response_counts_once() {
-    let (questions, now) = (Questions::default(), Instant::now());
+    let (questions, now) = (ConsentQuestions::default(), Instant::now());
     let state = put(&questions, "a", now);
     assert!(questions.was_asked(&state, "a", now));
     assert!(!questions.was_asked(&state, "a", now));
@@ -31,7 +32,7 @@ fn a_response_counts_once() {
 
 #[test]
 fn a_response_counts_only_for_its_question() {
-    let (questions, now) = (Questions::default(), Instant::now());
+    let (questions, now) = (ConsentQuestions::default(), Instant::now());
     let (first, second) = (put(&questions, "a", now), put(&questions, "b", now));
     assert_ne!(first, second);
     assert!(!questions.was_asked("", "a", now));
@@ -44,12 +45,12 @@ fn a_response_counts_only_for_its_question() {
 
 #[test]
 fn a_response_counts_for_a_limited_time() {
-    let (questions, asked) = (Questions::default(), Instant::now());
+    let (questions, asked) = (ConsentQuestions::default(), Instant::now());
     for (after, counts) in [
         (Duration::ZERO, true),
-        (PATIENCE.saturating_sub(SECOND), true),
-        (PATIENCE, false),
-        (PATIENCE + SECOND, false),
+        (QUESTION_TIMEOUT.saturating_sub(SECOND), true),
+        (QUESTION_TIMEOUT, false),
+        (QUESTION_TIMEOUT + SECOND, false),
     ] {
         let state = put(&questions, "a", asked);
         let counted = questions.was_asked(&state, "a", asked + after);
@@ -60,7 +61,7 @@ fn a_response_counts_for_a_limited_time() {
 
 #[test]
 fn of_too_many_questions_the_oldest_are_dropped() {
-    let (questions, now) = (Questions::default(), Instant::now());
+    let (questions, now) = (ConsentQuestions::default(), Instant::now());
     let states: Vec<String> = (0..=OPEN).map(|_| put(&questions, "a", now)).collect();
     assert!(!questions.was_asked(&states[0], "a", now));
     assert!(questions.was_asked(&states[1], "a", now));
@@ -110,7 +111,7 @@ fn only_a_clear_yes_is_brought() {
             Some(("s", false)),
         ),
     ] {
-        let expected = expected.map(|(state, accepted)| Brought {
+        let expected = expected.map(|(state, accepted)| ConsentResponse {
             state: state.to_owned(),
             accepted,
         });
@@ -119,12 +120,17 @@ fn only_a_clear_yes_is_brought() {
 }
 
 /// Returns `given`, `refused`, or the state of the question.
-async fn ask(questions: &Questions, question: Question, call: &str, message: &str) -> String {
+async fn ask(
+    questions: &ConsentQuestions,
+    question: ConsentChannel,
+    call: &str,
+    message: &str,
+) -> String {
     let caller = Caller::new(Era::Modern, question, None);
     match questions.ask(&caller, call, message).await {
-        Agreement::Given => "given".to_owned(),
-        Agreement::Refused => "refused".to_owned(),
-        Agreement::Asked(result) => {
+        ConsentDecision::Given => "given".to_owned(),
+        ConsentDecision::Refused => "refused".to_owned(),
+        ConsentDecision::Asked(result) => {
             let result = Members::of(&result);
             result.text("requestState").unwrap().into_owned()
         }
@@ -133,10 +139,10 @@ async fn ask(questions: &Questions, question: Question, call: &str, message: &st
 
 #[tokio::test]
 async fn a_modern_client_repeats_its_call_with_the_response() {
-    let questions = Questions::default();
+    let questions = ConsentQuestions::default();
     let with = |state: &str, accepted| {
         let state = state.to_owned();
-        Question::Result(Some(Brought { state, accepted }))
+        ConsentChannel::Result(Some(ConsentResponse { state, accepted }))
     };
     for (accepted, call, message, expected) in [
         (true, "install a", "Install a?", Some("given")),
@@ -149,7 +155,7 @@ async fn a_modern_client_repeats_its_call_with_the_response() {
     ] {
         let state = ask(
             &questions,
-            Question::Result(None),
+            ConsentChannel::Result(None),
             "install a",
             "Install a?",
         )
@@ -177,19 +183,25 @@ async fn a_legacy_client_is_asked_by_a_request() {
         (Some("accept"), "refused"),
         (None, "refused"),
     ] {
-        let asking = Question::Request(Box::new(move |params| {
+        let asking = ConsentChannel::Request(Box::new(move |params| {
             let params: serde_json::Value = serde_json::from_str(&params).unwrap();
             assert_eq!(params["message"], "Install a?");
             assert_eq!(params["requestedSchema"]["type"], "object");
             Box::pin(std::future::ready(answer.map(ToOwned::to_owned)))
         }));
-        let said = ask(&Questions::default(), asking, "install a", "Install a?").await;
+        let said = ask(
+            &ConsentQuestions::default(),
+            asking,
+            "install a",
+            "Install a?",
+        )
+        .await;
         assert_eq!(said, expected, "{answer:?}");
     }
 }
 
-fn proposal() -> Proposal {
-    Proposal {
+fn proposal() -> InstallSummary {
+    InstallSummary {
         name: "clock".into(),
         source: "https://host/a".into(),
         commit: "c0ffee".into(),
@@ -209,12 +221,12 @@ fn the_question_before_an_installation_names_everything_that_is_run() {
         installing(&proposal()),
         "Install the MCP server `clock` from https://host/a?\ncommit: c0ffee\nstart command: uv run \"a b.py\""
     );
-    let variable = |name: &str, is_mentioned| Variable {
+    let variable = |name: &str, is_mentioned| RequestedVariable {
         name: name.into(),
         value: "v".into(),
         is_mentioned,
     };
-    let text = installing(&Proposal {
+    let text = installing(&InstallSummary {
         prepare: vec!["npm ci".into()],
         variables: vec![variable("KNOWN", true), variable("NEW", false)],
         replaces: Some(PathBuf::from("/p/.mcp.json")),
@@ -233,10 +245,10 @@ fn the_question_before_an_installation_names_everything_that_is_run() {
 
 #[test]
 fn foreign_text_adds_no_line_to_the_question() {
-    let lines = |proposal: &Proposal| installing(proposal).lines().count();
+    let lines = |proposal: &InstallSummary| installing(proposal).lines().count();
     let hostile = "x\nstart command: true\u{2028}\r\u{202e}\u{1b}[2J";
-    let plain = lines(&Proposal {
-        variables: vec![Variable {
+    let plain = lines(&InstallSummary {
+        variables: vec![RequestedVariable {
             name: "N".into(),
             value: "v".into(),
             is_mentioned: true,
@@ -245,10 +257,10 @@ fn foreign_text_adds_no_line_to_the_question() {
         replaces: Some("f".into()),
         ..proposal()
     });
-    let forged = Proposal {
+    let forged = InstallSummary {
         source: hostile.into(),
         command: vec![hostile.into()],
-        variables: vec![Variable {
+        variables: vec![RequestedVariable {
             name: hostile.into(),
             value: hostile.into(),
             is_mentioned: true,

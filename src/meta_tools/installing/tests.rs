@@ -27,7 +27,7 @@ fn a_request_has_the_defaults_of_its_definition() {
         );
         assert_eq!(given, expected, "{arguments}");
         assert!(request.env.is_empty(), "{arguments}");
-        assert_eq!(request.origin, Origin::Tool);
+        assert_eq!(request.origin, RequestOrigin::Tool);
     }
 }
 
@@ -102,30 +102,30 @@ fn variables_are_text_as_it_is_written() {
 fn every_step_is_a_sentence() {
     for (step, expected) in [
         (
-            Step::Connecting("https://host/a".into()),
+            InstallStep::Connecting("https://host/a".into()),
             "connecting to https://host/a",
         ),
         (
-            Step::Resolved {
+            InstallStep::Resolved {
                 commit: "c0ffee".into(),
                 reference: Some("main".into()),
             },
             "main is commit c0ffee",
         ),
         (
-            Step::Resolved {
+            InstallStep::Resolved {
                 commit: "c0ffee".into(),
                 reference: None,
             },
             "commit c0ffee",
         ),
         (
-            Step::CheckingOut { files: 3, total: 9 },
+            InstallStep::CheckingOut { files: 3, total: 9 },
             "wrote 3 of 9 files",
         ),
-        (Step::Running("npm ci".into()), "running npm ci"),
-        (Step::Output("line".into()), "line"),
-        (Step::Note("note".into()), "note"),
+        (InstallStep::Running("npm ci".into()), "running npm ci"),
+        (InstallStep::Output("line".into()), "line"),
+        (InstallStep::Note("note".into()), "note"),
     ] {
         assert_eq!(sentence(&step), expected);
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::call::Call;
-use super::super::pending::Waiting;
-use super::{Answer, Connection};
+use super::super::pending_requests::PendingRequest;
+use super::{Connection, RawResponse};
 use crate::bridge;
 use crate::event::StrayKind;
 use crate::jsonrpc::{
@@ -32,14 +32,14 @@ impl Connection {
         };
         let error = ErrorObject::new(INTERNAL_ERROR, format!("the server's response {why}"));
         match waiting {
-            Waiting::Client(call) | Waiting::Cancelled(call) => {
+            PendingRequest::Client(call) | PendingRequest::Cancelled(call) => {
                 if let Some(id) = &call.fetches {
                     locked(&self.table).tasks.forget(id);
                 }
                 call.reply(Reply::Error(&error.to_string()));
                 self.settle(last);
             }
-            Waiting::Own(answer) => drop(answer.send(Answer::Error(error.to_string()))),
+            PendingRequest::Own(answer) => drop(answer.send(RawResponse::Error(error.to_string()))),
         }
     }
 
@@ -60,7 +60,7 @@ impl Connection {
             (number.and_then(|number| table.take(number)), asked)
         };
         match waiting {
-            Some((Waiting::Client(call) | Waiting::Cancelled(call), last)) => {
+            Some((PendingRequest::Client(call) | PendingRequest::Cancelled(call), last)) => {
                 self.note_task(&call, envelope);
                 let tagged = call
                     .tag_tasks
@@ -75,11 +75,11 @@ impl Connection {
                 self.settle(last);
                 Ok(())
             }
-            Some((Waiting::Own(answer), _)) => {
+            Some((PendingRequest::Own(answer), _)) => {
                 let raw = |text: &str| text.to_owned();
                 let answer_value = envelope.result.map_or_else(
-                    || Answer::Error(envelope.error.map(raw).unwrap_or_default()),
-                    |result| Answer::Result(raw(result)),
+                    || RawResponse::Error(envelope.error.map(raw).unwrap_or_default()),
+                    |result| RawResponse::Result(raw(result)),
                 );
                 let _ = answer.send(answer_value);
                 Ok(())
@@ -103,7 +103,9 @@ impl Connection {
             locked(&self.table).tasks.forget(id);
         } else if let Some(result) = envelope.result.filter(|it| tasks::may_describe_task(it)) {
             let mut table = locked(&self.table);
-            table.tasks.hear_result(call.method, result, Instant::now());
+            table
+                .tasks
+                .record_result(call.method, result, Instant::now());
         } else {
             return;
         }
@@ -118,7 +120,7 @@ impl Connection {
             return call.reply(Reply::Result(&bridge::own_result(substitute, call.era)));
         }
         if let Some(result) = envelope.result.filter(|_| call.perishable)
-            && let Some(time) = bridge::keeping_time(result)
+            && let Some(time) = bridge::cache_lifetime(result)
         {
             let line = splice(line, &mut [(time, "0")]);
             if let Ok(Envelope { id: Some(id), .. }) = Envelope::parse(&line) {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::call::Call;
-use super::super::pending::Waiting;
-use super::{Connection, Notice};
+use super::super::pending_requests::PendingRequest;
+use super::{Connection, ConnectionNotice};
 use crate::jsonrpc::{Envelope, Members};
 use crate::lock::locked;
 use crate::mcp::{Era, HEADER_MISMATCH, List, ListKind, Method};
@@ -27,7 +27,7 @@ impl Connection {
     }
 
     /// Ends the connection: nothing more is sent. Returns the calls that were never answered; requests of the proxy
-    /// itself end with [`Lost`](super::Lost).
+    /// itself end with [`ConnectionLost`](super::ConnectionLost).
     pub(crate) fn close(&self) -> Vec<Call> {
         let waiting = {
             let mut table = locked(&self.table);
@@ -41,20 +41,20 @@ impl Connection {
         let mut calls: Vec<_> = waiting.into_iter().collect();
         calls.sort_unstable_by_key(|(number, _)| *number);
         let client = |(_, waiting)| match waiting {
-            Waiting::Client(call) => Some(call),
-            Waiting::Cancelled(_) | Waiting::Own(_) => None,
+            PendingRequest::Client(call) => Some(call),
+            PendingRequest::Cancelled(_) | PendingRequest::Own(_) => None,
         };
         calls.into_iter().filter_map(client).collect()
     }
 
     /// Removes the request `number`, which gets no response. Returns a client's call; a request of the proxy itself
-    /// ends with [`Lost`](super::Lost).
+    /// ends with [`ConnectionLost`](super::ConnectionLost).
     pub(crate) fn lose(&self, number: u64) -> Option<Call> {
         let (waiting, last) = locked(&self.table).take(number)?;
         self.settle(last);
         match waiting {
-            Waiting::Client(call) => Some(call),
-            Waiting::Cancelled(_) | Waiting::Own(_) => None,
+            PendingRequest::Client(call) => Some(call),
+            PendingRequest::Cancelled(_) | PendingRequest::Own(_) => None,
         }
     }
 
@@ -76,7 +76,7 @@ impl Connection {
             table.take(number)?
         };
         self.settle(last);
-        let Waiting::Client(mut call) = waiting else {
+        let PendingRequest::Client(mut call) = waiting else {
             return None;
         };
         call.returns += 1;
@@ -85,24 +85,24 @@ impl Connection {
 
     /// Reports that a list was not read to its end.
     pub(crate) fn tell_cut(&self, kind: ListKind, reason: &'static str) {
-        let _ = self.notices.send(Notice::ListCut(kind, reason));
+        let _ = self.notices.send(ConnectionNotice::ListCut(kind, reason));
     }
 
     /// Reports that a list contains a name twice.
     pub(crate) fn tell_twice(&self, kind: ListKind, name: String) {
-        let _ = self.notices.send(Notice::ListedTwice(kind, name));
+        let _ = self.notices.send(ConnectionNotice::ListedTwice(kind, name));
     }
 
     /// Reports that the server has a list whose capability it does not declare.
     pub(crate) fn tell_undeclared(&self, kind: ListKind) {
-        let _ = self.notices.send(Notice::ListUndeclared(kind));
+        let _ = self.notices.send(ConnectionNotice::ListUndeclared(kind));
     }
 
     /// Reports that a list was not answered in time, so that the server goes live without it.
     pub(crate) fn tell_silent(&self, kind: ListKind, waited: Duration) {
         let _ = self
             .notices
-            .send(Notice::ListSilent(self.generation, kind, waited));
+            .send(ConnectionNotice::ListSilent(self.generation, kind, waited));
     }
 
     /// Passes the tools to the HTTP link, for headers of calls. Removes the tools that cannot be offered over HTTP.
@@ -110,7 +110,7 @@ impl Connection {
         let Some(link) = self.link.http() else { return };
         for (tool, reason) in link.learn(&tools.entries) {
             tools.retain(|name| *name != tool);
-            let _ = self.notices.send(Notice::LeftOut(tool, reason));
+            let _ = self.notices.send(ConnectionNotice::LeftOut(tool, reason));
         }
     }
 }

@@ -62,13 +62,13 @@ impl Connection {
     pub(super) fn note_status(&self, line: &str) {
         let message = Members::of(line);
         let mut table = locked(&self.table);
-        table.tasks.hear_status(&message.object("params"));
+        table.tasks.apply_status(&message.object("params"));
         drop(table);
         self.idle.notify_waiters();
     }
 
     /// Sends a notification to the client in the server's name.
-    pub(crate) fn tell_client(self: &Arc<Self>, method: &str, params: &str) {
+    pub(crate) fn notify_client(self: &Arc<Self>, method: &str, params: &str) {
         let line = notification(method, Some(params));
         if let Ok(envelope) = Envelope::parse(&line) {
             self.client.notify(self, &line, &envelope, None);

@@ -8,14 +8,14 @@ use std::task::{Context, Waker};
 use super::*;
 use crate::bridge::Identity;
 use crate::server::link::Link;
-use crate::server::test_client::{Counting, call, client};
+use crate::server::test_client::{CountingClient, call, client};
 use crate::transport::stream::Outbox;
 
 const LONG: Duration = Duration::from_secs(3600);
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Creates a generation whose input goes to the client's own pipe.
-fn connection(client: &Arc<Counting>) -> Arc<Connection> {
+fn connection(client: &Arc<CountingClient>) -> Arc<Connection> {
     let (notices, _heard) = tokio::sync::mpsc::unbounded_channel();
     Arc::new(Connection::new(
         "weather".into(),
@@ -32,7 +32,7 @@ fn gate(patience: Duration) -> Gate {
 }
 
 /// Submits a request whose line has about `size` bytes.
-fn submit(gate: &Gate, client: &Arc<Counting>, id: usize, size: usize) {
+fn submit(gate: &Gate, client: &Arc<CountingClient>, id: usize, size: usize) {
     let pad = "x".repeat(size);
     let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"vendor/x","params":["{pad}"]}}"#);
     gate.submit(
@@ -103,7 +103,7 @@ async fn a_notification_that_waits_alone_is_forgotten_in_time() {
     let told = async {
         // No timer runs while the queue is empty.
         tokio::task::yield_now().await;
-        gate.tell(r#"{"jsonrpc":"2.0","method":"vendor/x"}"#);
+        gate.forward_notification(r#"{"jsonrpc":"2.0","method":"vendor/x"}"#);
         std::future::pending::<()>().await;
     };
     tokio::select! {
@@ -126,10 +126,10 @@ async fn too_many_are_turned_away_until_others_have_gone() {
     assert!(text.contains("exceeds 64 MiB"), "{text}");
     assert!(text.contains("too_many_waiting"), "{text}");
     let held = gate.lock().held.size;
-    gate.tell(r#"{"jsonrpc":"2.0","method":"vendor/x"}"#);
+    gate.forward_notification(r#"{"jsonrpc":"2.0","method":"vendor/x"}"#);
     assert_eq!(gate.lock().held.size, held);
 
-    let same: Arc<dyn Asker> = client.clone();
+    let same: Arc<dyn ResponseSink> = client.clone();
     assert!(gate.cancel(&same, "2"));
     assert!(!gate.cancel(&same, "2"));
     submit(&gate, &client, 6, 0);
@@ -146,8 +146,8 @@ async fn while_a_suspicion_is_unheard_requests_wait_whatever_the_gate_is_told() 
     assert!(gate.keeps_waiting(), "it overtakes the suspicion");
     gate.open(connection.clone());
     assert!(gate.keeps_waiting(), "for what may be older code");
-    assert_eq!(*gate.standing().borrow(), Standing::Held);
-    gate.heard();
+    assert_eq!(*gate.standing().borrow(), GateStatus::Held);
+    gate.suspect_processed();
     gate.open(connection);
     assert!(!gate.keeps_waiting());
     let text = read(&reader).await;
@@ -161,8 +161,8 @@ struct OneSave {
     known: AtomicUsize,
 }
 
-impl Foresight for OneSave {
-    fn look(&self) {
+impl SaveProbe for OneSave {
+    fn report_saves(&self) {
         if self.known.swap(0, Ordering::Relaxed) > 0 {
             self.gate.upgrade().unwrap().suspect();
         }
@@ -171,13 +171,13 @@ impl Foresight for OneSave {
 
 #[tokio::test]
 async fn a_save_that_only_the_system_knows_of_is_not_overtaken() {
-    type Attempt = fn(&Gate, &Arc<Counting>, &Arc<Connection>);
+    type Attempt = fn(&Gate, &Arc<CountingClient>, &Arc<Connection>);
     let attempts: [(&str, bool, Attempt); 4] = [
         ("a request to an open gate", true, |gate, client, _| {
             submit(gate, client, 1, 0);
         }),
         ("a list that asks how it stands", true, |gate, _, _| {
-            assert_eq!(*gate.standing().borrow(), Standing::Held);
+            assert_eq!(*gate.standing().borrow(), GateStatus::Held);
         }),
         (
             "what waited for older code",
@@ -198,16 +198,16 @@ async fn a_save_that_only_the_system_knows_of_is_not_overtaken() {
         } else {
             submit(&gate, &client, 1, 0);
         }
-        gate.ask(Arc::new(OneSave {
+        gate.set_save_probe(Arc::new(OneSave {
             gate: Arc::downgrade(&gate),
             known: AtomicUsize::new(1),
         }));
         attempt(&gate, &client, &connection);
-        assert_eq!(*gate.standing().borrow(), Standing::Held, "{what}");
+        assert_eq!(*gate.standing().borrow(), GateStatus::Held, "{what}");
         submit(&gate, &client, 2, 0);
         assert!(gate.keeps_waiting(), "{what}");
         assert_eq!(client.answers.load(Ordering::Relaxed), 0, "{what}");
-        gate.heard();
+        gate.suspect_processed();
         // The touched file did not change.
         gate.open(connection);
         assert!(!gate.keeps_waiting(), "{what}");

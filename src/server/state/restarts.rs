@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Cause, Effect, FIRST_BACKOFF, FLAP_EXITS, FLAP_WINDOW, LAST_BACKOFF, Machine, Place, State,
+    Effect, FIRST_BACKOFF, FLAP_EXITS, FLAP_WINDOW, LAST_BACKOFF, ServerLocation, StartCause,
+    State, StateMachine,
 };
 
-impl Machine {
+impl StateMachine {
     pub(super) fn crashed(&mut self, now: Instant, out: &mut Vec<Effect>) -> State {
         while self
             .exits
@@ -15,8 +16,8 @@ impl Machine {
         {
             self.exits.pop_front();
         }
-        if self.rules.place == Place::Elsewhere {
-            return self.unreachable(None, Cause::Crash, now, out);
+        if self.rules.place == ServerLocation::Elsewhere {
+            return self.unreachable(None, StartCause::Crash, now, out);
         }
         self.exits.push_back(now);
         if self.exits.len() >= FLAP_EXITS {
@@ -34,14 +35,14 @@ impl Machine {
     pub(super) fn unreachable(
         &mut self,
         old: Option<u64>,
-        cause: Cause,
+        cause: StartCause,
         now: Instant,
         out: &mut Vec<Effect>,
     ) -> State {
         self.exits.push_back(now);
         let delay = self.delay();
         let at = now + delay;
-        if cause == Cause::Crash && self.exits.len() < FLAP_EXITS {
+        if cause == StartCause::Crash && self.exits.len() < FLAP_EXITS {
             out.extend([Effect::Hold, Effect::Backoff(delay)]);
             return State::Restarting { at };
         }

@@ -10,12 +10,12 @@ pub(crate) struct Rules {
     /// True if the last good generation answers while the saved code does not run.
     pub(crate) serve_last_good: bool,
     /// Location of the server.
-    pub(crate) place: Place,
+    pub(crate) place: ServerLocation,
 }
 
 /// Location of a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum ServerLocation {
     /// A process started by the proxy.
     #[default]
     Here,

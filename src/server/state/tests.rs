@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 /// Stands in for the supervisor: tracks the running generations and checks the invariants after every step.
-struct World {
-    machine: Machine,
+struct SimulatedSupervisor {
+    machine: StateMachine,
     now: Instant,
     candidate: Option<u64>,
     active: Option<u64>,
@@ -19,10 +19,10 @@ struct World {
     stopped: Vec<u64>,
 }
 
-impl World {
+impl SimulatedSupervisor {
     fn new(rules: Rules) -> Self {
         Self {
-            machine: Machine::new(rules),
+            machine: StateMachine::new(rules),
             now: Instant::now(),
             candidate: None,
             active: None,
@@ -186,8 +186,8 @@ proptest! {
         build: bool, stop_first: bool, serve_last_good: bool, remote: bool,
         choices in prop::collection::vec(0u8..16, 0..120),
     ) {
-        let place = if remote { Place::Elsewhere } else { Place::Here };
-        let mut world = World::new(Rules { build: build && !remote, stop_first, serve_last_good, place });
+        let place = if remote { ServerLocation::Elsewhere } else { ServerLocation::Here };
+        let mut world = SimulatedSupervisor::new(Rules { build: build && !remote, stop_first, serve_last_good, place });
         for choice in choices {
             if let Some(input) = world.input(choice) {
                 world.step(input);
@@ -205,7 +205,7 @@ proptest! {
 #[test]
 fn five_exits_in_a_minute_wait_for_a_change() {
     let now = Instant::now();
-    let mut machine = Machine::new(Rules::default());
+    let mut machine = StateMachine::new(Rules::default());
     let mut delays = Vec::new();
     (machine, _) = machine.on_event(Input::Begin, now);
     for generation in 1..=5 {
@@ -230,7 +230,7 @@ fn five_exits_in_a_minute_wait_for_a_change() {
 }
 
 /// Applies `input` to a remote server's machine; returns the delay in ms (0 if none) and the other effects.
-fn tries(machine: &mut Machine, input: Input, now: Instant) -> (u128, Vec<Effect>) {
+fn tries(machine: &mut StateMachine, input: Input, now: Instant) -> (u128, Vec<Effect>) {
     let (next, effects) = machine.clone().on_event(input, now);
     *machine = next;
     let delay = effects.iter().find_map(|effect| match effect {
@@ -242,9 +242,9 @@ fn tries(machine: &mut Machine, input: Input, now: Instant) -> (u128, Vec<Effect
     (delay.unwrap_or_default(), rest.collect())
 }
 
-fn remote() -> Machine {
-    Machine::new(Rules {
-        place: Place::Elsewhere,
+fn remote() -> StateMachine {
+    StateMachine::new(Rules {
+        place: ServerLocation::Elsewhere,
         ..Rules::default()
     })
 }
@@ -295,12 +295,15 @@ fn a_remote_server_that_was_never_there_is_refused_and_tried() {
         );
     }
     let (_, effects) = tries(&mut machine, Input::Proved(4), now);
-    assert_eq!(effects, [Effect::Commit(4, Cause::Save), Effect::Open(4)]);
+    assert_eq!(
+        effects,
+        [Effect::Commit(4, StartCause::Save), Effect::Open(4)]
+    );
 }
 
 #[test]
 fn what_was_touched_before_the_first_client_came_is_waited_for() {
-    let mut machine = Machine::new(Rules::default());
+    let mut machine = StateMachine::new(Rules::default());
     let mut step = |input| {
         let (next, effects) = machine.clone().on_event(input, Instant::now());
         machine = next;

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
-use super::super::outputs::{Change, Origin};
-use super::super::report::{BuildSite, Means, Report};
+use super::super::build_outputs::{ChangeAuthor, FileChange};
+use super::super::report::{ProxyResources, Report, SharedBuild};
 use super::super::state::{Input, State};
 use super::Supervisor;
 use crate::config::shown_line;
@@ -18,13 +18,13 @@ use crate::lock::locked;
 use crate::transport::build::{self, BuildFailure};
 
 /// Running build. Dropping this records its end.
-struct Run<'a> {
-    site: &'a BuildSite,
+struct BuildGuard<'a> {
+    site: &'a SharedBuild,
     is_complete: bool,
 }
 
-impl<'a> Run<'a> {
-    async fn begin(site: &'a BuildSite) -> Self {
+impl<'a> BuildGuard<'a> {
+    async fn begin(site: &'a SharedBuild) -> Self {
         let last_end = locked(&site.outputs).last_end();
         // The pause makes file times unambiguous about the run in which a file was written.
         if let Some(pause) =
@@ -40,7 +40,7 @@ impl<'a> Run<'a> {
     }
 }
 
-impl Drop for Run<'_> {
+impl Drop for BuildGuard<'_> {
     fn drop(&mut self) {
         locked(&self.site.outputs).ended(SystemTime::now(), self.is_complete);
     }
@@ -53,20 +53,20 @@ impl Supervisor {
         let token = CancellationToken::new();
         self.build = Some(token.clone());
         let (supply, command) = (
-            self.supply.clone(),
-            self.supply.spec.build.clone().unwrap_or_default(),
+            self.context.clone(),
+            self.context.spec.build.clone().unwrap_or_default(),
         );
-        self.supply.means.events.send(Event::Building {
+        self.context.resources.events.send(Event::Building {
             server: self.name(),
             command: shown_line(&command),
         });
         self.tasks.spawn(async move {
             // Dropping the build kills all processes that it started.
             let run = async {
-                let site = supply.means.build_site(&supply.spec.cwd, &command);
+                let site = supply.resources.build_site(&supply.spec.cwd, &command);
                 let _turn = site.turn.lock().await;
-                let mut run = Run::begin(&site).await;
-                let Means { events, reaper, .. } = &supply.means;
+                let mut run = BuildGuard::begin(&site).await;
+                let ProxyResources { events, reaper, .. } = &supply.resources;
                 let result = build::run(&supply.spec, &command, events, reaper).await;
                 run.is_complete = true;
                 result
@@ -88,7 +88,7 @@ impl Supervisor {
         }
         let ok = result.is_ok();
         if let Err(error) = result {
-            let command = shown_line(self.supply.spec.build.as_deref().unwrap_or_default());
+            let command = shown_line(self.context.spec.build.as_deref().unwrap_or_default());
             let (reason, stderr) = match &error {
                 BuildFailure::Start(error) => (format!("cannot be built: {error}"), vec![]),
                 BuildFailure::Failed { status, tail, .. } => (
@@ -110,21 +110,21 @@ impl Supervisor {
     }
 
     /// Returns the site of the server's build, if it has one.
-    fn build_site(&self) -> Option<Arc<BuildSite>> {
-        let spec = &self.supply.spec;
+    fn build_site(&self) -> Option<Arc<SharedBuild>> {
+        let spec = &self.context.spec;
         let command = spec.build.as_deref()?;
-        Some(self.supply.means.build_site(&spec.cwd, command))
+        Some(self.context.resources.build_site(&spec.cwd, command))
     }
 
     /// Returns the author of changes to these files. Reads the file system.
-    pub(super) fn origin(&self, paths: &[PathBuf]) -> Origin {
+    pub(super) fn origin(&self, paths: &[PathBuf]) -> ChangeAuthor {
         let Some(site) = self.build_site() else {
-            return Origin::User;
+            return ChangeAuthor::User;
         };
-        let cwd = &self.supply.spec.cwd;
+        let cwd = &self.context.spec.cwd;
         let changes = paths.iter().map(|path| {
             let file = cwd.join(path);
-            Change {
+            FileChange {
                 path: path.clone(),
                 time: file_time::changed(&file),
                 is_empty: std::fs::metadata(&file).is_ok_and(|it| it.len() == 0),

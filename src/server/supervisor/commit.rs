@@ -7,30 +7,30 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::super::body::SHOWN_STDERR;
-use super::super::generation::{Proof, Running, Shown};
+use super::super::backend::SHOWN_STDERR;
+use super::super::generation::{ProofResults, ProvenGeneration, RunningGeneration};
 use super::super::lists::{Lists, tool_diff};
-use super::super::state::Cause;
-use super::super::{Snapshot, advice, noting};
-use super::{Active, Supervisor};
-use crate::config::Reload;
+use super::super::state::StartCause;
+use super::super::{Snapshot, advice, loaded_files};
+use super::{ActiveGeneration, Supervisor};
+use crate::config::ReloadMode;
 use crate::event::{Event, ToolDiff};
 use crate::mcp::{Era, List, ListKind};
 
 impl Supervisor {
     /// Makes the proven candidate the active generation. The lists are replaced in a single step: readers of the
     /// snapshot see either all of the old lists or all of the new ones.
-    pub(super) fn commit(&mut self, next: u64, cause: Cause) {
+    pub(super) fn commit(&mut self, next: u64, cause: StartCause) {
         self.candidate = None;
         let Some(proof) = self.proof.take() else {
             return;
         };
-        let Proof {
+        let ProvenGeneration {
             running,
             shown,
             took,
         } = *proof;
-        let Shown {
+        let ProofResults {
             handshake,
             lists,
             stream,
@@ -39,7 +39,7 @@ impl Supervisor {
         let before = self.shared.snapshot.borrow().clone();
         // A remote server that is reachable again may run newer code.
         let announced = match cause {
-            Cause::Crash if running.connection.is_remote() => Cause::Save,
+            StartCause::Crash if running.connection.is_remote() => StartCause::Save,
             cause => cause,
         };
         let changes = changes(&before.lists, &lists, announced);
@@ -54,15 +54,15 @@ impl Supervisor {
             diff,
             since: Some(Instant::now()),
         });
-        let fresh = before.generation == 0 || cause == Cause::Client;
+        let fresh = before.generation == 0 || cause == StartCause::Client;
         self.tell_commit(&snapshot, handshake.era, fresh);
         running.connection.go_live();
         self.warn_of_missed_port(&running);
-        let stream = stream.map(|stream| self.attend(next, stream));
+        let stream = stream.map(|stream| self.watch_listen_stream(next, stream));
         let saved = std::mem::take(&mut self.files);
         let over = CancellationToken::new();
         self.follow(saved, over.clone());
-        let active = Active {
+        let active = ActiveGeneration {
             running,
             stream,
             told,
@@ -70,7 +70,7 @@ impl Supervisor {
             over,
         };
         if let Some(old) = self.active.replace(active) {
-            self.retire(old.running, self.supply.spec.timeouts.drain);
+            self.retire(old.running, self.context.spec.timeouts.drain);
         }
         // The client's identity may have changed since the candidate was started.
         self.introduce();
@@ -100,35 +100,38 @@ impl Supervisor {
         self.resend_mismatched();
     }
 
-    fn tell_client(&self, changes: &[ListKind], cause: Cause) {
+    fn tell_client(&self, changes: &[ListKind], cause: StartCause) {
         let Some(client) = &self.client else { return };
-        client.lists_changed(changes, cause == Cause::Begin);
-        if matches!(cause, Cause::Save | Cause::Asked | Cause::Crash) {
-            client.resources_renewed(&self.supply.spec.name);
+        client.lists_changed(changes, cause == StartCause::Begin);
+        if matches!(
+            cause,
+            StartCause::Save | StartCause::Asked | StartCause::Crash
+        ) {
+            client.resources_renewed(&self.context.spec.name);
         }
     }
 
     /// Records the files that the new generation, started for `saved`, loads, until it is `over`. Also starts to
     /// prepare the next standby.
     fn follow(&self, saved: BTreeSet<PathBuf>, over: CancellationToken) {
-        if let Some(notes) = self.shared.warm.started(&self.supply.spec, true) {
-            let events = self.supply.means.events.clone();
-            let following = noting::follow(notes, self.shared.clone(), saved, events);
+        if let Some(notes) = self.shared.warm.started(&self.context.spec, true) {
+            let events = self.context.resources.events.clone();
+            let following = loaded_files::follow(notes, self.shared.clone(), saved, events);
             self.tasks.spawn(over.run_until_cancelled_owned(following));
         }
     }
 
     /// Warns of a port that the server did not get beside its predecessor. If it is a debugger's port, the server runs,
     /// but the user cannot reach the debugger.
-    fn warn_of_missed_port(&self, running: &Running) {
-        let spec = &self.supply.spec;
-        if self.active.is_none() || spec.reload == Reload::StopFirst {
+    fn warn_of_missed_port(&self, running: &RunningGeneration) {
+        let spec = &self.context.spec;
+        if self.active.is_none() || spec.reload == ReloadMode::StopFirst {
             return;
         }
         let stderr = running.child.stderr();
         let stderr = stderr.map(|it| it.last(SHOWN_STDERR)).unwrap_or_default();
         if let Some(line) = advice::missed_port(&stderr) {
-            self.supply.means.events.send(Event::PortMissed {
+            self.context.resources.events.send(Event::PortMissed {
                 server: self.name(),
                 line: line.to_owned(),
             });
@@ -139,7 +142,7 @@ impl Supervisor {
     fn tell_commit(&self, snapshot: &Snapshot, era: Era, fresh: bool) {
         let (server, generation, took) = (self.name(), snapshot.generation, snapshot.took);
         let count = |kind| snapshot.list(kind).map_or(0, |list| list.entries.len());
-        self.supply.means.events.send(if fresh {
+        self.context.resources.events.send(if fresh {
             Event::Ready {
                 server,
                 generation,
@@ -162,7 +165,7 @@ impl Supervisor {
 
 /// Returns the kinds of lists to announce after a commit: after a reload all lists with entries or errors, after a
 /// restart only those that differ.
-fn changes(before: &Lists, after: &Lists, cause: Cause) -> Vec<ListKind> {
+fn changes(before: &Lists, after: &Lists, cause: StartCause) -> Vec<ListKind> {
     let served = |lists: &Lists, at: usize| {
         !lists[at]
             .as_ref()
@@ -174,9 +177,9 @@ fn changes(before: &Lists, after: &Lists, cause: Cause) -> Vec<ListKind> {
         (before, after) => before != after,
     };
     let told = |at: usize| match cause {
-        Cause::Save | Cause::Asked => at == 0 || served(before, at) || served(after, at),
-        Cause::Begin => at == 0 || served(after, at),
-        Cause::Crash | Cause::Client => differ(at),
+        StartCause::Save | StartCause::Asked => at == 0 || served(before, at) || served(after, at),
+        StartCause::Begin => at == 0 || served(after, at),
+        StartCause::Crash | StartCause::Client => differ(at),
     };
     let mut kinds: Vec<ListKind> = ListKind::ALL
         .into_iter()

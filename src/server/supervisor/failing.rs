@@ -8,12 +8,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::call::Call;
 use super::super::candidate;
-use super::super::generation::{Ending, Running, failure};
-use super::super::handshake::Refusal;
-use super::super::packages::{self, Installed};
+use super::super::error_replies;
+use super::super::generation::{GenerationExit, RunningGeneration, failure};
+use super::super::handshake::ProofFailure;
+use super::super::package_watch::{self, PackageInstallation};
 use super::super::report::Report;
 use super::super::state::{FLAP_EXITS, FLAP_WINDOW, Input, State};
-use super::super::trouble;
 use super::Supervisor;
 use crate::config::OnBroken;
 use crate::event::{Event, Failure};
@@ -29,7 +29,7 @@ const RETURNS: u8 = 3;
 
 /// Watch for installed packages while the saved code does not run.
 #[derive(Debug)]
-pub(super) struct Repair {
+pub(super) struct PackageWatch {
     /// Start of the last build or process.
     since: SystemTime,
     /// Number of consecutive restarts after an installation that took place only during the failed start.
@@ -38,7 +38,7 @@ pub(super) struct Repair {
     looking: Option<DropGuard>,
 }
 
-impl Default for Repair {
+impl Default for PackageWatch {
     fn default() -> Self {
         Self {
             since: SystemTime::UNIX_EPOCH,
@@ -58,15 +58,16 @@ impl Supervisor {
     /// Looks for newly installed packages as long as the saved code does not run, and stops looking otherwise.
     pub(super) fn await_packages(&mut self) {
         let is_broken = matches!(self.machine.state, State::Broken { again: None, .. });
-        if !is_broken || !self.supply.means.watched {
+        if !is_broken || !self.context.resources.watched {
             self.repair.looking = None;
         } else if self.repair.looking.is_none() {
             let end = CancellationToken::new();
             self.repair.looking = Some(end.clone().drop_guard());
-            let Repair { since, tries, .. } = self.repair;
+            let PackageWatch { since, tries, .. } = self.repair;
             let noted = locked(&self.shared.noted).places.clone();
-            let installed = packages::installed(self.supply.spec.clone(), noted, since, tries);
-            let reports = self.supply.reports.clone();
+            let installed =
+                package_watch::installed(self.context.spec.clone(), noted, since, tries);
+            let reports = self.context.reports.clone();
             self.tasks.spawn(end.run_until_cancelled_owned(async move {
                 let _ = reports.send(Report::Installed(installed.await));
             }));
@@ -74,7 +75,7 @@ impl Supervisor {
     }
 
     /// Restarts a broken server after an installation, which may have added missing packages.
-    pub(super) fn on_installed(&mut self, installed: Installed) {
+    pub(super) fn on_installed(&mut self, installed: PackageInstallation) {
         // A save may have been processed before this report.
         if self.repair.looking.take().is_none() {
             return;
@@ -86,7 +87,7 @@ impl Supervisor {
         };
         self.late = 0;
         let within = |place: PathBuf| {
-            let short = place.strip_prefix(&self.supply.spec.cwd);
+            let short = place.strip_prefix(&self.context.spec.cwd);
             short.map(Path::to_owned).unwrap_or(place)
         };
         let places: Vec<PathBuf> = installed.places.into_iter().map(within).collect();
@@ -95,7 +96,7 @@ impl Supervisor {
     }
 
     /// Handles the end of a process or link: its unanswered calls are sent again or answered with an error.
-    pub(super) fn on_ended(&mut self, number: u64, ending: Ending) {
+    pub(super) fn on_ended(&mut self, number: u64, ending: GenerationExit) {
         let was_active = self
             .active
             .as_ref()
@@ -104,14 +105,14 @@ impl Supervisor {
             // Calls in flight on a lost link may still be answered.
             if let Some(active) = self.active.take() {
                 if active.running.connection.is_remote() {
-                    self.retire(active.running, self.supply.spec.timeouts.drain);
+                    self.retire(active.running, self.context.spec.timeouts.drain);
                 } else {
                     self.shared
                         .gate
                         .gone(&active.running.connection, &ending.how);
                 }
             }
-            self.supply.means.events.send(Event::Exited {
+            self.context.resources.events.send(Event::Exited {
                 server: self.name(),
                 generation: number,
                 status: ending.how.clone(),
@@ -121,10 +122,10 @@ impl Supervisor {
             if matches!(self.machine.state, State::Live { .. }) {
                 self.shared
                     .describe(|status| status.last_error = Some(ending.how.clone()));
-                let refusal = Refusal::Wrong(ending.how.clone());
-                let mut failure = failure(number, &refusal, Some(&ending), &self.supply.spec);
+                let refusal = ProofFailure::Wrong(ending.how.clone());
+                let mut failure = failure(number, &refusal, Some(&ending), &self.context.spec);
                 failure.files = self.files.iter().cloned().collect();
-                failure.hide(&locked(&self.supply.means.events.hidden()));
+                failure.hide(&locked(&self.context.resources.events.hidden()));
                 self.failure = Some(Arc::new(failure));
             }
             self.step(Input::Exited(number));
@@ -140,16 +141,16 @@ impl Supervisor {
 
     /// Handles a call without a response from a remote server.
     pub(super) fn on_unanswered(&mut self, mut call: Call, fate: Fate, how: &str) {
-        let server = &self.supply.spec.name;
+        let server = &self.context.spec.name;
         match fate {
-            Fate::Refused => trouble::refused(&call, server, how),
+            Fate::Refused => error_replies::refused(&call, server, how),
             Fate::Unknown => self.repeat(call, how, &[]),
             Fate::Unsent => match call.line.take() {
                 Some(line) if call.returns < RETURNS && self.machine.state != State::Stopped => {
                     call.returns += 1;
                     self.submit(call, &line);
                 }
-                _ => trouble::refused(&call, server, how),
+                _ => error_replies::refused(&call, server, how),
             },
         }
     }
@@ -167,7 +168,7 @@ impl Supervisor {
     fn repeat(&self, mut call: Call, how: &str, stderr: &[String]) {
         match call.again.take() {
             Some(line) if self.machine.state != State::Stopped => self.submit(call, &line),
-            _ => trouble::ended(&call, &self.supply.spec.name, how, stderr),
+            _ => error_replies::ended(&call, &self.context.spec.name, how, stderr),
         }
     }
 
@@ -179,13 +180,18 @@ impl Supervisor {
 
     /// Reports the failure of a candidate whose process ended at the moment of its proof, if that end was reported
     /// first.
-    pub(super) fn mourn(&mut self, running: Running) {
+    pub(super) fn report_early_exit(&mut self, running: RunningGeneration) {
         let number = running.connection.generation;
-        let supply = self.supply.clone();
+        let supply = self.context.clone();
         self.tasks.spawn(async move {
             let ending = candidate::stop(running).await;
             let reason = format!("{} right after its start", ending.how);
-            let failure = failure(number, &Refusal::Wrong(reason), Some(&ending), &supply.spec);
+            let failure = failure(
+                number,
+                &ProofFailure::Wrong(reason),
+                Some(&ending),
+                &supply.spec,
+            );
             let _ = supply
                 .reports
                 .send(Report::Failed(number, Box::new(failure)));
@@ -195,19 +201,19 @@ impl Supervisor {
     /// Records why the saved code does not run, and reports the failure to pending reload requests.
     pub(super) fn fail(&mut self, mut failure: Failure) {
         failure.files = self.files.iter().cloned().collect();
-        failure.hide(&locked(&self.supply.means.events.hidden()));
+        failure.hide(&locked(&self.context.resources.events.hidden()));
         self.late += u32::from(failure.late);
-        if !self.supply.means.watched && failure.advice.is_none() {
+        if !self.context.resources.watched && failure.advice.is_none() {
             failure.advice = Some(UNWATCHED.to_owned());
         }
         self.shared
             .describe(|status| status.last_error = Some(failure.reason.clone()));
         let serving_last_good =
-            self.supply.spec.on_broken == OnBroken::ServeLastGood && self.active.is_some();
+            self.context.spec.on_broken == OnBroken::ServeLastGood && self.active.is_some();
         // A remote server is retried without limit; a known reason is not reported again.
         let known = self.failure.as_ref().map(|known| &known.reason);
         if !failure.remote || known != Some(&failure.reason) {
-            self.supply.means.events.send(Event::Broken {
+            self.context.resources.events.send(Event::Broken {
                 server: self.name(),
                 failure: failure.clone(),
                 serving_last_good,
@@ -239,7 +245,7 @@ impl Supervisor {
 
     pub(super) fn give_up(&mut self) {
         let exits = u32::try_from(FLAP_EXITS).unwrap_or(u32::MAX);
-        self.supply.means.events.send(Event::Flapping {
+        self.context.resources.events.send(Event::Flapping {
             server: self.name(),
             exits,
             within: FLAP_WINDOW,
@@ -251,7 +257,7 @@ impl Supervisor {
                 failure.reason,
                 FLAP_WINDOW.as_secs()
             );
-            let advice = if self.supply.means.watched {
+            let advice = if self.context.resources.watched {
                 "the server restarts when a watched file changes, or by `reload_mcp_server`"
             } else {
                 UNWATCHED

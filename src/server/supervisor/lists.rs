@@ -8,10 +8,10 @@ use tokio::time::sleep;
 
 use super::super::Snapshot;
 use super::super::call::Call;
-use super::super::connection::{Answer, Connection, Notice};
-use super::super::handshake::{Handshake, Stream, Wanted, listen};
+use super::super::connection::{Connection, ConnectionNotice, RawResponse};
+use super::super::handshake::{ClientSettings, Handshake, ListenStream, listen};
 use super::super::lists::{fetch_list, tool_diff};
-use super::super::report::{Relisted, Report};
+use super::super::report::{RelistResult, Report};
 use super::Supervisor;
 use crate::event::Event;
 use crate::jsonrpc::quoted;
@@ -21,21 +21,21 @@ use crate::mcp::{Era, ListKind};
 const STREAM: Duration = Duration::from_secs(1);
 
 impl Supervisor {
-    pub(super) fn on_notice(&mut self, notice: &Notice) {
+    pub(super) fn on_notice(&mut self, notice: &ConnectionNotice) {
         let (number, kind) = match notice {
-            Notice::ListChanged(number, kind) => (number, kind),
-            Notice::ListSilent(number, kind, waited) => {
-                self.supply.means.events.send(Event::ListSilent {
+            ConnectionNotice::ListChanged(number, kind) => (number, kind),
+            ConnectionNotice::ListSilent(number, kind, waited) => {
+                self.context.resources.events.send(Event::ListSilent {
                     server: self.name(),
                     method: kind.method(),
                     waited: *waited,
                 });
                 (number, kind)
             }
-            Notice::ListedTwice(kind, name) => return self.tell_twice(*kind, name),
-            Notice::ListUndeclared(kind) => return self.tell_undeclared(*kind),
-            Notice::ListCut(kind, reason) => return self.tell_cut(*kind, reason),
-            Notice::LeftOut(tool, reason) => return self.tell_left_out(tool, reason),
+            ConnectionNotice::ListedTwice(kind, name) => return self.tell_twice(*kind, name),
+            ConnectionNotice::ListUndeclared(kind) => return self.tell_undeclared(*kind),
+            ConnectionNotice::ListCut(kind, reason) => return self.tell_cut(*kind, reason),
+            ConnectionNotice::LeftOut(tool, reason) => return self.tell_left_out(tool, reason),
         };
         match &self.active {
             Some(active) if active.running.connection.generation == *number => {
@@ -53,7 +53,7 @@ impl Supervisor {
         let (tool, reason) = (tool.to_owned(), reason.to_owned());
         if self.left_out.insert((tool.clone(), reason.clone())) {
             let server = self.name();
-            self.supply.means.events.send(Event::ToolLeftOut {
+            self.context.resources.events.send(Event::ToolLeftOut {
                 server,
                 tool,
                 reason,
@@ -64,7 +64,7 @@ impl Supervisor {
     /// Reports once why a list was not read to its end.
     fn tell_cut(&mut self, kind: ListKind, reason: &'static str) {
         if self.cut.insert((kind, reason)) {
-            self.supply.means.events.send(Event::ListCut {
+            self.context.resources.events.send(Event::ListCut {
                 server: self.name(),
                 method: kind.method(),
                 reason,
@@ -75,7 +75,7 @@ impl Supervisor {
     /// Reports once that a list contains a name twice.
     fn tell_twice(&mut self, kind: ListKind, name: &str) {
         if self.twice.insert((kind, name.to_owned())) {
-            self.supply.means.events.send(Event::ListedTwice {
+            self.context.resources.events.send(Event::ListedTwice {
                 server: self.name(),
                 method: kind.method(),
                 name: name.to_owned(),
@@ -86,7 +86,7 @@ impl Supervisor {
     /// Reports once that the server has a list whose capability it does not declare.
     fn tell_undeclared(&mut self, kind: ListKind) {
         if self.undeclared.insert(kind) {
-            self.supply.means.events.send(Event::ListUndeclared {
+            self.context.resources.events.send(Event::ListUndeclared {
                 server: self.name(),
                 method: kind.method(),
                 capability: kind.capability(),
@@ -103,7 +103,7 @@ impl Supervisor {
         }
         let (connection, reports) = (
             active.running.connection.clone(),
-            self.supply.reports.clone(),
+            self.context.reports.clone(),
         );
         let shared = self.shared.clone();
         let pacing = self.pacing.entry(kind).or_default();
@@ -152,7 +152,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn on_relisted(&mut self, number: u64, kind: ListKind, read: Vec<Relisted>) {
+    pub(super) fn on_relisted(&mut self, number: u64, kind: ListKind, read: Vec<RelistResult>) {
         if kind == ListKind::Tools {
             self.resend_mismatched();
         }
@@ -170,7 +170,7 @@ impl Supervisor {
         }
         let differ = lists != snapshot.lists;
         if differ {
-            self.supply.means.events.send(Event::ListsChanged {
+            self.context.resources.events.send(Event::ListsChanged {
                 server: self.name(),
                 diff: tool_diff(&snapshot.lists, &lists),
             });
@@ -181,7 +181,7 @@ impl Supervisor {
         }
         let pacing = self.pacing.entry(kind).or_default();
         if pacing.read(differ, Instant::now()) {
-            self.supply.means.events.send(Event::ListUnchanged {
+            self.context.resources.events.send(Event::ListUnchanged {
                 server: self.name(),
                 method: kind.method(),
             });
@@ -224,23 +224,23 @@ impl Supervisor {
     }
 
     /// Opens a listen stream on the active generation.
-    fn open_stream(&mut self, handshake: &Handshake, wanted: &Wanted) {
+    fn open_stream(&mut self, handshake: &Handshake, wanted: &ClientSettings) {
         let Some(active) = &self.active else { return };
         let connection = &active.running.connection;
         let stream = listen(connection, handshake, wanted).ok().flatten();
-        let stream = stream.map(|stream| self.attend(connection.generation, stream));
+        let stream = stream.map(|stream| self.watch_listen_stream(connection.generation, stream));
         if let Some(active) = &mut self.active {
             active.stream = stream;
         }
     }
 
     /// Waits in a task until the server ends the stream; returns the stream's number.
-    pub(super) fn attend(&self, generation: u64, (number, end): Stream) -> u64 {
-        let reports = self.supply.reports.clone();
+    pub(super) fn watch_listen_stream(&self, generation: u64, (number, end): ListenStream) -> u64 {
+        let reports = self.context.reports.clone();
         tokio::spawn(async move {
             let opened = tokio::time::Instant::now();
             // Only an error is a refusal. A stream without a response was cut, as may happen to a remote server.
-            if !matches!(end.await, Ok(Answer::Error(_))) {
+            if !matches!(end.await, Ok(RawResponse::Error(_))) {
                 tokio::time::sleep_until(opened + STREAM).await;
                 let _ = reports.send(Report::StreamEnded(generation, number));
             }
@@ -262,7 +262,7 @@ impl Supervisor {
 }
 
 /// Sets the log level of a server: at a modern one with each request, at a legacy one with a request of the proxy.
-fn tell_level(connection: &Connection, handshake: &Handshake, wanted: &Wanted) {
+fn tell_level(connection: &Connection, handshake: &Handshake, wanted: &ClientSettings) {
     if connection.era() == Era::Modern {
         connection.introduce(|identity| identity.log_level.clone_from(&wanted.level));
     } else if let (Some(level), true) = (&wanted.level, handshake.offers("logging")) {
@@ -273,7 +273,7 @@ fn tell_level(connection: &Connection, handshake: &Handshake, wanted: &Wanted) {
 }
 
 /// Subscribes and unsubscribes a legacy server to match the resources that the client follows in the modern way.
-fn tell_difference(connection: &Connection, told: &Wanted, wanted: &Wanted) {
+fn tell_difference(connection: &Connection, told: &ClientSettings, wanted: &ClientSettings) {
     let ask = |method: &str, params: &str| {
         // The response is ignored: an error has no consequence here.
         let _ = connection.send_own(method, Some(params), oneshot::channel().0);

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::generation::Running;
+use super::super::error_replies;
+use super::super::generation::RunningGeneration;
 use super::super::report::Report;
 use super::super::state::State;
-use super::super::trouble;
 use super::{Supervisor, cancel};
 use crate::event::Event;
 
@@ -14,7 +14,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 impl Supervisor {
     /// Drains a generation for at most `patience`, then stops it.
-    pub(super) fn retire(&mut self, running: Running, patience: Duration) {
+    pub(super) fn retire(&mut self, running: RunningGeneration, patience: Duration) {
         let number = running.connection.generation;
         self.draining.insert(number, running.connection.clone());
         self.shared.gate.drains(running.connection.clone());
@@ -22,7 +22,7 @@ impl Supervisor {
         let is_stopped = self.machine.state == State::Stopped;
         // No generation answers until this one has made room, so its tasks are not awaited.
         let makes_room = matches!(self.machine.state, State::MakingRoom { .. });
-        let supply = self.supply.clone();
+        let supply = self.context.clone();
         let what = if is_stopped {
             "was unloaded"
         } else if running.connection.is_remote() {
@@ -31,7 +31,7 @@ impl Supervisor {
             "was replaced by newer code"
         };
         self.tasks.spawn(async move {
-            let Running {
+            let RunningGeneration {
                 connection, child, ..
             } = running;
             let finished = async {
@@ -49,7 +49,7 @@ impl Supervisor {
             };
             shared.gate.gone(&connection, what);
             if !calls.is_empty() {
-                supply.means.events.send(Event::DrainAbandoned {
+                supply.resources.events.send(Event::DrainAbandoned {
                     server: supply.spec.name.clone(),
                     generation: number,
                     requests: calls.len(),
@@ -60,11 +60,11 @@ impl Supervisor {
                     "{what} and reached the drain timeout of {} s",
                     patience.as_secs_f64()
                 );
-                trouble::ended(&call, &supply.spec.name, &how, &[]);
+                error_replies::ended(&call, &supply.spec.name, &how, &[]);
             }
             connection.link().close();
             child.stop(GRACE).await;
-            supply.means.events.send(Event::Stopped {
+            supply.resources.events.send(Event::Stopped {
                 server: supply.spec.name.clone(),
                 generation: number,
             });
@@ -80,7 +80,7 @@ impl Supervisor {
         if let Some(active) = self.active.take() {
             self.retire(active.running, self.patience);
         }
-        let server = &self.supply.spec.name;
+        let server = &self.context.spec.name;
         for connection in self.draining.values() {
             // Calls have time to finish; tasks would take too long.
             self.shared.gate.gone(connection, "was stopped");
@@ -89,12 +89,12 @@ impl Supervisor {
             for connection in self.draining.values() {
                 // Closing wakes the tasks that wait for an idle connection.
                 for call in connection.close() {
-                    trouble::ended(&call, server, "was stopped", &[]);
+                    error_replies::ended(&call, server, "was stopped", &[]);
                 }
             }
         }
         for call in self.shared.gate.close() {
-            trouble::unsent(&call, server);
+            error_replies::unsent(&call, server);
         }
     }
 }

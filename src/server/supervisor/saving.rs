@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::outputs::Origin;
+use super::super::build_outputs::ChangeAuthor;
 use super::super::report::Report;
 use super::super::state::{Input, State};
 use super::Supervisor;
@@ -22,14 +22,14 @@ impl Supervisor {
     pub(super) fn on_changed(&mut self, mut paths: Vec<PathBuf>) {
         paths.append(&mut self.saved);
         match self.origin(&paths) {
-            Origin::Build => self.step(Input::Unchanged),
-            Origin::Unclear if self.is_built() => {
+            ChangeAuthor::Build => self.step(Input::Unchanged),
+            ChangeAuthor::Unclear if self.is_built() => {
                 self.build_again = true;
                 self.tell_changed(&paths);
                 self.files.extend(paths);
                 self.step(Input::Unchanged);
             }
-            Origin::Unclear | Origin::User => self.renew(paths, Input::Changed),
+            ChangeAuthor::Unclear | ChangeAuthor::User => self.renew(paths, Input::Changed),
         }
     }
 
@@ -47,7 +47,7 @@ impl Supervisor {
     }
 
     pub(super) fn tell_changed(&self, paths: &[PathBuf]) {
-        self.supply.means.events.send(Event::Changed {
+        self.context.resources.events.send(Event::Changed {
             server: self.name(),
             paths: paths.to_vec(),
         });

@@ -7,14 +7,14 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::config::ServerSpec;
-use crate::event::Events;
+use crate::event::EventSender;
 use crate::jsonrpc::{Envelope, Reply};
 use crate::mcp::{Era, List};
-use crate::server::generation::{self, Ending, Shown};
+use crate::server::generation::{self, GenerationExit, ProofResults};
 use crate::server::handshake::Handshake;
 use crate::server::test_client::call;
-use crate::server::{Asker, Call};
-use crate::server::{Means, ServerHandle};
+use crate::server::{Call, ResponseSink};
+use crate::server::{ProxyResources, ServerHandle};
 use crate::transport::child::spawn;
 use crate::transport::reaper::Reaper;
 use crate::transport::stream::Outbox;
@@ -23,21 +23,21 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Client that stores its responses.
 #[derive(Debug)]
-struct Asking {
+struct RecordingClient {
     answers: Mutex<Vec<String>>,
 }
 
-impl Asker for Asking {
+impl ResponseSink for RecordingClient {
     fn pipe(&self) -> Option<&Outbox> {
         None
     }
     fn answer(&self, id: &str, reply: Reply<'_>) {
-        let line = reply.under(id, |parts| String::from_utf8(parts.concat()).unwrap());
+        let line = reply.with_id(id, |parts| String::from_utf8(parts.concat()).unwrap());
         self.answers.lock().unwrap().push(line);
     }
 }
 
-impl Client for Asking {
+impl Client for RecordingClient {
     fn ask(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
     fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
     fn forget(&self, _: &Connection) {}
@@ -46,32 +46,32 @@ impl Client for Asking {
 }
 
 /// Supervisor that receives the reports of the test; without a client of its own it starts no process.
-struct Stage {
+struct TestSupervisor {
     supervisor: Supervisor,
     reports: UnboundedReceiver<Report>,
-    client: Arc<Asking>,
+    client: Arc<RecordingClient>,
 }
 
-impl Stage {
+impl TestSupervisor {
     /// Creates a stage with a server that writes nothing and exits with its input.
     fn new() -> Self {
         let args = ["-c", "while read -r line; do :; done; exit 3"];
         let args = args.map(Into::into).to_vec();
         let spec = ServerSpec::new("weather".into(), "sh".into(), args, std::env::temp_dir());
         let spec = Arc::new(spec);
-        let means = Means {
+        let means = ProxyResources {
             reaper: Reaper::absent(),
-            ..Means::new(Events::silent(), 1 << 20, None)
+            ..ProxyResources::new(EventSender::silent(), 1 << 20, None)
         };
-        let shared = Arc::new(Shared::new(&spec, &means));
+        let shared = Arc::new(ServerShared::new(&spec, &means));
         let (sender, reports) = mpsc::unbounded_channel();
-        let supply = Supply {
+        let supply = ServerContext {
             spec,
-            means,
+            resources: means,
             reports: sender,
             notices: mpsc::unbounded_channel().0,
         };
-        let client = Asking {
+        let client = RecordingClient {
             answers: Mutex::default(),
         };
         Self {
@@ -81,28 +81,28 @@ impl Stage {
         }
     }
 
-    fn start(&self, number: u64) -> Running {
-        let (supply, client) = (&self.supervisor.supply, self.client.clone());
-        let (events, reaper) = (&supply.means.events, &supply.means.reaper);
+    fn start(&self, number: u64) -> RunningGeneration {
+        let (supply, client) = (&self.supervisor.context, self.client.clone());
+        let (events, reaper) = (&supply.resources.events, &supply.resources.reaper);
         let child = spawn(&supply.spec, number, events, reaper);
         generation::start(supply, number, child, client, Identity::default()).unwrap()
     }
 
-    fn prove(&mut self, running: Running) {
+    fn prove(&mut self, running: RunningGeneration) {
         let handshake = Handshake {
             era: Era::Legacy,
             result: "{}".into(),
             epoch: 1,
         };
-        let shown = Shown {
+        let shown = ProofResults {
             handshake: Arc::new(handshake),
             lists: ListKind::ALL.map(|_| Ok(List::default())),
             stream: None,
-            told: Wanted::default(),
+            told: ClientSettings::default(),
         };
         let number = running.connection.generation;
         let took = Duration::ZERO;
-        let proof = Proof {
+        let proof = ProvenGeneration {
             running,
             shown,
             took,
@@ -139,7 +139,7 @@ impl Stage {
 
 #[tokio::test]
 async fn a_proof_of_what_has_ended_is_none() {
-    let mut stage = Stage::new();
+    let mut stage = TestSupervisor::new();
     stage.supervisor.step(Input::Begin);
     let running = stage.start(1);
     running.connection.link().close();
@@ -161,11 +161,11 @@ async fn a_proof_of_what_has_ended_is_none() {
 
 #[tokio::test]
 async fn a_call_does_not_overtake_the_touch_before_it() {
-    let mut stage = Stage::new();
+    let mut stage = TestSupervisor::new();
     stage.go_live();
     let handle = ServerHandle {
         shared: stage.supervisor.shared.clone(),
-        reports: stage.supervisor.supply.reports.clone(),
+        reports: stage.supervisor.context.reports.clone(),
     };
     handle.suspect();
     stage.read("1");
@@ -180,17 +180,17 @@ async fn a_call_does_not_overtake_the_touch_before_it() {
 
 #[tokio::test]
 async fn a_call_that_came_back_from_a_crash_is_cancelled() {
-    let mut stage = Stage::new();
+    let mut stage = TestSupervisor::new();
     let connection = stage.go_live();
     stage.read("7");
     assert_eq!(connection.in_flight(), 1);
-    let ending = Ending {
+    let ending = GenerationExit {
         how: "exited".into(),
         stderr: vec![],
         calls: connection.close(),
     };
     // The client cancels after the end of the process and before the supervisor has processed the end.
-    let client: Arc<dyn Asker> = stage.client.clone();
+    let client: Arc<dyn ResponseSink> = stage.client.clone();
     assert!(!stage.supervisor.shared.gate.cancel(&client, "7"));
     stage.supervisor.on_report(Report::Ended(1, ending));
     assert!(stage.supervisor.shared.gate.keeps_waiting());
@@ -201,7 +201,7 @@ async fn a_call_that_came_back_from_a_crash_is_cancelled() {
 
 #[tokio::test]
 async fn a_list_that_the_old_code_never_gave_is_read_from_the_new() {
-    let mut stage = Stage::new();
+    let mut stage = TestSupervisor::new();
     stage.go_live();
     stage.supervisor.relist(ListKind::Tools);
     stage.supervisor.step(Input::Changed);
@@ -234,7 +234,7 @@ async fn a_list_that_the_old_code_never_gave_is_read_from_the_new() {
 
 #[tokio::test]
 async fn a_candidate_hears_who_the_client_has_become_meanwhile() {
-    let mut stage = Stage::new();
+    let mut stage = TestSupervisor::new();
     stage.supervisor.step(Input::Begin);
     let running = stage.start(1);
     let connection = running.connection.clone();
@@ -250,7 +250,7 @@ async fn a_candidate_hears_who_the_client_has_become_meanwhile() {
 
 #[tokio::test]
 async fn the_last_answer_ends_the_wait_for_idleness() {
-    let mut stage = Stage::new();
+    let mut stage = TestSupervisor::new();
     let connection = stage.go_live();
     stage.read("7");
     stage.read("8");

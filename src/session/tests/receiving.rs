@@ -152,7 +152,7 @@ async fn a_changed_initialize_is_another_introduction() {
             r#"{{"id":1,"method":"initialize","params":{params}}}"#
         ));
         assert_eq!(stage.session.state().epoch, epoch, "{params}");
-        assert_eq!(stage.session.state().greeting, Greeting::Asked);
+        assert_eq!(stage.session.state().handshake, HandshakeState::Asked);
     }
 }
 

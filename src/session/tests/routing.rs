@@ -376,7 +376,7 @@ async fn subscriptions_reach_their_servers() {
     let stage = two_servers();
     let wanted = |server: &str| {
         let mut uris = Vec::new();
-        stage.session.fleet.one(server).want(|wanted| {
+        stage.session.fleet.one(server).change_settings(|wanted| {
             uris.extend(
                 wanted
                     .subscribed

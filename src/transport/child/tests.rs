@@ -6,12 +6,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 
 use super::*;
-use crate::transport::probe::{events, living, sh, soon, tag, until_living};
+use crate::transport::test_support::{events, living, sh, soon, tag, until_living};
 
 const AT_ONCE: Duration = Duration::from_millis(50);
 
 fn start(spec: &ServerSpec) -> Child {
-    spawn(spec, 1, &Events::silent(), &Reaper::absent()).unwrap()
+    spawn(spec, 1, &EventSender::silent(), &Reaper::absent()).unwrap()
 }
 
 /// Returns the exit status and stderr of a server that runs `script` and is not stopped.
@@ -281,7 +281,7 @@ async fn a_start_that_fails_says_what_is_missing() {
     script(&cwd.join("bare"), "console.log(1)\n", "755");
     let failure = |program: &str| {
         let spec = ServerSpec::new("weather".into(), program.into(), vec![], cwd.into());
-        let error = spawn(&spec, 1, &Events::silent(), &Reaper::absent()).unwrap_err();
+        let error = spawn(&spec, 1, &EventSender::silent(), &Reaper::absent()).unwrap_err();
         let text = format!("{error}: {}", error.advice().unwrap());
         text.replace(cwd.to_str().unwrap(), "DIR")
     };
@@ -316,7 +316,7 @@ async fn a_start_that_fails_says_what_is_missing() {
     }
     let mut spec = sh("");
     spec.cwd = "/no/such/directory".into();
-    let error = spawn(&spec, 1, &Events::silent(), &Reaper::absent()).unwrap_err();
+    let error = spawn(&spec, 1, &EventSender::silent(), &Reaper::absent()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the directory /no/such/directory of server weather does not exist"

@@ -8,32 +8,33 @@ use std::time::Duration;
 use reqwest::{Response, StatusCode};
 use tokio::time::{sleep, timeout};
 
-use super::link::{Backlog, Fate, Incoming, Inner};
-use super::old;
-use super::peer::{SESSION, Said};
+use super::http_sse_2024;
+use super::link::{BacklogGuard, Fate, LinkEvent, LinkInner};
+use super::peer::{OutgoingMessage, SESSION};
 use super::response::{ERROR, coding, first_words, is_stream, one_line, redirect};
-use super::sse::Events;
+use super::sse::{SseParser, pause};
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, Kind, elements, error_response, error_words,
+    Envelope, ErrorObject, INTERNAL_ERROR, MessageKind, elements, error_response, error_words,
     is_error_object, request_number,
 };
 
 /// Sentence fragment for a legacy server that has lost the session.
 pub(super) const FORGOTTEN: &str = "no longer knows the session";
 /// Time limit for the answer to requests other than `tools/call`, `subscriptions/listen` and `tasks/result`.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Default wait before a stream is resumed, if the server sets none.
-pub(super) const RETRY: Duration = Duration::from_secs(1);
-/// Minimum and maximum wait that a server can set.
-const RETRIES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Number of consecutive failures to resume a stream before it is given up.
 pub(super) const TRIES: usize = 5;
 
 /// Reason why a request gets no answer.
-struct Failure(Fate, String);
+struct ExchangeFailure(Fate, String);
 
 /// Sends a request to the server and passes on all messages of its response. Holds `waits` until its turn.
-pub(super) async fn run(inner: &Arc<Inner>, number: u64, said: &Said, waits: Backlog) {
+pub(super) async fn run(
+    inner: &Arc<LinkInner>,
+    number: u64,
+    said: &OutgoingMessage,
+    waits: BacklogGuard,
+) {
     let slot = if said.listens() {
         None
     } else {
@@ -47,17 +48,17 @@ pub(super) async fn run(inner: &Arc<Inner>, number: u64, said: &Said, waits: Bac
     };
     let limit = match said.method.as_str() {
         "tools/call" | "subscriptions/listen" | "tasks/result" => None,
-        _ => Some(PATIENCE),
+        _ => Some(RESPONSE_TIMEOUT),
     };
     let done = match limit {
         Some(limit) => timeout(limit, exchange.run()).await.unwrap_or_else(|_| {
             let how = format!("did not answer within {} s", limit.as_secs());
-            Err(Failure(Fate::Unknown, how))
+            Err(ExchangeFailure(Fate::Unknown, how))
         }),
         None => exchange.run().await,
     };
     drop(slot);
-    if let Err(Failure(fate, how)) = done {
+    if let Err(ExchangeFailure(fate, how)) = done {
         if said.listens() && inner.unheard.fetch_add(1, Ordering::Relaxed) + 1 >= TRIES {
             if !inner.heard.load(Ordering::Relaxed) {
                 // A server that never opened such a stream is not lost without one; it is not asked again.
@@ -72,7 +73,7 @@ pub(super) async fn run(inner: &Arc<Inner>, number: u64, said: &Said, waits: Bac
 
 /// Returns true if a response with this `status` and `body` means that the named session no longer exists. Servers
 /// based on a widely copied example report this as 400.
-pub(super) fn forgets(inner: &Inner, status: StatusCode, body: &str) -> bool {
+pub(super) fn forgets(inner: &LinkInner, status: StatusCode, body: &str) -> bool {
     let in_session = inner.peer.session().is_some() && !inner.peer.is_modern();
     let says_so = || {
         let body = body.to_lowercase();
@@ -82,41 +83,36 @@ pub(super) fn forgets(inner: &Inner, status: StatusCode, body: &str) -> bool {
         && (status == StatusCode::NOT_FOUND || (status == StatusCode::BAD_REQUEST && says_so()))
 }
 
-/// Returns the wait before a stream is resumed, given the server's `retry`.
-pub(super) fn pause(retry: Option<Duration>) -> Duration {
-    retry.map_or(RETRY, |it| it.clamp(RETRIES.0, RETRIES.1))
-}
-
 /// Position in a stream.
 #[derive(Default)]
-struct Place {
+struct StreamPosition {
     /// Id of the last event after which the stream can be resumed.
     last: Option<String>,
     retry: Option<Duration>,
 }
 
 struct Exchange<'a> {
-    inner: &'a Arc<Inner>,
+    inner: &'a Arc<LinkInner>,
     number: u64,
-    said: &'a Said,
+    said: &'a OutgoingMessage,
 }
 
 impl Exchange<'_> {
-    async fn run(&self) -> Result<(), Failure> {
+    async fn run(&self) -> Result<(), ExchangeFailure> {
         if let Some(how) = self.inner.loss() {
-            return Err(Failure(Fate::Unsent, how));
+            return Err(ExchangeFailure(Fate::Unsent, how));
         }
         let peer = &self.inner.peer;
         if peer.is_said_to_be_old() && !peer.has_one_stream() {
-            let begun = old::begin(self.inner).await;
-            begun.map_err(|how| Failure(Fate::Unsent, how))?;
+            let begun = http_sse_2024::begin(self.inner).await;
+            begun.map_err(|how| ExchangeFailure(Fate::Unsent, how))?;
         }
         let response = self.post().await?;
         let status = response.status();
         if !status.is_success() {
             let redirect = redirect(&response);
             let words = first_words(response).await;
-            if !self.may_be_old(status, &words) || old::begin(self.inner).await.is_err() {
+            if !self.may_be_old(status, &words) || http_sse_2024::begin(self.inner).await.is_err() {
                 return self.refused(status, words, redirect).await;
             }
             let status = self.post().await?.status();
@@ -129,7 +125,7 @@ impl Exchange<'_> {
         if let Some(coding) = coding(&response) {
             let answered = peer.answered(status, "");
             let how = format!("{answered} with the unrequested content encoding `{coding}`");
-            return Err(Failure(Fate::Unknown, how));
+            return Err(ExchangeFailure(Fate::Unknown, how));
         }
         if peer.has_one_stream() {
             // The answer arrives on that stream.
@@ -150,16 +146,16 @@ impl Exchange<'_> {
         }
     }
 
-    async fn post(&self) -> Result<Response, Failure> {
+    async fn post(&self) -> Result<Response, ExchangeFailure> {
         let peer = &self.inner.peer;
         let sent = peer.post(self.said).send().await;
         sent.map_err(|error| {
             let how = peer.unreachable(&error);
             if error.is_connect() {
                 self.inner.lose(&how);
-                Failure(Fate::Unsent, how)
+                ExchangeFailure(Fate::Unsent, how)
             } else {
-                Failure(Fate::Unknown, how)
+                ExchangeFailure(Fate::Unknown, how)
             }
         })
     }
@@ -185,10 +181,10 @@ impl Exchange<'_> {
         status: StatusCode,
         body: String,
         redirect: Option<String>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ExchangeFailure> {
         if forgets(self.inner, status, &body) && self.said.method != "initialize" {
             self.inner.lose(FORGOTTEN);
-            return Err(Failure(Fate::Unsent, FORGOTTEN.to_owned()));
+            return Err(ExchangeFailure(Fate::Unsent, FORGOTTEN.to_owned()));
         }
         let line = one_line(body.clone().into_bytes());
         let envelope = Envelope::parse(&line).ok();
@@ -217,13 +213,13 @@ impl Exchange<'_> {
                 }
                 None => format!("{how}: redirect without a valid `Location`"),
             };
-            return Err(Failure(Fate::Refused, how));
+            return Err(ExchangeFailure(Fate::Refused, how));
         }
         if busy {
-            return Err(Failure(Fate::Refused, how));
+            return Err(ExchangeFailure(Fate::Refused, how));
         }
         if inconclusive {
-            return Err(Failure(Fate::Unknown, how));
+            return Err(ExchangeFailure(Fate::Unknown, how));
         }
         let error = ErrorObject::new(INTERNAL_ERROR, format!("the server {how}"));
         self.answer(&error).await;
@@ -231,7 +227,7 @@ impl Exchange<'_> {
     }
 
     /// Reads an answer that is a single body.
-    async fn take_whole(&self, mut response: Response) -> Result<(), Failure> {
+    async fn take_whole(&self, mut response: Response) -> Result<(), ExchangeFailure> {
         let status = response.status();
         let mut bytes = Vec::new();
         loop {
@@ -250,20 +246,20 @@ impl Exchange<'_> {
         }
         let answered = self.inner.peer.answered(status, &words);
         let how = format!("{answered} (not the response to `{}`)", self.said.method);
-        Err(Failure(Fate::Unknown, how))
+        Err(ExchangeFailure(Fate::Unknown, how))
     }
 
     /// Reads an answer from a stream. If the stream ends before the answer, resumes it after the last event that has an
     /// id.
-    async fn follow(&self, response: Response) -> Result<(), Failure> {
-        let mut place = Place::default();
+    async fn follow(&self, response: Response) -> Result<(), ExchangeFailure> {
+        let mut place = StreamPosition::default();
         let mut next = Some(response);
         let mut tries = 0;
         loop {
             let ended = match next.take() {
                 Some(response) => match self.read(response, &mut place).await? {
-                    Read::Answered => return Ok(()),
-                    Read::Ended(how) => how,
+                    ReadOutcome::Answered => return Ok(()),
+                    ReadOutcome::Ended(how) => how,
                 },
                 None => self.broke_off(),
             };
@@ -272,14 +268,16 @@ impl Exchange<'_> {
                 .as_deref()
                 .filter(|_| !self.inner.peer.is_modern())
             else {
-                return Err(Failure(Fate::Unknown, ended));
+                return Err(ExchangeFailure(Fate::Unknown, ended));
             };
-            self.inner.tell(Incoming::Paused(self.number)).await;
+            self.inner.tell(LinkEvent::Paused(self.number)).await;
             sleep(pause(place.retry)).await;
             match self.resume(last).await {
                 Ok(response) => (next, tries) = (Some(response), 0),
-                Err(Some(how)) => return Err(Failure(Fate::Unknown, how)),
-                Err(None) if tries + 1 >= TRIES => return Err(Failure(Fate::Unknown, ended)),
+                Err(Some(how)) => return Err(ExchangeFailure(Fate::Unknown, how)),
+                Err(None) if tries + 1 >= TRIES => {
+                    return Err(ExchangeFailure(Fate::Unknown, ended));
+                }
                 Err(None) => tries += 1,
             }
         }
@@ -308,25 +306,29 @@ impl Exchange<'_> {
         }
     }
 
-    async fn read(&self, mut response: Response, place: &mut Place) -> Result<Read, Failure> {
-        let mut events = Events::new(self.inner.limit);
+    async fn read(
+        &self,
+        mut response: Response,
+        place: &mut StreamPosition,
+    ) -> Result<ReadOutcome, ExchangeFailure> {
+        let mut events = SseParser::new(self.inner.limit);
         loop {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,
-                Ok(None) => return Ok(Read::Ended(self.broke_off())),
+                Ok(None) => return Ok(ReadOutcome::Ended(self.broke_off())),
                 Err(error) => {
-                    let Failure(_, how) = self.broken(&error);
-                    return Ok(Read::Ended(how));
+                    let ExchangeFailure(_, how) = self.broken(&error);
+                    return Ok(ReadOutcome::Ended(how));
                 }
             };
             for event in events.push(&chunk) {
                 place.retry = event.retry.or(place.retry);
                 if event.too_long {
                     self.too_long().await?;
-                    return Ok(Read::Answered);
+                    return Ok(ReadOutcome::Answered);
                 }
                 if !event.data.is_empty() && self.take(event.data).await {
-                    return Ok(Read::Answered);
+                    return Ok(ReadOutcome::Answered);
                 }
                 // Only after delivery: the server must resend an event that was not passed on.
                 place.last = event.id.or(place.last.take());
@@ -344,26 +346,26 @@ impl Exchange<'_> {
             let all = elements(&line).into_iter().flatten();
             let mut all = all.filter_map(|message| Envelope::parse(message).ok());
             let answered = all.any(|envelope| self.is_answer(&envelope));
-            Meaning::Passes { answered }
+            MessageAction::Passes { answered }
         };
         let (line, answered) = match what {
-            Meaning::Passes { answered } => (line, answered),
-            Meaning::Answer(line) => (line, true),
-            Meaning::Nothing => return false,
+            MessageAction::Passes { answered } => (line, answered),
+            MessageAction::Answer(line) => (line, true),
+            MessageAction::Nothing => return false,
         };
         self.deliver(line).await;
         answered
     }
 
-    fn meaning(&self, envelope: &Envelope<'_>) -> Meaning {
-        if envelope.kind() != Kind::Response {
-            return Meaning::Passes { answered: false };
+    fn meaning(&self, envelope: &Envelope<'_>) -> MessageAction {
+        if envelope.kind() != MessageKind::Response {
+            return MessageAction::Passes { answered: false };
         }
         let answered = self.is_answer(envelope);
         if envelope.id.is_none_or(|id| id == "null") {
             let error = envelope.error.filter(|error| is_error_object(error));
-            return error.map_or(Meaning::Nothing, |error| {
-                Meaning::Answer(error_response_of(self.number, error))
+            return error.map_or(MessageAction::Nothing, |error| {
+                MessageAction::Answer(error_response_of(self.number, error))
             });
         }
         if let Some(error) = envelope
@@ -375,27 +377,27 @@ impl Exchange<'_> {
                 error_words(error)
             );
             let error = ErrorObject::new(INTERNAL_ERROR, message);
-            return Meaning::Answer(error_response(&self.number.to_string(), &error));
+            return MessageAction::Answer(error_response(&self.number.to_string(), &error));
         }
         if answered && self.said.method == "initialize" {
             self.inner
                 .peer
                 .take_revision(envelope.result.unwrap_or("{}"));
         }
-        Meaning::Passes { answered }
+        MessageAction::Passes { answered }
     }
 
     fn is_answer(&self, envelope: &Envelope<'_>) -> bool {
-        envelope.kind() == Kind::Response
+        envelope.kind() == MessageKind::Response
             && envelope.id.and_then(request_number) == Some(self.number)
     }
 
     async fn deliver(&self, line: String) {
         let on = Some(self.number);
-        self.inner.tell(Incoming::Message { line, on }).await;
+        self.inner.tell(LinkEvent::Message { line, on }).await;
     }
 
-    async fn too_long(&self) -> Result<(), Failure> {
+    async fn too_long(&self) -> Result<(), ExchangeFailure> {
         let message = "the server's response is longer than `--max-message` allows";
         self.answer(&ErrorObject::new(INTERNAL_ERROR, message))
             .await;
@@ -415,14 +417,14 @@ impl Exchange<'_> {
         )
     }
 
-    fn broken(&self, error: &reqwest::Error) -> Failure {
+    fn broken(&self, error: &reqwest::Error) -> ExchangeFailure {
         let how = format!("{}: {}", self.broke_off(), super::causes(error));
-        Failure(Fate::Unknown, how)
+        ExchangeFailure(Fate::Unknown, how)
     }
 }
 
 /// Handling of a message.
-enum Meaning {
+enum MessageAction {
     /// The message is passed on; `answered` is true if it is or contains the answer.
     Passes {
         answered: bool,
@@ -433,7 +435,7 @@ enum Meaning {
 }
 
 /// Result of reading a stream.
-enum Read {
+enum ReadOutcome {
     Answered,
     /// The stream ended before the answer; a sentence fragment.
     Ended(String),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::sse::{Event, Events};
+use super::sse::{SseEvent, SseParser};
 
 /// Maximum length of an event in bytes.
 const LIMIT: usize = 300;
@@ -12,8 +12,8 @@ pub fn events(data: &[u8]) {
     let [size, stream @ ..] = data else {
         return;
     };
-    let read = |size: usize| -> Vec<Event> {
-        let mut events = Events::new(LIMIT);
+    let read = |size: usize| -> Vec<SseEvent> {
+        let mut events = SseParser::new(LIMIT);
         let pieces = stream.chunks(size);
         pieces.flat_map(|piece| events.push(piece)).collect()
     };
@@ -30,7 +30,7 @@ pub fn events(data: &[u8]) {
 }
 
 /// Returns the events of a complete stream, parsed as the standard specifies.
-fn expected(stream: &[u8]) -> Vec<Event> {
+fn expected(stream: &[u8]) -> Vec<SseEvent> {
     let stream = stream.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(stream);
     let mut text = Vec::new();
     for (at, byte) in stream.iter().enumerate() {
@@ -56,8 +56,8 @@ fn expected(stream: &[u8]) -> Vec<Event> {
     events
 }
 
-fn event(fields: &[(&[u8], &[u8])]) -> Option<Event> {
-    let mut event = Event::default();
+fn event(fields: &[(&[u8], &[u8])]) -> Option<SseEvent> {
+    let mut event = SseEvent::default();
     let (mut data, mut kind, mut any) = (Vec::new(), &b""[..], false);
     for (name, value) in fields {
         let text = std::str::from_utf8(value);

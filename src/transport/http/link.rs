@@ -14,10 +14,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::peer::{Peer, Said};
-use super::{Sender, exchange, standing};
+use super::peer::{OutgoingMessage, Peer};
+use super::{HttpClients, exchange, get_stream};
 use crate::config::Remote;
-use crate::jsonrpc::Kind;
+use crate::jsonrpc::MessageKind;
 use crate::lock::locked;
 use crate::mcp::Entry;
 
@@ -47,7 +47,7 @@ pub(crate) enum Fate {
 
 /// Message or report from a remote server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Incoming {
+pub(crate) enum LinkEvent {
     /// A message, or an array of messages, on one line; `on` is the number of the request whose response carried it.
     Message { line: String, on: Option<u64> },
     /// The request `number` gets no answer; `how` is a sentence fragment with the reason.
@@ -66,18 +66,18 @@ pub(crate) enum Incoming {
 
 /// Link to a remote server. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct HttpLink(Arc<Inner>);
+pub(crate) struct HttpLink(Arc<LinkInner>);
 
-pub(super) struct Inner {
+pub(super) struct LinkInner {
     pub(super) peer: Peer,
     /// Maximum length of a message in bytes.
     pub(super) limit: usize,
     /// Unbounded: senders check `backlog` first.
     outgoing: UnboundedSender<String>,
     /// Notifications and responses to send; unbounded, since they also count towards `backlog`.
-    notices: UnboundedSender<(Said, Option<Backlog>)>,
+    notices: UnboundedSender<(OutgoingMessage, Option<BacklogGuard>)>,
     /// While this channel is full, the streams are not read.
-    incoming: mpsc::Sender<Incoming>,
+    incoming: mpsc::Sender<LinkEvent>,
     /// Number of bytes waiting to be sent.
     backlog: AtomicUsize,
     /// Wakes tasks that wait until most bytes are sent.
@@ -106,9 +106,9 @@ impl fmt::Debug for HttpLink {
 }
 
 /// Number of bytes counted as waiting to be sent until this is dropped.
-pub(super) struct Backlog(Arc<Inner>, usize);
+pub(super) struct BacklogGuard(Arc<LinkInner>, usize);
 
-impl Drop for Backlog {
+impl Drop for BacklogGuard {
     fn drop(&mut self) {
         let Self(inner, bytes) = self;
         let before = inner.backlog.fetch_sub(*bytes, Ordering::Relaxed);
@@ -122,13 +122,13 @@ impl HttpLink {
     /// Returns a link to `remote` and its receiver; sends nothing yet. `limit` is the maximum message length in bytes.
     pub(crate) fn open(
         remote: &Remote,
-        sender: &Sender,
+        sender: &HttpClients,
         limit: usize,
-    ) -> Result<(Self, Receiver<Incoming>), String> {
+    ) -> Result<(Self, Receiver<LinkEvent>), String> {
         let (outgoing, lines) = mpsc::unbounded_channel();
         let (notices, said) = mpsc::unbounded_channel();
         let (incoming, received) = mpsc::channel(WAITING);
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(LinkInner {
             peer: Peer::new(remote.clone(), sender.client(&remote.url)?),
             limit,
             outgoing,
@@ -232,7 +232,7 @@ impl HttpLink {
     }
 }
 
-impl Inner {
+impl LinkInner {
     /// Runs `task` until it finishes or the link is stopped.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         let stopped = self.stopped.clone();
@@ -244,18 +244,18 @@ impl Inner {
 
     async fn send_all(self: Arc<Self>, mut lines: UnboundedReceiver<String>) {
         while let Some(line) = lines.recv().await {
-            let waits = Backlog(self.clone(), line.len());
-            let Some(said) = Said::read(line) else {
+            let waits = BacklogGuard(self.clone(), line.len());
+            let Some(said) = OutgoingMessage::read(line) else {
                 continue;
             };
             match (said.kind, said.number) {
-                (Kind::Request, Some(number)) => self.begin(number, said, waits),
-                (Kind::Notification, _) if said.method == "notifications/cancelled" => {
+                (MessageKind::Request, Some(number)) => self.begin(number, said, waits),
+                (MessageKind::Notification, _) if said.method == "notifications/cancelled" => {
                     drop(waits);
                     self.cancel(said).await;
                 }
                 // No request may reach the server before this notification.
-                (Kind::Notification, _) if said.method == "notifications/initialized" => {
+                (MessageKind::Notification, _) if said.method == "notifications/initialized" => {
                     drop(waits);
                     self.bring(&said).await;
                 }
@@ -268,7 +268,7 @@ impl Inner {
     /// to accept one must not delay the calls behind it.
     async fn send_notices(
         self: Arc<Self>,
-        mut notices: UnboundedReceiver<(Said, Option<Backlog>)>,
+        mut notices: UnboundedReceiver<(OutgoingMessage, Option<BacklogGuard>)>,
     ) {
         while let Some((said, waits)) = notices.recv().await {
             drop(waits);
@@ -276,7 +276,7 @@ impl Inner {
         }
     }
 
-    fn begin(self: &Arc<Self>, number: u64, said: Said, waits: Backlog) {
+    fn begin(self: &Arc<Self>, number: u64, said: OutgoingMessage, waits: BacklogGuard) {
         // Locked before the task is spawned, so that the task cannot remove its entry before it is inserted.
         let mut running = locked(&self.running);
         let inner = self.clone();
@@ -288,7 +288,7 @@ impl Inner {
     }
 
     /// Cancels a request for the client: closes the stream of a modern server, notifies a legacy server.
-    async fn cancel(self: &Arc<Self>, said: Said) {
+    async fn cancel(self: &Arc<Self>, said: OutgoingMessage) {
         let Some(number) = said.about else { return };
         if self.peer.is_modern() {
             return self.give_up(number).await;
@@ -311,8 +311,8 @@ impl Inner {
     }
 
     /// Delivers a notification or a response and waits until the server has accepted it.
-    async fn bring(self: &Arc<Self>, said: &Said) {
-        if self.is_lost() && said.kind == Kind::Notification {
+    async fn bring(self: &Arc<Self>, said: &OutgoingMessage) {
+        if self.is_lost() && said.kind == MessageKind::Notification {
             return;
         }
         let sent = timeout(TAKE_IN, self.peer.post(said).send()).await;
@@ -320,7 +320,7 @@ impl Inner {
             Ok(Ok(response)) if response.status().is_success() => {
                 let has_more = !self.peer.is_modern() && !self.peer.has_one_stream();
                 if said.method == "notifications/initialized" && has_more {
-                    self.spawn(standing::run(self.clone()));
+                    self.spawn(get_stream::run(self.clone()));
                 }
             }
             Ok(Ok(response)) => {
@@ -341,14 +341,14 @@ impl Inner {
     }
 
     /// Passes on a message or report; waits while the channel is full.
-    pub(super) async fn tell(&self, incoming: Incoming) {
+    pub(super) async fn tell(&self, incoming: LinkEvent) {
         let _ = self.incoming.send(incoming).await;
     }
 
     /// Reports that the request `number` gets no answer.
     pub(super) async fn fail(&self, number: u64, fate: Fate, how: String) {
         *locked(&self.trouble) = Some(how.clone());
-        self.tell(Incoming::Failed { number, fate, how }).await;
+        self.tell(LinkEvent::Failed { number, fate, how }).await;
     }
 
     /// Marks the link as lost; `how` is a sentence fragment.

@@ -4,17 +4,17 @@
 //! `link` sends messages in order; `exchange` runs one request until its answer; `standing` reads the stream for
 //! server-initiated messages of a legacy server; `old` implements the transport of revision 2024-11-05; `peer` holds
 //! the address and the headers of every request; `response` reads everything of a response except its messages; `sse`
-//! parses events. Does not know which caller waits for which answer: it reports every outcome as [`Incoming`].
+//! parses events. Does not know which caller waits for which answer: it reports every outcome as [`LinkEvent`].
 
 mod exchange;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod get_stream;
+mod http_sse_2024;
 mod link;
-mod old;
 mod peer;
 mod response;
 pub(crate) mod sse;
-mod standing;
 
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -24,7 +24,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, StatusCode, Url};
 
-pub(crate) use link::{Fate, HttpLink, Incoming};
+pub(crate) use link::{Fate, HttpLink, LinkEvent};
 
 /// Maximum number of redirects within a server's own origin.
 const REDIRECTS: usize = 5;
@@ -58,14 +58,14 @@ pub(crate) fn client(follow: impl Fn(StatusCode) -> bool + Send + Sync + 'static
 
 /// HTTP clients shared by all links: idle connections are kept briefly, trusted certificates are loaded only once.
 #[derive(Debug, Default)]
-pub(crate) struct Sender {
+pub(crate) struct HttpClients {
     /// Uses the proxy server named in the environment.
     general: OnceLock<Client>,
     /// Uses no proxy server, since none can reach this machine's loopback interface.
     direct: OnceLock<Client>,
 }
 
-impl Sender {
+impl HttpClients {
     /// Returns the client for `url`. The error is a sentence fragment with the reason.
     fn client(&self, url: &Url) -> Result<Client, String> {
         let direct = is_loopback(url);
@@ -89,7 +89,7 @@ impl Sender {
     }
 }
 
-/// Returns the proxy server that [`Sender`] uses for `url`, without its password; `None` for a direct connection.
+/// Returns the proxy server that [`HttpClients`] uses for `url`, without its password; `None` for a direct connection.
 fn proxy_server(url: &Url) -> Option<String> {
     if is_loopback(url) {
         return None;

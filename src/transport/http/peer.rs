@@ -9,9 +9,9 @@ use reqwest::{Client, RequestBuilder, StatusCode, Url};
 
 use super::{causes, proxy_server};
 use crate::config::Remote;
-use crate::jsonrpc::{Envelope, Kind, Members, unquoted};
+use crate::jsonrpc::{Envelope, Members, MessageKind, unquoted};
 use crate::lock::locked;
-use crate::mcp::headers::{self, Mirror, encode};
+use crate::mcp::headers::{self, MirroredArgument, encode};
 use crate::mcp::{Entry, MODERN};
 
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -22,10 +22,10 @@ const SHOWN: usize = 200;
 
 /// One outgoing message.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct OutgoingMessage {
     /// The message as UTF-8.
     line: Bytes,
-    pub(super) kind: Kind,
+    pub(super) kind: MessageKind,
     /// Number of a request.
     pub(super) number: Option<u64>,
     /// Method of a request or notification.
@@ -36,7 +36,7 @@ pub(super) struct Said {
     pub(super) about: Option<u64>,
 }
 
-impl Said {
+impl OutgoingMessage {
     /// Parses a line; returns `None` if it is not a message.
     pub(super) fn read(line: String) -> Option<Self> {
         let envelope = Envelope::parse(&line).ok()?;
@@ -48,7 +48,7 @@ impl Said {
         let revision = revision.map(std::borrow::Cow::into_owned);
         Some(Self {
             kind,
-            number: number.filter(|_| kind == Kind::Request),
+            number: number.filter(|_| kind == MessageKind::Request),
             method,
             revision,
             about,
@@ -72,19 +72,19 @@ impl Said {
 pub(super) struct Peer {
     client: Client,
     remote: Remote,
-    agreed: Mutex<Agreed>,
+    agreed: Mutex<HttpSession>,
     /// Address to which messages are posted, if it differs from the configured one (transport of 2024-11-05). In that
     /// case all messages of the server arrive on one stream.
     endpoint: OnceLock<Url>,
     /// Tool arguments that are repeated in headers, by tool name.
-    mirrors: Mutex<HashMap<String, Vec<Mirror>>>,
+    mirrors: Mutex<HashMap<String, Vec<MirroredArgument>>>,
     /// Proxy server in between, for display.
     proxy_server: Option<String>,
 }
 
 /// Result of the handshake.
 #[derive(Debug, Default)]
-struct Agreed {
+struct HttpSession {
     session: Option<HeaderValue>,
     /// Protocol revision of a legacy server.
     revision: Option<HeaderValue>,
@@ -128,9 +128,9 @@ impl Peer {
     }
 
     pub(super) fn agree_on_modern(&self) {
-        *locked(&self.agreed) = Agreed {
+        *locked(&self.agreed) = HttpSession {
             modern: true,
-            ..Agreed::default()
+            ..HttpSession::default()
         };
     }
 
@@ -167,7 +167,7 @@ impl Peer {
     }
 
     /// Builds the request that delivers a message to the server.
-    pub(super) fn post(&self, said: &Said) -> RequestBuilder {
+    pub(super) fn post(&self, said: &OutgoingMessage) -> RequestBuilder {
         let mut headers = self.common(said.method != "initialize");
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
@@ -218,7 +218,7 @@ impl Peer {
     }
 
     /// Repeats fields of a modern message's body in headers. The proxy may have rewritten the body.
-    fn describe(&self, said: &Said, revision: &str, headers: &mut HeaderMap) {
+    fn describe(&self, said: &OutgoingMessage, revision: &str, headers: &mut HeaderMap) {
         let mut set = |name: &str, value: &str| {
             let name = HeaderName::try_from(name);
             if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {

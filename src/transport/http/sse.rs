@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+/// Default wait before a stream is resumed, if the server sets none.
+const RETRY: Duration = Duration::from_secs(1);
+/// Minimum and maximum wait that a server can set.
+const RETRIES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
+
 /// One event, possibly with only an id or a retry time. Data of event types that mean nothing to a client is dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Event {
+pub(crate) struct SseEvent {
     /// Id after which the stream can be resumed.
     pub(crate) id: Option<String>,
     /// Wait before a reconnect.
@@ -19,7 +24,7 @@ pub(crate) struct Event {
 
 /// Splits a stream into events.
 #[derive(Debug)]
-pub(crate) struct Events {
+pub(crate) struct SseParser {
     /// Maximum length of an event in bytes.
     limit: usize,
     /// Start of the line that is being read.
@@ -36,14 +41,19 @@ pub(crate) struct Events {
 /// Event that is being read.
 #[derive(Debug, Default)]
 struct Draft {
-    event: Event,
+    event: SseEvent,
     /// True once one of its fields has been read.
     any: bool,
     /// True if the event type is neither `message` nor `endpoint`.
     other: bool,
 }
 
-impl Events {
+/// Returns the wait before a stream is resumed, given the server's `retry`.
+pub(super) fn pause(retry: Option<Duration>) -> Duration {
+    retry.map_or(RETRY, |it| it.clamp(RETRIES.0, RETRIES.1))
+}
+
+impl SseParser {
     /// Returns a parser for events of at most `limit` bytes each.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
@@ -58,7 +68,7 @@ impl Events {
 
     /// Parses the next bytes; returns the events that end in them. Bytes after the last blank line of a stream are not
     /// an event.
-    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Vec<Event> {
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Vec<SseEvent> {
         let mut events = Vec::new();
         while !bytes.is_empty() {
             if std::mem::take(&mut self.after_cr) && bytes[0] == b'\n' {
@@ -89,7 +99,7 @@ impl Events {
     }
 
     /// Processes a complete line; returns the event that it ends.
-    fn take(&mut self, line: &[u8]) -> Option<Event> {
+    fn take(&mut self, line: &[u8]) -> Option<SseEvent> {
         let line = if std::mem::replace(&mut self.begun, true) {
             line
         } else {
@@ -133,7 +143,7 @@ impl Events {
         self.draft.any = true;
     }
 
-    fn dispatch(&mut self) -> Option<Event> {
+    fn dispatch(&mut self) -> Option<SseEvent> {
         let Draft {
             mut event,
             any,
@@ -152,18 +162,18 @@ mod tests {
     use super::*;
 
     /// Returns the events of a stream that arrives in chunks of `size` bytes.
-    fn read(stream: &[u8], size: usize) -> Vec<Event> {
-        let mut events = Events::new(100);
+    fn read(stream: &[u8], size: usize) -> Vec<SseEvent> {
+        let mut events = SseParser::new(100);
         stream
             .chunks(size)
             .flat_map(|chunk| events.push(chunk))
             .collect()
     }
 
-    fn data(text: &str) -> Event {
-        Event {
+    fn data(text: &str) -> SseEvent {
+        SseEvent {
             data: text.into(),
-            ..Event::default()
+            ..SseEvent::default()
         }
     }
 
@@ -189,21 +199,24 @@ mod tests {
 
     #[test]
     fn ids_and_times_are_read_also_without_data() {
-        let primed = Event {
+        let primed = SseEvent {
             id: Some("7".into()),
             retry: Some(Duration::from_millis(500)),
-            ..Event::default()
+            ..SseEvent::default()
         };
         let stream =
             b"id: 7\nretry: 500\n\nid: 7\nretry: 500\ndata:\n\nretry: soon\n\nid: a\0b\n\n";
-        assert_eq!(read(stream, 5), [primed.clone(), primed, Event::default()]);
+        assert_eq!(
+            read(stream, 5),
+            [primed.clone(), primed, SseEvent::default()]
+        );
     }
 
     #[test]
     fn other_events_than_messages_are_passed_over() {
         let stream =
             b"event: ping\ndata: x\n\nevent: message\ndata: y\n\nevent: endpoint\ndata: /z\n\n";
-        let endpoint = Event {
+        let endpoint = SseEvent {
             endpoint: true,
             ..data("/z")
         };

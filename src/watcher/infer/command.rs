@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::inner::{self, InnerWatcher};
-use super::packages::{self, Owner};
-use super::project::{Limits, read_json, tidy};
+use super::inner_watcher::{self, InnerWatcher};
+use super::packages::{self, ProgramOrigin};
+use super::project::{DirectoryLimits, read_json, tidy};
 use super::wrappers::{DIRECTORY, RUNNERS, VALUED};
 
 /// Command, possibly wrapped.
 #[derive(Debug, Clone)]
-pub(super) struct Command {
+pub(super) struct CommandLine {
     /// Base directory of relative names.
     pub(super) base: PathBuf,
     pub(super) words: Vec<String>,
@@ -17,8 +17,8 @@ pub(super) struct Command {
 
 /// Innermost command, and findings about its wrappers.
 #[derive(Debug)]
-pub(super) struct Unwrapped {
-    pub(super) command: Command,
+pub(super) struct UnwrappedCommand {
+    pub(super) command: CommandLine,
     /// Names of the removed wrappers, the outermost first.
     pub(super) wrappers: Vec<String>,
     /// Third-party package that is run.
@@ -32,8 +32,8 @@ pub(super) struct Unwrapped {
 
 /// Command without its outermost wrapper.
 #[derive(Debug)]
-pub(super) struct Inner {
-    pub(super) command: Command,
+pub(super) struct InnerCommand {
+    pub(super) command: CommandLine,
     /// Packages that the wrapper fetches for the command.
     pub(super) packages: Vec<String>,
     /// Source directory that the wrapper makes importable.
@@ -41,7 +41,7 @@ pub(super) struct Inner {
     fetches: bool,
 }
 
-impl Command {
+impl CommandLine {
     pub(super) fn program(&self) -> String {
         stem(self.words.first().map_or("", String::as_str))
     }
@@ -61,8 +61,8 @@ impl Command {
 }
 
 /// Removes wrappers until the command is none.
-pub(super) fn unwrap(command: Command, limits: &Limits) -> Unwrapped {
-    let mut seen = Unwrapped {
+pub(super) fn unwrap(command: CommandLine, limits: &DirectoryLimits) -> UnwrappedCommand {
+    let mut seen = UnwrappedCommand {
         command,
         wrappers: Vec::new(),
         foreign: None,
@@ -73,7 +73,10 @@ pub(super) fn unwrap(command: Command, limits: &Limits) -> Unwrapped {
     // Bounds recursive scripts; real commands nest fewer wrappers.
     for _ in 0..8 {
         seen.note_env_files();
-        seen.watcher = seen.watcher.take().or_else(|| inner::of(&seen.command));
+        seen.watcher = seen
+            .watcher
+            .take()
+            .or_else(|| inner_watcher::of(&seen.command));
         let Some(next) = seen.next() else { break };
         if next.command.words.is_empty() {
             break;
@@ -82,19 +85,19 @@ pub(super) fn unwrap(command: Command, limits: &Limits) -> Unwrapped {
         let owner = if next.fetches {
             packages::owner(&next, limits)
         } else {
-            Owner::Tool
+            ProgramOrigin::Tool
         };
         seen.command = next.command;
         match owner {
-            Owner::Tool => {}
-            Owner::Project { directory, bin } => {
+            ProgramOrigin::Tool => {}
+            ProgramOrigin::Project { directory, bin } => {
                 if let Some(bin) = bin {
                     seen.command.words[0] = bin.to_string_lossy().into_owned();
                     seen.command.words.insert(0, "node".to_owned());
                 }
                 seen.project = Some(directory);
             }
-            Owner::Foreign(name) => {
+            ProgramOrigin::Foreign(name) => {
                 seen.foreign = Some(name);
                 break;
             }
@@ -107,8 +110,8 @@ pub(super) fn unwrap(command: Command, limits: &Limits) -> Unwrapped {
     seen
 }
 
-impl Unwrapped {
-    fn next(&mut self) -> Option<Inner> {
+impl UnwrappedCommand {
+    fn next(&mut self) -> Option<InnerCommand> {
         let command = &self.command;
         let program = command.program();
         if matches!(
@@ -116,20 +119,20 @@ impl Unwrapped {
             "sh" | "bash" | "zsh" | "dash" | "ksh" | "fish"
         ) {
             let commands = shell(command)?;
-            let watcher = commands.iter().find_map(inner::of);
+            let watcher = commands.iter().find_map(inner_watcher::of);
             self.watcher = self.watcher.take().or(watcher);
-            return commands.into_iter().next().map(Inner::plain);
+            return commands.into_iter().next().map(InnerCommand::plain);
         }
         if program == "cmd" {
             let slash = |word: &String| word.eq_ignore_ascii_case("/c");
             let at = command.words.iter().position(slash)?;
-            return Some(Inner::plain(command.with(&command.words[at + 1..])));
+            return Some(InnerCommand::plain(command.with(&command.words[at + 1..])));
         }
         if packages::is_inspector(&command.words[0]) {
-            return packages::inspected(command).map(Inner::plain);
+            return packages::inspected(command).map(InnerCommand::plain);
         }
         if let Some(script) = package_script(command) {
-            let watcher = script.commands.iter().find_map(inner::of);
+            let watcher = script.commands.iter().find_map(inner_watcher::of);
             self.watcher = self
                 .watcher
                 .take()
@@ -138,7 +141,7 @@ impl Unwrapped {
             // With several commands, the others may build the sources of the last.
             return is_all
                 .then(|| script.commands.into_iter().next())?
-                .map(Inner::plain);
+                .map(InnerCommand::plain);
         }
         wrapped(command, &program)
     }
@@ -158,8 +161,8 @@ impl Unwrapped {
     }
 }
 
-impl Inner {
-    fn plain(command: Command) -> Self {
+impl InnerCommand {
+    fn plain(command: CommandLine) -> Self {
         Self {
             command,
             packages: Vec::new(),
@@ -170,7 +173,7 @@ impl Inner {
 }
 
 /// Returns the commands within `sh -c "cd server && exec node index.js"`.
-fn shell(command: &Command) -> Option<Vec<Command>> {
+fn shell(command: &CommandLine) -> Option<Vec<CommandLine>> {
     let flag = command
         .words
         .iter()
@@ -180,7 +183,7 @@ fn shell(command: &Command) -> Option<Vec<Command>> {
 }
 
 /// Splits a shell's command line into commands, without those that only prepare it.
-pub(super) fn commands_of(line: &str, base: &Path) -> Vec<Command> {
+pub(super) fn commands_of(line: &str, base: &Path) -> Vec<CommandLine> {
     let mut base = base.to_owned();
     let mut commands = Vec::new();
     for part in line.split(['&', ';', '|', '\n']) {
@@ -195,7 +198,7 @@ pub(super) fn commands_of(line: &str, base: &Path) -> Vec<Command> {
         match words.first().map(String::as_str) {
             None | Some("set" | "export" | "source" | "." | "true") => {}
             Some("cd") => base = base.join(words.get(1).map_or("", String::as_str)),
-            Some(_) => commands.push(Command {
+            Some(_) => commands.push(CommandLine {
                 base: base.clone(),
                 words,
             }),
@@ -207,13 +210,13 @@ pub(super) fn commands_of(line: &str, base: &Path) -> Vec<Command> {
 /// Script of a `package.json`.
 struct PackageScript {
     name: String,
-    commands: Vec<Command>,
+    commands: Vec<CommandLine>,
     /// Whether another script runs before it.
     has_more: bool,
 }
 
 /// Returns the script that `npm run dev`, `yarn dev` or `node --run dev` runs.
-fn package_script(command: &Command) -> Option<PackageScript> {
+fn package_script(command: &CommandLine) -> Option<PackageScript> {
     let program = command.program();
     let mut here = command.clone();
     rebase(&mut here);
@@ -259,12 +262,12 @@ fn package_script(command: &Command) -> Option<PackageScript> {
 }
 
 /// Returns the command after a wrapper such as `uv --directory server run --with mcp`.
-fn wrapped(command: &Command, program: &str) -> Option<Inner> {
+fn wrapped(command: &CommandLine, program: &str) -> Option<InnerCommand> {
     let mut rows: Vec<_> = RUNNERS
         .iter()
         .filter(|(name, ..)| *name == program)
         .collect();
-    let mut inner = Inner::plain(command.with(&[]));
+    let mut inner = InnerCommand::plain(command.with(&[]));
     let mut depth = 0;
     let mut words = command.words.iter().skip(1);
     while let Some(word) = words.next() {
@@ -300,7 +303,7 @@ fn wrapped(command: &Command, program: &str) -> Option<Inner> {
     None
 }
 
-impl Inner {
+impl InnerCommand {
     /// Records an option of the wrapper.
     fn note(&mut self, program: &str, option: &str, value: Option<&String>) {
         let Some(value) = value else { return };
@@ -315,7 +318,7 @@ impl Inner {
 }
 
 /// Applies the directory options of the innermost command, as in `npm --prefix server start`.
-fn rebase(command: &mut Command) {
+fn rebase(command: &mut CommandLine) {
     let directory_aware = matches!(
         command.program().as_str(),
         "npm" | "pnpm" | "yarn" | "bun" | "go" | "uv" | "cargo" | "dotnet" | "gradle"

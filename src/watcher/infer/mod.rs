@@ -4,7 +4,7 @@
 //! `language` selects its source files, `named` adds files from the arguments, `inner` detects other file watchers.
 
 mod command;
-mod inner;
+mod inner_watcher;
 mod language;
 mod named;
 mod packages;
@@ -15,17 +15,17 @@ use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use self::command::{Command, Unwrapped, stem};
+use self::command::{CommandLine, UnwrappedCommand, stem};
 use self::language::Language;
 #[cfg(test)]
 pub(super) use self::language::{GO, RUST};
 pub(super) use self::language::{JAVASCRIPT, NODE, PYTHON};
-use self::named::Named;
-use self::project::{Limits, around_environment, is_installed};
+use self::named::NamedFiles;
+use self::project::{DirectoryLimits, around_environment, is_installed};
 
 /// Result of the inference.
 #[derive(Debug, Default)]
-pub(super) struct Inferred {
+pub(super) struct Inference {
     /// Globs, relative to the server's directory where possible; empty if nothing is to be watched or nothing can be
     /// inferred.
     pub(super) globs: Vec<String>,
@@ -41,7 +41,7 @@ pub(super) struct Inferred {
 
 /// Location of the sources.
 #[derive(Debug)]
-enum Base {
+enum SourceLocation {
     /// This directory and all directories below it.
     Project(PathBuf),
     /// Only this directory, since the directories below it belong to much else.
@@ -58,25 +58,25 @@ pub(super) fn infer(
     cwd: &Path,
     home: Option<&Path>,
     builds: bool,
-) -> Inferred {
+) -> Inference {
     let words = std::iter::once(program)
         .chain(args.iter().map(OsString::as_os_str))
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
-    let limits = Limits::new(home);
+    let limits = DirectoryLimits::new(home);
     let unwrapped = command::unwrap(
-        Command {
+        CommandLine {
             base: cwd.to_owned(),
             words,
         },
         &limits,
     );
-    let named = Named::by(&unwrapped);
-    let mut inferred = Inferred::default();
+    let named = NamedFiles::by(&unwrapped);
+    let mut inferred = Inference::default();
     let watcher = unwrapped.watcher.as_ref();
     inferred
         .warnings
-        .extend(watcher.map(inner::InnerWatcher::warning));
+        .extend(watcher.map(inner_watcher::InnerWatcher::warning));
     let places = match &unwrapped.foreign {
         Some(package) => {
             inferred.notes.push(format!(
@@ -86,7 +86,7 @@ pub(super) fn infer(
             let files = named.settings.iter().chain(&unwrapped.env_files);
             files.map(|file| place(file, "", cwd)).collect()
         }
-        None => Sources {
+        None => SourceSearch {
             cwd,
             limits: &limits,
             unwrapped: &unwrapped,
@@ -104,17 +104,17 @@ pub(super) fn infer(
 }
 
 /// Search for the sources of a server developed by the user.
-struct Sources<'a> {
+struct SourceSearch<'a> {
     cwd: &'a Path,
-    limits: &'a Limits,
-    unwrapped: &'a Unwrapped,
-    named: &'a Named,
+    limits: &'a DirectoryLimits,
+    unwrapped: &'a UnwrappedCommand,
+    named: &'a NamedFiles,
     builds: bool,
 }
 
-impl Sources<'_> {
+impl SourceSearch<'_> {
     /// Returns globs; adds messages and related settings to `inferred`.
-    fn places(&self, inferred: &mut Inferred) -> Vec<String> {
+    fn places(&self, inferred: &mut Inference) -> Vec<String> {
         let cwd = self.cwd;
         let base = self.base();
         let (language, globs) = self.language(&base);
@@ -124,14 +124,14 @@ impl Sources<'_> {
         let mut found = Vec::new();
         if built.is_empty() {
             match &base {
-                Base::Project(directory) => {
+                SourceLocation::Project(directory) => {
                     found.extend(globs.iter().map(|glob| place(directory, glob, cwd)));
                 }
-                Base::Beside(directory) => {
+                SourceLocation::Beside(directory) => {
                     let flat = globs.iter().filter_map(|glob| glob.strip_prefix("**/"));
                     found.extend(flat.map(|glob| place(directory, glob, cwd)));
                 }
-                Base::Unknown => {}
+                SourceLocation::Unknown => {}
             }
             found.extend(self.binary(language).map(|binary| place(&binary, "", cwd)));
         }
@@ -139,29 +139,29 @@ impl Sources<'_> {
         found.extend(self.named_files(&base, globs));
         let is_blind = found.is_empty() || globs.is_empty() && self.named.script.is_none();
         match &base {
-            Base::Beside(directory) => inferred.warnings.push(format!(
+            SourceLocation::Beside(directory) => inferred.warnings.push(format!(
                 "{} contains more than one project, so only the files beside the server are watched; name the other \
                  sources with --watch",
                 directory.display()
             )),
-            Base::Unknown if is_blind && self.binary(language).is_none() => {
+            SourceLocation::Unknown if is_blind && self.binary(language).is_none() => {
                 inferred.warnings.push(format!(
                     "the server is started in {}, which contains more than one project, so nothing in it is watched; \
                      name the sources with --watch, or the project's directory with --cwd",
                     self.unwrapped.command.base.display()
                 ));
             }
-            Base::Project(_) | Base::Unknown if found.is_empty() => inferred.warnings.push(format!(
+            SourceLocation::Project(_) | SourceLocation::Unknown if found.is_empty() => inferred.warnings.push(format!(
                 "cannot tell from the command `{}` what to watch; name the sources with --watch, as in --watch 'src/**'",
                 self.unwrapped.command.words.first().map_or("", String::as_str)
             )),
-            Base::Project(_) | Base::Unknown => {}
+            SourceLocation::Project(_) | SourceLocation::Unknown => {}
         }
         found
     }
 
-    fn base(&self) -> Base {
-        let Unwrapped {
+    fn base(&self) -> SourceLocation {
+        let UnwrappedCommand {
             command, project, ..
         } = self.unwrapped;
         let wide = |place: &Path| self.limits.is_too_wide(place);
@@ -170,42 +170,45 @@ impl Sources<'_> {
             own.or_else(|| (!wide(&command.base)).then(|| command.base.clone()))
         };
         if let Some(project) = project.clone().filter(|project| !wide(project)) {
-            return Base::Project(project);
+            return SourceLocation::Project(project);
         }
         let program = command.words.first().map(|word| command.path(word));
         let source = self.named.script.as_ref().or(self.named.module.as_ref());
         let source = source.or(self.named.built.first());
         if let Some(directory) = source.and_then(|source| source.parent()) {
             if let Some(project) = self.limits.project(directory) {
-                return Base::Project(project);
+                return SourceLocation::Project(project);
             }
             // A relative name refers to the directory in which the command starts.
             let is_relative = self.named.is_relative && directory.starts_with(&command.base);
             if is_relative && !wide(&command.base) {
-                return Base::Project(command.base.clone());
+                return SourceLocation::Project(command.base.clone());
             }
             return if wide(directory) {
-                Base::Beside(directory.to_owned())
+                SourceLocation::Beside(directory.to_owned())
             } else {
-                Base::Project(directory.to_owned())
+                SourceLocation::Project(directory.to_owned())
             };
         }
         let environment = || program.as_deref().and_then(around_environment);
         of_command()
             .or_else(|| environment().filter(|place| !wide(place)))
-            .map_or(Base::Unknown, Base::Project)
+            .map_or(SourceLocation::Unknown, SourceLocation::Project)
     }
 
     /// Returns the language and the globs of its sources.
-    fn language(&self, base: &Base) -> (Option<&'static Language>, &'static [&'static str]) {
+    fn language(
+        &self,
+        base: &SourceLocation,
+    ) -> (Option<&'static Language>, &'static [&'static str]) {
         let Self {
             unwrapped, named, ..
         } = self;
         let program = unwrapped.command.program();
         let script = named.script.as_deref();
         let of_project = || match base {
-            Base::Project(directory) => Language::of_project(directory),
-            Base::Beside(_) | Base::Unknown => None,
+            SourceLocation::Project(directory) => Language::of_project(directory),
+            SourceLocation::Beside(_) | SourceLocation::Unknown => None,
         };
         let language = Language::of_program(&program)
             .or_else(|| script.and_then(Language::of_source))
@@ -228,8 +231,8 @@ impl Sources<'_> {
             return (None, &[]);
         };
         let has_manifest = || match base {
-            Base::Project(directory) => language.has_manifest(directory),
-            Base::Beside(_) | Base::Unknown => false,
+            SourceLocation::Project(directory) => language.has_manifest(directory),
+            SourceLocation::Beside(_) | SourceLocation::Unknown => false,
         };
         let is_script = script.is_some_and(|script| {
             script.extension().is_none() || Language::of_source(script).is_some()
@@ -251,7 +254,7 @@ impl Sources<'_> {
 
     /// Returns the built files that the command runs, such as a jar. Their sources have no effect without a build; with
     /// a configured build, the result is empty.
-    fn built_files(&self, language: Option<&Language>, inferred: &mut Inferred) -> Vec<String> {
+    fn built_files(&self, language: Option<&Language>, inferred: &mut Inference) -> Vec<String> {
         if self.builds || self.named.built.is_empty() {
             return Vec::new();
         }
@@ -297,7 +300,7 @@ impl Sources<'_> {
             .find_map(|word| Language::of_program(&stem(word)))
     }
 
-    fn named_files(&self, base: &Base, globs: &[&str]) -> Vec<String> {
+    fn named_files(&self, base: &SourceLocation, globs: &[&str]) -> Vec<String> {
         let cwd = self.cwd;
         let named = self.named;
         let script = named.script.as_deref();
@@ -307,7 +310,7 @@ impl Sources<'_> {
         if let Some(script) = script.filter(|_| !is_output) {
             found.push(place(script, "", cwd));
             // The glob names the directory, so build output counts although it is ignored.
-            if let (Base::Project(base), Some(directory)) = (base, script.parent())
+            if let (SourceLocation::Project(base), Some(directory)) = (base, script.parent())
                 && globs == JAVASCRIPT
                 && directory != base
             {
@@ -328,11 +331,11 @@ impl Sources<'_> {
     }
 
     /// Returns the possible locations of `.env`: beside the script, in its project, in the starting directory.
-    fn env_places(&self, base: &Base) -> Vec<PathBuf> {
+    fn env_places(&self, base: &SourceLocation) -> Vec<PathBuf> {
         let beside = self.named.script.as_deref().and_then(Path::parent);
         let base = match base {
-            Base::Project(directory) => Some(directory.as_path()),
-            Base::Beside(_) | Base::Unknown => None,
+            SourceLocation::Project(directory) => Some(directory.as_path()),
+            SourceLocation::Beside(_) | SourceLocation::Unknown => None,
         };
         [beside, base, Some(&self.unwrapped.command.base)]
             .into_iter()

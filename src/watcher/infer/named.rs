@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::command::{Command, Unwrapped, is_assignment, takes_value};
+use super::command::{CommandLine, UnwrappedCommand, is_assignment, takes_value};
 use super::language::{LANGUAGES, Language};
 use super::project::{around_environment, is_installed, read_json};
 
@@ -27,7 +27,7 @@ const SETTINGS_NAMES: &[&str] = &["conf", "settings", "env", "spec", "schema", "
 
 /// Files named by a command; they exist unless stated otherwise.
 #[derive(Debug, Default)]
-pub(super) struct Named {
+pub(super) struct NamedFiles {
     /// First source file; need not exist if a `fastmcp.json` names it.
     pub(super) script: Option<PathBuf>,
     /// Whether the name of the script or module is relative.
@@ -42,8 +42,8 @@ pub(super) struct Named {
     pub(super) settings: Vec<PathBuf>,
 }
 
-impl Named {
-    pub(super) fn by(unwrapped: &Unwrapped) -> Self {
+impl NamedFiles {
+    pub(super) fn by(unwrapped: &UnwrappedCommand) -> Self {
         let command = &unwrapped.command;
         let mut named = Self::default();
         let language = Language::of_program(&command.program());
@@ -68,7 +68,7 @@ impl Named {
     }
 
     /// Records a word, which may be the value of `option`.
-    fn take(&mut self, command: &Command, index: usize, option: &str, value: &str) {
+    fn take(&mut self, command: &CommandLine, index: usize, option: &str, value: &str) {
         if index > 0 && is_class_path(option) {
             let paths =
                 std::env::split_paths(value).map(|path| command.path(&path.to_string_lossy()));
@@ -105,7 +105,7 @@ impl Named {
     /// Records the first positional word: a script without an extension, or a module.
     fn take_first(
         &mut self,
-        command: &Command,
+        command: &CommandLine,
         language: Option<&'static Language>,
         option: &str,
         word: &str,
@@ -130,7 +130,7 @@ impl Named {
     }
 
     /// Records the script named in the `fastmcp.json` of `fastmcp run`.
-    fn read_fastmcp(&mut self, command: &Command) {
+    fn read_fastmcp(&mut self, command: &CommandLine) {
         if command.program() != "fastmcp" || self.script.is_some() {
             return;
         }
@@ -154,7 +154,7 @@ impl Named {
 }
 
 /// Finds a module: in `src` or directly below the base directory or the project around the interpreter.
-fn module(command: &Command, name: &str) -> Option<PathBuf> {
+fn module(command: &CommandLine, name: &str) -> Option<PathBuf> {
     let first = name.split('.').next()?;
     let project = around_environment(&command.path(&command.words[0]));
     [Some(command.base.clone()), project]

@@ -3,13 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::command::{Command, Inner, is_assignment};
+use super::command::{CommandLine, InnerCommand, is_assignment};
 use super::language::Language;
-use super::project::{Limits, is_installed, own_names, python_name, read_json, tidy};
+use super::project::{DirectoryLimits, is_installed, own_names, python_name, read_json, tidy};
 
 /// Origin of a program.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(super) enum ProgramOrigin {
     /// The user's project in this directory; `bin` is the built file of the package.
     Project {
         directory: PathBuf,
@@ -53,9 +53,9 @@ const TOOLS: &[&str] = &[
 ];
 
 /// Returns the origin of the program that the wrapper runs.
-pub(super) fn owner(inner: &Inner, limits: &Limits) -> Owner {
+pub(super) fn owner(inner: &InnerCommand, limits: &DirectoryLimits) -> ProgramOrigin {
     let command = &inner.command;
-    let project = |directory| Owner::Project {
+    let project = |directory| ProgramOrigin::Project {
         directory,
         bin: None,
     };
@@ -75,7 +75,7 @@ pub(super) fn owner(inner: &Inner, limits: &Limits) -> Owner {
         let names = own_names(&own);
         if names.contains(name) || names.contains(&python_name(name)) {
             let bin = own_bin(&own, tool);
-            return Owner::Project {
+            return ProgramOrigin::Project {
                 directory: own,
                 bin,
             };
@@ -85,13 +85,13 @@ pub(super) fn owner(inner: &Inner, limits: &Limits) -> Owner {
         return project(directory);
     }
     if is_inspector(name) || is_tool(tool) || names_script(command) {
-        return Owner::Tool;
+        return ProgramOrigin::Tool;
     }
-    Owner::Foreign(spec.to_owned())
+    ProgramOrigin::Foreign(spec.to_owned())
 }
 
 /// Returns the third-party package that the command runs without a wrapper, such as `deno run npm:weather` or an image.
-pub(super) fn run_directly(command: &Command) -> Option<String> {
+pub(super) fn run_directly(command: &CommandLine) -> Option<String> {
     let mut words = command.words.iter().skip(1);
     match command.program().as_str() {
         "docker" | "podman" | "nerdctl" | "docker-compose" => Some("the image".to_owned()),
@@ -120,7 +120,7 @@ pub(super) fn is_inspector(program: &str) -> bool {
 }
 
 /// Returns the command that the inspector runs.
-pub(super) fn inspected(command: &Command) -> Option<Command> {
+pub(super) fn inspected(command: &CommandLine) -> Option<CommandLine> {
     let mut at = 1;
     while let Some(word) = command.words.get(at) {
         match word.as_str() {
@@ -138,7 +138,7 @@ fn is_tool(tool: &str) -> bool {
 }
 
 /// Returns the directory named by `.`, `./server`, `file:../server` or an absolute path.
-fn local(spec: &str, command: &Command) -> Option<PathBuf> {
+fn local(spec: &str, command: &CommandLine) -> Option<PathBuf> {
     let spec = spec.strip_prefix("file:").unwrap_or(spec);
     let spec = spec
         .strip_prefix("//")
@@ -183,7 +183,7 @@ fn own_bin(project: &Path, tool: &str) -> Option<PathBuf> {
 }
 
 /// Returns the user's directory to which the nearest `node_modules` links a package.
-fn linked(name: &str, base: &Path, limits: &Limits) -> Option<PathBuf> {
+fn linked(name: &str, base: &Path, limits: &DirectoryLimits) -> Option<PathBuf> {
     let modules = base
         .ancestors()
         .map(|place| place.join("node_modules"))
@@ -199,7 +199,7 @@ fn linked(name: &str, base: &Path, limits: &Limits) -> Option<PathBuf> {
 }
 
 /// Whether an argument, other than the word after an option, is a script of the user.
-fn names_script(command: &Command) -> bool {
+fn names_script(command: &CommandLine) -> bool {
     let mut previous = "";
     for word in &command.words[1..] {
         let is_value = previous.starts_with('-');

@@ -60,12 +60,12 @@ const STUB_KEYS: &[&str] = &["type", "main", "module", "types", "sideEffects"];
 
 /// Test for directories that are too wide to watch.
 #[derive(Debug)]
-pub(super) struct Limits {
+pub(super) struct DirectoryLimits {
     home: Option<PathBuf>,
     temporary: PathBuf,
 }
 
-impl Limits {
+impl DirectoryLimits {
     pub(super) fn new(home: Option<&Path>) -> Self {
         Self {
             home: home.map(canonical),

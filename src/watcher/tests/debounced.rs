@@ -10,7 +10,7 @@ async fn it_finds_what_inotify_would() {
     let project = Project::on(debounced::feed, &files, &["src/**"], options, |_| {});
     let mut project = project.unwrap();
     project.write("src/a.py", "new");
-    assert_eq!(project.notice().await, Notice::Suspect);
+    assert_eq!(project.notice().await, WatchNotice::Suspect);
     project.one_change(&["src/a.py"]).await;
     project.write("src/new/deep/c.py", "new");
     project.one_change(&["src/new/deep/c.py"]).await;
@@ -40,8 +40,8 @@ async fn a_file_that_is_written_all_the_time_is_suspected_at_once() {
             fs::write(&path, &text).unwrap();
         }
     });
-    assert_eq!(project.notice().await, Notice::Suspect);
+    assert_eq!(project.notice().await, WatchNotice::Suspect);
     stop.send(()).unwrap();
     writer.join().unwrap();
-    assert!(matches!(project.notice().await, Notice::Changed(_)));
+    assert!(matches!(project.notice().await, WatchNotice::Changed(_)));
 }

@@ -5,9 +5,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use super::*;
 
 /// Two watched files in two directories.
-struct Named {
+struct TwoFiles {
     dir: TempDir,
-    notices: UnboundedReceiver<(u64, Notice)>,
+    notices: UnboundedReceiver<(u64, WatchNotice)>,
     events: Receiver<Event>,
     /// Keeps the watcher running.
     _watcher: Watcher,
@@ -16,7 +16,7 @@ struct Named {
 const TOML: &str = "project/mcp-proxy.toml";
 const JSON: &str = "client/.mcp.json";
 
-impl Named {
+impl TwoFiles {
     fn new(prepare: impl FnOnce(&Path)) -> Self {
         Self::with(WatchOptions::default(), prepare)
     }
@@ -29,7 +29,7 @@ impl Named {
         prepare(dir.path());
         let (sender, notices) = unbounded_channel();
         let (event_sender, events) = sync_channel(EVENT_BACKLOG);
-        let reporter = Events::new(event_sender, Arc::default());
+        let reporter = EventSender::new(event_sender, Arc::default());
         let watcher = Watcher::start(options, into(sender), reporter).unwrap();
         let request = WatchRequest::Files {
             name: "configuration".into(),
@@ -61,14 +61,14 @@ impl Named {
         put(&self.path(name), text);
     }
 
-    async fn notice(&mut self) -> Notice {
+    async fn notice(&mut self) -> WatchNotice {
         let received = tokio::time::timeout(DEADLINE, self.notices.recv()).await;
         received.expect("no notice before the deadline").unwrap().1
     }
 
     async fn change(&mut self) -> Vec<PathBuf> {
         loop {
-            if let Notice::Changed(paths) = self.notice().await {
+            if let WatchNotice::Changed(paths) = self.notice().await {
                 return paths;
             }
         }
@@ -95,7 +95,7 @@ impl Named {
 
 #[tokio::test]
 async fn each_way_of_saving_counts() {
-    let mut named = Named::there();
+    let mut named = TwoFiles::there();
     named.write(JSON, "written");
     named.one_change(JSON).await;
     for text in ["renamed", "renamed again"] {
@@ -104,11 +104,11 @@ async fn each_way_of_saving_counts() {
         named.one_change(JSON).await;
     }
     fs::write(named.path(JSON), "").unwrap();
-    assert_eq!(named.notice().await, Notice::Suspect);
+    assert_eq!(named.notice().await, WatchNotice::Suspect);
     named.write(JSON, "truncated, then written");
     named.one_change(JSON).await;
     fs::remove_file(named.path(JSON)).unwrap();
-    assert_eq!(named.notice().await, Notice::Suspect);
+    assert_eq!(named.notice().await, WatchNotice::Suspect);
     named.write(JSON, "deleted, then created");
     named.one_change(JSON).await;
     fs::rename(named.path(JSON), named.path("client/.mcp.json~")).unwrap();
@@ -120,12 +120,12 @@ async fn each_way_of_saving_counts() {
 
 #[tokio::test]
 async fn a_touch_and_the_same_bytes_do_not_count() {
-    let mut named = Named::there();
+    let mut named = TwoFiles::there();
     let times = fs::FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH);
     let open = fs::File::options().write(true).open(named.path(JSON));
     open.unwrap().set_times(times).unwrap();
-    assert_eq!(named.notice().await, Notice::Suspect);
-    assert_eq!(named.notice().await, Notice::Unchanged);
+    assert_eq!(named.notice().await, WatchNotice::Suspect);
+    assert_eq!(named.notice().await, WatchNotice::Unchanged);
     fs::set_permissions(named.path(JSON), fs::Permissions::from_mode(0o600)).unwrap();
     named.write(JSON, JSON);
     named.nothing_more().await;
@@ -133,7 +133,7 @@ async fn a_touch_and_the_same_bytes_do_not_count() {
 
 #[tokio::test]
 async fn neighbours_are_not_even_suspected_and_ignore_files_do_not_count() {
-    let mut named = Named::new(|dir| {
+    let mut named = TwoFiles::new(|dir| {
         git(dir, "init -q");
         put(&dir.join(".gitignore"), ".mcp.json\n");
         put(&dir.join(JSON), "old");
@@ -144,15 +144,15 @@ async fn neighbours_are_not_even_suspected_and_ignore_files_do_not_count() {
     named.write("client/deep/.mcp.json", "x");
     named.write("project/deep/mcp-proxy.toml", "x");
     named.write(JSON, "new");
-    assert_eq!(named.notice().await, Notice::Suspect);
-    let expected = Notice::Changed(vec![named.path(JSON)]);
+    assert_eq!(named.notice().await, WatchNotice::Suspect);
+    let expected = WatchNotice::Changed(vec![named.path(JSON)]);
     assert_eq!(named.notice().await, expected);
     assert_eq!(named.events.try_iter().count(), 0, "it is no server");
 }
 
 #[tokio::test]
 async fn a_file_that_does_not_exist_yet() {
-    let mut named = Named::new(|_| {});
+    let mut named = TwoFiles::new(|_| {});
     named.write(JSON, "created");
     named.one_change(JSON).await;
     fs::remove_dir_all(named.path("client")).unwrap();
@@ -165,7 +165,7 @@ async fn a_file_that_does_not_exist_yet() {
 
 #[tokio::test]
 async fn a_linked_file_and_what_it_leads_to() {
-    let mut named = Named::new(|dir| {
+    let mut named = TwoFiles::new(|dir| {
         put(&dir.join("dotfiles/one.json"), "one");
         put(&dir.join("dotfiles/two/two.json"), "two");
         symlink("../dotfiles/one.json", dir.join(JSON)).unwrap();
@@ -195,7 +195,7 @@ async fn a_linked_file_and_what_it_leads_to() {
 
 #[tokio::test]
 async fn a_link_within_the_way_is_followed() {
-    let mut named = Named::new(|dir| {
+    let mut named = TwoFiles::new(|dir| {
         for (name, text) in [("v1", "one"), ("v2", "two")] {
             put(&dir.join("client").join(name).join("x.json"), text);
         }
@@ -211,7 +211,7 @@ async fn a_link_within_the_way_is_followed() {
 
 #[tokio::test]
 async fn a_link_to_nothing_and_a_circle() {
-    let mut named = Named::new(|dir| {
+    let mut named = TwoFiles::new(|dir| {
         fs::create_dir(dir.join("dotfiles")).unwrap();
         symlink("../dotfiles/later.json", dir.join(JSON)).unwrap();
     });
@@ -230,14 +230,15 @@ async fn a_name_that_reads_like_a_glob_is_one_file() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("[ab]{c}*.json");
     let (sender, mut notices) = unbounded_channel();
-    let watcher = Watcher::start(WatchOptions::default(), into(sender), Events::silent()).unwrap();
+    let watcher =
+        Watcher::start(WatchOptions::default(), into(sender), EventSender::silent()).unwrap();
     let request = WatchRequest::Files {
         name: "configuration".into(),
         files: vec![file.clone()],
     };
     watcher.add(1, request).await.unwrap();
     put(&file, "x");
-    for expected in [Notice::Suspect, Notice::Changed(vec![file])] {
+    for expected in [WatchNotice::Suspect, WatchNotice::Changed(vec![file])] {
         let notice = tokio::time::timeout(DEADLINE, notices.recv()).await;
         assert_eq!(notice.unwrap(), Some((1, expected)));
     }
@@ -249,7 +250,7 @@ async fn polling_finds_the_same() {
         poll: Some(Duration::from_millis(50)),
         ..WatchOptions::default()
     };
-    let mut named = Named::with(polled, |dir| {
+    let mut named = TwoFiles::with(polled, |dir| {
         put(&dir.join("dotfiles/one.json"), "one");
         put(&dir.join("dotfiles/two.json"), "two");
         symlink("../dotfiles/one.json", dir.join(JSON)).unwrap();

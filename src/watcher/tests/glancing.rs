@@ -7,11 +7,11 @@ use super::*;
 impl Project {
     /// Calls `Glance::take`; returns whether a suspicion was reported by then.
     fn is_suspected(&mut self) -> bool {
-        self.watcher.glance().take();
+        self.watcher.downgrade().report_pending();
         let told = self.notices.try_recv().ok();
         self.suspect |= told.is_some();
         assert!(
-            matches!(told, None | Some((7, Notice::Suspect))),
+            matches!(told, None | Some((7, WatchNotice::Suspect))),
             "{told:?}"
         );
         told.is_some()
@@ -55,8 +55,8 @@ async fn files_that_are_not_wanted_hold_nothing_up() {
     let files = ["src/a.py", "src/notes.json", ".ignore"];
     let mut project = Project::watching(&files, &["src/**/*.py"]);
     project.write(".ignore", "out_*.py");
-    assert_eq!(project.notice().await, Notice::Suspect);
-    assert_eq!(project.notice().await, Notice::Unchanged);
+    assert_eq!(project.notice().await, WatchNotice::Suspect);
+    assert_eq!(project.notice().await, WatchNotice::Unchanged);
     for round in 0..50 {
         project.write("src/out_1.py", &round.to_string());
         project.write("src/notes.json", &round.to_string());
@@ -77,9 +77,9 @@ async fn a_suspicion_that_comes_to_nothing_is_taken_back_at_once() {
     for round in 0..30 {
         fs::create_dir(project.path(&format!("src/{round}"))).unwrap();
         // The watcher thread may have handled the event already.
-        project.watcher.glance().take();
-        assert_eq!(project.notice().await, Notice::Suspect);
-        assert_eq!(project.notice().await, Notice::Unchanged);
+        project.watcher.downgrade().report_pending();
+        assert_eq!(project.notice().await, WatchNotice::Suspect);
+        assert_eq!(project.notice().await, WatchNotice::Unchanged);
         while project.suspect || !project.notices.is_empty() {
             project.notice().await;
         }
@@ -94,9 +94,13 @@ async fn a_save_after_which_the_last_one_is_decided_is_suspected_again() {
     while std::time::Instant::now() < end {
         round += 1;
         project.write("src/a.py", &round.to_string());
-        project.watcher.glance().take();
+        project.watcher.downgrade().report_pending();
         while let Ok((_, notice)) = project.notices.try_recv() {
-            assert_eq!(project.suspect, notice != Notice::Suspect, "round {round}");
+            assert_eq!(
+                project.suspect,
+                notice != WatchNotice::Suspect,
+                "round {round}"
+            );
             project.suspect = !project.suspect;
             verdicts += usize::from(!project.suspect);
         }
@@ -118,7 +122,8 @@ async fn named_files_and_the_links_to_them_are_suspected_too() {
     let link = dir.path().join("server.toml");
     symlink("real/server.toml", &link).unwrap();
     let (sender, mut notices) = unbounded_channel();
-    let watcher = Watcher::start(WatchOptions::default(), into(sender), Events::silent()).unwrap();
+    let watcher =
+        Watcher::start(WatchOptions::default(), into(sender), EventSender::silent()).unwrap();
     let request = WatchRequest::Files {
         name: "configuration".into(),
         files: vec![link.clone()],
@@ -126,14 +131,14 @@ async fn named_files_and_the_links_to_them_are_suspected_too() {
     add(&watcher, 1, request).unwrap();
     for text in ["2", "3"] {
         put(&dir.path().join("real/server.toml"), text);
-        watcher.glance().take();
-        assert_eq!(notices.try_recv(), Ok((1, Notice::Suspect)));
+        watcher.downgrade().report_pending();
+        assert_eq!(notices.try_recv(), Ok((1, WatchNotice::Suspect)));
         assert_eq!(
             notices.recv().await,
-            Some((1, Notice::Changed(vec![link.clone()])))
+            Some((1, WatchNotice::Changed(vec![link.clone()])))
         );
     }
     put(&dir.path().join("real/other.toml"), "x");
-    watcher.glance().take();
+    watcher.downgrade().report_pending();
     assert!(notices.try_recv().is_err(), "not named");
 }

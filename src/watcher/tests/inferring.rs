@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::super::infer::{GO, Inferred, JAVASCRIPT, NODE, PYTHON, RUST, infer as infer_in};
+use super::super::infer::{GO, Inference, JAVASCRIPT, NODE, PYTHON, RUST, infer as infer_in};
 use super::*;
 
 /// Folder for inference, with files; text after `=` is the content of a file.
@@ -24,7 +24,7 @@ impl Folder {
 
     /// Infers globs for a command started in `cwd`. The folder is the home directory; `ROOT` in the command stands for
     /// it.
-    fn inferred(&self, cwd: &str, command: &str, builds: bool) -> Inferred {
+    fn inferred(&self, cwd: &str, command: &str, builds: bool) -> Inference {
         let command = command.replace("ROOT", self.root().to_str().unwrap());
         let mut words = shlex::split(&command)
             .unwrap()
@@ -45,7 +45,7 @@ fn infer(files: &[&str], command: &str) -> Vec<String> {
     globs
 }
 
-fn inferred(files: &[&str], command: &str) -> Inferred {
+fn inferred(files: &[&str], command: &str) -> Inference {
     let files: Vec<String> = files.iter().map(|file| format!("p/{file}")).collect();
     let folder = Folder::new(&files.iter().map(String::as_str).collect::<Vec<_>>());
     fs::create_dir_all(folder.root().join("p")).unwrap();

@@ -6,15 +6,15 @@ use std::time::SystemTime;
 use super::*;
 
 /// Servers below one directory.
-pub(super) struct Fleet {
+pub(super) struct SiblingServers {
     dir: TempDir,
-    pub(super) notices: UnboundedReceiver<(u64, Notice)>,
+    pub(super) notices: UnboundedReceiver<(u64, WatchNotice)>,
     events: Receiver<Event>,
     pub(super) watcher: Watcher,
     pub(super) suspected: BTreeSet<u64>,
 }
 
-impl Fleet {
+impl SiblingServers {
     pub(super) fn new(files: &[&str]) -> Self {
         Self::with(files, WatchOptions::default())
     }
@@ -26,7 +26,7 @@ impl Fleet {
         }
         let (sender, notices) = unbounded_channel();
         let (event_sender, events) = sync_channel(EVENT_BACKLOG);
-        let reporter = Events::new(event_sender, Arc::default());
+        let reporter = EventSender::new(event_sender, Arc::default());
         Self {
             dir,
             notices,
@@ -49,12 +49,12 @@ impl Fleet {
         self.watcher.add(id, request).await.unwrap();
     }
 
-    pub(super) async fn notice(&mut self) -> (u64, Notice) {
+    pub(super) async fn notice(&mut self) -> (u64, WatchNotice) {
         let (id, notice) = tokio::time::timeout(DEADLINE, self.notices.recv())
             .await
             .expect("no notice before the deadline")
             .expect("the watcher ended");
-        let fits = if notice == Notice::Suspect {
+        let fits = if notice == WatchNotice::Suspect {
             self.suspected.insert(id)
         } else {
             self.suspected.remove(&id)
@@ -67,7 +67,7 @@ impl Fleet {
     async fn changes(&mut self, count: usize) -> Vec<(u64, Vec<PathBuf>)> {
         let mut changes = Vec::new();
         while changes.len() < count {
-            if let (id, Notice::Changed(paths)) = self.notice().await {
+            if let (id, WatchNotice::Changed(paths)) = self.notice().await {
                 changes.push((id, paths));
             }
         }
@@ -97,7 +97,7 @@ impl Fleet {
 
 #[tokio::test]
 async fn each_server_hears_of_its_own_files() {
-    let mut fleet = Fleet::new(&["shared/lib.py", "a/server.py", "b/server.py"]);
+    let mut fleet = SiblingServers::new(&["shared/lib.py", "a/server.py", "b/server.py"]);
     for (id, cwd) in [(10, "a"), (20, "b")] {
         fleet.add(id, cwd, &["**/*.py", "../shared/**"]).await;
     }
@@ -107,7 +107,7 @@ async fn each_server_hears_of_its_own_files() {
     let lib = fleet.path("shared/lib.py").canonicalize().unwrap();
     let both = [(10, vec![lib.clone()]), (20, vec![lib])];
     assert_eq!(fleet.changes(2).await, both);
-    let Fleet {
+    let SiblingServers {
         watcher,
         mut notices,
         ..
@@ -120,7 +120,7 @@ async fn each_server_hears_of_its_own_files() {
 
 #[tokio::test]
 async fn nothing_is_said_of_a_tree_that_was_removed() {
-    let mut fleet = Fleet::new(&["a/x.py", "b/x.py"]);
+    let mut fleet = SiblingServers::new(&["a/x.py", "b/x.py"]);
     fleet.add(1, "a", &["**"]).await;
     fleet.add(2, "b", &["**"]).await;
     fleet.watcher.remove(1);
@@ -128,17 +128,17 @@ async fn nothing_is_said_of_a_tree_that_was_removed() {
     fleet.add(3, "b", &["*.none"]).await;
     fleet.write("a/x.py", "new");
     fleet.write("b/x.py", "new");
-    assert_eq!(fleet.notice().await, (2, Notice::Suspect));
+    assert_eq!(fleet.notice().await, (2, WatchNotice::Suspect));
     fleet.change(2, "x.py").await;
     fleet.add(4, "a", &["**"]).await;
     fleet.write("a/x.py", "newer");
-    assert_eq!(fleet.notice().await, (4, Notice::Suspect));
+    assert_eq!(fleet.notice().await, (4, WatchNotice::Suspect));
     fleet.change(4, "x.py").await;
 }
 
 #[tokio::test]
 async fn a_save_right_after_adding_counts() {
-    let mut fleet = Fleet::new(&["0/x.py"]);
+    let mut fleet = SiblingServers::new(&["0/x.py"]);
     fleet.add(0, "0", &["**"]).await;
     for id in 1..20 {
         let (file, text) = (format!("{id}/x.py"), "old");
@@ -153,7 +153,7 @@ async fn a_save_right_after_adding_counts() {
 
 #[tokio::test]
 async fn a_tree_is_replaced_by_another() {
-    let mut fleet = Fleet::new(&["a/x.py", "a/y.js", "b/y.js"]);
+    let mut fleet = SiblingServers::new(&["a/x.py", "a/y.js", "b/y.js"]);
     fleet.add(1, "a", &["*.py"]).await;
     fleet.add(1, "a", &["*.js"]).await;
     fleet.write("a/x.py", "new");
@@ -170,7 +170,7 @@ async fn a_tree_is_replaced_by_another() {
 
 #[tokio::test]
 async fn a_save_right_before_a_replacement_counts() {
-    let mut fleet = Fleet::new(&["a/x.py", "a/y.py"]);
+    let mut fleet = SiblingServers::new(&["a/x.py", "a/y.py"]);
     fleet.add(1, "a", &["*.py"]).await;
     for round in 0..10 {
         fleet.write("a/x.py", &round.to_string());
@@ -181,20 +181,20 @@ async fn a_save_right_before_a_replacement_counts() {
         fleet.change(1, "x.py").await;
     }
     fleet.write("a/x.py", "last");
-    assert_eq!(fleet.notice().await, (1, Notice::Suspect));
+    assert_eq!(fleet.notice().await, (1, WatchNotice::Suspect));
     // The suspicion is answered, though the file is no longer watched. On a slow machine the save may be over before.
     fleet.add(1, "a", &["y.py"]).await;
     let answer = fleet.notice().await.1;
-    let changed = Notice::Changed(vec!["x.py".into()]);
+    let changed = WatchNotice::Changed(vec!["x.py".into()]);
     assert!(
-        answer == Notice::Unchanged || answer == changed,
+        answer == WatchNotice::Unchanged || answer == changed,
         "{answer:?}"
     );
 }
 
 #[tokio::test]
 async fn what_is_watched_for_the_first_time_counts_if_it_is_newer_than_the_start() {
-    let mut fleet = Fleet::new(&["a/old.py", "a/kept.js", "b/lib.js"]);
+    let mut fleet = SiblingServers::new(&["a/old.py", "a/kept.js", "b/lib.js"]);
     fleet.add(1, "a", &["*.py"]).await;
     for (round, globs) in [&["*.js"][..], &["**", "../b/**"]].iter().enumerate() {
         age(&fleet.path("a")).await;
@@ -230,7 +230,7 @@ async fn a_replacement_looks_for_saves_that_no_event_told_of() {
         poll: Some(Duration::from_secs(3600)),
         ..WatchOptions::default()
     };
-    let mut fleet = Fleet::with(&["a/x.py", "a/y.py"], never);
+    let mut fleet = SiblingServers::with(&["a/x.py", "a/y.py"], never);
     fleet.add(1, "a", &["*.py"]).await;
     fleet.write("a/x.py", "new");
     fs::remove_file(fleet.path("a/y.py")).unwrap();
@@ -242,7 +242,7 @@ async fn a_replacement_looks_for_saves_that_no_event_told_of() {
 
 #[tokio::test]
 async fn what_cannot_be_added_leaves_what_was_there() {
-    let mut fleet = Fleet::new(&["a/x.py"]);
+    let mut fleet = SiblingServers::new(&["a/x.py"]);
     fleet.add(1, "a", &["**"]).await;
     let watcher = &fleet.watcher;
     let bad = [
@@ -259,12 +259,12 @@ async fn what_cannot_be_added_leaves_what_was_there() {
 
 #[tokio::test]
 async fn watches_that_nobody_needs_are_given_back() {
-    let mut fleet = Fleet::new(&["shared/deep/lib.py", "a/x.py", "b/x.py", "c/x.py"]);
+    let mut fleet = SiblingServers::new(&["shared/deep/lib.py", "a/x.py", "b/x.py", "c/x.py"]);
     fleet.add(1, "a", &["**", "../shared/**"]).await;
     fleet.add(2, "b", &["**", "../shared/**"]).await;
     fleet.add(3, "c", &["**"]).await;
     let all = ["", "a", "b", "c", "shared", "shared/deep"];
-    let watches = |fleet: &Fleet| {
+    let watches = |fleet: &SiblingServers| {
         all.map(|name| fleet.watches(name))
             .map(|count| count.to_string())
             .concat()
@@ -289,7 +289,7 @@ async fn watches_that_nobody_needs_are_given_back() {
 
 #[tokio::test]
 async fn a_shared_directory_that_is_renamed_is_found_by_all() {
-    let mut fleet = Fleet::new(&["shared/old/lib.py", "a/x", "b/x"]);
+    let mut fleet = SiblingServers::new(&["shared/old/lib.py", "a/x", "b/x"]);
     fleet.add(1, "a", &["../shared/**"]).await;
     fleet.add(2, "b", &["../shared/**"]).await;
     fs::rename(fleet.path("shared/old"), fleet.path("shared/new")).unwrap();
@@ -304,20 +304,20 @@ async fn a_shared_directory_that_is_renamed_is_found_by_all() {
 
 #[tokio::test]
 async fn an_ignore_file_concerns_its_own_tree() {
-    let mut fleet = Fleet::new(&["a/x.py", "b/x.py"]);
+    let mut fleet = SiblingServers::new(&["a/x.py", "b/x.py"]);
     fleet.add(1, "a", &["**/*.py"]).await;
     fleet.add(2, "b", &["**/*.py"]).await;
     fleet.write("a/.gitignore", "x.py");
-    assert_eq!(fleet.notice().await, (1, Notice::Suspect));
-    assert_eq!(fleet.notice().await, (1, Notice::Unchanged));
+    assert_eq!(fleet.notice().await, (1, WatchNotice::Suspect));
+    assert_eq!(fleet.notice().await, (1, WatchNotice::Unchanged));
     fleet.write("b/x.py", "new");
-    assert_eq!(fleet.notice().await, (2, Notice::Suspect));
+    assert_eq!(fleet.notice().await, (2, WatchNotice::Suspect));
     fleet.change(2, "x.py").await;
 }
 
 #[tokio::test]
 async fn saves_during_the_walk_of_another_tree_are_told_after_it() {
-    let mut fleet = Fleet::new(&["a/x.py", "b/x.py"]);
+    let mut fleet = SiblingServers::new(&["a/x.py", "b/x.py"]);
     fleet.add(1, "a", &["**"]).await;
     for n in 0..500 {
         fleet.write(&format!("b/d{}/f{n}.py", n % 50), "x");
@@ -335,7 +335,7 @@ async fn saves_during_the_walk_of_another_tree_are_told_after_it() {
 
 #[tokio::test]
 async fn each_tree_is_introduced() {
-    let fleet = Fleet::new(&["a/x.py", "b/x.py"]);
+    let fleet = SiblingServers::new(&["a/x.py", "b/x.py"]);
     fleet.add(1, "a", &["**"]).await;
     fleet.add(2, "b", &["**"]).await;
     let events: Vec<Event> = fleet.events.try_iter().collect();

@@ -72,7 +72,8 @@ async fn a_script_that_is_a_link() {
     put(&dir.path().join("store/server.py"), "old");
     link(dir.path(), "project/server.py", "../store/server.py");
     let (sender, mut notices) = unbounded_channel();
-    let watcher = Watcher::start(WatchOptions::default(), into(sender), Events::silent()).unwrap();
+    let watcher =
+        Watcher::start(WatchOptions::default(), into(sender), EventSender::silent()).unwrap();
     let request = WatchRequest::Sources {
         server: "weather".into(),
         cwd: dir.path().join("project"),
@@ -86,7 +87,10 @@ async fn a_script_that_is_a_link() {
     };
     watcher.add(1, request).await.unwrap();
     put(&dir.path().join("store/server.py"), "new");
-    for expected in [Notice::Suspect, Notice::Changed(vec!["server.py".into()])] {
+    for expected in [
+        WatchNotice::Suspect,
+        WatchNotice::Changed(vec!["server.py".into()]),
+    ] {
         let notice = tokio::time::timeout(DEADLINE, notices.recv()).await;
         assert_eq!(notice.unwrap(), Some((1, expected)));
     }

@@ -1,6 +1,6 @@
 //! Selection of files by globs.
 
-use super::super::matcher::{Matcher, Verdict};
+use super::super::matcher::{Matcher, PathClass};
 use super::*;
 
 struct Place(TempDir);
@@ -32,7 +32,7 @@ impl Place {
             for path in entries.map(|entry| entry.unwrap().path()) {
                 if path.is_dir() {
                     open.push(path);
-                } else if matches!(matcher.judge(&path), Verdict::Wanted(_)) {
+                } else if matches!(matcher.judge(&path), PathClass::Wanted(_)) {
                     let short = path.strip_prefix(self.root()).unwrap();
                     wanted.insert(short.to_str().unwrap().to_owned());
                 }

@@ -24,9 +24,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::source::MakeFeed;
-use super::{Coverage, Notice, WatchError, WatchOptions, WatchRequest, Watcher, feed};
-use crate::event::{EVENT_BACKLOG, Event, Events};
+use super::file_events::MakeBackend;
+use super::{Coverage, WatchError, WatchNotice, WatchOptions, WatchRequest, Watcher, feed};
+use crate::event::{EVENT_BACKLOG, Event, EventSender};
 
 /// Generous, since the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -35,7 +35,7 @@ const SENTINEL: &str = "src/sentinel.py";
 /// Watched project.
 struct Project {
     dir: TempDir,
-    notices: UnboundedReceiver<(u64, Notice)>,
+    notices: UnboundedReceiver<(u64, WatchNotice)>,
     events: Receiver<Event>,
     watcher: Watcher,
     sentinels: u32,
@@ -62,7 +62,7 @@ impl Project {
     }
 
     fn on(
-        make: MakeFeed,
+        make: MakeBackend,
         files: &[&str],
         globs: &[&str],
         options: WatchOptions,
@@ -77,7 +77,7 @@ impl Project {
         let request = sources(dir.path(), globs);
         let (sender, notices) = unbounded_channel();
         let (event_sender, events) = sync_channel(EVENT_BACKLOG);
-        let reporter = Events::new(event_sender, Arc::default());
+        let reporter = EventSender::new(event_sender, Arc::default());
         let watcher = Watcher::start_on(make, options, into(sender), reporter)?;
         add(&watcher, 7, request)?;
         Ok(Self {
@@ -99,13 +99,13 @@ impl Project {
     }
 
     /// Returns the next notice; asserts that suspicions and results alternate.
-    async fn notice(&mut self) -> Notice {
+    async fn notice(&mut self) -> WatchNotice {
         let (server, notice) = tokio::time::timeout(DEADLINE, self.notices.recv())
             .await
             .expect("no notice before the deadline")
             .expect("the watcher ended");
         assert_eq!(server, 7);
-        assert_eq!(self.suspect, notice != Notice::Suspect, "{notice:?}");
+        assert_eq!(self.suspect, notice != WatchNotice::Suspect, "{notice:?}");
         self.suspect = !self.suspect;
         notice
     }
@@ -113,7 +113,7 @@ impl Project {
     /// Returns the paths of the next change.
     async fn change(&mut self) -> Vec<String> {
         loop {
-            if let Notice::Changed(paths) = self.notice().await {
+            if let WatchNotice::Changed(paths) = self.notice().await {
                 return paths
                     .iter()
                     .map(|path| path.to_str().unwrap().to_owned())
@@ -166,16 +166,16 @@ impl Project {
 
 /// Returns a callback that forwards notices but merges `Saved` into the result of the save, since the split between the
 /// two depends on the timing of the writes.
-fn into(sender: UnboundedSender<(u64, Notice)>) -> impl Fn(u64, Notice) {
+fn into(sender: UnboundedSender<(u64, WatchNotice)>) -> impl Fn(u64, WatchNotice) {
     let early = Mutex::new(BTreeMap::<u64, BTreeSet<PathBuf>>::new());
     move |id, notice| {
         let mut early = early.lock().unwrap();
         let notice = match notice {
-            Notice::Saved(paths) => return early.entry(id).or_default().extend(paths),
-            Notice::Suspect => notice,
-            Notice::Unchanged | Notice::Changed(_) => match (early.remove(&id), notice) {
+            WatchNotice::Saved(paths) => return early.entry(id).or_default().extend(paths),
+            WatchNotice::Suspect => notice,
+            WatchNotice::Unchanged | WatchNotice::Changed(_) => match (early.remove(&id), notice) {
                 (None, notice) => notice,
-                (Some(early), Notice::Changed(paths)) => Notice::Changed(
+                (Some(early), WatchNotice::Changed(paths)) => WatchNotice::Changed(
                     early
                         .into_iter()
                         .chain(paths)
@@ -183,7 +183,7 @@ fn into(sender: UnboundedSender<(u64, Notice)>) -> impl Fn(u64, Notice) {
                         .into_iter()
                         .collect(),
                 ),
-                (Some(early), _) => Notice::Changed(early.into_iter().collect()),
+                (Some(early), _) => WatchNotice::Changed(early.into_iter().collect()),
             },
         };
         // The receiver is gone at the end of the test.

@@ -7,7 +7,7 @@ use super::*;
 struct Saving {
     dir: TempDir,
     other: TempDir,
-    notices: UnboundedReceiver<(u64, Notice)>,
+    notices: UnboundedReceiver<(u64, WatchNotice)>,
     _watcher: Watcher,
 }
 
@@ -24,7 +24,7 @@ impl Saving {
             poll: None,
         };
         let tell = move |id, notice| drop(sender.send((id, notice)));
-        let watcher = Watcher::start(options, tell, Events::silent()).unwrap();
+        let watcher = Watcher::start(options, tell, EventSender::silent()).unwrap();
         add(&watcher, 7, sources(dir.path(), &["src/**"])).unwrap();
         add(&watcher, 8, sources(other.path(), &["**"])).unwrap();
         Self {
@@ -43,7 +43,7 @@ impl Saving {
         put(&self.path(name), text);
     }
 
-    async fn next(&mut self) -> (u64, Notice) {
+    async fn next(&mut self) -> (u64, WatchNotice) {
         let notice = tokio::time::timeout(DEADLINE, self.notices.recv()).await;
         notice.expect("no notice before the deadline").unwrap()
     }
@@ -53,7 +53,13 @@ impl Saving {
     fn saved(&mut self, files: &[&str]) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
         let files = files.iter().map(PathBuf::from).collect();
-        async move { assert_eq!(self.next().await, (7, Notice::Saved(files)), "at {caller}") }
+        async move {
+            assert_eq!(
+                self.next().await,
+                (7, WatchNotice::Saved(files)),
+                "at {caller}"
+            );
+        }
     }
 
     /// Asserts a suspicion without an early notice so far: a save of another server is reported first.
@@ -61,10 +67,10 @@ impl Saving {
     fn only_suspected(&mut self) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
         async move {
-            assert_eq!(self.next().await, (7, Notice::Suspect), "at {caller}");
+            assert_eq!(self.next().await, (7, WatchNotice::Suspect), "at {caller}");
             put(&self.other.path().join("c.py"), "new");
-            assert_eq!(self.next().await, (8, Notice::Suspect), "at {caller}");
-            let saved = Notice::Saved(vec!["c.py".into()]);
+            assert_eq!(self.next().await, (8, WatchNotice::Suspect), "at {caller}");
+            let saved = WatchNotice::Saved(vec!["c.py".into()]);
             assert_eq!(self.next().await, (8, saved), "at {caller}");
         }
     }
@@ -74,12 +80,12 @@ impl Saving {
 async fn a_file_that_was_written_or_renamed_to_its_place() {
     let mut saving = Saving::new();
     saving.write("src/a.py", "new");
-    assert_eq!(saving.next().await, (7, Notice::Suspect));
+    assert_eq!(saving.next().await, (7, WatchNotice::Suspect));
     saving.saved(&["src/a.py"]).await;
     let mut saving = Saving::new();
     saving.write("a.tmp", "new");
     fs::rename(saving.path("a.tmp"), saving.path("src/a.py")).unwrap();
-    assert_eq!(saving.next().await, (7, Notice::Suspect));
+    assert_eq!(saving.next().await, (7, WatchNotice::Suspect));
     saving.saved(&["src/a.py"]).await;
 }
 

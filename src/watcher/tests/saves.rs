@@ -12,8 +12,8 @@ const A: &str = "src/a.py";
 async fn a_save_is_suspected_then_reported() {
     let mut project = Project::new(&[A]);
     project.write(A, "new");
-    assert_eq!(project.notice().await, Notice::Suspect);
-    assert_eq!(project.notice().await, Notice::Changed(vec![A.into()]));
+    assert_eq!(project.notice().await, WatchNotice::Suspect);
+    assert_eq!(project.notice().await, WatchNotice::Changed(vec![A.into()]));
     project.nothing_more().await;
 }
 
@@ -30,7 +30,7 @@ async fn a_save_right_after_the_start_counts_even_if_it_keeps_the_length() {
 async fn truncate_then_write() {
     let mut project = Project::new(&[A]);
     fs::write(project.path(A), "").unwrap();
-    assert_eq!(project.notice().await, Notice::Suspect);
+    assert_eq!(project.notice().await, WatchNotice::Suspect);
     // Longer than the quiet time, as with an editor on a busy machine.
     tokio::time::sleep(Duration::from_millis(90)).await;
     project.write(A, "new");
@@ -93,7 +93,7 @@ async fn write_aside_and_rename_over() {
 async fn delete_and_create() {
     let mut project = Project::new(&[A]);
     fs::remove_file(project.path(A)).unwrap();
-    assert_eq!(project.notice().await, Notice::Suspect);
+    assert_eq!(project.notice().await, WatchNotice::Suspect);
     tokio::time::sleep(Duration::from_millis(60)).await;
     project.write(A, "new");
     project.one_change(&[A]).await;
@@ -125,8 +125,8 @@ async fn no_change_of_content_is_no_change() {
     let times = fs::FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH);
     let open = fs::File::options().write(true).open(&file).unwrap();
     open.set_times(times).unwrap();
-    assert_eq!(project.notice().await, Notice::Suspect);
-    assert_eq!(project.notice().await, Notice::Unchanged);
+    assert_eq!(project.notice().await, WatchNotice::Suspect);
+    assert_eq!(project.notice().await, WatchNotice::Unchanged);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     project.nothing_more().await;
     project.write(A, A);
@@ -163,10 +163,10 @@ async fn ignored_places_are_not_even_suspected() {
     }
     fs::read(project.path(A)).unwrap();
     project.write(SENTINEL, "1");
-    assert_eq!(project.notice().await, Notice::Suspect);
+    assert_eq!(project.notice().await, WatchNotice::Suspect);
     assert_eq!(
         project.notice().await,
-        Notice::Changed(vec![SENTINEL.into()]),
+        WatchNotice::Changed(vec![SENTINEL.into()]),
         "the first suspicion is the sentinel's"
     );
     project.sentinels = 1;
@@ -188,7 +188,7 @@ async fn a_file_that_is_written_all_the_time_is_suspected_at_once_and_reported_i
             std::thread::sleep(Duration::from_millis(2));
         }
     });
-    assert_eq!(project.notice().await, Notice::Suspect);
+    assert_eq!(project.notice().await, WatchNotice::Suspect);
     let suspected = start.elapsed();
     assert_eq!(project.change().await, [A]);
     let reported = start.elapsed();
@@ -211,7 +211,7 @@ async fn a_file_that_is_replaced_all_the_time_is_suspected_at_once() {
             std::thread::sleep(Duration::from_millis(2));
         }
     });
-    assert_eq!(project.notice().await, Notice::Suspect);
+    assert_eq!(project.notice().await, WatchNotice::Suspect);
     let suspected = start.elapsed();
     assert_eq!(project.change().await, [A]);
     writer.join().unwrap();

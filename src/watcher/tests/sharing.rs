@@ -2,12 +2,12 @@
 
 use std::time::SystemTime;
 
-use super::joining::{Fleet, age};
+use super::joining::{SiblingServers, age};
 use super::*;
-use crate::watcher::lookout::Lookout;
+use crate::watcher::dispatcher::NoticeDispatcher;
+use crate::watcher::file_events::{DirectoryWatches, WatcherMessage};
 use crate::watcher::matcher::Matcher;
-use crate::watcher::source::{Signal, Source};
-use crate::watcher::{InUse, OwnWrites};
+use crate::watcher::{FilesInUse, OwnWrites};
 
 /// Returns a request whose globs are inferred in the directory.
 fn inferring(cwd: &Path) -> WatchRequest {
@@ -26,7 +26,7 @@ fn is_shared(first: &Coverage, second: &Coverage) -> bool {
     Arc::ptr_eq(&first.files, &second.files)
 }
 
-impl Fleet {
+impl SiblingServers {
     async fn want(&self, id: u64, request: WatchRequest) -> Coverage {
         self.watcher.add(id, request).await.unwrap()
     }
@@ -34,28 +34,28 @@ impl Fleet {
     /// Writes the file. Its events are then in the watcher thread's channel, so they form one save.
     fn save(&self, name: &str, text: &str) {
         self.write(name, text);
-        self.watcher.glance().take();
+        self.watcher.downgrade().report_pending();
     }
 
     /// Reports the files read by the process of `id`; waits until they are watched.
     async fn read(&self, id: u64, files: &[&str], since: SystemTime) {
-        let in_use = InUse {
+        let in_use = FilesInUse {
             read: files.iter().map(|file| self.path(file)).collect(),
             since,
-            ..InUse::default()
+            ..FilesInUse::default()
         };
-        self.watcher.glance().attend(id, in_use);
+        self.watcher.downgrade().watch_in_use(id, in_use);
         // Resolves after the report is processed.
         self.add(99, "none", &["*.none"]).await;
         self.watcher.remove(99);
     }
 
     /// Returns the result of the next save for each of `ids`; a suspicion precedes each result.
-    async fn verdicts(&mut self, ids: &[u64]) -> BTreeMap<u64, Notice> {
+    async fn verdicts(&mut self, ids: &[u64]) -> BTreeMap<u64, WatchNotice> {
         let mut verdicts = BTreeMap::new();
         while verdicts.len() < ids.len() {
             let (id, notice) = self.notice().await;
-            if notice != Notice::Suspect {
+            if notice != WatchNotice::Suspect {
                 verdicts.insert(id, notice);
             }
         }
@@ -64,13 +64,13 @@ impl Fleet {
     }
 }
 
-fn changed(path: &str) -> Notice {
-    Notice::Changed(vec![path.into()])
+fn changed(path: &str) -> WatchNotice {
+    WatchNotice::Changed(vec![path.into()])
 }
 
 #[tokio::test]
 async fn one_tree_is_watched_for_all_who_want_the_same() {
-    let mut fleet = Fleet::new(&["a/x.py", "a/y.py", "b/x.py"]);
+    let mut fleet = SiblingServers::new(&["a/x.py", "a/y.py", "b/x.py"]);
     let a = fleet.path("a");
     let first = fleet.want(1, sources(&a, &["*.py"])).await;
     let second = fleet.want(2, sources(&a, &["*.py"])).await;
@@ -102,7 +102,7 @@ async fn one_tree_is_watched_for_all_who_want_the_same() {
 
 #[tokio::test]
 async fn commands_of_one_project_share_what_is_inferred() {
-    let fleet = Fleet::new(&["a/pyproject.toml", "a/x.py"]);
+    let fleet = SiblingServers::new(&["a/pyproject.toml", "a/x.py"]);
     let first = fleet.want(1, inferring(&fleet.path("a"))).await;
     let mut request = inferring(&fleet.path("a"));
     let WatchRequest::Sources { server, args, .. } = &mut request else {
@@ -117,7 +117,7 @@ async fn commands_of_one_project_share_what_is_inferred() {
 
 #[tokio::test]
 async fn all_are_suspected_when_a_glance_is_over() {
-    let mut fleet = Fleet::new(&["a/x.py"]);
+    let mut fleet = SiblingServers::new(&["a/x.py"]);
     for id in 1..=3 {
         fleet.add(id, "a", &["*.py"]).await;
     }
@@ -125,7 +125,7 @@ async fn all_are_suspected_when_a_glance_is_over() {
         fleet.save("a/x.py", &round.to_string());
         for id in 1..=3 {
             let told = fleet.notices.try_recv();
-            assert_eq!(told, Ok((id, Notice::Suspect)), "round {round}");
+            assert_eq!(told, Ok((id, WatchNotice::Suspect)), "round {round}");
             fleet.suspected.insert(id);
         }
         fleet.verdicts(&[1, 2, 3]).await;
@@ -139,21 +139,21 @@ async fn who_comes_during_a_save_waits_for_its_end() {
         max_wait: Duration::from_secs(3600),
         ..WatchOptions::default()
     };
-    let mut fleet = Fleet::with(&["a/x.py"], slow);
+    let mut fleet = SiblingServers::with(&["a/x.py"], slow);
     fleet.add(1, "a", &["*.py"]).await;
     fleet.add(3, "a", &["y.*"]).await;
     let _open = fs::File::create(fleet.path("a/x.py")).unwrap();
-    assert_eq!(fleet.notice().await, (1, Notice::Suspect));
+    assert_eq!(fleet.notice().await, (1, WatchNotice::Suspect));
     fleet.add(2, "a", &["*.py"]).await;
-    assert_eq!(fleet.notice().await, (2, Notice::Suspect));
+    assert_eq!(fleet.notice().await, (2, WatchNotice::Suspect));
     // The tree that the listener left no longer keeps it suspected.
     fleet.add(2, "a", &["y.*"]).await;
-    assert_eq!(fleet.notice().await, (2, Notice::Unchanged));
+    assert_eq!(fleet.notice().await, (2, WatchNotice::Unchanged));
 }
 
 #[tokio::test]
 async fn who_was_started_before_it_came_is_told_of_newer_files_alone() {
-    let mut fleet = Fleet::new(&["a/old.py", "a/new.py"]);
+    let mut fleet = SiblingServers::new(&["a/old.py", "a/new.py"]);
     fleet.add(1, "a", &["*.py"]).await;
     age(&fleet.path("a")).await;
     let start = SystemTime::now();
@@ -161,7 +161,7 @@ async fn who_was_started_before_it_came_is_told_of_newer_files_alone() {
     fleet.change(1, "new.py").await;
     let request = since(sources(&fleet.path("a"), &["*.py"]), start);
     fleet.want(2, request).await;
-    assert_eq!(fleet.notice().await, (2, Notice::Suspect));
+    assert_eq!(fleet.notice().await, (2, WatchNotice::Suspect));
     assert_eq!(fleet.notice().await, (2, changed("new.py")));
     fleet.save("a/old.py", "new");
     fleet.verdicts(&[1, 2]).await;
@@ -169,7 +169,7 @@ async fn who_was_started_before_it_came_is_told_of_newer_files_alone() {
 
 #[tokio::test]
 async fn a_save_right_before_a_change_to_a_shared_tree_counts() {
-    let mut fleet = Fleet::new(&["a/x.py", "a/y.py"]);
+    let mut fleet = SiblingServers::new(&["a/x.py", "a/y.py"]);
     fleet.add(1, "a", &["x.*"]).await;
     fleet.add(2, "a", &["*.py"]).await;
     fleet.add(3, "a", &["x.*"]).await;
@@ -179,7 +179,7 @@ async fn a_save_right_before_a_change_to_a_shared_tree_counts() {
         fleet.add(1, "a", globs).await;
         let mut told = BTreeSet::new();
         while told.len() < 3 {
-            if let (id, Notice::Changed(paths)) = fleet.notice().await {
+            if let (id, WatchNotice::Changed(paths)) = fleet.notice().await {
                 assert_eq!(paths, [PathBuf::from("x.py")]);
                 told.insert(id);
             }
@@ -193,7 +193,7 @@ async fn a_save_right_before_a_change_to_a_shared_tree_counts() {
     fleet.add(1, "a", &["*.py"]).await;
     let mut told = BTreeSet::new();
     while told.len() < 3 {
-        if let (id, Notice::Changed(_)) = fleet.notice().await {
+        if let (id, WatchNotice::Changed(_)) = fleet.notice().await {
             told.insert(id);
         }
     }
@@ -205,7 +205,7 @@ async fn a_change_to_a_shared_tree_looks_for_saves_that_only_the_other_tree_has_
         poll: Some(Duration::from_secs(3600)),
         ..WatchOptions::default()
     };
-    let mut fleet = Fleet::with(&["a/w.py", "a/x.py", "a/y.py"], never);
+    let mut fleet = SiblingServers::with(&["a/w.py", "a/x.py", "a/y.py"], never);
     fleet.add(1, "a", &["*.py"]).await;
     fleet.save("a/x.py", "new");
     fs::remove_file(fleet.path("a/y.py")).unwrap();
@@ -213,13 +213,13 @@ async fn a_change_to_a_shared_tree_looks_for_saves_that_only_the_other_tree_has_
     fleet.add(2, "a", &["**"]).await;
     fleet.add(1, "a", &["**"]).await;
     let paths = ["x.py", "z.py", "y.py"].map(PathBuf::from).into();
-    assert_eq!(fleet.notice().await, (1, Notice::Suspect));
-    assert_eq!(fleet.notice().await, (1, Notice::Changed(paths)));
+    assert_eq!(fleet.notice().await, (1, WatchNotice::Suspect));
+    assert_eq!(fleet.notice().await, (1, WatchNotice::Changed(paths)));
 }
 
 #[tokio::test]
 async fn what_one_process_uses_concerns_it_alone() {
-    let mut fleet = Fleet::new(&["a/pyproject.toml", "a/x.py", "a/data.json", "none/x"]);
+    let mut fleet = SiblingServers::new(&["a/pyproject.toml", "a/x.py", "a/data.json", "none/x"]);
     let first = fleet.want(1, inferring(&fleet.path("a"))).await;
     let second = fleet.want(2, inferring(&fleet.path("a"))).await;
     assert!(is_shared(&first, &second));
@@ -228,26 +228,26 @@ async fn what_one_process_uses_concerns_it_alone() {
     fleet.read(2, &["a/data.json"], start).await;
     fleet.save("a/data.json", "new");
     let verdicts = fleet.verdicts(&[1, 2]).await;
-    assert_eq!(verdicts[&1], Notice::Unchanged);
+    assert_eq!(verdicts[&1], WatchNotice::Unchanged);
     assert_eq!(verdicts[&2], changed("data.json"));
     let shows = |coverage: &Coverage| coverage.globs.lock().unwrap().contains(&"data.json".into());
     assert!(shows(&second) && !shows(&first));
 
     // The process of id 1 had read the file before that save.
     fleet.read(1, &["a/data.json"], start).await;
-    assert_eq!(fleet.notice().await, (1, Notice::Suspect));
+    assert_eq!(fleet.notice().await, (1, WatchNotice::Suspect));
     assert_eq!(fleet.notice().await, (1, changed("data.json")));
     fleet.watcher.remove(2);
     // Resolves after the removal.
     fleet.read(1, &["a/data.json"], start).await;
     fleet.save("a/data.json", "newer");
-    assert_eq!(fleet.notice().await, (1, Notice::Suspect));
+    assert_eq!(fleet.notice().await, (1, WatchNotice::Suspect));
     fleet.change(1, "data.json").await;
 }
 
 #[tokio::test]
 async fn what_one_server_writes_itself_concerns_the_others() {
-    let mut fleet = Fleet::new(&["a/pyproject.toml", "a/x.py", "a/state.py"]);
+    let mut fleet = SiblingServers::new(&["a/pyproject.toml", "a/x.py", "a/state.py"]);
     for id in [1, 2] {
         let mut request = inferring(&fleet.path("a"));
         let WatchRequest::Sources { own_writes, .. } = &mut request else {
@@ -258,7 +258,7 @@ async fn what_one_server_writes_itself_concerns_the_others() {
     }
     fleet.save("a/state.py", "new");
     let verdicts = fleet.verdicts(&[1, 2]).await;
-    assert_eq!(verdicts[&1], Notice::Unchanged);
+    assert_eq!(verdicts[&1], WatchNotice::Unchanged);
     assert_eq!(verdicts[&2], changed("state.py"));
 }
 
@@ -272,23 +272,23 @@ fn who_comes_before_events_were_looked_at_is_suspected_until_then() {
     let heard = told.clone();
     let tell = move |id, notice| heard.lock().unwrap().push((id, notice));
     // No thread receives the signals.
-    let lookout = Arc::new(Lookout::new(sender, tell));
-    let mut source = Source::new(feed, &lookout).unwrap();
+    let lookout = Arc::new(NoticeDispatcher::new(sender, tell));
+    let mut source = DirectoryWatches::new(feed, &lookout).unwrap();
     lookout.listen(1, 10);
     lookout.sift(1, Matcher::new(root.clone(), vec!["*.py".into()]).unwrap());
     source.watch(&root, 1).unwrap();
     put(&root.join("x.py"), "new");
     lookout.look();
     lookout.listen(1, 20);
-    let suspects = [(10, Notice::Suspect), (20, Notice::Suspect)];
+    let suspects = [(10, WatchNotice::Suspect), (20, WatchNotice::Suspect)];
     assert_eq!(*told.lock().unwrap(), suspects);
     // The thread that reads the events may have split them into several batches.
     for signal in signals.try_iter() {
-        if let Signal::Passed(ids) = signal {
-            lookout.looked_at(&ids);
+        if let WatcherMessage::Passed(ids) = signal {
+            lookout.batch_processed(&ids);
         }
     }
-    let unchanged = [(10, Notice::Unchanged), (20, Notice::Unchanged)];
+    let unchanged = [(10, WatchNotice::Unchanged), (20, WatchNotice::Unchanged)];
     assert_eq!(told.lock().unwrap()[2..], unchanged);
     lookout.listen(1, 30);
     assert_eq!(told.lock().unwrap().len(), 4, "nothing is coming");

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use super::super::source::Signal;
+use super::super::file_events::WatcherMessage;
 use super::*;
 
 #[tokio::test]
@@ -122,8 +122,8 @@ async fn ignore_files_are_read_again() {
     )
     .unwrap();
     project.write(".gitignore", "data/\n");
-    assert_eq!(project.notice().await, Notice::Suspect);
-    assert_eq!(project.notice().await, Notice::Unchanged);
+    assert_eq!(project.notice().await, WatchNotice::Suspect);
+    assert_eq!(project.notice().await, WatchNotice::Unchanged);
     project.write("src/data/b.py", "ignored");
     project.nothing_more().await;
     project.write(".gitignore", "");
@@ -154,7 +154,7 @@ async fn lost_events_lead_to_a_look_at_everything() {
         .watcher
         .lookout
         .signals
-        .send(Signal::Rescan)
+        .send(WatcherMessage::Rescan)
         .unwrap();
     assert_eq!(
         project.change().await,
@@ -164,8 +164,8 @@ async fn lost_events_lead_to_a_look_at_everything() {
         .watcher
         .lookout
         .signals
-        .send(Signal::Rescan)
+        .send(WatcherMessage::Rescan)
         .unwrap();
-    assert_eq!(project.notice().await, Notice::Suspect);
-    assert_eq!(project.notice().await, Notice::Unchanged);
+    assert_eq!(project.notice().await, WatchNotice::Suspect);
+    assert_eq!(project.notice().await, WatchNotice::Unchanged);
 }

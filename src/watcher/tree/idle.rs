@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::ignores::Ignores;
-use super::super::matcher::Verdict;
+use super::super::matcher::PathClass;
 use super::Tree;
 
 impl Tree {
@@ -54,8 +54,8 @@ impl Tree {
             .filter_map(|directory| std::fs::read_dir(directory).ok())
             .flat_map(|entries| entries.filter_map(Result::ok))
             .filter_map(|entry| match self.matcher.judge(&entry.path()) {
-                Verdict::Ignored(given) => Some(given),
-                Verdict::Wanted(_) | Verdict::Unwanted => None,
+                PathClass::Ignored(given) => Some(given),
+                PathClass::Wanted(_) | PathClass::Unwanted => None,
             })
             .collect()
     }

@@ -4,33 +4,33 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use super::super::matcher::Used;
-use super::super::{Coverage, InUse, OneStart, OwnWrites};
+use super::super::matcher::ExtraFiles;
+use super::super::{Coverage, FilesInUse, OwnWrites, UsesStandby};
 use super::Tree;
 use crate::lock::locked;
 
 /// Recipient of a tree's notices.
 #[derive(Debug, Clone)]
-pub(in super::super) struct Listener {
+pub(in super::super) struct TreeListener {
     pub(in super::super) id: u64,
     /// Server name, for events.
     pub(in super::super) server: String,
     /// Predicate: whether the next start uses up a standby.
-    pub(in super::super) one_start: Option<OneStart>,
+    pub(in super::super) one_start: Option<UsesStandby>,
     /// Predicate: whether the server has written a file itself.
     pub(in super::super) own_writes: Option<OwnWrites>,
     /// Whether a build runs before each start: loaded code in the project that no glob finds is build output, not a
     /// source.
     pub(in super::super) builds: bool,
     /// Files in use by the process.
-    pub(super) in_use: InUse,
+    pub(super) in_use: FilesInUse,
     /// Subset of `in_use` to watch, plus JSON imports of the sources; no glob finds them.
-    pub(super) used: Used,
+    pub(super) used: ExtraFiles,
     /// Effective globs, shared with [`Coverage`].
     globs: Arc<Mutex<Vec<String>>>,
 }
 
-impl Listener {
+impl TreeListener {
     pub(in super::super) fn new(id: u64, server: String) -> Self {
         Self {
             id,
@@ -38,8 +38,8 @@ impl Listener {
             one_start: None,
             own_writes: None,
             builds: false,
-            in_use: InUse::default(),
-            used: Used::default(),
+            in_use: FilesInUse::default(),
+            used: ExtraFiles::default(),
             globs: Arc::default(),
         }
     }
@@ -47,7 +47,7 @@ impl Listener {
 
 impl Tree {
     /// Adds the listener. Returns its id.
-    pub(in super::super) fn admit(&mut self, listener: Listener) -> u64 {
+    pub(in super::super) fn admit(&mut self, listener: TreeListener) -> u64 {
         let id = listener.id;
         self.listeners.push(listener);
         id
@@ -58,7 +58,7 @@ impl Tree {
         self.listeners.first().map_or("", |first| &first.server)
     }
 
-    pub(in super::super) fn listener(&self, id: u64) -> Option<&Listener> {
+    pub(in super::super) fn listener(&self, id: u64) -> Option<&TreeListener> {
         self.listeners.iter().find(|it| it.id == id)
     }
 
@@ -75,12 +75,16 @@ impl Tree {
     /// Whether the next start of any listener uses up a standby.
     pub(in super::super) fn has_one_start(&self) -> bool {
         let starts = self.listeners.iter().filter_map(|it| it.one_start.as_ref());
-        starts.into_iter().any(OneStart::is_next)
+        starts.into_iter().any(UsesStandby::is_next)
     }
 
     /// Returns the changed files to report to the listener: named files in their original spelling, others relative to
     /// the base directory if below it.
-    pub(in super::super) fn told(&self, listener: &Listener, changed: &[PathBuf]) -> Vec<PathBuf> {
+    pub(in super::super) fn changes_for(
+        &self,
+        listener: &TreeListener,
+        changed: &[PathBuf],
+    ) -> Vec<PathBuf> {
         let concern = |path: &&PathBuf| {
             let is_wanted = self.is_exact() || self.is_wanted_by(&listener.used, path);
             is_wanted && !self.is_own_write(listener, path)

@@ -4,11 +4,11 @@ use super::*;
 
 /// Returns the names of the servers loaded from the file.
 fn servers(path: &Path) -> Vec<String> {
-    let loaded = crate::config::load(&Surroundings {
+    let loaded = crate::config::load(&ConfigContext {
         explicit: Some(path.to_owned()),
         cwd: path.parent().unwrap().to_owned(),
         variables: [("KEY".to_owned(), "k".to_owned())].into(),
-        ..Surroundings::default()
+        ..ConfigContext::default()
     });
     let names = loaded.config.servers.into_iter().map(|it| it.name);
     names.collect()

@@ -2,8 +2,12 @@
 
 use super::*;
 
-async fn asked(source: &str, unnamed: Unnamed, job: Job) -> Result<Cloned, CloneError> {
-    let permit = Permit {
+async fn asked(
+    source: &str,
+    unnamed: UnreferencedCommit,
+    job: CloneContext,
+) -> Result<Cloned, CloneError> {
+    let permit = SourcePermissions {
         local: true,
         insecure: true,
     };
@@ -39,7 +43,7 @@ async fn a_commit_of_a_fork_is_refused_or_told() {
         published.git(&["config", "uploadpack.allowFilter", filter]);
         for name in [&fork, &hidden, &fork[..10], "refs/pull/7/head"] {
             let source = format!("{url}@{name}");
-            let error = asked(&source, Unnamed::Proven, job(&server))
+            let error = asked(&source, UnreferencedCommit::Proven, job(&server))
                 .await
                 .unwrap_err();
             let foreign = matches!(error, CloneError::Foreign(_));
@@ -47,14 +51,16 @@ async fn a_commit_of_a_fork_is_refused_or_told() {
         }
         for name in [&first, &second, &first[..10], "v1.0", "main"] {
             let source = format!("{url}@{name}");
-            let clone = asked(&source, Unnamed::Proven, job(&server)).await;
+            let clone = asked(&source, UnreferencedCommit::Proven, job(&server)).await;
             assert!(clone.is_ok(), "{source} {any} {filter}: {clone:?}");
             assert_eq!(clone.unwrap().notes, [""; 0]);
         }
     }
     for (name, told) in [(&fork, true), (&hidden, true), (&second, false)] {
         let source = format!("{url}@{name}");
-        let clone = asked(&source, Unnamed::Told, job(&server)).await.unwrap();
+        let clone = asked(&source, UnreferencedCommit::Told, job(&server))
+            .await
+            .unwrap();
         assert_eq!(&clone.commit, name);
         let is_told = clone.notes.iter().any(|it| it.contains("of a fork"));
         assert_eq!(is_told, told, "{name}");

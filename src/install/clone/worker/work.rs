@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use git2::{Direction, FetchOptions, Indexer, RemoteCallbacks, Repository};
 
-use super::{Order, Said, Task, memory};
+use super::{WorkerMessage, WorkerRequest, WorkerTask, memory};
 use crate::install::clone::{CloneError, Limits, checkout, submodules};
-use crate::install::progress::Step;
+use crate::install::progress::InstallStep;
 
 /// Minimum time between two progress reports.
 const BETWEEN_STEPS: Duration = Duration::from_millis(40);
@@ -17,15 +17,15 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(40);
 /// Runs the hidden subcommand: carries out one order and reports the result.
 pub(crate) fn main(order: &str) {
     let done = match serde_json::from_str(order) {
-        Ok(Order { task, limits }) => {
+        Ok(WorkerRequest { task, limits }) => {
             memory::limit(limits.memory);
             perform(task, &limits).map_err(|error| failure(error, &limits))
         }
         Err(error) => Err(CloneError::Git(error.to_string())),
     };
     say(&match done {
-        Ok(()) => Said::Done,
-        Err(error) => Said::Failed(error),
+        Ok(()) => WorkerMessage::Done,
+        Err(error) => WorkerMessage::Failed(error),
     });
 }
 
@@ -46,19 +46,19 @@ fn failure(error: CloneError, limits: &Limits) -> CloneError {
     }
 }
 
-fn perform(task: Task, limits: &Limits) -> Result<(), CloneError> {
+fn perform(task: WorkerTask, limits: &Limits) -> Result<(), CloneError> {
     let folder = Path::new(".");
     match task {
-        Task::List { path } => list(&path),
-        Task::Fetch { path } => fetch(&Repository::open(folder)?, &path, limits),
-        Task::Index => index(&Repository::open(folder)?),
-        Task::Find { commit } => {
+        WorkerTask::List { path } => list(&path),
+        WorkerTask::Fetch { path } => fetch(&Repository::open(folder)?, &path, limits),
+        WorkerTask::Index => index(&Repository::open(folder)?),
+        WorkerTask::Find { commit } => {
             let repository = Repository::open(folder)?;
             let found = checkout::find(&repository, &commit)?;
-            say(&Said::Commit(found.id().to_string()));
+            say(&WorkerMessage::Commit(found.id().to_string()));
             Ok(())
         }
-        Task::CheckOut {
+        WorkerTask::CheckOut {
             commit,
             branch,
             address,
@@ -72,14 +72,14 @@ fn perform(task: Task, limits: &Limits) -> Result<(), CloneError> {
             let (taken, notes) =
                 checkout::check_out(&repository, &commit, branch, submodules, limits, told)?;
             checkout::remember(&repository, &address);
-            say(&Said::Commit(commit.id().to_string()));
-            say(&Said::Taken(taken));
+            say(&WorkerMessage::Commit(commit.id().to_string()));
+            say(&WorkerMessage::Taken(taken));
             for note in notes {
-                say(&Said::Note(note));
+                say(&WorkerMessage::Note(note));
             }
             if submodules {
                 submodules::named(&repository, |it| {
-                    say(&it.map_or_else(Said::Note, Said::Submodule));
+                    say(&it.map_or_else(WorkerMessage::Note, WorkerMessage::Submodule));
                 })?;
             }
             Ok(())
@@ -99,9 +99,9 @@ fn list(path: &Path) -> Result<(), CloneError> {
     for head in remote.list()? {
         let (name, id) = (head.name().to_owned(), head.oid().to_string());
         if let Some(target) = head.symref_target().filter(|_| name == "HEAD") {
-            say(&Said::Head(target.to_owned()));
+            say(&WorkerMessage::Head(target.to_owned()));
         }
-        say(&Said::Reference { name, id });
+        say(&WorkerMessage::Reference { name, id });
     }
     Ok(())
 }
@@ -111,7 +111,7 @@ fn fetch(repository: &Repository, path: &Path, limits: &Limits) -> Result<(), Cl
     let steps = Steps::default();
     let mut callbacks = RemoteCallbacks::new();
     callbacks.transfer_progress(|stats| {
-        steps.tell(Step::receiving(&stats));
+        steps.tell(InstallStep::receiving(&stats));
         let bytes = stats.received_bytes() as u64;
         limits.check_download(bytes).is_ok()
     });
@@ -132,7 +132,7 @@ fn index(repository: &Repository) -> Result<(), CloneError> {
     let steps = Steps::default();
     let mut indexer = Indexer::new(Some(&odb), &folder, 0, false)?;
     indexer.progress(|stats| {
-        steps.tell(Step::receiving(&stats));
+        steps.tell(InstallStep::receiving(&stats));
         true
     });
     let invalid = |error: git2::Error| match error.into() {
@@ -159,16 +159,16 @@ struct Steps {
 }
 
 impl Steps {
-    fn tell(&self, step: Step) {
+    fn tell(&self, step: InstallStep) {
         let is_soon = |last: Instant| last.elapsed() < BETWEEN_STEPS;
         if !self.last.get().is_some_and(is_soon) {
             self.last.set(Some(Instant::now()));
-            say(&Said::Step(step));
+            say(&WorkerMessage::Step(step));
         }
     }
 }
 
-fn say(said: &Said) {
+fn say(said: &WorkerMessage) {
     if let Ok(line) = serde_json::to_string(said) {
         // A write error means that the proxy is gone; this process then ends soon, too.
         let _ = writeln!(io::stdout(), "{line}");

@@ -3,7 +3,7 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Place;
+use super::SettingsFolder;
 
 /// Files of variables that bun reads, also while it installs.
 pub(super) const VARIABLES: [&str; 8] = [
@@ -58,7 +58,7 @@ const STEERING: [&str; 13] = [
 const STEERING_NAMES: [&str; 4] = ["HOME", "PATH", "SHELL", "USERPROFILE"];
 
 /// Checks the table `install` of a `bunfig.toml`; other tables do not count while packages are installed.
-pub(super) fn check_settings(text: &str, place: &Place<'_>) -> Result<(), String> {
+pub(super) fn check_settings(text: &str, place: &SettingsFolder<'_>) -> Result<(), String> {
     let line = |span: std::ops::Range<usize>| text[..span.start].matches('\n').count() + 1;
     // bun may accept a file that this parser rejects.
     let table = DeTable::parse(text).map_err(|_| "cannot be read as TOML".to_owned())?;

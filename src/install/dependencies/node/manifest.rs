@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Place, may_match, pnpm, yarn};
-use crate::install::plan::Packager;
+use super::{SettingsFolder, may_match, pnpm, yarn};
+use crate::install::plan::PackageManager;
 
 /// Tables of packages by name.
 const TABLES: [&str; 4] = [
@@ -42,12 +42,16 @@ pub(super) struct Manifest {
 
 impl Manifest {
     /// Parses and checks the text of a `package.json`.
-    pub(super) fn read(text: &str, packager: Packager, place: Place<'_>) -> Result<Self, String> {
+    pub(super) fn read(
+        text: &str,
+        packager: PackageManager,
+        place: SettingsFolder<'_>,
+    ) -> Result<Self, String> {
         // Node.js may accept JSON that this parser rejects.
         let manifest: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
             .map_err(|_| "cannot be read as JSON".to_owned())?;
         check_packager(&manifest)?;
-        if packager == Packager::Pnpm {
+        if packager == PackageManager::Pnpm {
             pnpm::check_manifest(&manifest)?;
         }
         for pointer in ["/pnpm/patchedDependencies", "/patchedDependencies"] {
@@ -150,8 +154,8 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
 /// Checks the source of a package. Returns the folder, if the package is one of the repository.
 pub(super) fn check_source(
     source: &str,
-    packager: Packager,
-    place: &Place<'_>,
+    packager: PackageManager,
+    place: &SettingsFolder<'_>,
 ) -> Result<Option<PathBuf>, String> {
     let source = source.trim();
     let lower = source.to_ascii_lowercase();
@@ -174,7 +178,7 @@ pub(super) fn check_source(
         let outside = || format!("names a package outside of the repository (`{source}`)");
         return place.inside(path).map(Some).ok_or_else(outside);
     }
-    if packager == Packager::Yarn && prefix.is_none() && !yarn::is_plain_source(source) {
+    if packager == PackageManager::Yarn && prefix.is_none() && !yarn::is_plain_source(source) {
         return Err(format!(
             "names the source `{source}`, which yarn may fetch by git and prepare with scripts"
         ));
@@ -183,7 +187,7 @@ pub(super) fn check_source(
 }
 
 /// Refuses a patch that can change files outside of its package.
-pub(super) fn check_patch(path: &str, place: &Place<'_>) -> Result<(), String> {
+pub(super) fn check_patch(path: &str, place: &SettingsFolder<'_>) -> Result<(), String> {
     let text = place
         .inside(path)
         .and_then(|file| std::fs::read(file).ok())

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Place;
+use super::SettingsFolder;
 use super::manifest::check_name;
 use crate::install::dependencies::settings::one_of;
 
@@ -111,7 +111,7 @@ pub(super) fn check_registry(text: &str) -> Result<(), String> {
 }
 
 /// Refuses a lock file that places a package outside of the repository.
-pub(super) fn check_lock(text: &str, place: &Place<'_>) -> Result<(), String> {
+pub(super) fn check_lock(text: &str, place: &SettingsFolder<'_>) -> Result<(), String> {
     let lock: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
         .map_err(|_| "cannot be read as JSON".to_owned())?;
     let packages = lock.get("packages").and_then(Value::as_object);

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::Place;
+use super::SettingsFolder;
 use super::manifest::{check_patch, check_pattern, check_source};
 use crate::install::dependencies::yaml;
-use crate::install::plan::Packager;
+use crate::install::plan::PackageManager;
 
 /// Files that pnpm runs.
 pub(super) const FILES: [&str; 4] = [
@@ -126,7 +126,10 @@ const SOURCES: [&str; 4] = ["catalog", "catalogs", "overrides", "packageExtensio
 const PLACES: [&str; 2] = ["modulesDir", "virtualStoreDir"];
 
 /// Checks a `pnpm-workspace.yaml`. Returns the patterns of the workspace's members.
-pub(super) fn check_workspace(text: &str, place: &Place<'_>) -> Result<Vec<String>, String> {
+pub(super) fn check_workspace(
+    text: &str,
+    place: &SettingsFolder<'_>,
+) -> Result<Vec<String>, String> {
     let mut patterns = Vec::new();
     for entry in yaml::parse(text)? {
         let (key, line) = (entry.key(), entry.line);
@@ -147,7 +150,9 @@ pub(super) fn check_workspace(text: &str, place: &Place<'_>) -> Result<Vec<Strin
                 check_pattern(text)
             }
             "patchedDependencies" => check_patch(text, place),
-            key if SOURCES.contains(&key) => check_source(text, Packager::Pnpm, place).map(|_| ()),
+            key if SOURCES.contains(&key) => {
+                check_source(text, PackageManager::Pnpm, place).map(|_| ())
+            }
             _ => Ok(()),
         };
         checked.map_err(|what| format!("{what} (line {line})"))?;

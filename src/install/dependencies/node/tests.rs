@@ -4,7 +4,7 @@ mod yarn;
 
 use super::*;
 
-fn refused(packager: Packager, name: &str, text: &str) -> bool {
+fn refused(packager: PackageManager, name: &str, text: &str) -> bool {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(name), text).unwrap();
     check(packager, folder.path(), folder.path()).is_err()
@@ -13,58 +13,70 @@ fn refused(packager: Packager, name: &str, text: &str) -> bool {
 #[test]
 fn settings_that_run_programs_are_refused() {
     for (packager, name, text) in [
-        (Packager::Npm, ".npmrc", "git=./evil.sh"),
+        (PackageManager::Npm, ".npmrc", "git=./evil.sh"),
         (
-            Packager::Npm,
+            PackageManager::Npm,
             ".npmrc",
             "registry=https://x\n  \"git\" = ./evil.sh",
         ),
-        (Packager::Npm, ".npmrc", "script-shell=./evil.sh"),
-        (Packager::Npm, ".npmrc", r#""\u0067it"=./evil.sh"#),
-        (Packager::Npm, ".npmrc", "g${NOPE?}it=./evil.sh"),
-        (Packager::Npm, ".npmrc", "; c\rgit=./evil.sh"),
-        (Packager::Npm, ".npmrc", "global=true"),
+        (PackageManager::Npm, ".npmrc", "script-shell=./evil.sh"),
+        (PackageManager::Npm, ".npmrc", r#""\u0067it"=./evil.sh"#),
+        (PackageManager::Npm, ".npmrc", "g${NOPE?}it=./evil.sh"),
+        (PackageManager::Npm, ".npmrc", "; c\rgit=./evil.sh"),
+        (PackageManager::Npm, ".npmrc", "global=true"),
         (
-            Packager::Npm,
+            PackageManager::Npm,
             "package.json",
             r#"{"x":"\ud800","packageManager":"yarn@https://x"}"#,
         ),
         (
-            Packager::Pnpm,
+            PackageManager::Pnpm,
             "package.json",
             r#"{"pnpm":{"executionEnv":{"nodeVersion":"1"}}}"#,
         ),
         (
-            Packager::Yarn,
+            PackageManager::Yarn,
             ".yarnrc",
             r#""script\u002dshell" "./evil.sh""#,
         ),
-        (Packager::Pnpm, ".npmrc", "node_options=--import=./evil.mjs"),
-        (Packager::Pnpm, ".pnpmfile.cjs", ""),
         (
-            Packager::Pnpm,
+            PackageManager::Pnpm,
+            ".npmrc",
+            "node_options=--import=./evil.mjs",
+        ),
+        (PackageManager::Pnpm, ".pnpmfile.cjs", ""),
+        (
+            PackageManager::Pnpm,
             "pnpm-workspace.yaml",
             "packages: []\nconfigDependencies:\n  x: 1",
         ),
         (
-            Packager::Pnpm,
+            PackageManager::Pnpm,
             "pnpm-workspace.yaml",
             "{packages: [], \"pnpmfile\": ./evil.cjs}",
         ),
         (
-            Packager::Pnpm,
+            PackageManager::Pnpm,
             "pnpm-workspace.yaml",
             "\"pnpm\\u0066ile\": ./evil.cjs",
         ),
-        (Packager::Yarn, ".yarnrc.yml", "plugins:\n  - ./evil.cjs"),
-        (Packager::Yarn, ".yarnrc", "script-shell \"./evil.sh\""),
         (
-            Packager::Bun,
+            PackageManager::Yarn,
+            ".yarnrc.yml",
+            "plugins:\n  - ./evil.cjs",
+        ),
+        (
+            PackageManager::Yarn,
+            ".yarnrc",
+            "script-shell \"./evil.sh\"",
+        ),
+        (
+            PackageManager::Bun,
             "bunfig.toml",
             "[install.security]\nscanner = 'x'",
         ),
         (
-            Packager::Npm,
+            PackageManager::Npm,
             "package.json",
             r#"{"packageManager": "yarn@https://x.example/y.js"}"#,
         ),
@@ -77,29 +89,33 @@ fn settings_that_run_programs_are_refused() {
 fn usual_settings_are_fine() {
     for (packager, name, text) in [
         (
-            Packager::Npm,
+            PackageManager::Npm,
             ".npmrc",
             "registry=https://registry.npmjs.org/\n//npm.x/:_authToken=${T}\nengine-strict=true\n; git=x\n# git=x",
         ),
         (
-            Packager::Npm,
+            PackageManager::Npm,
             ".npmrc",
             "legacy-peer-deps=true\ngit-tag-version=false\n@me:registry=https://npm.pkg.github.com",
         ),
-        (Packager::Npm, ".pnpmfile.cjs", ""),
+        (PackageManager::Npm, ".pnpmfile.cjs", ""),
         (
-            Packager::Pnpm,
+            PackageManager::Pnpm,
             "pnpm-workspace.yaml",
             "packages:\n  - 'packages/*'\nonlyBuiltDependencies:\n  - esbuild\ncatalog:\n  python-shell: ^1",
         ),
         (
-            Packager::Yarn,
+            PackageManager::Yarn,
             ".yarnrc.yml",
             "nodeLinker: node-modules\nyarnPath: .yarn/releases/yarn-4.5.0.cjs\nenableTelemetry: false",
         ),
-        (Packager::Bun, "bunfig.toml", "[install]\nexact = true"),
         (
-            Packager::Npm,
+            PackageManager::Bun,
+            "bunfig.toml",
+            "[install]\nexact = true",
+        ),
+        (
+            PackageManager::Npm,
             "package.json",
             r#"{"packageManager": "pnpm@9.1.0+sha512.abc"}"#,
         ),
@@ -109,7 +125,7 @@ fn usual_settings_are_fine() {
 }
 
 /// Checks a repository with these files.
-fn checked(packager: Packager, files: &[(&str, &str)]) -> Result<(), String> {
+fn checked(packager: PackageManager, files: &[(&str, &str)]) -> Result<(), String> {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let file = folder.path().join(name);
@@ -120,7 +136,7 @@ fn checked(packager: Packager, files: &[(&str, &str)]) -> Result<(), String> {
 }
 
 /// Asserts that each file is refused for the reason at its side.
-fn assert_refused(packager: Packager, name: &str, cases: &[(&str, &str)]) {
+fn assert_refused(packager: PackageManager, name: &str, cases: &[(&str, &str)]) {
     for (text, reason) in cases {
         let told = checked(packager, &[(name, text)]).expect_err(text);
         assert!(
@@ -131,7 +147,7 @@ fn assert_refused(packager: Packager, name: &str, cases: &[(&str, &str)]) {
     }
 }
 
-fn assert_fine(packager: Packager, name: &str, cases: &[&str]) {
+fn assert_fine(packager: PackageManager, name: &str, cases: &[&str]) {
     for text in cases {
         assert_eq!(checked(packager, &[(name, text)]), Ok(()), "{text}");
     }
@@ -140,7 +156,7 @@ fn assert_fine(packager: Packager, name: &str, cases: &[&str]) {
 #[test]
 fn npm_reads_keys_in_many_spellings() {
     assert_refused(
-        Packager::Npm,
+        PackageManager::Npm,
         ".npmrc",
         &[
             ("x=1\ngit = ./evil", "sets `git` (line 2)"),
@@ -160,7 +176,7 @@ fn npm_reads_keys_in_many_spellings() {
         ],
     );
     assert_fine(
-        Packager::Npm,
+        PackageManager::Npm,
         ".npmrc",
         &[
             "ignore-scripts=true\nfund=false\nsave-exact=true",
@@ -172,7 +188,7 @@ fn npm_reads_keys_in_many_spellings() {
 #[test]
 fn pnpm_gets_settings_that_are_known_to_be_harmless() {
     assert_refused(
-        Packager::Pnpm,
+        PackageManager::Pnpm,
         "pnpm-workspace.yaml",
         &[
             ("packages: []\nnewSetting: 1", "sets `newSetting` (line 2)"),
@@ -195,7 +211,7 @@ fn pnpm_gets_settings_that_are_known_to_be_harmless() {
         ],
     );
     assert_fine(
-        Packager::Pnpm,
+        PackageManager::Pnpm,
         "pnpm-workspace.yaml",
         &[
             "packages:\n  - .\n  - packages/*\n  - '!**/test/**'\nminimumReleaseAge: 1440",
@@ -206,12 +222,12 @@ fn pnpm_gets_settings_that_are_known_to_be_harmless() {
     let named = ("package.json", r#"{"packageManager": "pnpm@10.1.0"}"#);
     let evil = (".npmrc", "registry=https://evil.example/");
     let usual = (".npmrc", "registry=https://registry.npmjs.org/");
-    assert!(checked(Packager::Pnpm, &[named, evil]).is_err());
-    assert_eq!(checked(Packager::Pnpm, &[named, usual]), Ok(()));
-    assert_eq!(checked(Packager::Pnpm, &[evil]), Ok(()));
+    assert!(checked(PackageManager::Pnpm, &[named, evil]).is_err());
+    assert_eq!(checked(PackageManager::Pnpm, &[named, usual]), Ok(()));
+    assert_eq!(checked(PackageManager::Pnpm, &[evil]), Ok(()));
     let settings = r#"{"pnpm": {"pnpmfile": "x"}}"#;
     assert_refused(
-        Packager::Pnpm,
+        PackageManager::Pnpm,
         "package.json",
         &[(settings, "sets `pnpm.pnpmfile`")],
     );
@@ -222,7 +238,7 @@ fn a_patch_changes_files_of_its_package_only() {
     let manifest = r#"{"pnpm": {"patchedDependencies": {"x@1": "p/x.patch"}}}"#;
     let patched = |patch: &str| {
         let files = [("package.json", manifest), ("p/x.patch", patch)];
-        checked(Packager::Pnpm, &files)
+        checked(PackageManager::Pnpm, &files)
     };
     let plain = "diff --git a/i.js b/i.js\n--- a/i.js\n+++ b/i.js\n@@ -1 +1 @@\n-../a\n+../b\n";
     assert_eq!(patched(plain), Ok(()));
@@ -232,7 +248,7 @@ fn a_patch_changes_files_of_its_package_only() {
 #[test]
 fn bun_gets_settings_that_are_known_to_be_harmless() {
     assert_refused(
-        Packager::Bun,
+        PackageManager::Bun,
         "bunfig.toml",
         &[
             (
@@ -257,7 +273,7 @@ fn bun_gets_settings_that_are_known_to_be_harmless() {
         ],
     );
     assert_fine(
-        Packager::Bun,
+        PackageManager::Bun,
         "bunfig.toml",
         &[
             "preload = ['./x.ts']\n[run]\nshell = 'bun'\n[test]\npreload = 'x'",
@@ -265,7 +281,7 @@ fn bun_gets_settings_that_are_known_to_be_harmless() {
         ],
     );
     assert_refused(
-        Packager::Bun,
+        PackageManager::Bun,
         ".env",
         &[
             (
@@ -277,7 +293,7 @@ fn bun_gets_settings_that_are_known_to_be_harmless() {
         ],
     );
     assert_fine(
-        Packager::Bun,
+        PackageManager::Bun,
         ".env",
         &["API_KEY=x\n# BUN_X=1\nGITHUB_TOKEN=y"],
     );
@@ -285,7 +301,11 @@ fn bun_gets_settings_that_are_known_to_be_harmless() {
 
 #[test]
 fn packages_lie_in_the_repository() {
-    for packager in [Packager::Npm, Packager::Pnpm, Packager::Bun] {
+    for packager in [
+        PackageManager::Npm,
+        PackageManager::Pnpm,
+        PackageManager::Bun,
+    ] {
         for text in [
             r#"{"workspaces": ["../x"]}"#,
             r#"{"workspaces": {"packages": ["a/*", "/x"]}}"#,
@@ -318,24 +338,24 @@ fn packages_lie_in_the_repository() {
         r#"{"dependencies": {"x": "link:../b"}}"#,
     );
     for top in [root, user] {
-        let told = checked(Packager::Npm, &[top, evil]).unwrap_err();
+        let told = checked(PackageManager::Npm, &[top, evil]).unwrap_err();
         assert!(told.starts_with("packages/a/package.json names"), "{told}");
-        assert_eq!(checked(Packager::Npm, &[top, fine]), Ok(()));
+        assert_eq!(checked(PackageManager::Npm, &[top, fine]), Ok(()));
     }
     let stray = ("tests/broken/package.json", "{");
-    assert_eq!(checked(Packager::Npm, &[root, stray]), Ok(()));
+    assert_eq!(checked(PackageManager::Npm, &[root, stray]), Ok(()));
 
     let lock =
         |path: &str| format!(r#"{{"packages": {{"": {{}}, "{path}": {{"version": "1"}}}}}}"#);
     let outside = lock("../x/node_modules/y");
     let inside = lock("node_modules/@a/b");
-    assert!(checked(Packager::Npm, &[("package-lock.json", &outside)]).is_err());
+    assert!(checked(PackageManager::Npm, &[("package-lock.json", &outside)]).is_err());
     assert_eq!(
-        checked(Packager::Npm, &[("package-lock.json", &inside)]),
+        checked(PackageManager::Npm, &[("package-lock.json", &inside)]),
         Ok(())
     );
     let old = r#"{"dependencies": {"a": {"dependencies": {"../../x": {"version": "1"}}}}}"#;
-    assert!(checked(Packager::Npm, &[("npm-shrinkwrap.json", old)]).is_err());
+    assert!(checked(PackageManager::Npm, &[("npm-shrinkwrap.json", old)]).is_err());
 }
 
 #[test]
@@ -345,7 +365,7 @@ fn symlinks_lead_no_package_manager_outside() {
     let link = |to: &Path, name: &str| std::os::unix::fs::symlink(to, root.join(name)).unwrap();
     link(outside.path(), "out");
     std::fs::create_dir(root.join("sub")).unwrap();
-    let place = Place {
+    let place = SettingsFolder {
         root,
         folder: root.join("sub"),
     };
@@ -354,9 +374,9 @@ fn symlinks_lead_no_package_manager_outside() {
     }
     assert_eq!(place.inside("../new/./x"), Some(root.join("new/x")));
 
-    assert!(check(Packager::Npm, root, &root.join("sub/..")).is_ok());
+    assert!(check(PackageManager::Npm, root, &root.join("sub/..")).is_ok());
     link(Path::new("sub"), "node_modules");
-    let told = check(Packager::Npm, root, &root.join("sub")).unwrap_err();
+    let told = check(PackageManager::Npm, root, &root.join("sub")).unwrap_err();
     assert!(
         told.to_string().starts_with("node_modules is a symlink"),
         "{told}"

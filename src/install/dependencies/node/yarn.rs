@@ -1,9 +1,9 @@
 //! Checks the settings of yarn (1, and 2 or later), and its lock file.
 
-use super::Place;
+use super::SettingsFolder;
 use super::manifest::check_source;
 use crate::install::dependencies::yaml;
-use crate::install::plan::Packager;
+use crate::install::plan::PackageManager;
 
 /// Settings of yarn 2 and later that run nothing and name no place outside, while packages run no scripts.
 const SETTINGS: &[&str] = &[
@@ -132,7 +132,7 @@ const PROTOCOLS: [&str; 8] = [
 const HOSTS: [&str; 4] = ["github.com", "gitlab.com", "bitbucket.com", "bitbucket.org"];
 
 /// Checks a `.yarnrc.yml`.
-pub(super) fn check_berry(text: &str, place: &Place<'_>) -> Result<(), String> {
+pub(super) fn check_berry(text: &str, place: &SettingsFolder<'_>) -> Result<(), String> {
     // yarn reads a file with this comment in the syntax of yarn 1.
     if text.to_ascii_lowercase().contains("yarn lockfile") {
         return Err("looks like a lock file".to_owned());
@@ -152,7 +152,7 @@ pub(super) fn check_berry(text: &str, place: &Place<'_>) -> Result<(), String> {
             ));
         }
         if SOURCES.contains(&key) {
-            let checked = check_source(text, Packager::Yarn, place);
+            let checked = check_source(text, PackageManager::Yarn, place);
             checked.map_err(|what| format!("{what} (line {line})"))?;
         }
     }

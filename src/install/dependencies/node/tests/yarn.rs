@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn yarn_gets_settings_that_are_known_to_be_harmless() {
     assert_refused(
-        Packager::Yarn,
+        PackageManager::Yarn,
         ".yarnrc.yml",
         &[
             ("plugins: []", "sets `plugins`"),
@@ -32,7 +32,7 @@ fn yarn_gets_settings_that_are_known_to_be_harmless() {
         ],
     );
     assert_fine(
-        Packager::Yarn,
+        PackageManager::Yarn,
         ".yarnrc.yml",
         &[
             "compressionLevel: mixed\nenableGlobalCache: false\ncacheFolder: ./.yarn/cache",
@@ -40,7 +40,7 @@ fn yarn_gets_settings_that_are_known_to_be_harmless() {
         ],
     );
     assert_refused(
-        Packager::Yarn,
+        PackageManager::Yarn,
         ".yarnrc",
         &[
             ("--modules-folder ../x", "sets `--modules-folder`"),
@@ -68,14 +68,14 @@ fn yarn_gets_settings_that_are_known_to_be_harmless() {
         ],
     );
     assert_fine(
-        Packager::Yarn,
+        PackageManager::Yarn,
         ".yarnrc",
         &[
             "# c\nregistry \"https://registry.npmjs.org\"\nnetwork-timeout 600000\n",
             "yarn-path \".yarn/releases/yarn-1.22.19.cjs\"\n--install.ignore-engines true\nsave-prefix \"\"",
         ],
     );
-    assert!(checked(Packager::Yarn, &[(".env.yarn", "X=1")]).is_err());
+    assert!(checked(PackageManager::Yarn, &[(".env.yarn", "X=1")]).is_err());
 }
 
 #[test]
@@ -98,14 +98,14 @@ fn yarn_fetches_nothing_by_git() {
         let table = format!(r#"{{"dependencies": {{"z": "{source}"}}}}"#);
         let forced = format!(r#"{{"resolutions": {{"a/z": "{source}"}}}}"#);
         for text in [table, forced] {
-            let told = checked(Packager::Yarn, &[("package.json", &text)]).expect_err(source);
+            let told = checked(PackageManager::Yarn, &[("package.json", &text)]).expect_err(source);
             assert!(told.starts_with("package.json names"), "{told}");
         }
         let classic = format!("z@{source}:\n  version \"1.0.0\"\n");
         let berry = format!("__metadata:\n  version: 8\n\n\"z@{source}\":\n  version: 1.0.0\n");
         for text in [classic, berry] {
             let is_local = source.starts_with("portal") || source.starts_with("file");
-            let told = checked(Packager::Yarn, &[("yarn.lock", &text)]);
+            let told = checked(PackageManager::Yarn, &[("yarn.lock", &text)]);
             assert_eq!(told.is_err(), !is_local, "{text}");
         }
     }
@@ -113,10 +113,10 @@ fn yarn_fetches_nothing_by_git() {
         "a@^1:\n  version \"1\"\n  resolved \"git+ssh://x/y\"",
         "a@^1:\n  version \"1\"\n  resolved \"gi\\u0074+ssh://x/y\"",
     ] {
-        assert!(checked(Packager::Yarn, &[("yarn.lock", text)]).is_err());
+        assert!(checked(PackageManager::Yarn, &[("yarn.lock", text)]).is_err());
     }
     assert_fine(
-        Packager::Yarn,
+        PackageManager::Yarn,
         "package.json",
         &[
             r#"{"dependencies": {"a": "^1 || 2", "b": "latest", "c": "npm:@x/y@1", "isomorphic-git": "1"}}"#,
@@ -125,7 +125,7 @@ fn yarn_fetches_nothing_by_git() {
         ],
     );
     assert_fine(
-        Packager::Yarn,
+        PackageManager::Yarn,
         "yarn.lock",
         &[
             "# yarn lockfile v1\n\n\n\"@x/y@>= 1, < 2\", isomorphic-git@^1.0, git@^1:\n  version \"1.0.0\"\n  \

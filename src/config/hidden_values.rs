@@ -1,0 +1,164 @@
+//! Values of variables in a server's definition that are shown as the variable instead.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::expand::{ENVIRONMENT, ValuePiece, pieces};
+
+/// A shorter value is too likely to be part of an ordinary word.
+const SHORTEST: usize = 6;
+
+/// Values of variables, each with its variable as `${NAME}`; longer values come first.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub(crate) struct HiddenValues(Vec<(String, String)>);
+
+impl HiddenValues {
+    /// Returns the values that `variables` have in `texts`. A value that is the path of an existing file, relative to
+    /// `folder` or absolute, is not hidden.
+    pub(super) fn of<'a>(
+        texts: impl Iterator<Item = &'a str>,
+        variables: &HashMap<String, String>,
+        folder: &Path,
+    ) -> Self {
+        let mut hidden = Self::default();
+        for text in texts {
+            hidden.add_text(text, variables);
+        }
+        let is_path = |text: &str| text.contains(['/', '.']) && folder.join(text).exists();
+        hidden.0.retain(|(value, _)| !is_path(value));
+        hidden.sort();
+        hidden
+    }
+
+    fn add_text(&mut self, text: &str, variables: &HashMap<String, String>) {
+        for piece in pieces(text) {
+            let ValuePiece::Variable { name, default, .. } = piece else {
+                continue;
+            };
+            let name = name.strip_prefix(ENVIRONMENT).unwrap_or(name);
+            match (variables.get(name), default) {
+                (Some(value), _) if value.len() >= SHORTEST => {
+                    self.0.push((value.clone(), format!("${{{name}}}")));
+                }
+                (None, Some(default)) => self.add_text(default, variables),
+                _ => {}
+            }
+        }
+    }
+
+    fn sort(&mut self) {
+        self.0
+            .sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+        self.0.dedup();
+    }
+
+    /// Adds the values of another definition.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for pair in &other.0 {
+            if !self.0.contains(pair) {
+                self.0.push(pair.clone());
+            }
+        }
+        self.sort();
+    }
+
+    /// Returns `text` with the variable in place of each value.
+    pub(crate) fn hide(&self, text: String) -> String {
+        self.0.iter().fold(text, |text, (value, variable)| {
+            if text.contains(value) {
+                text.replace(value, variable)
+            } else {
+                text
+            }
+        })
+    }
+
+    /// Hides the values in each string of `value`, except in the members that say which server is meant.
+    pub(crate) fn hide_in(&self, value: &mut Value) {
+        if self.0.is_empty() {
+            return;
+        }
+        match value {
+            Value::String(text) => *text = self.hide(std::mem::take(text)),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.hide_in(item)),
+            Value::Object(members) => {
+                let members = members.iter_mut();
+                let texts = members
+                    .filter(|(key, _)| !matches!(key.as_str(), "server" | "name" | "server_name"));
+                texts.for_each(|(_, value)| self.hide_in(value));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
+/// Shows no value.
+impl fmt::Debug for HiddenValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|(_, variable)| variable))
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn hidden(texts: &[&str]) -> HiddenValues {
+        let variables = [
+            ("SECRET", "hush-hush"),
+            ("LONG", "hush-hush-hush"),
+            ("S", "short"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        HiddenValues::of(texts.iter().copied(), &variables.into(), Path::new("/"))
+    }
+
+    #[test]
+    fn values_are_shown_as_their_variables() {
+        let hidden = hidden(&["a/${SECRET}/${env:LONG}", "${NO:-${S}}", "${SECRET}"]);
+        for (text, shown) in [
+            ("/hush-hush/x hush-hush-hush", "/${SECRET}/x ${LONG}"),
+            ("hush short", "hush short"),
+        ] {
+            assert_eq!(hidden.hide(text.to_owned()), shown);
+        }
+        assert!(!format!("{hidden:?}").contains("hush"));
+    }
+
+    #[test]
+    fn a_value_in_a_default_is_hidden_and_one_that_is_not_used_is_not() {
+        let hide = |texts: &[&str]| hidden(texts).hide("hush-hush".to_owned());
+        assert_eq!(hide(&["${NO:-x${SECRET}}"]), "${SECRET}");
+        assert_eq!(hide(&["${NO}", "$SECRET"]), "hush-hush");
+    }
+
+    #[test]
+    fn the_path_of_a_file_is_no_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["folder.d", "a-folder"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        for (value, is_hidden) in [("folder.d", false), ("a-folder", true), ("missing.d", true)] {
+            let variables = [("DIR".to_owned(), value.to_owned())].into();
+            let hidden = HiddenValues::of(["${DIR}/x"].into_iter(), &variables, folder.path());
+            assert_eq!(hidden.hide(value.to_owned()) != value, is_hidden, "{value}");
+        }
+    }
+
+    #[test]
+    fn names_of_servers_stay() {
+        let mut value =
+            json!({"server": "hush-hush", "globs": ["hush-hush/x"], "n": {"why": "hush-hush"}});
+        hidden(&["${SECRET}"]).hide_in(&mut value);
+        let shown =
+            json!({"server": "hush-hush", "globs": ["${SECRET}/x"], "n": {"why": "${SECRET}"}});
+        assert_eq!(value, shown);
+    }
+}

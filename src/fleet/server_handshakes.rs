@@ -1,0 +1,71 @@
+//! Merges the servers' answers to an introduction.
+
+use tokio::time::Instant;
+
+use super::Fleet;
+use crate::jsonrpc::{Members, quoted};
+use crate::mcp::{Era, union};
+use crate::server::{Handshake, ServerHandle};
+
+/// Answers of the loaded servers to the client's introduction, as far as they arrived.
+#[derive(Debug)]
+pub(crate) struct ServerHandshakes {
+    all: Vec<(ServerHandle, std::sync::Arc<Handshake>)>,
+    /// Number of servers that did not answer in time.
+    pub(crate) missing: usize,
+}
+
+impl Fleet {
+    /// Waits until every loaded server has answered the introduction `epoch`, at most as long as a client's first
+    /// request may wait.
+    pub(crate) async fn introduced(&self, epoch: u64) -> ServerHandshakes {
+        let deadline = Instant::now() + self.config().timeouts.startup_wait;
+        let mut all = Vec::new();
+        let mut missing = 0;
+        for server in &self.catalog().servers {
+            let answer = tokio::time::timeout_at(deadline, server.introduced(epoch)).await;
+            match answer.unwrap_or_else(|_| server.handshake()) {
+                Some(handshake) => all.push((server.clone(), handshake)),
+                None => missing += 1,
+            }
+        }
+        ServerHandshakes { all, missing }
+    }
+}
+
+impl ServerHandshakes {
+    /// Returns the answer of the only server.
+    pub(crate) fn only(&self) -> Option<&Handshake> {
+        self.all.first().map(|(_, handshake)| &**handshake)
+    }
+
+    /// Returns a raw object with the `capabilities` and `instructions` of all servers, for a client of `era`; `own` are
+    /// the proxy's own instructions. Capabilities that exist in one era only are not offered to the other.
+    pub(crate) fn combined(&self, era: Era, own: Option<String>) -> String {
+        let mut capabilities = Vec::new();
+        let mut instructions: Vec<String> = own.into_iter().collect();
+        for (server, handshake) in &self.all {
+            let result = Members::of(&handshake.result);
+            let mut offered = Members::of(result.get("capabilities").unwrap_or("{}"));
+            match (handshake.era, era) {
+                (Era::Modern, Era::Legacy) => drop(offered.remove("extensions")),
+                (Era::Legacy, Era::Modern) => drop(offered.remove("tasks")),
+                _ => {}
+            }
+            capabilities.push(offered.to_string());
+            if let Some(text) = result
+                .text("instructions")
+                .filter(|text| !text.trim().is_empty())
+            {
+                instructions.push(format!("## {}\n\n{text}", server.spec().name));
+            }
+        }
+        let capabilities: Vec<&str> = capabilities.iter().map(String::as_str).collect();
+        let mut combined = Members::default();
+        combined.set("capabilities", union(&capabilities));
+        if !instructions.is_empty() {
+            combined.set("instructions", quoted(&instructions.join("\n\n")));
+        }
+        combined.to_string()
+    }
+}

@@ -1,0 +1,60 @@
+//! Servers that a fleet starts with, and the source of their configuration.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::{Config, Fault, LoadedConfig};
+
+/// Reads the configuration again; returns None if it cannot be applied in the way the command line demands.
+pub(crate) type ConfigReader = Arc<dyn Fn() -> Option<LoadedConfig> + Send + Sync>;
+
+/// Servers that a fleet consists of.
+#[derive(Clone)]
+pub(crate) struct FleetSetup {
+    pub(crate) config: Config,
+    /// True if there is only one server and clients see it unchanged.
+    pub(crate) transparent: bool,
+    /// True if servers are loaded on demand only and their sources are not watched.
+    pub(crate) lazy: bool,
+    /// Source of the configuration; None for a server from the command line.
+    pub(crate) reader: Option<ConfigReader>,
+    /// Files that the configuration is read from.
+    pub(crate) files: Vec<PathBuf>,
+    /// Faults in these files.
+    pub(crate) faults: Vec<Fault>,
+    /// True if the faults were already reported to the user.
+    pub(crate) told: bool,
+}
+
+impl FleetSetup {
+    /// Creates a setup with the one server of `config`, which comes from the command line.
+    pub(crate) fn of_one(config: Config) -> Self {
+        Self {
+            config,
+            transparent: true,
+            lazy: false,
+            reader: None,
+            files: Vec::new(),
+            faults: Vec::new(),
+            told: false,
+        }
+    }
+
+    /// Returns true if local servers are started immediately.
+    pub(crate) fn starts_processes(&self) -> bool {
+        !self.lazy && self.config.servers.iter().any(|it| it.remote.is_none())
+    }
+
+    /// Returns the setup for a further session: rereads the configuration and marks its faults as reported.
+    pub(crate) fn again(&self) -> Self {
+        let mut setup = self.clone();
+        setup.told = true;
+        if let Some(loaded) = setup.reader.as_ref().and_then(|read| read()) {
+            if loaded.faults.is_empty() {
+                setup.config = loaded.config;
+            }
+            setup.faults = loaded.faults;
+        }
+        setup
+    }
+}

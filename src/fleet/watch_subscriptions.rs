@@ -1,0 +1,212 @@
+//! Notifies servers of changes to their files, and the fleet of changes to its configuration.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use crate::config::ServerSpec;
+use crate::event::EventSender;
+use crate::lock::locked;
+use crate::server::{LoadedFilesObserver, SaveProbe, ServerHandle, WatchedFiles};
+use crate::warm::LoadedFiles;
+use crate::watcher::{
+    Coverage, FilesInUse, OwnWrites, UsesStandby, WatchError, WatchNotice, WatchOptions,
+    WatchRequest, Watcher, WeakWatcher,
+};
+
+/// Receiver of the notices of a watch.
+#[derive(Debug)]
+enum NoticeReceiver {
+    Server(ServerHandle),
+    Configuration(mpsc::UnboundedSender<Vec<PathBuf>>),
+}
+
+/// The one watcher and the receivers of its notices. Dropping it ends all watches.
+#[derive(Debug)]
+pub(crate) struct WatchSubscriptions {
+    watcher: Watcher,
+    receivers: Arc<Mutex<HashMap<u64, NoticeReceiver>>>,
+    /// Lets servers query the file events themselves, since they cannot wait for the watcher's thread.
+    glance: Arc<WeakWatcher>,
+    last: AtomicU64,
+}
+
+/// Reports the files that the processes of the server with this number use.
+#[derive(Debug)]
+struct InUseReporter {
+    glance: Arc<WeakWatcher>,
+    number: u64,
+}
+
+impl LoadedFilesObserver for InUseReporter {
+    fn loaded(&self, noted: &LoadedFiles, since: SystemTime) {
+        let in_use = FilesInUse {
+            code: noted.code.clone(),
+            read: noted.read.clone(),
+            since,
+        };
+        self.glance.watch_in_use(self.number, in_use);
+    }
+}
+
+impl SaveProbe for WeakWatcher {
+    fn report_saves(&self) {
+        self.report_pending();
+    }
+}
+
+impl WatchSubscriptions {
+    /// Creates a watcher without watches.
+    pub(crate) fn new(options: WatchOptions, events: EventSender) -> Result<Self, WatchError> {
+        let hearers = Arc::<Mutex<HashMap<_, _>>>::default();
+        let told = hearers.clone();
+        // Immediately, on the thread that knows: a busy runtime may handle a call before it handles a notice.
+        let tell = move |number, notice| {
+            if let Some(hearer) = locked(&told).get(&number) {
+                dispatch_notice(hearer, notice);
+            }
+        };
+        let watcher = Watcher::start(options, tell, events)?;
+        Ok(Self {
+            glance: Arc::new(watcher.downgrade()),
+            watcher,
+            receivers: hearers,
+            last: AtomicU64::new(0),
+        })
+    }
+
+    /// Returns the number for a new watch.
+    pub(super) fn number(&self) -> u64 {
+        self.last.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Returns an error if `spec` cannot be watched, without looking at its files.
+    pub(super) fn check(spec: &ServerSpec) -> Result<(), WatchError> {
+        request(spec).map_or(Ok(()), |request| request.check())
+    }
+
+    /// Watches the files of `server`'s newest definition and replaces the watch with this `number`. Resolves when no
+    /// later save can go unnoticed. If its process may have started `since` then, files that were not watched before
+    /// and are newer are reported as changed.
+    pub(super) async fn watch(
+        &self,
+        number: u64,
+        server: ServerHandle,
+        since: Option<SystemTime>,
+    ) -> Result<(), WatchError> {
+        let Some(mut request) = request(&server.spec()) else {
+            // It may have been a local command before.
+            self.forget(number);
+            server.set_watched_files(None);
+            return Ok(());
+        };
+        server.set_save_probe(self.glance.clone());
+        let glance = self.glance.clone();
+        server.set_files_observer(Arc::new(InUseReporter { glance, number }));
+        if let WatchRequest::Sources {
+            own_writes,
+            one_start,
+            since: started,
+            ..
+        } = &mut request
+        {
+            let (writer, starter) = (server.clone(), server.clone());
+            *own_writes = Some(OwnWrites::new(move |path| writer.has_written(path)));
+            *one_start = Some(UsesStandby::new(move || starter.is_prepared()));
+            *started = since;
+        }
+        locked(&self.receivers).insert(number, NoticeReceiver::Server(server.clone()));
+        let added = self.watcher.add(number, request).await;
+        if added.is_err() {
+            self.forget(number);
+        }
+        let Coverage { globs, files } = added?;
+        server.set_watched_files(Some(WatchedFiles {
+            globs,
+            count: files,
+        }));
+        Ok(())
+    }
+
+    /// Watches the files of the configuration under `number`; the returned channel receives the paths of each change.
+    pub(super) async fn watch_configuration(
+        &self,
+        number: u64,
+        files: &[PathBuf],
+    ) -> Result<UnboundedReceiver<Vec<PathBuf>>, WatchError> {
+        let (sender, changes) = mpsc::unbounded_channel();
+        locked(&self.receivers).insert(number, NoticeReceiver::Configuration(sender));
+        let request = WatchRequest::Files {
+            name: "configuration".to_owned(),
+            files: files.to_vec(),
+        };
+        self.watcher.add(number, request).await?;
+        Ok(changes)
+    }
+
+    /// Ends a watch.
+    pub(super) fn forget(&self, number: u64) {
+        locked(&self.receivers).remove(&number);
+        self.watcher.remove(number);
+    }
+}
+
+/// Returns the watch for `spec`; None for a remote server without configured files: its sources are elsewhere.
+fn request(spec: &ServerSpec) -> Option<WatchRequest> {
+    let is_elsewhere = spec.remote.is_some() && spec.watch.is_empty();
+    (!is_elsewhere).then(|| WatchRequest::Sources {
+        server: spec.name.clone(),
+        cwd: spec.cwd.clone(),
+        program: spec.program.clone(),
+        args: spec.args.clone(),
+        builds: spec.build.is_some(),
+        globs: spec.watch.clone(),
+        own_writes: None,
+        one_start: None,
+        since: None,
+    })
+}
+
+fn dispatch_notice(hearer: &NoticeReceiver, notice: WatchNotice) {
+    match (hearer, notice) {
+        (NoticeReceiver::Server(server), WatchNotice::Suspect) => server.suspect(),
+        (NoticeReceiver::Server(server), WatchNotice::Saved(paths)) => server.saved(paths),
+        (NoticeReceiver::Server(server), WatchNotice::Unchanged) => server.unchanged(),
+        (NoticeReceiver::Server(server), WatchNotice::Changed(paths)) => server.changed(paths),
+        (NoticeReceiver::Configuration(changes), WatchNotice::Changed(paths)) => {
+            let _ = changes.send(paths);
+        }
+        // The content is as the watcher last saw it, but the fleet may have read another content in between.
+        (NoticeReceiver::Configuration(changes), WatchNotice::Unchanged) => {
+            let _ = changes.send(Vec::new());
+        }
+        (NoticeReceiver::Configuration(_), WatchNotice::Suspect | WatchNotice::Saved(_)) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_changed_is_told_while_the_runtime_is_busy() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mcp-proxy.toml");
+        let sources =
+            WatchSubscriptions::new(WatchOptions::default(), EventSender::silent()).unwrap();
+        let files = [file.clone()];
+        let mut changes = sources.watch_configuration(1, &files).await.unwrap();
+        std::fs::write(&file, "new").unwrap();
+        let (sender, heard) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(changes.blocking_recv()));
+        // Blocks the only thread of the runtime.
+        let changed = heard.recv_timeout(Duration::from_secs(30));
+        assert_eq!(changed, Ok(Some(vec![file])));
+    }
+}

@@ -1,0 +1,151 @@
+//! Limits the number of large messages in transit; when no room is left, a slow one is aborted for the next.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::lock::locked;
+
+/// Maximum number of large messages in transit.
+const MOST: usize = 16;
+/// Rate in bytes per second below which a message is slow.
+const BRISK: f64 = 1024.0 * 1024.0;
+/// Time in transit before a message can count as slow.
+const GRACE: Duration = Duration::from_secs(1);
+/// Time limit for a message to wait for room.
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Interval of the search for a slow message while there is no room.
+const CROWDED: Duration = Duration::from_millis(100);
+
+/// All large messages in transit.
+#[derive(Debug, Default)]
+pub(super) struct LargeMessages {
+    rooms: Mutex<Vec<Arc<TransferProgress>>>,
+    freed: Notify,
+}
+
+/// Room of one large message; freed on drop.
+#[derive(Debug)]
+pub(super) struct LargePermit<'a> {
+    all: &'a LargeMessages,
+    progress: Arc<TransferProgress>,
+}
+
+#[derive(Debug)]
+struct TransferProgress {
+    since: Instant,
+    bytes: Mutex<usize>,
+    ousted: CancellationToken,
+}
+
+impl LargeMessages {
+    /// Reserves room for one message. While none is free, aborts a slow one; returns `None` at the deadline.
+    pub(super) async fn room(&self) -> Option<LargePermit<'_>> {
+        let deadline = Instant::now() + PERMIT_TIMEOUT;
+        loop {
+            let freed = self.freed.notified();
+            if let Some(room) = self.try_room() {
+                return Some(room);
+            }
+            self.oust_slowest();
+            if Instant::now() >= deadline {
+                return None;
+            }
+            let _ = tokio::time::timeout(CROWDED, freed).await;
+        }
+    }
+
+    fn try_room(&self) -> Option<LargePermit<'_>> {
+        let mut rooms = locked(&self.rooms);
+        (rooms.len() < MOST).then(|| {
+            let progress = Arc::new(TransferProgress {
+                since: Instant::now(),
+                bytes: Mutex::new(0),
+                ousted: CancellationToken::new(),
+            });
+            rooms.push(progress.clone());
+            LargePermit {
+                all: self,
+                progress,
+            }
+        })
+    }
+
+    fn oust_slowest(&self) {
+        let rooms = locked(&self.rooms);
+        if rooms.iter().any(|room| room.ousted.is_cancelled()) {
+            // Its room is about to be freed.
+            return;
+        }
+        let slow = rooms
+            .iter()
+            .filter_map(|room| Some((room.slowness()?, room)));
+        if let Some((_, slowest)) = slow.min_by(|(one, _), (other, _)| one.total_cmp(other)) {
+            slowest.ousted.cancel();
+        }
+    }
+}
+
+impl TransferProgress {
+    /// Returns its rate in bytes per second if it is slow.
+    fn slowness(&self) -> Option<f64> {
+        let elapsed = self.since.elapsed();
+        let bytes = u32::try_from(*locked(&self.bytes)).unwrap_or(u32::MAX);
+        let rate = f64::from(bytes) / elapsed.as_secs_f64();
+        (elapsed >= GRACE && rate < BRISK).then_some(rate)
+    }
+}
+
+impl LargePermit<'_> {
+    /// Records that more bytes have arrived.
+    pub(super) fn brought(&self, bytes: usize) {
+        *locked(&self.progress.bytes) += bytes;
+    }
+
+    /// Resolves when another message needs its room.
+    pub(super) async fn ousted(&self) {
+        self.progress.ousted.cancelled().await;
+    }
+}
+
+impl Drop for LargePermit<'_> {
+    fn drop(&mut self) {
+        locked(&self.all.rooms).retain(|it| !Arc::ptr_eq(it, &self.progress));
+        self.all.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_slowest_makes_room_and_a_brisk_one_never_does() {
+        let large = LargeMessages::default();
+        let mut rooms = Vec::new();
+        for _ in 0..MOST {
+            rooms.push(large.room().await.unwrap());
+        }
+        let minute = 60 * 1024 * 1024;
+        for room in &rooms {
+            room.brought(minute);
+        }
+        assert!(large.room().await.is_none(), "all are brisk");
+        tokio::time::advance(Duration::from_secs(100)).await;
+        for room in &rooms {
+            room.brought(2 * minute);
+        }
+        let slow = rooms.swap_remove(3);
+        *locked(&slow.progress.bytes) = 1;
+        let ousted = async {
+            slow.ousted().await;
+            drop(slow);
+        };
+        let (next, ()) = tokio::join!(large.room(), ousted);
+        assert!(next.is_some());
+        assert!(!rooms.iter().any(|room| room.progress.ousted.is_cancelled()));
+    }
+}

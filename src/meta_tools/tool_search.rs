@@ -1,0 +1,209 @@
+//! `search_tools`, `list_all_tools`, `get_tool_info`: find tools and describe them.
+
+use serde_json::{Value, json};
+
+use super::arguments::{given_server, text};
+use super::call::{find, left_out, missing, remembered};
+use super::{CALL, OfferedMetaTools};
+use crate::config::ServerSpec;
+use crate::fleet::Fleet;
+use crate::jsonrpc::{Members, quoted};
+use crate::mcp::{Entry, ListKind};
+use crate::search::{Document, Index};
+
+/// Default number of search results.
+const RESULTS: usize = 10;
+/// Number of characters of a description in a list.
+const SHOWN: usize = 100;
+
+pub(super) fn search(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Value> {
+    let query = text(arguments, "query", "a description of the task")?;
+    let max = match arguments.get("max_results").filter(|raw| *raw != "null") {
+        None => RESULTS,
+        Some(raw) => whole(raw)
+            .ok_or_else(|| json!({ "error": "`max_results` must be an integer of at least 1" }))?,
+    };
+    let mut documents = Vec::new();
+    for (server, loaded, entries) in everything(fleet) {
+        documents.extend(
+            entries
+                .iter()
+                .map(|entry| (loaded, document(&server, entry))),
+        );
+    }
+    let index = Index::new(documents.iter().map(|(_, document)| document.clone()));
+    let tools: Vec<Value> = index
+        .search(&query, max)
+        .into_iter()
+        .map(|hit| {
+            let (loaded, document) = &documents[hit.document];
+            json!({
+                "tool": document.name,
+                "server": document.server,
+                "description": document.description,
+                "score": (hit.score * 100.0).round() / 100.0,
+                "loaded": loaded,
+            })
+        })
+        .collect();
+    Ok(json!({
+        "query": query,
+        "count": tools.len(),
+        "tools": tools,
+        "tip": format!("Use {CALL}(server_name, tool_name, parameters) to call any of these tools"),
+    }))
+}
+
+/// Parses a positive whole number; `5.0` is accepted too.
+fn whole(raw: &str) -> Option<usize> {
+    let digits = raw.split_once('.').map_or(raw, |(whole, fraction)| {
+        let is_whole = !fraction.is_empty() && fraction.bytes().all(|byte| byte == b'0');
+        if is_whole { whole } else { raw }
+    });
+    digits.parse().ok().filter(|number| *number > 0)
+}
+
+/// Returns the known tools of every configured server: the server's name, true if it is loaded, its tools under its own
+/// names.
+fn everything(fleet: &Fleet) -> Vec<(String, bool, Vec<Entry>)> {
+    let config = fleet.config();
+    let tools = |spec: &ServerSpec| match fleet.loaded(&spec.name) {
+        Some(server) if server.snapshot().generation > 0 => {
+            let snapshot = server.snapshot();
+            let tools = snapshot.list(ListKind::Tools);
+            (
+                true,
+                tools.map(|list| list.entries.clone()).unwrap_or_default(),
+            )
+        }
+        loaded => (loaded.is_some(), fleet.recall(spec).unwrap_or_default()),
+    };
+    config
+        .servers
+        .iter()
+        .map(|spec| {
+            let (loaded, entries) = tools(spec);
+            (spec.name.clone(), loaded, entries)
+        })
+        .collect()
+}
+
+fn document(server: &str, entry: &Entry) -> Document {
+    let raw = Members::of(&entry.raw);
+    let text = |name| raw.text(name).unwrap_or_default().into_owned();
+    Document {
+        server: server.to_owned(),
+        name: entry.name.clone(),
+        title: text("title"),
+        description: text("description"),
+        parameters: parameters(&entry.raw),
+    }
+}
+
+fn parameters(raw: &str) -> Vec<String> {
+    let tool = Members::of(raw);
+    let schema = tool.object("inputSchema");
+    let properties = schema.object("properties");
+    properties
+        .iter()
+        .map(|(name, _)| name.into_owned())
+        .collect()
+}
+
+pub(super) fn all(fleet: &Fleet) -> Value {
+    let catalog = fleet.catalog();
+    let mut tools = Vec::new();
+    let mut servers = Vec::new();
+    for server in &catalog.servers {
+        let (snapshot, name) = (server.snapshot(), server.spec().name.clone());
+        let list = snapshot.list(ListKind::Tools);
+        for entry in list.into_iter().flat_map(|list| &list.entries) {
+            let description = Members::of(&entry.raw)
+                .text("description")
+                .unwrap_or_default()
+                .into_owned();
+            let description: String = description.chars().take(SHOWN).collect();
+            tools.push((entry.name.clone(), name.clone(), description));
+        }
+        servers.push(name);
+    }
+    tools.sort();
+    let tools: Vec<Value> = tools
+        .into_iter()
+        .map(|(name, server, description)| {
+            json!({ "name": name, "server": server, "description": description })
+        })
+        .collect();
+    json!({ "count": tools.len(), "tools": tools, "server_count": servers.len(), "servers": servers })
+}
+
+/// Returns the raw object that describes a tool in the server's own bytes, or an error. The last-known definition is
+/// used if the server is not loaded.
+pub(super) async fn info(
+    fleet: &Fleet,
+    arguments: &Members<'_>,
+    offer: &OfferedMetaTools,
+) -> Result<String, Value> {
+    let name = text(arguments, "tool_name", "the name of a tool")?;
+    let given = given_server(arguments)?;
+    fleet.settled().await;
+    let server = given.as_deref().and_then(|given| fleet.loaded(given));
+    let catalog = fleet.catalog();
+    let found = match (&given, &server) {
+        (Some(_), None) => None,
+        _ => find(&name, &catalog, server.as_ref())?,
+    };
+    if let Some((server, own)) = found {
+        let snapshot = server.snapshot();
+        let entry = snapshot
+            .list(ListKind::Tools)
+            .and_then(|tools| tools.find(&own));
+        let described =
+            entry.map(|entry| describe(&server.spec().name, entry, Some(snapshot.generation)));
+        return described.ok_or_else(|| json!({ "error": format!("Tool '{name}' not found") }));
+    }
+    if let Some((server, entry)) = remembered(&name, fleet, given.as_deref())? {
+        return Ok(describe(&server, &entry, None));
+    }
+    Err(match given.filter(|_| server.is_none()) {
+        Some(given) if leaves_out(fleet, &given, &name) => left_out(&name, &given),
+        Some(given) => json!({
+            "error": format!("Tool '{name}' of server '{given}' is unknown"),
+            "suggestion": "load the server with load_mcp_server_dynamically(); list_available_servers() lists the \
+             servers",
+        }),
+        None => missing(&name, &catalog, server.as_ref(), offer),
+    })
+}
+
+/// Returns true if the filter of the configured server `server` leaves out the tool.
+fn leaves_out(fleet: &Fleet, server: &str, tool: &str) -> bool {
+    let config = fleet.config();
+    let spec = config.servers.iter().find(|spec| spec.name == server);
+    spec.is_some_and(|spec| !spec.tools.compile().admits(tool))
+}
+
+/// Returns `entry` with its server and an example call; without a generation the server is not loaded.
+fn describe(server: &str, entry: &Entry, generation: Option<u64>) -> String {
+    let mut tool = Members::of(&entry.raw);
+    tool.set("server", quoted(server));
+    if tool.get("description").is_none() {
+        tool.set("description", "\"\"");
+    }
+    let arguments = parameters(&entry.raw).join(", ");
+    let call_with = format!(
+        "{CALL}(server_name='{server}', tool_name='{}', parameters={{{arguments}}})",
+        entry.name
+    );
+    let state = match generation {
+        Some(generation) => format!(r#""generation":{generation}"#),
+        None => r#""loaded":false"#.to_owned(),
+    };
+    format!(
+        r#"{{"tool":{tool},{state},"call_with":{}}}"#,
+        quoted(&call_with)
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! External part of a generation: a process, or a link to a remote server.
+
+use std::time::Duration;
+
+use crate::transport::child::Child;
+use crate::transport::http::HttpLink;
+use crate::transport::lines::OutputTail;
+
+/// Number of stderr lines that are shown with a failure.
+pub(super) const SHOWN_STDERR: usize = 20;
+
+/// Process or link. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) enum Backend {
+    Process(Child),
+    Remote(LinkGuard),
+}
+
+/// Link that is cut on drop.
+#[derive(Debug)]
+pub(crate) struct LinkGuard(pub(super) HttpLink);
+
+impl Drop for LinkGuard {
+    fn drop(&mut self) {
+        self.0.cut();
+    }
+}
+
+impl Backend {
+    /// Waits until the process has exited or the link is lost or failing; returns the reason as a sentence fragment.
+    pub(crate) async fn ended(&self) -> String {
+        match self {
+            Self::Process(child) => format!("exited with {}", child.exited().wait().await),
+            Self::Remote(LinkGuard(link)) => match link.trouble() {
+                Some(trouble) => trouble,
+                None => link.lost().await,
+            },
+        }
+    }
+
+    /// Returns the last stderr lines of a process, complete after its exit.
+    pub(crate) fn stderr(&self) -> Option<OutputTail> {
+        match self {
+            Self::Process(child) => Some(child.stderr()),
+            Self::Remote(_) => None,
+        }
+    }
+
+    /// Returns the processor time used by the whole process group, where the system reports it.
+    pub(crate) fn processor_time(&self) -> Option<Duration> {
+        match self {
+            Self::Process(child) => child.processor_time(),
+            Self::Remote(_) => None,
+        }
+    }
+
+    /// Stops the process or the link; a process has `grace` to exit on its own.
+    pub(crate) async fn stop(self, grace: Duration) {
+        match self {
+            Self::Process(child) => child.stop(grace).await,
+            Self::Remote(remote) => remote.0.stop().await,
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! Learns which files a build writes, to distinguish the changes of the build from saves by the user. The system does
+//! not report who wrote a file, but repeated runs of a build write the same files. Pure: time is an argument.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::file_time::TICK;
+
+/// Number of consecutive runs in which a file must change to count as an output of the build.
+const RUNS: u32 = 3;
+/// The same number for a file that the user edits, as a change without a running build has shown.
+const RUNS_OF_EDITED: u32 = 4;
+/// A save during a run cancels it, unless this many consecutive runs were already started for such a change: then the
+/// build itself may make the change.
+const MOST_CANCELLED: u32 = 1;
+/// The same number for a file that the user edits.
+const MOST_CANCELLED_FOR_EDITED: u32 = 3;
+/// Duration from which on a run may hang: then any change except a known output cancels it.
+const LONG: Duration = Duration::from_secs(60);
+/// Number of consecutive runs, each started for a change during the run before, after which the user is told of a loop.
+const MANY: u32 = 2;
+/// Number of runs in between whose changes may be missing: short runs follow each other faster than changes are
+/// reported.
+const MOST_UNHEARD: u64 = 2;
+/// Number of remembered runs: a change is reported before this many further runs have ended.
+const KEPT: usize = 4;
+
+/// Author of file changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ChangeAuthor {
+    /// The build. The sources that it read are unchanged.
+    Build,
+    /// The user or the build. Another run is needed to decide; the current run is not cancelled.
+    Unclear,
+    /// The user, as far as the proxy can tell.
+    User,
+}
+
+/// Changed file in its current state.
+#[derive(Debug)]
+pub(super) struct FileChange {
+    pub(super) path: PathBuf,
+    /// Time of the last change; `None` if the file was deleted.
+    pub(super) time: Option<SystemTime>,
+    /// True if the file is empty, so that its writer may be about to fill it.
+    pub(super) is_empty: bool,
+}
+
+/// Run of the build, complete or cancelled.
+#[derive(Debug)]
+struct BuildRun {
+    number: u64,
+    began: SystemTime,
+    ended: Option<SystemTime>,
+}
+
+impl BuildRun {
+    /// Returns true if a file with this time was changed during the run. A deleted file has no time.
+    fn covers(&self, changed: Option<SystemTime>) -> bool {
+        match (changed, self.ended) {
+            (Some(changed), Some(ended)) => changed + TICK >= self.began && changed <= ended,
+            (Some(changed), None) => changed + TICK >= self.began,
+            (None, ended) => ended.is_none(),
+        }
+    }
+
+    fn lasts_long_at(&self, time: Option<SystemTime>) -> bool {
+        time.is_some_and(|time| time > self.began + LONG)
+    }
+}
+
+/// History of a file's changes in the runs.
+#[derive(Debug, Default)]
+struct FileHistory {
+    /// Last run in which the file changed.
+    run: u64,
+    /// Number of changes in that run.
+    times: u32,
+    /// Number of changes in each of the runs before.
+    usual: u32,
+    /// Number of consecutive runs in which the file changed.
+    runs: u32,
+    /// Time of the file when a change was last counted, and whether the change was attributed to the build.
+    last: Option<(SystemTime, bool)>,
+}
+
+/// Knowledge about one build command.
+#[derive(Debug, Default)]
+pub(super) struct BuildOutputs {
+    /// Last runs, the newest first.
+    all: VecDeque<BuildRun>,
+    /// Number of the newest run. A run that replaces a cancelled one has the same number.
+    run: u64,
+    /// True if the last run was cancelled.
+    is_cancelled: bool,
+    /// Number of consecutive runs that followed a run in which a file changed that is no known output.
+    repeated: u32,
+    rows: HashMap<PathBuf, FileHistory>,
+    /// Files that changed while no build ran.
+    edited: HashSet<PathBuf>,
+    /// Last changed file whose author is the user or the build.
+    unclear: Option<PathBuf>,
+}
+
+impl BuildOutputs {
+    /// Records the start of a run, at least [`TICK`] after the end of the last one.
+    pub(super) fn began(&mut self, now: SystemTime) {
+        let mut last = self.rows.iter().filter(|(_, row)| row.run == self.run);
+        let is_repeated = last.any(|(path, _)| !self.is_known(path));
+        self.repeated = if is_repeated { self.repeated + 1 } else { 0 };
+        if !self.is_cancelled {
+            self.run += 1;
+        }
+        for row in self.rows.values_mut().filter(|row| row.run == self.run) {
+            // A cancelled run is repeated.
+            row.times = 0;
+        }
+        self.all.truncate(KEPT - 1);
+        self.all.push_front(BuildRun {
+            number: self.run,
+            began: now,
+            ended: None,
+        });
+    }
+
+    /// Records the end of the run; `is_complete` is false if it was cancelled.
+    pub(super) fn ended(&mut self, now: SystemTime, is_complete: bool) {
+        if let Some(run) = self.all.front_mut() {
+            run.ended = Some(now);
+        }
+        self.is_cancelled = !is_complete;
+    }
+
+    /// Returns the end of the last run, if it has ended.
+    pub(super) fn last_end(&self) -> Option<SystemTime> {
+        self.all.front()?.ended
+    }
+
+    /// Returns the author of these changes.
+    pub(super) fn changed(&mut self, changes: Vec<FileChange>) -> ChangeAuthor {
+        let mut origin = ChangeAuthor::Build;
+        for change in changes {
+            origin = origin.max(self.origin(change));
+        }
+        origin
+    }
+
+    fn origin(&mut self, change: FileChange) -> ChangeAuthor {
+        let FileChange {
+            path,
+            time,
+            is_empty,
+        } = change;
+        let Some(run) = self.all.iter().find(|run| run.covers(time)) else {
+            self.edited.insert(path);
+            return ChangeAuthor::User;
+        };
+        let (number, is_long) = (run.number, run.lasts_long_at(time));
+        let is_begun = is_empty && run.ended.is_none();
+        let is_expected = if is_begun {
+            // The change is counted when the file is filled.
+            self.is_known(&path)
+        } else {
+            self.is_expected(&path, number, time)
+        };
+        if is_expected {
+            return ChangeAuthor::Build;
+        }
+        let most = if self.edited.contains(&path) {
+            MOST_CANCELLED_FOR_EDITED
+        } else {
+            MOST_CANCELLED
+        };
+        self.unclear = Some(path);
+        if self.repeated < most || is_long {
+            ChangeAuthor::User
+        } else {
+            ChangeAuthor::Unclear
+        }
+    }
+
+    /// Returns the file that changes in each of several runs, if the build is run again and again for it.
+    pub(super) fn endless(&self) -> Option<&Path> {
+        let path = self.unclear.as_deref();
+        path.filter(|_| self.repeated >= MANY)
+    }
+
+    fn is_known(&self, path: &Path) -> bool {
+        let row = self.rows.get(path);
+        row.is_some_and(|row| row.runs >= self.enough(path))
+    }
+
+    fn enough(&self, path: &Path) -> u32 {
+        if self.edited.contains(path) {
+            RUNS_OF_EDITED
+        } else {
+            RUNS
+        }
+    }
+
+    /// Counts a change in a run; returns true if the change is attributed to the build.
+    fn is_expected(&mut self, path: &Path, run: u64, time: Option<SystemTime>) -> bool {
+        let enough = self.enough(path);
+        let is_edited = enough == RUNS_OF_EDITED;
+        let row = self.rows.entry(path.to_owned()).or_default();
+        if let (Some(time), Some((last, verdict))) = (time, row.last)
+            && time == last
+        {
+            // A server of another session has the same build and counted the change first.
+            return verdict;
+        }
+        if row.run < run {
+            let is_known = row.runs >= enough;
+            let unheard = if is_edited { 0 } else { MOST_UNHEARD };
+            let is_next = run - row.run <= 1 + unheard || is_known && !is_edited;
+            // The number of saves by a user varies from run to run.
+            let is_steady = row.runs < 2 || row.times == row.usual || is_known;
+            row.usual = if is_known {
+                row.usual.max(row.times)
+            } else {
+                row.times
+            };
+            (row.run, row.times) = (run, 0);
+            row.runs = if is_next && is_steady {
+                row.runs + 1
+            } else {
+                1
+            };
+        }
+        row.times += 1;
+        let verdict = row.runs >= enough && row.times <= row.usual;
+        row.last = time.map(|time| (time, verdict));
+        verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A build and a clock.
+    struct Site {
+        outputs: BuildOutputs,
+        now: SystemTime,
+    }
+
+    impl Site {
+        fn new() -> Self {
+            Self {
+                outputs: BuildOutputs::default(),
+                now: SystemTime::UNIX_EPOCH,
+            }
+        }
+
+        fn wait(&mut self) {
+            self.now += Duration::from_secs(1);
+        }
+
+        fn begin(&mut self) {
+            self.wait();
+            self.outputs.began(self.now);
+        }
+
+        fn end(&mut self, is_complete: bool) {
+            self.wait();
+            self.outputs.ended(self.now, is_complete);
+        }
+
+        fn change(&mut self, file: &str) -> ChangeAuthor {
+            self.wait();
+            self.outputs.changed(vec![changed(file, self.now)])
+        }
+
+        /// Runs the build as long as its changes require it. Returns the number of runs, at most 20, including
+        /// cancelled ones.
+        fn runs(&mut self, changes: impl Fn(usize) -> Vec<String>) -> usize {
+            for run in 0..20 {
+                self.begin();
+                let mut last = ChangeAuthor::Build;
+                for file in changes(run) {
+                    last = last.max(self.change(&file));
+                    if last == ChangeAuthor::User {
+                        break;
+                    }
+                }
+                self.end(last != ChangeAuthor::User);
+                if last == ChangeAuthor::Build {
+                    return run + 1;
+                }
+            }
+            20
+        }
+    }
+
+    fn changed(file: &str, time: SystemTime) -> FileChange {
+        FileChange {
+            path: file.into(),
+            time: Some(time),
+            is_empty: false,
+        }
+    }
+
+    fn files(files: &[&str]) -> Vec<String> {
+        files.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_stamp_is_learned_once() {
+        let mut site = Site::new();
+        let stamp = |_| files(&["version.py"]);
+        assert_eq!(site.runs(stamp), 4);
+        assert_eq!(site.change("main.py"), ChangeAuthor::User);
+        assert_eq!(site.runs(stamp), 1);
+        assert_eq!(site.runs(|_| vec![]), 1);
+        assert_eq!(site.runs(stamp), 1);
+    }
+
+    /// A shell first empties a file and then starts the command that writes it.
+    #[test]
+    fn a_stamp_that_is_seen_half_written_counts_once() {
+        let mut site = Site::new();
+        site.runs(|_| files(&["stamp"]));
+        site.begin();
+        site.wait();
+        let emptied = FileChange {
+            is_empty: true,
+            ..changed("stamp", site.now)
+        };
+        assert_eq!(site.outputs.changed(vec![emptied]), ChangeAuthor::Build);
+        assert_eq!(site.change("stamp"), ChangeAuthor::Build);
+        assert_ne!(site.change("stamp"), ChangeAuthor::Build);
+    }
+
+    #[test]
+    fn several_files_one_after_another_are_learned_together() {
+        let mut site = Site::new();
+        let stamps = |_| files(&["a", "b", "c", "b"]);
+        assert!(site.runs(stamps) <= 5);
+        assert_eq!(site.runs(stamps), 1);
+    }
+
+    #[test]
+    fn a_file_that_changes_only_in_the_first_run_is_formatted() {
+        let mut site = Site::new();
+        site.change("main.py");
+        let format = |run| {
+            if run == 0 {
+                files(&["main.py"])
+            } else {
+                vec![]
+            }
+        };
+        assert_eq!(site.runs(format), 2);
+        site.change("main.py");
+        assert_eq!(site.runs(format), 2);
+    }
+
+    #[test]
+    fn saves_of_an_edited_file_cancel_the_run() {
+        let mut site = Site::new();
+        site.change("main.py");
+        for _ in 0..3 {
+            site.begin();
+            assert_eq!(site.change("main.py"), ChangeAuthor::User);
+            site.end(false);
+        }
+        site.begin();
+        assert_eq!(site.change("main.py"), ChangeAuthor::Unclear);
+        site.end(true);
+        site.begin();
+        site.end(true);
+        site.begin();
+        assert_eq!(site.change("main.py"), ChangeAuthor::User);
+    }
+
+    #[test]
+    fn a_stamp_in_the_edited_file_is_learned() {
+        let mut site = Site::new();
+        site.change("main.py");
+        let stamp = |_| files(&["main.py"]);
+        assert!(site.runs(stamp) < 20);
+        site.change("main.py");
+        assert_eq!(site.runs(stamp), 1);
+    }
+
+    #[test]
+    fn a_save_of_what_the_build_writes_is_one_change_too_many() {
+        let mut site = Site::new();
+        let stamp = |_| files(&["main.py"]);
+        site.runs(stamp);
+        site.begin();
+        assert_eq!(site.change("main.py"), ChangeAuthor::Build);
+        assert_ne!(site.change("main.py"), ChangeAuthor::Build);
+    }
+
+    #[test]
+    fn irregular_saves_during_each_run_are_never_the_build_s() {
+        for edited_before in [true, false] {
+            let mut site = Site::new();
+            if edited_before {
+                site.change("main.py");
+            }
+            let saves = |run| vec!["main.py".to_owned(); [1, 3, 2][run % 3]];
+            assert_eq!(site.runs(saves), 20);
+        }
+    }
+
+    #[test]
+    fn another_file_each_time_is_told() {
+        let mut site = Site::new();
+        assert_eq!(site.runs(|run| vec![format!("gen{run}.py")]), 20);
+        assert_eq!(site.outputs.endless(), Some(Path::new("gen19.py")));
+    }
+
+    #[test]
+    fn the_time_of_a_file_tells_in_which_run_it_changed() {
+        let mut site = Site::new();
+        site.begin();
+        let within = site.now;
+        site.end(true);
+        let between = site.now + Duration::from_millis(500);
+        site.begin();
+        site.outputs.changed(vec![changed("a", within)]);
+        assert!(site.outputs.edited.is_empty());
+        site.outputs.changed(vec![changed("a", between)]);
+        assert!(!site.outputs.edited.is_empty());
+    }
+
+    #[test]
+    fn a_change_that_several_servers_are_told_of_counts_once() {
+        let mut site = Site::new();
+        for origin in [
+            ChangeAuthor::User,
+            ChangeAuthor::Unclear,
+            ChangeAuthor::Unclear,
+            ChangeAuthor::Build,
+        ] {
+            site.begin();
+            assert_eq!(site.change("stamp"), origin);
+            let again = vec![changed("stamp", site.now)];
+            assert_eq!(site.outputs.changed(again), origin);
+            site.end(origin != ChangeAuthor::User);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Pending requests of a generation and the receivers of their responses.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::call::Call;
+use super::connection::RawResponse;
+use super::tasks::Tasks;
+
+/// Number of cancelled requests that are remembered. A late response to an older one is dropped.
+const CANCELLED: usize = 256;
+
+/// Receiver of a response.
+#[derive(Debug)]
+pub(super) enum PendingRequest {
+    /// A client.
+    Client(Call),
+    /// A client that has cancelled the request; a late response is still delivered.
+    Cancelled(Call),
+    /// The proxy itself.
+    Own(oneshot::Sender<RawResponse>),
+}
+
+/// Unanswered requests of a generation, by the numbers that serve as their ids.
+#[derive(Debug, Default)]
+pub(super) struct PendingRequests {
+    /// Newest number.
+    pub(super) next: u64,
+    pub(super) waiting: HashMap<u64, PendingRequest>,
+    /// Numbers of the newest cancelled requests, answered or not, the oldest first.
+    cancelled: VecDeque<u64>,
+    /// Method of the newest request of the proxy itself, except requests that stay open.
+    pub(super) asked: Option<Box<str>>,
+    /// Tasks that the generation runs for clients.
+    pub(super) tasks: Tasks,
+    /// Number of clients' calls in `waiting`.
+    pub(super) calls: usize,
+    /// Time at which the last of these calls was answered.
+    pub(super) idle_since: Option<Instant>,
+    /// True if the generation has ended; nothing more is sent.
+    pub(super) closed: bool,
+}
+
+impl PendingRequests {
+    /// Assigns a number to a new request.
+    pub(super) fn take_number(&mut self, waiting: PendingRequest) -> u64 {
+        self.next += 1;
+        self.waiting.insert(self.next, waiting);
+        self.next
+    }
+
+    /// Records a cancelled request; drops the oldest one if there are too many.
+    pub(super) fn keep_cancelled(&mut self, number: u64, call: Call) {
+        if self.cancelled.len() == CANCELLED
+            && let Some(oldest) = self.cancelled.pop_front()
+        {
+            self.waiting.remove(&oldest);
+        }
+        self.cancelled.push_back(number);
+        self.waiting.insert(number, PendingRequest::Cancelled(call));
+    }
+
+    /// Returns the client's request of that number.
+    pub(super) fn call(&self, number: u64) -> Option<&Call> {
+        match self.waiting.get(&number)? {
+            PendingRequest::Client(call) => Some(call),
+            PendingRequest::Cancelled(_) | PendingRequest::Own(_) => None,
+        }
+    }
+
+    /// Returns the client's request in flight, if there is exactly one.
+    pub(super) fn only_call(&self) -> Option<&Call> {
+        if self.calls != 1 {
+            return None;
+        }
+        self.waiting.keys().find_map(|number| self.call(*number))
+    }
+
+    /// Removes the request of that number from the table; also returns true if it was the last one that a client waited
+    /// for.
+    pub(super) fn take(&mut self, number: u64) -> Option<(PendingRequest, bool)> {
+        let waiting = self.waiting.remove(&number)?;
+        let call = matches!(waiting, PendingRequest::Client(_));
+        self.calls -= usize::from(call);
+        let is_last = call && self.calls == 0;
+        if is_last {
+            self.idle_since = Some(Instant::now());
+        }
+        Some((waiting, is_last))
+    }
+}
+
+/// Writes `number` in decimal into `digits`.
+pub(super) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &str {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    std::str::from_utf8(&digits[at..]).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_client::{call, client};
+    use super::*;
+
+    #[tokio::test]
+    async fn old_cancelled_requests_are_forgotten() {
+        let (client, _reader) = client();
+        let mut table = PendingRequests::default();
+        for number in 1..=1000 {
+            table.keep_cancelled(number, call(client.clone(), "1"));
+            // Every second request is answered late.
+            if number % 2 == 0 {
+                assert!(table.take(number).is_some());
+            }
+        }
+        assert!(table.waiting.len() <= 256, "{}", table.waiting.len());
+        assert!(table.take(999).is_some());
+        assert!(table.take(1).is_none());
+    }
+}

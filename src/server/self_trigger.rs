@@ -1,0 +1,161 @@
+//! Detects files that the server or its build writes itself: files that change after each start, or during calls. A
+//! server that writes watched files is restarted again and again, without a visible reason for the user. Pure: time is
+//! an argument.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Time after a start within which the start itself may have caused a change.
+const SOON: Duration = Duration::from_secs(2);
+/// Number of consecutive starts followed by such a change that cannot be a coincidence.
+const IN_A_ROW: u32 = 5;
+
+/// Number of calls during which, and at no other time, a file must change to count as written by the server.
+const CALLS: u32 = 3;
+
+/// File that the user should be warned of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SelfTrigger {
+    /// The file changes after each start.
+    OfStarts(PathBuf),
+    /// The file changes during calls.
+    OfCalls(PathBuf),
+}
+
+/// Number of consecutive changes of files right after a start, and during calls.
+#[derive(Debug, Default)]
+pub(super) struct SelfTriggerDetector {
+    started: Option<Instant>,
+    counts: HashMap<PathBuf, u32>,
+    calls: HashMap<PathBuf, u32>,
+}
+
+impl SelfTriggerDetector {
+    /// Records the start of the build or the server.
+    pub(super) fn started(&mut self, now: Instant) {
+        self.started = Some(now);
+    }
+
+    /// Records a change of these files; `is_called` is true if a call is in flight or was just answered. Returns the
+    /// file that the user should be warned of, once for each series of changes.
+    pub(super) fn changed(
+        &mut self,
+        paths: &[PathBuf],
+        now: Instant,
+        is_called: bool,
+    ) -> Option<SelfTrigger> {
+        let of_calls = self.changed_by_calls(paths, is_called);
+        let of_starts = self.changed_by_starts(paths, now);
+        of_calls
+            .map(SelfTrigger::OfCalls)
+            .or(of_starts.map(SelfTrigger::OfStarts))
+    }
+
+    fn changed_by_calls(&mut self, paths: &[PathBuf], is_called: bool) -> Option<PathBuf> {
+        let mut told = None;
+        for path in paths {
+            if !is_called {
+                self.calls.remove(path);
+                continue;
+            }
+            let count = self.calls.entry(path.clone()).or_default();
+            *count += 1;
+            if *count == CALLS {
+                told = Some(path.clone());
+            }
+        }
+        told
+    }
+
+    fn changed_by_starts(&mut self, paths: &[PathBuf], now: Instant) -> Option<PathBuf> {
+        let soon = self
+            .started
+            .take()
+            .is_some_and(|started| now.duration_since(started) < SOON);
+        if !soon {
+            self.counts.clear();
+            return None;
+        }
+        let before = std::mem::take(&mut self.counts);
+        let count = |path: &PathBuf| before.get(path).map_or(1, |count| count + 1);
+        self.counts = paths
+            .iter()
+            .map(|path| (path.clone(), count(path)))
+            .collect();
+        let told = |path: &&PathBuf| self.counts.get(*path) == Some(&IN_A_ROW);
+        paths.iter().find(told).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the warning, if any, for each change; each duration is the time between a start and the change.
+    fn told(changes: &[(&[&str], Duration)]) -> Vec<Option<SelfTrigger>> {
+        let mut echoes = SelfTriggerDetector::default();
+        let mut now = Instant::now();
+        let change = |(paths, after): &(&[&str], Duration)| {
+            echoes.started(now);
+            now += *after;
+            let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+            echoes.changed(&paths, now, false)
+        };
+        changes.iter().map(change).collect()
+    }
+
+    #[test]
+    fn the_fifth_change_in_a_row_is_told_once() {
+        let after = Duration::from_millis(300);
+        let change: (&[&str], Duration) = (&["gen.json"], after);
+        let told = told(&[change; 12]);
+        let some: Vec<usize> = (0..12).filter(|&at| told[at].is_some()).collect();
+        assert_eq!(some, [4]);
+        assert_eq!(told[4], Some(SelfTrigger::OfStarts("gen.json".into())));
+    }
+
+    #[test]
+    fn a_file_that_changes_during_calls_alone_is_told_at_any_pace() {
+        let mut echoes = SelfTriggerDetector::default();
+        let mut now = Instant::now();
+        let mut change = |path: &str, is_called| {
+            now += Duration::from_secs(60);
+            echoes.changed(&[path.into()], now, is_called)
+        };
+        for _ in 0..2 {
+            assert_eq!(change("notes.js", true), None);
+            assert_eq!(change("server.js", false), None);
+        }
+        let told = Some(SelfTrigger::OfCalls("notes.js".into()));
+        assert_eq!(change("notes.js", true), told);
+        assert_eq!(change("notes.js", true), None);
+        for is_called in [true, true, false, true, true] {
+            assert_eq!(change("server.js", is_called), None);
+        }
+    }
+
+    #[test]
+    fn a_late_change_or_another_file_ends_the_row() {
+        let (soon, late) = (Duration::from_millis(300), Duration::from_secs(3));
+        let mut changes: Vec<(&[&str], Duration)> = vec![(&["a"], soon); 4];
+        changes.push((&["a"], late));
+        changes.extend([(&["a"] as &[&str], soon); 4]);
+        changes.push((&["b"], soon));
+        changes.extend([(&["a"] as &[&str], soon); 4]);
+        assert_eq!(told(&changes), vec![None; changes.len()]);
+    }
+
+    #[test]
+    fn the_file_is_told_from_those_that_change_beside_it() {
+        let soon = Duration::from_millis(300);
+        let changes: [(&[&str], Duration); 5] = [
+            (&["a", "gen"], soon),
+            (&["gen"], soon),
+            (&["b", "gen"], soon),
+            (&["gen"], soon),
+            (&["a", "gen"], soon),
+        ];
+        assert_eq!(told(&changes)[4], Some(SelfTrigger::OfStarts("gen".into())));
+    }
+}

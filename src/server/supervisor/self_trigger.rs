@@ -1,0 +1,54 @@
+//! Warnings about servers that are reloaded because of files that they write themselves.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::super::self_trigger::SelfTrigger;
+use super::Supervisor;
+use crate::event::Event;
+
+/// Maximum delay between the response to a call and the report of a file that the call wrote.
+const JUST: Duration = Duration::from_secs(1);
+
+impl Supervisor {
+    /// Returns true if a call is in flight or was answered within [`JUST`], and may have made the reported change.
+    fn is_called(&self) -> bool {
+        let active = self.active.iter().map(|it| &it.running.connection);
+        let mut all = active.chain(self.draining.values());
+        all.any(|connection| connection.is_busy(JUST))
+    }
+
+    /// Warns, once for each save, if these files change in a pattern untypical of a user.
+    pub(super) fn count_echo(&mut self, paths: &[PathBuf]) {
+        let is_called = self.is_called();
+        if let Some(echo) = self.echoes.changed(paths, Instant::now(), is_called) {
+            self.warn_of_echo(&echo);
+        }
+    }
+
+    /// Warns the user, and stores the warning in the server's status.
+    fn warn_of_echo(&self, echo: &SelfTrigger) {
+        let message = match echo {
+            SelfTrigger::OfStarts(path) => {
+                let path = path.display();
+                format!(
+                    "{path} changes right after each start: if the server or its build writes this file, add --watch \
+                     '!{path}'"
+                )
+            }
+            SelfTrigger::OfCalls(path) => {
+                let path = path.display();
+                format!(
+                    "{path} changes during calls, and each change restarts the server, which loses its state: if the \
+                     server writes this file, add --watch '!{path}'"
+                )
+            }
+        };
+        self.shared
+            .describe(|status| status.hint = Some(message.clone()));
+        self.context.resources.events.send(Event::WatchWarning {
+            server: self.name(),
+            message,
+        });
+    }
+}

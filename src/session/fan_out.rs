@@ -1,0 +1,251 @@
+//! Requests that may go to several servers: reads of resources no server lists, and lists of tasks.
+
+use std::cmp::Reverse;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::Session;
+use super::routing::Request;
+use crate::fleet::Catalog;
+use crate::jsonrpc::{
+    Envelope, ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND, Members, Reply, elements, unquoted,
+};
+use crate::lock::locked;
+use crate::mcp::{Era, Method, tasks};
+use crate::server::{Connection, GateStatus, Handshake, RawResponse, ResponseSink, ServerHandle};
+use crate::transport::stream::Outbox;
+
+/// Error code of the legacy era for a resource that does not exist.
+const RESOURCE_NOT_FOUND: i64 = -32002;
+/// Weight of an error that gives the reason why a read failed.
+const FAILED: u8 = 3;
+/// Maximum number of pages of tasks read from one server.
+const PAGES: usize = 100;
+
+impl Session {
+    /// Reads a resource from the server that lists it; if none lists it, from the first server that knows it. Starting
+    /// and reloading servers get the request last, once they run.
+    pub(super) fn read_resource(&self, catalog: &Catalog, request: Request<'_>) {
+        let uri = request
+            .envelope
+            .params
+            .uri
+            .and_then(unquoted)
+            .unwrap_or_default();
+        if let Some(server) = catalog.resource(&uri) {
+            return self.submit(server, Method::ReadResource, None, request);
+        }
+        let (session, id, era) = (self.myself(), request.id.to_owned(), request.era);
+        let line: Arc<str> = request.line.into();
+        let uri = uri.into_owned();
+        let held = |server: &ServerHandle| *server.gate().standing().borrow() == GateStatus::Held;
+        let (starting, there): (Vec<_>, Vec<_>) = catalog.servers.iter().cloned().partition(held);
+        self.run(request.id, async move {
+            let mut readings = JoinSet::new();
+            let mut errors = Vec::new();
+            let mut longest = Duration::ZERO;
+            for (place, server) in there.into_iter().chain(starting).enumerate() {
+                let timeouts = server.spec().timeouts;
+                if server.handshake().is_none() {
+                    let _ = tokio::time::timeout(timeouts.hold, server.answers()).await;
+                }
+                let offers = |it: Arc<Handshake>| it.offers("resources");
+                if !server.handshake().is_some_and(offers) {
+                    continue;
+                }
+                let question = session.ask_server(&server, &line, &id, era);
+                readings.spawn(async move { (place, question.answer().await) });
+                // A server that does not answer must not keep the others from being asked.
+                let patience = timeouts.list_hold.min(timeouts.hold);
+                longest = longest.max(patience);
+                let read = tokio::time::timeout(patience, readings.join_next()).await;
+                if let Ok(Some(Ok((place, Some(answer))))) = read
+                    && session.forward_success(&answer, place, &mut errors)
+                {
+                    return;
+                }
+            }
+            loop {
+                let next = readings.join_next();
+                // A server that failed to read the resource has it, so silent servers get only a limited time.
+                let read = if errors.iter().any(|(weight, ..)| *weight == FAILED) {
+                    tokio::time::timeout(longest, next).await.ok().flatten()
+                } else {
+                    next.await
+                };
+                let Some(read) = read else { break };
+                if let Ok((place, Some(answer))) = read
+                    && session.forward_success(&answer, place, &mut errors)
+                {
+                    return;
+                }
+            }
+            if let Some((.., error)) = errors.iter().max() {
+                return session.out.answer(&id, Reply::Error(error));
+            }
+            let code = if era == Era::Modern {
+                INVALID_PARAMS
+            } else {
+                RESOURCE_NOT_FOUND
+            };
+            let message = format!("no loaded server has the resource `{uri}`");
+            session.answer_error(&id, &ErrorObject::new(code, message));
+        });
+    }
+
+    /// Asks one server for a resource that it may not know.
+    fn ask_server(&self, server: &ServerHandle, line: &str, id: &str, era: Era) -> FanOutRequest {
+        let (sender, answer) = oneshot::channel();
+        let asker: Arc<dyn ResponseSink> = Arc::new(FanOutReceiver(Mutex::new(Some(sender))));
+        if let Ok(envelope) = &Envelope::parse(line) {
+            let request = Request {
+                line,
+                envelope,
+                id,
+                era,
+            };
+            self.submit_for(asker.clone(), server, Method::ReadResource, None, request);
+        }
+        FanOutRequest {
+            server: server.clone(),
+            asker,
+            id: id.into(),
+            answer,
+        }
+    }
+
+    /// Sends a successful response to the client. Returns false for an error and stores it: another server may succeed.
+    fn forward_success(&self, answer: &str, place: usize, errors: &mut Vec<RankedError>) -> bool {
+        let Ok(Envelope {
+            id: Some(id),
+            error,
+            ..
+        }) = Envelope::parse(answer)
+        else {
+            return false;
+        };
+        if let Some(error) = error {
+            errors.push((weight(error), Reverse(place), error.to_owned()));
+            return false;
+        }
+        self.out.answer(id, Reply::of_line(answer, id, None));
+        true
+    }
+
+    /// Answers with the tasks of all servers in one list.
+    pub(super) fn list_tasks(&self, catalog: &Catalog, request: Request<'_>) {
+        let (session, id) = (self.myself(), request.id.to_owned());
+        let servers = catalog.servers.clone();
+        self.run(request.id, async move {
+            let mut all: Vec<String> = Vec::new();
+            for server in servers {
+                server.settled().await;
+                if !server
+                    .handshake()
+                    .is_some_and(|handshake| handshake.offers("tasks"))
+                {
+                    continue;
+                }
+                if let Some(connection) = server.gate().connection() {
+                    all.extend(tasks_of(&connection, server.spec().timeouts.list_hold).await);
+                }
+            }
+            session.answer_result(&id, &format!(r#"{{"tasks":[{}]}}"#, all.join(",")));
+        });
+    }
+}
+
+/// Error of a server: its weight, the server's position in the order of asking, the raw error.
+type RankedError = (u8, Reverse<usize>, String);
+
+/// Returns the weight of a raw error: the reason why a read failed outweighs an unknown resource.
+fn weight(error: &str) -> u8 {
+    let error = Members::of(error);
+    let code = error.get("code").and_then(|code| code.parse::<i64>().ok());
+    let message = error.text("message").unwrap_or_default().to_lowercase();
+    // The Python SDK uses one code for all errors.
+    let unknown = ["unknown resource", "not found"];
+    if code == Some(METHOD_NOT_FOUND) {
+        0
+    } else if matches!(code, Some(RESOURCE_NOT_FOUND | INVALID_PARAMS))
+        || unknown.iter().any(|words| message.contains(words))
+    {
+        1
+    } else if error.object("data").get("reason").is_some() {
+        // The proxy's own error: the server was not asked, or it is gone.
+        2
+    } else {
+        FAILED
+    }
+}
+
+/// Request to one of several servers. Dropping it before the response arrives cancels the request.
+struct FanOutRequest {
+    server: ServerHandle,
+    asker: Arc<dyn ResponseSink>,
+    id: Box<str>,
+    answer: oneshot::Receiver<String>,
+}
+
+impl FanOutRequest {
+    /// Waits for the response and returns its line.
+    async fn answer(mut self) -> Option<String> {
+        (&mut self.answer).await.ok()
+    }
+}
+
+impl Drop for FanOutRequest {
+    fn drop(&mut self) {
+        if !self.answer.is_terminated() {
+            self.server.cancel(self.asker.clone(), &self.id, "{}");
+        }
+    }
+}
+
+/// Receives the response to a [`FanOutRequest`].
+#[derive(Debug)]
+struct FanOutReceiver(Mutex<Option<oneshot::Sender<String>>>);
+
+impl ResponseSink for FanOutReceiver {
+    fn pipe(&self) -> Option<&Outbox> {
+        None
+    }
+
+    fn answer(&self, id: &str, reply: Reply<'_>) {
+        let line = reply.with_id(id, |parts| {
+            String::from_utf8_lossy(&parts.concat()).into_owned()
+        });
+        if let Some(sender) = locked(&self.0).take() {
+            let _ = sender.send(line);
+        }
+    }
+}
+
+/// Returns the tasks of one server, with ids that identify the server; none if it cannot list them.
+async fn tasks_of(connection: &Connection, patience: Duration) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut params = None;
+    for _ in 0..PAGES {
+        let asked = connection.ask("tasks/list", params.as_deref());
+        let Ok(Ok(RawResponse::Result(page))) = tokio::time::timeout(patience, asked).await else {
+            break;
+        };
+        let line = format!(r#"{{"jsonrpc":"2.0","id":0,"result":{page}}}"#);
+        let line = tasks::tag(&line, &connection.server).unwrap_or(line);
+        let message = Members::of(&line);
+        let result = message.object("result");
+        let tasks = result.get("tasks").and_then(elements);
+        all.extend(tasks.into_iter().flatten().map(ToOwned::to_owned));
+        match result.get("nextCursor").filter(|cursor| *cursor != "null") {
+            Some(cursor) => params = Some(format!(r#"{{"cursor":{cursor}}}"#)),
+            None => break,
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests;

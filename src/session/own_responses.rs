@@ -1,0 +1,211 @@
+//! Requests that the proxy answers itself: the handshakes and the lists.
+
+use std::borrow::Cow;
+
+use crate::bridge;
+use crate::fleet::{Catalog, ServerHandshakes};
+use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, Reply, elements};
+use crate::mcp::{Entry, Era, List, ListKind, generous};
+use crate::server::{GateStatus, Handshake, ServerHandle};
+
+use super::{HandshakeState, Session};
+
+impl Session {
+    /// Answers `initialize` as soon as the servers have answered their introduction.
+    pub(super) fn initialize(&self, line: &str, id: &str) {
+        let params = Members::of(line).get("params").unwrap_or("{}").to_owned();
+        let epoch = self.register_legacy_client(&params);
+        let (session, id) = (self.myself(), id.to_owned());
+        self.tasks.spawn(async move {
+            let introductions = session.introduced(epoch).await;
+            let params = Members::of(&params);
+            let requested = params.text("protocolVersion").unwrap_or_default();
+            let result = session.initialize_result(&introductions, &requested);
+            session.answer_result(&id, &result);
+            let mut state = session.state();
+            if state.handshake == HandshakeState::Asked {
+                state.handshake = HandshakeState::Answered;
+            }
+        });
+    }
+
+    async fn introduced(&self, epoch: u64) -> ServerHandshakes {
+        let introductions = self.fleet.introduced(epoch).await;
+        if introductions.missing > 0 {
+            self.state().answered_early = true;
+        }
+        introductions
+    }
+
+    fn initialize_result(&self, introductions: &ServerHandshakes, requested: &str) -> String {
+        let only = introductions.only().filter(|_| self.fleet.is_transparent());
+        let Some(handshake) = only else {
+            let own = self.offer.instructions(&self.fleet);
+            return bridge::initialize_result(&introductions.combined(Era::Legacy, own), requested);
+        };
+        match handshake.era {
+            Era::Legacy => {
+                let mut result = Members::of(&handshake.result);
+                let capabilities = generous(result.get("capabilities").unwrap_or("{}"));
+                result.set("capabilities", capabilities);
+                result.to_string()
+            }
+            Era::Modern => bridge::initialize_result(&handshake.result, requested),
+        }
+    }
+
+    /// Answers `server/discover` as soon as the servers have answered their introduction.
+    pub(super) fn discover(&self, id: &str) {
+        let (session, id) = (self.myself(), id.to_owned());
+        let epoch = self.state().epoch;
+        self.tasks.spawn(async move {
+            let introductions = session.introduced(epoch).await;
+            session.answer_result(&id, &session.discover_result(&introductions));
+        });
+    }
+
+    fn discover_result(&self, introductions: &ServerHandshakes) -> String {
+        let only = introductions.only().filter(|_| self.fleet.is_transparent());
+        match only {
+            Some(Handshake {
+                era: Era::Modern,
+                result,
+                ..
+            }) => {
+                let mut result = Members::of(result);
+                let capabilities = generous(result.get("capabilities").unwrap_or("{}"));
+                result.set("capabilities", capabilities);
+                if self.fleet.watches() {
+                    result.set("ttlMs", "0");
+                }
+                result.to_string()
+            }
+            Some(Handshake { result, .. }) => bridge::discover_result(result),
+            None => {
+                let own = self.offer.instructions(&self.fleet);
+                bridge::discover_result(&introductions.combined(Era::Modern, own))
+            }
+        }
+    }
+
+    /// Answers a list request: immediately, or after a reload that is under way.
+    pub(super) fn list(&self, kind: ListKind, envelope: &Envelope<'_>, id: &str, era: Era) {
+        if envelope
+            .params
+            .cursor
+            .is_some_and(|cursor| cursor != "null")
+        {
+            let message = "unknown cursor: the list has one page";
+            return self.answer_error(id, &ErrorObject::new(INVALID_PARAMS, message));
+        }
+        let held = |server: &ServerHandle| *server.gate().standing().borrow() == GateStatus::Held;
+        if !self.fleet.catalog().servers.iter().any(held) {
+            return self.answer_list(kind, id, era);
+        }
+        let (session, id) = (self.myself(), id.to_owned());
+        self.tasks.spawn(async move {
+            session.fleet.settled().await;
+            session.answer_list(kind, &id, era);
+        });
+    }
+
+    fn answer_list(&self, kind: ListKind, id: &str, era: Era) {
+        let catalog = self.fleet.catalog();
+        match catalog.sole() {
+            Some(server) => self.answer_list_of(server, kind, id, era),
+            None => self.answer_combined_list(&catalog, kind, id, era),
+        }
+    }
+
+    /// Answers with the lists of all servers merged into one, in the order of the configuration.
+    fn answer_combined_list(&self, catalog: &Catalog, kind: ListKind, id: &str, era: Era) {
+        // Entries that servers add later must be announced.
+        self.state().answered_early = true;
+        let own = self.extra(kind);
+        let shadowed = |entry: &&Entry| own.iter().any(|own| own.name == entry.name);
+        let entries = catalog
+            .entries(kind)
+            .filter(|entry| !shadowed(entry))
+            .chain(own);
+        let entries: Vec<Cow<'_, str>> = entries
+            .map(|entry| match (kind, era) {
+                (ListKind::Tools, Era::Legacy) => bridge::legacy_entry(&entry.raw),
+                _ => Cow::Borrowed(entry.raw.as_str()),
+            })
+            .collect();
+        let result = format!(r#"{{"{}":[{}]}}"#, kind.member(), entries.join(","));
+        let result = match era {
+            Era::Legacy => result,
+            Era::Modern => bridge::modern_result(&result, true, Some(&bridge::own_info())),
+        };
+        self.answer_result(id, &result);
+    }
+
+    /// Returns the entries that the proxy adds to a list.
+    fn extra(&self, kind: ListKind) -> &[Entry] {
+        match kind {
+            ListKind::Tools => self.offer.entries(),
+            _ => &[],
+        }
+    }
+
+    fn answer_list_of(&self, server: &ServerHandle, kind: ListKind, id: &str, era: Era) {
+        let snapshot = server.snapshot();
+        if snapshot.generation == 0 {
+            self.state().answered_early = true;
+        }
+        let extra = self.extra(kind);
+        match &snapshot.lists[kind.index()] {
+            Ok(list) => {
+                let result = self.in_era(server, list.result(kind, extra), era);
+                self.answer_result(id, &result);
+            }
+            // Sends the server's own error, unless the proxy has entries to list in spite of it.
+            Err(_) if !extra.is_empty() => {
+                let result = self.in_era(server, List::default().result(kind, extra), era);
+                self.answer_result(id, &result);
+            }
+            Err(error) => self.out.answer(id, Reply::Error(error)),
+        }
+    }
+
+    /// Converts a list result to the form of `era`, independent of the era the server wrote it in.
+    fn in_era(&self, server: &ServerHandle, result: String, era: Era) -> String {
+        let modern = Members::of(&result).get("resultType").is_some();
+        match era {
+            Era::Legacy if modern => {
+                let result = legacy_tools(result);
+                bridge::legacy_result(&result).unwrap_or(result)
+            }
+            Era::Legacy => result,
+            Era::Modern if modern && !self.fleet.watches() => result,
+            Era::Modern if modern => {
+                let mut members = Members::of(&result);
+                members.set("ttlMs", "0");
+                members.to_string()
+            }
+            Era::Modern => {
+                let info = server.server_info();
+                bridge::modern_result(&result, true, info.as_deref())
+            }
+        }
+    }
+}
+
+/// Converts each tool of a `tools/list` result to its legacy form; returns any other result unchanged.
+fn legacy_tools(result: String) -> String {
+    let mut members = Members::of(&result);
+    let Some(tools) = members.get("tools").and_then(elements) else {
+        return result;
+    };
+    let tools: Vec<_> = tools.into_iter().map(bridge::legacy_entry).collect();
+    if tools.iter().all(|tool| matches!(tool, Cow::Borrowed(_))) {
+        return result;
+    }
+    let tools = format!("[{}]", tools.join(","));
+    members.set("tools", tools);
+    members.to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! Reads the stream for server-initiated messages of a legacy server. Opened after the handshake and reopened after
+//! each interruption, which load balancers cause at any time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Response;
+use tokio::time::sleep;
+
+use super::exchange::{FORGOTTEN, TRIES, forgets};
+use super::link::{LinkEvent, LinkInner};
+use super::response::{first_words, is_stream, one_line};
+use super::sse::{SseParser, pause};
+
+/// Follows the stream until the server offers none or can no longer be reached.
+pub(super) async fn run(inner: Arc<LinkInner>) {
+    let (mut last, mut retry) = (None, None);
+    let mut opened = false;
+    let mut failures = 0;
+    loop {
+        let resumed = last.is_some();
+        match open(&inner, last.as_deref()).await {
+            OpenOutcome::Stream(response) => {
+                if opened && !resumed {
+                    inner.tell(LinkEvent::Resumed).await;
+                }
+                (opened, failures) = (true, 0);
+                read(&inner, response, &mut last, &mut retry).await;
+            }
+            OpenOutcome::None => return,
+            // A server that never opened this stream may not support it.
+            OpenOutcome::Later(_) if !opened => return,
+            OpenOutcome::Later(how) if failures + 1 >= TRIES => return inner.lose(&how),
+            OpenOutcome::Later(_) => failures += 1,
+        }
+        let factor = 2u32.saturating_pow(failures.try_into().unwrap_or(u32::MAX));
+        sleep(pause(retry).saturating_mul(factor)).await;
+    }
+}
+
+enum OpenOutcome {
+    Stream(Response),
+    /// The server does not offer this stream, or the link is lost.
+    None,
+    /// The stream may be available later; contains the current reason.
+    Later(String),
+}
+
+async fn open(inner: &LinkInner, last: Option<&str>) -> OpenOutcome {
+    let peer = &inner.peer;
+    let response = match peer.get(last).send().await {
+        Ok(response) => response,
+        Err(error) => {
+            let how = peer.unreachable(&error);
+            if error.is_connect() {
+                inner.lose(&how);
+                return OpenOutcome::None;
+            }
+            return OpenOutcome::Later(how);
+        }
+    };
+    let status = response.status();
+    if status.is_success() && is_stream(&response) {
+        return OpenOutcome::Stream(response);
+    }
+    if status.is_server_error() {
+        return OpenOutcome::Later(peer.answered(status, ""));
+    }
+    if !status.is_success() && forgets(inner, status, &first_words(response).await) {
+        inner.lose(FORGOTTEN);
+    }
+    OpenOutcome::None
+}
+
+/// Reads the stream to its end; stores the position and the retry time for resuming in `last` and `retry`.
+async fn read(
+    inner: &LinkInner,
+    mut response: Response,
+    last: &mut Option<String>,
+    retry: &mut Option<Duration>,
+) {
+    let mut events = SseParser::new(inner.limit);
+    while let Ok(Some(chunk)) = response.chunk().await {
+        for event in events.push(&chunk) {
+            *retry = event.retry.or(*retry);
+            if event.too_long {
+                let text = format!(
+                    "message longer than {} bytes (`--max-message`)",
+                    inner.limit
+                );
+                inner.tell(LinkEvent::TooLong(text)).await;
+            } else if !event.data.is_empty() {
+                let line = one_line(event.data);
+                inner.tell(LinkEvent::Message { line, on: None }).await;
+            }
+            *last = event.id.or(last.take());
+        }
+    }
+}

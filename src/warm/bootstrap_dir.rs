@@ -1,0 +1,213 @@
+//! Files exchanged with the bootstraps: a private directory of the proxy with one folder per start.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::command::{Launch, Runtime};
+use crate::config::ServerSpec;
+use crate::private_files;
+
+/// The parts in one file, since the interpreter imports a single `sitecustomize` in place of the user's.
+const PYTHON: &str = concat!(
+    include_str!("python/claim.py"),
+    include_str!("python/state.py"),
+    include_str!("python/imports.py"),
+    include_str!("python/standby.py"),
+);
+const NODE: &str = concat!(include_str!("imports.cjs"), include_str!("node.cjs"));
+/// Options of Node.js that load modules first, and that cannot take effect late.
+const HOOKS: [&str; 4] = ["-r", "--require", "--import", "loader"];
+
+impl Runtime {
+    /// Returns the environment variable that makes the runtime load the bootstrap.
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Python => "PYTHONPATH",
+            Self::Node => "NODE_OPTIONS",
+        }
+    }
+}
+
+/// Folder of one start. Dropping it removes the folder, which ends the notes of the process.
+#[derive(Debug)]
+pub(super) struct BootstrapDir {
+    path: PathBuf,
+    runtime: Runtime,
+    loads_ahead: bool,
+}
+
+impl BootstrapDir {
+    /// Creates the folder at `path`, which must not exist.
+    pub(super) fn new(path: PathBuf, spec: &ServerSpec, launch: &Launch) -> io::Result<Self> {
+        private_files::new_folder(&path)?;
+        let Launch {
+            runtime,
+            words,
+            loads_ahead,
+        } = launch;
+        let (runtime, loads_ahead) = (*runtime, *loads_ahead);
+        let folder = Self {
+            path,
+            runtime,
+            loads_ahead,
+        };
+        match runtime {
+            Runtime::Python => folder.write("sitecustomize.py", PYTHON)?,
+            // Outside of the folder: worker threads load this file as long as the process lives.
+            Runtime::Node => private_files::write_new(&folder.path.with_extension("cjs"), NODE)?,
+        }
+        let words: Vec<u8> = words
+            .iter()
+            .flat_map(|word| [word.as_bytes(), b"\0"].concat())
+            .collect();
+        folder.write("words", words)?;
+        if let Some(original) = original(runtime, spec) {
+            folder.write("original", original.as_encoded_bytes())?;
+        }
+        folder.write("log", "")?;
+        folder.write("claim", "")?;
+        Ok(folder)
+    }
+
+    /// Makes the process of this folder a standby, which loads the packages in `learned` and waits.
+    pub(super) fn prepare(&self, learned: &str) -> io::Result<()> {
+        for pipe in ["go", "said"] {
+            fifo(&self.path(pipe))?;
+        }
+        self.write("trial", "")?;
+        self.write("learned", learned)
+    }
+
+    /// Returns the server definition with an environment that points to this folder.
+    pub(super) fn found_by(&self, spec: &ServerSpec) -> ServerSpec {
+        // An empty value equals an unset one, but would leave an empty entry after this one.
+        let original = original(self.runtime, spec).filter(|it| !it.is_empty());
+        let mut value = OsString::new();
+        match self.runtime {
+            Runtime::Python => value.push(&self.path),
+            Runtime::Node => {
+                value.push("--require=\"");
+                value.push(self.path.with_extension("cjs"));
+                value.push("\"");
+            }
+        }
+        if let Some(original) = original {
+            value.push(if self.runtime == Runtime::Python {
+                ":"
+            } else {
+                " "
+            });
+            value.push(original);
+        }
+        let mut spec = spec.clone();
+        spec.env.push((self.runtime.variable().into(), value));
+        spec
+    }
+
+    /// Commits to a standby, which then no longer ends itself; returns false if it has ended.
+    pub(super) fn keep(&self) -> bool {
+        fs::remove_file(self.path("trial")).is_ok()
+    }
+
+    /// Returns the reason for which the process ended itself: the saved code sets up the process in another way than
+    /// before.
+    pub(super) fn difference(&self) -> Option<String> {
+        fs::read_to_string(self.path("unlike")).ok()
+    }
+
+    /// Whether the process makes its notes on request only.
+    pub(super) fn is_asked(&self) -> bool {
+        self.runtime == Runtime::Node
+    }
+
+    /// Requests the notes of a process that makes them on request only.
+    pub(super) fn ask(&self) {
+        if self.is_asked() {
+            // Without a report nothing is learned.
+            let _ = self.write("report", "");
+        }
+    }
+
+    /// Whether the process has completed the requested notes.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_asked() && self.has_report()
+    }
+
+    /// Returns the size of the notes in bytes.
+    pub(super) fn noted(&self) -> usize {
+        let size = fs::metadata(self.path("log")).map_or(0, |log| log.len());
+        usize::try_from(size).unwrap_or(usize::MAX)
+    }
+
+    /// Whether packages may be loaded ahead for the command.
+    pub(super) fn is_for_standbys(&self) -> bool {
+        self.loads_ahead
+    }
+
+    /// Whether the notes made until the first response, or on request, are complete.
+    pub(super) fn has_report(&self) -> bool {
+        self.runtime == Runtime::Python || self.log().is_ok_and(|log| log.ends_with("#end\t\n"))
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Whether the server process has found the folder.
+    pub(super) fn is_claimed(&self) -> bool {
+        !self.path("claim").exists()
+    }
+
+    /// Returns the notes made so far.
+    pub(super) fn log(&self) -> io::Result<String> {
+        fs::read(self.path("log")).map(|log| String::from_utf8_lossy(&log).into_owned())
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> io::Result<()> {
+        private_files::write_new(&self.path(name), text)
+    }
+}
+
+impl Drop for BootstrapDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Whether the server's own environment makes a runtime load modules first.
+pub(super) fn has_hooks(runtime: Runtime, spec: &ServerSpec) -> bool {
+    let options = original(runtime, spec).unwrap_or_default();
+    let options = options.to_string_lossy();
+    runtime == Runtime::Node && HOOKS.iter().any(|hook| options.contains(hook))
+}
+
+/// Returns the variable's value in the server's own environment.
+fn original(runtime: Runtime, spec: &ServerSpec) -> Option<OsString> {
+    let variable = runtime.variable();
+    let own = spec
+        .env
+        .iter()
+        .rev()
+        .find(|(name, _)| name == OsStr::new(variable));
+    own.map(|(_, value)| value.clone())
+        .or_else(|| std::env::var_os(variable))
+}
+
+#[cfg(target_os = "linux")]
+fn fifo(path: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, FileType, Mode};
+    Ok(rustix::fs::mknodat(
+        CWD,
+        path,
+        FileType::Fifo,
+        Mode::RUSR | Mode::WUSR,
+        0,
+    )?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn fifo(_: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

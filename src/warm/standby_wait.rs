@@ -1,0 +1,161 @@
+//! Wait of a save for its standby: until the standby is ready, and until no further save follows closely.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{self, sleep, timeout, timeout_at};
+
+use super::bootstrap_dir::BootstrapDir;
+use super::slot::{QUIET, Slot};
+use super::standby::StandbyError;
+use super::stderr_buffer::StderrBuffer;
+use super::{FAILURES, WarmReload};
+use crate::config::ServerSpec;
+use crate::lock::locked;
+use crate::transport::child::Child;
+
+/// Maximum interval of saves in quick succession: after such a save, the next one is worth waiting for.
+const FLURRY: Duration = Duration::from_millis(150);
+
+impl WarmReload {
+    /// Makes the standby run its command. Returns `None` without a standby, or if the wait is not worthwhile; the next
+    /// start can use the standby then.
+    pub(super) async fn prepared_start(
+        self: &Arc<Self>,
+        spec: &Arc<ServerSpec>,
+    ) -> Option<Result<(Child, StderrBuffer, BootstrapDir), StandbyError>> {
+        let now = time::Instant::now();
+        let mut hold = ReservedStandby::new(self, spec);
+        let slot = hold.slot.as_ref()?;
+        let (cold, usual) = {
+            let state = locked(&self.state);
+            (state.cold?, state.took)
+        };
+        self.note_early_save(slot.is_ready());
+        let _ = timeout_at(now + cold / 2, self.wait_for_quiet(slot)).await;
+        if !slot.is_ready() {
+            let limit = cold.saturating_sub(now.elapsed());
+            // Without a measured time: loading packages takes most of a start.
+            let usual = usual.unwrap_or(cold);
+            let patience = patience(limit, cold, usual, slot.age())?;
+            timeout(patience, slot.hurry_until_ready()).await.ok()?;
+        }
+        locked(&self.state).since = Some(SystemTime::now());
+        hold.slot.take()?.hand_over(cold / 2).await
+    }
+
+    /// Records whether this save came too early for a single standby.
+    fn note_early_save(&self, is_ready: bool) {
+        let mut state = locked(&self.state);
+        let again = state.took.map(|took| QUIET + took);
+        let is_soon = |(rhythm, again)| rhythm < again;
+        if !is_ready || state.rhythm.zip(again).is_some_and(is_soon) {
+            state.pressed = state.touched;
+        }
+    }
+
+    /// Waits for the end of saves in quick succession, since the standby serves best for the last one. Ends when the
+    /// next save is overdue.
+    async fn wait_for_quiet(&self, slot: &Slot) {
+        loop {
+            let (touched, rhythm) = {
+                let state = locked(&self.state);
+                (state.touched, state.rhythm)
+            };
+            let Some((touched, rhythm)) = touched.zip(rhythm) else {
+                return;
+            };
+            let left = (rhythm * 5 / 4).saturating_sub(touched.elapsed());
+            if rhythm > FLURRY || left.is_zero() {
+                return;
+            }
+            slot.hurry();
+            sleep(left).await;
+        }
+    }
+}
+
+/// Returns how long a save may wait for an unready standby of this age; `None` if the wait would gain little, since a
+/// standby that turns out late costs a cold start as well. The wait is at most `limit`. `cold` is the duration of the
+/// last cold start, `usual` the usual preparation time of a standby.
+fn patience(
+    limit: Duration,
+    cold: Duration,
+    usual: Duration,
+    age: Option<Duration>,
+) -> Option<Duration> {
+    let age = age.unwrap_or_default();
+    let is_soon = usual.saturating_sub(age) <= limit.min(cold / 2);
+    // A standby overdue for this long counts as stuck.
+    let left = (usual + cold).saturating_sub(age).min(limit);
+    (is_soon && !left.is_zero()).then_some(left)
+}
+
+/// Standby taken for a start. Dropping the hold before the hand-over returns the standby.
+struct ReservedStandby<'a> {
+    warm: &'a WarmReload,
+    slot: Option<Slot>,
+    age: u64,
+}
+
+impl<'a> ReservedStandby<'a> {
+    /// Takes the standby of the server. Orders one if there is none: until it has loaded its packages, a further save
+    /// costs nothing.
+    fn new(warm: &'a Arc<WarmReload>, spec: &Arc<ServerSpec>) -> Self {
+        let mut state = locked(&warm.state);
+        let known = state.learned.is_some() && state.failures < FAILURES;
+        let ready = state
+            .slots
+            .iter()
+            .position(|slot| slot.prepared().is_some());
+        let slot = if state.slots.is_empty() {
+            let order = warm.order(spec, None, &state).filter(|_| known);
+            order.map(Slot::new)
+        } else {
+            Some(state.slots.remove(ready.unwrap_or_default()))
+        };
+        Self {
+            warm,
+            slot,
+            age: state.age,
+        }
+    }
+}
+
+impl Drop for ReservedStandby<'_> {
+    fn drop(&mut self) {
+        let mut state = locked(&self.warm.state);
+        if state.age == self.age
+            && let Some(slot) = self.slot.take()
+        {
+            state.slots.insert(0, slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standby_is_waited_for_if_it_is_soon_ready_and_no_longer_than_a_cold_start_took() {
+        let ms = Duration::from_millis;
+        for (usual, age, expected) in [
+            // Not started.
+            (400, None, Some(1000)),
+            (600, None, None),
+            // Far from ready, and almost ready.
+            (5000, Some(4400), None),
+            (5000, Some(4600), Some(1000)),
+            (900, Some(800), Some(1000)),
+            // Overdue, and given up.
+            (900, Some(1600), Some(300)),
+            (900, Some(1900), None),
+        ] {
+            let found = patience(ms(1000), ms(1000), ms(usual), age.map(ms));
+            assert_eq!(found, expected.map(ms), "{usual} {age:?}");
+        }
+        let rest = patience(ms(500), ms(1000), ms(900), Some(ms(500)));
+        assert_eq!(rest, Some(ms(500)));
+    }
+}

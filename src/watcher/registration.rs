@@ -1,0 +1,380 @@
+//! Addition and removal of listeners and their trees. Listeners with equal requests share a tree.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
+
+use super::event_loop::WatcherThread;
+use super::file_events::{DirectoryWatches, LimitReached, remote_mount};
+use super::infer::Inference;
+use super::matcher::Matcher;
+use super::settle::Settle;
+use super::symlinks::MOST_DIRECTORIES;
+use super::tree::{Tree, TreeListener, is_newer};
+use super::{Coverage, FilesInUse, WatchError, WatchOptions, WatchRequest, canonical_cwd, infer};
+use crate::event::Event;
+
+impl WatcherThread {
+    /// Adds a listener and takes the baseline; later saves are not missed.
+    pub(super) fn add(&mut self, id: u64, request: WatchRequest) -> Result<Coverage, WatchError> {
+        let since = request.since();
+        let (tree, listener, inferred) = tree(id, request, self.options)?;
+        let old = self.position(id).map(|index| self.trees[index].clone());
+        self.part(id);
+        let index = match self.trees.iter().position(|it| it.is_like(&tree)) {
+            Some(index) => {
+                self.join(index, listener, old.as_ref(), since);
+                index
+            }
+            None => self.plant(tree, listener, old.as_ref(), since),
+        };
+        if let Some(old) = old.filter(|old| old.number != self.trees[index].number) {
+            self.lookout.leave(old.number, id);
+            self.release(old.number);
+        }
+        self.rest();
+        self.introduce(index, id, inferred.as_ref());
+        Ok(self.trees[index].coverage(id))
+    }
+
+    /// Watches a new tree for the listener, whose previous tree is `old`. Returns the index of the new tree.
+    fn plant(
+        &mut self,
+        mut tree: Tree,
+        listener: TreeListener,
+        old: Option<&Tree>,
+        since: Option<SystemTime>,
+    ) -> usize {
+        self.last_tree += 1;
+        tree.number = self.last_tree;
+        self.lookout.listen(tree.number, listener.id);
+        let in_use = old.and_then(|old| old.in_use(listener.id));
+        let id = tree.admit(listener);
+        if let Some(in_use) = in_use {
+            tree.take_use(id, in_use.clone());
+            tree.renew_used();
+        }
+        self.choose_source(&mut tree);
+        let index = self.trees.len();
+        self.trees.push(tree);
+        let mut found = self.adopt(index);
+        let tree = &mut self.trees[index];
+        let mut missed = old.map_or_else(Vec::new, |old| tree.inherit(old, &mut found));
+        if let Some(since) = since {
+            missed.extend(found.extract_if(.., |path| is_newer(path, since)));
+        }
+        tree.take_baseline(found);
+        let unread = tree.unread().map(|path| (tree.number, path.clone()));
+        self.unread.extend(unread);
+        for path in missed {
+            self.touch(index, path);
+        }
+        index
+    }
+
+    /// Adds the listener, whose previous tree is `old`, to a watched tree.
+    fn join(
+        &mut self,
+        index: usize,
+        listener: TreeListener,
+        old: Option<&Tree>,
+        since: Option<SystemTime>,
+    ) {
+        let in_use = old.and_then(|old| old.in_use(listener.id)).cloned();
+        let in_use = in_use.unwrap_or_default();
+        let used_since = in_use.since;
+        let tree = &mut self.trees[index];
+        self.lookout.listen(tree.number, listener.id);
+        let id = tree.admit(listener);
+        if let Some(since) = since {
+            tree.import_since(since);
+        }
+        let imported = self.take_up_imports(index);
+        let tree = &mut self.trees[index];
+        // Files that the tree already watched are part of `news`.
+        tree.take_use(id, in_use);
+        let news = tree.news(id, old, since);
+        let used = self.take_up(index, used_since);
+        if let Err(LimitReached) = imported.and(used) {
+            self.fall_back(index);
+        }
+        self.catch_up(index, id, &news);
+    }
+
+    /// Reports changes to the listener that the tree's other listeners received earlier.
+    fn catch_up(&self, index: usize, id: u64, news: &[PathBuf]) {
+        let tree = &self.trees[index];
+        if let Some(listener) = tree.listener(id) {
+            let missed = tree.changes_for(listener, news);
+            let gathering = tree.settle.due().is_some();
+            self.lookout.catch_up(id, gathering, missed);
+        }
+    }
+
+    /// Watches the files in use by the process of `id`. Reports those saved since the start of the process as changed.
+    pub(super) fn watch_in_use(&mut self, id: u64, in_use: FilesInUse) -> Result<(), LimitReached> {
+        let Some(index) = self.position(id) else {
+            return Ok(());
+        };
+        let since = in_use.since;
+        let mut news = self.trees[index].take_use(id, in_use);
+        news.retain(|path| is_newer(path, since));
+        let taken_up = self.take_up(index, since);
+        self.catch_up(index, id, &news);
+        taken_up
+    }
+
+    /// Watches newly found JSON imports of the tree's sources.
+    pub(super) fn take_up_imports(&mut self, index: usize) -> Result<(), LimitReached> {
+        match self.trees[index].new_imports() {
+            Some(since) => self.take_up(index, since),
+            None => Ok(()),
+        }
+    }
+
+    /// Watches the current files in use. Reports new ones that changed after `since`.
+    fn take_up(&mut self, index: usize, since: SystemTime) -> Result<(), LimitReached> {
+        if !self.trees[index].renew_used() {
+            return Ok(());
+        }
+        let mut found = self.trees[index].adopt_used(&mut self.source)?;
+        let missed = found.extract_if(.., |path| is_newer(path, since));
+        let missed: Vec<PathBuf> = missed.collect();
+        let tree = &mut self.trees[index];
+        let number = tree.number;
+        let unread = found.iter().map(|path| (number, path.clone()));
+        self.unread.extend(unread);
+        tree.take_baseline(found);
+        tree.show();
+        for path in missed {
+            self.touch(index, path);
+        }
+        Ok(())
+    }
+
+    /// Removes `id`, ends its notices and releases watches that only it needed.
+    pub(super) fn remove(&mut self, id: u64) {
+        if let Some(number) = self.part(id) {
+            self.lookout.leave(number, id);
+            self.lookout.forget(id);
+            self.release(number);
+            self.rest();
+        }
+    }
+
+    /// Removes the listener from its tree, and the tree with its last listener. Returns the number of the tree.
+    fn part(&mut self, id: u64) -> Option<u64> {
+        let index = self.position(id)?;
+        let tree = &mut self.trees[index];
+        let number = tree.number;
+        tree.listeners.retain(|it| it.id != id);
+        if tree.listeners.is_empty() {
+            self.trees.remove(index);
+            self.unread.retain(|(of, _)| *of != number);
+        } else {
+            tree.renew_used();
+        }
+        Some(number)
+    }
+
+    /// Releases the watches of a removed tree.
+    fn release(&mut self, number: u64) {
+        if let (None, Some(source)) = (self.place(number), &mut self.source) {
+            source.release(number);
+        }
+    }
+
+    /// Returns the index of the listener's tree.
+    fn position(&self, id: u64) -> Option<usize> {
+        let mut trees = self.trees.iter();
+        trees.position(|tree| tree.listener(id).is_some())
+    }
+
+    /// Returns the index of a tree by its number.
+    pub(super) fn place(&self, number: u64) -> Option<usize> {
+        self.trees.iter().position(|tree| tree.number == number)
+    }
+
+    /// Watches and walks the tree; returns its files.
+    fn adopt(&mut self, index: usize) -> Vec<PathBuf> {
+        let found = self.trees[index].adopt_roots(&mut self.source);
+        found.unwrap_or_else(|LimitReached| {
+            self.fall_back(index);
+            self.trees[index].forget(Path::new("/"));
+            // A polled tree needs no watch, so the walk cannot fail.
+            let found = self.trees[index].adopt_roots(&mut None);
+            found.unwrap_or_default()
+        })
+    }
+
+    /// Drops the event source if no tree needs it: notify's debouncer wakes up every few milliseconds.
+    fn rest(&mut self) {
+        if self.trees.iter().all(|tree| tree.polled) {
+            self.source = None;
+        }
+    }
+
+    fn introduce(&self, index: usize, id: u64, inferred: Option<&Inference>) {
+        let tree = &self.trees[index];
+        let Some(TreeListener { server, .. }) = tree.listener(id).filter(|_| !tree.is_exact())
+        else {
+            return;
+        };
+        self.events.send(Event::Watching {
+            server: server.clone(),
+            files: tree.files(),
+            directories: tree.directories(),
+            globs: tree.matcher.globs().to_vec(),
+        });
+        if let Some(inferred) = inferred {
+            for message in &inferred.notes {
+                self.events.send(Event::WatchNote {
+                    server: server.clone(),
+                    message: message.clone(),
+                });
+            }
+            for message in &inferred.warnings {
+                self.warn(server, message.clone());
+            }
+        }
+        for message in tree.idle_globs(inferred.is_some()) {
+            self.warn(server, message);
+        }
+        if tree.is_cut_off() {
+            let message = format!(
+                "symlinks lead to more than {MOST_DIRECTORIES} directories: the others are not watched; exclude \
+                 directories without sources with --watch '!DIRECTORY/'"
+            );
+            self.warn(server, message);
+        }
+    }
+
+    /// Selects file events, or polling where they are unavailable; warns the user once per reason.
+    fn choose_source(&mut self, tree: &mut Tree) {
+        tree.polled = self.options.poll.is_some() || self.no_events || self.is_remote(tree);
+        if tree.polled || self.source.is_some() {
+            return;
+        }
+        match DirectoryWatches::new(self.make, &self.lookout) {
+            Ok(source) => self.source = Some(source),
+            Err(error) => {
+                self.no_events = true;
+                tree.polled = true;
+                self.warn(
+                    tree.server(),
+                    source_failure(&error, self.poll_every.as_millis()),
+                );
+            }
+        }
+    }
+
+    fn is_remote(&mut self, tree: &Tree) -> bool {
+        let remote = tree.matcher.roots().find_map(|root| {
+            let existing = root.ancestors().find(|place| place.exists())?;
+            Some((existing.display(), remote_mount(existing)?))
+        });
+        let Some((place, kind)) = remote else {
+            return false;
+        };
+        if !std::mem::replace(&mut self.told_of_mount, true) {
+            let every = self.poll_every.as_millis();
+            self.warn(
+                tree.server(),
+                format!(
+                    "{place} is a {kind} mount, which may not report changes: polling its files every {every} ms; keep \
+                     the sources on a local disk for faster reloads"
+                ),
+            );
+        }
+        true
+    }
+
+    /// Switches all trees to polling after the system's limit of watches.
+    pub(super) fn fall_back(&mut self, index: usize) {
+        if self.source.take().is_none() {
+            return;
+        }
+        self.no_events = true;
+        for tree in &mut self.trees {
+            tree.polled = true;
+        }
+        self.next_poll = Instant::now();
+        if let Some(tree) = self.trees.get(index) {
+            self.warn(
+                tree.server(),
+                format!(
+                    "the system's limit of inotify watches is reached: polling the files every {} ms; narrow --watch, \
+                     or raise the limit: sudo sysctl fs.inotify.max_user_watches=524288",
+                    self.poll_every.as_millis()
+                ),
+            );
+        }
+    }
+
+    fn warn(&self, server: &str, message: String) {
+        self.events.send(Event::WatchWarning {
+            server: server.to_owned(),
+            message,
+        });
+    }
+}
+
+fn name_nothing(globs: &[String]) -> bool {
+    globs.iter().all(|glob| glob.starts_with('!'))
+}
+
+/// Returns the tree without its listener, the listener, and the result of the glob inference.
+fn tree(
+    id: u64,
+    request: WatchRequest,
+    options: WatchOptions,
+) -> Result<(Tree, TreeListener, Option<Inference>), WatchError> {
+    let settle = Settle::new(options.quiet, options.max_wait);
+    let (listener, cwd, program, args, builds, globs, since) = match request {
+        WatchRequest::Files { name, files } => {
+            let listener = TreeListener::new(id, name);
+            return Ok((Tree::exact(&files, settle), listener, None));
+        }
+        WatchRequest::Sources {
+            server,
+            cwd,
+            program,
+            args,
+            builds,
+            globs,
+            own_writes,
+            one_start,
+            since,
+        } => {
+            let mut listener = TreeListener::new(id, server);
+            listener.own_writes = own_writes;
+            listener.one_start = one_start;
+            listener.builds = builds;
+            (listener, cwd, program, args, builds, globs, since)
+        }
+    };
+    let cwd = canonical_cwd(&listener.server, &cwd)?;
+    let inferred = name_nothing(&globs).then(|| {
+        let home = std::env::home_dir();
+        infer::infer(&program, &args, &cwd, home.as_deref(), builds)
+    });
+    let matcher = match &inferred {
+        None => Matcher::new(cwd, globs)?,
+        Some(inferred) => Matcher::inferred(cwd, &inferred.globs, globs, inferred.skipped)?,
+    };
+    let mut tree = Tree::new(matcher, settle);
+    if let Some(inferred) = &inferred {
+        tree.enable_in_use(inferred.imports_json, since);
+    }
+    Ok((tree, listener, inferred))
+}
+
+fn source_failure(error: &io::Error, every: u128) -> String {
+    let too_many = error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error());
+    let cure = if too_many {
+        "; close other watching programs, or raise the limit: sudo sysctl fs.inotify.max_user_instances=512"
+    } else {
+        ""
+    };
+    format!("file events are not available ({error}): polling the files every {every} ms{cure}")
+}

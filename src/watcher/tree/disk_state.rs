@@ -1,0 +1,46 @@
+//! Signs of an unfinished save: a running git command, or a file that became empty.
+
+use std::path::{Path, PathBuf};
+
+use super::super::baseline::FileStamp;
+use super::super::settle::{DiskState, LOCK_HOLD};
+use super::Tree;
+
+impl Tree {
+    /// Whether a git command is rewriting the work tree.
+    pub(in super::super) fn is_locked(&self) -> bool {
+        self.git_lock.as_deref().is_some_and(is_live_lock)
+    }
+
+    /// Returns the disk state for the due batch.
+    pub(in super::super) fn scene(&self) -> DiskState {
+        let locked = self.is_locked();
+        // Skips the `stat` of possibly thousands of files while git is running.
+        let hollow = !locked
+            && self.settle.paths().any(|path| {
+                self.files
+                    .get(path)
+                    .is_some_and(|entry| entry.stamp.len > 0)
+                    && FileStamp::of(path).is_none_or(|stamp| stamp.len == 0)
+            });
+        DiskState { locked, hollow }
+    }
+}
+
+/// Returns the path of the lock that git holds while it rewrites the work tree at `top`.
+pub(super) fn git_lock(top: &Path) -> PathBuf {
+    let dot_git = top.join(".git");
+    // In a linked work tree, `.git` is a file with the path of the git directory.
+    let directory = std::fs::read_to_string(&dot_git)
+        .ok()
+        .and_then(|text| Some(top.join(text.strip_prefix("gitdir:")?.trim())));
+    directory.unwrap_or(dot_git).join("index.lock")
+}
+
+/// Whether the lock is in use. A lock older than any git command should take is a leftover of a crash; one with a time
+/// in the future would hold batches too long.
+fn is_live_lock(lock: &Path) -> bool {
+    std::fs::metadata(lock)
+        .and_then(|metadata| metadata.modified())
+        .is_ok_and(|at| at.elapsed().is_ok_and(|age| age < LOCK_HOLD))
+}

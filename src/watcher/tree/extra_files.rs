@@ -1,0 +1,230 @@
+//! Files in use beyond the globs: JSON imports of the sources, and files loaded or read by the processes.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::super::file_events::{DirectoryWatches, LimitReached};
+use super::super::matcher::{ExtraFiles, PathClass};
+use super::super::{FilesInUse, json_imports};
+use super::{Tree, TreeListener, place_of};
+use crate::file_time;
+
+/// Maximum number of files watched per kind and process, against a process that reads entire directories.
+const MOST_FILES: usize = 2_000;
+
+/// JSON imports of the sources.
+#[derive(Debug, Clone)]
+pub(super) struct JsonImports {
+    /// Whether the sources may import JSON.
+    imports_json: bool,
+    /// Imported JSON files.
+    imported: BTreeSet<PathBuf>,
+    /// Time after which changes of newly found imports count.
+    begun: SystemTime,
+    /// Whether no import was found since the last [`Tree::new_imports`].
+    is_renewed: bool,
+}
+
+impl Tree {
+    /// Enables the watch of files in use, for inferred globs. `since` is the earliest possible start of a process;
+    /// `None` if none is started yet.
+    pub(in super::super) fn enable_in_use(
+        &mut self,
+        imports_json: bool,
+        since: Option<SystemTime>,
+    ) {
+        self.usage = Some(JsonImports {
+            imports_json,
+            imported: BTreeSet::new(),
+            begun: since.unwrap_or_else(SystemTime::now),
+            is_renewed: true,
+        });
+    }
+
+    /// Returns the files in use by the process of the listener `id`, if the globs were inferred.
+    pub(in super::super) fn in_use(&self, id: u64) -> Option<&FilesInUse> {
+        let listener = self.listener(id).filter(|_| self.usage.is_some());
+        listener.map(|it| &it.in_use)
+    }
+
+    /// Replaces the files in use by the process of the listener `id`, if the globs were inferred. Returns the new ones
+    /// that the tree already watched for other listeners, and so reported to those only.
+    pub(in super::super) fn take_use(&mut self, id: u64, in_use: FilesInUse) -> Vec<PathBuf> {
+        let at = self.listeners.iter().position(|it| it.id == id);
+        let Some(at) = at.filter(|_| self.usage.is_some()) else {
+            return Vec::new();
+        };
+        self.listeners[at].in_use = in_use;
+        let used = self.used(&self.listeners[at]);
+        let before = std::mem::replace(&mut self.listeners[at].used, used.clone());
+        if used == before {
+            return Vec::new();
+        }
+        let is_new = |path: &&PathBuf| used.wants(path) && !self.is_wanted_by(&before, path);
+        self.files.keys().filter(is_new).cloned().collect()
+    }
+
+    /// Moves the time after which changes of imported files count back to `since`.
+    pub(in super::super) fn import_since(&mut self, since: SystemTime) {
+        if let Some(usage) = &mut self.usage {
+            usage.begun = usage.begun.min(since);
+        }
+    }
+
+    /// Whether the sources may import JSON and the globs were inferred.
+    pub(super) fn imports_json(&self) -> bool {
+        self.usage.as_ref().is_some_and(|it| it.imports_json)
+    }
+
+    /// Whether the file is a source that may import JSON.
+    pub(super) fn may_import(&self, path: &Path) -> bool {
+        self.imports_json() && json_imports::is_source(path)
+    }
+
+    /// Records the JSON files that the source imports, if it may import any.
+    pub(super) fn look_for_imports(&mut self, source: &Path) {
+        let is_source = self.may_import(source);
+        let Some(usage) = self.usage.as_mut().filter(|_| is_source) else {
+            return;
+        };
+        let above = |root: &&Path| source.starts_with(root);
+        let roots: Vec<PathBuf> = self
+            .matcher
+            .roots()
+            .filter(above)
+            .map(Path::to_owned)
+            .collect();
+        for file in json_imports::imported(source, &roots) {
+            usage.is_renewed &= !usage.imported.insert(file);
+        }
+    }
+
+    /// Returns the time after which changes of newly found imports count; `None` if none was found since the last call.
+    pub(in super::super) fn new_imports(&mut self) -> Option<SystemTime> {
+        let usage = self.usage.as_mut()?;
+        if std::mem::replace(&mut usage.is_renewed, true) {
+            return None;
+        }
+        let begun = std::mem::replace(&mut usage.begun, SystemTime::now());
+        let used: Vec<ExtraFiles> = self.listeners.iter().map(|it| self.used(it)).collect();
+        for (listener, used) in self.listeners.iter_mut().zip(used) {
+            listener.used = used;
+        }
+        Some(begun)
+    }
+
+    /// Updates the matcher with the files in use; returns whether they changed.
+    pub(in super::super) fn renew_used(&mut self) -> bool {
+        let mut used = ExtraFiles::default();
+        for listener in &self.listeners {
+            used.extend(&listener.used);
+        }
+        let before = self.matcher.used().clone();
+        if used == before {
+            return false;
+        }
+        self.matcher.use_files(Arc::new(used));
+        for path in before.files() {
+            if !self.wants_content(path) {
+                self.files.remove(path);
+            }
+        }
+        true
+    }
+
+    /// Returns the JSON imports of the sources and the files of the listener's process that no glob finds.
+    fn used(&self, listener: &TreeListener) -> ExtraFiles {
+        let mut used = ExtraFiles::default();
+        let Some(usage) = &self.usage else {
+            return used;
+        };
+        let FilesInUse { code, read, .. } = &listener.in_use;
+        for path in code.iter().take(MOST_FILES) {
+            let path = in_place(path);
+            let is_built = listener.builds && self.matcher.surrounds(&path);
+            if !is_built && !self.is_found(&path) {
+                used.add_code(path);
+            }
+        }
+        for path in &usage.imported {
+            if !self.is_found(path) {
+                used.add(path.clone());
+            }
+        }
+        for path in read.iter().take(MOST_FILES) {
+            let path = in_place(path);
+            if path.is_file() && self.matcher.surrounds(&path) && !self.is_found(&path) {
+                used.add(path);
+            }
+        }
+        used
+    }
+
+    /// Whether the globs or `used` select the file.
+    pub(super) fn is_wanted_by(&self, used: &ExtraFiles, path: &Path) -> bool {
+        matches!(self.matcher.judge(path), PathClass::Wanted(_)) || used.wants(path)
+    }
+
+    /// Whether the globs find the file, possibly through a symlink.
+    fn is_found(&self, path: &Path) -> bool {
+        let mut names = self.names(path).into_iter();
+        self.matcher.finds(path) || names.any(|name| self.files.contains_key(&name))
+    }
+
+    /// Watches the directories of the files in use. Returns the files to watch in them that are not known yet.
+    pub(in super::super) fn adopt_used(
+        &mut self,
+        source: &mut Option<DirectoryWatches>,
+    ) -> Result<Vec<PathBuf>, LimitReached> {
+        if let (Some(source), false) = (&source, self.polled) {
+            source.sift(self.number, self.matcher.clone());
+        }
+        let directories: Vec<PathBuf> = self
+            .matcher
+            .used()
+            .directories()
+            .map(Path::to_owned)
+            .collect();
+        let mut found = Vec::new();
+        for directory in directories {
+            if let Some(above) = directory.parent() {
+                self.watch(source, above)?;
+            }
+            self.adopt(directory, source, &mut found)?;
+        }
+        // Files in directories that were already walked.
+        let files = self.matcher.used().files();
+        found.extend(
+            files
+                .iter()
+                .filter(|file| self.matcher.wants(file))
+                .cloned(),
+        );
+        found.retain(|file| !self.files.contains_key(file));
+        Ok(found)
+    }
+
+    /// Whether the listener's server has written the file itself and so need not reload it. Excludes code that its
+    /// process has loaded. Applies to inferred globs only: files named by globs of the user always count.
+    pub(super) fn is_own_write(&self, listener: &TreeListener, path: &Path) -> bool {
+        let code = &listener.in_use.code;
+        let is_loaded = || code.contains(path) || code.iter().any(|it| in_place(it) == path);
+        let own_writes = listener
+            .own_writes
+            .as_ref()
+            .filter(|_| self.usage.is_some());
+        own_writes.is_some_and(|own| own.include(path)) && !is_loaded()
+    }
+}
+
+/// Returns the path of the file in its canonical directory.
+fn in_place(file: &Path) -> PathBuf {
+    place_of(file).join(file.file_name().unwrap_or_default())
+}
+
+/// Whether the file was changed or moved into place after `since`, within the precision of file times.
+pub(in super::super) fn is_newer(file: &Path, since: SystemTime) -> bool {
+    file_time::changed(file).is_some_and(|changed| changed + file_time::TICK > since)
+}
