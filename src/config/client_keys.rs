@@ -103,7 +103,7 @@ pub(super) fn is_server(node: &Node) -> bool {
 pub(super) fn spelling(key: &str) -> Option<String> {
     let (_, meaning) = KEYS.iter().find(|(name, _)| *name == key)?;
     Some(match meaning {
-        Is("type") => "leave it out: it is found out".to_owned(),
+        Is("type") => "remove the key; the proxy detects the transport".to_owned(),
         Is("dev") => "write `watch`".to_owned(),
         Is(ours) => format!("write `{ours}`"),
         Disabled => "write `enabled = false`".to_owned(),
@@ -179,7 +179,7 @@ impl TranslatedServer<'_, '_> {
                 self.put_headers(key, headers.iter().map(variable).collect());
             }
             (HeaderVariables, _) => self.wrong(key, value, "a table"),
-            (Lacking(why), _) => self.note(key, &format!("is not obeyed: {why}")),
+            (Lacking(why), _) => self.note(key, &format!("is not supported: {why}")),
         }
     }
 
@@ -244,7 +244,7 @@ impl TranslatedServer<'_, '_> {
             (Value::Flag(enabled), Value::Flag(also)) => *enabled &= also,
             _ => {
                 let (one, other) = (before.at.text(), key.at.text());
-                let message = format!("{one} and {other} say different things");
+                let message = format!("{one} and {other} have different values");
                 let fault = Fault::new(&key.at, message.replace('"', "`"));
                 self.reader.fault(fault.help("remove one of them"));
             }
@@ -261,10 +261,10 @@ impl TranslatedServer<'_, '_> {
         if keys::SERVER.iter().any(|it| it.name == key.value) {
             self.note(
                 key,
-                "is not read here: it belongs in mcp-proxy.toml, below [servers.NAME]",
+                "is ignored here; move the key to [servers.NAME] in mcp-proxy.toml",
             );
         } else if let Some(near) = nearest(&key.value, known).first() {
-            self.note(key, &format!("is not read; did you mean `{near}`?"));
+            self.note(key, &format!("is ignored; did you mean `{near}`?"));
         }
     }
 

@@ -53,14 +53,14 @@ pub(crate) struct ServerAddition {
 /// Error of an edit.
 #[derive(Debug, Error)]
 pub(crate) enum EditError {
-    #[error("`{0}` cannot be a server's name: a name consists of A-Z, a-z, 0-9, `_` and `-`")]
+    #[error("invalid server name `{0}`: use only A-Z, a-z, 0-9, `_` and `-`")]
     Name(String),
-    #[error("server `{name}` is already in {}", file.display())]
+    #[error("server `{name}` already exists in {}", file.display())]
     Exists { name: String, file: PathBuf },
     #[error("{0}")]
     Broken(Box<Fault>),
     #[error(
-        "the form in which {} has its servers cannot be edited; write them as {example}",
+        "cannot edit the servers in {}, which have an unsupported form; write them as {example}",
         file.display()
     )]
     Form {
@@ -69,9 +69,9 @@ pub(crate) enum EditError {
     },
     #[error("{} is read-only", .0.display())]
     ReadOnly(PathBuf),
-    #[error("another program is still editing files in {} after {} s", .0.display(), atomic_write::LOCK_TIMEOUT.as_secs())]
+    #[error("another program still locks {} after {} s", .0.display(), atomic_write::LOCK_TIMEOUT.as_secs())]
     Locked(PathBuf),
-    #[error("{} is changed by another program again and again", .0.display())]
+    #[error("another program keeps changing {}", .0.display())]
     Restless(PathBuf),
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
@@ -132,7 +132,7 @@ pub(crate) fn remove<T>(
         }
         if let Some(keep) = keep.take() {
             let failed = |source| EditError::Io {
-                doing: "keep a copy of",
+                doing: "back up",
                 path: file.to_owned(),
                 source,
             };

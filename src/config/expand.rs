@@ -9,15 +9,18 @@ pub(super) const DEEPEST: usize = 32;
 
 /// Client variables that only an editor can expand, each with the reason.
 const FOREIGN: [(&str, &str); 6] = [
-    ("input", "VS Code asks for this value, mcp-proxy cannot"),
-    ("command", "an editor finds this value, mcp-proxy cannot"),
+    ("input", "VS Code prompts for this value, mcp-proxy cannot"),
+    (
+        "command",
+        "an editor's command returns this value, mcp-proxy cannot run it",
+    ),
     (
         "cmd",
         "a client runs a command for this value, mcp-proxy does not",
     ),
     (
         "config",
-        "this value is a setting of an editor, mcp-proxy has none",
+        "this value is an editor's setting, which mcp-proxy cannot read",
     ),
     (
         "file",
@@ -25,7 +28,7 @@ const FOREIGN: [(&str, &str); 6] = [
     ),
     (
         "workspaceFolder",
-        "this is another folder of an editor's workspace, mcp-proxy knows only the one of the file",
+        "mcp-proxy knows only the folder of the file, no other folder of an editor's workspace",
     ),
 ];
 

@@ -191,9 +191,9 @@ pub(crate) struct LoadedConfig {
 /// Returns a fault for a file that belongs to another user, with advice on using it.
 fn not_taken((path, owner): &(PathBuf, u32)) -> Fault {
     let message = format!(
-        "the file belongs to another user (id {owner}) and lies above the current directory, so it is not used"
+        "the file is not used, since another user (id {owner}) owns it and it is above the current directory"
     );
-    let help = format!("to use it, name it: --config {}", path.display());
+    let help = format!("to use the file, pass --config {}", path.display());
     Fault::of_file(path, message).help(help)
 }
 

@@ -65,12 +65,14 @@ impl Remote {
 
 /// Parses the address of a server; returns a message if the address is not usable.
 pub(super) fn url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("`url` is no address: {error}"))?;
+    let url = Url::parse(text).map_err(|error| format!("`url` is not a valid URL: {error}"))?;
     match url.scheme() {
         "http" | "https" if url.fragment().is_none() => Ok(url),
-        "http" | "https" => Err("`url` ends in a fragment (`#…`), which no server sees".to_owned()),
+        "http" | "https" => {
+            Err("`url` has a fragment (`#…`), which is never sent to a server".to_owned())
+        }
         other => Err(format!(
-            "`url` begins with `{other}:`; a server is reached by `https:` or `http:`"
+            "`url` begins with `{other}:`; use `https:` or `http:`"
         )),
     }
 }
@@ -78,9 +80,11 @@ pub(super) fn url(text: &str) -> Result<Url, String> {
 /// Checks the name of a configured header; returns a message if the name is invalid or reserved for the proxy.
 pub(super) fn name(text: &str) -> Result<HeaderName, String> {
     let name = HeaderName::from_bytes(text.as_bytes())
-        .map_err(|_| format!("`{text}` cannot be the name of a header"))?;
+        .map_err(|_| format!("`{text}` is not a valid header name"))?;
     if OWN.contains(&name) || name.as_str().starts_with("mcp-") || name == "last-event-id" {
-        return Err(format!("the header `{text}` is the proxy's own to set"));
+        return Err(format!(
+            "the proxy itself sets the header `{text}`; remove it"
+        ));
     }
     Ok(name)
 }
@@ -88,7 +92,7 @@ pub(super) fn name(text: &str) -> Result<HeaderName, String> {
 /// Checks the value of a header; neither the error message nor debug output contains the value.
 pub(super) fn value(text: &str) -> Result<HeaderValue, String> {
     let mut value = HeaderValue::from_bytes(text.as_bytes())
-        .map_err(|_| "a header's value cannot hold a line end or another control character")?;
+        .map_err(|_| "a header value must not contain a line break or another control character")?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -272,7 +272,9 @@ impl<'a> Resolver<'a> {
                 } else {
                     "\"command\": \"uv\""
                 };
-                self.fault(fault.help(format!("name the program that starts it: {example}")));
+                self.fault(fault.help(format!(
+                    "name the program that starts the server: {example}"
+                )));
             }
             return None;
         };
@@ -282,7 +284,7 @@ impl<'a> Resolver<'a> {
         } else if command.is_empty() {
             self.fault(Fault::new(at, "`command` is empty"));
         } else if let Some(help) = self.as_words(command) {
-            let message = "`command` is a program, not a command line";
+            let message = "`command` must be a program, not a command line";
             self.fault(Fault::new(at, message).help(help));
         }
         Some(expanded)
@@ -320,8 +322,8 @@ impl<'a> Resolver<'a> {
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
         {
-            let fault = Fault::new(at, format!("`{prefix}` cannot begin a tool's name"));
-            self.fault(fault.help("a prefix consists of A-Z, a-z, 0-9, `_` and `-`"));
+            let fault = Fault::new(at, format!("`{prefix}` is not a valid prefix"));
+            self.fault(fault.help("use only A-Z, a-z, 0-9, `_` and `-`"));
         }
         prefix.clone()
     }
@@ -387,7 +389,7 @@ impl<'a> Resolver<'a> {
                     "cannot read the variables in {}: {error}",
                     secrets::path(file, &path)
                 );
-                let help = "make the file, or take the key out that names it";
+                let help = "create the file, or remove the key";
                 self.fault(Fault::new(at, message).help(help));
                 return Vec::new();
             }
@@ -411,15 +413,14 @@ impl<'a> Resolver<'a> {
         let base = at.source.base();
         if let Some((written, why)) = foreign(text) {
             let fault = Fault::new(&at.part(&written), why);
-            self.fault(fault.help("use a variable of the environment: ${VAR}"));
+            self.fault(fault.help("use an environment variable: ${VAR}"));
         }
         match expand(text, &|name| self.around.variable(name, base)) {
             Ok(text) => text.into(),
             Err(ExpandError::Deep) => {
-                let message =
-                    format!("more than {DEEPEST} defaults of variables stand within one another");
+                let message = format!("defaults of variables are nested more than {DEEPEST} deep");
                 let fault = Fault::new(at, message);
-                self.fault(fault.help("name the last one alone: ${VAR:-…}"));
+                self.fault(fault.help("keep only the innermost variable: ${VAR:-…}"));
                 OsString::new()
             }
             Err(ExpandError::Missing(missing)) => {
@@ -427,7 +428,9 @@ impl<'a> Resolver<'a> {
                     let name = name.strip_prefix(ENVIRONMENT).unwrap_or(&name);
                     let fault =
                         Fault::new(&at.part(&written), format!("variable `{name}` is not set"));
-                    self.fault(fault.help(format!("set it, or give a default: ${{{name}:-…}}")));
+                    self.fault(fault.help(format!(
+                        "set the variable, or give a default: ${{{name}:-…}}"
+                    )));
                 }
                 OsString::new()
             }

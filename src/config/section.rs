@@ -331,15 +331,15 @@ impl SectionReader<'_> {
         if !name.value.trim().is_empty() && name.value.chars().all(is_fine) {
             return;
         }
-        let message = format!("`{}` cannot be a server's name", name.value);
+        let message = format!("invalid server name `{}`", name.value);
         let better: String = name
             .value
             .chars()
             .map(|c| if is_good(c) { c } else { '-' })
             .collect();
         let help = match better.trim_matches('-') {
-            "" => "a name consists of A-Z, a-z, 0-9, `_` and `-`".to_owned(),
-            better => format!("a name consists of A-Z, a-z, 0-9, `_` and `-`: `{better}`"),
+            "" => "use only A-Z, a-z, 0-9, `_` and `-`".to_owned(),
+            better => format!("use only A-Z, a-z, 0-9, `_` and `-`: `{better}`"),
         };
         self.fault(Fault::new(&name.at, message).help(help));
     }

@@ -34,19 +34,20 @@ const FOREIGN: [(&str, &str); 5] = [
     ("url", NAMELESS),
     (
         "extensions",
-        "it looks like Goose's; write {\"mcpServers\": {\"NAME\": {\"command\": …}}}",
+        "the file looks like Goose's; write {\"mcpServers\": {\"NAME\": {\"command\": …}}}",
     ),
     (
         "packages",
-        "it looks like a server.json of the registry; `mcp-proxy install` takes the repository",
+        "the file looks like a server.json of the registry; pass the repository to `mcp-proxy install`",
     ),
     (
         "mcp_config",
-        "it looks like the manifest of a bundle; write {\"mcpServers\": {\"NAME\": {\"command\": …}}}",
+        "the file looks like the manifest of a bundle; write {\"mcpServers\": {\"NAME\": {\"command\": …}}}",
     ),
 ];
 
-const NAMELESS: &str = "this is one server without a name; write {\"mcpServers\": {\"NAME\": {…}}}";
+const NAMELESS: &str =
+    "the file has one server without a name; write {\"mcpServers\": {\"NAME\": {…}}}";
 
 /// Table of servers with its key path. The path is empty if the servers are top-level entries.
 #[derive(Debug)]
@@ -117,8 +118,8 @@ pub(super) fn doubled(tree: &Node) -> Vec<Fault> {
         let parent = parent.copied().try_fold(tree, |node, key| node.get(key));
         let twice = parent.and_then(|parent| twice(parent, Some(keys[keys.len() - 1])));
         faults.extend(twice.map(|(key, message)| {
-            let fault = Fault::new(&key.at, format!("`{}` {message}", key.value));
-            fault.help("put the servers of both under one of them")
+            let fault = Fault::new(&key.at, format!("duplicate `{}` {message}", key.value));
+            fault.help("move all servers under one of them")
         }));
     }
     for place in places(tree) {
@@ -126,7 +127,10 @@ pub(super) fn doubled(tree: &Node) -> Vec<Fault> {
             continue;
         };
         if let Some((name, message)) = twice(place.servers, None) {
-            let fault = Fault::new(&name.at, format!("server `{}` {message}", name.value));
+            let fault = Fault::new(
+                &name.at,
+                format!("duplicate server `{}` {message}", name.value),
+            );
             faults.push(
                 fault
                     .help("rename or remove one of them")
@@ -135,7 +139,7 @@ pub(super) fn doubled(tree: &Node) -> Vec<Fault> {
         }
         for (name, server) in servers {
             if let Some((key, message)) = twice(server, None) {
-                let fault = Fault::new(&key.at, format!("`{}` {message}", key.value));
+                let fault = Fault::new(&key.at, format!("duplicate `{}` {message}", key.value));
                 faults.push(fault.help("remove one of them").of(Some(&name.value)));
             }
         }
@@ -155,8 +159,8 @@ fn twice<'n>(table: &'n Node, wanted: Option<&str>) -> Option<(&'n Located<Strin
         let first: &FileSpan = known.insert(&key.value, &key.at).filter(|_| is_wanted)?;
         let line = |at: &FileSpan| at.line_and_column().0;
         let message = match (line(first), line(&key.at)) {
-            (one, other) if one == other => format!("is there twice, in line {one}"),
-            (one, other) => format!("is there twice, in lines {one} and {other}"),
+            (one, other) if one == other => format!("in line {one}"),
+            (one, other) => format!("in lines {one} and {other}"),
         };
         Some((key, message))
     })
@@ -193,7 +197,7 @@ pub(super) fn all(reader: &mut SectionReader<'_>, tree: &Node) -> Option<Node> {
                     let known = first.keys.join(".");
                     reader.note(
                         &name.at,
-                        &format!("the one in `{known}` counts, not this one"),
+                        &format!("duplicate server: the one in `{known}` is used, not this one"),
                     );
                 }
             }

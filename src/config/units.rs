@@ -16,7 +16,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         .parse::<f64>()
         .ok()
         .and_then(|number| Duration::try_from_secs_f64(number * seconds_per_unit).ok())
-        .ok_or_else(|| format!("`{number}` is not a number that a duration can have"))
+        .ok_or_else(|| format!("`{number}` is not a number, or out of range"))
 }
 
 /// Parses a size such as `65536`, `512KiB`, `64MiB` or `1GiB` to bytes; a bare `K`, `M` or `G` is the same as `KiB`
@@ -35,7 +35,7 @@ pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
         .ok()
         .and_then(|number| number.checked_mul(factor))
         .filter(|size| *size > 0)
-        .ok_or_else(|| format!("`{number}` is not a whole number that a size can have"))
+        .ok_or_else(|| format!("`{number}` is not a whole number, or out of range"))
 }
 
 fn split_unit(text: &str) -> (&str, &str) {

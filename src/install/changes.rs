@@ -21,7 +21,7 @@ pub(super) fn begin(folder: &Path) {
     for (_, repository) in repositories(folder) {
         if let Err(error) = note(&repository) {
             // An update then asks for --force although nothing has changed.
-            tracing::debug!(%error, "files that the preparation left count as changes");
+            tracing::debug!(%error, "cannot record the files that the preparation left");
         }
     }
 }

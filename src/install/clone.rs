@@ -43,61 +43,65 @@ pub(crate) use worker::{SUBCOMMAND as WORKER_SUBCOMMAND, main as worker_main};
 pub(crate) enum CloneError {
     #[error("cancelled")]
     Cancelled,
-    #[error("the server said nothing for {} s", .0.as_secs_f32())]
+    #[error("the server sent nothing for {} s", .0.as_secs_f32())]
     Silent(Duration),
-    #[error("it was not there within {} s", .0.as_secs_f32())]
+    #[error("timeout after {} s", .0.as_secs_f32())]
     Slow(Duration),
     #[error("cannot reach the server: {0}")]
     Connection(String),
-    #[error("the connection broke: {0}")]
+    #[error("connection lost: {0}")]
     Broken(String),
     #[error(
-        "the server wants to know who asks, or does not let you in; is the repository private, or its name misspelt?"
+        "the server requires authentication or denies access; is the repository private, or its name misspelt?"
     )]
     Denied,
-    #[error("there is no such repository")]
+    #[error("repository not found")]
     Missing,
-    #[error("there is no git repository that can be cloned")]
+    #[error("not a git repository that can be cloned")]
     NoRepository,
-    #[error("the server answered with status {0}")]
+    #[error("the server answered with HTTP status {0}")]
     Status(u16),
-    #[error("the server sends on to {0}; if you trust that place, install from there")]
+    #[error("the server redirects to {0}; if you trust that address, install from it")]
     Redirected(String),
     #[error(transparent)]
     Garbled(#[from] packets::ProtocolError),
-    #[error("what the server sent is no valid pack: {0}")]
+    #[error("the server sent an invalid pack: {0}")]
     Pack(String),
     #[error("the repository is empty")]
     Empty,
-    #[error("it has no branch, tag or commit `{name}`{}", did_you_mean(.near))]
+    #[error("the repository has no branch, tag or commit `{name}`{}", did_you_mean(.near))]
     NoReference { name: String, near: Vec<String> },
     #[error(
-        "no branch or tag of it has the commit {0}, which may be one of a fork; only a person may install that, \
-         with `mcp-proxy install`"
+        "no branch or tag of the repository has the commit {0}, which may belong to a fork; only a person may install \
+         such a commit, with `mcp-proxy install`"
     )]
     Foreign(String),
     #[error("the server sent the commit {commit}, not {wanted}")]
     OtherCommit { wanted: String, commit: String },
-    #[error("it is too large: {0}")]
+    #[error("the repository is too large: {0}")]
     TooLarge(String),
     #[error(
-        "it has a file or folder named {}, which may stand for another place or for git's own files",
+        "the repository has a file or folder named {}, which may resolve to another path or to git's own files",
         quoting::value(.0)
     )]
     Name(String),
-    #[error("it has {} twice, or in capital and small letters, which are the same here", quoting::value(.0))]
+    #[error(
+        "the repository has a duplicate name {}, perhaps in another letter case, which this file system ignores",
+        quoting::value(.0)
+    )]
     Twice(String),
-    #[error("reading it takes more than {0} MiB of memory")]
+    #[error("reading the repository takes more than {0} MiB of memory")]
     Memory(u64),
     #[error(
-        "the process that reads it ended with {status}, as it does if it needs more than {mebibytes} MiB of memory"
+        "the process that reads the repository ended with {status}, perhaps because it needs more than {mebibytes} MiB \
+         of memory"
     )]
     Worker { status: String, mebibytes: u64 },
-    #[error("git is needed for this address, and is not in PATH")]
+    #[error("this address requires git, which is not in PATH")]
     NoProgram,
     #[error("git failed: {0}")]
     Program(String),
-    #[error("its submodule {}: {reason}", quoting::value(.path))]
+    #[error("submodule {}: {reason}", quoting::value(.path))]
     Submodule { path: String, reason: String },
     #[error("{0}")]
     Git(String),
@@ -393,7 +397,7 @@ fn foreign(error: CloneError, unnamed: UnreferencedCommit) -> CloneError {
 
 fn unnamed_note(commit: &str) -> String {
     format!(
-        "no branch or tag of the repository points at {}: it is an earlier commit of one, or a commit of a fork, \
+        "no branch or tag of the repository points at {}: the commit is an earlier one of a branch, or one of a fork, \
          which some hosts serve under this address",
         &commit[..12]
     )

@@ -64,7 +64,7 @@ pub(crate) enum PrepareError {
     #[error(
         "`{command}` ended with {status}{}{}",
         cause.map(|it| format!("; {it}")).unwrap_or_default(),
-        log.as_ref().map(|it| format!("; all that it said is in {}", it.display())).unwrap_or_default()
+        log.as_ref().map(|it| format!("; complete output: {}", it.display())).unwrap_or_default()
     )]
     Failed {
         command: String,
@@ -82,12 +82,12 @@ pub(crate) enum PrepareError {
         source: std::io::Error,
     },
     #[error(
-        "only uv understands where {file} says that `{}` comes from ([tool.uv.sources]), and pip would install another \
-         package of that name: {}",
+        "{file} takes `{}` from [tool.uv.sources], which only uv reads; pip would install another package of that \
+         name: {}",
         packages.join("`, `"),
         if *is_script {
             let start = format!("uv run {}", shlex::try_quote(file).unwrap_or_default());
-            format!("with uv installed, say --command {}", shlex::try_quote(&start).unwrap_or_default())
+            format!("with uv installed, pass --command {}", shlex::try_quote(&start).unwrap_or_default())
         } else {
             "install uv (https://docs.astral.sh/uv)".to_owned()
         }
@@ -99,14 +99,14 @@ pub(crate) enum PrepareError {
     },
     #[error("{0} names something other than versions of Python, which uv would run as a program")]
     Pin(&'static str),
-    #[error("{0}; permit it with --scripts, or with `scripts = true` under [install]")]
+    #[error("{0}; permit this with --scripts, or with `scripts = true` under [install]")]
     Leave(String),
     #[error(
-        "{file} {what}, by which installing packages could run code of the repository; permit it with --scripts, or with \
+        "{file} {what}, so installing packages could run code of the repository; permit this with --scripts, or with \
          `scripts = true` under [install]"
     )]
     Settings { file: String, what: String },
-    #[error("the server needs Python {wanted}, and there is {}: install such a Python, or uv, which fetches one",
+    #[error("the server requires Python {wanted}, and there is {}: install such a Python, or uv, which downloads one",
         if found.is_empty() { "none in PATH".to_owned() } else { format!("only {} in PATH", found.join(", ")) })]
     Python { wanted: String, found: Vec<String> },
 }

@@ -48,14 +48,14 @@ pub(crate) struct StartChoice {
 /// Reason why the start of the server is unknown.
 #[derive(Debug, Error)]
 pub(crate) enum DetectError {
-    #[error("nothing says how the server is started; name its file or its command{}", list(.considered))]
+    #[error("cannot detect how the server is started; name its file or its command{}", list(.considered))]
     Nothing { considered: Vec<String> },
     #[error("the server can be started in several ways; name its file or its command{}", list(&lines(.choices)))]
     Ambiguous {
         choices: Vec<StartChoice>,
         considered: Vec<String>,
     },
-    #[error("the repository has servers in folders of its own; add one to its address{}", list(&lines(.choices)))]
+    #[error("the repository has servers in subfolders; add one to its address{}", list(&lines(.choices)))]
     Elsewhere {
         choices: Vec<StartChoice>,
         considered: Vec<String>,
@@ -292,18 +292,18 @@ fn best(mut proposals: Vec<StartProposal>, hints: &Hints) -> Vec<StartProposal> 
         known.push(line);
         is_new
     });
-    narrow(&mut proposals, "server.json says so", |it| hints.means(it));
-    narrow(&mut proposals, "it has the name of the package", |it| {
+    narrow(&mut proposals, "listed in server.json", |it| {
+        hints.means(it)
+    });
+    narrow(&mut proposals, "named like the package", |it| {
         it.name == it.package
     });
-    narrow(&mut proposals, "its name says MCP", |it| {
+    narrow(&mut proposals, "its name contains `mcp`", |it| {
         it.name.to_lowercase().contains("mcp")
     });
-    narrow(
-        &mut proposals,
-        "its name says that it speaks over stdio",
-        |it| it.name.contains("stdio"),
-    );
+    narrow(&mut proposals, "its name contains `stdio`", |it| {
+        it.name.contains("stdio")
+    });
     proposals
 }
 
@@ -316,7 +316,7 @@ fn narrow(proposals: &mut Vec<StartProposal>, why: &str, good: impl Fn(&StartPro
     proposals.retain(good);
     for proposal in proposals {
         let reason = &mut proposal.plan.reason;
-        *reason = format!("{reason}; of several, {why}");
+        *reason = format!("{reason}; chosen among several: {why}");
     }
 }
 

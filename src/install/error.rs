@@ -16,25 +16,28 @@ use crate::quoting;
 pub(crate) enum InstallError {
     #[error(transparent)]
     Source(#[from] SourceError),
-    #[error("installing is switched off by `enabled = false` under [install] in mcp-proxy.toml")]
+    #[error("installing is disabled by `enabled = false` under [install] in mcp-proxy.toml")]
     Disabled,
-    #[error("{0} is not among the sources that `allow` under [install] in mcp-proxy.toml permits")]
+    #[error("`allow` under [install] in mcp-proxy.toml does not permit {0}")]
     NotAllowed(String),
     #[error(
-        "`consent = \"required\"` under [install] in mcp-proxy.toml wants a person to agree, and this client cannot ask one; \
-         `consent = \"if-possible\"` there permits it, or a person runs {0}"
+        "`consent = \"required\"` under [install] in mcp-proxy.toml requires a person's consent, and this client \
+         cannot ask for consent; set `consent = \"if-possible\"` there, or let a person run {0}"
     )]
     NoConsent(String),
     #[error("a model may set at most {0} variables, so that a person can read them")]
     Variables(usize),
-    #[error("`{}` is no name of a variable: letters, digits and `_`, and no digit first", quoting::sentence(.0))]
+    #[error(
+        "`{}` is not a valid variable name: use letters, digits and `_`, and no digit first",
+        quoting::sentence(.0)
+    )]
     VariableName(String),
     #[error(
         "the variable `{0}` can decide which code runs or which parties it trusts, so a model may not set it; a person \
          can, with `mcp-proxy install --env` or in the configuration"
     )]
     Steering(String),
-    #[error("cannot get {repository}: {source}")]
+    #[error("cannot fetch {repository}: {source}")]
     Clone {
         repository: String,
         source: CloneError,
@@ -42,15 +45,15 @@ pub(crate) enum InstallError {
     #[error("the repository has no folder {}", quoting::value(&.0.to_string_lossy()))]
     NoSubdir(PathBuf),
     #[error(
-        "nothing was said of how the server is started, and it was not to be found out; name its file or its command"
+        "the start command is missing, and its detection is disabled; name the server's file or its command"
     )]
     NothingSaid,
     #[error(transparent)]
     Detect(#[from] DetectError),
-    #[error("the server cannot be made ready: {0}")]
+    #[error("cannot prepare the server: {0}")]
     Prepare(#[from] PrepareError),
     #[error(
-        "there is a server `{name}` in {} already; give this one another name, or replace it with {}",
+        "server `{name}` already exists in {}; choose another name, or replace that server with {}",
         file.display(),
         if *tool { "`overwrite`" } else { "--overwrite" }
     )]
@@ -59,12 +62,17 @@ pub(crate) enum InstallError {
         file: PathBuf,
         tool: bool,
     },
-    #[error("no server `{0}` was installed; `mcp-proxy list --installed` shows those that were")]
+    #[error(
+        "server `{0}` is not installed; `mcp-proxy list --installed` shows the installed servers"
+    )]
     Unknown(String),
-    #[error("`{name}` was installed more than once, from {}; go where it is configured", sources.join(" and "))]
+    #[error(
+        "server `{name}` is installed more than once, from {}; repeat in the folder of its configuration",
+        sources.join(" and ")
+    )]
     Ambiguous { name: String, sources: Vec<String> },
     #[error(
-        "files of `{name}` were added or changed in {}: {}; copy those that you need, then insist {insist}",
+        "files of `{name}` were added or changed in {}: {}; copy the files that you need, then {insist}",
         quoting::value(&folder.to_string_lossy()),
         quoting::files(files)
     )]
@@ -76,8 +84,8 @@ pub(crate) enum InstallError {
         insist: &'static str,
     },
     #[error(
-        "commit {commit} of `{name}` is started in another way than what is installed: `{new}`, not `{old}`; \
-         to change to it, mcp-proxy install {source_text} --name {name} --overwrite"
+        "commit {commit} of `{name}` has another start command than the installed one: `{new}`, not `{old}`; to change \
+         to it, run mcp-proxy install {source_text} --name {name} --overwrite"
     )]
     StartsDifferently {
         name: String,

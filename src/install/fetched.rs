@@ -43,7 +43,7 @@ impl Drop for SlotCleanup {
             None => slot.discard().map(drop),
         };
         if let Err(error) = tidied {
-            tracing::warn!(%error, "a failed installation left something");
+            tracing::warn!(%error, "cannot remove the files of a failed installation");
         }
     }
 }
@@ -125,7 +125,7 @@ fn moved(before: &InstallRecord, source: &str, commit: &str) -> Option<String> {
     let short = |it: &str| it.chars().take(12).collect::<String>();
     (before.source == source && before.commit != commit).then(|| {
         format!(
-            "the tag {tag} stood for {} when it was installed, and {tag} means {} now",
+            "the tag {tag} moved from {} to {} since the installation",
             short(&before.commit),
             short(commit)
         )

@@ -229,8 +229,8 @@ impl Installer {
             // A person says so with --overwrite, a model by a removal with `force`.
             if request.origin == RequestOrigin::Tool || !request.overwrite {
                 let insist = match request.origin {
-                    RequestOrigin::Tool => "by removing the server with `delete_files` and `force`",
-                    RequestOrigin::Person { .. } => "with --overwrite",
+                    RequestOrigin::Tool => "remove the server with `delete_files` and `force`",
+                    RequestOrigin::Person { .. } => "repeat with --overwrite",
                 };
                 unchanged(record, &attempt.slot().folder(&record.folder), insist)?;
             }

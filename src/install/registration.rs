@@ -174,7 +174,7 @@ pub(super) fn missing(server: &NewServer, is_set: impl Fn(&str) -> bool) -> Opti
     let names: Vec<String> = server.env.iter().filter_map(unset).collect();
     (!names.is_empty()).then(|| {
         let names = names.join(", ");
-        format!("it needs {names}: set that, or write the value into the entry")
+        format!("the server needs {names}: set this in the environment, or write the value into the entry")
     })
 }
 
@@ -193,7 +193,7 @@ pub(super) fn repath(
     let notes = changed.filter_map(|(file, changed)| match changed {
         Ok(true) => None,
         Ok(false) => Some(format!(
-            "{} does not name {from}, so it stays as it is",
+            "{} does not contain {from} and stays unchanged",
             file.display()
         )),
         Err(error) => Some(format!(

@@ -62,8 +62,8 @@ impl Installer {
                     return Ok(removal);
                 }
                 let insist = match origin {
-                    RequestOrigin::Tool => "with `force`",
-                    RequestOrigin::Person { .. } => "with --force",
+                    RequestOrigin::Tool => "repeat with `force`",
+                    RequestOrigin::Person { .. } => "repeat with --force",
                 };
                 unchanged(&found.record, &found.folder, insist)?;
             }

@@ -56,33 +56,33 @@ pub(crate) struct SourcePermissions {
 pub(crate) enum SourceError {
     #[error("no source is given; write https://host/owner/repo, git@host:owner/repo or owner/repo")]
     Empty,
-    #[error("`{0}` begins with `-`, as an option does")]
+    #[error("`{0}` begins with `-`, like an option")]
     Option(String),
-    #[error("the source has a control character or a space in it")]
+    #[error("the source contains a control character or a space")]
     Character,
     #[error(
-        "{0}:// is not encrypted, so anybody on the way can change the code; use https://, or insist with --insecure"
+        "{0}:// is not encrypted, so anyone on the network path can change the code; use https://, or pass --insecure"
     )]
     Insecure(String),
     #[error("a local path can be installed only from the command line: mcp-proxy install {0}")]
     Local(String),
     #[error(
-        "{0} is not a way to reach a repository; write https://host/owner/repo, ssh://host/owner/repo, git@host:owner/repo or owner/repo"
+        "{0} is not a supported kind of address; write https://host/owner/repo, ssh://host/owner/repo, \
+         git@host:owner/repo or owner/repo"
     )]
     Scheme(String),
     #[error(
-        "`{0}` names no repository; write https://host/owner/repo, git@host:owner/repo, owner/repo or ./path"
+        "`{0}` is not the address of a repository; write https://host/owner/repo, git@host:owner/repo, owner/repo or \
+         ./path"
     )]
     NoRepository(String),
-    #[error(
-        "`{0}` is a file; write `{1}`, and behind it `#folder` if the server is not in the main folder"
-    )]
+    #[error("`{0}` is a file; write `{1}`, followed by `#folder` if the server is in a subfolder")]
     File(String, String),
-    #[error("`{0}` leads out of its place")]
+    #[error("`{0}` contains `.`, `..` or an encoded slash")]
     Escape(String),
     #[error("`{0}` has a query; write the URL that `git clone` takes")]
     Query(String),
-    #[error("`{0}` cannot be the name of a branch, tag or commit")]
+    #[error("`{0}` is not a valid name of a branch, tag or commit")]
     Reference(String),
     #[error("`{0}` is not a folder inside the repository")]
     Subdir(String),

@@ -81,13 +81,13 @@ pub(crate) struct Store {
 /// Reason why an operation on the store failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
-    #[error("neither XDG_DATA_HOME nor HOME says where to install to")]
+    #[error("no folder to install to: set HOME or XDG_DATA_HOME to an absolute path")]
     Homeless,
     #[error(
-        "`{0}` cannot be a server's name: a name consists of A-Z, a-z, 0-9, `_` and `-`, at most 64 of them, and does not begin with `-`"
+        "invalid server name `{0}`: use at most 64 of A-Z, a-z, 0-9, `_` and `-`, and no `-` at the beginning"
     )]
     Name(String),
-    #[error("`{0}` is being installed, brought up to date or removed by somebody else")]
+    #[error("another process is installing, updating or removing `{0}`")]
     Busy(String),
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
@@ -183,7 +183,7 @@ fn look(slot: &Path) -> Option<StoredServer> {
         // Another process may have just finished the installation.
         Ok(held) if held.record().is_none() => _ = held.discard(),
         Ok(_) | Err(StoreError::Busy(_)) => {}
-        Err(error) => tracing::warn!(%error, "what a killed installation left stays"),
+        Err(error) => tracing::warn!(%error, "cannot remove the files of a killed installation"),
     }
     None
 }
@@ -252,7 +252,7 @@ impl StoreSlot {
             let lock = match opened {
                 // Another process is just removing the slot.
                 Err(error) if matches!(error.kind(), NotFound | AlreadyExists) => continue,
-                opened => opened.map_err(failed("make", path))?,
+                opened => opened.map_err(failed("create", path))?,
             };
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
@@ -314,7 +314,7 @@ impl StoreSlot {
         let folder = self
             .path
             .join(names.find(free).expect("there is no end of names"));
-        fs::rename(self.partial(), &folder).map_err(failed("make", &folder))?;
+        fs::rename(self.partial(), &folder).map_err(failed("create", &folder))?;
         Ok(folder)
     }
 

@@ -274,7 +274,7 @@ async fn a_moved_tag_is_followed_and_a_commit_stands_still() {
     world.repository.git(&["tag", "--force", "v1"]);
     let updated = world.update(false).await.unwrap();
     assert_eq!(updated.commit, commit);
-    let told = |it: &String| it.starts_with("the tag v1 stood for ");
+    let told = |it: &String| it.starts_with("the tag v1 moved from ");
     assert!(updated.notes.iter().any(told), "{:?}", updated.notes);
 
     let pinned = InstallRequest {
@@ -301,10 +301,10 @@ async fn a_commit_of_a_fork_is_for_a_person() {
         ..request.clone()
     };
     let error = world.install(model).await.unwrap_err().to_string();
-    assert!(error.contains("may be one of a fork"), "{error}");
+    assert!(error.contains("may belong to a fork"), "{error}");
     world.assert_untouched("a fork");
     let notes = world.install(request).await.unwrap().notes;
-    assert!(notes[0].contains("a commit of a fork"), "{notes:?}");
+    assert!(notes[0].contains("one of a fork"), "{notes:?}");
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ impl Installer {
         }
         if !force {
             let folder = attempt.slot().folder(&record.folder);
-            unchanged(&record, &folder, "with --force")?;
+            unchanged(&record, &folder, "repeat with --force")?;
         }
         let name = record.name.clone();
         let fetched = FetchedServer::clone(self, request, &source, name, attempt, opened, job)?;
@@ -102,7 +102,7 @@ impl Installer {
 }
 
 /// Returns an error if files in the `folder` of an installation were changed, so that no change is lost unnoticed.
-/// The error tells to `insist`.
+/// The error advises to `insist`.
 pub(super) fn unchanged(
     record: &InstallRecord,
     folder: &Path,

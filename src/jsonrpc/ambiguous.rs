@@ -13,7 +13,7 @@ const PARAMS: [&str; 1] = ["name"];
 pub(crate) fn ambiguity(line: &str) -> Option<String> {
     // It is white space between JSON tokens, but a server that reads text by lines starts a new message there.
     if memchr::memchr(b'\r', line.trim_ascii_end().as_bytes()).is_some() {
-        return Some("holds a carriage return".to_owned());
+        return Some("contains a carriage return".to_owned());
     }
     let message = Members::of(line);
     doubtful(&message, &MESSAGE).or_else(|| {
@@ -33,11 +33,11 @@ fn doubtful(object: &Members<'_>, names: &[&str]) -> Option<String> {
         let mut alike = object.iter().filter(|(key, _)| folded(key) == *name);
         let first = alike.next()?.0;
         if first != *name {
-            return Some(format!("has `{first}` where `{name}` belongs"));
+            return Some(format!("has `{first}` instead of `{name}`"));
         }
         let second = alike.next()?.0;
         Some(if second == *name {
-            format!("has `{name}` twice")
+            format!("has a duplicate `{name}`")
         } else {
             format!("has both `{name}` and `{second}`")
         })
@@ -74,15 +74,15 @@ mod tests {
             ),
             (
                 r#"{"params":{"NAME":"b","name":"a"}}"#,
-                "has `NAME` where `name` belongs",
+                "has `NAME` instead of `name`",
             ),
             (
                 r#"{"params":{"name":"b","n\u0061me":"a"}}"#,
-                "has `name` twice",
+                "has a duplicate `name`",
             ),
             (
                 r#"{"params":{"x":1},"params":{"name":"a"}}"#,
-                "has `params` twice",
+                "has a duplicate `params`",
             ),
             (
                 r#"{"params":{"name":"a"},"Params":{}}"#,
@@ -90,7 +90,7 @@ mod tests {
             ),
             (
                 "{\"param\u{17f}\":{}}",
-                "has `param\u{17f}` where `params` belongs",
+                "has `param\u{17f}` instead of `params`",
             ),
             (
                 r#"{"method":"ping","METHOD":"tools/call"}"#,
@@ -98,10 +98,13 @@ mod tests {
             ),
             (
                 r#"{"method":"ping","m\u0065thod":"x"}"#,
-                "has `method` twice",
+                "has a duplicate `method`",
             ),
-            (r#"{"method":"x","Id":1}"#, "has `Id` where `id` belongs"),
-            ("{\"a\":\r{\"method\":\"x\"}\r}", "holds a carriage return"),
+            (r#"{"method":"x","Id":1}"#, "has `Id` instead of `id`"),
+            (
+                "{\"a\":\r{\"method\":\"x\"}\r}",
+                "contains a carriage return",
+            ),
         ] {
             assert_eq!(ambiguity(line).as_deref(), Some(why), "{line}");
         }

@@ -82,10 +82,10 @@ pub(crate) struct ResponsePositions {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidMessage {
     /// It is not JSON.
-    #[error("no JSON: {0}")]
+    #[error("invalid JSON: {0}")]
     Json(String),
     /// It is JSON, but neither a request, a notification nor a response.
-    #[error("no JSON-RPC message")]
+    #[error("not a JSON-RPC message")]
     Shape,
     /// It is an array of messages.
     #[error("a batch of messages")]
@@ -101,7 +101,11 @@ impl<'a> Envelope<'a> {
         match line.as_bytes().first() {
             Some(b'{') => {}
             Some(b'[') => return Err(InvalidMessage::Batch),
-            _ => return Err(InvalidMessage::Json("it does not begin with {".to_owned())),
+            _ => {
+                return Err(InvalidMessage::Json(
+                    "the first character is not {".to_owned(),
+                ));
+            }
         }
         let mut scanner = Scanner::new(line);
         let mut envelope = Self::default();

@@ -173,10 +173,7 @@ fn a_server_is_installed_called_brought_up_to_date_and_removed() {
 fn a_failure_has_a_code_of_its_own_and_the_reason() {
     let world = World::new(&[("serve.txt", SERVER)]);
     let run = world.install("git/nothing", &[], 5);
-    assert!(
-        run.stderr.contains("there is no such repository"),
-        "{run:#?}"
-    );
+    assert!(run.stderr.contains("repository not found"), "{run:#?}");
     assert_eq!(run.stdout, "");
     let run = world.install("git/weather@nowhere", &[], 5);
     assert!(

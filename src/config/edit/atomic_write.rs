@@ -64,8 +64,8 @@ fn behind_links(file: &Path) -> Result<PathBuf, EditError> {
         };
         path = path.parent().unwrap_or(Path::new("/")).join(target);
     }
-    Err(io_error("follow the links of", file)(io::Error::other(
-        "they go in a circle",
+    Err(io_error("resolve the symlinks of", file)(io::Error::other(
+        "symlink loop",
     )))
 }
 

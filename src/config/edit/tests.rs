@@ -301,8 +301,8 @@ fn an_entry_is_replaced_only_when_asked() {
 fn a_file_that_cannot_be_edited_stays_as_it_is() {
     let cases = [
         (".mcp.json", "{\"mcpServers\": {,}}", "mcp.json:1:17"),
-        (".mcp.json", "[]", "cannot be edited"),
-        (".mcp.json", "{\"mcpServers\": []}", "cannot be edited"),
+        (".mcp.json", "[]", "unsupported form"),
+        (".mcp.json", "{\"mcpServers\": []}", "unsupported form"),
         (
             "mcp-proxy.toml",
             "[proxy]\n[servers.a\n",
@@ -313,7 +313,7 @@ fn a_file_that_cannot_be_edited_stays_as_it_is() {
             "servers = { a = { command = 'y' } }",
             "write them as [servers.NAME]",
         ),
-        ("mcp-proxy.toml", "servers = 1", "cannot be edited"),
+        ("mcp-proxy.toml", "servers = 1", "unsupported form"),
     ];
     for (name, text, said) in cases {
         let (_folder, path) = file(name, text);

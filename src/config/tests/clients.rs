@@ -65,7 +65,7 @@ fn a_client_file_may_call_a_server_anything() {
     let text = r#"{"mcpServers": {"my files.v2": {"command": "x"}, " ": {"command": "x"}}}"#;
     let loaded = loaded(&[(".mcp.json", text)]);
     assert_eq!(names(&loaded), ["my files.v2"]);
-    assert_eq!(messages(&loaded), ["` ` cannot be a server's name"]);
+    assert_eq!(messages(&loaded), ["invalid server name ` `"]);
 }
 
 /// Loads a `.mcp.json` with one server `a` of this text.
@@ -198,7 +198,7 @@ fn a_key_that_cannot_be_obeyed_is_not_ignored_in_silence() {
             "write them into `headers`",
         ),
         (r#""oauth": {"clientId": "s3cret"}"#, "cannot log in"),
-        (r#""watch": ["*.py"]"#, "belongs in mcp-proxy.toml"),
+        (r#""watch": ["*.py"]"#, "[servers.NAME] in mcp-proxy.toml"),
         (r#""evn": {"K": "s3cret"}"#, "did you mean `env`?"),
     ] {
         let loaded = one(&format!(r#"{{"command": "x", {key}}}"#));
@@ -220,7 +220,7 @@ fn a_key_that_cannot_be_obeyed_is_not_ignored_in_silence() {
     let two = r#"{"url": "https://x.example/", "serverUrl": "https://y.example/"}"#;
     assert_eq!(
         messages(&one(two)),
-        ["`url` and `serverUrl` say different things"]
+        ["`url` and `serverUrl` have different values"]
     );
 }
 
@@ -323,11 +323,11 @@ fn what_only_an_editor_can_replace_is_a_fault() {
     for (value, said) in [
         (
             "${input:key}",
-            "VS Code asks for this value, mcp-proxy cannot",
+            "VS Code prompts for this value, mcp-proxy cannot",
         ),
         (
             "x${config:a.b}",
-            "this value is a setting of an editor, mcp-proxy has none",
+            "this value is an editor's setting, which mcp-proxy cannot read",
         ),
         ("${env:userHome}", "variable `userHome` is not set"),
     ] {

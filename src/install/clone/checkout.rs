@@ -66,7 +66,7 @@ pub(super) fn check_out(
         .iter()
         .filter(|file| is_lfs_pointer(&root.join(file)));
     notes.extend(listed(
-        "files are kept in Git LFS and were not fetched (git lfs pull in the folder gets them)",
+        "files in Git LFS were not fetched (run git lfs pull in the folder)",
         pointers,
     ));
     if !with_submodules {
@@ -102,7 +102,7 @@ fn point_head(
 /// Stores the address as remote `origin`, so that a person can use git in the folder.
 pub(super) fn remember(repository: &Repository, url: &str) {
     if let Err(error) = repository.remote("origin", url) {
-        tracing::debug!(%error, "the address of the clone is not kept");
+        tracing::debug!(%error, "cannot store the address of the clone");
     }
 }
 
@@ -136,7 +136,7 @@ fn measure(
         if depth > limits.depth {
             let most = limits.depth;
             return Err(CloneError::TooLarge(format!(
-                "more than {most} folders in each other"
+                "folders nested more than {most} deep"
             )));
         }
         let mut names = HashSet::new();

@@ -12,11 +12,11 @@ const LONGEST: usize = 65520;
 /// Data that violates git's protocol.
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ProtocolError {
-    #[error("what the server sent is not git's smart protocol")]
+    #[error("the server's response violates git's smart protocol")]
     Length,
-    #[error("the server said: {0}")]
+    #[error("the server reported: {0}")]
     Said(String),
-    #[error("the server broke off in the middle")]
+    #[error("the server's response is incomplete")]
     Cut,
 }
 

@@ -61,7 +61,7 @@ pub(super) fn fetch(
             .map_err(|error| match error {
                 CloneError::Cancelled => error,
                 CloneError::TooLarge(what) => {
-                    failed(format!("it needs more than the limits leave to it: {what}"))
+                    failed(format!("the remaining limits are exceeded: {what}"))
                 }
                 error => failed(error.to_string()),
             })?;

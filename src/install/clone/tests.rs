@@ -116,16 +116,16 @@ async fn a_name_that_is_not_there_has_near_ones() {
     let say = async |name: &str| failure(&format!("{url}@{name}"), &server).await;
     assert_eq!(
         say("1.0").await,
-        "it has no branch, tag or commit `1.0`; did you mean `v1.0`?"
+        "the repository has no branch, tag or commit `1.0`; did you mean `v1.0`?"
     );
     assert_eq!(
         say("0123456789").await,
-        "it has no branch, tag or commit `0123456789`"
+        "the repository has no branch, tag or commit `0123456789`"
     );
     let whole = "0123456789".repeat(4);
     assert_eq!(
         say(&whole).await,
-        format!("it has no branch, tag or commit `{whole}`")
+        format!("the repository has no branch, tag or commit `{whole}`")
     );
 }
 
@@ -136,16 +136,16 @@ async fn what_a_server_does_wrong_is_told() {
     for (how, said) in [
         (
             "garbage",
-            "what the server sent is not git's smart protocol",
+            "the server's response violates git's smart protocol",
         ),
-        ("page", "there is no git repository that can be cloned"),
-        ("missing", "there is no such repository"),
-        ("git/nothing", "there is no such repository"),
-        ("broken", "the server answered with status 500"),
-        ("private", "the server wants to know who asks"),
-        ("away", "the server sends on to https://127.0.0.1:"),
+        ("page", "not a git repository that can be cloned"),
+        ("missing", "repository not found"),
+        ("git/nothing", "repository not found"),
+        ("broken", "the server answered with HTTP status 500"),
+        ("private", "the server requires authentication"),
+        ("away", "the server redirects to https://127.0.0.1:"),
         ("cut", "broke"),
-        ("damaged", "what the server sent is no valid pack"),
+        ("damaged", "the server sent an invalid pack"),
     ] {
         let path = if how.contains('/') {
             how.to_owned()
@@ -426,7 +426,7 @@ async fn submodules_come_if_they_are_asked_for() {
     limited.limits.entries = 5;
     let error = cloned_whole(&url, limited).await.0.unwrap_err().to_string();
     assert!(
-        error.contains(r#"its submodule "lib/inner": it needs more"#),
+        error.contains(r#"submodule "lib/inner": the remaining limits"#),
         "{error}"
     );
 }

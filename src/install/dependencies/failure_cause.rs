@@ -20,15 +20,15 @@ impl fmt::Display for FailureCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Lock => {
-                "the lock file of the server does not fit its other files; --ignore-lock installs without it, in \
-                 versions that its authors may not have tried"
+                "the lock file of the server does not match its other files; --ignore-lock ignores the lock file and \
+                 installs versions that the authors may not have tested"
             }
             Self::Scripts => {
-                "packages may neither run scripts nor be built; permit it with --scripts, or with `scripts = true` \
+                "packages may neither run scripts nor be built; permit both with --scripts, or with `scripts = true` \
                  under [install]"
             }
             Self::Yarn => {
-                "the server needs yarn 2 or later, and the yarn in PATH is yarn 1, which would run scripts of \
+                "the server requires yarn 2 or later, and the yarn in PATH is yarn 1, which would run scripts of \
                  packages; `corepack enable` provides the right one"
             }
         })

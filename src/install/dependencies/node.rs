@@ -235,7 +235,7 @@ impl<'a> Repository<'a> {
     ) -> Result<(), PrepareError> {
         match file.metadata() {
             Ok(about) if !about.is_file() || about.len() > LONGEST_LOCK => {
-                return Err(self.refuse(file, "is no lock file"));
+                return Err(self.refuse(file, "is not a lock file"));
             }
             Ok(_) => {}
             Err(_) => return Ok(()),
@@ -290,7 +290,7 @@ impl<'a> Repository<'a> {
             *count += 1;
             if *count > MOST_FOLDERS {
                 let file = workspace.folder.join("package.json");
-                return Err(self.refuse(&file, "has a workspace of too many folders"));
+                return Err(self.refuse(&file, "has too many folders in its workspace"));
             }
             for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let (name, path) = (entry.file_name(), entry.path());

@@ -53,17 +53,17 @@ pub(super) fn check_requirements(
 ) -> Result<(), PrepareError> {
     let ending = file.extension().unwrap_or_default().to_string_lossy();
     if NOT_LISTS.contains(&&*ending.to_ascii_lowercase()) {
-        return Err(runs(file, "is no list of requirements"));
+        return Err(runs(file, "is not a list of requirements"));
     }
     let first = inside(site.root, file);
-    let first = first.ok_or_else(|| runs(file, "is no file of the repository"))?;
+    let first = first.ok_or_else(|| runs(file, "is not a file of the repository"))?;
     let (mut open, mut seen) = (vec![first], BTreeSet::new());
     while let Some(file) = open.pop() {
         if !seen.insert(file.clone()) {
             continue;
         }
         if seen.len() > FILES {
-            return Err(runs(&file, "is one of too many files of requirements"));
+            return Err(runs(&file, "is one of too many requirements files"));
         }
         for line in lines::read(&file)? {
             let place = format!("line {}", line.number);
@@ -77,7 +77,7 @@ pub(super) fn check_requirements(
                 let Some(named) = named.filter(|_| !quoted.iter().any(|it| it.exists())) else {
                     let name = quoting::value(&name);
                     let what =
-                        format!("names {name} in {place}, which is no file of the repository");
+                        format!("names {name} in {place}, which is not a file of the repository");
                     return Err(runs(&file, &what));
                 };
                 open.push(named);

@@ -30,14 +30,14 @@ pub(super) fn one_of<'a>(keys: &[&'a str], name: &str) -> Option<&'a str> {
 
 /// Reads a file; empty if it does not exist. An unreadable file is an error, since a tool might be able to read it.
 pub(super) fn read(file: &Path) -> Result<String, PrepareError> {
-    String::from_utf8(read_bytes(file)?).map_err(|_| runs(file, "is no UTF-8"))
+    String::from_utf8(read_bytes(file)?).map_err(|_| runs(file, "is not UTF-8"))
 }
 
 /// Reads a file as [`read`] does, in any encoding.
 pub(super) fn read_bytes(file: &Path) -> Result<Vec<u8>, PrepareError> {
     match std::fs::metadata(file) {
         Ok(about) if !about.is_file() || about.len() > LONGEST => {
-            return Err(runs(file, "is no file of settings"));
+            return Err(runs(file, "is not a settings file"));
         }
         Ok(_) => {}
         Err(_) => return Ok(Vec::new()),

@@ -109,7 +109,7 @@ impl YamlReader {
 
     fn scalar(&mut self, text: &str, line: usize) -> Result<(), String> {
         match self.open.last_mut() {
-            None => return Err(format!("is no mapping (line {line})")),
+            None => return Err(format!("is not a mapping (line {line})")),
             Some(OpenCollection::Mapping {
                 key: key @ None,
                 seen,
@@ -118,7 +118,7 @@ impl YamlReader {
                     return Err(format!("has a merge `<<` (line {line})"));
                 }
                 if !seen.insert(text.to_owned()) {
-                    return Err(format!("has the key `{text}` twice (line {line})"));
+                    return Err(format!("has a duplicate key `{text}` (line {line})"));
                 }
                 *key = Some(text.to_owned());
                 return Ok(());
@@ -134,12 +134,14 @@ impl YamlReader {
     fn start(&mut self, collection: OpenCollection, line: usize) -> Result<(), String> {
         match self.open.last() {
             None if matches!(collection, OpenCollection::Sequence) => {
-                return Err(format!("is no mapping (line {line})"));
+                return Err(format!("is not a mapping (line {line})"));
             }
             Some(OpenCollection::Mapping { key: None, .. }) => {
                 return Err(format!("has a collection as a key (line {line})"));
             }
-            _ if self.open.len() >= DEEPEST => return Err(format!("is too deep (line {line})")),
+            _ if self.open.len() >= DEEPEST => {
+                return Err(format!("is nested too deeply (line {line})"));
+            }
             None => {}
             Some(_) => {
                 let path = self.path();
@@ -199,8 +201,8 @@ mod tests {
     #[test]
     fn constructs_that_can_hide_a_key_are_refused() {
         for (text, reason) in [
-            ("a: 1\na: 2", "has the key `a` twice (line 2)"),
-            ("a: 1\n\"\\u0061\": 2", "has the key `a` twice (line 2)"),
+            ("a: 1\na: 2", "has a duplicate key `a` (line 2)"),
+            ("a: 1\n\"\\u0061\": 2", "has a duplicate key `a` (line 2)"),
             ("a: &x 1", "has an anchor (line 1)"),
             ("a: &x {b: 1}\n<<: *x", "has an anchor (line 1)"),
             ("<<: {b: 1}", "has a merge `<<` (line 1)"),
@@ -210,8 +212,8 @@ mod tests {
             ("a: |\n  b: 1", "has a text of several lines (line 2)"),
             ("a: \"x\n  b: 1\"", "has a text of several lines (line 1)"),
             ("? {a: 1}\n: b", "has a collection as a key (line 1)"),
-            ("- a", "is no mapping (line 1)"),
-            ("a", "is no mapping (line 1)"),
+            ("- a", "is not a mapping (line 1)"),
+            ("a", "is not a mapping (line 1)"),
             ("a: [", "cannot be read as YAML (line 2)"),
             ("a: 1\0\nb: 2", "has a tab or another control character"),
             ("a:\tb", "has a tab or another control character"),
@@ -220,6 +222,6 @@ mod tests {
         }
         assert!(parse(&"[".repeat(10_000)).is_err());
         let deep = format!("a: {}{}", "[".repeat(100), "]".repeat(100));
-        assert_eq!(parse(&deep).unwrap_err(), "is too deep (line 1)");
+        assert_eq!(parse(&deep).unwrap_err(), "is nested too deeply (line 1)");
     }
 }

@@ -59,7 +59,7 @@ fn cargo(tree: &CloneFolder, findings: &mut FolderFindings) {
             continue;
         }
         let says = if default.is_some() {
-            "it is run by default"
+            "default program"
         } else {
             says
         };
@@ -92,7 +92,7 @@ fn bins(tree: &CloneFolder, manifest: &Value, package: &str) -> Vec<(String, Str
         .flatten();
     let mut bins: Vec<(String, String)> = listed
         .filter_map(|bin| bin.get("name")?.as_str())
-        .map(|name| (name.to_owned(), format!("its programs have `{name}`")))
+        .map(|name| (name.to_owned(), format!("`bin` has `{name}`")))
         .collect();
     let taken = |path: &str| {
         let listed = manifest

@@ -47,7 +47,7 @@ pub(super) fn named(tree: &CloneFolder, file: &str, findings: &mut FolderFinding
     if manifest(tree, findings).is_none() || !is_script(tree, file) {
         return false;
     }
-    let what = format!("{file}: it was named");
+    let what = format!("{file}: named as the server's file");
     propose_file(
         tree,
         file,
@@ -72,7 +72,7 @@ pub(super) fn propose(tree: &CloneFolder, findings: &mut FolderFindings) {
         }) else {
             continue;
         };
-        let what = format!("{name}: its task `{task}` is `{line}`");
+        let what = format!("{name}: task `{task}` is `{line}`");
         match started(tree, line) {
             Some((options, file)) => {
                 return propose_file(
@@ -89,7 +89,7 @@ pub(super) fn propose(tree: &CloneFolder, findings: &mut FolderFindings) {
     }
     let usual = USUAL.into_iter().find(|file| tree.has(file));
     if let Some(file) = usual {
-        let what = format!("{file}: it is called as servers are");
+        let what = format!("{file}: usual name of a server");
         propose_file(
             tree,
             file,
@@ -99,7 +99,7 @@ pub(super) fn propose(tree: &CloneFolder, findings: &mut FolderFindings) {
             findings,
         );
     } else {
-        findings.consider(format!("{name}: does not say what is started"));
+        findings.consider(format!("{name}: does not define a start command"));
     }
 }
 
@@ -164,7 +164,7 @@ fn needs_leave(tree: &CloneFolder) -> Option<String> {
 fn risk(tree: &CloneFolder, manifest: &str) -> Option<String> {
     let Ok(manifest) = tree.jsonc(manifest) else {
         // Deno may understand more of it.
-        return Some("cannot be read as a whole, and may let packages run scripts".to_owned());
+        return Some("cannot be parsed, and may let packages run scripts".to_owned());
     };
     let manifest = manifest?;
     let scripts = manifest.get("allowScripts");
@@ -262,7 +262,7 @@ mod tests {
             for path in ["sub/deno.json", "deno.jsonc"] {
                 let reason = reason(path, text).unwrap();
                 assert!(
-                    reason.starts_with(&format!("{path} cannot be read")),
+                    reason.starts_with(&format!("{path} cannot be parsed")),
                     "{reason}"
                 );
             }

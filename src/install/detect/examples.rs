@@ -123,7 +123,7 @@ impl Example {
         let line = shlex::try_join(rest.iter().map(String::as_str)).unwrap_or_default();
         let from = self.from;
         plan.considered
-            .push(format!("{from}: it is started with `{line}`"));
+            .push(format!("{from}: starts the server with `{line}`"));
     }
 
     /// Returns the words after the first that matches one of `names`, ignoring folder and version.

@@ -60,7 +60,7 @@ pub(super) fn read(tree: &CloneFolder, findings: &mut FolderFindings) -> Hints {
 /// Proposes starts from the bundle and the README if there is no other proposal; otherwise only notes them.
 pub(super) fn add_last(tree: &CloneFolder, hints: &Hints, findings: &mut FolderFindings) {
     if let Some(Bundle { entry_point, .. }) = &hints.bundle {
-        let says = format!("manifest.json: its entry point is {entry_point}");
+        let says = format!("manifest.json: `entry_point` is {entry_point}");
         hints.add(
             tree,
             Some(entry_point.as_str()),

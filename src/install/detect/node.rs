@@ -35,7 +35,7 @@ pub(super) fn named(tree: &CloneFolder, file: &str, findings: &mut FolderFinding
     let Some(start) = package.start_of(file) else {
         return false;
     };
-    let reason = format!("{file}: it was named");
+    let reason = format!("{file}: named as the server's file");
     let prepare = package.install(None, findings);
     let plan = Plan {
         prepare,
@@ -164,7 +164,7 @@ impl<'a> NodePackage<'a> {
             }
             (Some(needed), None) => {
                 findings.consider(format!(
-                    "{what}: `{needed}` is not there, and no script builds it"
+                    "{what}: `{needed}` does not exist, and no script builds it"
                 ));
                 return;
             }
@@ -329,7 +329,7 @@ impl<'a> NodePackage<'a> {
             return (said.unwrap_or(PackageManager::Npm), None);
         };
         for (other, ..) in locks.iter().filter(|(other, ..)| other != lock) {
-            let note = format!("{other}: {lock} was taken");
+            let note = format!("{other}: {lock} takes precedence");
             if !findings.considered.contains(&note) {
                 findings.consider(note);
             }

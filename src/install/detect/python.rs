@@ -27,7 +27,7 @@ pub(super) fn named(
         return false;
     };
     let project = PythonProject::read(tree, requirements, findings);
-    let what = format!("{file}: it was named");
+    let what = format!("{file}: named as the server's file");
     project.propose_file(&file, ConfidenceLevel::Named, &what, findings);
     true
 }
@@ -41,10 +41,10 @@ pub(super) fn propose(
     let project = PythonProject::read(tree, requirements, findings);
     for name in project.scripts() {
         if !is_plain(&name) {
-            findings.consider(format!("{PROJECT}: `{name}` cannot be a program's name"));
+            findings.consider(format!("{PROJECT}: `{name}` is not a valid program name"));
             continue;
         }
-        let reason = format!("{PROJECT}: its scripts have `{name}`");
+        let reason = format!("{PROJECT}: `scripts` has `{name}`");
         let prepare = vec![PrepareStep::Venv(project.install(&[], true))];
         let command = format!(".venv/bin/{name}");
         let plan = plan(prepare, &command, Vec::new(), &WATCH, reason);
@@ -58,7 +58,7 @@ pub(super) fn propose(
     let is_bare = findings.proposals.iter().all(|it| it.registry != "pypi");
     for file in [PROJECT, REQUIREMENTS, "setup.py"] {
         if is_bare && tree.has(file) {
-            findings.consider(format!("{file}: does not say what is started"));
+            findings.consider(format!("{file}: does not define a start command"));
         }
     }
 }
@@ -191,7 +191,7 @@ impl<'a> PythonProject<'a> {
         };
         let path = manifest.pointer("/source/path").and_then(Value::as_str);
         let Some(file) = path.and_then(cleaned).filter(|it| self.tree.has(it)) else {
-            findings.consider(format!("{FASTMCP}: its source is not a file of the server"));
+            findings.consider(format!("{FASTMCP}: `source` is not a file of the server"));
             return;
         };
         let mut packages: Vec<&str> = strings(&manifest, "/environment/dependencies")
@@ -204,7 +204,7 @@ impl<'a> PythonProject<'a> {
             Argument::Text("run".to_owned()),
             Argument::File(FASTMCP.into()),
         ];
-        let reason = format!("{FASTMCP}: its source is {file}");
+        let reason = format!("{FASTMCP}: `source` is {file}");
         let prepare = vec![PrepareStep::Venv(self.install(&packages, false))];
         let plan = plan(prepare, ".venv/bin/fastmcp", args, &WATCH, reason);
         let proposal = self.proposal(&file, ConfidenceLevel::Declared, plan);
@@ -264,10 +264,7 @@ impl<'a> PythonProject<'a> {
                 .filter(|it| it.ends_with("_server.py"))
                 .collect();
             if let Some(name) = usual(&speaking) {
-                let what = format!(
-                    "{}: it is called as servers are and imports MCP",
-                    path(name)
-                );
+                let what = format!("{}: usual name of a server, imports MCP", path(name));
                 self.propose_file(&path(name), ConfidenceLevel::Usual, &what, findings);
                 let others = speaking.iter().filter(|it| *it != name);
                 for other in others {
@@ -275,19 +272,16 @@ impl<'a> PythonProject<'a> {
                 }
             } else if !ending.is_empty() {
                 for name in ending {
-                    let what = format!(
-                        "{}: it is called as servers are and imports MCP",
-                        path(name)
-                    );
+                    let what = format!("{}: usual name of a server, imports MCP", path(name));
                     self.propose_file(&path(name), ConfidenceLevel::Usual, &what, findings);
                 }
             } else if !speaking.is_empty() {
                 for name in &speaking {
-                    let what = format!("{}: it imports MCP", path(name));
+                    let what = format!("{}: imports MCP", path(name));
                     self.propose_file(&path(name), ConfidenceLevel::Usual, &what, findings);
                 }
             } else if let Some(name) = usual(&files).or_else(|| only_server(&files)) {
-                let what = format!("{}: it is called as servers are", path(name));
+                let what = format!("{}: usual name of a server", path(name));
                 self.propose_file(&path(name), ConfidenceLevel::Guessed, &what, findings);
             }
             if findings.proposals.iter().any(|it| it.registry == "pypi") {
@@ -328,7 +322,7 @@ impl<'a> PythonProject<'a> {
             None => Vec::new(),
         };
         let of = if head.is_some() {
-            "; its head lists what it needs"
+            "; its head lists the dependencies"
         } else {
             ""
         };
@@ -344,12 +338,12 @@ impl<'a> PythonProject<'a> {
         let idle = if command == ".venv/bin/python" {
             ""
         } else {
-            "; it does not run by itself"
+            "; has no start code"
         };
         let reason = format!("{what}{of}{idle}");
         if head.is_none() && !venv.packages.is_empty() && self.manifest.is_null() {
             findings.consider(format!(
-                "{file}: no file lists what it needs, so {} is guessed",
+                "{file}: no file lists the dependencies; guessed: {}",
                 guessed.join(", ")
             ));
         }

@@ -30,7 +30,7 @@ async fn nothing_is_left_of_a_server_that_misbehaves() {
         let error = world.install(world.at(&format!("{how}/weather"))).await;
         let error = error.unwrap_err().to_string();
         assert!(
-            error.starts_with("cannot get https://localhost:"),
+            error.starts_with("cannot fetch https://localhost:"),
             "{error}"
         );
         world.assert_untouched(how);
@@ -169,7 +169,7 @@ async fn a_second_installation_of_the_same_is_refused_while_one_is_under_way() {
         .await
         .unwrap();
     let error = world.install(world.request()).await.unwrap_err();
-    assert!(error.to_string().contains("somebody else"), "{error}");
+    assert!(error.to_string().contains("another process"), "{error}");
     first.finish(&cancel).await.unwrap();
 }
 

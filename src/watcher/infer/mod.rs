@@ -152,7 +152,8 @@ impl SourceSearch<'_> {
                 ));
             }
             SourceLocation::Project(_) | SourceLocation::Unknown if found.is_empty() => inferred.warnings.push(format!(
-                "cannot tell from the command `{}` what to watch; name the sources with --watch, as in --watch 'src/**'",
+                "cannot infer from the command `{}` which files to watch; name the sources with --watch, as in --watch \
+                 'src/**'",
                 self.unwrapped.command.words.first().map_or("", String::as_str)
             )),
             SourceLocation::Project(_) | SourceLocation::Unknown => {}

@@ -13,7 +13,7 @@ fn python_that_is_too_old_is_named() {
     let project = PYPROJECT.replace(">=3.10", ">=3.99");
     let world = World::new(&[("pyproject.toml", &project), ("weather.py", PYTHON)]);
     let said = install(&world, &[], &[], 5);
-    assert!(said.contains("needs Python >=3.99"), "{said}");
+    assert!(said.contains("requires Python >=3.99"), "{said}");
     world.assert_untouched();
 }
 

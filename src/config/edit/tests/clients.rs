@@ -96,19 +96,19 @@ fn a_file_with_a_key_twice_is_left_alone() {
     for (text, fault) in [
         (
             "{\"mcpServers\": {\"a\": {}},\n\"mcpServers\": {\"x\": {}}}",
-            "`mcpServers` is there twice, in lines 1 and 2",
+            "duplicate `mcpServers` in lines 1 and 2",
         ),
         (
             "{\"mcpServers\": {\"x\": {},\n\n\"\\u0078\": {}}}",
-            "server `x` is there twice, in lines 1 and 3",
+            "duplicate server `x` in lines 1 and 3",
         ),
         (
             "{\"mcpServers\": {\"a\": {},\n\"x\": {\"env\": {}, \"env\": {}}}}",
-            "`env` is there twice, in line 2",
+            "duplicate `env` in line 2",
         ),
         (
             "{\"mcp\": {\"servers\": {\"x\": {\"command\": \"y\"}},\n\"servers\": {}}}",
-            "`servers` is there twice, in lines 1 and 2",
+            "duplicate `servers` in lines 1 and 2",
         ),
     ] {
         let (_folder, path) = file(".mcp.json", text);

@@ -67,7 +67,7 @@ async fn folders_count_however_they_are_nested() {
         wide(it, &[(MODULE, "m", file)])
     });
     for (name, said) in [
-        ("deep", "more than 100 folders in each other"),
+        ("deep", "folders nested more than 100 deep"),
         ("folders", "more than 1000 files and folders"),
         ("modules", "more than 1000 files and folders"),
     ] {
@@ -126,7 +126,7 @@ async fn names_that_stand_for_another_place_are_refused() {
             let (clone, folder) = cloned(&url, job(&server)).await;
             let error = clone.unwrap_err().to_string();
             assert!(
-                error.contains("it has a file or folder named"),
+                error.contains("the repository has a file or folder named"),
                 "{name:?}: {error}"
             );
             assert!(fs::symlink_metadata(folder.path().join("link")).is_err());
@@ -148,7 +148,10 @@ async fn nothing_lies_below_a_link() {
         });
         let (clone, _) = cloned(&server.url(&format!("packed/{kind}")), job(&server)).await;
         let error = clone.unwrap_err().to_string();
-        assert!(error.contains(r#"it has "link" twice"#), "{kind}: {error}");
+        assert!(
+            error.contains(r#"the repository has a duplicate name "link""#),
+            "{kind}: {error}"
+        );
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{kind}");
     }
 }

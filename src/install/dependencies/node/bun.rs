@@ -66,7 +66,7 @@ pub(super) fn check_settings(text: &str, place: &SettingsFolder<'_>) -> Result<(
     let install = match install {
         None => return Ok(()),
         Some(DeValue::Table(install)) => install,
-        Some(_) => return Err("has an `install` that is no table".to_owned()),
+        Some(_) => return Err("has an `install` that is not a table".to_owned()),
     };
     for (key, value) in install {
         let (name, at) = (&**key.get_ref(), line(key.span()));

@@ -131,7 +131,9 @@ pub(super) fn check_pattern(pattern: &str) -> Result<(), String> {
         || path.contains(['\\', '$', ':'])
         || path.starts_with(['/', '~'])
     {
-        return Err(format!("has a workspace `{pattern}` that can lead outside"));
+        return Err(format!(
+            "has a workspace `{pattern}` that can match a folder outside of the repository"
+        ));
     }
     Ok(())
 }
@@ -148,7 +150,9 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     if is_plain(scope) && is_plain(rest) && rest != "node_modules" {
         return Ok(());
     }
-    Err(format!("names a package `{name}`, which is no name"))
+    Err(format!(
+        "names a package `{name}`, which is not a valid name"
+    ))
 }
 
 /// Checks the source of a package. Returns the folder, if the package is one of the repository.

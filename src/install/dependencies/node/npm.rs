@@ -68,7 +68,7 @@ pub(super) fn check_settings(text: &str) -> Result<(), String> {
             // npm also expands escapes and variables in keys.
             if key.contains(['\\', '$']) {
                 return Err(format!(
-                    "has a key that is not written plainly (line {})",
+                    "has a key with an escape or a variable (line {})",
                     at + 1
                 ));
             }
@@ -103,7 +103,7 @@ pub(super) fn check_registry(text: &str) -> Result<(), String> {
             && value != "https://registry.npmjs.org"
         {
             return Err(format!(
-                "sets `{key}`, from where pnpm fetches the pnpm to run"
+                "sets `{key}`, by which pnpm may fetch another pnpm to run"
             ));
         }
     }

@@ -172,7 +172,7 @@ fn npm_reads_keys_in_many_spellings() {
             ("logs-dir=../..", "sets `logsdir`"),
             ("lockfile-dir=../..", "sets `lockfiledir`"),
             ("npm-path=./evil", "sets `npmpath`"),
-            ("${X}=1", "has a key that is not written plainly (line 1)"),
+            ("${X}=1", "has a key with an escape or a variable (line 1)"),
         ],
     );
     assert_fine(

@@ -167,7 +167,7 @@ pub(super) fn check_classic(text: &str) -> Result<(), String> {
         if line.trim().is_empty() || line.starts_with('#') {
             continue;
         }
-        let odd = || format!("has a line that is not written plainly (line {})", at + 1);
+        let odd = || format!("has a line in an unusual form (line {})", at + 1);
         if line.contains(|c: char| c.is_control() || c == '\\') {
             return Err(odd());
         }
@@ -213,7 +213,7 @@ pub(super) fn check_lock(text: &str) -> Result<(), String> {
     for (at, line) in text.lines().enumerate() {
         let refused = |what: &str| Err(format!("{what} (line {})", at + 1));
         if line.contains('\\') {
-            return refused("has a `\\`, behind which a source can hide");
+            return refused("has a `\\`, which can hide a source");
         }
         if line.starts_with('#') {
             continue;

@@ -24,7 +24,7 @@ pub(super) fn read(file: &Path) -> Result<Vec<Line>, PrepareError> {
 
 /// Decodes bytes as pip does. uv ignores a declared encoding, so the result must not depend on it.
 fn decoded(bytes: &[u8]) -> Result<String, &'static str> {
-    let utf8 = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| "is no UTF-8");
+    let utf8 = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| "is not UTF-8");
     match bytes {
         [0xef, 0xbb, 0xbf, text @ ..] => return utf8(text),
         [0xff, 0xfe, text @ ..] => return utf16(text, u16::from_le_bytes),
@@ -49,10 +49,10 @@ fn decoded(bytes: &[u8]) -> Result<String, &'static str> {
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, &'static str> {
     let (pairs, []) = bytes.as_chunks() else {
-        return Err("is no UTF-16");
+        return Err("is not UTF-16");
     };
     let units: Vec<u16> = pairs.iter().map(|&it| unit(it)).collect();
-    String::from_utf16(&units).map_err(|_| "is no UTF-16")
+    String::from_utf16(&units).map_err(|_| "is not UTF-16")
 }
 
 /// Returns the encodings that a comment declares (PEP 263).
@@ -102,7 +102,7 @@ fn logical(text: &str) -> Result<Vec<Line>, (usize, &'static str)> {
             || active.is_empty()
             || active.starts_with([' ', '\t']);
         if !is_apart {
-            return fail("has a word that goes on in the next line");
+            return fail("has a word that continues on the next line");
         }
         whole.text.push_str(active);
         if !goes_on {

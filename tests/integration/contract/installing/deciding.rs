@@ -53,7 +53,7 @@ fn a_variable_that_runs_code_is_for_a_person_to_set() {
     says(&said, &["at most 32 variables"]);
     for name in ["A B", "", "A\nB", "A=B", "BASH_FUNC_x%%"] {
         let said = client.failure(INSTALL, &world.arguments(json!({"env_vars": {name: "x"}})));
-        says(&said, &["is no name of a variable"]);
+        says(&said, &["is not a valid variable name"]);
     }
     world.assert_untouched();
 }

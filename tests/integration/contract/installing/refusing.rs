@@ -19,9 +19,9 @@ fn sources_that_only_a_person_may_name() {
         ("http://localhost/a/b".to_owned(), "is not encrypted"),
         ("git://localhost/a/b".to_owned(), "is not encrypted"),
         ("--upload-pack=touch /tmp/x".to_owned(), "begins with `-`"),
-        ("ext::sh -c x".to_owned(), "a space in it"),
-        ("ext::sh".to_owned(), "is not a way to reach a repository"),
-        (world.url() + "@-x", "cannot be the name of a branch"),
+        ("ext::sh -c x".to_owned(), "a control character or a space"),
+        ("ext::sh".to_owned(), "is not a supported kind of address"),
+        (world.url() + "@-x", "is not a valid name of a branch"),
         (world.url() + "#../..", "is not a folder inside"),
         (String::new(), "no source is given"),
     ] {
@@ -62,7 +62,7 @@ fn arguments_that_make_no_sense() {
         ),
         (
             world.arguments(json!({"auto_detect": false})),
-            "name its file",
+            "name the server's file",
         ),
         (
             world.arguments(json!({"server_file": "nowhere.py"})),
@@ -95,7 +95,7 @@ fn a_dependency_that_does_not_come() {
         says(
             &said,
             &[
-                "Installation failed: the server cannot be made ready: `uv pip install ",
+                "Installation failed: cannot prepare the server: `uv pip install ",
                 "ended with status 1",
             ],
         );
@@ -135,10 +135,10 @@ fn servers_that_answer_badly() {
     let world = World::simple();
     let client = world.serve();
     for (how, text) in [
-        ("missing", "there is no such repository"),
-        ("garbage", "cannot get https://localhost"),
-        ("cut", "cannot get https://localhost"),
-        ("damaged", "cannot get https://localhost"),
+        ("missing", "repository not found"),
+        ("garbage", "cannot fetch https://localhost"),
+        ("cut", "cannot fetch https://localhost"),
+        ("damaged", "cannot fetch https://localhost"),
     ] {
         let url = world.git.url(&format!("{how}/weather"));
         let said = client.failure(INSTALL, &json!({ "git_url": url }));
@@ -195,16 +195,17 @@ fn what_the_configuration_forbids() {
     for (tool, arguments) in &refused {
         says(
             &client_of_now.failure(tool, arguments),
-            &[
-                "Installation failed: installing is switched off by `enabled = false` under [install]",
-            ],
+            &["Installation failed: installing is disabled by `enabled = false` under [install]"],
         );
     }
     write(&format!("[install]\nallow = ['{place}other/*']\n"));
     let said = client_of_now.failure(INSTALL, &world.arguments(json!({})));
     says(
         &said,
-        &["is not among the sources that `allow`", &world.url()],
+        &[
+            "`allow` under [install] in mcp-proxy.toml does not permit ",
+            &world.url(),
+        ],
     );
     world.assert_untouched();
     write(&format!(

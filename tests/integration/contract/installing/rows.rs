@@ -186,8 +186,8 @@ fn a_name_that_is_taken() {
     says(
         &said,
         &[
-            "Installation failed: there is a server `clock` in ",
-            ".mcp.json already",
+            "Installation failed: server `clock` already exists in ",
+            ".mcp.json; choose another name",
             "`overwrite`",
         ],
     );
@@ -218,7 +218,7 @@ fn another_commit_over_one_that_runs() {
     world.repository.commit(&[("server.py", &in_rome)]);
     says(
         &client.failure(INSTALL, &world.arguments(json!({}))),
-        &["there is a server `weather`"],
+        &["server `weather` already exists in "],
     );
     assert_eq!(told(&client, "weather__forecast"), "rain in town");
     let arguments = world.arguments(json!({"overwrite": true}));

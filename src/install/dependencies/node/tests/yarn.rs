@@ -52,19 +52,25 @@ fn yarn_gets_settings_that_are_known_to_be_harmless() {
             ("ignore-scripts false", "sets `ignore-scripts`"),
             (
                 "registry \"x\" modules-folder \"y\"",
-                "has a line that is not",
+                "has a line in an unusual form",
             ),
             (
                 "strict-ssl truemodules-folder \"y\"",
-                "has a line that is not",
+                "has a line in an unusual form",
             ),
-            ("registry, modules-folder \"y\"", "has a line that is not"),
-            ("registry: --modules-folder=x", "has a line that is not"),
+            (
+                "registry, modules-folder \"y\"",
+                "has a line in an unusual form",
+            ),
+            (
+                "registry: --modules-folder=x",
+                "has a line in an unusual form",
+            ),
             (
                 "--ignore-engines \"--modules-folder=x\"",
-                "has a line that is not",
+                "has a line in an unusual form",
             ),
-            ("env:\n  X \"y\"", "has a line that is not"),
+            ("env:\n  X \"y\"", "has a line in an unusual form"),
         ],
     );
     assert_fine(
