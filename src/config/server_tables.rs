@@ -197,7 +197,7 @@ pub(super) fn all(reader: &mut SectionReader<'_>, tree: &Node) -> Option<Node> {
                     let known = first.keys.join(".");
                     reader.note(
                         &name.at,
-                        &format!("duplicate server: the one in `{known}` is used, not this one"),
+                        &format!("this duplicate is ignored; the server in `{known}` is used"),
                     );
                 }
             }

@@ -55,7 +55,7 @@ pub(crate) enum DetectError {
         choices: Vec<StartChoice>,
         considered: Vec<String>,
     },
-    #[error("the repository has servers in subfolders; add one to its address{}", list(&lines(.choices)))]
+    #[error("the repository has servers in subfolders; add a subfolder to the address{}", list(&lines(.choices)))]
     Elsewhere {
         choices: Vec<StartChoice>,
         considered: Vec<String>,

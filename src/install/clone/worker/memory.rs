@@ -11,7 +11,7 @@ pub(super) fn limit(bytes: u64) {
             maximum: Some(most),
         };
         if let Err(error) = setrlimit(resource, limit) {
-            tracing::debug!(%error, ?resource, "there is no limit");
+            tracing::debug!(%error, ?resource, "cannot set the limit");
         }
     }
 }
