@@ -222,10 +222,10 @@ fn packages_that_write_or_fail_or_end_or_start_threads() {
     let is_prepared =
         "import witness from 'witness';\nconst isPrepared = witness.isPrepared();\n".to_owned();
     for (package, reason) in [
-        ("console.error('hello');", "writes"),
+        ("console.error('hello');", "wrote"),
         (
             "if (process.stdin.constructor && !globalThis.main) console.log('hello');",
-            "writes",
+            "wrote",
         ),
         (
             &(is_prepared.clone() + "if (isPrepared) throw new TypeError('late');"),

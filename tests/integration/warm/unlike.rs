@@ -48,8 +48,8 @@ fn stays_cold(warmed: &Warmed, reason: &str) {
 #[test]
 fn packages_that_write_or_fail_or_start_threads_or_warn_when_they_are_loaded_ahead() {
     for (text, reason) in [
-        ("import sys\nprint('hello', file=sys.stderr)", "writes"),
-        ("import os\nos.write(2, b'hello\\n')", "writes"),
+        ("import sys\nprint('hello', file=sys.stderr)", "wrote"),
+        ("import os\nos.write(2, b'hello\\n')", "wrote"),
         ("import __main__\n__main__.__file__", "AttributeError"),
         (
             "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
