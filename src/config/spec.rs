@@ -103,18 +103,25 @@ impl ToolFilter {
         !self.allow.is_empty() || !self.deny.is_empty()
     }
 
-    /// Compiles the globs, which were validated when the configuration was read; an invalid glob is skipped.
+    /// Compiles the globs, which were validated when the configuration was read. Denies every tool if they cannot be
+    /// compiled together, because they are too many.
     pub(crate) fn compile(&self) -> CompiledToolFilter {
-        let set = |globs: &[String]| {
+        let set = |globs: &[String]| -> Result<GlobSet, globset::Error> {
             let mut set = GlobSetBuilder::new();
-            for glob in globs.iter().filter_map(|glob| Glob::new(glob).ok()) {
-                set.add(glob);
+            for glob in globs {
+                set.add(Glob::new(glob)?);
             }
-            set.build().unwrap_or_default()
+            set.build()
+        };
+        let (Ok(allow), Ok(deny)) = (set(&self.allow), set(&self.deny)) else {
+            return CompiledToolFilter {
+                allow: Some(GlobSet::empty()),
+                deny: GlobSet::empty(),
+            };
         };
         CompiledToolFilter {
-            allow: (!self.allow.is_empty()).then(|| set(&self.allow)),
-            deny: set(&self.deny),
+            allow: (!self.allow.is_empty()).then_some(allow),
+            deny,
         }
     }
 }

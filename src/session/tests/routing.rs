@@ -343,7 +343,7 @@ async fn a_filtered_server_gets_no_request_that_it_may_read_as_another_call() {
         ),
         (
             r#"{"name":"del","name":"read"}"#,
-            Error(-32602, "has `name` twice"),
+            Error(-32602, "has a duplicate `name`"),
         ),
         (
             r#"{"name":["del"]}"#,
