@@ -16,7 +16,7 @@ pub(crate) enum ProtocolError {
     Length,
     #[error("the server reported: {0}")]
     Said(String),
-    #[error("the server's response is incomplete")]
+    #[error("connection lost before the end of the response")]
     Cut,
 }
 

@@ -144,7 +144,7 @@ async fn what_a_server_does_wrong_is_told() {
         ("broken", "the server answered with HTTP status 500"),
         ("private", "the server requires authentication"),
         ("away", "the server redirects to https://127.0.0.1:"),
-        ("cut", "broke"),
+        ("cut", "connection lost"),
         ("damaged", "the server sent an invalid pack"),
     ] {
         let path = if how.contains('/') {
