@@ -121,8 +121,8 @@ fn sessions(
     let several = !mission.plan.transparent;
     let mut means = ProxyResources::new(events.clone(), mission.max_message, mission.era);
     let watches = mission.watch.is_some() && !mission.plan.lazy;
-    means.watched = watches;
-    means.warm =
+    means.watches_files = watches;
+    means.standby_pool =
         Some(StandbyPool::new(mission.warm_limit)).filter(|_| watches && mission.warm_limit > 0);
     let sources = mission
         .watch

@@ -127,7 +127,7 @@ async fn query_server(
 ) -> VisitOutcome {
     let epoch = 1;
     server.introduce_client(introduction(visit.era), client, epoch);
-    let mut standing = server.gate().standing();
+    let mut standing = server.gate().status();
     let connection = loop {
         let _ = standing.wait_for(|now| *now != GateStatus::Held).await;
         if let Some(failure) = server.gate().refusal() {
@@ -139,7 +139,7 @@ async fn query_server(
         }
     };
     let handshake = server
-        .introduced(epoch)
+        .wait_for_handshake(epoch)
         .await
         .expect("a gate opens after the handshake");
     let snapshot = server.snapshot();
@@ -220,7 +220,7 @@ impl Drop for CallInFlight<'_> {
 }
 
 async fn exit_reason(server: &ServerHandle) -> String {
-    let mut standing = server.gate().standing();
+    let mut standing = server.gate().status();
     let known = standing.wait_for(|now| *now != GateStatus::Open);
     let _ = timeout(EXIT_REPORT_TIMEOUT, known).await;
     let how = server.status().last_error;

@@ -19,7 +19,7 @@ pub(crate) struct Catalog {
     /// True if there is only one server and clients see it unchanged.
     transparent: bool,
     max_name: usize,
-    /// Shares of all servers, in the order of `servers`, including names that an earlier server has taken.
+    /// Parts of all servers, in the order of `servers`, including names that an earlier server has taken.
     shares: Vec<Arc<CatalogPart>>,
     /// All entries under the names that clients see, by [`ListKind::index`].
     lists: [Vec<Arc<Entry>>; 4],
@@ -61,7 +61,7 @@ impl Catalog {
         }
     }
 
-    /// Creates the catalog of these servers. A name has at most `max_name` characters. Shares of `before` are reused
+    /// Creates the catalog of these servers. A name has at most `max_name` characters. Parts of `before` are reused
     /// for servers whose lists have not changed.
     pub(super) fn new(servers: Vec<ServerHandle>, max_name: usize, before: &Self) -> Self {
         let mut catalog = Self {
@@ -89,7 +89,7 @@ impl Catalog {
         }
     }
 
-    /// Returns the share of a server: that of this catalog if the server's lists have not changed, else a new one.
+    /// Returns the part of a server: that of this catalog if the server's lists have not changed, else a new one.
     fn share(&self, server: &ServerHandle, max_name: usize) -> Arc<CatalogPart> {
         let (snapshot, spec) = (server.snapshot(), server.spec());
         let mut shares = self.shares.iter();

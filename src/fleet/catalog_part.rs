@@ -1,4 +1,4 @@
-//! Share of one server in a catalog: its entries under the names that clients see. A share is created once for each
+//! Part of one server in a catalog: its entries under the names that clients see. A part is created once for each
 //! snapshot, so that a catalog of many servers costs little when one of them changes.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::server::Snapshot;
 /// One server's part of a catalog; never changed.
 #[derive(Debug)]
 pub(super) struct CatalogPart {
-    /// Snapshot that the share was created from, with the prefix and the limit below.
+    /// Snapshot that the part was created from, with the prefix and the limit below.
     snapshot: Arc<Snapshot>,
     prefix: String,
     max_name: usize,
@@ -19,7 +19,7 @@ pub(super) struct CatalogPart {
     lists: [Vec<CatalogItem>; 4],
 }
 
-/// One entry of a share.
+/// One entry of a part.
 #[derive(Debug)]
 pub(super) struct CatalogItem {
     /// Name or URI that clients use.
@@ -33,7 +33,7 @@ pub(super) struct CatalogItem {
 }
 
 impl CatalogPart {
-    /// Creates the share of a server with this prefix. A name has at most `max_name` characters.
+    /// Creates the part of a server with this prefix. A name has at most `max_name` characters.
     pub(super) fn new(snapshot: Arc<Snapshot>, prefix: &str, max_name: usize) -> Self {
         let lists = ListKind::ALL.map(|kind| {
             let list = snapshot.list(kind).into_iter();
@@ -49,7 +49,7 @@ impl CatalogPart {
         }
     }
 
-    /// Returns true if [`Self::new`] would create the same share from these.
+    /// Returns true if [`Self::new`] would create the same part from these.
     pub(super) fn is_of(&self, snapshot: &Arc<Snapshot>, prefix: &str, max_name: usize) -> bool {
         Arc::ptr_eq(&self.snapshot, snapshot) && self.prefix == prefix && self.max_name == max_name
     }

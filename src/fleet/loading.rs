@@ -159,7 +159,7 @@ impl Fleet {
         self.state().leaving.clone()
     }
 
-    /// Adds a server as a member. It starts once it is armed and there is a client.
+    /// Adds a server as a member. It starts once it is ready and there is a client.
     pub(super) fn enrol(&self, spec: Arc<ServerSpec>) -> (ServerHandle, u64) {
         let server = ServerHandle::new(spec, self.0.resources.clone());
         self.show_known(&server);
@@ -181,7 +181,7 @@ impl Fleet {
     pub(super) fn show_known(&self, server: &ServerHandle) {
         let known = self.0.known.as_ref();
         let tools = known.and_then(|known| known.recall(&server.spec()));
-        server.show_meanwhile(tools.unwrap_or_default());
+        server.show_cached_tools(tools.unwrap_or_default());
     }
 
     /// Starts watching a new member's files, then introduces it to the client.

@@ -232,7 +232,7 @@ impl Fleet {
         for member in &state.members {
             member.server.change_settings(|wanted| {
                 state.level.clone_into(&mut wanted.level);
-                wanted.tell_level = true;
+                wanted.send_level = true;
             });
         }
     }
@@ -256,7 +256,7 @@ impl Fleet {
 
     /// Returns true if no server is starting or reloading.
     pub(crate) fn is_settled(&self) -> bool {
-        let held = |server: &ServerHandle| *server.gate().standing().borrow() == GateStatus::Held;
+        let held = |server: &ServerHandle| *server.gate().status().borrow() == GateStatus::Held;
         !self.catalog().servers.iter().any(held)
     }
 

@@ -23,7 +23,7 @@ impl Fleet {
         let mut all = Vec::new();
         let mut missing = 0;
         for server in &self.catalog().servers {
-            let answer = tokio::time::timeout_at(deadline, server.introduced(epoch)).await;
+            let answer = tokio::time::timeout_at(deadline, server.wait_for_handshake(epoch)).await;
             match answer.unwrap_or_else(|_| server.handshake()) {
                 Some(handshake) => all.push((server.clone(), handshake)),
                 None => missing += 1,

@@ -116,7 +116,7 @@ impl WatchSubscriptions {
         {
             let (writer, starter) = (server.clone(), server.clone());
             *own_writes = Some(OwnWrites::new(move |path| writer.has_written(path)));
-            *one_start = Some(UsesStandby::new(move || starter.is_prepared()));
+            *one_start = Some(UsesStandby::new(move || starter.has_standby()));
             *started = since;
         }
         locked(&self.receivers).insert(number, NoticeReceiver::Server(server.clone()));

@@ -53,7 +53,7 @@ async fn room(session: &Session, out: &Outbox) {
     if gate.connection().is_none_or(|it| keeps_up(&it)) {
         return;
     }
-    let mut standing = gate.standing();
+    let mut standing = gate.status();
     loop {
         standing.borrow_and_update();
         let Some(connection) = gate.connection() else {

@@ -38,7 +38,7 @@ fn loaded_server(server: &ServerHandle) -> Value {
         "last_reload_s_ago": status.reloaded.map(|at| at.elapsed().as_secs()),
         "last_diff": diff_value(&diff),
         "last_error": status.last_error,
-        "standby": server.prepared().map(|prepared| json!({
+        "standby": server.standby_cost().map(|prepared| json!({
             "prepared_ms": u64::try_from(prepared.took.as_millis()).unwrap_or(u64::MAX),
             "memory_mib": prepared.memory.map(|bytes| bytes >> 20),
         })),

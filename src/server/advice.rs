@@ -16,7 +16,7 @@ const TAKEN_PORTS: &[&[&str]] = &[
 
 /// Messages of programs that switch to another port.
 #[rustfmt::skip] // A table.
-const HELPED_ITSELF: &[&str] = &["trying ", "using another", "using available", "using port", "falling back"];
+const PORT_FALLBACKS: &[&str] = &["trying ", "using another", "using available", "using port", "falling back"];
 
 /// Messages about a taken lock or locked resource, in the form of [`TAKEN_PORTS`].
 #[rustfmt::skip] // A table.
@@ -49,7 +49,7 @@ const TAKEN_LOCKS: &[&[&str]] = &[
 
 /// Messages about resources that a server does not own for as long as it runs.
 #[rustfmt::skip] // A table.
-const OTHERS: &[&str] = &[
+const UNRELATED: &[&str] = &[
     "deadlock", "email", "event loop", "another git process", "index.lock", "lock ref", "lock config file", "dpkg",
 ];
 
@@ -57,24 +57,24 @@ const OTHERS: &[&str] = &[
 const LOCK_CALLS: &[&str] = &["flock(", "lockf(", "lock_ex", "f_setlk"];
 
 /// System errors for a taken lock, and for many other failures.
-const REFUSALS: &[&str] = &[
+const LOCK_REFUSALS: &[&str] = &[
     "resource temporarily unavailable",
     "blockingioerror",
     "wouldblock",
 ];
 
 /// Returns the advice for a server that wrote `stderr` and exited, if its predecessor may have been in its way.
-pub(super) fn cure(stderr: &[String], spec: &ServerSpec) -> Option<String> {
-    let is_taken = |line: &String| misses_port(line) || says(line, TAKEN_LOCKS);
-    let in_its_way = stderr.iter().any(is_taken)
+pub(super) fn conflict_advice(stderr: &[String], spec: &ServerSpec) -> Option<String> {
+    let is_taken = |line: &String| reports_taken_port(line) || matches_any(line, TAKEN_LOCKS);
+    let is_conflict = stderr.iter().any(is_taken)
         || is_locked_out(stderr)
         // `flock -n` prints nothing when it gives up.
         || (stderr.is_empty() && runs_flock(spec));
-    (in_its_way && spec.reload == ReloadMode::Overlap).then(|| STOP_FIRST.to_owned())
+    (is_conflict && spec.reload == ReloadMode::Overlap).then(|| STOP_FIRST.to_owned())
 }
 
 /// Returns the advice for a start that timed out; `predecessor` is true if an old process was running.
-pub(super) fn more_time(predecessor: bool, spec: &ServerSpec) -> String {
+pub(super) fn timeout_advice(predecessor: bool, spec: &ServerSpec) -> String {
     let mut advice = "if the server needs longer, raise `--start-timeout` (`start_timeout` in the configuration); the \
         next call restarts it with twice the timeout"
         .to_owned();
@@ -88,18 +88,18 @@ pub(super) fn more_time(predecessor: bool, spec: &ServerSpec) -> String {
 
 /// Returns the line of `stderr` in which a running server reports a taken port, most likely its debugger's.
 pub(super) fn missed_port(stderr: &[String]) -> Option<&str> {
-    let line = stderr.iter().find(|line| misses_port(line))?;
+    let line = stderr.iter().find(|line| reports_taken_port(line))?;
     Some(line.trim())
 }
 
-fn misses_port(line: &str) -> bool {
-    says(line, TAKEN_PORTS)
-        && !HELPED_ITSELF
+fn reports_taken_port(line: &str) -> bool {
+    matches_any(line, TAKEN_PORTS)
+        && !PORT_FALLBACKS
             .iter()
             .any(|sign| line.to_lowercase().contains(sign))
 }
 
-fn says(line: &str, signs: &[&[&str]]) -> bool {
+fn matches_any(line: &str, signs: &[&[&str]]) -> bool {
     // "block" contains "lock".
     let line = format!(" {} ", line.to_lowercase().replace("block", "_"));
     let has_all = |sign: &&[&str]| {
@@ -112,7 +112,7 @@ fn says(line: &str, signs: &[&[&str]]) -> bool {
             })
         })
     };
-    !OTHERS.iter().any(|other| line.contains(other)) && signs.iter().any(has_all)
+    !UNRELATED.iter().any(|other| line.contains(other)) && signs.iter().any(has_all)
 }
 
 /// Returns true if a traceback shows that the system refused a lock.
@@ -122,7 +122,7 @@ fn is_locked_out(stderr: &[String]) -> bool {
         signs.iter().any(|sign| line.contains(sign))
     };
     let call = stderr.iter().position(|line| has(line, LOCK_CALLS));
-    call.is_some_and(|call| stderr[call..].iter().any(|line| has(line, REFUSALS)))
+    call.is_some_and(|call| stderr[call..].iter().any(|line| has(line, LOCK_REFUSALS)))
 }
 
 /// Returns true if `flock` starts the server, directly or in a shell.
@@ -144,7 +144,7 @@ mod tests {
 
     fn advice(text: &str) -> Option<String> {
         let stderr: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
-        cure(&stderr, &spec(&["server"]))
+        conflict_advice(&stderr, &spec(&["server"]))
     }
 
     #[test]
@@ -213,18 +213,24 @@ mod tests {
     fn a_server_that_is_stopped_first_needs_no_such_advice() {
         let mut spec = spec(&["server"]);
         spec.reload = ReloadMode::StopFirst;
-        assert_eq!(cure(&["database is locked".to_owned()], &spec), None);
+        assert_eq!(
+            conflict_advice(&["database is locked".to_owned()], &spec),
+            None
+        );
     }
 
     #[test]
     fn flock_is_silent() {
         let flock = ["flock", "-n", "lock", "server"];
-        assert!(cure(&[], &spec(&flock)).is_some());
+        assert!(conflict_advice(&[], &spec(&flock)).is_some());
         let shell = ["sh", "-c", "exec /usr/bin/flock -n lock server"];
-        assert!(cure(&[], &spec(&shell)).is_some());
+        assert!(conflict_advice(&[], &spec(&shell)).is_some());
         let other = ["KeyError: 1".to_owned()];
-        assert_eq!(cure(&other, &spec(&flock)), None);
-        assert_eq!(cure(&[], &spec(&["python", "-m", "flocks"])), None);
+        assert_eq!(conflict_advice(&other, &spec(&flock)), None);
+        assert_eq!(
+            conflict_advice(&[], &spec(&["python", "-m", "flocks"])),
+            None
+        );
     }
 
     #[test]

@@ -8,23 +8,23 @@ use std::time::{Duration, SystemTime};
 use crate::file_time::TICK;
 
 /// Number of consecutive runs in which a file must change to count as an output of the build.
-const RUNS: u32 = 3;
+const RUNS_TO_LEARN: u32 = 3;
 /// The same number for a file that the user edits, as a change without a running build has shown.
-const RUNS_OF_EDITED: u32 = 4;
+const RUNS_TO_LEARN_EDITED: u32 = 4;
 /// A save during a run cancels it, unless this many consecutive runs were already started for such a change: then the
 /// build itself may make the change.
-const MOST_CANCELLED: u32 = 1;
+const MAX_CANCELLED: u32 = 1;
 /// The same number for a file that the user edits.
-const MOST_CANCELLED_FOR_EDITED: u32 = 3;
+const MAX_CANCELLED_EDITED: u32 = 3;
 /// Duration from which on a run may hang: then any change except a known output cancels it.
-const LONG: Duration = Duration::from_secs(60);
+const LONG_RUN: Duration = Duration::from_secs(60);
 /// Number of consecutive runs, each started for a change during the run before, after which the user is told of a loop.
-const MANY: u32 = 2;
+const LOOP_RUNS: u32 = 2;
 /// Number of runs in between whose changes may be missing: short runs follow each other faster than changes are
 /// reported.
-const MOST_UNHEARD: u64 = 2;
+const MAX_UNREPORTED: u64 = 2;
 /// Number of remembered runs: a change is reported before this many further runs have ended.
-const KEPT: usize = 4;
+const REMEMBERED_RUNS: usize = 4;
 
 /// Author of file changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,7 +66,7 @@ impl BuildRun {
     }
 
     fn lasts_long_at(&self, time: Option<SystemTime>) -> bool {
-        time.is_some_and(|time| time > self.began + LONG)
+        time.is_some_and(|time| time > self.began + LONG_RUN)
     }
 }
 
@@ -74,29 +74,29 @@ impl BuildRun {
 #[derive(Debug, Default)]
 struct FileHistory {
     /// Last run in which the file changed.
-    run: u64,
+    last_run: u64,
     /// Number of changes in that run.
-    times: u32,
+    changes_in_run: u32,
     /// Number of changes in each of the runs before.
-    usual: u32,
+    usual_changes: u32,
     /// Number of consecutive runs in which the file changed.
-    runs: u32,
+    consecutive_runs: u32,
     /// Time of the file when a change was last counted, and whether the change was attributed to the build.
-    last: Option<(SystemTime, bool)>,
+    last_change: Option<(SystemTime, bool)>,
 }
 
 /// Knowledge about one build command.
 #[derive(Debug, Default)]
 pub(super) struct BuildOutputs {
     /// Last runs, the newest first.
-    all: VecDeque<BuildRun>,
+    recent_runs: VecDeque<BuildRun>,
     /// Number of the newest run. A run that replaces a cancelled one has the same number.
-    run: u64,
+    run_number: u64,
     /// True if the last run was cancelled.
     is_cancelled: bool,
     /// Number of consecutive runs that followed a run in which a file changed that is no known output.
     repeated: u32,
-    rows: HashMap<PathBuf, FileHistory>,
+    histories: HashMap<PathBuf, FileHistory>,
     /// Files that changed while no build ran.
     edited: HashSet<PathBuf>,
     /// Last changed file whose author is the user or the build.
@@ -105,28 +105,35 @@ pub(super) struct BuildOutputs {
 
 impl BuildOutputs {
     /// Records the start of a run, at least [`TICK`] after the end of the last one.
-    pub(super) fn began(&mut self, now: SystemTime) {
-        let mut last = self.rows.iter().filter(|(_, row)| row.run == self.run);
+    pub(super) fn record_start(&mut self, now: SystemTime) {
+        let mut last = self
+            .histories
+            .iter()
+            .filter(|(_, row)| row.last_run == self.run_number);
         let is_repeated = last.any(|(path, _)| !self.is_known(path));
         self.repeated = if is_repeated { self.repeated + 1 } else { 0 };
         if !self.is_cancelled {
-            self.run += 1;
+            self.run_number += 1;
         }
-        for row in self.rows.values_mut().filter(|row| row.run == self.run) {
+        for row in self
+            .histories
+            .values_mut()
+            .filter(|row| row.last_run == self.run_number)
+        {
             // A cancelled run is repeated.
-            row.times = 0;
+            row.changes_in_run = 0;
         }
-        self.all.truncate(KEPT - 1);
-        self.all.push_front(BuildRun {
-            number: self.run,
+        self.recent_runs.truncate(REMEMBERED_RUNS - 1);
+        self.recent_runs.push_front(BuildRun {
+            number: self.run_number,
             began: now,
             ended: None,
         });
     }
 
     /// Records the end of the run; `is_complete` is false if it was cancelled.
-    pub(super) fn ended(&mut self, now: SystemTime, is_complete: bool) {
-        if let Some(run) = self.all.front_mut() {
+    pub(super) fn record_end(&mut self, now: SystemTime, is_complete: bool) {
+        if let Some(run) = self.recent_runs.front_mut() {
             run.ended = Some(now);
         }
         self.is_cancelled = !is_complete;
@@ -134,25 +141,25 @@ impl BuildOutputs {
 
     /// Returns the end of the last run, if it has ended.
     pub(super) fn last_end(&self) -> Option<SystemTime> {
-        self.all.front()?.ended
+        self.recent_runs.front()?.ended
     }
 
     /// Returns the author of these changes.
-    pub(super) fn changed(&mut self, changes: Vec<FileChange>) -> ChangeAuthor {
-        let mut origin = ChangeAuthor::Build;
+    pub(super) fn author_of(&mut self, changes: Vec<FileChange>) -> ChangeAuthor {
+        let mut author = ChangeAuthor::Build;
         for change in changes {
-            origin = origin.max(self.origin(change));
+            author = author.max(self.author_of_change(change));
         }
-        origin
+        author
     }
 
-    fn origin(&mut self, change: FileChange) -> ChangeAuthor {
+    fn author_of_change(&mut self, change: FileChange) -> ChangeAuthor {
         let FileChange {
             path,
             time,
             is_empty,
         } = change;
-        let Some(run) = self.all.iter().find(|run| run.covers(time)) else {
+        let Some(run) = self.recent_runs.iter().find(|run| run.covers(time)) else {
             self.edited.insert(path);
             return ChangeAuthor::User;
         };
@@ -167,13 +174,13 @@ impl BuildOutputs {
         if is_expected {
             return ChangeAuthor::Build;
         }
-        let most = if self.edited.contains(&path) {
-            MOST_CANCELLED_FOR_EDITED
+        let max_cancelled = if self.edited.contains(&path) {
+            MAX_CANCELLED_EDITED
         } else {
-            MOST_CANCELLED
+            MAX_CANCELLED
         };
         self.unclear = Some(path);
-        if self.repeated < most || is_long {
+        if self.repeated < max_cancelled || is_long {
             ChangeAuthor::User
         } else {
             ChangeAuthor::Unclear
@@ -181,57 +188,59 @@ impl BuildOutputs {
     }
 
     /// Returns the file that changes in each of several runs, if the build is run again and again for it.
-    pub(super) fn endless(&self) -> Option<&Path> {
+    pub(super) fn looping_file(&self) -> Option<&Path> {
         let path = self.unclear.as_deref();
-        path.filter(|_| self.repeated >= MANY)
+        path.filter(|_| self.repeated >= LOOP_RUNS)
     }
 
     fn is_known(&self, path: &Path) -> bool {
-        let row = self.rows.get(path);
-        row.is_some_and(|row| row.runs >= self.enough(path))
+        let row = self.histories.get(path);
+        row.is_some_and(|row| row.consecutive_runs >= self.required_runs(path))
     }
 
-    fn enough(&self, path: &Path) -> u32 {
+    fn required_runs(&self, path: &Path) -> u32 {
         if self.edited.contains(path) {
-            RUNS_OF_EDITED
+            RUNS_TO_LEARN_EDITED
         } else {
-            RUNS
+            RUNS_TO_LEARN
         }
     }
 
     /// Counts a change in a run; returns true if the change is attributed to the build.
     fn is_expected(&mut self, path: &Path, run: u64, time: Option<SystemTime>) -> bool {
-        let enough = self.enough(path);
-        let is_edited = enough == RUNS_OF_EDITED;
-        let row = self.rows.entry(path.to_owned()).or_default();
-        if let (Some(time), Some((last, verdict))) = (time, row.last)
+        let required_runs = self.required_runs(path);
+        let is_edited = required_runs == RUNS_TO_LEARN_EDITED;
+        let row = self.histories.entry(path.to_owned()).or_default();
+        if let (Some(time), Some((last, is_by_build))) = (time, row.last_change)
             && time == last
         {
             // A server of another session has the same build and counted the change first.
-            return verdict;
+            return is_by_build;
         }
-        if row.run < run {
-            let is_known = row.runs >= enough;
-            let unheard = if is_edited { 0 } else { MOST_UNHEARD };
-            let is_next = run - row.run <= 1 + unheard || is_known && !is_edited;
+        if row.last_run < run {
+            let is_known = row.consecutive_runs >= required_runs;
+            let unreported = if is_edited { 0 } else { MAX_UNREPORTED };
+            let is_next = run - row.last_run <= 1 + unreported || is_known && !is_edited;
             // The number of saves by a user varies from run to run.
-            let is_steady = row.runs < 2 || row.times == row.usual || is_known;
-            row.usual = if is_known {
-                row.usual.max(row.times)
+            let is_steady =
+                row.consecutive_runs < 2 || row.changes_in_run == row.usual_changes || is_known;
+            row.usual_changes = if is_known {
+                row.usual_changes.max(row.changes_in_run)
             } else {
-                row.times
+                row.changes_in_run
             };
-            (row.run, row.times) = (run, 0);
-            row.runs = if is_next && is_steady {
-                row.runs + 1
+            (row.last_run, row.changes_in_run) = (run, 0);
+            row.consecutive_runs = if is_next && is_steady {
+                row.consecutive_runs + 1
             } else {
                 1
             };
         }
-        row.times += 1;
-        let verdict = row.runs >= enough && row.times <= row.usual;
-        row.last = time.map(|time| (time, verdict));
-        verdict
+        row.changes_in_run += 1;
+        let is_by_build =
+            row.consecutive_runs >= required_runs && row.changes_in_run <= row.usual_changes;
+        row.last_change = time.map(|time| (time, is_by_build));
+        is_by_build
     }
 }
 
@@ -259,17 +268,17 @@ mod tests {
 
         fn begin(&mut self) {
             self.wait();
-            self.outputs.began(self.now);
+            self.outputs.record_start(self.now);
         }
 
         fn end(&mut self, is_complete: bool) {
             self.wait();
-            self.outputs.ended(self.now, is_complete);
+            self.outputs.record_end(self.now, is_complete);
         }
 
         fn change(&mut self, file: &str) -> ChangeAuthor {
             self.wait();
-            self.outputs.changed(vec![changed(file, self.now)])
+            self.outputs.author_of(vec![changed(file, self.now)])
         }
 
         /// Runs the build as long as its changes require it. Returns the number of runs, at most 20, including
@@ -327,7 +336,7 @@ mod tests {
             is_empty: true,
             ..changed("stamp", site.now)
         };
-        assert_eq!(site.outputs.changed(vec![emptied]), ChangeAuthor::Build);
+        assert_eq!(site.outputs.author_of(vec![emptied]), ChangeAuthor::Build);
         assert_eq!(site.change("stamp"), ChangeAuthor::Build);
         assert_ne!(site.change("stamp"), ChangeAuthor::Build);
     }
@@ -410,7 +419,7 @@ mod tests {
     fn another_file_each_time_is_told() {
         let mut site = Site::new();
         assert_eq!(site.runs(|run| vec![format!("gen{run}.py")]), 20);
-        assert_eq!(site.outputs.endless(), Some(Path::new("gen19.py")));
+        assert_eq!(site.outputs.looping_file(), Some(Path::new("gen19.py")));
     }
 
     #[test]
@@ -421,9 +430,9 @@ mod tests {
         site.end(true);
         let between = site.now + Duration::from_millis(500);
         site.begin();
-        site.outputs.changed(vec![changed("a", within)]);
+        site.outputs.author_of(vec![changed("a", within)]);
         assert!(site.outputs.edited.is_empty());
-        site.outputs.changed(vec![changed("a", between)]);
+        site.outputs.author_of(vec![changed("a", between)]);
         assert!(!site.outputs.edited.is_empty());
     }
 
@@ -439,7 +448,7 @@ mod tests {
             site.begin();
             assert_eq!(site.change("stamp"), origin);
             let again = vec![changed("stamp", site.now)];
-            assert_eq!(site.outputs.changed(again), origin);
+            assert_eq!(site.outputs.author_of(again), origin);
             site.end(origin != ChangeAuthor::User);
         }
     }

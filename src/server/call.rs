@@ -18,31 +18,31 @@ pub(crate) struct Call {
     /// Method of the request.
     pub(crate) method: Method,
     /// Minimum severity of the log messages that the client wants for this request (modern era).
-    pub(crate) logs: Option<u8>,
+    pub(crate) min_severity: Option<u8>,
     /// True if the result must not be cached (`ttlMs` is set to 0), because the client's cache would outlive a reload.
-    pub(crate) perishable: bool,
+    pub(crate) no_cache: bool,
     /// Raw name that the server gave the tool or prompt, if the client knows another.
     pub(crate) rename: Option<Arc<str>>,
     /// Id of the task that the request fetches the result of.
-    pub(crate) fetches: Option<Box<str>>,
+    pub(crate) fetched_task: Option<Box<str>>,
     /// True if task ids in the response must be tagged, to distinguish them from the ids of other servers.
     pub(crate) tag_tasks: bool,
     /// Raw progress token of the client, if the server gets another: several clients may use the same token.
-    pub(crate) token: Option<Box<str>>,
+    pub(crate) progress_token: Option<Box<str>>,
     /// Request line, as long as a retry after a crash is allowed.
-    pub(crate) again: Option<Box<str>>,
+    pub(crate) retry_line: Option<Box<str>>,
     /// Request line, kept where the server may turn out not to have processed it.
     pub(crate) line: Option<Box<str>>,
     /// Number of retries because the server did not process it.
-    pub(crate) returns: u8,
+    pub(crate) resends: u8,
     /// Sender of the request.
-    pub(crate) asker: Arc<dyn ResponseSink>,
+    pub(crate) sink: Arc<dyn ResponseSink>,
 }
 
 impl Call {
     /// Answers the request.
     pub(crate) fn reply(&self, reply: Reply<'_>) {
-        self.asker.answer(&self.id, reply);
+        self.sink.answer(&self.id, reply);
     }
 }
 
@@ -61,13 +61,25 @@ pub(crate) trait ResponseSink: Debug + Send + Sync {
 /// Client side of a session.
 pub(crate) trait Client: ResponseSink {
     /// Takes a request from the server. `on` is the number of the client's request that it belongs to, if known.
-    fn ask(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>, on: Option<u64>);
+    fn deliver_request(
+        &self,
+        from: &Arc<Connection>,
+        line: &str,
+        envelope: &Envelope<'_>,
+        related_number: Option<u64>,
+    );
 
     /// Takes a notification from the server, except about its lists; `on` as in [`Self::ask`].
-    fn notify(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>, on: Option<u64>);
+    fn deliver_notification(
+        &self,
+        from: &Arc<Connection>,
+        line: &str,
+        envelope: &Envelope<'_>,
+        related_number: Option<u64>,
+    );
 
     /// Withdraws the open requests of the server behind `from`, which has ended.
-    fn forget(&self, from: &Connection);
+    fn withdraw_requests(&self, from: &Connection);
 
     /// Reports changed lists. `first` is true for the lists of the start that the first introduction caused.
     fn lists_changed(&self, kinds: &[ListKind], first: bool);

@@ -28,9 +28,9 @@ use crate::warm::{StartedProcess, StderrBuffer};
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Divisor of the start timeout for the time limit of each list except the tools: all three leave half of it.
-const SHARE_OF_LIST: u32 = 6;
+const LIST_TIMEOUT_DIVISOR: u32 = 6;
 /// Maximum number of doublings of the start timeout.
-const MOST_DOUBLINGS: u32 = 4;
+const MAX_DOUBLINGS: u32 = 4;
 
 /// Everything needed to start a generation.
 #[derive(Debug)]
@@ -39,12 +39,12 @@ pub(crate) struct Candidate {
     pub(crate) shared: Arc<ServerShared>,
     pub(crate) number: u64,
     pub(crate) hello: ClientHello,
-    pub(crate) epoch: u64,
+    pub(crate) hello_number: u64,
     pub(crate) client: Arc<dyn Client>,
     /// Files changed since the last generation that proved itself.
     pub(crate) files: BTreeSet<PathBuf>,
     /// Number of consecutive starts before this one that timed out.
-    pub(crate) late: u32,
+    pub(crate) timed_out_starts: u32,
     /// True if the handshake is published before the lists are read.
     pub(crate) announce: bool,
 }
@@ -82,67 +82,67 @@ impl Candidate {
         let mut probe = !self.shared.no_probe.load(Ordering::Relaxed);
         // Reason why the standby did not prove itself. If the saved code is broken, a cold start fails as well, and its
         // failure is reported instead.
-        let mut unlike = None;
+        let mut mismatch = None;
         loop {
             let mut identity = self.hello.identity.clone();
-            identity.log_level = self.shared.wanted().level;
-            let begin = self.begin(identity, unlike.is_some());
-            let (running, mut voice) = match cancelled.run_until_cancelled(begin).await? {
-                (Ok(running), voice) => (running, voice),
+            identity.log_level = self.shared.client_settings().level;
+            let begin = self.begin(identity, mismatch.is_some());
+            let (running, mut stderr) = match cancelled.run_until_cancelled(begin).await? {
+                (Ok(running), stderr) => (running, stderr),
                 (Err(failure), _) => return Some(Err(failure)),
             };
             let limit = self.limit();
             let prove = timeout(limit, self.prove(&running, probe));
             let proved = cancelled
-                .run_until_cancelled(permit.during(&running.child, prove))
+                .run_until_cancelled(permit.during(&running.backend, prove))
                 .await;
-            let refusal = match proved {
+            let proof_failure = match proved {
                 None => {
                     stop(running).await;
                     return None;
                 }
-                Some(Ok(Ok(_))) if voice.is_some() && !self.shared.warm.keeps() => {
+                Some(Ok(Ok(_))) if stderr.is_some() && !self.shared.warm.keeps() => {
                     stop(running).await;
                     let reason = "the standby exited".to_owned();
                     let reason = self.shared.warm.difference().unwrap_or(reason);
-                    unlike = Some(StandbyMismatch::Differs(reason));
+                    mismatch = Some(StandbyMismatch::Differs(reason));
                     continue;
                 }
-                Some(Ok(Ok(shown))) => {
+                Some(Ok(Ok(results))) => {
                     // Stored only now: a process that ended on the probe may have been broken for another reason.
                     self.shared.no_probe.store(!probe, Ordering::Relaxed);
-                    self.finish_standby(voice, unlike);
+                    self.finish_standby(stderr, mismatch);
                     let took = running.since.elapsed();
                     return Some(Ok(ProvenGeneration {
                         running,
-                        shown,
+                        results,
                         took,
                     }));
                 }
-                Some(Ok(Err(refusal))) => refusal,
-                Some(Err(_)) => self.late(&running, limit, &mut voice),
+                Some(Ok(Err(proof_failure))) => proof_failure,
+                Some(Err(_)) => self.timed_out(&running, limit, &mut stderr),
             };
-            let ending = stop(running).await;
-            probe &= refusal != ProofFailure::ProbeUnanswered;
+            let exit = stop(running).await;
+            probe &= proof_failure != ProofFailure::ProbeUnanswered;
             // Neither the probe nor the undeclared list is requested a second time.
-            if let ProofFailure::ProbeUnanswered | ProofFailure::ListUnanswered(_) = refusal {
+            if let ProofFailure::ProbeUnanswered | ProofFailure::ListUnanswered(_) = proof_failure {
                 continue;
             }
             let mut failure =
-                generation::failure(self.number, &refusal, Some(&ending), &self.context.spec);
+                generation::failure(self.number, &proof_failure, Some(&exit), &self.context.spec);
             if failure.late && failure.advice.is_none() {
-                failure.advice = Some(advice::more_time(!self.announce, &self.context.spec));
+                failure.advice = Some(advice::timeout_advice(!self.announce, &self.context.spec));
             }
-            if voice.is_some() {
+            if stderr.is_some() {
                 let difference = self.shared.warm.difference();
-                unlike = Some(difference.map_or(
+                mismatch = Some(difference.map_or(
                     StandbyMismatch::Fails(failure.reason),
                     StandbyMismatch::Differs,
                 ));
                 continue;
             }
-            let notes = self.shared.warm.started(&self.context.spec, false);
-            loaded_files::add_failed(notes, &self.shared).await;
+            let load_log = self.shared.warm.started(&self.context.spec, false);
+            loaded_files::add_failed(load_log, &self.shared).await;
             return Some(Err(failure));
         }
     }
@@ -152,7 +152,7 @@ impl Candidate {
         if self.context.spec.remote.is_some() {
             return Some(StartPermit::unneeded());
         }
-        let permit = self.context.resources.turns.take(self.number == 1);
+        let permit = self.context.resources.start_permits.take(self.number == 1);
         cancelled.run_until_cancelled(permit).await
     }
 
@@ -169,24 +169,24 @@ impl Candidate {
 
     /// Returns the refusal of a start that timed out. A standby is not followed by a cold start here, because the
     /// client must not wait twice as long.
-    fn late(
+    fn timed_out(
         &self,
         running: &RunningGeneration,
         limit: Duration,
-        voice: &mut Option<StderrBuffer>,
+        stderr: &mut Option<StderrBuffer>,
     ) -> ProofFailure {
-        let method = running.connection.asked().unwrap_or_default();
-        let refusal = ProofFailure::Late(method, limit);
-        let fails = |voice| (voice, StandbyMismatch::Fails(refusal.reason("")));
-        let (voice, unlike) = voice.take().map(fails).unzip();
-        self.finish_standby(voice, unlike);
-        refusal
+        let method = running.connection.newest_own_method().unwrap_or_default();
+        let proof_failure = ProofFailure::Late(method, limit);
+        let fails = |stderr| (stderr, StandbyMismatch::Fails(proof_failure.reason("")));
+        let (stderr, mismatch) = stderr.take().map(fails).unzip();
+        self.finish_standby(stderr, mismatch);
+        proof_failure
     }
 
     /// Returns the time limit for the proof. The limit grows after each timeout, so that long work at the start, such
     /// as compiling or installing, is not restarted forever.
     fn limit(&self) -> Duration {
-        self.context.spec.timeouts.start * 2u32.pow(self.late.min(MOST_DOUBLINGS))
+        self.context.spec.timeouts.start * 2u32.pow(self.timed_out_starts.min(MAX_DOUBLINGS))
     }
 
     /// Opens the link, or starts the process: a standby if there is one and `cold` is false.
@@ -195,28 +195,28 @@ impl Candidate {
         identity: Identity,
         cold: bool,
     ) -> (Result<RunningGeneration, Failure>, Option<StderrBuffer>) {
-        let (supply, number, client) = (&self.context, self.number, self.client.clone());
-        if let Some(address) = &supply.spec.remote {
+        let (context, number, client) = (&self.context, self.number, self.client.clone());
+        if let Some(address) = &context.spec.remote {
             return (
-                remote::start(supply, address, number, client, identity),
+                remote::start(context, address, number, client, identity),
                 None,
             );
         }
         let StartedProcess { child, voice } =
-            self.shared.warm.start(&supply.spec, number, cold).await;
+            self.shared.warm.start(&context.spec, number, cold).await;
         (
-            generation::start(supply, number, child, client, identity),
+            generation::start(context, number, child, client, identity),
             voice,
         )
     }
 
     /// Releases the stderr output of a standby, and reports why a standby was unusable.
-    fn finish_standby(&self, voice: Option<StderrBuffer>, unlike: Option<StandbyMismatch>) {
-        if let Some(voice) = voice {
-            voice.belongs_to(self.number);
+    fn finish_standby(&self, stderr: Option<StderrBuffer>, mismatch: Option<StandbyMismatch>) {
+        if let Some(stderr) = stderr {
+            stderr.belongs_to(self.number);
         }
         let (warm, spec) = (&self.shared.warm, &self.context.spec);
-        match unlike {
+        match mismatch {
             None => {}
             Some(StandbyMismatch::Differs(reason)) => warm.differs(spec, reason),
             Some(StandbyMismatch::Fails(reason)) => warm.failed(spec, reason),
@@ -232,7 +232,7 @@ impl Candidate {
         let handshake = shake_hands(
             connection,
             &self.hello,
-            self.epoch,
+            self.hello_number,
             probe,
             self.context.resources.era,
         )
@@ -241,20 +241,20 @@ impl Candidate {
         if self.announce {
             self.shared.handshake.send_replace(Some(handshake.clone()));
         }
-        let told = self.shared.wanted();
-        let stream = replay(connection, &handshake, &told)
+        let settings = self.shared.client_settings();
+        let stream = replay(connection, &handshake, &settings)
             .await
             .map_err(|_| ProofFailure::Lost("logging/setLevel"))?;
         let before = self.shared.snapshot.borrow().clone();
-        let patience = self.context.spec.timeouts.start / SHARE_OF_LIST;
-        let admission = self.shared.admission();
+        let max_wait = self.context.spec.timeouts.start / LIST_TIMEOUT_DIVISOR;
+        let tool_filter = self.shared.tool_filter();
         let lists = fetch_lists(
             connection,
             &handshake,
-            &admission,
+            &tool_filter,
             &before.lists,
-            patience,
-            &self.shared.asked_in_vain,
+            max_wait,
+            &self.shared.tools_unanswered,
         )
         .await?;
         let was_live = before.generation > 0;
@@ -272,22 +272,22 @@ impl Candidate {
             handshake,
             lists,
             stream,
-            told,
+            sent_settings: settings,
         })
     }
 }
 
 /// Stops a rejected candidate, and returns how it ended.
 pub(crate) async fn stop(running: RunningGeneration) -> GenerationExit {
-    let stderr = running.child.stderr();
+    let stderr = running.backend.stderr();
     // A process that exits on its own is described by its own status, not by the proxy's signals.
-    let own = timeout(Duration::from_millis(50), running.child.ended())
+    let own_exit = timeout(Duration::from_millis(50), running.backend.ended())
         .await
         .ok();
     let calls = running.connection.close();
-    running.child.stop(GRACE).await;
+    running.backend.stop(GRACE).await;
     GenerationExit {
-        how: own.unwrap_or_else(|| "was stopped".to_owned()),
+        how: own_exit.unwrap_or_else(|| "was stopped".to_owned()),
         stderr: stderr.map(|it| it.last(SHOWN_STDERR)).unwrap_or_default(),
         calls,
     }

@@ -11,35 +11,35 @@ impl ServerHandle {
     /// Changes the client's subscriptions or log level, for the running generation and all later ones.
     pub(crate) fn change_settings(&self, change: impl FnOnce(&mut ClientSettings)) {
         let changed = {
-            let mut wanted = locked(&self.shared.wanted);
-            let before = wanted.clone();
-            change(&mut wanted);
-            *wanted != before
+            let mut settings = locked(&self.shared.client_settings);
+            let before = settings.clone();
+            change(&mut settings);
+            *settings != before
         };
         if changed {
-            self.tell_wanted();
+            self.report_settings();
         }
     }
 
     /// Like [`Self::change_settings`], for the subscription to one resource; does not copy the other subscriptions.
     pub(crate) fn follow(&self, uri: &str, follows: bool) {
         let changed = {
-            let mut wanted = locked(&self.shared.wanted);
+            let mut settings = locked(&self.shared.client_settings);
             if follows {
-                wanted.subscribed.insert(uri.to_owned())
+                settings.subscribed.insert(uri.to_owned())
             } else {
-                wanted.subscribed.remove(uri)
+                settings.subscribed.remove(uri)
             }
         };
         if changed {
-            self.tell_wanted();
+            self.report_settings();
         }
     }
 
-    fn tell_wanted(&self) {
+    fn report_settings(&self) {
         // One report covers all changes up to the moment at which the supervisor reads it.
-        if !self.shared.wanted_told.swap(true, Ordering::Relaxed) {
-            let _ = self.reports.send(Report::WantedChanged);
+        if !self.shared.settings_reported.swap(true, Ordering::Relaxed) {
+            let _ = self.reports.send(Report::SettingsChanged);
         }
     }
 }

@@ -68,11 +68,11 @@ pub(crate) struct Connection {
     client: Arc<dyn Client>,
     notices: mpsc::UnboundedSender<ConnectionNotice>,
     /// Result of the handshake.
-    agreed: OnceLock<NegotiatedEra>,
+    negotiated: OnceLock<NegotiatedEra>,
     /// True once the generation is live.
     live: AtomicBool,
     identity: Mutex<Identity>,
-    table: Mutex<PendingRequests>,
+    pending: Mutex<PendingRequests>,
     /// Signalled when no client's call is pending any more, and when the tasks of clients change.
     idle: Notify,
 }
@@ -101,25 +101,27 @@ impl Connection {
             link,
             client,
             notices,
-            agreed: OnceLock::new(),
+            negotiated: OnceLock::new(),
             live: AtomicBool::new(false),
             identity: Mutex::new(identity),
-            table: Mutex::default(),
+            pending: Mutex::default(),
             idle: Notify::new(),
         }
     }
 
     /// Returns the era that the handshake settled; legacy before it.
     pub(crate) fn era(&self) -> Era {
-        self.agreed.get().map_or(Era::Legacy, |agreed| agreed.era)
+        self.negotiated
+            .get()
+            .map_or(Era::Legacy, |negotiated| negotiated.era)
     }
 
     /// Sets the era and the raw name and version of a legacy server, once.
-    pub(crate) fn agree(&self, era: Era, server_info: Option<String>) {
+    pub(crate) fn set_era(&self, era: Era, server_info: Option<String>) {
         if let (Some(link), Era::Modern) = (self.link.http(), era) {
             link.agree_on_modern();
         }
-        let _ = self.agreed.set(NegotiatedEra { era, server_info });
+        let _ = self.negotiated.set(NegotiatedEra { era, server_info });
     }
 
     /// Returns the link for messages to the server.
@@ -128,7 +130,7 @@ impl Connection {
     }
 
     /// Changes the identity of the client that accompanies requests to a modern server.
-    pub(crate) fn introduce(&self, change: impl FnOnce(&mut Identity)) {
+    pub(crate) fn change_identity(&self, change: impl FnOnce(&mut Identity)) {
         change(&mut locked(&self.identity));
     }
 
@@ -139,8 +141,8 @@ impl Connection {
         line: &str,
         envelope: &Envelope<'_>,
     ) -> Result<(), Call> {
-        let same = call.era == self.era();
-        if !same && self.era() == Era::Modern && call.method.sets_session_state() {
+        let same_era = call.era == self.era();
+        if !same_era && self.era() == Era::Modern && call.method.sets_session_state() {
             // A modern server gets these settings with every request and with the listen stream.
             if call.method == Method::SetLevel {
                 let level = envelope.params.level.map(ToOwned::to_owned);
@@ -154,21 +156,21 @@ impl Connection {
         }
         let rename = call.rename.clone().zip(envelope.params.name);
         let token = envelope.params.meta.progress_token;
-        let token = token.filter(|_| call.token.is_some());
+        let token = token.filter(|_| call.progress_token.is_some());
         let number = {
-            let mut table = locked(&self.table);
-            if table.closed {
+            let mut pending = locked(&self.pending);
+            if pending.closed {
                 return Err(call);
             }
-            table.calls += 1;
-            table.take_number(PendingRequest::Client(call))
+            pending.call_count += 1;
+            pending.insert(PendingRequest::Client(call))
         };
-        if let (false, Some(level)) = (same, envelope.params.meta.log_level) {
+        if let (false, Some(level)) = (same_era, envelope.params.meta.log_level) {
             self.set_level(level);
         }
         let mut digits = [0; 20];
         let id = decimal(number, &mut digits);
-        match (same, envelope.id, rename) {
+        match (same_era, envelope.id, rename) {
             (true, Some(old), None) if token.is_none() => {
                 let at = old.as_ptr() as usize - line.as_ptr() as usize;
                 let bytes = line.as_bytes();
@@ -214,7 +216,7 @@ impl Connection {
 
     /// Sends a request of the proxy itself; `params` is raw. In the modern era, a `_meta` with the client's identity is
     /// added.
-    pub(crate) async fn ask(
+    pub(crate) async fn request(
         &self,
         method: &str,
         params: Option<&str>,
@@ -229,17 +231,17 @@ impl Connection {
         &self,
         method: &str,
         params: Option<&str>,
-        answer: oneshot::Sender<RawResponse>,
+        sender: oneshot::Sender<RawResponse>,
     ) -> Result<u64, ConnectionLost> {
         let number = {
-            let mut table = locked(&self.table);
-            if table.closed {
+            let mut pending = locked(&self.pending);
+            if pending.closed {
                 return Err(ConnectionLost);
             }
             if method != "subscriptions/listen" {
-                table.asked = Some(method.into());
+                pending.newest_own_method = Some(method.into());
             }
-            table.take_number(PendingRequest::Own(answer))
+            pending.insert(PendingRequest::Own(sender))
         };
         let identified;
         let params = match self.era() {
@@ -281,32 +283,32 @@ impl Connection {
 
     /// Cancels the client's request `id` (raw) and notifies the server. Returns false if no such request is in flight
     /// here.
-    pub(crate) fn cancel(&self, asker: &Arc<dyn ResponseSink>, id: &str, params: &str) -> bool {
+    pub(crate) fn cancel(&self, sink: &Arc<dyn ResponseSink>, id: &str, params: &str) -> bool {
         let (number, last) = {
-            let mut table = locked(&self.table);
-            let found = table
-                .waiting
+            let mut pending = locked(&self.pending);
+            let found = pending
+                .requests
                 .iter()
-                .find_map(|(number, waiting)| match waiting {
+                .find_map(|(number, request)| match request {
                     PendingRequest::Client(call)
-                        if *call.id == *id && Arc::ptr_eq(&call.asker, asker) =>
+                        if *call.id == *id && Arc::ptr_eq(&call.sink, sink) =>
                     {
                         Some(*number)
                     }
                     _ => None,
                 });
-            let taken = found.and_then(|number| Some((number, table.take(number)?)));
-            let Some((number, (PendingRequest::Client(mut call), last))) = taken else {
+            let removed = found.and_then(|number| Some((number, pending.take(number)?)));
+            let Some((number, (PendingRequest::Client(mut call), last))) = removed else {
                 return false;
             };
-            call.again = None;
+            call.retry_line = None;
             // Only a client on a pipe can still receive a late response.
-            if call.asker.pipe().is_some() {
-                table.keep_cancelled(number, call);
+            if call.sink.pipe().is_some() {
+                pending.keep_cancelled(number, call);
             }
             (number, last)
         };
-        self.settle(last);
+        self.notify_idle_if(last);
         let mut params = Members::of(params);
         params.set("requestId", number.to_string());
         self.send_notification("notifications/cancelled", Some(&params.to_string()));
@@ -316,17 +318,17 @@ impl Connection {
     /// Handles the end of the stream of the request `number`, which the server will resume later: the client's stream
     /// may end as well.
     pub(crate) fn pause(&self, number: u64) {
-        let paused = locked(&self.table)
+        let call = locked(&self.pending)
             .call(number)
-            .map(|call| (call.asker.clone(), call.id.clone()));
-        if let Some((asker, id)) = paused {
-            asker.pause(&id);
+            .map(|call| (call.sink.clone(), call.id.clone()));
+        if let Some((sink, id)) = call {
+            sink.pause(&id);
         }
     }
 
     /// Cancels a request of the proxy itself if it is still open.
     pub(crate) fn cancel_own(&self, number: u64) {
-        if locked(&self.table).waiting.remove(&number).is_some() {
+        if locked(&self.pending).requests.remove(&number).is_some() {
             self.send_notification(
                 "notifications/cancelled",
                 Some(&format!(r#"{{"requestId":{number}}}"#)),
@@ -336,14 +338,18 @@ impl Connection {
 
     /// Returns true if the connection has ended.
     pub(crate) fn is_closed(&self) -> bool {
-        locked(&self.table).closed
+        locked(&self.pending).closed
     }
 
     /// Handles a message of the server, or several in an array, as revision 2025-03-26 allows. `on` is the number of
     /// the request whose response carried it, if known. An error says why the message is unusable.
-    pub(crate) fn receive(self: &Arc<Self>, line: &str, on: Option<u64>) -> Result<(), StrayKind> {
+    pub(crate) fn receive(
+        self: &Arc<Self>,
+        line: &str,
+        related_number: Option<u64>,
+    ) -> Result<(), StrayKind> {
         let batch = match Envelope::parse(line) {
-            Ok(envelope) => return self.take(line, &envelope, on),
+            Ok(envelope) => return self.take(line, &envelope, related_number),
             Err(InvalidMessage::Batch) => elements(line).filter(|messages| !messages.is_empty()),
             Err(_) => None,
         };
@@ -354,7 +360,7 @@ impl Connection {
         };
         for message in batch.ok_or(text)? {
             let envelope = Envelope::parse(message).map_err(|_| text)?;
-            self.take(message, &envelope, on)?;
+            self.take(message, &envelope, related_number)?;
         }
         Ok(())
     }
@@ -364,14 +370,17 @@ impl Connection {
         self: &Arc<Self>,
         line: &str,
         envelope: &Envelope<'_>,
-        on: Option<u64>,
+        related_number: Option<u64>,
     ) -> Result<(), StrayKind> {
         match envelope.kind() {
-            MessageKind::Response => self.take_answer(line, envelope)?,
+            MessageKind::Response => self.take_response(line, envelope)?,
             MessageKind::Request if envelope.method.as_deref() == Some("ping") => {
                 self.write(&result_response(envelope.id.unwrap_or("null"), "{}"));
             }
-            MessageKind::Request => self.client.ask(self, line, envelope, on),
+            MessageKind::Request => {
+                self.client
+                    .deliver_request(self, line, envelope, related_number)
+            }
             MessageKind::Notification => {
                 let method = envelope.method.as_deref().unwrap_or_default();
                 if let Some(kind) = ListKind::of_notification(method) {
@@ -379,12 +388,13 @@ impl Connection {
                         .notices
                         .send(ConnectionNotice::ListChanged(self.generation, kind));
                 } else if method == "notifications/progress" {
-                    self.take_progress(line, envelope, on);
+                    self.take_progress(line, envelope, related_number);
                 } else if method != "notifications/subscriptions/acknowledged" {
                     if method == "notifications/tasks/status" {
-                        self.note_status(line);
+                        self.update_task(line);
                     }
-                    self.client.notify(self, line, envelope, on);
+                    self.client
+                        .deliver_notification(self, line, envelope, related_number);
                 }
             }
         }
@@ -392,7 +402,7 @@ impl Connection {
     }
 
     /// Wakes the tasks that wait in [`Self::idle`] or [`Self::finished`] if the `last` call is settled.
-    fn settle(&self, last: bool) {
+    fn notify_idle_if(&self, last: bool) {
         if last {
             self.idle.notify_waiters();
         }

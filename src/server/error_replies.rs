@@ -21,20 +21,20 @@ pub(crate) fn refuse(call: &Call, server: &str, failure: &Failure) {
 }
 
 /// Answers `call` that was held longer than `patience`; the message names the reason for the hold.
-pub(crate) fn too_late(call: &Call, server: &str, what: &str, patience: Duration) {
+pub(crate) fn hold_timed_out(call: &Call, server: &str, what: &str, max_wait: Duration) {
     let message = format!(
         "`{server}` was not ready within {} s: the call waited for {what}. The call was not sent; retry it.",
-        patience.as_secs_f64()
+        max_wait.as_secs_f64()
     );
     answer(call, &message, "reload_timeout");
 }
 
 /// Answers `call` that was rejected because more than `crowd` bytes of requests were queued before it.
-pub(crate) fn turned_away(call: &Call, server: &str, crowd: usize) {
+pub(crate) fn backlog_full(call: &Call, server: &str, limit: usize) {
     let message = format!(
         "`{server}` is reloading, and its backlog exceeds {} MiB of requests. This request was not sent; retry it \
          later.",
-        crowd / 1024 / 1024
+        limit / 1024 / 1024
     );
     answer(call, &message, "too_many_waiting");
 }
@@ -73,12 +73,12 @@ pub(crate) fn unsent(call: &Call, server: &str) {
 
 /// Returns an explanation why the saved code of `server` does not run.
 pub(crate) fn explain(server: &str, failure: &Failure) -> String {
-    let what = if failure.remote || failure.late {
+    let subject = if failure.remote || failure.late {
         format!("`{server}`")
     } else {
         format!("the saved code of `{server}` does not run: it")
     };
-    let mut message = format!("{what} {}", failure.reason);
+    let mut message = format!("{subject} {}", failure.reason);
     if !failure.files.is_empty() {
         let files: Vec<_> = failure
             .files
@@ -92,11 +92,11 @@ pub(crate) fn explain(server: &str, failure: &Failure) -> String {
         }
     }
     append_stderr(&mut message, &failure.stderr);
-    let cure = failure
+    let advice = failure
         .advice
         .as_deref()
         .unwrap_or("fix the code, save it and call again; the session stays open");
-    let _ = write!(message, "\n{cure}");
+    let _ = write!(message, "\n{advice}");
     message
 }
 

@@ -17,10 +17,10 @@ use crate::lock::locked;
 use crate::transport::stream::Cork;
 
 /// Size in bytes of the queued lines above which further lines are rejected.
-const CROWD: usize = 64 * 1024 * 1024;
+const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
 
 /// Reason for holding requests while the supervisor has not processed a touched file.
-const UNHEARD: &str = "a changed file to settle";
+const SAVE_PENDING: &str = "a changed file to settle";
 
 /// State of a gate, for tasks that wait for it to settle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,24 +44,24 @@ pub(crate) trait SaveProbe: std::fmt::Debug + Send + Sync {
 pub(crate) struct Gate {
     server: String,
     /// Asked before a request passes; empty where no files are watched.
-    foresight: OnceLock<Arc<dyn SaveProbe>>,
+    save_probe: OnceLock<Arc<dyn SaveProbe>>,
     inner: Mutex<GateInner>,
-    standing: watch::Sender<GateStatus>,
+    status: watch::Sender<GateStatus>,
     /// Signalled when a line is queued; awaited only while the queue is empty.
-    waiting: Notify,
+    queued: Notify,
 }
 
 #[derive(Debug)]
 struct GateInner {
-    way: GateMode,
+    mode: GateMode,
     /// Number of touched-file reports that the supervisor has not processed.
     pending_suspects: usize,
     /// Beginning of the current hold.
-    since: Option<Instant>,
+    held_since: Option<Instant>,
     /// Maximum wait of a request.
-    patience: Duration,
-    held: HeldQueue,
-    former: FormerTasks,
+    max_wait: Duration,
+    queue: HeldQueue,
+    former_tasks: FormerTasks,
 }
 
 #[derive(Debug)]
@@ -79,7 +79,7 @@ struct HeldLine {
     line: Box<str>,
     /// The call of a request; `None` for a client's notification.
     call: Option<Call>,
-    until: Instant,
+    deadline: Instant,
 }
 
 impl HeldLine {
@@ -88,10 +88,10 @@ impl HeldLine {
     }
 }
 
-/// Held lines in order of arrival. The first is due first, unless [`Gate::set_patience`] shortened the wait meanwhile.
+/// Held lines in order of arrival. The first is due first, unless [`Gate::set_max_wait`] shortened the wait meanwhile.
 #[derive(Debug, Default)]
 struct HeldQueue {
-    all: VecDeque<HeldLine>,
+    lines: VecDeque<HeldLine>,
     /// Size of the lines in bytes.
     size: usize,
 }
@@ -99,69 +99,69 @@ struct HeldQueue {
 impl HeldQueue {
     fn push(&mut self, held: HeldLine) {
         self.size += held.size();
-        self.all.push_back(held);
+        self.lines.push_back(held);
     }
 
     fn pop_due(&mut self, now: Instant) -> Option<HeldLine> {
-        if self.all.front()?.until > now {
+        if self.lines.front()?.deadline > now {
             return None;
         }
-        let held = self.all.pop_front()?;
+        let held = self.lines.pop_front()?;
         self.size -= held.size();
         Some(held)
     }
 
     /// Removes the requests that `unwanted` selects; returns their number.
-    fn forget(&mut self, unwanted: impl Fn(&Call) -> bool) -> usize {
-        let before = self.all.len();
-        self.all
-            .retain(|held| !held.call.as_ref().is_some_and(&unwanted));
-        self.size = self.all.iter().map(HeldLine::size).sum();
-        before - self.all.len()
+    fn forget(&mut self, is_selected: impl Fn(&Call) -> bool) -> usize {
+        let before = self.lines.len();
+        self.lines
+            .retain(|held| !held.call.as_ref().is_some_and(&is_selected));
+        self.size = self.lines.iter().map(HeldLine::size).sum();
+        before - self.lines.len()
     }
 }
 
 impl Gate {
     /// Creates a gate that holds requests, each at most for `patience`.
-    pub(crate) fn new(server: String, patience: Duration) -> Self {
+    pub(crate) fn new(server: String, max_wait: Duration) -> Self {
         Self {
             server,
-            foresight: OnceLock::new(),
+            save_probe: OnceLock::new(),
             inner: Mutex::new(GateInner {
-                way: GateMode::Held("its start".into()),
+                mode: GateMode::Held("its start".into()),
                 pending_suspects: 0,
-                since: None,
-                patience,
-                held: HeldQueue::default(),
-                former: FormerTasks::default(),
+                held_since: None,
+                max_wait,
+                queue: HeldQueue::default(),
+                former_tasks: FormerTasks::default(),
             }),
-            standing: watch::Sender::new(GateStatus::Held),
-            waiting: Notify::new(),
+            status: watch::Sender::new(GateStatus::Held),
+            queued: Notify::new(),
         }
     }
 
     /// Makes the gate ask `foresight` for unreported saves before a request passes.
-    pub(crate) fn set_save_probe(&self, foresight: Arc<dyn SaveProbe>) {
+    pub(crate) fn set_save_probe(&self, save_probe: Arc<dyn SaveProbe>) {
         // One watcher knows all files, so the first one is enough.
-        let _ = self.foresight.set(foresight);
+        let _ = self.save_probe.set(save_probe);
     }
 
     /// Collects the reports of all saves so far. Must not be called with the lock held.
     fn collect_saves(&self) {
-        if let Some(foresight) = self.foresight.get() {
-            foresight.report_saves();
+        if let Some(save_probe) = self.save_probe.get() {
+            save_probe.report_saves();
         }
     }
 
-    /// Returns the standing, in which all saves so far are considered, as a channel of its changes.
-    pub(crate) fn standing(&self) -> watch::Receiver<GateStatus> {
+    /// Returns the status, in which all saves so far are considered, as a channel of its changes.
+    pub(crate) fn status(&self) -> watch::Receiver<GateStatus> {
         self.collect_saves();
-        self.standing.subscribe()
+        self.status.subscribe()
     }
 
     /// Returns the active generation if requests pass.
     pub(crate) fn connection(&self) -> Option<Arc<Connection>> {
-        match &self.lock().way {
+        match &self.lock().mode {
             GateMode::Open(connection) => Some(connection.clone()),
             _ => None,
         }
@@ -169,7 +169,7 @@ impl Gate {
 
     /// Returns the reason if requests are refused.
     pub(crate) fn refusal(&self) -> Option<Arc<Failure>> {
-        match &self.lock().way {
+        match &self.lock().mode {
             GateMode::Refusing(failure) => Some(failure.clone()),
             _ => None,
         }
@@ -177,17 +177,17 @@ impl Gate {
 
     /// Returns the beginning of the current hold, or now.
     pub(crate) fn held_since(&self) -> Instant {
-        self.lock().since.unwrap_or_else(Instant::now)
+        self.lock().held_since.unwrap_or_else(Instant::now)
     }
 
     /// Returns true if a request or notification is held.
-    pub(crate) fn keeps_waiting(&self) -> bool {
-        !self.lock().held.all.is_empty()
+    pub(crate) fn holds_any(&self) -> bool {
+        !self.lock().queue.lines.is_empty()
     }
 
     /// Combines writes to the active generation until the cork is dropped.
     pub(crate) fn cork(&self) -> Option<Cork> {
-        match &self.lock().way {
+        match &self.lock().mode {
             GateMode::Open(connection) => connection.link().cork(),
             _ => None,
         }
@@ -197,14 +197,14 @@ impl Gate {
     pub(crate) fn submit(&self, call: Call, line: &str, envelope: &Envelope<'_>) {
         self.collect_saves();
         let inner = self.lock();
-        let active = match &inner.way {
+        let active = match &inner.mode {
             GateMode::Open(connection) => Some(&**connection),
             _ => None,
         };
-        let Err(call) = inner.former.submit(call, active, line, envelope) else {
+        let Err(call) = inner.former_tasks.submit(call, active, line, envelope) else {
             return;
         };
-        let call = match &inner.way {
+        let call = match &inner.mode {
             GateMode::Closed => return error_replies::unloaded(&call, &self.server),
             _ if inner.pending_suspects > 0 => call,
             GateMode::Open(connection) => match connection.call(call, line, envelope) {
@@ -219,64 +219,64 @@ impl Gate {
                 return error_replies::refuse(&call, &self.server, &failure);
             }
         };
-        if let Some(call) = self.keep(inner, line, Some(call)) {
-            error_replies::turned_away(&call, &self.server, CROWD);
+        if let Some(call) = self.enqueue(inner, line, Some(call)) {
+            error_replies::backlog_full(&call, &self.server, MAX_HELD_BYTES);
         }
     }
 
     /// Sends a client's notification on, or holds it until a generation can take it.
     pub(crate) fn forward_notification(&self, line: &str) {
         let inner = self.lock();
-        match &inner.way {
+        match &inner.mode {
             GateMode::Open(connection) => connection.forward(line),
-            GateMode::Held(_) => drop(self.keep(inner, line, None)),
+            GateMode::Held(_) => drop(self.enqueue(inner, line, None)),
             GateMode::Refusing(_) | GateMode::Closed => {}
         }
     }
 
     /// Holds a line. If the queue is full, returns the call, and drops a notification.
-    fn keep(
+    fn enqueue(
         &self,
         mut inner: MutexGuard<'_, GateInner>,
         line: &str,
         call: Option<Call>,
     ) -> Option<Call> {
-        if inner.held.size > CROWD {
+        if inner.queue.size > MAX_HELD_BYTES {
             tracing::debug!("backlog is full");
             return call;
         }
-        let until = Instant::now() + inner.patience;
-        inner.held.push(HeldLine {
+        let deadline = Instant::now() + inner.max_wait;
+        inner.queue.push(HeldLine {
             line: line.into(),
             call,
-            until,
+            deadline,
         });
         drop(inner);
-        self.waiting.notify_one();
+        self.queued.notify_one();
         None
     }
 
     /// Removes a held request that the client has cancelled. Returns false if it is not held here.
     pub(crate) fn cancel(&self, asker: &Arc<dyn ResponseSink>, id: &str) -> bool {
-        let meant = |call: &Call| *call.id == *id && Arc::ptr_eq(&call.asker, asker);
-        self.lock().held.forget(meant) > 0
+        let is_selected = |call: &Call| *call.id == *id && Arc::ptr_eq(&call.sink, asker);
+        self.lock().queue.forget(is_selected) > 0
     }
 
     /// Holds requests for a reason that completes "the call waited for …".
-    pub(crate) fn hold(&self, what: impl Into<Cow<'static, str>>) {
+    pub(crate) fn hold(&self, reason: impl Into<Cow<'static, str>>) {
         let mut inner = self.lock();
-        inner.way = GateMode::Held(what.into());
-        inner.since.get_or_insert_with(Instant::now);
-        self.standing.send_replace(GateStatus::Held);
+        inner.mode = GateMode::Held(reason.into());
+        inner.held_since.get_or_insert_with(Instant::now);
+        self.status.send_replace(GateStatus::Held);
     }
 
-    /// Holds requests after a file was touched, until the supervisor has processed the report ([`suspect_processed`](Self::suspect_processed))
-    /// and set the gate. A request must not overtake the report, even if the supervisor is late.
+    /// Holds requests after a file was touched, until the supervisor has processed the report
+    /// ([`Self::suspect_processed`]) and set the gate. A request must not overtake the report.
     pub(crate) fn suspect(&self) {
         let mut inner = self.lock();
         inner.pending_suspects += 1;
-        if !matches!(inner.way, GateMode::Closed) {
-            self.standing.send_replace(GateStatus::Held);
+        if !matches!(inner.mode, GateMode::Closed) {
+            self.status.send_replace(GateStatus::Held);
         }
     }
 
@@ -294,9 +294,9 @@ impl Gate {
         if inner.pending_suspects > 0 {
             // The supervisor decides whether this generation runs the saved code when it processes the report.
             drop(inner);
-            return self.hold(UNHEARD);
+            return self.hold(SAVE_PENDING);
         }
-        for held in std::mem::take(&mut inner.held).all {
+        for held in std::mem::take(&mut inner.queue).lines {
             let Some(call) = held.call else {
                 connection.forward(&held.line);
                 continue;
@@ -305,48 +305,48 @@ impl Gate {
                 continue;
             };
             let sent = inner
-                .former
+                .former_tasks
                 .submit(call, Some(&connection), &held.line, &envelope);
             let sent = sent.or_else(|call| connection.call(call, &held.line, &envelope));
             if let Err(call) = sent {
                 let call = Some(call);
-                inner.held.push(HeldLine { call, ..held });
+                inner.queue.push(HeldLine { call, ..held });
             }
         }
-        inner.way = GateMode::Open(connection);
-        inner.since = None;
+        inner.mode = GateMode::Open(connection);
+        inner.held_since = None;
         // With the lock held, so that a concurrent [`Self::suspect`] is not overwritten.
-        self.standing.send_replace(GateStatus::Open);
+        self.status.send_replace(GateStatus::Open);
     }
 
     /// Answers requests with `failure`, the held ones first.
     pub(crate) fn refuse(&self, failure: &Arc<Failure>) {
         self.collect_saves();
-        let held = {
+        let queue = {
             let mut inner = self.lock();
             if inner.pending_suspects > 0 {
                 // The pending save may repair the failure.
                 drop(inner);
-                return self.hold(UNHEARD);
+                return self.hold(SAVE_PENDING);
             }
-            inner.way = GateMode::Refusing(failure.clone());
-            inner.since = None;
-            self.standing.send_replace(GateStatus::Refusing);
-            std::mem::take(&mut inner.held)
+            inner.mode = GateMode::Refusing(failure.clone());
+            inner.held_since = None;
+            self.status.send_replace(GateStatus::Refusing);
+            std::mem::take(&mut inner.queue)
         };
-        for call in held.all.into_iter().filter_map(|held| held.call) {
+        for call in queue.lines.into_iter().filter_map(|held| held.call) {
             error_replies::refuse(&call, &self.server, failure);
         }
     }
 
     /// Adds a draining generation, which still gets requests about its tasks.
-    pub(crate) fn drains(&self, connection: Arc<Connection>) {
-        self.lock().former.drains(connection);
+    pub(crate) fn add_draining(&self, connection: Arc<Connection>) {
+        self.lock().former_tasks.add_draining(connection);
     }
 
     /// Removes a generation that has ended; `how` is a sentence fragment. Notifies its client of the lost tasks.
-    pub(crate) fn gone(&self, connection: &Arc<Connection>, how: &str) {
-        let lost = self.lock().former.gone(connection, how);
+    pub(crate) fn generation_ended(&self, connection: &Arc<Connection>, how: &str) {
+        let lost = self.lock().former_tasks.remove_ended(connection, how);
         for task in &lost {
             connection.notify_client("notifications/tasks/status", task);
         }
@@ -355,41 +355,45 @@ impl Gate {
     /// Answers the requests that have waited too long. Resolves when the first line may have been queued or may be due;
     /// to be awaited in a loop.
     pub(crate) async fn expire(&self) {
-        let first = self.lock().held.all.front().map(|held| held.until);
+        let first_deadline = self.lock().queue.lines.front().map(|held| held.deadline);
         // Later lines are due after the first one, unless the maximum wait was shortened meanwhile.
-        match first {
+        match first_deadline {
             Some(due) => tokio::time::sleep_until(due.into()).await,
-            None => self.waiting.notified().await,
+            None => self.queued.notified().await,
         }
         let now = Instant::now();
-        let (late, what, patience) = {
+        let (expired, reason, max_wait) = {
             let mut inner = self.lock();
-            let what = match &inner.way {
-                GateMode::Held(what) => what.clone(),
+            let reason = match &inner.mode {
+                GateMode::Held(reason) => reason.clone(),
                 _ => "its next start".into(),
             };
-            let late: Vec<_> = std::iter::from_fn(|| inner.held.pop_due(now)).collect();
-            (late, what, inner.patience)
+            let expired: Vec<_> = std::iter::from_fn(|| inner.queue.pop_due(now)).collect();
+            (expired, reason, inner.max_wait)
         };
-        for call in late.into_iter().filter_map(|held| held.call) {
-            error_replies::too_late(&call, &self.server, &what, patience);
+        for call in expired.into_iter().filter_map(|held| held.call) {
+            error_replies::hold_timed_out(&call, &self.server, &reason, max_wait);
         }
     }
 
     /// Refuses everything from now on. Returns the held requests, which must not be sent.
     pub(crate) fn close(&self) -> Vec<Call> {
-        let held = {
+        let queue = {
             let mut inner = self.lock();
-            inner.way = GateMode::Closed;
-            self.standing.send_replace(GateStatus::Refusing);
-            std::mem::take(&mut inner.held)
+            inner.mode = GateMode::Closed;
+            self.status.send_replace(GateStatus::Refusing);
+            std::mem::take(&mut inner.queue)
         };
-        held.all.into_iter().filter_map(|held| held.call).collect()
+        queue
+            .lines
+            .into_iter()
+            .filter_map(|held| held.call)
+            .collect()
     }
 
     /// Changes the maximum wait of lines that arrive from now on.
-    pub(crate) fn set_patience(&self, patience: Duration) {
-        self.lock().patience = patience;
+    pub(crate) fn set_max_wait(&self, max_wait: Duration) {
+        self.lock().max_wait = max_wait;
     }
 
     fn lock(&self) -> MutexGuard<'_, GateInner> {

@@ -30,15 +30,15 @@ const FINAL_OUTPUT_TIMEOUT: Duration = Duration::from_millis(200);
 /// Time limit for a process to exit after it has closed its stdin or stdout.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Size in bytes from which on parsing a line can take 10 ms or more.
-const LONG: usize = 4 * 1024 * 1024;
-/// Maximum number of places at which a message is searched in a line that is no message.
-const BEGINNINGS: usize = 16;
+const LONG_LINE: usize = 4 * 1024 * 1024;
+/// Maximum number of positions at which a message is searched in a line that is no message.
+const MAX_BEGINNINGS: usize = 16;
 
 /// Generation whose process runs, or that is linked to its remote server.
 #[derive(Debug)]
 pub(crate) struct RunningGeneration {
     pub(crate) connection: Arc<Connection>,
-    pub(crate) child: Backend,
+    pub(crate) backend: Backend,
     pub(crate) since: Instant,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct RunningGeneration {
 #[derive(Debug)]
 pub(crate) struct ProvenGeneration {
     pub(crate) running: RunningGeneration,
-    pub(crate) shown: ProofResults,
+    pub(crate) results: ProofResults,
     /// Time from the start to the proof.
     pub(crate) took: Duration,
 }
@@ -59,7 +59,7 @@ pub(crate) struct ProofResults {
     /// Listen stream of a modern server.
     pub(crate) stream: Option<ListenStream>,
     /// Client's settings that the generation was given.
-    pub(crate) told: ClientSettings,
+    pub(crate) sent_settings: ClientSettings,
 }
 
 /// End of a generation.
@@ -74,7 +74,7 @@ pub(crate) struct GenerationExit {
 
 /// Wraps a started process and starts the tasks that read it. Its end is reported as [`Report::Ended`].
 pub(crate) fn start(
-    supply: &ServerContext,
+    context: &ServerContext,
     number: u64,
     child: Result<Child, SpawnError>,
     client: Arc<dyn Client>,
@@ -96,33 +96,33 @@ pub(crate) fn start(
             error.advice(),
         )
     })?;
-    let pipes = |error: std::io::Error| failed(format!("cannot be reached: {error}"), None);
-    let outbox = Outbox::new(child.take_stdin()).map_err(pipes)?;
+    let unreachable = |error: std::io::Error| failed(format!("cannot be reached: {error}"), None);
+    let outbox = Outbox::new(child.take_stdin()).map_err(unreachable)?;
     let lines =
-        LineReader::new(child.take_stdout(), supply.resources.max_message).map_err(pipes)?;
-    let notices = supply.notices.clone();
+        LineReader::new(child.take_stdout(), context.resources.max_message).map_err(unreachable)?;
+    let notices = context.notices.clone();
     let connection = Arc::new(Connection::new(
-        supply.spec.name.as_str().into(),
+        context.spec.name.as_str().into(),
         number,
         Link::Pipe(outbox.clone()),
         client.clone(),
         identity,
         notices,
     ));
-    supply.resources.events.send(Event::Spawned {
-        server: supply.spec.name.clone(),
+    context.resources.events.send(Event::Spawned {
+        server: context.spec.name.clone(),
         generation: number,
         pid: child.pid(),
     });
     let reader = ProcessReader {
         connection: connection.clone(),
-        stray: StrayReporter::new(supply, number),
+        stray: StrayReporter::new(context, number),
         is_busy: Arc::default(),
     };
     let is_busy = reader.is_busy.clone();
     let reader = tokio::spawn(reader.read(lines, client, child.exited()));
     tokio::spawn(wait_for_exit(
-        supply.reports.clone(),
+        context.reports.clone(),
         reader,
         is_busy,
         connection.clone(),
@@ -131,7 +131,7 @@ pub(crate) fn start(
     ));
     Ok(RunningGeneration {
         connection,
-        child: Backend::Process(child),
+        backend: Backend::Process(child),
         since,
     })
 }
@@ -163,12 +163,12 @@ fn wait_for_exit(
             && is_busy.load(Ordering::Relaxed)
         {}
         reader.abort();
-        let ending = GenerationExit {
+        let exit = GenerationExit {
             how,
             stderr: stderr.last(SHOWN_STDERR),
             calls: connection.close(),
         };
-        let _ = reports.send(Report::Ended(connection.generation, ending));
+        let _ = reports.send(Report::Ended(connection.generation, exit));
     }
 }
 
@@ -181,17 +181,17 @@ pub(super) struct StrayReporter {
 }
 
 impl StrayReporter {
-    pub(super) fn new(supply: &ServerContext, generation: u64) -> Self {
+    pub(super) fn new(context: &ServerContext, generation: u64) -> Self {
         Self {
-            server: supply.spec.name.clone(),
+            server: context.spec.name.clone(),
             generation,
             count: 0,
-            context: supply.clone(),
+            context: context.clone(),
         }
     }
 
     /// Reports unusable text; `kind` says why it is unusable.
-    pub(super) fn tell(&mut self, line: String, kind: StrayKind) {
+    pub(super) fn report(&mut self, line: String, kind: StrayKind) {
         self.count += 1;
         let (server, generation, count) = (self.server.clone(), self.generation, self.count);
         let line = match &self.context.spec.remote {
@@ -219,7 +219,7 @@ struct ProcessReader {
 impl ProcessReader {
     /// Reads until the output ends.
     async fn read(mut self, mut lines: LineReader, client: Arc<dyn Client>, mut exited: ExitWatch) {
-        let gather =
+        let cork_if_several =
             |lines: &mut LineReader| client.pipe().filter(|_| lines.several()).map(Outbox::cork);
         loop {
             tokio::select! {
@@ -231,14 +231,14 @@ impl ProcessReader {
             if !matches!(lines.fill().await, Ok(true)) {
                 break;
             }
-            let mut cork = gather(&mut lines);
+            let mut cork = cork_if_several(&mut lines);
             while let Some(frame) = lines.next() {
                 match frame {
-                    Frame::Line(line) if line.len() > LONG => {
+                    Frame::Line(line) if line.len() > LONG_LINE => {
                         // Other tasks write to the client meanwhile.
                         drop(cork);
                         self.take_long(lines.take()).await;
-                        cork = gather(&mut lines);
+                        cork = cork_if_several(&mut lines);
                     }
                     Frame::Line(line) => self.take(line),
                     Frame::TooLong { head, tail } => self.take_too_long(head, tail),
@@ -259,10 +259,10 @@ impl ProcessReader {
         // A program that prints without a line end puts its text in front of a message, whose members may be in any
         // order.
         let begins = text.match_indices(r#"{""#).map(|(at, _)| at);
-        for at in begins.filter(|at| *at > 0).take(BEGINNINGS) {
+        for at in begins.filter(|at| *at > 0).take(MAX_BEGINNINGS) {
             let message = &text[at..];
             if message.contains(r#""jsonrpc""#) && self.connection.receive(message, None).is_ok() {
-                return self.stray.tell(text[..at].to_owned(), StrayKind::Line);
+                return self.stray.report(text[..at].to_owned(), StrayKind::Line);
             }
         }
         let broken = text
@@ -275,7 +275,7 @@ impl ProcessReader {
         } else {
             kind
         };
-        self.stray.tell(text.into_owned(), kind);
+        self.stray.report(text.into_owned(), kind);
     }
 
     /// Parses a long line on another thread, so that other messages are not delayed.
@@ -284,17 +284,17 @@ impl ProcessReader {
         let read = spawn_blocking(|| {
             let text = String::from_utf8(line).map_err(FromUtf8Error::into_bytes)?;
             let envelope = Envelope::parse(&text).ok();
-            let places = envelope.and_then(|envelope| envelope.places(&text));
-            match places {
-                Some(places) => Ok((text, places)),
+            let positions = envelope.and_then(|envelope| envelope.places(&text));
+            match positions {
+                Some(positions) => Ok((text, positions)),
                 None => Err(text.into_bytes()),
             }
         });
         match read.await {
-            Ok(Ok((text, places))) => {
-                let envelope = Envelope::at(&text, places);
+            Ok(Ok((text, positions))) => {
+                let envelope = Envelope::at(&text, positions);
                 if let Err(kind) = self.connection.take(&text, &envelope, None) {
-                    self.stray.tell(text, kind);
+                    self.stray.report(text, kind);
                 }
             }
             // The line is no response, not UTF-8, or no message.
@@ -314,30 +314,28 @@ impl ProcessReader {
             self.stray.context.resources.max_message,
             head.chars().take(200).collect::<String>()
         );
-        self.stray.tell(text, StrayKind::TooLong);
+        self.stray.report(text, StrayKind::TooLong);
     }
 }
 
 /// Returns the failure of a generation of `spec` that was refused or has ended.
 pub(crate) fn failure(
     number: u64,
-    refusal: &ProofFailure,
-    ending: Option<&GenerationExit>,
+    proof_failure: &ProofFailure,
+    exit: Option<&GenerationExit>,
     spec: &ServerSpec,
 ) -> Failure {
-    let how = ending.map_or("ended", |ending| ending.how.as_str());
-    let reason = match refusal {
+    let how = exit.map_or("ended", |exit| exit.how.as_str());
+    let reason = match proof_failure {
         // The end of a remote link already has a complete reason.
         ProofFailure::Lost(_) if spec.remote.is_some() => how.to_owned(),
-        refusal => refusal.reason(how),
+        proof_failure => proof_failure.reason(how),
     };
     if spec.remote.is_some() {
         return Failure::of_remote(number, reason);
     }
-    let stderr = ending
-        .map(|ending| ending.stderr.clone())
-        .unwrap_or_default();
-    let advice = advice::cure(&stderr, spec);
+    let stderr = exit.map(|ending| ending.stderr.clone()).unwrap_or_default();
+    let advice = advice::conflict_advice(&stderr, spec);
     Failure {
         generation: number,
         reason,
@@ -345,7 +343,7 @@ pub(crate) fn failure(
         stderr,
         files: vec![],
         remote: false,
-        late: matches!(refusal, ProofFailure::Late(..)),
+        late: matches!(proof_failure, ProofFailure::Late(..)),
     }
 }
 

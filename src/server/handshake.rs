@@ -60,7 +60,7 @@ pub(crate) struct Handshake {
     /// Raw result of `initialize` or `server/discover`.
     pub(crate) result: String,
     /// Number of the [`ClientHello`] that it answers.
-    pub(crate) epoch: u64,
+    pub(crate) hello_number: u64,
 }
 
 impl Handshake {
@@ -138,21 +138,25 @@ impl ProofFailure {
 pub(crate) async fn shake_hands(
     connection: &Connection,
     hello: &ClientHello,
-    epoch: u64,
+    hello_number: u64,
     probe: bool,
     forced: Option<Era>,
 ) -> Result<Handshake, ProofFailure> {
     let (era, result) = match (forced, hello.era()) {
-        (Some(Era::Modern), _) => (Era::Modern, insist(connection, hello).await?),
-        (None, Era::Modern) if connection.is_said_to_be_old() => {
+        (Some(Era::Modern), _) => (Era::Modern, require_modern(connection, hello).await?),
+        (None, Era::Modern) if connection.is_configured_as_2024() => {
             initialize_first(connection, hello, true).await?
         }
         (None, Era::Modern) if connection.is_remote() => probe_remote(connection, hello).await?,
         (None, Era::Modern) if probe => probe_first(connection, hello).await?,
         (forced, _) => initialize_first(connection, hello, forced.is_some()).await?,
     };
-    let handshake = Handshake { era, result, epoch };
-    connection.agree(era, handshake.server_info());
+    let handshake = Handshake {
+        era,
+        result,
+        hello_number,
+    };
+    connection.set_era(era, handshake.server_info());
     if era == Era::Legacy {
         connection.send_notification("notifications/initialized", None);
     }
@@ -160,7 +164,10 @@ pub(crate) async fn shake_hands(
 }
 
 /// Requires the modern era, as set by the user.
-async fn insist(connection: &Connection, hello: &ClientHello) -> Result<String, ProofFailure> {
+async fn require_modern(
+    connection: &Connection,
+    hello: &ClientHello,
+) -> Result<String, ProofFailure> {
     match discover(connection, hello).await {
         Ok(RawResponse::Result(result)) => Ok(result),
         Ok(RawResponse::Error(error)) => Err(refused("server/discover", &error)),
@@ -172,14 +179,14 @@ async fn insist(connection: &Connection, hello: &ClientHello) -> Result<String, 
 async fn initialize_first(
     connection: &Connection,
     hello: &ClientHello,
-    insist: bool,
+    is_forced: bool,
 ) -> Result<(Era, String), ProofFailure> {
     let error = match initialize(connection, hello).await {
         Err(ConnectionLost) => return Err(ProofFailure::Lost("initialize")),
         Ok(RawResponse::Result(result)) => return Ok((Era::Legacy, result)),
         Ok(RawResponse::Error(error)) => error,
     };
-    if insist {
+    if is_forced {
         return Err(refused("initialize", &error));
     }
     match discover(connection, hello).await {
@@ -255,7 +262,7 @@ async fn initialize(
     hello: &ClientHello,
 ) -> Result<RawResponse, ConnectionLost> {
     connection
-        .ask("initialize", Some(&hello.initialize_params()))
+        .request("initialize", Some(&hello.initialize_params()))
         .await
 }
 
@@ -264,7 +271,7 @@ async fn discover(
     hello: &ClientHello,
 ) -> Result<RawResponse, ConnectionLost> {
     connection
-        .ask(
+        .request(
             "server/discover",
             Some(&hello.identity.identify("{}", None)),
         )
@@ -284,7 +291,7 @@ pub(crate) struct ClientSettings {
     /// Raw log level that the client set.
     pub(crate) level: Option<String>,
     /// True if the proxy must send a changed level to a running server; false if the client's own request does.
-    pub(crate) tell_level: bool,
+    pub(crate) send_level: bool,
     /// URIs of the resources that the client subscribed to with requests of the legacy era.
     pub(crate) subscribed: BTreeSet<String>,
     /// URIs of the resources named in `subscriptions/listen`.
@@ -299,7 +306,7 @@ impl ClientSettings {
     }
 
     /// Returns the URIs that only the proxy can subscribe to at a legacy server.
-    pub(crate) fn unspoken(&self) -> BTreeSet<&str> {
+    pub(crate) fn proxy_only_uris(&self) -> BTreeSet<&str> {
         let followed = self.followed.difference(&self.subscribed);
         followed.map(String::as_str).collect()
     }
@@ -312,24 +319,24 @@ pub(crate) type ListenStream = (u64, oneshot::Receiver<RawResponse>);
 pub(crate) async fn replay(
     connection: &Connection,
     handshake: &Handshake,
-    wanted: &ClientSettings,
+    settings: &ClientSettings,
 ) -> Result<Option<ListenStream>, ConnectionLost> {
     if handshake.era == Era::Modern {
-        return listen(connection, handshake, wanted);
+        return listen(connection, handshake, settings);
     }
-    if let Some(level) = wanted
+    if let Some(level) = settings
         .level
         .as_ref()
         .filter(|_| handshake.offers("logging"))
     {
         connection
-            .ask("logging/setLevel", Some(&format!(r#"{{"level":{level}}}"#)))
+            .request("logging/setLevel", Some(&format!(r#"{{"level":{level}}}"#)))
             .await?;
     }
     if handshake.offers("resources") {
         // All are sent before the first response is awaited: a server may have to process thousands.
         let mut answers = Vec::new();
-        for uri in wanted.uris() {
+        for uri in settings.uris() {
             let (sender, answer) = oneshot::channel();
             let params = format!(r#"{{"uri":{}}}"#, quoted(uri));
             connection.send_own("resources/subscribe", Some(&params), sender)?;
@@ -346,7 +353,7 @@ pub(crate) async fn replay(
 pub(crate) fn listen(
     connection: &Connection,
     handshake: &Handshake,
-    wanted: &ClientSettings,
+    settings: &ClientSettings,
 ) -> Result<Option<ListenStream>, ConnectionLost> {
     let mut filter = json!({});
     for kind in [ListKind::Tools, ListKind::Prompts, ListKind::Resources] {
@@ -354,7 +361,7 @@ pub(crate) fn listen(
             filter[kind.filter()] = true.into();
         }
     }
-    let uris = wanted.uris();
+    let uris = settings.uris();
     if !uris.is_empty() {
         filter["resourceSubscriptions"] = uris.into_iter().collect();
     }

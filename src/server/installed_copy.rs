@@ -12,7 +12,7 @@ use crate::warm::LoadedFiles;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InstalledCopy {
     saved: PathBuf,
-    /// Path below the place where packages are installed.
+    /// Path below the directory of installed packages.
     module: PathBuf,
     is_python: bool,
 }
@@ -20,11 +20,11 @@ pub(crate) struct InstalledCopy {
 impl InstalledCopy {
     /// Returns the copy of `saved` (relative to `cwd`, or absolute) if the process has loaded a copy and not the file
     /// itself. Reads the file system.
-    pub(crate) fn of(saved: &Path, cwd: &Path, noted: &LoadedFiles) -> Option<Self> {
+    pub(crate) fn of(saved: &Path, cwd: &Path, loaded: &LoadedFiles) -> Option<Self> {
         let path = cwd.join(saved);
         let (module, is_python) = match path.extension()?.to_str()? {
-            "py" => (python_copy(&path, noted)?, true),
-            _ => (node_copy(&path, noted)?, false),
+            "py" => (python_copy(&path, loaded)?, true),
+            _ => (node_copy(&path, loaded)?, false),
         };
         Some(Self {
             saved: saved.to_owned(),
@@ -41,7 +41,7 @@ impl InstalledCopy {
                 .into_iter()
                 .chain(spec.args.iter().map(AsRef::as_ref))
         };
-        let cure = if !self.is_python {
+        let advice = if !self.is_python {
             "link the package with `npm link`, or start the project's own file"
         } else if words().any(|word| word == "uvx" || word == "tool") {
             "start it with `uv run`, or reinstall it at each start with `uvx --reinstall --from .`"
@@ -50,18 +50,18 @@ impl InstalledCopy {
         };
         let (saved, module) = (self.saved.display(), self.module.display());
         format!(
-            "the server runs an installed copy, {module}, instead of the saved file {saved}; {cure}"
+            "the server runs an installed copy, {module}, instead of the saved file {saved}; {advice}"
         )
     }
 }
 
 /// Returns the module with the same name, relative to the root of the project's packages.
-fn python_copy<'a>(path: &Path, noted: &'a LoadedFiles) -> Option<&'a Path> {
+fn python_copy<'a>(path: &Path, loaded: &'a LoadedFiles) -> Option<&'a Path> {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    if noted.code.contains(path) || noted.code.contains(&real) {
+    if loaded.code.contains(path) || loaded.code.contains(&real) {
         return None;
     }
-    let mut modules = noted.installed.iter();
+    let mut modules = loaded.installed.iter();
     let module = modules.find(|module| {
         let root = path.ancestors().nth(module.components().count());
         // A module inside a package must match with its full name, not only with its last part.
@@ -71,17 +71,17 @@ fn python_copy<'a>(path: &Path, noted: &'a LoadedFiles) -> Option<&'a Path> {
 }
 
 /// Returns a module of the package named in the project's manifest, if no file of the project itself was loaded.
-fn node_copy<'a>(path: &Path, noted: &'a LoadedFiles) -> Option<&'a Path> {
+fn node_copy<'a>(path: &Path, loaded: &'a LoadedFiles) -> Option<&'a Path> {
     let mut above = path.ancestors().skip(1);
     let project = above.find(|directory| directory.join("package.json").is_file())?;
     let manifest = fs::read(project.join("package.json")).ok()?;
     let manifest: Value = serde_json::from_slice(&manifest).ok()?;
     let name = manifest["name"].as_str()?;
     let real = project.canonicalize().ok()?;
-    if noted.code.iter().any(|file| file.starts_with(&real)) {
+    if loaded.code.iter().any(|file| file.starts_with(&real)) {
         return None;
     }
-    let mut modules = noted.installed.iter();
+    let mut modules = loaded.installed.iter();
     modules
         .find(|module| module.starts_with(name))
         .map(PathBuf::as_path)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
 /// Pause from which on the user is warned.
-const TOLD: Duration = Duration::from_secs(1);
+const WARN_FROM: Duration = Duration::from_secs(1);
 
 /// Pauses before the reads of one list.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ pub(super) struct ListBackoff {
     pause: Duration,
     /// Time of the last read.
     read: Option<Instant>,
-    is_told: bool,
+    is_warned: bool,
 }
 
 impl ListBackoff {
@@ -37,9 +37,9 @@ impl ListBackoff {
         } else {
             (self.pause * 2).clamp(FIRST, LONGEST)
         };
-        let tells = self.pause >= TOLD && !self.is_told;
-        self.is_told |= tells;
-        tells
+        let warns = self.pause >= WARN_FROM && !self.is_warned;
+        self.is_warned |= warns;
+        warns
     }
 }
 

@@ -13,9 +13,9 @@ use crate::event::ToolDiff;
 use crate::mcp::{List, ListKind, diff};
 
 /// Maximum number of pages of a list.
-const PAGES: usize = 1000;
+const MAX_PAGES: usize = 1000;
 /// Maximum wait for the tools of a server that does not declare tools.
-const UNDECLARED: Duration = Duration::from_secs(1);
+const UNDECLARED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Lists of a generation, in the order of [`ListKind::ALL`]; each is complete, or the raw error of the server.
 pub(crate) type Lists = [Result<List, String>; 4];
@@ -34,10 +34,10 @@ pub(crate) fn tool_diff(old: &Lists, new: &Lists) -> ToolDiff {
 pub(crate) async fn fetch_lists(
     connection: &Connection,
     handshake: &Handshake,
-    admission: &CompiledToolFilter,
+    tool_filter: &CompiledToolFilter,
     before: &Lists,
-    patience: Duration,
-    asked_in_vain: &AtomicBool,
+    max_wait: Duration,
+    is_unanswered: &AtomicBool,
 ) -> Result<Lists, ProofFailure> {
     let mut lists: Lists = ListKind::ALL.map(|_| Ok(List::default()));
     for ((list, kind), before) in lists.iter_mut().zip(ListKind::ALL).zip(before) {
@@ -45,21 +45,21 @@ pub(crate) async fn fetch_lists(
         let is_read = handshake.offers(kind.capability()) || known && kind == ListKind::Tools;
         if !is_read {
             // Over HTTP, the response to an unknown method may look like the response to an unknown session.
-            let asks = !connection.is_remote() && !asked_in_vain.load(Ordering::Relaxed);
+            let asks = !connection.is_remote() && !is_unanswered.load(Ordering::Relaxed);
             if kind == ListKind::Tools && asks {
-                let patience = patience.min(UNDECLARED);
-                let read = fetch_undeclared(connection, kind, admission, patience, asked_in_vain);
+                let max_wait = max_wait.min(UNDECLARED_TIMEOUT);
+                let read = fetch_undeclared(connection, kind, tool_filter, max_wait, is_unanswered);
                 *list = Ok(read.await?);
             }
             continue;
         }
-        let read = fetch_list(connection, kind, admission);
+        let read = fetch_list(connection, kind, tool_filter);
         *list = if kind == ListKind::Tools {
             read.await?
-        } else if let Ok(read) = timeout(patience, read).await {
+        } else if let Ok(read) = timeout(max_wait, read).await {
             read?
         } else {
-            connection.tell_silent(kind, patience);
+            connection.report_list_silent(kind, max_wait);
             before.clone()
         };
     }
@@ -71,17 +71,17 @@ pub(crate) async fn fetch_lists(
 async fn fetch_undeclared(
     connection: &Connection,
     kind: ListKind,
-    admission: &CompiledToolFilter,
-    patience: Duration,
-    asked_in_vain: &AtomicBool,
+    tool_filter: &CompiledToolFilter,
+    max_wait: Duration,
+    is_unanswered: &AtomicBool,
 ) -> Result<List, ProofFailure> {
-    let read = timeout(patience, fetch_list(connection, kind, admission)).await;
+    let read = timeout(max_wait, fetch_list(connection, kind, tool_filter)).await;
     if let Err(_) | Ok(Err(ProofFailure::Lost(_))) = read {
-        asked_in_vain.store(true, Ordering::Relaxed);
+        is_unanswered.store(true, Ordering::Relaxed);
     }
     match read {
         Ok(Ok(Ok(list))) if !list.entries.is_empty() => {
-            connection.tell_undeclared(kind);
+            connection.report_list_undeclared(kind);
             Ok(list)
         }
         Ok(Err(ProofFailure::Lost(_))) => Err(ProofFailure::ListUnanswered(kind.method())),
@@ -93,14 +93,14 @@ async fn fetch_undeclared(
 pub(crate) async fn fetch_list(
     connection: &Connection,
     kind: ListKind,
-    admission: &CompiledToolFilter,
+    tool_filter: &CompiledToolFilter,
 ) -> Result<Result<List, String>, ProofFailure> {
     let mut list = List::default();
     let mut params = None;
     let (mut names, mut cursors) = (HashSet::new(), HashSet::new());
     loop {
         let answer = connection
-            .ask(kind.method(), params.as_deref())
+            .request(kind.method(), params.as_deref())
             .await
             .map_err(|ConnectionLost| ProofFailure::Lost(kind.method()))?;
         let result = match answer {
@@ -121,23 +121,23 @@ pub(crate) async fn fetch_list(
             "a page has no new entries, but a `nextCursor`"
         } else if !cursors.insert(cursor) {
             "duplicate `nextCursor`"
-        } else if cursors.len() == PAGES {
+        } else if cursors.len() == MAX_PAGES {
             "too many pages"
         } else {
             continue;
         };
-        connection.tell_cut(kind, reason);
+        connection.report_list_cut(kind, reason);
         break;
     }
     if matches!(kind, ListKind::Tools | ListKind::Prompts) {
         // A call by this name could reach only one of them.
         for name in list.leave_out_twins() {
-            connection.tell_twice(kind, name);
+            connection.report_listed_twice(kind, name);
         }
     }
     if kind == ListKind::Tools {
-        connection.learn(&mut list);
-        list.retain(|name| admission.admits(name));
+        connection.set_tools(&mut list);
+        list.retain(|name| tool_filter.admits(name));
     }
     Ok(Ok(list))
 }

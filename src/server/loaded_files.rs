@@ -20,46 +20,46 @@ use crate::warm::{LoadLog, LoadedFiles};
 pub(crate) trait LoadedFilesObserver: Debug + Send + Sync {
     /// Takes the complete current set of files. The process may have an older content of files that changed after
     /// `since`. Never blocks.
-    fn loaded(&self, noted: &LoadedFiles, since: SystemTime);
+    fn loaded(&self, files: &LoadedFiles, since: SystemTime);
 }
 
 /// Reports the files that a live generation loads, until dropped. `saved` are the files that it was started for.
-pub(crate) async fn follow(
-    notes: LoadLog,
+pub(crate) async fn report_loaded(
+    load_log: LoadLog,
     shared: Arc<ServerShared>,
     saved: BTreeSet<PathBuf>,
     events: EventSender,
 ) {
-    let Some(onlooker) = shared.onlooker() else {
+    let Some(observer) = shared.files_observer() else {
         return;
     };
-    if !notes.wait_complete().await {
+    if !load_log.wait_complete().await {
         return;
     }
-    let mut since = notes.since;
+    let mut since = load_log.since;
     let mut known = None;
     let mut saved = Some(saved);
     loop {
-        let (size, now) = (notes.size(), SystemTime::now());
-        let (reading, earlier) = (notes.clone(), locked(&shared.noted).late.clone());
-        let read = move || (reading.read(), existing(earlier));
-        let Ok((noted, earlier)) = spawn_blocking(read).await else {
+        let (size, now) = (load_log.size(), SystemTime::now());
+        let (reader, earlier) = (load_log.clone(), locked(&shared.loaded_files).late.clone());
+        let read = move || (reader.read(), existing(earlier));
+        let Ok((loaded, earlier)) = spawn_blocking(read).await else {
             return;
         };
-        if known.as_ref() != Some(&noted) {
-            let mut watched = noted.clone();
+        if known.as_ref() != Some(&loaded) {
+            let mut watched = loaded.clone();
             // A call may load such a file again, and a save may come before that is noted.
             watched.code.extend(earlier.iter().cloned());
             watched.late.extend(earlier);
-            onlooker.loaded(&watched, since);
-            *locked(&shared.noted) = watched;
+            observer.loaded(&watched, since);
+            *locked(&shared.loaded_files) = watched;
             if let Some(saved) = saved.take() {
-                warn_of_copy(&shared, saved, noted.clone(), &events).await;
+                warn_of_copy(&shared, saved, loaded.clone(), &events).await;
             }
-            known = Some(noted);
+            known = Some(loaded);
         }
         since = now;
-        notes.grown(size).await;
+        load_log.grown(size).await;
     }
 }
 
@@ -70,17 +70,17 @@ fn existing(mut files: BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
 }
 
 /// Adds the files that a failed start had loaded: the fault may be in any of them.
-pub(crate) async fn add_failed(notes: Option<LoadLog>, shared: &ServerShared) {
-    let (Some(notes), Some(onlooker)) = (notes, shared.onlooker()) else {
+pub(crate) async fn add_failed(load_log: Option<LoadLog>, shared: &ServerShared) {
+    let (Some(load_log), Some(observer)) = (load_log, shared.files_observer()) else {
         return;
     };
-    let since = notes.since;
-    if let Ok(mut noted) = spawn_blocking(move || notes.read()).await {
-        let mut known = locked(&shared.noted);
-        known.places.extend(noted.places.iter().cloned());
-        noted.add(&known);
+    let since = load_log.since;
+    if let Ok(mut loaded) = spawn_blocking(move || load_log.read()).await {
+        let mut known = locked(&shared.loaded_files);
+        known.places.extend(loaded.places.iter().cloned());
+        loaded.add(&known);
         drop(known);
-        onlooker.loaded(&noted, since);
+        observer.loaded(&loaded, since);
     }
 }
 
@@ -88,20 +88,20 @@ pub(crate) async fn add_failed(notes: Option<LoadLog>, shared: &ServerShared) {
 async fn warn_of_copy(
     shared: &ServerShared,
     saved: BTreeSet<PathBuf>,
-    noted: LoadedFiles,
+    loaded: LoadedFiles,
     events: &EventSender,
 ) {
     let spec = shared.spec();
-    if saved.is_empty() || shared.told_of_copy.load(Ordering::Relaxed) {
+    if saved.is_empty() || shared.is_copy_reported.load(Ordering::Relaxed) {
         return;
     }
     let cwd = spec.cwd.clone();
     let found = spawn_blocking(move || {
         let mut saved = saved.iter();
-        saved.find_map(|path| InstalledCopy::of(path, &cwd, &noted))
+        saved.find_map(|path| InstalledCopy::of(path, &cwd, &loaded))
     });
     if let Ok(Some(copy)) = found.await {
-        shared.told_of_copy.store(true, Ordering::Relaxed);
+        shared.is_copy_reported.store(true, Ordering::Relaxed);
         events.send(Event::WatchWarning {
             server: spec.name.clone(),
             message: copy.warning(&spec),

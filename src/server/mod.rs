@@ -106,22 +106,22 @@ struct ServerShared {
     gate: Gate,
     snapshot: watch::Sender<Arc<Snapshot>>,
     handshake: watch::Sender<Option<Arc<Handshake>>>,
-    wanted: Mutex<ClientSettings>,
+    client_settings: Mutex<ClientSettings>,
     /// True if a change of `wanted` was reported and the supervisor has not read it yet.
-    wanted_told: AtomicBool,
+    settings_reported: AtomicBool,
     status: Mutex<Status>,
     /// `None` while no files are watched.
     watched_files: Mutex<Option<WatchedFiles>>,
     /// `None` where no files are watched.
-    onlooker: Mutex<Option<Arc<dyn LoadedFilesObserver>>>,
+    files_observer: Mutex<Option<Arc<dyn LoadedFilesObserver>>>,
     /// Files loaded by the last generation that went live.
-    noted: Mutex<LoadedFiles>,
+    loaded_files: Mutex<LoadedFiles>,
     /// True if the user was warned that an installed copy of the saved files runs.
-    told_of_copy: AtomicBool,
+    is_copy_reported: AtomicBool,
     /// True if a start failed on the probe `server/discover` and succeeded without it: later starts skip the probe.
     no_probe: AtomicBool,
     /// True if the server did not answer a request for tools that it does not declare.
-    asked_in_vain: AtomicBool,
+    tools_unanswered: AtomicBool,
     definition: Mutex<ServerDefinition>,
     /// True if `definition` filters tools; a copy that every request reads without the lock.
     is_filtered: AtomicBool,
@@ -133,22 +133,22 @@ struct ServerShared {
 struct ServerDefinition {
     spec: Arc<ServerSpec>,
     /// Filter of the tools that clients are offered.
-    admission: Arc<CompiledToolFilter>,
+    tool_filter: Arc<CompiledToolFilter>,
 }
 
 impl ServerDefinition {
     fn new(spec: Arc<ServerSpec>) -> Self {
-        let admission = Arc::new(spec.tools.compile());
-        Self { spec, admission }
+        let tool_filter = Arc::new(spec.tools.compile());
+        Self { spec, tool_filter }
     }
 }
 
 impl ServerShared {
-    fn new(spec: &Arc<ServerSpec>, means: &ProxyResources) -> Self {
-        let (events, reaper) = (means.events.clone(), means.reaper.clone());
+    fn new(spec: &Arc<ServerSpec>, resources: &ProxyResources) -> Self {
+        let (events, reaper) = (resources.events.clone(), resources.reaper.clone());
         events.hide(&spec.hidden);
         let lists = ListKind::ALL.map(|_| Ok(List::default()));
-        let nothing = Snapshot {
+        let snapshot = Snapshot {
             generation: 0,
             lists,
             took: Duration::ZERO,
@@ -157,47 +157,51 @@ impl ServerShared {
         };
         Self {
             gate: Gate::new(spec.name.clone(), spec.timeouts.hold),
-            snapshot: watch::Sender::new(Arc::new(nothing)),
+            snapshot: watch::Sender::new(Arc::new(snapshot)),
             handshake: watch::Sender::new(None),
-            wanted: Mutex::default(),
-            wanted_told: AtomicBool::new(false),
+            client_settings: Mutex::default(),
+            settings_reported: AtomicBool::new(false),
             status: Mutex::new(Status {
                 state: "not started",
                 ..Status::default()
             }),
             watched_files: Mutex::default(),
-            onlooker: Mutex::default(),
-            noted: Mutex::default(),
-            told_of_copy: AtomicBool::new(false),
+            files_observer: Mutex::default(),
+            loaded_files: Mutex::default(),
+            is_copy_reported: AtomicBool::new(false),
             no_probe: AtomicBool::new(false),
-            asked_in_vain: AtomicBool::new(false),
+            tools_unanswered: AtomicBool::new(false),
             is_filtered: AtomicBool::new(spec.tools.leaves_out()),
             definition: Mutex::new(ServerDefinition::new(spec.clone())),
-            warm: Arc::new(WarmReload::new(means.warm.clone(), events, reaper)),
+            warm: Arc::new(WarmReload::new(
+                resources.standby_pool.clone(),
+                events,
+                reaper,
+            )),
         }
     }
 
-    fn wanted(&self) -> ClientSettings {
-        locked(&self.wanted).clone()
+    fn client_settings(&self) -> ClientSettings {
+        locked(&self.client_settings).clone()
     }
 
     fn spec(&self) -> Arc<ServerSpec> {
         locked(&self.definition).spec.clone()
     }
 
-    fn admission(&self) -> Arc<CompiledToolFilter> {
-        locked(&self.definition).admission.clone()
+    fn tool_filter(&self) -> Arc<CompiledToolFilter> {
+        locked(&self.definition).tool_filter.clone()
     }
 
     fn redefine(&self, spec: Arc<ServerSpec>) {
-        self.gate.set_patience(spec.timeouts.hold);
+        self.gate.set_max_wait(spec.timeouts.hold);
         let is_filtered = spec.tools.leaves_out();
         self.is_filtered.store(is_filtered, Ordering::Relaxed);
         *locked(&self.definition) = ServerDefinition::new(spec);
     }
 
-    fn onlooker(&self) -> Option<Arc<dyn LoadedFilesObserver>> {
-        locked(&self.onlooker).clone()
+    fn files_observer(&self) -> Option<Arc<dyn LoadedFilesObserver>> {
+        locked(&self.files_observer).clone()
     }
 
     fn describe(&self, change: impl FnOnce(&mut Status)) {
@@ -214,17 +218,19 @@ pub(crate) struct ServerHandle {
 
 impl ServerHandle {
     /// Creates a server and its supervisor; the first [`Self::introduce_client`] starts it.
-    pub(crate) fn new(spec: Arc<ServerSpec>, means: ProxyResources) -> Self {
-        let shared = Arc::new(ServerShared::new(&spec, &means));
-        let (reports, heard) = mpsc::unbounded_channel();
-        let (notices, hearsay) = mpsc::unbounded_channel();
-        let supply = ServerContext {
+    pub(crate) fn new(spec: Arc<ServerSpec>, resources: ProxyResources) -> Self {
+        let shared = Arc::new(ServerShared::new(&spec, &resources));
+        let (reports, report_receiver) = mpsc::unbounded_channel();
+        let (notices, notice_receiver) = mpsc::unbounded_channel();
+        let context = ServerContext {
             spec,
-            resources: means,
+            resources,
             reports: reports.clone(),
             notices,
         };
-        tokio::spawn(Supervisor::new(supply, shared.clone()).run(heard, hearsay));
+        tokio::spawn(
+            Supervisor::new(context, shared.clone()).run(report_receiver, notice_receiver),
+        );
         Self { shared, reports }
     }
 
@@ -245,7 +251,7 @@ impl ServerHandle {
 
     /// Returns true if clients may call the tool `name`.
     pub(crate) fn admits(&self, name: &str) -> bool {
-        locked(&self.shared.definition).admission.admits(name)
+        locked(&self.shared.definition).tool_filter.admits(name)
     }
 
     /// Returns true if the configuration filters the server's tools.
@@ -259,9 +265,9 @@ impl ServerHandle {
     }
 
     /// Shows `tools` until the server has given its own lists: some clients read the list only once.
-    pub(crate) fn show_meanwhile(&self, mut tools: List) {
-        let admission = self.shared.admission();
-        tools.retain(|name| admission.admits(name));
+    pub(crate) fn show_cached_tools(&self, mut tools: List) {
+        let tool_filter = self.shared.tool_filter();
+        tools.retain(|name| tool_filter.admits(name));
         self.shared.snapshot.send_if_modified(|snapshot| {
             let is_unlisted = snapshot.generation == 0;
             if is_unlisted {
@@ -293,8 +299,8 @@ impl ServerHandle {
     }
 
     /// Sets the observer of the files that the server's processes load.
-    pub(crate) fn set_files_observer(&self, onlooker: Arc<dyn LoadedFilesObserver>) {
-        *locked(&self.shared.onlooker) = Some(onlooker);
+    pub(crate) fn set_files_observer(&self, observer: Arc<dyn LoadedFilesObserver>) {
+        *locked(&self.shared.files_observer) = Some(observer);
     }
 
     /// Returns true if a process of the server has opened `path` (canonical) for writing. Reads the file system.
@@ -313,15 +319,20 @@ impl ServerHandle {
     }
 
     /// Returns the cost of the standby processes, if there are any.
-    pub(crate) fn prepared(&self) -> Option<StandbyCost> {
+    pub(crate) fn standby_cost(&self) -> Option<StandbyCost> {
         self.shared.warm.prepared()
     }
 
     /// Introduces a client; the first call starts the server. `epoch` numbers the introductions, from 1.
-    pub(crate) fn introduce_client(&self, hello: ClientHello, client: Arc<dyn Client>, epoch: u64) {
+    pub(crate) fn introduce_client(
+        &self,
+        hello: ClientHello,
+        client: Arc<dyn Client>,
+        hello_number: u64,
+    ) {
         let _ = self
             .reports
-            .send(Report::Hello(Box::new(hello), client, epoch));
+            .send(Report::Hello(Box::new(hello), client, hello_number));
     }
 
     /// Replaces the identity of the client that was introduced before, without a new handshake.
@@ -331,17 +342,19 @@ impl ServerHandle {
 
     /// Waits until a generation has answered introduction `epoch` or a later one, at most for `startup_wait`, and not
     /// while requests are refused. Returns the newest handshake, if any, perhaps of an earlier introduction.
-    pub(crate) async fn introduced(&self, epoch: u64) -> Option<Arc<Handshake>> {
+    pub(crate) async fn wait_for_handshake(&self, hello_number: u64) -> Option<Arc<Handshake>> {
         let mut handshake = self.shared.handshake.subscribe();
-        let mut standing = self.shared.gate.standing();
-        let there = |handshake: &Option<Arc<Handshake>>| {
-            handshake.as_ref().is_some_and(|known| known.epoch >= epoch)
+        let mut status = self.shared.gate.status();
+        let is_answered = |handshake: &Option<Arc<Handshake>>| {
+            handshake
+                .as_ref()
+                .is_some_and(|known| known.hello_number >= hello_number)
         };
         let wait = async {
             tokio::select! {
                 biased;
-                _ = handshake.wait_for(there) => {}
-                _ = standing.wait_for(|standing| *standing == GateStatus::Refusing) => {}
+                _ = handshake.wait_for(is_answered) => {}
+                _ = status.wait_for(|standing| *standing == GateStatus::Refusing) => {}
             }
         };
         let _ = tokio::time::timeout(self.spec().timeouts.startup_wait, wait).await;
@@ -350,8 +363,8 @@ impl ServerHandle {
 
     /// Waits until requests are no longer held; returns the failure if they are refused.
     pub(crate) async fn answers(&self) -> Result<(), Arc<Failure>> {
-        let mut standing = self.gate().standing();
-        let _ = standing
+        let mut status = self.gate().status();
+        let _ = status
             .wait_for(|standing| *standing != GateStatus::Held)
             .await;
         self.gate().refusal().map_or(Ok(()), Err)
@@ -359,8 +372,8 @@ impl ServerHandle {
 
     /// Waits until requests are not held, at most for `list_hold` (at first `first_list`) since the hold began.
     pub(crate) async fn settled(&self) {
-        let mut standing = self.shared.gate.standing();
-        let settled = standing.wait_for(|standing| *standing != GateStatus::Held);
+        let mut status = self.shared.gate.status();
+        let settled = status.wait_for(|status| *status != GateStatus::Held);
         let timeouts = self.spec().timeouts;
         let wait = if self.snapshot().generation == 0 {
             timeouts.first_list()
@@ -372,11 +385,11 @@ impl ServerHandle {
     }
 
     /// Cancels the client's request `id` (raw); `params` are the raw params of its notification.
-    pub(crate) fn cancel(&self, asker: Arc<dyn ResponseSink>, id: &str, params: &str) {
-        if !self.shared.gate.cancel(&asker, id) {
+    pub(crate) fn cancel(&self, sink: Arc<dyn ResponseSink>, id: &str, params: &str) {
+        if !self.shared.gate.cancel(&sink, id) {
             let _ = self
                 .reports
-                .send(Report::Cancel(asker, id.into(), params.into()));
+                .send(Report::Cancel(sink, id.into(), params.into()));
         }
     }
 
@@ -387,12 +400,12 @@ impl ServerHandle {
     }
 
     /// Makes the gate ask `foresight` for unreported saves before it lets a request through.
-    pub(crate) fn set_save_probe(&self, foresight: Arc<dyn SaveProbe>) {
-        self.shared.gate.set_save_probe(foresight);
+    pub(crate) fn set_save_probe(&self, save_probe: Arc<dyn SaveProbe>) {
+        self.shared.gate.set_save_probe(save_probe);
     }
 
     /// Returns true if the next start is expected to use a standby.
-    pub(crate) fn is_prepared(&self) -> bool {
+    pub(crate) fn has_standby(&self) -> bool {
         self.shared.warm.is_likely()
     }
 
@@ -419,9 +432,9 @@ impl ServerHandle {
 
     /// Waits until all earlier reports are processed, so that the gate reflects the reloads that they cause.
     pub(crate) async fn wait_processed(&self) {
-        let (sender, heard) = oneshot::channel();
-        let _ = self.reports.send(Report::Heard(sender));
-        let _ = heard.await;
+        let (sender, processed) = oneshot::channel();
+        let _ = self.reports.send(Report::ConfirmProcessed(sender));
+        let _ = processed.await;
     }
 
     /// Waits until the draining generations have answered all requests.
@@ -442,9 +455,9 @@ impl ServerHandle {
 
     /// Stops the server; resolves when all its processes have ended. Calls in flight have `patience` to finish; later
     /// calls are refused.
-    pub(crate) async fn stop(&self, patience: Duration) {
+    pub(crate) async fn stop(&self, max_wait: Duration) {
         let (done, stopped) = oneshot::channel();
-        let _ = self.reports.send(Report::Stop(patience, done));
+        let _ = self.reports.send(Report::Stop(max_wait, done));
         let _ = stopped.await;
     }
 }

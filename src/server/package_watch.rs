@@ -1,6 +1,6 @@
 //! Detects package installations that a failed start may have missed.
 //!
-//! The places where packages are installed are not watched, and not read while a server runs. While it is broken, the
+//! The directories of installed packages are not watched, and not read while a server runs. While it is broken, the
 //! directories that get a new entry with each package are polled a few times a second.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,76 +19,76 @@ use crate::file_time::{self, TICK};
 use crate::transport::resolve::find;
 
 /// Polling interval.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Time without changes after which an installation is over, or pauses.
 const QUIET: Duration = Duration::from_millis(500);
 /// Maximum number of doublings of the wait by starts during which packages were installed: a server that installs
 /// packages itself must not be restarted forever.
-const MOST_TRIES: u32 = 6;
+const MAX_DOUBLINGS: u32 = 6;
 /// Files beside packages that package managers write last.
 const RECORDS: [&str; 3] = [".package-lock.json", ".modules.yaml", ".yarn-state.yml"];
 /// Directory names of virtual environments.
 const ENVIRONMENTS: [&str; 3] = [".venv", "venv", "env"];
 
-/// Times of the last change of the existing places where packages are installed.
+/// Times of the last change of the existing package directories and records.
 type PackageTimes = BTreeMap<PathBuf, SystemTime>;
 
 /// Result of an installation.
 #[derive(Debug)]
 pub(crate) struct PackageInstallation {
-    /// Places that changed.
-    pub(crate) places: Vec<PathBuf>,
+    /// Paths that changed.
+    pub(crate) paths: Vec<PathBuf>,
     /// True if some changes came after the start had failed, so that the server did not make them itself.
     pub(crate) afterwards: bool,
 }
 
-/// Waits for an installation that the failed start of a server, begun at `since`, may have missed. `noted` are places
+/// Waits for an installation that the failed start of a server, begun at `since`, may have missed. `noted` are those
 /// where its process looks for packages; `tries` is the number of preceding consecutive starts during which, and not
 /// afterwards, packages were installed.
 pub(crate) async fn installed(
     spec: Arc<ServerSpec>,
-    noted: BTreeSet<PathBuf>,
+    directories: BTreeSet<PathBuf>,
     since: SystemTime,
     tries: u32,
 ) -> PackageInstallation {
-    let noted = Arc::new(noted);
-    let look = || {
-        let (spec, noted) = (spec.clone(), noted.clone());
+    let directories = Arc::new(directories);
+    let read_now = || {
+        let (spec, directories) = (spec.clone(), directories.clone());
         async move {
-            spawn_blocking(move || look(&spec, &noted))
+            spawn_blocking(move || package_times(&spec, &directories))
                 .await
                 .unwrap_or_default()
         }
     };
-    let mut seen = look().await;
-    let is_new = |changed: &SystemTime| tries < MOST_TRIES && *changed + TICK > since;
-    let new = seen.iter().filter(|(_, changed)| is_new(changed));
-    let mut places: BTreeSet<PathBuf> = new.map(|(place, _)| place.clone()).collect();
-    let mut patience = QUIET * 2u32.pow(tries);
+    let mut last_times = read_now().await;
+    let is_new = |changed: &SystemTime| tries < MAX_DOUBLINGS && *changed + TICK > since;
+    let new = last_times.iter().filter(|(_, changed)| is_new(changed));
+    let mut changed: BTreeSet<PathBuf> = new.map(|(place, _)| place.clone()).collect();
+    let mut quiet_time = QUIET * 2u32.pow(tries);
     let mut afterwards = false;
     let mut last = Instant::now();
     loop {
-        sleep(LOOK).await;
-        let now = look().await;
+        sleep(POLL_INTERVAL).await;
+        let now = read_now().await;
         let differs =
-            |(place, changed): &(&PathBuf, &SystemTime)| seen.get(*place) != Some(*changed);
-        let before = places.len();
-        places.extend(now.iter().filter(differs).map(|(place, _)| place.clone()));
-        if now != seen {
-            (last, patience) = (Instant::now(), QUIET);
-            afterwards |= places.len() > before;
-            seen = now;
+            |(place, changed): &(&PathBuf, &SystemTime)| last_times.get(*place) != Some(*changed);
+        let before = changed.len();
+        changed.extend(now.iter().filter(differs).map(|(place, _)| place.clone()));
+        if now != last_times {
+            (last, quiet_time) = (Instant::now(), QUIET);
+            afterwards |= changed.len() > before;
+            last_times = now;
         }
-        if !places.is_empty() && last.elapsed() >= patience {
-            let places = places.into_iter().collect();
-            return PackageInstallation { places, afterwards };
+        if !changed.is_empty() && last.elapsed() >= quiet_time {
+            let paths = changed.into_iter().collect();
+            return PackageInstallation { paths, afterwards };
         }
     }
 }
 
-/// Reads the times of all places. Reads the file system.
-fn look(spec: &ServerSpec, noted: &BTreeSet<PathBuf>) -> PackageTimes {
-    let known = noted.iter().cloned();
+/// Reads the times of all package directories and records. Reads the file system.
+fn package_times(spec: &ServerSpec, directories: &BTreeSet<PathBuf>) -> PackageTimes {
+    let known = directories.iter().cloned();
     let places = known.chain(of_python(spec)).chain(of_node(spec));
     let existing = places.filter_map(|place| {
         let changed = file_time::changed(&place)?;
@@ -211,14 +211,14 @@ mod tests {
         let wait = |tries| installed(spec.clone(), BTreeSet::new(), since, tries);
 
         let installed = wait(0).await;
-        assert_eq!(installed.places, std::slice::from_ref(&modules));
+        assert_eq!(installed.paths, std::slice::from_ref(&modules));
         assert!(!installed.afterwards);
-        let mut last = std::pin::pin!(wait(MOST_TRIES));
+        let mut last = std::pin::pin!(wait(MAX_DOUBLINGS));
         let waited = timeout(QUIET * 4, &mut last).await;
         assert!(waited.is_err(), "{waited:?}");
         fs::create_dir(modules.join("late")).unwrap();
         let installed = last.await;
-        assert_eq!(installed.places, [modules]);
+        assert_eq!(installed.paths, [modules]);
         assert!(installed.afterwards);
     }
 }

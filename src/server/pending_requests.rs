@@ -27,16 +27,16 @@ pub(super) enum PendingRequest {
 #[derive(Debug, Default)]
 pub(super) struct PendingRequests {
     /// Newest number.
-    pub(super) next: u64,
-    pub(super) waiting: HashMap<u64, PendingRequest>,
+    pub(super) newest: u64,
+    pub(super) requests: HashMap<u64, PendingRequest>,
     /// Numbers of the newest cancelled requests, answered or not, the oldest first.
     cancelled: VecDeque<u64>,
     /// Method of the newest request of the proxy itself, except requests that stay open.
-    pub(super) asked: Option<Box<str>>,
+    pub(super) newest_own_method: Option<Box<str>>,
     /// Tasks that the generation runs for clients.
     pub(super) tasks: Tasks,
     /// Number of clients' calls in `waiting`.
-    pub(super) calls: usize,
+    pub(super) call_count: usize,
     /// Time at which the last of these calls was answered.
     pub(super) idle_since: Option<Instant>,
     /// True if the generation has ended; nothing more is sent.
@@ -45,10 +45,10 @@ pub(super) struct PendingRequests {
 
 impl PendingRequests {
     /// Assigns a number to a new request.
-    pub(super) fn take_number(&mut self, waiting: PendingRequest) -> u64 {
-        self.next += 1;
-        self.waiting.insert(self.next, waiting);
-        self.next
+    pub(super) fn insert(&mut self, request: PendingRequest) -> u64 {
+        self.newest += 1;
+        self.requests.insert(self.newest, request);
+        self.newest
     }
 
     /// Records a cancelled request; drops the oldest one if there are too many.
@@ -56,15 +56,16 @@ impl PendingRequests {
         if self.cancelled.len() == CANCELLED
             && let Some(oldest) = self.cancelled.pop_front()
         {
-            self.waiting.remove(&oldest);
+            self.requests.remove(&oldest);
         }
         self.cancelled.push_back(number);
-        self.waiting.insert(number, PendingRequest::Cancelled(call));
+        self.requests
+            .insert(number, PendingRequest::Cancelled(call));
     }
 
     /// Returns the client's request of that number.
     pub(super) fn call(&self, number: u64) -> Option<&Call> {
-        match self.waiting.get(&number)? {
+        match self.requests.get(&number)? {
             PendingRequest::Client(call) => Some(call),
             PendingRequest::Cancelled(_) | PendingRequest::Own(_) => None,
         }
@@ -72,23 +73,23 @@ impl PendingRequests {
 
     /// Returns the client's request in flight, if there is exactly one.
     pub(super) fn only_call(&self) -> Option<&Call> {
-        if self.calls != 1 {
+        if self.call_count != 1 {
             return None;
         }
-        self.waiting.keys().find_map(|number| self.call(*number))
+        self.requests.keys().find_map(|number| self.call(*number))
     }
 
     /// Removes the request of that number from the table; also returns true if it was the last one that a client waited
     /// for.
     pub(super) fn take(&mut self, number: u64) -> Option<(PendingRequest, bool)> {
-        let waiting = self.waiting.remove(&number)?;
-        let call = matches!(waiting, PendingRequest::Client(_));
-        self.calls -= usize::from(call);
-        let is_last = call && self.calls == 0;
+        let request = self.requests.remove(&number)?;
+        let is_call = matches!(request, PendingRequest::Client(_));
+        self.call_count -= usize::from(is_call);
+        let is_last = is_call && self.call_count == 0;
         if is_last {
             self.idle_since = Some(Instant::now());
         }
-        Some((waiting, is_last))
+        Some((request, is_last))
     }
 }
 
@@ -122,7 +123,7 @@ mod tests {
                 assert!(table.take(number).is_some());
             }
         }
-        assert!(table.waiting.len() <= 256, "{}", table.waiting.len());
+        assert!(table.requests.len() <= 256, "{}", table.requests.len());
         assert!(table.take(999).is_some());
         assert!(table.take(1).is_none());
     }

@@ -19,37 +19,41 @@ use crate::transport::http::{Fate, HttpLink, LinkEvent};
 
 /// Opens a link and starts the task that reads it. Its end is reported as [`Report::Ended`].
 pub(super) fn start(
-    supply: &ServerContext,
+    context: &ServerContext,
     remote: &config::Remote,
     number: u64,
     client: Arc<dyn Client>,
     identity: Identity,
 ) -> Result<RunningGeneration, Failure> {
     let since = Instant::now();
-    let opened = HttpLink::open(remote, &supply.resources.http, supply.resources.max_message);
+    let opened = HttpLink::open(
+        remote,
+        &context.resources.http,
+        context.resources.max_message,
+    );
     let (link, incoming) = opened.map_err(|reason| Failure::of_remote(number, reason))?;
     let connection = Arc::new(Connection::new(
-        supply.spec.name.as_str().into(),
+        context.spec.name.as_str().into(),
         number,
         Link::Http(link.clone()),
         client,
         identity,
-        supply.notices.clone(),
+        context.notices.clone(),
     ));
-    supply.resources.events.send(Event::Connecting {
-        server: supply.spec.name.clone(),
+    context.resources.events.send(Event::Connecting {
+        server: context.spec.name.clone(),
         generation: number,
         url: remote.shown.clone(),
     });
     let reader = LinkReader {
-        context: supply.clone(),
+        context: context.clone(),
         connection: connection.clone(),
-        stray: StrayReporter::new(supply, number),
+        stray: StrayReporter::new(context, number),
     };
     tokio::spawn(reader.run(link.clone(), incoming));
     Ok(RunningGeneration {
         connection,
-        child: Backend::Remote(LinkGuard(link)),
+        backend: Backend::Remote(LinkGuard(link)),
         since,
     })
 }
@@ -69,7 +73,7 @@ impl LinkReader {
                 biased;
                 how = link.lost(), if !lost => {
                     lost = true;
-                    self.end(how);
+                    self.on_lost(how);
                 }
                 () = link.stopped() => return,
                 next = incoming.recv() => match next {
@@ -81,7 +85,7 @@ impl LinkReader {
     }
 
     /// Handles the loss of the link. Calls in flight may still be answered on streams of their own.
-    fn end(&self, how: String) {
+    fn on_lost(&self, how: String) {
         let one_stream = self
             .connection
             .link()
@@ -90,16 +94,16 @@ impl LinkReader {
         let calls = if one_stream {
             self.connection.close()
         } else {
-            self.connection.end();
+            self.connection.reject_new();
             Vec::new()
         };
-        let ending = GenerationExit {
+        let exit = GenerationExit {
             how,
             stderr: Vec::new(),
             calls,
         };
         let number = self.connection.generation;
-        let _ = self.context.reports.send(Report::Ended(number, ending));
+        let _ = self.context.reports.send(Report::Ended(number, exit));
     }
 
     async fn take(&mut self, incoming: LinkEvent) {
@@ -112,12 +116,12 @@ impl LinkReader {
                     let report = Report::Mismatched(self.connection.generation, Box::new(call));
                     let _ = self.context.reports.send(report);
                 } else if let Err(kind) = self.connection.receive(&line, on) {
-                    self.stray.tell(line, kind);
+                    self.stray.report(line, kind);
                 }
             }
             LinkEvent::Failed { number, fate, how } => self.fail(number, fate, how),
             LinkEvent::Paused(number) => self.connection.pause(number),
-            LinkEvent::TooLong(text) => self.stray.tell(text, StrayKind::TooLong),
+            LinkEvent::TooLong(text) => self.stray.report(text, StrayKind::TooLong),
             LinkEvent::Resumed => {
                 let report = Report::Resumed(self.connection.generation);
                 let _ = self.context.reports.send(report);
@@ -126,7 +130,7 @@ impl LinkReader {
     }
 
     fn fail(&self, number: u64, fate: Fate, how: String) {
-        if let Some(call) = self.connection.lose(number) {
+        if let Some(call) = self.connection.take_unanswered(number) {
             let report = Report::Unanswered(Box::new(call), fate, how);
             let _ = self.context.reports.send(report);
         }

@@ -38,23 +38,23 @@ pub(crate) struct ProxyResources {
     /// HTTP sender for remote servers.
     pub(crate) http: Arc<http::HttpClients>,
     /// True if the servers' files are watched.
-    pub(crate) watched: bool,
+    pub(crate) watches_files: bool,
     /// Limit on concurrent starts.
-    pub(crate) turns: StartPermits,
+    pub(crate) start_permits: StartPermits,
     /// See [`Self::build_site`].
     pub(super) builds: Arc<Mutex<SharedBuilds>>,
     /// Pool of standby processes, if standbys are enabled.
-    pub(crate) warm: Option<StandbyPool>,
+    pub(crate) standby_pool: Option<StandbyPool>,
 }
 
-/// Build sites by working directory and command.
+/// Builds by working directory and command.
 type SharedBuilds = HashMap<(PathBuf, String), Arc<SharedBuild>>;
 
 /// State of a build command, shared by the servers of several sessions that have the same build.
 #[derive(Debug, Default)]
 pub(super) struct SharedBuild {
     /// Held while the build runs: concurrent runs would write the same files.
-    pub(super) turn: tokio::sync::Mutex<()>,
+    pub(super) running: tokio::sync::Mutex<()>,
     pub(super) outputs: Mutex<BuildOutputs>,
 }
 
@@ -67,15 +67,15 @@ impl ProxyResources {
             max_message,
             era,
             http: Arc::default(),
-            watched: true,
-            turns: StartPermits::default(),
+            watches_files: true,
+            start_permits: StartPermits::default(),
             builds: Arc::default(),
-            warm: None,
+            standby_pool: None,
         }
     }
 
-    /// Returns the site of the build `command` in a directory.
-    pub(super) fn build_site(&self, directory: &Path, command: &str) -> Arc<SharedBuild> {
+    /// Returns the shared state of the build `command` in a directory.
+    pub(super) fn shared_build(&self, directory: &Path, command: &str) -> Arc<SharedBuild> {
         let key = (directory.to_owned(), command.to_owned());
         locked(&self.builds).entry(key).or_default().clone()
     }
@@ -112,13 +112,13 @@ pub(crate) enum Report {
     /// The definition changed, in these files.
     Redefined(Arc<ServerSpec>, Vec<PathBuf>),
     /// Request for a confirmation that all earlier reports are processed.
-    Heard(oneshot::Sender<()>),
+    ConfirmProcessed(oneshot::Sender<()>),
     /// Request for the connections of the draining generations.
     Draining(oneshot::Sender<Vec<Arc<Connection>>>),
     /// Request for a reload and its result.
     Reload(oneshot::Sender<ReloadResult>),
     /// The client's subscriptions or its log level changed.
-    WantedChanged,
+    SettingsChanged,
     /// The client cancelled its request with this raw id; the second string holds the raw params.
     Cancel(Arc<dyn ResponseSink>, Box<str>, Box<str>),
     /// The build for the generation ended.

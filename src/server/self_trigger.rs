@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 /// Time after a start within which the start itself may have caused a change.
 const SOON: Duration = Duration::from_secs(2);
 /// Number of consecutive starts followed by such a change that cannot be a coincidence.
-const IN_A_ROW: u32 = 5;
+const MAX_STARTS: u32 = 5;
 
 /// Number of calls during which, and at no other time, a file must change to count as written by the server.
-const CALLS: u32 = 3;
+const MAX_CALLS: u32 = 3;
 
 /// File that the user should be warned of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +27,8 @@ pub(super) enum SelfTrigger {
 #[derive(Debug, Default)]
 pub(super) struct SelfTriggerDetector {
     started: Option<Instant>,
-    counts: HashMap<PathBuf, u32>,
-    calls: HashMap<PathBuf, u32>,
+    after_starts: HashMap<PathBuf, u32>,
+    during_calls: HashMap<PathBuf, u32>,
 }
 
 impl SelfTriggerDetector {
@@ -53,19 +53,19 @@ impl SelfTriggerDetector {
     }
 
     fn changed_by_calls(&mut self, paths: &[PathBuf], is_called: bool) -> Option<PathBuf> {
-        let mut told = None;
+        let mut found = None;
         for path in paths {
             if !is_called {
-                self.calls.remove(path);
+                self.during_calls.remove(path);
                 continue;
             }
-            let count = self.calls.entry(path.clone()).or_default();
+            let count = self.during_calls.entry(path.clone()).or_default();
             *count += 1;
-            if *count == CALLS {
-                told = Some(path.clone());
+            if *count == MAX_CALLS {
+                found = Some(path.clone());
             }
         }
-        told
+        found
     }
 
     fn changed_by_starts(&mut self, paths: &[PathBuf], now: Instant) -> Option<PathBuf> {
@@ -74,17 +74,17 @@ impl SelfTriggerDetector {
             .take()
             .is_some_and(|started| now.duration_since(started) < SOON);
         if !soon {
-            self.counts.clear();
+            self.after_starts.clear();
             return None;
         }
-        let before = std::mem::take(&mut self.counts);
+        let before = std::mem::take(&mut self.after_starts);
         let count = |path: &PathBuf| before.get(path).map_or(1, |count| count + 1);
-        self.counts = paths
+        self.after_starts = paths
             .iter()
             .map(|path| (path.clone(), count(path)))
             .collect();
-        let told = |path: &&PathBuf| self.counts.get(*path) == Some(&IN_A_ROW);
-        paths.iter().find(told).cloned()
+        let is_found = |path: &&PathBuf| self.after_starts.get(*path) == Some(&MAX_STARTS);
+        paths.iter().find(is_found).cloned()
     }
 }
 

@@ -9,26 +9,26 @@ use tokio::time::sleep;
 use super::backend::Backend;
 
 /// Interval between two measurements of a starting process.
-const LOOK: Duration = Duration::from_secs(1);
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 /// Processor time per interval up to which a process counts as idle.
 const IDLE: Duration = Duration::from_millis(10);
 /// Number of idle intervals in a row after which a process is assumed to wait for an external event, perhaps forever.
-const LOOKS: u32 = 3;
+const IDLE_INTERVALS: u32 = 3;
 
 /// Permits to start. Restarts have their own: first starts must not delay a server that is being edited.
 #[derive(Debug, Clone)]
 pub(crate) struct StartPermits {
-    first: Arc<Semaphore>,
-    again: Arc<Semaphore>,
+    first_starts: Arc<Semaphore>,
+    restarts: Arc<Semaphore>,
 }
 
 impl Default for StartPermits {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let turns = || Arc::new(Semaphore::new((cores * 4).max(8)));
+        let permits = || Arc::new(Semaphore::new((cores * 4).max(8)));
         Self {
-            first: turns(),
-            again: turns(),
+            first_starts: permits(),
+            restarts: permits(),
         }
     }
 }
@@ -40,8 +40,12 @@ pub(super) struct StartPermit(Option<OwnedSemaphorePermit>);
 impl StartPermits {
     /// Waits for a permit for a server's `first` start or a later one.
     pub(super) async fn take(&self, first: bool) -> StartPermit {
-        let turns = if first { &self.first } else { &self.again };
-        StartPermit(turns.clone().acquire_owned().await.ok())
+        let permits = if first {
+            &self.first_starts
+        } else {
+            &self.restarts
+        };
+        StartPermit(permits.clone().acquire_owned().await.ok())
     }
 }
 
@@ -53,12 +57,16 @@ impl StartPermit {
 
     /// Awaits `work`, for which `body` computes. Releases the permit when `body` becomes idle, so that other starts do
     /// not wait with it.
-    pub(super) async fn during<T>(&mut self, body: &Backend, work: impl Future<Output = T>) -> T {
+    pub(super) async fn during<T>(
+        &mut self,
+        backend: &Backend,
+        work: impl Future<Output = T>,
+    ) -> T {
         let mut work = std::pin::pin!(work);
         if self.0.is_some() {
             tokio::select! {
                 done = &mut work => return done,
-                () = idle(body) => self.0 = None,
+                () = idle(backend) => self.0 = None,
             }
         }
         work.await
@@ -66,13 +74,13 @@ impl StartPermit {
 }
 
 /// Waits until `body` has been idle for [`LOOKS`] intervals.
-async fn idle(body: &Backend) {
+async fn idle(backend: &Backend) {
     let mut idle = 0;
     // The first measurement follows the first interval: it reads `/proc` of every process on the runtime's thread.
     let mut before = Some(Duration::ZERO);
-    while idle < LOOKS {
-        sleep(LOOK).await;
-        let now = body.processor_time();
+    while idle < IDLE_INTERVALS {
+        sleep(MEASURE_INTERVAL).await;
+        let now = backend.processor_time();
         let spent = now
             .zip(before)
             .map(|(now, before)| now.saturating_sub(before));

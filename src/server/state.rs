@@ -48,7 +48,7 @@ pub(crate) enum State {
     /// The saved code does not run; `old` is still running. A remote server is retried at `again`.
     Broken {
         old: Option<u64>,
-        again: Option<Instant>,
+        retry_at: Option<Instant>,
     },
     /// The server crashed, or the link to a remote server was lost; the restart is due at `at`.
     Restarting { at: Instant },
@@ -149,7 +149,7 @@ pub(crate) struct StateMachine {
     /// True unless a successful build covers the latest save or reload request.
     unbuilt: bool,
     /// Generation that must end before the next start (stop-first), because both may need the same exclusive resource.
-    leaving: Option<u64>,
+    stopping: Option<u64>,
 }
 
 impl StateMachine {
@@ -162,7 +162,7 @@ impl StateMachine {
             exits: VecDeque::new(),
             suspect: false,
             unbuilt: true,
-            leaving: None,
+            stopping: None,
         }
     }
 
@@ -245,8 +245,8 @@ impl StateMachine {
                 }
             }
             // ## MakingRoom => Starting
-            (state, Input::Gone(gone)) if self.leaving == Some(gone) => {
-                self.leaving = None;
+            (state, Input::Gone(gone)) if self.stopping == Some(gone) => {
+                self.stopping = None;
                 match state {
                     State::MakingRoom { next, cause } => self.start(next, None, cause, out),
                     state => state,
@@ -261,7 +261,7 @@ impl StateMachine {
                 live
             }
             (State::Starting { next, old, cause }, Input::Failed(failed)) if next == failed => {
-                if self.rules.place == ServerLocation::Elsewhere {
+                if self.rules.location == ServerLocation::Elsewhere {
                     self.unreachable(old, cause, now, out)
                 } else if cause == StartCause::Crash {
                     self.crashed(now, out)
@@ -274,9 +274,13 @@ impl StateMachine {
             (State::Restarting { .. }, Input::Due) => {
                 self.start_again(None, StartCause::Crash, out)
             }
-            (State::Broken { old, again }, Input::Due) if again.is_some() => {
-                self.start_again(old, StartCause::Save, out)
-            }
+            (
+                State::Broken {
+                    old,
+                    retry_at: again,
+                },
+                Input::Due,
+            ) if again.is_some() => self.start_again(old, StartCause::Save, out),
             (state, _) => state,
         }
     }
@@ -296,8 +300,14 @@ impl StateMachine {
                 old: None,
                 cause,
             },
-            State::Broken { old, again } if old == Some(exited) => {
-                let broken = State::Broken { old: None, again };
+            State::Broken {
+                old,
+                retry_at: again,
+            } if old == Some(exited) => {
+                let broken = State::Broken {
+                    old: None,
+                    retry_at: again,
+                };
                 self.reopen(&broken, out);
                 broken
             }
@@ -336,7 +346,7 @@ impl StateMachine {
                 State::MakingRoom { next, cause }
             }
             State::Starting { next, .. } if self.rules.stop_first => {
-                self.leaving = Some(next);
+                self.stopping = Some(next);
                 self.begin(None, cause, out)
             }
             State::Live { active } => self.begin(Some(active), cause, out),
@@ -377,9 +387,9 @@ impl StateMachine {
     ) -> State {
         if let (Some(old), true) = (old, self.rules.stop_first) {
             out.push(Effect::MakeRoom(old));
-            self.leaving = Some(old);
+            self.stopping = Some(old);
         }
-        if self.leaving.is_some() {
+        if self.stopping.is_some() {
             return State::MakingRoom { next, cause };
         }
         out.push(Effect::Spawn(next));
@@ -387,7 +397,10 @@ impl StateMachine {
     }
 
     fn broken(&self, old: Option<u64>, out: &mut Vec<Effect>) -> State {
-        let broken = State::Broken { old, again: None };
+        let broken = State::Broken {
+            old,
+            retry_at: None,
+        };
         self.reopen(&broken, out);
         broken
     }

@@ -47,7 +47,7 @@ pub(crate) struct Supervisor {
     machine: StateMachine,
     client: Option<Arc<dyn Client>>,
     hello: ClientHello,
-    epoch: u64,
+    hello_number: u64,
     active: Option<ActiveGeneration>,
     /// Cancelled to stop the candidate.
     candidate: Option<CancellationToken>,
@@ -58,25 +58,25 @@ pub(crate) struct Supervisor {
     draining: HashMap<u64, Arc<Connection>>,
     proof: Option<Box<ProvenGeneration>>,
     /// Report of a candidate that was started early, held back until the save is over.
-    verdict: Option<Report>,
+    early_report: Option<Report>,
     /// Changed files for which a candidate is started once the save is over.
     saved: Vec<PathBuf>,
     /// True if the candidate was started early, before the save was known to be over.
-    is_ahead: bool,
+    is_started_early: bool,
     /// Reason why the saved code does not run.
     failure: Option<Arc<Failure>>,
     /// Number of consecutive starts that timed out.
-    late: u32,
+    timed_out_starts: u32,
     /// Files changed since the last generation that proved itself.
-    files: BTreeSet<PathBuf>,
-    echoes: SelfTriggerDetector,
-    repair: PackageWatch,
+    changed_files: BTreeSet<PathBuf>,
+    self_triggers: SelfTriggerDetector,
+    package_watch: PackageWatch,
     reloads: Vec<oneshot::Sender<ReloadResult>>,
     relisting: HashSet<ListKind>,
     relist_again: HashSet<ListKind>,
-    pacing: HashMap<ListKind, ListBackoff>,
+    list_backoffs: HashMap<ListKind, ListBackoff>,
     /// Lists that the active generation has reported as changed.
-    spoken: HashSet<ListKind>,
+    reported_lists: HashSet<ListKind>,
     /// Tools reported as impossible to offer, with the reason.
     left_out: HashSet<(String, String)>,
     /// Lists reported as incomplete, with the reason.
@@ -84,12 +84,12 @@ pub(crate) struct Supervisor {
     /// Lists reported as lacking their capability.
     undeclared: HashSet<ListKind>,
     /// Names reported as duplicates in a list.
-    twice: HashSet<(ListKind, String)>,
+    duplicates: HashSet<(ListKind, String)>,
     /// Calls that wait until the tools are read again.
     mismatched: Vec<Call>,
     tasks: TaskTracker,
     /// Time limit for calls in flight on a stop.
-    patience: Duration,
+    stop_max_wait: Duration,
 }
 
 /// Generation that answers requests.
@@ -98,49 +98,49 @@ struct ActiveGeneration {
     running: RunningGeneration,
     stream: Option<u64>,
     /// Client's settings that the generation was given.
-    told: ClientSettings,
+    sent_settings: ClientSettings,
     /// Cancelled when the generation is replaced or has ended.
-    over: CancellationToken,
-    _over: DropGuard,
+    ended: CancellationToken,
+    _ended: DropGuard,
 }
 
 impl Supervisor {
     /// Creates the supervisor of a server that has not been started.
-    pub(crate) fn new(supply: ServerContext, shared: Arc<ServerShared>) -> Self {
-        let machine = StateMachine::new(rules(&supply.spec));
+    pub(crate) fn new(context: ServerContext, shared: Arc<ServerShared>) -> Self {
+        let machine = StateMachine::new(rules(&context.spec));
         Self {
-            context: supply,
+            context,
             shared,
             machine,
             client: None,
             hello: ClientHello::default(),
-            epoch: 0,
+            hello_number: 0,
             active: None,
             candidate: None,
             build: None,
             build_again: false,
             draining: HashMap::new(),
             proof: None,
-            verdict: None,
+            early_report: None,
             saved: Vec::new(),
-            is_ahead: false,
+            is_started_early: false,
             failure: None,
-            late: 0,
-            files: BTreeSet::new(),
-            echoes: SelfTriggerDetector::default(),
-            repair: PackageWatch::default(),
+            timed_out_starts: 0,
+            changed_files: BTreeSet::new(),
+            self_triggers: SelfTriggerDetector::default(),
+            package_watch: PackageWatch::default(),
             reloads: Vec::new(),
             relisting: HashSet::new(),
             relist_again: HashSet::new(),
-            pacing: HashMap::new(),
-            spoken: HashSet::new(),
+            list_backoffs: HashMap::new(),
+            reported_lists: HashSet::new(),
             left_out: HashSet::new(),
             cut: HashSet::new(),
             undeclared: HashSet::new(),
-            twice: HashSet::new(),
+            duplicates: HashSet::new(),
             mismatched: Vec::new(),
             tasks: TaskTracker::new(),
-            patience: Duration::ZERO,
+            stop_max_wait: Duration::ZERO,
         }
     }
 
@@ -154,13 +154,15 @@ impl Supervisor {
         loop {
             let due = match self.machine.state {
                 State::Restarting { at } => Some(at),
-                State::Broken { again, .. } => again,
+                State::Broken {
+                    retry_at: again, ..
+                } => again,
                 _ => None,
             };
             tokio::select! {
                 Some(report) = reports.recv() => match report {
-                    Report::Stop(patience, done) => {
-                        self.patience = patience;
+                    Report::Stop(max_wait, done) => {
+                        self.stop_max_wait = max_wait;
                         if stopping.is_empty() {
                             self.step(Input::Stop);
                             self.tasks.close();
@@ -173,7 +175,7 @@ impl Supervisor {
                 },
                 Some(notice) = notices.recv() => self.on_notice(&notice),
                 () = self.shared.gate.expire() => {}
-                () = at(due) => self.step(Input::Due),
+                () = sleep_until(due) => self.step(Input::Due),
                 () = self.tasks.wait(), if !stopping.is_empty() => break,
             }
         }
@@ -190,7 +192,7 @@ impl Supervisor {
 
     fn on_report(&mut self, report: Report) {
         if self.is_early(&report) {
-            self.verdict = Some(report);
+            self.early_report = Some(report);
             return;
         }
         match report {
@@ -203,15 +205,15 @@ impl Supervisor {
             }
             Report::Saved(paths) => self.on_saved(paths),
             Report::Unchanged if self.saved.is_empty() => {
-                self.is_ahead = false;
+                self.is_started_early = false;
                 self.step(Input::Unchanged);
             }
             Report::Unchanged => self.on_changed(Vec::new()),
             Report::Changed(paths) => self.on_changed(paths),
             Report::Redefined(spec, files) => self.on_redefined(spec, files),
-            Report::Heard(known) => drop(known.send(())),
-            Report::Draining(asker) => {
-                drop(asker.send(self.draining.values().cloned().collect()));
+            Report::ConfirmProcessed(sender) => drop(sender.send(())),
+            Report::Draining(sender) => {
+                drop(sender.send(self.draining.values().cloned().collect()));
             }
             Report::Installed(installed) => self.on_installed(installed),
             Report::Reload(outcome) if self.machine.state == State::Stopped => drop(outcome),
@@ -219,11 +221,13 @@ impl Supervisor {
                 self.reloads.push(outcome);
                 self.step(Input::Reload);
             }
-            Report::WantedChanged => {
-                self.shared.wanted_told.store(false, Ordering::Relaxed);
-                self.on_wanted();
+            Report::SettingsChanged => {
+                self.shared
+                    .settings_reported
+                    .store(false, Ordering::Relaxed);
+                self.on_settings_changed();
             }
-            Report::Cancel(asker, id, params) => self.on_cancel(&asker, &id, &params),
+            Report::Cancel(sink, id, params) => self.on_cancel(&sink, &id, &params),
             Report::Built(next, result) => self.on_built(next, result),
             Report::Proved(next, proof) if self.is_starting(next) => {
                 if proof.running.connection.is_closed() {
@@ -239,7 +243,7 @@ impl Supervisor {
                 self.step(Input::Failed(next));
             }
             Report::Failed(number, _) => self.step(Input::Gone(number)),
-            Report::Ended(number, ending) => self.on_ended(number, ending),
+            Report::Ended(number, exit) => self.on_ended(number, exit),
             Report::Unanswered(call, fate, how) => self.on_unanswered(*call, fate, &how),
             Report::Mismatched(number, call) => self.on_mismatched(number, *call),
             Report::Resumed(number) => self.on_resumed(number),
@@ -266,17 +270,17 @@ impl Supervisor {
             self.carry_out(effect);
         }
         self.await_packages();
-        let standing = *self.shared.gate.standing().borrow();
+        let gate_status = *self.shared.gate.status().borrow();
         self.shared
-            .describe(|status| status.state = describe(&self.machine.state, standing));
-        if let Some(report) = self.verdict.take() {
+            .describe(|status| status.state = describe(&self.machine.state, gate_status));
+        if let Some(report) = self.early_report.take() {
             self.on_report(report);
         }
     }
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Hold => self.shared.gate.hold(self.waits_for()),
+            Effect::Hold => self.shared.gate.hold(self.hold_reason()),
             Effect::Open(_) => {
                 if let Some(active) = &self.active {
                     self.shared.gate.open(active.running.connection.clone());
@@ -306,9 +310,9 @@ impl Supervisor {
         }
     }
 
-    fn on_hello(&mut self, hello: ClientHello, client: Arc<dyn Client>, epoch: u64) {
-        let first = self.epoch == 0;
-        (self.hello, self.client, self.epoch) = (hello, Some(client), epoch);
+    fn on_hello(&mut self, hello: ClientHello, client: Arc<dyn Client>, hello_number: u64) {
+        let first = self.hello_number == 0;
+        (self.hello, self.client, self.hello_number) = (hello, Some(client), hello_number);
         self.step(if first {
             Input::Begin
         } else {
@@ -318,13 +322,13 @@ impl Supervisor {
 
     fn on_identity(&mut self, identity: Identity) {
         self.hello.identity = identity;
-        self.introduce();
+        self.send_identity();
     }
 
     /// Passes the client's identity to the active generation.
-    fn introduce(&self) {
+    fn send_identity(&self) {
         if let Some(active) = &self.active {
-            active.running.connection.introduce(|known| {
+            active.running.connection.change_identity(|known| {
                 let level = known.log_level.take();
                 known.clone_from(&self.hello.identity);
                 known.log_level = level;
@@ -332,9 +336,9 @@ impl Supervisor {
         }
     }
 
-    fn on_cancel(&self, asker: &Arc<dyn ResponseSink>, id: &str, params: &str) {
+    fn on_cancel(&self, sink: &Arc<dyn ResponseSink>, id: &str, params: &str) {
         // The call may have returned to the gate from a generation that crashed.
-        if self.shared.gate.cancel(asker, id) {
+        if self.shared.gate.cancel(sink, id) {
             return;
         }
         let active = self
@@ -344,7 +348,7 @@ impl Supervisor {
         let _ = active
             .into_iter()
             .chain(self.draining.values())
-            .any(|link| link.cancel(asker, id, params));
+            .any(|connection| connection.cancel(sink, id, params));
     }
 
     /// Replaces the definition. Reloads the server if the change affects how it runs.
@@ -360,7 +364,7 @@ impl Supervisor {
             self.carry_out(effect);
         }
         if !same {
-            self.renew(files, Input::Changed);
+            self.reload(files, Input::Changed);
         }
     }
 
@@ -368,7 +372,7 @@ impl Supervisor {
         let Some(client) = self.client.clone() else {
             return;
         };
-        self.begins();
+        self.record_start();
         let token = CancellationToken::new();
         self.candidate = Some(token.clone());
         let candidate = candidate::Candidate {
@@ -376,10 +380,10 @@ impl Supervisor {
             shared: self.shared.clone(),
             number: next,
             hello: self.hello.clone(),
-            files: self.files.clone(),
-            epoch: self.epoch,
+            files: self.changed_files.clone(),
+            hello_number: self.hello_number,
             client,
-            late: self.late,
+            timed_out_starts: self.timed_out_starts,
             // A client that waits for its first response need not wait for the lists.
             announce: self.active.is_none(),
         };
@@ -387,16 +391,16 @@ impl Supervisor {
     }
 
     /// Returns the reason for holding requests, as a completion of "the call waited for …".
-    fn waits_for(&self) -> Cow<'static, str> {
-        let what = match self.machine.state {
-            State::Building { .. } => return self.waits_for_build(),
+    fn hold_reason(&self) -> Cow<'static, str> {
+        let reason = match self.machine.state {
+            State::Building { .. } => return self.build_hold_reason(),
             State::MakingRoom { .. } => "the old generation to drain",
             State::Live { .. } | State::Broken { .. } => "a changed file to settle",
             State::Restarting { .. } if self.context.spec.remote.is_some() => "its connection",
             State::Restarting { .. } => "its restart after a crash",
             State::Idle | State::Starting { .. } | State::Stopped => "its start",
         };
-        what.into()
+        reason.into()
     }
 
     fn name(&self) -> String {
@@ -409,7 +413,7 @@ fn rules(spec: &ServerSpec) -> Rules {
         build: spec.build.is_some(),
         stop_first: spec.reload == ReloadMode::StopFirst,
         serve_last_good: spec.on_broken == OnBroken::ServeLastGood,
-        place: match spec.remote {
+        location: match spec.remote {
             Some(_) => ServerLocation::Elsewhere,
             None => ServerLocation::Here,
         },
@@ -422,21 +426,23 @@ fn cancel(token: &mut Option<CancellationToken>) {
     }
 }
 
-fn describe(state: &State, standing: GateStatus) -> &'static str {
+fn describe(state: &State, gate_status: GateStatus) -> &'static str {
     match state {
         State::Idle => "not started",
         State::Building { .. } => "building",
         State::MakingRoom { .. } | State::Starting { .. } => "starting",
-        State::Live { .. } if standing == GateStatus::Held => "checking a touched file",
+        State::Live { .. } if gate_status == GateStatus::Held => "checking a touched file",
         State::Live { .. } => "running",
-        State::Broken { again: Some(_), .. } => "unreachable",
+        State::Broken {
+            retry_at: Some(_), ..
+        } => "unreachable",
         State::Broken { .. } => "broken",
         State::Restarting { .. } => "restarting after a crash",
         State::Stopped => "stopped",
     }
 }
 
-async fn at(due: Option<Instant>) {
+async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due.into()).await,
         None => std::future::pending().await,

@@ -12,7 +12,7 @@ use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, Reply, quot
 use crate::mcp::{Era, Method, meta, tasks};
 
 /// Maximum number of remembered tasks for each generation, and of lost tasks. The oldest is dropped first.
-const MOST: usize = 256;
+const MAX_TASKS: usize = 256;
 
 /// Task whose result the client has not fetched.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Task {
     /// Raw object that describes the task, as the server first wrote it.
     raw: Box<str>,
     /// Time from which on the server may forget the task.
-    until: Option<Instant>,
+    expires: Option<Instant>,
 }
 
 /// Tasks of one generation.
@@ -48,13 +48,13 @@ impl Tasks {
         };
         let lifetime = task.get("ttl").and_then(|ttl| ttl.parse().ok());
         self.forget(&id);
-        if self.0.len() == MOST {
+        if self.0.len() == MAX_TASKS {
             self.0.pop_front();
         }
         self.0.push_back(Task {
             id: (*id).into(),
             raw: raw.into(),
-            until: lifetime.and_then(|ms| now.checked_add(Duration::from_millis(ms))),
+            expires: lifetime.and_then(|ms| now.checked_add(Duration::from_millis(ms))),
         });
         self.apply_status(&task);
     }
@@ -78,7 +78,7 @@ impl Tasks {
 
     fn prune(&mut self, now: Instant) {
         self.0
-            .retain(|task| task.until.is_none_or(|until| now < until));
+            .retain(|task| task.expires.is_none_or(|until| now < until));
     }
 
     pub(super) fn is_empty(&mut self, now: Instant) -> bool {
@@ -88,7 +88,7 @@ impl Tasks {
 
     /// Returns the earliest time from which on a task may be forgotten.
     pub(super) fn next_end(&self) -> Option<Instant> {
-        self.0.iter().filter_map(|task| task.until).min()
+        self.0.iter().filter_map(|task| task.expires).min()
     }
 
     pub(super) fn take(&mut self, now: Instant) -> VecDeque<Task> {
@@ -112,35 +112,35 @@ struct LostTask {
     id: Box<str>,
     /// Raw object that describes the task as failed.
     raw: String,
-    why: String,
+    reason: String,
 }
 
 impl FormerTasks {
     /// Adds a draining generation.
-    pub(super) fn drains(&mut self, connection: Arc<Connection>) {
+    pub(super) fn add_draining(&mut self, connection: Arc<Connection>) {
         self.draining.push(connection);
     }
 
     /// Removes a generation that has ended for the reason `how`. Returns the raw descriptions of its lost tasks.
-    pub(super) fn gone(&mut self, connection: &Arc<Connection>, how: &str) -> Vec<String> {
+    pub(super) fn remove_ended(&mut self, connection: &Arc<Connection>, how: &str) -> Vec<String> {
         self.draining
             .retain(|other| !Arc::ptr_eq(other, connection));
         let mut descriptions = Vec::new();
         for task in connection.take_tasks() {
-            let why = format!("`{}` {how} before this task ended", connection.server);
+            let reason = format!("`{}` {how} before this task ended", connection.server);
             let mut raw = Members::of(&task.raw);
             raw.set("status", r#""failed""#);
-            raw.set("statusMessage", quoted(&why));
+            raw.set("statusMessage", quoted(&reason));
             let raw = raw.to_string();
             descriptions.push(raw.clone());
-            if self.lost.len() == MOST {
+            if self.lost.len() == MAX_TASKS {
                 self.lost.pop_front();
             }
             self.lost.push_back(LostTask {
                 server: connection.server.clone(),
                 id: task.id,
                 raw,
-                why,
+                reason,
             });
         }
         descriptions
@@ -181,7 +181,7 @@ impl LostTask {
         match method {
             "tasks/get" => self.reply(call, &self.raw),
             "tasks/result" => {
-                let result = bridge::tool_error(&self.why, Era::Legacy);
+                let result = bridge::tool_error(&self.reason, Era::Legacy);
                 let mut result = Members::of(&result);
                 let related = format!(
                     r#"{{"{}":{{"taskId":{}}}}}"#,
@@ -192,7 +192,7 @@ impl LostTask {
                 self.reply(call, &result.to_string());
             }
             "tasks/cancel" => {
-                let message = format!("the task has already failed: {}", self.why);
+                let message = format!("the task has already failed: {}", self.reason);
                 let error = ErrorObject::new(INVALID_PARAMS, message);
                 call.reply(Reply::Error(&error.to_string()));
             }

@@ -32,9 +32,10 @@ impl ResponseSink for CountingClient {
 }
 
 impl Client for CountingClient {
-    fn ask(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
-    fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
-    fn forget(&self, _: &Connection) {}
+    fn deliver_request(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
+    fn deliver_notification(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {
+    }
+    fn withdraw_requests(&self, _: &Connection) {}
     fn lists_changed(&self, _: &[ListKind], _: bool) {}
     fn resources_renewed(&self, _: &str) {}
 }
@@ -48,21 +49,21 @@ pub(super) fn client() -> (Arc<CountingClient>, PipeReader) {
 }
 
 /// Creates a request of the client that needs no translation.
-pub(in crate::server) fn call(asker: Arc<dyn ResponseSink>, id: &str) -> Call {
+pub(in crate::server) fn call(sink: Arc<dyn ResponseSink>, id: &str) -> Call {
     Call {
         id: id.into(),
         era: Era::Legacy,
         method: Method::Other,
-        logs: None,
-        perishable: false,
+        min_severity: None,
+        no_cache: false,
         rename: None,
-        fetches: None,
+        fetched_task: None,
         tag_tasks: false,
-        token: None,
-        again: None,
+        progress_token: None,
+        retry_line: None,
         line: None,
-        returns: 0,
-        asker,
+        resends: 0,
+        sink,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::watcher::WatchError;
 pub(crate) struct SessionFactory {
     /// Servers to run.
     pub(crate) plan: FleetSetup,
-    /// Means that all servers are run with.
+    /// Resources that all servers are run with.
     pub(crate) means: ProxyResources,
     /// None if no files are watched.
     pub(crate) sources: Option<Arc<WatchSubscriptions>>,

@@ -41,7 +41,7 @@ impl Session {
         let (session, id, era) = (self.myself(), request.id.to_owned(), request.era);
         let line: Arc<str> = request.line.into();
         let uri = uri.into_owned();
-        let held = |server: &ServerHandle| *server.gate().standing().borrow() == GateStatus::Held;
+        let held = |server: &ServerHandle| *server.gate().status().borrow() == GateStatus::Held;
         let (starting, there): (Vec<_>, Vec<_>) = catalog.servers.iter().cloned().partition(held);
         self.run(request.id, async move {
             let mut readings = JoinSet::new();
@@ -229,7 +229,7 @@ async fn tasks_of(connection: &Connection, patience: Duration) -> Vec<String> {
     let mut all = Vec::new();
     let mut params = None;
     for _ in 0..PAGES {
-        let asked = connection.ask("tasks/list", params.as_deref());
+        let asked = connection.request("tasks/list", params.as_deref());
         let Ok(Ok(RawResponse::Result(page))) = tokio::time::timeout(patience, asked).await else {
             break;
         };

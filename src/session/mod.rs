@@ -141,7 +141,7 @@ impl Session {
         self.tasks.close();
         self.tasks.wait().await;
         for server in &self.fleet.catalog().servers {
-            if server.gate().keeps_waiting() {
+            if server.gate().holds_any() {
                 server.settled().await;
             }
             if let Some(connection) = server.gate().connection() {

@@ -32,7 +32,13 @@ impl ResponseSink for Session {
 }
 
 impl Client for Session {
-    fn ask(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>, on: Option<u64>) {
+    fn deliver_request(
+        &self,
+        from: &Arc<Connection>,
+        line: &str,
+        envelope: &Envelope<'_>,
+        on: Option<u64>,
+    ) {
         let id = envelope.id.unwrap_or("null");
         if !self.is_legacy() {
             let method = envelope.method.as_deref().unwrap_or_default();
@@ -76,7 +82,13 @@ impl Client for Session {
         }
     }
 
-    fn notify(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>, on: Option<u64>) {
+    fn deliver_notification(
+        &self,
+        from: &Arc<Connection>,
+        line: &str,
+        envelope: &Envelope<'_>,
+        on: Option<u64>,
+    ) {
         let marked = self.tag_tasks(from, line);
         let line = marked.as_deref().unwrap_or(line);
         match envelope.method.as_deref().unwrap_or_default() {
@@ -115,7 +127,7 @@ impl Client for Session {
         }
     }
 
-    fn forget(&self, from: &Connection) {
+    fn withdraw_requests(&self, from: &Connection) {
         let mut void = Vec::new();
         self.state().server_requests.retain(|number, asked| {
             let gone = std::ptr::eq(&raw const *asked.connection, from);
@@ -186,7 +198,7 @@ impl Session {
             return;
         }
         let level = envelope.params.level.and_then(unquoted);
-        if let Some(id) = from.wanting_log(envelope, on, level.as_deref().unwrap_or_default()) {
+        if let Some(id) = from.request_for_log(envelope, on, level.as_deref().unwrap_or_default()) {
             let _ = self.out.send(line, RelatedRequest::Request(&id));
         }
     }

@@ -98,7 +98,7 @@ impl Session {
             let message = "unknown cursor: the list has one page";
             return self.answer_error(id, &ErrorObject::new(INVALID_PARAMS, message));
         }
-        let held = |server: &ServerHandle| *server.gate().standing().borrow() == GateStatus::Held;
+        let held = |server: &ServerHandle| *server.gate().status().borrow() == GateStatus::Held;
         if !self.fleet.catalog().servers.iter().any(held) {
             return self.answer_list(kind, id, era);
         }

@@ -58,7 +58,7 @@ impl Session {
         }
     }
 
-    /// Starts the only server, which is worth a try, and then runs `send` with the request.
+    /// Starts the only server, which may run now, and then runs `send` with the request.
     fn try_sole(
         &self,
         catalog: &Catalog,
@@ -316,26 +316,24 @@ impl Session {
             id: id.into(),
             era,
             method,
-            logs: envelope
+            min_severity: envelope
                 .params
                 .meta
                 .log_level
                 .and_then(unquoted)
                 .map(|level| severity(&level)),
-            perishable: self.fleet.watches()
-                && era == Era::Modern
-                && method == Method::ReadResource,
+            no_cache: self.fleet.watches() && era == Era::Modern && method == Method::ReadResource,
             rename,
-            fetches: task_to_fetch(envelope),
+            fetched_task: task_to_fetch(envelope),
             tag_tasks: several,
-            token: match self.out.pipe() {
+            progress_token: match self.out.pipe() {
                 Some(_) => None,
                 None => envelope.params.meta.progress_token.map(Into::into),
             },
-            again: method.repeatable().then(|| line.into()),
+            retry_line: method.repeatable().then(|| line.into()),
             line: None,
-            returns: 0,
-            asker,
+            resends: 0,
+            sink: asker,
         };
         server.gate().submit(call, line, envelope);
     }

@@ -123,7 +123,7 @@ impl Session {
     /// Returns the server with that name if it is loaded and ready for requests.
     fn ready(&self, server: &str) -> Option<ServerHandle> {
         let server = self.fleet.loaded(server)?;
-        let held = *server.gate().standing().borrow() == GateStatus::Held;
+        let held = *server.gate().status().borrow() == GateStatus::Held;
         (!held && !self.fleet.is_worth_a_try(&server)).then_some(server)
     }
 

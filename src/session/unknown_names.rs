@@ -13,7 +13,7 @@ use crate::mcp::Method;
 use crate::server::{GateStatus, ServerHandle};
 
 impl Session {
-    /// Handles a call of an unlisted tool: the tool may belong to a server that is starting, or that is worth a try.
+    /// Handles a call of an unlisted tool: the tool may belong to a server that is starting, or that may run now.
     pub(super) fn await_tool(&self, catalog: &Catalog, name: &str, request: Request<'_>) {
         let owned = name.to_owned();
         let may_have = |server: &ServerHandle| name.starts_with(&server.spec().prefix);
@@ -52,7 +52,7 @@ impl Session {
         again: impl FnOnce(&Self, &Catalog, Request<'_>) + Send + 'static,
     ) -> bool {
         let starting = |server: &&ServerHandle| {
-            let held = *server.gate().standing().borrow() == GateStatus::Held;
+            let held = *server.gate().status().borrow() == GateStatus::Held;
             (held || self.fleet.is_worth_a_try(server)) && may_have(server)
         };
         let servers: Vec<_> = catalog.servers.iter().filter(starting).cloned().collect();

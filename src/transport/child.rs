@@ -173,7 +173,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // The task that runs `Leader::attend` reaps the process.
+        // The task that runs `GroupLeader::wait_for_leader` reaps the process.
         self.group.signal(Signal::KILL);
     }
 }

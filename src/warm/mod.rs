@@ -6,11 +6,11 @@
 //! standby, which becomes the candidate. Each standby is a fresh process without old state. A server saved again before
 //! the next standby is ready has two of them for a while.
 //!
-//! `command` recognises the supported commands, `learned` decides whether and which packages to load ahead, `notes`
+//! `command` recognises the supported commands, `preload_list` decides which packages are loaded ahead, `load_log`
 //! reports loaded files of the user, `standby` communicates with one process, `slot` keeps it until its use, `pool`
-//! limits the number of standbys, `waiting` decides how long a save waits for one. Uncertain cases start cold: a server
-//! without a standby, and a server whose standby differs from a plain start. This module knows nothing of the protocol
-//! spoken with a server and decides nothing about generations.
+//! limits the number of standbys, `standby_wait` decides how long a save waits for one. Uncertain cases start cold: a
+//! server without a standby, and one whose standby differs from a plain start. This module knows nothing of the
+//! protocol spoken with a server and decides nothing about generations.
 
 mod bootstrap_dir;
 mod command;
@@ -190,8 +190,8 @@ impl WarmReload {
         can && state.failures < FAILURES
     }
 
-    /// Records that the last started process answers, or has failed, and orders the next standby. Returns the notes of
-    /// the process; `None` if it makes none.
+    /// Records that the last started process answers, or has failed, and requests the next standby. Returns the notes
+    /// of the process; `None` if it makes none.
     pub(crate) fn started(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
@@ -230,7 +230,7 @@ impl WarmReload {
         all.any(|notes| notes.have_written(path))
     }
 
-    /// Orders missing standbys. They learn from `folder`, if given.
+    /// Requests missing standbys. They learn from `folder`, if given.
     fn fill(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
@@ -251,7 +251,7 @@ impl WarmReload {
         }
     }
 
-    /// Returns the order for the next standby; `None` if none is due.
+    /// Returns the request for the next standby; `None` if none is due.
     fn order(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,

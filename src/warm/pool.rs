@@ -41,8 +41,8 @@ struct PermitHolder {
 }
 
 impl PoolInner {
-    /// Returns the eviction rank of a seat: a server's second standby ranks below the first standby of any server; then
-    /// the time of the last save counts.
+    /// Returns the eviction rank of a standby: a server's second one ranks below the first one of any server; then the
+    /// time of the last save counts.
     fn worth(&self, at: usize) -> (bool, Instant) {
         let seat = &self.seats[at];
         (!has_one(&self.seats[..at], seat.owner), seat.saved)
@@ -69,9 +69,9 @@ impl StandbyPool {
         }
     }
 
-    /// Reserves a seat for a standby of the server `owner`, last saved at `saved`. If the pool is full, evicts a second
-    /// standby of any server, else the standby of the least recently saved server, by cancelling its token. Returns
-    /// `None` if the new standby itself ranks lowest.
+    /// Reserves a permit for a standby of the server `owner`, last saved at `saved`. If the pool is full, evicts a
+    /// second standby of any server, else the standby of the least recently saved server, by cancelling its token.
+    /// Returns `None` if the new standby itself ranks lowest.
     pub(super) fn seat(
         &self,
         owner: usize,

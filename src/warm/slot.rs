@@ -27,7 +27,7 @@ pub(super) const QUIET: Duration = Duration::from_millis(250);
 const ECHO: Duration = Duration::from_millis(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Order for a standby.
+/// Request for a standby.
 pub(super) struct StandbyRequest {
     pub(super) warm: Arc<WarmReload>,
     pub(super) pool: StandbyPool,

@@ -91,7 +91,7 @@ fn patience(
     (is_soon && !left.is_zero()).then_some(left)
 }
 
-/// Standby taken for a start. Dropping the hold before the hand-over returns the standby.
+/// Standby taken for a start. Dropping this before the hand-over returns the standby.
 struct ReservedStandby<'a> {
     warm: &'a WarmReload,
     slot: Option<Slot>,
@@ -99,7 +99,7 @@ struct ReservedStandby<'a> {
 }
 
 impl<'a> ReservedStandby<'a> {
-    /// Takes the standby of the server. Orders one if there is none: until it has loaded its packages, a further save
+    /// Takes the standby of the server. Requests one if there is none: until it has loaded its packages, a further save
     /// costs nothing.
     fn new(warm: &'a Arc<WarmReload>, spec: &Arc<ServerSpec>) -> Self {
         let mut state = locked(&warm.state);

@@ -1,12 +1,12 @@
 //! Watches server sources and reports real content changes per server.
 //!
-//! One thread owns nearly everything. File events (`source`; from `inotify`, on other systems `debounced`) mark paths,
-//! `matcher` and `ignores` select the watched ones, `tree` walks directories and stores file hashes, `settle` detects
-//! the end of a save, `run` is the event loop, `joining` adds and removes listeners. Listeners with the same directory
-//! and globs share one tree, which is walked, hashed and compared once.
+//! One thread, the `event_loop`, owns nearly everything. File events (`file_events`; from `inotify`, on other systems
+//! `debounced`) mark paths, `matcher` and `ignores` select the watched ones, `tree` walks directories and stores file
+//! hashes, `settle` detects the end of a save, `registration` adds and removes listeners. Listeners with the same
+//! directory and globs share one tree, which is walked, hashed and compared once.
 //!
-//! Event kinds decide nothing: each touched path is examined and compared. Only `lookout` is shared between threads, so
-//! that a call does not depend on the scheduling of the watcher thread. The watcher never touches a server or a
+//! Event kinds decide nothing: each touched path is examined and compared. Only `dispatcher` is shared between threads,
+//! so that a call does not depend on the scheduling of the watcher thread. The watcher never touches a server or a
 //! session; it passes [`WatchNotice`]s to a callback and warnings for the user to [`EventSender`].
 
 mod baseline;

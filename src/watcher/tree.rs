@@ -111,7 +111,7 @@ impl Tree {
         missed
     }
 
-    /// Returns the files that are news for the listener `id`: files that differ from its previous tree `old`, and files
+    /// Returns the files to report to the listener `id`: files that differ from its previous tree `old`, and files
     /// outside of `old` changed after `since`.
     pub(super) fn news(
         &self,

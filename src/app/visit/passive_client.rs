@@ -32,7 +32,13 @@ impl ResponseSink for PassiveClient {
 }
 
 impl Client for PassiveClient {
-    fn ask(&self, from: &Arc<Connection>, _line: &str, envelope: &Envelope<'_>, _on: Option<u64>) {
+    fn deliver_request(
+        &self,
+        from: &Arc<Connection>,
+        _line: &str,
+        envelope: &Envelope<'_>,
+        _on: Option<u64>,
+    ) {
         let method = envelope.method.as_deref().unwrap_or_default();
         let message = format!(
             "`{method}` is not available: the server runs from a shell, without an MCP client"
@@ -43,7 +49,7 @@ impl Client for PassiveClient {
         );
     }
 
-    fn notify(
+    fn deliver_notification(
         &self,
         _from: &Arc<Connection>,
         line: &str,
@@ -67,7 +73,7 @@ impl Client for PassiveClient {
         }
     }
 
-    fn forget(&self, _from: &Connection) {}
+    fn withdraw_requests(&self, _from: &Connection) {}
 
     fn lists_changed(&self, _kinds: &[ListKind], _first: bool) {}
 

@@ -1,4 +1,4 @@
-//! Tracks open connections, limits their number, and selects one to close when there is no room for the next. A
+//! Tracks open connections, limits their number, and selects one to close when no permit is free for the next. A
 //! connection is silent unless a complete request on it is being answered.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use crate::lock::locked;
 
 /// Time limit for the head of the first request on a connection.
 const HEAD: Duration = Duration::from_secs(10);
-/// Interval of the search for a silent connection while there is no room.
+/// Interval of the search for a silent connection while no permit is free.
 const CROWDED: Duration = Duration::from_millis(100);
 
 /// All open connections.
@@ -34,7 +34,7 @@ struct OpenConnections {
     all: HashMap<u64, Arc<ConnectionState>>,
 }
 
-/// One open connection; dropping it makes room.
+/// One open connection; dropping it frees its permit.
 #[derive(Debug)]
 pub(super) struct HttpConnection {
     number: u64,
@@ -47,7 +47,7 @@ pub(super) struct HttpConnection {
 #[derive(Debug)]
 pub(super) struct ConnectionState {
     doing: Mutex<ConnectionPhase>,
-    /// Cancelled when another connection needs its room.
+    /// Cancelled when another connection needs its permit.
     over: CancellationToken,
 }
 
@@ -71,7 +71,7 @@ impl Connections {
         })
     }
 
-    /// Reserves room for one connection. While none is free, closes the connection that has been silent longest.
+    /// Reserves a permit for one connection. While none is free, closes the connection that has been silent longest.
     pub(super) async fn room(&self) -> OwnedSemaphorePermit {
         loop {
             match self.room.clone().try_acquire_owned() {
@@ -85,7 +85,7 @@ impl Connections {
         }
     }
 
-    /// Registers a new connection in the reserved room.
+    /// Registers a new connection under the reserved permit.
     pub(super) fn open(self: &Arc<Self>, room: OwnedSemaphorePermit) -> HttpConnection {
         let presence = Arc::new(ConnectionState {
             doing: Mutex::new(ConnectionPhase::New(Instant::now())),
@@ -125,7 +125,7 @@ impl HttpConnection {
         self.presence.clone()
     }
 
-    /// Resolves when it must be closed: to make room, or because no head of a request arrives in time.
+    /// Resolves when it must be closed: to free its permit, or because no head of a request arrives in time.
     pub(super) async fn over(&self) {
         let headless = async {
             tokio::time::sleep(HEAD).await;

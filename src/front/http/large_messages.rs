@@ -1,4 +1,4 @@
-//! Limits the number of large messages in transit; when no room is left, a slow one is aborted for the next.
+//! Limits the number of large messages in transit; when no permit is left, a slow one is aborted for the next.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,9 +15,9 @@ const MOST: usize = 16;
 const BRISK: f64 = 1024.0 * 1024.0;
 /// Time in transit before a message can count as slow.
 const GRACE: Duration = Duration::from_secs(1);
-/// Time limit for a message to wait for room.
+/// Time limit for a message to wait for a permit.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Interval of the search for a slow message while there is no room.
+/// Interval of the search for a slow message while no permit is free.
 const CROWDED: Duration = Duration::from_millis(100);
 
 /// All large messages in transit.
@@ -27,7 +27,7 @@ pub(super) struct LargeMessages {
     freed: Notify,
 }
 
-/// Room of one large message; freed on drop.
+/// Permit of one large message; freed on drop.
 #[derive(Debug)]
 pub(super) struct LargePermit<'a> {
     all: &'a LargeMessages,
@@ -42,7 +42,7 @@ struct TransferProgress {
 }
 
 impl LargeMessages {
-    /// Reserves room for one message. While none is free, aborts a slow one; returns `None` at the deadline.
+    /// Reserves a permit for one message. While none is free, aborts a slow one; returns `None` at the deadline.
     pub(super) async fn room(&self) -> Option<LargePermit<'_>> {
         let deadline = Instant::now() + PERMIT_TIMEOUT;
         loop {
@@ -77,7 +77,7 @@ impl LargeMessages {
     fn oust_slowest(&self) {
         let rooms = locked(&self.rooms);
         if rooms.iter().any(|room| room.ousted.is_cancelled()) {
-            // Its room is about to be freed.
+            // Its permit is about to be freed.
             return;
         }
         let slow = rooms
@@ -105,7 +105,7 @@ impl LargePermit<'_> {
         *locked(&self.progress.bytes) += bytes;
     }
 
-    /// Resolves when another message needs its room.
+    /// Resolves when another message needs its permit.
     pub(super) async fn ousted(&self) {
         self.progress.ousted.cancelled().await;
     }

@@ -28,7 +28,7 @@ const LAST_EVENT: &str = "last-event-id";
 pub(super) struct LegacySession {
     pub(super) session: Arc<Session>,
     pub(super) room: Arc<SessionStreams>,
-    /// Permit from [`LegacySessions::places`]; dropping it frees the place.
+    /// Permit from [`LegacySessions::permits`]; dropping it allows another session.
     _place: OwnedSemaphorePermit,
 }
 

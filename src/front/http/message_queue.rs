@@ -30,25 +30,25 @@ pub(super) struct QueuedMessage {
     pub(super) answer: Option<StatusCode>,
 }
 
-/// Error: the feed accepts no more messages.
+/// Error: the queue accepts no more messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct QueueClosed;
 
-/// Writing end of a feed.
+/// Writing end of a queue.
 #[derive(Debug)]
 pub(super) struct MessageSender {
     sender: mpsc::UnboundedSender<QueuedMessage>,
     queued: Arc<AtomicUsize>,
 }
 
-/// Reading end of a feed.
+/// Reading end of a queue.
 #[derive(Debug)]
 pub(super) struct MessageReceiver {
     receiver: mpsc::UnboundedReceiver<QueuedMessage>,
     queued: Arc<AtomicUsize>,
 }
 
-/// Creates both ends of a feed. The queue is limited by its size in bytes.
+/// Creates both ends of a queue, which is limited by its size in bytes.
 pub(super) fn feed() -> (MessageSender, MessageReceiver) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let queued = Arc::new(AtomicUsize::new(0));
@@ -60,7 +60,7 @@ pub(super) fn feed() -> (MessageSender, MessageReceiver) {
 }
 
 impl MessageSender {
-    /// Queues a message. Returns an error if the reader has gone or is too slow; the caller must drop the feeder then.
+    /// Queues a message. Returns an error if the reader has gone or is too slow; the caller must drop the sender then.
     pub(super) fn push(&self, item: QueuedMessage) -> Result<(), QueueClosed> {
         let size = item.message.len();
         // A single message may exceed the limit.
@@ -70,7 +70,7 @@ impl MessageSender {
         self.sender.send(item).map_err(|_| QueueClosed)
     }
 
-    /// Returns true if the feed has a reader.
+    /// Returns true if the queue has a reader.
     pub(super) fn is_read(&self) -> bool {
         !self.sender.is_closed()
     }
@@ -106,7 +106,7 @@ pub(super) struct SseBody<G> {
     ahead: std::collections::VecDeque<Bytes>,
     /// Number of the stream, if its events have ids.
     stream: Option<u64>,
-    /// Number of outstanding answers; `None` if the stream ends with its feed.
+    /// Number of outstanding answers; `None` if the stream ends with its queue.
     answers: Option<usize>,
     silence: Interval,
     reader: G,

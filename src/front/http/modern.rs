@@ -40,8 +40,8 @@ struct ModernRequest {
 }
 
 impl ModernRequests {
-    /// Registers the request with the raw id `id`; returns the proxy's id and the feed of its response, or `None` if
-    /// too many requests are in flight.
+    /// Registers the request with the raw id `id`; returns the proxy's id and the receiver of its response, or `None`
+    /// if too many requests are in flight.
     pub(super) fn open(&self, id: &str) -> Option<(Box<str>, MessageReceiver)> {
         let mut open = locked(&self.open);
         if open.len() >= EXCHANGES {
@@ -79,7 +79,7 @@ impl ModernRequests {
             message: Bytes::copy_from_slice(line.as_bytes()),
             answer: None,
         };
-        // Without a feeder the response ends, and dropping its `Wanted` cancels the request.
+        // Without a sender the response ends, and dropping its [`CancelGuard`] cancels the request.
         exchange.feeder.take_if(|feeder| feeder.push(item).is_err());
     }
 }

@@ -95,7 +95,7 @@ impl SessionStreams {
         self.state().greeting = Some(id.into());
     }
 
-    /// Begins the response to the requests with these raw ids. Returns its stream number and its feed.
+    /// Begins the response to the requests with these raw ids. Returns its stream number and its receiver.
     pub(super) fn open(&self, ids: &[&str]) -> Result<(u64, MessageReceiver), StreamError> {
         let mut state = self.state();
         state.used = Instant::now();
@@ -257,7 +257,7 @@ impl StreamsState {
         }
     }
 
-    /// Sends a message that belongs to no request, to the newest open standing stream. A request may also use an open
+    /// Sends a message that belongs to no request, to the newest open GET stream. A request may also use an open
     /// response stream; all else is queued. Returns false if a request does not fit into the queue.
     fn spread(&mut self, message: Bytes, asks: bool) -> bool {
         let read = |stream: &&mut SessionStream| stream.is_read();

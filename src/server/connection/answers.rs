@@ -25,43 +25,43 @@ impl Connection {
             let message = format!("the request `{method}` {why}");
             return self.refuse(&id, &ErrorObject::new(INVALID_REQUEST, message));
         }
-        let Some((waiting, last)) =
-            request_number(&id).and_then(|number| locked(&self.table).take(number))
+        let Some((request, last)) =
+            request_number(&id).and_then(|number| locked(&self.pending).take(number))
         else {
             return;
         };
         let error = ErrorObject::new(INTERNAL_ERROR, format!("the server's response {why}"));
-        match waiting {
+        match request {
             PendingRequest::Client(call) | PendingRequest::Cancelled(call) => {
-                if let Some(id) = &call.fetches {
-                    locked(&self.table).tasks.forget(id);
+                if let Some(id) = &call.fetched_task {
+                    locked(&self.pending).tasks.forget(id);
                 }
                 call.reply(Reply::Error(&error.to_string()));
-                self.settle(last);
+                self.notify_idle_if(last);
             }
-            PendingRequest::Own(answer) => drop(answer.send(RawResponse::Error(error.to_string()))),
+            PendingRequest::Own(sender) => drop(sender.send(RawResponse::Error(error.to_string()))),
         }
     }
 
-    pub(super) fn take_answer(
+    pub(super) fn take_response(
         self: &Arc<Self>,
         line: &str,
         envelope: &Envelope<'_>,
     ) -> Result<(), StrayKind> {
         let Some(id) = envelope.id.filter(|id| *id != "null") else {
             // An error about an unreadable message belongs to no request, but the client should get it.
-            self.client.notify(self, line, envelope, None);
+            self.client.deliver_notification(self, line, envelope, None);
             return Ok(());
         };
         let number = request_number(id);
-        let (waiting, asked) = {
-            let mut table = locked(&self.table);
-            let asked = number.is_some_and(|number| (1..=table.next).contains(&number));
-            (number.and_then(|number| table.take(number)), asked)
+        let (request, is_known) = {
+            let mut pending = locked(&self.pending);
+            let is_known = number.is_some_and(|number| (1..=pending.newest).contains(&number));
+            (number.and_then(|number| pending.take(number)), is_known)
         };
-        match waiting {
+        match request {
             Some((PendingRequest::Client(call) | PendingRequest::Cancelled(call), last)) => {
-                self.note_task(&call, envelope);
+                self.record_task(&call, envelope);
                 let tagged = call
                     .tag_tasks
                     .then(|| tasks::tag(line, &self.server))
@@ -72,20 +72,20 @@ impl Connection {
                     }
                     _ => self.deliver(&call, line, envelope, id),
                 }
-                self.settle(last);
+                self.notify_idle_if(last);
                 Ok(())
             }
-            Some((PendingRequest::Own(answer), _)) => {
+            Some((PendingRequest::Own(sender), _)) => {
                 let raw = |text: &str| text.to_owned();
-                let answer_value = envelope.result.map_or_else(
+                let response = envelope.result.map_or_else(
                     || RawResponse::Error(envelope.error.map(raw).unwrap_or_default()),
                     |result| RawResponse::Result(raw(result)),
                 );
-                let _ = answer.send(answer_value);
+                let _ = sender.send(response);
                 Ok(())
             }
             // The end of an abandoned stream, or a second response.
-            None if asked => {
+            None if is_known => {
                 tracing::debug!(id, "response to a finished request");
                 Ok(())
             }
@@ -94,16 +94,16 @@ impl Connection {
     }
 
     /// Records tasks, which keep a process running. A remote server keeps its tasks without the link.
-    fn note_task(&self, call: &Call, envelope: &Envelope<'_>) {
+    fn record_task(&self, call: &Call, envelope: &Envelope<'_>) {
         let is_kept = call.era == Era::Legacy && self.era() == Era::Legacy && !self.is_remote();
         if !is_kept {
             return;
         }
-        if let Some(id) = &call.fetches {
-            locked(&self.table).tasks.forget(id);
+        if let Some(id) = &call.fetched_task {
+            locked(&self.pending).tasks.forget(id);
         } else if let Some(result) = envelope.result.filter(|it| tasks::may_describe_task(it)) {
-            let mut table = locked(&self.table);
-            table
+            let mut pending = locked(&self.pending);
+            pending
                 .tasks
                 .record_result(call.method, result, Instant::now());
         } else {
@@ -119,7 +119,7 @@ impl Connection {
         {
             return call.reply(Reply::Result(&bridge::own_result(substitute, call.era)));
         }
-        if let Some(result) = envelope.result.filter(|_| call.perishable)
+        if let Some(result) = envelope.result.filter(|_| call.no_cache)
             && let Some(time) = bridge::cache_lifetime(result)
         {
             let line = splice(line, &mut [(time, "0")]);
@@ -131,9 +131,9 @@ impl Connection {
             return call.reply(Reply::of_line(line, id, envelope.error));
         }
         let info = self
-            .agreed
+            .negotiated
             .get()
-            .and_then(|agreed| agreed.server_info.as_deref());
+            .and_then(|negotiated| negotiated.server_info.as_deref());
         call.reply(bridge::response(call.method, envelope, call.era, info).reply());
     }
 }

@@ -13,64 +13,75 @@ impl Connection {
         self: &Arc<Self>,
         line: &str,
         envelope: &Envelope<'_>,
-        on: Option<u64>,
+        related_number: Option<u64>,
     ) {
         let params = Members::of(line).original("params").unwrap_or("{}");
         let token = Members::of(params)
             .original("progressToken")
             .unwrap_or_default();
         let known = request_number(token).and_then(|number| {
-            let table = locked(&self.table);
-            let own = table.call(number)?.token.clone()?;
+            let pending = locked(&self.pending);
+            let own = pending.call(number)?.progress_token.clone()?;
             Some((number, own))
         });
         let Some((number, own)) = known else {
-            return self.client.notify(self, line, envelope, on);
+            return self
+                .client
+                .deliver_notification(self, line, envelope, related_number);
         };
         let line = splice(line, &mut [(token, &own)]);
         if let Ok(envelope) = Envelope::parse(&line) {
-            self.client.notify(self, &line, &envelope, Some(number));
+            self.client
+                .deliver_notification(self, &line, &envelope, Some(number));
         }
     }
 
     /// Returns the client's raw id of the request that a message of the server belongs to: the request `on`, the
     /// request named by its progress token, or the only one in flight.
-    pub(crate) fn related(&self, envelope: &Envelope<'_>, on: Option<u64>) -> Option<Box<str>> {
-        let table = locked(&self.table);
+    pub(crate) fn related(
+        &self,
+        envelope: &Envelope<'_>,
+        related_number: Option<u64>,
+    ) -> Option<Box<str>> {
+        let pending = locked(&self.pending);
         let token = envelope.params.meta.progress_token;
         let named = token.and_then(request_number);
-        [on, named]
+        [related_number, named]
             .into_iter()
             .flatten()
-            .find_map(|number| table.call(number))
-            .or_else(|| table.only_call())
+            .find_map(|number| pending.call(number))
+            .or_else(|| pending.only_call())
             .map(|call| call.id.clone())
     }
 
     /// Returns true if a request in flight asked for log messages.
     pub(crate) fn wants_logs(&self) -> bool {
-        let table = locked(&self.table);
-        let mut numbers = table.waiting.keys();
-        numbers.any(|number| table.call(*number).is_some_and(|call| call.logs.is_some()))
+        let pending = locked(&self.pending);
+        let mut numbers = pending.requests.keys();
+        numbers.any(|number| {
+            pending
+                .call(*number)
+                .is_some_and(|call| call.min_severity.is_some())
+        })
     }
 
     /// Returns the client's raw id of the request that a log message of this level belongs to, as in [`Self::related`],
     /// if that request asked for the level.
-    pub(crate) fn wanting_log(
+    pub(crate) fn request_for_log(
         &self,
         envelope: &Envelope<'_>,
-        on: Option<u64>,
+        related_number: Option<u64>,
         level: &str,
     ) -> Option<Box<str>> {
-        let id = self.related(envelope, on)?;
-        let table = locked(&self.table);
-        let calls = table
-            .waiting
+        let id = self.related(envelope, related_number)?;
+        let pending = locked(&self.pending);
+        let calls = pending
+            .requests
             .keys()
-            .filter_map(|number| table.call(*number));
-        let wanted = calls
+            .filter_map(|number| pending.call(*number));
+        let min_severity = calls
             .filter(|call| call.id == id)
-            .find_map(|call| call.logs)?;
-        (severity(level) >= wanted).then_some(id)
+            .find_map(|call| call.min_severity)?;
+        (severity(level) >= min_severity).then_some(id)
     }
 }

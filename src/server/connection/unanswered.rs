@@ -17,30 +17,30 @@ impl Connection {
     }
 
     /// Returns true if the remote server is configured with the transport of 2024-11-05, which implies the legacy era.
-    pub(crate) fn is_said_to_be_old(&self) -> bool {
+    pub(crate) fn is_configured_as_2024(&self) -> bool {
         self.link.http().is_some_and(HttpLink::is_said_to_be_old)
     }
 
     /// Rejects new requests from now on. Requests in flight may still be answered.
-    pub(crate) fn end(&self) {
-        locked(&self.table).closed = true;
+    pub(crate) fn reject_new(&self) {
+        locked(&self.pending).closed = true;
     }
 
     /// Ends the connection: nothing more is sent. Returns the calls that were never answered; requests of the proxy
     /// itself end with [`ConnectionLost`](super::ConnectionLost).
     pub(crate) fn close(&self) -> Vec<Call> {
-        let waiting = {
-            let mut table = locked(&self.table);
-            table.closed = true;
-            table.calls = 0;
-            std::mem::take(&mut table.waiting)
+        let requests = {
+            let mut pending = locked(&self.pending);
+            pending.closed = true;
+            pending.call_count = 0;
+            std::mem::take(&mut pending.requests)
         };
         self.link.close();
         self.idle.notify_waiters();
-        self.client.forget(self);
-        let mut calls: Vec<_> = waiting.into_iter().collect();
+        self.client.withdraw_requests(self);
+        let mut calls: Vec<_> = requests.into_iter().collect();
         calls.sort_unstable_by_key(|(number, _)| *number);
-        let client = |(_, waiting)| match waiting {
+        let client = |(_, request)| match request {
             PendingRequest::Client(call) => Some(call),
             PendingRequest::Cancelled(_) | PendingRequest::Own(_) => None,
         };
@@ -49,10 +49,10 @@ impl Connection {
 
     /// Removes the request `number`, which gets no response. Returns a client's call; a request of the proxy itself
     /// ends with [`ConnectionLost`](super::ConnectionLost).
-    pub(crate) fn lose(&self, number: u64) -> Option<Call> {
-        let (waiting, last) = locked(&self.table).take(number)?;
-        self.settle(last);
-        match waiting {
+    pub(crate) fn take_unanswered(&self, number: u64) -> Option<Call> {
+        let (request, last) = locked(&self.pending).take(number)?;
+        self.notify_idle_if(last);
+        match request {
             PendingRequest::Client(call) => Some(call),
             PendingRequest::Cancelled(_) | PendingRequest::Own(_) => None,
         }
@@ -69,44 +69,44 @@ impl Connection {
         if Members::of(error).get("code") != Some(&code) {
             return None;
         }
-        let fresh = |call: &Call| call.method == Method::CallTool && call.returns == 0;
-        let (waiting, last) = {
-            let mut table = locked(&self.table);
-            table.call(number).filter(|call| fresh(call))?;
-            table.take(number)?
+        let may_resend = |call: &Call| call.method == Method::CallTool && call.resends == 0;
+        let (request, last) = {
+            let mut pending = locked(&self.pending);
+            pending.call(number).filter(|call| may_resend(call))?;
+            pending.take(number)?
         };
-        self.settle(last);
-        let PendingRequest::Client(mut call) = waiting else {
+        self.notify_idle_if(last);
+        let PendingRequest::Client(mut call) = request else {
             return None;
         };
-        call.returns += 1;
+        call.resends += 1;
         Some(call)
     }
 
     /// Reports that a list was not read to its end.
-    pub(crate) fn tell_cut(&self, kind: ListKind, reason: &'static str) {
+    pub(crate) fn report_list_cut(&self, kind: ListKind, reason: &'static str) {
         let _ = self.notices.send(ConnectionNotice::ListCut(kind, reason));
     }
 
     /// Reports that a list contains a name twice.
-    pub(crate) fn tell_twice(&self, kind: ListKind, name: String) {
+    pub(crate) fn report_listed_twice(&self, kind: ListKind, name: String) {
         let _ = self.notices.send(ConnectionNotice::ListedTwice(kind, name));
     }
 
     /// Reports that the server has a list whose capability it does not declare.
-    pub(crate) fn tell_undeclared(&self, kind: ListKind) {
+    pub(crate) fn report_list_undeclared(&self, kind: ListKind) {
         let _ = self.notices.send(ConnectionNotice::ListUndeclared(kind));
     }
 
     /// Reports that a list was not answered in time, so that the server goes live without it.
-    pub(crate) fn tell_silent(&self, kind: ListKind, waited: Duration) {
+    pub(crate) fn report_list_silent(&self, kind: ListKind, waited: Duration) {
         let _ = self
             .notices
             .send(ConnectionNotice::ListSilent(self.generation, kind, waited));
     }
 
     /// Passes the tools to the HTTP link, for headers of calls. Removes the tools that cannot be offered over HTTP.
-    pub(crate) fn learn(&self, tools: &mut List) {
+    pub(crate) fn set_tools(&self, tools: &mut List) {
         let Some(link) = self.link.http() else { return };
         for (tool, reason) in link.learn(&tools.entries) {
             tools.retain(|name| *name != tool);

@@ -31,39 +31,39 @@ impl Connection {
 
     /// Returns true if a client's call is in flight, or the last one was answered less than `recently` ago.
     pub(crate) fn is_busy(&self, recently: Duration) -> bool {
-        let table = locked(&self.table);
+        let pending = locked(&self.pending);
         let was = |since: Instant| since.elapsed() < recently;
-        table.calls > 0 || table.idle_since.is_some_and(was)
+        pending.call_count > 0 || pending.idle_since.is_some_and(was)
     }
 
     /// Returns the method of the proxy's own newest request, except requests that stay open.
-    pub(crate) fn asked(&self) -> Option<Box<str>> {
-        locked(&self.table).asked.clone()
+    pub(crate) fn newest_own_method(&self) -> Option<Box<str>> {
+        locked(&self.pending).newest_own_method.clone()
     }
 
     /// Returns the number of clients' requests in flight.
     pub(crate) fn in_flight(&self) -> usize {
-        locked(&self.table).calls
+        locked(&self.pending).call_count
     }
 
     /// Returns true if the generation runs the task `id` for a client.
     pub(in super::super) fn has_task(&self, id: &str) -> bool {
-        locked(&self.table).tasks.has(id)
+        locked(&self.pending).tasks.has(id)
     }
 
     /// Removes and returns the unfinished tasks, which are not waited for any more.
     pub(in super::super) fn take_tasks(&self) -> VecDeque<Task> {
-        let tasks = locked(&self.table).tasks.take(Instant::now());
+        let tasks = locked(&self.pending).tasks.take(Instant::now());
         self.idle.notify_waiters();
         tasks
     }
 
     /// Updates a task from a status notification of the server.
-    pub(super) fn note_status(&self, line: &str) {
+    pub(super) fn update_task(&self, line: &str) {
         let message = Members::of(line);
-        let mut table = locked(&self.table);
-        table.tasks.apply_status(&message.object("params"));
-        drop(table);
+        let mut pending = locked(&self.pending);
+        pending.tasks.apply_status(&message.object("params"));
+        drop(pending);
         self.idle.notify_waiters();
     }
 
@@ -71,7 +71,8 @@ impl Connection {
     pub(crate) fn notify_client(self: &Arc<Self>, method: &str, params: &str) {
         let line = notification(method, Some(params));
         if let Ok(envelope) = Envelope::parse(&line) {
-            self.client.notify(self, &line, &envelope, None);
+            self.client
+                .deliver_notification(self, &line, &envelope, None);
         }
     }
 
@@ -80,12 +81,12 @@ impl Connection {
         loop {
             let idle = self.idle.notified();
             let next = {
-                let mut table = locked(&self.table);
-                let over = table.closed || table.tasks.is_empty(Instant::now());
-                if over && table.calls == 0 {
+                let mut pending = locked(&self.pending);
+                let is_over = pending.closed || pending.tasks.is_empty(Instant::now());
+                if is_over && pending.call_count == 0 {
                     return;
                 }
-                table.tasks.next_end()
+                pending.tasks.next_end()
             };
             match next {
                 Some(next) => drop(tokio::time::timeout_at(next.into(), idle).await),

@@ -89,12 +89,12 @@ async fn only_the_first_that_waits_wakes_the_clock() {
 async fn what_waits_too_long_is_answered_in_its_order() {
     let (gate, (client, reader)) = (gate(Duration::from_millis(20)), client());
     (1..=3).for_each(|id| submit(&gate, &client, id, 0));
-    until(&gate, || !gate.keeps_waiting()).await;
+    until(&gate, || !gate.holds_any()).await;
     assert_eq!(client.answers.load(Ordering::Relaxed), 3);
     let text = read(&reader).await;
     let ids: Vec<_> = text.lines().filter_map(Envelope::id_in).collect();
     assert_eq!(ids, ["1", "2", "3"], "{text}");
-    assert_eq!(gate.lock().held.size, 0);
+    assert_eq!(gate.lock().queue.size, 0);
 }
 
 #[tokio::test]
@@ -108,15 +108,15 @@ async fn a_notification_that_waits_alone_is_forgotten_in_time() {
     };
     tokio::select! {
         () = told => {}
-        () = until(&gate, || gate.lock().held.size > 0) => {}
+        () = until(&gate, || gate.lock().queue.size > 0) => {}
     }
-    until(&gate, || !gate.keeps_waiting()).await;
+    until(&gate, || !gate.holds_any()).await;
 }
 
 #[tokio::test]
 async fn too_many_are_turned_away_until_others_have_gone() {
     let (gate, (client, reader)) = (gate(LONG), client());
-    let size = CROWD / 4;
+    let size = MAX_HELD_BYTES / 4;
     (1..=4).for_each(|id| submit(&gate, &client, id, size));
     assert_eq!(client.answers.load(Ordering::Relaxed), 0);
     submit(&gate, &client, 5, 0);
@@ -125,9 +125,9 @@ async fn too_many_are_turned_away_until_others_have_gone() {
     assert!(text.contains(r#""id":5"#), "{text}");
     assert!(text.contains("exceeds 64 MiB"), "{text}");
     assert!(text.contains("too_many_waiting"), "{text}");
-    let held = gate.lock().held.size;
+    let held = gate.lock().queue.size;
     gate.forward_notification(r#"{"jsonrpc":"2.0","method":"vendor/x"}"#);
-    assert_eq!(gate.lock().held.size, held);
+    assert_eq!(gate.lock().queue.size, held);
 
     let same: Arc<dyn ResponseSink> = client.clone();
     assert!(gate.cancel(&same, "2"));
@@ -143,13 +143,13 @@ async fn while_a_suspicion_is_unheard_requests_wait_whatever_the_gate_is_told() 
     gate.open(connection.clone());
     gate.suspect();
     submit(&gate, &client, 1, 0);
-    assert!(gate.keeps_waiting(), "it overtakes the suspicion");
+    assert!(gate.holds_any(), "it overtakes the suspicion");
     gate.open(connection.clone());
-    assert!(gate.keeps_waiting(), "for what may be older code");
-    assert_eq!(*gate.standing().borrow(), GateStatus::Held);
+    assert!(gate.holds_any(), "for what may be older code");
+    assert_eq!(*gate.status().borrow(), GateStatus::Held);
     gate.suspect_processed();
     gate.open(connection);
-    assert!(!gate.keeps_waiting());
+    assert!(!gate.holds_any());
     let text = read(&reader).await;
     assert_eq!(text.lines().count(), 1, "{text}");
 }
@@ -177,7 +177,7 @@ async fn a_save_that_only_the_system_knows_of_is_not_overtaken() {
             submit(gate, client, 1, 0);
         }),
         ("a list that asks how it stands", true, |gate, _, _| {
-            assert_eq!(*gate.standing().borrow(), GateStatus::Held);
+            assert_eq!(*gate.status().borrow(), GateStatus::Held);
         }),
         (
             "what waited for older code",
@@ -203,14 +203,14 @@ async fn a_save_that_only_the_system_knows_of_is_not_overtaken() {
             known: AtomicUsize::new(1),
         }));
         attempt(&gate, &client, &connection);
-        assert_eq!(*gate.standing().borrow(), GateStatus::Held, "{what}");
+        assert_eq!(*gate.status().borrow(), GateStatus::Held, "{what}");
         submit(&gate, &client, 2, 0);
-        assert!(gate.keeps_waiting(), "{what}");
+        assert!(gate.holds_any(), "{what}");
         assert_eq!(client.answers.load(Ordering::Relaxed), 0, "{what}");
         gate.suspect_processed();
         // The touched file did not change.
         gate.open(connection);
-        assert!(!gate.keeps_waiting(), "{what}");
+        assert!(!gate.holds_any(), "{what}");
         assert!(!read(&reader).await.is_empty(), "{what}");
     }
 }
@@ -240,6 +240,6 @@ async fn all_that_waited_goes_out_in_one_write() {
     gate.open(Arc::new(connection));
     let text = read(&reader).await;
     assert_eq!(text.lines().count(), 3, "{text}");
-    assert!(!gate.keeps_waiting());
-    assert_eq!(gate.lock().held.size, 0);
+    assert!(!gate.holds_any());
+    assert_eq!(gate.lock().queue.size, 0);
 }

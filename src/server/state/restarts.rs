@@ -16,7 +16,7 @@ impl StateMachine {
         {
             self.exits.pop_front();
         }
-        if self.rules.place == ServerLocation::Elsewhere {
+        if self.rules.location == ServerLocation::Elsewhere {
             return self.unreachable(None, StartCause::Crash, now, out);
         }
         self.exits.push_back(now);
@@ -49,7 +49,7 @@ impl StateMachine {
         out.push(Effect::Backoff(delay));
         let broken = State::Broken {
             old,
-            again: Some(at),
+            retry_at: Some(at),
         };
         self.reopen(&broken, out);
         broken

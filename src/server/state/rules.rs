@@ -10,7 +10,7 @@ pub(crate) struct Rules {
     /// True if the last good generation answers while the saved code does not run.
     pub(crate) serve_last_good: bool,
     /// Location of the server.
-    pub(crate) place: ServerLocation,
+    pub(crate) location: ServerLocation,
 }
 
 /// Location of a server.

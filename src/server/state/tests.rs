@@ -163,7 +163,7 @@ impl SimulatedSupervisor {
             14 => match self.machine.state {
                 State::Restarting { at }
                 | State::Broken {
-                    again: Some(at), ..
+                    retry_at: Some(at), ..
                 } => {
                     self.now = at;
                     Input::Due
@@ -186,8 +186,8 @@ proptest! {
         build: bool, stop_first: bool, serve_last_good: bool, remote: bool,
         choices in prop::collection::vec(0u8..16, 0..120),
     ) {
-        let place = if remote { ServerLocation::Elsewhere } else { ServerLocation::Here };
-        let mut world = SimulatedSupervisor::new(Rules { build: build && !remote, stop_first, serve_last_good, place });
+        let location = if remote { ServerLocation::Elsewhere } else { ServerLocation::Here };
+        let mut world = SimulatedSupervisor::new(Rules { build: build && !remote, stop_first, serve_last_good, location });
         for choice in choices {
             if let Some(input) = world.input(choice) {
                 world.step(input);
@@ -221,7 +221,7 @@ fn five_exits_in_a_minute_wait_for_a_change() {
     assert_eq!(delays, [250, 500, 1000, 2000]);
     let broken = State::Broken {
         old: None,
-        again: None,
+        retry_at: None,
     };
     assert_eq!(machine.state, broken);
     let (machine, effects) = machine.on_event(Input::Changed, now);
@@ -244,7 +244,7 @@ fn tries(machine: &mut StateMachine, input: Input, now: Instant) -> (u128, Vec<E
 
 fn remote() -> StateMachine {
     StateMachine::new(Rules {
-        place: ServerLocation::Elsewhere,
+        location: ServerLocation::Elsewhere,
         ..Rules::default()
     })
 }

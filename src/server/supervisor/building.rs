@@ -19,22 +19,22 @@ use crate::transport::build::{self, BuildFailure};
 
 /// Running build. Dropping this records its end.
 struct BuildGuard<'a> {
-    site: &'a SharedBuild,
+    build: &'a SharedBuild,
     is_complete: bool,
 }
 
 impl<'a> BuildGuard<'a> {
-    async fn begin(site: &'a SharedBuild) -> Self {
-        let last_end = locked(&site.outputs).last_end();
+    async fn begin(build: &'a SharedBuild) -> Self {
+        let last_end = locked(&build.outputs).last_end();
         // The pause makes file times unambiguous about the run in which a file was written.
         if let Some(pause) =
             last_end.and_then(|end| (end + TICK).duration_since(SystemTime::now()).ok())
         {
             tokio::time::sleep(pause.min(TICK)).await;
         }
-        locked(&site.outputs).began(SystemTime::now());
+        locked(&build.outputs).record_start(SystemTime::now());
         Self {
-            site,
+            build,
             is_complete: false,
         }
     }
@@ -42,17 +42,17 @@ impl<'a> BuildGuard<'a> {
 
 impl Drop for BuildGuard<'_> {
     fn drop(&mut self) {
-        locked(&self.site.outputs).ended(SystemTime::now(), self.is_complete);
+        locked(&self.build.outputs).record_end(SystemTime::now(), self.is_complete);
     }
 }
 
 impl Supervisor {
     pub(super) fn start_build(&mut self, next: u64) {
-        self.begins();
+        self.record_start();
         self.build_again = false;
         let token = CancellationToken::new();
         self.build = Some(token.clone());
-        let (supply, command) = (
+        let (context, command) = (
             self.context.clone(),
             self.context.spec.build.clone().unwrap_or_default(),
         );
@@ -63,16 +63,16 @@ impl Supervisor {
         self.tasks.spawn(async move {
             // Dropping the build kills all processes that it started.
             let run = async {
-                let site = supply.resources.build_site(&supply.spec.cwd, &command);
-                let _turn = site.turn.lock().await;
-                let mut run = BuildGuard::begin(&site).await;
-                let ProxyResources { events, reaper, .. } = &supply.resources;
-                let result = build::run(&supply.spec, &command, events, reaper).await;
+                let build = context.resources.shared_build(&context.spec.cwd, &command);
+                let _turn = build.running.lock().await;
+                let mut run = BuildGuard::begin(&build).await;
+                let ProxyResources { events, reaper, .. } = &context.resources;
+                let result = build::run(&context.spec, &command, events, reaper).await;
                 run.is_complete = true;
                 result
             };
             if let Some(result) = token.run_until_cancelled(run).await {
-                let _ = supply.reports.send(Report::Built(next, result));
+                let _ = context.reports.send(Report::Built(next, result));
             }
         });
     }
@@ -109,16 +109,16 @@ impl Supervisor {
         self.step(Input::Built { next, ok });
     }
 
-    /// Returns the site of the server's build, if it has one.
-    fn build_site(&self) -> Option<Arc<SharedBuild>> {
+    /// Returns the shared state of the server's build, if it has one.
+    fn shared_build(&self) -> Option<Arc<SharedBuild>> {
         let spec = &self.context.spec;
         let command = spec.build.as_deref()?;
-        Some(self.context.resources.build_site(&spec.cwd, command))
+        Some(self.context.resources.shared_build(&spec.cwd, command))
     }
 
     /// Returns the author of changes to these files. Reads the file system.
-    pub(super) fn origin(&self, paths: &[PathBuf]) -> ChangeAuthor {
-        let Some(site) = self.build_site() else {
+    pub(super) fn author_of(&self, paths: &[PathBuf]) -> ChangeAuthor {
+        let Some(build) = self.shared_build() else {
             return ChangeAuthor::User;
         };
         let cwd = &self.context.spec.cwd;
@@ -130,21 +130,23 @@ impl Supervisor {
                 is_empty: std::fs::metadata(&file).is_ok_and(|it| it.len() == 0),
             }
         });
-        locked(&site.outputs).changed(changes.collect())
+        locked(&build.outputs).author_of(changes.collect())
     }
 
-    pub(super) fn is_built(&self) -> bool {
+    pub(super) fn is_building(&self) -> bool {
         matches!(self.machine.state, State::Building { .. })
     }
 
     /// Returns the reason for holding requests while the build runs.
-    pub(super) fn waits_for_build(&self) -> Cow<'static, str> {
-        let site = self.build_site();
-        let endless = site.and_then(|site| {
+    pub(super) fn build_hold_reason(&self) -> Cow<'static, str> {
+        let build = self.shared_build();
+        let looping_file = build.and_then(|site| {
             let outputs = locked(&site.outputs);
-            outputs.endless().map(|path| path.display().to_string())
+            outputs
+                .looping_file()
+                .map(|path| path.display().to_string())
         });
-        endless.map_or("its build".into(), |path| {
+        looping_file.map_or("its build".into(), |path| {
             format!(
                 "its build, which repeats because {path} changes during the build; if the build writes this file, add \
                  --watch '!{path}'"

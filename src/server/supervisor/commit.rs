@@ -27,15 +27,15 @@ impl Supervisor {
         };
         let ProvenGeneration {
             running,
-            shown,
+            results,
             took,
         } = *proof;
         let ProofResults {
             handshake,
             lists,
             stream,
-            told,
-        } = shown;
+            sent_settings,
+        } = results;
         let before = self.shared.snapshot.borrow().clone();
         // A remote server that is reachable again may run newer code.
         let announced = match cause {
@@ -54,28 +54,28 @@ impl Supervisor {
             diff,
             since: Some(Instant::now()),
         });
-        let fresh = before.generation == 0 || cause == StartCause::Client;
-        self.tell_commit(&snapshot, handshake.era, fresh);
+        let is_first = before.generation == 0 || cause == StartCause::Client;
+        self.report_commit(&snapshot, handshake.era, is_first);
         running.connection.go_live();
         self.warn_of_missed_port(&running);
         let stream = stream.map(|stream| self.watch_listen_stream(next, stream));
-        let saved = std::mem::take(&mut self.files);
-        let over = CancellationToken::new();
-        self.follow(saved, over.clone());
+        let saved = std::mem::take(&mut self.changed_files);
+        let ended = CancellationToken::new();
+        self.follow_loaded_files(saved, ended.clone());
         let active = ActiveGeneration {
             running,
             stream,
-            told,
-            _over: over.clone().drop_guard(),
-            over,
+            sent_settings,
+            _ended: ended.clone().drop_guard(),
+            ended,
         };
         if let Some(old) = self.active.replace(active) {
             self.retire(old.running, self.context.spec.timeouts.drain);
         }
         // The client's identity may have changed since the candidate was started.
-        self.introduce();
+        self.send_identity();
         self.failure = None;
-        self.late = 0;
+        self.timed_out_starts = 0;
         self.shared.handshake.send_replace(Some(handshake));
         self.shared.snapshot.send_replace(snapshot.clone());
         self.shared.describe(|status| {
@@ -88,19 +88,19 @@ impl Supervisor {
         for waiter in self.reloads.drain(..) {
             let _ = waiter.send(Ok((next, took, snapshot.diff.clone())));
         }
-        self.tell_client(&changes, cause);
+        self.notify_client(&changes, cause);
         // The client's settings may have changed since the new generation got them.
-        self.on_wanted();
+        self.on_settings_changed();
         // Reads of the old generation's lists are obsolete.
         self.relisting.clear();
-        self.spoken.clear();
+        self.reported_lists.clear();
         for kind in std::mem::take(&mut self.relist_again) {
             self.relist(kind);
         }
         self.resend_mismatched();
     }
 
-    fn tell_client(&self, changes: &[ListKind], cause: StartCause) {
+    fn notify_client(&self, changes: &[ListKind], cause: StartCause) {
         let Some(client) = &self.client else { return };
         client.lists_changed(changes, cause == StartCause::Begin);
         if matches!(
@@ -113,11 +113,12 @@ impl Supervisor {
 
     /// Records the files that the new generation, started for `saved`, loads, until it is `over`. Also starts to
     /// prepare the next standby.
-    fn follow(&self, saved: BTreeSet<PathBuf>, over: CancellationToken) {
-        if let Some(notes) = self.shared.warm.started(&self.context.spec, true) {
+    fn follow_loaded_files(&self, saved: BTreeSet<PathBuf>, ended: CancellationToken) {
+        if let Some(load_log) = self.shared.warm.started(&self.context.spec, true) {
             let events = self.context.resources.events.clone();
-            let following = loaded_files::follow(notes, self.shared.clone(), saved, events);
-            self.tasks.spawn(over.run_until_cancelled_owned(following));
+            let following =
+                loaded_files::report_loaded(load_log, self.shared.clone(), saved, events);
+            self.tasks.spawn(ended.run_until_cancelled_owned(following));
         }
     }
 
@@ -128,7 +129,7 @@ impl Supervisor {
         if self.active.is_none() || spec.reload == ReloadMode::StopFirst {
             return;
         }
-        let stderr = running.child.stderr();
+        let stderr = running.backend.stderr();
         let stderr = stderr.map(|it| it.last(SHOWN_STDERR)).unwrap_or_default();
         if let Some(line) = advice::missed_port(&stderr) {
             self.context.resources.events.send(Event::PortMissed {
@@ -139,10 +140,10 @@ impl Supervisor {
     }
 
     /// Reports the commit. `fresh` is true for the first generation, and for the first after a new introduction.
-    fn tell_commit(&self, snapshot: &Snapshot, era: Era, fresh: bool) {
+    fn report_commit(&self, snapshot: &Snapshot, era: Era, is_first: bool) {
         let (server, generation, took) = (self.name(), snapshot.generation, snapshot.took);
         let count = |kind| snapshot.list(kind).map_or(0, |list| list.entries.len());
-        self.context.resources.events.send(if fresh {
+        self.context.resources.events.send(if is_first {
             Event::Ready {
                 server,
                 generation,
@@ -166,7 +167,7 @@ impl Supervisor {
 /// Returns the kinds of lists to announce after a commit: after a reload all lists with entries or errors, after a
 /// restart only those that differ.
 fn changes(before: &Lists, after: &Lists, cause: StartCause) -> Vec<ListKind> {
-    let served = |lists: &Lists, at: usize| {
+    let is_served = |lists: &Lists, at: usize| {
         !lists[at]
             .as_ref()
             .is_ok_and(|list| *list == List::default())
@@ -176,15 +177,17 @@ fn changes(before: &Lists, after: &Lists, cause: StartCause) -> Vec<ListKind> {
         (Ok(before), Ok(after)) => before.entries != after.entries,
         (before, after) => before != after,
     };
-    let told = |at: usize| match cause {
-        StartCause::Save | StartCause::Asked => at == 0 || served(before, at) || served(after, at),
-        StartCause::Begin => at == 0 || served(after, at),
+    let is_announced = |at: usize| match cause {
+        StartCause::Save | StartCause::Asked => {
+            at == 0 || is_served(before, at) || is_served(after, at)
+        }
+        StartCause::Begin => at == 0 || is_served(after, at),
         StartCause::Crash | StartCause::Client => differ(at),
     };
     let mut kinds: Vec<ListKind> = ListKind::ALL
         .into_iter()
         .enumerate()
-        .filter(|(at, _)| told(*at))
+        .filter(|(at, _)| is_announced(*at))
         .map(|(_, kind)| kind)
         .collect();
     // Templates are announced as resources.

@@ -25,7 +25,7 @@ use crate::transport::http::Fate;
 const UNWATCHED: &str =
     "the server's files are not watched: the next call, or `reload_mcp_server`, restarts it";
 /// Number of times a call that the server did not process is retried.
-const RETURNS: u8 = 3;
+const MAX_RESENDS: u8 = 3;
 
 /// Watch for installed packages while the saved code does not run.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(super) struct PackageWatch {
     /// Number of consecutive restarts after an installation that took place only during the failed start.
     pub(super) tries: u32,
     /// Ends the search for installed packages on drop.
-    looking: Option<DropGuard>,
+    search: Option<DropGuard>,
 }
 
 impl Default for PackageWatch {
@@ -43,30 +43,30 @@ impl Default for PackageWatch {
         Self {
             since: SystemTime::UNIX_EPOCH,
             tries: 0,
-            looking: None,
+            search: None,
         }
     }
 }
 
 impl Supervisor {
     /// Records the beginning of a build or a start.
-    pub(super) fn begins(&mut self) {
-        self.echoes.started(Instant::now());
-        self.repair.since = SystemTime::now();
+    pub(super) fn record_start(&mut self) {
+        self.self_triggers.started(Instant::now());
+        self.package_watch.since = SystemTime::now();
     }
 
     /// Looks for newly installed packages as long as the saved code does not run, and stops looking otherwise.
     pub(super) fn await_packages(&mut self) {
-        let is_broken = matches!(self.machine.state, State::Broken { again: None, .. });
-        if !is_broken || !self.context.resources.watched {
-            self.repair.looking = None;
-        } else if self.repair.looking.is_none() {
+        let is_broken = matches!(self.machine.state, State::Broken { retry_at: None, .. });
+        if !is_broken || !self.context.resources.watches_files {
+            self.package_watch.search = None;
+        } else if self.package_watch.search.is_none() {
             let end = CancellationToken::new();
-            self.repair.looking = Some(end.clone().drop_guard());
-            let PackageWatch { since, tries, .. } = self.repair;
-            let noted = locked(&self.shared.noted).places.clone();
+            self.package_watch.search = Some(end.clone().drop_guard());
+            let PackageWatch { since, tries, .. } = self.package_watch;
+            let directories = locked(&self.shared.loaded_files).places.clone();
             let installed =
-                package_watch::installed(self.context.spec.clone(), noted, since, tries);
+                package_watch::installed(self.context.spec.clone(), directories, since, tries);
             let reports = self.context.reports.clone();
             self.tasks.spawn(end.run_until_cancelled_owned(async move {
                 let _ = reports.send(Report::Installed(installed.await));
@@ -77,26 +77,26 @@ impl Supervisor {
     /// Restarts a broken server after an installation, which may have added missing packages.
     pub(super) fn on_installed(&mut self, installed: PackageInstallation) {
         // A save may have been processed before this report.
-        if self.repair.looking.take().is_none() {
+        if self.package_watch.search.take().is_none() {
             return;
         }
-        self.repair.tries = if installed.afterwards {
+        self.package_watch.tries = if installed.afterwards {
             0
         } else {
-            self.repair.tries + 1
+            self.package_watch.tries + 1
         };
-        self.late = 0;
+        self.timed_out_starts = 0;
         let within = |place: PathBuf| {
-            let short = place.strip_prefix(&self.context.spec.cwd);
-            short.map(Path::to_owned).unwrap_or(place)
+            let relative = place.strip_prefix(&self.context.spec.cwd);
+            relative.map(Path::to_owned).unwrap_or(place)
         };
-        let places: Vec<PathBuf> = installed.places.into_iter().map(within).collect();
-        self.tell_changed(&places);
+        let paths: Vec<PathBuf> = installed.paths.into_iter().map(within).collect();
+        self.report_changed(&paths);
         self.step(Input::Reload);
     }
 
     /// Handles the end of a process or link: its unanswered calls are sent again or answered with an error.
-    pub(super) fn on_ended(&mut self, number: u64, ending: GenerationExit) {
+    pub(super) fn on_ended(&mut self, number: u64, exit: GenerationExit) {
         let was_active = self
             .active
             .as_ref()
@@ -109,32 +109,32 @@ impl Supervisor {
                 } else {
                     self.shared
                         .gate
-                        .gone(&active.running.connection, &ending.how);
+                        .generation_ended(&active.running.connection, &exit.how);
                 }
             }
             self.context.resources.events.send(Event::Exited {
                 server: self.name(),
                 generation: number,
-                status: ending.how.clone(),
-                stderr: ending.stderr.clone(),
+                status: exit.how.clone(),
+                stderr: exit.stderr.clone(),
             });
             // Beside newer code, only the failure of that code counts.
             if matches!(self.machine.state, State::Live { .. }) {
                 self.shared
-                    .describe(|status| status.last_error = Some(ending.how.clone()));
-                let refusal = ProofFailure::Wrong(ending.how.clone());
-                let mut failure = failure(number, &refusal, Some(&ending), &self.context.spec);
-                failure.files = self.files.iter().cloned().collect();
+                    .describe(|status| status.last_error = Some(exit.how.clone()));
+                let proof_failure = ProofFailure::Wrong(exit.how.clone());
+                let mut failure = failure(number, &proof_failure, Some(&exit), &self.context.spec);
+                failure.files = self.changed_files.iter().cloned().collect();
                 failure.hide(&locked(&self.context.resources.events.hidden()));
                 self.failure = Some(Arc::new(failure));
             }
             self.step(Input::Exited(number));
         }
         if let Some(connection) = self.draining.get(&number) {
-            self.shared.gate.gone(connection, &ending.how);
+            self.shared.gate.generation_ended(connection, &exit.how);
         }
-        for call in ending.calls {
-            self.repeat(call, &ending.how, &ending.stderr);
+        for call in exit.calls {
+            self.retry(call, &exit.how, &exit.stderr);
         }
         self.resend_mismatched();
     }
@@ -144,10 +144,12 @@ impl Supervisor {
         let server = &self.context.spec.name;
         match fate {
             Fate::Refused => error_replies::refused(&call, server, how),
-            Fate::Unknown => self.repeat(call, how, &[]),
+            Fate::Unknown => self.retry(call, how, &[]),
             Fate::Unsent => match call.line.take() {
-                Some(line) if call.returns < RETURNS && self.machine.state != State::Stopped => {
-                    call.returns += 1;
+                Some(line)
+                    if call.resends < MAX_RESENDS && self.machine.state != State::Stopped =>
+                {
+                    call.resends += 1;
                     self.submit(call, &line);
                 }
                 _ => error_replies::refused(&call, server, how),
@@ -165,8 +167,8 @@ impl Supervisor {
     }
 
     /// Sends a call again that may have been executed, if that is allowed; otherwise answers it with an error.
-    fn repeat(&self, mut call: Call, how: &str, stderr: &[String]) {
-        match call.again.take() {
+    fn retry(&self, mut call: Call, how: &str, stderr: &[String]) {
+        match call.retry_line.take() {
             Some(line) if self.machine.state != State::Stopped => self.submit(call, &line),
             _ => error_replies::ended(&call, &self.context.spec.name, how, stderr),
         }
@@ -182,17 +184,17 @@ impl Supervisor {
     /// first.
     pub(super) fn report_early_exit(&mut self, running: RunningGeneration) {
         let number = running.connection.generation;
-        let supply = self.context.clone();
+        let context = self.context.clone();
         self.tasks.spawn(async move {
-            let ending = candidate::stop(running).await;
-            let reason = format!("{} right after its start", ending.how);
+            let exit = candidate::stop(running).await;
+            let reason = format!("{} right after its start", exit.how);
             let failure = failure(
                 number,
                 &ProofFailure::Wrong(reason),
-                Some(&ending),
-                &supply.spec,
+                Some(&exit),
+                &context.spec,
             );
-            let _ = supply
+            let _ = context
                 .reports
                 .send(Report::Failed(number, Box::new(failure)));
         });
@@ -200,10 +202,10 @@ impl Supervisor {
 
     /// Records why the saved code does not run, and reports the failure to pending reload requests.
     pub(super) fn fail(&mut self, mut failure: Failure) {
-        failure.files = self.files.iter().cloned().collect();
+        failure.files = self.changed_files.iter().cloned().collect();
         failure.hide(&locked(&self.context.resources.events.hidden()));
-        self.late += u32::from(failure.late);
-        if !self.context.resources.watched && failure.advice.is_none() {
+        self.timed_out_starts += u32::from(failure.late);
+        if !self.context.resources.watches_files && failure.advice.is_none() {
             failure.advice = Some(UNWATCHED.to_owned());
         }
         self.shared
@@ -257,7 +259,7 @@ impl Supervisor {
                 failure.reason,
                 FLAP_WINDOW.as_secs()
             );
-            let advice = if self.context.resources.watched {
+            let advice = if self.context.resources.watches_files {
                 "the server restarts when a watched file changes, or by `reload_mcp_server`"
             } else {
                 UNWATCHED

@@ -18,7 +18,7 @@ use crate::jsonrpc::quoted;
 use crate::mcp::{Era, ListKind};
 
 /// Minimum interval between opening a stream and opening it again after the server has ended it.
-const STREAM: Duration = Duration::from_secs(1);
+const STREAM_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Supervisor {
     pub(super) fn on_notice(&mut self, notice: &ConnectionNotice) {
@@ -32,14 +32,16 @@ impl Supervisor {
                 });
                 (number, kind)
             }
-            ConnectionNotice::ListedTwice(kind, name) => return self.tell_twice(*kind, name),
-            ConnectionNotice::ListUndeclared(kind) => return self.tell_undeclared(*kind),
-            ConnectionNotice::ListCut(kind, reason) => return self.tell_cut(*kind, reason),
-            ConnectionNotice::LeftOut(tool, reason) => return self.tell_left_out(tool, reason),
+            ConnectionNotice::ListedTwice(kind, name) => {
+                return self.report_listed_twice(*kind, name);
+            }
+            ConnectionNotice::ListUndeclared(kind) => return self.report_list_undeclared(*kind),
+            ConnectionNotice::ListCut(kind, reason) => return self.report_list_cut(*kind, reason),
+            ConnectionNotice::LeftOut(tool, reason) => return self.report_left_out(tool, reason),
         };
         match &self.active {
             Some(active) if active.running.connection.generation == *number => {
-                self.spoken.insert(*kind);
+                self.reported_lists.insert(*kind);
                 self.relist(*kind);
             }
             // A candidate may have read its lists before they changed.
@@ -49,7 +51,7 @@ impl Supervisor {
     }
 
     /// Reports once why a tool is not offered.
-    fn tell_left_out(&mut self, tool: &str, reason: &str) {
+    fn report_left_out(&mut self, tool: &str, reason: &str) {
         let (tool, reason) = (tool.to_owned(), reason.to_owned());
         if self.left_out.insert((tool.clone(), reason.clone())) {
             let server = self.name();
@@ -62,7 +64,7 @@ impl Supervisor {
     }
 
     /// Reports once why a list was not read to its end.
-    fn tell_cut(&mut self, kind: ListKind, reason: &'static str) {
+    fn report_list_cut(&mut self, kind: ListKind, reason: &'static str) {
         if self.cut.insert((kind, reason)) {
             self.context.resources.events.send(Event::ListCut {
                 server: self.name(),
@@ -73,8 +75,8 @@ impl Supervisor {
     }
 
     /// Reports once that a list contains a name twice.
-    fn tell_twice(&mut self, kind: ListKind, name: &str) {
-        if self.twice.insert((kind, name.to_owned())) {
+    fn report_listed_twice(&mut self, kind: ListKind, name: &str) {
+        if self.duplicates.insert((kind, name.to_owned())) {
             self.context.resources.events.send(Event::ListedTwice {
                 server: self.name(),
                 method: kind.method(),
@@ -84,7 +86,7 @@ impl Supervisor {
     }
 
     /// Reports once that the server has a list whose capability it does not declare.
-    fn tell_undeclared(&mut self, kind: ListKind) {
+    fn report_list_undeclared(&mut self, kind: ListKind) {
         if self.undeclared.insert(kind) {
             self.context.resources.events.send(Event::ListUndeclared {
                 server: self.name(),
@@ -106,17 +108,17 @@ impl Supervisor {
             self.context.reports.clone(),
         );
         let shared = self.shared.clone();
-        let pacing = self.pacing.entry(kind).or_default();
-        let pause = pacing.pause(Instant::now());
-        let over = active.over.clone();
+        let backoff = self.list_backoffs.entry(kind).or_default();
+        let pause = backoff.pause(Instant::now());
+        let over = active.ended.clone();
         self.tasks.spawn(async move {
             if over.run_until_cancelled(sleep(pause)).await.is_none() {
                 return;
             }
-            let admission = &*shared.admission();
-            let mut read = vec![(kind, fetch_list(&connection, kind, admission).await)];
+            let tool_filter = &*shared.tool_filter();
+            let mut read = vec![(kind, fetch_list(&connection, kind, tool_filter).await)];
             if kind == ListKind::Resources {
-                let templates = fetch_list(&connection, ListKind::Templates, admission).await;
+                let templates = fetch_list(&connection, ListKind::Templates, tool_filter).await;
                 read.push((ListKind::Templates, templates));
             }
             let _ = reports.send(Report::Relisted(connection.generation, kind, read));
@@ -179,16 +181,16 @@ impl Supervisor {
                 ..(*snapshot).clone()
             }));
         }
-        let pacing = self.pacing.entry(kind).or_default();
-        if pacing.read(differ, Instant::now()) {
+        let backoff = self.list_backoffs.entry(kind).or_default();
+        if backoff.read(differ, Instant::now()) {
             self.context.resources.events.send(Event::ListUnchanged {
                 server: self.name(),
                 method: kind.method(),
             });
         }
         // Also if the list looks the same, because the server has explicitly reported a change.
-        let spoken = self.spoken.remove(&kind);
-        if let Some(client) = self.client.as_ref().filter(|_| differ || spoken) {
+        let is_reported = self.reported_lists.remove(&kind);
+        if let Some(client) = self.client.as_ref().filter(|_| differ || is_reported) {
             client.lists_changed(&[kind], false);
         }
         if again {
@@ -198,36 +200,36 @@ impl Supervisor {
 
     /// Applies the client's changed settings. A modern server gets a new listen stream, and the old one is closed once
     /// the new one is open; a legacy server gets the subscriptions that the client's own requests do not contain.
-    pub(super) fn on_wanted(&mut self) {
+    pub(super) fn on_settings_changed(&mut self) {
         let (Some(active), Some(handshake)) =
             (&mut self.active, self.shared.handshake.borrow().clone())
         else {
             return;
         };
         let connection = &active.running.connection;
-        let wanted = self.shared.wanted();
-        let told = std::mem::replace(&mut active.told, wanted.clone());
-        if wanted.tell_level && told.level != wanted.level {
-            tell_level(connection, &handshake, &wanted);
+        let settings = self.shared.client_settings();
+        let sent = std::mem::replace(&mut active.sent_settings, settings.clone());
+        if settings.send_level && sent.level != settings.level {
+            send_level(connection, &handshake, &settings);
         }
         match connection.era() {
-            Era::Modern if told.uris() != wanted.uris() => {
+            Era::Modern if sent.uris() != settings.uris() => {
                 let old = active.stream;
-                self.open_stream(&handshake, &wanted);
+                self.open_stream(&handshake, &settings);
                 if let (Some(old), Some(active)) = (old, &self.active) {
                     active.running.connection.cancel_own(old);
                 }
             }
             Era::Modern => {}
-            Era::Legacy => tell_difference(connection, &told, &wanted),
+            Era::Legacy => send_difference(connection, &sent, &settings),
         }
     }
 
     /// Opens a listen stream on the active generation.
-    fn open_stream(&mut self, handshake: &Handshake, wanted: &ClientSettings) {
+    fn open_stream(&mut self, handshake: &Handshake, settings: &ClientSettings) {
         let Some(active) = &self.active else { return };
         let connection = &active.running.connection;
-        let stream = listen(connection, handshake, wanted).ok().flatten();
+        let stream = listen(connection, handshake, settings).ok().flatten();
         let stream = stream.map(|stream| self.watch_listen_stream(connection.generation, stream));
         if let Some(active) = &mut self.active {
             active.stream = stream;
@@ -241,7 +243,7 @@ impl Supervisor {
             let opened = tokio::time::Instant::now();
             // Only an error is a refusal. A stream without a response was cut, as may happen to a remote server.
             if !matches!(end.await, Ok(RawResponse::Error(_))) {
-                tokio::time::sleep_until(opened + STREAM).await;
+                tokio::time::sleep_until(opened + STREAM_INTERVAL).await;
                 let _ = reports.send(Report::StreamEnded(generation, number));
             }
         });
@@ -255,17 +257,17 @@ impl Supervisor {
         });
         let handshake = self.shared.handshake.borrow().clone();
         if let (true, Some(handshake)) = (ended, handshake) {
-            self.open_stream(&handshake, &self.shared.wanted());
+            self.open_stream(&handshake, &self.shared.client_settings());
             self.relist_all(&handshake);
         }
     }
 }
 
 /// Sets the log level of a server: at a modern one with each request, at a legacy one with a request of the proxy.
-fn tell_level(connection: &Connection, handshake: &Handshake, wanted: &ClientSettings) {
+fn send_level(connection: &Connection, handshake: &Handshake, settings: &ClientSettings) {
     if connection.era() == Era::Modern {
-        connection.introduce(|identity| identity.log_level.clone_from(&wanted.level));
-    } else if let (Some(level), true) = (&wanted.level, handshake.offers("logging")) {
+        connection.change_identity(|identity| identity.log_level.clone_from(&settings.level));
+    } else if let (Some(level), true) = (&settings.level, handshake.offers("logging")) {
         let params = format!(r#"{{"level":{level}}}"#);
         // The response is ignored: an error has no consequence here.
         let _ = connection.send_own("logging/setLevel", Some(&params), oneshot::channel().0);
@@ -273,18 +275,21 @@ fn tell_level(connection: &Connection, handshake: &Handshake, wanted: &ClientSet
 }
 
 /// Subscribes and unsubscribes a legacy server to match the resources that the client follows in the modern way.
-fn tell_difference(connection: &Connection, told: &ClientSettings, wanted: &ClientSettings) {
+fn send_difference(connection: &Connection, sent: &ClientSettings, settings: &ClientSettings) {
     let ask = |method: &str, params: &str| {
         // The response is ignored: an error has no consequence here.
         let _ = connection.send_own(method, Some(params), oneshot::channel().0);
     };
-    for uri in wanted.unspoken().difference(&told.unspoken()) {
+    for uri in settings
+        .proxy_only_uris()
+        .difference(&sent.proxy_only_uris())
+    {
         ask(
             "resources/subscribe",
             &format!(r#"{{"uri":{}}}"#, quoted(uri)),
         );
     }
-    for uri in told.unspoken().difference(&wanted.uris()) {
+    for uri in sent.proxy_only_uris().difference(&settings.uris()) {
         ask(
             "resources/unsubscribe",
             &format!(r#"{{"uri":{}}}"#, quoted(uri)),

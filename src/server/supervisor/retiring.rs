@@ -14,16 +14,16 @@ const GRACE: Duration = Duration::from_secs(2);
 
 impl Supervisor {
     /// Drains a generation for at most `patience`, then stops it.
-    pub(super) fn retire(&mut self, running: RunningGeneration, patience: Duration) {
+    pub(super) fn retire(&mut self, running: RunningGeneration, max_wait: Duration) {
         let number = running.connection.generation;
         self.draining.insert(number, running.connection.clone());
-        self.shared.gate.drains(running.connection.clone());
+        self.shared.gate.add_draining(running.connection.clone());
         let shared = self.shared.clone();
         let is_stopped = self.machine.state == State::Stopped;
         // No generation answers until this one has made room, so its tasks are not awaited.
         let makes_room = matches!(self.machine.state, State::MakingRoom { .. });
-        let supply = self.context.clone();
-        let what = if is_stopped {
+        let context = self.context.clone();
+        let reason = if is_stopped {
             "was unloaded"
         } else if running.connection.is_remote() {
             "was reconnected"
@@ -32,7 +32,9 @@ impl Supervisor {
         };
         self.tasks.spawn(async move {
             let RunningGeneration {
-                connection, child, ..
+                connection,
+                backend,
+                ..
             } = running;
             let finished = async {
                 if is_stopped || makes_room {
@@ -41,34 +43,34 @@ impl Supervisor {
                     connection.finished().await;
                 }
             };
-            let abandoned = tokio::time::timeout(patience, finished).await.is_err();
+            let abandoned = tokio::time::timeout(max_wait, finished).await.is_err();
             let calls = if abandoned {
                 connection.close()
             } else {
                 vec![]
             };
-            shared.gate.gone(&connection, what);
+            shared.gate.generation_ended(&connection, reason);
             if !calls.is_empty() {
-                supply.resources.events.send(Event::DrainAbandoned {
-                    server: supply.spec.name.clone(),
+                context.resources.events.send(Event::DrainAbandoned {
+                    server: context.spec.name.clone(),
                     generation: number,
                     requests: calls.len(),
                 });
             }
             for call in calls {
                 let how = format!(
-                    "{what} and reached the drain timeout of {} s",
-                    patience.as_secs_f64()
+                    "{reason} and reached the drain timeout of {} s",
+                    max_wait.as_secs_f64()
                 );
-                error_replies::ended(&call, &supply.spec.name, &how, &[]);
+                error_replies::ended(&call, &context.spec.name, &how, &[]);
             }
             connection.link().close();
-            child.stop(GRACE).await;
-            supply.resources.events.send(Event::Stopped {
-                server: supply.spec.name.clone(),
+            backend.stop(GRACE).await;
+            context.resources.events.send(Event::Stopped {
+                server: context.spec.name.clone(),
                 generation: number,
             });
-            let _ = supply.reports.send(Report::Gone(number));
+            let _ = context.reports.send(Report::Gone(number));
         });
     }
 
@@ -78,14 +80,14 @@ impl Supervisor {
         let shared = self.shared.clone();
         self.tasks.spawn(async move { shared.warm.stop().await });
         if let Some(active) = self.active.take() {
-            self.retire(active.running, self.patience);
+            self.retire(active.running, self.stop_max_wait);
         }
         let server = &self.context.spec.name;
         for connection in self.draining.values() {
             // Calls have time to finish; tasks would take too long.
-            self.shared.gate.gone(connection, "was stopped");
+            self.shared.gate.generation_ended(connection, "was stopped");
         }
-        if self.patience.is_zero() {
+        if self.stop_max_wait.is_zero() {
             for connection in self.draining.values() {
                 // Closing wakes the tasks that wait for an idle connection.
                 for call in connection.close() {

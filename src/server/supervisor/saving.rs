@@ -12,8 +12,8 @@ impl Supervisor {
     /// Starts a candidate before the save is over; if that is not possible, stores the files until then.
     pub(super) fn on_saved(&mut self, paths: Vec<PathBuf>) {
         if self.machine.may_start_early() {
-            self.renew(paths, Input::Saved);
-            self.is_ahead = true;
+            self.reload(paths, Input::Saved);
+            self.is_started_early = true;
         } else {
             self.saved.extend(paths);
         }
@@ -21,32 +21,32 @@ impl Supervisor {
 
     pub(super) fn on_changed(&mut self, mut paths: Vec<PathBuf>) {
         paths.append(&mut self.saved);
-        match self.origin(&paths) {
+        match self.author_of(&paths) {
             ChangeAuthor::Build => self.step(Input::Unchanged),
-            ChangeAuthor::Unclear if self.is_built() => {
+            ChangeAuthor::Unclear if self.is_building() => {
                 self.build_again = true;
-                self.tell_changed(&paths);
-                self.files.extend(paths);
+                self.report_changed(&paths);
+                self.changed_files.extend(paths);
                 self.step(Input::Unchanged);
             }
-            ChangeAuthor::Unclear | ChangeAuthor::User => self.renew(paths, Input::Changed),
+            ChangeAuthor::Unclear | ChangeAuthor::User => self.reload(paths, Input::Changed),
         }
     }
 
     /// Starts a candidate for these files; `input` is `Saved` or `Changed`.
-    pub(super) fn renew(&mut self, paths: Vec<PathBuf>, input: Input) {
+    pub(super) fn reload(&mut self, paths: Vec<PathBuf>, input: Input) {
         if self.machine.state != State::Idle {
-            self.tell_changed(&paths);
+            self.report_changed(&paths);
         }
-        if !std::mem::take(&mut self.is_ahead) {
-            self.count_echo(&paths);
+        if !std::mem::take(&mut self.is_started_early) {
+            self.check_self_trigger(&paths);
         }
-        self.files.extend(paths);
-        (self.late, self.repair.tries) = (0, 0);
+        self.changed_files.extend(paths);
+        (self.timed_out_starts, self.package_watch.tries) = (0, 0);
         self.step(input);
     }
 
-    pub(super) fn tell_changed(&self, paths: &[PathBuf]) {
+    pub(super) fn report_changed(&self, paths: &[PathBuf]) {
         self.context.resources.events.send(Event::Changed {
             server: self.name(),
             paths: paths.to_vec(),
@@ -58,6 +58,6 @@ impl Supervisor {
         let (Report::Proved(next, _) | Report::Failed(next, _)) = report else {
             return false;
         };
-        self.is_ahead && self.is_starting(*next) && self.machine.is_suspect()
+        self.is_started_early && self.is_starting(*next) && self.machine.is_suspect()
     }
 }

@@ -19,16 +19,16 @@ impl Supervisor {
     }
 
     /// Warns, once for each save, if these files change in a pattern untypical of a user.
-    pub(super) fn count_echo(&mut self, paths: &[PathBuf]) {
+    pub(super) fn check_self_trigger(&mut self, paths: &[PathBuf]) {
         let is_called = self.is_called();
-        if let Some(echo) = self.echoes.changed(paths, Instant::now(), is_called) {
-            self.warn_of_echo(&echo);
+        if let Some(self_trigger) = self.self_triggers.changed(paths, Instant::now(), is_called) {
+            self.warn_of_self_trigger(&self_trigger);
         }
     }
 
     /// Warns the user, and stores the warning in the server's status.
-    fn warn_of_echo(&self, echo: &SelfTrigger) {
-        let message = match echo {
+    fn warn_of_self_trigger(&self, self_trigger: &SelfTrigger) {
+        let message = match self_trigger {
             SelfTrigger::OfStarts(path) => {
                 let path = path.display();
                 format!(

@@ -38,9 +38,10 @@ impl ResponseSink for RecordingClient {
 }
 
 impl Client for RecordingClient {
-    fn ask(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
-    fn notify(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
-    fn forget(&self, _: &Connection) {}
+    fn deliver_request(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
+    fn deliver_notification(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {
+    }
+    fn withdraw_requests(&self, _: &Connection) {}
     fn lists_changed(&self, _: &[ListKind], _: bool) {}
     fn resources_renewed(&self, _: &str) {}
 }
@@ -92,19 +93,19 @@ impl TestSupervisor {
         let handshake = Handshake {
             era: Era::Legacy,
             result: "{}".into(),
-            epoch: 1,
+            hello_number: 1,
         };
         let shown = ProofResults {
             handshake: Arc::new(handshake),
             lists: ListKind::ALL.map(|_| Ok(List::default())),
             stream: None,
-            told: ClientSettings::default(),
+            sent_settings: ClientSettings::default(),
         };
         let number = running.connection.generation;
         let took = Duration::ZERO;
         let proof = ProvenGeneration {
             running,
-            shown,
+            results: shown,
             took,
         };
         self.supervisor
@@ -124,7 +125,7 @@ impl TestSupervisor {
     fn read(&self, id: &str) {
         let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"resources/read"}}"#);
         let call = Call {
-            again: Some(line.clone().into()),
+            retry_line: Some(line.clone().into()),
             ..call(self.client.clone(), id)
         };
         let gate = &self.supervisor.shared.gate;
@@ -152,7 +153,7 @@ async fn a_proof_of_what_has_ended_is_none() {
     stage.supervisor.on_report(failed);
     let broken = State::Broken {
         old: None,
-        again: None,
+        retry_at: None,
     };
     assert_eq!(stage.supervisor.machine.state, broken);
     let failure = stage.supervisor.shared.gate.refusal().unwrap();
@@ -170,12 +171,12 @@ async fn a_call_does_not_overtake_the_touch_before_it() {
     handle.suspect();
     stage.read("1");
     let gate = &handle.shared.gate;
-    assert!(gate.keeps_waiting());
+    assert!(gate.holds_any());
     let report = stage.next().await;
     stage.supervisor.on_report(report);
-    assert!(gate.keeps_waiting());
+    assert!(gate.holds_any());
     stage.supervisor.on_report(Report::Unchanged);
-    assert!(!gate.keeps_waiting());
+    assert!(!gate.holds_any());
 }
 
 #[tokio::test]
@@ -193,10 +194,10 @@ async fn a_call_that_came_back_from_a_crash_is_cancelled() {
     let client: Arc<dyn ResponseSink> = stage.client.clone();
     assert!(!stage.supervisor.shared.gate.cancel(&client, "7"));
     stage.supervisor.on_report(Report::Ended(1, ending));
-    assert!(stage.supervisor.shared.gate.keeps_waiting());
+    assert!(stage.supervisor.shared.gate.holds_any());
     let cancel = Report::Cancel(client, "7".into(), "{}".into());
     stage.supervisor.on_report(cancel);
-    assert!(!stage.supervisor.shared.gate.keeps_waiting());
+    assert!(!stage.supervisor.shared.gate.holds_any());
 }
 
 #[tokio::test]
@@ -245,7 +246,7 @@ async fn a_candidate_hears_who_the_client_has_become_meanwhile() {
     let report = Report::Identity(Box::new(identity.clone()));
     stage.supervisor.on_report(report);
     stage.prove(running);
-    connection.introduce(|known| assert_eq!(*known, identity));
+    connection.change_identity(|known| assert_eq!(*known, identity));
 }
 
 #[tokio::test]

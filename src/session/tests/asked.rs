@@ -110,7 +110,7 @@ async fn requests_of_a_server_that_ended_are_withdrawn() {
     a.receive(line, None).unwrap();
     b.receive(line, None).unwrap();
     stage.heard();
-    stage.session.forget(&a);
+    stage.session.withdraw_requests(&a);
     assert_eq!(
         stage.heard(),
         [told(

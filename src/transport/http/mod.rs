@@ -1,10 +1,10 @@
 //! Connects to servers over HTTP. [`HttpLink`] takes the place of a process's two pipes: it accepts lines and returns
 //! lines, each with the number of the request whose response carried it.
 //!
-//! `link` sends messages in order; `exchange` runs one request until its answer; `standing` reads the stream for
-//! server-initiated messages of a legacy server; `old` implements the transport of revision 2024-11-05; `peer` holds
-//! the address and the headers of every request; `response` reads everything of a response except its messages; `sse`
-//! parses events. Does not know which caller waits for which answer: it reports every outcome as [`LinkEvent`].
+//! `link` sends messages in order; `exchange` runs one request until its answer; `get_stream` reads the stream for
+//! server-initiated messages of a legacy server; `http_sse_2024` implements the transport of revision 2024-11-05;
+//! `peer` holds the address and the headers of every request; `response` reads everything of a response except its
+//! messages; `sse` parses events. The module reports every outcome as [`LinkEvent`]; it does not know its callers.
 
 mod exchange;
 #[cfg(any(test, fuzzing))]

@@ -1,7 +1,7 @@
 //! Inference of watch globs from the server command, for servers without globs.
 //!
 //! `command` unwraps common launchers, `packages` detects third-party packages, `project` finds the server's project,
-//! `language` selects its source files, `named` adds files from the arguments, `inner` detects other file watchers.
+//! `language` selects its source files, `named` adds files of the arguments, `inner_watcher` detects file watchers.
 
 mod command;
 mod inner_watcher;
@@ -360,7 +360,7 @@ fn first_line(path: &Path) -> Option<String> {
     line.starts_with("#!").then(|| line.to_owned())
 }
 
-/// Formats a glob below `place`, relative to `cwd` where possible. Glob characters in names are escaped.
+/// Formats a glob below `directory`, relative to `cwd` where possible. Glob characters in names are escaped.
 fn place(place: &Path, glob: &str, cwd: &Path) -> String {
     let place: PathBuf = place.components().collect();
     if place == *cwd {
