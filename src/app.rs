@@ -128,13 +128,18 @@ fn sessions(
         .watch
         .map(|options| WatchSubscriptions::new(options, events.clone()).map(Arc::new));
     Ok(SessionFactory {
-        plan: mission.plan,
-        means,
-        sources: sources.transpose()?,
-        known: mission.cache.map(|dir| Arc::new(ToolCache::open(dir))),
-        offer: OfferedMetaTools::new(mission.meta_tools, several, mission.config_context, is_open),
+        setup: mission.plan,
+        resources: means,
+        subscriptions: sources.transpose()?,
+        tool_cache: mission.cache.map(|dir| Arc::new(ToolCache::open(dir))),
+        meta_tools: OfferedMetaTools::new(
+            mission.meta_tools,
+            several,
+            mission.config_context,
+            is_open,
+        ),
         events: events.clone(),
-        opened: AtomicBool::new(false),
+        has_opened: AtomicBool::new(false),
     })
 }
 
@@ -147,10 +152,10 @@ async fn serve_stdio(
     let out = Outbox::new(io::stdout().as_fd().try_clone_to_owned()?)?;
     let lines = LineReader::new(io::stdin().as_fd().try_clone_to_owned()?, limit)?;
     let session = sessions.open(Arc::new(out.clone()), false)?;
-    if sessions.plan.starts_processes() {
+    if sessions.setup.starts_processes() {
         // Starts the reaper while the watcher is set up on its own thread, instead of delaying the first server.
         tokio::task::yield_now().await;
-        sessions.means.reaper.start();
+        sessions.resources.reaper.start();
     }
 
     let (end, reason) = tokio::select! {

@@ -29,7 +29,7 @@ pub(crate) trait Delivery: Debug + Send + Sync {
     fn pause(&self, _id: &str) {}
 
     /// Delivers a notification or a server's request; returns an error only for a request.
-    fn send(&self, line: &str, about: RelatedRequest<'_>) -> Result<(), Undelivered>;
+    fn send(&self, line: &str, related: RelatedRequest<'_>) -> Result<(), Undelivered>;
 
     /// Returns the one pipe that all messages go to. Without a pipe, each message must name its request, and not
     /// reading from the client cannot slow it down.
@@ -41,7 +41,7 @@ impl Delivery for Outbox {
         reply.with_id(id, |parts| Self::send(self, parts));
     }
 
-    fn send(&self, line: &str, _about: RelatedRequest<'_>) -> Result<(), Undelivered> {
+    fn send(&self, line: &str, _related: RelatedRequest<'_>) -> Result<(), Undelivered> {
         Self::send(self, [line.as_bytes(), b"", b""]);
         Ok(())
     }

@@ -13,18 +13,18 @@ use crate::watcher::WatchError;
 /// Parts that sessions are opened with. All sessions share the watcher; each has servers of its own.
 pub(crate) struct SessionFactory {
     /// Servers to run.
-    pub(crate) plan: FleetSetup,
+    pub(crate) setup: FleetSetup,
     /// Resources that all servers are run with.
-    pub(crate) means: ProxyResources,
+    pub(crate) resources: ProxyResources,
     /// None if no files are watched.
-    pub(crate) sources: Option<Arc<WatchSubscriptions>>,
+    pub(crate) subscriptions: Option<Arc<WatchSubscriptions>>,
     /// Last-known tools of servers, on disk.
-    pub(crate) known: Option<Arc<ToolCache>>,
+    pub(crate) tool_cache: Option<Arc<ToolCache>>,
     /// Meta-tools that the clients are offered.
-    pub(crate) offer: OfferedMetaTools,
+    pub(crate) meta_tools: OfferedMetaTools,
     pub(crate) events: EventSender,
     /// True if a session was opened before.
-    pub(crate) opened: AtomicBool,
+    pub(crate) has_opened: AtomicBool,
 }
 
 impl SessionFactory {
@@ -32,22 +32,22 @@ impl SessionFactory {
     /// first message. Returns an error if the files of the only server cannot be watched.
     pub(crate) fn open(
         &self,
-        out: Arc<dyn Delivery>,
-        shared: bool,
+        delivery: Arc<dyn Delivery>,
+        is_shared: bool,
     ) -> Result<Arc<Session>, WatchError> {
-        let plan = if self.opened.swap(true, Ordering::Relaxed) {
-            self.plan.again()
+        let setup = if self.has_opened.swap(true, Ordering::Relaxed) {
+            self.setup.again()
         } else {
-            self.plan.clone()
+            self.setup.clone()
         };
         let fleet = Fleet::new(
-            plan,
-            self.means.clone(),
-            self.sources.clone(),
-            self.known.clone(),
+            setup,
+            self.resources.clone(),
+            self.subscriptions.clone(),
+            self.tool_cache.clone(),
         );
         fleet.begin()?;
-        let (offer, events) = (self.offer.clone(), self.events.clone());
-        Ok(Session::new(out, shared, fleet, offer, events))
+        let (meta_tools, events) = (self.meta_tools.clone(), self.events.clone());
+        Ok(Session::new(delivery, is_shared, fleet, meta_tools, events))
     }
 }

@@ -23,7 +23,7 @@ const RESOURCE_NOT_FOUND: i64 = -32002;
 /// Weight of an error that gives the reason why a read failed.
 const FAILED: u8 = 3;
 /// Maximum number of pages of tasks read from one server.
-const PAGES: usize = 100;
+const MAX_PAGES: usize = 100;
 
 impl Session {
     /// Reads a resource from the server that lists it; if none lists it, from the first server that knows it. Starting
@@ -38,16 +38,17 @@ impl Session {
         if let Some(server) = catalog.resource(&uri) {
             return self.submit(server, Method::ReadResource, None, request);
         }
-        let (session, id, era) = (self.myself(), request.id.to_owned(), request.era);
+        let (session, id, era) = (self.strong_self(), request.id.to_owned(), request.era);
         let line: Arc<str> = request.line.into();
         let uri = uri.into_owned();
-        let held = |server: &ServerHandle| *server.gate().status().borrow() == GateStatus::Held;
-        let (starting, there): (Vec<_>, Vec<_>) = catalog.servers.iter().cloned().partition(held);
+        let is_held = |server: &ServerHandle| *server.gate().status().borrow() == GateStatus::Held;
+        let (starting, running): (Vec<_>, Vec<_>) =
+            catalog.servers.iter().cloned().partition(is_held);
         self.run(request.id, async move {
-            let mut readings = JoinSet::new();
+            let mut reads = JoinSet::new();
             let mut errors = Vec::new();
             let mut longest = Duration::ZERO;
-            for (place, server) in there.into_iter().chain(starting).enumerate() {
+            for (position, server) in running.into_iter().chain(starting).enumerate() {
                 let timeouts = server.spec().timeouts;
                 if server.handshake().is_none() {
                     let _ = tokio::time::timeout(timeouts.hold, server.answers()).await;
@@ -56,20 +57,20 @@ impl Session {
                 if !server.handshake().is_some_and(offers) {
                     continue;
                 }
-                let question = session.ask_server(&server, &line, &id, era);
-                readings.spawn(async move { (place, question.answer().await) });
+                let fan_out = session.send_to(&server, &line, &id, era);
+                reads.spawn(async move { (position, fan_out.response().await) });
                 // A server that does not answer must not keep the others from being asked.
-                let patience = timeouts.list_hold.min(timeouts.hold);
-                longest = longest.max(patience);
-                let read = tokio::time::timeout(patience, readings.join_next()).await;
-                if let Ok(Some(Ok((place, Some(answer))))) = read
-                    && session.forward_success(&answer, place, &mut errors)
+                let max_wait = timeouts.list_hold.min(timeouts.hold);
+                longest = longest.max(max_wait);
+                let read = tokio::time::timeout(max_wait, reads.join_next()).await;
+                if let Ok(Some(Ok((position, Some(response))))) = read
+                    && session.forward_success(&response, position, &mut errors)
                 {
                     return;
                 }
             }
             loop {
-                let next = readings.join_next();
+                let next = reads.join_next();
                 // A server that failed to read the resource has it, so silent servers get only a limited time.
                 let read = if errors.iter().any(|(weight, ..)| *weight == FAILED) {
                     tokio::time::timeout(longest, next).await.ok().flatten()
@@ -77,14 +78,14 @@ impl Session {
                     next.await
                 };
                 let Some(read) = read else { break };
-                if let Ok((place, Some(answer))) = read
-                    && session.forward_success(&answer, place, &mut errors)
+                if let Ok((position, Some(response))) = read
+                    && session.forward_success(&response, position, &mut errors)
                 {
                     return;
                 }
             }
             if let Some((.., error)) = errors.iter().max() {
-                return session.out.answer(&id, Reply::Error(error));
+                return session.delivery.answer(&id, Reply::Error(error));
             }
             let code = if era == Era::Modern {
                 INVALID_PARAMS
@@ -97,9 +98,9 @@ impl Session {
     }
 
     /// Asks one server for a resource that it may not know.
-    fn ask_server(&self, server: &ServerHandle, line: &str, id: &str, era: Era) -> FanOutRequest {
-        let (sender, answer) = oneshot::channel();
-        let asker: Arc<dyn ResponseSink> = Arc::new(FanOutReceiver(Mutex::new(Some(sender))));
+    fn send_to(&self, server: &ServerHandle, line: &str, id: &str, era: Era) -> FanOutRequest {
+        let (sender, response) = oneshot::channel();
+        let sink: Arc<dyn ResponseSink> = Arc::new(FanOutReceiver(Mutex::new(Some(sender))));
         if let Ok(envelope) = &Envelope::parse(line) {
             let request = Request {
                 line,
@@ -107,37 +108,42 @@ impl Session {
                 id,
                 era,
             };
-            self.submit_for(asker.clone(), server, Method::ReadResource, None, request);
+            self.submit_for(sink.clone(), server, Method::ReadResource, None, request);
         }
         FanOutRequest {
             server: server.clone(),
-            asker,
+            sink,
             id: id.into(),
-            answer,
+            response,
         }
     }
 
     /// Sends a successful response to the client. Returns false for an error and stores it: another server may succeed.
-    fn forward_success(&self, answer: &str, place: usize, errors: &mut Vec<RankedError>) -> bool {
+    fn forward_success(
+        &self,
+        response: &str,
+        position: usize,
+        errors: &mut Vec<RankedError>,
+    ) -> bool {
         let Ok(Envelope {
             id: Some(id),
             error,
             ..
-        }) = Envelope::parse(answer)
+        }) = Envelope::parse(response)
         else {
             return false;
         };
         if let Some(error) = error {
-            errors.push((weight(error), Reverse(place), error.to_owned()));
+            errors.push((weight(error), Reverse(position), error.to_owned()));
             return false;
         }
-        self.out.answer(id, Reply::of_line(answer, id, None));
+        self.delivery.answer(id, Reply::of_line(response, id, None));
         true
     }
 
     /// Answers with the tasks of all servers in one list.
     pub(super) fn list_tasks(&self, catalog: &Catalog, request: Request<'_>) {
-        let (session, id) = (self.myself(), request.id.to_owned());
+        let (session, id) = (self.strong_self(), request.id.to_owned());
         let servers = catalog.servers.clone();
         self.run(request.id, async move {
             let mut all: Vec<String> = Vec::new();
@@ -185,22 +191,22 @@ fn weight(error: &str) -> u8 {
 /// Request to one of several servers. Dropping it before the response arrives cancels the request.
 struct FanOutRequest {
     server: ServerHandle,
-    asker: Arc<dyn ResponseSink>,
+    sink: Arc<dyn ResponseSink>,
     id: Box<str>,
-    answer: oneshot::Receiver<String>,
+    response: oneshot::Receiver<String>,
 }
 
 impl FanOutRequest {
     /// Waits for the response and returns its line.
-    async fn answer(mut self) -> Option<String> {
-        (&mut self.answer).await.ok()
+    async fn response(mut self) -> Option<String> {
+        (&mut self.response).await.ok()
     }
 }
 
 impl Drop for FanOutRequest {
     fn drop(&mut self) {
-        if !self.answer.is_terminated() {
-            self.server.cancel(self.asker.clone(), &self.id, "{}");
+        if !self.response.is_terminated() {
+            self.server.cancel(self.sink.clone(), &self.id, "{}");
         }
     }
 }
@@ -225,12 +231,13 @@ impl ResponseSink for FanOutReceiver {
 }
 
 /// Returns the tasks of one server, with ids that identify the server; none if it cannot list them.
-async fn tasks_of(connection: &Connection, patience: Duration) -> Vec<String> {
+async fn tasks_of(connection: &Connection, max_wait: Duration) -> Vec<String> {
     let mut all = Vec::new();
     let mut params = None;
-    for _ in 0..PAGES {
-        let asked = connection.request("tasks/list", params.as_deref());
-        let Ok(Ok(RawResponse::Result(page))) = tokio::time::timeout(patience, asked).await else {
+    for _ in 0..MAX_PAGES {
+        let response = connection.request("tasks/list", params.as_deref());
+        let Ok(Ok(RawResponse::Result(page))) = tokio::time::timeout(max_wait, response).await
+        else {
             break;
         };
         let line = format!(r#"{{"jsonrpc":"2.0","id":0,"result":{page}}}"#);

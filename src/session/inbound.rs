@@ -40,8 +40,8 @@ impl Session {
         let error = ErrorObject::new(INVALID_REQUEST, message);
         match Envelope::of_ends(&head, &tail) {
             (Some(id), None) => {
-                if let Some(asked) = self.take_server_request(&id) {
-                    asked.connection.refuse(&asked.id, &error);
+                if let Some(server_request) = self.take_server_request(&id) {
+                    server_request.connection.refuse(&server_request.id, &error);
                 }
             }
             (id, _) => self.answer_error(id.as_deref().unwrap_or("null"), &error),
@@ -72,7 +72,7 @@ impl Session {
         match (envelope.kind(), envelope.id) {
             (MessageKind::Request, Some(id)) => self.take_request(line, envelope, id),
             (MessageKind::Notification, _) => self.take_notification(line, envelope),
-            (_, id) => self.take_answer(line, id),
+            (_, id) => self.take_response(line, id),
         }
     }
 
@@ -103,16 +103,16 @@ impl Session {
             }
             (_, Era::Modern) => self.register_modern_client(envelope),
             (_, Era::Legacy) => {
-                let (epoch, greeting) = {
+                let (hello_number, handshake) = {
                     let state = self.state();
-                    (state.epoch, state.handshake)
+                    (state.hello_number, state.handshake)
                 };
-                if epoch == 0 {
+                if hello_number == 0 {
                     let message = "the first message must be `initialize`, or name its revision in `params._meta`";
                     return self.answer_error(id, &ErrorObject::new(INVALID_REQUEST, message));
                 }
                 // A client that continues without `notifications/initialized` is ready all the same.
-                if greeting == HandshakeState::Answered {
+                if handshake == HandshakeState::Answered {
                     self.finish_handshake();
                 }
             }
@@ -123,7 +123,7 @@ impl Session {
             "tools/call" => self.call_tool(line, envelope, id, era),
             _ => match ListKind::of_method(method) {
                 Some(kind) => self.list(kind, envelope, id, era),
-                None => self.pass_on(line, envelope, id, era),
+                None => self.forward(line, envelope, id, era),
             },
         }
     }
@@ -143,7 +143,7 @@ impl Session {
             }
             // Dropped if the server's request is finished: other servers may use the same token.
             "notifications/progress"
-                if self.pass_progress(line) || self.fleet.catalog().sole().is_none() => {}
+                if self.forward_progress(line) || self.fleet.catalog().sole().is_none() => {}
             _ => {
                 for server in &self.fleet.catalog().servers {
                     server.gate().forward_notification(line);
@@ -155,65 +155,69 @@ impl Session {
     /// Cancels the request `id`, whose response the client no longer wants; `params` are the raw params of the
     /// cancelled notification.
     pub(crate) fn cancel(&self, id: &str, params: &str) {
-        let running = self.state().running.remove(id);
+        let running = self.state().running_calls.remove(id);
         if let Some(running) = running {
             running.cancel();
         } else if !self.end_listen(id) {
-            self.fleet.cancel(&self.as_asker(), id, params);
+            self.fleet.cancel(&self.as_sink(), id, params);
         }
     }
 
     /// Marks the client as ready and sends the messages that were held back for it.
     pub(super) fn finish_handshake(&self) {
-        let early = {
+        let held_lines = {
             let mut state = self.state();
-            state.handshake = HandshakeState::Over;
+            state.handshake = HandshakeState::Done;
             state.held_bytes = 0;
             std::mem::take(&mut state.held_lines)
         };
-        for (line, about) in early {
-            let about = about
+        for (line, related_id) in held_lines {
+            let related = related_id
                 .as_deref()
                 .map_or(RelatedRequest::Nothing, RelatedRequest::Request);
-            let _ = self.out.send(&line, about);
+            let _ = self.delivery.send(&line, related);
         }
     }
 
     /// Passes the client's response to the server that sent the request.
-    fn take_answer(&self, line: &str, id: Option<&str>) {
+    fn take_response(&self, line: &str, id: Option<&str>) {
         let Some(id) = id else { return };
-        let own = id
+        let sender = id
             .parse()
             .ok()
             .and_then(|number: u64| self.state().proxy_requests.remove(&number));
-        if let Some(answer) = own {
-            let _ = answer.send(line.to_owned());
+        if let Some(sender) = sender {
+            let _ = sender.send(line.to_owned());
             return;
         }
-        let Some(asked) = self.take_server_request(id) else {
+        let Some(server_request) = self.take_server_request(id) else {
             return tracing::debug!(id, "response without a request");
         };
         if self.has_filtered()
             && let Some(why) = ambiguity(line)
         {
             let error = ErrorObject::new(INVALID_REQUEST, format!("the client's response {why}"));
-            return asked.connection.refuse(&asked.id, &error);
+            return server_request.connection.refuse(&server_request.id, &error);
         }
         let untagged = (!self.fleet.is_transparent())
-            .then(|| tasks::untag(line, &asked.connection.server))
+            .then(|| tasks::untag(line, &server_request.connection.server))
             .flatten();
         if let Some(line) = untagged {
             let id = Envelope::parse(&line).ok().and_then(|envelope| envelope.id);
-            let line = id.map(|id| splice(&line, &mut [(id, &asked.id)]));
-            return asked
-                .connection
-                .reply([line.unwrap_or_default().as_bytes(), b"", b""]);
+            let line = id.map(|id| splice(&line, &mut [(id, &server_request.id)]));
+            return server_request.connection.reply([
+                line.unwrap_or_default().as_bytes(),
+                b"",
+                b"",
+            ]);
         }
         let at = id.as_ptr() as usize - line.as_ptr() as usize;
         let bytes = line.as_bytes();
-        asked
-            .connection
-            .reply([&bytes[..at], asked.id.as_bytes(), &bytes[at + id.len()..]]);
+        server_request.connection.reply([
+            &bytes[..at],
+            server_request.id.as_bytes(),
+            &bytes[at + id.len()..],
+        ]);
     }
 
     /// Returns true if the configuration leaves out tools of a server.
@@ -223,7 +227,7 @@ impl Session {
     }
 
     /// Passes progress on a server's request to that server, under its own token; false if no such request is open.
-    fn pass_progress(&self, line: &str) -> bool {
+    fn forward_progress(&self, line: &str) -> bool {
         let message = Members::of(line);
         let mut params = message.object("params");
         let number = params
@@ -231,8 +235,11 @@ impl Session {
             .and_then(|token| token.parse().ok());
         let found = number.and_then(|number: u64| {
             let state = self.state();
-            let asked = state.server_requests.get(&number)?;
-            Some((asked.connection.clone(), asked.token.clone()?))
+            let server_request = state.server_requests.get(&number)?;
+            Some((
+                server_request.connection.clone(),
+                server_request.progress_token.clone()?,
+            ))
         });
         let Some((connection, token)) = found else {
             return false;

@@ -73,12 +73,12 @@ impl Session {
             .flatten()
             .filter_map(|raw| unquoted(raw).map(std::borrow::Cow::into_owned))
             .collect();
-        let mut honoured = Members::default();
+        let mut acknowledged = Members::default();
         for kind in &kinds {
-            honoured.set(kind.filter(), "true");
+            acknowledged.set(kind.filter(), "true");
         }
         if let Some(raw) = filter.get("resourceSubscriptions") {
-            honoured.set("resourceSubscriptions", raw);
+            acknowledged.set("resourceSubscriptions", raw);
         }
         let listen = ListenRequest {
             key: key.into(),
@@ -87,10 +87,10 @@ impl Session {
             uris,
         };
         let method = "notifications/subscriptions/acknowledged";
-        let line = listen.tagged(method, &format!(r#"{{"notifications":{honoured}}}"#));
-        let _ = self.out.send(&line, RelatedRequest::Listen(key));
+        let line = listen.tagged(method, &format!(r#"{{"notifications":{acknowledged}}}"#));
+        let _ = self.delivery.send(&line, RelatedRequest::Listen(key));
         self.state().listens.push(listen);
-        self.want_resources();
+        self.send_subscriptions();
     }
 
     /// Ends the stream with that id; returns false if it does not exist.
@@ -102,7 +102,7 @@ impl Session {
             state.listens.len() < before
         };
         if ended {
-            self.want_resources();
+            self.send_subscriptions();
         }
         ended
     }
@@ -118,7 +118,7 @@ impl Session {
     }
 
     /// Notifies the servers which resources the client subscribed to, with `resources/subscribe` or a listen request.
-    pub(super) fn want_resources(&self) {
+    pub(super) fn send_subscriptions(&self) {
         let (subscribed, followed): (BTreeSet<String>, BTreeSet<String>) = {
             let state = self.state();
             let followed = state.listens.iter().flat_map(|listen| &listen.uris);
@@ -126,34 +126,34 @@ impl Session {
         };
         let catalog = self.fleet.catalog();
         if catalog.sole().is_some() {
-            return self.fleet.change_settings(|_, wanted| {
-                (wanted.subscribed, wanted.followed) = (subscribed.clone(), followed.clone());
+            return self.fleet.change_settings(|_, settings| {
+                (settings.subscribed, settings.followed) = (subscribed.clone(), followed.clone());
             });
         }
         // A resource that no server lists may belong to any of them.
-        let owned = |uris: &BTreeSet<String>, server: &ServerHandle, or_nobodys: bool| {
+        let owned = |uris: &BTreeSet<String>, server: &ServerHandle, with_unlisted: bool| {
             let fits = |uri: &&String| match catalog.resource(uri) {
                 Some(owner) => owner.is(server),
-                None => or_nobodys,
+                None => with_unlisted,
             };
             uris.iter().filter(fits).cloned().collect::<BTreeSet<_>>()
         };
-        let nobodys = |uri: &&String| catalog.resource(uri).is_none();
-        let followed = &followed | &subscribed.iter().filter(nobodys).cloned().collect();
-        self.fleet.change_settings(|server, wanted| {
-            wanted.subscribed = owned(&subscribed, server, false);
-            wanted.followed = owned(&followed, server, true);
+        let is_unlisted = |uri: &&String| catalog.resource(uri).is_none();
+        let followed = &followed | &subscribed.iter().filter(is_unlisted).cloned().collect();
+        self.fleet.change_settings(|server, settings| {
+            settings.subscribed = owned(&subscribed, server, false);
+            settings.followed = owned(&followed, server, true);
         });
     }
 
     /// Notifies every server of the client's subscriptions to its resources, after the resources were listed again.
-    pub(super) fn follow_resources(&self) {
+    pub(super) fn resend_subscriptions(&self) {
         let follows = {
             let state = self.state();
             !state.subscribed.is_empty() || state.listens.iter().any(|it| !it.uris.is_empty())
         };
         if follows && !self.fleet.is_transparent() {
-            self.want_resources();
+            self.send_subscriptions();
         }
     }
 
@@ -167,9 +167,10 @@ impl Session {
         let state = self.state();
         let follows = |listen: &&ListenRequest| listen.follows(&uri);
         let lines = tagged(state.listens.iter().filter(follows), method, params);
-        let bare = state.hello.initialize.is_some() && covers(&state.subscribed, &uri);
+        let is_legacy_subscribed =
+            state.hello.initialize.is_some() && covers(&state.subscribed, &uri);
         drop(state);
-        if bare {
+        if is_legacy_subscribed {
             let line = notification(method, Some(&untagged(params)));
             self.send_notification(line, RelatedRequest::Nothing);
         }
@@ -179,7 +180,7 @@ impl Session {
     /// Sends each line to its listen request.
     pub(super) fn send_tagged(&self, lines: &[TaggedLine]) {
         for (key, line) in lines {
-            let _ = self.out.send(line, RelatedRequest::Listen(key));
+            let _ = self.delivery.send(line, RelatedRequest::Listen(key));
         }
     }
 

@@ -46,13 +46,13 @@ const CLEANUP_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Session {
     /// Reference to itself, for tasks and calls.
-    me: Weak<Self>,
-    out: Arc<dyn Delivery>,
+    weak_self: Weak<Self>,
+    delivery: Arc<dyn Delivery>,
     /// True if several clients use it, each request standing alone.
-    shared: bool,
+    is_shared: bool,
     fleet: Fleet,
     /// Meta-tools that the client is offered.
-    offer: OfferedMetaTools,
+    meta_tools: OfferedMetaTools,
     events: EventSender,
     state: Mutex<SessionState>,
     /// Tasks that will send a response.
@@ -63,19 +63,19 @@ pub(crate) struct Session {
 struct SessionState {
     hello: ClientHello,
     /// Number of the newest introduction; 0 before the first.
-    epoch: u64,
+    hello_number: u64,
     handshake: HandshakeState,
     /// True if a response was sent before every server could be asked.
-    answered_early: bool,
+    is_answered_early: bool,
     /// Resources that a legacy client subscribed to.
     subscribed: BTreeSet<String>,
     /// Running calls of meta-tools, by their raw ids.
-    running: HashMap<Box<str>, CancellationToken>,
+    running_calls: HashMap<Box<str>, CancellationToken>,
     /// Open `subscriptions/listen` requests.
     listens: Vec<ListenRequest>,
     /// Servers' requests that the client has not answered, by the id the client sees.
     server_requests: HashMap<u64, ServerRequest>,
-    last_asked: u64,
+    last_request: u64,
     /// Receivers of the client's responses to the proxy's own requests, by the same kind of id.
     proxy_requests: HashMap<u64, oneshot::Sender<String>>,
     /// Lines held back until a legacy client's handshake is over, with the raw ids of the requests they belong to.
@@ -91,11 +91,11 @@ enum HandshakeState {
     #[default]
     None,
     /// `initialize` waits for its response.
-    Asked,
+    Requested,
     /// `initialize` was answered; `notifications/initialized` is missing.
     Answered,
     /// The client is ready for requests and notifications of the servers.
-    Over,
+    Done,
 }
 
 /// Request of a server.
@@ -105,26 +105,26 @@ struct ServerRequest {
     /// The server's own id, raw.
     id: Box<str>,
     /// The server's own progress token, raw, if the client got a different one.
-    token: Option<Box<str>>,
+    progress_token: Option<Box<str>>,
     /// The client's request that caused it, where that matters.
-    about: Option<Box<str>>,
+    related_id: Option<Box<str>>,
 }
 
 impl Session {
     /// Creates a session whose client is reached by `out`; if `shared`, several clients are.
     pub(crate) fn new(
-        out: Arc<dyn Delivery>,
-        shared: bool,
+        delivery: Arc<dyn Delivery>,
+        is_shared: bool,
         fleet: Fleet,
-        offer: OfferedMetaTools,
+        meta_tools: OfferedMetaTools,
         events: EventSender,
     ) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self {
-            me: me.clone(),
-            out,
-            shared,
+        Arc::new_cyclic(|weak_self| Self {
+            weak_self: weak_self.clone(),
+            delivery,
+            is_shared,
             fleet,
-            offer,
+            meta_tools,
             events,
             state: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -159,17 +159,17 @@ impl Session {
         let servers = &self.fleet.catalog().servers;
         servers
             .iter()
-            .any(|server| routing::unread(server).is_some())
+            .any(|server| routing::congestion_error(server).is_some())
     }
 
     /// Stops its servers and cancels the running meta-tools; resolves when all have ended.
     pub(crate) async fn end(&self) {
-        for (_, running) in self.state().running.drain() {
+        for (_, running) in self.state().running_calls.drain() {
             running.cancel();
         }
         self.close_listens();
         tokio::join!(self.fleet.stop(), async {
-            let _ = tokio::time::timeout(CLEANUP_TIMEOUT, self.offer.idle()).await;
+            let _ = tokio::time::timeout(CLEANUP_TIMEOUT, self.meta_tools.idle()).await;
         });
     }
 
@@ -178,29 +178,29 @@ impl Session {
     }
 
     /// Returns itself as an owner; the session exists while one of its methods runs.
-    fn myself(&self) -> Arc<Self> {
-        self.me
+    fn strong_self(&self) -> Arc<Self> {
+        self.weak_self
             .upgrade()
             .expect("a session is only used through its Arc")
     }
 
     /// Answers the request `id` with a raw result.
     fn answer_result(&self, id: &str, result: &str) {
-        self.out.answer(id, Reply::Result(result));
+        self.delivery.answer(id, Reply::Result(result));
     }
 
     /// Answers the request `id` with an error.
     fn answer_error(&self, id: &str, error: &ErrorObject) {
-        self.out.answer(id, Reply::Error(&error.to_string()));
+        self.delivery.answer(id, Reply::Error(&error.to_string()));
     }
 
     /// Stores the client information of a modern request; introduces the client to the servers.
     fn register_modern_client(&self, envelope: &Envelope<'_>) {
         let meta = &envelope.params.meta;
         let mut state = self.state();
-        let first = state.epoch == 0;
+        let first = state.hello_number == 0;
         // No client represents the others: each request identifies its own client.
-        if self.shared && !first {
+        if self.is_shared && !first {
             return;
         }
         let identity = &mut state.hello.identity;
@@ -214,7 +214,7 @@ impl Session {
         }
         let version = meta.protocol_version.unwrap_or_default();
         version.clone_into(&mut identity.protocol_version);
-        identity.client_info = if self.shared {
+        identity.client_info = if self.is_shared {
             Some(bridge::own_info())
         } else {
             meta.client_info.map(ToOwned::to_owned)
@@ -227,7 +227,7 @@ impl Session {
         if !first {
             return self.fleet.update_identity(&hello.identity);
         }
-        state.epoch = self.fleet.introduce_client(hello, self.myself());
+        state.hello_number = self.fleet.introduce_client(hello, self.strong_self());
         drop(state);
         self.report_connected(&info, Era::Modern);
     }
@@ -235,21 +235,21 @@ impl Session {
     /// Introduces a legacy client by the raw params of its `initialize`; returns the introduction's number.
     fn register_legacy_client(&self, params: &str) -> u64 {
         let mut state = self.state();
-        state.handshake = HandshakeState::Asked;
+        state.handshake = HandshakeState::Requested;
         if state.hello.initialize.as_deref() == Some(params) {
-            return state.epoch;
+            return state.hello_number;
         }
         state.hello.set_initialize(params);
-        state.epoch = self
+        state.hello_number = self
             .fleet
-            .introduce_client(state.hello.clone(), self.myself());
-        let epoch = state.epoch;
+            .introduce_client(state.hello.clone(), self.strong_self());
+        let hello_number = state.hello_number;
         drop(state);
         self.report_connected(
             Members::of(params).get("clientInfo").unwrap_or("{}"),
             Era::Legacy,
         );
-        epoch
+        hello_number
     }
 
     fn report_connected(&self, info: &str, era: Era) {
@@ -270,7 +270,7 @@ impl Session {
         self.state().hello.initialize.is_some()
     }
 
-    fn as_asker(&self) -> Arc<dyn ResponseSink> {
-        self.myself()
+    fn as_sink(&self) -> Arc<dyn ResponseSink> {
+        self.strong_self()
     }
 }

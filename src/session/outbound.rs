@@ -19,15 +19,15 @@ const MAX_HELD_BYTES: usize = 1024 * 1024;
 
 impl ResponseSink for Session {
     fn pipe(&self) -> Option<&Outbox> {
-        self.out.pipe()
+        self.delivery.pipe()
     }
 
     fn answer(&self, id: &str, reply: Reply<'_>) {
-        self.out.answer(id, reply);
+        self.delivery.answer(id, reply);
     }
 
     fn pause(&self, id: &str) {
-        self.out.pause(id);
+        self.delivery.pause(id);
     }
 }
 
@@ -37,7 +37,7 @@ impl Client for Session {
         from: &Arc<Connection>,
         line: &str,
         envelope: &Envelope<'_>,
-        on: Option<u64>,
+        related_number: Option<u64>,
     ) {
         let id = envelope.id.unwrap_or("null");
         if !self.is_legacy() {
@@ -54,31 +54,31 @@ impl Client for Session {
             .meta
             .progress_token
             .filter(|_| !self.fleet.is_transparent());
-        let related = self.related(from, envelope, on);
+        let related_id = self.related(from, envelope, related_number);
         let number = {
             let mut state = self.state();
-            state.last_asked += 1;
-            let number = state.last_asked;
-            let asked = ServerRequest {
+            state.last_request += 1;
+            let number = state.last_request;
+            let server_request = ServerRequest {
                 connection: from.clone(),
                 id: id.into(),
-                token: token.map(Into::into),
-                about: related.clone(),
+                progress_token: token.map(Into::into),
+                related_id: related_id.clone(),
             };
-            state.server_requests.insert(number, asked);
+            state.server_requests.insert(number, server_request);
             number.to_string()
         };
         let mut parts = vec![(id, &*number)];
         parts.extend(token.map(|token| (token, &*number)));
         let line = splice(line, &mut parts);
         let line = self.tag_tasks(from, &line).unwrap_or(line);
-        let sent = self.send_when_initialized(line, about(related.as_deref()));
+        let sent = self.send_when_initialized(line, related_request(related_id.as_deref()));
         if sent.is_err()
-            && let Some(asked) = self.take_server_request(&number)
+            && let Some(server_request) = self.take_server_request(&number)
         {
             let message = "the client has no open stream for server requests";
             let error = ErrorObject::new(INTERNAL_ERROR, message);
-            from.refuse(&asked.id, &error);
+            from.refuse(&server_request.id, &error);
         }
     }
 
@@ -87,21 +87,24 @@ impl Client for Session {
         from: &Arc<Connection>,
         line: &str,
         envelope: &Envelope<'_>,
-        on: Option<u64>,
+        related_number: Option<u64>,
     ) {
-        let marked = self.tag_tasks(from, line);
-        let line = marked.as_deref().unwrap_or(line);
+        let tagged_line = self.tag_tasks(from, line);
+        let line = tagged_line.as_deref().unwrap_or(line);
         match envelope.method.as_deref().unwrap_or_default() {
             "notifications/cancelled" => self.withdraw(from, line, envelope),
             "notifications/message" if !self.is_legacy() => {
                 // In the modern era, log messages belong to a request that asked for them.
-                self.log(from, line, envelope, on);
+                self.log(from, line, envelope, related_number);
             }
             // Progress that arrives after the response has a token of the proxy, which the client does not know.
-            "notifications/progress" if on.is_none() && self.out.pipe().is_none() => {}
+            "notifications/progress"
+                if related_number.is_none() && self.delivery.pipe().is_none() => {}
             "notifications/progress" | "notifications/message" => {
-                let related = self.related(from, envelope, on);
-                let _ = self.out.send(line, about(related.as_deref()));
+                let related_id = self.related(from, envelope, related_number);
+                let _ = self
+                    .delivery
+                    .send(line, related_request(related_id.as_deref()));
             }
             "notifications/resources/updated"
                 if from.era() == Era::Legacy && self.state().listens.is_empty() =>
@@ -121,43 +124,43 @@ impl Client for Session {
                 }
             }
             _ => {
-                let related = self.related(from, envelope, on);
-                self.send_notification(line.to_owned(), about(related.as_deref()));
+                let related_id = self.related(from, envelope, related_number);
+                self.send_notification(line.to_owned(), related_request(related_id.as_deref()));
             }
         }
     }
 
     fn withdraw_requests(&self, from: &Connection) {
-        let mut void = Vec::new();
-        self.state().server_requests.retain(|number, asked| {
-            let gone = std::ptr::eq(&raw const *asked.connection, from);
-            if gone {
-                void.push((*number, asked.about.take()));
+        let mut withdrawn = Vec::new();
+        self.state().server_requests.retain(|number, request| {
+            let is_withdrawn = std::ptr::eq(&raw const *request.connection, from);
+            if is_withdrawn {
+                withdrawn.push((*number, request.related_id.take()));
             }
-            !gone
+            !is_withdrawn
         });
-        for (number, related) in void {
+        for (number, related_id) in withdrawn {
             let params = format!(r#"{{"requestId":{number},"reason":"the server was restarted"}}"#);
             let line = notification("notifications/cancelled", Some(&params));
-            self.send_notification(line, about(related.as_deref()));
+            self.send_notification(line, related_request(related_id.as_deref()));
         }
     }
 
     fn lists_changed(&self, kinds: &[ListKind], first: bool) {
         self.fleet.refresh();
-        self.follow_resources();
+        self.resend_subscriptions();
         let state = self.state();
-        if first && !state.answered_early {
+        if first && !state.is_answered_early {
             return;
         }
         let legacy = state.hello.initialize.is_some();
         let mut lines = Vec::new();
         for kind in kinds {
-            let hearing = state
+            let listening = state
                 .listens
                 .iter()
                 .filter(|listen| listen.wants_list(*kind));
-            lines.extend(tagged(hearing, kind.notification(), "{}"));
+            lines.extend(tagged(listening, kind.notification(), "{}"));
         }
         drop(state);
         for kind in kinds.iter().filter(|_| legacy) {
@@ -180,54 +183,64 @@ impl Session {
         &self,
         from: &Connection,
         envelope: &Envelope<'_>,
-        on: Option<u64>,
+        related_number: Option<u64>,
     ) -> Option<Box<str>> {
-        match self.out.pipe() {
+        match self.delivery.pipe() {
             Some(_) => None,
-            None => from.related(envelope, on),
+            None => from.related(envelope, related_number),
         }
     }
 
     /// Sends a log message to a modern client. If there are several clients, only the client of the related request
     /// gets it, and only if that request asked for messages of this severity.
-    fn log(&self, from: &Connection, line: &str, envelope: &Envelope<'_>, on: Option<u64>) {
-        if self.out.pipe().is_some() {
+    fn log(
+        &self,
+        from: &Connection,
+        line: &str,
+        envelope: &Envelope<'_>,
+        related_number: Option<u64>,
+    ) {
+        if self.delivery.pipe().is_some() {
             if from.era() == Era::Modern || from.wants_logs() {
-                let _ = self.out.send(line, RelatedRequest::Nothing);
+                let _ = self.delivery.send(line, RelatedRequest::Nothing);
             }
             return;
         }
         let level = envelope.params.level.and_then(unquoted);
-        if let Some(id) = from.request_for_log(envelope, on, level.as_deref().unwrap_or_default()) {
-            let _ = self.out.send(line, RelatedRequest::Request(&id));
+        if let Some(id) = from.request_for_log(
+            envelope,
+            related_number,
+            level.as_deref().unwrap_or_default(),
+        ) {
+            let _ = self.delivery.send(line, RelatedRequest::Request(&id));
         }
     }
 
     /// Sends a notification as [`Self::send_when_initialized`] does.
-    pub(super) fn send_notification(&self, line: String, about: RelatedRequest<'_>) {
-        let _ = self.send_when_initialized(line, about);
+    pub(super) fn send_notification(&self, line: String, related: RelatedRequest<'_>) {
+        let _ = self.send_when_initialized(line, related);
     }
 
     /// Sends a line, or holds it back until a legacy client's handshake is over.
     fn send_when_initialized(
         &self,
         line: String,
-        about: RelatedRequest<'_>,
+        related: RelatedRequest<'_>,
     ) -> Result<(), Undelivered> {
         let mut state = self.state();
         if !matches!(
             state.handshake,
-            HandshakeState::Asked | HandshakeState::Answered
+            HandshakeState::Requested | HandshakeState::Answered
         ) {
             drop(state);
-            return self.out.send(&line, about);
+            return self.delivery.send(&line, related);
         }
-        let about = match about {
+        let related_id = match related {
             RelatedRequest::Request(id) => Some(id.into()),
             RelatedRequest::Listen(_) | RelatedRequest::Nothing => None,
         };
         state.held_bytes += line.len();
-        state.held_lines.push((line, about));
+        state.held_lines.push((line, related_id));
         if state.held_bytes > MAX_HELD_BYTES {
             drop(state);
             // Too much is held back: `notifications/initialized` is not expected any more.
@@ -239,23 +252,23 @@ impl Session {
     /// Sends the client a request of the proxy's own during its request `id`; `params` is raw. Returns the line of the
     /// response. The request is cancelled if the caller stops waiting.
     pub(super) async fn ask_client(&self, method: &str, params: &str, id: &str) -> Option<String> {
-        let (sender, answer) = oneshot::channel();
+        let (sender, response) = oneshot::channel();
         let number = {
             let mut state = self.state();
-            state.last_asked += 1;
-            let number = state.last_asked;
+            state.last_request += 1;
+            let number = state.last_request;
             state.proxy_requests.insert(number, sender);
             number
         };
-        let _open = ProxyRequest {
-            session: self.myself(),
+        let _guard = ProxyRequest {
+            session: self.strong_self(),
             number,
-            about: id.into(),
+            related_id: id.into(),
         };
         let line = request(&number.to_string(), method, Some(params));
         self.send_when_initialized(line, RelatedRequest::Request(id))
             .ok()?;
-        answer.await.ok()
+        response.await.ok()
     }
 
     /// Returns the line with task ids made unique across servers; None if it has no task ids.
@@ -272,21 +285,22 @@ impl Session {
             return;
         };
         let mut state = self.state();
-        let same = |asked: &ServerRequest| Arc::ptr_eq(&asked.connection, from) && *asked.id == *id;
+        let is_same =
+            |request: &ServerRequest| Arc::ptr_eq(&request.connection, from) && *request.id == *id;
         let Some(number) = state
             .server_requests
             .iter()
-            .find_map(|(number, asked)| same(asked).then_some(*number))
+            .find_map(|(number, request)| is_same(request).then_some(*number))
         else {
             return;
         };
-        let related = state
+        let related_id = state
             .server_requests
             .remove(&number)
-            .and_then(|asked| asked.about);
+            .and_then(|request| request.related_id);
         drop(state);
         let line = splice(line, &mut [(id, &number.to_string())]);
-        self.send_notification(line, about(related.as_deref()));
+        self.send_notification(line, related_request(related_id.as_deref()));
     }
 }
 
@@ -295,7 +309,7 @@ struct ProxyRequest {
     session: Arc<Session>,
     number: u64,
     /// The client's request that caused it.
-    about: Box<str>,
+    related_id: Box<str>,
 }
 
 impl Drop for ProxyRequest {
@@ -310,11 +324,11 @@ impl Drop for ProxyRequest {
             let params = format!(r#"{{"requestId":{}}}"#, self.number);
             let line = notification("notifications/cancelled", Some(&params));
             self.session
-                .send_notification(line, RelatedRequest::Request(&self.about));
+                .send_notification(line, RelatedRequest::Request(&self.related_id));
         }
     }
 }
 
-fn about(related: Option<&str>) -> RelatedRequest<'_> {
+fn related_request(related: Option<&str>) -> RelatedRequest<'_> {
     related.map_or(RelatedRequest::Nothing, RelatedRequest::Request)
 }

@@ -14,34 +14,37 @@ impl Session {
     /// Answers `initialize` as soon as the servers have answered their introduction.
     pub(super) fn initialize(&self, line: &str, id: &str) {
         let params = Members::of(line).get("params").unwrap_or("{}").to_owned();
-        let epoch = self.register_legacy_client(&params);
-        let (session, id) = (self.myself(), id.to_owned());
+        let hello_number = self.register_legacy_client(&params);
+        let (session, id) = (self.strong_self(), id.to_owned());
         self.tasks.spawn(async move {
-            let introductions = session.introduced(epoch).await;
+            let handshakes = session.handshakes(hello_number).await;
             let params = Members::of(&params);
             let requested = params.text("protocolVersion").unwrap_or_default();
-            let result = session.initialize_result(&introductions, &requested);
+            let result = session.initialize_result(&handshakes, &requested);
             session.answer_result(&id, &result);
             let mut state = session.state();
-            if state.handshake == HandshakeState::Asked {
+            if state.handshake == HandshakeState::Requested {
                 state.handshake = HandshakeState::Answered;
             }
         });
     }
 
-    async fn introduced(&self, epoch: u64) -> ServerHandshakes {
-        let introductions = self.fleet.introduced(epoch).await;
-        if introductions.missing > 0 {
-            self.state().answered_early = true;
+    async fn handshakes(&self, hello_number: u64) -> ServerHandshakes {
+        let handshakes = self.fleet.introduced(hello_number).await;
+        if handshakes.missing > 0 {
+            self.state().is_answered_early = true;
         }
-        introductions
+        handshakes
     }
 
-    fn initialize_result(&self, introductions: &ServerHandshakes, requested: &str) -> String {
-        let only = introductions.only().filter(|_| self.fleet.is_transparent());
+    fn initialize_result(&self, handshakes: &ServerHandshakes, requested: &str) -> String {
+        let only = handshakes.only().filter(|_| self.fleet.is_transparent());
         let Some(handshake) = only else {
-            let own = self.offer.instructions(&self.fleet);
-            return bridge::initialize_result(&introductions.combined(Era::Legacy, own), requested);
+            let own_instructions = self.meta_tools.instructions(&self.fleet);
+            return bridge::initialize_result(
+                &handshakes.combined(Era::Legacy, own_instructions),
+                requested,
+            );
         };
         match handshake.era {
             Era::Legacy => {
@@ -56,16 +59,16 @@ impl Session {
 
     /// Answers `server/discover` as soon as the servers have answered their introduction.
     pub(super) fn discover(&self, id: &str) {
-        let (session, id) = (self.myself(), id.to_owned());
-        let epoch = self.state().epoch;
+        let (session, id) = (self.strong_self(), id.to_owned());
+        let hello_number = self.state().hello_number;
         self.tasks.spawn(async move {
-            let introductions = session.introduced(epoch).await;
-            session.answer_result(&id, &session.discover_result(&introductions));
+            let handshakes = session.handshakes(hello_number).await;
+            session.answer_result(&id, &session.discover_result(&handshakes));
         });
     }
 
-    fn discover_result(&self, introductions: &ServerHandshakes) -> String {
-        let only = introductions.only().filter(|_| self.fleet.is_transparent());
+    fn discover_result(&self, handshakes: &ServerHandshakes) -> String {
+        let only = handshakes.only().filter(|_| self.fleet.is_transparent());
         match only {
             Some(Handshake {
                 era: Era::Modern,
@@ -82,8 +85,8 @@ impl Session {
             }
             Some(Handshake { result, .. }) => bridge::discover_result(result),
             None => {
-                let own = self.offer.instructions(&self.fleet);
-                bridge::discover_result(&introductions.combined(Era::Modern, own))
+                let own_instructions = self.meta_tools.instructions(&self.fleet);
+                bridge::discover_result(&handshakes.combined(Era::Modern, own_instructions))
             }
         }
     }
@@ -98,11 +101,11 @@ impl Session {
             let message = "unknown cursor: the list has one page";
             return self.answer_error(id, &ErrorObject::new(INVALID_PARAMS, message));
         }
-        let held = |server: &ServerHandle| *server.gate().status().borrow() == GateStatus::Held;
-        if !self.fleet.catalog().servers.iter().any(held) {
+        let is_held = |server: &ServerHandle| *server.gate().status().borrow() == GateStatus::Held;
+        if !self.fleet.catalog().servers.iter().any(is_held) {
             return self.answer_list(kind, id, era);
         }
-        let (session, id) = (self.myself(), id.to_owned());
+        let (session, id) = (self.strong_self(), id.to_owned());
         self.tasks.spawn(async move {
             session.fleet.settled().await;
             session.answer_list(kind, &id, era);
@@ -120,13 +123,13 @@ impl Session {
     /// Answers with the lists of all servers merged into one, in the order of the configuration.
     fn answer_combined_list(&self, catalog: &Catalog, kind: ListKind, id: &str, era: Era) {
         // Entries that servers add later must be announced.
-        self.state().answered_early = true;
-        let own = self.extra(kind);
-        let shadowed = |entry: &&Entry| own.iter().any(|own| own.name == entry.name);
+        self.state().is_answered_early = true;
+        let own_entries = self.own_entries(kind);
+        let shadowed = |entry: &&Entry| own_entries.iter().any(|own| own.name == entry.name);
         let entries = catalog
             .entries(kind)
             .filter(|entry| !shadowed(entry))
-            .chain(own);
+            .chain(own_entries);
         let entries: Vec<Cow<'_, str>> = entries
             .map(|entry| match (kind, era) {
                 (ListKind::Tools, Era::Legacy) => bridge::legacy_entry(&entry.raw),
@@ -142,9 +145,9 @@ impl Session {
     }
 
     /// Returns the entries that the proxy adds to a list.
-    fn extra(&self, kind: ListKind) -> &[Entry] {
+    fn own_entries(&self, kind: ListKind) -> &[Entry] {
         match kind {
-            ListKind::Tools => self.offer.entries(),
+            ListKind::Tools => self.meta_tools.entries(),
             _ => &[],
         }
     }
@@ -152,20 +155,20 @@ impl Session {
     fn answer_list_of(&self, server: &ServerHandle, kind: ListKind, id: &str, era: Era) {
         let snapshot = server.snapshot();
         if snapshot.generation == 0 {
-            self.state().answered_early = true;
+            self.state().is_answered_early = true;
         }
-        let extra = self.extra(kind);
+        let own_entries = self.own_entries(kind);
         match &snapshot.lists[kind.index()] {
             Ok(list) => {
-                let result = self.in_era(server, list.result(kind, extra), era);
+                let result = self.in_era(server, list.result(kind, own_entries), era);
                 self.answer_result(id, &result);
             }
             // Sends the server's own error, unless the proxy has entries to list in spite of it.
-            Err(_) if !extra.is_empty() => {
-                let result = self.in_era(server, List::default().result(kind, extra), era);
+            Err(_) if !own_entries.is_empty() => {
+                let result = self.in_era(server, List::default().result(kind, own_entries), era);
                 self.answer_result(id, &result);
             }
-            Err(error) => self.out.answer(id, Reply::Error(error)),
+            Err(error) => self.delivery.answer(id, Reply::Error(error)),
         }
     }
 

@@ -36,7 +36,7 @@ impl Session {
             era,
         };
         let name = envelope.params.name.and_then(unquoted).unwrap_or_default();
-        if self.offer.has(&name) {
+        if self.meta_tools.has(&name) {
             return self.call_meta_tool(request, &name);
         }
         let catalog = self.fleet.catalog();
@@ -45,10 +45,10 @@ impl Session {
                 return self.call_tool_of(server, &name, request);
             }
             let owned = name.clone().into_owned();
-            let again = move |session: &Self, server: &ServerHandle, request: Request<'_>| {
+            let retry = move |session: &Self, server: &ServerHandle, request: Request<'_>| {
                 session.call_tool_of(server, &owned, request);
             };
-            return self.try_sole(&catalog, request, again);
+            return self.start_sole(&catalog, request, retry);
         }
         match catalog.meant_tool(&name) {
             Some((server, route)) if !self.fleet.is_worth_a_try(server) => {
@@ -59,18 +59,18 @@ impl Session {
     }
 
     /// Starts the only server, which may run now, and then runs `send` with the request.
-    fn try_sole(
+    fn start_sole(
         &self,
         catalog: &Catalog,
         request: Request<'_>,
         send: impl Fn(&Self, &ServerHandle, Request<'_>) + Send + 'static,
     ) {
-        let again = move |session: &Self, catalog: &Catalog, request: Request<'_>| {
+        let retry = move |session: &Self, catalog: &Catalog, request: Request<'_>| {
             if let Some(server) = catalog.sole() {
                 send(session, server, request);
             }
         };
-        self.retry_when_listed(catalog, request, |_| true, again);
+        self.retry_when_listed(catalog, request, |_| true, retry);
     }
 
     /// Calls the tool `name` of `server`, under the server's own name for it.
@@ -83,17 +83,17 @@ impl Session {
 
     /// Runs `work`, which the client may cancel under the raw id `id`.
     pub(super) fn run(&self, id: &str, work: impl Future<Output = ()> + Send + 'static) {
-        let (session, id) = (self.myself(), Box::<str>::from(id));
+        let (session, id) = (self.strong_self(), Box::<str>::from(id));
         let token = CancellationToken::new();
-        self.state().running.insert(id.clone(), token.clone());
+        self.state().running_calls.insert(id.clone(), token.clone());
         self.tasks.spawn(async move {
             token.run_until_cancelled(work).await;
-            session.state().running.remove(&id);
+            session.state().running_calls.remove(&id);
         });
     }
 
     /// Sends any other request to its server.
-    pub(super) fn pass_on(&self, line: &str, envelope: &Envelope<'_>, id: &str, era: Era) {
+    pub(super) fn forward(&self, line: &str, envelope: &Envelope<'_>, id: &str, era: Era) {
         let request = Request {
             line,
             envelope,
@@ -103,7 +103,7 @@ impl Session {
         let name = envelope.method.as_deref().unwrap_or_default();
         let method = match Method::of(name) {
             // The modern era has no such methods: the server decides how to answer them.
-            standing if era == Era::Modern && standing.sets_session_state() => Method::Other,
+            method if era == Era::Modern && method.sets_session_state() => Method::Other,
             method => method,
         };
         let catalog = self.fleet.catalog();
@@ -111,19 +111,19 @@ impl Session {
             if !self.fleet.is_worth_a_try(server) {
                 return self.submit(server, method, None, request);
             }
-            let again = move |session: &Self, server: &ServerHandle, request: Request<'_>| {
+            let retry = move |session: &Self, server: &ServerHandle, request: Request<'_>| {
                 session.submit(server, method, None, request);
             };
-            return self.try_sole(&catalog, request, again);
+            return self.start_sole(&catalog, request, retry);
         }
-        if let Some((name, uri)) = named_in_vain(&catalog, method, request) {
+        if let Some((name, uri)) = unlisted_name(&catalog, method, request) {
             let may_have = |server: &ServerHandle| {
                 !uri.is_empty() || !name.is_empty() && name.starts_with(&server.spec().prefix)
             };
-            let again = move |session: &Self, catalog: &Catalog, request: Request<'_>| {
+            let retry = move |session: &Self, catalog: &Catalog, request: Request<'_>| {
                 session.route(catalog, method, request);
             };
-            if self.retry_when_listed(&catalog, request, may_have, again) {
+            if self.retry_when_listed(&catalog, request, may_have, retry) {
                 return;
             }
         }
@@ -152,8 +152,8 @@ impl Session {
             }
             Method::CallTool => self.call_tool(line, envelope, id, era),
             Method::Other if name == "tasks/list" => self.list_tasks(catalog, request),
-            Method::Other if name.starts_with("tasks/") => self.pass_on_task(catalog, request),
-            Method::Other => self.pass_on_unknown(catalog, name, request),
+            Method::Other if name.starts_with("tasks/") => self.forward_task(catalog, request),
+            Method::Other => self.forward_unknown(catalog, name, request),
         }
     }
 
@@ -186,7 +186,7 @@ impl Session {
         if let Some(server) = catalog.resource(&uri) {
             return self.submit(server, method, None, request);
         }
-        self.remember(None, method, request.envelope);
+        self.store_settings(None, method, request.envelope);
         self.answer_result(request.id, "{}");
     }
 
@@ -220,7 +220,7 @@ impl Session {
     }
 
     /// Sends a request about a task to the server that the task id names.
-    fn pass_on_task(&self, catalog: &Catalog, request: Request<'_>) {
+    fn forward_task(&self, catalog: &Catalog, request: Request<'_>) {
         let message = Members::of(request.line);
         let params = message.object("params");
         let task = params.text("taskId").unwrap_or_default();
@@ -235,7 +235,7 @@ impl Session {
     }
 
     /// Sends a request with an unknown method to the server that has its name or URI.
-    fn pass_on_unknown(&self, catalog: &Catalog, method: &str, request: Request<'_>) {
+    fn forward_unknown(&self, catalog: &Catalog, method: &str, request: Request<'_>) {
         let params = &request.envelope.params;
         let text = |raw: Option<&str>| raw.and_then(unquoted).map(Cow::into_owned);
         if let Some(name) = text(params.name)
@@ -282,13 +282,13 @@ impl Session {
         rename: Option<Arc<str>>,
         request: Request<'_>,
     ) {
-        self.submit_for(self.as_asker(), server, method, rename, request);
+        self.submit_for(self.as_sink(), server, method, rename, request);
     }
 
     /// Sends a request like [`Self::submit`]; `asker` receives the response.
     pub(super) fn submit_for(
         &self,
-        asker: Arc<dyn ResponseSink>,
+        sink: Arc<dyn ResponseSink>,
         server: &ServerHandle,
         method: Method,
         rename: Option<Arc<str>>,
@@ -301,16 +301,16 @@ impl Session {
             era,
         } = request;
         if server.is_filtered()
-            && let Some(error) = unclear(server, method, request)
+            && let Some(error) = ambiguity_error(server, method, request)
         {
-            return asker.answer(id, Reply::Error(&error.to_string()));
+            return sink.answer(id, Reply::Error(&error.to_string()));
         }
-        self.remember(Some(server), method, envelope);
+        self.store_settings(Some(server), method, envelope);
         let several = !self.fleet.is_transparent();
         // A single client of a single server is slowed down by not being read; any other client gets an error.
-        let slowed = !several && self.out.pipe().is_some();
-        if !slowed && let Some(error) = unread(server) {
-            return asker.answer(id, Reply::Error(&error.to_string()));
+        let has_backpressure = !several && self.delivery.pipe().is_some();
+        if !has_backpressure && let Some(error) = congestion_error(server) {
+            return sink.answer(id, Reply::Error(&error.to_string()));
         }
         let call = Call {
             id: id.into(),
@@ -324,58 +324,63 @@ impl Session {
                 .map(|level| severity(&level)),
             no_cache: self.fleet.watches() && era == Era::Modern && method == Method::ReadResource,
             rename,
-            fetched_task: task_to_fetch(envelope),
+            fetched_task: fetched_task(envelope),
             tag_tasks: several,
-            progress_token: match self.out.pipe() {
+            progress_token: match self.delivery.pipe() {
                 Some(_) => None,
                 None => envelope.params.meta.progress_token.map(Into::into),
             },
             retry_line: method.repeatable().then(|| line.into()),
             line: None,
             resends: 0,
-            sink: asker,
+            sink,
         };
         server.gate().submit(call, line, envelope);
     }
 
     /// Stores the settings that every later generation must get too: subscriptions and log level.
-    fn remember(&self, server: Option<&ServerHandle>, method: Method, envelope: &Envelope<'_>) {
+    fn store_settings(
+        &self,
+        server: Option<&ServerHandle>,
+        method: Method,
+        envelope: &Envelope<'_>,
+    ) {
         let uri = || envelope.params.uri.and_then(unquoted).map(Cow::into_owned);
         let level = match method {
             Method::Subscribe | Method::Unsubscribe => {
                 let Some(uri) = uri() else { return };
-                let follows = method == Method::Subscribe;
-                if follows {
+                let subscribes = method == Method::Subscribe;
+                if subscribes {
                     self.state().subscribed.insert(uri.clone());
                 } else {
                     self.state().subscribed.remove(&uri);
                 }
                 return match server {
-                    Some(server) => server.follow(&uri, follows),
-                    None => self.want_resources(),
+                    Some(server) => server.follow(&uri, subscribes),
+                    None => self.send_subscriptions(),
                 };
             }
             Method::SetLevel => envelope.params.level,
             // A shared session has clients with different log levels.
-            _ if self.shared => None,
+            _ if self.is_shared => None,
             _ => envelope.params.meta.log_level,
         };
         if let (Some(server), true) = (server, level.is_some() || method == Method::SetLevel) {
-            server.change_settings(|wanted| wanted.level = level.map(ToOwned::to_owned));
+            server.change_settings(|settings| settings.level = level.map(ToOwned::to_owned));
         }
     }
 }
 
 /// Returns the task whose result a request asks for.
-fn task_to_fetch(envelope: &Envelope<'_>) -> Option<Box<str>> {
+fn fetched_task(envelope: &Envelope<'_>) -> Option<Box<str>> {
     let id = envelope.params.task_id?;
-    let fetches = envelope.method.as_deref() == Some("tasks/result");
-    unquoted(id).filter(|_| fetches).map(Into::into)
+    let is_fetch = envelope.method.as_deref() == Some("tasks/result");
+    unquoted(id).filter(|_| is_fetch).map(Into::into)
 }
 
 /// Returns the name and the URI of a request if no server lists them; None if a server does, or if the lists do not
 /// decide where this method goes.
-fn named_in_vain(
+fn unlisted_name(
     catalog: &Catalog,
     method: Method,
     request: Request<'_>,
@@ -399,7 +404,11 @@ fn named_in_vain(
 }
 
 /// Returns the error for a request that a server could read as a call of a tool its configuration leaves out.
-fn unclear(server: &ServerHandle, method: Method, request: Request<'_>) -> Option<ErrorObject> {
+fn ambiguity_error(
+    server: &ServerHandle,
+    method: Method,
+    request: Request<'_>,
+) -> Option<ErrorObject> {
     let unnamed = method == Method::CallTool && !is_plain_name(request.envelope.params.name);
     let why = ambiguity(request.line)
         .or_else(|| unnamed.then(|| "has no string `params.name`".to_owned()))?;
@@ -412,7 +421,7 @@ fn unclear(server: &ServerHandle, method: Method, request: Request<'_>) -> Optio
 }
 
 /// Returns the error for a server that does not read its input.
-pub(super) fn unread(server: &ServerHandle) -> Option<ErrorObject> {
+pub(super) fn congestion_error(server: &ServerHandle) -> Option<ErrorObject> {
     let connection = server.gate().connection()?;
     (connection.link().backlog() > MAX_UNREAD).then(|| {
         let name = &server.spec().name;

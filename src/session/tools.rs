@@ -17,20 +17,20 @@ impl Session {
     pub(super) fn call_meta_tool(&self, request: Request<'_>, name: &str) {
         let arguments = request.envelope.params.arguments.unwrap_or("{}");
         // Tools that it loads must be announced.
-        self.state().answered_early = true;
+        self.state().is_answered_early = true;
         if name == meta_tools::CALL {
             return self.call_by_name(request, arguments);
         }
         let (session, name, arguments, id) = (
-            self.myself(),
+            self.strong_self(),
             name.to_owned(),
             arguments.to_owned(),
             request.id.to_owned(),
         );
         let caller = self.caller(request);
         self.run(request.id, async move {
-            let (offer, fleet) = (&session.offer, &session.fleet);
-            let result = meta_tools::run(offer, &name, &arguments, fleet, &caller).await;
+            let (offered, fleet) = (&session.meta_tools, &session.fleet);
+            let result = meta_tools::run(offered, &name, &arguments, fleet, &caller).await;
             session.answer_result(&id, &result);
         });
     }
@@ -47,10 +47,10 @@ impl Session {
             }
             Era::Modern => meta.client_capabilities.unwrap_or("{}").to_owned(),
         };
-        let question = match request.era {
+        let consent = match request.era {
             _ if !shows_forms(&capabilities) => ConsentChannel::Impossible,
             Era::Legacy => {
-                let (session, id) = (self.myself(), request.id.to_owned());
+                let (session, id) = (self.strong_self(), request.id.to_owned());
                 ConsentChannel::Request(Box::new(move |params| {
                     let (session, id) = (session.clone(), id.clone());
                     let method = "elicitation/create";
@@ -65,12 +65,12 @@ impl Session {
         let progress = meta
             .progress_token
             .map(|token| self.progress(request.id, token));
-        Caller::new(request.era, question, progress)
+        Caller::new(request.era, consent, progress)
     }
 
     /// Returns the function that reports progress of the client's request `id`; `token` is its raw progress token.
     fn progress(&self, id: &str, token: &str) -> Progress {
-        let (session, token, id) = (self.myself(), token.to_owned(), id.to_owned());
+        let (session, token, id) = (self.strong_self(), token.to_owned(), id.to_owned());
         let count = AtomicU64::new(0);
         Arc::new(move |message| {
             let count = count.fetch_add(1, Ordering::Relaxed) + 1;
@@ -78,31 +78,31 @@ impl Session {
             let params =
                 format!(r#"{{"progressToken":{token},"progress":{count},"message":{message}}}"#);
             let line = notification("notifications/progress", Some(&params));
-            let _ = session.out.send(&line, RelatedRequest::Request(&id));
+            let _ = session.delivery.send(&line, RelatedRequest::Request(&id));
         })
     }
 
     /// Makes the call that the arguments name; the client gets the server's response unchanged. Loads the server first
     /// if it is not loaded.
     fn call_by_name(&self, request: Request<'_>, arguments: &str) {
-        match ToolCall::new(arguments, &self.fleet, &self.offer) {
-            Ok(meant) => {
-                if let Some(server) = self.ready(&meant.server) {
-                    return self.make_call(&meant, &server, request);
+        match ToolCall::new(arguments, &self.fleet, &self.meta_tools) {
+            Ok(call) => {
+                if let Some(server) = self.ready_server(&call.server) {
+                    return self.send_call(&call, &server, request);
                 }
             }
             Err(error) if self.fleet.is_settled() => return self.refuse_meta_tool(request, error),
             Err(_) => {}
         }
         let (session, line, arguments, id, era) = (
-            self.myself(),
+            self.strong_self(),
             request.line.to_owned(),
             arguments.to_owned(),
             request.id.to_owned(),
             request.era,
         );
         self.run(request.id, async move {
-            let reached = session.load_target(&arguments).await;
+            let target = session.load_target(&arguments).await;
             let Ok(envelope) = Envelope::parse(&line) else {
                 return;
             };
@@ -113,45 +113,45 @@ impl Session {
                 id,
                 era,
             };
-            match reached {
-                Ok((meant, server)) => session.make_call(&meant, &server, request),
+            match target {
+                Ok((call, server)) => session.send_call(&call, &server, request),
                 Err(error) => session.refuse_meta_tool(request, error),
             }
         });
     }
 
     /// Returns the server with that name if it is loaded and ready for requests.
-    fn ready(&self, server: &str) -> Option<ServerHandle> {
+    fn ready_server(&self, server: &str) -> Option<ServerHandle> {
         let server = self.fleet.loaded(server)?;
-        let held = *server.gate().status().borrow() == GateStatus::Held;
-        (!held && !self.fleet.is_worth_a_try(&server)).then_some(server)
+        let is_held = *server.gate().status().borrow() == GateStatus::Held;
+        (!is_held && !self.fleet.is_worth_a_try(&server)).then_some(server)
     }
 
     /// Returns the call that the arguments name and its server, after loading or waiting for the server.
     async fn load_target(&self, arguments: &str) -> Result<(ToolCall, ServerHandle), Value> {
-        let mut meant = ToolCall::new(arguments, &self.fleet, &self.offer);
-        if meant.is_err() {
+        let mut call = ToolCall::new(arguments, &self.fleet, &self.meta_tools);
+        if call.is_err() {
             // The tool may belong to code that is starting.
             self.fleet.settled().await;
-            meant = ToolCall::new(arguments, &self.fleet, &self.offer);
+            call = ToolCall::new(arguments, &self.fleet, &self.meta_tools);
         }
-        let meant = meant?;
-        if let Some(server) = self.fleet.loaded(&meant.server)
+        let call = call?;
+        if let Some(server) = self.fleet.loaded(&call.server)
             && !self.fleet.is_worth_a_try(&server)
         {
-            let patience = server.spec().timeouts.hold;
-            let _ = tokio::time::timeout(patience, server.answers()).await;
-            return Ok((meant, server));
+            let max_wait = server.spec().timeouts.hold;
+            let _ = tokio::time::timeout(max_wait, server.answers()).await;
+            return Ok((call, server));
         }
-        match self.fleet.load(&meant.server).await {
-            Ok((server, _)) => Ok((meant, server)),
-            Err(error) => Err(load_error(&meant.server, &error)),
+        match self.fleet.load(&call.server).await {
+            Ok((server, _)) => Ok((call, server)),
+            Err(error) => Err(load_error(&call.server, &error)),
         }
     }
 
-    fn make_call(&self, meant: &ToolCall, server: &ServerHandle, request: Request<'_>) {
-        let (tool, line) = match meant.line(request.line, server, &self.fleet.catalog()) {
-            Ok(made) => made,
+    fn send_call(&self, call: &ToolCall, server: &ServerHandle, request: Request<'_>) {
+        let (tool, line) = match call.line(request.line, server, &self.fleet.catalog()) {
+            Ok(found) => found,
             Err(error) => return self.refuse_meta_tool(request, error),
         };
         if let Ok(envelope) = Envelope::parse(&line) {
@@ -180,8 +180,8 @@ fn shows_forms(capabilities: &str) -> bool {
     let Some(raw) = capabilities.get("elicitation") else {
         return false;
     };
-    let ways = Members::of(raw);
-    raw.starts_with('{') && (ways.get("form").is_some() || ways.get("url").is_none())
+    let modes = Members::of(raw);
+    raw.starts_with('{') && (modes.get("form").is_some() || modes.get("url").is_none())
 }
 
 #[cfg(test)]

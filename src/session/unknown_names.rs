@@ -17,7 +17,7 @@ impl Session {
     pub(super) fn await_tool(&self, catalog: &Catalog, name: &str, request: Request<'_>) {
         let owned = name.to_owned();
         let may_have = |server: &ServerHandle| name.starts_with(&server.spec().prefix);
-        let waits = self.retry_when_listed(
+        let is_waiting = self.retry_when_listed(
             catalog,
             request,
             may_have,
@@ -28,7 +28,7 @@ impl Session {
                 None => session.refuse_tool(catalog, &owned, request),
             },
         );
-        if !waits {
+        if !is_waiting {
             self.refuse_tool(catalog, name, request);
         }
     }
@@ -49,19 +49,19 @@ impl Session {
         catalog: &Catalog,
         request: Request<'_>,
         may_have: impl Fn(&ServerHandle) -> bool,
-        again: impl FnOnce(&Self, &Catalog, Request<'_>) + Send + 'static,
+        retry: impl FnOnce(&Self, &Catalog, Request<'_>) + Send + 'static,
     ) -> bool {
         let starting = |server: &&ServerHandle| {
-            let held = *server.gate().status().borrow() == GateStatus::Held;
-            (held || self.fleet.is_worth_a_try(server)) && may_have(server)
+            let is_held = *server.gate().status().borrow() == GateStatus::Held;
+            (is_held || self.fleet.is_worth_a_try(server)) && may_have(server)
         };
         let servers: Vec<_> = catalog.servers.iter().filter(starting).cloned().collect();
-        let patience = servers.iter().map(|server| server.spec().timeouts.hold);
-        let Some(patience) = patience.max() else {
+        let max_waits = servers.iter().map(|server| server.spec().timeouts.hold);
+        let Some(max_wait) = max_waits.max() else {
             return false;
         };
         let (session, line, id, era) = (
-            self.myself(),
+            self.strong_self(),
             request.line.to_owned(),
             request.id.to_owned(),
             request.era,
@@ -71,7 +71,7 @@ impl Session {
                 clippy::disallowed_methods,
                 reason = "the session has no other clock for its one time limit"
             )]
-            let deadline = Instant::now() + patience;
+            let deadline = Instant::now() + max_wait;
             for server in servers {
                 if session.fleet.is_worth_a_try(&server) {
                     let name = server.spec().name.clone();
@@ -88,7 +88,7 @@ impl Session {
                     id,
                     era,
                 };
-                again(&session, &session.fleet.catalog(), request);
+                retry(&session, &session.fleet.catalog(), request);
             }
         });
         true
@@ -126,26 +126,26 @@ impl Session {
                 spec.name
             );
         }
-        let several = catalog.bare(name);
-        if !several.is_empty() {
+        let candidates = catalog.bare(name);
+        if !candidates.is_empty() {
             let servers = format!(
                 "several servers have a tool `{name}`: call `{}`",
-                several.join("` or `")
+                candidates.join("` or `")
             );
             return ErrorObject::new(INVALID_PARAMS, servers);
         }
-        let mut near = nearest(name, catalog.tool_names());
-        if near.is_empty() {
+        let mut similar = nearest(name, catalog.tool_names());
+        if similar.is_empty() {
             let own: Vec<_> = catalog.own_names().collect();
             let bare = nearest(name, own.iter().map(|(_, own)| &**own));
-            near = bare
+            similar = bare
                 .into_iter()
                 .flat_map(|own| catalog.bare(own))
                 .take(3)
                 .collect();
         }
-        if !near.is_empty() {
-            let _ = write!(message, "; did you mean `{}`?", near.join("` or `"));
+        if !similar.is_empty() {
+            let _ = write!(message, "; did you mean `{}`?", similar.join("` or `"));
         }
         ErrorObject::new(INVALID_PARAMS, message)
     }

@@ -80,7 +80,7 @@ async fn each_stream_hears_the_lists_it_asked_for() {
     // The lists of the first start are the ones that the client reads.
     stage.session.lists_changed(&[ListKind::Tools], true);
     assert!(stage.heard().is_empty());
-    stage.session.state().answered_early = true;
+    stage.session.state().is_answered_early = true;
     stage.session.lists_changed(&[ListKind::Tools], true);
     assert_eq!(stage.heard().len(), 2);
 }

@@ -93,7 +93,7 @@ async fn an_unknown_revision_is_answered_with_the_known_one() {
             answer["error"]["data"]["requested"].is_string(),
             "{version}"
         );
-        assert_eq!(stage.session.state().epoch, 0, "{version}");
+        assert_eq!(stage.session.state().hello_number, 0, "{version}");
     }
 }
 
@@ -133,11 +133,11 @@ async fn a_modern_request_is_an_introduction() {
     stage.receive(&line(r#"{"name":"c"}"#));
     let identity = || stage.session.state().hello.identity.clone();
     assert_eq!(identity().client_info.as_deref(), Some(r#"{"name":"c"}"#));
-    assert_eq!(stage.session.state().epoch, 1);
+    assert_eq!(stage.session.state().hello_number, 1);
     // A changed description needs no new introduction.
     stage.receive(&line(r#"{"name":"d"}"#));
     assert_eq!(identity().client_info.as_deref(), Some(r#"{"name":"d"}"#));
-    assert_eq!(stage.session.state().epoch, 1);
+    assert_eq!(stage.session.state().hello_number, 1);
 }
 
 #[tokio::test]
@@ -151,8 +151,8 @@ async fn a_changed_initialize_is_another_introduction() {
         stage.receive(&format!(
             r#"{{"id":1,"method":"initialize","params":{params}}}"#
         ));
-        assert_eq!(stage.session.state().epoch, epoch, "{params}");
-        assert_eq!(stage.session.state().handshake, HandshakeState::Asked);
+        assert_eq!(stage.session.state().hello_number, epoch, "{params}");
+        assert_eq!(stage.session.state().handshake, HandshakeState::Requested);
     }
 }
 

@@ -87,7 +87,7 @@ fn check(stage: &Stage, method: &str, params: &str, to: &To) {
         Proxy => {
             assert!(lines.is_empty() && sent.is_empty(), "{row}: {lines:?}");
             assert!(
-                stage.session.state().running.contains_key(r#""i""#),
+                stage.session.state().running_calls.contains_key(r#""i""#),
                 "{row}"
             );
         }
