@@ -118,9 +118,9 @@ fn sessions(
     is_open: bool,
     events: &EventSender,
 ) -> Result<SessionFactory, AppError> {
-    let several = !mission.plan.transparent;
+    let several = !mission.plan.is_transparent;
     let mut means = ProxyResources::new(events.clone(), mission.max_message, mission.era);
-    let watches = mission.watch.is_some() && !mission.plan.lazy;
+    let watches = mission.watch.is_some() && !mission.plan.is_lazy;
     means.watches_files = watches;
     means.standby_pool =
         Some(StandbyPool::new(mission.warm_limit)).filter(|_| watches && mission.warm_limit > 0);

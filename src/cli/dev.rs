@@ -94,7 +94,7 @@ impl DevArgs {
         };
         Ok(ServeOptions {
             http: self.http.options(),
-            config_context: Some(around).filter(|_| !plan.transparent),
+            config_context: Some(around).filter(|_| !plan.is_transparent),
             cache: config::cache(),
             plan,
             max_message: self.server.max_message.unwrap_or(config.max_message),
@@ -142,11 +142,11 @@ impl DevArgs {
         let reader_around = around.clone();
         let plan = FleetSetup {
             config: loaded.config,
-            transparent: chosen.is_some(),
-            lazy: false,
+            is_transparent: chosen.is_some(),
+            is_lazy: false,
             files: config::places(around, &loaded.files),
             faults: loaded.faults,
-            told: false,
+            faults_reported: false,
             reader: Some(Arc::new(move || {
                 // If a directory no longer exists, the options cannot be applied, and the previous configuration stays
                 // in force.

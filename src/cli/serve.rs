@@ -38,11 +38,11 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
     let files = config::places(&around, &loaded.files);
     let plan = FleetSetup {
         config: loaded.config,
-        transparent: false,
-        lazy: true,
+        is_transparent: false,
+        is_lazy: true,
         files,
         faults: loaded.faults,
-        told: false,
+        faults_reported: false,
         reader: Some(Arc::new({
             let around = around.clone();
             move || Some(crate::config::load(&around))

@@ -17,10 +17,10 @@ pub(crate) struct Catalog {
     /// The loaded servers, in the order of the configuration.
     pub(crate) servers: Vec<ServerHandle>,
     /// True if there is only one server and clients see it unchanged.
-    transparent: bool,
+    is_transparent: bool,
     max_name: usize,
     /// Parts of all servers, in the order of `servers`, including names that an earlier server has taken.
-    shares: Vec<Arc<CatalogPart>>,
+    parts: Vec<Arc<CatalogPart>>,
     /// All entries under the names that clients see, by [`ListKind::index`].
     lists: [Vec<Arc<Entry>>; 4],
     /// Servers of the entries, by these names.
@@ -56,7 +56,7 @@ impl Catalog {
     pub(super) fn transparent(server: ServerHandle) -> Self {
         Self {
             servers: vec![server],
-            transparent: true,
+            is_transparent: true,
             ..Self::default()
         }
     }
@@ -69,9 +69,9 @@ impl Catalog {
             ..Self::default()
         };
         for (at, server) in servers.iter().enumerate() {
-            let share = before.share(server, max_name);
-            catalog.add(at, &servers, &share);
-            catalog.shares.push(share);
+            let part = before.part(server, max_name);
+            catalog.add(at, &servers, &part);
+            catalog.parts.push(part);
         }
         catalog.servers = servers;
         catalog
@@ -90,17 +90,17 @@ impl Catalog {
     }
 
     /// Returns the part of a server: that of this catalog if the server's lists have not changed, else a new one.
-    fn share(&self, server: &ServerHandle, max_name: usize) -> Arc<CatalogPart> {
+    fn part(&self, server: &ServerHandle, max_name: usize) -> Arc<CatalogPart> {
         let (snapshot, spec) = (server.snapshot(), server.spec());
-        let mut shares = self.shares.iter();
-        let same = shares.find(|it| it.is_of(&snapshot, &spec.prefix, max_name));
+        let mut parts = self.parts.iter();
+        let same = parts.find(|it| it.is_of(&snapshot, &spec.prefix, max_name));
         let new = || Arc::new(CatalogPart::new(snapshot.clone(), &spec.prefix, max_name));
         same.cloned().unwrap_or_else(new)
     }
 
-    fn add(&mut self, at: usize, servers: &[ServerHandle], share: &CatalogPart) {
+    fn add(&mut self, at: usize, servers: &[ServerHandle], part: &CatalogPart) {
         for kind in ListKind::ALL {
-            let items = share.items(kind);
+            let items = part.items(kind);
             self.routes[kind.index()].reserve(items.len());
             self.lists[kind.index()].reserve(items.len());
             for item in items {
@@ -130,22 +130,23 @@ impl Catalog {
         &mut self,
         kind: ListKind,
         name: &str,
-        rivals: [usize; 2],
+        indexes: [usize; 2],
         servers: &[ServerHandle],
     ) {
-        let [first, second] = rivals.map(|at| servers[at].spec().name.clone());
-        let (word, is_uri) = match kind {
+        let [first, second] = indexes.map(|at| servers[at].spec().name.clone());
+        let (kind_name, is_uri) = match kind {
             ListKind::Tools => ("tool", false),
             ListKind::Prompts => ("prompt", false),
             ListKind::Resources => ("resource", true),
             ListKind::Templates => ("resource template", true),
         };
-        let is_noted = |it: &Collision| it.kind == word && it.first == first && it.second == second;
-        if is_uri && (first == second || self.collisions.iter().any(is_noted)) {
+        let is_recorded =
+            |it: &Collision| it.kind == kind_name && it.first == first && it.second == second;
+        if is_uri && (first == second || self.collisions.iter().any(is_recorded)) {
             return;
         }
         self.collisions.push(Collision {
-            kind: word,
+            kind: kind_name,
             name: name.to_owned(),
             first,
             second,
@@ -173,7 +174,7 @@ impl Catalog {
 
     /// Returns the server that gets all requests, if there is just one and clients see it unchanged.
     pub(crate) fn sole(&self) -> Option<&ServerHandle> {
-        self.servers.first().filter(|_| self.transparent)
+        self.servers.first().filter(|_| self.is_transparent)
     }
 
     /// Returns the loaded server with that name.
@@ -210,15 +211,16 @@ impl Catalog {
     }
 
     /// Returns the tool that a client means: the one it sees under that name, or else the only one with that own name.
-    pub(crate) fn meant_tool(&self, name: &str) -> Option<(&ServerHandle, &Route)> {
-        self.tool(name).or_else(|| match self.bare(name)[..] {
-            [only] => self.tool(only),
-            _ => None,
-        })
+    pub(crate) fn find_tool(&self, name: &str) -> Option<(&ServerHandle, &Route)> {
+        self.tool(name)
+            .or_else(|| match self.names_of_own(name)[..] {
+                [only] => self.tool(only),
+                _ => None,
+            })
     }
 
     /// Returns the names under which clients see the tools that servers call `own`.
-    pub(crate) fn bare(&self, own: &str) -> Vec<&str> {
+    pub(crate) fn names_of_own(&self, own: &str) -> Vec<&str> {
         let is_meant = |(_, it): &(&str, Cow<'_, str>)| it == own;
         let named = self.own_names().filter(is_meant);
         named.map(|(name, _)| name).collect()
@@ -231,7 +233,7 @@ impl Catalog {
     }
 
     /// Returns the server that lost the tool with that name in its last reload, and its own name for the tool.
-    pub(crate) fn lost(&self, name: &str) -> Option<(&ServerHandle, String)> {
+    pub(crate) fn removed_tool(&self, name: &str) -> Option<(&ServerHandle, String)> {
         self.servers.iter().find_map(|server| {
             let (snapshot, spec) = (server.snapshot(), server.spec());
             let mut removed = snapshot.diff.removed.iter();
@@ -245,13 +247,13 @@ impl Catalog {
     pub(crate) fn left_out(&self, name: &str) -> impl Iterator<Item = (&ServerHandle, String)> {
         self.servers.iter().filter_map(move |server| {
             let (snapshot, prefix) = (server.snapshot(), &server.spec().prefix);
-            let is_meant =
+            let is_match =
                 |own: &&String| *own == name || public_name(prefix, own, self.max_name) == name;
             let own = snapshot
                 .list(ListKind::Tools)?
                 .left_out()
                 .iter()
-                .find(is_meant)?;
+                .find(is_match)?;
             Some((server, own.clone()))
         })
     }
@@ -265,7 +267,7 @@ impl Catalog {
     /// a template itself.
     pub(crate) fn resource(&self, uri: &str) -> Option<&ServerHandle> {
         let server = |kind: ListKind| Some(self.route(kind, uri)?.0);
-        let fitting = || {
+        let matching_template = || {
             let mut templates = self.templates.iter();
             let (_, at) = templates.find(|(template, _)| template.matches(uri))?;
             Some(&self.servers[*at])
@@ -273,7 +275,7 @@ impl Catalog {
         let listed = server(ListKind::Resources);
         listed
             .or_else(|| server(ListKind::Templates))
-            .or_else(fitting)
+            .or_else(matching_template)
     }
 
     /// Returns the names of all tools, as clients use them.
@@ -305,9 +307,9 @@ mod tests {
         let (name, cwd) = (format!("of_{prefix}"), std::env::temp_dir());
         let mut spec = ServerSpec::new(name, "none".into(), Vec::new(), cwd);
         prefix.clone_into(&mut spec.prefix);
-        let mut means = ProxyResources::new(EventSender::silent(), 1 << 20, None);
-        means.reaper = Reaper::absent();
-        ServerHandle::new(Arc::new(spec), means)
+        let mut resources = ProxyResources::new(EventSender::silent(), 1 << 20, None);
+        resources.reaper = Reaper::absent();
+        ServerHandle::new(Arc::new(spec), resources)
     }
 
     /// Returns lists with these names, by kind. Repeated names of a kind get different definitions.
@@ -330,7 +332,7 @@ mod tests {
         let routes = catalog.routes.clone().map(BTreeMap::from_iter);
         let servers: Vec<_> = catalog.servers.iter().map(ServerHandle::spec).collect();
         (
-            (catalog.max_name, catalog.transparent, servers),
+            (catalog.max_name, catalog.is_transparent, servers),
             (catalog.lists.clone(), routes),
             (catalog.templates.clone(), catalog.collisions.clone()),
         )

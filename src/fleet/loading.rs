@@ -13,7 +13,10 @@ use crate::watcher::WatchError;
 pub(crate) enum LoadError {
     /// The configuration has no such server; `there` are the names it has.
     #[error("the configuration has no server `{name}`")]
-    Unknown { name: String, there: Vec<String> },
+    Unknown {
+        name: String,
+        available: Vec<String>,
+    },
     /// The configuration has it, but its definition has a fault.
     #[error("invalid definition of `{name}` in the configuration:\n{fault}")]
     Faulty { name: String, fault: String },
@@ -34,23 +37,23 @@ impl Fleet {
     /// signal waits for a large tree.
     pub(crate) fn begin(&self) -> Result<(), WatchError> {
         let config = self.config();
-        let begins =
+        let starts =
             |spec: &&ServerSpec| self.is_transparent() || (spec.autostart && !self.is_lazy());
-        for spec in config.servers.iter().filter(begins) {
+        for spec in config.servers.iter().filter(starts) {
             if self.is_transparent() && self.watches() {
                 WatchSubscriptions::check(spec)?;
             }
-            let (server, watch) = self.enrol(Arc::new(spec.clone()));
-            self.arm_soon(server, watch);
+            let (server, watch) = self.add_member(Arc::new(spec.clone()));
+            self.spawn_watch_and_introduce(server, watch);
         }
         self.refresh();
-        self.follow_configuration();
+        self.watch_configuration();
         Ok(())
     }
 
     /// Returns true if the loaded server might run now although its code did not run at the last attempt: its files are
     /// not watched, or that attempt timed out.
-    pub(crate) fn is_worth_a_try(&self, server: &ServerHandle) -> bool {
+    pub(crate) fn should_retry(&self, server: &ServerHandle) -> bool {
         let refusal = server.gate().refusal();
         refusal.is_some_and(|failure| failure.late || !self.watches())
     }
@@ -59,7 +62,7 @@ impl Fleet {
     /// before.
     pub(crate) async fn load(&self, name: &str) -> Result<(ServerHandle, bool), LoadError> {
         self.reread(&[]);
-        let (server, before) = self.find_or_enrol(name)?;
+        let (server, before) = self.find_or_add(name)?;
         if before {
             // The new configuration may define it differently.
             server.wait_processed().await;
@@ -80,7 +83,7 @@ impl Fleet {
         }
     }
 
-    fn find_or_enrol(&self, name: &str) -> Result<(ServerHandle, bool), LoadError> {
+    fn find_or_add(&self, name: &str) -> Result<(ServerHandle, bool), LoadError> {
         if let Some(server) = self.loaded(name) {
             return Ok((server, true));
         }
@@ -89,8 +92,8 @@ impl Fleet {
         }
         let config = self.config();
         if let Some(spec) = config.server(name) {
-            let (server, watch) = self.enrol(Arc::new(spec.clone()));
-            self.arm_soon(server.clone(), watch);
+            let (server, watch) = self.add_member(Arc::new(spec.clone()));
+            self.spawn_watch_and_introduce(server.clone(), watch);
             return Ok((server, false));
         }
         let name = name.to_owned();
@@ -105,7 +108,10 @@ impl Fleet {
             .iter()
             .map(|spec| spec.name.clone())
             .collect();
-        Err(LoadError::Unknown { name, there })
+        Err(LoadError::Unknown {
+            name,
+            available: there,
+        })
     }
 
     /// Returns the loaded server with that name.
@@ -117,10 +123,10 @@ impl Fleet {
 
     /// Unloads a server; resolves when it has finished its requests and stopped. Returns false if it is not loaded.
     pub(crate) async fn unload(&self, name: &str) -> bool {
-        match self.expel(name) {
+        match self.remove_member(name) {
             Some(server) => {
                 self.announce();
-                self.see_off(server).await;
+                self.stop_removed(server).await;
                 true
             }
             None => false,
@@ -128,49 +134,53 @@ impl Fleet {
     }
 
     /// Removes a server from the fleet.
-    pub(super) fn expel(&self, name: &str) -> Option<ServerHandle> {
+    pub(super) fn remove_member(&self, name: &str) -> Option<ServerHandle> {
         let mut state = self.state();
         let at = state
             .members
             .iter()
             .position(|member| member.server.spec().name == name)?;
         let member = state.members.remove(at);
-        if let Some(sources) = &self.0.sources {
-            sources.forget(member.watch);
+        if let Some(subscriptions) = &self.0.subscriptions {
+            subscriptions.remove(member.watch);
         }
-        state.leaving.push(member.server.clone());
+        state.stopping.push(member.server.clone());
         Some(member.server)
     }
 
     /// Lets a removed server finish its requests, then stops it.
-    pub(super) async fn see_off(&self, server: ServerHandle) {
-        let (fleet, leaving) = (self.clone(), server.clone());
-        let gone = self.0.tasks.spawn(async move {
-            leaving.stop(leaving.spec().timeouts.drain).await;
-            fleet.state().leaving.retain(|it| !it.is(&leaving));
-            let server = leaving.spec().name.clone();
+    pub(super) async fn stop_removed(&self, server: ServerHandle) {
+        let (fleet, removed) = (self.clone(), server.clone());
+        let stopped = self.0.tasks.spawn(async move {
+            removed.stop(removed.spec().timeouts.drain).await;
+            fleet.state().stopping.retain(|it| !it.is(&removed));
+            let server = removed.spec().name.clone();
             fleet.0.resources.events.send(Event::Unloaded { server });
         });
-        let _ = gone.await;
+        let _ = stopped.await;
     }
 
     /// Returns the servers that finish their requests before they stop.
-    pub(crate) fn leaving(&self) -> Vec<ServerHandle> {
-        self.state().leaving.clone()
+    pub(crate) fn stopping(&self) -> Vec<ServerHandle> {
+        self.state().stopping.clone()
     }
 
     /// Adds a server as a member. It starts once it is ready and there is a client.
-    pub(super) fn enrol(&self, spec: Arc<ServerSpec>) -> (ServerHandle, u64) {
+    pub(super) fn add_member(&self, spec: Arc<ServerSpec>) -> (ServerHandle, u64) {
         let server = ServerHandle::new(spec, self.0.resources.clone());
-        self.show_known(&server);
-        let watch = self.0.sources.as_ref().map_or(0, |it| it.number());
+        self.show_cached_tools(&server);
+        let watch = self
+            .0
+            .subscriptions
+            .as_ref()
+            .map_or(0, |it| it.next_number());
         let mut state = self.state();
-        server.change_settings(|wanted| wanted.level.clone_from(&state.level));
+        server.change_settings(|settings| settings.level.clone_from(&state.level));
         let member = Member {
             server: server.clone(),
             watch,
-            armed: false,
-            kept: None,
+            is_ready: false,
+            cached_snapshot: None,
         };
         state.members.push(member);
         state.sort();
@@ -178,62 +188,68 @@ impl Fleet {
     }
 
     /// Shows a server with its last-known tools until it has listed. A call of one of them waits for its start.
-    pub(super) fn show_known(&self, server: &ServerHandle) {
-        let known = self.0.known.as_ref();
-        let tools = known.and_then(|known| known.recall(&server.spec()));
+    pub(super) fn show_cached_tools(&self, server: &ServerHandle) {
+        let cache = self.0.tool_cache.as_ref();
+        let tools = cache.and_then(|cache| cache.load(&server.spec()));
         server.show_cached_tools(tools.unwrap_or_default());
     }
 
     /// Starts watching a new member's files, then introduces it to the client.
-    async fn arm(&self, server: ServerHandle, watch: u64) -> Result<(), WatchError> {
-        let watched = match &self.0.sources {
-            Some(sources) if self.watches() => sources.watch(watch, server.clone(), None).await,
+    async fn watch_and_introduce(
+        &self,
+        server: ServerHandle,
+        watch: u64,
+    ) -> Result<(), WatchError> {
+        let watched = match &self.0.subscriptions {
+            Some(subscriptions) if self.watches() => {
+                subscriptions.watch(watch, server.clone(), None).await
+            }
             _ => Ok(()),
         };
-        self.make_room(&server).await;
+        self.wait_for_predecessor(&server).await;
         let mut guard = self.state();
         let state = &mut *guard;
         if let Some(member) = state.members.iter_mut().find(|it| it.server.is(&server)) {
-            member.armed = true;
-            if let Some(introduction) = &state.introduction {
-                introduction.make(&server);
+            member.is_ready = true;
+            if let Some(introduced) = &state.introduced {
+                introduced.introduce_to(&server);
             }
         }
         drop(guard);
-        self.forget_if_gone(&server, watch);
+        self.end_watch_if_removed(&server, watch);
         watched
     }
 
     /// Ends the watch of a server that was unloaded while the watch was being set up.
-    pub(super) fn forget_if_gone(&self, server: &ServerHandle, watch: u64) {
+    pub(super) fn end_watch_if_removed(&self, server: &ServerHandle, watch: u64) {
         let is_member = self.state().members.iter().any(|it| it.server.is(server));
-        if let (false, Some(sources)) = (is_member, &self.0.sources) {
-            sources.forget(watch);
+        if let (false, Some(subscriptions)) = (is_member, &self.0.subscriptions) {
+            subscriptions.remove(watch);
         }
     }
 
     /// Waits until a server of the same name that is being stopped has ended, if only one of them may run.
-    async fn make_room(&self, server: &ServerHandle) {
+    async fn wait_for_predecessor(&self, server: &ServerHandle) {
         let spec = server.spec();
         if spec.reload != ReloadMode::StopFirst {
             return;
         }
-        for before in self
-            .leaving()
+        for predecessor in self
+            .stopping()
             .iter()
             .filter(|it| it.spec().name == spec.name)
         {
             // The server is already being stopped; this only waits.
-            before.stop(before.spec().timeouts.drain).await;
+            predecessor.stop(predecessor.spec().timeouts.drain).await;
         }
     }
 
     /// Does the same as [`Self::arm`] without waiting. A server that cannot be watched runs all the same.
-    pub(super) fn arm_soon(&self, server: ServerHandle, watch: u64) {
+    pub(super) fn spawn_watch_and_introduce(&self, server: ServerHandle, watch: u64) {
         let fleet = self.clone();
         self.0.tasks.spawn(async move {
             let stopped = fleet.0.stopped.clone();
-            let armed = fleet.arm(server.clone(), watch);
+            let armed = fleet.watch_and_introduce(server.clone(), watch);
             if let Some(Err(error)) = stopped.run_until_cancelled(armed).await {
                 fleet.warn_unwatched(&server, &error);
             }

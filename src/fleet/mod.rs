@@ -50,14 +50,14 @@ pub(crate) struct Fleet(Arc<FleetInner>);
 
 struct FleetInner {
     resources: ProxyResources,
-    transparent: bool,
-    lazy: bool,
+    is_transparent: bool,
+    is_lazy: bool,
     reader: Option<ConfigReader>,
     files: Vec<PathBuf>,
     /// None if no files are watched.
-    sources: Option<Arc<WatchSubscriptions>>,
+    subscriptions: Option<Arc<WatchSubscriptions>>,
     /// Last-known tools of servers, on disk.
-    known: Option<Arc<ToolCache>>,
+    tool_cache: Option<Arc<ToolCache>>,
     /// Cancelled when the fleet is stopped.
     stopped: CancellationToken,
     state: Mutex<FleetState>,
@@ -72,8 +72,8 @@ struct FleetState {
     /// The loaded servers, in the order of the configuration.
     members: Vec<Member>,
     /// Servers that are being stopped.
-    leaving: Vec<ServerHandle>,
-    introduction: Option<IntroducedClient>,
+    stopping: Vec<ServerHandle>,
+    introduced: Option<IntroducedClient>,
     /// The raw log level that a legacy client has set.
     level: Option<String>,
     /// Faults of the configuration that were reported.
@@ -86,9 +86,9 @@ struct Member {
     /// Number of its watch.
     watch: u64,
     /// True if its files are watched or need no watch, so that it may be introduced.
-    armed: bool,
+    is_ready: bool,
     /// Snapshot whose tools are stored on disk.
-    kept: Option<Arc<Snapshot>>,
+    cached_snapshot: Option<Arc<Snapshot>>,
 }
 
 /// Information about the client for the servers.
@@ -97,7 +97,7 @@ struct IntroducedClient {
     hello: ClientHello,
     client: Arc<dyn Client>,
     /// Number of the introduction, from 1.
-    epoch: u64,
+    hello_number: u64,
 }
 
 impl std::fmt::Debug for Fleet {
@@ -109,31 +109,31 @@ impl std::fmt::Debug for Fleet {
 impl Fleet {
     /// Creates a fleet without loaded servers.
     pub(crate) fn new(
-        plan: FleetSetup,
-        means: ProxyResources,
-        sources: Option<Arc<WatchSubscriptions>>,
-        known: Option<Arc<ToolCache>>,
+        setup: FleetSetup,
+        resources: ProxyResources,
+        subscriptions: Option<Arc<WatchSubscriptions>>,
+        tool_cache: Option<Arc<ToolCache>>,
     ) -> Self {
-        let told = plan.faults.iter().filter(|_| plan.told);
+        let reported = setup.faults.iter().filter(|_| setup.faults_reported);
         let state = FleetState {
-            config: Arc::new(plan.config),
-            faults: told.map(ToString::to_string).collect(),
+            config: Arc::new(setup.config),
+            faults: reported.map(ToString::to_string).collect(),
             ..FleetState::default()
         };
         let fleet = Self(Arc::new(FleetInner {
-            resources: means,
-            transparent: plan.transparent,
-            lazy: plan.lazy,
-            reader: plan.reader,
-            files: plan.files,
-            sources,
-            known,
+            resources,
+            is_transparent: setup.is_transparent,
+            is_lazy: setup.is_lazy,
+            reader: setup.reader,
+            files: setup.files,
+            subscriptions,
+            tool_cache,
             stopped: CancellationToken::new(),
             state: Mutex::new(state),
             catalog: watch::Sender::default(),
             tasks: TaskTracker::new(),
         }));
-        fleet.tell_faults(&plan.faults);
+        fleet.report_faults(&setup.faults);
         fleet
     }
 
@@ -184,41 +184,44 @@ impl Fleet {
 
     /// Returns true if the servers' sources are watched, so that lists may change at any time.
     pub(crate) fn watches(&self) -> bool {
-        self.0.sources.is_some() && !self.0.lazy
+        self.0.subscriptions.is_some() && !self.0.is_lazy
     }
 
     /// Returns true if servers are loaded on demand only.
     pub(crate) fn is_lazy(&self) -> bool {
-        self.0.lazy
+        self.0.is_lazy
     }
 
     /// Returns true if there is one server and clients see it unchanged.
     pub(crate) fn is_transparent(&self) -> bool {
-        self.0.transparent
+        self.0.is_transparent
     }
 
     /// Introduces a client to every loaded server and to those loaded later; the first introduction starts them.
     /// Returns the introduction's number.
     pub(crate) fn introduce_client(&self, hello: ClientHello, client: Arc<dyn Client>) -> u64 {
         let mut state = self.state();
-        let epoch = state.introduction.as_ref().map_or(1, |last| last.epoch + 1);
-        let introduction = IntroducedClient {
+        let hello_number = state
+            .introduced
+            .as_ref()
+            .map_or(1, |last| last.hello_number + 1);
+        let introduced = IntroducedClient {
             hello,
             client,
-            epoch,
+            hello_number,
         };
-        for member in state.members.iter().filter(|member| member.armed) {
-            introduction.make(&member.server);
+        for member in state.members.iter().filter(|member| member.is_ready) {
+            introduced.introduce_to(&member.server);
         }
-        state.introduction = Some(introduction);
-        epoch
+        state.introduced = Some(introduced);
+        hello_number
     }
 
     /// Stores the client's changed description of itself and passes it to the servers.
     pub(crate) fn update_identity(&self, identity: &Identity) {
         let mut state = self.state();
-        if let Some(introduction) = &mut state.introduction {
-            introduction.hello.identity.clone_from(identity);
+        if let Some(introduced) = &mut state.introduced {
+            introduced.hello.identity.clone_from(identity);
         }
         for member in &state.members {
             member.server.update_identity(identity.clone());
@@ -226,13 +229,13 @@ impl Fleet {
     }
 
     /// Sets the raw log level of every server, now and later.
-    pub(crate) fn want_level(&self, level: Option<&str>) {
+    pub(crate) fn set_level(&self, level: Option<&str>) {
         let mut state = self.state();
         state.level = level.map(ToOwned::to_owned);
         for member in &state.members {
-            member.server.change_settings(|wanted| {
-                state.level.clone_into(&mut wanted.level);
-                wanted.send_level = true;
+            member.server.change_settings(|settings| {
+                state.level.clone_into(&mut settings.level);
+                settings.send_level = true;
             });
         }
     }
@@ -240,35 +243,35 @@ impl Fleet {
     /// Changes the client's subscriptions, server by server.
     pub(crate) fn change_settings(&self, change: impl Fn(&ServerHandle, &mut ClientSettings)) {
         for server in &self.catalog().servers {
-            server.change_settings(|wanted| change(server, wanted));
+            server.change_settings(|settings| change(server, settings));
         }
     }
 
     /// Cancels the client's request `id` (raw); `params` are those of the client's notification.
-    pub(crate) fn cancel(&self, asker: &Arc<dyn ResponseSink>, id: &str, params: &str) {
+    pub(crate) fn cancel(&self, sink: &Arc<dyn ResponseSink>, id: &str, params: &str) {
         for server in &self.catalog().servers {
-            server.cancel(asker.clone(), id, params);
+            server.cancel(sink.clone(), id, params);
         }
-        for server in &self.state().leaving {
-            server.cancel(asker.clone(), id, params);
+        for server in &self.state().stopping {
+            server.cancel(sink.clone(), id, params);
         }
     }
 
     /// Returns true if no server is starting or reloading.
     pub(crate) fn is_settled(&self) -> bool {
-        let held = |server: &ServerHandle| *server.gate().status().borrow() == GateStatus::Held;
-        !self.catalog().servers.iter().any(held)
+        let is_held = |server: &ServerHandle| *server.gate().status().borrow() == GateStatus::Held;
+        !self.catalog().servers.iter().any(is_held)
     }
 
     /// Waits until no server is starting or reloading, at most as long as a list may wait for that.
     pub(crate) async fn settled(&self) {
-        let patience = self.config().timeouts.first_list();
+        let max_wait = self.config().timeouts.first_list();
         let all = async {
             for server in &self.catalog().servers {
                 server.settled().await;
             }
         };
-        let _ = tokio::time::timeout(patience, all).await;
+        let _ = tokio::time::timeout(max_wait, all).await;
     }
 
     /// Collects writes to all servers until the returned corks are dropped.
@@ -289,7 +292,7 @@ impl Fleet {
             .iter()
             .map(|member| member.server.clone())
             .collect();
-        let catalog = if self.0.transparent {
+        let catalog = if self.0.is_transparent {
             servers
                 .pop()
                 .map_or_else(Catalog::default, Catalog::transparent)
@@ -308,33 +311,38 @@ impl Fleet {
                 holder: collision.first.clone(),
             });
         }
-        self.keep();
+        self.cache_tools();
     }
 
     /// Stores the current tools on disk, for the time when a server is not loaded.
-    fn keep(&self) {
-        let Some(known) = &self.0.known else { return };
+    fn cache_tools(&self) {
+        let Some(cache) = &self.0.tool_cache else {
+            return;
+        };
         for member in &mut self.state().members {
             let snapshot = member.server.snapshot();
             let tools = snapshot
                 .list(ListKind::Tools)
                 .filter(|_| snapshot.generation > 0);
-            let is_kept = |kept: &Arc<Snapshot>| Arc::ptr_eq(kept, &snapshot);
-            if let (Some(tools), false) = (tools, member.kept.as_ref().is_some_and(is_kept)) {
-                let (known, spec, tools) = (known.clone(), member.server.spec(), tools.clone());
+            let is_cached = |cached: &Arc<Snapshot>| Arc::ptr_eq(cached, &snapshot);
+            if let (Some(tools), false) = (
+                tools,
+                member.cached_snapshot.as_ref().is_some_and(is_cached),
+            ) {
+                let (cache, spec, tools) = (cache.clone(), member.server.spec(), tools.clone());
                 self.0.tasks.spawn_blocking(move || {
-                    if let Err(error) = known.remember(&spec, &tools) {
+                    if let Err(error) = cache.store(&spec, &tools) {
                         tracing::debug!(%error, "tools are not kept on disk");
                     }
                 });
-                member.kept = Some(snapshot.clone());
+                member.cached_snapshot = Some(snapshot.clone());
             }
         }
     }
 
     /// Returns the last-known tools of a configured server that is not loaded, under its own names.
-    pub(crate) fn recall(&self, spec: &ServerSpec) -> Option<Vec<Entry>> {
-        Some(self.0.known.as_ref()?.recall(spec)?.entries)
+    pub(crate) fn cached_tools(&self, spec: &ServerSpec) -> Option<Vec<Entry>> {
+        Some(self.0.tool_cache.as_ref()?.load(spec)?.entries)
     }
 
     fn state(&self) -> MutexGuard<'_, FleetState> {
@@ -346,9 +354,9 @@ impl Fleet {
         let before = self.catalog();
         self.refresh();
         let changes = self.catalog().changes(&before);
-        let introduction = self.state().introduction.clone();
-        if let Some(introduction) = introduction.filter(|_| !changes.is_empty()) {
-            introduction.client.lists_changed(&changes, false);
+        let introduced = self.state().introduced.clone();
+        if let Some(introduced) = introduced.filter(|_| !changes.is_empty()) {
+            introduced.client.lists_changed(&changes, false);
         }
     }
 
@@ -359,16 +367,16 @@ impl Fleet {
             let mut state = self.state();
             let members = std::mem::take(&mut state.members);
             // It holds the session, which holds the fleet.
-            state.introduction = None;
-            if let Some(sources) = &self.0.sources {
+            state.introduced = None;
+            if let Some(subscriptions) = &self.0.subscriptions {
                 for member in &members {
-                    sources.forget(member.watch);
+                    subscriptions.remove(member.watch);
                 }
             }
             members
                 .into_iter()
                 .map(|member| member.server)
-                .chain(state.leaving.clone())
+                .chain(state.stopping.clone())
                 .collect()
         };
         let stops: Vec<_> = servers
@@ -395,7 +403,7 @@ impl FleetState {
 }
 
 impl IntroducedClient {
-    fn make(&self, server: &ServerHandle) {
-        server.introduce_client(self.hello.clone(), self.client.clone(), self.epoch);
+    fn introduce_to(&self, server: &ServerHandle) {
+        server.introduce_client(self.hello.clone(), self.client.clone(), self.hello_number);
     }
 }

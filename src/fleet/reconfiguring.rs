@@ -16,27 +16,27 @@ impl Fleet {
     }
 
     /// Reads the configuration again whenever one of its files changes.
-    pub(super) fn follow_configuration(&self) {
-        if self.0.sources.is_none() || self.0.reader.is_none() {
+    pub(super) fn watch_configuration(&self) {
+        if self.0.subscriptions.is_none() || self.0.reader.is_none() {
             return;
         }
         let fleet = self.clone();
         tokio::spawn(async move {
-            let Some(sources) = &fleet.0.sources else {
+            let Some(subscriptions) = &fleet.0.subscriptions else {
                 return;
             };
-            let number = sources.number();
-            let follow = async {
+            let number = subscriptions.next_number();
+            let watch = async {
                 let mut files = fleet.0.files.clone();
                 let mut saved = Vec::new();
                 loop {
-                    let changes = sources.watch_configuration(number, &files).await;
+                    let changes = subscriptions.watch_configuration(number, &files).await;
                     let mut changes = match changes {
                         Ok(changes) => changes,
-                        Err(error) => return fleet.warn_unfollowed(&error),
+                        Err(error) => return fleet.warn_config_unwatched(&error),
                     };
                     // Applies saves from before the watch, then each later one, until more files count.
-                    while !fleet.reread_more(&saved, &mut files) {
+                    while !fleet.reread_files(&saved, &mut files) {
                         match changes.recv().await {
                             Some(paths) => saved = paths,
                             None => return,
@@ -45,12 +45,12 @@ impl Fleet {
                     saved.clear();
                 }
             };
-            fleet.0.stopped.run_until_cancelled(follow).await;
-            sources.forget(number);
+            fleet.0.stopped.run_until_cancelled(watch).await;
+            subscriptions.remove(number);
         });
     }
 
-    fn warn_unfollowed(&self, error: &WatchError) {
+    fn warn_config_unwatched(&self, error: &WatchError) {
         self.0.resources.events.send(Event::WatchWarning {
             server: "configuration".to_owned(),
             message: format!(
@@ -61,7 +61,7 @@ impl Fleet {
 
     /// Does the same as [`Fleet::reread`] for the files in `saved`. Adds the files it returns to `files`; returns true
     /// if any of them is new.
-    fn reread_more(&self, saved: &[PathBuf], files: &mut Vec<PathBuf>) -> bool {
+    fn reread_files(&self, saved: &[PathBuf], files: &mut Vec<PathBuf>) -> bool {
         let before = files.len();
         for file in self.reread(saved) {
             if !files.contains(&file) {
@@ -79,13 +79,13 @@ impl Fleet {
         let Some(loaded) = reader.and_then(|read| read()) else {
             return Vec::new();
         };
-        let named = loaded.env_files.clone();
-        self.take(loaded, files);
-        named
+        let env_files = loaded.env_files.clone();
+        self.apply(loaded, files);
+        env_files
     }
 
-    fn take(&self, loaded: LoadedConfig, files: &[PathBuf]) {
-        self.tell_faults(&loaded.faults);
+    fn apply(&self, loaded: LoadedConfig, files: &[PathBuf]) {
+        self.report_faults(&loaded.faults);
         let files = match files {
             [] => loaded.files.clone(),
             files => files.to_vec(),
@@ -97,7 +97,7 @@ impl Fleet {
         if config == *before {
             return;
         }
-        self.tell_restart(&config.needing_restart(&before));
+        self.report_restart_needed(&config.needing_restart(&before));
         let changes = diff(&before, &config);
         self.state().config = Arc::new(config);
         self.0.resources.events.send(Event::Reconfigured {
@@ -111,46 +111,46 @@ impl Fleet {
         };
         let starting = changes.changed.iter().filter(starts_now);
         let new: Vec<String> = changes.added.iter().chain(starting).cloned().collect();
-        self.put_in_force(&changes, &new, &files);
+        self.apply_changes(&changes, &new, &files);
     }
 
-    fn put_in_force(&self, changes: &ConfigDiff, new: &[String], files: &[PathBuf]) {
+    fn apply_changes(&self, changes: &ConfigDiff, new: &[String], files: &[PathBuf]) {
         let config = self.config();
         for name in &changes.removed {
-            if let Some(server) = self.expel(name) {
+            if let Some(server) = self.remove_member(name) {
                 let fleet = self.clone();
-                tokio::spawn(async move { fleet.see_off(server).await });
+                tokio::spawn(async move { fleet.stop_removed(server).await });
             }
         }
         for name in &changes.changed {
             let (Some(server), Some(spec)) = (self.loaded(name), config.server(name)) else {
                 continue;
             };
-            let (old, before) = (server.spec(), SystemTime::now());
+            let (old, since) = (server.spec(), SystemTime::now());
             server.redefine(Arc::new(spec.clone()), files.to_vec());
-            let is_watched_alike = (&old.cwd, &old.watch, &old.program, &old.args)
+            let has_same_watch = (&old.cwd, &old.watch, &old.program, &old.args)
                 == (&spec.cwd, &spec.watch, &spec.program, &spec.args)
                 && old.build.is_some() == spec.build.is_some();
-            if !is_watched_alike {
-                self.watch_anew(name, before);
+            if !has_same_watch {
+                self.rewatch(name, since);
             }
             // The last-known tools of the old definition may not fit the new one.
-            self.show_known(&server);
+            self.show_cached_tools(&server);
         }
         let added = config
             .servers
             .iter()
             .filter(|spec| new.contains(&spec.name));
         for spec in added.filter(|spec| spec.autostart && !self.is_lazy()) {
-            let (server, watch) = self.enrol(Arc::new(spec.clone()));
-            self.arm_soon(server, watch);
+            let (server, watch) = self.add_member(Arc::new(spec.clone()));
+            self.spawn_watch_and_introduce(server, watch);
         }
         self.state().sort();
         self.announce();
     }
 
     /// Watches the files of a server's newest definition; its process may have started `since` then.
-    fn watch_anew(&self, name: &str, since: SystemTime) {
+    fn rewatch(&self, name: &str, since: SystemTime) {
         if !self.watches() {
             return;
         }
@@ -161,19 +161,19 @@ impl Fleet {
         };
         let (fleet, server, number) = (self.clone(), member.server.clone(), member.watch);
         self.0.tasks.spawn(async move {
-            let Some(sources) = &fleet.0.sources else {
+            let Some(subscriptions) = &fleet.0.subscriptions else {
                 return;
             };
-            let watched = sources.watch(number, server.clone(), Some(since));
+            let watched = subscriptions.watch(number, server.clone(), Some(since));
             let watched = fleet.0.stopped.run_until_cancelled(watched).await;
             if let Some(Err(error)) = watched {
                 fleet.warn_unwatched(&server, &error);
             }
-            fleet.forget_if_gone(&server, number);
+            fleet.end_watch_if_removed(&server, number);
         });
     }
 
-    fn tell_restart(&self, keys: &[&str]) {
+    fn report_restart_needed(&self, keys: &[&str]) {
         if !keys.is_empty() {
             let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
             self.0.resources.events.send(Event::WatchWarning {
@@ -187,7 +187,7 @@ impl Fleet {
     }
 
     /// Reports the faults that did not exist at the last read.
-    pub(super) fn tell_faults(&self, faults: &[Fault]) {
+    pub(super) fn report_faults(&self, faults: &[Fault]) {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         let before = std::mem::replace(&mut self.state().faults, faults.clone());
         for text in faults {

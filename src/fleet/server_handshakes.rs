@@ -10,7 +10,7 @@ use crate::server::{Handshake, ServerHandle};
 /// Answers of the loaded servers to the client's introduction, as far as they arrived.
 #[derive(Debug)]
 pub(crate) struct ServerHandshakes {
-    all: Vec<(ServerHandle, std::sync::Arc<Handshake>)>,
+    handshakes: Vec<(ServerHandle, std::sync::Arc<Handshake>)>,
     /// Number of servers that did not answer in time.
     pub(crate) missing: usize,
 }
@@ -18,33 +18,37 @@ pub(crate) struct ServerHandshakes {
 impl Fleet {
     /// Waits until every loaded server has answered the introduction `epoch`, at most as long as a client's first
     /// request may wait.
-    pub(crate) async fn introduced(&self, epoch: u64) -> ServerHandshakes {
+    pub(crate) async fn handshakes(&self, hello_number: u64) -> ServerHandshakes {
         let deadline = Instant::now() + self.config().timeouts.startup_wait;
-        let mut all = Vec::new();
+        let mut handshakes = Vec::new();
         let mut missing = 0;
         for server in &self.catalog().servers {
-            let answer = tokio::time::timeout_at(deadline, server.wait_for_handshake(epoch)).await;
+            let answer =
+                tokio::time::timeout_at(deadline, server.wait_for_handshake(hello_number)).await;
             match answer.unwrap_or_else(|_| server.handshake()) {
-                Some(handshake) => all.push((server.clone(), handshake)),
+                Some(handshake) => handshakes.push((server.clone(), handshake)),
                 None => missing += 1,
             }
         }
-        ServerHandshakes { all, missing }
+        ServerHandshakes {
+            handshakes,
+            missing,
+        }
     }
 }
 
 impl ServerHandshakes {
     /// Returns the answer of the only server.
     pub(crate) fn only(&self) -> Option<&Handshake> {
-        self.all.first().map(|(_, handshake)| &**handshake)
+        self.handshakes.first().map(|(_, handshake)| &**handshake)
     }
 
     /// Returns a raw object with the `capabilities` and `instructions` of all servers, for a client of `era`; `own` are
     /// the proxy's own instructions. Capabilities that exist in one era only are not offered to the other.
-    pub(crate) fn combined(&self, era: Era, own: Option<String>) -> String {
+    pub(crate) fn combined(&self, era: Era, own_instructions: Option<String>) -> String {
         let mut capabilities = Vec::new();
-        let mut instructions: Vec<String> = own.into_iter().collect();
-        for (server, handshake) in &self.all {
+        let mut instructions: Vec<String> = own_instructions.into_iter().collect();
+        for (server, handshake) in &self.handshakes {
             let result = Members::of(&handshake.result);
             let mut offered = Members::of(result.get("capabilities").unwrap_or("{}"));
             match (handshake.era, era) {

@@ -13,9 +13,9 @@ pub(crate) type ConfigReader = Arc<dyn Fn() -> Option<LoadedConfig> + Send + Syn
 pub(crate) struct FleetSetup {
     pub(crate) config: Config,
     /// True if there is only one server and clients see it unchanged.
-    pub(crate) transparent: bool,
+    pub(crate) is_transparent: bool,
     /// True if servers are loaded on demand only and their sources are not watched.
-    pub(crate) lazy: bool,
+    pub(crate) is_lazy: bool,
     /// Source of the configuration; None for a server from the command line.
     pub(crate) reader: Option<ConfigReader>,
     /// Files that the configuration is read from.
@@ -23,7 +23,7 @@ pub(crate) struct FleetSetup {
     /// Faults in these files.
     pub(crate) faults: Vec<Fault>,
     /// True if the faults were already reported to the user.
-    pub(crate) told: bool,
+    pub(crate) faults_reported: bool,
 }
 
 impl FleetSetup {
@@ -31,24 +31,24 @@ impl FleetSetup {
     pub(crate) fn of_one(config: Config) -> Self {
         Self {
             config,
-            transparent: true,
-            lazy: false,
+            is_transparent: true,
+            is_lazy: false,
             reader: None,
             files: Vec::new(),
             faults: Vec::new(),
-            told: false,
+            faults_reported: false,
         }
     }
 
     /// Returns true if local servers are started immediately.
     pub(crate) fn starts_processes(&self) -> bool {
-        !self.lazy && self.config.servers.iter().any(|it| it.remote.is_none())
+        !self.is_lazy && self.config.servers.iter().any(|it| it.remote.is_none())
     }
 
     /// Returns the setup for a further session: rereads the configuration and marks its faults as reported.
-    pub(crate) fn again(&self) -> Self {
+    pub(crate) fn for_next_session(&self) -> Self {
         let mut setup = self.clone();
-        setup.told = true;
+        setup.faults_reported = true;
         if let Some(loaded) = setup.reader.as_ref().and_then(|read| read()) {
             if loaded.faults.is_empty() {
                 setup.config = loaded.config;

@@ -15,7 +15,11 @@ use crate::transport::stream::Outbox;
 
 impl Fleet {
     /// Creates a fleet with these servers in its configuration, of which none is loaded.
-    pub(crate) fn configured(names: &[&str], transparent: bool, known: Option<ToolCache>) -> Self {
+    pub(crate) fn configured(
+        names: &[&str],
+        is_transparent: bool,
+        tool_cache: Option<ToolCache>,
+    ) -> Self {
         let server = |name: &&str| {
             let cwd = std::env::temp_dir();
             ServerSpec::new((*name).to_owned(), "none".into(), Vec::new(), cwd)
@@ -24,28 +28,28 @@ impl Fleet {
             servers: names.iter().map(server).collect(),
             ..Config::default()
         };
-        let plan = FleetSetup {
-            transparent,
+        let setup = FleetSetup {
+            is_transparent,
             ..FleetSetup::of_one(config)
         };
-        let mut means = ProxyResources::new(EventSender::silent(), 1 << 20, None);
-        means.reaper = Reaper::absent();
-        Self::new(plan, means, None, known.map(Arc::new))
+        let mut resources = ProxyResources::new(EventSender::silent(), 1 << 20, None);
+        resources.reaper = Reaper::absent();
+        Self::new(setup, resources, None, tool_cache.map(Arc::new))
     }
 
     /// Creates a fleet in which these servers are loaded.
-    pub(crate) fn loaded_with(names: &[&str], transparent: bool) -> Self {
-        let fleet = Self::configured(names, transparent, None);
+    pub(crate) fn loaded_with(names: &[&str], is_transparent: bool) -> Self {
+        let fleet = Self::configured(names, is_transparent, None);
         for name in names {
-            fleet.enrol_unarmed(name);
+            fleet.add_unstarted(name);
         }
         fleet
     }
 
     /// Loads a server without introducing it to a client, so that it is not started.
-    pub(crate) fn enrol_unarmed(&self, name: &str) {
+    pub(crate) fn add_unstarted(&self, name: &str) {
         let spec = self.config().server(name).unwrap().clone();
-        self.enrol(Arc::new(spec));
+        self.add_member(Arc::new(spec));
         self.refresh();
     }
 

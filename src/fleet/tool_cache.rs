@@ -19,7 +19,7 @@ use crate::mcp::{List, ListKind};
 use crate::private_files;
 
 /// Maximum size of a file in bytes; longer ones are neither written nor read.
-const LONGEST: u64 = 8 << 20;
+const MAX_SIZE: u64 = 8 << 20;
 
 /// Directory of last-known tools.
 #[derive(Debug, Clone)]
@@ -34,10 +34,10 @@ impl ToolCache {
     }
 
     /// Stores the tools of `server`, readable for the user only. Does not touch a file with the same content.
-    pub(crate) fn remember(&self, server: &ServerSpec, tools: &List) -> io::Result<()> {
+    pub(crate) fn store(&self, server: &ServerSpec, tools: &List) -> io::Result<()> {
         let text = tools.result(ListKind::Tools, &[]);
-        if text.len() as u64 > LONGEST {
-            return self.forget(server);
+        if text.len() as u64 > MAX_SIZE {
+            return self.remove(server);
         }
         if self.read(server).is_some_and(|known| known == text) {
             return Ok(());
@@ -51,19 +51,19 @@ impl ToolCache {
     }
 
     /// Returns the tools that `server` had last and that it may offer now; None if unknown.
-    pub(crate) fn recall(&self, server: &ServerSpec) -> Option<List> {
+    pub(crate) fn load(&self, server: &ServerSpec) -> Option<List> {
         let text = self.read(server)?;
         // Text after the JSON value means that the file was not written here.
         serde_json::from_str::<&RawValue>(&text).ok()?;
         let mut tools = List::default();
         tools.add_page(ListKind::Tools, &text).ok()?;
-        let admission = server.tools.compile();
-        tools.retain(|name| admission.admits(name));
+        let tool_filter = server.tools.compile();
+        tools.retain(|name| tool_filter.admits(name));
         Some(tools)
     }
 
     /// Deletes the stored tools of `server`.
-    pub(crate) fn forget(&self, server: &ServerSpec) -> io::Result<()> {
+    pub(crate) fn remove(&self, server: &ServerSpec) -> io::Result<()> {
         match fs::remove_file(self.path(server)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -78,8 +78,8 @@ impl ToolCache {
         }
         let mut text = String::new();
         let file = File::open(path).ok()?;
-        file.take(LONGEST + 1).read_to_string(&mut text).ok()?;
-        (text.len() as u64 <= LONGEST).then_some(text)
+        file.take(MAX_SIZE + 1).read_to_string(&mut text).ok()?;
+        (text.len() as u64 <= MAX_SIZE).then_some(text)
     }
 
     fn path(&self, server: &ServerSpec) -> PathBuf {
@@ -127,28 +127,28 @@ mod tests {
     #[test]
     fn what_is_remembered_is_recalled_until_it_is_forgotten() {
         let (dir, known) = known();
-        assert_eq!(known.recall(&server("a")), None);
-        known.forget(&server("a")).unwrap();
-        known.remember(&server("a"), &tools(&["x", "y"])).unwrap();
-        known.remember(&server("../ü/b"), &tools(&[])).unwrap();
+        assert_eq!(known.load(&server("a")), None);
+        known.remove(&server("a")).unwrap();
+        known.store(&server("a"), &tools(&["x", "y"])).unwrap();
+        known.store(&server("../ü/b"), &tools(&[])).unwrap();
         let again = ToolCache::open(dir.path().join("a/tools"));
-        assert_eq!(again.recall(&server("a")), Some(tools(&["x", "y"])));
-        assert_eq!(again.recall(&server("../ü/b")), Some(tools(&[])));
-        again.remember(&server("a"), &tools(&["z"])).unwrap();
-        assert_eq!(known.recall(&server("a")), Some(tools(&["z"])));
-        again.forget(&server("a")).unwrap();
-        assert_eq!(known.recall(&server("a")), None);
+        assert_eq!(again.load(&server("a")), Some(tools(&["x", "y"])));
+        assert_eq!(again.load(&server("../ü/b")), Some(tools(&[])));
+        again.store(&server("a"), &tools(&["z"])).unwrap();
+        assert_eq!(known.load(&server("a")), Some(tools(&["z"])));
+        again.remove(&server("a")).unwrap();
+        assert_eq!(known.load(&server("a")), None);
         assert_eq!(fs::read_dir(&known.dir).unwrap().count(), 1);
     }
 
     #[test]
     fn another_command_is_another_server() {
         let (_dir, known) = known();
-        known.remember(&server("a"), &tools(&["x"])).unwrap();
+        known.store(&server("a"), &tools(&["x"])).unwrap();
         let mut same = server("a");
         same.env.clear();
         same.watch = vec!["*.py".into()];
-        assert!(known.recall(&same).is_some());
+        assert!(known.load(&same).is_some());
         let changes: [fn(&mut ServerSpec); 5] = [
             |it| it.name = "A".into(),
             |it| it.program = "uvx".into(),
@@ -159,19 +159,19 @@ mod tests {
         for change in changes {
             let mut other = server("a");
             change(&mut other);
-            assert_eq!(known.recall(&other), None, "{other:?}");
+            assert_eq!(known.load(&other), None, "{other:?}");
         }
     }
 
     #[test]
     fn files_are_private_tell_no_secret_and_are_written_only_when_different() {
         let (_dir, known) = known();
-        known.remember(&server("a"), &tools(&["x"])).unwrap();
+        known.store(&server("a"), &tools(&["x"])).unwrap();
         let path = known.path(&server("a"));
         let before = fs::metadata(&path).unwrap();
         assert_eq!(before.permissions().mode() & 0o777, 0o600);
         assert!(!fs::read_to_string(&path).unwrap().contains("geheim"));
-        known.remember(&server("a"), &tools(&["x"])).unwrap();
+        known.store(&server("a"), &tools(&["x"])).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().ino(), before.ino());
         assert_eq!(
             fs::metadata(&path).unwrap().mtime_nsec(),
@@ -182,10 +182,10 @@ mod tests {
     #[test]
     fn a_broken_or_foreign_file_is_not_known_and_is_replaced() {
         let (_dir, known) = known();
-        known.remember(&server("a"), &tools(&["x"])).unwrap();
+        known.store(&server("a"), &tools(&["x"])).unwrap();
         let path = known.path(&server("a"));
         let long = format!(r#"{{"tools":[]{}}}"#, " ".repeat((8 << 20) - 11));
-        assert_eq!(long.len() as u64, LONGEST + 1);
+        assert_eq!(long.len() as u64, MAX_SIZE + 1);
         for text in [
             "",
             "{",
@@ -196,26 +196,26 @@ mod tests {
             &long,
         ] {
             fs::write(&path, text).unwrap();
-            assert_eq!(known.recall(&server("a")), None, "{}", text.len());
+            assert_eq!(known.load(&server("a")), None, "{}", text.len());
         }
         fs::write(&path, b"{\"tools\":[],\"x\":\"\xff\"}").unwrap();
-        assert_eq!(known.recall(&server("a")), None);
-        known.remember(&server("a"), &tools(&["x"])).unwrap();
-        assert!(known.recall(&server("a")).is_some());
+        assert_eq!(known.load(&server("a")), None);
+        known.store(&server("a"), &tools(&["x"])).unwrap();
+        assert!(known.load(&server("a")).is_some());
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert_eq!(known.recall(&server("a")), None);
-        assert!(known.remember(&server("a"), &tools(&["x"])).is_err());
+        assert_eq!(known.load(&server("a")), None);
+        assert!(known.store(&server("a"), &tools(&["x"])).is_err());
         assert_eq!(fs::read_dir(&known.dir).unwrap().count(), 1);
     }
 
     #[test]
     fn a_list_that_is_too_long_to_be_read_is_not_kept() {
         let (_dir, known) = known();
-        known.remember(&server("a"), &tools(&["x"])).unwrap();
+        known.store(&server("a"), &tools(&["x"])).unwrap();
         let long = "x".repeat(8 << 20);
-        known.remember(&server("a"), &tools(&[&long])).unwrap();
-        assert_eq!(known.recall(&server("a")), None);
+        known.store(&server("a"), &tools(&[&long])).unwrap();
+        assert_eq!(known.load(&server("a")), None);
         assert!(!known.path(&server("a")).exists());
     }
 }

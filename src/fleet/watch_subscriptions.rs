@@ -31,25 +31,25 @@ pub(crate) struct WatchSubscriptions {
     watcher: Watcher,
     receivers: Arc<Mutex<HashMap<u64, NoticeReceiver>>>,
     /// Lets servers query the file events themselves, since they cannot wait for the watcher's thread.
-    glance: Arc<WeakWatcher>,
+    weak_watcher: Arc<WeakWatcher>,
     last: AtomicU64,
 }
 
 /// Reports the files that the processes of the server with this number use.
 #[derive(Debug)]
 struct InUseReporter {
-    glance: Arc<WeakWatcher>,
+    weak_watcher: Arc<WeakWatcher>,
     number: u64,
 }
 
 impl LoadedFilesObserver for InUseReporter {
-    fn loaded(&self, noted: &LoadedFiles, since: SystemTime) {
+    fn loaded(&self, loaded: &LoadedFiles, since: SystemTime) {
         let in_use = FilesInUse {
-            code: noted.code.clone(),
-            read: noted.read.clone(),
+            code: loaded.code.clone(),
+            read: loaded.read.clone(),
             since,
         };
-        self.glance.watch_in_use(self.number, in_use);
+        self.weak_watcher.watch_in_use(self.number, in_use);
     }
 }
 
@@ -62,25 +62,25 @@ impl SaveProbe for WeakWatcher {
 impl WatchSubscriptions {
     /// Creates a watcher without watches.
     pub(crate) fn new(options: WatchOptions, events: EventSender) -> Result<Self, WatchError> {
-        let hearers = Arc::<Mutex<HashMap<_, _>>>::default();
-        let told = hearers.clone();
+        let receivers = Arc::<Mutex<HashMap<_, _>>>::default();
+        let shared = receivers.clone();
         // Immediately, on the thread that knows: a busy runtime may handle a call before it handles a notice.
-        let tell = move |number, notice| {
-            if let Some(hearer) = locked(&told).get(&number) {
-                dispatch_notice(hearer, notice);
+        let dispatch = move |number, notice| {
+            if let Some(receiver) = locked(&shared).get(&number) {
+                dispatch_notice(receiver, notice);
             }
         };
-        let watcher = Watcher::start(options, tell, events)?;
+        let watcher = Watcher::start(options, dispatch, events)?;
         Ok(Self {
-            glance: Arc::new(watcher.downgrade()),
+            weak_watcher: Arc::new(watcher.downgrade()),
             watcher,
-            receivers: hearers,
+            receivers,
             last: AtomicU64::new(0),
         })
     }
 
     /// Returns the number for a new watch.
-    pub(super) fn number(&self) -> u64 {
+    pub(super) fn next_number(&self) -> u64 {
         self.last.fetch_add(1, Ordering::Relaxed) + 1
     }
 
@@ -100,13 +100,16 @@ impl WatchSubscriptions {
     ) -> Result<(), WatchError> {
         let Some(mut request) = request(&server.spec()) else {
             // It may have been a local command before.
-            self.forget(number);
+            self.remove(number);
             server.set_watched_files(None);
             return Ok(());
         };
-        server.set_save_probe(self.glance.clone());
-        let glance = self.glance.clone();
-        server.set_files_observer(Arc::new(InUseReporter { glance, number }));
+        server.set_save_probe(self.weak_watcher.clone());
+        let weak_watcher = self.weak_watcher.clone();
+        server.set_files_observer(Arc::new(InUseReporter {
+            weak_watcher,
+            number,
+        }));
         if let WatchRequest::Sources {
             own_writes,
             one_start,
@@ -122,7 +125,7 @@ impl WatchSubscriptions {
         locked(&self.receivers).insert(number, NoticeReceiver::Server(server.clone()));
         let added = self.watcher.add(number, request).await;
         if added.is_err() {
-            self.forget(number);
+            self.remove(number);
         }
         let Coverage { globs, files } = added?;
         server.set_watched_files(Some(WatchedFiles {
@@ -149,7 +152,7 @@ impl WatchSubscriptions {
     }
 
     /// Ends a watch.
-    pub(super) fn forget(&self, number: u64) {
+    pub(super) fn remove(&self, number: u64) {
         locked(&self.receivers).remove(&number);
         self.watcher.remove(number);
     }
@@ -171,8 +174,8 @@ fn request(spec: &ServerSpec) -> Option<WatchRequest> {
     })
 }
 
-fn dispatch_notice(hearer: &NoticeReceiver, notice: WatchNotice) {
-    match (hearer, notice) {
+fn dispatch_notice(receiver: &NoticeReceiver, notice: WatchNotice) {
+    match (receiver, notice) {
         (NoticeReceiver::Server(server), WatchNotice::Suspect) => server.suspect(),
         (NoticeReceiver::Server(server), WatchNotice::Saved(paths)) => server.saved(paths),
         (NoticeReceiver::Server(server), WatchNotice::Unchanged) => server.unchanged(),
@@ -198,10 +201,10 @@ mod tests {
     async fn what_changed_is_told_while_the_runtime_is_busy() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("mcp-proxy.toml");
-        let sources =
+        let subscriptions =
             WatchSubscriptions::new(WatchOptions::default(), EventSender::silent()).unwrap();
         let files = [file.clone()];
-        let mut changes = sources.watch_configuration(1, &files).await.unwrap();
+        let mut changes = subscriptions.watch_configuration(1, &files).await.unwrap();
         std::fs::write(&file, "new").unwrap();
         let (sender, heard) = std::sync::mpsc::channel();
         std::thread::spawn(move || sender.send(changes.blocking_recv()));

@@ -218,7 +218,9 @@ pub(super) fn text<'a>(
 /// Returns the error for a server that could not be loaded, worded for a model.
 pub(crate) fn load_error(name: &str, error: &LoadError) -> Value {
     match error {
-        LoadError::Unknown { there, .. } => {
+        LoadError::Unknown {
+            available: there, ..
+        } => {
             let near = nearest(name, there.iter().map(String::as_str));
             let suggestion = match (&near[..], &there[..]) {
                 ([near, ..], _) => format!("did you mean '{near}'?"),

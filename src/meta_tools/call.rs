@@ -135,7 +135,7 @@ pub(super) fn remembered(
         !runs && server.is_none_or(|server| server == spec.name)
     };
     let had = config.servers.iter().filter(is_meant).filter_map(|spec| {
-        let mut entries = fleet.recall(spec)?.into_iter();
+        let mut entries = fleet.cached_tools(spec)?.into_iter();
         Some((spec.name.clone(), entries.find(|it| it.name == tool)?))
     });
     let mut had: Vec<(String, Entry)> = had.collect();

@@ -10,8 +10,8 @@ fn caller(era: Era) -> Caller {
 /// Returns a fleet with two loaded servers and one that is not.
 fn fleet() -> Fleet {
     let fleet = Fleet::configured(&["a", "b", "c"], false, None);
-    fleet.enrol_unarmed("a");
-    fleet.enrol_unarmed("b");
+    fleet.add_unstarted("a");
+    fleet.add_unstarted("b");
     fleet.list("a", &[(ListKind::Tools, "find_city")]);
     fleet.list("b", &[(ListKind::Tools, "send_mail")]);
     for server in ["a", "b"] {

@@ -76,7 +76,10 @@ fn everything(fleet: &Fleet) -> Vec<(String, bool, Vec<Entry>)> {
                 tools.map(|list| list.entries.clone()).unwrap_or_default(),
             )
         }
-        loaded => (loaded.is_some(), fleet.recall(spec).unwrap_or_default()),
+        loaded => (
+            loaded.is_some(),
+            fleet.cached_tools(spec).unwrap_or_default(),
+        ),
     };
     config
         .servers

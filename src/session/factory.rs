@@ -36,7 +36,7 @@ impl SessionFactory {
         is_shared: bool,
     ) -> Result<Arc<Session>, WatchError> {
         let setup = if self.has_opened.swap(true, Ordering::Relaxed) {
-            self.setup.again()
+            self.setup.for_next_session()
         } else {
             self.setup.clone()
         };

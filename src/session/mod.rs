@@ -149,7 +149,7 @@ impl Session {
             }
             server.drained().await;
         }
-        for server in self.fleet.leaving() {
+        for server in self.fleet.stopping() {
             server.drained().await;
         }
     }

@@ -30,7 +30,7 @@ impl Session {
     }
 
     async fn handshakes(&self, hello_number: u64) -> ServerHandshakes {
-        let handshakes = self.fleet.introduced(hello_number).await;
+        let handshakes = self.fleet.handshakes(hello_number).await;
         if handshakes.missing > 0 {
             self.state().is_answered_early = true;
         }

@@ -41,7 +41,7 @@ impl Session {
         }
         let catalog = self.fleet.catalog();
         if let Some(server) = catalog.sole() {
-            if !self.fleet.is_worth_a_try(server) {
+            if !self.fleet.should_retry(server) {
                 return self.call_tool_of(server, &name, request);
             }
             let owned = name.clone().into_owned();
@@ -50,8 +50,8 @@ impl Session {
             };
             return self.start_sole(&catalog, request, retry);
         }
-        match catalog.meant_tool(&name) {
-            Some((server, route)) if !self.fleet.is_worth_a_try(server) => {
+        match catalog.find_tool(&name) {
+            Some((server, route)) if !self.fleet.should_retry(server) => {
                 self.submit(server, Method::CallTool, route.rename.clone(), request);
             }
             _ => self.await_tool(&catalog, &name, request),
@@ -108,7 +108,7 @@ impl Session {
         };
         let catalog = self.fleet.catalog();
         if let Some(server) = catalog.sole() {
-            if !self.fleet.is_worth_a_try(server) {
+            if !self.fleet.should_retry(server) {
                 return self.submit(server, method, None, request);
             }
             let retry = move |session: &Self, server: &ServerHandle, request: Request<'_>| {
@@ -147,7 +147,7 @@ impl Session {
             }
             Method::Complete => self.complete(catalog, request),
             Method::SetLevel => {
-                self.fleet.want_level(envelope.params.level);
+                self.fleet.set_level(envelope.params.level);
                 self.answer_result(id, "{}");
             }
             Method::CallTool => self.call_tool(line, envelope, id, era),

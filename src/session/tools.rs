@@ -124,7 +124,7 @@ impl Session {
     fn ready_server(&self, server: &str) -> Option<ServerHandle> {
         let server = self.fleet.loaded(server)?;
         let is_held = *server.gate().status().borrow() == GateStatus::Held;
-        (!is_held && !self.fleet.is_worth_a_try(&server)).then_some(server)
+        (!is_held && !self.fleet.should_retry(&server)).then_some(server)
     }
 
     /// Returns the call that the arguments name and its server, after loading or waiting for the server.
@@ -137,7 +137,7 @@ impl Session {
         }
         let call = call?;
         if let Some(server) = self.fleet.loaded(&call.server)
-            && !self.fleet.is_worth_a_try(&server)
+            && !self.fleet.should_retry(&server)
         {
             let max_wait = server.spec().timeouts.hold;
             let _ = tokio::time::timeout(max_wait, server.answers()).await;

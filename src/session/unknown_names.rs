@@ -21,7 +21,7 @@ impl Session {
             catalog,
             request,
             may_have,
-            move |session, catalog, request| match catalog.meant_tool(&owned) {
+            move |session, catalog, request| match catalog.find_tool(&owned) {
                 Some((server, route)) => {
                     session.submit(server, Method::CallTool, route.rename.clone(), request);
                 }
@@ -53,7 +53,7 @@ impl Session {
     ) -> bool {
         let starting = |server: &&ServerHandle| {
             let is_held = *server.gate().status().borrow() == GateStatus::Held;
-            (is_held || self.fleet.is_worth_a_try(server)) && may_have(server)
+            (is_held || self.fleet.should_retry(server)) && may_have(server)
         };
         let servers: Vec<_> = catalog.servers.iter().filter(starting).cloned().collect();
         let max_waits = servers.iter().map(|server| server.spec().timeouts.hold);
@@ -73,7 +73,7 @@ impl Session {
             )]
             let deadline = Instant::now() + max_wait;
             for server in servers {
-                if session.fleet.is_worth_a_try(&server) {
+                if session.fleet.should_retry(&server) {
                     let name = server.spec().name.clone();
                     let load = session.fleet.load(&name);
                     let _ = tokio::time::timeout_at(deadline, load).await;
@@ -104,7 +104,7 @@ impl Session {
         if let Some(reason) = self.fleet.without_servers() {
             let _ = write!(message, ": {reason}");
         }
-        if let Some((server, own)) = catalog.lost(name) {
+        if let Some((server, own)) = catalog.removed_tool(name) {
             let (server, added) = (&server.spec().name, &server.snapshot().diff.added);
             let _ = write!(
                 message,
@@ -126,7 +126,7 @@ impl Session {
                 spec.name
             );
         }
-        let candidates = catalog.bare(name);
+        let candidates = catalog.names_of_own(name);
         if !candidates.is_empty() {
             let servers = format!(
                 "several servers have a tool `{name}`: call `{}`",
@@ -140,7 +140,7 @@ impl Session {
             let bare = nearest(name, own.iter().map(|(_, own)| &**own));
             similar = bare
                 .into_iter()
-                .flat_map(|own| catalog.bare(own))
+                .flat_map(|own| catalog.names_of_own(own))
                 .take(3)
                 .collect();
         }

@@ -34,7 +34,7 @@ fn the_defaults_are_those_of_the_configuration() {
     assert_eq!(spec.cwd, std::env::current_dir().unwrap());
     assert_eq!(mission.max_message, config.max_message);
     assert_eq!(mission.meta_tools, Set::Dev);
-    assert!(mission.plan.transparent && mission.plan.reader.is_none());
+    assert!(mission.plan.is_transparent && mission.plan.reader.is_none());
     let watch = mission.watch.unwrap();
     assert_eq!(watch.quiet, config.watching.debounce);
     assert_eq!(watch.quiet, WatchOptions::default().quiet);
@@ -103,7 +103,7 @@ fn what_does_not_fit_the_command_line_any_more_is_not_read() {
 #[test]
 fn settings_of_the_configuration_are_in_force() {
     let (mission, spec) = mission_of(FILE, &["--server", "a"]).unwrap();
-    assert!(mission.plan.transparent);
+    assert!(mission.plan.is_transparent);
     assert_eq!(
         (spec.name.as_str(), spec.program.to_str()),
         ("a", Some("srv"))
@@ -158,7 +158,7 @@ fn all_servers_are_run_unless_one_is_chosen() {
             .iter()
             .all(|it| it.watch.ends_with(&["!gen/**".to_owned()]))
     );
-    assert!(!mission.plan.transparent);
+    assert!(!mission.plan.is_transparent);
     assert!(usage(FILE, &["--server", "c"]).ends_with("it has `a`, `b`"));
     for words in ["--watch a", "--build a", "--name a", "--cwd /", "--env A=1"] {
         let words: Vec<&str> = words.split(' ').collect();

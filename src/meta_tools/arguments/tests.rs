@@ -291,7 +291,7 @@ fn a_missing_text_and_one_of_another_type_are_told_apart() {
 fn a_server_that_cannot_be_loaded_is_explained() {
     let unknown = |there: &[&str]| LoadError::Unknown {
         name: "wether".into(),
-        there: there.iter().map(|it| (*it).to_owned()).collect(),
+        available: there.iter().map(|it| (*it).to_owned()).collect(),
     };
     for (error, words) in [
         (unknown(&["weather", "mail"]), "did you mean 'weather'?"),

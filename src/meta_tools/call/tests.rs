@@ -151,9 +151,7 @@ async fn a_tool_of_a_server_that_does_not_run_is_found_where_it_was_last() {
         let mut list = List::default();
         list.add_page(ListKind::Tools, tools).unwrap();
         let config = fleet.config();
-        known
-            .remember(config.server(server).unwrap(), &list)
-            .unwrap();
+        known.store(config.server(server).unwrap(), &list).unwrap();
     }
     let server = |tool: &str| {
         let arguments = format!(r#"{{"tool_name":"{tool}"}}"#);
@@ -163,7 +161,7 @@ async fn a_tool_of_a_server_that_does_not_run_is_found_where_it_was_last() {
     assert!(server("x").unwrap_err()["error"] == "Several servers have a tool 'x': a, b");
     assert!(server("w").is_err());
     // A loaded server takes precedence, and only its newest list counts.
-    fleet.enrol_unarmed("c");
+    fleet.add_unstarted("c");
     fleet.list("c", &[(ListKind::Tools, "y")]);
     assert_eq!(server("y"), Ok("c".to_owned()));
     assert_eq!(server("z"), Ok("a".to_owned()));

@@ -280,7 +280,7 @@ async fn other_requests_go_to_the_server_that_they_name_or_are_answered() {
 async fn an_altered_name_leads_back_to_the_servers_own() {
     let stage = two_servers();
     let catalog = stage.session.fleet.catalog();
-    let name = catalog.bare("y.z")[0];
+    let name = catalog.names_of_own("y.z")[0];
     assert_ne!(name, "b__y.z");
     let params = format!(r#"{{"name":"{name}"}}"#);
     check(
