@@ -101,7 +101,7 @@ impl Candidate {
                     stop(running).await;
                     return None;
                 }
-                Some(Ok(Ok(_))) if stderr.is_some() && !self.shared.warm.keeps() => {
+                Some(Ok(Ok(_))) if stderr.is_some() && !self.shared.warm.commit_standby() => {
                     stop(running).await;
                     let reason = "the standby exited".to_owned();
                     let reason = self.shared.warm.difference().unwrap_or(reason);
@@ -202,8 +202,10 @@ impl Candidate {
                 None,
             );
         }
-        let StartedProcess { child, voice } =
-            self.shared.warm.start(&context.spec, number, cold).await;
+        let StartedProcess {
+            child,
+            stderr: voice,
+        } = self.shared.warm.start(&context.spec, number, cold).await;
         (
             generation::start(context, number, child, client, identity),
             voice,
@@ -213,7 +215,7 @@ impl Candidate {
     /// Releases the stderr output of a standby, and reports why a standby was unusable.
     fn finish_standby(&self, stderr: Option<StderrBuffer>, mismatch: Option<StandbyMismatch>) {
         if let Some(stderr) = stderr {
-            stderr.belongs_to(self.number);
+            stderr.assign_to(self.number);
         }
         let (warm, spec) = (&self.shared.warm, &self.context.spec);
         match mismatch {

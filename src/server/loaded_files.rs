@@ -41,7 +41,10 @@ pub(crate) async fn report_loaded(
     let mut saved = Some(saved);
     loop {
         let (size, now) = (load_log.size(), SystemTime::now());
-        let (reader, earlier) = (load_log.clone(), locked(&shared.loaded_files).late.clone());
+        let (reader, earlier) = (
+            load_log.clone(),
+            locked(&shared.loaded_files).loaded_late.clone(),
+        );
         let read = move || (reader.read(), existing(earlier));
         let Ok((loaded, earlier)) = spawn_blocking(read).await else {
             return;
@@ -50,7 +53,7 @@ pub(crate) async fn report_loaded(
             let mut watched = loaded.clone();
             // A call may load such a file again, and a save may come before that is noted.
             watched.code.extend(earlier.iter().cloned());
-            watched.late.extend(earlier);
+            watched.loaded_late.extend(earlier);
             observer.loaded(&watched, since);
             *locked(&shared.loaded_files) = watched;
             if let Some(saved) = saved.take() {
@@ -59,7 +62,7 @@ pub(crate) async fn report_loaded(
             known = Some(loaded);
         }
         since = now;
-        load_log.grown(size).await;
+        load_log.wait_grown(size).await;
     }
 }
 
@@ -77,7 +80,9 @@ pub(crate) async fn add_failed(load_log: Option<LoadLog>, shared: &ServerShared)
     let since = load_log.since;
     if let Ok(mut loaded) = spawn_blocking(move || load_log.read()).await {
         let mut known = locked(&shared.loaded_files);
-        known.places.extend(loaded.places.iter().cloned());
+        known
+            .package_dirs
+            .extend(loaded.package_dirs.iter().cloned());
         loaded.add(&known);
         drop(known);
         observer.loaded(&loaded, since);

@@ -320,7 +320,7 @@ impl ServerHandle {
 
     /// Returns the cost of the standby processes, if there are any.
     pub(crate) fn standby_cost(&self) -> Option<StandbyCost> {
-        self.shared.warm.prepared()
+        self.shared.warm.standby_cost()
     }
 
     /// Introduces a client; the first call starts the server. `epoch` numbers the introductions, from 1.
@@ -406,7 +406,7 @@ impl ServerHandle {
 
     /// Returns true if the next start is expected to use a standby.
     pub(crate) fn has_standby(&self) -> bool {
-        self.shared.warm.is_likely()
+        self.shared.warm.is_standby_likely()
     }
 
     /// Reports changed files; more changes may follow immediately.

@@ -35,7 +35,7 @@ impl Runtime {
 pub(super) struct BootstrapDir {
     path: PathBuf,
     runtime: Runtime,
-    loads_ahead: bool,
+    preloads: bool,
 }
 
 impl BootstrapDir {
@@ -45,13 +45,13 @@ impl BootstrapDir {
         let Launch {
             runtime,
             words,
-            loads_ahead,
+            preloads: loads_ahead,
         } = launch;
         let (runtime, loads_ahead) = (*runtime, *loads_ahead);
         let folder = Self {
             path,
             runtime,
-            loads_ahead,
+            preloads: loads_ahead,
         };
         match runtime {
             Runtime::Python => folder.write("sitecustomize.py", PYTHON)?,
@@ -81,7 +81,7 @@ impl BootstrapDir {
     }
 
     /// Returns the server definition with an environment that points to this folder.
-    pub(super) fn found_by(&self, spec: &ServerSpec) -> ServerSpec {
+    pub(super) fn with_env(&self, spec: &ServerSpec) -> ServerSpec {
         // An empty value equals an unset one, but would leave an empty entry after this one.
         let original = original(self.runtime, spec).filter(|it| !it.is_empty());
         let mut value = OsString::new();
@@ -107,7 +107,7 @@ impl BootstrapDir {
     }
 
     /// Commits to a standby, which then no longer ends itself; returns false if it has ended.
-    pub(super) fn keep(&self) -> bool {
+    pub(super) fn commit(&self) -> bool {
         fs::remove_file(self.path("trial")).is_ok()
     }
 
@@ -118,13 +118,13 @@ impl BootstrapDir {
     }
 
     /// Whether the process makes its notes on request only.
-    pub(super) fn is_asked(&self) -> bool {
+    pub(super) fn reports_on_request(&self) -> bool {
         self.runtime == Runtime::Node
     }
 
     /// Requests the notes of a process that makes them on request only.
-    pub(super) fn ask(&self) {
-        if self.is_asked() {
+    pub(super) fn request_report(&self) {
+        if self.reports_on_request() {
             // Without a report nothing is learned.
             let _ = self.write("report", "");
         }
@@ -132,18 +132,18 @@ impl BootstrapDir {
 
     /// Whether the process has completed the requested notes.
     pub(super) fn is_complete(&self) -> bool {
-        self.is_asked() && self.has_report()
+        self.reports_on_request() && self.has_report()
     }
 
     /// Returns the size of the notes in bytes.
-    pub(super) fn noted(&self) -> usize {
+    pub(super) fn log_size(&self) -> usize {
         let size = fs::metadata(self.path("log")).map_or(0, |log| log.len());
         usize::try_from(size).unwrap_or(usize::MAX)
     }
 
     /// Whether packages may be loaded ahead for the command.
-    pub(super) fn is_for_standbys(&self) -> bool {
-        self.loads_ahead
+    pub(super) fn allows_standby(&self) -> bool {
+        self.preloads
     }
 
     /// Whether the notes made until the first response, or on request, are complete.

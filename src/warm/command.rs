@@ -118,7 +118,7 @@ pub(super) struct Launch {
     /// name of the first word is compared.
     pub(super) words: Vec<String>,
     /// Whether packages may be loaded ahead of a save. False if a save may change the installed packages.
-    pub(super) loads_ahead: bool,
+    pub(super) preloads: bool,
 }
 
 /// File access of [`understand`].
@@ -128,7 +128,7 @@ pub(super) trait ProgramReader {
 }
 
 /// Returns the launch of the command; `None` unless it is certain.
-pub(super) fn understand<S: AsRef<OsStr>>(
+pub(super) fn parse_command<S: AsRef<OsStr>>(
     program: &OsStr,
     args: &[S],
     files: &dyn ProgramReader,
@@ -202,7 +202,7 @@ fn uv(words: &[String], files: &dyn ProgramReader) -> Option<Launch> {
     let options = &rest[..rest.len() - behind.len()];
     let mut launch = uv_run(behind, files).filter(|_| run == "run")?;
     // `uv` may install a copy of the saved code first.
-    launch.loads_ahead &= !installs_own(options);
+    launch.preloads &= !installs_own(options);
     Some(launch)
 }
 
@@ -227,7 +227,7 @@ fn uvx(words: &[String]) -> Option<Launch> {
     let behind = UVX.skip(words)?;
     let options = &words[..words.len() - behind.len()];
     let mut launch = launch(Runtime::Python, behind).filter(|_| installs_own(options))?;
-    launch.loads_ahead = false;
+    launch.preloads = false;
     Some(launch)
 }
 
@@ -280,7 +280,7 @@ fn launch(runtime: Runtime, words: &[String]) -> Option<Launch> {
     (!first.starts_with('-') && !first.is_empty()).then(|| Launch {
         runtime,
         words: words.to_vec(),
-        loads_ahead: true,
+        preloads: true,
     })
 }
 
@@ -333,7 +333,7 @@ mod tests {
 
     fn words(line: &str) -> Option<Vec<String>> {
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        let launch = understand(&words[0], &words[1..], &FILES)?;
+        let launch = parse_command(&words[0], &words[1..], &FILES)?;
         Some(launch.words)
     }
 
@@ -369,7 +369,7 @@ mod tests {
     fn what_a_save_is_installed_for_is_not_loaded_ahead() {
         let loads_ahead = |line: &str| {
             let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-            understand(&words[0], &words[1..], &FILES).map(|it| it.loads_ahead)
+            parse_command(&words[0], &words[1..], &FILES).map(|it| it.preloads)
         };
         for (line, ahead) in [
             ("uv run weather", true),

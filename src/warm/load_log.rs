@@ -17,14 +17,14 @@ use super::slot::QUIET;
 
 /// Time limit for the report of loaded files, which a process makes when it is idle.
 pub(super) const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Pause before the first check for new notes. Each check without a result doubles it, so that an idle process costs no
 /// time.
-const GROWING: Duration = Duration::from_millis(500);
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Maximum pause between two checks.
-const RESTING: Duration = Duration::from_secs(3);
+const MAX_PAUSE: Duration = Duration::from_secs(3);
 /// Directories for installed packages.
-const PLACES: [&str; 3] = ["site-packages", "dist-packages", "node_modules"];
+const PACKAGE_DIRS: [&str; 3] = ["site-packages", "dist-packages", "node_modules"];
 
 /// Notes of one process. The process makes notes as long as a clone of this exists.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ pub(crate) struct LoadLog {
     /// Start of the process; for a standby, time of its hand-over.
     pub(crate) since: SystemTime,
     /// Size of the notes at the first response, in bytes.
-    began: usize,
+    size_at_response: usize,
 }
 
 /// Content of the notes of a process.
@@ -42,23 +42,23 @@ pub(crate) struct LoadedFiles {
     /// Code files outside of the directories for installed packages.
     pub(crate) code: BTreeSet<PathBuf>,
     /// Part of `code` loaded after the first response.
-    pub(crate) late: BTreeSet<PathBuf>,
+    pub(crate) loaded_late: BTreeSet<PathBuf>,
     /// Files opened for reading before the first response.
     pub(crate) read: BTreeSet<PathBuf>,
     /// Modules of installed packages, as paths below their directory in `places`.
     pub(crate) installed: BTreeSet<PathBuf>,
     /// Directories for installed packages that the process searches.
-    pub(crate) places: BTreeSet<PathBuf>,
+    pub(crate) package_dirs: BTreeSet<PathBuf>,
 }
 
 impl LoadLog {
     /// Creates the notes of a process that answers from now on, or has failed.
     pub(super) fn new(folder: Arc<BootstrapDir>, since: SystemTime) -> Self {
-        let began = folder.noted();
+        let size_at_response = folder.log_size();
         Self {
             folder,
             since,
-            began,
+            size_at_response,
         }
     }
 
@@ -67,50 +67,53 @@ impl LoadLog {
         if !self.folder.is_claimed() {
             return false;
         }
-        if self.folder.is_asked() {
+        if self.folder.reports_on_request() {
             sleep(QUIET).await;
-            self.folder.ask();
+            self.folder.request_report();
         }
-        let told = async {
+        let reported = async {
             while !self.folder.has_report() {
-                sleep(LOOK_AGAIN).await;
+                sleep(POLL_INTERVAL).await;
             }
         };
-        timeout(REPORT_TIMEOUT, told).await.is_ok()
+        timeout(REPORT_TIMEOUT, reported).await.is_ok()
     }
 
     /// Waits until the notes exceed `size` bytes; never resolves if the notes are final.
-    pub(crate) async fn grown(&self, size: usize) {
+    pub(crate) async fn wait_grown(&self, size: usize) {
         if self.folder.is_complete() {
             future::pending::<()>().await;
         }
-        let mut pause = GROWING;
-        while self.folder.noted() <= size {
+        let mut pause = FIRST_PAUSE;
+        while self.folder.log_size() <= size {
             sleep(pause).await;
-            pause = RESTING.min(pause * 2);
+            pause = MAX_PAUSE.min(pause * 2);
         }
     }
 
     /// Returns the size of the notes in bytes.
     pub(crate) fn size(&self) -> usize {
-        self.folder.noted()
+        self.folder.log_size()
     }
 
     /// Returns the notes made so far. Reads the file system.
     pub(crate) fn read(&self) -> LoadedFiles {
-        let mut noted = LoadedFiles::read_from(&self.folder.log().unwrap_or_default(), self.began);
+        let mut files = LoadedFiles::read_from(
+            &self.folder.log().unwrap_or_default(),
+            self.size_at_response,
+        );
         // The location of a namespace package is one or more directories, not a file.
-        noted.code.retain(|path| path.is_file());
-        noted.late.retain(|path| noted.code.contains(path));
+        files.code.retain(|path| path.is_file());
+        files.loaded_late.retain(|path| files.code.contains(path));
         if self.folder.is_complete() {
             // A single report contains everything, so nothing was loaded later.
-            noted.late.clear();
+            files.loaded_late.clear();
         }
-        noted
+        files
     }
 
     /// Whether the process itself has opened this file for writing. The file's directory must be canonical.
-    pub(super) fn have_written(&self, path: &Path) -> bool {
+    pub(super) fn has_written(&self, path: &Path) -> bool {
         let log = self.folder.log().unwrap_or_default();
         let mut written = marked(&log, "#wrote").map(Path::new);
         written.any(|it| it == path || it.file_name() == path.file_name() && is_at(it, path))
@@ -132,17 +135,17 @@ fn marked<'a>(log: &'a str, mark: &'a str) -> impl Iterator<Item = &'a str> {
 
 impl LoadedFiles {
     /// Parses the notes of a process whose log had `began` bytes at the first response.
-    fn read_from(log: &str, began: usize) -> Self {
+    fn read_from(log: &str, size_at_response: usize) -> Self {
         let installed: Vec<&Path> = marked(log, "#installed").map(Path::new).collect();
-        let is_place = |place: &&&Path| PLACES.iter().any(|it| place.ends_with(it));
-        let places = installed.iter().filter(is_place);
-        let mut noted = Self {
-            places: places.map(|place| place.to_path_buf()).collect(),
+        let is_package_dir = |place: &&&Path| PACKAGE_DIRS.iter().any(|it| place.ends_with(it));
+        let package_dirs = installed.iter().filter(is_package_dir);
+        let mut files = Self {
+            package_dirs: package_dirs.map(|place| place.to_path_buf()).collect(),
             ..Self::default()
         };
         let mut at = 0;
         for line in log.split_inclusive('\n') {
-            let is_early = at < began;
+            let is_early = at < size_at_response;
             at += line.len();
             let Some((name, place)) = line.trim_end().split_once('\t') else {
                 continue;
@@ -156,36 +159,37 @@ impl LoadedFiles {
                 .find_map(|it| Some((it, path.strip_prefix(it).ok()?)));
             match (name, package) {
                 ("#read", None) if is_early => {
-                    noted.read.insert(path.to_owned());
+                    files.read.insert(path.to_owned());
                 }
                 // The main module is located but not imported.
                 ("#found" | "#link", None) => {
-                    noted.code.insert(path.to_owned());
+                    files.code.insert(path.to_owned());
                 }
                 (name, None) if !name.starts_with('#') => {
-                    noted.code.insert(path.to_owned());
+                    files.code.insert(path.to_owned());
                     if !is_early {
-                        noted.late.insert(path.to_owned());
+                        files.loaded_late.insert(path.to_owned());
                     }
                 }
-                (name, Some((place, below)))
-                    if (name == "#found" || !name.starts_with('#')) && is_place(&place) =>
+                (name, Some((package_dir, below)))
+                    if (name == "#found" || !name.starts_with('#'))
+                        && is_package_dir(&package_dir) =>
                 {
-                    noted.installed.insert(below.to_owned());
+                    files.installed.insert(below.to_owned());
                 }
                 _ => {}
             }
         }
-        noted
+        files
     }
 
     /// Adds the notes of another process.
     pub(crate) fn add(&mut self, other: &Self) {
         self.code.extend(other.code.iter().cloned());
-        self.late.extend(other.late.iter().cloned());
+        self.loaded_late.extend(other.loaded_late.iter().cloned());
         self.read.extend(other.read.iter().cloned());
         self.installed.extend(other.installed.iter().cloned());
-        self.places.extend(other.places.iter().cloned());
+        self.package_dirs.extend(other.package_dirs.iter().cloned());
     }
 }
 
@@ -212,7 +216,7 @@ mod tests {
             "/p/late.py",
         ];
         assert_eq!(noted.code, paths(&code));
-        assert_eq!(noted.late, paths(&["/p/late.py"]));
+        assert_eq!(noted.loaded_late, paths(&["/p/late.py"]));
         assert_eq!(noted.read, paths(&["/p/prompt.txt"]));
         assert_eq!(noted.installed, paths(&["mcp/server.py"]));
     }

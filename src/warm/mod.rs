@@ -52,7 +52,7 @@ const FAILURES: u32 = 2;
 /// Number of consecutive warm starts with a difference after which a server always starts cold.
 const DIFFERENCES: u32 = 10;
 /// Time during which a server keeps a second standby after saves that came too fast for one.
-const PRESSED: Duration = Duration::from_secs(30);
+const SECOND_STANDBY_TIME: Duration = Duration::from_secs(30);
 /// Time without a save after which a server keeps no standby.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 
@@ -74,26 +74,26 @@ struct WarmState {
     /// Start of that process; for a standby, time of its hand-over.
     since: Option<SystemTime>,
     /// Notes of the active process and of the previous one, which may still be draining.
-    kept: VecDeque<LoadLog>,
+    recent_logs: VecDeque<LoadLog>,
     /// Latest notes fit for a standby.
-    learned: Option<PreloadList>,
+    preload_list: Option<PreloadList>,
     /// Start of the last cold start in progress.
-    begun: Option<Instant>,
+    cold_start: Option<Instant>,
     /// Duration of the last cold start until its generation answered.
-    cold: Option<Duration>,
+    cold_duration: Option<Duration>,
     /// Preparation time of the last standby.
-    took: Option<Duration>,
+    preparation_time: Option<Duration>,
     failures: u32,
     /// Number of consecutive warm starts that differed from the start before.
     differences: u32,
     /// Incremented by [`WarmReload::forget`] and [`WarmReload::stop`], to detect standbys from before.
-    age: u64,
+    revision: u64,
     /// Time of the last touch of a file.
-    touched: Option<Instant>,
+    last_touch: Option<Instant>,
     /// Interval between the last two touches.
-    rhythm: Option<Duration>,
+    touch_interval: Option<Duration>,
     /// Time of the last save that came too early for a single standby.
-    pressed: Option<Instant>,
+    last_early_save: Option<Instant>,
 }
 
 /// Cost of a standby.
@@ -110,18 +110,19 @@ pub(crate) struct StandbyCost {
 pub(crate) struct StartedProcess {
     pub(crate) child: Result<Child, SpawnError>,
     /// Stderr of a former standby, buffered until its generation proves good; `None` after a cold start.
-    pub(crate) voice: Option<StderrBuffer>,
+    pub(crate) stderr: Option<StderrBuffer>,
 }
 
 impl WarmState {
     /// Whether recent saves came too fast for one standby.
-    fn is_pressed(&self) -> bool {
-        self.pressed.is_some_and(|at| at.elapsed() < PRESSED)
+    fn needs_two_standbys(&self) -> bool {
+        self.last_early_save
+            .is_some_and(|at| at.elapsed() < SECOND_STANDBY_TIME)
     }
 
     /// Discards the learned notes and the standbys based on them.
-    fn unlearn(&mut self) {
-        self.learned = None;
+    fn discard_preload_list(&mut self) {
+        self.preload_list = None;
         self.slots.clear();
     }
 }
@@ -148,17 +149,17 @@ impl WarmReload {
         // Without the program, the plain start reports the error, although a standby may exist.
         if !cold && find(spec, Path::new(&spec.program)).is_some() {
             match self.prepared_start(spec).await {
-                Some(Ok((child, voice, folder))) => {
+                Some(Ok((child, stderr, folder))) => {
                     let mut state = locked(&self.state);
                     state.folder = Some(Arc::new(folder));
-                    state.begun = None;
+                    state.cold_start = None;
                     return StartedProcess {
                         child: Ok(child),
-                        voice: Some(voice),
+                        stderr: Some(stderr),
                     };
                 }
-                Some(Err(StandbyError::Unlike(reason))) => self.failed(spec, reason),
-                Some(Err(StandbyError::Outdated)) => locked(&self.state).unlearn(),
+                Some(Err(StandbyError::Unfit(reason))) => self.failed(spec, reason),
+                Some(Err(StandbyError::Outdated)) => locked(&self.state).discard_preload_list(),
                 Some(Err(StandbyError::Differs(reason))) => self.differs(spec, reason),
                 None => {}
             }
@@ -167,26 +168,29 @@ impl WarmReload {
         let folder = self.folder(spec).map(Arc::new);
         locked(&self.state).since = Some(SystemTime::now());
         let child = match &folder {
-            Some(folder) => spawn(&folder.found_by(spec), number, &self.events, &self.reaper),
+            Some(folder) => spawn(&folder.with_env(spec), number, &self.events, &self.reaper),
             None => spawn(spec, number, &self.events, &self.reaper),
         };
         let mut state = locked(&self.state);
         state.folder = folder;
-        state.begun = Some(begun);
-        StartedProcess { child, voice: None }
+        state.cold_start = Some(begun);
+        StartedProcess {
+            child,
+            stderr: None,
+        }
     }
 
     /// Records the first touch of a file since the last save settled.
     pub(crate) fn touched(&self) {
         let mut state = locked(&self.state);
-        let before = state.touched.replace(Instant::now());
-        state.rhythm = before.map(|before| before.elapsed());
+        let before = state.last_touch.replace(Instant::now());
+        state.touch_interval = before.map(|before| before.elapsed());
     }
 
     /// Whether the next start is likely to be warm.
-    pub(crate) fn is_likely(&self) -> bool {
+    pub(crate) fn is_standby_likely(&self) -> bool {
         let state = locked(&self.state);
-        let can = !state.slots.is_empty() || state.learned.is_some();
+        let can = !state.slots.is_empty() || state.preload_list.is_some();
         can && state.failures < FAILURES
     }
 
@@ -200,74 +204,74 @@ impl WarmReload {
         let mut state = locked(&self.state);
         let folder = state.folder.take();
         let since = state.since.take();
-        let took = state.begun.take().map(|begun| begun.elapsed());
-        state.cold = took.filter(|_| answers).or(state.cold);
-        let noted = folder.clone().zip(since);
-        let notes = noted.map(|(folder, since)| LoadLog::new(folder, since));
+        let took = state.cold_start.take().map(|begun| begun.elapsed());
+        state.cold_duration = took.filter(|_| answers).or(state.cold_duration);
+        let log_parts = folder.clone().zip(since);
+        let load_log = log_parts.map(|(folder, since)| LoadLog::new(folder, since));
         if answers {
-            state.kept.truncate(1);
-            if let Some(notes) = &notes {
-                state.kept.push_front(notes.clone());
+            state.recent_logs.truncate(1);
+            if let Some(load_log) = &load_log {
+                state.recent_logs.push_front(load_log.clone());
             }
         }
-        let folder = folder.filter(|folder| answers && folder.is_for_standbys());
-        let is_known = folder.is_some() || state.learned.is_some();
+        let folder = folder.filter(|folder| answers && folder.allows_standby());
+        let is_known = folder.is_some() || state.preload_list.is_some();
         if is_known && state.failures < FAILURES {
-            self.fill(spec, &mut state, folder.as_ref());
+            self.request_standbys(spec, &mut state, folder.as_ref());
         }
-        notes
+        load_log
     }
 
     /// Whether a process of the server has opened this file for writing. Reads the file system.
     pub(crate) fn has_written(&self, path: &Path) -> bool {
-        let (starting, kept) = {
+        let (starting, logs) = {
             let state = locked(&self.state);
             let starting = state.folder.clone().zip(state.since);
-            (starting, state.kept.clone())
+            (starting, state.recent_logs.clone())
         };
         let starting = starting.map(|(folder, since)| LoadLog::new(folder, since));
-        let mut all = kept.iter().chain(&starting);
-        all.any(|notes| notes.have_written(path))
+        let mut all = logs.iter().chain(&starting);
+        all.any(|log| log.has_written(path))
     }
 
     /// Requests missing standbys. They learn from `folder`, if given.
-    fn fill(
+    fn request_standbys(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
         state: &mut WarmState,
         folder: Option<&Arc<BootstrapDir>>,
     ) {
-        let wanted = if state.is_pressed() { 2 } else { 1 };
+        let count = if state.needs_two_standbys() { 2 } else { 1 };
         state.slots.retain(Slot::is_alive);
         if folder.is_some() {
             // One standby is always prepared from the notes of the active process.
-            state.slots.truncate(wanted - 1);
+            state.slots.truncate(count - 1);
         }
-        while state.slots.len() < wanted {
-            let Some(order) = self.order(spec, folder.cloned(), state) else {
+        while state.slots.len() < count {
+            let Some(request) = self.standby_request(spec, folder.cloned(), state) else {
                 return;
             };
-            state.slots.push(Slot::new(order));
+            state.slots.push(Slot::new(request));
         }
     }
 
     /// Returns the request for the next standby; `None` if none is due.
-    fn order(
+    fn standby_request(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
         folder: Option<Arc<BootstrapDir>>,
         state: &WarmState,
     ) -> Option<StandbyRequest> {
-        let recently = state.touched.filter(|saved| saved.elapsed() < IDLE);
+        let last_save = state.last_touch.filter(|saved| saved.elapsed() < IDLE);
         let at_once = spec.warm == StandbyMode::AtOnce;
         Some(StandbyRequest {
             warm: self.clone(),
             pool: self.pool.clone()?,
             spec: spec.clone(),
             folder,
-            saved: recently.or_else(|| at_once.then(Instant::now))?,
-            patience: (!at_once).then_some(IDLE),
-            pause: if state.is_pressed() {
+            saved: last_save.or_else(|| at_once.then(Instant::now))?,
+            max_wait: (!at_once).then_some(IDLE),
+            quiet_time: if state.needs_two_standbys() {
                 Duration::ZERO
             } else {
                 QUIET
@@ -290,7 +294,7 @@ impl WarmReload {
     /// with too many consecutive differences always starts cold. `reason` is a sentence fragment.
     pub(crate) fn differs(&self, spec: &ServerSpec, reason: String) {
         let mut state = locked(&self.state);
-        state.unlearn();
+        state.discard_preload_list();
         state.differences += 1;
         let for_good = state.differences >= DIFFERENCES;
         if for_good {
@@ -305,13 +309,13 @@ impl WarmReload {
 
     /// Commits to the last started standby; returns false if its process has ended itself because it differs from a
     /// plain start.
-    pub(crate) fn keeps(&self) -> bool {
+    pub(crate) fn commit_standby(&self) -> bool {
         let mut state = locked(&self.state);
-        let keeps = state.folder.as_ref().is_some_and(|it| it.keep());
-        if keeps {
+        let is_kept = state.folder.as_ref().is_some_and(|it| it.commit());
+        if is_kept {
             state.differences = 0;
         }
-        keeps
+        is_kept
     }
 
     /// Returns the reason for which the last started process ended itself: the saved code sets up the process in
@@ -337,9 +341,9 @@ impl WarmReload {
     /// Resets the state after a change of the server's definition.
     pub(crate) fn forget(&self) {
         let mut state = locked(&self.state);
-        let age = state.age + 1;
+        let revision = state.revision + 1;
         *state = WarmState {
-            age,
+            revision,
             ..WarmState::default()
         };
     }
@@ -348,7 +352,7 @@ impl WarmReload {
     pub(crate) async fn stop(&self) {
         let slots = {
             let mut state = locked(&self.state);
-            state.age += 1;
+            state.revision += 1;
             std::mem::take(&mut state.slots)
         };
         for slot in slots {
@@ -357,9 +361,9 @@ impl WarmReload {
     }
 
     /// Returns the preparation time of the next ready standby and the total memory of all ready standbys.
-    pub(crate) fn prepared(&self) -> Option<StandbyCost> {
+    pub(crate) fn standby_cost(&self) -> Option<StandbyCost> {
         let state = locked(&self.state);
-        let all = state.slots.iter().filter_map(Slot::prepared);
+        let all = state.slots.iter().filter_map(Slot::cost);
         all.reduce(|next, other| StandbyCost {
             memory: next.memory.zip(other.memory).map(|(a, b)| a + b),
             ..next
@@ -367,9 +371,9 @@ impl WarmReload {
     }
 
     /// Marks a standby as `over`; returns whether no other one is left.
-    fn was_last(&self, over: &CancellationToken) -> bool {
+    fn was_last(&self, ended: &CancellationToken) -> bool {
         let state = locked(&self.state);
-        over.cancel();
+        ended.cancel();
         !state.slots.iter().any(Slot::is_alive)
     }
 
@@ -384,7 +388,7 @@ impl WarmReload {
         if spec.warm == StandbyMode::Off {
             return None;
         }
-        let launch = command::understand(&spec.program, &spec.args, &ProgramLookup(spec))?;
+        let launch = command::parse_command(&spec.program, &spec.args, &ProgramLookup(spec))?;
         if bootstrap_dir::has_hooks(launch.runtime, spec) {
             return None;
         }

@@ -26,8 +26,8 @@ pub(crate) struct StandbyPool {
 #[derive(Debug, Default)]
 struct PoolInner {
     /// Oldest first.
-    seats: Vec<PermitHolder>,
-    room: Option<TempDir>,
+    holders: Vec<PermitHolder>,
+    directory: Option<TempDir>,
     last: u64,
 }
 
@@ -43,14 +43,14 @@ struct PermitHolder {
 impl PoolInner {
     /// Returns the eviction rank of a standby: a server's second one ranks below the first one of any server; then the
     /// time of the last save counts.
-    fn worth(&self, at: usize) -> (bool, Instant) {
-        let seat = &self.seats[at];
-        (!has_one(&self.seats[..at], seat.owner), seat.saved)
+    fn rank(&self, at: usize) -> (bool, Instant) {
+        let holder = &self.holders[at];
+        (!has_one(&self.holders[..at], holder.owner), holder.saved)
     }
 }
 
-fn has_one(seats: &[PermitHolder], owner: usize) -> bool {
-    seats.iter().any(|seat| seat.owner == owner)
+fn has_one(holders: &[PermitHolder], owner: usize) -> bool {
+    holders.iter().any(|holder| holder.owner == owner)
 }
 
 /// Permission to keep a standby, until dropped.
@@ -72,23 +72,23 @@ impl StandbyPool {
     /// Reserves a permit for a standby of the server `owner`, last saved at `saved`. If the pool is full, evicts a
     /// second standby of any server, else the standby of the least recently saved server, by cancelling its token.
     /// Returns `None` if the new standby itself ranks lowest.
-    pub(super) fn seat(
+    pub(super) fn reserve(
         &self,
         owner: usize,
         saved: Instant,
         end: &CancellationToken,
     ) -> Option<StandbyPermit> {
         let mut inner = locked(&self.inner);
-        if inner.seats.len() >= self.limit {
-            let least = (0..inner.seats.len()).min_by_key(|&at| inner.worth(at))?;
-            if inner.worth(least) > (!has_one(&inner.seats, owner), saved) {
+        if inner.holders.len() >= self.limit {
+            let lowest = (0..inner.holders.len()).min_by_key(|&at| inner.rank(at))?;
+            if inner.rank(lowest) > (!has_one(&inner.holders, owner), saved) {
                 return None;
             }
-            inner.seats.remove(least).end.cancel();
+            inner.holders.remove(lowest).end.cancel();
         }
         inner.last += 1;
         let number = inner.last;
-        inner.seats.push(PermitHolder {
+        inner.holders.push(PermitHolder {
             number,
             owner,
             saved,
@@ -105,13 +105,13 @@ impl StandbyPool {
         let mut inner = locked(&self.inner);
         inner.last += 1;
         let name = inner.last.to_string();
-        if let Some(room) = &inner.room {
-            return Ok(room.path().join(name));
+        if let Some(directory) = &inner.directory {
+            return Ok(directory.path().join(name));
         }
-        let room = private_files::temporary(PREFIX)?;
-        reaper.remove(room.path());
-        let path = room.path().join(name);
-        inner.room = Some(room);
+        let directory = private_files::temporary(PREFIX)?;
+        reaper.remove(directory.path());
+        let path = directory.path().join(name);
+        inner.directory = Some(directory);
         Ok(path)
     }
 }
@@ -119,8 +119,8 @@ impl StandbyPool {
 impl Drop for StandbyPermit {
     fn drop(&mut self) {
         locked(&self.inner)
-            .seats
-            .retain(|seat| seat.number != self.number);
+            .holders
+            .retain(|holder| holder.number != self.number);
     }
 }
 
@@ -150,7 +150,7 @@ mod tests {
         fn take(&mut self, owner: usize, seconds: u64) -> bool {
             let end = CancellationToken::new();
             let saved = self.now + Duration::from_secs(seconds);
-            let seat = self.pool.seat(owner, saved, &end);
+            let seat = self.pool.reserve(owner, saved, &end);
             self.taken.push((seat, end));
             self.taken.last().unwrap().0.is_some()
         }

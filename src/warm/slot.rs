@@ -15,7 +15,7 @@ use super::pool::{StandbyPermit, StandbyPool};
 use super::preload_list::PreloadList;
 use super::standby::{Standby, StandbyError, StandbyStage};
 use super::stderr_buffer::StderrBuffer;
-use super::{PRESSED, StandbyCost, WarmReload};
+use super::{SECOND_STANDBY_TIME, StandbyCost, WarmReload};
 use crate::config::ServerSpec;
 use crate::event::Event;
 use crate::lock::locked;
@@ -24,8 +24,8 @@ use crate::transport::child::Child;
 /// Idle time for a generation that has just begun to answer: more saves may follow, and the client requests lists.
 pub(super) const QUIET: Duration = Duration::from_millis(250);
 /// Time after which output of a process has arrived.
-const ECHO: Duration = Duration::from_millis(20);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const OUTPUT_DELAY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Request for a standby.
 pub(super) struct StandbyRequest {
@@ -37,27 +37,27 @@ pub(super) struct StandbyRequest {
     /// Time of the server's last save.
     pub(super) saved: Instant,
     /// Maximum time for which the standby waits for its use; `None` for no limit.
-    pub(super) patience: Option<Duration>,
+    pub(super) max_wait: Option<Duration>,
     /// Idle time for the active generation before the standby starts.
-    pub(super) pause: Duration,
+    pub(super) quiet_time: Duration,
 }
 
 /// Signals between a standby's task and its users.
 #[derive(Debug, Clone, Default)]
 struct StandbySignals {
     /// Start of the process.
-    begun: Arc<OnceLock<Instant>>,
+    started: Arc<OnceLock<Instant>>,
     /// Skips the idle times, and reuses the notes learned last instead of a new report.
-    hurry: CancellationToken,
+    immediate: CancellationToken,
     /// Cost of the waiting standby.
-    prepared: Arc<OnceLock<StandbyCost>>,
+    cost: Arc<OnceLock<StandbyCost>>,
     /// Cancelled once the standby waits, or will never exist.
     ready: CancellationToken,
     /// Cancelled once the standby is gone or its task has ended.
-    over: CancellationToken,
+    ended: CancellationToken,
     /// Requests the hand-over.
-    taken: CancellationToken,
-    end: CancellationToken,
+    hand_over: CancellationToken,
+    stop: CancellationToken,
 }
 
 /// Handle to a standby. Dropping it ends the standby.
@@ -68,9 +68,9 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(order: StandbyRequest) -> Self {
+    pub(super) fn new(request: StandbyRequest) -> Self {
         let signals = StandbySignals::default();
-        let task = tokio::spawn(order.carry_out(signals.clone()));
+        let task = tokio::spawn(request.run(signals.clone()));
         Self {
             signals,
             task: Some(task),
@@ -84,29 +84,29 @@ impl Slot {
 
     /// Whether the standby exists or may still be created.
     pub(super) fn is_alive(&self) -> bool {
-        !self.signals.over.is_cancelled()
+        !self.signals.ended.is_cancelled()
     }
 
     /// Returns the cost of the standby, if it waits.
-    pub(super) fn prepared(&self) -> Option<StandbyCost> {
-        let prepared = self.signals.prepared.get().copied();
-        prepared.filter(|_| self.is_alive())
+    pub(super) fn cost(&self) -> Option<StandbyCost> {
+        let cost = self.signals.cost.get().copied();
+        cost.filter(|_| self.is_alive())
     }
 
     /// Returns the time since the start of the standby's process; `None` if it is not started yet.
     pub(super) fn age(&self) -> Option<Duration> {
-        self.signals.begun.get().map(Instant::elapsed)
+        self.signals.started.get().map(Instant::elapsed)
     }
 
     /// Prepares the standby without further idle time.
-    pub(super) fn hurry(&self) {
-        self.signals.hurry.cancel();
+    pub(super) fn skip_quiet_time(&self) {
+        self.signals.immediate.cancel();
     }
 
     /// Prepares the standby without further idle time and waits until it is ready or known never to exist. Before the
     /// hand-over, the standby has loaded no code of the user, so it fits a later save as well.
-    pub(super) async fn hurry_until_ready(&self) {
-        self.hurry();
+    pub(super) async fn wait_until_ready(&self) {
+        self.skip_quiet_time();
         self.signals.ready.cancelled().await;
     }
 
@@ -115,11 +115,11 @@ impl Slot {
         mut self,
         limit: Duration,
     ) -> Option<Result<(Child, StderrBuffer, BootstrapDir), StandbyError>> {
-        self.signals.taken.cancel();
+        self.signals.hand_over.cancel();
         let standby = self.task.take()?.await.ok()??;
-        let going = timeout(limit, standby.go()).await;
+        let resumed = timeout(limit, standby.resume()).await;
         // A busy machine may be the cause, so this does not count as a failure.
-        Some(going.unwrap_or_else(|_| {
+        Some(resumed.unwrap_or_else(|_| {
             Err(StandbyError::Differs(
                 "the standby did not respond in time".to_owned(),
             ))
@@ -128,7 +128,7 @@ impl Slot {
 
     /// Ends the standby; resolves once its process is gone.
     pub(super) async fn end(mut self) {
-        self.signals.end.cancel();
+        self.signals.stop.cancel();
         if let Some(task) = self.task.take()
             && let Ok(Some(standby)) = task.await
         {
@@ -139,27 +139,27 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.signals.end.cancel();
+        self.signals.stop.cancel();
     }
 }
 
 impl StandbyRequest {
     /// Runs until the standby is taken, and returns it; `None` if there is none by then.
-    async fn carry_out(mut self, signals: StandbySignals) -> Option<Standby> {
+    async fn run(mut self, signals: StandbySignals) -> Option<Standby> {
         let _ready = signals.ready.clone().drop_guard();
-        let _over = signals.over.clone().drop_guard();
-        let begun = self.begin(&signals);
-        let (mut standby, _seat) = signals.end.run_until_cancelled(begun).await??;
+        let _over = signals.ended.clone().drop_guard();
+        let starting = self.start_standby(&signals);
+        let (mut standby, _permit) = signals.stop.run_until_cancelled(starting).await??;
         // This task is the only writer.
-        let _ = signals.begun.set(Instant::now());
-        let kept = tokio::select! {
-            () = signals.end.cancelled() => None,
-            () = signals.taken.cancelled() => Some(Ok(())),
-            kept = self.keep(&mut standby, &signals) => kept,
+        let _ = signals.started.set(Instant::now());
+        let outcome = tokio::select! {
+            () = signals.stop.cancelled() => None,
+            () = signals.hand_over.cancelled() => Some(Ok(())),
+            outcome = self.supervise(&mut standby, &signals) => outcome,
         };
-        match kept {
+        match outcome {
             Some(Ok(())) => return Some(standby),
-            Some(Err(StandbyError::Unlike(reason))) => self.fails(&signals, reason),
+            Some(Err(StandbyError::Unfit(reason))) => self.report_unfit(&signals, reason),
             Some(Err(StandbyError::Outdated | StandbyError::Differs(_))) => {}
             None => standby.end().await,
         }
@@ -167,62 +167,76 @@ impl StandbyRequest {
     }
 
     /// Starts the standby, if possible and permitted.
-    async fn begin(&mut self, signals: &StandbySignals) -> Option<(Standby, StandbyPermit)> {
-        let quietly = async {
-            sleep(self.pause).await;
-            self.learn().await
+    async fn start_standby(
+        &mut self,
+        signals: &StandbySignals,
+    ) -> Option<(Standby, StandbyPermit)> {
+        let after_quiet_time = async {
+            sleep(self.quiet_time).await;
+            self.read_preload_list().await
         };
-        let learned = match signals.hurry.run_until_cancelled(quietly).await {
-            Some(learned) => learned?,
-            None => locked(&self.warm.state).learned.clone()?,
+        let preload_list = match signals
+            .immediate
+            .run_until_cancelled(after_quiet_time)
+            .await
+        {
+            Some(preload_list) => preload_list?,
+            None => locked(&self.warm.state).preload_list.clone()?,
         };
         self.folder = None;
-        let stamping = learned.clone();
+        let stamping = preload_list.clone();
         let stamp = spawn_blocking(move || stamping.stamp()).await.ok()?;
         let owner = Arc::as_ptr(&self.warm).addr();
-        let seat = self.pool.seat(owner, self.saved, &signals.end)?;
+        let permit = self.pool.reserve(owner, self.saved, &signals.stop)?;
         let (warm, spec) = (&self.warm, &self.spec);
         let folder = warm.folder(spec)?;
-        match Standby::start(spec, folder, learned, stamp, &warm.events, &warm.reaper) {
-            Ok(standby) => Some((standby, seat)),
+        match Standby::start(
+            spec,
+            folder,
+            preload_list,
+            stamp,
+            &warm.events,
+            &warm.reaper,
+        ) {
+            Ok(standby) => Some((standby, permit)),
             Err(error) => {
-                self.fails(signals, format!("the standby cannot start: {error}"));
+                self.report_unfit(signals, format!("the standby cannot start: {error}"));
                 None
             }
         }
     }
 
     /// Reports the standby as unfit, unless another one is left for the next start.
-    fn fails(&self, signals: &StandbySignals, reason: String) {
-        if self.warm.was_last(&signals.over) {
+    fn report_unfit(&self, signals: &StandbySignals, reason: String) {
+        if self.warm.was_last(&signals.ended) {
             self.warm.failed(&self.spec, reason);
         }
     }
 
     /// Returns the packages to load ahead, from the notes of the active process; `None` if they do not allow any.
-    async fn learn(&mut self) -> Option<PreloadList> {
+    async fn read_preload_list(&mut self) -> Option<PreloadList> {
         let Some(folder) = self.folder.take() else {
-            return locked(&self.warm.state).learned.clone();
+            return locked(&self.warm.state).preload_list.clone();
         };
         if !folder.is_claimed() {
             let reason = "the server's own process was not found".to_owned();
             self.warm.give_up(&self.spec, reason);
             return None;
         }
-        folder.ask();
-        let told = async {
+        folder.request_report();
+        let reported = async {
             while !folder.has_report() {
-                sleep(LOOK_AGAIN).await;
+                sleep(POLL_INTERVAL).await;
             }
         };
-        timeout(REPORT_TIMEOUT, told).await.ok()?;
+        timeout(REPORT_TIMEOUT, reported).await.ok()?;
         let cwd = self.spec.cwd.clone();
-        let learned =
+        let preload_list =
             spawn_blocking(move || PreloadList::new(&folder.log().unwrap_or_default(), &cwd));
-        match learned.await.ok()? {
-            Ok(learned) => {
-                locked(&self.warm.state).learned = Some(learned.clone());
-                Some(learned)
+        match preload_list.await.ok()? {
+            Ok(preload_list) => {
+                locked(&self.warm.state).preload_list = Some(preload_list.clone());
+                Some(preload_list)
             }
             Err(reason) => {
                 self.warm.give_up(&self.spec, reason);
@@ -232,56 +246,59 @@ impl StandbyRequest {
     }
 
     /// Supervises a standby until it is unusable: unfit, or waiting for too long (`None`).
-    async fn keep(
+    async fn supervise(
         &self,
         standby: &mut Standby,
         signals: &StandbySignals,
     ) -> Option<Result<(), StandbyError>> {
-        let begun = Instant::now();
+        let started = Instant::now();
         match timeout(
             self.spec.timeouts.start,
-            standby.reaches(StandbyStage::Ready),
+            standby.wait_for_stage(StandbyStage::Ready),
         )
         .await
         {
             Ok(Ok(())) => {}
             Ok(Err(unfit)) => return Some(Err(unfit)),
             Err(_) => {
-                return Some(Err(StandbyError::Unlike(
+                return Some(Err(StandbyError::Unfit(
                     "the standby did not get ready in time".to_owned(),
                 )));
             }
         }
-        let prepared = StandbyCost {
-            took: begun.elapsed(),
+        let cost = StandbyCost {
+            took: started.elapsed(),
             memory: standby.memory(),
         };
         // Output of the process arrives through another pipe.
-        signals.hurry.run_until_cancelled(sleep(ECHO)).await;
-        if let Err(unfit) = standby.is_silent() {
+        signals
+            .immediate
+            .run_until_cancelled(sleep(OUTPUT_DELAY))
+            .await;
+        if let Err(unfit) = standby.check_silent() {
             return Some(Err(unfit));
         }
         // This task is the only writer.
-        let _ = signals.prepared.set(prepared);
+        let _ = signals.cost.set(cost);
         signals.ready.cancel();
-        locked(&self.warm.state).took = Some(prepared.took);
+        locked(&self.warm.state).preparation_time = Some(cost.took);
         self.warm.events.send(Event::Standby {
             server: self.spec.name.clone(),
-            took: prepared.took,
-            memory: prepared.memory,
+            took: cost.took,
+            memory: cost.memory,
         });
         let waited_long = async {
-            sleep(PRESSED).await;
+            sleep(SECOND_STANDBY_TIME).await;
             self.warm.end_second();
-            match self.patience {
-                Some(patience) => sleep(patience.saturating_sub(PRESSED)).await,
+            match self.max_wait {
+                Some(max_wait) => sleep(max_wait.saturating_sub(SECOND_STANDBY_TIME)).await,
                 None => future::pending().await,
             }
         };
         tokio::select! {
             () = waited_long => None,
             // A waiting standby sends nothing, so any message or exit ends it.
-            reached = standby.reaches(StandbyStage::Running) => Some(reached),
+            reached = standby.wait_for_stage(StandbyStage::Running) => Some(reached),
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) enum StandbyError {
     /// fragment.
     Differs(String),
     /// The process differs from a plain start. Contains a sentence fragment.
-    Unlike(String),
+    Unfit(String),
 }
 
 /// Progress of a standby.
@@ -49,17 +49,17 @@ pub(super) enum StandbyStage {
 pub(super) struct Standby {
     child: Child,
     folder: BootstrapDir,
-    learned: PreloadList,
+    preload_list: PreloadList,
     /// State of the packages before the start of the process.
     stamp: Stamp,
-    voice: StderrBuffer,
+    stderr: StderrBuffer,
     /// Number of stderr lines from tools that ran before the server process.
-    preface: usize,
-    go: File,
-    said: Receiver,
+    preface_lines: usize,
+    commands: File,
+    messages: Receiver,
     /// Keeps the pipe open until the process has opened it.
-    _said: File,
-    heard: Vec<u8>,
+    _messages: File,
+    received: Vec<u8>,
     stage: StandbyStage,
     /// Process id of the server process, which a tool may have started.
     pid: Option<u32>,
@@ -70,54 +70,50 @@ impl Standby {
     pub(super) fn start(
         spec: &ServerSpec,
         folder: BootstrapDir,
-        learned: PreloadList,
+        preload_list: PreloadList,
         stamp: Stamp,
         events: &EventSender,
         reaper: &Reaper,
     ) -> io::Result<Self> {
-        folder.prepare(&learned.text)?;
+        folder.prepare(&preload_list.text)?;
         let open = |name, flags| {
             rustix::fs::open(folder.path(name), flags | OFlags::CLOEXEC, Mode::empty())
         };
-        let said = pipe::OpenOptions::new().open_receiver(folder.path("said"))?;
-        let also_said = open("said", OFlags::WRONLY | OFlags::NONBLOCK)?;
-        let go = open("go", OFlags::RDWR | OFlags::NONBLOCK)?;
-        let voice = StderrBuffer::new(spec.name.clone(), events.clone());
-        let teller = voice.clone();
-        let child = spawn_telling(
-            &folder.found_by(spec),
-            move |line| teller.tell(line),
-            reaper,
-        )
-        .map_err(io::Error::other)?;
+        let messages = pipe::OpenOptions::new().open_receiver(folder.path("said"))?;
+        let messages_writer = open("said", OFlags::WRONLY | OFlags::NONBLOCK)?;
+        let commands = open("go", OFlags::RDWR | OFlags::NONBLOCK)?;
+        let stderr = StderrBuffer::new(spec.name.clone(), events.clone());
+        let sink = stderr.clone();
+        let child = spawn_telling(&folder.with_env(spec), move |line| sink.push(line), reaper)
+            .map_err(io::Error::other)?;
         Ok(Self {
             child,
             folder,
-            learned,
+            preload_list,
             stamp,
-            voice,
-            preface: 0,
-            go: go.into(),
-            said,
-            _said: also_said.into(),
-            heard: Vec::new(),
+            stderr,
+            preface_lines: 0,
+            commands: commands.into(),
+            messages,
+            _messages: messages_writer.into(),
+            received: Vec::new(),
             stage: StandbyStage::Started,
             pid: None,
         })
     }
 
     /// Waits until the process reaches `stage`. Cancel safe.
-    pub(super) async fn reaches(&mut self, stage: StandbyStage) -> Result<(), StandbyError> {
+    pub(super) async fn wait_for_stage(&mut self, stage: StandbyStage) -> Result<(), StandbyError> {
         let mut exited = self.child.exited();
         while self.stage < stage {
-            let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') else {
+            let Some(end) = self.received.iter().position(|byte| *byte == b'\n') else {
                 tokio::select! {
-                    read = self.said.read_buf(&mut self.heard) => read.map_err(|error| StandbyError::Unlike(error.to_string()))?,
-                    status = exited.wait() => return Err(StandbyError::Unlike(format!("exited early with {status}"))),
+                    read = self.messages.read_buf(&mut self.received) => read.map_err(|error| StandbyError::Unfit(error.to_string()))?,
+                    status = exited.wait() => return Err(StandbyError::Unfit(format!("exited early with {status}"))),
                 };
                 continue;
             };
-            let line: Vec<u8> = self.heard.drain(..=end).collect();
+            let line: Vec<u8> = self.received.drain(..=end).collect();
             self.take(String::from_utf8_lossy(&line).trim_end())?;
         }
         Ok(())
@@ -128,43 +124,45 @@ impl Standby {
         self.stage = match word {
             "claimed" => {
                 self.pid = rest.parse().ok();
-                self.preface = self.voice.lines();
-                self.tell(b"i")?;
+                self.preface_lines = self.stderr.lines();
+                self.send(b"i")?;
                 StandbyStage::Loading
             }
             "ready" => StandbyStage::Ready,
             "runs" => StandbyStage::Running,
             "differs" => return Err(StandbyError::Differs(rest.to_owned())),
-            _ => return Err(StandbyError::Unlike(rest.to_owned())),
+            _ => return Err(StandbyError::Unfit(rest.to_owned())),
         };
         Ok(())
     }
 
-    fn tell(&self, word: &[u8]) -> Result<(), StandbyError> {
-        write(self.go.as_fd(), word)
+    fn send(&self, word: &[u8]) -> Result<(), StandbyError> {
+        write(self.commands.as_fd(), word)
             .map(drop)
-            .map_err(|error| StandbyError::Unlike(error.to_string()))
+            .map_err(|error| StandbyError::Unfit(error.to_string()))
     }
 
     /// Makes the process run its command. From then on the process equals one from a plain start.
-    pub(super) async fn go(mut self) -> Result<(Child, StderrBuffer, BootstrapDir), StandbyError> {
-        self.reaches(StandbyStage::Ready).await?;
-        let (learned, stamp) = (self.learned.clone(), self.stamp.clone());
-        let same = tokio::task::spawn_blocking(move || learned.stamp() == stamp);
+    pub(super) async fn resume(
+        mut self,
+    ) -> Result<(Child, StderrBuffer, BootstrapDir), StandbyError> {
+        self.wait_for_stage(StandbyStage::Ready).await?;
+        let (preload_list, stamp) = (self.preload_list.clone(), self.stamp.clone());
+        let same = tokio::task::spawn_blocking(move || preload_list.stamp() == stamp);
         if !same.await.unwrap_or(false) {
             return Err(StandbyError::Outdated);
         }
-        self.is_silent()?;
-        self.tell(b"g")?;
-        self.reaches(StandbyStage::Running).await?;
-        Ok((self.child, self.voice, self.folder))
+        self.check_silent()?;
+        self.send(b"g")?;
+        self.wait_for_stage(StandbyStage::Running).await?;
+        Ok((self.child, self.stderr, self.folder))
     }
 
     /// Returns an error if the process has written anything while it loaded packages.
-    pub(super) fn is_silent(&self) -> Result<(), StandbyError> {
-        if self.voice.lines() > self.preface || self.child.has_spoken() {
+    pub(super) fn check_silent(&self) -> Result<(), StandbyError> {
+        if self.stderr.lines() > self.preface_lines || self.child.has_spoken() {
             let reason = "the standby wrote output while it loaded packages";
-            return Err(StandbyError::Unlike(reason.to_owned()));
+            return Err(StandbyError::Unfit(reason.to_owned()));
         }
         Ok(())
     }

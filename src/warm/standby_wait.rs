@@ -15,7 +15,7 @@ use crate::lock::locked;
 use crate::transport::child::Child;
 
 /// Maximum interval of saves in quick succession: after such a save, the next one is worth waiting for.
-const FLURRY: Duration = Duration::from_millis(150);
+const MAX_FLURRY: Duration = Duration::from_millis(150);
 
 impl WarmReload {
     /// Makes the standby run its command. Returns `None` without a standby, or if the wait is not worthwhile; the next
@@ -25,32 +25,32 @@ impl WarmReload {
         spec: &Arc<ServerSpec>,
     ) -> Option<Result<(Child, StderrBuffer, BootstrapDir), StandbyError>> {
         let now = time::Instant::now();
-        let mut hold = ReservedStandby::new(self, spec);
-        let slot = hold.slot.as_ref()?;
+        let mut reserved = ReservedStandby::new(self, spec);
+        let slot = reserved.slot.as_ref()?;
         let (cold, usual) = {
             let state = locked(&self.state);
-            (state.cold?, state.took)
+            (state.cold_duration?, state.preparation_time)
         };
-        self.note_early_save(slot.is_ready());
+        self.record_early_save(slot.is_ready());
         let _ = timeout_at(now + cold / 2, self.wait_for_quiet(slot)).await;
         if !slot.is_ready() {
             let limit = cold.saturating_sub(now.elapsed());
             // Without a measured time: loading packages takes most of a start.
             let usual = usual.unwrap_or(cold);
-            let patience = patience(limit, cold, usual, slot.age())?;
-            timeout(patience, slot.hurry_until_ready()).await.ok()?;
+            let max_wait = max_wait(limit, cold, usual, slot.age())?;
+            timeout(max_wait, slot.wait_until_ready()).await.ok()?;
         }
         locked(&self.state).since = Some(SystemTime::now());
-        hold.slot.take()?.hand_over(cold / 2).await
+        reserved.slot.take()?.hand_over(cold / 2).await
     }
 
     /// Records whether this save came too early for a single standby.
-    fn note_early_save(&self, is_ready: bool) {
+    fn record_early_save(&self, is_ready: bool) {
         let mut state = locked(&self.state);
-        let again = state.took.map(|took| QUIET + took);
+        let again = state.preparation_time.map(|took| QUIET + took);
         let is_soon = |(rhythm, again)| rhythm < again;
-        if !is_ready || state.rhythm.zip(again).is_some_and(is_soon) {
-            state.pressed = state.touched;
+        if !is_ready || state.touch_interval.zip(again).is_some_and(is_soon) {
+            state.last_early_save = state.last_touch;
         }
     }
 
@@ -58,18 +58,18 @@ impl WarmReload {
     /// next save is overdue.
     async fn wait_for_quiet(&self, slot: &Slot) {
         loop {
-            let (touched, rhythm) = {
+            let (last_touch, touch_interval) = {
                 let state = locked(&self.state);
-                (state.touched, state.rhythm)
+                (state.last_touch, state.touch_interval)
             };
-            let Some((touched, rhythm)) = touched.zip(rhythm) else {
+            let Some((last_touch, touch_interval)) = last_touch.zip(touch_interval) else {
                 return;
             };
-            let left = (rhythm * 5 / 4).saturating_sub(touched.elapsed());
-            if rhythm > FLURRY || left.is_zero() {
+            let left = (touch_interval * 5 / 4).saturating_sub(last_touch.elapsed());
+            if touch_interval > MAX_FLURRY || left.is_zero() {
                 return;
             }
-            slot.hurry();
+            slot.skip_quiet_time();
             sleep(left).await;
         }
     }
@@ -78,7 +78,7 @@ impl WarmReload {
 /// Returns how long a save may wait for an unready standby of this age; `None` if the wait would gain little, since a
 /// standby that turns out late costs a cold start as well. The wait is at most `limit`. `cold` is the duration of the
 /// last cold start, `usual` the usual preparation time of a standby.
-fn patience(
+fn max_wait(
     limit: Duration,
     cold: Duration,
     usual: Duration,
@@ -95,7 +95,7 @@ fn patience(
 struct ReservedStandby<'a> {
     warm: &'a WarmReload,
     slot: Option<Slot>,
-    age: u64,
+    revision: u64,
 }
 
 impl<'a> ReservedStandby<'a> {
@@ -103,21 +103,20 @@ impl<'a> ReservedStandby<'a> {
     /// costs nothing.
     fn new(warm: &'a Arc<WarmReload>, spec: &Arc<ServerSpec>) -> Self {
         let mut state = locked(&warm.state);
-        let known = state.learned.is_some() && state.failures < FAILURES;
-        let ready = state
-            .slots
-            .iter()
-            .position(|slot| slot.prepared().is_some());
+        let may_request = state.preload_list.is_some() && state.failures < FAILURES;
+        let ready = state.slots.iter().position(|slot| slot.cost().is_some());
         let slot = if state.slots.is_empty() {
-            let order = warm.order(spec, None, &state).filter(|_| known);
-            order.map(Slot::new)
+            let request = warm
+                .standby_request(spec, None, &state)
+                .filter(|_| may_request);
+            request.map(Slot::new)
         } else {
             Some(state.slots.remove(ready.unwrap_or_default()))
         };
         Self {
             warm,
             slot,
-            age: state.age,
+            revision: state.revision,
         }
     }
 }
@@ -125,7 +124,7 @@ impl<'a> ReservedStandby<'a> {
 impl Drop for ReservedStandby<'_> {
     fn drop(&mut self) {
         let mut state = locked(&self.warm.state);
-        if state.age == self.age
+        if state.revision == self.revision
             && let Some(slot) = self.slot.take()
         {
             state.slots.insert(0, slot);
@@ -152,10 +151,10 @@ mod tests {
             (900, Some(1600), Some(300)),
             (900, Some(1900), None),
         ] {
-            let found = patience(ms(1000), ms(1000), ms(usual), age.map(ms));
+            let found = max_wait(ms(1000), ms(1000), ms(usual), age.map(ms));
             assert_eq!(found, expected.map(ms), "{usual} {age:?}");
         }
-        let rest = patience(ms(500), ms(1000), ms(900), Some(ms(500)));
+        let rest = max_wait(ms(500), ms(1000), ms(900), Some(ms(500)));
         assert_eq!(rest, Some(ms(500)));
     }
 }

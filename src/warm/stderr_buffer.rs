@@ -30,10 +30,10 @@ impl StderrBuffer {
     }
 
     /// Sends `line` as an event, or buffers it while the generation is unknown.
-    pub(super) fn tell(&self, line: String) {
-        let mut kept = locked(&self.0);
-        kept.lines.push(line);
-        kept.pass_on();
+    pub(super) fn push(&self, line: String) {
+        let mut state = locked(&self.0);
+        state.lines.push(line);
+        state.flush();
     }
 
     /// Returns the number of buffered lines.
@@ -42,15 +42,15 @@ impl StderrBuffer {
     }
 
     /// Assigns all buffered and later lines to this generation.
-    pub(crate) fn belongs_to(&self, generation: u64) {
-        let mut kept = locked(&self.0);
-        kept.generation = Some(generation);
-        kept.pass_on();
+    pub(crate) fn assign_to(&self, generation: u64) {
+        let mut state = locked(&self.0);
+        state.generation = Some(generation);
+        state.flush();
     }
 }
 
 impl StderrState {
-    fn pass_on(&mut self) {
+    fn flush(&mut self) {
         let Some(generation) = self.generation else {
             return;
         };

@@ -64,7 +64,7 @@ impl Supervisor {
             let end = CancellationToken::new();
             self.package_watch.search = Some(end.clone().drop_guard());
             let PackageWatch { since, tries, .. } = self.package_watch;
-            let directories = locked(&self.shared.loaded_files).places.clone();
+            let directories = locked(&self.shared.loaded_files).package_dirs.clone();
             let installed =
                 package_watch::installed(self.context.spec.clone(), directories, since, tries);
             let reports = self.context.reports.clone();
