@@ -11,18 +11,18 @@ use crate::transport::stream::{LineReader, MAX_UNREAD, Outbox};
 /// maximum message length in bytes, for the error about longer messages.
 pub(crate) async fn serve(
     mut lines: LineReader,
-    out: &Outbox,
+    outbox: &Outbox,
     session: Arc<Session>,
     limit: usize,
 ) {
     loop {
-        room(&session, out).await;
+        wait_until_ready(&session, outbox).await;
         if !matches!(lines.fill().await, Ok(true)) {
             break;
         }
         let _cork = lines
             .several()
-            .then(|| (session.fleet().corks(), out.cork()));
+            .then(|| (session.fleet().corks(), outbox.cork()));
         while let Some(frame) = lines.next() {
             match frame {
                 Frame::Line(line) => session.receive(line),
@@ -36,12 +36,12 @@ pub(crate) async fn serve(
 }
 
 /// Waits until the client's next message can be handled.
-async fn room(session: &Session, out: &Outbox) {
+async fn wait_until_ready(session: &Session, outbox: &Outbox) {
     // The proxy's own answers queue up for a client that writes without reading. Only the client can end this wait, but
     // it is not a new deadlock: a client that reads only after writing everything hangs at any server without a proxy
     // too, as soon as a pipe is full. The proxy stops reading servers at a much lower backlog, so they alone cannot
     // cause this wait, except by one huge message.
-    out.ready_beyond(MAX_UNREAD).await;
+    outbox.ready_beyond(MAX_UNREAD).await;
     // A server that reads slowly slows its client down, as it would without a proxy; a hanging server does so only
     // until newer code replaces it. One of several servers must not slow down the others: the session refuses messages
     // for which there is no room.
@@ -53,16 +53,16 @@ async fn room(session: &Session, out: &Outbox) {
     if gate.connection().is_none_or(|it| keeps_up(&it)) {
         return;
     }
-    let mut standing = gate.status();
+    let mut status = gate.status();
     loop {
-        standing.borrow_and_update();
+        status.borrow_and_update();
         let Some(connection) = gate.connection() else {
             return;
         };
         tokio::select! {
             biased;
             () = connection.link().ready() => return,
-            Ok(()) = standing.changed() => {}
+            Ok(()) = status.changed() => {}
         }
     }
 }

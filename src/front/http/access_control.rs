@@ -75,13 +75,13 @@ impl AccessControl {
     }
 
     /// Sets the actual address, once the port is known.
-    pub(super) fn at(self, address: &Address) -> Self {
+    pub(super) fn with_address(self, address: &Address) -> Self {
         let address = network(address);
         Self { address, ..self }
     }
 
     /// Checks the `Host` and `Origin` headers of a request.
-    pub(super) fn check_place(&self, headers: &HeaderMap) -> Result<(), ErrorResponse> {
+    pub(super) fn check_host_and_origin(&self, headers: &HeaderMap) -> Result<(), ErrorResponse> {
         let host = one(headers, &header::HOST)?;
         if self
             .address

@@ -18,37 +18,37 @@ use crate::lock::locked;
 /// Time limit for the head of the first request on a connection.
 const HEAD: Duration = Duration::from_secs(10);
 /// Interval of the search for a silent connection while no permit is free.
-const CROWDED: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// All open connections.
 #[derive(Debug)]
 pub(super) struct Connections {
-    room: Arc<Semaphore>,
-    most: usize,
+    permits: Arc<Semaphore>,
+    max: usize,
     open: Mutex<OpenConnections>,
 }
 
 #[derive(Debug, Default)]
 struct OpenConnections {
     number: u64,
-    all: HashMap<u64, Arc<ConnectionState>>,
+    states: HashMap<u64, Arc<ConnectionState>>,
 }
 
 /// One open connection; dropping it frees its permit.
 #[derive(Debug)]
 pub(super) struct HttpConnection {
     number: u64,
-    all: Arc<Connections>,
-    presence: Arc<ConnectionState>,
-    _room: OwnedSemaphorePermit,
+    connections: Arc<Connections>,
+    state: Arc<ConnectionState>,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// State of a connection.
 #[derive(Debug)]
 pub(super) struct ConnectionState {
-    doing: Mutex<ConnectionPhase>,
+    phase: Mutex<ConnectionPhase>,
     /// Cancelled when another connection needs its permit.
-    over: CancellationToken,
+    closing: CancellationToken,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,78 +63,78 @@ enum ConnectionPhase {
 
 impl Connections {
     /// Allows at most `most` connections.
-    pub(super) fn new(most: usize) -> Arc<Self> {
+    pub(super) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
-            room: Arc::new(Semaphore::new(most)),
-            most,
+            permits: Arc::new(Semaphore::new(max)),
+            max,
             open: Mutex::default(),
         })
     }
 
     /// Reserves a permit for one connection. While none is free, closes the connection that has been silent longest.
-    pub(super) async fn room(&self) -> OwnedSemaphorePermit {
+    pub(super) async fn reserve(&self) -> OwnedSemaphorePermit {
         loop {
-            match self.room.clone().try_acquire_owned() {
-                Ok(room) => return room,
+            match self.permits.clone().try_acquire_owned() {
+                Ok(permit) => return permit,
                 Err(_) => self.close_oldest(),
             }
-            let free = self.room.clone().acquire_owned();
-            if let Ok(Ok(room)) = tokio::time::timeout(CROWDED, free).await {
-                return room;
+            let free = self.permits.clone().acquire_owned();
+            if let Ok(Ok(permit)) = tokio::time::timeout(RETRY_INTERVAL, free).await {
+                return permit;
             }
         }
     }
 
     /// Registers a new connection under the reserved permit.
-    pub(super) fn open(self: &Arc<Self>, room: OwnedSemaphorePermit) -> HttpConnection {
-        let presence = Arc::new(ConnectionState {
-            doing: Mutex::new(ConnectionPhase::New(Instant::now())),
-            over: CancellationToken::new(),
+    pub(super) fn open(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> HttpConnection {
+        let state = Arc::new(ConnectionState {
+            phase: Mutex::new(ConnectionPhase::New(Instant::now())),
+            closing: CancellationToken::new(),
         });
         let mut open = locked(&self.open);
         open.number += 1;
         let number = open.number;
-        open.all.insert(number, presence.clone());
+        open.states.insert(number, state.clone());
         HttpConnection {
             number,
-            all: self.clone(),
-            presence,
-            _room: room,
+            connections: self.clone(),
+            state,
+            _permit: permit,
         }
     }
 
     /// Resolves when all connections are closed.
     pub(super) async fn closed(&self) {
-        let all = u32::try_from(self.most).unwrap_or(u32::MAX);
-        let _ = self.room.acquire_many(all).await;
+        let all = u32::try_from(self.max).unwrap_or(u32::MAX);
+        let _ = self.permits.acquire_many(all).await;
     }
 
     fn close_oldest(&self) {
         let open = locked(&self.open);
-        let silent = open.all.values().filter(|it| !it.over.is_cancelled());
+        let silent = open.states.values().filter(|it| !it.closing.is_cancelled());
         let silent = silent.filter_map(|it| Some((it.silent_since()?, it)));
         if let Some((since, oldest)) = silent.min_by_key(|(since, _)| *since) {
             tracing::debug!(silent = ?since.elapsed(), "closed an idle connection to make room for a new one");
-            oldest.over.cancel();
+            oldest.closing.cancel();
         }
     }
 }
 
 impl HttpConnection {
-    pub(super) fn presence(&self) -> Arc<ConnectionState> {
-        self.presence.clone()
+    pub(super) fn state(&self) -> Arc<ConnectionState> {
+        self.state.clone()
     }
 
     /// Resolves when it must be closed: to free its permit, or because no head of a request arrives in time.
-    pub(super) async fn over(&self) {
+    pub(super) async fn wait_closing(&self) {
         let headless = async {
             tokio::time::sleep(HEAD).await;
-            if !matches!(*locked(&self.presence.doing), ConnectionPhase::New(_)) {
+            if !matches!(*locked(&self.state.phase), ConnectionPhase::New(_)) {
                 std::future::pending::<()>().await;
             }
         };
         tokio::select! {
-            () = self.presence.over.cancelled() => {}
+            () = self.state.closing.cancelled() => {}
             () = headless => {}
         }
     }
@@ -142,23 +142,23 @@ impl HttpConnection {
 
 impl Drop for HttpConnection {
     fn drop(&mut self) {
-        locked(&self.all.open).all.remove(&self.number);
+        locked(&self.connections.open).states.remove(&self.number);
     }
 }
 
 impl ConnectionState {
     /// Records that the head of a request has arrived. Its body may arrive much later.
-    pub(super) fn begun(&self) {
-        *locked(&self.doing) = ConnectionPhase::Silent(Instant::now());
+    pub(super) fn head_arrived(&self) {
+        *locked(&self.phase) = ConnectionPhase::Silent(Instant::now());
     }
 
     /// Records that the request has arrived completely.
-    pub(super) fn complete(&self) {
-        *locked(&self.doing) = ConnectionPhase::Answering;
+    pub(super) fn request_arrived(&self) {
+        *locked(&self.phase) = ConnectionPhase::Answering;
     }
 
     fn silent_since(&self) -> Option<Instant> {
-        match *locked(&self.doing) {
+        match *locked(&self.phase) {
             ConnectionPhase::New(since) | ConnectionPhase::Silent(since) => Some(since),
             ConnectionPhase::Answering => None,
         }
@@ -169,7 +169,7 @@ impl ConnectionState {
 #[derive(Debug)]
 pub(super) struct TrackedBody {
     pub(super) body: Body,
-    pub(super) presence: Arc<ConnectionState>,
+    pub(super) state: Arc<ConnectionState>,
 }
 
 impl http_body::Body for TrackedBody {
@@ -194,7 +194,7 @@ impl http_body::Body for TrackedBody {
 
 impl Drop for TrackedBody {
     fn drop(&mut self) {
-        self.presence.begun();
+        self.state.head_arrived();
     }
 }
 
@@ -207,39 +207,55 @@ mod tests {
         let all = Connections::new(3);
         let mut open = Vec::new();
         for _ in 0..3 {
-            open.push(all.open(all.room().await));
+            open.push(all.open(all.reserve().await));
             tokio::time::advance(Duration::from_millis(10)).await;
         }
         // The first connection is being answered, the second was active last.
-        open[0].presence().complete();
-        open[1].presence().begun();
-        assert!(tokio::time::timeout(CROWDED / 2, all.room()).await.is_err());
+        open[0].state().request_arrived();
+        open[1].state().head_arrived();
+        assert!(
+            tokio::time::timeout(RETRY_INTERVAL / 2, all.reserve())
+                .await
+                .is_err()
+        );
         let over: Vec<bool> = open
             .iter()
-            .map(|it| it.presence.over.is_cancelled())
+            .map(|it| it.state.closing.is_cancelled())
             .collect();
         assert_eq!(over, [false, false, true]);
         drop(open.pop());
-        open.push(all.open(all.room().await));
+        open.push(all.open(all.reserve().await));
         for connection in &open {
-            connection.presence().complete();
+            connection.state().request_arrived();
         }
-        assert!(tokio::time::timeout(3 * CROWDED, all.room()).await.is_err());
-        open[0].presence().begun();
-        assert!(tokio::time::timeout(3 * CROWDED, all.room()).await.is_err());
-        assert!(open[0].presence.over.is_cancelled());
+        assert!(
+            tokio::time::timeout(3 * RETRY_INTERVAL, all.reserve())
+                .await
+                .is_err()
+        );
+        open[0].state().head_arrived();
+        assert!(
+            tokio::time::timeout(3 * RETRY_INTERVAL, all.reserve())
+                .await
+                .is_err()
+        );
+        assert!(open[0].state.closing.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_head_must_come_in_time() {
         let all = Connections::new(2);
-        let silent = all.open(all.room().await);
-        let speaking = all.open(all.room().await);
-        speaking.presence().begun();
-        assert!(tokio::time::timeout(HEAD / 2, silent.over()).await.is_err());
-        silent.over().await;
+        let silent = all.open(all.reserve().await);
+        let speaking = all.open(all.reserve().await);
+        speaking.state().head_arrived();
         assert!(
-            tokio::time::timeout(2 * HEAD, speaking.over())
+            tokio::time::timeout(HEAD / 2, silent.wait_closing())
+                .await
+                .is_err()
+        );
+        silent.wait_closing().await;
+        assert!(
+            tokio::time::timeout(2 * HEAD, speaking.wait_closing())
                 .await
                 .is_err()
         );

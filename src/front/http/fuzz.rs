@@ -29,7 +29,7 @@ pub fn requests(data: &[u8]) {
     let _ = AcceptedTypes::of(&headers);
     let _ = post::check_kind(&headers);
     let _ = legacy_sessions::check_revision(&headers);
-    legacy_sessions::says_modern(&headers);
+    legacy_sessions::declares_modern(&headers);
     let Ok(text) = std::str::from_utf8(body) else {
         return;
     };
@@ -54,7 +54,7 @@ fn guard(address: &str, headers: &HeaderMap) {
     };
     let guard = AccessControl::new(&options).expect("no file is read");
     assert!(guard.check_token(headers).is_ok());
-    if guard.check_place(headers).is_err() {
+    if guard.check_host_and_origin(headers).is_err() {
         return;
     }
     let is_here = |text: &str| {

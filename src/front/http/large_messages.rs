@@ -10,27 +10,27 @@ use tokio_util::sync::CancellationToken;
 use crate::lock::locked;
 
 /// Maximum number of large messages in transit.
-const MOST: usize = 16;
+const MAX_LARGE: usize = 16;
 /// Rate in bytes per second below which a message is slow.
-const BRISK: f64 = 1024.0 * 1024.0;
+const SLOW_RATE: f64 = 1024.0 * 1024.0;
 /// Time in transit before a message can count as slow.
 const GRACE: Duration = Duration::from_secs(1);
 /// Time limit for a message to wait for a permit.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval of the search for a slow message while no permit is free.
-const CROWDED: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// All large messages in transit.
 #[derive(Debug, Default)]
 pub(super) struct LargeMessages {
-    rooms: Mutex<Vec<Arc<TransferProgress>>>,
+    transfers: Mutex<Vec<Arc<TransferProgress>>>,
     freed: Notify,
 }
 
 /// Permit of one large message; freed on drop.
 #[derive(Debug)]
 pub(super) struct LargePermit<'a> {
-    all: &'a LargeMessages,
+    large: &'a LargeMessages,
     progress: Arc<TransferProgress>,
 }
 
@@ -38,83 +38,86 @@ pub(super) struct LargePermit<'a> {
 struct TransferProgress {
     since: Instant,
     bytes: Mutex<usize>,
-    ousted: CancellationToken,
+    aborted: CancellationToken,
 }
 
 impl LargeMessages {
     /// Reserves a permit for one message. While none is free, aborts a slow one; returns `None` at the deadline.
-    pub(super) async fn room(&self) -> Option<LargePermit<'_>> {
+    pub(super) async fn reserve(&self) -> Option<LargePermit<'_>> {
         let deadline = Instant::now() + PERMIT_TIMEOUT;
         loop {
             let freed = self.freed.notified();
-            if let Some(room) = self.try_room() {
-                return Some(room);
+            if let Some(permit) = self.try_reserve() {
+                return Some(permit);
             }
-            self.oust_slowest();
+            self.abort_slowest();
             if Instant::now() >= deadline {
                 return None;
             }
-            let _ = tokio::time::timeout(CROWDED, freed).await;
+            let _ = tokio::time::timeout(RETRY_INTERVAL, freed).await;
         }
     }
 
-    fn try_room(&self) -> Option<LargePermit<'_>> {
-        let mut rooms = locked(&self.rooms);
-        (rooms.len() < MOST).then(|| {
+    fn try_reserve(&self) -> Option<LargePermit<'_>> {
+        let mut transfers = locked(&self.transfers);
+        (transfers.len() < MAX_LARGE).then(|| {
             let progress = Arc::new(TransferProgress {
                 since: Instant::now(),
                 bytes: Mutex::new(0),
-                ousted: CancellationToken::new(),
+                aborted: CancellationToken::new(),
             });
-            rooms.push(progress.clone());
+            transfers.push(progress.clone());
             LargePermit {
-                all: self,
+                large: self,
                 progress,
             }
         })
     }
 
-    fn oust_slowest(&self) {
-        let rooms = locked(&self.rooms);
-        if rooms.iter().any(|room| room.ousted.is_cancelled()) {
+    fn abort_slowest(&self) {
+        let transfers = locked(&self.transfers);
+        if transfers
+            .iter()
+            .any(|transfer| transfer.aborted.is_cancelled())
+        {
             // Its permit is about to be freed.
             return;
         }
-        let slow = rooms
+        let slow = transfers
             .iter()
-            .filter_map(|room| Some((room.slowness()?, room)));
+            .filter_map(|room| Some((room.slow_rate()?, room)));
         if let Some((_, slowest)) = slow.min_by(|(one, _), (other, _)| one.total_cmp(other)) {
-            slowest.ousted.cancel();
+            slowest.aborted.cancel();
         }
     }
 }
 
 impl TransferProgress {
     /// Returns its rate in bytes per second if it is slow.
-    fn slowness(&self) -> Option<f64> {
+    fn slow_rate(&self) -> Option<f64> {
         let elapsed = self.since.elapsed();
         let bytes = u32::try_from(*locked(&self.bytes)).unwrap_or(u32::MAX);
         let rate = f64::from(bytes) / elapsed.as_secs_f64();
-        (elapsed >= GRACE && rate < BRISK).then_some(rate)
+        (elapsed >= GRACE && rate < SLOW_RATE).then_some(rate)
     }
 }
 
 impl LargePermit<'_> {
     /// Records that more bytes have arrived.
-    pub(super) fn brought(&self, bytes: usize) {
+    pub(super) fn add_bytes(&self, bytes: usize) {
         *locked(&self.progress.bytes) += bytes;
     }
 
     /// Resolves when another message needs its permit.
-    pub(super) async fn ousted(&self) {
-        self.progress.ousted.cancelled().await;
+    pub(super) async fn aborted(&self) {
+        self.progress.aborted.cancelled().await;
     }
 }
 
 impl Drop for LargePermit<'_> {
     fn drop(&mut self) {
-        locked(&self.all.rooms).retain(|it| !Arc::ptr_eq(it, &self.progress));
-        self.all.freed.notify_one();
+        locked(&self.large.transfers).retain(|it| !Arc::ptr_eq(it, &self.progress));
+        self.large.freed.notify_one();
     }
 }
 
@@ -126,26 +129,30 @@ mod tests {
     async fn the_slowest_makes_room_and_a_brisk_one_never_does() {
         let large = LargeMessages::default();
         let mut rooms = Vec::new();
-        for _ in 0..MOST {
-            rooms.push(large.room().await.unwrap());
+        for _ in 0..MAX_LARGE {
+            rooms.push(large.reserve().await.unwrap());
         }
         let minute = 60 * 1024 * 1024;
         for room in &rooms {
-            room.brought(minute);
+            room.add_bytes(minute);
         }
-        assert!(large.room().await.is_none(), "all are brisk");
+        assert!(large.reserve().await.is_none(), "all are brisk");
         tokio::time::advance(Duration::from_secs(100)).await;
         for room in &rooms {
-            room.brought(2 * minute);
+            room.add_bytes(2 * minute);
         }
         let slow = rooms.swap_remove(3);
         *locked(&slow.progress.bytes) = 1;
         let ousted = async {
-            slow.ousted().await;
+            slow.aborted().await;
             drop(slow);
         };
-        let (next, ()) = tokio::join!(large.room(), ousted);
+        let (next, ()) = tokio::join!(large.reserve(), ousted);
         assert!(next.is_some());
-        assert!(!rooms.iter().any(|room| room.progress.ousted.is_cancelled()));
+        assert!(
+            !rooms
+                .iter()
+                .any(|room| room.progress.aborted.is_cancelled())
+        );
     }
 }

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use tokio::sync::oneshot;
 
-use super::legacy_sessions::{self, LegacySession, check_revision, says_modern};
+use super::legacy_sessions::{self, LegacySession, check_revision, declares_modern};
 use super::responses::{self, AcceptedTypes, ErrorResponse, ResponseFormat};
 use super::session_streams::StreamReadGuard;
 use super::{Front, SESSION_ID};
@@ -46,12 +46,12 @@ pub(super) async fn take_batch(
         let message = "batches of messages are allowed only in a session of revision 2025-03-26";
         ErrorResponse::invalid(message)
     };
-    if says_modern(headers) || !headers.contains_key(SESSION_ID) {
+    if declares_modern(headers) || !headers.contains_key(SESSION_ID) {
         return Err(no_batches());
     }
     let entry = front.0.sessions.find(headers)?;
     check_revision(headers)?;
-    if entry.room.version().as_deref() != Some(BATCHES) {
+    if entry.streams.version().as_deref() != Some(BATCHES) {
         return Err(no_batches());
     }
     let messages = elements(text).filter(|messages| !messages.is_empty());
@@ -78,7 +78,7 @@ async fn begin(
     let (front, line) = (front.clone(), line.to_owned());
     let (sender, response) = oneshot::channel();
     tokio::spawn(async move {
-        let begun = front.0.sessions.begin(&front.0.opener);
+        let begun = front.0.sessions.begin(&front.0.session_factory);
         let (id, entry) = match begun {
             Ok(begun) => begun,
             Err(refusal) => return drop(sender.send(Err(refusal))),
@@ -122,36 +122,39 @@ async fn take_all(
         }
         for (line, envelope) in messages {
             entry.session.take(line, envelope);
-            withdraw(entry, envelope);
+            answer_cancelled(entry, envelope);
         }
         return Ok(responses::empty(StatusCode::ACCEPTED));
     }
-    let (number, feed) = entry.room.open(&ids).map_err(legacy_sessions::refusal)?;
-    let reader = StreamReadGuard::new(entry.room.clone(), number);
+    let (number, receiver) = entry.streams.open(&ids).map_err(legacy_sessions::refusal)?;
+    let guard = StreamReadGuard::new(entry.streams.clone(), number);
     for (line, envelope) in messages {
         if let (Some("initialize"), Some(id)) = (envelope.method.as_deref(), envelope.id) {
-            entry.room.set_initialize_id(id);
+            entry.streams.set_initialize_id(id);
         }
         entry.session.take(line, envelope);
-        withdraw(entry, envelope);
+        answer_cancelled(entry, envelope);
     }
-    let style = ResponseFormat {
+    let format = ResponseFormat {
         answers: ids.len(),
         batch,
         stream: Some(number),
-        primed: entry.room.is_primed(),
+        primed: entry.streams.is_primed(),
         accepted,
     };
-    Ok(responses::respond(feed, style, reader, || entry.room.mark_resumable(number)).await)
+    Ok(responses::respond(receiver, format, guard, || {
+        entry.streams.mark_resumable(number)
+    })
+    .await)
 }
 
 /// Answers a cancelled request with an error: the server need not answer it, but HTTP requires a response.
-fn withdraw(entry: &LegacySession, envelope: &Envelope<'_>) {
+fn answer_cancelled(entry: &LegacySession, envelope: &Envelope<'_>) {
     if envelope.method.as_deref() == Some("notifications/cancelled")
         && let Some(id) = envelope.params.request_id
     {
         let error = ErrorObject::new(CANCELLED, "the client cancelled the request");
-        entry.room.answer(id, Reply::Error(&error.to_string()));
+        entry.streams.answer(id, Reply::Error(&error.to_string()));
     }
 }
 

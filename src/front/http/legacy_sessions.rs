@@ -27,42 +27,42 @@ const LAST_EVENT: &str = "last-event-id";
 /// One client's session and its delivery to the client.
 pub(super) struct LegacySession {
     pub(super) session: Arc<Session>,
-    pub(super) room: Arc<SessionStreams>,
+    pub(super) streams: Arc<SessionStreams>,
     /// Permit from [`LegacySessions::permits`]; dropping it allows another session.
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// All sessions by id.
 pub(super) struct LegacySessions {
     entries: Mutex<HashMap<String, Arc<LegacySession>>>,
     /// One permit for each session allowed.
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     limit: usize,
     /// Time after which an idle session ends.
     idle: Duration,
     events: Telling,
     /// Tasks that end sessions.
-    ending: tokio_util::task::TaskTracker,
+    ending_tasks: tokio_util::task::TaskTracker,
 }
 
 impl LegacySessions {
     pub(super) fn new(limit: usize, idle: Duration, events: Telling) -> Self {
         Self {
             entries: Mutex::default(),
-            places: Arc::new(Semaphore::new(limit)),
+            permits: Arc::new(Semaphore::new(limit)),
             limit,
             idle,
             events,
-            ending: tokio_util::task::TaskTracker::new(),
+            ending_tasks: tokio_util::task::TaskTracker::new(),
         }
     }
 
     /// Begins a session and returns it with its id.
     pub(super) fn begin(
         &self,
-        sessions: &SessionFactory,
+        factory: &SessionFactory,
     ) -> Result<(String, Arc<LegacySession>), ErrorResponse> {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
             let limit = self.limit;
             let message = format!(
                 "the limit of {limit} sessions is reached (`--max-sessions`): end a session by DELETE, or wait until \
@@ -71,14 +71,14 @@ impl LegacySessions {
             );
             return Err(ErrorResponse::crowded(message));
         };
-        let room = Arc::new(SessionStreams::new());
-        let session = sessions
-            .open(room.clone(), false)
+        let streams = Arc::new(SessionStreams::new());
+        let session = factory
+            .open(streams.clone(), false)
             .map_err(|error| ErrorResponse::broken(&error))?;
         let entry = Arc::new(LegacySession {
             session,
-            room,
-            _place: place,
+            streams,
+            _permit: permit,
         });
         let id = random::id().map_err(|error| ErrorResponse::broken(&error))?;
         locked(&self.entries).insert(id.clone(), entry.clone());
@@ -89,7 +89,7 @@ impl LegacySessions {
     pub(super) fn find(&self, headers: &HeaderMap) -> Result<Arc<LegacySession>, ErrorResponse> {
         let entry = locked(&self.entries).get(id_of(headers)?).cloned();
         if let Some(entry) = &entry {
-            entry.room.touch();
+            entry.streams.touch();
         }
         entry.ok_or_else(|| {
             let message =
@@ -103,9 +103,9 @@ impl LegacySessions {
         let Some(entry) = locked(&self.entries).remove(id) else {
             return;
         };
-        entry.room.end(&session_ended());
+        entry.streams.end(&session_ended());
         let (events, reason) = (self.events.clone(), reason.to_owned());
-        self.ending.spawn(async move {
+        self.ending_tasks.spawn(async move {
             entry.session.end().await;
             events.send(Event::SessionEnded { reason });
         });
@@ -120,7 +120,7 @@ impl LegacySessions {
             let entries = locked(&self.entries);
             let idle = entries
                 .iter()
-                .filter(|(_, entry)| entry.room.idle(now) >= self.idle);
+                .filter(|(_, entry)| entry.streams.idle(now) >= self.idle);
             let idle: Vec<String> = idle.map(|(id, _)| id.clone()).collect();
             drop(entries);
             for id in idle {
@@ -131,16 +131,16 @@ impl LegacySessions {
 
     /// Ends all sessions; resolves when all have ended. Prevents new ones.
     pub(super) async fn end_all(&self) {
-        self.places.close();
+        self.permits.close();
         let entries = std::mem::take(&mut *locked(&self.entries));
         for (_, entry) in entries {
-            self.ending.spawn(async move {
+            self.ending_tasks.spawn(async move {
                 entry.session.end().await;
-                entry.room.end(&session_ended());
+                entry.streams.end(&session_ended());
             });
         }
-        self.ending.close();
-        self.ending.wait().await;
+        self.ending_tasks.close();
+        self.ending_tasks.wait().await;
     }
 }
 
@@ -160,7 +160,7 @@ fn id_of(headers: &HeaderMap) -> Result<&str, ErrorResponse> {
 }
 
 /// Returns true if a request's headers declare the modern era.
-pub(super) fn says_modern(headers: &HeaderMap) -> bool {
+pub(super) fn declares_modern(headers: &HeaderMap) -> bool {
     let version = headers.get(REVISION).and_then(|value| value.to_str().ok());
     version.is_some_and(|version| version >= MODERN && is_date(version))
 }
@@ -188,7 +188,7 @@ pub(super) fn check_revision(headers: &HeaderMap) -> Result<(), ErrorResponse> {
 
 /// Handles GET: opens a stream for messages that belong to no request, or resumes an interrupted stream.
 pub(super) fn handle_get(front: &Front, headers: &HeaderMap) -> Result<Response, ErrorResponse> {
-    if says_modern(headers) {
+    if declares_modern(headers) {
         return Err(ErrorResponse::method());
     }
     let entry = front.0.sessions.find(headers)?;
@@ -201,23 +201,23 @@ pub(super) fn handle_get(front: &Front, headers: &HeaderMap) -> Result<Response,
         .get(LAST_EVENT)
         .and_then(|value| value.to_str().ok());
     let stream = match last {
-        Some(last) => entry.room.resume(last),
+        Some(last) => entry.streams.resume(last),
         None => entry
-            .room
+            .streams
             .open_get_stream()
-            .map(|(number, feed)| (number, feed, None)),
+            .map(|(number, receiver)| (number, receiver, None)),
     };
-    let (number, feed, answers) = stream.map_err(refusal)?;
-    let reader = StreamReadGuard::new(entry.room.clone(), number);
-    let events = SseBody::new(feed, Vec::new(), Some(number), answers, reader);
-    let primed = entry.room.is_primed() && last.is_none();
+    let (number, receiver, answers) = stream.map_err(refusal)?;
+    let reader = StreamReadGuard::new(entry.streams.clone(), number);
+    let events = SseBody::new(receiver, Vec::new(), Some(number), answers, reader);
+    let primed = entry.streams.is_primed() && last.is_none();
     let events = if primed { events.primed() } else { events };
     Ok(responses::event_stream(events.into_body()))
 }
 
 /// Returns the error response for a refused stream.
-pub(super) fn refusal(denied: StreamError) -> ErrorResponse {
-    match denied {
+pub(super) fn refusal(error: StreamError) -> ErrorResponse {
+    match error {
         StreamError::Crowded => {
             let message = "too many requests in flight or open streams in this session";
             ErrorResponse::new(StatusCode::TOO_MANY_REQUESTS, INTERNAL_ERROR, message)
@@ -232,7 +232,7 @@ pub(super) fn refusal(denied: StreamError) -> ErrorResponse {
 
 /// Handles DELETE: ends the client's session.
 pub(super) fn delete(front: &Front, headers: &HeaderMap) -> Result<Response, ErrorResponse> {
-    if says_modern(headers) {
+    if declares_modern(headers) {
         return Err(ErrorResponse::method());
     }
     front.0.sessions.find(headers)?;

@@ -52,8 +52,8 @@ impl Listener {
         match address {
             Address::Tcp(address) => {
                 let listener = TcpListener::bind(address).await?;
-                let taken = listener.local_addr()?;
-                Ok((Self::Tcp(listener), Address::Tcp(taken)))
+                let bound = listener.local_addr()?;
+                Ok((Self::Tcp(listener), Address::Tcp(bound)))
             }
             Address::Unix(path) => {
                 let path = std::path::absolute(path)?;
@@ -83,7 +83,7 @@ impl Listener {
 
 /// Creates a socket at `path` that no other user can connect to at any time: it listens only after its mode is set.
 fn private_socket(path: &Path) -> io::Result<(StdListener, SocketFile)> {
-    make_way(path)?;
+    remove_stale_socket(path)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
@@ -97,7 +97,7 @@ fn private_socket(path: &Path) -> io::Result<(StdListener, SocketFile)> {
 }
 
 /// Removes a socket without a listener. Returns an error if anything else exists at `path`.
-fn make_way(path: &Path) -> io::Result<()> {
+fn remove_stale_socket(path: &Path) -> io::Result<()> {
     let kind = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         known => known?.file_type(),

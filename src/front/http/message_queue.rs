@@ -38,25 +38,31 @@ pub(super) struct QueueClosed;
 #[derive(Debug)]
 pub(super) struct MessageSender {
     sender: mpsc::UnboundedSender<QueuedMessage>,
-    queued: Arc<AtomicUsize>,
+    queued_bytes: Arc<AtomicUsize>,
 }
 
 /// Reading end of a queue.
 #[derive(Debug)]
 pub(super) struct MessageReceiver {
     receiver: mpsc::UnboundedReceiver<QueuedMessage>,
-    queued: Arc<AtomicUsize>,
+    queued_bytes: Arc<AtomicUsize>,
 }
 
 /// Creates both ends of a queue, which is limited by its size in bytes.
-pub(super) fn feed() -> (MessageSender, MessageReceiver) {
+pub(super) fn queue() -> (MessageSender, MessageReceiver) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let queued = Arc::new(AtomicUsize::new(0));
-    let feeder = MessageSender {
+    let queued_bytes = Arc::new(AtomicUsize::new(0));
+    let message_sender = MessageSender {
         sender,
-        queued: queued.clone(),
+        queued_bytes: queued_bytes.clone(),
     };
-    (feeder, MessageReceiver { receiver, queued })
+    (
+        message_sender,
+        MessageReceiver {
+            receiver,
+            queued_bytes,
+        },
+    )
 }
 
 impl MessageSender {
@@ -64,7 +70,7 @@ impl MessageSender {
     pub(super) fn push(&self, item: QueuedMessage) -> Result<(), QueueClosed> {
         let size = item.message.len();
         // A single message may exceed the limit.
-        if self.queued.fetch_add(size, Ordering::Relaxed) > MAX_UNREAD {
+        if self.queued_bytes.fetch_add(size, Ordering::Relaxed) > MAX_UNREAD {
             return Err(QueueClosed);
         }
         self.sender.send(item).map_err(|_| QueueClosed)
@@ -85,7 +91,8 @@ impl MessageReceiver {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<QueuedMessage>> {
         self.receiver.poll_recv(cx).map(|item| {
             if let Some(item) = &item {
-                self.queued.fetch_sub(item.message.len(), Ordering::Relaxed);
+                self.queued_bytes
+                    .fetch_sub(item.message.len(), Ordering::Relaxed);
             }
             item
         })
@@ -101,37 +108,37 @@ pub(super) trait ResponseObserver: Send + Unpin + 'static {
 /// Response as server-sent events.
 #[derive(Debug)]
 pub(super) struct SseBody<G> {
-    feed: MessageReceiver,
+    receiver: MessageReceiver,
     /// Bytes to write before the next message.
-    ahead: std::collections::VecDeque<Bytes>,
+    pending: std::collections::VecDeque<Bytes>,
     /// Number of the stream, if its events have ids.
     stream: Option<u64>,
     /// Number of outstanding answers; `None` if the stream ends with its queue.
-    answers: Option<usize>,
+    outstanding: Option<usize>,
     silence: Interval,
-    reader: G,
+    observer: G,
 }
 
 impl<G: ResponseObserver> SseBody<G> {
     /// Creates a response from `first` and then `feed`. `stream` is its number if events have ids; after `answers`
     /// answers it ends.
     pub(super) fn new(
-        feed: MessageReceiver,
+        receiver: MessageReceiver,
         first: Vec<QueuedMessage>,
         stream: Option<u64>,
-        answers: Option<usize>,
-        reader: G,
+        outstanding: Option<usize>,
+        observer: G,
     ) -> Self {
         let mut events = Self {
-            feed,
-            ahead: std::collections::VecDeque::new(),
+            receiver,
+            pending: std::collections::VecDeque::new(),
             stream,
-            answers,
+            outstanding,
             silence: interval_at(Instant::now() + SILENCE, SILENCE),
-            reader,
+            observer,
         };
         for item in first {
-            events.frame(&item);
+            events.push_event(&item);
         }
         events
     }
@@ -140,7 +147,7 @@ impl<G: ResponseObserver> SseBody<G> {
     pub(super) fn primed(mut self) -> Self {
         if let Some(stream) = self.stream {
             let event = format!("id: {stream}-0\nretry: 1000\ndata: \n\n");
-            self.ahead.push_front(event.into());
+            self.pending.push_front(event.into());
         }
         self
     }
@@ -150,8 +157,8 @@ impl<G: ResponseObserver> SseBody<G> {
         Body::new(self)
     }
 
-    fn frame(&mut self, item: &QueuedMessage) {
-        if let (Some(answers), Some(_)) = (&mut self.answers, item.answer) {
+    fn push_event(&mut self, item: &QueuedMessage) {
+        if let (Some(answers), Some(_)) = (&mut self.outstanding, item.answer) {
             *answers -= 1;
         }
         let mut head = String::from("event: message\n");
@@ -162,12 +169,12 @@ impl<G: ResponseObserver> SseBody<G> {
         let message = in_one_line(&item.message);
         if message.len() > SMALL {
             let pieces = [head.into(), message, Bytes::from_static(b"\n\n")];
-            return self.ahead.extend(pieces);
+            return self.pending.extend(pieces);
         }
         let mut event = head.into_bytes();
         event.extend_from_slice(&message);
         event.extend_from_slice(b"\n\n");
-        self.ahead.push_back(event.into());
+        self.pending.push_back(event.into());
     }
 }
 
@@ -189,20 +196,20 @@ impl<G: ResponseObserver> http_body::Body for SseBody<G> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         loop {
-            if let Some(bytes) = self.ahead.pop_front() {
+            if let Some(bytes) = self.pending.pop_front() {
                 self.silence.reset();
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            if self.answers == Some(0) {
-                self.reader.written();
+            if self.outstanding == Some(0) {
+                self.observer.written();
                 return Poll::Ready(None);
             }
-            match self.feed.poll_next(cx) {
-                Poll::Ready(Some(item)) => self.frame(&item),
+            match self.receiver.poll_next(cx) {
+                Poll::Ready(Some(item)) => self.push_event(&item),
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {
                     std::task::ready!(self.silence.poll_tick(cx));
-                    self.ahead.push_back(Bytes::from_static(b":\n\n"));
+                    self.pending.push_back(Bytes::from_static(b":\n\n"));
                 }
             }
         }

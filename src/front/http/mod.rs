@@ -64,9 +64,9 @@ const SILENCE: Duration = Duration::from_secs(120);
 /// Maximum size of all headers of a request in bytes.
 const HEADERS: usize = 64 * 1024;
 /// Maximum number of unknown paths that are reported.
-const STRAYS: usize = 16;
+const MAX_REPORTED_PATHS: usize = 16;
 /// Maximum length of such a path in messages, in characters.
-const LONGEST: usize = 200;
+const MAX_PATH_LENGTH: usize = 200;
 /// Time limit for writing the last responses at shutdown.
 const FINAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -111,21 +111,21 @@ pub(crate) struct Front(Arc<FrontInner>);
 
 struct FrontInner {
     listener: Listener,
-    guard: AccessControl,
+    access_control: AccessControl,
     /// Maximum length of a message in bytes.
-    limit: usize,
-    opener: SessionFactory,
+    max_message: usize,
+    session_factory: SessionFactory,
     /// Sessions of the legacy era.
     sessions: LegacySessions,
-    exchanges: Arc<ModernRequests>,
+    modern_requests: Arc<ModernRequests>,
     /// Session shared by all modern requests, opened by the first one.
-    shared: OnceCell<Arc<Session>>,
+    modern_session: OnceCell<Arc<Session>>,
     connections: Arc<Connections>,
     /// Cancelled once no more requests are accepted.
     ending: CancellationToken,
-    large: LargeMessages,
+    large_messages: LargeMessages,
     /// Requested paths other than the endpoint that were reported; at most [`STRAYS`].
-    strays: Mutex<BTreeSet<String>>,
+    reported_paths: Mutex<BTreeSet<String>>,
     events: EventSender,
 }
 
@@ -133,11 +133,11 @@ impl Front {
     /// Binds the address. `limit` is the maximum message length in bytes.
     pub(crate) async fn bind(
         options: HttpOptions,
-        limit: usize,
-        opener: SessionFactory,
+        max_message: usize,
+        session_factory: SessionFactory,
         events: &EventSender,
     ) -> Result<Self, HttpError> {
-        let guard = AccessControl::new(&options)?;
+        let access_control = AccessControl::new(&options)?;
         let (listener, address) = Listener::bind(&options.address)
             .await
             .map_err(|error| HttpError::Bind(options.address, error))?;
@@ -149,20 +149,20 @@ impl Front {
         });
         Ok(Self(Arc::new(FrontInner {
             listener,
-            guard: guard.at(&address),
-            limit,
-            opener,
+            access_control: access_control.with_address(&address),
+            max_message,
+            session_factory,
             sessions: LegacySessions::new(
                 options.max_sessions,
                 options.session_idle,
                 events.clone(),
             ),
-            exchanges: Arc::default(),
-            shared: OnceCell::new(),
-            connections: Connections::new(room_for_connections()),
+            modern_requests: Arc::default(),
+            modern_session: OnceCell::new(),
+            connections: Connections::new(max_connections()),
             ending: CancellationToken::new(),
-            large: LargeMessages::default(),
-            strays: Mutex::default(),
+            large_messages: LargeMessages::default(),
+            reported_paths: Mutex::default(),
             events: events.clone(),
         })))
     }
@@ -172,15 +172,15 @@ impl Front {
         let router = Router::new()
             .route(ENDPOINT, any(handle))
             .route(&format!("{ENDPOINT}/"), any(handle))
-            .fallback(astray)
+            .fallback(handle_wrong_path)
             .with_state(self.clone());
         let accept = async {
             loop {
-                let room = self.0.connections.room().await;
+                let permit = self.0.connections.reserve().await;
                 match self.0.listener.accept().await {
                     Ok(stream) => {
                         let (router, ending) = (router.clone(), self.0.ending.clone());
-                        let connection = self.0.connections.open(room);
+                        let connection = self.0.connections.open(permit);
                         tokio::spawn(serve_connection(stream, connection, router, ending));
                     }
                     // No file descriptor left, or the client has already disconnected.
@@ -201,24 +201,28 @@ impl Front {
     /// Ends all sessions; resolves when all have ended.
     pub(crate) async fn stop(&self) {
         self.0.ending.cancel();
-        let shared = async {
-            if let Some(session) = self.0.shared.get() {
+        let end_modern = async {
+            if let Some(session) = self.0.modern_session.get() {
                 session.end().await;
             }
         };
-        tokio::join!(self.0.sessions.end_all(), shared);
-        self.0.exchanges.end();
+        tokio::join!(self.0.sessions.end_all(), end_modern);
+        self.0.modern_requests.end();
         // The last responses are still being written.
         let _ = tokio::time::timeout(FINAL_WRITE_TIMEOUT, self.0.connections.closed()).await;
     }
 
     /// Returns the session of all modern requests; the first request opens it.
-    async fn shared(&self) -> Result<Arc<Session>, ErrorResponse> {
+    async fn modern_session(&self) -> Result<Arc<Session>, ErrorResponse> {
         if self.0.ending.is_cancelled() {
             return Err(ErrorResponse::crowded("the proxy is shutting down"));
         }
-        let open = async || self.0.opener.open(self.0.exchanges.clone(), true);
-        let session = self.0.shared.get_or_try_init(open).await;
+        let open = async || {
+            self.0
+                .session_factory
+                .open(self.0.modern_requests.clone(), true)
+        };
+        let session = self.0.modern_session.get_or_try_init(open).await;
         session
             .cloned()
             .map_err(|error| ErrorResponse::broken(&error))
@@ -232,24 +236,24 @@ async fn serve_connection(
     router: Router,
     ending: CancellationToken,
 ) {
-    let (presence, router) = (connection.presence(), TowerToHyperService::new(router));
+    let (state, router) = (connection.state(), TowerToHyperService::new(router));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        presence.begun();
-        request.extensions_mut().insert(presence.clone());
+        state.head_arrived();
+        request.extensions_mut().insert(state.clone());
         router.call(request)
     });
-    let spoken = hyper::server::conn::http1::Builder::new()
+    let http = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(SILENCE)
         .max_buf_size(HEADERS)
         .serve_connection(TokioIo::new(stream), service);
-    let mut spoken = pin!(spoken);
+    let mut http = pin!(http);
     let served = tokio::select! {
-        served = spoken.as_mut() => served,
-        () = connection.over() => return,
+        served = http.as_mut() => served,
+        () = connection.wait_closing() => return,
         () = ending.cancelled() => {
-            spoken.as_mut().graceful_shutdown();
-            spoken.await
+            http.as_mut().graceful_shutdown();
+            http.await
         }
     };
     if let Err(error) = served {
@@ -258,11 +262,15 @@ async fn serve_connection(
 }
 
 async fn handle(State(front): State<Front>, request: Request) -> Response {
-    if let Err(refused) = front.0.guard.check_place(request.headers()) {
+    if let Err(refused) = front
+        .0
+        .access_control
+        .check_host_and_origin(request.headers())
+    {
         return refused.into_response();
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let presence = request.extensions().get::<Arc<ConnectionState>>().cloned();
+    let state = request.extensions().get::<Arc<ConnectionState>>().cloned();
     let response = dispatch(&front, request).await;
     let mut response = response.unwrap_or_else(IntoResponse::into_response);
     if let Some(origin) = origin {
@@ -273,19 +281,19 @@ async fn handle(State(front): State<Front>, request: Request) -> Response {
         let exposed = HeaderValue::from_static(SESSION_ID);
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
-    match presence {
-        Some(presence) => response.map(|body| Body::new(TrackedBody { body, presence })),
+    match state {
+        Some(state) => response.map(|body| Body::new(TrackedBody { body, state })),
         None => response,
     }
 }
 
 /// Answers requests for other paths with the path of the endpoint. Does not report paths below `/.well-known/`, where
 /// clients look for a login.
-async fn astray(State(front): State<Front>, uri: Uri) -> ErrorResponse {
-    let path: String = uri.path().chars().take(LONGEST).collect();
+async fn handle_wrong_path(State(front): State<Front>, uri: Uri) -> ErrorResponse {
+    let path: String = uri.path().chars().take(MAX_PATH_LENGTH).collect();
     if !path.starts_with("/.well-known/") {
-        let mut strays = locked(&front.0.strays);
-        if strays.len() < STRAYS && strays.insert(path.clone()) {
+        let mut reported = locked(&front.0.reported_paths);
+        if reported.len() < MAX_REPORTED_PATHS && reported.insert(path.clone()) {
             let endpoint = ENDPOINT.to_owned();
             let path = path.clone();
             front.0.events.send(Event::WrongPath { path, endpoint });
@@ -303,9 +311,9 @@ async fn dispatch(front: &Front, request: Request) -> Result<Response, ErrorResp
     if *request.method() == Method::OPTIONS {
         return Ok(responses::preflight(request.headers()));
     }
-    front.0.guard.check_token(request.headers())?;
+    front.0.access_control.check_token(request.headers())?;
     if *request.method() == Method::GET {
-        post::complete(request.extensions());
+        post::request_arrived(request.extensions());
     }
     match *request.method() {
         Method::POST => post::take(front, request).await,
@@ -316,7 +324,7 @@ async fn dispatch(front: &Front, request: Request) -> Result<Response, ErrorResp
 }
 
 /// Returns the maximum number of connections: half of the open files remain for the servers of sessions.
-fn room_for_connections() -> usize {
+fn max_connections() -> usize {
     let files = file_limit::raise(FILES);
     usize::try_from((files / 2).min(CONNECTIONS)).unwrap_or(usize::MAX)
 }

@@ -9,7 +9,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 
 use super::Front;
-use super::message_queue::{MessageReceiver, MessageSender, QueuedMessage, ResponseObserver, feed};
+use super::message_queue::{
+    MessageReceiver, MessageSender, QueuedMessage, ResponseObserver, queue,
+};
 use super::responses::{self, AcceptedTypes, ErrorResponse, ResponseFormat};
 use crate::jsonrpc::{Envelope, METHOD_NOT_FOUND, Members, MessageKind, Reply, unquoted};
 use crate::lock::locked;
@@ -18,7 +20,7 @@ use crate::session::{Delivery, RelatedRequest, Session, Undelivered};
 use crate::transport::stream::Outbox;
 
 /// Maximum number of requests in flight, including open streams.
-const EXCHANGES: usize = 10_000;
+const MAX_REQUESTS: usize = 10_000;
 /// Event number for this era, whose events have no ids because an interrupted stream is not resumed.
 const UNNUMBERED: u64 = 0;
 
@@ -36,7 +38,7 @@ struct ModernRequest {
     /// The client's raw id.
     id: Box<str>,
     /// `None` once the client has left too much unread.
-    feeder: Option<MessageSender>,
+    sender: Option<MessageSender>,
 }
 
 impl ModernRequests {
@@ -44,19 +46,19 @@ impl ModernRequests {
     /// if too many requests are in flight.
     pub(super) fn open(&self, id: &str) -> Option<(Box<str>, MessageReceiver)> {
         let mut open = locked(&self.open);
-        if open.len() >= EXCHANGES {
+        if open.len() >= MAX_REQUESTS {
             return None;
         }
         let key: Box<str> = (self.last.fetch_add(1, Ordering::Relaxed) + 1)
             .to_string()
             .into();
-        let (feeder, feed) = feed();
-        let exchange = ModernRequest {
+        let (sender, receiver) = queue();
+        let request = ModernRequest {
             id: id.into(),
-            feeder: Some(feeder),
+            sender: Some(sender),
         };
-        open.insert(key.clone(), exchange);
-        Some((key, feed))
+        open.insert(key.clone(), request);
+        Some((key, receiver))
     }
 
     /// Forgets a request; returns false if it was answered.
@@ -71,7 +73,7 @@ impl ModernRequests {
 
     fn push(&self, key: &str, line: &str) {
         let mut open = locked(&self.open);
-        let Some(exchange) = open.get_mut(key) else {
+        let Some(request) = open.get_mut(key) else {
             return;
         };
         let item = QueuedMessage {
@@ -80,28 +82,28 @@ impl ModernRequests {
             answer: None,
         };
         // Without a sender the response ends, and dropping its [`CancelGuard`] cancels the request.
-        exchange.feeder.take_if(|feeder| feeder.push(item).is_err());
+        request.sender.take_if(|sender| sender.push(item).is_err());
     }
 }
 
 impl Delivery for ModernRequests {
     fn answer(&self, id: &str, reply: Reply<'_>) {
-        let Some(exchange) = locked(&self.open).remove(id) else {
+        let Some(request) = locked(&self.open).remove(id) else {
             return;
         };
-        let message = reply.with_id(&exchange.id, |parts| parts.concat());
+        let message = reply.with_id(&request.id, |parts| parts.concat());
         let item = QueuedMessage {
             event: UNNUMBERED,
             message: message.into(),
             answer: Some(reply.error().map_or(StatusCode::OK, status)),
         };
-        if let Some(feeder) = exchange.feeder {
-            let _ = feeder.push(item);
+        if let Some(sender) = request.sender {
+            let _ = sender.push(item);
         }
     }
 
-    fn send(&self, line: &str, about: RelatedRequest<'_>) -> Result<(), Undelivered> {
-        match about {
+    fn send(&self, line: &str, related: RelatedRequest<'_>) -> Result<(), Undelivered> {
+        match related {
             RelatedRequest::Request(key) | RelatedRequest::Listen(key) => self.push(key, line),
             RelatedRequest::Nothing => {}
         }
@@ -130,7 +132,7 @@ fn status(error: &str) -> StatusCode {
 #[derive(Debug)]
 struct CancelGuard {
     key: Box<str>,
-    exchanges: Arc<ModernRequests>,
+    requests: Arc<ModernRequests>,
     session: Arc<Session>,
 }
 
@@ -140,7 +142,7 @@ impl ResponseObserver for CancelGuard {
 
 impl Drop for CancelGuard {
     fn drop(&mut self) {
-        if self.exchanges.close(&self.key) {
+        if self.requests.close(&self.key) {
             let params = r#"{"reason":"the client closed the stream"}"#;
             self.session.cancel(&self.key, params);
         }
@@ -184,25 +186,25 @@ pub(super) async fn take(
         return Ok(responses::empty(StatusCode::ACCEPTED));
     };
     let session = front
-        .shared()
+        .modern_session()
         .await
         .map_err(|refusal| refusal.to(Some(id)))?;
     check(&session, headers, line, envelope).map_err(|refusal| refusal.to(Some(id)))?;
-    let Some((key, feed)) = front.0.exchanges.open(id) else {
+    let Some((key, receiver)) = front.0.modern_requests.open(id) else {
         return Err(ErrorResponse::crowded("too many requests in flight").to(Some(id)));
     };
     let guard = CancelGuard {
         key: key.clone(),
-        exchanges: front.0.exchanges.clone(),
+        requests: front.0.modern_requests.clone(),
         session: session.clone(),
     };
     session.take_request(line, envelope, &key);
-    let style = ResponseFormat {
+    let format = ResponseFormat {
         answers: 1,
         batch: false,
         stream: None,
         primed: false,
         accepted,
     };
-    Ok(responses::respond(feed, style, guard, || {}).await)
+    Ok(responses::respond(receiver, format, guard, || {}).await)
 }

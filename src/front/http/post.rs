@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::connections::ConnectionState;
 use super::large_messages::LargePermit;
-use super::legacy_sessions::says_modern;
+use super::legacy_sessions::declares_modern;
 use super::responses::{self, AcceptedTypes, ErrorResponse};
 use super::{Front, legacy, modern};
 use crate::jsonrpc::{
@@ -33,7 +33,7 @@ pub(super) async fn take(front: &Front, request: Request) -> Result<Response, Er
     check_kind(&headers)?;
     let accepted = AcceptedTypes::of(&headers)?;
     let body = read(front, &headers, body).await?;
-    complete(&parts.extensions);
+    request_arrived(&parts.extensions);
     let text =
         std::str::from_utf8(&body).map_err(|error| ErrorResponse::no_json(&error.to_string()))?;
     let line = in_one_line(text)?;
@@ -53,9 +53,9 @@ pub(super) async fn take(front: &Front, request: Request) -> Result<Response, Er
 }
 
 /// Records that the request with these extensions has arrived completely.
-pub(super) fn complete(extensions: &Extensions) {
-    if let Some(presence) = extensions.get::<Arc<ConnectionState>>() {
-        presence.complete();
+pub(super) fn request_arrived(extensions: &Extensions) {
+    if let Some(state) = extensions.get::<Arc<ConnectionState>>() {
+        state.request_arrived();
     }
 }
 
@@ -65,7 +65,7 @@ async fn read(
     headers: &HeaderMap,
     mut body: Body,
 ) -> Result<Vec<u8>, ErrorResponse> {
-    let limit = front.0.limit;
+    let limit = front.0.max_message;
     let too_long = || {
         let message =
             format!("the message is longer than {limit} bytes, the limit set by `--max-message`");
@@ -77,22 +77,22 @@ async fn read(
     if announced > limit {
         return Err(too_long());
     }
-    let mut room: Option<LargePermit<'_>> = None;
+    let mut permit: Option<LargePermit<'_>> = None;
     let mut bytes = Vec::with_capacity(announced.min(SMALL));
-    while let Some(frame) = next_frame(&mut body, room.as_ref()).await? {
+    while let Some(frame) = next_frame(&mut body, permit.as_ref()).await? {
         let Some(data) = frame.data_ref() else {
             continue;
         };
         if bytes.len() + data.len() > limit {
             return Err(too_long());
         }
-        if bytes.len() + data.len() > SMALL && room.is_none() {
+        if bytes.len() + data.len() > SMALL && permit.is_none() {
             let crowded = || ErrorResponse::crowded("too many large messages in flight");
-            room = Some(front.0.large.room().await.ok_or_else(crowded)?);
+            permit = Some(front.0.large_messages.reserve().await.ok_or_else(crowded)?);
             bytes.reserve_exact(announced.saturating_sub(bytes.len()));
         }
-        if let Some(room) = &room {
-            room.brought(data.len());
+        if let Some(permit) = &permit {
+            permit.add_bytes(data.len());
         }
         bytes.extend_from_slice(data);
     }
@@ -101,20 +101,20 @@ async fn read(
 
 async fn next_frame(
     body: &mut Body,
-    room: Option<&LargePermit<'_>>,
+    permit: Option<&LargePermit<'_>>,
 ) -> Result<Option<Frame<Bytes>>, ErrorResponse> {
     let late =
         |message: String| ErrorResponse::new(StatusCode::REQUEST_TIMEOUT, INVALID_REQUEST, message);
     let next = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
-    let ousted = async {
-        match room {
-            Some(room) => room.ousted().await,
+    let aborted = async {
+        match permit {
+            Some(permit) => permit.aborted().await,
             None => std::future::pending().await,
         }
     };
     let next = tokio::select! {
         next = tokio::time::timeout(BODY_READ_TIMEOUT, next) => next,
-        () = ousted => {
+        () = aborted => {
             let message = "the body arrived too slowly while other large messages waited";
             return Err(late(message.to_owned()));
         }
@@ -206,7 +206,7 @@ async fn take_one(
     if envelope.params.meta.protocol_version.is_some() {
         return modern::take(front, headers, line, envelope, accepted).await;
     }
-    if !says_modern(headers) {
+    if !declares_modern(headers) {
         let to_request =
             |refusal: ErrorResponse| refusal.to(envelope.id.filter(|_| envelope.method.is_some()));
         let taken = legacy::take(front, headers, line, envelope, accepted).await;

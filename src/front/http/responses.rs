@@ -15,7 +15,7 @@ use crate::jsonrpc::{
 /// Time without an answer after which the response begins as a stream: clients time out silent requests.
 const SILENCE: Duration = Duration::from_secs(15);
 /// The same time for a client that can resume the stream.
-const PRIMED: Duration = Duration::from_secs(1);
+const PRIMED_SILENCE: Duration = Duration::from_secs(1);
 
 /// Error response to a refused request.
 #[derive(Debug)]
@@ -145,21 +145,25 @@ pub(super) struct ResponseFormat {
 
 /// Waits for the first message and responds accordingly. Calls `streams` if the response becomes a stream.
 pub(super) async fn respond<R: ResponseObserver>(
-    mut feed: MessageReceiver,
-    style: ResponseFormat,
-    reader: R,
-    streams: impl FnOnce(),
+    mut receiver: MessageReceiver,
+    format: ResponseFormat,
+    observer: R,
+    on_stream: impl FnOnce(),
 ) -> Response {
-    if style.accepted == AcceptedTypes::Json {
-        return match answers(&mut feed, style.answers).await {
-            Ok(answers) => complete_answer(answers, style.batch),
+    if format.accepted == AcceptedTypes::Json {
+        return match answers(&mut receiver, format.answers).await {
+            Ok(answers) => complete_answer(answers, format.batch),
             Err(refusal) => refusal.into_response(),
         };
     }
-    let patience = if style.primed { PRIMED } else { SILENCE };
+    let max_wait = if format.primed {
+        PRIMED_SILENCE
+    } else {
+        SILENCE
+    };
     let mut first: Vec<QueuedMessage> = Vec::new();
-    while first.len() < style.answers {
-        match tokio::time::timeout(patience, feed.next()).await {
+    while first.len() < format.answers {
+        match tokio::time::timeout(max_wait, receiver.next()).await {
             Ok(Some(item)) => {
                 let precedes = item.answer.is_none();
                 first.push(item);
@@ -168,18 +172,24 @@ pub(super) async fn respond<R: ResponseObserver>(
                 }
             }
             // The client will resume the stream.
-            Ok(None) if style.primed => break,
+            Ok(None) if format.primed => break,
             Ok(None) => return ended().into_response(),
             Err(_) => break,
         }
     }
-    let complete = first.len() == style.answers && first.iter().all(|it| it.answer.is_some());
-    if complete && !style.primed && style.accepted == AcceptedTypes::Both {
-        return complete_answer(first, style.batch);
+    let complete = first.len() == format.answers && first.iter().all(|it| it.answer.is_some());
+    if complete && !format.primed && format.accepted == AcceptedTypes::Both {
+        return complete_answer(first, format.batch);
     }
-    streams();
-    let events = SseBody::new(feed, first, style.stream, Some(style.answers), reader);
-    let events = if style.primed {
+    on_stream();
+    let events = SseBody::new(
+        receiver,
+        first,
+        format.stream,
+        Some(format.answers),
+        observer,
+    );
+    let events = if format.primed {
         events.primed()
     } else {
         events
@@ -189,12 +199,12 @@ pub(super) async fn respond<R: ResponseObserver>(
 
 /// Collects `count` answers for a client that accepts only JSON. It cannot receive server requests.
 async fn answers(
-    feed: &mut MessageReceiver,
+    receiver: &mut MessageReceiver,
     count: usize,
 ) -> Result<Vec<QueuedMessage>, ErrorResponse> {
     let mut answers = Vec::new();
     while answers.len() < count {
-        let item = feed.next().await.ok_or_else(ended)?;
+        let item = receiver.next().await.ok_or_else(ended)?;
         if item.answer.is_some() {
             answers.push(item);
         } else if is_request(&item.message) {
@@ -266,8 +276,8 @@ pub(super) fn preflight(headers: &HeaderMap) -> Response {
     let allowed = response.headers_mut();
     let methods = HeaderValue::from_static("POST, GET, DELETE");
     allowed.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    if let Some(asked) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
-        allowed.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+    if let Some(requested) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        allowed.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, requested.clone());
     }
     response
 }

@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 
 use self::stream::{BYTES, EVENTS, SessionStream};
-use super::message_queue::{MessageReceiver, ResponseObserver, feed};
+use super::message_queue::{MessageReceiver, ResponseObserver, queue};
 use crate::jsonrpc::{Members, Reply};
 use crate::lock::locked;
 use crate::session::{Delivery, RelatedRequest, Undelivered};
@@ -19,7 +19,7 @@ use crate::transport::stream::Outbox;
 /// Maximum number of requests in flight per session.
 const REQUESTS: usize = 1000;
 /// Maximum number of open streams per session, not counting response streams.
-const STANDING: usize = 16;
+const MAX_GET_STREAMS: usize = 16;
 /// First revision in which a stream begins with an event id for resuming.
 const PRIMED_SINCE: &str = "2025-11-25";
 /// Notifications for a client that has missed more messages than are kept.
@@ -47,10 +47,10 @@ struct StreamsState {
     /// True if a message had to be dropped from `backlog`.
     missed: bool,
     /// Raw id of the `initialize` request.
-    greeting: Option<Box<str>>,
+    initialize_id: Option<Box<str>>,
     /// Negotiated revision.
     version: Option<String>,
-    used: Instant,
+    last_activity: Instant,
 }
 
 /// Reason why a stream is refused.
@@ -73,9 +73,9 @@ impl SessionStreams {
                 requests: HashMap::new(),
                 backlog: VecDeque::new(),
                 missed: false,
-                greeting: None,
+                initialize_id: None,
                 version: None,
-                used: Instant::now(),
+                last_activity: Instant::now(),
             }),
         }
     }
@@ -92,13 +92,13 @@ impl SessionStreams {
 
     /// Records the raw id of the client's `initialize` request.
     pub(super) fn set_initialize_id(&self, id: &str) {
-        self.state().greeting = Some(id.into());
+        self.state().initialize_id = Some(id.into());
     }
 
     /// Begins the response to the requests with these raw ids. Returns its stream number and its receiver.
     pub(super) fn open(&self, ids: &[&str]) -> Result<(u64, MessageReceiver), StreamError> {
         let mut state = self.state();
-        state.used = Instant::now();
+        state.last_activity = Instant::now();
         if state.requests.len() + ids.len() > REQUESTS {
             return Err(StreamError::Crowded);
         }
@@ -107,26 +107,26 @@ impl SessionStreams {
         if (0..ids.len()).any(twice) {
             return Err(StreamError::Twice);
         }
-        let (feeder, feed) = feed();
-        let number = state.add(SessionStream::new(feeder, Some(ids.len())));
+        let (sender, receiver) = queue();
+        let number = state.add(SessionStream::new(sender, Some(ids.len())));
         for id in ids {
             state.requests.insert((*id).into(), number);
         }
-        Ok((number, feed))
+        Ok((number, receiver))
     }
 
     /// Begins a stream for messages that belong to no request.
     pub(super) fn open_get_stream(&self) -> Result<(u64, MessageReceiver), StreamError> {
         let mut state = self.state();
-        state.used = Instant::now();
-        let standing = state.streams.values().filter(|it| it.answers.is_none());
-        if standing.filter(|it| it.is_read()).count() >= STANDING {
+        state.last_activity = Instant::now();
+        let get_streams = state.streams.values().filter(|it| it.answers.is_none());
+        if get_streams.filter(|it| it.is_read()).count() >= MAX_GET_STREAMS {
             return Err(StreamError::Crowded);
         }
-        let (feeder, feed) = feed();
-        let number = state.add(SessionStream::new(feeder, None));
+        let (sender, receiver) = queue();
+        let number = state.add(SessionStream::new(sender, None));
         state.catch_up(number);
-        Ok((number, feed))
+        Ok((number, receiver))
     }
 
     /// Resumes a stream after the event with the id `last` (`<stream>-<event>`).
@@ -135,7 +135,7 @@ impl SessionStreams {
         last: &str,
     ) -> Result<(u64, MessageReceiver, Option<usize>), StreamError> {
         let mut state = self.state();
-        state.used = Instant::now();
+        state.last_activity = Instant::now();
         let (number, event) = last.split_once('-').ok_or(StreamError::Unknown)?;
         let number: u64 = number.parse().map_err(|_| StreamError::Unknown)?;
         let event: u64 = event.parse().map_err(|_| StreamError::Unknown)?;
@@ -148,19 +148,19 @@ impl SessionStreams {
             state.missed = true;
             return Err(StreamError::Unknown);
         }
-        let (feeder, feed) = feed();
+        let (sender, receiver) = queue();
         let missed = stream.log.iter().filter(|item| item.event > event);
         let answered = missed.clone().filter(|item| item.answer.is_some()).count();
         for item in missed {
-            let _ = feeder.push(item.clone());
+            let _ = sender.push(item.clone());
         }
         let answers = stream.answers.map(|open| open + answered);
-        stream.feeder = Some(feeder);
+        stream.sender = Some(sender);
         stream.written = false;
         if stream.answers.is_none() {
             state.catch_up(number);
         }
-        Ok((number, feed, answers))
+        Ok((number, receiver, answers))
     }
 
     /// Records that the client has received event ids of this stream.
@@ -173,21 +173,21 @@ impl SessionStreams {
     /// Records that the stream has no reader any more; `written` is true if it was written to the client completely.
     fn reader_gone(&self, number: u64, written: bool) {
         let mut state = self.state();
-        state.used = Instant::now();
+        state.last_activity = Instant::now();
         if let Some(stream) = state.streams.get_mut(&number) {
             stream.written |= written;
             if !stream.resumable {
                 state.streams.remove(&number);
             } else if !stream.is_read() {
-                stream.feeder = None;
+                stream.sender = None;
             }
         }
-        state.forget_the_oldest();
+        state.drop_oldest();
     }
 
     /// Records activity of the client.
     pub(super) fn touch(&self) {
-        self.state().used = Instant::now();
+        self.state().last_activity = Instant::now();
     }
 
     /// Ends every response; open requests get the raw `error`.
@@ -203,9 +203,9 @@ impl SessionStreams {
     pub(super) fn idle(&self, now: Instant) -> Duration {
         let mut state = self.state();
         if state.streams.values().any(SessionStream::is_read) {
-            state.used = now;
+            state.last_activity = now;
         }
-        now.saturating_duration_since(state.used)
+        now.saturating_duration_since(state.last_activity)
     }
 
     fn state(&self) -> MutexGuard<'_, StreamsState> {
@@ -240,14 +240,16 @@ impl StreamsState {
         }
     }
 
-    fn forget_the_oldest(&mut self) {
+    fn drop_oldest(&mut self) {
         let mut counts = [(0, 0); 3];
         let mut forgotten = Vec::new();
         for (number, stream) in self.streams.iter().rev() {
-            let Some(kept) = stream.kept() else { continue };
-            let (count, size) = &mut counts[kept as usize];
+            let Some(reason) = stream.keep_reason() else {
+                continue;
+            };
+            let (count, size) = &mut counts[reason as usize];
             (*count, *size) = (*count + 1, *size + stream.size);
-            let (most, bytes) = kept.limits();
+            let (most, bytes) = reason.limits();
             if *count > 1 && (*count > most || *size > bytes) {
                 forgotten.push(*number);
             }
@@ -259,20 +261,20 @@ impl StreamsState {
 
     /// Sends a message that belongs to no request, to the newest open GET stream. A request may also use an open
     /// response stream; all else is queued. Returns false if a request does not fit into the queue.
-    fn spread(&mut self, message: Bytes, asks: bool) -> bool {
+    fn send_unrelated(&mut self, message: Bytes, is_request: bool) -> bool {
         let read = |stream: &&mut SessionStream| stream.is_read();
         let mut streams = self.streams.values_mut().rev();
-        let standing = streams.find(|it| it.answers.is_none() && it.is_read());
-        let stream = match standing {
-            None if asks => self.streams.values_mut().rev().find(read),
-            standing => standing,
+        let get_stream = streams.find(|it| it.answers.is_none() && it.is_read());
+        let stream = match get_stream {
+            None if is_request => self.streams.values_mut().rev().find(read),
+            get_stream => get_stream,
         };
         if let Some(stream) = stream {
             stream.write(message, None);
             return true;
         }
         // A notification of the same change is already queued.
-        if is_news(&message) && self.backlog.contains(&message) {
+        if is_repeatable(&message) && self.backlog.contains(&message) {
             return true;
         }
         let size: usize = self.backlog.iter().map(Bytes::len).sum();
@@ -280,13 +282,13 @@ impl StreamsState {
             self.backlog.push_back(message);
             return true;
         }
-        self.missed |= !asks;
-        !asks
+        self.missed |= !is_request;
+        !is_request
     }
 }
 
 /// Returns true if a repetition of this message carries no new information.
-fn is_news(message: &[u8]) -> bool {
+fn is_repeatable(message: &[u8]) -> bool {
     let text = std::str::from_utf8(message).unwrap_or_default();
     let members = Members::of(text);
     let method = members.text("method").unwrap_or_default();
@@ -296,11 +298,11 @@ fn is_news(message: &[u8]) -> bool {
 impl Delivery for SessionStreams {
     fn answer(&self, id: &str, reply: Reply<'_>) {
         let mut state = self.state();
-        if let (true, Reply::Result(result)) = (state.greeting.as_deref() == Some(id), reply) {
+        if let (true, Reply::Result(result)) = (state.initialize_id.as_deref() == Some(id), reply) {
             let result = Members::of(result);
             let version = result.text("protocolVersion");
             state.version = version.map(std::borrow::Cow::into_owned);
-            state.greeting = None;
+            state.initialize_id = None;
         }
         let number = state.requests.remove(id);
         let Some(stream) = number.and_then(|number| state.streams.get_mut(&number)) else {
@@ -317,14 +319,14 @@ impl Delivery for SessionStreams {
         if let Some(stream) = number.and_then(|number| state.streams.get_mut(&number))
             && (primed || (stream.resumable && stream.events > 0))
         {
-            stream.feeder = None;
+            stream.sender = None;
         }
     }
 
-    fn send(&self, line: &str, about: RelatedRequest<'_>) -> Result<(), Undelivered> {
+    fn send(&self, line: &str, related: RelatedRequest<'_>) -> Result<(), Undelivered> {
         let message = Bytes::copy_from_slice(line.as_bytes());
         let mut state = self.state();
-        let number = match about {
+        let number = match related {
             RelatedRequest::Request(id) => state.requests.get(id).copied(),
             RelatedRequest::Listen(_) | RelatedRequest::Nothing => None,
         };
@@ -332,12 +334,12 @@ impl Delivery for SessionStreams {
             stream.write(message, None);
             return Ok(());
         }
-        let asks = Members::of(line).get("id").is_some();
-        if matches!(about, RelatedRequest::Request(_)) && !asks {
+        let is_request = Members::of(line).get("id").is_some();
+        if matches!(related, RelatedRequest::Request(_)) && !is_request {
             // The client has left, or the request was answered: only a request may still reach the client elsewhere.
             return Ok(());
         }
-        if state.spread(message, asks) {
+        if state.send_unrelated(message, is_request) {
             Ok(())
         } else {
             Err(Undelivered)
@@ -352,15 +354,15 @@ impl Delivery for SessionStreams {
 /// Reader of one stream; on drop it reports to the session's streams that the client no longer reads it.
 #[derive(Debug)]
 pub(super) struct StreamReadGuard {
-    room: Arc<SessionStreams>,
+    streams: Arc<SessionStreams>,
     number: u64,
     written: bool,
 }
 
 impl StreamReadGuard {
-    pub(super) fn new(room: Arc<SessionStreams>, number: u64) -> Self {
+    pub(super) fn new(streams: Arc<SessionStreams>, number: u64) -> Self {
         Self {
-            room,
+            streams,
             number,
             written: false,
         }
@@ -375,7 +377,7 @@ impl ResponseObserver for StreamReadGuard {
 
 impl Drop for StreamReadGuard {
     fn drop(&mut self) {
-        self.room.reader_gone(self.number, self.written);
+        self.streams.reader_gone(self.number, self.written);
     }
 }
 

@@ -23,7 +23,7 @@ fn status(guard: &AccessControl, headers: &[(HeaderName, &str)]) -> u16 {
         map.append(name, HeaderValue::from_str(value).unwrap());
     }
     let refused = guard
-        .check_place(&map)
+        .check_host_and_origin(&map)
         .and_then(|()| guard.check_token(&map))
         .err();
     refused.map_or(200, |refused| refused.into_response().status().as_u16())

@@ -21,7 +21,7 @@ pub(super) struct SessionStream {
     pub(super) size: usize,
     pub(super) events: u64,
     /// `None` while no client reads it.
-    pub(super) feeder: Option<MessageSender>,
+    pub(super) sender: Option<MessageSender>,
     /// Number of outstanding answers; `None` if the stream belongs to no request.
     pub(super) answers: Option<usize>,
     /// True if a client may resume it, since it has received event ids.
@@ -39,7 +39,7 @@ pub(super) enum KeepReason {
     /// It was interrupted.
     Broken,
     /// It belongs to no request, and the client may resume it.
-    Standing,
+    GetStream,
 }
 
 impl KeepReason {
@@ -47,18 +47,18 @@ impl KeepReason {
         match self {
             Self::Written => (16, 4 << 20),
             Self::Broken => (256, 16 << 20),
-            Self::Standing => (1, usize::MAX),
+            Self::GetStream => (1, usize::MAX),
         }
     }
 }
 
 impl SessionStream {
-    pub(super) fn new(feeder: MessageSender, answers: Option<usize>) -> Self {
+    pub(super) fn new(sender: MessageSender, answers: Option<usize>) -> Self {
         Self {
             log: VecDeque::new(),
             size: 0,
             events: 0,
-            feeder: Some(feeder),
+            sender: Some(sender),
             answers,
             resumable: answers.is_none(),
             written: false,
@@ -66,10 +66,10 @@ impl SessionStream {
     }
 
     /// Returns the reason to keep it; `None` while it is read or an answer is outstanding.
-    pub(super) fn kept(&self) -> Option<KeepReason> {
+    pub(super) fn keep_reason(&self) -> Option<KeepReason> {
         match self.answers {
-            _ if self.feeder.is_some() => None,
-            None => Some(KeepReason::Standing),
+            _ if self.sender.is_some() => None,
+            None => Some(KeepReason::GetStream),
             Some(0) if self.written => Some(KeepReason::Written),
             Some(0) => Some(KeepReason::Broken),
             Some(_) => None,
@@ -83,7 +83,7 @@ impl SessionStream {
     }
 
     pub(super) fn is_read(&self) -> bool {
-        self.feeder.as_ref().is_some_and(MessageSender::is_read)
+        self.sender.as_ref().is_some_and(MessageSender::is_read)
     }
 
     pub(super) fn write(&mut self, message: Bytes, answer: Option<StatusCode>) {
@@ -102,6 +102,6 @@ impl SessionStream {
             let dropped = self.log.pop_front();
             self.size -= dropped.map_or(0, |item| item.message.len());
         }
-        self.feeder.take_if(|feeder| feeder.push(item).is_err());
+        self.sender.take_if(|sender| sender.push(item).is_err());
     }
 }
