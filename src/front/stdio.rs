@@ -21,7 +21,7 @@ pub(crate) async fn serve(
             break;
         }
         let _cork = lines
-            .several()
+            .has_several()
             .then(|| (session.fleet().corks(), outbox.cork()));
         while let Some(frame) = lines.next() {
             match frame {

@@ -22,7 +22,7 @@ pub(crate) struct LinkGuard(pub(super) HttpLink);
 
 impl Drop for LinkGuard {
     fn drop(&mut self) {
-        self.0.cut();
+        self.0.abort();
     }
 }
 
@@ -31,7 +31,7 @@ impl Backend {
     pub(crate) async fn ended(&self) -> String {
         match self {
             Self::Process(child) => format!("exited with {}", child.exited().wait().await),
-            Self::Remote(LinkGuard(link)) => match link.trouble() {
+            Self::Remote(LinkGuard(link)) => match link.last_error() {
                 Some(trouble) => trouble,
                 None => link.lost().await,
             },

@@ -119,7 +119,7 @@ impl Connection {
     /// Sets the era and the raw name and version of a legacy server, once.
     pub(crate) fn set_era(&self, era: Era, server_info: Option<String>) {
         if let (Some(link), Era::Modern) = (self.link.http(), era) {
-            link.agree_on_modern();
+            link.set_modern();
         }
         let _ = self.negotiated.set(NegotiatedEra { era, server_info });
     }

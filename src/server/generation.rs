@@ -150,7 +150,7 @@ fn wait_for_exit(
         let closed = tokio::select! {
             _ = exited.wait() => "",
             _ = &mut reader => "closed its stdout",
-            () = outbox.deserted() => "closed its stdin",
+            () = outbox.reader_closed() => "closed its stdin",
         };
         let how = match timeout(EXIT_TIMEOUT, exited.wait()).await {
             Ok(status) => format!("exited with {status}"),
@@ -219,8 +219,12 @@ struct ProcessReader {
 impl ProcessReader {
     /// Reads until the output ends.
     async fn read(mut self, mut lines: LineReader, client: Arc<dyn Client>, mut exited: ExitWatch) {
-        let cork_if_several =
-            |lines: &mut LineReader| client.pipe().filter(|_| lines.several()).map(Outbox::cork);
+        let cork_if_several = |lines: &mut LineReader| {
+            client
+                .pipe()
+                .filter(|_| lines.has_several())
+                .map(Outbox::cork)
+        };
         loop {
             tokio::select! {
                 biased;

@@ -109,7 +109,10 @@ impl LinkReader {
     async fn take(&mut self, incoming: LinkEvent) {
         self.connection.client_reads().await;
         match incoming {
-            LinkEvent::Message { line, on } => {
+            LinkEvent::Message {
+                line,
+                related_number: on,
+            } => {
                 let mismatched =
                     on.and_then(|number| self.connection.take_mismatched(number, &line));
                 if let Some(call) = mismatched {

@@ -33,14 +33,14 @@ pub(crate) async fn run(
     events: &EventSender,
     reaper: &Reaper,
 ) -> Result<(), BuildFailure> {
-    let (server, listener) = (spec.name.clone(), events.clone());
-    let tell = move |line| {
+    let (server, sender) = (spec.name.clone(), events.clone());
+    let on_line = move |line| {
         let server = server.clone();
-        listener.send(Event::BuildOutput { server, line });
+        sender.send(Event::BuildOutput { server, line });
     };
     let mut shell = resolve::command_in(spec, Path::new("/bin/sh"))?;
     shell.arg("-c").arg(command);
-    let ended = run_command::run(shell, reaper, tell).await;
+    let ended = run_command::run(shell, reaper, on_line).await;
     let CommandResult { status, tail } = ended.map_err(|error| SpawnError::other(spec, error))?;
     if status.success() {
         return Ok(());

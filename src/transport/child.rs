@@ -41,24 +41,24 @@ pub(crate) fn spawn(
     events: &EventSender,
     reaper: &Reaper,
 ) -> Result<Child, SpawnError> {
-    spawn_telling(spec, stderr_events(spec, generation, events), reaper)
+    spawn_with_stderr(spec, stderr_events(spec, generation, events), reaper)
 }
 
 /// Like [`spawn`], but passes each stderr line to `tell`.
-pub(crate) fn spawn_telling(
+pub(crate) fn spawn_with_stderr(
     spec: &ServerSpec,
-    tell: impl FnMut(String) + Send + 'static,
+    on_line: impl FnMut(String) + Send + 'static,
     reaper: &Reaper,
 ) -> Result<Child, SpawnError> {
     let program = resolve::program_of(spec)?;
     let mut command = resolve::command_in(spec, &program)?;
     command.args(&spec.args);
-    let pipes = Pipes::open(tell);
+    let pipes = Pipes::open(on_line);
     let pipes = pipes.map_err(|error| SpawnError::other(spec, error))?;
     command
-        .stdin(pipes.theirs.0)
-        .stdout(pipes.theirs.1)
-        .stderr(pipes.theirs.2);
+        .stdin(pipes.child_ends.0)
+        .stdout(pipes.child_ends.1)
+        .stderr(pipes.child_ends.2);
     let leader = GroupLeader::start(command, reaper)
         .map_err(|error| SpawnError::of_exec(spec, program, error))?;
 
@@ -98,14 +98,14 @@ struct Pipes {
     stdin: OwnedFd,
     stdout: OwnedFd,
     stderr: Lines,
-    theirs: (io::PipeReader, io::PipeWriter, io::PipeWriter),
+    child_ends: (io::PipeReader, io::PipeWriter, io::PipeWriter),
 }
 
 impl Pipes {
-    fn open(tell: impl FnMut(String) + Send + 'static) -> io::Result<Self> {
+    fn open(on_line: impl FnMut(String) + Send + 'static) -> io::Result<Self> {
         let (their_stdin, stdin) = io::pipe()?;
         let (stdout, their_stdout) = io::pipe()?;
-        let (stderr, their_stderr) = Lines::pipe(tell)?;
+        let (stderr, their_stderr) = Lines::pipe(on_line)?;
         // Only the proxy's ends: the two ends of a pipe have separate flags, and children expect blocking I/O.
         ioctl_fionbio(stdin.as_fd(), true)?;
         ioctl_fionbio(stdout.as_fd(), true)?;
@@ -113,7 +113,7 @@ impl Pipes {
             stdin: stdin.into(),
             stdout: stdout.into(),
             stderr,
-            theirs: (their_stdin, their_stdout, their_stderr),
+            child_ends: (their_stdin, their_stdout, their_stderr),
         })
     }
 }
@@ -134,7 +134,7 @@ impl Child {
     }
 
     /// Returns true if its stdout, which must not be taken yet, has unread data.
-    pub(crate) fn has_spoken(&self) -> bool {
+    pub(crate) fn has_output(&self) -> bool {
         let unread = self.stdout.as_ref().map(ioctl_fionread);
         unread.is_some_and(|unread| !matches!(unread, Ok(0)))
     }

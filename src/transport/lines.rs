@@ -21,22 +21,22 @@ const TAIL_BYTES: usize = 256 * 1024;
 /// Reading end of a pipe that carries text.
 pub(super) struct Lines {
     pipe: Receiver,
-    cutter: LineBuffer,
+    buffer: LineBuffer,
     tail: OutputTail,
-    tell: Box<dyn FnMut(String) + Send>,
+    on_line: Box<dyn FnMut(String) + Send>,
 }
 
 impl Lines {
     /// Creates a pipe; each line written to the returned end is passed to `tell`.
     pub(super) fn pipe(
-        tell: impl FnMut(String) + Send + 'static,
+        on_line: impl FnMut(String) + Send + 'static,
     ) -> io::Result<(Self, PipeWriter)> {
         let (reader, writer) = io::pipe()?;
         let lines = Self {
             pipe: Receiver::from_owned_fd(reader.into())?,
-            cutter: LineBuffer::default(),
+            buffer: LineBuffer::default(),
             tail: OutputTail::default(),
-            tell: Box::new(tell),
+            on_line: Box::new(on_line),
         };
         Ok((lines, writer))
     }
@@ -48,10 +48,10 @@ impl Lines {
 
     /// Reads until every writer has closed. Dropping the future and calling again loses no data.
     pub(super) async fn read_to_end(&mut self) {
-        let mut buffer = vec![0; LINE_CAP];
-        while let Ok(read @ 1..) = self.pipe.read(&mut buffer).await {
-            for piece in buffer[..read].split_inclusive(|&byte| byte == b'\n') {
-                if let Some(line) = self.cutter.push(piece) {
+        let mut chunk = vec![0; LINE_CAP];
+        while let Ok(read @ 1..) = self.pipe.read(&mut chunk).await {
+            for piece in chunk[..read].split_inclusive(|&byte| byte == b'\n') {
+                if let Some(line) = self.buffer.push(piece) {
                     self.accept(line);
                 }
             }
@@ -60,15 +60,15 @@ impl Lines {
 
     /// Accepts the start of a last line without a newline and ends reading.
     pub(super) fn finish(mut self) {
-        if !self.cutter.line.is_empty() {
-            let line = self.cutter.take();
+        if !self.buffer.line.is_empty() {
+            let line = self.buffer.take();
             self.accept(line);
         }
     }
 
     fn accept(&mut self, line: String) {
         self.tail.push(line.clone());
-        (self.tell)(line);
+        (self.on_line)(line);
     }
 }
 
@@ -83,9 +83,9 @@ impl LineBuffer {
     /// Appends the next piece of input, which contains a newline only at its end or not at all.
     fn push(&mut self, piece: &[u8]) -> Option<String> {
         let text = piece.strip_suffix(b"\n").unwrap_or(piece);
-        let room = LINE_CAP - self.line.len();
-        self.cut |= text.len() > room;
-        self.line.extend_from_slice(&text[..text.len().min(room)]);
+        let free = LINE_CAP - self.line.len();
+        self.cut |= text.len() > free;
+        self.line.extend_from_slice(&text[..text.len().min(free)]);
         (text.len() < piece.len()).then(|| self.take())
     }
 
@@ -120,22 +120,22 @@ struct TailBuffer {
 impl OutputTail {
     /// Returns at most `count` of the last lines, oldest first.
     pub(crate) fn last(&self, count: usize) -> Vec<String> {
-        let ring = self.ring();
-        let skipped = ring.lines.len().saturating_sub(count);
-        ring.lines.iter().skip(skipped).cloned().collect()
+        let tail = self.buffer();
+        let skipped = tail.lines.len().saturating_sub(count);
+        tail.lines.iter().skip(skipped).cloned().collect()
     }
 
     fn push(&self, line: String) {
-        let mut ring = self.ring();
-        ring.bytes += line.len();
-        ring.lines.push_back(line);
-        while ring.lines.len() > TAIL_LINES || ring.bytes > TAIL_BYTES {
-            let oldest = ring.lines.pop_front().map_or(0, |line| line.len());
-            ring.bytes -= oldest;
+        let mut tail = self.buffer();
+        tail.bytes += line.len();
+        tail.lines.push_back(line);
+        while tail.lines.len() > TAIL_LINES || tail.bytes > TAIL_BYTES {
+            let oldest = tail.lines.pop_front().map_or(0, |line| line.len());
+            tail.bytes -= oldest;
         }
     }
 
-    fn ring(&self) -> MutexGuard<'_, TailBuffer> {
+    fn buffer(&self) -> MutexGuard<'_, TailBuffer> {
         locked(&self.0)
     }
 }

@@ -79,17 +79,17 @@ impl Reaper {
     }
 
     pub(super) fn watch(&self, pgid: Pid) {
-        self.attempt(|state| state.tell(&format!("+{pgid}")));
+        self.attempt(|state| state.send(&format!("+{pgid}")));
     }
 
     pub(super) fn forget(&self, pgid: Pid) {
-        self.attempt(|state| state.tell(&format!("-{pgid}")));
+        self.attempt(|state| state.send(&format!("-{pgid}")));
     }
 
     /// Registers a directory to be removed after the proxy has exited.
     pub(crate) fn remove(&self, directory: &Path) {
         self.start();
-        self.attempt(|state| state.tell(&format!("={}", directory.display())));
+        self.attempt(|state| state.send(&format!("={}", directory.display())));
     }
 
     fn attempt(&self, act: impl FnOnce(&mut ReaperState) -> io::Result<()>) {
@@ -114,7 +114,7 @@ impl ReaperState {
         Ok(())
     }
 
-    fn tell(&mut self, line: &str) -> io::Result<()> {
+    fn send(&mut self, line: &str) -> io::Result<()> {
         match self {
             Self::Running(Child {
                 stdin: Some(pipe), ..
@@ -132,7 +132,7 @@ impl fmt::Debug for Reaper {
 
 /// Entry point of the hidden subcommand: waits until stdin ends, then kills the remaining groups and those with `mark`.
 pub(crate) fn main(mark: &str) {
-    let (mut groups, directories) = left(io::stdin().lock());
+    let (mut groups, directories) = read_unfinished(io::stdin().lock());
     // The pipe reaches its end only after the last process that was being started calls exec. The system closes it
     // slightly before `/proc` shows that program's environment.
     thread::sleep(EXECUTED);
@@ -179,7 +179,7 @@ fn groups_marked(_: &str) -> Vec<i32> {
 }
 
 /// Reads to the end; returns the groups not reported as finished and the directories to remove.
-fn left(lines: impl BufRead) -> (BTreeSet<i32>, Vec<PathBuf>) {
+fn read_unfinished(lines: impl BufRead) -> (BTreeSet<i32>, Vec<PathBuf>) {
     let mut groups = BTreeSet::new();
     let mut directories = Vec::new();
     for line in lines.lines().map_while(Result::ok) {
@@ -223,7 +223,10 @@ mod tests {
         let lines =
             b"+100\n+200\n+300\n-200\n=/tmp/x y\n+200\n-100\nnoise\n\n+1\n+0\n+-5\n=\n-400\n";
         let directories = vec![PathBuf::from("/tmp/x y")];
-        assert_eq!(left(&lines[..]), ([200, 300].into(), directories));
+        assert_eq!(
+            read_unfinished(&lines[..]),
+            ([200, 300].into(), directories)
+        );
     }
 
     /// Returns a command that runs one of the next two tests, which are child processes of the third.

@@ -37,9 +37,9 @@ pub(crate) fn this_program() -> std::process::Command {
 pub(crate) async fn run(
     command: Command,
     reaper: &Reaper,
-    tell: impl FnMut(String) + Send + 'static,
+    on_line: impl FnMut(String) + Send + 'static,
 ) -> io::Result<CommandResult> {
-    run_on(Stdio::null(), command, reaper, tell).await
+    run_on(Stdio::null(), command, reaper, on_line).await
 }
 
 /// Like [`run`], with `input` as its stdin.
@@ -47,9 +47,9 @@ pub(crate) async fn run_on(
     input: Stdio,
     mut command: Command,
     reaper: &Reaper,
-    tell: impl FnMut(String) + Send + 'static,
+    on_line: impl FnMut(String) + Send + 'static,
 ) -> io::Result<CommandResult> {
-    let (lines, output) = Lines::pipe(tell)?;
+    let (lines, output) = Lines::pipe(on_line)?;
     // One pipe for both streams keeps their order.
     command
         .stdin(input)

@@ -25,7 +25,7 @@ const LARGE: usize = 16 * 1024;
 /// Number of bytes kept for a reader that does not read. A single message may exceed it.
 pub(crate) const MAX_UNREAD: usize = 16 * 1024 * 1024;
 /// Capacity in bytes above which an empty queue is freed.
-const KEEP: usize = 2 * 1024 * 1024;
+const MAX_KEPT_CAPACITY: usize = 2 * 1024 * 1024;
 /// Capacity of a pipe in bytes, four times the default: large messages need fewer reads and writes. It is not larger
 /// because all pipes of a user share a quota of 64 MiB.
 #[cfg(target_os = "linux")]
@@ -67,11 +67,11 @@ impl LineReader {
 
     /// Waits for bytes; returns false at the end of the stream.
     pub(crate) async fn fill(&mut self) -> io::Result<bool> {
-        let room = self.framer.read_buffer();
+        let buffer = self.framer.read_buffer();
         let read = match &mut self.source {
-            LineSource::Pipe(pipe) => pipe.read_buf(room).await?,
-            LineSource::Socket(socket) => socket.read_buf(room).await?,
-            LineSource::Other(other) => other.read_buf(room).await?,
+            LineSource::Pipe(pipe) => pipe.read_buf(buffer).await?,
+            LineSource::Socket(socket) => socket.read_buf(buffer).await?,
+            LineSource::Other(other) => other.read_buf(buffer).await?,
         };
         Ok(read > 0)
     }
@@ -87,7 +87,7 @@ impl LineReader {
     }
 
     /// Returns true if more than one line is ready.
-    pub(crate) fn several(&mut self) -> bool {
+    pub(crate) fn has_several(&mut self) -> bool {
         self.framer.several()
     }
 
@@ -172,7 +172,7 @@ impl Sink {
     }
 
     /// Waits until the reader is gone, if that can be detected without writing.
-    async fn unread(&self) {
+    async fn reader_gone(&self) {
         match self {
             Self::Pipe(pipe) => _ = pipe.ready(Interest::ERROR).await,
             Self::Socket(_) | Self::Other(_) => future::pending().await,
@@ -292,13 +292,13 @@ impl Outbox {
             };
             tokio::select! {
                 () = ended => {}
-                () = sink.unread() => return,
+                () = sink.reader_gone() => return,
             }
         }
     }
 
     /// Waits until the other side closes without [`Self::close`]; never resolves if `close` is called first.
-    pub(crate) async fn deserted(&self) {
+    pub(crate) async fn reader_closed(&self) {
         self.closed().await;
         if locked(&self.0.queue).closing {
             future::pending::<()>().await;
@@ -339,7 +339,7 @@ impl Outbox {
         }
         queue.bytes.clear();
         queue.written = 0;
-        if queue.bytes.capacity() > KEEP {
+        if queue.bytes.capacity() > MAX_KEPT_CAPACITY {
             queue.bytes = Vec::new();
         }
         if queue.closing {

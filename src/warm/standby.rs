@@ -16,7 +16,7 @@ use super::stamp::Stamp;
 use super::stderr_buffer::StderrBuffer;
 use crate::config::ServerSpec;
 use crate::event::EventSender;
-use crate::transport::child::{Child, spawn_telling};
+use crate::transport::child::{Child, spawn_with_stderr};
 use crate::transport::reaper::Reaper;
 
 /// Reason against the use of a standby.
@@ -84,7 +84,7 @@ impl Standby {
         let commands = open("go", OFlags::RDWR | OFlags::NONBLOCK)?;
         let stderr = StderrBuffer::new(spec.name.clone(), events.clone());
         let sink = stderr.clone();
-        let child = spawn_telling(&folder.with_env(spec), move |line| sink.push(line), reaper)
+        let child = spawn_with_stderr(&folder.with_env(spec), move |line| sink.push(line), reaper)
             .map_err(io::Error::other)?;
         Ok(Self {
             child,
@@ -160,7 +160,7 @@ impl Standby {
 
     /// Returns an error if the process has written anything while it loaded packages.
     pub(super) fn check_silent(&self) -> Result<(), StandbyError> {
-        if self.stderr.lines() > self.preface_lines || self.child.has_spoken() {
+        if self.stderr.lines() > self.preface_lines || self.child.has_output() {
             let reason = "the standby wrote output while it loaded packages";
             return Err(StandbyError::Unfit(reason.to_owned()));
         }

@@ -18,7 +18,9 @@ impl Connection {
 
     /// Returns true if the remote server is configured with the transport of 2024-11-05, which implies the legacy era.
     pub(crate) fn is_configured_as_2024(&self) -> bool {
-        self.link.http().is_some_and(HttpLink::is_said_to_be_old)
+        self.link
+            .http()
+            .is_some_and(HttpLink::is_configured_as_2024)
     }
 
     /// Rejects new requests from now on. Requests in flight may still be answered.
@@ -108,7 +110,7 @@ impl Connection {
     /// Passes the tools to the HTTP link, for headers of calls. Removes the tools that cannot be offered over HTTP.
     pub(crate) fn set_tools(&self, tools: &mut List) {
         let Some(link) = self.link.http() else { return };
-        for (tool, reason) in link.learn(&tools.entries) {
+        for (tool, reason) in link.set_tools(&tools.entries) {
             tools.retain(|name| *name != tool);
             let _ = self.notices.send(ConnectionNotice::LeftOut(tool, reason));
         }

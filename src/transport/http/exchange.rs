@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::http_sse_2024;
 use super::link::{BacklogGuard, Fate, LinkEvent, LinkInner};
 use super::peer::{OutgoingMessage, SESSION};
-use super::response::{ERROR, coding, first_words, is_stream, one_line, redirect};
+use super::response::{MAX_ERROR_BODY, coding, error_body, is_stream, one_line, redirect};
 use super::sse::{SseParser, pause};
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, MessageKind, elements, error_response, error_words,
@@ -19,11 +19,11 @@ use crate::jsonrpc::{
 };
 
 /// Sentence fragment for a legacy server that has lost the session.
-pub(super) const FORGOTTEN: &str = "no longer knows the session";
+pub(super) const SESSION_LOST: &str = "no longer knows the session";
 /// Time limit for the answer to requests other than `tools/call`, `subscriptions/listen` and `tasks/result`.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Number of consecutive failures to resume a stream before it is given up.
-pub(super) const TRIES: usize = 5;
+pub(super) const MAX_TRIES: usize = 5;
 
 /// Reason why a request gets no answer.
 struct ExchangeFailure(Fate, String);
@@ -32,21 +32,21 @@ struct ExchangeFailure(Fate, String);
 pub(super) async fn run(
     inner: &Arc<LinkInner>,
     number: u64,
-    said: &OutgoingMessage,
-    waits: BacklogGuard,
+    message: &OutgoingMessage,
+    backlog: BacklogGuard,
 ) {
-    let slot = if said.listens() {
+    let permit = if message.is_listen() {
         None
     } else {
-        inner.slots.acquire().await.ok()
+        inner.permits.acquire().await.ok()
     };
-    drop(waits);
+    drop(backlog);
     let exchange = Exchange {
         inner,
         number,
-        said,
+        message,
     };
-    let limit = match said.method.as_str() {
+    let limit = match message.method.as_str() {
         "tools/call" | "subscriptions/listen" | "tasks/result" => None,
         _ => Some(RESPONSE_TIMEOUT),
     };
@@ -57,24 +57,26 @@ pub(super) async fn run(
         }),
         None => exchange.run().await,
     };
-    drop(slot);
+    drop(permit);
     if let Err(ExchangeFailure(fate, how)) = done {
-        if said.listens() && inner.unheard.fetch_add(1, Ordering::Relaxed) + 1 >= TRIES {
-            if !inner.heard.load(Ordering::Relaxed) {
+        if message.is_listen()
+            && inner.failed_listens.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_TRIES
+        {
+            if !inner.has_listened.load(Ordering::Relaxed) {
                 // A server that never opened such a stream is not lost without one; it is not asked again.
                 let error = ErrorObject::new(INTERNAL_ERROR, format!("the server {how}"));
                 return exchange.answer(&error).await;
             }
-            inner.lose(&how);
+            inner.mark_lost(&how);
         }
-        inner.fail(number, fate, how).await;
+        inner.report_failed(number, fate, how).await;
     }
 }
 
 /// Returns true if a response with this `status` and `body` means that the named session no longer exists. Servers
 /// based on a widely copied example report this as 400.
-pub(super) fn forgets(inner: &LinkInner, status: StatusCode, body: &str) -> bool {
-    let in_session = inner.peer.session().is_some() && !inner.peer.is_modern();
+pub(super) fn is_session_lost(inner: &LinkInner, status: StatusCode, body: &str) -> bool {
+    let in_session = inner.peer.session_id().is_some() && !inner.peer.is_modern();
     let says_so = || {
         let body = body.to_lowercase();
         body.contains("session") || body.contains("not initialized")
@@ -87,23 +89,23 @@ pub(super) fn forgets(inner: &LinkInner, status: StatusCode, body: &str) -> bool
 #[derive(Default)]
 struct StreamPosition {
     /// Id of the last event after which the stream can be resumed.
-    last: Option<String>,
+    last_event_id: Option<String>,
     retry: Option<Duration>,
 }
 
 struct Exchange<'a> {
     inner: &'a Arc<LinkInner>,
     number: u64,
-    said: &'a OutgoingMessage,
+    message: &'a OutgoingMessage,
 }
 
 impl Exchange<'_> {
     async fn run(&self) -> Result<(), ExchangeFailure> {
-        if let Some(how) = self.inner.loss() {
+        if let Some(how) = self.inner.loss_reason() {
             return Err(ExchangeFailure(Fate::Unsent, how));
         }
         let peer = &self.inner.peer;
-        if peer.is_said_to_be_old() && !peer.has_one_stream() {
+        if peer.is_configured_as_2024() && !peer.has_one_stream() {
             let begun = http_sse_2024::begin(self.inner).await;
             begun.map_err(|how| ExchangeFailure(Fate::Unsent, how))?;
         }
@@ -111,8 +113,10 @@ impl Exchange<'_> {
         let status = response.status();
         if !status.is_success() {
             let redirect = redirect(&response);
-            let words = first_words(response).await;
-            if !self.may_be_old(status, &words) || http_sse_2024::begin(self.inner).await.is_err() {
+            let words = error_body(response).await;
+            if !self.may_use_sse_2024(status, &words)
+                || http_sse_2024::begin(self.inner).await.is_err()
+            {
                 return self.refused(status, words, redirect).await;
             }
             let status = self.post().await?.status();
@@ -131,13 +135,13 @@ impl Exchange<'_> {
             // The answer arrives on that stream.
             return Ok(());
         }
-        if self.said.method == "initialize" {
+        if self.message.method == "initialize" {
             peer.begin_session(response.headers().get(SESSION).cloned());
         }
         if is_stream(&response) {
-            if self.said.listens() {
-                self.inner.unheard.store(0, Ordering::Relaxed);
-                self.inner.heard.store(true, Ordering::Relaxed);
+            if self.message.is_listen() {
+                self.inner.failed_listens.store(0, Ordering::Relaxed);
+                self.inner.has_listened.store(true, Ordering::Relaxed);
             }
             self.follow(response).await
         } else {
@@ -148,11 +152,11 @@ impl Exchange<'_> {
 
     async fn post(&self) -> Result<Response, ExchangeFailure> {
         let peer = &self.inner.peer;
-        let sent = peer.post(self.said).send().await;
+        let sent = peer.post(self.message).send().await;
         sent.map_err(|error| {
             let how = peer.unreachable(&error);
             if error.is_connect() {
-                self.inner.lose(&how);
+                self.inner.mark_lost(&how);
                 ExchangeFailure(Fate::Unsent, how)
             } else {
                 ExchangeFailure(Fate::Unknown, how)
@@ -161,13 +165,13 @@ impl Exchange<'_> {
     }
 
     /// Returns true if a server of revision 2024-11-05 would respond like this to a message posted to its stream.
-    fn may_be_old(&self, status: StatusCode, body: &str) -> bool {
+    fn may_use_sse_2024(&self, status: StatusCode, body: &str) -> bool {
         let statuses = [
             StatusCode::BAD_REQUEST,
             StatusCode::NOT_FOUND,
             StatusCode::METHOD_NOT_ALLOWED,
         ];
-        self.said.method == "initialize"
+        self.message.method == "initialize"
             && statuses.contains(&status)
             && !self.inner.peer.has_one_stream()
             && Envelope::parse(body).is_err()
@@ -182,9 +186,9 @@ impl Exchange<'_> {
         body: String,
         redirect: Option<String>,
     ) -> Result<(), ExchangeFailure> {
-        if forgets(self.inner, status, &body) && self.said.method != "initialize" {
-            self.inner.lose(FORGOTTEN);
-            return Err(ExchangeFailure(Fate::Unsent, FORGOTTEN.to_owned()));
+        if is_session_lost(self.inner, status, &body) && self.message.method != "initialize" {
+            self.inner.mark_lost(SESSION_LOST);
+            return Err(ExchangeFailure(Fate::Unsent, SESSION_LOST.to_owned()));
         }
         let line = one_line(body.clone().into_bytes());
         let envelope = Envelope::parse(&line).ok();
@@ -200,7 +204,7 @@ impl Exchange<'_> {
                 | StatusCode::TOO_MANY_REQUESTS
         );
         let inconclusive = busy || status.is_server_error() || status.is_redirection();
-        if let Some(error) = error.filter(|_| !inconclusive || !self.said.introduces()) {
+        if let Some(error) = error.filter(|_| !inconclusive || !self.message.is_handshake()) {
             let line = error_response_of(self.number, error);
             self.deliver(line).await;
             return Ok(());
@@ -232,7 +236,7 @@ impl Exchange<'_> {
         let mut bytes = Vec::new();
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if bytes.len() + chunk.len() > self.inner.limit => {
+                Ok(Some(chunk)) if bytes.len() + chunk.len() > self.inner.max_message => {
                     return self.too_long().await;
                 }
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
@@ -240,42 +244,44 @@ impl Exchange<'_> {
                 Err(error) => return Err(self.broken(&error)),
             }
         }
-        let words = error_words(&String::from_utf8_lossy(&bytes[..bytes.len().min(ERROR)]));
+        let words = error_words(&String::from_utf8_lossy(
+            &bytes[..bytes.len().min(MAX_ERROR_BODY)],
+        ));
         if !bytes.is_empty() && self.take(bytes).await {
             return Ok(());
         }
         let answered = self.inner.peer.answered(status, &words);
-        let how = format!("{answered} (not the response to `{}`)", self.said.method);
+        let how = format!("{answered} (not the response to `{}`)", self.message.method);
         Err(ExchangeFailure(Fate::Unknown, how))
     }
 
     /// Reads an answer from a stream. If the stream ends before the answer, resumes it after the last event that has an
     /// id.
     async fn follow(&self, response: Response) -> Result<(), ExchangeFailure> {
-        let mut place = StreamPosition::default();
+        let mut position = StreamPosition::default();
         let mut next = Some(response);
         let mut tries = 0;
         loop {
             let ended = match next.take() {
-                Some(response) => match self.read(response, &mut place).await? {
+                Some(response) => match self.read(response, &mut position).await? {
                     ReadOutcome::Answered => return Ok(()),
                     ReadOutcome::Ended(how) => how,
                 },
-                None => self.broke_off(),
+                None => self.disconnected(),
             };
-            let Some(last) = place
-                .last
+            let Some(last) = position
+                .last_event_id
                 .as_deref()
                 .filter(|_| !self.inner.peer.is_modern())
             else {
                 return Err(ExchangeFailure(Fate::Unknown, ended));
             };
-            self.inner.tell(LinkEvent::Paused(self.number)).await;
-            sleep(pause(place.retry)).await;
+            self.inner.report(LinkEvent::Paused(self.number)).await;
+            sleep(pause(position.retry)).await;
             match self.resume(last).await {
                 Ok(response) => (next, tries) = (Some(response), 0),
                 Err(Some(how)) => return Err(ExchangeFailure(Fate::Unknown, how)),
-                Err(None) if tries + 1 >= TRIES => {
+                Err(None) if tries + 1 >= MAX_TRIES => {
                     return Err(ExchangeFailure(Fate::Unknown, ended));
                 }
                 Err(None) => tries += 1,
@@ -291,15 +297,15 @@ impl Exchange<'_> {
             Ok(response) if response.status().is_server_error() => Err(None),
             Ok(response) => {
                 let status = response.status();
-                if forgets(self.inner, status, &first_words(response).await) {
-                    self.inner.lose(FORGOTTEN);
-                    return Err(Some(FORGOTTEN.to_owned()));
+                if is_session_lost(self.inner, status, &error_body(response).await) {
+                    self.inner.mark_lost(SESSION_LOST);
+                    return Err(Some(SESSION_LOST.to_owned()));
                 }
                 Err(Some(peer.answered(status, "")))
             }
             Err(error) if error.is_connect() => {
                 let how = peer.unreachable(&error);
-                self.inner.lose(&how);
+                self.inner.mark_lost(&how);
                 Err(Some(how))
             }
             Err(_) => Err(None),
@@ -309,20 +315,20 @@ impl Exchange<'_> {
     async fn read(
         &self,
         mut response: Response,
-        place: &mut StreamPosition,
+        position: &mut StreamPosition,
     ) -> Result<ReadOutcome, ExchangeFailure> {
-        let mut events = SseParser::new(self.inner.limit);
+        let mut events = SseParser::new(self.inner.max_message);
         loop {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,
-                Ok(None) => return Ok(ReadOutcome::Ended(self.broke_off())),
+                Ok(None) => return Ok(ReadOutcome::Ended(self.disconnected())),
                 Err(error) => {
                     let ExchangeFailure(_, how) = self.broken(&error);
                     return Ok(ReadOutcome::Ended(how));
                 }
             };
             for event in events.push(&chunk) {
-                place.retry = event.retry.or(place.retry);
+                position.retry = event.retry.or(position.retry);
                 if event.too_long {
                     self.too_long().await?;
                     return Ok(ReadOutcome::Answered);
@@ -331,7 +337,7 @@ impl Exchange<'_> {
                     return Ok(ReadOutcome::Answered);
                 }
                 // Only after delivery: the server must resend an event that was not passed on.
-                place.last = event.id.or(place.last.take());
+                position.last_event_id = event.id.or(position.last_event_id.take());
             }
         }
     }
@@ -339,8 +345,8 @@ impl Exchange<'_> {
     /// Passes a message on; returns true if it, or one message of a batch, answers the request.
     async fn take(&self, bytes: Vec<u8>) -> bool {
         let line = one_line(bytes);
-        let what = if let Ok(envelope) = Envelope::parse(&line) {
-            self.meaning(&envelope)
+        let action = if let Ok(envelope) = Envelope::parse(&line) {
+            self.action_for(&envelope)
         } else {
             // A batch, or not a message.
             let all = elements(&line).into_iter().flatten();
@@ -348,7 +354,7 @@ impl Exchange<'_> {
             let answered = all.any(|envelope| self.is_answer(&envelope));
             MessageAction::Passes { answered }
         };
-        let (line, answered) = match what {
+        let (line, answered) = match action {
             MessageAction::Passes { answered } => (line, answered),
             MessageAction::Answer(line) => (line, true),
             MessageAction::Nothing => return false,
@@ -357,7 +363,7 @@ impl Exchange<'_> {
         answered
     }
 
-    fn meaning(&self, envelope: &Envelope<'_>) -> MessageAction {
+    fn action_for(&self, envelope: &Envelope<'_>) -> MessageAction {
         if envelope.kind() != MessageKind::Response {
             return MessageAction::Passes { answered: false };
         }
@@ -379,7 +385,7 @@ impl Exchange<'_> {
             let error = ErrorObject::new(INTERNAL_ERROR, message);
             return MessageAction::Answer(error_response(&self.number.to_string(), &error));
         }
-        if answered && self.said.method == "initialize" {
+        if answered && self.message.method == "initialize" {
             self.inner
                 .peer
                 .take_revision(envelope.result.unwrap_or("{}"));
@@ -393,8 +399,13 @@ impl Exchange<'_> {
     }
 
     async fn deliver(&self, line: String) {
-        let on = Some(self.number);
-        self.inner.tell(LinkEvent::Message { line, on }).await;
+        let related_number = Some(self.number);
+        self.inner
+            .report(LinkEvent::Message {
+                line,
+                related_number,
+            })
+            .await;
     }
 
     async fn too_long(&self) -> Result<(), ExchangeFailure> {
@@ -410,7 +421,7 @@ impl Exchange<'_> {
         self.deliver(line).await;
     }
 
-    fn broke_off(&self) -> String {
+    fn disconnected(&self) -> String {
         format!(
             "disconnected during its response at {}",
             self.inner.peer.shown()
@@ -418,7 +429,7 @@ impl Exchange<'_> {
     }
 
     fn broken(&self, error: &reqwest::Error) -> ExchangeFailure {
-        let how = format!("{}: {}", self.broke_off(), super::causes(error));
+        let how = format!("{}: {}", self.disconnected(), super::causes(error));
         ExchangeFailure(Fate::Unknown, how)
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use reqwest::Response;
 use tokio::time::sleep;
 
-use super::exchange::{FORGOTTEN, TRIES, forgets};
+use super::exchange::{MAX_TRIES, SESSION_LOST, is_session_lost};
 use super::link::{LinkEvent, LinkInner};
-use super::response::{first_words, is_stream, one_line};
+use super::response::{error_body, is_stream, one_line};
 use super::sse::{SseParser, pause};
 
 /// Follows the stream until the server offers none or can no longer be reached.
@@ -22,7 +22,7 @@ pub(super) async fn run(inner: Arc<LinkInner>) {
         match open(&inner, last.as_deref()).await {
             OpenOutcome::Stream(response) => {
                 if opened && !resumed {
-                    inner.tell(LinkEvent::Resumed).await;
+                    inner.report(LinkEvent::Resumed).await;
                 }
                 (opened, failures) = (true, 0);
                 read(&inner, response, &mut last, &mut retry).await;
@@ -30,7 +30,7 @@ pub(super) async fn run(inner: Arc<LinkInner>) {
             OpenOutcome::None => return,
             // A server that never opened this stream may not support it.
             OpenOutcome::Later(_) if !opened => return,
-            OpenOutcome::Later(how) if failures + 1 >= TRIES => return inner.lose(&how),
+            OpenOutcome::Later(how) if failures + 1 >= MAX_TRIES => return inner.mark_lost(&how),
             OpenOutcome::Later(_) => failures += 1,
         }
         let factor = 2u32.saturating_pow(failures.try_into().unwrap_or(u32::MAX));
@@ -53,7 +53,7 @@ async fn open(inner: &LinkInner, last: Option<&str>) -> OpenOutcome {
         Err(error) => {
             let how = peer.unreachable(&error);
             if error.is_connect() {
-                inner.lose(&how);
+                inner.mark_lost(&how);
                 return OpenOutcome::None;
             }
             return OpenOutcome::Later(how);
@@ -66,8 +66,8 @@ async fn open(inner: &LinkInner, last: Option<&str>) -> OpenOutcome {
     if status.is_server_error() {
         return OpenOutcome::Later(peer.answered(status, ""));
     }
-    if !status.is_success() && forgets(inner, status, &first_words(response).await) {
-        inner.lose(FORGOTTEN);
+    if !status.is_success() && is_session_lost(inner, status, &error_body(response).await) {
+        inner.mark_lost(SESSION_LOST);
     }
     OpenOutcome::None
 }
@@ -79,19 +79,24 @@ async fn read(
     last: &mut Option<String>,
     retry: &mut Option<Duration>,
 ) {
-    let mut events = SseParser::new(inner.limit);
+    let mut events = SseParser::new(inner.max_message);
     while let Ok(Some(chunk)) = response.chunk().await {
         for event in events.push(&chunk) {
             *retry = event.retry.or(*retry);
             if event.too_long {
                 let text = format!(
                     "message longer than {} bytes (`--max-message`)",
-                    inner.limit
+                    inner.max_message
                 );
-                inner.tell(LinkEvent::TooLong(text)).await;
+                inner.report(LinkEvent::TooLong(text)).await;
             } else if !event.data.is_empty() {
                 let line = one_line(event.data);
-                inner.tell(LinkEvent::Message { line, on: None }).await;
+                inner
+                    .report(LinkEvent::Message {
+                        line,
+                        related_number: None,
+                    })
+                    .await;
             }
             *last = event.id.or(last.take());
         }

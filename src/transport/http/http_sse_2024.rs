@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::link::{LinkEvent, LinkInner};
 use super::response::one_line;
-use super::response::{first_words, is_stream};
+use super::response::{error_body, is_stream};
 use super::sse::SseParser;
 
 /// Time limit for the server to open the stream, and to name the address for messages.
@@ -25,21 +25,21 @@ pub(super) async fn begin(inner: &Arc<LinkInner>) -> Result<(), String> {
         Ok(response) if response.status().is_success() && is_stream(&response) => response,
         Ok(response) => {
             let status = response.status();
-            return Err(peer.answered(status, &first_words(response).await));
+            return Err(peer.answered(status, &error_body(response).await));
         }
         Err(error) => return Err(peer.unreachable(&error)),
     };
     let mut stream = MessageStream {
         inner: inner.clone(),
         response,
-        events: SseParser::new(inner.limit),
+        events: SseParser::new(inner.max_message),
     };
     let found = timeout(ENDPOINT, stream.endpoint()).await;
     let Ok(Some(endpoint)) = found else {
         let shown = peer.shown();
         return Err(format!("sent no valid `endpoint` event at {shown}"));
     };
-    peer.post_to(endpoint);
+    peer.set_endpoint(endpoint);
     inner.spawn(stream.follow());
     Ok(())
 }
@@ -73,16 +73,21 @@ impl MessageStream {
                 if event.too_long {
                     let text = format!(
                         "message longer than {} bytes (`--max-message`)",
-                        self.inner.limit
+                        self.inner.max_message
                     );
-                    self.inner.tell(LinkEvent::TooLong(text)).await;
+                    self.inner.report(LinkEvent::TooLong(text)).await;
                 } else if !event.data.is_empty() && !event.endpoint {
                     let line = one_line(event.data);
-                    let on = None;
-                    self.inner.tell(LinkEvent::Message { line, on }).await;
+                    let related_number = None;
+                    self.inner
+                        .report(LinkEvent::Message {
+                            line,
+                            related_number,
+                        })
+                        .await;
                 }
             }
         }
-        self.inner.lose("closed its stream");
+        self.inner.mark_lost("closed its stream");
     }
 }

@@ -22,17 +22,17 @@ use crate::lock::locked;
 use crate::mcp::Entry;
 
 /// Maximum number of concurrent requests, each on its own connection; further requests wait.
-const CONCURRENT: usize = 100;
+const MAX_CONCURRENT: usize = 100;
 /// Capacity of the channel of incoming messages; while it is full, the streams are not read.
-const WAITING: usize = 8;
+const INCOMING_CAPACITY: usize = 8;
 /// Number of unsent bytes above which a sender waits.
 const HIGH_WATER: usize = 1024 * 1024;
 /// Time limit for a server to accept a notification or a response.
-const TAKE_IN: Duration = Duration::from_secs(10);
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time limit for a legacy server to end a cancelled request.
-const CANCELLED: Duration = Duration::from_secs(5);
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time limit for a legacy server to end the session.
-const GOODBYE: Duration = Duration::from_secs(2);
+const DELETE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Fate of a request without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,10 @@ pub(crate) enum Fate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LinkEvent {
     /// A message, or an array of messages, on one line; `on` is the number of the request whose response carried it.
-    Message { line: String, on: Option<u64> },
+    Message {
+        line: String,
+        related_number: Option<u64>,
+    },
     /// The request `number` gets no answer; `how` is a sentence fragment with the reason.
     Failed {
         number: u64,
@@ -71,11 +74,11 @@ pub(crate) struct HttpLink(Arc<LinkInner>);
 pub(super) struct LinkInner {
     pub(super) peer: Peer,
     /// Maximum length of a message in bytes.
-    pub(super) limit: usize,
+    pub(super) max_message: usize,
     /// Unbounded: senders check `backlog` first.
     outgoing: UnboundedSender<String>,
     /// Notifications and responses to send; unbounded, since they also count towards `backlog`.
-    notices: UnboundedSender<(OutgoingMessage, Option<BacklogGuard>)>,
+    unnumbered: UnboundedSender<(OutgoingMessage, Option<BacklogGuard>)>,
     /// While this channel is full, the streams are not read.
     incoming: mpsc::Sender<LinkEvent>,
     /// Number of bytes waiting to be sent.
@@ -84,15 +87,15 @@ pub(super) struct LinkInner {
     drained: Notify,
     /// Running requests by number.
     running: Mutex<HashMap<u64, AbortHandle>>,
-    pub(super) slots: Semaphore,
+    pub(super) permits: Semaphore,
     /// Reason why the link was lost; `None` while it works.
     lost: watch::Sender<Option<String>>,
     /// Most recent error.
-    trouble: Mutex<Option<String>>,
+    last_error: Mutex<Option<String>>,
     /// Number of consecutive failed `subscriptions/listen` streams.
-    pub(super) unheard: AtomicUsize,
+    pub(super) failed_listens: AtomicUsize,
     /// True once a `subscriptions/listen` stream has been opened.
-    pub(super) heard: AtomicBool,
+    pub(super) has_listened: AtomicBool,
     stopped: CancellationToken,
     tasks: TaskTracker,
 }
@@ -122,31 +125,31 @@ impl HttpLink {
     /// Returns a link to `remote` and its receiver; sends nothing yet. `limit` is the maximum message length in bytes.
     pub(crate) fn open(
         remote: &Remote,
-        sender: &HttpClients,
-        limit: usize,
+        clients: &HttpClients,
+        max_message: usize,
     ) -> Result<(Self, Receiver<LinkEvent>), String> {
         let (outgoing, lines) = mpsc::unbounded_channel();
-        let (notices, said) = mpsc::unbounded_channel();
-        let (incoming, received) = mpsc::channel(WAITING);
+        let (unnumbered, queue) = mpsc::unbounded_channel();
+        let (incoming, received) = mpsc::channel(INCOMING_CAPACITY);
         let inner = Arc::new(LinkInner {
-            peer: Peer::new(remote.clone(), sender.client(&remote.url)?),
-            limit,
+            peer: Peer::new(remote.clone(), clients.client(&remote.url)?),
+            max_message,
             outgoing,
-            notices,
+            unnumbered,
             incoming,
             backlog: AtomicUsize::new(0),
             drained: Notify::new(),
             running: Mutex::default(),
-            slots: Semaphore::new(CONCURRENT),
+            permits: Semaphore::new(MAX_CONCURRENT),
             lost: watch::Sender::new(None),
-            trouble: Mutex::default(),
-            unheard: AtomicUsize::new(0),
-            heard: AtomicBool::new(false),
+            last_error: Mutex::default(),
+            failed_listens: AtomicUsize::new(0),
+            has_listened: AtomicBool::new(false),
             stopped: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
         inner.spawn(inner.clone().send_all(lines));
-        inner.spawn(inner.clone().send_notices(said));
+        inner.spawn(inner.clone().send_unnumbered(queue));
         Ok((Self(inner), received))
     }
 
@@ -180,19 +183,19 @@ impl HttpLink {
     }
 
     /// Returns true if the configuration declares the transport of revision 2024-11-05.
-    pub(crate) fn is_said_to_be_old(&self) -> bool {
-        self.0.peer.is_said_to_be_old()
+    pub(crate) fn is_configured_as_2024(&self) -> bool {
+        self.0.peer.is_configured_as_2024()
     }
 
     /// Records that the server speaks the modern era.
-    pub(crate) fn agree_on_modern(&self) {
-        self.0.peer.agree_on_modern();
+    pub(crate) fn set_modern(&self) {
+        self.0.peer.set_modern();
     }
 
     /// Records the tools of a server; returns the tools that no client may offer over HTTP, with the reason.
-    pub(crate) fn learn(&self, tools: &[Entry]) -> Vec<(String, String)> {
+    pub(crate) fn set_tools(&self, tools: &[Entry]) -> Vec<(String, String)> {
         if self.0.peer.is_modern() {
-            self.0.peer.learn(tools)
+            self.0.peer.set_tools(tools)
         } else {
             Vec::new()
         }
@@ -206,8 +209,8 @@ impl HttpLink {
     }
 
     /// Returns the most recent error, if any.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        locked(&self.0.trouble).clone()
+    pub(crate) fn last_error(&self) -> Option<String> {
+        locked(&self.0.last_error).clone()
     }
 
     /// Resolves when the link has been stopped.
@@ -216,18 +219,18 @@ impl HttpLink {
     }
 
     /// Aborts all running tasks; reports nothing afterwards.
-    pub(crate) fn cut(&self) {
+    pub(crate) fn abort(&self) {
         self.0.stopped.cancel();
     }
 
     /// Aborts all running tasks and ends the session.
     pub(crate) async fn stop(&self) {
-        self.cut();
+        self.abort();
         self.0.tasks.close();
         self.0.tasks.wait().await;
         let end = self.0.peer.delete().filter(|_| !self.0.is_lost());
         if let Some(end) = end {
-            let _ = timeout(GOODBYE, end.send()).await;
+            let _ = timeout(DELETE_TIMEOUT, end.send()).await;
         }
     }
 }
@@ -244,116 +247,118 @@ impl LinkInner {
 
     async fn send_all(self: Arc<Self>, mut lines: UnboundedReceiver<String>) {
         while let Some(line) = lines.recv().await {
-            let waits = BacklogGuard(self.clone(), line.len());
-            let Some(said) = OutgoingMessage::read(line) else {
+            let backlog = BacklogGuard(self.clone(), line.len());
+            let Some(message) = OutgoingMessage::parse(line) else {
                 continue;
             };
-            match (said.kind, said.number) {
-                (MessageKind::Request, Some(number)) => self.begin(number, said, waits),
-                (MessageKind::Notification, _) if said.method == "notifications/cancelled" => {
-                    drop(waits);
-                    self.cancel(said).await;
+            match (message.kind, message.number) {
+                (MessageKind::Request, Some(number)) => self.begin(number, message, backlog),
+                (MessageKind::Notification, _) if message.method == "notifications/cancelled" => {
+                    drop(backlog);
+                    self.cancel(message).await;
                 }
                 // No request may reach the server before this notification.
-                (MessageKind::Notification, _) if said.method == "notifications/initialized" => {
-                    drop(waits);
-                    self.bring(&said).await;
+                (MessageKind::Notification, _) if message.method == "notifications/initialized" => {
+                    drop(backlog);
+                    self.deliver(&message).await;
                 }
-                _ => drop(self.notices.send((said, Some(waits)))),
+                _ => drop(self.unnumbered.send((message, Some(backlog)))),
             }
         }
     }
 
     /// Delivers notifications and responses to the server in order, while requests overtake them: a server that is slow
     /// to accept one must not delay the calls behind it.
-    async fn send_notices(
+    async fn send_unnumbered(
         self: Arc<Self>,
-        mut notices: UnboundedReceiver<(OutgoingMessage, Option<BacklogGuard>)>,
+        mut unnumbered: UnboundedReceiver<(OutgoingMessage, Option<BacklogGuard>)>,
     ) {
-        while let Some((said, waits)) = notices.recv().await {
-            drop(waits);
-            self.bring(&said).await;
+        while let Some((message, backlog)) = unnumbered.recv().await {
+            drop(backlog);
+            self.deliver(&message).await;
         }
     }
 
-    fn begin(self: &Arc<Self>, number: u64, said: OutgoingMessage, waits: BacklogGuard) {
+    fn begin(self: &Arc<Self>, number: u64, message: OutgoingMessage, backlog: BacklogGuard) {
         // Locked before the task is spawned, so that the task cannot remove its entry before it is inserted.
         let mut running = locked(&self.running);
         let inner = self.clone();
         let task = self.spawn(async move {
-            exchange::run(&inner, number, &said, waits).await;
+            exchange::run(&inner, number, &message, backlog).await;
             locked(&inner.running).remove(&number);
         });
         running.insert(number, task);
     }
 
     /// Cancels a request for the client: closes the stream of a modern server, notifies a legacy server.
-    async fn cancel(self: &Arc<Self>, said: OutgoingMessage) {
-        let Some(number) = said.about else { return };
+    async fn cancel(self: &Arc<Self>, message: OutgoingMessage) {
+        let Some(number) = message.related_number else {
+            return;
+        };
         if self.peer.is_modern() {
-            return self.give_up(number).await;
+            return self.abort_request(number).await;
         }
-        let _ = self.notices.send((said, None));
+        let _ = self.unnumbered.send((message, None));
         let inner = self.clone();
         self.spawn(async move {
-            tokio::time::sleep(CANCELLED).await;
-            inner.give_up(number).await;
+            tokio::time::sleep(CANCEL_TIMEOUT).await;
+            inner.abort_request(number).await;
         });
     }
 
-    async fn give_up(&self, number: u64) {
+    async fn abort_request(&self, number: u64) {
         let running = locked(&self.running).remove(&number);
         if let Some(running) = running {
             running.abort();
             let how = "was no longer asked".to_owned();
-            self.fail(number, Fate::Unknown, how).await;
+            self.report_failed(number, Fate::Unknown, how).await;
         }
     }
 
     /// Delivers a notification or a response and waits until the server has accepted it.
-    async fn bring(self: &Arc<Self>, said: &OutgoingMessage) {
-        if self.is_lost() && said.kind == MessageKind::Notification {
+    async fn deliver(self: &Arc<Self>, message: &OutgoingMessage) {
+        if self.is_lost() && message.kind == MessageKind::Notification {
             return;
         }
-        let sent = timeout(TAKE_IN, self.peer.post(said).send()).await;
+        let sent = timeout(ACCEPT_TIMEOUT, self.peer.post(message).send()).await;
         match sent {
             Ok(Ok(response)) if response.status().is_success() => {
                 let has_more = !self.peer.is_modern() && !self.peer.has_one_stream();
-                if said.method == "notifications/initialized" && has_more {
+                if message.method == "notifications/initialized" && has_more {
                     self.spawn(get_stream::run(self.clone()));
                 }
             }
             Ok(Ok(response)) => {
                 let status = response.status();
-                if exchange::forgets(self, status, "") {
-                    return self.lose(exchange::FORGOTTEN);
+                if exchange::is_session_lost(self, status, "") {
+                    return self.mark_lost(exchange::SESSION_LOST);
                 }
                 let how = self.peer.answered(status, "");
-                tracing::debug!(method = said.method, how, "message not accepted");
+                tracing::debug!(method = message.method, how, "message not accepted");
             }
-            Ok(Err(error)) if error.is_connect() => self.lose(&self.peer.unreachable(&error)),
+            Ok(Err(error)) if error.is_connect() => self.mark_lost(&self.peer.unreachable(&error)),
             Ok(Err(error)) => {
                 let how = self.peer.unreachable(&error);
-                tracing::debug!(method = said.method, how, "message may be lost");
+                tracing::debug!(method = message.method, how, "message may be lost");
             }
-            Err(_) => tracing::debug!(method = said.method, "message not accepted in time"),
+            Err(_) => tracing::debug!(method = message.method, "message not accepted in time"),
         }
     }
 
     /// Passes on a message or report; waits while the channel is full.
-    pub(super) async fn tell(&self, incoming: LinkEvent) {
+    pub(super) async fn report(&self, incoming: LinkEvent) {
         let _ = self.incoming.send(incoming).await;
     }
 
     /// Reports that the request `number` gets no answer.
-    pub(super) async fn fail(&self, number: u64, fate: Fate, how: String) {
-        *locked(&self.trouble) = Some(how.clone());
-        self.tell(LinkEvent::Failed { number, fate, how }).await;
+    pub(super) async fn report_failed(&self, number: u64, fate: Fate, how: String) {
+        *locked(&self.last_error) = Some(how.clone());
+        self.report(LinkEvent::Failed { number, fate, how }).await;
     }
 
     /// Marks the link as lost; `how` is a sentence fragment.
-    pub(super) fn lose(&self, how: &str) {
-        *locked(&self.trouble) = Some(how.to_owned());
+    pub(super) fn mark_lost(&self, how: &str) {
+        *locked(&self.last_error) = Some(how.to_owned());
         self.lost.send_if_modified(|lost| {
             let first = lost.is_none();
             lost.get_or_insert_with(|| how.to_owned());
@@ -363,7 +368,7 @@ impl LinkInner {
     }
 
     /// Returns the reason why the link was lost, if it was.
-    pub(super) fn loss(&self) -> Option<String> {
+    pub(super) fn loss_reason(&self) -> Option<String> {
         self.lost.borrow().clone()
     }
 

@@ -33,17 +33,17 @@ pub(super) struct OutgoingMessage {
     /// Revision declared by a request of the modern era.
     revision: Option<String>,
     /// Number of the request that a notification refers to.
-    pub(super) about: Option<u64>,
+    pub(super) related_number: Option<u64>,
 }
 
 impl OutgoingMessage {
     /// Parses a line; returns `None` if it is not a message.
-    pub(super) fn read(line: String) -> Option<Self> {
+    pub(super) fn parse(line: String) -> Option<Self> {
         let envelope = Envelope::parse(&line).ok()?;
         let kind = envelope.kind();
         let number = envelope.id.and_then(|id| id.parse().ok());
         let revision = envelope.params.meta.protocol_version.and_then(unquoted);
-        let about = envelope.params.request_id.and_then(|id| id.parse().ok());
+        let related_number = envelope.params.request_id.and_then(|id| id.parse().ok());
         let method = envelope.method.as_deref().unwrap_or_default().to_owned();
         let revision = revision.map(std::borrow::Cow::into_owned);
         Some(Self {
@@ -51,18 +51,18 @@ impl OutgoingMessage {
             number: number.filter(|_| kind == MessageKind::Request),
             method,
             revision,
-            about,
+            related_number,
             line: line.into(),
         })
     }
 
     /// Returns true if its response is a stream that stays open for notifications.
-    pub(super) fn listens(&self) -> bool {
+    pub(super) fn is_listen(&self) -> bool {
         self.method == "subscriptions/listen"
     }
 
     /// Returns true if it is a handshake request.
-    pub(super) fn introduces(&self) -> bool {
+    pub(super) fn is_handshake(&self) -> bool {
         matches!(self.method.as_str(), "initialize" | "server/discover")
     }
 }
@@ -72,7 +72,7 @@ impl OutgoingMessage {
 pub(super) struct Peer {
     client: Client,
     remote: Remote,
-    agreed: Mutex<HttpSession>,
+    session: Mutex<HttpSession>,
     /// Address to which messages are posted, if it differs from the configured one (transport of 2024-11-05). In that
     /// case all messages of the server arrive on one stream.
     endpoint: OnceLock<Url>,
@@ -85,7 +85,7 @@ pub(super) struct Peer {
 /// Result of the handshake.
 #[derive(Debug, Default)]
 struct HttpSession {
-    session: Option<HeaderValue>,
+    id: Option<HeaderValue>,
     /// Protocol revision of a legacy server.
     revision: Option<HeaderValue>,
     modern: bool,
@@ -97,7 +97,7 @@ impl Peer {
             proxy_server: proxy_server(&remote.url),
             client,
             remote,
-            agreed: Mutex::default(),
+            session: Mutex::default(),
             endpoint: OnceLock::new(),
             mirrors: Mutex::default(),
         }
@@ -109,7 +109,7 @@ impl Peer {
     }
 
     /// Returns true if the configuration declares the transport of revision 2024-11-05.
-    pub(super) fn is_said_to_be_old(&self) -> bool {
+    pub(super) fn is_configured_as_2024(&self) -> bool {
         self.remote.old
     }
 
@@ -118,41 +118,41 @@ impl Peer {
         self.endpoint.get().is_some()
     }
 
-    pub(super) fn post_to(&self, endpoint: Url) {
+    pub(super) fn set_endpoint(&self, endpoint: Url) {
         let _ = self.endpoint.set(endpoint);
     }
 
     /// Returns true if the server speaks the modern era.
     pub(super) fn is_modern(&self) -> bool {
-        locked(&self.agreed).modern
+        locked(&self.session).modern
     }
 
-    pub(super) fn agree_on_modern(&self) {
-        *locked(&self.agreed) = HttpSession {
+    pub(super) fn set_modern(&self) {
+        *locked(&self.session) = HttpSession {
             modern: true,
             ..HttpSession::default()
         };
     }
 
     /// Returns the id of the session for requests.
-    pub(super) fn session(&self) -> Option<HeaderValue> {
-        locked(&self.agreed).session.clone()
+    pub(super) fn session_id(&self) -> Option<HeaderValue> {
+        locked(&self.session).id.clone()
     }
 
     pub(super) fn begin_session(&self, session: Option<HeaderValue>) {
-        locked(&self.agreed).session = session;
+        locked(&self.session).id = session;
     }
 
     /// Stores the revision from the raw result of `initialize`.
     pub(super) fn take_revision(&self, result: &str) {
         let result = Members::of(result);
         let revision = result.text("protocolVersion");
-        locked(&self.agreed).revision =
+        locked(&self.session).revision =
             revision.and_then(|it| HeaderValue::from_str(&encode(&it)).ok());
     }
 
     /// Records the tool arguments to repeat in headers. Returns the tools that no client may offer, with the reason.
-    pub(super) fn learn(&self, tools: &[Entry]) -> Vec<(String, String)> {
+    pub(super) fn set_tools(&self, tools: &[Entry]) -> Vec<(String, String)> {
         let mut bad = Vec::new();
         let mut mirrors = HashMap::new();
         for tool in tools {
@@ -167,21 +167,21 @@ impl Peer {
     }
 
     /// Builds the request that delivers a message to the server.
-    pub(super) fn post(&self, said: &OutgoingMessage) -> RequestBuilder {
-        let mut headers = self.common(said.method != "initialize");
+    pub(super) fn post(&self, message: &OutgoingMessage) -> RequestBuilder {
+        let mut headers = self.common(message.method != "initialize");
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
             ACCEPT,
             HeaderValue::from_static("application/json, text/event-stream"),
         );
-        let modern = said.revision.as_deref();
+        let modern = message.revision.as_deref();
         if let Some(revision) = modern.or_else(|| self.is_modern().then_some(MODERN)) {
             headers.remove(SESSION);
-            self.describe(said, revision, &mut headers);
+            self.describe(message, revision, &mut headers);
         }
         let url = self.endpoint.get().unwrap_or(&self.remote.url);
         let request = self.client.post(url.clone());
-        request.headers(headers).body(said.line.clone())
+        request.headers(headers).body(message.line.clone())
     }
 
     /// Builds the request for the server-initiated messages of a legacy server, or for the rest of a stream after the
@@ -197,28 +197,28 @@ impl Peer {
 
     /// Builds the request that ends the session, if one exists.
     pub(super) fn delete(&self) -> Option<RequestBuilder> {
-        self.session()?;
+        self.session_id()?;
         let request = self.client.delete(self.remote.url.clone());
         Some(request.headers(self.common(true)))
     }
 
     /// Returns the configured headers and, if `agreed`, those from the handshake.
-    fn common(&self, agreed: bool) -> HeaderMap {
+    fn common(&self, with_session: bool) -> HeaderMap {
         let mut headers = self.remote.headers.clone();
         // Events must arrive one by one; compression would delay them.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let known = locked(&self.agreed);
-        if let (true, Some(session)) = (agreed, &known.session) {
+        let session = locked(&self.session);
+        if let (true, Some(session)) = (with_session, &session.id) {
             headers.insert(SESSION, session.clone());
         }
-        if let (true, Some(revision)) = (agreed, &known.revision) {
+        if let (true, Some(revision)) = (with_session, &session.revision) {
             headers.insert(headers::REVISION, revision.clone());
         }
         headers
     }
 
     /// Repeats fields of a modern message's body in headers. The proxy may have rewritten the body.
-    fn describe(&self, said: &OutgoingMessage, revision: &str, headers: &mut HeaderMap) {
+    fn describe(&self, message: &OutgoingMessage, revision: &str, headers: &mut HeaderMap) {
         let mut set = |name: &str, value: &str| {
             let name = HeaderName::try_from(name);
             if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
@@ -226,15 +226,15 @@ impl Peer {
             }
         };
         set(headers::REVISION, &encode(revision));
-        set(headers::METHOD, &encode(&said.method));
-        let message = Members::of(str::from_utf8(&said.line).unwrap_or_default());
-        let params = message.get("params").unwrap_or("{}");
-        let Some(name) = headers::name_of(&said.method, params) else {
+        set(headers::METHOD, &encode(&message.method));
+        let members = Members::of(str::from_utf8(&message.line).unwrap_or_default());
+        let params = members.get("params").unwrap_or("{}");
+        let Some(name) = headers::name_of(&message.method, params) else {
             return;
         };
         set(headers::NAME, &encode(&name));
         let mirrors = locked(&self.mirrors).get(&name).cloned();
-        if let (Some(mirrors), "tools/call") = (mirrors, said.method.as_str()) {
+        if let (Some(mirrors), "tools/call") = (mirrors, message.method.as_str()) {
             let arguments = Members::of(params);
             let arguments = arguments.get("arguments").unwrap_or("{}");
             for mirror in mirrors {
@@ -246,7 +246,7 @@ impl Peer {
     }
 
     /// Returns the address and the proxy server in front of it, which may be the cause of an error.
-    fn place(&self) -> String {
+    fn address(&self) -> String {
         match &self.proxy_server {
             Some(proxy) => format!(
                 "{} through the proxy server {proxy} (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY; NO_PROXY names exceptions)",
@@ -263,21 +263,21 @@ impl Peer {
         } else {
             "lost the connection at"
         };
-        let text = format!("{what} {}: {}", self.place(), causes(error));
+        let text = format!("{what} {}: {}", self.address(), causes(error));
         self.remote.hide(&text)
     }
 
     /// Returns a sentence fragment with the `status` of a response and the server's error text.
-    pub(super) fn answered(&self, status: StatusCode, said: &str) -> String {
+    pub(super) fn answered(&self, status: StatusCode, body: &str) -> String {
         let code = status.as_u16();
         let reason = status.canonical_reason().unwrap_or_default();
-        let place = if status.is_success() {
+        let address = if status.is_success() {
             self.shown().to_owned()
         } else {
-            self.place()
+            self.address()
         };
-        let mut text = format!("answered HTTP {code} {reason} at {place}");
-        let words: String = said
+        let mut text = format!("answered HTTP {code} {reason} at {address}");
+        let words: String = body
             .chars()
             .map(|it| if it.is_control() { ' ' } else { it })
             .take(SHOWN)

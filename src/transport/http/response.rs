@@ -4,17 +4,17 @@ use reqwest::Response;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
 
 /// Maximum number of bytes read from the body of an error response.
-pub(super) const ERROR: usize = 64 * 1024;
+pub(super) const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// Returns the start of the body of a possible error response; empty if it is compressed.
-pub(super) async fn first_words(mut response: Response) -> String {
+pub(super) async fn error_body(mut response: Response) -> String {
     if coding(&response).is_some() {
         return String::new();
     }
     let mut bytes = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
-        bytes.extend_from_slice(&chunk[..chunk.len().min(ERROR - bytes.len())]);
-        if bytes.len() == ERROR {
+        bytes.extend_from_slice(&chunk[..chunk.len().min(MAX_ERROR_BODY - bytes.len())]);
+        if bytes.len() == MAX_ERROR_BODY {
             break;
         }
     }

@@ -76,10 +76,10 @@ impl SseParser {
                 continue;
             }
             let Some(end) = memchr::memchr2(b'\r', b'\n', bytes) else {
-                self.keep(bytes);
+                self.append(bytes);
                 break;
             };
-            self.keep(&bytes[..end]);
+            self.append(&bytes[..end]);
             self.after_cr = bytes[end] == b'\r';
             bytes = &bytes[end + 1..];
             let line = std::mem::take(&mut self.line);
@@ -88,14 +88,14 @@ impl SseParser {
         events
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
+    fn append(&mut self, bytes: &[u8]) {
         self.filled |= !bytes.is_empty();
         // The length of field names and line ends is only approximated.
-        let room = (self.limit + 64).saturating_sub(self.line.len() + self.draft.event.data.len());
-        if bytes.len() > room {
+        let free = (self.limit + 64).saturating_sub(self.line.len() + self.draft.event.data.len());
+        if bytes.len() > free {
             self.draft.event.too_long = true;
         }
-        self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.line.extend_from_slice(&bytes[..bytes.len().min(free)]);
     }
 
     /// Processes a complete line; returns the event that it ends.

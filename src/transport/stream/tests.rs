@@ -77,11 +77,11 @@ async fn a_sender_may_have_a_limit_of_its_own() {
 async fn only_the_other_side_deserts() {
     let (outbox, reader) = link().await;
     drop(reader);
-    outbox.deserted().await;
+    outbox.reader_closed().await;
 
     let (outbox, reader) = link().await;
     outbox.close();
     outbox.closed().await;
     drop(reader);
-    assert!(poll(pin!(outbox.deserted())).is_pending());
+    assert!(poll(pin!(outbox.reader_closed())).is_pending());
 }
