@@ -112,7 +112,7 @@ impl WatchSubscriptions {
         }));
         if let WatchRequest::Sources {
             own_writes,
-            one_start,
+            uses_standby: one_start,
             since: started,
             ..
         } = &mut request
@@ -169,7 +169,7 @@ fn request(spec: &ServerSpec) -> Option<WatchRequest> {
         builds: spec.build.is_some(),
         globs: spec.watch.clone(),
         own_writes: None,
-        one_start: None,
+        uses_standby: None,
         since: None,
     })
 }

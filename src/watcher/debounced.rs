@@ -28,14 +28,16 @@ const TICK: Duration = Duration::from_millis(5);
 struct DebouncedBackend(Debouncer<RecommendedWatcher, RawEventForwarder>);
 
 /// Starts the debouncer.
-pub(super) fn feed(lookout: &Arc<NoticeDispatcher>) -> io::Result<Box<dyn WatchBackend>> {
-    let signals = lookout.signals.clone();
-    let stirrings = RawEventForwarder(signals.clone());
+pub(super) fn start_backend(
+    dispatcher: &Arc<NoticeDispatcher>,
+) -> io::Result<Box<dyn WatchBackend>> {
+    let messages = dispatcher.messages.clone();
+    let raw_events = RawEventForwarder(messages.clone());
     let debouncer = new_debouncer_opt::<_, RecommendedWatcher, _>(
         DEBOUNCE,
         Some(TICK),
-        move |result| forward(result, &signals),
-        stirrings,
+        move |result| forward(result, &messages),
+        raw_events,
         Config::default(),
     );
     let debouncer = debouncer.map_err(|error| match error.kind {
@@ -73,8 +75,8 @@ fn is_limit(error: &notify::Error) -> bool {
 }
 
 /// Converts debounced events to a signal. Runs on the debouncer's thread and never blocks.
-fn forward(result: DebounceEventResult, signals: &Sender<WatcherMessage>) {
-    let signal = match result {
+fn forward(result: DebounceEventResult, messages: &Sender<WatcherMessage>) {
+    let message = match result {
         Ok(events) if events.iter().any(|event| event.need_rescan()) => WatcherMessage::Rescan,
         Ok(events) => WatcherMessage::Touched(events.into_iter().flat_map(touches).collect()),
         Err(errors) if errors.iter().any(is_limit) => WatcherMessage::LimitReached,
@@ -83,9 +85,9 @@ fn forward(result: DebounceEventResult, signals: &Sender<WatcherMessage>) {
             WatcherMessage::Rescan
         }
     };
-    if !matches!(&signal, WatcherMessage::Touched(touches) if touches.is_empty()) {
+    if !matches!(&message, WatcherMessage::Touched(touches) if touches.is_empty()) {
         // The receiver is gone once the watcher is dropped.
-        let _ = signals.send(signal);
+        let _ = messages.send(message);
     }
 }
 
@@ -107,7 +109,7 @@ fn touches(event: DebouncedEvent) -> impl Iterator<Item = Touch> {
             path,
             moved,
             is_dir: false,
-            writing: WriteState::Unknown,
+            write_state: WriteState::Unknown,
         })
 }
 
@@ -123,10 +125,10 @@ impl FileIdCache for RawEventForwarder {
 
     /// Called for each event with an uncached path, and for each rename to this path.
     fn add_path(&mut self, path: &Path, _mode: RecursiveMode) {
-        let _ = self.0.send(WatcherMessage::Stirred(path.to_owned()));
+        let _ = self.0.send(WatcherMessage::RawEvent(path.to_owned()));
     }
 
     fn remove_path(&mut self, path: &Path) {
-        let _ = self.0.send(WatcherMessage::Stirred(path.to_owned()));
+        let _ = self.0.send(WatcherMessage::RawEvent(path.to_owned()));
     }
 }

@@ -23,14 +23,14 @@ use crate::lock::locked;
 #[derive(Debug, Default)]
 struct Suspicion {
     /// Number of event batches that the watcher thread has not processed yet.
-    coming: usize,
+    pending_batches: usize,
     /// Whether the watcher thread waits for the end of a save.
-    gathering: bool,
+    is_saving: bool,
 }
 
 impl Suspicion {
     fn is_raised(&self) -> bool {
-        self.coming > 0 || self.gathering
+        self.pending_batches > 0 || self.is_saving
     }
 }
 
@@ -42,38 +42,38 @@ struct TreeFilter {
     /// Filter for relevant events, with the ignore rules of the last walk.
     matcher: Option<Matcher>,
     /// Names in the tree of files outside of it.
-    linked: TreeSymlinks,
+    symlinks: TreeSymlinks,
 }
 
 #[cfg(target_os = "linux")]
 impl TreeFilter {
     /// Whether the touched entry is relevant under its own name or under a symlink's name.
-    fn is_concerned_by(&self, touch: &Touch) -> bool {
+    fn is_affected_by(&self, touch: &Touch) -> bool {
         let Some(matcher) = &self.matcher else {
             return false;
         };
-        matcher.concerns(touch)
+        matcher.is_relevant(touch)
             || self
-                .linked
+                .symlinks
                 .names(&touch.path)
                 .into_iter()
-                .any(|path| matcher.concerns(&Touch { path, ..*touch }))
+                .any(|path| matcher.is_relevant(&Touch { path, ..*touch }))
     }
 }
 
 /// Sends notices in a consistent order from any thread.
 pub(super) struct NoticeDispatcher {
     /// Receives each id and notice. Never blocks.
-    tell: Box<dyn Fn(u64, WatchNotice) + Send + Sync>,
+    notify: Box<dyn Fn(u64, WatchNotice) + Send + Sync>,
     /// Channel to the watcher thread.
-    pub(super) signals: Sender<WatcherMessage>,
-    guarded: Mutex<DispatcherState>,
+    pub(super) messages: Sender<WatcherMessage>,
+    state: Mutex<DispatcherState>,
 }
 
 #[derive(Debug, Default)]
 struct DispatcherState {
     /// By tree number.
-    watched: BTreeMap<u64, TreeFilter>,
+    filters: BTreeMap<u64, TreeFilter>,
     /// By listener id, which stays the same when the listener moves to another tree.
     suspicions: BTreeMap<u64, Suspicion>,
     /// Present while inotify is the event source.
@@ -84,166 +84,170 @@ struct DispatcherState {
 impl std::fmt::Debug for NoticeDispatcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("NoticeDispatcher")
-            .field(&locked(&self.guarded))
+            .field(&locked(&self.state))
             .finish()
     }
 }
 
 impl NoticeDispatcher {
     pub(super) fn new(
-        signals: Sender<WatcherMessage>,
-        tell: impl Fn(u64, WatchNotice) + Send + Sync + 'static,
+        messages: Sender<WatcherMessage>,
+        notify: impl Fn(u64, WatchNotice) + Send + Sync + 'static,
     ) -> Self {
         Self {
-            tell: Box::new(tell),
-            signals,
-            guarded: Mutex::default(),
+            notify: Box::new(notify),
+            messages,
+            state: Mutex::default(),
         }
     }
 
     /// Limits the events of `tree` to those relevant for `matcher`.
-    pub(super) fn sift(&self, tree: u64, matcher: Matcher) {
-        let mut guarded = locked(&self.guarded);
-        guarded.watched.entry(tree).or_default().matcher = Some(matcher);
+    pub(super) fn set_matcher(&self, tree: u64, matcher: Matcher) {
+        let mut state = locked(&self.state);
+        state.filters.entry(tree).or_default().matcher = Some(matcher);
     }
 
     /// Also assigns events at the targets of these symlinks to `tree`.
-    pub(super) fn link(&self, tree: u64, linked: TreeSymlinks) {
-        let mut guarded = locked(&self.guarded);
-        guarded.watched.entry(tree).or_default().linked = linked;
+    pub(super) fn set_symlinks(&self, tree: u64, symlinks: TreeSymlinks) {
+        let mut state = locked(&self.state);
+        state.filters.entry(tree).or_default().symlinks = symlinks;
     }
 
     /// Subscribes `id` to the events of `tree`, including events that the watcher thread has not processed yet.
     pub(super) fn listen(&self, tree: u64, id: u64) {
-        let guarded = &mut *locked(&self.guarded);
-        let listeners = &mut guarded.watched.entry(tree).or_default().listeners;
-        let suspicions = &guarded.suspicions;
-        let is_coming = |peer| suspicions.get(peer).is_some_and(|it| it.coming > 0);
-        let are_coming = listeners.iter().any(is_coming);
+        let state = &mut *locked(&self.state);
+        let listeners = &mut state.filters.entry(tree).or_default().listeners;
+        let suspicions = &state.suspicions;
+        let has_pending_batch = |peer| {
+            suspicions
+                .get(peer)
+                .is_some_and(|it| it.pending_batches > 0)
+        };
+        let are_pending = listeners.iter().any(has_pending_batch);
         listeners.insert(id);
-        if are_coming {
-            self.suspect(&mut guarded.suspicions, id).coming += 1;
+        if are_pending {
+            self.suspect(&mut state.suspicions, id).pending_batches += 1;
             // Follows those events in the channel, since they were sent under the lock.
-            let _ = self.signals.send(WatcherMessage::Passed([id].into()));
+            let _ = self.messages.send(WatcherMessage::BatchEnd([id].into()));
         }
     }
 
     /// Unsubscribes `id` from the events of `tree`.
     pub(super) fn leave(&self, tree: u64, id: u64) {
-        let mut guarded = locked(&self.guarded);
-        if let Some(watched) = guarded.watched.get_mut(&tree) {
-            watched.listeners.remove(&id);
-            if watched.listeners.is_empty() {
-                guarded.watched.remove(&tree);
+        let mut state = locked(&self.state);
+        if let Some(filter) = state.filters.get_mut(&tree) {
+            filter.listeners.remove(&id);
+            if filter.listeners.is_empty() {
+                state.filters.remove(&tree);
             }
         }
     }
 
     /// Ends all notices for `id`.
     pub(super) fn forget(&self, id: u64) {
-        locked(&self.guarded).suspicions.remove(&id);
+        locked(&self.state).suspicions.remove(&id);
     }
 
     /// Records the beginning of a save.
-    pub(super) fn gather(&self, id: u64) {
-        let mut guarded = locked(&self.guarded);
-        self.suspect(&mut guarded.suspicions, id).gathering = true;
+    pub(super) fn begin_save(&self, id: u64) {
+        let mut state = locked(&self.state);
+        self.suspect(&mut state.suspicions, id).is_saving = true;
     }
 
     /// Reports files changed by a possibly unfinished save.
     pub(super) fn saved(&self, id: u64, paths: Vec<PathBuf>) {
         // Holds the lock to keep the order of notices.
-        let _guarded = locked(&self.guarded);
-        (self.tell)(id, WatchNotice::Saved(paths));
+        let _state = locked(&self.state);
+        (self.notify)(id, WatchNotice::Saved(paths));
     }
 
     /// Reports the result of a finished save.
-    pub(super) fn conclude(&self, id: u64, notice: WatchNotice) {
-        let mut guarded = locked(&self.guarded);
-        let suspicion = guarded.suspicions.entry(id).or_default();
-        suspicion.gathering = false;
-        (self.tell)(id, notice);
+    pub(super) fn end_save(&self, id: u64, notice: WatchNotice) {
+        let mut state = locked(&self.state);
+        let suspicion = state.suspicions.entry(id).or_default();
+        suspicion.is_saving = false;
+        (self.notify)(id, notice);
         if suspicion.is_raised() {
-            (self.tell)(id, WatchNotice::Suspect);
+            (self.notify)(id, WatchNotice::Suspect);
         }
     }
 
     /// Brings `id` up to date after it joined a watched tree. `gathering` tells whether a save is in progress; `missed`
     /// are files changed before.
-    pub(super) fn catch_up(&self, id: u64, gathering: bool, missed: Vec<PathBuf>) {
-        let mut guarded = locked(&self.guarded);
-        let suspicion = guarded.suspicions.entry(id).or_default();
+    pub(super) fn catch_up(&self, id: u64, is_saving: bool, missed: Vec<PathBuf>) {
+        let mut state = locked(&self.state);
+        let suspicion = state.suspicions.entry(id).or_default();
         let was_raised = suspicion.is_raised();
-        suspicion.gathering = gathering;
+        suspicion.is_saving = is_saving;
         let is_raised = suspicion.is_raised();
         if !was_raised && (is_raised || !missed.is_empty()) {
-            (self.tell)(id, WatchNotice::Suspect);
+            (self.notify)(id, WatchNotice::Suspect);
         }
         if !missed.is_empty() {
-            (self.tell)(id, WatchNotice::Changed(missed));
+            (self.notify)(id, WatchNotice::Changed(missed));
             if is_raised {
-                (self.tell)(id, WatchNotice::Suspect);
+                (self.notify)(id, WatchNotice::Suspect);
             }
         } else if was_raised && !is_raised {
-            (self.tell)(id, WatchNotice::Unchanged);
+            (self.notify)(id, WatchNotice::Unchanged);
         }
     }
 
     /// Records that the watcher thread has processed a batch of events that may affect `ids`.
     pub(super) fn batch_processed(&self, ids: &BTreeSet<u64>) {
-        let mut guarded = locked(&self.guarded);
+        let mut state = locked(&self.state);
         for id in ids {
             // The listener may be gone.
-            let Some(suspicion) = guarded.suspicions.get_mut(id) else {
+            let Some(suspicion) = state.suspicions.get_mut(id) else {
                 continue;
             };
             let was_raised = suspicion.is_raised();
-            suspicion.coming = suspicion.coming.saturating_sub(1);
+            suspicion.pending_batches = suspicion.pending_batches.saturating_sub(1);
             if was_raised && !suspicion.is_raised() {
-                (self.tell)(*id, WatchNotice::Unchanged);
+                (self.notify)(*id, WatchNotice::Unchanged);
             }
         }
     }
 
     /// Reports all events in the kernel queue. Does nothing on systems without a readable queue.
-    pub(super) fn look(&self) {
+    pub(super) fn report_queued(&self) {
         #[cfg(target_os = "linux")]
         self.read_queue();
     }
 
     #[cfg(target_os = "linux")]
     fn read_queue(&self) {
-        let guarded = &mut *locked(&self.guarded);
+        let state = &mut *locked(&self.state);
         let Some(EventBatch { mut touches, lost }) =
-            guarded.queue.as_mut().and_then(InotifyQueue::read)
+            state.queue.as_mut().and_then(InotifyQueue::read)
         else {
             return;
         };
-        let sifted = guarded.watched.values().filter(|it| it.matcher.is_some());
-        let all = sifted.filter(|_| lost).flat_map(|it| &it.listeners);
-        let mut concerned: BTreeSet<u64> = all.copied().collect();
+        let filters = state.filters.values().filter(|it| it.matcher.is_some());
+        let all = filters.filter(|_| lost).flat_map(|it| &it.listeners);
+        let mut affected: BTreeSet<u64> = all.copied().collect();
         touches.retain(|touch| {
-            let mut matters = false;
-            for watched in guarded.watched.values() {
-                if watched.is_concerned_by(touch) {
-                    matters = true;
-                    concerned.extend(&watched.listeners);
+            let mut is_relevant = false;
+            for filter in state.filters.values() {
+                if filter.is_affected_by(touch) {
+                    is_relevant = true;
+                    affected.extend(&filter.listeners);
                 }
             }
-            matters
+            is_relevant
         });
-        for id in &concerned {
-            self.suspect(&mut guarded.suspicions, *id).coming += 1;
+        for id in &affected {
+            self.suspect(&mut state.suspicions, *id).pending_batches += 1;
         }
-        let signal = if lost {
+        let message = if lost {
             WatcherMessage::Rescan
         } else {
             WatcherMessage::Touched(touches)
         };
-        if !concerned.is_empty() {
+        if !affected.is_empty() {
             // The receiver is gone once the watcher is dropped.
-            let _ = self.signals.send(signal);
-            let _ = self.signals.send(WatcherMessage::Passed(concerned));
+            let _ = self.messages.send(message);
+            let _ = self.messages.send(WatcherMessage::BatchEnd(affected));
         }
     }
 
@@ -255,7 +259,7 @@ impl NoticeDispatcher {
     ) -> &'a mut Suspicion {
         let suspicion = suspicions.entry(id).or_default();
         if !suspicion.is_raised() {
-            (self.tell)(id, WatchNotice::Suspect);
+            (self.notify)(id, WatchNotice::Suspect);
         }
         suspicion
     }
@@ -263,6 +267,6 @@ impl NoticeDispatcher {
     /// Runs `change` on the queue with the lock held.
     #[cfg(target_os = "linux")]
     pub(super) fn queue<T>(&self, change: impl FnOnce(&mut Option<InotifyQueue>) -> T) -> T {
-        change(&mut locked(&self.guarded).queue)
+        change(&mut locked(&self.state).queue)
     }
 }

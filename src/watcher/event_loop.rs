@@ -27,19 +27,19 @@ pub(super) struct WatcherThread {
     /// Number of the newest tree.
     pub(super) last_tree: u64,
     /// Event source; present while a tree needs it.
-    pub(super) source: Option<DirectoryWatches>,
+    pub(super) watches: Option<DirectoryWatches>,
     /// Constructor of the event source's backend.
-    pub(super) make: MakeBackend,
+    pub(super) make_backend: MakeBackend,
     /// Delivers notices.
-    pub(super) lookout: Arc<NoticeDispatcher>,
-    signals: Receiver<WatcherMessage>,
+    pub(super) dispatcher: Arc<NoticeDispatcher>,
+    messages: Receiver<WatcherMessage>,
     pub(super) events: EventSender,
     pub(super) poll_every: Duration,
     pub(super) next_poll: Instant,
     /// Whether the system provides no file events; the user was warned.
     pub(super) no_events: bool,
     /// Whether the user was warned about a polled mount.
-    pub(super) told_of_mount: bool,
+    pub(super) is_mount_reported: bool,
     /// Unread files of initial baselines, each with its tree number.
     pub(super) unread: Vec<(u64, PathBuf)>,
 }
@@ -47,10 +47,10 @@ pub(super) struct WatcherThread {
 impl WatcherThread {
     /// Creates the state without any watch.
     pub(super) fn new(
-        make: MakeBackend,
+        make_backend: MakeBackend,
         options: WatchOptions,
-        lookout: Arc<NoticeDispatcher>,
-        signals: Receiver<WatcherMessage>,
+        dispatcher: Arc<NoticeDispatcher>,
+        messages: Receiver<WatcherMessage>,
         events: EventSender,
     ) -> Self {
         let poll_every = options.poll.unwrap_or(POLL);
@@ -58,15 +58,15 @@ impl WatcherThread {
             options,
             trees: Vec::new(),
             last_tree: 0,
-            source: None,
-            make,
-            lookout,
-            signals,
+            watches: None,
+            make_backend,
+            dispatcher,
+            messages,
             events,
             poll_every,
             next_poll: Instant::now() + poll_every,
             no_events: false,
-            told_of_mount: false,
+            is_mount_reported: false,
             unread: Vec::new(),
         }
     }
@@ -74,16 +74,16 @@ impl WatcherThread {
     /// Runs until [`WatcherMessage::Stop`].
     pub(super) fn run(mut self) {
         loop {
-            match self.signals.recv_timeout(self.sleep()) {
+            match self.messages.recv_timeout(self.sleep()) {
                 Ok(WatcherMessage::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(signal) => self.on_signal(signal),
+                Ok(message) => self.on_message(message),
                 Err(RecvTimeoutError::Timeout) => self.read_next(),
             }
             for _ in 1..SIGNALS_PER_TURN {
-                match self.next_signal() {
+                match self.next_message() {
                     None => break,
                     Some(WatcherMessage::Stop) => return,
-                    Some(signal) => self.on_signal(signal),
+                    Some(message) => self.on_message(message),
                 }
             }
             self.on_time(Instant::now());
@@ -95,25 +95,25 @@ impl WatcherThread {
         let Some((number, path)) = self.unread.pop() else {
             return;
         };
-        let Some(index) = self.place(number) else {
+        let Some(index) = self.tree_index(number) else {
             return;
         };
         self.trees[index].read(&path);
         // Applies all imports at once, since each update of the watched files examines all of them.
         let is_last = self.unread.last().is_none_or(|(of, _)| *of != number);
-        if is_last && let Err(LimitReached) = self.take_up_imports(index) {
+        if is_last && let Err(LimitReached) = self.watch_imports(index) {
             self.fall_back(index);
         }
     }
 
     /// Returns the next signal, if any. Also reads the kernel queue: a save is not over while events are queued.
-    fn next_signal(&self) -> Option<WatcherMessage> {
-        let signal = self.signals.try_recv();
-        let signal = signal.or_else(|_| {
-            self.lookout.look();
-            self.signals.try_recv()
+    fn next_message(&self) -> Option<WatcherMessage> {
+        let message = self.messages.try_recv();
+        let message = message.or_else(|_| {
+            self.dispatcher.report_queued();
+            self.messages.try_recv()
         });
-        signal.ok()
+        message.ok()
     }
 
     fn sleep(&self) -> Duration {
@@ -129,20 +129,24 @@ impl WatcherThread {
             .map_or(FOREVER, |due| due.saturating_duration_since(Instant::now()))
     }
 
-    fn on_signal(&mut self, signal: WatcherMessage) {
-        let outcome = match signal {
+    fn on_message(&mut self, message: WatcherMessage) {
+        let outcome = match message {
             WatcherMessage::Touched(touches) => self.on_touches(&touches),
-            WatcherMessage::Passed(ids) => {
-                self.lookout.batch_processed(&ids);
+            WatcherMessage::BatchEnd(ids) => {
+                self.dispatcher.batch_processed(&ids);
                 Ok(())
             }
-            WatcherMessage::Stirred(path) => {
-                self.on_stirred(&path);
+            WatcherMessage::RawEvent(path) => {
+                self.on_raw_event(&path);
                 Ok(())
             }
-            WatcherMessage::Add { id, request, armed } => {
+            WatcherMessage::Add {
+                id,
+                request,
+                result: sender,
+            } => {
                 // The receiver may be gone; the watch is added anyway.
-                let _ = armed.send(self.add(id, request));
+                let _ = sender.send(self.add(id, request));
                 Ok(())
             }
             WatcherMessage::InUse(id, in_use) => self.watch_in_use(id, in_use),
@@ -160,12 +164,12 @@ impl WatcherThread {
     }
 
     /// Raw events include reads: only a file with a changed `stat` counts.
-    fn on_stirred(&mut self, path: &Path) {
+    fn on_raw_event(&mut self, path: &Path) {
         for index in 0..self.trees.len() {
             let tree = &self.trees[index];
             for path in tree.names(path).into_iter().chain([path.to_owned()]) {
                 let tree = &self.trees[index];
-                if tree.knows_file(&path) && tree.is_restamped(&path) {
+                if tree.knows_file(&path) && tree.has_new_stamp(&path) {
                     self.touch(index, path);
                 }
             }
@@ -177,7 +181,7 @@ impl WatcherThread {
         for (index, named) in named.iter().enumerate() {
             let tree = &self.trees[index];
             let mut all = touches.iter().chain(named);
-            if all.any(|touch| tree.is_refounded_by(&touch.path)) {
+            if all.any(|touch| tree.requires_rescan(&touch.path)) {
                 self.rescan(index)?;
             }
         }
@@ -190,18 +194,18 @@ impl WatcherThread {
         }
         for touch in touches {
             let kind = kind(&touch.path);
-            (0..self.trees.len()).try_for_each(|index| self.look(index, touch, kind))?;
+            (0..self.trees.len()).try_for_each(|index| self.examine(index, touch, kind))?;
         }
         for (index, touches) in named.iter().enumerate() {
             for touch in touches {
-                self.look(index, touch, kind(&touch.path))?;
+                self.examine(index, touch, kind(&touch.path))?;
             }
         }
         Ok(())
     }
 
     /// Watches a new directory or marks a selected file for comparison.
-    fn look(
+    fn examine(
         &mut self,
         index: usize,
         touch: &Touch,
@@ -210,17 +214,17 @@ impl WatcherThread {
         let path = &*touch.path;
         let tree = &mut self.trees[index];
         let mut is_dir = kind.is_some_and(|kind| kind.is_dir());
-        if kind.is_some_and(|kind| kind.is_symlink()) && tree.is_within_kept(path) {
-            is_dir = tree.follow(path, &mut self.source)?;
+        if kind.is_some_and(|kind| kind.is_symlink()) && tree.is_in_walked_directory(path) {
+            is_dir = tree.follow(path, &mut self.watches)?;
         }
         let mut found = Vec::new();
         if tree.matcher.roots().any(|root| root.starts_with(path)) {
-            found = tree.adopt_roots(&mut self.source)?;
-            found.retain(|path| tree.is_restamped(path));
-        } else if is_dir && tree.is_within_kept(path) && !tree.knows_directory(path) {
-            tree.adopt(path.to_owned(), &mut self.source, &mut found)?;
-        } else if !is_dir && tree.wants(path) {
-            self.note(index, path.to_owned(), touch.writing);
+            found = tree.adopt_roots(&mut self.watches)?;
+            found.retain(|path| tree.has_new_stamp(path));
+        } else if is_dir && tree.is_in_walked_directory(path) && !tree.knows_directory(path) {
+            tree.adopt(path.to_owned(), &mut self.watches, &mut found)?;
+        } else if !is_dir && tree.selects(path) {
+            self.record_touch(index, path.to_owned(), touch.write_state);
         }
         for path in found {
             self.touch(index, path);
@@ -230,8 +234,8 @@ impl WatcherThread {
 
     /// Forgets a removed or replaced directory; marks all known files below it for comparison.
     fn forget(&mut self, path: &Path) {
-        if let Some(source) = &mut self.source {
-            source.forget(path);
+        if let Some(watches) = &mut self.watches {
+            watches.forget(path);
         }
         for index in 0..self.trees.len() {
             self.trees[index].forget(path);
@@ -250,8 +254,8 @@ impl WatcherThread {
     /// Examines one tree again after a change of ignore rules or of a symlink.
     fn rescan(&mut self, index: usize) -> Result<(), LimitReached> {
         let tree = &mut self.trees[index];
-        if let Some(source) = &mut self.source {
-            source.release(tree.number);
+        if let Some(watches) = &mut self.watches {
+            watches.release(tree.number);
         }
         tree.forget(Path::new("/"));
         for file in tree.known_below(Path::new("/")) {
@@ -263,14 +267,14 @@ impl WatcherThread {
     fn readopt(&mut self, index: usize) -> Result<(), LimitReached> {
         let tree = &mut self.trees[index];
         tree.matcher.reread_ignores();
-        for path in tree.adopt_roots(&mut self.source)? {
+        for path in tree.adopt_roots(&mut self.watches)? {
             self.touch(index, path);
         }
         Ok(())
     }
 
     fn restamp(&mut self, index: usize) -> Vec<PathBuf> {
-        let restamped = self.trees[index].restamp(&mut self.source);
+        let restamped = self.trees[index].rewalk(&mut self.watches);
         restamped.unwrap_or_else(|LimitReached| {
             // The first poll finds the remaining changes.
             self.fall_back(index);
@@ -279,20 +283,20 @@ impl WatcherThread {
     }
 
     pub(super) fn touch(&mut self, index: usize, path: PathBuf) {
-        self.note(index, path, WriteState::Unknown);
+        self.record_touch(index, path, WriteState::Unknown);
     }
 
-    fn note(&mut self, index: usize, path: PathBuf, writing: WriteState) {
+    fn record_touch(&mut self, index: usize, path: PathBuf, write_state: WriteState) {
         let tree = &mut self.trees[index];
-        if tree.settle.touch(path, writing, Instant::now()) {
+        if tree.settle.touch(path, write_state, Instant::now()) {
             if tree.is_locked() {
                 tree.settle.note_lock();
             }
-            if tree.has_one_start() {
-                tree.settle.await_calm();
+            if tree.next_start_uses_standby() {
+                tree.settle.delay_early_notice();
             }
             for listener in &tree.listeners {
-                self.lookout.gather(listener.id);
+                self.dispatcher.begin_save(listener.id);
             }
         }
     }
@@ -309,25 +313,27 @@ impl WatcherThread {
             self.next_poll = Instant::now() + self.poll_every;
         }
         for index in 0..self.trees.len() {
-            self.tell_saved(index, now);
+            self.report_saved(index, now);
             self.settle(index, now);
         }
     }
 
     /// Sends the early notice of a save, at most once, as soon as all its files are closed.
-    fn tell_saved(&mut self, index: usize, now: Instant) {
+    fn report_saved(&mut self, index: usize, now: Instant) {
         let tree = &mut self.trees[index];
-        if !tree.settle.take_written(now) || tree.is_exact() || tree.scene() != DiskState::default()
+        if !tree.settle.take_written(now)
+            || tree.is_exact()
+            || tree.disk_state() != DiskState::default()
         {
             return;
         }
         let paths = tree.settle.paths().map(Path::to_owned).collect();
         let changed = tree.compare(paths);
         for listener in &tree.listeners {
-            let told = tree.changes_for(listener, &changed);
-            if !told.is_empty() {
-                tree.settle.note_told();
-                self.lookout.saved(listener.id, told);
+            let changes = tree.changes_for(listener, &changed);
+            if !changes.is_empty() {
+                tree.settle.note_early_notice();
+                self.dispatcher.saved(listener.id, changes);
             }
         }
     }
@@ -337,26 +343,26 @@ impl WatcherThread {
         if tree.settle.due().is_none_or(|due| now < due) {
             return;
         }
-        let scene = tree.scene();
-        let Some(mut settled) = tree.settle.resolve(now, scene) else {
+        let disk_state = tree.disk_state();
+        let Some(mut settled) = tree.settle.resolve(now, disk_state) else {
             return;
         };
         if settled.was_locked {
             settled.paths.extend(self.restamp(index));
         }
         let changed = self.trees[index].compare(settled.paths);
-        if let Err(LimitReached) = self.take_up_imports(index) {
+        if let Err(LimitReached) = self.watch_imports(index) {
             self.fall_back(index);
         }
         let tree = &self.trees[index];
         for listener in &tree.listeners {
-            let told = tree.changes_for(listener, &changed);
-            let notice = if told.is_empty() {
+            let changes = tree.changes_for(listener, &changed);
+            let notice = if changes.is_empty() {
                 WatchNotice::Unchanged
             } else {
-                WatchNotice::Changed(told)
+                WatchNotice::Changed(changes)
             };
-            self.lookout.conclude(listener.id, notice);
+            self.dispatcher.end_save(listener.id, notice);
         }
     }
 }

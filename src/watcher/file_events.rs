@@ -27,7 +27,7 @@ pub(super) enum WatcherMessage {
     Add {
         id: u64,
         request: WatchRequest,
-        armed: oneshot::Sender<Result<Coverage, WatchError>>,
+        result: oneshot::Sender<Result<Coverage, WatchError>>,
     },
     /// Replaces the files in use by the process of the id.
     InUse(u64, FilesInUse),
@@ -36,9 +36,9 @@ pub(super) enum WatcherMessage {
     /// Touched paths.
     Touched(Vec<Touch>),
     /// End of a batch of touches for which these ids are suspected.
-    Passed(BTreeSet<u64>),
+    BatchEnd(BTreeSet<u64>),
     /// Raw event for this path, possibly only a read.
-    Stirred(PathBuf),
+    RawEvent(PathBuf),
     /// Events were lost: everything must be examined.
     Rescan,
     /// Limit of watches reached.
@@ -54,7 +54,7 @@ pub(super) struct Touch {
     pub(super) moved: bool,
     /// Whether the system reports that the path is or was a directory.
     pub(super) is_dir: bool,
-    pub(super) writing: WriteState,
+    pub(super) write_state: WriteState,
 }
 
 /// Write state of a file according to a touch.
@@ -88,8 +88,8 @@ pub(super) type MakeBackend = fn(&Arc<NoticeDispatcher>) -> io::Result<Box<dyn W
 /// Active watch. Dropping it ends the watch.
 #[derive(Debug)]
 pub(super) struct DirectoryWatches {
-    feed: Box<dyn WatchBackend>,
-    lookout: Arc<NoticeDispatcher>,
+    backend: Box<dyn WatchBackend>,
+    dispatcher: Arc<NoticeDispatcher>,
     /// Directories with a watch in the system.
     watched: BTreeSet<PathBuf>,
     /// Required directories and the trees that require them.
@@ -97,10 +97,13 @@ pub(super) struct DirectoryWatches {
 }
 
 impl DirectoryWatches {
-    pub(super) fn new(make: MakeBackend, lookout: &Arc<NoticeDispatcher>) -> io::Result<Self> {
+    pub(super) fn new(
+        make_backend: MakeBackend,
+        dispatcher: &Arc<NoticeDispatcher>,
+    ) -> io::Result<Self> {
         Ok(Self {
-            feed: make(lookout)?,
-            lookout: lookout.clone(),
+            backend: make_backend(dispatcher)?,
+            dispatcher: dispatcher.clone(),
             watched: BTreeSet::new(),
             needed: BTreeMap::new(),
         })
@@ -108,13 +111,13 @@ impl DirectoryWatches {
 
     /// Limits the events of `tree` to those relevant for `matcher`. The ignore rules of `matcher` must be read before
     /// the directories: nothing else finds an entry that it leaves out.
-    pub(super) fn sift(&self, tree: u64, matcher: Matcher) {
-        self.lookout.sift(tree, matcher);
+    pub(super) fn set_matcher(&self, tree: u64, matcher: Matcher) {
+        self.dispatcher.set_matcher(tree, matcher);
     }
 
     /// Also assigns events at the targets of these symlinks to `tree`.
-    pub(super) fn link(&self, tree: u64, linked: TreeSymlinks) {
-        self.lookout.link(tree, linked);
+    pub(super) fn set_symlinks(&self, tree: u64, symlinks: TreeSymlinks) {
+        self.dispatcher.set_symlinks(tree, symlinks);
     }
 
     /// Watches the entries of one directory for the tree `id`; on macOS and Windows everything below it. Skips a
@@ -139,7 +142,7 @@ impl DirectoryWatches {
         if covered {
             return Ok(());
         }
-        if self.feed.watch(directory)? {
+        if self.backend.watch(directory)? {
             self.watched.insert(directory.to_owned());
         }
         Ok(())
@@ -163,7 +166,7 @@ impl DirectoryWatches {
             }
         }
         for directory in unneeded {
-            self.feed.unwatch(&directory);
+            self.backend.unwatch(&directory);
         }
     }
 
@@ -177,7 +180,7 @@ impl DirectoryWatches {
             .cloned()
             .collect();
         for path in gone {
-            self.feed.unwatch(&path);
+            self.backend.unwatch(&path);
             self.watched.remove(&path);
         }
     }

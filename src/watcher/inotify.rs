@@ -44,7 +44,7 @@ pub(super) struct EventBatch {
 pub(super) struct InotifyQueue {
     descriptor: Arc<OwnedFd>,
     /// Directories by watch descriptor.
-    places: HashMap<i32, PathBuf>,
+    directories: HashMap<i32, PathBuf>,
     numbers: HashMap<PathBuf, i32>,
 }
 
@@ -52,7 +52,7 @@ impl InotifyQueue {
     fn new() -> io::Result<Self> {
         Ok(Self {
             descriptor: Arc::new(inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?),
-            places: HashMap::new(),
+            directories: HashMap::new(),
             numbers: HashMap::new(),
         })
     }
@@ -60,16 +60,19 @@ impl InotifyQueue {
     fn watch(&mut self, directory: &Path) -> rustix::io::Result<()> {
         let number = inotify::add_watch(&*self.descriptor, directory, CHANGES)?;
         // A renamed directory keeps its inode and so its watch descriptor.
-        self.places.insert(number, directory.to_owned());
+        self.directories.insert(number, directory.to_owned());
         self.numbers.insert(directory.to_owned(), number);
         Ok(())
     }
 
     fn unwatch(&mut self, directory: &Path) {
         if let Some(number) = self.numbers.remove(directory)
-            && self.places.get(&number).is_some_and(|it| it == directory)
+            && self
+                .directories
+                .get(&number)
+                .is_some_and(|it| it == directory)
         {
-            self.places.remove(&number);
+            self.directories.remove(&number);
             // Fails for a removed directory, whose watch the kernel has ended.
             let _ = inotify::remove_watch(&*self.descriptor, number);
         }
@@ -80,56 +83,56 @@ impl InotifyQueue {
         let mut buffer = [MaybeUninit::uninit(); BUFFER];
         let descriptor = self.descriptor.clone();
         let mut reader = Reader::new(&*descriptor, &mut buffer);
-        let mut news: Option<EventBatch> = None;
+        let mut batch: Option<EventBatch> = None;
         loop {
             match reader.next() {
-                Ok(event) => self.take(&event, news.get_or_insert_default()),
+                Ok(event) => self.take(&event, batch.get_or_insert_default()),
                 Err(Errno::INTR) => {}
                 Err(error) => {
                     if error != Errno::AGAIN {
                         tracing::debug!(%error, "cannot read file events");
                     }
-                    return news;
+                    return batch;
                 }
             }
         }
     }
 
-    fn take(&mut self, event: &Event<'_>, news: &mut EventBatch) {
+    fn take(&mut self, event: &Event<'_>, batch: &mut EventBatch) {
         let kinds = event.events();
         if kinds.contains(ReadFlags::QUEUE_OVERFLOW) {
-            news.lost = true;
+            batch.lost = true;
         }
         if kinds.contains(ReadFlags::IGNORED) {
-            if let Some(place) = self.places.remove(&event.wd())
-                && self.numbers.get(&place) == Some(&event.wd())
+            if let Some(directory) = self.directories.remove(&event.wd())
+                && self.numbers.get(&directory) == Some(&event.wd())
             {
-                self.numbers.remove(&place);
+                self.numbers.remove(&directory);
             }
             return;
         }
         // The last events of a watch may be read after its end.
-        let Some(place) = self.places.get(&event.wd()) else {
+        let Some(directory) = self.directories.get(&event.wd()) else {
             return;
         };
         let name = event
             .file_name()
             .map(|name| OsStr::from_bytes(name.to_bytes()));
         let touch = Touch {
-            path: name.map_or_else(|| place.clone(), |name| place.join(name)),
+            path: name.map_or_else(|| directory.clone(), |name| directory.join(name)),
             moved: !kinds
                 .intersects(ReadFlags::MODIFY | ReadFlags::CLOSE_WRITE | ReadFlags::ATTRIB),
             is_dir: name.is_none() || kinds.contains(ReadFlags::ISDIR),
-            writing: writing(kinds),
+            write_state: write_state(kinds),
         };
         // Several write calls count as one touch.
-        if news.touches.last() != Some(&touch) {
-            news.touches.push(touch);
+        if batch.touches.last() != Some(&touch) {
+            batch.touches.push(touch);
         }
     }
 }
 
-fn writing(kinds: ReadFlags) -> WriteState {
+fn write_state(kinds: ReadFlags) -> WriteState {
     if kinds.intersects(ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO) {
         WriteState::Done
     } else if kinds.intersects(ReadFlags::CREATE | ReadFlags::MODIFY) {
@@ -142,29 +145,31 @@ fn writing(kinds: ReadFlags) -> WriteState {
 /// inotify backend, with a thread that reads the queue.
 #[derive(Debug)]
 struct InotifyBackend {
-    lookout: Arc<NoticeDispatcher>,
+    dispatcher: Arc<NoticeDispatcher>,
     /// Ends the reader thread when dropped.
     _end: PipeWriter,
 }
 
 /// Opens the queue and starts the reader thread.
-pub(super) fn feed(lookout: &Arc<NoticeDispatcher>) -> io::Result<Box<dyn WatchBackend>> {
+pub(super) fn start_backend(
+    dispatcher: &Arc<NoticeDispatcher>,
+) -> io::Result<Box<dyn WatchBackend>> {
     let queue = InotifyQueue::new()?;
     let descriptor = queue.descriptor.clone();
     let (ended, end) = io::pipe()?;
-    let reader = lookout.clone();
+    let reader = dispatcher.clone();
     std::thread::Builder::new()
         .name("file-events".into())
         .spawn(move || follow(&reader, &descriptor, &ended))?;
-    lookout.queue(|place| *place = Some(queue));
+    dispatcher.queue(|slot| *slot = Some(queue));
     Ok(Box::new(InotifyBackend {
-        lookout: lookout.clone(),
+        dispatcher: dispatcher.clone(),
         _end: end,
     }))
 }
 
 /// Reads events until the other end of the pipe is closed.
-fn follow(lookout: &NoticeDispatcher, descriptor: &OwnedFd, ended: &PipeReader) {
+fn follow(dispatcher: &NoticeDispatcher, descriptor: &OwnedFd, ended: &PipeReader) {
     loop {
         let mut ready = [
             PollFd::new(descriptor, PollFlags::IN),
@@ -177,13 +182,13 @@ fn follow(lookout: &NoticeDispatcher, descriptor: &OwnedFd, ended: &PipeReader) 
         if !ready[1].revents().is_empty() {
             return;
         }
-        lookout.look();
+        dispatcher.report_queued();
     }
 }
 
 impl WatchBackend for InotifyBackend {
     fn watch(&mut self, directory: &Path) -> Result<bool, LimitReached> {
-        let watched = self.lookout.queue(|queue| match queue {
+        let watched = self.dispatcher.queue(|queue| match queue {
             Some(queue) => queue.watch(directory),
             None => Ok(()),
         });
@@ -198,7 +203,7 @@ impl WatchBackend for InotifyBackend {
     }
 
     fn unwatch(&mut self, directory: &Path) {
-        self.lookout.queue(|queue| {
+        self.dispatcher.queue(|queue| {
             if let Some(queue) = queue {
                 queue.unwatch(directory);
             }
@@ -208,6 +213,6 @@ impl WatchBackend for InotifyBackend {
 
 impl Drop for InotifyBackend {
     fn drop(&mut self) {
-        self.lookout.queue(|queue| *queue = None);
+        self.dispatcher.queue(|queue| *queue = None);
     }
 }

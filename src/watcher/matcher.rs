@@ -21,7 +21,7 @@ pub(super) use extra_files::ExtraFiles;
 #[derive(Debug, Clone)]
 struct GlobRule {
     /// Index of the original glob.
-    given: usize,
+    glob_index: usize,
     include: bool,
     /// Literal prefix of the glob; its existing part is canonical.
     root: PathBuf,
@@ -54,10 +54,10 @@ impl GlobRule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PathClass {
     /// Selected by the glob with this index.
-    Wanted(usize),
+    Selected(usize),
     /// Matched by the glob with this index, but ignored.
     Ignored(usize),
-    Unwanted,
+    Unselected,
 }
 
 /// Compiled globs of one server.
@@ -72,17 +72,17 @@ pub(super) struct Matcher {
     /// Names of further directories that inferred globs skip.
     skipped: &'static [&'static str],
     /// Whether the matcher names its files exactly, without ignore files.
-    exact: bool,
+    is_exact: bool,
     /// Files in use that count without a matching glob.
-    used: Arc<ExtraFiles>,
+    extra_files: Arc<ExtraFiles>,
 }
 
 impl Matcher {
     /// `cwd` must be canonical.
     pub(super) fn new(cwd: PathBuf, globs: Vec<String>) -> Result<Self, WatchError> {
         let mut rules = Vec::new();
-        for (given, glob) in globs.iter().enumerate() {
-            rules.extend(compile(given, glob, &cwd)?);
+        for (glob_index, glob) in globs.iter().enumerate() {
+            rules.extend(compile(glob_index, glob, &cwd)?);
         }
         let mut matcher = Self {
             cwd,
@@ -91,8 +91,8 @@ impl Matcher {
             ignores: Ignores::new(),
             inferred: 0,
             skipped: &[],
-            exact: false,
-            used: Arc::default(),
+            is_exact: false,
+            extra_files: Arc::default(),
         };
         matcher.reread_ignores();
         Ok(matcher)
@@ -116,10 +116,10 @@ impl Matcher {
 
     /// Selects exactly these files, whose directories must be canonical.
     pub(super) fn exact(cwd: PathBuf, files: &BTreeSet<PathBuf>) -> Self {
-        let rules = files.iter().enumerate().filter_map(|(given, file)| {
+        let rules = files.iter().enumerate().filter_map(|(glob_index, file)| {
             let name = globset::escape(file.file_name()?.to_str()?);
             // An escaped name is a valid glob.
-            rule(given, &name, true, file.parent()?, &[&name]).ok()
+            rule(glob_index, &name, true, file.parent()?, &[&name]).ok()
         });
         Self {
             cwd,
@@ -128,8 +128,8 @@ impl Matcher {
             ignores: Ignores::new(),
             inferred: 0,
             skipped: &[],
-            exact: true,
-            used: Arc::default(),
+            is_exact: true,
+            extra_files: Arc::default(),
         }
     }
 
@@ -145,7 +145,7 @@ impl Matcher {
     /// Returns the directories to walk: roots of the including globs, and directories of files in use.
     pub(super) fn roots(&self) -> impl Iterator<Item = &Path> {
         let begin = self.includes().map(|rule| rule.root.as_path());
-        begin.chain(self.used.directories())
+        begin.chain(self.extra_files.directories())
     }
 
     fn includes(&self) -> impl Iterator<Item = &GlobRule> {
@@ -154,8 +154,8 @@ impl Matcher {
 
     /// Returns additional directories to watch: parents of the roots, where a rename of a root shows, and directories
     /// above them whose ignore files apply.
-    pub(super) fn passages(&self) -> impl Iterator<Item = &Path> {
-        let around_used = self.used.directories().filter_map(Path::parent);
+    pub(super) fn ancestors_to_watch(&self) -> impl Iterator<Item = &Path> {
+        let around_used = self.extra_files.directories().filter_map(Path::parent);
         let of_globs = self.includes().flat_map(|rule| {
             let top = &rule.ignores_from;
             let parent = rule.root.parent();
@@ -169,7 +169,7 @@ impl Matcher {
 
     /// Clears the cached ignore rules and determines again which globs name an ignored location.
     pub(super) fn reread_ignores(&mut self) {
-        if self.exact {
+        if self.is_exact {
             return;
         }
         self.ignores.forget();
@@ -191,8 +191,8 @@ impl Matcher {
     }
 
     /// Whether a change of this file may change the ignored files.
-    pub(super) fn is_ruled_by(&self, path: &Path) -> bool {
-        !self.exact && (Ignores::is_rule_file(path) || self.is_new_checkout(path))
+    pub(super) fn affects_rules(&self, path: &Path) -> bool {
+        !self.is_exact && (Ignores::is_rule_file(path) || self.is_new_checkout(path))
     }
 
     /// Whether the touched entry may be selected, may contain a selected file, or affects the selection.
@@ -200,32 +200,34 @@ impl Matcher {
         not(target_os = "linux"),
         expect(dead_code, reason = "only Linux has a queue that can be read")
     )]
-    pub(super) fn concerns(&self, touch: &Touch) -> bool {
+    pub(super) fn is_relevant(&self, touch: &Touch) -> bool {
         let path = touch.path.as_path();
         if self.roots().any(|root| root.starts_with(path)) {
             true
-        } else if self.is_ruled_by(path) {
+        } else if self.affects_rules(path) {
             // Not `keeps`: the entry may be a marker that excludes its directory.
             path.parent().is_some_and(|directory| {
                 self.includes().any(|rule| rule.reaches(directory))
-                    || self.passages().any(|passage| passage == directory)
+                    || self
+                        .ancestors_to_watch()
+                        .any(|passage| passage == directory)
             })
         } else if touch.is_dir {
-            self.keeps(path)
+            self.may_lead_to_files(path)
         } else {
-            self.wants(path)
+            self.selects(path)
         }
     }
 
     /// Whether the directory may contain selected files or lead to them.
-    pub(super) fn keeps(&self, directory: &Path) -> bool {
-        if !self.exact && Ignores::is_virtual(directory) {
+    pub(super) fn may_lead_to_files(&self, directory: &Path) -> bool {
+        if !self.is_exact && Ignores::is_virtual(directory) {
             return false;
         }
-        self.used.holds(directory) || self.keeps_for_globs(directory)
+        self.extra_files.has_directory(directory) || self.globs_may_reach(directory)
     }
 
-    fn keeps_for_globs(&self, directory: &Path) -> bool {
+    fn globs_may_reach(&self, directory: &Path) -> bool {
         if self.includes().any(|rule| rule.root == directory) {
             return true;
         }
@@ -238,7 +240,7 @@ impl Matcher {
     }
 
     /// Classifies a file, assuming that its directory is kept.
-    pub(super) fn judge(&self, path: &Path) -> PathClass {
+    pub(super) fn classify(&self, path: &Path) -> PathClass {
         let mut ignored = None;
         for rule in self.rules.iter().rev() {
             if !rule.matches(path) {
@@ -248,27 +250,27 @@ impl Matcher {
                 break;
             }
             if !self.is_ignored(rule, path, false) {
-                return PathClass::Wanted(rule.given);
+                return PathClass::Selected(rule.glob_index);
             }
-            ignored = Some(rule.given);
+            ignored = Some(rule.glob_index);
         }
-        ignored.map_or(PathClass::Unwanted, PathClass::Ignored)
+        ignored.map_or(PathClass::Unselected, PathClass::Ignored)
     }
 
-    pub(super) fn wants(&self, path: &Path) -> bool {
-        matches!(self.judge(path), PathClass::Wanted(_))
-            || self.used.wants(path) && !self.excludes(path)
+    pub(super) fn selects(&self, path: &Path) -> bool {
+        matches!(self.classify(path), PathClass::Selected(_))
+            || self.extra_files.selects(path) && !self.excludes(path)
     }
 
     /// Returns the index of each including glob that matches the file, regardless of other globs.
     pub(super) fn matching(&self, path: &Path) -> impl Iterator<Item = usize> {
         self.includes()
             .filter(move |rule| rule.matches(path))
-            .map(|rule| rule.given)
+            .map(|rule| rule.glob_index)
     }
 
     fn is_inferred(&self, rule: &GlobRule) -> bool {
-        rule.given < self.inferred
+        rule.glob_index < self.inferred
     }
 
     /// Whether `path` or a directory between it and the rule's root is ignored.
@@ -276,22 +278,22 @@ impl Matcher {
         let Ok(below) = path.strip_prefix(&rule.root) else {
             return false;
         };
-        let mut place = rule.root.clone();
+        let mut current = rule.root.clone();
         let mut names = below.components().peekable();
         while let Some(Component::Normal(name)) = names.next() {
-            place.push(name);
+            current.push(name);
             let is_dir = is_dir || names.peek().is_some();
             let by_name = if is_dir {
                 Ignores::is_tool_directory(name)
                     || self.is_inferred(rule)
                         && (self.skipped.iter().any(|skipped| name == *skipped)
-                            || Ignores::is_of_other_tools(&place))
+                            || Ignores::is_of_other_tools(&current))
             } else if rule.names_file {
                 return false;
             } else {
                 self.ignores.is_leftover(name)
             };
-            if by_name || self.ignores.lists(&place, is_dir, &rule.ignores_from) {
+            if by_name || self.ignores.lists(&current, is_dir, &rule.ignores_from) {
                 return true;
             }
         }
@@ -300,7 +302,7 @@ impl Matcher {
 }
 
 /// Compiles one glob.
-fn compile(given: usize, glob: &str, cwd: &Path) -> Result<Vec<GlobRule>, WatchError> {
+fn compile(glob_index: usize, glob: &str, cwd: &Path) -> Result<Vec<GlobRule>, WatchError> {
     let (include, body) = match glob.strip_prefix('!') {
         Some(body) => (false, body),
         None => (true, glob),
@@ -329,14 +331,14 @@ fn compile(given: usize, glob: &str, cwd: &Path) -> Result<Vec<GlobRule>, WatchE
     }
     // An exclude without a slash applies at any depth, even if the directory exists.
     let here = include || anchored;
-    places(&base, &parts, anchored, only_below, here)
+    interpretations(&base, &parts, anchored, only_below, here)
         .into_iter()
-        .map(|(root, pattern)| rule(given, glob, include, &root, &pattern))
+        .map(|(root, pattern)| rule(glob_index, glob, include, &root, &pattern))
         .collect()
 }
 
 /// Returns root and pattern for each interpretation of the glob: `src` matches a file and everything below a directory.
-fn places<'a>(
+fn interpretations<'a>(
     base: &Path,
     parts: &[&'a str],
     anchored: bool,
@@ -393,7 +395,7 @@ fn places<'a>(
 }
 
 fn rule(
-    given: usize,
+    glob_index: usize,
     glob: &str,
     include: bool,
     root: &Path,
@@ -410,7 +412,7 @@ fn rule(
         .compile_matcher();
     let root = canonical(root);
     Ok(GlobRule {
-        given,
+        glob_index,
         include,
         pattern: matcher,
         depth: (!pattern.iter().any(|part| part.contains("**"))).then_some(pattern.len()),

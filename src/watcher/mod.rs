@@ -48,12 +48,12 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 
 #[cfg(not(target_os = "linux"))]
-use self::debounced::feed;
+use self::debounced::start_backend;
 use self::dispatcher::NoticeDispatcher;
 use self::event_loop::WatcherThread;
 use self::file_events::{MakeBackend, WatcherMessage};
 #[cfg(target_os = "linux")]
-use self::inotify::feed;
+use self::inotify::start_backend;
 use self::matcher::Matcher;
 use crate::event::EventSender;
 
@@ -79,7 +79,7 @@ pub(crate) enum WatchRequest {
         /// Detects files that the server writes itself; `None` if unknown.
         own_writes: Option<OwnWrites>,
         /// Reports whether the next start uses up a standby; `None` if the server never has one.
-        one_start: Option<UsesStandby>,
+        uses_standby: Option<UsesStandby>,
         /// Earliest possible start of the server. A previously unwatched file that is newer counts as changed.
         since: Option<SystemTime>,
     },
@@ -261,7 +261,7 @@ pub(crate) enum WatchError {
 pub(crate) struct Watcher {
     /// Holds the channel to the watcher thread. The channel is unbounded: signals are small, and the thread receives
     /// them faster than the disk produces them, except while it walks a tree.
-    lookout: Arc<NoticeDispatcher>,
+    dispatcher: Arc<NoticeDispatcher>,
 }
 
 /// Handle that reports saves before the watcher thread processes them. Holds a weak reference: does nothing once the
@@ -273,17 +273,17 @@ impl WeakWatcher {
     /// Sends a pending [`WatchNotice::Suspect`], on the calling thread, for each id whose files were written before this
     /// call. Linux only; does nothing on other systems or for polled files.
     pub(crate) fn report_pending(&self) {
-        if let Some(lookout) = self.0.upgrade() {
-            lookout.look();
+        if let Some(dispatcher) = self.0.upgrade() {
+            dispatcher.report_queued();
         }
     }
 
     /// Also watches the files in use by the process of `id`, if globs were inferred for it. Replaces the previous
     /// files.
     pub(crate) fn watch_in_use(&self, id: u64, in_use: FilesInUse) {
-        if let Some(lookout) = self.0.upgrade() {
+        if let Some(dispatcher) = self.0.upgrade() {
             // The thread may have ended.
-            let _ = lookout.signals.send(WatcherMessage::InUse(id, in_use));
+            let _ = dispatcher.messages.send(WatcherMessage::InUse(id, in_use));
         }
     }
 }
@@ -293,31 +293,33 @@ impl Watcher {
     /// watcher thread or on a thread that calls [`WeakWatcher::report_pending`]; it must not block.
     pub(crate) fn start(
         options: WatchOptions,
-        tell: impl Fn(u64, WatchNotice) + Send + Sync + 'static,
+        notify: impl Fn(u64, WatchNotice) + Send + Sync + 'static,
         events: EventSender,
     ) -> Result<Self, WatchError> {
-        Self::start_on(feed, options, tell, events)
+        Self::start_on(start_backend, options, notify, events)
     }
 
     fn start_on(
-        make: MakeBackend,
+        make_backend: MakeBackend,
         options: WatchOptions,
-        tell: impl Fn(u64, WatchNotice) + Send + Sync + 'static,
+        notify: impl Fn(u64, WatchNotice) + Send + Sync + 'static,
         events: EventSender,
     ) -> Result<Self, WatchError> {
-        let (sender, signals) = channel();
-        let lookout = Arc::new(NoticeDispatcher::new(sender, tell));
-        let shared = lookout.clone();
+        let (sender, messages) = channel();
+        let dispatcher = Arc::new(NoticeDispatcher::new(sender, notify));
+        let shared = dispatcher.clone();
         std::thread::Builder::new()
             .name("watcher".into())
-            .spawn(move || WatcherThread::new(make, options, shared, signals, events).run())
+            .spawn(move || {
+                WatcherThread::new(make_backend, options, shared, messages, events).run()
+            })
             .map_err(WatchError::Thread)?;
-        Ok(Self { lookout })
+        Ok(Self { dispatcher })
     }
 
     /// Returns a handle that reports saves ahead of the watcher thread.
     pub(crate) fn downgrade(&self) -> WeakWatcher {
-        WeakWatcher(Arc::downgrade(&self.lookout))
+        WeakWatcher(Arc::downgrade(&self.dispatcher))
     }
 
     /// Adds the watch of `id`. Resolves after one walk of its files, when no later save can be missed. Dropping the
@@ -326,26 +328,30 @@ impl Watcher {
     /// Replaces a previous watch of `id` without losing a save: files in both watches are compared with their previous
     /// content. After an error the previous watch stays in place.
     pub(crate) async fn add(&self, id: u64, request: WatchRequest) -> Result<Coverage, WatchError> {
-        let (armed, is_armed) = oneshot::channel();
-        let signal = WatcherMessage::Add { id, request, armed };
-        self.lookout
-            .signals
-            .send(signal)
+        let (sender, resultd) = oneshot::channel();
+        let message = WatcherMessage::Add {
+            id,
+            request,
+            result: sender,
+        };
+        self.dispatcher
+            .messages
+            .send(message)
             .map_err(|_| WatchError::Ended)?;
-        is_armed.await.unwrap_or(Err(WatchError::Ended))
+        result.await.unwrap_or(Err(WatchError::Ended))
     }
 
     /// Ends the watch of `id`. No further notice follows, not even the result of its last `Suspect`. A notice that is
     /// already in the channel stays there, so an id whose notices may still be received should not be reused.
     pub(crate) fn remove(&self, id: u64) {
         // The thread may have ended; then it sends no notice either.
-        let _ = self.lookout.signals.send(WatcherMessage::Remove(id));
+        let _ = self.dispatcher.messages.send(WatcherMessage::Remove(id));
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
         // The thread may have ended.
-        let _ = self.lookout.signals.send(WatcherMessage::Stop);
+        let _ = self.dispatcher.messages.send(WatcherMessage::Stop);
     }
 }

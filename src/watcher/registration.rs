@@ -20,25 +20,25 @@ impl WatcherThread {
         let since = request.since();
         let (tree, listener, inferred) = tree(id, request, self.options)?;
         let old = self.position(id).map(|index| self.trees[index].clone());
-        self.part(id);
+        self.remove_listener(id);
         let index = match self.trees.iter().position(|it| it.is_like(&tree)) {
             Some(index) => {
-                self.join(index, listener, old.as_ref(), since);
+                self.join_tree(index, listener, old.as_ref(), since);
                 index
             }
-            None => self.plant(tree, listener, old.as_ref(), since),
+            None => self.add_tree(tree, listener, old.as_ref(), since),
         };
         if let Some(old) = old.filter(|old| old.number != self.trees[index].number) {
-            self.lookout.leave(old.number, id);
+            self.dispatcher.leave(old.number, id);
             self.release(old.number);
         }
-        self.rest();
-        self.introduce(index, id, inferred.as_ref());
+        self.drop_unused_watches();
+        self.announce(index, id, inferred.as_ref());
         Ok(self.trees[index].coverage(id))
     }
 
     /// Watches a new tree for the listener, whose previous tree is `old`. Returns the index of the new tree.
-    fn plant(
+    fn add_tree(
         &mut self,
         mut tree: Tree,
         listener: TreeListener,
@@ -47,12 +47,12 @@ impl WatcherThread {
     ) -> usize {
         self.last_tree += 1;
         tree.number = self.last_tree;
-        self.lookout.listen(tree.number, listener.id);
+        self.dispatcher.listen(tree.number, listener.id);
         let in_use = old.and_then(|old| old.in_use(listener.id));
-        let id = tree.admit(listener);
+        let id = tree.add_listener(listener);
         if let Some(in_use) = in_use {
-            tree.take_use(id, in_use.clone());
-            tree.renew_used();
+            tree.set_in_use(id, in_use.clone());
+            tree.update_extra_files();
         }
         self.choose_source(&mut tree);
         let index = self.trees.len();
@@ -73,7 +73,7 @@ impl WatcherThread {
     }
 
     /// Adds the listener, whose previous tree is `old`, to a watched tree.
-    fn join(
+    fn join_tree(
         &mut self,
         index: usize,
         listener: TreeListener,
@@ -84,30 +84,30 @@ impl WatcherThread {
         let in_use = in_use.unwrap_or_default();
         let used_since = in_use.since;
         let tree = &mut self.trees[index];
-        self.lookout.listen(tree.number, listener.id);
-        let id = tree.admit(listener);
+        self.dispatcher.listen(tree.number, listener.id);
+        let id = tree.add_listener(listener);
         if let Some(since) = since {
-            tree.import_since(since);
+            tree.count_imports_since(since);
         }
-        let imported = self.take_up_imports(index);
+        let imported = self.watch_imports(index);
         let tree = &mut self.trees[index];
         // Files that the tree already watched are part of `news`.
-        tree.take_use(id, in_use);
-        let news = tree.news(id, old, since);
-        let used = self.take_up(index, used_since);
+        tree.set_in_use(id, in_use);
+        let unreported = tree.unreported_changes(id, old, since);
+        let used = self.watch_extra_files(index, used_since);
         if let Err(LimitReached) = imported.and(used) {
             self.fall_back(index);
         }
-        self.catch_up(index, id, &news);
+        self.catch_up(index, id, &unreported);
     }
 
     /// Reports changes to the listener that the tree's other listeners received earlier.
-    fn catch_up(&self, index: usize, id: u64, news: &[PathBuf]) {
+    fn catch_up(&self, index: usize, id: u64, changed: &[PathBuf]) {
         let tree = &self.trees[index];
         if let Some(listener) = tree.listener(id) {
-            let missed = tree.changes_for(listener, news);
-            let gathering = tree.settle.due().is_some();
-            self.lookout.catch_up(id, gathering, missed);
+            let missed = tree.changes_for(listener, changed);
+            let is_saving = tree.settle.due().is_some();
+            self.dispatcher.catch_up(id, is_saving, missed);
         }
     }
 
@@ -117,27 +117,27 @@ impl WatcherThread {
             return Ok(());
         };
         let since = in_use.since;
-        let mut news = self.trees[index].take_use(id, in_use);
-        news.retain(|path| is_newer(path, since));
-        let taken_up = self.take_up(index, since);
-        self.catch_up(index, id, &news);
-        taken_up
+        let mut known = self.trees[index].set_in_use(id, in_use);
+        known.retain(|path| is_newer(path, since));
+        let result = self.watch_extra_files(index, since);
+        self.catch_up(index, id, &known);
+        result
     }
 
     /// Watches newly found JSON imports of the tree's sources.
-    pub(super) fn take_up_imports(&mut self, index: usize) -> Result<(), LimitReached> {
-        match self.trees[index].new_imports() {
-            Some(since) => self.take_up(index, since),
+    pub(super) fn watch_imports(&mut self, index: usize) -> Result<(), LimitReached> {
+        match self.trees[index].take_new_imports() {
+            Some(since) => self.watch_extra_files(index, since),
             None => Ok(()),
         }
     }
 
     /// Watches the current files in use. Reports new ones that changed after `since`.
-    fn take_up(&mut self, index: usize, since: SystemTime) -> Result<(), LimitReached> {
-        if !self.trees[index].renew_used() {
+    fn watch_extra_files(&mut self, index: usize, since: SystemTime) -> Result<(), LimitReached> {
+        if !self.trees[index].update_extra_files() {
             return Ok(());
         }
-        let mut found = self.trees[index].adopt_used(&mut self.source)?;
+        let mut found = self.trees[index].adopt_extra_files(&mut self.watches)?;
         let missed = found.extract_if(.., |path| is_newer(path, since));
         let missed: Vec<PathBuf> = missed.collect();
         let tree = &mut self.trees[index];
@@ -145,7 +145,7 @@ impl WatcherThread {
         let unread = found.iter().map(|path| (number, path.clone()));
         self.unread.extend(unread);
         tree.take_baseline(found);
-        tree.show();
+        tree.publish_coverage();
         for path in missed {
             self.touch(index, path);
         }
@@ -154,16 +154,16 @@ impl WatcherThread {
 
     /// Removes `id`, ends its notices and releases watches that only it needed.
     pub(super) fn remove(&mut self, id: u64) {
-        if let Some(number) = self.part(id) {
-            self.lookout.leave(number, id);
-            self.lookout.forget(id);
+        if let Some(number) = self.remove_listener(id) {
+            self.dispatcher.leave(number, id);
+            self.dispatcher.forget(id);
             self.release(number);
-            self.rest();
+            self.drop_unused_watches();
         }
     }
 
     /// Removes the listener from its tree, and the tree with its last listener. Returns the number of the tree.
-    fn part(&mut self, id: u64) -> Option<u64> {
+    fn remove_listener(&mut self, id: u64) -> Option<u64> {
         let index = self.position(id)?;
         let tree = &mut self.trees[index];
         let number = tree.number;
@@ -172,15 +172,15 @@ impl WatcherThread {
             self.trees.remove(index);
             self.unread.retain(|(of, _)| *of != number);
         } else {
-            tree.renew_used();
+            tree.update_extra_files();
         }
         Some(number)
     }
 
     /// Releases the watches of a removed tree.
     fn release(&mut self, number: u64) {
-        if let (None, Some(source)) = (self.place(number), &mut self.source) {
-            source.release(number);
+        if let (None, Some(watches)) = (self.tree_index(number), &mut self.watches) {
+            watches.release(number);
         }
     }
 
@@ -191,13 +191,13 @@ impl WatcherThread {
     }
 
     /// Returns the index of a tree by its number.
-    pub(super) fn place(&self, number: u64) -> Option<usize> {
+    pub(super) fn tree_index(&self, number: u64) -> Option<usize> {
         self.trees.iter().position(|tree| tree.number == number)
     }
 
     /// Watches and walks the tree; returns its files.
     fn adopt(&mut self, index: usize) -> Vec<PathBuf> {
-        let found = self.trees[index].adopt_roots(&mut self.source);
+        let found = self.trees[index].adopt_roots(&mut self.watches);
         found.unwrap_or_else(|LimitReached| {
             self.fall_back(index);
             self.trees[index].forget(Path::new("/"));
@@ -208,13 +208,13 @@ impl WatcherThread {
     }
 
     /// Drops the event source if no tree needs it: notify's debouncer wakes up every few milliseconds.
-    fn rest(&mut self) {
+    fn drop_unused_watches(&mut self) {
         if self.trees.iter().all(|tree| tree.polled) {
-            self.source = None;
+            self.watches = None;
         }
     }
 
-    fn introduce(&self, index: usize, id: u64, inferred: Option<&Inference>) {
+    fn announce(&self, index: usize, id: u64, inferred: Option<&Inference>) {
         let tree = &self.trees[index];
         let Some(TreeListener { server, .. }) = tree.listener(id).filter(|_| !tree.is_exact())
         else {
@@ -252,11 +252,11 @@ impl WatcherThread {
     /// Selects file events, or polling where they are unavailable; warns the user once per reason.
     fn choose_source(&mut self, tree: &mut Tree) {
         tree.polled = self.options.poll.is_some() || self.no_events || self.is_remote(tree);
-        if tree.polled || self.source.is_some() {
+        if tree.polled || self.watches.is_some() {
             return;
         }
-        match DirectoryWatches::new(self.make, &self.lookout) {
-            Ok(source) => self.source = Some(source),
+        match DirectoryWatches::new(self.make_backend, &self.dispatcher) {
+            Ok(watches) => self.watches = Some(watches),
             Err(error) => {
                 self.no_events = true;
                 tree.polled = true;
@@ -276,7 +276,7 @@ impl WatcherThread {
         let Some((place, kind)) = remote else {
             return false;
         };
-        if !std::mem::replace(&mut self.told_of_mount, true) {
+        if !std::mem::replace(&mut self.is_mount_reported, true) {
             let every = self.poll_every.as_millis();
             self.warn(
                 tree.server(),
@@ -291,7 +291,7 @@ impl WatcherThread {
 
     /// Switches all trees to polling after the system's limit of watches.
     pub(super) fn fall_back(&mut self, index: usize) {
-        if self.source.take().is_none() {
+        if self.watches.take().is_none() {
             return;
         }
         self.no_events = true;
@@ -319,7 +319,7 @@ impl WatcherThread {
     }
 }
 
-fn name_nothing(globs: &[String]) -> bool {
+fn include_nothing(globs: &[String]) -> bool {
     globs.iter().all(|glob| glob.starts_with('!'))
 }
 
@@ -343,18 +343,18 @@ fn tree(
             builds,
             globs,
             own_writes,
-            one_start,
+            uses_standby: one_start,
             since,
         } => {
             let mut listener = TreeListener::new(id, server);
             listener.own_writes = own_writes;
-            listener.one_start = one_start;
+            listener.uses_standby = one_start;
             listener.builds = builds;
             (listener, cwd, program, args, builds, globs, since)
         }
     };
     let cwd = canonical_cwd(&listener.server, &cwd)?;
-    let inferred = name_nothing(&globs).then(|| {
+    let inferred = include_nothing(&globs).then(|| {
         let home = std::env::home_dir();
         infer::infer(&program, &args, &cwd, home.as_deref(), builds)
     });
@@ -371,10 +371,10 @@ fn tree(
 
 fn source_failure(error: &io::Error, every: u128) -> String {
     let too_many = error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error());
-    let cure = if too_many {
+    let advice = if too_many {
         "; close other watching programs, or raise the limit: sudo sysctl fs.inotify.max_user_instances=512"
     } else {
         ""
     };
-    format!("file events are not available ({error}): polling the files every {every} ms{cure}")
+    format!("file events are not available ({error}): polling the files every {every} ms{advice}")
 }

@@ -44,7 +44,7 @@ enum EarlyNotice {
     Nothing,
     Written,
     /// The early notice was sent.
-    Told,
+    Sent,
 }
 
 #[derive(Debug, Clone)]
@@ -106,7 +106,7 @@ impl Settle {
             WriteState::Open => drop(batch.open.insert(path.clone())),
             WriteState::Done => {
                 batch.open.remove(&path);
-                if batch.early != EarlyNotice::Told {
+                if batch.early != EarlyNotice::Sent {
                     batch.early = EarlyNotice::Written;
                 }
             }
@@ -128,7 +128,7 @@ impl Settle {
     }
 
     /// Delays the early notice by a part of the quiet time, because a start that begins too early is expensive.
-    pub(super) fn await_calm(&mut self) {
+    pub(super) fn delay_early_notice(&mut self) {
         if let Some(batch) = &mut self.batch {
             batch.calm = self.quiet / CALM;
         }
@@ -148,9 +148,9 @@ impl Settle {
     }
 
     /// Marks the early notice of the batch as sent.
-    pub(super) fn note_told(&mut self) {
+    pub(super) fn note_early_notice(&mut self) {
         if let Some(batch) = &mut self.batch {
-            batch.early = EarlyNotice::Told;
+            batch.early = EarlyNotice::Sent;
         }
     }
 
@@ -168,17 +168,17 @@ impl Settle {
     }
 
     /// Returns the batch if the save is over; otherwise [`Settle::due`] gives the time of the next attempt.
-    pub(super) fn resolve(&mut self, now: Instant, scene: DiskState) -> Option<Settled> {
+    pub(super) fn resolve(&mut self, now: Instant, disk_state: DiskState) -> Option<Settled> {
         let batch = self.batch.as_mut()?;
         if now < batch.due {
             return None;
         }
-        if scene.locked && now < batch.first + LOCK_HOLD {
+        if disk_state.locked && now < batch.first + LOCK_HOLD {
             batch.was_locked = true;
             batch.due = now + self.quiet;
             return None;
         }
-        if scene.hollow && !batch.grace_used {
+        if disk_state.hollow && !batch.grace_used {
             batch.grace_used = true;
             batch.due = now + HOLLOW_GRACE;
             return None;
@@ -258,7 +258,7 @@ mod tests {
 
         let (mut settle, start) = self::settle();
         settle.touch("a".into(), WriteState::Open, start);
-        settle.await_calm();
+        settle.delay_early_notice();
         assert_eq!(settle.due(), Some(start + QUIET), "not written yet");
         settle.touch("a".into(), WriteState::Done, start + ms(2));
         assert_eq!(settle.due(), Some(start + ms(12)));

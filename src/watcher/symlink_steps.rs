@@ -11,28 +11,28 @@ const MOST_LINKS: usize = 40;
 /// need not exist.
 pub(super) fn steps(directory: PathBuf, file: &Path) -> BTreeSet<PathBuf> {
     let mut steps = BTreeSet::new();
-    let mut place = directory;
-    let mut ahead: Vec<OsString> = file.file_name().map(OsString::from).into_iter().collect();
+    let mut path = directory;
+    let mut remaining: Vec<OsString> = file.file_name().map(OsString::from).into_iter().collect();
     let mut links = 0;
-    while let Some(name) = ahead.pop() {
+    while let Some(name) = remaining.pop() {
         match Path::new(&name).components().next() {
-            Some(Component::Normal(name)) => place.push(name),
+            Some(Component::Normal(name)) => path.push(name),
             Some(Component::ParentDir) => {
-                place.pop();
+                path.pop();
             }
-            Some(root @ (Component::RootDir | Component::Prefix(_))) => place.push(root),
+            Some(root @ (Component::RootDir | Component::Prefix(_))) => path.push(root),
             Some(Component::CurDir) | None => {}
         }
         if links < MOST_LINKS
-            && let Ok(target) = std::fs::read_link(&place)
+            && let Ok(target) = std::fs::read_link(&path)
         {
             links += 1;
-            steps.insert(place.clone());
-            place.pop();
+            steps.insert(path.clone());
+            path.pop();
             let parts = target.components().rev();
-            ahead.extend(parts.map(|part| part.as_os_str().to_owned()));
+            remaining.extend(parts.map(|part| part.as_os_str().to_owned()));
         }
     }
-    steps.insert(place);
+    steps.insert(path);
     steps
 }

@@ -14,7 +14,7 @@ pub(super) const MOST_DIRECTORIES: usize = 1_000;
 #[derive(Debug, Clone, Default)]
 pub(super) struct TreeSymlinks {
     /// Canonical target directories by symlink, named as in the tree.
-    places: BTreeMap<PathBuf, PathBuf>,
+    directories: BTreeMap<PathBuf, PathBuf>,
     /// Directory entries that determine symlink targets, each with its symlinks in the tree.
     steps: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
     /// Number of directories walked through symlinks.
@@ -24,17 +24,17 @@ pub(super) struct TreeSymlinks {
 impl TreeSymlinks {
     /// Returns the real location of a path of the tree, resolving symlinks to directories.
     pub(super) fn real(&self, path: &Path) -> PathBuf {
-        self.place_of(path)
+        self.target_of(path)
             .map_or_else(|| path.to_owned(), |(_, real)| real)
     }
 
     /// Returns the innermost symlink at or above the path, and the real location of the path.
-    fn place_of(&self, path: &Path) -> Option<(&Path, PathBuf)> {
-        if self.places.is_empty() {
+    fn target_of(&self, path: &Path) -> Option<(&Path, PathBuf)> {
+        if self.directories.is_empty() {
             return None;
         }
         path.ancestors().find_map(|above| {
-            let (link, real) = self.places.get_key_value(above)?;
+            let (link, real) = self.directories.get_key_value(above)?;
             let below = path.strip_prefix(above).ok()?;
             // Joining an empty path would add a slash.
             let is_link = below.as_os_str().is_empty();
@@ -54,7 +54,7 @@ impl TreeSymlinks {
             .range::<Path, _>((Bound::Included(path), Bound::Unbounded))
             .take_while(|(step, _)| step.starts_with(path))
             .flat_map(|(_, links)| links.iter().cloned());
-        let below = self.places.iter().filter_map(|(link, real)| {
+        let below = self.directories.iter().filter_map(|(link, real)| {
             let below = path.strip_prefix(real).ok()?;
             (!below.as_os_str().is_empty()).then(|| link.join(below))
         });
@@ -94,13 +94,13 @@ impl TreeSymlinks {
         if is_circle || is_wide(cwd) || home.is_some_and(|home| is_wide(&home)) {
             return false;
         }
-        self.places.insert(link.to_owned(), target);
+        self.directories.insert(link.to_owned(), target);
         true
     }
 
     /// Counts a directory before its walk; returns false beyond the limit.
-    pub(super) fn admits(&mut self, directory: &Path) -> bool {
-        if self.place_of(directory).is_some() {
+    pub(super) fn count_directory(&mut self, directory: &Path) -> bool {
+        if self.target_of(directory).is_some() {
             self.walked += 1;
         }
         self.walked <= MOST_DIRECTORIES
@@ -113,12 +113,12 @@ impl TreeSymlinks {
 
     /// Forgets the symlinks at and below `path`, a name in the tree.
     pub(super) fn forget(&mut self, path: &Path) {
-        self.places.retain(|link, _| !link.starts_with(path));
+        self.directories.retain(|link, _| !link.starts_with(path));
         self.steps.retain(|_, links| {
             links.retain(|link| !link.starts_with(path));
             !links.is_empty()
         });
-        if self.places.is_empty() {
+        if self.directories.is_empty() {
             self.walked = 0;
         }
     }

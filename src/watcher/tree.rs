@@ -44,13 +44,13 @@ pub(super) struct Tree {
     git_lock: Option<PathBuf>,
     /// Named files in their original spelling; `None` for globs. With named files, the matcher selects the directory
     /// entries on the path to each content.
-    exact: Option<BTreeSet<PathBuf>>,
+    named_files: Option<BTreeSet<PathBuf>>,
     /// Those entries.
     steps: BTreeSet<PathBuf>,
     /// Symlinks in the tree and their targets.
-    linked: TreeSymlinks,
+    symlinks: TreeSymlinks,
     /// Files in use beyond the globs; present if the globs were inferred.
-    usage: Option<JsonImports>,
+    json_imports: Option<JsonImports>,
 }
 
 impl Tree {
@@ -66,26 +66,26 @@ impl Tree {
             count: Arc::default(),
             directories: BTreeSet::new(),
             git_lock,
-            exact: None,
+            named_files: None,
             steps: BTreeSet::new(),
-            linked: TreeSymlinks::default(),
-            usage: None,
+            symlinks: TreeSymlinks::default(),
+            json_imports: None,
         }
     }
 
     /// Creates a tree of exactly these files.
     pub(super) fn exact(files: &[PathBuf], settle: Settle) -> Self {
-        let cwd = files.first().map(|file| place_of(file));
+        let cwd = files.first().map(|file| canonical_parent(file));
         let cwd = cwd.unwrap_or_default();
         let matcher = Matcher::exact(cwd, &BTreeSet::new());
         Self {
-            exact: Some(files.iter().cloned().collect()),
+            named_files: Some(files.iter().cloned().collect()),
             ..Self::new(matcher, settle)
         }
     }
 
     pub(super) fn is_exact(&self) -> bool {
-        self.exact.is_some()
+        self.named_files.is_some()
     }
 
     /// Takes over the state of `old`, so that no unreported save is lost. Returns the files that differ from this
@@ -93,27 +93,27 @@ impl Tree {
     pub(super) fn inherit(&mut self, old: &Self, found: &mut Vec<PathBuf>) -> Vec<PathBuf> {
         let mut missed = Vec::new();
         found.retain(|path| {
-            let came = old.wants_content(path) && !old.files.contains_key(path);
-            if came {
+            let is_new = old.compares_content(path) && !old.files.contains_key(path);
+            if is_new {
                 missed.push(path.clone());
             }
-            !came
+            !is_new
         });
         let known = old
             .files
             .iter()
-            .filter(|(path, _)| self.wants_content(path));
+            .filter(|(path, _)| self.compares_content(path));
         self.files = known.map(|(path, entry)| (path.clone(), *entry)).collect();
         self.settle = old.settle.clone();
         missed.extend(self.files.keys().cloned());
         // A named file that still does not exist was not created.
-        missed.retain(|path| self.is_restamped(path));
+        missed.retain(|path| self.has_new_stamp(path));
         missed
     }
 
     /// Returns the files to report to the listener `id`: files that differ from its previous tree `old`, and files
     /// outside of `old` changed after `since`.
-    pub(super) fn news(
+    pub(super) fn unreported_changes(
         &self,
         id: u64,
         old: Option<&Self>,
@@ -121,30 +121,30 @@ impl Tree {
     ) -> Vec<PathBuf> {
         let pending: BTreeSet<&Path> = old.iter().flat_map(|old| old.settle.paths()).collect();
         // Changes of files in use by other listeners only were not reported to this one.
-        let was_told = |old: &&Self, path: &Path| {
-            let used = old.listener(id).map(|listener| &listener.used);
-            old.wants_content(path)
-                && (old.is_exact() || used.is_some_and(|used| old.is_wanted_by(used, path)))
+        let was_reported = |old: &&Self, path: &Path| {
+            let used = old.listener(id).map(|listener| &listener.extra_files);
+            old.compares_content(path)
+                && (old.is_exact() || used.is_some_and(|used| old.is_selected_with(used, path)))
         };
-        let is_news = |path: &&PathBuf| match old.filter(|old| was_told(old, path)) {
-            Some(old) => pending.contains(&***path) || old.is_restamped(path),
+        let is_unreported = |path: &&PathBuf| match old.filter(|old| was_reported(old, path)) {
+            Some(old) => pending.contains(&***path) || old.has_new_stamp(path),
             None => since.is_some_and(|since| is_newer(path, since)),
         };
         let known = old.iter().flat_map(|old| old.files.keys());
         let gone = known.filter(|path| {
             !self.files.contains_key(*path)
-                && self.wants_content(path)
+                && self.compares_content(path)
                 && FileStamp::of(path).is_none()
         });
-        let files = self.files.keys().filter(is_news);
+        let files = self.files.keys().filter(is_unreported);
         files.chain(gone).cloned().collect()
     }
 
     /// Whether the content of the file is compared.
-    fn wants_content(&self, path: &Path) -> bool {
-        match &self.exact {
+    fn compares_content(&self, path: &Path) -> bool {
+        match &self.named_files {
             Some(files) => files.contains(path),
-            None => self.matcher.wants(path),
+            None => self.matcher.selects(path),
         }
     }
 
@@ -165,11 +165,12 @@ impl Tree {
     }
 
     /// Whether the path is a known file, or a selected entry of a walked directory.
-    pub(super) fn wants(&self, path: &Path) -> bool {
-        self.files.contains_key(path) || (self.is_within_kept(path) && self.matcher.wants(path))
+    pub(super) fn selects(&self, path: &Path) -> bool {
+        self.files.contains_key(path)
+            || (self.is_in_walked_directory(path) && self.matcher.selects(path))
     }
 
-    pub(super) fn is_within_kept(&self, path: &Path) -> bool {
+    pub(super) fn is_in_walked_directory(&self, path: &Path) -> bool {
         path.parent()
             .is_some_and(|parent| self.directories.contains(parent))
     }
@@ -178,11 +179,11 @@ impl Tree {
     /// ancestor to detect its creation.
     pub(super) fn adopt_roots(
         &mut self,
-        source: &mut Option<DirectoryWatches>,
+        watches: &mut Option<DirectoryWatches>,
     ) -> Result<Vec<PathBuf>, LimitReached> {
         self.follow_links();
         loop {
-            let found = self.adopt_these_roots(source)?;
+            let found = self.adopt_these_roots(watches)?;
             // The change of a symlink before its watch begins produces no event.
             if !self.follow_links() {
                 return Ok(found);
@@ -192,29 +193,33 @@ impl Tree {
 
     fn adopt_these_roots(
         &mut self,
-        source: &mut Option<DirectoryWatches>,
+        watches: &mut Option<DirectoryWatches>,
     ) -> Result<Vec<PathBuf>, LimitReached> {
-        if let (Some(source), false) = (&source, self.polled) {
-            source.sift(self.number, self.matcher.clone());
+        if let (Some(watches), false) = (&watches, self.polled) {
+            watches.set_matcher(self.number, self.matcher.clone());
         }
         let roots: BTreeSet<PathBuf> = self.matcher.roots().map(Path::to_owned).collect();
-        let passages: BTreeSet<PathBuf> = self.matcher.passages().map(Path::to_owned).collect();
+        let ancestors: BTreeSet<PathBuf> = self
+            .matcher
+            .ancestors_to_watch()
+            .map(Path::to_owned)
+            .collect();
         let mut found = Vec::new();
         for root in &roots {
             let existing = root.ancestors().find(|place| place.is_dir());
             if let (false, Some(existing)) = (root.is_dir(), existing) {
-                self.watch(source, existing)?;
+                self.watch(watches, existing)?;
                 // The root may have been created before the watch began.
                 if !root.is_dir() {
                     continue;
                 }
             }
-            self.adopt(root.clone(), source, &mut found)?;
+            self.adopt(root.clone(), watches, &mut found)?;
         }
-        for passage in &passages {
-            self.watch(source, passage)?;
+        for ancestor in &ancestors {
+            self.watch(watches, ancestor)?;
         }
-        match &self.exact {
+        match &self.named_files {
             Some(files) => Ok(files.iter().cloned().collect()),
             None => Ok(found),
         }
@@ -222,12 +227,12 @@ impl Tree {
 
     /// Resolves the symlinks of the named files anew; returns whether a target path changed.
     fn follow_links(&mut self) -> bool {
-        let Some(files) = &self.exact else {
+        let Some(files) = &self.named_files else {
             return false;
         };
         let steps: BTreeSet<PathBuf> = files
             .iter()
-            .flat_map(|file| symlink_steps::steps(place_of(file), file))
+            .flat_map(|file| symlink_steps::steps(canonical_parent(file), file))
             .collect();
         if steps == self.steps {
             return false;
@@ -242,18 +247,19 @@ impl Tree {
     pub(super) fn adopt(
         &mut self,
         directory: PathBuf,
-        source: &mut Option<DirectoryWatches>,
+        watches: &mut Option<DirectoryWatches>,
         found: &mut Vec<PathBuf>,
     ) -> Result<(), LimitReached> {
-        let mut open = vec![directory];
-        while let Some(directory) = open.pop() {
-            if self.directories.contains(&directory) || !self.matcher.keeps(&directory) {
+        let mut pending = vec![directory];
+        while let Some(directory) = pending.pop() {
+            if self.directories.contains(&directory) || !self.matcher.may_lead_to_files(&directory)
+            {
                 continue;
             }
-            if !self.linked.admits(&directory) {
+            if !self.symlinks.count_directory(&directory) {
                 continue;
             }
-            self.watch(source, &self.linked.real(&directory))?;
+            self.watch(watches, &self.symlinks.real(&directory))?;
             let Ok(entries) = std::fs::read_dir(&directory) else {
                 // Unreadable or removed meanwhile; a change of its mode triggers another visit.
                 continue;
@@ -263,9 +269,9 @@ impl Tree {
                 let kind = entry.file_type();
                 let is_dir = kind.as_ref().is_ok_and(FileType::is_dir);
                 let is_link = kind.is_ok_and(|kind| kind.is_symlink());
-                if is_dir || is_link && self.follow(&path, source)? {
-                    open.push(path);
-                } else if self.matcher.wants(&path) {
+                if is_dir || is_link && self.follow(&path, watches)? {
+                    pending.push(path);
+                } else if self.matcher.selects(&path) {
                     found.push(path);
                 }
             }
@@ -279,48 +285,48 @@ impl Tree {
     pub(super) fn follow(
         &mut self,
         link: &Path,
-        source: &mut Option<DirectoryWatches>,
+        watches: &mut Option<DirectoryWatches>,
     ) -> Result<bool, LimitReached> {
-        let may_lead = self.matcher.keeps(link);
-        if self.is_exact() || !(may_lead || self.matcher.wants(link)) {
+        let may_lead = self.matcher.may_lead_to_files(link);
+        if self.is_exact() || !(may_lead || self.matcher.selects(link)) {
             return Ok(false);
         }
         let mut watched = BTreeSet::new();
         loop {
-            let places = self.linked.follow(link);
+            let directories = self.symlinks.follow(link);
             // The change of a symlink before its watch begins produces no event.
-            if places.is_subset(&watched) {
+            if directories.is_subset(&watched) {
                 break;
             }
-            for place in &places {
-                self.watch(source, place)?;
+            for directory in &directories {
+                self.watch(watches, directory)?;
             }
-            watched.extend(places);
+            watched.extend(directories);
         }
-        let enters = may_lead && link.is_dir() && self.linked.enter(link, self.matcher.cwd());
-        if let Some(source) = source {
-            source.link(self.number, self.linked.clone());
+        let enters = may_lead && link.is_dir() && self.symlinks.enter(link, self.matcher.cwd());
+        if let Some(watches) = watches {
+            watches.set_symlinks(self.number, self.symlinks.clone());
         }
         Ok(enters)
     }
 
     /// Whether symlinks lead to more directories than the limit.
     pub(super) fn is_cut_off(&self) -> bool {
-        self.linked.is_full()
+        self.symlinks.is_full()
     }
 
     /// Returns the other names of `path` in the tree, given by symlinks, that a change of `path` affects.
     pub(super) fn names(&self, path: &Path) -> BTreeSet<PathBuf> {
-        self.linked.names(path)
+        self.symlinks.names(path)
     }
 
     fn watch(
         &self,
-        source: &mut Option<DirectoryWatches>,
+        watches: &mut Option<DirectoryWatches>,
         directory: &Path,
     ) -> Result<(), LimitReached> {
-        match source {
-            Some(source) if !self.polled => source.watch(directory, self.number),
+        match watches {
+            Some(watches) if !self.polled => watches.watch(directory, self.number),
             _ => Ok(()),
         }
     }
@@ -332,19 +338,20 @@ impl Tree {
 
     /// Whether a change of `path` may change the selection: `path` is an ignore file, or an entry on the path of a
     /// named file, which may be a symlink.
-    pub(super) fn is_refounded_by(&self, path: &Path) -> bool {
+    pub(super) fn requires_rescan(&self, path: &Path) -> bool {
         let is_near = || {
-            let mut passages = self.matcher.passages();
-            self.is_within_kept(path) || passages.any(|passage| path.parent() == Some(passage))
+            let mut ancestors = self.matcher.ancestors_to_watch();
+            self.is_in_walked_directory(path)
+                || ancestors.any(|passage| path.parent() == Some(passage))
         };
-        (self.is_exact() && self.wants(path)) || (self.matcher.is_ruled_by(path) && is_near())
+        (self.is_exact() && self.selects(path)) || (self.matcher.affects_rules(path) && is_near())
     }
 
     /// Forgets the directories at and below `path`. Known file contents stay, for comparison.
     pub(super) fn forget(&mut self, path: &Path) {
         self.directories
             .retain(|directory| !directory.starts_with(path));
-        self.linked.forget(path);
+        self.symlinks.forget(path);
     }
 
     pub(super) fn known_below(&self, path: &Path) -> Vec<PathBuf> {
@@ -357,23 +364,23 @@ impl Tree {
     }
 
     /// Walks the tree anew; returns every file whose stamp differs from the known one.
-    pub(super) fn restamp(
+    pub(super) fn rewalk(
         &mut self,
-        source: &mut Option<DirectoryWatches>,
+        watches: &mut Option<DirectoryWatches>,
     ) -> Result<Vec<PathBuf>, LimitReached> {
         self.matcher.reread_ignores();
         self.forget(Path::new("/"));
-        let found: BTreeSet<PathBuf> = self.adopt_roots(source)?.into_iter().collect();
+        let found: BTreeSet<PathBuf> = self.adopt_roots(watches)?.into_iter().collect();
         let gone = self.files.keys().filter(|path| !found.contains(*path));
         Ok(gone
             .chain(&found)
-            .filter(|path| self.is_restamped(path))
+            .filter(|path| self.has_new_stamp(path))
             .cloned()
             .collect())
     }
 
     /// Whether the current `stat` of the file differs from the known one.
-    pub(super) fn is_restamped(&self, path: &Path) -> bool {
+    pub(super) fn has_new_stamp(&self, path: &Path) -> bool {
         FileStamp::of(path) != self.files.get(path).map(|entry| entry.stamp)
     }
 
@@ -410,7 +417,7 @@ impl Tree {
         let mut changed = Vec::new();
         for path in paths {
             // Now ignored, or inside another work tree.
-            if !self.wants_content(&path) || self.matcher.lies_in_checkout(&path) {
+            if !self.compares_content(&path) || self.matcher.lies_in_checkout(&path) {
                 self.files.remove(&path);
                 continue;
             }
@@ -436,8 +443,8 @@ impl Tree {
 }
 
 /// Returns the canonical directory of a file.
-fn place_of(file: &Path) -> PathBuf {
+fn canonical_parent(file: &Path) -> PathBuf {
     let file = std::path::absolute(file);
-    let place = file.ok().and_then(|file| file.parent().map(canonical));
-    place.unwrap_or_default()
+    let parent = file.ok().and_then(|file| file.parent().map(canonical));
+    parent.unwrap_or_default()
 }

@@ -62,7 +62,7 @@ impl CommandLine {
 
 /// Removes wrappers until the command is none.
 pub(super) fn unwrap(command: CommandLine, limits: &DirectoryLimits) -> UnwrappedCommand {
-    let mut seen = UnwrappedCommand {
+    let mut unwrapped = UnwrappedCommand {
         command,
         wrappers: Vec::new(),
         foreign: None,
@@ -72,42 +72,42 @@ pub(super) fn unwrap(command: CommandLine, limits: &DirectoryLimits) -> Unwrappe
     };
     // Bounds recursive scripts; real commands nest fewer wrappers.
     for _ in 0..8 {
-        seen.note_env_files();
-        seen.watcher = seen
+        unwrapped.note_env_files();
+        unwrapped.watcher = unwrapped
             .watcher
             .take()
-            .or_else(|| inner_watcher::of(&seen.command));
-        let Some(next) = seen.next() else { break };
+            .or_else(|| inner_watcher::of(&unwrapped.command));
+        let Some(next) = unwrapped.next() else { break };
         if next.command.words.is_empty() {
             break;
         }
-        seen.wrappers.push(seen.command.program());
+        unwrapped.wrappers.push(unwrapped.command.program());
         let owner = if next.fetches {
             packages::owner(&next, limits)
         } else {
             ProgramOrigin::Tool
         };
-        seen.command = next.command;
+        unwrapped.command = next.command;
         match owner {
             ProgramOrigin::Tool => {}
             ProgramOrigin::Project { directory, bin } => {
                 if let Some(bin) = bin {
-                    seen.command.words[0] = bin.to_string_lossy().into_owned();
-                    seen.command.words.insert(0, "node".to_owned());
+                    unwrapped.command.words[0] = bin.to_string_lossy().into_owned();
+                    unwrapped.command.words.insert(0, "node".to_owned());
                 }
-                seen.project = Some(directory);
+                unwrapped.project = Some(directory);
             }
             ProgramOrigin::Foreign(name) => {
-                seen.foreign = Some(name);
+                unwrapped.foreign = Some(name);
                 break;
             }
         }
     }
-    if seen.foreign.is_none() {
-        seen.foreign = packages::run_directly(&seen.command);
+    if unwrapped.foreign.is_none() {
+        unwrapped.foreign = packages::run_directly(&unwrapped.command);
     }
-    rebase(&mut seen.command);
-    seen
+    rebase(&mut unwrapped.command);
+    unwrapped
 }
 
 impl UnwrappedCommand {

@@ -7,9 +7,9 @@ use crate::watcher::ignores::Ignores;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InnerWatcher {
     /// Words that start it, as in `node --watch`.
-    shown: String,
+    words: String,
     /// Advice on removing it.
-    cure: String,
+    advice: String,
     /// Script of the `package.json` that starts it.
     script: Option<String>,
 }
@@ -77,8 +77,8 @@ const SUBCOMMANDS: &[(&str, &str)] = &[
 impl InnerWatcher {
     fn left_out(program: &str, word: &str) -> Self {
         Self {
-            shown: format!("{program} {word}"),
-            cure: format!("leave out `{word}`"),
+            words: format!("{program} {word}"),
+            advice: format!("leave out `{word}`"),
             script: None,
         }
     }
@@ -93,14 +93,14 @@ impl InnerWatcher {
 
     /// Returns a sentence with the problem and the remedy.
     pub(super) fn warning(&self) -> String {
-        let Self { shown, cure, .. } = self;
-        let place = match &self.script {
+        let Self { words, advice, .. } = self;
+        let location = match &self.script {
             Some(script) => format!("the script `{script}` of package.json"),
             None => "the command".to_owned(),
         };
         format!(
-            "{place} has its own watcher, `{shown}`, which restarts the server and breaks the client's session at each \
-             save; {cure}: the proxy restarts the server itself"
+            "{location} has its own watcher, `{words}`, which restarts the server and breaks the client's session at each \
+             save; {advice}: the proxy restarts the server itself"
         )
     }
 }
@@ -135,15 +135,15 @@ pub(super) fn of(command: &CommandLine) -> Option<InnerWatcher> {
     }
     if matches!(program.as_str(), "ts-node-dev" | "tsnd") {
         return Some(InnerWatcher {
-            cure: format!("use `ts-node` instead of `{program}`"),
-            shown: program,
+            advice: format!("use `ts-node` instead of `{program}`"),
+            words: program,
             script: None,
         });
     }
     if WATCHERS.contains(&program.as_str()) && !is_own(command) {
         return Some(InnerWatcher {
-            cure: format!("start the server without `{program}`"),
-            shown: program,
+            advice: format!("start the server without `{program}`"),
+            words: program,
             script: None,
         });
     }

@@ -77,14 +77,14 @@ pub(super) fn infer(
     inferred
         .warnings
         .extend(watcher.map(inner_watcher::InnerWatcher::warning));
-    let places = match &unwrapped.foreign {
+    let globs = match &unwrapped.foreign {
         Some(package) => {
             inferred.notes.push(format!(
                 "{package} is third-party, so saves do not restart it; if it uses your own files, name them with \
                  --watch"
             ));
             let files = named.settings.iter().chain(&unwrapped.env_files);
-            files.map(|file| place(file, "", cwd)).collect()
+            files.map(|file| glob_below(file, "", cwd)).collect()
         }
         None => SourceSearch {
             cwd,
@@ -93,9 +93,9 @@ pub(super) fn infer(
             named: &named,
             builds,
         }
-        .places(&mut inferred),
+        .globs(&mut inferred),
     };
-    for glob in places {
+    for glob in globs {
         if !inferred.globs.contains(&glob) {
             inferred.globs.push(glob);
         }
@@ -114,28 +114,31 @@ struct SourceSearch<'a> {
 
 impl SourceSearch<'_> {
     /// Returns globs; adds messages and related settings to `inferred`.
-    fn places(&self, inferred: &mut Inference) -> Vec<String> {
+    fn globs(&self, inferred: &mut Inference) -> Vec<String> {
         let cwd = self.cwd;
         let base = self.base();
         let (language, globs) = self.language(&base);
         inferred.imports_json = globs == NODE || globs == JAVASCRIPT;
         inferred.skipped = language.map_or(&[], |language| language.skipped);
-        let built = self.built_files(language, inferred);
+        let built_globs = self.built_files(language, inferred);
         let mut found = Vec::new();
-        if built.is_empty() {
+        if built_globs.is_empty() {
             match &base {
                 SourceLocation::Project(directory) => {
-                    found.extend(globs.iter().map(|glob| place(directory, glob, cwd)));
+                    found.extend(globs.iter().map(|glob| glob_below(directory, glob, cwd)));
                 }
                 SourceLocation::Beside(directory) => {
                     let flat = globs.iter().filter_map(|glob| glob.strip_prefix("**/"));
-                    found.extend(flat.map(|glob| place(directory, glob, cwd)));
+                    found.extend(flat.map(|glob| glob_below(directory, glob, cwd)));
                 }
                 SourceLocation::Unknown => {}
             }
-            found.extend(self.binary(language).map(|binary| place(&binary, "", cwd)));
+            found.extend(
+                self.binary(language)
+                    .map(|binary| glob_below(&binary, "", cwd)),
+            );
         }
-        found.extend(built);
+        found.extend(built_globs);
         found.extend(self.named_files(&base, globs));
         let is_blind = found.is_empty() || globs.is_empty() && self.named.script.is_none();
         match &base {
@@ -260,7 +263,10 @@ impl SourceSearch<'_> {
             return Vec::new();
         }
         let built = &self.named.built;
-        let names: Vec<String> = built.iter().map(|path| place(path, "", self.cwd)).collect();
+        let names: Vec<String> = built
+            .iter()
+            .map(|path| glob_below(path, "", self.cwd))
+            .collect();
         let build = match language {
             Some(language) if language.builds(Path::new("x.dll")) => "dotnet build",
             _ => "mvn package",
@@ -309,30 +315,30 @@ impl SourceSearch<'_> {
         // A build before each start rewrites this file, which would count as a second save.
         let is_output = self.builds && script.is_some_and(is_javascript);
         if let Some(script) = script.filter(|_| !is_output) {
-            found.push(place(script, "", cwd));
+            found.push(glob_below(script, "", cwd));
             // The glob names the directory, so build output counts although it is ignored.
             if let (SourceLocation::Project(base), Some(directory)) = (base, script.parent())
                 && globs == JAVASCRIPT
                 && directory != base
             {
-                found.push(place(directory, JAVASCRIPT[0], cwd));
+                found.push(glob_below(directory, JAVASCRIPT[0], cwd));
             }
         }
         let files = named.sources.iter().chain(&named.settings);
         let files = files.chain(&self.unwrapped.env_files);
-        found.extend(files.map(|file| place(file, "", cwd)));
+        found.extend(files.map(|file| glob_below(file, "", cwd)));
         if globs == PYTHON || globs == NODE || globs == JAVASCRIPT {
             found.extend(
-                self.env_places(base)
+                self.dotenv_paths(base)
                     .iter()
-                    .map(|file| place(file, "", cwd)),
+                    .map(|file| glob_below(file, "", cwd)),
             );
         }
         found
     }
 
     /// Returns the possible locations of `.env`: beside the script, in its project, in the starting directory.
-    fn env_places(&self, base: &SourceLocation) -> Vec<PathBuf> {
+    fn dotenv_paths(&self, base: &SourceLocation) -> Vec<PathBuf> {
         let beside = self.named.script.as_deref().and_then(Path::parent);
         let base = match base {
             SourceLocation::Project(directory) => Some(directory.as_path()),
@@ -361,22 +367,22 @@ fn first_line(path: &Path) -> Option<String> {
 }
 
 /// Formats a glob below `directory`, relative to `cwd` where possible. Glob characters in names are escaped.
-fn place(place: &Path, glob: &str, cwd: &Path) -> String {
-    let place: PathBuf = place.components().collect();
-    if place == *cwd {
+fn glob_below(directory: &Path, glob: &str, cwd: &Path) -> String {
+    let directory: PathBuf = directory.components().collect();
+    if directory == *cwd {
         return glob.to_owned();
     }
-    let (short, prefix) = match place.strip_prefix(cwd) {
+    let (shown, prefix) = match directory.strip_prefix(cwd) {
         Ok(below) if cwd.parent().is_some() => (below, "./"),
-        _ => (place.as_path(), ""),
+        _ => (directory.as_path(), ""),
     };
-    let short = globset::escape(&short.to_string_lossy());
+    let shown = globset::escape(&shown.to_string_lossy());
     // A bare name would match at any depth.
-    let prefix = if short.contains('/') || !glob.is_empty() {
+    let prefix = if shown.contains('/') || !glob.is_empty() {
         ""
     } else {
         prefix
     };
     let slash = if glob.is_empty() { "" } else { "/" };
-    format!("{prefix}{short}{slash}{glob}")
+    format!("{prefix}{shown}{slash}{glob}")
 }

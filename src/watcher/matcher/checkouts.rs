@@ -18,7 +18,7 @@ impl Matcher {
 
     /// Whether the file lies in a nested work tree and only inferred globs cover it.
     pub(in super::super) fn lies_in_checkout(&self, path: &Path) -> bool {
-        if self.inferred == 0 || self.used.wants(path) {
+        if self.inferred == 0 || self.extra_files.selects(path) {
             return false;
         }
         let matching = || {

@@ -16,12 +16,16 @@ impl Matcher {
 impl GlobRule {
     /// Disregards ignore rules, which may have changed between the creations; each matcher updates its own.
     fn is_like(&self, other: &Self) -> bool {
-        (self.given, self.include, &self.root, self.pattern.glob())
-            == (
-                other.given,
-                other.include,
-                &other.root,
-                other.pattern.glob(),
-            )
+        (
+            self.glob_index,
+            self.include,
+            &self.root,
+            self.pattern.glob(),
+        ) == (
+            other.glob_index,
+            other.include,
+            &other.root,
+            other.pattern.glob(),
+        )
     }
 }

@@ -53,7 +53,7 @@ impl ExtraFiles {
         self.directories.keys().map(PathBuf::as_path)
     }
 
-    pub(super) fn holds(&self, directory: &Path) -> bool {
+    pub(super) fn has_directory(&self, directory: &Path) -> bool {
         self.directories.contains_key(directory)
     }
 
@@ -69,7 +69,7 @@ impl ExtraFiles {
         }
     }
 
-    pub(in super::super) fn wants(&self, path: &Path) -> bool {
+    pub(in super::super) fn selects(&self, path: &Path) -> bool {
         self.files.contains(path) || self.is_beside_code(path)
     }
 
@@ -99,18 +99,18 @@ impl ExtraFiles {
 
 impl Matcher {
     /// Replaces the files in use. The matcher selects them unless the user excludes them.
-    pub(in super::super) fn use_files(&mut self, used: Arc<ExtraFiles>) {
-        self.used = used;
+    pub(in super::super) fn set_extra_files(&mut self, extra_files: Arc<ExtraFiles>) {
+        self.extra_files = extra_files;
     }
 
-    pub(in super::super) fn used(&self) -> &ExtraFiles {
-        &self.used
+    pub(in super::super) fn extra_files(&self) -> &ExtraFiles {
+        &self.extra_files
     }
 
     /// Returns the original globs and globs for the files in use.
-    pub(in super::super) fn all_globs(&self, used: &ExtraFiles) -> Vec<String> {
-        let used = used.globs(&self.cwd);
-        self.globs.iter().cloned().chain(used).collect()
+    pub(in super::super) fn all_globs(&self, extra_files: &ExtraFiles) -> Vec<String> {
+        let extra_globs = extra_files.globs(&self.cwd);
+        self.globs.iter().cloned().chain(extra_globs).collect()
     }
 
     /// Whether the last matching glob excludes the file.
@@ -123,22 +123,22 @@ impl Matcher {
 
     /// Whether a glob selects the file and a walk from the glob's root reaches it.
     pub(in super::super) fn finds(&self, path: &Path) -> bool {
-        let PathClass::Wanted(given) = self.judge(path) else {
+        let PathClass::Selected(given) = self.classify(path) else {
             return false;
         };
-        let roots = self.rules.iter().filter(|rule| rule.given == given);
+        let roots = self.rules.iter().filter(|rule| rule.glob_index == given);
         let mut roots = roots.filter(|rule| path.starts_with(&rule.root));
         roots.any(|rule| {
             let mut above = path.ancestors().skip(1);
             let mut between = above
                 .by_ref()
                 .take_while(|directory| directory.starts_with(&rule.root));
-            between.all(|directory| self.keeps_for_globs(directory))
+            between.all(|directory| self.globs_may_reach(directory))
         })
     }
 
     /// Whether a file is in a location that the globs search for sources, outside of tool directories.
-    pub(in super::super) fn surrounds(&self, path: &Path) -> bool {
+    pub(in super::super) fn is_in_searched_location(&self, path: &Path) -> bool {
         let Some(directory) = path.parent() else {
             return false;
         };

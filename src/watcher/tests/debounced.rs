@@ -7,7 +7,13 @@ use super::*;
 async fn it_finds_what_inotify_would() {
     let files = ["src/a.py", "src/x/b.py"];
     let options = WatchOptions::default();
-    let project = Project::on(debounced::feed, &files, &["src/**"], options, |_| {});
+    let project = Project::on(
+        debounced::start_backend,
+        &files,
+        &["src/**"],
+        options,
+        |_| {},
+    );
     let mut project = project.unwrap();
     project.write("src/a.py", "new");
     assert_eq!(project.notice().await, WatchNotice::Suspect);
@@ -30,7 +36,13 @@ async fn it_finds_what_inotify_would() {
 #[tokio::test]
 async fn a_file_that_is_written_all_the_time_is_suspected_at_once() {
     let options = WatchOptions::default();
-    let project = Project::on(debounced::feed, &["src/a.py"], &["src/**"], options, |_| {});
+    let project = Project::on(
+        debounced::start_backend,
+        &["src/a.py"],
+        &["src/**"],
+        options,
+        |_| {},
+    );
     let mut project = project.unwrap();
     let (path, (stop, stopped)) = (project.path("src/a.py"), sync_channel::<()>(0));
     let writer = std::thread::spawn(move || {

@@ -82,7 +82,7 @@ async fn a_script_that_is_a_link() {
         globs: Vec::new(),
         builds: false,
         own_writes: None,
-        one_start: None,
+        uses_standby: None,
         since: None,
     };
     watcher.add(1, request).await.unwrap();

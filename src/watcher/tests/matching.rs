@@ -26,13 +26,13 @@ impl Place {
         let mut open: Vec<PathBuf> = matcher.roots().map(Path::to_owned).collect();
         while let Some(dir) = open.pop().filter(|dir| dir.is_dir() || !open.is_empty()) {
             let entries = fs::read_dir(&dir).into_iter().flatten();
-            if !matcher.keeps(&dir) {
+            if !matcher.may_lead_to_files(&dir) {
                 continue;
             }
             for path in entries.map(|entry| entry.unwrap().path()) {
                 if path.is_dir() {
                     open.push(path);
-                } else if matches!(matcher.judge(&path), PathClass::Wanted(_)) {
+                } else if matches!(matcher.classify(&path), PathClass::Selected(_)) {
                     let short = path.strip_prefix(self.root()).unwrap();
                     wanted.insert(short.to_str().unwrap().to_owned());
                 }
@@ -87,8 +87,8 @@ fn the_last_match_wins() {
 fn a_place_outside_the_directory() {
     let place = Place::new(&["shared/lib/a.py", "server/x.py"]);
     let matcher = Matcher::new(place.root().join("server"), vec!["../shared/**".into()]).unwrap();
-    assert!(matcher.wants(&place.root().join("shared/lib/a.py")));
-    assert!(!matcher.wants(&place.root().join("server/x.py")));
+    assert!(matcher.selects(&place.root().join("shared/lib/a.py")));
+    assert!(!matcher.selects(&place.root().join("server/x.py")));
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn other_tools_files_are_not_for_inferred_globs() {
     ]);
     let globs = ["**/*.py".to_owned()];
     let inferred = Matcher::inferred(place.root(), &globs, Vec::new(), &["deps"]).unwrap();
-    let kept = |name: &str| inferred.keeps(&place.root().join(name));
+    let kept = |name: &str| inferred.may_lead_to_files(&place.root().join(name));
     assert!(kept("src") && kept("trees"));
     assert!(!kept(".config") && !kept("coverage") && !kept("deps") && !kept("env"));
     assert!(!kept("trees/one") && !kept("w.egg-info") && !kept("build/lib"));
@@ -211,18 +211,18 @@ fn other_tools_files_are_not_for_inferred_globs() {
     assert!(swept.contains(&".config/x.py".to_owned()), "{swept:?}");
     let named = vec![".config/**".to_owned()];
     let both = Matcher::inferred(place.root(), &globs, named, &[]).unwrap();
-    assert!(both.wants(&place.root().join(".config/x.py")));
+    assert!(both.selects(&place.root().join(".config/x.py")));
     // The project itself may lie in such a place.
     let hidden = place.root().join(".config");
     let inside = Matcher::inferred(hidden.clone(), &globs, Vec::new(), &[]).unwrap();
-    assert!(inside.keeps(&hidden) && inside.wants(&hidden.join("x.py")));
+    assert!(inside.may_lead_to_files(&hidden) && inside.selects(&hidden.join("x.py")));
 }
 
 #[test]
 fn what_the_kernel_makes_up_is_never_entered() {
     let matcher = Matcher::new("/".into(), vec!["/**/*.py".into(), "/proc/**".into()]).unwrap();
-    assert!(matcher.keeps(Path::new("/srv")));
+    assert!(matcher.may_lead_to_files(Path::new("/srv")));
     for place in ["/proc", "/proc/self", "/sys/kernel", "/dev"] {
-        assert!(!matcher.keeps(Path::new(place)), "{place}");
+        assert!(!matcher.may_lead_to_files(Path::new(place)), "{place}");
     }
 }

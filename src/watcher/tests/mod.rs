@@ -25,7 +25,9 @@ use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::file_events::MakeBackend;
-use super::{Coverage, WatchError, WatchNotice, WatchOptions, WatchRequest, Watcher, feed};
+use super::{
+    Coverage, WatchError, WatchNotice, WatchOptions, WatchRequest, Watcher, start_backend,
+};
 use crate::event::{EVENT_BACKLOG, Event, EventSender};
 
 /// Generous, since the machine may be busy.
@@ -58,7 +60,7 @@ impl Project {
         options: WatchOptions,
         prepare: impl FnOnce(&Path),
     ) -> Result<Self, WatchError> {
-        Self::on(feed, files, globs, options, prepare)
+        Self::on(start_backend, files, globs, options, prepare)
     }
 
     fn on(
@@ -200,7 +202,7 @@ fn sources(cwd: &Path, globs: &[&str]) -> WatchRequest {
         builds: false,
         globs: globs.iter().map(ToString::to_string).collect(),
         own_writes: None,
-        one_start: None,
+        uses_standby: None,
         since: None,
     }
 }

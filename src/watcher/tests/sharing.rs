@@ -273,18 +273,18 @@ fn who_comes_before_events_were_looked_at_is_suspected_until_then() {
     let tell = move |id, notice| heard.lock().unwrap().push((id, notice));
     // No thread receives the signals.
     let lookout = Arc::new(NoticeDispatcher::new(sender, tell));
-    let mut source = DirectoryWatches::new(feed, &lookout).unwrap();
+    let mut source = DirectoryWatches::new(start_backend, &lookout).unwrap();
     lookout.listen(1, 10);
-    lookout.sift(1, Matcher::new(root.clone(), vec!["*.py".into()]).unwrap());
+    lookout.set_matcher(1, Matcher::new(root.clone(), vec!["*.py".into()]).unwrap());
     source.watch(&root, 1).unwrap();
     put(&root.join("x.py"), "new");
-    lookout.look();
+    lookout.report_queued();
     lookout.listen(1, 20);
     let suspects = [(10, WatchNotice::Suspect), (20, WatchNotice::Suspect)];
     assert_eq!(*told.lock().unwrap(), suspects);
     // The thread that reads the events may have split them into several batches.
     for signal in signals.try_iter() {
-        if let WatcherMessage::Passed(ids) = signal {
+        if let WatcherMessage::BatchEnd(ids) = signal {
             lookout.batch_processed(&ids);
         }
     }

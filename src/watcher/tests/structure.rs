@@ -152,8 +152,8 @@ async fn lost_events_lead_to_a_look_at_everything() {
     fs::remove_file(project.path("src/b.py")).unwrap();
     project
         .watcher
-        .lookout
-        .signals
+        .dispatcher
+        .messages
         .send(WatcherMessage::Rescan)
         .unwrap();
     assert_eq!(
@@ -162,8 +162,8 @@ async fn lost_events_lead_to_a_look_at_everything() {
     );
     project
         .watcher
-        .lookout
-        .signals
+        .dispatcher
+        .messages
         .send(WatcherMessage::Rescan)
         .unwrap();
     assert_eq!(project.notice().await, WatchNotice::Suspect);

@@ -13,7 +13,7 @@ impl Tree {
     }
 
     /// Returns the disk state for the due batch.
-    pub(in super::super) fn scene(&self) -> DiskState {
+    pub(in super::super) fn disk_state(&self) -> DiskState {
         let locked = self.is_locked();
         // Skips the `stat` of possibly thousands of files while git is running.
         let hollow = !locked

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::super::file_events::{DirectoryWatches, LimitReached};
 use super::super::matcher::{ExtraFiles, PathClass};
 use super::super::{FilesInUse, json_imports};
-use super::{Tree, TreeListener, place_of};
+use super::{Tree, TreeListener, canonical_parent};
 use crate::file_time;
 
 /// Maximum number of files watched per kind and process, against a process that reads entire directories.
@@ -22,7 +22,7 @@ pub(super) struct JsonImports {
     /// Imported JSON files.
     imported: BTreeSet<PathBuf>,
     /// Time after which changes of newly found imports count.
-    begun: SystemTime,
+    counted_since: SystemTime,
     /// Whether no import was found since the last [`Tree::new_imports`].
     is_renewed: bool,
 }
@@ -35,47 +35,48 @@ impl Tree {
         imports_json: bool,
         since: Option<SystemTime>,
     ) {
-        self.usage = Some(JsonImports {
+        self.json_imports = Some(JsonImports {
             imports_json,
             imported: BTreeSet::new(),
-            begun: since.unwrap_or_else(SystemTime::now),
+            counted_since: since.unwrap_or_else(SystemTime::now),
             is_renewed: true,
         });
     }
 
     /// Returns the files in use by the process of the listener `id`, if the globs were inferred.
     pub(in super::super) fn in_use(&self, id: u64) -> Option<&FilesInUse> {
-        let listener = self.listener(id).filter(|_| self.usage.is_some());
+        let listener = self.listener(id).filter(|_| self.json_imports.is_some());
         listener.map(|it| &it.in_use)
     }
 
     /// Replaces the files in use by the process of the listener `id`, if the globs were inferred. Returns the new ones
     /// that the tree already watched for other listeners, and so reported to those only.
-    pub(in super::super) fn take_use(&mut self, id: u64, in_use: FilesInUse) -> Vec<PathBuf> {
+    pub(in super::super) fn set_in_use(&mut self, id: u64, in_use: FilesInUse) -> Vec<PathBuf> {
         let at = self.listeners.iter().position(|it| it.id == id);
-        let Some(at) = at.filter(|_| self.usage.is_some()) else {
+        let Some(at) = at.filter(|_| self.json_imports.is_some()) else {
             return Vec::new();
         };
         self.listeners[at].in_use = in_use;
-        let used = self.used(&self.listeners[at]);
-        let before = std::mem::replace(&mut self.listeners[at].used, used.clone());
-        if used == before {
+        let extra_files = self.extra_files(&self.listeners[at]);
+        let previous = std::mem::replace(&mut self.listeners[at].extra_files, extra_files.clone());
+        if extra_files == previous {
             return Vec::new();
         }
-        let is_new = |path: &&PathBuf| used.wants(path) && !self.is_wanted_by(&before, path);
+        let is_new =
+            |path: &&PathBuf| extra_files.selects(path) && !self.is_selected_with(&previous, path);
         self.files.keys().filter(is_new).cloned().collect()
     }
 
     /// Moves the time after which changes of imported files count back to `since`.
-    pub(in super::super) fn import_since(&mut self, since: SystemTime) {
-        if let Some(usage) = &mut self.usage {
-            usage.begun = usage.begun.min(since);
+    pub(in super::super) fn count_imports_since(&mut self, since: SystemTime) {
+        if let Some(imports) = &mut self.json_imports {
+            imports.counted_since = imports.counted_since.min(since);
         }
     }
 
     /// Whether the sources may import JSON and the globs were inferred.
     pub(super) fn imports_json(&self) -> bool {
-        self.usage.as_ref().is_some_and(|it| it.imports_json)
+        self.json_imports.as_ref().is_some_and(|it| it.imports_json)
     }
 
     /// Whether the file is a source that may import JSON.
@@ -86,7 +87,7 @@ impl Tree {
     /// Records the JSON files that the source imports, if it may import any.
     pub(super) fn look_for_imports(&mut self, source: &Path) {
         let is_source = self.may_import(source);
-        let Some(usage) = self.usage.as_mut().filter(|_| is_source) else {
+        let Some(imports) = self.json_imports.as_mut().filter(|_| is_source) else {
             return;
         };
         let above = |root: &&Path| source.starts_with(root);
@@ -97,37 +98,41 @@ impl Tree {
             .map(Path::to_owned)
             .collect();
         for file in json_imports::imported(source, &roots) {
-            usage.is_renewed &= !usage.imported.insert(file);
+            imports.is_renewed &= !imports.imported.insert(file);
         }
     }
 
     /// Returns the time after which changes of newly found imports count; `None` if none was found since the last call.
-    pub(in super::super) fn new_imports(&mut self) -> Option<SystemTime> {
-        let usage = self.usage.as_mut()?;
-        if std::mem::replace(&mut usage.is_renewed, true) {
+    pub(in super::super) fn take_new_imports(&mut self) -> Option<SystemTime> {
+        let imports = self.json_imports.as_mut()?;
+        if std::mem::replace(&mut imports.is_renewed, true) {
             return None;
         }
-        let begun = std::mem::replace(&mut usage.begun, SystemTime::now());
-        let used: Vec<ExtraFiles> = self.listeners.iter().map(|it| self.used(it)).collect();
+        let begun = std::mem::replace(&mut imports.counted_since, SystemTime::now());
+        let used: Vec<ExtraFiles> = self
+            .listeners
+            .iter()
+            .map(|it| self.extra_files(it))
+            .collect();
         for (listener, used) in self.listeners.iter_mut().zip(used) {
-            listener.used = used;
+            listener.extra_files = used;
         }
         Some(begun)
     }
 
     /// Updates the matcher with the files in use; returns whether they changed.
-    pub(in super::super) fn renew_used(&mut self) -> bool {
-        let mut used = ExtraFiles::default();
+    pub(in super::super) fn update_extra_files(&mut self) -> bool {
+        let mut extra_files = ExtraFiles::default();
         for listener in &self.listeners {
-            used.extend(&listener.used);
+            extra_files.extend(&listener.extra_files);
         }
-        let before = self.matcher.used().clone();
-        if used == before {
+        let before = self.matcher.extra_files().clone();
+        if extra_files == before {
             return false;
         }
-        self.matcher.use_files(Arc::new(used));
+        self.matcher.set_extra_files(Arc::new(extra_files));
         for path in before.files() {
-            if !self.wants_content(path) {
+            if !self.compares_content(path) {
                 self.files.remove(path);
             }
         }
@@ -135,36 +140,39 @@ impl Tree {
     }
 
     /// Returns the JSON imports of the sources and the files of the listener's process that no glob finds.
-    fn used(&self, listener: &TreeListener) -> ExtraFiles {
-        let mut used = ExtraFiles::default();
-        let Some(usage) = &self.usage else {
-            return used;
+    fn extra_files(&self, listener: &TreeListener) -> ExtraFiles {
+        let mut extra_files = ExtraFiles::default();
+        let Some(imports) = &self.json_imports else {
+            return extra_files;
         };
         let FilesInUse { code, read, .. } = &listener.in_use;
         for path in code.iter().take(MOST_FILES) {
-            let path = in_place(path);
-            let is_built = listener.builds && self.matcher.surrounds(&path);
+            let path = with_canonical_parent(path);
+            let is_built = listener.builds && self.matcher.is_in_searched_location(&path);
             if !is_built && !self.is_found(&path) {
-                used.add_code(path);
+                extra_files.add_code(path);
             }
         }
-        for path in &usage.imported {
+        for path in &imports.imported {
             if !self.is_found(path) {
-                used.add(path.clone());
+                extra_files.add(path.clone());
             }
         }
         for path in read.iter().take(MOST_FILES) {
-            let path = in_place(path);
-            if path.is_file() && self.matcher.surrounds(&path) && !self.is_found(&path) {
-                used.add(path);
+            let path = with_canonical_parent(path);
+            if path.is_file()
+                && self.matcher.is_in_searched_location(&path)
+                && !self.is_found(&path)
+            {
+                extra_files.add(path);
             }
         }
-        used
+        extra_files
     }
 
     /// Whether the globs or `used` select the file.
-    pub(super) fn is_wanted_by(&self, used: &ExtraFiles, path: &Path) -> bool {
-        matches!(self.matcher.judge(path), PathClass::Wanted(_)) || used.wants(path)
+    pub(super) fn is_selected_with(&self, extra_files: &ExtraFiles, path: &Path) -> bool {
+        matches!(self.matcher.classify(path), PathClass::Selected(_)) || extra_files.selects(path)
     }
 
     /// Whether the globs find the file, possibly through a symlink.
@@ -174,32 +182,32 @@ impl Tree {
     }
 
     /// Watches the directories of the files in use. Returns the files to watch in them that are not known yet.
-    pub(in super::super) fn adopt_used(
+    pub(in super::super) fn adopt_extra_files(
         &mut self,
-        source: &mut Option<DirectoryWatches>,
+        watches: &mut Option<DirectoryWatches>,
     ) -> Result<Vec<PathBuf>, LimitReached> {
-        if let (Some(source), false) = (&source, self.polled) {
-            source.sift(self.number, self.matcher.clone());
+        if let (Some(watches), false) = (&watches, self.polled) {
+            watches.set_matcher(self.number, self.matcher.clone());
         }
         let directories: Vec<PathBuf> = self
             .matcher
-            .used()
+            .extra_files()
             .directories()
             .map(Path::to_owned)
             .collect();
         let mut found = Vec::new();
         for directory in directories {
             if let Some(above) = directory.parent() {
-                self.watch(source, above)?;
+                self.watch(watches, above)?;
             }
-            self.adopt(directory, source, &mut found)?;
+            self.adopt(directory, watches, &mut found)?;
         }
         // Files in directories that were already walked.
-        let files = self.matcher.used().files();
+        let files = self.matcher.extra_files().files();
         found.extend(
             files
                 .iter()
-                .filter(|file| self.matcher.wants(file))
+                .filter(|file| self.matcher.selects(file))
                 .cloned(),
         );
         found.retain(|file| !self.files.contains_key(file));
@@ -210,18 +218,19 @@ impl Tree {
     /// process has loaded. Applies to inferred globs only: files named by globs of the user always count.
     pub(super) fn is_own_write(&self, listener: &TreeListener, path: &Path) -> bool {
         let code = &listener.in_use.code;
-        let is_loaded = || code.contains(path) || code.iter().any(|it| in_place(it) == path);
+        let is_loaded =
+            || code.contains(path) || code.iter().any(|it| with_canonical_parent(it) == path);
         let own_writes = listener
             .own_writes
             .as_ref()
-            .filter(|_| self.usage.is_some());
+            .filter(|_| self.json_imports.is_some());
         own_writes.is_some_and(|own| own.include(path)) && !is_loaded()
     }
 }
 
 /// Returns the path of the file in its canonical directory.
-fn in_place(file: &Path) -> PathBuf {
-    place_of(file).join(file.file_name().unwrap_or_default())
+fn with_canonical_parent(file: &Path) -> PathBuf {
+    canonical_parent(file).join(file.file_name().unwrap_or_default())
 }
 
 /// Whether the file was changed or moved into place after `since`, within the precision of file times.

@@ -53,9 +53,9 @@ impl Tree {
             .iter()
             .filter_map(|directory| std::fs::read_dir(directory).ok())
             .flat_map(|entries| entries.filter_map(Result::ok))
-            .filter_map(|entry| match self.matcher.judge(&entry.path()) {
+            .filter_map(|entry| match self.matcher.classify(&entry.path()) {
                 PathClass::Ignored(given) => Some(given),
-                PathClass::Wanted(_) | PathClass::Unwanted => None,
+                PathClass::Selected(_) | PathClass::Unselected => None,
             })
             .collect()
     }

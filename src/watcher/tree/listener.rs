@@ -16,7 +16,7 @@ pub(in super::super) struct TreeListener {
     /// Server name, for events.
     pub(in super::super) server: String,
     /// Predicate: whether the next start uses up a standby.
-    pub(in super::super) one_start: Option<UsesStandby>,
+    pub(in super::super) uses_standby: Option<UsesStandby>,
     /// Predicate: whether the server has written a file itself.
     pub(in super::super) own_writes: Option<OwnWrites>,
     /// Whether a build runs before each start: loaded code in the project that no glob finds is build output, not a
@@ -25,7 +25,7 @@ pub(in super::super) struct TreeListener {
     /// Files in use by the process.
     pub(super) in_use: FilesInUse,
     /// Subset of `in_use` to watch, plus JSON imports of the sources; no glob finds them.
-    pub(super) used: ExtraFiles,
+    pub(super) extra_files: ExtraFiles,
     /// Effective globs, shared with [`Coverage`].
     globs: Arc<Mutex<Vec<String>>>,
 }
@@ -35,11 +35,11 @@ impl TreeListener {
         Self {
             id,
             server,
-            one_start: None,
+            uses_standby: None,
             own_writes: None,
             builds: false,
             in_use: FilesInUse::default(),
-            used: ExtraFiles::default(),
+            extra_files: ExtraFiles::default(),
             globs: Arc::default(),
         }
     }
@@ -47,7 +47,7 @@ impl TreeListener {
 
 impl Tree {
     /// Adds the listener. Returns its id.
-    pub(in super::super) fn admit(&mut self, listener: TreeListener) -> u64 {
+    pub(in super::super) fn add_listener(&mut self, listener: TreeListener) -> u64 {
         let id = listener.id;
         self.listeners.push(listener);
         id
@@ -64,7 +64,7 @@ impl Tree {
 
     /// Whether a walk for `other` would find the same files, so that both can share one tree.
     pub(in super::super) fn is_like(&self, other: &Self) -> bool {
-        match (&self.exact, &other.exact) {
+        match (&self.named_files, &other.named_files) {
             (None, None) => {
                 self.matcher.is_like(&other.matcher) && self.imports_json() == other.imports_json()
             }
@@ -73,8 +73,11 @@ impl Tree {
     }
 
     /// Whether the next start of any listener uses up a standby.
-    pub(in super::super) fn has_one_start(&self) -> bool {
-        let starts = self.listeners.iter().filter_map(|it| it.one_start.as_ref());
+    pub(in super::super) fn next_start_uses_standby(&self) -> bool {
+        let starts = self
+            .listeners
+            .iter()
+            .filter_map(|it| it.uses_standby.as_ref());
         starts.into_iter().any(UsesStandby::is_next)
     }
 
@@ -86,22 +89,22 @@ impl Tree {
         changed: &[PathBuf],
     ) -> Vec<PathBuf> {
         let concern = |path: &&PathBuf| {
-            let is_wanted = self.is_exact() || self.is_wanted_by(&listener.used, path);
+            let is_wanted = self.is_exact() || self.is_selected_with(&listener.extra_files, path);
             is_wanted && !self.is_own_write(listener, path)
         };
-        let told = changed.iter().filter(concern).map(|path| {
-            let short = path.strip_prefix(self.matcher.cwd());
-            match short {
+        let reported = changed.iter().filter(concern).map(|path| {
+            let relative = path.strip_prefix(self.matcher.cwd());
+            match relative {
                 Ok(short) if !self.is_exact() => short,
                 _ => path,
             }
         });
-        told.map(Path::to_owned).collect()
+        reported.map(Path::to_owned).collect()
     }
 
     /// Returns the globs of the listener and the file count.
     pub(in super::super) fn coverage(&self, id: u64) -> Coverage {
-        self.show();
+        self.publish_coverage();
         Coverage {
             globs: self
                 .listener(id)
@@ -112,10 +115,10 @@ impl Tree {
     }
 
     /// Updates the shared file count and globs.
-    pub(in super::super) fn show(&self) {
+    pub(in super::super) fn publish_coverage(&self) {
         self.count.store(self.files.len(), Ordering::Relaxed);
         for listener in &self.listeners {
-            *locked(&listener.globs) = self.matcher.all_globs(&listener.used);
+            *locked(&listener.globs) = self.matcher.all_globs(&listener.extra_files);
         }
     }
 }
