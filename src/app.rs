@@ -31,7 +31,7 @@ const FINAL_RESPONSES_TIMEOUT: Duration = Duration::from_secs(10);
 /// Everything needed to serve clients.
 pub(crate) struct ServeOptions {
     /// Servers to run.
-    pub(crate) plan: FleetSetup,
+    pub(crate) setup: FleetSetup,
     /// Maximum length of a message in bytes.
     pub(crate) max_message: usize,
     /// Maximum number of standby processes; irrelevant for servers that are not watched.
@@ -75,9 +75,9 @@ pub(crate) enum EndReason {
 
 /// Serves the client on stdin and stdout until it disconnects, or all clients over HTTP until a signal. Every process
 /// and task that was started has ended on return.
-pub(crate) fn serve(mission: ServeOptions, events: &EventSender) -> Result<EndReason, AppError> {
+pub(crate) fn serve(options: ServeOptions, events: &EventSender) -> Result<EndReason, AppError> {
     let runtime = runtime()?;
-    let end = runtime.block_on(serve_clients(mission, events));
+    let end = runtime.block_on(serve_clients(options, events));
     // A thread that blocks on reading a terminal cannot be stopped.
     runtime.shutdown_background();
     end
@@ -89,14 +89,14 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
 }
 
 async fn serve_clients(
-    mut mission: ServeOptions,
+    mut options: ServeOptions,
     events: &EventSender,
 ) -> Result<EndReason, AppError> {
     let shutdown = Shutdown::listen()?;
-    let limit = mission.max_message;
-    let http = mission.http.take();
+    let limit = options.max_message;
+    let http = options.http.take();
     let is_open = http.as_ref().is_some_and(http::HttpOptions::is_open);
-    let sessions = sessions(mission, is_open, events)?;
+    let sessions = sessions(options, is_open, events)?;
     match http {
         Some(options) => {
             let front = http::Front::bind(options, limit, sessions, events).await?;
@@ -118,18 +118,18 @@ fn sessions(
     is_open: bool,
     events: &EventSender,
 ) -> Result<SessionFactory, AppError> {
-    let several = !mission.plan.is_transparent;
-    let mut means = ProxyResources::new(events.clone(), mission.max_message, mission.era);
-    let watches = mission.watch.is_some() && !mission.plan.is_lazy;
-    means.watches_files = watches;
-    means.standby_pool =
+    let several = !mission.setup.is_transparent;
+    let mut resources = ProxyResources::new(events.clone(), mission.max_message, mission.era);
+    let watches = mission.watch.is_some() && !mission.setup.is_lazy;
+    resources.watches_files = watches;
+    resources.standby_pool =
         Some(StandbyPool::new(mission.warm_limit)).filter(|_| watches && mission.warm_limit > 0);
     let sources = mission
         .watch
         .map(|options| WatchSubscriptions::new(options, events.clone()).map(Arc::new));
     Ok(SessionFactory {
-        setup: mission.plan,
-        resources: means,
+        setup: mission.setup,
+        resources,
         subscriptions: sources.transpose()?,
         tool_cache: mission.cache.map(|dir| Arc::new(ToolCache::open(dir))),
         meta_tools: OfferedMetaTools::new(

@@ -6,11 +6,11 @@ const MOST: usize = 3;
 /// Returns up to three of `candidates` whose edit distance from `wanted`, ignoring case, is at most a third of its
 /// length (but at least 1), the nearest first.
 pub(crate) fn nearest<'a>(
-    wanted: &str,
+    target: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Vec<&'a str> {
-    let wanted = wanted.to_lowercase();
-    let length = wanted.chars().count();
+    let target = target.to_lowercase();
+    let length = target.chars().count();
     let most = (length / 3).max(1);
     // Comparing costs the product of both lengths; names whose lengths differ too much are skipped.
     let comparable = |name: &&str| name.chars().count().abs_diff(length) <= most;
@@ -19,7 +19,7 @@ pub(crate) fn nearest<'a>(
         .filter(comparable)
         .map(|name| {
             (
-                strsim::damerau_levenshtein(&wanted, &name.to_lowercase()),
+                strsim::damerau_levenshtein(&target, &name.to_lowercase()),
                 name,
             )
         })

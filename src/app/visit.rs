@@ -48,7 +48,7 @@ pub(crate) struct Visit {
 pub(crate) struct ServerVisit {
     /// Name of the server.
     pub(crate) server: String,
-    pub(crate) findings: VisitOutcome,
+    pub(crate) outcome: VisitOutcome,
 }
 
 /// Result of a visit.
@@ -75,7 +75,7 @@ pub(crate) struct CallResult {
     pub(crate) tool: String,
     pub(crate) took: Duration,
     /// The server's answer, or a sentence that says why there is none.
-    pub(crate) answer: Result<RawResponse, String>,
+    pub(crate) response: Result<RawResponse, String>,
 }
 
 /// Starts the servers, calls their tools and stops the servers. Returns one entry per server, in the given order; no
@@ -86,19 +86,19 @@ pub(crate) fn visit(visit: Visit, events: &EventSender) -> Result<Vec<ServerVisi
 
 async fn visit_all(visit: Arc<Visit>, events: &EventSender) -> Result<Vec<ServerVisit>, AppError> {
     let shutdown = Shutdown::listen()?;
-    let means = ProxyResources::new(events.clone(), visit.max_message, visit.era);
+    let resources = ProxyResources::new(events.clone(), visit.max_message, visit.era);
     let mut visits = Vec::new();
     for spec in &visit.servers {
         let name = spec.name.clone();
         let client = Arc::new(PassiveClient::new(name.clone(), events.clone()));
-        let server = ServerHandle::new(Arc::new(spec.clone()), means.clone());
+        let server = ServerHandle::new(Arc::new(spec.clone()), resources.clone());
         let one = visit_one(server, client, visit.clone(), shutdown.clone());
         visits.push((name, tokio::spawn(one)));
     }
     let mut visited = Vec::new();
     for (server, visit) in visits {
-        let findings = visit.await.map_err(io::Error::from)?;
-        visited.push(ServerVisit { server, findings });
+        let outcome = visit.await.map_err(io::Error::from)?;
+        visited.push(ServerVisit { server, outcome });
     }
     Ok(visited)
 }
@@ -111,13 +111,13 @@ async fn visit_one(
     shutdown: Shutdown,
 ) -> VisitOutcome {
     let look = query_server(&server, client, &visit);
-    let findings = shutdown.requested.run_until_cancelled(look).await;
+    let outcome = shutdown.requested.run_until_cancelled(look).await;
     tokio::select! {
         () = server.stop(Duration::ZERO) => {}
         // Dropping the runtime kills the remaining process groups.
         () = shutdown.forced.cancelled() => {}
     }
-    findings.unwrap_or(VisitOutcome::Interrupted)
+    outcome.unwrap_or(VisitOutcome::Interrupted)
 }
 
 async fn query_server(
@@ -125,11 +125,11 @@ async fn query_server(
     client: Arc<PassiveClient>,
     visit: &Visit,
 ) -> VisitOutcome {
-    let epoch = 1;
-    server.introduce_client(introduction(visit.era), client, epoch);
-    let mut standing = server.gate().status();
+    let hello_number = 1;
+    server.introduce_client(introduction(visit.era), client, hello_number);
+    let mut status = server.gate().status();
     let connection = loop {
-        let _ = standing.wait_for(|now| *now != GateStatus::Held).await;
+        let _ = status.wait_for(|now| *now != GateStatus::Held).await;
         if let Some(failure) = server.gate().refusal() {
             return VisitOutcome::Broken(failure);
         }
@@ -139,7 +139,7 @@ async fn query_server(
         }
     };
     let handshake = server
-        .wait_for_handshake(epoch)
+        .wait_for_handshake(hello_number)
         .await
         .expect("a gate opens after the handshake");
     let snapshot = server.snapshot();
@@ -149,11 +149,11 @@ async fn query_server(
             continue;
         }
         let began = Instant::now();
-        let answer = call(server, &connection, tool, arguments, visit.call_timeout).await;
+        let response = call(server, &connection, tool, arguments, visit.call_timeout).await;
         calls.push(CallResult {
             tool: tool.clone(),
             took: began.elapsed(),
-            answer,
+            response,
         });
     }
     VisitOutcome::Started {
@@ -220,9 +220,9 @@ impl Drop for CallInFlight<'_> {
 }
 
 async fn exit_reason(server: &ServerHandle) -> String {
-    let mut standing = server.gate().status();
-    let known = standing.wait_for(|now| *now != GateStatus::Open);
-    let _ = timeout(EXIT_REPORT_TIMEOUT, known).await;
+    let mut status = server.gate().status();
+    let result = status.wait_for(|now| *now != GateStatus::Open);
+    let _ = timeout(EXIT_REPORT_TIMEOUT, result).await;
     let how = server.status().last_error;
     let how = how.unwrap_or_else(|| "exited".to_owned());
     format!("the server {how} before it answered")

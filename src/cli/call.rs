@@ -110,7 +110,7 @@ pub(crate) fn run(args: &CallArgs, global: &Global) -> Result<u8, CliError> {
     let [
         ServerVisit {
             server,
-            findings: VisitOutcome::Started {
+            outcome: VisitOutcome::Started {
                 snapshot, calls, ..
             },
         },
@@ -136,7 +136,7 @@ fn no_such_tool(server: &str, tool: &str, snapshot: &Snapshot) -> CliError {
 /// Prints the result; everything else becomes an error.
 fn print_outcome(called: &CallResult, exact: bool) -> Result<u8, CliError> {
     let tool = clean(&called.tool);
-    let result = match &called.answer {
+    let result = match &called.response {
         Ok(RawResponse::Result(result)) => result,
         Ok(RawResponse::Error(error)) => return Err(refused(&tool, error)),
         Err(reason) => return Err(CliError::Failure(format!("`{tool}`: {reason}"))),

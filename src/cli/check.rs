@@ -69,7 +69,7 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
     };
     let reports = visited
         .iter()
-        .map(|it| ServerReport::new(&it.server, &it.findings));
+        .map(|it| ServerReport::new(&it.server, &it.outcome));
     let reports: Vec<ServerReport<'_>> = reports.collect();
     let all_ok = reports.iter().all(ServerReport::ok);
     print_report(args, &chosen, &visited, reports)?;
@@ -93,7 +93,7 @@ fn print_report(
         });
     }
     match (&reports[..], visited) {
-        ([report], [one]) if matches!(one.findings, VisitOutcome::Started { .. }) => {
+        ([report], [one]) if matches!(one.outcome, VisitOutcome::Started { .. }) => {
             print(&report.table())
         }
         ([_], _) => Ok(()),

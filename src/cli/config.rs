@@ -67,16 +67,16 @@ pub(crate) fn print_notes(notes: &[String], global: &Global) {
 /// Returns the files to watch: the configuration files, and those that would count if they were created beside them
 /// (or, without any, in the current directory).
 pub(crate) fn places(around: &ConfigContext, files: &[PathBuf]) -> Vec<PathBuf> {
-    let mut places = files.to_vec();
+    let mut paths = files.to_vec();
     let here = files.is_empty().then_some(around.cwd.as_path());
     let folders = files.iter().filter_map(|file| file.parent()).chain(here);
     let beside = folders.flat_map(|folder| config::NAMES.map(|name| folder.join(name)));
     if around.explicit.is_none() {
-        places.extend(beside);
+        paths.extend(beside);
     }
-    places.sort();
-    places.dedup();
-    places
+    paths.sort();
+    paths.dedup();
+    paths
 }
 
 /// Returns the directory of the last-known tools of servers: `$XDG_CACHE_HOME/mcp-proxy/tools`, by default below

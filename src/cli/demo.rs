@@ -176,26 +176,26 @@ impl DemoRun {
     }
 
     fn expect_call(&mut self, tool: &str, text: &str) -> Result<String, Unexpected> {
-        let answer = self.call(tool)?;
-        let result = &answer["result"];
+        let response = self.call(tool)?;
+        let result = &response["result"];
         if result["content"][0]["text"] == text && result["isError"] != true {
             Ok(format!("{tool}(Oslo) → {text}"))
         } else {
             Err(Unexpected::new(
                 format!("{tool} to return `{text}`"),
-                &answer,
+                &response,
             ))
         }
     }
 
     /// Calls a tool; the answer must be an error that quotes the broken server's stderr.
     fn expect_reason(&mut self) -> Result<String, Unexpected> {
-        let answer = self.call("forecast")?;
-        let text = answer["error"]["message"]
+        let response = self.call("forecast")?;
+        let text = response["error"]["message"]
             .as_str()
-            .or_else(|| answer["result"]["content"][0]["text"].as_str())
+            .or_else(|| response["result"]["content"][0]["text"].as_str())
             .unwrap_or_default();
-        let is_error = answer.get("error").is_some() || answer["result"]["isError"] == true;
+        let is_error = response.get("error").is_some() || response["result"]["isError"] == true;
         let why = text
             .lines()
             .filter(|line| line.contains(" at line 4 column "))
@@ -204,7 +204,7 @@ impl DemoRun {
             Some((_, why)) if is_error => Ok(format!("error with the reason: {why}")),
             _ => Err(Unexpected::new(
                 "an error that quotes the line of the syntax error",
-                &answer,
+                &response,
             )),
         }
     }

@@ -96,7 +96,7 @@ impl DevArgs {
             http: self.http.options(),
             config_context: Some(around).filter(|_| !plan.is_transparent),
             cache: config::cache(),
-            plan,
+            setup: plan,
             max_message: self.server.max_message.unwrap_or(config.max_message),
             warm_limit: config.warm_limit,
             era: self.server.era.era(),
@@ -140,7 +140,7 @@ impl DevArgs {
         let args = self.clone();
         let config = loaded.config.clone();
         let reader_around = around.clone();
-        let plan = FleetSetup {
+        let setup = FleetSetup {
             config: loaded.config,
             is_transparent: chosen.is_some(),
             is_lazy: false,
@@ -154,7 +154,7 @@ impl DevArgs {
             })),
         };
         config::print_notes(&loaded.notes, global);
-        Ok((plan, config))
+        Ok((setup, config))
     }
 
     /// Reads the configuration and applies these options to it.
@@ -263,7 +263,7 @@ pub(super) fn serve(
     let (events, printer) = output::start(&global.output_options())
         .map_err(|error| CliError::Config(error.to_string()))?;
     // The fleet reports faults in files with their places.
-    let untold = unusable.filter(|_| mission.plan.faults.is_empty());
+    let untold = unusable.filter(|_| mission.setup.faults.is_empty());
     if let Some(text) = untold {
         events.send(Event::ConfigFault { text });
     }

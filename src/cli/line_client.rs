@@ -111,10 +111,10 @@ impl LineClient {
 
     /// Like [`request`](Self::request), but returns the result; an error response is unexpected.
     pub(super) fn result(&mut self, method: &str, params: &Value) -> Result<Value, Unexpected> {
-        let mut answer = self.request(method, params)?;
-        match answer.get_mut("result") {
+        let mut response = self.request(method, params)?;
+        match response.get_mut("result") {
             Some(result) => Ok(result.take()),
-            None => Err(Unexpected::new(format!("a result of {method}"), &answer)),
+            None => Err(Unexpected::new(format!("a result of {method}"), &response)),
         }
     }
 

@@ -66,14 +66,14 @@ impl Sample {
         let id = message.get("id")?;
         let method = message.get("method")?.as_str()?;
         let params = message.get("params").unwrap_or(&Value::Null);
-        let answer = match self.result(method, params) {
+        let response = match self.result(method, params) {
             Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
             Err((code, message)) => {
                 let error = json!({ "code": code, "message": message });
                 json!({ "jsonrpc": "2.0", "id": id, "error": error })
             }
         };
-        Some(answer.to_string())
+        Some(response.to_string())
     }
 
     fn result(&self, method: &str, params: &Value) -> Result<Value, (i32, String)> {

@@ -156,29 +156,29 @@ fn listed<S: AsRef<str>>(names: &[S]) -> String {
 
 /// Visits servers and prints events to stderr meanwhile; returns `None` if a signal interrupted the visit.
 pub(super) fn run_visit(
-    plan: Visit,
+    options: Visit,
     global: &Global,
 ) -> Result<Option<Vec<ServerVisit>>, CliError> {
     let (events, printer) = output::start(&global.output_options())
         .map_err(|error| CliError::Config(error.to_string()))?;
-    let visited = visit(plan, &events);
+    let visited = visit(options, &events);
     drop(events);
     printer.finish();
     let visited = visited.map_err(|error| CliError::Failure(error.to_string()))?;
-    let interrupted = |it: &ServerVisit| matches!(it.findings, VisitOutcome::Interrupted);
+    let interrupted = |it: &ServerVisit| matches!(it.outcome, VisitOutcome::Interrupted);
     Ok((!visited.iter().any(interrupted)).then_some(visited))
 }
 
 /// Returns an error that names the servers that do not start; `None` if all do.
 pub(super) fn not_started(visited: &[ServerVisit]) -> Option<CliError> {
-    let broken = |it: &&ServerVisit| matches!(it.findings, VisitOutcome::Broken(_));
+    let broken = |it: &&ServerVisit| matches!(it.outcome, VisitOutcome::Broken(_));
     let broken: Vec<&ServerVisit> = visited.iter().filter(broken).collect();
     let text = match &broken[..] {
         [] => return None,
         [
             ServerVisit {
                 server,
-                findings: VisitOutcome::Broken(failure),
+                outcome: VisitOutcome::Broken(failure),
             },
         ] => {
             format!("`{server}` does not start: {}", failure.reason)

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
     config::print_notes(&loaded.notes, global);
     let now = loaded.config.clone();
     let files = config::places(&around, &loaded.files);
-    let plan = FleetSetup {
+    let setup = FleetSetup {
         config: loaded.config,
         is_transparent: false,
         is_lazy: true,
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
     let mission = ServeOptions {
         http: args.http.options(),
         config_context: Some(around),
-        plan,
+        setup,
         max_message: now.max_message,
         warm_limit: now.warm_limit,
         era: None,

@@ -56,7 +56,7 @@ struct ServerTools<'a> {
 
 impl<'a> ServerTools<'a> {
     fn of(visited: &'a ServerVisit) -> Self {
-        let list = match &visited.findings {
+        let list = match &visited.outcome {
             VisitOutcome::Started { snapshot, .. } => {
                 listed(&snapshot.lists[ListKind::Tools.index()])
             }

@@ -19,8 +19,8 @@ pub(super) fn parse(text: &str) -> EnvFile {
     while !rest.is_empty() {
         let (line, mut after) = rest.split_once('\n').unwrap_or((rest, ""));
         let number = text[..text.len() - rest.len()].matches('\n').count() + 1;
-        let said = line.trim();
-        if !said.is_empty() && !said.starts_with('#') {
+        let trimmed = line.trim();
+        if !trimmed.is_empty() && !trimmed.starts_with('#') {
             match assignment(line) {
                 Some((name, value)) => {
                     let (value, end) = match quoted(&rest[value..]) {

@@ -25,7 +25,7 @@ pub(crate) struct Remote {
     /// Headers of every request; the values are marked sensitive, which hides them from debug output.
     pub(crate) headers: HeaderMap,
     /// Whether the server uses the transport of protocol revision 2024-11-05.
-    pub(crate) old: bool,
+    pub(crate) is_sse_2024: bool,
     /// Address as configured, with secrets hidden.
     pub(crate) shown: String,
 }

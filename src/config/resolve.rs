@@ -238,7 +238,7 @@ impl<'a> Resolver<'a> {
             Ok(url) => Some(Remote {
                 url,
                 headers,
-                old: section
+                is_sse_2024: section
                     .choice("type")
                     .is_some_and(|(kind, _)| *kind == "sse"),
                 shown: guarded(address),

@@ -177,21 +177,21 @@ impl<'a> Envelope<'a> {
     }
 
     /// Returns the positions of a response's members in its `line`, as input for [`Self::at`]; None for other messages.
-    pub(crate) fn places(&self, line: &str) -> Option<ResponsePositions> {
-        let place = |part: &str| {
+    pub(crate) fn response_positions(&self, line: &str) -> Option<ResponsePositions> {
+        let range = |part: &str| {
             let begin = part.as_ptr() as usize - line.as_ptr() as usize;
             begin..begin + part.len()
         };
         (self.kind() == MessageKind::Response).then(|| ResponsePositions {
-            id: self.id.map(place),
-            result: self.result.map(place),
-            error: self.error.map(place),
+            id: self.id.map(range),
+            result: self.result.map(range),
+            error: self.error.map(range),
         })
     }
 
     /// Returns the response in `line` whose members are at `places`.
-    pub(crate) fn at(line: &'a str, places: ResponsePositions) -> Self {
-        let ResponsePositions { id, result, error } = places;
+    pub(crate) fn at(line: &'a str, positions: ResponsePositions) -> Self {
+        let ResponsePositions { id, result, error } = positions;
         Self {
             id: id.map(|place| &line[place]),
             result: result.map(|place| &line[place]),

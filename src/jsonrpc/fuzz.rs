@@ -61,7 +61,7 @@ fn message(line: &str) {
         let put = splice(line, &mut [(id, "\"new\"")]);
         assert_eq!(Envelope::parse(&put).map(|it| it.id), Ok(Some("\"new\"")));
     }
-    let places = envelope.places(line);
+    let places = envelope.response_positions(line);
     assert_eq!(places.is_some(), envelope.kind() == MessageKind::Response);
     if let Some(places) = places {
         let again = Envelope::at(line, places);

@@ -219,8 +219,8 @@ pub(crate) fn check<'h>(
     tool: Option<&str>,
     get: impl Fn(&str) -> Vec<&'h [u8]>,
 ) -> Result<(), ErrorObject> {
-    let said = &envelope.params.meta;
-    if said
+    let meta = &envelope.params.meta;
+    if meta
         .client_capabilities
         .is_none_or(|raw| !raw.starts_with('{'))
     {
@@ -228,7 +228,7 @@ pub(crate) fn check<'h>(
         let message = format!("`params._meta` has no object `{missing}`");
         return Err(ErrorObject::new(INVALID_PARAMS, message));
     }
-    let version = said.protocol_version.and_then(unquoted);
+    let version = meta.protocol_version.and_then(unquoted);
     let version = version.as_deref().unwrap_or(MODERN);
     let method = envelope.method.as_deref().unwrap_or_default();
     compare(REVISION, Some(version), &get)?;

@@ -73,8 +73,12 @@ fn exchange(line: &str, ids: &[&str], new: impl Fn(&str) -> Option<String>) -> O
 fn ids_of_server<'a>(message: &Members<'a>) -> Vec<&'a str> {
     if let Some(method) = message.text("method") {
         let params = object(message, "params");
-        let told = is_status(&method).then(|| params.original("taskId"));
-        return told.flatten().into_iter().chain(related(&params)).collect();
+        let status_task = is_status(&method).then(|| params.original("taskId"));
+        return status_task
+            .flatten()
+            .into_iter()
+            .chain(related(&params))
+            .collect();
     }
     let result = object(message, "result");
     let list = result
@@ -102,8 +106,8 @@ fn ids_of_client<'a>(message: &Members<'a>) -> Vec<&'a str> {
     };
     let params = object(message, "params");
     // A status notification from the client is about the client's own task.
-    let asked = (!is_status(&method)).then(|| params.original("taskId"));
-    asked
+    let requested_task = (!is_status(&method)).then(|| params.original("taskId"));
+    requested_task
         .flatten()
         .into_iter()
         .chain(related(&params))

@@ -88,20 +88,20 @@ impl Template {
         if uri.len() > LONGEST_URI {
             return false;
         }
-        let mut places = vec![false; uri.len() + 1];
-        places[0] = true;
+        let mut positions = vec![false; uri.len() + 1];
+        positions[0] = true;
         for part in &self.parts {
-            places = match part {
-                TemplatePart::Literal(text) => behind(text, uri, &places),
+            positions = match part {
+                TemplatePart::Literal(text) => behind(text, uri, &positions),
                 TemplatePart::Expression(operator, variables) => {
-                    Expansion { operator, uri }.ends(variables, &places)
+                    Expansion { operator, uri }.ends(variables, &positions)
                 }
             };
-            if !places.contains(&true) {
+            if !positions.contains(&true) {
                 return false;
             }
         }
-        places[uri.len()]
+        positions[uri.len()]
     }
 }
 

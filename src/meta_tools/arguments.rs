@@ -74,11 +74,12 @@ pub(super) fn understood(tool: &Entry, arguments: &str) -> Result<String, Value>
     let (own, other): (Vec<_>, Vec<_>) = given.iter().partition(|(name, _)| names.contains(name));
     let mut understood = Members::default();
     for (name, raw) in own.into_iter().chain(other) {
-        let meant = names.iter().find(|known| **known == name).or_else(|| {
+        let canonical = names.iter().find(|known| **known == name).or_else(|| {
             let others = names.iter().filter(|known| is_other_name(known, &name));
             others.max_by_key(|known| **known == "tool_name")
         });
-        let Some(meant) = meant.filter(|meant| **meant == name || understood.get(meant).is_none())
+        let Some(meant) =
+            canonical.filter(|meant| **meant == name || understood.get(meant).is_none())
         else {
             return Err(unknown(tool, &name, &names));
         };

@@ -31,9 +31,9 @@ impl ToolCall {
     pub(crate) fn new(
         arguments: &str,
         fleet: &Fleet,
-        offer: &OfferedMetaTools,
+        offered: &OfferedMetaTools,
     ) -> Result<Self, Value> {
-        let arguments = offer.understood(CALL, arguments)?;
+        let arguments = offered.understood(CALL, arguments)?;
         let arguments = Members::of(&arguments);
         let tool = text(&arguments, "tool_name", "the name of a tool")?.into_owned();
         let parameters = match arguments.get("parameters") {
@@ -46,7 +46,7 @@ impl ToolCall {
         };
         let server = match given_server(&arguments)? {
             Some(server) => server,
-            None => owner(&tool, fleet, offer)?,
+            None => owner(&tool, fleet, offered)?,
         };
         Ok(Self {
             server,
@@ -166,7 +166,7 @@ pub(super) fn missing(
     tool: &str,
     catalog: &Catalog,
     among: Option<&ServerHandle>,
-    offer: &OfferedMetaTools,
+    offered: &OfferedMetaTools,
 ) -> Value {
     let is_meant = |server: &ServerHandle| among.is_none_or(|only| only.is(server));
     if let Some((server, own)) = catalog.left_out(tool).find(|(it, _)| is_meant(it)) {
@@ -184,7 +184,7 @@ pub(super) fn missing(
         format!("did you mean '{}'?", near.join("' or '"))
     } else if (1..=FEW).contains(&names.len()) {
         format!("the tools are: {}", names.join(", "))
-    } else if offer.has(SEARCH) {
+    } else if offered.has(SEARCH) {
         format!("Use {SEARCH}() or {ALL_TOOLS}() to find available tools")
     } else {
         format!("Use {LOADED}() to list the tools")

@@ -19,7 +19,7 @@ pub(crate) type ElicitationSender = Box<dyn Fn(String) -> ResponseFuture + Send 
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) era: Era,
-    pub(crate) question: ConsentChannel,
+    pub(crate) consent: ConsentChannel,
     /// None if the client does not want progress.
     progress: Option<ProgressCallback>,
 }
@@ -47,7 +47,7 @@ impl fmt::Debug for ConsentChannel {
         match self {
             Self::Impossible => f.write_str("Impossible"),
             Self::Request(_) => f.write_str("Request"),
-            Self::Result(brought) => f.debug_tuple("Result").field(brought).finish(),
+            Self::Result(response) => f.debug_tuple("Result").field(response).finish(),
         }
     }
 }
@@ -65,7 +65,7 @@ impl Caller {
     pub(crate) fn new(era: Era, question: ConsentChannel, progress: Option<Progress>) -> Self {
         Self {
             era,
-            question,
+            consent: question,
             progress: progress.map(ProgressCallback),
         }
     }

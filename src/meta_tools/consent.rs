@@ -30,7 +30,7 @@ struct ConsentQuestion {
     /// Unguessable id of the question.
     state: String,
     about: String,
-    asked: Instant,
+    asked_at: Instant,
 }
 
 /// Decision of the person.
@@ -56,19 +56,19 @@ impl ConsentQuestions {
                 ConsentDecision::Refused
             }
         };
-        match &caller.question {
+        match &caller.consent {
             ConsentChannel::Impossible => ConsentDecision::Given,
             ConsentChannel::Request(ask) => {
-                let answer = ask(params.to_string()).await.unwrap_or_default();
+                let response = ask(params.to_string()).await.unwrap_or_default();
                 given(is_accepted(
-                    Members::of(&answer).get("result").unwrap_or("{}"),
+                    Members::of(&response).get("result").unwrap_or("{}"),
                 ))
             }
-            ConsentChannel::Result(brought) => {
+            ConsentChannel::Result(response) => {
                 let (about, now) = (format!("{call}\n{message}"), Instant::now());
-                match brought {
-                    Some(brought) if self.was_asked(&brought.state, &about, now) => {
-                        given(brought.accepted)
+                match response {
+                    Some(response) if self.was_asked(&response.state, &about, now) => {
+                        given(response.accepted)
                     }
                     _ => self.put(about, &params.to_string(), now),
                 }
@@ -79,7 +79,7 @@ impl ConsentQuestions {
     /// Removes the question with this state; returns true if it was open at `now` and about `about`.
     fn was_asked(&self, state: &str, about: &str, now: Instant) -> bool {
         let mut open = locked(&self.0);
-        open.retain(|it| now.saturating_duration_since(it.asked) < QUESTION_TIMEOUT);
+        open.retain(|it| now.saturating_duration_since(it.asked_at) < QUESTION_TIMEOUT);
         let Some(at) = open.iter().position(|it| it.state == state) else {
             return false;
         };
@@ -99,7 +99,7 @@ impl ConsentQuestions {
         open.push(ConsentQuestion {
             state,
             about,
-            asked,
+            asked_at: asked,
         });
         ConsentDecision::Asked(format!(
             r#"{{"resultType":"input_required","inputRequests":{{"{CONFIRM}":{{"method":"elicitation/create","params":{params}}}}},"requestState":{raw}}}"#
@@ -113,7 +113,7 @@ fn is_accepted(result: &str) -> bool {
 }
 
 /// Returns the response that a modern client's call includes, from its raw params.
-pub(crate) fn brought(params: &str) -> Option<ConsentResponse> {
+pub(crate) fn consent_response(params: &str) -> Option<ConsentResponse> {
     let params = Members::of(params);
     let responses = params.object("inputResponses");
     Some(ConsentResponse {

@@ -37,7 +37,7 @@ struct MetaToolDefinition {
 /// installing tools are included only if there is a place `to_install` servers.
 pub(super) fn of(set: Set, several: bool, to_install: bool) -> Vec<Entry> {
     let dev = [RELOAD, LOADED, INFO, CALL];
-    let wanted = |definition: &MetaToolDefinition| match set {
+    let is_offered = |definition: &MetaToolDefinition| match set {
         Set::None => false,
         Set::Dev => dev.contains(&definition.name),
         Set::All => {
@@ -48,7 +48,9 @@ pub(super) fn of(set: Set, several: bool, to_install: bool) -> Vec<Entry> {
         .into_iter()
         .chain(tools())
         .chain(installing());
-    all.filter(wanted).map(MetaToolDefinition::entry).collect()
+    all.filter(is_offered)
+        .map(MetaToolDefinition::entry)
+        .collect()
 }
 
 fn servers(several: bool) -> Vec<MetaToolDefinition> {

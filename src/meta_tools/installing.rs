@@ -30,7 +30,7 @@ pub(super) enum InstallToolOutcome {
 /// Installs a server; with `load`, also loads it.
 pub(super) async fn install(
     fleet: &Fleet,
-    workshop: &InstallResources,
+    resources: &InstallResources,
     arguments: &Members<'_>,
     caller: &Caller,
     load: bool,
@@ -39,8 +39,8 @@ pub(super) async fn install(
     let url = request.source.clone();
     // The install policy may have changed.
     fleet.reread(&[]);
-    let installer = workshop.installer(fleet).map_err(|error| failed(&error))?;
-    if let ConsentChannel::Impossible = caller.question {
+    let installer = resources.installer(fleet).map_err(|error| failed(&error))?;
+    if let ConsentChannel::Impossible = caller.consent {
         let unasked = installer.check_unasked("`mcp-proxy install`");
         unasked.map_err(|error| failed(&error))?;
     }
@@ -52,7 +52,7 @@ pub(super) async fn install(
     if let Some(proposal) = fetched.proposal() {
         let call = format!("{INSTALL} {load} {arguments}");
         let question = consent::installing(&proposal);
-        match workshop.questions.ask(caller, &call, &question).await {
+        match resources.questions.ask(caller, &call, &question).await {
             ConsentDecision::Given => {}
             ConsentDecision::Refused => {
                 let error = "Installation failed: the user declined it";
@@ -98,7 +98,7 @@ pub(super) async fn install(
 /// Stops a server, removes it from the configuration and, on request, deletes the installed files.
 pub(super) async fn uninstall(
     fleet: &Fleet,
-    workshop: &InstallResources,
+    resources: &InstallResources,
     arguments: &Members<'_>,
     caller: &Caller,
 ) -> Result<InstallToolOutcome, Value> {
@@ -109,8 +109,8 @@ pub(super) async fn uninstall(
         |error: InstallError| json!({ "error": format!("Failed to uninstall '{name}': {error}") });
     // The install policy may have changed.
     fleet.reread(&[]);
-    let installer = workshop.installer(fleet).map_err(uninstalling)?;
-    if let ConsentChannel::Impossible = caller.question {
+    let installer = resources.installer(fleet).map_err(uninstalling)?;
+    if let ConsentChannel::Impossible = caller.consent {
         let unasked = installer.check_unasked("`mcp-proxy uninstall`");
         unasked.map_err(uninstalling)?;
     }
@@ -118,7 +118,7 @@ pub(super) async fn uninstall(
     let removal = removal.await.map_err(uninstalling)?;
     let call = format!("{UNINSTALL} {arguments}");
     let question = consent::removing(&name, &removal);
-    match workshop.questions.ask(caller, &call, &question).await {
+    match resources.questions.ask(caller, &call, &question).await {
         ConsentDecision::Given => {}
         ConsentDecision::Refused => {
             let error = format!("Failed to uninstall '{name}': the user declined it");

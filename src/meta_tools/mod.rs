@@ -33,7 +33,7 @@ pub(crate) use arguments::load_error;
 pub(crate) use call::ToolCall;
 pub(crate) use caller::{Caller, ConsentChannel, Progress};
 use consent::ConsentQuestions;
-pub(crate) use consent::brought;
+pub(crate) use consent::consent_response;
 use installing::InstallToolOutcome;
 
 /// Meta-tool that calls a tool by name, including tools that the client does not know yet.
@@ -61,7 +61,7 @@ const OPEN: &str = "Servers cannot be installed or uninstalled over HTTP without
 pub(crate) struct OfferedMetaTools {
     entries: Arc<[Entry]>,
     /// None where no servers can be installed.
-    workshop: Option<InstallResources>,
+    install_resources: Option<InstallResources>,
     /// True if the caller may be another user, who may not install servers.
     is_open: bool,
 }
@@ -87,7 +87,7 @@ impl OfferedMetaTools {
     ) -> Self {
         Self {
             entries: definitions::of(set, several, around.is_some()).into(),
-            workshop: around.map(|around| InstallResources {
+            install_resources: around.map(|around| InstallResources {
                 around,
                 tasks: TaskTracker::new(),
                 questions: ConsentQuestions::default(),
@@ -98,9 +98,9 @@ impl OfferedMetaTools {
 
     /// Waits until no task runs for a finished call.
     pub(crate) async fn idle(&self) {
-        if let Some(workshop) = &self.workshop {
-            workshop.tasks.close();
-            workshop.tasks.wait().await;
+        if let Some(resources) = &self.install_resources {
+            resources.tasks.close();
+            resources.tasks.wait().await;
         }
     }
 
@@ -153,29 +153,29 @@ impl OfferedMetaTools {
 /// Runs the meta-tool `name` of `offer` with raw `arguments`; returns the raw result. [`CALL`] is not run here: it
 /// becomes the request of a [`ToolCall`].
 pub(crate) async fn run(
-    offer: &OfferedMetaTools,
+    offered: &OfferedMetaTools,
     name: &str,
     arguments: &str,
     fleet: &Fleet,
     caller: &Caller,
 ) -> String {
-    let understood = match offer.understood(name, arguments) {
+    let understood = match offered.understood(name, arguments) {
         Ok(understood) => understood,
         Err(error) => return result(Err(error), caller.era),
     };
     let arguments = Members::of(&understood);
     let hidden = fleet.hidden();
-    let said = |mut value: Value| {
+    let to_text = |mut value: Value| {
         locked(&hidden).hide_in(&mut value);
         value.to_string()
     };
-    let outcome = match (name, &offer.workshop) {
-        (LOAD, _) => loading::load(fleet, &arguments).await.map(said),
-        (UNLOAD, _) => loading::unload(fleet, &arguments).await.map(said),
-        (RELOAD, _) => loading::reload(fleet, &arguments).await.map(said),
-        (LOADED, _) => Ok(said(server_listing::loaded(fleet))),
-        (AVAILABLE, _) => Ok(said(server_listing::available(fleet))),
-        (INSTALLED, workshop) => Ok(said(server_listing::installed(fleet, workshop.as_ref()))),
+    let outcome = match (name, &offered.install_resources) {
+        (LOAD, _) => loading::load(fleet, &arguments).await.map(to_text),
+        (UNLOAD, _) => loading::unload(fleet, &arguments).await.map(to_text),
+        (RELOAD, _) => loading::reload(fleet, &arguments).await.map(to_text),
+        (LOADED, _) => Ok(to_text(server_listing::loaded(fleet))),
+        (AVAILABLE, _) => Ok(to_text(server_listing::available(fleet))),
+        (INSTALLED, workshop) => Ok(to_text(server_listing::installed(fleet, workshop.as_ref()))),
         (SEARCH, _) => {
             // The search reads files and weighs every word of thousands of tools: it must not delay calls.
             let (fleet, raw) = (fleet.clone(), understood.clone());
@@ -184,8 +184,8 @@ pub(crate) async fn run(
             found.await.unwrap_or_else(stopped).map(|it| it.to_string())
         }
         (ALL_TOOLS, _) => Ok(tool_search::all(fleet).to_string()),
-        (INFO, _) => tool_search::info(fleet, &arguments, offer).await,
-        (UNINSTALL | INSTALL | INSTALL_AND_LOAD, _) if offer.is_open => {
+        (INFO, _) => tool_search::info(fleet, &arguments, offered).await,
+        (UNINSTALL | INSTALL | INSTALL_AND_LOAD, _) if offered.is_open => {
             Err(json!({ "error": OPEN }))
         }
         (UNINSTALL | INSTALL | INSTALL_AND_LOAD, Some(workshop)) => {
@@ -196,7 +196,7 @@ pub(crate) async fn run(
                 installing::install(fleet, workshop, &arguments, caller, load).await
             };
             match done {
-                Ok(InstallToolOutcome::Done(value)) => Ok(said(value)),
+                Ok(InstallToolOutcome::Done(value)) => Ok(to_text(value)),
                 Ok(InstallToolOutcome::Question(result)) => return result,
                 Err(error) => Err(error),
             }
@@ -213,8 +213,8 @@ pub(crate) async fn run(
 /// Returns a raw tool result with the members of a success (a raw object) or of an error; neither is empty.
 pub(crate) fn result(outcome: Result<String, Value>, era: Era) -> String {
     let failed = outcome.is_err();
-    let said = outcome.unwrap_or_else(|error| error.to_string());
-    let content = said.replacen('{', &format!(r#"{{"success":{},"#, !failed), 1);
+    let members = outcome.unwrap_or_else(|error| error.to_string());
+    let content = members.replacen('{', &format!(r#"{{"success":{},"#, !failed), 1);
     let text = quoted(&content);
     let result = format!(
         r#"{{"content":[{{"type":"text","text":{text}}}],"structuredContent":{content},"isError":{failed}}}"#

@@ -145,7 +145,7 @@ pub(super) fn all(fleet: &Fleet) -> Value {
 pub(super) async fn info(
     fleet: &Fleet,
     arguments: &Members<'_>,
-    offer: &OfferedMetaTools,
+    offered: &OfferedMetaTools,
 ) -> Result<String, Value> {
     let name = text(arguments, "tool_name", "the name of a tool")?;
     let given = given_server(arguments)?;
@@ -175,7 +175,7 @@ pub(super) async fn info(
             "suggestion": "load the server with load_mcp_server_dynamically(); list_available_servers() lists the \
              servers",
         }),
-        None => missing(&name, &catalog, server.as_ref(), offer),
+        None => missing(&name, &catalog, server.as_ref(), offered),
     })
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct ProgressDisplay {
     verbosity: Verbosity,
     terminal: bool,
     /// Last status, so that it is not printed twice in a row.
-    said: Mutex<String>,
+    last_status: Mutex<String>,
 }
 
 impl ProgressDisplay {
@@ -38,18 +38,21 @@ impl ProgressDisplay {
             shown,
             verbosity,
             terminal,
-            said: Mutex::default(),
+            last_status: Mutex::default(),
         }
     }
 
     /// Sets the current step.
     pub(crate) fn status(&self, what: &str) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if *said == what {
+        let mut last_status = self
+            .last_status
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *last_status == what {
             return;
         }
-        what.clone_into(&mut said);
-        drop(said);
+        what.clone_into(&mut last_status);
+        drop(last_status);
         self.shown.set_style(spinning());
         self.shown.set_message(clean(what).into_owned());
         if !self.terminal && self.verbosity > Verbosity::Quiet {

@@ -174,11 +174,11 @@ impl Index {
         for stem in &stems {
             self.add_word(stem, &mut scores);
         }
-        let question = words::squeezed(query);
+        let squeezed_query = words::squeezed(query);
         let bonuses = self
             .identities
             .iter()
-            .map(|identity| identity.bonus(&question));
+            .map(|identity| identity.bonus(&squeezed_query));
         let mut hits: Vec<Hit> = (0..)
             .zip(scores.iter().zip(bonuses))
             .map(|(document, (score, bonus))| Hit {

@@ -288,7 +288,7 @@ impl ProcessReader {
         let read = spawn_blocking(|| {
             let text = String::from_utf8(line).map_err(FromUtf8Error::into_bytes)?;
             let envelope = Envelope::parse(&text).ok();
-            let positions = envelope.and_then(|envelope| envelope.places(&text));
+            let positions = envelope.and_then(|envelope| envelope.response_positions(&text));
             match positions {
                 Some(positions) => Ok((text, positions)),
                 None => Err(text.into_bytes()),

@@ -59,7 +59,9 @@ impl Session {
             }
             Era::Modern => {
                 let message = Members::of(request.line);
-                ConsentChannel::Result(meta_tools::brought(message.get("params").unwrap_or("{}")))
+                ConsentChannel::Result(meta_tools::consent_response(
+                    message.get("params").unwrap_or("{}"),
+                ))
             }
         };
         let progress = meta

@@ -274,7 +274,7 @@ impl<'a> CallReport<'a> {
             ms: ms(called.took),
             ..Self::default()
         };
-        match &called.answer {
+        match &called.response {
             Ok(RawResponse::Result(result)) => Self {
                 ok: succeeded(result),
                 result: raw(result),
@@ -348,7 +348,7 @@ mod tests {
         let called = |answer| CallResult {
             tool: "t".to_owned(),
             took: Duration::from_millis(3),
-            answer,
+            response: answer,
         };
         let result = r#"{"content":[{"type":"text","text":"one\ntwo"}],"n":1E400}"#;
         let done = called(Ok(RawResponse::Result(result.to_owned())));

@@ -21,7 +21,7 @@ fn mission(words: &[&str]) -> Result<(ServeOptions, ServerSpec), CliError> {
     if let Some(error) = dev.unusable() {
         return Err(error);
     }
-    let spec = mission.plan.config.servers[0].clone();
+    let spec = mission.setup.config.servers[0].clone();
     Ok((mission, spec))
 }
 #[test]
@@ -34,7 +34,7 @@ fn the_defaults_are_those_of_the_configuration() {
     assert_eq!(spec.cwd, std::env::current_dir().unwrap());
     assert_eq!(mission.max_message, config.max_message);
     assert_eq!(mission.meta_tools, Set::Dev);
-    assert!(mission.plan.is_transparent && mission.plan.reader.is_none());
+    assert!(mission.setup.is_transparent && mission.setup.reader.is_none());
     let watch = mission.watch.unwrap();
     assert_eq!(watch.quiet, config.watching.debounce);
     assert_eq!(watch.quiet, WatchOptions::default().quiet);
@@ -94,7 +94,7 @@ fn what_does_not_fit_the_command_line_any_more_is_not_read() {
     let [cwd, file] = [&cwd, &file].map(|path| path.to_str().unwrap());
     let options = ["--config", file, "--server", "a", "--cwd", cwd];
     let (mission, _) = mission(&options).unwrap();
-    let reader = mission.plan.reader.unwrap();
+    let reader = mission.setup.reader.unwrap();
     assert!(reader().is_some());
     std::fs::remove_dir(cwd).unwrap();
     assert!(reader().is_none());
@@ -103,7 +103,7 @@ fn what_does_not_fit_the_command_line_any_more_is_not_read() {
 #[test]
 fn settings_of_the_configuration_are_in_force() {
     let (mission, spec) = mission_of(FILE, &["--server", "a"]).unwrap();
-    assert!(mission.plan.is_transparent);
+    assert!(mission.setup.is_transparent);
     assert_eq!(
         (spec.name.as_str(), spec.program.to_str()),
         ("a", Some("srv"))
@@ -146,7 +146,7 @@ fn all_servers_are_run_unless_one_is_chosen() {
         error => panic!("{error:?}"),
     };
     let (mission, _) = mission_of(FILE, &["--hold-timeout", "1s"]).unwrap();
-    let servers = &mission.plan.config.servers;
+    let servers = &mission.setup.config.servers;
     assert_eq!(servers.len(), 2);
     assert!(
         servers
@@ -158,7 +158,7 @@ fn all_servers_are_run_unless_one_is_chosen() {
             .iter()
             .all(|it| it.watch.ends_with(&["!gen/**".to_owned()]))
     );
-    assert!(!mission.plan.is_transparent);
+    assert!(!mission.setup.is_transparent);
     assert!(usage(FILE, &["--server", "c"]).ends_with("it has `a`, `b`"));
     for words in ["--watch a", "--build a", "--name a", "--cwd /", "--env A=1"] {
         let words: Vec<&str> = words.split(' ').collect();

@@ -99,7 +99,7 @@ pub(super) fn installed_json(installed: &Installed, visited: &[ServerVisit]) -> 
         "reason": installed.reason,
         "considered": installed.considered,
         "notes": installed.notes,
-        "starts": visited.first().map(|it| matches!(it.findings, VisitOutcome::Started { .. })),
+        "starts": visited.first().map(|it| matches!(it.outcome, VisitOutcome::Started { .. })),
     })
 }
 

@@ -115,7 +115,7 @@ fn only_a_clear_yes_is_brought() {
             state: state.to_owned(),
             accepted,
         });
-        assert_eq!(brought(params), expected, "{params}");
+        assert_eq!(consent_response(params), expected, "{params}");
     }
 }
 

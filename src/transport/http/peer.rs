@@ -110,7 +110,7 @@ impl Peer {
 
     /// Returns true if the configuration declares the transport of revision 2024-11-05.
     pub(super) fn is_configured_as_2024(&self) -> bool {
-        self.remote.old
+        self.remote.is_sse_2024
     }
 
     /// Returns true if all messages of the server arrive on one stream.
