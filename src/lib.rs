@@ -55,8 +55,8 @@
 //! ```
 //!
 //! A layer may use every layer below it, not only the next one. Every layer may use `config`, `event`, `file_time`,
-//! `lock`, `private_files`, `quoting`, `random` and `suggestions`. `watcher` and `output` use no other layer: `watcher` sends notices,
-//! `output` takes events, and `fleet` and `cli` connect them.
+//! `lock`, `private_files`, `quoting`, `random` and `suggestions`. `watcher` and `output` use no other layer:
+//! `watcher` sends notices, `output` takes events, and `fleet` and `cli` connect them.
 //!
 //! # Data flow
 //!
@@ -112,8 +112,8 @@
 //! the reaper, cleans up. Repositories from untrusted sources are read in a separate process too.
 //!
 //! *Errors.* Inside the crate, one `thiserror` type per module that can fail. For a client, a JSON-RPC error or a tool
-//! result with `isError`; `server::error_replies` words the errors of a server that cannot answer. For a person, an event.
-//! Only `cli` knows exit codes.
+//! result with `isError`; `server::error_replies` words the errors of a server that cannot answer. For a person, an
+//! event. Only `cli` knows exit codes.
 //!
 //! *Testing.* Pure parts have unit tests beside their code, the state machine also tests with random histories.
 //! `tests/integration` drives the built program from outside, against a scripted server

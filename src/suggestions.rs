@@ -3,7 +3,7 @@
 /// Maximum number of suggestions.
 const MOST: usize = 3;
 
-/// Returns up to three of `candidates` whose edit distance from `wanted`, ignoring case, is at most a third of its
+/// Returns up to three of `candidates` whose edit distance from `target`, ignoring case, is at most a third of its
 /// length (but at least 1), the nearest first.
 pub(crate) fn nearest<'a>(
     target: &str,

@@ -11,7 +11,7 @@ use crate::watcher::WatchError;
 /// Reason why a server could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
-    /// The configuration has no such server; `there` are the names it has.
+    /// The configuration has no such server; `available` are the names it has.
     #[error("the configuration has no server `{name}`")]
     Unknown {
         name: String,
@@ -244,7 +244,7 @@ impl Fleet {
         }
     }
 
-    /// Does the same as [`Self::arm`] without waiting. A server that cannot be watched runs all the same.
+    /// Does the same as [`Self::watch_and_introduce`] without waiting. A server that cannot be watched still runs.
     pub(super) fn spawn_watch_and_introduce(&self, server: ServerHandle, watch: u64) {
         let fleet = self.clone();
         self.0.tasks.spawn(async move {

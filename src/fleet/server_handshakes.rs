@@ -16,8 +16,8 @@ pub(crate) struct ServerHandshakes {
 }
 
 impl Fleet {
-    /// Waits until every loaded server has answered the introduction `epoch`, at most as long as a client's first
-    /// request may wait.
+    /// Waits until every loaded server has answered the introduction `hello_number`, at most as long as a client's
+    /// first request may wait.
     pub(crate) async fn handshakes(&self, hello_number: u64) -> ServerHandshakes {
         let deadline = Instant::now() + self.config().timeouts.startup_wait;
         let mut handshakes = Vec::new();
@@ -43,8 +43,8 @@ impl ServerHandshakes {
         self.handshakes.first().map(|(_, handshake)| &**handshake)
     }
 
-    /// Returns a raw object with the `capabilities` and `instructions` of all servers, for a client of `era`; `own` are
-    /// the proxy's own instructions. Capabilities that exist in one era only are not offered to the other.
+    /// Returns a raw object with the `capabilities` and `instructions` of all servers, for a client of `era`;
+    /// `own_instructions` are the proxy's. Capabilities that exist in one era only are not offered to the other.
     pub(crate) fn combined(&self, era: Era, own_instructions: Option<String>) -> String {
         let mut capabilities = Vec::new();
         let mut instructions: Vec<String> = own_instructions.into_iter().collect();

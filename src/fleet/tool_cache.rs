@@ -118,37 +118,37 @@ mod tests {
         list
     }
 
-    fn known() -> (tempfile::TempDir, ToolCache) {
+    fn cache() -> (tempfile::TempDir, ToolCache) {
         let dir = tempfile::tempdir().unwrap();
-        let known = ToolCache::open(dir.path().join("a/tools"));
-        (dir, known)
+        let cache = ToolCache::open(dir.path().join("a/tools"));
+        (dir, cache)
     }
 
     #[test]
     fn what_is_remembered_is_recalled_until_it_is_forgotten() {
-        let (dir, known) = known();
-        assert_eq!(known.load(&server("a")), None);
-        known.remove(&server("a")).unwrap();
-        known.store(&server("a"), &tools(&["x", "y"])).unwrap();
-        known.store(&server("../ü/b"), &tools(&[])).unwrap();
+        let (dir, cache) = cache();
+        assert_eq!(cache.load(&server("a")), None);
+        cache.remove(&server("a")).unwrap();
+        cache.store(&server("a"), &tools(&["x", "y"])).unwrap();
+        cache.store(&server("../ü/b"), &tools(&[])).unwrap();
         let again = ToolCache::open(dir.path().join("a/tools"));
         assert_eq!(again.load(&server("a")), Some(tools(&["x", "y"])));
         assert_eq!(again.load(&server("../ü/b")), Some(tools(&[])));
         again.store(&server("a"), &tools(&["z"])).unwrap();
-        assert_eq!(known.load(&server("a")), Some(tools(&["z"])));
+        assert_eq!(cache.load(&server("a")), Some(tools(&["z"])));
         again.remove(&server("a")).unwrap();
-        assert_eq!(known.load(&server("a")), None);
-        assert_eq!(fs::read_dir(&known.dir).unwrap().count(), 1);
+        assert_eq!(cache.load(&server("a")), None);
+        assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1);
     }
 
     #[test]
     fn another_command_is_another_server() {
-        let (_dir, known) = known();
-        known.store(&server("a"), &tools(&["x"])).unwrap();
+        let (_dir, cache) = cache();
+        cache.store(&server("a"), &tools(&["x"])).unwrap();
         let mut same = server("a");
         same.env.clear();
         same.watch = vec!["*.py".into()];
-        assert!(known.load(&same).is_some());
+        assert!(cache.load(&same).is_some());
         let changes: [fn(&mut ServerSpec); 5] = [
             |it| it.name = "A".into(),
             |it| it.program = "uvx".into(),
@@ -159,19 +159,19 @@ mod tests {
         for change in changes {
             let mut other = server("a");
             change(&mut other);
-            assert_eq!(known.load(&other), None, "{other:?}");
+            assert_eq!(cache.load(&other), None, "{other:?}");
         }
     }
 
     #[test]
     fn files_are_private_tell_no_secret_and_are_written_only_when_different() {
-        let (_dir, known) = known();
-        known.store(&server("a"), &tools(&["x"])).unwrap();
-        let path = known.path(&server("a"));
+        let (_dir, cache) = cache();
+        cache.store(&server("a"), &tools(&["x"])).unwrap();
+        let path = cache.path(&server("a"));
         let before = fs::metadata(&path).unwrap();
         assert_eq!(before.permissions().mode() & 0o777, 0o600);
         assert!(!fs::read_to_string(&path).unwrap().contains("geheim"));
-        known.store(&server("a"), &tools(&["x"])).unwrap();
+        cache.store(&server("a"), &tools(&["x"])).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().ino(), before.ino());
         assert_eq!(
             fs::metadata(&path).unwrap().mtime_nsec(),
@@ -181,9 +181,9 @@ mod tests {
 
     #[test]
     fn a_broken_or_foreign_file_is_not_known_and_is_replaced() {
-        let (_dir, known) = known();
-        known.store(&server("a"), &tools(&["x"])).unwrap();
-        let path = known.path(&server("a"));
+        let (_dir, cache) = cache();
+        cache.store(&server("a"), &tools(&["x"])).unwrap();
+        let path = cache.path(&server("a"));
         let long = format!(r#"{{"tools":[]{}}}"#, " ".repeat((8 << 20) - 11));
         assert_eq!(long.len() as u64, MAX_SIZE + 1);
         for text in [
@@ -196,26 +196,26 @@ mod tests {
             &long,
         ] {
             fs::write(&path, text).unwrap();
-            assert_eq!(known.load(&server("a")), None, "{}", text.len());
+            assert_eq!(cache.load(&server("a")), None, "{}", text.len());
         }
         fs::write(&path, b"{\"tools\":[],\"x\":\"\xff\"}").unwrap();
-        assert_eq!(known.load(&server("a")), None);
-        known.store(&server("a"), &tools(&["x"])).unwrap();
-        assert!(known.load(&server("a")).is_some());
+        assert_eq!(cache.load(&server("a")), None);
+        cache.store(&server("a"), &tools(&["x"])).unwrap();
+        assert!(cache.load(&server("a")).is_some());
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert_eq!(known.load(&server("a")), None);
-        assert!(known.store(&server("a"), &tools(&["x"])).is_err());
-        assert_eq!(fs::read_dir(&known.dir).unwrap().count(), 1);
+        assert_eq!(cache.load(&server("a")), None);
+        assert!(cache.store(&server("a"), &tools(&["x"])).is_err());
+        assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1);
     }
 
     #[test]
     fn a_list_that_is_too_long_to_be_read_is_not_kept() {
-        let (_dir, known) = known();
-        known.store(&server("a"), &tools(&["x"])).unwrap();
+        let (_dir, cache) = cache();
+        cache.store(&server("a"), &tools(&["x"])).unwrap();
         let long = "x".repeat(8 << 20);
-        known.store(&server("a"), &tools(&[&long])).unwrap();
-        assert_eq!(known.load(&server("a")), None);
-        assert!(!known.path(&server("a")).exists());
+        cache.store(&server("a"), &tools(&[&long])).unwrap();
+        assert_eq!(cache.load(&server("a")), None);
+        assert!(!cache.path(&server("a")).exists());
     }
 }

@@ -7,8 +7,8 @@ use crate::server::{Connection, ServerHandle};
 use crate::session::Session;
 use crate::transport::stream::{LineReader, MAX_UNREAD, Outbox};
 
-/// Passes the client's lines to its session, which answers on `out`, until the client closes its side. `limit` is the
-/// maximum message length in bytes, for the error about longer messages.
+/// Passes the client's lines to its session, which answers on `outbox`, until the client closes its side. `limit` is
+/// the maximum message length in bytes, for the error about longer messages.
 pub(crate) async fn serve(
     mut lines: LineReader,
     outbox: &Outbox,

@@ -189,7 +189,7 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    /// Returns the response in `line` whose members are at `places`.
+    /// Returns the response in `line` whose members are at `positions`.
     pub(crate) fn at(line: &'a str, positions: ResponsePositions) -> Self {
         let ResponsePositions { id, result, error } = positions;
         Self {

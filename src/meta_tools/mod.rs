@@ -150,7 +150,7 @@ impl OfferedMetaTools {
     }
 }
 
-/// Runs the meta-tool `name` of `offer` with raw `arguments`; returns the raw result. [`CALL`] is not run here: it
+/// Runs the meta-tool `name` of `offered` with raw `arguments`; returns the raw result. [`CALL`] is not run here: it
 /// becomes the request of a [`ToolCall`].
 pub(crate) async fn run(
     offered: &OfferedMetaTools,

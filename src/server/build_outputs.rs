@@ -76,11 +76,11 @@ struct FileHistory {
     /// Last run in which the file changed.
     last_run: u64,
     /// Number of changes in that run.
-    changes_in_run: u32,
+    changes: u32,
     /// Number of changes in each of the runs before.
     usual_changes: u32,
     /// Number of consecutive runs in which the file changed.
-    consecutive_runs: u32,
+    run_count: u32,
     /// Time of the file when a change was last counted, and whether the change was attributed to the build.
     last_change: Option<(SystemTime, bool)>,
 }
@@ -106,22 +106,17 @@ pub(super) struct BuildOutputs {
 impl BuildOutputs {
     /// Records the start of a run, at least [`TICK`] after the end of the last one.
     pub(super) fn record_start(&mut self, now: SystemTime) {
-        let mut last = self
-            .histories
-            .iter()
-            .filter(|(_, row)| row.last_run == self.run_number);
+        let run = self.run_number;
+        let mut last = self.histories.iter().filter(|(_, row)| row.last_run == run);
         let is_repeated = last.any(|(path, _)| !self.is_known(path));
         self.repeated = if is_repeated { self.repeated + 1 } else { 0 };
         if !self.is_cancelled {
             self.run_number += 1;
         }
-        for row in self
-            .histories
-            .values_mut()
-            .filter(|row| row.last_run == self.run_number)
-        {
+        let run = self.run_number;
+        for row in self.histories.values_mut().filter(|it| it.last_run == run) {
             // A cancelled run is repeated.
-            row.changes_in_run = 0;
+            row.changes = 0;
         }
         self.recent_runs.truncate(REMEMBERED_RUNS - 1);
         self.recent_runs.push_front(BuildRun {
@@ -195,7 +190,7 @@ impl BuildOutputs {
 
     fn is_known(&self, path: &Path) -> bool {
         let row = self.histories.get(path);
-        row.is_some_and(|row| row.consecutive_runs >= self.required_runs(path))
+        row.is_some_and(|row| row.run_count >= self.required_runs(path))
     }
 
     fn required_runs(&self, path: &Path) -> u32 {
@@ -218,27 +213,25 @@ impl BuildOutputs {
             return is_by_build;
         }
         if row.last_run < run {
-            let is_known = row.consecutive_runs >= required_runs;
+            let is_known = row.run_count >= required_runs;
             let unreported = if is_edited { 0 } else { MAX_UNREPORTED };
             let is_next = run - row.last_run <= 1 + unreported || is_known && !is_edited;
             // The number of saves by a user varies from run to run.
-            let is_steady =
-                row.consecutive_runs < 2 || row.changes_in_run == row.usual_changes || is_known;
+            let is_steady = row.run_count < 2 || row.changes == row.usual_changes || is_known;
             row.usual_changes = if is_known {
-                row.usual_changes.max(row.changes_in_run)
+                row.usual_changes.max(row.changes)
             } else {
-                row.changes_in_run
+                row.changes
             };
-            (row.last_run, row.changes_in_run) = (run, 0);
-            row.consecutive_runs = if is_next && is_steady {
-                row.consecutive_runs + 1
+            (row.last_run, row.changes) = (run, 0);
+            row.run_count = if is_next && is_steady {
+                row.run_count + 1
             } else {
                 1
             };
         }
-        row.changes_in_run += 1;
-        let is_by_build =
-            row.consecutive_runs >= required_runs && row.changes_in_run <= row.usual_changes;
+        row.changes += 1;
+        let is_by_build = row.run_count >= required_runs && row.changes <= row.usual_changes;
         row.last_change = time.map(|time| (time, is_by_build));
         is_by_build
     }

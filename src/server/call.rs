@@ -60,7 +60,7 @@ pub(crate) trait ResponseSink: Debug + Send + Sync {
 
 /// Client side of a session.
 pub(crate) trait Client: ResponseSink {
-    /// Takes a request from the server. `on` is the number of the client's request that it belongs to, if known.
+    /// Takes a request from the server. `related_number` is the number of the client's request to which it belongs.
     fn deliver_request(
         &self,
         from: &Arc<Connection>,
@@ -69,7 +69,7 @@ pub(crate) trait Client: ResponseSink {
         related_number: Option<u64>,
     );
 
-    /// Takes a notification from the server, except about its lists; `on` as in [`Self::ask`].
+    /// Takes a notification from the server, except about its lists; `related_number` as in [`Self::deliver_request`].
     fn deliver_notification(
         &self,
         from: &Arc<Connection>,

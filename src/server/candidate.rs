@@ -202,13 +202,11 @@ impl Candidate {
                 None,
             );
         }
-        let StartedProcess {
-            child,
-            stderr: voice,
-        } = self.shared.warm.start(&context.spec, number, cold).await;
+        let StartedProcess { child, stderr } =
+            self.shared.warm.start(&context.spec, number, cold).await;
         (
             generation::start(context, number, child, client, identity),
-            voice,
+            stderr,
         )
     }
 

@@ -226,7 +226,7 @@ impl Connection {
         receiver.await.map_err(|_| ConnectionLost)
     }
 
-    /// Like [`Self::ask`] without waiting; returns the id. For responses that take long or do not matter.
+    /// Like [`Self::request`] without waiting; returns the id. For responses that take long or do not matter.
     pub(crate) fn send_own(
         &self,
         method: &str,
@@ -341,8 +341,8 @@ impl Connection {
         locked(&self.pending).closed
     }
 
-    /// Handles a message of the server, or several in an array, as revision 2025-03-26 allows. `on` is the number of
-    /// the request whose response carried it, if known. An error says why the message is unusable.
+    /// Handles a message of the server, or several in an array, as revision 2025-03-26 allows. `related_number` is the
+    /// number of the request whose response carried it, if known. An error says why the message is unusable.
     pub(crate) fn receive(
         self: &Arc<Self>,
         line: &str,

@@ -20,7 +20,7 @@ pub(crate) fn refuse(call: &Call, server: &str, failure: &Failure) {
     answer(call, &explain(server, failure), "server_broken");
 }
 
-/// Answers `call` that was held longer than `patience`; the message names the reason for the hold.
+/// Answers `call` that was held longer than `max_wait`; the message names the reason for the hold.
 pub(crate) fn hold_timed_out(call: &Call, server: &str, what: &str, max_wait: Duration) {
     let message = format!(
         "`{server}` was not ready within {} s: the call waited for {what}. The call was not sent; retry it.",
@@ -29,7 +29,7 @@ pub(crate) fn hold_timed_out(call: &Call, server: &str, what: &str, max_wait: Du
     answer(call, &message, "reload_timeout");
 }
 
-/// Answers `call` that was rejected because more than `crowd` bytes of requests were queued before it.
+/// Answers `call` that was rejected because more than `limit` bytes of requests were queued before it.
 pub(crate) fn backlog_full(call: &Call, server: &str, limit: usize) {
     let message = format!(
         "`{server}` is reloading, and its backlog exceeds {} MiB of requests. This request was not sent; retry it \

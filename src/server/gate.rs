@@ -111,7 +111,7 @@ impl HeldQueue {
         Some(held)
     }
 
-    /// Removes the requests that `unwanted` selects; returns their number.
+    /// Removes the requests that `is_selected` selects; returns their number.
     fn forget(&mut self, is_selected: impl Fn(&Call) -> bool) -> usize {
         let before = self.lines.len();
         self.lines
@@ -122,7 +122,7 @@ impl HeldQueue {
 }
 
 impl Gate {
-    /// Creates a gate that holds requests, each at most for `patience`.
+    /// Creates a gate that holds requests, each at most for `max_wait`.
     pub(crate) fn new(server: String, max_wait: Duration) -> Self {
         Self {
             server,
@@ -140,7 +140,7 @@ impl Gate {
         }
     }
 
-    /// Makes the gate ask `foresight` for unreported saves before a request passes.
+    /// Makes the gate ask `save_probe` for unreported saves before a request passes.
     pub(crate) fn set_save_probe(&self, save_probe: Arc<dyn SaveProbe>) {
         // One watcher knows all files, so the first one is enough.
         let _ = self.save_probe.set(save_probe);
@@ -257,8 +257,8 @@ impl Gate {
     }
 
     /// Removes a held request that the client has cancelled. Returns false if it is not held here.
-    pub(crate) fn cancel(&self, asker: &Arc<dyn ResponseSink>, id: &str) -> bool {
-        let is_selected = |call: &Call| *call.id == *id && Arc::ptr_eq(&call.sink, asker);
+    pub(crate) fn cancel(&self, sink: &Arc<dyn ResponseSink>, id: &str) -> bool {
+        let is_selected = |call: &Call| *call.id == *id && Arc::ptr_eq(&call.sink, sink);
         self.lock().queue.forget(is_selected) > 0
     }
 

@@ -175,7 +175,7 @@ async fn require_modern(
     }
 }
 
-/// Negotiates the legacy era, or the modern one if the server rejects `initialize` and `insist` is false.
+/// Negotiates the legacy era, or the modern one if the server rejects `initialize` and `is_forced` is false.
 async fn initialize_first(
     connection: &Connection,
     hello: &ClientHello,

@@ -49,23 +49,23 @@ mod tests {
 
     #[test]
     fn pauses_grow_while_nothing_differs() {
-        let mut pacing = ListBackoff::default();
+        let mut backoff = ListBackoff::default();
         let mut now = Instant::now();
         let mut pauses = Vec::new();
         let mut told = 0;
         for _ in 0..10 {
-            let pause = pacing.pause(now);
+            let pause = backoff.pause(now);
             pauses.push(u64::try_from(pause.as_millis()).unwrap());
             now += pause;
-            told += u32::from(pacing.read(false, now));
+            told += u32::from(backoff.read(false, now));
         }
         assert_eq!(pauses, [0, 50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
         assert_eq!(told, 1);
-        assert!(!pacing.read(true, now));
-        assert_eq!(pacing.pause(now), Duration::ZERO, "it differed");
-        pacing.read(false, now);
-        assert_eq!(pacing.pause(now), FIRST);
+        assert!(!backoff.read(true, now));
+        assert_eq!(backoff.pause(now), Duration::ZERO, "it differed");
+        backoff.read(false, now);
+        assert_eq!(backoff.pause(now), FIRST);
         now += LONGEST * 3;
-        assert_eq!(pacing.pause(now), Duration::ZERO, "long ago");
+        assert_eq!(backoff.pause(now), Duration::ZERO, "long ago");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
@@ -20,6 +20,43 @@ const UNDECLARED_TIMEOUT: Duration = Duration::from_secs(1);
 /// Lists of a generation, in the order of [`ListKind::ALL`]; each is complete, or the raw error of the server.
 pub(crate) type Lists = [Result<List, String>; 4];
 
+/// Lists of the generation that went live last; before the first, perhaps tools known from an earlier session.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    /// Number of the generation; 0 before the first.
+    pub(crate) generation: u64,
+    /// The lists, in the order of [`ListKind::ALL`].
+    pub(crate) lists: Lists,
+    /// Time from the generation's start to its proof.
+    pub(crate) took: Duration,
+    /// Difference of its tools from the tools before.
+    pub(crate) diff: ToolDiff,
+    /// Time at which the generation went live.
+    pub(crate) since: Option<Instant>,
+}
+
+impl Snapshot {
+    /// Returns the list of this kind; `None` if the server answered with an error.
+    pub(crate) fn list(&self, kind: ListKind) -> Option<&List> {
+        self.lists[kind.index()].as_ref().ok()
+    }
+
+    /// Returns false if the server is known to lack the tool `name`; its list of tools may be unknown.
+    pub(crate) fn may_have_tool(&self, name: &str) -> bool {
+        self.list(ListKind::Tools)
+            .is_none_or(|tools| tools.find(name).is_some())
+    }
+
+    /// Returns the names of the tools in the server's order.
+    pub(crate) fn tool_names(&self) -> Vec<&str> {
+        let tools = self
+            .list(ListKind::Tools)
+            .into_iter()
+            .flat_map(|list| &list.entries);
+        tools.map(|entry| entry.name.as_str()).collect()
+    }
+}
+
 /// Returns the difference between the tools of two generations; a list that failed counts as empty.
 pub(crate) fn tool_diff(old: &Lists, new: &Lists) -> ToolDiff {
     let none = List::default();
@@ -28,9 +65,9 @@ pub(crate) fn tool_diff(old: &Lists, new: &Lists) -> ToolDiff {
     diff(old, new)
 }
 
-/// Reads all pages of every list that the server offers. A list that is not answered within `patience` keeps its state
+/// Reads all pages of every list that the server offers. A list that is not answered within `max_wait` keeps its state
 /// `before`, except the tools, which no client can do without. A process is asked for its tools even if it does not
-/// declare any, unless `asked_in_vain` says that it did not answer this request earlier.
+/// declare any, unless `is_unanswered` says that it did not answer this request earlier.
 pub(crate) async fn fetch_lists(
     connection: &Connection,
     handshake: &Handshake,

@@ -36,7 +36,7 @@ mod test_client;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::{oneshot, watch};
@@ -46,7 +46,7 @@ pub(crate) use connection::{Connection, RawResponse};
 pub(crate) use error_replies::explain;
 pub(crate) use gate::{Gate, GateStatus, SaveProbe};
 pub(crate) use handshake::{ClientHello, ClientSettings, Handshake};
-pub(crate) use lists::Lists;
+pub(crate) use lists::{Lists, Snapshot};
 pub(crate) use loaded_files::LoadedFilesObserver;
 
 use crate::bridge::Identity;
@@ -63,43 +63,6 @@ use supervisor::Supervisor;
 /// Result of a reload: the generation's number, the duration of its start and the difference in its tools.
 pub(crate) type ReloadResult = Result<(u64, Duration, ToolDiff), Arc<Failure>>;
 
-/// Lists of the generation that went live last; before the first, perhaps tools known from an earlier session.
-#[derive(Debug, Clone)]
-pub(crate) struct Snapshot {
-    /// Number of the generation; 0 before the first.
-    pub(crate) generation: u64,
-    /// The lists, in the order of [`ListKind::ALL`].
-    pub(crate) lists: Lists,
-    /// Time from the generation's start to its proof.
-    pub(crate) took: Duration,
-    /// Difference of its tools from the tools before.
-    pub(crate) diff: ToolDiff,
-    /// Time at which the generation went live.
-    pub(crate) since: Option<Instant>,
-}
-
-impl Snapshot {
-    /// Returns the list of this kind; `None` if the server answered with an error.
-    pub(crate) fn list(&self, kind: ListKind) -> Option<&List> {
-        self.lists[kind.index()].as_ref().ok()
-    }
-
-    /// Returns false if the server is known to lack the tool `name`; its list of tools may be unknown.
-    pub(crate) fn may_have_tool(&self, name: &str) -> bool {
-        self.list(ListKind::Tools)
-            .is_none_or(|tools| tools.find(name).is_some())
-    }
-
-    /// Returns the names of the tools in the server's order.
-    pub(crate) fn tool_names(&self) -> Vec<&str> {
-        let tools = self
-            .list(ListKind::Tools)
-            .into_iter()
-            .flat_map(|list| &list.entries);
-        tools.map(|entry| entry.name.as_str()).collect()
-    }
-}
-
 /// State shared by the supervisor and the holders of a handle.
 #[derive(Debug)]
 struct ServerShared {
@@ -107,7 +70,7 @@ struct ServerShared {
     snapshot: watch::Sender<Arc<Snapshot>>,
     handshake: watch::Sender<Option<Arc<Handshake>>>,
     client_settings: Mutex<ClientSettings>,
-    /// True if a change of `wanted` was reported and the supervisor has not read it yet.
+    /// True if a change of `client_settings` was reported and the supervisor has not read it yet.
     settings_reported: AtomicBool,
     status: Mutex<Status>,
     /// `None` while no files are watched.
@@ -323,7 +286,7 @@ impl ServerHandle {
         self.shared.warm.standby_cost()
     }
 
-    /// Introduces a client; the first call starts the server. `epoch` numbers the introductions, from 1.
+    /// Introduces a client; the first call starts the server. `hello_number` numbers the introductions, from 1.
     pub(crate) fn introduce_client(
         &self,
         hello: ClientHello,
@@ -340,8 +303,8 @@ impl ServerHandle {
         let _ = self.reports.send(Report::Identity(Box::new(identity)));
     }
 
-    /// Waits until a generation has answered introduction `epoch` or a later one, at most for `startup_wait`, and not
-    /// while requests are refused. Returns the newest handshake, if any, perhaps of an earlier introduction.
+    /// Waits until a generation has answered introduction `hello_number` or a later one, at most for `startup_wait`,
+    /// and not while requests are refused. Returns the newest handshake, if any, perhaps of an earlier introduction.
     pub(crate) async fn wait_for_handshake(&self, hello_number: u64) -> Option<Arc<Handshake>> {
         let mut handshake = self.shared.handshake.subscribe();
         let mut status = self.shared.gate.status();
@@ -399,7 +362,7 @@ impl ServerHandle {
         let _ = self.reports.send(Report::Suspect);
     }
 
-    /// Makes the gate ask `foresight` for unreported saves before it lets a request through.
+    /// Makes the gate ask `save_probe` for unreported saves before it lets a request through.
     pub(crate) fn set_save_probe(&self, save_probe: Arc<dyn SaveProbe>) {
         self.shared.gate.set_save_probe(save_probe);
     }
@@ -453,7 +416,7 @@ impl ServerHandle {
         outcome.await.ok()
     }
 
-    /// Stops the server; resolves when all its processes have ended. Calls in flight have `patience` to finish; later
+    /// Stops the server; resolves when all its processes have ended. Calls in flight have `max_wait` to finish; later
     /// calls are refused.
     pub(crate) async fn stop(&self, max_wait: Duration) {
         let (done, stopped) = oneshot::channel();

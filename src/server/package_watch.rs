@@ -42,9 +42,9 @@ pub(crate) struct PackageInstallation {
     pub(crate) afterwards: bool,
 }
 
-/// Waits for an installation that the failed start of a server, begun at `since`, may have missed. `noted` are those
-/// where its process looks for packages; `tries` is the number of preceding consecutive starts during which, and not
-/// afterwards, packages were installed.
+/// Waits for an installation that the failed start of a server, begun at `since`, may have missed. `directories` are
+/// those where its process looks for packages; `tries` is the number of preceding consecutive starts during which,
+/// and not afterwards, packages were installed.
 pub(crate) async fn installed(
     spec: Arc<ServerSpec>,
     directories: BTreeSet<PathBuf>,

@@ -35,7 +35,7 @@ pub(super) struct PendingRequests {
     pub(super) newest_own_method: Option<Box<str>>,
     /// Tasks that the generation runs for clients.
     pub(super) tasks: Tasks,
-    /// Number of clients' calls in `waiting`.
+    /// Number of clients' calls in `requests`.
     pub(super) call_count: usize,
     /// Time at which the last of these calls was answered.
     pub(super) idle_since: Option<Instant>,

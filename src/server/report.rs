@@ -41,7 +41,7 @@ pub(crate) struct ProxyResources {
     pub(crate) watches_files: bool,
     /// Limit on concurrent starts.
     pub(crate) start_permits: StartPermits,
-    /// See [`Self::build_site`].
+    /// See [`Self::shared_build`].
     pub(super) builds: Arc<Mutex<SharedBuilds>>,
     /// Pool of standby processes, if standbys are enabled.
     pub(crate) standby_pool: Option<StandbyPool>,

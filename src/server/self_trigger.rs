@@ -94,13 +94,13 @@ mod tests {
 
     /// Returns the warning, if any, for each change; each duration is the time between a start and the change.
     fn told(changes: &[(&[&str], Duration)]) -> Vec<Option<SelfTrigger>> {
-        let mut echoes = SelfTriggerDetector::default();
+        let mut detector = SelfTriggerDetector::default();
         let mut now = Instant::now();
         let change = |(paths, after): &(&[&str], Duration)| {
-            echoes.started(now);
+            detector.started(now);
             now += *after;
             let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-            echoes.changed(&paths, now, false)
+            detector.changed(&paths, now, false)
         };
         changes.iter().map(change).collect()
     }
@@ -117,11 +117,11 @@ mod tests {
 
     #[test]
     fn a_file_that_changes_during_calls_alone_is_told_at_any_pace() {
-        let mut echoes = SelfTriggerDetector::default();
+        let mut detector = SelfTriggerDetector::default();
         let mut now = Instant::now();
         let mut change = |path: &str, is_called| {
             now += Duration::from_secs(60);
-            echoes.changed(&[path.into()], now, is_called)
+            detector.changed(&[path.into()], now, is_called)
         };
         for _ in 0..2 {
             assert_eq!(change("notes.js", true), None);

@@ -55,8 +55,8 @@ impl StartPermit {
         Self(None)
     }
 
-    /// Awaits `work`, for which `body` computes. Releases the permit when `body` becomes idle, so that other starts do
-    /// not wait with it.
+    /// Awaits `work`, for which `backend` computes. Releases the permit when `backend` becomes idle, so that other
+    /// starts do not wait with it.
     pub(super) async fn during<T>(
         &mut self,
         backend: &Backend,
@@ -73,7 +73,7 @@ impl StartPermit {
     }
 }
 
-/// Waits until `body` has been idle for [`LOOKS`] intervals.
+/// Waits until `backend` has been idle for [`IDLE_INTERVALS`] intervals.
 async fn idle(backend: &Backend) {
     let mut idle = 0;
     // The first measurement follows the first interval: it reads `/proc` of every process on the runtime's thread.

@@ -45,7 +45,7 @@ pub(crate) enum State {
     },
     /// The generation `active` answers requests.
     Live { active: u64 },
-    /// The saved code does not run; `old` is still running. A remote server is retried at `again`.
+    /// The saved code does not run; `old` is still running. A remote server is retried at `retry_at`.
     Broken {
         old: Option<u64>,
         retry_at: Option<Instant>,
@@ -98,7 +98,7 @@ pub(crate) enum Input {
     Exited(u64),
     /// A generation that made room, or a cancelled candidate, has ended.
     Gone(u64),
-    /// The time `at` of `State::Restarting` or `again` of `State::Broken` has come.
+    /// The time `at` of `State::Restarting` or `retry_at` of `State::Broken` has come.
     Due,
     /// The server is stopped for good.
     Stop,

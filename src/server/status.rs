@@ -4,6 +4,9 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use super::gate::GateStatus;
+use super::state::State;
+
 /// Snapshot of a server's status.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Status {
@@ -25,4 +28,21 @@ pub(crate) struct WatchedFiles {
     pub(crate) globs: Arc<Mutex<Vec<String>>>,
     /// Number of watched files, updated as files come and go.
     pub(crate) count: Arc<AtomicUsize>,
+}
+
+/// Returns the state in the words of [`Status::state`].
+pub(super) fn state_in_words(state: &State, gate_status: GateStatus) -> &'static str {
+    match state {
+        State::Idle => "not started",
+        State::Building { .. } => "building",
+        State::MakingRoom { .. } | State::Starting { .. } => "starting",
+        State::Live { .. } if gate_status == GateStatus::Held => "checking a touched file",
+        State::Live { .. } => "running",
+        State::Broken {
+            retry_at: Some(_), ..
+        } => "unreachable",
+        State::Broken { .. } => "broken",
+        State::Restarting { .. } => "restarting after a crash",
+        State::Stopped => "stopped",
+    }
 }

@@ -1,7 +1,7 @@
 //! Supervisor of a server: one task that owns its generations and carries out the effects of the state machine.
 //!
-//! Events arrive as [`Report`]s and [`ConnectionNotice`]s; the machine turns them into effects and decides about starts and
-//! stops. The supervisor does not know sessions: it notifies clients through [`Client`].
+//! Events arrive as [`Report`]s and [`ConnectionNotice`]s; the machine turns them into effects and decides about
+//! starts and stops. The supervisor does not know sessions: it notifies clients through [`Client`].
 
 mod building;
 mod commit;
@@ -25,13 +25,13 @@ use tokio_util::task::TaskTracker;
 
 use super::call::{Call, Client, ResponseSink};
 use super::connection::{Connection, ConnectionNotice};
-use super::gate::GateStatus;
 use super::generation::{ProvenGeneration, RunningGeneration};
 use super::handshake::{ClientHello, ClientSettings};
 use super::list_backoff::ListBackoff;
 use super::report::{Report, ServerContext};
 use super::self_trigger::SelfTriggerDetector;
 use super::state::{Effect, Input, LAST_BACKOFF, Rules, ServerLocation, State, StateMachine};
+use super::status::state_in_words;
 use super::{ReloadResult, ServerShared, candidate};
 use crate::bridge::Identity;
 use crate::config::{OnBroken, ReloadMode, ServerSpec, StandbyMode};
@@ -272,7 +272,7 @@ impl Supervisor {
         self.await_packages();
         let gate_status = *self.shared.gate.status().borrow();
         self.shared
-            .describe(|status| status.state = describe(&self.machine.state, gate_status));
+            .describe(|status| status.state = state_in_words(&self.machine.state, gate_status));
         if let Some(report) = self.early_report.take() {
             self.on_report(report);
         }
@@ -423,22 +423,6 @@ fn rules(spec: &ServerSpec) -> Rules {
 fn cancel(token: &mut Option<CancellationToken>) {
     if let Some(token) = token.take() {
         token.cancel();
-    }
-}
-
-fn describe(state: &State, gate_status: GateStatus) -> &'static str {
-    match state {
-        State::Idle => "not started",
-        State::Building { .. } => "building",
-        State::MakingRoom { .. } | State::Starting { .. } => "starting",
-        State::Live { .. } if gate_status == GateStatus::Held => "checking a touched file",
-        State::Live { .. } => "running",
-        State::Broken {
-            retry_at: Some(_), ..
-        } => "unreachable",
-        State::Broken { .. } => "broken",
-        State::Restarting { .. } => "restarting after a crash",
-        State::Stopped => "stopped",
     }
 }
 

@@ -28,8 +28,8 @@ pub(crate) struct SessionFactory {
 }
 
 impl SessionFactory {
-    /// Opens a session whose client is reached by `out`; if `shared`, several clients are. Its servers start with its
-    /// first message. Returns an error if the files of the only server cannot be watched.
+    /// Opens a session whose client is reached by `delivery`; if `is_shared`, several clients are. Its servers start
+    /// with its first message. Returns an error if the files of the only server cannot be watched.
     pub(crate) fn open(
         &self,
         delivery: Arc<dyn Delivery>,

@@ -111,7 +111,7 @@ struct ServerRequest {
 }
 
 impl Session {
-    /// Creates a session whose client is reached by `out`; if `shared`, several clients are.
+    /// Creates a session whose client is reached by `delivery`; if `is_shared`, several clients are.
     pub(crate) fn new(
         delivery: Arc<dyn Delivery>,
         is_shared: bool,

@@ -285,7 +285,7 @@ impl Session {
         self.submit_for(self.as_sink(), server, method, rename, request);
     }
 
-    /// Sends a request like [`Self::submit`]; `asker` receives the response.
+    /// Sends a request like [`Self::submit`]; `sink` receives the response.
     pub(super) fn submit_for(
         &self,
         sink: Arc<dyn ResponseSink>,

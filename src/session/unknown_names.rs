@@ -42,7 +42,7 @@ impl Session {
         }
     }
 
-    /// Runs `again` with a request that matches no list, once the servers that are starting have listed their entries.
+    /// Runs `retry` with a request that matches no list, once the servers that are starting have listed their entries.
     /// Returns false if no server that `may_have` the requested entry is starting.
     pub(super) fn retry_when_listed(
         &self,

@@ -44,7 +44,7 @@ pub(crate) fn spawn(
     spawn_with_stderr(spec, stderr_events(spec, generation, events), reaper)
 }
 
-/// Like [`spawn`], but passes each stderr line to `tell`.
+/// Like [`spawn`], but passes each stderr line to `on_line`.
 pub(crate) fn spawn_with_stderr(
     spec: &ServerSpec,
     on_line: impl FnMut(String) + Send + 'static,

@@ -6,13 +6,13 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 
 static BEFORE: OnceLock<Rlimit> = OnceLock::new();
 
-/// Raises the limit to `wanted` files, or as far as the system allows; returns the resulting limit.
-pub(crate) fn raise(wanted: u64) -> u64 {
+/// Raises the limit of open files to `limit`, or as far as the system allows; returns the resulting limit.
+pub(crate) fn raise(limit: u64) -> u64 {
     let before = getrlimit(Resource::Nofile);
-    let wanted = before.maximum.map_or(wanted, |most| most.min(wanted));
-    if before.current.is_some_and(|current| current < wanted) {
+    let limit = before.maximum.map_or(limit, |most| most.min(limit));
+    if before.current.is_some_and(|current| current < limit) {
         let raised = Rlimit {
-            current: Some(wanted),
+            current: Some(limit),
             ..before
         };
         match setrlimit(Resource::Nofile, raised) {
@@ -20,7 +20,7 @@ pub(crate) fn raise(wanted: u64) -> u64 {
             Err(error) => tracing::debug!(%error, "no more files than before"),
         }
     }
-    getrlimit(Resource::Nofile).current.unwrap_or(wanted)
+    getrlimit(Resource::Nofile).current.unwrap_or(limit)
 }
 
 /// Sets the limit of a newly started process to its value before [`raise`].

@@ -27,7 +27,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Creates a pipe; each line written to the returned end is passed to `tell`.
+    /// Creates a pipe; each line written to the returned end is passed to `on_line`.
     pub(super) fn pipe(
         on_line: impl FnMut(String) + Send + 'static,
     ) -> io::Result<(Self, PipeWriter)> {

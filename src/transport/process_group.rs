@@ -27,7 +27,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// Poll interval; the system does not report when a group becomes empty.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// Leader of a group; [`wait_for_leader`](Self::wait_for_leader) must run until it has exited. Dropping it earlier kills the group.
+/// Leader of a group; [`Self::wait_for_leader`] must run until it has exited. Dropping it earlier kills the group.
 pub(super) struct GroupLeader {
     process: tokio::process::Child,
     group: Arc<ProcessGroup>,

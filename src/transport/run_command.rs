@@ -32,8 +32,8 @@ pub(crate) fn this_program() -> std::process::Command {
     command
 }
 
-/// Runs `command` with an empty stdin and passes each line of stdout and stderr to `tell`, in order. All processes it
-/// started are killed when it ends or when the future is dropped.
+/// Runs `command` with an empty stdin and passes each line of stdout and stderr to `on_line`, in order. All processes
+/// it started are killed when it ends or when the future is dropped.
 pub(crate) async fn run(
     command: Command,
     reaper: &Reaper,

@@ -121,7 +121,7 @@ pub(super) struct Launch {
     pub(super) preloads: bool,
 }
 
-/// File access of [`understand`].
+/// File access of [`parse_command`].
 pub(super) trait ProgramReader {
     /// Returns the beginning of a program file, at a path relative to the server's directory or found in its PATH.
     fn beginning(&self, program: &str) -> Option<String>;

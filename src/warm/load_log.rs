@@ -45,7 +45,7 @@ pub(crate) struct LoadedFiles {
     pub(crate) loaded_late: BTreeSet<PathBuf>,
     /// Files opened for reading before the first response.
     pub(crate) read: BTreeSet<PathBuf>,
-    /// Modules of installed packages, as paths below their directory in `places`.
+    /// Modules of installed packages, as paths below their directory in `package_dirs`.
     pub(crate) installed: BTreeSet<PathBuf>,
     /// Directories for installed packages that the process searches.
     pub(crate) package_dirs: BTreeSet<PathBuf>,
@@ -134,7 +134,7 @@ fn marked<'a>(log: &'a str, mark: &'a str) -> impl Iterator<Item = &'a str> {
 }
 
 impl LoadedFiles {
-    /// Parses the notes of a process whose log had `began` bytes at the first response.
+    /// Parses the notes of a process whose log had `size_at_response` bytes at the first response.
     fn read_from(log: &str, size_at_response: usize) -> Self {
         let installed: Vec<&Path> = marked(log, "#installed").map(Path::new).collect();
         let is_package_dir = |place: &&&Path| PACKAGE_DIRS.iter().any(|it| place.ends_with(it));
@@ -208,17 +208,17 @@ mod tests {
                      mcp.server\t/v/site-packages/mcp/server.py\nnames\t/p/names\n\
                      #found\t/p/server.py\nhelpers\t/shared/helpers.py\n#read\t/p/prompt.txt\n#wrote\t/p/log.txt\n";
         let late = "late\t/p/late.py\n#read\t/p/answer.txt\n";
-        let noted = LoadedFiles::read_from(&format!("{early}{late}"), early.len());
+        let files = LoadedFiles::read_from(&format!("{early}{late}"), early.len());
         let code = [
             "/p/server.py",
             "/shared/helpers.py",
             "/p/names",
             "/p/late.py",
         ];
-        assert_eq!(noted.code, paths(&code));
-        assert_eq!(noted.loaded_late, paths(&["/p/late.py"]));
-        assert_eq!(noted.read, paths(&["/p/prompt.txt"]));
-        assert_eq!(noted.installed, paths(&["mcp/server.py"]));
+        assert_eq!(files.code, paths(&code));
+        assert_eq!(files.loaded_late, paths(&["/p/late.py"]));
+        assert_eq!(files.read, paths(&["/p/prompt.txt"]));
+        assert_eq!(files.installed, paths(&["mcp/server.py"]));
     }
 
     #[test]
@@ -226,9 +226,9 @@ mod tests {
         let log = "#interpreter\t/usr/bin/node\n#installed\t/p/node_modules/\n\
                    #common\t/p/a.cjs\n#require\t/p/node_modules/z/z.js\t/p/a.cjs\n#link\t/p/link.js\n\
                    /p/a.cjs\t/p/a.cjs\n/p/data.json\t/p/data.json\n/p/node_modules/z/z.js\t/p/node_modules/z/z.js\n#end\t\n";
-        let noted = LoadedFiles::read_from(log, 0);
+        let files = LoadedFiles::read_from(log, 0);
         let code = ["/p/a.cjs", "/p/data.json", "/p/link.js"];
-        assert_eq!(noted.code, paths(&code));
-        assert_eq!(noted.installed, paths(&["z/z.js"]));
+        assert_eq!(files.code, paths(&code));
+        assert_eq!(files.installed, paths(&["z/z.js"]));
     }
 }

@@ -164,7 +164,7 @@ impl WarmReload {
                 None => {}
             }
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         let folder = self.folder(spec).map(Arc::new);
         locked(&self.state).since = Some(SystemTime::now());
         let child = match &folder {
@@ -173,7 +173,7 @@ impl WarmReload {
         };
         let mut state = locked(&self.state);
         state.folder = folder;
-        state.cold_start = Some(begun);
+        state.cold_start = Some(started);
         StartedProcess {
             child,
             stderr: None,
@@ -204,7 +204,7 @@ impl WarmReload {
         let mut state = locked(&self.state);
         let folder = state.folder.take();
         let since = state.since.take();
-        let took = state.cold_start.take().map(|begun| begun.elapsed());
+        let took = state.cold_start.take().map(|started| started.elapsed());
         state.cold_duration = took.filter(|_| answers).or(state.cold_duration);
         let log_parts = folder.clone().zip(since);
         let load_log = log_parts.map(|(folder, since)| LoadLog::new(folder, since));
@@ -370,7 +370,7 @@ impl WarmReload {
         })
     }
 
-    /// Marks a standby as `over`; returns whether no other one is left.
+    /// Marks a standby as `ended`; returns whether no other one is left.
     fn was_last(&self, ended: &CancellationToken) -> bool {
         let state = locked(&self.state);
         ended.cancel();

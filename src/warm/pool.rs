@@ -131,13 +131,13 @@ mod tests {
     use super::*;
 
     /// Seats of a pool; `take` gives the time of a server's last save in seconds after `now`.
-    struct Seats {
+    struct Permits {
         pool: StandbyPool,
         now: Instant,
         taken: Vec<(Option<StandbyPermit>, CancellationToken)>,
     }
 
-    impl Seats {
+    impl Permits {
         fn new(limit: usize) -> Self {
             Self {
                 pool: StandbyPool::new(limit),
@@ -150,13 +150,13 @@ mod tests {
         fn take(&mut self, owner: usize, seconds: u64) -> bool {
             let end = CancellationToken::new();
             let saved = self.now + Duration::from_secs(seconds);
-            let seat = self.pool.reserve(owner, saved, &end);
-            self.taken.push((seat, end));
+            let permit = self.pool.reserve(owner, saved, &end);
+            self.taken.push((permit, end));
             self.taken.last().unwrap().0.is_some()
         }
 
         /// Returns the indexes of evicted standbys, in order of arrival from 0.
-        fn gone(&self) -> Vec<usize> {
+        fn evicted(&self) -> Vec<usize> {
             let all = 0..self.taken.len();
             all.filter(|&at| self.taken[at].1.is_cancelled()).collect()
         }
@@ -164,33 +164,33 @@ mod tests {
 
     #[test]
     fn the_least_recently_saved_makes_room() {
-        let mut seats = Seats::new(2);
-        assert!(seats.take(1, 2) && seats.take(2, 1) && seats.take(3, 3));
-        assert_eq!(seats.gone(), [1]);
-        assert!(!seats.take(4, 0));
-        seats.taken[2].0 = None;
-        assert!(seats.take(4, 0));
-        assert_eq!(seats.gone(), [1]);
+        let mut permits = Permits::new(2);
+        assert!(permits.take(1, 2) && permits.take(2, 1) && permits.take(3, 3));
+        assert_eq!(permits.evicted(), [1]);
+        assert!(!permits.take(4, 0));
+        permits.taken[2].0 = None;
+        assert!(permits.take(4, 0));
+        assert_eq!(permits.evicted(), [1]);
     }
 
     #[test]
     fn a_second_one_never_takes_the_place_of_a_first_and_goes_before_any() {
-        let mut seats = Seats::new(2);
-        assert!(seats.take(1, 1));
-        assert!(seats.take(2, 2));
-        assert!(!seats.take(2, 9), "there is no room for a second one");
-        seats.taken[0].0 = None;
-        assert!(seats.take(2, 9));
-        assert!(seats.gone().is_empty());
-        assert!(seats.take(3, 0), "however long ago it was saved");
-        assert_eq!(seats.gone(), [3]);
+        let mut permits = Permits::new(2);
+        assert!(permits.take(1, 1));
+        assert!(permits.take(2, 2));
+        assert!(!permits.take(2, 9), "there is no room for a second one");
+        permits.taken[0].0 = None;
+        assert!(permits.take(2, 9));
+        assert!(permits.evicted().is_empty());
+        assert!(permits.take(3, 0), "however long ago it was saved");
+        assert_eq!(permits.evicted(), [3]);
         // The remaining standby of two is a first one.
-        let mut seats = Seats::new(2);
-        assert!(seats.take(1, 1) && seats.take(1, 2));
-        seats.taken[0].0 = None;
-        assert!(seats.take(2, 3));
-        assert!(!seats.take(2, 4));
-        assert!(seats.take(3, 5));
-        assert_eq!(seats.gone(), [1]);
+        let mut permits = Permits::new(2);
+        assert!(permits.take(1, 1) && permits.take(1, 2));
+        permits.taken[0].0 = None;
+        assert!(permits.take(2, 3));
+        assert!(!permits.take(2, 4));
+        assert!(permits.take(3, 5));
+        assert_eq!(permits.evicted(), [1]);
     }
 }

@@ -66,7 +66,7 @@ pub(super) struct Standby {
 }
 
 impl Standby {
-    /// Starts the process with `folder`; `stamp` must be the stamp of `learned` from before.
+    /// Starts the process with `folder`; `stamp` must be the stamp of `preload_list` from before.
     pub(super) fn start(
         spec: &ServerSpec,
         folder: BootstrapDir,
@@ -108,7 +108,7 @@ impl Standby {
         while self.stage < stage {
             let Some(end) = self.received.iter().position(|byte| *byte == b'\n') else {
                 tokio::select! {
-                    read = self.messages.read_buf(&mut self.received) => read.map_err(|error| StandbyError::Unfit(error.to_string()))?,
+                    read = self.messages.read_buf(&mut self.received) => read.map_err(|error| unfit(&error))?,
                     status = exited.wait() => return Err(StandbyError::Unfit(format!("exited early with {status}"))),
                 };
                 continue;
@@ -139,7 +139,7 @@ impl Standby {
     fn send(&self, word: &[u8]) -> Result<(), StandbyError> {
         write(self.commands.as_fd(), word)
             .map(drop)
-            .map_err(|error| StandbyError::Unfit(error.to_string()))
+            .map_err(|error| unfit(&error.into()))
     }
 
     /// Makes the process run its command. From then on the process equals one from a plain start.
@@ -181,4 +181,8 @@ impl Standby {
         let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
         Some(kib * 1024)
     }
+}
+
+fn unfit(error: &io::Error) -> StandbyError {
+    StandbyError::Unfit(error.to_string())
 }

@@ -19,7 +19,7 @@ use super::matcher::Matcher;
 use super::symlinks::TreeSymlinks;
 use crate::lock::locked;
 
-/// Pending suspicion of one id. The server has an open `Suspect` while `coming` or `gathering` is set.
+/// Pending suspicion of one id. The server has an open `Suspect` while `pending_batches` or `is_saving` is set.
 #[derive(Debug, Default)]
 struct Suspicion {
     /// Number of event batches that the watcher thread has not processed yet.
@@ -172,7 +172,7 @@ impl NoticeDispatcher {
         }
     }
 
-    /// Brings `id` up to date after it joined a watched tree. `gathering` tells whether a save is in progress; `missed`
+    /// Brings `id` up to date after it joined a watched tree. `is_saving` tells whether a save is in progress; `missed`
     /// are files changed before.
     pub(super) fn catch_up(&self, id: u64, is_saving: bool, missed: Vec<PathBuf>) {
         let mut state = locked(&self.state);

@@ -23,7 +23,7 @@ pub(super) const RECURSIVE: bool = cfg!(any(target_os = "macos", windows));
 /// Message to the watcher thread.
 #[derive(Debug)]
 pub(super) enum WatcherMessage {
-    /// Adds a watch. `armed` receives the coverage once the watch is complete.
+    /// Adds a watch. `result` receives the coverage once the watch is complete.
     Add {
         id: u64,
         request: WatchRequest,

@@ -205,7 +205,7 @@ impl Matcher {
         if self.roots().any(|root| root.starts_with(path)) {
             true
         } else if self.affects_rules(path) {
-            // Not `keeps`: the entry may be a marker that excludes its directory.
+            // Not `may_lead_to_files`: the entry may be a marker that excludes its directory.
             path.parent().is_some_and(|directory| {
                 self.includes().any(|rule| rule.reaches(directory))
                     || self

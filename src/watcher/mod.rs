@@ -270,8 +270,8 @@ pub(crate) struct Watcher {
 pub(crate) struct WeakWatcher(Weak<NoticeDispatcher>);
 
 impl WeakWatcher {
-    /// Sends a pending [`WatchNotice::Suspect`], on the calling thread, for each id whose files were written before this
-    /// call. Linux only; does nothing on other systems or for polled files.
+    /// Sends a pending [`WatchNotice::Suspect`], on the calling thread, for each id whose files were written before
+    /// this call. Linux only; does nothing on other systems or for polled files.
     pub(crate) fn report_pending(&self) {
         if let Some(dispatcher) = self.0.upgrade() {
             dispatcher.report_queued();
@@ -289,7 +289,7 @@ impl WeakWatcher {
 }
 
 impl Watcher {
-    /// Starts the watcher thread, without any watch. `tell` receives the id of the request and each notice, on the
+    /// Starts the watcher thread, without any watch. `notify` receives the id of the request and each notice, on the
     /// watcher thread or on a thread that calls [`WeakWatcher::report_pending`]; it must not block.
     pub(crate) fn start(
         options: WatchOptions,
@@ -328,7 +328,7 @@ impl Watcher {
     /// Replaces a previous watch of `id` without losing a save: files in both watches are compared with their previous
     /// content. After an error the previous watch stays in place.
     pub(crate) async fn add(&self, id: u64, request: WatchRequest) -> Result<Coverage, WatchError> {
-        let (sender, resultd) = oneshot::channel();
+        let (sender, result) = oneshot::channel();
         let message = WatcherMessage::Add {
             id,
             request,

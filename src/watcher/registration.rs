@@ -91,7 +91,7 @@ impl WatcherThread {
         }
         let imported = self.watch_imports(index);
         let tree = &mut self.trees[index];
-        // Files that the tree already watched are part of `news`.
+        // Files that the tree already watched are part of `unreported`.
         tree.set_in_use(id, in_use);
         let unreported = tree.unreported_changes(id, old, since);
         let used = self.watch_extra_files(index, used_since);

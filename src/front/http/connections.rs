@@ -62,7 +62,7 @@ enum ConnectionPhase {
 }
 
 impl Connections {
-    /// Allows at most `most` connections.
+    /// Allows at most `max` connections.
     pub(super) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
             permits: Arc::new(Semaphore::new(max)),
@@ -218,11 +218,11 @@ mod tests {
                 .await
                 .is_err()
         );
-        let over: Vec<bool> = open
+        let closing: Vec<bool> = open
             .iter()
             .map(|it| it.state.closing.is_cancelled())
             .collect();
-        assert_eq!(over, [false, false, true]);
+        assert_eq!(closing, [false, false, true]);
         drop(open.pop());
         open.push(all.open(all.reserve().await));
         for connection in &open {

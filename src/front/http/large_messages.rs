@@ -143,11 +143,11 @@ mod tests {
         }
         let slow = rooms.swap_remove(3);
         *locked(&slow.progress.bytes) = 1;
-        let ousted = async {
+        let aborted = async {
             slow.aborted().await;
             drop(slow);
         };
-        let (next, ()) = tokio::join!(large.reserve(), ousted);
+        let (next, ()) = tokio::join!(large.reserve(), aborted);
         assert!(next.is_some());
         assert!(
             !rooms

@@ -140,8 +140,8 @@ mod tests {
         let path = folder.path().join("proxy.sock");
         let address = Address::Unix(path.clone());
         drop(StdListener::bind(&path).unwrap());
-        let (listener, taken) = Listener::bind(&address).await.unwrap();
-        assert_eq!(taken, address);
+        let (listener, bound) = Listener::bind(&address).await.unwrap();
+        assert_eq!(bound, address);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         let error = Listener::bind(&address).await.unwrap_err();
         assert!(error.to_string().contains("a running process"), "{error}");

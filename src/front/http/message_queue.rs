@@ -120,8 +120,8 @@ pub(super) struct SseBody<G> {
 }
 
 impl<G: ResponseObserver> SseBody<G> {
-    /// Creates a response from `first` and then `feed`. `stream` is its number if events have ids; after `answers`
-    /// answers it ends.
+    /// Creates a response from `first` and then `receiver`. `stream` is its number if events have ids. The response
+    /// ends after `outstanding` answers.
     pub(super) fn new(
         receiver: MessageReceiver,
         first: Vec<QueuedMessage>,

@@ -124,13 +124,13 @@ struct FrontInner {
     /// Cancelled once no more requests are accepted.
     ending: CancellationToken,
     large_messages: LargeMessages,
-    /// Requested paths other than the endpoint that were reported; at most [`STRAYS`].
+    /// Requested paths other than the endpoint that were reported; at most [`MAX_REPORTED_PATHS`].
     reported_paths: Mutex<BTreeSet<String>>,
     events: EventSender,
 }
 
 impl Front {
-    /// Binds the address. `limit` is the maximum message length in bytes.
+    /// Binds the address. `max_message` is the maximum message length in bytes.
     pub(crate) async fn bind(
         options: HttpOptions,
         max_message: usize,

@@ -143,7 +143,7 @@ pub(super) struct ResponseFormat {
     pub(super) accepted: AcceptedTypes,
 }
 
-/// Waits for the first message and responds accordingly. Calls `streams` if the response becomes a stream.
+/// Waits for the first message and responds accordingly. Calls `on_stream` if the response becomes a stream.
 pub(super) async fn respond<R: ResponseObserver>(
     mut receiver: MessageReceiver,
     format: ResponseFormat,

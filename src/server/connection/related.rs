@@ -36,8 +36,8 @@ impl Connection {
         }
     }
 
-    /// Returns the client's raw id of the request that a message of the server belongs to: the request `on`, the
-    /// request named by its progress token, or the only one in flight.
+    /// Returns the client's raw id of the request that a message of the server belongs to: the request
+    /// `related_number`, the request named by its progress token, or the only one in flight.
     pub(crate) fn related(
         &self,
         envelope: &Envelope<'_>,

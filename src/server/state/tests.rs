@@ -187,7 +187,8 @@ proptest! {
         choices in prop::collection::vec(0u8..16, 0..120),
     ) {
         let location = if remote { ServerLocation::Elsewhere } else { ServerLocation::Here };
-        let mut world = SimulatedSupervisor::new(Rules { build: build && !remote, stop_first, serve_last_good, location });
+        let rules = Rules { build: build && !remote, stop_first, serve_last_good, location };
+        let mut world = SimulatedSupervisor::new(rules);
         for choice in choices {
             if let Some(input) = world.input(choice) {
                 world.step(input);

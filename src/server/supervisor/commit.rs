@@ -111,7 +111,7 @@ impl Supervisor {
         }
     }
 
-    /// Records the files that the new generation, started for `saved`, loads, until it is `over`. Also starts to
+    /// Records the files that the new generation, started for `saved`, loads, until it is `ended`. Also starts to
     /// prepare the next standby.
     fn follow_loaded_files(&self, saved: BTreeSet<PathBuf>, ended: CancellationToken) {
         if let Some(load_log) = self.shared.warm.started(&self.context.spec, true) {
@@ -139,7 +139,7 @@ impl Supervisor {
         }
     }
 
-    /// Reports the commit. `fresh` is true for the first generation, and for the first after a new introduction.
+    /// Reports the commit. `is_first` is true for the first generation, and for the first after a new introduction.
     fn report_commit(&self, snapshot: &Snapshot, era: Era, is_first: bool) {
         let (server, generation, took) = (self.name(), snapshot.generation, snapshot.took);
         let count = |kind| snapshot.list(kind).map_or(0, |list| list.entries.len());

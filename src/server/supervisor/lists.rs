@@ -110,9 +110,9 @@ impl Supervisor {
         let shared = self.shared.clone();
         let backoff = self.list_backoffs.entry(kind).or_default();
         let pause = backoff.pause(Instant::now());
-        let over = active.ended.clone();
+        let ended = active.ended.clone();
         self.tasks.spawn(async move {
-            if over.run_until_cancelled(sleep(pause)).await.is_none() {
+            if ended.run_until_cancelled(sleep(pause)).await.is_none() {
                 return;
             }
             let tool_filter = &*shared.tool_filter();

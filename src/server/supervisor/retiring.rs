@@ -13,7 +13,7 @@ use crate::event::Event;
 const GRACE: Duration = Duration::from_secs(2);
 
 impl Supervisor {
-    /// Drains a generation for at most `patience`, then stops it.
+    /// Drains a generation for at most `max_wait`, then stops it.
     pub(super) fn retire(&mut self, running: RunningGeneration, max_wait: Duration) {
         let number = running.connection.generation;
         self.draining.insert(number, running.connection.clone());

@@ -11,7 +11,9 @@ use tokio::time::{sleep, timeout};
 use super::http_sse_2024;
 use super::link::{BacklogGuard, Fate, LinkEvent, LinkInner};
 use super::peer::{OutgoingMessage, SESSION};
-use super::response::{MAX_ERROR_BODY, coding, error_body, is_stream, one_line, redirect};
+use super::response::{
+    MAX_ERROR_BODY, coding, error_body, is_session_lost, is_stream, one_line, redirect,
+};
 use super::sse::{SseParser, pause};
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, MessageKind, elements, error_response, error_words,
@@ -28,7 +30,7 @@ pub(super) const MAX_TRIES: usize = 5;
 /// Reason why a request gets no answer.
 struct ExchangeFailure(Fate, String);
 
-/// Sends a request to the server and passes on all messages of its response. Holds `waits` until its turn.
+/// Sends a request to the server and passes on all messages of its response. Holds `backlog` until its turn.
 pub(super) async fn run(
     inner: &Arc<LinkInner>,
     number: u64,
@@ -71,18 +73,6 @@ pub(super) async fn run(
         }
         inner.report_failed(number, fate, how).await;
     }
-}
-
-/// Returns true if a response with this `status` and `body` means that the named session no longer exists. Servers
-/// based on a widely copied example report this as 400.
-pub(super) fn is_session_lost(inner: &LinkInner, status: StatusCode, body: &str) -> bool {
-    let in_session = inner.peer.session_id().is_some() && !inner.peer.is_modern();
-    let says_so = || {
-        let body = body.to_lowercase();
-        body.contains("session") || body.contains("not initialized")
-    };
-    in_session
-        && (status == StatusCode::NOT_FOUND || (status == StatusCode::BAD_REQUEST && says_so()))
 }
 
 /// Position in a stream.

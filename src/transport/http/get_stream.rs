@@ -7,9 +7,9 @@ use std::time::Duration;
 use reqwest::Response;
 use tokio::time::sleep;
 
-use super::exchange::{MAX_TRIES, SESSION_LOST, is_session_lost};
+use super::exchange::{MAX_TRIES, SESSION_LOST};
 use super::link::{LinkEvent, LinkInner};
-use super::response::{error_body, is_stream, one_line};
+use super::response::{error_body, is_session_lost, is_stream, one_line};
 use super::sse::{SseParser, pause};
 
 /// Follows the stream until the server offers none or can no longer be reached.

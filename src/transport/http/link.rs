@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::peer::{OutgoingMessage, Peer};
-use super::{HttpClients, exchange, get_stream};
+use super::{HttpClients, exchange, get_stream, response};
 use crate::config::Remote;
 use crate::jsonrpc::MessageKind;
 use crate::lock::locked;
@@ -48,7 +48,8 @@ pub(crate) enum Fate {
 /// Message or report from a remote server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LinkEvent {
-    /// A message, or an array of messages, on one line; `on` is the number of the request whose response carried it.
+    /// A message, or an array of messages, on one line; `related_number` is the number of the request
+    /// whose response carried it.
     Message {
         line: String,
         related_number: Option<u64>,
@@ -122,7 +123,8 @@ impl Drop for BacklogGuard {
 }
 
 impl HttpLink {
-    /// Returns a link to `remote` and its receiver; sends nothing yet. `limit` is the maximum message length in bytes.
+    /// Returns a link to `remote` and its receiver; sends nothing yet. `max_message` is the maximum length of a message
+    /// in bytes.
     pub(crate) fn open(
         remote: &Remote,
         clients: &HttpClients,
@@ -330,7 +332,7 @@ impl LinkInner {
             }
             Ok(Ok(response)) => {
                 let status = response.status();
-                if exchange::is_session_lost(self, status, "") {
+                if response::is_session_lost(self, status, "") {
                     return self.mark_lost(exchange::SESSION_LOST);
                 }
                 let how = self.peer.answered(status, "");

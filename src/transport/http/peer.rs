@@ -202,7 +202,7 @@ impl Peer {
         Some(request.headers(self.common(true)))
     }
 
-    /// Returns the configured headers and, if `agreed`, those from the handshake.
+    /// Returns the configured headers and, if `with_session`, those from the handshake.
     fn common(&self, with_session: bool) -> HeaderMap {
         let mut headers = self.remote.headers.clone();
         // Events must arrive one by one; compression would delay them.

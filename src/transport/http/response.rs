@@ -1,7 +1,9 @@
 //! Reads everything of a response except its messages.
 
-use reqwest::Response;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
+use reqwest::{Response, StatusCode};
+
+use super::link::LinkInner;
 
 /// Maximum number of bytes read from the body of an error response.
 pub(super) const MAX_ERROR_BODY: usize = 64 * 1024;
@@ -45,6 +47,18 @@ pub(super) fn is_stream(response: &Response) -> bool {
     let content = response.headers().get(CONTENT_TYPE);
     let content = content.map(|it| it.as_bytes().to_ascii_lowercase());
     content.is_some_and(|it| it.starts_with(b"text/event-stream"))
+}
+
+/// Returns true if a response with this `status` and `body` means that the named session no longer exists. Servers
+/// based on a widely copied example report this as 400.
+pub(super) fn is_session_lost(inner: &LinkInner, status: StatusCode, body: &str) -> bool {
+    let in_session = inner.peer.session_id().is_some() && !inner.peer.is_modern();
+    let says_so = || {
+        let body = body.to_lowercase();
+        body.contains("session") || body.contains("not initialized")
+    };
+    in_session
+        && (status == StatusCode::NOT_FOUND || (status == StatusCode::BAD_REQUEST && says_so()))
 }
 
 /// Returns a message as one line. In JSON, line ends occur only between tokens.

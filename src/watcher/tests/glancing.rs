@@ -1,11 +1,12 @@
-//! `Glance::take`: saves known to the kernel are reported before it returns, even if the watcher thread is late.
+//! `WeakWatcher::report_pending`: saves known to the kernel are reported before it returns, even if the watcher thread
+//! is late.
 
 use std::os::unix::fs::symlink;
 
 use super::*;
 
 impl Project {
-    /// Calls `Glance::take`; returns whether a suspicion was reported by then.
+    /// Calls `WeakWatcher::report_pending`; returns whether a suspicion was reported by then.
     fn is_suspected(&mut self) -> bool {
         self.watcher.downgrade().report_pending();
         let told = self.notices.try_recv().ok();

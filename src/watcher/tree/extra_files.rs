@@ -23,7 +23,7 @@ pub(super) struct JsonImports {
     imported: BTreeSet<PathBuf>,
     /// Time after which changes of newly found imports count.
     counted_since: SystemTime,
-    /// Whether no import was found since the last [`Tree::new_imports`].
+    /// Whether no import was found since the last [`Tree::take_new_imports`].
     is_renewed: bool,
 }
 
@@ -108,7 +108,7 @@ impl Tree {
         if std::mem::replace(&mut imports.is_renewed, true) {
             return None;
         }
-        let begun = std::mem::replace(&mut imports.counted_since, SystemTime::now());
+        let counted_since = std::mem::replace(&mut imports.counted_since, SystemTime::now());
         let used: Vec<ExtraFiles> = self
             .listeners
             .iter()
@@ -117,7 +117,7 @@ impl Tree {
         for (listener, used) in self.listeners.iter_mut().zip(used) {
             listener.extra_files = used;
         }
-        Some(begun)
+        Some(counted_since)
     }
 
     /// Updates the matcher with the files in use; returns whether they changed.
@@ -170,7 +170,7 @@ impl Tree {
         extra_files
     }
 
-    /// Whether the globs or `used` select the file.
+    /// Whether the globs or `extra_files` select the file.
     pub(super) fn is_selected_with(&self, extra_files: &ExtraFiles, path: &Path) -> bool {
         matches!(self.matcher.classify(path), PathClass::Selected(_)) || extra_files.selects(path)
     }
