@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// Seats of a pool; `take` gives the time of a server's last save in seconds after `now`.
+    /// Permits of a pool; `take` gives the time of a server's last save in seconds after `now`.
     struct Permits {
         pool: StandbyPool,
         now: Instant,
@@ -146,7 +146,7 @@ mod tests {
             }
         }
 
-        /// Returns whether the server gets a seat.
+        /// Returns whether the server gets a permit.
         fn take(&mut self, owner: usize, seconds: u64) -> bool {
             let end = CancellationToken::new();
             let saved = self.now + Duration::from_secs(seconds);
