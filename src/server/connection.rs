@@ -379,7 +379,7 @@ impl Connection {
             }
             MessageKind::Request => {
                 self.client
-                    .deliver_request(self, line, envelope, related_number)
+                    .deliver_request(self, line, envelope, related_number);
             }
             MessageKind::Notification => {
                 let method = envelope.method.as_deref().unwrap_or_default();

@@ -46,7 +46,9 @@ pub(crate) use connection::{Connection, RawResponse};
 pub(crate) use error_replies::explain;
 pub(crate) use gate::{Gate, GateStatus, SaveProbe};
 pub(crate) use handshake::{ClientHello, ClientSettings, Handshake};
-pub(crate) use lists::{Lists, Snapshot};
+#[cfg(test)]
+pub(crate) use lists::Lists;
+pub(crate) use lists::Snapshot;
 pub(crate) use loaded_files::LoadedFilesObserver;
 
 use crate::bridge::Identity;

@@ -311,7 +311,7 @@ impl Watcher {
         std::thread::Builder::new()
             .name("watcher".into())
             .spawn(move || {
-                WatcherThread::new(make_backend, options, shared, messages, events).run()
+                WatcherThread::new(make_backend, options, shared, messages, events).run();
             })
             .map_err(WatchError::Thread)?;
         Ok(Self { dispatcher })

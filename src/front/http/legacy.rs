@@ -143,7 +143,7 @@ async fn take_all(
         accepted,
     };
     Ok(responses::respond(receiver, format, guard, || {
-        entry.streams.mark_resumable(number)
+        entry.streams.mark_resumable(number);
     })
     .await)
 }

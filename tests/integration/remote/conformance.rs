@@ -18,7 +18,7 @@ fn plays(scenario: &str, revision: &str, count: usize) {
         let command = shlex::try_join(words.iter().map(AsRef::as_ref)).unwrap();
         let options = [
             ["client", "--command", &command],
-            ["--timeout", "60000", "--scenario"],
+            ["--timeout", "600000", "--scenario"],
             [scenario, "--spec-version", revision],
         ];
         let options: Vec<_> = options.concat().iter().map(OsString::from).collect();
