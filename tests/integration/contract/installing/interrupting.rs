@@ -1,7 +1,7 @@
 //! An installation that its client loses interest in, and those who have nothing to do with it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -11,8 +11,9 @@ use super::super::{INSTALL, INSTALL_AND_LOAD, LOAD, UNINSTALL};
 use super::World;
 use crate::harness::{DEADLINE, eventually, processes_with_tag};
 
-/// Far below what an installation takes, far above what a call does on a busy machine.
-const SOON: Duration = Duration::from_millis(700);
+/// Number of calls during an installation that shows that none waits for its end: an installation takes as long as
+/// hundreds of calls.
+const CALLS: usize = 20;
 
 /// Where an installation can stand still.
 #[derive(Clone, Copy, Debug)]
@@ -144,14 +145,13 @@ fn other_servers_do_not_notice() {
     client.success(LOAD, &json!({"server_name": "clock"}));
     let before = client.pid_of("clock__mark");
     let over = AtomicBool::new(false);
+    let calls = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                let began = Instant::now();
                 let answer = client.call("clock__mark", &json!({}));
-                let took = began.elapsed();
                 assert_eq!(answer.result()["structuredContent"]["pid"], before);
-                assert!(took < SOON, "a call took {took:?}");
+                calls.fetch_add(1, Ordering::Relaxed);
                 // The rhythm of the load, not a wait for anything.
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -164,5 +164,7 @@ fn other_servers_do_not_notice() {
         over.store(true, Ordering::Relaxed);
         done.unwrap();
     });
+    let calls = calls.into_inner();
+    assert!(calls > CALLS, "only {calls} calls were answered");
     world.assert_untouched();
 }
