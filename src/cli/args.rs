@@ -213,7 +213,7 @@ fn parse_name(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.chars().all(is_name_char) {
         Ok(text.to_owned())
     } else {
-        Err("a name consists of A-Z, a-z, 0-9, `_` and `-`".to_owned())
+        Err("use only A-Z, a-z, 0-9, `_` and `-`".to_owned())
     }
 }
 

@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::keys;
 use super::location::{ConfigFile, Located};
 use super::node::{self, Node};
-use super::section::{Note, Section, SectionReader, Setting};
+use super::section::{Note, Section, SectionReader, Setting, WHOLE_FILE};
 use super::server_tables;
 
 /// File form of all configuration files together.
@@ -64,7 +64,7 @@ impl RawConfig {
             }
         }
         let mut reader = reader(faults, &mut self.notes, false);
-        self.root = reader.section("the file", &tree, &keys::ROOT);
+        self.root = reader.section(WHOLE_FILE, &tree, &keys::ROOT);
         let own = self.root.named("servers");
         let own = own.map(|(servers, _)| servers.clone());
         self.add_servers(own.unwrap_or_default());

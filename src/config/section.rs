@@ -13,6 +13,9 @@ use super::masking::visible;
 use super::node::{Node, Value};
 use super::units::{parse_duration, parse_size};
 
+/// Name of the outermost section in messages.
+pub(super) const WHOLE_FILE: &str = "the file";
+
 /// Table of a configuration file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Section {
@@ -345,7 +348,12 @@ impl SectionReader<'_> {
     }
 
     pub(super) fn wrong(&mut self, what: &str, node: &Node, expected: &str) {
-        let message = format!("`{what}` must be {expected}, not {}", node.kind());
+        let quoted = if what == WHOLE_FILE {
+            what.to_owned()
+        } else {
+            format!("`{what}`")
+        };
+        let message = format!("{quoted} must be {expected}, not {}", node.kind());
         self.fault(Fault::new(&node.at, message));
     }
 }

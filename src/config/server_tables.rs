@@ -6,7 +6,7 @@ use super::client_keys::is_server;
 use super::fault::Fault;
 use super::location::{FileSpan, Located};
 use super::node::{Node, Value};
-use super::section::SectionReader;
+use super::section::{SectionReader, WHOLE_FILE};
 use crate::suggestions::nearest;
 
 /// Key paths that contain only servers: Claude Code, Cursor and most others; VS Code; Codex; Zed.
@@ -169,7 +169,7 @@ fn twice<'n>(table: &'n Node, wanted: Option<&str>) -> Option<(&'n Located<Strin
 /// Returns all servers of a client's file; a file with entries but without servers is a fault. Among servers with the
 /// same name, the first table wins.
 pub(super) fn all(reader: &mut SectionReader<'_>, tree: &Node) -> Option<Node> {
-    let entries = reader.entries("the file", tree)?;
+    let entries = reader.entries(WHOLE_FILE, tree)?;
     let places = places(tree);
     let Some((first, more)) = places.split_first() else {
         if let Some((key, _)) = entries.first() {
