@@ -277,10 +277,10 @@ impl StateMachine {
             (
                 State::Broken {
                     old,
-                    retry_at: again,
+                    retry_at: Some(_),
                 },
                 Input::Due,
-            ) if again.is_some() => self.start_again(old, StartCause::Save, out),
+            ) => self.start_again(old, StartCause::Save, out),
             (state, _) => state,
         }
     }
@@ -300,13 +300,10 @@ impl StateMachine {
                 old: None,
                 cause,
             },
-            State::Broken {
-                old,
-                retry_at: again,
-            } if old == Some(exited) => {
+            State::Broken { old, retry_at } if old == Some(exited) => {
                 let broken = State::Broken {
                     old: None,
-                    retry_at: again,
+                    retry_at,
                 };
                 self.reopen(&broken, out);
                 broken

@@ -154,9 +154,7 @@ impl Supervisor {
         loop {
             let due = match self.machine.state {
                 State::Restarting { at } => Some(at),
-                State::Broken {
-                    retry_at: again, ..
-                } => again,
+                State::Broken { retry_at, .. } => retry_at,
                 _ => None,
             };
             tokio::select! {
