@@ -16,6 +16,11 @@ impl Config {
         self.servers.iter().find(|server| server.name == name)
     }
 
+    /// Returns the names of all servers, in the order of the configuration.
+    pub(crate) fn server_names(&self) -> Vec<&str> {
+        self.servers.iter().map(|it| it.name.as_str()).collect()
+    }
+
     /// Returns the keys that differ from `before` and take effect only after a restart of the proxy.
     pub(crate) fn needing_restart(&self, before: &Self) -> Vec<&'static str> {
         let keys = [

@@ -133,11 +133,7 @@ impl OfferedMetaTools {
             return None;
         }
         let config = fleet.config();
-        let names: Vec<&str> = config
-            .servers
-            .iter()
-            .map(|spec| spec.name.as_str())
-            .collect();
+        let names = config.server_names();
         let names = if names.is_empty() {
             "none".to_owned()
         } else {

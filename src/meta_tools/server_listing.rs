@@ -58,11 +58,7 @@ fn loaded_server(server: &ServerHandle) -> Value {
 pub(super) fn available(fleet: &Fleet) -> Value {
     fleet.reread(&[]);
     let config = fleet.config();
-    let names: Vec<&str> = config
-        .servers
-        .iter()
-        .map(|spec| spec.name.as_str())
-        .collect();
+    let names = config.server_names();
     let details: Vec<Value> = config
         .servers
         .iter()

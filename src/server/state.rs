@@ -261,13 +261,7 @@ impl StateMachine {
                 live
             }
             (State::Starting { next, old, cause }, Input::Failed(failed)) if next == failed => {
-                if self.rules.location == ServerLocation::Elsewhere {
-                    self.unreachable(old, cause, now, out)
-                } else if cause == StartCause::Crash {
-                    self.crashed(now, out)
-                } else {
-                    self.broken(old, out)
-                }
+                self.failed(old, cause, now, out)
             }
             (state, Input::Exited(exited)) => self.exited(state, exited, now, out),
             // ## (Restarting | Broken) => Starting
@@ -282,6 +276,23 @@ impl StateMachine {
                 Input::Due,
             ) => self.start_again(old, StartCause::Save, out),
             (state, _) => state,
+        }
+    }
+
+    /// Handles a candidate that did not prove itself.
+    fn failed(
+        &mut self,
+        old: Option<u64>,
+        cause: StartCause,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> State {
+        if self.rules.location == ServerLocation::Elsewhere {
+            self.unreachable(old, cause, now, out)
+        } else if cause == StartCause::Crash {
+            self.crashed(now, out)
+        } else {
+            self.broken(old, out)
         }
     }
 

@@ -11,7 +11,7 @@ use super::Session;
 use super::routing::Request;
 use crate::fleet::Catalog;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND, Members, Reply, elements, unquoted,
+    Envelope, ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND, Members, Reply, elements,
 };
 use crate::lock::locked;
 use crate::mcp::{Era, Method, tasks};
@@ -29,12 +29,7 @@ impl Session {
     /// Reads a resource from the server that lists it; if none lists it, from the first server that knows it. Starting
     /// and reloading servers get the request last, once they run.
     pub(super) fn read_resource(&self, catalog: &Catalog, request: Request<'_>) {
-        let uri = request
-            .envelope
-            .params
-            .uri
-            .and_then(unquoted)
-            .unwrap_or_default();
+        let uri = request.uri();
         if let Some(server) = catalog.resource(&uri) {
             return self.submit(server, Method::ReadResource, None, request);
         }

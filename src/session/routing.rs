@@ -26,6 +26,14 @@ pub(super) struct Request<'a> {
     pub(super) era: Era,
 }
 
+impl<'a> Request<'a> {
+    /// Returns the URI of the resource that the request names; empty if it names none.
+    pub(super) fn uri(&self) -> Cow<'a, str> {
+        let uri = self.envelope.params.uri;
+        uri.and_then(unquoted).unwrap_or_default()
+    }
+}
+
 impl Session {
     /// Calls a tool: one of the proxy's own, or that of the server that has it.
     pub(super) fn call_tool(&self, line: &str, envelope: &Envelope<'_>, id: &str, era: Era) {
@@ -177,12 +185,7 @@ impl Session {
 
     /// Stores the client's subscription and notifies the server that has the resource.
     fn subscribe(&self, catalog: &Catalog, method: Method, request: Request<'_>) {
-        let uri = request
-            .envelope
-            .params
-            .uri
-            .and_then(unquoted)
-            .unwrap_or_default();
+        let uri = request.uri();
         if let Some(server) = catalog.resource(&uri) {
             return self.submit(server, method, None, request);
         }

@@ -162,3 +162,43 @@ fn files_in_submodules_count() {
         .collect();
     assert_eq!(changed, ["lib/a", "lib/mine"].map(PathBuf::from));
 }
+
+#[tokio::test]
+async fn changed_files_are_not_deleted_unless_that_is_insisted_on() {
+    let world = World::new();
+    let installed = world.install(world.request()).await.unwrap();
+    fs::write(installed.folder.join("serve.sh"), "mine").unwrap();
+    let refused = world.remove("weather", true).await;
+    assert!(
+        matches!(refused, Err(InstallError::Changed { .. })),
+        "{refused:?}"
+    );
+    assert!(world.config().contains("weather"));
+    let forced = world.installer.removal("weather", true, true, PERSON);
+    assert!(
+        forced
+            .await
+            .unwrap()
+            .finish()
+            .await
+            .unwrap()
+            .deleted
+            .is_some()
+    );
+}
+
+#[tokio::test]
+async fn without_delete_files_they_stay_and_it_is_said() {
+    let world = World::new();
+    let installed = world.install(world.request()).await.unwrap();
+    let removed = world.remove("weather", false).await.unwrap();
+    assert_eq!(
+        (removed.deleted, removed.kept),
+        (None, Some(installed.folder.clone()))
+    );
+    assert!(installed.folder.exists());
+    assert_eq!(world.config(), BEFORE);
+    let deleted = world.remove("weather", true).await.unwrap();
+    assert!(deleted.deleted.is_some());
+    world.assert_untouched("later");
+}

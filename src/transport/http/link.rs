@@ -48,8 +48,7 @@ pub(crate) enum Fate {
 /// Message or report from a remote server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LinkEvent {
-    /// A message, or an array of messages, on one line; `related_number` is the number of the request
-    /// whose response carried it.
+    /// A message, or an array of messages, on one line. It arrived in the response to the request `related_number`.
     Message {
         line: String,
         related_number: Option<u64>,
