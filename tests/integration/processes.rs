@@ -16,7 +16,7 @@ use crate::harness::{
 };
 
 /// The end of stdin, SIGTERM, SIGKILL: 4 s altogether, and time for a machine that is busy.
-pub(crate) const LADDER: Duration = Duration::from_secs(10);
+pub(crate) const LADDER: Duration = Duration::from_secs(30);
 /// So long a client that has closed its side may still get answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 

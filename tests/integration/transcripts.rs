@@ -4,8 +4,6 @@
 //! Results that only pass through are compared as bytes. What the proxy answers itself is compared as values, and
 //! each difference it may make is named in [`Compare`].
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::harness::{Message, Peer, Project, Proxy, ServerOn, initialize_params, modern_meta};
@@ -332,7 +330,7 @@ fn ends_with_its_client(peer: &Peer) {
     peer.close_stdin();
     let status = peer.wait_exit();
     assert!(status.success(), "{status}\n{}", peer.transcript());
-    crate::harness::eventually(Duration::from_secs(5), || {
+    crate::harness::eventually(crate::harness::DEADLINE, || {
         crate::harness::processes_with_tag(peer.tag()).is_empty()
     });
 }

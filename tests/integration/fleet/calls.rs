@@ -1,7 +1,5 @@
 //! Calls through several servers: everything but the name is as with one server.
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
 
 use super::{Fleet, Servers};
@@ -182,13 +180,11 @@ fn a_slow_call_does_not_hold_up_another_servers() {
     let fleet = Servers::marked(["a", "b"]).legacy();
     let slow = fleet.peer.request(
         "tools/call",
-        &json!({"name": "a__slow", "arguments": {"ms": 3000}}),
+        &json!({"name": "a__slow", "arguments": {"ms": 600_000}}),
     );
-    let started = Instant::now();
     for _ in 0..100 {
         fleet.mark("b");
     }
-    assert!(started.elapsed().as_secs() < 3);
     assert_eq!(fleet.peer.responses_to(slow), 0);
     fleet
         .peer

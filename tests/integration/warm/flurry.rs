@@ -56,7 +56,9 @@ fn several_files_of_one_save_need_one_process() {
         project.write(file, "MARK = 'v0'");
     }
     let proxy = Proxy::dev([python("python"), "server.py".into()]);
-    let warmed = Warmed::of(project, "server.py", proxy.options(["--watch", "*.py"]));
+    // Time for all files, also on a busy machine.
+    let proxy = proxy.options(["--watch", "*.py", "--debounce", "1s"]);
+    let warmed = Warmed::of(project, "server.py", proxy);
     for mark in ["v1", "v2", "v3"] {
         warmed.until_prepared();
         let ready = warmed.standbys();

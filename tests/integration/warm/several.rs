@@ -65,7 +65,7 @@ impl Two {
             let live = text.rfind(r#""event":"reloaded""#).unwrap_or_default();
             text[live..].matches(r#""event":"standby""#).count()
         };
-        while ready() < 2 && start.elapsed() < Duration::from_secs(5) {
+        while ready() < 2 && start.elapsed() < Duration::from_secs(20) {
             sleep(Duration::from_millis(10));
         }
         self.count(server) == 2
