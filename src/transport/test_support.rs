@@ -13,7 +13,7 @@ use crate::config::ServerSpec;
 use crate::event::{EVENT_BACKLOG, Event, EventSender};
 
 pub(super) const TAG: &str = "MCP_PROXY_TEST_TAG";
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Returns a server that runs `script` in a shell, with its own tag.
 pub(super) fn sh(script: &str) -> ServerSpec {

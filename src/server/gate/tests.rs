@@ -12,7 +12,7 @@ use crate::server::test_client::{CountingClient, call, client};
 use crate::transport::stream::Outbox;
 
 const LONG: Duration = Duration::from_secs(3600);
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Creates a generation whose input goes to the client's own pipe.
 fn connection(client: &Arc<CountingClient>) -> Arc<Connection> {

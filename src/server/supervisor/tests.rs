@@ -19,7 +19,7 @@ use crate::transport::child::spawn;
 use crate::transport::reaper::Reaper;
 use crate::transport::stream::Outbox;
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Client that stores its responses.
 #[derive(Debug)]
