@@ -24,7 +24,7 @@ pub(crate) fn watching(on: ServerOn, project: &Project) -> Proxy {
         "--watch",
         source,
         "--startup-wait",
-        "20s",
+        "2m",
     ])
 }
 

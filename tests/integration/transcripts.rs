@@ -222,7 +222,7 @@ fn direct_and_proxied(on: ServerOn, project: &Project) -> (Peer, Peer) {
     let direct = Peer::spawn(&command);
     // On a busy machine a Python server needs longer than a client would be made to wait for it.
     let proxy = Proxy::dev(command).transparent();
-    (direct, proxy.options(["--startup-wait", "20s"]).spawn())
+    (direct, proxy.options(["--startup-wait", "2m"]).spawn())
 }
 
 #[track_caller]
@@ -339,7 +339,7 @@ fn ends_with_its_client(peer: &Peer) {
 fn a_probe_does_no_harm(on: ServerOn) {
     let project = Project::new();
     let proxy = Proxy::dev(on.command(&project)).transparent();
-    let peer = proxy.options(["--startup-wait", "20s"]).spawn();
+    let peer = proxy.options(["--startup-wait", "2m"]).spawn();
     peer.modern("server/discover", json!({}));
     let initialized = peer.initialize(&initialize_params());
     assert_eq!(

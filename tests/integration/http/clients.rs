@@ -62,6 +62,7 @@ fn the_inspector_lists_and_calls() {
         let output: Output = Command::new(node)
             .arg(main)
             .args(["--cli", &site.url, "--transport", "http"])
+            .args(["--connect-timeout", "120000"])
             .args(words)
             .output()
             .unwrap();

@@ -48,7 +48,7 @@ fn behind_a_pipe(revision: &str, saves: bool) {
     let (project, command) = everything_project();
     let proxy = Proxy::dev(command)
         .options(["--meta-tools", "none", "--watch", "server.py"])
-        .options(["--startup-wait", "30s", "--session-idle", "2s"])
+        .options(["--startup-wait", "2m", "--session-idle", "2s"])
         .within(&project);
     let site = Site::start(proxy);
     let source = project.read("server.py");
@@ -107,7 +107,7 @@ fn behind_an_address(revision: &str, saves: bool) {
     define("0");
     let proxy = Proxy::configured("dev")
         .options(["--server", "everything", "--meta-tools", "none"])
-        .options(["--startup-wait", "30s", "--session-idle", "2s"])
+        .options(["--startup-wait", "2m", "--session-idle", "2s"])
         .within(&project);
     let site = Site::start(proxy);
     finds_the_same(
