@@ -10,6 +10,7 @@
 // `#link` symlink paths to modules, `#found` modules that are named but not loaded yet. Worker threads require this
 // file, too, as long as the process lives; it does nothing there.
 const { pathToFileURL } = require('node:url');
+const { setFlagsFromString } = require('node:v8');
 const { isMainThread } = require('node:worker_threads');
 
 const folder = __filename.slice(0, -'.cjs'.length);
@@ -177,8 +178,11 @@ async function standBy(learned) {
             await importFirst();
         }
         const check = watch();
+        // Compiles all functions now, not at their first call, which would be after the save.
+        setFlagsFromString('--no-lazy');
         const isLate = imports.length > 0 && (await importAll(imports));
         requireAll(requires, main);
+        setFlagsFromString('--lazy');
         check();
         if (isLate && mismatch(isLate)) throw new Unfit(mismatch(isLate));
         // Otherwise a garbage collection would be due at the start of the command.
