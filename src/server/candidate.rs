@@ -64,12 +64,12 @@ impl Candidate {
         let reports = self.context.reports.clone();
         let number = self.number;
         let report = match self.start(&cancelled).await {
-            None => Report::Gone(number),
-            Some(Ok(proof)) => Report::Proved(number, Box::new(proof)),
-            Some(Err(failure)) => Report::Failed(number, Box::new(failure)),
+            None => Report::Gone { number },
+            Some(Ok(proof)) => Report::Proved(Box::new(proof)),
+            Some(Err(failure)) => Report::Failed(Box::new(failure)),
         };
         // The supervisor retires a generation whose proof arrives after the cancellation.
-        let _ = reports.send(report);
+        reports.send(report);
     }
 
     async fn start(

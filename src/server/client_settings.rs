@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::ServerHandle;
 use super::handshake::ClientSettings;
-use super::report::Report;
+use super::report::Command;
 use crate::lock::locked;
 
 impl ServerHandle {
@@ -39,7 +39,7 @@ impl ServerHandle {
     fn report_settings(&self) {
         // One report covers all changes up to the moment at which the supervisor reads it.
         if !self.shared.settings_reported.swap(true, Ordering::Relaxed) {
-            let _ = self.reports.send(Report::SettingsChanged);
+            self.command(Command::ApplySettings);
         }
     }
 }

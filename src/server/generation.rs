@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
@@ -16,7 +15,7 @@ use super::connection::Connection;
 use super::handshake::{ClientSettings, Handshake, ListenStream, ProofFailure};
 use super::link::Link;
 use super::lists::Lists;
-use super::report::{Report, ServerContext};
+use super::report::{Report, ReportSender, ServerContext};
 use crate::bridge::Identity;
 use crate::config::ServerSpec;
 use crate::event::{Event, Failure, StrayKind};
@@ -138,7 +137,7 @@ pub(crate) fn start(
 
 /// Waits until the process exits, or closes its stdout or stdin, each of which ends the generation.
 fn wait_for_exit(
-    reports: UnboundedSender<Report>,
+    reports: ReportSender,
     mut reader: JoinHandle<()>,
     is_busy: Arc<AtomicBool>,
     connection: Arc<Connection>,
@@ -168,7 +167,8 @@ fn wait_for_exit(
             stderr: stderr.last(SHOWN_STDERR),
             calls: connection.close(),
         };
-        let _ = reports.send(Report::Ended(connection.generation, exit));
+        let number = connection.generation;
+        reports.send(Report::Ended { number, exit });
     }
 }
 

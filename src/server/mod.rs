@@ -58,7 +58,7 @@ use crate::lock::locked;
 use crate::mcp::{List, ListKind};
 use crate::warm::{LoadedFiles, StandbyCost, WarmReload};
 pub(crate) use report::ProxyResources;
-use report::{Report, ServerContext};
+use report::{Command, ReportSender, ServerContext, SupervisorMessage};
 pub(crate) use status::{Status, WatchedFiles};
 use supervisor::Supervisor;
 
@@ -178,25 +178,27 @@ impl ServerShared {
 #[derive(Debug, Clone)]
 pub(crate) struct ServerHandle {
     shared: Arc<ServerShared>,
-    reports: UnboundedSender<Report>,
+    supervisor: UnboundedSender<SupervisorMessage>,
 }
 
 impl ServerHandle {
     /// Creates a server and its supervisor; the first [`Self::introduce_client`] starts it.
     pub(crate) fn new(spec: Arc<ServerSpec>, resources: ProxyResources) -> Self {
         let shared = Arc::new(ServerShared::new(&spec, &resources));
-        let (reports, report_receiver) = mpsc::unbounded_channel();
+        let (supervisor, messages) = mpsc::unbounded_channel();
         let (notices, notice_receiver) = mpsc::unbounded_channel();
         let context = ServerContext {
             spec,
             resources,
-            reports: reports.clone(),
+            reports: ReportSender(supervisor.clone()),
             notices,
         };
-        tokio::spawn(
-            Supervisor::new(context, shared.clone()).run(report_receiver, notice_receiver),
-        );
-        Self { shared, reports }
+        tokio::spawn(Supervisor::new(context, shared.clone()).run(messages, notice_receiver));
+        Self { shared, supervisor }
+    }
+
+    fn command(&self, command: Command) {
+        let _ = self.supervisor.send(SupervisorMessage::Command(command));
     }
 
     /// Returns the newest definition of the server.
@@ -295,14 +297,16 @@ impl ServerHandle {
         client: Arc<dyn Client>,
         hello_number: u64,
     ) {
-        let _ = self
-            .reports
-            .send(Report::Hello(Box::new(hello), client, hello_number));
+        self.command(Command::Introduce {
+            hello: Box::new(hello),
+            client,
+            hello_number,
+        });
     }
 
     /// Replaces the identity of the client that was introduced before, without a new handshake.
     pub(crate) fn update_identity(&self, identity: Identity) {
-        let _ = self.reports.send(Report::Identity(Box::new(identity)));
+        self.command(Command::UpdateIdentity(Box::new(identity)));
     }
 
     /// Waits until a generation has answered introduction `hello_number` or a later one, at most for `startup_wait`,
@@ -352,16 +356,18 @@ impl ServerHandle {
     /// Cancels the client's request `id` (raw); `params` are the raw params of its notification.
     pub(crate) fn cancel(&self, sink: Arc<dyn ResponseSink>, id: &str, params: &str) {
         if !self.shared.gate.cancel(&sink, id) {
-            let _ = self
-                .reports
-                .send(Report::Cancel(sink, id.into(), params.into()));
+            self.command(Command::Cancel {
+                sink,
+                id: id.into(),
+                params: params.into(),
+            });
         }
     }
 
     /// Reports a touched watched file; [`Self::unchanged`] or [`Self::changed`] follows, perhaps after [`Self::saved`].
     pub(crate) fn suspect(&self) {
         self.shared.gate.suspect();
-        let _ = self.reports.send(Report::Suspect);
+        self.command(Command::Suspect);
     }
 
     /// Makes the gate ask `save_probe` for unreported saves before it lets a request through.
@@ -376,36 +382,36 @@ impl ServerHandle {
 
     /// Reports changed files; more changes may follow immediately.
     pub(crate) fn saved(&self, paths: Vec<PathBuf>) {
-        let _ = self.reports.send(Report::Saved(paths));
+        self.command(Command::Saved(paths));
     }
 
     /// Reports that the touched files did not change, or did not change again since [`Self::saved`].
     pub(crate) fn unchanged(&self) {
-        let _ = self.reports.send(Report::Unchanged);
+        self.command(Command::Unchanged);
     }
 
     /// Reports changed files after their save is over; the server is reloaded.
     pub(crate) fn changed(&self, paths: Vec<PathBuf>) {
-        let _ = self.reports.send(Report::Changed(paths));
+        self.command(Command::Changed(paths));
     }
 
     /// Replaces the definition after a change of `files`. Reloads the server if the change affects how it runs.
     pub(crate) fn redefine(&self, spec: Arc<ServerSpec>, files: Vec<PathBuf>) {
         self.shared.redefine(spec.clone());
-        let _ = self.reports.send(Report::Redefined(spec, files));
+        self.command(Command::Redefine { spec, files });
     }
 
     /// Waits until all earlier reports are processed, so that the gate reflects the reloads that they cause.
     pub(crate) async fn wait_processed(&self) {
         let (sender, processed) = oneshot::channel();
-        let _ = self.reports.send(Report::ConfirmProcessed(sender));
+        self.command(Command::ConfirmProcessed(sender));
         let _ = processed.await;
     }
 
     /// Waits until the draining generations have answered all requests.
     pub(crate) async fn drained(&self) {
         let (sender, draining) = oneshot::channel();
-        let _ = self.reports.send(Report::Draining(sender));
+        self.command(Command::ListDraining(sender));
         for connection in draining.await.unwrap_or_default() {
             connection.idle().await;
         }
@@ -414,7 +420,7 @@ impl ServerHandle {
     /// Reloads the server although no file changed. Returns `None` if the server is stopped.
     pub(crate) async fn reload(&self) -> Option<ReloadResult> {
         let (sender, outcome) = oneshot::channel();
-        let _ = self.reports.send(Report::Reload(sender));
+        self.command(Command::Reload(sender));
         outcome.await.ok()
     }
 
@@ -422,7 +428,7 @@ impl ServerHandle {
     /// calls are refused.
     pub(crate) async fn stop(&self, max_wait: Duration) {
         let (done, stopped) = oneshot::channel();
-        let _ = self.reports.send(Report::Stop(max_wait, done));
+        self.command(Command::Stop { max_wait, done });
         let _ = stopped.await;
     }
 }

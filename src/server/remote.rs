@@ -103,7 +103,7 @@ impl LinkReader {
             calls,
         };
         let number = self.connection.generation;
-        let _ = self.context.reports.send(Report::Ended(number, exit));
+        self.context.reports.send(Report::Ended { number, exit });
     }
 
     async fn take(&mut self, incoming: LinkEvent) {
@@ -116,8 +116,9 @@ impl LinkReader {
                 let mismatched =
                     on.and_then(|number| self.connection.take_mismatched(number, &line));
                 if let Some(call) = mismatched {
-                    let report = Report::Mismatched(self.connection.generation, Box::new(call));
-                    let _ = self.context.reports.send(report);
+                    let (number, call) = (self.connection.generation, Box::new(call));
+                    let report = Report::Mismatched { number, call };
+                    self.context.reports.send(report);
                 } else if let Err(kind) = self.connection.receive(&line, on) {
                     self.stray.report(line, kind);
                 }
@@ -126,16 +127,18 @@ impl LinkReader {
             LinkEvent::Paused(number) => self.connection.pause(number),
             LinkEvent::TooLong(text) => self.stray.report(text, StrayKind::TooLong),
             LinkEvent::Resumed => {
-                let report = Report::Resumed(self.connection.generation);
-                let _ = self.context.reports.send(report);
+                let number = self.connection.generation;
+                self.context.reports.send(Report::Resumed { number });
             }
         }
     }
 
     fn fail(&self, number: u64, fate: Fate, how: String) {
         if let Some(call) = self.connection.take_unanswered(number) {
-            let report = Report::Unanswered(Box::new(call), fate, how);
-            let _ = self.context.reports.send(report);
+            let call = Box::new(call);
+            self.context
+                .reports
+                .send(Report::Unanswered { call, fate, how });
         }
     }
 }

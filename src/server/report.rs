@@ -1,4 +1,4 @@
-//! Resources shared by the tasks of a server, and the reports that they send to its supervisor.
+//! Resources shared by the tasks of a server, and the messages to its supervisor: commands and reports.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -86,60 +86,112 @@ impl ProxyResources {
 pub(crate) struct ServerContext {
     pub(crate) spec: Arc<ServerSpec>,
     pub(crate) resources: ProxyResources,
-    /// Channel to the supervisor. Unbounded, because its few senders are tasks of this server.
-    pub(crate) reports: UnboundedSender<Report>,
+    pub(crate) reports: ReportSender,
     /// Channel to the supervisor for notices of connections.
     pub(crate) notices: UnboundedSender<ConnectionNotice>,
+}
+
+/// Sends the reports of a server's tasks to its supervisor.
+#[derive(Debug, Clone)]
+pub(crate) struct ReportSender(pub(super) UnboundedSender<SupervisorMessage>);
+
+impl ReportSender {
+    /// Sends a report, unless the supervisor has ended.
+    pub(crate) fn send(&self, report: Report) {
+        let _ = self.0.send(SupervisorMessage::Report(report));
+    }
+}
+
+/// Message to the supervisor. All share one unbounded channel, because a command may presume an earlier report; its
+/// few senders are the handles and tasks of this server.
+#[derive(Debug)]
+pub(crate) enum SupervisorMessage {
+    Command(Command),
+    Report(Report),
+}
+
+/// Command of a [`ServerHandle`](super::ServerHandle).
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Introduces a client; the number counts introductions.
+    Introduce {
+        hello: Box<ClientHello>,
+        client: Arc<dyn Client>,
+        hello_number: u64,
+    },
+    /// Replaces the client's identity, which needs no new handshake.
+    UpdateIdentity(Box<Identity>),
+    /// A watched file was touched.
+    Suspect,
+    /// Files changed, perhaps not all.
+    Saved(Vec<PathBuf>),
+    /// No touched file changed, or changed again.
+    Unchanged,
+    /// Files changed.
+    Changed(Vec<PathBuf>),
+    /// Replaces the definition, which changed in these files.
+    Redefine {
+        spec: Arc<ServerSpec>,
+        files: Vec<PathBuf>,
+    },
+    /// Confirms that all earlier messages are processed.
+    ConfirmProcessed(oneshot::Sender<()>),
+    /// Returns the connections of the draining generations.
+    ListDraining(oneshot::Sender<Vec<Arc<Connection>>>),
+    /// Reloads the server and returns the result.
+    Reload(oneshot::Sender<ReloadResult>),
+    /// Applies the client's changed subscriptions or log level.
+    ApplySettings,
+    /// Cancels the client's request with this raw id; `params` is raw.
+    Cancel {
+        sink: Arc<dyn ResponseSink>,
+        id: Box<str>,
+        params: Box<str>,
+    },
+    /// Stops the server; calls in flight have `max_wait` to finish.
+    Stop {
+        max_wait: Duration,
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// List kind with the list, the server's raw error, or the reason why neither arrived.
 pub(crate) type RelistResult = (ListKind, Result<Result<List, String>, ProofFailure>);
 
-/// Report to the supervisor.
+/// Report of a task to the supervisor. Numbers are generations.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// A client was introduced; the number counts introductions.
-    Hello(Box<ClientHello>, Arc<dyn Client>, u64),
-    /// The client's identity changed, which needs no new handshake.
-    Identity(Box<Identity>),
-    /// Reports of the watcher: a file was touched; files changed, perhaps not all; nothing changed; files changed.
-    Suspect,
-    Saved(Vec<PathBuf>),
-    Unchanged,
-    Changed(Vec<PathBuf>),
     /// Packages were installed while the server was broken.
     Installed(PackageInstallation),
-    /// The definition changed, in these files.
-    Redefined(Arc<ServerSpec>, Vec<PathBuf>),
-    /// Request for a confirmation that all earlier reports are processed.
-    ConfirmProcessed(oneshot::Sender<()>),
-    /// Request for the connections of the draining generations.
-    Draining(oneshot::Sender<Vec<Arc<Connection>>>),
-    /// Request for a reload and its result.
-    Reload(oneshot::Sender<ReloadResult>),
-    /// The client's subscriptions or its log level changed.
-    SettingsChanged,
-    /// The client cancelled its request with this raw id; the second string holds the raw params.
-    Cancel(Arc<dyn ResponseSink>, Box<str>, Box<str>),
     /// The build for the generation ended.
-    Built(u64, Result<(), BuildFailure>),
-    /// A remote server does not answer this call; the string is the reason as a sentence fragment.
-    Unanswered(Box<Call>, Fate, String),
-    /// A remote server rejected this call of the generation because its headers do not match its body.
-    Mismatched(u64, Box<Call>),
-    /// The standalone stream of a remote generation was interrupted and is open again.
-    Resumed(u64),
-    /// A candidate has proved itself, or has failed and its process has ended.
-    Proved(u64, Box<ProvenGeneration>),
-    Failed(u64, Box<Failure>),
+    Built {
+        number: u64,
+        result: Result<(), BuildFailure>,
+    },
+    /// The candidate has proved itself.
+    Proved(Box<ProvenGeneration>),
+    /// The candidate has failed, and its process has ended.
+    Failed(Box<Failure>),
     /// The process of a generation ended or its link was lost, expectedly or not.
-    Ended(u64, GenerationExit),
+    Ended { number: u64, exit: GenerationExit },
     /// A retired generation or a cancelled candidate has ended.
-    Gone(u64),
-    /// The lists that belong to a changed list were read again.
-    Relisted(u64, ListKind, Vec<RelistResult>),
-    /// A modern generation ended its listen stream with this number.
-    StreamEnded(u64, u64),
-    /// Request to stop; calls in flight have this long to finish.
-    Stop(Duration, oneshot::Sender<()>),
+    Gone { number: u64 },
+    /// A remote server does not answer this call; `how` is the reason as a sentence fragment.
+    Unanswered {
+        call: Box<Call>,
+        fate: Fate,
+        how: String,
+    },
+    /// A remote server rejected this call of the generation because its headers do not match its body.
+    Mismatched { number: u64, call: Box<Call> },
+    /// The standalone stream of a remote generation was interrupted and is open again.
+    Resumed { number: u64 },
+    /// The lists that belong to the changed list `kind` were read again.
+    Relisted {
+        number: u64,
+        kind: ListKind,
+        read: Vec<RelistResult>,
+    },
+    /// A modern generation ended its listen stream with the number `stream`.
+    StreamEnded { number: u64, stream: u64 },
 }

@@ -10,7 +10,7 @@
 mod restarts;
 mod rules;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 pub(crate) use rules::{Rules, ServerLocation};
@@ -24,32 +24,21 @@ pub(crate) const FLAP_EXITS: usize = 5;
 /// See [`FLAP_EXITS`].
 pub(crate) const FLAP_WINDOW: Duration = Duration::from_secs(60);
 
-/// State of a server. Numbers are generations.
+/// State of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     /// No client was introduced yet.
     Idle,
-    /// The build for `next` runs; `old` is still running.
-    Building {
-        next: u64,
-        old: Option<u64>,
-        cause: StartCause,
-    },
-    /// The previous generation or candidate is being stopped; `next` starts afterwards.
-    MakingRoom { next: u64, cause: StartCause },
-    /// The candidate `next` starts; `old` is still running.
-    Starting {
-        next: u64,
-        old: Option<u64>,
-        cause: StartCause,
-    },
-    /// The generation `active` answers requests.
-    Live { active: u64 },
-    /// The saved code does not run; `old` is still running. A remote server is retried at `retry_at`.
-    Broken {
-        old: Option<u64>,
-        retry_at: Option<Instant>,
-    },
+    /// The build for the newest generation runs, perhaps beside the active generation.
+    Building(StartCause),
+    /// The newest generation starts once the generations before it have stopped.
+    MakingRoom(StartCause),
+    /// The newest generation starts as the candidate, perhaps beside the active generation.
+    Starting(StartCause),
+    /// The active generation, which is the newest, answers requests.
+    Live,
+    /// The saved code does not run; an older generation may be active. A remote server is retried at `retry_at`.
+    Broken { retry_at: Option<Instant> },
     /// The server crashed, or the link to a remote server was lost; the restart is due at `at`.
     Restarting { at: Instant },
     /// The server was stopped for good.
@@ -88,14 +77,14 @@ pub(crate) enum Input {
     Changed,
     /// A reload was requested.
     Reload,
-    /// The build for the generation ended.
-    Built { next: u64, ok: bool },
+    /// The build for the newest generation ended.
+    Built { ok: bool },
     /// The candidate has proved itself.
-    Proved(u64),
+    Proved,
     /// The candidate has failed, and its process has ended.
-    Failed(u64),
-    /// The process of a generation ended on its own.
-    Exited(u64),
+    Failed,
+    /// The process of the active generation ended on its own.
+    Exited,
     /// A generation that made room, or a cancelled candidate, has ended.
     Gone(u64),
     /// The time `at` of `State::Restarting` or `retry_at` of `State::Broken` has come.
@@ -104,7 +93,7 @@ pub(crate) enum Input {
     Stop,
 }
 
-/// Action for the supervisor.
+/// Action for the supervisor. Numbers are generations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Hold requests.
@@ -115,41 +104,39 @@ pub(crate) enum Effect {
     Refuse,
     /// Run the build for this generation.
     Build(u64),
-    /// Cancel the build.
-    CancelBuild,
     /// Start this generation as the candidate.
     Spawn(u64),
-    /// Stop the candidate.
-    Kill(u64),
-    /// Make the candidate the active generation; `Open` or `Hold` follows.
+    /// Cancel the build for this generation, or stop it as the candidate; [`Input::Gone`] follows for a candidate.
+    Cancel(u64),
+    /// Make the candidate the active generation; `Drain` may follow, then `Open` or `Hold`.
     Commit(u64, StartCause),
-    /// Let the requests in flight finish, then stop the generation.
+    /// Let the requests in flight finish, then stop the generation; [`Input::Gone`] follows.
     Drain(u64),
-    /// Like `Drain`; [`Input::Gone`] must follow.
-    MakeRoom(u64),
     /// The next start comes after this delay.
     Backoff(Duration),
     /// The server exited too often; the next start comes with a change.
     Flapping,
-    /// Stop all processes of the server.
+    /// Stop all that remains of the server; `Cancel` and `Drain` have gone before.
     StopAll,
 }
 
 /// State of a server, with the data that decides the next state.
 #[derive(Debug, Clone)]
 pub(crate) struct StateMachine {
-    pub(crate) state: State,
+    state: State,
     rules: Rules,
-    /// Number of the generation started last.
-    last: u64,
+    /// Number of the newest generation, 0 before the first.
+    newest: u64,
+    /// Proven generation that runs and is not given up.
+    active: Option<u64>,
     /// Times at which a process exited on its own or a remote server was unreachable, the newest last.
     exits: VecDeque<Instant>,
     /// True while a touched file may have changed. Requests are held until that is known.
     suspect: bool,
     /// True unless a successful build covers the latest save or reload request.
     unbuilt: bool,
-    /// Generation that must end before the next start (stop-first), because both may need the same exclusive resource.
-    stopping: Option<u64>,
+    /// Generations that must end before the next start (stop-first), because both may need the same exclusive resource.
+    stopping: BTreeSet<u64>,
 }
 
 impl StateMachine {
@@ -158,11 +145,12 @@ impl StateMachine {
         Self {
             state: State::Idle,
             rules,
-            last: 0,
+            newest: 0,
+            active: None,
             exits: VecDeque::new(),
             suspect: false,
             unbuilt: true,
-            stopping: None,
+            stopping: BTreeSet::new(),
         }
     }
 
@@ -173,9 +161,29 @@ impl StateMachine {
         let mut effects = Vec::new();
         // Only a broken server may open or close the gate immediately: `serve_last_good` decides that.
         if matches!(self.state, State::Broken { .. }) {
-            self.reopen(&self.state, &mut effects);
+            self.reopen(self.state, &mut effects);
         }
         effects
+    }
+
+    /// Returns the current state.
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    /// Returns the proven generation that runs and is not given up.
+    pub(crate) fn active(&self) -> Option<u64> {
+        self.active
+    }
+
+    /// Returns true if the build for this generation runs.
+    pub(crate) fn is_building(&self, number: u64) -> bool {
+        matches!(self.state, State::Building(_)) && self.newest == number
+    }
+
+    /// Returns true if this generation is the candidate.
+    pub(crate) fn is_starting(&self, number: u64) -> bool {
+        matches!(self.state, State::Starting(_)) && self.newest == number
     }
 
     /// Returns true while a touched file may have changed.
@@ -189,18 +197,17 @@ impl StateMachine {
     pub(crate) fn may_start_early(&self) -> bool {
         let is_at_rest = matches!(
             self.state,
-            State::Live { .. } | State::Broken { .. } | State::Restarting { .. }
+            State::Live | State::Broken { .. } | State::Restarting { .. }
         );
         is_at_rest && !self.rules.build && !self.rules.stop_first
     }
 
-    /// Applies `input` at the time `now`; returns the next machine and the effects in order.
+    /// Applies `input` at the time `now`; returns the effects in order.
     #[must_use = "the effects must be carried out"]
-    pub(crate) fn on_event(mut self, input: Input, now: Instant) -> (Self, Vec<Effect>) {
+    pub(crate) fn on_event(&mut self, input: Input, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let state = std::mem::replace(&mut self.state, State::Stopped);
-        self.state = self.next(state, input, now, &mut effects);
-        (self, effects)
+        self.state = self.next(self.state, input, now, &mut effects);
+        effects
     }
 
     fn next(&mut self, state: State, input: Input, now: Instant, out: &mut Vec<Effect>) -> State {
@@ -208,12 +215,13 @@ impl StateMachine {
             // ## any => Stopped
             (State::Stopped, _) => State::Stopped,
             (state, Input::Stop) => {
-                cancel(&state, out);
+                self.cancel(state, out);
+                out.extend(self.active.take().map(Effect::Drain));
                 out.push(Effect::StopAll);
                 State::Stopped
             }
             // ## Idle => (Building | Starting)
-            (State::Idle, Input::Begin) => self.begin(None, StartCause::Begin, out),
+            (State::Idle, Input::Begin) => self.begin(StartCause::Begin, out),
             (State::Idle, input) => {
                 match input {
                     Input::Suspect => self.suspect = true,
@@ -230,119 +238,82 @@ impl StateMachine {
             }
             (state, Input::Suspect | Input::Unchanged) => {
                 self.suspect = input == Input::Suspect;
-                self.reopen(&state, out);
+                self.reopen(state, out);
                 state
             }
             // ## Building => (Starting | MakingRoom | Broken)
-            (State::Building { next, old, cause }, Input::Built { next: built, ok })
-                if next == built =>
-            {
-                if ok {
-                    self.unbuilt = false;
-                    self.start(next, old, cause, out)
-                } else {
-                    self.broken(old, out)
-                }
+            (State::Building(cause), Input::Built { ok: true }) => {
+                self.unbuilt = false;
+                self.start(cause, out)
             }
+            (State::Building(_), Input::Built { ok: false }) => self.broken(None, out),
             // ## MakingRoom => Starting
-            (state, Input::Gone(gone)) if self.stopping == Some(gone) => {
-                self.stopping = None;
+            (state, Input::Gone(gone)) => {
+                self.stopping.remove(&gone);
                 match state {
-                    State::MakingRoom { next, cause } => self.start(next, None, cause, out),
+                    State::MakingRoom(cause) => self.start(cause, out),
                     state => state,
                 }
             }
             // ## Starting => (Live | Broken | Restarting)
-            (State::Starting { next, old, cause }, Input::Proved(proved)) if next == proved => {
-                out.push(Effect::Commit(next, cause));
-                let live = State::Live { active: next };
-                self.reopen(&live, out);
-                out.extend(old.map(Effect::Drain));
-                live
+            (State::Starting(cause), Input::Proved) => {
+                out.push(Effect::Commit(self.newest, cause));
+                out.extend(self.active.replace(self.newest).map(Effect::Drain));
+                self.reopen(State::Live, out);
+                State::Live
             }
-            (State::Starting { next, old, cause }, Input::Failed(failed)) if next == failed => {
-                self.failed(old, cause, now, out)
+            (State::Starting(cause), Input::Failed) => self.failed(cause, now, out),
+            // ## Live => (Restarting | Broken)
+            (state, Input::Exited) => {
+                self.active = None;
+                match state {
+                    State::Live => self.crashed(now, out),
+                    state => {
+                        self.reopen(state, out);
+                        state
+                    }
+                }
             }
-            (state, Input::Exited(exited)) => self.exited(state, exited, now, out),
             // ## (Restarting | Broken) => Starting
-            (State::Restarting { .. }, Input::Due) => {
-                self.start_again(None, StartCause::Crash, out)
+            (State::Restarting { .. }, Input::Due) => self.start_again(StartCause::Crash, out),
+            (State::Broken { retry_at: Some(_) }, Input::Due) => {
+                self.start_again(StartCause::Save, out)
             }
-            (
-                State::Broken {
-                    old,
-                    retry_at: Some(_),
-                },
-                Input::Due,
-            ) => self.start_again(old, StartCause::Save, out),
             (state, _) => state,
         }
     }
 
     /// Handles a candidate that did not prove itself.
-    fn failed(
-        &mut self,
-        old: Option<u64>,
-        cause: StartCause,
-        now: Instant,
-        out: &mut Vec<Effect>,
-    ) -> State {
+    fn failed(&mut self, cause: StartCause, now: Instant, out: &mut Vec<Effect>) -> State {
         if self.rules.location == ServerLocation::Elsewhere {
-            self.unreachable(old, cause, now, out)
+            self.unreachable(cause, now, out)
         } else if cause == StartCause::Crash {
             self.crashed(now, out)
         } else {
-            self.broken(old, out)
-        }
-    }
-
-    /// Handles the exit of the active generation, or of the old one beside a build, a start or a failure.
-    fn exited(&mut self, state: State, exited: u64, now: Instant, out: &mut Vec<Effect>) -> State {
-        match state {
-            // ## Live => (Restarting | Broken)
-            State::Live { active } if active == exited => self.crashed(now, out),
-            State::Building { next, old, cause } if old == Some(exited) => State::Building {
-                next,
-                old: None,
-                cause,
-            },
-            State::Starting { next, old, cause } if old == Some(exited) => State::Starting {
-                next,
-                old: None,
-                cause,
-            },
-            State::Broken { old, retry_at } if old == Some(exited) => {
-                let broken = State::Broken {
-                    old: None,
-                    retry_at,
-                };
-                self.reopen(&broken, out);
-                broken
-            }
-            state => state,
+            self.broken(None, out)
         }
     }
 
     /// Opens, holds or refuses requests if `state` determines that; otherwise adds no effect.
-    fn reopen(&self, state: &State, out: &mut Vec<Effect>) {
-        let settled = match *state {
-            State::Live { active } => Effect::Open(active),
-            State::Broken { old: Some(old), .. } if self.rules.serve_last_good => Effect::Open(old),
-            State::Broken { .. } => Effect::Refuse,
+    fn reopen(&self, state: State, out: &mut Vec<Effect>) {
+        let settled = match (state, self.active) {
+            (State::Live, Some(active)) => Effect::Open(active),
+            (State::Broken { .. }, Some(active)) if self.rules.serve_last_good => {
+                Effect::Open(active)
+            }
+            (State::Broken { .. }, _) => Effect::Refuse,
             _ => return,
         };
         out.push(if self.suspect { Effect::Hold } else { settled });
     }
 
-    /// Replaces the build or candidate in progress by a new generation; the proven generation stays.
+    /// Replaces the build or candidate in progress by a new generation; the active generation stays.
     fn replace(&mut self, state: State, cause: StartCause, out: &mut Vec<Effect>) -> State {
-        cancel(&state, out);
+        self.cancel(state, out);
         self.exits.clear();
         let cause = match state {
             // A new introduction keeps the original cause of the start in progress.
-            State::Building { cause: before, .. }
-            | State::MakingRoom { cause: before, .. }
-            | State::Starting { cause: before, .. }
+            State::Building(before) | State::MakingRoom(before) | State::Starting(before)
                 if cause == StartCause::Client =>
             {
                 before
@@ -350,35 +321,29 @@ impl StateMachine {
             _ => cause,
         };
         match state {
-            State::MakingRoom { next, .. } if !self.must_build() => {
-                State::MakingRoom { next, cause }
-            }
-            State::Starting { next, .. } if self.rules.stop_first => {
-                self.stopping = Some(next);
-                self.begin(None, cause, out)
-            }
-            State::Live { active } => self.begin(Some(active), cause, out),
-            State::Building { old, .. }
-            | State::Starting { old, .. }
-            | State::Broken { old, .. } => self.begin(old, cause, out),
-            State::MakingRoom { .. } | State::Restarting { .. } | State::Idle | State::Stopped => {
-                self.begin(None, cause, out)
-            }
+            State::MakingRoom(_) if !self.must_build() => State::MakingRoom(cause),
+            _ => self.begin(cause, out),
         }
     }
 
-    fn begin(&mut self, old: Option<u64>, cause: StartCause, out: &mut Vec<Effect>) -> State {
-        out.push(Effect::Hold);
-        self.last += 1;
-        if self.must_build() {
-            out.push(Effect::Build(self.last));
-            return State::Building {
-                next: self.last,
-                old,
-                cause,
-            };
+    /// Cancels the build or the candidate in progress.
+    fn cancel(&mut self, state: State, out: &mut Vec<Effect>) {
+        if let State::Building(_) | State::Starting(_) = state {
+            out.push(Effect::Cancel(self.newest));
         }
-        self.start(self.last, old, cause, out)
+        if matches!(state, State::Starting(_)) && self.rules.stop_first {
+            self.stopping.insert(self.newest);
+        }
+    }
+
+    fn begin(&mut self, cause: StartCause, out: &mut Vec<Effect>) -> State {
+        out.push(Effect::Hold);
+        self.newest += 1;
+        if self.must_build() {
+            out.push(Effect::Build(self.newest));
+            return State::Building(cause);
+        }
+        self.start(cause, out)
     }
 
     /// Returns true if the last build may be out of date, which a new introduction alone does not cause.
@@ -386,41 +351,31 @@ impl StateMachine {
         self.rules.build && self.unbuilt
     }
 
-    fn start(
-        &mut self,
-        next: u64,
-        old: Option<u64>,
-        cause: StartCause,
-        out: &mut Vec<Effect>,
-    ) -> State {
-        if let (Some(old), true) = (old, self.rules.stop_first) {
-            out.push(Effect::MakeRoom(old));
-            self.stopping = Some(old);
+    /// Starts the newest generation, now or once there is room.
+    fn start(&mut self, cause: StartCause, out: &mut Vec<Effect>) -> State {
+        if self.rules.stop_first
+            && let Some(old) = self.active.take()
+        {
+            out.push(Effect::Drain(old));
+            self.stopping.insert(old);
         }
-        if self.stopping.is_some() {
-            return State::MakingRoom { next, cause };
+        if !self.stopping.is_empty() {
+            return State::MakingRoom(cause);
         }
-        out.push(Effect::Spawn(next));
-        State::Starting { next, old, cause }
+        out.push(Effect::Spawn(self.newest));
+        State::Starting(cause)
     }
 
-    fn broken(&self, old: Option<u64>, out: &mut Vec<Effect>) -> State {
-        let broken = State::Broken {
-            old,
-            retry_at: None,
-        };
-        self.reopen(&broken, out);
+    fn broken(&self, retry_at: Option<Instant>, out: &mut Vec<Effect>) -> State {
+        let broken = State::Broken { retry_at };
+        self.reopen(broken, out);
         broken
     }
 
-    fn start_again(&mut self, old: Option<u64>, cause: StartCause, out: &mut Vec<Effect>) -> State {
-        self.last += 1;
-        out.push(Effect::Spawn(self.last));
-        State::Starting {
-            next: self.last,
-            old,
-            cause,
-        }
+    fn start_again(&mut self, cause: StartCause, out: &mut Vec<Effect>) -> State {
+        self.newest += 1;
+        out.push(Effect::Spawn(self.newest));
+        State::Starting(cause)
     }
 }
 
@@ -429,15 +384,6 @@ fn cause(input: Input) -> StartCause {
         Input::Reload => StartCause::Asked,
         Input::ClientChanged => StartCause::Client,
         _ => StartCause::Save,
-    }
-}
-
-/// Cancels the build or the candidate in progress.
-fn cancel(state: &State, out: &mut Vec<Effect>) {
-    match state {
-        State::Building { .. } => out.push(Effect::CancelBuild),
-        State::Starting { next, .. } => out.push(Effect::Kill(*next)),
-        _ => {}
     }
 }
 

@@ -31,16 +31,14 @@ pub(crate) struct WatchedFiles {
 }
 
 /// Returns the state in the words of [`Status::state`].
-pub(super) fn state_in_words(state: &State, gate_status: GateStatus) -> &'static str {
+pub(super) fn state_in_words(state: State, gate_status: GateStatus) -> &'static str {
     match state {
         State::Idle => "not started",
-        State::Building { .. } => "building",
-        State::MakingRoom { .. } | State::Starting { .. } => "starting",
-        State::Live { .. } if gate_status == GateStatus::Held => "checking a touched file",
-        State::Live { .. } => "running",
-        State::Broken {
-            retry_at: Some(_), ..
-        } => "unreachable",
+        State::Building(_) => "building",
+        State::MakingRoom(_) | State::Starting(_) => "starting",
+        State::Live if gate_status == GateStatus::Held => "checking a touched file",
+        State::Live => "running",
+        State::Broken { retry_at: Some(_) } => "unreachable",
         State::Broken { .. } => "broken",
         State::Restarting { .. } => "restarting after a crash",
         State::Stopped => "stopped",

@@ -1,18 +1,19 @@
 //! Supervisor of a server: one task that owns its generations and carries out the effects of the state machine.
 //!
-//! Events arrive as [`Report`]s and [`ConnectionNotice`]s; the machine turns them into effects and decides about
-//! starts and stops. The supervisor does not know sessions: it notifies clients through [`Client`].
+//! Events arrive as [`Command`]s, [`Report`]s and [`ConnectionNotice`]s; the machine turns them into effects and
+//! decides about starts and stops. The supervisor does not know sessions: it notifies clients through [`Client`].
 
 mod building;
 mod commit;
 mod failing;
+mod generations;
 mod lists;
 mod retiring;
 mod saving;
 mod self_trigger;
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,15 +21,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::call::{Call, Client, ResponseSink};
-use super::connection::{Connection, ConnectionNotice};
-use super::generation::{ProvenGeneration, RunningGeneration};
-use super::handshake::{ClientHello, ClientSettings};
+use super::connection::ConnectionNotice;
+use super::generation::ProvenGeneration;
+use super::handshake::ClientHello;
 use super::list_backoff::ListBackoff;
-use super::report::{Report, ServerContext};
+use super::report::{Command, Report, ServerContext, SupervisorMessage};
 use super::self_trigger::SelfTriggerDetector;
 use super::state::{Effect, Input, LAST_BACKOFF, Rules, ServerLocation, State, StateMachine};
 use super::status::state_in_words;
@@ -38,6 +39,7 @@ use crate::config::{OnBroken, ReloadMode, ServerSpec, StandbyMode};
 use crate::event::{Event, Failure};
 use crate::mcp::ListKind;
 use failing::PackageWatch;
+use generations::{ActiveGeneration, Generation};
 
 /// Task that owns a server.
 #[derive(Debug)]
@@ -48,15 +50,10 @@ pub(crate) struct Supervisor {
     client: Option<Arc<dyn Client>>,
     hello: ClientHello,
     hello_number: u64,
-    active: Option<ActiveGeneration>,
-    /// Cancelled to stop the candidate.
-    candidate: Option<CancellationToken>,
-    build: Option<CancellationToken>,
+    /// All generations that have not ended; `machine` decides which of them is active.
+    generations: BTreeMap<u64, Generation>,
     /// True if files changed during the build, so that it must run again.
     build_again: bool,
-    /// Connections of draining generations.
-    draining: HashMap<u64, Arc<Connection>>,
-    proof: Option<Box<ProvenGeneration>>,
     /// Report of a candidate that was started early, held back until the save is over.
     early_report: Option<Report>,
     /// Changed files for which a candidate is started once the save is over.
@@ -90,18 +87,8 @@ pub(crate) struct Supervisor {
     tasks: TaskTracker,
     /// Time limit for calls in flight on a stop.
     stop_max_wait: Duration,
-}
-
-/// Generation that answers requests.
-#[derive(Debug)]
-struct ActiveGeneration {
-    running: RunningGeneration,
-    stream: Option<u64>,
-    /// Client's settings that the generation was given.
-    sent_settings: ClientSettings,
-    /// Cancelled when the generation is replaced or has ended.
-    ended: CancellationToken,
-    _ended: DropGuard,
+    /// Signalled when the server has stopped; empty until a stop is requested.
+    stopping: Vec<oneshot::Sender<()>>,
 }
 
 impl Supervisor {
@@ -115,12 +102,8 @@ impl Supervisor {
             client: None,
             hello: ClientHello::default(),
             hello_number: 0,
-            active: None,
-            candidate: None,
-            build: None,
+            generations: BTreeMap::new(),
             build_again: false,
-            draining: HashMap::new(),
-            proof: None,
             early_report: None,
             saved: Vec::new(),
             is_started_early: false,
@@ -141,50 +124,90 @@ impl Supervisor {
             mismatched: Vec::new(),
             tasks: TaskTracker::new(),
             stop_max_wait: Duration::ZERO,
+            stopping: Vec::new(),
         }
     }
 
     /// Runs until a stop is requested and all tasks have ended.
     pub(crate) async fn run(
         mut self,
-        mut reports: UnboundedReceiver<Report>,
+        mut messages: UnboundedReceiver<SupervisorMessage>,
         mut notices: UnboundedReceiver<ConnectionNotice>,
     ) {
-        let mut stopping: Vec<oneshot::Sender<()>> = Vec::new();
         loop {
-            let due = match self.machine.state {
+            let due = match self.machine.state() {
                 State::Restarting { at } => Some(at),
-                State::Broken { retry_at, .. } => retry_at,
+                State::Broken { retry_at } => retry_at,
                 _ => None,
             };
             tokio::select! {
-                Some(report) = reports.recv() => match report {
-                    Report::Stop(max_wait, done) => {
-                        self.stop_max_wait = max_wait;
-                        if stopping.is_empty() {
-                            self.step(Input::Stop);
-                            self.tasks.close();
-                        } else {
-                            self.stop_all();
-                        }
-                        stopping.push(done);
-                    }
-                    report => self.on_report(report),
-                },
+                Some(message) = messages.recv() => self.on_message(message),
                 Some(notice) = notices.recv() => self.on_notice(&notice),
                 () = self.shared.gate.expire() => {}
                 () = sleep_until(due) => self.step(Input::Due),
-                () = self.tasks.wait(), if !stopping.is_empty() => break,
+                () = self.tasks.wait(), if !self.stopping.is_empty() => break,
             }
         }
-        while let Ok(report) = reports.try_recv() {
-            match report {
-                Report::Stop(_, done) => stopping.push(done),
-                report => self.on_report(report),
-            }
+        while let Ok(message) = messages.try_recv() {
+            self.on_message(message);
         }
-        for done in stopping {
+        for done in self.stopping {
             let _ = done.send(());
+        }
+    }
+
+    fn on_message(&mut self, message: SupervisorMessage) {
+        match message {
+            SupervisorMessage::Command(command) => self.on_command(command),
+            SupervisorMessage::Report(report) => self.on_report(report),
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Introduce {
+                hello,
+                client,
+                hello_number,
+            } => self.on_hello(*hello, client, hello_number),
+            Command::UpdateIdentity(identity) => self.on_identity(*identity),
+            Command::Suspect => {
+                self.shared.warm.touched();
+                self.step(Input::Suspect);
+                self.shared.gate.suspect_processed();
+            }
+            Command::Saved(paths) => self.on_saved(paths),
+            Command::Unchanged if self.saved.is_empty() => {
+                self.is_started_early = false;
+                self.step(Input::Unchanged);
+            }
+            Command::Unchanged => self.on_changed(Vec::new()),
+            Command::Changed(paths) => self.on_changed(paths),
+            Command::Redefine { spec, files } => self.on_redefined(spec, files),
+            Command::ConfirmProcessed(sender) => drop(sender.send(())),
+            Command::ListDraining(sender) => drop(sender.send(self.draining().cloned().collect())),
+            Command::Reload(outcome) if self.machine.state() == State::Stopped => drop(outcome),
+            Command::Reload(outcome) => {
+                self.reloads.push(outcome);
+                self.step(Input::Reload);
+            }
+            Command::ApplySettings => {
+                self.shared
+                    .settings_reported
+                    .store(false, Ordering::Relaxed);
+                self.on_settings_changed();
+            }
+            Command::Cancel { sink, id, params } => self.on_cancel(&sink, &id, &params),
+            Command::Stop { max_wait, done } => {
+                self.stop_max_wait = max_wait;
+                if self.stopping.is_empty() {
+                    self.step(Input::Stop);
+                    self.tasks.close();
+                } else {
+                    self.stop_all();
+                }
+                self.stopping.push(done);
+            }
         }
     }
 
@@ -194,83 +217,54 @@ impl Supervisor {
             return;
         }
         match report {
-            Report::Hello(hello, client, epoch) => self.on_hello(*hello, client, epoch),
-            Report::Identity(identity) => self.on_identity(*identity),
-            Report::Suspect => {
-                self.shared.warm.touched();
-                self.step(Input::Suspect);
-                self.shared.gate.suspect_processed();
-            }
-            Report::Saved(paths) => self.on_saved(paths),
-            Report::Unchanged if self.saved.is_empty() => {
-                self.is_started_early = false;
-                self.step(Input::Unchanged);
-            }
-            Report::Unchanged => self.on_changed(Vec::new()),
-            Report::Changed(paths) => self.on_changed(paths),
-            Report::Redefined(spec, files) => self.on_redefined(spec, files),
-            Report::ConfirmProcessed(sender) => drop(sender.send(())),
-            Report::Draining(sender) => {
-                drop(sender.send(self.draining.values().cloned().collect()));
-            }
             Report::Installed(installed) => self.on_installed(installed),
-            Report::Reload(outcome) if self.machine.state == State::Stopped => drop(outcome),
-            Report::Reload(outcome) => {
-                self.reloads.push(outcome);
-                self.step(Input::Reload);
-            }
-            Report::SettingsChanged => {
-                self.shared
-                    .settings_reported
-                    .store(false, Ordering::Relaxed);
-                self.on_settings_changed();
-            }
-            Report::Cancel(sink, id, params) => self.on_cancel(&sink, &id, &params),
-            Report::Built(next, result) => self.on_built(next, result),
-            Report::Proved(next, proof) if self.is_starting(next) => {
-                if proof.running.connection.is_closed() {
-                    return self.report_early_exit(proof.running);
+            Report::Built { number, result } => self.on_built(number, result),
+            Report::Proved(proof) => self.on_proved(proof),
+            Report::Failed(failure) => {
+                let number = failure.generation;
+                if self.machine.is_starting(number) {
+                    self.generations.remove(&number);
+                    self.fail(*failure);
+                    self.step(Input::Failed);
+                } else {
+                    self.step(Input::Gone(number));
                 }
-                self.proof = Some(proof);
-                self.step(Input::Proved(next));
             }
-            // The candidate was cancelled at the moment of its success.
-            Report::Proved(_, proof) => self.retire(proof.running, Duration::ZERO),
-            Report::Failed(next, failure) if self.is_starting(next) => {
-                self.fail(*failure);
-                self.step(Input::Failed(next));
-            }
-            Report::Failed(number, _) => self.step(Input::Gone(number)),
-            Report::Ended(number, exit) => self.on_ended(number, exit),
-            Report::Unanswered(call, fate, how) => self.on_unanswered(*call, fate, &how),
-            Report::Mismatched(number, call) => self.on_mismatched(number, *call),
-            Report::Resumed(number) => self.on_resumed(number),
-            Report::Gone(number) => {
-                self.draining.remove(&number);
+            Report::Ended { number, exit } => self.on_ended(number, exit),
+            Report::Gone { number } => {
+                self.generations.remove(&number);
                 self.step(Input::Gone(number));
             }
-            Report::Relisted(number, kind, read) => self.on_relisted(number, kind, read),
-            Report::StreamEnded(number, stream) => self.on_stream_ended(number, stream),
-            Report::Stop(..) => unreachable!("handled by the loop"),
+            Report::Unanswered { call, fate, how } => self.on_unanswered(*call, fate, &how),
+            Report::Mismatched { number, call } => self.on_mismatched(number, *call),
+            Report::Resumed { number } => self.on_resumed(number),
+            Report::Relisted { number, kind, read } => self.on_relisted(number, kind, read),
+            Report::StreamEnded { number, stream } => self.on_stream_ended(number, stream),
         }
     }
 
-    fn is_starting(&self, number: u64) -> bool {
-        matches!(self.machine.state, State::Starting { next, .. } if next == number)
+    fn on_proved(&mut self, proof: Box<ProvenGeneration>) {
+        let number = proof.running.connection.generation;
+        if !self.machine.is_starting(number) {
+            // The candidate was cancelled at the moment of its success.
+            self.retire(proof.running, Duration::ZERO);
+        } else if proof.running.connection.is_closed() {
+            self.report_early_exit(proof.running);
+        } else {
+            self.generations.insert(number, Generation::Proven(proof));
+            self.step(Input::Proved);
+        }
     }
 
     /// Passes an input to the machine and carries out the effects.
     fn step(&mut self, input: Input) {
-        let machine = std::mem::replace(&mut self.machine, StateMachine::new(Rules::default()));
-        let (machine, effects) = machine.on_event(input, Instant::now());
-        self.machine = machine;
-        for effect in effects {
+        for effect in self.machine.on_event(input, Instant::now()) {
             self.carry_out(effect);
         }
         self.await_packages();
         let gate_status = *self.shared.gate.status().borrow();
         self.shared
-            .describe(|status| status.state = state_in_words(&self.machine.state, gate_status));
+            .describe(|status| status.state = state_in_words(self.machine.state(), gate_status));
         if let Some(report) = self.early_report.take() {
             self.on_report(report);
         }
@@ -279,30 +273,29 @@ impl Supervisor {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Hold => self.shared.gate.hold(self.hold_reason()),
-            Effect::Open(_) => {
-                if let Some(active) = &self.active {
+            Effect::Open(number) => {
+                if let Some(Generation::Active(active)) = self.generations.get(&number) {
                     self.shared.gate.open(active.running.connection.clone());
                 }
             }
             Effect::Refuse => self.refuse(),
-            Effect::Build(next) => self.start_build(next),
-            Effect::CancelBuild => cancel(&mut self.build),
-            Effect::Spawn(next) => self.start_candidate(next),
-            Effect::Kill(_) => cancel(&mut self.candidate),
-            Effect::Commit(next, cause) => self.commit(next, cause),
-            Effect::MakeRoom(_) => {
-                if let Some(active) = self.active.take() {
-                    self.retire(active.running, self.context.spec.timeouts.drain);
+            Effect::Build(number) => self.start_build(number),
+            Effect::Spawn(number) => self.start_candidate(number),
+            Effect::Cancel(number) => {
+                if let Some(Generation::Starting(token)) = self.generations.remove(&number) {
+                    token.cancel();
                 }
             }
+            Effect::Commit(number, cause) => self.commit(number, cause),
+            Effect::Drain(number) => self.drain(number),
             Effect::Backoff(delay) if delay < LAST_BACKOFF => {
                 self.context.resources.events.send(Event::Restarting {
                     server: self.name(),
                     delay,
                 });
             }
-            // `commit` has already retired the generation to drain; a delay of maximum length is not reported again.
-            Effect::Drain(_) | Effect::Backoff(_) => {}
+            // A delay of maximum length is not reported again.
+            Effect::Backoff(_) => {}
             Effect::Flapping => self.give_up(),
             Effect::StopAll => self.stop_all(),
         }
@@ -325,7 +318,7 @@ impl Supervisor {
 
     /// Passes the client's identity to the active generation.
     fn send_identity(&self) {
-        if let Some(active) = &self.active {
+        if let Some(active) = self.active() {
             active.running.connection.change_identity(|known| {
                 let level = known.log_level.take();
                 known.clone_from(&self.hello.identity);
@@ -339,13 +332,8 @@ impl Supervisor {
         if self.shared.gate.cancel(sink, id) {
             return;
         }
-        let active = self
-            .active
-            .as_ref()
-            .map(|active| &active.running.connection);
-        let _ = active
-            .into_iter()
-            .chain(self.draining.values())
+        let _ = self
+            .connections()
             .any(|connection| connection.cancel(sink, id, params));
     }
 
@@ -366,37 +354,38 @@ impl Supervisor {
         }
     }
 
-    fn start_candidate(&mut self, next: u64) {
+    fn start_candidate(&mut self, number: u64) {
         let Some(client) = self.client.clone() else {
             return;
         };
         self.record_start();
         let token = CancellationToken::new();
-        self.candidate = Some(token.clone());
+        let started = Generation::Starting(token.clone());
+        self.generations.insert(number, started);
         let candidate = candidate::Candidate {
             context: self.context.clone(),
             shared: self.shared.clone(),
-            number: next,
+            number,
             hello: self.hello.clone(),
             files: self.changed_files.clone(),
             hello_number: self.hello_number,
             client,
             timed_out_starts: self.timed_out_starts,
             // A client that waits for its first response need not wait for the lists.
-            announce: self.active.is_none(),
+            announce: self.active().is_none(),
         };
         self.tasks.spawn(candidate.run(token));
     }
 
     /// Returns the reason for holding requests, as a completion of "the call waited for …".
     fn hold_reason(&self) -> Cow<'static, str> {
-        let reason = match self.machine.state {
-            State::Building { .. } => return self.build_hold_reason(),
-            State::MakingRoom { .. } => "the old generation to drain",
-            State::Live { .. } | State::Broken { .. } => "a changed file to settle",
+        let reason = match self.machine.state() {
+            State::Building(_) => return self.build_hold_reason(),
+            State::MakingRoom(_) => "the old generation to drain",
+            State::Live | State::Broken { .. } => "a changed file to settle",
             State::Restarting { .. } if self.context.spec.remote.is_some() => "its connection",
             State::Restarting { .. } => "its restart after a crash",
-            State::Idle | State::Starting { .. } | State::Stopped => "its start",
+            State::Idle | State::Starting(_) | State::Stopped => "its start",
         };
         reason.into()
     }
@@ -415,12 +404,6 @@ fn rules(spec: &ServerSpec) -> Rules {
             Some(_) => ServerLocation::Elsewhere,
             None => ServerLocation::Here,
         },
-    }
-}
-
-fn cancel(token: &mut Option<CancellationToken>) {
-    if let Some(token) = token.take() {
-        token.cancel();
     }
 }
 

@@ -17,7 +17,7 @@ impl StateMachine {
             self.exits.pop_front();
         }
         if self.rules.location == ServerLocation::Elsewhere {
-            return self.unreachable(None, StartCause::Crash, now, out);
+            return self.unreachable(StartCause::Crash, now, out);
         }
         self.exits.push_back(now);
         if self.exits.len() >= FLAP_EXITS {
@@ -34,7 +34,6 @@ impl StateMachine {
     /// since the loss; otherwise, for example after a failed first start, they are refused.
     pub(super) fn unreachable(
         &mut self,
-        old: Option<u64>,
         cause: StartCause,
         now: Instant,
         out: &mut Vec<Effect>,
@@ -47,12 +46,7 @@ impl StateMachine {
             return State::Restarting { at };
         }
         out.push(Effect::Backoff(delay));
-        let broken = State::Broken {
-            old,
-            retry_at: Some(at),
-        };
-        self.reopen(&broken, out);
-        broken
+        self.broken(Some(at), out)
     }
 
     /// Returns the delay before the next start: [`FIRST_BACKOFF`], doubled for each further exit on record and capped.

@@ -10,8 +10,9 @@ struct SimulatedSupervisor {
     now: Instant,
     candidate: Option<u64>,
     active: Option<u64>,
-    building: bool,
-    stopping: Vec<u64>,
+    building: Option<u64>,
+    /// Generation that the last commit replaced and that does not drain yet.
+    replaced: Option<u64>,
     making_room: Option<u64>,
     /// True if no successful build has included the latest change.
     unbuilt: bool,
@@ -26,8 +27,8 @@ impl SimulatedSupervisor {
             now: Instant::now(),
             candidate: None,
             active: None,
-            building: false,
-            stopping: vec![],
+            building: None,
+            replaced: None,
             making_room: None,
             unbuilt: true,
             spawned: vec![],
@@ -37,32 +38,22 @@ impl SimulatedSupervisor {
 
     fn step(&mut self, input: Input) {
         let before = self.active;
-        let starting = matches!(self.machine.state, State::Starting { .. });
-        let (machine, effects) = self.machine.clone().on_event(input, self.now);
-        self.machine = machine;
+        let starting = matches!(self.machine.state, State::Starting(_));
         match input {
-            Input::Proved(_) | Input::Failed(_) if self.candidate.is_some() => {
-                if let Input::Failed(failed) = input {
-                    self.candidate = None;
-                    self.stopped.push(failed);
-                }
-            }
-            Input::Exited(exited) => {
-                assert_eq!(self.active, Some(exited));
-                self.active = None;
-                self.stopped.push(exited);
-            }
-            Input::Built { ok, .. } => {
-                self.building = false;
+            Input::Failed => self.stopped.extend(self.candidate.take()),
+            Input::Exited => self.stopped.extend(self.active.take()),
+            Input::Built { ok } => {
+                self.building = None;
                 self.unbuilt &= !ok;
             }
             Input::Saved | Input::Changed | Input::Reload => self.unbuilt = true,
             _ => {}
         }
+        let effects = self.machine.on_event(input, self.now);
         let respawned = effects
             .iter()
             .any(|effect| matches!(effect, Effect::Spawn(_) | Effect::Build(_)))
-            || matches!(self.machine.state, State::MakingRoom { .. });
+            || matches!(self.machine.state, State::MakingRoom(_));
         assert!(
             !(starting && matches!(input, Input::Saved | Input::Changed)) || respawned,
             "a save while starting was lost"
@@ -70,9 +61,10 @@ impl SimulatedSupervisor {
         for effect in effects {
             self.apply(effect);
         }
+        assert_eq!(self.machine.active, self.active);
         if before.is_some() && self.active.is_none() {
             assert!(
-                matches!(input, Input::Exited(_) | Input::Stop) || self.making_room == before,
+                matches!(input, Input::Exited | Input::Stop) || self.making_room == before,
                 "the active generation was lost by {input:?}"
             );
         }
@@ -80,13 +72,9 @@ impl SimulatedSupervisor {
 
     fn apply(&mut self, effect: Effect) {
         match effect {
-            Effect::Build(_) => {
-                assert!(!self.building);
-                self.building = true;
-            }
-            Effect::CancelBuild => {
-                assert!(self.building);
-                self.building = false;
+            Effect::Build(next) => assert_eq!(self.building.replace(next), None),
+            Effect::Cancel(next) if self.building.is_some() => {
+                assert_eq!((self.building.take(), self.candidate), (Some(next), None));
             }
             Effect::Spawn(next) => {
                 assert_eq!(self.candidate, None, "two candidates");
@@ -101,7 +89,7 @@ impl SimulatedSupervisor {
                 self.candidate = Some(next);
                 self.spawned.push(next);
             }
-            Effect::Kill(next) => {
+            Effect::Cancel(next) => {
                 assert_eq!(self.candidate.take(), Some(next));
                 if self.machine.rules.stop_first {
                     assert_eq!(self.making_room.replace(next), None);
@@ -111,28 +99,20 @@ impl SimulatedSupervisor {
             }
             Effect::Commit(next, _) => {
                 assert_eq!(self.candidate.take(), Some(next));
-                if let Some(old) = self.active.replace(next) {
-                    self.stopping.push(old);
-                }
+                self.replaced = self.active.replace(next);
             }
-            Effect::Drain(old) => {
-                assert!(self.stopping.contains(&old));
-                self.stopping.retain(|number| *number != old);
+            Effect::Drain(old) if self.replaced == Some(old) => {
+                self.replaced = None;
                 self.stopped.push(old);
             }
-            Effect::MakeRoom(old) => {
+            Effect::Drain(old) => {
                 assert_eq!(self.active.take(), Some(old));
-                self.making_room = Some(old);
+                assert_eq!(self.making_room.replace(old), None);
             }
             Effect::Open(number) => assert_eq!(self.active, Some(number)),
             Effect::StopAll => {
-                self.building = false;
-                let all = [
-                    self.candidate.take(),
-                    self.active.take(),
-                    self.making_room.take(),
-                ];
-                self.stopped.extend(all.into_iter().flatten());
+                assert_eq!((self.candidate, self.active), (None, None));
+                self.stopped.extend(self.making_room.take());
             }
             Effect::Hold | Effect::Refuse | Effect::Backoff(_) | Effect::Flapping => {}
         }
@@ -148,23 +128,17 @@ impl SimulatedSupervisor {
             4 if self.machine.may_start_early() => Input::Saved,
             5 => Input::Reload,
             6 => Input::ClientChanged,
-            7 | 8 => Input::Proved(self.candidate?),
-            9 => Input::Failed(self.candidate?),
-            10 => Input::Exited(self.active?),
-            11 | 12 if self.building => Input::Built {
-                next: self.machine.last,
-                ok: choice == 11,
-            },
+            7 | 8 if self.candidate.is_some() => Input::Proved,
+            9 if self.candidate.is_some() => Input::Failed,
+            10 if self.active.is_some() => Input::Exited,
+            11 | 12 if self.building.is_some() => Input::Built { ok: choice == 11 },
             13 => {
                 let gone = self.making_room.take()?;
                 self.stopped.push(gone);
                 Input::Gone(gone)
             }
             14 => match self.machine.state {
-                State::Restarting { at }
-                | State::Broken {
-                    retry_at: Some(at), ..
-                } => {
+                State::Restarting { at } | State::Broken { retry_at: Some(at) } => {
                     self.now = at;
                     Input::Due
                 }
@@ -193,7 +167,7 @@ proptest! {
             if let Some(input) = world.input(choice) {
                 world.step(input);
             }
-            prop_assert_eq!(world.stopping.len(), 0);
+            prop_assert_eq!(world.replaced, None, "it does not drain");
         }
         world.step(Input::Stop);
         let (mut spawned, mut stopped) = (world.spawned, world.stopped);
@@ -208,32 +182,26 @@ fn five_exits_in_a_minute_wait_for_a_change() {
     let now = Instant::now();
     let mut machine = StateMachine::new(Rules::default());
     let mut delays = Vec::new();
-    (machine, _) = machine.on_event(Input::Begin, now);
-    for generation in 1..=5 {
-        (machine, _) = machine.on_event(Input::Proved(generation), now);
-        let effects;
-        (machine, effects) = machine.on_event(Input::Exited(generation), now);
+    let _ = machine.on_event(Input::Begin, now);
+    for _ in 1..=5 {
+        let _ = machine.on_event(Input::Proved, now);
+        let effects = machine.on_event(Input::Exited, now);
         delays.extend(effects.into_iter().filter_map(|effect| match effect {
             Effect::Backoff(delay) => Some(delay.as_millis()),
             _ => None,
         }));
-        (machine, _) = machine.on_event(Input::Due, now);
+        let _ = machine.on_event(Input::Due, now);
     }
     assert_eq!(delays, [250, 500, 1000, 2000]);
-    let broken = State::Broken {
-        old: None,
-        retry_at: None,
-    };
-    assert_eq!(machine.state, broken);
-    let (machine, effects) = machine.on_event(Input::Changed, now);
+    assert_eq!(machine.state, State::Broken { retry_at: None });
+    let effects = machine.on_event(Input::Changed, now);
     assert_eq!(effects, [Effect::Hold, Effect::Spawn(6)]);
-    assert!(matches!(machine.state, State::Starting { next: 6, .. }));
+    assert!(machine.is_starting(6));
 }
 
 /// Applies `input` to a remote server's machine; returns the delay in ms (0 if none) and the other effects.
 fn tries(machine: &mut StateMachine, input: Input, now: Instant) -> (u128, Vec<Effect>) {
-    let (next, effects) = machine.clone().on_event(input, now);
-    *machine = next;
+    let effects = machine.on_event(input, now);
     let delay = effects.iter().find_map(|effect| match effect {
         Effect::Backoff(delay) => Some(delay.as_millis()),
         _ => None,
@@ -255,9 +223,9 @@ fn a_remote_server_that_is_lost_is_tried_for_ever() {
     let mut now = Instant::now();
     let mut machine = remote();
     tries(&mut machine, Input::Begin, now);
-    tries(&mut machine, Input::Proved(1), now);
+    tries(&mut machine, Input::Proved, now);
     assert_eq!(
-        tries(&mut machine, Input::Exited(1), now),
+        tries(&mut machine, Input::Exited, now),
         (250, vec![Effect::Hold])
     );
     for (at, delay) in [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]
@@ -269,17 +237,14 @@ fn a_remote_server_that_is_lost_is_tried_for_ever() {
         let (_, effects) = tries(&mut machine, Input::Due, now);
         assert_eq!(effects, [Effect::Spawn(next)]);
         let says = if at < 3 { Effect::Hold } else { Effect::Refuse };
-        assert_eq!(
-            tries(&mut machine, Input::Failed(next), now),
-            (delay, vec![says])
-        );
+        assert_eq!(tries(&mut machine, Input::Failed, now), (delay, vec![says]));
     }
     tries(&mut machine, Input::Due, now);
-    tries(&mut machine, Input::Proved(11), now);
-    assert_eq!(machine.state, State::Live { active: 11 });
+    tries(&mut machine, Input::Proved, now);
+    assert_eq!((machine.state, machine.active), (State::Live, Some(11)));
     // After a long connection, the delays begin again.
     now += Duration::from_secs(61);
-    assert_eq!(tries(&mut machine, Input::Exited(11), now).0, 250);
+    assert_eq!(tries(&mut machine, Input::Exited, now).0, 250);
 }
 
 #[test]
@@ -289,13 +254,13 @@ fn a_remote_server_that_was_never_there_is_refused_and_tried() {
     tries(&mut machine, Input::Begin, now);
     for (next, delay) in [(1, 250), (2, 500), (3, 1000)] {
         let refused = (delay, vec![Effect::Refuse]);
-        assert_eq!(tries(&mut machine, Input::Failed(next), now), refused);
+        assert_eq!(tries(&mut machine, Input::Failed, now), refused);
         assert_eq!(
             tries(&mut machine, Input::Due, now).1,
             [Effect::Spawn(next + 1)]
         );
     }
-    let (_, effects) = tries(&mut machine, Input::Proved(4), now);
+    let (_, effects) = tries(&mut machine, Input::Proved, now);
     assert_eq!(
         effects,
         [Effect::Commit(4, StartCause::Save), Effect::Open(4)]
@@ -305,14 +270,28 @@ fn a_remote_server_that_was_never_there_is_refused_and_tried() {
 #[test]
 fn what_was_touched_before_the_first_client_came_is_waited_for() {
     let mut machine = StateMachine::new(Rules::default());
-    let mut step = |input| {
-        let (next, effects) = machine.clone().on_event(input, Instant::now());
-        machine = next;
-        effects
-    };
+    let mut step = |input| machine.on_event(input, Instant::now());
     step(Input::Suspect);
     step(Input::Begin);
     // The process may have read a file that is still being written.
-    assert_eq!(step(Input::Proved(1)).last(), Some(&Effect::Hold));
+    assert_eq!(step(Input::Proved).last(), Some(&Effect::Hold));
     assert_eq!(step(Input::Unchanged), [Effect::Open(1)]);
+}
+
+#[test]
+fn the_active_generation_stops_first_if_that_is_required_during_a_start() {
+    let now = Instant::now();
+    let mut machine = StateMachine::new(Rules::default());
+    for input in [Input::Begin, Input::Proved, Input::Changed] {
+        let _ = machine.on_event(input, now);
+    }
+    let stop_first = Rules {
+        stop_first: true,
+        ..Rules::default()
+    };
+    let _ = machine.set_rules(stop_first);
+    let effects = machine.on_event(Input::Changed, now);
+    assert_eq!(effects, [Effect::Cancel(2), Effect::Hold, Effect::Drain(1)]);
+    assert_eq!(machine.on_event(Input::Gone(1), now), []);
+    assert_eq!(machine.on_event(Input::Gone(2), now), [Effect::Spawn(3)]);
 }

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::build_outputs::{ChangeAuthor, FileChange};
 use super::super::report::{ProxyResources, Report, SharedBuild};
-use super::super::state::{Input, State};
-use super::Supervisor;
+use super::super::state::Input;
+use super::{Generation, Supervisor};
 use crate::config::shown_line;
 use crate::event::{Event, Failure};
 use crate::file_time::{self, TICK};
@@ -47,11 +47,12 @@ impl Drop for BuildGuard<'_> {
 }
 
 impl Supervisor {
-    pub(super) fn start_build(&mut self, next: u64) {
+    pub(super) fn start_build(&mut self, number: u64) {
         self.record_start();
         self.build_again = false;
         let token = CancellationToken::new();
-        self.build = Some(token.clone());
+        let started = Generation::Starting(token.clone());
+        self.generations.insert(number, started);
         let (context, command) = (
             self.context.clone(),
             self.context.spec.build.clone().unwrap_or_default(),
@@ -72,20 +73,20 @@ impl Supervisor {
                 result
             };
             if let Some(result) = token.run_until_cancelled(run).await {
-                let _ = context.reports.send(Report::Built(next, result));
+                context.reports.send(Report::Built { number, result });
             }
         });
     }
 
-    pub(super) fn on_built(&mut self, next: u64, result: Result<(), BuildFailure>) {
-        if !matches!(self.machine.state, State::Building { next: building, .. } if building == next)
-        {
+    pub(super) fn on_built(&mut self, number: u64, result: Result<(), BuildFailure>) {
+        if !self.machine.is_building(number) {
             return;
         }
         if std::mem::take(&mut self.build_again) {
             // The build may have missed files that were saved meanwhile.
             return self.step(Input::Changed);
         }
+        self.generations.remove(&number);
         let ok = result.is_ok();
         if let Err(error) = result {
             let command = shown_line(self.context.spec.build.as_deref().unwrap_or_default());
@@ -97,7 +98,7 @@ impl Supervisor {
                 ),
             };
             self.fail(Failure {
-                generation: next,
+                generation: number,
                 reason,
                 advice: None,
                 stderr,
@@ -106,7 +107,7 @@ impl Supervisor {
                 late: false,
             });
         }
-        self.step(Input::Built { next, ok });
+        self.step(Input::Built { ok });
     }
 
     /// Returns the shared state of the server's build, if it has one.
@@ -131,10 +132,6 @@ impl Supervisor {
             }
         });
         locked(&build.outputs).author_of(changes.collect())
-    }
-
-    pub(super) fn is_building(&self) -> bool {
-        matches!(self.machine.state, State::Building { .. })
     }
 
     /// Returns the reason for holding requests while the build runs.

@@ -12,17 +12,16 @@ use super::super::generation::{ProofResults, ProvenGeneration, RunningGeneration
 use super::super::lists::{Lists, tool_diff};
 use super::super::state::StartCause;
 use super::super::{Snapshot, advice, loaded_files};
-use super::{ActiveGeneration, Supervisor};
+use super::{ActiveGeneration, Generation, Supervisor};
 use crate::config::ReloadMode;
 use crate::event::{Event, ToolDiff};
 use crate::mcp::{Era, List, ListKind};
 
 impl Supervisor {
-    /// Makes the proven candidate the active generation. The lists are replaced in a single step: readers of the
+    /// Makes the proven candidate `number` the active generation. The lists are replaced in a single step: readers of the
     /// snapshot see either all of the old lists or all of the new ones.
-    pub(super) fn commit(&mut self, next: u64, cause: StartCause) {
-        self.candidate = None;
-        let Some(proof) = self.proof.take() else {
+    pub(super) fn commit(&mut self, number: u64, cause: StartCause) {
+        let Some(Generation::Proven(proof)) = self.generations.remove(&number) else {
             return;
         };
         let ProvenGeneration {
@@ -48,7 +47,7 @@ impl Supervisor {
             _ => tool_diff(&before.lists, &lists),
         };
         let snapshot = Arc::new(Snapshot {
-            generation: next,
+            generation: number,
             lists,
             took,
             diff,
@@ -58,7 +57,7 @@ impl Supervisor {
         self.report_commit(&snapshot, handshake.era, is_first);
         running.connection.go_live();
         self.warn_of_missed_port(&running);
-        let stream = stream.map(|stream| self.watch_listen_stream(next, stream));
+        let stream = stream.map(|stream| self.watch_listen_stream(number, stream));
         let saved = std::mem::take(&mut self.changed_files);
         let ended = CancellationToken::new();
         self.follow_loaded_files(saved, ended.clone());
@@ -69,9 +68,8 @@ impl Supervisor {
             _ended: ended.clone().drop_guard(),
             ended,
         };
-        if let Some(old) = self.active.replace(active) {
-            self.retire(old.running, self.context.spec.timeouts.drain);
-        }
+        let active = Generation::Active(Box::new(active));
+        self.generations.insert(number, active);
         // The client's identity may have changed since the candidate was started.
         self.send_identity();
         self.failure = None;
@@ -86,7 +84,7 @@ impl Supervisor {
             }
         });
         for waiter in self.reloads.drain(..) {
-            let _ = waiter.send(Ok((next, took, snapshot.diff.clone())));
+            let _ = waiter.send(Ok((number, took, snapshot.diff.clone())));
         }
         self.notify_client(&changes, cause);
         // The client's settings may have changed since the new generation got them.
@@ -126,7 +124,8 @@ impl Supervisor {
     /// but the user cannot reach the debugger.
     fn warn_of_missed_port(&self, running: &RunningGeneration) {
         let spec = &self.context.spec;
-        if self.active.is_none() || spec.reload == ReloadMode::StopFirst {
+        let is_beside = |it: &Generation| matches!(it, Generation::Active(_));
+        if !self.generations.values().any(is_beside) || spec.reload == ReloadMode::StopFirst {
             return;
         }
         let stderr = running.backend.stderr();

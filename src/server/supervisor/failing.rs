@@ -14,7 +14,7 @@ use super::super::handshake::ProofFailure;
 use super::super::package_watch::{self, PackageInstallation};
 use super::super::report::Report;
 use super::super::state::{FLAP_EXITS, FLAP_WINDOW, Input, State};
-use super::Supervisor;
+use super::{Generation, Supervisor};
 use crate::config::OnBroken;
 use crate::event::{Event, Failure};
 use crate::jsonrpc::Envelope;
@@ -57,7 +57,7 @@ impl Supervisor {
 
     /// Looks for newly installed packages as long as the saved code does not run, and stops looking otherwise.
     pub(super) fn await_packages(&mut self) {
-        let is_broken = matches!(self.machine.state, State::Broken { retry_at: None, .. });
+        let is_broken = matches!(self.machine.state(), State::Broken { retry_at: None, .. });
         if !is_broken || !self.context.resources.watches_files {
             self.package_watch.search = None;
         } else if self.package_watch.search.is_none() {
@@ -69,7 +69,7 @@ impl Supervisor {
                 package_watch::installed(self.context.spec.clone(), directories, since, tries);
             let reports = self.context.reports.clone();
             self.tasks.spawn(end.run_until_cancelled_owned(async move {
-                let _ = reports.send(Report::Installed(installed.await));
+                reports.send(Report::Installed(installed.await));
             }));
         }
     }
@@ -97,13 +97,9 @@ impl Supervisor {
 
     /// Handles the end of a process or link: its unanswered calls are sent again or answered with an error.
     pub(super) fn on_ended(&mut self, number: u64, exit: GenerationExit) {
-        let was_active = self
-            .active
-            .as_ref()
-            .is_some_and(|active| active.running.connection.generation == number);
-        if was_active {
+        if self.machine.active() == Some(number) {
             // Calls in flight on a lost link may still be answered.
-            if let Some(active) = self.active.take() {
+            if let Some(Generation::Active(active)) = self.generations.remove(&number) {
                 if active.running.connection.is_remote() {
                     self.retire(active.running, self.context.spec.timeouts.drain);
                 } else {
@@ -119,7 +115,7 @@ impl Supervisor {
                 stderr: exit.stderr.clone(),
             });
             // Beside newer code, only the failure of that code counts.
-            if matches!(self.machine.state, State::Live { .. }) {
+            if self.machine.state() == State::Live {
                 self.shared
                     .describe(|status| status.last_error = Some(exit.how.clone()));
                 let proof_failure = ProofFailure::Wrong(exit.how.clone());
@@ -128,9 +124,9 @@ impl Supervisor {
                 failure.hide(&locked(&self.context.resources.events.hidden()));
                 self.failure = Some(Arc::new(failure));
             }
-            self.step(Input::Exited(number));
+            self.step(Input::Exited);
         }
-        if let Some(connection) = self.draining.get(&number) {
+        if let Some(Generation::Draining(connection)) = self.generations.get(&number) {
             self.shared.gate.generation_ended(connection, &exit.how);
         }
         for call in exit.calls {
@@ -147,7 +143,7 @@ impl Supervisor {
             Fate::Unknown => self.retry(call, how, &[]),
             Fate::Unsent => match call.line.take() {
                 Some(line)
-                    if call.resends < MAX_RESENDS && self.machine.state != State::Stopped =>
+                    if call.resends < MAX_RESENDS && self.machine.state() != State::Stopped =>
                 {
                     call.resends += 1;
                     self.submit(call, &line);
@@ -169,7 +165,7 @@ impl Supervisor {
     /// Sends a call again that may have been executed, if that is allowed; otherwise answers it with an error.
     fn retry(&self, mut call: Call, how: &str, stderr: &[String]) {
         match call.retry_line.take() {
-            Some(line) if self.machine.state != State::Stopped => self.submit(call, &line),
+            Some(line) if self.machine.state() != State::Stopped => self.submit(call, &line),
             _ => error_replies::ended(&call, &self.context.spec.name, how, stderr),
         }
     }
@@ -194,9 +190,7 @@ impl Supervisor {
                 Some(&exit),
                 &context.spec,
             );
-            let _ = context
-                .reports
-                .send(Report::Failed(number, Box::new(failure)));
+            context.reports.send(Report::Failed(Box::new(failure)));
         });
     }
 
@@ -211,7 +205,7 @@ impl Supervisor {
         self.shared
             .describe(|status| status.last_error = Some(failure.reason.clone()));
         let serving_last_good =
-            self.context.spec.on_broken == OnBroken::ServeLastGood && self.active.is_some();
+            self.context.spec.on_broken == OnBroken::ServeLastGood && self.active().is_some();
         // A remote server is retried without limit; a known reason is not reported again.
         let known = self.failure.as_ref().map(|known| &known.reason);
         if !failure.remote || known != Some(&failure.reason) {

@@ -39,14 +39,12 @@ impl Supervisor {
             ConnectionNotice::ListCut(kind, reason) => return self.report_list_cut(*kind, reason),
             ConnectionNotice::LeftOut(tool, reason) => return self.report_left_out(tool, reason),
         };
-        match &self.active {
-            Some(active) if active.running.connection.generation == *number => {
-                self.reported_lists.insert(*kind);
-                self.relist(*kind);
-            }
-            // A candidate may have read its lists before they changed.
-            _ if self.candidate.is_some() => drop(self.relist_again.insert(*kind)),
-            _ => {}
+        if self.machine.active() == Some(*number) {
+            self.reported_lists.insert(*kind);
+            self.relist(*kind);
+        } else if self.machine.is_starting(*number) {
+            // The candidate may have read its lists before they changed.
+            self.relist_again.insert(*kind);
         }
     }
 
@@ -98,19 +96,15 @@ impl Supervisor {
 
     /// Reads a list that the server reports as changed; reads it again if the server reports another change meanwhile.
     pub(super) fn relist(&mut self, kind: ListKind) {
-        let Some(active) = &self.active else { return };
+        let Some(active) = self.active() else { return };
+        let (connection, ended) = (active.running.connection.clone(), active.ended.clone());
         if !self.relisting.insert(kind) {
             self.relist_again.insert(kind);
             return;
         }
-        let (connection, reports) = (
-            active.running.connection.clone(),
-            self.context.reports.clone(),
-        );
-        let shared = self.shared.clone();
+        let (reports, shared) = (self.context.reports.clone(), self.shared.clone());
         let backoff = self.list_backoffs.entry(kind).or_default();
         let pause = backoff.pause(Instant::now());
-        let ended = active.ended.clone();
         self.tasks.spawn(async move {
             if ended.run_until_cancelled(sleep(pause)).await.is_none() {
                 return;
@@ -121,25 +115,24 @@ impl Supervisor {
                 let templates = fetch_list(&connection, ListKind::Templates, tool_filter).await;
                 read.push((ListKind::Templates, templates));
             }
-            let _ = reports.send(Report::Relisted(connection.generation, kind, read));
+            let number = connection.generation;
+            reports.send(Report::Relisted { number, kind, read });
         });
     }
 
     /// Handles a call that the server rejected because of its headers: reads the tools before the call is sent again.
     pub(super) fn on_mismatched(&mut self, number: u64, call: Call) {
         self.mismatched.push(call);
-        match &self.active {
-            Some(active) if active.running.connection.generation == number => {
-                self.relist(ListKind::Tools);
-            }
-            _ => self.resend_mismatched(),
+        if self.machine.active() == Some(number) {
+            self.relist(ListKind::Tools);
+        } else {
+            self.resend_mismatched();
         }
     }
 
     /// Reads the lists again after an interruption in which notifications may have been lost.
     pub(super) fn on_resumed(&mut self, number: u64) {
-        let active = self.active.as_ref();
-        let current = active.is_some_and(|it| it.running.connection.generation == number);
+        let current = self.machine.active() == Some(number);
         let handshake = self.shared.handshake.borrow().clone();
         if let (true, Some(handshake)) = (current, handshake) {
             self.relist_all(&handshake);
@@ -201,13 +194,12 @@ impl Supervisor {
     /// Applies the client's changed settings. A modern server gets a new listen stream, and the old one is closed once
     /// the new one is open; a legacy server gets the subscriptions that the client's own requests do not contain.
     pub(super) fn on_settings_changed(&mut self) {
-        let (Some(active), Some(handshake)) =
-            (&mut self.active, self.shared.handshake.borrow().clone())
-        else {
+        let settings = self.shared.client_settings();
+        let handshake = self.shared.handshake.borrow().clone();
+        let (Some(active), Some(handshake)) = (self.active_mut(), handshake) else {
             return;
         };
         let connection = &active.running.connection;
-        let settings = self.shared.client_settings();
         let sent = std::mem::replace(&mut active.sent_settings, settings.clone());
         if settings.send_level && sent.level != settings.level {
             send_level(connection, &handshake, &settings);
@@ -216,7 +208,7 @@ impl Supervisor {
             Era::Modern if sent.uris() != settings.uris() => {
                 let old = active.stream;
                 self.open_stream(&handshake, &settings);
-                if let (Some(old), Some(active)) = (old, &self.active) {
+                if let (Some(old), Some(active)) = (old, self.active()) {
                     active.running.connection.cancel_own(old);
                 }
             }
@@ -227,11 +219,11 @@ impl Supervisor {
 
     /// Opens a listen stream on the active generation.
     fn open_stream(&mut self, handshake: &Handshake, settings: &ClientSettings) {
-        let Some(active) = &self.active else { return };
+        let Some(active) = self.active() else { return };
         let connection = &active.running.connection;
         let stream = listen(connection, handshake, settings).ok().flatten();
         let stream = stream.map(|stream| self.watch_listen_stream(connection.generation, stream));
-        if let Some(active) = &mut self.active {
+        if let Some(active) = self.active_mut() {
             active.stream = stream;
         }
     }
@@ -244,7 +236,10 @@ impl Supervisor {
             // Only an error is a refusal. A stream without a response was cut, as may happen to a remote server.
             if !matches!(end.await, Ok(RawResponse::Error(_))) {
                 tokio::time::sleep_until(opened + STREAM_INTERVAL).await;
-                let _ = reports.send(Report::StreamEnded(generation, number));
+                reports.send(Report::StreamEnded {
+                    number: generation,
+                    stream: number,
+                });
             }
         });
         number
@@ -252,9 +247,8 @@ impl Supervisor {
 
     /// Opens the stream again, and reads the lists that may have changed without it.
     pub(super) fn on_stream_ended(&mut self, number: u64, stream: u64) {
-        let ended = self.active.as_ref().is_some_and(|active| {
-            active.running.connection.generation == number && active.stream == Some(stream)
-        });
+        let is_active = self.machine.active() == Some(number);
+        let ended = is_active && self.active().is_some_and(|it| it.stream == Some(stream));
         let handshake = self.shared.handshake.borrow().clone();
         if let (true, Some(handshake)) = (ended, handshake) {
             self.open_stream(&handshake, &self.shared.client_settings());

@@ -6,22 +6,34 @@ use super::super::error_replies;
 use super::super::generation::RunningGeneration;
 use super::super::report::Report;
 use super::super::state::State;
-use super::{Supervisor, cancel};
+use super::{Generation, Supervisor};
 use crate::event::Event;
 
 /// Time for a replaced generation to exit after its stdin is closed.
 const GRACE: Duration = Duration::from_secs(2);
 
 impl Supervisor {
+    /// Gives up an active generation: lets its requests finish, then stops it.
+    pub(super) fn drain(&mut self, number: u64) {
+        if let Some(Generation::Active(active)) = self.generations.remove(&number) {
+            let max_wait = match self.machine.state() {
+                State::Stopped => self.stop_max_wait,
+                _ => self.context.spec.timeouts.drain,
+            };
+            self.retire(active.running, max_wait);
+        }
+    }
+
     /// Drains a generation for at most `max_wait`, then stops it.
     pub(super) fn retire(&mut self, running: RunningGeneration, max_wait: Duration) {
         let number = running.connection.generation;
-        self.draining.insert(number, running.connection.clone());
+        let draining = Generation::Draining(running.connection.clone());
+        self.generations.insert(number, draining);
         self.shared.gate.add_draining(running.connection.clone());
         let shared = self.shared.clone();
-        let is_stopped = self.machine.state == State::Stopped;
+        let is_stopped = self.machine.state() == State::Stopped;
         // No generation answers until this one has made room, so its tasks are not awaited.
-        let makes_room = matches!(self.machine.state, State::MakingRoom { .. });
+        let makes_room = matches!(self.machine.state(), State::MakingRoom(_));
         let context = self.context.clone();
         let reason = if is_stopped {
             "was unloaded"
@@ -70,25 +82,20 @@ impl Supervisor {
                 server: context.spec.name.clone(),
                 generation: number,
             });
-            let _ = context.reports.send(Report::Gone(number));
+            context.reports.send(Report::Gone { number });
         });
     }
 
     pub(super) fn stop_all(&mut self) {
-        cancel(&mut self.candidate);
-        cancel(&mut self.build);
         let shared = self.shared.clone();
         self.tasks.spawn(async move { shared.warm.stop().await });
-        if let Some(active) = self.active.take() {
-            self.retire(active.running, self.stop_max_wait);
-        }
         let server = &self.context.spec.name;
-        for connection in self.draining.values() {
+        for connection in self.draining() {
             // Calls have time to finish; tasks would take too long.
             self.shared.gate.generation_ended(connection, "was stopped");
         }
         if self.stop_max_wait.is_zero() {
-            for connection in self.draining.values() {
+            for connection in self.draining() {
                 // Closing wakes the tasks that wait for an idle connection.
                 for call in connection.close() {
                     error_replies::ended(&call, server, "was stopped", &[]);

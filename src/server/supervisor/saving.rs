@@ -23,7 +23,7 @@ impl Supervisor {
         paths.append(&mut self.saved);
         match self.author_of(&paths) {
             ChangeAuthor::Build => self.step(Input::Unchanged),
-            ChangeAuthor::Unclear if self.is_building() => {
+            ChangeAuthor::Unclear if matches!(self.machine.state(), State::Building(_)) => {
                 self.build_again = true;
                 self.report_changed(&paths);
                 self.changed_files.extend(paths);
@@ -35,7 +35,7 @@ impl Supervisor {
 
     /// Starts a candidate for these files; `input` is `Saved` or `Changed`.
     pub(super) fn reload(&mut self, paths: Vec<PathBuf>, input: Input) {
-        if self.machine.state != State::Idle {
+        if self.machine.state() != State::Idle {
             self.report_changed(&paths);
         }
         if !std::mem::take(&mut self.is_started_early) {
@@ -55,9 +55,11 @@ impl Supervisor {
 
     /// Returns true if the report is about a candidate that was started early and may not run the saved code.
     pub(super) fn is_early(&self, report: &Report) -> bool {
-        let (Report::Proved(next, _) | Report::Failed(next, _)) = report else {
-            return false;
+        let number = match report {
+            Report::Proved(proof) => proof.running.connection.generation,
+            Report::Failed(failure) => failure.generation,
+            _ => return false,
         };
-        self.is_started_early && self.is_starting(*next) && self.machine.is_suspect()
+        self.is_started_early && self.machine.is_starting(number) && self.machine.is_suspect()
     }
 }

@@ -13,9 +13,8 @@ const JUST: Duration = Duration::from_secs(1);
 impl Supervisor {
     /// Returns true if a call is in flight or was answered within [`JUST`], and may have made the reported change.
     fn is_called(&self) -> bool {
-        let active = self.active.iter().map(|it| &it.running.connection);
-        let mut all = active.chain(self.draining.values());
-        all.any(|connection| connection.is_busy(JUST))
+        self.connections()
+            .any(|connection| connection.is_busy(JUST))
     }
 
     /// Warns, once for each save, if these files change in a pattern untypical of a user.

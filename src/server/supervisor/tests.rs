@@ -10,8 +10,10 @@ use crate::config::ServerSpec;
 use crate::event::EventSender;
 use crate::jsonrpc::{Envelope, Reply};
 use crate::mcp::{Era, List};
-use crate::server::generation::{self, GenerationExit, ProofResults};
-use crate::server::handshake::Handshake;
+use crate::server::connection::Connection;
+use crate::server::generation::{self, GenerationExit, ProofResults, RunningGeneration};
+use crate::server::handshake::{ClientSettings, Handshake};
+use crate::server::report::ReportSender;
 use crate::server::test_client::call;
 use crate::server::{Call, ResponseSink};
 use crate::server::{ProxyResources, ServerHandle};
@@ -49,7 +51,7 @@ impl Client for RecordingClient {
 /// Supervisor that receives the reports of the test; without a client of its own it starts no process.
 struct TestSupervisor {
     supervisor: Supervisor,
-    reports: UnboundedReceiver<Report>,
+    messages: UnboundedReceiver<SupervisorMessage>,
     client: Arc<RecordingClient>,
 }
 
@@ -65,11 +67,11 @@ impl TestSupervisor {
             ..ProxyResources::new(EventSender::silent(), 1 << 20, None)
         };
         let shared = Arc::new(ServerShared::new(&spec, &means));
-        let (sender, reports) = mpsc::unbounded_channel();
+        let (sender, messages) = mpsc::unbounded_channel();
         let supply = ServerContext {
             spec,
             resources: means,
-            reports: sender,
+            reports: ReportSender(sender),
             notices: mpsc::unbounded_channel().0,
         };
         let client = RecordingClient {
@@ -77,7 +79,7 @@ impl TestSupervisor {
         };
         Self {
             supervisor: Supervisor::new(supply, shared),
-            reports,
+            messages,
             client: Arc::new(client),
         }
     }
@@ -101,15 +103,13 @@ impl TestSupervisor {
             stream: None,
             sent_settings: ClientSettings::default(),
         };
-        let number = running.connection.generation;
         let took = Duration::ZERO;
         let proof = ProvenGeneration {
             running,
             results: shown,
             took,
         };
-        self.supervisor
-            .on_report(Report::Proved(number, Box::new(proof)));
+        self.supervisor.on_report(Report::Proved(Box::new(proof)));
     }
 
     /// Starts the first generation, which goes live.
@@ -118,7 +118,7 @@ impl TestSupervisor {
         let running = self.start(1);
         let connection = running.connection.clone();
         self.prove(running);
-        assert_eq!(self.supervisor.machine.state, State::Live { active: 1 });
+        assert_eq!(self.supervisor.machine.state(), State::Live);
         connection
     }
 
@@ -133,8 +133,11 @@ impl TestSupervisor {
     }
 
     async fn next(&mut self) -> Report {
-        let report = timeout(DEADLINE, self.reports.recv()).await.unwrap();
-        report.unwrap()
+        let message = timeout(DEADLINE, self.messages.recv()).await.unwrap();
+        match message.unwrap() {
+            SupervisorMessage::Report(report) => report,
+            SupervisorMessage::Command(command) => panic!("{command:?}"),
+        }
     }
 }
 
@@ -145,17 +148,17 @@ async fn a_proof_of_what_has_ended_is_none() {
     let running = stage.start(1);
     running.connection.link().close();
     let ended = stage.next().await;
-    assert!(matches!(ended, Report::Ended(1, _)), "{ended:?}");
+    assert!(
+        matches!(ended, Report::Ended { number: 1, .. }),
+        "{ended:?}"
+    );
     stage.supervisor.on_report(ended);
     stage.prove(running);
     let failed = stage.next().await;
-    assert!(matches!(failed, Report::Failed(1, _)), "{failed:?}");
+    assert!(matches!(failed, Report::Failed(_)), "{failed:?}");
     stage.supervisor.on_report(failed);
-    let broken = State::Broken {
-        old: None,
-        retry_at: None,
-    };
-    assert_eq!(stage.supervisor.machine.state, broken);
+    let broken = State::Broken { retry_at: None };
+    assert_eq!(stage.supervisor.machine.state(), broken);
     let failure = stage.supervisor.shared.gate.refusal().unwrap();
     assert_eq!(failure.reason, "exited with status 3 right after its start");
 }
@@ -166,16 +169,16 @@ async fn a_call_does_not_overtake_the_touch_before_it() {
     stage.go_live();
     let handle = ServerHandle {
         shared: stage.supervisor.shared.clone(),
-        reports: stage.supervisor.context.reports.clone(),
+        supervisor: stage.supervisor.context.reports.0.clone(),
     };
     handle.suspect();
     stage.read("1");
     let gate = &handle.shared.gate;
     assert!(gate.holds_any());
-    let report = stage.next().await;
-    stage.supervisor.on_report(report);
+    let message = stage.messages.try_recv().unwrap();
+    stage.supervisor.on_message(message);
     assert!(gate.holds_any());
-    stage.supervisor.on_report(Report::Unchanged);
+    stage.supervisor.on_command(Command::Unchanged);
     assert!(!gate.holds_any());
 }
 
@@ -193,11 +196,28 @@ async fn a_call_that_came_back_from_a_crash_is_cancelled() {
     // The client cancels after the end of the process and before the supervisor has processed the end.
     let client: Arc<dyn ResponseSink> = stage.client.clone();
     assert!(!stage.supervisor.shared.gate.cancel(&client, "7"));
-    stage.supervisor.on_report(Report::Ended(1, ending));
+    stage.supervisor.on_report(Report::Ended {
+        number: 1,
+        exit: ending,
+    });
     assert!(stage.supervisor.shared.gate.holds_any());
-    let cancel = Report::Cancel(client, "7".into(), "{}".into());
-    stage.supervisor.on_report(cancel);
+    stage.supervisor.on_command(Command::Cancel {
+        sink: client,
+        id: "7".into(),
+        params: "{}".into(),
+    });
     assert!(!stage.supervisor.shared.gate.holds_any());
+}
+
+#[tokio::test]
+async fn a_stop_lets_the_active_generation_finish_its_requests() {
+    let mut stage = TestSupervisor::new();
+    let connection = stage.go_live();
+    stage.read("7");
+    stage.supervisor.stop_max_wait = DEADLINE;
+    stage.supervisor.step(Input::Stop);
+    assert_eq!(stage.supervisor.draining().count(), 1);
+    assert_eq!(connection.in_flight(), 1);
 }
 
 #[tokio::test]
@@ -211,7 +231,11 @@ async fn a_list_that_the_old_code_never_gave_is_read_from_the_new() {
     stage.prove(running);
     stage.supervisor.relist(ListKind::Tools);
     // A late list of the old code neither ends nor repeats the read.
-    let late = Report::Relisted(1, ListKind::Tools, vec![]);
+    let late = Report::Relisted {
+        number: 1,
+        kind: ListKind::Tools,
+        read: vec![],
+    };
     stage.supervisor.on_report(late);
     stage.supervisor.relist(ListKind::Tools);
     let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"new"}]}}"#;
@@ -222,7 +246,7 @@ async fn a_list_that_the_old_code_never_gave_is_read_from_the_new() {
     };
     timeout(DEADLINE, asked).await.unwrap();
     let read = loop {
-        if let report @ Report::Relisted(2, ..) = stage.next().await {
+        if let report @ Report::Relisted { number: 2, .. } = stage.next().await {
             break report;
         }
     };
@@ -243,8 +267,8 @@ async fn a_candidate_hears_who_the_client_has_become_meanwhile() {
         client_info: Some(r#"{"name":"other"}"#.into()),
         ..Identity::default()
     };
-    let report = Report::Identity(Box::new(identity.clone()));
-    stage.supervisor.on_report(report);
+    let command = Command::UpdateIdentity(Box::new(identity.clone()));
+    stage.supervisor.on_command(command);
     stage.prove(running);
     connection.change_identity(|known| assert_eq!(*known, identity));
 }

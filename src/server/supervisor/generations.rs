@@ -1,0 +1,66 @@
+//! Generations of a server that have not ended, by number. The state machine decides which of them is active.
+
+use std::sync::Arc;
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::super::connection::Connection;
+use super::super::generation::{ProvenGeneration, RunningGeneration};
+use super::super::handshake::ClientSettings;
+use super::Supervisor;
+
+/// Generation from its build or start to its end.
+#[derive(Debug)]
+pub(super) enum Generation {
+    /// Is built, or starts as the candidate, until this is cancelled.
+    Starting(CancellationToken),
+    /// Has proved itself and is about to be committed.
+    Proven(Box<ProvenGeneration>),
+    Active(Box<ActiveGeneration>),
+    /// Finishes its requests.
+    Draining(Arc<Connection>),
+}
+
+/// Generation that answers requests.
+#[derive(Debug)]
+pub(super) struct ActiveGeneration {
+    pub(super) running: RunningGeneration,
+    pub(super) stream: Option<u64>,
+    /// Client's settings that the generation was given.
+    pub(super) sent_settings: ClientSettings,
+    /// Cancelled when the generation is replaced or has ended.
+    pub(super) ended: CancellationToken,
+    pub(super) _ended: DropGuard,
+}
+
+impl Supervisor {
+    /// Returns the active generation.
+    pub(super) fn active(&self) -> Option<&ActiveGeneration> {
+        match self.generations.get(&self.machine.active()?)? {
+            Generation::Active(active) => Some(active),
+            _ => None,
+        }
+    }
+
+    /// Returns the active generation.
+    pub(super) fn active_mut(&mut self) -> Option<&mut ActiveGeneration> {
+        match self.generations.get_mut(&self.machine.active()?)? {
+            Generation::Active(active) => Some(active),
+            _ => None,
+        }
+    }
+
+    /// Returns the connections of the draining generations.
+    pub(super) fn draining(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        self.generations.values().filter_map(|it| match it {
+            Generation::Draining(connection) => Some(connection),
+            _ => None,
+        })
+    }
+
+    /// Returns the connections of all generations that may have requests in flight.
+    pub(super) fn connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        let active = self.active().map(|it| &it.running.connection);
+        active.into_iter().chain(self.draining())
+    }
+}
