@@ -17,8 +17,7 @@ use crate::event::{EventSender, Failure};
 use crate::jsonrpc::quoted;
 use crate::mcp::{Era, meta};
 use crate::server::{
-    ClientHello, Connection, GateStatus, Handshake, ProxyResources, RawResponse, ServerHandle,
-    Snapshot,
+    ClientHello, Connection, Handshake, ProxyResources, RawResponse, ServerHandle, Snapshot,
 };
 use crate::shutdown::Shutdown;
 use passive_client::PassiveClient;
@@ -127,14 +126,12 @@ async fn query_server(
 ) -> VisitOutcome {
     let hello_number = 1;
     server.introduce_client(introduction(visit.era), client, hello_number);
-    let mut status = server.gate().status();
     let connection = loop {
-        let _ = status.wait_for(|now| *now != GateStatus::Held).await;
-        if let Some(failure) = server.gate().refusal() {
+        if let Err(failure) = server.answers().await {
             return VisitOutcome::Broken(failure);
         }
         // `None` if the server has just exited and is about to restart.
-        if let Some(connection) = server.gate().connection() {
+        if let Some(connection) = server.connection() {
             break connection;
         }
     };
@@ -220,9 +217,7 @@ impl Drop for CallInFlight<'_> {
 }
 
 async fn exit_reason(server: &ServerHandle) -> String {
-    let mut status = server.gate().status();
-    let result = status.wait_for(|now| *now != GateStatus::Open);
-    let _ = timeout(EXIT_REPORT_TIMEOUT, result).await;
+    let _ = timeout(EXIT_REPORT_TIMEOUT, server.interrupted()).await;
     let how = server.status().last_error;
     let how = how.unwrap_or_else(|| "exited".to_owned());
     format!("the server {how} before it answered")

@@ -54,7 +54,7 @@ impl Fleet {
     /// Returns true if the loaded server might run now although its code did not run at the last attempt: its files are
     /// not watched, or that attempt timed out.
     pub(crate) fn should_retry(&self, server: &ServerHandle) -> bool {
-        let refusal = server.gate().refusal();
+        let refusal = server.refusal();
         refusal.is_some_and(|failure| failure.late || !self.watches())
     }
 
@@ -69,7 +69,7 @@ impl Fleet {
         } else {
             self.announce();
         }
-        if before && server.gate().refusal().is_some() {
+        if before && server.refusal().is_some() {
             // The cause of the failure may be fixed by now.
             let _ = server.reload().await;
         }

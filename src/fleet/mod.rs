@@ -31,8 +31,7 @@ use crate::event::Event;
 use crate::lock::locked;
 use crate::mcp::{Entry, ListKind};
 use crate::server::{
-    Client, ClientHello, ClientSettings, GateStatus, ProxyResources, ResponseSink, ServerHandle,
-    Snapshot,
+    Client, ClientHello, ClientSettings, ProxyResources, ResponseSink, ServerHandle, Snapshot,
 };
 pub(crate) use crate::suggestions::nearest;
 use crate::transport::reaper::Reaper;
@@ -259,8 +258,7 @@ impl Fleet {
 
     /// Returns true if no server is starting or reloading.
     pub(crate) fn is_settled(&self) -> bool {
-        let is_held = |server: &ServerHandle| *server.gate().status().borrow() == GateStatus::Held;
-        !self.catalog().servers.iter().any(is_held)
+        !self.catalog().servers.iter().any(ServerHandle::is_held)
     }
 
     /// Waits until no server is starting or reloading, at most as long as a list may wait for that.
@@ -277,10 +275,7 @@ impl Fleet {
     /// Collects writes to all servers until the returned corks are dropped.
     pub(crate) fn corks(&self) -> Vec<Cork> {
         let catalog = self.catalog();
-        let corks = catalog
-            .servers
-            .iter()
-            .filter_map(|server| server.gate().cork());
+        let corks = catalog.servers.iter().filter_map(ServerHandle::cork);
         corks.collect()
     }
 

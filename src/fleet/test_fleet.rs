@@ -87,7 +87,7 @@ impl Fleet {
             .unwrap();
         let outbox = Outbox::new(file.into()).unwrap();
         let connection = Connection::to(outbox, server, client);
-        self.one(server).gate().open(connection.clone());
+        self.one(server).open_gate(connection.clone());
         connection
     }
 }

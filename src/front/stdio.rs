@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::jsonrpc::Frame;
-use crate::server::{Connection, ServerHandle};
 use crate::session::Session;
 use crate::transport::stream::{LineReader, MAX_UNREAD, Outbox};
 
@@ -46,23 +45,7 @@ async fn wait_until_ready(session: &Session, outbox: &Outbox) {
     // until newer code replaces it. One of several servers must not slow down the others: the session refuses messages
     // for which there is no room.
     let catalog = session.fleet().catalog();
-    let Some(gate) = catalog.sole().map(ServerHandle::gate) else {
-        return;
-    };
-    let keeps_up = |connection: &Connection| connection.link().backlog() == 0;
-    if gate.connection().is_none_or(|it| keeps_up(&it)) {
-        return;
-    }
-    let mut status = gate.status();
-    loop {
-        status.borrow_and_update();
-        let Some(connection) = gate.connection() else {
-            return;
-        };
-        tokio::select! {
-            biased;
-            () = connection.link().ready() => return,
-            Ok(()) = status.changed() => {}
-        }
+    if let Some(server) = catalog.sole() {
+        server.ready().await;
     }
 }

@@ -196,7 +196,7 @@ pub(super) fn missing(
 /// Returns the server's own name for `tool`, offered or left out; an error if it has no such tool now.
 fn own_name(tool: &str, server: &ServerHandle, catalog: &Catalog) -> Result<String, Value> {
     let snapshot = server.snapshot();
-    if server.gate().refusal().is_some() {
+    if server.refusal().is_some() {
         // The gate gives the reason why its code does not run, which matters more.
         return Ok(tool.to_owned());
     }

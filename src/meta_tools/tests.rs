@@ -16,7 +16,7 @@ fn fleet() -> Fleet {
     fleet.list("b", &[(ListKind::Tools, "send_mail")]);
     for server in ["a", "b"] {
         // Otherwise the start of the server would be awaited.
-        fleet.one(server).gate().close();
+        fleet.one(server).close_gate();
     }
     fleet
 }

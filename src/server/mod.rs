@@ -24,6 +24,7 @@ mod package_watch;
 mod pending_requests;
 mod remote;
 mod report;
+mod requests;
 mod self_trigger;
 mod start_permits;
 mod state;
@@ -44,7 +45,7 @@ use tokio::sync::{oneshot, watch};
 pub(crate) use call::{Call, Client, ResponseSink};
 pub(crate) use connection::{Connection, RawResponse};
 pub(crate) use error_replies::explain;
-pub(crate) use gate::{Gate, GateStatus, SaveProbe};
+pub(crate) use gate::SaveProbe;
 pub(crate) use handshake::{ClientHello, ClientSettings, Handshake};
 #[cfg(test)]
 pub(crate) use lists::Lists;
@@ -57,6 +58,7 @@ use crate::event::{Failure, ToolDiff};
 use crate::lock::locked;
 use crate::mcp::{List, ListKind};
 use crate::warm::{LoadedFiles, StandbyCost, WarmReload};
+use gate::{Gate, GateStatus};
 pub(crate) use report::ProxyResources;
 use report::{Command, ReportSender, ServerContext, SupervisorMessage};
 pub(crate) use status::{Status, WatchedFiles};
@@ -211,11 +213,6 @@ impl ServerHandle {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// Returns the gate that requests pass through.
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.shared.gate
-    }
-
     /// Returns true if clients may call the tool `name`.
     pub(crate) fn admits(&self, name: &str) -> bool {
         locked(&self.shared.definition).tool_filter.admits(name)
@@ -330,40 +327,6 @@ impl ServerHandle {
         self.shared.handshake.borrow().clone()
     }
 
-    /// Waits until requests are no longer held; returns the failure if they are refused.
-    pub(crate) async fn answers(&self) -> Result<(), Arc<Failure>> {
-        let mut status = self.gate().status();
-        let _ = status
-            .wait_for(|standing| *standing != GateStatus::Held)
-            .await;
-        self.gate().refusal().map_or(Ok(()), Err)
-    }
-
-    /// Waits until requests are not held, at most for `list_hold` (at first `first_list`) since the hold began.
-    pub(crate) async fn settled(&self) {
-        let mut status = self.shared.gate.status();
-        let settled = status.wait_for(|status| *status != GateStatus::Held);
-        let timeouts = self.spec().timeouts;
-        let wait = if self.snapshot().generation == 0 {
-            timeouts.first_list()
-        } else {
-            timeouts.list_hold
-        };
-        let until = self.shared.gate.held_since() + wait;
-        let _ = tokio::time::timeout_at(until.into(), settled).await;
-    }
-
-    /// Cancels the client's request `id` (raw); `params` are the raw params of its notification.
-    pub(crate) fn cancel(&self, sink: Arc<dyn ResponseSink>, id: &str, params: &str) {
-        if !self.shared.gate.cancel(&sink, id) {
-            self.command(Command::Cancel {
-                sink,
-                id: id.into(),
-                params: params.into(),
-            });
-        }
-    }
-
     /// Reports a touched watched file; [`Self::unchanged`] or [`Self::changed`] follows, perhaps after [`Self::saved`].
     pub(crate) fn suspect(&self) {
         self.shared.gate.suspect();
@@ -406,15 +369,6 @@ impl ServerHandle {
         let (sender, processed) = oneshot::channel();
         self.command(Command::ConfirmProcessed(sender));
         let _ = processed.await;
-    }
-
-    /// Waits until the draining generations have answered all requests.
-    pub(crate) async fn drained(&self) {
-        let (sender, draining) = oneshot::channel();
-        self.command(Command::ListDraining(sender));
-        for connection in draining.await.unwrap_or_default() {
-            connection.idle().await;
-        }
     }
 
     /// Reloads the server although no file changed. Returns `None` if the server is stopped.

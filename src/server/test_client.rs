@@ -68,6 +68,16 @@ pub(in crate::server) fn call(sink: Arc<dyn ResponseSink>, id: &str) -> Call {
 }
 
 impl ServerHandle {
+    /// Lets requests pass to `connection`.
+    pub(crate) fn open_gate(&self, connection: Arc<Connection>) {
+        self.shared.gate.open(connection);
+    }
+
+    /// Refuses requests from now on.
+    pub(crate) fn close_gate(&self) {
+        self.shared.gate.close();
+    }
+
     /// Shows these lists as the lists of the next generation.
     pub(crate) fn show(&self, lists: Lists) {
         self.shared.snapshot.send_modify(|snapshot| {

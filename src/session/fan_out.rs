@@ -15,7 +15,7 @@ use crate::jsonrpc::{
 };
 use crate::lock::locked;
 use crate::mcp::{Era, Method, tasks};
-use crate::server::{Connection, GateStatus, Handshake, RawResponse, ResponseSink, ServerHandle};
+use crate::server::{Connection, Handshake, RawResponse, ResponseSink, ServerHandle};
 use crate::transport::stream::Outbox;
 
 /// Error code of the legacy era for a resource that does not exist.
@@ -36,9 +36,11 @@ impl Session {
         let (session, id, era) = (self.strong_self(), request.id.to_owned(), request.era);
         let line: Arc<str> = request.line.into();
         let uri = uri.into_owned();
-        let is_held = |server: &ServerHandle| *server.gate().status().borrow() == GateStatus::Held;
-        let (starting, running): (Vec<_>, Vec<_>) =
-            catalog.servers.iter().cloned().partition(is_held);
+        let (starting, running): (Vec<_>, Vec<_>) = catalog
+            .servers
+            .iter()
+            .cloned()
+            .partition(ServerHandle::is_held);
         self.run(request.id, async move {
             let mut reads = JoinSet::new();
             let mut errors = Vec::new();
@@ -150,7 +152,7 @@ impl Session {
                 {
                     continue;
                 }
-                if let Some(connection) = server.gate().connection() {
+                if let Some(connection) = server.connection() {
                     all.extend(tasks_of(&connection, server.spec().timeouts.list_hold).await);
                 }
             }

@@ -146,7 +146,7 @@ impl Session {
                 if self.forward_progress(line) || self.fleet.catalog().sole().is_none() => {}
             _ => {
                 for server in &self.fleet.catalog().servers {
-                    server.gate().forward_notification(line);
+                    server.notify(line);
                 }
             }
         }

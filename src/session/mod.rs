@@ -141,13 +141,7 @@ impl Session {
         self.tasks.close();
         self.tasks.wait().await;
         for server in &self.fleet.catalog().servers {
-            if server.gate().holds_any() {
-                server.settled().await;
-            }
-            if let Some(connection) = server.gate().connection() {
-                connection.idle().await;
-            }
-            server.drained().await;
+            server.idle().await;
         }
         for server in self.fleet.stopping() {
             server.drained().await;

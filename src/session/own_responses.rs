@@ -6,7 +6,7 @@ use crate::bridge;
 use crate::fleet::{Catalog, ServerHandshakes};
 use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, Reply, elements};
 use crate::mcp::{Entry, Era, List, ListKind, generous};
-use crate::server::{GateStatus, Handshake, ServerHandle};
+use crate::server::{Handshake, ServerHandle};
 
 use super::{HandshakeState, Session};
 
@@ -101,8 +101,7 @@ impl Session {
             let message = "unknown cursor: the list has one page";
             return self.answer_error(id, &ErrorObject::new(INVALID_PARAMS, message));
         }
-        let is_held = |server: &ServerHandle| *server.gate().status().borrow() == GateStatus::Held;
-        if !self.fleet.catalog().servers.iter().any(is_held) {
+        if self.fleet.is_settled() {
             return self.answer_list(kind, id, era);
         }
         let (session, id) = (self.strong_self(), id.to_owned());

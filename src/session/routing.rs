@@ -338,7 +338,7 @@ impl Session {
             resends: 0,
             sink,
         };
-        server.gate().submit(call, line, envelope);
+        server.submit(call, line, envelope);
     }
 
     /// Stores the settings that every later generation must get too: subscriptions and log level.
@@ -425,7 +425,7 @@ fn ambiguity_error(
 
 /// Returns the error for a server that does not read its input.
 pub(super) fn congestion_error(server: &ServerHandle) -> Option<ErrorObject> {
-    let connection = server.gate().connection()?;
+    let connection = server.connection()?;
     (connection.link().backlog() > MAX_UNREAD).then(|| {
         let name = &server.spec().name;
         let message = format!(

@@ -10,7 +10,7 @@ use super::{RelatedRequest, Session};
 use crate::jsonrpc::{Envelope, Members, notification, quoted};
 use crate::mcp::Era;
 use crate::meta_tools::{self, Caller, ConsentChannel, Progress, ToolCall, load_error};
-use crate::server::{GateStatus, ServerHandle};
+use crate::server::ServerHandle;
 
 impl Session {
     /// Runs a call of the meta-tool `name`.
@@ -125,8 +125,7 @@ impl Session {
     /// Returns the server with that name if it is loaded and ready for requests.
     fn ready_server(&self, server: &str) -> Option<ServerHandle> {
         let server = self.fleet.loaded(server)?;
-        let is_held = *server.gate().status().borrow() == GateStatus::Held;
-        (!is_held && !self.fleet.should_retry(&server)).then_some(server)
+        (!server.is_held() && !self.fleet.should_retry(&server)).then_some(server)
     }
 
     /// Returns the call that the arguments name and its server, after loading or waiting for the server.

@@ -10,7 +10,7 @@ use crate::config::ServerSpec;
 use crate::fleet::{Catalog, nearest};
 use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS};
 use crate::mcp::Method;
-use crate::server::{GateStatus, ServerHandle};
+use crate::server::ServerHandle;
 
 impl Session {
     /// Handles a call of an unlisted tool: the tool may belong to a server that is starting, or that may run now.
@@ -52,8 +52,7 @@ impl Session {
         retry: impl FnOnce(&Self, &Catalog, Request<'_>) + Send + 'static,
     ) -> bool {
         let starting = |server: &&ServerHandle| {
-            let is_held = *server.gate().status().borrow() == GateStatus::Held;
-            (is_held || self.fleet.should_retry(server)) && may_have(server)
+            (server.is_held() || self.fleet.should_retry(server)) && may_have(server)
         };
         let servers: Vec<_> = catalog.servers.iter().filter(starting).cloned().collect();
         let max_waits = servers.iter().map(|server| server.spec().timeouts.hold);
@@ -163,7 +162,7 @@ pub(super) fn does_not_run<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a S
     catalog
         .servers
         .iter()
-        .find(|server| is_prefix(&server.spec().prefix, name) && server.gate().refusal().is_some())
+        .find(|server| is_prefix(&server.spec().prefix, name) && server.refusal().is_some())
 }
 
 /// Returns true if a tool or prompt of a server with this prefix can be called `name`.

@@ -1,0 +1,126 @@
+//! Requests and notifications of clients, on their way through the gate of a server.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::ServerHandle;
+use super::call::{Call, ResponseSink};
+use super::connection::Connection;
+use super::gate::GateStatus;
+use super::report::Command;
+use crate::event::Failure;
+use crate::jsonrpc::Envelope;
+use crate::transport::stream::Cork;
+
+impl ServerHandle {
+    /// Sends a request to the active generation, holds it, or answers it with the reason why not.
+    pub(crate) fn submit(&self, call: Call, line: &str, envelope: &Envelope<'_>) {
+        self.shared.gate.submit(call, line, envelope);
+    }
+
+    /// Sends a client's notification to the active generation, or holds it until a generation can take it.
+    pub(crate) fn notify(&self, line: &str) {
+        self.shared.gate.forward_notification(line);
+    }
+
+    /// Cancels the client's request `id` (raw); `params` are the raw params of its notification.
+    pub(crate) fn cancel(&self, sink: Arc<dyn ResponseSink>, id: &str, params: &str) {
+        if !self.shared.gate.cancel(&sink, id) {
+            self.command(Command::Cancel {
+                sink,
+                id: id.into(),
+                params: params.into(),
+            });
+        }
+    }
+
+    /// Combines writes to the active generation until the cork is dropped.
+    pub(crate) fn cork(&self) -> Option<Cork> {
+        self.shared.gate.cork()
+    }
+
+    /// Returns true if requests are held, in consideration of all saves so far.
+    pub(crate) fn is_held(&self) -> bool {
+        *self.shared.gate.status().borrow() == GateStatus::Held
+    }
+
+    /// Returns the reason if requests are refused.
+    pub(crate) fn refusal(&self) -> Option<Arc<Failure>> {
+        self.shared.gate.refusal()
+    }
+
+    /// Returns the active generation if requests pass.
+    pub(crate) fn connection(&self) -> Option<Arc<Connection>> {
+        self.shared.gate.connection()
+    }
+
+    /// Waits until requests are no longer held; returns the failure if they are refused.
+    pub(crate) async fn answers(&self) -> Result<(), Arc<Failure>> {
+        let mut status = self.shared.gate.status();
+        let _ = status
+            .wait_for(|standing| *standing != GateStatus::Held)
+            .await;
+        self.refusal().map_or(Ok(()), Err)
+    }
+
+    /// Waits until requests are not held, at most for `list_hold` (at first `first_list`) since the hold began.
+    pub(crate) async fn settled(&self) {
+        let mut status = self.shared.gate.status();
+        let settled = status.wait_for(|status| *status != GateStatus::Held);
+        let timeouts = self.spec().timeouts;
+        let wait = if self.snapshot().generation == 0 {
+            timeouts.first_list()
+        } else {
+            timeouts.list_hold
+        };
+        let until = self.shared.gate.held_since() + wait;
+        let _ = tokio::time::timeout_at(until.into(), settled).await;
+    }
+
+    /// Waits until requests do not pass.
+    pub(crate) async fn interrupted(&self) {
+        let mut status = self.shared.gate.status();
+        let _ = status.wait_for(|status| *status != GateStatus::Open).await;
+    }
+
+    /// Waits until the active generation has read all of its input, or until no generation is active.
+    pub(crate) async fn ready(&self) {
+        let keeps_up = |connection: Arc<Connection>| connection.link().backlog() == 0;
+        if self.connection().is_none_or(keeps_up) {
+            return;
+        }
+        let mut status = self.shared.gate.status();
+        loop {
+            status.borrow_and_update();
+            let Some(connection) = self.connection() else {
+                return;
+            };
+            tokio::select! {
+                biased;
+                () = connection.link().ready() => return,
+                Ok(()) = status.changed() => {}
+            }
+        }
+    }
+
+    /// Waits until all requests are answered; those that are held wait no longer than in [`Self::settled`].
+    pub(crate) async fn idle(&self) {
+        if self.shared.gate.holds_any() {
+            self.settled().await;
+        }
+        if let Some(connection) = self.connection() {
+            connection.idle().await;
+        }
+        self.drained().await;
+    }
+
+    /// Waits until the draining generations have answered all requests.
+    pub(crate) async fn drained(&self) {
+        let (sender, draining) = oneshot::channel();
+        self.command(Command::ListDraining(sender));
+        for connection in draining.await.unwrap_or_default() {
+            connection.idle().await;
+        }
+    }
+}
