@@ -70,9 +70,9 @@
 //! A save: `watcher` sees a touched path, on its own thread or on that of a gate, and reports *suspect*: the gate holds
 //! requests → the watcher's thread compares contents and reports *changed* or *unchanged* → the server's supervisor
 //! feeds its state machine, which starts a candidate → the candidate completes the handshake, receives the state of its
-//! predecessor, and lists → commit: the new lists replace the old ones, the gate opens to the new connection, the old
-//! generation drains and stops → the fleet publishes its new catalog → the session notifies the client of changed
-//! lists. A failed candidate changes nothing but the error with which the gate refuses requests.
+//! predecessor, and lists → commit: the new lists replace the old ones, the fleet publishes its new catalog, the old
+//! generation drains and stops, the gate opens to the new connection → the fleet's client, the session, notifies the
+//! client of changed lists. A failed candidate changes nothing but the error with which the gate refuses requests.
 //!
 //! A client over HTTP: `front` reads a body and determines its era. Each session of the legacy era has its own streams,
 //! which can be resumed; requests of the modern era share one session, which distinguishes them by numbers of the
@@ -94,8 +94,9 @@
 //!   it.
 //! * **Architecture Invariant:** generations belong to one task, the supervisor. No other task starts or stops a
 //!   generation; other tasks send reports to the supervisor.
-//! * **Architecture Invariant:** `watcher` never touches a server, and `server` knows no session: it knows
-//!   a trait object that takes responses.
+//! * **Architecture Invariant:** `watcher` never touches a server, and `server` knows neither session nor fleet: it
+//!   knows a trait object that takes messages, and one that serves its lists. A catalog is published before the gate
+//!   opens to the code that it describes; the client is notified of changed lists after that.
 //! * **Architecture Invariant:** stdout belongs to the protocol. Nothing for people is written to it while
 //!   a client is served, and only `output` prints for people.
 //! * **Architecture Invariant:** no message is lost to a full channel. Channels to the supervisor are unbounded and

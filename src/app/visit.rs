@@ -125,7 +125,7 @@ async fn query_server(
     visit: &Visit,
 ) -> VisitOutcome {
     let hello_number = 1;
-    server.introduce_client(introduction(visit.era), client, hello_number);
+    server.introduce_client(introduction(visit.era), client, hello_number, None);
     let connection = loop {
         if let Err(failure) = server.answers().await {
             return VisitOutcome::Broken(failure);

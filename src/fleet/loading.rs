@@ -212,7 +212,7 @@ impl Fleet {
         if let Some(member) = state.members.iter_mut().find(|it| it.server.is(&server)) {
             member.is_ready = true;
             if let Some(introduced) = &state.introduced {
-                introduced.introduce_to(&server);
+                introduced.introduce_to(&server, self);
             }
         }
         drop(guard);

@@ -1,14 +1,15 @@
 //! The servers of one session: the configured ones, the loaded ones, and their combined entries.
 //!
 //! A session sees only [`Fleet`]. It publishes a [`Catalog`], which is never changed but replaced, in
-//! [`Fleet::refresh`] alone. The sources of a loaded server are watched before the server is introduced to the client,
-//! so that no save goes unnoticed. The fleet reaches a client only through [`Client`].
+//! [`Fleet::refresh`] alone, once for each change. The sources of a loaded server are watched before the server is
+//! introduced to the client, so that no save goes unnoticed. The fleet reaches a client only through [`FleetClient`].
 
 mod catalog;
 mod catalog_part;
 mod fingerprint;
 mod loading;
 mod names;
+mod publishing;
 mod reconfiguring;
 mod server_handshakes;
 mod setup;
@@ -27,17 +28,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::bridge::Identity;
 use crate::config::{Config, ServerSpec};
-use crate::event::Event;
 use crate::lock::locked;
-use crate::mcp::{Entry, ListKind};
+use crate::mcp::Entry;
 use crate::server::{
-    Client, ClientHello, ClientSettings, ProxyResources, ResponseSink, ServerHandle, Snapshot,
+    ClientHello, ClientSettings, ProxyResources, ResponseSink, ServerHandle, Snapshot,
 };
 pub(crate) use crate::suggestions::nearest;
 use crate::transport::reaper::Reaper;
 use crate::transport::stream::Cork;
 pub(crate) use catalog::Catalog;
 pub(crate) use loading::LoadError;
+pub(crate) use publishing::FleetClient;
 pub(crate) use server_handshakes::ServerHandshakes;
 pub(crate) use setup::{ConfigReader, FleetSetup};
 pub(crate) use tool_cache::ToolCache;
@@ -94,7 +95,7 @@ struct Member {
 #[derive(Clone)]
 struct IntroducedClient {
     hello: ClientHello,
-    client: Arc<dyn Client>,
+    client: Arc<dyn FleetClient>,
     /// Number of the introduction, from 1.
     hello_number: u64,
 }
@@ -198,7 +199,7 @@ impl Fleet {
 
     /// Introduces a client to every loaded server and to those loaded later; the first introduction starts them.
     /// Returns the introduction's number.
-    pub(crate) fn introduce_client(&self, hello: ClientHello, client: Arc<dyn Client>) -> u64 {
+    pub(crate) fn introduce_client(&self, hello: ClientHello, client: Arc<dyn FleetClient>) -> u64 {
         let mut state = self.state();
         let hello_number = state
             .introduced
@@ -210,7 +211,7 @@ impl Fleet {
             hello_number,
         };
         for member in state.members.iter().filter(|member| member.is_ready) {
-            introduced.introduce_to(&member.server);
+            introduced.introduce_to(&member.server, self);
         }
         state.introduced = Some(introduced);
         hello_number
@@ -279,62 +280,6 @@ impl Fleet {
         corks.collect()
     }
 
-    /// Publishes the current entries of the loaded servers.
-    pub(crate) fn refresh(&self) {
-        let state = self.state();
-        let mut servers: Vec<_> = state
-            .members
-            .iter()
-            .map(|member| member.server.clone())
-            .collect();
-        let catalog = if self.0.is_transparent {
-            servers
-                .pop()
-                .map_or_else(Catalog::default, Catalog::transparent)
-        } else {
-            Catalog::new(servers, state.config.max_name, &self.catalog())
-        };
-        let before = self.0.catalog.send_replace(Arc::new(catalog));
-        drop(state);
-        let catalog = self.catalog();
-        let mut new = catalog.collisions.iter();
-        for collision in new.by_ref().filter(|it| !before.collisions.contains(it)) {
-            self.0.resources.events.send(Event::NameTaken {
-                server: collision.second.clone(),
-                kind: collision.kind,
-                name: collision.name.clone(),
-                holder: collision.first.clone(),
-            });
-        }
-        self.cache_tools();
-    }
-
-    /// Stores the current tools on disk, for the time when a server is not loaded.
-    fn cache_tools(&self) {
-        let Some(cache) = &self.0.tool_cache else {
-            return;
-        };
-        for member in &mut self.state().members {
-            let snapshot = member.server.snapshot();
-            let tools = snapshot
-                .list(ListKind::Tools)
-                .filter(|_| snapshot.generation > 0);
-            let is_cached = |cached: &Arc<Snapshot>| Arc::ptr_eq(cached, &snapshot);
-            if let (Some(tools), false) = (
-                tools,
-                member.cached_snapshot.as_ref().is_some_and(is_cached),
-            ) {
-                let (cache, spec, tools) = (cache.clone(), member.server.spec(), tools.clone());
-                self.0.tasks.spawn_blocking(move || {
-                    if let Err(error) = cache.store(&spec, &tools) {
-                        tracing::debug!(%error, "tools are not kept on disk");
-                    }
-                });
-                member.cached_snapshot = Some(snapshot.clone());
-            }
-        }
-    }
-
     /// Returns the last-known tools of a configured server that is not loaded, under its own names.
     pub(crate) fn cached_tools(&self, spec: &ServerSpec) -> Option<Vec<Entry>> {
         Some(self.0.tool_cache.as_ref()?.load(spec)?.entries)
@@ -342,17 +287,6 @@ impl Fleet {
 
     fn state(&self) -> MutexGuard<'_, FleetState> {
         locked(&self.0.state)
-    }
-
-    /// Publishes the current entries of the loaded servers and notifies the client of the lists that changed.
-    fn announce(&self) {
-        let before = self.catalog();
-        self.refresh();
-        let changes = self.catalog().changes(&before);
-        let introduced = self.state().introduced.clone();
-        if let Some(introduced) = introduced.filter(|_| !changes.is_empty()) {
-            introduced.client.lists_changed(&changes, false);
-        }
     }
 
     /// Stops every server; resolves when all are gone.
@@ -398,7 +332,9 @@ impl FleetState {
 }
 
 impl IntroducedClient {
-    fn introduce_to(&self, server: &ServerHandle) {
-        server.introduce_client(self.hello.clone(), self.client.clone(), self.hello_number);
+    fn introduce_to(&self, server: &ServerHandle, fleet: &Fleet) {
+        let (hello, client) = (self.hello.clone(), self.client.clone());
+        let observer = Arc::new(fleet.clone());
+        server.introduce_client(hello, client, self.hello_number, Some(observer));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::connection::Connection;
 use crate::jsonrpc::{Envelope, Reply};
-use crate::mcp::{Era, ListKind, Method};
+use crate::mcp::{Era, Method};
 use crate::transport::stream::Outbox;
 
 /// Client's request that has no response yet.
@@ -80,10 +80,4 @@ pub(crate) trait Client: ResponseSink {
 
     /// Withdraws the open requests of the server behind `from`, which has ended.
     fn withdraw_requests(&self, from: &Connection);
-
-    /// Reports changed lists. `first` is true for the lists of the start that the first introduction caused.
-    fn lists_changed(&self, kinds: &[ListKind], first: bool);
-
-    /// Reports that new code serves the resources of `server`, so that contents read before may be out of date.
-    fn resources_renewed(&self, server: &str);
 }

@@ -1,6 +1,7 @@
 //! Lists of a generation: tools, prompts, resources, templates.
 
 use std::collections::HashSet;
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,25 @@ pub(crate) struct Snapshot {
     pub(crate) diff: ToolDiff,
     /// Time at which the generation went live.
     pub(crate) since: Option<Instant>,
+}
+
+/// Reader of a server's lists, which serves them to the client.
+pub(crate) trait ListsObserver: Debug + Send + Sync {
+    /// Serves the newest lists ([`ServerHandle::snapshot`](super::ServerHandle::snapshot)) from now on.
+    fn publish_lists(&self);
+
+    /// Notifies the client of a change that is published.
+    fn notify_client(&self, change: &ListsChange<'_>);
+}
+
+/// Change of a server's lists, as its client should see it.
+#[derive(Debug)]
+pub(crate) struct ListsChange<'a> {
+    pub(crate) kinds: &'a [ListKind],
+    /// True for the lists of the start that the first introduction caused.
+    pub(crate) is_first: bool,
+    /// Name of the server if new code serves its resources, so that contents read before may be out of date.
+    pub(crate) renewed: Option<&'a str>,
 }
 
 impl Snapshot {

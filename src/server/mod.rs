@@ -49,7 +49,7 @@ pub(crate) use gate::SaveProbe;
 pub(crate) use handshake::{ClientHello, ClientSettings, Handshake};
 #[cfg(test)]
 pub(crate) use lists::Lists;
-pub(crate) use lists::Snapshot;
+pub(crate) use lists::{ListsChange, ListsObserver, Snapshot};
 pub(crate) use loaded_files::LoadedFilesObserver;
 
 use crate::bridge::Identity;
@@ -287,17 +287,20 @@ impl ServerHandle {
         self.shared.warm.standby_cost()
     }
 
-    /// Introduces a client; the first call starts the server. `hello_number` numbers the introductions, from 1.
+    /// Introduces a client; the first call starts the server. `hello_number` numbers the introductions, from 1. The
+    /// observer, if any, is notified of every change of the lists.
     pub(crate) fn introduce_client(
         &self,
         hello: ClientHello,
         client: Arc<dyn Client>,
         hello_number: u64,
+        lists_observer: Option<Arc<dyn ListsObserver>>,
     ) {
         self.command(Command::Introduce {
             hello: Box::new(hello),
             client,
             hello_number,
+            lists_observer,
         });
     }
 

@@ -14,6 +14,7 @@ use super::call::{Call, Client, ResponseSink};
 use super::connection::{Connection, ConnectionNotice};
 use super::generation::{GenerationExit, ProvenGeneration};
 use super::handshake::{ClientHello, ProofFailure};
+use super::lists::ListsObserver;
 use super::package_watch::PackageInstallation;
 use super::start_permits::StartPermits;
 use crate::bridge::Identity;
@@ -118,6 +119,7 @@ pub(crate) enum Command {
         hello: Box<ClientHello>,
         client: Arc<dyn Client>,
         hello_number: u64,
+        lists_observer: Option<Arc<dyn ListsObserver>>,
     },
     /// Replaces the client's identity, which needs no new handshake.
     UpdateIdentity(Box<Identity>),

@@ -1,7 +1,8 @@
 //! Supervisor of a server: one task that owns its generations and carries out the effects of the state machine.
 //!
 //! Events arrive as [`Command`]s, [`Report`]s and [`ConnectionNotice`]s; the machine turns them into effects and
-//! decides about starts and stops. The supervisor does not know sessions: it notifies clients through [`Client`].
+//! decides about starts and stops. The supervisor knows neither sessions nor fleets: it serves lists through
+//! [`ListsObserver`].
 
 mod building;
 mod commit;
@@ -29,9 +30,12 @@ use super::connection::ConnectionNotice;
 use super::generation::ProvenGeneration;
 use super::handshake::ClientHello;
 use super::list_backoff::ListBackoff;
+use super::lists::ListsObserver;
 use super::report::{Command, Report, ServerContext, SupervisorMessage};
 use super::self_trigger::SelfTriggerDetector;
-use super::state::{Effect, Input, LAST_BACKOFF, Rules, ServerLocation, State, StateMachine};
+use super::state::{
+    Effect, Input, LAST_BACKOFF, Rules, ServerLocation, StartCause, State, StateMachine,
+};
 use super::status::state_in_words;
 use super::{ReloadResult, ServerShared, candidate};
 use crate::bridge::Identity;
@@ -48,6 +52,7 @@ pub(crate) struct Supervisor {
     shared: Arc<ServerShared>,
     machine: StateMachine,
     client: Option<Arc<dyn Client>>,
+    lists_observer: Option<Arc<dyn ListsObserver>>,
     hello: ClientHello,
     hello_number: u64,
     /// All generations that have not ended; `machine` decides which of them is active.
@@ -100,6 +105,7 @@ impl Supervisor {
             shared,
             machine,
             client: None,
+            lists_observer: None,
             hello: ClientHello::default(),
             hello_number: 0,
             generations: BTreeMap::new(),
@@ -169,7 +175,11 @@ impl Supervisor {
                 hello,
                 client,
                 hello_number,
-            } => self.on_hello(*hello, client, hello_number),
+                lists_observer,
+            } => {
+                self.lists_observer = lists_observer;
+                self.on_hello(*hello, client, hello_number);
+            }
             Command::UpdateIdentity(identity) => self.on_identity(*identity),
             Command::Suspect => {
                 self.shared.warm.touched();
@@ -258,8 +268,12 @@ impl Supervisor {
 
     /// Passes an input to the machine and carries out the effects.
     fn step(&mut self, input: Input) {
+        let mut committed = None;
         for effect in self.machine.on_event(input, Instant::now()) {
-            self.carry_out(effect);
+            committed = self.carry_out(effect).or(committed);
+        }
+        if let Some((changed, cause)) = committed {
+            self.notify_client(&changed, Some(cause));
         }
         self.await_packages();
         let gate_status = *self.shared.gate.status().borrow();
@@ -270,7 +284,8 @@ impl Supervisor {
         }
     }
 
-    fn carry_out(&mut self, effect: Effect) {
+    /// Carries out an effect. A commit returns the lists to announce once the gate is open.
+    fn carry_out(&mut self, effect: Effect) -> Option<(Vec<ListKind>, StartCause)> {
         match effect {
             Effect::Hold => self.shared.gate.hold(self.hold_reason()),
             Effect::Open(number) => {
@@ -286,7 +301,7 @@ impl Supervisor {
                     token.cancel();
                 }
             }
-            Effect::Commit(number, cause) => self.commit(number, cause),
+            Effect::Commit(number, cause) => return self.commit(number, cause),
             Effect::Drain(number) => self.drain(number),
             Effect::Backoff(delay) if delay < LAST_BACKOFF => {
                 self.context.resources.events.send(Event::Restarting {
@@ -299,6 +314,7 @@ impl Supervisor {
             Effect::Flapping => self.give_up(),
             Effect::StopAll => self.stop_all(),
         }
+        None
     }
 
     fn on_hello(&mut self, hello: ClientHello, client: Arc<dyn Client>, hello_number: u64) {

@@ -10,7 +10,7 @@ use super::link::Link;
 use super::{Lists, ServerHandle, Snapshot};
 use crate::bridge::Identity;
 use crate::jsonrpc::{Envelope, Reply};
-use crate::mcp::{Era, ListKind, Method};
+use crate::mcp::{Era, Method};
 use crate::transport::stream::Outbox;
 
 /// Client that counts responses and writes them into a pipe.
@@ -36,8 +36,6 @@ impl Client for CountingClient {
     fn deliver_notification(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {
     }
     fn withdraw_requests(&self, _: &Connection) {}
-    fn lists_changed(&self, _: &[ListKind], _: bool) {}
-    fn resources_renewed(&self, _: &str) {}
 }
 
 /// Creates a client and the end of the pipe from which it reads.

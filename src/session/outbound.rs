@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::listen::{tagged, untagged};
 use super::{HandshakeState, RelatedRequest, ServerRequest, Session, Undelivered};
+use crate::fleet::FleetClient;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, METHOD_NOT_FOUND, Members, Reply, notification, request,
     splice, unquoted,
@@ -145,9 +146,10 @@ impl Client for Session {
             self.send_notification(line, related_request(related_id.as_deref()));
         }
     }
+}
 
+impl FleetClient for Session {
     fn lists_changed(&self, kinds: &[ListKind], first: bool) {
-        self.fleet.refresh();
         self.resend_subscriptions();
         let state = self.state();
         if first && !state.is_answered_early {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::event::{Event, EventSender};
 use crate::jsonrpc::{Envelope, ErrorObject, METHOD_NOT_FOUND, Members, Reply, unquoted};
-use crate::mcp::ListKind;
 use crate::server::{Client, Connection, ResponseSink};
 use crate::transport::stream::Outbox;
 
@@ -74,10 +73,6 @@ impl Client for PassiveClient {
     }
 
     fn withdraw_requests(&self, _from: &Connection) {}
-
-    fn lists_changed(&self, _kinds: &[ListKind], _first: bool) {}
-
-    fn resources_renewed(&self, _server: &str) {}
 }
 
 /// Formats a progress notification: `3/10 fetching`.

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::backend::SHOWN_STDERR;
 use super::super::generation::{ProofResults, ProvenGeneration, RunningGeneration};
-use super::super::lists::{Lists, tool_diff};
+use super::super::lists::{Lists, ListsChange, tool_diff};
 use super::super::state::StartCause;
 use super::super::{Snapshot, advice, loaded_files};
 use super::{ActiveGeneration, Generation, Supervisor};
@@ -18,11 +18,20 @@ use crate::event::{Event, ToolDiff};
 use crate::mcp::{Era, List, ListKind};
 
 impl Supervisor {
-    /// Makes the proven candidate `number` the active generation. The lists are replaced in a single step: readers of the
-    /// snapshot see either all of the old lists or all of the new ones.
-    pub(super) fn commit(&mut self, number: u64, cause: StartCause) {
+    /// Makes the proven candidate `number` the active generation; returns the kinds of lists to announce. The lists are
+    /// replaced in a single step: readers of the snapshot see either all of the old lists or all of the new ones.
+    ///
+    /// Invariant: the new lists are published before the gate opens to the new code, and the client is notified after
+    /// that. A request for an entry that only the new code has waits for the gate and then looks into the published
+    /// lists, as does a request for a list. A request that the old lists routed is held until then or was passed on
+    /// before, so its answer comes from the saved code if it followed the save.
+    pub(super) fn commit(
+        &mut self,
+        number: u64,
+        cause: StartCause,
+    ) -> Option<(Vec<ListKind>, StartCause)> {
         let Some(Generation::Proven(proof)) = self.generations.remove(&number) else {
-            return;
+            return None;
         };
         let ProvenGeneration {
             running,
@@ -75,7 +84,7 @@ impl Supervisor {
         self.failure = None;
         self.timed_out_starts = 0;
         self.shared.handshake.send_replace(Some(handshake));
-        self.shared.snapshot.send_replace(snapshot.clone());
+        self.publish(snapshot.clone());
         self.shared.describe(|status| {
             status.last_error = None;
             if before.generation > 0 {
@@ -86,7 +95,6 @@ impl Supervisor {
         for waiter in self.reloads.drain(..) {
             let _ = waiter.send(Ok((number, took, snapshot.diff.clone())));
         }
-        self.notify_client(&changes, cause);
         // The client's settings may have changed since the new generation got them.
         self.on_settings_changed();
         // Reads of the old generation's lists are obsolete.
@@ -96,16 +104,29 @@ impl Supervisor {
             self.relist(kind);
         }
         self.resend_mismatched();
+        Some((changes, cause))
     }
 
-    fn notify_client(&self, changes: &[ListKind], cause: StartCause) {
-        let Some(client) = &self.client else { return };
-        client.lists_changed(changes, cause == StartCause::Begin);
-        if matches!(
+    /// Replaces the lists by those of `snapshot`, and serves them to the client.
+    pub(super) fn publish(&self, snapshot: Arc<Snapshot>) {
+        self.shared.snapshot.send_replace(snapshot);
+        if let Some(observer) = &self.lists_observer {
+            observer.publish_lists();
+        }
+    }
+
+    /// Notifies the client of changed lists of these kinds; `cause` is that of a commit.
+    pub(super) fn notify_client(&self, kinds: &[ListKind], cause: Option<StartCause>) {
+        let is_renewed = matches!(
             cause,
-            StartCause::Save | StartCause::Asked | StartCause::Crash
-        ) {
-            client.resources_renewed(&self.context.spec.name);
+            Some(StartCause::Save | StartCause::Asked | StartCause::Crash)
+        );
+        if let Some(observer) = &self.lists_observer {
+            observer.notify_client(&ListsChange {
+                kinds,
+                is_first: cause == Some(StartCause::Begin),
+                renewed: is_renewed.then_some(self.context.spec.name.as_str()),
+            });
         }
     }
 

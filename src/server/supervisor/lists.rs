@@ -169,7 +169,7 @@ impl Supervisor {
                 server: self.name(),
                 diff: tool_diff(&snapshot.lists, &lists),
             });
-            self.shared.snapshot.send_replace(Arc::new(Snapshot {
+            self.publish(Arc::new(Snapshot {
                 lists,
                 ..(*snapshot).clone()
             }));
@@ -183,8 +183,8 @@ impl Supervisor {
         }
         // Also if the list looks the same, because the server has explicitly reported a change.
         let is_reported = self.reported_lists.remove(&kind);
-        if let Some(client) = self.client.as_ref().filter(|_| differ || is_reported) {
-            client.lists_changed(&[kind], false);
+        if differ || is_reported {
+            self.notify_client(&[kind], None);
         }
         if again {
             self.relist(kind);

@@ -1,6 +1,6 @@
 //! Reports that cross each other, in orders that are rare with real processes.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, Weak};
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -11,11 +11,12 @@ use crate::event::EventSender;
 use crate::jsonrpc::{Envelope, Reply};
 use crate::mcp::{Era, List};
 use crate::server::connection::Connection;
+use crate::server::gate::GateStatus;
 use crate::server::generation::{self, GenerationExit, ProofResults, RunningGeneration};
 use crate::server::handshake::{ClientSettings, Handshake};
 use crate::server::report::ReportSender;
 use crate::server::test_client::call;
-use crate::server::{Call, ResponseSink};
+use crate::server::{Call, ListsChange, ResponseSink};
 use crate::server::{ProxyResources, ServerHandle};
 use crate::transport::child::spawn;
 use crate::transport::reaper::Reaper;
@@ -44,8 +45,31 @@ impl Client for RecordingClient {
     fn deliver_notification(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {
     }
     fn withdraw_requests(&self, _: &Connection) {}
-    fn lists_changed(&self, _: &[ListKind], _: bool) {}
-    fn resources_renewed(&self, _: &str) {}
+}
+
+/// Fleet that records the served generation and the gate's status whenever it publishes (true) or notifies (false).
+#[derive(Debug)]
+struct RecordingFleet {
+    shared: Weak<ServerShared>,
+    steps: Mutex<Vec<(bool, u64, GateStatus)>>,
+}
+
+impl RecordingFleet {
+    fn record(&self, is_publication: bool) {
+        let shared = self.shared.upgrade().unwrap();
+        let generation = shared.snapshot.borrow().generation;
+        let step = (is_publication, generation, *shared.gate.status().borrow());
+        self.steps.lock().unwrap().push(step);
+    }
+}
+
+impl ListsObserver for RecordingFleet {
+    fn publish_lists(&self) {
+        self.record(true);
+    }
+    fn notify_client(&self, _: &ListsChange<'_>) {
+        self.record(false);
+    }
 }
 
 /// Supervisor that receives the reports of the test; without a client of its own it starts no process.
@@ -293,4 +317,23 @@ async fn the_last_answer_ends_the_wait_for_idleness() {
     timeout(DEADLINE, waiting).await.unwrap().unwrap();
     let answers = stage.client.answers.lock().unwrap().clone();
     assert_eq!(answers.len(), 2, "{answers:?}");
+}
+
+#[tokio::test]
+async fn lists_are_served_before_the_gate_opens_and_announced_after() {
+    let mut stage = TestSupervisor::new();
+    let fleet = Arc::new(RecordingFleet {
+        shared: Arc::downgrade(&stage.supervisor.shared),
+        steps: Mutex::default(),
+    });
+    stage.supervisor.lists_observer = Some(fleet.clone());
+    stage.go_live();
+    stage.supervisor.step(Input::Reload);
+    let running = stage.start(2);
+    stage.prove(running);
+    let expected = [1, 2].map(|generation| {
+        let [held, open] = [GateStatus::Held, GateStatus::Open];
+        [(true, generation, held), (false, generation, open)]
+    });
+    assert_eq!(*fleet.steps.lock().unwrap(), expected.concat());
 }

@@ -1,6 +1,6 @@
 use super::*;
+use crate::fleet::FleetClient as _;
 use crate::meta_tools::Set;
-use crate::server::Client as _;
 use crate::session::tests::{MODERN, Stage};
 
 /// Opens a listen request with this raw id and these raw notifications, under the key `key`.
