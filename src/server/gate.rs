@@ -79,7 +79,7 @@ struct HeldLine {
     line: Box<str>,
     /// The call of a request; `None` for a client's notification.
     call: Option<Call>,
-    deadline: Instant,
+    since: Instant,
 }
 
 impl HeldLine {
@@ -88,7 +88,7 @@ impl HeldLine {
     }
 }
 
-/// Held lines in order of arrival. The first is due first, unless [`Gate::set_max_wait`] shortened the wait meanwhile.
+/// Held lines in order of arrival, in which they are due: the maximum wait is the same for all.
 #[derive(Debug, Default)]
 struct HeldQueue {
     lines: VecDeque<HeldLine>,
@@ -102,8 +102,9 @@ impl HeldQueue {
         self.lines.push_back(held);
     }
 
-    fn pop_due(&mut self, now: Instant) -> Option<HeldLine> {
-        if self.lines.front()?.deadline > now {
+    /// Removes the first line if it has waited for `max_wait`.
+    fn pop_due(&mut self, now: Instant, max_wait: Duration) -> Option<HeldLine> {
+        if self.lines.front()?.since + max_wait > now {
             return None;
         }
         let held = self.lines.pop_front()?;
@@ -245,11 +246,10 @@ impl Gate {
             tracing::debug!("backlog is full");
             return call;
         }
-        let deadline = Instant::now() + inner.max_wait;
         inner.queue.push(HeldLine {
             line: line.into(),
             call,
-            deadline,
+            since: Instant::now(),
         });
         drop(inner);
         self.queued.notify_one();
@@ -355,9 +355,12 @@ impl Gate {
     /// Answers the requests that have waited too long. Resolves when the first line may have been queued or may be due;
     /// to be awaited in a loop.
     pub(crate) async fn expire(&self) {
-        let first_deadline = self.lock().queue.lines.front().map(|held| held.deadline);
-        // Later lines are due after the first one, unless the maximum wait was shortened meanwhile.
-        match first_deadline {
+        let first_due = {
+            let inner = self.lock();
+            let first = inner.queue.lines.front();
+            first.map(|held| held.since + inner.max_wait)
+        };
+        match first_due {
             Some(due) => tokio::time::sleep_until(due.into()).await,
             None => self.queued.notified().await,
         }
@@ -368,8 +371,10 @@ impl Gate {
                 GateMode::Held(reason) => reason.clone(),
                 _ => "its next start".into(),
             };
-            let expired: Vec<_> = std::iter::from_fn(|| inner.queue.pop_due(now)).collect();
-            (expired, reason, inner.max_wait)
+            let max_wait = inner.max_wait;
+            let expired: Vec<_> =
+                std::iter::from_fn(|| inner.queue.pop_due(now, max_wait)).collect();
+            (expired, reason, max_wait)
         };
         for call in expired.into_iter().filter_map(|held| held.call) {
             error_replies::hold_timed_out(&call, &self.server, &reason, max_wait);
@@ -391,7 +396,7 @@ impl Gate {
             .collect()
     }
 
-    /// Changes the maximum wait of lines that arrive from now on.
+    /// Changes the maximum wait, also of the lines that are held. The supervisor must then await [`Self::expire`] anew.
     pub(crate) fn set_max_wait(&self, max_wait: Duration) {
         self.lock().max_wait = max_wait;
     }

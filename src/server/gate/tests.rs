@@ -98,6 +98,18 @@ async fn what_waits_too_long_is_answered_in_its_order() {
 }
 
 #[tokio::test]
+async fn a_shorter_wait_also_holds_for_the_lines_that_wait() {
+    let (gate, (client, reader)) = (gate(LONG), client());
+    submit(&gate, &client, 1, 0);
+    gate.set_max_wait(Duration::from_millis(20));
+    submit(&gate, &client, 2, 0);
+    until(&gate, || !gate.holds_any()).await;
+    let text = read(&reader).await;
+    let ids: Vec<_> = text.lines().filter_map(Envelope::id_in).collect();
+    assert_eq!(ids, ["1", "2"], "{text}");
+}
+
+#[tokio::test]
 async fn a_notification_that_waits_alone_is_forgotten_in_time() {
     let gate = gate(Duration::from_millis(20));
     let told = async {
