@@ -242,9 +242,7 @@ impl Candidate {
             self.shared.handshake.send_replace(Some(handshake.clone()));
         }
         let settings = self.shared.client_settings();
-        let stream = replay(connection, &handshake, &settings)
-            .await
-            .map_err(|_| ProofFailure::Lost("logging/setLevel"))?;
+        let stream = replay(connection, &handshake, &settings).await?;
         let before = self.shared.snapshot.borrow().clone();
         let max_wait = self.context.spec.timeouts.start / LIST_TIMEOUT_DIVISOR;
         let tool_filter = self.shared.tool_filter();

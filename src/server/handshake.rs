@@ -320,9 +320,10 @@ pub(crate) async fn replay(
     connection: &Connection,
     handshake: &Handshake,
     settings: &ClientSettings,
-) -> Result<Option<ListenStream>, ConnectionLost> {
+) -> Result<Option<ListenStream>, ProofFailure> {
+    let lost = |method| move |_| ProofFailure::Lost(method);
     if handshake.era == Era::Modern {
-        return listen(connection, handshake, settings);
+        return listen(connection, handshake, settings).map_err(lost("subscriptions/listen"));
     }
     if let Some(level) = settings
         .level
@@ -331,7 +332,8 @@ pub(crate) async fn replay(
     {
         connection
             .request("logging/setLevel", Some(&format!(r#"{{"level":{level}}}"#)))
-            .await?;
+            .await
+            .map_err(lost("logging/setLevel"))?;
     }
     if handshake.offers("resources") {
         // All are sent before the first response is awaited: a server may have to process thousands.
@@ -339,11 +341,15 @@ pub(crate) async fn replay(
         for uri in settings.uris() {
             let (sender, answer) = oneshot::channel();
             let params = format!(r#"{{"uri":{}}}"#, quoted(uri));
-            connection.send_own("resources/subscribe", Some(&params), sender)?;
+            connection
+                .send_own("resources/subscribe", Some(&params), sender)
+                .map_err(lost("resources/subscribe"))?;
             answers.push(answer);
         }
         for answer in answers {
-            answer.await.map_err(|_| ConnectionLost)?;
+            answer
+                .await
+                .map_err(|_| ProofFailure::Lost("resources/subscribe"))?;
         }
     }
     Ok(None)
@@ -372,4 +378,35 @@ pub(crate) fn listen(
     let params = json!({ "notifications": filter }).to_string();
     let stream = connection.send_own("subscriptions/listen", Some(&params), sender)?;
     Ok(Some((stream, receiver)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::test_client::client;
+
+    #[tokio::test]
+    async fn a_loss_during_the_replay_names_the_request_that_was_lost() {
+        for (era, capability, method) in [
+            (Era::Legacy, "logging", "logging/setLevel"),
+            (Era::Legacy, "resources", "resources/subscribe"),
+            (Era::Modern, "tools", "subscriptions/listen"),
+        ] {
+            let (client, _reader) = client();
+            let connection = Connection::to(client.outbox.clone(), "weather", client.clone());
+            connection.close();
+            let handshake = Handshake {
+                era,
+                result: format!(r#"{{"capabilities":{{"{capability}":{{}}}}}}"#),
+                hello_number: 1,
+            };
+            let settings = ClientSettings {
+                level: Some(r#""info""#.into()),
+                subscribed: BTreeSet::from(["file:///a".to_owned()]),
+                ..ClientSettings::default()
+            };
+            let lost = replay(&connection, &handshake, &settings).await;
+            assert_eq!(lost.unwrap_err(), ProofFailure::Lost(method));
+        }
+    }
 }
