@@ -147,7 +147,7 @@ impl Supervisor {
                 _ => None,
             };
             tokio::select! {
-                Some(message) = messages.recv() => self.on_message(message),
+                Some(message) = messages.recv() => self.on_message(message).await,
                 Some(notice) = notices.recv() => self.on_notice(&notice),
                 () = self.shared.gate.expire() => {}
                 () = sleep_until(due) => self.step(Input::Due),
@@ -155,21 +155,21 @@ impl Supervisor {
             }
         }
         while let Ok(message) = messages.try_recv() {
-            self.on_message(message);
+            self.on_message(message).await;
         }
         for done in self.stopping {
             let _ = done.send(());
         }
     }
 
-    fn on_message(&mut self, message: SupervisorMessage) {
+    async fn on_message(&mut self, message: SupervisorMessage) {
         match message {
-            SupervisorMessage::Command(command) => self.on_command(command),
+            SupervisorMessage::Command(command) => self.on_command(command).await,
             SupervisorMessage::Report(report) => self.on_report(report),
         }
     }
 
-    fn on_command(&mut self, command: Command) {
+    async fn on_command(&mut self, command: Command) {
         match command {
             Command::Introduce {
                 hello,
@@ -191,8 +191,8 @@ impl Supervisor {
                 self.is_started_early = false;
                 self.step(Input::Unchanged);
             }
-            Command::Unchanged => self.on_changed(Vec::new()),
-            Command::Changed(paths) => self.on_changed(paths),
+            Command::Unchanged => self.on_changed(Vec::new()).await,
+            Command::Changed(paths) => self.on_changed(paths).await,
             Command::Redefine { spec, files } => self.on_redefined(spec, files),
             Command::ConfirmProcessed(sender) => drop(sender.send(())),
             Command::ListDraining(sender) => drop(sender.send(self.draining().cloned().collect())),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::super::build_outputs::{ChangeAuthor, FileChange};
@@ -117,21 +118,27 @@ impl Supervisor {
         Some(self.context.resources.shared_build(&spec.cwd, command))
     }
 
-    /// Returns the author of changes to these files. Reads the file system.
-    pub(super) fn author_of(&self, paths: &[PathBuf]) -> ChangeAuthor {
+    /// Returns the author of changes to these files.
+    pub(super) async fn author_of(&mut self, paths: &[PathBuf]) -> ChangeAuthor {
         let Some(build) = self.shared_build() else {
             return ChangeAuthor::User;
         };
-        let cwd = &self.context.spec.cwd;
-        let changes = paths.iter().map(|path| {
-            let file = cwd.join(path);
-            FileChange {
-                path: path.clone(),
-                time: file_time::changed(&file),
-                is_empty: std::fs::metadata(&file).is_ok_and(|it| it.len() == 0),
-            }
+        let (cwd, paths) = (self.context.spec.cwd.clone(), paths.to_vec());
+        // Not on the thread that serves clients: a checkout may have changed thousands of files.
+        let changes = spawn_blocking(move || {
+            let changes = paths.into_iter().map(|path| {
+                let file = cwd.join(&path);
+                FileChange {
+                    path,
+                    time: file_time::changed(&file),
+                    is_empty: std::fs::metadata(&file).is_ok_and(|it| it.len() == 0),
+                }
+            });
+            changes.collect()
         });
-        locked(&build.outputs).author_of(changes.collect())
+        // A panic or a shutdown of the runtime leaves no changes to attribute.
+        let changes = changes.await.unwrap_or_default();
+        locked(&build.outputs).author_of(changes)
     }
 
     /// Returns the reason for holding requests while the build runs.

@@ -19,9 +19,10 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn on_changed(&mut self, mut paths: Vec<PathBuf>) {
+    /// Starts a candidate for changed files, unless the build changed them. No other message is processed meanwhile.
+    pub(super) async fn on_changed(&mut self, mut paths: Vec<PathBuf>) {
         paths.append(&mut self.saved);
-        match self.author_of(&paths) {
+        match self.author_of(&paths).await {
             ChangeAuthor::Build => self.step(Input::Unchanged),
             ChangeAuthor::Unclear if matches!(self.machine.state(), State::Building(_)) => {
                 self.build_again = true;

@@ -1,5 +1,6 @@
 //! Reports that cross each other, in orders that are rare with real processes.
 
+use std::pin::pin;
 use std::sync::{Mutex, Weak};
 
 use tokio::sync::mpsc;
@@ -200,9 +201,9 @@ async fn a_call_does_not_overtake_the_touch_before_it() {
     let gate = &handle.shared.gate;
     assert!(gate.holds_any());
     let message = stage.messages.try_recv().unwrap();
-    stage.supervisor.on_message(message);
+    stage.supervisor.on_message(message).await;
     assert!(gate.holds_any());
-    stage.supervisor.on_command(Command::Unchanged);
+    stage.supervisor.on_command(Command::Unchanged).await;
     assert!(!gate.holds_any());
 }
 
@@ -225,11 +226,12 @@ async fn a_call_that_came_back_from_a_crash_is_cancelled() {
         exit: ending,
     });
     assert!(stage.supervisor.shared.gate.holds_any());
-    stage.supervisor.on_command(Command::Cancel {
+    let cancel = Command::Cancel {
         sink: client,
         id: "7".into(),
         params: "{}".into(),
-    });
+    };
+    stage.supervisor.on_command(cancel).await;
     assert!(!stage.supervisor.shared.gate.holds_any());
 }
 
@@ -292,7 +294,7 @@ async fn a_candidate_hears_who_the_client_has_become_meanwhile() {
         ..Identity::default()
     };
     let command = Command::UpdateIdentity(Box::new(identity.clone()));
-    stage.supervisor.on_command(command);
+    stage.supervisor.on_command(command).await;
     stage.prove(running);
     connection.change_identity(|known| assert_eq!(*known, identity));
 }
@@ -336,4 +338,24 @@ async fn lists_are_served_before_the_gate_opens_and_announced_after() {
         [(true, generation, held), (false, generation, open)]
     });
     assert_eq!(*fleet.steps.lock().unwrap(), expected.concat());
+}
+
+#[test]
+fn changed_files_are_read_on_another_thread_than_the_one_that_serves_clients() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(1).build();
+    runtime.unwrap().block_on(async {
+        let mut stage = TestSupervisor::new();
+        let mut spec = ServerSpec::clone(&stage.supervisor.context.spec);
+        spec.build = Some("true".into());
+        stage.supervisor.context.spec = Arc::new(spec);
+        // Keeps the other thread busy until the sender is dropped.
+        let (busy, released) = std::sync::mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || released.recv());
+        let changed = Command::Changed(vec!["server.py".into()]);
+        let mut changed = pin!(stage.supervisor.on_command(changed));
+        assert!(timeout(Duration::ZERO, &mut changed).await.is_err());
+        drop(busy);
+        timeout(DEADLINE, changed).await.unwrap();
+    });
 }
