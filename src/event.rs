@@ -231,6 +231,19 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// Creates a failure of a generation's own code, without further details.
+    pub(crate) fn new(generation: u64, reason: String) -> Self {
+        Self {
+            generation,
+            reason,
+            advice: None,
+            stderr: Vec::new(),
+            files: Vec::new(),
+            remote: false,
+            late: false,
+        }
+    }
+
     /// Hides values in all its texts.
     pub(crate) fn hide(&mut self, hidden: &HiddenValues) {
         let texts = std::iter::once(&mut self.reason).chain(&mut self.advice);
@@ -239,26 +252,6 @@ impl Failure {
         }
         for file in &mut self.files {
             *file = hidden.hide(file.display().to_string()).into();
-        }
-    }
-
-    /// Returns the failure to reach a remote server, with advice that depends on the HTTP status in `reason`.
-    pub(crate) fn of_remote(generation: u64, reason: String) -> Self {
-        let denied = ["HTTP 401", "HTTP 403"];
-        let denied = denied.iter().any(|status| reason.contains(status));
-        let advice = if denied {
-            "check the server's `headers` in the configuration, such as Authorization"
-        } else {
-            "the proxy retries the connection; the session stays open"
-        };
-        Self {
-            generation,
-            reason,
-            advice: Some(advice.to_owned()),
-            stderr: Vec::new(),
-            files: Vec::new(),
-            remote: true,
-            late: false,
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use reqwest::StatusCode;
+
 use crate::transport::child::Child;
-use crate::transport::http::HttpLink;
+use crate::transport::http::{HttpLink, LinkError};
 use crate::transport::lines::OutputTail;
 
 /// Number of stderr lines that are shown with a failure.
@@ -27,14 +29,18 @@ impl Drop for LinkGuard {
 }
 
 impl Backend {
-    /// Waits until the process has exited or the link is lost or failing; returns the reason as a sentence fragment.
-    pub(crate) async fn ended(&self) -> String {
+    /// Waits until the process has exited or the link is lost or failing; returns the reason as a sentence fragment,
+    /// and the HTTP status of the link.
+    pub(crate) async fn ended(&self) -> (String, Option<StatusCode>) {
         match self {
-            Self::Process(child) => format!("exited with {}", child.exited().wait().await),
-            Self::Remote(LinkGuard(link)) => match link.last_error() {
-                Some(trouble) => trouble,
-                None => link.lost().await,
-            },
+            Self::Process(child) => (format!("exited with {}", child.exited().wait().await), None),
+            Self::Remote(LinkGuard(link)) => {
+                let LinkError { reason, status } = match link.last_error() {
+                    Some(error) => error,
+                    None => link.lost().await,
+                };
+                (reason, status)
+            }
         }
     }
 

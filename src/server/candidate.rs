@@ -279,13 +279,14 @@ impl Candidate {
 pub(crate) async fn stop(running: RunningGeneration) -> GenerationExit {
     let stderr = running.backend.stderr();
     // A process that exits on its own is described by its own status, not by the proxy's signals.
-    let own_exit = timeout(Duration::from_millis(50), running.backend.ended())
+    let (how, status) = timeout(Duration::from_millis(50), running.backend.ended())
         .await
-        .ok();
+        .unwrap_or_else(|_| ("was stopped".to_owned(), None));
     let calls = running.connection.close();
     running.backend.stop(GRACE).await;
     GenerationExit {
-        how: own_exit.unwrap_or_else(|| "was stopped".to_owned()),
+        how,
+        status,
         stderr: stderr.map(|it| it.last(SHOWN_STDERR)).unwrap_or_default(),
         calls,
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use reqwest::StatusCode;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
@@ -21,6 +22,7 @@ use crate::config::ServerSpec;
 use crate::event::{Event, Failure, StrayKind};
 use crate::jsonrpc::{Envelope, Frame, InvalidMessage, text};
 use crate::transport::child::{Child, ExitWatch};
+use crate::transport::http::LinkError;
 use crate::transport::resolve::SpawnError;
 use crate::transport::stream::{LineReader, Outbox};
 
@@ -66,6 +68,8 @@ pub(crate) struct ProofResults {
 pub(crate) struct GenerationExit {
     /// Reason as a sentence fragment: `exited with status 1`.
     pub(crate) how: String,
+    /// HTTP status with which a remote server refused.
+    pub(crate) status: Option<StatusCode>,
     pub(crate) stderr: Vec<String>,
     /// Calls that the generation did not answer.
     pub(crate) calls: Vec<Call>,
@@ -80,22 +84,16 @@ pub(crate) fn start(
     identity: Identity,
 ) -> Result<RunningGeneration, Failure> {
     let since = Instant::now();
-    let failed = |reason: String, advice| Failure {
-        generation: number,
-        reason,
-        advice,
-        stderr: vec![],
-        files: vec![],
-        remote: false,
-        late: false,
-    };
     let mut child = child.map_err(|error| {
-        failed(
-            format!("cannot be started: {}", with_sources(&error)),
-            error.advice(),
-        )
+        let reason = format!("cannot be started: {}", with_sources(&error));
+        let advice = error.advice();
+        Failure {
+            advice,
+            ..Failure::new(number, reason)
+        }
     })?;
-    let unreachable = |error: std::io::Error| failed(format!("cannot be reached: {error}"), None);
+    let unreachable =
+        |error: std::io::Error| Failure::new(number, format!("cannot be reached: {error}"));
     let outbox = Outbox::new(child.take_stdin()).map_err(unreachable)?;
     let lines =
         LineReader::new(child.take_stdout(), context.resources.max_message).map_err(unreachable)?;
@@ -164,6 +162,7 @@ fn wait_for_exit(
         reader.abort();
         let exit = GenerationExit {
             how,
+            status: None,
             stderr: stderr.last(SHOWN_STDERR),
             calls: connection.close(),
         };
@@ -336,18 +335,31 @@ pub(crate) fn failure(
         proof_failure => proof_failure.reason(how),
     };
     if spec.remote.is_some() {
-        return Failure::of_remote(number, reason);
+        let status = exit.and_then(|exit| exit.status);
+        return remote_failure(number, LinkError { reason, status });
     }
     let stderr = exit.map(|ending| ending.stderr.clone()).unwrap_or_default();
     let advice = advice::conflict_advice(&stderr, spec);
     Failure {
-        generation: number,
-        reason,
         advice,
         stderr,
-        files: vec![],
-        remote: false,
         late: matches!(proof_failure, ProofFailure::Late(..)),
+        ..Failure::new(number, reason)
+    }
+}
+
+/// Returns the failure to reach a remote server, with advice that depends on the HTTP status.
+pub(super) fn remote_failure(generation: u64, error: LinkError) -> Failure {
+    let denied = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+    let advice = if error.status.is_some_and(|it| denied.contains(&it)) {
+        "check the server's `headers` in the configuration, such as Authorization"
+    } else {
+        "the proxy retries the connection; the session stays open"
+    };
+    Failure {
+        advice: Some(advice.to_owned()),
+        remote: true,
+        ..Failure::new(generation, error.reason)
     }
 }
 
@@ -359,4 +371,37 @@ fn with_sources(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_status_says_that_the_headers_are_wrong() {
+        for (reason, status, is_denied) in [
+            ("answered", Some(StatusCode::UNAUTHORIZED), true),
+            ("answered", Some(StatusCode::FORBIDDEN), true),
+            (
+                "answered: upstream said HTTP 401",
+                Some(StatusCode::BAD_GATEWAY),
+                false,
+            ),
+            (
+                "cannot be reached at http://localhost/HTTP 401",
+                None,
+                false,
+            ),
+        ] {
+            let reason = reason.to_owned();
+            let failure = remote_failure(1, LinkError { reason, status });
+            let advice = failure.advice.unwrap();
+            assert_eq!(
+                advice.contains("`headers`"),
+                is_denied,
+                "{}",
+                failure.reason
+            );
+        }
+    }
 }

@@ -9,13 +9,13 @@ use tokio::sync::mpsc::Receiver;
 use super::backend::{Backend, LinkGuard};
 use super::call::Client;
 use super::connection::Connection;
-use super::generation::{GenerationExit, RunningGeneration, StrayReporter};
+use super::generation::{GenerationExit, RunningGeneration, StrayReporter, remote_failure};
 use super::link::Link;
 use super::report::{Report, ServerContext};
 use crate::bridge::Identity;
 use crate::config;
 use crate::event::{Event, Failure, StrayKind};
-use crate::transport::http::{Fate, HttpLink, LinkEvent};
+use crate::transport::http::{Fate, HttpLink, LinkError, LinkEvent};
 
 /// Opens a link and starts the task that reads it. Its end is reported as [`Report::Ended`].
 pub(super) fn start(
@@ -31,7 +31,7 @@ pub(super) fn start(
         &context.resources.http,
         context.resources.max_message,
     );
-    let (link, incoming) = opened.map_err(|reason| Failure::of_remote(number, reason))?;
+    let (link, incoming) = opened.map_err(|error| remote_failure(number, error))?;
     let connection = Arc::new(Connection::new(
         context.spec.name.as_str().into(),
         number,
@@ -85,7 +85,7 @@ impl LinkReader {
     }
 
     /// Handles the loss of the link. Calls in flight may still be answered on streams of their own.
-    fn on_lost(&self, how: String) {
+    fn on_lost(&self, LinkError { reason, status }: LinkError) {
         let one_stream = self
             .connection
             .link()
@@ -98,7 +98,8 @@ impl LinkReader {
             Vec::new()
         };
         let exit = GenerationExit {
-            how,
+            how: reason,
+            status,
             stderr: Vec::new(),
             calls,
         };

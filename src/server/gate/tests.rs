@@ -199,7 +199,7 @@ async fn a_save_that_only_the_system_knows_of_is_not_overtaken() {
             },
         ),
         ("what waited for a failure", false, |gate, _, _| {
-            gate.refuse(&Arc::new(Failure::of_remote(1, String::new())));
+            gate.refuse(&Arc::new(Failure::new(1, String::new())));
         }),
     ];
     for (what, open, attempt) in attempts {

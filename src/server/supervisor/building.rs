@@ -99,13 +99,8 @@ impl Supervisor {
                 ),
             };
             self.fail(Failure {
-                generation: number,
-                reason,
-                advice: None,
                 stderr,
-                files: vec![],
-                remote: false,
-                late: false,
+                ..Failure::new(number, reason)
             });
         }
         self.step(Input::Built { ok });

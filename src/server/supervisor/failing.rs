@@ -224,18 +224,10 @@ impl Supervisor {
 
     /// Answers requests with the reason why the server does not run.
     pub(super) fn refuse(&mut self) {
-        let failure = self.failure.clone().unwrap_or_else(|| {
-            let reason = "has ended".to_owned();
-            Arc::new(Failure {
-                generation: 0,
-                reason,
-                advice: None,
-                stderr: vec![],
-                files: vec![],
-                remote: false,
-                late: false,
-            })
-        });
+        let failure = self
+            .failure
+            .clone()
+            .unwrap_or_else(|| Arc::new(Failure::new(0, "has ended".to_owned())));
         self.shared.gate.refuse(&failure);
     }
 

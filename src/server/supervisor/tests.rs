@@ -215,6 +215,7 @@ async fn a_call_that_came_back_from_a_crash_is_cancelled() {
     assert_eq!(connection.in_flight(), 1);
     let ending = GenerationExit {
         how: "exited".into(),
+        status: None,
         stderr: vec![],
         calls: connection.close(),
     };

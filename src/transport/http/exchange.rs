@@ -9,7 +9,7 @@ use reqwest::{Response, StatusCode};
 use tokio::time::{sleep, timeout};
 
 use super::http_sse_2024;
-use super::link::{BacklogGuard, Fate, LinkEvent, LinkInner};
+use super::link::{BacklogGuard, Fate, LinkError, LinkEvent, LinkInner};
 use super::peer::{OutgoingMessage, SESSION};
 use super::response::{
     MAX_ERROR_BODY, coding, error_body, is_session_lost, is_stream, one_line, redirect,
@@ -20,15 +20,13 @@ use crate::jsonrpc::{
     is_error_object, request_number,
 };
 
-/// Sentence fragment for a legacy server that has lost the session.
-pub(super) const SESSION_LOST: &str = "no longer knows the session";
 /// Time limit for the answer to requests other than `tools/call`, `subscriptions/listen` and `tasks/result`.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Number of consecutive failures to resume a stream before it is given up.
 pub(super) const MAX_TRIES: usize = 5;
 
 /// Reason why a request gets no answer.
-struct ExchangeFailure(Fate, String);
+struct ExchangeFailure(Fate, LinkError);
 
 /// Sends a request to the server and passes on all messages of its response. Holds `backlog` until its turn.
 pub(super) async fn run(
@@ -55,7 +53,7 @@ pub(super) async fn run(
     let done = match limit {
         Some(limit) => timeout(limit, exchange.run()).await.unwrap_or_else(|_| {
             let how = format!("did not answer within {} s", limit.as_secs());
-            Err(ExchangeFailure(Fate::Unknown, how))
+            Err(ExchangeFailure(Fate::Unknown, how.into()))
         }),
         None => exchange.run().await,
     };
@@ -119,7 +117,7 @@ impl Exchange<'_> {
         if let Some(coding) = coding(&response) {
             let answered = peer.answered(status, "");
             let how = format!("{answered} with the unrequested content encoding `{coding}`");
-            return Err(ExchangeFailure(Fate::Unknown, how));
+            return Err(ExchangeFailure(Fate::Unknown, how.into()));
         }
         if peer.has_one_stream() {
             // The answer arrives on that stream.
@@ -177,8 +175,9 @@ impl Exchange<'_> {
         redirect: Option<String>,
     ) -> Result<(), ExchangeFailure> {
         if is_session_lost(self.inner, status, &body) && self.message.method != "initialize" {
-            self.inner.mark_lost(SESSION_LOST);
-            return Err(ExchangeFailure(Fate::Unsent, SESSION_LOST.to_owned()));
+            let how = LinkError::session_lost();
+            self.inner.mark_lost(&how);
+            return Err(ExchangeFailure(Fate::Unsent, how));
         }
         let line = one_line(body.clone().into_bytes());
         let envelope = Envelope::parse(&line).ok();
@@ -199,9 +198,9 @@ impl Exchange<'_> {
             self.deliver(line).await;
             return Ok(());
         }
-        let how = self.inner.peer.answered(status, &error_words(&body));
+        let mut how = self.inner.peer.answered(status, &error_words(&body));
         if status.is_redirection() {
-            let how = match redirect {
+            how.reason = match redirect {
                 Some(to) => {
                     format!("{how}: redirect to {to}; set this as `url` in the configuration")
                 }
@@ -242,7 +241,7 @@ impl Exchange<'_> {
         }
         let answered = self.inner.peer.answered(status, &words);
         let how = format!("{answered} (not the response to `{}`)", self.message.method);
-        Err(ExchangeFailure(Fate::Unknown, how))
+        Err(ExchangeFailure(Fate::Unknown, how.into()))
     }
 
     /// Reads an answer from a stream. If the stream ends before the answer, resumes it after the last event that has an
@@ -257,7 +256,7 @@ impl Exchange<'_> {
                     ReadOutcome::Answered => return Ok(()),
                     ReadOutcome::Ended(how) => how,
                 },
-                None => self.disconnected(),
+                None => self.disconnected().into(),
             };
             let Some(last) = position
                 .last_event_id
@@ -280,7 +279,7 @@ impl Exchange<'_> {
     }
 
     /// Requests the stream after the event `last`. The error is a reason, or `None` if a retry may succeed.
-    async fn resume(&self, last: &str) -> Result<Response, Option<String>> {
+    async fn resume(&self, last: &str) -> Result<Response, Option<LinkError>> {
         let peer = &self.inner.peer;
         match peer.get(Some(last)).send().await {
             Ok(response) if response.status().is_success() && is_stream(&response) => Ok(response),
@@ -288,8 +287,9 @@ impl Exchange<'_> {
             Ok(response) => {
                 let status = response.status();
                 if is_session_lost(self.inner, status, &error_body(response).await) {
-                    self.inner.mark_lost(SESSION_LOST);
-                    return Err(Some(SESSION_LOST.to_owned()));
+                    let how = LinkError::session_lost();
+                    self.inner.mark_lost(&how);
+                    return Err(Some(how));
                 }
                 Err(Some(peer.answered(status, "")))
             }
@@ -311,7 +311,7 @@ impl Exchange<'_> {
         loop {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,
-                Ok(None) => return Ok(ReadOutcome::Ended(self.disconnected())),
+                Ok(None) => return Ok(ReadOutcome::Ended(self.disconnected().into())),
                 Err(error) => {
                     let ExchangeFailure(_, how) = self.broken(&error);
                     return Ok(ReadOutcome::Ended(how));
@@ -420,7 +420,7 @@ impl Exchange<'_> {
 
     fn broken(&self, error: &reqwest::Error) -> ExchangeFailure {
         let how = format!("{}: {}", self.disconnected(), super::causes(error));
-        ExchangeFailure(Fate::Unknown, how)
+        ExchangeFailure(Fate::Unknown, how.into())
     }
 }
 
@@ -438,8 +438,8 @@ enum MessageAction {
 /// Result of reading a stream.
 enum ReadOutcome {
     Answered,
-    /// The stream ended before the answer; a sentence fragment.
-    Ended(String),
+    /// The stream ended before the answer.
+    Ended(LinkError),
 }
 
 /// Builds the response to the request `number` with the raw error object `error`.

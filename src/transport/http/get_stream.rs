@@ -7,8 +7,8 @@ use std::time::Duration;
 use reqwest::Response;
 use tokio::time::sleep;
 
-use super::exchange::{MAX_TRIES, SESSION_LOST};
-use super::link::{LinkEvent, LinkInner};
+use super::exchange::MAX_TRIES;
+use super::link::{LinkError, LinkEvent, LinkInner};
 use super::response::{error_body, is_session_lost, is_stream, one_line};
 use super::sse::{SseParser, pause};
 
@@ -43,7 +43,7 @@ enum OpenOutcome {
     /// The server does not offer this stream, or the link is lost.
     None,
     /// The stream may be available later; contains the current reason.
-    Later(String),
+    Later(LinkError),
 }
 
 async fn open(inner: &LinkInner, last: Option<&str>) -> OpenOutcome {
@@ -67,7 +67,7 @@ async fn open(inner: &LinkInner, last: Option<&str>) -> OpenOutcome {
         return OpenOutcome::Later(peer.answered(status, ""));
     }
     if !status.is_success() && is_session_lost(inner, status, &error_body(response).await) {
-        inner.mark_lost(SESSION_LOST);
+        inner.mark_lost(&LinkError::session_lost());
     }
     OpenOutcome::None
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::{Response, Url};
 use tokio::time::timeout;
 
-use super::link::{LinkEvent, LinkInner};
+use super::link::{LinkError, LinkEvent, LinkInner};
 use super::response::one_line;
 use super::response::{error_body, is_stream};
 use super::sse::SseParser;
@@ -15,9 +15,8 @@ use super::sse::SseParser;
 /// Time limit for the server to open the stream, and to name the address for messages.
 const ENDPOINT: Duration = Duration::from_secs(10);
 
-/// Opens the stream and reads the address for messages; an error is a sentence fragment. Afterwards the link is lost
-/// when the stream ends.
-pub(super) async fn begin(inner: &Arc<LinkInner>) -> Result<(), String> {
+/// Opens the stream and reads the address for messages. Afterwards the link is lost when the stream ends.
+pub(super) async fn begin(inner: &Arc<LinkInner>) -> Result<(), LinkError> {
     let peer = &inner.peer;
     let opened = timeout(ENDPOINT, peer.get(None).send()).await;
     let silent = |_| format!("did not open its event stream at {}", peer.shown());
@@ -37,7 +36,7 @@ pub(super) async fn begin(inner: &Arc<LinkInner>) -> Result<(), String> {
     let found = timeout(ENDPOINT, stream.endpoint()).await;
     let Ok(Some(endpoint)) = found else {
         let shown = peer.shown();
-        return Err(format!("sent no valid `endpoint` event at {shown}"));
+        return Err(format!("sent no valid `endpoint` event at {shown}").into());
     };
     peer.set_endpoint(endpoint);
     inner.spawn(stream.follow());
@@ -88,6 +87,7 @@ impl MessageStream {
                 }
             }
         }
-        self.inner.mark_lost("closed its stream");
+        let how = "closed its stream".to_owned();
+        self.inner.mark_lost(&how.into());
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
@@ -43,6 +44,29 @@ pub(crate) enum Fate {
     Refused,
     /// The server may have executed it.
     Unknown,
+}
+
+/// Reason why a remote server does not answer, as a sentence fragment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct LinkError {
+    pub(crate) reason: String,
+    /// Status of the HTTP response that is no answer, if there was a response.
+    pub(crate) status: Option<StatusCode>,
+}
+
+impl LinkError {
+    /// Returns the error of a legacy server that has lost the session.
+    pub(super) fn session_lost() -> Self {
+        "no longer knows the session".to_owned().into()
+    }
+}
+
+impl From<String> for LinkError {
+    fn from(reason: String) -> Self {
+        let status = None;
+        Self { reason, status }
+    }
 }
 
 /// Message or report from a remote server.
@@ -89,9 +113,9 @@ pub(super) struct LinkInner {
     running: Mutex<HashMap<u64, AbortHandle>>,
     pub(super) permits: Semaphore,
     /// Reason why the link was lost; `None` while it works.
-    lost: watch::Sender<Option<String>>,
+    lost: watch::Sender<Option<LinkError>>,
     /// Most recent error.
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<LinkError>>,
     /// Number of consecutive failed `subscriptions/listen` streams.
     pub(super) failed_listens: AtomicUsize,
     /// True once a `subscriptions/listen` stream has been opened.
@@ -128,7 +152,7 @@ impl HttpLink {
         remote: &Remote,
         clients: &HttpClients,
         max_message: usize,
-    ) -> Result<(Self, Receiver<LinkEvent>), String> {
+    ) -> Result<(Self, Receiver<LinkEvent>), LinkError> {
         let (outgoing, lines) = mpsc::unbounded_channel();
         let (unnumbered, queue) = mpsc::unbounded_channel();
         let (incoming, received) = mpsc::channel(INCOMING_CAPACITY);
@@ -202,15 +226,16 @@ impl HttpLink {
         }
     }
 
-    /// Waits until the link is lost; returns the reason as a sentence fragment.
-    pub(crate) async fn lost(&self) -> String {
+    /// Waits until the link is lost; returns the reason.
+    pub(crate) async fn lost(&self) -> LinkError {
         let mut lost = self.0.lost.subscribe();
         let how = lost.wait_for(Option::is_some).await;
-        how.ok().and_then(|how| how.clone()).unwrap_or_default()
+        let how = how.ok().and_then(|how| how.clone());
+        how.unwrap_or_else(|| String::new().into())
     }
 
     /// Returns the most recent error, if any.
-    pub(crate) fn last_error(&self) -> Option<String> {
+    pub(crate) fn last_error(&self) -> Option<LinkError> {
         locked(&self.0.last_error).clone()
     }
 
@@ -312,7 +337,7 @@ impl LinkInner {
         if let Some(running) = running {
             running.abort();
             let how = "was no longer asked".to_owned();
-            self.report_failed(number, Fate::Unknown, how).await;
+            self.report_failed(number, Fate::Unknown, how.into()).await;
         }
     }
 
@@ -332,14 +357,14 @@ impl LinkInner {
             Ok(Ok(response)) => {
                 let status = response.status();
                 if response::is_session_lost(self, status, "") {
-                    return self.mark_lost(exchange::SESSION_LOST);
+                    return self.mark_lost(&LinkError::session_lost());
                 }
-                let how = self.peer.answered(status, "");
+                let how = self.peer.answered(status, "").reason;
                 tracing::debug!(method = message.method, how, "message not accepted");
             }
             Ok(Err(error)) if error.is_connect() => self.mark_lost(&self.peer.unreachable(&error)),
             Ok(Err(error)) => {
-                let how = self.peer.unreachable(&error);
+                let how = self.peer.unreachable(&error).reason;
                 tracing::debug!(method = message.method, how, "message may be lost");
             }
             Err(_) => tracing::debug!(method = message.method, "message not accepted in time"),
@@ -352,24 +377,25 @@ impl LinkInner {
     }
 
     /// Reports that the request `number` gets no answer.
-    pub(super) async fn report_failed(&self, number: u64, fate: Fate, how: String) {
+    pub(super) async fn report_failed(&self, number: u64, fate: Fate, how: LinkError) {
         *locked(&self.last_error) = Some(how.clone());
+        let how = how.reason;
         self.report(LinkEvent::Failed { number, fate, how }).await;
     }
 
-    /// Marks the link as lost; `how` is a sentence fragment.
-    pub(super) fn mark_lost(&self, how: &str) {
-        *locked(&self.last_error) = Some(how.to_owned());
+    /// Marks the link as lost.
+    pub(super) fn mark_lost(&self, how: &LinkError) {
+        *locked(&self.last_error) = Some(how.clone());
         self.lost.send_if_modified(|lost| {
             let first = lost.is_none();
-            lost.get_or_insert_with(|| how.to_owned());
+            lost.get_or_insert_with(|| how.clone());
             first
         });
         self.drained.notify_waiters();
     }
 
     /// Returns the reason why the link was lost, if it was.
-    pub(super) fn loss_reason(&self) -> Option<String> {
+    pub(super) fn loss_reason(&self) -> Option<LinkError> {
         self.lost.borrow().clone()
     }
 

@@ -24,7 +24,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, StatusCode, Url};
 
-pub(crate) use link::{Fate, HttpLink, LinkEvent};
+pub(crate) use link::{Fate, HttpLink, LinkError, LinkEvent};
 
 /// Maximum number of redirects within a server's own origin.
 const REDIRECTS: usize = 5;
@@ -66,8 +66,8 @@ pub(crate) struct HttpClients {
 }
 
 impl HttpClients {
-    /// Returns the client for `url`. The error is a sentence fragment with the reason.
-    fn client(&self, url: &Url) -> Result<Client, String> {
+    /// Returns the client for `url`.
+    fn client(&self, url: &Url) -> Result<Client, LinkError> {
         let direct = is_loopback(url);
         let shared = if direct { &self.direct } else { &self.general };
         if let Some(client) = shared.get() {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 
+use super::link::LinkError;
 use super::{causes, proxy_server};
 use crate::config::Remote;
 use crate::jsonrpc::{Envelope, Members, MessageKind, unquoted};
@@ -256,19 +257,19 @@ impl Peer {
         }
     }
 
-    /// Returns a sentence fragment about a request that got no response at all.
-    pub(super) fn unreachable(&self, error: &reqwest::Error) -> String {
+    /// Returns the error of a request that got no response at all.
+    pub(super) fn unreachable(&self, error: &reqwest::Error) -> LinkError {
         let what = if error.is_connect() {
             "cannot be reached at"
         } else {
             "lost the connection at"
         };
         let text = format!("{what} {}: {}", self.address(), causes(error));
-        self.remote.hide(&text)
+        self.remote.hide(&text).into()
     }
 
-    /// Returns a sentence fragment with the `status` of a response and the server's error text.
-    pub(super) fn answered(&self, status: StatusCode, body: &str) -> String {
+    /// Returns an error with the `status` of a response and the server's error text.
+    pub(super) fn answered(&self, status: StatusCode, body: &str) -> LinkError {
         let code = status.as_u16();
         let reason = status.canonical_reason().unwrap_or_default();
         let address = if status.is_success() {
@@ -285,6 +286,9 @@ impl Peer {
         if !words.trim().is_empty() && !words.trim_start().starts_with('<') {
             text = format!("{text}: {}", words.trim());
         }
-        self.remote.hide(&text)
+        LinkError {
+            reason: self.remote.hide(&text),
+            status: Some(status),
+        }
     }
 }
