@@ -2,6 +2,8 @@
 //! a bundle, `Dockerfile`, the README. They supply variables and arguments and decide between proposals.
 //! `smithery.yaml` is only noted.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::super::plan::Argument;
@@ -24,8 +26,26 @@ struct PublishedPackage {
     registry: String,
     env: Vec<(String, String)>,
     args: Vec<String>,
-    /// Notes about values that a person has to add.
-    wanting: Vec<String>,
+    /// Values that a person has to add.
+    wanting: Vec<MissingValue>,
+}
+
+/// Value that `server.json` leaves to a person.
+#[derive(Debug)]
+enum MissingValue {
+    /// Name of an optional variable.
+    Variable(String),
+    /// Hint at a required argument.
+    Argument(String),
+}
+
+impl fmt::Display for MissingValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(name) => write!(f, "{name} may be set"),
+            Self::Argument(hint) => write!(f, "the argument `{hint}` has to be added"),
+        }
+    }
 }
 
 /// `manifest.json` of a bundle.
@@ -147,7 +167,7 @@ impl Hints {
             let wanting = published
                 .wanting
                 .iter()
-                .filter(|it| same.is_some() || !it.starts_with("the argument"));
+                .filter(|it| same.is_some() || matches!(it, MissingValue::Variable(_)));
             plan.considered
                 .extend(wanting.map(|it| format!("server.json: {it}")));
         }
@@ -217,7 +237,7 @@ impl PublishedPackage {
             None if is_required(variable) => {
                 self.env.push((name.to_owned(), format!("${{{name}}}")));
             }
-            None => self.wanting.push(format!("{name} may be set")),
+            None => self.wanting.push(MissingValue::Variable(name.to_owned())),
         }
     }
 
@@ -232,10 +252,8 @@ impl PublishedPackage {
         } else if is_required(argument) {
             let hint = ["valueHint", "value_hint", "name", "description"];
             let hint = hint.into_iter().find_map(|key| text(argument, key));
-            self.wanting.push(format!(
-                "the argument `{}` has to be added",
-                hint.unwrap_or("?")
-            ));
+            let hint = hint.unwrap_or("?").to_owned();
+            self.wanting.push(MissingValue::Argument(hint));
         }
     }
 }
