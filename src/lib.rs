@@ -36,6 +36,7 @@
 //! | `output` | prints events as lines for people or as NDJSON |
 //! | `shutdown` | signals as cancellation tokens |
 //! | `config` | finds, reads and edits configuration files; settings as plain data |
+//! | `error_chain` | errors with their causes |
 //! | `event` | events as plain data |
 //! | `file_time` | time of a file's last change |
 //! | `lock` | mutex locks that survive a panic |
@@ -54,9 +55,9 @@
 //!  └───> install            └──────────────────────────────────────> bridge ─> mcp ┘
 //! ```
 //!
-//! A layer may use every layer below it, not only the next one. Every layer may use `config`, `event`, `file_time`,
-//! `lock`, `private_files`, `quoting`, `random` and `suggestions`. `watcher` and `output` use no other layer:
-//! `watcher` sends notices, `output` takes events, and `fleet` and `cli` connect them.
+//! A layer may use every layer below it, not only the next one. Every layer may use `config`, `error_chain`, `event`,
+//! `file_time`, `lock`, `private_files`, `quoting`, `random` and `suggestions`. `watcher` and `output` use no other
+//! layer: `watcher` sends notices, `output` takes events, and `fleet` and `cli` connect them.
 //!
 //! # Data flow
 //!
@@ -126,6 +127,7 @@ mod app;
 mod bridge;
 mod cli;
 mod config;
+mod error_chain;
 mod event;
 mod file_time;
 mod fleet;

@@ -8,13 +8,13 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anstyle::{AnsiColor, Effects, Style};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::line_client::{LineClient, Unexpected};
 use super::{CliError, EXIT_OK};
 use crate::output;
+use crate::output::palette::{BAD, DIM, GOOD, HEAD};
 use crate::private_files;
 
 const FIRST: &str = r#"{
@@ -48,11 +48,6 @@ const FIXED: &str = r#"{
 
 /// Guarantee of the proxy: a call that is made this long after a save is never answered by older code.
 const FRESH_AFTER: Duration = Duration::from_millis(100);
-
-const HEAD: Style = Style::new().effects(Effects::BOLD);
-const GOOD: Style = AnsiColor::Green.on_default();
-const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
-const DIM: Style = Style::new().effects(Effects::DIMMED);
 
 /// Runs the demonstration.
 pub(crate) fn run() -> Result<u8, CliError> {

@@ -16,6 +16,7 @@ use crate::config::{
     Config, ConfigContext, LoadedConfig, OnBroken, ReloadMode, ServerSpec, StandbyMode, Timeouts,
     parse_duration,
 };
+use crate::error_chain::with_causes;
 use crate::event::Event;
 use crate::fleet::FleetSetup;
 use crate::meta_tools::Set;
@@ -273,15 +274,9 @@ pub(super) fn serve(
     match end {
         Ok(EndReason::ClientGone) => Ok(EXIT_OK),
         Ok(EndReason::Signal) => Ok(EXIT_INTERRUPTED),
-        Err(AppError::Watch(error)) => Err(CliError::Config(with_source(&error))),
-        Err(error) => Err(CliError::Failure(with_source(&error))),
+        Err(AppError::Watch(error)) => Err(CliError::Config(with_causes(&error))),
+        Err(error) => Err(CliError::Failure(with_causes(&error))),
     }
-}
-
-fn with_source(error: &dyn std::error::Error) -> String {
-    error
-        .source()
-        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 #[cfg(test)]

@@ -2,16 +2,14 @@
 
 use std::path::PathBuf;
 
-use anstyle::{AnsiColor, Effects, Style};
+use anstyle::Style;
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::table::TextTable;
 use super::{CliError, EXIT_OK, Global, config, install, print, selection};
 use crate::config::{LoadedConfig, ServerOutline};
-
-const BAD: Style = AnsiColor::Red.on_default();
-const DIM: Style = Style::new().effects(Effects::DIMMED);
+use crate::output::palette::{BAD, DIM};
 
 /// The options of `list`.
 #[derive(Debug, Args)]

@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use anstyle::{Effects, Style};
+use anstyle::Style;
 
 use crate::output::clean;
-
-const HEAD: Style = Style::new().effects(Effects::BOLD);
+use crate::output::palette::HEAD;
 
 /// Table for people.
 #[derive(Debug)]

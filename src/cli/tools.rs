@@ -5,7 +5,6 @@ mod cost;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use anstyle::{AnsiColor, Effects, Style};
 use clap::Args;
 
 use super::args::ServerArgs;
@@ -15,11 +14,8 @@ use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, print, print_exact};
 use crate::app::visit::{ServerVisit, Visit, VisitOutcome};
 use crate::jsonrpc::{Members, elements, quoted, unquoted};
 use crate::mcp::{Entry, List, ListKind};
+use crate::output::palette::{BAD, DIM, HEAD};
 use crate::output::{Verbosity, clean};
-
-const HEAD: Style = Style::new().effects(Effects::BOLD);
-const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
-const DIM: Style = Style::new().effects(Effects::DIMMED);
 
 /// Maximum width of the column of signatures. A longer signature shifts only its own description.
 const WIDEST: usize = 40;

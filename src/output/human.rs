@@ -9,13 +9,10 @@ use anstyle::{AnsiColor, Effects, Style};
 
 use super::Verbosity;
 use super::classify::{PROXY, least_verbosity, server};
+use super::palette::{BAD, DIM, GOOD, WARN};
 use super::text::{clean, count, duration, list};
 use crate::event::{Event, Failure, StrayKind, ToolDiff};
 
-pub(super) const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
-const GOOD: Style = AnsiColor::Green.on_default();
-const WARN: Style = AnsiColor::Yellow.on_default();
-const DIM: Style = Style::new().effects(Effects::DIMMED);
 /// Colours of server names; red, green and yellow are reserved for results.
 const NAMES: [AnsiColor; 4] = [
     AnsiColor::Cyan,

@@ -8,6 +8,7 @@
 mod classify;
 mod human;
 mod json;
+pub(crate) mod palette;
 mod printer;
 mod progress_display;
 mod text;
@@ -26,6 +27,9 @@ use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
+use crate::error_chain::with_causes;
+
+use palette::BAD;
 pub(crate) use printer::start;
 pub(crate) use progress_display::ProgressDisplay;
 use text::harmless;
@@ -136,16 +140,9 @@ fn write_out(mut stdout: impl Write, text: &str) -> io::Result<()> {
 }
 
 /// Writes the error that ends the program, with its causes, to stderr.
-pub(crate) fn print_error(error: &dyn Error) {
-    let mut text = format!("{}error:{} {error}", human::BAD, human::BAD.render_reset());
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text.push('\n');
-    print_to_stderr(text);
+pub(crate) fn print_error(error: &(dyn Error + 'static)) {
+    let text = with_causes(error);
+    print_to_stderr(format!("{BAD}error:{BAD:#} {text}\n"));
 }
 
 /// Writes a note for the user to stderr.

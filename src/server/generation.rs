@@ -19,6 +19,7 @@ use super::lists::Lists;
 use super::report::{Report, ReportSender, ServerContext};
 use crate::bridge::Identity;
 use crate::config::ServerSpec;
+use crate::error_chain::with_causes;
 use crate::event::{Event, Failure, StrayKind};
 use crate::jsonrpc::{Envelope, Frame, InvalidMessage, text};
 use crate::transport::child::{Child, ExitWatch};
@@ -85,7 +86,7 @@ pub(crate) fn start(
 ) -> Result<RunningGeneration, Failure> {
     let since = Instant::now();
     let mut child = child.map_err(|error| {
-        let reason = format!("cannot be started: {}", with_sources(&error));
+        let reason = format!("cannot be started: {}", with_causes(&error));
         let advice = error.advice();
         Failure {
             advice,
@@ -361,16 +362,6 @@ pub(super) fn remote_failure(generation: u64, error: LinkError) -> Failure {
         remote: true,
         ..Failure::new(generation, error.reason)
     }
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

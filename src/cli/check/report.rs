@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anstyle::{AnsiColor, Effects, Style};
+use anstyle::Style;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -14,13 +14,9 @@ use crate::config::Fault;
 use crate::event::Failure;
 use crate::jsonrpc::{METHOD_NOT_FOUND, Members, elements};
 use crate::mcp::ListKind;
+use crate::output::palette::{BAD, DIM, GOOD, HEAD};
 use crate::output::{clean, duration};
 use crate::server::{Handshake, RawResponse, Snapshot};
-
-const HEAD: Style = Style::new().effects(Effects::BOLD);
-const GOOD: Style = AnsiColor::Green.on_default();
-const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
-const DIM: Style = Style::new().effects(Effects::DIMMED);
 
 /// Report about one server, as a JSON object whose members are always present. Members of MCP keep their MCP names.
 #[derive(Debug, Default, Serialize)]

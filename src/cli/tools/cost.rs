@@ -1,6 +1,6 @@
 //! Computes the cost of tools in a model's context, when all are loaded and with lazy loading by the proxy.
 
-use anstyle::{Effects, Style};
+use anstyle::Style;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -10,9 +10,9 @@ use crate::config::ConfigContext;
 use crate::jsonrpc::Members;
 use crate::mcp::Entry;
 use crate::meta_tools::{OfferedMetaTools, Set};
+use crate::output::palette::HEAD;
 
 const PLAIN: Style = Style::new();
-const SUM: Style = Style::new().effects(Effects::BOLD);
 
 /// Members of a tool's definition that clients show to their models.
 const SHOWN: [&str; 3] = ["name", "description", "inputSchema"];
@@ -129,10 +129,10 @@ pub(super) fn table(all: &[ServerTools<'_>], with_heaviest: bool) -> String {
     for (name, cost) in &costs.servers {
         add(PLAIN, name, *cost, String::new());
     }
-    add(SUM, "all", costs.all, String::new());
+    add(HEAD, "all", costs.all, String::new());
     let share = (costs.lazy.bytes * 100).checked_div(costs.all.bytes);
     let share = share.map_or_else(String::new, |it| format!("{it} %"));
-    add(SUM, "loaded lazily", costs.lazy, share);
+    add(HEAD, "loaded lazily", costs.lazy, share);
     let mut text = table.text();
     if with_heaviest {
         let mut table = TextTable::new(["TOOL", "SERVER", ">BYTES", ">TOKENS"]);

@@ -24,6 +24,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, StatusCode, Url};
 
+use crate::error_chain;
 pub(crate) use link::{Fate, HttpLink, LinkError, LinkEvent};
 
 /// Maximum number of redirects within a server's own origin.
@@ -112,13 +113,10 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// Returns the two innermost distinct causes, which name the problem; the outermost error repeats the URL.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut texts = Vec::new();
-    let mut cause = error.source();
-    while let Some(it) = cause {
-        texts.push(it.to_string());
-        cause = it.source();
-    }
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut texts: Vec<String> = error_chain::causes(error)
+        .map(ToString::to_string)
+        .collect();
     texts.dedup();
     // The text of an outer error often contains that of the inner one.
     let outer: Vec<&String> = texts
