@@ -84,11 +84,7 @@ async fn read(
         for event in events.push(&chunk) {
             *retry = event.retry.or(*retry);
             if event.too_long {
-                let text = format!(
-                    "message longer than {} bytes (`--max-message`)",
-                    inner.max_message
-                );
-                inner.report(LinkEvent::TooLong(text)).await;
+                inner.report_too_long().await;
             } else if !event.data.is_empty() {
                 let line = one_line(event.data);
                 inner

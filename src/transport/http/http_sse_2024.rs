@@ -70,11 +70,7 @@ impl MessageStream {
         while let Ok(Some(chunk)) = self.response.chunk().await {
             for event in self.events.push(&chunk) {
                 if event.too_long {
-                    let text = format!(
-                        "message longer than {} bytes (`--max-message`)",
-                        self.inner.max_message
-                    );
-                    self.inner.report(LinkEvent::TooLong(text)).await;
+                    self.inner.report_too_long().await;
                 } else if !event.data.is_empty() && !event.endpoint {
                     let line = one_line(event.data);
                     let related_number = None;

@@ -376,6 +376,13 @@ impl LinkInner {
         let _ = self.incoming.send(incoming).await;
     }
 
+    /// Reports that a message on the server's own stream exceeds the size limit.
+    pub(super) async fn report_too_long(&self) {
+        let limit = self.max_message;
+        let text = format!("message longer than {limit} bytes (`--max-message`)");
+        self.report(LinkEvent::TooLong(text)).await;
+    }
+
     /// Reports that the request `number` gets no answer.
     pub(super) async fn report_failed(&self, number: u64, fate: Fate, how: LinkError) {
         *locked(&self.last_error) = Some(how.clone());
