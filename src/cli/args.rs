@@ -9,7 +9,9 @@ use clap::{Args, ValueEnum};
 use serde_json::value::RawValue;
 
 use super::{CliError, usage_hints};
-use crate::config::{OnBroken, ReloadMode, ServerSpec, parse_duration, parse_size};
+use crate::config::{
+    NAME_ADVICE, OnBroken, ReloadMode, ServerSpec, is_name_char, parse_duration, parse_size,
+};
 use crate::mcp::Era;
 use crate::meta_tools::Set;
 
@@ -205,15 +207,11 @@ fn default_name(program: &OsStr, args: &[OsString]) -> String {
     }
 }
 
-fn is_name_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
-}
-
 fn parse_name(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.chars().all(is_name_char) {
         Ok(text.to_owned())
     } else {
-        Err("use only A-Z, a-z, 0-9, `_` and `-`".to_owned())
+        Err(NAME_ADVICE.to_owned())
     }
 }
 

@@ -128,6 +128,11 @@ fn name_length(text: &str) -> usize {
     text.find(|c| !is_name(c)).unwrap_or(text.len())
 }
 
+/// Returns true if every system and shell accepts the name for a variable.
+pub(crate) fn is_variable_name(name: &str) -> bool {
+    !name.is_empty() && name_length(name) == name.len()
+}
+
 /// Error of an expansion.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ExpandError {
@@ -289,5 +294,15 @@ mod tests {
             expand(&"${A}".repeat(MANY), &value_of),
             Ok("1".repeat(MANY))
         );
+    }
+
+    #[test]
+    fn names_are_what_a_shell_takes_for_one() {
+        for name in ["", "A B", "A\nB", "A=B", "1A", "A-B", "Ä", "A\0"] {
+            assert!(!is_variable_name(name), "{name:?}");
+        }
+        for name in ["API_KEY", "_x", "a1"] {
+            assert!(is_variable_name(name), "{name}");
+        }
     }
 }

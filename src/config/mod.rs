@@ -42,11 +42,13 @@ use expand::ENVIRONMENT;
 
 pub(crate) use diff::{ConfigDiff, diff};
 pub(crate) use discover::NAMES;
+pub(crate) use expand::is_variable_name;
 pub(crate) use fault::Fault;
 pub(crate) use hidden_values::HiddenValues;
 pub(crate) use keys::schema;
 pub(crate) use remote::Remote;
 pub(crate) use secrets::{guarded, line as shown_line, shown_words};
+pub(crate) use section::{NAME_ADVICE, is_name_char};
 pub(crate) use show::{ConfigDisplay, ServerOutline};
 pub(crate) use spec::{
     CompiledToolFilter, MetaToolSet, OnBroken, ReloadMode, ServerSpec, StandbyMode, Timeouts,

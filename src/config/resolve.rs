@@ -14,7 +14,7 @@ use super::location::{FileSpan, Located, values};
 use super::own_entry;
 use super::remote::{self, Remote};
 use super::secrets::{self, guarded, shown_words};
-use super::section::{Note, Section};
+use super::section::{NAME_ADVICE, Note, Section, is_name_char};
 use super::spec::{
     MetaToolSet, OnBroken, ReloadMode, ServerSpec, StandbyMode, Timeouts, ToolFilter,
 };
@@ -318,12 +318,9 @@ impl<'a> Resolver<'a> {
         let Some((prefix, at)) = self.section.text("prefix") else {
             return self.name.value.clone();
         };
-        if !prefix
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
-        {
+        if !prefix.chars().all(is_name_char) {
             let fault = Fault::new(at, format!("`{prefix}` is not a valid prefix"));
-            self.fault(fault.help("use only A-Z, a-z, 0-9, `_` and `-`"));
+            self.fault(fault.help(NAME_ADVICE));
         }
         prefix.clone()
     }

@@ -13,8 +13,16 @@ use super::masking::visible;
 use super::node::{Node, Value};
 use super::units::{parse_duration, parse_size};
 
+/// Advice on the characters that [`is_name_char`] accepts.
+pub(crate) const NAME_ADVICE: &str = "use only A-Z, a-z, 0-9, `_` and `-`";
+
 /// Name of the outermost section in messages.
 pub(super) const WHOLE_FILE: &str = "the file";
+
+/// Returns true for the characters of server names, of prefixes, and of tool names as clients see them.
+pub(crate) fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
+}
 
 /// Table of a configuration file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -328,9 +336,8 @@ impl SectionReader<'_> {
     }
 
     fn check_name(&mut self, name: &Located<String>) {
-        let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         // Clients accept any name; tool names are derived with other characters replaced.
-        let is_fine = |c: char| is_good(c) || (self.tolerant && !c.is_control());
+        let is_fine = |c: char| is_name_char(c) || (self.tolerant && !c.is_control());
         if !name.value.trim().is_empty() && name.value.chars().all(is_fine) {
             return;
         }
@@ -338,11 +345,11 @@ impl SectionReader<'_> {
         let better: String = name
             .value
             .chars()
-            .map(|c| if is_good(c) { c } else { '-' })
+            .map(|c| if is_name_char(c) { c } else { '-' })
             .collect();
         let help = match better.trim_matches('-') {
-            "" => "use only A-Z, a-z, 0-9, `_` and `-`".to_owned(),
-            better => format!("use only A-Z, a-z, 0-9, `_` and `-`: `{better}`"),
+            "" => NAME_ADVICE.to_owned(),
+            better => format!("{NAME_ADVICE}: `{better}`"),
         };
         self.fault(Fault::new(&name.at, message).help(help));
     }

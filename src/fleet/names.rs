@@ -5,6 +5,7 @@
 //! table can detect.
 
 use super::fingerprint::fingerprint;
+use crate::config::is_name_char;
 
 /// Separator between a server's prefix and its own name for an entry.
 const SEPARATOR: &str = "__";
@@ -20,11 +21,10 @@ const SUFFIX: usize = 9;
 pub(crate) fn public_name(prefix: &str, name: &str, max: usize) -> String {
     let separator = if prefix.is_empty() { "" } else { SEPARATOR };
     let whole = [prefix, separator, name].concat();
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if whole.len() <= max && whole.chars().all(allowed) {
+    if whole.len() <= max && whole.chars().all(is_name_char) {
         return whole;
     }
-    let replaced = whole.chars().map(|c| if allowed(c) { c } else { '_' });
+    let replaced = whole.chars().map(|c| if is_name_char(c) { c } else { '_' });
     let mut public: String = replaced.take(max.saturating_sub(SUFFIX)).collect();
     public.push('_');
     let hash = fingerprint([prefix.as_bytes(), name.as_bytes()]);

@@ -19,7 +19,7 @@ use super::store::{InstallRecord, StartSettings, Store, StoreSlot, StoredServer}
 use super::update::unchanged;
 use super::variables;
 use crate::config::edit;
-use crate::config::{self, ConfigContext};
+use crate::config::{self, ConfigContext, is_variable_name};
 use crate::transport::reaper::Reaper;
 
 /// Maximum number of variables from a model: more would hide one another in one question.
@@ -303,7 +303,7 @@ fn check_variables(variables: &[(String, String)]) -> Result<(), InstallError> {
         return Err(InstallError::Variables(MOST_VARIABLES));
     }
     for (name, _) in variables {
-        if !variables::is_name(name) {
+        if !is_variable_name(name) {
             return Err(InstallError::VariableName(name.clone()));
         }
         if variables::steers(name) {

@@ -16,6 +16,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::source::{Source, SourceError, SourcePermissions, StoreLocation};
+use crate::config::is_name_char;
 use crate::private_files;
 
 const RECORD: &str = "installed.json";
@@ -198,10 +199,9 @@ fn folders(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn check_name(name: &str) -> Result<(), StoreError> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     // A command line would parse it as an option.
     let is_option = name.starts_with('-');
-    if name.is_empty() || is_option || name.len() > 64 || !name.chars().all(good) {
+    if name.is_empty() || is_option || name.len() > 64 || !name.chars().all(is_name_char) {
         return Err(StoreError::Name(name.to_owned()));
     }
     Ok(())

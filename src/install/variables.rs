@@ -14,12 +14,6 @@ pub(super) use dangerous_names::steers;
 const FILE: u64 = 1 << 20;
 const ALL: u64 = 64 << 20;
 
-/// Returns true if every system and shell accepts the name.
-pub(super) fn is_name(name: &str) -> bool {
-    let is_good = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    !name.is_empty() && name.chars().all(is_good) && !name.starts_with(|c: char| c.is_ascii_digit())
-}
-
 /// Returns the entries of `names` that occur in a file of `folder`.
 pub(super) fn mentioned<'a>(
     folder: &Path,
@@ -68,16 +62,6 @@ fn has_word(text: &[u8], word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_what_a_shell_takes_for_one() {
-        for name in ["", "A B", "A\nB", "A=B", "1A", "A-B", "Ä", "A\0"] {
-            assert!(!is_name(name), "{name:?}");
-        }
-        for name in ["API_KEY", "_x", "a1"] {
-            assert!(is_name(name), "{name}");
-        }
-    }
 
     #[test]
     fn a_variable_is_known_if_a_file_has_its_whole_name() {

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::super::plan::{Argument, Plan};
 use super::clone_folder::CloneFolder;
-use super::hints::is_variable;
 use super::{FolderFindings, StartProposal};
+use crate::config::is_variable_name;
 
 pub(super) const README: &str = "README.md";
 pub(super) const DOCKERFILE: &str = "Dockerfile";
@@ -77,7 +77,10 @@ impl Example {
             Some(Self {
                 from: README,
                 command,
-                env: names.filter(|name| is_variable(name)).cloned().collect(),
+                env: names
+                    .filter(|name| is_variable_name(name))
+                    .cloned()
+                    .collect(),
             })
         };
         blocks.filter_map(read).collect()

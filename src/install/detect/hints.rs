@@ -10,6 +10,7 @@ use super::super::plan::Argument;
 use super::clone_folder::CloneFolder;
 use super::examples::{DOCKERFILE, Example, README, names_of};
 use super::{ConfidenceLevel, FolderFindings, StartProposal, node, python};
+use crate::config::is_variable_name;
 
 /// Contents of these files.
 #[derive(Debug, Default)]
@@ -229,7 +230,7 @@ fn packages(manifest: &Value) -> Vec<PublishedPackage> {
 
 impl PublishedPackage {
     fn add_variable(&mut self, variable: &Value) {
-        let Some(name) = text(variable, "name").filter(|name| is_variable(name)) else {
+        let Some(name) = text(variable, "name").filter(|name| is_variable_name(name)) else {
             return;
         };
         match fixed(variable) {
@@ -272,11 +273,6 @@ fn is_required(value: &Value) -> bool {
     keys.any(|key| value.get(key) == Some(&Value::Bool(true)))
 }
 
-pub(super) fn is_variable(name: &str) -> bool {
-    let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    !name.is_empty() && name.chars().all(good) && !name.starts_with(|c: char| c.is_ascii_digit())
-}
-
 impl Bundle {
     fn of(manifest: &Value) -> Option<Self> {
         // Other tools have a `manifest.json`, too.
@@ -292,10 +288,9 @@ impl Bundle {
             let pointer = format!("/user_config/{}/required", key.unwrap_or_default());
             manifest.pointer(&pointer) == Some(&Value::Bool(true))
         };
-        let wanted = env
-            .into_iter()
-            .flatten()
-            .filter(|(name, value)| is_variable(name) && value.as_str().is_some_and(is_wanted));
+        let wanted = env.into_iter().flatten().filter(|(name, value)| {
+            is_variable_name(name) && value.as_str().is_some_and(is_wanted)
+        });
         Some(Self {
             entry_point: text(server, "entry_point")?.to_owned(),
             env: wanted
