@@ -7,7 +7,7 @@ use std::iter::successors;
 pub(crate) fn causes<'e>(
     error: &'e (dyn Error + 'static),
 ) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    successors(error.source(), |cause| cause.source())
+    successors(error.source(), |&cause| cause.source())
 }
 
 /// Returns the text of an error and of its causes.

@@ -221,6 +221,7 @@ impl TranslatedServer<'_, '_> {
     /// Adds the value of `key` under `name`, the translated key. With an earlier value, tables are joined, `false` wins
     /// among flags, and blank text yields; other values that differ are a fault.
     fn put(&mut self, name: &str, key: &Located<String>, value: Node) {
+        debug_assert!(keys::is_defined(name, |_| true), "{name}");
         let is_blank =
             |node: &Node| matches!(&node.value, Value::Text(text) if text.trim().is_empty());
         let known = self.entries.iter().position(|(it, _)| it.value == name);

@@ -77,6 +77,14 @@ pub(super) fn is_plain(word: &str) -> bool {
     all().any(|key| key.name == word && is_plain(key.kind))
 }
 
+/// Whether a key of this name, of a kind that satisfies `is_kind`, is defined. The code asks for keys by name, and a
+/// misspelt name would read as an unset key.
+pub(super) fn is_defined(name: &str, is_kind: impl Fn(ValueKind) -> bool) -> bool {
+    let others = [&TOOLS[..], &CLIENT_SERVER, &CLIENT_DEV];
+    let mut keys = all().chain(others.into_iter().flatten());
+    keys.any(|key| key.name == name && is_kind(key.kind))
+}
+
 fn all() -> impl Iterator<Item = &'static Key> {
     let tables = [&ROOT[..], &PROXY, &WATCH, &INSTALL, &SERVER];
     tables.into_iter().flatten()

@@ -58,8 +58,12 @@ impl Setting {
 }
 
 macro_rules! getter {
-    ($name:ident, $variant:ident, $type:ty) => {
+    ($name:ident, $variant:ident, $kind:pat, $type:ty) => {
         pub(super) fn $name(&self, name: &str) -> Option<(&$type, &FileSpan)> {
+            debug_assert!(
+                keys::is_defined(name, |kind| matches!(kind, $kind)),
+                "{name}"
+            );
             match self.get(name)? {
                 Located {
                     value: Setting::$variant(value),
@@ -73,20 +77,36 @@ macro_rules! getter {
 
 impl Section {
     pub(super) fn get(&self, name: &str) -> Option<&Located<Setting>> {
+        debug_assert!(keys::is_defined(name, |_| true), "{name}");
         let mut settings = self.settings.iter();
         settings.find(|(key, _)| *key == name).map(|(_, it)| it)
     }
 
-    getter!(text, Text, String);
-    getter!(flag, Flag, bool);
-    getter!(count, Count, usize);
-    getter!(duration, Duration, Duration);
-    getter!(size, Size, usize);
-    getter!(choice, Choice, &'static str);
-    getter!(texts, Texts, Vec<Located<String>>);
-    getter!(map, Map, Vec<(Located<String>, Located<String>)>);
-    getter!(section, Section, Section);
-    getter!(named, Named, Vec<(Located<String>, Section)>);
+    getter!(text, Text, ValueKind::Text, String);
+    getter!(flag, Flag, ValueKind::Flag, bool);
+    getter!(count, Count, ValueKind::Count(..), usize);
+    getter!(duration, Duration, ValueKind::Duration, Duration);
+    getter!(size, Size, ValueKind::Size, usize);
+    getter!(choice, Choice, ValueKind::Choice(_), &'static str);
+    getter!(
+        texts,
+        Texts,
+        ValueKind::Texts | ValueKind::Globs,
+        Vec<Located<String>>
+    );
+    getter!(
+        map,
+        Map,
+        ValueKind::Map,
+        Vec<(Located<String>, Located<String>)>
+    );
+    getter!(section, Section, ValueKind::Section(_), Section);
+    getter!(
+        named,
+        Named,
+        ValueKind::Named(_),
+        Vec<(Located<String>, Section)>
+    );
 
     /// Returns the values of a list, without positions.
     pub(super) fn list(&self, name: &str) -> Vec<String> {
