@@ -6,9 +6,11 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use git2::{Delta, DiffOptions, Oid, Repository, Tree};
+
+use super::containment::has_only_names;
 
 /// File in git's folder that describes the state after the preparation: the id of the tree of tracked files, and the
 /// paths of all others, each ended by a NUL.
@@ -84,12 +86,8 @@ fn repositories(folder: &Path) -> Vec<(PathBuf, Repository)> {
             // A submodule that was not fetched.
             continue;
         };
-        let inside = |path: &Path| {
-            path.components()
-                .all(|it| matches!(it, Component::Normal(_)))
-        };
         for module in repository.submodules().unwrap_or_default() {
-            if module.head_id().is_some() && inside(module.path()) {
+            if module.head_id().is_some() && has_only_names(module.path()) {
                 ahead.push(inner.join(module.path()));
             }
         }

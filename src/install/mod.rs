@@ -8,6 +8,7 @@
 
 mod changes;
 mod clone;
+mod containment;
 mod dependencies;
 mod detect;
 mod error;

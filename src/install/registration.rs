@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::InstallError;
+use super::containment::place_below;
 use super::detect::{self, DetectError, StartOverrides};
 use super::installer::{InstallOutcome, InstallRequest, Installed};
 use super::plan::{Argument, Plan, PrepareStep, Venv};
@@ -16,7 +17,7 @@ pub(super) fn home(folder: &Path, subdir: Option<&Path>) -> Result<PathBuf, Inst
         return Ok(folder.to_owned());
     };
     let home = folder.join(subdir);
-    if !home.is_dir() || !is_inside(&home, folder) {
+    if !home.is_dir() || place_below(folder, &home).is_none() {
         return Err(InstallError::NoSubdir(subdir.to_owned()));
     }
     Ok(home)
@@ -115,13 +116,6 @@ fn commanded(
         reason: "the command was given".to_owned(),
         considered: Vec::new(),
     }
-}
-
-fn is_inside(path: &Path, folder: &Path) -> bool {
-    let real = |it: &Path| it.canonicalize().ok();
-    real(path)
-        .zip(real(folder))
-        .is_some_and(|(path, folder)| path.starts_with(folder))
 }
 
 /// Returns the whole command, with absolute paths for files in `home`.

@@ -1,11 +1,12 @@
 //! Fetches the submodules of a commit on request: each at the commit that its repository pins, and recursively.
 
-use std::path::{Component, Path};
+use std::path::Path;
 
 use git2::Repository;
 
 use super::worker::PinnedSubmodule;
 use super::{CloneContext, CloneError, Cloned, Submodules, UnreferencedCommit, open};
+use crate::install::containment::has_only_names;
 use crate::install::source::{RepositoryAddress, Source, SourcePermissions};
 use crate::quoting;
 
@@ -16,20 +17,19 @@ pub(super) fn named(
 ) -> Result<(), CloneError> {
     for module in repository.submodules()? {
         let path = module.path();
-        let inside = path
-            .components()
-            .all(|it| matches!(it, Component::Normal(_)));
-        tell(match (module.head_id(), module.url(), inside) {
-            (Some(commit), Ok(Some(url)), true) => Ok(PinnedSubmodule {
-                path: path.to_owned(),
-                commit: commit.to_string(),
-                url: url.to_owned(),
-            }),
-            _ => Err(format!(
-                "the submodule {} has no address",
-                quoting::value(&path.to_string_lossy())
-            )),
-        });
+        tell(
+            match (module.head_id(), module.url(), has_only_names(path)) {
+                (Some(commit), Ok(Some(url)), true) => Ok(PinnedSubmodule {
+                    path: path.to_owned(),
+                    commit: commit.to_string(),
+                    url: url.to_owned(),
+                }),
+                _ => Err(format!(
+                    "the submodule {} has no address",
+                    quoting::value(&path.to_string_lossy())
+                )),
+            },
+        );
     }
     Ok(())
 }

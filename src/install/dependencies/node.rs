@@ -15,6 +15,7 @@ use globset::GlobBuilder;
 
 use super::PrepareError;
 use super::settings::read;
+use crate::install::containment::{existing, place_below};
 use crate::install::plan::PackageManager;
 use manifest::Manifest;
 
@@ -150,12 +151,7 @@ impl SettingsFolder<'_> {
                 _ => return None,
             }
         }
-        let existing = whole.ancestors().find(|it| it.symlink_metadata().is_ok())?;
-        let (root, real) = (
-            self.root.canonicalize().ok()?,
-            existing.canonicalize().ok()?,
-        );
-        let inside = real.strip_prefix(root).ok()?;
+        let inside = place_below(self.root, existing(&whole)?)?;
         (!inside.starts_with(".git")).then_some(whole)
     }
 }

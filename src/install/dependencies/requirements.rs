@@ -10,6 +10,7 @@ use super::PrepareError;
 use super::commands::CommandInputs;
 use super::settings::runs;
 use crate::config::guarded;
+use crate::install::containment::place_below;
 use crate::quoting;
 use line::Parsed;
 
@@ -128,9 +129,8 @@ fn inside(root: &Path, path: &Path) -> Option<PathBuf> {
             part => plain.push(part),
         }
     }
-    let end = plain.canonicalize().ok()?;
     let is_same = path.parent()?.canonicalize().ok()? == plain.parent()?.canonicalize().ok()?;
-    let is_inside = end.starts_with(root.canonicalize().ok()?) && end.is_file();
+    let is_inside = place_below(root, &plain).is_some() && plain.is_file();
     (is_same && is_inside).then_some(plain)
 }
 

@@ -8,6 +8,8 @@ use jsonc_parser::ParseOptions;
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
+use crate::install::containment::{existing, place_below};
+
 /// Maximum number of bytes to read from a file.
 const LONGEST: u64 = 256 * 1024;
 /// Maximum number of entries to inspect in a folder.
@@ -50,8 +52,7 @@ impl CloneFolder {
     /// Returns the canonical path, if it is within the clone.
     fn inside(&self, path: &str) -> Option<PathBuf> {
         let path = self.root.join(&self.folder).join(cleaned(path)?);
-        let path = path.canonicalize().ok()?;
-        path.starts_with(&self.root).then_some(path)
+        Some(self.root.join(place_below(&self.root, &path)?))
     }
 
     /// Returns true if the path, existing or not, is outside the clone, or cannot be followed to its end.
@@ -63,10 +64,9 @@ impl CloneFolder {
             return true;
         };
         let path = self.root.join(path);
-        let mut ancestors = path.ancestors();
-        let there = ancestors.find(|it| it.symlink_metadata().is_ok());
-        let end = there.and_then(|it| it.canonicalize().ok());
-        end.is_none_or(|end| !end.starts_with(&self.root))
+        existing(&path)
+            .and_then(|it| place_below(&self.root, it))
+            .is_none()
     }
 
     /// Returns true if the path is a file.
