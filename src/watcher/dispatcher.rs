@@ -215,14 +215,20 @@ impl NoticeDispatcher {
         self.read_queue();
     }
 
+    /// Reports all events in the kernel queue; returns false if the queue has failed.
     #[cfg(target_os = "linux")]
-    fn read_queue(&self) {
+    pub(super) fn read_queue(&self) -> bool {
         let state = &mut *locked(&self.state);
-        let Some(EventBatch { mut touches, lost }) =
-            state.queue.as_mut().and_then(InotifyQueue::read)
-        else {
-            return;
+        let batch = match state.queue.as_mut().map(InotifyQueue::read) {
+            None | Some(Ok(None)) => return true,
+            Some(Ok(Some(batch))) => batch,
+            Some(Err(error)) => {
+                state.queue = None;
+                let _ = self.messages.send(WatcherMessage::EventsFailed(error));
+                return false;
+            }
         };
+        let EventBatch { mut touches, lost } = batch;
         let filters = state.filters.values().filter(|it| it.matcher.is_some());
         let all = filters.filter(|_| lost).flat_map(|it| &it.listeners);
         let mut affected: BTreeSet<u64> = all.copied().collect();
@@ -249,6 +255,7 @@ impl NoticeDispatcher {
             let _ = self.messages.send(message);
             let _ = self.messages.send(WatcherMessage::BatchEnd(affected));
         }
+        true
     }
 
     /// Sends `Suspect`, unless one is open.

@@ -10,6 +10,7 @@ use super::dispatcher::NoticeDispatcher;
 use super::file_events::{
     DirectoryWatches, LimitReached, MakeBackend, Touch, WatcherMessage, WriteState,
 };
+use super::registration::source_failure;
 use super::settle::DiskState;
 use super::tree::Tree;
 use super::{POLL, WatchNotice, WatchOptions};
@@ -156,6 +157,11 @@ impl WatcherThread {
             }
             WatcherMessage::Rescan => self.rescan_all(),
             WatcherMessage::LimitReached => Err(LimitReached),
+            WatcherMessage::EventsFailed(error) => {
+                let every = self.poll_every.as_millis();
+                self.poll_all(0, source_failure(&error, every));
+                Ok(())
+            }
             WatcherMessage::Stop => Ok(()),
         };
         if let Err(LimitReached) = outcome {

@@ -43,6 +43,8 @@ pub(super) enum WatcherMessage {
     Rescan,
     /// Limit of watches reached.
     LimitReached,
+    /// The source of events failed and reports nothing more.
+    EventsFailed(io::Error),
     Stop,
 }
 

@@ -78,8 +78,9 @@ impl InotifyQueue {
         }
     }
 
-    /// Reads all queued events; `None` if the queue is empty. Never blocks.
-    pub(super) fn read(&mut self) -> Option<EventBatch> {
+    /// Reads all queued events; `None` if the queue is empty. Never blocks. Returns an error only once all events are
+    /// read; the queue yields no more then.
+    pub(super) fn read(&mut self) -> io::Result<Option<EventBatch>> {
         let mut buffer = [MaybeUninit::uninit(); BUFFER];
         let descriptor = self.descriptor.clone();
         let mut reader = Reader::new(&*descriptor, &mut buffer);
@@ -88,12 +89,8 @@ impl InotifyQueue {
             match reader.next() {
                 Ok(event) => self.take(&event, batch.get_or_insert_default()),
                 Err(Errno::INTR) => {}
-                Err(error) => {
-                    if error != Errno::AGAIN {
-                        tracing::debug!(%error, "cannot read file events");
-                    }
-                    return batch;
-                }
+                Err(error) if error == Errno::AGAIN || batch.is_some() => return Ok(batch),
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -168,7 +165,7 @@ pub(super) fn start_backend(
     }))
 }
 
-/// Reads events until the other end of the pipe is closed.
+/// Reads events until the other end of the pipe is closed, or the queue fails: a failed queue stays readable forever.
 fn follow(dispatcher: &NoticeDispatcher, descriptor: &OwnedFd, ended: &PipeReader) {
     loop {
         let mut ready = [
@@ -182,7 +179,9 @@ fn follow(dispatcher: &NoticeDispatcher, descriptor: &OwnedFd, ended: &PipeReade
         if !ready[1].revents().is_empty() {
             return;
         }
-        dispatcher.report_queued();
+        if !dispatcher.read_queue() {
+            return;
+        }
     }
 }
 
@@ -214,5 +213,35 @@ impl WatchBackend for InotifyBackend {
 impl Drop for InotifyBackend {
     fn drop(&mut self) {
         self.dispatcher.queue(|queue| *queue = None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::super::file_events::WatcherMessage;
+    use super::*;
+
+    #[test]
+    fn a_queue_that_fails_ends_its_reader() {
+        let (messages, received) = channel();
+        let dispatcher = NoticeDispatcher::new(messages, |_, _| {});
+        // `poll` finds a directory readable, and `read` fails.
+        let descriptor: Arc<OwnedFd> = Arc::new(std::fs::File::open("/").unwrap().into());
+        let queue = InotifyQueue {
+            descriptor: descriptor.clone(),
+            directories: HashMap::new(),
+            numbers: HashMap::new(),
+        };
+        dispatcher.queue(|slot| *slot = Some(queue));
+        let (ended, _end) = io::pipe().unwrap();
+        follow(&dispatcher, &descriptor, &ended);
+        assert!(matches!(
+            received.try_recv(),
+            Ok(WatcherMessage::EventsFailed(_))
+        ));
+        dispatcher.report_queued();
+        assert!(received.try_recv().is_err());
     }
 }

@@ -15,6 +15,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use super::WatchError;
 use super::file_events::Touch;
 use super::ignores::Ignores;
+use super::paths::{canonical, repository};
 pub(super) use extra_files::ExtraFiles;
 
 /// One interpretation of a glob: a root directory and a pattern below it.
@@ -152,8 +153,8 @@ impl Matcher {
         self.rules.iter().filter(|rule| rule.include)
     }
 
-    /// Returns additional directories to watch: parents of the roots, where a rename of a root shows, and directories
-    /// above them whose ignore files apply.
+    /// Returns additional directories to watch: parents of the roots, where a rename of a root shows, and other
+    /// directories whose ignore files apply.
     pub(super) fn ancestors_to_watch(&self) -> impl Iterator<Item = &Path> {
         let around_used = self.extra_files.directories().filter_map(Path::parent);
         let of_globs = self.includes().flat_map(|rule| {
@@ -164,7 +165,9 @@ impl Matcher {
                 .into_iter()
                 .chain(above.take_while(move |dir| dir.starts_with(top)))
         });
-        of_globs.chain(around_used)
+        of_globs
+            .chain(around_used)
+            .chain(self.ignores.directories())
     }
 
     /// Clears the cached ignore rules and determines again which globs name an ignored location.
@@ -188,11 +191,13 @@ impl Matcher {
             });
             rule.ignores_from = if named { &rule.root } else { top }.to_owned();
         }
+        let tops = self.rules.iter().map(|rule| &*rule.ignores_from);
+        self.ignores.find_directories(tops);
     }
 
     /// Whether a change of this file may change the ignored files.
     pub(super) fn affects_rules(&self, path: &Path) -> bool {
-        !self.is_exact && (Ignores::is_rule_file(path) || self.is_new_checkout(path))
+        !self.is_exact && (self.ignores.is_rule_file(path) || self.is_new_checkout(path))
     }
 
     /// Whether the touched entry may be selected, may contain a selected file, or affects the selection.
@@ -425,24 +430,4 @@ fn rule(
 /// Whether the component of a glob has no special characters.
 pub(super) fn is_literal(part: &str) -> bool {
     !part.contains(['*', '?', '[', ']', '{', '}', '\\'])
-}
-
-/// Returns the path with its existing part canonical, since events carry canonical paths.
-pub(super) fn canonical(path: &Path) -> PathBuf {
-    path.ancestors()
-        .find_map(|existing| {
-            let rest = path.strip_prefix(existing).ok()?;
-            let found = existing.canonicalize().ok()?;
-            Some(if rest.as_os_str().is_empty() {
-                found
-            } else {
-                found.join(rest)
-            })
-        })
-        .unwrap_or_else(|| path.to_owned())
-}
-
-/// Returns the root of the git work tree that contains `path`.
-pub(super) fn repository(path: &Path) -> Option<&Path> {
-    path.ancestors().find(|place| place.join(".git").exists())
 }

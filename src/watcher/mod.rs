@@ -28,6 +28,7 @@ mod infer;
 mod inotify;
 mod json_imports;
 mod matcher;
+mod paths;
 mod registration;
 mod settle;
 mod symlink_steps;

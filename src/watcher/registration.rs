@@ -291,6 +291,16 @@ impl WatcherThread {
 
     /// Switches all trees to polling after the system's limit of watches.
     pub(super) fn fall_back(&mut self, index: usize) {
+        let every = self.poll_every.as_millis();
+        let message = format!(
+            "the system's limit of inotify watches is reached: polling the files every {every} ms; narrow --watch, or \
+             raise the limit: sudo sysctl fs.inotify.max_user_watches=524288"
+        );
+        self.poll_all(index, message);
+    }
+
+    /// Switches all trees to polling; `message` tells the user of the tree `index` why.
+    pub(super) fn poll_all(&mut self, index: usize, message: String) {
         if self.watches.take().is_none() {
             return;
         }
@@ -300,14 +310,7 @@ impl WatcherThread {
         }
         self.next_poll = Instant::now();
         if let Some(tree) = self.trees.get(index) {
-            self.warn(
-                tree.server(),
-                format!(
-                    "the system's limit of inotify watches is reached: polling the files every {} ms; narrow --watch, \
-                     or raise the limit: sudo sysctl fs.inotify.max_user_watches=524288",
-                    self.poll_every.as_millis()
-                ),
-            );
+            self.warn(tree.server(), message);
         }
     }
 
@@ -369,7 +372,7 @@ fn tree(
     Ok((tree, listener, inferred))
 }
 
-fn source_failure(error: &io::Error, every: u128) -> String {
+pub(super) fn source_failure(error: &io::Error, every: u128) -> String {
     let too_many = error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error());
     let advice = if too_many {
         "; close other watching programs, or raise the limit: sudo sysctl fs.inotify.max_user_instances=512"

@@ -16,7 +16,8 @@ use std::time::SystemTime;
 
 use super::baseline::{self, Difference, FileStamp, FileState};
 use super::file_events::{DirectoryWatches, LimitReached};
-use super::matcher::{Matcher, canonical, repository};
+use super::matcher::Matcher;
+use super::paths::{canonical_parent, repository};
 use super::settle::Settle;
 use super::symlink_steps;
 use super::symlinks::TreeSymlinks;
@@ -440,11 +441,4 @@ impl Tree {
         self.count.store(self.files.len(), Ordering::Relaxed);
         changed
     }
-}
-
-/// Returns the canonical directory of a file.
-fn canonical_parent(file: &Path) -> PathBuf {
-    let file = std::path::absolute(file);
-    let parent = file.ok().and_then(|file| file.parent().map(canonical));
-    parent.unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::language::{Language, NODE};
-use crate::watcher::matcher::canonical;
+use crate::watcher::paths::canonical;
 
 /// Directories of the system or shared by users, which are no project.
 const SHARED: &[&str] = &[

@@ -133,6 +133,21 @@ async fn ignore_files_are_read_again() {
 }
 
 #[tokio::test]
+async fn the_exclude_file_of_the_repository_is_read_again() {
+    const EXCLUDE: &str = ".git/info/exclude";
+    let files = ["src/a.py", "src/data/b.py", EXCLUDE];
+    let watching = Project::with(&files, &["src/**"], WatchOptions::default(), |_| {});
+    let mut project = watching.unwrap();
+    project.write(EXCLUDE, "data/\n");
+    assert_eq!(project.notice().await, WatchNotice::Suspect);
+    assert_eq!(project.notice().await, WatchNotice::Unchanged);
+    project.write("src/data/b.py", "ignored");
+    project.nothing_more().await;
+    project.write(EXCLUDE, "");
+    project.one_change(&["src/data/b.py"]).await;
+}
+
+#[tokio::test]
 async fn a_virtual_environment_of_any_name_is_left_alone() {
     let mut project = Project::new(&["src/a.py", "src/env39/pyvenv.cfg", "src/env39/lib/x.py"]);
     project.write("src/env39/lib/x.py", "new");

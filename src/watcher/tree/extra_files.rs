@@ -7,8 +7,9 @@ use std::time::SystemTime;
 
 use super::super::file_events::{DirectoryWatches, LimitReached};
 use super::super::matcher::{ExtraFiles, PathClass};
+use super::super::paths::canonical_parent;
 use super::super::{FilesInUse, json_imports};
-use super::{Tree, TreeListener, canonical_parent};
+use super::{Tree, TreeListener};
 use crate::file_time;
 
 /// Maximum number of files watched per kind and process, against a process that reads entire directories.
