@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{sleep, timeout};
 
+use super::QUIET;
 use super::bootstrap_dir::BootstrapDir;
-use super::slot::QUIET;
 
 /// Time limit for the report of loaded files, which a process makes when it is idle.
 pub(super) const REPORT_TIMEOUT: Duration = Duration::from_secs(10);

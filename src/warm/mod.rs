@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use self::bootstrap_dir::BootstrapDir;
 use self::command::ProgramReader;
 use self::preload_list::PreloadList;
-use self::slot::{QUIET, Slot, StandbyRequest};
+use self::slot::{Slot, StandbyRequest};
 use self::standby::StandbyError;
 use crate::config::{ServerSpec, StandbyMode};
 use crate::event::{Event, EventSender};
@@ -53,6 +53,8 @@ const FAILURES: u32 = 2;
 const DIFFERENCES: u32 = 10;
 /// Time during which a server keeps a second standby after saves that came too fast for one.
 const SECOND_STANDBY_TIME: Duration = Duration::from_secs(30);
+/// Idle time for a generation that has just begun to answer: more saves may follow, and the client requests lists.
+const QUIET: Duration = Duration::from_millis(250);
 /// Time without a save after which a server keeps no standby.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 

@@ -21,8 +21,6 @@ use crate::event::Event;
 use crate::lock::locked;
 use crate::transport::child::Child;
 
-/// Idle time for a generation that has just begun to answer: more saves may follow, and the client requests lists.
-pub(super) const QUIET: Duration = Duration::from_millis(250);
 /// Time after which output of a process has arrived.
 const OUTPUT_DELAY: Duration = Duration::from_millis(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

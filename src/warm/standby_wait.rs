@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{self, sleep, timeout, timeout_at};
 
 use super::bootstrap_dir::BootstrapDir;
-use super::slot::{QUIET, Slot};
+use super::slot::Slot;
 use super::standby::StandbyError;
 use super::stderr_buffer::StderrBuffer;
-use super::{FAILURES, WarmReload};
+use super::{FAILURES, QUIET, WarmReload};
 use crate::config::ServerSpec;
 use crate::lock::locked;
 use crate::transport::child::Child;

@@ -8,7 +8,7 @@ use super::legacy_sessions::{self, LegacySession, check_revision, declares_moder
 use super::responses::{self, AcceptedTypes, ErrorResponse, ResponseFormat};
 use super::session_streams::StreamReadGuard;
 use super::{Front, SESSION_ID};
-use crate::jsonrpc::{Envelope, ErrorObject, INTERNAL_ERROR, MessageKind, Reply, elements};
+use crate::jsonrpc::{Envelope, ErrorObject, MessageKind, Reply, elements};
 use crate::session::Delivery as _;
 
 /// The only revision with batches.
@@ -156,9 +156,4 @@ fn answer_cancelled(entry: &LegacySession, envelope: &Envelope<'_>) {
         let error = ErrorObject::new(CANCELLED, "the client cancelled the request");
         entry.streams.answer(id, Reply::Error(&error.to_string()));
     }
-}
-
-/// Returns the error for open requests of a session that ends.
-pub(super) fn session_ended() -> String {
-    ErrorObject::new(INTERNAL_ERROR, "the session ended before the response").to_string()
 }

@@ -8,13 +8,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::legacy::session_ended;
 use super::message_queue::SseBody;
 use super::responses::{self, ErrorResponse};
 use super::session_streams::{SessionStreams, StreamError, StreamReadGuard};
 use super::{Front, SESSION_ID};
 use crate::event::{Event, EventSender as Telling};
-use crate::jsonrpc::{INTERNAL_ERROR, INVALID_REQUEST};
+use crate::jsonrpc::{ErrorObject, INTERNAL_ERROR, INVALID_REQUEST};
 use crate::lock::locked;
 use crate::mcp::headers::REVISION;
 use crate::mcp::{MODERN, is_legacy_version};
@@ -171,6 +170,11 @@ fn is_date(text: &str) -> bool {
         _ => byte.is_ascii_digit(),
     };
     text.len() == 10 && text.bytes().enumerate().all(fits)
+}
+
+/// Returns the error for open requests of a session that ends.
+fn session_ended() -> String {
+    ErrorObject::new(INTERNAL_ERROR, "the session ended before the response").to_string()
 }
 
 /// Checks the revision declared by a request of a session.
