@@ -16,9 +16,8 @@ use notify_debouncer_full::{
 };
 
 use super::dispatcher::NoticeDispatcher;
-use super::file_events::{
-    LimitReached, RECURSIVE, Touch, WatchBackend, WatcherMessage, WriteState,
-};
+use super::file_events::{RECURSIVE, WatchBackend};
+use super::messages::{LimitReached, Touch, WatcherMessage, WriteState};
 
 const DEBOUNCE: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_millis(5);

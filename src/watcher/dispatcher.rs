@@ -11,11 +11,11 @@ use std::sync::mpsc::Sender;
 
 use super::WatchNotice;
 #[cfg(target_os = "linux")]
-use super::file_events::Touch;
-use super::file_events::WatcherMessage;
-#[cfg(target_os = "linux")]
 use super::inotify::{EventBatch, InotifyQueue};
 use super::matcher::Matcher;
+#[cfg(target_os = "linux")]
+use super::messages::Touch;
+use super::messages::WatcherMessage;
 use super::symlinks::TreeSymlinks;
 use crate::lock::locked;
 

@@ -7,9 +7,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::dispatcher::NoticeDispatcher;
-use super::file_events::{
-    DirectoryWatches, LimitReached, MakeBackend, Touch, WatcherMessage, WriteState,
-};
+use super::file_events::{DirectoryWatches, MakeBackend};
+use super::messages::{LimitReached, Touch, WatcherMessage, WriteState};
 use super::registration::source_failure;
 use super::settle::DiskState;
 use super::tree::Tree;

@@ -1,20 +1,18 @@
-//! inotify backend. A write to a file puts its event into a kernel queue before the write returns.
+//! inotify queue. A write to a file puts its event into a kernel queue before the write returns.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::io::{self, PipeReader, PipeWriter};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, Event, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
-use super::dispatcher::NoticeDispatcher;
-use super::file_events::{LimitReached, Touch, WatchBackend, WriteState};
+use super::messages::{Touch, WriteState};
 
 /// Read buffer size in bytes.
 const BUFFER: usize = 4096;
@@ -42,22 +40,28 @@ pub(super) struct EventBatch {
 /// inotify queue and its watched directories.
 #[derive(Debug)]
 pub(super) struct InotifyQueue {
-    descriptor: Arc<OwnedFd>,
+    pub(super) descriptor: Arc<OwnedFd>,
     /// Directories by watch descriptor.
     directories: HashMap<i32, PathBuf>,
     numbers: HashMap<PathBuf, i32>,
 }
 
 impl InotifyQueue {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            descriptor: Arc::new(inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?),
-            directories: HashMap::new(),
-            numbers: HashMap::new(),
-        })
+    pub(super) fn new() -> io::Result<Self> {
+        let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
+        Ok(Self::of(inotify::init(flags)?))
     }
 
-    fn watch(&mut self, directory: &Path) -> rustix::io::Result<()> {
+    /// Returns the queue behind this descriptor.
+    pub(super) fn of(descriptor: OwnedFd) -> Self {
+        Self {
+            descriptor: Arc::new(descriptor),
+            directories: HashMap::new(),
+            numbers: HashMap::new(),
+        }
+    }
+
+    pub(super) fn watch(&mut self, directory: &Path) -> rustix::io::Result<()> {
         let number = inotify::add_watch(&*self.descriptor, directory, CHANGES)?;
         // A renamed directory keeps its inode and so its watch descriptor.
         self.directories.insert(number, directory.to_owned());
@@ -65,7 +69,7 @@ impl InotifyQueue {
         Ok(())
     }
 
-    fn unwatch(&mut self, directory: &Path) {
+    pub(super) fn unwatch(&mut self, directory: &Path) {
         if let Some(number) = self.numbers.remove(directory)
             && self
                 .directories
@@ -136,112 +140,5 @@ fn write_state(kinds: ReadFlags) -> WriteState {
         WriteState::Open
     } else {
         WriteState::Unknown
-    }
-}
-
-/// inotify backend, with a thread that reads the queue.
-#[derive(Debug)]
-struct InotifyBackend {
-    dispatcher: Arc<NoticeDispatcher>,
-    /// Ends the reader thread when dropped.
-    _end: PipeWriter,
-}
-
-/// Opens the queue and starts the reader thread.
-pub(super) fn start_backend(
-    dispatcher: &Arc<NoticeDispatcher>,
-) -> io::Result<Box<dyn WatchBackend>> {
-    let queue = InotifyQueue::new()?;
-    let descriptor = queue.descriptor.clone();
-    let (ended, end) = io::pipe()?;
-    let reader = dispatcher.clone();
-    std::thread::Builder::new()
-        .name("file-events".into())
-        .spawn(move || follow(&reader, &descriptor, &ended))?;
-    dispatcher.queue(|slot| *slot = Some(queue));
-    Ok(Box::new(InotifyBackend {
-        dispatcher: dispatcher.clone(),
-        _end: end,
-    }))
-}
-
-/// Reads events until the other end of the pipe is closed, or the queue fails: a failed queue stays readable forever.
-fn follow(dispatcher: &NoticeDispatcher, descriptor: &OwnedFd, ended: &PipeReader) {
-    loop {
-        let mut ready = [
-            PollFd::new(descriptor, PollFlags::IN),
-            PollFd::new(ended, PollFlags::IN),
-        ];
-        match poll(&mut ready, None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return tracing::debug!(%error, "cannot read file events"),
-        }
-        if !ready[1].revents().is_empty() {
-            return;
-        }
-        if !dispatcher.read_queue() {
-            return;
-        }
-    }
-}
-
-impl WatchBackend for InotifyBackend {
-    fn watch(&mut self, directory: &Path) -> Result<bool, LimitReached> {
-        let watched = self.dispatcher.queue(|queue| match queue {
-            Some(queue) => queue.watch(directory),
-            None => Ok(()),
-        });
-        match watched {
-            Ok(()) => Ok(true),
-            Err(Errno::NOSPC) => Err(LimitReached),
-            Err(error) => {
-                tracing::debug!(directory = %directory.display(), %error, "directory not watched");
-                Ok(false)
-            }
-        }
-    }
-
-    fn unwatch(&mut self, directory: &Path) {
-        self.dispatcher.queue(|queue| {
-            if let Some(queue) = queue {
-                queue.unwatch(directory);
-            }
-        });
-    }
-}
-
-impl Drop for InotifyBackend {
-    fn drop(&mut self) {
-        self.dispatcher.queue(|queue| *queue = None);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc::channel;
-
-    use super::super::file_events::WatcherMessage;
-    use super::*;
-
-    #[test]
-    fn a_queue_that_fails_ends_its_reader() {
-        let (messages, received) = channel();
-        let dispatcher = NoticeDispatcher::new(messages, |_, _| {});
-        // `poll` finds a directory readable, and `read` fails.
-        let descriptor: Arc<OwnedFd> = Arc::new(std::fs::File::open("/").unwrap().into());
-        let queue = InotifyQueue {
-            descriptor: descriptor.clone(),
-            directories: HashMap::new(),
-            numbers: HashMap::new(),
-        };
-        dispatcher.queue(|slot| *slot = Some(queue));
-        let (ended, _end) = io::pipe().unwrap();
-        follow(&dispatcher, &descriptor, &ended);
-        assert!(matches!(
-            received.try_recv(),
-            Ok(WatcherMessage::EventsFailed(_))
-        ));
-        dispatcher.report_queued();
-        assert!(received.try_recv().is_err());
     }
 }

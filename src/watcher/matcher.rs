@@ -13,8 +13,8 @@ use std::sync::Arc;
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::WatchError;
-use super::file_events::Touch;
 use super::ignores::Ignores;
+use super::messages::Touch;
 use super::paths::{canonical, repository};
 pub(super) use extra_files::ExtraFiles;
 

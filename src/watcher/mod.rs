@@ -1,7 +1,7 @@
 //! Watches server sources and reports real content changes per server.
 //!
-//! One thread, the `event_loop`, owns nearly everything. File events (`file_events`; from `inotify`, on other systems
-//! `debounced`) mark paths, `matcher` and `ignores` select the watched ones, `tree` walks directories and stores file
+//! One thread, the `event_loop`, owns nearly everything. File events (`file_events`; from `inotify_backend`, on other
+//! systems `debounced`) mark paths, `matcher` and `ignores` select the watched ones, `tree` walks directories and stores file
 //! hashes, `settle` detects the end of a save, `registration` adds and removes listeners. Listeners with the same
 //! directory and globs share one tree, which is walked, hashed and compared once.
 //!
@@ -26,8 +26,11 @@ mod ignores;
 mod infer;
 #[cfg(target_os = "linux")]
 mod inotify;
+#[cfg(target_os = "linux")]
+mod inotify_backend;
 mod json_imports;
 mod matcher;
+mod messages;
 mod paths;
 mod registration;
 mod settle;
@@ -52,10 +55,11 @@ use tokio::sync::oneshot;
 use self::debounced::start_backend;
 use self::dispatcher::NoticeDispatcher;
 use self::event_loop::WatcherThread;
-use self::file_events::{MakeBackend, WatcherMessage};
+use self::file_events::MakeBackend;
 #[cfg(target_os = "linux")]
-use self::inotify::start_backend;
+use self::inotify_backend::start_backend;
 use self::matcher::Matcher;
+use self::messages::WatcherMessage;
 use crate::event::EventSender;
 
 /// Polling interval where file events are unavailable.

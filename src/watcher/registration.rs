@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use super::event_loop::WatcherThread;
-use super::file_events::{DirectoryWatches, LimitReached, remote_mount};
+use super::file_events::{DirectoryWatches, remote_mount};
 use super::infer::Inference;
 use super::matcher::Matcher;
+use super::messages::LimitReached;
 use super::settle::Settle;
 use super::symlinks::MOST_DIRECTORIES;
 use super::tree::{Tree, TreeListener, is_newer};

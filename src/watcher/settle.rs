@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::file_events::WriteState;
+use super::messages::WriteState;
 
 /// Additional wait, once per batch, if known files are empty or absent: a tool that truncates or deletes a file before
 /// writing it needs a moment.

@@ -15,8 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use super::baseline::{self, Difference, FileStamp, FileState};
-use super::file_events::{DirectoryWatches, LimitReached};
+use super::file_events::DirectoryWatches;
 use super::matcher::Matcher;
+use super::messages::LimitReached;
 use super::paths::{canonical_parent, repository};
 use super::settle::Settle;
 use super::symlink_steps;

@@ -5,8 +5,9 @@ use std::time::SystemTime;
 use super::joining::{SiblingServers, age};
 use super::*;
 use crate::watcher::dispatcher::NoticeDispatcher;
-use crate::watcher::file_events::{DirectoryWatches, WatcherMessage};
+use crate::watcher::file_events::DirectoryWatches;
 use crate::watcher::matcher::Matcher;
+use crate::watcher::messages::WatcherMessage;
 use crate::watcher::{FilesInUse, OwnWrites};
 
 /// Returns a request whose globs are inferred in the directory.

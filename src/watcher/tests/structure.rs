@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use super::super::file_events::WatcherMessage;
+use super::super::messages::WatcherMessage;
 use super::*;
 
 #[tokio::test]

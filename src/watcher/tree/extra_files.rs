@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::super::file_events::{DirectoryWatches, LimitReached};
+use super::super::file_events::DirectoryWatches;
 use super::super::matcher::{ExtraFiles, PathClass};
+use super::super::messages::LimitReached;
 use super::super::paths::canonical_parent;
 use super::super::{FilesInUse, json_imports};
 use super::{Tree, TreeListener};
