@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
-use super::run_command::this_program;
+use super::resolve::this_program;
 use crate::lock::locked;
 
 /// Name of the hidden subcommand.

@@ -6,6 +6,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -121,6 +122,20 @@ pub(crate) fn without_own(command: &mut Command) {
     for name in OWN {
         command.env_remove(name);
     }
+}
+
+/// Returns a command that starts this program again, for a hidden subcommand.
+pub(crate) fn this_program() -> std::process::Command {
+    // `/proc/self/exe` stays valid if the program's file is replaced while it runs. Elsewhere, an unknown path makes
+    // the spawn fail.
+    let program = if cfg!(target_os = "linux") {
+        "/proc/self/exe".into()
+    } else {
+        std::env::current_exe().unwrap_or_default()
+    };
+    let mut command = std::process::Command::new(program);
+    command.arg0("mcp-proxy");
+    command
 }
 
 /// Returns the full path of a program, searched as the server of `spec` would search it.

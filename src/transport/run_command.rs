@@ -1,7 +1,6 @@
 //! Runs a command to completion and collects its output.
 
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
 use tokio::process::Command;
@@ -16,20 +15,6 @@ pub(crate) struct CommandResult {
     pub(crate) status: ProcessStatus,
     /// Last lines of its output.
     pub(crate) tail: OutputTail,
-}
-
-/// Returns a command that starts this program again, for a hidden subcommand.
-pub(crate) fn this_program() -> std::process::Command {
-    // `/proc/self/exe` stays valid if the program's file is replaced while it runs. Elsewhere, an unknown path makes
-    // the spawn fail.
-    let program = if cfg!(target_os = "linux") {
-        "/proc/self/exe".into()
-    } else {
-        std::env::current_exe().unwrap_or_default()
-    };
-    let mut command = std::process::Command::new(program);
-    command.arg0("mcp-proxy");
-    command
 }
 
 /// Runs `command` with an empty stdin and passes each line of stdout and stderr to `on_line`, in order. All processes

@@ -156,7 +156,7 @@ pub(super) async fn work(
 
 #[cfg(not(test))]
 fn command(order: &str) -> Command {
-    let mut command = run_command::this_program();
+    let mut command = crate::transport::resolve::this_program();
     command.args([SUBCOMMAND, order]);
     command.into()
 }
