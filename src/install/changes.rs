@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use git2::{Delta, DiffOptions, Oid, Repository, Tree};
 
+use super::InstallError;
 use super::containment::has_only_names;
+use super::store::InstallRecord;
 
 /// File in git's folder that describes the state after the preparation: the id of the tree of tracked files, and the
 /// paths of all others, each ended by a NUL.
@@ -75,6 +77,25 @@ fn changes(repository: &Repository) -> Result<BTreeSet<PathBuf>, git2::Error> {
     let mut changed = differences(repository, &tree)?;
     changed.retain(|it| !known.contains(&**it));
     Ok(changed)
+}
+
+/// Returns an error if files in the `folder` of an installation were changed, so that no change is lost unnoticed.
+/// The error advises to `insist`.
+pub(super) fn unchanged(
+    record: &InstallRecord,
+    folder: &Path,
+    insist: &'static str,
+) -> Result<(), InstallError> {
+    let files = since_preparation(folder);
+    if files.is_empty() {
+        return Ok(());
+    }
+    Err(InstallError::Changed {
+        name: record.name.clone(),
+        folder: folder.to_owned(),
+        files,
+        insist,
+    })
 }
 
 /// Returns the repository in `folder` and those of its submodules, each with its path in `folder`.

@@ -4,6 +4,7 @@
 mod commands;
 mod failure_cause;
 mod node;
+mod prepare_command;
 mod python;
 mod requirements;
 mod settings;
@@ -24,8 +25,8 @@ use crate::private_files;
 use crate::transport::reaper::Reaper;
 use crate::transport::resolve::without_own;
 use crate::transport::run_command::{self, CommandResult};
-pub(super) use commands::{CommandInputs, PrepareCommand};
 use failure_cause::FailureCause;
+pub(super) use prepare_command::{CommandInputs, PrepareCommand};
 
 /// Time limit for one command; a large build takes minutes.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30 * 60);

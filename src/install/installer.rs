@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::InstallError;
+use super::changes::unchanged;
 use super::clone::{self, CloneContext, Limits, ListedRepository};
 use super::fetched::{FetchedServer, SlotCleanup};
 use super::progress::StepListener;
+use super::request::{InstallRequest, RequestOrigin};
 use super::source::{Source, SourcePermissions};
-use super::store::{InstallRecord, StartSettings, Store, StoreSlot, StoredServer};
-use super::update::unchanged;
+use super::store::{InstallRecord, Store, StoreSlot, StoredServer};
 use super::variables;
 use crate::config::edit;
 use crate::config::{self, ConfigContext, is_variable_name};
@@ -24,71 +25,6 @@ use crate::transport::reaper::Reaper;
 
 /// Maximum number of variables from a model: more would hide one another in one question.
 const MOST_VARIABLES: usize = 32;
-
-/// Origin of a request; decides the permissions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RequestOrigin {
-    /// A person at a shell, who may name any source.
-    Person {
-        /// Also permits `http://` and `git://`.
-        insecure: bool,
-        /// True if packages may run install scripts.
-        scripts: bool,
-    },
-    /// A model, within the limits of `[install]`.
-    Tool,
-}
-
-/// Request to install a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct InstallRequest {
-    /// Source as the user wrote it.
-    pub(crate) source: String,
-    /// Name of the server; by default that of the repository or its folder.
-    pub(crate) name: Option<String>,
-    pub(crate) choices: StartSettings,
-    /// Environment variables for the server.
-    pub(crate) env: Vec<(String, String)>,
-    /// True to detect the start of the server where `choices` leave it open.
-    pub(crate) auto_detect: bool,
-    /// True to replace a server of the same name.
-    pub(crate) overwrite: bool,
-    pub(crate) origin: RequestOrigin,
-}
-
-/// Outcome of an installation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum InstallOutcome {
-    New,
-    /// This commit was already installed; at most it was registered.
-    Same,
-    /// Another commit replaced the previous one.
-    Updated,
-}
-
-/// Installed server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Installed {
-    pub(crate) outcome: InstallOutcome,
-    pub(crate) name: String,
-    /// Source in its canonical form.
-    pub(crate) source: String,
-    pub(crate) commit: String,
-    /// Previous commit, after an update.
-    pub(crate) before: Option<String>,
-    /// Full name of the branch or tag.
-    pub(crate) reference: Option<String>,
-    /// Folder of its files.
-    pub(crate) folder: PathBuf,
-    /// Configuration files that register it.
-    pub(crate) registered: Vec<PathBuf>,
-    /// Start command and its reason; the reason is empty if the server was already installed.
-    pub(crate) command: Vec<String>,
-    pub(crate) reason: String,
-    pub(crate) considered: Vec<String>,
-    /// Further notes for a person.
-    pub(crate) notes: Vec<String>,
-}
 
 /// Installs servers for one configuration.
 #[derive(Debug, Clone)]
@@ -130,26 +66,6 @@ impl Installer {
     /// Returns all installed servers, whether or not this configuration has them.
     pub(crate) fn installed(&self) -> Vec<StoredServer> {
         self.store.installed()
-    }
-
-    /// Fetches and prepares in one step, without a decision in between.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "for the proxy's own tools, which are not there yet"
-        )
-    )]
-    pub(crate) async fn install(
-        &self,
-        request: InstallRequest,
-        progress: &StepListener,
-        cancel: &CancellationToken,
-    ) -> Result<Installed, InstallError> {
-        self.fetch(request, progress, cancel)
-            .await?
-            .finish(cancel)
-            .await
     }
 
     /// Fetches the commit and detects how the server is started. No code of the repository has run yet, and dropping

@@ -18,6 +18,7 @@ mod plan;
 mod progress;
 mod registration;
 mod removal;
+mod request;
 mod source;
 mod store;
 mod update;
@@ -30,9 +31,10 @@ pub(crate) use error::InstallError;
 #[cfg(test)]
 pub(crate) use fetched::RequestedVariable;
 pub(crate) use fetched::{FetchedServer, InstallSummary};
-pub(crate) use installer::{InstallOutcome, InstallRequest, Installed, Installer, RequestOrigin};
+pub(crate) use installer::Installer;
 pub(crate) use progress::{InstallStep, StepListener};
 pub(crate) use removal::{Removal, Removed};
+pub(crate) use request::{InstallOutcome, InstallRequest, Installed, RequestOrigin};
 pub(crate) use store::{StartSettings, StoredServer};
 
 #[cfg(test)]

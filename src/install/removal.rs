@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::InstallError;
-use super::changes;
-use super::installer::{Installer, RequestOrigin};
+use super::changes::{self, unchanged};
+use super::installer::Installer;
+use super::request::RequestOrigin;
 use super::store::StoredServer;
-use super::update::unchanged;
 use crate::config::edit;
 
 /// Planned removal of a server; no change is made yet.

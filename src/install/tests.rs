@@ -25,6 +25,19 @@ const PERSON: RequestOrigin = RequestOrigin::Person {
 const BEFORE: &str =
     "{\n  // mine\n  \"mcpServers\": {\n    \"other\": { \"command\": \"x\" }\n  }\n}\n";
 
+impl Installer {
+    /// Fetches and prepares in one step, without a decision in between.
+    async fn install(
+        &self,
+        request: InstallRequest,
+        progress: &StepListener,
+        cancel: &CancellationToken,
+    ) -> Result<Installed, InstallError> {
+        let fetched = self.fetch(request, progress, cancel).await?;
+        fetched.finish(cancel).await
+    }
+}
+
 /// A user with a project, and the publisher of a server.
 struct World {
     server: GitServer,

@@ -1,16 +1,15 @@
 //! Updates an installed server to the newest commit of its source.
 
-use std::path::Path;
-
 use tokio_util::sync::CancellationToken;
 
 use super::InstallError;
-use super::changes;
+use super::changes::unchanged;
 use super::clone::CloneContext;
 use super::detect::is_literal;
 use super::fetched::{FetchedServer, SlotCleanup};
-use super::installer::{InstallRequest, Installer, RequestOrigin, open};
+use super::installer::{Installer, open};
 use super::progress::StepListener;
+use super::request::{InstallRequest, RequestOrigin};
 use super::store::{InstallRecord, StoredServer};
 use crate::config::edit;
 use crate::config::shown_words;
@@ -99,25 +98,6 @@ impl Installer {
             .pop()
             .ok_or_else(|| InstallError::Unknown(name.to_owned()))
     }
-}
-
-/// Returns an error if files in the `folder` of an installation were changed, so that no change is lost unnoticed.
-/// The error advises to `insist`.
-pub(super) fn unchanged(
-    record: &InstallRecord,
-    folder: &Path,
-    insist: &'static str,
-) -> Result<(), InstallError> {
-    let files = changes::since_preparation(folder);
-    if files.is_empty() {
-        return Ok(());
-    }
-    Err(InstallError::Changed {
-        name: record.name.clone(),
-        folder: folder.to_owned(),
-        files,
-        insist,
-    })
 }
 
 /// Returns the registered command with the new folder. The user may have edited the entry, so that the rest of it

@@ -2,37 +2,10 @@
 
 use std::path::Path;
 
-use git2::Repository;
-
 use super::worker::PinnedSubmodule;
 use super::{CloneContext, CloneError, Cloned, Submodules, UnreferencedCommit, open};
-use crate::install::containment::has_only_names;
-use crate::install::source::{RepositoryAddress, Source, SourcePermissions};
+use crate::install::source::{RepositoryAddress, Source, SourceError, SourcePermissions};
 use crate::quoting;
-
-/// Reports each submodule of `repository`, which is checked out, or a note about it. Part of the worker.
-pub(super) fn named(
-    repository: &Repository,
-    tell: impl Fn(Result<PinnedSubmodule, String>),
-) -> Result<(), CloneError> {
-    for module in repository.submodules()? {
-        let path = module.path();
-        tell(
-            match (module.head_id(), module.url(), has_only_names(path)) {
-                (Some(commit), Ok(Some(url)), true) => Ok(PinnedSubmodule {
-                    path: path.to_owned(),
-                    commit: commit.to_string(),
-                    url: url.to_owned(),
-                }),
-                _ => Err(format!(
-                    "the submodule {} has no address",
-                    quoting::value(&path.to_string_lossy())
-                )),
-            },
-        );
-    }
-    Ok(())
-}
 
 /// Fetches the submodules `named` of the repository in `root`, which came from `source` and is checked out, and adds
 /// them to `cloned`. All submodules together share the limits.
@@ -49,7 +22,7 @@ pub(super) fn fetch(
             path: path.display().to_string(),
             reason,
         };
-        let mut meant = address(url, source, root).map_err(failed)?;
+        let mut meant = address(url, source, root).map_err(|error| failed(error.to_string()))?;
         meant.reference = Some(commit.clone());
         let folder = root.join(path);
         let job = CloneContext {
@@ -74,7 +47,7 @@ pub(super) fn fetch(
 
 /// Resolves the address of a submodule: a relative address is relative to that of the repository. Only a local
 /// repository may have a local submodule.
-fn address(url: &str, source: &Source, root: &Path) -> Result<Source, String> {
+fn address(url: &str, source: &Source, root: &Path) -> Result<Source, SourceError> {
     let permit = SourcePermissions {
         insecure: matches!(&source.remote, RepositoryAddress::Http { url, .. } if url.scheme() == "http"),
         local: matches!(source.remote, RepositoryAddress::Local(_)),
@@ -97,5 +70,5 @@ fn address(url: &str, source: &Source, root: &Path) -> Result<Source, String> {
     } else {
         url.to_owned()
     };
-    Source::parse(&whole, permit, root).map_err(|error| error.to_string())
+    Source::parse(&whole, permit, root)
 }

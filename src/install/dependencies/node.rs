@@ -6,6 +6,7 @@ mod bun;
 mod manifest;
 mod npm;
 mod pnpm;
+mod sources;
 mod yarn;
 
 use std::collections::HashSet;

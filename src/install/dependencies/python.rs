@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pep440_rs::{Version, VersionSpecifiers};
 
-use super::commands::{CommandInputs, PrepareCommand, words};
+use super::prepare_command::{CommandInputs, PrepareCommand, words};
 use super::requirements::Installer;
 use super::{PrepareError, requirements, settings, uv};
 use crate::install::plan::{UvSources, Venv};

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use super::PrepareError;
-use super::commands::CommandInputs;
+use super::prepare_command::CommandInputs;
 use super::settings::runs;
 use crate::config::guarded;
 use crate::install::containment::place_below;

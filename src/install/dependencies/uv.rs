@@ -8,7 +8,7 @@ use pep440_rs::VersionSpecifiers;
 use toml::de::{DeTable, DeValue};
 
 use super::PrepareError;
-use super::commands::CommandInputs;
+use super::prepare_command::CommandInputs;
 use super::settings::{one_of, read, runs};
 
 /// Keys for the source of Python and for uv's cache; without `-`.

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use git2::{Direction, FetchOptions, Indexer, RemoteCallbacks, Repository};
 
-use super::{WorkerMessage, WorkerRequest, WorkerTask, memory};
-use crate::install::clone::{CloneError, Limits, checkout, submodules};
+use super::{PinnedSubmodule, WorkerMessage, WorkerRequest, WorkerTask, memory};
+use crate::install::clone::{CloneError, Limits, checkout};
+use crate::install::containment::has_only_names;
 use crate::install::progress::InstallStep;
+use crate::quoting;
 
 /// Minimum time between two progress reports.
 const BETWEEN_STEPS: Duration = Duration::from_millis(40);
@@ -78,13 +80,32 @@ fn perform(task: WorkerTask, limits: &Limits) -> Result<(), CloneError> {
                 say(&WorkerMessage::Note(note));
             }
             if submodules {
-                submodules::named(&repository, |it| {
-                    say(&it.map_or_else(WorkerMessage::Note, WorkerMessage::Submodule));
-                })?;
+                report_submodules(&repository)?;
             }
             Ok(())
         }
     }
+}
+
+/// Reports each submodule of `repository`, which is checked out, or a note about it.
+fn report_submodules(repository: &Repository) -> Result<(), CloneError> {
+    for module in repository.submodules()? {
+        let path = module.path();
+        say(
+            &match (module.head_id(), module.url(), has_only_names(path)) {
+                (Some(commit), Ok(Some(url)), true) => WorkerMessage::Submodule(PinnedSubmodule {
+                    path: path.to_owned(),
+                    commit: commit.to_string(),
+                    url: url.to_owned(),
+                }),
+                _ => WorkerMessage::Note(format!(
+                    "the submodule {} has no address",
+                    quoting::value(&path.to_string_lossy())
+                )),
+            },
+        );
+    }
+    Ok(())
 }
 
 fn list(path: &Path) -> Result<(), CloneError> {

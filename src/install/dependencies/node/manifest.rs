@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{SettingsFolder, may_match, pnpm, yarn};
+use super::sources::{check_patch, check_pattern, check_source};
+use super::{SettingsFolder, may_match, pnpm};
 use crate::install::plan::PackageManager;
 
 /// Tables of packages by name.
@@ -122,22 +123,6 @@ fn check_packager(manifest: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses a pattern of workspace members that can match a folder outside.
-pub(super) fn check_pattern(pattern: &str) -> Result<(), String> {
-    let path = pattern.trim_start_matches('!');
-    let expands = path.contains(['{', '(', '[']) && path.contains('.');
-    if expands
-        || path.contains("..")
-        || path.contains(['\\', '$', ':'])
-        || path.starts_with(['/', '~'])
-    {
-        return Err(format!(
-            "has a workspace `{pattern}` that can match a folder outside of the repository"
-        ));
-    }
-    Ok(())
-}
-
 /// Refuses a name that is a path: packages are installed to `node_modules/NAME`.
 pub(super) fn check_name(name: &str) -> Result<(), String> {
     let (scope, rest) = match name.split_once('/') {
@@ -153,59 +138,6 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     Err(format!(
         "names a package `{name}`, which is not a valid name"
     ))
-}
-
-/// Checks the source of a package. Returns the folder, if the package is one of the repository.
-pub(super) fn check_source(
-    source: &str,
-    packager: PackageManager,
-    place: &SettingsFolder<'_>,
-) -> Result<Option<PathBuf>, String> {
-    let source = source.trim();
-    let lower = source.to_ascii_lowercase();
-    if lower.starts_with("exec:") {
-        return Err(format!("names the program `{source}` as a package"));
-    }
-    let prefix = ["file:", "link:", "portal:", "workspace:"]
-        .into_iter()
-        .find(|it| lower.starts_with(it));
-    let path = source[prefix.map_or(0, str::len)..]
-        .split('#')
-        .next()
-        .unwrap_or_default();
-    let path = path.split("::").next().unwrap_or_default();
-    let is_path = path.starts_with(['.', '/', '\\']) || path.starts_with("~/");
-    let is_local = is_path || prefix.is_some_and(|it| it != "workspace:") || {
-        prefix.is_some() && path.contains("..")
-    };
-    if is_local {
-        let outside = || format!("names a package outside of the repository (`{source}`)");
-        return place.inside(path).map(Some).ok_or_else(outside);
-    }
-    if packager == PackageManager::Yarn && prefix.is_none() && !yarn::is_plain_source(source) {
-        return Err(format!(
-            "names the source `{source}`, which yarn may fetch by git and prepare with scripts"
-        ));
-    }
-    Ok(None)
-}
-
-/// Refuses a patch that can change files outside of its package.
-pub(super) fn check_patch(path: &str, place: &SettingsFolder<'_>) -> Result<(), String> {
-    let text = place
-        .inside(path)
-        .and_then(|file| std::fs::read(file).ok())
-        .unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let heads = ["diff ", "--- ", "+++ ", "rename ", "copy "];
-    let mut heads = text
-        .split(['\n', '\r'])
-        .filter(|line| heads.iter().any(|it| line.starts_with(it)));
-    let leads_out = |line: &str| line.contains("..") || line.contains(['\\', '"']);
-    if text.is_empty() || heads.any(leads_out) {
-        return Err(format!("names a patch `{path}` that cannot be checked"));
-    }
-    Ok(())
 }
 
 /// Returns all strings in `value`.

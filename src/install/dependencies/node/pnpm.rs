@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::SettingsFolder;
-use super::manifest::{check_patch, check_pattern, check_source};
+use super::sources::{check_patch, check_pattern, check_source};
 use crate::install::dependencies::yaml;
 use crate::install::plan::PackageManager;
 

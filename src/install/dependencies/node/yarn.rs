@@ -1,7 +1,7 @@
 //! Checks the settings of yarn (1, and 2 or later), and its lock file.
 
 use super::SettingsFolder;
-use super::manifest::check_source;
+use super::sources::{check_source, decoded, is_plain_source};
 use crate::install::dependencies::yaml;
 use crate::install::plan::PackageManager;
 
@@ -128,9 +128,6 @@ const PROTOCOLS: [&str; 8] = [
     "bitbucket:",
 ];
 
-/// Hosts of git repositories that yarn knows.
-const HOSTS: [&str; 4] = ["github.com", "gitlab.com", "bitbucket.com", "bitbucket.org"];
-
 /// Checks a `.yarnrc.yml`.
 pub(super) fn check_berry(text: &str, place: &SettingsFolder<'_>) -> Result<(), String> {
     // yarn reads a file with this comment in the syntax of yarn 1.
@@ -250,45 +247,4 @@ pub(super) fn check_lock(text: &str) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// Returns true for sources that yarn fetches without git: versions, tags, packages of the registry, archives.
-pub(super) fn is_plain_source(source: &str) -> bool {
-    let source = decoded(source.trim());
-    let lower = source.to_ascii_lowercase();
-    if let Some(patched) = lower.strip_prefix("patch:") {
-        let patched = patched.split('#').next().unwrap_or_default();
-        let inner = patched.get(1..).and_then(|it| it.split_once('@'));
-        return inner.is_none_or(|(_, inner)| is_plain_source(inner));
-    }
-    if let Some(address) = lower.strip_prefix("https://") {
-        let address = address.split('#').next().unwrap_or_default();
-        let parts: Vec<&str> = address.split('/').collect();
-        let host = parts[0].split(':').next().unwrap_or_default();
-        // yarn clones `https://github.com/USER/NAME`.
-        let is_repository = HOSTS.contains(&host) && parts.len() <= 3;
-        let is_archive = [".tgz", ".tar.gz"].iter().any(|it| address.ends_with(it));
-        return is_archive && !is_repository && !address.contains('@');
-    }
-    let is_named = ["npm:", "catalog:", "workspace:", "jsr:"]
-        .iter()
-        .any(|it| lower.starts_with(it));
-    is_named || !lower.contains(['/', ':', '@'])
-}
-
-/// Replaces `%XX` by the character.
-fn decoded(text: &str) -> String {
-    let mut parts = text.split('%');
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let code = part.get(..2).and_then(|it| u8::from_str_radix(it, 16).ok());
-        if let Some(code) = code.filter(u8::is_ascii) {
-            plain.push(char::from(code));
-            plain.push_str(&part[2..]);
-        } else {
-            plain.push('%');
-            plain.push_str(part);
-        }
-    }
-    plain
 }
