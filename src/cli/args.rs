@@ -126,7 +126,7 @@ impl ServerArgs {
     }
 
     /// Applies these options to `spec`; they override its settings.
-    pub(crate) fn adjust(&self, spec: &mut ServerSpec) -> Result<(), CliError> {
+    pub(super) fn adjust(&self, spec: &mut ServerSpec) -> Result<(), CliError> {
         if let Some(name) = &self.name {
             spec.name.clone_from(name);
         }

@@ -48,7 +48,7 @@ pub(crate) fn surroundings(explicit: Option<&PathBuf>) -> Result<ConfigContext, 
 }
 
 /// Prints the faults and notes of a configuration.
-pub(crate) fn print_messages(loaded: &LoadedConfig, global: &Global) {
+fn print_messages(loaded: &LoadedConfig, global: &Global) {
     for fault in &loaded.faults {
         output::print_error(fault);
     }
@@ -56,7 +56,7 @@ pub(crate) fn print_messages(loaded: &LoadedConfig, global: &Global) {
 }
 
 /// Prints notes about intentionally omitted parts, unless `--quiet` is given.
-pub(crate) fn print_notes(notes: &[String], global: &Global) {
+pub(super) fn print_notes(notes: &[String], global: &Global) {
     if global.output_options().verbosity > output::Verbosity::Quiet {
         for note in notes {
             output::print_note(note);
@@ -89,12 +89,12 @@ pub(crate) fn cache() -> Option<PathBuf> {
 }
 
 /// Returns the error that ends the program because of these faults, which were already printed.
-pub(crate) fn faults_error(loaded: &LoadedConfig) -> CliError {
+pub(super) fn faults_error(loaded: &LoadedConfig) -> CliError {
     fault_count_error(loaded.faults.len())
 }
 
 /// Like [`faults_error`], for a number of faults.
-pub(crate) fn fault_count_error(count: usize) -> CliError {
+pub(super) fn fault_count_error(count: usize) -> CliError {
     let errors = if count == 1 { "error" } else { "errors" };
     CliError::Config(format!("invalid configuration: {count} {errors}"))
 }

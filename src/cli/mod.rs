@@ -152,7 +152,7 @@ pub(crate) struct Global {
 
 impl Global {
     /// Returns the options of `output::start`.
-    pub(crate) fn output_options(&self) -> output::OutputOptions {
+    fn output_options(&self) -> output::OutputOptions {
         output::OutputOptions {
             verbosity: match (self.quiet, self.verbose) {
                 (true, _) => Verbosity::Quiet,

@@ -109,7 +109,7 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreEr
 
 impl Store {
     /// Returns the store of this user.
-    pub(crate) fn of_user() -> Result<Self, StoreError> {
+    pub(super) fn of_user() -> Result<Self, StoreError> {
         let absolute = |name| {
             std::env::var_os(name)
                 .map(PathBuf::from)

@@ -406,7 +406,7 @@ impl LinkInner {
         self.lost.borrow().clone()
     }
 
-    pub(super) fn is_lost(&self) -> bool {
+    fn is_lost(&self) -> bool {
         self.lost.borrow().is_some()
     }
 }
