@@ -38,7 +38,7 @@ pub(crate) use request::{InstallOutcome, InstallRequest, Installed, RequestOrigi
 pub(crate) use store::{StartSettings, StoredServer};
 
 #[cfg(test)]
-#[path = "../../tests/integration/harness/git_server.rs"]
+#[path = "../tests/integration/harness/git_server.rs"]
 mod git_server;
 #[cfg(test)]
 mod tests;
