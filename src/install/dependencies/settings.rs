@@ -8,6 +8,23 @@ use super::PrepareError;
 /// Maximum size of a settings file, in bytes.
 const LONGEST: u64 = 1 << 20;
 
+/// Reason why a settings file is refused, as a sentence fragment about the file.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Objection(String);
+
+impl From<String> for Objection {
+    fn from(reason: String) -> Self {
+        Self(reason)
+    }
+}
+
+impl From<&str> for Objection {
+    fn from(reason: &str) -> Self {
+        Self(reason.to_owned())
+    }
+}
+
 /// Refuses an existing `.venv`: installing runs its Python, which loads code from there at startup.
 pub(super) fn check_environment(folder: &Path) -> Result<(), PrepareError> {
     let environment = folder.join(".venv");

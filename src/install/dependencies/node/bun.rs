@@ -4,6 +4,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::SettingsFolder;
+use crate::install::dependencies::settings::Objection;
 
 /// Files of variables that bun reads, also while it installs.
 pub(super) const VARIABLES: [&str; 8] = [
@@ -58,15 +59,15 @@ const STEERING: [&str; 13] = [
 const STEERING_NAMES: [&str; 4] = ["HOME", "PATH", "SHELL", "USERPROFILE"];
 
 /// Checks the table `install` of a `bunfig.toml`; other tables do not count while packages are installed.
-pub(super) fn check_settings(text: &str, place: &SettingsFolder<'_>) -> Result<(), String> {
+pub(super) fn check_settings(text: &str, place: &SettingsFolder<'_>) -> Result<(), Objection> {
     let line = |span: std::ops::Range<usize>| text[..span.start].matches('\n').count() + 1;
     // bun may accept a file that this parser rejects.
-    let table = DeTable::parse(text).map_err(|_| "cannot be read as TOML".to_owned())?;
+    let table = DeTable::parse(text).map_err(|_| "cannot be read as TOML")?;
     let install = table.get_ref().get("install").map(Spanned::get_ref);
     let install = match install {
         None => return Ok(()),
         Some(DeValue::Table(install)) => install,
-        Some(_) => return Err("has an `install` that is not a table".to_owned()),
+        Some(_) => return Err("has an `install` that is not a table".into()),
     };
     for (key, value) in install {
         let (name, at) = (&**key.get_ref(), line(key.span()));
@@ -81,19 +82,19 @@ pub(super) fn check_settings(text: &str, place: &SettingsFolder<'_>) -> Result<(
                     let is_fine = known.contains(&name) || name == "dir" && is_inside;
                     if !is_fine {
                         let at = line(key.span());
-                        return Err(format!("sets `install.{table}.{name}` (line {at})"));
+                        return Err(format!("sets `install.{table}.{name}` (line {at})").into());
                     }
                 }
             }
             (None, _) if SETTINGS.contains(&name) => {}
-            _ => return Err(format!("sets `install.{name}` (line {at})")),
+            _ => return Err(format!("sets `install.{name}` (line {at})").into()),
         }
     }
     Ok(())
 }
 
 /// Refuses a file with a variable that steers bun. Any word counts, since parsers differ about names and quotes.
-pub(super) fn check_variables(text: &str) -> Result<(), String> {
+pub(super) fn check_variables(text: &str) -> Result<(), Objection> {
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.starts_with('#') {
@@ -105,7 +106,7 @@ pub(super) fn check_variables(text: &str) -> Result<(), String> {
             STEERING_NAMES.contains(&word) || STEERING.iter().any(|it| word.starts_with(it))
         };
         if let Some(word) = words.find(|word| steers(word)) {
-            return Err(format!("sets `{word}`, which bun reads (line {})", at + 1));
+            return Err(format!("sets `{word}`, which bun reads (line {})", at + 1).into());
         }
     }
     Ok(())

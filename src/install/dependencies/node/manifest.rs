@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::sources::{check_patch, check_pattern, check_source};
 use super::{SettingsFolder, may_match, pnpm};
+use crate::install::dependencies::settings::Objection;
 use crate::install::plan::PackageManager;
 
 /// Tables of packages by name.
@@ -47,10 +48,10 @@ impl Manifest {
         text: &str,
         packager: PackageManager,
         place: SettingsFolder<'_>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Objection> {
         // Node.js may accept JSON that this parser rejects.
         let manifest: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
-            .map_err(|_| "cannot be read as JSON".to_owned())?;
+            .map_err(|_| "cannot be read as JSON")?;
         check_packager(&manifest)?;
         if packager == PackageManager::Pnpm {
             pnpm::check_manifest(&manifest)?;
@@ -110,21 +111,21 @@ impl Manifest {
 }
 
 /// Refuses an address of a package manager, from which corepack fetches a program.
-fn check_packager(manifest: &Value) -> Result<(), String> {
+fn check_packager(manifest: &Value) -> Result<(), Objection> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "@.+-_".contains(c);
     let packager = manifest.get("packageManager").and_then(Value::as_str);
     if !packager.unwrap_or_default().chars().all(is_plain) {
-        return Err("names a package manager by an address (`packageManager`)".to_owned());
+        return Err("names a package manager by an address (`packageManager`)".into());
     }
     let engines = manifest.pointer("/devEngines/packageManager");
     if strings(engines).iter().any(|it| it.contains(['/', ':'])) {
-        return Err("names a package manager by an address (`devEngines`)".to_owned());
+        return Err("names a package manager by an address (`devEngines`)".into());
     }
     Ok(())
 }
 
 /// Refuses a name that is a path: packages are installed to `node_modules/NAME`.
-pub(super) fn check_name(name: &str) -> Result<(), String> {
+pub(super) fn check_name(name: &str) -> Result<(), Objection> {
     let (scope, rest) = match name.split_once('/') {
         Some((scope, rest)) => (scope.strip_prefix('@').unwrap_or_default(), rest),
         None => ("scope", name),
@@ -135,9 +136,7 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     if is_plain(scope) && is_plain(rest) && rest != "node_modules" {
         return Ok(());
     }
-    Err(format!(
-        "names a package `{name}`, which is not a valid name"
-    ))
+    Err(format!("names a package `{name}`, which is not a valid name").into())
 }
 
 /// Returns all strings in `value`.

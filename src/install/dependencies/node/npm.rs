@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::SettingsFolder;
 use super::manifest::check_name;
+use crate::install::dependencies::settings::Objection;
 use crate::install::dependencies::settings::one_of;
 
 /// Keys that name programs, code files, other settings files or places outside the folder; without `-` and `_`.
@@ -59,7 +60,7 @@ const KEYS: [&str; 48] = [
 ];
 
 /// Checks the keys of a `.npmrc`. Keys in a section count too, and so does the section's name.
-pub(super) fn check_settings(text: &str) -> Result<(), String> {
+pub(super) fn check_settings(text: &str) -> Result<(), Objection> {
     let is_comment = |line: &str| line.trim_start().starts_with(['#', ';']);
     // npm counts no other line ends, and Node.js trims more than spaces.
     for (at, line) in text.split('\n').enumerate() {
@@ -67,15 +68,14 @@ pub(super) fn check_settings(text: &str) -> Result<(), String> {
             let key = line.split('=').next().unwrap_or_default();
             // npm also expands escapes and variables in keys.
             if key.contains(['\\', '$']) {
-                return Err(format!(
-                    "has a key with an escape or a variable (line {})",
-                    at + 1
-                ));
+                return Err(
+                    format!("has a key with an escape or a variable (line {})", at + 1).into(),
+                );
             }
             // The rest of a key after such a mark is a comment.
             let key = key.split(['#', ';']).next().unwrap_or_default();
             if let Some(key) = one_of(&KEYS, key) {
-                return Err(format!("sets `{key}` (line {})", at + 1));
+                return Err(format!("sets `{key}` (line {})", at + 1).into());
             }
         }
     }
@@ -84,7 +84,7 @@ pub(super) fn check_settings(text: &str) -> Result<(), String> {
 
 /// Refuses settings of the place to fetch packages from: pnpm fetches the pnpm that `package.json` names from there,
 /// and runs it.
-pub(super) fn check_registry(text: &str) -> Result<(), String> {
+pub(super) fn check_registry(text: &str) -> Result<(), Objection> {
     const KEYS: [&str; 8] = [
         "registry",
         "pnpmregistry",
@@ -102,18 +102,18 @@ pub(super) fn check_registry(text: &str) -> Result<(), String> {
         if let Some(key) = one_of(&KEYS, key)
             && value != "https://registry.npmjs.org"
         {
-            return Err(format!(
-                "sets `{key}`, by which pnpm may fetch another pnpm to run"
-            ));
+            return Err(
+                format!("sets `{key}`, by which pnpm may fetch another pnpm to run").into(),
+            );
         }
     }
     Ok(())
 }
 
 /// Refuses a lock file that places a package outside of the repository.
-pub(super) fn check_lock(text: &str, place: &SettingsFolder<'_>) -> Result<(), String> {
+pub(super) fn check_lock(text: &str, place: &SettingsFolder<'_>) -> Result<(), Objection> {
     let lock: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
-        .map_err(|_| "cannot be read as JSON".to_owned())?;
+        .map_err(|_| "cannot be read as JSON")?;
     let packages = lock.get("packages").and_then(Value::as_object);
     for (path, package) in packages.into_iter().flatten() {
         let target = match package.get("link").and_then(Value::as_bool) {
@@ -122,9 +122,7 @@ pub(super) fn check_lock(text: &str, place: &SettingsFolder<'_>) -> Result<(), S
         };
         for path in [Some(&**path), target].into_iter().flatten() {
             if place.inside(path).is_none() {
-                return Err(format!(
-                    "has a package outside of the repository (`{path}`)"
-                ));
+                return Err(format!("has a package outside of the repository (`{path}`)").into());
             }
         }
     }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::SettingsFolder;
 use super::sources::{check_patch, check_pattern, check_source};
+use crate::install::dependencies::settings::Objection;
 use crate::install::dependencies::yaml;
 use crate::install::plan::PackageManager;
 
@@ -129,7 +130,7 @@ const PLACES: [&str; 2] = ["modulesDir", "virtualStoreDir"];
 pub(super) fn check_workspace(
     text: &str,
     place: &SettingsFolder<'_>,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<String>, Objection> {
     let mut patterns = Vec::new();
     for entry in yaml::parse(text)? {
         let (key, line) = (entry.key(), entry.line);
@@ -139,7 +140,7 @@ pub(super) fn check_workspace(
                 .as_deref()
                 .is_some_and(|it| place.inside(it).is_some());
         if !is_place && !SETTINGS.contains(&key) {
-            return Err(format!("sets `{key}` (line {line})"));
+            return Err(format!("sets `{key}` (line {line})").into());
         }
         let Some(text) = entry.text.as_deref() else {
             continue;
@@ -161,11 +162,11 @@ pub(super) fn check_workspace(
 }
 
 /// Checks the table `pnpm` of a `package.json`.
-pub(super) fn check_manifest(manifest: &Value) -> Result<(), String> {
+pub(super) fn check_manifest(manifest: &Value) -> Result<(), Objection> {
     let settings = manifest.get("pnpm").and_then(Value::as_object);
     let mut keys = settings.into_iter().flatten().map(|(key, _)| key);
     match keys.find(|key| !SETTINGS.contains(&key.as_str())) {
-        Some(key) => Err(format!("sets `pnpm.{key}`")),
+        Some(key) => Err(format!("sets `pnpm.{key}`").into()),
         None => Ok(()),
     }
 }

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use super::SettingsFolder;
+use crate::install::dependencies::settings::Objection;
 use crate::install::plan::PackageManager;
 
 /// Hosts of git repositories that yarn knows.
 const HOSTS: [&str; 4] = ["github.com", "gitlab.com", "bitbucket.com", "bitbucket.org"];
 
 /// Refuses a pattern of workspace members that can match a folder outside.
-pub(super) fn check_pattern(pattern: &str) -> Result<(), String> {
+pub(super) fn check_pattern(pattern: &str) -> Result<(), Objection> {
     let path = pattern.trim_start_matches('!');
     let expands = path.contains(['{', '(', '[']) && path.contains('.');
     if expands
@@ -19,7 +20,8 @@ pub(super) fn check_pattern(pattern: &str) -> Result<(), String> {
     {
         return Err(format!(
             "has a workspace `{pattern}` that can match a folder outside of the repository"
-        ));
+        )
+        .into());
     }
     Ok(())
 }
@@ -29,11 +31,11 @@ pub(super) fn check_source(
     source: &str,
     packager: PackageManager,
     place: &SettingsFolder<'_>,
-) -> Result<Option<PathBuf>, String> {
+) -> Result<Option<PathBuf>, Objection> {
     let source = source.trim();
     let lower = source.to_ascii_lowercase();
     if lower.starts_with("exec:") {
-        return Err(format!("names the program `{source}` as a package"));
+        return Err(format!("names the program `{source}` as a package").into());
     }
     let prefix = ["file:", "link:", "portal:", "workspace:"]
         .into_iter()
@@ -49,18 +51,19 @@ pub(super) fn check_source(
     };
     if is_local {
         let outside = || format!("names a package outside of the repository (`{source}`)");
-        return place.inside(path).map(Some).ok_or_else(outside);
+        return Ok(Some(place.inside(path).ok_or_else(outside)?));
     }
     if packager == PackageManager::Yarn && prefix.is_none() && !is_plain_source(source) {
         return Err(format!(
             "names the source `{source}`, which yarn may fetch by git and prepare with scripts"
-        ));
+        )
+        .into());
     }
     Ok(None)
 }
 
 /// Refuses a patch that can change files outside of its package.
-pub(super) fn check_patch(path: &str, place: &SettingsFolder<'_>) -> Result<(), String> {
+pub(super) fn check_patch(path: &str, place: &SettingsFolder<'_>) -> Result<(), Objection> {
     let text = place
         .inside(path)
         .and_then(|file| std::fs::read(file).ok())
@@ -72,7 +75,7 @@ pub(super) fn check_patch(path: &str, place: &SettingsFolder<'_>) -> Result<(), 
         .filter(|line| heads.iter().any(|it| line.starts_with(it)));
     let leads_out = |line: &str| line.contains("..") || line.contains(['\\', '"']);
     if text.is_empty() || heads.any(leads_out) {
-        return Err(format!("names a patch `{path}` that cannot be checked"));
+        return Err(format!("names a patch `{path}` that cannot be checked").into());
     }
     Ok(())
 }
