@@ -165,11 +165,11 @@ pub(crate) fn response(
             }
             Era::Legacy => match legacy_result(raw) {
                 Ok(result) => TranslatedResponse::Result(result),
-                Err(message) if method == Method::CallTool => {
-                    TranslatedResponse::Result(tool_error(&message, to))
+                Err(error) if method == Method::CallTool => {
+                    TranslatedResponse::Result(tool_error(&error.to_string(), to))
                 }
-                Err(message) => TranslatedResponse::Error(
-                    ErrorObject::new(INVALID_REQUEST, message).to_string(),
+                Err(error) => TranslatedResponse::Error(
+                    ErrorObject::new(INVALID_REQUEST, error.to_string()).to_string(),
                 ),
             },
         },
@@ -211,25 +211,28 @@ pub(crate) fn cache_lifetime(result: &str) -> Option<&str> {
         .filter(|time| *time != "0")
 }
 
-/// Translates the result of a modern server for a legacy client; the error gives the reason why that is impossible.
-pub(crate) fn legacy_result(result: &str) -> Result<String, String> {
+/// Reason why a legacy client cannot get the result of a modern server.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UntranslatableResult {
+    #[error(
+        "the server requests input by an `input_required` result of revision 2026-07-28, which a client that sent \
+         `initialize` does not support; run the server in a legacy SDK mode, or use a client that supports 2026-07-28"
+    )]
+    InputRequired,
+    #[error("the server's result has the type `{0}`, which legacy clients do not support")]
+    Type(String),
+}
+
+/// Translates the result of a modern server for a legacy client.
+pub(crate) fn legacy_result(result: &str) -> Result<String, UntranslatableResult> {
     if !result.starts_with('{') {
         return Ok(result.to_owned());
     }
     let mut result = Members::of(result);
     match result.text("resultType").as_deref() {
         None | Some("complete") => {}
-        Some("input_required") => {
-            return Err("the server requests input by an `input_required` result of revision 2026-07-28, which a client \
-                        that sent `initialize` does not support; run the server in a legacy SDK mode, or use a client \
-                        that supports 2026-07-28"
-                .to_owned());
-        }
-        Some(other) => {
-            return Err(format!(
-                "the server's result has the type `{other}`, which legacy clients do not support"
-            ));
-        }
+        Some("input_required") => return Err(UntranslatableResult::InputRequired),
+        Some(other) => return Err(UntranslatableResult::Type(other.to_owned())),
     }
     for member in ["resultType", "ttlMs", "cacheScope"] {
         result.remove(member);

@@ -25,19 +25,19 @@ pub(crate) fn new_folder(path: &Path) -> io::Result<()> {
 pub(crate) fn folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let found = fs::metadata(path)?;
-    check(found.uid(), found.mode(), geteuid().as_raw())
-        .map_err(|why| io::Error::other(format!("{} {why}", path.display())))
+    match exposure(found.uid(), found.mode(), geteuid().as_raw()) {
+        Some(why) => Err(io::Error::other(format!("{} {why}", path.display()))),
+        None => Ok(()),
+    }
 }
 
-/// Returns an error unless a folder of `owner` with `mode` belongs to the user `own` and is not writable by all users.
-fn check(owner: u32, mode: u32, own: u32) -> Result<(), String> {
+/// Returns the reason why a folder of `owner` with `mode` is not private to the user `own`, as a sentence fragment.
+fn exposure(owner: u32, mode: u32, own: u32) -> Option<String> {
     if owner != own {
-        return Err(format!("belongs to the user with id {owner}, not to you"));
+        return Some(format!("belongs to the user with id {owner}, not to you"));
     }
-    if mode & 0o002 != 0 {
-        return Err("can be written to by every user: take that right away with chmod o-w".into());
-    }
-    Ok(())
+    let is_open = mode & 0o002 != 0;
+    is_open.then(|| "can be written to by every user: take that right away with chmod o-w".into())
 }
 
 /// Creates a file for writing. Returns an error if the name exists, even as a symbolic link.
@@ -118,7 +118,7 @@ mod tests {
             (1000, 0o1777, "chmod"),
             (0, 0o755, "belongs"),
         ] {
-            let why = check(owner, mode, 1000).err().unwrap_or_default();
+            let why = exposure(owner, mode, 1000).unwrap_or_default();
             assert!(
                 why.contains(word) && why.is_empty() == word.is_empty(),
                 "{why}"

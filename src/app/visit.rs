@@ -73,8 +73,19 @@ pub(crate) enum VisitOutcome {
 pub(crate) struct CallResult {
     pub(crate) tool: String,
     pub(crate) took: Duration,
-    /// The server's answer, or a sentence that says why there is none.
-    pub(crate) response: Result<RawResponse, String>,
+    /// The server's answer.
+    pub(crate) response: Result<RawResponse, CallError>,
+}
+
+/// Reason why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error("the server exited before the call")]
+    NotSent,
+    #[error("the server {how} before it answered")]
+    Unanswered { how: String },
+    #[error("the server did not answer within {} s", .0.as_secs_f64())]
+    Late(Duration),
 }
 
 /// Starts the servers, calls their tools and stops the servers. Returns one entry per server, in the given order; no
@@ -178,7 +189,7 @@ async fn call(
     tool: &str,
     arguments: &str,
     limit: Option<Duration>,
-) -> Result<RawResponse, String> {
+) -> Result<RawResponse, CallError> {
     // A legacy server logs without a request.
     let logs = match connection.era() {
         Era::Legacy => String::new(),
@@ -190,17 +201,16 @@ async fn call(
     );
     let (sender, answer) = oneshot::channel();
     let Ok(number) = connection.send_own("tools/call", Some(&params), sender) else {
-        return Err("the server exited before the call".to_owned());
+        return Err(CallError::NotSent);
     };
     let _open = CallInFlight { connection, number };
     let limit = limit.unwrap_or(Duration::MAX);
     match timeout(limit, answer).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(_)) => Err(exit_reason(server).await),
-        Err(_) => {
-            let limit = limit.as_secs_f64();
-            Err(format!("the server did not answer within {limit} s"))
-        }
+        Ok(Err(_)) => Err(CallError::Unanswered {
+            how: exit_reason(server).await,
+        }),
+        Err(_) => Err(CallError::Late(limit)),
     }
 }
 
@@ -219,6 +229,5 @@ impl Drop for CallInFlight<'_> {
 async fn exit_reason(server: &ServerHandle) -> String {
     let _ = timeout(EXIT_REPORT_TIMEOUT, server.interrupted()).await;
     let how = server.status().last_error;
-    let how = how.unwrap_or_else(|| "exited".to_owned());
-    format!("the server {how} before it answered")
+    how.unwrap_or_else(|| "exited".to_owned())
 }

@@ -1,5 +1,7 @@
 //! Remote servers: validation of the address and the headers.
 
+use std::str::FromStr;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::Url;
@@ -63,36 +65,47 @@ impl Remote {
     }
 }
 
-/// Parses the address of a server; returns a message if the address is not usable.
-pub(super) fn url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("`url` is not a valid URL: {error}"))?;
+/// Error in the address or in a header.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RemoteError {
+    #[error("`url` is not a valid URL: {0}")]
+    Url(<Url as FromStr>::Err),
+    #[error("`url` has a fragment (`#…`), which is never sent to a server")]
+    Fragment,
+    #[error("`url` begins with `{0}:`; use `https:` or `http:`")]
+    Scheme(String),
+    #[error("`{0}` is not a valid header name")]
+    HeaderName(String),
+    #[error("the proxy itself sets the header `{0}`; remove it")]
+    OwnHeader(String),
+    #[error("a header value must not contain a line break or another control character")]
+    HeaderValue,
+}
+
+/// Parses the address of a server.
+pub(super) fn url(text: &str) -> Result<Url, RemoteError> {
+    let url = Url::parse(text).map_err(RemoteError::Url)?;
     match url.scheme() {
         "http" | "https" if url.fragment().is_none() => Ok(url),
-        "http" | "https" => {
-            Err("`url` has a fragment (`#…`), which is never sent to a server".to_owned())
-        }
-        other => Err(format!(
-            "`url` begins with `{other}:`; use `https:` or `http:`"
-        )),
+        "http" | "https" => Err(RemoteError::Fragment),
+        other => Err(RemoteError::Scheme(other.to_owned())),
     }
 }
 
-/// Checks the name of a configured header; returns a message if the name is invalid or reserved for the proxy.
-pub(super) fn name(text: &str) -> Result<HeaderName, String> {
+/// Checks the name of a configured header, which must not be reserved for the proxy.
+pub(super) fn name(text: &str) -> Result<HeaderName, RemoteError> {
     let name = HeaderName::from_bytes(text.as_bytes())
-        .map_err(|_| format!("`{text}` is not a valid header name"))?;
+        .map_err(|_| RemoteError::HeaderName(text.to_owned()))?;
     if OWN.contains(&name) || name.as_str().starts_with("mcp-") || name == "last-event-id" {
-        return Err(format!(
-            "the proxy itself sets the header `{text}`; remove it"
-        ));
+        return Err(RemoteError::OwnHeader(text.to_owned()));
     }
     Ok(name)
 }
 
-/// Checks the value of a header; neither the error message nor debug output contains the value.
-pub(super) fn value(text: &str) -> Result<HeaderValue, String> {
-    let mut value = HeaderValue::from_bytes(text.as_bytes())
-        .map_err(|_| "a header value must not contain a line break or another control character")?;
+/// Checks the value of a header; neither the error nor debug output contains the value.
+pub(super) fn value(text: &str) -> Result<HeaderValue, RemoteError> {
+    let mut value =
+        HeaderValue::from_bytes(text.as_bytes()).map_err(|_| RemoteError::HeaderValue)?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -130,6 +143,7 @@ mod tests {
         }
         let secret = value("Bearer geheim").unwrap();
         assert!(!format!("{secret:?}").contains("geheim"));
-        assert!(!value("geheim\r\nX: y").unwrap_err().contains("geheim"));
+        let error = value("geheim\r\nX: y").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("geheim"));
     }
 }

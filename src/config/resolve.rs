@@ -216,8 +216,8 @@ impl<'a> Resolver<'a> {
             );
             match checked {
                 (Ok(name), Ok(value)) => drop(headers.append(name, value)),
-                (Err(message), _) => self.fault(Fault::new(&name.at, message)),
-                (_, Err(message)) => self.fault(Fault::new(&value.at, message)),
+                (Err(error), _) => self.fault(Fault::new(&name.at, error.to_string())),
+                (_, Err(error)) => self.fault(Fault::new(&value.at, error.to_string())),
             }
         }
         if self.command_or_url("command", "url").is_some() {
@@ -243,8 +243,8 @@ impl<'a> Resolver<'a> {
                     .is_some_and(|(kind, _)| *kind == "sse"),
                 shown: guarded(address),
             }),
-            Err(message) => {
-                self.fault(Fault::new(at, message));
+            Err(error) => {
+                self.fault(Fault::new(at, error.to_string()));
                 None
             }
         }

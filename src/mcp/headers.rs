@@ -108,9 +108,24 @@ fn text(raw: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Returns the arguments that headers repeat for the tool with the raw definition `tool`. The error gives the reason
-/// why no client may offer the tool over HTTP.
-pub(crate) fn mirrors(tool: &str) -> Result<Vec<MirroredArgument>, String> {
+/// Reason why no client may offer a tool over HTTP.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AnnotationError {
+    #[error("two of its arguments are for the header `{0}`")]
+    Twice(String),
+    #[error("`{}` stands where it is no argument's own", ANNOTATION)]
+    Misplaced,
+    #[error(
+        "`{}` of `{argument}` is no name of a header: {annotation}",
+        ANNOTATION
+    )]
+    Name { argument: String, annotation: Value },
+    #[error("`{0}` is neither a string, an integer nor a boolean, so no header can carry it")]
+    Type(String),
+}
+
+/// Returns the arguments that headers repeat for the tool with the raw definition `tool`.
+pub(crate) fn mirrors(tool: &str) -> Result<Vec<MirroredArgument>, AnnotationError> {
     let mut mirrors = Vec::new();
     if !tool.contains(ANNOTATION) {
         return Ok(mirrors);
@@ -125,10 +140,7 @@ pub(crate) fn mirrors(tool: &str) -> Result<Vec<MirroredArgument>, String> {
             .iter()
             .any(|other| other.header == mirror.header)
         {
-            let header = &mirror.header;
-            return Err(format!(
-                "two of its arguments are for the header `{header}`"
-            ));
+            return Err(AnnotationError::Twice(mirror.header.clone()));
         }
     }
     Ok(mirrors)
@@ -140,7 +152,7 @@ fn find(
     path: &mut Vec<String>,
     reachable: bool,
     found: &mut Vec<MirroredArgument>,
-) -> Result<(), String> {
+) -> Result<(), AnnotationError> {
     let members = match schema {
         Value::Object(members) => members,
         Value::Array(all) => {
@@ -150,9 +162,7 @@ fn find(
     };
     if let Some(annotation) = members.get(ANNOTATION) {
         if !reachable || path.is_empty() {
-            return Err(format!(
-                "`{ANNOTATION}` stands where it is no argument's own"
-            ));
+            return Err(AnnotationError::Misplaced);
         }
         found.push(mirror(annotation, members, path)?);
     }
@@ -186,7 +196,7 @@ fn mirror(
     annotation: &Value,
     schema: &Map<String, Value>,
     path: &[String],
-) -> Result<MirroredArgument, String> {
+) -> Result<MirroredArgument, AnnotationError> {
     let argument = path.join(".");
     let is_token = |name: &&str| {
         let special = b"!#$%&'*+-.^_`|~";
@@ -194,15 +204,15 @@ fn mirror(
         !name.is_empty() && name.bytes().all(is_ok)
     };
     let Some(name) = annotation.as_str().filter(is_token) else {
-        return Err(format!(
-            "`{ANNOTATION}` of `{argument}` is no name of a header: {annotation}"
-        ));
+        let annotation = annotation.clone();
+        return Err(AnnotationError::Name {
+            argument,
+            annotation,
+        });
     };
     let kind = schema.get("type").and_then(Value::as_str);
     if !matches!(kind, Some("string" | "integer" | "boolean")) {
-        return Err(format!(
-            "`{argument}` is neither a string, an integer nor a boolean, so no header can carry it"
-        ));
+        return Err(AnnotationError::Type(argument));
     }
     Ok(MirroredArgument {
         header: format!("{PARAM}{}", name.to_ascii_lowercase()),

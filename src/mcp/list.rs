@@ -107,6 +107,11 @@ pub(crate) struct Entry {
     pub(crate) raw: String,
 }
 
+/// Error for a result that is not a list of this kind.
+#[derive(Debug, thiserror::Error)]
+#[error("the result of {} has no array `{}`", .0.method(), .0.member())]
+pub(crate) struct NoList(ListKind);
+
 /// Complete list, with all pages merged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct List {
@@ -122,20 +127,15 @@ pub(crate) struct List {
 }
 
 impl List {
-    /// Adds a page (a raw result). Returns the raw cursor of the next page, or an error if the page is not a list.
+    /// Adds a page (a raw result). Returns the raw cursor of the next page.
     pub(crate) fn add_page(
         &mut self,
         kind: ListKind,
         result: &str,
-    ) -> Result<Option<String>, String> {
+    ) -> Result<Option<String>, NoList> {
         let page = Members::of(result);
-        let entries = page.get(kind.member()).and_then(elements).ok_or_else(|| {
-            format!(
-                "the result of {} has no array `{}`",
-                kind.method(),
-                kind.member()
-            )
-        })?;
+        let entries = page.get(kind.member()).and_then(elements);
+        let entries = entries.ok_or(NoList(kind))?;
         for raw in entries {
             let name = Members::of(raw)
                 .text(kind.key())

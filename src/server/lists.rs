@@ -165,7 +165,10 @@ pub(crate) async fn fetch_list(
             RawResponse::Result(result) => result,
         };
         let before = list.entries.len();
-        let Some(cursor) = list.add_page(kind, &result).map_err(ProofFailure::Wrong)? else {
+        let Some(cursor) = list
+            .add_page(kind, &result)
+            .map_err(|error| ProofFailure::Wrong(error.to_string()))?
+        else {
             break;
         };
         let page = &list.entries[before..];

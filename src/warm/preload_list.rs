@@ -41,9 +41,18 @@ pub(super) struct PreloadList {
     files: BTreeSet<PathBuf>,
 }
 
+/// Reason why nothing can be loaded ahead.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum PreloadError {
+    #[error("`{0}` changes modules that are loaded after it")]
+    Patch(&'static str),
+    #[error("{0} runs before the server")]
+    Earlier(String),
+}
+
 impl PreloadList {
-    /// Parses the `log` of a server in `cwd`; returns the reason if nothing can be loaded ahead. Reads the file system.
-    pub(super) fn new(log: &str, cwd: &Path) -> Result<Self, String> {
+    /// Parses the `log` of a server in `cwd`. Reads the file system.
+    pub(super) fn new(log: &str, cwd: &Path) -> Result<Self, PreloadError> {
         let lines = || log.lines().filter_map(|line| line.split_once('\t'));
         let marked = |mark| {
             lines()
@@ -91,19 +100,16 @@ impl PreloadList {
 }
 
 /// Returns an error if nothing may be loaded ahead of this module.
-fn refuse(name: &str, place: &str, is_installed: bool) -> Result<(), String> {
+fn refuse(name: &str, place: &str, is_installed: bool) -> Result<(), PreloadError> {
     let is_in = |package: &&&str| place.contains(&format!("/node_modules/{package}/"));
     let patch = PATCHES.iter().find(|module| **module == name);
     if let Some(patch) = patch.or_else(|| HOOKS.iter().find(is_in)) {
-        return Err(format!(
-            "`{patch}` changes modules that are loaded after it"
-        ));
+        return Err(PreloadError::Patch(patch));
     }
-    match name {
-        "usercustomize" => Err(format!("{place} runs before the server")),
-        "sitecustomize" if !is_installed => Err(format!("{place} runs before the server")),
-        _ => Ok(()),
+    if name == "usercustomize" || name == "sitecustomize" && !is_installed {
+        return Err(PreloadError::Earlier(place.to_owned()));
     }
+    Ok(())
 }
 
 #[cfg(test)]

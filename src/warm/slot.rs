@@ -236,8 +236,8 @@ impl StandbyRequest {
                 locked(&self.warm.state).preload_list = Some(preload_list.clone());
                 Some(preload_list)
             }
-            Err(reason) => {
-                self.warm.give_up(&self.spec, reason);
+            Err(error) => {
+                self.warm.give_up(&self.spec, error.to_string());
                 None
             }
         }

@@ -55,7 +55,7 @@ struct CallReport<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
+    reason: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -280,8 +280,8 @@ impl<'a> CallReport<'a> {
                 error: raw(error),
                 ..call
             },
-            Err(reason) => Self {
-                reason: Some(reason),
+            Err(error) => Self {
+                reason: Some(error.to_string()),
                 ..call
             },
         }
@@ -289,8 +289,8 @@ impl<'a> CallReport<'a> {
 
     /// Returns the first line of the first content, or the failure.
     fn in_short(&self) -> String {
-        if let Some(reason) = self.reason {
-            return reason.to_owned();
+        if let Some(reason) = &self.reason {
+            return reason.clone();
         }
         let Some(result) = &self.result else {
             return message(self.error.as_deref());
@@ -338,6 +338,7 @@ fn broken(failure: &Failure) -> FailureReport<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::visit::CallError;
 
     #[test]
     fn a_result_keeps_its_bytes_and_is_shown_in_short() {
@@ -360,8 +361,8 @@ mod tests {
             CallReport::new(&refused).in_short(),
             "error -32602: no such"
         );
-        let silent = called(Err("it did not answer".to_owned()));
+        let silent = called(Err(CallError::NotSent));
         let call = CallReport::new(&silent);
-        assert!(!call.ok && call.in_short() == "it did not answer");
+        assert!(!call.ok && call.in_short() == CallError::NotSent.to_string());
     }
 }

@@ -90,7 +90,7 @@ fn annotations_that_no_client_can_follow_are_refused() {
         ),
     ] {
         let tool = format!(r#"{{"name":"t","inputSchema":{schema}}}"#);
-        let error = mirrors(&tool).unwrap_err();
+        let error = mirrors(&tool).unwrap_err().to_string();
         assert!(error.contains(why), "{schema}: {error}");
     }
 }

@@ -160,7 +160,7 @@ impl Peer {
             match headers::mirrors(&tool.raw) {
                 Ok(found) if found.is_empty() => {}
                 Ok(found) => drop(mirrors.insert(tool.name.clone(), found)),
-                Err(reason) => bad.push((tool.name.clone(), reason)),
+                Err(error) => bad.push((tool.name.clone(), error.to_string())),
             }
         }
         *locked(&self.mirrors) = mirrors;
