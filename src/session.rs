@@ -13,6 +13,7 @@ mod inbound;
 mod listen;
 mod outbound;
 mod own_responses;
+mod requests_to_client;
 mod routing;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,10 +34,11 @@ use crate::jsonrpc::{Envelope, ErrorObject, Members, Reply};
 use crate::lock::locked;
 use crate::mcp::Era;
 use crate::meta_tools::OfferedMetaTools;
-use crate::server::{ClientHello, Connection, ResponseSink};
+use crate::server::{ClientHello, ResponseSink};
 pub(crate) use delivery::{Delivery, RelatedRequest, Undelivered};
 pub(crate) use factory::SessionFactory;
 use listen::ListenRequest;
+use requests_to_client::RequestsToClient;
 
 /// Time limit for cancelled meta-tool calls to clean up when the session ends.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -73,11 +74,8 @@ struct SessionState {
     running_calls: HashMap<Box<str>, CancellationToken>,
     /// Open `subscriptions/listen` requests.
     listens: Vec<ListenRequest>,
-    /// Servers' requests that the client has not answered, by the id the client sees.
-    server_requests: HashMap<u64, ServerRequest>,
-    last_request: u64,
-    /// Receivers of the client's responses to the proxy's own requests, by the same kind of id.
-    proxy_requests: HashMap<u64, oneshot::Sender<String>>,
+    /// Requests that the client has not answered.
+    requests_to_client: RequestsToClient,
     /// Lines held back until a legacy client's handshake is over, with the raw ids of the requests they belong to.
     held_lines: Vec<(String, Option<Box<str>>)>,
     /// Size of these lines in bytes.
@@ -96,18 +94,6 @@ enum HandshakeState {
     Answered,
     /// The client is ready for requests and notifications of the servers.
     Done,
-}
-
-/// Request of a server.
-#[derive(Debug)]
-struct ServerRequest {
-    connection: Arc<Connection>,
-    /// The server's own id, raw.
-    id: Box<str>,
-    /// The server's own progress token, raw, if the client got a different one.
-    progress_token: Option<Box<str>>,
-    /// The client's request that caused it, where that matters.
-    related_id: Option<Box<str>>,
 }
 
 impl Session {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{HandshakeState, RelatedRequest, ServerRequest, Session};
+use super::{HandshakeState, RelatedRequest, Session};
 use crate::jsonrpc::{
     Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, InvalidMessage, METHOD_NOT_FOUND,
     Members, MessageKind, PARSE_ERROR, ambiguity, elements, splice, text, unquoted,
@@ -40,7 +40,8 @@ impl Session {
         let error = ErrorObject::new(INVALID_REQUEST, message);
         match Envelope::of_ends(&head, &tail) {
             (Some(id), None) => {
-                if let Some(server_request) = self.take_server_request(&id) {
+                let server_request = self.state().requests_to_client.take(&id);
+                if let Some(server_request) = server_request {
                     server_request.connection.refuse(&server_request.id, &error);
                 }
             }
@@ -182,15 +183,13 @@ impl Session {
     /// Passes the client's response to the server that sent the request.
     fn take_response(&self, line: &str, id: Option<&str>) {
         let Some(id) = id else { return };
-        let sender = id
-            .parse()
-            .ok()
-            .and_then(|number: u64| self.state().proxy_requests.remove(&number));
+        let sender = self.state().requests_to_client.take_own(id);
         if let Some(sender) = sender {
             let _ = sender.send(line.to_owned());
             return;
         }
-        let Some(server_request) = self.take_server_request(id) else {
+        let server_request = self.state().requests_to_client.take(id);
+        let Some(server_request) = server_request else {
             return tracing::debug!(id, "response without a request");
         };
         if self.has_filtered()
@@ -230,29 +229,14 @@ impl Session {
     fn forward_progress(&self, line: &str) -> bool {
         let message = Members::of(line);
         let mut params = message.object("params");
-        let number = params
-            .get("progressToken")
-            .and_then(|token| token.parse().ok());
-        let found = number.and_then(|number: u64| {
-            let state = self.state();
-            let server_request = state.server_requests.get(&number)?;
-            Some((
-                server_request.connection.clone(),
-                server_request.progress_token.clone()?,
-            ))
-        });
-        let Some((connection, token)) = found else {
+        let token = params.get("progressToken");
+        let target = token.and_then(|token| self.state().requests_to_client.progress_target(token));
+        let Some((connection, token)) = target else {
             return false;
         };
         params.set("progressToken", &*token);
         connection.send_notification("notifications/progress", Some(&params.to_string()));
         true
-    }
-
-    /// Removes and returns the server's request that the client knows under the raw id `id`.
-    pub(super) fn take_server_request(&self, id: &str) -> Option<ServerRequest> {
-        let number = id.parse().ok()?;
-        self.state().server_requests.remove(&number)
     }
 }
 

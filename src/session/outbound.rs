@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::listen::{tagged, untagged};
-use super::{HandshakeState, RelatedRequest, ServerRequest, Session, Undelivered};
+use super::requests_to_client::ServerRequest;
+use super::{HandshakeState, RelatedRequest, Session, Undelivered};
 use crate::fleet::FleetClient;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, METHOD_NOT_FOUND, Members, Reply, notification, request,
@@ -56,30 +57,21 @@ impl Client for Session {
             .progress_token
             .filter(|_| !self.fleet.is_transparent());
         let related_id = self.related(from, envelope, related_number);
-        let number = {
-            let mut state = self.state();
-            state.last_request += 1;
-            let number = state.last_request;
-            let server_request = ServerRequest {
-                connection: from.clone(),
-                id: id.into(),
-                progress_token: token.map(Into::into),
-                related_id: related_id.clone(),
-            };
-            state.server_requests.insert(number, server_request);
-            number.to_string()
+        let server_request = ServerRequest {
+            connection: from.clone(),
+            id: id.into(),
+            progress_token: token.map(Into::into),
+            related_id: related_id.clone(),
         };
+        let number = self.state().requests_to_client.add(server_request);
         let mut parts = vec![(id, &*number)];
         parts.extend(token.map(|token| (token, &*number)));
         let line = splice(line, &mut parts);
         let line = self.tag_tasks(from, &line).unwrap_or(line);
         let sent = self.send_when_initialized(line, related_request(related_id.as_deref()));
-        if sent.is_err()
-            && let Some(server_request) = self.take_server_request(&number)
-        {
+        if sent.is_err() && self.state().requests_to_client.take(&number).is_some() {
             let message = "the client has no open stream for server requests";
-            let error = ErrorObject::new(INTERNAL_ERROR, message);
-            from.refuse(&server_request.id, &error);
+            from.refuse(id, &ErrorObject::new(INTERNAL_ERROR, message));
         }
     }
 
@@ -132,18 +124,13 @@ impl Client for Session {
     }
 
     fn withdraw_requests(&self, from: &Connection) {
-        let mut withdrawn = Vec::new();
-        self.state().server_requests.retain(|number, request| {
-            let is_withdrawn = std::ptr::eq(&raw const *request.connection, from);
-            if is_withdrawn {
-                withdrawn.push((*number, request.related_id.take()));
-            }
-            !is_withdrawn
-        });
-        for (number, related_id) in withdrawn {
+        let mut state = self.state();
+        let withdrawn: Vec<_> = state.requests_to_client.withdraw(from, None).collect();
+        drop(state);
+        for (number, request) in withdrawn {
             let params = format!(r#"{{"requestId":{number},"reason":"the server was restarted"}}"#);
             let line = notification("notifications/cancelled", Some(&params));
-            self.send_notification(line, related_request(related_id.as_deref()));
+            self.send_notification(line, related_request(request.related_id.as_deref()));
         }
     }
 }
@@ -255,19 +242,13 @@ impl Session {
     /// response. The request is cancelled if the caller stops waiting.
     pub(super) async fn ask_client(&self, method: &str, params: &str, id: &str) -> Option<String> {
         let (sender, response) = oneshot::channel();
-        let number = {
-            let mut state = self.state();
-            state.last_request += 1;
-            let number = state.last_request;
-            state.proxy_requests.insert(number, sender);
-            number
-        };
+        let number = self.state().requests_to_client.add_own(sender);
+        let line = request(&number, method, Some(params));
         let _guard = ProxyRequest {
             session: self.strong_self(),
             number,
             related_id: id.into(),
         };
-        let line = request(&number.to_string(), method, Some(params));
         self.send_when_initialized(line, RelatedRequest::Request(id))
             .ok()?;
         response.await.ok()
@@ -282,34 +263,24 @@ impl Session {
     }
 
     /// Cancels a server's request that the server no longer wants answered.
-    fn withdraw(&self, from: &Arc<Connection>, line: &str, envelope: &Envelope<'_>) {
+    fn withdraw(&self, from: &Connection, line: &str, envelope: &Envelope<'_>) {
         let Some(id) = envelope.params.request_id else {
             return;
         };
         let mut state = self.state();
-        let is_same =
-            |request: &ServerRequest| Arc::ptr_eq(&request.connection, from) && *request.id == *id;
-        let Some(number) = state
-            .server_requests
-            .iter()
-            .find_map(|(number, request)| is_same(request).then_some(*number))
-        else {
-            return;
-        };
-        let related_id = state
-            .server_requests
-            .remove(&number)
-            .and_then(|request| request.related_id);
+        let withdrawn = state.requests_to_client.withdraw(from, Some(id)).next();
         drop(state);
-        let line = splice(line, &mut [(id, &number.to_string())]);
-        self.send_notification(line, related_request(related_id.as_deref()));
+        if let Some((number, request)) = withdrawn {
+            let line = splice(line, &mut [(id, &number.to_string())]);
+            self.send_notification(line, related_request(request.related_id.as_deref()));
+        }
     }
 }
 
 /// Request of the proxy's own to the client.
 struct ProxyRequest {
     session: Arc<Session>,
-    number: u64,
+    number: String,
     /// The client's request that caused it.
     related_id: Box<str>,
 }
@@ -319,10 +290,9 @@ impl Drop for ProxyRequest {
         let unanswered = self
             .session
             .state()
-            .proxy_requests
-            .remove(&self.number)
-            .is_some();
-        if unanswered {
+            .requests_to_client
+            .take_own(&self.number);
+        if unanswered.is_some() {
             let params = format!(r#"{{"requestId":{}}}"#, self.number);
             let line = notification("notifications/cancelled", Some(&params));
             self.session

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::fleet::test_fleet::taken;
 use crate::meta_tools::Set;
+use crate::server::Connection;
 use crate::transport::stream::Outbox;
 
 /// Client that stores its messages.

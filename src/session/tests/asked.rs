@@ -140,7 +140,8 @@ async fn a_server_hears_that_its_client_cannot_be_asked() {
         let answer = Members::of(&sent[0]);
         assert_eq!(answer.get("id"), Some(r#""\ud83d""#));
         assert_eq!(answer.object("error").get("code"), Some(code));
-        assert!(stage.session.state().server_requests.is_empty());
+        let open = stage.session.state().requests_to_client.take("1");
+        assert!(open.is_none());
         assert!(stage.heard().is_empty());
     }
 }
@@ -226,5 +227,6 @@ async fn a_question_that_nobody_waits_for_is_cancelled() {
     assert_eq!(stage.heard(), lines.map(about));
     stage.deafen();
     assert_eq!(stage.session.ask_client("x", "{}", "7").await, None);
-    assert!(stage.session.state().proxy_requests.is_empty());
+    let open = stage.session.state().requests_to_client.take_own("2");
+    assert!(open.is_none());
 }
