@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod delivery;
+mod early_messages;
 mod factory;
 mod fan_out;
 mod inbound;
@@ -36,6 +37,7 @@ use crate::mcp::Era;
 use crate::meta_tools::OfferedMetaTools;
 use crate::server::{ClientHello, ResponseSink};
 pub(crate) use delivery::{Delivery, RelatedRequest, Undelivered};
+use early_messages::EarlyMessages;
 pub(crate) use factory::SessionFactory;
 use listen::ListenRequest;
 use requests_to_client::RequestsToClient;
@@ -65,7 +67,8 @@ struct SessionState {
     hello: ClientHello,
     /// Number of the newest introduction; 0 before the first.
     hello_number: u64,
-    handshake: HandshakeState,
+    /// Messages held back until a legacy client's handshake is over.
+    early_messages: EarlyMessages,
     /// True if a response was sent before every server could be asked.
     is_answered_early: bool,
     /// Resources that a legacy client subscribed to.
@@ -76,24 +79,6 @@ struct SessionState {
     listens: Vec<ListenRequest>,
     /// Requests that the client has not answered.
     requests_to_client: RequestsToClient,
-    /// Lines held back until a legacy client's handshake is over, with the raw ids of the requests they belong to.
-    held_lines: Vec<(String, Option<Box<str>>)>,
-    /// Size of these lines in bytes.
-    held_bytes: usize,
-}
-
-/// State of a legacy client's handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum HandshakeState {
-    /// Not begun.
-    #[default]
-    None,
-    /// `initialize` waits for its response.
-    Requested,
-    /// `initialize` was answered; `notifications/initialized` is missing.
-    Answered,
-    /// The client is ready for requests and notifications of the servers.
-    Done,
 }
 
 impl Session {
@@ -215,7 +200,7 @@ impl Session {
     /// Introduces a legacy client by the raw params of its `initialize`; returns the introduction's number.
     fn register_legacy_client(&self, params: &str) -> u64 {
         let mut state = self.state();
-        state.handshake = HandshakeState::Requested;
+        state.early_messages.begin();
         if state.hello.initialize.as_deref() == Some(params) {
             return state.hello_number;
         }

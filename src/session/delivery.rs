@@ -16,6 +16,13 @@ pub(crate) enum RelatedRequest<'a> {
     Nothing,
 }
 
+impl<'a> RelatedRequest<'a> {
+    /// Returns the client's request with this id, if there is one.
+    pub(super) fn of(id: Option<&'a str>) -> Self {
+        id.map_or(Self::Nothing, Self::Request)
+    }
+}
+
 /// Error for a request that cannot be delivered to the client and thus gets no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Undelivered;

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::{HandshakeState, RelatedRequest, Session};
+use super::early_messages::EarlyMessage;
+use super::{RelatedRequest, Session};
 use crate::jsonrpc::{
     Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, InvalidMessage, METHOD_NOT_FOUND,
     Members, MessageKind, PARSE_ERROR, ambiguity, elements, splice, text, unquoted,
@@ -104,16 +105,16 @@ impl Session {
             }
             (_, Era::Modern) => self.register_modern_client(envelope),
             (_, Era::Legacy) => {
-                let (hello_number, handshake) = {
+                let (is_introduced, is_answered) = {
                     let state = self.state();
-                    (state.hello_number, state.handshake)
+                    (state.hello_number > 0, state.early_messages.is_answered())
                 };
-                if hello_number == 0 {
+                if !is_introduced {
                     let message = "the first message must be `initialize`, or name its revision in `params._meta`";
                     return self.answer_error(id, &ErrorObject::new(INVALID_REQUEST, message));
                 }
                 // A client that continues without `notifications/initialized` is ready all the same.
-                if handshake == HandshakeState::Answered {
+                if is_answered {
                     self.finish_handshake();
                 }
             }
@@ -166,16 +167,9 @@ impl Session {
 
     /// Marks the client as ready and sends the messages that were held back for it.
     pub(super) fn finish_handshake(&self) {
-        let held_lines = {
-            let mut state = self.state();
-            state.handshake = HandshakeState::Done;
-            state.held_bytes = 0;
-            std::mem::take(&mut state.held_lines)
-        };
-        for (line, related_id) in held_lines {
-            let related = related_id
-                .as_deref()
-                .map_or(RelatedRequest::Nothing, RelatedRequest::Request);
+        let messages = self.state().early_messages.finish();
+        for EarlyMessage { line, related_id } in messages {
+            let related = RelatedRequest::of(related_id.as_deref());
             let _ = self.delivery.send(&line, related);
         }
     }

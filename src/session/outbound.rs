@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::listen::{tagged, untagged};
 use super::requests_to_client::ServerRequest;
-use super::{HandshakeState, RelatedRequest, Session, Undelivered};
+use super::{RelatedRequest, Session, Undelivered};
 use crate::fleet::FleetClient;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, METHOD_NOT_FOUND, Members, Reply, notification, request,
@@ -15,9 +15,6 @@ use crate::jsonrpc::{
 use crate::mcp::{Era, ListKind, tasks};
 use crate::server::{Client, Connection, ResponseSink};
 use crate::transport::stream::Outbox;
-
-/// Maximum size in bytes of the lines held back until the client's handshake is over.
-const MAX_HELD_BYTES: usize = 1024 * 1024;
 
 impl ResponseSink for Session {
     fn pipe(&self) -> Option<&Outbox> {
@@ -68,7 +65,7 @@ impl Client for Session {
         parts.extend(token.map(|token| (token, &*number)));
         let line = splice(line, &mut parts);
         let line = self.tag_tasks(from, &line).unwrap_or(line);
-        let sent = self.send_when_initialized(line, related_request(related_id.as_deref()));
+        let sent = self.send_when_initialized(line, RelatedRequest::of(related_id.as_deref()));
         if sent.is_err() && self.state().requests_to_client.take(&number).is_some() {
             let message = "the client has no open stream for server requests";
             from.refuse(id, &ErrorObject::new(INTERNAL_ERROR, message));
@@ -97,7 +94,7 @@ impl Client for Session {
                 let related_id = self.related(from, envelope, related_number);
                 let _ = self
                     .delivery
-                    .send(line, related_request(related_id.as_deref()));
+                    .send(line, RelatedRequest::of(related_id.as_deref()));
             }
             "notifications/resources/updated"
                 if from.era() == Era::Legacy && self.state().listens.is_empty() =>
@@ -118,7 +115,7 @@ impl Client for Session {
             }
             _ => {
                 let related_id = self.related(from, envelope, related_number);
-                self.send_notification(line.to_owned(), related_request(related_id.as_deref()));
+                self.send_notification(line.to_owned(), RelatedRequest::of(related_id.as_deref()));
             }
         }
     }
@@ -130,7 +127,7 @@ impl Client for Session {
         for (number, request) in withdrawn {
             let params = format!(r#"{{"requestId":{number},"reason":"the server was restarted"}}"#);
             let line = notification("notifications/cancelled", Some(&params));
-            self.send_notification(line, related_request(request.related_id.as_deref()));
+            self.send_notification(line, RelatedRequest::of(request.related_id.as_deref()));
         }
     }
 }
@@ -217,22 +214,12 @@ impl Session {
         related: RelatedRequest<'_>,
     ) -> Result<(), Undelivered> {
         let mut state = self.state();
-        if !matches!(
-            state.handshake,
-            HandshakeState::Requested | HandshakeState::Answered
-        ) {
+        if let Err(line) = state.early_messages.hold(line, related) {
             drop(state);
             return self.delivery.send(&line, related);
         }
-        let related_id = match related {
-            RelatedRequest::Request(id) => Some(id.into()),
-            RelatedRequest::Listen(_) | RelatedRequest::Nothing => None,
-        };
-        state.held_bytes += line.len();
-        state.held_lines.push((line, related_id));
-        if state.held_bytes > MAX_HELD_BYTES {
+        if state.early_messages.is_full() {
             drop(state);
-            // Too much is held back: `notifications/initialized` is not expected any more.
             self.finish_handshake();
         }
         Ok(())
@@ -272,7 +259,7 @@ impl Session {
         drop(state);
         if let Some((number, request)) = withdrawn {
             let line = splice(line, &mut [(id, &number.to_string())]);
-            self.send_notification(line, related_request(request.related_id.as_deref()));
+            self.send_notification(line, RelatedRequest::of(request.related_id.as_deref()));
         }
     }
 }
@@ -299,8 +286,4 @@ impl Drop for ProxyRequest {
                 .send_notification(line, RelatedRequest::Request(&self.related_id));
         }
     }
-}
-
-fn related_request(related: Option<&str>) -> RelatedRequest<'_> {
-    related.map_or(RelatedRequest::Nothing, RelatedRequest::Request)
 }

@@ -8,7 +8,7 @@ use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, Reply, elem
 use crate::mcp::{Entry, Era, List, ListKind, generous};
 use crate::server::{Handshake, ServerHandle};
 
-use super::{HandshakeState, Session};
+use super::Session;
 
 impl Session {
     /// Answers `initialize` as soon as the servers have answered their introduction.
@@ -22,10 +22,7 @@ impl Session {
             let requested = params.text("protocolVersion").unwrap_or_default();
             let result = session.initialize_result(&handshakes, &requested);
             session.answer_result(&id, &result);
-            let mut state = session.state();
-            if state.handshake == HandshakeState::Requested {
-                state.handshake = HandshakeState::Answered;
-            }
+            session.state().early_messages.initialize_answered();
         });
     }
 
