@@ -16,12 +16,13 @@ mod outbound;
 mod own_responses;
 mod requests_to_client;
 mod routing;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod tools;
 mod unknown_names;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -39,8 +40,8 @@ use crate::server::{ClientHello, ResponseSink};
 pub(crate) use delivery::{Delivery, RelatedRequest, Undelivered};
 use early_messages::EarlyMessages;
 pub(crate) use factory::SessionFactory;
-use listen::ListenRequest;
 use requests_to_client::RequestsToClient;
+use subscriptions::Subscriptions;
 
 /// Time limit for cancelled meta-tool calls to clean up when the session ends.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -71,12 +72,9 @@ struct SessionState {
     early_messages: EarlyMessages,
     /// True if a response was sent before every server could be asked.
     is_answered_early: bool,
-    /// Resources that a legacy client subscribed to.
-    subscribed: BTreeSet<String>,
+    subscriptions: Subscriptions,
     /// Running calls of meta-tools, by their raw ids.
     running_calls: HashMap<Box<str>, CancellationToken>,
-    /// Open `subscriptions/listen` requests.
-    listens: Vec<ListenRequest>,
     /// Requests that the client has not answered.
     requests_to_client: RequestsToClient,
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::listen::{tagged, untagged};
 use super::requests_to_client::ServerRequest;
+use super::subscriptions::untagged;
 use super::{RelatedRequest, Session, Undelivered};
 use crate::fleet::FleetClient;
 use crate::jsonrpc::{
@@ -97,7 +97,7 @@ impl Client for Session {
                     .send(line, RelatedRequest::of(related_id.as_deref()));
             }
             "notifications/resources/updated"
-                if from.era() == Era::Legacy && self.state().listens.is_empty() =>
+                if from.era() == Era::Legacy && !self.state().subscriptions.has_listens() =>
             {
                 self.send_notification(line.to_owned(), RelatedRequest::Nothing);
             }
@@ -106,7 +106,7 @@ impl Client for Session {
             }
             method if envelope.params.meta.subscription_id.is_some() => {
                 let params = Members::of(line).get("params").unwrap_or("{}").to_owned();
-                let lines = tagged(self.state().listens.iter(), method, &params);
+                let lines = self.state().subscriptions.tagged(method, &params, |_| true);
                 self.send_tagged(&lines);
                 if self.is_legacy() {
                     let line = notification(method, Some(&untagged(&params)));
@@ -140,14 +140,8 @@ impl FleetClient for Session {
             return;
         }
         let legacy = state.hello.initialize.is_some();
-        let mut lines = Vec::new();
-        for kind in kinds {
-            let listening = state
-                .listens
-                .iter()
-                .filter(|listen| listen.wants_list(*kind));
-            lines.extend(tagged(listening, kind.notification(), "{}"));
-        }
+        let lines = |kind: &ListKind| state.subscriptions.list_changed(*kind);
+        let lines: Vec<_> = kinds.iter().flat_map(lines).collect();
         drop(state);
         for kind in kinds.iter().filter(|_| legacy) {
             self.send_notification(

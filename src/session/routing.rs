@@ -353,11 +353,7 @@ impl Session {
             Method::Subscribe | Method::Unsubscribe => {
                 let Some(uri) = uri() else { return };
                 let subscribes = method == Method::Subscribe;
-                if subscribes {
-                    self.state().subscribed.insert(uri.clone());
-                } else {
-                    self.state().subscribed.remove(&uri);
-                }
+                self.state().subscriptions.set(&uri, subscribes);
                 return match server {
                     Some(server) => server.follow(&uri, subscribes),
                     None => self.send_subscriptions(),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::fleet::FleetClient as _;
+use crate::mcp::{ListKind, meta};
 use crate::meta_tools::Set;
 use crate::session::tests::{MODERN, Stage};
 
@@ -140,7 +141,7 @@ async fn a_stream_ends_once_and_then_hears_nothing() {
 async fn a_legacy_client_hears_without_the_tag_of_a_stream() {
     let stage = Stage::new(&["a"], true, Set::Dev);
     stage.greet();
-    stage.session.state().subscribed.insert("file:///a".into());
+    stage.session.state().subscriptions.set("file:///a", true);
     stage.heard();
     let tag = meta::SUBSCRIPTION_ID;
     stage.session.resource_updated(&format!(
@@ -182,43 +183,5 @@ async fn renewed_resources_are_those_of_the_server_and_those_of_nobody() {
             told("k", "1", "resources/updated", &params)
         });
         assert_eq!(stage.heard(), expected, "{server}");
-    }
-}
-
-#[test]
-fn a_part_of_a_followed_resource_is_covered() {
-    for (followed, uri, expected) in [
-        ("file:///a", "file:///a", true),
-        ("file:///a", "file:///a/b", true),
-        ("file:///a/", "file:///a/b", true),
-        ("file:///a", "file:///a?q", true),
-        ("file:///a", "file:///a#f", true),
-        ("file:///a", "file:///ab", false),
-        ("file:///a/", "file:///a", false),
-        ("file:///a/b", "file:///a", false),
-        ("file:///A", "file:///a", false),
-        ("file:///a", "", false),
-    ] {
-        let followed = BTreeSet::from([followed.to_owned(), "other".to_owned()]);
-        assert_eq!(covers(&followed, uri), expected, "{followed:?} {uri}");
-    }
-    assert!(!covers(&BTreeSet::new(), ""));
-}
-
-#[test]
-fn only_the_tag_of_a_stream_is_taken_out() {
-    for (params, expected) in [
-        ("{}", "{}"),
-        (r#"{"uri": "a"}"#, r#"{"uri": "a"}"#),
-        (r#"{"_meta": {"k":1E5}}"#, r#"{"_meta": {"k":1E5}}"#),
-        (r#"{"uri":-0,"_meta":{"TAG":1}}"#, r#"{"uri":-0}"#),
-        (
-            r#"{"_meta":{"k":1E5,"TAG":"a"},"x":[ ]}"#,
-            r#"{"_meta":{"k":1E5},"x":[ ]}"#,
-        ),
-        (r#"{"TAG":1}"#, r#"{"TAG":1}"#),
-    ] {
-        let long = |text: &str| text.replace("TAG", meta::SUBSCRIPTION_ID);
-        assert_eq!(untagged(&long(params)), long(expected), "{params}");
     }
 }
