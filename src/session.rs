@@ -15,6 +15,7 @@ mod listen;
 mod outbound;
 mod own_responses;
 mod requests_to_client;
+mod route;
 mod routing;
 mod subscriptions;
 #[cfg(test)]

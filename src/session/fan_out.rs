@@ -8,13 +8,13 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::Session;
-use super::routing::Request;
+use super::route::Request;
 use crate::fleet::Catalog;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND, Members, Reply, elements,
 };
 use crate::lock::locked;
-use crate::mcp::{Era, Method, tasks};
+use crate::mcp::{Era, tasks};
 use crate::server::{Connection, Handshake, RawResponse, ResponseSink, ServerHandle};
 use crate::transport::stream::Outbox;
 
@@ -26,16 +26,12 @@ const FAILED: u8 = 3;
 const MAX_PAGES: usize = 100;
 
 impl Session {
-    /// Reads a resource from the server that lists it; if none lists it, from the first server that knows it. Starting
-    /// and reloading servers get the request last, once they run.
+    /// Reads a resource that no server lists from the first server that knows it. Starting and reloading servers get
+    /// the request last, once they run.
     pub(super) fn read_resource(&self, catalog: &Catalog, request: Request<'_>) {
-        let uri = request.uri();
-        if let Some(server) = catalog.resource(&uri) {
-            return self.submit(server, Method::ReadResource, None, request);
-        }
         let (session, id, era) = (self.strong_self(), request.id.to_owned(), request.era);
         let line: Arc<str> = request.line.into();
-        let uri = uri.into_owned();
+        let uri = request.uri().into_owned();
         let (starting, running): (Vec<_>, Vec<_>) = catalog
             .servers
             .iter()
@@ -54,7 +50,7 @@ impl Session {
                 if !server.handshake().is_some_and(offers) {
                     continue;
                 }
-                let fan_out = session.send_to(&server, &line, &id, era);
+                let fan_out = session.ask_one(&server, &line, &id, era);
                 reads.spawn(async move { (position, fan_out.response().await) });
                 // A server that does not answer must not keep the others from being asked.
                 let max_wait = timeouts.list_hold.min(timeouts.hold);
@@ -95,17 +91,12 @@ impl Session {
     }
 
     /// Asks one server for a resource that it may not know.
-    fn send_to(&self, server: &ServerHandle, line: &str, id: &str, era: Era) -> FanOutRequest {
+    fn ask_one(&self, server: &ServerHandle, line: &str, id: &str, era: Era) -> FanOutRequest {
         let (sender, response) = oneshot::channel();
         let sink: Arc<dyn ResponseSink> = Arc::new(FanOutReceiver(Mutex::new(Some(sender))));
         if let Ok(envelope) = &Envelope::parse(line) {
-            let request = Request {
-                line,
-                envelope,
-                id,
-                era,
-            };
-            self.submit_for(sink.clone(), server, Method::ReadResource, None, request);
+            let request = Request::new(line, envelope, id, era);
+            self.submit_for(sink.clone(), server, None, request);
         }
         FanOutRequest {
             server: server.clone(),

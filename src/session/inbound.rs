@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::early_messages::EarlyMessage;
+use super::route::Request;
 use super::{RelatedRequest, Session};
 use crate::jsonrpc::{
     Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, InvalidMessage, METHOD_NOT_FOUND,
@@ -119,13 +120,13 @@ impl Session {
                 }
             }
         }
+        let request = Request::new(line, envelope, id, era);
         match method {
             "server/discover" => self.discover(id),
-            "subscriptions/listen" if era == Era::Modern => self.listen(line, envelope, id),
-            "tools/call" => self.call_tool(line, envelope, id, era),
+            "subscriptions/listen" if era == Era::Modern => self.listen(request),
             _ => match ListKind::of_method(method) {
-                Some(kind) => self.list(kind, envelope, id, era),
-                None => self.forward(line, envelope, id, era),
+                Some(kind) => self.list(kind, request),
+                None => self.forward(request),
             },
         }
     }

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use super::route::Request;
 use super::subscriptions::{ListenRequest, TaggedLine, untagged};
 use super::{RelatedRequest, Session};
-use crate::jsonrpc::{Envelope, Members, notification, quoted};
+use crate::jsonrpc::{Members, notification, quoted};
 use crate::server::ServerHandle;
 
 impl Session {
     /// Opens a stream: acknowledges it immediately, answers it only when it ends.
-    pub(super) fn listen(&self, line: &str, envelope: &Envelope<'_>, key: &str) {
-        let (listen, line) = ListenRequest::new(line, envelope.id.unwrap_or(key), key);
+    pub(super) fn listen(&self, request: Request<'_>) {
+        let key = request.id;
+        let id = request.envelope.id.unwrap_or(key);
+        let (listen, line) = ListenRequest::new(request.line, id, key);
         let _ = self.delivery.send(&line, RelatedRequest::Listen(key));
         self.state().subscriptions.open(listen);
         self.send_subscriptions();

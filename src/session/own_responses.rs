@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use crate::bridge;
 use crate::fleet::{Catalog, ServerHandshakes};
-use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, Reply, elements};
+use crate::jsonrpc::{ErrorObject, INVALID_PARAMS, Members, Reply, elements};
 use crate::mcp::{Entry, Era, List, ListKind, generous};
 use crate::server::{Handshake, ServerHandle};
 
 use super::Session;
+use super::route::Request;
 
 impl Session {
     /// Answers `initialize` as soon as the servers have answered their introduction.
@@ -89,12 +90,10 @@ impl Session {
     }
 
     /// Answers a list request: immediately, or after a reload that is under way.
-    pub(super) fn list(&self, kind: ListKind, envelope: &Envelope<'_>, id: &str, era: Era) {
-        if envelope
-            .params
-            .cursor
-            .is_some_and(|cursor| cursor != "null")
-        {
+    pub(super) fn list(&self, kind: ListKind, request: Request<'_>) {
+        let (id, era) = (request.id, request.era);
+        let cursor = request.envelope.params.cursor;
+        if cursor.is_some_and(|cursor| cursor != "null") {
             let message = "unknown cursor: the list has one page";
             return self.answer_error(id, &ErrorObject::new(INVALID_PARAMS, message));
         }

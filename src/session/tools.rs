@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
-use super::routing::Request;
+use super::route::Request;
 use super::{RelatedRequest, Session};
 use crate::jsonrpc::{Envelope, Members, notification, quoted};
 use crate::mcp::Era;
@@ -96,29 +96,11 @@ impl Session {
             Err(error) if self.fleet.is_settled() => return self.refuse_meta_tool(request, error),
             Err(_) => {}
         }
-        let (session, line, arguments, id, era) = (
-            self.strong_self(),
-            request.line.to_owned(),
-            arguments.to_owned(),
-            request.id.to_owned(),
-            request.era,
-        );
-        self.run(request.id, async move {
-            let target = session.load_target(&arguments).await;
-            let Ok(envelope) = Envelope::parse(&line) else {
-                return;
-            };
-            let (line, envelope, id) = (&*line, &envelope, &*id);
-            let request = Request {
-                line,
-                envelope,
-                id,
-                era,
-            };
-            match target {
-                Ok((call, server)) => session.send_call(&call, &server, request),
-                Err(error) => session.refuse_meta_tool(request, error),
-            }
+        let (session, arguments) = (self.strong_self(), arguments.to_owned());
+        let target = async move { session.load_target(&arguments).await };
+        self.run_then(request, target, |session, target, request| match target {
+            Ok((call, server)) => session.send_call(&call, &server, request),
+            Err(error) => session.refuse_meta_tool(request, error),
         });
     }
 
@@ -156,16 +138,8 @@ impl Session {
             Err(error) => return self.refuse_meta_tool(request, error),
         };
         if let Ok(envelope) = Envelope::parse(&line) {
-            let (line, envelope) = (&*line, &envelope);
-            self.call_tool_of(
-                server,
-                &tool,
-                Request {
-                    line,
-                    envelope,
-                    ..request
-                },
-            );
+            let request = Request::new(&line, &envelope, request.id, request.era);
+            self.call_tool_of(server, &tool, request);
         }
     }
 

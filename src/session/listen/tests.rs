@@ -1,5 +1,5 @@
-use super::*;
 use crate::fleet::FleetClient as _;
+use crate::jsonrpc::Envelope;
 use crate::mcp::{ListKind, meta};
 use crate::meta_tools::Set;
 use crate::session::tests::{MODERN, Stage};
