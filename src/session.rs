@@ -118,6 +118,15 @@ impl Session {
         }
     }
 
+    /// Waits until the client's next message may be read. A server that reads slowly slows its client down, as it would
+    /// without a proxy; a hanging server does so only until newer code replaces it. One of several servers must not
+    /// slow down the others: the session refuses messages for which there is no room.
+    pub(crate) async fn ready(&self) {
+        if let Some(server) = self.fleet.catalog().sole() {
+            server.ready().await;
+        }
+    }
+
     /// Returns true if a server does not read its input, so that no more messages should be sent to it.
     pub(crate) fn is_congested(&self) -> bool {
         let servers = &self.fleet.catalog().servers;

@@ -15,7 +15,12 @@ pub(crate) async fn serve(
     limit: usize,
 ) {
     loop {
-        wait_until_ready(&session, outbox).await;
+        // The proxy's own answers queue up for a client that writes without reading. Only the client can end this
+        // wait, but it is not a new deadlock: a client that reads only after writing everything hangs at any server
+        // without a proxy too, as soon as a pipe is full. The proxy stops reading servers at a much lower backlog, so
+        // they alone cannot cause this wait, except by one huge message.
+        outbox.ready_beyond(MAX_UNREAD).await;
+        session.ready().await;
         if !matches!(lines.fill().await, Ok(true)) {
             break;
         }
@@ -31,21 +36,5 @@ pub(crate) async fn serve(
     }
     if let Some(rest) = lines.rest() {
         session.receive(rest);
-    }
-}
-
-/// Waits until the client's next message can be handled.
-async fn wait_until_ready(session: &Session, outbox: &Outbox) {
-    // The proxy's own answers queue up for a client that writes without reading. Only the client can end this wait, but
-    // it is not a new deadlock: a client that reads only after writing everything hangs at any server without a proxy
-    // too, as soon as a pipe is full. The proxy stops reading servers at a much lower backlog, so they alone cannot
-    // cause this wait, except by one huge message.
-    outbox.ready_beyond(MAX_UNREAD).await;
-    // A server that reads slowly slows its client down, as it would without a proxy; a hanging server does so only
-    // until newer code replaces it. One of several servers must not slow down the others: the session refuses messages
-    // for which there is no room.
-    let catalog = session.fleet().catalog();
-    if let Some(server) = catalog.sole() {
-        server.ready().await;
     }
 }
