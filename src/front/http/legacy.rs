@@ -85,7 +85,7 @@ async fn begin(
         };
         let response = match Envelope::parse(&line) {
             Ok(envelope) => take_all(&entry, &[(&line, &envelope)], false, accepted).await,
-            Err(error) => Err(ErrorResponse::no_json(&error.to_string())),
+            Err(error) => Err(ErrorResponse::no_message(&error, &line)),
         };
         let response = response.map(|mut response| {
             if let Ok(id) = HeaderValue::from_str(&id) {

@@ -44,11 +44,7 @@ pub(super) async fn take(front: &Front, request: Request) -> Result<Response, Er
             take_one(front, &headers, &line, &envelope, accepted).await
         }
         Err(InvalidMessage::Batch) => legacy::take_batch(front, &headers, &line, accepted).await,
-        Err(InvalidMessage::Shape) => {
-            let message = "the message has no `method`, `result` or `error`";
-            Err(ErrorResponse::invalid(message).to(Envelope::id_in(&line)))
-        }
-        Err(InvalidMessage::Json(error)) => Err(ErrorResponse::no_json(&error)),
+        Err(error) => Err(ErrorResponse::no_message(&error, &line)),
     }
 }
 

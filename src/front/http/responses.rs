@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::message_queue::{MessageReceiver, QueuedMessage, ResponseObserver, SseBody};
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, MessageKind, PARSE_ERROR,
-    error_response,
+    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, InvalidMessage, MessageKind,
+    PARSE_ERROR, error_response,
 };
 
 /// Time without an answer after which the response begins as a stream: clients time out silent requests.
@@ -54,6 +54,18 @@ impl ErrorResponse {
     pub(super) fn no_json(reason: &str) -> Self {
         let message = format!("the body is not valid JSON: {reason}");
         Self::new(StatusCode::BAD_REQUEST, PARSE_ERROR, message)
+    }
+
+    /// Refuses the body `line`, which is not one message.
+    pub(super) fn no_message(error: &InvalidMessage, line: &str) -> Self {
+        match error {
+            InvalidMessage::Json(reason) => Self::no_json(reason),
+            InvalidMessage::Shape => {
+                let message = "the message has no `method`, `result` or `error`";
+                Self::invalid(message).to(Envelope::id_in(line))
+            }
+            InvalidMessage::Batch => Self::invalid(error.to_string()),
+        }
     }
 
     /// Refuses an HTTP method that the endpoint does not support.
