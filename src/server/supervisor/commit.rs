@@ -97,14 +97,18 @@ impl Supervisor {
         }
         // The client's settings may have changed since the new generation got them.
         self.on_settings_changed();
-        // Reads of the old generation's lists are obsolete.
+        self.restart_list_reads();
+        self.resend_mismatched();
+        Some((changes, cause))
+    }
+
+    /// Drops the reads of the old generation's lists, which are obsolete; lists to be read again are read anew.
+    fn restart_list_reads(&mut self) {
         self.relisting.clear();
         self.reported_lists.clear();
         for kind in std::mem::take(&mut self.relist_again) {
             self.relist(kind);
         }
-        self.resend_mismatched();
-        Some((changes, cause))
     }
 
     /// Replaces the lists by those of `snapshot`, and serves them to the client.

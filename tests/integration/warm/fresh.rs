@@ -65,22 +65,29 @@ fn a_save_while_packages_are_loaded_is_served_by_that_process() {
         .args(["-c", "import fastmcp"])
         .status();
     assert!(packages.unwrap().success());
-    let pause = 5 + 4 * began.elapsed().as_secs();
+    let pause = 3 + 2 * began.elapsed().as_secs();
     project.edit(
         "fast.py",
         "import look\n",
         &format!("import time\n\nimport look\n\ntime.sleep({pause})\n"),
     );
     let warmed = Warmed::start(project, "fast.py", vec![python("python"), "fast.py".into()]);
-    // How long the packages take is known from now on.
-    warmed.warm_save("v1");
-    eventually(DEADLINE, || warmed.standby().is_some());
-    let before = warmed.standby().unwrap();
-    assert_eq!(warmed.log.events("standby").len(), 1, "too late");
-    warmed.save("v2");
-    warmed.log.until("reloaded", 2);
-    assert_eq!(warmed.newest(), before, "{}", warmed.log.text());
-    assert_eq!(warmed.mark(), "v2");
+    let is_served_by_it = |round: usize| {
+        // How long the packages take is known from now on.
+        warmed.warm_save(&format!("v{round}-1"));
+        let reloads = warmed.log.events("reloaded").len();
+        let ready = warmed.log.events("standby").len();
+        eventually(DEADLINE, || warmed.standby().is_some());
+        let before = warmed.standby();
+        let is_early = warmed.log.events("standby").len() == ready;
+        let mark = format!("v{round}-2");
+        warmed.save(&mark);
+        warmed.log.until("reloaded", reloads + 1);
+        assert_eq!(warmed.mark(), mark);
+        is_early && before == Some(warmed.newest())
+    };
+    // On a busy machine the packages may take much longer than before.
+    assert!((0..5).any(is_served_by_it), "{}", warmed.log.text());
 }
 
 /// Saves several times in quick succession; whether one process was started for all of that, one that was there
