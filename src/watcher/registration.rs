@@ -61,10 +61,7 @@ impl WatcherThread {
         let mut found = self.adopt(index);
         let tree = &mut self.trees[index];
         let mut missed = old.map_or_else(Vec::new, |old| tree.inherit(old, &mut found));
-        if let Some(since) = since {
-            missed.extend(found.extract_if(.., |path| is_newer(path, since)));
-        }
-        tree.take_baseline(found);
+        missed.extend(tree.take_baseline(found, since));
         let unread = tree.unread().map(|path| (tree.number, path.clone()));
         self.unread.extend(unread);
         for path in missed {
@@ -138,14 +135,12 @@ impl WatcherThread {
         if !self.trees[index].update_extra_files() {
             return Ok(());
         }
-        let mut found = self.trees[index].adopt_extra_files(&mut self.watches)?;
-        let missed = found.extract_if(.., |path| is_newer(path, since));
-        let missed: Vec<PathBuf> = missed.collect();
+        let found = self.trees[index].adopt_extra_files(&mut self.watches)?;
         let tree = &mut self.trees[index];
         let number = tree.number;
-        let unread = found.iter().map(|path| (number, path.clone()));
-        self.unread.extend(unread);
-        tree.take_baseline(found);
+        self.unread
+            .extend(found.iter().map(|path| (number, path.clone())));
+        let missed = tree.take_baseline(found, Some(since));
         tree.publish_coverage();
         for path in missed {
             self.touch(index, path);

@@ -6,7 +6,7 @@ mod extra_files;
 mod idle;
 mod listener;
 
-use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::FileType;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -386,15 +386,24 @@ impl Tree {
         FileStamp::of(path) != self.files.get(path).map(|entry| entry.stamp)
     }
 
-    /// Adds unknown files with their current state, the base of later comparisons.
-    pub(super) fn take_baseline(&mut self, found: Vec<PathBuf>) {
+    /// Adds unknown files with their current state, the base of later comparisons. Returns the files that changed after
+    /// `since`; those stay unknown, so that their comparison finds a change.
+    pub(super) fn take_baseline(
+        &mut self,
+        found: Vec<PathBuf>,
+        since: Option<SystemTime>,
+    ) -> Vec<PathBuf> {
+        let mut newer = Vec::new();
         for path in found {
-            if let btree_map::Entry::Vacant(place) = self.files.entry(path)
-                && let Some(entry) = FileState::glance(place.key())
-            {
-                place.insert(entry);
+            let state = (!self.files.contains_key(&path)).then(|| FileState::glance(&path));
+            // After the state is taken: a save in between must not become the base that its own event is compared with.
+            if since.is_some_and(|since| is_newer(&path, since)) {
+                newer.push(path);
+            } else if let Some(Some(state)) = state {
+                self.files.insert(path, state);
             }
         }
+        newer
     }
 
     /// Files of the baseline that are not read yet, or that may import JSON.

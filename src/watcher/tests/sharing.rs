@@ -247,6 +247,27 @@ async fn what_one_process_uses_concerns_it_alone() {
 }
 
 #[tokio::test]
+async fn a_save_while_the_files_of_a_process_are_examined_counts() {
+    let names: Vec<String> = (0..200).map(|it| format!("a/{it}.txt")).collect();
+    let mut files: Vec<&str> = names.iter().map(String::as_str).collect();
+    files.push("a/pyproject.toml");
+    for round in 0..20 {
+        let mut fleet = SiblingServers::new(&files);
+        fleet.want(1, inferring(&fleet.path("a"))).await;
+        age(&fleet.path("a")).await;
+        let in_use = FilesInUse {
+            read: names.iter().map(|name| fleet.path(name)).collect(),
+            since: SystemTime::now(),
+            ..FilesInUse::default()
+        };
+        fleet.watcher.downgrade().watch_in_use(1, in_use);
+        std::thread::sleep(Duration::from_millis(round));
+        fleet.write("a/150.txt", "new");
+        fleet.change(1, "150.txt").await;
+    }
+}
+
+#[tokio::test]
 async fn what_one_server_writes_itself_concerns_the_others() {
     let mut fleet = SiblingServers::new(&["a/pyproject.toml", "a/x.py", "a/state.py"]);
     for id in [1, 2] {
