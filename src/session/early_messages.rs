@@ -32,6 +32,8 @@ enum HandshakeState {
     Requested,
     /// `initialize` was answered; `notifications/initialized` is missing.
     Answered,
+    /// The handshake has ended, and a thread sends the held messages.
+    Releasing,
 }
 
 impl EarlyMessages {
@@ -52,7 +54,7 @@ impl EarlyMessages {
         self.handshake == HandshakeState::Answered
     }
 
-    /// Holds a message back during the handshake; returns it at any other time.
+    /// Holds a message back during the handshake, and until those before it are sent; returns it at any other time.
     pub(super) fn hold(&mut self, line: String, related: RelatedRequest<'_>) -> Result<(), String> {
         if self.handshake == HandshakeState::None {
             return Err(line);
@@ -71,9 +73,33 @@ impl EarlyMessages {
         self.held_bytes > MAX_HELD_BYTES
     }
 
-    /// Ends the handshake and returns the messages held back, in order of arrival.
-    pub(super) fn finish(&mut self) -> Vec<EarlyMessage> {
-        std::mem::take(self).held
+    /// Ends the handshake. Returns true if the caller must now send the messages held back, see
+    /// [`release`](Self::release); false if there is no handshake to end.
+    pub(super) fn finish(&mut self) -> bool {
+        let is_open = matches!(
+            self.handshake,
+            HandshakeState::Requested | HandshakeState::Answered
+        );
+        if is_open {
+            self.handshake = HandshakeState::Releasing;
+        }
+        is_open
+    }
+
+    /// Returns the next messages to send, in order of arrival; `None` once none is left. Messages that arrive between
+    /// two calls are held back too, so that they do not overtake the others.
+    pub(super) fn release(&mut self) -> Option<Vec<EarlyMessage>> {
+        if self.handshake != HandshakeState::Releasing {
+            // The client has introduced itself again.
+            return None;
+        }
+        self.held_bytes = 0;
+        let held = std::mem::take(&mut self.held);
+        if held.is_empty() {
+            self.handshake = HandshakeState::None;
+            return None;
+        }
+        Some(held)
     }
 }
 
@@ -86,8 +112,18 @@ mod tests {
         early.hold(line.to_owned(), RelatedRequest::Nothing).is_ok()
     }
 
+    /// Returns the lines to send next.
+    fn released(early: &mut EarlyMessages) -> Vec<String> {
+        let messages = early.release().unwrap_or_default();
+        messages.into_iter().map(|it| it.line).collect()
+    }
+
+    /// Ends the handshake and returns the lines to send.
     fn lines(early: &mut EarlyMessages) -> Vec<String> {
-        early.finish().into_iter().map(|it| it.line).collect()
+        assert!(early.finish());
+        let lines = released(early);
+        assert!(lines.is_empty() || early.release().is_none());
+        lines
     }
 
     #[test]
@@ -100,17 +136,42 @@ mod tests {
         assert!(holds(&mut early, "c") && early.is_answered());
         assert_eq!(lines(&mut early), ["b", "c"]);
         assert!(!holds(&mut early, "d") && !early.is_answered());
-        assert!(lines(&mut early).is_empty());
+        assert!(!early.finish() && early.release().is_none());
         // A client may introduce itself again.
         early.begin();
         assert!(holds(&mut early, "e"));
     }
 
     #[test]
+    fn no_message_overtakes_those_that_are_being_sent() {
+        let mut early = EarlyMessages::default();
+        early.begin();
+        assert!(holds(&mut early, "a"));
+        assert!(early.finish());
+        assert!(!early.finish(), "one thread alone sends them");
+        assert_eq!(released(&mut early), ["a"]);
+        assert!(holds(&mut early, "b"));
+        assert_eq!(released(&mut early), ["b"]);
+        assert!(early.release().is_none());
+        assert!(!holds(&mut early, "c"));
+    }
+
+    #[test]
+    fn a_handshake_that_begins_meanwhile_holds_the_rest() {
+        let mut early = EarlyMessages::default();
+        early.begin();
+        assert!(early.finish());
+        assert!(holds(&mut early, "a"));
+        early.begin();
+        assert!(early.release().is_none());
+        assert_eq!(lines(&mut early), ["a"]);
+    }
+
+    #[test]
     fn a_late_answer_does_not_begin_a_handshake_again() {
         let mut early = EarlyMessages::default();
         early.begin();
-        early.finish();
+        lines(&mut early);
         early.initialize_answered();
         assert!(!early.is_answered() && !holds(&mut early, "a"));
     }
@@ -138,7 +199,7 @@ mod tests {
         assert!(!early.is_full());
         holds(&mut early, "x");
         assert!(early.is_full());
-        early.finish();
+        lines(&mut early);
         early.begin();
         holds(&mut early, "x");
         assert!(!early.is_full());

@@ -168,10 +168,18 @@ impl Session {
 
     /// Marks the client as ready and sends the messages that were held back for it.
     pub(super) fn finish_handshake(&self) {
-        let messages = self.state().early_messages.finish();
-        for EarlyMessage { line, related_id } in messages {
-            let related = RelatedRequest::of(related_id.as_deref());
-            let _ = self.delivery.send(&line, related);
+        if !self.state().early_messages.finish() {
+            return;
+        }
+        // Not `while let`: its condition would hold the lock.
+        loop {
+            let Some(messages) = self.state().early_messages.release() else {
+                return;
+            };
+            for EarlyMessage { line, related_id } in messages {
+                let related = RelatedRequest::of(related_id.as_deref());
+                let _ = self.delivery.send(&line, related);
+            }
         }
     }
 

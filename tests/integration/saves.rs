@@ -168,7 +168,7 @@ fn another_branch_checked_out() {
             &[&["git"], &identity[..], arguments].concat(),
         );
     };
-    let names: Vec<String> = (0..2000)
+    let names: Vec<String> = (0..1000)
         .map(|number| format!("src/d{:02}/f{number:04}.json", number % 40))
         .collect();
     let fill = |mark: &str| {

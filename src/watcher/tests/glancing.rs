@@ -96,6 +96,8 @@ async fn a_save_after_which_the_last_one_is_decided_is_suspected_again() {
         round += 1;
         project.write("src/a.py", &round.to_string());
         project.watcher.downgrade().report_pending();
+        // On a busy machine the result of this save may be there already.
+        let mut was_suspected = false;
         while let Ok((_, notice)) = project.notices.try_recv() {
             assert_eq!(
                 project.suspect,
@@ -103,9 +105,10 @@ async fn a_save_after_which_the_last_one_is_decided_is_suspected_again() {
                 "round {round}"
             );
             project.suspect = !project.suspect;
+            was_suspected |= project.suspect;
             verdicts += usize::from(!project.suspect);
         }
-        assert!(project.suspect, "round {round}");
+        assert!(project.suspect || was_suspected, "round {round}");
         // Close to the quiet time, so that results and saves coincide.
         std::thread::sleep(Duration::from_millis(28 + round % 6));
     }
