@@ -17,8 +17,11 @@ use super::messages::WriteState;
 const HOLLOW_GRACE: Duration = Duration::from_millis(150);
 /// Divisor of the quiet time: files saved by one command follow each other within this part of it.
 const CALM: u32 = 3;
-/// Maximum time that a git command (its `index.lock`) holds a batch.
+/// Maximum time that a git command (its `index.lock`) holds a batch after the last touch: a command that runs for longer
+/// goes on touching files.
 pub(super) const LOCK_HOLD: Duration = Duration::from_secs(5);
+/// Maximum time that a git command holds a batch at all.
+const LONGEST_LOCK_HOLD: Duration = Duration::from_secs(60);
 
 /// State of the disk when a batch is due.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -127,6 +130,11 @@ impl Settle {
         }
     }
 
+    /// Whether a git command has held the batch.
+    pub(super) fn was_locked(&self) -> bool {
+        self.batch.as_ref().is_some_and(|batch| batch.was_locked)
+    }
+
     /// Delays the early notice by a part of the quiet time, because a start that begins too early is expensive.
     pub(super) fn delay_early_notice(&mut self) {
         if let Some(batch) = &mut self.batch {
@@ -173,7 +181,8 @@ impl Settle {
         if now < batch.due {
             return None;
         }
-        if disk_state.locked && now < batch.first + LOCK_HOLD {
+        let held_until = (batch.last + LOCK_HOLD).min(batch.first + LONGEST_LOCK_HOLD);
+        if disk_state.locked && now < held_until {
             batch.was_locked = true;
             batch.due = now + self.quiet;
             return None;
@@ -272,19 +281,29 @@ mod tests {
     }
 
     #[test]
-    fn a_git_command_holds_the_batch_for_a_bounded_time() {
-        let (mut settle, start) = settle();
+    fn a_git_command_holds_the_batch_while_it_touches_files_and_for_a_bounded_time() {
         let locked = DiskState {
             locked: true,
             ..REST
         };
-        settle.touch("a".into(), WriteState::Unknown, start);
-        let mut now = start;
-        while settle.resolve(now, locked).is_none() {
-            now = settle.due().expect("held, not lost");
-            assert!(now <= start + LOCK_HOLD + QUIET);
+        for (touched_for, held) in [
+            (Duration::ZERO, LOCK_HOLD),
+            (ms(20_000), ms(20_000) + LOCK_HOLD),
+            (ms(100_000), LONGEST_LOCK_HOLD),
+        ] {
+            let (mut settle, start) = settle();
+            let (mut now, mut touched) = (start, start);
+            settle.touch("a".into(), WriteState::Unknown, start);
+            while settle.resolve(now, locked).is_none() {
+                if now > touched + ms(500) && now <= start + touched_for {
+                    settle.touch("a".into(), WriteState::Unknown, now);
+                    touched = now;
+                }
+                now = settle.due().expect("held, not lost");
+            }
+            let until = start + held;
+            assert!(now <= until + QUIET && now + ms(1000) >= until, "{held:?}");
         }
-        assert!(now >= start + LOCK_HOLD);
     }
 
     proptest! {
@@ -294,7 +313,7 @@ mod tests {
             let (mut settle, mut now) = settle();
             let mut outstanding = BTreeSet::new();
             let mut began = now;
-            let bound = LOCK_HOLD + MAX_WAIT + HOLLOW_GRACE + QUIET;
+            let bound = LONGEST_LOCK_HOLD + MAX_WAIT + HOLLOW_GRACE + QUIET;
             for (name, pause, locked, hollow) in steps {
                 let end = now + ms(pause);
                 while let Some(due) = settle.due().filter(|due| *due <= end) {

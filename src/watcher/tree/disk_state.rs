@@ -7,9 +7,17 @@ use super::super::settle::{DiskState, LOCK_HOLD};
 use super::Tree;
 
 impl Tree {
-    /// Whether a git command is rewriting the work tree.
+    /// Whether a git command is rewriting the work tree. The lock of a long one is as old as the command: it is in use
+    /// if it was new when the batch began.
     pub(in super::super) fn is_locked(&self) -> bool {
-        self.git_lock.as_deref().is_some_and(is_live_lock)
+        let Some(lock) = &self.git_lock else {
+            return false;
+        };
+        if self.settle.was_locked() {
+            lock.exists()
+        } else {
+            is_new(lock)
+        }
     }
 
     /// Returns the disk state for the due batch.
@@ -37,9 +45,9 @@ pub(super) fn git_lock(top: &Path) -> PathBuf {
     directory.unwrap_or(dot_git).join("index.lock")
 }
 
-/// Whether the lock is in use. A lock older than any git command should take is a leftover of a crash; one with a time
-/// in the future would hold batches too long.
-fn is_live_lock(lock: &Path) -> bool {
+/// Whether the lock was made a short time ago. A lock older than that is a leftover of a crash; one with a time in the
+/// future would hold batches too long.
+fn is_new(lock: &Path) -> bool {
     std::fs::metadata(lock)
         .and_then(|metadata| metadata.modified())
         .is_ok_and(|at| at.elapsed().is_ok_and(|age| age < LOCK_HOLD))
