@@ -113,7 +113,7 @@ impl ServerDefinition {
 impl ServerShared {
     fn new(spec: &Arc<ServerSpec>, resources: &ProxyResources) -> Self {
         let (events, reaper) = (resources.events.clone(), resources.reaper.clone());
-        events.hide(&spec.hidden);
+        events.hide(&spec.hidden_values());
         let lists = ListKind::ALL.map(|_| Ok(List::default()));
         let snapshot = Snapshot {
             generation: 0,

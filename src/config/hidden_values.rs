@@ -1,12 +1,15 @@
-//! Values of variables in a server's definition that are shown as the variable instead.
+//! Values that are shown as their variable instead: those of variables in a server's definition, those of its `env`, and
+//! inherited secrets. A server may repeat any of them on stderr, and that goes into logs and errors.
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::expand::{ENVIRONMENT, ValuePiece, pieces};
+use super::secrets::{looks_secret, names_secret};
 
 /// A shorter value is too likely to be part of an ordinary word.
 const SHORTEST: usize = 6;
@@ -31,6 +34,50 @@ impl HiddenValues {
         hidden.0.retain(|(value, _)| !is_path(value));
         hidden.sort();
         hidden
+    }
+
+    /// Returns the values of the proxy's own variables that name a secret: servers inherit them.
+    pub(crate) fn inherited() -> Self {
+        let mut hidden = Self::default();
+        for (name, value) in std::env::vars_os() {
+            // `PWD` and others are paths.
+            if !Path::new(&value).is_absolute() {
+                hidden.add_variable(&name, &value, |name, _| names_secret(name));
+            }
+        }
+        hidden.sort();
+        hidden
+    }
+
+    /// Adds the values of a server's own variables, except paths that exist below `folder`, and plain words such as
+    /// `production` whose variable names no secret.
+    pub(super) fn add_env(&mut self, env: &[(OsString, OsString)], folder: &Path) {
+        for (name, value) in env {
+            if !folder.join(value).exists() {
+                self.add_variable(name, value, |name, value| {
+                    names_secret(name) || looks_secret(value) || !is_plain_word(value)
+                });
+            }
+        }
+        self.sort();
+    }
+
+    /// Adds the value of a variable, and each of its words if it names a secret, such as `Bearer TOKEN`.
+    fn add_variable(
+        &mut self,
+        name: &OsStr,
+        value: &OsStr,
+        is_hidden: impl Fn(&str, &str) -> bool,
+    ) {
+        let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
+            return;
+        };
+        let words = value.split_whitespace().filter(|_| names_secret(name));
+        for text in std::iter::once(value).chain(words) {
+            if text.len() >= SHORTEST && is_hidden(name, text) {
+                self.0.push((text.to_owned(), format!("${{{name}}}")));
+            }
+        }
     }
 
     fn add_text(&mut self, text: &str, variables: &HashMap<String, String>) {
@@ -95,6 +142,10 @@ impl HiddenValues {
     }
 }
 
+fn is_plain_word(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphabetic()) || text.parse::<f64>().is_ok()
+}
+
 /// Shows no value.
 impl fmt::Debug for HiddenValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -149,6 +200,35 @@ mod tests {
             let variables = [("DIR".to_owned(), value.to_owned())].into();
             let hidden = HiddenValues::of(["${DIR}/x"].into_iter(), &variables, folder.path());
             assert_eq!(hidden.hide(value.to_owned()) != value, is_hidden, "{value}");
+        }
+    }
+
+    #[test]
+    fn values_of_env_are_hidden_unless_they_are_plain_words_or_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("data-folder")).unwrap();
+        for (name, value, text, shown) in [
+            (
+                "DIFY_KEY",
+                "secretword",
+                "key secretword.",
+                "key ${DIFY_KEY}.",
+            ),
+            ("MODE", "production", "in production", "in production"),
+            ("MODE", "2025.25", "2025.25", "2025.25"),
+            ("PLAIN", "x-1234567", "x-1234567", "${PLAIN}"),
+            ("DATA", "data-folder", "in data-folder", "in data-folder"),
+            (
+                "API_KEY",
+                "Bearer hushhush",
+                "sent hushhush",
+                "sent ${API_KEY}",
+            ),
+            ("LEVEL", "debug", "debug", "debug"),
+        ] {
+            let mut hidden = HiddenValues::default();
+            hidden.add_env(&[(name.into(), value.into())], folder.path());
+            assert_eq!(hidden.hide(text.to_owned()), shown, "{name}={value}");
         }
     }
 

@@ -307,11 +307,14 @@ impl<'a> Resolver<'a> {
         ))
     }
 
-    /// Returns the values of variables in the command, in its arguments and in the working directory.
+    /// Returns the values of variables in the command, in its arguments, in its variables and in the working directory.
     fn hidden(&self, args: &[Located<String>], folder: &Path) -> HiddenValues {
         let text = |key| self.section.text(key).map(|(text, _)| text.as_str());
         let texts = ["command", "cwd"].into_iter().filter_map(text);
-        HiddenValues::of(texts.chain(values(args)), &self.around.variables, folder)
+        let env = self.section.map("env").map_or(&[][..], |(map, _)| map);
+        let env = env.iter().map(|(_, value)| value.value.as_str());
+        let texts = texts.chain(values(args)).chain(env);
+        HiddenValues::of(texts, &self.around.variables, folder)
     }
 
     fn prefix(&mut self) -> String {

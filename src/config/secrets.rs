@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::expand::{ValuePiece, pieces};
 
-pub(super) use likely::looks_secret;
-use likely::{mentions_secret, names_secret};
+use likely::mentions_secret;
+pub(super) use likely::{looks_secret, names_secret};
 pub(crate) use lines::line;
 
 mod likely;

@@ -23,7 +23,7 @@ pub(crate) struct ServerSpec {
     pub(crate) args: Vec<OsString>,
     /// Program and arguments as written, without secrets, for people and models.
     pub(crate) shown: Vec<String>,
-    /// Values of variables in the command and in `cwd`.
+    /// Values of variables in the command, in `env` and in `cwd`.
     pub(crate) hidden: HiddenValues,
     /// Existing absolute directory, base of relative globs.
     pub(crate) cwd: PathBuf,
@@ -50,6 +50,13 @@ pub(crate) struct ServerSpec {
 }
 
 impl ServerSpec {
+    /// Returns the values that must not be shown: those of variables, and those of `env`. Reads the file system.
+    pub(crate) fn hidden_values(&self) -> HiddenValues {
+        let mut hidden = self.hidden.clone();
+        hidden.add_env(&self.env, &self.cwd);
+        hidden
+    }
+
     /// Creates the settings of a command, with defaults otherwise.
     pub(crate) fn new(name: String, program: OsString, args: Vec<OsString>, cwd: PathBuf) -> Self {
         let words = std::iter::once(&program).chain(&args);

@@ -66,6 +66,7 @@ fn start_on(
         ended,
     };
     let outlet = EventSender::new(sender, Arc::clone(&dropped));
+    outlet.hide(&HiddenValues::inherited());
     let hidden = outlet.hidden();
 
     let stderr_form = match options.log_format {

@@ -360,7 +360,7 @@ impl Supervisor {
         if !same || spec.warm == StandbyMode::Off {
             self.shared.warm.forget();
         }
-        self.context.resources.events.hide(&spec.hidden);
+        self.context.resources.events.hide(&spec.hidden_values());
         self.context.spec = spec;
         for effect in effects {
             self.carry_out(effect);

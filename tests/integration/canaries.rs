@@ -135,7 +135,8 @@ fn seeded(canaries: &mut Canaries, remote: &str) -> (Project, Vec<(String, Strin
             canaries.put("an odd line of env_file")
         ),
     );
-    let mut variables = Vec::new();
+    let inherited = canaries.put("an inherited variable");
+    let mut variables = vec![("SEEDED_TOKEN".to_owned(), inherited)];
     let mut variable = |canaries: &mut Canaries, place: &str| {
         let name = format!("SEEDED_{}", variables.len());
         variables.push((name.clone(), canaries.put(place)));
@@ -169,7 +170,9 @@ fn seeded(canaries: &mut Canaries, remote: &str) -> (Project, Vec<(String, Strin
     let far_url = url(canaries, in_url);
     let folder = variable(canaries, "a variable in the folder of a source");
     let command = variable(canaries, "a variable in a command that is not understood");
+    let words = "echo \"$PLAIN, $API_KEY, ${API_KEY#* }, $FROM, $DEFAULT, $FILED, $SEEDED_TOKEN\" >&2; exit 3";
     let servers = json!({"mcpServers": {
+        "repeats": {"command": "sh", "args": ["-c", words], "env": env, "envFile": "my.env"},
         "near": {"command": fake, "args": args, "env": env, "envFile": "my.env"},
         "sourced": {"command": "python3", "args": [format!("./{folder}/server.py")]},
         "unclear": {"command": format!("./{command}")},
@@ -250,6 +253,7 @@ fn no_command_shows_a_secret() {
         &["tools", "--json"],
         &["call", "far", "x"],
         &["call", "lost", "x"],
+        &["call", "repeats", "x"],
         &["call", "near", "no_such_tool"],
     ] {
         canaries.are_not_in(&run(&project, &variables, words), &words.join(" "));
@@ -298,6 +302,10 @@ fn no_tool_event_or_log_shows_a_secret() {
             (
                 "load_mcp_server_dynamically",
                 json!({"server_name": "lost"}),
+            ),
+            (
+                "load_mcp_server_dynamically",
+                json!({"server_name": "repeats"}),
             ),
             (
                 "load_mcp_server_dynamically",

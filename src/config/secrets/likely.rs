@@ -99,7 +99,7 @@ const KEYS: [&str; 30] = [
 ];
 
 /// Whether the value of this name is likely a secret.
-pub(super) fn names_secret(name: &str) -> bool {
+pub(in crate::config) fn names_secret(name: &str) -> bool {
     let words = words(name);
     let Some(last) = words.last() else {
         return false;
