@@ -10,6 +10,7 @@ mod checkout;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod git_program;
+mod git_transport;
 mod http;
 mod limits;
 mod local;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use git2::Oid;
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +33,11 @@ use super::progress::{InstallStep, StepListener};
 use super::source::{RepositoryAddress, Source};
 use crate::quoting;
 use crate::transport::reaper::Reaper;
+use git_program::ProgramRepository;
+use git_transport::{FetchExtent, GitTransport};
+use http::HttpRepository;
 use limits::ResourceUsage;
+use local::LocalRepository;
 use refs::{RefLookup, Refs};
 use worker::WorkerTask;
 
@@ -150,31 +156,6 @@ impl CloneContext {
     }
 }
 
-/// Amount of history and files to fetch for the requested commits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FetchExtent {
-    /// The commits without their parents.
-    Alone,
-    Whole,
-    /// All ancestors as well, but no files.
-    Commits,
-}
-
-/// Transport to a repository.
-trait GitTransport {
-    /// Lists the refs of the repository.
-    fn refs(&mut self, job: &CloneContext) -> Result<Refs, CloneError>;
-
-    /// Fetches `wants` into the repository in `folder`, possibly more than `extent` requests.
-    fn fetch(
-        &mut self,
-        folder: &Path,
-        wants: &[Oid],
-        extent: FetchExtent,
-        job: &CloneContext,
-    ) -> Result<(), CloneError>;
-}
-
 /// Commit that a source currently resolves to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ResolvedCommit {
@@ -195,27 +176,7 @@ pub(super) struct ListedRepository {
 pub(super) fn open(source: &Source, job: &CloneContext) -> Result<ListedRepository, CloneError> {
     job.progress
         .report(InstallStep::Connecting(source.repository()));
-    let (reach, refs) = match &source.remote {
-        RepositoryAddress::Http { url, credentials } => {
-            let mut http = http::HttpRepository::new(url, credentials.as_ref(), job)?;
-            match http.refs(job) {
-                Ok(refs) => (Box::new(http) as Box<dyn GitTransport>, refs),
-                // git may have credentials of the user; it is run without a prompt.
-                Err(CloneError::Denied) if credentials.is_none() && url.scheme() == "https" => {
-                    reached(
-                        git_program::ProgramRepository::new(http.base().as_str(), job),
-                        job,
-                    )
-                    .map_err(|_| CloneError::Denied)?
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        RepositoryAddress::Program(url) => {
-            reached(git_program::ProgramRepository::new(url, job), job)?
-        }
-        RepositoryAddress::Local(path) => reached(Ok(local::LocalRepository::new(path)), job)?,
-    };
+    let (reach, refs) = connect(&source.remote, job)?;
     let resolved = resolve(&refs, source.reference.as_deref())?;
     job.progress.report(InstallStep::Resolved {
         commit: resolved.commit.clone(),
@@ -228,13 +189,44 @@ pub(super) fn open(source: &Source, job: &CloneContext) -> Result<ListedReposito
     })
 }
 
-fn reached<R: GitTransport + 'static>(
-    reach: Result<R, CloneError>,
+/// Lists the refs of the repository at `address`; returns them with the transport that reached it.
+fn connect(
+    address: &RepositoryAddress,
     job: &CloneContext,
 ) -> Result<(Box<dyn GitTransport>, Refs), CloneError> {
-    let mut reach = reach?;
-    let refs = reach.refs(job)?;
-    Ok((Box::new(reach), refs))
+    match address {
+        RepositoryAddress::Http { url, credentials } => {
+            connect_over_http(url, credentials.as_ref(), job)
+        }
+        RepositoryAddress::Program(url) => listed(ProgramRepository::new(url, job)?, job),
+        RepositoryAddress::Local(path) => listed(LocalRepository::new(path), job),
+    }
+}
+
+fn connect_over_http(
+    url: &Url,
+    credentials: Option<&(String, String)>,
+    job: &CloneContext,
+) -> Result<(Box<dyn GitTransport>, Refs), CloneError> {
+    let mut http = HttpRepository::new(url, credentials, job)?;
+    match http.refs(job) {
+        Ok(refs) => Ok((Box::new(http), refs)),
+        // git may have credentials of the user; it is run without a prompt.
+        Err(CloneError::Denied) if credentials.is_none() && url.scheme() == "https" => {
+            let program = ProgramRepository::new(http.base().as_str(), job);
+            let listed = program.and_then(|program| listed(program, job));
+            listed.map_err(|_| CloneError::Denied)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn listed(
+    mut transport: impl GitTransport + 'static,
+    job: &CloneContext,
+) -> Result<(Box<dyn GitTransport>, Refs), CloneError> {
+    let refs = transport.refs(job)?;
+    Ok((Box::new(transport), refs))
 }
 
 fn resolve(refs: &Refs, name: Option<&str>) -> Result<ResolvedCommit, CloneError> {

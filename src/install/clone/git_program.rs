@@ -9,8 +9,9 @@ use git2::Oid;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
+use super::git_transport::{FetchExtent, GitTransport};
 use super::refs::Refs;
-use super::{CloneContext, CloneError, FetchExtent, GitTransport};
+use super::{CloneContext, CloneError};
 use crate::transport::resolve::without_own;
 use crate::transport::run_command;
 

@@ -13,10 +13,11 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::git_transport::{FetchExtent, GitTransport};
 use super::packets::{self, FetchResponseParser, PacketSplitter, ResponsePart};
 use super::refs::Refs;
 use super::worker::{self, WorkerTask};
-use super::{CloneContext, CloneError, FetchExtent, GitTransport};
+use super::{CloneContext, CloneError};
 use crate::transport::http::{self, causes};
 
 /// Maximum length of the list of refs, in bytes.

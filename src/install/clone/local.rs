@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use git2::Oid;
 
+use super::git_transport::{FetchExtent, GitTransport};
 use super::refs::Refs;
 use super::worker::{self, WorkerTask};
-use super::{CloneContext, CloneError, FetchExtent, GitTransport};
+use super::{CloneContext, CloneError};
 
 /// Path of a working folder or of a bare `repo.git`.
 #[derive(Debug)]

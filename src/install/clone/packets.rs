@@ -3,7 +3,7 @@
 use git2::Oid;
 use serde::{Deserialize, Serialize};
 
-use super::FetchExtent;
+use super::git_transport::FetchExtent;
 use super::refs::Refs;
 
 /// Maximum length of a packet in the protocol.
