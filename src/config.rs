@@ -14,6 +14,7 @@ mod env_file;
 mod expand;
 mod fault;
 mod files;
+mod findings;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod hidden_values;

@@ -4,10 +4,10 @@
 //! supported, if it belongs in `mcp-proxy.toml`, or if it looks misspelt.
 
 use super::fault::Fault;
+use super::findings::Findings;
 use super::keys;
 use super::location::{FileSpan, Located};
 use super::node::{Entries, Node, Value};
-use super::section::SectionReader;
 use crate::suggestions::nearest;
 
 /// Meaning of a client's key.
@@ -115,14 +115,14 @@ pub(super) fn spelling(key: &str) -> Option<String> {
     })
 }
 
-/// Translates one server of a client's file. Unsupported keys become notes of `reader`, wrong values faults.
-pub(super) fn translated(reader: &mut SectionReader<'_>, node: &Node) -> Node {
+/// Translates one server of a client's file. Unsupported keys become notes, wrong values faults.
+pub(super) fn translated(findings: &mut Findings<'_>, node: &Node) -> Node {
     let Value::Table(entries) = &node.value else {
         return node.clone();
     };
     let mut ours = TranslatedServer {
         entries: Vec::new(),
-        reader,
+        findings,
     };
     for (key, value) in entries {
         if !matches!(value.value, Value::Null) {
@@ -136,9 +136,9 @@ pub(super) fn translated(reader: &mut SectionReader<'_>, node: &Node) -> Node {
 }
 
 /// Translated entries of one server.
-struct TranslatedServer<'a, 'r> {
+struct TranslatedServer<'a, 'f> {
     entries: Entries,
-    reader: &'a mut SectionReader<'r>,
+    findings: &'a mut Findings<'f>,
 }
 
 impl TranslatedServer<'_, '_> {
@@ -247,13 +247,13 @@ impl TranslatedServer<'_, '_> {
                 let (one, other) = (before.at.text(), key.at.text());
                 let message = format!("{one} and {other} have different values");
                 let fault = Fault::new(&key.at, message.replace('"', "`"));
-                self.reader.fault(fault.help("remove one of them"));
+                self.findings.fault(fault.help("remove one of them"));
             }
         }
     }
 
     fn wrong(&mut self, key: &Located<String>, value: &Node, expected: &str) {
-        self.reader.wrong(&key.value, value, expected);
+        self.findings.wrong(&key.value, value, expected);
     }
 
     /// Adds a note for a key of `mcp-proxy.toml` or a misspelt key; ignores other keys.
@@ -271,7 +271,7 @@ impl TranslatedServer<'_, '_> {
 
     fn note(&mut self, key: &Located<String>, says: &str) {
         let text = format!("`{}` {says}", key.value);
-        self.reader.note(&key.at, &text);
+        self.findings.note(&key.at, &text);
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::discover::{ConfigPaths, OWN};
 use super::fault::Fault;
+use super::findings::{Findings, Note, WHOLE_FILE};
 use super::keys;
 use super::location::{ConfigFile, Located};
 use super::node::{self, Node};
-use super::section::{Note, Section, SectionReader, Setting, WHOLE_FILE};
+use super::section::{Section, SectionReader, Setting};
 use super::server_tables;
 
 /// File form of all configuration files together.
@@ -109,12 +110,12 @@ fn reader<'a>(
     notes: &'a mut Vec<Note>,
     tolerant: bool,
 ) -> SectionReader<'a> {
-    SectionReader {
+    let findings = Findings {
         faults,
         notes,
         server: None,
-        tolerant,
-    }
+    };
+    SectionReader { findings, tolerant }
 }
 
 /// Returns the servers of a client's file.
@@ -124,7 +125,7 @@ fn client_servers(
     notes: &mut Vec<Note>,
 ) -> Vec<(Located<String>, Section)> {
     let mut reader = reader(faults, notes, true);
-    let Some(all) = server_tables::all(&mut reader, tree) else {
+    let Some(all) = server_tables::all(&mut reader.findings, tree) else {
         return Vec::new();
     };
     let mut servers = reader.servers(&all, &keys::CLIENT_SERVER);

@@ -10,11 +10,12 @@ use super::env_file;
 use super::expand::{DEEPEST, ENVIRONMENT, ExpandError, expand, foreign};
 use super::fault::Fault;
 use super::files::RawConfig;
+use super::findings::Note;
 use super::location::{FileSpan, Located, values};
 use super::own_entry;
 use super::remote::{self, Remote};
 use super::secrets::{self, guarded, shown_words};
-use super::section::{NAME_ADVICE, Note, Section, is_name_char};
+use super::section::{NAME_ADVICE, Section, is_name_char};
 use super::spec::{
     MetaToolSet, OnBroken, ReloadMode, ServerSpec, StandbyMode, Timeouts, ToolFilter,
 };

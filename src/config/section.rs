@@ -7,17 +7,14 @@ use globset::Glob;
 
 use super::client_keys;
 use super::fault::Fault;
+use super::findings::Findings;
 use super::keys::{self, Key, ValueKind};
 use super::location::{FileSpan, Located};
-use super::masking::visible;
 use super::node::{Node, Value};
 use super::units::{parse_duration, parse_size};
 
 /// Advice on the characters that [`is_name_char`] accepts.
 pub(crate) const NAME_ADVICE: &str = "use only A-Z, a-z, 0-9, `_` and `-`";
-
-/// Name of the outermost section in messages.
-pub(super) const WHOLE_FILE: &str = "the file";
 
 /// Returns true for the characters of server names, of prefixes, and of tool names as clients see them.
 pub(crate) fn is_name_char(c: char) -> bool {
@@ -138,55 +135,18 @@ impl Section {
     }
 }
 
-/// Converts trees to sections; collects faults and notes.
+/// Converts trees to sections.
 #[derive(Debug)]
 pub(super) struct SectionReader<'a> {
-    pub(super) faults: &'a mut Vec<Fault>,
-    /// Server being read.
-    pub(super) server: Option<String>,
-    pub(super) notes: &'a mut Vec<Note>,
+    pub(super) findings: Findings<'a>,
     /// Whether the file belongs to a client: its keys are translated, and unknown keys are ignored.
     pub(super) tolerant: bool,
 }
 
-/// Message that does not prevent a server from running.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Note {
-    /// Server that the note concerns.
-    pub(super) server: Option<String>,
-    pub(super) text: String,
-}
-
 impl SectionReader<'_> {
-    pub(super) fn fault(&mut self, fault: Fault) {
-        self.faults.push(fault.of(self.server.as_deref()));
-    }
-
-    /// Adds a note with the position that it concerns.
-    pub(super) fn note(&mut self, at: &FileSpan, text: &str) {
-        let ((line, column), path) = (at.line_and_column(), at.source.path.display());
-        let text = format!("{text} ({path}:{line}:{column})");
-        let text = text.chars().map(visible).collect();
-        let server = self.server.clone();
-        self.notes.push(Note { server, text });
-    }
-
-    /// Returns the entries of a table; any other value is a fault.
-    pub(super) fn entries<'n>(
-        &mut self,
-        what: &str,
-        node: &'n Node,
-    ) -> Option<&'n [(Located<String>, Node)]> {
-        if let Value::Table(entries) = &node.value {
-            return Some(entries);
-        }
-        self.wrong(what, node, "a table");
-        None
-    }
-
     pub(super) fn section(&mut self, what: &str, node: &Node, keys: &'static [Key]) -> Section {
         let mut section = Section::default();
-        for (name, value) in self.entries(what, node).unwrap_or_default() {
+        for (name, value) in self.findings.entries(what, node).unwrap_or_default() {
             match keys.iter().find(|key| key.name == name.value) {
                 Some(key) => {
                     if let Some(value) = self.setting(key, value) {
@@ -203,12 +163,17 @@ impl SectionReader<'_> {
     fn unknown(&mut self, name: &Located<String>, keys: &'static [Key]) {
         let fault = Fault::new(&name.at, format!("unknown key `{}`", name.value));
         // Advice on a key copied from a client's file.
-        let ours = self.server.as_ref().and(client_keys::spelling(&name.value));
-        self.fault(match (keys::section_of(&name.value), ours) {
-            (Some(section), _) => fault.help(format!("`{}` belongs in {section}", name.value)),
-            (None, Some(ours)) => fault.help(ours),
-            (None, None) => fault.did_you_mean(&name.value, keys.iter().map(|key| key.name)),
-        });
+        let ours = self
+            .findings
+            .server
+            .as_ref()
+            .and(client_keys::spelling(&name.value));
+        self.findings
+            .fault(match (keys::section_of(&name.value), ours) {
+                (Some(section), _) => fault.help(format!("`{}` belongs in {section}", name.value)),
+                (None, Some(ours)) => fault.help(ours),
+                (None, None) => fault.did_you_mean(&name.value, keys.iter().map(|key| key.name)),
+            });
     }
 
     fn setting(&mut self, key: &Key, node: &Node) -> Option<Located<Setting>> {
@@ -229,7 +194,7 @@ impl SectionReader<'_> {
                         "`{}` must be a whole number from {least} to {most}",
                         key.name
                     );
-                    self.fault(Fault::new(&node.at, message));
+                    self.findings.fault(Fault::new(&node.at, message));
                     return None;
                 };
                 Setting::Count(count)
@@ -244,7 +209,7 @@ impl SectionReader<'_> {
                 Setting::Choice(self.choice(key, node, text, choices)?)
             }
             (kind, _) => {
-                self.wrong(key.name, node, expected(kind));
+                self.findings.wrong(key.name, node, expected(kind));
                 return None;
             }
         };
@@ -254,7 +219,9 @@ impl SectionReader<'_> {
 
     fn parsed<T>(&mut self, key: &Key, node: &Node, parsed: Result<T, String>) -> Option<T> {
         let explain = |reason| Fault::new(&node.at, format!("`{}`: {reason}", key.name));
-        parsed.map_err(|reason| self.fault(explain(reason))).ok()
+        parsed
+            .map_err(|reason| self.findings.fault(explain(reason)))
+            .ok()
     }
 
     fn choice(
@@ -270,7 +237,8 @@ impl SectionReader<'_> {
             let all = all.collect::<Vec<_>>().join(", ");
             let message = format!("`{}` is `{text}`, but must be one of {all}", key.name);
             let fault = Fault::new(&node.at, message);
-            self.fault(fault.did_you_mean(text, choices.iter().copied()));
+            self.findings
+                .fault(fault.did_you_mean(text, choices.iter().copied()));
         }
         choice.copied()
     }
@@ -282,14 +250,15 @@ impl SectionReader<'_> {
             Value::List(items) => items.as_slice(),
             Value::Text(_) if globs => single,
             _ => {
-                self.wrong(key.name, node, "a list of strings");
+                self.findings.wrong(key.name, node, "a list of strings");
                 return None;
             }
         };
         let mut texts = Vec::new();
         for item in items {
             let Value::Text(text) = &item.value else {
-                self.wrong(&format!("{}[{}]", key.name, texts.len()), item, "a string");
+                self.findings
+                    .wrong(&format!("{}[{}]", key.name, texts.len()), item, "a string");
                 return None;
             };
             if globs {
@@ -307,23 +276,25 @@ impl SectionReader<'_> {
         let plain = glob.strip_prefix('!').unwrap_or(glob);
         if plain.is_empty() {
             let fault = Fault::new(at, "a glob is empty");
-            self.fault(fault.help("remove it or name files, as in \"src/**/*.py\""));
+            self.findings
+                .fault(fault.help("remove it or name files, as in \"src/**/*.py\""));
         } else if let Err(error) = Glob::new(plain) {
             let message = format!("glob `{glob}` is not valid: {}", error.kind());
-            self.fault(Fault::new(at, message));
+            self.findings.fault(Fault::new(at, message));
         }
     }
 
     fn map(&mut self, key: &Key, node: &Node) -> Option<Vec<(Located<String>, Located<String>)>> {
         let mut map = Vec::new();
-        for (name, node) in self.entries(key.name, node)? {
+        for (name, node) in self.findings.entries(key.name, node)? {
             let value = match &node.value {
                 Value::Text(text) | Value::Number(text) => text.clone(),
                 Value::Flag(flag) => flag.to_string(),
                 // VS Code uses `null` for an unset variable.
                 Value::Null => continue,
                 _ => {
-                    self.wrong(&format!("{}.{}", key.name, name.value), node, "a string");
+                    self.findings
+                        .wrong(&format!("{}.{}", key.name, name.value), node, "a string");
                     continue;
                 }
             };
@@ -340,18 +311,18 @@ impl SectionReader<'_> {
         keys: &'static [Key],
     ) -> Vec<(Located<String>, Section)> {
         let mut servers: Vec<(Located<String>, Section)> = Vec::new();
-        for (name, node) in self.entries("servers", node).unwrap_or_default() {
-            self.server = Some(name.value.clone());
+        for (name, node) in self.findings.entries("servers", node).unwrap_or_default() {
+            self.findings.server = Some(name.value.clone());
             self.check_name(name);
             let node = if self.tolerant {
-                &client_keys::translated(self, node)
+                &client_keys::translated(&mut self.findings, node)
             } else {
                 node
             };
             let section = self.section(&name.value, node, keys);
             servers.push((name.clone(), section));
         }
-        self.server = None;
+        self.findings.server = None;
         servers
     }
 
@@ -371,17 +342,8 @@ impl SectionReader<'_> {
             "" => NAME_ADVICE.to_owned(),
             better => format!("{NAME_ADVICE}: `{better}`"),
         };
-        self.fault(Fault::new(&name.at, message).help(help));
-    }
-
-    pub(super) fn wrong(&mut self, what: &str, node: &Node, expected: &str) {
-        let quoted = if what == WHOLE_FILE {
-            what.to_owned()
-        } else {
-            format!("`{what}`")
-        };
-        let message = format!("{quoted} must be {expected}, not {}", node.kind());
-        self.fault(Fault::new(&node.at, message));
+        self.findings
+            .fault(Fault::new(&name.at, message).help(help));
     }
 }
 

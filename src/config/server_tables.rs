@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use super::client_keys::is_server;
 use super::fault::Fault;
+use super::findings::{Findings, WHOLE_FILE};
 use super::location::{FileSpan, Located};
 use super::node::{Node, Value};
-use super::section::{SectionReader, WHOLE_FILE};
 use crate::suggestions::nearest;
 
 /// Key paths that contain only servers: Claude Code, Cursor and most others; VS Code; Codex; Zed.
@@ -168,13 +168,13 @@ fn twice<'n>(table: &'n Node, wanted: Option<&str>) -> Option<(&'n Located<Strin
 
 /// Returns all servers of a client's file; a file with entries but without servers is a fault. Among servers with the
 /// same name, the first table wins.
-pub(super) fn all(reader: &mut SectionReader<'_>, tree: &Node) -> Option<Node> {
-    let entries = reader.entries(WHOLE_FILE, tree)?;
+pub(super) fn all(findings: &mut Findings<'_>, tree: &Node) -> Option<Node> {
+    let entries = findings.entries(WHOLE_FILE, tree)?;
     let places = places(tree);
     let Some((first, more)) = places.split_first() else {
         if let Some((key, _)) = entries.first() {
             let fault = nowhere(&key.at, entries);
-            reader.fault(fault);
+            findings.fault(fault);
         }
         return None;
     };
@@ -193,9 +193,9 @@ pub(super) fn all(reader: &mut SectionReader<'_>, tree: &Node) -> Option<Node> {
                     continue;
                 };
                 if known.at.text() != server.at.text() {
-                    reader.server = Some(name.value.clone());
+                    findings.server = Some(name.value.clone());
                     let known = first.keys.join(".");
-                    reader.note(
+                    findings.note(
                         &name.at,
                         &format!("this duplicate is ignored; the server in `{known}` is used"),
                     );
@@ -203,7 +203,7 @@ pub(super) fn all(reader: &mut SectionReader<'_>, tree: &Node) -> Option<Node> {
             }
         }
     }
-    reader.server = None;
+    findings.server = None;
     Some(servers)
 }
 
