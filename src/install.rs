@@ -12,6 +12,7 @@ mod containment;
 mod dependencies;
 mod detect;
 mod error;
+mod fetch;
 mod fetched;
 mod installer;
 mod plan;
