@@ -2,9 +2,10 @@
 //! lines, each with the number of the request whose response carried it.
 //!
 //! `link` sends messages in order; `exchange` runs one request until its answer; `get_stream` reads the stream for
-//! server-initiated messages of a legacy server; `http_sse_2024` implements the transport of revision 2024-11-05;
-//! `peer` holds the address and the headers of every request; `response` reads everything of a response except its
-//! messages; `sse` parses events. The module reports every outcome as [`LinkEvent`]; it does not know its callers.
+//! server-initiated messages of a legacy server; `http_sse_2024` implements the transport of revision 2024-11-05. They
+//! share a `link_state` and report every outcome as [`LinkEvent`]. `peer` holds the address and the headers of every
+//! request; `response` reads everything of a response except its messages; `sse` parses events. The module does not
+//! know its callers.
 
 mod exchange;
 #[cfg(any(test, fuzzing))]
@@ -12,6 +13,8 @@ pub(crate) mod fuzz;
 mod get_stream;
 mod http_sse_2024;
 mod link;
+mod link_event;
+mod link_state;
 mod peer;
 mod response;
 pub(crate) mod sse;
@@ -25,7 +28,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, StatusCode, Url};
 
 use crate::error_chain;
-pub(crate) use link::{Fate, HttpLink, LinkError, LinkEvent};
+pub(crate) use link::HttpLink;
+pub(crate) use link_event::{Fate, LinkError, LinkEvent};
 
 /// Maximum number of redirects within a server's own origin.
 const REDIRECTS: usize = 5;

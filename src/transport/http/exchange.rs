@@ -9,7 +9,8 @@ use reqwest::{Response, StatusCode};
 use tokio::time::{sleep, timeout};
 
 use super::http_sse_2024;
-use super::link::{BacklogGuard, Fate, LinkError, LinkEvent, LinkInner};
+use super::link_event::{Fate, LinkError, LinkEvent};
+use super::link_state::{BacklogGuard, LinkState};
 use super::peer::{OutgoingMessage, SESSION};
 use super::response::{
     MAX_ERROR_BODY, coding, error_body, is_session_lost, is_stream, one_line, redirect,
@@ -30,7 +31,7 @@ struct ExchangeFailure(Fate, LinkError);
 
 /// Sends a request to the server and passes on all messages of its response. Holds `backlog` until its turn.
 pub(super) async fn run(
-    inner: &Arc<LinkInner>,
+    link: &Arc<LinkState>,
     number: u64,
     message: &OutgoingMessage,
     backlog: BacklogGuard,
@@ -38,11 +39,11 @@ pub(super) async fn run(
     let permit = if message.is_listen() {
         None
     } else {
-        inner.permits.acquire().await.ok()
+        link.permits.acquire().await.ok()
     };
     drop(backlog);
     let exchange = Exchange {
-        inner,
+        link,
         number,
         message,
     };
@@ -60,16 +61,16 @@ pub(super) async fn run(
     drop(permit);
     if let Err(ExchangeFailure(fate, how)) = done {
         if message.is_listen()
-            && inner.failed_listens.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_TRIES
+            && link.failed_listens.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_TRIES
         {
-            if !inner.has_listened.load(Ordering::Relaxed) {
+            if !link.has_listened.load(Ordering::Relaxed) {
                 // A server that never opened such a stream is not lost without one; it is not asked again.
                 let error = ErrorObject::new(INTERNAL_ERROR, format!("the server {how}"));
                 return exchange.answer(&error).await;
             }
-            inner.mark_lost(&how);
+            link.mark_lost(&how);
         }
-        inner.report_failed(number, fate, how).await;
+        link.report_failed(number, fate, how).await;
     }
 }
 
@@ -82,19 +83,19 @@ struct StreamPosition {
 }
 
 struct Exchange<'a> {
-    inner: &'a Arc<LinkInner>,
+    link: &'a Arc<LinkState>,
     number: u64,
     message: &'a OutgoingMessage,
 }
 
 impl Exchange<'_> {
     async fn run(&self) -> Result<(), ExchangeFailure> {
-        if let Some(how) = self.inner.loss_reason() {
+        if let Some(how) = self.link.loss_reason() {
             return Err(ExchangeFailure(Fate::Unsent, how));
         }
-        let peer = &self.inner.peer;
+        let peer = &self.link.peer;
         if peer.is_configured_as_2024() && !peer.has_one_stream() {
-            let begun = http_sse_2024::begin(self.inner).await;
+            let begun = http_sse_2024::begin(self.link).await;
             begun.map_err(|how| ExchangeFailure(Fate::Unsent, how))?;
         }
         let response = self.post().await?;
@@ -103,7 +104,7 @@ impl Exchange<'_> {
             let redirect = redirect(&response);
             let words = error_body(response).await;
             if !self.may_use_sse_2024(status, &words)
-                || http_sse_2024::begin(self.inner).await.is_err()
+                || http_sse_2024::begin(self.link).await.is_err()
             {
                 return self.refused(status, words, redirect).await;
             }
@@ -128,8 +129,8 @@ impl Exchange<'_> {
         }
         if is_stream(&response) {
             if self.message.is_listen() {
-                self.inner.failed_listens.store(0, Ordering::Relaxed);
-                self.inner.has_listened.store(true, Ordering::Relaxed);
+                self.link.failed_listens.store(0, Ordering::Relaxed);
+                self.link.has_listened.store(true, Ordering::Relaxed);
             }
             self.follow(response).await
         } else {
@@ -139,12 +140,12 @@ impl Exchange<'_> {
     }
 
     async fn post(&self) -> Result<Response, ExchangeFailure> {
-        let peer = &self.inner.peer;
+        let peer = &self.link.peer;
         let sent = peer.post(self.message).send().await;
         sent.map_err(|error| {
             let how = peer.unreachable(&error);
             if error.is_connect() {
-                self.inner.mark_lost(&how);
+                self.link.mark_lost(&how);
                 ExchangeFailure(Fate::Unsent, how)
             } else {
                 ExchangeFailure(Fate::Unknown, how)
@@ -161,7 +162,7 @@ impl Exchange<'_> {
         ];
         self.message.method == "initialize"
             && statuses.contains(&status)
-            && !self.inner.peer.has_one_stream()
+            && !self.link.peer.has_one_stream()
             && Envelope::parse(body).is_err()
     }
 
@@ -174,9 +175,9 @@ impl Exchange<'_> {
         body: String,
         redirect: Option<String>,
     ) -> Result<(), ExchangeFailure> {
-        if is_session_lost(self.inner, status, &body) && self.message.method != "initialize" {
+        if is_session_lost(&self.link.peer, status, &body) && self.message.method != "initialize" {
             let how = LinkError::session_lost();
-            self.inner.mark_lost(&how);
+            self.link.mark_lost(&how);
             return Err(ExchangeFailure(Fate::Unsent, how));
         }
         let line = one_line(body.clone().into_bytes());
@@ -198,7 +199,7 @@ impl Exchange<'_> {
             self.deliver(line).await;
             return Ok(());
         }
-        let mut how = self.inner.peer.answered(status, &error_words(&body));
+        let mut how = self.link.peer.answered(status, &error_words(&body));
         if status.is_redirection() {
             how.reason = match redirect {
                 Some(to) => {
@@ -225,7 +226,7 @@ impl Exchange<'_> {
         let mut bytes = Vec::new();
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if bytes.len() + chunk.len() > self.inner.max_message => {
+                Ok(Some(chunk)) if bytes.len() + chunk.len() > self.link.max_message => {
                     return self.too_long().await;
                 }
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
@@ -239,7 +240,7 @@ impl Exchange<'_> {
         if !bytes.is_empty() && self.take(bytes).await {
             return Ok(());
         }
-        let answered = self.inner.peer.answered(status, &words);
+        let answered = self.link.peer.answered(status, &words);
         let how = format!("{answered} (not the response to `{}`)", self.message.method);
         Err(ExchangeFailure(Fate::Unknown, how.into()))
     }
@@ -261,11 +262,11 @@ impl Exchange<'_> {
             let Some(last) = position
                 .last_event_id
                 .as_deref()
-                .filter(|_| !self.inner.peer.is_modern())
+                .filter(|_| !self.link.peer.is_modern())
             else {
                 return Err(ExchangeFailure(Fate::Unknown, ended));
             };
-            self.inner.report(LinkEvent::Paused(self.number)).await;
+            self.link.report(LinkEvent::Paused(self.number)).await;
             sleep(pause(position.retry)).await;
             match self.resume(last).await {
                 Ok(response) => (next, tries) = (Some(response), 0),
@@ -280,22 +281,22 @@ impl Exchange<'_> {
 
     /// Requests the stream after the event `last`. The error is a reason, or `None` if a retry may succeed.
     async fn resume(&self, last: &str) -> Result<Response, Option<LinkError>> {
-        let peer = &self.inner.peer;
+        let peer = &self.link.peer;
         match peer.get(Some(last)).send().await {
             Ok(response) if response.status().is_success() && is_stream(&response) => Ok(response),
             Ok(response) if response.status().is_server_error() => Err(None),
             Ok(response) => {
                 let status = response.status();
-                if is_session_lost(self.inner, status, &error_body(response).await) {
+                if is_session_lost(&self.link.peer, status, &error_body(response).await) {
                     let how = LinkError::session_lost();
-                    self.inner.mark_lost(&how);
+                    self.link.mark_lost(&how);
                     return Err(Some(how));
                 }
                 Err(Some(peer.answered(status, "")))
             }
             Err(error) if error.is_connect() => {
                 let how = peer.unreachable(&error);
-                self.inner.mark_lost(&how);
+                self.link.mark_lost(&how);
                 Err(Some(how))
             }
             Err(_) => Err(None),
@@ -307,7 +308,7 @@ impl Exchange<'_> {
         mut response: Response,
         position: &mut StreamPosition,
     ) -> Result<ReadOutcome, ExchangeFailure> {
-        let mut events = SseParser::new(self.inner.max_message);
+        let mut events = SseParser::new(self.link.max_message);
         loop {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,
@@ -376,7 +377,7 @@ impl Exchange<'_> {
             return MessageAction::Answer(error_response(&self.number.to_string(), &error));
         }
         if answered && self.message.method == "initialize" {
-            self.inner
+            self.link
                 .peer
                 .take_revision(envelope.result.unwrap_or("{}"));
         }
@@ -389,13 +390,7 @@ impl Exchange<'_> {
     }
 
     async fn deliver(&self, line: String) {
-        let related_number = Some(self.number);
-        self.inner
-            .report(LinkEvent::Message {
-                line,
-                related_number,
-            })
-            .await;
+        self.link.report_message(line, Some(self.number)).await;
     }
 
     async fn too_long(&self) -> Result<(), ExchangeFailure> {
@@ -414,7 +409,7 @@ impl Exchange<'_> {
     fn disconnected(&self) -> String {
         format!(
             "disconnected during its response at {}",
-            self.inner.peer.shown()
+            self.link.peer.shown()
         )
     }
 

@@ -8,29 +8,30 @@ use reqwest::Response;
 use tokio::time::sleep;
 
 use super::exchange::MAX_TRIES;
-use super::link::{LinkError, LinkEvent, LinkInner};
+use super::link_event::{LinkError, LinkEvent};
+use super::link_state::LinkState;
 use super::response::{error_body, is_session_lost, is_stream, one_line};
 use super::sse::{SseParser, pause};
 
 /// Follows the stream until the server offers none or can no longer be reached.
-pub(super) async fn run(inner: Arc<LinkInner>) {
+pub(super) async fn run(link: Arc<LinkState>) {
     let (mut last, mut retry) = (None, None);
     let mut opened = false;
     let mut failures = 0;
     loop {
         let resumed = last.is_some();
-        match open(&inner, last.as_deref()).await {
+        match open(&link, last.as_deref()).await {
             OpenOutcome::Stream(response) => {
                 if opened && !resumed {
-                    inner.report(LinkEvent::Resumed).await;
+                    link.report(LinkEvent::Resumed).await;
                 }
                 (opened, failures) = (true, 0);
-                read(&inner, response, &mut last, &mut retry).await;
+                read(&link, response, &mut last, &mut retry).await;
             }
             OpenOutcome::None => return,
             // A server that never opened this stream may not support it.
             OpenOutcome::Later(_) if !opened => return,
-            OpenOutcome::Later(how) if failures + 1 >= MAX_TRIES => return inner.mark_lost(&how),
+            OpenOutcome::Later(how) if failures + 1 >= MAX_TRIES => return link.mark_lost(&how),
             OpenOutcome::Later(_) => failures += 1,
         }
         let factor = 2u32.saturating_pow(failures.try_into().unwrap_or(u32::MAX));
@@ -46,14 +47,14 @@ enum OpenOutcome {
     Later(LinkError),
 }
 
-async fn open(inner: &LinkInner, last: Option<&str>) -> OpenOutcome {
-    let peer = &inner.peer;
+async fn open(link: &LinkState, last: Option<&str>) -> OpenOutcome {
+    let peer = &link.peer;
     let response = match peer.get(last).send().await {
         Ok(response) => response,
         Err(error) => {
             let how = peer.unreachable(&error);
             if error.is_connect() {
-                inner.mark_lost(&how);
+                link.mark_lost(&how);
                 return OpenOutcome::None;
             }
             return OpenOutcome::Later(how);
@@ -66,33 +67,27 @@ async fn open(inner: &LinkInner, last: Option<&str>) -> OpenOutcome {
     if status.is_server_error() {
         return OpenOutcome::Later(peer.answered(status, ""));
     }
-    if !status.is_success() && is_session_lost(inner, status, &error_body(response).await) {
-        inner.mark_lost(&LinkError::session_lost());
+    if !status.is_success() && is_session_lost(peer, status, &error_body(response).await) {
+        link.mark_lost(&LinkError::session_lost());
     }
     OpenOutcome::None
 }
 
 /// Reads the stream to its end; stores the position and the retry time for resuming in `last` and `retry`.
 async fn read(
-    inner: &LinkInner,
+    link: &LinkState,
     mut response: Response,
     last: &mut Option<String>,
     retry: &mut Option<Duration>,
 ) {
-    let mut events = SseParser::new(inner.max_message);
+    let mut events = SseParser::new(link.max_message);
     while let Ok(Some(chunk)) = response.chunk().await {
         for event in events.push(&chunk) {
             *retry = event.retry.or(*retry);
             if event.too_long {
-                inner.report_too_long().await;
+                link.report_too_long().await;
             } else if !event.data.is_empty() {
-                let line = one_line(event.data);
-                inner
-                    .report(LinkEvent::Message {
-                        line,
-                        related_number: None,
-                    })
-                    .await;
+                link.report_message(one_line(event.data), None).await;
             }
             *last = event.id.or(last.take());
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use reqwest::{Response, Url};
 use tokio::time::timeout;
 
-use super::link::{LinkError, LinkEvent, LinkInner};
+use super::link_event::LinkError;
+use super::link_state::LinkState;
 use super::response::one_line;
 use super::response::{error_body, is_stream};
 use super::sse::SseParser;
@@ -16,8 +17,8 @@ use super::sse::SseParser;
 const ENDPOINT: Duration = Duration::from_secs(10);
 
 /// Opens the stream and reads the address for messages. Afterwards the link is lost when the stream ends.
-pub(super) async fn begin(inner: &Arc<LinkInner>) -> Result<(), LinkError> {
-    let peer = &inner.peer;
+pub(super) async fn begin(link: &Arc<LinkState>) -> Result<(), LinkError> {
+    let peer = &link.peer;
     let opened = timeout(ENDPOINT, peer.get(None).send()).await;
     let silent = |_| format!("did not open its event stream at {}", peer.shown());
     let response = match opened.map_err(silent)? {
@@ -29,9 +30,9 @@ pub(super) async fn begin(inner: &Arc<LinkInner>) -> Result<(), LinkError> {
         Err(error) => return Err(peer.unreachable(&error)),
     };
     let mut stream = MessageStream {
-        inner: inner.clone(),
+        link: link.clone(),
         response,
-        events: SseParser::new(inner.max_message),
+        events: SseParser::new(link.max_message),
     };
     let found = timeout(ENDPOINT, stream.endpoint()).await;
     let Ok(Some(endpoint)) = found else {
@@ -39,12 +40,12 @@ pub(super) async fn begin(inner: &Arc<LinkInner>) -> Result<(), LinkError> {
         return Err(format!("sent no valid `endpoint` event at {shown}").into());
     };
     peer.set_endpoint(endpoint);
-    inner.spawn(stream.follow());
+    link.spawn(stream.follow());
     Ok(())
 }
 
 struct MessageStream {
-    inner: Arc<LinkInner>,
+    link: Arc<LinkState>,
     response: Response,
     events: SseParser,
 }
@@ -70,20 +71,13 @@ impl MessageStream {
         while let Ok(Some(chunk)) = self.response.chunk().await {
             for event in self.events.push(&chunk) {
                 if event.too_long {
-                    self.inner.report_too_long().await;
+                    self.link.report_too_long().await;
                 } else if !event.data.is_empty() && !event.endpoint {
-                    let line = one_line(event.data);
-                    let related_number = None;
-                    self.inner
-                        .report(LinkEvent::Message {
-                            line,
-                            related_number,
-                        })
-                        .await;
+                    self.link.report_message(one_line(event.data), None).await;
                 }
             }
         }
         let how = "closed its stream".to_owned();
-        self.inner.mark_lost(&how.into());
+        self.link.mark_lost(&how.into());
     }
 }

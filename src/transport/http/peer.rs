@@ -7,7 +7,7 @@ use bytes::Bytes;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 
-use super::link::LinkError;
+use super::link_event::LinkError;
 use super::{causes, proxy_server};
 use crate::config::Remote;
 use crate::jsonrpc::{Envelope, Members, MessageKind, unquoted};

@@ -3,7 +3,7 @@
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
 use reqwest::{Response, StatusCode};
 
-use super::link::LinkInner;
+use super::peer::Peer;
 
 /// Maximum number of bytes read from the body of an error response.
 pub(super) const MAX_ERROR_BODY: usize = 64 * 1024;
@@ -51,8 +51,8 @@ pub(super) fn is_stream(response: &Response) -> bool {
 
 /// Returns true if a response with this `status` and `body` means that the named session no longer exists. Servers
 /// based on a widely copied example report this as 400.
-pub(super) fn is_session_lost(inner: &LinkInner, status: StatusCode, body: &str) -> bool {
-    let in_session = inner.peer.session_id().is_some() && !inner.peer.is_modern();
+pub(super) fn is_session_lost(peer: &Peer, status: StatusCode, body: &str) -> bool {
+    let in_session = peer.session_id().is_some() && !peer.is_modern();
     let says_so = || {
         let body = body.to_lowercase();
         body.contains("session") || body.contains("not initialized")

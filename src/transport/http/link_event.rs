@@ -1,0 +1,59 @@
+//! Messages, reports and errors of a link, as its callers get them.
+
+use reqwest::StatusCode;
+
+/// Fate of a request without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The server did not receive or did not process it.
+    Unsent,
+    /// The server rejected it.
+    Refused,
+    /// The server may have executed it.
+    Unknown,
+}
+
+/// Reason why a remote server does not answer, as a sentence fragment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct LinkError {
+    pub(crate) reason: String,
+    /// Status of the HTTP response that is no answer, if there was a response.
+    pub(crate) status: Option<StatusCode>,
+}
+
+impl LinkError {
+    /// Returns the error of a legacy server that has lost the session.
+    pub(super) fn session_lost() -> Self {
+        "no longer knows the session".to_owned().into()
+    }
+}
+
+impl From<String> for LinkError {
+    fn from(reason: String) -> Self {
+        let status = None;
+        Self { reason, status }
+    }
+}
+
+/// Message or report from a remote server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LinkEvent {
+    /// A message, or an array of messages, on one line. It arrived in the response to the request `related_number`.
+    Message {
+        line: String,
+        related_number: Option<u64>,
+    },
+    /// The request `number` gets no answer; `how` is a sentence fragment with the reason.
+    Failed {
+        number: u64,
+        fate: Fate,
+        how: String,
+    },
+    /// The server ended the stream of this request and will continue it when the stream is resumed.
+    Paused(u64),
+    /// A message over the size limit, described for a report.
+    TooLong(String),
+    /// The server's own stream was interrupted and reopened; messages sent in between are lost.
+    Resumed,
+}

@@ -1,0 +1,192 @@
+//! State of a link: its peer, its backlog, its tasks, and the channel of incoming messages.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::link_event::{Fate, LinkError, LinkEvent};
+use super::peer::Peer;
+use crate::lock::locked;
+
+/// Maximum number of concurrent requests, each on its own connection; further requests wait.
+const MAX_CONCURRENT: usize = 100;
+/// Number of unsent bytes above which a sender waits.
+const HIGH_WATER: usize = 1024 * 1024;
+
+/// State of a link, shared by the tasks that run its requests and read its streams.
+pub(super) struct LinkState {
+    pub(super) peer: Peer,
+    /// Maximum length of a message in bytes.
+    pub(super) max_message: usize,
+    /// While this channel is full, the streams are not read.
+    incoming: mpsc::Sender<LinkEvent>,
+    /// Number of bytes waiting to be sent.
+    backlog: AtomicUsize,
+    /// Wakes tasks that wait until most bytes are sent.
+    drained: Notify,
+    pub(super) permits: Semaphore,
+    /// Reason why the link was lost; `None` while it works.
+    lost: watch::Sender<Option<LinkError>>,
+    /// Most recent error.
+    last_error: Mutex<Option<LinkError>>,
+    /// Number of consecutive failed `subscriptions/listen` streams.
+    pub(super) failed_listens: AtomicUsize,
+    /// True once a `subscriptions/listen` stream has been opened.
+    pub(super) has_listened: AtomicBool,
+    stopped: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Number of bytes counted as waiting to be sent until this is dropped.
+pub(super) struct BacklogGuard(Arc<LinkState>, usize);
+
+impl BacklogGuard {
+    /// Takes over `bytes` that [`LinkState::count`] has counted.
+    pub(super) fn new(state: &Arc<LinkState>, bytes: usize) -> Self {
+        Self(Arc::clone(state), bytes)
+    }
+}
+
+impl Drop for BacklogGuard {
+    fn drop(&mut self) {
+        let Self(state, bytes) = self;
+        let before = state.backlog.fetch_sub(*bytes, Ordering::Relaxed);
+        if before > HIGH_WATER && before - *bytes <= HIGH_WATER {
+            state.drained.notify_waiters();
+        }
+    }
+}
+
+impl LinkState {
+    /// Creates the state of a link that reports to `incoming`. `max_message` is the maximum length of a message in
+    /// bytes.
+    pub(super) fn new(peer: Peer, max_message: usize, incoming: mpsc::Sender<LinkEvent>) -> Self {
+        Self {
+            peer,
+            max_message,
+            incoming,
+            backlog: AtomicUsize::new(0),
+            drained: Notify::new(),
+            permits: Semaphore::new(MAX_CONCURRENT),
+            lost: watch::Sender::new(None),
+            last_error: Mutex::default(),
+            failed_listens: AtomicUsize::new(0),
+            has_listened: AtomicBool::new(false),
+            stopped: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Counts `bytes` as waiting to be sent.
+    pub(super) fn count(&self, bytes: usize) {
+        self.backlog.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns the number of bytes waiting to be sent.
+    pub(super) fn backlog(&self) -> usize {
+        self.backlog.load(Ordering::Relaxed)
+    }
+
+    /// Waits until most bytes are sent or the link is lost.
+    pub(super) async fn ready(&self) {
+        loop {
+            let drained = self.drained.notified();
+            if self.backlog() <= HIGH_WATER || self.is_lost() {
+                return;
+            }
+            drained.await;
+        }
+    }
+
+    /// Runs `task` until it finishes or the link is stopped.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        let stopped = self.stopped.clone();
+        let task = async move {
+            let _ = stopped.run_until_cancelled(task).await;
+        };
+        self.tasks.spawn(task).abort_handle()
+    }
+
+    /// Passes on a message or report; waits while the channel is full.
+    pub(super) async fn report(&self, incoming: LinkEvent) {
+        let _ = self.incoming.send(incoming).await;
+    }
+
+    /// Passes on a message, or an array of messages. It arrived in the response to the request `related_number`.
+    pub(super) async fn report_message(&self, line: String, related_number: Option<u64>) {
+        let message = LinkEvent::Message {
+            line,
+            related_number,
+        };
+        self.report(message).await;
+    }
+
+    /// Reports that a message on the server's own stream exceeds the size limit.
+    pub(super) async fn report_too_long(&self) {
+        let limit = self.max_message;
+        let text = format!("message longer than {limit} bytes (`--max-message`)");
+        self.report(LinkEvent::TooLong(text)).await;
+    }
+
+    /// Reports that the request `number` gets no answer.
+    pub(super) async fn report_failed(&self, number: u64, fate: Fate, how: LinkError) {
+        *locked(&self.last_error) = Some(how.clone());
+        let how = how.reason;
+        self.report(LinkEvent::Failed { number, fate, how }).await;
+    }
+
+    /// Marks the link as lost.
+    pub(super) fn mark_lost(&self, how: &LinkError) {
+        *locked(&self.last_error) = Some(how.clone());
+        self.lost.send_if_modified(|lost| {
+            let first = lost.is_none();
+            lost.get_or_insert_with(|| how.clone());
+            first
+        });
+        self.drained.notify_waiters();
+    }
+
+    /// Returns the reason why the link was lost, if it was.
+    pub(super) fn loss_reason(&self) -> Option<LinkError> {
+        self.lost.borrow().clone()
+    }
+
+    /// Returns true if the link was lost.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.borrow().is_some()
+    }
+
+    /// Waits until the link is lost; returns the reason.
+    pub(super) async fn lost(&self) -> LinkError {
+        let mut lost = self.lost.subscribe();
+        let how = lost.wait_for(Option::is_some).await;
+        let how = how.ok().and_then(|how| how.clone());
+        how.unwrap_or_else(|| String::new().into())
+    }
+
+    /// Returns the most recent error, if any.
+    pub(super) fn last_error(&self) -> Option<LinkError> {
+        locked(&self.last_error).clone()
+    }
+
+    /// Resolves when the link has been stopped.
+    pub(super) async fn stopped(&self) {
+        self.stopped.cancelled().await;
+    }
+
+    /// Aborts all running tasks; reports nothing afterwards.
+    pub(super) fn abort(&self) {
+        self.stopped.cancel();
+    }
+
+    /// Aborts all running tasks and waits for their end.
+    pub(super) async fn stop(&self) {
+        self.abort();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
