@@ -97,7 +97,7 @@ pub(crate) struct ServerArgs {
     pub(crate) cwd: Option<PathBuf>,
     /// Set an environment variable of the server; repeatable
     #[arg(long, value_name = "K=V", value_parser = parse_variable)]
-    pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) env: Vec<(String, String)>,
     /// Protocol era to speak with the server
     #[arg(long, value_name = "ERA", value_enum, default_value = "auto")]
     pub(crate) era: EraChoice,
@@ -134,7 +134,9 @@ impl ServerArgs {
             spec.cwd = existing_directory(cwd)?;
         }
         // The last variable of a name is in force.
-        spec.env.extend(self.env.iter().cloned());
+        let variables = self.env.iter();
+        spec.env
+            .extend(variables.map(|(name, value)| (name.into(), value.into())));
         spec.timeouts.start = self.start_timeout.unwrap_or(spec.timeouts.start);
         Ok(())
     }
@@ -215,9 +217,10 @@ fn parse_name(text: &str) -> Result<String, String> {
     }
 }
 
-fn parse_variable(text: &str) -> Result<(OsString, OsString), String> {
+/// Parses an environment variable, `NAME=VALUE`.
+pub(super) fn parse_variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),
     }
 }
@@ -228,8 +231,9 @@ mod tests {
 
     #[test]
     fn variables_keep_what_follows_the_first_equals_sign() {
-        assert_eq!(parse_variable("A=b=c"), Ok(("A".into(), "b=c".into())));
-        assert_eq!(parse_variable("A="), Ok(("A".into(), "".into())));
+        let variable = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
+        assert_eq!(parse_variable("A=b=c"), variable("A", "b=c"));
+        assert_eq!(parse_variable("A="), variable("A", ""));
         assert!(parse_variable("A").is_err());
         assert!(parse_variable("=b").is_err());
     }

@@ -9,6 +9,7 @@ use clap::Args;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::args::parse_variable;
 use super::config::surroundings;
 use super::selection::{not_started, run_visit};
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, print};
@@ -127,13 +128,6 @@ fn parse_command(text: &str) -> Result<CommandWords, String> {
     words
         .map(CommandWords)
         .ok_or_else(|| "expected a command, quoted as in a shell".to_owned())
-}
-
-fn parse_variable(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("expected NAME=VALUE".to_owned()),
-    }
 }
 
 /// Installs a server and prints its location and start command.
