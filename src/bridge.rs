@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, Members, Reply, quoted,
+    Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, Members, RawId, Reply, quoted,
 };
 use crate::mcp::{Era, LATEST_LEGACY, MODERN, Method, generous, legacy_version, meta};
 
@@ -96,11 +96,11 @@ fn forwardable_capabilities(capabilities: &str) -> String {
     capabilities.to_string()
 }
 
-/// Translates a client's request `line` for a server of the era `to`, with the raw id `id`.
-pub(crate) fn request(line: &str, id: &str, to: Era, identity: &Identity) -> String {
+/// Translates a client's request `line` for a server of the era `to`, with the id `id`.
+pub(crate) fn request(line: &str, id: RawId<'_>, to: Era, identity: &Identity) -> String {
     let mut message = Members::of(line);
     let params = message.get("params").unwrap_or("{}").to_owned();
-    message.set("id", id);
+    message.set("id", id.as_str());
     message.set(
         "params",
         match to {

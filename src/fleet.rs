@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::bridge::Identity;
 use crate::config::{Config, ServerSpec};
+use crate::jsonrpc::RawId;
 use crate::lock::locked;
 use crate::mcp::Entry;
 use crate::server::{
@@ -247,8 +248,8 @@ impl Fleet {
         }
     }
 
-    /// Cancels the client's request `id` (raw); `params` are those of the client's notification.
-    pub(crate) fn cancel(&self, sink: &Arc<dyn ResponseSink>, id: &str, params: &str) {
+    /// Cancels the client's request `id`; `params` are those of the client's notification.
+    pub(crate) fn cancel(&self, sink: &Arc<dyn ResponseSink>, id: RawId<'_>, params: &str) {
         for server in &self.catalog().servers {
             server.cancel(sink.clone(), id, params);
         }

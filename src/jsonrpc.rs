@@ -11,6 +11,7 @@ mod error;
 mod framing;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod id;
 mod members;
 mod scan;
 
@@ -21,6 +22,7 @@ pub(crate) use error::{
     result_response,
 };
 pub(crate) use framing::{Frame, Framer, text};
+pub(crate) use id::{RawId, RequestId};
 pub(crate) use members::{Members, elements, quoted, request_number, unquoted};
 
 /// Error code for an invalid request, or one that is not allowed at this time.

@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 use crate::bridge;
 use crate::event::{Event, EventSender};
 use crate::fleet::Fleet;
-use crate::jsonrpc::{Envelope, ErrorObject, Members, Reply};
+use crate::jsonrpc::{Envelope, ErrorObject, Members, RawId, Reply, RequestId};
 use crate::lock::locked;
 use crate::mcp::Era;
 use crate::meta_tools::OfferedMetaTools;
@@ -74,8 +74,8 @@ struct SessionState {
     /// True if a response was sent before every server could be asked.
     is_answered_early: bool,
     subscriptions: Subscriptions,
-    /// Running calls of meta-tools, by their raw ids.
-    running_calls: HashMap<Box<str>, CancellationToken>,
+    /// Running calls of meta-tools, by their ids.
+    running_calls: HashMap<RequestId, CancellationToken>,
     /// Requests that the client has not answered.
     requests_to_client: RequestsToClient,
 }
@@ -158,12 +158,12 @@ impl Session {
     }
 
     /// Answers the request `id` with a raw result.
-    fn answer_result(&self, id: &str, result: &str) {
+    fn answer_result(&self, id: RawId<'_>, result: &str) {
         self.delivery.answer(id, Reply::Result(result));
     }
 
     /// Answers the request `id` with an error.
-    fn answer_error(&self, id: &str, error: &ErrorObject) {
+    fn answer_error(&self, id: RawId<'_>, error: &ErrorObject) {
         self.delivery.answer(id, Reply::Error(&error.to_string()));
     }
 

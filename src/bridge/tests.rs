@@ -49,7 +49,7 @@ fn a_request_for_a_modern_server_tells_who_sends_it() {
             r#"{"id":7,"method":"x","params":[1, 2]}"#,
         ),
     ] {
-        let sent = request(&long(line), "7", Era::Modern, &identity());
+        let sent = request(&long(line), "7".into(), Era::Modern, &identity());
         assert_eq!(sent, long(&expected.replace("WHO", WHO)), "{line}");
     }
 }
@@ -75,7 +75,7 @@ fn a_request_for_a_legacy_server_has_nothing_of_the_modern_era() {
             r#"{"id":7,"method":"x","params":{"a":1}}"#,
         ),
     ] {
-        let sent = request(&long(line), "7", Era::Legacy, &identity());
+        let sent = request(&long(line), "7".into(), Era::Legacy, &identity());
         assert_eq!(sent, long(expected), "{line}");
     }
 }
@@ -98,9 +98,9 @@ fn members_that_are_not_translated_pass_byte_for_byte() {
         let line = format!(
             r#"{{"id":1,"x":{raw},"method":"m","params":{{"arguments":{raw},"_meta":{{"own":{raw}}},"a":1,"a":{raw}}}}}"#
         );
-        let legacy = request(&line, "1", Era::Legacy, &identity());
+        let legacy = request(&line, "1".into(), Era::Legacy, &identity());
         assert_eq!(legacy, line, "{raw}");
-        let modern = request(&line, "1", Era::Modern, &identity());
+        let modern = request(&line, "1".into(), Era::Modern, &identity());
         let added = long(&format!(r#""own":{raw},{WHO}}}"#));
         let expected = line.replacen(&format!(r#""own":{raw}}}"#), &added, 1);
         assert_eq!(modern, expected, "{raw}");
@@ -120,9 +120,9 @@ fn members_that_are_not_translated_pass_byte_for_byte() {
 fn a_translated_request_can_be_translated_back() {
     for raw in FRAGILE {
         let line = format!(r#"{{"id":1,"method":"m","params":{{"a":{raw},"b":[]}}}}"#);
-        let there = request(&line, "2", Era::Modern, &identity());
+        let there = request(&line, "2".into(), Era::Modern, &identity());
         assert_ne!(there, line);
-        assert_eq!(request(&there, "1", Era::Legacy, &identity()), line);
+        assert_eq!(request(&there, "1".into(), Era::Legacy, &identity()), line);
     }
 }
 
@@ -137,7 +137,12 @@ fn the_log_level_accompanies_only_the_requests_of_a_client() {
         let meta = params.object("_meta");
         meta.get(meta::LOG_LEVEL).map(ToOwned::to_owned)
     };
-    let sent = request(r#"{"id":1,"method":"x"}"#, "1", Era::Modern, &identity);
+    let sent = request(
+        r#"{"id":1,"method":"x"}"#,
+        "1".into(),
+        Era::Modern,
+        &identity,
+    );
     let params = Members::of(&sent).get("params").unwrap().to_owned();
     assert_eq!(level(&params).as_deref(), Some(r#""warning""#));
     assert_eq!(level(&identity.identify("{}", None)), None);

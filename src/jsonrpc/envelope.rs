@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::id::{RawId, RequestId};
 use super::members::unquoted;
 use super::scan::{JsonSyntaxError, Scanner};
 
@@ -20,8 +21,8 @@ pub(crate) enum MessageKind {
 /// Message whose members are slices of the line, exactly as they were written.
 #[derive(Debug, Default)]
 pub(crate) struct Envelope<'a> {
-    /// Raw id: a number or a string with its quotes, also `null`.
-    pub(crate) id: Option<&'a str>,
+    /// Id of the request that the message is or answers.
+    pub(crate) id: Option<RawId<'a>>,
     /// Name of the method, decoded.
     pub(crate) method: Option<Cow<'a, str>>,
     /// Members of `params` that route a message.
@@ -40,7 +41,7 @@ pub(crate) struct Params<'a> {
     /// URI of a resource.
     pub(crate) uri: Option<&'a str>,
     /// Request that a cancellation is about.
-    pub(crate) request_id: Option<&'a str>,
+    pub(crate) request_id: Option<RawId<'a>>,
     /// Task that a request is about.
     pub(crate) task_id: Option<&'a str>,
     /// Page of a list.
@@ -122,19 +123,16 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Returns the raw id of a message of which only the beginning is readable, if the id is in it.
-    pub(crate) fn id_in(head: &'a str) -> Option<&'a str> {
+    /// Returns the id of a message of which only the beginning is readable, if the id is in it.
+    pub(crate) fn id_in(head: &'a str) -> Option<RawId<'a>> {
         Self::beginning(head).id
     }
 
     /// Reads the two ends of a message: returns its id, and its method unless it is a response.
-    pub(crate) fn of_ends(head: &'a str, tail: &str) -> (Option<String>, Option<String>) {
+    pub(crate) fn of_ends(head: &'a str, tail: &str) -> (Option<RequestId>, Option<String>) {
         let mut ends = Self::beginning(head);
         let owned = |method: Cow<'_, str>| method.into_owned();
-        let (mut id, mut method) = (
-            ends.id.map(ToOwned::to_owned),
-            ends.method.take().map(owned),
-        );
+        let (mut id, mut method) = (ends.id.map(RequestId::from), ends.method.take().map(owned));
         // Parses the text from `"id"` on, if it is valid as the end of the outermost object.
         let rest = tail.rfind(r#""id""#).map(|at| format!("{{{}", &tail[at..]));
         if let (None, Some(rest)) = (&id, rest) {
@@ -142,7 +140,7 @@ impl<'a> Envelope<'a> {
             let mut scanner = Scanner::new(&rest);
             let read = last.read(&mut scanner);
             if read.and_then(|()| scanner.end()).is_ok() {
-                id = last.id.map(ToOwned::to_owned);
+                id = last.id.map(RequestId::from);
                 method = method.or(last.method.take().map(owned));
             }
         }
@@ -158,7 +156,10 @@ impl<'a> Envelope<'a> {
     fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), JsonSyntaxError> {
         scanner.members(|scanner, name| {
             let member = match &*decoded(name) {
-                "id" => &mut self.id,
+                "id" => {
+                    self.id = Some(RawId::new(scanner.value()?));
+                    return Ok(());
+                }
                 "method" => {
                     self.method = Some(decoded(scanner.value()?));
                     return Ok(());
@@ -183,7 +184,7 @@ impl<'a> Envelope<'a> {
             begin..begin + part.len()
         };
         (self.kind() == MessageKind::Response).then(|| ResponsePositions {
-            id: self.id.map(range),
+            id: self.id.map(RawId::as_str).map(range),
             result: self.result.map(range),
             error: self.error.map(range),
         })
@@ -193,7 +194,7 @@ impl<'a> Envelope<'a> {
     pub(crate) fn at(line: &'a str, positions: ResponsePositions) -> Self {
         let ResponsePositions { id, result, error } = positions;
         Self {
-            id: id.map(|place| &line[place]),
+            id: id.map(|place| RawId::new(&line[place])),
             result: result.map(|place| &line[place]),
             error: error.map(|place| &line[place]),
             ..Self::default()
@@ -235,7 +236,10 @@ impl<'a> Params<'a> {
             let member = match &*decoded(name) {
                 "name" => &mut self.name,
                 "uri" => &mut self.uri,
-                "requestId" => &mut self.request_id,
+                "requestId" => {
+                    self.request_id = Some(RawId::new(scanner.value()?));
+                    return Ok(());
+                }
                 "taskId" => &mut self.task_id,
                 "cursor" => &mut self.cursor,
                 "level" => &mut self.level,
@@ -287,7 +291,7 @@ mod tests {
         let line = r#"{"params":{"_meta":{"progressToken":1.0,"x":[]},"arguments":{"a":2e400},"name":"t"},"method":"tools/c\u0061ll","id":"\ud83d","x":1}"#;
         let envelope = Envelope::parse(line).unwrap();
         assert_eq!(envelope.kind(), MessageKind::Request);
-        assert_eq!(envelope.id, Some(r#""\ud83d""#));
+        assert_eq!(envelope.id, Some(RawId::new(r#""\ud83d""#)));
         assert_eq!(envelope.method.as_deref(), Some("tools/call"));
         assert_eq!(envelope.params.name, Some(r#""t""#));
         assert_eq!(envelope.params.arguments, Some(r#"{"a":2e400}"#));
@@ -341,13 +345,14 @@ mod tests {
     #[test]
     fn takes_names_with_escapes() {
         let line = r#"{"a\nb":1,"\ud83d\u0000":2,"i\u0064":7,"result":{}}"#;
-        assert_eq!(Envelope::parse(line).unwrap().id, Some("7"));
+        assert_eq!(Envelope::parse(line).unwrap().id, Some(RawId::new("7")));
     }
 
     #[test]
     fn both_ends_of_a_message_tell_its_id() {
         let ends = |head, tail| {
             let (id, method) = Envelope::of_ends(head, tail);
+            let id = id.map(|id| id.as_raw().to_string());
             (id.unwrap_or_default(), method.unwrap_or_default())
         };
         let found = |id: &str, method: &str| (id.to_owned(), method.to_owned());
@@ -367,7 +372,7 @@ mod tests {
         let envelope = Envelope::parse(line).unwrap();
         let mut parts = [
             (envelope.params.name.unwrap(), "\"bb\""),
-            (envelope.id.unwrap(), "\"one\""),
+            (envelope.id.unwrap().as_str(), "\"one\""),
         ];
         assert_eq!(
             splice(line, &mut parts),

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::id::RawId;
 use super::members::{Members, unquoted};
 
 /// The `error` member of a response of the proxy's own.
@@ -92,12 +93,12 @@ pub(crate) enum Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// Creates a reply from `line`, whose raw id `id` is a slice of it; `error` is its raw error if it is one.
-    pub(crate) fn of_line(line: &'a str, id: &str, error: Option<&'a str>) -> Self {
-        let at = id.as_ptr() as usize - line.as_ptr() as usize;
+    /// Creates a reply from `line`, whose `id` is a slice of it; `error` is its raw error if it is one.
+    pub(crate) fn of_line(line: &'a str, id: RawId<'_>, error: Option<&'a str>) -> Self {
+        let (before, after) = id.around(line);
         Self::Message {
-            before: &line[..at],
-            after: &line[at + id.len()..],
+            before,
+            after,
             error,
         }
     }
@@ -111,11 +112,11 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Calls `take` with the message under the raw id `id`, in three parts.
-    pub(crate) fn with_id<T>(&self, id: &str, take: impl FnOnce([&[u8]; 3]) -> T) -> T {
+    /// Calls `take` with the message under `id`, in three parts.
+    pub(crate) fn with_id<T>(&self, id: RawId<'_>, take: impl FnOnce([&[u8]; 3]) -> T) -> T {
         match self {
             Self::Message { before, after, .. } => {
-                take([before.as_bytes(), id.as_bytes(), after.as_bytes()])
+                take([before, id.as_str(), after].map(str::as_bytes))
             }
             Self::Result(raw) => take([result_response(id, raw).as_bytes(), b"", b""]),
             Self::Error(raw) => {
@@ -126,18 +127,18 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// Returns the response to the request `id` (raw) with `result` (raw).
-pub(crate) fn result_response(id: &str, result: &str) -> String {
+/// Returns the response to the request `id` with `result` (raw).
+pub(crate) fn result_response(id: RawId<'_>, result: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
 }
 
-/// Returns the response to the request `id` (raw) with `error`.
-pub(crate) fn error_response(id: &str, error: &ErrorObject) -> String {
+/// Returns the response to the request `id` with `error`.
+pub(crate) fn error_response(id: RawId<'_>, error: &ErrorObject) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
 }
 
 /// Returns a request; `params` is raw.
-pub(crate) fn request(id: &str, method: &str, params: Option<&str>) -> String {
+pub(crate) fn request(id: RawId<'_>, method: &str, params: Option<&str>) -> String {
     match params {
         Some(params) => {
             format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#)

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::framing::{Frame, Framer, text};
+use super::id::RawId;
 use super::scan::oracle;
 use super::{Envelope, Members, MessageKind, ambiguity, splice};
 
@@ -58,8 +59,9 @@ fn message(line: &str) {
     };
     let plain = ambiguity(line).is_none();
     if let (Some(id), true) = (envelope.id, plain) {
-        let put = splice(line, &mut [(id, "\"new\"")]);
-        assert_eq!(Envelope::parse(&put).map(|it| it.id), Ok(Some("\"new\"")));
+        let put = splice(line, &mut [(id.as_str(), "\"new\"")]);
+        let id = RawId::new("\"new\"");
+        assert_eq!(Envelope::parse(&put).map(|it| it.id), Ok(Some(id)));
     }
     let places = envelope.response_positions(line);
     assert_eq!(places.is_some(), envelope.kind() == MessageKind::Response);

@@ -152,20 +152,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_numbers_or_strings_of_them() {
-        for (raw, expected) in [
-            ("7", Some(7)),
-            (r#""7""#, Some(7)),
-            (r#""\u0037""#, Some(7)),
-            (r#""seven""#, None),
-            ("7.5", None),
-            ("null", None),
-        ] {
-            assert_eq!(request_number(raw), expected, "{raw}");
-        }
-    }
-
-    #[test]
     fn edits_keep_what_they_do_not_touch() {
         let mut members =
             Members::of(r#"{"a": 1E5,"b":{"c":"\ud83d"},"\u0061":-0,"\ud83d\/":1,"d":"x"}"#);

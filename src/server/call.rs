@@ -4,15 +4,15 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::connection::Connection;
-use crate::jsonrpc::{Envelope, Reply};
+use crate::jsonrpc::{Envelope, RawId, Reply, RequestId};
 use crate::mcp::{Era, Method};
 use crate::transport::stream::Outbox;
 
 /// Client's request that has no response yet.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// Raw id that the client gave it.
-    pub(crate) id: Box<str>,
+    /// Id that the client gave it.
+    pub(crate) id: RequestId,
     /// Era of the request.
     pub(crate) era: Era,
     /// Method of the request.
@@ -42,7 +42,7 @@ pub(crate) struct Call {
 impl Call {
     /// Answers the request.
     pub(crate) fn reply(&self, reply: Reply<'_>) {
-        self.sink.answer(&self.id, reply);
+        self.sink.answer(self.id.as_raw(), reply);
     }
 }
 
@@ -51,11 +51,11 @@ pub(crate) trait ResponseSink: Debug + Send + Sync {
     /// Returns the pipe that all responses go to, if there is only one: used for backpressure and for combined writes.
     fn pipe(&self) -> Option<&Outbox>;
 
-    /// Takes the response to its request `id` (raw).
-    fn answer(&self, id: &str, reply: Reply<'_>);
+    /// Takes the response to its request `id`.
+    fn answer(&self, id: RawId<'_>, reply: Reply<'_>);
 
-    /// Reports that the response to its request `id` (raw) is delayed, so that its stream may be closed meanwhile.
-    fn pause(&self, _id: &str) {}
+    /// Reports that the response to its request `id` is delayed, so that its stream may be closed meanwhile.
+    fn pause(&self, _id: RawId<'_>) {}
 }
 
 /// Client side of a session.

@@ -17,12 +17,12 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::call::{Call, Client, ResponseSink};
 use super::link::Link;
-use super::pending_requests::{PendingRequest, PendingRequests, decimal};
+use super::pending_requests::{PendingRequest, PendingRequests};
 use crate::bridge::{self, Identity};
 use crate::event::StrayKind;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, InvalidMessage, Members, MessageKind, Reply, elements, error_response,
-    notification, request, result_response, splice, unquoted,
+    Envelope, ErrorObject, InvalidMessage, Members, MessageKind, RawId, Reply, RequestId, elements,
+    error_response, notification, request, result_response, splice, unquoted,
 };
 use crate::lock::locked;
 use crate::mcp::{Era, ListKind, Method, severity};
@@ -169,20 +169,17 @@ impl Connection {
             self.set_level(level);
         }
         let mut digits = [0; 20];
-        let id = decimal(number, &mut digits);
+        let id = RawId::of_number(number, &mut digits);
         match (same_era, envelope.id, rename) {
             (true, Some(old), None) if token.is_none() => {
-                let at = old.as_ptr() as usize - line.as_ptr() as usize;
-                let bytes = line.as_bytes();
-                self.link
-                    .send([&bytes[..at], id.as_bytes(), &bytes[at + old.len()..]]);
+                self.link.send(old.replaced(line, id));
             }
             (same, old, rename) => {
                 let mut changes: Vec<(&str, &str)> = Vec::with_capacity(3);
                 changes.extend(rename.as_ref().map(|(name, public)| (*public, &**name)));
-                changes.extend(token.map(|token| (token, id)));
+                changes.extend(token.map(|token| (token, id.as_str())));
                 if let (true, Some(old)) = (same, old) {
-                    changes.push((old, id));
+                    changes.push((old.as_str(), id.as_str()));
                     self.write(&splice(line, &mut changes));
                     return Ok(());
                 }
@@ -251,7 +248,7 @@ impl Connection {
             }
             Era::Legacy => params,
         };
-        self.write(&request(&number.to_string(), method, params));
+        self.write(&request(RequestId::from(number).as_raw(), method, params));
         Ok(number)
     }
 
@@ -276,14 +273,13 @@ impl Connection {
         self.link.send(parts);
     }
 
-    /// Answers the server's request `id` (raw) with an error.
-    pub(crate) fn refuse(&self, id: &str, error: &ErrorObject) {
+    /// Answers the server's request `id` with an error.
+    pub(crate) fn refuse(&self, id: RawId<'_>, error: &ErrorObject) {
         self.write(&error_response(id, error));
     }
 
-    /// Cancels the client's request `id` (raw) and notifies the server. Returns false if no such request is in flight
-    /// here.
-    pub(crate) fn cancel(&self, sink: &Arc<dyn ResponseSink>, id: &str, params: &str) -> bool {
+    /// Cancels the client's request `id` and notifies the server. Returns false if no such request is in flight here.
+    pub(crate) fn cancel(&self, sink: &Arc<dyn ResponseSink>, id: RawId<'_>, params: &str) -> bool {
         let (number, last) = {
             let mut pending = locked(&self.pending);
             let found = pending
@@ -291,7 +287,7 @@ impl Connection {
                 .iter()
                 .find_map(|(number, request)| match request {
                     PendingRequest::Client(call)
-                        if *call.id == *id && Arc::ptr_eq(&call.sink, sink) =>
+                        if call.id == id && Arc::ptr_eq(&call.sink, sink) =>
                     {
                         Some(*number)
                     }
@@ -322,7 +318,7 @@ impl Connection {
             .call(number)
             .map(|call| (call.sink.clone(), call.id.clone()));
         if let Some((sink, id)) = call {
-            sink.pause(&id);
+            sink.pause(id.as_raw());
         }
     }
 
@@ -375,7 +371,7 @@ impl Connection {
         match envelope.kind() {
             MessageKind::Response => self.take_response(line, envelope)?,
             MessageKind::Request if envelope.method.as_deref() == Some("ping") => {
-                self.write(&result_response(envelope.id.unwrap_or("null"), "{}"));
+                self.write(&result_response(envelope.id.unwrap_or(RawId::NULL), "{}"));
             }
             MessageKind::Request => {
                 self.client

@@ -12,7 +12,7 @@ use super::connection::Connection;
 use super::error_replies;
 use super::tasks::FormerTasks;
 use crate::event::Failure;
-use crate::jsonrpc::Envelope;
+use crate::jsonrpc::{Envelope, RawId};
 use crate::lock::locked;
 use crate::transport::stream::Cork;
 
@@ -257,8 +257,8 @@ impl Gate {
     }
 
     /// Removes a held request that the client has cancelled. Returns false if it is not held here.
-    pub(crate) fn cancel(&self, sink: &Arc<dyn ResponseSink>, id: &str) -> bool {
-        let is_selected = |call: &Call| *call.id == *id && Arc::ptr_eq(&call.sink, sink);
+    pub(crate) fn cancel(&self, sink: &Arc<dyn ResponseSink>, id: RawId<'_>) -> bool {
+        let is_selected = |call: &Call| call.id == id && Arc::ptr_eq(&call.sink, sink);
         self.lock().queue.forget(is_selected) > 0
     }
 

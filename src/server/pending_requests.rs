@@ -93,20 +93,6 @@ impl PendingRequests {
     }
 }
 
-/// Writes `number` in decimal into `digits`.
-pub(super) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &str {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    std::str::from_utf8(&digits[at..]).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::test_client::{call, client};

@@ -20,6 +20,7 @@ use super::start_permits::StartPermits;
 use crate::bridge::Identity;
 use crate::config::ServerSpec;
 use crate::event::{EventSender, Failure};
+use crate::jsonrpc::RequestId;
 use crate::lock::locked;
 use crate::mcp::{Era, List, ListKind};
 use crate::transport::build::BuildFailure;
@@ -144,10 +145,10 @@ pub(crate) enum Command {
     Reload(oneshot::Sender<ReloadResult>),
     /// Applies the client's changed subscriptions or log level.
     ApplySettings,
-    /// Cancels the client's request with this raw id; `params` is raw.
+    /// Cancels the client's request with this id; `params` is raw.
     Cancel {
         sink: Arc<dyn ResponseSink>,
-        id: Box<str>,
+        id: RequestId,
         params: Box<str>,
     },
     /// Stops the server; calls in flight have `max_wait` to finish.

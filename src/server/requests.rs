@@ -10,7 +10,7 @@ use super::connection::Connection;
 use super::gate::GateStatus;
 use super::report::Command;
 use crate::event::Failure;
-use crate::jsonrpc::Envelope;
+use crate::jsonrpc::{Envelope, RawId};
 use crate::transport::stream::Cork;
 
 impl ServerHandle {
@@ -24,8 +24,8 @@ impl ServerHandle {
         self.shared.gate.forward_notification(line);
     }
 
-    /// Cancels the client's request `id` (raw); `params` are the raw params of its notification.
-    pub(crate) fn cancel(&self, sink: Arc<dyn ResponseSink>, id: &str, params: &str) {
+    /// Cancels the client's request `id`; `params` are the raw params of its notification.
+    pub(crate) fn cancel(&self, sink: Arc<dyn ResponseSink>, id: RawId<'_>, params: &str) {
         if !self.shared.gate.cancel(&sink, id) {
             self.command(Command::Cancel {
                 sink,

@@ -41,6 +41,7 @@ use super::{ReloadResult, ServerShared, candidate};
 use crate::bridge::Identity;
 use crate::config::{OnBroken, ReloadMode, ServerSpec, StandbyMode};
 use crate::event::{Event, Failure};
+use crate::jsonrpc::RawId;
 use crate::mcp::ListKind;
 use failing::PackageWatch;
 use generations::{ActiveGeneration, Generation};
@@ -207,7 +208,7 @@ impl Supervisor {
                     .store(false, Ordering::Relaxed);
                 self.on_settings_changed();
             }
-            Command::Cancel { sink, id, params } => self.on_cancel(&sink, &id, &params),
+            Command::Cancel { sink, id, params } => self.on_cancel(&sink, id.as_raw(), &params),
             Command::Stop { max_wait, done } => {
                 self.stop_max_wait = max_wait;
                 if self.stopping.is_empty() {
@@ -343,7 +344,7 @@ impl Supervisor {
         }
     }
 
-    fn on_cancel(&self, sink: &Arc<dyn ResponseSink>, id: &str, params: &str) {
+    fn on_cancel(&self, sink: &Arc<dyn ResponseSink>, id: RawId<'_>, params: &str) {
         // The call may have returned to the gate from a generation that crashed.
         if self.shared.gate.cancel(sink, id) {
             return;

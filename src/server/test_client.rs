@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::link::Link;
 use super::{Lists, ServerHandle, Snapshot};
 use crate::bridge::Identity;
-use crate::jsonrpc::{Envelope, Reply};
+use crate::jsonrpc::{Envelope, RawId, Reply};
 use crate::mcp::{Era, Method};
 use crate::transport::stream::Outbox;
 
@@ -25,7 +25,7 @@ impl ResponseSink for CountingClient {
         Some(&self.outbox)
     }
 
-    fn answer(&self, id: &str, reply: Reply<'_>) {
+    fn answer(&self, id: RawId<'_>, reply: Reply<'_>) {
         self.answers.fetch_add(1, Ordering::Relaxed);
         reply.with_id(id, |parts| self.outbox.send(parts));
     }

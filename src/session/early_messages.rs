@@ -1,6 +1,7 @@
 //! Messages for a legacy client that arrive during its handshake: the client gets them once it is ready.
 
 use super::RelatedRequest;
+use crate::jsonrpc::RequestId;
 
 /// Maximum size in bytes of the lines held back.
 const MAX_HELD_BYTES: usize = 1024 * 1024;
@@ -18,8 +19,8 @@ pub(super) struct EarlyMessages {
 #[derive(Debug)]
 pub(super) struct EarlyMessage {
     pub(super) line: String,
-    /// Raw id of the request that it belongs to.
-    pub(super) related_id: Option<Box<str>>,
+    /// Id of the request that it belongs to.
+    pub(super) related_id: Option<RequestId>,
 }
 
 /// State of a legacy client's handshake.
@@ -106,6 +107,7 @@ impl EarlyMessages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jsonrpc::RawId;
 
     /// Tries to hold back a line; returns true if it is held.
     fn holds(early: &mut EarlyMessages, line: &str) -> bool {
@@ -181,13 +183,14 @@ mod tests {
         let mut early = EarlyMessages::default();
         early.begin();
         for (related, expected) in [
-            (RelatedRequest::Request("\"i\""), Some("\"i\"")),
-            (RelatedRequest::Listen("1"), None),
+            (RelatedRequest::Request("\"i\"".into()), Some("\"i\"")),
+            (RelatedRequest::Listen("1".into()), None),
             (RelatedRequest::Nothing, None),
         ] {
             early.hold("a".to_owned(), related).unwrap();
             let held = early.held.last().unwrap();
-            assert_eq!(held.related_id.as_deref(), expected);
+            let id = held.related_id.as_ref().map(RequestId::as_raw);
+            assert_eq!(id.map(RawId::as_str), expected);
         }
     }
 

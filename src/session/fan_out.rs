@@ -11,7 +11,8 @@ use super::Session;
 use super::route::Request;
 use crate::fleet::Catalog;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND, Members, Reply, elements,
+    Envelope, ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND, Members, RawId, Reply, RequestId,
+    elements,
 };
 use crate::lock::locked;
 use crate::mcp::{Era, tasks};
@@ -29,7 +30,7 @@ impl Session {
     /// Reads a resource that no server lists from the first server that knows it. Starting and reloading servers get
     /// the request last, once they run.
     pub(super) fn read_resource(&self, catalog: &Catalog, request: Request<'_>) {
-        let (session, id, era) = (self.strong_self(), request.id.to_owned(), request.era);
+        let (session, id, era) = (self.strong_self(), RequestId::from(request.id), request.era);
         let line: Arc<str> = request.line.into();
         let uri = request.uri().into_owned();
         let (starting, running): (Vec<_>, Vec<_>) = catalog
@@ -50,7 +51,7 @@ impl Session {
                 if !server.handshake().is_some_and(offers) {
                     continue;
                 }
-                let fan_out = session.ask_one(&server, &line, &id, era);
+                let fan_out = session.ask_one(&server, &line, id.as_raw(), era);
                 reads.spawn(async move { (position, fan_out.response().await) });
                 // A server that does not answer must not keep the others from being asked.
                 let max_wait = timeouts.list_hold.min(timeouts.hold);
@@ -78,7 +79,7 @@ impl Session {
                 }
             }
             if let Some((.., error)) = errors.iter().max() {
-                return session.delivery.answer(&id, Reply::Error(error));
+                return session.delivery.answer(id.as_raw(), Reply::Error(error));
             }
             let code = if era == Era::Modern {
                 INVALID_PARAMS
@@ -86,12 +87,12 @@ impl Session {
                 RESOURCE_NOT_FOUND
             };
             let message = format!("no loaded server has the resource `{uri}`");
-            session.answer_error(&id, &ErrorObject::new(code, message));
+            session.answer_error(id.as_raw(), &ErrorObject::new(code, message));
         });
     }
 
     /// Asks one server for a resource that it may not know.
-    fn ask_one(&self, server: &ServerHandle, line: &str, id: &str, era: Era) -> FanOutRequest {
+    fn ask_one(&self, server: &ServerHandle, line: &str, id: RawId<'_>, era: Era) -> FanOutRequest {
         let (sender, response) = oneshot::channel();
         let sink: Arc<dyn ResponseSink> = Arc::new(FanOutReceiver(Mutex::new(Some(sender))));
         if let Ok(envelope) = &Envelope::parse(line) {
@@ -131,7 +132,7 @@ impl Session {
 
     /// Answers with the tasks of all servers in one list.
     pub(super) fn list_tasks(&self, catalog: &Catalog, request: Request<'_>) {
-        let (session, id) = (self.strong_self(), request.id.to_owned());
+        let (session, id) = (self.strong_self(), RequestId::from(request.id));
         let servers = catalog.servers.clone();
         self.run(request.id, async move {
             let mut all: Vec<String> = Vec::new();
@@ -147,7 +148,7 @@ impl Session {
                     all.extend(tasks_of(&connection, server.spec().timeouts.list_hold).await);
                 }
             }
-            session.answer_result(&id, &format!(r#"{{"tasks":[{}]}}"#, all.join(",")));
+            session.answer_result(id.as_raw(), &format!(r#"{{"tasks":[{}]}}"#, all.join(",")));
         });
     }
 }
@@ -180,7 +181,7 @@ fn weight(error: &str) -> u8 {
 struct FanOutRequest {
     server: ServerHandle,
     sink: Arc<dyn ResponseSink>,
-    id: Box<str>,
+    id: RequestId,
     response: oneshot::Receiver<String>,
 }
 
@@ -194,7 +195,8 @@ impl FanOutRequest {
 impl Drop for FanOutRequest {
     fn drop(&mut self) {
         if !self.response.is_terminated() {
-            self.server.cancel(self.sink.clone(), &self.id, "{}");
+            self.server
+                .cancel(self.sink.clone(), self.id.as_raw(), "{}");
         }
     }
 }
@@ -208,7 +210,7 @@ impl ResponseSink for FanOutReceiver {
         None
     }
 
-    fn answer(&self, id: &str, reply: Reply<'_>) {
+    fn answer(&self, id: RawId<'_>, reply: Reply<'_>) {
         let line = reply.with_id(id, |parts| {
             String::from_utf8_lossy(&parts.concat()).into_owned()
         });

@@ -7,7 +7,8 @@ use super::route::Request;
 use super::{RelatedRequest, Session};
 use crate::jsonrpc::{
     Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, InvalidMessage, METHOD_NOT_FOUND,
-    Members, MessageKind, PARSE_ERROR, ambiguity, elements, splice, text, unquoted,
+    Members, MessageKind, PARSE_ERROR, RawId, RequestId, ambiguity, elements, splice, text,
+    unquoted,
 };
 use crate::mcp::{Era, ListKind, MODERN, UNSUPPORTED_REVISION, tasks};
 use crate::server::ServerHandle;
@@ -20,13 +21,13 @@ impl Session {
             Ok(envelope) => self.take(&text, &envelope),
             Err(InvalidMessage::Batch) => self.take_batch(&text),
             Err(InvalidMessage::Shape) => {
-                let id = Envelope::id_in(&text).unwrap_or("null");
+                let id = Envelope::id_in(&text).unwrap_or(RawId::NULL);
                 let message = "the message has no `method`, `result` or `error`";
                 self.answer_error(id, &ErrorObject::new(INVALID_REQUEST, message));
             }
             Err(InvalidMessage::Json(error)) => {
                 self.answer_error(
-                    "null",
+                    RawId::NULL,
                     &ErrorObject::new(PARSE_ERROR, format!("the line is not valid JSON: {error}")),
                 );
             }
@@ -42,12 +43,16 @@ impl Session {
         let error = ErrorObject::new(INVALID_REQUEST, message);
         match Envelope::of_ends(&head, &tail) {
             (Some(id), None) => {
-                let server_request = self.state().requests_to_client.take(&id);
+                let server_request = self.state().requests_to_client.take(id.as_raw());
                 if let Some(server_request) = server_request {
-                    server_request.connection.refuse(&server_request.id, &error);
+                    let id = server_request.id.as_raw();
+                    server_request.connection.refuse(id, &error);
                 }
             }
-            (id, _) => self.answer_error(id.as_deref().unwrap_or("null"), &error),
+            (id, _) => {
+                let id = id.as_ref().map_or(RawId::NULL, RequestId::as_raw);
+                self.answer_error(id, &error);
+            }
         }
     }
 
@@ -55,7 +60,7 @@ impl Session {
     fn take_batch(&self, text: &str) {
         let Some(messages) = elements(text).filter(|messages| !messages.is_empty()) else {
             return self.answer_error(
-                "null",
+                RawId::NULL,
                 &ErrorObject::new(INVALID_REQUEST, "the batch is empty or not valid JSON"),
             );
         };
@@ -63,7 +68,7 @@ impl Session {
             match Envelope::parse(message) {
                 Ok(envelope) => self.take(message, &envelope),
                 Err(error) => self.answer_error(
-                    "null",
+                    RawId::NULL,
                     &ErrorObject::new(INVALID_REQUEST, error.to_string()),
                 ),
             }
@@ -79,8 +84,8 @@ impl Session {
         }
     }
 
-    /// Handles a request and answers it under `id`: its own raw id, or the id that the delivery uses for it.
-    pub(crate) fn take_request(&self, line: &str, envelope: &Envelope<'_>, id: &str) {
+    /// Handles a request and answers it under `id`: its own id, or the id that the delivery uses for it.
+    pub(crate) fn take_request(&self, line: &str, envelope: &Envelope<'_>, id: RawId<'_>) {
         let method = envelope.method.as_deref().unwrap_or_default();
         let meta_version = envelope.params.meta.protocol_version;
         let era = if meta_version.is_some() {
@@ -157,8 +162,8 @@ impl Session {
 
     /// Cancels the request `id`, whose response the client no longer wants; `params` are the raw params of the
     /// cancelled notification.
-    pub(crate) fn cancel(&self, id: &str, params: &str) {
-        let running = self.state().running_calls.remove(id);
+    pub(crate) fn cancel(&self, id: RawId<'_>, params: &str) {
+        let running = self.state().running_calls.remove(id.as_str());
         if let Some(running) = running {
             running.cancel();
         } else if !self.end_listen(id) {
@@ -177,14 +182,14 @@ impl Session {
                 return;
             };
             for EarlyMessage { line, related_id } in messages {
-                let related = RelatedRequest::of(related_id.as_deref());
+                let related = RelatedRequest::of(related_id.as_ref());
                 let _ = self.delivery.send(&line, related);
             }
         }
     }
 
     /// Passes the client's response to the server that sent the request.
-    fn take_response(&self, line: &str, id: Option<&str>) {
+    fn take_response(&self, line: &str, id: Option<RawId<'_>>) {
         let Some(id) = id else { return };
         let sender = self.state().requests_to_client.take_own(id);
         if let Some(sender) = sender {
@@ -193,33 +198,28 @@ impl Session {
         }
         let server_request = self.state().requests_to_client.take(id);
         let Some(server_request) = server_request else {
-            return tracing::debug!(id, "response without a request");
+            return tracing::debug!(id = id.as_str(), "response without a request");
         };
+        let own_id = server_request.id.as_raw();
         if self.has_filtered()
             && let Some(why) = ambiguity(line)
         {
             let error = ErrorObject::new(INVALID_REQUEST, format!("the client's response {why}"));
-            return server_request.connection.refuse(&server_request.id, &error);
+            return server_request.connection.refuse(own_id, &error);
         }
         let untagged = (!self.fleet.is_transparent())
             .then(|| tasks::untag(line, &server_request.connection.server))
             .flatten();
         if let Some(line) = untagged {
             let id = Envelope::parse(&line).ok().and_then(|envelope| envelope.id);
-            let line = id.map(|id| splice(&line, &mut [(id, &server_request.id)]));
+            let line = id.map(|id| splice(&line, &mut [(id.as_str(), own_id.as_str())]));
             return server_request.connection.reply([
                 line.unwrap_or_default().as_bytes(),
                 b"",
                 b"",
             ]);
         }
-        let at = id.as_ptr() as usize - line.as_ptr() as usize;
-        let bytes = line.as_bytes();
-        server_request.connection.reply([
-            &bytes[..at],
-            server_request.id.as_bytes(),
-            &bytes[at + id.len()..],
-        ]);
+        server_request.connection.reply(id.replaced(line, own_id));
     }
 
     /// Returns true if the configuration leaves out tools of a server.

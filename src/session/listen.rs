@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::route::Request;
 use super::subscriptions::{ListenRequest, TaggedLine, untagged};
 use super::{RelatedRequest, Session};
-use crate::jsonrpc::{Members, notification, quoted};
+use crate::jsonrpc::{Members, RawId, notification, quoted};
 use crate::server::ServerHandle;
 
 impl Session {
@@ -20,7 +20,7 @@ impl Session {
     }
 
     /// Ends the stream with that id; returns false if it does not exist.
-    pub(super) fn end_listen(&self, key: &str) -> bool {
+    pub(super) fn end_listen(&self, key: RawId<'_>) -> bool {
         let ended = self.state().subscriptions.close(key);
         if ended {
             self.send_subscriptions();
@@ -32,7 +32,7 @@ impl Session {
     pub(super) fn close_listens(&self) {
         let results = self.state().subscriptions.close_all();
         for (key, result) in results {
-            self.answer_result(&key, &result);
+            self.answer_result(key.as_raw(), &result);
         }
     }
 
@@ -91,7 +91,9 @@ impl Session {
     /// Sends each line to its listen request.
     pub(super) fn send_tagged(&self, lines: &[TaggedLine]) {
         for (key, line) in lines {
-            let _ = self.delivery.send(line, RelatedRequest::Listen(key));
+            let _ = self
+                .delivery
+                .send(line, RelatedRequest::Listen(key.as_raw()));
         }
     }
 

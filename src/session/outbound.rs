@@ -9,8 +9,8 @@ use super::subscriptions::untagged;
 use super::{RelatedRequest, Session, Undelivered};
 use crate::fleet::FleetClient;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, METHOD_NOT_FOUND, Members, Reply, notification, request,
-    splice, unquoted,
+    Envelope, ErrorObject, INTERNAL_ERROR, METHOD_NOT_FOUND, Members, RawId, Reply, RequestId,
+    notification, request, splice, unquoted,
 };
 use crate::mcp::{Era, ListKind, tasks};
 use crate::server::{Client, Connection, ResponseSink};
@@ -21,11 +21,11 @@ impl ResponseSink for Session {
         self.delivery.pipe()
     }
 
-    fn answer(&self, id: &str, reply: Reply<'_>) {
+    fn answer(&self, id: RawId<'_>, reply: Reply<'_>) {
         self.delivery.answer(id, reply);
     }
 
-    fn pause(&self, id: &str) {
+    fn pause(&self, id: RawId<'_>) {
         self.delivery.pause(id);
     }
 }
@@ -38,7 +38,7 @@ impl Client for Session {
         envelope: &Envelope<'_>,
         related_number: Option<u64>,
     ) {
-        let id = envelope.id.unwrap_or("null");
+        let id = envelope.id.unwrap_or(RawId::NULL);
         if !self.is_legacy() {
             let method = envelope.method.as_deref().unwrap_or_default();
             let message = format!(
@@ -61,12 +61,13 @@ impl Client for Session {
             related_id: related_id.clone(),
         };
         let number = self.state().requests_to_client.add(server_request);
-        let mut parts = vec![(id, &*number)];
-        parts.extend(token.map(|token| (token, &*number)));
+        let number = number.as_raw();
+        let mut parts = vec![(id.as_str(), number.as_str())];
+        parts.extend(token.map(|token| (token, number.as_str())));
         let line = splice(line, &mut parts);
         let line = self.tag_tasks(from, &line).unwrap_or(line);
-        let sent = self.send_when_initialized(line, RelatedRequest::of(related_id.as_deref()));
-        if sent.is_err() && self.state().requests_to_client.take(&number).is_some() {
+        let sent = self.send_when_initialized(line, RelatedRequest::of(related_id.as_ref()));
+        if sent.is_err() && self.state().requests_to_client.take(number).is_some() {
             let message = "the client has no open stream for server requests";
             from.refuse(id, &ErrorObject::new(INTERNAL_ERROR, message));
         }
@@ -94,7 +95,7 @@ impl Client for Session {
                 let related_id = self.related(from, envelope, related_number);
                 let _ = self
                     .delivery
-                    .send(line, RelatedRequest::of(related_id.as_deref()));
+                    .send(line, RelatedRequest::of(related_id.as_ref()));
             }
             "notifications/resources/updated"
                 if from.era() == Era::Legacy && !self.state().subscriptions.has_listens() =>
@@ -115,7 +116,7 @@ impl Client for Session {
             }
             _ => {
                 let related_id = self.related(from, envelope, related_number);
-                self.send_notification(line.to_owned(), RelatedRequest::of(related_id.as_deref()));
+                self.send_notification(line.to_owned(), RelatedRequest::of(related_id.as_ref()));
             }
         }
     }
@@ -127,7 +128,7 @@ impl Client for Session {
         for (number, request) in withdrawn {
             let params = format!(r#"{{"requestId":{number},"reason":"the server was restarted"}}"#);
             let line = notification("notifications/cancelled", Some(&params));
-            self.send_notification(line, RelatedRequest::of(request.related_id.as_deref()));
+            self.send_notification(line, RelatedRequest::of(request.related_id.as_ref()));
         }
     }
 }
@@ -164,7 +165,7 @@ impl Session {
         from: &Connection,
         envelope: &Envelope<'_>,
         related_number: Option<u64>,
-    ) -> Option<Box<str>> {
+    ) -> Option<RequestId> {
         match self.delivery.pipe() {
             Some(_) => None,
             None => from.related(envelope, related_number),
@@ -192,7 +193,9 @@ impl Session {
             related_number,
             level.as_deref().unwrap_or_default(),
         ) {
-            let _ = self.delivery.send(line, RelatedRequest::Request(&id));
+            let _ = self
+                .delivery
+                .send(line, RelatedRequest::Request(id.as_raw()));
         }
     }
 
@@ -221,10 +224,15 @@ impl Session {
 
     /// Sends the client a request of the proxy's own during its request `id`; `params` is raw. Returns the line of the
     /// response. The request is cancelled if the caller stops waiting.
-    pub(super) async fn ask_client(&self, method: &str, params: &str, id: &str) -> Option<String> {
+    pub(super) async fn ask_client(
+        &self,
+        method: &str,
+        params: &str,
+        id: RawId<'_>,
+    ) -> Option<String> {
         let (sender, response) = oneshot::channel();
         let number = self.state().requests_to_client.add_own(sender);
-        let line = request(&number, method, Some(params));
+        let line = request(number.as_raw(), method, Some(params));
         let _guard = ProxyRequest {
             session: self.strong_self(),
             number,
@@ -252,8 +260,8 @@ impl Session {
         let withdrawn = state.requests_to_client.withdraw(from, Some(id)).next();
         drop(state);
         if let Some((number, request)) = withdrawn {
-            let line = splice(line, &mut [(id, &number.to_string())]);
-            self.send_notification(line, RelatedRequest::of(request.related_id.as_deref()));
+            let line = splice(line, &mut [(id.as_str(), &number.to_string())]);
+            self.send_notification(line, RelatedRequest::of(request.related_id.as_ref()));
         }
     }
 }
@@ -261,9 +269,9 @@ impl Session {
 /// Request of the proxy's own to the client.
 struct ProxyRequest {
     session: Arc<Session>,
-    number: String,
+    number: RequestId,
     /// The client's request that caused it.
-    related_id: Box<str>,
+    related_id: RequestId,
 }
 
 impl Drop for ProxyRequest {
@@ -272,12 +280,12 @@ impl Drop for ProxyRequest {
             .session
             .state()
             .requests_to_client
-            .take_own(&self.number);
+            .take_own(self.number.as_raw());
         if unanswered.is_some() {
-            let params = format!(r#"{{"requestId":{}}}"#, self.number);
+            let params = format!(r#"{{"requestId":{}}}"#, self.number.as_raw());
             let line = notification("notifications/cancelled", Some(&params));
             self.session
-                .send_notification(line, RelatedRequest::Request(&self.related_id));
+                .send_notification(line, RelatedRequest::Request(self.related_id.as_raw()));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::bridge;
 use crate::fleet::{Catalog, ServerHandshakes};
-use crate::jsonrpc::{ErrorObject, INVALID_PARAMS, Members, Reply, elements};
+use crate::jsonrpc::{ErrorObject, INVALID_PARAMS, Members, RawId, Reply, RequestId, elements};
 use crate::mcp::{Entry, Era, List, ListKind, generous};
 use crate::server::{Handshake, ServerHandle};
 
@@ -13,16 +13,16 @@ use super::route::Request;
 
 impl Session {
     /// Answers `initialize` as soon as the servers have answered their introduction.
-    pub(super) fn initialize(&self, line: &str, id: &str) {
+    pub(super) fn initialize(&self, line: &str, id: RawId<'_>) {
         let params = Members::of(line).get("params").unwrap_or("{}").to_owned();
         let hello_number = self.register_legacy_client(&params);
-        let (session, id) = (self.strong_self(), id.to_owned());
+        let (session, id) = (self.strong_self(), RequestId::from(id));
         self.tasks.spawn(async move {
             let handshakes = session.handshakes(hello_number).await;
             let params = Members::of(&params);
             let requested = params.text("protocolVersion").unwrap_or_default();
             let result = session.initialize_result(&handshakes, &requested);
-            session.answer_result(&id, &result);
+            session.answer_result(id.as_raw(), &result);
             session.state().early_messages.initialize_answered();
         });
     }
@@ -56,12 +56,12 @@ impl Session {
     }
 
     /// Answers `server/discover` as soon as the servers have answered their introduction.
-    pub(super) fn discover(&self, id: &str) {
-        let (session, id) = (self.strong_self(), id.to_owned());
+    pub(super) fn discover(&self, id: RawId<'_>) {
+        let (session, id) = (self.strong_self(), RequestId::from(id));
         let hello_number = self.state().hello_number;
         self.tasks.spawn(async move {
             let handshakes = session.handshakes(hello_number).await;
-            session.answer_result(&id, &session.discover_result(&handshakes));
+            session.answer_result(id.as_raw(), &session.discover_result(&handshakes));
         });
     }
 
@@ -100,14 +100,14 @@ impl Session {
         if self.fleet.is_settled() {
             return self.answer_list(kind, id, era);
         }
-        let (session, id) = (self.strong_self(), id.to_owned());
+        let (session, id) = (self.strong_self(), RequestId::from(id));
         self.tasks.spawn(async move {
             session.fleet.settled().await;
-            session.answer_list(kind, &id, era);
+            session.answer_list(kind, id.as_raw(), era);
         });
     }
 
-    fn answer_list(&self, kind: ListKind, id: &str, era: Era) {
+    fn answer_list(&self, kind: ListKind, id: RawId<'_>, era: Era) {
         let catalog = self.fleet.catalog();
         match catalog.sole() {
             Some(server) => self.answer_list_of(server, kind, id, era),
@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// Answers with the lists of all servers merged into one, in the order of the configuration.
-    fn answer_combined_list(&self, catalog: &Catalog, kind: ListKind, id: &str, era: Era) {
+    fn answer_combined_list(&self, catalog: &Catalog, kind: ListKind, id: RawId<'_>, era: Era) {
         // Entries that servers add later must be announced.
         self.state().is_answered_early = true;
         let own_entries = self.own_entries(kind);
@@ -147,7 +147,7 @@ impl Session {
         }
     }
 
-    fn answer_list_of(&self, server: &ServerHandle, kind: ListKind, id: &str, era: Era) {
+    fn answer_list_of(&self, server: &ServerHandle, kind: ListKind, id: RawId<'_>, era: Era) {
         let snapshot = server.snapshot();
         if snapshot.generation == 0 {
             self.state().is_answered_early = true;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use crate::jsonrpc::{RawId, RequestId};
 use crate::server::Connection;
 
 /// Open requests to the client, by their numbers.
@@ -22,50 +23,49 @@ pub(super) struct RequestsToClient {
 #[derive(Debug)]
 pub(super) struct ServerRequest {
     pub(super) connection: Arc<Connection>,
-    /// The server's own id, raw.
-    pub(super) id: Box<str>,
+    /// The server's own id.
+    pub(super) id: RequestId,
     /// The server's own progress token, raw, if the client got a different one.
     pub(super) progress_token: Option<Box<str>>,
     /// The client's request that caused it, where that matters.
-    pub(super) related_id: Option<Box<str>>,
+    pub(super) related_id: Option<RequestId>,
 }
 
 impl RequestsToClient {
-    /// Adds a server's request; returns its number, the raw id for the client.
-    pub(super) fn add(&mut self, request: ServerRequest) -> String {
+    /// Adds a server's request; returns its number, the id for the client.
+    pub(super) fn add(&mut self, request: ServerRequest) -> RequestId {
         self.last += 1;
         self.of_servers.insert(self.last, request);
-        self.last.to_string()
+        self.last.into()
     }
 
-    /// Adds a request of the proxy's own, whose response goes to `sender`; returns its number, the raw id for the
-    /// client.
-    pub(super) fn add_own(&mut self, sender: oneshot::Sender<String>) -> String {
+    /// Adds a request of the proxy's own, whose response goes to `sender`; returns its number, the id for the client.
+    pub(super) fn add_own(&mut self, sender: oneshot::Sender<String>) -> RequestId {
         self.last += 1;
         self.own.insert(self.last, sender);
-        self.last.to_string()
+        self.last.into()
     }
 
-    /// Removes and returns the server's request that the client knows under the raw id `id`.
-    pub(super) fn take(&mut self, id: &str) -> Option<ServerRequest> {
-        self.of_servers.remove(&id.parse().ok()?)
+    /// Removes and returns the server's request that the client knows under `id`.
+    pub(super) fn take(&mut self, id: RawId<'_>) -> Option<ServerRequest> {
+        self.of_servers.remove(&id.number()?)
     }
 
-    /// Removes the proxy's own request that the client knows under the raw id `id`; returns the sender of its response.
-    pub(super) fn take_own(&mut self, id: &str) -> Option<oneshot::Sender<String>> {
-        self.own.remove(&id.parse().ok()?)
+    /// Removes the proxy's own request that the client knows under `id`; returns the sender of its response.
+    pub(super) fn take_own(&mut self, id: RawId<'_>) -> Option<oneshot::Sender<String>> {
+        self.own.remove(&id.number()?)
     }
 
     /// Removes requests of the server behind `from`, each as the iterator returns it with its number: all of them, or
-    /// only those with the server's raw id `id`.
+    /// only those with the server's `id`.
     pub(super) fn withdraw(
         &mut self,
         from: &Connection,
-        id: Option<&str>,
+        id: Option<RawId<'_>>,
     ) -> impl Iterator<Item = (u64, ServerRequest)> {
         self.of_servers.extract_if(move |_, request| {
             std::ptr::eq(&raw const *request.connection, from)
-                && id.is_none_or(|id| *request.id == *id)
+                && id.is_none_or(|id| request.id == id)
         })
     }
 
@@ -96,19 +96,20 @@ mod tests {
         let stage = Stage::new(&["a"], true, Set::Dev);
         let (a, mut open) = (stage.connect("a"), RequestsToClient::default());
         let (sender, _receiver) = oneshot::channel();
-        assert_eq!(open.add(request(&a, "7", None)), "1");
-        assert_eq!(open.add_own(sender), "2");
-        assert_eq!(open.add(request(&a, "7", None)), "3");
+        assert_eq!(open.add(request(&a, "7", None)), RawId::from("1"));
+        assert_eq!(open.add_own(sender), RawId::from("2"));
+        assert_eq!(open.add(request(&a, "7", None)), RawId::from("3"));
         for id in ["7", "\"1\"", "1.0", "-1", "null", ""] {
-            assert!(open.take(id).is_none() && open.take_own(id).is_none());
+            assert!(open.take(id.into()).is_none() && open.take_own(id.into()).is_none());
         }
         // A server's request is none of the proxy's own.
-        assert!(open.take("2").is_none() && open.take_own("1").is_none());
-        assert!(open.take_own("2").is_some() && open.take_own("2").is_none());
-        assert!(open.take("1").is_some() && open.take("1").is_none());
-        assert!(open.take("3").is_some());
+        let [one, two, three] = ["1", "2", "3"].map(RawId::from);
+        assert!(open.take(two).is_none() && open.take_own(one).is_none());
+        assert!(open.take_own(two).is_some() && open.take_own(two).is_none());
+        assert!(open.take(one).is_some() && open.take(one).is_none());
+        assert!(open.take(three).is_some());
         // A number is not used again.
-        assert_eq!(open.add(request(&a, "7", None)), "4");
+        assert_eq!(open.add(request(&a, "7", None)), RawId::from("4"));
     }
 
     #[tokio::test]
@@ -120,13 +121,14 @@ mod tests {
             open.add(request(connection, id, None));
         }
         let number = |(number, _)| number;
-        let one = open.withdraw(&a, Some("\"q\"")).next();
+        let id = Some("\"q\"".into());
+        let one = open.withdraw(&a, id).next();
         assert_eq!(one.map(number), Some(3));
-        assert!(open.withdraw(&a, Some("\"q\"")).next().is_none());
+        assert!(open.withdraw(&a, id).next().is_none());
         let mut all: Vec<_> = open.withdraw(&a, None).map(number).collect();
         all.sort_unstable();
         assert_eq!(all, [1, 4]);
-        assert!(open.take("2").is_some());
+        assert!(open.take("2".into()).is_some());
     }
 
     #[tokio::test]
@@ -139,7 +141,7 @@ mod tests {
         assert_eq!(token(&open, "1").as_deref(), Some("\"t\""));
         assert_eq!(token(&open, "2"), None);
         assert_eq!(token(&open, "\"t\""), None);
-        open.take("1");
+        open.take("1".into());
         assert_eq!(token(&open, "1"), None);
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::fleet::Catalog;
-use crate::jsonrpc::{Envelope, Members, unquoted};
+use crate::jsonrpc::{Envelope, Members, RawId, unquoted};
 use crate::mcp::{Era, Method};
 use crate::meta_tools::OfferedMetaTools;
 use crate::server::ServerHandle;
@@ -14,15 +14,14 @@ use crate::server::ServerHandle;
 pub(super) struct Request<'a> {
     pub(super) line: &'a str,
     pub(super) envelope: &'a Envelope<'a>,
-    /// Its raw id.
-    pub(super) id: &'a str,
+    pub(super) id: RawId<'a>,
     pub(super) era: Era,
     pub(super) method: Method,
 }
 
 impl<'a> Request<'a> {
     /// Creates a request from its line, which `envelope` was parsed from.
-    pub(super) fn new(line: &'a str, envelope: &'a Envelope<'a>, id: &'a str, era: Era) -> Self {
+    pub(super) fn new(line: &'a str, envelope: &'a Envelope<'a>, id: RawId<'a>, era: Era) -> Self {
         let method = match Method::of(envelope.method.as_deref().unwrap_or_default()) {
             // The modern era has no such methods: the server decides how to answer them.
             method if era == Era::Modern && method.sets_session_state() => Method::Other,

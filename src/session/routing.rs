@@ -9,8 +9,8 @@ use super::route::{Destination, Request, route};
 use super::unknown_names::left_out;
 use crate::fleet::Catalog;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, Members, Reply, ambiguity,
-    is_plain_name, unquoted,
+    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, Members, RawId, Reply, RequestId,
+    ambiguity, is_plain_name, unquoted,
 };
 use crate::mcp::{Era, Method, severity, tasks};
 use crate::server::{Call, ResponseSink, ServerHandle};
@@ -83,9 +83,9 @@ impl Session {
         self.submit(server, None, request);
     }
 
-    /// Runs `work`, which the client may cancel under the raw id `id`.
-    pub(super) fn run(&self, id: &str, work: impl Future<Output = ()> + Send + 'static) {
-        let (session, id) = (self.strong_self(), Box::<str>::from(id));
+    /// Runs `work`, which the client may cancel under `id`.
+    pub(super) fn run(&self, id: RawId<'_>, work: impl Future<Output = ()> + Send + 'static) {
+        let (session, id) = (self.strong_self(), RequestId::from(id));
         let token = CancellationToken::new();
         self.state().running_calls.insert(id.clone(), token.clone());
         self.tasks.spawn(async move {
@@ -101,12 +101,16 @@ impl Session {
         work: impl Future<Output = T> + Send + 'static,
         finish: impl FnOnce(&Self, T, Request<'_>) + Send + 'static,
     ) {
-        let (line, id) = (request.line.to_owned(), request.id.to_owned());
+        let (line, id) = (request.line.to_owned(), RequestId::from(request.id));
         let (session, era) = (self.strong_self(), request.era);
         self.run(request.id, async move {
             let output = work.await;
             if let Ok(envelope) = Envelope::parse(&line) {
-                finish(&session, output, Request::new(&line, &envelope, &id, era));
+                finish(
+                    &session,
+                    output,
+                    Request::new(&line, &envelope, id.as_raw(), era),
+                );
             }
         });
     }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::jsonrpc::{Members, elements, notification, unquoted};
+use crate::jsonrpc::{Members, RawId, RequestId, elements, notification, unquoted};
 use crate::mcp::{ListKind, meta};
 
 /// Everything that the client of a session follows.
@@ -20,15 +20,15 @@ pub(super) struct Subscriptions {
 #[derive(Debug)]
 pub(super) struct ListenRequest {
     /// Id that the session uses for it.
-    key: Box<str>,
-    /// The client's raw id, which tags every notification of the stream.
-    id: Box<str>,
+    key: RequestId,
+    /// The client's id, which tags every notification of the stream.
+    id: RequestId,
     kinds: Vec<ListKind>,
     uris: BTreeSet<String>,
 }
 
 /// Key of a listen request, and a message for it.
-pub(super) type TaggedLine = (Box<str>, String);
+pub(super) type TaggedLine = (RequestId, String);
 
 impl Subscriptions {
     /// Records that a legacy client subscribed to a resource, or no longer does.
@@ -46,9 +46,9 @@ impl Subscriptions {
     }
 
     /// Removes a listen request; returns false if it does not exist.
-    pub(super) fn close(&mut self, key: &str) -> bool {
+    pub(super) fn close(&mut self, key: RawId<'_>) -> bool {
         let before = self.listens.len();
-        self.listens.retain(|listen| *listen.key != *key);
+        self.listens.retain(|listen| listen.key != key);
         self.listens.len() < before
     }
 
@@ -56,6 +56,7 @@ impl Subscriptions {
     pub(super) fn close_all(&mut self) -> Vec<TaggedLine> {
         let tag = meta::SUBSCRIPTION_ID;
         let result = |ListenRequest { key, id, .. }| {
+            let id = id.as_raw();
             let result = format!(r#"{{"resultType":"complete","_meta":{{"{tag}":{id}}}}}"#);
             (key, result)
         };
@@ -110,9 +111,9 @@ impl Subscriptions {
 }
 
 impl ListenRequest {
-    /// Creates the listen request that the session calls `key` from its line and its raw id. Returns its
+    /// Creates the listen request that the session calls `key` from its line and its id. Returns its
     /// acknowledgement too.
-    pub(super) fn new(line: &str, id: &str, key: &str) -> (Self, String) {
+    pub(super) fn new(line: &str, id: RawId<'_>, key: RawId<'_>) -> (Self, String) {
         let message = Members::of(line);
         let params = message.object("params");
         let filter = params.object("notifications");
@@ -145,7 +146,7 @@ impl ListenRequest {
         let mut params = Members::of(params);
         let old = params.get("_meta").unwrap_or("{}").to_owned();
         let mut members = Members::of(&old);
-        members.set(meta::SUBSCRIPTION_ID, &*self.id);
+        members.set(meta::SUBSCRIPTION_ID, self.id.as_raw().as_str());
         params.set("_meta", members.to_string());
         notification(method, Some(&params.to_string()))
     }

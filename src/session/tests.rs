@@ -24,7 +24,7 @@ struct Recorder {
 }
 
 impl Delivery for Recorder {
-    fn answer(&self, id: &str, reply: Reply<'_>) {
+    fn answer(&self, id: RawId<'_>, reply: Reply<'_>) {
         let line = reply.with_id(id, |parts| String::from_utf8(parts.concat()).unwrap());
         locked(&self.heard).push(("answer".to_owned(), line));
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::route::Request;
 use super::{RelatedRequest, Session};
-use crate::jsonrpc::{Envelope, Members, notification, quoted};
+use crate::jsonrpc::{Envelope, Members, RawId, RequestId, notification, quoted};
 use crate::mcp::Era;
 use crate::meta_tools::{self, Caller, ConsentChannel, Progress, ToolCall, load_error};
 use crate::server::ServerHandle;
@@ -25,13 +25,13 @@ impl Session {
             self.strong_self(),
             name.to_owned(),
             arguments.to_owned(),
-            request.id.to_owned(),
+            RequestId::from(request.id),
         );
         let caller = self.caller(request);
         self.run(request.id, async move {
             let (offered, fleet) = (&session.meta_tools, &session.fleet);
             let result = meta_tools::run(offered, &name, &arguments, fleet, &caller).await;
-            session.answer_result(&id, &result);
+            session.answer_result(id.as_raw(), &result);
         });
     }
 
@@ -50,11 +50,11 @@ impl Session {
         let consent = match request.era {
             _ if !shows_forms(&capabilities) => ConsentChannel::Impossible,
             Era::Legacy => {
-                let (session, id) = (self.strong_self(), request.id.to_owned());
+                let (session, id) = (self.strong_self(), RequestId::from(request.id));
                 ConsentChannel::Request(Box::new(move |params| {
                     let (session, id) = (session.clone(), id.clone());
                     let method = "elicitation/create";
-                    Box::pin(async move { session.ask_client(method, &params, &id).await })
+                    Box::pin(async move { session.ask_client(method, &params, id.as_raw()).await })
                 }))
             }
             Era::Modern => {
@@ -71,8 +71,8 @@ impl Session {
     }
 
     /// Returns the function that reports progress of the client's request `id`; `token` is its raw progress token.
-    fn progress(&self, id: &str, token: &str) -> Progress {
-        let (session, token, id) = (self.strong_self(), token.to_owned(), id.to_owned());
+    fn progress(&self, id: RawId<'_>, token: &str) -> Progress {
+        let (session, token, id) = (self.strong_self(), token.to_owned(), RequestId::from(id));
         let count = AtomicU64::new(0);
         Arc::new(move |message| {
             let count = count.fetch_add(1, Ordering::Relaxed) + 1;
@@ -80,7 +80,9 @@ impl Session {
             let params =
                 format!(r#"{{"progressToken":{token},"progress":{count},"message":{message}}}"#);
             let line = notification("notifications/progress", Some(&params));
-            let _ = session.delivery.send(&line, RelatedRequest::Request(&id));
+            let _ = session
+                .delivery
+                .send(&line, RelatedRequest::Request(id.as_raw()));
         })
     }
 

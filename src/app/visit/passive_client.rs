@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::event::{Event, EventSender};
-use crate::jsonrpc::{Envelope, ErrorObject, METHOD_NOT_FOUND, Members, Reply, unquoted};
+use crate::jsonrpc::{Envelope, ErrorObject, METHOD_NOT_FOUND, Members, RawId, Reply, unquoted};
 use crate::server::{Client, Connection, ResponseSink};
 use crate::transport::stream::Outbox;
 
@@ -27,7 +27,7 @@ impl ResponseSink for PassiveClient {
         None
     }
 
-    fn answer(&self, _id: &str, _reply: Reply<'_>) {}
+    fn answer(&self, _id: RawId<'_>, _reply: Reply<'_>) {}
 }
 
 impl Client for PassiveClient {
@@ -43,7 +43,7 @@ impl Client for PassiveClient {
             "`{method}` is not available: the server runs from a shell, without an MCP client"
         );
         from.refuse(
-            envelope.id.unwrap_or("null"),
+            envelope.id.unwrap_or(RawId::NULL),
             &ErrorObject::new(METHOD_NOT_FOUND, message),
         );
     }

@@ -8,7 +8,7 @@ use super::legacy_sessions::{self, LegacySession, check_revision, declares_moder
 use super::responses::{self, AcceptedTypes, ErrorResponse, ResponseFormat};
 use super::session_streams::StreamReadGuard;
 use super::{Front, SESSION_ID};
-use crate::jsonrpc::{Envelope, ErrorObject, MessageKind, Reply, elements};
+use crate::jsonrpc::{Envelope, ErrorObject, MessageKind, RawId, Reply, elements};
 use crate::session::Delivery as _;
 
 /// The only revision with batches.
@@ -114,7 +114,7 @@ async fn take_all(
     let requests = messages
         .iter()
         .filter(|(_, it)| it.kind() == MessageKind::Request);
-    let ids: Vec<&str> = requests.filter_map(|(_, it)| it.id).collect();
+    let ids: Vec<RawId<'_>> = requests.filter_map(|(_, it)| it.id).collect();
     if ids.is_empty() {
         if entry.session.is_congested() {
             let message = "the server does not read its input, and its backlog is full";

@@ -13,7 +13,9 @@ use super::message_queue::{
     MessageReceiver, MessageSender, QueuedMessage, ResponseObserver, queue,
 };
 use super::responses::{self, AcceptedTypes, ErrorResponse, ResponseFormat};
-use crate::jsonrpc::{Envelope, METHOD_NOT_FOUND, Members, MessageKind, Reply, unquoted};
+use crate::jsonrpc::{
+    Envelope, METHOD_NOT_FOUND, Members, MessageKind, RawId, Reply, RequestId, unquoted,
+};
 use crate::lock::locked;
 use crate::mcp::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION, headers as rules};
 use crate::session::{Delivery, RelatedRequest, Session, Undelivered};
@@ -28,30 +30,28 @@ const UNNUMBERED: u64 = 0;
 /// the same time.
 #[derive(Debug, Default)]
 pub(super) struct ModernRequests {
-    open: Mutex<HashMap<Box<str>, ModernRequest>>,
+    open: Mutex<HashMap<RequestId, ModernRequest>>,
     last: AtomicU64,
 }
 
 /// One request in flight.
 #[derive(Debug)]
 struct ModernRequest {
-    /// The client's raw id.
-    id: Box<str>,
+    /// The client's id.
+    id: RequestId,
     /// `None` once the client has left too much unread.
     sender: Option<MessageSender>,
 }
 
 impl ModernRequests {
-    /// Registers the request with the raw id `id`; returns the proxy's id and the receiver of its response, or `None`
-    /// if too many requests are in flight.
-    pub(super) fn open(&self, id: &str) -> Option<(Box<str>, MessageReceiver)> {
+    /// Registers the client's request `id`; returns the proxy's id and the receiver of its response, or `None` if too
+    /// many requests are in flight.
+    pub(super) fn open(&self, id: RawId<'_>) -> Option<(RequestId, MessageReceiver)> {
         let mut open = locked(&self.open);
         if open.len() >= MAX_REQUESTS {
             return None;
         }
-        let key: Box<str> = (self.last.fetch_add(1, Ordering::Relaxed) + 1)
-            .to_string()
-            .into();
+        let key = RequestId::from(self.last.fetch_add(1, Ordering::Relaxed) + 1);
         let (sender, receiver) = queue();
         let request = ModernRequest {
             id: id.into(),
@@ -62,8 +62,8 @@ impl ModernRequests {
     }
 
     /// Forgets a request; returns false if it was answered.
-    fn close(&self, key: &str) -> bool {
-        locked(&self.open).remove(key).is_some()
+    fn close(&self, key: RawId<'_>) -> bool {
+        locked(&self.open).remove(key.as_str()).is_some()
     }
 
     /// Ends every response.
@@ -71,9 +71,9 @@ impl ModernRequests {
         locked(&self.open).clear();
     }
 
-    fn push(&self, key: &str, line: &str) {
+    fn push(&self, key: RawId<'_>, line: &str) {
         let mut open = locked(&self.open);
-        let Some(request) = open.get_mut(key) else {
+        let Some(request) = open.get_mut(key.as_str()) else {
             return;
         };
         let item = QueuedMessage {
@@ -87,11 +87,11 @@ impl ModernRequests {
 }
 
 impl Delivery for ModernRequests {
-    fn answer(&self, id: &str, reply: Reply<'_>) {
-        let Some(request) = locked(&self.open).remove(id) else {
+    fn answer(&self, id: RawId<'_>, reply: Reply<'_>) {
+        let Some(request) = locked(&self.open).remove(id.as_str()) else {
             return;
         };
-        let message = reply.with_id(&request.id, |parts| parts.concat());
+        let message = reply.with_id(request.id.as_raw(), |parts| parts.concat());
         let item = QueuedMessage {
             event: UNNUMBERED,
             message: message.into(),
@@ -131,7 +131,7 @@ fn status(error: &str) -> StatusCode {
 /// Cancels a request whose client disconnects before the answer.
 #[derive(Debug)]
 struct CancelGuard {
-    key: Box<str>,
+    key: RequestId,
     requests: Arc<ModernRequests>,
     session: Arc<Session>,
 }
@@ -142,9 +142,10 @@ impl ResponseObserver for CancelGuard {
 
 impl Drop for CancelGuard {
     fn drop(&mut self) {
-        if self.requests.close(&self.key) {
+        let key = self.key.as_raw();
+        if self.requests.close(key) {
             let params = r#"{"reason":"the client closed the stream"}"#;
-            self.session.cancel(&self.key, params);
+            self.session.cancel(key, params);
         }
     }
 }
@@ -198,7 +199,7 @@ pub(super) async fn take(
         requests: front.0.modern_requests.clone(),
         session: session.clone(),
     };
-    session.take_request(line, envelope, &key);
+    session.take_request(line, envelope, key.as_raw());
     let format = ResponseFormat {
         answers: 1,
         batch: false,

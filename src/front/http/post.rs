@@ -172,11 +172,9 @@ fn check_answerable(accepted: AcceptedTypes, envelope: &Envelope<'_>) -> Result<
 
 /// Refuses a request that cannot be answered.
 pub(super) fn check_shape(line: &str, envelope: &Envelope<'_>) -> Result<(), ErrorResponse> {
-    let is_id =
-        |id: &str| id.starts_with(['"', '-']) || id.starts_with(|c: char| c.is_ascii_digit());
     let odd = envelope
         .id
-        .filter(|id| envelope.method.is_some() && !is_id(id));
+        .filter(|id| envelope.method.is_some() && !id.is_string_or_number());
     if odd.is_some() {
         return Err(ErrorResponse::invalid(
             "`id` is neither a string nor a number",

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::message_queue::{MessageReceiver, QueuedMessage, ResponseObserver, SseBody};
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, InvalidMessage, MessageKind,
-    PARSE_ERROR, error_response,
+    PARSE_ERROR, RawId, RequestId, error_response,
 };
 
 /// Time without an answer after which the response begins as a stream: clients time out silent requests.
@@ -24,8 +24,8 @@ pub(super) struct ErrorResponse(Box<ErrorResponseParts>);
 #[derive(Debug)]
 struct ErrorResponseParts {
     status: StatusCode,
-    /// Raw id of the request, if known.
-    id: String,
+    /// Id of the request, if known.
+    id: Option<RequestId>,
     error: ErrorObject,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -39,7 +39,7 @@ impl ErrorResponse {
     pub(super) fn of(status: StatusCode, error: ErrorObject) -> Self {
         Self(Box::new(ErrorResponseParts {
             status,
-            id: "null".to_owned(),
+            id: None,
             error,
             headers: Vec::new(),
         }))
@@ -92,9 +92,9 @@ impl ErrorResponse {
             .with(header::RETRY_AFTER, "1")
     }
 
-    /// Sets the raw id of the request.
-    pub(super) fn to(mut self, id: Option<&str>) -> Self {
-        id.unwrap_or("null").clone_into(&mut self.0.id);
+    /// Sets the id of the request.
+    pub(super) fn to(mut self, id: Option<RawId<'_>>) -> Self {
+        self.0.id = id.map(RequestId::from);
         self
     }
 
@@ -107,7 +107,8 @@ impl ErrorResponse {
 
 impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
-        let body = error_response(&self.0.id, &self.0.error);
+        let id = self.0.id.as_ref().map_or(RawId::NULL, RequestId::as_raw);
+        let body = error_response(id, &self.0.error);
         let mut response = json(self.0.status, body.into());
         response.headers_mut().extend(self.0.headers);
         response

@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 
 use self::stream::{BYTES, EVENTS, SessionStream};
 use super::message_queue::{MessageReceiver, ResponseObserver, queue};
-use crate::jsonrpc::{Members, Reply};
+use crate::jsonrpc::{Members, RawId, Reply, RequestId};
 use crate::lock::locked;
 use crate::session::{Delivery, RelatedRequest, Undelivered};
 use crate::transport::stream::Outbox;
@@ -40,14 +40,14 @@ struct StreamsState {
     streams: BTreeMap<u64, SessionStream>,
     /// Number of the newest stream.
     last: u64,
-    /// Stream number for the answer to each request in flight, by raw request id.
-    requests: HashMap<Box<str>, u64>,
+    /// Stream number for the answer to each request in flight.
+    requests: HashMap<RequestId, u64>,
     /// Messages that belong to no request and had no open stream.
     backlog: VecDeque<Bytes>,
     /// True if a message had to be dropped from `backlog`.
     missed: bool,
-    /// Raw id of the `initialize` request.
-    initialize_id: Option<Box<str>>,
+    /// Id of the `initialize` request.
+    initialize_id: Option<RequestId>,
     /// Negotiated revision.
     version: Option<String>,
     last_activity: Instant,
@@ -90,20 +90,21 @@ impl SessionStreams {
         self.state().is_primed()
     }
 
-    /// Records the raw id of the client's `initialize` request.
-    pub(super) fn set_initialize_id(&self, id: &str) {
+    /// Records the id of the client's `initialize` request.
+    pub(super) fn set_initialize_id(&self, id: RawId<'_>) {
         self.state().initialize_id = Some(id.into());
     }
 
-    /// Begins the response to the requests with these raw ids. Returns its stream number and its receiver.
-    pub(super) fn open(&self, ids: &[&str]) -> Result<(u64, MessageReceiver), StreamError> {
+    /// Begins the response to the requests with these ids. Returns its stream number and its receiver.
+    pub(super) fn open(&self, ids: &[RawId<'_>]) -> Result<(u64, MessageReceiver), StreamError> {
         let mut state = self.state();
         state.last_activity = Instant::now();
         if state.requests.len() + ids.len() > REQUESTS {
             return Err(StreamError::Crowded);
         }
-        let twice =
-            |at: usize| ids[..at].contains(&ids[at]) || state.requests.contains_key(ids[at]);
+        let twice = |at: usize| {
+            ids[..at].contains(&ids[at]) || state.requests.contains_key(ids[at].as_str())
+        };
         if (0..ids.len()).any(twice) {
             return Err(StreamError::Twice);
         }
@@ -192,9 +193,9 @@ impl SessionStreams {
 
     /// Ends every response; open requests get the raw `error`.
     pub(super) fn end(&self, error: &str) {
-        let open: Vec<Box<str>> = self.state().requests.keys().cloned().collect();
+        let open: Vec<RequestId> = self.state().requests.keys().cloned().collect();
         for id in open {
-            self.answer(&id, Reply::Error(error));
+            self.answer(id.as_raw(), Reply::Error(error));
         }
         self.state().streams.clear();
     }
@@ -296,15 +297,16 @@ fn is_repeatable(message: &[u8]) -> bool {
 }
 
 impl Delivery for SessionStreams {
-    fn answer(&self, id: &str, reply: Reply<'_>) {
+    fn answer(&self, id: RawId<'_>, reply: Reply<'_>) {
         let mut state = self.state();
-        if let (true, Reply::Result(result)) = (state.initialize_id.as_deref() == Some(id), reply) {
+        let is_initialize = state.initialize_id.as_ref().is_some_and(|it| *it == id);
+        if let (true, Reply::Result(result)) = (is_initialize, reply) {
             let result = Members::of(result);
             let version = result.text("protocolVersion");
             state.version = version.map(std::borrow::Cow::into_owned);
             state.initialize_id = None;
         }
-        let number = state.requests.remove(id);
+        let number = state.requests.remove(id.as_str());
         let Some(stream) = number.and_then(|number| state.streams.get_mut(&number)) else {
             return;
         };
@@ -312,10 +314,10 @@ impl Delivery for SessionStreams {
         stream.write(message.into(), Some(StatusCode::OK));
     }
 
-    fn pause(&self, id: &str) {
+    fn pause(&self, id: RawId<'_>) {
         let mut state = self.state();
         let primed = state.is_primed();
-        let number = state.requests.get(id).copied();
+        let number = state.requests.get(id.as_str()).copied();
         if let Some(stream) = number.and_then(|number| state.streams.get_mut(&number))
             && (primed || (stream.resumable && stream.events > 0))
         {
@@ -327,7 +329,7 @@ impl Delivery for SessionStreams {
         let message = Bytes::copy_from_slice(line.as_bytes());
         let mut state = self.state();
         let number = match related {
-            RelatedRequest::Request(id) => state.requests.get(id).copied(),
+            RelatedRequest::Request(id) => state.requests.get(id.as_str()).copied(),
             RelatedRequest::Listen(_) | RelatedRequest::Nothing => None,
         };
         if let Some(stream) = number.and_then(|number| state.streams.get_mut(&number)) {

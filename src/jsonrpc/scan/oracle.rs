@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::Scanner;
 use crate::jsonrpc::envelope::{Envelope, InvalidMessage, Meta, Params};
+use crate::jsonrpc::id::RawId;
 use crate::jsonrpc::{Members, elements, unquoted};
 
 pub(super) fn is_taken(text: &str) -> bool {
@@ -97,12 +98,12 @@ fn expected(line: &str) -> Option<Envelope<'_>> {
         .unwrap_or(Raw(vec![]));
     let decoded = |raw| unquoted(raw).unwrap_or(Cow::Borrowed(raw));
     Some(Envelope {
-        id: message.last("id"),
+        id: message.last("id").map(RawId::new),
         method: message.last("method").map(decoded),
         params: Params {
             name: params.last("name"),
             uri: params.last("uri"),
-            request_id: params.last("requestId"),
+            request_id: params.last("requestId").map(RawId::new),
             task_id: params.last("taskId"),
             cursor: params.last("cursor"),
             level: params.last("level"),

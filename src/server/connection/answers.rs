@@ -9,8 +9,8 @@ use super::{Connection, RawResponse};
 use crate::bridge;
 use crate::event::StrayKind;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Members, Reply,
-    request_number, splice,
+    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Members, RawId,
+    Reply, splice,
 };
 use crate::lock::locked;
 use crate::mcp::{Era, tasks};
@@ -20,13 +20,15 @@ impl Connection {
     /// response, the sender of the request does. `why` ("is ...") is part of the error.
     pub(crate) fn answer_unreadable(&self, head: &str, tail: &str, why: &str) {
         let (id, method) = Envelope::of_ends(head, tail);
-        let Some(id) = id else { return };
+        let Some(id) = &id else { return };
+        let id = id.as_raw();
         if let Some(method) = method {
             let message = format!("the request `{method}` {why}");
-            return self.refuse(&id, &ErrorObject::new(INVALID_REQUEST, message));
+            return self.refuse(id, &ErrorObject::new(INVALID_REQUEST, message));
         }
-        let Some((request, last)) =
-            request_number(&id).and_then(|number| locked(&self.pending).take(number))
+        let Some((request, last)) = id
+            .lenient_number()
+            .and_then(|number| locked(&self.pending).take(number))
         else {
             return;
         };
@@ -48,12 +50,12 @@ impl Connection {
         line: &str,
         envelope: &Envelope<'_>,
     ) -> Result<(), StrayKind> {
-        let Some(id) = envelope.id.filter(|id| *id != "null") else {
+        let Some(id) = envelope.id.filter(|id| !id.is_null()) else {
             // An error about an unreadable message belongs to no request, but the client should get it.
             self.client.deliver_notification(self, line, envelope, None);
             return Ok(());
         };
-        let number = request_number(id);
+        let number = id.lenient_number();
         let (request, is_known) = {
             let mut pending = locked(&self.pending);
             let is_known = number.is_some_and(|number| (1..=pending.newest).contains(&number));
@@ -86,7 +88,7 @@ impl Connection {
             }
             // The end of an abandoned stream, or a second response.
             None if is_known => {
-                tracing::debug!(id, "response to a finished request");
+                tracing::debug!(id = id.as_str(), "response to a finished request");
                 Ok(())
             }
             None => Err(StrayKind::Answer),
@@ -113,7 +115,7 @@ impl Connection {
     }
 
     /// Delivers a response to the client that sent the request.
-    fn deliver(&self, call: &Call, line: &str, envelope: &Envelope<'_>, id: &str) {
+    fn deliver(&self, call: &Call, line: &str, envelope: &Envelope<'_>, id: RawId<'_>) {
         if let (Some(substitute), Some(error)) = (call.method.answer_if_missing(), envelope.error)
             && Members::of(error).get("code") == Some(&METHOD_NOT_FOUND.to_string())
         {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Connection;
-use crate::jsonrpc::{Envelope, Members, request_number, splice};
+use crate::jsonrpc::{Envelope, Members, RequestId, request_number, splice};
 use crate::lock::locked;
 use crate::mcp::severity;
 
@@ -36,13 +36,13 @@ impl Connection {
         }
     }
 
-    /// Returns the client's raw id of the request that a message of the server belongs to: the request
+    /// Returns the client's id of the request that a message of the server belongs to: the request
     /// `related_number`, the request named by its progress token, or the only one in flight.
     pub(crate) fn related(
         &self,
         envelope: &Envelope<'_>,
         related_number: Option<u64>,
-    ) -> Option<Box<str>> {
+    ) -> Option<RequestId> {
         let pending = locked(&self.pending);
         let token = envelope.params.meta.progress_token;
         let named = token.and_then(request_number);
@@ -65,14 +65,14 @@ impl Connection {
         })
     }
 
-    /// Returns the client's raw id of the request that a log message of this level belongs to, as in [`Self::related`],
+    /// Returns the client's id of the request that a log message of this level belongs to, as in [`Self::related`],
     /// if that request asked for the level.
     pub(crate) fn request_for_log(
         &self,
         envelope: &Envelope<'_>,
         related_number: Option<u64>,
         level: &str,
-    ) -> Option<Box<str>> {
+    ) -> Option<RequestId> {
         let id = self.related(envelope, related_number)?;
         let pending = locked(&self.pending);
         let calls = pending

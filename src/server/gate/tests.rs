@@ -93,7 +93,7 @@ async fn what_waits_too_long_is_answered_in_its_order() {
     assert_eq!(client.answers.load(Ordering::Relaxed), 3);
     let text = read(&reader).await;
     let ids: Vec<_> = text.lines().filter_map(Envelope::id_in).collect();
-    assert_eq!(ids, ["1", "2", "3"], "{text}");
+    assert_eq!(ids, ["1", "2", "3"].map(RawId::from), "{text}");
     assert_eq!(gate.lock().queue.size, 0);
 }
 
@@ -106,7 +106,7 @@ async fn a_shorter_wait_also_holds_for_the_lines_that_wait() {
     until(&gate, || !gate.holds_any()).await;
     let text = read(&reader).await;
     let ids: Vec<_> = text.lines().filter_map(Envelope::id_in).collect();
-    assert_eq!(ids, ["1", "2"], "{text}");
+    assert_eq!(ids, ["1", "2"].map(RawId::from), "{text}");
 }
 
 #[tokio::test]
@@ -142,8 +142,8 @@ async fn too_many_are_turned_away_until_others_have_gone() {
     assert_eq!(gate.lock().queue.size, held);
 
     let same: Arc<dyn ResponseSink> = client.clone();
-    assert!(gate.cancel(&same, "2"));
-    assert!(!gate.cancel(&same, "2"));
+    assert!(gate.cancel(&same, "2".into()));
+    assert!(!gate.cancel(&same, "2".into()));
     submit(&gate, &client, 6, 0);
     assert_eq!(client.answers.load(Ordering::Relaxed), 1);
 }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::config::ServerSpec;
 use crate::event::EventSender;
-use crate::jsonrpc::{Envelope, Reply};
+use crate::jsonrpc::{Envelope, RawId, Reply};
 use crate::mcp::{Era, List};
 use crate::server::connection::Connection;
 use crate::server::gate::GateStatus;
@@ -35,7 +35,7 @@ impl ResponseSink for RecordingClient {
     fn pipe(&self) -> Option<&Outbox> {
         None
     }
-    fn answer(&self, id: &str, reply: Reply<'_>) {
+    fn answer(&self, id: RawId<'_>, reply: Reply<'_>) {
         let line = reply.with_id(id, |parts| String::from_utf8(parts.concat()).unwrap());
         self.answers.lock().unwrap().push(line);
     }
@@ -221,7 +221,7 @@ async fn a_call_that_came_back_from_a_crash_is_cancelled() {
     };
     // The client cancels after the end of the process and before the supervisor has processed the end.
     let client: Arc<dyn ResponseSink> = stage.client.clone();
-    assert!(!stage.supervisor.shared.gate.cancel(&client, "7"));
+    assert!(!stage.supervisor.shared.gate.cancel(&client, "7".into()));
     stage.supervisor.on_report(Report::Ended {
         number: 1,
         exit: ending,

@@ -4,13 +4,13 @@ use crate::mcp::{ListKind, meta};
 use crate::meta_tools::Set;
 use crate::session::tests::{MODERN, Stage};
 
-/// Opens a listen request with this raw id and these raw notifications, under the key `key`.
+/// Opens a listen request with this id and these raw notifications, under the key `key`.
 fn listen(stage: &Stage, key: &str, id: &str, notifications: &str) {
     let line = format!(
         r#"{{"id":{id},"method":"subscriptions/listen","params":{{"notifications":{notifications},"_meta":{{{MODERN}}}}}}}"#
     );
     let envelope = Envelope::parse(&line).unwrap();
-    stage.session.take_request(&line, &envelope, key);
+    stage.session.take_request(&line, &envelope, key.into());
 }
 
 /// Returns the notification about a listen request as the client hears it.
@@ -121,9 +121,9 @@ async fn a_stream_ends_once_and_then_hears_nothing() {
     listen(&stage, "k1", "1", r#"{"toolsListChanged":true}"#);
     listen(&stage, "k2", "2", r#"{"toolsListChanged":true}"#);
     stage.heard();
-    assert!(!stage.session.end_listen("1"));
-    stage.session.cancel("k1", "{}");
-    assert!(!stage.session.end_listen("k1"));
+    assert!(!stage.session.end_listen("1".into()));
+    stage.session.cancel("k1".into(), "{}");
+    assert!(!stage.session.end_listen("k1".into()));
     stage.session.lists_changed(&[ListKind::Tools], false);
     assert_eq!(stage.heard(), [told("k2", "2", "tools/list_changed", "")]);
     // A cancelled stream has no response; the others get theirs when the session ends.

@@ -51,7 +51,7 @@ fn destination(fleet: &Fleet, era: Era, method: &str, params: &str) -> String {
     let line = format!(r#"{{"id":1,"method":"{method}","params":{params}}}"#);
     let envelope = Envelope::parse(&line).unwrap();
     let meta_tools = OfferedMetaTools::new(Set::Dev, !fleet.is_transparent(), None, false);
-    let request = Request::new(&line, &envelope, "1", era);
+    let request = Request::new(&line, &envelope, "1".into(), era);
     described(route(&fleet.catalog(), &meta_tools, request))
 }
 

@@ -1,13 +1,16 @@
 use super::*;
 
-/// Opens a listen request with this raw id and these raw notifications, under the key `key`.
+/// Opens a listen request with this id and these raw notifications, under the key `key`.
 fn open(subscriptions: &mut Subscriptions, key: &str, id: &str, notifications: &str) {
     let line = format!(r#"{{"params":{{"notifications":{notifications}}}}}"#);
-    subscriptions.open(ListenRequest::new(&line, id, key).0);
+    subscriptions.open(ListenRequest::new(&line, id.into(), key.into()).0);
 }
 
 fn keys(lines: Vec<TaggedLine>) -> Vec<String> {
-    lines.into_iter().map(|(key, _)| key.into()).collect()
+    lines
+        .into_iter()
+        .map(|(key, _)| key.as_raw().to_string())
+        .collect()
 }
 
 fn sets(subscriptions: &Subscriptions) -> [String; 2] {
@@ -58,8 +61,8 @@ fn a_listen_request_is_closed_once() {
         open(&mut subscriptions, key, id, "{}");
     }
     // The id is not the key.
-    assert!(!subscriptions.close("1"));
-    assert!(subscriptions.close("k1") && !subscriptions.close("k1"));
+    assert!(!subscriptions.close("1".into()));
+    assert!(subscriptions.close("k1".into()) && !subscriptions.close("k1".into()));
     let tag = meta::SUBSCRIPTION_ID;
     let result = |key: &str, id| {
         let result = format!(r#"{{"resultType":"complete","_meta":{{"{tag}":{id}}}}}"#);
@@ -87,7 +90,7 @@ fn the_resources_of_both_eras_are_kept_apart() {
     subscriptions.set("u:a", false);
     subscriptions.set("u:c", false);
     assert_eq!(sets(&subscriptions), ["u:b", "u:b u:c"]);
-    subscriptions.close("k");
+    subscriptions.close("k".into());
     assert_eq!(sets(&subscriptions), ["u:b", ""]);
 }
 

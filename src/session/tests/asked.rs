@@ -140,7 +140,7 @@ async fn a_server_hears_that_its_client_cannot_be_asked() {
         let answer = Members::of(&sent[0]);
         assert_eq!(answer.get("id"), Some(r#""\ud83d""#));
         assert_eq!(answer.object("error").get("code"), Some(code));
-        let open = stage.session.state().requests_to_client.take("1");
+        let open = stage.session.state().requests_to_client.take("1".into());
         assert!(open.is_none());
         assert!(stage.heard().is_empty());
     }
@@ -185,9 +185,10 @@ async fn the_proxys_own_requests_share_the_numbers_of_the_servers() {
     let line = r#"{"id":9,"method":"roots/list"}"#;
     connection.receive(line, None).unwrap();
     stage.heard();
-    let asking = stage
-        .session
-        .ask_client("elicitation/create", r#"{"message":1E5}"#, r#""i""#);
+    let asking =
+        stage
+            .session
+            .ask_client("elicitation/create", r#"{"message":1E5}"#, r#""i""#.into());
     let answer = r#"{"id":2,"result":{"action":"accept","n":1E400}}"#;
     let client = async {
         let line =
@@ -212,7 +213,9 @@ async fn a_question_that_nobody_waits_for_is_cancelled() {
     stage.greet();
     stage.heard();
     {
-        let asking = stage.session.ask_client("elicitation/create", "{}", "7");
+        let asking = stage
+            .session
+            .ask_client("elicitation/create", "{}", "7".into());
         tokio::select! {
             biased;
             _ = asking => panic!("nobody answers"),
@@ -226,7 +229,11 @@ async fn a_question_that_nobody_waits_for_is_cancelled() {
     let about = |line: &str| ("request 7".to_owned(), line.to_owned());
     assert_eq!(stage.heard(), lines.map(about));
     stage.deafen();
-    assert_eq!(stage.session.ask_client("x", "{}", "7").await, None);
-    let open = stage.session.state().requests_to_client.take_own("2");
+    assert_eq!(stage.session.ask_client("x", "{}", "7".into()).await, None);
+    let open = stage
+        .session
+        .state()
+        .requests_to_client
+        .take_own("2".into());
     assert!(open.is_none());
 }

@@ -17,8 +17,8 @@ use super::response::{
 };
 use super::sse::{SseParser, pause};
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, MessageKind, elements, error_response, error_words,
-    is_error_object, request_number,
+    Envelope, ErrorObject, INTERNAL_ERROR, MessageKind, RawId, RequestId, elements, error_response,
+    error_words, is_error_object,
 };
 
 /// Time limit for the answer to requests other than `tools/call`, `subscriptions/listen` and `tasks/result`.
@@ -359,7 +359,7 @@ impl Exchange<'_> {
             return MessageAction::Passes { answered: false };
         }
         let answered = self.is_answer(envelope);
-        if envelope.id.is_none_or(|id| id == "null") {
+        if envelope.id.is_none_or(RawId::is_null) {
             let error = envelope.error.filter(|error| is_error_object(error));
             return error.map_or(MessageAction::Nothing, |error| {
                 MessageAction::Answer(error_response_of(self.number, error))
@@ -374,7 +374,7 @@ impl Exchange<'_> {
                 error_words(error)
             );
             let error = ErrorObject::new(INTERNAL_ERROR, message);
-            return MessageAction::Answer(error_response(&self.number.to_string(), &error));
+            return MessageAction::Answer(error_response(self.id().as_raw(), &error));
         }
         if answered && self.message.method == "initialize" {
             self.link
@@ -386,7 +386,7 @@ impl Exchange<'_> {
 
     fn is_answer(&self, envelope: &Envelope<'_>) -> bool {
         envelope.kind() == MessageKind::Response
-            && envelope.id.and_then(request_number) == Some(self.number)
+            && envelope.id.and_then(RawId::lenient_number) == Some(self.number)
     }
 
     async fn deliver(&self, line: String) {
@@ -402,8 +402,12 @@ impl Exchange<'_> {
 
     /// Answers the request in place of the server.
     async fn answer(&self, error: &ErrorObject) {
-        let line = error_response(&self.number.to_string(), error);
+        let line = error_response(self.id().as_raw(), error);
         self.deliver(line).await;
+    }
+
+    fn id(&self) -> RequestId {
+        self.number.into()
     }
 
     fn disconnected(&self) -> String {

@@ -16,13 +16,16 @@ fn read(feed: &mut MessageReceiver) -> Vec<String> {
 
 /// Begins a request whose response has become a stream; returns the stream's number and feed.
 fn begun(room: &SessionStreams, id: &str) -> (u64, MessageReceiver) {
-    let (number, feed) = room.open(&[id]).unwrap();
+    let (number, feed) = room.open(&[id.into()]).unwrap();
     room.mark_resumable(number);
     (number, feed)
 }
 
 fn answer(room: &SessionStreams, id: &str, size: usize) {
-    room.answer(id, Reply::Result(&format!("\"{}\"", "x".repeat(size))));
+    room.answer(
+        id.into(),
+        Reply::Result(&format!("\"{}\"", "x".repeat(size))),
+    );
 }
 
 #[test]
@@ -65,7 +68,7 @@ fn forty_broken_answers_are_all_brought_later() {
 #[test]
 fn only_what_was_promised_can_be_resumed() {
     let room = SessionStreams::new();
-    let (waiting, _feed) = room.open(&["1"]).unwrap();
+    let (waiting, _feed) = room.open(&["1".into()]).unwrap();
     let (promised, _other) = begun(&room, "2");
     for last in [
         format!("{waiting}-0"),
@@ -100,7 +103,8 @@ fn a_gap_is_no_secret() {
     // The answer to a request takes precedence over its progress.
     let (number, feed) = begun(&room, "1");
     for _ in 0..=EVENTS {
-        room.send(PROGRESS, RelatedRequest::Request("1")).unwrap();
+        room.send(PROGRESS, RelatedRequest::Request("1".into()))
+            .unwrap();
     }
     answer(&room, "1", 10);
     drop(feed);
@@ -139,15 +143,17 @@ fn what_waits_for_a_stream_is_bounded_and_says_so() {
 fn progress_of_a_request_goes_nowhere_else() {
     let room = SessionStreams::new();
     let (_, mut standing) = room.open_get_stream().unwrap();
-    let (number, feed) = room.open(&["1"]).unwrap();
+    let (number, feed) = room.open(&["1".into()]).unwrap();
     drop(feed);
     room.reader_gone(number, false);
-    room.send(PROGRESS, RelatedRequest::Request("1")).unwrap();
-    room.send(PROGRESS, RelatedRequest::Request("unknown"))
+    room.send(PROGRESS, RelatedRequest::Request("1".into()))
+        .unwrap();
+    room.send(PROGRESS, RelatedRequest::Request("unknown".into()))
         .unwrap();
     assert!(read(&mut standing).is_empty());
     let question = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
-    room.send(question, RelatedRequest::Request("1")).unwrap();
+    room.send(question, RelatedRequest::Request("1".into()))
+        .unwrap();
     assert_eq!(read(&mut standing), [question]);
 }
 
@@ -165,7 +171,7 @@ fn a_request_that_nobody_waits_for_keeps_no_session_busy() {
 #[test]
 fn the_end_answers_what_is_open() {
     let room = SessionStreams::new();
-    let (_, mut feed) = room.open(&["\"a\""]).unwrap();
+    let (_, mut feed) = room.open(&["\"a\"".into()]).unwrap();
     room.end(r#"{"code":-32603,"message":"over"}"#);
     let said = read(&mut feed);
     assert!(
