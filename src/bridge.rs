@@ -8,7 +8,8 @@
 use std::borrow::Cow;
 
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, Members, RawId, Reply, quoted,
+    Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, Members, OwnedJson, RawId, RawJson,
+    Reply, quoted,
 };
 use crate::mcp::{Era, LATEST_LEGACY, MODERN, Method, generous, legacy_version, meta};
 
@@ -23,19 +24,19 @@ const URL_ELICITATION_REQUIRED: &str = "-32042";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// The client's revision of the modern era.
-    pub(crate) protocol_version: String,
+    pub(crate) protocol_version: OwnedJson,
     /// `{"name":…,"version":…}`, if the client sent it.
     pub(crate) client_info: Option<String>,
     /// Capabilities of the client.
     pub(crate) capabilities: String,
     /// Log level that the client set.
-    pub(crate) log_level: Option<String>,
+    pub(crate) log_level: Option<OwnedJson>,
 }
 
 impl Default for Identity {
     fn default() -> Self {
         Self {
-            protocol_version: quoted(MODERN),
+            protocol_version: OwnedJson::of_text(MODERN),
             client_info: None,
             capabilities: "{}".to_owned(),
             log_level: None,
@@ -46,20 +47,23 @@ impl Default for Identity {
 impl Identity {
     /// Returns `params` (a raw object) with this identity in its `_meta`, and the log level if there is one. An array
     /// has no place for an identity and stays unchanged.
-    pub(crate) fn identify(&self, params: &str, log_level: Option<&str>) -> String {
+    pub(crate) fn identify(&self, params: &str, log_level: Option<RawJson<'_>>) -> String {
         if params.starts_with('[') {
             return params.to_owned();
         }
         let mut params = Members::of(params);
         let old = params.get("_meta").unwrap_or("{}").to_owned();
         let mut members = Members::of(&old);
-        members.set(meta::PROTOCOL_VERSION, self.protocol_version.as_str());
+        members.set(
+            meta::PROTOCOL_VERSION,
+            self.protocol_version.as_raw().as_str(),
+        );
         if let Some(info) = &self.client_info {
             members.set(meta::CLIENT_INFO, info.as_str());
         }
         members.set(meta::CLIENT_CAPABILITIES, self.capabilities.as_str());
         if let Some(level) = log_level {
-            members.set(meta::LOG_LEVEL, level);
+            members.set(meta::LOG_LEVEL, level.as_str());
         }
         params.set("_meta", members.to_string());
         params.to_string()
@@ -104,7 +108,10 @@ pub(crate) fn request(line: &str, id: RawId<'_>, to: Era, identity: &Identity) -
     message.set(
         "params",
         match to {
-            Era::Modern => identity.identify(&params, identity.log_level.as_deref()),
+            Era::Modern => {
+                let level = identity.log_level.as_ref().map(OwnedJson::as_raw);
+                identity.identify(&params, level)
+            }
             Era::Legacy => without_identity(&params),
         },
     );

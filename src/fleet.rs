@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::bridge::Identity;
 use crate::config::{Config, ServerSpec};
-use crate::jsonrpc::RawId;
+use crate::jsonrpc::{OwnedJson, RawId, RawJson};
 use crate::lock::locked;
 use crate::mcp::Entry;
 use crate::server::{
@@ -75,8 +75,8 @@ struct FleetState {
     /// Servers that are being stopped.
     stopping: Vec<ServerHandle>,
     introduced: Option<IntroducedClient>,
-    /// The raw log level that a legacy client has set.
-    level: Option<String>,
+    /// The log level that a legacy client has set.
+    level: Option<OwnedJson>,
     /// Faults of the configuration that were reported.
     faults: Vec<String>,
 }
@@ -229,10 +229,10 @@ impl Fleet {
         }
     }
 
-    /// Sets the raw log level of every server, now and later.
-    pub(crate) fn set_level(&self, level: Option<&str>) {
+    /// Sets the log level of every server, now and later.
+    pub(crate) fn set_level(&self, level: Option<RawJson<'_>>) {
         let mut state = self.state();
-        state.level = level.map(ToOwned::to_owned);
+        state.level = level.map(OwnedJson::from);
         for member in &state.members {
             member.server.change_settings(|settings| {
                 state.level.clone_into(&mut settings.level);

@@ -14,6 +14,7 @@ pub(crate) mod fuzz;
 mod id;
 mod members;
 mod scan;
+mod value;
 
 pub(crate) use ambiguous::{ambiguity, is_plain_name};
 pub(crate) use envelope::{Envelope, InvalidMessage, MessageKind, splice};
@@ -24,6 +25,7 @@ pub(crate) use error::{
 pub(crate) use framing::{Frame, Framer, text};
 pub(crate) use id::{RawId, RequestId};
 pub(crate) use members::{Members, elements, quoted, request_number, unquoted};
+pub(crate) use value::{OwnedJson, RawJson};
 
 /// Error code for an invalid request, or one that is not allowed at this time.
 pub(crate) const INVALID_REQUEST: i64 = -32600;

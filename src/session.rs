@@ -177,7 +177,7 @@ impl Session {
             return;
         }
         let identity = &mut state.hello.identity;
-        let known = meta.protocol_version == Some(&*identity.protocol_version)
+        let known = meta.protocol_version == Some(identity.protocol_version.as_raw())
             && meta.client_info == identity.client_info.as_deref()
             && meta
                 .client_capabilities
@@ -185,8 +185,9 @@ impl Session {
         if known && !first {
             return;
         }
-        let version = meta.protocol_version.unwrap_or_default();
-        version.clone_into(&mut identity.protocol_version);
+        if let Some(version) = meta.protocol_version {
+            identity.protocol_version = version.into();
+        }
         identity.client_info = if self.is_shared {
             Some(bridge::own_info())
         } else {

@@ -8,7 +8,7 @@ fn long(text: &str) -> String {
 
 fn identity() -> Identity {
     Identity {
-        protocol_version: quoted(MODERN),
+        protocol_version: OwnedJson::of_text(MODERN),
         client_info: Some(r#"{"name":"c","version":"1"}"#.to_owned()),
         capabilities: r#"{"x":1E5}"#.to_owned(),
         log_level: None,
@@ -129,7 +129,7 @@ fn a_translated_request_can_be_translated_back() {
 #[test]
 fn the_log_level_accompanies_only_the_requests_of_a_client() {
     let identity = Identity {
-        log_level: Some(r#""warning""#.to_owned()),
+        log_level: Some(r#""warning""#.into()),
         ..identity()
     };
     let level = |params: &str| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::catalog_part::CatalogPart;
 use super::names::public_name;
-use crate::jsonrpc::unquoted;
+use crate::jsonrpc::OwnedJson;
 use crate::mcp::{Entry, ListKind, Template, headers};
 use crate::server::ServerHandle;
 
@@ -35,8 +35,8 @@ pub(crate) struct Catalog {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
     server: usize,
-    /// The server's own name for it, raw; None if clients use the same name.
-    pub(crate) rename: Option<Arc<str>>,
+    /// The server's own name for it; None if clients use the same name.
+    pub(crate) rename: Option<OwnedJson>,
 }
 
 /// Name that is already taken.
@@ -206,7 +206,7 @@ impl Catalog {
         name: &'a str,
     ) -> Option<(&'a ServerHandle, Cow<'a, str>)> {
         let (server, route) = self.tool(name)?;
-        let own = route.rename.as_deref().and_then(unquoted);
+        let own = route.rename.as_ref().and_then(|own| own.as_raw().text());
         Some((server, own.unwrap_or(Cow::Borrowed(name))))
     }
 

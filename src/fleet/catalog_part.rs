@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::names::public_name;
-use crate::jsonrpc::{Members, quoted};
+use crate::jsonrpc::{Members, OwnedJson, quoted};
 use crate::mcp::{Entry, ListKind, Template};
 use crate::server::Snapshot;
 
@@ -26,8 +26,8 @@ pub(super) struct CatalogItem {
     pub(super) name: Arc<str>,
     /// The entry under that name.
     pub(super) entry: Arc<Entry>,
-    /// The server's own name for it, raw; None if clients use the same name.
-    pub(super) rename: Option<Arc<str>>,
+    /// The server's own name for it; None if clients use the same name.
+    pub(super) rename: Option<OwnedJson>,
     /// Parsed template, for a resource template.
     pub(super) template: Option<Arc<Template>>,
 }
@@ -77,7 +77,7 @@ impl CatalogItem {
         };
         Self {
             name: name.as_str().into(),
-            rename: is_renamed.then(|| quoted(own).into()),
+            rename: is_renamed.then(|| OwnedJson::of_text(own)),
             template: (kind == ListKind::Templates).then(|| Arc::new(Template::new(own))),
             entry: Arc::new(Entry { name, raw }),
         }

@@ -1,7 +1,8 @@
 //! Detects requests that another parser may read as a different call. JSON does not define which of two equal names
 //! counts, and some parsers ignore the case of names.
 
-use super::members::{Members, unquoted};
+use super::members::Members;
+use super::value::RawJson;
 
 /// Members that identify the request in a message.
 const MESSAGE: [&str; 3] = ["id", "method", "params"];
@@ -22,9 +23,9 @@ pub(crate) fn ambiguity(line: &str) -> Option<String> {
     })
 }
 
-/// Returns true if every parser reads the same tool name from the raw `params.name` of a call.
-pub(crate) fn is_plain_name(name: Option<&str>) -> bool {
-    name.and_then(unquoted).is_some()
+/// Returns true if every parser reads the same tool name from the `params.name` of a call.
+pub(crate) fn is_plain_name(name: Option<RawJson<'_>>) -> bool {
+    name.and_then(RawJson::text).is_some()
 }
 
 /// Returns a text on the first name in `object` that some parsers read as one of `names` and others do not.
@@ -112,9 +113,9 @@ mod tests {
 
     #[test]
     fn a_tools_name_must_be_a_text() {
-        assert!(is_plain_name(Some(r#""\u0061""#)));
+        assert!(is_plain_name(Some(r#""\u0061""#.into())));
         for name in [None, Some("[\"a\"]"), Some("null"), Some(r#""\ud83d""#)] {
-            assert!(!is_plain_name(name), "{name:?}");
+            assert!(!is_plain_name(name.map(RawJson::new)), "{name:?}");
         }
     }
 }

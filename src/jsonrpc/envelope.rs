@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::id::{RawId, RequestId};
 use super::members::unquoted;
 use super::scan::{JsonSyntaxError, Scanner};
+use super::value::RawJson;
 
 /// Kind of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,42 +34,42 @@ pub(crate) struct Envelope<'a> {
     pub(crate) error: Option<&'a str>,
 }
 
-/// Routing members of `params`, each raw; all absent if `params` is not an object.
+/// Routing members of `params`; all absent if `params` is not an object.
 #[derive(Debug, Default)]
 pub(crate) struct Params<'a> {
     /// Name of a tool or prompt.
-    pub(crate) name: Option<&'a str>,
+    pub(crate) name: Option<RawJson<'a>>,
     /// URI of a resource.
-    pub(crate) uri: Option<&'a str>,
+    pub(crate) uri: Option<RawJson<'a>>,
     /// Request that a cancellation is about.
     pub(crate) request_id: Option<RawId<'a>>,
     /// Task that a request is about.
-    pub(crate) task_id: Option<&'a str>,
+    pub(crate) task_id: Option<RawJson<'a>>,
     /// Page of a list.
-    pub(crate) cursor: Option<&'a str>,
+    pub(crate) cursor: Option<RawJson<'a>>,
     /// Log level.
-    pub(crate) level: Option<&'a str>,
-    /// Arguments of a tool.
+    pub(crate) level: Option<RawJson<'a>>,
+    /// Arguments of a tool, not decoded.
     pub(crate) arguments: Option<&'a str>,
     /// Members of `_meta`.
     pub(crate) meta: Meta<'a>,
 }
 
-/// Members of `params._meta` that concern a proxy, each raw.
+/// Members of `params._meta` that concern a proxy.
 #[derive(Debug, Default)]
 pub(crate) struct Meta<'a> {
     /// Token for progress notifications.
-    pub(crate) progress_token: Option<&'a str>,
+    pub(crate) progress_token: Option<RawJson<'a>>,
     /// Revision of a request that stands alone; its presence makes a request a modern one.
-    pub(crate) protocol_version: Option<&'a str>,
-    /// Name and version of the sender.
+    pub(crate) protocol_version: Option<RawJson<'a>>,
+    /// Object with the name and version of the sender.
     pub(crate) client_info: Option<&'a str>,
-    /// Capabilities of the sender.
+    /// Object with the capabilities of the sender.
     pub(crate) client_capabilities: Option<&'a str>,
     /// Log level that the sender wants for this request.
-    pub(crate) log_level: Option<&'a str>,
+    pub(crate) log_level: Option<RawJson<'a>>,
     /// Stream that a notification belongs to.
-    pub(crate) subscription_id: Option<&'a str>,
+    pub(crate) subscription_id: Option<RawJson<'a>>,
 }
 
 /// Positions of the members of a response in its line.
@@ -243,14 +244,17 @@ impl<'a> Params<'a> {
                 "taskId" => &mut self.task_id,
                 "cursor" => &mut self.cursor,
                 "level" => &mut self.level,
-                "arguments" => &mut self.arguments,
+                "arguments" => {
+                    self.arguments = Some(scanner.value()?);
+                    return Ok(());
+                }
                 "_meta" => {
                     self.meta = Meta::default();
                     return self.meta.read(scanner);
                 }
                 _ => return scanner.value().map(drop),
             };
-            *member = Some(scanner.value()?);
+            *member = Some(RawJson::new(scanner.value()?));
             Ok(())
         })
     }
@@ -265,13 +269,19 @@ impl<'a> Meta<'a> {
             let member = match &*decoded(name) {
                 "progressToken" => &mut self.progress_token,
                 "io.modelcontextprotocol/protocolVersion" => &mut self.protocol_version,
-                "io.modelcontextprotocol/clientInfo" => &mut self.client_info,
-                "io.modelcontextprotocol/clientCapabilities" => &mut self.client_capabilities,
+                "io.modelcontextprotocol/clientInfo" => {
+                    self.client_info = Some(scanner.value()?);
+                    return Ok(());
+                }
+                "io.modelcontextprotocol/clientCapabilities" => {
+                    self.client_capabilities = Some(scanner.value()?);
+                    return Ok(());
+                }
                 "io.modelcontextprotocol/logLevel" => &mut self.log_level,
                 "io.modelcontextprotocol/subscriptionId" => &mut self.subscription_id,
                 _ => return scanner.value().map(drop),
             };
-            *member = Some(scanner.value()?);
+            *member = Some(RawJson::new(scanner.value()?));
             Ok(())
         })
     }
@@ -293,9 +303,9 @@ mod tests {
         assert_eq!(envelope.kind(), MessageKind::Request);
         assert_eq!(envelope.id, Some(RawId::new(r#""\ud83d""#)));
         assert_eq!(envelope.method.as_deref(), Some("tools/call"));
-        assert_eq!(envelope.params.name, Some(r#""t""#));
+        assert_eq!(envelope.params.name, Some(r#""t""#.into()));
         assert_eq!(envelope.params.arguments, Some(r#"{"a":2e400}"#));
-        assert_eq!(envelope.params.meta.progress_token, Some("1.0"));
+        assert_eq!(envelope.params.meta.progress_token, Some("1.0".into()));
     }
 
     #[test]
@@ -371,7 +381,7 @@ mod tests {
         let line = r#"{"id": 7 ,"method":"x","params":{"name":"a"}}"#;
         let envelope = Envelope::parse(line).unwrap();
         let mut parts = [
-            (envelope.params.name.unwrap(), "\"bb\""),
+            (envelope.params.name.unwrap().as_str(), "\"bb\""),
             (envelope.id.unwrap().as_str(), "\"one\""),
         ];
         assert_eq!(

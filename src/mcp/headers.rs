@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::{HEADER_MISMATCH, MODERN, meta};
-use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, unquoted};
+use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, RawJson, unquoted};
 
 /// Header with the revision.
 pub(crate) const REVISION: &str = "mcp-protocol-version";
@@ -238,7 +238,7 @@ pub(crate) fn check<'h>(
         let message = format!("`params._meta` has no object `{missing}`");
         return Err(ErrorObject::new(INVALID_PARAMS, message));
     }
-    let version = meta.protocol_version.and_then(unquoted);
+    let version = meta.protocol_version.and_then(RawJson::text);
     let version = version.as_deref().unwrap_or(MODERN);
     let method = envelope.method.as_deref().unwrap_or_default();
     compare(REVISION, Some(version), &get)?;

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::connection::Connection;
-use crate::jsonrpc::{Envelope, RawId, Reply, RequestId};
+use crate::jsonrpc::{Envelope, OwnedJson, RawId, Reply, RequestId};
 use crate::mcp::{Era, Method};
 use crate::transport::stream::Outbox;
 
@@ -21,14 +21,14 @@ pub(crate) struct Call {
     pub(crate) min_severity: Option<u8>,
     /// True if the result must not be cached (`ttlMs` is set to 0), because the client's cache would outlive a reload.
     pub(crate) no_cache: bool,
-    /// Raw name that the server gave the tool or prompt, if the client knows another.
-    pub(crate) rename: Option<Arc<str>>,
+    /// Name that the server gave the tool or prompt, if the client knows another.
+    pub(crate) rename: Option<OwnedJson>,
     /// Id of the task that the request fetches the result of.
     pub(crate) fetched_task: Option<Box<str>>,
     /// True if task ids in the response must be tagged, to distinguish them from the ids of other servers.
     pub(crate) tag_tasks: bool,
-    /// Raw progress token of the client, if the server gets another: several clients may use the same token.
-    pub(crate) progress_token: Option<Box<str>>,
+    /// Progress token of the client, if the server gets another: several clients may use the same token.
+    pub(crate) progress_token: Option<OwnedJson>,
     /// Request line, as long as a retry after a crash is allowed.
     pub(crate) retry_line: Option<Box<str>>,
     /// Request line, kept where the server may turn out not to have processed it.

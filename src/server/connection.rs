@@ -21,8 +21,8 @@ use super::pending_requests::{PendingRequest, PendingRequests};
 use crate::bridge::{self, Identity};
 use crate::event::StrayKind;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, InvalidMessage, Members, MessageKind, RawId, Reply, RequestId, elements,
-    error_response, notification, request, result_response, splice, unquoted,
+    Envelope, ErrorObject, InvalidMessage, Members, MessageKind, OwnedJson, RawId, RawJson, Reply,
+    RequestId, elements, error_response, notification, request, result_response, splice,
 };
 use crate::lock::locked;
 use crate::mcp::{Era, ListKind, Method, severity};
@@ -145,7 +145,7 @@ impl Connection {
         if !same_era && self.era() == Era::Modern && call.method.sets_session_state() {
             // A modern server gets these settings with every request and with the listen stream.
             if call.method == Method::SetLevel {
-                let level = envelope.params.level.map(ToOwned::to_owned);
+                let level = envelope.params.level.map(OwnedJson::from);
                 locked(&self.identity).log_level = level;
             }
             call.reply(Reply::Result("{}"));
@@ -176,8 +176,12 @@ impl Connection {
             }
             (same, old, rename) => {
                 let mut changes: Vec<(&str, &str)> = Vec::with_capacity(3);
-                changes.extend(rename.as_ref().map(|(name, public)| (*public, &**name)));
-                changes.extend(token.map(|token| (token, id.as_str())));
+                changes.extend(
+                    rename
+                        .as_ref()
+                        .map(|(own, name)| (name.as_str(), own.as_raw().as_str())),
+                );
+                changes.extend(token.map(|token| (token.as_str(), id.as_str())));
                 if let (true, Some(old)) = (same, old) {
                     changes.push((old.as_str(), id.as_str()));
                     self.write(&splice(line, &mut changes));
@@ -196,17 +200,18 @@ impl Connection {
     }
 
     /// Sets the log level of a legacy server for a modern request. The server has a single level, so it gets the lowest
-    /// that any request has asked for; `level` is raw.
-    fn set_level(&self, level: &str) {
-        let weight = |raw: &str| unquoted(raw).map(|level| severity(&level));
+    /// that any request has asked for.
+    fn set_level(&self, level: RawJson<'_>) {
+        let weight = |level: RawJson<'_>| level.text().map(|level| severity(&level));
         let mut identity = locked(&self.identity);
-        let before = identity.log_level.as_deref().and_then(weight);
+        let before = identity.log_level.as_ref();
+        let before = before.map(OwnedJson::as_raw).and_then(weight);
         if before.is_some_and(|before| weight(level).is_none_or(|level| before <= level)) {
             return;
         }
-        identity.log_level = Some(level.to_owned());
+        identity.log_level = Some(level.into());
         drop(identity);
-        let params = format!(r#"{{"level":{level}}}"#);
+        let params = format!(r#"{{"level":{}}}"#, level.as_str());
         // The response is ignored: an error has no consequence here.
         let _ = self.send_own("logging/setLevel", Some(&params), oneshot::channel().0);
     }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::connection::{Connection, ConnectionLost, RawResponse};
 use crate::bridge::Identity;
-use crate::jsonrpc::{Members, quoted};
+use crate::jsonrpc::{Members, OwnedJson, quoted};
 use crate::mcp::{
     Era, HEADER_MISMATCH, ListKind, MISSING_CAPABILITY, MODERN, UNSUPPORTED_REVISION, meta,
 };
@@ -288,8 +288,8 @@ fn refused(method: &str, error: &str) -> ProofFailure {
 /// Subscriptions and log level of the client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ClientSettings {
-    /// Raw log level that the client set.
-    pub(crate) level: Option<String>,
+    /// Log level that the client set.
+    pub(crate) level: Option<OwnedJson>,
     /// True if the proxy must send a changed level to a running server; false if the client's own request does.
     pub(crate) send_level: bool,
     /// URIs of the resources that the client subscribed to with requests of the legacy era.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::call::Call;
 use super::connection::Connection;
 use crate::bridge;
-use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, Reply, quoted, unquoted};
+use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, Members, RawJson, Reply, quoted};
 use crate::mcp::{Era, Method, meta, tasks};
 
 /// Maximum number of remembered tasks for each generation, and of lost tasks. The oldest is dropped first.
@@ -158,7 +158,7 @@ impl FormerTasks {
         if self.draining.is_empty() && self.lost.is_empty() || call.method != Method::Other {
             return Err(call);
         }
-        let Some(id) = envelope.params.task_id.and_then(unquoted) else {
+        let Some(id) = envelope.params.task_id.and_then(RawJson::text) else {
             return Err(call);
         };
         if active.is_some_and(|it| it.has_task(&id)) {

@@ -7,8 +7,8 @@ use super::route::Request;
 use super::{RelatedRequest, Session};
 use crate::jsonrpc::{
     Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, InvalidMessage, METHOD_NOT_FOUND,
-    Members, MessageKind, PARSE_ERROR, RawId, RequestId, ambiguity, elements, splice, text,
-    unquoted,
+    Members, MessageKind, PARSE_ERROR, RawId, RawJson, RequestId, ambiguity, elements, splice,
+    text,
 };
 use crate::mcp::{Era, ListKind, MODERN, UNSUPPORTED_REVISION, tasks};
 use crate::server::ServerHandle;
@@ -94,7 +94,7 @@ impl Session {
             Era::Legacy
         };
         if let Some(requested) =
-            meta_version.filter(|version| unquoted(version).as_deref() != Some(MODERN))
+            meta_version.filter(|version| version.text().as_deref() != Some(MODERN))
         {
             return self.answer_error(id, &unsupported(requested));
         }
@@ -237,15 +237,15 @@ impl Session {
         let Some((connection, token)) = target else {
             return false;
         };
-        params.set("progressToken", &*token);
+        params.set("progressToken", token.as_raw().as_str());
         connection.send_notification("notifications/progress", Some(&params.to_string()));
         true
     }
 }
 
 /// Returns the error for an unsupported revision; it names the supported one.
-fn unsupported(requested: &str) -> ErrorObject {
-    let requested = unquoted(requested).unwrap_or_default();
+fn unsupported(requested: RawJson<'_>) -> ErrorObject {
+    let requested = requested.text().unwrap_or_default();
     let data = json!({ "supported": [MODERN], "requested": requested });
     ErrorObject {
         code: UNSUPPORTED_REVISION,

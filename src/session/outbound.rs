@@ -9,8 +9,8 @@ use super::subscriptions::untagged;
 use super::{RelatedRequest, Session, Undelivered};
 use crate::fleet::FleetClient;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, METHOD_NOT_FOUND, Members, RawId, Reply, RequestId,
-    notification, request, splice, unquoted,
+    Envelope, ErrorObject, INTERNAL_ERROR, METHOD_NOT_FOUND, Members, OwnedJson, RawId, RawJson,
+    Reply, RequestId, notification, request, splice,
 };
 use crate::mcp::{Era, ListKind, tasks};
 use crate::server::{Client, Connection, ResponseSink};
@@ -57,13 +57,13 @@ impl Client for Session {
         let server_request = ServerRequest {
             connection: from.clone(),
             id: id.into(),
-            progress_token: token.map(Into::into),
+            progress_token: token.map(OwnedJson::from),
             related_id: related_id.clone(),
         };
         let number = self.state().requests_to_client.add(server_request);
         let number = number.as_raw();
         let mut parts = vec![(id.as_str(), number.as_str())];
-        parts.extend(token.map(|token| (token, number.as_str())));
+        parts.extend(token.map(|token| (token.as_str(), number.as_str())));
         let line = splice(line, &mut parts);
         let line = self.tag_tasks(from, &line).unwrap_or(line);
         let sent = self.send_when_initialized(line, RelatedRequest::of(related_id.as_ref()));
@@ -187,7 +187,7 @@ impl Session {
             }
             return;
         }
-        let level = envelope.params.level.and_then(unquoted);
+        let level = envelope.params.level.and_then(RawJson::text);
         if let Some(id) = from.request_for_log(
             envelope,
             related_number,

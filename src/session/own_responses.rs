@@ -93,7 +93,7 @@ impl Session {
     pub(super) fn list(&self, kind: ListKind, request: Request<'_>) {
         let (id, era) = (request.id, request.era);
         let cursor = request.envelope.params.cursor;
-        if cursor.is_some_and(|cursor| cursor != "null") {
+        if cursor.is_some_and(|cursor| !cursor.is_null()) {
             let message = "unknown cursor: the list has one page";
             return self.answer_error(id, &ErrorObject::new(INVALID_PARAMS, message));
         }

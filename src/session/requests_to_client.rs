@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::jsonrpc::{RawId, RequestId};
+use crate::jsonrpc::{OwnedJson, RawId, RequestId};
 use crate::server::Connection;
 
 /// Open requests to the client, by their numbers.
@@ -25,8 +25,8 @@ pub(super) struct ServerRequest {
     pub(super) connection: Arc<Connection>,
     /// The server's own id.
     pub(super) id: RequestId,
-    /// The server's own progress token, raw, if the client got a different one.
-    pub(super) progress_token: Option<Box<str>>,
+    /// The server's own progress token, if the client got a different one.
+    pub(super) progress_token: Option<OwnedJson>,
     /// The client's request that caused it, where that matters.
     pub(super) related_id: Option<RequestId>,
 }
@@ -70,7 +70,7 @@ impl RequestsToClient {
     }
 
     /// Returns the server that gets the client's progress under the raw token `token`, and the server's own token.
-    pub(super) fn progress_target(&self, token: &str) -> Option<(Arc<Connection>, Box<str>)> {
+    pub(super) fn progress_target(&self, token: &str) -> Option<(Arc<Connection>, OwnedJson)> {
         let request = self.of_servers.get(&token.parse().ok()?)?;
         Some((request.connection.clone(), request.progress_token.clone()?))
     }
@@ -138,7 +138,7 @@ mod tests {
         open.add(request(&a, "1", Some("\"t\"")));
         open.add(request(&a, "2", None));
         let token = |open: &RequestsToClient, token| Some(open.progress_target(token)?.1);
-        assert_eq!(token(&open, "1").as_deref(), Some("\"t\""));
+        assert_eq!(token(&open, "1"), Some("\"t\"".into()));
         assert_eq!(token(&open, "2"), None);
         assert_eq!(token(&open, "\"t\""), None);
         open.take("1".into());

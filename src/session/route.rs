@@ -1,10 +1,9 @@
 //! Decides where a client's request goes, without sending it: no I/O, no locks.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use crate::fleet::Catalog;
-use crate::jsonrpc::{Envelope, Members, RawId, unquoted};
+use crate::jsonrpc::{Envelope, Members, OwnedJson, RawId, RawJson, unquoted};
 use crate::mcp::{Era, Method};
 use crate::meta_tools::OfferedMetaTools;
 use crate::server::ServerHandle;
@@ -38,12 +37,14 @@ impl<'a> Request<'a> {
 
     /// Returns the name of the tool or prompt in `params`; empty if there is none.
     pub(super) fn name(&self) -> Cow<'a, str> {
-        text(self.envelope.params.name)
+        let name = self.envelope.params.name;
+        name.and_then(RawJson::text).unwrap_or_default()
     }
 
     /// Returns the URI of the resource in `params`; empty if there is none.
     pub(super) fn uri(&self) -> Cow<'a, str> {
-        text(self.envelope.params.uri)
+        let uri = self.envelope.params.uri;
+        uri.and_then(RawJson::text).unwrap_or_default()
     }
 }
 
@@ -53,8 +54,8 @@ pub(super) enum Destination<'a> {
     MetaTool(Cow<'a, str>),
     /// The only server, which clients see unchanged. If the request is a call, the name of its tool.
     Sole(&'a ServerHandle, Option<Cow<'a, str>>),
-    /// The server of the requested entry, and the server's own raw name for the entry; None if clients use the same.
-    Listed(&'a ServerHandle, Option<&'a Arc<str>>),
+    /// The server of the requested entry, and the server's own name for the entry; None if clients use the same.
+    Listed(&'a ServerHandle, Option<&'a OwnedJson>),
     /// The server of the requested entry, which gets this line instead.
     Rewritten(&'a ServerHandle, String),
     /// Unknown: no server lists an entry with this name or URI.
@@ -126,10 +127,11 @@ fn route_completion<'a>(catalog: &'a Catalog, line: &'a str) -> Destination<'a> 
     let mut message = Members::of(line);
     let mut params = Members::of(message.original("params").unwrap_or("{}"));
     let mut reference = Members::of(params.original("ref").unwrap_or("{}"));
-    let (name, uri) = (
-        text(reference.original("name")),
-        text(reference.original("uri")),
-    );
+    let text = |member| {
+        let value = reference.original(member);
+        value.and_then(unquoted).unwrap_or_default()
+    };
+    let (name, uri) = (text("name"), text("uri"));
     let Some((server, route)) = catalog.prompt(&name) else {
         return match catalog.resource(&uri) {
             Some(server) => Destination::Listed(server, None),
@@ -139,15 +141,10 @@ fn route_completion<'a>(catalog: &'a Catalog, line: &'a str) -> Destination<'a> 
     let Some(rename) = &route.rename else {
         return Destination::Listed(server, None);
     };
-    reference.set("name", &**rename);
+    reference.set("name", rename.as_raw().as_str());
     params.set("ref", reference.to_string());
     message.set("params", params.to_string());
     Destination::Rewritten(server, message.to_string())
-}
-
-/// Returns the text of a raw string; empty if there is none.
-fn text(raw: Option<&str>) -> Cow<'_, str> {
-    raw.and_then(unquoted).unwrap_or_default()
 }
 
 #[cfg(test)]

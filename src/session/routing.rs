@@ -9,8 +9,8 @@ use super::route::{Destination, Request, route};
 use super::unknown_names::left_out;
 use crate::fleet::Catalog;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, Members, RawId, Reply, RequestId,
-    ambiguity, is_plain_name, unquoted,
+    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, Members, OwnedJson, RawId, RawJson,
+    Reply, RequestId, ambiguity, is_plain_name,
 };
 use crate::mcp::{Era, Method, severity, tasks};
 use crate::server::{Call, ResponseSink, ServerHandle};
@@ -138,11 +138,11 @@ impl Session {
         }
     }
 
-    /// Sends a request to `server`; its tool or prompt has the raw name `rename` there.
+    /// Sends a request to `server`; its tool or prompt has the name `rename` there.
     pub(super) fn submit(
         &self,
         server: &ServerHandle,
-        rename: Option<Arc<str>>,
+        rename: Option<OwnedJson>,
         request: Request<'_>,
     ) {
         self.submit_for(self.as_sink(), server, rename, request);
@@ -153,7 +153,7 @@ impl Session {
         &self,
         sink: Arc<dyn ResponseSink>,
         server: &ServerHandle,
-        rename: Option<Arc<str>>,
+        rename: Option<OwnedJson>,
         request: Request<'_>,
     ) {
         let Request {
@@ -183,7 +183,7 @@ impl Session {
                 .params
                 .meta
                 .log_level
-                .and_then(unquoted)
+                .and_then(RawJson::text)
                 .map(|level| severity(&level)),
             no_cache: self.fleet.watches() && era == Era::Modern && method == Method::ReadResource,
             rename,
@@ -191,7 +191,7 @@ impl Session {
             tag_tasks: several,
             progress_token: match self.delivery.pipe() {
                 Some(_) => None,
-                None => envelope.params.meta.progress_token.map(Into::into),
+                None => envelope.params.meta.progress_token.map(OwnedJson::from),
             },
             retry_line: method.repeatable().then(|| line.into()),
             line: None,
@@ -204,7 +204,7 @@ impl Session {
     /// Stores the settings that every later generation must get too: subscriptions and log level.
     fn store_settings(&self, server: Option<&ServerHandle>, request: Request<'_>) {
         let (method, params) = (request.method, &request.envelope.params);
-        let uri = || params.uri.and_then(unquoted);
+        let uri = || params.uri.and_then(RawJson::text);
         let level = match method {
             Method::Subscribe | Method::Unsubscribe => {
                 let Some(uri) = uri() else { return };
@@ -221,7 +221,7 @@ impl Session {
             _ => params.meta.log_level,
         };
         if let (Some(server), true) = (server, level.is_some() || method == Method::SetLevel) {
-            server.change_settings(|settings| settings.level = level.map(ToOwned::to_owned));
+            server.change_settings(|settings| settings.level = level.map(OwnedJson::from));
         }
     }
 }
@@ -230,7 +230,7 @@ impl Session {
 fn fetched_task(envelope: &Envelope<'_>) -> Option<Box<str>> {
     let id = envelope.params.task_id?;
     let is_fetch = envelope.method.as_deref() == Some("tasks/result");
-    unquoted(id).filter(|_| is_fetch).map(Into::into)
+    id.text().filter(|_| is_fetch).map(Into::into)
 }
 
 /// Returns the error for a request that a server could read as a call of a tool its configuration leaves out.

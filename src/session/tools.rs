@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::route::Request;
 use super::{RelatedRequest, Session};
-use crate::jsonrpc::{Envelope, Members, RawId, RequestId, notification, quoted};
+use crate::jsonrpc::{
+    Envelope, Members, OwnedJson, RawId, RawJson, RequestId, notification, quoted,
+};
 use crate::mcp::Era;
 use crate::meta_tools::{self, Caller, ConsentChannel, Progress, ToolCall, load_error};
 use crate::server::ServerHandle;
@@ -70,9 +72,10 @@ impl Session {
         Caller::new(request.era, consent, progress)
     }
 
-    /// Returns the function that reports progress of the client's request `id`; `token` is its raw progress token.
-    fn progress(&self, id: RawId<'_>, token: &str) -> Progress {
-        let (session, token, id) = (self.strong_self(), token.to_owned(), RequestId::from(id));
+    /// Returns the function that reports progress of the client's request `id`; `token` is its progress token.
+    fn progress(&self, id: RawId<'_>, token: RawJson<'_>) -> Progress {
+        let (token, id) = (OwnedJson::from(token), RequestId::from(id));
+        let session = self.strong_self();
         let count = AtomicU64::new(0);
         Arc::new(move |message| {
             let count = count.fetch_add(1, Ordering::Relaxed) + 1;

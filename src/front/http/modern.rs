@@ -14,7 +14,7 @@ use super::message_queue::{
 };
 use super::responses::{self, AcceptedTypes, ErrorResponse, ResponseFormat};
 use crate::jsonrpc::{
-    Envelope, METHOD_NOT_FOUND, Members, MessageKind, RawId, Reply, RequestId, unquoted,
+    Envelope, METHOD_NOT_FOUND, Members, MessageKind, RawId, RawJson, Reply, RequestId,
 };
 use crate::lock::locked;
 use crate::mcp::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION, headers as rules};
@@ -166,7 +166,11 @@ fn check(
     };
     let params = Members::of(line).original("params").unwrap_or("{}");
     let is_call = envelope.method.as_deref() == Some("tools/call");
-    let name = envelope.params.name.filter(|_| is_call).and_then(unquoted);
+    let name = envelope
+        .params
+        .name
+        .filter(|_| is_call)
+        .and_then(RawJson::text);
     let tool = name.and_then(|name| session.fleet().catalog().mirrored(&name));
     rules::check(envelope, params, tool.as_deref(), get)
         .map_err(|error| ErrorResponse::of(StatusCode::BAD_REQUEST, error))

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::Scanner;
 use crate::jsonrpc::envelope::{Envelope, InvalidMessage, Meta, Params};
 use crate::jsonrpc::id::RawId;
+use crate::jsonrpc::value::RawJson;
 use crate::jsonrpc::{Members, elements, unquoted};
 
 pub(super) fn is_taken(text: &str) -> bool {
@@ -101,20 +102,26 @@ fn expected(line: &str) -> Option<Envelope<'_>> {
         id: message.last("id").map(RawId::new),
         method: message.last("method").map(decoded),
         params: Params {
-            name: params.last("name"),
-            uri: params.last("uri"),
+            name: params.last("name").map(RawJson::new),
+            uri: params.last("uri").map(RawJson::new),
             request_id: params.last("requestId").map(RawId::new),
-            task_id: params.last("taskId"),
-            cursor: params.last("cursor"),
-            level: params.last("level"),
+            task_id: params.last("taskId").map(RawJson::new),
+            cursor: params.last("cursor").map(RawJson::new),
+            level: params.last("level").map(RawJson::new),
             arguments: params.last("arguments"),
             meta: Meta {
-                progress_token: meta.last("progressToken"),
-                protocol_version: meta.last("io.modelcontextprotocol/protocolVersion"),
+                progress_token: meta.last("progressToken").map(RawJson::new),
+                protocol_version: meta
+                    .last("io.modelcontextprotocol/protocolVersion")
+                    .map(RawJson::new),
                 client_info: meta.last("io.modelcontextprotocol/clientInfo"),
                 client_capabilities: meta.last("io.modelcontextprotocol/clientCapabilities"),
-                log_level: meta.last("io.modelcontextprotocol/logLevel"),
-                subscription_id: meta.last("io.modelcontextprotocol/subscriptionId"),
+                log_level: meta
+                    .last("io.modelcontextprotocol/logLevel")
+                    .map(RawJson::new),
+                subscription_id: meta
+                    .last("io.modelcontextprotocol/subscriptionId")
+                    .map(RawJson::new),
             },
         },
         result: message.last("result"),

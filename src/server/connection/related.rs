@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Connection;
-use crate::jsonrpc::{Envelope, Members, RequestId, request_number, splice};
+use crate::jsonrpc::{Envelope, Members, RawJson, RequestId, request_number, splice};
 use crate::lock::locked;
 use crate::mcp::severity;
 
@@ -29,7 +29,7 @@ impl Connection {
                 .client
                 .deliver_notification(self, line, envelope, related_number);
         };
-        let line = splice(line, &mut [(token, &own)]);
+        let line = splice(line, &mut [(token, own.as_raw().as_str())]);
         if let Ok(envelope) = Envelope::parse(&line) {
             self.client
                 .deliver_notification(self, &line, &envelope, Some(number));
@@ -45,7 +45,7 @@ impl Connection {
     ) -> Option<RequestId> {
         let pending = locked(&self.pending);
         let token = envelope.params.meta.progress_token;
-        let named = token.and_then(request_number);
+        let named = token.and_then(RawJson::request_number);
         [related_number, named]
             .into_iter()
             .flatten()

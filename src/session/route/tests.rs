@@ -33,7 +33,10 @@ fn described(destination: Destination<'_>) -> String {
     match destination {
         Destination::MetaTool(tool) => format!("meta-tool {tool}"),
         Destination::Sole(server, tool) => format!("sole {} {tool:?}", name(server)),
-        Destination::Listed(server, rename) => format!("{} {rename:?}", name(server)),
+        Destination::Listed(server, rename) => {
+            let rename = rename.map(|own| own.as_raw().as_str());
+            format!("{} {rename:?}", name(server))
+        }
         Destination::Rewritten(server, line) => {
             let params = Members::of(&line).get("params").map(ToOwned::to_owned);
             format!("{} {}", name(server), params.unwrap_or_default())

@@ -10,7 +10,7 @@ use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use super::link_event::LinkError;
 use super::{causes, proxy_server};
 use crate::config::Remote;
-use crate::jsonrpc::{Envelope, Members, MessageKind, RawId, unquoted};
+use crate::jsonrpc::{Envelope, Members, MessageKind, RawId, RawJson};
 use crate::lock::locked;
 use crate::mcp::headers::{self, MirroredArgument, encode};
 use crate::mcp::{Entry, MODERN};
@@ -43,7 +43,11 @@ impl OutgoingMessage {
         let envelope = Envelope::parse(&line).ok()?;
         let kind = envelope.kind();
         let number = envelope.id.and_then(RawId::number);
-        let revision = envelope.params.meta.protocol_version.and_then(unquoted);
+        let revision = envelope
+            .params
+            .meta
+            .protocol_version
+            .and_then(RawJson::text);
         let related_number = envelope.params.request_id.and_then(RawId::number);
         let method = envelope.method.as_deref().unwrap_or_default().to_owned();
         let revision = revision.map(std::borrow::Cow::into_owned);
