@@ -1,4 +1,4 @@
-//! Translates between the eras, with pure functions on raw messages.
+//! Translates between the eras, with pure functions on the texts of messages.
 //!
 //! A request is translated when it is sent to a server of the other era, and its response when it comes back. A message
 //! that needs a request from the server to the client is not translated: it results in an error that says so.
@@ -20,7 +20,7 @@ const RESOURCE_NOT_FOUND: &str = "-32002";
 /// era forbids it.
 const URL_ELICITATION_REQUIRED: &str = "-32042";
 
-/// Identity of the client, which a modern server needs with every request. Raw JSON values.
+/// Identity of the client, which a modern server needs with every request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// The client's revision of the modern era.
@@ -45,7 +45,7 @@ impl Default for Identity {
 }
 
 impl Identity {
-    /// Returns `params` (a raw object) with this identity in its `_meta`, and the log level if there is one. An array
+    /// Returns `params` with this identity in its `_meta`, and the log level if there is one. An array
     /// has no place for an identity and stays unchanged.
     pub(crate) fn identify(&self, params: &str, log_level: Option<RawJson<'_>>) -> String {
         if params.starts_with('[') {
@@ -141,7 +141,7 @@ fn without_identity(params: &str) -> String {
     params.to_string()
 }
 
-/// Response translated to another era: a raw result or a raw error object.
+/// Response translated to another era: a result or an error object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TranslatedResponse {
     Result(String),
@@ -158,7 +158,8 @@ impl TranslatedResponse {
     }
 }
 
-/// Translates a server's response for a client of the era `to`; `info` is the server's raw name and version.
+/// Translates a server's response for a client of the era `to`; `info` is the object with the server's name and
+/// version.
 pub(crate) fn response(
     method: Method,
     envelope: &Envelope<'_>,
@@ -187,7 +188,7 @@ pub(crate) fn response(
 }
 
 /// Translates the result of a legacy server for a modern client. `cacheable` results must declare a lifetime; `info` is
-/// the server's raw name and version.
+/// the object with the server's name and version.
 pub(crate) fn modern_result(result: &str, cacheable: bool, info: Option<&str>) -> String {
     if !result.starts_with('{') {
         return result.to_owned();
@@ -211,7 +212,7 @@ pub(crate) fn modern_result(result: &str, cacheable: bool, info: Option<&str>) -
     result.to_string()
 }
 
-/// Returns the raw time (ms) for which a modern server allows its result to be cached; None if that is 0 or not given.
+/// Returns the time (ms) for which a modern server allows its result to be cached; None if that is 0 or not given.
 pub(crate) fn cache_lifetime(result: &str) -> Option<&str> {
     Members::of(result)
         .original("ttlMs")
@@ -251,7 +252,7 @@ pub(crate) fn legacy_result(result: &str) -> Result<String, UntranslatableResult
     Ok(result.to_string())
 }
 
-/// Translates a raw list entry of a modern server for a legacy client: in the legacy era, an `outputSchema` must
+/// Translates a list entry of a modern server for a legacy client: in the legacy era, an `outputSchema` must
 /// describe an object, and its SDKs reject the whole list otherwise.
 pub(crate) fn legacy_entry(entry: &str) -> Cow<'_, str> {
     let mut members = Members::of(entry);
@@ -263,7 +264,7 @@ pub(crate) fn legacy_entry(entry: &str) -> Cow<'_, str> {
     Cow::Owned(members.to_string())
 }
 
-/// Translates a raw error object for a client of the era `to`.
+/// Translates an error object for a client of the era `to`.
 fn error_for(error: &str, to: Era) -> Cow<'_, str> {
     let mut members = Members::of(error);
     let code = match members.get("code") {
@@ -275,7 +276,7 @@ fn error_for(error: &str, to: Era) -> Cow<'_, str> {
     Cow::Owned(members.to_string())
 }
 
-/// Returns a result of the proxy's own (a raw object) in the form of the era `to`.
+/// Returns a result of the proxy's own in the form of the era `to`.
 pub(crate) fn own_result(result: &str, to: Era) -> String {
     match to {
         Era::Legacy => result.to_owned(),

@@ -2,6 +2,10 @@
 //!
 //! Knows no MCP and does no I/O. Only rewritten parts are decoded: numbers beyond 64 bits, duplicate keys, lone
 //! surrogates and unknown members pass through unchanged.
+//!
+//! Everywhere in the crate, objects of a message (`params`, `result`, `error`, `_meta`, definitions of tools) are texts
+//! as they stand in the message. So are ids, as [`RawId`] and [`RequestId`], and values that also occur decoded, such as
+//! names and log levels, as [`RawJson`] and [`OwnedJson`].
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

@@ -243,7 +243,7 @@ impl ServerHandle {
         });
     }
 
-    /// Returns the raw name and version that a legacy server reported.
+    /// Returns the object with the name and version that a legacy server reported.
     pub(crate) fn server_info(&self) -> Option<String> {
         self.shared
             .handshake

@@ -157,7 +157,7 @@ impl Session {
             .expect("a session is only used through its Arc")
     }
 
-    /// Answers the request `id` with a raw result.
+    /// Answers the request `id` with a result.
     fn answer_result(&self, id: RawId<'_>, result: &str) {
         self.delivery.answer(id, Reply::Result(result));
     }
@@ -206,7 +206,7 @@ impl Session {
         self.report_connected(&info, Era::Modern);
     }
 
-    /// Introduces a legacy client by the raw params of its `initialize`; returns the introduction's number.
+    /// Introduces a legacy client by the params of its `initialize`; returns the introduction's number.
     fn register_legacy_client(&self, params: &str) -> u64 {
         let mut state = self.state();
         state.early_messages.begin();

@@ -77,7 +77,7 @@ impl Catalog {
         catalog
     }
 
-    /// Returns the raw definition of the tool that clients see under this name, if it maps arguments to headers.
+    /// Returns the definition of the tool that clients see under this name, if it maps arguments to headers.
     pub(crate) fn mirrored(&self, name: &str) -> Option<String> {
         let raw = |entry: &Entry| {
             let mirrored = entry.raw.contains(headers::ANNOTATION);

@@ -43,7 +43,7 @@ impl ServerHandshakes {
         self.handshakes.first().map(|(_, handshake)| &**handshake)
     }
 
-    /// Returns a raw object with the `capabilities` and `instructions` of all servers, for a client of `era`;
+    /// Returns an object with the `capabilities` and `instructions` of all servers, for a client of `era`;
     /// `own_instructions` are the proxy's. Capabilities that exist in one era only are not offered to the other.
     pub(crate) fn combined(&self, era: Era, own_instructions: Option<String>) -> String {
         let mut capabilities = Vec::new();

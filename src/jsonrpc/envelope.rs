@@ -28,9 +28,9 @@ pub(crate) struct Envelope<'a> {
     pub(crate) method: Option<Cow<'a, str>>,
     /// Members of `params` that route a message.
     pub(crate) params: Params<'a>,
-    /// Raw result.
+    /// The result.
     pub(crate) result: Option<&'a str>,
-    /// Raw error object.
+    /// The error object.
     pub(crate) error: Option<&'a str>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Params<'a> {
     pub(crate) cursor: Option<RawJson<'a>>,
     /// Log level.
     pub(crate) level: Option<RawJson<'a>>,
-    /// Arguments of a tool, not decoded.
+    /// Arguments of a tool.
     pub(crate) arguments: Option<&'a str>,
     /// Members of `_meta`.
     pub(crate) meta: Meta<'a>,

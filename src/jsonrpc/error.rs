@@ -40,7 +40,7 @@ impl fmt::Display for ErrorObject {
     }
 }
 
-/// Returns true if `error` (raw) is an error object: clients understand only one with an integer `code` and a string
+/// Returns true if `error` is an error object: clients understand only one with an integer `code` and a string
 /// `message`; their SDKs drop any other response and wait for their timeout (JSON-RPC 2.0, section 5.1).
 pub(crate) fn is_error_object(error: &str) -> bool {
     let members = Members::of(error);
@@ -80,20 +80,20 @@ pub(crate) fn error_words(body: &str) -> String {
 /// Response without its id, since each hop uses another one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Reply<'a> {
-    /// Whole message: the text before and after its id, and its raw error if it is one.
+    /// Whole message: the text before and after its id, and its error if it is one.
     Message {
         before: &'a str,
         after: &'a str,
         error: Option<&'a str>,
     },
-    /// Raw result.
+    /// The result.
     Result(&'a str),
-    /// Raw error object.
+    /// The error object.
     Error(&'a str),
 }
 
 impl<'a> Reply<'a> {
-    /// Creates a reply from `line`, whose `id` is a slice of it; `error` is its raw error if it is one.
+    /// Creates a reply from `line`, whose `id` is a slice of it; `error` is its error if it is one.
     pub(crate) fn of_line(line: &'a str, id: RawId<'_>, error: Option<&'a str>) -> Self {
         let (before, after) = id.around(line);
         Self::Message {
@@ -103,7 +103,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Returns the raw error, if it is one.
+    /// Returns the error, if it is one.
     pub(crate) fn error(&self) -> Option<&'a str> {
         match self {
             Self::Message { error, .. } => *error,
@@ -127,7 +127,7 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// Returns the response to the request `id` with `result` (raw).
+/// Returns the response to the request `id` with `result`.
 pub(crate) fn result_response(id: RawId<'_>, result: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
 }
@@ -137,7 +137,7 @@ pub(crate) fn error_response(id: RawId<'_>, error: &ErrorObject) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
 }
 
-/// Returns a request; `params` is raw.
+/// Returns a request.
 pub(crate) fn request(id: RawId<'_>, method: &str, params: Option<&str>) -> String {
     match params {
         Some(params) => {
@@ -147,7 +147,7 @@ pub(crate) fn request(id: RawId<'_>, method: &str, params: Option<&str>) -> Stri
     }
 }
 
-/// Returns a notification; `params` is raw.
+/// Returns a notification.
 pub(crate) fn notification(method: &str, params: Option<&str>) -> String {
     match params {
         Some(params) => format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#),

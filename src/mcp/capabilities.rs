@@ -8,7 +8,7 @@ use crate::jsonrpc::{Members, unquoted};
 /// three levels deep, and a hostile one must not exhaust the stack.
 const DEEPEST: usize = 16;
 
-/// Returns the server's raw `capabilities` object with everything added that a reload may bring: a legacy client never
+/// Returns the server's `capabilities` object with everything added that a reload may bring: a legacy client never
 /// uses a capability that `initialize` did not declare, and some clients ignore `list_changed` unless it was declared.
 pub(crate) fn generous(capabilities: &str) -> String {
     let mut all = Members::of(capabilities);
@@ -35,7 +35,7 @@ pub(crate) fn generous(capabilities: &str) -> String {
     all.to_string()
 }
 
-/// Merges the raw `capabilities` objects of several servers: objects are merged, `true` overrides `false`, and
+/// Merges the `capabilities` objects of several servers: objects are merged, `true` overrides `false`, and
 /// otherwise the first value wins. Arguments that are not objects are ignored.
 pub(crate) fn union(capabilities: &[&str]) -> String {
     capabilities

@@ -43,7 +43,7 @@ fn sentinel(value: &str) -> Option<&str> {
     value.strip_prefix("=?base64?")?.strip_suffix("?=")
 }
 
-/// Returns the value of the header [`NAME`] for a request, if it must have one; `params` are the raw ones.
+/// Returns the value of the header [`NAME`] for a request, if it must have one.
 pub(crate) fn name_of(method: &str, params: &str) -> Option<String> {
     let member = match method {
         "tools/call" | "prompts/get" => "name",
@@ -75,7 +75,7 @@ impl MirroredArgument {
         Some(raw).filter(|raw| *raw != "null")
     }
 
-    /// Returns the encoded header value for the raw `arguments`; None if the header must be absent.
+    /// Returns the encoded header value for `arguments`; None if the header must be absent.
     pub(crate) fn render(&self, arguments: &str) -> Option<String> {
         let text = text(self.raw(arguments)?)?;
         Some(encode(&text).into_owned())
@@ -124,7 +124,7 @@ pub(crate) enum AnnotationError {
     Type(String),
 }
 
-/// Returns the arguments that headers repeat for the tool with the raw definition `tool`.
+/// Returns the arguments that headers repeat for the tool with the definition `tool`.
 pub(crate) fn mirrors(tool: &str) -> Result<Vec<MirroredArgument>, AnnotationError> {
     let mut mirrors = Vec::new();
     if !tool.contains(ANNOTATION) {
@@ -222,7 +222,7 @@ fn mirror(
 }
 
 /// Checks the headers of the request `envelope` against its body: `get` returns all values of the header with that
-/// name. `tool` is the raw definition of the called tool, if known; `params` are the raw ones.
+/// name. `tool` is the definition of the called tool, if known.
 pub(crate) fn check<'h>(
     envelope: &Envelope<'_>,
     params: &str,

@@ -127,7 +127,7 @@ pub(crate) struct List {
 }
 
 impl List {
-    /// Adds a page (a raw result). Returns the raw cursor of the next page.
+    /// Adds a page, the result of a request. Returns the cursor of the next page.
     pub(crate) fn add_page(
         &mut self,
         kind: ListKind,
@@ -247,7 +247,7 @@ pub(crate) fn diff(old: &List, new: &List) -> ToolDiff {
     diff
 }
 
-/// Returns the names of the members in which two raw objects differ.
+/// Returns the names of the members in which two objects differ.
 fn differing(old: &str, new: &str) -> Vec<String> {
     let (old, new) = (Members::of(old), Members::of(new));
     let mut names: Vec<String> = Vec::new();

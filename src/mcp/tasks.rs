@@ -50,7 +50,7 @@ pub(crate) fn untag(line: &str, server: &str) -> Option<String> {
     exchange(line, &ids, bare)
 }
 
-/// Returns true if the raw `result` may describe a task. The check is cheap for other results.
+/// Returns true if `result` may describe a task. The check is cheap for other results.
 pub(crate) fn may_describe_task(result: &str) -> bool {
     result.len() <= LONGEST && memmem::find(result.as_bytes(), TASK_ID).is_some()
 }

@@ -27,7 +27,7 @@ use crate::jsonrpc::{
 use crate::lock::locked;
 use crate::mcp::{Era, ListKind, Method, severity};
 
-/// Response to a request of the proxy itself, raw.
+/// Response to a request of the proxy itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RawResponse {
     /// The result.
@@ -81,7 +81,7 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 struct NegotiatedEra {
     era: Era,
-    /// Raw name and version of a legacy server.
+    /// Object with the name and version of a legacy server.
     server_info: Option<String>,
 }
 
@@ -116,7 +116,7 @@ impl Connection {
             .map_or(Era::Legacy, |negotiated| negotiated.era)
     }
 
-    /// Sets the era and the raw name and version of a legacy server, once.
+    /// Sets the era and the object with the name and version of a legacy server, once.
     pub(crate) fn set_era(&self, era: Era, server_info: Option<String>) {
         if let (Some(link), Era::Modern) = (self.link.http(), era) {
             link.set_modern();
@@ -216,8 +216,7 @@ impl Connection {
         let _ = self.send_own("logging/setLevel", Some(&params), oneshot::channel().0);
     }
 
-    /// Sends a request of the proxy itself; `params` is raw. In the modern era, a `_meta` with the client's identity is
-    /// added.
+    /// Sends a request of the proxy itself. In the modern era, a `_meta` with the client's identity is added.
     pub(crate) async fn request(
         &self,
         method: &str,
@@ -257,7 +256,7 @@ impl Connection {
         Ok(number)
     }
 
-    /// Sends a notification of the proxy itself; `params` is raw.
+    /// Sends a notification of the proxy itself.
     pub(crate) fn send_notification(&self, method: &str, params: Option<&str>) {
         self.write(&notification(method, params));
     }

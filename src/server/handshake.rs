@@ -23,7 +23,7 @@ const SILENT_PROBE: Duration = Duration::from_secs(10);
 /// Introduction of a client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ClientHello {
-    /// Raw params of its `initialize`; `None` as long as the client speaks only the modern era.
+    /// Params of its `initialize`; `None` as long as the client speaks only the modern era.
     pub(crate) initialize: Option<String>,
     /// Identity from its modern requests or from `initialize`.
     pub(crate) identity: Identity,
@@ -39,7 +39,7 @@ impl ClientHello {
         }
     }
 
-    /// Stores the raw params of the client's `initialize`.
+    /// Stores the params of the client's `initialize`.
     pub(crate) fn set_initialize(&mut self, params: &str) {
         self.identity.copy_initialize(params);
         self.initialize = Some(params.to_owned());
@@ -57,14 +57,15 @@ impl ClientHello {
 pub(crate) struct Handshake {
     /// Era of the connection.
     pub(crate) era: Era,
-    /// Raw result of `initialize` or `server/discover`.
+    /// Result of `initialize` or `server/discover`.
     pub(crate) result: String,
     /// Number of the [`ClientHello`] that it answers.
     pub(crate) hello_number: u64,
 }
 
 impl Handshake {
-    /// Returns the raw name and version of a legacy server; a modern server puts them into its results itself.
+    /// Returns the object with the name and version of a legacy server; a modern server puts them into its results
+    /// itself.
     pub(crate) fn server_info(&self) -> Option<String> {
         Members::of(&self.result)
             .get("serverInfo")
@@ -89,7 +90,7 @@ impl Handshake {
         }
     }
 
-    /// Returns the raw name and version of a server of either era, if it sent them.
+    /// Returns the object with the name and version of a server of either era, if it sent them.
     pub(crate) fn introduces_itself_as(&self) -> Option<String> {
         match self.era {
             Era::Legacy => self.server_info(),

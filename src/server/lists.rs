@@ -18,7 +18,7 @@ const MAX_PAGES: usize = 1000;
 /// Maximum wait for the tools of a server that does not declare tools.
 const UNDECLARED_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Lists of a generation, in the order of [`ListKind::ALL`]; each is complete, or the raw error of the server.
+/// Lists of a generation, in the order of [`ListKind::ALL`]; each is complete, or the error of the server.
 pub(crate) type Lists = [Result<List, String>; 4];
 
 /// Lists of the generation that went live last; before the first, perhaps tools known from an earlier session.
@@ -146,7 +146,7 @@ async fn fetch_undeclared(
     }
 }
 
-/// Reads all pages of a list and removes the tools that are not admitted; the inner error is the server's own, raw.
+/// Reads all pages of a list and removes the tools that are not admitted; the inner error is the server's own.
 pub(crate) async fn fetch_list(
     connection: &Connection,
     kind: ListKind,

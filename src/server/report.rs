@@ -145,7 +145,7 @@ pub(crate) enum Command {
     Reload(oneshot::Sender<ReloadResult>),
     /// Applies the client's changed subscriptions or log level.
     ApplySettings,
-    /// Cancels the client's request with this id; `params` is raw.
+    /// Cancels the client's request with this id; `params` are those of its notification.
     Cancel {
         sink: Arc<dyn ResponseSink>,
         id: RequestId,
@@ -158,7 +158,7 @@ pub(crate) enum Command {
     },
 }
 
-/// List kind with the list, the server's raw error, or the reason why neither arrived.
+/// List kind with the list, the server's error, or the reason why neither arrived.
 pub(crate) type RelistResult = (ListKind, Result<Result<List, String>, ProofFailure>);
 
 /// Report of a task to the supervisor. Numbers are generations.

@@ -24,7 +24,7 @@ impl ServerHandle {
         self.shared.gate.forward_notification(line);
     }
 
-    /// Cancels the client's request `id`; `params` are the raw params of its notification.
+    /// Cancels the client's request `id`; `params` are those of its notification.
     pub(crate) fn cancel(&self, sink: Arc<dyn ResponseSink>, id: RawId<'_>, params: &str) {
         if !self.shared.gate.cancel(&sink, id) {
             self.command(Command::Cancel {

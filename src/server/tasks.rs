@@ -18,7 +18,7 @@ const MAX_TASKS: usize = 256;
 #[derive(Debug)]
 pub(super) struct Task {
     id: Box<str>,
-    /// Raw object that describes the task, as the server first wrote it.
+    /// Object that describes the task, as the server first wrote it.
     raw: Box<str>,
     /// Time from which on the server may forget the task.
     expires: Option<Instant>,
@@ -29,7 +29,7 @@ pub(super) struct Task {
 pub(super) struct Tasks(VecDeque<Task>);
 
 impl Tasks {
-    /// Records tasks from the raw result of a client's request.
+    /// Records tasks from the result of a client's request.
     pub(super) fn record_result(&mut self, method: Method, result: &str, now: Instant) {
         let result = Members::of(result);
         if method == Method::CallTool {
@@ -110,7 +110,7 @@ pub(super) struct FormerTasks {
 struct LostTask {
     server: Arc<str>,
     id: Box<str>,
-    /// Raw object that describes the task as failed.
+    /// Object that describes the task as failed.
     raw: String,
     reason: String,
 }
@@ -121,7 +121,7 @@ impl FormerTasks {
         self.draining.push(connection);
     }
 
-    /// Removes a generation that has ended for the reason `how`. Returns the raw descriptions of its lost tasks.
+    /// Removes a generation that has ended for the reason `how`. Returns the descriptions of its lost tasks.
     pub(super) fn remove_ended(&mut self, connection: &Arc<Connection>, how: &str) -> Vec<String> {
         self.draining
             .retain(|other| !Arc::ptr_eq(other, connection));

@@ -153,10 +153,10 @@ impl Session {
     }
 }
 
-/// Error of a server: its weight, the server's position in the order of asking, the raw error.
+/// Error of a server: its weight, the server's position in the order of asking, the error.
 type RankedError = (u8, Reverse<usize>, String);
 
-/// Returns the weight of a raw error: the reason why a read failed outweighs an unknown resource.
+/// Returns the weight of an error: the reason why a read failed outweighs an unknown resource.
 fn weight(error: &str) -> u8 {
     let error = Members::of(error);
     let code = error.get("code").and_then(|code| code.parse::<i64>().ok());

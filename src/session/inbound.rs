@@ -160,8 +160,8 @@ impl Session {
         }
     }
 
-    /// Cancels the request `id`, whose response the client no longer wants; `params` are the raw params of the
-    /// cancelled notification.
+    /// Cancels the request `id`, whose response the client no longer wants; `params` are those of the client's
+    /// notification.
     pub(crate) fn cancel(&self, id: RawId<'_>, params: &str) {
         let running = self.state().running_calls.remove(id.as_str());
         if let Some(running) = running {

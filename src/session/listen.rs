@@ -69,7 +69,7 @@ impl Session {
         }
     }
 
-    /// Reports an updated resource to the client; `params` is the server's raw object.
+    /// Reports an updated resource to the client; `params` are the server's.
     pub(super) fn resource_updated(&self, params: &str) {
         let uri = Members::of(params)
             .text("uri")

@@ -222,8 +222,8 @@ impl Session {
         Ok(())
     }
 
-    /// Sends the client a request of the proxy's own during its request `id`; `params` is raw. Returns the line of the
-    /// response. The request is cancelled if the caller stops waiting.
+    /// Sends the client a request of the proxy's own during its request `id`. Returns the line of the response.
+    /// The request is cancelled if the caller stops waiting.
     pub(super) async fn ask_client(
         &self,
         method: &str,

@@ -69,7 +69,7 @@ impl RequestsToClient {
         })
     }
 
-    /// Returns the server that gets the client's progress under the raw token `token`, and the server's own token.
+    /// Returns the server that gets the client's progress under `token`, and the server's own token.
     pub(super) fn progress_target(&self, token: &str) -> Option<(Arc<Connection>, OwnedJson)> {
         let request = self.of_servers.get(&token.parse().ok()?)?;
         Some((request.connection.clone(), request.progress_token.clone()?))

@@ -52,7 +52,7 @@ impl Subscriptions {
         self.listens.len() < before
     }
 
-    /// Removes all listen requests; returns the raw result of each.
+    /// Removes all listen requests; returns the result of each.
     pub(super) fn close_all(&mut self) -> Vec<TaggedLine> {
         let tag = meta::SUBSCRIPTION_ID;
         let result = |ListenRequest { key, id, .. }| {
@@ -86,8 +86,8 @@ impl Subscriptions {
         self.tagged(method, "{}", |listen| listen.kinds.iter().any(is_same))
     }
 
-    /// Returns the notification `method` about a resource, with the raw object `params`, for each listen request that
-    /// follows the resource.
+    /// Returns the notification `method` about a resource, with `params`, for each listen request that follows the
+    /// resource.
     pub(super) fn resource_updated(
         &self,
         method: &str,
@@ -97,7 +97,7 @@ impl Subscriptions {
         self.tagged(method, params, |listen| covers(&listen.uris, uri))
     }
 
-    /// Returns the notification `method`, with the raw object `params`, for each listen request that `wants` it.
+    /// Returns the notification `method`, with `params`, for each listen request that `wants` it.
     pub(super) fn tagged(
         &self,
         method: &str,
@@ -141,7 +141,7 @@ impl ListenRequest {
         (listen, line)
     }
 
-    /// Returns the notification `method` with the raw object `params`, tagged for this stream.
+    /// Returns the notification `method` with `params`, tagged for this stream.
     fn tagged(&self, method: &str, params: &str) -> String {
         let mut params = Members::of(params);
         let old = params.get("_meta").unwrap_or("{}").to_owned();

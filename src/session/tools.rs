@@ -153,7 +153,7 @@ impl Session {
     }
 }
 
-/// Returns true if a client with these raw capabilities can show a form to its user. An `elicitation` without modes
+/// Returns true if a client with these capabilities can show a form to its user. An `elicitation` without modes
 /// means forms; one that names only `url` excludes them.
 fn shows_forms(capabilities: &str) -> bool {
     let capabilities = Members::of(capabilities);

@@ -115,7 +115,7 @@ impl Delivery for ModernRequests {
     }
 }
 
-/// Returns the HTTP status for an answer with this raw error.
+/// Returns the HTTP status for an answer with this error.
 fn status(error: &str) -> StatusCode {
     let members = Members::of(error);
     let code = members.get("code").and_then(|code| code.parse().ok());

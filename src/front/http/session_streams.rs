@@ -191,7 +191,7 @@ impl SessionStreams {
         self.state().last_activity = Instant::now();
     }
 
-    /// Ends every response; open requests get the raw `error`.
+    /// Ends every response; open requests get `error`.
     pub(super) fn end(&self, error: &str) {
         let open: Vec<RequestId> = self.state().requests.keys().cloned().collect();
         for id in open {

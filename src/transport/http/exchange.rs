@@ -441,7 +441,7 @@ enum ReadOutcome {
     Ended(LinkError),
 }
 
-/// Builds the response to the request `number` with the raw error object `error`.
+/// Builds the response to the request `number` with the error object `error`.
 fn error_response_of(number: u64, error: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{number},"error":{error}}}"#)
 }

@@ -148,7 +148,7 @@ impl Peer {
         locked(&self.session).id = session;
     }
 
-    /// Stores the revision from the raw result of `initialize`.
+    /// Stores the revision from the result of `initialize`.
     pub(super) fn take_revision(&self, result: &str) {
         let result = Members::of(result);
         let revision = result.text("protocolVersion");
