@@ -117,7 +117,7 @@
 //! *Cancellation and shutdown.* Futures are cancelled by dropping them; dropping a process kills its process group.
 //! Tasks of a server are tracked, and stopping the server waits for them. Waits for other processes and hosts have a
 //! deadline, except for build commands and for clients' requests, whose duration only the client can limit. The first
-//! signal shuts down in an orderly way, the second at once. If the proxy itself is killed by SIGKILL, a second process,
+//! signal shuts down in an orderly way, a later one at once. If the proxy itself is killed by SIGKILL, a second process,
 //! the reaper, cleans up. Repositories from untrusted sources are read in a separate process too.
 //!
 //! *Errors.* Inside the crate, one `thiserror` type per module that can fail. For a client, a JSON-RPC error or a tool
