@@ -27,7 +27,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::output::{self, ColorWhen, LogFormat, Verbosity};
@@ -55,7 +55,7 @@ pub(crate) const EXIT_INTERRUPTED: u8 = 130;
 #[derive(Debug, Parser)]
 #[command(
     name = "mcp-proxy",
-    version,
+    version = env!("MCP_PROXY_VERSION"),
     propagate_version = true,
     disable_help_subcommand = true
 )]
@@ -200,7 +200,7 @@ impl CliError {
 /// Parses the arguments of this process and runs the subcommand.
 pub(crate) fn run() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
-    let cli = match Cli::try_parse_from(&words) {
+    let cli = match parse(&words) {
         Ok(cli) => cli,
         Err(error) => match usage_hints::forgotten_dashes(&error, &words) {
             Some(mistake) => return failed(&mistake),
@@ -213,6 +213,18 @@ pub(crate) fn run() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => failed(&error),
     }
+}
+
+fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let mut definition = named(Cli::command());
+    let matches = definition.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))
+}
+
+/// Gives a command and its subcommands the name of the program. Otherwise `mcp-proxy dev --version` would print
+/// `mcp-proxy-dev`.
+fn named(command: clap::Command) -> clap::Command {
+    command.display_name("mcp-proxy").mut_subcommands(named)
 }
 
 fn failed(error: &CliError) -> ExitCode {
@@ -287,12 +299,23 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(shlex::split(line).unwrap())
+        let words = shlex::split(line).unwrap();
+        super::parse(&words.into_iter().map(OsString::from).collect::<Vec<_>>())
     }
 
     #[test]
     fn the_definition_holds() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_prints_the_version_of_the_program() {
+        let version = concat!("mcp-proxy ", env!("MCP_PROXY_VERSION"), "\n");
+        assert!(version.starts_with(concat!("mcp-proxy ", env!("CARGO_PKG_VERSION"), " (")));
+        for command in ["", "dev", "help", "config", "config show"] {
+            let printed = parse(&format!("mcp-proxy {command} --version"));
+            assert_eq!(printed.unwrap_err().to_string(), version, "{command}");
+        }
     }
 
     #[test]
