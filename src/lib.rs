@@ -43,6 +43,7 @@
 //! | `private_files` | files and folders that only the user can access |
 //! | `quoting` | quotes and escapes foreign text in lines that a person decides by |
 //! | `random` | names that cannot be guessed |
+//! | `state` | files that outlive a proxy, for other proxies and commands of the same user |
 //! | `suggestions` | names similar to a misspelt one |
 //! | `fuzz` | entry points for fuzzers |
 //!
@@ -56,8 +57,8 @@
 //! ```
 //!
 //! A layer may use every layer below it, not only the next one. Every layer may use `config`, `error_chain`, `event`,
-//! `file_time`, `lock`, `private_files`, `quoting`, `random` and `suggestions`. `watcher` and `output` use no other
-//! layer: `watcher` sends notices, `output` takes events, and `fleet` and `cli` connect them.
+//! `file_time`, `lock`, `private_files`, `quoting`, `random`, `state` and `suggestions`. `watcher` and `output` use no
+//! other layer: `watcher` sends notices, `output` takes events, and `fleet` and `cli` connect them.
 //!
 //! # Data flow
 //!
@@ -154,6 +155,15 @@ mod search;
 mod server;
 mod session;
 mod shutdown;
+#[cfg_attr(
+    not(test),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "its users follow in the next changes"
+    )
+)]
+mod state;
 mod suggestions;
 mod transport;
 mod warm;

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::Path;
 
 use rustix::process::geteuid;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 /// Creates a folder in the system's folder for temporary files; its name begins with `prefix`.
 pub(crate) fn temporary(prefix: &str) -> io::Result<TempDir> {
@@ -29,6 +29,14 @@ pub(crate) fn folder(path: &Path) -> io::Result<()> {
         Some(why) => Err(io::Error::other(format!("{} {why}", path.display()))),
         None => Ok(()),
     }
+}
+
+/// Takes the access to a folder of this user away from all other users.
+pub(crate) fn close(folder: &Path) -> io::Result<()> {
+    if fs::metadata(folder)?.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(folder, Permissions::from_mode(0o700))
 }
 
 /// Returns the reason why a folder of `owner` with `mode` is not private to the user `own`, as a sentence fragment.
@@ -63,6 +71,16 @@ pub(crate) fn replace_file(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => new_file(path),
     }
+}
+
+/// Writes a file in place of an existing one, which stays whole until then. Does not survive a power failure.
+pub(crate) fn replace(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    // It is created readable for its owner only.
+    let mut file = NamedTempFile::new_in(folder)?;
+    file.write_all(bytes.as_ref())?;
+    file.persist(path)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! replaced atomically, and the last write wins. All functions here block.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
@@ -43,11 +43,7 @@ impl ToolCache {
             return Ok(());
         }
         private_files::folder(&self.dir)?;
-        // It is created readable for its owner only.
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-        file.write_all(text.as_bytes())?;
-        file.persist(self.path(server))?;
-        Ok(())
+        private_files::replace(&self.path(server), text)
     }
 
     /// Returns the tools that `server` had last and that it may offer now; None if unknown.
