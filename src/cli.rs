@@ -14,10 +14,12 @@ mod http;
 mod install;
 mod line_client;
 mod list;
+mod logs;
 mod result_text;
 mod sample;
 mod selection;
 mod serve;
+mod status;
 mod table;
 mod tools;
 mod usage_hints;
@@ -80,6 +82,10 @@ enum Command {
     Call(call::CallArgs),
     /// List the servers of the configuration without starting any
     List(list::ListArgs),
+    /// List the running proxies of this user, and those that died
+    Status(status::StatusArgs),
+    /// Print the log of this project's newest proxy
+    Logs(logs::LogsArgs),
     /// Print the configuration in force, or the JSON Schema of mcp-proxy.toml
     Config(config::ConfigArgs),
     /// Install a server from a git repository
@@ -161,6 +167,7 @@ impl Global {
             },
             log_file: self.log.clone(),
             log_format: self.log_format,
+            run: None,
         }
     }
 }
@@ -240,6 +247,8 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         Command::Tools(args) => tools::run(&args, &cli.global),
         Command::Call(args) => call::run(&args, &cli.global),
         Command::List(args) => list::run(&args, &cli.global),
+        Command::Status(args) => status::run(&args),
+        Command::Logs(args) => logs::run(&args),
         Command::Config(args) => config::run(&args, &cli.global),
         Command::Install(args) => install::install(args, &cli.global),
         Command::Update(args) => install::update(&args, &cli.global),

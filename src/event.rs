@@ -198,6 +198,10 @@ pub(crate) enum Event {
     SessionEnded { reason: String },
     /// The proxy shuts down: the client disconnected, or a signal requested it.
     Ending { reason: String },
+    /// The proxy ends with this error.
+    Failed { reason: String },
+    /// Other commands cannot see this proxy: the user's state is unusable.
+    NotRecorded { reason: String },
 }
 
 /// Difference between a server's tools and those of the previous generation, by name.

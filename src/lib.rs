@@ -155,14 +155,6 @@ mod search;
 mod server;
 mod session;
 mod shutdown;
-#[cfg_attr(
-    not(test),
-    allow(
-        dead_code,
-        unused_imports,
-        reason = "its users follow in the next changes"
-    )
-)]
 mod state;
 mod suggestions;
 mod transport;

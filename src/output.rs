@@ -28,12 +28,13 @@ use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
 use crate::error_chain::with_causes;
+use crate::state::RunOptions;
 
 use palette::BAD;
 pub(crate) use printer::start;
 pub(crate) use progress_display::ProgressDisplay;
 use text::harmless;
-pub(crate) use text::{clean, duration};
+pub(crate) use text::{clean, duration, rfc3339};
 
 /// Time limit for printing at the end of the program, in case stderr is not read.
 const FINISH_DEADLINE: Duration = Duration::from_millis(500);
@@ -47,6 +48,8 @@ pub(crate) struct OutputOptions {
     pub(crate) log_file: Option<PathBuf>,
     /// Format of the log file, or of stderr without a log file.
     pub(crate) log_format: LogFormat,
+    /// Description of this proxy in the user's state; without it, no state is kept.
+    pub(crate) run: Option<RunOptions>,
 }
 
 /// Selection of events for people; does not affect NDJSON.
@@ -122,18 +125,32 @@ pub(crate) fn print_exact(text: &str) -> io::Result<()> {
 
 /// Writes output of a server to stdout: without control sequences to a terminal, otherwise unchanged.
 pub(crate) fn print_foreign(text: &str) -> io::Result<()> {
-    if !io::stdout().is_terminal() {
-        return print_exact(text);
+    unless_closed(stream_foreign(text))
+}
+
+/// Like [`print_foreign`], but a closed stdout is an error of the kind `BrokenPipe`.
+pub(crate) fn stream_foreign(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    if stdout.is_terminal() {
+        for line in text.lines() {
+            writeln!(stdout, "{}", harmless(line))?;
+        }
+    } else {
+        stdout.write_all(text.as_bytes())?;
     }
-    text.lines()
-        .try_for_each(|line| print_exact(&format!("{}\n", harmless(line))))
+    stdout.flush()
 }
 
 fn write_out(mut stdout: impl Write, text: &str) -> io::Result<()> {
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    unless_closed(
+        stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush()),
+    )
+}
+
+fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }

@@ -33,7 +33,7 @@ pub(crate) fn folder(path: &Path) -> io::Result<()> {
 
 /// Takes the access to a folder of this user away from all other users.
 pub(crate) fn close(folder: &Path) -> io::Result<()> {
-    if fs::metadata(folder)?.mode() & 0o077 == 0 {
+    if fs::metadata(folder)?.mode() & 0o777 == 0o700 {
         return Ok(());
     }
     fs::set_permissions(folder, Permissions::from_mode(0o700))

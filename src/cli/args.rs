@@ -14,6 +14,7 @@ use crate::config::{
 };
 use crate::mcp::Era;
 use crate::meta_tools::Set;
+use crate::state::RunOptions;
 
 /// Protocol era to speak with a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -83,6 +84,25 @@ impl ValueEnum for OnBroken {
                 PossibleValue::new("serve-last-good").help("By the last code that ran")
             }
         })
+    }
+}
+
+/// Options of subcommands that keep a record of themselves.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RecordArgs {
+    /// Keep no log for `mcp-proxy logs`
+    #[arg(long)]
+    no_log: bool,
+}
+
+impl RecordArgs {
+    /// Returns the description of a proxy in the user's state.
+    pub(crate) fn options(&self, subcommand: &'static str, project: PathBuf) -> RunOptions {
+        RunOptions {
+            subcommand,
+            project,
+            keeps_log: !self.no_log,
+        }
     }
 }
 

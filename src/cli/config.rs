@@ -79,6 +79,13 @@ pub(crate) fn places(around: &ConfigContext, files: &[PathBuf]) -> Vec<PathBuf> 
     paths
 }
 
+/// Returns the folder that stands for the project of a proxy with these configuration files: that of the first one, or
+/// the current directory.
+pub(crate) fn project(around: &ConfigContext, files: &[PathBuf]) -> PathBuf {
+    let folder = files.first().and_then(|file| file.parent());
+    folder.unwrap_or(&around.cwd).to_owned()
+}
+
 /// Returns the directory of the last-known tools of servers: `$XDG_CACHE_HOME/mcp-proxy/tools`, by default below
 /// `~/.cache`.
 pub(crate) fn cache() -> Option<PathBuf> {

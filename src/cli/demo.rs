@@ -87,7 +87,7 @@ fn start_proxy(folder: &TempDir) -> std::io::Result<LineClient> {
     command
         .args(["dev", "--name", "weather", "--watch", "weather.json"])
         .args(["--meta-tools", "none", "--log", LOG, "--log-format", "json"])
-        .arg("--")
+        .args(["--no-log", "--"])
         .arg(&program)
         .args(["__sample", "weather.json"])
         .current_dir(folder.path());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::args::ServerArgs;
+use super::args::{RecordArgs, ServerArgs};
 use super::http::HttpArgs;
 use super::selection::NO_FILE;
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, config};
@@ -20,7 +20,8 @@ use crate::error_chain::with_causes;
 use crate::event::Event;
 use crate::fleet::FleetSetup;
 use crate::meta_tools::Set;
-use crate::output;
+use crate::output::{self, OutputOptions};
+use crate::state::RunOptions;
 use crate::watcher::WatchOptions;
 
 /// Interval at which `--poll` checks the files.
@@ -66,6 +67,8 @@ pub(crate) struct DevArgs {
     /// Keep no standby process, in which a server's packages are loaded ahead of the next save
     #[arg(long)]
     pub(crate) no_warm: bool,
+    #[command(flatten)]
+    pub(crate) record: RecordArgs,
     /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     pub(crate) config: Option<PathBuf>,
@@ -79,21 +82,23 @@ pub(crate) struct DevArgs {
 }
 
 impl DevArgs {
-    /// Builds the mission from these options and the configuration.
-    fn mission(&self, global: &Global) -> Result<ServeOptions, CliError> {
+    /// Builds the mission from these options and the configuration. Returns it with the folder that stands for its
+    /// project.
+    fn mission(&self, global: &Global) -> Result<(ServeOptions, PathBuf), CliError> {
         let around = config::surroundings(self.config.as_ref())?;
-        let (plan, config) = match self.server.spec()? {
+        let (plan, config, project) = match self.server.spec()? {
             Some(mut spec) => {
                 spec.warm = StandbyMode::AtOnce;
                 self.adjust(&mut spec);
                 let mut config = Config::default();
                 self.adjust_times(&mut config.timeouts);
+                let project = spec.cwd.clone();
                 config.servers.push(spec);
-                (FleetSetup::of_one(config.clone()), config)
+                (FleetSetup::of_one(config.clone()), config, project)
             }
             None => self.configured(&around, global)?,
         };
-        Ok(ServeOptions {
+        let mission = ServeOptions {
             http: self.http.options(),
             config_context: Some(around).filter(|_| !plan.is_transparent),
             cache: config::cache(),
@@ -107,7 +112,8 @@ impl DevArgs {
                 poll: self.poll.then_some(POLL),
                 ..WatchOptions::default()
             }),
-        })
+        };
+        Ok((mission, project))
     }
 
     fn adjust(&self, spec: &mut ServerSpec) {
@@ -129,17 +135,19 @@ impl DevArgs {
         times.drain = self.drain_timeout.unwrap_or(times.drain);
     }
 
-    /// Returns the servers of the configuration, or the one chosen by `--server`. There may be none yet.
+    /// Returns the servers of the configuration, or the one chosen by `--server`, and the project. There may be no
+    /// server yet.
     fn configured(
         &self,
         around: &ConfigContext,
         global: &Global,
-    ) -> Result<(FleetSetup, Config), CliError> {
+    ) -> Result<(FleetSetup, Config, PathBuf), CliError> {
         self.fits_several()?;
         let loaded = self.read(around)?;
         let chosen = self.server_name.clone();
         let args = self.clone();
         let config = loaded.config.clone();
+        let project = config::project(around, &loaded.files);
         let reader_around = around.clone();
         let setup = FleetSetup {
             config: loaded.config,
@@ -155,7 +163,7 @@ impl DevArgs {
             })),
         };
         config::print_notes(&loaded.notes, global);
-        Ok((setup, config))
+        Ok((setup, config, project))
     }
 
     /// Reads the configuration and applies these options to it.
@@ -240,35 +248,45 @@ impl DevArgs {
 /// Serves clients until the end. A client whose configuration provides no server yet is served as well, since clients
 /// do not restart a server on stdio; a person at a terminal gets the error instead.
 pub(crate) fn run(args: &DevArgs, global: &Global) -> Result<u8, CliError> {
-    let mission = args.mission(global)?;
+    let (mission, project) = args.mission(global)?;
+    let run = args.record.options("dev", project);
     let Some(unusable) = args.unusable() else {
-        return serve(mission, None, global);
+        return serve(mission, None, run, global);
     };
     if mission.http.is_none() && io::stdin().is_terminal() {
         config::load(args.config.as_ref(), global)?;
         return Err(unusable);
     }
-    let code = serve(mission, Some(unusable.to_string()), global)?;
+    let code = serve(mission, Some(unusable.to_string()), run, global)?;
     match args.unusable() {
         Some(unusable) if code == EXIT_OK => Ok(unusable.exit_code()),
         _ => Ok(code),
     }
 }
 
-/// Runs `mission`; `unusable` says why there is no server yet.
+/// Runs `mission` and keeps a record of it; `unusable` says why there is no server yet.
 pub(super) fn serve(
     mission: ServeOptions,
     unusable: Option<String>,
+    run: RunOptions,
     global: &Global,
 ) -> Result<u8, CliError> {
-    let (events, printer) = output::start(&global.output_options())
-        .map_err(|error| CliError::Config(error.to_string()))?;
+    let options = OutputOptions {
+        run: Some(run),
+        ..global.output_options()
+    };
+    let (events, printer) =
+        output::start(&options).map_err(|error| CliError::Config(error.to_string()))?;
     // The fleet reports faults in files with their places.
     let untold = unusable.filter(|_| mission.setup.faults.is_empty());
     if let Some(text) = untold {
         events.send(Event::ConfigFault { text });
     }
     let end = app::serve(mission, &events);
+    if let Err(error) = &end {
+        let reason = with_causes(error);
+        events.send(Event::Failed { reason });
+    }
     drop(events);
     printer.finish();
     match end {

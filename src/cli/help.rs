@@ -27,8 +27,8 @@ enum Topic {
     Install,
     /// The proxy's own tools
     Tools,
-    /// check, tools, call, list, and exit codes
-    #[value(aliases = ["check", "call", "list"])]
+    /// check, tools, call, list, status, logs, and exit codes
+    #[value(aliases = ["check", "call", "list", "status", "logs"])]
     Commands,
     /// Logs and common situations
     Troubleshooting,

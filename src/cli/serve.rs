@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::args::RecordArgs;
 use super::http::HttpArgs;
 use super::{CliError, Global, config, dev};
 use crate::app::ServeOptions;
@@ -26,6 +27,8 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     no_watch: bool,
     #[command(flatten)]
+    record: RecordArgs,
+    #[command(flatten)]
     http: HttpArgs,
 }
 
@@ -35,6 +38,8 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
     let loaded = crate::config::load(&around);
     config::print_notes(&loaded.notes, global);
     let now = loaded.config.clone();
+    let project = config::project(&around, &loaded.files);
+    let run = args.record.options("serve", project);
     let files = config::places(&around, &loaded.files);
     let setup = FleetSetup {
         config: loaded.config,
@@ -62,5 +67,5 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
         }),
         cache: config::cache(),
     };
-    dev::serve(mission, None, global)
+    dev::serve(mission, None, run, global)
 }

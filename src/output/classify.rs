@@ -24,11 +24,13 @@ pub(super) fn least_verbosity(event: &Event) -> Verbosity {
         | Event::ListedTwice { .. }
         | Event::ListUndeclared { .. }
         | Event::ListUnchanged { .. }
+        | Event::Failed { .. }
         | Event::Stray { .. } => Verbosity::Quiet,
         Event::Spawned { .. }
         | Event::Connecting { .. }
         | Event::Stopped { .. }
         | Event::Standby { .. }
+        | Event::NotRecorded { .. }
         | Event::Cold {
             for_good: false, ..
         } => Verbosity::Verbose,
@@ -77,6 +79,8 @@ pub(super) fn server(event: &Event) -> &str {
         | Event::WrongPath { .. }
         | Event::ClientConnected { .. }
         | Event::SessionEnded { .. }
-        | Event::Ending { .. } => PROXY,
+        | Event::Ending { .. }
+        | Event::Failed { .. }
+        | Event::NotRecorded { .. } => PROXY,
     }
 }

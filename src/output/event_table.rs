@@ -232,6 +232,12 @@ fn names_lists_and_clients() -> Vec<(Event, String, &'static str)> {
         (Event::Ending { reason: "the client closed stdin".into() },
          "proxy    shutting down: the client closed stdin\n".into(),
          r#""ending","reason":"the client closed stdin"}"#),
+        (Event::Failed { reason: "cannot listen".into() },
+         "proxy    failed: cannot listen\n".into(),
+         r#""failed","reason":"cannot listen"}"#),
+        (Event::NotRecorded { reason: "cannot use /x: it belongs to another user".into() },
+         "proxy    not recorded: cannot use /x: it belongs to another user\n".into(),
+         r#""not_recorded","reason":"cannot use /x: it belongs to another user"}"#),
     ]
 }
 

@@ -172,6 +172,8 @@ fn sentence(event: &Event) -> String {
         ),
         Event::SessionEnded { reason } => format!("session ended: {}", clean(reason)),
         Event::Ending { reason } => format!("shutting down: {}", clean(reason)),
+        Event::Failed { reason } => format!("{BAD}failed{BAD:#}: {}", clean(reason)),
+        Event::NotRecorded { reason } => format!("{WARN}not recorded:{WARN:#} {}", clean(reason)),
         _ => lists(event),
     }
 }

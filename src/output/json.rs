@@ -98,6 +98,8 @@ fn fields(event: &Event) -> (&'static str, Value) {
         Event::WrongPath { path, endpoint } => ("wrong_path", json!({ "path": path, "endpoint": endpoint })),
         Event::SessionEnded { reason } => ("session_ended", json!({ "reason": reason })),
         Event::Ending { reason } => ("ending", json!({ "reason": reason })),
+        Event::Failed { reason } => ("failed", json!({ "reason": reason })),
+        Event::NotRecorded { reason } => ("not_recorded", json!({ "reason": reason })),
     }
 }
 

@@ -1,14 +1,14 @@
-//! Printing threads: one for stderr and one for the log file, if any. A client that never reads stderr thus blocks
-//! neither the log file nor the exit.
+//! Printing threads: one for the user's state, if kept, one for the log file, if any, and one for stderr, in this order.
+//! A client that never reads stderr thus blocks neither a file nor the exit.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice};
@@ -20,6 +20,7 @@ use crate::config::HiddenValues;
 use crate::event::{EVENT_BACKLOG, Event, EventSender};
 use crate::lock::locked;
 use crate::private_files;
+use crate::state::{Journal, RunOptions};
 
 /// Handle of the printing threads; [`finish`](Self::finish) ends them.
 #[derive(Debug)]
@@ -55,7 +56,6 @@ fn start_on(
     colored: bool,
     options: &OutputOptions,
 ) -> io::Result<(EventSender, Printer)> {
-    let human = || HumanFormatter::new(options.verbosity);
     let (sender, events) = mpsc::sync_channel(EVENT_BACKLOG);
     let dropped = Arc::new(AtomicU64::new(0));
     let finishing = Arc::new(AtomicBool::new(false));
@@ -67,36 +67,57 @@ fn start_on(
     };
     let outlet = EventSender::new(sender, Arc::clone(&dropped));
     outlet.hide(&HiddenValues::inherited());
-    let hidden = outlet.hidden();
 
-    let stderr_form = match options.log_format {
+    let mut incoming = (events, dropped, finishing);
+    let mut outputs = outputs(stderr, colored, options)?.into_iter().peekable();
+    while let Some((name, output)) = outputs.next() {
+        let (events, dropped, finishing) = incoming;
+        let (sender, forwarded) = mpsc::sync_channel(EVENT_BACKLOG);
+        let unread = Arc::default();
+        let is_last = outputs.peek().is_none();
+        let thread = PrinterThread {
+            output,
+            dropped,
+            hidden: outlet.hidden(),
+            next: (!is_last).then(|| EventSender::new(sender, Arc::clone(&unread))),
+            _done: done.clone(),
+        };
+        spawn(name, move || thread.run(&events, &finishing))?;
+        // The next thread ends when this one drops its sender.
+        incoming = (forwarded, unread, Arc::default());
+    }
+    Ok((outlet, printer))
+}
+
+/// Returns the outputs in the order in which they receive the events, with the names of their threads.
+fn outputs(
+    stderr: Box<dyn Write + Send>,
+    colored: bool,
+    options: &OutputOptions,
+) -> io::Result<Vec<(&'static str, Output)>> {
+    let human = || HumanFormatter::new(options.verbosity);
+    let mut outputs = Vec::new();
+    if let Some(run) = &options.run {
+        let destination = Destination::Unopened(run.clone());
+        let form = EntryFormat::Timed(human());
+        outputs.push(("state", Output { destination, form }));
+    }
+    if let Some(path) = &options.log_file {
+        let destination = Destination::Stream(Box::new(open(path)?));
+        let form = match options.log_format {
+            LogFormat::Json => EntryFormat::Json,
+            LogFormat::Human => EntryFormat::Timed(human()),
+        };
+        outputs.push(("log", Output { destination, form }));
+    }
+    let destination = Destination::Stream(stderr);
+    let form = match options.log_format {
         LogFormat::Json if options.log_file.is_none() => EntryFormat::Json,
         _ if colored => EntryFormat::Colored(human()),
         _ => EntryFormat::Plain(human()),
     };
-    let Some(path) = &options.log_file else {
-        let printing = PrinterThread::new(stderr, stderr_form, dropped, hidden, None, done);
-        spawn("stderr", move || printing.run(&events, &finishing))?;
-        return Ok((outlet, printer));
-    };
-
-    let log_form = match options.log_format {
-        LogFormat::Json => EntryFormat::Json,
-        LogFormat::Human => EntryFormat::Timed(human()),
-    };
-    let (to_stderr, from_log) = mpsc::sync_channel(EVENT_BACKLOG);
-    let unread = Arc::new(AtomicU64::new(0));
-    let to_stderr = EventSender::new(to_stderr, Arc::clone(&unread));
-    let log = Box::new(open(path)?);
-    let next = Some(to_stderr);
-    let logging = PrinterThread::new(log, log_form, dropped, hidden.clone(), next, done.clone());
-    spawn("log", move || logging.run(&events, &finishing))?;
-    // Ends when the thread of the log file drops its sender.
-    let printing = PrinterThread::new(stderr, stderr_form, unread, hidden, None, done);
-    spawn("stderr", move || {
-        printing.run(&from_log, &AtomicBool::new(false));
-    })?;
-    Ok((outlet, printer))
+    outputs.push(("stderr", Output { destination, form }));
+    Ok(outputs)
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -127,7 +148,10 @@ impl EntryFormat {
     /// Returns whole lines; `None` if the event is not printed.
     fn entry(&mut self, event: &Event, hidden: &HiddenValues) -> Option<String> {
         match event {
-            Event::Ending { reason } if reason.is_empty() => return None,
+            // The error that ends the program is printed to stderr in the end.
+            Event::Failed { .. } if matches!(self, Self::Colored(_) | Self::Plain(_)) => {
+                return None;
+            }
             Event::Stray { count, .. } if !shows_stray(*count) => return None,
             _ => {}
         }
@@ -160,10 +184,25 @@ impl EntryFormat {
     }
 }
 
+/// Place of a thread's output.
+enum Destination {
+    Stream(Box<dyn Write + Send>),
+    /// The user's state, which the thread opens: this takes too long for the start of the program.
+    Unopened(RunOptions),
+    Journal(Box<Journal>),
+    /// The user's state is unusable.
+    Nothing,
+}
+
+/// Output of one printing thread.
+struct Output {
+    destination: Destination,
+    form: EntryFormat,
+}
+
 /// State of one printing thread.
 struct PrinterThread {
-    to: Box<dyn Write + Send>,
-    form: EntryFormat,
+    output: Output,
     /// Number of events that did not fit into this thread's channel.
     dropped: Arc<AtomicU64>,
     /// Values that must not be shown.
@@ -175,228 +214,87 @@ struct PrinterThread {
 }
 
 impl PrinterThread {
-    fn new(
-        to: Box<dyn Write + Send>,
-        form: EntryFormat,
-        dropped: Arc<AtomicU64>,
-        hidden: Arc<Mutex<HiddenValues>>,
-        next: Option<EventSender>,
-        done: Sender<()>,
-    ) -> Self {
-        Self {
-            to,
-            form,
-            dropped,
-            hidden,
-            next,
-            _done: done,
+    fn run(mut self, events: &Receiver<Event>, finishing: &AtomicBool) {
+        self.open();
+        while let Some(event) = self.receive(events, finishing) {
+            self.print(&event);
+            self.forward(event);
+        }
+        if let Destination::Journal(journal) = self.output.destination {
+            journal.finish(&locked(&self.hidden));
         }
     }
 
-    fn run(mut self, events: &Receiver<Event>, finishing: &AtomicBool) {
-        loop {
-            let event = if finishing.load(Ordering::SeqCst) {
-                events.try_recv().ok()
-            } else {
-                events.recv().ok()
+    fn open(&mut self) {
+        let Destination::Unopened(options) = &self.output.destination else {
+            return;
+        };
+        self.output.destination = match Journal::open(options) {
+            Ok(journal) => Destination::Journal(Box::new(journal)),
+            Err(error) => {
+                let reason = error.to_string();
+                self.forward(Event::NotRecorded { reason });
+                Destination::Nothing
+            }
+        };
+    }
+
+    fn forward(&self, event: Event) {
+        if let Some(next) = &self.next {
+            next.send(event);
+        }
+    }
+
+    /// Waits for the next event and writes a changed record meanwhile. Returns `None` at the end.
+    fn receive(&mut self, events: &Receiver<Event>, finishing: &AtomicBool) -> Option<Event> {
+        while !finishing.load(Ordering::SeqCst) {
+            let Destination::Journal(journal) = &mut self.output.destination else {
+                return events.recv().ok();
             };
-            let Some(event) = event else { return };
-            self.print(&event);
-            if let Some(next) = &self.next {
-                next.send(event);
+            let received = match journal.write_in() {
+                None => return events.recv().ok(),
+                Some(Duration::ZERO) => Err(RecvTimeoutError::Timeout),
+                Some(wait) => events.recv_timeout(wait),
+            };
+            match received {
+                Err(RecvTimeoutError::Timeout) => journal.write(&locked(&self.hidden)),
+                received => return received.ok(),
             }
         }
+        events.try_recv().ok()
     }
 
-    /// Writes each entry in one call, so that lines of other writers do not interrupt it. Write errors are ignored:
-    /// stderr would be the place to report them.
+    /// Writes each entry in one call, so that lines of other writers do not interrupt it.
     fn print(&mut self, event: &Event) {
-        let entry = self.form.entry(event, &locked(&self.hidden));
+        // Only wakes the thread.
+        if matches!(event, Event::Ending { reason } if reason.is_empty()) {
+            return;
+        }
+        let entry = self.output.form.entry(event, &locked(&self.hidden));
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            let _ = self.to.write_all(self.form.dropped(dropped).as_bytes());
+            let entry = self.output.form.dropped(dropped);
+            self.output.write(&entry);
         }
-        if let Some(entry) = entry {
-            let _ = self.to.write_all(entry.as_bytes());
+        if let Some(entry) = &entry {
+            self.output.write(entry);
+        }
+        if let Destination::Journal(journal) = &mut self.output.destination {
+            journal.note(event, entry.as_deref());
+        }
+    }
+}
+
+impl Output {
+    /// Write errors are ignored: stderr would be the place to report them.
+    fn write(&mut self, entry: &str) {
+        match &mut self.destination {
+            Destination::Stream(stream) => _ = stream.write_all(entry.as_bytes()),
+            Destination::Journal(journal) => journal.log(entry),
+            Destination::Unopened(_) | Destination::Nothing => {}
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::event::StrayKind;
-    use std::os::unix::fs::PermissionsExt as _;
-    use std::time::{Duration, Instant};
-
-    use super::*;
-    use crate::output::Verbosity;
-
-    /// Passes each written piece to a test.
-    struct Pieces(Sender<String>);
-
-    impl Write for Pieces {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.0.send(String::from_utf8(bytes.to_vec()).unwrap());
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// Pipe that is full until the test drops the sender.
-    struct Stuck(Receiver<()>, Pieces);
-
-    impl Write for Stuck {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.0.recv();
-            self.1.write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn said(text: &str) -> Event {
-        Event::Stderr {
-            server: "weather".to_owned(),
-            generation: 1,
-            line: text.to_owned(),
-        }
-    }
-
-    fn stray(count: u64) -> Event {
-        Event::Stray {
-            server: "weather".to_owned(),
-            generation: 1,
-            line: "hi".to_owned(),
-            count,
-            kind: StrayKind::Line,
-        }
-    }
-
-    #[test]
-    fn finish_prints_all_that_was_sent_though_senders_live_on() {
-        let (pieces, written) = mpsc::channel();
-        let (events, printer) =
-            start_on(Box::new(Pieces(pieces)), false, &OutputOptions::default()).unwrap();
-        for number in 0..100 {
-            events.send(said(&number.to_string()));
-        }
-        let began = Instant::now();
-        printer.finish();
-        assert!(began.elapsed() < FINISH_DEADLINE);
-        let lines: Vec<String> = written.try_iter().collect();
-        assert_eq!(lines.len(), 100);
-        assert_eq!(lines[99], "weather  | 99\n");
-        drop(events);
-    }
-
-    #[test]
-    fn colour_is_kept_or_taken_out() {
-        for colored in [true, false] {
-            let (pieces, written) = mpsc::channel();
-            let (events, printer) =
-                start_on(Box::new(Pieces(pieces)), colored, &OutputOptions::default()).unwrap();
-            events.send(said("x"));
-            printer.finish();
-            assert_eq!(written.recv().unwrap().contains('\u{1b}'), colored);
-        }
-    }
-
-    #[test]
-    fn stray_lines_are_told_five_times_then_rarely() {
-        let (pieces, written) = mpsc::channel();
-        let options = OutputOptions {
-            verbosity: Verbosity::Quiet,
-            ..OutputOptions::default()
-        };
-        let (events, printer) = start_on(Box::new(Pieces(pieces)), false, &options).unwrap();
-        for count in 1..=500 {
-            events.send(stray(count));
-        }
-        printer.finish();
-        assert_eq!(written.try_iter().count(), 5 + 3);
-    }
-
-    #[test]
-    fn a_stuck_stderr_holds_neither_the_log_file_nor_the_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let log_file = folder.path().join("log");
-        let options = OutputOptions {
-            log_file: Some(log_file.clone()),
-            log_format: LogFormat::Json,
-            ..OutputOptions::default()
-        };
-        let (release, stuck) = mpsc::channel();
-        let to = Stuck(stuck, Pieces(mpsc::channel().0));
-        let (events, printer) = start_on(Box::new(to), false, &options).unwrap();
-        for number in 0..50 {
-            events.send(said(&number.to_string()));
-        }
-        let began = Instant::now();
-        printer.finish();
-        assert!(began.elapsed() < FINISH_DEADLINE + Duration::from_secs(2));
-        let log = std::fs::read_to_string(&log_file).unwrap();
-        assert_eq!(log.lines().count(), 50);
-        drop(release);
-    }
-
-    #[test]
-    fn what_does_not_fit_is_counted_and_said() {
-        let (release, stuck) = mpsc::channel::<()>();
-        let (pieces, written) = mpsc::channel();
-        let to = Stuck(stuck, Pieces(pieces));
-        let (events, printer) = start_on(Box::new(to), false, &OutputOptions::default()).unwrap();
-        // One event may be at the writer, EVENT_BACKLOG events wait, the others are dropped.
-        for _ in 0..EVENT_BACKLOG + 38 {
-            events.send(said("x"));
-        }
-        drop(release);
-        printer.finish();
-        let told = written.try_iter().find(|line| line.contains("dropped"));
-        let told = told.unwrap();
-        assert!(
-            told.contains("37 messages dropped") || told.contains("38 messages dropped"),
-            "{told}"
-        );
-        assert!(told.ends_with("(stderr is read too slowly)\n"), "{told}");
-    }
-
-    #[test]
-    fn the_log_file_is_plain_and_timed_or_json_and_is_appended_to() {
-        let folder = tempfile::tempdir().unwrap();
-        let log_file = folder.path().join("log");
-        for log_format in [LogFormat::Human, LogFormat::Json] {
-            let options = OutputOptions {
-                log_file: Some(log_file.clone()),
-                log_format,
-                ..OutputOptions::default()
-            };
-            let (pieces, written) = mpsc::channel();
-            let (events, printer) = start_on(Box::new(Pieces(pieces)), false, &options).unwrap();
-            let mode = log_file.metadata().unwrap().permissions().mode();
-            assert_eq!(mode & 0o077, 0, "it shows what servers say");
-            events.send(said("x"));
-            printer.finish();
-            assert_eq!(written.recv().unwrap(), "weather  | x\n");
-        }
-        let log = std::fs::read_to_string(&log_file).unwrap();
-        let (human, json) = log.split_once('\n').unwrap();
-        assert!(human.ends_with("Z  weather  | x"), "{human}");
-        let json: serde_json::Value = serde_json::from_str(json).unwrap();
-        assert_eq!(json["event"], "stderr");
-    }
-
-    #[test]
-    fn a_log_file_that_cannot_be_opened_is_named() {
-        let options = OutputOptions {
-            log_file: Some("/no/such/log".into()),
-            ..OutputOptions::default()
-        };
-        let error = start(&options).unwrap_err();
-        assert!(error.to_string().contains("/no/such/log"), "{error}");
-    }
-}
+mod tests;

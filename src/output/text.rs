@@ -76,7 +76,7 @@ pub(crate) fn duration(time: Duration) -> String {
 }
 
 /// Formats a time as RFC 3339 in UTC with milliseconds: `2026-07-28T12:00:00.123Z`.
-pub(super) fn rfc3339(time: SystemTime) -> String {
+pub(crate) fn rfc3339(time: SystemTime) -> String {
     let since = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

@@ -1,6 +1,8 @@
 //! Secrets are seeded in every place where one can stand, and looked for in all that any command, tool, event or log
 //! says.
 
+mod broken;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::Command;
@@ -8,7 +10,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::harness::remote::HttpServer;
-use crate::harness::{DEADLINE, Project, Proxy, Run, eventually, example, initialize_params};
+use crate::harness::{
+    DEADLINE, Project, Proxy, Run, STATE, eventually, example, initialize_params,
+};
 
 /// Each canary is this and a number.
 const CANARY: &str = "kanarie0";
@@ -213,9 +217,28 @@ fn run(project: &Project, variables: &[(String, String)], words: &[&str]) -> Str
         .current_dir(project.root())
         .env_remove("MCP_PROXY_CONFIG")
         .env("HOME", project.root())
+        .env(STATE, project.state())
         .envs(variables.iter().cloned());
     let run = Run::of(command);
     format!("{}\n{}", run.stdout, run.stderr)
+}
+
+/// Looks for secrets in all that proxies of the project left for other commands, and in the output of these.
+#[track_caller]
+fn are_not_in_state(canaries: &Canaries, project: &Project, variables: &[(String, String)]) {
+    let folder = project.state().join("mcp-proxy/runs");
+    let files: Vec<_> = folder.read_dir().unwrap().map(|it| it.unwrap()).collect();
+    assert!(!files.is_empty());
+    for file in files {
+        // A proxy may replace its record meanwhile.
+        let text = std::fs::read_to_string(file.path()).unwrap_or_default();
+        canaries.are_not_in(&text, &file.path().display().to_string());
+    }
+    for words in [&["status"][..], &["status", "--json"], &["logs"]] {
+        let text = run(project, variables, words);
+        assert!(text.lines().count() > 1, "{text}");
+        canaries.are_not_in(&text, &words.join(" "));
+    }
 }
 
 /// A server that repeats all that it was sent, and lets nobody in.
@@ -285,7 +308,7 @@ fn no_tool_event_or_log_shows_a_secret() {
         let log = format!("{format}.log");
         let mut proxy = Proxy::configured("serve")
             .options(["-v", "-v", "--log", &log, "--log-format", format])
-            .within(&project);
+            .known_to(&project);
         for (name, value) in &variables {
             proxy = proxy.env(name, value);
         }
@@ -352,6 +375,7 @@ fn no_tool_event_or_log_shows_a_secret() {
                 .replace(&format!("\"query\":\"{CANARY}\""), "");
             canaries.are_not_in(&answer, tool);
         }
+        are_not_in_state(&canaries, &project, &variables);
         peer.close_stdin();
         peer.wait_exit();
         canaries.are_not_in(&peer.stderr().join("\n"), "stderr");
@@ -383,7 +407,7 @@ fn what_is_watched_shows_no_value_of_a_variable() {
                 "--log-format",
                 format,
             ])
-            .within(&project);
+            .known_to(&project);
         for (name, value) in &variables {
             proxy = proxy.env(name, value);
         }
@@ -397,62 +421,10 @@ fn what_is_watched_shows_no_value_of_a_variable() {
         eventually(DEADLINE, watches);
         project.write(&source, &format!("raise SystemExit(1)  # {format}"));
         eventually(DEADLINE, || project.read(&log).contains("changed"));
+        are_not_in_state(&canaries, &project, &variables);
         peer.close_stdin();
         peer.wait_exit();
         canaries.are_not_in(&peer.stderr().join("\n"), "stderr");
         canaries.are_not_in(&project.read(&log), &log);
-    }
-}
-
-/// Files with something wrong in them, each with a secret in place of `SEED`.
-const BROKEN_JSON: [&str; 15] = [
-    r#"{"mcpServers": {"a": {"command": "x", "env": {"K": "SEED"}"#,
-    r#"{"mcpServers": {"a": {"command": "x", "env": {"K" "SEED"}}}}"#,
-    r#"{"mcpServers": {"a": {"command": "x", "env": {"K": SEED}}}}"#,
-    r#"{"mcpServers": {"a": {"command": "x", "env": "K=SEED"}}}"#,
-    r#"{"mcpServers": {"a": {"command": "x", "env": ["K=SEED"]}}}"#,
-    r#"{"mcpServers": {"a": {"command": "x", "args": ["--key" "SEED"]}}}"#,
-    r#"{"mcpServers": {"a": {"command": 1, "args": ["--key", "SEED"], "headers": {"X": "SEED"}}}}"#,
-    r#"{"mcpServers": {"a": {"url": "x://me:SEED@h"}}}"#,
-    r#"{"mcpServers": {"a": {"url": "https://me:SEED@h:port/"}}}"#,
-    r#"{"mcpServers": {"a": {"url": "https://h", "headers": {"X": "a\nSEED"}}}}"#,
-    r#"{"mcpServers": {"a": {"command": "x", "env": {"K": {"v": "SEED"}}}}}"#,
-    r#"{"mcpServers": {"a": {"command": "x", "env": {"K": "\xSEED"}}}}"#,
-    r#"{"mcpServers": "SEED"}"#,
-    r#""SEED""#,
-    "SEED",
-];
-const BROKEN_TOML: [&str; 16] = [
-    "[servers.a]\ncommand = 'x'\nenv = { K = \"SEED }\n",
-    "[servers.a]\ncommand = 'x'\nenv = { K = SEED }\n",
-    "[servers.a]\ncommand = 'x'\n[servers.a.env]\nK = SEED\n",
-    "[servers.a]\ncommand = 'x'\n[servers.a.env]\nK \"SEED\"\n",
-    "[servers.a]\ncommand = 'x'\n[servers.a.env]\nK = '1'\nK = \"SEED\"\n",
-    "[servers.a]\ncommand = 'x'\nenv = ['K=SEED']\n",
-    "[servers.a]\ncommand = 'x --api-key SEED'\n",
-    "[servers.a]\ncommand = ['x', 'SEED']\n",
-    "[servers.a]\ncommand = 'x'\nargs = '--key SEED'\n",
-    "[servers.a]\ncommand = 'x'\nenv.K = \"\"\"\nSEED\\z\n\"\"\"\n",
-    "[servers.a]\nurl = 'https://h'\nheaders = 'Authorization: Bearer SEED'\n",
-    "[servers.a]\nurl = 'https://h/#SEED'\n",
-    "[servers.a]\nurl = 'https://h'\nheaders = { 'a b' = 'SEED' }\n",
-    "[servers.a]\ncommand = 'API_KEY=SEED npx x'\n",
-    "[servers.a]\ncommand = 'x'\nenv.K = \"\"\"\nSEED ${NOT_SET_AT_ALL}\"\"\"\n",
-    "SEED\n",
-];
-
-#[test]
-fn no_broken_file_shows_a_secret() {
-    let mut canaries = Canaries::default();
-    let secret = canaries.put("a broken file");
-    let json = BROKEN_JSON.map(|text| (".mcp.json", text));
-    let toml = BROKEN_TOML.map(|text| ("mcp-proxy.toml", text));
-    for (name, text) in json.into_iter().chain(toml) {
-        let project = Project::new();
-        project.write(name, &text.replace("SEED", &secret));
-        for words in [&["config", "show"][..], &["list", "--json"], &["check"]] {
-            let said = run(&project, &[], words);
-            canaries.are_not_in(&said, &format!("{} of {text}", words.join(" ")));
-        }
     }
 }

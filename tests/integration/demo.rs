@@ -91,6 +91,8 @@ fn help_reads_as_it_was_approved() {
         ("tools.txt", &["tools", "--help"]),
         ("call.txt", &["call", "--help"]),
         ("list.txt", &["list", "--help"]),
+        ("status.txt", &["status", "--help"]),
+        ("logs.txt", &["logs", "--help"]),
         ("install.txt", &["install", "--help"]),
         ("update.txt", &["update", "--help"]),
         ("uninstall.txt", &["uninstall", "--help"]),
@@ -128,13 +130,15 @@ fn the_readme_is_short_and_begins_with_two_commands() {
 }
 
 /// Subcommands with options of their own.
-const SUBCOMMANDS: [&str; 9] = [
+const SUBCOMMANDS: [&str; 11] = [
     "dev",
     "serve",
     "check",
     "tools",
     "call",
     "list",
+    "status",
+    "logs",
     "install",
     "update",
     "uninstall",
@@ -162,7 +166,7 @@ fn options(text: &str) -> HashSet<&str> {
 fn the_reference_knows_every_option() {
     let topics = topics();
     let topic_of = |subcommand| match subcommand {
-        "check" | "tools" | "call" | "list" => "commands",
+        "check" | "tools" | "call" | "list" | "status" | "logs" => "commands",
         "update" | "uninstall" => "install",
         "serve" => "servers",
         other => other,

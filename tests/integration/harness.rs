@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use git_server::{GitServer, Repository};
 pub(crate) use message::Message;
-pub(crate) use peer::{CACHE, Peer, initialize_params, modern_meta};
+pub(crate) use peer::{CACHE, Peer, STATE, initialize_params, modern_meta};
 pub(crate) use processes::{new_tag, processes_with_tag};
 pub(crate) use project::Project;
 pub(crate) use proxy::{Proxy, scripted};

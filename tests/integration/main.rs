@@ -34,6 +34,7 @@ mod session;
 mod shell;
 mod starts;
 mod starved;
+mod state;
 mod streams;
 mod transcripts;
 mod unconfigured;

@@ -17,7 +17,7 @@ struct Output {
 /// Parses a command line of `dev`; returns the mission and its first server.
 fn mission(words: &[&str]) -> Result<(ServeOptions, ServerSpec), CliError> {
     let dev = Line::parse_from([&["dev"], words].concat()).dev;
-    let mission = dev.mission(&Output::parse_from(["dev", "-q"]).global)?;
+    let (mission, _) = dev.mission(&Output::parse_from(["dev", "-q"]).global)?;
     if let Some(error) = dev.unusable() {
         return Err(error);
     }

@@ -19,6 +19,17 @@ use super::{DEADLINE, Message, eventually, processes::new_tag};
 
 /// Variable with the directory of the proxy's cache.
 pub(crate) const CACHE: &str = "XDG_CACHE_HOME";
+/// Variable with the directory of the proxies' state.
+pub(crate) const STATE: &str = "XDG_STATE_HOME";
+/// State of all proxies of the tests, unless a test names another directory. Keeps the user's own state untouched.
+pub(crate) const SHARED_STATE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/state");
+
+/// Sets the directory of the proxy's state, unless the command names one.
+pub(crate) fn keep_state(command: &mut Command) {
+    if command.get_envs().all(|(name, _)| name != STATE) {
+        command.env(STATE, SHARED_STATE);
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -44,7 +55,7 @@ impl Peer {
         Self::spawn_command(process)
     }
 
-    /// Starts a prepared command after setting its stdio, its tag and its cache directory.
+    /// Starts a prepared command after setting its stdio, its tag, and the directories of its cache and state.
     #[track_caller]
     pub(crate) fn spawn_command(mut command: Command) -> Self {
         let tag = new_tag();
@@ -52,6 +63,7 @@ impl Peer {
         if command.get_envs().all(|(name, _)| name != CACHE) {
             command.env(CACHE, cache.path());
         }
+        keep_state(&mut command);
         command
             .env("MCP_PROXY_TEST_TAG", &tag)
             .stdin(Stdio::piped())

@@ -22,6 +22,11 @@ impl Project {
         self.directory.path()
     }
 
+    /// Returns the directory for the state of proxies in this project.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path(".local/state")
+    }
+
     pub(crate) fn path(&self, relative: &str) -> PathBuf {
         self.root().join(relative)
     }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::peer::{STATE, keep_state};
 use super::{Peer, Project, example};
 
 /// Command line of the form `mcp-proxy SUBCOMMAND [options] -- server`, with `dev`, `check` or `call`; without a
@@ -84,6 +85,11 @@ impl Proxy {
         self.at(project.root())
     }
 
+    /// Runs in the project's directory and keeps state there, where [`Run::within`](super::Run::within) finds it.
+    pub(crate) fn known_to(self, project: &Project) -> Self {
+        self.within(project).env(STATE, project.state())
+    }
+
     /// Runs in this directory.
     pub(crate) fn at(mut self, directory: &Path) -> Self {
         self.directory = Some(directory.to_owned());
@@ -117,6 +123,7 @@ impl Proxy {
         let mut command = Command::new(words.next().expect("the proxy has a program"));
         command.args(words);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        keep_state(&mut command);
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }

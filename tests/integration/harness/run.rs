@@ -4,6 +4,7 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 
+use super::peer::{STATE, keep_state};
 use super::processes::{new_tag, processes_with_tag};
 use super::{DEADLINE, Project, Proxy, eventually};
 
@@ -20,6 +21,7 @@ impl Run {
     #[track_caller]
     pub(crate) fn of(mut command: Command) -> Self {
         let tag = new_tag();
+        keep_state(&mut command);
         command
             .env("MCP_PROXY_TEST_TAG", &tag)
             .stdin(Stdio::null())
@@ -54,7 +56,8 @@ impl Run {
             .args(arguments)
             .current_dir(project.root())
             .env_remove("MCP_PROXY_CONFIG")
-            .env("HOME", project.root());
+            .env("HOME", project.root())
+            .env(STATE, project.state());
         Self::of(command)
     }
 

@@ -1,0 +1,118 @@
+//! The proxy's side of its record and its log: both are written on the thread that prints events.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::logs::{LOG, PREVIOUS_LOG, log_head};
+use super::rotating_log::RotatingLog;
+use super::run_record::{RunRecord, Timestamp};
+use super::runs::{FOLDER, LOCK, RECORD, remove_old};
+use super::{StateDirectory, StateError, StateFolder};
+use crate::config::HiddenValues;
+use crate::event::Event;
+use crate::private_files;
+
+/// Minimum time between two writes of the record.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Description of a proxy that keeps a record.
+#[derive(Debug, Clone)]
+pub(crate) struct RunOptions {
+    /// `dev` or `serve`.
+    pub(crate) subcommand: &'static str,
+    /// Folder of the configuration, or of the command.
+    pub(crate) project: PathBuf,
+    /// Whether a log is kept.
+    pub(crate) keeps_log: bool,
+}
+
+/// Record and log of this proxy, on disk. All functions block. Errors after the opening are ignored: no place is left
+/// to report them.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    folder: StateFolder,
+    record: RunRecord,
+    log: Option<RotatingLog>,
+    /// Lock that the system releases when the process ends.
+    _lock: File,
+    /// Time of the last write of the record.
+    written: Instant,
+    is_changed: bool,
+}
+
+impl Journal {
+    /// Creates the record and the log of this process, and removes old ones of proxies that have ended.
+    pub(crate) fn open(options: &RunOptions) -> Result<Self, StateError> {
+        let folder = StateDirectory::of_user()?.folder(FOLDER)?;
+        let started = Timestamp::of(SystemTime::now());
+        let project = options.project.clone();
+        let record = RunRecord::new(std::process::id(), started, options.subcommand, project);
+        let file = |suffix| folder.file(&format!("{}{suffix}", record.id()));
+        let lock = private_files::new_file(&file(LOCK));
+        let lock = lock.map_err(StateError::at("create", &file(LOCK)))?;
+        // A reader holds the lock for a moment only. On file systems without locks, the name tells the process.
+        let _ = lock.lock();
+        let log = options.keeps_log.then(|| {
+            RotatingLog::create(file(LOG), file(PREVIOUS_LOG), log_head(&record))
+                .map_err(StateError::at("create", &file(LOG)))
+        });
+        let mut journal = Self {
+            log: log.transpose()?,
+            folder,
+            record,
+            _lock: lock,
+            written: Instant::now(),
+            is_changed: false,
+        };
+        journal.try_write(&HiddenValues::default())?;
+        remove_old(&journal.folder, SystemTime::now());
+        Ok(journal)
+    }
+
+    /// Appends an entry to the log.
+    pub(crate) fn log(&mut self, entry: &str) {
+        if let Some(log) = &mut self.log {
+            let _ = log.write_all(entry.as_bytes());
+        }
+    }
+
+    /// Updates the record; `entry` is the event's entry in the log, if any.
+    pub(crate) fn note(&mut self, event: &Event, entry: Option<&str>) {
+        let now = Timestamp::of(SystemTime::now());
+        let line = entry.and_then(|entry| entry.lines().next());
+        self.is_changed |= self.record.apply(event, line, now);
+    }
+
+    /// Returns the time until the record should be written; `None` if nothing has changed.
+    pub(crate) fn write_in(&self) -> Option<Duration> {
+        self.is_changed
+            .then(|| PAUSE.saturating_sub(self.written.elapsed()))
+    }
+
+    /// Writes the record without `hidden` values.
+    pub(crate) fn write(&mut self, hidden: &HiddenValues) {
+        let _ = self.try_write(hidden);
+    }
+
+    fn try_write(&mut self, hidden: &HiddenValues) -> Result<(), StateError> {
+        self.is_changed = false;
+        self.written = Instant::now();
+        let record = self.record.clone().hiding(hidden);
+        let text = serde_json::to_vec(&record).unwrap_or_default();
+        self.folder
+            .write(&format!("{}{RECORD}", record.id()), &text)
+    }
+
+    /// Ends the record: removes it, or leaves the error that ends the proxy.
+    pub(crate) fn finish(mut self, hidden: &HiddenValues) {
+        let id = self.record.id();
+        if self.record.failure.is_some() {
+            self.write(hidden);
+        } else {
+            let _ = self.folder.remove(&format!("{id}{RECORD}"));
+        }
+        let _ = self.folder.remove(&format!("{id}{LOCK}"));
+    }
+}
