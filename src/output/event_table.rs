@@ -262,8 +262,8 @@ fn quiet_shows_what_went_wrong_and_processes_are_for_the_verbose() {
         table().iter().filter(|(event, ..)| of(event)).count()
     };
     let all = table().len();
-    assert_eq!(shown(Verbosity::Quiet), 22);
-    assert_eq!(shown(Verbosity::Normal), all - 5);
+    assert_eq!(shown(Verbosity::Quiet), 23);
+    assert_eq!(shown(Verbosity::Normal), all - 6);
     assert_eq!(shown(Verbosity::Verbose), all);
 }
 
