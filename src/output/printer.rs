@@ -98,25 +98,25 @@ fn outputs(
     let human = || HumanFormatter::new(options.verbosity);
     let mut outputs = Vec::new();
     if let Some(run) = &options.run {
-        let destination = Destination::Unopened(run.clone());
+        let target = OutputTarget::Unopened(run.clone());
         let form = EntryFormat::Timed(human());
-        outputs.push(("state", Output { destination, form }));
+        outputs.push(("state", Output { target, form }));
     }
     if let Some(path) = &options.log_file {
-        let destination = Destination::Stream(Box::new(open(path)?));
+        let target = OutputTarget::Stream(Box::new(open(path)?));
         let form = match options.log_format {
             LogFormat::Json => EntryFormat::Json,
             LogFormat::Human => EntryFormat::Timed(human()),
         };
-        outputs.push(("log", Output { destination, form }));
+        outputs.push(("log", Output { target, form }));
     }
-    let destination = Destination::Stream(stderr);
+    let target = OutputTarget::Stream(stderr);
     let form = match options.log_format {
         LogFormat::Json if options.log_file.is_none() => EntryFormat::Json,
         _ if colored => EntryFormat::Colored(human()),
         _ => EntryFormat::Plain(human()),
     };
-    outputs.push(("stderr", Output { destination, form }));
+    outputs.push(("stderr", Output { target, form }));
     Ok(outputs)
 }
 
@@ -185,7 +185,7 @@ impl EntryFormat {
 }
 
 /// Place of a thread's output.
-enum Destination {
+enum OutputTarget {
     Stream(Box<dyn Write + Send>),
     /// The user's state, which the thread opens: this takes too long for the start of the program.
     Unopened(RunOptions),
@@ -196,7 +196,7 @@ enum Destination {
 
 /// Output of one printing thread.
 struct Output {
-    destination: Destination,
+    target: OutputTarget,
     form: EntryFormat,
 }
 
@@ -220,21 +220,21 @@ impl PrinterThread {
             self.print(&event);
             self.forward(event);
         }
-        if let Destination::Journal(journal) = self.output.destination {
+        if let OutputTarget::Journal(journal) = self.output.target {
             journal.finish(&locked(&self.hidden));
         }
     }
 
     fn open(&mut self) {
-        let Destination::Unopened(options) = &self.output.destination else {
+        let OutputTarget::Unopened(options) = &self.output.target else {
             return;
         };
-        self.output.destination = match Journal::open(options) {
-            Ok(journal) => Destination::Journal(Box::new(journal)),
+        self.output.target = match Journal::open(options) {
+            Ok(journal) => OutputTarget::Journal(Box::new(journal)),
             Err(error) => {
                 let reason = error.to_string();
                 self.forward(Event::NotRecorded { reason });
-                Destination::Nothing
+                OutputTarget::Nothing
             }
         };
     }
@@ -248,7 +248,7 @@ impl PrinterThread {
     /// Waits for the next event and writes a changed record meanwhile. Returns `None` at the end.
     fn receive(&mut self, events: &Receiver<Event>, finishing: &AtomicBool) -> Option<Event> {
         while !finishing.load(Ordering::SeqCst) {
-            let Destination::Journal(journal) = &mut self.output.destination else {
+            let OutputTarget::Journal(journal) = &mut self.output.target else {
                 return events.recv().ok();
             };
             let received = match journal.write_in() {
@@ -279,7 +279,7 @@ impl PrinterThread {
         if let Some(entry) = &entry {
             self.output.write(entry);
         }
-        if let Destination::Journal(journal) = &mut self.output.destination {
+        if let OutputTarget::Journal(journal) = &mut self.output.target {
             journal.note(event, entry.as_deref());
         }
     }
@@ -288,10 +288,10 @@ impl PrinterThread {
 impl Output {
     /// Write errors are ignored: stderr would be the place to report them.
     fn write(&mut self, entry: &str) {
-        match &mut self.destination {
-            Destination::Stream(stream) => _ = stream.write_all(entry.as_bytes()),
-            Destination::Journal(journal) => journal.log(entry),
-            Destination::Unopened(_) | Destination::Nothing => {}
+        match &mut self.target {
+            OutputTarget::Stream(stream) => _ = stream.write_all(entry.as_bytes()),
+            OutputTarget::Journal(journal) => journal.log(entry),
+            OutputTarget::Unopened(_) | OutputTarget::Nothing => {}
         }
     }
 }

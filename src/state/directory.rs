@@ -65,7 +65,7 @@ impl StateDirectory {
         Self { root }
     }
 
-    /// Opens the sub-folder `name`, and creates what is missing, for the user only. Returns an error if the directory
+    /// Opens the sub-folder `name`, and creates missing folders, for the user only. Returns an error if the directory
     /// or the sub-folder belongs to another user or is writable for all.
     pub(crate) fn folder(&self, name: &str) -> Result<StateFolder, StateError> {
         let path = self.root.join(name);
