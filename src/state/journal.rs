@@ -17,6 +17,9 @@ use crate::private_files;
 /// Minimum time between two writes of the record.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Number of files at which a start removes old ones, since many proxies were killed.
+const CROWDED: usize = 400;
+
 /// Description of a proxy that keeps a record.
 #[derive(Debug, Clone)]
 pub(crate) struct RunOptions {
@@ -43,7 +46,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Creates the record and the log of this process, and removes old ones of proxies that have ended.
+    /// Creates the record and the log of this process.
     pub(crate) fn open(options: &RunOptions) -> Result<Self, StateError> {
         let folder = StateDirectory::of_user()?.folder(FOLDER)?;
         let started = Timestamp::of(SystemTime::now());
@@ -67,7 +70,10 @@ impl Journal {
             is_changed: false,
         };
         journal.try_write(&HiddenValues::default())?;
-        remove_old(&journal.folder, SystemTime::now());
+        // Usually an end removes old files, so that they do not delay a start.
+        if journal.folder.names()?.len() > CROWDED {
+            remove_old(&journal.folder, SystemTime::now());
+        }
         Ok(journal)
     }
 
@@ -105,7 +111,7 @@ impl Journal {
             .write(&format!("{}{RECORD}", record.id()), &text)
     }
 
-    /// Ends the record: removes it, or leaves the error that ends the proxy.
+    /// Ends the record: removes it, or leaves the error that ends the proxy. Removes old files of other proxies.
     pub(crate) fn finish(mut self, hidden: &HiddenValues) {
         let id = self.record.id();
         if self.record.failure.is_some() {
@@ -114,5 +120,6 @@ impl Journal {
             let _ = self.folder.remove(&format!("{id}{RECORD}"));
         }
         let _ = self.folder.remove(&format!("{id}{LOCK}"));
+        remove_old(&self.folder, SystemTime::now());
     }
 }

@@ -1,7 +1,7 @@
 //! Records of this user's proxies, as other processes read them.
 //!
-//! A proxy has a name, and files with that name in one folder: a record, which an orderly end removes, and a lock, which
-//! the system releases with the process. A record without a locked lock is that of a proxy that died.
+//! A proxy has a name, and files with that name in one folder: a record, which an orderly end removes, and a lock,
+//! which the system releases with the process. A record without a locked lock is that of a proxy that died.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
