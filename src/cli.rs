@@ -9,6 +9,7 @@ mod check;
 mod config;
 mod demo;
 mod dev;
+mod doctor;
 mod help;
 mod http;
 mod install;
@@ -86,6 +87,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Print the log of this project's newest proxy
     Logs(logs::LogsArgs),
+    /// Look for the causes of common problems on this machine
+    Doctor(doctor::DoctorArgs),
     /// Print the configuration in force, or the JSON Schema of mcp-proxy.toml
     Config(config::ConfigArgs),
     /// Install a server from a git repository
@@ -249,6 +252,7 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         Command::List(args) => list::run(&args, &cli.global),
         Command::Status(args) => status::run(&args),
         Command::Logs(args) => logs::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(&args, &cli.global),
         Command::Install(args) => install::install(args, &cli.global),
         Command::Update(args) => install::update(&args, &cli.global),

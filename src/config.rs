@@ -6,6 +6,7 @@
 //! removes it. No module prints, only an edit blocks on a lock, and only [`ConfigContext::of_process`] reads environment
 //! variables.
 
+mod client_entries;
 mod client_keys;
 mod diff;
 mod discover;
@@ -41,6 +42,7 @@ use std::time::Duration;
 
 use expand::ENVIRONMENT;
 
+pub(crate) use client_entries::{ClientEntry, client_entries};
 pub(crate) use diff::{ConfigDiff, diff};
 pub(crate) use discover::NAMES;
 pub(crate) use expand::is_variable_name;

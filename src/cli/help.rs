@@ -27,8 +27,8 @@ enum Topic {
     Install,
     /// The proxy's own tools
     Tools,
-    /// check, tools, call, list, status, logs, and exit codes
-    #[value(aliases = ["check", "call", "list", "status", "logs"])]
+    /// check, tools, call, list, status, logs, doctor, and exit codes
+    #[value(aliases = ["check", "call", "list", "status", "logs", "doctor"])]
     Commands,
     /// Logs and common situations
     Troubleshooting,

@@ -52,7 +52,7 @@ impl HttpArgs {
 }
 
 /// Parses an address; `localhost` and a port alone mean 127.0.0.1.
-fn parse_address(text: &str) -> Result<Address, String> {
+pub(super) fn parse_address(text: &str) -> Result<Address, String> {
     if let Some(path) = text.strip_prefix("unix:").filter(|it| !it.is_empty()) {
         return Ok(Address::Unix(path.into()));
     }

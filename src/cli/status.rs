@@ -35,15 +35,6 @@ pub(crate) fn run(args: &StatusArgs) -> Result<u8, CliError> {
     Ok(EXIT_OK)
 }
 
-/// Returns the reason why a proxy died, as far as it is known.
-fn reason(record: &RunRecord) -> String {
-    match (&record.failure, &record.ending) {
-        (Some(failure), _) => failure.clone(),
-        (None, Some(ending)) => format!("was killed while it shut down ({ending})"),
-        (None, None) => "was killed, or crashed".to_owned(),
-    }
-}
-
 fn object(runs: &[Run]) -> Value {
     let of = |is_running: bool| {
         let runs = runs.iter().filter(|run| run.is_running == is_running);
@@ -81,7 +72,7 @@ fn run_object(run: &Run) -> Value {
         "last_line": record.last_line,
     });
     if !run.is_running {
-        object["reason"] = reason(record).into();
+        object["reason"] = record.reason_of_death().into();
         object["last_seen"] = rfc3339(run.changed).into();
     }
     object
@@ -118,7 +109,7 @@ fn text(runs: &[Run], now: SystemTime) -> String {
             record.pid,
             clean(&record.project.to_string_lossy()),
             ago(*changed, now),
-            clean(&reason(record))
+            clean(&record.reason_of_death())
         );
         if let Some(line) = &record.last_line {
             let _ = writeln!(text, "  {DIM}last event:{DIM:#} {}", clean(line));

@@ -85,7 +85,8 @@ impl RawConfig {
     }
 }
 
-fn tree(
+/// Reads and parses a file. Returns at least one fault if it is unreadable.
+pub(super) fn tree(
     path: &PathBuf,
     parse: fn(&Arc<ConfigFile>) -> Result<Node, Vec<Fault>>,
 ) -> Result<Node, Vec<Fault>> {

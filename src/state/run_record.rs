@@ -168,6 +168,15 @@ impl RunRecord {
         format!("{:013}-{}", self.started.millis(), self.pid)
     }
 
+    /// Returns the reason why the proxy, which has died, did so, as far as it is known.
+    pub(crate) fn reason_of_death(&self) -> String {
+        match (&self.failure, &self.ending) {
+            (Some(failure), _) => failure.clone(),
+            (None, Some(ending)) => format!("was killed while it shut down ({ending})"),
+            (None, None) => "was killed, or crashed".to_owned(),
+        }
+    }
+
     /// Hides values in all texts that the proxy or its servers worded.
     pub(super) fn hiding(mut self, hidden: &HiddenValues) -> Self {
         let of_servers = self.servers.values_mut().map(|it| &mut it.last_error);

@@ -24,7 +24,7 @@ use crate::lock::locked;
 pub(crate) const SUBCOMMAND: &str = "__reaper";
 
 /// Environment variable of every process that is started; its value identifies the proxy.
-const MARK: &str = "MCP_PROXY_GUARD";
+pub(crate) const MARK: &str = "MCP_PROXY_GUARD";
 
 /// Time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
@@ -165,7 +165,7 @@ fn groups_marked(mark: &str) -> Vec<i32> {
 
 /// Returns the process group and session of a process: fields three and four after its name.
 #[cfg(target_os = "linux")]
-fn group_and_session(process: &str) -> Option<(i32, i32)> {
+pub(crate) fn group_and_session(process: &str) -> Option<(i32, i32)> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(2);
     let mut number = || fields.next()?.parse().ok();

@@ -144,7 +144,7 @@ pub(crate) fn find(spec: &ServerSpec, program: &Path) -> Option<PathBuf> {
 }
 
 /// Returns the full path of the program of `spec`.
-pub(super) fn program_of(spec: &ServerSpec) -> Result<PathBuf, SpawnError> {
+pub(crate) fn program_of(spec: &ServerSpec) -> Result<PathBuf, SpawnError> {
     check_cwd(spec)?;
     if let Some(program) = find(spec, Path::new(&spec.program)) {
         return Ok(program);

@@ -267,6 +267,8 @@ fn no_command_shows_a_secret() {
         &["config", "show", "--origin"],
         &["config", "show", "--json", "--origin"],
         &["config", "path"],
+        &["doctor"],
+        &["doctor", "--json"],
         &["check", "-v"],
         &["check", "--json"],
         &["check", "--log-format", "json", "-v"],

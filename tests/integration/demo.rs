@@ -93,6 +93,7 @@ fn help_reads_as_it_was_approved() {
         ("list.txt", &["list", "--help"]),
         ("status.txt", &["status", "--help"]),
         ("logs.txt", &["logs", "--help"]),
+        ("doctor.txt", &["doctor", "--help"]),
         ("install.txt", &["install", "--help"]),
         ("update.txt", &["update", "--help"]),
         ("uninstall.txt", &["uninstall", "--help"]),
@@ -130,7 +131,7 @@ fn the_readme_is_short_and_begins_with_two_commands() {
 }
 
 /// Subcommands with options of their own.
-const SUBCOMMANDS: [&str; 11] = [
+const SUBCOMMANDS: [&str; 12] = [
     "dev",
     "serve",
     "check",
@@ -139,6 +140,7 @@ const SUBCOMMANDS: [&str; 11] = [
     "list",
     "status",
     "logs",
+    "doctor",
     "install",
     "update",
     "uninstall",
@@ -166,7 +168,7 @@ fn options(text: &str) -> HashSet<&str> {
 fn the_reference_knows_every_option() {
     let topics = topics();
     let topic_of = |subcommand| match subcommand {
-        "check" | "tools" | "call" | "list" | "status" | "logs" => "commands",
+        "check" | "tools" | "call" | "list" | "status" | "logs" | "doctor" => "commands",
         "update" | "uninstall" => "install",
         "serve" => "servers",
         other => other,

@@ -1,4 +1,6 @@
-//! State that proxies leave for other commands: `status` and `logs`.
+//! State that proxies leave for other commands: `status`, `logs` and `doctor`.
+
+mod doctor;
 
 use std::fs;
 use std::io::Read as _;

@@ -1,0 +1,89 @@
+//! Claude Code starts the servers of a project's `.mcp.json` only after the user has approved them. Its files record
+//! the decisions.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::report::Finding;
+use crate::config::client_entries;
+
+const CHECK: &str = "approval";
+
+/// Returns findings about the approval of the project's servers; none if Claude Code has not been used here.
+pub(super) fn findings(home: &Path, project: &Path) -> Vec<Finding> {
+    let Ok(entries) = client_entries(&project.join(".mcp.json"), project, None) else {
+        return Vec::new();
+    };
+    let read = |path| -> Option<Value> { serde_json::from_slice(&fs::read(path).ok()?).ok() };
+    let Some(own) = read(home.join(".claude.json")) else {
+        return Vec::new();
+    };
+    let of_project = own["projects"].get(&*project.to_string_lossy());
+    let settings = [
+        home.join(".claude/settings.json"),
+        project.join(".claude/settings.json"),
+        project.join(".claude/settings.local.json"),
+    ];
+    let mut sources: Vec<Value> = settings.into_iter().filter_map(read).collect();
+    sources.extend(of_project.cloned());
+    let names = entries.iter().map(|entry| entry.name.as_str());
+    names.filter_map(|name| finding(name, &sources)).collect()
+}
+
+/// Returns the finding about one server, unless it is approved.
+fn finding(name: &str, sources: &[Value]) -> Option<Finding> {
+    let is_listed = |key: &str| {
+        let lists = sources.iter().filter_map(|it| it[key].as_array());
+        lists.flatten().any(|it| it == name)
+    };
+    if is_listed("disabledMcpjsonServers") {
+        let text = format!("server `{name}` of .mcp.json is rejected in Claude Code");
+        let advice = "run `claude mcp reset-project-choices`, start `claude` here and approve it";
+        return Some(Finding::problem(CHECK, text).advice(advice));
+    }
+    let all = |it: &Value| it["enableAllProjectMcpServers"] == true;
+    if is_listed("enabledMcpjsonServers") || sources.iter().any(all) {
+        return None;
+    }
+    let text = format!("server `{name}` of .mcp.json is not approved in Claude Code yet");
+    let advice = "start `claude` here and approve it";
+    Some(Finding::problem(CHECK, text).advice(advice))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Returns the findings with these settings of the project in Claude Code's own file.
+    fn with(settings: &Value) -> Vec<String> {
+        let home = tempfile::tempdir().unwrap();
+        let project = home.path().join("project");
+        fs::create_dir(&project).unwrap();
+        let entries = json!({"mcpServers": {"a": {"command": "x"}, "b": {"command": "x"}}});
+        fs::write(project.join(".mcp.json"), entries.to_string()).unwrap();
+        let mut own = json!({"projects": {}});
+        own["projects"][project.to_str().unwrap()] = settings.clone();
+        fs::write(home.path().join(".claude.json"), own.to_string()).unwrap();
+        let findings = findings(home.path(), &project);
+        findings.into_iter().map(|it| it.text).collect()
+    }
+
+    #[test]
+    fn each_server_needs_an_approval() {
+        assert_eq!(with(&json!({})).len(), 2);
+        let some = with(&json!({"enabledMcpjsonServers": ["a"], "disabledMcpjsonServers": ["b"]}));
+        assert_eq!(some, ["server `b` of .mcp.json is rejected in Claude Code"]);
+        assert_eq!(with(&json!({"enableAllProjectMcpServers": true})), [""; 0]);
+    }
+
+    #[test]
+    fn without_claude_code_nothing_needs_an_approval() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join(".mcp.json"), "{}").unwrap();
+        assert_eq!(findings(home.path(), home.path()), []);
+    }
+}

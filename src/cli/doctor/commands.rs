@@ -1,0 +1,236 @@
+//! Checks of commands: those of configured servers, those in clients' files, and the versions of runtimes.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::clients::ClientFile;
+use super::report::Finding;
+use crate::config::{ClientEntry, ServerSpec, shown_words};
+use crate::transport::resolve::program_of;
+
+const CHECK: &str = "command";
+/// Programs that run a server's code or fetch its packages.
+const RUNTIMES: [&str; 11] = [
+    "python", "python3", "node", "uv", "uvx", "npx", "npm", "pnpm", "deno", "bun", "tsx",
+];
+/// Time limit for a program that tells something.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum length of its output in bytes.
+const MAX_OUTPUT: u64 = 64 << 10;
+
+/// Returns findings about the commands of configured servers, as the proxy's own `PATH` and `desktop_path` find them.
+pub(super) fn servers(servers: &[ServerSpec], desktop_path: &OsStr) -> Vec<Finding> {
+    let local = servers.iter().filter(|spec| spec.remote.is_none());
+    local.map(|spec| server(spec, desktop_path)).collect()
+}
+
+fn server(spec: &ServerSpec, desktop_path: &OsStr) -> Finding {
+    let program = match program_of(spec) {
+        Ok(program) => program,
+        Err(error) => {
+            let finding = Finding::problem(CHECK, spec.hidden.hide(error.to_string()));
+            return match error.advice() {
+                Some(advice) => finding.advice(spec.hidden.hide(advice)),
+                None => finding,
+            };
+        }
+    };
+    let shown = spec.hidden.hide(program.display().to_string());
+    let name = &spec.name;
+    let has_path = spec.env.iter().any(|(name, _)| name == "PATH");
+    if has_path || is_found(&spec.program, desktop_path, &spec.cwd) {
+        return Finding::good(CHECK, format!("server `{name}` starts {shown}"));
+    }
+    let text = format!(
+        "server `{name}` starts {shown}, which is not in the PATH of desktop applications ({})",
+        desktop_path.to_string_lossy()
+    );
+    let advice = format!(
+        "for a client that was not started from a shell, write {shown} as the command, or set PATH in `env`"
+    );
+    Finding::note(CHECK, text).advice(advice)
+}
+
+/// Returns findings about the command of `entry`, an entry of `file` that runs the proxy, and about the command that it
+/// gives the proxy.
+pub(super) fn entry(
+    entry: &ClientEntry,
+    file: &ClientFile,
+    desktop_path: &OsStr,
+    project: &Path,
+) -> Vec<Finding> {
+    let own_path = std::env::var_os("PATH").unwrap_or_default();
+    let path: &OsStr = if file.client.is_desktop {
+        desktop_path
+    } else {
+        &own_path
+    };
+    let words: Vec<&str> = std::iter::once(&entry.command)
+        .chain(&entry.args)
+        .map(String::as_str)
+        .collect();
+    let shown = shown_words(words.iter().copied());
+    let wrapped = words.iter().position(|word| *word == "--").map(|at| at + 1);
+    let cwd = words.iter().position(|word| *word == "--cwd");
+    let cwd = cwd.and_then(|at| words.get(at + 1)).copied();
+    // The directory of a relative program is certain only if it is given, and without variables.
+    let cwd = cwd
+        .filter(|cwd| !has_variables(cwd))
+        .map(|cwd| project.join(cwd));
+    let mut findings = Vec::new();
+    for (at, cwd) in [(Some(0), None), (wrapped, cwd)] {
+        let Some((at, word)) = at.and_then(|at| Some((at, *words.get(at)?))) else {
+            continue;
+        };
+        let is_bare = Path::new(word).components().count() == 1;
+        let is_certain = is_bare || Path::new(word).is_absolute() || cwd.is_some();
+        let folder = cwd.as_deref().unwrap_or(project);
+        if has_variables(word) || !is_certain || is_found(word.as_ref(), path, folder) {
+            continue;
+        }
+        let place = if is_bare && file.client.is_desktop {
+            " in the PATH of desktop applications"
+        } else {
+            ""
+        };
+        let text = format!(
+            "`{}` of entry `{}` is not found{place} ({}, {})",
+            shown[at],
+            entry.name,
+            file.client.name,
+            file.path.display()
+        );
+        let full = match which::which_in(word, Some(&own_path), folder) {
+            Err(_) if at == 0 => std::env::current_exe().ok(),
+            found => found.ok(),
+        };
+        let advice = match full {
+            Some(full) => format!("write its full path: {}", full.display()),
+            None => "install it, or correct its path".to_owned(),
+        };
+        findings.push(Finding::problem(CHECK, text).advice(advice));
+    }
+    findings
+}
+
+fn has_variables(word: &str) -> bool {
+    word.contains(['$', '%']) || word.starts_with('~')
+}
+
+fn is_found(program: &OsStr, path: &OsStr, cwd: &Path) -> bool {
+    which::which_in(program, Some(path), cwd).is_ok()
+}
+
+/// Returns the versions of the runtimes that start the servers.
+pub(super) fn runtimes(servers: &[ServerSpec]) -> Vec<Finding> {
+    let local = servers.iter().filter(|spec| spec.remote.is_none());
+    let programs: BTreeSet<(OsString, PathBuf)> = local
+        .filter(|spec| is_runtime(&spec.program))
+        .filter_map(|spec| Some((spec.program.clone(), program_of(spec).ok()?)))
+        .collect();
+    let findings = programs.into_iter().map(|(name, path)| {
+        let (name, shown) = (name.to_string_lossy(), path.display());
+        match version(&path) {
+            Ok(version) => Finding::good("runtime", format!("{name}: {version} ({shown})")),
+            Err(error) => {
+                let text = format!("{name} does not tell its version: {error} ({shown})");
+                Finding::problem("runtime", text)
+                    .advice("reinstall it; servers cannot start with it")
+            }
+        }
+    });
+    findings.collect()
+}
+
+/// Whether the program is a bare name of a runtime, which only `PATH` can resolve.
+fn is_runtime(program: &OsStr) -> bool {
+    let name = program.to_string_lossy();
+    RUNTIMES.contains(&name.as_ref()) || name.starts_with("python3.")
+}
+
+/// Returns the first line that `program --version` prints.
+fn version(program: &Path) -> io::Result<String> {
+    let text = stdout_of(Command::new(program).arg("--version"))?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// Runs a program to its end and returns its short output. Returns an error if it fails or takes too long.
+pub(super) fn stdout_of(command: &mut Command) -> io::Result<String> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let deadline = Instant::now() + TIMEOUT;
+    // The pipe holds a short output.
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if Instant::now() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            return Err(io::Error::other("it does not end"));
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    if !status.success() {
+        return Err(io::Error::other(status.to_string()));
+    }
+    let mut text = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        stdout.take(MAX_OUTPUT).read_to_end(&mut text)?;
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::super::report::Severity;
+    use super::*;
+
+    fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    fn spec(program: &str) -> ServerSpec {
+        ServerSpec::new("weather".into(), program.into(), Vec::new(), "/".into())
+    }
+
+    #[test]
+    fn a_command_is_looked_up_with_both_paths() {
+        for (program, desktop_path, severity) in [
+            ("sh", "/usr/bin:/bin", Severity::Good),
+            ("sh", "/nowhere", Severity::Note),
+            ("no-such-program", "/usr/bin:/bin", Severity::Problem),
+            ("/bin/sh", "/nowhere", Severity::Good),
+        ] {
+            let finding = server(&spec(program), desktop_path.as_ref());
+            assert_eq!(finding.severity, severity, "{finding:?}");
+            assert_eq!(finding.advice.is_some(), severity != Severity::Good);
+        }
+        let mut own = spec("sh");
+        own.env.push(("PATH".into(), "/bin".into()));
+        assert_eq!(server(&own, "/nowhere".as_ref()).severity, Severity::Good);
+    }
+
+    #[test]
+    fn a_version_is_asked_for() {
+        let room = tempfile::tempdir().unwrap();
+        let good = script(room.path(), "good", "#!/bin/sh\necho v1.2\necho more\n");
+        assert_eq!(version(&good).unwrap(), "v1.2");
+        let bad = script(room.path(), "bad", "#!/bin/sh\nexit 3\n");
+        assert!(version(&bad).unwrap_err().to_string().contains('3'));
+        assert!(is_runtime("python3.13".as_ref()) && !is_runtime("./node".as_ref()));
+    }
+}

@@ -1,0 +1,13 @@
+//! Facts that each system tells in its own way.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+
+#[cfg(target_os = "linux")]
+use linux as this;
+#[cfg(target_os = "macos")]
+use macos as this;
+
+pub(super) use this::{desktop_path, left_processes, watch_limits};
