@@ -20,9 +20,11 @@ mod result_text;
 mod sample;
 mod selection;
 mod serve;
+mod setup;
 mod status;
 mod table;
 mod tools;
+mod undo;
 mod usage_hints;
 
 use std::ffi::OsString;
@@ -97,6 +99,10 @@ enum Command {
     Update(install::UpdateArgs),
     /// Remove a server from the configuration, and optionally its installed files
     Uninstall(install::UninstallArgs),
+    /// Put mcp-proxy before the servers in the files of clients: Claude Code, VS Code, Cursor, Codex …
+    Setup(setup::SetupArgs),
+    /// Restore the files of clients that `setup` edited
+    Undo(undo::UndoArgs),
     /// Demonstrate a session that stays open while its server is edited, broken and fixed
     Demo,
     /// Explain a topic: configuration, watching, HTTP, installing …
@@ -257,6 +263,8 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         Command::Install(args) => install::install(args, &cli.global),
         Command::Update(args) => install::update(&args, &cli.global),
         Command::Uninstall(args) => install::uninstall(&args, &cli.global),
+        Command::Setup(args) => setup::run(&args, &cli.global),
+        Command::Undo(args) => undo::run(&args, &cli.global),
         Command::Demo => demo::run(),
         Command::Help(args) => help::run(&args),
         Command::Sample { file } => sample::run(&file),

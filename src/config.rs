@@ -7,6 +7,7 @@
 //! variables.
 
 mod client_entries;
+mod client_entry;
 mod client_keys;
 mod diff;
 mod discover;
@@ -43,12 +44,14 @@ use std::time::Duration;
 use expand::ENVIRONMENT;
 
 pub(crate) use client_entries::{ClientEntry, client_entries};
+pub(crate) use client_entry::{EntryError, client_entry};
 pub(crate) use diff::{ConfigDiff, diff};
-pub(crate) use discover::NAMES;
+pub(crate) use discover::{NAMES, project_folders};
 pub(crate) use expand::is_variable_name;
 pub(crate) use fault::Fault;
 pub(crate) use hidden_values::HiddenValues;
 pub(crate) use keys::schema;
+pub(crate) use own_entry::is_own;
 pub(crate) use remote::Remote;
 pub(crate) use secrets::{guarded, line as shown_line, shown_words};
 pub(crate) use section::{NAME_ADVICE, is_name_char};

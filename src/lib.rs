@@ -25,6 +25,7 @@
 //! | `meta_tools` | the proxy's own tools |
 //! | `search` | ranks tools by a query in plain words |
 //! | `install` | servers from git: fetches, prepares, registers, updates and removes them |
+//! | `setup` | wraps servers in the files of clients, and restores the files |
 //! | `fleet` | the servers of one session: configures, loads and watches them; names their entries |
 //! | `server` | one server: state machine, generations, handshake, connection, gate |
 //! | `warm` | standby process for a server's next start, with its packages preloaded |
@@ -53,7 +54,7 @@
 //! cli ─> app ─> front ─> session ─> meta_tools ─> fleet ─> server ─> warm ─> transport ─> jsonrpc
 //!  │                        │             │          └──> watcher                  │
 //!  ├───> output             │             └──> search, install                     │
-//!  └───> install            └──────────────────────────────────────> bridge ─> mcp ┘
+//!  └───> install, setup     └──────────────────────────────────────> bridge ─> mcp ┘
 //! ```
 //!
 //! A layer may use every layer below it, not only the next one. Every layer may use `config`, `error_chain`, `event`,
@@ -154,6 +155,7 @@ mod random;
 mod search;
 mod server;
 mod session;
+mod setup;
 mod shutdown;
 mod state;
 mod suggestions;

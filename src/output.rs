@@ -167,6 +167,21 @@ pub(crate) fn print_note(note: &str) {
     print_to_stderr(format!("note: {note}\n"));
 }
 
+/// Asks a question on stderr; returns whether the next line of stdin agrees.
+pub(crate) fn ask(question: &str) -> io::Result<bool> {
+    print_to_stderr(format!("{question} [y/N] "));
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(is_consent(&answer))
+}
+
+fn is_consent(answer: &str) -> bool {
+    let answer = answer.trim();
+    ["y", "yes"]
+        .iter()
+        .any(|yes| answer.eq_ignore_ascii_case(yes))
+}
+
 fn print_to_stderr(text: String) {
     // A separate thread, because a printing thread that is stuck in a full pipe keeps stderr locked.
     let (done, ended) = mpsc::channel::<()>();
@@ -175,4 +190,23 @@ fn print_to_stderr(text: String) {
         let _ = anstream::stderr().write_all(text.as_bytes());
     });
     let _ = ended.recv_timeout(FINISH_DEADLINE);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_yes_is_consent() {
+        for (answer, agrees) in [
+            ("y\n", true),
+            (" YES\r\n", true),
+            ("\n", false),
+            ("", false),
+            ("n\n", false),
+            ("yes please\n", false),
+        ] {
+            assert_eq!(is_consent(answer), agrees, "{answer:?}");
+        }
+    }
 }

@@ -11,6 +11,9 @@ use super::{CliError, EXIT_OK, print_exact};
 enum Topic {
     /// Edit a server while a client uses it
     Dev,
+    /// The files of clients: wrapping servers in them, and undoing it
+    #[value(alias = "undo")]
+    Setup,
     /// Several servers behind one entry of the client
     #[value(alias = "serve")]
     Servers,
@@ -38,6 +41,7 @@ impl Topic {
     fn text(self) -> &'static str {
         match self {
             Self::Dev => include_str!("topics/dev.md"),
+            Self::Setup => include_str!("topics/setup.md"),
             Self::Servers => include_str!("topics/servers.md"),
             Self::Config => include_str!("topics/config.md"),
             Self::Watching => include_str!("topics/watching.md"),

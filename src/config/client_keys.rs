@@ -196,7 +196,8 @@ impl TranslatedServer<'_, '_> {
 
     /// Reads a command in Zed's former format, a table with program, arguments and variables.
     fn command_parts(&mut self, parts: &Entries) {
-        for (key, value) in parts {
+        let is_set = |(_, value): &&(_, Node)| !matches!(value.value, Value::Null);
+        for (key, value) in parts.iter().filter(is_set) {
             match key.value.as_str() {
                 "path" => self.put("command", key, value.clone()),
                 "args" => self.put("args", key, value.clone()),

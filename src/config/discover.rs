@@ -76,17 +76,28 @@ pub(super) fn users() -> Vec<u32> {
 
 /// Searches upwards from `cwd`, up to the root of a repository or the home directory.
 fn nearest(cwd: &Path, home: Option<&Path>) -> Option<PathBuf> {
-    for folder in cwd.ancestors() {
-        let path = folder.join(OWN);
-        if path.is_file() {
-            return Some(path);
-        }
+    let mut paths = upwards(cwd, home).map(|folder| folder.join(OWN));
+    paths.find(|path| path.is_file())
+}
+
+/// Returns `cwd` and the folders above it, up to the root of a repository or the home directory.
+fn upwards<'p>(cwd: &'p Path, home: Option<&'p Path>) -> impl Iterator<Item = &'p Path> {
+    let mut is_over = false;
+    cwd.ancestors().take_while(move |folder| {
+        let is_in = !is_over;
         let is_repository = REPOSITORIES.iter().any(|it| folder.join(it).exists());
-        if is_repository || Some(folder) == home {
-            return None;
-        }
-    }
-    None
+        is_over = is_repository || Some(*folder) == home;
+        is_in
+    })
+}
+
+/// Returns the folders that may be the root of the current project, the innermost first. Leaves out folders above the
+/// current one that belong to another user.
+pub(crate) fn project_folders(around: &ConfigContext) -> Vec<&Path> {
+    let folders = upwards(&around.cwd, around.home.as_deref());
+    let is_ours =
+        |folder: &&Path| *folder == around.cwd || other_owner(folder, &around.users).is_none();
+    folders.filter(is_ours).collect()
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
-//! Adds one server to a configuration file or removes it; leaves every other byte unchanged.
+//! Adds one server to a configuration file, removes it or changes its command; leaves every other byte unchanged.
 //!
 //! `json` and `toml` compute the text ranges to replace from the tree of `node`, so comments, order, indentation and
 //! line endings stay as they are. `place` reads and writes the file. The result is parsed and compared with the
 //! original before it is written. `remove` restores the bytes from before `add`, with exceptions named in `json`; where
-//! the text alone does not show the former state, `add` leaves a blank line as a mark.
+//! the text alone does not show the former state, `add` leaves a blank line as a mark. `wrap` changes the command.
 
 mod atomic_write;
 mod json;
 mod toml;
+mod wrap;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,9 @@ use super::location::ConfigFile;
 use super::node::{self, Node, Value};
 use super::server_tables::{self, ServerTable};
 use super::{ConfigContext, discover};
+
+pub(crate) use atomic_write::rewrite;
+pub(crate) use wrap::{ClientFile, EntryKind, EntryPath};
 
 /// Entry to write. Strings are written verbatim, so `${VAR}` is expanded on reading.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,6 +71,8 @@ pub(crate) enum EditError {
         file: PathBuf,
         example: &'static str,
     },
+    #[error("cannot edit the command of server `{name}` in {}, which has an unsupported form", file.display())]
+    Entry { name: String, file: PathBuf },
     #[error("{} is read-only", .0.display())]
     ReadOnly(PathBuf),
     #[error("another program still locks {} after {} s", .0.display(), atomic_write::LOCK_TIMEOUT.as_secs())]

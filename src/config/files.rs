@@ -120,7 +120,7 @@ fn reader<'a>(
 }
 
 /// Returns the servers of a client's file.
-fn client_servers(
+pub(super) fn client_servers(
     tree: &Node,
     faults: &mut Vec<Fault>,
     notes: &mut Vec<Note>,

@@ -8,7 +8,7 @@ const NAMES: [&str; 2] = ["mcp-proxy", "mcp-proxy-dev"];
 const SERVING: [&str; 2] = ["dev", "serve"];
 
 /// Whether the command runs the proxy: by name or path, or through `npx`, `cargo run`, `env` or a shell.
-pub(super) fn is_own(command: &str, args: &[String], this_program: Option<&Path>) -> bool {
+pub(crate) fn is_own(command: &str, args: &[String], this_program: Option<&Path>) -> bool {
     let mut words = Vec::new();
     for word in std::iter::once(command).chain(args.iter().map(String::as_str)) {
         match shlex::split(word) {

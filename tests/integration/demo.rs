@@ -97,6 +97,8 @@ fn help_reads_as_it_was_approved() {
         ("install.txt", &["install", "--help"]),
         ("update.txt", &["update", "--help"]),
         ("uninstall.txt", &["uninstall", "--help"]),
+        ("setup.txt", &["setup", "--help"]),
+        ("undo.txt", &["undo", "--help"]),
         ("demo.txt", &["demo", "--help"]),
         ("config-show.txt", &["config", "show", "--help"]),
     ] {
@@ -131,7 +133,7 @@ fn the_readme_is_short_and_begins_with_two_commands() {
 }
 
 /// Subcommands with options of their own.
-const SUBCOMMANDS: [&str; 12] = [
+const SUBCOMMANDS: [&str; 14] = [
     "dev",
     "serve",
     "check",
@@ -144,6 +146,8 @@ const SUBCOMMANDS: [&str; 12] = [
     "install",
     "update",
     "uninstall",
+    "setup",
+    "undo",
 ];
 
 /// Returns the topics of the reference, each with its text.
@@ -170,6 +174,7 @@ fn the_reference_knows_every_option() {
     let topic_of = |subcommand| match subcommand {
         "check" | "tools" | "call" | "list" | "status" | "logs" | "doctor" => "commands",
         "update" | "uninstall" => "install",
+        "undo" => "setup",
         "serve" => "servers",
         other => other,
     };

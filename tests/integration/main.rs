@@ -31,6 +31,7 @@ mod real_clients;
 mod remote;
 mod saves;
 mod session;
+mod setup;
 mod shell;
 mod starts;
 mod starved;

@@ -19,10 +19,10 @@ const ATTEMPTS: usize = 5;
 
 /// Replaces the text of `file` with the result of `edit`; `None` leaves the file unchanged. A symlink stays a symlink,
 /// and `edit` receives the path of its target.
-pub(super) fn rewrite(
+pub(crate) fn rewrite<E: From<EditError>>(
     file: &Path,
-    mut edit: impl FnMut(&Path, Option<&str>) -> Result<Option<String>, EditError>,
-) -> Result<(), EditError> {
+    mut edit: impl FnMut(&Path, Option<&str>) -> Result<Option<String>, E>,
+) -> Result<(), E> {
     let file = behind_links(file)?;
     let folder = file.parent().unwrap_or(Path::new("/"));
     let _lock = lock(folder)?;
@@ -52,7 +52,7 @@ pub(super) fn rewrite(
         let _ = File::open(folder).and_then(|it| it.sync_all());
         return Ok(());
     }
-    Err(EditError::Restless(file))
+    Err(EditError::Restless(file).into())
 }
 
 /// Returns the end of a chain of symlinks, which need not exist.
@@ -288,13 +288,13 @@ mod tests {
             }
             Ok(text.map(|text| format!("{text}\n")))
         };
-        rewrite(&path, edit).unwrap();
+        rewrite::<EditError>(&path, edit).unwrap();
         assert_eq!((text_of(&path).as_str(), times), ("{\"other\": 1}\n", 2));
         let edit = |file: &Path, text: Option<&str>| {
             fs::write(file, format!("{} ", text.unwrap())).unwrap();
             Ok(Some(String::new()))
         };
-        let error = rewrite(&path, edit).unwrap_err();
+        let error = rewrite::<EditError>(&path, edit).unwrap_err();
         assert!(matches!(error, EditError::Restless(_)), "{error}");
     }
 }

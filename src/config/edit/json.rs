@@ -328,13 +328,13 @@ fn last_line(text: &str, end: usize) -> &str {
     text[..end].rsplit('\n').next().unwrap_or_default()
 }
 
-fn starts_line(text: &str, at: usize) -> bool {
+pub(super) fn starts_line(text: &str, at: usize) -> bool {
     let line = last_line(text, at);
     line.len() < at && line.trim_ascii().is_empty()
 }
 
 /// Returns the white space at the beginning of the line with this offset.
-fn indent_of_line(text: &str, at: usize) -> &str {
+pub(super) fn indent_of_line(text: &str, at: usize) -> &str {
     let start = at - last_line(text, at).len();
     let line = &text[start..];
     &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]

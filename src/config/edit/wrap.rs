@@ -1,0 +1,391 @@
+//! Puts words, such as those of the proxy, before the command of one server in a client's file, and takes them out again.
+//!
+//! The program stays in the file as written: it moves to the beginning of the arguments, after the words. All other
+//! bytes are unchanged, and removing the words restores the bytes from before. A program and its arguments may have a
+//! key each (`command` and `args`), share a list (`OpenCode`), or lie in a table (Zed's former format).
+
+use std::ops::Range;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Plain;
+
+use super::super::node::{Node, Value};
+use super::super::show::toml_text;
+use super::json::{indent_of_line, starts_line};
+use super::{ConfigDocument, EditError, FileFormat, MARK, NodeEntry, entry, plain, spliced};
+
+/// Keys of a program: most clients, Goose.
+const PROGRAM: [&str; 2] = ["command", "cmd"];
+/// Keys of an address: most clients, Windsurf, Gemini CLI, Goose.
+const ADDRESS: [&str; 4] = ["url", "serverUrl", "httpUrl", "uri"];
+/// Key of the arguments.
+const ARGS: &str = "args";
+
+/// Place of a server in a client's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EntryPath {
+    /// Keys of the table or list of servers.
+    pub(crate) keys: Vec<String>,
+    pub(crate) name: String,
+}
+
+/// Start of a server, as its client's file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EntryKind {
+    /// Program and arguments, as written.
+    Command(Vec<String>),
+    /// The server has an address.
+    Remote,
+    /// The client starts the server in a way of its own.
+    Unsupported,
+}
+
+/// Parsed file of a client.
+#[derive(Debug)]
+pub(crate) struct ClientFile {
+    document: ConfigDocument,
+    /// Whether the text begins with a byte order mark.
+    is_marked: bool,
+}
+
+impl ClientFile {
+    /// Parses `text`, the content of `file`; the extension determines the format.
+    pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, EditError> {
+        let is_marked = text.starts_with(MARK);
+        ConfigDocument::parse(file, text).map(|document| Self {
+            document,
+            is_marked,
+        })
+    }
+
+    /// Returns the names of the servers below `keys`, in file order. Leaves out a name that occurs twice, since
+    /// programs disagree on which of both is in force.
+    pub(crate) fn names(&self, keys: &[String]) -> Vec<String> {
+        let all = servers(&self.document.tree, keys);
+        let once = |name: &str| all.iter().filter(|(it, _)| *it == name).count() == 1;
+        let names = all.iter().filter(|(name, _)| once(name));
+        names.map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    /// Returns the start of a server; `None` if the file does not have the server exactly once.
+    pub(crate) fn kind(&self, path: &EntryPath) -> Option<EntryKind> {
+        let server = self.server(path)?;
+        let is_filled = |node: &Node| match &node.value {
+            Value::Text(text) => !text.trim().is_empty(),
+            Value::Null => false,
+            _ => true,
+        };
+        let words = CommandParts::of(server).and_then(|it| it.words());
+        Some(match words.filter(|words| !words[0].trim().is_empty()) {
+            Some(words) => EntryKind::Command(words),
+            None if ADDRESS
+                .iter()
+                .any(|key| server.get(key).is_some_and(is_filled)) =>
+            {
+                EntryKind::Remote
+            }
+            None => EntryKind::Unsupported,
+        })
+    }
+
+    /// Whether the server has arguments, even none of them.
+    pub(crate) fn has_args(&self, path: &EntryPath) -> bool {
+        let parts = self.server(path).and_then(CommandParts::of);
+        parts.is_some_and(|it| !matches!(it, CommandParts::Apart { args: None, .. }))
+    }
+
+    pub(in crate::config) fn server(&self, path: &EntryPath) -> Option<&Node> {
+        let mut named = servers(&self.document.tree, &path.keys)
+            .into_iter()
+            .filter(|(name, _)| *name == path.name);
+        named
+            .next()
+            .filter(|_| named.next().is_none())
+            .map(|it| it.1)
+    }
+
+    /// Returns the text with `words` before the server's command; at least one word is required.
+    pub(crate) fn wrapped(&self, path: &EntryPath, words: &[String]) -> Result<String, EditError> {
+        let parts = self.server(path).and_then(CommandParts::of);
+        let parts = parts.ok_or_else(|| self.refusal(path))?;
+        let mut items: Vec<String> = words.iter().map(|word| self.quoted(word)).collect();
+        let cuts = match &parts {
+            CommandParts::Together(list) => vec![self.before_items(list, &items)],
+            CommandParts::Apart { program, args } => {
+                let proxy = items.remove(0);
+                items.push(program.1.at.text().to_owned());
+                let start = match args {
+                    Some((_, args)) => self.before_items(args, &items),
+                    None => self.new_args(program, &items),
+                };
+                vec![(program.1.at.span.clone(), proxy), start]
+            }
+        };
+        let before = parts.words().ok_or_else(|| self.refusal(path))?;
+        let after: Vec<String> = words.iter().chain(&before).cloned().collect();
+        self.proved_command(spliced(self.document.text(), cuts), path, &after)
+    }
+
+    /// Returns the text without `words`, which [`wrapped`](Self::wrapped) put before the server's command; `None` if the
+    /// server does not start with them. `args_added` says whether the arguments were missing before.
+    pub(crate) fn unwrapped(
+        &self,
+        path: &EntryPath,
+        words: &[String],
+        args_added: bool,
+    ) -> Result<Option<String>, EditError> {
+        let Some(parts) = self.server(path).and_then(CommandParts::of) else {
+            return Ok(None);
+        };
+        let now = parts.words().unwrap_or_default();
+        let Some(before) = now.strip_prefix(words).filter(|rest| !rest.is_empty()) else {
+            return Ok(None);
+        };
+        let text = self.document.text();
+        let cuts = match &parts {
+            CommandParts::Together(list) => {
+                vec![(self.first_items(list, words.len()), String::new())]
+            }
+            CommandParts::Apart { program, args } => {
+                let Some((key, list)) = args else {
+                    return Ok(None);
+                };
+                let Value::List(items) = &list.value else {
+                    return Ok(None);
+                };
+                let own = words.len() - 1;
+                let original = items[own].at.text().to_owned();
+                let (at, lead) = self.place_of_args(program);
+                let is_ours = text.get(at..key.at.span.start) == Some(lead.as_str());
+                let start = if before.len() == 1 && args_added && is_ours {
+                    at..list.at.span.end
+                } else {
+                    self.first_items(list, words.len())
+                };
+                vec![
+                    (program.1.at.span.clone(), original),
+                    (start, String::new()),
+                ]
+            }
+        };
+        let text = spliced(text, cuts);
+        self.proved_command(text, path, before).map(Some)
+    }
+
+    fn refusal(&self, path: &EntryPath) -> EditError {
+        EditError::Entry {
+            name: path.name.clone(),
+            file: self.document.source.path.clone(),
+        }
+    }
+
+    /// Returns `edited` if the server has the command `words` there and nothing else differs; otherwise an error.
+    fn proved_command(
+        &self,
+        edited: String,
+        path: &EntryPath,
+        words: &[String],
+    ) -> Result<String, EditError> {
+        let rest = |file: &Self| {
+            let mut rest = plain(&file.document.tree);
+            let command = value_at(&mut rest, path).map(without_command);
+            command.map(|()| rest)
+        };
+        let is_proved = |after: &Self| {
+            let is_command =
+                matches!(after.kind(path), Some(EntryKind::Command(it)) if it == words);
+            is_command && rest(after) == rest(self) && rest(self).is_some()
+        };
+        let after = Self::parse(&self.document.source.path, &edited);
+        let is_good = after.is_ok_and(|after| is_proved(&after));
+        match (is_good, self.is_marked) {
+            (true, true) => Ok(format!("{MARK}{edited}")),
+            (true, false) => Ok(edited),
+            (false, _) => Err(self.refusal(path)),
+        }
+    }
+
+    fn quoted(&self, word: &str) -> String {
+        match self.document.form {
+            FileFormat::Json => Plain::from(word).to_string(),
+            FileFormat::Toml => toml_text(&Plain::from(word)),
+        }
+    }
+
+    /// Returns the insertion of `items` before the first item of a list, in the layout of the list.
+    fn before_items(&self, list: &Node, items: &[String]) -> (Range<usize>, String) {
+        let text = self.document.text();
+        let old = match &list.value {
+            Value::List(old) => &old[..],
+            _ => &[],
+        };
+        let Some(first) = old.first() else {
+            let at = (list.at.span.start + 1).min(list.at.span.end);
+            return (at..at, items.join(", "));
+        };
+        let at = first.at.span.start;
+        let is_dense = old
+            .get(1)
+            .is_some_and(|second| text[first.at.span.end..second.at.span.start] == *",");
+        let separator = match (starts_line(text, at), is_dense) {
+            (true, _) => format!(",{}{}", self.document.newline(), indent_of_line(text, at)),
+            (false, true) => ",".to_owned(),
+            (false, false) => ", ".to_owned(),
+        };
+        let new: String = items.iter().flat_map(|it| [it, &*separator]).collect();
+        (at..at, new)
+    }
+
+    /// Returns the range of the first `count` items of a list, with the separator after them.
+    fn first_items(&self, list: &Node, count: usize) -> Range<usize> {
+        let Value::List(items) = &list.value else {
+            return 0..0;
+        };
+        let start = items[0].at.span.start;
+        if let Some(next) = items.get(count) {
+            return start..next.at.span.start;
+        }
+        let end = items[count - 1].at.span.end;
+        let rest = &self.document.text()[end..list.at.span.end];
+        let comma = rest.trim_start().starts_with(',');
+        let comma = rest.find(',').filter(|_| comma).map_or(0, |at| at + 1);
+        start..end + comma
+    }
+
+    /// Returns the insertion of the arguments `items` after the program.
+    fn new_args(&self, program: &NodeEntry, items: &[String]) -> (Range<usize>, String) {
+        let (at, lead) = self.place_of_args(program);
+        let key = match self.document.form {
+            FileFormat::Json => "\"args\": ",
+            FileFormat::Toml => "args = ",
+        };
+        (at..at, format!("{lead}{key}[{}]", items.join(", ")))
+    }
+
+    /// Returns the place of missing arguments, and the text before their key.
+    fn place_of_args(&self, (key, program): &NodeEntry) -> (usize, String) {
+        let (text, newline) = (self.document.text(), self.document.newline());
+        let (start, end) = (key.at.span.start, program.at.span.end);
+        let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+        // Indentation, or the first parts of a dotted key.
+        let before = &text[line_start..start];
+        match self.document.form {
+            FileFormat::Toml if !before.contains('{') => {
+                let rest = text[end..].find('\n').map_or(text.len(), |at| end + at);
+                let line_end = text[..rest].strip_suffix('\r').map_or(rest, str::len);
+                (line_end, format!("{newline}{before}"))
+            }
+            _ if starts_line(text, start) => (end, format!(",{newline}{before}")),
+            _ => (end, ", ".to_owned()),
+        }
+    }
+}
+
+/// Command of a server.
+#[derive(Debug)]
+enum CommandParts<'n> {
+    Apart {
+        program: &'n NodeEntry,
+        args: Option<&'n NodeEntry>,
+    },
+    /// List with the program and the arguments.
+    Together(&'n Node),
+}
+
+impl<'n> CommandParts<'n> {
+    fn of(server: &'n Node) -> Option<Self> {
+        let command = PROGRAM.iter().find_map(|key| entry(server, key))?;
+        let apart = |program: &'n NodeEntry, table| {
+            let is_text = matches!(program.1.value, Value::Text(_));
+            let args = entry(table, ARGS);
+            let is_list = args.is_none_or(|(_, args)| matches!(args.value, Value::List(_)));
+            (is_text && is_list).then_some(Self::Apart { program, args })
+        };
+        match &command.1.value {
+            Value::List(_) => Some(Self::Together(&command.1)),
+            Value::Table(_) => apart(entry(&command.1, "path")?, &command.1),
+            _ => apart(command, server),
+        }
+    }
+
+    /// Returns the program and the arguments; `None` if there is no program, or a word is neither text nor a number.
+    fn words(&self) -> Option<Vec<String>> {
+        let (program, list) = match self {
+            Self::Apart { program, args } => (Some(&program.1), args.map(|it| &it.1)),
+            Self::Together(list) => (None, Some(*list)),
+        };
+        let items = match list.map(|list| &list.value) {
+            Some(Value::List(items)) => &items[..],
+            _ => &[],
+        };
+        let word = |node: &Node| match &node.value {
+            Value::Text(text) | Value::Number(text) => Some(text.clone()),
+            _ => None,
+        };
+        let words: Vec<String> = program
+            .into_iter()
+            .chain(items)
+            .map(word)
+            .collect::<Option<_>>()?;
+        (!words.is_empty()).then_some(words)
+    }
+}
+
+/// Returns the servers below `keys`, each of which must occur once: the entries of a table, or the items of a list with
+/// their names.
+fn servers<'n>(tree: &'n Node, keys: &[String]) -> Vec<(&'n str, &'n Node)> {
+    let table = keys.iter().try_fold(tree, |node, key| {
+        let Value::Table(entries) = &node.value else {
+            return None;
+        };
+        let mut same = entries.iter().filter(|(it, _)| it.value == *key);
+        same.next()
+            .filter(|_| same.next().is_none())
+            .map(|it| &it.1)
+    });
+    match table.map(|table| &table.value) {
+        Some(Value::Table(entries)) => {
+            let entries = entries.iter();
+            entries
+                .map(|(key, node)| (key.value.as_str(), node))
+                .collect()
+        }
+        Some(Value::List(items)) => {
+            let named = |node: &'n Node| match &node.get("name")?.value {
+                Value::Text(name) => Some((name.as_str(), node)),
+                _ => None,
+            };
+            items.iter().filter_map(named).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn value_at<'v>(tree: &'v mut Plain, path: &EntryPath) -> Option<&'v mut Plain> {
+    let table = path
+        .keys
+        .iter()
+        .try_fold(tree, |value, key| value.get_mut(key))?;
+    match table {
+        Plain::Array(items) => items.iter_mut().find(|it| it["name"] == path.name.as_str()),
+        table => table.get_mut(&path.name),
+    }
+}
+
+fn without_command(server: &mut Plain) {
+    let Some(entries) = server.as_object_mut() else {
+        return;
+    };
+    if let Some(Plain::Object(parts)) = entries.get_mut("command") {
+        parts.remove("path");
+        parts.remove(ARGS);
+        return;
+    }
+    for key in PROGRAM.iter().chain([&ARGS]) {
+        entries.remove(*key);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! Puts the proxy into the files of clients, and takes it out again.
+//!
+//! `clients` says where each client keeps its servers, `discovery` finds the files, `plan` determines the entries to
+//! wrap in `mcp-proxy dev --` and what each would become. `wrapping` writes them, after `records` kept the text from
+//! before in the state directory; `undoing` restores it. Nothing here starts a server: the caller proves a plan first.
+
+mod application_data;
+mod clients;
+mod discovery;
+mod plan;
+mod records;
+mod undoing;
+mod wrapping;
+
+#[cfg(test)]
+mod tests;
+
+use crate::config::edit::EditError;
+use crate::state::StateError;
+
+pub(crate) use clients::{CLIENTS, Scope};
+pub(crate) use plan::{Plan, Proposal, Selection, Skipped, plan};
+pub(crate) use records::{FOLDER as RECORDS, SetupRecord, records};
+pub(crate) use undoing::{Restored, UndoError, undo};
+pub(crate) use wrapping::wrap;
+
+/// Reason why an entry was not wrapped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SetupError {
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("cannot name a backup: the system provides no randomness")]
+    Random(#[from] getrandom::Error),
+    #[error("server `{name}` in {file} has changed meanwhile; run setup again")]
+    Changed { name: String, file: String },
+}

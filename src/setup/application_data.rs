@@ -1,0 +1,15 @@
+//! The system's folder for settings of graphical applications.
+
+#[cfg(not(any(target_os = "macos", windows)))]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(not(any(target_os = "macos", windows)))]
+pub(super) use linux::{SYSTEM_PATH, folder};
+#[cfg(target_os = "macos")]
+pub(super) use macos::{SYSTEM_PATH, folder};
+#[cfg(windows)]
+pub(super) use windows::{SYSTEM_PATH, folder};

@@ -1,0 +1,99 @@
+//! Records of wrapped entries in the state directory, each with the text of the file before and after.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::SetupError;
+use crate::config::edit::EntryPath;
+use crate::random;
+use crate::state::{StateError, StateFolder};
+
+/// Sub-folder of the state directory.
+pub(crate) const FOLDER: &str = "setup";
+/// Version of the format.
+const VERSION: u32 = 1;
+const EXTENSION: &str = ".json";
+
+/// One edit of one file. The file contains secrets of the client's file and is private to the user.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SetupRecord {
+    version: u32,
+    /// Name of the record's file; names sort by time.
+    #[serde(skip)]
+    pub(super) name: String,
+    /// Time of the edit, in seconds since 1970.
+    time: u64,
+    /// Id of the client.
+    pub(crate) client: String,
+    /// The client's file; perhaps a symlink.
+    pub(crate) file: PathBuf,
+    /// Wrapped servers, in the order of the edits.
+    pub(crate) servers: Vec<WrappedServer>,
+    pub(super) before: String,
+    pub(super) after: String,
+}
+
+/// Edit of one server.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct WrappedServer {
+    #[serde(flatten)]
+    pub(crate) entry: EntryPath,
+    /// Words put before the command.
+    pub(super) words: Vec<String>,
+    /// Whether the server had no arguments before.
+    pub(super) args_added: bool,
+}
+
+impl SetupRecord {
+    /// Creates a record of an edit that is about to happen now, without servers and texts.
+    pub(super) fn new(client: &str, file: PathBuf) -> Result<Self, SetupError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.unwrap_or_default();
+        let random = random::id()?;
+        Ok(Self {
+            version: VERSION,
+            name: format!("{:020}-{}{EXTENSION}", now.as_nanos(), &random[..8]),
+            time: now.as_secs(),
+            client: client.to_owned(),
+            file,
+            servers: Vec::new(),
+            before: String::new(),
+            after: String::new(),
+        })
+    }
+
+    /// Writes the record.
+    pub(super) fn write(&self, folder: &StateFolder) -> Result<(), StateError> {
+        let path = folder.file(&self.name);
+        let bytes = serde_json::to_vec_pretty(self)
+            .map_err(io::Error::other)
+            .map_err(StateError::at("write", &path))?;
+        folder.write(&self.name, &bytes)
+    }
+}
+
+/// Returns the records, the newest first. A record that cannot be read is an error.
+pub(crate) fn records(folder: &StateFolder) -> Result<Vec<SetupRecord>, StateError> {
+    let mut records = Vec::new();
+    for name in folder.names()?.into_iter().rev() {
+        let path = folder.file(&name);
+        let read = StateError::at("read", &path);
+        // Another undo may have removed it meanwhile.
+        let Some(bytes) = folder.read(&name)? else {
+            continue;
+        };
+        let parsed = serde_json::from_slice::<SetupRecord>(&bytes).map_err(io::Error::other);
+        let known = parsed.and_then(|record| match record.version {
+            VERSION => Ok(record),
+            _ => Err(io::Error::other("another version of mcp-proxy wrote it")),
+        });
+        records.push(SetupRecord {
+            name,
+            ..known.map_err(read)?
+        });
+    }
+    Ok(records)
+}

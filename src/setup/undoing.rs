@@ -1,0 +1,80 @@
+//! Restores the files of clients from records.
+
+use std::path::{Path, PathBuf};
+
+use super::records::SetupRecord;
+use crate::config::edit::{self, ClientFile, EditError};
+use crate::state::{StateError, StateFolder};
+
+/// Outcome of an undo.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Restored {
+    /// The file has its bytes from before.
+    File,
+    /// The file has changed since; only these servers were restored.
+    Servers(Vec<String>),
+}
+
+/// Reason why a file was not restored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UndoError {
+    #[error("{} has changed since setup; --keep-changes restores only the servers in it", .0.display())]
+    Changed(PathBuf),
+    #[error("{} no longer exists; --keep-changes forgets it", .0.display())]
+    Gone(PathBuf),
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// Restores the file of `record` and removes the record. A file that has changed since is an error; with `keep_changes`,
+/// only the servers' commands are restored there, of those servers that still run through the proxy.
+pub(crate) fn undo(
+    record: &SetupRecord,
+    folder: &StateFolder,
+    keep_changes: bool,
+) -> Result<Restored, UndoError> {
+    let file = &record.file;
+    let mut restored = Restored::File;
+    let edit = |_: &Path, text: Option<&str>| match text {
+        Some(text) if text == record.after => Ok(Some(record.before.clone())),
+        // Setup was interrupted before the edit, or somebody undid it by hand.
+        Some(text) if text == record.before => Ok(None),
+        Some(_) if !keep_changes => Err(UndoError::Changed(file.clone())),
+        Some(text) => {
+            let (text, servers) = without_words(record, text)?;
+            restored = Restored::Servers(servers);
+            Ok(Some(text))
+        }
+        None if keep_changes => {
+            restored = Restored::Servers(Vec::new());
+            Ok(None)
+        }
+        None => Err(UndoError::Gone(file.clone())),
+    };
+    if file.parent().is_some_and(Path::is_dir) {
+        edit::rewrite(file, edit)?;
+    } else if keep_changes {
+        restored = Restored::Servers(Vec::new());
+    } else {
+        return Err(UndoError::Gone(file.clone()));
+    }
+    folder.remove(&record.name)?;
+    Ok(restored)
+}
+
+/// Returns `text` with the commands of the servers from before, and the names of the servers that were restored.
+fn without_words(record: &SetupRecord, text: &str) -> Result<(String, Vec<String>), EditError> {
+    let (mut text, mut restored) = (text.to_owned(), Vec::new());
+    for server in record.servers.iter().rev() {
+        let parsed = ClientFile::parse(&record.file, &text)?;
+        let unwrapped = parsed.unwrapped(&server.entry, &server.words, server.args_added)?;
+        if let Some(unwrapped) = unwrapped {
+            text = unwrapped;
+            restored.push(server.entry.name.clone());
+        }
+    }
+    restored.reverse();
+    Ok((text, restored))
+}
