@@ -36,6 +36,7 @@
 //! | `watcher` | selects the files to watch and detects changes of their content |
 //! | `output` | prints events as lines for people or as NDJSON |
 //! | `shutdown` | signals as cancellation tokens |
+//! | `command_line` | reads command lines of servers: wrappers, options, script or module |
 //! | `config` | finds, reads and edits configuration files; settings as plain data |
 //! | `error_chain` | errors with their causes |
 //! | `event` | events as plain data |
@@ -57,9 +58,10 @@
 //!  └───> install, setup     └──────────────────────────────────────> bridge ─> mcp ┘
 //! ```
 //!
-//! A layer may use every layer below it, not only the next one. Every layer may use `config`, `error_chain`, `event`,
-//! `file_time`, `lock`, `private_files`, `quoting`, `random`, `state` and `suggestions`. `watcher` and `output` use no
-//! other layer: `watcher` sends notices, `output` takes events, and `fleet` and `cli` connect them.
+//! A layer may use every layer below it, not only the next one. Every layer may use `command_line`, `config`,
+//! `error_chain`, `event`, `file_time`, `lock`, `private_files`, `quoting`, `random`, `state` and `suggestions`.
+//! `watcher` and `output` use no other layer: `watcher` sends notices, `output` takes events, and `fleet` and `cli`
+//! connect them.
 //!
 //! # Data flow
 //!
@@ -90,8 +92,8 @@
 //!
 //! * **Architecture Invariant:** a message in transit is never decoded and encoded again. No typed model of MCP
 //!   messages exists, and no message in transit is built from a `serde_json::Value`.
-//! * **Architecture Invariant:** `jsonrpc`, `mcp`, `bridge`, `search`, the state machine and the settle stage do
-//!   no I/O and read no clock: time is an argument.
+//! * **Architecture Invariant:** `jsonrpc`, `mcp`, `bridge`, `search`, `command_line`, the state machine and the
+//!   settle stage do no I/O and read no clock: time is an argument.
 //! * **Architecture Invariant:** a request that may have effects is written to at most one generation.
 //!   There is no retry of `tools/call` or of an unknown method, unless a remote server is known not to have processed
 //!   it.
@@ -135,6 +137,7 @@
 mod app;
 mod bridge;
 mod cli;
+mod command_line;
 mod config;
 mod error_chain;
 mod event;

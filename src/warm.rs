@@ -6,14 +6,13 @@
 //! standby, which becomes the candidate. Each standby is a fresh process without old state. A server saved again before
 //! the next standby is ready has two of them for a while.
 //!
-//! `command` recognises the supported commands, `preload_list` decides which packages are loaded ahead, `load_log`
+//! Only processes of certain commands note their loaded modules and can have a standby. `preload_list` decides which packages are loaded ahead, `load_log`
 //! reports loaded files of the user, `standby` communicates with one process, `slot` keeps it until its use, `pool`
 //! limits the number of standbys, `standby_wait` decides how long a save waits for one. Uncertain cases start cold: a
 //! server without a standby, and one whose standby differs from a plain start. This module knows nothing of the
 //! protocol spoken with a server and decides nothing about generations.
 
 mod bootstrap_dir;
-mod command;
 mod load_log;
 mod pool;
 mod preload_list;
@@ -33,10 +32,10 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 use self::bootstrap_dir::BootstrapDir;
-use self::command::ProgramReader;
 use self::preload_list::PreloadList;
 use self::slot::{Slot, StandbyRequest};
 use self::standby::StandbyError;
+use crate::command_line::{Launch, ProgramReader};
 use crate::config::{ServerSpec, StandbyMode};
 use crate::event::{Event, EventSender};
 use crate::lock::locked;
@@ -390,7 +389,7 @@ impl WarmReload {
         if spec.warm == StandbyMode::Off {
             return None;
         }
-        let launch = command::parse_command(&spec.program, &spec.args, &ProgramLookup(spec))?;
+        let launch = Launch::of(&spec.program, &spec.args, &ProgramLookup(spec))?;
         if bootstrap_dir::has_hooks(launch.runtime, spec) {
             return None;
         }

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use serde_json::value::RawValue;
 
 use super::{CliError, usage_hints};
+use crate::command_line::CommandLine;
 use crate::config::{
     NAME_ADVICE, OnBroken, ReloadMode, ServerSpec, is_name_char, parse_duration, parse_size,
 };
@@ -191,33 +192,15 @@ fn existing_directory(path: &Path) -> Result<PathBuf, CliError> {
     }
 }
 
-/// Programs that run a script or module given in their arguments.
-const RUNNERS: [&str; 20] = [
-    "python", "python3", "pypy3", "uv", "uvx", "poetry", "pdm", "pipenv", "fastmcp", "node", "npx",
-    "npm", "pnpm", "yarn", "bun", "deno", "tsx", "sh", "bash", "env",
-];
-const SCRIPTS: [&str; 12] = [
-    "py", "pyz", "js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx", "sh", "rb",
-];
-
 /// Returns the default name of a server: `uv run src/weather.py` → `weather`, `python -m weather` → `weather`,
 /// `./target/debug/weather` → `weather`.
 fn default_name(program: &OsStr, args: &[OsString]) -> String {
-    let stem = |word: &OsStr| {
-        let stem = Path::new(word).file_stem().unwrap_or(word);
-        stem.to_string_lossy().into_owned()
-    };
-    let program = stem(program);
-    let runs_a_script = RUNNERS.contains(&program.as_str()) || program.starts_with("python3.");
-    let script = args.iter().position(|arg| {
-        let extension = Path::new(arg).extension();
-        extension.is_some_and(|it| SCRIPTS.iter().any(|script| it == *script))
-    });
-    let module = args.iter().position(|arg| arg == "-m").map(|at| at + 1);
-    let name = match script.or(module).and_then(|at| args.get(at)) {
-        Some(word) if runs_a_script => stem(word),
-        _ => program,
-    };
+    let script = CommandLine::new(Path::new(""), program, args).script();
+    let word = script.as_deref().map_or(program, OsStr::new);
+    let name = Path::new(word)
+        .file_stem()
+        .unwrap_or(word)
+        .to_string_lossy();
     let name: String = name
         .chars()
         .map(|c| if is_name_char(c) { c } else { '-' })
@@ -267,6 +250,8 @@ mod tests {
             ("npx tsx src/index.ts", "index"),
             ("./target/debug/weather --config settings.js", "weather"),
             ("npx -y @acme/weather", "npx"),
+            ("conda run -n dev python src/server.py", "server"),
+            ("node -r ./hook.js dist/index.js", "index"),
             ("my.server.exe", "my-server"),
             ("..", "--"),
         ] {

@@ -1,6 +1,8 @@
 //! Detection of entries that run the proxy itself: the proxy would start itself endlessly.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use crate::command_line::{CommandLine, program_name};
 
 /// Names of the executable and of its packages.
 const NAMES: [&str; 2] = ["mcp-proxy", "mcp-proxy-dev"];
@@ -9,12 +11,18 @@ const SERVING: [&str; 2] = ["dev", "serve"];
 
 /// Whether the command runs the proxy: by name or path, or through `npx`, `cargo run`, `env` or a shell.
 pub(crate) fn is_own(command: &str, args: &[String], this_program: Option<&Path>) -> bool {
+    let words = std::iter::once(command).chain(args.iter().map(String::as_str));
+    let command = CommandLine {
+        base: PathBuf::new(),
+        words: words.map(str::to_owned).collect(),
+    };
     let mut words = Vec::new();
-    for word in std::iter::once(command).chain(args.iter().map(String::as_str)) {
-        match shlex::split(word) {
+    // Unknown wrappers may come before the program.
+    for word in command.innermost().words {
+        match shlex::split(&word) {
             // The command line of a shell is a single word.
             Some(inner) if inner.len() > 1 => words.extend(inner),
-            _ => words.push(word.to_owned()),
+            _ => words.push(word),
         }
     }
     let named = words
@@ -32,20 +40,10 @@ fn names_proxy(word: &str, this_program: Option<&Path>) -> bool {
     if this_program.is_some_and(|program| path.is_absolute() && path == program) {
         return true;
     }
-    let is_name = |name: &str| {
-        let name = name.strip_suffix(".exe").unwrap_or(name);
-        // Version, as in `mcp-proxy-dev@1.2`.
-        let name = name.split_once('@').map_or(name, |(name, _)| name);
-        NAMES.contains(&name)
-    };
-    let component = |path: Option<&Path>| {
-        let name = path
-            .and_then(Path::file_name)
-            .and_then(|name| name.to_str());
-        name.is_some_and(is_name)
-    };
+    let is_named = |word: &str| NAMES.contains(&program_name(word).as_str());
     // `--manifest-path ~/mcp-proxy/Cargo.toml`
-    component(Some(path)) || (path.ends_with("Cargo.toml") && component(path.parent()))
+    let directory = path.parent().filter(|_| path.ends_with("Cargo.toml"));
+    is_named(word) || directory.and_then(Path::to_str).is_some_and(is_named)
 }
 
 #[cfg(test)]
@@ -75,6 +73,8 @@ mod tests {
             "cargo run --manifest-path ../mcp-proxy/Cargo.toml -- dev",
             "sh -c 'exec mcp-proxy dev'",
             "env A=1 mcp-proxy dev",
+            "timeout 5 env -u A mcp-proxy dev",
+            "npx -p mcp-proxy-dev mcp-proxy dev",
         ] {
             assert!(own(line), "{line}");
         }
@@ -87,6 +87,8 @@ mod tests {
             "uvx mcp-proxy https://weather.example/sse",
             "npm run dev -- mcp-proxy",
             "node mcp-proxy/dist/index.js dev",
+            "uv --directory ../mcp-proxy run server.py dev",
+            "conda run -n mcp-proxy python server.py serve",
             "proxy dev",
         ] {
             assert!(!own(line), "{line}");

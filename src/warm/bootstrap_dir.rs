@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::command::{Launch, Runtime};
+use crate::command_line::{Launch, Runtime};
 use crate::config::ServerSpec;
 use crate::private_files;
 

@@ -9,19 +9,19 @@ mod language;
 mod named;
 mod packages;
 mod project;
-mod wrappers;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use self::command::{CommandLine, UnwrappedCommand, stem};
+use self::command::UnwrappedCommand;
 use self::language::Language;
 #[cfg(test)]
 pub(super) use self::language::{GO, RUST};
 pub(super) use self::language::{JAVASCRIPT, NODE, PYTHON};
 use self::named::NamedFiles;
 use self::project::{DirectoryLimits, around_environment, is_installed};
+use crate::command_line::{CommandLine, program_name};
 
 /// Result of the inference.
 #[derive(Debug, Default)]
@@ -59,18 +59,8 @@ pub(super) fn infer(
     home: Option<&Path>,
     builds: bool,
 ) -> Inference {
-    let words = std::iter::once(program)
-        .chain(args.iter().map(OsString::as_os_str))
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
     let limits = DirectoryLimits::new(home);
-    let unwrapped = command::unwrap(
-        CommandLine {
-            base: cwd.to_owned(),
-            words,
-        },
-        &limits,
-    );
+    let unwrapped = command::unwrap(CommandLine::new(cwd, program, args), &limits);
     let named = NamedFiles::by(&unwrapped);
     let mut inferred = Inference::default();
     let watcher = unwrapped.watcher.as_ref();
@@ -304,7 +294,7 @@ impl SourceSearch<'_> {
         let line = first_line(&file)?;
         line.trim_start_matches("#!")
             .split_whitespace()
-            .find_map(|word| Language::of_program(&stem(word)))
+            .find_map(|word| Language::of_program(&program_name(word)))
     }
 
     fn named_files(&self, base: &SourceLocation, globs: &[&str]) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! Detection of file watchers within the command, which restart the server without the proxy's knowledge.
 
-use super::command::{CommandLine, commands_of, takes_value};
+use crate::command_line::{ArgumentKind, CommandLine};
 use crate::watcher::ignores::Ignores;
 
 /// File watcher that the command starts.
@@ -15,55 +15,11 @@ pub(super) struct InnerWatcher {
 }
 
 /// Programs whose only purpose is to restart another program on changes.
+#[rustfmt::skip] // A table.
 const WATCHERS: &[&str] = &[
-    "nodemon",
-    "watchexec",
-    "entr",
-    "air",
-    "wgo",
-    "gow",
-    "reflex",
-    "watchfiles",
-    "watchmedo",
-    "hupper",
-    "jurigged",
-    "npm-watch",
-    "tsc-watch",
-    "onchange",
-    "chokidar",
-    "node-dev",
-    "cargo-watch",
-    "rerun",
-    "mcp-hmr",
-    "mcpmon",
+    "nodemon", "watchexec", "entr", "air", "wgo", "gow", "reflex", "watchfiles", "watchmedo", "hupper", "jurigged",
+    "npm-watch", "tsc-watch", "onchange", "chokidar", "node-dev", "cargo-watch", "rerun", "mcp-hmr", "mcpmon",
     "reloaderoo",
-];
-
-/// Options that enable watching if they precede the script or command.
-const BEFORE_SCRIPT: &[(&str, &[&str])] = &[
-    ("node", &["--watch", "--watch-path"]),
-    ("tsx", &["--watch"]),
-    ("bun", &["--watch", "--hot"]),
-    (
-        "deno",
-        &["--watch", "--watch-hmr", "--watch-exclude", "--hmr"],
-    ),
-    ("vite-node", &["--watch", "-w"]),
-];
-
-/// Options that enable watching in any position.
-const ANYWHERE: &[(&str, &[&str])] = &[
-    ("fastmcp", &["--reload"]),
-    ("uvicorn", &["--reload"]),
-    ("gunicorn", &["--reload"]),
-    ("hypercorn", &["--reload"]),
-    ("granian", &["--reload"]),
-    ("flask", &["--reload", "--debug"]),
-    ("litestar", &["--reload"]),
-    ("sanic", &["--auto-reload", "--dev"]),
-    ("nest", &["--watch"]),
-    ("gradle", &["--continuous", "-t"]),
-    ("gradlew", &["--continuous", "-t"]),
 ];
 
 /// Subcommands that enable watching.
@@ -107,26 +63,16 @@ impl InnerWatcher {
 
 /// Returns the watcher that the command is or enables.
 pub(super) fn of(command: &CommandLine) -> Option<InnerWatcher> {
-    let words = &command.words;
     let program = command.program();
-    let options = match options_of(&program, ANYWHERE) {
-        // Words after `--` belong to the server.
-        Some(options) => Some((options, words.iter().position(|word| word == "--"))),
-        None => options_of(&program, BEFORE_SCRIPT)
-            .map(|options| (options, script_position(&program, words))),
-    };
-    if let Some((options, end)) = options {
-        let given = words[1..end.unwrap_or(words.len()).max(1)].iter();
-        let found = given.into_iter().find(|word| {
-            let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
-            options.contains(&name)
-        });
-        if let Some(word) = found {
-            return Some(InnerWatcher::left_out(&program, word));
-        }
+    let own = command.own_arguments();
+    let found = own.iter().find(|it| it.kind == ArgumentKind::Watching);
+    if let Some(option) = found {
+        return Some(InnerWatcher::left_out(&program, option.word));
     }
-    let first = words[1..].iter().position(|word| !word.starts_with('-'));
-    let first = first.map(|at| words[at + 1].as_str());
+    let first = command
+        .arguments()
+        .find(|it| it.kind == ArgumentKind::Plain);
+    let first = first.map(|argument| argument.word);
     if SUBCOMMANDS
         .iter()
         .any(|(name, subcommand)| *name == program && Some(*subcommand) == first)
@@ -152,42 +98,13 @@ pub(super) fn of(command: &CommandLine) -> Option<InnerWatcher> {
 
 /// Returns the watcher in a nested command that is not unwrapped.
 fn within(command: &CommandLine, program: &str) -> Option<InnerWatcher> {
-    let words = &command.words;
-    if program.starts_with("python") {
-        // `python -m uvicorn --reload`; options after a script belong to the script.
-        let at = script_position(program, words)?;
-        let is_module = words[at - 1] == "-m";
-        return is_module.then(|| of(&command.with(&words[at..]))).flatten();
-    }
     if matches!(program, "concurrently" | "conc") {
-        return words[1..]
-            .iter()
-            .filter(|word| word.contains(' '))
-            .flat_map(|line| commands_of(line, &command.base))
-            .find_map(|command| of(&command));
+        let lines = command.words[1..].iter().filter(|word| word.contains(' '));
+        let mut commands = lines.flat_map(|line| CommandLine::of_shell(line, &command.base));
+        return commands.find_map(|command| of(&command));
     }
-    None
-}
-
-fn options_of(program: &str, table: &'static [(&str, &[&str])]) -> Option<&'static [&'static str]> {
-    let row = table.iter().find(|(name, _)| *name == program)?;
-    Some(row.1)
-}
-
-/// Returns the index of the script or command, to which all later options belong.
-fn script_position(program: &str, words: &[String]) -> Option<usize> {
-    let has_run = matches!(program, "bun" | "deno");
-    let mut is_value = false;
-    for (at, word) in words.iter().enumerate().skip(1) {
-        let is_run = has_run && matches!(word.as_str(), "run" | "serve");
-        if std::mem::replace(&mut is_value, takes_value(word)) || is_run {
-            continue;
-        }
-        if word == "--" || !word.starts_with('-') {
-            return Some(at);
-        }
-    }
-    None
+    // `python -m uvicorn --reload`; options after a script belong to the script.
+    of(&command.module()?)
 }
 
 /// Whether the program is the user's own, as in `./bin/air`.

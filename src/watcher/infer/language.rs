@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::command_line::unversioned;
+
 /// JSON files of a Node.js project that always count; other JSON files count if a source imports them.
 const NODE_MANIFESTS: &str = "**/{package,tsconfig*,jsconfig,deno,fastmcp}.{json,jsonc}";
 
@@ -42,60 +44,23 @@ const NONE: Language = Language {
 };
 
 /// All languages; the first one with a manifest determines the language of a project.
+#[rustfmt::skip] // A table.
 pub(super) const LANGUAGES: &[Language] = &[
     Language {
         programs: &[
-            "uv",
-            "uvx",
-            "poetry",
-            "pdm",
-            "pipenv",
-            "pipx",
-            "hatch",
-            "rye",
-            "pixi",
-            "conda",
-            "micromamba",
-            "fastmcp",
-            "mcp",
-            "uvicorn",
-            "gunicorn",
-            "hypercorn",
-            "py",
-            "ipython",
+            "uv", "uvx", "poetry", "pdm", "pipenv", "pipx", "hatch", "rye", "pixi", "conda", "micromamba", "fastmcp",
+            "mcp", "uvicorn", "gunicorn", "hypercorn", "py", "ipython",
         ],
         extensions: &["py", "pyw"],
-        manifests: &[
-            "pyproject.toml",
-            "setup.py",
-            "setup.cfg",
-            "requirements.txt",
-            "Pipfile",
-        ],
+        manifests: &["pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "Pipfile"],
         globs: PYTHON,
         is_sure: true,
         ..NONE
     },
     Language {
         programs: &[
-            "node",
-            "npx",
-            "npm",
-            "pnpm",
-            "pnpx",
-            "yarn",
-            "bun",
-            "bunx",
-            "deno",
-            "tsx",
-            "ts-node",
-            "ts-node-esm",
-            "ts-node-dev",
-            "tsnd",
-            "nodemon",
-            "vite-node",
-            "nodejs",
-            "jiti",
+            "node", "npx", "npm", "pnpm", "pnpx", "yarn", "bun", "bunx", "deno", "tsx", "ts-node", "ts-node-esm",
+            "ts-node-dev", "tsnd", "nodemon", "vite-node", "nodejs", "jiti",
         ],
         extensions: &["ts", "tsx", "mts", "cts", "js", "jsx", "mjs", "cjs"],
         manifests: &["package.json", "deno.json", "deno.jsonc"],
@@ -121,33 +86,14 @@ pub(super) const LANGUAGES: &[Language] = &[
     },
     Language {
         programs: &[
-            "java",
-            "javaw",
-            "mvn",
-            "mvnw",
-            "gradle",
-            "gradlew",
-            "kotlin",
-            "kotlinc",
-            "scala",
-            "scala-cli",
-            "sbt",
-            "groovy",
-            "jbang",
+            "java", "javaw", "mvn", "mvnw", "gradle", "gradlew", "kotlin", "kotlinc", "scala", "scala-cli", "sbt",
+            "groovy", "jbang",
         ],
         extensions: &["java", "kt", "kts", "scala", "sc", "groovy"],
         manifests: &[
-            "pom.xml",
-            "build.gradle",
-            "build.gradle.kts",
-            "settings.gradle",
-            "settings.gradle.kts",
-            "build.sbt",
+            "pom.xml", "build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts", "build.sbt",
         ],
-        globs: &[
-            "**/*.{java,kt,kts,scala,sc,sbt,groovy,gradle}",
-            "**/pom.xml",
-        ],
+        globs: &["**/*.{java,kt,kts,scala,sc,sbt,groovy,gradle}", "**/pom.xml"],
         skipped: &["build", "bin", "out"],
         built: &["jar", "war", "class"],
         ..NONE
@@ -243,25 +189,14 @@ pub(super) const LANGUAGES: &[Language] = &[
         ..NONE
     },
     Language {
-        programs: &[
-            "crystal", "nim", "nimble", "clojure", "clj", "racket", "ocaml", "dune",
-        ],
+        programs: &["crystal", "nim", "nimble", "clojure", "clj", "racket", "ocaml", "dune"],
         extensions: &["cr", "nim", "clj", "rkt", "ml"],
         manifests: &["shard.yml", "*.nimble", "deps.edn", "dune-project"],
         globs: &["**/*.{cr,nim,clj,cljc,edn,rkt,ml,mli}"],
         ..NONE
     },
     Language {
-        programs: &[
-            "sh",
-            "bash",
-            "zsh",
-            "dash",
-            "ksh",
-            "fish",
-            "pwsh",
-            "powershell",
-        ],
+        programs: &["sh", "bash", "zsh", "dash", "ksh", "fish", "pwsh", "powershell"],
         extensions: &["sh", "bash", "zsh", "fish", "ps1"],
         ..NONE
     },
@@ -270,9 +205,7 @@ pub(super) const LANGUAGES: &[Language] = &[
 impl Language {
     /// Returns the language of a program, given by its name in lower case without directory.
     pub(super) fn of_program(name: &str) -> Option<&'static Self> {
-        // Versioned names: `python3.12`, `pypy3`, `ruby3.3`, `java17`.
-        let plain = name.trim_end_matches(|c: char| c == '.' || c.is_ascii_digit());
-        let plain = match plain {
+        let plain = match unversioned(name) {
             "python" | "pythonw" | "pypy" => "py",
             plain => plain,
         };

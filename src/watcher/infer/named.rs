@@ -2,24 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::command::{CommandLine, UnwrappedCommand, is_assignment, takes_value};
+use super::command::UnwrappedCommand;
 use super::language::{LANGUAGES, Language};
 use super::project::{around_environment, is_installed, read_json};
+use crate::command_line::{Argument, ArgumentKind, CommandLine};
 
 /// Extensions of configuration files.
+#[rustfmt::skip] // A table.
 const SETTINGS: &[&str] = &[
-    "json",
-    "jsonc",
-    "json5",
-    "yaml",
-    "yml",
-    "toml",
-    "ini",
-    "cfg",
-    "conf",
-    "env",
-    "properties",
-    "xml",
+    "json", "jsonc", "json5", "yaml", "yml", "toml", "ini", "cfg", "conf", "env", "properties", "xml",
 ];
 
 /// Parts of option names and file names that distinguish configuration from data.
@@ -47,47 +38,42 @@ impl NamedFiles {
         let command = &unwrapped.command;
         let mut named = Self::default();
         let language = Language::of_program(&command.program());
-        let mut previous = "";
+        let program = &command.words[0];
+        named.take_file("", program, file_of(command, program));
         let mut has_positional = false;
-        for (index, word) in command.words.iter().enumerate() {
-            let (option, value) = match word.split_once('=') {
-                Some((option, value)) if word.starts_with('-') => (option, value),
-                _ => (previous, word.as_str()),
-            };
-            previous = word;
-            named.take(command, index, option, value);
-            let is_positional =
-                index > 0 && !word.starts_with('-') && !is_assignment(word) && !takes_value(option);
-            if is_positional && !has_positional {
+        for argument in command.arguments() {
+            named.take(command, &argument);
+            if argument.kind == ArgumentKind::Plain && !has_positional {
                 has_positional = true;
-                named.take_first(command, language, option, word);
+                named.take_first(command, language, &argument);
             }
         }
         named.read_fastmcp(command);
         named
     }
 
-    /// Records a word, which may be the value of `option`.
-    fn take(&mut self, command: &CommandLine, index: usize, option: &str, value: &str) {
-        if index > 0 && is_class_path(option) {
+    /// Records the files that an argument names.
+    fn take(&mut self, command: &CommandLine, argument: &Argument) {
+        let Some(value) = argument.value else { return };
+        if is_class_path(argument.option) {
             let paths =
                 std::env::split_paths(value).map(|path| command.path(&path.to_string_lossy()));
             let near = paths.filter(|path| path.starts_with(&command.base));
             self.built.extend(near);
             return;
         }
-        // `server.py:app` names an object in the file.
-        let whole = command.path(value);
-        let file = match value.rsplit_once(':') {
-            Some((file, _)) if !whole.exists() => command.path(file),
-            _ => whole,
-        };
+        let file = file_of(command, value);
         let is_built = LANGUAGES.iter().any(|language| language.builds(&file));
-        if index > 0 && (option == "-jar" || is_built && file.is_file()) {
+        if argument.option == "-jar" || is_built && file.is_file() {
             self.built.push(file);
-            return;
+        } else {
+            self.take_file(argument.option, value, file);
         }
-        if !file.is_file() || is_installed(&file) || around_environment(&file).is_some() {
+    }
+
+    /// Records a source or configuration file, given as `value`, perhaps to an option.
+    fn take_file(&mut self, option: &str, value: &str, file: PathBuf) {
+        if !is_users_file(&file) {
             return;
         }
         if Language::of_source(&file).is_some() {
@@ -97,7 +83,7 @@ impl NamedFiles {
             } else {
                 self.sources.push(file);
             }
-        } else if index > 0 && is_settings(option, &file) {
+        } else if is_settings(option, &file) {
             self.settings.push(file);
         }
     }
@@ -107,23 +93,18 @@ impl NamedFiles {
         &mut self,
         command: &CommandLine,
         language: Option<&'static Language>,
-        option: &str,
-        word: &str,
+        argument: &Argument,
     ) {
+        let word = argument.word;
         let is_python = language.is_some_and(|language| language.globs == super::PYTHON);
-        if is_python && option == "-m" {
+        if is_python && argument.option == "-m" {
             self.module = module(command, word);
             self.is_relative = true;
             return;
         }
         let file = command.path(word);
-        if language.is_some()
-            && self.script.is_none()
-            && file.extension().is_none()
-            && file.is_file()
-            && !is_installed(&file)
-            && around_environment(&file).is_none()
-        {
+        let is_script = file.extension().is_none() && is_users_file(&file);
+        if language.is_some() && self.script.is_none() && is_script {
             self.is_relative = !Path::new(word).is_absolute();
             self.script = Some(file);
         }
@@ -163,6 +144,20 @@ fn module(command: &CommandLine, name: &str) -> Option<PathBuf> {
         .flat_map(|root| [root.join("src"), root])
         .flat_map(|root| [root.join(first), root.join(format!("{first}.py"))])
         .find(|place| place.is_dir() && !is_installed(place) || place.is_file())
+}
+
+/// Returns the file named by a word; `server.py:app` names an object in a file.
+fn file_of(command: &CommandLine, word: &str) -> PathBuf {
+    let whole = command.path(word);
+    match word.rsplit_once(':') {
+        Some((file, _)) if !whole.exists() => command.path(file),
+        _ => whole,
+    }
+}
+
+/// Whether the file exists and no package manager installed it.
+fn is_users_file(file: &Path) -> bool {
+    file.is_file() && !is_installed(file) && around_environment(file).is_none()
 }
 
 fn is_class_path(option: &str) -> bool {

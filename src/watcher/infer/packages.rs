@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::command::{CommandLine, InnerCommand, is_assignment};
 use super::language::Language;
 use super::project::{DirectoryLimits, is_installed, own_names, python_name, read_json, tidy};
+use crate::command_line::{CommandLine, InnerCommand, is_known};
 
 /// Origin of a program.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,37 +21,6 @@ pub(super) enum ProgramOrigin {
     Foreign(String),
 }
 
-/// Tools with a script of the user in any position of their arguments.
-const TOOLS: &[&str] = &[
-    "tsx",
-    "ts-node",
-    "ts-node-dev",
-    "tsnd",
-    "vite-node",
-    "nodemon",
-    "esno",
-    "jiti",
-    "esr",
-    "swc-node",
-    "babel-node",
-    "node",
-    "bun",
-    "deno",
-    "python",
-    "fastmcp",
-    "mcp",
-    "uvicorn",
-    "watchfiles",
-    "jurigged",
-    "cross-env",
-    "dotenv",
-    "dotenvx",
-    "concurrently",
-    "mcp-hmr",
-    "hupper",
-    "npm-run-all",
-];
-
 /// Returns the origin of the program that the wrapper runs.
 pub(super) fn owner(inner: &InnerCommand, limits: &DirectoryLimits) -> ProgramOrigin {
     let command = &inner.command;
@@ -60,7 +29,7 @@ pub(super) fn owner(inner: &InnerCommand, limits: &DirectoryLimits) -> ProgramOr
         bin: None,
     };
     let tool = command.words[0].as_str();
-    let spec = inner.packages.first().map_or(tool, String::as_str);
+    let spec = inner.package.as_deref().unwrap_or(tool);
     if let Some(directory) = [inner.editable.as_deref(), Some(spec)]
         .into_iter()
         .flatten()
@@ -84,7 +53,7 @@ pub(super) fn owner(inner: &InnerCommand, limits: &DirectoryLimits) -> ProgramOr
     if let Some(directory) = linked(name, &command.base, limits) {
         return project(directory);
     }
-    if is_inspector(name) || is_tool(tool) || names_script(command) {
+    if is_inspector(name) || is_known(plain_name(tool)) || names_script(command) {
         return ProgramOrigin::Tool;
     }
     ProgramOrigin::Foreign(spec.to_owned())
@@ -120,21 +89,9 @@ pub(super) fn is_inspector(program: &str) -> bool {
 }
 
 /// Returns the command that the inspector runs.
-pub(super) fn inspected(command: &CommandLine) -> Option<CommandLine> {
-    let mut at = 1;
-    while let Some(word) = command.words.get(at) {
-        match word.as_str() {
-            "-e" | "--config" | "--server" | "--method" | "--transport" => at += 2,
-            word if word.starts_with('-') || is_assignment(word) => at += 1,
-            _ => return Some(command.with(&command.words[at..])),
-        }
-    }
-    None
-}
-
-fn is_tool(tool: &str) -> bool {
-    let name = plain_name(tool);
-    TOOLS.contains(&name) || name.starts_with("python3")
+pub(super) fn inspected(command: &CommandLine) -> Option<InnerCommand> {
+    let words = [&["mcp-inspector".to_owned()], &command.words[1..]].concat();
+    command.with(&words).inner()
 }
 
 /// Returns the directory named by `.`, `./server`, `file:../server` or an absolute path.

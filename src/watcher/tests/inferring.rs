@@ -84,6 +84,10 @@ fn a_script_is_watched_too() {
         and(JAVASCRIPT, &["dist/index.js", "dist/**/*.{js,mjs,cjs}"])
     );
     assert_eq!(infer(&["run.sh"], "bash run.sh"), ["./run.sh"]);
+    assert_eq!(
+        infer(&["server"], "python -u server"),
+        and(PYTHON, &["./server"])
+    );
     assert_eq!(infer(&["run.rb"], "ruby run.rb")[0], "**/*.rb");
 }
 
@@ -232,6 +236,7 @@ fn a_package_of_others_is_not_the_project() {
         "npx weather",
         "npx -y @me/weather@1.2",
         "npx tsx src/index.ts",
+        "uvx flask --app server run",
         "npx ts-node --esm src/index.ts",
         "npx -y @modelcontextprotocol/inspector node src/index.js",
         "uvx my-weather",
@@ -326,7 +331,7 @@ fn a_watcher_inside_the_command_is_found() {
             "node --env-file .env --watch-path=src x.js",
             "`--watch-path=src`",
         ),
-        ("npx -y nodemon x.js", "`nodemon`"),
+        ("npx -y nodemon@3 x.js", "`nodemon`"),
         ("bun --hot run x.js", "`--hot`"),
         ("bun run --watch x.js", "`--watch`"),
         ("deno run --watch -A x.ts", "`--watch`"),
@@ -361,6 +366,7 @@ fn a_watcher_inside_the_command_is_found() {
         "cargo run -- watch",
         "npx tsx src/x.ts --watch",
         "sh -c 'node x.js --watch'",
+        "pnpm --filter=other dev",
     ] {
         let found = inferred(&["server.py", "x.js", "src/x.ts", "Cargo.toml"], command);
         assert!(found.warnings.is_empty(), "{command}: {found:?}");
