@@ -43,7 +43,11 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<u8, CliError> {
     let files = clients::found(&home, &project, around.program.as_deref());
     let desktop_path = system::desktop_path();
     let mut findings = configuration(&loaded);
-    findings.extend(commands::servers(&loaded.config.servers, &desktop_path));
+    findings.extend(commands::servers(
+        &loaded.config.servers,
+        &desktop_path,
+        &files,
+    ));
     findings.extend(commands::runtimes(&loaded.config.servers));
     for file in &files {
         findings.extend(entries(file, &desktop_path, &project));

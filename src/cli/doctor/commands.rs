@@ -24,12 +24,24 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_OUTPUT: u64 = 64 << 10;
 
 /// Returns findings about the commands of configured servers, as the proxy's own `PATH` and `desktop_path` find them.
-pub(super) fn servers(servers: &[ServerSpec], desktop_path: &OsStr) -> Vec<Finding> {
+/// `files` are those of clients.
+pub(super) fn servers(
+    servers: &[ServerSpec],
+    desktop_path: &OsStr,
+    files: &[ClientFile],
+) -> Vec<Finding> {
+    let on_desktop = files.iter().filter(|file| file.client.is_desktop);
+    let mut entries = on_desktop.flat_map(|file| file.entries.iter().flatten());
+    let is_used = entries.any(|entry| entry.runs_proxy);
     let local = servers.iter().filter(|spec| spec.remote.is_none());
-    local.map(|spec| server(spec, desktop_path)).collect()
+    local
+        .map(|spec| server(spec, desktop_path, is_used))
+        .collect()
 }
 
-fn server(spec: &ServerSpec, desktop_path: &OsStr) -> Finding {
+/// Returns the finding about one server. A program that only a shell finds is a problem if a desktop application runs
+/// the proxy (`is_used`).
+fn server(spec: &ServerSpec, desktop_path: &OsStr, is_used: bool) -> Finding {
     let program = match program_of(spec) {
         Ok(program) => program,
         Err(error) => {
@@ -43,17 +55,28 @@ fn server(spec: &ServerSpec, desktop_path: &OsStr) -> Finding {
     let shown = spec.hidden.hide(program.display().to_string());
     let name = &spec.name;
     let has_path = spec.env.iter().any(|(name, _)| name == "PATH");
-    if has_path || is_found(&spec.program, desktop_path, &spec.cwd) {
+    let from_desktop = which::which_in(&spec.program, Some(desktop_path), &spec.cwd).ok();
+    if has_path || from_desktop.as_ref() == Some(&program) {
         return Finding::good(CHECK, format!("server `{name}` starts {shown}"));
     }
+    let is_wrong = is_used && from_desktop.is_none();
+    let otherwise = match from_desktop {
+        Some(other) => format!("is {}", spec.hidden.hide(other.display().to_string())),
+        None => "is missing".to_owned(),
+    };
     let text = format!(
-        "server `{name}` starts {shown}, which is not in the PATH of desktop applications ({})",
+        "server `{name}` starts {shown}, which {otherwise} in the PATH of desktop applications ({})",
         desktop_path.to_string_lossy()
     );
     let advice = format!(
         "for a client that was not started from a shell, write {shown} as the command, or set PATH in `env`"
     );
-    Finding::note(CHECK, text).advice(advice)
+    let finding = if is_wrong {
+        Finding::problem(CHECK, text)
+    } else {
+        Finding::note(CHECK, text)
+    };
+    finding.advice(advice)
 }
 
 /// Returns findings about the command of `entry`, an entry of `file` that runs the proxy, and about the command that it
@@ -209,19 +232,31 @@ mod tests {
 
     #[test]
     fn a_command_is_looked_up_with_both_paths() {
+        let room = tempfile::tempdir().unwrap();
+        script(room.path(), "sh", "#!/bin/sh\n");
         for (program, desktop_path, severity) in [
-            ("sh", "/usr/bin:/bin", Severity::Good),
+            (
+                "sh",
+                std::env::var("PATH").unwrap().as_str(),
+                Severity::Good,
+            ),
             ("sh", "/nowhere", Severity::Note),
+            ("sh", room.path().to_str().unwrap(), Severity::Note),
             ("no-such-program", "/usr/bin:/bin", Severity::Problem),
             ("/bin/sh", "/nowhere", Severity::Good),
         ] {
-            let finding = server(&spec(program), desktop_path.as_ref());
+            let finding = server(&spec(program), desktop_path.as_ref(), false);
             assert_eq!(finding.severity, severity, "{finding:?}");
             assert_eq!(finding.advice.is_some(), severity != Severity::Good);
         }
+        let of_desktop = server(&spec("sh"), "/nowhere".as_ref(), true);
+        assert_eq!(of_desktop.severity, Severity::Problem);
         let mut own = spec("sh");
         own.env.push(("PATH".into(), "/bin".into()));
-        assert_eq!(server(&own, "/nowhere".as_ref()).severity, Severity::Good);
+        assert_eq!(
+            server(&own, "/nowhere".as_ref(), true).severity,
+            Severity::Good
+        );
     }
 
     #[test]
