@@ -104,6 +104,7 @@ fn is_old(file: &Path, now: SystemTime) -> bool {
 mod tests {
     use super::super::run_record::Timestamp;
     use super::*;
+    use crate::event::{Event, Failure};
     use crate::private_files;
 
     fn folder() -> (tempfile::TempDir, StateDirectory, StateFolder) {
@@ -162,5 +163,34 @@ mod tests {
         remove_old(&folder, now + KEPT_FOR + Duration::from_secs(60));
         assert_eq!(runs(&directory).unwrap().len(), 1);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn values_of_variables_are_hidden_in_errors_and_lines() {
+        let room = tempfile::tempdir().unwrap();
+        let file = room.path().join(".mcp.json");
+        let text = r#"{"mcpServers": {"a": {"command": "sh", "args": ["${KEY}"]}}}"#;
+        std::fs::write(&file, text).unwrap();
+        let loaded = crate::config::load(&crate::config::ConfigContext {
+            explicit: Some(file),
+            cwd: room.path().into(),
+            variables: [("KEY".to_owned(), "hush-hush".to_owned())].into(),
+            ..Default::default()
+        });
+        let at = Timestamp::of(SystemTime::now());
+        let mut record = RunRecord::new(1, at, "dev", "/".into());
+        let line = Some("a  hush-hush");
+        let broken = Event::Broken {
+            server: "a".into(),
+            failure: Failure::new(1, "no hush-hush".into()),
+            serving_last_good: false,
+        };
+        record.apply(&broken, line, at);
+        let reason = "hush-hush".to_owned();
+        record.apply(&Event::Failed { reason }, line, at);
+        let record = record.hiding(&loaded.config.servers[0].hidden);
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(!text.contains("hush-hush"), "{text}");
+        assert!(text.contains("no ${KEY}"), "{text}");
     }
 }
