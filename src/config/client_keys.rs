@@ -32,7 +32,7 @@ enum KeyMeaning {
 use KeyMeaning::{Allowed, Denied, Disabled, HeaderVariables, Is, Lacking, TokenVariable};
 
 /// Client keys with a meaning for the proxy. A comment names the clients that use the following keys.
-const KEYS: [(&str, KeyMeaning); 36] = [
+const KEYS: [(&str, KeyMeaning); 38] = [
     ("type", Is("type")),
     // FastMCP, Cline.
     ("transport", Is("type")),
@@ -40,6 +40,9 @@ const KEYS: [(&str, KeyMeaning); 36] = [
     ("command", Is("command")),
     ("args", Is("args")),
     ("env", Is("env")),
+    // Goose.
+    ("cmd", Is("command")),
+    ("envs", Is("env")),
     // OpenCode.
     ("environment", Is("env")),
     // VS Code, Cursor.

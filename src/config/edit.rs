@@ -115,6 +115,7 @@ pub(crate) fn add(
         let edited = match document.form {
             FileFormat::Json => json::add(&document, name, server)?,
             FileFormat::Toml => toml::add(&document, name, server),
+            FileFormat::Yaml => return Err(document.unsupported()),
         };
         document.proved(edited, name, true).map(Some)
     };
@@ -147,6 +148,7 @@ pub(crate) fn remove<T>(
         let edited = match document.form {
             FileFormat::Json => json::remove(&document, name)?,
             FileFormat::Toml => toml::remove(&document, name),
+            FileFormat::Yaml => return Err(document.unsupported()),
         };
         document.proved(edited, name, false).map(Some)
     };
@@ -247,6 +249,8 @@ fn places(around: &ConfigContext) -> discover::ConfigPaths {
 enum FileFormat {
     Json,
     Toml,
+    /// Only single commands in it are edited.
+    Yaml,
 }
 
 /// Text of a file, without a byte order mark, and its tree.
@@ -259,10 +263,10 @@ struct ConfigDocument {
 
 impl ConfigDocument {
     fn parse(file: &Path, text: &str) -> Result<Self, EditError> {
-        let form = if file.extension().is_some_and(|it| it == "toml") {
-            FileFormat::Toml
-        } else {
-            FileFormat::Json
+        let form = match file.extension().and_then(|it| it.to_str()) {
+            Some("toml") => FileFormat::Toml,
+            Some("yaml" | "yml") => FileFormat::Yaml,
+            _ => FileFormat::Json,
         };
         let source = Arc::new(ConfigFile {
             path: file.to_owned(),
@@ -271,6 +275,7 @@ impl ConfigDocument {
         let tree = match form {
             FileFormat::Json => node::json(&source),
             FileFormat::Toml => node::toml(&source),
+            FileFormat::Yaml => node::yaml(&source),
         };
         let broken = |faults: Vec<Fault>| faults.into_iter().next().map(Box::new);
         let tree = tree
@@ -289,7 +294,7 @@ impl ConfigDocument {
     /// of servers yet.
     fn place(&self, name: &str) -> Option<ServerTable<'_>> {
         let mut places = match self.form {
-            FileFormat::Json => server_tables::places(&self.tree),
+            FileFormat::Json | FileFormat::Yaml => server_tables::places(&self.tree),
             FileFormat::Toml => server_tables::places_in_toml(&self.tree),
         };
         let has = |place: &ServerTable<'_>| place.servers.get(name).is_some();
@@ -335,13 +340,17 @@ impl ConfigDocument {
         };
         let after = Self::parse(&self.source.path, &edited);
         let good = after.is_ok_and(|after| is_proved(&after));
+        good.then_some(edited).ok_or_else(|| self.unsupported())
+    }
+
+    fn unsupported(&self) -> EditError {
+        let file = self.source.path.clone();
         let example = match self.form {
             FileFormat::Json => "{\"mcpServers\": {…}}",
             FileFormat::Toml => "[servers.NAME]",
+            FileFormat::Yaml => "JSON or TOML",
         };
-        let file = self.source.path.clone();
-        good.then_some(edited)
-            .ok_or(EditError::Form { file, example })
+        EditError::Form { file, example }
     }
 }
 
@@ -381,7 +390,7 @@ fn plain(node: &Node) -> serde_json::Value {
         Value::Null => Plain::Null,
         Value::Flag(flag) => (*flag).into(),
         Value::Number(text) | Value::Text(text) => text.as_str().into(),
-        Value::Date => node.at.text().into(),
+        Value::Date | Value::Reference => node.at.text().into(),
         Value::List(items) => items.iter().map(plain).collect(),
         Value::Table(entries) => entries
             .iter()

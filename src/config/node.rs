@@ -1,4 +1,6 @@
-//! Common tree for TOML and JSON; keys and values carry their positions.
+//! Common tree for TOML, JSON and YAML; keys and values carry their positions.
+
+mod yaml;
 
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::Fault;
 use super::location::{ConfigFile, FileSpan, Located};
+
+pub(super) use yaml::yaml;
 
 /// Value of a configuration file, with its position.
 #[derive(Debug, Clone)]
@@ -30,6 +34,8 @@ pub(super) enum Value {
     Table(Entries),
     /// TOML only.
     Date,
+    /// YAML only: an alias, or a value with an anchor or a tag.
+    Reference,
 }
 
 /// Keys and values of a table.
@@ -46,6 +52,7 @@ impl Node {
             Value::List(_) => "a list",
             Value::Table(_) => "a table",
             Value::Date => "a date",
+            Value::Reference => "a reference",
         }
     }
 }

@@ -67,6 +67,7 @@ const SETTINGS: &[&str] = &["mcp", "servers"];
 const CONTEXT_SERVERS: &[&str] = &["context_servers"];
 const MCP: &[&str] = &["mcp"];
 const AMP: &[&str] = &["amp.mcpServers"];
+const EXTENSIONS: &[&str] = &["extensions"];
 
 /// Folder with the data of an extension of VS Code.
 macro_rules! vs_code_data {
@@ -93,7 +94,7 @@ const fn client(
 }
 
 /// All clients. If two use the same file, the first is named.
-pub(crate) static CLIENTS: [Client; 15] = [
+pub(crate) static CLIENTS: [Client; 17] = [
     client(
         (CLAUDE_CODE, "Claude Code"),
         true,
@@ -207,6 +208,16 @@ pub(crate) static CLIENTS: [Client; 15] = [
         ],
     ),
     client(("amp", "Amp"), true, &[file(Xdg, "amp/settings.json", AMP)]),
+    client(
+        ("goose", "Goose"),
+        true,
+        &[file(Xdg, "goose/config.yaml", EXTENSIONS)],
+    ),
+    client(
+        ("continue", "Continue"),
+        false,
+        &[file(Home, ".continue/config.yaml", MCP_SERVERS)],
+    ),
     client(
         ("codex", "Codex"),
         true,

@@ -274,3 +274,49 @@ fn setups_at_once_lose_nothing() {
     assert_eq!(exact.collect::<Vec<_>>(), [true, true]);
     assert_eq!(home.read(FILE), before);
 }
+
+#[test]
+fn files_in_toml_and_yaml_are_wrapped_and_restored() {
+    let home = home();
+    let project = home.read(FILE);
+    let server = json!(example("fake_server"));
+    let script = json!(home.path("home/work/script.json"));
+    let files = [
+        (
+            "home/.codex/config.toml",
+            format!(
+                "[mcp_servers.weather] # own\ncommand = {server} # scripted\nargs = [{script}]\n"
+            ),
+        ),
+        (
+            "home/.config/goose/config.yaml",
+            format!(
+                "extensions:\n  weather:\n    cmd: {server} # scripted\n    args:\n      - {script}\n    type: stdio\n"
+            ),
+        ),
+        (
+            "home/.continue/config.yaml",
+            format!("mcpServers:\n  - name: weather\n    command: {server}\n"),
+        ),
+    ];
+    for (file, text) in &files {
+        home.write(file, text);
+    }
+    let setup = run(&home, &["setup", "--scope", "user", "--yes", "--json"]).ended_with(0);
+    let report = object(&setup);
+    let clients = report["servers"].as_array().unwrap().iter();
+    let clients: Vec<_> = clients.map(|it| it["client"].as_str().unwrap()).collect();
+    assert_eq!(clients, ["goose", "continue", "codex"]);
+    for (file, text) in &files {
+        let after = home.read(file);
+        assert!(
+            after.contains("\"--\"") && after.matches('#').count() == text.matches('#').count(),
+            "{after}"
+        );
+    }
+    assert_eq!(home.read(FILE), project);
+    run(&home, &["undo", "--yes"]).ended_with(0);
+    for (file, text) in &files {
+        assert_eq!(home.read(file), *text);
+    }
+}

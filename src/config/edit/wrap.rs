@@ -114,7 +114,7 @@ impl ClientFile {
             CommandParts::Together(list) => vec![self.before_items(list, &items)],
             CommandParts::Apart { program, args } => {
                 let proxy = items.remove(0);
-                items.push(program.1.at.text().to_owned());
+                items.push(self.moved(&program.1, args.map(|it| &it.1)));
                 let start = match args {
                     Some((_, args)) => self.before_items(args, &items),
                     None => self.new_args(program, &items),
@@ -158,15 +158,16 @@ impl ClientFile {
                 let original = items[own].at.text().to_owned();
                 let (at, lead) = self.place_of_args(program);
                 let is_ours = text.get(at..key.at.span.start) == Some(lead.as_str());
-                let start = if before.len() == 1 && args_added && is_ours {
-                    at..list.at.span.end
+                let none_left = before.len() == 1;
+                let start = if none_left && args_added && is_ours {
+                    (at..list.at.span.end, String::new())
+                } else if none_left && self.is_block(list) {
+                    let end = items[own].at.span.end;
+                    (key.at.span.end + 1..end, " []".to_owned())
                 } else {
-                    self.first_items(list, words.len())
+                    (self.first_items(list, words.len()), String::new())
                 };
-                vec![
-                    (program.1.at.span.clone(), original),
-                    (start, String::new()),
-                ]
+                vec![(program.1.at.span.clone(), original), start]
             }
         };
         let text = spliced(text, cuts);
@@ -208,9 +209,34 @@ impl ClientFile {
 
     fn quoted(&self, word: &str) -> String {
         match self.document.form {
-            FileFormat::Json => Plain::from(word).to_string(),
+            // YAML reads the strings of JSON.
+            FileFormat::Json | FileFormat::Yaml => Plain::from(word).to_string(),
             FileFormat::Toml => toml_text(&Plain::from(word)),
         }
+    }
+
+    /// Returns the program as an item of the arguments.
+    fn moved(&self, program: &Node, args: Option<&Node>) -> String {
+        let text = program.at.text();
+        let is_in_block = args.is_some_and(|args| self.is_block(args));
+        let is_quoted = text.starts_with(['"', '\'']);
+        match &program.value {
+            // Some plain characters have a meaning between brackets.
+            Value::Text(word)
+                if self.document.form == FileFormat::Yaml
+                    && !is_in_block
+                    && !is_quoted
+                    && text.contains([',', '[', ']', '{', '}', '#', '\n']) =>
+            {
+                self.quoted(word)
+            }
+            _ => text.to_owned(),
+        }
+    }
+
+    /// Whether each item of a list in YAML has a line of its own, after a dash.
+    fn is_block(&self, list: &Node) -> bool {
+        self.document.form == FileFormat::Yaml && !list.at.text().starts_with('[')
     }
 
     /// Returns the insertion of `items` before the first item of a list, in the layout of the list.
@@ -228,7 +254,11 @@ impl ClientFile {
         let is_dense = old
             .get(1)
             .is_some_and(|second| text[first.at.span.end..second.at.span.start] == *",");
+        let line_start = text[..at].rfind('\n').map_or(0, |at| at + 1);
         let separator = match (starts_line(text, at), is_dense) {
+            _ if self.is_block(list) => {
+                format!("{}{}", self.document.newline(), &text[line_start..at])
+            }
             (true, _) => format!(",{}{}", self.document.newline(), indent_of_line(text, at)),
             (false, true) => ",".to_owned(),
             (false, false) => ", ".to_owned(),
@@ -258,9 +288,19 @@ impl ClientFile {
         let (at, lead) = self.place_of_args(program);
         let key = match self.document.form {
             FileFormat::Json => "\"args\": ",
+            FileFormat::Yaml => "args: ",
             FileFormat::Toml => "args = ",
         };
         (at..at, format!("{lead}{key}[{}]", items.join(", ")))
+    }
+
+    /// Whether a key after `before` has a line of its own.
+    fn is_line(&self, before: &str) -> bool {
+        match self.document.form {
+            FileFormat::Json => false,
+            FileFormat::Toml => !before.contains('{'),
+            FileFormat::Yaml => before.chars().all(|c| matches!(c, ' ' | '-')),
+        }
     }
 
     /// Returns the place of missing arguments, and the text before their key.
@@ -271,7 +311,12 @@ impl ClientFile {
         // Indentation, or the first parts of a dotted key.
         let before = &text[line_start..start];
         match self.document.form {
-            FileFormat::Toml if !before.contains('{') => {
+            _ if self.is_line(before) => {
+                let before = match self.document.form {
+                    // A dash before the first key belongs to an item of a list.
+                    FileFormat::Yaml => before.replace('-', " "),
+                    _ => before.to_owned(),
+                };
                 let rest = text[end..].find('\n').map_or(text.len(), |at| end + at);
                 let line_end = text[..rest].strip_suffix('\r').map_or(rest, str::len);
                 (line_end, format!("{newline}{before}"))
@@ -295,6 +340,16 @@ enum CommandParts<'n> {
 
 impl<'n> CommandParts<'n> {
     fn of(server: &'n Node) -> Option<Self> {
+        // Programs disagree on which of two equal keys is in force, and a merged key of YAML adds others.
+        let keys = PROGRAM.iter().chain([&ARGS, &"<<"]);
+        let count = |key: &str| match &server.value {
+            Value::Table(entries) => entries.iter().filter(|(it, _)| it.value == key).count(),
+            _ => 0,
+        };
+        let mut counts = keys.map(|key| (*key, count(key)));
+        if counts.any(|(key, count)| count > usize::from(key != "<<")) {
+            return None;
+        }
         let command = PROGRAM.iter().find_map(|key| entry(server, key))?;
         let apart = |program: &'n NodeEntry, table| {
             let is_text = matches!(program.1.value, Value::Text(_));

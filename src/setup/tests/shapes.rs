@@ -7,6 +7,9 @@ const DESKTOP: &str = ".config/Claude/claude_desktop_config.json";
 const ZED: &str = ".config/zed/settings.json";
 const CODEX: &str = ".codex/config.toml";
 
+const GOOSE: &str = ".config/goose/config.yaml";
+const CONTINUE: &str = ".continue/config.yaml";
+
 /// Servers in JSON, each the value of an entry.
 const ENTRIES: [&str; 12] = [
     r#"{"command":"npx","args":["-y","@acme/weather@latest"]}"#,
@@ -77,7 +80,7 @@ const FILES: [(&str, &str); 13] = [
 ];
 
 /// Whole files with shapes of their own.
-const WHOLE: [(&str, &str); 16] = [
+const WHOLE: [(&str, &str); 24] = [
     (
         "project/opencode.json",
         "{\n  \"$schema\": \"https://opencode.ai/config.json\",\n  \"mcp\": {\n    \"weather\": {\n      \"type\": \"local\",\n      \"command\": [\"uv\", \"run\", \"server.py\"],\n      \"environment\": {\"A\": \"1\"},\n      \"enabled\": true\n    }\n  }\n}\n",
@@ -138,6 +141,38 @@ const WHOLE: [(&str, &str); 16] = [
     (
         ".lmstudio/mcp.json",
         "{ \"mcpServers\" : { \"größer ☂\" : { \"args\" : [ ] , \"command\" : \"x\" } } }",
+    ),
+    (
+        GOOSE,
+        "GOOSE_PROVIDER: anthropic\nextensions:\n  developer:\n    bundled: true\n    enabled: true\n    name: developer\n    timeout: 300\n    type: builtin\n  weather:\n    args:\n    - run\n    - server.py\n    bundled: null\n    cmd: uv\n    description: ''\n    enabled: true\n    env_keys: []\n    envs: {}\n    name: weather\n    timeout: 300\n    type: stdio\n",
+    ),
+    (
+        GOOSE,
+        "extensions:\n  weather: {type: stdio, cmd: x, args: [a, \"b c\"], enabled: true}\n",
+    ),
+    (
+        GOOSE,
+        "extensions: # all\n\n  weather: # own\n    cmd: 'x' # program\n    # arguments\n    args:\n\n      # first\n      - \"a\" # one\n      - b\n",
+    ),
+    (
+        GOOSE,
+        "---\nextensions:\n    weather:\n        cmd: x\n        args: []\n",
+    ),
+    (
+        GOOSE,
+        "\u{feff}extensions:\r\n  weather:\r\n    cmd: x\r\n    envs:\r\n      A: ☂\r\n",
+    ),
+    (
+        CONTINUE,
+        "name: me\nversion: 1.0.0\nschema: v1\nmodels:\n  - &m\n    name: a\n  - <<: *m\nrules:\n  - |\n    Be: brief\n    - always\nmcpServers:\n  - name: weather\n    command: npx\n    args:\n      - \"-y\"\n      - \"@acme/weather\"\n    env:\n      A: ${{ secrets.A }}\n  - name: far\n    type: sse\n    url: https://x.example/\n",
+    ),
+    (
+        CONTINUE,
+        "mcpServers:\n- command: x\n  name: \"my server\"\n",
+    ),
+    (
+        CONTINUE,
+        "{\"mcpServers\": [{\"name\": \"weather\", \"command\": \"x\", \"args\": [\"a\"]}]}\n",
     ),
 ];
 

@@ -198,3 +198,74 @@ fn a_command_that_a_client_has_rewritten_is_restored_in_its_form() {
         assert_eq!(unwrapped.unwrap().as_deref(), expected, "{text}");
     }
 }
+
+#[test]
+fn a_command_in_yaml_is_wrapped_in_the_style_of_its_list() {
+    for (keys, text, expected) in [
+        (
+            "extensions",
+            "# Goose\nextensions:\n  x: # own\n    cmd: uv # runner\n    args:\n      - run\n      - 's.py'\n    type: stdio\n",
+            "# Goose\nextensions:\n  x: # own\n    cmd: \"mcp-proxy\" # runner\n    args:\n      - \"dev\"\n      - \"--\"\n      - uv\n      - run\n      - 's.py'\n    type: stdio\n",
+        ),
+        (
+            "extensions",
+            "extensions:\r\n  x:\r\n    args: []\r\n    cmd: \"größer\"\r\n",
+            "extensions:\r\n  x:\r\n    args: [\"dev\", \"--\", \"größer\"]\r\n    cmd: \"mcp-proxy\"\r\n",
+        ),
+        (
+            "extensions",
+            "extensions:\n  x:\n    cmd: 'it''s' # \"c\"\n    args: [ \"a\\\"\" , b] # d\n",
+            "extensions:\n  x:\n    cmd: \"mcp-proxy\" # \"c\"\n    args: [ \"dev\", \"--\", 'it''s', \"a\\\"\" , b] # d\n",
+        ),
+        (
+            "extensions",
+            "extensions: {x: {cmd: a, envs: {}}}",
+            "extensions: {x: {cmd: \"mcp-proxy\", args: [\"dev\", \"--\", a], envs: {}}}",
+        ),
+        (
+            "mcpServers",
+            "mcpServers:\n  - name: y\n    command: z\n  - command: a # c\n    name: x\nrules:\n- |\n  text: &not\n   more\n",
+            "mcpServers:\n  - name: y\n    command: z\n  - command: \"mcp-proxy\" # c\n    args: [\"dev\", \"--\", a]\n    name: x\nrules:\n- |\n  text: &not\n   more\n",
+        ),
+        (
+            "mcpServers",
+            "models: &m\n  a: 1\nother: *m\nmcpServers:\n- name: x\n  args:\n  - a b\n  command: c",
+            "models: &m\n  a: 1\nother: *m\nmcpServers:\n- name: x\n  args:\n  - \"dev\"\n  - \"--\"\n  - c\n  - a b\n  command: \"mcp-proxy\"",
+        ),
+    ] {
+        assert_eq!(wrapped("config.yaml", &[keys], text), expected);
+    }
+}
+
+#[test]
+fn yaml_that_other_lines_may_change_is_left_alone() {
+    for server in [
+        "    <<: *base\n    cmd: x\n",
+        "    cmd: *x\n",
+        "    cmd: !!str x\n",
+        "    cmd: x\n    args: &a [y]\n",
+        "    cmd: x\n    args:\n",
+        "    cmd: x\n    cmd: y\n",
+        "    cmd: x\n    args: [*y]\n",
+        "    - cmd\n",
+    ] {
+        let text =
+            format!("base: &base\n  args: [z]\ny: &y z\nx: &x z\nextensions:\n  x:\n{server}");
+        let file = parse("config.yaml", &text);
+        let path = path(&["extensions"]);
+        assert_eq!(file.kind(&path), Some(EntryKind::Unsupported), "{server}");
+        assert!(file.wrapped(&path, &words()).is_err());
+    }
+    for broken in ["a: [", "a: 1\n---\nb: 1\n", "? {a: 1}\n: b\n"] {
+        let error = ClientFile::parse(Path::new("config.yaml"), broken).unwrap_err();
+        assert!(error.to_string().starts_with("not valid YAML"), "{error}");
+    }
+}
+
+#[test]
+fn a_list_that_goose_has_rewritten_becomes_empty() {
+    let text = "extensions:\n  x:\n    cmd: mcp-proxy\n    args:\n    - dev\n    - --\n    - y\n    type: stdio\n";
+    let unwrapped = parse("config.yaml", text).unwrapped(&path(&["extensions"]), &words(), false);
+    let expected = "extensions:\n  x:\n    cmd: y\n    args: []\n    type: stdio\n";
+    assert_eq!(unwrapped.unwrap().as_deref(), Some(expected));
+}
