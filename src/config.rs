@@ -6,7 +6,6 @@
 //! removes it. No module prints, only an edit blocks on a lock, and only [`ConfigContext::of_process`] reads environment
 //! variables.
 
-mod client_entries;
 mod client_entry;
 mod client_keys;
 mod diff;
@@ -43,7 +42,6 @@ use std::time::Duration;
 
 use expand::ENVIRONMENT;
 
-pub(crate) use client_entries::{ClientEntry, client_entries};
 pub(crate) use client_entry::{EntryError, client_entry};
 pub(crate) use diff::{ConfigDiff, diff};
 pub(crate) use discover::{NAMES, project_folders};

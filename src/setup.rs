@@ -1,12 +1,14 @@
 //! Puts the proxy into the files of clients, and takes it out again.
 //!
-//! `clients` says where each client keeps its servers, `discovery` finds the files, `plan` determines the entries to
+//! `clients` says where each client keeps its servers, `discovery` finds the files, `entries` reads their
+//! commands, `plan` determines the entries to
 //! wrap in `mcp-proxy dev --` and what each would become. `wrapping` writes them, after `records` kept the text from
 //! before in the state directory; `undoing` restores it. Nothing here starts a server: the caller proves a plan first.
 
 mod application_data;
 mod clients;
 mod discovery;
+mod entries;
 mod plan;
 mod records;
 mod undoing;
@@ -19,6 +21,7 @@ use crate::config::edit::EditError;
 use crate::state::StateError;
 
 pub(crate) use clients::{CLIENTS, Scope};
+pub(crate) use entries::{ClientEntries, ClientEntry, entries};
 pub(crate) use plan::{Plan, Proposal, Selection, Skipped, plan};
 pub(crate) use records::{FOLDER as RECORDS, SetupRecord, records};
 pub(crate) use undoing::{Restored, UndoError, undo};

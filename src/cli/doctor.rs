@@ -16,8 +16,8 @@ use clap::Args;
 use super::{CliError, EXIT_FAILURE, EXIT_OK, config, print};
 use crate::config::{LoadedConfig, load};
 use crate::front::http::Address;
+use crate::setup::{self, ClientEntries};
 
-use clients::ClientFile;
 use report::{Finding, Severity};
 
 /// The options of `doctor`.
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<u8, CliError> {
     let loaded = load(&around);
     let project = config::project(&around, &loaded.files);
     let home = around.home.clone().unwrap_or_default();
-    let files = clients::found(&home, &project, around.program.as_deref());
+    let files = setup::entries(&around);
     let desktop_path = system::desktop_path();
     let mut findings = configuration(&loaded);
     findings.extend(commands::servers(
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<u8, CliError> {
     for file in &files {
         findings.extend(entries(file, &desktop_path, &project));
     }
-    findings.extend(approval::findings(&home, &project));
+    findings.extend(approval::findings(&home, &project, &files));
     findings.extend(system::watch_limits());
     findings.extend(proxies::findings());
     findings.extend(args.http.as_ref().map(proxies::address));
@@ -84,7 +84,7 @@ fn configuration(loaded: &LoadedConfig) -> Vec<Finding> {
 }
 
 /// Returns the findings about the entries of a client that run the proxy.
-fn entries(file: &ClientFile, desktop_path: &OsStr, project: &Path) -> Vec<Finding> {
+fn entries(file: &ClientEntries, desktop_path: &OsStr, project: &Path) -> Vec<Finding> {
     let entries = match &file.entries {
         Ok(entries) => entries,
         Err(error) => return vec![Finding::problem("client", error.clone())],
@@ -93,7 +93,7 @@ fn entries(file: &ClientFile, desktop_path: &OsStr, project: &Path) -> Vec<Findi
     if own.is_empty() {
         return Vec::new();
     }
-    let (name, path) = (file.client.name, file.path.display());
+    let (name, path) = (file.client.title, file.path.display());
     let mut findings = vec![Finding::good(
         "client",
         format!(

@@ -33,7 +33,7 @@ pub(crate) struct Client {
     /// Name for people.
     pub(crate) title: &'static str,
     /// Whether the client runs in a terminal, so that its servers have the `PATH` of the user's shell.
-    pub(super) is_in_terminal: bool,
+    pub(crate) is_in_terminal: bool,
     pub(super) files: &'static [ClientLocation],
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::clients::{CLAUDE_CODE, CLIENTS, Client, Scope};
+use crate::config::edit::{ClientFile, EditError};
 use crate::config::{ConfigContext, project_folders};
 
 /// Existing file of a client.
@@ -15,6 +16,18 @@ pub(super) struct FoundFile {
     pub(super) keys: Vec<String>,
     /// Directory in which the client is likely to start the servers.
     pub(super) cwd: PathBuf,
+}
+
+impl FoundFile {
+    /// Reads and parses the file.
+    pub(super) fn parsed(&self) -> Result<ClientFile, EditError> {
+        let text = std::fs::read_to_string(&self.path).map_err(|source| EditError::Io {
+            doing: "read",
+            path: self.path.clone(),
+            source,
+        })?;
+        ClientFile::parse(&self.path, &text)
+    }
 }
 
 /// Returns the existing files, those of the user first. A project's file is the nearest one from the current directory

@@ -79,8 +79,7 @@ pub(crate) fn plan(around: &ConfigContext, selection: &Selection) -> Plan {
         is_client && selection.scope.is_none_or(|scope| scope == file.scope)
     };
     for found in discovery::files(around).into_iter().filter(is_selected) {
-        let parsed = read(&found.path).and_then(|text| ClientFile::parse(&found.path, &text));
-        match parsed {
+        match found.parsed() {
             Ok(parsed) => plan.add(&found, &parsed, selection, around),
             // A file with two tables of servers is found twice.
             Err(fault)
@@ -95,14 +94,6 @@ pub(crate) fn plan(around: &ConfigContext, selection: &Selection) -> Plan {
         }
     }
     plan
-}
-
-fn read(file: &Path) -> Result<String, EditError> {
-    std::fs::read_to_string(file).map_err(|source| EditError::Io {
-        doing: "read",
-        path: file.to_owned(),
-        source,
-    })
 }
 
 impl Plan {

@@ -7,13 +7,15 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::report::Finding;
-use crate::config::client_entries;
+use crate::setup::ClientEntries;
 
 const CHECK: &str = "approval";
 
 /// Returns findings about the approval of the project's servers; none if Claude Code has not been used here.
-pub(super) fn findings(home: &Path, project: &Path) -> Vec<Finding> {
-    let Ok(entries) = client_entries(&project.join(".mcp.json"), project, None) else {
+pub(super) fn findings(home: &Path, project: &Path, files: &[ClientEntries]) -> Vec<Finding> {
+    let file = project.join(".mcp.json");
+    let file = files.iter().find(|it| it.path == file);
+    let Some(Ok(entries)) = file.map(|it| &it.entries) else {
         return Vec::new();
     };
     let read = |path| -> Option<Value> { serde_json::from_slice(&fs::read(path).ok()?).ok() };
@@ -57,6 +59,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::ConfigContext;
+
+    fn files(home: &Path, project: &Path) -> Vec<ClientEntries> {
+        crate::setup::entries(&ConfigContext {
+            home: Some(home.to_owned()),
+            cwd: project.to_owned(),
+            ..ConfigContext::default()
+        })
+    }
 
     /// Returns the findings with these settings of the project in Claude Code's own file.
     fn with(settings: &Value) -> Vec<String> {
@@ -68,7 +79,8 @@ mod tests {
         let mut own = json!({"projects": {}});
         own["projects"][project.to_str().unwrap()] = settings.clone();
         fs::write(home.path().join(".claude.json"), own.to_string()).unwrap();
-        let findings = findings(home.path(), &project);
+        let files = files(home.path(), &project);
+        let findings = findings(home.path(), &project, &files);
         findings.into_iter().map(|it| it.text).collect()
     }
 
@@ -84,6 +96,7 @@ mod tests {
     fn without_claude_code_nothing_needs_an_approval() {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join(".mcp.json"), "{}").unwrap();
-        assert_eq!(findings(home.path(), home.path()), []);
+        let files = files(home.path(), home.path());
+        assert_eq!(findings(home.path(), home.path(), &files), []);
     }
 }

@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::clients::ClientFile;
 use super::report::Finding;
-use crate::config::{ClientEntry, ServerSpec, shown_words};
+use crate::config::{ServerSpec, shown_words};
+use crate::setup::{ClientEntries, ClientEntry};
 use crate::transport::resolve::program_of;
 
 const CHECK: &str = "command";
@@ -28,9 +28,9 @@ const MAX_OUTPUT: u64 = 64 << 10;
 pub(super) fn servers(
     servers: &[ServerSpec],
     desktop_path: &OsStr,
-    files: &[ClientFile],
+    files: &[ClientEntries],
 ) -> Vec<Finding> {
-    let on_desktop = files.iter().filter(|file| file.client.is_desktop);
+    let on_desktop = files.iter().filter(|file| !file.client.is_in_terminal);
     let mut entries = on_desktop.flat_map(|file| file.entries.iter().flatten());
     let is_used = entries.any(|entry| entry.runs_proxy);
     let local = servers.iter().filter(|spec| spec.remote.is_none());
@@ -83,20 +83,17 @@ fn server(spec: &ServerSpec, desktop_path: &OsStr, is_used: bool) -> Finding {
 /// gives the proxy.
 pub(super) fn entry(
     entry: &ClientEntry,
-    file: &ClientFile,
+    file: &ClientEntries,
     desktop_path: &OsStr,
     project: &Path,
 ) -> Vec<Finding> {
     let own_path = std::env::var_os("PATH").unwrap_or_default();
-    let path: &OsStr = if file.client.is_desktop {
-        desktop_path
-    } else {
+    let path: &OsStr = if file.client.is_in_terminal {
         &own_path
+    } else {
+        desktop_path
     };
-    let words: Vec<&str> = std::iter::once(&entry.command)
-        .chain(&entry.args)
-        .map(String::as_str)
-        .collect();
+    let words: Vec<&str> = entry.words.iter().map(String::as_str).collect();
     let shown = shown_words(words.iter().copied());
     let wrapped = words.iter().position(|word| *word == "--").map(|at| at + 1);
     let cwd = words.iter().position(|word| *word == "--cwd");
@@ -116,7 +113,7 @@ pub(super) fn entry(
         if has_variables(word) || !is_certain || is_found(word.as_ref(), path, folder) {
             continue;
         }
-        let place = if is_bare && file.client.is_desktop {
+        let place = if is_bare && !file.client.is_in_terminal {
             " in the PATH of desktop applications"
         } else {
             ""
@@ -125,7 +122,7 @@ pub(super) fn entry(
             "`{}` of entry `{}` is not found{place} ({}, {})",
             shown[at],
             entry.name,
-            file.client.name,
+            file.client.title,
             file.path.display()
         );
         let full = match which::which_in(word, Some(&own_path), folder) {
