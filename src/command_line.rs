@@ -170,6 +170,22 @@ impl CommandLine {
         (reading.is_module && !reading.rest.is_empty()).then(|| self.with(reading.rest))
     }
 
+    /// Whether a shell, an interpreter or a wrapper is given nothing to run. Most would then read code from stdin, and so
+    /// execute what the client sends.
+    pub(crate) fn runs_nothing(self) -> bool {
+        let command = self.innermost();
+        let Some(reading) = Reading::of(&command.words) else {
+            return false;
+        };
+        let runs_words = match reading.program.role {
+            Role::Wrapper | Role::Fetcher | Role::Shell => true,
+            // Others find their script or project themselves, such as `cargo run`.
+            Role::Runtime => ["python", "node", "tsx"].contains(&reading.program.usual_name()),
+            Role::Server => false,
+        };
+        runs_words && reading.rest.is_empty() && reading.is_certain()
+    }
+
     /// Returns the script or module that a known program runs: `src/weather.py` for `uv run src/weather.py`.
     pub(crate) fn script(self) -> Option<String> {
         if !is_known(&self.program()) {
@@ -290,6 +306,46 @@ mod tests {
             ("poetry run weather -m x", None),
         ] {
             assert_eq!(command(line).script().as_deref(), found, "{line}");
+        }
+    }
+
+    #[test]
+    fn programs_without_anything_to_run_are_found() {
+        for line in [
+            "npx",
+            "npx -y",
+            "npx -p x",
+            "uvx",
+            "uv run",
+            "uv run python3",
+            "pnpm dlx",
+            "python3.12 -u",
+            "node --no-warnings",
+            "npx -y tsx",
+            "bash",
+            "/bin/sh",
+            "env nice node",
+        ] {
+            assert!(command(line).runs_nothing(), "{line}");
+        }
+        for line in [
+            "npx x",
+            "npm start",
+            "uv run x",
+            "python -m x",
+            "python -c 'import x'",
+            "node -e x",
+            "bash -c x",
+            "bash x",
+            "bash -s",
+            "cargo run",
+            "go run .",
+            "bun run dev",
+            "nodemon",
+            "fastmcp run",
+            "weather",
+        ] {
+            assert!(!command(line).runs_nothing(), "{line}");
         }
     }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use tokio::process::Command;
 
+use crate::command_line::CommandLine;
 use crate::config::ServerSpec;
 
 /// Environment variables that the proxy itself reads; removed from the environment of child processes.
@@ -34,6 +35,11 @@ pub(crate) enum SpawnError {
     NotInPath { server: String, program: PathBuf },
     #[error("the program {} of server {server} does not exist", .program.display())]
     ProgramMissing { server: String, program: PathBuf },
+    #[error(
+        "the program {} of server {server} is given nothing to run: it would execute the client's messages",
+        .program.display()
+    )]
+    NothingToRun { server: String, program: PathBuf },
     #[error("the program {} of server {server} is not an executable file", .program.display())]
     NotExecutable { server: String, program: PathBuf },
     #[error("the interpreter {interpreter:?} in the first line of {} does not exist", .program.display())]
@@ -63,6 +69,10 @@ impl SpawnError {
             Self::ProgramMissing { .. } => {
                 "build it, or correct its path; it is relative to the server's directory".into()
             }
+            Self::NothingToRun { program, .. } => format!(
+                "add what it runs, such as a package, a script or `-m` and a module: {} NAME",
+                program.display()
+            ),
             Self::NotExecutable { program, .. } => format!("run chmod +x {}", program.display()),
             Self::InterpreterMissing { interpreter, .. } if interpreter.ends_with('\r') => {
                 "save the script with Unix line endings".into()
@@ -146,11 +156,15 @@ pub(crate) fn find(spec: &ServerSpec, program: &Path) -> Option<PathBuf> {
 /// Returns the full path of the program of `spec`.
 pub(crate) fn program_of(spec: &ServerSpec) -> Result<PathBuf, SpawnError> {
     check_cwd(spec)?;
-    if let Some(program) = find(spec, Path::new(&spec.program)) {
-        return Ok(program);
-    }
     let server = spec.name.clone();
     let program = PathBuf::from(&spec.program);
+    if CommandLine::new(&spec.cwd, &spec.program, &spec.args).runs_nothing() {
+        let program = shown(spec, program);
+        return Err(SpawnError::NothingToRun { server, program });
+    }
+    if let Some(program) = find(spec, &program) {
+        return Ok(program);
+    }
     if program.components().count() == 1 {
         let program = shown(spec, program);
         return Err(SpawnError::NotInPath { server, program });

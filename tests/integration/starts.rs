@@ -59,6 +59,18 @@ fn a_start_that_takes_too_long_is_told_and_tried_again_by_the_next_call() {
     assert_eq!(answer["structuredContent"]["mark"], "v1");
 }
 
+#[test]
+fn a_command_that_runs_nothing_does_not_execute_what_the_client_sends() {
+    for command in [&["sh"][..], &["env", "bash"], &["node"], &["python3", "-u"]] {
+        let project = Project::new();
+        let peer = Proxy::dev(command).within(&project).spawn();
+        peer.initialize(&initialize_params()).result();
+        let text = peer.call("x\n touch executed\n", &json!({})).tool_text();
+        assert!(text.contains("nothing to run"), "{command:?}: {text}");
+        assert!(text.contains(command[0]), "{command:?}: {text}");
+    }
+}
+
 /// The words of a server that introduces itself and then lists nothing.
 const LISTS_NOTHING: &str = r#"read -r line
 echo '{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}}'

@@ -224,7 +224,12 @@ mod tests {
     }
 
     fn spec(program: &str) -> ServerSpec {
-        ServerSpec::new("weather".into(), program.into(), Vec::new(), "/".into())
+        ServerSpec::new(
+            "weather".into(),
+            program.into(),
+            vec!["x.sh".into()],
+            "/".into(),
+        )
     }
 
     #[test]
