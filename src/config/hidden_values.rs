@@ -40,8 +40,10 @@ impl HiddenValues {
     pub(crate) fn inherited() -> Self {
         let mut hidden = Self::default();
         for (name, value) in std::env::vars_os() {
-            // `PWD` and others are paths.
-            if !Path::new(&value).is_absolute() {
+            // `PWD` and others are paths; a key may begin with `/`.
+            let folder = Path::new(&value).parent();
+            let is_path = |folder: &Path| folder.components().count() > 1 && folder.is_dir();
+            if !Path::new(&value).is_dir() && !folder.is_some_and(is_path) {
                 hidden.add_variable(&name, &value, |name, _| names_secret(name));
             }
         }
@@ -49,20 +51,21 @@ impl HiddenValues {
         hidden
     }
 
-    /// Adds the values of a server's own variables, except paths that exist below `folder`, and plain words such as
-    /// `production` whose variable names no secret.
+    /// Adds the values of a server's own variables, except paths that exist below `folder`, and plain settings such as
+    /// `production` or `us-east-1` whose variable names no secret.
     pub(super) fn add_env(&mut self, env: &[(OsString, OsString)], folder: &Path) {
         for (name, value) in env {
             if !folder.join(value).exists() {
                 self.add_variable(name, value, |name, value| {
-                    names_secret(name) || looks_secret(value) || !is_plain_word(value)
+                    names_secret(name) || looks_secret(value) || !is_plain(value)
                 });
             }
         }
         self.sort();
     }
 
-    /// Adds the value of a variable, and each of its words if it names a secret, such as `Bearer TOKEN`.
+    /// Adds the value of a variable, the password of an address in it, and each of its words if the variable names a
+    /// secret, such as `Bearer TOKEN`.
     fn add_variable(
         &mut self,
         name: &OsStr,
@@ -73,8 +76,9 @@ impl HiddenValues {
             return;
         };
         let words = value.split_whitespace().filter(|_| names_secret(name));
-        for text in std::iter::once(value).chain(words) {
-            if text.len() >= SHORTEST && is_hidden(name, text) {
+        let password = password(value);
+        for text in std::iter::once(value).chain(words).chain(password) {
+            if text.len() >= SHORTEST && (password == Some(text) || is_hidden(name, text)) {
                 self.0.push((text.to_owned(), format!("${{{name}}}")));
             }
         }
@@ -142,8 +146,22 @@ impl HiddenValues {
     }
 }
 
-fn is_plain_word(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_alphabetic()) || text.parse::<f64>().is_ok()
+/// Whether a text consists of plain words and short numbers, as usual settings do.
+fn is_plain(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .all(|part| {
+            let is = |kind: fn(&char) -> bool| part.chars().all(|c| kind(&c));
+            part.len() <= 3
+                || is(char::is_ascii_alphabetic)
+                || part.len() <= 5 && is(char::is_ascii_digit)
+        })
+}
+
+/// Returns the password in an address such as `postgres://me:PASSWORD@host/db`.
+fn password(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("://")?;
+    let (login, _) = rest.rsplit_once('@')?;
+    Some(login.split_once(':')?.1)
 }
 
 /// Shows no value.
@@ -215,7 +233,21 @@ mod tests {
                 "key ${DIFY_KEY}.",
             ),
             ("MODE", "production", "in production", "in production"),
-            ("MODE", "2025.25", "2025.25", "2025.25"),
+            (
+                "HOST",
+                "127.0.0.1:8080",
+                "on 127.0.0.1:8080",
+                "on 127.0.0.1:8080",
+            ),
+            ("REGION", "us-east-1", "us-east-1", "us-east-1"),
+            ("LOG", "info,mcp=debug", "info,mcp=debug", "info,mcp=debug"),
+            ("NAME", "weather-api", "weather-api", "weather-api"),
+            (
+                "DB",
+                "postgres://u:hunter22@h/x",
+                "u with hunter22",
+                "u with ${DB}",
+            ),
             ("PLAIN", "x-1234567", "x-1234567", "${PLAIN}"),
             ("DATA", "data-folder", "in data-folder", "in data-folder"),
             (
