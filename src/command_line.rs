@@ -171,19 +171,32 @@ impl CommandLine {
     }
 
     /// Whether a shell, an interpreter or a wrapper is given nothing to run. Most would then read code from stdin, and so
-    /// execute what the client sends.
-    pub(crate) fn runs_nothing(self) -> bool {
-        let command = self.innermost();
-        let Some(reading) = Reading::of(&command.words) else {
+    /// execute what the client sends. A program of the user's own may have the name of any of them.
+    pub(crate) fn runs_nothing(&self) -> bool {
+        let Some(reading) = Reading::of(&self.words) else {
             return false;
         };
-        let runs_words = match reading.program.role {
-            Role::Wrapper | Role::Fetcher | Role::Shell => true,
+        let path = Path::new(&self.words[0]);
+        let is_of_base = !self.base.as_os_str().is_empty() && path.starts_with(&self.base);
+        if path.is_relative() && path.components().count() > 1 || is_of_base {
+            return false;
+        }
+        let Program { role, .. } = reading.program;
+        if !reading.rest.is_empty() {
+            // The programs of packages are unknown.
+            let inner = self.inner().filter(|_| *role == Role::Wrapper);
+            return inner.is_some_and(|inner| inner.command.runs_nothing());
+        }
+        let name = reading.program.usual_name();
+        let runs_words = match role {
+            Role::Fetcher => true,
+            Role::Wrapper => reading.program.subcommands().next().is_some(),
+            Role::Shell => self.program() != "cmd",
             // Others find their script or project themselves, such as `cargo run`.
-            Role::Runtime => ["python", "node", "tsx"].contains(&reading.program.usual_name()),
+            Role::Runtime => ["python", "node", "tsx"].contains(&name),
             Role::Server => false,
         };
-        runs_words && reading.rest.is_empty() && reading.is_certain()
+        runs_words && reading.is_certain()
     }
 
     /// Returns the script or module that a known program runs: `src/weather.py` for `uv run src/weather.py`.
@@ -321,7 +334,6 @@ mod tests {
             "pnpm dlx",
             "python3.12 -u",
             "node --no-warnings",
-            "npx -y tsx",
             "bash",
             "/bin/sh",
             "env nice node",
@@ -344,6 +356,13 @@ mod tests {
             "nodemon",
             "fastmcp run",
             "weather",
+            "./time",
+            "bin/python",
+            "cmd",
+            "time",
+            "uv run time",
+            "npx -y @acme/time",
+            "uvx node",
         ] {
             assert!(!command(line).runs_nothing(), "{line}");
         }
