@@ -221,7 +221,8 @@ impl PrinterThread {
             self.forward(event);
         }
         if let OutputTarget::Journal(journal) = self.output.target {
-            journal.finish(&locked(&self.hidden));
+            let hidden = locked(&self.hidden).clone();
+            journal.finish(&hidden);
         }
     }
 
@@ -257,7 +258,11 @@ impl PrinterThread {
                 Some(wait) => events.recv_timeout(wait),
             };
             match received {
-                Err(RecvTimeoutError::Timeout) => journal.write(&locked(&self.hidden)),
+                Err(RecvTimeoutError::Timeout) => {
+                    // The lock is also that of the protocol's thread, and a write may hang.
+                    let hidden = locked(&self.hidden).clone();
+                    journal.write(&hidden);
+                }
                 received => return received.ok(),
             }
         }

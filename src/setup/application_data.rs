@@ -8,8 +8,8 @@ mod macos;
 mod windows;
 
 #[cfg(not(any(target_os = "macos", windows)))]
-pub(super) use linux::{SYSTEM_PATH, folder};
+pub(super) use linux::folder;
 #[cfg(target_os = "macos")]
-pub(super) use macos::{SYSTEM_PATH, folder};
+pub(super) use macos::folder;
 #[cfg(windows)]
-pub(super) use windows::{SYSTEM_PATH, folder};
+pub(super) use windows::folder;

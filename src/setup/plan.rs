@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::application_data::SYSTEM_PATH;
 use super::clients::{Client, Scope};
 use super::discovery::{self, FoundFile};
 use crate::config::edit::{ClientFile, EditError, EntryKind, EntryPath};
@@ -152,16 +151,7 @@ fn proposal(
         let is_fault = !matches!(error, config::EntryError::Disabled);
         (error.to_string(), is_fault)
     })?;
-    let has_path = spec.env.iter().any(|(name, _)| name == "PATH");
-    let path = match (has_path, found.client.is_in_terminal) {
-        (true, _) => None,
-        (false, true) => around.variables.get("PATH").map(String::as_str),
-        (false, false) => Some(SYSTEM_PATH),
-    };
-    let program = program_word(path, &around).ok_or_else(|| {
-        let why = "cannot be wrapped, since the path of mcp-proxy is not known or not Unicode";
-        (why.to_owned(), true)
-    })?;
+    let program = program_word(found.scope, &around).map_err(|why| (why.to_owned(), true))?;
     let words = [&*program].into_iter().chain(OPTIONS);
     let words: Vec<String> = words.map(str::to_owned).collect();
     parsed
@@ -178,16 +168,36 @@ fn proposal(
     })
 }
 
-/// Returns the name of this program if a client with the search path `path` finds it by that name, else its absolute
-/// path.
-fn program_word(path: Option<&str>, around: &ConfigContext) -> Option<String> {
-    let program = around.program.as_deref()?;
+/// Returns the word that starts this program. A file of the user serves all terminals and desktop applications, so it
+/// gets an absolute path, that of a symlink in `PATH` if there is one: its target may end with the next version. A file
+/// of a project, which others may have too, gets the bare name if `PATH` has it. Returns the reason against it as a
+/// clause about an entry.
+fn program_word(scope: Scope, around: &ConfigContext) -> Result<String, &'static str> {
+    const UNKNOWN: &str =
+        "cannot be wrapped, since the path of mcp-proxy is not known or not Unicode";
+    const TEMPORARY: &str =
+        "cannot be wrapped by a temporary copy of mcp-proxy from npx or uvx; install it first";
+    let program = around.program.as_deref().ok_or(UNKNOWN)?;
     let real = |path: &Path| path.canonicalize().ok();
-    let found = path.and_then(|path| which::which_in(PROGRAM, Some(path), "/").ok());
-    if found.is_some_and(|found| real(&found) == real(program)) {
-        return Some(PROGRAM.to_owned());
+    let is_temporary = |path: &Path| {
+        let names = path.iter().map(|name| name.to_string_lossy());
+        names
+            .into_iter()
+            .any(|name| name == "_npx" || name.starts_with("archive-v"))
+    };
+    if is_temporary(program) {
+        return Err(TEMPORARY);
     }
-    program.to_str().map(str::to_owned)
+    let path = around.variables.get("PATH");
+    let found = path.and_then(|path| which::which_in(PROGRAM, Some(path), "/").ok());
+    let found = found.filter(|found| real(found) == real(program));
+    match (found, scope) {
+        (Some(_), Scope::Project) => Ok(PROGRAM.to_owned()),
+        (found, _) => {
+            let path = found.as_deref().unwrap_or(program);
+            path.to_str().map(str::to_owned).ok_or(UNKNOWN)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -197,22 +207,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_program_is_named_only_where_the_client_finds_it() {
+    fn the_program_is_named_as_all_who_read_the_file_find_it() {
         let folder = tempfile::tempdir().unwrap();
         let program = std::env::current_exe().unwrap();
+        let path = folder.path().display().to_string();
         let around = ConfigContext {
             program: Some(program.clone()),
+            variables: [("PATH".to_owned(), path)].into(),
             ..ConfigContext::default()
         };
-        let path = folder.path().to_str();
-        let absolute = program.to_str().map(str::to_owned);
-        assert_eq!(program_word(path, &around), absolute);
-        symlink(&program, folder.path().join(PROGRAM)).unwrap();
-        assert_eq!(program_word(path, &around).as_deref(), Some(PROGRAM));
-        assert_eq!(program_word(None, &around), absolute);
+        let word = |scope| program_word(scope, &around).unwrap();
+        let absolute = program.to_str().unwrap();
+        let link = folder.path().join(PROGRAM);
+        assert_eq!([word(Scope::User), word(Scope::Project)], [absolute; 2]);
+        symlink(&program, &link).unwrap();
+        assert_eq!(word(Scope::Project), PROGRAM);
+        assert_eq!(word(Scope::User), link.to_str().unwrap());
         // Another program of the same name.
-        std::fs::remove_file(folder.path().join(PROGRAM)).unwrap();
-        symlink("/bin/sh", folder.path().join(PROGRAM)).unwrap();
-        assert_eq!(program_word(path, &around), absolute);
+        std::fs::remove_file(&link).unwrap();
+        symlink("/bin/sh", &link).unwrap();
+        assert_eq!([word(Scope::User), word(Scope::Project)], [absolute; 2]);
+    }
+
+    #[test]
+    fn a_temporary_copy_wraps_nothing() {
+        for path in [
+            "/home/me/.npm/_npx/0a1b/node_modules/mcp-proxy-dev-linux-x64/mcp-proxy",
+            "/home/me/.cache/uv/archive-v0/x/bin/mcp-proxy",
+        ] {
+            let around = ConfigContext {
+                program: Some(path.into()),
+                ..ConfigContext::default()
+            };
+            let why = program_word(Scope::Project, &around).unwrap_err();
+            assert!(why.contains("install it first"), "{path}");
+        }
     }
 }

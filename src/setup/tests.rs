@@ -304,6 +304,36 @@ fn a_server_that_was_changed_or_removed_since_stays_so() {
 }
 
 #[test]
+fn options_and_another_path_of_the_proxy_are_taken_out_too() {
+    let (user, path) = User::with(
+        PROJECT,
+        r#"{"mcpServers": {"b": {"command": "y", "args": ["1"]}}}"#,
+    );
+    user.wrap().unwrap();
+    let edited = r#"{"mcpServers": {"b": {"command": "/new/mcp-proxy", "args": ["dev", "--watch", "src", "--", "y", "1"]}}}"#;
+    fs::write(&path, edited).unwrap();
+    let outcomes = user.undo_all(true);
+    assert!(matches!(&outcomes[0], Ok(Restored::Servers(servers)) if servers == &["b"]));
+    let expected = r#"{"mcpServers": {"b": {"command": "y", "args": ["1"]}}}"#;
+    assert_eq!(read(&path), expected);
+}
+
+#[test]
+fn a_server_that_cannot_be_unwrapped_keeps_its_record() {
+    let (user, path) = User::with(PROJECT, ONE);
+    user.wrap().unwrap();
+    let edited = read(&path).replace("\"--\", ", "");
+    fs::write(&path, &edited).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(
+            user.undo_all(true)[..],
+            [Err(UndoError::StillWrapped { .. })]
+        ));
+    }
+    assert_eq!(read(&path), edited);
+}
+
+#[test]
 fn a_file_that_is_gone_is_refused_and_can_be_forgotten() {
     let (user, path) = User::with(PROJECT, ONE);
     user.wrap().unwrap();

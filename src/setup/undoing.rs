@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::records::SetupRecord;
-use crate::config::edit::{self, ClientFile, EditError};
+use crate::config::edit::{self, ClientFile, EditError, EntryKind};
+use crate::config::is_own;
 use crate::state::{StateError, StateFolder};
 
 /// Outcome of an undo.
@@ -22,6 +23,11 @@ pub(crate) enum UndoError {
     Changed(PathBuf),
     #[error("{} no longer exists; --keep-changes forgets it", .0.display())]
     Gone(PathBuf),
+    #[error(
+        "server `{name}` in {} still runs through mcp-proxy, in a way that undo does not know: restore its command by hand",
+        .file.display()
+    )]
+    StillWrapped { name: String, file: PathBuf },
     #[error(transparent)]
     Edit(#[from] EditError),
     #[error(transparent)]
@@ -64,8 +70,9 @@ pub(crate) fn undo(
     Ok(restored)
 }
 
-/// Returns `text` with the commands of the servers from before, and the names of the servers that were restored.
-fn without_words(record: &SetupRecord, text: &str) -> Result<(String, Vec<String>), EditError> {
+/// Returns `text` with the commands of the servers from before, and the names of the servers that were restored. Returns
+/// an error if one of the others still needs its record.
+fn without_words(record: &SetupRecord, text: &str) -> Result<(String, Vec<String>), UndoError> {
     let (mut text, mut restored) = (text.to_owned(), Vec::new());
     for server in record.servers.iter().rev() {
         let parsed = ClientFile::parse(&record.file, &text)?;
@@ -73,6 +80,13 @@ fn without_words(record: &SetupRecord, text: &str) -> Result<(String, Vec<String
         if let Some(unwrapped) = unwrapped {
             text = unwrapped;
             restored.push(server.entry.name.clone());
+        } else if let Some(EntryKind::Command(now)) = parsed.kind(&server.entry)
+            && is_own(&now[0], &now[1..], None)
+        {
+            return Err(UndoError::StillWrapped {
+                name: server.entry.name.clone(),
+                file: record.file.clone(),
+            });
         }
     }
     restored.reverse();

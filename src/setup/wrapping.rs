@@ -52,8 +52,10 @@ fn wrap_in_file(proposals: &[&Proposal], folder: &StateFolder) -> Result<(), Set
         Ok(Some(record.after.clone()))
     };
     let edited = edit::rewrite(&first.file, edit);
-    if edited.is_err() {
-        // A record without an edit is harmless; undo recognises it.
+    // A write that failed halfway leaves the record as the only copy; one without an edit is harmless, since undo
+    // recognises it.
+    let is_untouched = || std::fs::read_to_string(&first.file).is_ok_and(|it| it == record.before);
+    if edited.is_err() && is_untouched() {
         let _ = folder.remove(&record.name);
     }
     edited

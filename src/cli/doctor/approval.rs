@@ -19,7 +19,8 @@ pub(super) fn findings(home: &Path, project: &Path, files: &[ClientEntries]) -> 
         return Vec::new();
     };
     let read = |path| -> Option<Value> { serde_json::from_slice(&fs::read(path).ok()?).ok() };
-    let Some(own) = read(home.join(".claude.json")) else {
+    let own = files.iter().find(|it| it.path.ends_with(".claude.json"));
+    let Some(own) = own.and_then(|it| read(it.path.clone())) else {
         return Vec::new();
     };
     let of_project = own["projects"].get(&*project.to_string_lossy());

@@ -146,11 +146,13 @@ fn is_found(program: &OsStr, path: &OsStr, cwd: &Path) -> bool {
     which::which_in(program, Some(path), cwd).is_ok()
 }
 
-/// Returns the versions of the runtimes that start the servers.
+/// Returns the versions of the runtimes that start the servers, except of those that a server's own `PATH` finds: nobody
+/// may have read that configuration yet, and nothing of its choice is run here.
 pub(super) fn runtimes(servers: &[ServerSpec]) -> Vec<Finding> {
     let local = servers.iter().filter(|spec| spec.remote.is_none());
     let programs: BTreeSet<(OsString, PathBuf)> = local
         .filter(|spec| is_runtime(&spec.program))
+        .filter(|spec| spec.env.iter().all(|(name, _)| name != "PATH"))
         .filter_map(|spec| Some((spec.program.clone(), program_of(spec).ok()?)))
         .collect();
     let findings = programs.into_iter().map(|(name, path)| {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Plain;
 
 use super::super::node::{Node, Value};
+use super::super::own_entry;
 use super::super::show::toml_text;
 use super::json::{indent_of_line, starts_line};
 use super::{ConfigDocument, EditError, FileFormat, MARK, NodeEntry, entry, plain, spliced};
@@ -39,6 +40,19 @@ pub(crate) enum EntryKind {
     Remote,
     /// The client starts the server in a way of its own.
     Unsupported,
+}
+
+/// Returns the number of words before the server's command: those that setup wrote, or the proxy's `dev` with other
+/// options, up to `--`.
+fn count_own_words(now: &[String], words: &[String]) -> Option<usize> {
+    if now.starts_with(words) {
+        return Some(words.len());
+    }
+    let (program, args) = now.split_first()?;
+    let is_dev =
+        args.first().is_some_and(|word| word == "dev") && own_entry::is_own(program, args, None);
+    let end = args.iter().position(|word| word == "--");
+    end.filter(|_| is_dev).map(|at| at + 2)
 }
 
 /// Parsed file of a client.
@@ -127,8 +141,8 @@ impl ClientFile {
         self.proved_command(spliced(self.document.text(), cuts), path, &after)
     }
 
-    /// Returns the text without `words`, which [`wrapped`](Self::wrapped) put before the server's command; `None` if the
-    /// server does not start with them. `args_added` says whether the arguments were missing before.
+    /// Returns the text without `words`, which [`wrapped`](Self::wrapped) put before the server's command, and without
+    /// options that were added to them since; `None` if the server does not run through the proxy. `args_added` says whether the arguments were missing before.
     pub(crate) fn unwrapped(
         &self,
         path: &EntryPath,
@@ -139,13 +153,17 @@ impl ClientFile {
             return Ok(None);
         };
         let now = parts.words().unwrap_or_default();
-        let Some(before) = now.strip_prefix(words).filter(|rest| !rest.is_empty()) else {
+        let count = count_own_words(&now, words);
+        let Some((count, before)) = count.and_then(|it| Some((it, now.get(it..)?))) else {
             return Ok(None);
         };
+        if before.is_empty() {
+            return Ok(None);
+        }
         let text = self.document.text();
         let cuts = match &parts {
             CommandParts::Together(list) => {
-                vec![(self.first_items(list, words.len()), String::new())]
+                vec![(self.first_items(list, count), String::new())]
             }
             CommandParts::Apart { program, args } => {
                 let Some((key, list)) = args else {
@@ -154,7 +172,7 @@ impl ClientFile {
                 let Value::List(items) = &list.value else {
                     return Ok(None);
                 };
-                let own = words.len() - 1;
+                let own = count - 1;
                 let original = items[own].at.text().to_owned();
                 let (at, lead) = self.place_of_args(program);
                 let is_ours = text.get(at..key.at.span.start) == Some(lead.as_str());
@@ -165,7 +183,7 @@ impl ClientFile {
                     let end = items[own].at.span.end;
                     (key.at.span.end + 1..end, " []".to_owned())
                 } else {
-                    (self.first_items(list, words.len()), String::new())
+                    (self.first_items(list, count), String::new())
                 };
                 vec![(program.1.at.span.clone(), original), start]
             }

@@ -2,9 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-/// `PATH` of a graphical application that no shell has started.
-pub(in crate::setup) const SYSTEM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-
 /// Returns `$XDG_CONFIG_HOME`, by default `~/.config`.
 pub(in crate::setup) fn folder(home: &Path, variable: &dyn Fn(&str) -> Option<PathBuf>) -> PathBuf {
     variable("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"))

@@ -190,7 +190,7 @@ fn a_command_that_a_client_has_rewritten_is_restored_in_its_form() {
         (
             "{\"mcpServers\": {\"x\": {\"command\": \"mcp-proxy\", \"args\": [\"dev\", \"--watch\", \"a\", \"--\", \"y\"]}}}",
             false,
-            None,
+            Some("{\"mcpServers\": {\"x\": {\"command\": \"y\", \"args\": []}}}"),
         ),
         ("{\"mcpServers\": {}}", true, None),
     ] {
