@@ -35,6 +35,20 @@ pub(crate) fn is_own(command: &str, args: &[String], this_program: Option<&Path>
     })
 }
 
+/// Returns the number of words of the proxy before a server's command: those that setup wrote (`words`), or a program
+/// and `dev` with any options, up to `--`. Returns `None` if there are none, or no command after them.
+pub(super) fn count_own_words(now: &[String], words: &[String]) -> Option<usize> {
+    let (program, args) = now.split_first()?;
+    let is_dev = args.first().is_some_and(|word| word == "dev") && is_own(program, args, None);
+    let end = || args.iter().position(|word| word == "--").map(|at| at + 2);
+    let count = if now.starts_with(words) {
+        Some(words.len())
+    } else {
+        end().filter(|_| is_dev)
+    };
+    count.filter(|count| *count < now.len())
+}
+
 fn names_proxy(word: &str, this_program: Option<&Path>) -> bool {
     let path = Path::new(word);
     if this_program.is_some_and(|program| path.is_absolute() && path == program) {
@@ -77,6 +91,24 @@ mod tests {
             "npx -p mcp-proxy-dev mcp-proxy dev",
         ] {
             assert!(own(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn words_of_the_proxy_are_counted() {
+        let ours = ["/x/proxy", "dev", "--"].map(str::to_owned);
+        for (line, count) in [
+            ("/x/proxy dev -- y 1", Some(3)),
+            ("/new/mcp-proxy dev --watch src -- y -- 1", Some(5)),
+            ("/x/proxy dev --", None),
+            ("mcp-proxy dev --", None),
+            ("mcp-proxy dev y", None),
+            ("mcp-proxy serve -- y", None),
+            ("y dev -- 1", None),
+            ("y", None),
+        ] {
+            let now = shlex::split(line).unwrap();
+            assert_eq!(count_own_words(&now, &ours), count, "{line}");
         }
     }
 

@@ -217,8 +217,9 @@ impl PrinterThread {
     fn run(mut self, events: &Receiver<Event>, finishing: &AtomicBool) {
         self.open();
         while let Some(event) = self.receive(events, finishing) {
+            // Before it is written here: a home directory that hangs must not silence stderr.
+            self.forward(&event);
             self.print(&event);
-            self.forward(event);
         }
         if let OutputTarget::Journal(journal) = self.output.target {
             let hidden = locked(&self.hidden).clone();
@@ -234,15 +235,15 @@ impl PrinterThread {
             Ok(journal) => OutputTarget::Journal(Box::new(journal)),
             Err(error) => {
                 let reason = error.to_string();
-                self.forward(Event::NotRecorded { reason });
+                self.forward(&Event::NotRecorded { reason });
                 OutputTarget::Nothing
             }
         };
     }
 
-    fn forward(&self, event: Event) {
+    fn forward(&self, event: &Event) {
         if let Some(next) = &self.next {
-            next.send(event);
+            next.send(event.clone());
         }
     }
 

@@ -73,7 +73,7 @@ pub(crate) struct ServerRecord {
     pub(crate) generation: u64,
     /// Process of the active generation; `None` for a remote server.
     pub(crate) pid: Option<u32>,
-    /// Time of the last reload, and what it changed.
+    /// Time of the last reload.
     pub(crate) last_reload: Option<Timestamp>,
     /// Last failure; a later start or reload does not erase it.
     pub(crate) last_error: Option<Occurrence>,
@@ -254,8 +254,10 @@ impl RunRecord {
                 server, failure, ..
             } => {
                 let reason = failure.reason.clone();
-                self.server(server)
-                    .fail(ServerCondition::Broken, now, reason);
+                let server = self.server(server);
+                // A candidate that fails ends without an event of its own.
+                server.processes.remove(&failure.generation);
+                server.fail(ServerCondition::Broken, now, reason);
             }
             Event::Exited { server, status, .. } => {
                 let server = self.server(server);

@@ -42,19 +42,6 @@ pub(crate) enum EntryKind {
     Unsupported,
 }
 
-/// Returns the number of words before the server's command: those that setup wrote, or the proxy's `dev` with other
-/// options, up to `--`.
-fn count_own_words(now: &[String], words: &[String]) -> Option<usize> {
-    if now.starts_with(words) {
-        return Some(words.len());
-    }
-    let (program, args) = now.split_first()?;
-    let is_dev =
-        args.first().is_some_and(|word| word == "dev") && own_entry::is_own(program, args, None);
-    let end = args.iter().position(|word| word == "--");
-    end.filter(|_| is_dev).map(|at| at + 2)
-}
-
 /// Parsed file of a client.
 #[derive(Debug)]
 pub(crate) struct ClientFile {
@@ -153,13 +140,10 @@ impl ClientFile {
             return Ok(None);
         };
         let now = parts.words().unwrap_or_default();
-        let count = count_own_words(&now, words);
-        let Some((count, before)) = count.and_then(|it| Some((it, now.get(it..)?))) else {
+        let Some(count) = own_entry::count_own_words(&now, words) else {
             return Ok(None);
         };
-        if before.is_empty() {
-            return Ok(None);
-        }
+        let before = &now[count..];
         let text = self.document.text();
         let cuts = match &parts {
             CommandParts::Together(list) => {

@@ -261,6 +261,7 @@ async fn a_save_while_the_files_of_a_process_are_examined_counts() {
             ..FilesInUse::default()
         };
         fleet.watcher.downgrade().watch_in_use(1, in_use);
+        // Each round saves at another moment of the examination, which has no event for its middle.
         std::thread::sleep(Duration::from_millis(round));
         fleet.write("a/150.txt", "new");
         fleet.change(1, "150.txt").await;
