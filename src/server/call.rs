@@ -1,10 +1,9 @@
-//! A client's request on its way to a server, and the client that sent it.
+//! A client's request on its way to a server, and the receiver of its response.
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::connection::Connection;
-use crate::jsonrpc::{Envelope, OwnedJson, RawId, Reply, RequestId};
+use crate::jsonrpc::{OwnedJson, RawId, Reply, RequestId};
 use crate::mcp::{Era, Method};
 use crate::transport::stream::Outbox;
 
@@ -56,28 +55,4 @@ pub(crate) trait ResponseSink: Debug + Send + Sync {
 
     /// Reports that the response to its request `id` is delayed, so that its stream may be closed meanwhile.
     fn pause(&self, _id: RawId<'_>) {}
-}
-
-/// Client side of a session.
-pub(crate) trait Client: ResponseSink {
-    /// Takes a request from the server. `related_number` is the number of the client's request to which it belongs.
-    fn deliver_request(
-        &self,
-        from: &Arc<Connection>,
-        line: &str,
-        envelope: &Envelope<'_>,
-        related_number: Option<u64>,
-    );
-
-    /// Takes a notification from the server, except about its lists; `related_number` as in [`Self::deliver_request`].
-    fn deliver_notification(
-        &self,
-        from: &Arc<Connection>,
-        line: &str,
-        envelope: &Envelope<'_>,
-        related_number: Option<u64>,
-    );
-
-    /// Withdraws the open requests of the server behind `from`, which has ended.
-    fn withdraw_requests(&self, from: &Connection);
 }

@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::advice;
 use super::backend::SHOWN_STDERR;
-use super::call::Client;
+use super::connection::Client;
 use super::generation::{self, GenerationExit, ProofResults, ProvenGeneration, RunningGeneration};
 use super::handshake::{ClientHello, ProofFailure, replay, shake_hands};
 use super::lists::fetch_lists;
 use super::report::{Report, ServerContext};
 use super::start_permits::StartPermit;
-use super::{ServerShared, bytecode, loaded_files, remote};
+use super::{ServerShared, bytecode, loaded_files, process, remote};
 use crate::bridge::Identity;
 use crate::event::Failure;
 use crate::mcp::{List, ListKind};
@@ -205,7 +205,7 @@ impl Candidate {
         let StartedProcess { child, stderr } =
             self.shared.warm.start(&context.spec, number, cold).await;
         (
-            generation::start(context, number, child, client, identity),
+            process::start(context, number, child, client, identity),
             stderr,
         )
     }

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::call::{Call, Client, ResponseSink};
+use super::call::{Call, ResponseSink};
 use super::link::Link;
-use super::pending_requests::{PendingRequest, PendingRequests};
+use super::pending_requests::{PendingRequest, PendingRequests, RawResponse};
 use crate::bridge::{self, Identity};
 use crate::event::StrayKind;
 use crate::jsonrpc::{
@@ -26,15 +26,6 @@ use crate::jsonrpc::{
 };
 use crate::lock::locked;
 use crate::mcp::{Era, ListKind, Method, severity};
-
-/// Response to a request of the proxy itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum RawResponse {
-    /// The result.
-    Result(String),
-    /// The error object.
-    Error(String),
-}
 
 /// Error: the generation ended before it answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +66,30 @@ pub(crate) struct Connection {
     pending: Mutex<PendingRequests>,
     /// Signalled when no client's call is pending any more, and when the tasks of clients change.
     idle: Notify,
+}
+
+/// Client side of a session.
+pub(crate) trait Client: ResponseSink {
+    /// Takes a request from the server. `related_number` is the number of the client's request to which it belongs.
+    fn deliver_request(
+        &self,
+        from: &Arc<Connection>,
+        line: &str,
+        envelope: &Envelope<'_>,
+        related_number: Option<u64>,
+    );
+
+    /// Takes a notification from the server, except about its lists; `related_number` as in [`Self::deliver_request`].
+    fn deliver_notification(
+        &self,
+        from: &Arc<Connection>,
+        line: &str,
+        envelope: &Envelope<'_>,
+        related_number: Option<u64>,
+    );
+
+    /// Withdraws the open requests of the server behind `from`, which has ended.
+    fn withdraw_requests(&self, from: &Connection);
 }
 
 /// Result of the handshake.

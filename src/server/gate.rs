@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use super::call::{Call, ResponseSink};
 use super::connection::Connection;
 use super::error_replies;
-use super::tasks::FormerTasks;
+use super::former_tasks::FormerTasks;
 use crate::event::Failure;
 use crate::jsonrpc::{Envelope, RawId};
 use crate::lock::locked;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::connection::{Connection, ConnectionLost, RawResponse};
+use super::connection::{Connection, ConnectionLost};
+use super::pending_requests::RawResponse;
 use crate::bridge::Identity;
 use crate::jsonrpc::{Members, OwnedJson, quoted};
 use crate::mcp::{

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::connection::{Connection, ConnectionLost, RawResponse};
+use super::connection::{Connection, ConnectionLost};
 use super::handshake::{Handshake, ProofFailure};
+use super::pending_requests::RawResponse;
 use crate::config::CompiledToolFilter;
 use crate::event::ToolDiff;
 use crate::mcp::{List, ListKind, diff};

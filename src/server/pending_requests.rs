@@ -6,11 +6,19 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::call::Call;
-use super::connection::RawResponse;
 use super::tasks::Tasks;
 
 /// Number of cancelled requests that are remembered. A late response to an older one is dropped.
 const CANCELLED: usize = 256;
+
+/// Response to a request of the proxy itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RawResponse {
+    /// The result.
+    Result(String),
+    /// The error object.
+    Error(String),
+}
 
 /// Receiver of a response.
 #[derive(Debug)]

@@ -7,11 +7,11 @@ use std::time::Instant;
 use tokio::sync::mpsc::Receiver;
 
 use super::backend::{Backend, LinkGuard};
-use super::call::Client;
-use super::connection::Connection;
-use super::generation::{GenerationExit, RunningGeneration, StrayReporter, remote_failure};
+use super::connection::{Client, Connection};
+use super::generation::{GenerationExit, RunningGeneration, remote_failure};
 use super::link::Link;
 use super::report::{Report, ServerContext};
+use super::stray_output::StrayReporter;
 use crate::bridge::Identity;
 use crate::config;
 use crate::event::{Event, Failure, StrayKind};

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use super::ReloadResult;
 use super::build_outputs::BuildOutputs;
-use super::call::{Call, Client, ResponseSink};
-use super::connection::{Connection, ConnectionNotice};
+use super::call::{Call, ResponseSink};
+use super::connection::{Client, Connection, ConnectionNotice};
 use super::generation::{GenerationExit, ProvenGeneration};
 use super::handshake::{ClientHello, ProofFailure};
 use super::lists::ListsObserver;

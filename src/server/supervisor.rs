@@ -25,8 +25,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::call::{Call, Client, ResponseSink};
-use super::connection::ConnectionNotice;
+use super::call::{Call, ResponseSink};
+use super::connection::{Client, ConnectionNotice};
 use super::generation::ProvenGeneration;
 use super::handshake::ClientHello;
 use super::list_backoff::ListBackoff;

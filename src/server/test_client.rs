@@ -4,8 +4,8 @@ use std::io::{PipeReader, pipe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::call::{Call, Client, ResponseSink};
-use super::connection::Connection;
+use super::call::{Call, ResponseSink};
+use super::connection::{Client, Connection};
 use super::link::Link;
 use super::{Lists, ServerHandle, Snapshot};
 use crate::bridge::Identity;

@@ -8,9 +8,10 @@ use tokio::time::sleep;
 
 use super::super::Snapshot;
 use super::super::call::Call;
-use super::super::connection::{Connection, ConnectionNotice, RawResponse};
+use super::super::connection::{Connection, ConnectionNotice};
 use super::super::handshake::{ClientSettings, Handshake, ListenStream, listen};
 use super::super::lists::{fetch_list, tool_diff};
+use super::super::pending_requests::RawResponse;
 use super::super::report::{RelistResult, Report};
 use super::Supervisor;
 use crate::event::Event;

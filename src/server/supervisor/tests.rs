@@ -13,8 +13,9 @@ use crate::jsonrpc::{Envelope, RawId, Reply};
 use crate::mcp::{Era, List};
 use crate::server::connection::Connection;
 use crate::server::gate::GateStatus;
-use crate::server::generation::{self, GenerationExit, ProofResults, RunningGeneration};
+use crate::server::generation::{GenerationExit, ProofResults, RunningGeneration};
 use crate::server::handshake::{ClientSettings, Handshake};
+use crate::server::process;
 use crate::server::report::ReportSender;
 use crate::server::test_client::call;
 use crate::server::{Call, ListsChange, ResponseSink};
@@ -113,7 +114,7 @@ impl TestSupervisor {
         let (supply, client) = (&self.supervisor.context, self.client.clone());
         let (events, reaper) = (&supply.resources.events, &supply.resources.reaper);
         let child = spawn(&supply.spec, number, events, reaper);
-        generation::start(supply, number, child, client, Identity::default()).unwrap()
+        process::start(supply, number, child, client, Identity::default()).unwrap()
     }
 
     fn prove(&mut self, running: RunningGeneration) {
