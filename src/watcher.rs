@@ -1,9 +1,9 @@
 //! Watches server sources and reports real content changes per server.
 //!
 //! One thread, the `event_loop`, owns nearly everything. File events (`file_events`; from `inotify_backend`, on other
-//! systems `debounced`) mark paths, `matcher` and `ignores` select the watched ones, `tree` walks directories and stores file
-//! hashes, `settle` detects the end of a save, `registration` adds and removes listeners. Listeners with the same
-//! directory and globs share one tree, which is walked, hashed and compared once.
+//! systems `debounced`) mark paths, `matcher` and `ignores` select the watched ones, `tree` walks directories and
+//! stores file hashes, `settle` detects the end of a save, `event_loop::registration` adds and removes listeners.
+//! Listeners with the same directory and globs share one tree, which is walked, hashed and compared once.
 //!
 //! Event kinds decide nothing: each touched path is examined and compared. Only `dispatcher` is shared between threads,
 //! so that a call does not depend on the scheduling of the watcher thread. The watcher never touches a server or a
@@ -32,7 +32,6 @@ mod json_imports;
 mod matcher;
 mod messages;
 mod paths;
-mod registration;
 mod settle;
 mod symlink_steps;
 mod symlinks;

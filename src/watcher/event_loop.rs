@@ -1,5 +1,7 @@
 //! Event loop of the watcher thread: owns the trees and the event source, turns signals and time into notices.
 
+mod registration;
+
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,11 +11,11 @@ use std::time::{Duration, Instant};
 use super::dispatcher::NoticeDispatcher;
 use super::file_events::{DirectoryWatches, MakeBackend};
 use super::messages::{LimitReached, Touch, WatcherMessage, WriteState};
-use super::registration::source_failure;
 use super::settle::DiskState;
 use super::tree::Tree;
 use super::{POLL, WatchNotice, WatchOptions};
 use crate::event::EventSender;
+use registration::source_failure;
 
 /// Maximum number of signals per iteration before the time is checked.
 const SIGNALS_PER_TURN: usize = 10_000;
@@ -22,26 +24,26 @@ const FOREVER: Duration = Duration::from_secs(3600);
 
 /// State of the watcher thread.
 pub(super) struct WatcherThread {
-    pub(super) options: WatchOptions,
-    pub(super) trees: Vec<Tree>,
+    options: WatchOptions,
+    trees: Vec<Tree>,
     /// Number of the newest tree.
-    pub(super) last_tree: u64,
+    last_tree: u64,
     /// Event source; present while a tree needs it.
-    pub(super) watches: Option<DirectoryWatches>,
+    watches: Option<DirectoryWatches>,
     /// Constructor of the event source's backend.
-    pub(super) make_backend: MakeBackend,
+    make_backend: MakeBackend,
     /// Delivers notices.
-    pub(super) dispatcher: Arc<NoticeDispatcher>,
+    dispatcher: Arc<NoticeDispatcher>,
     messages: Receiver<WatcherMessage>,
-    pub(super) events: EventSender,
-    pub(super) poll_every: Duration,
-    pub(super) next_poll: Instant,
+    events: EventSender,
+    poll_every: Duration,
+    next_poll: Instant,
     /// Whether the system provides no file events; the user was warned.
-    pub(super) no_events: bool,
+    no_events: bool,
     /// Whether the user was warned about a polled mount.
-    pub(super) is_mount_reported: bool,
+    is_mount_reported: bool,
     /// Unread files of initial baselines, each with its tree number.
-    pub(super) unread: Vec<(u64, PathBuf)>,
+    unread: Vec<(u64, PathBuf)>,
 }
 
 impl WatcherThread {

@@ -4,15 +4,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use super::event_loop::WatcherThread;
-use super::file_events::{DirectoryWatches, remote_mount};
-use super::infer::Inference;
-use super::matcher::Matcher;
-use super::messages::LimitReached;
-use super::settle::Settle;
-use super::symlinks::MOST_DIRECTORIES;
-use super::tree::{Tree, TreeListener, is_newer};
-use super::{Coverage, FilesInUse, WatchError, WatchOptions, WatchRequest, canonical_cwd, infer};
+use super::super::file_events::{DirectoryWatches, remote_mount};
+use super::super::infer::Inference;
+use super::super::matcher::Matcher;
+use super::super::messages::LimitReached;
+use super::super::settle::Settle;
+use super::super::symlinks::MOST_DIRECTORIES;
+use super::super::tree::{Tree, TreeListener, is_newer};
+use super::super::{
+    Coverage, FilesInUse, WatchError, WatchOptions, WatchRequest, canonical_cwd, infer,
+};
+use super::WatcherThread;
 use crate::event::Event;
 
 impl WatcherThread {
