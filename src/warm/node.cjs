@@ -243,9 +243,20 @@ async function importAll(imports) {
     const module = (text) => `data:text/javascript,${encodeURIComponent(text)}`;
     const last = module('export let isLate = false; queueMicrotask(() => { isLate = true; });');
     const names = [...imports.map(([place]) => pathToFileURL(place).href), last];
-    const text = names.map((it) => `import ${JSON.stringify(it)};`).join('');
-    const { wasLate } = await import(module(`${text} import { isLate } from '${last}'; export const wasLate = isLate;`));
+    const text = names.map((it, at) => `import * as m${at} from ${JSON.stringify(it)};`).join('');
+    const list = names.map((_, at) => `m${at}`).join();
+    const { all, wasLate } = await import(module(`${text} export const all = [${list}], wasLate = m${imports.length}.isLate;`));
+    imports.forEach(([place], at) => buildSchemas(place, all[at]));
     return wasLate;
+}
+
+/**
+ * Builds the schemas of the MCP SDK, which otherwise does so at the first messages, for longer than the rest of a start.
+ * It offers this function to hosts that start ahead of a request.
+ */
+function buildSchemas(place, loaded) {
+    const isSdk = packageNameOf(place).startsWith('@modelcontextprotocol/');
+    if (isSdk && typeof loaded?.preloadSchemas === 'function') loaded.preloadSchemas();
 }
 
 /** Requires packages on behalf of the modules that use them; `main` is the program's file if it is CommonJS. */
@@ -264,7 +275,7 @@ function requireAll(requires, main) {
         return askers.get(file);
     };
     if (requires.length > 0 && main) askerOf(main);
-    for (const [place, , file] of requires) Module._load(place, askerOf(file), false);
+    for (const [place, , file] of requires) buildSchemas(place, Module._load(place, askerOf(file), false));
     if (askers.has(main)) delete process.mainModule;
     for (const file of askers.keys()) delete Module._cache[file];
 }

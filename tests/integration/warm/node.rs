@@ -217,6 +217,47 @@ fn packages_that_are_programs_if_nobody_asks_for_them() {
     assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
 }
 
+/// The TypeScript SDK builds its schemas at the first message, or when this function is called.
+#[test]
+fn schemas_of_the_sdk_are_built_ahead() {
+    let states = "if (ahead.state.isPrepared !== ahead.state.isBuilt) throw new Error('built at another time');\n";
+    for (source, import, package) in [
+        (
+            "server.mjs",
+            "import * as ahead from '@modelcontextprotocol/ahead';\n",
+            "import witness from 'witness';
+            export const state = { isPrepared: witness.isPrepared(), isBuilt: false };
+            export function preloadSchemas() { state.isBuilt = true; }",
+        ),
+        (
+            "server.cjs",
+            "const ahead = require('@modelcontextprotocol/ahead');\n",
+            "const state = { isPrepared: require('witness').isPrepared(), isBuilt: false };
+            module.exports = { state, preloadSchemas: () => { state.isBuilt = true; } };",
+        ),
+    ] {
+        let project = project();
+        let scope = project.path("node_modules/@modelcontextprotocol");
+        let sdk = scope.join("sdk").canonicalize().unwrap();
+        std::fs::remove_file(&scope).unwrap();
+        std::fs::create_dir(&scope).unwrap();
+        symlink(sdk, scope.join("sdk")).unwrap();
+        let folder = "node_modules/@modelcontextprotocol/ahead";
+        let index = source.replace("server", "index");
+        project.write(
+            &format!("{folder}/package.json"),
+            &format!(r#"{{"exports": "./{index}"}}"#),
+        );
+        project.write(&format!("{folder}/{index}"), package);
+        let text = project.read(source);
+        project.write(source, &format!("{import}{text}\n{states}"));
+        let warmed = Warmed::start(project, source, words(&format!("node {source}")));
+        warmed.warm_save("v1");
+        warmed.warm_save("v2");
+        assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
+    }
+}
+
 #[test]
 fn packages_that_write_or_fail_or_end_or_start_threads() {
     let is_prepared =
