@@ -125,8 +125,22 @@ impl CommandLine {
             words.find(|word| word.eq_ignore_ascii_case("/c"))?;
             return Some(vec![self.with(words.as_slice())]);
         }
-        words.find(|it| it.starts_with('-') && !it.starts_with("--") && it.ends_with('c'))?;
-        Some(Self::of_shell(words.next()?, &self.base))
+        words.next();
+        let mut is_line = false;
+        // The first word that is no option is the command line, or a script.
+        let line = loop {
+            let word = words.next()?;
+            let Some(letters) = word.strip_prefix(['-', '+']) else {
+                break word;
+            };
+            let is_short = !letters.starts_with('-');
+            is_line |= is_short && word.starts_with('-') && letters.contains('c');
+            let is_valued = is_short && letters.ends_with(['o', 'O']);
+            if is_valued || ["-init-file", "-rcfile"].contains(&letters) {
+                words.next();
+            }
+        };
+        is_line.then(|| Self::of_shell(line, &self.base))
     }
 
     /// Splits a shell's command line into commands, without those that only prepare it.
@@ -312,6 +326,11 @@ mod tests {
             ("conda run -n dev python3.13 -u server.py", Some("server.py")),
             ("node -r ./hook.js --env-file x.sh dist/index.js", Some("dist/index.js")),
             ("bash -lc 'npm run build && exec node dist/index.js'", Some("dist/index.js")),
+            ("bash -euo pipefail -c 'node dist/index.js'", Some("dist/index.js")),
+            ("sh -c -x 'node dist/index.js'", Some("dist/index.js")),
+            ("bash --rcfile x +B -ce 'exec node a.js'", Some("a.js")),
+            ("bash run.sh -c 'node dist/index.js'", Some("run.sh")),
+            ("bash -x run.sh -c 'node dist/index.js'", Some("run.sh")),
             ("uv run python -Xdev -m weather.main", Some("weather.main")),
             ("python -m fastmcp run server.py", Some("server.py")),
             ("./target/debug/weather server.py", None),
