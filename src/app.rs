@@ -3,7 +3,6 @@
 pub(crate) mod visit;
 
 use std::io;
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,8 +19,8 @@ use crate::meta_tools::{OfferedMetaTools, Set};
 use crate::server::ProxyResources;
 use crate::session::{Session, SessionFactory};
 use crate::shutdown::Shutdown;
-use crate::transport::stream::{LineReader, Outbox};
-use crate::warm::StandbyPool;
+use crate::transport::stream::{self, LineReader, Outbox};
+use crate::warm::{self, StandbyPool};
 use crate::watcher::{WatchError, WatchOptions};
 
 /// Time limit for the responses to requests that are in flight when the client closes stdin. In `printf … | mcp-proxy`,
@@ -122,8 +121,8 @@ fn sessions(
     let mut resources = ProxyResources::new(events.clone(), mission.max_message, mission.era);
     let watches = mission.watch.is_some() && !mission.setup.is_lazy;
     resources.watches_files = watches;
-    resources.standby_pool =
-        Some(StandbyPool::new(mission.warm_limit)).filter(|_| watches && mission.warm_limit > 0);
+    let is_warm = warm::IS_SUPPORTED && watches && mission.warm_limit > 0;
+    resources.standby_pool = is_warm.then(|| StandbyPool::new(mission.warm_limit));
     let sources = mission
         .watch
         .map(|options| WatchSubscriptions::new(options, events.clone()).map(Arc::new));
@@ -149,8 +148,8 @@ async fn serve_stdio(
     shutdown: &Shutdown,
     events: &EventSender,
 ) -> Result<EndReason, AppError> {
-    let out = Outbox::new(io::stdout().as_fd().try_clone_to_owned()?)?;
-    let lines = LineReader::new(io::stdin().as_fd().try_clone_to_owned()?, limit)?;
+    let out = Outbox::new(stream::stdout()?)?;
+    let lines = LineReader::new(stream::stdin()?, limit)?;
     let session = sessions.open(Arc::new(out.clone()), false)?;
     if sessions.setup.starts_processes() {
         // Starts the reaper while the watcher is set up on its own thread, instead of delaying the first server.

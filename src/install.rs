@@ -14,6 +14,7 @@ mod detect;
 mod error;
 mod fetch;
 mod fetched;
+mod git_path;
 mod installer;
 mod plan;
 mod progress;
@@ -42,4 +43,5 @@ pub(crate) use store::{StartSettings, StoredServer};
 #[path = "../tests/integration/harness/git_server.rs"]
 mod git_server;
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -40,13 +40,17 @@
 //! | `config` | finds, reads and edits configuration files; settings as plain data |
 //! | `error_chain` | errors with their causes |
 //! | `event` | events as plain data |
+//! | `file_identity` | tells a file from another one that took its name |
 //! | `file_time` | time of a file's last change |
+//! | `folder_lock` | locks of folders between processes |
 //! | `lock` | mutex locks that survive a panic |
 //! | `private_files` | files and folders that only the user can access |
+//! | `process_lookup` | looks up processes of this machine |
 //! | `quoting` | quotes and escapes foreign text in lines that a person decides by |
 //! | `random` | names that cannot be guessed |
 //! | `state` | files that outlive a proxy, for other proxies and commands of the same user |
 //! | `suggestions` | names similar to a misspelt one |
+//! | `user_folders` | folders for the files of a user's programs |
 //! | `fuzz` | entry points for fuzzers |
 //!
 //! Dependencies between the layers:
@@ -59,9 +63,11 @@
 //! ```
 //!
 //! A layer may use every layer below it, not only the next one. Every layer may use `command_line`, `config`,
-//! `error_chain`, `event`, `file_time`, `lock`, `private_files`, `quoting`, `random`, `state` and `suggestions`.
-//! `watcher` and `output` use no other layer: `watcher` sends notices, `output` takes events, and `fleet` and `cli`
-//! connect them.
+//! `error_chain`, `event`, `file_identity`, `file_time`, `folder_lock`, `lock`, `private_files`, `process_lookup`,
+//! `quoting`, `random`, `state`, `suggestions` and `user_folders`. `watcher` and `output` use no other layer: `watcher`
+//! sends notices, `output` takes events, and `fleet` and `cli` connect them.
+//!
+//! Code that differs by system lies in submodules named after the system, such as `pipe::windows`.
 //!
 //! # Data flow
 //!
@@ -121,8 +127,9 @@
 //! *Cancellation and shutdown.* Futures are cancelled by dropping them; dropping a process kills its process group.
 //! Tasks of a server are tracked, and stopping the server waits for them. Waits for other processes and hosts have a
 //! deadline, except for build commands and for clients' requests, whose duration only the client can limit. The first
-//! signal shuts down in an orderly way, a later one at once. If the proxy itself is killed by SIGKILL, a second process,
-//! the reaper, cleans up. Repositories from untrusted sources are read in a separate process too.
+//! signal shuts down in an orderly way, a later one at once. If the proxy itself is killed by SIGKILL, a second
+//! process, the reaper, cleans up; on Windows, the jobs of the servers end with it. Repositories from untrusted sources
+//! are read in a separate process too.
 //!
 //! *Errors.* Inside the crate, one `thiserror` type per module that can fail. For a client, a JSON-RPC error or a tool
 //! result with `isError`; `server::error_replies` words the errors of a server that cannot answer. For a person, an
@@ -141,8 +148,10 @@ mod command_line;
 mod config;
 mod error_chain;
 mod event;
+mod file_identity;
 mod file_time;
 mod fleet;
+mod folder_lock;
 mod front;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -153,6 +162,7 @@ mod mcp;
 mod meta_tools;
 mod output;
 mod private_files;
+mod process_lookup;
 mod quoting;
 mod random;
 mod search;
@@ -163,6 +173,7 @@ mod shutdown;
 mod state;
 mod suggestions;
 mod transport;
+mod user_folders;
 mod warm;
 mod watcher;
 

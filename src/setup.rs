@@ -15,6 +15,7 @@ mod undoing;
 mod wrapping;
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;
 
 use crate::config::edit::EditError;

@@ -1,10 +1,19 @@
 //! Turns termination signals into cancellation tokens.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
 use std::io;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+#[cfg(unix)]
+use self::unix::Signals;
+#[cfg(windows)]
+use self::windows::Signals;
 
 /// Time after the first signal within which further signals count as copies of it.
 ///
@@ -23,26 +32,17 @@ pub(crate) struct Shutdown {
 }
 
 impl Shutdown {
-    /// Installs handlers for SIGINT, SIGTERM and SIGHUP.
+    /// Installs handlers for the signals that end a program.
     pub(crate) fn listen() -> io::Result<Self> {
         let shutdown = Self::default();
         let heard = shutdown.clone();
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut signals = Signals::listen()?;
         tokio::spawn(async move {
-            let mut received = async || {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                    _ = hang_up.recv() => {}
-                }
-            };
-            received().await;
+            signals.received().await;
             heard.requested.cancel();
             let first = Instant::now();
             loop {
-                received().await;
+                signals.received().await;
                 if first.elapsed() >= COPIES_TIME {
                     break;
                 }

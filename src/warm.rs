@@ -13,6 +13,7 @@
 //! protocol spoken with a server and decides nothing about generations.
 
 mod bootstrap_dir;
+mod channel;
 mod load_log;
 mod pool;
 mod preload_list;
@@ -42,6 +43,7 @@ use crate::lock::locked;
 use crate::transport::child::{Child, spawn};
 use crate::transport::reaper::Reaper;
 use crate::transport::resolve::{SpawnError, find};
+pub(crate) use channel::IS_SUPPORTED;
 pub(crate) use load_log::{LoadLog, LoadedFiles};
 pub(crate) use pool::StandbyPool;
 pub(crate) use stderr_buffer::StderrBuffer;

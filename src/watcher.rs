@@ -118,7 +118,7 @@ impl WatchRequest {
 
 /// Returns the base directory of the globs of `server`, without symlinks.
 fn canonical_cwd(server: &str, cwd: &Path) -> Result<PathBuf, WatchError> {
-    cwd.canonicalize().map_err(|source| WatchError::Cwd {
+    dunce::canonicalize(cwd).map_err(|source| WatchError::Cwd {
         server: server.to_owned(),
         cwd: cwd.to_owned(),
         source,

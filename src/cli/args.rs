@@ -182,9 +182,8 @@ fn existing_directory(path: &Path) -> Result<PathBuf, CliError> {
             path.display()
         ))
     };
-    let absolute = path
-        .canonicalize()
-        .map_err(|cause| error(format!("cannot be used: {cause}")))?;
+    let absolute =
+        dunce::canonicalize(path).map_err(|cause| error(format!("cannot be used: {cause}")))?;
     if absolute.is_dir() {
         Ok(absolute)
     } else {

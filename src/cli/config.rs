@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::{CliError, EXIT_OK, Global, print};
 use crate::config::{self, ConfigContext, LoadedConfig};
 use crate::output;
+use crate::user_folders;
 
 /// The options of `config`.
 #[derive(Debug, Args)]
@@ -86,13 +87,9 @@ pub(crate) fn project(around: &ConfigContext, files: &[PathBuf]) -> PathBuf {
     folder.unwrap_or(&around.cwd).to_owned()
 }
 
-/// Returns the directory of the last-known tools of servers: `$XDG_CACHE_HOME/mcp-proxy/tools`, by default below
-/// `~/.cache`.
+/// Returns the directory of the last-known tools of servers.
 pub(crate) fn cache() -> Option<PathBuf> {
-    let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let base = named.filter(|path| path.is_absolute());
-    let base = base.or_else(|| Some(std::env::home_dir()?.join(".cache")))?;
-    Some(base.join("mcp-proxy").join("tools"))
+    Some(user_folders::cache()?.join("mcp-proxy").join("tools"))
 }
 
 /// Returns the error that ends the program because of these faults, which were already printed.

@@ -16,6 +16,7 @@ use super::{CliError, EXIT_OK};
 use crate::output;
 use crate::output::palette::{BAD, DIM, GOOD, HEAD};
 use crate::private_files;
+use crate::process_lookup;
 
 const FIRST: &str = r#"{
   "tools": {
@@ -211,16 +212,18 @@ impl DemoRun {
         }
         let log = fs::read_to_string(self.folder.path().join(LOG))
             .map_err(|error| Unexpected::new(format!("a readable {LOG}"), &error))?;
-        let started: Vec<i32> = log
+        let started: Vec<u32> = log
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
             .filter(|event| event["event"] == "spawned")
-            .filter_map(|event| i32::try_from(event["pid"].as_i64()?).ok())
+            .filter_map(|event| u32::try_from(event["pid"].as_u64()?).ok())
             .collect();
         if started.len() < 4 {
             return Err(Unexpected::new("four server processes in the log", &log));
         }
-        let left: Vec<i32> = started.iter().copied().filter(|pid| lives(*pid)).collect();
+        // Where the system does not tell, processes end with their job.
+        let lives = |pid: &u32| process_lookup::exists(*pid).unwrap_or(false);
+        let left: Vec<u32> = started.iter().copied().filter(lives).collect();
         if left.is_empty() {
             Ok(format!(
                 "the proxy exited with status 0, and all of its {} server processes ended",
@@ -230,18 +233,6 @@ impl DemoRun {
             Err(Unexpected::new("no process left", &format!("{left:?}")))
         }
     }
-}
-
-#[cfg(unix)]
-fn lives(pid: i32) -> bool {
-    rustix::process::Pid::from_raw(pid)
-        .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
-}
-
-/// Returns false: on Windows, processes end with their job.
-#[cfg(not(unix))]
-fn lives(_pid: i32) -> bool {
-    false
 }
 
 /// Reason why the demonstration fails.

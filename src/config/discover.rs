@@ -1,11 +1,20 @@
 //! Discovery of configuration files.
 
-use std::os::unix::fs::MetadataExt as _;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
 use std::path::{Path, PathBuf};
 
-use rustix::process::geteuid;
+#[cfg(unix)]
+use self::unix as system;
+#[cfg(windows)]
+use self::windows as system;
 
 use super::ConfigContext;
+use system::other_owner;
+pub(super) use system::users;
 
 /// Name of the proxy's own file.
 pub(super) const OWN: &str = "mcp-proxy.toml";
@@ -58,22 +67,6 @@ pub(super) fn discover(around: &ConfigContext) -> ConfigPaths {
     }
 }
 
-/// Returns the owner of a file or of the symlink to it, if the owner is not among `users`.
-fn other_owner(file: &Path, users: &[u32]) -> Option<u32> {
-    let known = [file.symlink_metadata(), file.metadata()];
-    let mut owners = known.into_iter().flatten().map(|it| it.uid());
-    owners.find(|owner| !users.contains(owner))
-}
-
-/// Returns the ids of users whose files are accepted in any location: the current user and, for root, the user who
-/// called sudo. Git applies the same rule to repositories.
-pub(super) fn users() -> Vec<u32> {
-    let own = geteuid().as_raw();
-    let caller = std::env::var("SUDO_UID").ok().filter(|_| own == 0);
-    let caller = caller.and_then(|id| id.parse().ok());
-    std::iter::once(own).chain(caller).collect()
-}
-
 /// Searches upwards from `cwd`, up to the root of a repository or the home directory.
 fn nearest(cwd: &Path, home: Option<&Path>) -> Option<PathBuf> {
     let mut paths = upwards(cwd, home).map(|folder| folder.join(OWN));
@@ -103,6 +96,8 @@ pub(crate) fn project_folders(around: &ConfigContext) -> Vec<&Path> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    #[cfg(unix)]
+    use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
     use crate::config::load;
@@ -168,6 +163,7 @@ mod tests {
         assert_eq!(discover(&around), ConfigPaths::default());
     }
 
+    #[cfg(unix)]
     #[test]
     fn what_another_user_owns_is_not_found_above() {
         let all = [

@@ -342,7 +342,7 @@ impl<'a> Resolver<'a> {
         };
         let path = at.source.base().join(folder);
         let shown = secrets::path(cwd.map_or("", |(cwd, _)| cwd), &path);
-        let reason = match path.canonicalize() {
+        let reason = match dunce::canonicalize(path) {
             Ok(path) if path.is_dir() => return Some(path),
             Ok(_) => "is not a directory".to_owned(),
             Err(error) => format!("cannot be used: {error}"),

@@ -7,7 +7,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use serde_json::value::RawValue;
@@ -79,10 +78,10 @@ impl ToolCache {
     }
 
     fn path(&self, server: &ServerSpec) -> PathBuf {
-        let parts = [server.name.as_bytes(), server.program.as_bytes()]
+        let parts = [server.name.as_bytes(), server.program.as_encoded_bytes()]
             .into_iter()
-            .chain([server.cwd.as_os_str().as_bytes()])
-            .chain(server.args.iter().map(|arg| arg.as_bytes()))
+            .chain([server.cwd.as_os_str().as_encoded_bytes()])
+            .chain(server.args.iter().map(|arg| arg.as_encoded_bytes()))
             .chain(server.remote.iter().map(|it| it.url.as_str().as_bytes()));
         let name = public_name("", &server.name, 48);
         self.dir
@@ -92,6 +91,7 @@ impl ToolCache {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use super::*;
@@ -159,6 +159,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn files_are_private_tell_no_secret_and_are_written_only_when_different() {
         let (_dir, cache) = cache();

@@ -48,8 +48,8 @@ use access_control::AccessControl;
 use connections::{ConnectionState, Connections, HttpConnection, TrackedBody};
 use large_messages::LargeMessages;
 use legacy_sessions::LegacySessions;
-pub(crate) use listener::Address;
 use listener::Listener;
+pub(crate) use listener::{Address, is_in_use};
 use modern::ModernRequests;
 use responses::ErrorResponse;
 

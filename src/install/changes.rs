@@ -5,13 +5,13 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use git2::{Delta, DiffOptions, Oid, Repository, Tree};
 
 use super::InstallError;
 use super::containment::has_only_names;
+use super::git_path;
 use super::store::InstallRecord;
 
 /// File in git's folder that describes the state after the preparation: the id of the tree of tracked files, and the
@@ -38,7 +38,7 @@ fn note(repository: &Repository) -> Result<(), Box<dyn std::error::Error>> {
     let tree = index.write_tree()?;
     let mut known = format!("{tree}\0").into_bytes();
     for path in differences(repository, &repository.find_tree(tree)?)? {
-        known.extend_from_slice(path.as_os_str().as_bytes());
+        known.extend_from_slice(path.as_os_str().as_encoded_bytes());
         known.push(0);
     }
     Ok(fs::write(repository.path().join(KNOWN), known)?)
@@ -73,9 +73,9 @@ fn changes(repository: &Repository) -> Result<BTreeSet<PathBuf>, git2::Error> {
         Some(id) => repository.find_tree(id)?,
         None => repository.head()?.peel_to_tree()?,
     };
-    let known: BTreeSet<&Path> = known.map(path).collect();
+    let known: BTreeSet<PathBuf> = known.map(path).collect();
     let mut changed = differences(repository, &tree)?;
-    changed.retain(|it| !known.contains(&**it));
+    changed.retain(|it| !known.contains(it));
     Ok(changed)
 }
 
@@ -130,7 +130,7 @@ fn differences(repository: &Repository, tree: &Tree<'_>) -> Result<BTreeSet<Path
     let mut found = BTreeSet::new();
     let mut ahead = Vec::new();
     for delta in diff.deltas() {
-        let file = path(delta.new_file().path_bytes().unwrap_or_default()).to_owned();
+        let file = path(delta.new_file().path_bytes().unwrap_or_default());
         match delta.status() {
             Delta::Untracked | Delta::Ignored => ahead.push(file),
             _ => _ = found.insert(file),
@@ -158,6 +158,6 @@ fn differences(repository: &Repository, tree: &Tree<'_>) -> Result<BTreeSet<Path
 }
 
 /// Returns a path without the slash that git puts after a folder.
-fn path(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes.strip_suffix(b"/").unwrap_or(bytes)))
+fn path(bytes: &[u8]) -> PathBuf {
+    git_path::from_bytes(bytes.strip_suffix(b"/").unwrap_or(bytes))
 }

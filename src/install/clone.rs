@@ -396,4 +396,5 @@ fn unnamed_note(commit: &str) -> String {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;

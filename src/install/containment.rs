@@ -4,7 +4,10 @@ use std::path::{Component, Path, PathBuf};
 
 /// Returns the place of an existing `path` below `root`, links followed; `None` if it is outside.
 pub(super) fn place_below(root: &Path, path: &Path) -> Option<PathBuf> {
-    let (root, end) = (root.canonicalize().ok()?, path.canonicalize().ok()?);
+    let (root, end) = (
+        dunce::canonicalize(root).ok()?,
+        dunce::canonicalize(path).ok()?,
+    );
     end.strip_prefix(root).ok().map(Path::to_owned)
 }
 

@@ -239,4 +239,5 @@ impl PrepareContext<'_> {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;

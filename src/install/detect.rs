@@ -11,6 +11,7 @@ mod node;
 mod python;
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;
 
 use std::path::Path;

@@ -3,21 +3,30 @@
 //! over from a killed installation, and are removed when the slot is next locked. Paths consist only of names that
 //! `source` has checked.
 
-use std::fs::{self, File};
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+use std::fs::{self, TryLockError};
 use std::io::{
     self,
     ErrorKind::{AlreadyExists, NotFound},
 };
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+
+#[cfg(unix)]
+use self::unix as system;
+#[cfg(windows)]
+use self::windows as system;
 
 use super::source::{Source, SourceError, SourcePermissions, StoreLocation};
 use crate::config::is_name_char;
-use crate::private_files;
+use crate::folder_lock::FolderLock;
+use crate::{private_files, user_folders};
 
 const RECORD: &str = "installed.json";
 /// Attempts to lock a slot that other processes remove.
@@ -82,7 +91,10 @@ pub(crate) struct Store {
 /// Reason why an operation on the store failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
-    #[error("no folder to install to: set HOME or XDG_DATA_HOME to an absolute path")]
+    #[error(
+        "no folder to install to: set {} to an absolute path",
+        user_folders::DATA_VARIABLES
+    )]
     Homeless,
     #[error(
         "invalid server name `{0}`: use at most 64 of A-Z, a-z, 0-9, `_` and `-`, and no `-` at the beginning"
@@ -110,17 +122,8 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreEr
 impl Store {
     /// Returns the store of this user.
     pub(super) fn of_user() -> Result<Self, StoreError> {
-        let absolute = |name| {
-            std::env::var_os(name)
-                .map(PathBuf::from)
-                .filter(|it| it.is_absolute())
-        };
-        let data = absolute("XDG_DATA_HOME").or_else(|| {
-            Some(std::env::home_dir()?.join(".local/share")).filter(|it| it.is_absolute())
-        });
-        Ok(Self::at(
-            data.ok_or(StoreError::Homeless)?.join("mcp-proxy/servers"),
-        ))
+        let data = user_folders::data().ok_or(StoreError::Homeless)?;
+        Ok(Self::at(data.join("mcp-proxy").join("servers")))
     }
 
     pub(crate) fn at(root: PathBuf) -> Self {
@@ -235,38 +238,28 @@ fn read_record(slot: &Path) -> Option<InstallRecord> {
 #[derive(Debug)]
 pub(super) struct StoreSlot {
     path: PathBuf,
-    lock: File,
-}
-
-impl Drop for StoreSlot {
-    /// Unlocks for certain: a process that is just being started shares the open file for a moment.
-    fn drop(&mut self) {
-        let _ = flock(&self.lock, FlockOperation::Unlock);
-    }
+    _lock: FolderLock,
 }
 
 impl StoreSlot {
     fn hold(path: &Path, name: &str) -> Result<Self, StoreError> {
         for _ in 0..ATTEMPTS {
-            let opened = private_files::folder(path).and_then(|()| File::open(path));
+            let opened = private_files::folder(path).and_then(|()| FolderLock::open(path));
             let lock = match opened {
                 // Another process is just removing the slot.
                 Err(error) if matches!(error.kind(), NotFound | AlreadyExists) => continue,
                 opened => opened.map_err(failed("create", path))?,
             };
-            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            match lock.try_lock() {
                 Ok(()) => {}
-                Err(rustix::io::Errno::WOULDBLOCK) => {
-                    return Err(StoreError::Busy(name.to_owned()));
-                }
-                Err(error) => return Err(failed("lock", path)(error.into())),
+                Err(TryLockError::WouldBlock) => return Err(StoreError::Busy(name.to_owned())),
+                Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
             }
             // The previous holder of the lock may have removed the folder.
-            let (held, there) = (lock.metadata(), fs::symlink_metadata(path));
-            if held.is_ok_and(|held| there.is_ok_and(|there| held.ino() == there.ino())) {
+            if lock.is_at(path) {
                 let slot = Self {
                     path: path.to_owned(),
-                    lock,
+                    _lock: lock,
                 };
                 slot.remove_unrecorded()?;
                 return Ok(slot);
@@ -382,15 +375,12 @@ fn remove(path: &Path) -> Result<(), StoreError> {
 
 /// Makes read-only folders writable, such as those in Go's cache; they cannot be emptied otherwise.
 fn make_writable(folder: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = fs::symlink_metadata(folder).map_or(0o700, |it| it.permissions().mode());
-    if mode & 0o700 != 0o700 {
-        let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
-    }
+    system::allow_all(folder);
     for inner in folders(folder) {
         make_writable(&inner);
     }
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -26,7 +26,7 @@ pub(super) fn remove(spec: &ServerSpec, files: &BTreeSet<PathBuf>) {
     let sources = files.iter().filter(|file| is_source(file));
     for file in sources.map(|file| spec.cwd.join(file)) {
         // The cache lies beside the path that Python imported, which may go through symlinks or not.
-        for path in [Some(file.clone()), file.canonicalize().ok()]
+        for path in [Some(file.clone()), dunce::canonicalize(&file).ok()]
             .into_iter()
             .flatten()
         {

@@ -57,7 +57,7 @@ impl InstalledCopy {
 
 /// Returns the module with the same name, relative to the root of the project's packages.
 fn python_copy<'a>(path: &Path, loaded: &'a LoadedFiles) -> Option<&'a Path> {
-    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let real = dunce::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if loaded.code.contains(path) || loaded.code.contains(&real) {
         return None;
     }
@@ -77,7 +77,7 @@ fn node_copy<'a>(path: &Path, loaded: &'a LoadedFiles) -> Option<&'a Path> {
     let manifest = fs::read(project.join("package.json")).ok()?;
     let manifest: Value = serde_json::from_slice(&manifest).ok()?;
     let name = manifest["name"].as_str()?;
-    let real = project.canonicalize().ok()?;
+    let real = dunce::canonicalize(project).ok()?;
     if loaded.code.iter().any(|file| file.starts_with(&real)) {
         return None;
     }

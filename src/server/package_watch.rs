@@ -144,7 +144,7 @@ fn prefixes(spec: &ServerSpec, program: Option<&Path>) -> impl Iterator<Item = P
     .into_iter()
     .filter_map(|name| Some(spec.cwd.join(variable(spec, name)?)));
     let programs = program.map(Path::to_owned).into_iter();
-    let real = program.and_then(|it| it.canonicalize().ok());
+    let real = program.and_then(|it| dunce::canonicalize(it).ok());
     let around = programs
         .chain(real)
         .filter_map(|it| Some(it.parent()?.parent()?.to_owned()));
@@ -162,7 +162,9 @@ fn around(spec: &ServerSpec) -> BTreeSet<PathBuf> {
     let files = words
         .map(|word| spec.cwd.join(word))
         .filter(|path| path.exists());
-    let real: Vec<PathBuf> = files.filter_map(|path| path.canonicalize().ok()).collect();
+    let real: Vec<PathBuf> = files
+        .filter_map(|path| dunce::canonicalize(path).ok())
+        .collect();
     let mut folders = BTreeSet::new();
     for place in real.iter().chain([&spec.cwd]) {
         folders.extend(place.ancestors().map(Path::to_owned));

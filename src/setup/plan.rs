@@ -202,10 +202,12 @@ fn program_word(scope: Scope, around: &ConfigContext) -> Result<String, &'static
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
     use std::os::unix::fs::symlink;
 
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn the_program_is_named_as_all_who_read_the_file_find_it() {
         let folder = tempfile::tempdir().unwrap();

@@ -5,17 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::private_files;
-
-#[cfg(unix)]
-mod unix;
-#[cfg(windows)]
-mod windows;
-
-#[cfg(unix)]
-use unix as system;
-#[cfg(windows)]
-use windows as system;
+use crate::{private_files, user_folders};
 
 /// Reason why state cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +13,7 @@ pub(crate) enum StateError {
     /// The environment names no directory.
     #[error(
         "no directory for the state of mcp-proxy: set {} to an absolute path",
-        system::VARIABLES
+        user_folders::STATE_VARIABLES
     )]
     NoDirectory,
     /// A folder or file is unusable, or is not private to the user.
@@ -56,7 +46,7 @@ pub(crate) struct StateDirectory {
 impl StateDirectory {
     /// Returns the state directory of this user, according to the environment. Creates nothing.
     pub(crate) fn of_user() -> Result<Self, StateError> {
-        let base = system::base().ok_or(StateError::NoDirectory)?;
+        let base = user_folders::state().ok_or(StateError::NoDirectory)?;
         Ok(Self::at(base.join("mcp-proxy")))
     }
 
@@ -134,6 +124,7 @@ impl StateFolder {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, chown};
 

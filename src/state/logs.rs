@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use same_file::Handle;
 
 use super::run_record::RunRecord;
 use super::runs::{FOLDER, is_running};
@@ -108,8 +109,8 @@ impl LogReader {
 
     /// Returns the file that follows the open one, if any.
     fn successor(&self) -> Option<File> {
-        let own = inode(&self.file).ok()?;
-        let is_own = |file: &File| inode(file).is_ok_and(|it| it == own);
+        let own = handle(&self.file).ok()?;
+        let is_own = |file: &File| handle(file).is_ok_and(|it| it == own);
         let open = |path: &Path| File::open(path).ok();
         let current = open(&self.path)?;
         if is_own(&current) {
@@ -137,9 +138,9 @@ impl LogReader {
     }
 }
 
-fn inode(file: &File) -> io::Result<(u64, u64)> {
-    let metadata = file.metadata()?;
-    Ok((metadata.dev(), metadata.ino()))
+/// Returns a handle that equals another one of the same file.
+fn handle(file: &File) -> io::Result<Handle> {
+    Handle::from_file(file.try_clone()?)
 }
 
 #[cfg(test)]

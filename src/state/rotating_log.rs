@@ -67,10 +67,12 @@ impl Write for RotatingLog {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn the_newest_entries_are_kept_in_two_files() {
         let room = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use super::run_record::RunRecord;
 use super::{StateDirectory, StateError, StateFolder};
+use crate::process_lookup;
 
 /// Sub-folder of the state directory.
 pub(super) const FOLDER: &str = "runs";
@@ -63,8 +64,8 @@ pub(super) fn is_running(folder: &StateFolder, id: &str) -> bool {
         // Without locks, the name tells the process.
         Err(TryLockError::Error(_)) => id
             .rsplit_once('-')
-            .and_then(|(_, pid)| rustix::process::Pid::from_raw(pid.parse().ok()?))
-            .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok()),
+            .and_then(|(_, pid)| pid.parse().ok())
+            .is_some_and(|pid| process_lookup::exists(pid).unwrap_or(true)),
     }
 }
 

@@ -1,8 +1,6 @@
 //! Runs the command that must succeed before a generation starts. Its stdin is empty and its output becomes
 //! events, since the proxy's stdin and stdout belong to the client.
 
-use std::path::Path;
-
 use super::lines::OutputTail;
 use super::process_group::ProcessStatus;
 use super::reaper::Reaper;
@@ -38,8 +36,7 @@ pub(crate) async fn run(
         let server = server.clone();
         sender.send(Event::BuildOutput { server, line });
     };
-    let mut shell = resolve::command_in(spec, Path::new("/bin/sh"))?;
-    shell.arg("-c").arg(command);
+    let shell = resolve::shell_command(spec, command)?;
     let ended = run_command::run(shell, reaper, on_line).await;
     let CommandResult { status, tail } = ended.map_err(|error| SpawnError::other(spec, error))?;
     if status.success() {

@@ -3,32 +3,31 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::{ioctl_fionbio, ioctl_fionread};
-use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::lines::{Lines, OutputTail};
+use super::pipe::{self, ChildReader, ChildWriter};
 use super::process_group::{GroupLeader, ProcessGroup, ProcessStatus};
 use super::reaper::Reaper;
 use super::resolve::{self, SpawnError};
+use super::stream::{ReadEnd, WriteEnd};
 use crate::config::ServerSpec;
 use crate::event::{Event, EventSender};
 
-/// Time between SIGTERM and SIGKILL.
+/// Time between the request to end and the kill.
 const TERM_GRACE: Duration = Duration::from_secs(1);
-/// Time limit for the exit after SIGKILL. Only a process stuck in the kernel (a dead network mount) exceeds it.
+/// Time limit for the exit after the kill. Only a process stuck in the kernel (a dead network mount) exceeds it.
 const KILL_GRACE: Duration = Duration::from_secs(1);
 
 /// Running server process. Dropping it kills its process group.
 #[derive(Debug)]
 pub(crate) struct Child {
-    stdin: Option<OwnedFd>,
-    stdout: Option<OwnedFd>,
+    stdin: Option<WriteEnd>,
+    stdout: Option<ReadEnd>,
     stderr: OutputTail,
     exited: ExitWatch,
     group: Arc<ProcessGroup>,
@@ -95,23 +94,20 @@ fn stderr_events(
 
 /// Both ends of a child's three pipes.
 struct Pipes {
-    stdin: OwnedFd,
-    stdout: OwnedFd,
+    stdin: WriteEnd,
+    stdout: ReadEnd,
     stderr: Lines,
-    child_ends: (io::PipeReader, io::PipeWriter, io::PipeWriter),
+    child_ends: (ChildReader, ChildWriter, ChildWriter),
 }
 
 impl Pipes {
     fn open(on_line: impl FnMut(String) + Send + 'static) -> io::Result<Self> {
-        let (their_stdin, stdin) = io::pipe()?;
-        let (stdout, their_stdout) = io::pipe()?;
+        let (stdin, their_stdin) = pipe::to_child()?;
+        let (stdout, their_stdout) = pipe::from_child()?;
         let (stderr, their_stderr) = Lines::pipe(on_line)?;
-        // Only the proxy's ends: the two ends of a pipe have separate flags, and children expect blocking I/O.
-        ioctl_fionbio(stdin.as_fd(), true)?;
-        ioctl_fionbio(stdout.as_fd(), true)?;
         Ok(Self {
-            stdin: stdin.into(),
-            stdout: stdout.into(),
+            stdin,
+            stdout,
             stderr,
             child_ends: (their_stdin, their_stdout, their_stderr),
         })
@@ -124,19 +120,18 @@ impl Child {
     }
 
     /// Returns the proxy's non-blocking end of the child's stdin. Can be called once.
-    pub(crate) fn take_stdin(&mut self) -> OwnedFd {
+    pub(crate) fn take_stdin(&mut self) -> WriteEnd {
         self.stdin.take().expect("stdin is taken once")
     }
 
     /// Returns the proxy's non-blocking end of the child's stdout. Can be called once.
-    pub(crate) fn take_stdout(&mut self) -> OwnedFd {
+    pub(crate) fn take_stdout(&mut self) -> ReadEnd {
         self.stdout.take().expect("stdout is taken once")
     }
 
-    /// Returns true if its stdout, which must not be taken yet, has unread data.
+    /// Returns true if its stdout, which must not be taken yet, has unread data, where the system tells.
     pub(crate) fn has_output(&self) -> bool {
-        let unread = self.stdout.as_ref().map(ioctl_fionread);
-        unread.is_some_and(|unread| !matches!(unread, Ok(0)))
+        self.stdout.as_ref().is_some_and(pipe::has_unread)
     }
 
     /// Returns the last lines of stderr; complete once [`exited`](Self::exited) has resolved.
@@ -153,18 +148,18 @@ impl Child {
         self.exited.clone()
     }
 
-    /// Waits for `grace`, then sends SIGTERM to the group, and SIGKILL one second later. Closes stdin first, if it was
-    /// not taken; otherwise the caller must have closed it. Dropping the future kills the group immediately.
+    /// Waits for `grace`, then requests the end of the group, and kills it one second later (SIGTERM and SIGKILL on
+    /// Unix; other systems know no such request). Closes stdin first, if it was not taken; otherwise the caller must
+    /// have closed it. Dropping the future kills the group immediately.
     pub(crate) async fn stop(mut self, grace: Duration) {
         drop(self.stdin.take());
         if timeout(grace, self.exited.wait()).await.is_ok() {
             return;
         }
-        self.group.signal(Signal::TERM);
-        if timeout(TERM_GRACE, self.exited.wait()).await.is_ok() {
+        if self.group.terminate() && timeout(TERM_GRACE, self.exited.wait()).await.is_ok() {
             return;
         }
-        self.group.signal(Signal::KILL);
+        self.group.kill();
         if timeout(KILL_GRACE, self.exited.wait()).await.is_err() {
             tracing::warn!(pid = self.pid(), "a killed server is still not gone");
         }
@@ -174,7 +169,7 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         // The task that runs `GroupLeader::wait_for_leader` reaps the process.
-        self.group.signal(Signal::KILL);
+        self.group.kill();
     }
 }
 

@@ -3,12 +3,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, PipeWriter};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe::Receiver;
 
+use super::pipe::{self, ChildWriter, Output};
 use crate::lock::locked;
 
 /// Maximum length of a line in bytes; longer lines are cut and end in `…`.
@@ -20,7 +20,7 @@ const TAIL_BYTES: usize = 256 * 1024;
 
 /// Reading end of a pipe that carries text.
 pub(super) struct Lines {
-    pipe: Receiver,
+    pipe: Output,
     buffer: LineBuffer,
     tail: OutputTail,
     on_line: Box<dyn FnMut(String) + Send>,
@@ -30,10 +30,10 @@ impl Lines {
     /// Creates a pipe; each line written to the returned end is passed to `on_line`.
     pub(super) fn pipe(
         on_line: impl FnMut(String) + Send + 'static,
-    ) -> io::Result<(Self, PipeWriter)> {
-        let (reader, writer) = io::pipe()?;
+    ) -> io::Result<(Self, ChildWriter)> {
+        let (pipe, writer) = pipe::output()?;
         let lines = Self {
-            pipe: Receiver::from_owned_fd(reader.into())?,
+            pipe,
             buffer: LineBuffer::default(),
             tail: OutputTail::default(),
             on_line: Box::new(on_line),

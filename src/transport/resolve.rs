@@ -2,15 +2,22 @@
 //! cannot start, reports which of these is wrong. Never looks the program up in the proxy's own `PATH` or directory,
 //! which may differ from the server's.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
 use std::env;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
 use tokio::process::Command;
+
+#[cfg(unix)]
+use self::unix as system;
+#[cfg(windows)]
+use self::windows as system;
 
 use crate::command_line::CommandLine;
 use crate::config::ServerSpec;
@@ -42,13 +49,22 @@ pub(crate) enum SpawnError {
     NothingToRun { server: String, program: PathBuf },
     #[error("the program {} of server {server} is not an executable file", .program.display())]
     NotExecutable { server: String, program: PathBuf },
+    #[cfg_attr(windows, expect(dead_code, reason = "Windows knows no `#!` lines"))]
     #[error("the interpreter {interpreter:?} in the first line of {} does not exist", .program.display())]
     InterpreterMissing {
         program: PathBuf,
         interpreter: String,
     },
-    #[error("the program {} of server {server} has no `#!` line and is not a native binary", .program.display())]
+    #[error("the program {} of server {server} {}", .program.display(), system::UNKNOWN_FORMAT)]
     FormatUnknown { server: String, program: PathBuf },
+    /// Quoting cannot protect an argument from `cmd.exe`.
+    #[cfg_attr(unix, expect(dead_code, reason = "only Windows has batch files"))]
+    #[error(
+        "the program {} of server {server} is a batch file, and an argument contains characters that `cmd.exe` would \
+         execute",
+        .program.display()
+    )]
+    UnsafeArgument { server: String, program: PathBuf },
     #[error("cannot start server {server}")]
     Other {
         server: String,
@@ -73,13 +89,16 @@ impl SpawnError {
                 "add what it runs, such as a package, a script or `-m` and a module: {} NAME",
                 program.display()
             ),
-            Self::NotExecutable { program, .. } => format!("run chmod +x {}", program.display()),
+            Self::NotExecutable { program, .. } => {
+                format!("{} {}", system::MAKE_EXECUTABLE, program.display())
+            }
             Self::InterpreterMissing { interpreter, .. } if interpreter.ends_with('\r') => {
                 "save the script with Unix line endings".into()
             }
             Self::InterpreterMissing { .. } => "install it, or correct the `#!` line".into(),
-            Self::FormatUnknown { .. } => {
-                "add a `#!` line, or put the interpreter in front: node server.js".into()
+            Self::FormatUnknown { .. } => system::NAME_INTERPRETER.into(),
+            Self::UnsafeArgument { .. } => {
+                "name the program that the batch file starts, such as node with its script".into()
             }
             Self::Other { .. } => return None,
         })
@@ -91,23 +110,9 @@ impl SpawnError {
         Self::Other { server, source }
     }
 
-    /// Distinguishes two causes of ENOENT: a missing program and a missing interpreter.
+    /// Explains why `program` could not be executed.
     pub(super) fn of_exec(spec: &ServerSpec, program: PathBuf, source: io::Error) -> Self {
-        let server = spec.name.clone();
-        let (is_there, interpreter) = (program.exists(), interpreter(&program));
-        let program = shown(spec, program);
-        match Errno::from_io_error(&source) {
-            Some(Errno::NOENT) if !is_there => Self::ProgramMissing { server, program },
-            Some(Errno::NOENT) => match interpreter {
-                Some(interpreter) => Self::InterpreterMissing {
-                    program,
-                    interpreter,
-                },
-                None => Self::FormatUnknown { server, program },
-            },
-            Some(Errno::NOEXEC) => Self::FormatUnknown { server, program },
-            _ => Self::Other { server, source },
-        }
+        system::exec_error(spec, program, source)
     }
 }
 
@@ -136,16 +141,15 @@ pub(crate) fn without_own(command: &mut Command) {
 
 /// Returns a command that starts this program again, for a hidden subcommand.
 pub(crate) fn this_program() -> std::process::Command {
-    // `/proc/self/exe` stays valid if the program's file is replaced while it runs. Elsewhere, an unknown path makes
-    // the spawn fail.
-    let program = if cfg!(target_os = "linux") {
-        "/proc/self/exe".into()
-    } else {
-        std::env::current_exe().unwrap_or_default()
-    };
-    let mut command = std::process::Command::new(program);
-    command.arg0("mcp-proxy");
-    command
+    system::this_program()
+}
+
+/// Builds a command that runs a command line of the user in the system's shell, in the directory and environment of
+/// `spec`.
+pub(super) fn shell_command(spec: &ServerSpec, line: &str) -> Result<Command, SpawnError> {
+    let mut shell = command_in(spec, Path::new(system::SHELL))?;
+    system::add_shell_command(&mut shell, line);
+    Ok(shell)
 }
 
 /// Returns the full path of a program, searched as the server of `spec` would search it.
@@ -198,19 +202,9 @@ fn check_cwd(spec: &ServerSpec) -> Result<(), SpawnError> {
 
 /// Returns the `PATH` that the child will see.
 fn search_path(spec: &ServerSpec) -> OsString {
-    let own = spec.env.iter().rev().find(|(name, _)| name == "PATH");
+    let is_path = |name: &OsString| system::is_same_variable(name, "PATH");
+    let own = spec.env.iter().rev().find(|(name, _)| is_path(name));
     own.map(|(_, path)| path.clone())
         .or_else(|| env::var_os("PATH"))
-        .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into())
-}
-
-/// Returns the program that the `#!` line of a script names.
-fn interpreter(script: &Path) -> Option<String> {
-    let mut line = Vec::new();
-    let start = File::open(script).ok()?.take(256);
-    BufReader::new(start).read_until(b'\n', &mut line).ok()?;
-    let line = line.strip_prefix(b"#!")?;
-    let line = line.strip_suffix(b"\n").unwrap_or(line).trim_ascii_start();
-    let name = line.split(|&byte| byte == b' ' || byte == b'\t').next()?;
-    Some(String::from_utf8_lossy(name).into_owned())
+        .unwrap_or_else(|| system::DEFAULT_PATH.into())
 }

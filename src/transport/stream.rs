@@ -1,19 +1,25 @@
 //! Reads and writes pipes, sockets, terminals and files without blocking the protocol.
 
-use std::fs::File;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
 use std::future;
-use std::io::{self, IoSlice, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use rustix::fs::FileType;
-use tokio::io::{AsyncRead, AsyncReadExt, Interest};
-use tokio::net::UnixStream;
-use tokio::net::unix::pipe;
 use tokio::sync::Notify;
+
+#[cfg(unix)]
+use self::unix as system;
+#[cfg(windows)]
+use self::windows as system;
 
 use crate::jsonrpc::{Frame, Framer};
 use crate::lock::locked;
+use system::{LineSource, Sink};
+pub(crate) use system::{ReadEnd, WriteEnd, stdin, stdout};
 
 /// Queue length in bytes above which a sender waits in [`Outbox::ready`].
 const HIGH_WATER: usize = 1024 * 1024;
@@ -26,23 +32,12 @@ const LARGE: usize = 16 * 1024;
 pub(crate) const MAX_UNREAD: usize = 16 * 1024 * 1024;
 /// Capacity in bytes above which an empty queue is freed.
 const MAX_KEPT_CAPACITY: usize = 2 * 1024 * 1024;
-/// Capacity of a pipe in bytes, four times the default: large messages need fewer reads and writes. It is not larger
-/// because all pipes of a user share a quota of 64 MiB.
-#[cfg(target_os = "linux")]
-const PIPE: usize = 256 * 1024;
 
 /// Reading end of a link, split into lines.
 #[derive(Debug)]
 pub(crate) struct LineReader {
     source: LineSource,
     framer: Framer,
-}
-
-enum LineSource {
-    Pipe(pipe::Receiver),
-    Socket(UnixStream),
-    /// Terminal or file, read by a thread.
-    Other(Box<dyn AsyncRead + Send + Unpin>),
 }
 
 impl std::fmt::Debug for LineSource {
@@ -52,27 +47,17 @@ impl std::fmt::Debug for LineSource {
 }
 
 impl LineReader {
-    /// Reads `fd`; `limit` is the maximum line length in bytes.
-    pub(crate) fn new(fd: OwnedFd, limit: usize) -> io::Result<Self> {
-        let source = match file_type(&fd)? {
-            FileType::Fifo => LineSource::Pipe(pipe::Receiver::from_owned_fd(widened(fd))?),
-            FileType::Socket => LineSource::Socket(socket(fd)?),
-            _ => LineSource::Other(Box::new(tokio::fs::File::from_std(File::from(fd)))),
-        };
+    /// Reads `end`; `limit` is the maximum line length in bytes.
+    pub(crate) fn new(end: ReadEnd, limit: usize) -> io::Result<Self> {
         Ok(Self {
-            source,
+            source: LineSource::new(end)?,
             framer: Framer::new(limit),
         })
     }
 
     /// Waits for bytes; returns false at the end of the stream.
     pub(crate) async fn fill(&mut self) -> io::Result<bool> {
-        let buffer = self.framer.read_buffer();
-        let read = match &mut self.source {
-            LineSource::Pipe(pipe) => pipe.read_buf(buffer).await?,
-            LineSource::Socket(socket) => socket.read_buf(buffer).await?,
-            LineSource::Other(other) => other.read_buf(buffer).await?,
-        };
+        let read = self.source.read(self.framer.read_buffer()).await?;
         Ok(read > 0)
     }
 
@@ -142,54 +127,11 @@ impl WriteQueue {
     }
 }
 
-#[derive(Debug)]
-enum Sink {
-    Pipe(pipe::Sender),
-    Socket(UnixStream),
-    /// Terminal or file: written directly, since such writes do not block for long.
-    Other(Mutex<File>),
-}
-
-impl Sink {
-    fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        let result = match self {
-            Self::Pipe(pipe) => pipe.try_write_vectored(parts),
-            Self::Socket(socket) => socket.try_write_vectored(parts),
-            Self::Other(file) => locked(file).write_vectored(parts),
-        };
-        match result {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            result => result,
-        }
-    }
-
-    async fn writable(&self) -> io::Result<()> {
-        match self {
-            Self::Pipe(pipe) => pipe.writable().await,
-            Self::Socket(socket) => socket.writable().await,
-            Self::Other(_) => Ok(()),
-        }
-    }
-
-    /// Waits until the reader is gone, if that can be detected without writing.
-    async fn reader_gone(&self) {
-        match self {
-            Self::Pipe(pipe) => _ = pipe.ready(Interest::ERROR).await,
-            Self::Socket(_) | Self::Other(_) => future::pending().await,
-        }
-    }
-}
-
 impl Outbox {
-    /// Writes to `fd`. Must be called inside a tokio runtime: spawns the task that writes queued bytes.
-    pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
-        let sink = match file_type(&fd)? {
-            FileType::Fifo => Sink::Pipe(pipe::Sender::from_owned_fd(widened(fd))?),
-            FileType::Socket => Sink::Socket(socket(fd)?),
-            _ => Sink::Other(Mutex::new(File::from(fd))),
-        };
+    /// Writes to `end`. Must be called inside a tokio runtime: spawns the task that writes queued bytes.
+    pub(crate) fn new(end: WriteEnd) -> io::Result<Self> {
         let queue = WriteQueue {
-            sink: Some(Arc::new(sink)),
+            sink: Some(Arc::new(Sink::new(end)?)),
             bytes: Vec::new(),
             written: 0,
             corks: 0,
@@ -387,26 +329,6 @@ impl Drop for Cork {
     }
 }
 
-fn file_type(fd: &OwnedFd) -> io::Result<FileType> {
-    Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode))
-}
-
-/// Returns the pipe, enlarged to [`PIPE`] bytes if the system permits.
-fn widened(fd: OwnedFd) -> OwnedFd {
-    #[cfg(target_os = "linux")]
-    if rustix::pipe::fcntl_getpipe_size(&fd).is_ok_and(|size| size < PIPE)
-        && let Err(error) = rustix::pipe::fcntl_setpipe_size(&fd, PIPE)
-    {
-        tracing::debug!(%error, "a pipe keeps its size");
-    }
-    fd
-}
-
-fn socket(fd: OwnedFd) -> io::Result<UnixStream> {
-    let stream = std::os::unix::net::UnixStream::from(fd);
-    stream.set_nonblocking(true)?;
-    UnixStream::from_std(stream)
-}
-
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -3,8 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::channel::StandbyChannel;
 use crate::command_line::{Launch, Runtime};
 use crate::config::ServerSpec;
 use crate::private_files;
@@ -71,13 +72,13 @@ impl BootstrapDir {
         Ok(folder)
     }
 
-    /// Makes the process of this folder a standby, which loads the packages in `learned` and waits.
-    pub(super) fn prepare(&self, learned: &str) -> io::Result<()> {
-        for pipe in ["go", "said"] {
-            fifo(&self.path(pipe))?;
-        }
+    /// Makes the process of this folder a standby, which loads the packages in `learned` and waits. Returns the channel
+    /// to it.
+    pub(super) fn prepare(&self, learned: &str) -> io::Result<StandbyChannel> {
+        let channel = StandbyChannel::create(&self.path)?;
         self.write("trial", "")?;
-        self.write("learned", learned)
+        self.write("learned", learned)?;
+        Ok(channel)
     }
 
     /// Returns the server definition with an environment that points to this folder.
@@ -193,21 +194,4 @@ fn original(runtime: Runtime, spec: &ServerSpec) -> Option<OsString> {
         .find(|(name, _)| name == OsStr::new(variable));
     own.map(|(_, value)| value.clone())
         .or_else(|| std::env::var_os(variable))
-}
-
-#[cfg(target_os = "linux")]
-fn fifo(path: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, FileType, Mode};
-    Ok(rustix::fs::mknodat(
-        CWD,
-        path,
-        FileType::Fifo,
-        Mode::RUSR | Mode::WUSR,
-        0,
-    )?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn fifo(_: &Path) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }

@@ -122,7 +122,7 @@ impl LoadLog {
 
 /// Whether the directory of `path` resolves to that of `real`.
 fn is_at(path: &Path, real: &Path) -> bool {
-    let directory = path.parent().and_then(|it| it.canonicalize().ok());
+    let directory = path.parent().and_then(|it| dunce::canonicalize(it).ok());
     directory.as_deref() == real.parent()
 }
 

@@ -61,7 +61,7 @@ impl PreloadList {
         };
         let installed: Vec<&str> = marked("#installed").collect();
         let is_installed = |place: &Path| installed.iter().any(|folder| place.starts_with(folder));
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let real = |path: &Path| dunce::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let real_installed: Vec<PathBuf> =
             installed.iter().map(|path| real(Path::new(path))).collect();
 
@@ -137,6 +137,7 @@ mod tests {
         folder
     }
 
+    #[cfg(unix)]
     #[test]
     fn what_is_linked_into_the_packages_is_marked() {
         let folder = project();

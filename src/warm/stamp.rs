@@ -2,24 +2,24 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
-/// Device, inode, size and modification time of each file, ordered by path; `None` for a missing file.
+use crate::file_identity::FileIdentity;
+
+/// Identity, size and modification time of each file, ordered by path; `None` for a missing file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stamp(Vec<Option<[i64; 5]>>);
+pub(super) struct Stamp(Vec<Option<(FileIdentity, u64, SystemTime)>>);
 
 impl Stamp {
     pub(super) fn of(files: &BTreeSet<PathBuf>) -> Self {
         let stamp = |file: &PathBuf| {
             let found = fs::metadata(file).ok()?;
-            Some([
-                found.dev().cast_signed(),
-                found.ino().cast_signed(),
-                found.size().cast_signed(),
-                found.mtime(),
-                found.mtime_nsec(),
-            ])
+            Some((
+                FileIdentity::of(&found),
+                found.len(),
+                found.modified().ok()?,
+            ))
         };
         Self(files.iter().map(stamp).collect())
     }

@@ -1,16 +1,10 @@
 //! Process prepared for the next start.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags};
-use rustix::io::write;
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe::{self, Receiver};
-
 use super::bootstrap_dir::BootstrapDir;
+use super::channel::StandbyChannel;
 use super::preload_list::PreloadList;
 use super::stamp::Stamp;
 use super::stderr_buffer::StderrBuffer;
@@ -55,10 +49,7 @@ pub(super) struct Standby {
     stderr: StderrBuffer,
     /// Number of stderr lines from tools that ran before the server process.
     preface_lines: usize,
-    commands: File,
-    messages: Receiver,
-    /// Keeps the pipe open until the process has opened it.
-    _messages: File,
+    channel: StandbyChannel,
     received: Vec<u8>,
     stage: StandbyStage,
     /// Process id of the server process, which a tool may have started.
@@ -75,13 +66,7 @@ impl Standby {
         events: &EventSender,
         reaper: &Reaper,
     ) -> io::Result<Self> {
-        folder.prepare(&preload_list.text)?;
-        let open = |name, flags| {
-            rustix::fs::open(folder.path(name), flags | OFlags::CLOEXEC, Mode::empty())
-        };
-        let messages = pipe::OpenOptions::new().open_receiver(folder.path("said"))?;
-        let messages_writer = open("said", OFlags::WRONLY | OFlags::NONBLOCK)?;
-        let commands = open("go", OFlags::RDWR | OFlags::NONBLOCK)?;
+        let channel = folder.prepare(&preload_list.text)?;
         let stderr = StderrBuffer::new(spec.name.clone(), events.clone());
         let sink = stderr.clone();
         let child = spawn_with_stderr(&folder.with_env(spec), move |line| sink.push(line), reaper)
@@ -93,9 +78,7 @@ impl Standby {
             stamp,
             stderr,
             preface_lines: 0,
-            commands: commands.into(),
-            messages,
-            _messages: messages_writer.into(),
+            channel,
             received: Vec::new(),
             stage: StandbyStage::Started,
             pid: None,
@@ -108,7 +91,7 @@ impl Standby {
         while self.stage < stage {
             let Some(end) = self.received.iter().position(|byte| *byte == b'\n') else {
                 tokio::select! {
-                    read = self.messages.read_buf(&mut self.received) => read.map_err(|error| unfit(&error))?,
+                    read = self.channel.receive(&mut self.received) => read.map_err(|error| unfit(&error))?,
                     status = exited.wait() => return Err(StandbyError::Unfit(format!("exited early with {status}"))),
                 };
                 continue;
@@ -125,7 +108,7 @@ impl Standby {
             "claimed" => {
                 self.pid = rest.parse().ok();
                 self.preface_lines = self.stderr.lines();
-                self.send(b"i")?;
+                self.send(b'i')?;
                 StandbyStage::Loading
             }
             "ready" => StandbyStage::Ready,
@@ -136,10 +119,8 @@ impl Standby {
         Ok(())
     }
 
-    fn send(&self, word: &[u8]) -> Result<(), StandbyError> {
-        write(self.commands.as_fd(), word)
-            .map(drop)
-            .map_err(|error| unfit(&error.into()))
+    fn send(&self, letter: u8) -> Result<(), StandbyError> {
+        self.channel.send(letter).map_err(|error| unfit(&error))
     }
 
     /// Makes the process run its command. From then on the process equals one from a plain start.
@@ -153,7 +134,7 @@ impl Standby {
             return Err(StandbyError::Outdated);
         }
         self.check_silent()?;
-        self.send(b"g")?;
+        self.send(b'g')?;
         self.wait_for_stage(StandbyStage::Running).await?;
         Ok((self.child, self.stderr, self.folder))
     }

@@ -6,7 +6,9 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// Size limit for hashing. Larger files are compared by stamp: length, modification time and inode.
+use crate::file_identity::FileIdentity;
+
+/// Size limit for hashing. Larger files are compared by stamp: length, modification time and identity.
 const HASHED_UP_TO: u64 = 1024 * 1024;
 /// A file may change again within this time without a new modification time; files this young are hashed immediately.
 const RACY: Duration = Duration::from_secs(2);
@@ -16,7 +18,7 @@ const RACY: Duration = Duration::from_secs(2);
 pub(super) struct FileStamp {
     pub(super) len: u64,
     modified: Option<SystemTime>,
-    inode: u64,
+    identity: FileIdentity,
 }
 
 impl FileStamp {
@@ -26,14 +28,10 @@ impl FileStamp {
     }
 
     fn from_metadata(metadata: &Metadata) -> Option<Self> {
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
-        #[cfg(not(unix))]
-        let inode = 0;
         metadata.is_file().then(|| Self {
             len: metadata.len(),
             modified: metadata.modified().ok(),
-            inode,
+            identity: FileIdentity::of(metadata),
         })
     }
 

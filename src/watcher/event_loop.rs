@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::dispatcher::NoticeDispatcher;
 use super::file_events::{DirectoryWatches, MakeBackend};
 use super::messages::{LimitReached, Touch, WatcherMessage, WriteState};
+use super::paths::EVERYTHING;
 use super::settle::DiskState;
 use super::tree::Tree;
 use super::{POLL, WatchNotice, WatchOptions};
@@ -254,7 +255,7 @@ impl WatcherThread {
 
     /// Examines all trees again after lost events.
     fn rescan_all(&mut self) -> Result<(), LimitReached> {
-        self.forget(Path::new("/"));
+        self.forget(EVERYTHING.as_ref());
         (0..self.trees.len()).try_for_each(|index| self.readopt(index))
     }
 
@@ -264,8 +265,8 @@ impl WatcherThread {
         if let Some(watches) = &mut self.watches {
             watches.release(tree.number);
         }
-        tree.forget(Path::new("/"));
-        for file in tree.known_below(Path::new("/")) {
+        tree.forget(EVERYTHING.as_ref());
+        for file in tree.known_below(EVERYTHING.as_ref()) {
             self.touch(index, file);
         }
         self.readopt(index)

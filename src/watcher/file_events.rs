@@ -151,6 +151,21 @@ pub(super) fn remote_mount(path: &Path) -> Option<&'static str> {
         .map(|(_, name)| *name)
 }
 
+/// Returns advice about a backend that does not start, to be appended to the error; empty if there is none.
+#[cfg(target_os = "linux")]
+pub(super) fn start_advice(error: &io::Error) -> &'static str {
+    if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) {
+        "; close other watching programs, or raise the limit: sudo sysctl fs.inotify.max_user_instances=512"
+    } else {
+        ""
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn start_advice(_error: &io::Error) -> &'static str {
+    ""
+}
+
 #[cfg(not(target_os = "linux"))]
 pub(super) fn remote_mount(_path: &Path) -> Option<&'static str> {
     None

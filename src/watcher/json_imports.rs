@@ -117,6 +117,7 @@ mod tests {
         assert_eq!(found, expected);
     }
 
+    #[cfg(unix)]
     #[test]
     fn names_lead_to_json_files_of_the_users_own() {
         let folder = tempfile::tempdir().unwrap();

@@ -323,7 +323,14 @@ fn compile(glob_index: usize, glob: &str, cwd: &Path) -> Result<Vec<GlobRule>, W
             std::env::home_dir().unwrap_or_else(|| cwd.to_owned()),
             format!("./{rest}"),
         ),
-        None if Path::new(&body).is_absolute() => (PathBuf::from("/"), body),
+        None if Path::new(&body).is_absolute() => {
+            // With the drive, on Windows.
+            let is_root =
+                |it: &Component<'_>| matches!(it, Component::Prefix(_) | Component::RootDir);
+            let root: PathBuf = Path::new(&body).components().take_while(is_root).collect();
+            let rest = format!("./{}", &body[root.as_os_str().len()..]);
+            (root, rest)
+        }
         None => (cwd.to_owned(), body),
     };
     let anchored = body.trim_end_matches('/').contains('/');

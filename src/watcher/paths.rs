@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+/// Path that every path starts with.
+pub(super) const EVERYTHING: &str = "";
+
 /// Returns the path with its existing part canonical, since events carry canonical paths.
 pub(super) fn canonical(path: &Path) -> PathBuf {
     path.ancestors()
         .find_map(|existing| {
             let rest = path.strip_prefix(existing).ok()?;
-            let found = existing.canonicalize().ok()?;
+            let found = dunce::canonicalize(existing).ok()?;
             Some(if rest.as_os_str().is_empty() {
                 found
             } else {

@@ -84,7 +84,7 @@ impl TreeSymlinks {
     /// Registers `link` and its target directory for a walk. Returns false, without registering, for a missing target,
     /// a cycle, or a target that contains the project or the home directory.
     pub(super) fn enter(&mut self, link: &Path, cwd: &Path) -> bool {
-        let Ok(target) = link.canonicalize() else {
+        let Ok(target) = dunce::canonicalize(link) else {
             return false;
         };
         let home = std::env::home_dir();

@@ -19,7 +19,7 @@ use super::baseline::{FileStamp, FileState};
 use super::file_events::DirectoryWatches;
 use super::matcher::Matcher;
 use super::messages::LimitReached;
-use super::paths::{canonical_parent, repository};
+use super::paths::{EVERYTHING, canonical_parent, repository};
 use super::settle::Settle;
 use super::symlink_steps;
 use super::symlinks::TreeSymlinks;
@@ -372,7 +372,7 @@ impl Tree {
         watches: &mut Option<DirectoryWatches>,
     ) -> Result<Vec<PathBuf>, LimitReached> {
         self.matcher.reread_ignores();
-        self.forget(Path::new("/"));
+        self.forget(EVERYTHING.as_ref());
         let found: BTreeSet<PathBuf> = self.adopt_roots(watches)?.into_iter().collect();
         let gone = self.files.keys().filter(|path| !found.contains(*path));
         Ok(gone

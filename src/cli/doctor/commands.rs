@@ -212,6 +212,7 @@ pub(super) fn stdout_of(command: &mut Command) -> io::Result<String> {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 

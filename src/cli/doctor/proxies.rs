@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use super::report::Finding;
 use super::system;
-use crate::front::http::Address;
+use crate::front::http::{Address, is_in_use};
 use crate::state::{Run, StateDirectory, runs};
 
 const CHECK: &str = "proxies";
@@ -39,10 +39,11 @@ pub(super) fn address(address: &Address) -> Finding {
         Address::Tcp(at) => at,
         Address::Unix(path) => {
             let shown = path.display();
-            return match std::os::unix::net::UnixStream::connect(path) {
-                Ok(_) => Finding::problem(CHECK, format!("{shown} is in use"))
+            return match is_in_use(path) {
+                Ok(true) => Finding::problem(CHECK, format!("{shown} is in use"))
                     .advice("end the program that listens there, or name another socket"),
-                Err(_) => Finding::good(CHECK, format!("{shown} is free")),
+                Ok(false) => Finding::good(CHECK, format!("{shown} is free")),
+                Err(error) => Finding::problem(CHECK, format!("cannot listen at {shown}: {error}")),
             };
         }
     };

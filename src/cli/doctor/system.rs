@@ -4,10 +4,14 @@
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
+#[cfg(windows)]
+mod windows;
 
 #[cfg(target_os = "linux")]
 use linux as this;
 #[cfg(target_os = "macos")]
 use macos as this;
+#[cfg(windows)]
+use windows as this;
 
 pub(super) use this::{desktop_path, left_processes, watch_limits};

@@ -1,15 +1,23 @@
 //! File access of edits: locking and atomic replacement.
 
-use std::fs::{self, File, OpenOptions};
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, Gid, Uid, fchown, flock};
+#[cfg(unix)]
+use self::unix as system;
+#[cfg(windows)]
+use self::windows as system;
 
 use super::{EditError, MARK};
+use crate::folder_lock::FolderLock;
 use crate::private_files;
 
 /// Maximum wait for another edit.
@@ -78,18 +86,18 @@ fn read(file: &Path) -> Result<Option<String>, EditError> {
 }
 
 /// Locks the folder: a lock on the file would be lost when the file is replaced, and a separate lock file would remain.
-fn lock(folder: &Path) -> Result<File, EditError> {
-    let handle = File::open(folder).map_err(io_error("open", folder))?;
+fn lock(folder: &Path) -> Result<FolderLock, EditError> {
+    let lock = FolderLock::open(folder).map_err(io_error("lock", folder))?;
     let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
-        match flock(&handle, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                 thread::sleep(Duration::from_millis(5));
             }
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(EditError::Locked(folder.into())),
+            Err(TryLockError::WouldBlock) => return Err(EditError::Locked(folder.into())),
             // Some network file systems have no locks; then only the comparison before the replacement protects the
             // file.
-            Ok(()) | Err(_) => return Ok(handle),
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(lock),
         }
     }
 }
@@ -126,12 +134,7 @@ fn write_beside(file: &Path, text: &str) -> Result<TemporaryFile, EditError> {
     let fresh = TemporaryFile(path);
     let written = handle.write_all(text.as_bytes()).and_then(|()| {
         if let Some(known) = &known {
-            let new = handle.metadata()?;
-            if (new.uid(), new.gid()) != (known.uid(), known.gid()) {
-                let (owner, group) = (Uid::from_raw(known.uid()), Gid::from_raw(known.gid()));
-                fchown(&handle, Some(owner), Some(group))?;
-            }
-            handle.set_permissions(known.permissions())?;
+            system::keep_rights(&handle, known)?;
         }
         handle.sync_all()
     });
@@ -175,8 +178,9 @@ fn io_error(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> EditError
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 
     use super::super::tests::{file, read as text_of, server};
     use super::super::{ConfigDocument, add, plain, remove};

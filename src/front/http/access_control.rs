@@ -1,12 +1,21 @@
 //! Access control: Origin allow-list against unknown browser pages, Host check against DNS rebinding and, if the user
 //! configured one, a bearer token.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use subtle::ConstantTimeEq as _;
+
+#[cfg(unix)]
+use self::unix::is_exposed;
+#[cfg(windows)]
+use self::windows::is_exposed;
 
 use super::responses::ErrorResponse;
 use super::{Address, HttpOptions};
@@ -49,8 +58,7 @@ impl AccessControl {
     pub(super) fn new(options: &HttpOptions) -> Result<Self, AccessControlError> {
         let token = options.token_file.as_ref().map(|file| {
             let unreadable = |error| AccessControlError::Token(file.clone(), error);
-            let mode = std::fs::metadata(file).map_err(unreadable)?.mode();
-            if mode & 0o077 != 0 {
+            if is_exposed(&std::fs::metadata(file).map_err(unreadable)?) {
                 return Err(AccessControlError::Exposed(file.clone()));
             }
             let text = std::fs::read_to_string(file).map_err(unreadable)?;

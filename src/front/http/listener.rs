@@ -1,21 +1,25 @@
 //! Listens for clients on a network address, or on a Unix socket that only the user may use.
 
-use std::fmt;
-use std::fs::{self, Permissions};
-use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
 
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
-};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::either::Either;
 
-/// Maximum number of connections waiting to be accepted.
-const BACKLOG: i32 = 1024;
+#[cfg(unix)]
+use self::unix as system;
+#[cfg(windows)]
+use self::windows as system;
+
+pub(crate) use system::is_in_use;
+use system::{LocalListener, LocalStream};
 
 /// Address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,11 +43,7 @@ impl fmt::Display for Address {
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
-    Unix {
-        listener: UnixListener,
-        /// Removed together with the listener.
-        _file: SocketFile,
-    },
+    Unix(LocalListener),
 }
 
 impl Listener {
@@ -57,100 +57,21 @@ impl Listener {
             }
             Address::Unix(path) => {
                 let path = std::path::absolute(path)?;
-                let (listener, file) = private_socket(&path)?;
-                let listener = UnixListener::from_std(listener)?;
-                let listener = Self::Unix {
-                    listener,
-                    _file: file,
-                };
-                Ok((listener, Address::Unix(path)))
+                let listener = LocalListener::bind(&path)?;
+                Ok((Self::Unix(listener), Address::Unix(path)))
             }
         }
     }
 
     /// Waits for the next connection.
-    pub(super) async fn accept(&self) -> io::Result<Either<TcpStream, UnixStream>> {
+    pub(super) async fn accept(&self) -> io::Result<Either<TcpStream, LocalStream>> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
                 let _ = stream.set_nodelay(true);
                 Ok(Either::Left(stream))
             }
-            Self::Unix { listener, .. } => Ok(Either::Right(listener.accept().await?.0)),
+            Self::Unix(listener) => Ok(Either::Right(listener.accept().await?)),
         }
-    }
-}
-
-/// Creates a socket at `path` that no other user can connect to at any time: it listens only after its mode is set.
-fn private_socket(path: &Path) -> io::Result<(StdListener, SocketFile)> {
-    remove_stale_socket(path)?;
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    bind(&socket, &SocketAddrUnix::new(path)?)?;
-    let file = SocketFile {
-        path: path.to_owned(),
-        inode: fs::symlink_metadata(path)?.ino(),
-    };
-    fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    listen(&socket, BACKLOG)?;
-    Ok((socket.into(), file))
-}
-
-/// Removes a socket without a listener. Returns an error if anything else exists at `path`.
-fn remove_stale_socket(path: &Path) -> io::Result<()> {
-    let kind = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        known => known?.file_type(),
-    };
-    if !kind.is_socket() {
-        let why = "the file at this path is not a socket; remove it or choose another path";
-        return Err(io::Error::other(why));
-    }
-    match StdStream::connect(path) {
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) => Err(error),
-        Ok(_) => Err(io::Error::other(
-            "a running process listens on this socket; stop it or choose another path",
-        )),
-    }
-}
-
-/// File of a socket. Dropping it removes the file, unless another file has replaced it.
-#[derive(Debug)]
-pub(super) struct SocketFile {
-    path: PathBuf,
-    inode: u64,
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|it| it.ino() == self.inode) {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_socket_is_private_and_replaces_only_a_dead_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("proxy.sock");
-        let address = Address::Unix(path.clone());
-        drop(StdListener::bind(&path).unwrap());
-        let (listener, bound) = Listener::bind(&address).await.unwrap();
-        assert_eq!(bound, address);
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        let error = Listener::bind(&address).await.unwrap_err();
-        assert!(error.to_string().contains("a running process"), "{error}");
-        assert!(UnixStream::connect(&path).await.is_ok() && listener.accept().await.is_ok());
-        drop(listener);
-        assert!(!path.exists());
-        fs::write(&path, "mine").unwrap();
-        let error = Listener::bind(&address).await.unwrap_err();
-        assert!(error.to_string().contains("is not a socket"), "{error}");
-        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
     }
 }

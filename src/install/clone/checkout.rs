@@ -2,15 +2,14 @@
 //! pointers and submodules that were not fetched. Part of the worker, except for [`init`].
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use git2::build::CheckoutBuilder;
 use git2::{Commit, ObjectType, Oid, Repository, RepositoryInitOptions};
 
 use super::{CloneError, Limits, ResourceUsage, git_program};
+use crate::install::git_path;
 use crate::install::progress::InstallStep;
 use crate::quoting;
 
@@ -144,7 +143,7 @@ fn measure(
             seen.entries += 1;
             let name = String::from_utf8_lossy(entry.name_bytes());
             // The name as written to disk, where it need not be UTF-8.
-            let path = folder.join(OsStr::from_bytes(entry.name_bytes()));
+            let path = folder.join(git_path::from_bytes(entry.name_bytes()));
             if !is_safe(&name) {
                 return Err(CloneError::Name(text(&path)));
             }
@@ -219,7 +218,7 @@ fn check(seen: &CommitContents, limits: &Limits) -> Result<(), CloneError> {
 
 /// Removes a link unless its target, existing or not, is among the files of `root`. Returns true if it was removed.
 fn remove_if_escaping(root: &Path, link: &Path) -> bool {
-    let inside = root.canonicalize().is_ok_and(|root| {
+    let inside = dunce::canonicalize(root).is_ok_and(|root| {
         let end = end_of(&root.join(link));
         end.is_some_and(|end| end.starts_with(&root) && !end.starts_with(root.join(".git")))
     });
@@ -305,6 +304,7 @@ mod tests {
         assert_eq!((count(false), count(true)), (5, 2));
     }
 
+    #[cfg(unix)]
     #[test]
     fn links_are_left_out_unless_they_lead_to_files_of_the_repository() {
         let root = tempfile::tempdir().unwrap();

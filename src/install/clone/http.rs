@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use git2::Oid;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header};
-use tokio::io::AsyncWriteExt;
-use tokio::net::unix::pipe::Sender;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +18,7 @@ use super::refs::Refs;
 use super::worker::{self, WorkerTask};
 use super::{CloneContext, CloneError};
 use crate::transport::http::{self, causes};
+use crate::transport::pipe;
 
 /// Maximum length of the list of refs, in bytes.
 const LONGEST_LIST: usize = 64 << 20;
@@ -144,8 +144,7 @@ impl HttpRepository {
         folder: &Path,
         job: &CloneContext,
     ) -> Result<Vec<Oid>, CloneError> {
-        let (reader, writer) = std::io::pipe()?;
-        let input = Sender::from_owned_fd(writer.into())?;
+        let (input, reader) = pipe::input()?;
         let mut indexing = pin!(worker::work(WorkerTask::Index, folder, reader.into(), job));
         let shallow = tokio::select! {
             fed = self.feed(response, input, wants, job) => fed?,
@@ -163,7 +162,7 @@ impl HttpRepository {
     async fn feed(
         &self,
         mut response: Response,
-        mut input: Sender,
+        mut input: impl AsyncWrite + Unpin,
         wants: usize,
         job: &CloneContext,
     ) -> Result<Vec<Oid>, CloneError> {

@@ -324,4 +324,5 @@ fn may_match(pattern: &str, path: &Path) -> bool {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -38,7 +38,7 @@ impl CloneFolder {
     /// Opens `folder` within the clone at `root`, if it exists.
     pub(super) fn new(root: &Path, folder: &str) -> Option<Self> {
         let tree = Self {
-            root: root.canonicalize().ok()?,
+            root: dunce::canonicalize(root).ok()?,
             folder: cleaned(folder)?,
         };
         tree.inside("").filter(|path| path.is_dir()).map(|_| tree)

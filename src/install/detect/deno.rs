@@ -239,6 +239,7 @@ fn propose_file(
 #[cfg(test)]
 mod tests {
     use std::fs;
+    #[cfg(unix)]
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -300,6 +301,7 @@ mod tests {
         assert_eq!(reason("deno.jsonc", text), None);
     }
 
+    #[cfg(unix)]
     #[test]
     fn links_that_lead_out_need_leave() {
         let (clone, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

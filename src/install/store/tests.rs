@@ -110,16 +110,6 @@ fn a_slot_has_one_holder() {
 }
 
 #[test]
-fn a_dropped_slot_is_free_though_another_process_has_its_file() {
-    let (_folder, store) = store();
-    let place = place("https://example.org/a/b");
-    let slot = store.slot(&place, "x").unwrap();
-    let _shared = slot.lock.try_clone().unwrap();
-    drop(slot);
-    store.slot(&place, "x").unwrap();
-}
-
-#[test]
 fn names_are_checked_and_links_are_not_followed() {
     let (folder, store) = store();
     for name in ["", "..", "a/b", "a.b", &"x".repeat(65), "-\0"] {

@@ -1,4 +1,5 @@
 use crate::event::StrayKind;
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
@@ -139,6 +140,7 @@ fn what_does_not_fit_is_counted_and_said() {
     assert!(told.ends_with("(stderr is read too slowly)\n"), "{told}");
 }
 
+#[cfg(unix)]
 #[test]
 fn the_log_file_is_plain_and_timed_or_json_and_is_appended_to() {
     let folder = tempfile::tempdir().unwrap();

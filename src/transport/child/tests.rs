@@ -3,7 +3,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::pipe;
+use tokio::net::unix::pipe::{Receiver, Sender};
 
 use super::*;
 use crate::transport::test_support::{events, living, sh, soon, tag, until_living};
@@ -24,8 +24,8 @@ async fn exit_of(script: &str) -> (String, Vec<String>) {
 #[tokio::test]
 async fn the_pipes_reach_the_process() {
     let mut child = start(&sh("exec cat"));
-    let mut stdin = pipe::Sender::from_owned_fd_unchecked(child.take_stdin()).unwrap();
-    let mut stdout = pipe::Receiver::from_owned_fd_unchecked(child.take_stdout()).unwrap();
+    let mut stdin = Sender::from_owned_fd_unchecked(child.take_stdin()).unwrap();
+    let mut stdout = Receiver::from_owned_fd_unchecked(child.take_stdout()).unwrap();
     // More than the pipes hold: a blocking end would block the runtime forever.
     let sent = vec![b'x'; 1 << 20];
     let mut echoed = Vec::new();

@@ -1,13 +1,14 @@
 //! Addition and removal of listeners and their trees. Listeners with equal requests share a tree.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
-use super::super::file_events::{DirectoryWatches, remote_mount};
+use super::super::file_events::{DirectoryWatches, remote_mount, start_advice};
 use super::super::infer::Inference;
 use super::super::matcher::Matcher;
 use super::super::messages::LimitReached;
+use super::super::paths::EVERYTHING;
 use super::super::settle::Settle;
 use super::super::symlinks::MOST_DIRECTORIES;
 use super::super::tree::{Tree, TreeListener, is_newer};
@@ -198,7 +199,7 @@ impl WatcherThread {
         let found = self.trees[index].adopt_roots(&mut self.watches);
         found.unwrap_or_else(|LimitReached| {
             self.fall_back(index);
-            self.trees[index].forget(Path::new("/"));
+            self.trees[index].forget(EVERYTHING.as_ref());
             // A polled tree needs no watch, so the walk cannot fail.
             let found = self.trees[index].adopt_roots(&mut None);
             found.unwrap_or_default()
@@ -371,11 +372,6 @@ fn tree(
 }
 
 pub(super) fn source_failure(error: &io::Error, every: u128) -> String {
-    let too_many = error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error());
-    let advice = if too_many {
-        "; close other watching programs, or raise the limit: sudo sysctl fs.inotify.max_user_instances=512"
-    } else {
-        ""
-    };
+    let advice = start_advice(error);
     format!("file events are not available ({error}): polling the files every {every} ms{advice}")
 }

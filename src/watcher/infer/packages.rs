@@ -148,7 +148,7 @@ fn linked(name: &str, base: &Path, limits: &DirectoryLimits) -> Option<PathBuf> 
     let package = modules.join(name);
     let file = [package, modules.join(".bin").join(name)]
         .into_iter()
-        .find_map(|place| place.canonicalize().ok())?;
+        .find_map(|place| dunce::canonicalize(place).ok())?;
     if is_installed(&file) {
         return None;
     }

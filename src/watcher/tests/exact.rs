@@ -1,5 +1,6 @@
 //! Files watched by exact path, such as configuration files.
 
+#[cfg(unix)]
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
@@ -118,6 +119,7 @@ async fn each_way_of_saving_counts() {
     named.one_change(JSON).await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_touch_and_the_same_bytes_do_not_count() {
     let mut named = TwoFiles::there();
@@ -163,6 +165,7 @@ async fn a_file_that_does_not_exist_yet() {
     named.one_change(JSON).await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_linked_file_and_what_it_leads_to() {
     let mut named = TwoFiles::new(|dir| {
@@ -193,6 +196,7 @@ async fn a_linked_file_and_what_it_leads_to() {
     named.one_change(JSON).await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_link_within_the_way_is_followed() {
     let mut named = TwoFiles::new(|dir| {
@@ -209,6 +213,7 @@ async fn a_link_within_the_way_is_followed() {
     named.one_change(JSON).await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_link_to_nothing_and_a_circle() {
     let mut named = TwoFiles::new(|dir| {
@@ -244,6 +249,7 @@ async fn a_name_that_reads_like_a_glob_is_one_file() {
     }
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn polling_finds_the_same() {
     let polled = WatchOptions {

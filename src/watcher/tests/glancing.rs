@@ -1,6 +1,7 @@
 //! `WeakWatcher::report_pending`: saves known to the kernel are reported before it returns, even if the watcher thread
 //! is late.
 
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 
 use super::*;
@@ -119,6 +120,7 @@ async fn a_save_after_which_the_last_one_is_decided_is_suspected_again() {
     project.nothing_more().await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn named_files_and_the_links_to_them_are_suspected_too() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! Trees that are added and removed while others are watched.
 
+#[cfg(unix)]
 use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
 

@@ -1,5 +1,6 @@
 //! Symlinks among the sources: the content of the target counts, under the name of the symlink.
 
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 
 use super::*;
@@ -175,6 +176,7 @@ async fn a_link_to_nothing_comes_alive() {
     project.one_change(&["src/later.py"]).await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_link_that_comes_later() {
     let mut project = project(&["store/a.py", "shared/b.py"], |_| {});

@@ -1,6 +1,7 @@
 //! Saves by editors and tools.
 
 use std::io::Write;
+#[cfg(unix)]
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Instant;
 
@@ -37,6 +38,7 @@ async fn truncate_then_write() {
     project.one_change(&[A]).await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn vim() {
     let mut project = Project::new(&[A]);
@@ -56,6 +58,7 @@ async fn vim() {
     project.one_change(&[A]).await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn emacs() {
     let mut project = Project::new(&[A]);
@@ -127,6 +130,7 @@ async fn replaced_and_deleted_at_once() {
     project.one_change(&[A]).await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn no_change_of_content_is_no_change() {
     let mut project = Project::new(&[A]);

@@ -1,5 +1,6 @@
 //! Directories that appear, disappear, move or are unreadable.
 
+#[cfg(unix)]
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::super::messages::WatcherMessage;
@@ -75,6 +76,7 @@ async fn a_root_that_does_not_exist_yet_is_watched_once_it_does() {
     project.one_change(&["gen/deep/er/a.py"]).await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn both_spellings_of_a_linked_root_are_one_place() {
     let real = tempfile::tempdir().unwrap();
@@ -92,6 +94,7 @@ async fn both_spellings_of_a_linked_root_are_one_place() {
     project.one_change(&[canonical.to_str().unwrap()]).await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn an_unreadable_directory_hides_only_itself() {
     let mut project = Project::with(

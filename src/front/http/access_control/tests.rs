@@ -1,3 +1,4 @@
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 
 use axum::http::HeaderValue;
@@ -70,6 +71,7 @@ fn names_and_pages_that_lead_elsewhere_are_kept_out() {
     assert_eq!(status(&guard, &[host, origin.clone(), origin]), 400);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_token_is_asked_for_where_others_can_come() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,20 @@
+//! Facts about Windows.
+
+use std::ffi::OsString;
+
+use super::super::report::Finding;
+
+/// Returns the `PATH` of applications that were not started from a shell: the same as in a shell.
+pub(crate) fn desktop_path() -> OsString {
+    std::env::var_os("PATH").unwrap_or_default()
+}
+
+/// Returns findings about limits on watched files; Windows has none.
+pub(crate) fn watch_limits() -> Vec<Finding> {
+    Vec::new()
+}
+
+/// Returns no process: those of a proxy end with it.
+pub(crate) fn left_processes() -> Vec<(u32, u32)> {
+    Vec::new()
+}

@@ -1,0 +1,157 @@
+//! Process groups of Unix, each led by the process that was started. A process that creates its own session or group (a
+//! daemon, `docker run`) escapes.
+
+use std::fmt;
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::process::Command;
+use tokio::time::sleep;
+
+use crate::transport::file_limit;
+use crate::transport::reaper::Reaper;
+
+/// Unit in which Linux reports CPU time, independent of the kernel's timer frequency.
+#[cfg(target_os = "linux")]
+const TICK: Duration = Duration::from_millis(10);
+/// Poll interval; the system does not report when a group becomes empty.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Process that leads a group.
+pub(super) type LeaderProcess = tokio::process::Child;
+
+/// Starts `command` as the leader of a new process group.
+pub(super) fn start(
+    mut command: Command,
+    reaper: &Reaper,
+) -> io::Result<(LeaderProcess, ProcessGroup)> {
+    reaper.start();
+    let (name, value) = reaper.mark();
+    let process = command.env(name, value).process_group(0).spawn()?;
+    let pgid = process
+        .id()
+        .and_then(|id| Pid::from_raw(id.cast_signed()))
+        .expect("a process that nobody waited for has an id");
+    reaper.watch(pgid);
+    file_limit::grant_as_before(pgid);
+    let group = ProcessGroup {
+        pgid,
+        reaper: reaper.clone(),
+        ending: AtomicBool::new(false),
+        swept: AtomicBool::new(false),
+    };
+    Ok((process, group))
+}
+
+/// Process group that can be signalled as a whole.
+#[derive(Debug)]
+pub(crate) struct ProcessGroup {
+    pgid: Pid,
+    reaper: Reaper,
+    /// True after SIGTERM was sent to the group and before SIGKILL.
+    ending: AtomicBool,
+    /// True once the id may belong to another group: no more signals.
+    swept: AtomicBool,
+}
+
+impl ProcessGroup {
+    pub(crate) fn id(&self) -> u32 {
+        self.pgid.as_raw_nonzero().get().cast_unsigned()
+    }
+
+    /// Returns the CPU time of its processes and of their terminated children.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn processor_time(&self) -> Option<Duration> {
+        let all = std::fs::read_dir("/proc").ok()?.flatten();
+        let ticks = all.filter_map(|entry| {
+            let name = entry.file_name();
+            name.to_str()?.parse::<u32>().ok()?;
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(2);
+            let group: i32 = fields.next()?.parse().ok()?;
+            let times = fields.skip(8).take(4);
+            (group == self.pgid.as_raw_nonzero().get())
+                .then(|| times.filter_map(|it| it.parse::<u64>().ok()).sum::<u64>())
+        });
+        let ticks: u64 = ticks.sum();
+        Some(TICK * u32::try_from(ticks).ok()?)
+    }
+
+    /// Not implemented for other systems.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn processor_time(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Requests the end of all processes; returns true.
+    pub(crate) fn terminate(&self) -> bool {
+        self.signal(Signal::TERM);
+        true
+    }
+
+    /// Kills all processes.
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.ending.store(signal == Signal::TERM, Ordering::Release);
+        if !self.swept.load(Ordering::Acquire) {
+            // The only possible failure is that the group is empty.
+            let _ = kill_process_group(self.pgid, signal);
+        }
+    }
+
+    /// Waits for processes that received SIGTERM: a shell exits immediately, while the server it started may still need
+    /// time to clean up. The later SIGKILL ends the wait.
+    pub(super) async fn ended(&self) {
+        while self.ending.load(Ordering::Acquire) && test_kill_process_group(self.pgid).is_ok() {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Kills the remaining processes. They keep the group id from being reused. If none remain, the id became free only
+    /// when the leader was reaped, immediately before.
+    pub(super) fn sweep(&self) {
+        self.kill();
+        if !self.swept.swap(true, Ordering::AcqRel) {
+            self.reaper.forget(self.pgid);
+        }
+    }
+}
+
+/// Describes an exit status: `status 1`, `signal 9 (SIGKILL)`.
+pub(super) fn describe(status: ExitStatus, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => write!(f, "status {code}"),
+        (None, Some(signal)) => match signal_name(signal) {
+            Some(name) => write!(f, "signal {signal} ({name})"),
+            None => write!(f, "signal {signal}"),
+        },
+        (None, None) => fmt::Display::fmt(&status, f),
+    }
+}
+
+fn signal_name(number: i32) -> Option<&'static str> {
+    const NAMES: [(Signal, &str); 13] = [
+        (Signal::HUP, "SIGHUP"),
+        (Signal::INT, "SIGINT"),
+        (Signal::QUIT, "SIGQUIT"),
+        (Signal::ILL, "SIGILL"),
+        (Signal::TRAP, "SIGTRAP"),
+        (Signal::ABORT, "SIGABRT"),
+        (Signal::BUS, "SIGBUS"),
+        (Signal::FPE, "SIGFPE"),
+        (Signal::KILL, "SIGKILL"),
+        (Signal::SEGV, "SIGSEGV"),
+        (Signal::PIPE, "SIGPIPE"),
+        (Signal::ALARM, "SIGALRM"),
+        (Signal::TERM, "SIGTERM"),
+    ];
+    let named = NAMES.iter().find(|(signal, _)| signal.as_raw() == number);
+    named.map(|(_, name)| *name)
+}

@@ -1,0 +1,306 @@
+//! Cleans up after SIGKILL. A second process of this program, in its own process group so that Ctrl-C does not reach
+//! it, reads a pipe that only the proxy holds open: `+PGID` for a started group, `-PGID` for a finished one, `=PATH`
+//! for a directory to remove with the proxy. At the end of the pipe it kills the remaining groups, removes the
+//! directories and exits. A group that was started just before the kill and never reported is found by the mark in its
+//! environment.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::io::{self, BufRead, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+
+use crate::lock::locked;
+use crate::transport::resolve::this_program;
+
+/// Name of the hidden subcommand.
+const SUBCOMMAND: &str = "__reaper";
+
+/// Environment variable of every process that is started; its value identifies the proxy.
+pub(crate) const MARK: &str = "MCP_PROXY_GUARD";
+
+/// Time between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(1);
+/// Time after exec until `/proc` shows a program's environment.
+const EXECUTED: Duration = Duration::from_millis(20);
+
+/// Proxy's end of the pipe; clones share it. The reaper process starts with the first group.
+#[derive(Clone)]
+pub(crate) struct Reaper {
+    state: Arc<Mutex<ReaperState>>,
+    mark: Arc<str>,
+}
+
+enum ReaperState {
+    Idle(Box<Command>),
+    Running(Child),
+    /// The process could not be started or has died. This is logged once; the proxy continues without it.
+    Absent,
+}
+
+impl Reaper {
+    pub(crate) fn new() -> Self {
+        let born = SystemTime::now().duration_since(UNIX_EPOCH);
+        let born = born.map_or(0, |born| born.as_nanos());
+        let mark = format!("{}-{born:x}", std::process::id());
+        let mut command = this_program();
+        command.args([SUBCOMMAND, &mark]);
+        Self::of(ReaperState::Idle(Box::new(command)), &mark)
+    }
+
+    fn of(state: ReaperState, mark: &str) -> Self {
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            mark: mark.into(),
+        }
+    }
+
+    /// Returns a reaper that guards nothing.
+    #[cfg(test)]
+    pub(crate) fn absent() -> Self {
+        Self::of(ReaperState::Absent, "")
+    }
+
+    /// Returns the variable that every started process must have in its environment.
+    pub(crate) fn mark(&self) -> (&'static str, &str) {
+        (MARK, &self.mark)
+    }
+
+    /// Starts the reaper process unless it runs. Must be called before a group is started.
+    pub(crate) fn start(&self) {
+        self.attempt(ReaperState::start);
+    }
+
+    pub(crate) fn watch(&self, pgid: Pid) {
+        self.attempt(|state| state.send(&format!("+{pgid}")));
+    }
+
+    pub(crate) fn forget(&self, pgid: Pid) {
+        self.attempt(|state| state.send(&format!("-{pgid}")));
+    }
+
+    /// Registers a directory to be removed after the proxy has exited.
+    pub(crate) fn remove(&self, directory: &Path) {
+        self.start();
+        self.attempt(|state| state.send(&format!("={}", directory.display())));
+    }
+
+    fn attempt(&self, act: impl FnOnce(&mut ReaperState) -> io::Result<()>) {
+        let mut state = locked(&self.state);
+        if let Err(error) = act(&mut state) {
+            tracing::warn!(%error, "servers may outlive a killed proxy: the reaper process does not run");
+            *state = ReaperState::Absent;
+        }
+    }
+}
+
+impl ReaperState {
+    fn start(&mut self) -> io::Result<()> {
+        if let Self::Idle(command) = self {
+            command.process_group(0).current_dir("/");
+            command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            *self = Self::Running(command.spawn()?);
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, line: &str) -> io::Result<()> {
+        match self {
+            Self::Running(Child {
+                stdin: Some(pipe), ..
+            }) => pipe.write_all(format!("{line}\n").as_bytes()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Reaper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reaper").finish_non_exhaustive()
+    }
+}
+
+/// Entry point of the hidden subcommand: waits until stdin ends, then kills the remaining groups and those with `mark`.
+pub(crate) fn main(mark: &str) {
+    let (mut groups, directories) = read_unfinished(io::stdin().lock());
+    // The pipe reaches its end only after the last process that was being started calls exec. The system closes it
+    // slightly before `/proc` shows that program's environment.
+    thread::sleep(EXECUTED);
+    groups.extend(groups_marked(mark));
+    reap(&groups, GRACE);
+    for directory in directories {
+        let _ = fs::remove_dir_all(directory);
+    }
+}
+
+/// Returns the groups of this login session in which a process has `mark` in its environment. A process that opened its
+/// own session intends to survive.
+#[cfg(target_os = "linux")]
+fn groups_marked(mark: &str) -> Vec<i32> {
+    let mark = format!("{MARK}={mark}");
+    let own = group_and_session("self").map(|(_, session)| session);
+    let marked = |process: &String| {
+        let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+        let mut variables = environment.split(|byte| *byte == 0);
+        variables.any(|variable| variable == mark.as_bytes())
+    };
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(marked)
+        .filter_map(|process| group_and_session(&process))
+        .filter(|(group, session)| *group > 1 && Some(*session) == own)
+        .map(|(group, _)| group)
+        .collect()
+}
+
+/// Returns the process group and session of a process: fields three and four after its name.
+#[cfg(target_os = "linux")]
+pub(crate) fn group_and_session(process: &str) -> Option<(i32, i32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(2);
+    let mut number = || fields.next()?.parse().ok();
+    Some((number()?, number()?))
+}
+
+/// Other systems do not show the environment of other processes.
+#[cfg(not(target_os = "linux"))]
+fn groups_marked(_: &str) -> Vec<i32> {
+    Vec::new()
+}
+
+/// Reads to the end; returns the groups not reported as finished and the directories to remove.
+fn read_unfinished(lines: impl BufRead) -> (BTreeSet<i32>, Vec<PathBuf>) {
+    let mut groups = BTreeSet::new();
+    let mut directories = Vec::new();
+    for line in lines.lines().map_while(Result::ok) {
+        let Some((sign, pgid)) = line.split_at_checked(1) else {
+            continue;
+        };
+        match (sign, pgid.parse()) {
+            ("=", _) if pgid.starts_with('/') => directories.push(pgid.into()),
+            // 1 would mean every process on the system.
+            ("+", Ok(pgid @ 2..)) => _ = groups.insert(pgid),
+            ("-", Ok(pgid)) => _ = groups.remove(&pgid),
+            _ => {}
+        }
+    }
+    (groups, directories)
+}
+
+fn reap(groups: &BTreeSet<i32>, grace: Duration) {
+    let deadline = Instant::now() + grace;
+    let groups = || groups.iter().filter_map(|&pgid| Pid::from_raw(pgid));
+    let signal = |signal| groups().for_each(|pgid| _ = kill_process_group(pgid, signal));
+    signal(Signal::TERM);
+    while groups().any(|pgid| test_kill_process_group(pgid).is_ok()) && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(10));
+    }
+    signal(Signal::KILL);
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use std::env;
+
+    use super::*;
+    use crate::event::EventSender;
+    use crate::transport::child;
+    use crate::transport::test_support::{TAG, sh, tag, until_living};
+
+    #[test]
+    fn what_was_not_reported_gone_is_left() {
+        let lines =
+            b"+100\n+200\n+300\n-200\n=/tmp/x y\n+200\n-100\nnoise\n\n+1\n+0\n+-5\n=\n-400\n";
+        let directories = vec![PathBuf::from("/tmp/x y")];
+        assert_eq!(
+            read_unfinished(&lines[..]),
+            ([200, 300].into(), directories)
+        );
+    }
+
+    /// Returns a command that runs one of the next two tests, which are child processes of the third.
+    fn process(test: &str, tag: &str) -> Command {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args([
+            "--ignored",
+            "--exact",
+            &format!("transport::reaper::unix::tests::{test}"),
+        ]);
+        command.env("REAPER_TEST", tag);
+        command
+    }
+
+    #[test]
+    #[ignore = "a process of the test below"]
+    fn guard() {
+        if env::var_os("REAPER_TEST").is_some() {
+            main("none");
+        }
+    }
+
+    #[tokio::test]
+    #[ignore = "a process of the test below"]
+    async fn holder() {
+        let Ok(tag) = env::var("REAPER_TEST") else {
+            return;
+        };
+        let guard = ReaperState::Idle(Box::new(process("guard", &tag)));
+        let reaper = Reaper::of(guard, &tag);
+        let mut children = Vec::new();
+        for script in [
+            "trap '' TERM; while :; do sleep 300; done",
+            "sh -c 'sleep 300; true'; true",
+        ] {
+            let mut spec = sh(script);
+            spec.env = vec![(TAG.into(), (&tag).into())];
+            children.push(child::spawn(&spec, 1, &EventSender::silent(), &reaper).unwrap());
+        }
+        std::future::pending::<()>().await;
+    }
+
+    #[tokio::test]
+    async fn nothing_outlives_a_killed_holder() {
+        let tag = tag(&sh(""));
+        let mut holder = process("holder", &tag)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        until_living(&tag, 5).await;
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        until_living(&tag, 0).await;
+    }
+
+    #[test]
+    fn what_was_started_and_never_told_is_found_by_its_mark() {
+        let mut command = Command::new("sleep");
+        command.arg("300").env(MARK, "found").process_group(0);
+        let mut untold = command.spawn().unwrap();
+        // `/proc` shows the environment slightly after exec.
+        thread::sleep(EXECUTED);
+        assert_eq!(groups_marked("found"), [untold.id().cast_signed()]);
+        assert!(groups_marked("foun").is_empty());
+        untold.kill().unwrap();
+        untold.wait().unwrap();
+    }
+
+    #[test]
+    fn a_guard_that_does_not_start_is_done_without() {
+        let missing = Command::new("/no/such/program");
+        let reaper = Reaper::of(ReaperState::Idle(Box::new(missing)), "");
+        reaper.start();
+        reaper.watch(Pid::from_raw(4711).unwrap());
+        assert!(matches!(*reaper.state.lock().unwrap(), ReaperState::Absent));
+    }
+}
