@@ -211,7 +211,7 @@ fn seeded(canaries: &mut Canaries, remote: &str) -> (Project, Vec<(String, Strin
 }
 
 fn run(project: &Project, variables: &[(String, String)], words: &[&str]) -> String {
-    let mut command = Command::new(Proxy::PROGRAM);
+    let mut command = Command::new(Proxy::program());
     command
         .args(words)
         .current_dir(project.root())

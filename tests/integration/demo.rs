@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::harness::{Proxy, Run, require};
 
 fn run(arguments: &[&str]) -> Run {
-    let mut command = Command::new(Proxy::PROGRAM);
+    let mut command = Command::new(Proxy::program());
     command.args(arguments).env_remove("COLUMNS");
     Run::of(command)
 }

@@ -1,18 +1,24 @@
 //! Several servers in one session: what a client sees of them together, and that they do not disturb each other.
 
 mod calls;
+#[cfg(unix)]
 mod configuring;
 mod eras;
 mod kinds;
 mod load;
+#[cfg(unix)]
 mod many;
 mod names;
 mod questions;
 mod servers;
+#[cfg(unix)]
 mod serving;
+#[cfg(unix)]
 mod trouble;
 mod unlisted;
+#[cfg(unix)]
 mod variables;
+#[cfg(unix)]
 mod watching;
 
 use load::under_load;

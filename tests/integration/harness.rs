@@ -14,6 +14,7 @@ pub(crate) mod remote;
 mod run;
 mod sdk;
 pub(crate) mod suite;
+mod system;
 mod transcript;
 mod watched;
 
@@ -21,12 +22,13 @@ use std::time::{Duration, Instant};
 
 pub(crate) use git_server::{GitServer, Repository};
 pub(crate) use message::Message;
-pub(crate) use peer::{CACHE, Peer, STATE, initialize_params, modern_meta};
-pub(crate) use processes::{new_tag, processes_with_tag};
+pub(crate) use peer::{Peer, initialize_params, modern_meta};
+pub(crate) use processes::new_tag;
 pub(crate) use project::Project;
 pub(crate) use proxy::{Proxy, scripted};
 pub(crate) use run::Run;
 pub(crate) use sdk::{ClientOn, ServerOn, example, peers, program};
+pub(crate) use system::*;
 pub(crate) use watched::{Log, SOURCE, Watched, marked};
 
 /// Time limit for every wait of a test, ample for many tests on two cores that other programs keep busy.

@@ -2,14 +2,21 @@
 //! whoever means ill.
 
 mod accepting;
+#[cfg(unix)]
 mod attacks;
+#[cfg(unix)]
 mod clients;
+#[cfg(unix)]
 mod conformance;
+#[cfg(unix)]
 mod endings;
 mod fleets;
+#[cfg(unix)]
 mod load;
+#[cfg(unix)]
 mod local;
 mod modern;
+#[cfg(unix)]
 mod sessions;
 
 use serde_json::{Value, json};

@@ -1,12 +1,14 @@
 //! Servers that run elsewhere: what they are told over HTTP, and what becomes of what they say or fail to say.
 
 mod commands;
+#[cfg(unix)]
 mod conformance;
 mod eras;
 mod legacy;
 mod loss;
 mod modern;
 mod old;
+#[cfg(unix)]
 mod peers;
 mod refusals;
 mod resources;

@@ -1,8 +1,11 @@
 //! One client's conversation in one era: everything reaches the other side, once, and survives reloads.
 
+#[cfg(unix)]
 mod endings;
+#[cfg(unix)]
 mod lists;
 mod modern;
+#[cfg(unix)]
 mod paging;
 mod questions;
 mod tasks;

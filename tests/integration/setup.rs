@@ -30,7 +30,7 @@ fn entry(script: &str) -> String {
 
 /// Runs mcp-proxy in the project of `home`.
 fn command(home: &Project, arguments: &[&str]) -> Command {
-    let mut command = Command::new(Proxy::PROGRAM);
+    let mut command = Command::new(Proxy::program());
     command
         .args(arguments)
         .current_dir(home.path("home/work"))
@@ -106,7 +106,7 @@ fn a_wrapped_server_serves_its_client_and_comes_back_to_the_byte() {
 fn a_program_in_the_search_path_is_named() {
     let home = home();
     std::fs::create_dir(home.path("bin")).unwrap();
-    std::os::unix::fs::symlink(Proxy::PROGRAM, home.path("bin/mcp-proxy")).unwrap();
+    std::os::unix::fs::symlink(Proxy::program(), home.path("bin/mcp-proxy")).unwrap();
     let mut setup = command(&home, &["setup", "--yes"]);
     setup.env(
         "PATH",

@@ -244,7 +244,7 @@ fn a_log_of_any_length_takes_two_files_of_limited_size() {
 fn a_log_is_followed_until_the_proxy_ends() {
     let project = project();
     let peer = started(dev(&project));
-    let mut command = Command::new(Proxy::PROGRAM);
+    let mut command = Command::new(Proxy::program());
     command
         .args(["logs", "-f", "weather"])
         .current_dir(project.root())
@@ -279,7 +279,7 @@ fn a_project_without_a_log_names_those_with_one() {
     let error = Run::within(&project, &["logs"]).ended_with(1).stderr;
     assert!(error.contains("--no-log"), "{error}");
     let other = started(dev(&project));
-    let mut command = Command::new(Proxy::PROGRAM);
+    let mut command = Command::new(Proxy::program());
     let elsewhere = Project::new();
     command
         .arg("logs")

@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::harness::{
-    DEADLINE, Log, Message, Peer, Project, Proxy, eventually, initialize_params, peers,
-    processes_with_tag,
+    DEADLINE, Log, Message, Peer, Project, Proxy, SHOWS_TAGS, eventually, example,
+    initialize_params, peers, processes_with_tag, symlink,
 };
 
 const LIST_CHANGED: &str = "notifications/tools/list_changed";
@@ -21,6 +20,8 @@ const GRACE: Duration = Duration::from_millis(100);
 struct Kind {
     program: fn() -> PathBuf,
     source: &'static str,
+    /// Whether it loads packages of Node.js.
+    needs_modules: bool,
     text: fn(usize) -> String,
     /// The same, but so long in starting that the next save comes first.
     late: fn(usize) -> String,
@@ -35,6 +36,7 @@ struct Kind {
 const FAKE: Kind = Kind {
     program: fake_server,
     source: "script.json",
+    needs_modules: false,
     text: |version| json!({"mark": format!("v{version}")}).to_string(),
     late: |version| json!({"mark": format!("v{version}"), "start_delay_ms": 10000}).to_string(),
     broken: r#"{"mark": "#,
@@ -43,9 +45,11 @@ const FAKE: Kind = Kind {
 };
 
 /// The slowest to start, and so with a process that is prepared for the next save.
+#[cfg(unix)]
 const FASTMCP: Kind = Kind {
     program: || peers().join("python/.venv/bin/python"),
     source: "server.py",
+    needs_modules: false,
     text: |version| FASTMCP_TEXT.replace("VERSION", &format!("v{version}")),
     late: |version| format!("import time\ntime.sleep(10)\n{}", (FASTMCP.text)(version)),
     broken: "from fastmcp import (",
@@ -54,9 +58,11 @@ const FASTMCP: Kind = Kind {
 };
 
 /// Prepared as well.
+#[cfg(unix)]
 const NODE: Kind = Kind {
     program: || PathBuf::from("node"),
     source: "server.mjs",
+    needs_modules: true,
     text: |version| NODE_TEXT.replace("VERSION", &format!("v{version}")),
     late: |version| {
         format!(
@@ -69,6 +75,7 @@ const NODE: Kind = Kind {
     processes: 2,
 };
 
+#[cfg(unix)]
 const FASTMCP_TEXT: &str = r#"
 import asyncio
 
@@ -91,6 +98,7 @@ async def slow(ms: int) -> str:
 mcp.run("stdio", show_banner=False)
 "#;
 
+#[cfg(unix)]
 const NODE_TEXT: &str = r"
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
@@ -145,6 +153,10 @@ macro_rules! hold_for {
 
 hold_for! {
     a_server_that_starts_at_once: FAKE;
+}
+
+#[cfg(unix)]
+hold_for! {
     a_prepared_python_server: FASTMCP;
     a_prepared_node_server: NODE;
 }
@@ -162,11 +174,10 @@ impl Session {
     fn start(kind: &'static Kind, text: &str) -> Self {
         let project = Project::new();
         project.write(kind.source, text);
-        symlink(
-            peers().join("node/node_modules"),
-            project.path("node_modules"),
-        )
-        .unwrap();
+        if kind.needs_modules {
+            let modules = peers().join("node/node_modules");
+            symlink(modules, project.path("node_modules")).unwrap();
+        }
         let log = Log::new();
         let command: [OsString; 2] = [(kind.program)().into(), kind.source.into()];
         let proxy = Proxy::dev(command).options(["--watch", kind.source, "--meta-tools", "none"]);
@@ -214,6 +225,9 @@ impl Session {
     /// next process was ready keeps a second one of those for half a minute.
     #[track_caller]
     fn until_quiet(&self) {
+        if !SHOWS_TAGS {
+            return;
+        }
         let servers = || {
             let processes = processes_with_tag(self.peer.tag());
             let servers = processes.iter().filter(|(pid, command)| {
@@ -230,15 +244,7 @@ impl Session {
 /// Built by `cargo test` beside the program, but not by `cargo test --test integration`.
 #[track_caller]
 fn fake_server() -> PathBuf {
-    let path = PathBuf::from(Proxy::PROGRAM)
-        .with_file_name("examples")
-        .join("fake_server");
-    assert!(
-        path.exists(),
-        "{} is missing: run `cargo build --example fake_server`",
-        path.display()
-    );
-    path
+    example("fake_server")
 }
 
 #[track_caller]

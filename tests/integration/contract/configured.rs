@@ -144,7 +144,7 @@ fn the_proxy_does_not_load_itself() {
     let stage = Stage::new([("a", json!({}))]);
     stage.define(
         "proxy",
-        json!({"command": Proxy::PROGRAM, "args": ["serve"]}),
+        json!({"command": Proxy::program(), "args": ["serve"]}),
     );
     stage.define(
         "by-npx",

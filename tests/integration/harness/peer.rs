@@ -10,24 +10,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::system::{CACHE, STATE};
 use super::transcript::Transcript;
 use super::{DEADLINE, Message, eventually, processes::new_tag};
 
-/// Variable with the directory of the proxy's cache.
-pub(crate) const CACHE: &str = "XDG_CACHE_HOME";
-/// Variable with the directory of the proxies' state.
-pub(crate) const STATE: &str = "XDG_STATE_HOME";
-/// State of all proxies of the tests, unless a test names another directory. Keeps the user's own state untouched.
-pub(crate) const SHARED_STATE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/state");
-
-/// Sets the directory of the proxy's state, unless the command names one.
+/// Sets the directory of the proxy's state, unless the command names one. All tests share it, which keeps the user's
+/// own state untouched.
 pub(crate) fn keep_state(command: &mut Command) {
     if command.get_envs().all(|(name, _)| name != STATE) {
-        command.env(STATE, SHARED_STATE);
+        let shared = std::path::absolute(concat!(env!("CARGO_TARGET_TMPDIR"), "/state"));
+        command.env(STATE, shared.unwrap());
     }
 }
 
@@ -286,12 +281,6 @@ impl Peer {
 
     pub(crate) fn close_stdin(&self) {
         self.stdin.lock().unwrap().take();
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        // The process may have exited already, which the test has to detect itself.
-        let _ = kill_process(pid.expect("a child has a positive pid"), signal);
     }
 
     pub(crate) fn has_exited(&self) -> bool {

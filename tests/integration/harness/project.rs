@@ -1,7 +1,6 @@
 //! Temporary directory with a server's sources for a test to edit; removed when the test ends.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -54,12 +53,6 @@ impl Project {
         let text = self.read(relative);
         assert!(text.contains(from), "{relative} does not hold {from:?}");
         self.save(relative, &text.replace(from, to));
-    }
-
-    /// Sets the mode of a file.
-    pub(crate) fn set_mode(&self, relative: &str, mode: u32) {
-        let mode = fs::Permissions::from_mode(mode);
-        fs::set_permissions(self.path(relative), mode).unwrap();
     }
 
     #[track_caller]

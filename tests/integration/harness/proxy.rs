@@ -6,7 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::peer::{STATE, keep_state};
+use super::peer::keep_state;
+use super::system::STATE;
 use super::{Peer, Project, example};
 
 /// Command line of the form `mcp-proxy SUBCOMMAND [options] -- server`, with `dev`, `check` or `call`; without a
@@ -22,8 +23,10 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Path of the program under test.
-    pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_mcp-proxy");
+    /// Returns the path of the program under test.
+    pub(crate) fn program() -> PathBuf {
+        std::path::absolute(env!("CARGO_BIN_EXE_mcp-proxy")).unwrap()
+    }
 
     /// Creates a `dev` in front of the server that this command starts.
     pub(crate) fn dev<S: Into<OsString>>(server: impl IntoIterator<Item = S>) -> Self {
@@ -104,7 +107,7 @@ impl Proxy {
 
     /// Returns the words of the command line, for a client that starts servers itself.
     pub(crate) fn words(&self) -> Vec<OsString> {
-        let mut words = vec![Self::PROGRAM.into(), self.subcommand.into()];
+        let mut words = vec![Self::program().into(), self.subcommand.into()];
         words.extend(self.options.iter().cloned());
         if !self.server.is_empty() {
             words.push("--".into());

@@ -4,8 +4,9 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 
-use super::peer::{STATE, keep_state};
-use super::processes::{new_tag, processes_with_tag};
+use super::peer::keep_state;
+use super::processes::new_tag;
+use super::system::{STATE, processes_with_tag};
 use super::{DEADLINE, Project, Proxy, eventually};
 
 #[derive(Debug)]
@@ -51,12 +52,13 @@ impl Run {
     /// Runs `mcp-proxy` with these arguments in the project, isolated from the user's own configuration.
     #[track_caller]
     pub(crate) fn within(project: &Project, arguments: &[&str]) -> Self {
-        let mut command = Command::new(Proxy::PROGRAM);
+        let mut command = Command::new(Proxy::program());
         command
             .args(arguments)
             .current_dir(project.root())
             .env_remove("MCP_PROXY_CONFIG")
             .env("HOME", project.root())
+            .env("USERPROFILE", project.root())
             .env(STATE, project.state());
         Self::of(command)
     }

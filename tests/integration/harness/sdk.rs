@@ -1,11 +1,13 @@
 //! Servers and clients on the official SDKs, installed once when a test first needs them.
 
+use std::env::consts::EXE_SUFFIX;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::Project;
+use super::system::symlink;
+use super::{Project, Proxy};
 
 /// Server in `fixtures/servers`. Each has the tools echo, count, ask and fail, a prompt and two resources;
 /// `DiscoverExits` has only echo.
@@ -53,7 +55,7 @@ impl ServerOn {
         } else {
             let modules = project.path("node_modules");
             if !modules.exists() {
-                std::os::unix::fs::symlink(peers().join("node/node_modules"), modules).unwrap();
+                symlink(peers().join("node/node_modules"), modules).unwrap();
             }
             "node".into()
         };
@@ -129,9 +131,9 @@ pub(crate) fn peers() -> &'static Path {
 /// Returns the path of a built example, which Cargo puts beside the program under test.
 #[track_caller]
 pub(crate) fn example(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_mcp-proxy"))
+    let path = Proxy::program()
         .with_file_name("examples")
-        .join(name);
+        .join(format!("{name}{EXE_SUFFIX}"));
     assert!(
         path.exists(),
         "{} is not built: a plain `cargo test` builds it, and so does `cargo build --examples`",

@@ -11,7 +11,7 @@ use crate::harness::{Proxy, program};
 #[track_caller]
 fn plays(scenario: &str, revision: &str, count: usize) {
     let client = program("python/conformance_client.py");
-    let proxy = format!("MCP_PROXY_PROGRAM={}", Proxy::PROGRAM);
+    let proxy = format!("MCP_PROXY_PROGRAM={}", Proxy::program().display());
     let through = [vec!["env".into(), proxy.into()], client.clone()].concat();
     let [direct, through] = [client, through].map(|words: Vec<OsString>| {
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();

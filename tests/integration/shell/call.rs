@@ -62,7 +62,7 @@ fn arguments_come_from_stdin_too() {
     let piped = |text: &str| {
         let mut command = Command::new("sh");
         let line = r#"printf %s "$0" | "$1" call weather echo -"#;
-        command.args(["-c", line, text, Proxy::PROGRAM]);
+        command.args(["-c", line, text]).arg(Proxy::program());
         command.current_dir(project.root());
         Run::of(command)
     };

@@ -14,12 +14,13 @@ fn with_clients(codex: &str, claude: &Value) -> Project {
         "mcp-proxy.toml",
         "[servers.weather]\ncommand = 'sh'\nargs = ['-c', 'true']\n",
     );
-    let program = json!(Proxy::PROGRAM);
+    let program = json!(Proxy::program());
     project.write(
         ".codex/config.toml",
         &format!("[mcp_servers.weather]\ncommand = {program}\nargs = [{codex}]\n"),
     );
-    let shared = json!({"mcpServers": {"proxied": {"command": Proxy::PROGRAM, "args": ["serve"]}}});
+    let shared =
+        json!({"mcpServers": {"proxied": {"command": Proxy::program(), "args": ["serve"]}}});
     project.write(".mcp.json", &shared.to_string());
     let mut own = json!({"projects": {}});
     own["projects"][project.root().canonicalize().unwrap().to_str().unwrap()] = claude.clone();
