@@ -147,7 +147,8 @@ pub(super) fn unknown<'a>(
     }
 }
 
-fn listed<S: AsRef<str>>(names: &[S]) -> String {
+/// Joins names for people: `a`, `b`.
+pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     let names = names
         .iter()
         .map(|name| format!("`{}`", output::clean(name.as_ref())));

@@ -1,18 +1,19 @@
 //! `mcp-proxy setup`: wraps servers in the files of clients.
 
-use std::ffi::OsString;
+mod proof;
+
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 
 use anstyle::Style;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde_json::{Value, json};
 
-use super::selection::{not_started, run_visit, unknown};
+use super::selection::{listed, unknown};
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, config, print};
-use crate::app::visit::{ServerVisit, Visit, VisitOutcome};
-use crate::config::{Config, ServerSpec, shown_words};
+use crate::config::shown_words;
 use crate::output;
 use crate::output::palette::{BAD, DIM, GOOD};
 use crate::quoting;
@@ -63,7 +64,16 @@ pub(super) fn confirm(question: &str) -> Result<bool, CliError> {
     output::ask(question).map_err(|error| CliError::Failure(format!("cannot ask: {error}")))
 }
 
-/// Shows the difference, asks, proves the wrapped servers by a handshake, and edits the files.
+/// Entries after a setup.
+#[derive(Default)]
+struct Outcome<'p> {
+    wrapped: Vec<&'p Proposal>,
+    /// Entries that the proof refused, each with the reason as a clause about the server.
+    refused: Vec<(&'p Proposal, String)>,
+}
+
+/// Shows the difference, asks, proves the wrapped servers by a handshake, and edits the files. A server that fails the
+/// proof stays as it is, and the others are wrapped.
 pub(crate) fn run(args: &SetupArgs, global: &Global) -> Result<u8, CliError> {
     let around = config::surroundings(None)?;
     let selection = Selection {
@@ -80,18 +90,27 @@ pub(crate) fn run(args: &SetupArgs, global: &Global) -> Result<u8, CliError> {
         print(&difference(&plan))?;
     }
     if args.dry_run || plan.proposals.is_empty() {
-        return finish(args, &plan, &[]);
+        return finish(args, &plan, &Outcome::default());
     }
     if !args.yes && !confirm("Start these servers once as a check, and edit the files?")? {
         return Err(CliError::Failure("nothing was changed".to_owned()));
     }
     // The folder is opened first, so that no server starts in vain.
     let folder = records_folder()?;
-    if !prove(&plan.proposals, global)? {
+    let Some(verdicts) = proof::prove(&plan.proposals, global)? else {
         return Ok(EXIT_INTERRUPTED);
+    };
+    let mut outcome = Outcome::default();
+    let mut proved = Vec::new();
+    for (proposal, verdict) in plan.proposals.iter().zip(verdicts) {
+        match verdict {
+            Ok(()) => proved.push(proposal),
+            Err(why) => outcome.refused.push((proposal, why)),
+        }
     }
-    let (done, written) = setup::wrap(&plan.proposals, &folder);
-    let code = finish(args, &plan, &done);
+    let (wrapped, written) = setup::wrap(proved, &folder);
+    outcome.wrapped = wrapped;
+    let code = finish(args, &plan, &outcome);
     written.map_err(|error| CliError::Failure(error.to_string()))?;
     code
 }
@@ -114,96 +133,15 @@ fn check_names(args: &SetupArgs, plan: &Plan) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Starts each server as it is and wrapped, and compares the tools. Returns false if a signal interrupted it.
-fn prove(proposals: &[Proposal], global: &Global) -> Result<bool, CliError> {
-    let started = |specs: Vec<ServerSpec>, global: &Global| -> Result<_, CliError> {
-        let visit = Visit {
-            servers: specs,
-            max_message: Config::default().max_message,
-            era: None,
-            calls: Vec::new(),
-            listed_only: false,
-            call_timeout: None,
-        };
-        let Some(visited) = run_visit(visit, global)? else {
-            return Ok(None);
-        };
-        match not_started(&visited) {
-            Some(error) => Err(CliError::Start(format!("{error}; nothing was changed"))),
-            None => Ok(Some(visited)),
-        }
-    };
-    let plain = proposals.iter().map(|it| it.spec.clone()).collect();
-    let Some(plain) = started(plain, global)? else {
-        return Ok(false);
-    };
-    let quiet = Global {
-        verbose: 0,
-        quiet: true,
-        color: global.color,
-        log: global.log.clone(),
-        log_format: global.log_format,
-    };
-    let Some(wrapped) = started(proposals.iter().map(wrapped_spec).collect(), &quiet)? else {
-        return Ok(false);
-    };
-    for (plain, wrapped) in plain.iter().zip(&wrapped) {
-        let (expected, found) = (tools(plain), tools(wrapped));
-        if let Some(missing) = expected.iter().find(|tool| !found.contains(tool)) {
-            let (server, tool) = (output::clean(&plain.server), output::clean(missing));
-            return Err(CliError::Start(format!(
-                "`{server}` lists the tool `{tool}`, but not through mcp-proxy; nothing was changed"
-            )));
-        }
-    }
-    Ok(true)
-}
-
-fn tools(visit: &ServerVisit) -> Vec<&str> {
-    match &visit.outcome {
-        VisitOutcome::Started { snapshot, .. } => snapshot.tool_names(),
-        _ => Vec::new(),
-    }
-}
-
-/// Returns the settings with which the client starts the wrapped server. The proxy waits for the server as long as the
-/// check of the server itself.
-fn wrapped_spec(proposal: &Proposal) -> ServerSpec {
-    let Proposal { spec, words, .. } = proposal;
-    let wait = format!("{}s", spec.timeouts.start.as_secs());
-    let (options, dashes) = words[1..].split_at(words.len() - 2);
-    let options = options.iter().map(OsString::from);
-    let args = options
-        .chain(["--startup-wait".into(), wait.into()])
-        .chain(dashes.iter().map(OsString::from))
-        .chain([spec.program.clone()])
-        .chain(spec.args.iter().cloned());
-    let mut wrapped = ServerSpec::new(
-        spec.name.clone(),
-        words[0].clone().into(),
-        args.collect(),
-        spec.cwd.clone(),
-    );
-    wrapped.env.clone_from(&spec.env);
-    wrapped.hidden = spec.hidden.clone();
-    // The proxy itself needs a moment beyond the start of its server.
-    wrapped.timeouts.start = spec.timeouts.start * 2;
-    wrapped
-}
-
 /// Prints the outcome; returns the exit code.
-fn finish(args: &SetupArgs, plan: &Plan, done: &[&Proposal]) -> Result<u8, CliError> {
+fn finish(args: &SetupArgs, plan: &Plan, outcome: &Outcome<'_>) -> Result<u8, CliError> {
     if args.json {
-        print(&format!("{}\n", report(args, plan, done)))?;
-    } else if args.dry_run || done.is_empty() {
-        let text = if plan.proposals.is_empty() {
-            "nothing to wrap\n"
-        } else {
-            "nothing was changed\n"
-        };
-        print(text)?;
+        print(&format!("{}\n", report(args, plan, outcome)))?;
     } else {
-        print(&restarts(done))?;
+        print(&summary(plan, outcome))?;
+    }
+    if let Some(error) = refusal(outcome) {
+        return Err(error);
     }
     match plan.faults.len() {
         0 => Ok(EXIT_OK),
@@ -211,21 +149,77 @@ fn finish(args: &SetupArgs, plan: &Plan, done: &[&Proposal]) -> Result<u8, CliEr
     }
 }
 
-/// Returns the lines that say what to do after the edit.
-fn restarts(done: &[&Proposal]) -> String {
+/// Returns the error about entries that the proof refused.
+fn refusal(outcome: &Outcome<'_>) -> Option<CliError> {
+    let (first, why) = outcome.refused.first()?;
+    let rest = match outcome.wrapped.len() {
+        0 => "nothing was changed".to_owned(),
+        count => format!("{} wrapped", counted(count)),
+    };
+    let text = if outcome.refused.len() == 1 {
+        format!("`{}` {why}", output::clean(&first.entry.name))
+    } else {
+        let names = outcome.refused.iter().map(|(it, _)| &it.entry.name);
+        let names: Vec<&String> = names.collect();
+        format!(
+            "{} servers are left as they are: {}",
+            names.len(),
+            listed(&names)
+        )
+    };
+    Some(CliError::Start(format!("{text}; {rest}")))
+}
+
+fn counted(servers: usize) -> String {
+    format!(
+        "{servers} {}",
+        if servers == 1 { "server" } else { "servers" }
+    )
+}
+
+/// Returns the lines that say which entries were refused and what to do after the edit.
+fn summary(plan: &Plan, outcome: &Outcome<'_>) -> String {
+    let mut text = String::new();
+    for (proposal, why) in &outcome.refused {
+        left(&mut text, BAD, &proposal.entry.name, &proposal.file, why);
+    }
     let mut titles: Vec<&str> = Vec::new();
-    for proposal in done {
+    for proposal in &outcome.wrapped {
         if !titles.contains(&proposal.client.title) {
             titles.push(proposal.client.title);
         }
     }
-    let servers = if done.len() == 1 { "server" } else { "servers" };
-    format!(
-        "wrapped {} {servers}; restart {}, or reconnect the servers there\n\
-         `mcp-proxy undo` restores the files\n",
-        done.len(),
-        titles.join(" and ")
-    )
+    match titles[..] {
+        [] if plan.proposals.is_empty() => text.push_str("nothing to wrap\n"),
+        [] => text.push_str("nothing was changed\n"),
+        _ => {
+            let (count, titles) = (counted(outcome.wrapped.len()), enumerated(&titles));
+            let _ = writeln!(
+                text,
+                "wrapped {count}; restart {titles}, or reconnect the servers there\n\
+                 `mcp-proxy undo` restores the files"
+            );
+        }
+    }
+    text
+}
+
+/// Joins names as in a sentence: `A`, `A and B`, `A, B and C`.
+fn enumerated(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// Appends the line about an entry that is left as it is.
+fn left(text: &mut String, style: Style, name: &str, file: &Path, why: &str) {
+    let (name, file) = (output::clean(name), file.display());
+    let _ = writeln!(
+        text,
+        "{style}left as it is:{style:#} `{name}` in {file}: {why}"
+    );
 }
 
 /// Returns the words of a command for people, without secrets.
@@ -258,24 +252,22 @@ fn difference(plan: &Plan) -> String {
         text.push_str(&line(GOOD, '+', &proposal.after()));
     }
     for skipped in &plan.skipped {
-        let (name, file) = (output::clean(&skipped.name), skipped.file.display());
         let style = if skipped.is_fault { BAD } else { DIM };
-        let _ = writeln!(
-            text,
-            "{style}left as it is:{style:#} `{name}` in {file}: {}",
-            skipped.why
-        );
+        left(&mut text, style, &skipped.name, &skipped.file, &skipped.why);
     }
     text
 }
 
-fn report(args: &SetupArgs, plan: &Plan, done: &[&Proposal]) -> Value {
+fn report(args: &SetupArgs, plan: &Plan, outcome: &Outcome<'_>) -> Value {
     let masked = |words: &[String]| shown_words(words.iter().map(String::as_str));
     let proposal = |it: &Proposal| {
+        let is_same = |other: &Proposal| std::ptr::eq(other, it);
+        let mut refused = outcome.refused.iter();
         json!({
             "client": it.client.id, "scope": it.scope.name(), "file": it.file, "server": it.entry.name,
             "before": masked(&it.before), "after": masked(&it.after()),
-            "wrapped": done.iter().any(|done| std::ptr::eq(*done, it)),
+            "wrapped": outcome.wrapped.iter().any(|it| is_same(it)),
+            "reason": refused.find(|(it, _)| is_same(it)).map(|(_, why)| why),
         })
     };
     let skipped = |it: &setup::Skipped| {
@@ -287,4 +279,20 @@ fn report(args: &SetupArgs, plan: &Plan, done: &[&Proposal]) -> Value {
     let skipped: Vec<Value> = plan.skipped.iter().map(skipped).collect();
     let faults: Vec<String> = plan.faults.iter().map(ToString::to_string).collect();
     json!({ "dry_run": args.dry_run, "servers": servers, "skipped": skipped, "faults": faults })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_joined_as_in_a_sentence() {
+        for (names, expected) in [
+            (&["A"][..], "A"),
+            (&["A", "B"], "A and B"),
+            (&["A", "B", "C"], "A, B and C"),
+        ] {
+            assert_eq!(enumerated(names), expected);
+        }
+    }
 }

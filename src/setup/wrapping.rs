@@ -11,7 +11,7 @@ use crate::state::StateFolder;
 /// Wraps the entries, file by file; a record of each file's text precedes the edit. Stops at the first error, and
 /// returns the entries of the files edited until then.
 pub(crate) fn wrap<'p>(
-    proposals: &'p [Proposal],
+    proposals: impl IntoIterator<Item = &'p Proposal>,
     folder: &StateFolder,
 ) -> (Vec<&'p Proposal>, Result<(), SetupError>) {
     let mut files: Vec<(PathBuf, Vec<&Proposal>)> = Vec::new();

@@ -137,6 +137,73 @@ fn nothing_is_changed_if_a_server_does_not_start() {
 }
 
 #[test]
+fn a_server_that_does_not_start_is_left_out_and_the_others_are_wrapped() {
+    let home = home();
+    home.write(
+        "home/work/bad.json",
+        r#"{"exit_at_start": {"code": 3, "stderr": "boom"}}"#,
+    );
+    let before = format!(
+        "{{\"mcpServers\": {{\"bad\": {}, \"good\": {}}}}}",
+        entry("bad.json"),
+        entry("script.json")
+    );
+    home.write(FILE, &before);
+    let setup = run(&home, &["setup", "--yes"]).ended_with(4);
+    assert!(
+        setup.stdout.contains("left as it is: `bad` in ")
+            && setup.stdout.contains("does not start: ")
+            && setup.stdout.contains("wrapped 1 server;"),
+        "{setup:#?}"
+    );
+    assert!(setup.stderr.contains("; 1 server wrapped"), "{setup:#?}");
+    let after = home.read(FILE);
+    assert_eq!(after.matches("\"dev\", \"--\"").count(), 1, "{after}");
+    assert!(after.starts_with(&before[..before.find("\"good\"").unwrap()]));
+
+    let json = run(&home, &["setup", "--yes", "--json"]).ended_with(4);
+    let report = object(&json);
+    let server = &report["servers"][0];
+    assert_eq!(
+        (&server["server"], &server["wrapped"]),
+        (&json!("bad"), &json!(false))
+    );
+    let reason = server["reason"].as_str().unwrap();
+    assert!(reason.starts_with("does not start: "), "{report}");
+    run(&home, &["setup", "good", "--yes"]).ended_with(0);
+    run(&home, &["undo", "--yes"]).ended_with(0);
+    assert_eq!(home.read(FILE), before);
+}
+
+#[test]
+fn only_a_few_servers_are_started_at_once() {
+    const MANY: usize = 9;
+    let home = home();
+    home.write("home/work/script.json", r#"{"start_delay_ms": 300}"#);
+    let server = example("fake_server");
+    let script = json!(format!(
+        "echo + >> starts; {} script.json; echo - >> starts",
+        server.display()
+    ));
+    let entry = |n| format!("\"s{n}\": {{\"command\": \"sh\", \"args\": [\"-c\", {script}]}}");
+    let entries: Vec<String> = (0..MANY).map(entry).collect();
+    home.write(
+        FILE,
+        &format!("{{\"mcpServers\": {{{}}}}}", entries.join(", ")),
+    );
+    let setup = run(&home, &["setup", "--yes"]).ended_with(0);
+    assert!(setup.stdout.contains("wrapped 9 servers;"), "{setup:#?}");
+    let starts = home.read("home/work/starts");
+    let (mut running, mut most) = (0, 0);
+    for line in starts.lines() {
+        running += if line == "+" { 1 } else { -1 };
+        most = most.max(running);
+    }
+    assert_eq!(starts.matches('+').count(), 2 * MANY, "{starts}");
+    assert!((2..=4).contains(&most), "{most}: {starts}");
+}
+
+#[test]
 fn a_server_is_proved_in_its_own_directory_and_environment() {
     let home = home();
     home.write("home/work/sub/script.json", "{}");
