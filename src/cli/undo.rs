@@ -30,10 +30,10 @@ pub(crate) struct UndoArgs {
 /// Restores the files, the newest edit first.
 pub(crate) fn run(args: &UndoArgs, _: &Global) -> Result<u8, CliError> {
     let folder = records_folder()?;
-    let records = setup::records(&folder).map_err(|error| CliError::Failure(error.to_string()))?;
+    let found = setup::records(&folder).map_err(|error| CliError::Failure(error.to_string()))?;
     let is_selected =
         |record: &SetupRecord| args.client.is_empty() || args.client.contains(&record.client);
-    let records: Vec<SetupRecord> = records.into_iter().filter(is_selected).collect();
+    let records: Vec<SetupRecord> = found.known.into_iter().filter(is_selected).collect();
     if !records.is_empty() && !args.yes {
         if !args.json {
             print(&list(&records))?;
@@ -44,22 +44,27 @@ pub(crate) fn run(args: &UndoArgs, _: &Global) -> Result<u8, CliError> {
     }
     let outcome = |record| (record, setup::undo(record, &folder, args.keep_changes));
     let outcomes: Vec<_> = records.iter().map(outcome).collect();
+    // An unreadable record may be one of any client.
+    let unreadable = found.unreadable.iter();
+    let unreadable: Vec<String> = unreadable
+        .map(|error| format!("{error}; delete the record if its file needs no undo"))
+        .collect();
     if args.json {
-        print(&format!("{}\n", report(&outcomes)))?;
-    } else if outcomes.is_empty() {
+        print(&format!("{}\n", report(&outcomes, &unreadable)))?;
+    } else if outcomes.is_empty() && unreadable.is_empty() {
         print("nothing to undo\n")?;
     } else {
-        print(&restored_lines(&outcomes))?;
+        print(&restored_lines(&outcomes, &unreadable))?;
     }
     let refused = outcomes
         .iter()
-        .filter_map(|(_, outcome)| outcome.as_ref().err());
-    let refused: Vec<&UndoError> = refused.collect();
-    match refused[..] {
+        .filter_map(|(_, outcome)| Some(outcome.as_ref().err()?.to_string()));
+    let problems: Vec<String> = refused.chain(unreadable).collect();
+    match &problems[..] {
         [] => Ok(EXIT_OK),
-        [one] => Err(CliError::Failure(one.to_string())),
+        [one] => Err(CliError::Failure(one.clone())),
         [one, ..] => {
-            let more = refused.len() - 1;
+            let more = problems.len() - 1;
             Err(CliError::Failure(format!("{one} (and {more} more)")))
         }
     }
@@ -88,7 +93,7 @@ fn list(records: &[SetupRecord]) -> String {
     records.iter().map(line).collect()
 }
 
-fn restored_lines(outcomes: &[Outcome<'_>]) -> String {
+fn restored_lines(outcomes: &[Outcome<'_>], unreadable: &[String]) -> String {
     let mut text = String::new();
     for (record, outcome) in outcomes {
         let file = record.file.display().to_string();
@@ -113,10 +118,13 @@ fn restored_lines(outcomes: &[Outcome<'_>]) -> String {
             }
         }
     }
+    for error in unreadable {
+        let _ = writeln!(text, "not restored: {error}");
+    }
     text
 }
 
-fn report(outcomes: &[Outcome<'_>]) -> Value {
+fn report(outcomes: &[Outcome<'_>], unreadable: &[String]) -> Value {
     let file = |(record, outcome): &Outcome<'_>| {
         let (restored, is_exact, reason) = match outcome {
             Ok(Restored::File) => (json!(names(record)), true, None),
@@ -129,5 +137,5 @@ fn report(outcomes: &[Outcome<'_>]) -> Value {
         })
     };
     let files: Vec<Value> = outcomes.iter().map(file).collect();
-    json!({ "files": files })
+    json!({ "files": files, "faults": unreadable })
 }

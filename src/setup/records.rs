@@ -65,35 +65,46 @@ impl SetupRecord {
         })
     }
 
-    /// Writes the record.
+    /// Writes the record, so that it survives a power failure: the edit of the client's file comes next.
     pub(super) fn write(&self, folder: &StateFolder) -> Result<(), StateError> {
         let path = folder.file(&self.name);
         let bytes = serde_json::to_vec_pretty(self)
             .map_err(io::Error::other)
             .map_err(StateError::at("write", &path))?;
-        folder.write(&self.name, &bytes)
+        folder.write_durably(&self.name, &bytes)
     }
 }
 
-/// Returns the records, the newest first. A record that cannot be read is an error.
-pub(crate) fn records(folder: &StateFolder) -> Result<Vec<SetupRecord>, StateError> {
-    let mut records = Vec::new();
+/// All records, the newest first.
+#[derive(Debug, Default)]
+pub(crate) struct SetupRecords {
+    pub(crate) known: Vec<SetupRecord>,
+    /// Reasons why the other records cannot be read, each with the path.
+    pub(crate) unreadable: Vec<StateError>,
+}
+
+/// Reads the records.
+pub(crate) fn records(folder: &StateFolder) -> Result<SetupRecords, StateError> {
+    let mut records = SetupRecords::default();
     for name in folder.names()?.into_iter().rev() {
-        let path = folder.file(&name);
-        let read = StateError::at("read", &path);
-        // Another undo may have removed it meanwhile.
-        let Some(bytes) = folder.read(&name)? else {
-            continue;
-        };
-        let parsed = serde_json::from_slice::<SetupRecord>(&bytes).map_err(io::Error::other);
-        let known = parsed.and_then(|record| match record.version {
-            VERSION => Ok(record),
-            _ => Err(io::Error::other("another version of mcp-proxy wrote it")),
-        });
-        records.push(SetupRecord {
-            name,
-            ..known.map_err(read)?
-        });
+        match record(folder, name) {
+            Ok(record) => records.known.extend(record),
+            Err(error) => records.unreadable.push(error),
+        }
     }
     Ok(records)
+}
+
+/// Reads one record; `None` if another undo has removed it meanwhile.
+fn record(folder: &StateFolder, name: String) -> Result<Option<SetupRecord>, StateError> {
+    let Some(bytes) = folder.read(&name)? else {
+        return Ok(None);
+    };
+    let parsed = serde_json::from_slice::<SetupRecord>(&bytes).map_err(io::Error::other);
+    let known = parsed.and_then(|record| match record.version {
+        VERSION => Ok(record),
+        _ => Err(io::Error::other("another version of mcp-proxy wrote it")),
+    });
+    let known = known.map_err(StateError::at("read", &folder.file(&name)))?;
+    Ok(Some(SetupRecord { name, ..known }))
 }

@@ -65,7 +65,7 @@ impl User {
 
     fn undo_all(&self, keep_changes: bool) -> Vec<Result<Restored, UndoError>> {
         let folder = self.records_folder();
-        let records = records(&folder).unwrap();
+        let records = records(&folder).unwrap().known;
         let outcomes = records
             .iter()
             .map(|record| undo(record, &folder, keep_changes));
@@ -108,7 +108,7 @@ fn round_trip(relative: &str, text: &str) {
         [Err(UndoError::Changed(_))]
     ));
     let folder = user.records_folder();
-    let record = &records(&folder).unwrap()[0];
+    let record = &records(&folder).unwrap().known[0];
     let restored = undo(record, &folder, true).unwrap();
     assert!(matches!(&restored, Restored::Servers(servers) if servers.len() == done.len()));
     assert_eq!(read(&path), format!("{text}\n"), "from\n{after}");
@@ -120,7 +120,7 @@ fn round_trip(relative: &str, text: &str) {
     assert_eq!(read(&path), text, "from\n{after}");
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o640);
-    assert!(records(&folder).unwrap().is_empty());
+    assert!(records(&folder).unwrap().known.is_empty());
     assert_eq!(
         fs::read_dir(path.parent().unwrap())
             .unwrap()
@@ -241,7 +241,7 @@ fn a_read_only_file_is_refused_and_leaves_no_record() {
         "{error}"
     );
     assert_eq!(read(&path), ONE);
-    assert!(records(&user.records_folder()).unwrap().is_empty());
+    assert!(records(&user.records_folder()).unwrap().known.is_empty());
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn edits_of_one_file_are_undone_in_reverse_order() {
         wrap(&plan.proposals, &user.records_folder()).1.unwrap();
     }
     let folder = user.records_folder();
-    let all = records(&folder).unwrap();
+    let all = records(&folder).unwrap().known;
     assert_eq!(all[0].servers[0].entry.name, "b");
     // The older edit alone can only be taken out of the newer text.
     assert!(matches!(
@@ -361,7 +361,7 @@ fn an_edit_that_never_happened_is_undone_in_silence() {
 }
 
 #[test]
-fn a_record_of_another_version_is_an_error() {
+fn a_record_of_another_version_is_told_and_does_not_hide_the_others() {
     let (user, path) = User::with(PROJECT, ONE);
     user.wrap().unwrap();
     let folder = user.records_folder();
@@ -377,12 +377,21 @@ fn a_record_of_another_version_is_an_error() {
         text.replace("\"version\": 1", "\"version\": 2"),
     )
     .unwrap();
-    let error = records(&folder).unwrap_err().to_string();
+    folder.write("0.json", b"{").unwrap();
+    let found = records(&folder).unwrap();
+    let errors: Vec<String> = found.unreadable.iter().map(ToString::to_string).collect();
     assert!(
-        error.contains(&name) && error.contains("another version"),
-        "{error}"
+        errors[0].contains(&name) && errors[0].contains("another version"),
+        "{errors:?}"
     );
-    assert!(read(&path).contains("mcp-proxy"));
+    assert!(
+        errors[1].contains("0.json") && errors.len() == 2,
+        "{errors:?}"
+    );
+    assert!(found.known.is_empty() && read(&path).contains("mcp-proxy"));
+    fs::write(folder.file(&name), text).unwrap();
+    assert_eq!(user.undo_all(false).remove(0).unwrap(), Restored::File);
+    assert_eq!(read(&path), ONE);
 }
 
 #[test]
@@ -392,7 +401,7 @@ fn a_server_that_changes_before_the_edit_is_an_error() {
     fs::write(&path, ONE.replace("\"y\"", "\"z\"")).unwrap();
     let error = wrap(&plan.proposals, &user.records_folder()).1.unwrap_err();
     assert!(matches!(error, SetupError::Changed { .. }), "{error}");
-    assert!(records(&user.records_folder()).unwrap().is_empty());
+    assert!(records(&user.records_folder()).unwrap().known.is_empty());
 }
 
 /// Setups of different servers in one file, beside a program that adds servers to it.

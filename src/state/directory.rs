@@ -91,6 +91,12 @@ impl StateFolder {
         private_files::replace(&path, bytes).map_err(StateError::at("write", &path))
     }
 
+    /// Writes the file `name` like [`write`](Self::write), and waits until it survives a power failure.
+    pub(crate) fn write_durably(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        let path = self.file(name);
+        private_files::replace_durably(&path, bytes).map_err(StateError::at("write", &path))
+    }
+
     /// Returns the content of the file `name`; `None` if there is none.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
         let path = self.file(name);

@@ -133,7 +133,7 @@ fn nothing_is_changed_if_a_server_does_not_start() {
     assert!(setup.stderr.contains("nothing was changed"), "{setup:#?}");
     assert_eq!(home.read(FILE), before);
     let undo = run(&home, &["undo", "--yes", "--json"]).ended_with(0);
-    assert_eq!(object(&undo), json!({"files": []}));
+    assert_eq!(object(&undo), json!({"files": [], "faults": []}));
 }
 
 #[test]
@@ -201,6 +201,32 @@ fn only_a_few_servers_are_started_at_once() {
     }
     assert_eq!(starts.matches('+').count(), 2 * MANY, "{starts}");
     assert!((2..=4).contains(&most), "{most}: {starts}");
+}
+
+#[test]
+fn an_unreadable_record_does_not_stop_the_undo_of_the_others() {
+    let home = home();
+    let before = home.read(FILE);
+    run(&home, &["setup", "--yes"]).ended_with(0);
+    let broken = "home/.local/state/mcp-proxy/setup/00000000000000000001-1.json";
+    home.write(broken, "{");
+    let undo = run(&home, &["undo", "--yes"]).ended_with(1);
+    assert!(undo.stdout.starts_with("restored "), "{undo:#?}");
+    assert!(
+        undo.stderr.contains("00000000000000000001-1.json: "),
+        "{undo:#?}"
+    );
+    assert_eq!(home.read(FILE), before);
+    let json = run(&home, &["undo", "--yes", "--json"]).ended_with(1);
+    let report = object(&json);
+    assert_eq!(report["files"], json!([]));
+    assert!(
+        report["faults"][0]
+            .as_str()
+            .unwrap()
+            .contains("delete the record"),
+        "{report}"
+    );
 }
 
 #[test]
