@@ -365,6 +365,26 @@ mod tests {
     }
 
     #[test]
+    fn clients_are_named_in_any_case_and_misspelt_ones_are_corrected() {
+        let cli = parse("mcp-proxy setup --client VSCode --client Claude-Code --scope User");
+        let Command::Setup(args) = cli.unwrap().command else {
+            panic!("not setup")
+        };
+        assert_eq!(args.client, ["vscode", "claude-code"]);
+        for (line, right) in [
+            ("setup --client vs-code", "vscode"),
+            ("undo --client curser", "cursor"),
+            ("setup --scope usr", "user"),
+        ] {
+            let error = parse(&format!("mcp-proxy {line}")).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("similar value exists: '{right}'")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn every_exit_code_is_documented_in_one_order() {
         let codes = [EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_CONFIG, EXIT_START];
         assert_eq!(codes, [0, 1, 2, 3, 4]);

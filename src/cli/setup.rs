@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anstyle::Style;
 use clap::Args;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Value, json};
 
 use super::selection::{listed, unknown};
@@ -27,10 +27,10 @@ pub(crate) struct SetupArgs {
     #[arg(value_name = "SERVER")]
     servers: Vec<String>,
     /// Client whose files to edit; repeatable [default: all]
-    #[arg(long, value_name = "NAME", value_parser = client_names())]
-    client: Vec<String>,
+    #[arg(long, value_name = "NAME", value_parser = client_names(), ignore_case = true)]
+    pub(super) client: Vec<String>,
     /// Edit only the files of the user, or only those of the current project
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, ignore_case = true)]
     scope: Option<Scope>,
     /// Show the difference, and change nothing
     #[arg(long)]
@@ -43,9 +43,10 @@ pub(crate) struct SetupArgs {
     json: bool,
 }
 
-/// Returns the parser of clients' names.
-pub(super) fn client_names() -> PossibleValuesParser {
-    PossibleValuesParser::new(CLIENTS.iter().map(|client| client.id))
+/// Returns the parser of clients' names, in capitals or not.
+pub(super) fn client_names() -> impl TypedValueParser<Value = String> {
+    let names = PossibleValuesParser::new(CLIENTS.iter().map(|client| client.id));
+    names.map(|name| name.to_lowercase())
 }
 
 /// Opens the folder of records.

@@ -14,7 +14,7 @@ use crate::setup::{self, Restored, SetupRecord, UndoError};
 #[derive(Debug, Args)]
 pub(crate) struct UndoArgs {
     /// Client whose files to restore; repeatable [default: all]
-    #[arg(long, value_name = "NAME", value_parser = client_names())]
+    #[arg(long, value_name = "NAME", value_parser = client_names(), ignore_case = true)]
     client: Vec<String>,
     /// In a file that has changed since setup, restore only the servers and keep the changes
     #[arg(long)]
