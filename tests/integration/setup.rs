@@ -1,5 +1,8 @@
 //! `setup` and `undo`: clients' files are wrapped once the wrapped servers work, and restored.
 
+mod real_clients;
+
+use std::ffi::OsStr;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -30,9 +33,15 @@ fn entry(script: &str) -> String {
 
 /// Runs mcp-proxy in the project of `home`.
 fn command(home: &Project, arguments: &[&str]) -> Command {
-    let mut command = Command::new(Proxy::program());
+    let mut command = command_of(home, Proxy::program().as_ref());
+    command.args(arguments);
     command
-        .args(arguments)
+}
+
+/// Runs a program in the project of `home`.
+fn command_of(home: &Project, program: &OsStr) -> Command {
+    let mut command = Command::new(program);
+    command
         .current_dir(home.path("home/work"))
         .env("HOME", home.path("home"));
     for name in [

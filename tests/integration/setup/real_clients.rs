@@ -1,0 +1,131 @@
+//! Real clients list a server before `setup`, after it, and after `undo`.
+
+use std::ffi::OsString;
+
+use super::{command_of, home, run};
+use crate::harness::suite::{inspector, node};
+use crate::harness::{Project, Run, example, peers};
+
+/// Client whose lists show how it starts a server.
+struct RealClient {
+    /// Name for `--client`.
+    id: &'static str,
+    /// File with its servers, relative to the test's project.
+    file: &'static str,
+    /// Text of the file, with `SERVER` and `SCRIPT` in place of the server's command.
+    text: &'static str,
+    /// Command that prints a list.
+    list: Vec<OsString>,
+    /// Texts in the list of a plain and of a wrapped server, with the same placeholders.
+    plain: &'static str,
+    wrapped: &'static str,
+}
+
+/// Returns the command that lists the servers of a client in `tests/peers/clients`; `main` is its program.
+#[track_caller]
+fn mcp_list(main: &str) -> Vec<OsString> {
+    let main = peers().join("clients/node_modules").join(main);
+    [node(), main.into(), "mcp".into(), "list".into()].into()
+}
+
+impl RealClient {
+    /// Asserts that the client sees the wrapped server after `setup`, and the plain one before it and after `undo`.
+    #[track_caller]
+    fn follows_setup_and_undo(&self) {
+        let home = home();
+        let filled = |text: &str| {
+            let server = example("fake_server").display().to_string();
+            let script = home.path("home/work/script.json").display().to_string();
+            text.replace("SERVER", &server).replace("SCRIPT", &script)
+        };
+        let (plain, wrapped) = (filled(self.plain), filled(self.wrapped));
+        home.write(self.file, &filled(self.text));
+        let is_plain = || {
+            let list = self.listed(&home);
+            assert!(list.contains(&plain) && !list.contains(&wrapped), "{list}");
+        };
+        is_plain();
+        // A client may rewrite its file when it first runs.
+        let before = home.read(self.file);
+        run(&home, &["setup", "--yes", "--client", self.id]).ended_with(0);
+        let list = self.listed(&home);
+        assert!(list.contains(&wrapped), "{wrapped}:\n{list}");
+        run(&home, &["undo", "--yes", "--client", self.id]).ended_with(0);
+        assert_eq!(home.read(self.file), before);
+        is_plain();
+    }
+
+    /// Runs the client to its end; returns its output.
+    #[track_caller]
+    fn listed(&self, home: &Project) -> String {
+        let mut client = command_of(home, &self.list[0]);
+        client
+            .args(&self.list[1..])
+            .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
+            // Otherwise the Inspector looks for the keychain of a desktop.
+            .env("MCP_INSPECTOR_SECRET_STORE", "memory");
+        let run = Run::of(client).ended_with(0);
+        run.stdout + &run.stderr
+    }
+}
+
+#[test]
+fn claude_code_connects_to_the_wrapped_server() {
+    RealClient {
+        id: "claude-code",
+        file: "home/.claude.json",
+        text: r#"{"mcpServers": {"weather": {"type": "stdio", "command": "SERVER", "args": ["SCRIPT"]}}}"#,
+        list: mcp_list("@anthropic-ai/claude-code/cli-wrapper.cjs"),
+        plain: "weather: SERVER SCRIPT - ✔ Connected",
+        wrapped: "mcp-proxy dev -- SERVER SCRIPT - ✔ Connected",
+    }
+    .follows_setup_and_undo();
+}
+
+#[test]
+fn codex_lists_the_wrapped_server() {
+    RealClient {
+        id: "codex",
+        file: "home/.codex/config.toml",
+        text: "# own\n[mcp_servers.weather]\ncommand = \"SERVER\" # scripted\nargs = [\"SCRIPT\"]\n",
+        list: mcp_list("@openai/codex/bin/codex.js"),
+        plain: "  SCRIPT  ",
+        wrapped: "mcp-proxy  dev -- SERVER SCRIPT  ",
+    }
+    .follows_setup_and_undo();
+}
+
+#[test]
+fn gemini_cli_connects_to_the_wrapped_server() {
+    RealClient {
+        id: "gemini",
+        file: "home/.gemini/settings.json",
+        text: r#"{
+  // It starts servers in trusted folders only.
+  "security": {"folderTrust": {"enabled": false}},
+  "mcpServers": {"weather": {"command": "SERVER", "args": ["SCRIPT"]}}
+}
+"#,
+        list: mcp_list("@google/gemini-cli/bundle/gemini.js"),
+        plain: "weather: SERVER SCRIPT (stdio) - Connected",
+        wrapped: "mcp-proxy dev -- SERVER SCRIPT (stdio) - Connected",
+    }
+    .follows_setup_and_undo();
+}
+
+#[test]
+fn the_inspector_lists_the_tools_of_the_wrapped_server() {
+    let options = ["--cli", "--config", ".mcp.json", "--server", "weather"];
+    let method = ["--method", "tools/list"];
+    let words = options.iter().chain(&method).map(OsString::from);
+    RealClient {
+        // Clients share this file.
+        id: "claude-code",
+        file: super::FILE,
+        text: r#"{"mcpServers": {"weather": {"command": "SERVER", "args": ["SCRIPT"]}}}"#,
+        list: inspector().into_iter().chain(words).collect(),
+        plain: r#""name": "echo""#,
+        wrapped: r#""name": "reload_mcp_server""#,
+    }
+    .follows_setup_and_undo();
+}
