@@ -2,11 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+use tokio::runtime::Builder;
+use tokio::time::timeout;
 
 use super::report::Finding;
 use crate::config::{ServerSpec, shown_words};
@@ -20,8 +25,10 @@ const RUNTIMES: [&str; 11] = [
 ];
 /// Time limit for a program that tells something.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Maximum length of its output in bytes.
-const MAX_OUTPUT: u64 = 64 << 10;
+/// Time limit for the rest of its output after its end.
+const AFTER_EXIT: Duration = Duration::from_millis(200);
+/// Length of the output in bytes after which no more is read.
+const MAX_OUTPUT: usize = 64 << 10;
 
 /// Returns findings about the commands of configured servers, as the proxy's own `PATH` and `desktop_path` find them.
 /// `files` are those of clients.
@@ -183,32 +190,47 @@ fn version(program: &Path) -> io::Result<String> {
 
 /// Runs a program to its end and returns its short output. Returns an error if it fails or takes too long.
 pub(super) fn stdout_of(command: &mut Command) -> io::Result<String> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(async { timeout(TIMEOUT, run(command)).await });
+    let (status, stdout) = ended.map_err(|_| io::Error::other("it does not end"))??;
+    if !status.success() {
+        return Err(io::Error::other(status.to_string()));
+    }
+    Ok(String::from_utf8_lossy(&stdout).into_owned())
+}
+
+/// Runs a program to its end, or kills it if the future is dropped. Returns its exit status and the beginning of its
+/// output.
+async fn run(command: &mut Command) -> io::Result<(ExitStatus, Vec<u8>)> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
+        .kill_on_drop(true)
         .spawn()?;
-    let deadline = Instant::now() + TIMEOUT;
-    // The pipe holds a short output.
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
+    let mut stdout = child.stdout.take();
+    let mut bytes = Vec::new();
+    let reading = async {
+        if let Some(stdout) = &mut stdout {
+            while bytes.len() < MAX_OUTPUT && stdout.read_buf(&mut bytes).await? > 0 {}
         }
-        if Instant::now() >= deadline {
-            child.kill()?;
-            child.wait()?;
-            return Err(io::Error::other("it does not end"));
-        }
-        thread::sleep(Duration::from_millis(5));
+        io::Result::Ok(())
     };
-    if !status.success() {
-        return Err(io::Error::other(status.to_string()));
-    }
-    let mut text = Vec::new();
-    if let Some(stdout) = child.stdout.take() {
-        stdout.take(MAX_OUTPUT).read_to_end(&mut text)?;
-    }
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    let status = {
+        let mut reading = pin!(reading);
+        tokio::select! {
+            status = child.wait() => {
+                // A process that the program left behind may keep the pipe open.
+                let _ = timeout(AFTER_EXIT, reading).await;
+                status?
+            }
+            read = &mut reading => {
+                read?;
+                child.wait().await?
+            }
+        }
+    };
+    Ok((status, bytes))
 }
 
 #[cfg(test)]
@@ -272,5 +294,17 @@ mod tests {
         let bad = script(room.path(), "bad", "#!/bin/sh\nexit 3\n");
         assert!(version(&bad).unwrap_err().to_string().contains('3'));
         assert!(is_runtime("python3.13".as_ref()) && !is_runtime("./node".as_ref()));
+    }
+
+    #[test]
+    fn a_process_that_keeps_the_output_open_is_not_waited_for() {
+        let room = tempfile::tempdir().unwrap();
+        let text = "#!/bin/sh\necho v1.2\nsleep 1000 &\necho $! >\"$0.pid\"\n";
+        let program = script(room.path(), "daemon", text);
+        let version = version(&program);
+        let pid = std::fs::read_to_string(room.path().join("daemon.pid")).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        assert_eq!(version.unwrap(), "v1.2");
     }
 }

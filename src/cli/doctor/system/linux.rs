@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+
+use tokio::process::Command;
 
 use super::super::commands::stdout_of;
 use super::super::report::Finding;

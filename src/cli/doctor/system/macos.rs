@@ -1,7 +1,8 @@
 //! Facts about macOS.
 
 use std::ffi::OsString;
-use std::process::Command;
+
+use tokio::process::Command;
 
 use super::super::commands::stdout_of;
 use super::super::report::Finding;
