@@ -34,15 +34,20 @@ pub(crate) struct Run {
     pub(crate) changed: SystemTime,
 }
 
-/// Returns the proxies of this user that run or have died, the newest first. Omits unreadable records.
+/// Returns the proxies of this user that run or have died within a day, the newest first. Omits unreadable records.
 pub(crate) fn runs(directory: &StateDirectory) -> Result<Vec<Run>, StateError> {
     let folder = directory.folder(FOLDER)?;
+    let now = SystemTime::now();
     let names = folder.names()?;
     let runs = names.iter().rev().filter_map(|name| {
         let id = name.strip_suffix(RECORD)?;
         let changed = fs::metadata(folder.file(name)).ok()?.modified().ok()?;
         // Before the record is read: a proxy may end in between, and then there is no record.
         let is_running = is_running(&folder, id);
+        // The files stay until the next end of a proxy.
+        if !is_running && is_older(changed, now) {
+            return None;
+        }
         let bytes = folder.read(name).ok()??;
         Some(Run {
             record: serde_json::from_slice(&bytes).ok()?,
@@ -98,7 +103,11 @@ pub(super) fn remove_old(folder: &StateFolder, now: SystemTime) {
 
 fn is_old(file: &Path, now: SystemTime) -> bool {
     let changed = fs::metadata(file).and_then(|it| it.modified());
-    changed.is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age > KEPT_FOR))
+    changed.is_ok_and(|at| is_older(at, now))
+}
+
+fn is_older(changed: SystemTime, now: SystemTime) -> bool {
+    now.duration_since(changed).is_ok_and(|age| age > KEPT_FOR)
 }
 
 #[cfg(test)]
@@ -142,7 +151,14 @@ mod tests {
         let first = put(&folder, 1);
         assert_eq!(states(), [(id.clone(), true), (first.clone(), false)]);
         drop(lock);
-        assert_eq!(states(), [(id, false), (first, false)]);
+        assert_eq!(states(), [(id.clone(), false), (first.clone(), false)]);
+        // A day later.
+        let record = File::options()
+            .append(true)
+            .open(folder.file(&format!("{id}{RECORD}")));
+        let past = SystemTime::now() - KEPT_FOR - Duration::from_secs(60);
+        record.unwrap().set_modified(past).unwrap();
+        assert_eq!(states(), [(first, false)]);
     }
 
     #[test]
