@@ -1,8 +1,9 @@
 //! The proxy's side of its record and its log: both are written on the thread that prints events.
 
-use std::fs::File;
-use std::io::Write as _;
+use std::fs::{File, TryLockError};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::logs::{LOG, PREVIOUS_LOG, log_head};
@@ -19,6 +20,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Number of files at which a start removes old ones, since many proxies were killed.
 const CROWDED: usize = 400;
+
+/// Maximum wait for the lock. A reader holds it for a moment only.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Description of a proxy that keeps a record.
 #[derive(Debug, Clone)]
@@ -55,8 +59,7 @@ impl Journal {
         let file = |suffix| folder.file(&format!("{}{suffix}", record.id()));
         let lock = private_files::new_file(&file(LOCK));
         let lock = lock.map_err(StateError::at("create", &file(LOCK)))?;
-        // A reader holds the lock for a moment only. On file systems without locks, the name tells the process.
-        let _ = lock.lock();
+        take(&lock, LOCK_TIMEOUT).map_err(StateError::at("lock", &file(LOCK)))?;
         let log = options.keeps_log.then(|| {
             RotatingLog::create(file(LOG), file(PREVIOUS_LOG), log_head(&record))
                 .map_err(StateError::at("create", &file(LOG)))
@@ -121,5 +124,42 @@ impl Journal {
         }
         let _ = self.folder.remove(&format!("{id}{LOCK}"));
         remove_old(&self.folder, SystemTime::now());
+    }
+}
+
+/// Locks a file. Does nothing on file systems without locks, where the name of the proxy tells its process.
+fn take(lock: &File, timeout: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::other("another program keeps it locked"));
+            }
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_of_another_program_is_waited_for_and_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let other = File::create(&path).unwrap();
+        other.lock_shared().unwrap();
+        let own = File::open(&path).unwrap();
+        let error = take(&own, Duration::from_millis(20)).unwrap_err();
+        assert!(error.to_string().contains("locked"), "{error}");
+        thread::scope(|scope| {
+            let taking = scope.spawn(|| take(&own, Duration::from_secs(60)));
+            drop(other);
+            taking.join().unwrap().unwrap();
+        });
     }
 }
