@@ -154,6 +154,7 @@ impl ConfigContext {
             "workspaceFolder" | "CLAUDE_PLUGIN_ROOT" | "extensionPath" => Some(shown(base)),
             "workspaceFolderBasename" => Some(shown(Path::new(base.file_name()?))),
             "userHome" => self.home.as_deref().map(shown),
+            "cwd" => Some(shown(&self.cwd)),
             "pathSeparator" | "/" => Some(MAIN_SEPARATOR.to_string()),
             _ => None,
         })

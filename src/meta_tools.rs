@@ -41,8 +41,10 @@ pub(crate) const CALL: &str = "call_dynamic_server_tool";
 const INSTALL: &str = "install_mcp_server_from_git";
 const INSTALL_AND_LOAD: &str = "install_and_load_mcp_server";
 const UNINSTALL: &str = "uninstall_mcp_server";
-const LOAD: &str = "load_mcp_server_dynamically";
-const UNLOAD: &str = "unload_mcp_server";
+/// Starts a server.
+pub(crate) const LOAD: &str = "load_mcp_server_dynamically";
+/// Stops a server.
+pub(crate) const UNLOAD: &str = "unload_mcp_server";
 const RELOAD: &str = "reload_mcp_server";
 const LOADED: &str = "get_loaded_servers";
 const AVAILABLE: &str = "list_available_servers";

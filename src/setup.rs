@@ -1,12 +1,13 @@
 //! Puts the proxy into the files of clients, and takes it out again.
 //!
-//! `clients` says where each client keeps its servers, `discovery` finds the files, `entries` reads their
-//! commands, `plan` determines the entries to
-//! wrap in `mcp-proxy dev --` and what each would become. `wrapping` writes them, after `records` kept the text from
-//! before in the state directory; `undoing` restores it. Nothing here starts a server: the caller proves a plan first.
+//! `clients` says where each client keeps its servers, `discovery` finds the files, `entries` reads their commands,
+//! `plan` determines the entries to wrap in `mcp-proxy dev --` and what each would become, or `combining` the one entry
+//! `mcp-proxy serve` in place of several. `wrapping` writes them, after `records` kept the text from before in the state
+//! directory; `undoing` restores it. Nothing here starts a server: the caller proves a plan first.
 
 mod application_data;
 mod clients;
+mod combining;
 mod discovery;
 mod entries;
 mod plan;
@@ -18,10 +19,14 @@ mod wrapping;
 #[cfg(unix)]
 mod tests;
 
+use std::io;
+use std::path::PathBuf;
+
 use crate::config::edit::EditError;
 use crate::state::StateError;
 
 pub(crate) use clients::{CLIENTS, Scope};
+pub(crate) use combining::ServersFile;
 pub(crate) use entries::{ClientEntries, ClientEntry, entries};
 pub(crate) use plan::{Plan, Proposal, Selection, Skipped, plan};
 pub(crate) use records::{FOLDER as RECORDS, SetupRecord, records};
@@ -39,4 +44,10 @@ pub(crate) enum SetupError {
     Random(#[from] getrandom::Error),
     #[error("server `{name}` in {file} has changed meanwhile; run setup again")]
     Changed { name: String, file: String },
+    #[error("cannot {doing} {}: {source}", file.display())]
+    Servers {
+        doing: &'static str,
+        file: PathBuf,
+        source: io::Error,
+    },
 }

@@ -2,6 +2,7 @@
 
 mod proof;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
@@ -17,11 +18,16 @@ use crate::config::shown_words;
 use crate::output;
 use crate::output::palette::{BAD, DIM, GOOD};
 use crate::quoting;
-use crate::setup::{self, CLIENTS, Plan, Proposal, Scope, Selection};
+use crate::setup::{self, CLIENTS, Plan, Proposal, Scope, Selection, ServersFile};
 use crate::state::{StateDirectory, StateFolder};
+use proof::Proof;
 
 /// The options of `setup`.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub(crate) struct SetupArgs {
     /// Servers to wrap [default: all in the clients' files]
     #[arg(value_name = "SERVER")]
@@ -32,6 +38,9 @@ pub(crate) struct SetupArgs {
     /// Edit only the files of the user, or only those of the current project
     #[arg(long, value_enum, ignore_case = true)]
     scope: Option<Scope>,
+    /// Put the servers of each file behind one entry, which runs `mcp-proxy serve`
+    #[arg(long)]
+    many: bool,
     /// Show the difference, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -73,6 +82,15 @@ struct Outcome<'p> {
     refused: Vec<(&'p Proposal, String)>,
 }
 
+impl Outcome<'_> {
+    /// Returns the files that servers moved to, each once.
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        let combined = self.wrapped.iter().filter_map(|it| it.combined.as_ref());
+        let files: BTreeSet<&Path> = combined.map(|it| &*it.file).collect();
+        files.into_iter()
+    }
+}
+
 /// Shows the difference, asks, proves the wrapped servers by a handshake, and edits the files. A server that fails the
 /// proof stays as it is, and the others are wrapped.
 pub(crate) fn run(args: &SetupArgs, global: &Global) -> Result<u8, CliError> {
@@ -81,6 +99,7 @@ pub(crate) fn run(args: &SetupArgs, global: &Global) -> Result<u8, CliError> {
         servers: args.servers.clone(),
         clients: args.client.clone(),
         scope: args.scope,
+        combines: args.many,
     };
     let plan = setup::plan(&around, &selection);
     for fault in &plan.faults {
@@ -98,7 +117,7 @@ pub(crate) fn run(args: &SetupArgs, global: &Global) -> Result<u8, CliError> {
     }
     // The folder is opened first, so that no server starts in vain.
     let folder = records_folder()?;
-    let Some(verdicts) = proof::prove(&plan.proposals, global)? else {
+    let Some(Proof { verdicts, files }) = proof::prove(&plan.proposals, global)? else {
         return Ok(EXIT_INTERRUPTED);
     };
     let mut outcome = Outcome::default();
@@ -109,11 +128,20 @@ pub(crate) fn run(args: &SetupArgs, global: &Global) -> Result<u8, CliError> {
             Err(why) => outcome.refused.push((proposal, why)),
         }
     }
-    let (wrapped, written) = setup::wrap(proved, &folder);
+    let (wrapped, errors) = setup::wrap(proved, &folder);
     outcome.wrapped = wrapped;
+    let is_used = |file: &ServersFile| outcome.files().any(|used| Some(used) == file.path());
+    let used = files.into_iter().filter(is_used);
+    used.for_each(ServersFile::keep);
     let code = finish(args, &plan, &outcome);
-    written.map_err(|error| CliError::Failure(error.to_string()))?;
-    code
+    let mut errors = errors.iter().map(ToString::to_string);
+    match errors.next() {
+        Some(first) => {
+            errors.for_each(|error| output::print_error(&CliError::Failure(error)));
+            Err(CliError::Failure(first))
+        }
+        None => code,
+    }
 }
 
 /// Returns an error about a name that no file has, or about the first entry of a name that cannot be wrapped.
@@ -202,6 +230,14 @@ fn summary(plan: &Plan, outcome: &Outcome<'_>) -> String {
             );
         }
     }
+    for file in outcome.files() {
+        let file = file.display().to_string();
+        let _ = writeln!(
+            text,
+            "edit the servers in {} from now on",
+            output::clean(&file)
+        );
+    }
     text
 }
 
@@ -233,24 +269,26 @@ pub(super) fn shown(words: &[String]) -> String {
 fn difference(plan: &Plan) -> String {
     let mut text = String::new();
     let mut last = None;
-    for proposal in &plan.proposals {
-        let Proposal {
-            client,
-            scope,
-            file,
-            ..
-        } = proposal;
-        if last != Some((client.id, file)) {
-            last = Some((client.id, file));
-            let (title, scope, file) = (client.title, scope.name(), file.display().to_string());
-            let _ = writeln!(text, "{title} ({scope}): {}", output::clean(&file));
+    let line = |style: Style, sign: char, words: &[String]| {
+        format!("{style}    {sign} {}{style:#}\n", shown(words))
+    };
+    let is_together = |a: &Proposal, b: &Proposal| a.combined.is_some() && a.combined == b.combined;
+    for together in plan.proposals.chunk_by(is_together) {
+        for proposal in together {
+            let (client, file) = (proposal.client, &proposal.file);
+            if last != Some((client.id, file)) {
+                last = Some((client.id, file));
+                let (scope, file) = (proposal.scope.name(), file.display().to_string());
+                let _ = writeln!(text, "{} ({scope}): {}", client.title, output::clean(&file));
+            }
+            let _ = writeln!(text, "  {}", output::clean(&proposal.entry.name));
+            text.push_str(&line(BAD, '-', &proposal.before));
         }
-        let line = |style: Style, sign: char, words: &[String]| {
-            format!("{style}    {sign} {}{style:#}\n", shown(words))
-        };
-        let _ = writeln!(text, "  {}", output::clean(&proposal.entry.name));
-        text.push_str(&line(BAD, '-', &proposal.before));
-        text.push_str(&line(GOOD, '+', &proposal.after()));
+        if together[0].combined.is_some() {
+            let name = &together[0].entry_after().name;
+            let _ = writeln!(text, "  {}", output::clean(name));
+        }
+        text.push_str(&line(GOOD, '+', &together[0].after()));
     }
     for skipped in &plan.skipped {
         let style = if skipped.is_fault { BAD } else { DIM };
@@ -266,7 +304,7 @@ fn report(args: &SetupArgs, plan: &Plan, outcome: &Outcome<'_>) -> Value {
         let mut refused = outcome.refused.iter();
         json!({
             "client": it.client.id, "scope": it.scope.name(), "file": it.file, "server": it.entry.name,
-            "before": masked(&it.before), "after": masked(&it.after()),
+            "before": masked(&it.before), "entry": it.entry_after().name, "after": masked(&it.after()),
             "wrapped": outcome.wrapped.iter().any(|it| is_same(it)),
             "reason": refused.find(|(it, _)| is_same(it)).map(|(_, why)| why),
         })

@@ -21,12 +21,7 @@ pub(super) struct FoundFile {
 impl FoundFile {
     /// Reads and parses the file.
     pub(super) fn parsed(&self) -> Result<ClientFile, EditError> {
-        let text = std::fs::read_to_string(&self.path).map_err(|source| EditError::Io {
-            doing: "read",
-            path: self.path.clone(),
-            source,
-        })?;
-        ClientFile::parse(&self.path, &text)
+        ClientFile::read(&self.path)
     }
 }
 

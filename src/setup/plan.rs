@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::SetupError;
 use super::clients::{Client, Scope};
+use super::combining::{self, CombinedEntry};
 use super::discovery::{self, FoundFile};
 use crate::config::edit::{ClientFile, EditError, EntryKind, EntryPath};
 use crate::config::{self, ConfigContext, ServerSpec};
@@ -21,6 +23,8 @@ pub(crate) struct Selection {
     pub(crate) clients: Vec<String>,
     /// Scope; `None` for both.
     pub(crate) scope: Option<Scope>,
+    /// Whether the servers of a table get one entry together.
+    pub(crate) combines: bool,
 }
 
 /// Entry to wrap.
@@ -32,16 +36,36 @@ pub(crate) struct Proposal {
     pub(crate) entry: EntryPath,
     /// Command of the server, as written.
     pub(crate) before: Vec<String>,
-    /// Words to put before the command.
+    /// Words to put before the command, or the whole command of the combined entry.
     pub(crate) words: Vec<String>,
     /// Settings with which the client starts the server.
     pub(crate) spec: ServerSpec,
+    /// Entry that several servers share; `None` if the server keeps its own.
+    pub(crate) combined: Option<CombinedEntry>,
 }
 
 impl Proposal {
-    /// Returns the whole command of the wrapped entry, as written.
+    /// Returns the whole command of the wrapped entry, or of the combined one, as written.
     pub(crate) fn after(&self) -> Vec<String> {
-        self.words.iter().chain(&self.before).cloned().collect()
+        let before = match self.combined {
+            Some(_) => &[],
+            None => &self.before[..],
+        };
+        self.words.iter().chain(before).cloned().collect()
+    }
+
+    /// Returns the error about an entry that is not as planned any more.
+    pub(super) fn changed(&self) -> SetupError {
+        SetupError::Changed {
+            name: self.entry.name.clone(),
+            file: self.file.display().to_string(),
+        }
+    }
+
+    /// Returns the name of the entry that starts the server after the edit.
+    pub(crate) fn entry_after(&self) -> &EntryPath {
+        let combined = self.combined.as_ref();
+        combined.map_or(&self.entry, |combined| &combined.entry)
     }
 }
 
@@ -103,6 +127,7 @@ impl Plan {
         selection: &Selection,
         around: &ConfigContext,
     ) {
+        let mut proposals = Vec::new();
         for name in parsed.names(&found.keys) {
             let is_meant = selection.servers.is_empty() || selection.servers.contains(&name);
             self.names.push(name.clone());
@@ -112,17 +137,34 @@ impl Plan {
             let keys = found.keys.clone();
             let entry = EntryPath { keys, name };
             match proposal(found, parsed, entry.clone(), around) {
-                Ok(proposal) => self.proposals.push(proposal),
-                Err((why, is_fault)) => self.skipped.push(Skipped {
-                    client: found.client,
-                    scope: found.scope,
-                    file: found.path.clone(),
-                    name: entry.name,
-                    why,
-                    is_fault,
-                }),
+                Ok(proposal) => proposals.push(proposal),
+                Err((why, is_fault)) => self.skip(found, entry.name, why, is_fault),
             }
         }
+        if selection.combines && !proposals.is_empty() {
+            let taken = |file: &Path| {
+                let mut combined = self.proposals.iter().flat_map(|it| &it.combined);
+                combined.any(|it| it.file == file)
+            };
+            if let Err(why) = combining::combine(parsed, &mut proposals, taken) {
+                for proposal in proposals {
+                    self.skip(found, proposal.entry.name, why.clone(), true);
+                }
+                return;
+            }
+        }
+        self.proposals.append(&mut proposals);
+    }
+
+    fn skip(&mut self, found: &FoundFile, name: String, why: String, is_fault: bool) {
+        self.skipped.push(Skipped {
+            client: found.client,
+            scope: found.scope,
+            file: found.path.clone(),
+            name,
+            why,
+            is_fault,
+        });
     }
 }
 
@@ -165,6 +207,7 @@ fn proposal(
         before,
         words,
         spec,
+        combined: None,
     })
 }
 

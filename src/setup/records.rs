@@ -32,6 +32,9 @@ pub(crate) struct SetupRecord {
     pub(crate) file: PathBuf,
     /// Wrapped servers, in the order of the edits.
     pub(crate) servers: Vec<WrappedServer>,
+    /// Entry in place of the servers, if they share one.
+    #[serde(default)]
+    pub(super) combined: Option<RecordedEntry>,
     pub(super) before: String,
     pub(super) after: String,
 }
@@ -47,6 +50,28 @@ pub(crate) struct WrappedServer {
     pub(super) args_added: bool,
 }
 
+/// Entry in place of several servers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct RecordedEntry {
+    #[serde(flatten)]
+    pub(super) entry: EntryPath,
+    /// File that the servers moved to.
+    pub(super) servers_file: PathBuf,
+    /// Text of this file.
+    pub(super) servers_text: String,
+}
+
+impl RecordedEntry {
+    /// Whether the file with the servers exists and has another text now.
+    pub(super) fn is_changed(&self) -> bool {
+        let text = std::fs::read_to_string(&self.servers_file);
+        text.map_or_else(
+            |error| error.kind() != io::ErrorKind::NotFound,
+            |text| text != self.servers_text,
+        )
+    }
+}
+
 impl SetupRecord {
     /// Creates a record of an edit that is about to happen now, without servers and texts.
     pub(super) fn new(client: &str, file: PathBuf) -> Result<Self, SetupError> {
@@ -60,6 +85,7 @@ impl SetupRecord {
             client: client.to_owned(),
             file,
             servers: Vec::new(),
+            combined: None,
             before: String::new(),
             after: String::new(),
         })

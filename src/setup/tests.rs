@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::config::ConfigContext;
-use crate::config::edit::{self, NewServer};
 use crate::state::{StateDirectory, StateFolder};
 
+mod at_once;
+mod combining;
 mod shapes;
 
 /// User with a home directory, a project in it, and a state directory.
@@ -54,7 +55,13 @@ impl User {
 
     fn wrap(&self) -> Result<(), SetupError> {
         let plan = self.plan(&Selection::default());
-        wrap(&plan.proposals, &self.records_folder()).1
+        self.wrap_all(&plan)
+    }
+
+    /// Wraps the proposals; returns the first error.
+    fn wrap_all(&self, plan: &Plan) -> Result<(), SetupError> {
+        let (_, errors) = wrap(&plan.proposals, &self.records_folder());
+        errors.into_iter().next().map_or(Ok(()), Err)
     }
 
     fn records_folder(&self) -> StateFolder {
@@ -90,8 +97,8 @@ fn round_trip(relative: &str, text: &str) {
         "{relative}: {text}\n{skipped:?} {:?}",
         plan.faults
     );
-    let (done, result) = wrap(&plan.proposals, &user.records_folder());
-    result.unwrap();
+    let (done, errors) = wrap(&plan.proposals, &user.records_folder());
+    assert!(errors.is_empty(), "{errors:?}");
     assert_eq!(done.len(), plan.proposals.len());
     let after = read(&path);
     assert!(
@@ -196,6 +203,7 @@ fn servers_clients_and_scopes_are_selected() {
             servers: owned(servers),
             clients: owned(clients),
             scope,
+            combines: false,
         });
         let found = plan.proposals.iter();
         let found: Vec<String> = found
@@ -265,7 +273,7 @@ fn edits_of_one_file_are_undone_in_reverse_order() {
             servers,
             ..Selection::default()
         });
-        wrap(&plan.proposals, &user.records_folder()).1.unwrap();
+        user.wrap_all(&plan).unwrap();
     }
     let folder = user.records_folder();
     let all = records(&folder).unwrap().known;
@@ -399,46 +407,7 @@ fn a_server_that_changes_before_the_edit_is_an_error() {
     let (user, path) = User::with(PROJECT, ONE);
     let plan = user.plan(&Selection::default());
     fs::write(&path, ONE.replace("\"y\"", "\"z\"")).unwrap();
-    let error = wrap(&plan.proposals, &user.records_folder()).1.unwrap_err();
+    let error = user.wrap_all(&plan).unwrap_err();
     assert!(matches!(error, SetupError::Changed { .. }), "{error}");
     assert!(records(&user.records_folder()).unwrap().known.is_empty());
-}
-
-/// Setups of different servers in one file, beside a program that adds servers to it.
-#[test]
-fn setups_at_once_lose_nothing() {
-    const MANY: usize = 12;
-    let entry = |n: usize| format!("\"s{n}\": {{\"command\": \"x{n}\"}}");
-    let entries: Vec<String> = (0..MANY).map(entry).collect();
-    let text = format!("{{\"mcpServers\": {{\n{}\n}}}}", entries.join(",\n"));
-    let (user, path) = User::with(PROJECT, &text);
-    std::thread::scope(|scope| {
-        for n in 0..MANY {
-            let (user, path) = (&user, &path);
-            scope.spawn(move || {
-                let servers = vec![format!("s{n}")];
-                let plan = user.plan(&Selection {
-                    servers,
-                    ..Selection::default()
-                });
-                wrap(&plan.proposals, &user.records_folder()).1.unwrap();
-            });
-            scope.spawn(move || {
-                let server = NewServer {
-                    command: "new".to_owned(),
-                    ..NewServer::default()
-                };
-                edit::add(path, &format!("new{n}"), &server, false).unwrap();
-            });
-        }
-    });
-    let after = read(&path);
-    assert_eq!(after.matches("\"dev\", \"--\"").count(), MANY, "{after}");
-    assert_eq!(after.matches("\"new\"").count(), MANY, "{after}");
-    // All but the additions can be taken out again.
-    assert_eq!(user.undo_all(true).len(), MANY);
-    for n in 0..MANY {
-        edit::remove(&path, &format!("new{n}"), |_| Ok(())).unwrap();
-    }
-    assert_eq!(read(&path), text);
 }

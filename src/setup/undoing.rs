@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::records::SetupRecord;
+use super::records::{RecordedEntry, SetupRecord};
 use crate::config::edit::{self, ClientFile, EditError, EntryKind};
 use crate::config::is_own;
 use crate::state::{StateError, StateFolder};
@@ -24,6 +24,11 @@ pub(crate) enum UndoError {
     #[error("{} no longer exists; --keep-changes forgets it", .0.display())]
     Gone(PathBuf),
     #[error(
+        "the servers in {} have changed since setup; --keep-changes restores them as they were, and keeps the file",
+        .0.display()
+    )]
+    ServersChanged(PathBuf),
+    #[error(
         "server `{name}` in {} still runs through mcp-proxy, in a way that undo does not know: restore its command by hand",
         .file.display()
     )]
@@ -42,6 +47,10 @@ pub(crate) fn undo(
     keep_changes: bool,
 ) -> Result<Restored, UndoError> {
     let file = &record.file;
+    let combined = record.combined.as_ref();
+    if let Some(changed) = combined.filter(|it| !keep_changes && it.is_changed()) {
+        return Err(UndoError::ServersChanged(changed.servers_file.clone()));
+    }
     let mut restored = Restored::File;
     let edit = |_: &Path, text: Option<&str>| match text {
         Some(text) if text == record.after => Ok(Some(record.before.clone())),
@@ -49,7 +58,10 @@ pub(crate) fn undo(
         Some(text) if text == record.before => Ok(None),
         Some(_) if !keep_changes => Err(UndoError::Changed(file.clone())),
         Some(text) => {
-            let (text, servers) = without_words(record, text)?;
+            let (text, servers) = match combined {
+                Some(combined) => separated(record, combined, text)?,
+                None => without_words(record, text)?,
+            };
             restored = Restored::Servers(servers);
             Ok(Some(text))
         }
@@ -66,8 +78,36 @@ pub(crate) fn undo(
     } else {
         return Err(UndoError::Gone(file.clone()));
     }
+    let is_unused =
+        |it: &&RecordedEntry| restored != Restored::Servers(Vec::new()) && !it.is_changed();
+    if let Some(unused) = combined.filter(is_unused) {
+        let _ = std::fs::remove_file(&unused.servers_file);
+    }
     folder.remove(&record.name)?;
     Ok(restored)
+}
+
+/// Returns `text` with the servers in place of the combined entry, and their names; no names if the entry is gone.
+fn separated(
+    record: &SetupRecord,
+    combined: &RecordedEntry,
+    text: &str,
+) -> Result<(String, Vec<String>), UndoError> {
+    let parsed = ClientFile::parse(&record.file, text)?;
+    let file = combined.servers_file.to_string_lossy();
+    let is_ours = |words: &[String]| {
+        is_own(&words[0], &words[1..], None) && words.iter().any(|word| *word == file)
+    };
+    match parsed.kind(&combined.entry) {
+        Some(EntryKind::Command(now)) if is_ours(&now) => {
+            let before = ClientFile::parse(&record.file, &record.before)?;
+            let names = record.servers.iter().map(|it| it.entry.name.clone());
+            let names: Vec<String> = names.collect();
+            let text = parsed.separated(&combined.entry, &before, &names)?;
+            Ok((text, names))
+        }
+        _ => Ok((text.to_owned(), Vec::new())),
+    }
 }
 
 /// Returns `text` with the commands of the servers from before, and the names of the servers that were restored. Returns

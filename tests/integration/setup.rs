@@ -1,5 +1,6 @@
 //! `setup` and `undo`: clients' files are wrapped once the wrapped servers work, and restored.
 
+mod many;
 mod real_clients;
 
 use std::ffi::OsStr;

@@ -2,12 +2,16 @@
 
 use std::ffi::OsString;
 
+use serde_json::{Value, json};
+
 use super::super::selection::run_visit;
 use super::super::{CliError, Global};
-use crate::app::visit::{ServerVisit, Visit, VisitOutcome};
+use crate::app::visit::{CallError, ServerVisit, Visit, VisitOutcome};
 use crate::config::{Config, ServerSpec};
+use crate::meta_tools::{LOAD, UNLOAD};
 use crate::output;
-use crate::setup::Proposal;
+use crate::server::RawResponse;
+use crate::setup::{Proposal, ServersFile};
 
 /// Number of servers that are started at once.
 const AT_ONCE: usize = 4;
@@ -18,28 +22,17 @@ type Verdict = Result<(), String>;
 /// Names of a server's tools, or the reason why it does not start.
 type Listed = Result<Vec<String>, String>;
 
-/// Starts each server as it is, and through the proxy if it starts. Returns a verdict for each, in the given order;
-/// `None` if a signal interrupted the proof.
-pub(super) fn prove(
-    proposals: &[Proposal],
-    global: &Global,
-) -> Result<Option<Vec<Verdict>>, CliError> {
-    let mut verdicts = Vec::new();
-    for some in proposals.chunks(AT_ONCE) {
-        match prove_some(some, global)? {
-            Some(found) => verdicts.extend(found),
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(verdicts))
+/// Outcome of a proof.
+#[derive(Default)]
+pub(super) struct Proof {
+    /// A verdict for each server, in the given order.
+    pub(super) verdicts: Vec<Verdict>,
+    /// Files that proved servers with a combined entry move to.
+    pub(super) files: Vec<ServersFile>,
 }
 
-fn prove_some(proposals: &[Proposal], global: &Global) -> Result<Option<Vec<Verdict>>, CliError> {
-    let plain = proposals.iter().map(|it| it.spec.clone());
-    let Some(plain) = tools(plain.collect(), global)? else {
-        return Ok(None);
-    };
-    let starting = proposals.iter().zip(&plain).filter(|(_, it)| it.is_ok());
+/// Starts each server as it is, and through the proxy if it starts. Returns `None` if a signal interrupted the proof.
+pub(super) fn prove(proposals: &[Proposal], global: &Global) -> Result<Option<Proof>, CliError> {
     let quiet = Global {
         verbose: 0,
         quiet: true,
@@ -47,37 +40,137 @@ fn prove_some(proposals: &[Proposal], global: &Global) -> Result<Option<Vec<Verd
         log: global.log.clone(),
         log_format: global.log_format,
     };
-    let wrapped = starting.map(|(proposal, _)| wrapped_spec(proposal));
-    let Some(wrapped) = tools(wrapped.collect(), &quiet)? else {
+    let mut proof = Proof::default();
+    for table in proposals.chunk_by(|one, other| one.combined == other.combined) {
+        let mut plain = Vec::new();
+        for some in table.chunks(AT_ONCE) {
+            let specs = some.iter().map(|it| it.spec.clone());
+            let Some(found) = tools(specs.collect(), global)? else {
+                return Ok(None);
+            };
+            plain.extend(found);
+        }
+        let started = table.iter().zip(&plain).filter(|(_, it)| it.is_ok());
+        let started: Vec<&Proposal> = started.map(|(proposal, _)| proposal).collect();
+        // It removes itself when the proof fails.
+        let file = written(&started)?;
+        let found = match file {
+            Some(_) => tools_through_serve(&started, &quiet)?,
+            None => tools_through_dev(&started, &quiet)?,
+        };
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let mut found = found.into_iter();
+        let of_table = plain.into_iter().map(|plain| verdict(plain, &mut found));
+        let of_table: Vec<Verdict> = of_table.collect();
+        let proved = table.iter().zip(&of_table).filter(|(_, it)| it.is_ok());
+        let proved: Vec<&Proposal> = proved.map(|(proposal, _)| proposal).collect();
+        if proved.len() == started.len() {
+            proof.files.extend(file);
+        } else {
+            drop(file);
+            proof.files.extend(written(&proved)?);
+        }
+        proof.verdicts.extend(of_table);
+    }
+    Ok(Some(proof))
+}
+
+fn written(proposals: &[&Proposal]) -> Result<Option<ServersFile>, CliError> {
+    ServersFile::write(proposals).map_err(|error| CliError::Failure(error.to_string()))
+}
+
+/// Compares the tools of a server as it is with those through the proxy, which are the next of `found` if it starts.
+fn verdict(plain: Listed, found: &mut impl Iterator<Item = Listed>) -> Verdict {
+    let expected = plain.map_err(|reason| format!("does not start: {reason}"))?;
+    let found = found.next().unwrap_or_else(|| Ok(Vec::new()));
+    let found = found.map_err(|reason| format!("does not start through mcp-proxy: {reason}"))?;
+    match expected.iter().find(|tool| !found.contains(tool)) {
+        Some(missing) => Err(format!(
+            "lists the tool `{}`, but not through mcp-proxy",
+            output::clean(missing)
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Starts each server in the entry of its own, wrapped.
+fn tools_through_dev(
+    proposals: &[&Proposal],
+    global: &Global,
+) -> Result<Option<Vec<Listed>>, CliError> {
+    let mut listed = Vec::new();
+    for some in proposals.chunks(AT_ONCE) {
+        match tools(some.iter().copied().map(wrapped_spec).collect(), global)? {
+            Some(found) => listed.extend(found),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(listed))
+}
+
+/// Starts the combined entry, and loads the servers one after the other.
+fn tools_through_serve(
+    proposals: &[&Proposal],
+    global: &Global,
+) -> Result<Option<Vec<Listed>>, CliError> {
+    let Some(first) = proposals.first() else {
+        return Ok(Some(Vec::new()));
+    };
+    let (program, args) = first.words.split_at(1);
+    let args = args.iter().map(OsString::from);
+    let name = first.entry_after().name.clone();
+    let cwd = first.spec.cwd.clone();
+    let entry = ServerSpec::new(name, program[0].clone().into(), args.collect(), cwd);
+    let calls = proposals.iter().flat_map(|proposal| {
+        let server = json!({ "server_name": proposal.entry.name }).to_string();
+        [(LOAD, server.clone()), (UNLOAD, server)]
+    });
+    let timeouts = proposals.iter().map(|it| it.spec.timeouts.start * 2);
+    let visit = Visit {
+        calls: calls
+            .map(|(tool, server)| (tool.to_owned(), server))
+            .collect(),
+        call_timeout: timeouts.max(),
+        ..visit_of(vec![entry])
+    };
+    let Some(mut visited) = run_visit(visit, global)? else {
         return Ok(None);
     };
-    let mut wrapped = wrapped.into_iter();
-    let verdicts = plain.into_iter().map(|plain| {
-        let expected = plain.map_err(|reason| format!("does not start: {reason}"))?;
-        let found = wrapped.next().unwrap_or_else(|| Ok(Vec::new()));
-        let found =
-            found.map_err(|reason| format!("does not start through mcp-proxy: {reason}"))?;
-        match expected.iter().find(|tool| !found.contains(tool)) {
-            Some(missing) => Err(format!(
-                "lists the tool `{}`, but not through mcp-proxy",
-                output::clean(missing)
-            )),
-            None => Ok(()),
+    let outcome = visited.pop().map(|visit| visit.outcome);
+    Ok(Some(match outcome {
+        Some(VisitOutcome::Started { calls, .. }) => {
+            let loads = calls.into_iter().step_by(2);
+            loads.map(|call| tools_of_load(call.response)).collect()
         }
-    });
-    Ok(Some(verdicts.collect()))
+        Some(VisitOutcome::Broken(failure)) => {
+            vec![Err(failure.reason.clone()); proposals.len()]
+        }
+        Some(VisitOutcome::Interrupted) | None => Vec::new(),
+    }))
+}
+
+/// Returns the tools in the result of a load, or the reason why the server does not start.
+fn tools_of_load(response: Result<RawResponse, CallError>) -> Listed {
+    let result = match response {
+        Ok(RawResponse::Result(result)) => result,
+        Ok(RawResponse::Error(error)) => return Err(error),
+        Err(error) => return Err(error.to_string()),
+    };
+    let result: Value = serde_json::from_str(&result).unwrap_or_default();
+    let content = &result["structuredContent"];
+    if let Some(error) = content["error"].as_str() {
+        return Err(error.to_owned());
+    }
+    let tools = content["tools"].as_array().into_iter().flatten();
+    Ok(tools
+        .filter_map(|it| it.as_str().map(str::to_owned))
+        .collect())
 }
 
 /// Starts the servers. Returns `None` if a signal interrupted the starts.
 fn tools(servers: Vec<ServerSpec>, global: &Global) -> Result<Option<Vec<Listed>>, CliError> {
-    let visit = Visit {
-        servers,
-        max_message: Config::default().max_message,
-        era: None,
-        calls: Vec::new(),
-        listed_only: false,
-        call_timeout: None,
-    };
     let listed = |visit: ServerVisit| match visit.outcome {
         VisitOutcome::Started { snapshot, .. } => {
             let names = snapshot.tool_names().into_iter();
@@ -86,8 +179,19 @@ fn tools(servers: Vec<ServerSpec>, global: &Global) -> Result<Option<Vec<Listed>
         VisitOutcome::Broken(failure) => Err(failure.reason.clone()),
         VisitOutcome::Interrupted => Err("was interrupted".to_owned()),
     };
-    let visited = run_visit(visit, global)?;
+    let visited = run_visit(visit_of(servers), global)?;
     Ok(visited.map(|visited| visited.into_iter().map(listed).collect()))
+}
+
+fn visit_of(servers: Vec<ServerSpec>) -> Visit {
+    Visit {
+        servers,
+        max_message: Config::default().max_message,
+        era: None,
+        calls: Vec::new(),
+        listed_only: false,
+        call_timeout: None,
+    }
 }
 
 /// Returns the settings with which the client starts the wrapped server. The proxy waits for the server as long as the

@@ -10,7 +10,7 @@ use std::ops::Range;
 use serde_json::{Value as Plain, json};
 
 use super::super::node::{Node, Value};
-use super::{ConfigDocument, EditError, NewServer, entry, spliced};
+use super::{ConfigDocument, EditError, NewServer, NodeEntry, entry, spliced};
 
 /// Returns the text with the server added or replaced.
 pub(super) fn add(
@@ -152,11 +152,39 @@ fn replaced(document: &ConfigDocument, name: &str, at: usize, value: &Plain) -> 
     let Some(Value::Table(entries)) = place.map(|place| &place.servers.value) else {
         return text.to_owned();
     };
-    let (key, old) = &entries[at];
+    let new = value_in_place(document, &entries[at], value);
+    spliced(text, vec![(entries[at].1.at.span.clone(), new)])
+}
+
+/// Returns the text of a value in the layout of the entry that it replaces.
+fn value_in_place(document: &ConfigDocument, (key, old): &NodeEntry, value: &Plain) -> String {
+    let text = document.text();
     let lines = text[old.at.span.clone()].contains('\n') || starts_line(text, key.at.span.start);
     let indent = indent_of_line(text, key.at.span.start);
-    let new = Layout::of(document).rendered(value, indent, lines);
-    spliced(text, vec![(old.at.span.clone(), new)])
+    Layout::of(document).rendered(value, indent, lines)
+}
+
+/// Returns the text with the entry `name` in place of `old`.
+pub(super) fn exchanged(
+    document: &ConfigDocument,
+    old: &NodeEntry,
+    name: &str,
+    value: &Plain,
+) -> String {
+    let value = value_in_place(document, old, value);
+    with_texts(document, old, &[format!("{}: {value}", Plain::from(name))])
+}
+
+/// Returns the text with the texts of other entries in place of `old`.
+pub(super) fn with_texts(document: &ConfigDocument, old: &NodeEntry, entries: &[String]) -> String {
+    let text = document.text();
+    let (start, end) = (old.0.at.span.start, old.1.at.span.end);
+    let separator = if starts_line(text, start) {
+        format!(",{}{}", document.newline(), indent_of_line(text, start))
+    } else {
+        ", ".to_owned()
+    };
+    spliced(text, vec![(start..end, entries.join(&separator))])
 }
 
 /// Layout of the file.
@@ -258,7 +286,7 @@ impl<'a> Layout<'a> {
 }
 
 /// Returns the text without one entry of the object `table`.
-fn without(document: &ConfigDocument, table: &Node, at: usize) -> String {
+pub(super) fn without(document: &ConfigDocument, table: &Node, at: usize) -> String {
     let text = document.text();
     let Value::Table(entries) = &table.value else {
         return text.to_owned();

@@ -17,14 +17,8 @@ pub(super) fn add(document: &ConfigDocument, name: &str, server: &NewServer) -> 
     let place = document.place(name);
     let key = place.map_or("servers", |place| place.keys[0]);
     let table = table(key, name, server).join(newline);
-    let cuts = lines_of(document, name);
-    let text = document.text();
-    let first = cuts.first().cloned();
-    if let Some(first) = first.filter(|it| text[it.clone()].trim_start().starts_with('[')) {
-        let mut cuts: Vec<_> = cuts.into_iter().map(|it| (it, String::new())).collect();
-        let ended = text[first].ends_with('\n');
-        cuts[0].1 = if ended { table + newline } else { table };
-        return spliced(text, cuts);
+    if let Some(replaced) = with_text(document, name, &format!("{table}{newline}")) {
+        return replaced;
     }
     let text = remove(document, name);
     if text.is_empty() {
@@ -36,6 +30,47 @@ pub(super) fn add(document: &ConfigDocument, name: &str, server: &NewServer) -> 
     } else {
         format!("{text}{newline}{newline}{table}")
     }
+}
+
+/// Returns the text with the server `new` in place of the server `old`, which must have a table with a header.
+pub(super) fn exchanged(
+    document: &ConfigDocument,
+    old: &str,
+    new: &str,
+    server: &NewServer,
+) -> Option<String> {
+    let newline = document.newline();
+    let table = table(document.place(old)?.keys[0], new, server).join(newline);
+    with_text(document, old, &format!("{table}{newline}"))
+}
+
+/// Returns the text with `lines`, which are whole, in place of a server; `None` unless the server has a table with a
+/// header.
+pub(super) fn with_text(document: &ConfigDocument, name: &str, lines: &str) -> Option<String> {
+    let text = document.text();
+    let cuts = lines_of(document, name);
+    let first = cuts.first().map(|first| &text[first.clone()])?;
+    if !first.trim_start().starts_with('[') {
+        return None;
+    }
+    // Keeps the end of the file, with or without a line break.
+    let lines = if first.ends_with('\n') {
+        lines
+    } else {
+        lines.trim_end_matches(['\r', '\n'])
+    };
+    let mut cuts: Vec<_> = cuts.into_iter().map(|it| (it, String::new())).collect();
+    lines.clone_into(&mut cuts[0].1);
+    Some(spliced(text, cuts))
+}
+
+/// Returns the whole lines that define a server.
+pub(super) fn text_of(document: &ConfigDocument, name: &str) -> Option<String> {
+    let lines = lines_of(document, name).into_iter();
+    let text: String = lines.map(|lines| &document.text()[lines]).collect();
+    let is_ended = text.is_empty() || text.ends_with('\n');
+    let end = if is_ended { "" } else { document.newline() };
+    (!text.is_empty()).then(|| text + end)
 }
 
 /// Returns the text without the server.

@@ -4,6 +4,9 @@
 //! bytes are unchanged, and removing the words restores the bytes from before. A program and its arguments may have a
 //! key each (`command` and `args`), share a list (`OpenCode`), or lie in a table (Zed's former format).
 
+mod combine;
+mod tables;
+
 use std::ops::Range;
 use std::path::Path;
 
@@ -15,6 +18,7 @@ use super::super::own_entry;
 use super::super::show::toml_text;
 use super::json::{indent_of_line, starts_line};
 use super::{ConfigDocument, EditError, FileFormat, MARK, NodeEntry, entry, plain, spliced};
+use tables::{servers, value_at, without_command};
 
 /// Keys of a program: most clients, Goose.
 const PROGRAM: [&str; 2] = ["command", "cmd"];
@@ -51,6 +55,16 @@ pub(crate) struct ClientFile {
 }
 
 impl ClientFile {
+    /// Reads and parses `file`.
+    pub(crate) fn read(file: &Path) -> Result<Self, EditError> {
+        let text = std::fs::read_to_string(file).map_err(|source| EditError::Io {
+            doing: "read",
+            path: file.to_owned(),
+            source,
+        })?;
+        Self::parse(file, &text)
+    }
+
     /// Parses `text`, the content of `file`; the extension determines the format.
     pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, EditError> {
         let is_marked = text.starts_with(MARK);
@@ -125,7 +139,7 @@ impl ClientFile {
         };
         let before = parts.words().ok_or_else(|| self.refusal(path))?;
         let after: Vec<String> = words.iter().chain(&before).cloned().collect();
-        self.proved_command(spliced(self.document.text(), cuts), path, &after)
+        self.proved_command(&spliced(self.document.text(), cuts), path, &after)
     }
 
     /// Returns the text without `words`, which [`wrapped`](Self::wrapped) put before the server's command, and without
@@ -173,7 +187,7 @@ impl ClientFile {
             }
         };
         let text = spliced(text, cuts);
-        self.proved_command(text, path, before).map(Some)
+        self.proved_command(&text, path, before).map(Some)
     }
 
     fn refusal(&self, path: &EntryPath) -> EditError {
@@ -186,7 +200,7 @@ impl ClientFile {
     /// Returns `edited` if the server has the command `words` there and nothing else differs; otherwise an error.
     fn proved_command(
         &self,
-        edited: String,
+        edited: &str,
         path: &EntryPath,
         words: &[String],
     ) -> Result<String, EditError> {
@@ -200,13 +214,19 @@ impl ClientFile {
                 matches!(after.kind(path), Some(EntryKind::Command(it)) if it == words);
             is_command && rest(after) == rest(self) && rest(self).is_some()
         };
-        let after = Self::parse(&self.document.source.path, &edited);
-        let is_good = after.is_ok_and(|after| is_proved(&after));
-        match (is_good, self.is_marked) {
-            (true, true) => Ok(format!("{MARK}{edited}")),
-            (true, false) => Ok(edited),
-            (false, _) => Err(self.refusal(path)),
-        }
+        self.proved_edit(edited, is_proved)
+            .ok_or_else(|| self.refusal(path))
+    }
+
+    /// Returns `edited`, with the byte order mark of the file, if it can be parsed and `is_proved`.
+    fn proved_edit(&self, edited: &str, is_proved: impl Fn(&Self) -> bool) -> Option<String> {
+        let after = Self::parse(&self.document.source.path, edited).ok()?;
+        let mark = if self.is_marked {
+            MARK.to_string()
+        } else {
+            String::new()
+        };
+        is_proved(&after).then(|| mark + edited)
     }
 
     fn quoted(&self, word: &str) -> String {
@@ -386,61 +406,6 @@ impl<'n> CommandParts<'n> {
             .map(word)
             .collect::<Option<_>>()?;
         (!words.is_empty()).then_some(words)
-    }
-}
-
-/// Returns the servers below `keys`, each of which must occur once: the entries of a table, or the items of a list with
-/// their names.
-fn servers<'n>(tree: &'n Node, keys: &[String]) -> Vec<(&'n str, &'n Node)> {
-    let table = keys.iter().try_fold(tree, |node, key| {
-        let Value::Table(entries) = &node.value else {
-            return None;
-        };
-        let mut same = entries.iter().filter(|(it, _)| it.value == *key);
-        same.next()
-            .filter(|_| same.next().is_none())
-            .map(|it| &it.1)
-    });
-    match table.map(|table| &table.value) {
-        Some(Value::Table(entries)) => {
-            let entries = entries.iter();
-            entries
-                .map(|(key, node)| (key.value.as_str(), node))
-                .collect()
-        }
-        Some(Value::List(items)) => {
-            let named = |node: &'n Node| match &node.get("name")?.value {
-                Value::Text(name) => Some((name.as_str(), node)),
-                _ => None,
-            };
-            items.iter().filter_map(named).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn value_at<'v>(tree: &'v mut Plain, path: &EntryPath) -> Option<&'v mut Plain> {
-    let table = path
-        .keys
-        .iter()
-        .try_fold(tree, |value, key| value.get_mut(key))?;
-    match table {
-        Plain::Array(items) => items.iter_mut().find(|it| it["name"] == path.name.as_str()),
-        table => table.get_mut(&path.name),
-    }
-}
-
-fn without_command(server: &mut Plain) {
-    let Some(entries) = server.as_object_mut() else {
-        return;
-    };
-    if let Some(Plain::Object(parts)) = entries.get_mut("command") {
-        parts.remove("path");
-        parts.remove(ARGS);
-        return;
-    }
-    for key in PROGRAM.iter().chain([&ARGS]) {
-        entries.remove(*key);
     }
 }
 

@@ -295,7 +295,7 @@ fn the_variables_of_clients_mean_what_they_mean_there() {
     fs::create_dir_all(project.join(".cursor")).unwrap();
     let text = r#"{"mcpServers": {"a": {"command": "x", "cwd": "${workspaceFolder}${/}.cursor", "args": [
         "${userHome}/x", "${workspaceFolderBasename}", "a${pathSeparator}b${/}c", "${env:A}",
-        "${extensionPath}${/}x", "${CLAUDE_PLUGIN_ROOT}", "${workspaceFolder:-no}"]}}}"#;
+        "${extensionPath}${/}x", "${CLAUDE_PLUGIN_ROOT}", "${workspaceFolder:-no}", "${cwd}"]}}}"#;
     fs::write(project.join(".cursor/mcp.json"), text).unwrap();
     let mut around = ConfigContext {
         explicit: Some(".cursor/mcp.json".into()),
@@ -310,7 +310,16 @@ fn the_variables_of_clients_mean_what_they_mean_there() {
     let a = &loaded.config.servers[0];
     let root = project.to_str().unwrap();
     let x = format!("{root}/x");
-    let expected = ["/home/me/x", "my project", "a/b/c", "1", &x, root, root];
+    let expected = [
+        "/home/me/x",
+        "my project",
+        "a/b/c",
+        "1",
+        &x,
+        root,
+        root,
+        root,
+    ];
     assert_eq!(a.args, expected);
     assert!(a.cwd.ends_with("my project/.cursor"));
     // `env:` looks only in the environment; an unset variable is a fault.

@@ -14,6 +14,8 @@ struct RealClient {
     file: &'static str,
     /// Text of the file, with `SERVER` and `SCRIPT` in place of the server's command.
     text: &'static str,
+    /// Options of `setup`.
+    options: &'static [&'static str],
     /// Command that prints a list.
     list: Vec<OsString>,
     /// Texts in the list of a plain and of a wrapped server, with the same placeholders.
@@ -47,7 +49,8 @@ impl RealClient {
         is_plain();
         // A client may rewrite its file when it first runs.
         let before = home.read(self.file);
-        run(&home, &["setup", "--yes", "--client", self.id]).ended_with(0);
+        let setup = ["setup", "--yes", "--client", self.id];
+        run(&home, &[&setup, self.options].concat()).ended_with(0);
         let list = self.listed(&home);
         assert!(list.contains(&wrapped), "{wrapped}:\n{list}");
         run(&home, &["undo", "--yes", "--client", self.id]).ended_with(0);
@@ -75,9 +78,25 @@ fn claude_code_connects_to_the_wrapped_server() {
         id: "claude-code",
         file: "home/.claude.json",
         text: r#"{"mcpServers": {"weather": {"type": "stdio", "command": "SERVER", "args": ["SCRIPT"]}}}"#,
+        options: &[],
         list: mcp_list("@anthropic-ai/claude-code/cli-wrapper.cjs"),
         plain: "weather: SERVER SCRIPT - ✔ Connected",
         wrapped: "mcp-proxy dev -- SERVER SCRIPT - ✔ Connected",
+    }
+    .follows_setup_and_undo();
+}
+
+#[test]
+fn claude_code_connects_to_the_entry_of_many_servers() {
+    RealClient {
+        id: "claude-code",
+        file: "home/.claude.json",
+        text: r#"{"mcpServers": {"weather": {"type": "stdio", "command": "SERVER", "args": ["SCRIPT"]},
+            "tickets": {"command": "SERVER"}}}"#,
+        options: &["--many"],
+        list: mcp_list("@anthropic-ai/claude-code/cli-wrapper.cjs"),
+        plain: "weather: SERVER SCRIPT - ✔ Connected",
+        wrapped: ".claude.mcp-proxy.json - ✔ Connected",
     }
     .follows_setup_and_undo();
 }
@@ -88,6 +107,7 @@ fn codex_lists_the_wrapped_server() {
         id: "codex",
         file: "home/.codex/config.toml",
         text: "# own\n[mcp_servers.weather]\ncommand = \"SERVER\" # scripted\nargs = [\"SCRIPT\"]\n",
+        options: &[],
         list: mcp_list("@openai/codex/bin/codex.js"),
         plain: "  SCRIPT  ",
         wrapped: "mcp-proxy  dev -- SERVER SCRIPT  ",
@@ -106,6 +126,7 @@ fn gemini_cli_connects_to_the_wrapped_server() {
   "mcpServers": {"weather": {"command": "SERVER", "args": ["SCRIPT"]}}
 }
 "#,
+        options: &[],
         list: mcp_list("@google/gemini-cli/bundle/gemini.js"),
         plain: "weather: SERVER SCRIPT (stdio) - Connected",
         wrapped: "mcp-proxy dev -- SERVER SCRIPT (stdio) - Connected",
@@ -123,6 +144,7 @@ fn the_inspector_lists_the_tools_of_the_wrapped_server() {
         id: "claude-code",
         file: super::FILE,
         text: r#"{"mcpServers": {"weather": {"command": "SERVER", "args": ["SCRIPT"]}}}"#,
+        options: &[],
         list: inspector().into_iter().chain(words).collect(),
         plain: r#""name": "echo""#,
         wrapped: r#""name": "reload_mcp_server""#,
