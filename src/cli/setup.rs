@@ -76,13 +76,13 @@ pub(super) fn confirm(question: &str) -> Result<bool, CliError> {
 
 /// Entries after a setup.
 #[derive(Default)]
-struct Outcome<'p> {
+struct SetupOutcome<'p> {
     wrapped: Vec<&'p Proposal>,
     /// Entries that the proof refused, each with the reason as a clause about the server.
     refused: Vec<(&'p Proposal, String)>,
 }
 
-impl Outcome<'_> {
+impl SetupOutcome<'_> {
     /// Returns the files that servers moved to, each once.
     fn files(&self) -> impl Iterator<Item = &Path> {
         let combined = self.wrapped.iter().filter_map(|it| it.combined.as_ref());
@@ -110,7 +110,7 @@ pub(crate) fn run(args: &SetupArgs, global: &Global) -> Result<u8, CliError> {
         print(&difference(&plan))?;
     }
     if args.dry_run || plan.proposals.is_empty() {
-        return finish(args, &plan, &Outcome::default());
+        return finish(args, &plan, &SetupOutcome::default());
     }
     if !args.yes && !confirm("Start these servers once as a check, and edit the files?")? {
         return Err(CliError::Failure("nothing was changed".to_owned()));
@@ -120,7 +120,7 @@ pub(crate) fn run(args: &SetupArgs, global: &Global) -> Result<u8, CliError> {
     let Some(Proof { verdicts, files }) = proof::prove(&plan.proposals, global)? else {
         return Ok(EXIT_INTERRUPTED);
     };
-    let mut outcome = Outcome::default();
+    let mut outcome = SetupOutcome::default();
     let mut proved = Vec::new();
     for (proposal, verdict) in plan.proposals.iter().zip(verdicts) {
         match verdict {
@@ -163,7 +163,7 @@ fn check_names(args: &SetupArgs, plan: &Plan) -> Result<(), CliError> {
 }
 
 /// Prints the outcome; returns the exit code.
-fn finish(args: &SetupArgs, plan: &Plan, outcome: &Outcome<'_>) -> Result<u8, CliError> {
+fn finish(args: &SetupArgs, plan: &Plan, outcome: &SetupOutcome<'_>) -> Result<u8, CliError> {
     if args.json {
         print(&format!("{}\n", report(args, plan, outcome)))?;
     } else {
@@ -179,7 +179,7 @@ fn finish(args: &SetupArgs, plan: &Plan, outcome: &Outcome<'_>) -> Result<u8, Cl
 }
 
 /// Returns the error about entries that the proof refused.
-fn refusal(outcome: &Outcome<'_>) -> Option<CliError> {
+fn refusal(outcome: &SetupOutcome<'_>) -> Option<CliError> {
     let (first, why) = outcome.refused.first()?;
     let rest = match outcome.wrapped.len() {
         0 => "nothing was changed".to_owned(),
@@ -207,7 +207,7 @@ fn counted(servers: usize) -> String {
 }
 
 /// Returns the lines that say which entries were refused and what to do after the edit.
-fn summary(plan: &Plan, outcome: &Outcome<'_>) -> String {
+fn summary(plan: &Plan, outcome: &SetupOutcome<'_>) -> String {
     let mut text = String::new();
     for (proposal, why) in &outcome.refused {
         left(&mut text, BAD, &proposal.entry.name, &proposal.file, why);
@@ -297,7 +297,7 @@ fn difference(plan: &Plan) -> String {
     text
 }
 
-fn report(args: &SetupArgs, plan: &Plan, outcome: &Outcome<'_>) -> Value {
+fn report(args: &SetupArgs, plan: &Plan, outcome: &SetupOutcome<'_>) -> Value {
     let masked = |words: &[String]| shown_words(words.iter().map(String::as_str));
     let proposal = |it: &Proposal| {
         let is_same = |other: &Proposal| std::ptr::eq(other, it);
