@@ -25,7 +25,7 @@ pub(crate) enum Event {
     },
     /// The watch differs from the probable intention: a glob matches nothing, or files are polled.
     WatchWarning { server: String, message: String },
-    /// Harmless information about the watch.
+    /// Harmless information about the watch and the reload.
     WatchNote { server: String, message: String },
     /// The content of watched files changed. Paths below the server's cwd are relative to it.
     Changed { server: String, paths: Vec<PathBuf> },
@@ -230,7 +230,7 @@ pub(crate) struct Failure {
     pub(crate) files: Vec<PathBuf>,
     /// True if a remote server cannot be reached; false if its code is at fault.
     pub(crate) remote: bool,
-    /// True if the start timed out; the next call may try again.
+    /// True if the start timed out or found its port taken; the next call may try again.
     pub(crate) late: bool,
 }
 

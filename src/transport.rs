@@ -6,6 +6,7 @@ pub(crate) mod child;
 pub(crate) mod file_limit;
 pub(crate) mod http;
 pub(crate) mod lines;
+pub(crate) mod listening_ports;
 pub(crate) mod pipe;
 mod process_group;
 pub(crate) mod reaper;

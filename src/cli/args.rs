@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 use super::{CliError, usage_hints};
 use crate::command_line::CommandLine;
 use crate::config::{
-    NAME_ADVICE, OnBroken, ReloadMode, ServerSpec, is_name_char, parse_duration, parse_size,
+    NAME_ADVICE, OnBroken, ProcessAddress, ReloadMode, ServerSpec, is_name_char, parse_duration,
+    parse_size,
 };
 use crate::mcp::Era;
 use crate::meta_tools::Set;
@@ -122,6 +123,9 @@ pub(crate) struct ServerArgs {
     /// Protocol era to speak with the server
     #[arg(long, value_name = "ERA", value_enum, default_value = "auto")]
     pub(crate) era: EraChoice,
+    /// Address on which CMD serves HTTP; `{port}` stands for a free port here, in CMD and in --env
+    #[arg(long, value_name = "URL", requires = "command")]
+    pub(crate) url: Option<String>,
     /// Time limit for a start, until the server has listed its tools [default: 30s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) start_timeout: Option<Duration>,
@@ -142,6 +146,9 @@ impl ServerArgs {
         let name = default_name(program, args);
         let cwd = existing_directory(self.cwd.as_deref().unwrap_or(Path::new(".")))?;
         let mut spec = ServerSpec::new(name, program.clone(), args.to_vec(), cwd);
+        let listens = self.url.as_deref().map(ProcessAddress::of_command_line);
+        let listens = listens.transpose();
+        spec.listens = listens.map_err(|error| CliError::Usage(format!("--url: {error}")))?;
         self.adjust(&mut spec)?;
         usage_hints::one_word(&spec).map_or(Ok(Some(spec)), Err)
     }

@@ -88,7 +88,9 @@ impl DevArgs {
         let around = config::surroundings(self.config.as_ref())?;
         let (plan, config, project) = match self.server.spec()? {
             Some(mut spec) => {
-                spec.warm = StandbyMode::AtOnce;
+                if spec.listens.is_none() {
+                    spec.warm = StandbyMode::AtOnce;
+                }
                 self.adjust(&mut spec);
                 let mut config = Config::default();
                 self.adjust_times(&mut config.timeouts);

@@ -23,7 +23,7 @@ enum Topic {
     Watching,
     /// Standby processes that make a save live in milliseconds
     Warm,
-    /// Clients over HTTP
+    /// Clients and servers over HTTP
     Http,
     /// Servers from git, and the limits for a model
     #[value(aliases = ["update", "uninstall"])]

@@ -1,5 +1,6 @@
 //! Remote servers: validation of the address and the headers.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use base64::Engine as _;
@@ -65,15 +66,33 @@ impl Remote {
     }
 }
 
+/// Returns true if the host of `url` is this machine by its name.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host_str() {
+        Some(host) => {
+            let host = host.trim_matches(['[', ']']);
+            let address = host.parse::<IpAddr>();
+            host == "localhost"
+                || host.ends_with(".localhost")
+                || address.is_ok_and(|address| address.to_canonical().is_loopback())
+        }
+        None => false,
+    }
+}
+
 /// Error in the address or in a header.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RemoteError {
+pub(crate) enum RemoteError {
     #[error("`url` is not a valid URL: {0}")]
     Url(<Url as FromStr>::Err),
     #[error("`url` has a fragment (`#…`), which is never sent to a server")]
     Fragment,
     #[error("`url` begins with `{0}:`; use `https:` or `http:`")]
     Scheme(String),
+    #[error(
+        "`url` beside `command` must be an address of this machine, such as http://127.0.0.1:{{port}}/mcp"
+    )]
+    NotHere,
     #[error("`{0}` is not a valid header name")]
     HeaderName(String),
     #[error("the proxy itself sets the header `{0}`; remove it")]

@@ -1,10 +1,10 @@
 //! Resolution of the file form to effective values: variables, defaults, directories, required keys.
 
+mod address;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use reqwest::header::HeaderMap;
 
 use super::env_file;
 use super::expand::{DEEPEST, ENVIRONMENT, ExpandError, expand, foreign};
@@ -13,8 +13,7 @@ use super::files::RawConfig;
 use super::findings::Note;
 use super::location::{FileSpan, Located, values};
 use super::own_entry;
-use super::remote::{self, Remote};
-use super::secrets::{self, guarded, shown_words};
+use super::secrets::{self, shown_words};
 use super::section::{NAME_ADVICE, Section, is_name_char};
 use super::spec::{
     MetaToolSet, OnBroken, ReloadMode, ServerSpec, StandbyMode, Timeouts, ToolFilter,
@@ -149,16 +148,22 @@ impl<'a> Resolver<'a> {
 
     fn spec(&mut self, common: Timeouts) -> Option<ServerSpec> {
         let section = self.section;
-        let address = self.command_or_url("url", "command");
-        let remote = address.map(|(address, at)| self.remote(address, at));
-        let program = match &remote {
-            Some(_) => Some(String::new()),
-            None => self.program(),
+        let command = self.command_or_url("command", "url");
+        let (mut remote, mut listens) = (None, None);
+        match self.command_or_url("url", "command") {
+            Some((address, at)) if command.is_none() => remote = self.remote(address, at),
+            Some((address, at)) if !address.trim().is_empty() => {
+                listens = self.process_address(address, at);
+            }
+            _ => self.reject_headers(),
+        }
+        let program = if command.is_none() && section.text("url").is_some() {
+            Some(String::new())
+        } else {
+            self.program()
         };
         let written = section.texts("args").map_or(&[][..], |(args, _)| args);
-        let command = self
-            .command_or_url("command", "url")
-            .map(|(command, _)| secrets::line(command));
+        let command = command.map(|(command, _)| secrets::line(command));
         let shown = command
             .into_iter()
             .chain(shown_words(values(written)))
@@ -174,9 +179,11 @@ impl<'a> Resolver<'a> {
             deny: tools.list("deny"),
         });
         let prefix = self.prefix();
+        let is_http = listens.is_some();
         Some(ServerSpec {
             name: self.name.value.clone(),
-            remote: remote.flatten(),
+            remote,
+            listens,
             program: program?.into(),
             args,
             shown,
@@ -199,65 +206,16 @@ impl<'a> Resolver<'a> {
             tools: filter.unwrap_or_default(),
             warm: match section.choice("warm") {
                 Some((&"off", _)) => StandbyMode::Off,
+                // A standby cannot be given its port in advance.
+                _ if is_http => StandbyMode::Off,
                 _ => StandbyMode::Auto,
             },
         })
     }
 
-    /// Resolves a remote server with the `url` `address`; `None` if the address has a fault.
-    fn remote(&mut self, address: &str, at: &FileSpan) -> Option<Remote> {
-        let section = self.section;
-        let expanded = self.expanded(address, at);
-        let mut headers = HeaderMap::new();
-        for (name, value) in section.map("headers").map_or(&[][..], |(map, _)| map) {
-            let expanded = self.expanded(&value.value, &value.at);
-            let checked = (
-                remote::name(&name.value),
-                remote::value(&expanded.to_string_lossy()),
-            );
-            match checked {
-                (Ok(name), Ok(value)) => drop(headers.append(name, value)),
-                (Err(error), _) => self.fault(Fault::new(&name.at, error.to_string())),
-                (_, Err(error)) => self.fault(Fault::new(&value.at, error.to_string())),
-            }
-        }
-        if self.command_or_url("command", "url").is_some() {
-            let message = "a server has either `command` or `url`, not both";
-            self.fault(Fault::new(at, message));
-        }
-        for name in ["args", "env", "env_file", "build"] {
-            if let Some(setting) = section.get(name).filter(|it| !it.value.is_empty()) {
-                let message = format!("`{name}` is for a server with `command`, not with `url`");
-                self.fault(Fault::new(&setting.at, message));
-            }
-        }
-        // Such a fault, for example an unset variable, already explains a bad address.
-        if self.faults.iter().any(|fault| fault.is_in(at)) {
-            return None;
-        }
-        match remote::url(&expanded.to_string_lossy()) {
-            Ok(url) => Some(Remote {
-                url,
-                headers,
-                is_sse_2024: section
-                    .choice("type")
-                    .is_some_and(|(kind, _)| *kind == "sse"),
-                shown: guarded(address),
-            }),
-            Err(error) => {
-                self.fault(Fault::new(at, error.to_string()));
-                None
-            }
-        }
-    }
-
     /// Resolves the command of a local server.
     fn program(&mut self) -> Option<String> {
         let command = self.command_or_url("command", "url");
-        let headers = self.section.map("headers");
-        if let Some((_, at)) = headers.filter(|(map, _)| !map.is_empty()) {
-            self.fault(Fault::new(at, "`headers` are for a server with `url`"));
-        }
         let Some((command, at)) = command else {
             // Another fault, such as a wrong type, may explain the missing command.
             let name = &self.name.value;

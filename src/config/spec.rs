@@ -8,15 +8,17 @@ use std::time::Duration;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::secrets::shown_words;
-use super::{HiddenValues, Remote};
+use super::{HiddenValues, ProcessAddress, Remote};
 
-/// Configured MCP server: a command that speaks MCP on stdin and stdout, or an address.
+/// Configured MCP server: a command that speaks MCP on stdin and stdout or over HTTP, or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerSpec {
     /// Name in log lines and meta-tools.
     pub(crate) name: String,
     /// Address of a remote server; then `program`, `args` and `env` are empty.
     pub(crate) remote: Option<Remote>,
+    /// Address on which the command serves HTTP; `None` if it speaks MCP on stdin and stdout.
+    pub(crate) listens: Option<ProcessAddress>,
     /// Program as configured, with variables expanded; looked up with the server's own `PATH` and `cwd`.
     pub(crate) program: OsString,
     /// Arguments of the program.
@@ -67,6 +69,7 @@ impl ServerSpec {
             prefix: name.clone(),
             name,
             remote: None,
+            listens: None,
             program,
             args,
             cwd,

@@ -112,6 +112,7 @@ fn every_setting_reaches_what_is_in_force() {
     let expected = ServerSpec {
         name: "b".into(),
         remote: None,
+        listens: None,
         program: "uv".into(),
         args: vec!["run".into(), "1".into()],
         shown: vec!["${NO:-uv}".into(), "run".into(), "${A}".into()],

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::InstallResources;
 use super::diff_value;
+use crate::config::ProcessAddress;
 use crate::event::ToolDiff;
 use crate::fleet::Fleet;
 use crate::lock::locked;
@@ -48,8 +49,10 @@ fn loaded_server(server: &ServerHandle) -> Value {
     if let Some(hint) = status.hint {
         value["hint"] = hint.into();
     }
-    if let Some(remote) = &spec.remote {
-        value["url"] = remote.shown.as_str().into();
+    let remote = spec.remote.as_ref().map(|remote| remote.shown.as_str());
+    let listens = spec.listens.as_ref().map(ProcessAddress::shown);
+    if let Some(url) = remote.or(listens) {
+        value["url"] = url.into();
     }
     value
 }

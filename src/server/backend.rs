@@ -1,4 +1,4 @@
-//! External part of a generation: a process, or a link to a remote server.
+//! External part of a generation: a process, a process with a link to its port, or a link to a remote server.
 
 use std::time::Duration;
 
@@ -15,7 +15,18 @@ pub(super) const SHOWN_STDERR: usize = 20;
 #[derive(Debug)]
 pub(crate) enum Backend {
     Process(Child),
+    HttpProcess(HttpProcess),
     Remote(LinkGuard),
+}
+
+/// Process that serves HTTP.
+#[derive(Debug)]
+pub(crate) struct HttpProcess {
+    pub(super) child: Child,
+    pub(super) link: LinkGuard,
+    /// Host and port of its address.
+    pub(super) host: String,
+    pub(super) port: u16,
 }
 
 /// Link that is cut on drop.
@@ -28,26 +39,48 @@ impl Drop for LinkGuard {
     }
 }
 
+impl LinkGuard {
+    /// Waits until the link is lost or failing; returns the reason and the HTTP status.
+    async fn failed(&self) -> (String, Option<StatusCode>) {
+        let LinkError { reason, status } = match self.0.last_error() {
+            Some(error) => error,
+            None => self.0.lost().await,
+        };
+        (reason, status)
+    }
+}
+
 impl Backend {
     /// Waits until the process has exited or the link is lost or failing; returns the reason as a sentence fragment,
     /// and the HTTP status of the link.
     pub(crate) async fn ended(&self) -> (String, Option<StatusCode>) {
         match self {
             Self::Process(child) => (format!("exited with {}", child.exited().wait().await), None),
-            Self::Remote(LinkGuard(link)) => {
-                let LinkError { reason, status } = match link.last_error() {
-                    Some(error) => error,
-                    None => link.lost().await,
-                };
-                (reason, status)
+            Self::HttpProcess(process) => {
+                let mut exited = process.child.exited();
+                tokio::select! {
+                    status = exited.wait() => (format!("exited with {status}"), None),
+                    end = process.link.failed() => end,
+                }
             }
+            Self::Remote(link) => link.failed().await,
+        }
+    }
+
+    /// Returns the process, if it serves HTTP.
+    pub(crate) fn http_process(&self) -> Option<&HttpProcess> {
+        match self {
+            Self::HttpProcess(process) => Some(process),
+            Self::Process(_) | Self::Remote(_) => None,
         }
     }
 
     /// Returns the last stderr lines of a process, complete after its exit.
     pub(crate) fn stderr(&self) -> Option<OutputTail> {
         match self {
-            Self::Process(child) => Some(child.stderr()),
+            Self::Process(child) | Self::HttpProcess(HttpProcess { child, .. }) => {
+                Some(child.stderr())
+            }
             Self::Remote(_) => None,
         }
     }
@@ -55,7 +88,9 @@ impl Backend {
     /// Returns the processor time used by the whole process group, where the system reports it.
     pub(crate) fn processor_time(&self) -> Option<Duration> {
         match self {
-            Self::Process(child) => child.processor_time(),
+            Self::Process(child) | Self::HttpProcess(HttpProcess { child, .. }) => {
+                child.processor_time()
+            }
             Self::Remote(_) => None,
         }
     }
@@ -64,6 +99,11 @@ impl Backend {
     pub(crate) async fn stop(self, grace: Duration) {
         match self {
             Self::Process(child) => child.stop(grace).await,
+            // An open stream keeps most servers from exiting, and none exits because its stdin was closed.
+            Self::HttpProcess(HttpProcess { child, link, .. }) => {
+                drop(link);
+                child.stop(Duration::ZERO).await;
+            }
             Self::Remote(remote) => remote.0.stop().await,
         }
     }

@@ -18,7 +18,7 @@ use super::handshake::{ClientHello, ProofFailure, replay, shake_hands};
 use super::lists::fetch_lists;
 use super::report::{Report, ServerContext};
 use super::start_permits::StartPermit;
-use super::{ServerShared, bytecode, loaded_files, process, remote};
+use super::{ServerShared, bytecode, http_process, loaded_files, process, remote};
 use crate::bridge::Identity;
 use crate::event::Failure;
 use crate::mcp::{List, ListKind};
@@ -120,7 +120,7 @@ impl Candidate {
                     }));
                 }
                 Some(Ok(Err(proof_failure))) => proof_failure,
-                Some(Err(_)) => self.timed_out(&running, limit, &mut stderr),
+                Some(Err(_)) => self.timed_out(&running, limit, &mut stderr).await,
             };
             let exit = stop(running).await;
             probe &= proof_failure != ProofFailure::ProbeUnanswered;
@@ -169,14 +169,21 @@ impl Candidate {
 
     /// Returns the refusal of a start that timed out. A standby is not followed by a cold start here, because the
     /// client must not wait twice as long.
-    fn timed_out(
+    async fn timed_out(
         &self,
         running: &RunningGeneration,
         limit: Duration,
         stderr: &mut Option<StderrBuffer>,
     ) -> ProofFailure {
-        let method = running.connection.newest_own_method().unwrap_or_default();
-        let proof_failure = ProofFailure::Late(method, limit);
+        let missed = match running.backend.http_process() {
+            Some(process) => process.missed().await,
+            None => None,
+        };
+        let missing = missed.unwrap_or_else(|| {
+            let method = running.connection.newest_own_method().unwrap_or_default();
+            format!("no response to `{method}`")
+        });
+        let proof_failure = ProofFailure::Late(missing, limit);
         let fails = |stderr| (stderr, StandbyMismatch::Fails(proof_failure.reason("")));
         let (stderr, mismatch) = stderr.take().map(fails).unzip();
         self.finish_standby(stderr, mismatch);
@@ -201,6 +208,10 @@ impl Candidate {
                 remote::start(context, address, number, client, identity),
                 None,
             );
+        }
+        if let Some(address) = &context.spec.listens {
+            let started = http_process::start(context, address, number, client, identity);
+            return (started.await, None);
         }
         let StartedProcess { child, stderr } =
             self.shared.warm.start(&context.spec, number, cold).await;
@@ -229,6 +240,9 @@ impl Candidate {
         probe: bool,
     ) -> Result<ProofResults, ProofFailure> {
         let connection = &running.connection;
+        if let Some(process) = running.backend.http_process() {
+            process.listening().await?;
+        }
         let handshake = shake_hands(
             connection,
             &self.hello,
@@ -237,6 +251,9 @@ impl Candidate {
             self.context.resources.era,
         )
         .await?;
+        if let Some(process) = running.backend.http_process() {
+            process.owns_port().await?;
+        }
         let handshake = Arc::new(handshake);
         if self.announce {
             self.shared.handshake.send_replace(Some(handshake.clone()));

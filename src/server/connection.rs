@@ -166,7 +166,7 @@ impl Connection {
             call.reply(Reply::Result("{}"));
             return Ok(());
         }
-        if let Link::Http(_) = self.link {
+        if self.is_http() {
             call.line = Some(line.into());
         }
         let rename = call.rename.clone().zip(envelope.params.name);
@@ -368,7 +368,7 @@ impl Connection {
             Err(InvalidMessage::Batch) => elements(line).filter(|messages| !messages.is_empty()),
             Err(_) => None,
         };
-        let text = if self.is_remote() {
+        let text = if self.is_http() {
             StrayKind::Text
         } else {
             StrayKind::Line

@@ -112,10 +112,12 @@ pub(crate) enum ProofFailure {
     ListUnanswered(&'static str),
     /// The process ended before it answered this method.
     Lost(&'static str),
+    /// The process ended before it listened on this port.
+    NotListening(u16),
     /// The response was invalid or an error; a sentence fragment.
     Wrong(String),
-    /// The time limit expired before this method was answered.
-    Late(Box<str>, Duration),
+    /// The time limit expired; the text says what is missing.
+    Late(String, Duration),
 }
 
 impl ProofFailure {
@@ -126,11 +128,11 @@ impl ProofFailure {
             Self::Lost(method) | Self::ListUnanswered(method) => {
                 format!("{how} before it answered `{method}`")
             }
+            Self::NotListening(port) => format!("{how} before it listened on port {port}"),
             Self::Wrong(reason) => reason.clone(),
-            Self::Late(method, limit) => format!(
-                "did not start within {} s: no response to `{method}`",
-                limit.as_secs_f64()
-            ),
+            Self::Late(missing, limit) => {
+                format!("did not start within {} s: {missing}", limit.as_secs_f64())
+            }
         }
     }
 }
@@ -149,7 +151,7 @@ pub(crate) async fn shake_hands(
         (None, Era::Modern) if connection.is_configured_as_2024() => {
             initialize_first(connection, hello, true).await?
         }
-        (None, Era::Modern) if connection.is_remote() => probe_remote(connection, hello).await?,
+        (None, Era::Modern) if connection.is_http() => probe_remote(connection, hello).await?,
         (None, Era::Modern) if probe => probe_first(connection, hello).await?,
         (forced, _) => initialize_first(connection, hello, forced.is_some()).await?,
     };

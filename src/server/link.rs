@@ -1,4 +1,4 @@
-//! Outgoing side of a connection: the pipe to a process, or the link to a remote server.
+//! Outgoing side of a connection: the pipe to a process, or the link to a server over HTTP.
 
 use crate::transport::http::HttpLink;
 use crate::transport::stream::{Cork, Outbox};
@@ -8,8 +8,10 @@ use crate::transport::stream::{Cork, Outbox};
 pub(crate) enum Link {
     /// Pipe to a process.
     Pipe(Outbox),
+    /// Link to a process that serves HTTP.
+    HttpProcess(HttpLink),
     /// Link to a remote server.
-    Http(HttpLink),
+    Remote(HttpLink),
 }
 
 impl Link {
@@ -17,7 +19,7 @@ impl Link {
     pub(crate) fn send(&self, parts: [&[u8]; 3]) {
         match self {
             Self::Pipe(outbox) => outbox.send(parts),
-            Self::Http(link) => link.send(parts),
+            Self::HttpProcess(link) | Self::Remote(link) => link.send(parts),
         }
     }
 
@@ -25,7 +27,7 @@ impl Link {
     pub(crate) fn backlog(&self) -> usize {
         match self {
             Self::Pipe(outbox) => outbox.backlog(),
-            Self::Http(link) => link.backlog(),
+            Self::HttpProcess(link) | Self::Remote(link) => link.backlog(),
         }
     }
 
@@ -33,30 +35,30 @@ impl Link {
     pub(crate) async fn ready(&self) {
         match self {
             Self::Pipe(outbox) => outbox.ready().await,
-            Self::Http(link) => link.ready().await,
+            Self::HttpProcess(link) | Self::Remote(link) => link.ready().await,
         }
     }
 
-    /// Collects messages until the cork is dropped; `None` for a remote server, where writes cannot be combined.
+    /// Collects messages until the cork is dropped; `None` over HTTP, where writes cannot be combined.
     pub(crate) fn cork(&self) -> Option<Cork> {
         match self {
             Self::Pipe(outbox) => Some(outbox.cork()),
-            Self::Http(_) => None,
+            Self::HttpProcess(_) | Self::Remote(_) => None,
         }
     }
 
-    /// Closes the pipe after the backlog is written. The session with a remote server ends only in [`HttpLink::stop`].
+    /// Closes the pipe after the backlog is written. The session with a server over HTTP ends only in [`HttpLink::stop`].
     pub(crate) fn close(&self) {
         if let Self::Pipe(outbox) = self {
             outbox.close();
         }
     }
 
-    /// Returns the link to a remote server, or `None` for a process.
+    /// Returns the link to a server over HTTP.
     pub(crate) fn http(&self) -> Option<&HttpLink> {
         match self {
             Self::Pipe(_) => None,
-            Self::Http(link) => Some(link),
+            Self::HttpProcess(link) | Self::Remote(link) => Some(link),
         }
     }
 }

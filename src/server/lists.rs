@@ -103,7 +103,7 @@ pub(crate) async fn fetch_lists(
         let is_read = handshake.offers(kind.capability()) || known && kind == ListKind::Tools;
         if !is_read {
             // Over HTTP, the response to an unknown method may look like the response to an unknown session.
-            let asks = !connection.is_remote() && !is_unanswered.load(Ordering::Relaxed);
+            let asks = !connection.is_http() && !is_unanswered.load(Ordering::Relaxed);
             if kind == ListKind::Tools && asks {
                 let max_wait = max_wait.min(UNDECLARED_TIMEOUT);
                 let read = fetch_undeclared(connection, kind, tool_filter, max_wait, is_unanswered);

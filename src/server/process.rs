@@ -40,14 +40,7 @@ pub(super) fn start(
     identity: Identity,
 ) -> Result<RunningGeneration, Failure> {
     let since = Instant::now();
-    let mut child = child.map_err(|error| {
-        let reason = format!("cannot be started: {}", with_causes(&error));
-        let advice = error.advice();
-        Failure {
-            advice,
-            ..Failure::new(number, reason)
-        }
-    })?;
+    let mut child = child.map_err(|error| spawn_failure(number, &error))?;
     let unreachable =
         |error: std::io::Error| Failure::new(number, format!("cannot be reached: {error}"));
     let outbox = Outbox::new(child.take_stdin()).map_err(unreachable)?;
@@ -88,6 +81,14 @@ pub(super) fn start(
         backend: Backend::Process(child),
         since,
     })
+}
+
+/// Returns the failure to start a process.
+pub(super) fn spawn_failure(number: u64, error: &SpawnError) -> Failure {
+    Failure {
+        advice: error.advice(),
+        ..Failure::new(number, format!("cannot be started: {}", with_causes(error)))
+    }
 }
 
 /// Waits until the process exits, or closes its stdout or stdin, each of which ends the generation.

@@ -415,13 +415,20 @@ impl Supervisor {
 fn rules(spec: &ServerSpec) -> Rules {
     Rules {
         build: spec.build.is_some(),
-        stop_first: spec.reload == ReloadMode::StopFirst,
+        // Two generations cannot have one port.
+        stop_first: spec.reload == ReloadMode::StopFirst || has_fixed_port(spec),
         serve_last_good: spec.on_broken == OnBroken::ServeLastGood,
         location: match spec.remote {
             Some(_) => ServerLocation::Elsewhere,
             None => ServerLocation::Here,
         },
     }
+}
+
+fn has_fixed_port(spec: &ServerSpec) -> bool {
+    spec.listens
+        .as_ref()
+        .is_some_and(|it| it.fixed_port().is_some())
 }
 
 async fn sleep_until(due: Option<Instant>) {

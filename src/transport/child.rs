@@ -43,16 +43,34 @@ pub(crate) fn spawn(
     spawn_with_stderr(spec, stderr_events(spec, generation, events), reaper)
 }
 
+/// Like [`spawn`], for a process that speaks no MCP on stdout: what it writes there counts as written to stderr.
+pub(crate) fn spawn_logging(
+    spec: &ServerSpec,
+    generation: u64,
+    events: &EventSender,
+    reaper: &Reaper,
+) -> Result<Child, SpawnError> {
+    let pipes = Pipes::open(stderr_events(spec, generation, events)).and_then(Pipes::joined);
+    start(spec, pipes, reaper)
+}
+
 /// Like [`spawn`], but passes each stderr line to `on_line`.
 pub(crate) fn spawn_with_stderr(
     spec: &ServerSpec,
     on_line: impl FnMut(String) + Send + 'static,
     reaper: &Reaper,
 ) -> Result<Child, SpawnError> {
+    start(spec, Pipes::open(on_line), reaper)
+}
+
+fn start(
+    spec: &ServerSpec,
+    pipes: io::Result<Pipes>,
+    reaper: &Reaper,
+) -> Result<Child, SpawnError> {
     let program = resolve::program_of(spec)?;
     let mut command = resolve::command_in(spec, &program)?;
     command.args(&spec.args);
-    let pipes = Pipes::open(on_line);
     let pipes = pipes.map_err(|error| SpawnError::other(spec, error))?;
     command
         .stdin(pipes.child_ends.0)
@@ -111,6 +129,12 @@ impl Pipes {
             stderr,
             child_ends: (their_stdin, their_stdout, their_stderr),
         })
+    }
+
+    /// Lets the child write stdout and stderr to one pipe, in order.
+    fn joined(mut self) -> io::Result<Self> {
+        self.child_ends.1 = self.child_ends.2.try_clone()?;
+        Ok(self)
     }
 }
 

@@ -19,7 +19,6 @@ mod peer;
 mod response;
 pub(crate) mod sse;
 
-use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, StatusCode, Url};
 
+use crate::config::is_loopback;
 use crate::error_chain;
 pub(crate) use link::HttpLink;
 pub(crate) use link_event::{Fate, LinkError, LinkEvent};
@@ -101,19 +101,6 @@ fn proxy_server(url: &Url) -> Option<String> {
     }
     let uri = url.as_str().parse().ok()?;
     Some(Matcher::from_system().intercept(&uri)?.uri().to_string())
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host_str() {
-        Some(host) => {
-            let host = host.trim_matches(['[', ']']);
-            let address = host.parse::<IpAddr>();
-            host == "localhost"
-                || host.ends_with(".localhost")
-                || address.is_ok_and(|address| address.to_canonical().is_loopback())
-        }
-        None => false,
-    }
 }
 
 /// Returns the two innermost distinct causes, which name the problem; the outermost error repeats the URL.

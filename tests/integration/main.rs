@@ -34,6 +34,8 @@ mod install;
 #[cfg(unix)]
 mod loaded;
 #[cfg(unix)]
+mod own_http;
+#[cfg(unix)]
 mod owners;
 #[cfg(unix)]
 mod pressure;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::call::Call;
+use super::super::link::Link;
 use super::super::pending_requests::PendingRequest;
 use super::{Connection, ConnectionNotice};
 use crate::jsonrpc::{Envelope, Members};
@@ -13,6 +14,11 @@ use crate::transport::http::HttpLink;
 impl Connection {
     /// Returns true if the server is remote.
     pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.link, Link::Remote(_))
+    }
+
+    /// Returns true if messages go over HTTP.
+    pub(crate) fn is_http(&self) -> bool {
         self.link.http().is_some()
     }
 

@@ -1,0 +1,146 @@
+//! Address on which a process that the proxy starts serves HTTP.
+
+use std::ffi::{OsStr, OsString};
+
+use reqwest::header::HeaderMap;
+
+use super::remote::{self, RemoteError};
+use super::secrets::guarded;
+use super::{Remote, ServerSpec};
+
+/// Placeholder of the port, in `url`, in the arguments and in the values of `env`.
+const PLACEHOLDER: &str = "{port}";
+/// Variable with the port in the environment of the process.
+const VARIABLE: &str = "PORT";
+
+/// Address on this machine on which a process serves HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProcessAddress {
+    /// URL, in which [`PLACEHOLDER`] stands for the port unless it is fixed.
+    template: String,
+    headers: HeaderMap,
+    is_sse_2024: bool,
+    fixed_port: Option<u16>,
+    /// URL as configured, with secrets hidden.
+    shown: String,
+}
+
+impl ProcessAddress {
+    /// Parses a URL, with `{port}` in place of the port if each start of the process gets a port of its own; `shown` is
+    /// the URL with secrets hidden.
+    pub(super) fn parse(
+        text: &str,
+        headers: HeaderMap,
+        is_sse_2024: bool,
+        shown: String,
+    ) -> Result<Self, RemoteError> {
+        let url = remote::url(&text.replace(PLACEHOLDER, "1"))?;
+        if url.scheme() != "http" || !remote::is_loopback(&url) {
+            return Err(RemoteError::NotHere);
+        }
+        let has_own_ports = text.contains(PLACEHOLDER);
+        Ok(Self {
+            template: text.to_owned(),
+            headers,
+            is_sse_2024,
+            fixed_port: url.port_or_known_default().filter(|_| !has_own_ports),
+            shown,
+        })
+    }
+
+    /// Parses the URL of an option, for a server without headers.
+    pub(crate) fn of_command_line(text: &str) -> Result<Self, RemoteError> {
+        Self::parse(text, HeaderMap::new(), false, guarded(text))
+    }
+
+    /// Returns the port of every start, or `None` if each start gets a port of its own.
+    pub(crate) fn fixed_port(&self) -> Option<u16> {
+        self.fixed_port
+    }
+
+    /// Returns the URL with its placeholder and secrets hidden.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Returns the address of a process that serves on `port`.
+    pub(crate) fn on_port(&self, port: u16) -> Result<Remote, RemoteError> {
+        let with_port = |text: &str| text.replace(PLACEHOLDER, &port.to_string());
+        Ok(Remote {
+            url: remote::url(&with_port(&self.template))?,
+            headers: self.headers.clone(),
+            is_sse_2024: self.is_sse_2024,
+            shown: with_port(&self.shown),
+        })
+    }
+}
+
+impl ServerSpec {
+    /// Returns the settings of a start on `port`: with the port in the arguments and in `env`, and as `PORT` in `env`
+    /// unless that is configured.
+    pub(crate) fn on_port(&self, port: u16) -> Self {
+        let mut spec = self.clone();
+        let port = port.to_string();
+        let replaced = |text: &OsStr| match text.to_str() {
+            Some(text) => text.replace(PLACEHOLDER, &port).into(),
+            None => text.to_owned(),
+        };
+        spec.args = self.args.iter().map(|arg| replaced(arg)).collect();
+        let env = self.env.iter();
+        spec.env = env
+            .map(|(name, value)| (name.clone(), replaced(value)))
+            .collect();
+        if !spec.env.iter().any(|(name, _)| name == VARIABLE) {
+            spec.env.insert(0, (VARIABLE.into(), OsString::from(&port)));
+        }
+        spec
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<ProcessAddress, RemoteError> {
+        ProcessAddress::parse(text, HeaderMap::new(), false, text.to_owned())
+    }
+
+    #[test]
+    fn each_start_gets_its_port_or_all_the_same() {
+        let own = parse("http://127.0.0.1:{port}/mcp").unwrap();
+        assert_eq!(own.fixed_port(), None);
+        let url = own.on_port(4711).unwrap().url;
+        assert_eq!(url.as_str(), "http://127.0.0.1:4711/mcp");
+        for (text, port) in [("http://localhost:8000/mcp", 8000), ("http://[::1]/", 80)] {
+            let fixed = parse(text).unwrap();
+            assert_eq!(fixed.fixed_port(), Some(port), "{text}");
+            assert_eq!(fixed.on_port(port).unwrap().url.as_str(), text);
+        }
+    }
+
+    #[test]
+    fn only_addresses_of_this_machine_are_allowed() {
+        for text in [
+            "https://127.0.0.1:{port}/mcp",
+            "http://example.com:{port}/mcp",
+            "http://192.168.0.1/",
+            "{port}",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_command_gets_the_port() {
+        let args = ["--port={port}", "{port}", "x"].map(OsString::from);
+        let mut spec = ServerSpec::new("x".into(), "run".into(), args.to_vec(), "/".into());
+        spec.env = vec![("URL".into(), "http://localhost:{port}".into())];
+        let started = spec.on_port(81);
+        assert_eq!(started.args, ["--port=81", "81", "x"]);
+        let env = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
+        let expected = [env("PORT", "81"), env("URL", "http://localhost:81")];
+        assert_eq!(started.env, expected);
+        spec.env = vec![env("PORT", "1{port}")];
+        assert_eq!(spec.on_port(81).env, [env("PORT", "181")]);
+    }
+}

@@ -1,0 +1,195 @@
+//! Generation that runs as a process and serves HTTP on a port of this machine: its exit, or the loss of the link to it,
+//! ends the generation. Nothing counts as its answer until the process is known to own the port.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+
+use super::backend::{Backend, HttpProcess, LinkGuard, SHOWN_STDERR};
+use super::connection::{Client, Connection};
+use super::generation::{RunningGeneration, remote_failure};
+use super::handshake::ProofFailure;
+use super::link::Link;
+use super::link_reader::{LinkEnd, LinkReader};
+use super::process::spawn_failure;
+use super::report::ServerContext;
+use crate::bridge::Identity;
+use crate::config::ProcessAddress;
+use crate::event::{Event, Failure};
+use crate::transport::child::{self, Child};
+use crate::transport::http::{HttpLink, LinkError};
+use crate::transport::listening_ports::listening_ports;
+
+/// Interval at which the port is tried.
+const TRY_INTERVAL: Duration = Duration::from_millis(10);
+/// Time limit for a connection to a port of this machine.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time for a process to exit once its link is lost.
+const EXIT_TIMEOUT: Duration = Duration::from_millis(500);
+/// Time after which the owner of the port is looked up again: a process may hand its socket to a child.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
+
+/// Starts a process on its port and the tasks that read it. Its end is reported as
+/// [`Report::Ended`](super::report::Report::Ended).
+pub(super) async fn start(
+    context: &ServerContext,
+    address: &ProcessAddress,
+    number: u64,
+    client: Arc<dyn Client>,
+    identity: Identity,
+) -> Result<RunningGeneration, Failure> {
+    let since = Instant::now();
+    let failed = |reason: String| Failure::new(number, format!("cannot be started: {reason}"));
+    let port = match address.fixed_port() {
+        Some(port) => port,
+        None => free_port().map_err(|error| failed(format!("no port is free: {error}")))?,
+    };
+    let remote = address.on_port(port);
+    let remote = remote.map_err(|error| failed(error.to_string()))?;
+    let host = remote.url.host_str().unwrap_or("127.0.0.1").to_owned();
+    if accepts(&host, port).await {
+        return Err(Failure {
+            advice: Some(format!(
+                "stop that process, or write {{port}} in place of {port} in `url` and in the command: each start then \
+                 gets a port of its own"
+            )),
+            late: true,
+            ..failed(format!("another process listens on port {port}"))
+        });
+    }
+    let resources = &context.resources;
+    if address.fixed_port().is_some() && number == 1 {
+        resources.events.send(Event::WatchNote {
+            server: context.spec.name.clone(),
+            message: format!(
+                "a save stops the old process first, because each start uses port {port}; with {{port}} in place of \
+                 {port} in the URL and the command, the old process serves until the new one works"
+            ),
+        });
+    }
+    let opened = HttpLink::open(&remote, &resources.http, resources.max_message);
+    let (link, incoming) = opened.map_err(|error| remote_failure(number, error))?;
+    let spec = context.spec.on_port(port);
+    let child = child::spawn_logging(&spec, number, &resources.events, &resources.reaper);
+    let child = child.map_err(|error| spawn_failure(number, &error))?;
+    let connection = Arc::new(Connection::new(
+        context.spec.name.as_str().into(),
+        number,
+        Link::HttpProcess(link.clone()),
+        client,
+        identity,
+        context.notices.clone(),
+    ));
+    resources.events.send(Event::Spawned {
+        server: context.spec.name.clone(),
+        generation: number,
+        pid: child.pid(),
+    });
+    let reader = LinkReader::new(context, &connection);
+    tokio::spawn(reader.run(link.clone(), incoming, end(&child, link.clone())));
+    Ok(RunningGeneration {
+        connection,
+        backend: Backend::HttpProcess(HttpProcess {
+            child,
+            link: LinkGuard(link),
+            host,
+            port,
+        }),
+        since,
+    })
+}
+
+/// Waits until the process exits or the link is lost.
+fn end(child: &Child, link: HttpLink) -> impl Future<Output = LinkEnd> + Send + 'static {
+    let (mut exited, stderr) = (child.exited(), child.stderr());
+    async move {
+        let lost = tokio::select! {
+            _ = exited.wait() => None,
+            error = link.lost() => Some(error),
+        };
+        // The loss of the link is often the first sign of an exit.
+        let error = match (timeout(EXIT_TIMEOUT, exited.wait()).await, lost) {
+            (Err(_), Some(error)) => error,
+            (Ok(status), _) => LinkError::from(format!("exited with {status}")),
+            (Err(_), None) => LinkError::from("exited".to_owned()),
+        };
+        LinkEnd {
+            error,
+            stderr: stderr.last(SHOWN_STDERR),
+            may_answer: false,
+        }
+    }
+}
+
+/// Returns a port on which nothing listens at the moment.
+fn free_port() -> std::io::Result<u16> {
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(socket.local_addr()?.port())
+}
+
+/// Returns true if a process accepts connections on the port.
+async fn accepts(host: &str, port: u16) -> bool {
+    let connect = TcpStream::connect((host.trim_matches(['[', ']']), port));
+    matches!(timeout(CONNECT_TIMEOUT, connect).await, Ok(Ok(_)))
+}
+
+impl HttpProcess {
+    /// Waits until the process accepts connections on its port.
+    pub(super) async fn listening(&self) -> Result<(), ProofFailure> {
+        let mut exited = self.child.exited();
+        while !accepts(&self.host, self.port).await {
+            tokio::select! {
+                _ = exited.wait() => return Err(ProofFailure::NotListening(self.port)),
+                () = sleep(TRY_INTERVAL) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the port belongs to the process or a descendant: another process may have taken it meanwhile, and
+    /// servers move to the next port, or exit, if theirs is taken.
+    pub(super) async fn owns_port(&self) -> Result<(), ProofFailure> {
+        let Some(mut ports) = self.ports().await else {
+            return Ok(());
+        };
+        if !ports.contains(&self.port) {
+            sleep(LOOK_AGAIN).await;
+            ports = self.ports().await.unwrap_or_default();
+        }
+        if ports.contains(&self.port) {
+            return Ok(());
+        }
+        let port = self.port;
+        Err(ProofFailure::Wrong(match ports.first() {
+            Some(other) => {
+                format!("listens on port {other}, not on {port}, which another process has")
+            }
+            None => format!("does not listen on port {port}; another process does"),
+        }))
+    }
+
+    /// Returns how a start that took too long can be described.
+    pub(super) async fn missed(&self) -> Option<String> {
+        if accepts(&self.host, self.port).await {
+            return None;
+        }
+        let ports = self.ports().await.unwrap_or_default();
+        let port = self.port;
+        Some(match ports.first() {
+            Some(other) => format!(
+                "it listens on port {other}, not on {port}; the proxy sets the port by {{port}} in the command and by \
+                 the variable PORT"
+            ),
+            None => format!("nothing listens on port {port}"),
+        })
+    }
+
+    async fn ports(&self) -> Option<Vec<u16>> {
+        let pid = self.child.pid();
+        spawn_blocking(move || listening_ports(pid)).await.ok()?
+    }
+}

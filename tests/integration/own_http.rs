@@ -1,0 +1,206 @@
+//! Servers that the proxy starts and that serve HTTP: each start on a port of its own, and everything else as on stdio.
+
+use std::ffi::OsString;
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    DEADLINE, Log, Peer, Project, Proxy, ServerOn, eventually, initialize_params, peers,
+    processes_with_tag,
+};
+use crate::real_clients::{AFTER, BEFORE};
+
+const OWN_PORT: &str = "http://127.0.0.1:{port}/mcp";
+/// Server whose answers show its code; its only argument is the port.
+const SERVER: &str = r#"import asyncio, sys
+from fastmcp import FastMCP
+mcp = FastMCP("own")
+@mcp.tool
+def mark() -> str:
+    return "v0"
+@mcp.tool
+async def nap(seconds: float) -> str:
+    print("napping", flush=True)
+    await asyncio.sleep(seconds)
+    return mark()
+mcp.run(transport="http", port=int(sys.argv[1]), show_banner=False)
+"#;
+
+struct Served {
+    project: Project,
+    peer: Peer,
+    log: Log,
+}
+
+impl Served {
+    /// Starts a command, whose words may contain `{port}`, behind the proxy; nobody has said anything yet.
+    #[track_caller]
+    fn start(project: Project, words: Vec<OsString>, url: &str, options: &[&str]) -> Self {
+        let log = Log::new();
+        let proxy = Proxy::dev(words).options(["--url", url, "--startup-wait", "2m"]);
+        let proxy = proxy.options(options.iter().copied()).within(&project);
+        let peer = log.written_by(proxy).spawn();
+        Self { project, peer, log }
+    }
+
+    /// Starts [`SERVER`] and a session with it.
+    #[track_caller]
+    fn own(url: &str) -> Self {
+        let project = Project::new();
+        project.write("server.py", SERVER);
+        let python = peers().join("python/.venv/bin/python").into_os_string();
+        let port = if url.contains("{port}") {
+            "{port}"
+        } else {
+            url.rsplit([':', '/']).nth(1).unwrap()
+        };
+        let words = vec![python, "server.py".into(), port.into()];
+        let served = Self::start(project, words, url, &["--watch", "*.py"]);
+        served.peer.initialize(&initialize_params()).result();
+        served
+    }
+
+    #[track_caller]
+    fn mark(&self) -> String {
+        self.peer.call("mark", &json!({})).tool_text()
+    }
+
+    #[track_caller]
+    fn description(&self) -> Value {
+        let listed = self.peer.ask("tools/list", &json!({})).result();
+        let tools = listed["tools"].as_array().unwrap();
+        let echo = tools.iter().find(|tool| tool["name"] == "echo");
+        echo.unwrap()["description"].clone()
+    }
+}
+
+#[test]
+fn a_save_is_live_with_every_sdk() {
+    for on in [
+        ServerOn::PythonMcp,
+        ServerOn::FastMcp,
+        ServerOn::TypeScriptV1,
+        ServerOn::TypeScriptV2,
+    ] {
+        let project = Project::new();
+        let mut words = on.command(&project);
+        if matches!(on, ServerOn::PythonMcp | ServerOn::FastMcp) {
+            project.copy("fixtures/servers/over_http.py", "over_http.py");
+            words.insert(1, project.path("over_http.py").into());
+        }
+        words.push("{port}".into());
+        let source = on.source().unwrap();
+        let served = Served::start(project, words, OWN_PORT, &["--watch", source]);
+        served.peer.initialize(&initialize_params()).result();
+        assert_eq!(served.description(), BEFORE, "{on:?}");
+        served.project.edit(source, BEFORE, AFTER);
+        served.log.until("reloaded", 1);
+        served
+            .peer
+            .expect_notification("notifications/tools/list_changed");
+        assert_eq!(served.description(), AFTER, "{on:?}");
+        let text = served.peer.call("echo", &json!({"text": "hi"})).tool_text();
+        assert_eq!(text, "echo: hi", "{on:?}");
+    }
+}
+
+#[test]
+fn calls_in_flight_are_answered_by_the_code_that_they_reached() {
+    let served = Served::own(OWN_PORT);
+    assert_eq!(served.mark(), "v0");
+    let mut napping = Vec::new();
+    for round in 1..=4 {
+        let nap = json!({"name": "nap", "arguments": {"seconds": 3}});
+        napping.push(served.peer.request("tools/call", &nap));
+        // A call that is still on its way would wait for the saved code.
+        eventually(DEADLINE, || {
+            served.log.text().matches("\"napping\"").count() == round
+        });
+        let (before, after) = (format!("\"v{}\"", round - 1), format!("\"v{round}\""));
+        served.project.edit("server.py", &before, &after);
+        served.log.until("reloaded", round);
+        assert_eq!(served.mark(), format!("v{round}"));
+    }
+    for (round, id) in napping.into_iter().enumerate() {
+        let text = served.peer.await_response(id).tool_text();
+        assert_eq!(text, format!("v{round}"), "{}", served.log.text());
+    }
+    // No call may be in flight when a generation is stopped.
+    served.log.until("stopped", 4);
+}
+
+#[test]
+fn a_broken_save_is_told_with_its_traceback_and_mended_by_the_next() {
+    let served = Served::own(OWN_PORT);
+    assert_eq!(served.mark(), "v0");
+    served.project.edit("server.py", "\"v0\"", "\"v0");
+    served.log.until("broken", 1);
+    let text = served.mark();
+    for part in ["SyntaxError", "server.py", "before it listened on port"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    served.project.edit("server.py", "\"v0", "\"v2\"");
+    eventually(DEADLINE, || served.mark() == "v2");
+}
+
+#[test]
+fn nothing_is_left_after_any_end() {
+    for kill in [false, true] {
+        let served = Served::own(OWN_PORT);
+        assert_eq!(served.mark(), "v0");
+        let tag = served.peer.tag().to_owned();
+        if kill {
+            served.peer.signal(rustix::process::Signal::KILL);
+        } else {
+            served.peer.close_stdin();
+        }
+        eventually(DEADLINE, || processes_with_tag(&tag).is_empty());
+    }
+}
+
+#[test]
+fn a_fixed_port_is_used_by_one_process_at_a_time() {
+    let port = free_port();
+    let served = Served::own(&format!("http://127.0.0.1:{port}/mcp"));
+    assert_eq!(served.mark(), "v0");
+    let told = served.log.text();
+    assert!(told.contains("stops the old process first"), "{told}");
+    served.project.edit("server.py", "\"v0\"", "\"v1\"");
+    served.log.until("reloaded", 1);
+    assert_eq!(served.mark(), "v1");
+}
+
+#[test]
+fn a_port_of_another_process_is_never_taken_for_the_servers() {
+    let occupant = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = occupant.local_addr().unwrap().port();
+    let served = Served::own(&format!("http://127.0.0.1:{port}/mcp"));
+    let text = served.mark();
+    let expected = format!("another process listens on port {port}");
+    assert!(text.contains(&expected), "{text}");
+    drop(occupant);
+    // A later call tries again.
+    eventually(DEADLINE, || served.mark() == "v0");
+}
+
+#[test]
+fn a_server_that_listens_elsewhere_is_told() {
+    let elsewhere = free_port();
+    let project = Project::new();
+    project.write("server.py", SERVER);
+    let python = peers().join("python/.venv/bin/python").into_os_string();
+    let words = vec![python, "server.py".into(), elsewhere.to_string().into()];
+    let options = ["--start-timeout", "8s"];
+    let served = Served::start(project, words, OWN_PORT, &options);
+    served.peer.initialize(&initialize_params());
+    let broken = served.log.until("broken", 1);
+    let reason = broken[0]["failure"]["reason"].as_str().unwrap();
+    let expected = format!("it listens on port {elsewhere}, not on ");
+    assert!(reason.contains(&expected), "{reason}");
+}
+
+fn free_port() -> u16 {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap().port()
+}
