@@ -131,7 +131,7 @@ async fn next_frame(
 /// Returns the text as one line, since servers treat a line end as the end of a message. Between JSON tokens a line end
 /// is only white space; inside a string it is an error.
 pub(super) fn in_one_line(text: &str) -> Result<Cow<'_, str>, ErrorResponse> {
-    let text = text.trim_ascii();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
     if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
         return Ok(text.into());
     }

@@ -175,7 +175,8 @@ impl Exchange<'_> {
         body: String,
         redirect: Option<String>,
     ) -> Result<(), ExchangeFailure> {
-        if is_session_lost(&self.link.peer, status, &body) && self.message.method != "initialize" {
+        let is_lost = is_session_lost(&self.link.peer, status, &body, Some(self.number));
+        if is_lost && self.message.method != "initialize" {
             let how = LinkError::session_lost();
             self.link.mark_lost(&how);
             return Err(ExchangeFailure(Fate::Unsent, how));
@@ -287,7 +288,8 @@ impl Exchange<'_> {
             Ok(response) if response.status().is_server_error() => Err(None),
             Ok(response) => {
                 let status = response.status();
-                if is_session_lost(&self.link.peer, status, &error_body(response).await) {
+                let body = error_body(response).await;
+                if is_session_lost(&self.link.peer, status, &body, None) {
                     let how = LinkError::session_lost();
                     self.link.mark_lost(&how);
                     return Err(Some(how));

@@ -20,7 +20,7 @@ pub(super) async fn run(link: Arc<LinkState>) {
     let mut failures = 0;
     loop {
         let resumed = last.is_some();
-        match open(&link, last.as_deref()).await {
+        match open(&link, last.as_deref(), opened).await {
             OpenOutcome::Stream(response) => {
                 if opened && !resumed {
                     link.report(LinkEvent::Resumed).await;
@@ -47,7 +47,9 @@ enum OpenOutcome {
     Later(LinkError),
 }
 
-async fn open(link: &LinkState, last: Option<&str>) -> OpenOutcome {
+/// Opens the stream; `was_open` says that the server has offered it before. Only then can a refusal mean that the session
+/// is unknown: servers without this stream answer in any way.
+async fn open(link: &LinkState, last: Option<&str>, was_open: bool) -> OpenOutcome {
     let peer = &link.peer;
     let response = match peer.get(last).send().await {
         Ok(response) => response,
@@ -67,7 +69,10 @@ async fn open(link: &LinkState, last: Option<&str>) -> OpenOutcome {
     if status.is_server_error() {
         return OpenOutcome::Later(peer.answered(status, ""));
     }
-    if !status.is_success() && is_session_lost(peer, status, &error_body(response).await) {
+    if was_open
+        && !status.is_success()
+        && is_session_lost(peer, status, &error_body(response).await, None)
+    {
         link.mark_lost(&LinkError::session_lost());
     }
     OpenOutcome::None

@@ -234,7 +234,7 @@ impl LinkInner {
             }
             Ok(Ok(response)) => {
                 let status = response.status();
-                if response::is_session_lost(&self.state.peer, status, "") {
+                if response::is_session_lost(&self.state.peer, status, "", None) {
                     return self.state.mark_lost(&LinkError::session_lost());
                 }
                 let how = self.state.peer.answered(status, "").reason;

@@ -4,9 +4,13 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
 use reqwest::{Response, StatusCode};
 
 use super::peer::Peer;
+use crate::jsonrpc::{Envelope, INVALID_REQUEST, Members, RawId};
 
 /// Maximum number of bytes read from the body of an error response.
 pub(super) const MAX_ERROR_BODY: usize = 64 * 1024;
+
+/// Codes of errors with which servers report an unknown session; the specification names none.
+const UNKNOWN_SESSION: [i64; 3] = [-32000, -32001, INVALID_REQUEST];
 
 /// Returns the start of the body of a possible error response; empty if it is compressed.
 pub(super) async fn error_body(mut response: Response) -> String {
@@ -49,9 +53,14 @@ pub(super) fn is_stream(response: &Response) -> bool {
     content.is_some_and(|it| it.starts_with(b"text/event-stream"))
 }
 
-/// Returns true if a response with this `status` and `body` means that the named session no longer exists. Servers
-/// based on a widely copied example report this as 400.
-pub(super) fn is_session_lost(peer: &Peer, status: StatusCode, body: &str) -> bool {
+/// Returns true if a response with this `status` and `body` to the request `number`, if it has one, means that the named
+/// session no longer exists. Servers based on a widely copied example report this as 400.
+pub(super) fn is_session_lost(
+    peer: &Peer,
+    status: StatusCode,
+    body: &str,
+    number: Option<u64>,
+) -> bool {
     let in_session = peer.session_id().is_some() && !peer.is_modern();
     let says_so = || {
         let body = body.to_lowercase();
@@ -59,12 +68,27 @@ pub(super) fn is_session_lost(peer: &Peer, status: StatusCode, body: &str) -> bo
     };
     in_session
         && (status == StatusCode::NOT_FOUND || (status == StatusCode::BAD_REQUEST && says_so()))
+        && !number.is_some_and(|number| is_answer(body, number))
 }
 
-/// Returns a message as one line. In JSON, line ends occur only between tokens.
+/// Returns true if the body is an error response to the request `number`, so that the session knows the request.
+fn is_answer(body: &str, number: u64) -> bool {
+    let line = one_line(body.as_bytes().to_vec());
+    let Ok(envelope) = Envelope::parse(&line) else {
+        return false;
+    };
+    let is_its = envelope.id.and_then(RawId::lenient_number) == Some(number);
+    let code = envelope
+        .error
+        .and_then(|error| Members::of(error).get("code")?.parse().ok());
+    is_its && code.is_some_and(|code: i64| !UNKNOWN_SESSION.contains(&code))
+}
+
+/// Returns a message as one line, without a byte order mark. In JSON, line ends occur only between tokens.
 pub(super) fn one_line(mut bytes: Vec<u8>) -> String {
     bytes.truncate(bytes.trim_ascii_end().len());
-    let indent = bytes.len() - bytes.trim_ascii_start().len();
+    let message = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let indent = bytes.len() - message.trim_ascii_start().len();
     if indent > 0 {
         bytes.drain(..indent);
     }

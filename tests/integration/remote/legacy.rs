@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Stage;
-use crate::harness::remote::{HttpServer, SESSION, echo, legacy};
+use crate::harness::remote::{Answering, Asked, HttpServer, SESSION, echo, legacy};
+use crate::harness::{DEADLINE, eventually};
 
 #[test]
 fn every_request_after_the_first_names_the_session_and_the_revision() {
@@ -41,6 +42,68 @@ fn every_request_after_the_first_names_the_session_and_the_revision() {
         }
     }
     assert!(!stage.log.text().contains("geheim"));
+}
+
+/// A server that gives sessions, offers no stream of its own, and leaves requests to `answer`.
+fn in_sessions(
+    no_stream: (u16, &'static str),
+    answer: impl Fn(&Asked, &mut Answering) -> bool + Send + Sync + 'static,
+) -> HttpServer {
+    HttpServer::start(move |asked, answering| {
+        if asked.verb == "GET" {
+            answering.whole(no_stream.0, &[], no_stream.1);
+        } else if !answer(asked, answering) {
+            legacy(asked, answering);
+        }
+    })
+}
+
+#[test]
+fn a_server_in_sessions_need_not_offer_a_stream() {
+    for no_stream in [
+        (404, "Cannot GET /mcp"),
+        (400, "No sessionId"),
+        (405, ""),
+        (200, "<html>"),
+    ] {
+        let server = in_sessions(no_stream, |_, _| false);
+        let stage = Stage::legacy(&server);
+        let gets = || server.asked().iter().filter(|it| it.verb == "GET").count();
+        eventually(DEADLINE, || gets() == 1);
+        let called = stage.peer.call("echo", &json!({"text": "hi"}));
+        assert!(!called.is_error(), "{no_stream:?}: {}", called.line);
+        assert_eq!(
+            stage.log.events("exited"),
+            [] as [Value; 0],
+            "{no_stream:?}"
+        );
+    }
+}
+
+#[test]
+fn an_error_of_the_server_itself_is_not_taken_for_a_lost_session() {
+    for (status, code, message) in [
+        (400, -32602, "no browser session with this name"),
+        (404, -32602, "no such session: open one first"),
+        (404, -32601, "Method not found"),
+        (404, -32002, "Resource not found"),
+    ] {
+        let server = in_sessions((405, ""), move |asked, answering| {
+            let is_call = asked.method() == "tools/call";
+            if is_call {
+                let headers = [("Content-Type", "application/json")];
+                answering.whole(status, &headers, &asked.error(code, message));
+            }
+            is_call
+        });
+        let stage = Stage::legacy(&server);
+        let answer = stage.peer.call("echo", &json!({"text": "hi"}));
+        let error = answer.error();
+        assert_eq!(error["code"], code, "{}", answer.line);
+        assert_eq!(error["message"], message);
+        assert_eq!(server.asked_for("tools/call").len(), 1);
+        assert_eq!(stage.log.events("exited"), [] as [Value; 0]);
+    }
 }
 
 #[test]
