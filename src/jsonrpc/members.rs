@@ -137,9 +137,14 @@ pub(crate) fn unquoted(raw: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str(raw).ok().map(Cow::Owned)
 }
 
-/// Parses the request number in a raw id or token from the server. Some servers return every id as a string.
+/// Parses the request number in a raw id or token from the server. Some servers return every id as a string, and some
+/// programming languages read every number as a fraction and write `1.0`.
 pub(crate) fn request_number(raw: &str) -> Option<u64> {
-    raw.parse().ok().or_else(|| unquoted(raw)?.parse().ok())
+    let whole = match raw.split_once('.') {
+        Some((whole, "0")) => whole,
+        _ => raw,
+    };
+    whole.parse().ok().or_else(|| unquoted(raw)?.parse().ok())
 }
 
 /// Returns `text` as a raw JSON string.
@@ -150,6 +155,16 @@ pub(crate) fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_requests_are_read_in_each_form() {
+        for raw in ["7", "\"7\"", "7.0"] {
+            assert_eq!(request_number(raw), Some(7), "{raw}");
+        }
+        for raw in ["7.5", "7.", "-7", "\"x\"", "null", "18446744073709551616.0"] {
+            assert_eq!(request_number(raw), None, "{raw}");
+        }
+    }
 
     #[test]
     fn edits_keep_what_they_do_not_touch() {
