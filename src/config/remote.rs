@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 
@@ -46,14 +47,12 @@ impl Remote {
             sent.push(value.into_owned());
         }
         let url = &self.url;
-        sent.extend(
-            [
-                url.username(),
-                url.password().unwrap_or_default(),
-                url.query().unwrap_or_default(),
-            ]
-            .map(str::to_owned),
-        );
+        let login = [url.username(), url.password().unwrap_or_default()];
+        let decoded = login.map(|it| percent_decode_str(it).decode_utf8_lossy().into_owned());
+        // The form in which a request carries them.
+        sent.push(BASE64_STANDARD.encode(decoded.join(":")));
+        sent.extend(decoded);
+        sent.extend([login[0], login[1], url.query().unwrap_or_default()].map(str::to_owned));
         sent.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
         let parts = url.path_segments().into_iter().flatten();
         // Other segments, such as `mcp` or `v1`, are too common to hide.
@@ -111,6 +110,13 @@ pub(super) fn url(text: &str) -> Result<Url, RemoteError> {
     }
 }
 
+/// Returns true for a header that clients' files repeat although every client sets it itself.
+pub(super) fn is_redundant(text: &str) -> bool {
+    [header::ACCEPT, header::CONTENT_TYPE]
+        .iter()
+        .any(|name| text.eq_ignore_ascii_case(name.as_str()))
+}
+
 /// Checks the name of a configured header, which must not be reserved for the proxy.
 pub(super) fn name(text: &str) -> Result<HeaderName, RemoteError> {
     let name = HeaderName::from_bytes(text.as_bytes())
@@ -159,6 +165,18 @@ mod tests {
             "Last-Event-ID",
         ] {
             assert!(name(bad).is_err(), "{bad}");
+        }
+        let url = url("http://me:pa%40ss@x.example/").unwrap();
+        let remote = Remote {
+            url,
+            headers: HeaderMap::new(),
+            is_sse_2024: false,
+            shown: String::new(),
+        };
+        let basic = BASE64_STANDARD.encode("me:pa@ss");
+        for text in ["pa@ss", "pa%40ss", &basic] {
+            let hidden = remote.hide(&format!("got {text}!"));
+            assert!(!hidden.contains(text), "{hidden}");
         }
         let secret = value("Bearer geheim").unwrap();
         assert!(!format!("{secret:?}").contains("geheim"));

@@ -58,6 +58,13 @@ impl Resolver<'_> {
         let mut headers = HeaderMap::new();
         let section = self.section;
         for (name, value) in section.map("headers").map_or(&[][..], |(map, _)| map) {
+            if remote::is_redundant(&name.value) {
+                self.notes.push(format!(
+                    "server `{}`: the proxy sets the header `{}` itself and leaves out the configured one",
+                    self.name.value, name.value
+                ));
+                continue;
+            }
             let expanded = self.expanded(&value.value, &value.at);
             let checked = (
                 remote::name(&name.value),
