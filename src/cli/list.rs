@@ -10,6 +10,7 @@ use super::table::TextTable;
 use super::{CliError, EXIT_OK, Global, config, install, print, selection};
 use crate::config::{LoadedConfig, ServerOutline};
 use crate::output::palette::{BAD, DIM};
+use crate::path_text::texts;
 
 /// The options of `list`.
 #[derive(Debug, Args)]
@@ -61,7 +62,7 @@ struct ServerRow {
     /// State: `at once`, `on demand`, `disabled` or `faulty`.
     starts: &'static str,
     /// Working directory; `None` for a remote server, or if the directory is unknown.
-    cwd: Option<PathBuf>,
+    cwd: Option<String>,
 }
 
 impl ServerRow {
@@ -86,7 +87,7 @@ impl ServerRow {
             starts,
             cwd: spec
                 .filter(|spec| spec.remote.is_none())
-                .map(|spec| spec.hidden.hide(spec.cwd.display().to_string()).into()),
+                .map(|spec| spec.hidden.hide(spec.cwd.display().to_string())),
             outline,
         })
     }
@@ -98,7 +99,14 @@ impl ServerRow {
             url,
             files,
         } = &self.outline;
-        json!({ "name": name, "command": command, "url": url, "cwd": self.cwd, "starts": self.starts, "files": files })
+        json!({
+            "name": name,
+            "command": command,
+            "url": url,
+            "cwd": self.cwd,
+            "starts": self.starts,
+            "files": texts(files),
+        })
     }
 
     /// Returns the command as typed in a shell, or the URL.
@@ -126,9 +134,8 @@ fn table(servers: &[ServerRow]) -> String {
             "disabled" => DIM,
             _ => Style::new(),
         };
-        let path = |path: &PathBuf| path.display().to_string();
-        let files: Vec<_> = server.outline.files.iter().map(path).collect();
-        let cwd = server.cwd.as_ref().map(path).unwrap_or_default();
+        let files = texts(&server.outline.files);
+        let cwd = server.cwd.clone().unwrap_or_default();
         let name = server.outline.name.clone();
         let starts = server.starts.to_owned();
         table.row(style, [name, starts, server.line(), cwd, files.join(", ")]);

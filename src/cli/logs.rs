@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::{CliError, EXIT_OK, config, unwritten};
 use crate::output;
+use crate::path_text::texts;
 use crate::state::{RunLog, StateDirectory, StateError, logs};
 
 /// Interval at which `--follow` looks for new lines.
@@ -68,9 +69,10 @@ fn select(args: &LogsArgs, mut logs: Vec<RunLog>) -> Result<RunLog, CliError> {
     let around = config::surroundings(None)?;
     let found = crate::config::load(&around);
     let project = config::project(&around, &found.files);
+    let projects = texts(&[project.clone(), around.cwd]);
     let is_meant = |log: &RunLog| match args.pid {
         Some(pid) => log.pid == pid,
-        None => log.project == project || log.project == around.cwd,
+        None => projects.contains(&log.project),
     };
     let Some(at) = logs.iter().position(is_meant) else {
         let place = match args.pid {
@@ -98,10 +100,10 @@ fn others(logs: &[RunLog]) -> String {
         return ": `mcp-proxy dev` and `serve` write one while they run, unless --no-log is given"
             .into();
     }
-    let named = logs.iter().take(NAMED).map(|log| {
-        let project = log.project.to_string_lossy();
-        format!("\n  --pid {} in {}", log.pid, output::clean(&project))
-    });
+    let named = logs
+        .iter()
+        .take(NAMED)
+        .map(|log| format!("\n  --pid {} in {}", log.pid, output::clean(&log.project)));
     format!("; there are logs of{}", named.collect::<String>())
 }
 

@@ -107,7 +107,7 @@ fn text(runs: &[Run], now: SystemTime) -> String {
             text,
             "{BAD}died:{BAD:#} pid {} in {}, last seen {}: {}",
             record.pid,
-            clean(&record.project.to_string_lossy()),
+            clean(&record.project),
             ago(*changed, now),
             clean(&record.reason_of_death())
         );
@@ -132,7 +132,7 @@ fn table(runs: &[&Run], now: SystemTime) -> String {
     for Run { record, .. } in runs {
         let mut head = [
             record.pid.to_string(),
-            record.project.display().to_string(),
+            record.project.clone(),
             client(record),
         ];
         for (name, server) in &record.servers {

@@ -52,6 +52,7 @@ pub(crate) struct InstallRecord {
     /// Previous folder, which a server may still run from.
     pub(super) previous: Option<PathBuf>,
     /// Configuration files that register the server.
+    #[serde(with = "recorded_paths")]
     pub(crate) registered: Vec<PathBuf>,
 }
 
@@ -314,8 +315,8 @@ impl StoreSlot {
     /// Writes the record atomically.
     pub(super) fn write(&self, record: &InstallRecord) -> Result<(), StoreError> {
         let path = self.path.join(RECORD);
-        let text = serde_json::to_vec_pretty(record).expect("a record has only texts");
         let write = || {
+            let text = serde_json::to_vec_pretty(record)?;
             let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
             io::Write::write_all(&mut file, &text)?;
             file.as_file().sync_all()?;
@@ -381,6 +382,7 @@ fn make_writable(folder: &Path) {
     }
 }
 
+mod recorded_paths;
 #[cfg(test)]
 #[cfg(unix)]
 mod tests;

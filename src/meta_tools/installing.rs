@@ -1,5 +1,6 @@
 //! `install_mcp_server_from_git`, `install_and_load_mcp_server`, `uninstall_mcp_server`.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::install::{
     StartSettings, StepListener,
 };
 use crate::jsonrpc::{Members, unquoted};
+use crate::path_text::texts;
 
 /// Minimum time between two reports of a step with continuous progress.
 const SHOWN_EVERY: Duration = Duration::from_millis(200);
@@ -141,10 +143,10 @@ pub(super) async fn uninstall(
         "message": format!("Successfully uninstalled '{name}'"),
         "files_deleted": removed.deleted.is_some(),
         "stopped": was_loaded,
-        "config_files": removed.unregistered,
-        "backups": removed.backups,
-        "deleted": removed.deleted,
-        "kept": removed.kept,
+        "config_files": texts(&removed.unregistered),
+        "backups": texts(&removed.backups),
+        "deleted": removed.deleted.as_deref().map(Path::to_string_lossy),
+        "kept": removed.kept.as_deref().map(Path::to_string_lossy),
         "notes": removed.notes,
     })))
 }
@@ -221,8 +223,8 @@ fn described(installed: &Installed) -> Value {
         },
         "source": installed.source,
         "commit": installed.commit,
-        "folder": installed.folder,
-        "config_files": installed.registered,
+        "folder": installed.folder.to_string_lossy(),
+        "config_files": texts(&installed.registered),
         "command": installed.command,
         "reason": installed.reason,
         "considered": installed.considered,

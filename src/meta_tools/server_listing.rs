@@ -113,7 +113,7 @@ pub(super) fn installed(fleet: &Fleet, workshop: Option<&InstallResources>) -> V
                     "path": args.first().map_or("unknown", String::as_str),
                     "command": program,
                     "args": args,
-                    "cwd": spec.cwd,
+                    "cwd": spec.cwd.to_string_lossy(),
                     "env_vars": names,
                 }),
             };

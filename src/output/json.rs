@@ -1,7 +1,6 @@
 //! Formats events as NDJSON: one object per line with `time`, `event` and the fields of the event. The names are a
 //! public interface for log readers.
 
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
@@ -9,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::text::rfc3339;
 use crate::config::HiddenValues;
 use crate::event::{Event, Failure, ToolDiff};
+use crate::path_text::texts;
 
 /// Returns one line without its line end.
 pub(super) fn line(event: &Event, now: SystemTime, hidden: &HiddenValues) -> String {
@@ -39,7 +39,7 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("watching", json!({ "server": server, "files": files, "directories": directories, "globs": globs })),
         Event::WatchWarning { server, message } => ("watch_warning", json!({ "server": server, "message": message })),
         Event::WatchNote { server, message } => ("watch_note", json!({ "server": server, "message": message })),
-        Event::Changed { server, paths } => ("changed", json!({ "server": server, "paths": self::paths(paths) })),
+        Event::Changed { server, paths } => ("changed", json!({ "server": server, "paths": texts(paths) })),
         Event::Building { server, command } => ("building", json!({ "server": server, "command": command })),
         Event::BuildOutput { server, line } => ("build_output", json!({ "server": server, "line": line })),
         Event::Spawned { server, generation, pid } =>
@@ -107,13 +107,6 @@ fn millis(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn paths(paths: &[PathBuf]) -> Vec<String> {
-    paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect()
-}
-
 fn diff(diff: &ToolDiff) -> Value {
     let changed: Vec<Value> = diff
         .changed
@@ -129,6 +122,6 @@ fn failure(failure: &Failure) -> Value {
         "reason": failure.reason,
         "advice": failure.advice,
         "stderr": failure.stderr,
-        "files": paths(&failure.files),
+        "files": texts(&failure.files),
     })
 }

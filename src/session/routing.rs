@@ -1,6 +1,10 @@
 //! Sends requests to their destinations.
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +19,10 @@ use crate::jsonrpc::{
 use crate::mcp::{Era, Method, severity, tasks};
 use crate::server::{Call, ResponseSink, ServerHandle};
 use crate::transport::stream::MAX_UNREAD;
+
+/// Error for a request whose handling panicked.
+const PANICKED: &str = "mcp-proxy failed to handle the request because of a fault of its own; the panic message on its \
+    stderr belongs into a report of this fault";
 
 impl Session {
     /// Sends a request to its destination. A request for an entry that no server lists waits for the servers that may
@@ -83,13 +91,17 @@ impl Session {
         self.submit(server, None, request);
     }
 
-    /// Runs `work`, which the client may cancel under `id`.
+    /// Runs `work`, which the client may cancel under `id` and which answers the request. If it panics, answers with an
+    /// error instead.
     pub(super) fn run(&self, id: RawId<'_>, work: impl Future<Output = ()> + Send + 'static) {
         let (session, id) = (self.strong_self(), RequestId::from(id));
         let token = CancellationToken::new();
         self.state().running_calls.insert(id.clone(), token.clone());
         self.tasks.spawn(async move {
-            token.run_until_cancelled(work).await;
+            if token.run_until_cancelled(has_finished(work)).await == Some(false) {
+                let error = ErrorObject::new(INTERNAL_ERROR, PANICKED);
+                session.answer_error(id.as_raw(), &error);
+            }
             session.state().running_calls.remove(&id);
         });
     }
@@ -224,6 +236,16 @@ impl Session {
             server.change_settings(|settings| settings.level = level.map(OwnedJson::from));
         }
     }
+}
+
+/// Runs `work` to its end; returns false if it panics.
+async fn has_finished(work: impl Future<Output = ()>) -> bool {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        polled.map_or(Poll::Ready(false), |poll| poll.map(|()| true))
+    })
+    .await
 }
 
 /// Returns the task whose result a request asks for.

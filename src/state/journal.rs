@@ -54,7 +54,7 @@ impl Journal {
     pub(crate) fn open(options: &RunOptions) -> Result<Self, StateError> {
         let folder = StateDirectory::of_user()?.folder(FOLDER)?;
         let started = Timestamp::of(SystemTime::now());
-        let project = options.project.clone();
+        let project = options.project.to_string_lossy().into_owned();
         let record = RunRecord::new(std::process::id(), started, options.subcommand, project);
         let file = |suffix| folder.file(&format!("{}{suffix}", record.id()));
         let lock = private_files::new_file(&file(LOCK));

@@ -21,7 +21,7 @@ const IN: &str = " in ";
 
 /// Returns the first line of a log's files.
 pub(super) fn log_head(record: &RunRecord) -> String {
-    let project = serde_json::Value::from(record.project.to_string_lossy());
+    let project = serde_json::Value::from(record.project.as_str());
     let (version, subcommand, pid) = (&record.version, &record.subcommand, record.pid);
     format!("{HEAD}{version} {subcommand} (pid {pid}){IN}{project}\n")
 }
@@ -31,8 +31,8 @@ pub(super) fn log_head(record: &RunRecord) -> String {
 pub(crate) struct RunLog {
     folder: StateFolder,
     id: String,
-    /// Project of the proxy.
-    pub(crate) project: PathBuf,
+    /// Project of the proxy, as in its record.
+    pub(crate) project: String,
     pub(crate) pid: u32,
 }
 
@@ -168,7 +168,7 @@ mod tests {
             .write_all(b"x\n")
             .unwrap();
         let logs = logs(&directory).unwrap();
-        assert_eq!(logs[0].project, Path::new("/a \"project\" in x"));
+        assert_eq!(logs[0].project, "/a \"project\" in x");
         assert_eq!((logs[0].pid, logs[0].is_running()), (7, false));
     }
 

@@ -2,7 +2,6 @@
 #![deny(clippy::disallowed_methods)]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -128,8 +127,8 @@ pub(crate) struct RunRecord {
     pub(crate) version: String,
     /// `dev` or `serve`.
     pub(crate) subcommand: String,
-    /// Folder of the configuration, or of the command.
-    pub(crate) project: PathBuf,
+    /// Folder of the configuration, or of the command; bytes that are not UTF-8 are replaced.
+    pub(crate) project: String,
     /// Address for clients over HTTP.
     pub(crate) url: Option<String>,
     pub(crate) client: Option<ClientRecord>,
@@ -146,7 +145,7 @@ pub(crate) struct RunRecord {
 
 impl RunRecord {
     /// Creates the record of a proxy that starts.
-    pub(crate) fn new(pid: u32, started: Timestamp, subcommand: &str, project: PathBuf) -> Self {
+    pub(crate) fn new(pid: u32, started: Timestamp, subcommand: &str, project: String) -> Self {
         Self {
             pid,
             started,

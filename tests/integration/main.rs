@@ -35,6 +35,8 @@ mod install;
 mod loaded;
 #[cfg(unix)]
 mod own_http;
+#[cfg(target_os = "linux")]
+mod odd_paths;
 #[cfg(unix)]
 mod owners;
 #[cfg(unix)]

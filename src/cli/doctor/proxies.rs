@@ -21,7 +21,7 @@ pub(super) fn findings() -> Vec<Finding> {
     let (running, died): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(|run| run.is_running);
     let mut findings = vec![Finding::good(CHECK, format!("{} running", running.len()))];
     findings.extend(died.iter().map(|run| {
-        let (pid, project) = (run.record.pid, run.record.project.display());
+        let (pid, project) = (run.record.pid, &run.record.project);
         let text = format!("pid {pid} in {project}: {}", run.record.reason_of_death());
         Finding::note(CHECK, text).advice(format!("see `mcp-proxy logs --pid {pid}`"))
     }));

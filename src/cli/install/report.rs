@@ -11,12 +11,13 @@ use crate::cli::table::TextTable;
 use crate::config::shown_words;
 use crate::install::{InstallOutcome, Installed, Removed, StoredServer};
 use crate::output;
+use crate::path_text::texts;
 
 /// Returns a table of the installed servers.
 pub(super) fn found_table(found: &[StoredServer]) -> String {
     let mut table = TextTable::new(["SERVER", "SOURCE", "COMMIT", "FOLDER", "ENTRY IN"]);
     for StoredServer { folder, record, .. } in found {
-        let files: Vec<String> = record.registered.iter().map(|it| shown(it)).collect();
+        let files = texts(&record.registered);
         let (name, source) = (record.name.clone(), record.source.clone());
         let commit = short(&record.commit).to_owned();
         table.row(
@@ -36,9 +37,9 @@ pub(super) fn found_json(found: &[StoredServer]) -> String {
             "source": record.source,
             "commit": record.commit,
             "reference": record.reference,
-            "folder": it.folder,
+            "folder": it.folder.to_string_lossy(),
             "command": shown_words(record.command.iter().map(String::as_str)),
-            "registered": record.registered,
+            "registered": texts(&record.registered),
         })
     };
     let servers: Vec<Value> = found.iter().map(server).collect();
@@ -93,8 +94,8 @@ pub(super) fn installed_json(installed: &Installed, visited: &[ServerVisit]) -> 
         "commit": installed.commit,
         "before": installed.before,
         "reference": installed.reference,
-        "folder": installed.folder,
-        "registered": installed.registered,
+        "folder": installed.folder.to_string_lossy(),
+        "registered": texts(&installed.registered),
         "command": installed.command,
         "reason": installed.reason,
         "considered": installed.considered,
@@ -130,10 +131,10 @@ pub(super) fn removed_text(name: &str, removed: &Removed) -> String {
 pub(super) fn removed_json(name: &str, removed: &Removed) -> Value {
     json!({
         "name": name,
-        "unregistered": removed.unregistered,
-        "backups": removed.backups,
-        "deleted": removed.deleted,
-        "kept": removed.kept,
+        "unregistered": texts(&removed.unregistered),
+        "backups": texts(&removed.backups),
+        "deleted": removed.deleted.as_deref().map(Path::to_string_lossy),
+        "kept": removed.kept.as_deref().map(Path::to_string_lossy),
         "notes": removed.notes,
     })
 }

@@ -166,3 +166,15 @@ fn a_slot_has_one_holder_though_it_is_removed_all_the_time() {
         }
     });
 }
+
+#[test]
+fn a_record_keeps_paths_that_are_not_utf_8() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let (_folder, store) = store();
+    let mut record = install(&store, "https://h/o/r", "weather");
+    let odd = std::ffi::OsStr::from_bytes(b"/b\xe9d/.mcp.json");
+    record.registered = vec!["/good/.mcp.json".into(), odd.into()];
+    let slot = store.slot(&place(&record.source), "weather").unwrap();
+    slot.write(&record).unwrap();
+    assert_eq!(slot.record(), Some(record));
+}

@@ -186,3 +186,20 @@ async fn notifications_go_to_every_server_except_those_about_one_request() {
         assert!(stage.lines().is_empty(), "{line}");
     }
 }
+
+#[tokio::test]
+async fn a_panic_answers_its_request_once_and_no_other() {
+    let stage = Stage::new(&[], false, Set::Dev);
+    stage
+        .session
+        .run("7".into(), async { panic!("a panic of the test") });
+    let answering = stage.session.clone();
+    stage.session.run("8".into(), async move {
+        answering.answer_result("8".into(), "{}");
+    });
+    stage.session.wait_until_idle().await;
+    let mut outcomes: Vec<_> = stage.lines().iter().map(|line| outcome(line)).collect();
+    outcomes.sort();
+    assert_eq!(outcomes, [("7".to_owned(), -32603), ("8".to_owned(), 0)]);
+    assert!(stage.session.state().running_calls.is_empty());
+}
