@@ -150,7 +150,7 @@ async fn serve_stdio(
 ) -> Result<EndReason, AppError> {
     let out = Outbox::new(stream::stdout()?)?;
     let lines = LineReader::new(stream::stdin()?, limit)?;
-    let session = sessions.open(Arc::new(out.clone()), false)?;
+    let session = sessions.open(Arc::new(out.clone()), false).await?;
     if sessions.setup.starts_processes() {
         // Starts the reaper while the watcher is set up on its own thread, instead of delaying the first server.
         tokio::task::yield_now().await;

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::Identity;
-use crate::config::{Config, ServerSpec};
+use crate::config::{Config, Fault, ServerSpec};
 use crate::jsonrpc::{OwnedJson, RawId, RawJson};
 use crate::lock::locked;
 use crate::mcp::Entry;
@@ -78,7 +78,11 @@ struct FleetState {
     /// The log level that a legacy client has set.
     level: Option<OwnedJson>,
     /// Faults of the configuration that were reported.
-    faults: Vec<String>,
+    faults: Vec<Fault>,
+    /// Number of times that a read of the configuration has begun.
+    reads_begun: u64,
+    /// Number of the newest read that was applied.
+    read_applied: u64,
 }
 
 /// A loaded server.
@@ -118,7 +122,7 @@ impl Fleet {
         let reported = setup.faults.iter().filter(|_| setup.faults_reported);
         let state = FleetState {
             config: Arc::new(setup.config),
-            faults: reported.map(ToString::to_string).collect(),
+            faults: reported.cloned().collect(),
             ..FleetState::default()
         };
         let fleet = Self(Arc::new(FleetInner {
@@ -155,7 +159,11 @@ impl Fleet {
 
     /// Returns the faults found when the configuration was read last.
     pub(crate) fn faults(&self) -> Vec<String> {
-        self.state().faults.clone()
+        self.state()
+            .faults
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     /// Returns the reason why there is no server to load, if there is none.
@@ -165,7 +173,8 @@ impl Fleet {
             return None;
         }
         if !state.faults.is_empty() {
-            let faults = state.faults.join("\n");
+            let faults = state.faults.iter().map(ToString::to_string);
+            let faults = faults.collect::<Vec<_>>().join("\n");
             return Some(format!(
                 "configuration error; no server runs until it is fixed:\n{faults}"
             ));

@@ -172,8 +172,11 @@ pub(crate) async fn run(
         (UNLOAD, _) => loading::unload(fleet, &arguments).await.map(to_text),
         (RELOAD, _) => loading::reload(fleet, &arguments).await.map(to_text),
         (LOADED, _) => Ok(to_text(server_listing::loaded(fleet))),
-        (AVAILABLE, _) => Ok(to_text(server_listing::available(fleet))),
-        (INSTALLED, workshop) => Ok(to_text(server_listing::installed(fleet, workshop.as_ref()))),
+        (AVAILABLE, _) => Ok(to_text(server_listing::available(fleet).await)),
+        (INSTALLED, workshop) => {
+            let installed = server_listing::installed(fleet, workshop.as_ref());
+            Ok(to_text(installed.await))
+        }
         (SEARCH, _) => {
             // The search reads files and weighs every word of thousands of tools: it must not delay calls.
             let (fleet, raw) = (fleet.clone(), understood.clone());

@@ -1,11 +1,13 @@
 //! `mcp-proxy config`: prints the configuration in force, or the schema of its file.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
 use super::{CliError, EXIT_OK, Global, print};
-use crate::config::{self, ConfigContext, LoadedConfig};
+use crate::config::{self, ConfigContext, LoadedConfig, is_pipe};
+use crate::fleet::ConfigReader;
 use crate::output;
 use crate::user_folders;
 
@@ -85,6 +87,16 @@ pub(crate) fn places(around: &ConfigContext, files: &[PathBuf]) -> Vec<PathBuf> 
 pub(crate) fn project(around: &ConfigContext, files: &[PathBuf]) -> PathBuf {
     let folder = files.first().and_then(|file| file.parent());
     folder.unwrap_or(&around.cwd).to_owned()
+}
+
+/// Returns `read` as the source of a configuration from `files`; none if one of them is a pipe, as in
+/// `--config <(…)`, whose content is gone after the first read.
+pub(super) fn reader(
+    files: &[PathBuf],
+    read: impl Fn() -> Option<LoadedConfig> + Send + Sync + 'static,
+) -> Option<ConfigReader> {
+    let can_be_reread = !files.iter().any(|file| is_pipe(file));
+    can_be_reread.then(|| Arc::new(read) as ConfigReader)
 }
 
 /// Returns the directory of the last-known tools of servers.

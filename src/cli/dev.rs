@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -83,10 +82,13 @@ pub(crate) struct DevArgs {
 
 impl DevArgs {
     /// Builds the mission from these options and the configuration. Returns it with the folder that stands for its
-    /// project.
-    fn mission(&self, global: &Global) -> Result<(ServeOptions, PathBuf), CliError> {
+    /// project, and with an error if there is no server to run but a change of the configuration may provide one.
+    fn mission(
+        &self,
+        global: &Global,
+    ) -> Result<(ServeOptions, PathBuf, Option<CliError>), CliError> {
         let around = config::surroundings(self.config.as_ref())?;
-        let (plan, config, project) = match self.server.spec()? {
+        let (plan, config, project, unusable) = match self.server.spec()? {
             Some(mut spec) => {
                 if spec.listens.is_none() {
                     spec.warm = StandbyMode::AtOnce;
@@ -96,7 +98,7 @@ impl DevArgs {
                 self.adjust_times(&mut config.timeouts);
                 let project = spec.cwd.clone();
                 config.servers.push(spec);
-                (FleetSetup::of_one(config.clone()), config, project)
+                (FleetSetup::of_one(config.clone()), config, project, None)
             }
             None => self.configured(&around, global)?,
         };
@@ -115,7 +117,7 @@ impl DevArgs {
                 ..WatchOptions::default()
             }),
         };
-        Ok((mission, project))
+        Ok((mission, project, unusable))
     }
 
     fn adjust(&self, spec: &mut ServerSpec) {
@@ -138,14 +140,15 @@ impl DevArgs {
     }
 
     /// Returns the servers of the configuration, or the one chosen by `--server`, and the project. There may be no
-    /// server yet.
+    /// server yet, which the error explains.
     fn configured(
         &self,
         around: &ConfigContext,
         global: &Global,
-    ) -> Result<(FleetSetup, Config, PathBuf), CliError> {
+    ) -> Result<(FleetSetup, Config, PathBuf, Option<CliError>), CliError> {
         self.fits_several()?;
         let loaded = self.read(around)?;
+        let unusable = self.usable(&loaded).err();
         let chosen = self.server_name.clone();
         let args = self.clone();
         let config = loaded.config.clone();
@@ -158,14 +161,14 @@ impl DevArgs {
             files: config::places(around, &loaded.files),
             faults: loaded.faults,
             faults_reported: false,
-            reader: Some(Arc::new(move || {
+            reader: config::reader(&loaded.files, move || {
                 // If a directory no longer exists, the options cannot be applied, and the previous configuration stays
                 // in force.
                 args.read(&reader_around).ok()
-            })),
+            }),
         };
         config::print_notes(&loaded.notes, global);
-        Ok((setup, config, project))
+        Ok((setup, config, project, unusable))
     }
 
     /// Reads the configuration and applies these options to it.
@@ -188,11 +191,8 @@ impl DevArgs {
         Ok(loaded)
     }
 
-    /// Returns an error if there is no server to run but a change of the configuration may provide one.
+    /// Reads the configuration again; returns an error if there still is no server to run.
     fn unusable(&self) -> Option<CliError> {
-        if !self.server.command.is_empty() {
-            return None;
-        }
         let around = config::surroundings(self.config.as_ref()).ok()?;
         let loaded = self.read(&around).ok()?;
         self.usable(&loaded).err()
@@ -250,9 +250,9 @@ impl DevArgs {
 /// Serves clients until the end. A client whose configuration provides no server yet is served as well, since clients
 /// do not restart a server on stdio; a person at a terminal gets the error instead.
 pub(crate) fn run(args: &DevArgs, global: &Global) -> Result<u8, CliError> {
-    let (mission, project) = args.mission(global)?;
+    let (mission, project, unusable) = args.mission(global)?;
     let run = args.record.options("dev", project);
-    let Some(unusable) = args.unusable() else {
+    let Some(unusable) = unusable else {
         return serve(mission, None, run, global);
     };
     if mission.http.is_none() && io::stdin().is_terminal() {

@@ -2,7 +2,6 @@
 //! needed.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 
@@ -48,10 +47,10 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
         files,
         faults: loaded.faults,
         faults_reported: false,
-        reader: Some(Arc::new({
+        reader: config::reader(&loaded.files, {
             let around = around.clone();
             move || Some(crate::config::load(&around))
-        })),
+        }),
     };
     let mission = ServeOptions {
         http: args.http.options(),

@@ -13,6 +13,7 @@ use super::files::RawConfig;
 use super::findings::Note;
 use super::location::{FileSpan, Located, values};
 use super::own_entry;
+use super::pipes::{self, PipeReader, is_pipe};
 use super::secrets::{self, shown_words};
 use super::section::{NAME_ADVICE, Section, is_name_char};
 use super::spec::{
@@ -35,6 +36,7 @@ pub(super) fn resolve(written: &RawConfig, around: &ConfigContext, loaded: &mut 
         return;
     }
     let common = config.timeouts;
+    let mut pipes = PipeReader::default();
     let note = |note: &Note| {
         let server = note.server.as_deref().unwrap_or_default();
         format!("server `{server}`: {}", note.text)
@@ -54,6 +56,7 @@ pub(super) fn resolve(written: &RawConfig, around: &ConfigContext, loaded: &mut 
             faults: &mut loaded.faults,
             notes: &mut loaded.notes,
             env_files: &mut loaded.env_files,
+            pipes: &mut pipes,
         };
         if resolver.is_own() {
             loaded.faults.retain(|fault| !is_mine(fault));
@@ -123,6 +126,7 @@ struct Resolver<'a> {
     faults: &'a mut Vec<Fault>,
     notes: &'a mut Vec<String>,
     env_files: &'a mut Vec<PathBuf>,
+    pipes: &'a mut PipeReader,
 }
 
 impl<'a> Resolver<'a> {
@@ -340,16 +344,18 @@ impl<'a> Resolver<'a> {
             (Ok(rest), Some(home)) => home.join(rest),
             _ => at.source.base().join(path),
         };
-        self.env_files.push(path.clone());
-        let text = match std::fs::read_to_string(&path) {
+        // Each read of a pipe has a writer, whose work looks like a save.
+        if !is_pipe(&path) {
+            self.env_files.push(path.clone());
+        }
+        let text = match self.pipes.read(&path) {
             Ok(text) => text,
             Err(error) => {
                 let message = format!(
                     "cannot read the variables in {}: {error}",
                     secrets::path(file, &path)
                 );
-                let help = "create the file, or remove the key";
-                self.fault(Fault::new(at, message).help(help));
+                self.fault(Fault::new(at, message).help(pipes::advice(&error)));
                 return Vec::new();
             }
         };

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use tokio::task::spawn_blocking;
+
 use super::Fleet;
 use crate::config::{Config, ConfigDiff, Fault, HiddenValues, LoadedConfig, diff};
 use crate::event::Event;
@@ -36,7 +38,7 @@ impl Fleet {
                         Err(error) => return fleet.warn_config_unwatched(&error),
                     };
                     // Applies saves from before the watch, then each later one, until more files count.
-                    while !fleet.reread_files(&saved, &mut files) {
+                    while !fleet.reread_files(&saved, &mut files).await {
                         match changes.recv().await {
                             Some(paths) => saved = paths,
                             None => return,
@@ -61,9 +63,9 @@ impl Fleet {
 
     /// Does the same as [`Fleet::reread`] for the files in `saved`. Adds the files it returns to `files`; returns true
     /// if any of them is new.
-    fn reread_files(&self, saved: &[PathBuf], files: &mut Vec<PathBuf>) -> bool {
+    async fn reread_files(&self, saved: &[PathBuf], files: &mut Vec<PathBuf>) -> bool {
         let before = files.len();
-        for file in self.reread(saved) {
+        for file in self.reread(saved).await {
             if !files.contains(&file) {
                 files.push(file);
             }
@@ -73,18 +75,34 @@ impl Fleet {
 
     /// Reads the configuration again and applies it. `files` are the files known to have changed. Returns the files
     /// with variables that its servers name.
-    pub(crate) fn reread(&self, files: &[PathBuf]) -> Vec<PathBuf> {
-        let reader = self.0.reader.as_ref();
-        let reader = reader.filter(|_| !self.0.stopped.is_cancelled());
-        let Some(loaded) = reader.and_then(|read| read()) else {
+    pub(crate) async fn reread(&self, files: &[PathBuf]) -> Vec<PathBuf> {
+        let reader = self.0.reader.clone();
+        let Some(read) = reader.filter(|_| !self.0.stopped.is_cancelled()) else {
+            return Vec::new();
+        };
+        let number = {
+            let mut state = self.state();
+            state.reads_begun += 1;
+            state.reads_begun
+        };
+        // On another thread: an env file may be a named pipe, which is read only when a program writes to it.
+        let Ok(Some(loaded)) = spawn_blocking(move || read()).await else {
             return Vec::new();
         };
         let env_files = loaded.env_files.clone();
-        self.apply(loaded, files);
+        self.apply(number, loaded, files);
         env_files
     }
 
-    fn apply(&self, loaded: LoadedConfig, files: &[PathBuf]) {
+    /// Applies the result of the read with this number, unless a later one was applied before.
+    fn apply(&self, number: u64, loaded: LoadedConfig, files: &[PathBuf]) {
+        {
+            let mut state = self.state();
+            if self.0.stopped.is_cancelled() || number < state.read_applied {
+                return;
+            }
+            state.read_applied = number;
+        }
         self.report_faults(&loaded.faults);
         let files = match files {
             [] => loaded.files.clone(),
@@ -188,19 +206,20 @@ impl Fleet {
 
     /// Reports the faults that did not exist at the last read.
     pub(super) fn report_faults(&self, faults: &[Fault]) {
-        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        let before = std::mem::replace(&mut self.state().faults, faults.clone());
-        for text in faults {
+        let before = std::mem::replace(&mut self.state().faults, faults.to_vec());
+        let texts = |faults: &[Fault]| faults.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let before = texts(&before);
+        for text in texts(faults) {
             if !before.contains(&text) {
                 self.0.resources.events.send(Event::ConfigFault { text });
             }
         }
     }
 
-    /// Returns the fault in the definition of the server with that name.
+    /// Returns the fault in the definition of the server with that name, as the configuration was read last.
     pub(super) fn fault_of(&self, name: &str) -> Option<String> {
-        let loaded = self.0.reader.as_ref()?()?;
-        let mut faults = loaded.faults.iter();
+        let state = self.state();
+        let mut faults = state.faults.iter();
         let fault = faults.find(|fault| fault.server.as_deref().is_none_or(|it| it == name))?;
         Some(fault.to_string())
     }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::task::spawn_blocking;
+
 use crate::config::{Config, Fault, LoadedConfig};
 
 /// Reads the configuration again; returns None if it cannot be applied in the way the command line demands.
@@ -46,10 +48,14 @@ impl FleetSetup {
     }
 
     /// Returns the setup for a further session: rereads the configuration and marks its faults as reported.
-    pub(crate) fn for_next_session(&self) -> Self {
+    pub(crate) async fn for_next_session(&self) -> Self {
         let mut setup = self.clone();
         setup.faults_reported = true;
-        if let Some(loaded) = setup.reader.as_ref().and_then(|read| read()) {
+        let Some(read) = setup.reader.clone() else {
+            return setup;
+        };
+        // As in `Fleet::reread`, the read may wait for another program.
+        if let Ok(Some(loaded)) = spawn_blocking(move || read()).await {
             if loaded.faults.is_empty() {
                 setup.config = loaded.config;
             }

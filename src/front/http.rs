@@ -221,6 +221,7 @@ impl Front {
             self.0
                 .session_factory
                 .open(self.0.modern_requests.clone(), true)
+                .await
         };
         let session = self.0.modern_session.get_or_try_init(open).await;
         session

@@ -30,13 +30,13 @@ pub(crate) struct SessionFactory {
 impl SessionFactory {
     /// Opens a session whose client is reached by `delivery`; if `is_shared`, several clients are. Its servers start
     /// with its first message. Returns an error if the files of the only server cannot be watched.
-    pub(crate) fn open(
+    pub(crate) async fn open(
         &self,
         delivery: Arc<dyn Delivery>,
         is_shared: bool,
     ) -> Result<Arc<Session>, WatchError> {
         let setup = if self.has_opened.swap(true, Ordering::Relaxed) {
-            self.setup.for_next_session()
+            self.setup.for_next_session().await
         } else {
             self.setup.clone()
         };

@@ -9,6 +9,7 @@ mod load;
 #[cfg(unix)]
 mod many;
 mod names;
+mod pipes;
 mod questions;
 mod servers;
 #[cfg(unix)]

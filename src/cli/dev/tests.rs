@@ -17,8 +17,8 @@ struct Output {
 /// Parses a command line of `dev`; returns the mission and its first server.
 fn mission(words: &[&str]) -> Result<(ServeOptions, ServerSpec), CliError> {
     let dev = Line::parse_from([&["dev"], words].concat()).dev;
-    let (mission, _) = dev.mission(&Output::parse_from(["dev", "-q"]).global)?;
-    if let Some(error) = dev.unusable() {
+    let (mission, _, unusable) = dev.mission(&Output::parse_from(["dev", "-q"]).global)?;
+    if let Some(error) = unusable {
         return Err(error);
     }
     let spec = mission.setup.config.servers[0].clone();

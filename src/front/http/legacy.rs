@@ -78,7 +78,7 @@ async fn begin(
     let (front, line) = (front.clone(), line.to_owned());
     let (sender, response) = oneshot::channel();
     tokio::spawn(async move {
-        let begun = front.0.sessions.begin(&front.0.session_factory);
+        let begun = front.0.sessions.begin(&front.0.session_factory).await;
         let (id, entry) = match begun {
             Ok(begun) => begun,
             Err(refusal) => return drop(sender.send(Err(refusal))),

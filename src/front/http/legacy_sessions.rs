@@ -57,7 +57,7 @@ impl LegacySessions {
     }
 
     /// Begins a session and returns it with its id.
-    pub(super) fn begin(
+    pub(super) async fn begin(
         &self,
         factory: &SessionFactory,
     ) -> Result<(String, Arc<LegacySession>), ErrorResponse> {
@@ -73,6 +73,7 @@ impl LegacySessions {
         let streams = Arc::new(SessionStreams::new());
         let session = factory
             .open(streams.clone(), false)
+            .await
             .map_err(|error| ErrorResponse::broken(&error))?;
         let entry = Arc::new(LegacySession {
             session,

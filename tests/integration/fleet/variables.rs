@@ -4,7 +4,7 @@ use super::Servers;
 use super::servers::section;
 use crate::harness::{DEADLINE, eventually};
 
-fn greeting(pid: u64) -> Option<String> {
+pub(super) fn greeting(pid: u64) -> Option<String> {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
     let mut variables = environment.split(|byte| *byte == 0);
     let greeting = variables.find_map(|it| it.strip_prefix(b"GREETING="))?;
