@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::arguments::{given_server, text};
-use super::{ALL_TOOLS, CALL, LOADED, OfferedMetaTools, SEARCH};
+use super::tool_search::{loading_advice, servers_without_tools};
+use super::{ALL_TOOLS, CALL, LOAD, LOADED, OfferedMetaTools, SEARCH};
 use crate::config::ServerSpec;
 use crate::fleet::{Catalog, Fleet, nearest};
 use crate::jsonrpc::{Members, quoted};
@@ -86,7 +87,7 @@ fn owner(tool: &str, fleet: &Fleet, offer: &OfferedMetaTools) -> Result<String, 
         return Ok(server.spec().name.clone());
     }
     let remembered = remembered(tool, fleet, None)?;
-    let (server, _) = remembered.ok_or_else(|| missing(tool, &catalog, None, offer))?;
+    let (server, _) = remembered.ok_or_else(|| missing(tool, fleet, None, offer))?;
     Ok(server)
 }
 
@@ -164,10 +165,11 @@ pub(super) fn left_out(tool: &str, server: &str) -> Value {
 /// tools. Considers the filter of `among` only, if given.
 pub(super) fn missing(
     tool: &str,
-    catalog: &Catalog,
+    fleet: &Fleet,
     among: Option<&ServerHandle>,
     offered: &OfferedMetaTools,
 ) -> Value {
+    let catalog = fleet.catalog();
     let is_meant = |server: &ServerHandle| among.is_none_or(|only| only.is(server));
     if let Some((server, own)) = catalog.left_out(tool).find(|(it, _)| is_meant(it)) {
         return left_out(&own, &server.spec().name);
@@ -180,8 +182,12 @@ pub(super) fn missing(
     names.sort_unstable();
     names.dedup();
     let near = nearest(tool, names.iter().map(String::as_str));
+    let unknown = servers_without_tools(fleet);
+    let loading = loading_advice(&unknown).filter(|_| offered.has(LOAD));
     let suggestion = if !near.is_empty() {
         format!("did you mean '{}'?", near.join("' or '"))
+    } else if let Some(loading) = loading {
+        loading
     } else if (1..=FEW).contains(&names.len()) {
         format!("the tools are: {}", names.join(", "))
     } else if offered.has(SEARCH) {

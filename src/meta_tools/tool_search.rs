@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::arguments::{given_server, text};
 use super::call::{find, left_out, missing, remembered};
-use super::{CALL, OfferedMetaTools};
+use super::{CALL, LOAD, OfferedMetaTools};
 use crate::config::ServerSpec;
 use crate::fleet::Fleet;
 use crate::jsonrpc::{Members, quoted};
@@ -46,12 +46,44 @@ pub(super) fn search(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Va
             })
         })
         .collect();
-    Ok(json!({
+    let mut found = json!({
         "query": query,
         "count": tools.len(),
         "tools": tools,
         "tip": format!("Use {CALL}(server_name, tool_name, parameters) to call any of these tools"),
-    }))
+    });
+    let unknown = servers_without_tools(fleet);
+    if let Some(advice) = loading_advice(&unknown) {
+        found["tip"] = match tools.len() {
+            0 => advice.into(),
+            _ => format!("{}. {advice}", found["tip"].as_str().unwrap_or_default()).into(),
+        };
+        found["servers_not_searched"] = json!(unknown);
+    }
+    Ok(found)
+}
+
+/// Returns the configured servers whose tools are unknown: they have not run yet with their present definition.
+pub(super) fn servers_without_tools(fleet: &Fleet) -> Vec<String> {
+    let config = fleet.config();
+    let is_unknown = |spec: &&ServerSpec| {
+        let loaded = fleet.loaded(&spec.name);
+        let has_run = loaded.is_some_and(|server| server.snapshot().generation > 0);
+        !has_run && fleet.cached_tools(spec).is_none()
+    };
+    let unknown = config.servers.iter().filter(is_unknown);
+    unknown.map(|spec| spec.name.clone()).collect()
+}
+
+/// Returns the sentence that says how to see the tools of these servers; None if there are none.
+pub(super) fn loading_advice(servers: &[String]) -> Option<String> {
+    (!servers.is_empty()).then(|| {
+        let names = servers.join(", ");
+        format!(
+            "The tools of these servers are unknown until they are loaded: {names}. Use {LOAD}(server_name) to load \
+             one and to see its tools"
+        )
+    })
 }
 
 /// Parses a positive whole number; `5.0` is accepted too.
@@ -137,7 +169,23 @@ pub(super) fn all(fleet: &Fleet) -> Value {
             json!({ "name": name, "server": server, "description": description })
         })
         .collect();
-    json!({ "count": tools.len(), "tools": tools, "server_count": servers.len(), "servers": servers })
+    let config = fleet.config();
+    let names = config.server_names().into_iter();
+    let unloaded: Vec<_> = names
+        .filter(|name| !servers.iter().any(|it| it == name))
+        .collect();
+    let mut list = json!({
+        "count": tools.len(),
+        "tools": tools,
+        "server_count": servers.len(),
+        "servers": servers,
+    });
+    if !unloaded.is_empty() {
+        list["servers_not_loaded"] = json!(unloaded);
+        list["tip"] =
+            format!("Use {LOAD}(server_name) to load a server and to see its tools").into();
+    }
+    list
 }
 
 /// Returns the raw object that describes a tool in the server's own bytes, or an error. The last-known definition is
@@ -175,7 +223,7 @@ pub(super) async fn info(
             "suggestion": "load the server with load_mcp_server_dynamically(); list_available_servers() lists the \
              servers",
         }),
-        None => missing(&name, &catalog, server.as_ref(), offered),
+        None => missing(&name, fleet, server.as_ref(), offered),
     })
 }
 

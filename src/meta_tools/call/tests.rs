@@ -178,7 +178,7 @@ async fn many_tools_are_not_listed_in_an_error() {
     fleet.list("a", &tools);
     for (set, words) in [(Set::All, SEARCH), (Set::Dev, LOADED)] {
         let offer = OfferedMetaTools::new(set, true, None, false);
-        let error = missing("weather", &fleet.catalog(), None, &offer);
+        let error = missing("weather", &fleet, None, &offer);
         let suggestion = error["suggestion"].as_str().unwrap();
         assert!(suggestion.contains(words), "{suggestion}");
         assert!(!suggestion.contains("tool7"), "{suggestion}");

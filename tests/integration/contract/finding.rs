@@ -372,3 +372,35 @@ fn the_tools_of_a_name_that_both_want_are_told_apart_in_the_modern_era_too() {
     assert_ne!(pids[0], pids[1]);
     assert_eq!(pids[0], client.pid_of("a__mark"));
 }
+
+#[test]
+fn servers_whose_tools_are_unknown_are_named_until_they_have_run() {
+    let forecast = json!({"tools": [described("forecast", "Weather of a city.")]});
+    let stage = Stage::new([("weather", forecast), ("clock", json!({"mark": "clock"}))]);
+    let client = stage.serve();
+    let query = json!({"query": "weather"});
+    let found = client.success(SEARCH, &query);
+    assert_eq!(found["count"], 0);
+    assert_eq!(found["servers_not_searched"], json!(["weather", "clock"]));
+    let tip = "The tools of these servers are unknown until they are loaded: weather, clock. \
+               Use load_mcp_server_dynamically(server_name) to load one and to see its tools";
+    assert_eq!(found["tip"], tip);
+    let all = client.success(ALL_TOOLS, &json!({}));
+    assert_eq!(all["servers_not_loaded"], json!(["weather", "clock"]));
+    assert!(all["tip"].as_str().unwrap().contains(LOAD), "{all}");
+    for tool in [INFO, CALL] {
+        let failure = client.failure(tool, &json!({"tool_name": "forecast"}));
+        assert_eq!(failure["suggestion"], tip);
+    }
+    load(&client, &["weather", "clock"]);
+    let found = client.success(SEARCH, &query);
+    assert_eq!(found["tools"][0]["tool"], "forecast");
+    assert_eq!(found.get("servers_not_searched"), None);
+    let all = client.success(ALL_TOOLS, &json!({}));
+    assert_eq!(all.get("servers_not_loaded"), None);
+    // Known from then on, though not loaded.
+    client.success(UNLOAD, &of("weather"));
+    assert_eq!(best(&client, "weather")["loaded"], false);
+    let found = client.success(SEARCH, &query);
+    assert_eq!(found.get("servers_not_searched"), None);
+}
