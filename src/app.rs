@@ -123,9 +123,10 @@ fn sessions(
     resources.watches_files = watches;
     let is_warm = warm::IS_SUPPORTED && watches && mission.warm_limit > 0;
     resources.standby_pool = is_warm.then(|| StandbyPool::new(mission.warm_limit));
+    let files = mission.setup.files.clone();
     let sources = mission
         .watch
-        .map(|options| WatchSubscriptions::new(options, events.clone()).map(Arc::new));
+        .map(|options| WatchSubscriptions::new(options, files, events.clone()).map(Arc::new));
     Ok(SessionFactory {
         setup: mission.setup,
         resources,

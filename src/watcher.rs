@@ -80,6 +80,8 @@ pub(crate) enum WatchRequest {
         builds: bool,
         /// Ordered globs: `!` excludes, the last match wins. Globs are inferred if none of them includes.
         globs: Vec<String>,
+        /// Files that inferred globs do not cover.
+        left_out: Vec<PathBuf>,
         /// Detects files that the server writes itself; `None` if unknown.
         own_writes: Option<OwnWrites>,
         /// Reports whether the next start uses up a standby; `None` if the server never has one.

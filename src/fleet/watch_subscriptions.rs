@@ -32,6 +32,8 @@ pub(crate) struct WatchSubscriptions {
     receivers: Arc<Mutex<HashMap<u64, NoticeReceiver>>>,
     /// Lets servers query the file events themselves, since they cannot wait for the watcher's thread.
     weak_watcher: Arc<WeakWatcher>,
+    /// Files that the configuration is read from.
+    configuration: Vec<PathBuf>,
     last: AtomicU64,
 }
 
@@ -60,8 +62,12 @@ impl SaveProbe for WeakWatcher {
 }
 
 impl WatchSubscriptions {
-    /// Creates a watcher without watches.
-    pub(crate) fn new(options: WatchOptions, events: EventSender) -> Result<Self, WatchError> {
+    /// Creates a watcher without watches. `configuration`: the files that the configuration is read from.
+    pub(crate) fn new(
+        options: WatchOptions,
+        configuration: Vec<PathBuf>,
+        events: EventSender,
+    ) -> Result<Self, WatchError> {
         let receivers = Arc::<Mutex<HashMap<_, _>>>::default();
         let shared = receivers.clone();
         // Immediately, on the thread that knows: a busy runtime may handle a call before it handles a notice.
@@ -75,6 +81,7 @@ impl WatchSubscriptions {
             weak_watcher: Arc::new(watcher.downgrade()),
             watcher,
             receivers,
+            configuration,
             last: AtomicU64::new(0),
         })
     }
@@ -111,12 +118,15 @@ impl WatchSubscriptions {
             number,
         }));
         if let WatchRequest::Sources {
+            left_out,
             own_writes,
             uses_standby: one_start,
             since: started,
             ..
         } = &mut request
         {
+            // A change of the configuration restarts only the servers whose definitions differ.
+            left_out.clone_from(&self.configuration);
             let (writer, starter) = (server.clone(), server.clone());
             *own_writes = Some(OwnWrites::new(move |path| writer.has_written(path)));
             *one_start = Some(UsesStandby::new(move || starter.has_standby()));
@@ -168,6 +178,7 @@ fn request(spec: &ServerSpec) -> Option<WatchRequest> {
         args: spec.args.clone(),
         builds: spec.build.is_some(),
         globs: spec.watch.clone(),
+        left_out: Vec::new(),
         own_writes: None,
         uses_standby: None,
         since: None,
@@ -202,7 +213,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("mcp-proxy.toml");
         let subscriptions =
-            WatchSubscriptions::new(WatchOptions::default(), EventSender::silent()).unwrap();
+            WatchSubscriptions::new(WatchOptions::default(), Vec::new(), EventSender::silent())
+                .unwrap();
         let files = [file.clone()];
         let mut changes = subscriptions.watch_configuration(1, &files).await.unwrap();
         std::fs::write(&file, "new").unwrap();

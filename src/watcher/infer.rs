@@ -357,7 +357,7 @@ fn first_line(path: &Path) -> Option<String> {
 }
 
 /// Formats a glob below `directory`, relative to `cwd` where possible. Glob characters in names are escaped.
-fn glob_below(directory: &Path, glob: &str, cwd: &Path) -> String {
+pub(super) fn glob_below(directory: &Path, glob: &str, cwd: &Path) -> String {
     let directory: PathBuf = directory.components().collect();
     if directory == *cwd {
         return glob.to_owned();

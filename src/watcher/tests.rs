@@ -201,6 +201,7 @@ fn sources(cwd: &Path, globs: &[&str]) -> WatchRequest {
         args: Vec::new(),
         builds: false,
         globs: globs.iter().map(ToString::to_string).collect(),
+        left_out: Vec::new(),
         own_writes: None,
         uses_standby: None,
         since: None,

@@ -1,14 +1,14 @@
 //! Addition and removal of listeners and their trees. Listeners with equal requests share a tree.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use super::super::file_events::{DirectoryWatches, remote_mount, start_advice};
 use super::super::infer::Inference;
 use super::super::matcher::Matcher;
 use super::super::messages::LimitReached;
-use super::super::paths::EVERYTHING;
+use super::super::paths::{EVERYTHING, canonical_parent};
 use super::super::settle::Settle;
 use super::super::symlinks::MOST_DIRECTORIES;
 use super::super::tree::{Tree, TreeListener, is_newer};
@@ -332,7 +332,7 @@ fn tree(
     options: WatchOptions,
 ) -> Result<(Tree, TreeListener, Option<Inference>), WatchError> {
     let settle = Settle::new(options.quiet, options.max_wait);
-    let (listener, cwd, program, args, builds, globs, since) = match request {
+    let (listener, cwd, program, args, builds, globs, left_out, since) = match request {
         WatchRequest::Files { name, files } => {
             let listener = TreeListener::new(id, name);
             return Ok((Tree::exact(&files, settle), listener, None));
@@ -344,6 +344,7 @@ fn tree(
             args,
             builds,
             globs,
+            left_out,
             own_writes,
             uses_standby: one_start,
             since,
@@ -352,23 +353,39 @@ fn tree(
             listener.own_writes = own_writes;
             listener.uses_standby = one_start;
             listener.builds = builds;
-            (listener, cwd, program, args, builds, globs, since)
+            (listener, cwd, program, args, builds, globs, left_out, since)
         }
     };
     let cwd = canonical_cwd(&listener.server, &cwd)?;
-    let inferred = include_nothing(&globs).then(|| {
+    let mut inferred = include_nothing(&globs).then(|| {
         let home = std::env::home_dir();
         infer::infer(&program, &args, &cwd, home.as_deref(), builds)
     });
-    let matcher = match &inferred {
+    let matcher = match &mut inferred {
         None => Matcher::new(cwd, globs)?,
-        Some(inferred) => Matcher::inferred(cwd, &inferred.globs, globs, inferred.skipped)?,
+        Some(inferred) => {
+            leave_out(&left_out, &cwd, inferred)?;
+            Matcher::inferred(cwd, &inferred.globs, globs, inferred.skipped)?
+        }
     };
     let mut tree = Tree::new(matcher, settle);
     if let Some(inferred) = &inferred {
         tree.enable_in_use(inferred.imports_json, since);
     }
     Ok((tree, listener, inferred))
+}
+
+/// Excludes those of the `files` that inferred globs cover.
+fn leave_out(files: &[PathBuf], cwd: &Path, inferred: &mut Inference) -> Result<(), WatchError> {
+    let (cwd, globs) = (cwd.to_owned(), &mut inferred.globs);
+    let matcher = Matcher::inferred(cwd.clone(), globs, Vec::new(), inferred.skipped)?;
+    for file in files {
+        let path = canonical_parent(file).join(file.file_name().unwrap_or_default());
+        if matcher.selects(&path) {
+            globs.push(format!("!{}", infer::glob_below(&path, "", &cwd)));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn source_failure(error: &io::Error, every: u128) -> String {
