@@ -1,5 +1,5 @@
-//! Values that are shown as their variable instead: those of variables in a server's definition, those of its `env`, and
-//! inherited secrets. A server may repeat any of them on stderr, and that goes into logs and errors.
+//! Values that are not shown: those of variables in a server's definition, those of its `env`, secrets in its command,
+//! and inherited secrets. A value of a variable is shown as its variable. A server may repeat any of them on stderr, and that goes into logs and errors.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -9,12 +9,12 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::expand::{ENVIRONMENT, ValuePiece, pieces};
-use super::secrets::{looks_secret, names_secret};
+use super::secrets::{HIDDEN, hidden_parts, looks_secret, names_secret, words};
 
 /// A shorter value is too likely to be part of an ordinary word.
 const SHORTEST: usize = 6;
 
-/// Values of variables, each with its variable as `${NAME}`; longer values come first.
+/// Values, each with the text that is shown instead, such as `${NAME}`; longer values come first.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub(crate) struct HiddenValues(Vec<(String, String)>);
 
@@ -30,8 +30,7 @@ impl HiddenValues {
         for text in texts {
             hidden.add_text(text, variables);
         }
-        let is_path = |text: &str| text.contains(['/', '.']) && folder.join(text).exists();
-        hidden.0.retain(|(value, _)| !is_path(value));
+        hidden.0.retain(|(value, _)| !is_path(value, folder));
         hidden.sort();
         hidden
     }
@@ -60,6 +59,34 @@ impl HiddenValues {
                     names_secret(name) || looks_secret(value) || !is_plain(value)
                 });
             }
+        }
+        self.sort();
+    }
+
+    /// Adds the parts of a command's words that `shown`, the same words for people, hides, except paths that exist below
+    /// `folder`, and plain settings in `NAME=VALUE` whose name names no secret.
+    pub(super) fn add_words<'a>(
+        &mut self,
+        written: impl Iterator<Item = &'a str>,
+        shown: &[String],
+        folder: &Path,
+    ) {
+        for (word, shown) in written.zip(shown) {
+            let mut secrets: Vec<String> = password(word).map(str::to_owned).into_iter().collect();
+            for (before, part) in hidden_parts(word, shown) {
+                let name = before.strip_suffix('=');
+                let is_setting = is_plain(part) && name.is_some_and(|name| !names_secret(name));
+                let part = [part.to_owned()];
+                // A server may repeat only one of several words.
+                let of_part = words(&part).into_iter();
+                let is_hidden = |text: &&str| {
+                    looks_secret(text) || !is_plain(text) || *text == part[0] && !is_setting
+                };
+                secrets.extend(of_part.filter(is_hidden).map(str::to_owned));
+            }
+            secrets.retain(|text| text.len() >= SHORTEST && !is_path(text, folder));
+            let hidden = secrets.into_iter().map(|text| (text, HIDDEN.to_owned()));
+            self.0.extend(hidden);
         }
         self.sort();
     }
@@ -146,6 +173,11 @@ impl HiddenValues {
     }
 }
 
+/// Whether a text is the path of an existing file, relative to `folder` or absolute.
+fn is_path(text: &str, folder: &Path) -> bool {
+    text.contains(['/', '.']) && folder.join(text).exists()
+}
+
 /// Whether a text consists of plain words and short numbers, as usual settings do.
 fn is_plain(text: &str) -> bool {
     text.split(|c: char| !c.is_ascii_alphanumeric())
@@ -177,6 +209,7 @@ impl fmt::Debug for HiddenValues {
 mod tests {
     use serde_json::json;
 
+    use super::super::secrets::shown_words;
     use super::*;
 
     fn hidden(texts: &[&str]) -> HiddenValues {
@@ -261,6 +294,44 @@ mod tests {
             let mut hidden = HiddenValues::default();
             hidden.add_env(&[(name.into(), value.into())], folder.path());
             assert_eq!(hidden.hide(text.to_owned()), shown, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn parts_of_a_command_are_hidden_where_they_are_shown_as_stars() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), "").unwrap();
+        for (command, text, shown) in [
+            (
+                &["srv", "--api-key", "sk-live-424242424242"][..],
+                "no sk-live-424242424242",
+                "no ***",
+            ),
+            (&["--password=hunterhunter"], "hunterhunter", "***"),
+            (&["--password", "production"], "in production", "in ***"),
+            (&["-e", "MODE=production"], "in production", "in production"),
+            (&["--token=${T:-hush-hush-1}"], "hush-hush-1", "***"),
+            (
+                &["postgres://me:password@host/db"],
+                "password of me",
+                "*** of me",
+            ),
+            (
+                &[r#"{"apiKey":"abc123abc","n":1}"#],
+                "apiKey abc123abc",
+                "apiKey ***",
+            ),
+            (&["--auth", "ca.pem"], "ca.pem", "ca.pem"),
+            (
+                &["--port", "8080", "server.py"],
+                "server.py 8080",
+                "server.py 8080",
+            ),
+        ] {
+            let words = || command.iter().copied();
+            let mut hidden = HiddenValues::default();
+            hidden.add_words(words(), &shown_words(words()), folder.path());
+            assert_eq!(hidden.hide(text.to_owned()), shown, "{command:?}");
         }
     }
 

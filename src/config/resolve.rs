@@ -190,8 +190,8 @@ impl<'a> Resolver<'a> {
             listens,
             program: program?.into(),
             args,
+            hidden: self.hidden(written, &shown, cwd.as_deref()?),
             shown,
-            hidden: self.hidden(written, cwd.as_deref()?),
             cwd: cwd?,
             env,
             watch: section.list("watch"),
@@ -270,14 +270,18 @@ impl<'a> Resolver<'a> {
         ))
     }
 
-    /// Returns the values of variables in the command, in its arguments, in its variables and in the working directory.
-    fn hidden(&self, args: &[Located<String>], folder: &Path) -> HiddenValues {
+    /// Returns the values of variables in the definition, and the secrets that `shown`, the command for people, hides.
+    fn hidden(&self, args: &[Located<String>], shown: &[String], folder: &Path) -> HiddenValues {
         let text = |key| self.section.text(key).map(|(text, _)| text.as_str());
         let texts = ["command", "cwd"].into_iter().filter_map(text);
         let env = self.section.map("env").map_or(&[][..], |(map, _)| map);
         let env = env.iter().map(|(_, value)| value.value.as_str());
         let texts = texts.chain(values(args)).chain(env);
-        HiddenValues::of(texts, &self.around.variables, folder)
+        let mut hidden = HiddenValues::of(texts, &self.around.variables, folder);
+        let command = self.command_or_url("command", "url");
+        let command = command.into_iter().map(|(command, _)| command.as_str());
+        hidden.add_words(command.chain(values(args)), shown, folder);
+        hidden
     }
 
     fn prefix(&mut self) -> String {

@@ -13,7 +13,7 @@ mod likely;
 mod lines;
 
 /// Stands for what is not shown.
-const HIDDEN: &str = "***";
+pub(super) const HIDDEN: &str = "***";
 /// Authentication schemes, the words before a credential.
 const SCHEMES: [&str; 4] = ["Bearer", "Basic", "Token", "Digest"];
 
@@ -281,6 +281,30 @@ pub(super) fn path(written: &str, path: &Path) -> String {
     } else {
         path.display().to_string()
     }
+}
+
+/// Returns the parts of a `written` text that `shown` hides, each behind the text before it.
+pub(super) fn hidden_parts<'a>(written: &'a str, shown: &str) -> Vec<(&'a str, &'a str)> {
+    let mut parts = Vec::new();
+    let mut kept = shown.split(HIDDEN).peekable();
+    let first = kept.next().unwrap_or_default();
+    if !written.starts_with(first) {
+        return parts;
+    }
+    let mut start = first.len();
+    while let Some(text) = kept.next() {
+        let rest = &written[start..];
+        let end = match kept.peek() {
+            Some(_) => rest.find(text),
+            None => rest.strip_suffix(text).map(str::len),
+        };
+        let Some(length) = end else {
+            break;
+        };
+        parts.push((&written[..start], &rest[..length]));
+        start += length + text.len();
+    }
+    parts
 }
 
 /// Splits `values`, which a server was sent and may repeat, into words to hide; the longest come first.

@@ -25,7 +25,7 @@ pub(crate) struct ServerSpec {
     pub(crate) args: Vec<OsString>,
     /// Program and arguments as written, without secrets, for people and models.
     pub(crate) shown: Vec<String>,
-    /// Values of variables in the command, in `env` and in `cwd`.
+    /// Values of variables in the command, in `env` and in `cwd`, and secrets in the command.
     pub(crate) hidden: HiddenValues,
     /// Existing absolute directory, base of relative globs.
     pub(crate) cwd: PathBuf,
@@ -52,7 +52,7 @@ pub(crate) struct ServerSpec {
 }
 
 impl ServerSpec {
-    /// Returns the values that must not be shown: those of variables, and those of `env`. Reads the file system.
+    /// Returns the values that must not be shown: those of variables and of `env`, and secrets in the command. Reads the file system.
     pub(crate) fn hidden_values(&self) -> HiddenValues {
         let mut hidden = self.hidden.clone();
         hidden.add_env(&self.env, &self.cwd);
@@ -63,9 +63,12 @@ impl ServerSpec {
     pub(crate) fn new(name: String, program: OsString, args: Vec<OsString>, cwd: PathBuf) -> Self {
         let words = std::iter::once(&program).chain(&args);
         let words: Vec<Cow<'_, str>> = words.map(|word| word.to_string_lossy()).collect();
+        let words = || words.iter().map(Cow::as_ref);
+        let (shown, mut hidden) = (shown_words(words()), HiddenValues::default());
+        hidden.add_words(words(), &shown, &cwd);
         Self {
-            shown: shown_words(words.iter().map(Cow::as_ref)),
-            hidden: HiddenValues::default(),
+            shown,
+            hidden,
             prefix: name.clone(),
             name,
             remote: None,

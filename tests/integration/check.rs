@@ -304,3 +304,31 @@ fn servers_on_real_sdks_pass() {
         assert_eq!(report(&run)["ok"], true, "{on:?}: {run:#?}");
     }
 }
+
+/// `argparse` repeats the arguments that it does not know.
+#[test]
+fn a_secret_in_an_argument_that_the_server_repeats_is_hidden() {
+    const SERVER: &str = "echo \"unrecognized arguments: $*\" >&2; exit 2";
+    let project = Project::new();
+    let secrets = ["sk-live-4242424242424242", "hunter2hunter2"];
+    let args = [
+        "-c",
+        SERVER,
+        "sh",
+        "--api-key",
+        secrets[0],
+        "--password=hunter2hunter2",
+    ];
+    let servers = json!({"mcpServers": {"a": {"command": "sh", "args": args}}});
+    project.write(".mcp.json", &servers.to_string());
+    let of_command = [&["check", "--json", "--", "sh"][..], &args].concat();
+    for arguments in [&["check", "--json"][..], &of_command] {
+        let run = Run::within(&project, arguments).ended_with(4);
+        let shown = "unrecognized arguments: --api-key *** --password=***";
+        assert!(run.stdout.contains(shown), "{run:#?}");
+        for secret in secrets {
+            let all = format!("{}{}", run.stdout, run.stderr);
+            assert!(!all.contains(secret), "{run:#?}");
+        }
+    }
+}
