@@ -96,6 +96,9 @@ pub(crate) fn run(args: &CallArgs, global: &Global) -> Result<u8, CliError> {
     let arguments = read(wish.json)?;
     let names: Vec<String> = wish.server.into_iter().map(str::to_owned).collect();
     let chosen = ServerSelection::by(&args.server, args.config.as_ref(), &names, global)?;
+    if let (true, Some(fault)) = (chosen.servers.is_empty(), chosen.fault()) {
+        return Err(fault);
+    }
     let visit = Visit {
         servers: chosen.servers,
         max_message: chosen.max_message,

@@ -96,7 +96,7 @@ fn print_report(
         ([report], [one]) if matches!(one.outcome, VisitOutcome::Started { .. }) => {
             print(&report.table())
         }
-        ([_], _) => Ok(()),
+        ([] | [_], _) => Ok(()),
         _ => print(&table(&reports)),
     }
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use super::{CliError, EXIT_OK, Global, print};
-use crate::config::{self, ConfigContext, LoadedConfig, is_pipe};
+use crate::config::{self, ConfigContext, Fault, LoadedConfig, is_pipe};
 use crate::fleet::ConfigReader;
 use crate::output;
 use crate::user_folders;
@@ -113,6 +114,14 @@ pub(super) fn faults_error(loaded: &LoadedConfig) -> CliError {
 pub(super) fn fault_count_error(count: usize) -> CliError {
     let errors = if count == 1 { "error" } else { "errors" };
     CliError::Config(format!("invalid configuration: {count} {errors}"))
+}
+
+/// Returns faults as a JSON array, each with the `server` that it disables, or null, and its `message`.
+pub(super) fn faults_json(faults: &[Fault]) -> Value {
+    let faults = faults.iter();
+    faults
+        .map(|fault| json!({ "server": fault.server, "message": fault.to_string() }))
+        .collect()
 }
 
 /// Runs the subcommand.

@@ -42,10 +42,8 @@ pub(crate) fn run(args: &ListArgs, global: &Global) -> Result<u8, CliError> {
         .filter_map(|outline| ServerRow::of(outline, &loaded))
         .collect();
     print(&if args.json {
-        let faults = loaded.faults.iter();
-        let faults = faults.map(|it| json!({ "server": it.server, "message": it.to_string() }));
+        let faults = config::faults_json(&loaded.faults);
         let servers: Vec<Value> = servers.iter().map(ServerRow::json).collect();
-        let faults: Vec<Value> = faults.collect();
         format!("{}\n", json!({ "servers": servers, "faults": faults }))
     } else {
         table(&servers)

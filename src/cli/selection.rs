@@ -22,7 +22,7 @@ pub(super) struct ServerSelection {
 
 impl ServerSelection {
     /// Selects the server of the command line, the servers of the configuration in `names`, or all servers of the
-    /// configuration; `options` override their settings. Returns at least one server.
+    /// configuration; `options` override their settings. Returns no server only if all selected ones have faults.
     pub(super) fn by(
         options: &ServerArgs,
         file: Option<&PathBuf>,
@@ -67,20 +67,14 @@ impl ServerSelection {
             .filter(|spec| is_meant(&spec.name))
             .cloned()
             .collect();
-        if !servers.is_empty() {
-            return Ok(Self {
-                servers,
-                max_message: loaded.config.max_message,
-                faults,
-            });
+        if servers.is_empty() && faults.is_empty() {
+            let why = "no server command after `--`, and the configuration has no server to run";
+            return Err(CliError::Usage(why.to_owned()));
         }
-        Err(if faults.is_empty() {
-            CliError::Usage(
-                "no server command after `--`, and the configuration has no server to run"
-                    .to_owned(),
-            )
-        } else {
-            config::faults_error(loaded)
+        Ok(Self {
+            servers,
+            max_message: loaded.config.max_message,
+            faults,
         })
     }
 

@@ -10,8 +10,9 @@ use clap::Args;
 use super::args::ServerArgs;
 use super::result_text::{message, raw, shorten};
 use super::selection::{ServerSelection, not_started, run_visit};
-use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, print, print_exact};
+use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, config, print, print_exact};
 use crate::app::visit::{ServerVisit, Visit, VisitOutcome};
+use crate::config::Fault;
 use crate::jsonrpc::{Members, elements, quoted, unquoted};
 use crate::mcp::{Entry, List, ListKind};
 use crate::output::palette::{BAD, DIM, HEAD};
@@ -94,8 +95,9 @@ pub(crate) fn run(args: &ToolsArgs, global: &Global) -> Result<u8, CliError> {
     };
     let all: Vec<ServerTools<'_>> = visited.iter().map(ServerTools::of).collect();
     match (args.cost, args.json) {
+        (_, false) if all.is_empty() => {}
         (false, false) => print(&table(&all))?,
-        (false, true) => print_exact(&json(&all))?,
+        (false, true) => print_exact(&json(&all, &chosen.faults))?,
         (true, false) => {
             let heaviest = global.output_options().verbosity == Verbosity::Verbose;
             print(&cost::table(&all, heaviest))?;
@@ -116,8 +118,8 @@ fn not_listed(all: &[ServerTools<'_>]) -> Option<CliError> {
     })
 }
 
-/// Returns one JSON object with the definitions, byte for byte.
-fn json(all: &[ServerTools<'_>]) -> String {
+/// Returns one JSON object with the definitions, byte for byte, and the faults of the configuration.
+fn json(all: &[ServerTools<'_>], faults: &[Fault]) -> String {
     let servers = all.iter().map(|tools| {
         let definitions: Vec<_> = tools.entries().iter().map(|it| it.raw.as_str()).collect();
         let error = match &tools.list {
@@ -128,7 +130,8 @@ fn json(all: &[ServerTools<'_>]) -> String {
         format!(r#"{{"name":{name},"tools":[{definitions}]{error}}}"#)
     });
     let servers: Vec<_> = servers.collect();
-    format!("{{\"servers\":[{}]}}\n", servers.join(","))
+    let (servers, faults) = (servers.join(","), config::faults_json(faults));
+    format!("{{\"servers\":[{servers}],\"faults\":{faults}}}\n")
 }
 
 fn table(all: &[ServerTools<'_>]) -> String {
@@ -265,9 +268,9 @@ mod tests {
             },
         ];
         assert_eq!(
-            json(&all),
+            json(&all, &[]),
             "{\"servers\":[{\"name\":\"w\",\"tools\":[{\"name\":\"a\",\"x\":1E400},{ \"name\":\"b\"}]},\
-             {\"name\":\"x\",\"tools\":[],\"error\":\"does not start: no\"}]}\n"
+             {\"name\":\"x\",\"tools\":[],\"error\":\"does not start: no\"}],\"faults\":[]}\n"
         );
     }
 }

@@ -332,3 +332,21 @@ fn a_secret_in_an_argument_that_the_server_repeats_is_hidden() {
         }
     }
 }
+
+#[test]
+fn faults_are_in_the_json_if_no_server_is_left() {
+    let project = Project::new();
+    let faulty = "[servers.a]\ncommand = 'sh'\nargs = ['${NOT_SET_ANYWHERE}']\n";
+    project.write("mcp-proxy.toml", faulty);
+    for command in ["check", "tools"] {
+        let run = Run::within(&project, &[command, "--json"]).ended_with(3);
+        let object = report(&run);
+        assert_eq!(object["servers"], json!([]));
+        assert_eq!(object["faults"][0]["server"], "a");
+        let message = object["faults"][0]["message"].as_str().unwrap();
+        assert!(message.contains("NOT_SET_ANYWHERE"), "{run:#?}");
+        let run = Run::within(&project, &[command]).ended_with(3);
+        assert_eq!(run.stdout, "", "{run:#?}");
+    }
+    Run::within(&project, &["call", "a", "x"]).ended_with(3);
+}

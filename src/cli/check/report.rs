@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use anstyle::Style;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::super::config::faults_json;
 use super::super::result_text::{message, ms, raw, shorten, succeeded, unfinished};
 use super::super::table::TextTable;
 use crate::app::visit::{CallResult, VisitOutcome};
@@ -229,26 +231,15 @@ pub(super) fn table(reports: &[ServerReport<'_>]) -> String {
 pub(super) struct CheckReport<'a> {
     ok: bool,
     servers: Vec<ServerReport<'a>>,
-    faults: Vec<FaultReport<'a>>,
-}
-
-/// Fault of the configuration.
-#[derive(Debug, Serialize)]
-struct FaultReport<'a> {
-    server: Option<&'a str>,
-    message: String,
+    faults: Value,
 }
 
 impl<'a> CheckReport<'a> {
-    pub(super) fn new(servers: Vec<ServerReport<'a>>, faults: &'a [Fault]) -> Self {
-        let fault = |fault: &'a Fault| FaultReport {
-            server: fault.server.as_deref(),
-            message: fault.to_string(),
-        };
+    pub(super) fn new(servers: Vec<ServerReport<'a>>, faults: &[Fault]) -> Self {
         Self {
             ok: faults.is_empty() && servers.iter().all(ServerReport::ok),
             servers,
-            faults: faults.iter().map(fault).collect(),
+            faults: faults_json(faults),
         }
     }
 
