@@ -119,7 +119,7 @@ fn sessions(
 ) -> Result<SessionFactory, AppError> {
     let several = !mission.setup.is_transparent;
     let mut resources = ProxyResources::new(events.clone(), mission.max_message, mission.era);
-    let watches = mission.watch.is_some() && !mission.setup.is_lazy;
+    let watches = mission.watch.is_some() && mission.setup.watches_sources;
     resources.watches_files = watches;
     let is_warm = warm::IS_SUPPORTED && watches && mission.warm_limit > 0;
     resources.standby_pool = is_warm.then(|| StandbyPool::new(mission.warm_limit));

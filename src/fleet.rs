@@ -53,6 +53,7 @@ struct FleetInner {
     resources: ProxyResources,
     is_transparent: bool,
     is_lazy: bool,
+    watches_sources: bool,
     reader: Option<ConfigReader>,
     files: Vec<PathBuf>,
     /// None if no files are watched.
@@ -129,6 +130,7 @@ impl Fleet {
             resources,
             is_transparent: setup.is_transparent,
             is_lazy: setup.is_lazy,
+            watches_sources: setup.watches_sources,
             reader: setup.reader,
             files: setup.files,
             subscriptions,
@@ -194,7 +196,7 @@ impl Fleet {
 
     /// Returns true if the servers' sources are watched, so that lists may change at any time.
     pub(crate) fn watches(&self) -> bool {
-        self.0.subscriptions.is_some() && !self.0.is_lazy
+        self.0.subscriptions.is_some() && self.0.watches_sources
     }
 
     /// Returns true if servers are loaded on demand only.

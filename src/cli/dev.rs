@@ -158,6 +158,7 @@ impl DevArgs {
             config: loaded.config,
             is_transparent: chosen.is_some(),
             is_lazy: false,
+            watches_sources: true,
             files: config::places(around, &loaded.files),
             faults: loaded.faults,
             faults_reported: false,

@@ -1,5 +1,5 @@
 //! `mcp-proxy serve`: runs the servers of the configuration for a client's session, each loaded when it is first
-//! needed.
+//! needed, or at the start if the client is offered no tool that loads servers.
 
 use std::path::PathBuf;
 
@@ -37,13 +37,16 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
     let loaded = crate::config::load(&around);
     config::print_notes(&loaded.notes, global);
     let now = loaded.config.clone();
+    let meta_tools = args.meta_tools.or(now.meta_tools).unwrap_or(Set::All);
     let project = config::project(&around, &loaded.files);
     let run = args.record.options("serve", project);
     let files = config::places(&around, &loaded.files);
     let setup = FleetSetup {
         config: loaded.config,
         is_transparent: false,
-        is_lazy: true,
+        // Without the tools that load servers, they would never be loaded.
+        is_lazy: meta_tools != Set::None,
+        watches_sources: false,
         files,
         faults: loaded.faults,
         faults_reported: false,
@@ -59,7 +62,7 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
         max_message: now.max_message,
         warm_limit: now.warm_limit,
         era: None,
-        meta_tools: args.meta_tools.or(now.meta_tools).unwrap_or(Set::All),
+        meta_tools,
         watch: (!args.no_watch).then(|| WatchOptions {
             quiet: now.watching.debounce,
             ..WatchOptions::default()

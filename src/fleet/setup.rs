@@ -16,8 +16,10 @@ pub(crate) struct FleetSetup {
     pub(crate) config: Config,
     /// True if there is only one server and clients see it unchanged.
     pub(crate) is_transparent: bool,
-    /// True if servers are loaded on demand only and their sources are not watched.
+    /// True if servers are loaded on demand only.
     pub(crate) is_lazy: bool,
+    /// True if the servers' sources are watched.
+    pub(crate) watches_sources: bool,
     /// Source of the configuration; None for a server from the command line.
     pub(crate) reader: Option<ConfigReader>,
     /// Files that the configuration is read from.
@@ -35,6 +37,7 @@ impl FleetSetup {
             config,
             is_transparent: true,
             is_lazy: false,
+            watches_sources: true,
             reader: None,
             files: Vec::new(),
             faults: Vec::new(),

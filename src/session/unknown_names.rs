@@ -10,6 +10,7 @@ use crate::config::ServerSpec;
 use crate::fleet::{Catalog, Fleet, nearest};
 use crate::jsonrpc::{ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND};
 use crate::mcp::Method;
+use crate::meta_tools::{CALL, OfferedMetaTools};
 use crate::server::ServerHandle;
 
 impl Session {
@@ -71,7 +72,7 @@ impl Session {
         }
         let invalid = |message| ErrorObject::new(INVALID_PARAMS, message);
         let error = match request.method {
-            Method::CallTool => unknown_tool(&self.fleet, catalog, name),
+            Method::CallTool => unknown_tool(&self.fleet, catalog, name, &self.meta_tools),
             Method::GetPrompt => invalid(format!("no loaded server has the prompt `{name}`")),
             Method::Complete => invalid(format!("no loaded server can complete `{name}{uri}`")),
             _ => {
@@ -88,7 +89,12 @@ impl Session {
 
 /// Returns the error for a tool no loaded server has: names the server whose filter leaves it out, or servers that
 /// had it or may have it, and similar tools.
-fn unknown_tool(fleet: &Fleet, catalog: &Catalog, name: &str) -> ErrorObject {
+fn unknown_tool(
+    fleet: &Fleet,
+    catalog: &Catalog,
+    name: &str,
+    offered: &OfferedMetaTools,
+) -> ErrorObject {
     if let Some((server, own)) = catalog.left_out(name).next() {
         return left_out(&own, &server.spec().name);
     }
@@ -110,10 +116,14 @@ fn unknown_tool(fleet: &Fleet, catalog: &Catalog, name: &str) -> ErrorObject {
     let may_have =
         |spec: &&ServerSpec| is_prefix(&spec.prefix, name) && catalog.server(&spec.name).is_none();
     if let Some(spec) = config.servers.iter().find(may_have) {
+        let advice = if offered.has(CALL) {
+            "load it, or call the tool with `call_dynamic_server_tool`, which loads it"
+        } else {
+            "nothing loads it while `meta_tools` is \"none\" and its `autostart` is false"
+        };
         let _ = write!(
             message,
-            "; the server `{}` is not loaded: load it, or call the tool with `call_dynamic_server_tool`, which \
-             loads it",
+            "; the server `{}` is not loaded: {advice}",
             spec.name
         );
     }

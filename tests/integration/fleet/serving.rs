@@ -251,3 +251,26 @@ fn nobody_waits_for_a_search() {
     assert_eq!(fleet.peer.responses_to(search), 0);
     fleet.peer.await_response(search).result();
 }
+
+#[test]
+fn servers_start_with_the_session_if_no_tool_loads_them() {
+    let fleet = Servers::marked(["a"])
+        .set("b", &json!({"mark": "b"}), "autostart = false")
+        .option("--meta-tools")
+        .option("none")
+        .start("serve");
+    fleet.peer.initialize(&initialize_params()).result();
+    fleet.until_present(&["a"]);
+    assert_eq!(fleet.mark("a").0, "a");
+    let error = fleet.call("b__mark", &json!({})).error().to_string();
+    assert!(error.contains("`autostart` is false"), "{error}");
+    assert!(!error.contains("call_dynamic_server_tool"), "{error}");
+    // As always with `serve`, the sources are not watched, and the configuration is.
+    fleet.save("a", &json!({"mark": "a2"}));
+    fleet.save("c", &json!({"mark": "c"}));
+    let whole = fleet.project.read("mcp-proxy.toml");
+    let text = format!("{whole}\n{}", super::servers::section("c", ""));
+    fleet.project.save("mcp-proxy.toml", &text);
+    fleet.until_present(&["a", "c"]);
+    assert_eq!(fleet.mark("a").0, "a");
+}
