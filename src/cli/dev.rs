@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::args::{RecordArgs, ServerArgs};
 use super::http::HttpArgs;
-use super::selection::NO_FILE;
+use super::selection::{NO_FILE, check_known};
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, config};
 use crate::app::{self, AppError, EndReason, ServeOptions};
 use crate::config::{
@@ -202,20 +202,11 @@ impl DevArgs {
     /// Returns an error if there is no server to run.
     fn usable(&self, loaded: &LoadedConfig) -> Result<(), CliError> {
         let there = !loaded.config.servers.is_empty();
-        if let Some(name) = self.server_name.as_deref().filter(|_| !there) {
+        if let Some(name) = self.server_name.as_ref().filter(|_| !there) {
             if !loaded.faults.is_empty() {
                 return Err(config::faults_error(loaded));
             }
-            let names: Vec<String> = loaded
-                .names
-                .iter()
-                .map(|name| format!("`{name}`"))
-                .collect();
-            let mut text = format!("the configuration has no server `{name}`");
-            if !names.is_empty() {
-                text = format!("{text}; it has {}", names.join(", "));
-            }
-            return Err(CliError::Usage(text));
+            check_known(name, loaded)?;
         }
         if !there && !loaded.faults.is_empty() {
             return Err(config::faults_error(loaded));

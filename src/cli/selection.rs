@@ -59,7 +59,7 @@ impl ServerSelection {
         // A fault without a server concerns a whole file, which may define the named server.
         if !faults.iter().any(|fault| fault.server.is_none()) {
             for name in names {
-                is_known(name, loaded)?;
+                check_known(name, loaded)?;
             }
         }
         let servers = loaded.config.servers.iter();
@@ -95,13 +95,12 @@ impl ServerSelection {
 pub(super) const NO_FILE: &str = "no configuration file found (mcp-proxy.toml or .mcp.json)";
 
 /// Returns an error unless the configuration has the server `name`, possibly with a fault.
-fn is_known(name: &String, loaded: &LoadedConfig) -> Result<(), CliError> {
-    let servers = &loaded.config.servers;
+pub(super) fn check_known(name: &String, loaded: &LoadedConfig) -> Result<(), CliError> {
     let is_faulty = loaded
         .faults
         .iter()
         .any(|it| it.server.as_ref() == Some(name));
-    if is_faulty || servers.iter().any(|spec| spec.name == *name) {
+    if is_faulty || loaded.names.contains(name) {
         return Ok(());
     }
     if loaded.config.disabled.contains(name) {
@@ -109,7 +108,7 @@ fn is_known(name: &String, loaded: &LoadedConfig) -> Result<(), CliError> {
             "server `{name}` is disabled in the configuration (`enabled = false`)"
         )));
     }
-    let names = servers.iter().map(|spec| spec.name.as_str());
+    let names = loaded.names.iter().map(String::as_str);
     Err(CliError::Usage(unknown(
         "the configuration has no server",
         name,

@@ -24,8 +24,8 @@ pub(super) fn without_values(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Returns an error with the correct form if `words`, which clap rejected with `error`, lack the `--` before the
-/// server's command. `words` begins with the program's own name.
+/// Returns an error with the correct form if `words`, which clap rejected with `error`, lack the `--` or the
+/// subcommand before the server's command. `words` begins with the program's own name.
 pub(super) fn forgotten_dashes(error: &clap::Error, words: &[OsString]) -> Option<CliError> {
     let words: Vec<&str> = words
         .iter()
@@ -47,9 +47,14 @@ pub(super) fn forgotten_dashes(error: &clap::Error, words: &[OsString]) -> Optio
     if refused.starts_with('-') || command.contains(&"--") {
         return None;
     }
+    let mut missing = "--";
     if is_word {
         own.iter().find(|word| TAKE_A_COMMAND.contains(word))?;
     } else if is_program(refused) {
+        if own.contains(&"--") {
+            missing = "dev";
+            own.retain(|word| *word != "--");
+        }
         own.push("dev");
     } else {
         return None;
@@ -57,7 +62,7 @@ pub(super) fn forgotten_dashes(error: &clap::Error, words: &[OsString]) -> Optio
     let command = apart(command);
     let own = join(own);
     Some(CliError::Usage(format!(
-        "missing `--` before the server's command: mcp-proxy {own} -- {command}"
+        "missing `{missing}` before the server's command: mcp-proxy {own} -- {command}"
     )))
 }
 
@@ -138,6 +143,8 @@ mod tests {
                 "tools -- python server.py",
             ),
             ("mcp-proxy sh -c ls", "dev -- sh -c ls"),
+            ("mcp-proxy -- sh -c ls", "dev -- sh -c ls"),
+            ("mcp-proxy -q -- sh", "-q dev -- sh"),
         ] {
             let text = told(line).unwrap_or_default();
             assert!(

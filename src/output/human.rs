@@ -153,12 +153,12 @@ fn sentence(event: &Event) -> String {
             added,
             changed,
             removed,
-        } => format!(
-            "the configuration changed: {}",
-            names_text(added, changed, removed)
-        ),
+        } => match &*names_text(added, changed, removed) {
+            "" => "the configuration changed; no server is affected".to_owned(),
+            names => format!("the configuration changed: {names}"),
+        },
         Event::ConfigFault { .. } => {
-            format!("{BAD}configuration error{BAD:#}; the settings in force stay unchanged")
+            format!("{BAD}configuration error{BAD:#}; the settings with the error are not applied")
         }
         Event::ClientConnected { name, version, era } => format!(
             "client {} {} connected ({era})",

@@ -49,6 +49,8 @@ pub(crate) enum SpawnError {
     NothingToRun { server: String, program: PathBuf },
     #[error("the program {} of server {server} is not an executable file", .program.display())]
     NotExecutable { server: String, program: PathBuf },
+    #[error("the program {} of server {server} is a directory", .program.display())]
+    ProgramIsDirectory { server: String, program: PathBuf },
     #[cfg_attr(windows, expect(dead_code, reason = "Windows knows no `#!` lines"))]
     #[error("the interpreter {interpreter:?} in the first line of {} does not exist", .program.display())]
     InterpreterMissing {
@@ -92,6 +94,7 @@ impl SpawnError {
             Self::NotExecutable { program, .. } => {
                 format!("{} {}", system::MAKE_EXECUTABLE, program.display())
             }
+            Self::ProgramIsDirectory { .. } => "name the program in it".into(),
             Self::InterpreterMissing { interpreter, .. } if interpreter.ends_with('\r') => {
                 "save the script with Unix line endings".into()
             }
@@ -174,12 +177,12 @@ pub(crate) fn program_of(spec: &ServerSpec) -> Result<PathBuf, SpawnError> {
         return Err(SpawnError::NotInPath { server, program });
     }
     let program = spec.cwd.join(program);
-    let is_there = program.exists();
+    let metadata = program.metadata();
     let program = shown(spec, program);
-    Err(if is_there {
-        SpawnError::NotExecutable { server, program }
-    } else {
-        SpawnError::ProgramMissing { server, program }
+    Err(match metadata {
+        Ok(it) if it.is_dir() => SpawnError::ProgramIsDirectory { server, program },
+        Ok(_) => SpawnError::NotExecutable { server, program },
+        Err(_) => SpawnError::ProgramMissing { server, program },
     })
 }
 

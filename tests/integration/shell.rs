@@ -176,6 +176,7 @@ fn what_does_not_fit_the_configuration_is_a_usage_error() {
         ),
         (&["tools", "zzz"], "it has `weather`, `tickets`"),
         (&["tools", "off"], "`off` is disabled"),
+        (&["dev", "--server", "off"], "`off` is disabled"),
         (
             &["check", "--call", "mark", "{}"],
             "select one of `weather`, `tickets`",

@@ -275,6 +275,7 @@ async fn a_start_that_fails_says_what_is_missing() {
     script(&cwd.join("gone"), "#!/opt/none/python -u\n", "755");
     script(&cwd.join("dos"), "#!/bin/sh\r\n", "755");
     script(&cwd.join("bare"), "console.log(1)\n", "755");
+    fs::create_dir(cwd.join("folder")).unwrap();
     let failure = |program: &str| {
         let spec = ServerSpec::new("weather".into(), program.into(), vec![], cwd.into());
         let error = spawn(&spec, 1, &EventSender::silent(), &Reaper::absent()).unwrap_err();
@@ -293,6 +294,10 @@ async fn a_start_that_fails_says_what_is_missing() {
         (
             "./plain",
             "the program DIR/./plain of server weather is not an executable file: run chmod +x DIR/./plain",
+        ),
+        (
+            "./folder",
+            "the program DIR/./folder of server weather is a directory: name the program in it",
         ),
         (
             "./gone",
