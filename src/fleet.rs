@@ -41,7 +41,7 @@ pub(crate) use catalog::Catalog;
 pub(crate) use loading::LoadError;
 pub(crate) use publishing::FleetClient;
 pub(crate) use server_handshakes::ServerHandshakes;
-pub(crate) use setup::{ConfigReader, FleetSetup};
+pub(crate) use setup::{ConfigReader, FleetSetup, Loading};
 pub(crate) use tool_cache::ToolCache;
 pub(crate) use watch_subscriptions::WatchSubscriptions;
 
@@ -129,7 +129,7 @@ impl Fleet {
         let fleet = Self(Arc::new(FleetInner {
             resources,
             is_transparent: setup.is_transparent,
-            is_lazy: setup.is_lazy,
+            is_lazy: setup.loading == Loading::OnDemand,
             watches_sources: setup.watches_sources,
             reader: setup.reader,
             files: setup.files,

@@ -17,7 +17,7 @@ use crate::config::{
 };
 use crate::error_chain::with_causes;
 use crate::event::Event;
-use crate::fleet::FleetSetup;
+use crate::fleet::{FleetSetup, Loading};
 use crate::meta_tools::Set;
 use crate::output::{self, OutputOptions};
 use crate::state::RunOptions;
@@ -157,7 +157,7 @@ impl DevArgs {
         let setup = FleetSetup {
             config: loaded.config,
             is_transparent: chosen.is_some(),
-            is_lazy: false,
+            loading: Loading::AtStart,
             watches_sources: true,
             files: config::places(around, &loaded.files),
             faults: loaded.faults,

@@ -9,7 +9,7 @@ use super::args::RecordArgs;
 use super::http::HttpArgs;
 use super::{CliError, Global, config, dev};
 use crate::app::ServeOptions;
-use crate::fleet::FleetSetup;
+use crate::fleet::{FleetSetup, Loading};
 use crate::meta_tools::Set;
 use crate::watcher::WatchOptions;
 
@@ -45,7 +45,10 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
         config: loaded.config,
         is_transparent: false,
         // Without the tools that load servers, they would never be loaded.
-        is_lazy: meta_tools != Set::None,
+        loading: match meta_tools {
+            Set::None => Loading::AtStart,
+            Set::All | Set::Dev => Loading::OnDemand,
+        },
         watches_sources: false,
         files,
         faults: loaded.faults,

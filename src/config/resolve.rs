@@ -168,7 +168,7 @@ impl<'a> Resolver<'a> {
         };
         let written = section.texts("args").map_or(&[][..], |(args, _)| args);
         let command = command.map(|(command, _)| secrets::line(command));
-        let shown = command
+        let shown: Vec<String> = command
             .into_iter()
             .chain(shown_words(values(written)))
             .collect();

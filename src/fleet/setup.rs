@@ -10,14 +10,23 @@ use crate::config::{Config, Fault, LoadedConfig};
 /// Reads the configuration again; returns None if it cannot be applied in the way the command line demands.
 pub(crate) type ConfigReader = Arc<dyn Fn() -> Option<LoadedConfig> + Send + Sync>;
 
+/// Time at which servers are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loading {
+    /// With the session.
+    AtStart,
+    /// When a tool loads or needs them.
+    OnDemand,
+}
+
 /// Servers that a fleet consists of.
 #[derive(Clone)]
 pub(crate) struct FleetSetup {
     pub(crate) config: Config,
     /// True if there is only one server and clients see it unchanged.
     pub(crate) is_transparent: bool,
-    /// True if servers are loaded on demand only.
-    pub(crate) is_lazy: bool,
+    /// When the servers are loaded.
+    pub(crate) loading: Loading,
     /// True if the servers' sources are watched.
     pub(crate) watches_sources: bool,
     /// Source of the configuration; None for a server from the command line.
@@ -36,7 +45,7 @@ impl FleetSetup {
         Self {
             config,
             is_transparent: true,
-            is_lazy: false,
+            loading: Loading::AtStart,
             watches_sources: true,
             reader: None,
             files: Vec::new(),
@@ -47,7 +56,7 @@ impl FleetSetup {
 
     /// Returns true if local servers are started immediately.
     pub(crate) fn starts_processes(&self) -> bool {
-        !self.is_lazy && self.config.servers.iter().any(|it| it.remote.is_none())
+        self.loading == Loading::AtStart && self.config.servers.iter().any(|it| it.remote.is_none())
     }
 
     /// Returns the setup for a further session: rereads the configuration and marks its faults as reported.

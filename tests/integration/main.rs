@@ -33,10 +33,10 @@ mod inferring;
 mod install;
 #[cfg(unix)]
 mod loaded;
-#[cfg(unix)]
-mod own_http;
 #[cfg(target_os = "linux")]
 mod odd_paths;
+#[cfg(unix)]
+mod own_http;
 #[cfg(unix)]
 mod owners;
 #[cfg(unix)]

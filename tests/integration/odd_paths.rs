@@ -28,7 +28,7 @@ fn odd() -> (Project, PathBuf) {
 }
 
 fn command(project: &Project, folder: &PathBuf, arguments: &[&str]) -> Command {
-    let mut command = Command::new(Proxy::PROGRAM);
+    let mut command = Command::new(Proxy::program());
     command
         .args(arguments)
         .current_dir(folder)
