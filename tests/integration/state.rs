@@ -2,6 +2,7 @@
 
 mod doctor;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -238,6 +239,45 @@ fn a_log_of_any_length_takes_two_files_of_limited_size() {
         assert_eq!(log.matches("# mcp-proxy").count(), 1);
         log.contains(&last)
     });
+}
+
+/// A limit on the size of files stands for a full disk.
+#[test]
+fn a_log_on_a_full_disk_keeps_whole_lines_and_the_proxy_serves() {
+    let project = project();
+    let limited = ["sh", "-c", "trap '' XFSZ; ulimit -f 200; exec \"$@\"", "sh"];
+    let peer = Peer::spawn_command(dev(&project).run_by(limited.map(OsString::from)));
+    peer.initialize(&initialize_params()).result();
+    peer.expect_stderr("ready in");
+    let limits = fs::read_to_string(format!("/proc/{}/limits", peer.pid())).unwrap();
+    let limit = limits
+        .lines()
+        .find_map(|it| it.strip_prefix("Max file size"));
+    let limit: usize = limit
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let log = || {
+        let folder = project.state().join("mcp-proxy/runs");
+        let mut files = folder.read_dir().unwrap().map(|it| it.unwrap().path());
+        let log = files.find(|it| it.extension().is_some_and(|it| it == "log"));
+        fs::read_to_string(log.unwrap()).unwrap()
+    };
+    let mut round = 0;
+    eventually(DEADLINE, || {
+        round += 1;
+        let script = json!({"mark": round.to_string(), "stderr_flood": 100_000});
+        project.write("weather.json", &script.to_string());
+        let answer = peer.call("mark", &json!({})).result();
+        assert_eq!(answer["structuredContent"]["mark"], round.to_string());
+        log().len() + 4096 > limit
+    });
+    eventually(DEADLINE, || log().ends_with('\n'));
+    let status = status_with(&project, |it| it["running"][0]["pid"] == peer.pid());
+    assert_eq!(status["running"][0]["servers"][0]["state"], "ready");
 }
 
 #[test]
