@@ -1,6 +1,7 @@
 //! Puts the servers of one table of a client's file behind one entry. The servers move to a file of their own beside the
 //! client's file, which `mcp-proxy serve` reads.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -25,15 +26,35 @@ pub(crate) struct CombinedEntry {
 }
 
 impl CombinedEntry {
-    /// Reads the text of the file with the servers.
-    pub(super) fn servers_text(&self) -> Result<String, SetupError> {
-        let text = std::fs::read_to_string(&self.file);
-        text.map_err(|source| SetupError::Servers {
-            doing: "read",
-            file: self.file.clone(),
-            source,
-        })
+    /// Returns whether the file with the servers has this text.
+    pub(super) fn has_text(&self, text: &str) -> Result<bool, SetupError> {
+        let written = std::fs::read_to_string(&self.file);
+        let written = written.map_err(self.error("read"))?;
+        Ok(written == text)
     }
+
+    fn error(&self, doing: &'static str) -> impl FnOnce(io::Error) -> SetupError {
+        let file = self.file.clone();
+        move |source| SetupError::Servers {
+            doing,
+            file,
+            source,
+        }
+    }
+}
+
+/// Returns the text of the file that servers of `parsed` move to.
+pub(super) fn servers_text(
+    parsed: &ClientFile,
+    proposals: &[&Proposal],
+) -> Result<String, SetupError> {
+    let mut servers = Map::new();
+    for proposal in proposals {
+        let server = parsed.value(&proposal.entry);
+        let server = server.ok_or_else(|| proposal.changed())?;
+        servers.insert(proposal.entry.name.clone(), with_directory(server));
+    }
+    Ok(format!("{:#}\n", json!({ "mcpServers": servers })))
 }
 
 /// Gives the proposals of one table an entry together. Returns the reason against it as a clause about each of them.
@@ -54,10 +75,10 @@ pub(super) fn combine(
         }),
         ..first.entry.clone()
     };
-    let stem = first.file.file_stem().unwrap_or_default().to_string_lossy();
+    let beside = std::path::absolute(&first.file).unwrap_or_else(|_| first.file.clone());
+    let stem = beside.file_stem().unwrap_or_default().to_string_lossy();
     let file = numbered(|number| {
-        let name = format!("{stem}.{ENDING}{number}.json");
-        let file = std::path::absolute(first.file.with_file_name(name)).ok()?;
+        let file = beside.with_file_name(format!("{stem}.{ENDING}{number}.json"));
         (!file.exists() && !is_taken(&file)).then_some(file)
     });
     let path = file
@@ -105,21 +126,9 @@ impl ServersFile {
             return Ok(None);
         };
         let parsed = ClientFile::read(&proposals[0].file)?;
-        let mut servers = Map::new();
-        for proposal in proposals {
-            let server = parsed
-                .value(&proposal.entry)
-                .ok_or_else(|| proposal.changed())?;
-            servers.insert(proposal.entry.name.clone(), with_directory(server));
-        }
-        let text = format!("{:#}\n", json!({ "mcpServers": servers }));
+        let text = servers_text(&parsed, proposals)?;
         let pending = Self(Some(combined.file.clone()));
-        let written = private_files::replace_durably(&combined.file, text);
-        written.map_err(|source| SetupError::Servers {
-            doing: "write",
-            file: combined.file.clone(),
-            source,
-        })?;
+        private_files::replace_durably(&combined.file, text).map_err(combined.error("write"))?;
         Ok(Some(pending))
     }
 

@@ -253,6 +253,19 @@ fn a_read_only_file_is_refused_and_leaves_no_record() {
 }
 
 #[test]
+fn a_file_that_cannot_be_edited_does_not_stop_the_others() {
+    let (user, path) = User::with(".cursor/mcp.json", ONE);
+    let other = user.path("home").join(PROJECT);
+    fs::write(&other, ONE).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    let error = user.wrap().unwrap_err().to_string();
+    assert!(error.ends_with("mcp.json is read-only"), "{error}");
+    assert!(read(&other).contains("mcp-proxy"));
+    assert_eq!(read(&path), ONE);
+    assert_eq!(records(&user.records_folder()).unwrap().known.len(), 1);
+}
+
+#[test]
 fn a_broken_file_is_reported_and_the_others_are_found() {
     let (user, broken) = User::with(".cursor/mcp.json", "{\"mcpServers\": {,}}");
     fs::write(user.path("home/project/.mcp.json"), ONE).unwrap();

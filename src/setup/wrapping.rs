@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::SetupError;
-use super::combining::CombinedEntry;
+use super::combining::{CombinedEntry, servers_text};
 use super::plan::Proposal;
 use super::records::{RecordedEntry, SetupRecord, WrappedServer};
 use crate::config::edit::{self, ClientFile, EntryKind};
@@ -101,6 +101,11 @@ fn combine(
             _ => return Err(proposal.changed()),
         }
     }
+    // Other settings of the servers may have changed since they were written there.
+    let servers_text = servers_text(&parsed, proposals)?;
+    if !combined.has_text(&servers_text)? {
+        return Err(proposals[0].changed());
+    }
     let names: Vec<String> = proposals.iter().map(|it| it.entry.name.clone()).collect();
     record.after = parsed.combined(&combined.entry, &proposals[0].words, &names)?;
     record.servers = proposals
@@ -114,7 +119,7 @@ fn combine(
     record.combined = Some(RecordedEntry {
         entry: combined.entry.clone(),
         servers_file: combined.file.clone(),
-        servers_text: combined.servers_text()?,
+        servers_text,
     });
     Ok(())
 }

@@ -186,3 +186,18 @@ fn a_file_without_an_entry_is_removed() {
     assert!(!servers_file(&plan).exists());
     assert_eq!(read(&path), ONE);
 }
+
+#[test]
+fn settings_that_change_before_the_edit_are_not_lost() {
+    let (user, path) = User::with(PROJECT, ONE);
+    let plan = user.plan(&all());
+    let proposals: Vec<&Proposal> = plan.proposals.iter().collect();
+    let file = ServersFile::write(&proposals).unwrap().unwrap();
+    let newer = ONE.replace("\"args\"", "\"env\": {\"K\": \"1\"}, \"args\"");
+    fs::write(&path, &newer).unwrap();
+    let error = user.wrap_all(&plan).unwrap_err();
+    assert!(matches!(error, SetupError::Changed { .. }), "{error}");
+    assert_eq!(read(&path), newer);
+    drop(file);
+    assert!(records(&user.records_folder()).unwrap().known.is_empty());
+}
