@@ -31,28 +31,23 @@ pub(crate) fn replace_file(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Writes a file in place of an existing one, which stays whole until then. Does not survive a power failure.
-pub(crate) fn replace(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-    written_beside(path, bytes.as_ref())?.persist(path)?;
-    Ok(())
-}
-
 /// Writes a file like [`replace`], and waits until the system has stored it.
 pub(crate) fn replace_durably(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-    let file = written_beside(path, bytes.as_ref())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    // Stores the name too. Some systems cannot open a folder for that; the content is stored already.
+    replace(path, bytes)?;
+    File::options().write(true).open(path)?.sync_all()?;
+    // Stores the name too. Some systems cannot open a folder for that.
     if let Some(Ok(folder)) = path.parent().map(File::open) {
         let _ = folder.sync_all();
     }
     Ok(())
 }
 
-/// Writes a temporary file in the folder of `path`, readable for its owner only.
-fn written_beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+/// Writes a file in place of an existing one, which stays whole until then. Does not survive a power failure.
+pub(crate) fn replace(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
+    // It is created readable for its owner only.
     let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    Ok(file)
+    file.write_all(bytes.as_ref())?;
+    file.persist(path)?;
+    Ok(())
 }
