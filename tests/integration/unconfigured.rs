@@ -136,6 +136,9 @@ fn one_that_is_never_mended_ends_as_the_error_that_it_is() {
     let run = Run::within(&project, &["dev"]).ended_with(3);
     assert!(run.stderr.contains("mcp-proxy.toml:1"), "{run:#?}");
     project.write("mcp-proxy.toml", &good());
-    let run = Run::within(&project, &["dev", "--server", "b"]).ended_with(2);
-    assert!(run.stderr.contains("no server `b`; it has `a`"), "{run:#?}");
+    let run = Run::within(&project, &["dev", "--server", "weather"]).ended_with(2);
+    assert!(
+        run.stderr.contains("no server `weather`; it has `a`"),
+        "{run:#?}"
+    );
 }

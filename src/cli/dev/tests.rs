@@ -159,7 +159,7 @@ fn all_servers_are_run_unless_one_is_chosen() {
             .all(|it| it.watch.ends_with(&["!gen/**".to_owned()]))
     );
     assert!(!mission.setup.is_transparent);
-    assert!(usage(FILE, &["--server", "c"]).ends_with("it has `a`, `b`"));
+    assert!(usage(FILE, &["--server", "weather"]).ends_with("it has `a`, `b`"));
     for words in ["--watch a", "--build a", "--name a", "--cwd /", "--env A=1"] {
         let words: Vec<&str> = words.split(' ').collect();
         let text = usage(FILE, &words);
