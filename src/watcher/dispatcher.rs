@@ -47,12 +47,19 @@ struct TreeFilter {
 
 #[cfg(target_os = "linux")]
 impl TreeFilter {
-    /// Whether the touched entry is relevant under its own name or under a symlink's name.
+    /// Whether the touched entry is relevant under its own name or under a symlink's name, or is a symlink that may
+    /// lead to selected files. The system reports a symlink to a directory as a file.
     fn is_affected_by(&self, touch: &Touch) -> bool {
         let Some(matcher) = &self.matcher else {
             return false;
         };
+        let is_new_link = || {
+            let may_lead = touch.moved && !touch.is_dir && matcher.may_lead_to_files(&touch.path);
+            may_lead && touch.path.is_symlink()
+        };
         matcher.is_relevant(touch)
+            || self.symlinks.depend_on(&touch.path)
+            || is_new_link()
             || self
                 .symlinks
                 .names(&touch.path)

@@ -47,13 +47,26 @@ impl TreeSymlinks {
         })
     }
 
+    /// Whether a change of `path` may change the target of a symlink.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "only Linux has a queue that can be read")
+    )]
+    pub(super) fn depend_on(&self, path: &Path) -> bool {
+        self.depending(path).next().is_some()
+    }
+
+    /// Returns the symlinks whose target a change of `path` may change, for each of their steps.
+    fn depending(&self, path: &Path) -> impl Iterator<Item = &BTreeSet<PathBuf>> {
+        self.steps
+            .range::<Path, _>((Bound::Included(path), Bound::Unbounded))
+            .take_while(move |(step, _)| step.starts_with(path))
+            .map(|(_, links)| links)
+    }
+
     /// Returns the other names in the tree, given by symlinks, that a change of `path` affects.
     pub(super) fn names(&self, path: &Path) -> BTreeSet<PathBuf> {
-        let decided = self
-            .steps
-            .range::<Path, _>((Bound::Included(path), Bound::Unbounded))
-            .take_while(|(step, _)| step.starts_with(path))
-            .flat_map(|(_, links)| links.iter().cloned());
+        let decided = self.depending(path).flatten().cloned();
         let below = self.directories.iter().filter_map(|(link, real)| {
             let below = path.strip_prefix(real).ok()?;
             (!below.as_os_str().is_empty()).then(|| link.join(below))

@@ -107,6 +107,55 @@ fn a_root_that_is_a_link() {
     );
 }
 
+/// The globs match the files in the directories, not the links.
+#[test]
+fn links_to_directories() {
+    let project = Project::new();
+    for directory in ["shared/one", "shared/two", "deep/two"] {
+        project.write(&format!("{directory}/a.json"), directory);
+    }
+    fs::create_dir(project.path("src")).unwrap();
+    symlink("../shared/one", project.path("src/lib")).unwrap();
+    symlink("../shared", project.path("src/far")).unwrap();
+    let watched = Watched::with(project, &["--watch", "src/**/*.json"]);
+    let point = |link: &str, target: &str| {
+        let link = watched.project.path(link);
+        let command = Command::new("ln")
+            .arg("-sfn")
+            .arg(target)
+            .arg(link)
+            .status();
+        assert!(command.unwrap().success());
+    };
+    point("src/lib", "../shared/two");
+    watched.one_reload(&["src/lib/a.json"]);
+    fs::remove_file(watched.project.path("src/lib")).unwrap();
+    watched.one_reload(&["src/lib/a.json"]);
+    symlink("../shared/one", watched.project.path("src/lib")).unwrap();
+    watched.one_reload(&["src/lib/a.json"]);
+    // A link outside of the watched directories, on the way to the files.
+    point("current", "shared/two");
+    point("src/lib", "../current");
+    watched.one_reload(&["src/lib/a.json"]);
+    symlink("deep/two", watched.project.path("next")).unwrap();
+    let current = watched.project.path("current");
+    fs::rename(watched.project.path("next"), current).unwrap();
+    watched.one_reload(&["src/lib/a.json"]);
+    watched.project.write("deep/two/a.json", "written");
+    watched.one_reload(&["src/lib/a.json"]);
+    fs::rename(
+        watched.project.path("src/far"),
+        watched.project.path("src/near"),
+    )
+    .unwrap();
+    watched.one_reload(&[
+        "src/far/one/a.json",
+        "src/far/two/a.json",
+        "src/near/one/a.json",
+        "src/near/two/a.json",
+    ]);
+}
+
 /// The file names of the given change, once it has led to a reload.
 #[track_caller]
 fn changed_names(watched: &Watched, number: usize) -> Vec<String> {
