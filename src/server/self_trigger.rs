@@ -2,7 +2,7 @@
 //! server that writes watched files is restarted again and again, without a visible reason for the user. Pure: time is
 //! an argument.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 const SOON: Duration = Duration::from_secs(2);
 /// Number of consecutive starts followed by such a change that cannot be a coincidence.
 const MAX_STARTS: u32 = 5;
+/// Time after a start from which on a change has another cause.
+const LATE: Duration = Duration::from_secs(10);
 
 /// Number of calls during which, and at no other time, a file must change to count as written by the server.
 const MAX_CALLS: u32 = 3;
@@ -23,12 +25,19 @@ pub(super) enum SelfTrigger {
     OfCalls(PathBuf),
 }
 
-/// Number of consecutive changes of files right after a start, and during calls.
+/// Number of consecutive changes of files right after a start, and during calls. A file that has changed at any other
+/// time has another author, and a warning would lead that author to exclude a source.
 #[derive(Debug, Default)]
 pub(super) struct SelfTriggerDetector {
     started: Option<Instant>,
     after_starts: HashMap<PathBuf, u32>,
+    /// Files that have changed long after a start.
+    late: HashSet<PathBuf>,
+    /// Whether the last touch of a file came during a call.
+    is_called: bool,
     during_calls: HashMap<PathBuf, u32>,
+    /// Files that have changed while no call was in flight.
+    between_calls: HashSet<PathBuf>,
 }
 
 impl SelfTriggerDetector {
@@ -37,26 +46,29 @@ impl SelfTriggerDetector {
         self.started = Some(now);
     }
 
-    /// Records a change of these files; `is_called` is true if a call is in flight or was just answered. Returns the
-    /// file that the user should be warned of, once for each series of changes.
-    pub(super) fn changed(
-        &mut self,
-        paths: &[PathBuf],
-        now: Instant,
-        is_called: bool,
-    ) -> Option<SelfTrigger> {
-        let of_calls = self.changed_by_calls(paths, is_called);
+    /// Records the first touch of a save; `is_called` is true if a call is in flight at that moment.
+    pub(super) fn touched(&mut self, is_called: bool) {
+        self.is_called = is_called;
+    }
+
+    /// Records a change of these files, by the save last touched. Returns the file that the user should be warned of,
+    /// once for each series of changes.
+    pub(super) fn changed(&mut self, paths: &[PathBuf], now: Instant) -> Option<SelfTrigger> {
+        let of_calls = self.changed_by_calls(paths);
         let of_starts = self.changed_by_starts(paths, now);
         of_calls
             .map(SelfTrigger::OfCalls)
             .or(of_starts.map(SelfTrigger::OfStarts))
     }
 
-    fn changed_by_calls(&mut self, paths: &[PathBuf], is_called: bool) -> Option<PathBuf> {
+    fn changed_by_calls(&mut self, paths: &[PathBuf]) -> Option<PathBuf> {
+        if !self.is_called {
+            self.between_calls.extend(paths.iter().cloned());
+            return None;
+        }
         let mut found = None;
         for path in paths {
-            if !is_called {
-                self.during_calls.remove(path);
+            if self.between_calls.contains(path) {
                 continue;
             }
             let count = self.during_calls.entry(path.clone()).or_default();
@@ -69,11 +81,12 @@ impl SelfTriggerDetector {
     }
 
     fn changed_by_starts(&mut self, paths: &[PathBuf], now: Instant) -> Option<PathBuf> {
-        let soon = self
-            .started
-            .take()
-            .is_some_and(|started| now.duration_since(started) < SOON);
-        if !soon {
+        let after = self.started.map(|started| now.duration_since(started));
+        if after.is_some_and(|after| after >= LATE) {
+            self.late.extend(paths.iter().cloned());
+        }
+        self.started = None;
+        if after.is_none_or(|after| after >= SOON) {
             self.after_starts.clear();
             return None;
         }
@@ -83,7 +96,9 @@ impl SelfTriggerDetector {
             .iter()
             .map(|path| (path.clone(), count(path)))
             .collect();
-        let is_found = |path: &&PathBuf| self.after_starts.get(*path) == Some(&MAX_STARTS);
+        let is_found = |path: &&PathBuf| {
+            self.after_starts.get(*path) == Some(&MAX_STARTS) && !self.late.contains(*path)
+        };
         paths.iter().find(is_found).cloned()
     }
 }
@@ -100,7 +115,7 @@ mod tests {
             detector.started(now);
             now += *after;
             let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-            detector.changed(&paths, now, false)
+            detector.changed(&paths, now)
         };
         changes.iter().map(change).collect()
     }
@@ -121,17 +136,18 @@ mod tests {
         let mut now = Instant::now();
         let mut change = |path: &str, is_called| {
             now += Duration::from_secs(60);
-            detector.changed(&[path.into()], now, is_called)
+            detector.touched(is_called);
+            detector.changed(&[path.into()], now)
         };
         for _ in 0..2 {
             assert_eq!(change("notes.js", true), None);
-            assert_eq!(change("server.js", false), None);
         }
+        assert_eq!(change("server.js", false), None);
         let told = Some(SelfTrigger::OfCalls("notes.js".into()));
         assert_eq!(change("notes.js", true), told);
         assert_eq!(change("notes.js", true), None);
-        for is_called in [true, true, false, true, true] {
-            assert_eq!(change("server.js", is_called), None);
+        for _ in 0..5 {
+            assert_eq!(change("server.js", true), None, "the user saves it, too");
         }
     }
 
@@ -143,6 +159,15 @@ mod tests {
         changes.extend([(&["a"] as &[&str], soon); 4]);
         changes.push((&["b"], soon));
         changes.extend([(&["a"] as &[&str], soon); 4]);
+        assert_eq!(told(&changes), vec![None; changes.len()]);
+    }
+
+    /// A rebase changes a source faster than its server starts.
+    #[test]
+    fn a_file_that_has_changed_long_after_a_start_is_a_source() {
+        let (soon, long) = (Duration::from_millis(300), Duration::from_secs(60));
+        let mut changes: Vec<(&[&str], Duration)> = vec![(&["server.py"], long)];
+        changes.extend([(&["server.py"] as &[&str], soon); 8]);
         assert_eq!(told(&changes), vec![None; changes.len()]);
     }
 

@@ -184,6 +184,7 @@ impl Supervisor {
             Command::UpdateIdentity(identity) => self.on_identity(*identity),
             Command::Suspect => {
                 self.shared.warm.touched();
+                self.note_touch();
                 self.step(Input::Suspect);
                 self.shared.gate.suspect_processed();
             }

@@ -7,20 +7,22 @@ use super::super::self_trigger::SelfTrigger;
 use super::Supervisor;
 use crate::event::Event;
 
-/// Maximum delay between the response to a call and the report of a file that the call wrote.
-const JUST: Duration = Duration::from_secs(1);
+/// Maximum delay between the response to a call and the report of a file touched before it.
+const JUST: Duration = Duration::from_millis(100);
 
 impl Supervisor {
-    /// Returns true if a call is in flight or was answered within [`JUST`], and may have made the reported change.
-    fn is_called(&self) -> bool {
-        self.connections()
-            .any(|connection| connection.is_busy(JUST))
+    /// Records the first touch of a save, and whether a call may have caused it. At the end of the save, another call
+    /// may have begun or ended.
+    pub(super) fn note_touch(&mut self) {
+        let is_called = self
+            .connections()
+            .any(|connection| connection.is_busy(JUST));
+        self.self_triggers.touched(is_called);
     }
 
     /// Warns, once for each save, if these files change in a pattern untypical of a user.
     pub(super) fn check_self_trigger(&mut self, paths: &[PathBuf]) {
-        let is_called = self.is_called();
-        if let Some(self_trigger) = self.self_triggers.changed(paths, Instant::now(), is_called) {
+        if let Some(self_trigger) = self.self_triggers.changed(paths, Instant::now()) {
             self.warn_of_self_trigger(&self_trigger);
         }
     }

@@ -84,6 +84,24 @@ fn a_server_that_restarts_itself_is_told_why() {
     }
 }
 
+/// A model that excluded its own source would never see it reloaded again.
+#[test]
+fn a_source_saved_soon_after_an_answer_is_not_taken_for_data() {
+    let project = project();
+    project.write("app/server.py", &in_python("", "'v0'"));
+    let watched = started(project, &["python3", "server.py"]);
+    for round in 1..=4 {
+        watched.mark();
+        let answered = Instant::now();
+        eventually(DEADLINE, || answered.elapsed() > Duration::from_millis(300));
+        let text = in_python("", &format!("'v{round}'"));
+        watched.project.write("app/server.py", &text);
+        watched.until("reloaded", round);
+    }
+    let warnings = watched.events("watch_warning");
+    assert_eq!(warnings.len(), 0, "{warnings:?}");
+}
+
 #[test]
 fn what_a_server_in_python_writes() {
     for write in [
