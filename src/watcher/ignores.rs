@@ -154,9 +154,11 @@ impl Ignores {
             || directory.ends_with("build/lib")
     }
 
-    /// Whether the directory is another git work tree, for example one of a coding agent.
+    /// Whether the directory is another git work tree, for example one of a coding agent. A submodule is none: it
+    /// belongs to the project.
     pub(super) fn is_checkout(directory: &Path) -> bool {
-        directory.join(".git").exists()
+        let git = directory.join(".git");
+        git.exists() && !is_submodule(&git)
     }
 
     /// Whether the directory lies in a virtual file system of the kernel.
@@ -208,6 +210,19 @@ impl Ignores {
     }
 }
 
+/// Whether the `.git` entry belongs to a submodule: its git directory is one of the `modules` of another repository.
+fn is_submodule(git: &Path) -> bool {
+    // Fails for the directory of a repository of its own.
+    let text = std::fs::read_to_string(git).unwrap_or_default();
+    let Some(place) = text.strip_prefix("gitdir:") else {
+        return false;
+    };
+    // A work tree may have submodules, and a submodule work trees.
+    let mut parts = Path::new(place.trim()).iter().rev();
+    let kind = parts.find(|part| *part == "modules" || *part == "worktrees");
+    kind.is_some_and(|kind| kind == "modules")
+}
+
 /// Reads an ignore file with patterns relative to `directory`; empty if there is no such file.
 fn read(directory: &Path, file: &Path) -> Gitignore {
     if !file.is_file() {
@@ -224,6 +239,27 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn a_submodule_is_no_other_work_tree() {
+        let folder = tempfile::tempdir().unwrap();
+        let git = folder.path().join(".git");
+        for (place, is_checkout) in [
+            ("../.git/modules/sub", false),
+            ("/p/.git/modules/a/modules/b", false),
+            ("/p/.git/worktrees/w/modules/sub", false),
+            ("/p/.git/worktrees/w", true),
+            ("/p/.git/modules/sub/worktrees/w", true),
+            ("elsewhere", true),
+        ] {
+            fs::write(&git, format!("gitdir: {place}\n")).unwrap();
+            assert_eq!(Ignores::is_checkout(folder.path()), is_checkout, "{place}");
+        }
+        fs::remove_file(&git).unwrap();
+        assert!(!Ignores::is_checkout(folder.path()));
+        fs::create_dir(&git).unwrap();
+        assert!(Ignores::is_checkout(folder.path()));
+    }
 
     #[test]
     fn the_global_list_is_read_again() {
