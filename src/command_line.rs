@@ -1,13 +1,15 @@
 //! Reader of command lines that start servers: wrappers such as `uv run`, runtimes, their options, scripts and modules.
 //!
-//! `programs` is the table of known programs and their options, `arguments` tells options from other words by it, and
-//! `launch` accepts only readings that are certain. The other functions also read unknown programs and options: a word
-//! with a dash is an option without a value then. This module does no I/O; callers look up files.
+//! `programs` is the table of known programs and their options, `arguments` tells options from other words by it,
+//! `package_script` reads calls such as `npm run`, and `launch` accepts only readings that are certain. The other
+//! functions also read unknown programs and options: a word with a dash is an option without a value then. This module
+//! does no I/O; callers look up files.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod arguments;
 mod launch;
+mod package_script;
 mod programs;
 
 use std::ffi::{OsStr, OsString};
@@ -17,6 +19,7 @@ use self::arguments::Reading;
 use self::programs::{Program, Role};
 pub(crate) use arguments::{Argument, ArgumentKind};
 pub(crate) use launch::{Launch, ProgramReader, Runtime};
+pub(crate) use package_script::{PackageScript, ScriptCall};
 pub(crate) use programs::unversioned;
 
 /// Bound of nested wrappers, which real commands do not reach.

@@ -44,6 +44,7 @@
 //! | `file_time` | time of a file's last change |
 //! | `folder_lock` | locks of folders between processes |
 //! | `lock` | mutex locks that survive a panic |
+//! | `package_scripts` | scripts of `package.json` files, which `npm run` and the like call |
 //! | `path_text` | paths as texts, for JSON |
 //! | `private_files` | files and folders that only the user can access |
 //! | `process_lookup` | looks up processes of this machine |
@@ -64,9 +65,9 @@
 //! ```
 //!
 //! A layer may use every layer below it, not only the next one. Every layer may use `command_line`, `config`,
-//! `error_chain`, `event`, `file_identity`, `file_time`, `folder_lock`, `lock`, `path_text`, `private_files`,
-//! `process_lookup`, `quoting`, `random`, `state`, `suggestions` and `user_folders`. `watcher` and `output` use no other
-//! layer: `watcher` sends notices, `output` takes events, and `fleet` and `cli` connect them.
+//! `error_chain`, `event`, `file_identity`, `file_time`, `folder_lock`, `lock`, `package_scripts`, `path_text`,
+//! `private_files`, `process_lookup`, `quoting`, `random`, `state`, `suggestions` and `user_folders`. `watcher` and
+//! `output` use no other layer: `watcher` sends notices, `output` takes events, and `fleet` and `cli` connect them.
 //!
 //! Code that differs by system lies in submodules named after the system, such as `pipe::windows`.
 //!
@@ -162,6 +163,7 @@ mod lock;
 mod mcp;
 mod meta_tools;
 mod output;
+mod package_scripts;
 mod path_text;
 mod private_files;
 mod process_lookup;

@@ -36,10 +36,11 @@ use self::bootstrap_dir::BootstrapDir;
 use self::preload_list::PreloadList;
 use self::slot::{Slot, StandbyRequest};
 use self::standby::StandbyError;
-use crate::command_line::{Launch, ProgramReader};
+use crate::command_line::{CommandLine, Launch, PackageScript, ProgramReader, ScriptCall};
 use crate::config::{ServerSpec, StandbyMode};
 use crate::event::{Event, EventSender};
 use crate::lock::locked;
+use crate::package_scripts;
 use crate::transport::child::{Child, spawn};
 use crate::transport::reaper::Reaper;
 use crate::transport::resolve::{SpawnError, find};
@@ -413,5 +414,13 @@ impl ProgramReader for ProgramLookup<'_> {
         let mut start = [0; 512];
         let count = File::open(path).ok()?.read(&mut start).ok()?;
         Some(String::from_utf8_lossy(&start[..count]).into_owned())
+    }
+
+    fn script(&self, words: &[String]) -> Option<PackageScript> {
+        let command = CommandLine {
+            base: self.0.cwd.clone(),
+            words: words.to_vec(),
+        };
+        package_scripts::find(&ScriptCall::of(&command)?)
     }
 }

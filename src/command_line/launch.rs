@@ -5,8 +5,15 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::arguments::{Argument, ArgumentKind, Reading};
-use super::program_name;
+use super::package_script::PackageScript;
 use super::programs::{Program, Role};
+use super::{CommandLine, program_name};
+
+/// Programs, besides wrappers, that start the server as another process.
+#[rustfmt::skip] // A table.
+const STARTERS: &[&str] = &[
+    "concurrently", "hupper", "nodemon", "npm-run-all", "ts-node-dev", "tsnd", "watchfiles",
+];
 
 /// Runtime that loads packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +29,8 @@ pub(crate) struct Launch {
     /// Last words of the server process's command line: the script, module or program, and its arguments. Only the file
     /// name of the first word is compared.
     pub(crate) words: Vec<String>,
-    /// Whether packages may be loaded ahead of a save. False if a save may change the installed packages.
+    /// Whether packages may be loaded ahead of a save. False if a save may change the installed packages, or if other
+    /// commands, such as a build, run before the server.
     pub(crate) preloads: bool,
 }
 
@@ -30,6 +38,22 @@ pub(crate) struct Launch {
 pub(crate) trait ProgramReader {
     /// Returns the beginning of a program file, at a path relative to the server's directory or found in its PATH.
     fn beginning(&self, program: &str) -> Option<String>;
+
+    /// Returns the script of a `package.json` that the command, started in the server's directory, calls.
+    fn script(&self, words: &[String]) -> Option<PackageScript>;
+}
+
+/// Knows no program: the commands of a script start in another directory, with another PATH.
+struct NoPrograms;
+
+impl ProgramReader for NoPrograms {
+    fn beginning(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn script(&self, _: &[String]) -> Option<PackageScript> {
+        None
+    }
 }
 
 impl Launch {
@@ -41,13 +65,19 @@ impl Launch {
     ) -> Option<Self> {
         let words = std::iter::once(program).chain(args.iter().map(AsRef::as_ref));
         let words: Option<Vec<_>> = words.map(|word| word.to_str().map(str::to_owned)).collect();
-        let words = words?;
+        Self::of_words(&words?, files)
+    }
+
+    fn of_words(words: &[String], files: &dyn ProgramReader) -> Option<Self> {
+        if let Some(script) = files.script(words) {
+            return of_script(&script);
+        }
         match usual_name(words.first()?) {
-            Some("python") => python(&words),
-            Some("node" | "tsx") => node(&words),
-            Some("npx") => npx(&words, files),
-            Some("uv" | "uvx") => uv(&words, files),
-            _ => console_script(&words, files),
+            Some("python") => python(words),
+            Some("node" | "tsx") => node(words),
+            Some("npx") => npx(words, files),
+            Some("uv" | "uvx") => uv(words, files),
+            _ => console_script(words, files),
         }
     }
 
@@ -136,9 +166,28 @@ fn installs_own(option: &Argument) -> bool {
     }
 }
 
-/// Reads `weather --port 1`, a program whose first line names an interpreter.
+/// Reads the last command of `npm run dev`.
+fn of_script(script: &PackageScript) -> Option<Launch> {
+    let CommandLine { words, .. } = script.commands.last()?;
+    let is_alone = script.commands.len() == 1 && !script.has_more;
+    let launch = Launch::of_words(words, &NoPrograms)?;
+    Some(Launch {
+        preloads: launch.preloads && is_alone,
+        ..launch
+    })
+}
+
+/// Reads `weather --port 1`, a program whose first line names an interpreter. A wrapper such as `npm` or `poetry` is
+/// one too, but not the server.
 fn console_script(words: &[String], files: &dyn ProgramReader) -> Option<Launch> {
-    interpreted(&files.beginning(words.first()?)?, words)
+    let program = words.first()?;
+    let name = program_name(program);
+    let is_wrapper =
+        |row: &&Program| matches!(row.role, Role::Wrapper | Role::Fetcher | Role::Shell);
+    if STARTERS.contains(&&*name) || Program::rows(&name).iter().any(is_wrapper) {
+        return None;
+    }
+    interpreted(&files.beginning(program)?, words)
 }
 
 fn interpreted(beginning: &str, words: &[String]) -> Option<Launch> {
@@ -177,6 +226,16 @@ mod tests {
             let found = self.0.iter().find(|(name, _)| *name == program);
             found.map(|(_, beginning)| (*beginning).to_owned())
         }
+
+        /// The script of `npm run X` is the command X.
+        fn script(&self, words: &[String]) -> Option<PackageScript> {
+            let [npm, run, line] = words else { return None };
+            (npm == "npm" && run == "run").then(|| PackageScript {
+                name: "dev".to_owned(),
+                commands: CommandLine::of_shell(&line.replace('+', " "), Path::new("")),
+                has_more: line.contains("++"),
+            })
+        }
     }
 
     const FILES: FakePrograms = FakePrograms(&[
@@ -194,6 +253,10 @@ mod tests {
         ("node_modules/.bin/tsx", "#!/usr/bin/env node\n"),
         ("bin/srv.js", "#!/usr/bin/env node\n"),
         ("script", "#!/bin/bash\npython server.py"),
+        ("npm", "#!/usr/bin/env node\n"),
+        ("yarn", "#!/usr/bin/env node\n"),
+        ("nodemon", "#!/usr/bin/env node\n"),
+        ("poetry", "#!/usr/bin/python3\n"),
     ]);
 
     fn words(line: &str) -> Option<Vec<String>> {
@@ -226,6 +289,9 @@ mod tests {
             ("npx -y tsx src/index.ts", "src/index.ts"),
             ("npx srv 1", "srv 1"),
             ("bin/srv.js 1", "bin/srv.js 1"),
+            ("npm run node+dist/index.js+1", "dist/index.js 1"),
+            ("npm run A=1+uv+run+server.py", "server.py"),
+            ("npm run tsc&&node+dist/index.js", "dist/index.js"),
         ] {
             assert_eq!(words(line).map(|it| it.join(" ")).as_deref(), Some(found), "{line}");
         }
@@ -246,6 +312,9 @@ mod tests {
             ("uvx --from . weather", false),
             ("uvx -w./lib weather", false),
             ("uv tool run --from=. weather", false),
+            ("npm run node+dist/index.js", true),
+            ("npm run node++dist/index.js", false),
+            ("npm run tsc&&node+dist/index.js", false),
         ] {
             assert_eq!(loads_ahead(line), Some(ahead), "{line}");
         }
@@ -261,7 +330,8 @@ mod tests {
             "uvx weather", "uv tool run weather", "isolated run", "script", "missing", "sh -c python",
             "poetry run python server.py", "docker run weather", "node", "node .", "node -e 1", "node --watch a.js",
             "node --import ./hook.mjs a.js", "node -r dotenv/config a.js", "node --inspect a.js", "npx missing",
-            "npx -p x srv", "npx --prefix a srv", "tsx watch a.ts", "tsx", "npm start",
+            "npx -p x srv", "npx --prefix a srv", "tsx watch a.ts", "tsx", "npm start", "npm exec srv", "yarn srv",
+            "nodemon a.js", "npm run ./server.py", "npm run bin/srv.js",
         ] {
             assert_eq!(words(line), None, "{line}");
         }

@@ -71,7 +71,7 @@ const NODE: Options = &[
 const TSX: Options = &[(Flag, "--no-cache"), (Valued, "--tsconfig"), (Early, NODE_EARLY), (Watching, "--watch")];
 #[rustfmt::skip] // Tables.
 const NPX: Options = &[
-    (Flag, "--no --no-install --yes -y"), (Valued, "--registry --workspace -w"), (Directory, "--prefix -C"),
+    (Flag, "--no --no-install --yes -y"), (Valued, "--loglevel --registry --workspace -w"), (Directory, "--prefix -C"),
     (Package, "--package -p"),
 ];
 #[rustfmt::skip] // Tables.

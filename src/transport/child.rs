@@ -153,9 +153,9 @@ impl Child {
         self.stdout.take().expect("stdout is taken once")
     }
 
-    /// Returns true if its stdout, which must not be taken yet, has unread data, where the system tells.
-    pub(crate) fn has_output(&self) -> bool {
-        self.stdout.as_ref().is_some_and(pipe::has_unread)
+    /// Returns the number of unread bytes of its stdout, which must not be taken yet; 0 where the system does not tell.
+    pub(crate) fn unread_output(&self) -> u64 {
+        self.stdout.as_ref().map_or(0, pipe::unread)
     }
 
     /// Returns the last lines of stderr; complete once [`exited`](Self::exited) has resolved.

@@ -11,6 +11,4 @@ use unix as system;
 use windows as system;
 
 pub(crate) use system::input;
-pub(super) use system::{
-    ChildReader, ChildWriter, Output, from_child, has_unread, output, to_child,
-};
+pub(super) use system::{ChildReader, ChildWriter, Output, from_child, output, to_child, unread};

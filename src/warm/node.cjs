@@ -91,6 +91,11 @@ function report() {
         if (at >= 0) folders.add(file.slice(0, at + PACKAGES.length));
     }
     for (const place of folders) lines.push(`#installed\t${place}`, `#interpreter\t${place}.package-lock.json`);
+    // In a workspace, the server may be started from another folder than that of its package.
+    for (let at = path.dirname(entry); at !== path.dirname(at); at = path.dirname(at)) {
+        lines.push(`#own\t${at}`);
+        if (fs.existsSync(path.join(at, 'package.json'))) break;
+    }
     const common = new Set(Object.keys(Module._cache).filter((file) => !file.includes(PACKAGES)));
     for (const file of common) lines.push(`#common\t${file}`);
     for (const [root, [how, asker]] of beginning(entry, files, common).roots) lines.push(`${how}\t${root}\t${asker}`);

@@ -49,6 +49,8 @@ pub(super) struct Standby {
     stderr: StderrBuffer,
     /// Number of stderr lines from tools that ran before the server process.
     preface_lines: usize,
+    /// Number of stdout bytes from such tools, for example the command that `npm run` prints.
+    preface_output: u64,
     channel: StandbyChannel,
     received: Vec<u8>,
     stage: StandbyStage,
@@ -78,6 +80,7 @@ impl Standby {
             stamp,
             stderr,
             preface_lines: 0,
+            preface_output: 0,
             channel,
             received: Vec::new(),
             stage: StandbyStage::Started,
@@ -108,6 +111,7 @@ impl Standby {
             "claimed" => {
                 self.pid = rest.parse().ok();
                 self.preface_lines = self.stderr.lines();
+                self.preface_output = self.child.unread_output();
                 self.send(b'i')?;
                 StandbyStage::Loading
             }
@@ -141,7 +145,8 @@ impl Standby {
 
     /// Returns an error if the process has written anything while it loaded packages.
     pub(super) fn check_silent(&self) -> Result<(), StandbyError> {
-        if self.stderr.lines() > self.preface_lines || self.child.has_output() {
+        let has_output = self.child.unread_output() > self.preface_output;
+        if has_output || self.stderr.lines() > self.preface_lines {
             let reason = "the standby wrote output while it loaded packages";
             return Err(StandbyError::Unfit(reason.to_owned()));
         }

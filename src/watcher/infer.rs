@@ -149,6 +149,13 @@ impl SourceSearch<'_> {
                  'src/**'",
                 self.unwrapped.command.words.first().map_or("", String::as_str)
             )),
+            SourceLocation::Project(_) if self.unwrapped.has_unknown_script => {
+                inferred.warnings.push(
+                    "the script that the command calls is in no package.json here, so the files that it runs are \
+                     unknown; start it in the directory of its package with --cwd, or name its files with --watch"
+                        .to_owned(),
+                );
+            }
             SourceLocation::Project(_) | SourceLocation::Unknown => {}
         }
         found

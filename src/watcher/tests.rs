@@ -12,6 +12,7 @@ mod saved;
 mod saves;
 mod sharing;
 mod structure;
+mod unwrapping;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -28,9 +28,9 @@ pub(crate) fn from_child() -> io::Result<(OwnedFd, ChildWriter)> {
     Ok((reader.into(), writer))
 }
 
-/// Returns true if the pipe has unread data.
-pub(crate) fn has_unread(reader: &OwnedFd) -> bool {
-    !matches!(ioctl_fionread(reader), Ok(0))
+/// Returns the number of unread bytes of the pipe; `u64::MAX` if it cannot be read.
+pub(crate) fn unread(reader: &OwnedFd) -> u64 {
+    ioctl_fionread(reader).unwrap_or(u64::MAX)
 }
 
 /// Creates a pipe for text from a child; returns the proxy's end and the child's.

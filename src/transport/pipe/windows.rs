@@ -34,9 +34,9 @@ pub(crate) fn from_child() -> io::Result<(ReadEnd, ChildWriter)> {
     Ok((ReadEnd::Pipe(reader), writer))
 }
 
-/// Returns false: no safe function tells without reading.
-pub(crate) fn has_unread(_reader: &ReadEnd) -> bool {
-    false
+/// Returns 0: no safe function tells without reading.
+pub(crate) fn unread(_reader: &ReadEnd) -> u64 {
+    0
 }
 
 /// Creates a pipe for text from a child; returns the proxy's end and the child's.

@@ -1,11 +1,12 @@
-//! Unwrapping of common launchers (`uv run`, `npx`, `npm run`, `sh -c`), down to the command that runs the server.
+//! Unwrapping of common launchers (`uv run`, `npx`, `npm run`, `sh -c`), down to the command of the server.
 
 use std::path::PathBuf;
 
 use super::inner_watcher::{self, InnerWatcher};
 use super::packages::{self, ProgramOrigin};
-use super::project::{DirectoryLimits, read_json, tidy};
-use crate::command_line::{ArgumentKind, CommandLine, InnerCommand, MAX_WRAPPERS};
+use super::project::{DirectoryLimits, tidy};
+use crate::command_line::{ArgumentKind, CommandLine, InnerCommand, MAX_WRAPPERS, ScriptCall};
+use crate::package_scripts;
 
 /// Innermost command, and findings about its wrappers.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) struct UnwrappedCommand {
     /// Env files for the server, which need not exist.
     pub(super) env_files: Vec<PathBuf>,
     pub(super) watcher: Option<InnerWatcher>,
+    /// Whether the command calls a script of a `package.json` that was not found.
+    pub(super) has_unknown_script: bool,
 }
 
 /// Removes wrappers until the command is none.
@@ -31,6 +34,7 @@ pub(super) fn unwrap(command: CommandLine, limits: &DirectoryLimits) -> Unwrappe
         project: None,
         env_files: Vec::new(),
         watcher: None,
+        has_unknown_script: false,
     };
     // Scripts may be recursive.
     for _ in 0..MAX_WRAPPERS {
@@ -83,7 +87,8 @@ impl UnwrappedCommand {
         if packages::is_inspector(&command.words[0]) {
             return packages::inspected(command);
         }
-        if let Some(script) = package_script(command) {
+        let call = ScriptCall::of(command);
+        if let Some(script) = call.as_ref().and_then(package_scripts::find) {
             let watcher = script.commands.iter().find_map(inner_watcher::of);
             self.watcher = self
                 .watcher
@@ -95,7 +100,9 @@ impl UnwrappedCommand {
                 .then(|| script.commands.into_iter().next())?
                 .map(InnerCommand::plain);
         }
-        command.inner()
+        let inner = command.inner();
+        self.has_unknown_script |= call.is_some_and(|call| call.is_certain);
+        inner
     }
 
     fn note_env_files(&mut self) {
@@ -128,53 +135,6 @@ impl InnerCommand {
             fetches: false,
         }
     }
-}
-
-/// Script of a `package.json`.
-struct PackageScript {
-    name: String,
-    commands: Vec<CommandLine>,
-    /// Whether another script runs before it.
-    has_more: bool,
-}
-
-/// Returns the script that `npm run dev`, `yarn dev` or `node --run dev` runs.
-fn package_script(command: &CommandLine) -> Option<PackageScript> {
-    let program = command.program();
-    let mut here = command.clone();
-    rebase(&mut here);
-    let mut plain = Vec::new();
-    for argument in here.arguments() {
-        match (argument.kind, argument.option) {
-            (ArgumentKind::Plain, _) => plain.push((argument.at, argument.word)),
-            (_, "--run") => plain.push((argument.at, "run")),
-            // Script of another package.
-            (_, "-w" | "--workspace" | "--filter" | "-F") if plain.len() < 2 => return None,
-            _ => {}
-        }
-    }
-    let (first_at, first) = *plain.first()?;
-    let (at, name) = match (program.as_str(), first) {
-        ("npm" | "pnpm" | "yarn" | "bun" | "node", "run" | "run-script") => *plain.get(1)?,
-        ("npm", "start" | "test" | "restart") | ("pnpm" | "yarn" | "bun", _) => (first_at, first),
-        _ => return None,
-    };
-    let package = here
-        .base
-        .ancestors()
-        .find(|place| place.join("package.json").is_file())?;
-    let scripts = &read_json(&package.join("package.json"))?["scripts"];
-    let line = scripts[name].as_str()?;
-    let mut commands = CommandLine::of_shell(line, package);
-    if let Some(last) = commands.last_mut() {
-        let more = here.words[at + 1..].iter().skip_while(|word| *word == "--");
-        last.words.extend(more.cloned());
-    }
-    Some(PackageScript {
-        name: name.to_owned(),
-        commands,
-        has_more: scripts[format!("pre{name}")].is_string(),
-    })
 }
 
 /// Applies the directory options of the innermost command, as in `npm --prefix server start`.

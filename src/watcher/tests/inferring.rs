@@ -6,10 +6,10 @@ use super::super::infer::{GO, Inference, JAVASCRIPT, NODE, PYTHON, RUST, infer a
 use super::*;
 
 /// Folder for inference, with files; text after `=` is the content of a file.
-struct Folder(TempDir);
+pub(super) struct Folder(TempDir);
 
 impl Folder {
-    fn new(files: &[&str]) -> Self {
+    pub(super) fn new(files: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for file in files {
             let (name, text) = file.split_once('=').unwrap_or((file, ""));
@@ -24,7 +24,7 @@ impl Folder {
 
     /// Infers globs for a command started in `cwd`. The folder is the home directory; `ROOT` in the command stands for
     /// it.
-    fn inferred(&self, cwd: &str, command: &str, builds: bool) -> Inference {
+    pub(super) fn inferred(&self, cwd: &str, command: &str, builds: bool) -> Inference {
         let command = command.replace("ROOT", self.root().to_str().unwrap());
         let mut words = shlex::split(&command)
             .unwrap()
@@ -45,7 +45,7 @@ fn infer(files: &[&str], command: &str) -> Vec<String> {
     globs
 }
 
-fn inferred(files: &[&str], command: &str) -> Inference {
+pub(super) fn inferred(files: &[&str], command: &str) -> Inference {
     let files: Vec<String> = files.iter().map(|file| format!("p/{file}")).collect();
     let folder = Folder::new(&files.iter().map(String::as_str).collect::<Vec<_>>());
     fs::create_dir_all(folder.root().join("p")).unwrap();
@@ -366,7 +366,7 @@ fn a_watcher_inside_the_command_is_found() {
         "cargo run -- watch",
         "npx tsx src/x.ts --watch",
         "sh -c 'node x.js --watch'",
-        "pnpm --filter=other dev",
+        "pnpm exec node x.js",
     ] {
         let found = inferred(&["server.py", "x.js", "src/x.ts", "Cargo.toml"], command);
         assert!(found.warnings.is_empty(), "{command}: {found:?}");

@@ -75,6 +75,60 @@ fn a_package_of_the_workspace_in_node() {
     }
 }
 
+/// The server is another process than npm. With a build before it, a save must not meet a build of before.
+#[test]
+fn a_package_of_the_workspace_in_node_run_by_npm() {
+    for (call, script) in [
+        ("npm run start -w srv", r#""start": "node dist/server.mjs""#),
+        (
+            "npm --prefix packages/srv start",
+            r#""prestart": "node -v >/dev/null", "start": "node dist/server.mjs""#,
+        ),
+    ] {
+        let project = project();
+        project.write(
+            "app/package.json",
+            r#"{"name": "app", "workspaces": ["packages/*"]}"#,
+        );
+        project.write(
+            "app/packages/srv/package.json",
+            &format!(r#"{{"name": "srv", "scripts": {{{script}}}}}"#),
+        );
+        let head = IMPORT.replace("./look.cjs", "../../../look.cjs");
+        let head = format!("{head} import shared from 'shared';");
+        let server = in_node(&head, "shared.mark + ' of v0'");
+        project.write("app/packages/srv/dist/server.mjs", &server);
+        project.write(
+            "app/packages/shared/package.json",
+            r#"{"name": "shared", "type": "module", "exports": "./dist/index.js"}"#,
+        );
+        let shared = "app/packages/shared/dist/index.js";
+        project.write(shared, "export default { mark: 'v0' };");
+        project.write("app/.gitignore", "dist\n");
+        link(&project, "../packages/shared", "app/node_modules/shared");
+        let words: Vec<&str> = call.split(' ').collect();
+        let watched = started(project, &words);
+        assert_eq!(watched.mark(), "v0 of v0");
+        for round in 1..=3 {
+            let mark = format!("v{round}");
+            let text = format!("export default {{ mark: '{mark}' }};");
+            watched.project.save(shared, &text);
+            watched.until("reloaded", round);
+            assert_eq!(watched.mark(), format!("{mark} of v0"), "{}", watched.log());
+        }
+        let text = server.replace("of v0", "of v1");
+        watched
+            .project
+            .save("app/packages/srv/dist/server.mjs", &text);
+        watched.until("reloaded", 4);
+        assert_eq!(watched.mark(), "v3 of v1", "{}", watched.log());
+        assert_eq!(watched.events("cold").len(), 0, "{}", watched.log());
+        if script.contains("prestart") {
+            assert_eq!(watched.events("standby").len(), 0, "{}", watched.log());
+        }
+    }
+}
+
 #[test]
 fn a_globally_linked_package_in_node() {
     let project = node_project("server.mjs", "@me/shared");

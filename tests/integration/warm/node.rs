@@ -15,7 +15,11 @@ pub(super) fn project() -> Project {
     for name in ["look.cjs", "server.mjs", "server.cjs", "server.mts"] {
         project.copy(&format!("fixtures/warm/{name}"), name);
     }
-    project.write("package.json", r#"{"name": "here", "private": true}"#);
+    let scripts = r#"{"start": "node server.mjs --port"}"#;
+    project.write(
+        "package.json",
+        &format!(r#"{{"name": "here", "private": true, "scripts": {scripts}}}"#),
+    );
     // As an installation lays it out: packages are real folders here.
     std::fs::create_dir_all(project.path("node_modules/.bin")).unwrap();
     let modules = peers().join("node/node_modules").canonicalize().unwrap();
@@ -65,6 +69,8 @@ alike! {
     a_package_script: "server.mjs" "node_modules/.bin/look 1";
     npx_of_a_local_package: "server.mjs" "npx look 1";
     tsx: "server.mts" "node_modules/.bin/tsx server.mts 1";
+    a_script_of_package_json: "server.mjs" "npm run --silent start -- 1";
+    a_script_whose_command_is_printed_first: "server.mjs" "npm start 1";
     npx_tsx: "server.mts" "npx tsx server.mts";
     node_with_tsx: "server.mts" "node --import tsx server.mts";
 }
