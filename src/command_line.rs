@@ -128,22 +128,32 @@ impl CommandLine {
             words.find(|word| word.eq_ignore_ascii_case("/c"))?;
             return Some(vec![self.with(words.as_slice())]);
         }
-        words.next();
+        let (at, is_line) = self.shell_argument()?;
+        is_line.then(|| Self::of_shell(&self.words[at], &self.base))
+    }
+
+    /// Returns the script that a shell runs, with its index: `run.sh` for `bash -e run.sh`.
+    pub(crate) fn shell_script(&self) -> Option<(usize, &str)> {
+        let shell = *Program::rows(&self.program()).first()?;
+        let (at, is_line) = self.shell_argument()?;
+        let is_script = shell.role == Role::Shell && !is_line;
+        is_script.then(|| (at, self.words[at].as_str()))
+    }
+
+    /// Returns the index of a shell's first word that is no option, and whether this word is a command line.
+    fn shell_argument(&self) -> Option<(usize, bool)> {
         let mut is_line = false;
-        // The first word that is no option is the command line, or a script.
-        let line = loop {
-            let word = words.next()?;
-            let Some(letters) = word.strip_prefix(['-', '+']) else {
-                break word;
+        let mut at = 1;
+        loop {
+            let Some(letters) = self.words.get(at)?.strip_prefix(['-', '+']) else {
+                return Some((at, is_line));
             };
             let is_short = !letters.starts_with('-');
-            is_line |= is_short && word.starts_with('-') && letters.contains('c');
+            is_line |= is_short && self.words[at].starts_with('-') && letters.contains('c');
             let is_valued = is_short && letters.ends_with(['o', 'O']);
-            if is_valued || ["-init-file", "-rcfile"].contains(&letters) {
-                words.next();
-            }
-        };
-        is_line.then(|| Self::of_shell(line, &self.base))
+            let takes_word = is_valued || ["-init-file", "-rcfile"].contains(&letters);
+            at += if takes_word { 2 } else { 1 };
+        }
     }
 
     /// Splits a shell's command line into commands, without those that only prepare it.

@@ -1,11 +1,13 @@
 //! Inference of watch globs from the server command, for servers without globs.
 //!
-//! `command` unwraps common launchers, `packages` detects third-party packages, `project` finds the server's project,
-//! `language` selects its source files, `named` adds files of the arguments, `inner_watcher` detects file watchers.
+//! `command` unwraps common launchers, `launcher` reads shell scripts, `packages` detects third-party packages,
+//! `project` finds the server's project, `language` selects its source files, `named` adds files of the arguments,
+//! `inner_watcher` detects file watchers.
 
 mod command;
 mod inner_watcher;
 mod language;
+mod launcher;
 mod named;
 mod packages;
 mod project;
@@ -73,7 +75,8 @@ pub(super) fn infer(
                 "{package} is third-party, so saves do not restart it; if it uses your own files, name them with \
                  --watch"
             ));
-            let files = named.settings.iter().chain(&unwrapped.env_files);
+            let files = named.settings.iter().chain(&unwrapped.launchers);
+            let files = files.chain(&unwrapped.env_files);
             files.map(|file| glob_below(file, "", cwd)).collect()
         }
         None => SourceSearch {
@@ -149,16 +152,33 @@ impl SourceSearch<'_> {
                  'src/**'",
                 self.unwrapped.command.words.first().map_or("", String::as_str)
             )),
-            SourceLocation::Project(_) if self.unwrapped.has_unknown_script => {
-                inferred.warnings.push(
-                    "the script that the command calls is in no package.json here, so the files that it runs are \
-                     unknown; start it in the directory of its package with --cwd, or name its files with --watch"
-                        .to_owned(),
-                );
-            }
-            SourceLocation::Project(_) | SourceLocation::Unknown => {}
+            SourceLocation::Project(_) => inferred.warnings.extend(self.doubt(globs)),
+            SourceLocation::Unknown => {}
         }
         found
+    }
+
+    /// Returns a warning if only a file that is no source is watched, or if the command is not known.
+    fn doubt(&self, globs: &[&str]) -> Option<String> {
+        let unwrapped = self.unwrapped;
+        let shown = |path: &Path| glob_below(path, "", self.cwd);
+        let advice = "name the sources with --watch, as in --watch 'src/**'";
+        if unwrapped.has_unknown_script {
+            Some(
+                "the script that the command calls is in no package.json here, so the files that it runs are unknown; \
+                 start it in the directory of its package with --cwd, or name its files with --watch"
+                    .to_owned(),
+            )
+        } else if !globs.is_empty() {
+            None
+        } else if let Some(path) = &unwrapped.unclear_launcher {
+            Some(format!(
+                "cannot infer from {} which files the server uses, so only this script is watched; {advice}",
+                shown(path)
+            ))
+        } else {
+            None
+        }
     }
 
     fn base(&self) -> SourceLocation {
@@ -322,6 +342,7 @@ impl SourceSearch<'_> {
             }
         }
         let files = named.sources.iter().chain(&named.settings);
+        let files = files.chain(&self.unwrapped.launchers);
         let files = files.chain(&self.unwrapped.env_files);
         found.extend(files.map(|file| glob_below(file, "", cwd)));
         if globs == PYTHON || globs == NODE || globs == JAVASCRIPT {

@@ -1,8 +1,9 @@
-//! Unwrapping of common launchers (`uv run`, `npx`, `npm run`, `sh -c`), down to the command of the server.
+//! Unwrapping of common launchers (`uv run`, `npx`, `npm run`, `sh -c`, `run.sh`), down to the command of the server.
 
 use std::path::PathBuf;
 
 use super::inner_watcher::{self, InnerWatcher};
+use super::launcher;
 use super::packages::{self, ProgramOrigin};
 use super::project::{DirectoryLimits, tidy};
 use crate::command_line::{ArgumentKind, CommandLine, InnerCommand, MAX_WRAPPERS, ScriptCall};
@@ -18,6 +19,10 @@ pub(super) struct UnwrappedCommand {
     pub(super) foreign: Option<String>,
     /// The user's project that a wrapper runs, as in `uvx --from .`.
     pub(super) project: Option<PathBuf>,
+    /// Shell scripts on the way to the command.
+    pub(super) launchers: Vec<PathBuf>,
+    /// Shell script that does not tell which command it starts.
+    pub(super) unclear_launcher: Option<PathBuf>,
     /// Env files for the server, which need not exist.
     pub(super) env_files: Vec<PathBuf>,
     pub(super) watcher: Option<InnerWatcher>,
@@ -32,6 +37,8 @@ pub(super) fn unwrap(command: CommandLine, limits: &DirectoryLimits) -> Unwrappe
         wrappers: Vec::new(),
         foreign: None,
         project: None,
+        launchers: Vec::new(),
+        unclear_launcher: None,
         env_files: Vec::new(),
         watcher: None,
         has_unknown_script: false,
@@ -83,6 +90,14 @@ impl UnwrappedCommand {
             let watcher = commands.iter().find_map(inner_watcher::of);
             self.watcher = self.watcher.take().or(watcher);
             return commands.into_iter().next().map(InnerCommand::plain);
+        }
+        if let Some(launcher) = launcher::of(command) {
+            if launcher.command.is_some() {
+                self.launchers.push(launcher.path);
+            } else {
+                self.unclear_launcher = Some(launcher.path);
+            }
+            return launcher.command.map(InnerCommand::plain);
         }
         if packages::is_inspector(&command.words[0]) {
             return packages::inspected(command);

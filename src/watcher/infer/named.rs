@@ -156,7 +156,7 @@ fn file_of(command: &CommandLine, word: &str) -> PathBuf {
 }
 
 /// Whether the file exists and no package manager installed it.
-fn is_users_file(file: &Path) -> bool {
+pub(super) fn is_users_file(file: &Path) -> bool {
     file.is_file() && !is_installed(file) && around_environment(file).is_none()
 }
 

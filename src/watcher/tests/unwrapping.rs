@@ -1,6 +1,6 @@
-//! Commands found in scripts of a `package.json`.
+//! Commands found in scripts: of a `package.json`, and of a shell.
 
-use super::super::infer::NODE;
+use super::super::infer::{NODE, PYTHON};
 use super::inferring::inferred;
 
 #[test]
@@ -28,4 +28,37 @@ fn a_script_of_a_workspace_is_found() {
         };
         assert!(warning.contains("--cwd"), "{command}: {found:?}");
     }
+}
+
+#[test]
+fn a_shell_script_is_looked_through() {
+    let script = "cd \"$(dirname \"$0\")\"\nexec python src/server.py \"$@\"";
+    let run = format!("a/run.sh=#!/bin/sh\n{script}");
+    let files = [&*run, "a/src/server.py", ".git/HEAD"];
+    for command in ["./a/run.sh", "bash a/run.sh", "sh -c 'exec ./a/run.sh x'"] {
+        let found = inferred(&files, command);
+        assert_eq!(found.globs[0], PYTHON[0], "{command}: {found:?}");
+        for file in ["a/run.sh", "a/src/server.py"] {
+            assert!(
+                found.globs.contains(&file.to_owned()),
+                "{command}: {found:?}"
+            );
+        }
+        assert!(found.warnings.is_empty(), "{command}: {found:?}");
+    }
+    let unclear = "run.sh=#!/usr/bin/env bash\nexec \"$SERVER\"";
+    for command in ["./run.sh", "bash -e run.sh"] {
+        let found = inferred(&[unclear], command);
+        assert_eq!(found.globs, ["./run.sh"], "{command}: {found:?}");
+        assert_eq!(found.warnings.len(), 1, "{command}: {found:?}");
+        assert!(found.warnings[0].contains("--watch 'src/**'"), "{found:?}");
+        let found = inferred(&[unclear, "pyproject.toml"], command);
+        assert_eq!(found.globs[0], PYTHON[0], "{command}: {found:?}");
+        assert!(found.warnings.is_empty(), "{command}: {found:?}");
+    }
+    let wrapper = inferred(
+        &["gradlew=#!/bin/sh\nexec java x", "pom.xml"],
+        "./gradlew run",
+    );
+    assert!(wrapper.warnings.is_empty(), "{wrapper:?}");
 }
