@@ -176,6 +176,12 @@ impl SourceSearch<'_> {
                 "cannot infer from {} which files the server uses, so only this script is watched; {advice}",
                 shown(path)
             ))
+        } else if self.builds && self.named.script.is_none() {
+            let program = self.named_program()?;
+            Some(format!(
+                "cannot infer from which sources the build makes {}, so a save of them builds nothing; {advice}",
+                shown(&program)
+            ))
         } else {
             None
         }

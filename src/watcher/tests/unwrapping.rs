@@ -1,7 +1,7 @@
 //! Commands found in scripts: of a `package.json`, and of a shell.
 
 use super::super::infer::{NODE, PYTHON};
-use super::inferring::inferred;
+use super::inferring::{Folder, inferred};
 
 #[test]
 fn a_script_of_a_workspace_is_found() {
@@ -61,4 +61,17 @@ fn a_shell_script_is_looked_through() {
         "./gradlew run",
     );
     assert!(wrapper.warnings.is_empty(), "{wrapper:?}");
+}
+
+#[test]
+fn a_build_without_known_sources_is_told() {
+    let folder = Folder::new(&["p/Makefile", "p/.git/HEAD", "r/Cargo.toml"]);
+    let found = folder.inferred("p", "./build/srv", true);
+    assert_eq!(found.globs, ["build/srv"]);
+    assert_eq!(found.warnings.len(), 1, "{found:?}");
+    assert!(found.warnings[0].contains("--watch 'src/**'"), "{found:?}");
+    let found = folder.inferred("r", "./target/debug/srv", true);
+    assert!(found.warnings.is_empty(), "{found:?}");
+    let found = folder.inferred("p", "./build/srv", false);
+    assert!(found.warnings.is_empty(), "{found:?}");
 }
