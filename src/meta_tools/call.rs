@@ -182,12 +182,8 @@ pub(super) fn missing(
     names.sort_unstable();
     names.dedup();
     let near = nearest(tool, names.iter().map(String::as_str));
-    let unknown = servers_without_tools(fleet);
-    let loading = loading_advice(&unknown).filter(|_| offered.has(LOAD));
     let suggestion = if !near.is_empty() {
         format!("did you mean '{}'?", near.join("' or '"))
-    } else if let Some(loading) = loading {
-        loading
     } else if (1..=FEW).contains(&names.len()) {
         format!("the tools are: {}", names.join(", "))
     } else if offered.has(SEARCH) {
@@ -196,7 +192,12 @@ pub(super) fn missing(
         format!("Use {LOADED}() to list the tools")
     };
     let error = format!("Tool '{tool}' not found{}", lost(tool, &catalog.servers));
-    json!({ "error": error, "suggestion": suggestion })
+    let mut missing = json!({ "error": error, "suggestion": suggestion });
+    let note = loading_advice(&servers_without_tools(fleet));
+    if let Some(note) = note.filter(|_| near.is_empty() && offered.has(LOAD)) {
+        missing["note"] = note.into();
+    }
+    missing
 }
 
 /// Returns the server's own name for `tool`, offered or left out; an error if it has no such tool now.

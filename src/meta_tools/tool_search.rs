@@ -54,10 +54,7 @@ pub(super) fn search(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Va
     });
     let unknown = servers_without_tools(fleet);
     if let Some(advice) = loading_advice(&unknown) {
-        found["tip"] = match tools.len() {
-            0 => advice.into(),
-            _ => format!("{}. {advice}", found["tip"].as_str().unwrap_or_default()).into(),
-        };
+        found["note"] = advice.into();
         found["servers_not_searched"] = json!(unknown);
     }
     Ok(found)
@@ -182,7 +179,7 @@ pub(super) fn all(fleet: &Fleet) -> Value {
     });
     if !unloaded.is_empty() {
         list["servers_not_loaded"] = json!(unloaded);
-        list["tip"] =
+        list["note"] =
             format!("Use {LOAD}(server_name) to load a server and to see its tools").into();
     }
     list

@@ -214,9 +214,10 @@ fn the_reference_knows_every_option() {
 /// Every option in the reference belongs to a subcommand or to another program.
 #[test]
 fn the_reference_knows_no_other_options() {
-    const FOREIGN: [&str; 6] = [
+    const FOREIGN: [&str; 7] = [
         "--from",
         "--import",
+        "--port",
         "--release",
         "--stdio",
         "--unix-socket",

@@ -101,7 +101,10 @@ fn an_installation_is_registered_and_removed() {
 fn meta_tools_answer() {
     let (project, folder) = odd();
     let peer = Peer::spawn_command(command(&project, &folder, &["serve"]));
-    peer.initialize(&initialize_params()).result();
+    // A client that can ask its user would have to confirm the removal.
+    let mut params = initialize_params();
+    params["capabilities"] = json!({});
+    peer.initialize(&params).result();
     let called = |tool: &str, arguments: &Value| {
         let mut result = peer.call(tool, arguments).result();
         assert_eq!(result["isError"], false, "{result}");

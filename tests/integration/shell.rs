@@ -248,7 +248,7 @@ fn the_json_of_tools_has_the_servers_own_bytes() {
     let run = Run::within(&project, &arguments).ended_with(0);
     assert_eq!(
         run.stdout,
-        format!("{{\"servers\":[{{\"name\":\"w\",\"tools\":[{raw}]}}]}}\n")
+        format!("{{\"servers\":[{{\"name\":\"w\",\"tools\":[{raw}]}}],\"faults\":[]}}\n")
     );
     assert_eq!(run.stderr, "");
 }

@@ -382,15 +382,15 @@ fn servers_whose_tools_are_unknown_are_named_until_they_have_run() {
     let found = client.success(SEARCH, &query);
     assert_eq!(found["count"], 0);
     assert_eq!(found["servers_not_searched"], json!(["weather", "clock"]));
-    let tip = "The tools of these servers are unknown until they are loaded: weather, clock. \
+    let note = "The tools of these servers are unknown until they are loaded: weather, clock. \
                Use load_mcp_server_dynamically(server_name) to load one and to see its tools";
-    assert_eq!(found["tip"], tip);
+    assert_eq!(found["note"], note);
     let all = client.success(ALL_TOOLS, &json!({}));
     assert_eq!(all["servers_not_loaded"], json!(["weather", "clock"]));
-    assert!(all["tip"].as_str().unwrap().contains(LOAD), "{all}");
+    assert!(all["note"].as_str().unwrap().contains(LOAD), "{all}");
     for tool in [INFO, CALL] {
         let failure = client.failure(tool, &json!({"tool_name": "forecast"}));
-        assert_eq!(failure["suggestion"], tip);
+        assert_eq!(failure["note"], note);
     }
     load(&client, &["weather", "clock"]);
     let found = client.success(SEARCH, &query);

@@ -47,6 +47,7 @@ fn a_change_of_the_configuration_is_no_save_of_a_server_beside_it() {
     let servers = Servers::new().text(text);
     servers.project.write("a.py", PYTHON);
     servers.project.write("settings.toml", "");
+    servers.project.write("other/b.py", PYTHON);
     let fleet = servers.legacy();
     fleet.until("ready", "a", 1);
     // One change is a comment, the other changes only the definition of another server.
@@ -54,7 +55,6 @@ fn a_change_of_the_configuration_is_no_save_of_a_server_beside_it() {
         .project
         .save("mcp-proxy.toml", &format!("{text}# a comment\n"));
     let other = format!("{text}[servers.b]\ncommand = 'python3'\nargs = ['b.py']\n");
-    fleet.project.write("other/b.py", PYTHON);
     let other = format!("{other}cwd = 'other'\n");
     fleet.project.save("mcp-proxy.toml", &other);
     fleet.until("ready", "b", 1);
