@@ -14,7 +14,8 @@ use crate::config;
 use crate::event::{Event, Failure};
 use crate::transport::http::HttpLink;
 
-/// Opens a link and starts the task that reads it. Its end is reported as [`Report::Ended`].
+/// Opens a link and starts the task that reads it. Its end is reported as
+/// [`Report::Ended`](super::report::Report::Ended).
 pub(super) fn start(
     context: &ServerContext,
     remote: &config::Remote,
