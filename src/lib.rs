@@ -96,6 +96,9 @@
 //! own: answered, not processed (it returns to the gate), or possibly executed. The loss of the link (session expired,
 //! host unreachable) counts as the exit of the generation, and a new link as the next generation.
 //!
+//! A process that serves HTTP: a link as well, but to a port of its own, and with all that a reload is for a process.
+//! A candidate proves itself only if its process, or a descendant, owns the port.
+//!
 //! # Invariants
 //!
 //! * **Architecture Invariant:** a message in transit is never decoded and encoded again. No typed model of MCP

@@ -140,11 +140,10 @@ pub(crate) fn unquoted(raw: &str) -> Option<Cow<'_, str>> {
 /// Parses the request number in a raw id or token from the server. Some servers return every id as a string, and some
 /// programming languages read every number as a fraction and write `1.0`.
 pub(crate) fn request_number(raw: &str) -> Option<u64> {
-    let whole = match raw.split_once('.') {
-        Some((whole, "0")) => whole,
-        _ => raw,
-    };
-    whole.parse().ok().or_else(|| unquoted(raw)?.parse().ok())
+    let parsed = |text: &str| text.parse().ok();
+    parsed(raw)
+        .or_else(|| parsed(&unquoted(raw)?))
+        .or_else(|| parsed(raw.strip_suffix(".0")?))
 }
 
 /// Returns `text` as a raw JSON string.

@@ -116,7 +116,7 @@ pub(crate) enum ProofFailure {
     NotListening(u16),
     /// The response was invalid or an error; a sentence fragment.
     Wrong(String),
-    /// The time limit expired; the text says what is missing.
+    /// The start reached this time limit; the text names the missing step, such as `no response to "initialize"`.
     Late(String, Duration),
 }
 

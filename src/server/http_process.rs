@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::backend::{Backend, HttpProcess, LinkGuard, SHOWN_STDERR};
 use super::connection::{Client, Connection};
-use super::generation::{RunningGeneration, remote_failure};
+use super::generation::RunningGeneration;
 use super::handshake::ProofFailure;
 use super::link::Link;
 use super::link_reader::{LinkEnd, LinkReader};
@@ -72,7 +72,7 @@ pub(super) async fn start(
         });
     }
     let opened = HttpLink::open(&remote, &resources.http, resources.max_message);
-    let (link, incoming) = opened.map_err(|error| remote_failure(number, error))?;
+    let (link, incoming) = opened.map_err(|error| failed(error.reason))?;
     let spec = context.spec.on_port(port);
     let child = child::spawn_logging(&spec, number, &resources.events, &resources.reaper);
     let child = child.map_err(|error| spawn_failure(number, &error))?;

@@ -21,8 +21,8 @@ use crate::server::{Call, ResponseSink, ServerHandle};
 use crate::transport::stream::MAX_UNREAD;
 
 /// Error for a request whose handling panicked.
-const PANICKED: &str = "mcp-proxy failed to handle the request because of a fault of its own; the panic message on its \
-    stderr belongs into a report of this fault";
+const PANICKED: &str = "mcp-proxy panicked while it handled the request; please report this with the panic message on \
+    its stderr";
 
 impl Session {
     /// Sends a request to its destination. A request for an entry that no server lists waits for the servers that may

@@ -43,7 +43,8 @@ pub(crate) fn spawn(
     spawn_with_stderr(spec, stderr_events(spec, generation, events), reaper)
 }
 
-/// Like [`spawn`], for a process that speaks no MCP on stdout: what it writes there counts as written to stderr.
+/// Like [`spawn`], for a process that does not use stdout for messages: its stdout and stderr are one pipe, whose lines
+/// are stderr lines.
 pub(crate) fn spawn_logging(
     spec: &ServerSpec,
     generation: u64,
