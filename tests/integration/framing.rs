@@ -1,5 +1,7 @@
 //! Bytes that are no tidy lines, on either side: what can be read is read, what cannot costs only itself.
 
+mod limits;
+
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -139,105 +141,6 @@ fn a_batch_of_a_server_is_taken_apart() {
         peer.expect_notification("vendor/note").params_text(),
         r#"{"n":-0}"#
     );
-}
-
-#[test]
-fn a_request_over_the_limit_gets_an_error_wherever_its_id_stands() {
-    let (_project, peer) = initialized(&json!({}), &["--max-message", "20000"]);
-    let large = "x".repeat(1_000_000);
-    peer.send(&format!(
-        r#"{{"jsonrpc":"2.0","id":901,"method":"vendor/x","params":{{"a":"{large}"}}}}"#
-    ));
-    peer.send(&format!(
-        r#"{{"method":"vendor/x","params":{{"a":"{large}","id":1}},"jsonrpc":"2.0","id":"last"}}"#
-    ));
-    for id in ["901", r#""last""#] {
-        let error = peer.await_response(id).error();
-        assert_eq!(error["code"], -32600);
-        let message = error["message"].as_str().unwrap();
-        assert!(
-            message.contains("20000") && message.contains("--max-message"),
-            "{message}"
-        );
-    }
-    still_works(&peer);
-}
-
-#[test]
-fn an_answer_over_the_limit_becomes_an_error_wherever_its_id_stands() {
-    let (_project, peer) = initialized(&json!({}), &["--max-message", "20000"]);
-    let large = "x".repeat(15_000);
-    let tool = json!({"name": "echo", "arguments": {"a": large}});
-    // The server repeats its arguments twice.
-    let answer = peer.ask("tools/call", &tool);
-    assert!(
-        answer.error()["message"]
-            .as_str()
-            .unwrap()
-            .contains("--max-message")
-    );
-    still_works(&peer);
-}
-
-#[test]
-fn an_answer_over_the_limit_whose_id_comes_last() {
-    let project = Project::new();
-    project.write("server.py", LARGE_ANSWERS);
-    let peer = Proxy::dev(["python3", "server.py"])
-        .transparent()
-        .options(["--max-message", "20000"])
-        .within(&project)
-        .spawn();
-    peer.initialize(&initialize_params()).result();
-    let answer = peer.ask("vendor/large", &json!({}));
-    assert!(
-        answer.error()["message"]
-            .as_str()
-            .unwrap()
-            .contains("--max-message")
-    );
-    assert_eq!(peer.ask("vendor/small", &json!({})).result_text(), "{}");
-}
-
-/// Writes members in the order of the TypeScript SDK; asks something too long before it answers.
-const LARGE_ANSWERS: &str = r#"
-import json, sys
-
-def say(message):
-    print(json.dumps(message), flush=True)
-
-for line in sys.stdin:
-    message = json.loads(line)
-    if "id" not in message:
-        continue
-    if "method" not in message:
-        assert message["id"] == "huge" and "error" in message, line
-        say({"result": {"text": "x" * 100_000}, "jsonrpc": "2.0", "id": asked})
-        continue
-    if message["method"] == "vendor/large":
-        asked = message["id"]
-        say({"method": "vendor/ask", "params": {"text": "x" * 100_000}, "jsonrpc": "2.0", "id": "huge"})
-        continue
-    result = {}
-    if message["method"] == "initialize":
-        result = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}}
-    say({"result": result, "jsonrpc": "2.0", "id": message["id"]})
-"#;
-
-#[test]
-fn a_clients_answer_over_the_limit_is_an_error_for_the_server() {
-    let (_project, peer) = initialized(&json!({}), &["--max-message", "20000"]);
-    let call = json!({"name": "ask", "arguments": {"method": "roots/list"}});
-    let call = peer.request("tools/call", &call);
-    let asked = peer.expect_request("roots/list");
-    let large = "x".repeat(100_000);
-    peer.send(&format!(
-        r#"{{"result":{{"a":"{large}"}},"jsonrpc":"2.0","id":{}}}"#,
-        asked.id().unwrap()
-    ));
-    let answer = peer.await_response(call).tool_text();
-    assert!(answer.contains("--max-message"), "{answer}");
-    still_works(&peer);
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! `mcp-proxy install` and its kin: over https, to the end or killed on the way, and never a trace too much.
+//! `mcp-proxy install`, `update` and `uninstall`: over https, to the end or killed on the way, with nothing left behind.
 
+mod javascript;
 mod languages;
 mod refusals;
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::World;
-use super::languages::{DENO, PYPROJECT, PYTHON, TYPESCRIPT, find, install, installs_and_answers};
+use super::javascript::{DENO, TYPESCRIPT};
+use super::languages::{PYPROJECT, PYTHON, find, install, installs_and_answers};
 use crate::harness::Run;
 
 #[test]
