@@ -84,9 +84,9 @@ fn answer(message: &[u8]) -> Option<String> {
 pub(crate) struct Site {
     child: Child,
     address: SocketAddr,
-    /// What every request says besides.
+    /// Headers that every request has besides.
     headers: String,
-    /// What the params of every call say besides.
+    /// Members that the params of every call have besides.
     meta: &'static str,
 }
 

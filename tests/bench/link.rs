@@ -1,5 +1,5 @@
 //! A blocking client: one child process and the calls it answers. It parses next to nothing, so that its
-//! own time does not hide what is measured.
+//! own time does not hide the measured time.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use memchr::memmem;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A process that has lived this long hangs: it is killed, and what waits for it fails.
+/// A process that has lived this long hangs: it is killed, and the row that waits for it fails.
 const LIFE: Duration = Duration::from_secs(180);
 const HELLO: &str = r#"{"text":"hello, how are you today?","n":42}"#;
-/// So much of a line tells what it is.
+/// Number of bytes at the start of a line that identify the message.
 const HEAD: usize = 96;
 
 pub(crate) struct Link {

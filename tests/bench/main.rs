@@ -1,4 +1,4 @@
-//! What the proxy costs: direct, through a two-thread pipe (the floor) and through the proxy, side by side.
+//! The cost of the proxy: direct, through a two-thread pipe (the floor) and through the proxy, side by side.
 //!
 //! `cargo bench` runs everything and prints one table, `cargo bench -- saves` only the saves. The variants take turns within each round and each
 //! figure is the median of its rounds, so that noise of the machine meets all of them; only ratios within one

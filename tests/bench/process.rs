@@ -1,4 +1,4 @@
-//! What the kernel knows about a process, and pinning. `None` where it does not tell.
+//! Figures of the kernel about a process, and pinning. `None` on systems that do not give them.
 
 use std::fs;
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! What the proxy costs while nothing happens, and what a large tree costs at its start.
+//! The cost of the proxy while nothing happens, and of a large tree at its start.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use super::process;
 use super::rows::{Bench, Variant};
 use super::table::Compare;
 
-/// Whatever follows a start has come to its end by then, threads that are of no use any more among it.
+/// The work that follows a start has ended by then, and with it its threads.
 const SETTLING: Duration = Duration::from_secs(15);
 const COUNTED: Duration = Duration::from_secs(10);
 const ROUNDS: usize = 5;

@@ -1,4 +1,4 @@
-//! What is measured: the variants and the rows of the table.
+//! The measured variants and the rows of the table.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -102,7 +102,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Calls with client, server and what stands between them on one CPU.
+    /// Calls with client, server and proxy on one CPU.
     pub(crate) fn pinned(&mut self) -> io::Result<()> {
         let Some(_pinned) = Pinned::new() else {
             self.table

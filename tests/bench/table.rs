@@ -5,11 +5,11 @@ use std::io::{self, Write};
 /// How the middle process is compared.
 #[derive(Clone, Copy)]
 pub(crate) enum Compare {
-    /// What the proxy adds to direct, in multiples of what the pipe adds.
+    /// The addition of the proxy to direct, in multiples of the addition of the pipe.
     Added,
     /// The proxy's figure as a share of the pipe's.
     Share,
-    /// What the proxy adds to direct, in the row's unit.
+    /// The addition of the proxy to direct, in the row's unit.
     Beyond,
     /// The proxy's figure as a share of the direct one.
     OfDirect,
@@ -17,7 +17,7 @@ pub(crate) enum Compare {
     Alone,
 }
 
-/// A row: what is measured, in which unit, how it is compared, and what is aimed for.
+/// A row: its subject, unit, comparison and aim.
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) compare: Compare,

@@ -1,4 +1,4 @@
-//! `--build`, `--reload stop-first` and `--on-broken`: what happens around a start.
+//! `--build`, `--reload stop-first` and `--on-broken`: the steps around a start.
 
 use std::fs;
 
@@ -88,7 +88,7 @@ fn a_first_build_that_fails_leaves_a_session_that_recovers() {
     assert_eq!(answer["structuredContent"]["mark"], "good");
 }
 
-/// What an earlier build has left behind is not started because the client introduces itself anew.
+/// A second `initialize` of the client does not start the output of an earlier build.
 #[test]
 fn a_build_that_failed_is_run_again_for_another_client() {
     let project = Project::new();
@@ -185,7 +185,7 @@ fn a_build_that_stamps_the_saved_file_comes_to_rest() {
     );
 }
 
-/// A formatter changes what was saved once, and leaves it alone the next time.
+/// A formatter changes the saved file once, and leaves it alone the next time.
 #[test]
 fn a_build_that_formats_the_saved_file_is_run_once_more() {
     let build = format!("grep -q '{{ ' {SOURCE} || sed -i 's/{{/{{ /' {SOURCE}");
@@ -202,7 +202,7 @@ fn a_build_that_formats_the_saved_file_is_run_once_more() {
     }
 }
 
-/// What is saved while a build runs that is known to write another file.
+/// A file is saved while a build runs that is known to write another file.
 #[test]
 fn a_save_during_a_build_that_stamps_a_source_is_built() {
     let build = "touch begun; sleep 0.4; date +%s%N > src/stamp";
@@ -296,7 +296,7 @@ fn stop_first_waits_for_a_start_that_is_given_up() {
     let slow = json!({"mark": "v1", "start_delay_ms": 100_000}).to_string();
     watched.project.write(SOURCE, &slow);
     let owner = pid_of(&watched, 1);
-    // What the owner of the port runs, it runs after it has the port.
+    // The owner of the port runs its code only after it has the port.
     let owns = || {
         let processes = processes_with_tag(watched.peer.tag());
         let server = example("fake_server").display().to_string();
@@ -374,7 +374,7 @@ fn the_last_good_code_serves_if_so_wished() {
     assert_eq!(watched.mark(), "v1");
 }
 
-/// What counts is why the saved code does not run, not how the code before it ended.
+/// The error says why the saved code does not run, not how the code before it ended.
 #[test]
 fn broken_code_is_still_the_reason_when_the_old_code_ends() {
     for on_broken in ["report", "serve-last-good"] {

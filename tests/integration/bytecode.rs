@@ -56,7 +56,7 @@ fn is_fresh(compile: &str, options: &[&str]) {
                 .unwrap()
                 .to_owned()
         };
-        // Whatever was held or reloaded meanwhile, the last text is what answers in the end.
+        // In the end the last text answers, regardless of requests held and reloads meanwhile.
         eventually(DEADLINE, || mark() == saved);
     }
 }

@@ -370,7 +370,7 @@ fn no_tool_event_or_log_shows_a_secret() {
             ),
         ] {
             let answer: Value = peer.call(tool, &arguments).result();
-            // The tool says what it was asked for.
+            // The tool repeats its arguments.
             let answer = answer
                 .to_string()
                 .replace(&format!("\\\"query\\\":\\\"{CANARY}\\\""), "")

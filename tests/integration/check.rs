@@ -1,4 +1,4 @@
-//! `mcp-proxy check`: what it finds, how it says so, and that nothing is left of it.
+//! `mcp-proxy check`: its findings, its messages, and that it leaves nothing behind.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Configurations: what a broken one says, and that `dev` runs a good one.
+//! Configurations: the messages of broken ones, and `dev` with a good one.
 
 use std::path::{Path, PathBuf};
 
@@ -157,7 +157,7 @@ fn tools_that_the_configuration_leaves_out_are_neither_listed_nor_called() {
             refused.line
         );
     }
-    // What the server adds by itself is measured by the same rule.
+    // The same rule applies to additions of the server.
     let added = json!({"tools": [{"name": "eager"}, {"name": "sleepy"}]});
     peer.call("set_tools", &added);
     peer.expect_notification("notifications/tools/list_changed");

@@ -1,4 +1,4 @@
-//! The proxy's own tools: what they promise, through real clients, and what must never go wrong with them.
+//! The proxy's own tools: their contract, through real clients, and faults that must never happen.
 //!
 //! `rows` is the contract tool by tool, over rmcp and the official Python and TypeScript SDKs (`real`). The
 //! others speak as a raw client, which sees each byte and decides when it answers: `arguments`, `calls` on their way to a

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{DEADLINE, Peer, Project, Proxy, eventually, example, initialize_params};
 
-/// What has no fixed shape, and may stand wherever a value stands.
+/// Values of any shape, for any position.
 const VALUES: [&str; 25] = [
     "{}",
     r#"{"n":1180591620717411303424}"#,
@@ -74,7 +74,7 @@ const SERVER_REQUESTS: [&str; 8] = [
     r#"{"id":@ID@,"method":"vendor/without"}"#,
 ];
 
-/// Answers that servers and clients give alike: a proxy cannot tell what they answer.
+/// Responses that servers and clients give alike: they do not identify their request.
 const ANSWERS: [&str; 27] = [
     r#"{"jsonrpc":"2.0","id":@ID@,"result":{"tools":[],"foo":1}}"#,
     r#"{"jsonrpc":"2.0","id":@ID@,"result":{"content":[],"foo":1}}"#,
@@ -154,7 +154,7 @@ const LISTS: [(&str, &str); 4] = [
     ),
 ];
 
-/// A client in front of a server that keeps every line it gets and says what it is told to.
+/// A client in front of a server that keeps every line it gets and writes lines on request.
 struct Pair {
     peer: Peer,
     _project: Project,
@@ -215,7 +215,7 @@ impl Pair {
         ));
     }
 
-    /// What the client gets from the position `mark` on, once it is `count` lines.
+    /// The lines that the client gets from the position `mark` on, once there are `count`.
     #[track_caller]
     fn await_lines(&self, mark: usize, count: usize) -> Vec<String> {
         eventually(DEADLINE, || self.peer.mark() >= mark + count);

@@ -1,8 +1,8 @@
-//! What is saved is started before it is known that the save is over, and becomes live only then.
+//! Saved code starts before the quiet time of the save has passed, and goes live only after it.
 
 use crate::harness::{DEADLINE, Project, Proxy, SOURCE, Watched, eventually, example, marked};
 
-/// Long enough for what a test does before the save counts as over.
+/// A quiet time long enough for the steps of a test before the save counts as over.
 const QUIET: [&str; 2] = ["--debounce", "5s"];
 
 /// A server that notes each of its starts in `starts` and does not start if the file `broken` has content.

@@ -1,4 +1,4 @@
-//! Several servers in one session: what a client sees of them together, and that they do not disturb each other.
+//! Several servers in one session: a client's common view of them, and their independence.
 
 mod calls;
 #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! Bytes that are no tidy lines, on either side: what can be read is read, what cannot costs only itself.
+//! Irregular lines from either side: readable ones pass, an unreadable one costs only itself.
 
 mod limits;
 
@@ -169,7 +169,7 @@ fn stray_text_before_a_message_does_not_cost_the_message() {
     peer.expect_stderr("debug:");
 }
 
-/// A server in Python writes numbers that JSON lacks. Nobody could read the answer, and whoever asked would wait.
+/// A server in Python writes numbers that JSON lacks. No client could read that response, and the requester would wait.
 #[test]
 fn an_answer_that_is_no_json_is_an_error_to_who_asked() {
     let (_project, peer) = initialized(&json!({}), &[]);
@@ -201,7 +201,7 @@ fn an_answer_that_is_no_json_is_an_error_to_who_asked() {
     still_works(&peer);
 }
 
-/// It is a message, only of no use: the advice about what is printed would mislead.
+/// The line is a message, only of no use: advice about printing to stdout would mislead.
 #[test]
 fn an_answer_to_nothing_is_called_so() {
     let (_project, peer) = initialized(&json!({}), &[]);
@@ -271,7 +271,7 @@ fn a_server_that_writes_garbage_forever_is_still_served() {
     for _ in 0..20 {
         still_works(&peer);
     }
-    // Nobody could read what is told of it, were it all told.
+    // A report of each line would be too long to read.
     let told = peer.stderr().len();
     assert!(told < 100, "{told} lines on stderr");
     assert!(peak_kib(&peer) < 64 * 1024);
@@ -386,6 +386,6 @@ fn a_long_answer_passes_as_it_is_and_before_what_follows() {
     peer.send(&broken.to_string());
     peer.expect_notification("notifications/message");
     call("long");
-    // The process is gone before anybody can have looked through what it wrote.
+    // The process is gone before its output can have been read.
     call("last");
 }

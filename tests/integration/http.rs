@@ -1,5 +1,5 @@
 //! Clients that come in by HTTP: sessions of the legacy era, requests of the modern one, both at once, and
-//! whoever means ill.
+//! attackers.
 
 mod accepting;
 #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! What is watched when nobody says what, by the command alone.
+//! Watched files inferred from the command alone.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

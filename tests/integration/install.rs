@@ -83,7 +83,7 @@ impl World {
         self.project.read("home/.mcp.json")
     }
 
-    /// What is in the folder of servers, as deep as slots are.
+    /// The content of the folder of servers, down to the slots.
     fn slots(&self) -> Vec<PathBuf> {
         let mut level = vec![self.project.path("data/mcp-proxy/servers")];
         for _ in 0..5 {
@@ -106,7 +106,7 @@ impl World {
         assert_eq!(self.config(), BEFORE);
     }
 
-    /// Starts it and returns once a slot has what `is_there` asks for.
+    /// Starts it and returns once `is_there` holds for a slot.
     fn start_until(&self, words: &[&str], tag: &str, is_there: impl Fn(&World) -> bool) -> Child {
         let mut command = self.command(words);
         command.env("MCP_PROXY_TEST_TAG", tag).stdin(Stdio::null());
@@ -205,7 +205,7 @@ fn an_update_and_a_removal_reach_the_client_that_is_connected() {
     world.repository.commit(&[("serve.txt", "no program")]);
     let broken = world.run(&["update", "weather"], 4).stderr;
     assert!(broken.contains("`weather` does not start"), "{broken}");
-    // What does not start answers with the reason, and what is mended with the new code.
+    // A server that does not start answers with the reason, a mended one with the new code.
     eventually(DEADLINE, || call().contains("SyntaxError"));
     world
         .repository
@@ -225,7 +225,7 @@ fn an_update_and_a_removal_reach_the_client_that_is_connected() {
 #[test]
 fn git_lends_its_keys_and_helpers_and_asks_nobody() {
     let world = World::new(&[("serve.txt", SERVER)]);
-    // What stands for ssh runs the command that it is to run elsewhere.
+    // The stand-in for ssh runs the remote command here.
     world
         .project
         .write("ssh", "#!/bin/sh\nshift\nexec sh -c \"$*\"\n");
@@ -267,7 +267,7 @@ fn git_lends_its_keys_and_helpers_and_asks_nobody() {
     assert!(!record.contains("secret"), "{record}");
 }
 
-/// What git has keys for may send it to a place that nobody permitted.
+/// A host that git has keys for may redirect it to a host that nobody permitted.
 #[test]
 fn git_goes_where_it_was_sent_and_nowhere_else() {
     let world = World::new(&[("serve.txt", SERVER)]);
@@ -285,7 +285,7 @@ fn git_goes_where_it_was_sent_and_nowhere_else() {
     for (path, config, code) in [
         ("private-away/weather", "gitconfig", 5),
         ("private/weather", "rewritten", 5),
-        // What has moved on the same server has been found there already.
+        // A repository that moved on the same server was found there already.
         ("moved-private/weather", "gitconfig", 0),
     ] {
         let url = world.server.url(path);

@@ -1,4 +1,4 @@
-//! What a running process has loaded is watched although no glob names it, and what it writes is not.
+//! Files that a running process has loaded are watched although no glob names them; files that it writes are not.
 
 mod copies;
 mod data;
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::harness::{Log, Project, Proxy, Watched};
 
-/// A server in Python without packages: `serve` answers each call of a tool with what `told` gives for its name.
+/// A server in Python without packages: `serve` answers each call of a tool with the value of `told` for its name.
 const SERVE: &str = r#"
 import json
 import sys
@@ -48,7 +48,7 @@ fn in_python(head: &str, mark: &str) -> String {
     format!("{head}\nfrom serve import serve\nserve(lambda: {mark})\n")
 }
 
-/// As [`in_python`], in Node.js; `.mjs` imports what `.cjs` requires.
+/// As [`in_python`], in Node.js; `.mjs` imports the modules that `.cjs` requires.
 fn in_node(head: &str, mark: &str) -> String {
     format!("{head}\nserve('2025-06-18', () => ({{ mark: {mark} }}));\n")
 }

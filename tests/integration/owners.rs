@@ -1,4 +1,4 @@
-//! Servers that own what only one process can have: the proxy says how to reload them.
+//! Servers that own an exclusive resource: the proxy says how to reload them.
 
 use std::net::TcpListener;
 

@@ -51,7 +51,7 @@ fn newer_code_frees_a_client_from_a_server_that_hangs() {
                 sent.fetch_add(1, Ordering::Relaxed);
             }
         });
-        // About what the pipes and the queue take before the proxy reads no more.
+        // About the capacity of pipes and queue, after which the proxy stops reading.
         eventually(DEADLINE, || sent.load(Ordering::Relaxed) >= 150);
         project.save(SOURCE, &marked("v2"));
         log.until("reloaded", 1);
@@ -158,7 +158,7 @@ fn new_code_proves_itself_while_the_client_does_not_read() {
     assert_eq!(client.read(4), (0..=3).collect());
 }
 
-/// Ends with what it had to say in the pipe, of which the client has not read the first part yet.
+/// Ends with its output in the pipe, before the client has read the first part of it.
 const SAYS_MUCH_AND_ENDS: &str = r#"
 import json, os, sys, time
 def say(**message):

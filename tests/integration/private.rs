@@ -1,4 +1,4 @@
-//! What the proxy writes is for its user alone, whatever the umask.
+//! Files of the proxy are readable by its user alone, with any umask.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::harness::{
     Log, Peer, Project, Proxy, SOURCE, Watched, example, initialize_params, require,
 };
 
-/// Runs what follows with a umask that takes nothing away.
+/// Runs the command with a umask of 0.
 const OPENLY: [&str; 4] = ["sh", "-c", "umask 0; exec \"$@\"", "sh"];
 
 /// Each file and folder below `folder`, itself included, that is not for its owner alone.

@@ -1,5 +1,5 @@
-//! Nothing is left behind: whatever way the proxy ends, and however the server was started, no
-//! process of theirs lives on. Found by a variable that each of them inherits.
+//! No process is left behind, however the proxy ends and however the server was started. Processes are found by a
+//! variable that each of them inherits.
 
 use std::ffi::OsString;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::harness::{
 
 /// The end of stdin, SIGTERM, SIGKILL: 4 s altogether, and time for a machine that is busy.
 pub(crate) const LADDER: Duration = Duration::from_secs(30);
-/// So long a client that has closed its side may still get answers.
+/// Time in which a client that has closed its side may still get responses.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
 /// How the server comes to be started.
@@ -375,7 +375,7 @@ fn reloads_leave_nothing() {
             scope.spawn(move || {
                 let project = Project::new();
                 let command = start.command(&project);
-                // What is prepared comes and goes at times of its own.
+                // Standbys come and go at times of their own.
                 let proxy = Proxy::dev(command).options(["--watch", "src/**", "--no-warm"]);
                 let watched = Watched::of(project, proxy);
                 let mut before = servers_of(&watched.peer);

@@ -28,7 +28,7 @@ pub(crate) fn watching(on: ServerOn, project: &Project) -> Proxy {
     ])
 }
 
-/// What the client makes of an edit: `target` is how it reaches the proxy, which is in front of `server`.
+/// The client's behaviour after an edit: `target` is its way to the proxy, which is in front of `server`.
 #[track_caller]
 pub(crate) fn sees_an_edit(
     client: ClientOn,
@@ -132,7 +132,7 @@ async fn calls_echo(client: &RunningService<RoleClient, Rmcp>) {
     assert_eq!(content[0]["text"], "echo: hello");
 }
 
-/// What a client that has a session makes of an edit of the server in the project.
+/// The behaviour of a client with a session after an edit of the server in the project.
 pub(crate) async fn legacy_sees_an_edit(
     client: RunningService<RoleClient, Rmcp>,
     project: &Project,

@@ -1,4 +1,4 @@
-//! Servers that run elsewhere: what they are told over HTTP, and what becomes of what they say or fail to say.
+//! Remote servers: requests to them over HTTP, and the handling of their responses and failures.
 
 mod commands;
 #[cfg(unix)]

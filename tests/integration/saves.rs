@@ -1,5 +1,5 @@
-//! What editors and tools do when they save: each of it causes exactly one reload, and what is no
-//! change of a source causes none.
+//! Save sequences of editors and tools: each causes exactly one reload, and a touch without a
+//! change of content causes none.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write as _;
@@ -255,7 +255,7 @@ fn what_is_no_source_is_no_save() {
     watched.no_reload();
 }
 
-/// Whatever left it there: no git command is at work.
+/// A leftover lock: no git command is at work.
 #[test]
 fn a_lock_of_git_from_the_future_delays_no_save() {
     for ahead in [60, 3600, 400 * 86400] {

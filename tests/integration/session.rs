@@ -55,7 +55,7 @@ impl Session {
         self.peer.expect_notification(TOOLS_CHANGED);
     }
 
-    /// What the server remembers of what it was told.
+    /// The messages that the server remembers.
     #[track_caller]
     fn state(&self) -> Value {
         self.peer.call("state", &json!({})).result()["structuredContent"].take()

@@ -1,4 +1,4 @@
-//! Starts that take too long, and those that no save can mend: what is told, and that the next call tries again.
+//! Starts that take too long, and those that no save can mend: their errors, and the retry by the next call.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::harness::{
     CACHE, DEADLINE, Peer, Project, Proxy, eventually, example, initialize_params,
 };
 
-/// A server that does what this shell script says before it speaks; its log of starts is `starts`.
+/// A server that runs this shell script before it speaks; its log of starts is `starts`.
 #[track_caller]
 fn started_by(script: &str, options: &[&str]) -> (Peer, Project) {
     waited_for("100ms", script, options)
@@ -53,7 +53,7 @@ fn a_start_that_takes_too_long_is_told_and_tried_again_by_the_next_call() {
         !text.contains("fix the code") && !text.contains("saved code"),
         "{text}"
     );
-    // What it waited for is no file that is watched.
+    // The file that it waited for is not watched.
     project.write("there", "");
     let answer = peer.call("mark", &json!({})).result();
     assert_eq!(answer["structuredContent"]["mark"], "v1");
@@ -90,7 +90,7 @@ fn who_lets_the_first_message_wait_longer_lets_the_first_lists_wait_as_long() {
     assert_ne!(tools, json!([]), "{}", peer.transcript());
 }
 
-/// What begins from the beginning each time it is started needs more time at last, not the same time again.
+/// A start that begins from scratch each time needs more time in the end, not the same time again.
 #[test]
 fn a_start_that_compiles_comes_to_its_end() {
     let (peer, project) = started_by("echo Compiling >&2; sleep 3", &SHORT);
@@ -158,7 +158,7 @@ fn a_server_that_has_not_listed_is_seen_with_its_last_known_tools() {
     configure(&project, "a.json", "old", 0);
     let peer = dev(&project, cache.root());
     eventually(DEADLINE, || list(&peer).contains("\"old\""));
-    // What it offers is kept on disk by then.
+    // Its lists are stored on disk by then.
     peer.close_stdin();
     peer.wait_exit();
 

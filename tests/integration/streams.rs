@@ -1,4 +1,4 @@
-//! What the proxy's stdin and stdout may be, and what happens when the client goes away.
+//! Kinds of stdin and stdout of the proxy, and clients that go away.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -63,7 +63,7 @@ fn speak(pipe: &mut impl std::io::Write, text: &str) {
     pipe.flush().unwrap();
 }
 
-/// What a client may write into a pipe and close at once.
+/// A session that a client writes into a pipe, which it closes at once.
 fn one_shot() -> String {
     let call = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "mark", "arguments": {}}});
     let list = json!({"jsonrpc": "2.0", "id": 3, "method": "tools/list", "params": {}});

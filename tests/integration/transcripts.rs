@@ -1,7 +1,7 @@
 //! A client cannot tell the proxy from the server: a fixed conversation with each server, directly and through
 //! `mcp-proxy dev --meta-tools none --no-watch`, answer by answer.
 //!
-//! Results that only pass through are compared as bytes. What the proxy answers itself is compared as values, and
+//! Results that only pass through are compared as bytes. The proxy's own responses are compared as values, and
 //! each difference it may make is named in [`Compare`].
 
 use serde_json::{Value, json};
@@ -335,7 +335,7 @@ fn ends_with_its_client(peer: &Peer) {
     });
 }
 
-/// Claude Code probes with `server/discover` and then sends `initialize` on the same pipe, whatever the answer was.
+/// Claude Code probes with `server/discover` and then sends `initialize` on the same pipe, after any response.
 fn a_probe_does_no_harm(on: ServerOn) {
     let project = Project::new();
     let proxy = Proxy::dev(on.command(&project)).transparent();

@@ -1,4 +1,4 @@
-//! `dev` without a configuration that it could run: it lives, says what is wrong, and recovers when it is mended.
+//! `dev` without a usable configuration: it lives, names the fault, and recovers when the file is mended.
 //! Clients do not start a server on stdio again.
 
 use serde_json::{Value, json};
@@ -126,7 +126,7 @@ fn a_chosen_server_that_is_not_there_is_told_and_recovers() {
     }
 }
 
-/// Whoever runs it in a script has it by the exit code.
+/// A script learns of it by the exit code.
 #[test]
 fn one_that_is_never_mended_ends_as_the_error_that_it_is() {
     let project = Project::new();

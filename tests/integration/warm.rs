@@ -1,5 +1,4 @@
-//! Warm reload: a process that was prepared for a save is what a plain start would have given, and is there
-//! at once.
+//! Warm reload: a standby behaves as a plain start of the server, and is live at once.
 
 mod early;
 mod equal;
@@ -62,7 +61,7 @@ fn executable(project: &Project, path: &str, text: &str) -> OsString {
     path.into()
 }
 
-/// What a process was started with, whatever it made of it later.
+/// The command line with which a process was started, even if it changed it later.
 #[track_caller]
 fn environment(pid: u32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap()
@@ -159,7 +158,7 @@ impl Warmed {
         warmed
     }
 
-    /// What a tool without arguments tells.
+    /// The text that a tool without arguments returns.
     #[track_caller]
     fn ask(&self, tool: &str) -> Value {
         let answer = self.peer.call(tool, &json!({}));
@@ -168,7 +167,7 @@ impl Warmed {
         told
     }
 
-    /// What it tells of its start the second time: what is loaded at the first call is loaded then.
+    /// The second report of its start: modules that the first call loads are loaded then.
     #[track_caller]
     fn look(&self) -> Value {
         self.ask("look");

@@ -1,4 +1,4 @@
-//! What is watched, how, and what the proxy says about it.
+//! Watched files, means of watching, and messages about them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -250,7 +250,7 @@ fn a_server_that_writes_what_is_watched_is_found_out() {
         "{}",
         watched.log()
     );
-    // What it says helps.
+    // The message names the remedy.
     let watched = started(&["--watch", "src/**", "--watch", "!src/stamp.json"]);
     watched.write("v1");
     watched.one_reload(&[SOURCE]);
@@ -298,8 +298,8 @@ fn the_limit_of_watches_may_be_reached_later() {
     );
 }
 
-/// Forty directories watched by a proxy that the system gives only so many of what it needs: a
-/// user namespace of its own has limits of its own.
+/// Forty directories watched by a proxy with a low limit of inotify handles: a user namespace of its own has limits of
+/// its own.
 #[track_caller]
 fn limited(limit: &str, value: u32) -> Watched {
     require("unshare", "it is part of util-linux");

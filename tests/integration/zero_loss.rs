@@ -1,4 +1,4 @@
-//! No request is lost, answered twice or answered by old code, whatever is saved and whenever.
+//! No request is lost, answered twice or answered by old code, with any save at any time.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -26,7 +26,7 @@ struct Kind {
     /// The same, but so long in starting that the next save comes first.
     late: fn(usize) -> String,
     broken: &'static str,
-    /// What is said of that.
+    /// The error for such a call.
     fault: &'static str,
     /// As many processes there are once all is quiet.
     processes: usize,
@@ -201,7 +201,7 @@ impl Session {
         mark(&self.peer.call("mark", &json!({})))
     }
 
-    /// Waits until calls fail, and gives what they say.
+    /// Waits until calls fail, and returns their message.
     #[track_caller]
     fn failure(&self) -> String {
         let mut said = String::new();

@@ -44,7 +44,7 @@ fn a_late_answer_goes_to_its_own_call() {
         let echoed = client.call("a__bench", &json!({ "at": at })).result();
         assert_eq!(echoed["structuredContent"], json!({ "at": at }));
     }
-    // What the client has given up is answered by nobody, whenever the server gets to it.
+    // A cancelled call gets no response, whenever the server handles it.
     let given_up = begin_question(&client, "a");
     let reason = json!({"requestId": given_up.0, "reason": "enough"});
     client.peer.notify("notifications/cancelled", &reason);
@@ -178,7 +178,7 @@ fn a_silent_server_makes_no_other_wait() {
     for id in [loading, calling] {
         assert_eq!(client.peer.responses_to(id), 0);
     }
-    // Whoever waits for it hears of its end.
+    // The waiting caller gets an error when the server ends.
     client.success(super::UNLOAD, &json!({"server_name": "silent"}));
     let said = client.failed(&client.peer.await_response(loading));
     let error = "Server 'silent' cannot be loaded: it was unloaded before it was ready";
@@ -262,7 +262,7 @@ fn results_are_passed_on_whole() {
     }
 }
 
-/// Lines of the proxy's own, and whatever servers printed by mistake, stood among the messages.
+/// Lines of the proxy itself, and lines that servers printed by mistake, once appeared among the messages.
 #[test]
 fn nothing_but_messages_is_written_to_the_client() {
     let stage = Stage::new([

@@ -54,13 +54,13 @@ impl Client {
         self.peer.await_response(r#""raw""#)
     }
 
-    /// What a meta-tool says when it succeeds.
+    /// The structured result of a meta-tool that succeeds.
     #[track_caller]
     pub(super) fn success(&self, tool: &str, arguments: &Value) -> Value {
         self.succeeded(&self.call(tool, arguments))
     }
 
-    /// What this success of a meta-tool says.
+    /// The structured content of this success of a meta-tool.
     #[track_caller]
     pub(super) fn succeeded(&self, answer: &Message) -> Value {
         let content = self.own(answer, false);
@@ -68,13 +68,13 @@ impl Client {
         content
     }
 
-    /// What a meta-tool says when it fails.
+    /// The message of a meta-tool that fails.
     #[track_caller]
     pub(super) fn failure(&self, tool: &str, arguments: &Value) -> Value {
         self.failed(&self.call(tool, arguments))
     }
 
-    /// What this failure of a meta-tool says.
+    /// The message of this failure of a meta-tool.
     #[track_caller]
     pub(super) fn failed(&self, answer: &Message) -> Value {
         let content = self.own(answer, true);
@@ -116,7 +116,7 @@ impl Client {
         pid
     }
 
-    /// Of the loaded server of that name, what `get_loaded_servers` tells; null if it is not loaded.
+    /// The entry of the server of that name in `get_loaded_servers`; null if it is not loaded.
     #[track_caller]
     pub(super) fn loaded(&self, server: &str) -> Value {
         let mut said = self.success(LOADED, &json!({}));

@@ -1,4 +1,4 @@
-//! Configurations: what a definition says is done, and what is wrong with one is said.
+//! Configurations: the effect of definitions, and the messages for faulty ones.
 
 use serde_json::{Value, json};
 
@@ -81,8 +81,8 @@ fn a_definition_that_cannot_be_used_says_where_and_why() {
     assert_eq!(said["faults"].as_array().unwrap().len(), 3);
 }
 
-/// Without `mcpServers` there was an error of the program's inside, and a misplaced comma failed whatever was
-/// asked for with nothing but the parser's words.
+/// Without `mcpServers` an internal error once came, and a misplaced comma failed every request with
+/// nothing but the parser's message.
 #[test]
 fn a_file_that_says_nothing_or_nonsense_is_explained_and_can_be_mended() {
     let stage = Stage::new([]);
@@ -113,7 +113,7 @@ fn a_file_that_says_nothing_or_nonsense_is_explained_and_can_be_mended() {
         said["faults"][0].as_str().unwrap().contains(".mcp.json:2:"),
         "{said}"
     );
-    // What was in force stays in force.
+    // The previous configuration stays in force.
     assert_eq!(said["servers"], json!(["a"]));
     client.success(LOAD, &of("a"));
     assert_eq!(client.pid_of("a__mark"), pid);

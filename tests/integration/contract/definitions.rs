@@ -66,7 +66,7 @@ fn definitions_are_short_and_complete() {
     }
 }
 
-/// What calls itself reading changes no process, no list and no file; the others say what they do.
+/// Tools annotated as read-only change no process, no list and no file; the annotations of the others are true.
 #[test]
 fn annotations_are_true() {
     let stage = stage();
@@ -84,7 +84,7 @@ fn annotations_are_true() {
         let hints = &definition(&tools, name)["annotations"];
         assert_eq!(hints["readOnlyHint"], false, "{name}");
         assert_eq!(hints["openWorldHint"], false, "{name}");
-        // Whatever it does can be undone by another.
+        // Another tool can undo each of its effects.
         assert_eq!(hints["destructiveHint"], false, "{name}");
     }
     let hints = &definition(&tools, CALL)["annotations"];
@@ -110,7 +110,7 @@ fn annotations_are_true() {
     assert_eq!(state(&client), before);
 }
 
-/// What a client sees of all servers, but for the time.
+/// A client's view of all servers, without times.
 #[track_caller]
 fn state(client: &Client) -> (Value, Vec<Value>, usize) {
     let mut details = client.success(AVAILABLE, &json!({}))["details"].take();
@@ -162,7 +162,7 @@ fn results_are_as_the_output_schemas_say() {
     }
 }
 
-/// A check of just what these schemas use. A success has each member that is promised, but those of a
+/// Checks the keywords that these schemas use. A success has each promised member, except those of a
 /// failure and of a reload that was the first load.
 #[track_caller]
 pub(super) fn conforms(said: &Value, schema: &Value, succeeds: bool) {

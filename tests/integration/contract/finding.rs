@@ -1,4 +1,4 @@
-//! Which tools there are, where they are, and what became of those that are gone.
+//! Which tools there are, on which servers, and the messages about tools that are gone.
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ fn search(client: &Client, query: &str) -> Value {
     client.success(SEARCH, &json!({ "query": query }))["tools"].take()
 }
 
-/// The best hit, once there is one: what servers had is written behind their backs.
+/// The best hit, once there is one: tool lists are stored in the background.
 #[track_caller]
 fn best(client: &Client, query: &str) -> Value {
     let mut best = Value::Null;
@@ -237,7 +237,7 @@ fn tools_of_servers_that_are_not_loaded_are_found_in_a_later_run() {
     assert_eq!(found["loaded"], false);
     assert_eq!(search(&second, "time")[0]["loaded"], true);
     assert_eq!(second.loaded("weather"), Value::Null);
-    // What was found can be described and called as it was found.
+    // A tool that was found can be described and called under the name found.
     let arguments = json!({"server_name": found["server"], "tool_name": found["tool"]});
     let called = second.call(CALL, &arguments);
     assert_eq!(called.tool_text(), "Tells tomorrow's weather.");
@@ -320,8 +320,7 @@ fn a_tool_that_the_last_reload_took_away_is_told_of() {
     assert_eq!(said["error"], "Server 'a' has no tool 'get_forcast'");
 }
 
-/// The moment after a save: what is asked now is asked of the code that was saved, which takes its time to
-/// start.
+/// The moment after a save: requests wait for the saved code, which takes its time to start.
 #[test]
 fn the_newest_code_answers_right_after_a_save() {
     let stage = Stage::new([

@@ -1,5 +1,5 @@
 //! Installing and uninstalling as tools: servers come over https from repositories that real git serves, into
-//! folders of the test's own. What is not about pip is spared it: a program called `uv` stands in.
+//! folders of the test's own. Tests that are not about pip use a stand-in called `uv`.
 
 mod asking;
 mod deciding;
@@ -68,7 +68,7 @@ if grep -q fails .venv/packages; then
 fi
 "#;
 
-/// What stood in the configuration before: comments and all.
+/// The configuration before the test, with comments.
 const BEFORE: &str = "{\n  // mine\n  \"mcpServers\": {\n    // the clock\n    \"clock\": { \"command\": \"FAKE\", \"args\": [\"clock.json\"] }\n  }\n}\n";
 
 /// A user's project and folders, and a repository `weather` at a server.
@@ -127,7 +127,7 @@ impl World {
             .env("PATH", path)
     }
 
-    /// A client of the legacy era that can do just what `capabilities` say.
+    /// A client of the legacy era with just these `capabilities`.
     #[track_caller]
     fn client(proxy: Proxy, capabilities: &Value) -> Client {
         let peer = proxy.spawn();
@@ -166,7 +166,7 @@ impl World {
         self.stage.project.read(".mcp.json")
     }
 
-    /// What is in the folder of servers.
+    /// The content of the folder of servers.
     fn left(&self) -> Vec<PathBuf> {
         let servers = self.stage.project.path("data/mcp-proxy/servers");
         let read = fs::read_dir(servers).into_iter().flatten().flatten();
@@ -194,7 +194,7 @@ impl World {
     }
 }
 
-/// What an error says; it holds all `texts`.
+/// The message of an error; asserts that it holds all `texts`.
 #[track_caller]
 fn says(said: &Value, texts: &[&str]) {
     let error = said["error"].as_str().unwrap();
@@ -203,7 +203,7 @@ fn says(said: &Value, texts: &[&str]) {
     }
 }
 
-/// What the tool `name` of a server says.
+/// The text that the tool `name` of a server returns.
 #[track_caller]
 fn told(client: &Client, name: &str) -> String {
     client.call(name, &json!({})).tool_text()

@@ -1,4 +1,4 @@
-//! Servers that do not start, die, or do not want to go: what is said of them, and what can be done.
+//! Servers that do not start, die, or do not stop: the messages about them, and the remedies.
 
 use serde_json::{Value, json};
 
@@ -206,7 +206,7 @@ fn unloading_finishes_what_was_begun() {
     client.succeeded(&client.peer.await_response(unloading));
 }
 
-/// Whoever asks for the same server at the same time gets the same one.
+/// Requests for the same server at the same time get the same one.
 #[test]
 fn a_server_is_loaded_once_for_all_who_ask_at_once() {
     let stage = Stage::new([("a", json!({"start_delay_ms": 100}))]);
@@ -229,7 +229,7 @@ fn a_server_is_loaded_once_for_all_who_ask_at_once() {
     assert_eq!(client.success(LOADED, &json!({}))["count"], 1);
 }
 
-/// What the others do while one server is loaded, reloaded and unloaded: nothing else.
+/// Loading, reloading and unloading one server does not affect the others.
 #[test]
 fn other_servers_stay_as_they_are() {
     let stage = Stage::new([("a", json!({})), ("b", json!({}))]);

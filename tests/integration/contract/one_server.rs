@@ -1,4 +1,4 @@
-//! One server of the command line, in both eras: it is what a tool means where nothing is said.
+//! One server of the command line, in both eras: the default server of each tool.
 
 use std::ops::Deref;
 

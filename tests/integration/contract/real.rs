@@ -1,6 +1,6 @@
 //! Sessions of real clients with `mcp-proxy serve`: rmcp, and the official SDKs in programs of their own.
 //!
-//! The SDKs check what they get: a result that is not as the tool's `outputSchema` says is an error of theirs.
+//! The SDKs check results: one that does not match the tool's `outputSchema` is an error there.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::stage::Stage;
 use crate::harness::{DEADLINE, Peer, eventually, program};
 
 pub(super) enum Real {
-    /// A program on an SDK, which is told what to do.
+    /// A program on an SDK, which follows commands.
     Told(Peer),
     Rmcp(Box<Rmcp>),
 }
@@ -111,7 +111,7 @@ impl Real {
         }
     }
 
-    /// What a meta-tool says when it succeeds.
+    /// The structured result of a meta-tool that succeeds.
     #[track_caller]
     pub(super) fn success(&self, tool: &str, arguments: &Value) -> Value {
         let said = self.said(tool, arguments, false);
@@ -119,7 +119,7 @@ impl Real {
         said
     }
 
-    /// What a meta-tool says when it fails.
+    /// The message of a meta-tool that fails.
     #[track_caller]
     pub(super) fn failure(&self, tool: &str, arguments: &Value) -> Value {
         let said = self.said(tool, arguments, true);
@@ -148,7 +148,7 @@ impl Real {
         }
     }
 
-    /// Does what changes the tools; fails if the client is not told.
+    /// Calls a tool that changes the tool list; fails if the client gets no notification.
     #[track_caller]
     pub(super) fn changing<T>(&self, act: impl FnOnce() -> T) -> T {
         let before = self.changes();

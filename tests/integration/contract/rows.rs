@@ -108,7 +108,7 @@ fn begins(said: &Value, member: &str, text: &str) {
     assert!(is.starts_with(text), "{member} of {said}");
 }
 
-/// What a fresh load tells.
+/// The result of a fresh load.
 #[track_caller]
 fn tells_the_tools_of_weather(said: &Value) {
     assert_eq!(said["server_name"], "weather");
@@ -210,7 +210,7 @@ fn loaded(client: &Real, _: &Stage) {
 }
 
 fn reload(client: &Real, stage: &Stage) {
-    // What is not loaded is simply loaded.
+    // A server that is not loaded is loaded.
     let said = client.success(RELOAD, &of("weather"));
     tells_the_tools_of_weather(&said);
     let mut new = weather();
@@ -228,7 +228,7 @@ fn reload(client: &Real, stage: &Stage) {
     let tools = names(&tools);
     assert!(tools.contains(&"weather__storms") && !tools.contains(&"weather__alerts"));
 
-    // What does not start leaves the old code alone, which is said.
+    // Code that does not start leaves the old code running, and the result says so.
     stage.save(
         "weather",
         &json!({"exit_at_start": {"code": 9, "stderr": "oh"}}),

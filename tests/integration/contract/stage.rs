@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::client::{Client, Era};
 use crate::harness::{CACHE, Log, Peer, Project, Proxy, example, initialize_params};
 
-/// The servers of the project, and whoever is started in it.
+/// The servers of the project, and the clients started in it.
 pub(super) struct Stage {
     pub(super) project: Project,
     pub(super) log: Log,

@@ -89,7 +89,7 @@ fn a_modern_server_is_told_who_the_legacy_client_is() {
         meta["io.modelcontextprotocol/clientInfo"],
         initialize_params()["clientInfo"]
     );
-    // What it could ask of the client could not be passed on.
+    // Its requests to the client could not be passed on.
     assert_eq!(
         meta["io.modelcontextprotocol/clientCapabilities"],
         json!({})

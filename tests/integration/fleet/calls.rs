@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Fleet, Servers};
 use crate::harness::{DEADLINE, eventually, modern_meta};
 
-/// What a typed model in the middle would damage.
+/// Bytes that a typed model in the middle would damage.
 const ARGUMENTS: [&str; 12] = [
     "{}",
     r#"{"n":1180591620717411303424}"#,

@@ -9,7 +9,7 @@ use super::servers::{command, section};
 use super::{Fleet, Servers, under_load};
 use crate::harness::{DEADLINE, eventually, initialize_params, marked, processes_with_tag};
 
-/// The name of the server that the load calls; nobody edits what is said of it.
+/// The name of the server that the load calls; no edit touches its definition.
 const STEADY: &str = "steady";
 
 /// How the two kinds of configuration are written.
@@ -69,7 +69,7 @@ fn steady(form: Form) -> Fleet {
     servers.legacy()
 }
 
-/// Saves a configuration, which changes what the client sees.
+/// Saves a configuration that changes the client's lists.
 #[track_caller]
 fn configure(fleet: &Fleet, form: Form, servers: &[(&str, &str, &str)]) {
     let told = fleet.told();
@@ -91,7 +91,7 @@ fn lives(fleet: &Fleet, pid: u64) -> bool {
     processes.iter().any(|(it, _)| u64::from(*it) == pid)
 }
 
-/// What the edit of this number, counted from 1, changed.
+/// The change made by the edit of this number, counted from 1.
 #[track_caller]
 fn edited(fleet: &Fleet, number: usize) -> Value {
     let mut last = fleet.log.until("reconfigured", number).remove(number - 1);
@@ -111,7 +111,7 @@ fn every_edit(form: Form) {
         assert_eq!(mark, "b");
         assert_eq!(edited(&fleet, 1), json!([["b"], [], []]));
 
-        // Broken for a moment: what ran goes on, and the place of the fault is told.
+        // Broken for a moment: running servers go on, and the position of the fault is told.
         let whole = form.text(&[("b", "b", "1"), steady]);
         fleet.project.save(form.file(), &whole[..whole.len() / 2]);
         let fault = fleet.log.until("config_fault", 1)[0]["text"].to_string();
@@ -182,7 +182,7 @@ fn a_faulty_definition_leaves_the_last_good_one() {
         "{fault}"
     );
     assert_eq!([fleet.mark("a"), fleet.mark("b")], before);
-    // What is said of its neighbour is in force all the same.
+    // The definition of its neighbour is in force all the same.
     let told = fleet.told();
     let text = format!("{}\n{b}\nprefx = 'x'\n", section("a", "prefix = 'z'"));
     fleet.project.save("mcp-proxy.toml", &text);
@@ -194,7 +194,7 @@ fn a_faulty_definition_leaves_the_last_good_one() {
     assert_eq!([fleet.mark("a"), fleet.mark("b")], before);
 }
 
-/// What concerns only names needs no new process.
+/// A change of names alone needs no new process.
 #[test]
 fn another_prefix_renames_the_tools_in_place() {
     let fleet = Servers::marked(["a", "b"]).legacy();
@@ -240,7 +240,7 @@ fn switching_a_server_off_and_on_is_an_edit_like_any_other() {
     });
 }
 
-/// The watch compares with what it saw last, and by then the file may have been read in between.
+/// The watcher compares with the content that it saw last, and the file may have been read in between.
 #[test]
 fn an_edit_that_is_read_and_taken_back_before_it_settles_is_taken_back() {
     let fleet = Servers::marked(["a", "b"])
@@ -312,7 +312,7 @@ fn a_configuration_behind_a_link_is_followed() {
     assert_eq!(fleet.events_of("spawned", STEADY), 1);
 }
 
-/// A server that leaves finishes what it is at.
+/// A removed server finishes its calls.
 #[test]
 fn a_call_in_flight_outlives_the_removal_of_its_server() {
     let fleet = Servers::marked(["a", "b"]).legacy();
@@ -347,7 +347,7 @@ fn a_new_command_that_does_not_run_is_told() {
     });
 }
 
-/// Both files say what one server is.
+/// Both files define one server.
 #[test]
 fn settings_of_one_file_and_the_command_of_the_other_are_one_server() {
     let servers = Servers::new();

@@ -1,4 +1,4 @@
-//! Clients of both eras in front of servers of both: what they are told of all of them, and that calls pass.
+//! Clients of both eras in front of servers of both: the joined handshake, and calls.
 
 use serde_json::{Value, json};
 

@@ -34,7 +34,7 @@ fn prompts_are_named_listed_and_got_as_tools_are() {
     assert_eq!(unknown.error()["code"], -32602);
 }
 
-/// The values of a completion: what the server was asked to complete.
+/// The values of a completion: the argument that the server received.
 #[track_caller]
 fn completed(fleet: &Fleet, reference: &Value) -> Message {
     let argument = json!({"name": "x", "value": "1E5"});
@@ -143,7 +143,7 @@ fn resources_are_read_where_they_are() {
     assert_eq!(read(&fleet, "nobody://has-it").error()["code"], -32002);
 }
 
-/// What no server lists may be known to one that is just being reloaded.
+/// A name that no server lists may belong to a server that is being reloaded.
 #[test]
 fn an_unlisted_resource_is_not_lost_while_its_server_reloads() {
     let fleet = resources().legacy();
@@ -334,7 +334,7 @@ fn a_reload_renews_the_resources_of_its_server_alone() {
     assert_eq!(fleet.peer.notifications(UPDATED), 1);
 }
 
-/// What is not listed may be out of date after a reload just as well.
+/// An unlisted resource may be out of date after a reload as well.
 #[test]
 fn no_resource_of_watched_code_may_be_kept() {
     let raw = r#"{"resultType":"complete","contents":[],"ttlMs":60000,"cacheScope":"public"}"#;

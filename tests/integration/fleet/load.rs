@@ -39,7 +39,7 @@ pub(super) fn under_load<T>(fleet: &Fleet, tool: &str, work: impl FnOnce() -> T)
         let answers = all();
         sent.keys().all(|id| answers.contains_key(id))
     });
-    // Whatever is answered twice is answered before this.
+    // A second response to any request would come before this one.
     fleet.peer.ask("ping", &json!({})).result();
     let answers = all();
     for (id, at) in sent {

@@ -1,4 +1,4 @@
-//! What several servers ask of the client at once, and tasks that carry the same ids.
+//! Simultaneous requests of several servers to the client, and tasks that carry the same ids.
 
 use serde_json::{Value, json};
 

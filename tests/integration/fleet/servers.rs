@@ -42,7 +42,7 @@ impl Servers {
         }
     }
 
-    /// So many servers `a`, `b`, …, whose tool `mark` answers their names.
+    /// `count` servers `a`, `b`, …, whose tool `mark` returns their names.
     pub(super) fn marked<const N: usize>(names: [&str; N]) -> Self {
         names.iter().fold(Self::new(), |servers, name| {
             servers.with(name, &json!({"mark": name}))
@@ -176,7 +176,7 @@ impl Fleet {
         self.peer.call(tool, arguments)
     }
 
-    /// What the tool `mark` of a server answers: its script's mark and its process.
+    /// The result of the tool `mark` of a server: its script's mark and its process.
     #[track_caller]
     pub(super) fn mark(&self, name: &str) -> (String, u64) {
         let answer = self.call(&format!("{name}__mark"), &json!({}));
@@ -188,7 +188,7 @@ impl Fleet {
         }
     }
 
-    /// What a server was told of its client so far.
+    /// The server's knowledge of its client so far.
     #[track_caller]
     pub(super) fn state(&self, name: &str) -> Value {
         let answer = self.call(&format!("{name}__state"), &json!({}));

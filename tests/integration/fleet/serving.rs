@@ -76,7 +76,7 @@ fn a_server_is_loaded_called_and_unloaded() {
         assert_eq!(fleet.present(), ["b"]);
         assert_eq!(fleet.call("a__mark", &json!({})).error()["code"], -32602);
     });
-    // Loading what is loaded changes nothing.
+    // Loading a loaded server changes nothing.
     meta(&fleet, true, LOAD, &named("b"));
     assert_eq!(fleet.mark("b").1, pid);
     meta(&fleet, true, UNLOAD, &named("b"));

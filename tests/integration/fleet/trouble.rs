@@ -24,7 +24,7 @@ fn one_that_never_starts_disturbs_nobody() {
     fleet.until("broken", "broken", 1);
     assert_eq!(fleet.present(), ["a", "c"]);
     under_load(&fleet, "c__mark", || {
-        // A call of it says what is wrong as soon as its tools are known.
+        // A call of it gets the reason as soon as its tools are known.
         fleet.save("broken", &json!({"mark": "mended"}));
         fleet.until_present(&["a", "broken", "c"]);
         assert_eq!(fleet.mark("broken").0, "mended");
@@ -142,14 +142,14 @@ fn one_that_does_not_answer_holds_up_no_list_and_no_other() {
     assert!(started.elapsed() < Duration::from_secs(60));
     assert_eq!(fleet.mark("a").0, "a");
     under_load(&fleet, "a__mark", || {
-        // Code that starts takes the place of what hangs.
+        // Code that starts replaces the process that hangs.
         fleet.save("silent", &json!({"mark": "speaks"}));
         fleet.until_present(&["a", "silent"]);
     });
     assert_eq!(fleet.mark("silent").0, "speaks");
 }
 
-/// What no list leads to yet may be of a server that starts.
+/// A name in no list yet may belong to a server that starts.
 #[test]
 fn what_comes_before_the_first_lists_waits_for_them() {
     let script = json!({

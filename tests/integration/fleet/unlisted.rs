@@ -62,7 +62,7 @@ fn an_error_of_the_only_one_with_resources_passes_unchanged() {
     assert!(answer.line.ends_with(expected), "{}", answer.line);
 }
 
-/// Whatever the order of the servers.
+/// In any order of the servers.
 #[test]
 fn the_error_that_says_most_passes() {
     let failed = hidden("bad", &fails(0, "Error reading resource: no such table"));

@@ -29,7 +29,7 @@ fn a_save_of_a_file_of_variables_starts_its_server_anew() {
     fleet.until("reloaded", "a", 2);
     assert_eq!(greeting(fleet.mark("a").1).as_deref(), Some("two"));
     assert_eq!(fleet.mark("b").1, other);
-    // Gone, it is a fault, and what ran goes on.
+    // A removed variable is a fault, and the running server goes on.
     let (_, pid) = fleet.mark("a");
     std::fs::remove_file(fleet.project.root().join("a.env")).unwrap();
     let fault = fleet.log.until("config_fault", 1)[0]["text"].to_string();

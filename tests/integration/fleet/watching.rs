@@ -1,4 +1,4 @@
-//! What is watched of a server whose definition changes.
+//! Watched files of a server whose definition changes.
 
 use super::Servers;
 use super::servers::command;

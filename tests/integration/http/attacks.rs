@@ -1,4 +1,4 @@
-//! Whoever means ill: refused as the specification says, and nobody else notices.
+//! Attackers: refused as the specification says, without effect on other clients.
 
 use std::io::Write as _;
 use std::sync::mpsc::{self, Sender};

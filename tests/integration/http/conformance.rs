@@ -1,4 +1,4 @@
-//! The official conformance suite: through the proxy it must find what it finds without it.
+//! The official conformance suite: the same checks pass through the proxy as without it.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ use crate::harness::{Project, Proxy};
 /// A revision and how many checks of it the everything-server passes by itself.
 const REVISIONS: [(&str, usize); 2] = [("2025-11-25", 84), ("2026-07-28", 169)];
 
-/// What passes without the proxy. The suite is deterministic: runs of it differ in nothing.
+/// The checks that pass without the proxy. The suite is deterministic: all runs are equal.
 #[track_caller]
 fn direct(revision: &str) -> &'static BTreeSet<Check> {
     static DIRECT: [OnceLock<BTreeSet<Check>>; 2] = [const { OnceLock::new() }; 2];
@@ -64,7 +64,7 @@ fn behind_a_pipe(revision: &str, saves: bool) {
 /// An event that begins a server, and how to save that server, with any text that was not there before.
 type Saves<'a> = Option<(&'a str, &'a (dyn Fn(&str) + Sync))>;
 
-/// The suite finds what it finds without the proxy, but for what is `excused`, also while the server is saved:
+/// The same checks pass as without the proxy, except `excused`, also while the server is saved:
 /// before each scenario, and while each session begins, since few last long.
 #[track_caller]
 fn finds_the_same(site: &Site, revision: &str, excused: &[&str], saves: Saves<'_>) {

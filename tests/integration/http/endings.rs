@@ -1,4 +1,4 @@
-//! Clients that give up, and messages that are nearly right: whoever waits gets an answer, and nothing is kept.
+//! Clients that give up, and messages that are nearly right: each request gets a response, and no state is left.
 
 use rustix::process::Signal;
 use serde_json::{Value, json};

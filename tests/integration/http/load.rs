@@ -96,7 +96,7 @@ fn nothing_is_lost_or_stale_while_the_server_is_saved() {
     });
 }
 
-/// Begins and ends this many sessions; what is left of them is nothing.
+/// Begins and ends this many sessions, which leave nothing behind.
 fn come_and_go(sessions: usize) {
     let stage = Stage::within(&json!({}), &["--no-watch"]);
     let usage = || {

@@ -1,4 +1,4 @@
-//! Other users of this machine: what they cannot do without a token, and the socket that only the user can use.
+//! Other users of this machine: limits for clients without a token, and the socket that only the user can use.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -116,7 +116,7 @@ fn by_a_socket_the_user_alone_comes_in_and_can_do_all() {
     second.expect_stderr("a running process listens on this socket");
     assert!(!second.wait_exit().success());
     assert!(UnixStream::connect(&socket).is_ok());
-    // What a killed one left is replaced.
+    // The socket of a killed proxy is replaced.
     peer.signal(Signal::KILL);
     peer.wait_exit();
     assert!(socket.exists());

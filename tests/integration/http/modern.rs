@@ -109,7 +109,7 @@ fn arguments_that_are_headers_too_must_agree() {
         &json!({"tools": [{"name": "route", "inputSchema": schema, "x-reply": "done"}]}),
         &[],
     );
-    // What the tools are is known once the server has listed them.
+    // The tools are known once the server has listed them.
     Modern::new(&json!(0), "tools/list", json!({})).ask(&stage.site);
     let call = || Modern::call(&json!(1), "route", &json!({"region": "eu"}));
     for (value, status) in [(Some("eu"), 200), (Some("us"), 400), (None, 400)] {

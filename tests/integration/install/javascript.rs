@@ -128,7 +128,7 @@ fn javascript_by_yarn() {
     follows_its_lock("yarn", &write, "yarn.lock", &[(".yarnrc.yml", "# newer\n")]);
 }
 
-/// What the repository would have run in place of yarn, or by npm.
+/// Programs that the repository would run in place of yarn, or by npm.
 #[test]
 fn no_settings_of_javascript_run_a_program() {
     let planted = "require('fs').writeFileSync(__filename + '.ran', '')";

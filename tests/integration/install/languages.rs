@@ -136,7 +136,7 @@ fn tool(name: &str) -> PathBuf {
     path
 }
 
-/// Lets `command` find the tools of these names, besides what the machine has.
+/// Lets `command` find the tools of these names, besides those of the machine.
 pub(super) fn find(command: &mut Command, world: &World, tools: &[&str]) {
     let folder = world.project.path("tools");
     // Another command of the test may have had others.
@@ -270,7 +270,7 @@ fn rust() {
     installs_and_answers(&world, &[], &[]);
 }
 
-/// What is compiled is compiled again after a save.
+/// A compiled server is compiled again after a save.
 #[test]
 fn go_and_a_save_of_what_was_installed() {
     let world = World::new(&[("go.mod", GO_MOD), ("main.go", GO)]);

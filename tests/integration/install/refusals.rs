@@ -1,4 +1,4 @@
-//! What is refused while a server is made ready, what is told at the end, and what an update keeps.
+//! Refusals while dependencies are installed, the report at the end, and the settings that an update keeps.
 
 use std::path::Path;
 
@@ -52,7 +52,7 @@ fn deno_may_not_let_packages_run_scripts_by_itself() {
     installs_and_answers(&world, &["deno"], &["--scripts"]);
 }
 
-/// What uv would run for a Python, and modules that stand in for Python's own.
+/// Programs that uv would run as Python, and modules that shadow Python's own.
 #[test]
 fn nothing_of_the_repository_runs_while_it_is_made_ready() {
     let planted = "import pathlib; pathlib.Path(__file__).with_suffix('.ran').touch()\n";

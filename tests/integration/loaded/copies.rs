@@ -1,4 +1,4 @@
-//! A copy of the project that is installed runs in place of what is saved.
+//! An installed copy of the project runs in place of the saved sources.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -53,7 +53,7 @@ fn started(project: Project, words: &[&str], bin: &str) -> Watched {
     Watched::met(project, peer, log)
 }
 
-/// Saves the file twice; one warning names it, and what to do.
+/// Saves the file twice; one warning names it and the remedy.
 #[track_caller]
 fn is_told_once(watched: &Watched, file: &str, cure: &str) {
     for count in 1..=2 {

@@ -1,4 +1,4 @@
-//! Data is not code: what a server writes does not restart it, and JSON counts if it is loaded as a module.
+//! Data is not code: files that a server writes do not restart it, and JSON counts if it is loaded as a module.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{IMPORT, REQUIRE, in_node, in_python, project, saves_count, started, with_options};
 use crate::harness::{DEADLINE, Project, Watched, eventually};
 
-/// Does nothing but ask for signs of life, so that what was written would have led to a restart.
+/// Does nothing but ping, long enough for a written file to have caused a restart.
 fn pause(watched: &Watched, time: Duration) {
     let end = Instant::now() + time;
     while Instant::now() < end {
@@ -55,7 +55,7 @@ fn what_a_server_in_node_writes() {
     }
 }
 
-/// What is said where the server is restarted all the same, at a pace at which no start follows another closely.
+/// The warning about a server that is restarted all the same, at a slow pace.
 #[test]
 fn a_server_that_restarts_itself_is_told_why() {
     let write = "fs.writeFileSync('state.js', `// ${process.pid}`);";
@@ -121,7 +121,7 @@ fn what_a_server_in_python_writes() {
              calls += 1\n    text = str(calls)\n    {write}\n    return f'call {{calls}}'"
         );
         project.write("app/server.py", &in_python(&head, "told()"));
-        // What was written at the moment of the start may be newer than what the server has read.
+        // A file written at the moment of the start may be newer than the content that the server has read.
         let memory = fs::metadata(project.path("app/memory.json")).unwrap();
         let is_old = || memory.modified().unwrap().elapsed().unwrap() > Duration::from_millis(100);
         eventually(DEADLINE, is_old);
@@ -130,7 +130,7 @@ fn what_a_server_in_python_writes() {
     }
 }
 
-/// A server for Node.js whose mark is what a JSON file holds.
+/// A server for Node.js whose mark is the content of a JSON file.
 fn with_json(server: &str, load: &str) -> Project {
     let project = project();
     project.write("app/data/text.json", r#"{"mark": "v0"}"#);

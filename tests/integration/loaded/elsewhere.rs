@@ -67,7 +67,7 @@ fn a_package_of_the_workspace_in_node() {
             "packages/shared/dist/text.cjs",
             "module.exports = { mark: 'v0' };",
         );
-        // What is built is not kept in git.
+        // Build output is not kept in git.
         project.write("packages/.gitignore", "dist\n");
         link(&project, "../../packages/shared", "app/node_modules/shared");
         let watched = started(project, &["node", server]);
@@ -246,7 +246,7 @@ fn what_node_loads_during_a_call() {
         };
         for round in 1..3 {
             let deadline = Instant::now() + DEADLINE;
-            // The process has told what it had loaded.
+            // The process has reported its loaded files.
             while !globs(&watched).iter().any(|it| it.contains("early/")) {
                 assert!(Instant::now() < deadline, "{}", watched.log());
             }

@@ -111,7 +111,7 @@ fn into_an_environment_somewhere_else_in_place() {
     broken.is_mended();
 }
 
-/// What `npm install` leaves behind; `whole` is false while it is at work.
+/// The files that `npm install` leaves behind; `whole` is false while it is at work.
 fn install(project: &Project, whole: bool) {
     let place = "app/node_modules/late";
     project.write(&format!("{place}/package.json"), r#"{"main": "index.js"}"#);

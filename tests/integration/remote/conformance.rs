@@ -1,5 +1,5 @@
 //! The official conformance suite from its other side: its servers must find the proxy to be as good a client as
-//! the one that the proxy serves. Who logs in to servers is not the proxy: it has `headers`.
+//! the one that the proxy serves. The proxy does not log in to servers: it has `headers`.
 
 use std::ffi::OsString;
 

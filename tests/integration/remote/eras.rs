@@ -1,4 +1,4 @@
-//! Which era is agreed on over HTTP, and what is no evidence of one.
+//! The era agreed on over HTTP, and responses that are no evidence of one.
 
 use serde_json::json;
 
@@ -38,7 +38,7 @@ fn a_legacy_client_meets_a_modern_server_by_its_refusal() {
     let stage = Stage::legacy(&server);
     assert_eq!(stage.echo("a").tool_text(), "echo: a");
     assert_eq!(stage.log.events("ready")[0]["era"], "modern");
-    // An error without an id is the answer to what was asked.
+    // An error without an id is the response to the request of this POST.
     let server = HttpServer::start(|asked, answering| match asked.method().as_str() {
         "initialize" => {
             let error = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}"#;

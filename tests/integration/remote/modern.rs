@@ -1,4 +1,4 @@
-//! A server of the modern era, where headers say what the body says and every request stands alone.
+//! A server of the modern era, where headers repeat the body and every request stands alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Answers over HTTP that are not what a client's SDK understands, and what becomes of them.
+//! Responses over HTTP that a client's SDK does not understand, and their handling.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ use crate::harness::{DEADLINE, Log, Peer, Project, Proxy, initialize_params, pro
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-/// A server that answers each call with what `answer` makes of its text, and anything else as it should.
+/// A server that answers each call with the result of `answer` for its text, and anything else normally.
 fn answering(answer: impl Fn(&str, &Asked, &mut Answering) + Send + Sync + 'static) -> HttpServer {
     HttpServer::start(move |asked, answering| {
         let text = asked.message()["params"]["arguments"]["text"].clone();

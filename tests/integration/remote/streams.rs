@@ -1,4 +1,4 @@
-//! Answers that come as events, in every shape that they may have; what is too long, too fast or elsewhere.
+//! Responses as events, in every permitted shape; too long or too fast ones, and redirects.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -112,7 +112,7 @@ fn a_broken_stream_ends_its_own_call_and_no_other() {
     assert_eq!(broken["isError"], true);
     let text = broken["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("may have been executed"), "{text}");
-    // What has no effects is asked once more.
+    // A request without effects is sent once more.
     let prompt = stage.peer.ask("prompts/get", &json!({"name": "greet"}));
     assert_eq!(prompt.result()["messages"], json!([]));
     go.store(true, Ordering::SeqCst);
@@ -159,7 +159,7 @@ fn the_servers_own_stream_is_followed_and_opened_anew() {
         let last: Vec<_> = asked.iter().map(|it| it.header("last-event-id")).collect();
         assert_eq!(last, [None, named, named]);
         if named.is_none() {
-            // What was said between is lost, so the lists are read anew.
+            // Notifications in between are lost, so the lists are read anew.
             stage.peer.expect_notification(LIST_CHANGED);
             assert_eq!(stage.names(), ["echo", "more"]);
         }

@@ -175,7 +175,7 @@ fn what_waits_for_a_start_is_answered_when_the_proxy_ends() {
     peer.wait_exit();
 }
 
-/// A client that closes its side, as in `printf … | mcp-proxy`, still gets what it asked for.
+/// A client that closes its side, as in `printf … | mcp-proxy`, still gets its responses.
 #[test]
 fn the_end_of_input_leaves_the_old_code_time_to_answer() {
     let session = Session::legacy(&json!({"mark": "v1"}), &[]);

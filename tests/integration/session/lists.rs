@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{DEADLINE, Log, Project, Proxy, Watched, eventually};
 
-/// A server without packages: what `answer` gives for a method is its result, nothing is no answer.
+/// A server without packages: `answer` gives the result of a method, or nothing for no response.
 const SERVE: &str = r#"
 import json, sys
 def serve(capabilities, answer):
@@ -107,7 +107,7 @@ fn a_server_that_says_without_end_that_its_list_has_changed_is_asked_ever_less()
         .peer
         .notifications("notifications/tools/list_changed");
     assert!(told <= times + 1, "{told} of {times}");
-    // What does change is still seen.
+    // A real change is still seen.
     watched.project.save("name.txt", "new");
     eventually(DEADLINE, || {
         let tools = watched.peer.ask("tools/list", &json!({})).result();
@@ -131,7 +131,7 @@ fn tools_that_are_not_declared_are_offered_and_told() {
     watched.until("reloaded", 1);
     assert_eq!(watched.events("list_undeclared").len(), 1);
 
-    // One that ends when it is asked for what it does not know.
+    // A server that exits at a method that it does not know.
     let fatal = "import sys\nserve({'prompts': {}}, lambda method: {'prompts': []} if method == 'prompts/list' else sys.exit(3))";
     let watched = started(fatal, &["--meta-tools", "none"]);
     watched.until("ready", 1);

@@ -158,7 +158,7 @@ fn each_stream_hears_what_it_asked_for_under_its_tag() {
         json!({"name": "touch", "arguments": {"uri": "file:///a"}}),
     );
     eventually(DEADLINE, || session.on_stream(updated, &json!(77)) == 2);
-    // A part of what is followed belongs to it.
+    // A part of a followed resource belongs to it.
     peer.modern(
         "tools/call",
         json!({"name": "notify", "arguments": {"method": updated, "params": {"uri": "file:///a/b"}}}),

@@ -1,4 +1,4 @@
-//! What a server asks of its client, and what either side takes back.
+//! Requests of a server to its client, and cancellation by either side.
 
 use serde_json::{Value, json};
 
@@ -107,7 +107,7 @@ fn a_client_cancels_a_call() {
 fn a_late_answer_to_a_cancelled_call_is_the_clients_to_ignore() {
     let session = Session::legacy(&json!({"record": true}), &[]);
     let peer = &session.peer;
-    // Once the server runs: what waits for it is not sent when it is cancelled.
+    // Once the server runs: a waiting call is not sent when it is cancelled.
     peer.ask("vendor/heard", &json!({})).result();
     peer.send(r#"{"jsonrpc":"2.0","id":"a","method":"vendor/x"}"#);
     peer.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}"#);

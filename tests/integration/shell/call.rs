@@ -1,4 +1,4 @@
-//! `mcp-proxy call`: the result as text or as it is, what may go wrong, and that a call can be given up.
+//! `mcp-proxy call`: the result as text or as JSON, its errors, and interruption.
 
 use std::process::Command;
 

@@ -66,7 +66,7 @@ fn started(source: &'static str, head: &str, files: &[(&str, &str)]) -> Warmed {
     Warmed::start(project, source, command)
 }
 
-/// Puts another head into the source, and gives what the package saw.
+/// Puts another head into the source, and returns the package's observations.
 #[track_caller]
 fn saved(warmed: &Warmed, head: &str, mark: &str) -> String {
     let reloads = warmed.log.events("reloaded").len();

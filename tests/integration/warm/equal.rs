@@ -1,4 +1,4 @@
-//! A prepared process sees exactly what a plain start of the same command sees.
+//! A standby sees exactly the environment of a plain start of the same command.
 
 use std::ffi::OsString;
 
@@ -19,13 +19,13 @@ fn all_alike(make: impl Fn(&Project) -> Vec<OsString>, source: &'static str) {
     );
 }
 
-/// What is loaded is the same, in the same order.
+/// The same modules are loaded in the same order.
 #[track_caller]
 fn assert_same_modules(expected: &Value, found: &Value, which: &str) {
     let names = |told: &Value| {
         let modules = told["modules"].as_array().unwrap().iter();
         let names = modules.map(|it| it.as_str().unwrap().to_owned());
-        // The user's own are loaded later, and what loads the bootstrap is done only when that is.
+        // The user's own modules are loaded later, and the module that loads the bootstrap is done only after it.
         names
             .filter(|name| {
                 !["look", "server", "fast", "server_module", "site"].contains(&name.as_str())

@@ -77,7 +77,7 @@ fn what_a_quick_save_loads_first_is_loaded_ahead_of_those_after_it() {
     let early = "import __main__\nEARLY = not hasattr(__main__, '__file__')";
     let warmed = pressed();
     warmed.project.write("lib/site-packages/early.py", early);
-    // New packages make what was prepared worthless.
+    // New packages make the standbys worthless.
     let code = "import slow\nimport early\nMARK += ' early' * early.EARLY";
     warmed.project.edit("server.py", "import slow", code);
     warmed.log.until("reloaded", 3);

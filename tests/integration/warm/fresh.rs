@@ -1,4 +1,4 @@
-//! What answers is the saved code, all of it and nothing that was before, and in the end nothing is left.
+//! The saved code answers, all of it and nothing older, and in the end no process is left.
 
 use std::path::Path;
 use std::process::Command;

@@ -112,7 +112,7 @@ if (options !== 'undefined') throw new Error(options);
     for mark in ["v1", "v2"] {
         warmed.warm_save(mark);
     }
-    // Workers are started although what was learned from is gone.
+    // Workers are started although the process that taught the preload list is gone.
     warmed.until_prepared();
     let workers = warmed.log.events("stderr").len();
     warmed.log.until("stderr", workers + 5);
@@ -120,7 +120,7 @@ if (options !== 'undefined') throw new Error(options);
     assert_eq!(warmed.log.events("exited"), [] as [Value; 0]);
 }
 
-/// Packages that change what is loaded after them, as servers use them, with what has to come of it.
+/// Packages that change modules loaded after them, as servers use them, each with the expected result.
 const HOOKED: [(&str, &str, &str); 4] = [
     (
         "server.cjs",

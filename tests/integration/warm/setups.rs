@@ -12,7 +12,7 @@ const PACKAGES: &str = "lib/site-packages";
 const PROGRAMS: u64 = 12;
 const SEED: u64 = 20_261_128;
 
-/// Packages that note what they can see when they are imported.
+/// Packages that record their environment when they are imported.
 const FILES: [(&str, &str); 11] = [
     (
         "keeps_loop.py",
@@ -71,7 +71,7 @@ const IMPORTS: [&str; 11] = [
     "import asyncio\nasync def main():\n    import pkg_c\n    from pkg_e import sub\nasyncio.run(main())",
 ];
 
-/// Statements that change what a package can see.
+/// Statements that change the environment of a package.
 const CHANGES: [&str; 16] = [
     "os.environ['OWN'] = 'set'",
     "os.environ.pop('BASE', None)",
@@ -130,7 +130,7 @@ impl Pair {
         }
     }
 
-    /// Saves a program once the next start is prepared, and compares what its packages see.
+    /// Saves a program once the standby is ready, and compares the observations of its packages.
     #[track_caller]
     fn save(&mut self, program: &str) {
         self.warm.until_prepared();

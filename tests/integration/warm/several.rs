@@ -80,7 +80,7 @@ impl Two {
         });
     }
 
-    /// Whose standbys were ready, in that order.
+    /// The servers whose standbys became ready, in that order.
     fn standbys(&self) -> Vec<String> {
         let events = self.log.events("standby").into_iter();
         let name = |event: Value| event["server"].as_str().unwrap().to_owned();

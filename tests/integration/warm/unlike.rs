@@ -1,4 +1,4 @@
-//! Servers whose next start cannot be prepared, or not this time, start cold; what they do stays the same.
+//! Servers for which no standby can be prepared start cold, and behave the same.
 
 use std::process::Command;
 
@@ -90,7 +90,7 @@ fn a_package_that_waits_for_ever_when_it_is_loaded_ahead() {
     warmed.cold_save("v1", "");
 }
 
-/// Patches what others have loaded.
+/// Patches modules that others have loaded.
 const GEVENT: &str = r"
 from gevent import monkey
 monkey.patch_all()
@@ -402,7 +402,7 @@ fn code_that_runs_only_after_a_plain_start_gets_one_and_that_is_told() {
 #[test]
 fn a_process_that_is_not_found_is_told() {
     let project = project();
-    // Without what is in its environment.
+    // Without the content of its environment.
     let text = format!(
         "#!/bin/sh\nexec {} -E \"$@\"\n",
         python_path("python").display()

@@ -1,4 +1,4 @@
-//! What a person in front of the client sees of an installation: one question, and how it goes on.
+//! An installation as the person at the client sees it: one question, and the course after the answer.
 
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ fn a_user_is_asked_once_before_anything_is_run() {
         .respond(&question, &json!({"action": "accept", "content": {}}));
     client.succeeded(&client.peer.await_response(call));
     assert_eq!(told(&client, "weather__forecast"), "rain in town");
-    // There is nothing to be decided about what is there already.
+    // A server that is already installed needs no decision.
     client.success(INSTALL, &world.arguments(json!({})));
     let questions = client.peer.count(|it| it.method() == Some(ELICITATION));
     assert_eq!(questions, 1);
@@ -162,14 +162,14 @@ fn a_modern_client_brings_the_answer_with_its_next_call() {
     let said = client.failed(&install_modern(&world, &client, &decline));
     assert_eq!(said["error"], DECLINED);
     world.assert_untouched();
-    // An answer counts once, and for what was asked about.
+    // An answer counts once, and only for its own question.
     let agreed = |state: &Value| json!({"inputResponses": accept, "requestState": state});
     let state = asked_modern(&world, &install_modern(&world, &client, &agreed(&state)));
     let mut other = agreed(&state);
     other["arguments"] = world.arguments(json!({"env_vars": {"CITY": "oslo"}}));
     let state = asked_modern(&world, &install_modern(&world, &client, &other));
 
-    // What was agreed to is not what is there now.
+    // The repository has changed since the person agreed.
     world
         .repository
         .commit(&[("server.py", &SERVER.replace("town", "rome"))]);

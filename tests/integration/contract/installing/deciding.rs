@@ -1,4 +1,4 @@
-//! What a person decides by, and what a model cannot get past them: variables that run code, text of the repository
+//! The information by which a person decides, and attempts of a model to hide it: variables that run code, text of the repository
 //! that reads like the proxy's own, removals.
 
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ fn variables_stand_in_the_question_and_belong_to_its_answer() {
         .iter()
         .position(|it| it == "environment variables:")
         .unwrap();
-    // What nothing speaks of comes first.
+    // Variables that the repository does not mention come first.
     assert_eq!(
         lines[at + 1],
         r#"  OTHER = "${HOME}" (not mentioned in the repository)"#
@@ -77,7 +77,7 @@ fn variables_stand_in_the_question_and_belong_to_its_answer() {
     assert_eq!(lines[at + 2], r#"  CITY = "rome\nSAFE""#);
     client.succeeded(&respond(&client, &question, call, "accept"));
 
-    // What is installed already is asked about as well where it is new.
+    // New values for an installed server are asked about as well.
     client.peer.mark();
     let (call, question, _) = asked(&client, UNINSTALL, &json!({"server_name": "weather"}));
     client.succeeded(&respond(&client, &question, call, "accept"));

@@ -20,7 +20,7 @@ const CALLS: usize = 20;
 enum Standstill {
     /// The server answers nothing.
     Connecting,
-    /// The server does not send what it promised.
+    /// The server announces data and does not send it.
     Receiving,
     /// A command does not end.
     Preparing,
@@ -86,7 +86,7 @@ fn a_cancelled_installation_leaves_nothing() {
     client.success(INSTALL, &world.arguments(json!({})));
 }
 
-/// An end from outside; what cannot be finished is gone when the proxy is.
+/// An end from outside; an unfinished installation is gone when the proxy is.
 #[track_caller]
 fn ends(world: &World, standstill: Standstill, end: impl Fn(&Client)) {
     let client = world.serve();
@@ -99,7 +99,7 @@ fn ends(world: &World, standstill: Standstill, end: impl Fn(&Client)) {
     });
 }
 
-/// It waits a while for what might still be answered.
+/// It waits a while for responses that may still come.
 #[test]
 fn a_client_that_goes_away_while_a_repository_is_fetched_leaves_nothing() {
     let world = World::simple();

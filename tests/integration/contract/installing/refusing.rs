@@ -1,4 +1,4 @@
-//! What is not installed, and what then is left of it: nothing.
+//! Refused installations, which leave nothing behind.
 
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ fn arguments_that_make_no_sense() {
         &["`server_name` is missing"],
     );
     world.assert_untouched();
-    // What is null is not given.
+    // A null value counts as absent.
     let nothing = json!({"server_name": null, "server_file": null, "env_vars": null, "requirements_file": null});
     client.success(INSTALL, &world.arguments(nothing));
 }
@@ -111,7 +111,7 @@ fn a_dependency_that_does_not_come() {
     assert_eq!(said["outcome"], "installed");
 }
 
-/// What fails over an installed server leaves that as it was, and running.
+/// A failed installation over an installed server leaves that server as it was, and running.
 #[test]
 fn an_installed_server_outlives_a_failed_replacement() {
     let world = World::simple();
@@ -178,7 +178,7 @@ fn a_server_that_does_not_start_after_all() {
     assert_eq!(told(&client, "weather__forecast"), "rain in town");
 }
 
-/// What `[install]` says is read anew each time, like all of the configuration.
+/// `[install]` is read anew each time, like all of the configuration.
 #[test]
 fn what_the_configuration_forbids() {
     let world = World::simple();

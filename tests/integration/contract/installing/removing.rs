@@ -1,4 +1,4 @@
-//! `uninstall_mcp_server`: what is gone afterwards, and what is said to be.
+//! `uninstall_mcp_server`: what it removes, and what it reports as removed.
 
 use std::path::Path;
 
@@ -52,7 +52,7 @@ fn a_running_server_finishes_its_calls_and_is_gone() {
     world.assert_untouched();
 }
 
-/// `files_deleted` was what had been asked for, whether or not anything was deleted.
+/// `files_deleted` once repeated the request, whether or not anything was deleted.
 #[test]
 fn files_that_are_kept_are_said_to_be() {
     let world = World::simple();

@@ -1,4 +1,4 @@
-//! The contract of the installing tools: what they do, and what they say of it.
+//! The contract of the installing tools: their effects and their results.
 
 use serde_json::{Value, json};
 
@@ -145,7 +145,7 @@ fn a_branch_a_tag_a_commit_and_a_folder() {
     );
 }
 
-/// What is said counts more than what is found; values of variables are shown to nobody.
+/// Given arguments win over detected ones; values of variables are never shown.
 #[test]
 fn files_and_variables_that_are_named() {
     let world = World::new(&[
@@ -205,7 +205,7 @@ fn a_name_that_is_taken() {
     assert!(world.config().contains("// the clock"));
 }
 
-/// The next commit takes the place of the one that runs, and is what answers from then on.
+/// The next commit replaces the running one, and answers from then on.
 #[test]
 fn another_commit_over_one_that_runs() {
     let world = World::simple();
@@ -269,7 +269,7 @@ fn results_are_as_the_output_schemas_say() {
     }
 }
 
-/// Without a question it is for the client to ask, and these are what it goes by.
+/// Without a question of the proxy, the client asks its user, on the basis of these annotations.
 #[test]
 fn annotations_are_true() {
     let tools = World::simple().serve().tools();
