@@ -24,7 +24,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_fuzzers_found_holds() {
+    fn findings_of_fuzzers_hold() {
         for (name, target) in TARGETS {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/fuzz");
             let inputs = fs::read_dir(folder.join(name)).unwrap();

@@ -351,7 +351,7 @@ fn a_modern_client_is_introduced_to_a_legacy_server() {
 const GENEROUS: &str = r#""tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"logging":{},"completions":{}"#;
 
 #[test]
-fn what_a_modern_server_discovers_becomes_an_initialize_result() {
+fn a_discover_result_becomes_an_initialize_result() {
     for (discovered, requested, expected) in [
         (
             r#"{"supportedVersions":["2026-07-28"],"capabilities":{"extensions":{"a":{}},"x":1E5},"instructions":"\ud83d","_meta":{"@serverInfo":{"name":"s"}},"ttlMs":5,"resultType":"complete"}"#,
@@ -372,7 +372,7 @@ fn what_a_modern_server_discovers_becomes_an_initialize_result() {
 }
 
 #[test]
-fn what_a_legacy_server_answers_becomes_a_discover_result() {
+fn an_initialize_result_becomes_a_discover_result() {
     for (initialized, expected) in [
         (
             r#"{"protocolVersion":"2025-11-25","capabilities":{"tasks":{"list":{}},"x":1E5},"serverInfo":{"name":"s"},"instructions":"i"}"#,

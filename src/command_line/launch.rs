@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     #[rustfmt::skip] // A table.
-    fn what_is_run_in_the_end_is_found() {
+    fn the_program_behind_wrappers_is_found() {
         for (line, found) in [
             ("python server.py", "server.py"),
             ("/srv/.venv/bin/python3.13 -u -X dev src/server.py -x 1", "src/server.py -x 1"),
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_save_is_installed_for_is_not_loaded_ahead() {
+    fn an_installed_project_is_not_preloaded() {
         let loads_ahead = |line: &str| {
             let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
             Launch::of(&words[0], &words[1..], &FILES).map(|it| it.preloads)
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     #[rustfmt::skip] // A table.
-    fn what_is_not_certain_is_left_alone() {
+    fn uncertain_command_lines_are_left_alone() {
         for line in [
             "python", "python -", "python -I server.py", "python -E server.py", "python -uS server.py",
             "python A=1", "python -c pass", "python -i server.py", "python --new-option server.py", "pypy3 server.py",

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_a_restart_puts_in_force_is_known() {
+    fn changes_that_need_a_restart_are_known() {
         let old = config("[proxy]\nmax_name = 40");
         for (text, keys) in [
             ("[proxy]\nmeta_tools = 'all'", &["meta_tools"][..]),

@@ -165,7 +165,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_another_user_owns_is_not_found_above() {
+    fn a_file_of_another_user_is_not_found_above() {
         let all = [
             "repo/mcp-proxy.toml",
             "repo/.mcp.json",

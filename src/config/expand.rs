@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_an_editor_can_replace_is_found() {
+    fn variables_that_only_an_editor_replaces_are_found() {
         for (text, start) in [
             ("${input:key}", "${input:"),
             ("a ${config:x} ${command:y.z}", "${config:"),

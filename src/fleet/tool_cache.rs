@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_recalled_until_it_is_forgotten() {
+    fn stored_tools_are_returned_until_they_are_removed() {
         let (dir, cache) = cache();
         assert_eq!(cache.load(&server("a")), None);
         cache.remove(&server("a")).unwrap();

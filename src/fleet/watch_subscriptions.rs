@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_changed_is_told_while_the_runtime_is_busy() {
+    async fn changes_are_reported_while_the_runtime_is_busy() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("mcp-proxy.toml");
         let subscriptions =

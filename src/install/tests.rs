@@ -256,7 +256,7 @@ async fn an_update_moves_to_the_newest_commit_and_keeps_the_entry() {
 }
 
 #[tokio::test]
-async fn what_its_preparation_left_is_no_change_of_a_server() {
+async fn files_of_the_installation_are_no_change_of_a_server() {
     let world = World::new();
     // A link that was left out is no change either.
     std::os::unix::fs::symlink("/etc/passwd", world.repository.folder.join("link")).unwrap();
@@ -321,7 +321,7 @@ async fn a_commit_of_a_fork_is_for_a_person() {
 }
 
 #[tokio::test]
-async fn what_is_shown_and_declined_is_taken_back() {
+async fn a_declined_installation_is_undone() {
     let world = World::new();
     let cancel = CancellationToken::new();
     let fetched = world

@@ -63,7 +63,7 @@ fn json(event: &Event) -> String {
 fn table() -> Vec<(Event, String, &'static str)> {
     [
         starts_and_ends(),
-        what_servers_send(),
+        messages_of_servers(),
         names_lists_and_clients(),
     ]
     .concat()
@@ -141,7 +141,7 @@ fn starts_and_ends() -> Vec<(Event, String, &'static str)> {
 }
 
 #[rustfmt::skip] // A table.
-fn what_servers_send() -> Vec<(Event, String, &'static str)> {
+fn messages_of_servers() -> Vec<(Event, String, &'static str)> {
     vec![
         (Event::Stderr { server: weather(), generation: 2, line: "listening\u{7}".into() },
          "weather  | listening\n".into(),

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_is_for_its_owner_alone() {
+    fn new_files_are_for_their_owner_alone() {
         let room = temporary("mcp-proxy-test-").unwrap();
         let path = |name: &str| room.path().join(name);
         new_folder(&path("new")).unwrap();

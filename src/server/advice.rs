@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     #[rustfmt::skip] // A table.
-    fn what_a_predecessor_holds_is_told_by_many() {
+    fn messages_about_a_resource_of_the_predecessor_are_recognised() {
         for text in [
             "Error: listen EADDRINUSE: address already in use :::3000",
             "OSError: [Errno 98] Address already in use",

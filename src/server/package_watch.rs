@@ -202,7 +202,7 @@ mod tests {
 
     /// A server that runs in `folder` and installs packages at each start must not be restarted forever.
     #[tokio::test]
-    async fn what_is_installed_during_starts_counts_only_so_often() {
+    async fn installations_during_starts_count_a_limited_number_of_times() {
         let folder = tempfile::tempdir().unwrap();
         let modules = folder.path().join("node_modules");
         let since = SystemTime::now();

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_node_reports_is_understood() {
+    fn reports_of_node_are_parsed() {
         let log = "#interpreter\t/usr/bin/node\n#installed\t/p/node_modules/\n\
                    #common\t/p/a.cjs\n#require\t/p/node_modules/z/z.js\t/p/a.cjs\n#link\t/p/link.js\n\
                    /p/a.cjs\t/p/a.cjs\n/p/data.json\t/p/data.json\n/p/node_modules/z/z.js\t/p/node_modules/z/z.js\n#end\t\n";

@@ -139,7 +139,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_linked_into_the_packages_is_marked() {
+    fn linked_packages_are_marked() {
         let folder = project();
         let root = folder.path();
         std::os::unix::fs::symlink(root.join("own/b.py"), root.join("site-packages/b.py")).unwrap();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_before_the_server_or_patches_it_leaves_it_cold() {
+    fn hooks_that_run_before_the_server_or_patch_it_leave_it_cold() {
         let folder = project();
         let root = folder.path();
         let told = |lines: &[(&str, &str)]| PreloadList::new(&log(root, lines), root).err();

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_told_at_once_or_after_a_part_of_the_quiet_time() {
+    fn a_write_is_reported_at_once_or_after_a_part_of_the_quiet_time() {
         let (mut settle, start) = settle();
         settle.touch("a".into(), WriteState::Done, start);
         assert!(settle.take_written(start));

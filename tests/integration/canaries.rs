@@ -386,7 +386,7 @@ fn no_tool_event_or_log_shows_a_secret() {
 }
 
 #[test]
-fn what_is_watched_shows_no_value_of_a_variable() {
+fn the_report_of_watched_files_shows_no_value_of_a_variable() {
     let server = repeating();
     let mut canaries = Canaries::default();
     let (project, variables) = seeded(&mut canaries, &server.url());

@@ -49,7 +49,7 @@ fn each_broken_configuration_says_what_was_approved() {
 }
 
 #[test]
-fn what_is_in_force_is_shown_with_its_origin() {
+fn effective_values_are_shown_with_their_origin() {
     let project = Project::new();
     project.write(
         ".mcp.json",

@@ -47,7 +47,7 @@ fn a_whole_save_is_started_at_once_and_live_when_it_is_over() {
 }
 
 #[test]
-fn what_follows_is_started_anew_and_only_the_last_is_live() {
+fn a_further_write_starts_anew_and_only_the_last_is_live() {
     let watched = noted(&[]);
     watched.write("v1");
     until_started(&watched, 2);
@@ -72,7 +72,7 @@ fn the_failure_of_half_a_save_is_not_told() {
 }
 
 #[test]
-fn what_is_costly_waits_for_the_end_of_the_save() {
+fn builds_wait_for_the_end_of_the_save() {
     for options in [["--reload", "stop-first"], ["--build", "echo >> builds"]] {
         let watched = noted(&options);
         watched.write("v1");

@@ -43,7 +43,7 @@ fn still_works(peer: &Peer) {
 }
 
 #[test]
-fn what_a_client_sends_in_pieces_is_one_message() {
+fn a_message_sent_in_pieces_is_one_message() {
     let (_project, peer) = initialized(&json!({}), &[]);
     let line = r#"{"jsonrpc":"2.0","id":"é😀","method":"vendor/x","params":{"text":"é😀"}}"#;
     for byte in line.as_bytes() {
@@ -88,7 +88,7 @@ fn invalid_utf8_of_a_client_is_replaced() {
 }
 
 #[test]
-fn what_is_no_message_of_a_client_is_answered_with_an_error() {
+fn lines_that_are_not_messages_get_errors() {
     let (_project, peer) = initialized(&json!({}), &[]);
     let codes = [
         ("hello", -32700),

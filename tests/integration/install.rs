@@ -316,7 +316,7 @@ fn a_kill_while_fetching_leaves_nothing_half_made() {
 
 /// The process that reads the repository waits for the rest of a pack.
 #[test]
-fn what_reads_a_repository_ends_with_the_installation() {
+fn the_process_that_reads_a_repository_ends_with_the_installation() {
     let world = World::new(&[("serve.txt", SERVER)]);
     let url = world.server.url("stalled/weather");
     let words = ["install", &url, "--command", "python3 serve.txt"];

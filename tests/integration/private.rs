@@ -28,7 +28,7 @@ fn open_to_others(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn nobody_else_reads_or_writes_what_a_prepared_start_needs() {
+fn files_of_a_standby_are_private() {
     require("python3", "install Python 3");
     let project = Project::new();
     project.write(

@@ -201,7 +201,7 @@ fn another_branch_checked_out() {
 }
 
 #[test]
-fn what_changes_no_content_is_no_save() {
+fn a_write_without_a_change_of_content_is_no_save() {
     let watched = Watched::start();
     let path = watched.project.path(SOURCE);
     let file = File::options().write(true).open(&path).unwrap();
@@ -218,7 +218,7 @@ fn what_changes_no_content_is_no_save() {
 }
 
 #[test]
-fn what_is_no_source_is_no_save() {
+fn a_write_to_a_file_that_is_no_source_is_no_save() {
     let project = Project::new();
     project.write(".gitignore", "generated/\n*.gen.json\n");
     run(project.root(), &["git", "init", "-q"]);

@@ -166,7 +166,7 @@ fn one_server_of_several_is_checked_as_if_it_were_the_only_one() {
 }
 
 #[test]
-fn what_does_not_fit_the_configuration_is_a_usage_error() {
+fn selections_that_the_configuration_lacks_are_usage_errors() {
     let more = "[servers.off]\nenabled = false\ncommand = 'no'\n";
     let project = configured(&[("weather", json!({})), ("tickets", json!({}))], more);
     for (arguments, said) in [

@@ -84,7 +84,7 @@ fn the_request_that_was_not_answered_is_named() {
 }
 
 #[test]
-fn who_lets_the_first_message_wait_longer_lets_the_first_lists_wait_as_long() {
+fn a_longer_startup_wait_also_holds_for_the_first_lists() {
     let (peer, _project) = waited_for("60s", "sleep 6", &[]);
     let tools = peer.ask("tools/list", &json!({})).result()["tools"].clone();
     assert_ne!(tools, json!([]), "{}", peer.transcript());

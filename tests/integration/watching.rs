@@ -198,7 +198,7 @@ fn no_watch_reloads_only_when_asked() {
 }
 
 #[test]
-fn what_is_watched_is_said() {
+fn watched_files_are_reported() {
     let project = Project::new();
     project.write("src/a.py", "");
     project.write("src/deep/b.py", "");

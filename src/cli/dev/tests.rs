@@ -85,7 +85,7 @@ fn mission_of(file: &str, words: &[&str]) -> Result<(ServeOptions, ServerSpec), 
 }
 
 #[test]
-fn what_does_not_fit_the_command_line_any_more_is_not_read() {
+fn a_configuration_that_no_longer_fits_the_command_line_is_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let cwd = folder.path().join("there");
     std::fs::create_dir(&cwd).unwrap();

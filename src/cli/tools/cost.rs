@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_model_does_not_see_costs_nothing() {
+    fn members_hidden_from_models_cost_nothing() {
         let small = entry(r#"{"name":"a","inputSchema":{"type":"object"}}"#);
         let same = entry(
             r#"{"title":"A", "_meta":{"x":1}, "name": "a", "inputSchema": {"type" : "object"}, "outputSchema":{}}"#,

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_edit_left_is_gone_with_the_next() {
+    fn leftovers_of_a_killed_edit_are_removed_by_the_next() {
         let (folder, path) = file(".mcp.json", "{}");
         let left = folder.path().join("..mcp.json.mcp-proxy-new");
         symlink("/elsewhere", &left).unwrap();

@@ -80,7 +80,7 @@ const CLIENT_FILES: [&str; 24] = [
 ];
 
 #[test]
-fn what_is_added_to_a_clients_file_can_be_taken_out_to_the_byte() {
+fn an_entry_added_to_a_clients_file_is_removed_to_the_byte() {
     for text in CLIENT_FILES {
         added(".mcp.json", text);
         added(".vscode/mcp.json", text);
@@ -165,7 +165,7 @@ const OWN_FILES: [&str; 12] = [
 ];
 
 #[test]
-fn what_is_added_to_the_toml_can_be_taken_out_to_the_byte() {
+fn an_entry_added_to_the_toml_is_removed_to_the_byte() {
     for text in OWN_FILES {
         added("mcp-proxy.toml", text);
     }
@@ -184,7 +184,7 @@ build = "go build -o \"bin/x\" .""#;
 }
 
 #[test]
-fn what_is_written_is_read_as_the_server_that_was_meant() {
+fn a_written_entry_is_read_as_the_same_server() {
     for name in [".mcp.json", ".vscode/mcp.json", "mcp-proxy.toml"] {
         let (folder, path) = file(name, "");
         let cwd = folder.path().to_str().unwrap().to_owned();

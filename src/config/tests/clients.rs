@@ -328,7 +328,7 @@ fn the_variables_of_clients_mean_what_they_mean_there() {
 }
 
 #[test]
-fn what_only_an_editor_can_replace_is_a_fault() {
+fn a_variable_that_only_an_editor_replaces_is_a_fault() {
     for (value, said) in [
         (
             "${input:key}",

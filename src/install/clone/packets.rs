@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_protocol_is_told() {
+    fn bytes_outside_the_protocol_are_reported() {
         for garbage in [&b"<html>"[..], b"0002", b"zzzz", b"fff0x", b"0009hell"] {
             assert!(advertisement(garbage).is_err(), "{garbage:?}");
         }

@@ -131,7 +131,7 @@ async fn a_name_that_is_not_there_has_near_ones() {
 }
 
 #[tokio::test]
-async fn what_a_server_does_wrong_is_told() {
+async fn faults_of_a_git_server_are_reported() {
     let server = GitServer::new();
     let (_published, _, second) = two_commits(&server);
     for (how, said) in [
@@ -226,7 +226,7 @@ async fn silence_ends_at_the_limit_and_at_a_cancel() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_not_taken() {
+async fn too_large_repositories_are_refused() {
     let server = GitServer::new();
     let (published, ..) = two_commits(&server);
     // Bytes that do not compress, and bytes that compress extremely well.

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_npm_says_of_its_use_is_left_out() {
+    fn usage_lines_of_npm_are_left_out() {
         let help = "npm error   --omit\n".repeat(90);
         let output = lines(&format!(
             "npm error code EUSAGE\nnpm error\nnpm error Missing: zod@4.1.0 from lock file\nnpm error Usage:\n{help}"
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_pip_did_not_find_is_known() {
+    fn packages_that_pip_did_not_find_are_named() {
         let said = "ERROR: Could not find a version that satisfies the requirement ";
         let output = lines(&format!(
             "Looking\n{said}docopt==0.6.2 (from versions: none)"

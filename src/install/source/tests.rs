@@ -110,7 +110,7 @@ fn every_form_is_taken_apart() {
 }
 
 #[test]
-fn what_is_hostile_or_nothing_is_refused() {
+fn hostile_and_empty_sources_are_refused() {
     for text in [
         "",
         "   ",

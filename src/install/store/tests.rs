@@ -68,7 +68,7 @@ fn owners_and_names_do_not_meet() {
 }
 
 #[test]
-fn what_a_killed_installation_left_goes_away() {
+fn leftovers_of_a_killed_installation_are_removed() {
     let (_folder, store) = store();
     install(&store, "a/weather", "weather");
     let second = install(&store, "a/weather", "weather");

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_code_is_told_from_what_a_server_needs() {
+    fn variables_that_run_code_are_told_from_ordinary_ones() {
         let refused = "NODE_OPTIONS LD_PRELOAD LD_AUDIT DYLD_INSERT_LIBRARIES PYTHONPATH PYTHONSTARTUP PYTHONWARNINGS
             PATH Path BASH_ENV ENV GIT_SSH_COMMAND GIT_EXEC_PATH npm_config_registry NPM_CONFIG_SCRIPT_SHELL
             PIP_INDEX_URL UV_INDEX_URL JAVA_TOOL_OPTIONS _JAVA_OPTIONS MAVEN_OPTS RUBYOPT PERL5OPT DOTNET_STARTUP_HOOKS

@@ -158,7 +158,7 @@ fn faults_say_where_they_are() {
 }
 
 #[test]
-fn what_json_lacks_is_refused_at_every_place() {
+fn extensions_of_json_are_refused_everywhere() {
     let odd = [
         "True",
         "None",
@@ -210,7 +210,7 @@ fn what_json_lacks_is_refused_at_every_place() {
 }
 
 #[test]
-fn what_the_proxy_itself_reads_is_json_in_full() {
+fn members_that_the_proxy_reads_are_checked_in_full() {
     for (line, at) in [
         (r#"{"id":01,"result":1}"#, 6),
         (r#"{"id":1 2,"result":1}"#, 8),

@@ -208,7 +208,7 @@ fn a_request_says_what_its_client_can_do() {
 
 proptest! {
     #[test]
-    fn what_is_encoded_is_decoded(value in ".*") {
+    fn decoding_reverses_encoding(value in ".*") {
         let encoded = encode(&value);
         prop_assert!(encoded.bytes().all(|byte| matches!(byte, b' '..=b'~')));
         prop_assert_eq!(encoded.trim(), &*encoded);

@@ -195,7 +195,7 @@ fn expand(operator: &str, name: &str, value: &str) -> String {
 
 proptest! {
     #[test]
-    fn what_was_expanded_matches(
+    fn an_expanded_template_matches(
         parts in prop::collection::vec(("[a-z:/]{0,4}", "[+#./;?&]?", "[a-z]{1,3}", "\\PC{1,6}"), 0..5),
     ) {
         let (mut template, mut uri) = (String::new(), String::new());

@@ -120,7 +120,7 @@ fn a_stuck_stderr_holds_neither_the_log_file_nor_the_end() {
 }
 
 #[test]
-fn what_does_not_fit_is_counted_and_said() {
+fn events_that_do_not_fit_are_counted_and_reported() {
     let (release, stuck) = mpsc::channel::<()>();
     let (pieces, written) = mpsc::channel();
     let to = Stuck(stuck, Pieces(pieces));

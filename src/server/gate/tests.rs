@@ -86,7 +86,7 @@ async fn only_the_first_that_waits_wakes_the_clock() {
 }
 
 #[tokio::test]
-async fn what_waits_too_long_is_answered_in_its_order() {
+async fn requests_that_wait_too_long_are_answered_in_order() {
     let (gate, (client, reader)) = (gate(Duration::from_millis(20)), client());
     (1..=3).for_each(|id| submit(&gate, &client, id, 0));
     until(&gate, || !gate.holds_any()).await;

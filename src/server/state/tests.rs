@@ -268,7 +268,7 @@ fn a_remote_server_that_was_never_there_is_refused_and_tried() {
 }
 
 #[test]
-fn what_was_touched_before_the_first_client_came_is_waited_for() {
+fn a_touch_before_the_first_client_is_waited_for() {
     let mut machine = StateMachine::new(Rules::default());
     let mut step = |input| machine.on_event(input, Instant::now());
     step(Input::Suspect);

@@ -163,7 +163,7 @@ async fn messages_of_servers_wait_until_the_client_is_ready() {
 }
 
 #[tokio::test]
-async fn what_waits_for_the_client_has_a_limit() {
+async fn requests_waiting_for_the_client_are_limited() {
     let stage = Stage::new(&["a"], true, Set::Dev);
     stage.receive(r#"{"id":0,"method":"initialize","params":{}}"#);
     let connection = stage.connect("a");

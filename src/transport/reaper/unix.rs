@@ -219,7 +219,7 @@ mod tests {
     use crate::transport::test_support::{TAG, sh, tag, until_living};
 
     #[test]
-    fn what_was_not_reported_gone_is_left() {
+    fn unfinished_groups_and_directories_are_read() {
         let lines =
             b"+100\n+200\n+300\n-200\n=/tmp/x y\n+200\n-100\nnoise\n\n+1\n+0\n+-5\n=\n-400\n";
         let directories = vec![PathBuf::from("/tmp/x y")];
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_started_and_never_told_is_found_by_its_mark() {
+    fn unreported_groups_are_found_by_their_mark() {
         let mut command = Command::new("sleep");
         command.arg("300").env(MARK, "found").process_group(0);
         let mut untold = command.spawn().unwrap();

@@ -194,7 +194,7 @@ async fn a_save_right_before_a_replacement_counts() {
 }
 
 #[tokio::test]
-async fn what_is_watched_for_the_first_time_counts_if_it_is_newer_than_the_start() {
+async fn a_newly_watched_file_counts_if_it_is_newer_than_the_start() {
     let mut fleet = SiblingServers::new(&["a/old.py", "a/kept.js", "b/lib.js"]);
     fleet.add(1, "a", &["*.py"]).await;
     for (round, globs) in [&["*.js"][..], &["**", "../b/**"]].iter().enumerate() {
@@ -242,7 +242,7 @@ async fn a_replacement_looks_for_saves_that_no_event_told_of() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_added_leaves_what_was_there() {
+async fn a_failed_addition_leaves_the_existing_watches() {
     let mut fleet = SiblingServers::new(&["a/x.py"]);
     fleet.add(1, "a", &["**"]).await;
     let watcher = &fleet.watcher;

@@ -32,7 +32,7 @@ fn link(dir: &Path, link: &str, target: &str) {
 }
 
 #[tokio::test]
-async fn what_a_linked_file_leads_to_is_watched() {
+async fn the_target_of_a_linked_file_is_watched() {
     let mut project = project(&["store/one.py", "store/two.py"], |dir| {
         link(dir, "src/app.py", "../store/one.py");
     });

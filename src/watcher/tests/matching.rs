@@ -219,7 +219,7 @@ fn other_tools_files_are_not_for_inferred_globs() {
 }
 
 #[test]
-fn what_the_kernel_makes_up_is_never_entered() {
+fn pseudo_file_systems_are_never_entered() {
     let matcher = Matcher::new("/".into(), vec!["/**/*.py".into(), "/proc/**".into()]).unwrap();
     assert!(matcher.may_lead_to_files(Path::new("/srv")));
     for place in ["/proc", "/proc/self", "/sys/kernel", "/dev"] {

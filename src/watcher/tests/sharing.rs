@@ -134,7 +134,7 @@ async fn all_are_suspected_when_a_glance_is_over() {
 }
 
 #[tokio::test]
-async fn who_comes_during_a_save_waits_for_its_end() {
+async fn a_subscriber_that_joins_during_a_save_waits_for_its_end() {
     let slow = WatchOptions {
         quiet: Duration::from_secs(3600),
         max_wait: Duration::from_secs(3600),
@@ -153,7 +153,7 @@ async fn who_comes_during_a_save_waits_for_its_end() {
 }
 
 #[tokio::test]
-async fn who_was_started_before_it_came_is_told_of_newer_files_alone() {
+async fn a_subscriber_is_told_only_of_files_newer_than_its_start() {
     let mut fleet = SiblingServers::new(&["a/old.py", "a/new.py"]);
     fleet.add(1, "a", &["*.py"]).await;
     age(&fleet.path("a")).await;
@@ -219,7 +219,7 @@ async fn a_change_to_a_shared_tree_looks_for_saves_that_only_the_other_tree_has_
 }
 
 #[tokio::test]
-async fn what_one_process_uses_concerns_it_alone() {
+async fn files_used_by_one_process_concern_it_alone() {
     let mut fleet = SiblingServers::new(&["a/pyproject.toml", "a/x.py", "a/data.json", "none/x"]);
     let first = fleet.want(1, inferring(&fleet.path("a"))).await;
     let second = fleet.want(2, inferring(&fleet.path("a"))).await;
@@ -269,7 +269,7 @@ async fn a_save_while_the_files_of_a_process_are_examined_counts() {
 }
 
 #[tokio::test]
-async fn what_one_server_writes_itself_concerns_the_others() {
+async fn files_written_by_one_server_concern_the_others() {
     let mut fleet = SiblingServers::new(&["a/pyproject.toml", "a/x.py", "a/state.py"]);
     for id in [1, 2] {
         let mut request = inferring(&fleet.path("a"));
@@ -287,7 +287,7 @@ async fn what_one_server_writes_itself_concerns_the_others() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn who_comes_before_events_were_looked_at_is_suspected_until_then() {
+fn a_subscriber_that_joins_before_pending_events_are_read_is_suspect_until_then() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
     let (sender, signals) = std::sync::mpsc::channel();

@@ -98,7 +98,7 @@ fn a_legacy_server_gets_requests_that_it_can_read() {
 }
 
 #[test]
-fn what_a_legacy_server_asks_of_a_modern_client_is_a_clear_error() {
+fn a_request_of_a_legacy_server_to_a_modern_client_is_a_clear_error() {
     let pair = Pair::backward(json!({}));
     let answer = pair
         .modern_call("ask", &json!({"method": "elicitation/create"}))

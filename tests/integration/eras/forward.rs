@@ -102,7 +102,7 @@ fn a_modern_server_is_told_who_the_legacy_client_is() {
 }
 
 #[test]
-fn what_a_modern_server_asks_of_a_legacy_client_is_a_clear_error() {
+fn a_request_of_a_modern_server_to_a_legacy_client_is_a_clear_error() {
     let pair = Pair::forward(json!({}));
     let arguments = json!({"method": "elicitation/create"});
     let answer = pair.peer.call("ask", &arguments);

@@ -395,7 +395,7 @@ fn removed_during_a_call(settings: &str, delay_ms: u64) -> (Fleet, u64) {
 }
 
 #[test]
-fn what_owns_a_port_is_gone_before_it_comes_back() {
+fn an_owner_of_a_port_is_gone_before_it_starts_again() {
     let settings = "reload = 'stop-first'";
     let (fleet, call) = removed_during_a_call(settings, 1500);
     let (_, with) = without_and_with(settings);
@@ -417,7 +417,7 @@ fn a_call_that_outlives_its_server_is_told_why() {
 }
 
 #[test]
-fn what_answers_for_broken_code_may_change_while_it_is_broken() {
+fn on_broken_may_change_while_code_is_broken() {
     let fleet = Servers::marked(["a", "b"]).legacy();
     fleet.save("b", &json!({"exit_at_start": {"code": 1, "stderr": "no"}}));
     fleet.until("broken", "b", 1);

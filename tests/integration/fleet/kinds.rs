@@ -279,7 +279,7 @@ fn log_of(mark: &str) -> Value {
 }
 
 #[test]
-fn what_the_client_tells_reaches_all_servers() {
+fn notifications_of_the_client_reach_all_servers() {
     let fleet = Servers::marked(["a", "b"]).legacy();
     fleet
         .peer

@@ -167,7 +167,7 @@ fn tasks_of_two_servers_are_told_apart() {
 }
 
 #[test]
-fn what_a_server_tells_of_its_task_is_told_apart_too() {
+fn notifications_about_equal_task_ids_are_told_apart_too() {
     let fleet = Servers::new()
         .with("a", &tasks())
         .with("b", &tasks())

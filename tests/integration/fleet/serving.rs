@@ -143,7 +143,7 @@ fn many_calls_at_once_load_a_server_once() {
 }
 
 #[test]
-fn what_cannot_be_loaded_says_why() {
+fn a_failed_load_says_why() {
     let broken = json!({"exit_at_start": {"code": 3, "stderr": "no module named weather"}});
     let fleet = served(Servers::marked(["a"]).with("b", &broken).set(
         "off",
@@ -235,7 +235,7 @@ fn no_secret_of_a_command_line_is_told_to_a_model() {
 }
 
 #[test]
-fn nobody_waits_for_a_search() {
+fn a_search_delays_no_request() {
     let tools: Vec<Value> = (0..3000)
         .map(|number| json!({"name": format!("tool_{number}"), "description": "finds what is lost in a house"}))
         .collect();

@@ -151,7 +151,7 @@ fn one_that_does_not_answer_holds_up_no_list_and_no_other() {
 
 /// A name in no list yet may belong to a server that starts.
 #[test]
-fn what_comes_before_the_first_lists_waits_for_them() {
+fn requests_before_the_first_lists_wait_for_them() {
     let script = json!({
         "mark": "late", "start_delay_ms": 700, "prompts": [{"name": "p"}],
         "resources": [{"uri": "own://late", "name": "n"}, {"uri": "hidden://late", "name": "n"}],

@@ -21,7 +21,7 @@ fn works(site: &Site) {
 }
 
 #[test]
-fn what_does_not_come_from_here_is_refused() {
+fn foreign_hosts_and_origins_are_refused() {
     let stage = Stage::new(
         &json!({}),
         &[
@@ -261,7 +261,7 @@ fn where_others_can_come_a_token_is_asked_for() {
 }
 
 #[test]
-fn who_only_holds_connections_keeps_nobody_out() {
+fn silent_connections_keep_no_client_out() {
     let stage = Stage::plain();
     let site = &stage.site;
     works(site);
@@ -384,7 +384,7 @@ fn slow_large_bodies_keep_no_large_one_out() {
 }
 
 #[test]
-fn who_does_not_read_costs_no_memory() {
+fn a_client_that_does_not_read_costs_no_memory() {
     let script = json!({"tools": [{"name": "flood", "x-progress": 400, "x-reply": "done"}]});
     let stage = Stage::new(&script, &[]);
     works(&stage.site);

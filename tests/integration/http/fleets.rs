@@ -89,7 +89,7 @@ fn a_save_of_one_server_reaches_every_client() {
 }
 
 #[test]
-fn what_one_session_loads_is_its_own() {
+fn servers_loaded_by_a_session_are_its_own() {
     let two = Two::start("serve", &[]);
     let (one, other) = (Legacy::begin(&two.site), Legacy::begin(&two.site));
     let (_, mut stream) = one.stand(None);

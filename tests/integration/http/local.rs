@@ -37,7 +37,7 @@ fn uninstalling(server: &str) -> Modern {
 }
 
 #[test]
-fn nobody_installs_over_http_without_a_token() {
+fn installing_over_http_needs_a_token() {
     let project = Project::new();
     let site = Site::start(serving(&project));
     let install = json!({"git_url": "https://git.example/owner/weather"});

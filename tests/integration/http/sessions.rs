@@ -139,7 +139,7 @@ fn a_save_is_told_on_one_stream_of_each_session() {
 }
 
 #[test]
-fn what_precedes_the_answer_comes_on_the_same_stream() {
+fn messages_before_the_response_come_on_the_same_stream() {
     let stage = Stage::new(
         &json!({"tools": [{"name": "chatty", "x-log": "on it", "x-progress": 2, "x-reply": "done"}]}),
         &[],
@@ -222,7 +222,7 @@ fn a_stream_that_broke_off_goes_on() {
 }
 
 #[test]
-fn what_was_missed_between_two_streams_is_brought_later() {
+fn messages_missed_between_two_streams_come_later() {
     let stage = Stage::plain();
     let client = Legacy::begin(&stage.site);
     let (_, stream) = client.stand(None);

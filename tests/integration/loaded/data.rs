@@ -33,7 +33,7 @@ fn keeps_its_state(watched: &Watched, source: &str) {
 }
 
 #[test]
-fn what_a_server_in_node_writes() {
+fn files_written_by_a_server_in_node() {
     for (server, head) in [("server.mjs", IMPORT), ("server.cjs", REQUIRE)] {
         for options in [&[][..], &["--no-warm"]] {
             let project = project();
@@ -103,7 +103,7 @@ fn a_source_saved_soon_after_an_answer_is_not_taken_for_data() {
 }
 
 #[test]
-fn what_a_server_in_python_writes() {
+fn files_written_by_a_server_in_python() {
     for write in [
         "open('data/notes.json', 'w').write(text)",
         // Read at the start, as its own memory.

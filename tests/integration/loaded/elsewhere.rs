@@ -191,7 +191,7 @@ fn code_where_no_glob_looks() {
 }
 
 #[test]
-fn what_python_loads_during_a_call() {
+fn modules_that_python_loads_during_a_call() {
     let project = project();
     project.write("lib/late.py", "MARK = 'v0'\n");
     let folder = project.path("lib").display().to_string();
@@ -210,7 +210,7 @@ fn what_python_loads_during_a_call() {
 }
 
 #[test]
-fn what_node_loads_during_a_call() {
+fn modules_that_node_loads_during_a_call() {
     let by_import = "let late = { mark: '' };\nconst told = () => {\n    import('shared/late').then((it) => { late = it; });\n    return late.mark;\n};";
     let by_require = "const told = () => require('../lib/first.cjs').mark();";
     for (server, head) in [("server.mjs", by_import), ("server.cjs", by_require)] {

@@ -50,7 +50,7 @@ fn a_legacy_client_meets_a_modern_server_by_its_refusal() {
 }
 
 #[test]
-fn who_may_not_come_in_learns_no_era_but_how_to() {
+fn a_refused_login_is_reported_with_the_remedy_and_decides_no_era() {
     for (status, body) in [
         (401, "{}"),
         (

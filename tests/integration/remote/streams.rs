@@ -168,7 +168,7 @@ fn the_servers_own_stream_is_followed_and_opened_anew() {
 }
 
 #[test]
-fn what_is_too_long_is_an_error_to_who_asked() {
+fn a_response_that_is_too_long_is_an_error_for_its_request() {
     let server = calling(|asked, answering| {
         let message = asked.message();
         let way = message["params"]["arguments"]["text"].as_str().unwrap();
@@ -263,7 +263,7 @@ fn a_client_that_does_not_read_slows_the_server_down() {
 }
 
 #[test]
-fn what_changed_is_told_when_the_server_says_so_itself() {
+fn the_servers_own_list_changed_reaches_the_client() {
     let more = Arc::new(AtomicBool::new(false));
     let is_more = more.clone();
     let server =

@@ -42,7 +42,7 @@ fn a_crash_ends_a_call_with_its_reason_and_repeats_what_may_be_repeated() {
 }
 
 #[test]
-fn what_a_crash_leaves_unanswered_is_sent_once_more_at_most() {
+fn requests_unanswered_by_a_crash_are_sent_once_more_at_most() {
     let session = Session::legacy(&json!({"record": true}), &[]);
     let peer = &session.peer;
     let ids = [
@@ -154,7 +154,7 @@ fn the_session_goes_on_when_the_first_start_fails() {
 }
 
 #[test]
-fn what_waits_for_a_start_is_answered_when_the_proxy_ends() {
+fn requests_waiting_for_a_start_are_answered_when_the_proxy_ends() {
     let project = Project::new();
     let script = json!({"start_delay_ms": 1_000_000});
     project.write("script.json", &script.to_string());

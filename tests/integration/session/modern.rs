@@ -195,7 +195,7 @@ fn a_stream_that_the_server_ends_is_opened_anew() {
 }
 
 #[test]
-fn what_was_read_of_a_watched_server_is_not_kept() {
+fn resources_of_a_watched_server_are_not_cached() {
     let result = r#"{"resultType":"complete","ttlMs":60000,"contents":[],"x":1E5}"#;
     let session = Session::modern(&json!({"raw": {"resources/read": result}}), &[]);
     let read = session

@@ -73,7 +73,7 @@ fn several_files_of_one_save_need_one_process() {
 }
 
 #[test]
-fn what_a_quick_save_loads_first_is_loaded_ahead_of_those_after_it() {
+fn imports_of_a_quick_save_are_preloaded_for_later_ones() {
     let early = "import __main__\nEARLY = not hasattr(__main__, '__file__')";
     let warmed = pressed();
     warmed.project.write("lib/site-packages/early.py", early);

@@ -149,7 +149,7 @@ fn a_save_while_new_code_starts_is_prepared_as_well() {
 }
 
 #[test]
-fn what_is_said_at_the_start_is_told_once_and_of_its_generation() {
+fn stderr_of_a_start_is_reported_once_and_for_its_generation() {
     let project = project();
     let code = "print('hello', file=sys.stderr)  # Here a test";
     project.edit("server.py", "# Here a test", code);
@@ -174,7 +174,7 @@ fn what_is_said_at_the_start_is_told_once_and_of_its_generation() {
 }
 
 #[test]
-fn what_is_killed_as_it_waits_is_told_and_replaced() {
+fn a_killed_standby_is_reported_and_replaced() {
     let warmed = warmed();
     warmed.until_prepared();
     let standby = warmed.standby().unwrap();
@@ -208,7 +208,7 @@ fn a_program_that_is_gone_is_told_although_a_process_waits() {
 }
 
 #[test]
-fn what_starts_leave_behind_is_removed_once_nobody_needs_it() {
+fn files_of_starts_are_removed_after_their_last_use() {
     let warmed = warmed();
     warmed.until_prepared();
     let room = room(&warmed);
@@ -255,7 +255,7 @@ fn a_broken_save_is_told_as_by_a_plain_start() {
 }
 
 #[test]
-fn what_waits_is_told_and_ends_with_the_proxy() {
+fn a_standby_is_reported_and_ends_with_the_proxy() {
     type End = fn(&Warmed);
     let ends: [(&str, End); 3] = [
         ("its client goes", |warmed| warmed.peer.close_stdin()),

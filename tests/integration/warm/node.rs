@@ -304,7 +304,7 @@ fn packages_that_write_or_fail_or_end_or_start_threads() {
 }
 
 #[test]
-fn what_a_wrapper_runs_and_says_first_is_not_taken_for_the_server() {
+fn output_and_children_of_a_wrapper_are_not_taken_for_the_server() {
     let project = project();
     for tool in ["tool.cjs", "tools/server.mjs"] {
         project.write(tool, "");
@@ -389,7 +389,7 @@ fn code_of_the_user_that_packages_load_is_never_loaded_ahead() {
 }
 
 #[test]
-fn what_was_loaded_is_loaded_anew_once_it_changes() {
+fn a_changed_preloaded_module_is_loaded_anew() {
     let warmed = with("", "export const x = 1;");
     warmed.warm_save("v1");
     warmed.until_prepared();

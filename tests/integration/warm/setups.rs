@@ -172,7 +172,7 @@ fn text(mark: &str, program: &str) -> String {
 }
 
 #[test]
-fn what_code_sets_up_before_an_import_is_seen_by_the_package() {
+fn a_package_sees_the_setup_before_its_import() {
     let plain = "import pkg_a\nimport pkg_d";
     let mut pair = Pair::start(plain);
     for change in CHANGES {
@@ -189,7 +189,7 @@ fn what_code_sets_up_before_an_import_is_seen_by_the_package() {
 }
 
 #[test]
-fn what_code_sets_up_between_imports_is_seen_by_the_later_one_and_costs_no_warmth_of_the_first() {
+fn setup_between_imports_is_seen_by_the_later_one_and_leaves_the_first_warm() {
     let mut pair = Pair::start("import pkg_c\nos.environ['OWN'] = '1'\nimport pkg_b");
     for _ in 0..4 {
         pair.save("import pkg_c\nos.environ['OWN'] = '1'\nimport pkg_b");
@@ -199,7 +199,7 @@ fn what_code_sets_up_between_imports_is_seen_by_the_later_one_and_costs_no_warmt
 }
 
 #[test]
-fn what_is_imported_while_an_event_loop_runs_is_prepared_too() {
+fn imports_within_an_event_loop_are_preloaded_too() {
     const SLOW: f64 = 4000.0;
     let mut pair = Pair::start(IN_LOOP);
     let record = format!("{PACKAGES}/record.py");

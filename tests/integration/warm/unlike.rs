@@ -186,7 +186,7 @@ fn packages_that_patch_others_are_never_loaded_ahead() {
 
 /// By a program that puts a `sitecustomize` in the server's way, and by that alone.
 #[test]
-fn what_is_patched_before_the_server_runs_is_never_loaded_ahead() {
+fn modules_patched_before_the_server_runs_are_not_preloaded() {
     let code = "import httpx2\nassert hasattr(httpx2.HTTPTransport.handle_request, '__wrapped__')";
     let mut command = Command::new(python_path("python"));
     command.arg("-c").arg(
@@ -299,7 +299,7 @@ fn a_sitecustomize_of_the_user_keeps_it_cold() {
 }
 
 #[test]
-fn what_was_loaded_is_loaded_anew_once_it_changes() {
+fn a_changed_preloaded_module_is_loaded_anew() {
     let warmed = with(
         "import ahead\nMARK += ahead.MARK",
         &[("ahead.py", "MARK = ''")],
@@ -353,7 +353,7 @@ fn code_of_the_user_that_packages_load_is_never_loaded_ahead() {
 }
 
 #[test]
-fn what_a_wrapper_runs_and_says_first_is_not_taken_for_the_server() {
+fn output_and_children_of_a_wrapper_are_not_taken_for_the_server() {
     let project = project();
     for tool in ["tool.py", "tools/server.py"] {
         project.write(tool, "import tabnanny");
@@ -371,7 +371,7 @@ fn what_a_wrapper_runs_and_says_first_is_not_taken_for_the_server() {
 }
 
 #[test]
-fn what_saved_code_loads_is_loaded_ahead_of_the_next() {
+fn imports_of_saved_code_are_preloaded_for_the_next() {
     let warmed = with("import json", &[("ahead.py", EARLY)]);
     warmed.warm_save("v1");
     let saved = |count: usize, from: &str, to: &str| {

@@ -29,7 +29,7 @@ fn answer(room: &SessionStreams, id: &str, size: usize) {
 }
 
 #[test]
-fn what_broke_off_outlives_what_was_written() {
+fn a_broken_stream_outlives_read_ones() {
     let room = SessionStreams::new();
     let (standing, feed) = room.open_get_stream().unwrap();
     drop(feed);
@@ -116,7 +116,7 @@ fn a_gap_is_no_secret() {
 }
 
 #[test]
-fn what_waits_for_a_stream_is_bounded_and_says_so() {
+fn the_queue_for_a_stream_is_bounded_and_reports_its_losses() {
     let room = SessionStreams::new();
     let log = r#"{"jsonrpc":"2.0","method":"notifications/message"}"#;
     let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;

@@ -173,7 +173,7 @@ fn a_removal_is_asked_about_too() {
 }
 
 #[test]
-fn who_wants_to_be_asked_is_asked_or_nothing_is_done() {
+fn required_consent_is_asked_for_or_nothing_is_installed() {
     let world = World::simple();
     world
         .stage
@@ -204,7 +204,7 @@ fn who_wants_to_be_asked_is_asked_or_nothing_is_done() {
 }
 
 #[test]
-fn what_is_switched_off_is_so_for_removals() {
+fn switched_off_installing_also_refuses_removals() {
     let world = World::simple();
     world
         .stage

@@ -180,7 +180,7 @@ fn a_server_that_does_not_start_after_all() {
 
 /// `[install]` is read anew each time, like all of the configuration.
 #[test]
-fn what_the_configuration_forbids() {
+fn sources_forbidden_by_the_configuration() {
     let world = World::simple();
     let client = world.serve();
     let write = |text: &str| world.stage.project.save("mcp-proxy.toml", text);
