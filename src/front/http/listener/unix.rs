@@ -3,16 +3,13 @@
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
-};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 /// Maximum number of connections waiting to be accepted.
-const BACKLOG: i32 = 1024;
+const BACKLOG: u32 = 1024;
 
 /// Connection to a socket.
 pub(super) type LocalStream = UnixStream;
@@ -29,7 +26,6 @@ impl LocalListener {
     /// Creates a socket at `path`, which must be absolute.
     pub(super) fn bind(path: &Path) -> io::Result<Self> {
         let (listener, file) = private_socket(path)?;
-        let listener = UnixListener::from_std(listener)?;
         Ok(Self {
             listener,
             _file: file,
@@ -52,18 +48,16 @@ pub(crate) fn is_in_use(path: &Path) -> io::Result<bool> {
 }
 
 /// Creates a socket at `path` that no other user can connect to at any time: it listens only after its mode is set.
-fn private_socket(path: &Path) -> io::Result<(StdListener, SocketFile)> {
+fn private_socket(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     remove_stale_socket(path)?;
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
     let file = SocketFile {
         path: path.to_owned(),
         inode: fs::symlink_metadata(path)?.ino(),
     };
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    listen(&socket, BACKLOG)?;
-    Ok((socket.into(), file))
+    Ok((socket.listen(BACKLOG)?, file))
 }
 
 /// Removes a socket without a listener. Returns an error if anything else exists at `path`.
@@ -102,6 +96,8 @@ impl Drop for SocketFile {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener as StdListener;
+
     use super::super::{Address, Listener};
     use super::*;
 
