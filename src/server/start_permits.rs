@@ -76,7 +76,7 @@ impl StartPermit {
 /// Waits until `backend` has been idle for [`IDLE_INTERVALS`] intervals.
 async fn idle(backend: &Backend) {
     let mut idle = 0;
-    // The first measurement follows the first interval: it reads `/proc` of every process on the runtime's thread.
+    // The first measurement follows the first interval: it reads the process table on the runtime's thread.
     let mut before = Some(Duration::ZERO);
     while idle < IDLE_INTERVALS {
         sleep(MEASURE_INTERVAL).await;

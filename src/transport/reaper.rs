@@ -11,5 +11,5 @@ use unix as system;
 use windows as system;
 
 pub(crate) use system::{Reaper, main};
-#[cfg(target_os = "linux")]
-pub(crate) use unix::{MARK, group_and_session};
+#[cfg(unix)]
+pub(super) use unix::MARK;

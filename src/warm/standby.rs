@@ -11,6 +11,7 @@ use super::stderr_buffer::StderrBuffer;
 use crate::config::ServerSpec;
 use crate::event::EventSender;
 use crate::transport::child::{Child, spawn_with_stderr};
+use crate::transport::process_table::resident_memory;
 use crate::transport::reaper::Reaper;
 
 /// Reason against the use of a standby.
@@ -160,12 +161,7 @@ impl Standby {
 
     /// Returns the resident memory of the server process in bytes, if known.
     pub(super) fn memory(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid?)).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-        Some(kib * 1024)
+        resident_memory(self.pid?)
     }
 }
 

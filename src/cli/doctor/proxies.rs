@@ -3,9 +3,9 @@
 use std::net::TcpListener;
 
 use super::report::Finding;
-use super::system;
 use crate::front::http::{Address, is_in_use};
 use crate::state::{Run, StateDirectory, runs};
+use crate::transport::process_table::left_processes;
 
 const CHECK: &str = "proxies";
 
@@ -25,7 +25,7 @@ pub(super) fn findings() -> Vec<Finding> {
         let text = format!("pid {pid} in {project}: {}", run.record.reason_of_death());
         Finding::note(CHECK, text).advice(format!("see `mcp-proxy logs --pid {pid}`"))
     }));
-    findings.extend(system::left_processes().into_iter().map(|(pid, proxy)| {
+    findings.extend(left_processes().into_iter().map(|(pid, proxy)| {
         let text = format!("process {pid} was left by the proxy with pid {proxy}, which has ended");
         Finding::problem(CHECK, text).advice(format!("run kill {pid}"))
     }));

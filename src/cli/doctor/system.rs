@@ -14,4 +14,4 @@ use macos as this;
 #[cfg(windows)]
 use windows as this;
 
-pub(super) use this::{desktop_path, left_processes, watch_limits};
+pub(super) use this::{desktop_path, watch_limits};

@@ -1,21 +1,18 @@
 //! Listening ports by `/proc`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
+
+use crate::transport::process_table::tree;
 
 /// State of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
 
 pub(super) fn listening_ports(root: u32) -> Option<Vec<u16>> {
     let ports = ports_by_inode()?;
-    let mut found: Vec<u16> = tree(root)?
-        .into_iter()
-        .flat_map(sockets)
-        .filter_map(|inode| ports.get(&inode).copied())
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    Some(found)
+    let sockets = tree(root).into_iter().flat_map(sockets);
+    let found = sockets.filter_map(|inode| ports.get(&inode).copied());
+    Some(found.collect())
 }
 
 /// Returns the ports of all listening sockets of the network namespace.
@@ -39,34 +36,6 @@ fn listening(line: &str) -> Option<(u64, u16)> {
     ))
 }
 
-/// Returns the process `root`, the processes of its group and their descendants.
-fn tree(root: u32) -> Option<HashSet<u32>> {
-    let all = fs::read_dir("/proc").ok()?.flatten();
-    let mut others: Vec<(u32, u32, u32)> = all
-        .filter_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-            let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(1);
-            let mut number = || fields.next()?.parse().ok();
-            Some((pid, number()?, number()?))
-        })
-        .collect();
-    let mut tree = HashSet::from([root]);
-    loop {
-        let before = tree.len();
-        others.retain(|(pid, parent, group)| {
-            let is_within = *group == root || tree.contains(parent);
-            if is_within {
-                tree.insert(*pid);
-            }
-            !is_within
-        });
-        if tree.len() == before {
-            return Some(tree);
-        }
-    }
-}
-
 /// Returns the inodes of the sockets that a process has open.
 fn sockets(pid: u32) -> Vec<u64> {
     let open = fs::read_dir(format!("/proc/{pid}/fd"))
@@ -87,22 +56,7 @@ fn sockets(pid: u32) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
     use super::*;
-
-    #[test]
-    fn ports_of_this_process_are_found() {
-        let sockets = ["127.0.0.1:0", "0.0.0.0:0"].map(|it| TcpListener::bind(it).unwrap());
-        let found = listening_ports(std::process::id()).unwrap();
-        for socket in &sockets {
-            assert!(found.contains(&socket.local_addr().unwrap().port()));
-        }
-        let port = sockets[0].local_addr().unwrap().port();
-        drop(sockets);
-        let left = listening_ports(std::process::id()).unwrap();
-        assert!(!left.contains(&port), "{left:?}");
-    }
 
     #[test]
     fn only_listening_sockets_count() {

@@ -13,11 +13,9 @@ use tokio::process::Command;
 use tokio::time::sleep;
 
 use crate::transport::file_limit;
+use crate::transport::process_table;
 use crate::transport::reaper::Reaper;
 
-/// Unit in which Linux reports CPU time, independent of the kernel's timer frequency.
-#[cfg(target_os = "linux")]
-const TICK: Duration = Duration::from_millis(10);
 /// Poll interval; the system does not report when a group becomes empty.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -63,28 +61,9 @@ impl ProcessGroup {
         self.pgid.as_raw_nonzero().get().cast_unsigned()
     }
 
-    /// Returns the CPU time of its processes and of their terminated children.
-    #[cfg(target_os = "linux")]
+    /// Returns the CPU time of its processes; `None` if the system does not tell.
     pub(crate) fn processor_time(&self) -> Option<Duration> {
-        let all = std::fs::read_dir("/proc").ok()?.flatten();
-        let ticks = all.filter_map(|entry| {
-            let name = entry.file_name();
-            name.to_str()?.parse::<u32>().ok()?;
-            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-            let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(2);
-            let group: i32 = fields.next()?.parse().ok()?;
-            let times = fields.skip(8).take(4);
-            (group == self.pgid.as_raw_nonzero().get())
-                .then(|| times.filter_map(|it| it.parse::<u64>().ok()).sum::<u64>())
-        });
-        let ticks: u64 = ticks.sum();
-        Some(TICK * u32::try_from(ticks).ok()?)
-    }
-
-    /// Not implemented for other systems.
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn processor_time(&self) -> Option<Duration> {
-        None
+        process_table::processor_time(self.id())
     }
 
     /// Requests the end of all processes; returns true.

@@ -18,17 +18,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use crate::lock::locked;
+use crate::transport::process_table::groups_marked;
 use crate::transport::resolve::this_program;
 
 /// Name of the hidden subcommand.
 const SUBCOMMAND: &str = "__reaper";
 
 /// Environment variable of every process that is started; its value identifies the proxy.
-pub(crate) const MARK: &str = "MCP_PROXY_GUARD";
+pub(in super::super) const MARK: &str = "MCP_PROXY_GUARD";
 
 /// Time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
-/// Time after exec until `/proc` shows a program's environment.
+/// Time after exec until the process table shows a program's environment.
 const EXECUTED: Duration = Duration::from_millis(20);
 
 /// Proxy's end of the pipe; clones share it. The reaper process starts with the first group.
@@ -134,48 +135,13 @@ impl fmt::Debug for Reaper {
 pub(crate) fn main(mark: &str) {
     let (mut groups, directories) = read_unfinished(io::stdin().lock());
     // The pipe reaches its end only after the last process that was being started calls exec. The system closes it
-    // slightly before `/proc` shows that program's environment.
+    // slightly before the process table shows that program's environment.
     thread::sleep(EXECUTED);
     groups.extend(groups_marked(mark));
     reap(&groups, GRACE);
     for directory in directories {
         let _ = fs::remove_dir_all(directory);
     }
-}
-
-/// Returns the groups of this login session in which a process has `mark` in its environment. A process that opened its
-/// own session intends to survive.
-#[cfg(target_os = "linux")]
-fn groups_marked(mark: &str) -> Vec<i32> {
-    let mark = format!("{MARK}={mark}");
-    let own = group_and_session("self").map(|(_, session)| session);
-    let marked = |process: &String| {
-        let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
-        let mut variables = environment.split(|byte| *byte == 0);
-        variables.any(|variable| variable == mark.as_bytes())
-    };
-    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    all.filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(marked)
-        .filter_map(|process| group_and_session(&process))
-        .filter(|(group, session)| *group > 1 && Some(*session) == own)
-        .map(|(group, _)| group)
-        .collect()
-}
-
-/// Returns the process group and session of a process: fields three and four after its name.
-#[cfg(target_os = "linux")]
-pub(crate) fn group_and_session(process: &str) -> Option<(i32, i32)> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(2);
-    let mut number = || fields.next()?.parse().ok();
-    Some((number()?, number()?))
-}
-
-/// Other systems do not show the environment of other processes.
-#[cfg(not(target_os = "linux"))]
-fn groups_marked(_: &str) -> Vec<i32> {
-    Vec::new()
 }
 
 /// Reads to the end; returns the groups not reported as finished and the directories to remove.
@@ -280,19 +246,6 @@ mod tests {
         holder.kill().unwrap();
         holder.wait().unwrap();
         until_living(&tag, 0).await;
-    }
-
-    #[test]
-    fn unreported_groups_are_found_by_their_mark() {
-        let mut command = Command::new("sleep");
-        command.arg("300").env(MARK, "found").process_group(0);
-        let mut untold = command.spawn().unwrap();
-        // `/proc` shows the environment slightly after exec.
-        thread::sleep(EXECUTED);
-        assert_eq!(groups_marked("found"), [untold.id().cast_signed()]);
-        assert!(groups_marked("foun").is_empty());
-        untold.kill().unwrap();
-        untold.wait().unwrap();
     }
 
     #[test]

@@ -8,7 +8,6 @@ use tokio::process::Command;
 
 use super::super::commands::stdout_of;
 use super::super::report::Finding;
-use crate::transport::reaper::{MARK, group_and_session};
 
 /// `PATH` of desktop sessions that systemd does not start.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -70,34 +69,6 @@ fn in_use(proc: &Path) -> (usize, usize) {
     (instances, watches)
 }
 
-/// Returns the processes that ended proxies left, each with the proxy's pid.
-pub(crate) fn left_processes() -> Vec<(u32, u32)> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let left = entries.filter_map(|entry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        let environment = fs::read(entry.path().join("environ")).ok()?;
-        let proxy = guard(&environment)?;
-        let is_left = !Path::new("/proc").join(proxy.to_string()).exists() && !is_detached(pid);
-        is_left.then_some((pid, proxy))
-    });
-    left.collect()
-}
-
-/// Whether the process belongs to a session that a process of a server opened, and so intends to survive.
-fn is_detached(pid: u32) -> bool {
-    let session = group_and_session(&pid.to_string()).map(|(_, session)| session);
-    let environment = session.and_then(|it| fs::read(format!("/proc/{it}/environ")).ok());
-    environment.is_some_and(|it| guard(&it).is_some())
-}
-
-/// Returns the pid of the proxy in the environment of a process that it started.
-fn guard(environment: &[u8]) -> Option<u32> {
-    let mut variables = environment.split(|byte| *byte == 0);
-    let value = variables.find_map(|it| it.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))?;
-    let pid = value.split(|byte| *byte == b'-').next()?;
-    std::str::from_utf8(pid).ok()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::super::report::Severity;
@@ -131,11 +102,5 @@ mod tests {
             after.0 > before.0 && after.1 > before.1,
             "{before:?} {after:?}"
         );
-    }
-
-    #[test]
-    fn a_process_names_its_proxy() {
-        assert_eq!(guard(b"A=1\0MCP_PROXY_GUARD=42-1a2b\0B=2\0"), Some(42));
-        assert_eq!(guard(b"XMCP_PROXY_GUARD=42-1a2b\0"), None);
     }
 }

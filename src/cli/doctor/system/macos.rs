@@ -23,9 +23,3 @@ pub(crate) fn desktop_path() -> OsString {
 pub(crate) fn watch_limits() -> Vec<Finding> {
     Vec::new()
 }
-
-/// Returns the processes that ended proxies left, each with the proxy's pid; macOS does not show the environment of
-/// other processes, which tells them.
-pub(crate) fn left_processes() -> Vec<(u32, u32)> {
-    Vec::new()
-}
