@@ -53,7 +53,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<u8, CliError> {
         findings.extend(entries(file, &desktop_path, &project));
     }
     findings.extend(approval::findings(&home, &project, &files));
-    findings.extend(system::watch_limits());
+    findings.extend(system::limits());
     findings.extend(proxies::findings());
     findings.extend(args.http.as_ref().map(proxies::address));
     print(&if args.json {

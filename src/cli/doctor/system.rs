@@ -2,7 +2,11 @@
 
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(target_os = "macos")]
+#[cfg(any(target_os = "macos", all(test, target_os = "linux")))]
+#[cfg_attr(
+    not(target_os = "macos"),
+    expect(dead_code, reason = "for macOS; parts are tested here as well")
+)]
 mod macos;
 #[cfg(windows)]
 mod windows;
@@ -14,4 +18,4 @@ use macos as this;
 #[cfg(windows)]
 use windows as this;
 
-pub(super) use this::{desktop_path, watch_limits};
+pub(super) use this::{desktop_path, limits};

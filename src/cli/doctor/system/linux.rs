@@ -24,7 +24,7 @@ pub(crate) fn desktop_path() -> OsString {
 }
 
 /// Returns findings about the limits on watched directories and on watchers, which all programs of the user share.
-pub(crate) fn watch_limits() -> Vec<Finding> {
+pub(crate) fn limits() -> Vec<Finding> {
     let limit = |name: &str| -> Option<usize> {
         let text = fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")).ok()?;
         text.trim().parse().ok()

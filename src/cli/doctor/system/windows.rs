@@ -9,7 +9,7 @@ pub(crate) fn desktop_path() -> OsString {
     std::env::var_os("PATH").unwrap_or_default()
 }
 
-/// Returns findings about limits on watched files; Windows has none.
-pub(crate) fn watch_limits() -> Vec<Finding> {
+/// Returns no finding: Windows has no limit on watched or open files.
+pub(crate) fn limits() -> Vec<Finding> {
     Vec::new()
 }
