@@ -307,9 +307,17 @@ async function importFirst() {
     }
 }
 
+/** Returns the number of threads of this process. */
+function threads() {
+    if (process.platform === 'linux') return fs.readdirSync('/proc/self/task').length;
+    // Prints a heading and a line for each thread.
+    const { execFileSync } = require('node:child_process');
+    const lines = execFileSync('/bin/ps', ['-M', String(process.pid)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    return lines.trim().split('\n').length - 1;
+}
+
 /** Returns a check, to run after packages were loaded, for effects that only the command may have. */
 function watch() {
-    const threads = () => fs.readdirSync('/proc/self/task').length;
     const before = threads();
     return () => {
         // Node.js starts the four threads of its own pool on first use.

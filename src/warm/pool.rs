@@ -100,17 +100,18 @@ impl StandbyPool {
         })
     }
 
-    /// Returns the path of a new folder in the private directory, which is removed with the proxy.
+    /// Returns the canonical path of a new folder in the private directory, which is removed with the proxy. Node.js
+    /// resolves symlinks in the paths that it loads, and on macOS the folder for temporary files is below one.
     pub(super) fn folder(&self, reaper: &Reaper) -> io::Result<PathBuf> {
         let mut inner = locked(&self.inner);
         inner.last += 1;
         let name = inner.last.to_string();
         if let Some(directory) = &inner.directory {
-            return Ok(directory.path().join(name));
+            return Ok(dunce::canonicalize(directory.path())?.join(name));
         }
         let directory = private_files::temporary(PREFIX)?;
         reaper.remove(directory.path());
-        let path = directory.path().join(name);
+        let path = dunce::canonicalize(directory.path())?.join(name);
         inner.directory = Some(directory);
         Ok(path)
     }

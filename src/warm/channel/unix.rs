@@ -1,5 +1,10 @@
 //! Named pipes `go` and `said` in the folder of the standby.
 
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
@@ -9,6 +14,11 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::write;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::{OpenOptions, Receiver};
+
+#[cfg(target_os = "linux")]
+use linux::create_pipe;
+#[cfg(target_os = "macos")]
+use macos::create_pipe;
 
 /// Whether processes can wait as standbys.
 pub(crate) const IS_SUPPORTED: bool = true;
@@ -26,8 +36,8 @@ impl StandbyChannel {
     /// Creates the channel of the standby with this folder.
     pub(crate) fn create(folder: &Path) -> io::Result<Self> {
         let (go, said) = (folder.join("go"), folder.join("said"));
-        fifo(&go)?;
-        fifo(&said)?;
+        create_pipe(&go)?;
+        create_pipe(&said)?;
         let open =
             |path: &Path, flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
         let messages = OpenOptions::new().open_receiver(&said)?;
@@ -49,21 +59,4 @@ impl StandbyChannel {
     pub(crate) async fn receive(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
         self.messages.read_buf(buffer).await.map(drop)
     }
-}
-
-#[cfg(target_os = "linux")]
-fn fifo(path: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, FileType, Mode};
-    Ok(rustix::fs::mknodat(
-        CWD,
-        path,
-        FileType::Fifo,
-        Mode::RUSR | Mode::WUSR,
-        0,
-    )?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn fifo(_: &Path) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }

@@ -75,6 +75,17 @@ alike! {
     node_with_tsx: "server.mts" "node --import tsx server.mts";
 }
 
+/// On macOS the folder for temporary files is `/var/folders/…`, and `/var` is a symlink, which Node.js resolves.
+#[test]
+fn a_folder_for_temporary_files_below_a_symlink() {
+    let real = tempfile::tempdir().unwrap();
+    let room = tempfile::tempdir().unwrap();
+    let link = room.path().join("var");
+    symlink(real.path(), &link).unwrap();
+    let proxy = || Proxy::dev(words("node server.mjs")).env("TMPDIR", &link);
+    super::all_alike(project(), "server.mjs", proxy, |_, _, _| {});
+}
+
 /// An ES module whose source has `code` in it, with a package of this text.
 #[track_caller]
 fn with(code: &str, package: &str) -> Warmed {
