@@ -9,30 +9,57 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use notify::event::{EventKind, ModifyKind};
-use notify::{Config, ErrorKind, RecommendedWatcher, RecursiveMode};
+use notify::{Config, ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 use notify_debouncer_full::file_id::FileId;
 use notify_debouncer_full::{
     DebounceEventResult, DebouncedEvent, Debouncer, FileIdCache, new_debouncer_opt,
 };
 
 use super::dispatcher::NoticeDispatcher;
-use super::file_events::{RECURSIVE, WatchBackend};
+use super::file_events::{BackendTraits, Reach, WatchBackend};
 use super::messages::{LimitReached, Touch, WatcherMessage, WriteState};
+use super::paths::canonical;
 
 const DEBOUNCE: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_millis(5);
 
+/// Differences of this system's events from those of inotify.
+const TRAITS: BackendTraits = BackendTraits {
+    is_recursive: cfg!(any(target_os = "macos", windows)),
+    // notify replaces the stream of FSEvents, which covers all watches.
+    is_interrupted: cfg!(target_os = "macos"),
+    canonical: if cfg!(any(target_os = "macos", windows)) {
+        Some(canonical)
+    } else {
+        None
+    },
+};
+
 /// notify backend.
 #[derive(Debug)]
-struct DebouncedBackend(Debouncer<RecommendedWatcher, RawEventForwarder>);
+struct DebouncedBackend<W: Watcher> {
+    debouncer: Debouncer<W, RawEventForwarder>,
+    traits: BackendTraits,
+}
 
 /// Starts the debouncer.
 pub(super) fn start_backend(
     dispatcher: &Arc<NoticeDispatcher>,
 ) -> io::Result<Box<dyn WatchBackend>> {
+    start_on::<RecommendedWatcher>(dispatcher, TRAITS)
+}
+
+/// Starts the debouncer on a watcher of notify with the given traits.
+pub(super) fn start_on<W>(
+    dispatcher: &Arc<NoticeDispatcher>,
+    traits: BackendTraits,
+) -> io::Result<Box<dyn WatchBackend>>
+where
+    W: Watcher + std::fmt::Debug + 'static,
+{
     let messages = dispatcher.messages.clone();
     let raw_events = RawEventForwarder(messages.clone());
-    let debouncer = new_debouncer_opt::<_, RecommendedWatcher, _>(
+    let debouncer = new_debouncer_opt::<_, W, _>(
         DEBOUNCE,
         Some(TICK),
         move |result| forward(result, &messages),
@@ -43,17 +70,24 @@ pub(super) fn start_backend(
         ErrorKind::Io(error) => error,
         _ => io::Error::other(error),
     })?;
-    Ok(Box::new(DebouncedBackend(debouncer)))
+    Ok(Box::new(DebouncedBackend { debouncer, traits }))
 }
 
-impl WatchBackend for DebouncedBackend {
-    fn watch(&mut self, directory: &Path) -> Result<bool, LimitReached> {
-        let mode = if RECURSIVE {
-            RecursiveMode::Recursive
-        } else {
-            RecursiveMode::NonRecursive
+impl<W: Watcher + std::fmt::Debug> WatchBackend for DebouncedBackend<W> {
+    fn traits(&self) -> BackendTraits {
+        self.traits
+    }
+
+    fn watch(&mut self, directory: &Path, reach: Reach) -> Result<bool, LimitReached> {
+        // An attempt would interrupt the other watches.
+        if !directory.is_dir() {
+            return Ok(false);
+        }
+        let mode = match reach {
+            Reach::Entries => RecursiveMode::NonRecursive,
+            Reach::Below => RecursiveMode::Recursive,
         };
-        match self.0.watch(directory, mode) {
+        match self.debouncer.watch(directory, mode) {
             Ok(()) => Ok(true),
             Err(error) if is_limit(&error) => Err(LimitReached),
             Err(error) => {
@@ -65,7 +99,7 @@ impl WatchBackend for DebouncedBackend {
 
     fn unwatch(&mut self, directory: &Path) {
         // Fails for a watch that the system has ended together with its directory.
-        let _ = self.0.unwatch(directory);
+        let _ = self.debouncer.unwatch(directory);
     }
 }
 

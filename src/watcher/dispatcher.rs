@@ -217,6 +217,13 @@ impl NoticeDispatcher {
     }
 
     /// Reports all events in the kernel queue. Does nothing on systems without a readable queue.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(
+            clippy::unused_self,
+            reason = "only Linux has a queue that can be read"
+        )
+    )]
     pub(super) fn report_queued(&self) {
         #[cfg(target_os = "linux")]
         self.read_queue();

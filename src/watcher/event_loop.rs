@@ -1,7 +1,9 @@
 //! Event loop of the watcher thread: owns the trees and the event source, turns signals and time into notices.
 
+mod imprecise;
 mod registration;
 
+use std::collections::BTreeSet;
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +47,8 @@ pub(super) struct WatcherThread {
     is_mount_reported: bool,
     /// Unread files of initial baselines, each with its tree number.
     unread: Vec<(u64, PathBuf)>,
+    /// Directories to examine, since an event may concern any of their entries.
+    marked: BTreeSet<PathBuf>,
 }
 
 impl WatcherThread {
@@ -71,6 +75,7 @@ impl WatcherThread {
             no_events: false,
             is_mount_reported: false,
             unread: Vec::new(),
+            marked: BTreeSet::new(),
         }
     }
 
@@ -88,6 +93,9 @@ impl WatcherThread {
                     Some(WatcherMessage::Stop) => return,
                     Some(message) => self.on_message(message),
                 }
+            }
+            if let Err(LimitReached) = self.examine_marked() {
+                self.fall_back(0);
             }
             self.on_time(Instant::now());
         }
@@ -134,13 +142,20 @@ impl WatcherThread {
 
     fn on_message(&mut self, message: WatcherMessage) {
         let outcome = match message {
-            WatcherMessage::Touched(touches) => self.on_touches(&touches),
+            WatcherMessage::Touched(mut touches) => {
+                for touch in &mut touches {
+                    touch.path = self.on_disk(std::mem::take(&mut touch.path));
+                }
+                self.on_touches(&touches)
+            }
             WatcherMessage::BatchEnd(ids) => {
                 self.dispatcher.batch_processed(&ids);
                 Ok(())
             }
             WatcherMessage::RawEvent(path) => {
+                let path = self.on_disk(path);
                 self.on_raw_event(&path);
+                self.mark_directory(&path);
                 Ok(())
             }
             WatcherMessage::Add {
@@ -213,7 +228,7 @@ impl WatcherThread {
     }
 
     /// Watches a new directory or marks a selected file for comparison.
-    fn examine(
+    pub(super) fn examine(
         &mut self,
         index: usize,
         touch: &Touch,
@@ -241,7 +256,7 @@ impl WatcherThread {
     }
 
     /// Forgets a removed or replaced directory; marks all known files below it for comparison.
-    fn forget(&mut self, path: &Path) {
+    pub(super) fn forget(&mut self, path: &Path) {
         if let Some(watches) = &mut self.watches {
             watches.forget(path);
         }
@@ -260,7 +275,7 @@ impl WatcherThread {
     }
 
     /// Examines one tree again after a change of ignore rules or of a symlink.
-    fn rescan(&mut self, index: usize) -> Result<(), LimitReached> {
+    pub(super) fn rescan(&mut self, index: usize) -> Result<(), LimitReached> {
         let tree = &mut self.trees[index];
         if let Some(watches) = &mut self.watches {
             watches.release(tree.number);
@@ -281,7 +296,7 @@ impl WatcherThread {
         Ok(())
     }
 
-    fn restamp(&mut self, index: usize) -> Vec<PathBuf> {
+    pub(super) fn restamp(&mut self, index: usize) -> Vec<PathBuf> {
         let restamped = self.trees[index].rewalk(&mut self.watches);
         restamped.unwrap_or_else(|LimitReached| {
             // The first poll finds the remaining changes.
@@ -385,7 +400,7 @@ fn named(tree: &Tree, touches: &[Touch]) -> Vec<Touch> {
 }
 
 /// Returns the type of the entry itself, without following a symlink.
-fn kind(path: &Path) -> Option<FileType> {
+pub(super) fn kind(path: &Path) -> Option<FileType> {
     let found = std::fs::symlink_metadata(path).ok()?;
     Some(found.file_type())
 }

@@ -14,15 +14,38 @@ use super::matcher::Matcher;
 use super::messages::LimitReached;
 use super::symlinks::TreeSymlinks;
 
-/// Whether one watch covers a whole directory tree. On Linux a recursive watch would be one watch per directory,
-/// ignored ones included, so each walked directory is watched separately.
-pub(super) const RECURSIVE: bool = cfg!(any(target_os = "macos", windows));
+/// Extent of a watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reach {
+    /// The entries of the directory.
+    Entries,
+    /// Everything below the directory, if the backend can watch that at once.
+    Below,
+}
+
+/// Differences of a backend from inotify.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct BackendTraits {
+    /// Whether one watch covers a whole directory tree. On Linux such a watch would be one per directory, ignored ones
+    /// included, so each walked directory is watched separately.
+    pub(super) is_recursive: bool,
+    /// Whether events are lost while a watch is added or ended.
+    pub(super) is_interrupted: bool,
+    /// Returns the canonical path of a directory that events may spell in another way, for example in other case.
+    /// `None` if events carry canonical paths, and a path for each changed entry.
+    pub(super) canonical: Option<fn(&Path) -> PathBuf>,
+}
 
 /// Backend for file events. Dropping it ends the events.
 pub(super) trait WatchBackend: std::fmt::Debug {
-    /// Watches the entries of a directory; on macOS and Windows everything below it. Returns false for a missing or
+    /// Returns the differences from inotify; none by default.
+    fn traits(&self) -> BackendTraits {
+        BackendTraits::default()
+    }
+
+    /// Watches the entries of a directory, or with [`Reach::Below`] everything below it. Returns false for a missing or
     /// unreadable directory.
-    fn watch(&mut self, directory: &Path) -> Result<bool, LimitReached>;
+    fn watch(&mut self, directory: &Path, reach: Reach) -> Result<bool, LimitReached>;
 
     /// Ends a watch, which the system may have ended already.
     fn unwatch(&mut self, directory: &Path);
@@ -35,11 +58,21 @@ pub(super) type MakeBackend = fn(&Arc<NoticeDispatcher>) -> io::Result<Box<dyn W
 #[derive(Debug)]
 pub(super) struct DirectoryWatches {
     backend: Box<dyn WatchBackend>,
+    traits: BackendTraits,
     dispatcher: Arc<NoticeDispatcher>,
     /// Directories with a watch in the system.
-    watched: BTreeSet<PathBuf>,
+    watched: BTreeMap<PathBuf, Reach>,
     /// Required directories and the trees that require them.
-    needed: BTreeMap<PathBuf, BTreeSet<u64>>,
+    needed: BTreeMap<PathBuf, Need>,
+    /// Whether events may have been lost.
+    has_gap: bool,
+}
+
+/// Requirement of a watch.
+#[derive(Debug)]
+struct Need {
+    reach: Reach,
+    trees: BTreeSet<u64>,
 }
 
 impl DirectoryWatches {
@@ -47,12 +80,24 @@ impl DirectoryWatches {
         make_backend: MakeBackend,
         dispatcher: &Arc<NoticeDispatcher>,
     ) -> io::Result<Self> {
+        let backend = make_backend(dispatcher)?;
         Ok(Self {
-            backend: make_backend(dispatcher)?,
+            traits: backend.traits(),
+            backend,
             dispatcher: dispatcher.clone(),
-            watched: BTreeSet::new(),
+            watched: BTreeMap::new(),
             needed: BTreeMap::new(),
+            has_gap: false,
         })
+    }
+
+    pub(super) fn traits(&self) -> BackendTraits {
+        self.traits
+    }
+
+    /// Whether events may have been lost since the last call, so that all trees must be walked again.
+    pub(super) fn take_gap(&mut self) -> bool {
+        std::mem::take(&mut self.has_gap)
     }
 
     /// Limits the events of `tree` to those relevant for `matcher`. The ignore rules of `matcher` must be read before
@@ -66,30 +111,43 @@ impl DirectoryWatches {
         self.dispatcher.set_symlinks(tree, symlinks);
     }
 
-    /// Watches the entries of one directory for the tree `id`; on macOS and Windows everything below it. Skips a
-    /// missing or unreadable directory.
-    pub(super) fn watch(&mut self, directory: &Path, id: u64) -> Result<(), LimitReached> {
-        if let Some(ids) = self.needed.get_mut(directory) {
-            ids.insert(id);
+    /// Watches a directory for the tree `id`. Skips a missing or unreadable directory.
+    pub(super) fn watch(
+        &mut self,
+        directory: &Path,
+        reach: Reach,
+        id: u64,
+    ) -> Result<(), LimitReached> {
+        let reach = if self.traits.is_recursive {
+            reach
         } else {
-            self.needed.insert(directory.to_owned(), [id].into());
+            Reach::Entries
+        };
+        if let Some(need) = self.needed.get_mut(directory) {
+            need.reach = need.reach.max(reach);
+            need.trees.insert(id);
+        } else {
+            let trees = [id].into();
+            self.needed
+                .insert(directory.to_owned(), Need { reach, trees });
         }
-        self.cover(directory)
+        self.cover(directory, reach)
     }
 
-    fn cover(&mut self, directory: &Path) -> Result<(), LimitReached> {
-        let covered = if RECURSIVE {
-            directory
-                .ancestors()
-                .any(|above| self.watched.contains(above))
-        } else {
-            self.watched.contains(directory)
-        };
-        if covered {
+    fn cover(&mut self, directory: &Path, reach: Reach) -> Result<(), LimitReached> {
+        let own = self.watched.get(directory).copied();
+        let is_below = |above: &Path| self.watched.get(above) == Some(&Reach::Below);
+        let is_covered = own.is_some_and(|own| own >= reach)
+            || self.traits.is_recursive && directory.ancestors().any(is_below);
+        if is_covered {
             return Ok(());
         }
-        if self.backend.watch(directory)? {
-            self.watched.insert(directory.to_owned());
+        if own.is_some() {
+            self.unwatch(directory);
+        }
+        if self.backend.watch(directory, reach)? {
+            self.note_gap();
+            self.watched.insert(directory.to_owned(), reach);
         }
         Ok(())
     }
@@ -97,22 +155,29 @@ impl DirectoryWatches {
     /// Ends the watches that only the tree `id` needed.
     pub(super) fn release(&mut self, id: u64) {
         let mut unneeded = Vec::new();
-        self.needed.retain(|directory, ids| {
-            if ids.remove(&id) && ids.is_empty() {
+        self.needed.retain(|directory, need| {
+            if need.trees.remove(&id) && need.trees.is_empty() {
                 unneeded.push(directory.clone());
             }
-            !ids.is_empty()
+            !need.trees.is_empty()
         });
-        unneeded.retain(|directory| self.watched.remove(directory));
-        if RECURSIVE && !unneeded.is_empty() {
+        let ended: Vec<&PathBuf> = unneeded
+            .iter()
+            .filter(|directory| self.watched.remove(*directory).is_some())
+            .collect();
+        if self.traits.is_recursive && !ended.is_empty() {
             // Directories covered by a removed parent watch get their own watch before the parent watch ends.
-            for directory in self.needed.keys().cloned().collect::<Vec<_>>() {
+            let needed = self
+                .needed
+                .iter()
+                .map(|(it, need)| (it.clone(), need.reach));
+            for (directory, reach) in needed.collect::<Vec<_>>() {
                 // Recursive watches have no limit.
-                let _ = self.cover(&directory);
+                let _ = self.cover(&directory, reach);
             }
         }
-        for directory in unneeded {
-            self.backend.unwatch(&directory);
+        for directory in ended {
+            self.unwatch(directory);
         }
     }
 
@@ -122,33 +187,25 @@ impl DirectoryWatches {
         let gone: Vec<PathBuf> = self
             .watched
             .range::<Path, _>((Bound::Included(directory), Bound::Unbounded))
+            .map(|(path, _)| path)
             .take_while(|path| path.starts_with(directory))
             .cloned()
             .collect();
         for path in gone {
-            self.backend.unwatch(&path);
-            self.watched.remove(&path);
+            self.unwatch(&path);
         }
     }
-}
 
-/// Returns the kind of a mount that may not report changes made by other machines or by another system on this one.
-#[cfg(target_os = "linux")]
-pub(super) fn remote_mount(path: &Path) -> Option<&'static str> {
-    const KINDS: [(u32, &str); 6] = [
-        (0x0102_1997, "9p"),
-        (0x6969, "NFS"),
-        (0xFF53_4D42, "CIFS"),
-        (0xFE53_4D42, "SMB"),
-        (0x6573_5546, "FUSE"),
-        (0x786F_4256, "vboxsf"),
-    ];
-    let found = rustix::fs::statfs(path).ok()?.f_type;
-    // The type has 32 bits; the C type is wider or signed on some machines.
-    KINDS
-        .iter()
-        .find(|(kind, _)| i128::from(found) & 0xFFFF_FFFF == i128::from(*kind))
-        .map(|(_, name)| *name)
+    fn unwatch(&mut self, directory: &Path) {
+        self.backend.unwatch(directory);
+        self.watched.remove(directory);
+        self.note_gap();
+    }
+
+    /// Notes that the other watches may have missed events.
+    fn note_gap(&mut self) {
+        self.has_gap |= self.traits.is_interrupted && !self.watched.is_empty();
+    }
 }
 
 /// Returns advice about a backend that does not start, to be appended to the error; empty if there is none.
@@ -164,9 +221,4 @@ pub(super) fn start_advice(error: &io::Error) -> &'static str {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn start_advice(_error: &io::Error) -> &'static str {
     ""
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn remote_mount(_path: &Path) -> Option<&'static str> {
-    None
 }

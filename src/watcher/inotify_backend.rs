@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::dispatcher::NoticeDispatcher;
-use super::file_events::WatchBackend;
+use super::file_events::{Reach, WatchBackend};
 use super::inotify::InotifyQueue;
 use super::messages::LimitReached;
 
@@ -60,7 +60,7 @@ fn follow(dispatcher: &NoticeDispatcher, descriptor: &OwnedFd, ended: &PipeReade
 }
 
 impl WatchBackend for InotifyBackend {
-    fn watch(&mut self, directory: &Path) -> Result<bool, LimitReached> {
+    fn watch(&mut self, directory: &Path, _: Reach) -> Result<bool, LimitReached> {
         let watched = self.dispatcher.queue(|queue| match queue {
             Some(queue) => queue.watch(directory),
             None => Ok(()),

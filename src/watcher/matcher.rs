@@ -11,11 +11,13 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::WatchError;
+use super::file_events::Reach;
 use super::ignores::Ignores;
 use super::messages::Touch;
-use super::paths::{canonical, repository};
+use super::paths::{canonical, composed, repository};
 pub(super) use extra_files::ExtraFiles;
 
 /// One interpretation of a glob: a root directory and a pattern below it.
@@ -39,7 +41,7 @@ impl GlobRule {
     /// Whether the glob matches the file; disregards ignore rules.
     fn matches(&self, path: &Path) -> bool {
         path.strip_prefix(&self.root)
-            .is_ok_and(|below| self.pattern.is_match(below))
+            .is_ok_and(|below| self.pattern.is_match(composed(below)))
     }
 
     /// Whether the directory may contain a match or lead to one; disregards ignore rules.
@@ -222,6 +224,13 @@ impl Matcher {
         } else {
             self.selects(path)
         }
+    }
+
+    /// Returns the extent of the watch of a walked directory: a glob may select files of its subdirectories, or none.
+    pub(super) fn reach(&self, directory: &Path) -> Reach {
+        let subdirectory = directory.join("_");
+        let below = self.includes().any(|rule| rule.reaches(&subdirectory));
+        if below { Reach::Below } else { Reach::Entries }
     }
 
     /// Whether the directory may contain selected files or lead to them.
@@ -413,7 +422,7 @@ fn rule(
     root: &Path,
     pattern: &[&str],
 ) -> Result<GlobRule, WatchError> {
-    let matcher = GlobBuilder::new(&pattern.join("/"))
+    let matcher = GlobBuilder::new(&pattern.join("/").nfc().collect::<String>())
         .literal_separator(true)
         .case_insensitive(cfg!(any(target_os = "macos", windows)))
         .build()

@@ -53,6 +53,10 @@ pub(super) struct Touch {
 
 /// Write state of a file according to a touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(any(target_os = "linux", test)),
+    expect(dead_code, reason = "only inotify reports open and closed files")
+)]
 pub(super) enum WriteState {
     /// Opened for writing and not closed yet.
     Open,

@@ -1,11 +1,15 @@
-//! Paths as events report them.
+//! Paths as events report them, and as globs match them.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+
+use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
 /// Path that every path starts with.
 pub(super) const EVERYTHING: &str = "";
 
-/// Returns the path with its existing part canonical, since events carry canonical paths.
+/// Returns the path with its existing part canonical, since events carry canonical paths. On macOS and Windows that part
+/// has the case and the composition of the names on the disk.
 pub(super) fn canonical(path: &Path) -> PathBuf {
     path.ancestors()
         .find_map(|existing| {
@@ -30,4 +34,15 @@ pub(super) fn canonical_parent(file: &Path) -> PathBuf {
     let file = std::path::absolute(file);
     let parent = file.ok().and_then(|file| file.parent().map(canonical));
     parent.unwrap_or_default()
+}
+
+/// Returns the path with composed characters: a glob with `é` also matches the name that macOS spells as `e` with an
+/// accent.
+pub(super) fn composed(path: &Path) -> Cow<'_, Path> {
+    match path.to_str() {
+        Some(text) if !text.is_ascii() && !is_nfc(text) => {
+            Cow::Owned(text.nfc().collect::<String>().into())
+        }
+        _ => Cow::Borrowed(path),
+    }
 }

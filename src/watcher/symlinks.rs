@@ -76,6 +76,13 @@ impl TreeSymlinks {
         names
     }
 
+    /// Whether the entry is a followed symlink.
+    pub(super) fn knows(&self, link: &Path) -> bool {
+        self.steps
+            .get(link)
+            .is_some_and(|links| links.contains(link))
+    }
+
     /// Records the directory entries that determine the target of `link`. Returns the directories to watch for them.
     pub(super) fn follow(&mut self, link: &Path) -> BTreeSet<PathBuf> {
         self.forget(link);

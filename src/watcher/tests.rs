@@ -3,11 +3,15 @@
 mod debounced;
 mod exact;
 mod fallback;
+#[cfg(unix)]
+mod fsevents;
 mod glancing;
 mod inferring;
 mod joining;
 mod linked;
 mod matching;
+#[cfg(target_os = "linux")]
+mod pending;
 mod saved;
 mod saves;
 mod sharing;

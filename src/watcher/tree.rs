@@ -6,6 +6,7 @@ mod disk_state;
 mod extra_files;
 mod idle;
 mod listener;
+mod listing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::FileType;
@@ -16,7 +17,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::SystemTime;
 
 use super::baseline::{FileStamp, FileState};
-use super::file_events::DirectoryWatches;
+use super::file_events::{DirectoryWatches, Reach};
 use super::matcher::Matcher;
 use super::messages::LimitReached;
 use super::paths::{EVERYTHING, canonical_parent, repository};
@@ -211,7 +212,7 @@ impl Tree {
         for root in &roots {
             let existing = root.ancestors().find(|place| place.is_dir());
             if let (false, Some(existing)) = (root.is_dir(), existing) {
-                self.watch(watches, existing)?;
+                self.watch(watches, existing, Reach::Entries)?;
                 // The root may have been created before the watch began.
                 if !root.is_dir() {
                     continue;
@@ -220,7 +221,7 @@ impl Tree {
             self.adopt(root.clone(), watches, &mut found)?;
         }
         for ancestor in &ancestors {
-            self.watch(watches, ancestor)?;
+            self.watch(watches, ancestor, Reach::Entries)?;
         }
         match &self.named_files {
             Some(files) => Ok(files.iter().cloned().collect()),
@@ -262,7 +263,8 @@ impl Tree {
             if !self.symlinks.count_directory(&directory) {
                 continue;
             }
-            self.watch(watches, &self.symlinks.real(&directory))?;
+            let reach = self.matcher.reach(&directory);
+            self.watch(watches, &self.symlinks.real(&directory), reach)?;
             let Ok(entries) = std::fs::read_dir(&directory) else {
                 // Unreadable or removed meanwhile; a change of its mode triggers another visit.
                 continue;
@@ -302,7 +304,7 @@ impl Tree {
                 break;
             }
             for directory in &directories {
-                self.watch(watches, directory)?;
+                self.watch(watches, directory, Reach::Entries)?;
             }
             watched.extend(directories);
         }
@@ -327,9 +329,10 @@ impl Tree {
         &self,
         watches: &mut Option<DirectoryWatches>,
         directory: &Path,
+        reach: Reach,
     ) -> Result<(), LimitReached> {
         match watches {
-            Some(watches) if !self.polled => watches.watch(directory, self.number),
+            Some(watches) if !self.polled => watches.watch(directory, reach, self.number),
             _ => Ok(()),
         }
     }

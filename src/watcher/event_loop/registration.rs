@@ -4,11 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use super::super::file_events::{DirectoryWatches, remote_mount, start_advice};
+use super::super::file_events::{DirectoryWatches, start_advice};
 use super::super::infer::Inference;
 use super::super::matcher::Matcher;
 use super::super::messages::LimitReached;
 use super::super::paths::{EVERYTHING, canonical_parent};
+use super::super::remote_mount::remote_mount;
 use super::super::settle::Settle;
 use super::super::symlinks::MOST_DIRECTORIES;
 use super::super::tree::{Tree, TreeListener, is_newer};

@@ -226,3 +226,16 @@ fn pseudo_file_systems_are_never_entered() {
         assert!(!matcher.may_lead_to_files(Path::new(place)), "{place}");
     }
 }
+
+#[test]
+fn a_name_matches_in_both_compositions() {
+    let (composed, decomposed) = ("caf\u{e9}.py", "cafe\u{301}.py");
+    for glob in [composed, decomposed] {
+        let matcher = Matcher::new("/project".into(), vec![format!("src/*/{glob}")]).unwrap();
+        for name in [composed, decomposed] {
+            let path = Path::new("/project/src/a").join(name);
+            assert!(matcher.selects(&path), "{glob:?} {name:?}");
+        }
+        assert!(!matcher.selects(Path::new("/project/src/a/cafe.py")));
+    }
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::super::file_events::DirectoryWatches;
+use super::super::file_events::{DirectoryWatches, Reach};
 use super::super::matcher::{ExtraFiles, PathClass};
 use super::super::messages::LimitReached;
 use super::super::paths::canonical_parent;
@@ -200,7 +200,7 @@ impl Tree {
         let mut found = Vec::new();
         for directory in directories {
             if let Some(above) = directory.parent() {
-                self.watch(watches, above)?;
+                self.watch(watches, above, Reach::Entries)?;
             }
             self.adopt(directory, watches, &mut found)?;
         }
