@@ -9,7 +9,6 @@ use super::*;
 use crate::bridge::Identity;
 use crate::server::link::Link;
 use crate::server::test_client::{CountingClient, call, client};
-use crate::transport::stream::Outbox;
 
 const LONG: Duration = Duration::from_secs(3600);
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -231,6 +230,7 @@ async fn a_save_that_only_the_system_knows_of_is_not_overtaken() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn all_that_waited_goes_out_in_one_write() {
+    use crate::transport::stream::Outbox;
     use rustix::pipe::{PipeFlags, pipe_with};
 
     let (gate, (client, _reader)) = (gate(LONG), client());
