@@ -1,8 +1,7 @@
-//! Paths in a record of an installation: as text, or as bytes if they are not UTF-8. They must stay exact, since a later
-//! removal opens the files.
+//! Paths in a record of an installation: as text, or in the units of the system if they are not Unicode. They must stay
+//! exact, since a later removal opens the files.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -11,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[serde(untagged)]
 enum RecordedPath {
     Text(String),
-    Bytes(Vec<u8>),
+    Units(OsString),
 }
 
 pub(super) fn serialize<S: Serializer>(
@@ -20,7 +19,7 @@ pub(super) fn serialize<S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(paths.iter().map(|path| match path.to_str() {
         Some(text) => RecordedPath::Text(text.to_owned()),
-        None => RecordedPath::Bytes(path.as_os_str().as_bytes().to_owned()),
+        None => RecordedPath::Units(path.as_os_str().to_owned()),
     }))
 }
 
@@ -30,7 +29,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     let paths = Vec::<RecordedPath>::deserialize(deserializer)?;
     let path = |path| match path {
         RecordedPath::Text(text) => PathBuf::from(text),
-        RecordedPath::Bytes(bytes) => OsString::from_vec(bytes).into(),
+        RecordedPath::Units(units) => units.into(),
     };
     Ok(paths.into_iter().map(path).collect())
 }
