@@ -7,7 +7,7 @@ use crate::watcher::matcher::Matcher;
 use crate::watcher::messages::WatcherMessage;
 
 #[test]
-fn who_comes_before_events_were_looked_at_is_suspected_until_then() {
+fn a_subscriber_that_joins_before_pending_events_are_read_is_suspect_until_then() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
     let (sender, signals) = std::sync::mpsc::channel();
