@@ -126,7 +126,11 @@ async fn take_all(
         }
         return Ok(responses::empty(StatusCode::ACCEPTED));
     }
-    let (number, receiver) = entry.streams.open(&ids).map_err(legacy_sessions::refusal)?;
+    let answers_only = accepted == AcceptedTypes::Json;
+    let (number, receiver) = entry
+        .streams
+        .open(&ids, answers_only)
+        .map_err(legacy_sessions::refusal)?;
     let guard = StreamReadGuard::new(entry.streams.clone(), number);
     for (line, envelope) in messages {
         if let (Some("initialize"), Some(id)) = (envelope.method.as_deref(), envelope.id) {
@@ -142,10 +146,10 @@ async fn take_all(
         primed: entry.streams.is_primed(),
         accepted,
     };
-    Ok(responses::respond(receiver, format, guard, || {
+    responses::respond(receiver, format, guard, || {
         entry.streams.mark_resumable(number);
     })
-    .await)
+    .await
 }
 
 /// Answers a cancelled request with an error: the server need not answer it, but HTTP requires a response.

@@ -211,5 +211,6 @@ pub(super) async fn take(
         primed: false,
         accepted,
     };
-    Ok(responses::respond(receiver, format, guard, || {}).await)
+    let response = responses::respond(receiver, format, guard, || {}).await;
+    response.map_err(|refusal| refusal.to(Some(id)))
 }

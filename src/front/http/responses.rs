@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::message_queue::{MessageReceiver, QueuedMessage, ResponseObserver, SseBody};
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, InvalidMessage, MessageKind,
-    PARSE_ERROR, RawId, RequestId, error_response,
+    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_REQUEST, InvalidMessage, PARSE_ERROR, RawId,
+    RequestId, error_response,
 };
 
 /// Time without an answer after which the response begins as a stream: clients time out silent requests.
@@ -120,7 +120,7 @@ impl IntoResponse for ErrorResponse {
 pub(super) enum AcceptedTypes {
     /// Both, as the protocol requires.
     Both,
-    /// Only JSON: messages before the answer cannot be delivered.
+    /// Only JSON: the response cannot carry messages before the answer.
     Json,
     /// Only event streams.
     Events,
@@ -156,18 +156,17 @@ pub(super) struct ResponseFormat {
     pub(super) accepted: AcceptedTypes,
 }
 
-/// Waits for the first message and responds accordingly. Calls `on_stream` if the response becomes a stream.
+/// Waits for the first message and responds accordingly. Calls `on_stream` if the response becomes a stream. The error
+/// does not name the request.
 pub(super) async fn respond<R: ResponseObserver>(
     mut receiver: MessageReceiver,
     format: ResponseFormat,
     observer: R,
     on_stream: impl FnOnce(),
-) -> Response {
+) -> Result<Response, ErrorResponse> {
     if format.accepted == AcceptedTypes::Json {
-        return match answers(&mut receiver, format.answers).await {
-            Ok(answers) => complete_answer(answers, format.batch),
-            Err(refusal) => refusal.into_response(),
-        };
+        let answers = answers(&mut receiver, format.answers).await?;
+        return Ok(complete_answer(answers, format.batch));
     }
     let max_wait = if format.primed {
         PRIMED_SILENCE
@@ -186,13 +185,13 @@ pub(super) async fn respond<R: ResponseObserver>(
             }
             // The client will resume the stream.
             Ok(None) if format.primed => break,
-            Ok(None) => return ended().into_response(),
+            Ok(None) => return Err(ended()),
             Err(_) => break,
         }
     }
     let complete = first.len() == format.answers && first.iter().all(|it| it.answer.is_some());
     if complete && !format.primed && format.accepted == AcceptedTypes::Both {
-        return complete_answer(first, format.batch);
+        return Ok(complete_answer(first, format.batch));
     }
     on_stream();
     let events = SseBody::new(
@@ -207,10 +206,10 @@ pub(super) async fn respond<R: ResponseObserver>(
     } else {
         events
     };
-    event_stream(events.into_body())
+    Ok(event_stream(events.into_body()))
 }
 
-/// Collects `count` answers for a client that accepts only JSON. It cannot receive server requests.
+/// Collects `count` answers for a client that accepts only JSON, and drops the notifications before them.
 async fn answers(
     receiver: &mut MessageReceiver,
     count: usize,
@@ -220,18 +219,9 @@ async fn answers(
         let item = receiver.next().await.ok_or_else(ended)?;
         if item.answer.is_some() {
             answers.push(item);
-        } else if is_request(&item.message) {
-            let message = "the server sent a request before its response: accept text/event-stream to receive server \
-                requests";
-            return Err(ErrorResponse::unacceptable(message));
         }
     }
     Ok(answers)
-}
-
-fn is_request(message: &[u8]) -> bool {
-    let text = std::str::from_utf8(message).unwrap_or_default();
-    Envelope::parse(text).is_ok_and(|it| it.kind() == MessageKind::Request)
 }
 
 fn complete_answer(mut answers: Vec<QueuedMessage>, batch: bool) -> Response {

@@ -95,8 +95,13 @@ impl SessionStreams {
         self.state().initialize_id = Some(id.into());
     }
 
-    /// Begins the response to the requests with these ids. Returns its stream number and its receiver.
-    pub(super) fn open(&self, ids: &[RawId<'_>]) -> Result<(u64, MessageReceiver), StreamError> {
+    /// Begins the response to the requests with these ids. Returns its stream number and its receiver. With
+    /// `answers_only` it can carry no other messages.
+    pub(super) fn open(
+        &self,
+        ids: &[RawId<'_>],
+        answers_only: bool,
+    ) -> Result<(u64, MessageReceiver), StreamError> {
         let mut state = self.state();
         state.last_activity = Instant::now();
         if state.requests.len() + ids.len() > REQUESTS {
@@ -109,7 +114,9 @@ impl SessionStreams {
             return Err(StreamError::Twice);
         }
         let (sender, receiver) = queue();
-        let number = state.add(SessionStream::new(sender, Some(ids.len())));
+        let mut stream = SessionStream::new(sender, Some(ids.len()));
+        stream.answers_only = answers_only;
+        let number = state.add(stream);
         for id in ids {
             state.requests.insert((*id).into(), number);
         }
@@ -260,19 +267,25 @@ impl StreamsState {
         }
     }
 
-    /// Sends a message that belongs to no request, to the newest open GET stream. A request may also use an open
-    /// response stream; all else is queued. Returns false if a request does not fit into the queue.
-    fn send_unrelated(&mut self, message: Bytes, is_request: bool) -> bool {
-        let read = |stream: &&mut SessionStream| stream.is_read();
+    /// Sends a message that cannot be sent in the response of its request, to the newest open GET stream. A request may
+    /// also use an open response stream; all else is queued. Returns false if a request does not fit into the queue, or
+    /// if the client waits for answers and can receive no request meanwhile.
+    fn send_elsewhere(&mut self, message: Bytes, is_request: bool) -> bool {
         let mut streams = self.streams.values_mut().rev();
         let get_stream = streams.find(|it| it.answers.is_none() && it.is_read());
         let stream = match get_stream {
-            None if is_request => self.streams.values_mut().rev().find(read),
+            None if is_request => {
+                let mut streams = self.streams.values_mut().rev();
+                streams.find(|it| it.takes_messages())
+            }
             get_stream => get_stream,
         };
         if let Some(stream) = stream {
             stream.write(message, None);
             return true;
+        }
+        if is_request && self.streams.values().any(SessionStream::is_read) {
+            return false;
         }
         // A notification of the same change is already queued.
         if is_repeatable(&message) && self.backlog.contains(&message) {
@@ -332,16 +345,18 @@ impl Delivery for SessionStreams {
             RelatedRequest::Request(id) => state.requests.get(id.as_str()).copied(),
             RelatedRequest::Listen(_) | RelatedRequest::Nothing => None,
         };
-        if let Some(stream) = number.and_then(|number| state.streams.get_mut(&number)) {
+        if let Some(stream) = number.and_then(|number| state.streams.get_mut(&number))
+            && !stream.answers_only
+        {
             stream.write(message, None);
             return Ok(());
         }
         let is_request = Members::of(line).get("id").is_some();
         if matches!(related, RelatedRequest::Request(_)) && !is_request {
-            // The client has left, or the request was answered: only a request may still reach the client elsewhere.
+            // The client has left, accepts only the answer, or has it: only a request may reach the client elsewhere.
             return Ok(());
         }
-        if state.send_unrelated(message, is_request) {
+        if state.send_elsewhere(message, is_request) {
             Ok(())
         } else {
             Err(Undelivered)

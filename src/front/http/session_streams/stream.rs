@@ -28,6 +28,8 @@ pub(super) struct SessionStream {
     pub(super) resumable: bool,
     /// True if it was written to the client completely.
     pub(super) written: bool,
+    /// True if it can carry nothing but the answers, because the client accepts no event stream.
+    pub(super) answers_only: bool,
 }
 
 /// Reason to keep a stream without a reader. For each reason, the number of streams and their bytes are limited, but
@@ -62,6 +64,7 @@ impl SessionStream {
             answers,
             resumable: answers.is_none(),
             written: false,
+            answers_only: false,
         }
     }
 
@@ -84,6 +87,11 @@ impl SessionStream {
 
     pub(super) fn is_read(&self) -> bool {
         self.sender.as_ref().is_some_and(MessageSender::is_read)
+    }
+
+    /// Returns true if a client reads it and can receive any message on it.
+    pub(super) fn takes_messages(&self) -> bool {
+        self.is_read() && !self.answers_only
     }
 
     pub(super) fn write(&mut self, message: Bytes, answer: Option<StatusCode>) {

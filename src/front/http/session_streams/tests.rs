@@ -16,7 +16,7 @@ fn read(feed: &mut MessageReceiver) -> Vec<String> {
 
 /// Begins a request whose response has become a stream; returns the stream's number and feed.
 fn begun(room: &SessionStreams, id: &str) -> (u64, MessageReceiver) {
-    let (number, feed) = room.open(&[id.into()]).unwrap();
+    let (number, feed) = room.open(&[id.into()], false).unwrap();
     room.mark_resumable(number);
     (number, feed)
 }
@@ -68,7 +68,7 @@ fn forty_broken_answers_are_all_brought_later() {
 #[test]
 fn only_what_was_promised_can_be_resumed() {
     let room = SessionStreams::new();
-    let (waiting, _feed) = room.open(&["1".into()]).unwrap();
+    let (waiting, _feed) = room.open(&["1".into()], false).unwrap();
     let (promised, _other) = begun(&room, "2");
     for last in [
         format!("{waiting}-0"),
@@ -143,7 +143,7 @@ fn the_queue_for_a_stream_is_bounded_and_reports_its_losses() {
 fn progress_of_a_request_goes_nowhere_else() {
     let room = SessionStreams::new();
     let (_, mut standing) = room.open_get_stream().unwrap();
-    let (number, feed) = room.open(&["1".into()]).unwrap();
+    let (number, feed) = room.open(&["1".into()], false).unwrap();
     drop(feed);
     room.reader_gone(number, false);
     room.send(PROGRESS, RelatedRequest::Request("1".into()))
@@ -155,6 +155,28 @@ fn progress_of_a_request_goes_nowhere_else() {
     room.send(question, RelatedRequest::Request("1".into()))
         .unwrap();
     assert_eq!(read(&mut standing), [question]);
+}
+
+#[test]
+fn a_response_that_is_json_carries_nothing_but_its_answer() {
+    let question = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    for related in [RelatedRequest::Request("1".into()), RelatedRequest::Nothing] {
+        let room = SessionStreams::new();
+        let (_, mut feed) = room.open(&["1".into()], true).unwrap();
+        // The client waits for its answer, and no stream may follow.
+        assert_eq!(room.send(question, related), Err(Undelivered));
+        let (_, mut other) = room.open(&["2".into()], false).unwrap();
+        room.send(question, related).unwrap();
+        assert_eq!(read(&mut other), [question]);
+        let (_, mut standing) = room.open_get_stream().unwrap();
+        room.send(question, related).unwrap();
+        assert_eq!(read(&mut standing), [question]);
+        room.send(PROGRESS, RelatedRequest::Request("1".into()))
+            .unwrap();
+        answer(&room, "1", 1);
+        assert_eq!(read(&mut feed).len(), 1);
+        assert!(read(&mut other).is_empty() && read(&mut standing).is_empty());
+    }
 }
 
 #[test]
@@ -171,7 +193,7 @@ fn a_request_that_nobody_waits_for_keeps_no_session_busy() {
 #[test]
 fn the_end_answers_what_is_open() {
     let room = SessionStreams::new();
-    let (_, mut feed) = room.open(&["\"a\"".into()]).unwrap();
+    let (_, mut feed) = room.open(&["\"a\"".into()], false).unwrap();
     room.end(r#"{"code":-32603,"message":"over"}"#);
     let said = read(&mut feed);
     assert!(
