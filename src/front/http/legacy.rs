@@ -1,5 +1,7 @@
 //! Handles clients of the legacy era: each has a session, which its first message begins.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use tokio::sync::oneshot;
@@ -8,7 +10,8 @@ use super::legacy_sessions::{self, LegacySession, check_revision, declares_moder
 use super::responses::{self, AcceptedTypes, ErrorResponse, ResponseFormat};
 use super::session_streams::StreamReadGuard;
 use super::{Front, SESSION_ID};
-use crate::jsonrpc::{Envelope, ErrorObject, MessageKind, RawId, Reply, elements};
+use crate::jsonrpc::{Envelope, ErrorObject, Members, MessageKind, RawId, Reply, elements, quoted};
+use crate::mcp::{LATEST_LEGACY, is_legacy_version};
 use crate::session::Delivery as _;
 
 /// The only revision with batches.
@@ -24,13 +27,13 @@ pub(super) async fn take(
     envelope: &Envelope<'_>,
     accepted: AcceptedTypes,
 ) -> Result<Response, ErrorResponse> {
-    let begins = envelope.kind() == MessageKind::Request
-        && envelope.method.as_deref() == Some("initialize")
-        && !headers.contains_key(SESSION_ID);
-    if begins {
-        return begin(front, line, accepted).await;
-    }
-    let entry = front.0.sessions.find(headers)?;
+    let is_initialize =
+        envelope.kind() == MessageKind::Request && envelope.method.as_deref() == Some("initialize");
+    let entry = match front.0.sessions.find(headers) {
+        // A client that starts again may still name its session of before.
+        Err(_) if is_initialize => return begin(front, line, accepted).await,
+        entry => entry?,
+    };
     check_revision(headers)?;
     take_all(&entry, &[(line, envelope)], false, accepted).await
 }
@@ -75,7 +78,7 @@ async fn begin(
     line: &str,
     accepted: AcceptedTypes,
 ) -> Result<Response, ErrorResponse> {
-    let (front, line) = (front.clone(), line.to_owned());
+    let (front, line) = (front.clone(), negotiable(line).into_owned());
     let (sender, response) = oneshot::channel();
     tokio::spawn(async move {
         let begun = front.0.sessions.begin(&front.0.session_factory).await;
@@ -103,6 +106,20 @@ async fn begin(
     });
     let gone = |_| ErrorResponse::crowded("the proxy is shutting down");
     response.await.map_err(gone)?
+}
+
+/// Returns an `initialize` request whose revision a session here can have: instead of an unknown one, which the server
+/// might accept, the newest one is requested.
+fn negotiable(line: &str) -> Cow<'_, str> {
+    let mut message = Members::of(line);
+    let mut params = Members::of(message.original("params").unwrap_or("{}"));
+    let requested = params.text("protocolVersion");
+    if requested.is_none_or(|revision| is_legacy_version(&revision)) {
+        return line.into();
+    }
+    params.set("protocolVersion", quoted(LATEST_LEGACY));
+    message.set("params", params.to_string());
+    message.to_string().into()
 }
 
 async fn take_all(

@@ -200,7 +200,8 @@ async fn take_one(
     if envelope.params.meta.protocol_version.is_some() {
         return modern::take(front, headers, line, envelope, accepted).await;
     }
-    if !declares_modern(headers) {
+    // Only the legacy era has `initialize`, whose body names the revisions that the client requests.
+    if !declares_modern(headers) || envelope.method.as_deref() == Some("initialize") {
         let to_request =
             |refusal: ErrorResponse| refusal.to(envelope.id.filter(|_| envelope.method.is_some()));
         let taken = legacy::take(front, headers, line, envelope, accepted).await;

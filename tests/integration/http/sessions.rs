@@ -263,6 +263,47 @@ fn only_newer_revisions_begin_streams_with_an_id() {
 }
 
 #[test]
+fn a_client_that_names_an_ended_session_begins_a_new_one_with_initialize() {
+    let stage = Stage::plain();
+    let ended = Legacy::begin(&stage.site);
+    ended.end();
+    let initialize = request(&json!(0), "initialize", &initialize_params());
+    let answer = stage
+        .site
+        .post(&[("Mcp-Session-Id", &ended.id)], &initialize);
+    assert_eq!(answer.status(), 200, "{}", answer.body);
+    let id = answer.head.header("mcp-session-id").unwrap();
+    assert_ne!(id, ended.id);
+}
+
+#[test]
+fn a_revision_without_sessions_is_negotiated_down() {
+    let stage = Stage::plain();
+    for revision in ["2026-07-28", "2099-01-01", "draft"] {
+        let mut params = initialize_params();
+        params["protocolVersion"] = revision.into();
+        let initialize = request(&json!(0), "initialize", &params);
+        let answer = stage
+            .site
+            .post(&[("MCP-Protocol-Version", revision)], &initialize);
+        assert_eq!(answer.status(), 200, "{revision}: {}", answer.body);
+        let agreed = answer.last().result()["protocolVersion"].clone();
+        assert_eq!(agreed, "2025-11-25", "{revision}");
+        let id = answer.head.header("mcp-session-id").unwrap().to_owned();
+        let headers = [
+            ("Mcp-Session-Id", &*id),
+            ("MCP-Protocol-Version", "2025-11-25"),
+        ];
+        let state = json!({"name": "state", "arguments": {}});
+        let state = request(&json!(1), "tools/call", &state);
+        let state = stage.site.post(&headers, &state).last().result();
+        // A server that accepts any revision would otherwise agree on one that has no sessions.
+        let requested = &state["structuredContent"]["initialize"]["protocolVersion"];
+        assert_eq!(requested, "2025-11-25", "{revision}");
+    }
+}
+
+#[test]
 fn batches_are_of_one_revision() {
     let stage = Stage::plain();
     let batch = json!([
