@@ -21,10 +21,10 @@ pub(crate) struct HttpArgs {
     #[arg(long, value_name = "FILE", requires = "http")]
     token_file: Option<PathBuf>,
     /// Admit browser pages of this origin; repeatable
-    #[arg(long = "allow-origin", value_name = "ORIGIN", requires = "http")]
+    #[arg(long = "allow-origin", value_name = "ORIGIN", requires = "http", value_parser = parse_origin)]
     origins: Vec<String>,
     /// Admit requests for this host name; repeatable
-    #[arg(long = "allow-host", value_name = "HOST", requires = "http")]
+    #[arg(long = "allow-host", value_name = "HOST", requires = "http", value_parser = parse_host)]
     hosts: Vec<String>,
     /// Maximum number of concurrent sessions, each with its own servers
     #[arg(long, value_name = "N", default_value_t = 256, requires = "http", value_parser = parse_count)]
@@ -68,10 +68,80 @@ pub(super) fn parse_address(text: &str) -> Result<Address, String> {
     })
 }
 
+/// Parses an origin as browsers send it; `null` is that of pages without one.
+fn parse_origin(text: &str) -> Result<String, String> {
+    let origin = text.trim_end_matches('/');
+    let (scheme, host) = origin.split_once("://").unwrap_or_default();
+    if origin == "null" || !scheme.is_empty() && is_plain_host(host) {
+        return Ok(origin.to_owned());
+    }
+    Err(
+        "expected one origin with its scheme and without a path, such as https://ide.example or http://localhost:5173; \
+         there are no wildcards"
+            .to_owned(),
+    )
+}
+
+/// Parses a host name with or without a port.
+fn parse_host(text: &str) -> Result<String, String> {
+    if is_plain_host(text) {
+        return Ok(text.to_owned());
+    }
+    Err(
+        "expected one host name, with or without a port, such as dev.example or dev.example:8808; there are no wildcards"
+            .to_owned(),
+    )
+}
+
+/// Returns true if a header can name this host.
+fn is_plain_host(host: &str) -> bool {
+    !host.is_empty() && !host.contains(|it: char| it.is_whitespace() || "/?#*@,".contains(it))
+}
+
 fn parse_count(text: &str) -> Result<usize, String> {
     let count = text
         .parse()
         .ok()
         .filter(|count| (1..=100_000).contains(count));
     count.ok_or_else(|| "expected a whole number from 1 to 100000".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_or_host_that_no_request_can_have_is_refused() {
+        for origin in [
+            "https://ide.example",
+            "https://ide.example/",
+            "http://[::1]:5173",
+            "vscode-webview://x",
+            "null",
+        ] {
+            assert!(parse_origin(origin).is_ok(), "{origin}");
+        }
+        for origin in [
+            "",
+            "*",
+            "https://*.example",
+            "ide.example",
+            "https://ide.example/app",
+            "://x",
+        ] {
+            assert!(parse_origin(origin).is_err(), "{origin}");
+        }
+        for host in ["dev.example", "dev.example:8808", "[::1]:1", "192.168.1.5"] {
+            assert!(parse_host(host).is_ok(), "{host}");
+        }
+        for host in [
+            "",
+            "*",
+            "*.example",
+            "https://dev.example",
+            "dev.example/mcp",
+        ] {
+            assert!(parse_host(host).is_err(), "{host}");
+        }
+    }
 }
