@@ -6,7 +6,7 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
@@ -130,10 +130,13 @@ impl AccessControl {
         )
     }
 
-    /// Returns true if the client uses a local or allowed name for this host.
+    /// Returns true if the client uses a local or allowed name for this host, or one of its addresses.
     fn is_host(&self, host: &str, address: SocketAddr) -> bool {
         let port = address.port();
-        self.is_local(host)
+        // A page from elsewhere has a name as its host, however that name is resolved.
+        let is_own = address.ip().is_unspecified() && is_ip_at(host, port);
+        is_own
+            || self.is_local(host)
             || host.eq_ignore_ascii_case(&address.to_string())
             || self
                 .hosts
@@ -170,6 +173,13 @@ fn is_at(host: &str, name: &str, port: u16) -> bool {
     let is_number = after.bytes().all(|it| it.is_ascii_digit());
     before.eq_ignore_ascii_case(name) && is_number && after.parse() == Ok(port)
         || port == 80 && host.eq_ignore_ascii_case(name)
+}
+
+/// Returns true if `host` is an IP address with this `port`.
+fn is_ip_at(host: &str, port: u16) -> bool {
+    let with_port = host.parse::<SocketAddr>();
+    with_port.is_ok_and(|address| address.port() == port)
+        || port == 80 && host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
 /// Returns the token from an `Authorization` header.

@@ -73,6 +73,35 @@ fn names_and_pages_that_lead_elsewhere_are_kept_out() {
 
 #[cfg(unix)]
 #[test]
+fn a_server_on_all_addresses_has_each_of_them() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "s3cret").unwrap();
+    for (address, host, expected) in [
+        ("0.0.0.0:8808", "192.168.1.5:8808", 200),
+        ("[::]:8808", "[fd00::5]:8808", 200),
+        ("[::]:80", "192.168.1.5", 200),
+        ("0.0.0.0:8808", "localhost:8808", 200),
+        ("0.0.0.0:8808", "192.168.1.5:8809", 403),
+        ("0.0.0.0:8808", "192.168.1.5", 403),
+        ("0.0.0.0:8808", "192.168.1.5.evil.example:8808", 403),
+        ("0.0.0.0:8808", "evil.example:8808", 403),
+        ("127.0.0.1:8808", "192.168.1.5:8808", 403),
+    ] {
+        let options = HttpOptions {
+            token_file: Some(file.path().to_owned()),
+            ..options(address)
+        };
+        let guard = AccessControl::new(&options).unwrap();
+        let headers = [
+            (header::HOST, host),
+            (header::AUTHORIZATION, "Bearer s3cret"),
+        ];
+        assert_eq!(status(&guard, &headers), expected, "{address} {host}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn a_token_is_asked_for_where_others_can_come() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
