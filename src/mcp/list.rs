@@ -107,9 +107,9 @@ pub(crate) struct Entry {
     pub(crate) raw: String,
 }
 
-/// Error for a result that is not a list of this kind.
+/// Error for a result that is not a list of this kind, as a sentence fragment about the server.
 #[derive(Debug, thiserror::Error)]
-#[error("the result of {} has no array `{}`", .0.method(), .0.member())]
+#[error("answered `{}` with a result without the array `{}`", .0.method(), .0.member())]
 pub(crate) struct NoList(ListKind);
 
 /// Complete list, with all pages merged.
@@ -275,6 +275,13 @@ mod tests {
     fn one_page_stays_as_it_is() {
         let page = r#"{"x":1E5, "tools":[{"name":"a","\u0061":1}],"_meta":{"k":-0}}"#;
         assert_eq!(tools(&[page]).result(ListKind::Tools, &[]), page);
+    }
+
+    #[test]
+    fn a_result_without_the_list_is_an_error_about_the_server() {
+        let error = List::default().add_page(ListKind::Templates, r#"{"resources":[]}"#);
+        let expected = "answered `resources/templates/list` with a result without the array `resourceTemplates`";
+        assert_eq!(error.unwrap_err().to_string(), expected);
     }
 
     #[test]

@@ -42,8 +42,7 @@ pub(crate) fn backlog_full(call: &Call, server: &str, limit: usize) {
 /// Answers `call` whose generation ended first; `how` is the reason.
 pub(crate) fn ended(call: &Call, server: &str, how: &str, stderr: &[String]) {
     let mut message = format!(
-        "`{server}` {how} before it answered this request. The request may have been executed in part; it was not \
-         retried."
+        "`{server}` {how}. This request got no response; it may have been executed in part, and was not retried."
     );
     append_stderr(&mut message, stderr);
     answer(call, &message, "server_restarted");
