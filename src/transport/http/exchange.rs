@@ -21,8 +21,6 @@ use crate::jsonrpc::{
     error_words, is_error_object,
 };
 
-/// Time limit for the answer to requests other than `tools/call`, `subscriptions/listen` and `tasks/result`.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Number of consecutive failures to resume a stream before it is given up.
 pub(super) const MAX_TRIES: usize = 5;
 
@@ -47,11 +45,7 @@ pub(super) async fn run(
         number,
         message,
     };
-    let limit = match message.method.as_str() {
-        "tools/call" | "subscriptions/listen" | "tasks/result" => None,
-        _ => Some(RESPONSE_TIMEOUT),
-    };
-    let done = match limit {
+    let done = match message.time_limit() {
         Some(limit) => timeout(limit, exchange.run()).await.unwrap_or_else(|_| {
             let how = format!("did not answer within {} s", limit.as_secs());
             Err(ExchangeFailure(Fate::Unknown, how.into()))

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -13,11 +14,13 @@ use crate::config::Remote;
 use crate::jsonrpc::{Envelope, Members, MessageKind, RawId, RawJson};
 use crate::lock::locked;
 use crate::mcp::headers::{self, MirroredArgument, encode};
-use crate::mcp::{Entry, MODERN};
+use crate::mcp::{Entry, ListKind, MODERN};
 
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 const STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+/// Time limit for the answer to a request of the proxy itself.
+const OWN_REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// Maximum length of a server's error text in messages, in characters.
 const SHOWN: usize = 200;
 
@@ -69,6 +72,13 @@ impl OutgoingMessage {
     /// Returns true if it is a handshake request.
     pub(super) fn is_handshake(&self) -> bool {
         matches!(self.method.as_str(), "initialize" | "server/discover")
+    }
+
+    /// Returns the time limit for the answer. Handshakes and lists are requests of the proxy itself; any other request
+    /// may be a client's, and only the client knows how long to wait.
+    pub(super) fn time_limit(&self) -> Option<Duration> {
+        let is_own = self.is_handshake() || ListKind::of_method(&self.method).is_some();
+        is_own.then_some(OWN_REQUEST_TIMEOUT)
     }
 }
 
@@ -293,6 +303,32 @@ impl Peer {
         LinkError {
             reason: self.remote.hide(&text),
             status: Some(status),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_requests_of_the_proxy_have_a_time_limit() {
+        for (method, is_limited) in [
+            ("initialize", true),
+            ("server/discover", true),
+            ("tools/list", true),
+            ("resources/templates/list", true),
+            ("tools/call", false),
+            ("prompts/get", false),
+            ("resources/read", false),
+            ("completion/complete", false),
+            ("tasks/result", false),
+            ("subscriptions/listen", false),
+            ("vendor/report", false),
+        ] {
+            let line = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
+            let message = OutgoingMessage::parse(line).unwrap();
+            assert_eq!(message.time_limit().is_some(), is_limited, "{method}");
         }
     }
 }
