@@ -103,7 +103,8 @@ fn proxy_server(url: &Url) -> Option<String> {
     Some(Matcher::from_system().intercept(&uri)?.uri().to_string())
 }
 
-/// Returns the two innermost distinct causes, which name the problem; the outermost error repeats the URL.
+/// Returns the two innermost distinct causes, which name the problem; the outermost error repeats the URL. Adds the
+/// remedy for a certificate that is not accepted.
 pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut texts: Vec<String> = error_chain::causes(error)
         .map(ToString::to_string)
@@ -120,9 +121,30 @@ pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
         })
         .map(|(_, it)| it)
         .collect();
-    match outer[..] {
+    let text = match outer[..] {
         [] => "it cannot be reached".to_owned(),
         [.., before, last] => format!("{before}: {last}"),
         [only] => only.clone(),
+    };
+    match certificate_remedy(&text) {
+        Some(remedy) => format!("{text}; {remedy}"),
+        None => text,
+    }
+}
+
+/// Returns the remedy for the TLS error `text`, which names only the fault of the server's certificate.
+fn certificate_remedy(text: &str) -> Option<&'static str> {
+    if text.contains("CaUsedAsEndEntity") {
+        Some(
+            "the server's certificate is one of an authority, as `openssl req -x509` creates by default: create it with \
+             `-addext basicConstraints=critical,CA:FALSE`",
+        )
+    } else if text.contains("UnknownIssuer") {
+        Some(
+            "no authority that this machine trusts has signed the server's certificate: add the certificate of its \
+             authority to the trusted ones (on Linux, `SSL_CERT_FILE` can name a file with them)",
+        )
+    } else {
+        None
     }
 }

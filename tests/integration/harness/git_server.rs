@@ -127,15 +127,23 @@ pub(super) fn tls() -> (Arc<ServerConfig>, String) {
     let own_key = rcgen::KeyPair::generate().unwrap();
     let own = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
     let own = own.signed_by(&own_key, &issuer).unwrap();
-    let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(own_key.serialize_der()));
+    (tls_with(&own, &own_key), certificate.pem())
+}
+
+/// Returns the TLS configuration of a server that presents `certificate`.
+pub(super) fn tls_with(
+    certificate: &rcgen::Certificate,
+    key: &rcgen::KeyPair,
+) -> Arc<ServerConfig> {
+    let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![own.der().clone()], private)
+        .with_single_cert(vec![certificate.der().clone()], private)
         .unwrap();
-    (Arc::new(config), certificate.pem())
+    Arc::new(config)
 }
 
 struct Request {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
-use super::git_server::tls;
+use super::git_server::{tls, tls_with};
 use super::{DEADLINE, eventually};
 
 /// Received request.
@@ -357,7 +357,17 @@ pub(crate) struct Tls {
 impl Tls {
     #[track_caller]
     pub(crate) fn before(server: &HttpServer) -> Self {
-        let (config, pem) = tls();
+        Self::with(tls(), server)
+    }
+
+    /// Like [`Self::before`], with the certificate of the authority itself.
+    #[track_caller]
+    pub(crate) fn as_authority(server: &HttpServer) -> Self {
+        Self::with(tls_as_authority(), server)
+    }
+
+    #[track_caller]
+    fn with((config, pem): (Arc<ServerConfig>, String), server: &HttpServer) -> Self {
         let authority = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(authority.path(), pem).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -374,6 +384,16 @@ impl Tls {
     pub(crate) fn url(&self) -> String {
         format!("https://localhost:{}/mcp", self.port)
     }
+}
+
+/// Returns the TLS configuration of a server named `localhost` that presents the certificate of an authority as its
+/// own, and this certificate (PEM).
+fn tls_as_authority() -> (Arc<ServerConfig>, String) {
+    let mut authority = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = authority.self_signed(&key).unwrap();
+    (tls_with(&certificate, &key), certificate.pem())
 }
 
 /// Passes on one request and its response.

@@ -107,7 +107,22 @@ fn https_is_trusted_as_the_system_does() {
         } else {
             let broken = log.until("broken", 1)[0]["failure"].clone();
             let reason = broken["reason"].as_str().unwrap();
-            assert!(reason.contains("certificate"), "{reason}");
+            assert!(reason.contains("UnknownIssuer"), "{reason}");
+            assert!(reason.contains("SSL_CERT_FILE"), "{reason}");
         }
     }
+}
+
+#[test]
+fn the_certificate_of_an_authority_is_named_as_the_fault() {
+    let server = HttpServer::start(legacy);
+    let tls = Tls::as_authority(&server);
+    let project = configured(&tls.url());
+    let log = Log::new();
+    let proxy = log.written_by(Proxy::configured("dev")).within(&project);
+    let peer = proxy.env("SSL_CERT_FILE", tls.authority.path()).spawn();
+    peer.initialize(&initialize_params()).result();
+    let broken = log.until("broken", 1)[0]["failure"].clone();
+    let reason = broken["reason"].as_str().unwrap();
+    assert!(reason.contains("CA:FALSE"), "{reason}");
 }
