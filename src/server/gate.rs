@@ -194,8 +194,10 @@ impl Gate {
         }
     }
 
-    /// Sends a request on, holds it, or answers it with the reason why not.
-    pub(crate) fn submit(&self, call: Call, line: &str, envelope: &Envelope<'_>) {
+    /// Sends a request on, holds it, or answers it with the reason why not. Returns true if it is held until the
+    /// supervisor has decided whether to retry the unreachable server for it; the caller must ask for that.
+    #[must_use = "the supervisor must be asked"]
+    pub(crate) fn submit(&self, call: Call, line: &str, envelope: &Envelope<'_>) -> bool {
         self.collect_saves();
         let inner = self.lock();
         let active = match &inner.mode {
@@ -203,26 +205,36 @@ impl Gate {
             _ => None,
         };
         let Err(call) = inner.former_tasks.submit(call, active, line, envelope) else {
-            return;
+            return false;
         };
+        let mut calls_for_retry = false;
         let call = match &inner.mode {
-            GateMode::Closed => return error_replies::unloaded(&call, &self.server),
+            GateMode::Closed => {
+                error_replies::unloaded(&call, &self.server);
+                return false;
+            }
             _ if inner.pending_suspects > 0 => call,
             GateMode::Open(connection) => match connection.call(call, line, envelope) {
-                Ok(()) => return,
+                Ok(()) => return false,
                 // The generation has just ended, and its supervisor is about to process the report.
                 Err(call) => call,
             },
             GateMode::Held(_) => call,
+            GateMode::Refusing(failure) if failure.remote => {
+                calls_for_retry = true;
+                call
+            }
             GateMode::Refusing(failure) => {
                 let failure = failure.clone();
                 drop(inner);
-                return error_replies::refuse(&call, &self.server, &failure);
+                error_replies::refuse(&call, &self.server, &failure);
+                return false;
             }
         };
         if let Some(call) = self.enqueue(inner, line, Some(call)) {
             error_replies::backlog_full(&call, &self.server, MAX_HELD_BYTES);
         }
+        calls_for_retry
     }
 
     /// Sends a client's notification on, or holds it until a generation can take it.

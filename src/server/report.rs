@@ -143,6 +143,8 @@ pub(crate) enum Command {
     ListDraining(oneshot::Sender<Vec<Arc<Connection>>>),
     /// Reloads the server and returns the result.
     Reload(oneshot::Sender<ReloadResult>),
+    /// Retries an unreachable remote server, for which a request waits.
+    RetryForCall,
     /// Applies the client's changed subscriptions or log level.
     ApplySettings,
     /// Cancels the client's request with this id; `params` are those of its notification.

@@ -16,7 +16,9 @@ use crate::transport::stream::Cork;
 impl ServerHandle {
     /// Sends a request to the active generation, holds it, or answers it with the reason why not.
     pub(crate) fn submit(&self, call: Call, line: &str, envelope: &Envelope<'_>) {
-        self.shared.gate.submit(call, line, envelope);
+        if self.shared.gate.submit(call, line, envelope) {
+            self.command(Command::RetryForCall);
+        }
     }
 
     /// Sends a client's notification to the active generation, or holds it until a generation can take it.
@@ -55,8 +57,18 @@ impl ServerHandle {
         self.shared.gate.connection()
     }
 
-    /// Waits until requests are no longer held; returns the failure if they are refused.
+    /// Returns true if the server is remote and was unreachable at the last attempt.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.refusal().is_some_and(|failure| failure.remote)
+    }
+
+    /// Waits until requests are no longer held; returns the failure if they are refused. A server that was unreachable
+    /// is retried first, as for a call.
     pub(crate) async fn answers(&self) -> Result<(), Arc<Failure>> {
+        if self.is_unreachable() {
+            self.command(Command::RetryForCall);
+            self.wait_processed().await;
+        }
         let mut status = self.shared.gate.status();
         let _ = status
             .wait_for(|standing| *standing != GateStatus::Held)

@@ -19,6 +19,8 @@ pub(crate) use rules::{Rules, ServerLocation};
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 /// Maximum delay before a restart.
 pub(crate) const LAST_BACKOFF: Duration = Duration::from_secs(30);
+/// Minimum time from a failed connection to a remote server until a request causes the next attempt.
+const CALL_BACKOFF: Duration = Duration::from_secs(1);
 /// Number of exits within [`FLAP_WINDOW`] after which the server is not restarted until a change.
 pub(crate) const FLAP_EXITS: usize = 5;
 /// See [`FLAP_EXITS`].
@@ -89,6 +91,8 @@ pub(crate) enum Input {
     Gone(u64),
     /// The time `at` of `State::Restarting` or `retry_at` of `State::Broken` has come.
     Due,
+    /// A request is held although the server is unreachable: it calls for a retry before `retry_at`.
+    Called,
     /// The server is stopped for good.
     Stop,
 }
@@ -279,6 +283,7 @@ impl StateMachine {
             (State::Broken { retry_at: Some(_) }, Input::Due) => {
                 self.start_again(StartCause::Save, out)
             }
+            (state, Input::Called) => self.retry_for_call(state, now, out),
             (state, _) => state,
         }
     }

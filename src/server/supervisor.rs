@@ -203,6 +203,7 @@ impl Supervisor {
                 self.reloads.push(outcome);
                 self.step(Input::Reload);
             }
+            Command::RetryForCall => self.step(Input::Called),
             Command::ApplySettings => {
                 self.shared
                     .settings_reported
@@ -400,8 +401,12 @@ impl Supervisor {
         let reason = match self.machine.state() {
             State::Building(_) => return self.build_hold_reason(),
             State::MakingRoom(_) => "the old generation to drain",
+            State::Broken { .. } | State::Restarting { .. }
+                if self.context.spec.remote.is_some() =>
+            {
+                "its connection"
+            }
             State::Live | State::Broken { .. } => "a changed file to settle",
-            State::Restarting { .. } if self.context.spec.remote.is_some() => "its connection",
             State::Restarting { .. } => "its restart after a crash",
             State::Idle | State::Starting(_) | State::Stopped => "its start",
         };

@@ -14,8 +14,8 @@ use crate::meta_tools::{CALL, OfferedMetaTools};
 use crate::server::ServerHandle;
 
 impl Session {
-    /// Routes a request again once the servers that are starting have listed their entries. Returns false if no server
-    /// that `may_have` the requested entry is starting.
+    /// Routes a request again once the servers that are starting, or may run now, have listed their entries. Returns false
+    /// if there is no such server that `may_have` the requested entry.
     pub(super) fn retry_when_listed(
         &self,
         catalog: &Catalog,
@@ -23,7 +23,9 @@ impl Session {
         may_have: impl Fn(&ServerHandle) -> bool,
     ) -> bool {
         let starting = |server: &&ServerHandle| {
-            (server.is_held() || self.fleet.should_retry(server)) && may_have(server)
+            let may_run =
+                || server.is_held() || server.is_unreachable() || self.fleet.should_retry(server);
+            may_have(server) && may_run()
         };
         let servers: Vec<_> = catalog.servers.iter().filter(starting).cloned().collect();
         let max_waits = servers.iter().map(|server| server.spec().timeouts.hold);

@@ -34,7 +34,7 @@ fn gate(patience: Duration) -> Gate {
 fn submit(gate: &Gate, client: &Arc<CountingClient>, id: usize, size: usize) {
     let pad = "x".repeat(size);
     let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"vendor/x","params":["{pad}"]}}"#);
-    gate.submit(
+    let _ = gate.submit(
         call(client.clone(), &id.to_string()),
         &line,
         &Envelope::parse(&line).unwrap(),

@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Effect, FIRST_BACKOFF, FLAP_EXITS, FLAP_WINDOW, LAST_BACKOFF, ServerLocation, StartCause,
-    State, StateMachine,
+    CALL_BACKOFF, Effect, FIRST_BACKOFF, FLAP_EXITS, FLAP_WINDOW, LAST_BACKOFF, ServerLocation,
+    StartCause, State, StateMachine,
 };
+
+/// Maximum number of failures on record; [`LAST_BACKOFF`] follows fewer.
+const MAX_FAILURES: usize = 16;
 
 impl StateMachine {
     pub(super) fn crashed(&mut self, now: Instant, out: &mut Vec<Effect>) -> State {
@@ -39,6 +42,9 @@ impl StateMachine {
         out: &mut Vec<Effect>,
     ) -> State {
         self.exits.push_back(now);
+        if self.exits.len() > MAX_FAILURES {
+            self.exits.pop_front();
+        }
         let delay = self.delay();
         let at = now + delay;
         if cause == StartCause::Crash && self.exits.len() < FLAP_EXITS {
@@ -47,6 +53,35 @@ impl StateMachine {
         }
         out.push(Effect::Backoff(delay));
         self.broken(Some(at), out)
+    }
+
+    /// Retries a remote server for a request, at once or [`CALL_BACKOFF`] after the last failure. The request is held
+    /// until then, also if an attempt is in progress.
+    pub(super) fn retry_for_call(
+        &mut self,
+        state: State,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> State {
+        match state {
+            State::Broken { retry_at: Some(at) } => {
+                out.push(Effect::Hold);
+                let earliest = self.exits.back().map_or(now, |last| *last + CALL_BACKOFF);
+                if earliest <= now {
+                    return self.start_again(StartCause::Save, out);
+                }
+                let retry_at = Some(at.min(earliest));
+                State::Broken { retry_at }
+            }
+            State::Starting(_) if self.active.is_none() => {
+                out.push(Effect::Hold);
+                state
+            }
+            _ => {
+                self.reopen(state, out);
+                state
+            }
+        }
     }
 
     /// Returns the delay before the next start: [`FIRST_BACKOFF`], doubled for each further exit on record and capped.

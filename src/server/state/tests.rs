@@ -148,6 +148,7 @@ impl SimulatedSupervisor {
                 self.now += Duration::from_secs(20);
                 return None;
             }
+            16 => Input::Called,
             _ => return None,
         })
     }
@@ -158,7 +159,7 @@ proptest! {
     #[test]
     fn holds_its_invariants(
         build: bool, stop_first: bool, serve_last_good: bool, remote: bool,
-        choices in prop::collection::vec(0u8..16, 0..120),
+        choices in prop::collection::vec(0u8..17, 0..120),
     ) {
         let location = if remote { ServerLocation::Elsewhere } else { ServerLocation::Here };
         let rules = Rules { build: build && !remote, stop_first, serve_last_good, location };
@@ -265,6 +266,51 @@ fn a_remote_server_that_was_never_there_is_refused_and_tried() {
         effects,
         [Effect::Commit(4, StartCause::Save), Effect::Open(4)]
     );
+}
+
+#[test]
+fn a_call_retries_a_remote_server_before_its_time() {
+    let mut now = Instant::now();
+    let mut machine = remote();
+    tries(&mut machine, Input::Begin, now);
+    for _ in 0..20 {
+        tries(&mut machine, Input::Failed, now);
+        now += LAST_BACKOFF;
+        tries(&mut machine, Input::Due, now);
+    }
+    let refused = (30_000, vec![Effect::Refuse]);
+    assert_eq!(tries(&mut machine, Input::Failed, now), refused);
+    // Right after a failure the call waits, and the next one does not put the attempt off.
+    for _ in 0..2 {
+        let held = machine.on_event(Input::Called, now);
+        assert_eq!(held, [Effect::Hold]);
+        let retry_at = Some(now + CALL_BACKOFF);
+        assert_eq!(machine.state, State::Broken { retry_at });
+    }
+    now += CALL_BACKOFF;
+    assert_eq!(tries(&mut machine, Input::Due, now).1, [Effect::Spawn(22)]);
+    let held = machine.on_event(Input::Called, now);
+    assert_eq!(held, [Effect::Hold], "the attempt in progress decides");
+    assert_eq!(tries(&mut machine, Input::Failed, now), refused);
+    now += 2 * CALL_BACKOFF;
+    let retried = machine.on_event(Input::Called, now);
+    assert_eq!(retried, [Effect::Hold, Effect::Spawn(23)]);
+    assert_eq!(
+        tries(&mut machine, Input::Proved, now).1,
+        [Effect::Commit(23, StartCause::Save), Effect::Open(23)]
+    );
+    let open = machine.on_event(Input::Called, now);
+    assert_eq!(open, [Effect::Open(23)]);
+}
+
+#[test]
+fn a_call_restarts_no_process() {
+    let now = Instant::now();
+    let mut machine = StateMachine::new(Rules::default());
+    let _ = machine.on_event(Input::Begin, now);
+    let _ = machine.on_event(Input::Failed, now);
+    let refused = machine.on_event(Input::Called, now);
+    assert_eq!(refused, [Effect::Refuse]);
 }
 
 #[test]

@@ -137,7 +137,7 @@ impl Supervisor {
 
     /// Handles a call without a response from a remote server.
     pub(super) fn on_unanswered(&mut self, mut call: Call, fate: Fate, how: &str) {
-        let server = &self.context.spec.name;
+        let server = &self.context.spec.name.clone();
         match fate {
             Fate::Refused => error_replies::refused(&call, server, how),
             Fate::Unknown => self.retry(call, how, &[]),
@@ -163,16 +163,18 @@ impl Supervisor {
     }
 
     /// Sends a call again that may have been executed, if that is allowed; otherwise answers it with an error.
-    fn retry(&self, mut call: Call, how: &str, stderr: &[String]) {
+    fn retry(&mut self, mut call: Call, how: &str, stderr: &[String]) {
         match call.retry_line.take() {
             Some(line) if self.machine.state() != State::Stopped => self.submit(call, &line),
             _ => error_replies::ended(&call, &self.context.spec.name, how, stderr),
         }
     }
 
-    fn submit(&self, call: Call, line: &str) {
-        if let Ok(envelope) = Envelope::parse(line) {
-            self.shared.gate.submit(call, line, &envelope);
+    fn submit(&mut self, call: Call, line: &str) {
+        if let Ok(envelope) = Envelope::parse(line)
+            && self.shared.gate.submit(call, line, &envelope)
+        {
+            self.step(Input::Called);
         }
     }
 

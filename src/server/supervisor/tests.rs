@@ -155,7 +155,7 @@ impl TestSupervisor {
             ..call(self.client.clone(), id)
         };
         let gate = &self.supervisor.shared.gate;
-        gate.submit(call, &line, &Envelope::parse(&line).unwrap());
+        let _ = gate.submit(call, &line, &Envelope::parse(&line).unwrap());
     }
 
     async fn next(&mut self) -> Report {

@@ -32,6 +32,31 @@ fn calls_are_refused_until_a_server_is_there_for_the_first_time() {
 }
 
 #[test]
+fn a_call_reaches_a_server_that_is_up_again_at_once() {
+    let server = HttpServer::start(legacy);
+    let stage = Stage::legacy(&server);
+    let address = server.stop();
+    for _ in 0..3 {
+        let refused = stage.echo("a").result();
+        assert_eq!(refused["isError"], true, "{refused}");
+    }
+    // The next attempt of the proxy itself is seconds away.
+    let restarting = stage.log.until("restarting", 5);
+    assert!(
+        restarting[4]["delay_ms"].as_u64() >= Some(4000),
+        "{restarting:?}"
+    );
+    let attempts = stage.log.events("connecting").len();
+    assert!(
+        attempts < 12,
+        "a server that is down was tried {attempts} times"
+    );
+    let server = HttpServer::at(address, legacy);
+    assert_eq!(stage.echo("b").tool_text(), "echo: b");
+    assert_eq!(server.asked_for("tools/call").len(), 1);
+}
+
+#[test]
 fn nothing_is_lost_that_was_not_carried_out_while_a_server_is_started_anew() {
     for era in [legacy, modern] {
         let first = HttpServer::start(era);
