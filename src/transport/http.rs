@@ -4,9 +4,10 @@
 //! `link` sends messages in order; `exchange` runs one request until its answer; `get_stream` reads the stream for
 //! server-initiated messages of a legacy server; `http_sse_2024` implements the transport of revision 2024-11-05. They
 //! share a `link_state` and report every outcome as [`LinkEvent`]. `peer` holds the address and the headers of every
-//! request; `response` reads everything of a response except its messages; `sse` parses events. The module does not
-//! know its callers.
+//! request, and keeps its `cookies`; `response` reads everything of a response except its messages; `sse` parses events.
+//! The module does not know its callers.
 
+mod cookies;
 mod exchange;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

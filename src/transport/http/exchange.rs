@@ -135,7 +135,7 @@ impl Exchange<'_> {
 
     async fn post(&self) -> Result<Response, ExchangeFailure> {
         let peer = &self.link.peer;
-        let sent = peer.post(self.message).send().await;
+        let sent = peer.send(peer.post(self.message)).await;
         sent.map_err(|error| {
             let how = peer.unreachable(&error);
             if error.is_connect() {
@@ -277,7 +277,7 @@ impl Exchange<'_> {
     /// Requests the stream after the event `last`. The error is a reason, or `None` if a retry may succeed.
     async fn resume(&self, last: &str) -> Result<Response, Option<LinkError>> {
         let peer = &self.link.peer;
-        match peer.get(Some(last)).send().await {
+        match peer.send(peer.get(Some(last))).await {
             Ok(response) if response.status().is_success() && is_stream(&response) => Ok(response),
             Ok(response) if response.status().is_server_error() => Err(None),
             Ok(response) => {

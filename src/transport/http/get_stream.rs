@@ -51,7 +51,7 @@ enum OpenOutcome {
 /// is unknown: servers without this stream answer in any way.
 async fn open(link: &LinkState, last: Option<&str>, was_open: bool) -> OpenOutcome {
     let peer = &link.peer;
-    let response = match peer.get(last).send().await {
+    let response = match peer.send(peer.get(last)).await {
         Ok(response) => response,
         Err(error) => {
             let how = peer.unreachable(&error);

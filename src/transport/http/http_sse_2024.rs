@@ -19,7 +19,7 @@ const ENDPOINT: Duration = Duration::from_secs(10);
 /// Opens the stream and reads the address for messages. Afterwards the link is lost when the stream ends.
 pub(super) async fn begin(link: &Arc<LinkState>) -> Result<(), LinkError> {
     let peer = &link.peer;
-    let opened = timeout(ENDPOINT, peer.get(None).send()).await;
+    let opened = timeout(ENDPOINT, peer.send(peer.get(None))).await;
     let silent = |_| format!("did not open its event stream at {}", peer.shown());
     let response = match opened.map_err(silent)? {
         Ok(response) if response.status().is_success() && is_stream(&response) => response,

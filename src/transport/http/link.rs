@@ -224,7 +224,8 @@ impl LinkInner {
         if self.state.is_lost() && message.kind == MessageKind::Notification {
             return;
         }
-        let sent = timeout(ACCEPT_TIMEOUT, self.state.peer.post(message).send()).await;
+        let peer = &self.state.peer;
+        let sent = timeout(ACCEPT_TIMEOUT, peer.send(peer.post(message))).await;
         match sent {
             Ok(Ok(response)) if response.status().is_success() => {
                 let has_more = !self.state.peer.is_modern() && !self.state.peer.has_one_stream();

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, RequestBuilder, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
+use super::cookies::Cookies;
 use super::link_event::LinkError;
 use super::{causes, proxy_server};
 use crate::config::Remote;
@@ -83,11 +84,11 @@ impl OutgoingMessage {
 }
 
 /// Server at an address.
-#[derive(Debug)]
 pub(super) struct Peer {
     client: Client,
     remote: Remote,
     session: Mutex<HttpSession>,
+    cookies: Mutex<Cookies>,
     /// Address to which messages are posted, if it differs from the configured one (transport of 2024-11-05). In that
     /// case all messages of the server arrive on one stream.
     endpoint: OnceLock<Url>,
@@ -113,6 +114,7 @@ impl Peer {
             client,
             remote,
             session: Mutex::default(),
+            cookies: Mutex::default(),
             endpoint: OnceLock::new(),
             mirrors: Mutex::default(),
         }
@@ -181,6 +183,13 @@ impl Peer {
         bad
     }
 
+    /// Sends a request and stores the cookies of its response.
+    pub(super) async fn send(&self, request: RequestBuilder) -> reqwest::Result<Response> {
+        let response = request.send().await?;
+        locked(&self.cookies).store(response.headers());
+        Ok(response)
+    }
+
     /// Builds the request that delivers a message to the server.
     pub(super) fn post(&self, message: &OutgoingMessage) -> RequestBuilder {
         let mut headers = self.common(message.method != "initialize");
@@ -222,6 +231,7 @@ impl Peer {
         let mut headers = self.remote.headers.clone();
         // Events must arrive one by one; compression would delay them.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        locked(&self.cookies).add_to(&mut headers);
         let session = locked(&self.session);
         if let (true, Some(session)) = (with_session, &session.id) {
             headers.insert(SESSION, session.clone());

@@ -44,6 +44,32 @@ fn every_request_after_the_first_names_the_session_and_the_revision() {
     assert!(!stage.log.text().contains("geheim"));
 }
 
+#[test]
+fn the_cookie_of_a_load_balancer_leads_to_the_instance_of_the_session() {
+    let server = HttpServer::start(|asked, answering| {
+        if asked.method() == "initialize" {
+            let result = json!({
+                "protocolVersion": "2025-06-18",
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "one", "version": "1"},
+            });
+            let headers = [
+                ("Mcp-Session-Id", SESSION),
+                ("Set-Cookie", "AWSALB=one; Path=/; HttpOnly"),
+                ("Set-Cookie", "AWSALBCORS=one; SameSite=None; Secure"),
+            ];
+            answering.whole(200, &headers, &asked.result(&result));
+        } else if asked.header("cookie") == Some("AWSALB=one; AWSALBCORS=one") {
+            legacy(asked, answering);
+        } else {
+            answering.whole(404, &[], "session not found");
+        }
+    });
+    let stage = Stage::legacy(&server);
+    assert_eq!(stage.echo("a").tool_text(), "echo: a");
+    assert_eq!(server.asked_for("initialize").len(), 1);
+}
+
 /// A server that gives sessions, offers no stream of its own, and leaves requests to `answer`.
 fn in_sessions(
     no_stream: (u16, &'static str),
