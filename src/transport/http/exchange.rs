@@ -8,12 +8,12 @@ use std::time::Duration;
 use reqwest::{Response, StatusCode};
 use tokio::time::{sleep, timeout};
 
-use super::http_sse_2024;
+use super::http_sse_2024::{self, BeginError};
 use super::link_event::{Fate, LinkError, LinkEvent};
 use super::link_state::{BacklogGuard, LinkState};
 use super::peer::{OutgoingMessage, SESSION};
 use super::response::{
-    MAX_ERROR_BODY, coding, error_body, is_session_lost, is_stream, one_line, redirect,
+    HttpRefusal, MAX_ERROR_BODY, coding, error_body, is_session_lost, is_stream, one_line,
 };
 use super::sse::{SseParser, pause};
 use crate::jsonrpc::{
@@ -90,33 +90,32 @@ impl Exchange<'_> {
         let peer = &self.link.peer;
         if peer.is_configured_as_2024() && !peer.has_one_stream() {
             let begun = http_sse_2024::begin(self.link).await;
-            begun.map_err(|how| ExchangeFailure(Fate::Unsent, how))?;
+            begun.map_err(|how| ExchangeFailure(Fate::Unsent, how.into()))?;
         }
-        let response = self.post().await?;
-        let status = response.status();
-        if !status.is_success() {
-            let redirect = redirect(&response);
-            let words = error_body(response).await;
-            if !self.may_use_sse_2024(status, &words)
-                || http_sse_2024::begin(self.link).await.is_err()
-            {
-                return self.refused(status, words, redirect).await;
+        let mut response = self.post().await?;
+        if !response.status().is_success() {
+            let refusal = HttpRefusal::of(response).await;
+            if !self.may_use_sse_2024(&refusal) {
+                return self.refused(refusal).await;
             }
-            let status = self.post().await?.status();
-            return if status.is_success() {
-                Ok(())
-            } else {
-                self.refused(status, words, redirect).await
-            };
-        }
-        if let Some(coding) = coding(&response) {
-            let answered = peer.answered(status, "");
-            let how = format!("{answered} with the unrequested content encoding `{coding}`");
-            return Err(ExchangeFailure(Fate::Unknown, how.into()));
+            match http_sse_2024::begin(self.link).await {
+                Ok(()) => {}
+                Err(BeginError::Other(_)) => return self.refused(refusal).await,
+                Err(BeginError::Endpoint(how)) => return Err(ExchangeFailure(Fate::Unsent, how)),
+            }
+            response = self.post().await?;
+            if !response.status().is_success() {
+                return self.refused(HttpRefusal::of(response).await).await;
+            }
         }
         if peer.has_one_stream() {
             // The answer arrives on that stream.
             return Ok(());
+        }
+        if let Some(coding) = coding(&response) {
+            let answered = peer.answered(response.status(), "");
+            let how = format!("{answered} with the unrequested content encoding `{coding}`");
+            return Err(ExchangeFailure(Fate::Unknown, how.into()));
         }
         if self.message.method == "initialize" {
             peer.begin_session(response.headers().get(SESSION).cloned());
@@ -148,27 +147,27 @@ impl Exchange<'_> {
     }
 
     /// Returns true if a server of revision 2024-11-05 would respond like this to a message posted to its stream.
-    fn may_use_sse_2024(&self, status: StatusCode, body: &str) -> bool {
+    fn may_use_sse_2024(&self, refusal: &HttpRefusal) -> bool {
         let statuses = [
             StatusCode::BAD_REQUEST,
             StatusCode::NOT_FOUND,
             StatusCode::METHOD_NOT_ALLOWED,
         ];
         self.message.method == "initialize"
-            && statuses.contains(&status)
+            && statuses.contains(&refusal.status)
             && !self.link.peer.has_one_stream()
-            && Envelope::parse(body).is_err()
+            && (refusal.status == StatusCode::METHOD_NOT_ALLOWED
+                || Envelope::parse(&refusal.body).is_err())
     }
 
     /// Handles an unsuccessful response. Passes on a JSON-RPC error in the body; but for a handshake request, an error
     /// with a status such as 401, 429, 3xx or 5xx reveals nothing about the server's era and is not passed on.
-    /// `redirect` is the address that the response redirects to.
-    async fn refused(
-        &self,
-        status: StatusCode,
-        body: String,
-        redirect: Option<String>,
-    ) -> Result<(), ExchangeFailure> {
+    async fn refused(&self, refusal: HttpRefusal) -> Result<(), ExchangeFailure> {
+        let HttpRefusal {
+            status,
+            body,
+            redirect,
+        } = refusal;
         let is_lost = is_session_lost(&self.link.peer, status, &body, Some(self.number));
         if is_lost && self.message.method != "initialize" {
             let how = LinkError::session_lost();

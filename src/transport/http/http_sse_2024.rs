@@ -9,39 +9,70 @@ use tokio::time::timeout;
 
 use super::link_event::LinkError;
 use super::link_state::LinkState;
-use super::response::one_line;
-use super::response::{error_body, is_stream};
+use super::peer::Peer;
+use super::response::{error_body, is_stream, one_line, without_secrets};
 use super::sse::SseParser;
 
 /// Time limit for the server to open the stream, and to name the address for messages.
 const ENDPOINT: Duration = Duration::from_secs(10);
 
-/// Opens the stream and reads the address for messages. Afterwards the link is lost when the stream ends.
-pub(super) async fn begin(link: &Arc<LinkState>) -> Result<(), LinkError> {
-    let peer = &link.peer;
-    let opened = timeout(ENDPOINT, peer.send(peer.get(None))).await;
-    let silent = |_| format!("did not open its event stream at {}", peer.shown());
-    let response = match opened.map_err(silent)? {
-        Ok(response) if response.status().is_success() && is_stream(&response) => response,
-        Ok(response) => {
-            let status = response.status();
-            return Err(peer.answered(status, &error_body(response).await));
+/// Reason why messages cannot be posted.
+#[derive(Debug)]
+pub(super) enum BeginError {
+    /// The server does not use this transport, or cannot be reached.
+    Other(LinkError),
+    /// The server uses this transport, but incorrectly.
+    Endpoint(LinkError),
+}
+
+impl From<BeginError> for LinkError {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Other(error) | BeginError::Endpoint(error) => error,
         }
-        Err(error) => return Err(peer.unreachable(&error)),
-    };
+    }
+}
+
+/// Opens the stream and reads the address for messages. Afterwards the link is lost when the stream ends.
+pub(super) async fn begin(link: &Arc<LinkState>) -> Result<(), BeginError> {
+    let peer = &link.peer;
+    let response = open(peer).await.map_err(BeginError::Other)?;
     let mut stream = MessageStream {
         link: link.clone(),
         response,
         events: SseParser::new(link.max_message),
     };
-    let found = timeout(ENDPOINT, stream.endpoint()).await;
-    let Ok(Some(endpoint)) = found else {
-        let shown = peer.shown();
-        return Err(format!("sent no valid `endpoint` event at {shown}").into());
+    let shown = peer.shown();
+    let Ok(Some(endpoint)) = timeout(ENDPOINT, stream.endpoint()).await else {
+        let how = format!("sent no valid `endpoint` event at {shown}");
+        return Err(BeginError::Other(how.into()));
     };
+    // The configured headers may only be sent to this origin.
+    if endpoint.origin() != stream.response.url().origin() {
+        let how = format!(
+            "names {} as the address for messages in its `endpoint` event at {shown}: messages are sent only to the \
+             origin of the configured `url`",
+            without_secrets(endpoint)
+        );
+        return Err(BeginError::Endpoint(how.into()));
+    }
     peer.set_endpoint(endpoint);
     link.spawn(stream.follow());
     Ok(())
+}
+
+/// Opens the stream.
+async fn open(peer: &Peer) -> Result<Response, LinkError> {
+    let opened = timeout(ENDPOINT, peer.send(peer.get(None))).await;
+    let silent = |_| format!("did not open its event stream at {}", peer.shown());
+    match opened.map_err(silent)? {
+        Ok(response) if response.status().is_success() && is_stream(&response) => Ok(response),
+        Ok(response) => {
+            let status = response.status();
+            Err(peer.answered(status, &error_body(response).await))
+        }
+        Err(error) => Err(peer.unreachable(&error)),
+    }
 }
 
 struct MessageStream {
@@ -51,16 +82,13 @@ struct MessageStream {
 }
 
 impl MessageStream {
-    /// Reads until the server names an address; returns it if it has the stream's origin.
+    /// Reads until the server names an address; returns it if it is valid.
     async fn endpoint(&mut self) -> Option<Url> {
         while let Ok(Some(chunk)) = self.response.chunk().await {
             for event in self.events.push(&chunk) {
                 let text = std::str::from_utf8(&event.data);
                 if let (true, Ok(text)) = (event.endpoint, text) {
-                    let base = self.response.url();
-                    let url = base.join(text.trim()).ok()?;
-                    // The configured headers may only be sent to this origin.
-                    return Some(url).filter(|url| url.origin() == base.origin());
+                    return self.response.url().join(text.trim()).ok();
                 }
             }
         }

@@ -10,6 +10,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
 use super::cookies::Cookies;
 use super::link_event::LinkError;
+use super::response::without_secrets;
 use super::{causes, proxy_server};
 use crate::config::Remote;
 use crate::jsonrpc::{Envelope, Members, MessageKind, RawId, RawJson};
@@ -296,10 +297,13 @@ impl Peer {
     pub(super) fn answered(&self, status: StatusCode, body: &str) -> LinkError {
         let code = status.as_u16();
         let reason = status.canonical_reason().unwrap_or_default();
-        let address = if status.is_success() {
-            self.shown().to_owned()
-        } else {
-            self.address()
+        let address = match self.endpoint.get() {
+            Some(endpoint) => {
+                let endpoint = without_secrets(endpoint.clone());
+                format!("{endpoint}, the address in its `endpoint` event")
+            }
+            None if status.is_success() => self.shown().to_owned(),
+            None => self.address(),
         };
         let mut text = format!("answered HTTP {code} {reason} at {address}");
         let words: String = body

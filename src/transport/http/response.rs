@@ -1,7 +1,7 @@
 //! Reads everything of a response except its messages.
 
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
-use reqwest::{Response, StatusCode};
+use reqwest::{Response, StatusCode, Url};
 
 use super::peer::Peer;
 use crate::jsonrpc::{Envelope, INVALID_REQUEST, Members, RawId};
@@ -11,6 +11,25 @@ pub(super) const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// Codes of errors with which servers report an unknown session; the specification names none.
 const UNKNOWN_SESSION: [i64; 3] = [-32000, -32001, INVALID_REQUEST];
+
+/// Unsuccessful response.
+pub(super) struct HttpRefusal {
+    pub(super) status: StatusCode,
+    pub(super) body: String,
+    /// Address that the response redirects to.
+    pub(super) redirect: Option<String>,
+}
+
+impl HttpRefusal {
+    /// Reads an unsuccessful response.
+    pub(super) async fn of(response: Response) -> Self {
+        Self {
+            status: response.status(),
+            redirect: redirect(&response),
+            body: error_body(response).await,
+        }
+    }
+}
 
 /// Returns the start of the body of a possible error response; empty if it is compressed.
 pub(super) async fn error_body(mut response: Response) -> String {
@@ -28,15 +47,19 @@ pub(super) async fn error_body(mut response: Response) -> String {
 }
 
 /// Returns the address that a response redirects to, without parts that may be secret.
-pub(super) fn redirect(response: &Response) -> Option<String> {
+fn redirect(response: &Response) -> Option<String> {
     let to = response.headers().get(LOCATION)?.to_str().ok()?;
-    let mut to = response.url().join(to).ok()?;
-    to.set_query(None);
-    to.set_fragment(None);
+    Some(without_secrets(response.url().join(to).ok()?))
+}
+
+/// Returns an address that a server has sent, without parts that may be secret.
+pub(super) fn without_secrets(mut url: Url) -> String {
+    url.set_query(None);
+    url.set_fragment(None);
     // Neither call fails for an address with a host.
-    let _ = to.set_username("");
-    let _ = to.set_password(None);
-    Some(to.into())
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
 }
 
 /// Returns the content coding of a response whose body is encoded.

@@ -8,8 +8,8 @@ use super::Stage;
 use crate::harness::remote::{Answering, Asked, HttpServer, echo, tools};
 use crate::harness::{Log, Project, Proxy, initialize_params};
 
-/// A server of that revision, whose stream is told `said`.
-fn old(said: impl Fn(&str) + Send + Sync + 'static) -> HttpServer {
+/// A server of that revision, which refuses messages to its stream by `refusal` and tells `said` of all others.
+fn old(refusal: &'static str, said: impl Fn(&str) + Send + Sync + 'static) -> HttpServer {
     let stream: Arc<Mutex<Option<Answering>>> = Arc::default();
     HttpServer::start(move |asked, answering| match (&*asked.verb, &*asked.path) {
         ("GET", "/mcp") => {
@@ -30,7 +30,7 @@ fn old(said: impl Fn(&str) + Send + Sync + 'static) -> HttpServer {
                 }
             }
         }
-        _ => answering.whole(405, &[], ""),
+        _ => answering.whole(405, &[], refusal),
     })
 }
 
@@ -48,8 +48,17 @@ fn answer(asked: &Asked) -> Option<String> {
 }
 
 #[test]
+fn a_server_that_refuses_posts_by_an_error_object_is_found_out() {
+    let refusal =
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32601,"message":"Method not allowed"}}"#;
+    let server = old(refusal, |_| ());
+    let stage = Stage::legacy(&server);
+    assert_eq!(stage.echo("a").tool_text(), "echo: a");
+}
+
+#[test]
 fn a_server_that_has_but_one_stream_is_found_out() {
-    let server = old(|_| ());
+    let server = old("", |_| ());
     let stage = Stage::legacy(&server);
     assert_eq!(stage.echo("a").tool_text(), "echo: a");
     // The end of the stream is the end of all that was asked.
@@ -67,7 +76,9 @@ fn a_server_that_has_but_one_stream_is_found_out() {
 fn a_server_that_is_said_to_be_old_is_not_asked_in_other_ways() {
     let said: Arc<Mutex<Vec<String>>> = Arc::default();
     let heard = said.clone();
-    let server = old(move |method| heard.lock().unwrap().push(method.to_owned()));
+    let server = old("", move |method| {
+        heard.lock().unwrap().push(method.to_owned());
+    });
     let project = Project::new();
     let entry = json!({"mcpServers": {"far": {"type": "sse", "url": server.url()}}});
     project.write(".mcp.json", &entry.to_string());
@@ -92,20 +103,51 @@ fn a_server_that_is_said_to_be_old_is_not_asked_in_other_ways() {
             .all(|it| it.verb == "GET" || it.path != "/mcp")
     );
     drop(peer);
-    // An address elsewhere gets nothing.
-    let stranger = HttpServer::start(|_, answering| answering.whole(202, &[], ""));
-    let url = stranger.url();
-    let server = HttpServer::start(move |asked, answering| {
+}
+
+/// A server that names `endpoint` as its address for messages, and has none there.
+fn misled(endpoint: String) -> HttpServer {
+    HttpServer::start(move |asked, answering| {
         if asked.verb == "GET" {
             answering.stream();
-            answering.write(format!("event: endpoint\ndata: {url}\n\n").as_bytes());
+            answering.write(format!("event: endpoint\ndata: {endpoint}\n\n").as_bytes());
             answering.until_closed();
+        } else if asked.path == "/mcp" {
+            answering.whole(405, &[], "use GET");
         } else {
-            answering.whole(405, &[], "");
+            answering.whole(404, &[], "no such path");
         }
-    });
-    let stage = Stage::before(&server.url(), "");
-    stage.peer.initialize(&initialize_params()).result();
-    stage.log.until("broken", 1);
+    })
+}
+
+#[test]
+fn the_reason_names_the_address_for_messages() {
+    let stranger = HttpServer::start(|_, answering| answering.whole(202, &[], ""));
+    let elsewhere = format!("{}?session=geheim", stranger.url());
+    for (endpoint, shown, says) in [
+        (&*elsewhere, stranger.url(), "only to the origin"),
+        (
+            "messages?session=geheim",
+            "/messages,".to_owned(),
+            "HTTP 404 Not Found",
+        ),
+    ] {
+        for kind in ["http", "sse"] {
+            let server = misled(endpoint.to_owned());
+            let project = Project::new();
+            let entry = json!({"mcpServers": {"far": {"type": kind, "url": server.url()}}});
+            project.write(".mcp.json", &entry.to_string());
+            let log = Log::new();
+            let proxy = log.written_by(Proxy::configured("dev")).within(&project);
+            let peer = proxy.spawn();
+            peer.initialize(&initialize_params()).result();
+            let broken = log.until("broken", 1)[0]["failure"].clone();
+            let reason = broken["reason"].as_str().unwrap();
+            assert!(reason.contains(&shown), "{kind}: {reason}");
+            assert!(reason.contains(says), "{kind}: {reason}");
+            assert!(!reason.contains("geheim"), "{kind}: {reason}");
+        }
+    }
+    // An address elsewhere gets nothing.
     assert_eq!(stranger.asked().len(), 0);
 }
