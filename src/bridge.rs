@@ -166,8 +166,8 @@ pub(crate) fn response(
     to: Era,
     info: Option<&str>,
 ) -> TranslatedResponse {
-    match (envelope.result, envelope.error) {
-        (Some(raw), _) => match to {
+    match envelope.outcome() {
+        Some(Ok(raw)) => match to {
             Era::Modern => {
                 TranslatedResponse::Result(modern_result(raw, method == Method::ReadResource, info))
             }
@@ -181,9 +181,8 @@ pub(crate) fn response(
                 ),
             },
         },
-        (None, error) => {
-            TranslatedResponse::Error(error_for(error.unwrap_or("{}"), to).into_owned())
-        }
+        Some(Err(error)) => TranslatedResponse::Error(error_for(error, to).into_owned()),
+        None => TranslatedResponse::Error(error_for("{}", to).into_owned()),
     }
 }
 

@@ -202,6 +202,16 @@ impl<'a> Envelope<'a> {
         }
     }
 
+    /// Returns the result or error of a response. If it has both and one is null, as in JSON-RPC 1.0, the other one
+    /// counts.
+    pub(crate) fn outcome(&self) -> Option<Result<&'a str, &'a str>> {
+        match (self.result, self.error) {
+            (None | Some("null"), Some(error)) if error != "null" => Some(Err(error)),
+            (Some(result), _) => Some(Ok(result)),
+            (None, error) => error.map(Err),
+        }
+    }
+
     /// Returns the kind of the message.
     pub(crate) fn kind(&self) -> MessageKind {
         match (&self.method, self.id) {
@@ -306,6 +316,25 @@ mod tests {
         assert_eq!(envelope.params.name, Some(r#""t""#.into()));
         assert_eq!(envelope.params.arguments, Some(r#"{"a":2e400}"#));
         assert_eq!(envelope.params.meta.progress_token, Some("1.0".into()));
+    }
+
+    #[test]
+    fn of_result_and_error_the_one_that_is_null_does_not_count() {
+        for (line, outcome) in [
+            (r#"{"id":1,"result":{}}"#, Some(Ok("{}"))),
+            (r#"{"id":1,"result":{},"error":null}"#, Some(Ok("{}"))),
+            (r#"{"id":1,"result":null}"#, Some(Ok("null"))),
+            (r#"{"id":1,"result":null,"error":null}"#, Some(Ok("null"))),
+            (
+                r#"{"id":1,"result":null,"error":{"code":1}}"#,
+                Some(Err(r#"{"code":1}"#)),
+            ),
+            (r#"{"id":1,"error":"no"}"#, Some(Err(r#""no""#))),
+            (r#"{"id":1,"error":null}"#, Some(Err("null"))),
+            (r#"{"id":1,"method":"x"}"#, None),
+        ] {
+            assert_eq!(Envelope::parse(line).unwrap().outcome(), outcome, "{line}");
+        }
     }
 
     #[test]

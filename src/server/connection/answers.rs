@@ -79,10 +79,11 @@ impl Connection {
             }
             Some((PendingRequest::Own(sender), _)) => {
                 let raw = |text: &str| text.to_owned();
-                let response = envelope.result.map_or_else(
-                    || RawResponse::Error(envelope.error.map(raw).unwrap_or_default()),
-                    |result| RawResponse::Result(raw(result)),
-                );
+                let response = match envelope.outcome() {
+                    Some(Ok(result)) => RawResponse::Result(raw(result)),
+                    Some(Err(error)) => RawResponse::Error(raw(error)),
+                    None => RawResponse::Error(String::new()),
+                };
                 let _ = sender.send(response);
                 Ok(())
             }
@@ -130,7 +131,13 @@ impl Connection {
             }
         }
         if call.era == self.era() {
-            return call.reply(Reply::of_line(line, id, envelope.error));
+            let has_both = envelope.result.is_some() && envelope.error.is_some();
+            return call.reply(match envelope.outcome().filter(|_| has_both) {
+                // Clients drop a response with both, and wait for their timeout.
+                Some(Ok(result)) => Reply::Result(result),
+                Some(Err(error)) => Reply::Error(error),
+                None => Reply::of_line(line, id, envelope.error),
+            });
         }
         let info = self
             .negotiated

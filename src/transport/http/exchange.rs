@@ -360,9 +360,9 @@ impl Exchange<'_> {
                 MessageAction::Answer(error_response_of(self.number, error))
             });
         }
-        if let Some(error) = envelope
-            .error
-            .filter(|error| answered && !is_error_object(error))
+        if let Some(Err(error)) = envelope.outcome()
+            && answered
+            && !is_error_object(error)
         {
             let message = format!(
                 "the server's error is not a JSON-RPC error: {}",

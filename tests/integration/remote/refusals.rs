@@ -161,6 +161,25 @@ fn an_error_member_that_is_no_error_object_becomes_one() {
 }
 
 #[test]
+fn of_result_and_error_only_the_one_that_is_not_null_arrives() {
+    let server = answering(|text, asked, answering| {
+        let id = &asked.message()["id"];
+        let both = match text {
+            "result" => r#""result":{"content":[{"type":"text","text":"there"}]},"error":null"#,
+            _ => r#""result":null,"error":{"code":7,"message":"no"}"#,
+        };
+        answering.json(&format!(r#"{{"jsonrpc":"2.0","id":{id},{both}}}"#));
+    });
+    let stage = Stage::legacy(&server);
+    let answer = stage.echo("result");
+    assert!(!answer.line.contains("error"), "{}", answer.line);
+    assert_eq!(answer.tool_text(), "there");
+    let answer = stage.echo("error");
+    assert!(!answer.line.contains("result"), "{}", answer.line);
+    assert_eq!(answer.error()["code"], 7);
+}
+
+#[test]
 fn json_without_a_content_type_is_an_answer() {
     let server = answering(|text, asked, answering| {
         let headers: &[(&str, &str)] = match text {
