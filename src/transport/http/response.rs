@@ -90,7 +90,8 @@ pub(super) fn is_session_lost(
         body.contains("session") || body.contains("not initialized")
     };
     in_session
-        && (status == StatusCode::NOT_FOUND || (status == StatusCode::BAD_REQUEST && says_so()))
+        && (matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+            || (status == StatusCode::BAD_REQUEST && says_so()))
         && !number.is_some_and(|number| is_answer(body, number))
 }
 

@@ -134,6 +134,14 @@ fn an_error_of_the_server_itself_is_not_taken_for_a_lost_session() {
 
 #[test]
 fn a_session_that_is_gone_is_begun_anew_and_the_call_sent_once_more() {
+    for status in [404, 410] {
+        renews_a_session_after(status);
+    }
+}
+
+/// A session that ends with this status is replaced by a new one.
+#[track_caller]
+fn renews_a_session_after(status: u16) {
     let sessions = Arc::new(AtomicUsize::new(0));
     let begun = sessions.clone();
     let server = HttpServer::start(move |asked, answering| {
@@ -156,7 +164,7 @@ fn a_session_that_is_gone_is_begun_anew_and_the_call_sent_once_more() {
             }
             "tools/call" if asked.body.contains("forget") && known == "s1" => {
                 begun.fetch_add(1, Ordering::SeqCst);
-                answering.whole(404, &[], "");
+                answering.whole(status, &[], "");
             }
             _ => legacy(asked, answering),
         }
