@@ -31,8 +31,9 @@ pub(crate) struct UndoArgs {
 pub(crate) fn run(args: &UndoArgs, _: &Global) -> Result<u8, CliError> {
     let folder = records_folder()?;
     let found = setup::records(&folder).map_err(|error| CliError::Failure(error.to_string()))?;
-    let is_selected =
-        |record: &SetupRecord| args.client.is_empty() || args.client.contains(&record.client);
+    let is_selected = |record: &SetupRecord| {
+        args.client.is_empty() || args.client.iter().any(|client| record.is_of(client))
+    };
     let records: Vec<SetupRecord> = found.known.into_iter().filter(is_selected).collect();
     if !records.is_empty() && !args.yes {
         if !args.json {

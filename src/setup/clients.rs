@@ -232,6 +232,15 @@ pub(crate) static CLIENTS: [Client; 17] = [
     ),
 ];
 
+/// Whether the client with this id keeps servers of a project in a file of this path.
+pub(super) fn has_project_file(id: &str, file: &Path) -> bool {
+    let mut files = CLIENTS
+        .iter()
+        .filter(|client| client.id == id)
+        .flat_map(|client| client.files);
+    files.any(|it| it.scope() == Scope::Project && file.ends_with(it.path))
+}
+
 /// Client whose file for the user also has servers of single projects.
 pub(super) const CLAUDE_CODE: &str = "claude-code";
 

@@ -12,6 +12,8 @@ pub(super) struct FoundFile {
     pub(super) client: &'static Client,
     pub(super) scope: Scope,
     pub(super) path: PathBuf,
+    /// Whether the file lies in a project, so that other people and machines may have it too.
+    pub(super) is_shared: bool,
     /// Keys of a table of servers in the file.
     pub(super) keys: Vec<String>,
     /// Directory in which the client is likely to start the servers.
@@ -25,9 +27,9 @@ impl FoundFile {
     }
 }
 
-/// Returns the existing files, those of the user first. A project's file is the nearest one from the current directory
-/// upwards.
-pub(super) fn files(around: &ConfigContext) -> Vec<FoundFile> {
+/// Returns the existing files of the clients with the ids `clients`, or of all clients if there are none; those of the
+/// user first. A project's file is the nearest one from the current directory upwards.
+pub(super) fn files(around: &ConfigContext, clients: &[String]) -> Vec<FoundFile> {
     let Some(home) = around.home.as_deref() else {
         return Vec::new();
     };
@@ -40,7 +42,9 @@ pub(super) fn files(around: &ConfigContext) -> Vec<FoundFile> {
             Scope::User => &here[..],
             Scope::Project => &folders,
         };
-        for client in &CLIENTS {
+        // Before files of several clients are told apart: each client finds its own.
+        let is_selected = |it: &&Client| clients.is_empty() || clients.iter().any(|id| id == it.id);
+        for client in CLIENTS.iter().filter(is_selected) {
             for location in client.files.iter().filter(|it| it.scope() == scope) {
                 let place = |folder: &&Path| {
                     let path = location.path(home, &variable, folder);
@@ -54,6 +58,7 @@ pub(super) fn files(around: &ConfigContext) -> Vec<FoundFile> {
                             client,
                             scope,
                             path,
+                            is_shared: scope == Scope::Project,
                             keys,
                             cwd,
                         },
@@ -88,6 +93,7 @@ fn add_projects_of_claude_code(found: &mut Vec<FoundFile>, folders: &[&Path]) {
             client,
             scope: Scope::Project,
             path: path.clone(),
+            is_shared: false,
             keys: keys.map(str::to_owned).to_vec(),
             cwd: (*folder).to_owned(),
         }

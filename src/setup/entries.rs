@@ -29,7 +29,7 @@ pub(crate) struct ClientEntries {
 /// Returns the existing files of all clients for the user and for the current project, with their entries.
 pub(crate) fn entries(around: &ConfigContext) -> Vec<ClientEntries> {
     let mut files: Vec<ClientEntries> = Vec::new();
-    for found in discovery::files(around) {
+    for found in discovery::files(around, &[]) {
         let entries = found
             .parsed()
             .map(|file| of_table(&file, &found.keys, around));

@@ -96,12 +96,9 @@ pub(crate) struct Plan {
 /// Finds the selected entries and determines what each would become. Changes nothing.
 pub(crate) fn plan(around: &ConfigContext, selection: &Selection) -> Plan {
     let mut plan = Plan::default();
-    let is_selected = |file: &FoundFile| {
-        let clients = &selection.clients;
-        let is_client = clients.is_empty() || clients.iter().any(|id| id == file.client.id);
-        is_client && selection.scope.is_none_or(|scope| scope == file.scope)
-    };
-    for found in discovery::files(around).into_iter().filter(is_selected) {
+    let is_selected = |file: &FoundFile| selection.scope.is_none_or(|scope| scope == file.scope);
+    let files = discovery::files(around, &selection.clients);
+    for found in files.into_iter().filter(is_selected) {
         match found.parsed() {
             Ok(parsed) => plan.add(&found, &parsed, selection, around),
             // A file with two tables of servers is found twice.
@@ -193,7 +190,8 @@ fn proposal(
         let is_fault = !matches!(error, config::EntryError::Disabled);
         (error.to_string(), is_fault)
     })?;
-    let program = program_word(found.scope, &around).map_err(|why| (why.to_owned(), true))?;
+    let is_bare = found.is_shared && found.client.is_in_terminal;
+    let program = program_word(is_bare, &around).map_err(|why| (why.to_owned(), true))?;
     let words = [&*program].into_iter().chain(OPTIONS);
     let words: Vec<String> = words.map(str::to_owned).collect();
     parsed
@@ -211,11 +209,11 @@ fn proposal(
     })
 }
 
-/// Returns the word that starts this program. A file of the user serves all terminals and desktop applications, so it
-/// gets an absolute path, that of a symlink in `PATH` if there is one: its target may end with the next version. A file
-/// of a project, which others may have too, gets the bare name if `PATH` has it. Returns the reason against it as a
-/// clause about an entry.
-fn program_word(scope: Scope, around: &ConfigContext) -> Result<String, &'static str> {
+/// Returns the word that starts this program: the bare name if `is_bare` and `PATH` has the program, else an absolute
+/// path, that of a symlink in `PATH` if there is one, since its target may end with the next version. The bare name is
+/// for a file of a project, which others may have too, of a client that runs in a terminal: desktop applications do not
+/// have the `PATH` of a shell. Returns the reason against it as a clause about an entry.
+fn program_word(is_bare: bool, around: &ConfigContext) -> Result<String, &'static str> {
     const UNKNOWN: &str =
         "cannot be wrapped, since the path of mcp-proxy is not known or not Unicode";
     const TEMPORARY: &str =
@@ -234,13 +232,11 @@ fn program_word(scope: Scope, around: &ConfigContext) -> Result<String, &'static
     let path = around.variables.get("PATH");
     let found = path.and_then(|path| which::which_in(PROGRAM, Some(path), "/").ok());
     let found = found.filter(|found| real(found) == real(program));
-    match (found, scope) {
-        (Some(_), Scope::Project) => Ok(PROGRAM.to_owned()),
-        (found, _) => {
-            let path = found.as_deref().unwrap_or(program);
-            path.to_str().map(str::to_owned).ok_or(UNKNOWN)
-        }
+    if is_bare && found.is_some() {
+        return Ok(PROGRAM.to_owned());
     }
+    let path = found.as_deref().unwrap_or(program);
+    path.to_str().map(str::to_owned).ok_or(UNKNOWN)
 }
 
 #[cfg(test)]
@@ -261,17 +257,17 @@ mod tests {
             variables: [("PATH".to_owned(), path)].into(),
             ..ConfigContext::default()
         };
-        let word = |scope| program_word(scope, &around).unwrap();
+        let word = |is_bare| program_word(is_bare, &around).unwrap();
         let absolute = program.to_str().unwrap();
         let link = folder.path().join(PROGRAM);
-        assert_eq!([word(Scope::User), word(Scope::Project)], [absolute; 2]);
+        assert_eq!([word(false), word(true)], [absolute; 2]);
         symlink(&program, &link).unwrap();
-        assert_eq!(word(Scope::Project), PROGRAM);
-        assert_eq!(word(Scope::User), link.to_str().unwrap());
+        assert_eq!(word(true), PROGRAM);
+        assert_eq!(word(false), link.to_str().unwrap());
         // Another program of the same name.
         std::fs::remove_file(&link).unwrap();
         symlink("/bin/sh", &link).unwrap();
-        assert_eq!([word(Scope::User), word(Scope::Project)], [absolute; 2]);
+        assert_eq!([word(false), word(true)], [absolute; 2]);
     }
 
     #[test]
@@ -284,7 +280,7 @@ mod tests {
                 program: Some(path.into()),
                 ..ConfigContext::default()
             };
-            let why = program_word(Scope::Project, &around).unwrap_err();
+            let why = program_word(true, &around).unwrap_err();
             assert!(why.contains("install it first"), "{path}");
         }
     }

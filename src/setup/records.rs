@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::SetupError;
+use super::{SetupError, clients};
 use crate::config::edit::EntryPath;
 use crate::random;
 use crate::state::{StateError, StateFolder};
@@ -89,6 +89,11 @@ impl SetupRecord {
             before: String::new(),
             after: String::new(),
         })
+    }
+
+    /// Whether setup edited the file for the client with this id, or the client shares the file.
+    pub(crate) fn is_of(&self, client: &str) -> bool {
+        self.client == client || clients::has_project_file(client, &self.file)
     }
 
     /// Writes the record, so that it survives a power failure: the edit of the client's file comes next.

@@ -9,6 +9,7 @@ use crate::config::ConfigContext;
 use crate::state::{StateDirectory, StateFolder};
 
 mod at_once;
+mod clients;
 mod combining;
 mod shapes;
 
@@ -39,18 +40,19 @@ impl User {
         (user, path)
     }
 
+    fn around(&self) -> ConfigContext {
+        ConfigContext {
+            cwd: self.path("home/project"),
+            home: Some(self.path("home")),
+            variables: [("KEY".to_owned(), "k".to_owned())].into(),
+            program: Some(PathBuf::from("/opt/bin/mcp-proxy")),
+            users: vec![rustix::process::geteuid().as_raw()],
+            ..ConfigContext::default()
+        }
+    }
+
     fn plan(&self, selection: &Selection) -> Plan {
-        plan(
-            &ConfigContext {
-                cwd: self.path("home/project"),
-                home: Some(self.path("home")),
-                variables: [("KEY".to_owned(), "k".to_owned())].into(),
-                program: Some(PathBuf::from("/opt/bin/mcp-proxy")),
-                users: vec![rustix::process::geteuid().as_raw()],
-                ..ConfigContext::default()
-            },
-            selection,
-        )
+        plan(&self.around(), selection)
     }
 
     fn wrap(&self) -> Result<(), SetupError> {

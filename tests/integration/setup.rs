@@ -1,6 +1,7 @@
 //! `setup` and `undo`: clients' files are wrapped once the wrapped servers work, and restored.
 
 mod many;
+mod own;
 mod real_clients;
 
 use std::ffi::OsStr;

@@ -1,0 +1,75 @@
+//! Peculiarities of single clients.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use super::super::*;
+use super::{ONE, PROJECT, User};
+use crate::config::ConfigContext;
+
+#[test]
+fn a_file_of_two_clients_is_found_and_restored_for_each() {
+    let (user, _) = User::with(PROJECT, ONE);
+    let plan_for = |client: &str| {
+        user.plan(&Selection {
+            clients: vec![client.to_owned()],
+            ..Selection::default()
+        })
+    };
+    let client = |plan: &Plan| plan.proposals.first().map(|it| it.client.id);
+    assert_eq!(
+        client(&user.plan(&Selection::default())),
+        Some("claude-code")
+    );
+    for id in ["claude-code", "copilot"] {
+        assert_eq!(client(&plan_for(id)), Some(id));
+    }
+    assert_eq!(client(&plan_for("cursor")), None);
+    user.wrap_all(&plan_for("copilot")).unwrap();
+    let record = &records(&user.records_folder()).unwrap().known[0];
+    let is_of = ["claude-code", "copilot", "cursor"].map(|id| record.is_of(id));
+    assert_eq!(is_of, [true, true, false]);
+}
+
+#[test]
+fn only_a_shared_file_of_a_terminals_client_has_the_bare_name() {
+    let (user, _) = User::with(PROJECT, ONE);
+    for file in [".vscode/mcp.json", ".cursor/mcp.json", "opencode.json"] {
+        let path = user.path("home/project").join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let text = match file {
+            "opencode.json" => r#"{"mcp": {"a": {"command": ["x"]}}}"#.to_owned(),
+            ".vscode/mcp.json" => ONE.replace("mcpServers", "servers"),
+            _ => ONE.to_owned(),
+        };
+        fs::write(path, text).unwrap();
+    }
+    let local = format!(
+        "{{\"mcpServers\": {{\"u\": {{\"command\": \"x\"}}}}, \"projects\": {{{:?}: {{\"mcpServers\": {{\"l\": {{\"command\": \"x\"}}}}}}}}}}",
+        user.path("home/project")
+    );
+    fs::write(user.path("home/.claude.json"), local).unwrap();
+    fs::create_dir(user.path("bin")).unwrap();
+    let program = std::env::current_exe().unwrap();
+    let link = user.path("bin/mcp-proxy");
+    symlink(&program, &link).unwrap();
+    let path = user.path("bin").display().to_string();
+    let around = ConfigContext {
+        program: Some(program),
+        variables: [("PATH".to_owned(), path)].into(),
+        ..user.around()
+    };
+    let plan = plan(&around, &Selection::default());
+    let bare = plan
+        .proposals
+        .iter()
+        .filter(|it| it.words[0] == "mcp-proxy");
+    let bare: Vec<&str> = bare.map(|it| it.client.id).collect();
+    assert_eq!(bare, ["claude-code", "opencode"]);
+    let full = plan
+        .proposals
+        .iter()
+        .filter(|it| it.words[0] == link.to_str().unwrap());
+    let full: Vec<&str> = full.map(|it| it.client.id).collect();
+    assert_eq!(full, ["claude-code", "vscode", "cursor", "claude-code"]);
+}

@@ -1,0 +1,35 @@
+//! Servers behind the proxy in a client's file: started together or alone, and known to the other commands.
+
+use std::os::unix::fs::symlink;
+
+use serde_json::{Value, json};
+
+use super::{command, entry, file, home, words};
+use crate::harness::{Proxy, Run};
+
+#[test]
+fn doctor_accepts_the_programs_that_setup_wrote() {
+    let home = home();
+    std::fs::create_dir(home.path("bin")).unwrap();
+    symlink(Proxy::program(), home.path("bin/mcp-proxy")).unwrap();
+    let vs_code = "home/work/.vscode/mcp.json";
+    home.write(
+        vs_code,
+        &file(&entry("script.json")).replace("mcpServers", "servers"),
+    );
+    let path = format!("{}:/usr/bin:/bin", home.path("bin").display());
+    let with_path = |arguments: &[&str]| {
+        let mut command = command(&home, arguments);
+        command.env("PATH", &path);
+        Run::of(command)
+    };
+    with_path(&["setup", "--yes"]).ended_with(0);
+    assert_eq!(words(&home)[0], "mcp-proxy");
+    let full = json!(home.path("bin/mcp-proxy")).to_string();
+    assert!(home.read(vs_code).contains(&full), "{}", home.read(vs_code));
+    let doctor = with_path(&["doctor", "--json"]);
+    let report: Value = serde_json::from_str(&doctor.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap().iter();
+    let problems = findings.filter(|it| it["severity"] == "problem" && it["check"] == "command");
+    assert_eq!(problems.collect::<Vec<_>>(), [&Value::Null; 0]);
+}
