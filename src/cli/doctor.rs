@@ -104,6 +104,7 @@ fn entries(file: &ClientEntries, desktop_path: &OsStr, project: &Path) -> Vec<Fi
     for entry in &own {
         findings.extend(commands::entry(entry, file, desktop_path, project));
     }
+    findings.extend(clients::dev_modes(file, &own));
     findings.extend(clients::lists(file, &own));
     findings
 }

@@ -117,7 +117,7 @@ pub(crate) static CLIENTS: [Client; 17] = [
         )],
     ),
     client(
-        ("vscode", "VS Code"),
+        (VS_CODE, "VS Code"),
         false,
         &[
             file(Application, "Code/User/mcp.json", SERVERS),
@@ -243,6 +243,8 @@ pub(super) fn has_project_file(id: &str, file: &Path) -> bool {
 
 /// Client whose file for the user also has servers of single projects.
 pub(super) const CLAUDE_CODE: &str = "claude-code";
+/// Client with a development mode of its own.
+pub(super) const VS_CODE: &str = "vscode";
 
 impl ClientLocation {
     pub(super) fn scope(&self) -> Scope {

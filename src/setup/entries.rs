@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::clients::Client;
-use super::discovery;
+use super::clients::{Client, VS_CODE};
+use super::discovery::{self, FoundFile};
 use crate::config::edit::{ClientFile, EntryKind, EntryPath};
 use crate::config::{ConfigContext, is_own};
 
@@ -15,6 +15,8 @@ pub(crate) struct ClientEntry {
     pub(crate) words: Vec<String>,
     /// Whether the command runs the proxy.
     pub(crate) runs_proxy: bool,
+    /// Whether the client itself restarts the server on saves or debugs it.
+    pub(crate) has_dev_mode: bool,
 }
 
 /// Existing file of a client.
@@ -30,9 +32,7 @@ pub(crate) struct ClientEntries {
 pub(crate) fn entries(around: &ConfigContext) -> Vec<ClientEntries> {
     let mut files: Vec<ClientEntries> = Vec::new();
     for found in discovery::files(around, &[]) {
-        let entries = found
-            .parsed()
-            .map(|file| of_table(&file, &found.keys, around));
+        let entries = found.parsed().map(|file| of_table(&file, &found, around));
         let entries = entries.map_err(|error| error.to_string());
         // A file may have several tables of servers.
         match files.iter_mut().find(|it| it.path == found.path) {
@@ -51,22 +51,33 @@ pub(crate) fn entries(around: &ConfigContext) -> Vec<ClientEntries> {
     files
 }
 
-fn of_table(file: &ClientFile, keys: &[String], around: &ConfigContext) -> Vec<ClientEntry> {
+/// Whether `dev` of the entry tells VS Code to restart the server on saves, or to start it in a debugger.
+pub(super) fn has_dev_mode(client: &Client, file: &ClientFile, path: &EntryPath) -> bool {
+    let is_set = |server: serde_json::Value| {
+        let mut keys = ["watch", "debug"].into_iter();
+        keys.any(|key| !server["dev"][key].is_null())
+    };
+    client.id == VS_CODE && file.value(path).is_some_and(is_set)
+}
+
+fn of_table(file: &ClientFile, found: &FoundFile, around: &ConfigContext) -> Vec<ClientEntry> {
     let entry = |name: String| {
         let path = EntryPath {
-            keys: keys.to_owned(),
+            keys: found.keys.clone(),
             name,
         };
         let Some(EntryKind::Command(words)) = file.kind(&path) else {
             return None;
         };
         Some(ClientEntry {
+            has_dev_mode: has_dev_mode(found.client, file, &path),
             name: path.name,
             runs_proxy: is_own(&words[0], &words[1..], around.program.as_deref()),
             words,
         })
     };
-    file.names(keys).into_iter().filter_map(entry).collect()
+    let names = file.names(&found.keys).into_iter();
+    names.filter_map(entry).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::SetupError;
 use super::clients::{Client, Scope};
 use super::combining::{self, CombinedEntry};
 use super::discovery::{self, FoundFile};
+use super::entries::has_dev_mode;
 use crate::config::edit::{ClientFile, EditError, EntryKind, EntryPath};
 use crate::config::{self, ConfigContext, ServerSpec};
 
@@ -13,6 +14,9 @@ use crate::config::{self, ConfigContext, ServerSpec};
 const PROGRAM: &str = "mcp-proxy";
 /// Words between the program and the server's command.
 const OPTIONS: [&str; 2] = ["dev", "--"];
+/// Reason against an entry that VS Code restarts on saves or debugs, as a clause about it.
+const DEV_MODE: &str = "has `dev`, with which VS Code itself restarts the server on a save, which ends the session, or \
+                        debugs it, which works only without mcp-proxy; remove `dev` from the entry first";
 
 /// Choice of entries.
 #[derive(Debug, Default)]
@@ -180,6 +184,9 @@ fn proposal(
     };
     if config::is_own(&before[0], &before[1..], around.program.as_deref()) {
         return skip("already runs through mcp-proxy");
+    }
+    if has_dev_mode(found.client, parsed, &entry) {
+        return Err((DEV_MODE.to_owned(), true));
     }
     let around = ConfigContext {
         cwd: found.cwd.clone(),

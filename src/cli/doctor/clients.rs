@@ -6,6 +6,24 @@ use crate::setup::{ClientEntries, ClientEntry};
 /// Clients that do not list the tools again after `tools/list_changed`.
 const IGNORE_CHANGES: [&str; 2] = ["claude-desktop", "codex"];
 
+/// Returns the findings about entries that the client itself restarts or debugs. `own` are its entries that run the
+/// proxy.
+pub(super) fn dev_modes(file: &ClientEntries, own: &[&ClientEntry]) -> Vec<Finding> {
+    let entries = own.iter().filter(|entry| entry.has_dev_mode);
+    let findings = entries.map(|entry| {
+        let text = format!(
+            "{} itself restarts entry `{}` on saves or debugs it (`dev`), which ends the session with mcp-proxy",
+            file.client.title, entry.name
+        );
+        let advice = format!(
+            "remove `dev` from the entry in {}; mcp-proxy reloads the server",
+            file.path.display()
+        );
+        Finding::problem("client", text).advice(advice)
+    });
+    findings.collect()
+}
+
 /// Returns the findings about a client that does not list tools again after a change. `own` are its entries that run
 /// the proxy.
 pub(super) fn lists(file: &ClientEntries, own: &[&ClientEntry]) -> Vec<Finding> {
@@ -40,6 +58,25 @@ mod tests {
     use super::*;
     use crate::config::ConfigContext;
     use crate::setup::entries;
+
+    #[test]
+    fn a_development_mode_of_the_client_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(".vscode")).unwrap();
+        let text = r#"{"servers": {"a": {"command": "mcp-proxy", "args": ["dev", "--", "x"], "dev": {"watch": "*.py"}},
+            "b": {"command": "mcp-proxy", "args": ["dev", "--", "x"], "dev": {}}}}"#;
+        std::fs::write(home.path().join(".vscode/mcp.json"), text).unwrap();
+        let files = entries(&ConfigContext {
+            home: Some(home.path().to_owned()),
+            cwd: home.path().to_owned(),
+            ..ConfigContext::default()
+        });
+        let own: Vec<_> = files[0].entries.as_ref().unwrap().iter().collect();
+        let [finding] = &dev_modes(&files[0], &own)[..] else {
+            panic!("{own:?}")
+        };
+        assert!(finding.severity == Severity::Problem && finding.text.contains("entry `a`"));
+    }
 
     #[test]
     fn a_client_that_lists_once_needs_the_proxys_tools() {

@@ -8,6 +8,26 @@ use super::{ONE, PROJECT, User};
 use crate::config::ConfigContext;
 
 #[test]
+fn a_server_that_vs_code_restarts_or_debugs_is_left() {
+    let text = r#"{"servers": {"watched": {"command": "x", "dev": {"watch": "src/**"}},
+        "debugged": {"command": "node", "args": ["y"], "dev": {"debug": {"type": "node"}}},
+        "plain": {"command": "x", "dev": {}}}}"#;
+    let (user, _) = User::with("project/.vscode/mcp.json", text);
+    // Another client does not know the key.
+    let other = user.path("home/project/.mcp.json");
+    fs::write(other, text.replace("\"servers\"", "\"mcpServers\"")).unwrap();
+    let plan = user.plan(&Selection::default());
+    let skipped: Vec<_> = plan
+        .skipped
+        .iter()
+        .map(|it| (&*it.name, it.is_fault))
+        .collect();
+    assert_eq!(skipped, [("watched", true), ("debugged", true)]);
+    assert!(plan.skipped[0].why.contains("remove `dev`"));
+    assert_eq!(plan.proposals.len(), 4);
+}
+
+#[test]
 fn a_file_of_two_clients_is_found_and_restored_for_each() {
     let (user, _) = User::with(PROJECT, ONE);
     let plan_for = |client: &str| {

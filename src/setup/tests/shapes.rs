@@ -136,7 +136,7 @@ const WHOLE: [(&str, &str); 24] = [
     ),
     (
         ".config/Code/User/mcp.json",
-        "{\n\t\"servers\": {\n\t\t\"weather\": {\n\t\t\t\"type\": \"stdio\",\n\t\t\t\"command\": \"node\",\n\t\t\t\"args\": [\n\t\t\t\t\"${workspaceFolder}/build/index.js\"\n\t\t\t],\n\t\t\t\"dev\": {\n\t\t\t\t\"watch\": \"build/**/*.js\",\n\t\t\t\t\"debug\": { \"type\": \"node\" }\n\t\t\t}\n\t\t}\n\t},\n\t\"inputs\": []\n}",
+        "{\n\t\"servers\": {\n\t\t\"weather\": {\n\t\t\t\"type\": \"stdio\",\n\t\t\t\"command\": \"node\",\n\t\t\t\"args\": [\n\t\t\t\t\"${workspaceFolder}/build/index.js\"\n\t\t\t],\n\t\t\t\"dev\": {}\n\t\t}\n\t},\n\t\"inputs\": []\n}",
     ),
     (
         ".lmstudio/mcp.json",
