@@ -8,6 +8,7 @@
 
 mod client_entry;
 mod client_keys;
+mod client_variables;
 mod diff;
 mod discover;
 pub(crate) mod edit;
@@ -45,6 +46,7 @@ use std::time::Duration;
 use expand::ENVIRONMENT;
 
 pub(crate) use client_entry::{EntryError, client_entry};
+pub(crate) use client_variables::VariableForm;
 pub(crate) use diff::{ConfigDiff, diff};
 pub(crate) use discover::{NAMES, project_folders};
 pub(crate) use expand::is_variable_name;

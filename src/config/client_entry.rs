@@ -1,5 +1,6 @@
 //! Settings with which a client starts one server of its file.
 
+use super::client_variables::VariableForm;
 use super::edit::{ClientFile, EntryPath};
 use super::files::{RawConfig, client_servers};
 use super::location::Located;
@@ -21,14 +22,17 @@ pub(crate) enum EntryError {
     Fault(Box<Fault>),
 }
 
-/// Returns the settings with which the client starts the server at `path`, variables expanded. Without a `cwd` of its
-/// own, the server runs in the current directory of `around`.
+/// Returns the settings with which the client starts the server at `path`, variables of this form expanded. Without a
+/// `cwd` of its own, the server runs in the current directory of `around`.
 pub(crate) fn client_entry(
     file: &ClientFile,
     path: &EntryPath,
+    variables: VariableForm,
     around: &ConfigContext,
 ) -> Result<ServerSpec, EntryError> {
     let server = file.server(path).ok_or(EntryError::Missing)?;
+    let server = variables.node_in_braces(server);
+    let server = server.map_err(|fault| EntryError::Fault(Box::new(fault)))?;
     let key = |name: &str| Located {
         value: name.to_owned(),
         at: server.at.clone(),

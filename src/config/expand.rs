@@ -32,6 +32,12 @@ const FOREIGN: [(&str, &str); 6] = [
     ),
 ];
 
+/// Start of a template of Continue, and the reason why it stays; no shell form begins so.
+const TEMPLATE: (&str, &str) = (
+    "${{",
+    "Continue replaces this value by a secret or an input of its own, mcp-proxy cannot",
+);
+
 /// Returns the start of the first variable that only an editor can expand, and the reason. A name or a path must follow
 /// the colon; a digit or a sign belongs to a shell form.
 pub(super) fn foreign(text: &str) -> Option<(String, &'static str)> {
@@ -43,7 +49,9 @@ pub(super) fn foreign(text: &str) -> Option<(String, &'static str)> {
         })?;
         Some((at, start, *why))
     });
-    let first = found.min_by_key(|(at, ..)| *at)?;
+    let template = text.find(TEMPLATE.0);
+    let template = template.map(|at| (at, TEMPLATE.0.to_owned(), TEMPLATE.1));
+    let first = found.chain(template).min_by_key(|(at, ..)| *at)?;
     Some((first.1, first.2))
 }
 
@@ -120,7 +128,7 @@ fn variable(written: &str) -> Option<ValuePiece<'_>> {
 }
 
 /// Returns the length of the variable name at the start of `text`; 0 if there is none.
-fn name_length(text: &str) -> usize {
+pub(super) fn name_length(text: &str) -> usize {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if text.starts_with(|c: char| c.is_ascii_digit()) {
         return 0;
@@ -246,6 +254,7 @@ mod tests {
             ("a ${config:x} ${command:y.z}", "${config:"),
             ("${file:~/.token}", "${file:"),
             ("${workspaceFolder:api}/x", "${workspaceFolder:"),
+            ("Bearer ${{ secrets.KEY }}", "${{"),
         ] {
             assert_eq!(foreign(text).map(|it| it.0).as_deref(), Some(start));
         }

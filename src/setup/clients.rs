@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use super::application_data;
+use crate::config::VariableForm;
 
 /// Reach of a client's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -135,7 +136,7 @@ pub(crate) static CLIENTS: [Client; 17] = [
         ],
     ),
     client(
-        ("gemini", "Gemini CLI"),
+        (GEMINI, "Gemini CLI"),
         true,
         &[
             file(Home, ".gemini/settings.json", MCP_SERVERS),
@@ -164,7 +165,7 @@ pub(crate) static CLIENTS: [Client; 17] = [
         ],
     ),
     client(
-        ("opencode", "OpenCode"),
+        (OPEN_CODE, "OpenCode"),
         true,
         &[
             file(Xdg, "opencode/opencode.json", MCP),
@@ -243,8 +244,21 @@ pub(super) fn has_project_file(id: &str, file: &Path) -> bool {
 
 /// Client whose file for the user also has servers of single projects.
 pub(super) const CLAUDE_CODE: &str = "claude-code";
+const GEMINI: &str = "gemini";
+const OPEN_CODE: &str = "opencode";
 /// Client with a development mode of its own.
 pub(super) const VS_CODE: &str = "vscode";
+
+impl Client {
+    /// Returns the form of the variables in the client's files.
+    pub(super) fn variables(&self) -> VariableForm {
+        match self.id {
+            GEMINI => VariableForm::Dollar,
+            OPEN_CODE => VariableForm::OpenCode,
+            _ => VariableForm::Braces,
+        }
+    }
+}
 
 impl ClientLocation {
     pub(super) fn scope(&self) -> Scope {

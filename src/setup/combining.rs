@@ -52,6 +52,7 @@ pub(super) fn servers_text(
     for proposal in proposals {
         let server = parsed.value(&proposal.entry);
         let server = server.ok_or_else(|| proposal.changed())?;
+        let server = proposal.client.variables().value_in_braces(server);
         servers.insert(proposal.entry.name.clone(), with_directory(server));
     }
     Ok(format!("{:#}\n", json!({ "mcpServers": servers })))

@@ -192,7 +192,7 @@ fn proposal(
         cwd: found.cwd.clone(),
         ..around.clone()
     };
-    let spec = config::client_entry(parsed, &entry, &around);
+    let spec = config::client_entry(parsed, &entry, found.client.variables(), &around);
     let spec = spec.map_err(|error| {
         let is_fault = !matches!(error, config::EntryError::Disabled);
         (error.to_string(), is_fault)

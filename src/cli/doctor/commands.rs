@@ -146,7 +146,7 @@ pub(super) fn entry(
 }
 
 fn has_variables(word: &str) -> bool {
-    word.contains(['$', '%']) || word.starts_with('~')
+    word.contains(['$', '%', '{']) || word.starts_with('~')
 }
 
 fn is_found(program: &OsStr, path: &OsStr, cwd: &Path) -> bool {

@@ -28,6 +28,39 @@ fn a_server_that_vs_code_restarts_or_debugs_is_left() {
 }
 
 #[test]
+fn the_variables_of_each_client_are_understood() {
+    let one = |text: &str, client: &str| {
+        let (user, _) = User::with(client, text);
+        let mut plan = user.plan(&Selection::default());
+        match plan.proposals.pop() {
+            Some(it) => Ok((it.spec.program, it.spec.args, it.spec.env)),
+            None => Err(plan.skipped.remove(0).why),
+        }
+    };
+    let gemini = r#"{"mcpServers": {"a": {"command": "$KEY/x", "args": ["${KEY}", "$NO", "a$"], "env": {"K": "$KEY"}}}}"#;
+    let expected = |args: &[&str]| {
+        let args = args.iter().map(Into::into).collect();
+        Ok(("k/x".into(), args, vec![("K".into(), "k".into())]))
+    };
+    let found = one(gemini, ".gemini/settings.json");
+    assert_eq!(found, expected(&["k", "", "a$"]));
+    let open_code = r#"{"mcp": {"a": {"type": "local", "command": ["{env:KEY}/x", "{env:NO}", "$KEY"],
+        "environment": {"K": "{env:KEY}"}}}}"#;
+    let found = one(open_code, "project/opencode.json");
+    assert_eq!(found, expected(&["", "$KEY"]));
+    let file = open_code.replace("$KEY", "{file:~/.key}");
+    let why = one(&file, "project/opencode.json").unwrap_err();
+    assert!(
+        why.contains("OpenCode reads this value from a file"),
+        "{why}"
+    );
+    let template =
+        "mcpServers:\n  - name: a\n    command: x\n    env:\n      K: ${{ secrets.K }}\n";
+    let why = one(template, ".continue/config.yaml").unwrap_err();
+    assert!(why.contains("Continue replaces this value"), "{why}");
+}
+
+#[test]
 fn a_file_of_two_clients_is_found_and_restored_for_each() {
     let (user, _) = User::with(PROJECT, ONE);
     let plan_for = |client: &str| {

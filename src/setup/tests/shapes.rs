@@ -164,7 +164,7 @@ const WHOLE: [(&str, &str); 24] = [
     ),
     (
         CONTINUE,
-        "name: me\nversion: 1.0.0\nschema: v1\nmodels:\n  - &m\n    name: a\n  - <<: *m\nrules:\n  - |\n    Be: brief\n    - always\nmcpServers:\n  - name: weather\n    command: npx\n    args:\n      - \"-y\"\n      - \"@acme/weather\"\n    env:\n      A: ${{ secrets.A }}\n  - name: far\n    type: sse\n    url: https://x.example/\n",
+        "name: me\nversion: 1.0.0\nschema: v1\nmodels:\n  - &m\n    name: a\n  - <<: *m\nrules:\n  - |\n    Be: brief\n    - always\nmcpServers:\n  - name: weather\n    command: npx\n    args:\n      - \"-y\"\n      - \"@acme/weather\"\n    env:\n      A: ${HOME:-x}\n  - name: far\n    type: sse\n    url: https://x.example/\n",
     ),
     (
         CONTINUE,
