@@ -42,21 +42,21 @@ pub(super) fn prove(proposals: &[Proposal], global: &Global) -> Result<Option<Pr
     };
     let mut proof = Proof::default();
     for table in proposals.chunk_by(|one, other| one.combined == other.combined) {
-        let mut plain = Vec::new();
-        for some in table.chunks(AT_ONCE) {
-            let specs = some.iter().map(|it| it.spec.clone());
-            let Some(found) = tools(specs.collect(), global)? else {
-                return Ok(None);
-            };
-            plain.extend(found);
-        }
-        let started = table.iter().zip(&plain).filter(|(_, it)| it.is_ok());
-        let started: Vec<&Proposal> = started.map(|(proposal, _)| proposal).collect();
+        let specs: Vec<ServerSpec> = table.iter().map(|it| it.spec.clone()).collect();
+        let Some(plain) = tools(&specs, global, |_, listed| listed.is_ok())? else {
+            return Ok(None);
+        };
+        let started = table.iter().zip(&plain);
+        let started = started.filter_map(|(it, plain)| Some((it, plain.as_ref().ok()?)));
+        let (started, expected): (Vec<&Proposal>, Vec<&Vec<String>>) = started.unzip();
         // It removes itself when the proof fails.
         let file = written(&started)?;
-        let found = match file {
-            Some(_) => tools_through_serve(&started, &quiet)?,
-            None => tools_through_dev(&started, &quiet)?,
+        let found = if file.is_some() {
+            tools_through_serve(&started, &quiet)?
+        } else {
+            let specs: Vec<ServerSpec> = started.iter().map(|it| wrapped_spec(it)).collect();
+            let is_proved = |at: usize, listed: &Listed| compare(expected[at], listed).is_ok();
+            tools(&specs, &quiet, is_proved)?
         };
         let Some(found) = found else {
             return Ok(None);
@@ -85,6 +85,12 @@ fn written(proposals: &[&Proposal]) -> Result<Option<ServersFile>, CliError> {
 fn verdict(plain: Listed, found: &mut impl Iterator<Item = Listed>) -> Verdict {
     let expected = plain.map_err(|reason| format!("does not start: {reason}"))?;
     let found = found.next().unwrap_or_else(|| Ok(Vec::new()));
+    compare(&expected, &found)
+}
+
+/// Returns an error unless the tools through the proxy include all those `expected`.
+fn compare(expected: &[String], found: &Listed) -> Verdict {
+    let found = found.as_ref();
     let found = found.map_err(|reason| format!("does not start through mcp-proxy: {reason}"))?;
     match expected.iter().find(|tool| !found.contains(tool)) {
         Some(missing) => Err(format!(
@@ -93,21 +99,6 @@ fn verdict(plain: Listed, found: &mut impl Iterator<Item = Listed>) -> Verdict {
         )),
         None => Ok(()),
     }
-}
-
-/// Starts each server in the entry of its own, wrapped.
-fn tools_through_dev(
-    proposals: &[&Proposal],
-    global: &Global,
-) -> Result<Option<Vec<Listed>>, CliError> {
-    let mut listed = Vec::new();
-    for some in proposals.chunks(AT_ONCE) {
-        match tools(some.iter().copied().map(wrapped_spec).collect(), global)? {
-            Some(found) => listed.extend(found),
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(listed))
 }
 
 /// Starts the combined entry, and loads the servers one after the other.
@@ -169,8 +160,37 @@ fn tools_of_load(response: Result<RawResponse, CallError>) -> Listed {
         .collect())
 }
 
-/// Starts the servers. Returns `None` if a signal interrupted the starts.
-fn tools(servers: Vec<ServerSpec>, global: &Global) -> Result<Option<Vec<Listed>>, CliError> {
+/// Starts the servers, a few at once. Starts a server whose tools, at its index, are not `is_good` once more, alone: some
+/// servers cannot run at the same time, such as two that need one port. Returns `None` if a signal interrupted the starts.
+fn tools(
+    servers: &[ServerSpec],
+    global: &Global,
+    is_good: impl Fn(usize, &Listed) -> bool,
+) -> Result<Option<Vec<Listed>>, CliError> {
+    let mut listed = Vec::new();
+    for some in servers.chunks(AT_ONCE) {
+        let Some(mut found) = tools_at_once(some.to_vec(), global)? else {
+            return Ok(None);
+        };
+        let first = listed.len();
+        for (at, spec) in some.iter().enumerate() {
+            if some.len() > 1 && !is_good(first + at, &found[at]) {
+                let Some(alone) = tools_at_once(vec![spec.clone()], global)? else {
+                    return Ok(None);
+                };
+                found.splice(at..=at, alone);
+            }
+        }
+        listed.extend(found);
+    }
+    Ok(Some(listed))
+}
+
+/// Starts the servers at once. Returns `None` if a signal interrupted the starts.
+fn tools_at_once(
+    servers: Vec<ServerSpec>,
+    global: &Global,
+) -> Result<Option<Vec<Listed>>, CliError> {
     let listed = |visit: ServerVisit| match visit.outcome {
         VisitOutcome::Started { snapshot, .. } => {
             let names = snapshot.tool_names().into_iter();

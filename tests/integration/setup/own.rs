@@ -4,8 +4,24 @@ use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
 
-use super::{command, entry, file, home, words};
-use crate::harness::{Proxy, Run};
+use super::{FILE, command, entry, file, home, run, words};
+use crate::harness::{Proxy, Run, example};
+
+#[test]
+fn servers_that_need_the_same_port_are_proved_one_after_the_other() {
+    let home = home();
+    home.write("home/work/script.json", r#"{"start_delay_ms": 300}"#);
+    let server = example("fake_server");
+    let script = format!(
+        "mkdir port || {{ echo 'address in use' >&2; exit 1; }}; {} script.json; rmdir port",
+        server.display()
+    );
+    let text = json!({"mcpServers": {"p": {"command": "sh", "args": ["-c", script]}}}).to_string();
+    home.write(FILE, &text);
+    home.write("home/work/.cursor/mcp.json", &text);
+    let setup = run(&home, &["setup", "--yes"]).ended_with(0);
+    assert!(setup.stdout.contains("wrapped 2 servers;"), "{setup:#?}");
+}
 
 #[test]
 fn doctor_accepts_the_programs_that_setup_wrote() {
