@@ -217,7 +217,8 @@ pub(crate) fn load(around: &ConfigContext) -> LoadedConfig {
         faults: places.foreign.iter().map(not_taken).collect(),
         ..LoadedConfig::default()
     };
-    let written = files::read(&places, &mut loaded.faults);
+    let program = around.program.as_deref();
+    let written = files::read(&places, program, &mut loaded.faults);
     resolve::resolve(&written, around, &mut loaded);
     loaded
         .files

@@ -44,7 +44,8 @@ pub(crate) fn client_entry(
     let tree = table(SERVERS, table(&path.name, server.clone()));
     let mut raw = RawConfig::default();
     let mut loaded = LoadedConfig::default();
-    raw.servers = client_servers(&tree, &mut loaded.faults, &mut raw.notes);
+    let program = around.program.as_deref();
+    raw.servers = client_servers(&tree, program, &mut loaded.faults, &mut raw.notes);
     resolve::resolve(&raw, around, &mut loaded);
     let has_cwd = raw.servers.iter().any(|(_, server)| {
         let cwd = server.text("cwd");

@@ -25,8 +25,12 @@ pub(super) struct RawConfig {
     pub(super) incomplete: bool,
 }
 
-/// Reads and merges the files; adds their faults to `faults`.
-pub(super) fn read(places: &ConfigPaths, faults: &mut Vec<Fault>) -> RawConfig {
+/// Reads and merges the files; adds their faults to `faults`. `program` is the path of this executable.
+pub(super) fn read(
+    places: &ConfigPaths,
+    program: Option<&Path>,
+    faults: &mut Vec<Fault>,
+) -> RawConfig {
     let mut written = RawConfig::default();
     if let Some(path) = &places.json {
         match tree(path, node::json) {
@@ -34,14 +38,14 @@ pub(super) fn read(places: &ConfigPaths, faults: &mut Vec<Fault>) -> RawConfig {
                 let doubled = server_tables::doubled(&tree);
                 written.incomplete = doubled.iter().any(|fault| fault.server.is_none());
                 faults.extend(doubled);
-                written.servers = client_servers(&tree, faults, &mut written.notes);
+                written.servers = client_servers(&tree, program, faults, &mut written.notes);
             }
             Err(found) => written.give_up(found, faults),
         }
     }
     if let Some(path) = &places.toml {
         match tree(path, node::toml) {
-            Ok(tree) => written.add_toml(tree, faults),
+            Ok(tree) => written.add_toml(tree, program, faults),
             Err(found) => written.give_up(found, faults),
         }
     }
@@ -55,16 +59,20 @@ impl RawConfig {
     }
 
     /// Adds the settings and servers of a TOML file: `mcp-proxy.toml`, Codex's `config.toml`, or one with keys of both.
-    fn add_toml(&mut self, mut tree: Node, faults: &mut Vec<Fault>) {
+    fn add_toml(&mut self, mut tree: Node, program: Option<&Path>, faults: &mut Vec<Fault>) {
         if let Some(theirs) = server_tables::of_codex(&mut tree) {
-            let servers = client_servers(&theirs, faults, &mut self.notes);
+            let servers = client_servers(&theirs, program, faults, &mut self.notes);
             self.add_servers(servers);
             let is_ours = |node: &Node| keys::ROOT.iter().any(|key| node.get(key.name).is_some());
             if !is_ours(&tree) && !theirs.at.source.path.ends_with(OWN) {
                 return;
             }
         }
-        let mut reader = reader(faults, &mut self.notes, false);
+        let mut reader = SectionReader {
+            findings: findings(faults, &mut self.notes),
+            tolerant: false,
+            program,
+        };
         self.root = reader.section(WHOLE_FILE, &tree, &keys::ROOT);
         let own = self.root.named("servers");
         let own = own.map(|(servers, _)| servers.clone());
@@ -106,26 +114,27 @@ pub(super) fn tree(
     }
 }
 
-fn reader<'a>(
-    faults: &'a mut Vec<Fault>,
-    notes: &'a mut Vec<Note>,
-    tolerant: bool,
-) -> SectionReader<'a> {
-    let findings = Findings {
+fn findings<'a>(faults: &'a mut Vec<Fault>, notes: &'a mut Vec<Note>) -> Findings<'a> {
+    Findings {
         faults,
         notes,
         server: None,
-    };
-    SectionReader { findings, tolerant }
+    }
 }
 
-/// Returns the servers of a client's file.
+/// Returns the servers of a client's file. An entry that runs one server through the proxy, whose executable is
+/// `program`, is that server.
 pub(super) fn client_servers(
     tree: &Node,
+    program: Option<&Path>,
     faults: &mut Vec<Fault>,
     notes: &mut Vec<Note>,
 ) -> Vec<(Located<String>, Section)> {
-    let mut reader = reader(faults, notes, true);
+    let mut reader = SectionReader {
+        findings: findings(faults, notes),
+        tolerant: true,
+        program,
+    };
     let Some(all) = server_tables::all(&mut reader.findings, tree) else {
         return Vec::new();
     };

@@ -1,8 +1,134 @@
-//! Detection of entries that run the proxy itself: the proxy would start itself endlessly.
+//! Entries that run the proxy itself: the proxy would start itself endlessly. An entry that runs one server through it,
+//! as `setup` writes them, stands for that server.
 
 use std::path::{Path, PathBuf};
 
+use super::keys::{self, ValueKind};
+use super::location::Located;
+use super::node::{Entries, Node, Value};
 use crate::command_line::{CommandLine, program_name};
+
+/// Entry that runs a server through the proxy.
+#[derive(Debug)]
+pub(super) struct WrappedEntry {
+    /// Entry without the proxy.
+    pub(super) server: Node,
+    /// Options of the proxy that are settings of a server, as keys of `keys::SERVER`.
+    pub(super) options: Node,
+}
+
+/// Takes the proxy out of an entry `mcp-proxy dev [OPTION]… -- COMMAND`. Returns `None` for other entries.
+pub(super) fn unwrapped(entry: &Node, this_program: Option<&Path>) -> Option<WrappedEntry> {
+    let (program, args) = (entry.get("command")?, entry.get("args")?);
+    let Value::List(items) = &args.value else {
+        return None;
+    };
+    let nodes: Vec<&Node> = std::iter::once(program).chain(items).collect();
+    let word = |node: &&Node| match &node.value {
+        Value::Text(text) | Value::Number(text) => Some(text.clone()),
+        _ => None,
+    };
+    let words: Vec<String> = nodes.iter().map(word).collect::<Option<_>>()?;
+    let after_program = end_of_program(&words, this_program)?;
+    let end = words.iter().position(|word| word == "--")?;
+    let before = words.get(after_program..end)?;
+    let dev = after_program + before.iter().position(|word| word == "dev")?;
+    let [command, rest @ ..] = nodes.get(end + 1..)? else {
+        return None;
+    };
+    let options = options(&nodes[dev + 1..end], &words[dev + 1..end], entry);
+    let mut server = entry.clone();
+    if let Value::Table(entries) = &mut server.value {
+        for (key, value) in entries {
+            match key.value.as_str() {
+                "command" => *value = (*command).clone(),
+                "args" => {
+                    let rest = rest.iter().map(|node| (*node).clone());
+                    value.value = Value::List(rest.collect());
+                }
+                _ => {}
+            }
+        }
+    }
+    Some(WrappedEntry { server, options })
+}
+
+/// Returns the index after the proxy's name, which begins the command or follows a program that fetches packages.
+fn end_of_program(words: &[String], this_program: Option<&Path>) -> Option<usize> {
+    let command = CommandLine {
+        base: PathBuf::new(),
+        words: words.to_vec(),
+    };
+    let inner = command.inner().filter(|inner| inner.fetches);
+    let own = inner.map_or(command, |inner| inner.command);
+    let is_own = names_proxy(own.words.first()?, this_program);
+    (is_own && words.ends_with(&own.words)).then(|| words.len() - own.words.len() + 1)
+}
+
+/// Returns the options `words`, the values of `nodes`, that are keys of a server. A directory is relative to that of
+/// `entry`.
+fn options(nodes: &[&Node], words: &[String], entry: &Node) -> Node {
+    let mut found: Entries = Vec::new();
+    let mut words = nodes.iter().zip(words);
+    while let Some((node, word)) = words.next() {
+        let Some(option) = word.strip_prefix("--") else {
+            continue;
+        };
+        let (name, attached) = match option.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (option, None),
+        };
+        let name = name.replace('-', "_");
+        let Some(key) = keys::SERVER.iter().find(|key| key.name == name) else {
+            continue;
+        };
+        let next = || words.next().map(|(node, word)| (*node, word.as_str()));
+        let Some((node, value)) = attached.map(|value| (*node, value)).or_else(next) else {
+            break;
+        };
+        let text = |text: &str| Node {
+            at: node.at.clone(),
+            value: Value::Text(text.to_owned()),
+        };
+        let key_at = |name: &str| Located {
+            value: name.to_owned(),
+            at: node.at.clone(),
+        };
+        let value = match key.kind {
+            ValueKind::Globs | ValueKind::Texts => Value::List(vec![text(value)]),
+            ValueKind::Map => {
+                let (name, value) = value.split_once('=').unwrap_or((value, ""));
+                Value::Table(vec![(key_at(name), text(value))])
+            }
+            _ if key.name == "cwd" => Value::Text(in_directory_of(entry, value)),
+            _ => Value::Text(value.to_owned()),
+        };
+        let known = found.iter_mut().find(|(it, _)| it.value == key.name);
+        match (known.map(|(_, node)| &mut node.value), value) {
+            (Some(Value::List(all)), Value::List(more)) => all.extend(more),
+            (Some(Value::Table(all)), Value::Table(more)) => all.extend(more),
+            (Some(known), value) => *known = value,
+            (None, value) => {
+                let at = node.at.clone();
+                found.push((key_at(key.name), Node { at, value }));
+            }
+        }
+    }
+    Node {
+        at: entry.at.clone(),
+        value: Value::Table(found),
+    }
+}
+
+/// Returns a directory relative to the one that `entry` has, if any.
+fn in_directory_of(entry: &Node, directory: &str) -> String {
+    match entry.get("cwd").map(|node| &node.value) {
+        Some(Value::Text(base)) if !base.trim().is_empty() => {
+            Path::new(base).join(directory).display().to_string()
+        }
+        _ => directory.to_owned(),
+    }
+}
 
 /// Names of the executable and of its packages.
 const NAMES: [&str; 2] = ["mcp-proxy", "mcp-proxy-dev"];
@@ -33,6 +159,16 @@ pub(crate) fn is_own(command: &str, args: &[String], this_program: Option<&Path>
             .iter()
             .any(|word| SERVING.contains(&word.as_str()))
     })
+}
+
+/// Returns the configuration file that the arguments of the proxy name.
+pub(super) fn config_file(args: &[String]) -> Option<&str> {
+    let options = args.split(|word| word == "--").next()?;
+    let mut attached = options.iter();
+    match options.iter().position(|word| word == "--config") {
+        Some(at) => options.get(at + 1).map(String::as_str),
+        None => attached.find_map(|word| word.strip_prefix("--config=")),
+    }
 }
 
 /// Returns the number of words of the proxy before a server's command: those that setup wrote (`words`), or a program

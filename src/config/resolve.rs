@@ -61,9 +61,13 @@ pub(super) fn resolve(written: &RawConfig, around: &ConfigContext, loaded: &mut 
         if resolver.is_own() {
             loaded.faults.retain(|fault| !is_mine(fault));
             let name = &name.value;
-            loaded
-                .notes
-                .push(format!("`{name}` is mcp-proxy itself and is left out"));
+            let args = section.list("args");
+            let file = own_entry::config_file(&args)
+                .map(|file| format!("; its servers are in {file}, see --config"));
+            loaded.notes.push(format!(
+                "`{name}` is mcp-proxy itself and is left out{}",
+                file.unwrap_or_default()
+            ));
             continue;
         }
         let notes = written.notes.iter();

@@ -1,6 +1,7 @@
 //! File form of a configuration: values with positions, each checked in isolation. Checks against other files and the
 //! environment belong to `resolve`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use globset::Glob;
@@ -11,6 +12,7 @@ use super::findings::Findings;
 use super::keys::{self, Key, ValueKind};
 use super::location::{FileSpan, Located};
 use super::node::{Node, Value};
+use super::own_entry::{self, WrappedEntry};
 use super::units::{parse_duration, parse_size};
 
 /// Advice on the characters that [`is_name_char`] accepts.
@@ -141,6 +143,8 @@ pub(super) struct SectionReader<'a> {
     pub(super) findings: Findings<'a>,
     /// Whether the file belongs to a client: its keys are translated, and unknown keys are ignored.
     pub(super) tolerant: bool,
+    /// Path of this executable, which entries of a client may run.
+    pub(super) program: Option<&'a Path>,
 }
 
 impl SectionReader<'_> {
@@ -314,16 +318,28 @@ impl SectionReader<'_> {
         for (name, node) in self.findings.entries("servers", node).unwrap_or_default() {
             self.findings.server = Some(name.value.clone());
             self.check_name(name);
-            let node = if self.tolerant {
-                &client_keys::translated(&mut self.findings, node)
+            let section = if self.tolerant {
+                let node = client_keys::translated(&mut self.findings, node);
+                self.client_server(&name.value, &node, keys)
             } else {
-                node
+                self.section(&name.value, node, keys)
             };
-            let section = self.section(&name.value, node, keys);
             servers.push((name.clone(), section));
         }
         self.findings.server = None;
         servers
+    }
+
+    /// Reads a server of a client's file, behind the proxy or not.
+    fn client_server(&mut self, name: &str, node: &Node, keys: &'static [Key]) -> Section {
+        match own_entry::unwrapped(node, self.program) {
+            Some(WrappedEntry { server, options }) => {
+                let mut section = self.client_server(name, &server, keys);
+                section.add(self.section(name, &options, &keys::SERVER));
+                section
+            }
+            None => self.section(name, node, keys),
+        }
     }
 
     fn check_name(&mut self, name: &Located<String>) {

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::*;
 
 mod clients;
+mod own_entries;
 mod showing;
 
 /// Loads a `mcp-proxy.toml` with this text; asserts that there is no fault.

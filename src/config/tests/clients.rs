@@ -18,13 +18,18 @@ fn a_clients_file_is_read_with_comments_and_keys_of_its_own() {
         }"#,
     )]);
     assert_eq!(messages(&loaded), [""; 0]);
-    assert_eq!(names(&loaded), ["a"]);
+    assert_eq!(names(&loaded), ["a", "one"]);
     let a = &loaded.config.servers[0];
     assert_eq!(
         (a.args[0].to_str(), &a.env[..]),
         (Some("1"), &[("N".into(), "1".into())][..])
     );
-    assert_eq!(loaded.notes.len(), 2);
+    let one = &loaded.config.servers[1];
+    assert_eq!(
+        (one.program.to_str(), &one.args[1..]),
+        (Some("uv"), &["server.py".into()][..])
+    );
+    assert_eq!(loaded.notes.len(), 1);
 }
 
 #[test]

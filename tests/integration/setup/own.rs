@@ -24,6 +24,20 @@ fn servers_that_need_the_same_port_are_proved_one_after_the_other() {
 }
 
 #[test]
+fn a_wrapped_server_keeps_its_name() {
+    let home = home();
+    run(&home, &["setup", "--yes", "weather"]).ended_with(0);
+    for arguments in [
+        &["call", "weather", "mark"][..],
+        &["check"],
+        &["tools", "weather"],
+    ] {
+        let run = run(&home, arguments).ended_with(0);
+        assert!(!run.stderr.contains("mcp-proxy itself"), "{run:#?}");
+    }
+}
+
+#[test]
 fn doctor_accepts_the_programs_that_setup_wrote() {
     let home = home();
     std::fs::create_dir(home.path("bin")).unwrap();
