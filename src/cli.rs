@@ -354,7 +354,7 @@ mod tests {
         assert!(parse("mcp-proxy check").is_ok());
         assert!(parse("mcp-proxy tools a -- srv").is_err());
         assert!(parse("mcp-proxy call").is_err());
-        assert!(parse("mcp-proxy dev --server a -- srv").is_err());
+        assert!(parse("mcp-proxy dev --server a -- srv").is_ok());
         assert!(parse("mcp-proxy dev --config a -- srv").is_err());
         let cli = parse("mcp-proxy dev --watch 'src/**' --watch '!src/gen/**' -- srv -v --help");
         let Command::Dev(args) = cli.unwrap().command else {

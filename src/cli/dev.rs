@@ -71,8 +71,8 @@ pub(crate) struct DevArgs {
     /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     pub(crate) config: Option<PathBuf>,
-    /// Run only this server of the configuration; its tools keep their own names
-    #[arg(long = "server", value_name = "NAME", conflicts_with = "command")]
+    /// Run only this server of the configuration, or CMD with its settings; its tools keep their own names
+    #[arg(long = "server", value_name = "NAME")]
     server_name: Option<String>,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
@@ -88,8 +88,10 @@ impl DevArgs {
         global: &Global,
     ) -> Result<(ServeOptions, PathBuf, Option<CliError>), CliError> {
         let around = config::surroundings(self.config.as_ref())?;
-        let (plan, config, project, unusable) = match self.server.spec()? {
+        let given = self.server.spec()?.filter(|_| !self.is_configured(&around));
+        let (plan, config, project, unusable) = match given {
             Some(mut spec) => {
+                self.note_defaults(global);
                 if spec.listens.is_none() {
                     spec.warm = StandbyMode::AtOnce;
                 }
@@ -118,6 +120,25 @@ impl DevArgs {
             }),
         };
         Ok((mission, project, unusable))
+    }
+
+    /// Whether the configuration has the server of `--server`.
+    fn is_configured(&self, around: &ConfigContext) -> bool {
+        self.server_name.as_ref().is_some_and(|name| {
+            let servers = crate::config::load(around).config.servers;
+            servers.iter().any(|spec| spec.name == *name)
+        })
+    }
+
+    /// Tells that the command runs without settings of the configuration, although `--server` asks for them.
+    fn note_defaults(&self, global: &Global) {
+        let note = |name| {
+            format!(
+                "the configuration has no server `{name}` that can run; CMD runs without its settings"
+            )
+        };
+        let notes: Vec<String> = self.server_name.iter().map(note).collect();
+        config::print_notes(&notes, global);
     }
 
     fn adjust(&self, spec: &mut ServerSpec) {
@@ -182,7 +203,14 @@ impl DevArgs {
                 .faults
                 .retain(|fault| fault.server.as_ref().is_none_or(|it| it == name));
         }
+        let given = self.server.spec()?;
         for spec in &mut config.servers {
+            if let Some(given) = &given {
+                spec.hidden.add(&given.hidden);
+                spec.program.clone_from(&given.program);
+                spec.args.clone_from(&given.args);
+                spec.shown.clone_from(&given.shown);
+            }
             self.server.adjust(spec)?;
             self.adjust(spec);
             let ignored = config.watching.ignore.iter();

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{CliError, EXIT_FAILURE, EXIT_OK, config, print};
-use crate::config::{LoadedConfig, load};
+use crate::config::{ConfigContext, LoadedConfig, load};
 use crate::front::http::Address;
 use crate::setup::{self, ClientEntries};
 
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<u8, CliError> {
     ));
     findings.extend(commands::runtimes(&loaded.config.servers));
     for file in &files {
-        findings.extend(entries(file, &desktop_path, &project));
+        findings.extend(entries(file, &desktop_path, &project, &around));
     }
     findings.extend(approval::findings(&home, &project, &files));
     findings.extend(system::limits());
@@ -84,7 +84,12 @@ fn configuration(loaded: &LoadedConfig) -> Vec<Finding> {
 }
 
 /// Returns the findings about the entries of a client that run the proxy.
-fn entries(file: &ClientEntries, desktop_path: &OsStr, project: &Path) -> Vec<Finding> {
+fn entries(
+    file: &ClientEntries,
+    desktop_path: &OsStr,
+    project: &Path,
+    around: &ConfigContext,
+) -> Vec<Finding> {
     let entries = match &file.entries {
         Ok(entries) => entries,
         Err(error) => return vec![Finding::problem("client", error.clone())],
@@ -105,6 +110,7 @@ fn entries(file: &ClientEntries, desktop_path: &OsStr, project: &Path) -> Vec<Fi
         findings.extend(commands::entry(entry, file, desktop_path, project));
     }
     findings.extend(clients::dev_modes(file, &own));
+    findings.extend(clients::settings(file, &own, around));
     findings.extend(clients::lists(file, &own));
     findings
 }

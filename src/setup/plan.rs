@@ -12,8 +12,6 @@ use crate::config::{self, ConfigContext, ServerSpec};
 
 /// Name of this program, which its command line begins with.
 const PROGRAM: &str = "mcp-proxy";
-/// Words between the program and the server's command.
-const OPTIONS: [&str; 2] = ["dev", "--"];
 /// Reason against an entry that VS Code restarts on saves or debugs, as a clause about it.
 const DEV_MODE: &str = "has `dev`, with which VS Code itself restarts the server on a save, which ends the session, or \
                         debugs it, which works only without mcp-proxy; remove `dev` from the entry first";
@@ -193,14 +191,18 @@ fn proposal(
         ..around.clone()
     };
     let spec = config::client_entry(parsed, &entry, found.client.variables(), &around);
-    let spec = spec.map_err(|error| {
+    let mut spec = spec.map_err(|error| {
         let is_fault = !matches!(error, config::EntryError::Disabled);
         (error.to_string(), is_fault)
     })?;
     let is_bare = found.is_shared && found.client.is_in_terminal;
     let program = program_word(is_bare, &around).map_err(|why| (why.to_owned(), true))?;
-    let words = [&*program].into_iter().chain(OPTIONS);
-    let words: Vec<String> = words.map(str::to_owned).collect();
+    let mut words = vec![program, "dev".to_owned()];
+    if let Some(settings) = settings(found, &entry.name, &around) {
+        words.extend(["--server".to_owned(), entry.name.clone()]);
+        spec.tools = settings.tools;
+    }
+    words.push("--".to_owned());
     parsed
         .wrapped(&entry, &words)
         .map_err(|error| (error.to_string(), true))?;
@@ -214,6 +216,23 @@ fn proposal(
         spec,
         combined: None,
     })
+}
+
+/// Returns the server `name` of the file with the settings that `mcp-proxy.toml` adds to it; `None` if it adds none, or
+/// is not read together with the file.
+fn settings(found: &FoundFile, name: &str, around: &ConfigContext) -> Option<ServerSpec> {
+    // A client does not pass on the variables of this shell.
+    let around = ConfigContext {
+        explicit: None,
+        ..around.clone()
+    };
+    let files = config::edit::places_of(&around, name);
+    let [json, _toml] = &files[..] else {
+        return None;
+    };
+    let is_same = json.canonicalize().ok() == found.path.canonicalize().ok();
+    let servers = is_same.then(|| config::load(&around).config.servers)?;
+    servers.into_iter().find(|spec| spec.name == name)
 }
 
 /// Returns the word that starts this program: the bare name if `is_bare` and `PATH` has the program, else an absolute

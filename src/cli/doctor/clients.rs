@@ -1,6 +1,8 @@
 //! Behaviour of clients that a developer should know.
 
 use super::report::Finding;
+use crate::config::ConfigContext;
+use crate::config::edit::places_of;
 use crate::setup::{ClientEntries, ClientEntry};
 
 /// Clients that do not list the tools again after `tools/list_changed`.
@@ -19,6 +21,33 @@ pub(super) fn dev_modes(file: &ClientEntries, own: &[&ClientEntry]) -> Vec<Findi
             "remove `dev` from the entry in {}; mcp-proxy reloads the server",
             file.path.display()
         );
+        Finding::problem("client", text).advice(advice)
+    });
+    findings.collect()
+}
+
+/// Returns the findings about entries for which `mcp-proxy.toml` has settings that their command does not apply. `own`
+/// are the entries of the file that run the proxy.
+pub(super) fn settings(
+    file: &ClientEntries,
+    own: &[&ClientEntry],
+    around: &ConfigContext,
+) -> Vec<Finding> {
+    let is_lost = |entry: &&&ClientEntry| {
+        let mut words = entry.words.split(|word| word == "--");
+        let (options, command) = (words.next(), words.next());
+        let is_asked = |word: &String| word == "--server" || word.starts_with("--server=");
+        let is_asked = options.is_some_and(|options| options.iter().any(is_asked));
+        let files = places_of(around, &entry.name);
+        command.is_some() && !is_asked && files.len() > 1 && files[0] == file.path
+    };
+    let findings = own.iter().filter(is_lost).map(|entry| {
+        let name = &entry.name;
+        let text = format!(
+            "entry `{name}` in {} runs without the settings of `{name}` in mcp-proxy.toml",
+            file.path.display()
+        );
+        let advice = format!("write `--server {name}` before `--` in the entry");
         Finding::problem("client", text).advice(advice)
     });
     findings.collect()
@@ -56,7 +85,6 @@ pub(super) fn lists(file: &ClientEntries, own: &[&ClientEntry]) -> Vec<Finding> 
 mod tests {
     use super::super::report::Severity;
     use super::*;
-    use crate::config::ConfigContext;
     use crate::setup::entries;
 
     #[test]
@@ -76,6 +104,28 @@ mod tests {
             panic!("{own:?}")
         };
         assert!(finding.severity == Severity::Problem && finding.text.contains("entry `a`"));
+    }
+
+    #[test]
+    fn settings_that_an_entry_does_not_apply_are_told() {
+        let home = tempfile::tempdir().unwrap();
+        let text = r#"{"mcpServers": {
+            "a": {"command": "mcp-proxy", "args": ["dev", "--", "x", "--server"]},
+            "b": {"command": "mcp-proxy", "args": ["dev", "--server", "b", "--", "x"]},
+            "c": {"command": "mcp-proxy", "args": ["dev", "--", "x"]}}}"#;
+        std::fs::write(home.path().join(".mcp.json"), text).unwrap();
+        let toml = "[servers.a]\nbuild = 'x'\n[servers.b]\nbuild = 'x'\n";
+        std::fs::write(home.path().join("mcp-proxy.toml"), toml).unwrap();
+        let around = ConfigContext {
+            home: Some(home.path().to_owned()),
+            cwd: home.path().to_owned(),
+            ..ConfigContext::default()
+        };
+        let files = entries(&around);
+        let own: Vec<_> = files[0].entries.as_ref().unwrap().iter().collect();
+        let found = settings(&files[0], &own, &around);
+        let advice: Vec<_> = found.iter().flat_map(|it| &it.advice).collect();
+        assert_eq!(advice, ["write `--server a` before `--` in the entry"]);
     }
 
     #[test]

@@ -43,9 +43,15 @@ pub(super) fn prove(proposals: &[Proposal], global: &Global) -> Result<Option<Pr
     let mut proof = Proof::default();
     for table in proposals.chunk_by(|one, other| one.combined == other.combined) {
         let specs: Vec<ServerSpec> = table.iter().map(|it| it.spec.clone()).collect();
-        let Some(plain) = tools(&specs, global, |_, listed| listed.is_ok())? else {
+        let Some(mut plain) = tools(&specs, global, |_, listed| listed.is_ok())? else {
             return Ok(None);
         };
+        for (listed, spec) in plain.iter_mut().zip(&specs) {
+            let filter = spec.tools.compile();
+            if let Ok(tools) = listed {
+                tools.retain(|tool| filter.admits(tool));
+            }
+        }
         let started = table.iter().zip(&plain);
         let started = started.filter_map(|(it, plain)| Some((it, plain.as_ref().ok()?)));
         let (started, expected): (Vec<&Proposal>, Vec<&Vec<String>>) = started.unzip();

@@ -126,3 +126,40 @@ fn only_a_shared_file_of_a_terminals_client_has_the_bare_name() {
     let full: Vec<&str> = full.map(|it| it.client.id).collect();
     assert_eq!(full, ["claude-code", "vscode", "cursor", "claude-code"]);
 }
+
+#[test]
+fn an_entry_keeps_the_settings_that_the_own_file_adds() {
+    let text = r#"{"mcpServers": {"a": {"command": "x"}, "b": {"command": "y"}}}"#;
+    let (user, _) = User::with(PROJECT, text);
+    let folder = user.path("home/project");
+    fs::write(
+        folder.join("mcp-proxy.toml"),
+        "[servers.a]\ntools = { deny = ['t'] }\n",
+    )
+    .unwrap();
+    fs::create_dir(folder.join(".cursor")).unwrap();
+    fs::write(folder.join(".cursor/mcp.json"), text).unwrap();
+    let plan = user.plan(&Selection::default());
+    let words: Vec<String> = plan
+        .proposals
+        .iter()
+        .map(|it| it.words[1..].join(" "))
+        .collect();
+    assert_eq!(words, ["dev --server a --", "dev --", "dev --", "dev --"]);
+    assert!(!plan.proposals[0].spec.tools.compile().admits("t"));
+    user.wrap().unwrap();
+    let loaded = crate::config::load(&user.around());
+    let a = loaded
+        .config
+        .servers
+        .iter()
+        .find(|it| it.name == "a")
+        .unwrap();
+    assert_eq!(
+        (a.program.to_str(), &a.tools.deny[..]),
+        (Some("x"), &["t".to_owned()][..])
+    );
+    for outcome in user.undo_all(false) {
+        assert_eq!(outcome.unwrap(), Restored::File);
+    }
+}

@@ -1,11 +1,12 @@
 //! Servers behind the proxy in a client's file: started together or alone, and known to the other commands.
 
 use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use super::{FILE, command, entry, file, home, run, words};
-use crate::harness::{Proxy, Run, example};
+use crate::harness::{Peer, Proxy, Run, example, initialize_params};
 
 #[test]
 fn servers_that_need_the_same_port_are_proved_one_after_the_other() {
@@ -24,9 +25,16 @@ fn servers_that_need_the_same_port_are_proved_one_after_the_other() {
 }
 
 #[test]
-fn a_wrapped_server_keeps_its_name() {
+fn a_wrapped_server_keeps_its_name_and_its_settings() {
     let home = home();
+    home.write(
+        "home/work/mcp-proxy.toml",
+        "[servers.weather]\ntools = { deny = ['crash'] }\n",
+    );
+    home.write("home/script.json", "{}");
     run(&home, &["setup", "--yes", "weather"]).ended_with(0);
+    let words = words(&home);
+    assert_eq!(words[1..5], ["dev", "--server", "weather", "--"]);
     for arguments in [
         &["call", "weather", "mark"][..],
         &["check"],
@@ -35,6 +43,28 @@ fn a_wrapped_server_keeps_its_name() {
         let run = run(&home, arguments).ended_with(0);
         assert!(!run.stderr.contains("mcp-proxy itself"), "{run:#?}");
     }
+    let tools = |cwd: &str| {
+        let mut client = Command::new(&words[0]);
+        client.args(&words[1..]).current_dir(home.path(cwd));
+        let peer = Peer::spawn_command(client);
+        peer.initialize(&initialize_params()).result();
+        let tools: Value = peer.ask("tools/list", &json!({})).result();
+        let names = tools["tools"].as_array().unwrap().iter();
+        let names: Vec<String> = names
+            .map(|it| it["name"].as_str().unwrap().to_owned())
+            .collect();
+        let stderr = peer.stderr().join("\n");
+        (names, stderr)
+    };
+    let (names, _) = tools("home/work");
+    assert!(
+        names.contains(&"mark".to_owned()) && !names.contains(&"crash".to_owned()),
+        "{names:?}"
+    );
+    // Without the configuration, the command of the entry runs.
+    let (names, stderr) = tools("home");
+    assert!(names.contains(&"mark".to_owned()), "{names:?}");
+    assert!(stderr.contains("no server `weather`"), "{stderr}");
 }
 
 #[test]
