@@ -1,6 +1,7 @@
 //! Merge of the configuration files into one file form: `.mcp.json` first, then the additions of `mcp-proxy.toml`.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::discover::{ConfigPaths, OWN};
@@ -93,18 +94,29 @@ impl RawConfig {
     }
 }
 
+/// Reads a text file. The error about another encoding, such as UTF-16, says what to do.
+pub(super) fn read_text(path: &Path) -> io::Result<String> {
+    std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is not UTF-8; save it in this encoding",
+        ),
+        _ => error,
+    })
+}
+
 /// Reads and parses a file. Returns at least one fault if it is unreadable.
 pub(super) fn tree(
-    path: &PathBuf,
+    path: &Path,
     parse: fn(&Arc<ConfigFile>) -> Result<Node, Vec<Fault>>,
 ) -> Result<Node, Vec<Fault>> {
     let source = |text| {
         Arc::new(ConfigFile {
-            path: path.clone(),
+            path: path.to_owned(),
             text,
         })
     };
-    match std::fs::read_to_string(path) {
+    match read_text(path) {
         // Windows editors begin a file with a byte order mark.
         Ok(text) => parse(&source(text.trim_start_matches('\u{feff}').to_owned())),
         Err(error) => {

@@ -274,6 +274,15 @@ fn a_broken_file_is_reported_and_the_others_are_found() {
     let plan = user.plan(&Selection::default());
     assert_eq!((plan.proposals.len(), plan.faults.len()), (1, 1));
     assert!(plan.faults[0].to_string().contains("mcp.json:1:17"));
+    // As a redirection of PowerShell writes it.
+    fs::write(&broken, [0xFF, 0xFE, b'{', 0, b'}', 0]).unwrap();
+    let plan = user.plan(&Selection::default());
+    assert!(
+        plan.faults[0]
+            .to_string()
+            .contains("it is not UTF-8; save it")
+    );
+    fs::write(&broken, "{\"mcpServers\": {,}}").unwrap();
     user.wrap().unwrap();
     assert_eq!(read(&broken), "{\"mcpServers\": {,}}");
 }

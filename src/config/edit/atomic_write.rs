@@ -16,6 +16,7 @@ use self::unix as system;
 #[cfg(windows)]
 use self::windows as system;
 
+use super::super::files::read_text;
 use super::{EditError, MARK};
 use crate::folder_lock::FolderLock;
 use crate::private_files;
@@ -78,7 +79,7 @@ fn behind_links(file: &Path) -> Result<PathBuf, EditError> {
 }
 
 fn read(file: &Path) -> Result<Option<String>, EditError> {
-    match fs::read_to_string(file) {
+    match read_text(file) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_error("read", file)(error)),

@@ -13,6 +13,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Plain;
 
+use super::super::files::read_text;
 use super::super::node::{Node, Value};
 use super::super::own_entry;
 use super::super::show::toml_text;
@@ -57,7 +58,7 @@ pub(crate) struct ClientFile {
 impl ClientFile {
     /// Reads and parses `file`.
     pub(crate) fn read(file: &Path) -> Result<Self, EditError> {
-        let text = std::fs::read_to_string(file).map_err(|source| EditError::Io {
+        let text = read_text(file).map_err(|source| EditError::Io {
             doing: "read",
             path: file.to_owned(),
             source,
