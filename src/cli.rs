@@ -74,7 +74,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a server or those of the configuration, and reload each when its sources are saved
-    Dev(dev::DevArgs),
+    Dev(Box<dev::DevArgs>),
     /// Run the servers of the configuration, each loaded when it is first needed
     Serve(serve::ServeArgs),
     /// Start servers once, and check their handshakes, lists and tool calls; for CI

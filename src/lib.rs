@@ -99,6 +99,10 @@
 //! A process that serves HTTP: a link as well, but to a port of its own, and with all that a reload is for a process.
 //! A candidate proves itself only if its process, or a descendant, owns the port.
 //!
+//! Another path than the endpoint, with `--pass-through`: `front` asks the gate of the server for an exchange with the
+//! active generation, connects to its port, and passes both bodies as streams. The exchange counts as a request in
+//! flight of that generation, and is cut when the generation ends.
+//!
 //! # Invariants
 //!
 //! * **Architecture Invariant:** a message in transit is never decoded and encoded again. No typed model of MCP

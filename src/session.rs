@@ -106,6 +106,21 @@ impl Session {
         &self.fleet
     }
 
+    /// Returns true if its servers were introduced to a client, and so are started.
+    pub(crate) fn is_introduced(&self) -> bool {
+        self.state().hello_number > 0
+    }
+
+    /// Starts the servers of a shared session before its first request. Each request identifies its own client later.
+    pub(crate) fn introduce_proxy(&self) {
+        let mut state = self.state();
+        if self.is_shared && state.hello_number == 0 {
+            state.hello.identity.client_info = Some(bridge::own_info());
+            let hello = state.hello.clone();
+            state.hello_number = self.fleet.introduce_client(hello, self.strong_self());
+        }
+    }
+
     /// Waits until every request is answered.
     pub(crate) async fn wait_until_idle(&self) {
         self.tasks.close();

@@ -105,7 +105,7 @@ impl DevArgs {
             None => self.configured(&around, global)?,
         };
         let mission = ServeOptions {
-            http: self.http.options(),
+            http: self.http.options(&plan)?,
             config_context: Some(around).filter(|_| !plan.is_transparent),
             cache: config::cache(),
             setup: plan,

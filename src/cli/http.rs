@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::CliError;
 use crate::config::parse_duration;
-use crate::front::http::{Address, HttpOptions};
+use crate::fleet::FleetSetup;
+use crate::front::http::{Address, HttpOptions, PassThrough};
 
 /// Options of the HTTP front.
 #[derive(Debug, Clone, Args)]
@@ -32,22 +34,39 @@ pub(crate) struct HttpArgs {
     /// Time after which an idle session ends [default: 30m]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "http")]
     session_idle: Option<Duration>,
+    /// Pass requests for other paths than /mcp to the site of the server, if it serves HTTP: pages, assets, websockets;
+    /// SERVER names one of several
+    #[arg(long, value_name = "SERVER", num_args = 0..=1, require_equals = true, default_missing_value = "",
+          requires = "http")]
+    pass_through: Option<PassThrough>,
 }
 
 /// Default of `--session-idle`.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 
 impl HttpArgs {
-    /// Returns the settings of the HTTP front; `None` without `--http`.
-    pub(crate) fn options(&self) -> Option<HttpOptions> {
-        Some(HttpOptions {
-            address: self.http.clone()?,
+    /// Returns the settings of the HTTP front; `None` without `--http`. Returns an error if none of the servers of
+    /// `setup` has the site that is to be passed through.
+    pub(crate) fn options(&self, setup: &FleetSetup) -> Result<Option<HttpOptions>, CliError> {
+        let Some(address) = self.http.clone() else {
+            return Ok(None);
+        };
+        let pass_through = self.pass_through.clone();
+        // Otherwise, a change of the configuration may still provide the server.
+        let is_complete = setup.faults.is_empty() && !setup.config.servers.is_empty();
+        if let Some(pass_through) = pass_through.as_ref().filter(|_| is_complete) {
+            let chosen = pass_through.choose(&setup.config);
+            chosen.map_err(|error| CliError::Usage(format!("--pass-through: {error}")))?;
+        }
+        Ok(Some(HttpOptions {
+            address,
             token_file: self.token_file.clone(),
             origins: self.origins.clone(),
             hosts: self.hosts.clone(),
             max_sessions: self.max_sessions,
             session_idle: self.session_idle.unwrap_or(IDLE),
-        })
+            pass_through,
+        }))
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
         }),
     };
     let mission = ServeOptions {
-        http: args.http.options(),
+        http: args.http.options(&setup)?,
         config_context: Some(around),
         setup,
         max_message: now.max_message,

@@ -1,4 +1,5 @@
-//! Serves clients over HTTP: the Streamable HTTP transport of both eras at one endpoint.
+//! Serves clients over HTTP: the Streamable HTTP transport of both eras at one endpoint, and, if the user asks for it,
+//! the rest of the server's site at the other paths.
 //!
 //! The body classifies a message: one that names its revision in `params._meta` belongs to the modern era and stands
 //! alone; any other belongs to a session, which `initialize` begins. Each session has its own servers; modern requests
@@ -14,6 +15,7 @@ mod legacy_sessions;
 mod listener;
 mod message_queue;
 mod modern;
+mod pass_through;
 mod post;
 mod responses;
 mod session_streams;
@@ -51,6 +53,7 @@ use legacy_sessions::LegacySessions;
 use listener::Listener;
 pub(crate) use listener::{Address, is_in_use};
 use modern::ModernRequests;
+pub(crate) use pass_through::PassThrough;
 use responses::ErrorResponse;
 
 /// Path of the MCP endpoint.
@@ -85,6 +88,8 @@ pub(crate) struct HttpOptions {
     pub(crate) max_sessions: usize,
     /// Time after which an idle session ends.
     pub(crate) session_idle: Duration,
+    /// Server that gets the requests for other paths, if any does.
+    pub(crate) pass_through: Option<PassThrough>,
 }
 
 impl HttpOptions {
@@ -112,6 +117,7 @@ pub(crate) struct Front(Arc<FrontInner>);
 struct FrontInner {
     listener: Listener,
     access_control: AccessControl,
+    pass_through: Option<PassThrough>,
     /// Maximum length of a message in bytes.
     max_message: usize,
     session_factory: SessionFactory,
@@ -150,6 +156,7 @@ impl Front {
         Ok(Self(Arc::new(FrontInner {
             listener,
             access_control: access_control.with_address(&address),
+            pass_through: options.pass_through,
             max_message,
             session_factory,
             sessions: LegacySessions::new(
@@ -172,15 +179,15 @@ impl Front {
         let router = Router::new()
             .route(ENDPOINT, any(handle))
             .route(&format!("{ENDPOINT}/"), any(handle))
-            .fallback(handle_wrong_path)
+            .fallback(handle_other_path)
             .with_state(self.clone());
         let accept = async {
             loop {
                 let permit = self.0.connections.reserve().await;
                 match self.0.listener.accept().await {
-                    Ok(stream) => {
+                    Ok((stream, client)) => {
                         let (router, ending) = (router.clone(), self.0.ending.clone());
-                        let connection = self.0.connections.open(permit);
+                        let connection = self.0.connections.open(permit, client);
                         tokio::spawn(serve_connection(stream, connection, router, ending));
                     }
                     // No file descriptor left, or the client has already disconnected.
@@ -212,6 +219,12 @@ impl Front {
         let _ = tokio::time::timeout(FINAL_WRITE_TIMEOUT, self.0.connections.closed()).await;
     }
 
+    /// Returns the session that began last or, without sessions, the one of all modern requests, if it was opened.
+    fn newest_session(&self) -> Option<Arc<Session>> {
+        let newest = self.0.sessions.newest();
+        newest.or_else(|| self.0.modern_session.get().cloned())
+    }
+
     /// Returns the session of all modern requests; the first request opens it.
     async fn modern_session(&self) -> Result<Arc<Session>, ErrorResponse> {
         if self.0.ending.is_cancelled() {
@@ -232,7 +245,7 @@ impl Front {
 
 /// Serves HTTP on one connection until it ends or, after `ending`, until it has no open request.
 async fn serve_connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     connection: HttpConnection,
     router: Router,
     ending: CancellationToken,
@@ -247,7 +260,8 @@ async fn serve_connection(
         .timer(TokioTimer::new())
         .header_read_timeout(SILENCE)
         .max_buf_size(HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut http = pin!(http);
     let served = tokio::select! {
         served = http.as_mut() => served,
@@ -288,9 +302,16 @@ async fn handle(State(front): State<Front>, request: Request) -> Response {
     }
 }
 
+async fn handle_other_path(State(front): State<Front>, request: Request) -> Response {
+    match &front.0.pass_through {
+        Some(pass_through) => pass_through.handle(&front, request).await,
+        None => refuse_wrong_path(&front, request.uri()).into_response(),
+    }
+}
+
 /// Answers requests for other paths with the path of the endpoint. Does not report paths below `/.well-known/`, where
 /// clients look for a login.
-async fn handle_wrong_path(State(front): State<Front>, uri: Uri) -> ErrorResponse {
+fn refuse_wrong_path(front: &Front, uri: &Uri) -> ErrorResponse {
     let path: String = uri.path().chars().take(MAX_PATH_LENGTH).collect();
     if !path.starts_with("/.well-known/") {
         let mut reported = locked(&front.0.reported_paths);

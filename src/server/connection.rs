@@ -6,6 +6,7 @@
 
 mod answers;
 mod related;
+mod site_exchange;
 mod unanswered;
 mod waiting;
 
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::call::{Call, ResponseSink};
 use super::link::Link;
@@ -26,6 +28,7 @@ use crate::jsonrpc::{
 };
 use crate::lock::locked;
 use crate::mcp::{Era, ListKind, Method, severity};
+pub(crate) use site_exchange::SiteExchange;
 
 /// Error: the generation ended before it answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +67,11 @@ pub(crate) struct Connection {
     live: AtomicBool,
     identity: Mutex<Identity>,
     pending: Mutex<PendingRequests>,
-    /// Signalled when no client's call is pending any more, and when the tasks of clients change.
+    /// Signalled when no client's call is pending any more, when the tasks of clients change, and when an exchange with
+    /// the server's site ends.
     idle: Notify,
+    /// Cancelled when the exchanges with the server's site must end.
+    cut: CancellationToken,
 }
 
 /// Client side of a session.
@@ -121,6 +127,7 @@ impl Connection {
             identity: Mutex::new(identity),
             pending: Mutex::default(),
             idle: Notify::new(),
+            cut: CancellationToken::new(),
         }
     }
 

@@ -122,6 +122,15 @@ impl HeldQueue {
     }
 }
 
+impl GateInner {
+    fn hold_reason(&self) -> Cow<'static, str> {
+        match &self.mode {
+            GateMode::Held(reason) => reason.clone(),
+            _ => "its next start".into(),
+        }
+    }
+}
+
 impl Gate {
     /// Creates a gate that holds requests, each at most for `max_wait`.
     pub(crate) fn new(server: String, max_wait: Duration) -> Self {
@@ -174,6 +183,11 @@ impl Gate {
             GateMode::Refusing(failure) => Some(failure.clone()),
             _ => None,
         }
+    }
+
+    /// Returns the reason for holding requests, which completes "the call waited for …".
+    pub(crate) fn hold_reason(&self) -> Cow<'static, str> {
+        self.lock().hold_reason()
     }
 
     /// Returns the beginning of the current hold, or now.
@@ -379,10 +393,7 @@ impl Gate {
         let now = Instant::now();
         let (expired, reason, max_wait) = {
             let mut inner = self.lock();
-            let reason = match &inner.mode {
-                GateMode::Held(reason) => reason.clone(),
-                _ => "its next start".into(),
-            };
+            let reason = inner.hold_reason();
             let max_wait = inner.max_wait;
             let expired: Vec<_> =
                 std::iter::from_fn(|| inner.queue.pop_due(now, max_wait)).collect();

@@ -45,13 +45,22 @@ pub(super) struct PendingRequests {
     pub(super) tasks: Tasks,
     /// Number of clients' calls in `requests`.
     pub(super) call_count: usize,
-    /// Time at which the last of these calls was answered.
+    /// Number of requests for the rest of the server's site that are being answered.
+    pub(super) site_requests: usize,
+    /// Number of open streams of that site, which may never end.
+    pub(super) site_streams: usize,
+    /// Time at which the last call was answered.
     pub(super) idle_since: Option<Instant>,
     /// True if the generation has ended; nothing more is sent.
     pub(super) closed: bool,
 }
 
 impl PendingRequests {
+    /// Returns true if no client's request is in flight.
+    pub(super) fn is_idle(&self) -> bool {
+        self.call_count == 0 && (self.closed || self.site_requests == 0)
+    }
+
     /// Assigns a number to a new request.
     pub(super) fn insert(&mut self, request: PendingRequest) -> u64 {
         self.newest += 1;

@@ -40,6 +40,8 @@ mod own_http;
 #[cfg(unix)]
 mod owners;
 #[cfg(unix)]
+mod pass_through;
+#[cfg(unix)]
 mod pressure;
 #[cfg(unix)]
 mod private;

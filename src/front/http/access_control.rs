@@ -130,6 +130,11 @@ impl AccessControl {
         )
     }
 
+    /// Returns true if clients must send the token.
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// Returns true if the client uses a local or allowed name for this host, or one of its addresses.
     fn is_host(&self, host: &str, address: SocketAddr) -> bool {
         let port = address.port();

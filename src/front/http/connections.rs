@@ -2,6 +2,7 @@
 //! connection is silent unless a complete request on it is being answered.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -34,21 +35,23 @@ struct OpenConnections {
     states: HashMap<u64, Arc<ConnectionState>>,
 }
 
-/// One open connection; dropping it frees its permit.
+/// One open connection. Its permit is free once its state is dropped as well.
 #[derive(Debug)]
 pub(super) struct HttpConnection {
     number: u64,
     connections: Arc<Connections>,
     state: Arc<ConnectionState>,
-    _permit: OwnedSemaphorePermit,
 }
 
 /// State of a connection.
 #[derive(Debug)]
 pub(super) struct ConnectionState {
+    /// Address of the client, if it has one.
+    pub(super) client: Option<IpAddr>,
     phase: Mutex<ConnectionPhase>,
     /// Cancelled when another connection needs its permit.
     closing: CancellationToken,
+    _permit: OwnedSemaphorePermit,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,11 +88,17 @@ impl Connections {
         }
     }
 
-    /// Registers a new connection under the reserved permit.
-    pub(super) fn open(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> HttpConnection {
+    /// Registers a new connection of `client` under the reserved permit.
+    pub(super) fn open(
+        self: &Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        client: Option<IpAddr>,
+    ) -> HttpConnection {
         let state = Arc::new(ConnectionState {
+            client,
             phase: Mutex::new(ConnectionPhase::New(Instant::now())),
             closing: CancellationToken::new(),
+            _permit: permit,
         });
         let mut open = locked(&self.open);
         open.number += 1;
@@ -99,7 +108,6 @@ impl Connections {
             number,
             connections: self.clone(),
             state,
-            _permit: permit,
         }
     }
 
@@ -207,7 +215,7 @@ mod tests {
         let all = Connections::new(3);
         let mut open = Vec::new();
         for _ in 0..3 {
-            open.push(all.open(all.reserve().await));
+            open.push(all.open(all.reserve().await, None));
             tokio::time::advance(Duration::from_millis(10)).await;
         }
         // The first connection is being answered, the second was active last.
@@ -224,7 +232,7 @@ mod tests {
             .collect();
         assert_eq!(closing, [false, false, true]);
         drop(open.pop());
-        open.push(all.open(all.reserve().await));
+        open.push(all.open(all.reserve().await, None));
         for connection in &open {
             connection.state().request_arrived();
         }
@@ -245,8 +253,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_must_come_in_time() {
         let all = Connections::new(2);
-        let silent = all.open(all.reserve().await);
-        let speaking = all.open(all.reserve().await);
+        let silent = all.open(all.reserve().await, None);
+        let speaking = all.open(all.reserve().await, None);
         speaking.state().head_arrived();
         assert!(
             tokio::time::timeout(HEAD / 2, silent.wait_closing())

@@ -51,6 +51,7 @@ fn guard(address: &str, headers: &HeaderMap) {
         hosts: Vec::new(),
         max_sessions: 1,
         session_idle: std::time::Duration::ZERO,
+        pass_through: None,
     };
     let guard = AccessControl::new(&options).expect("no file is read");
     assert!(guard.check_token(headers).is_ok());

@@ -27,6 +27,7 @@ const LAST_EVENT: &str = "last-event-id";
 pub(super) struct LegacySession {
     pub(super) session: Arc<Session>,
     pub(super) streams: Arc<SessionStreams>,
+    since: Instant,
     /// Permit from [`LegacySessions::permits`]; dropping it allows another session.
     _permit: OwnedSemaphorePermit,
 }
@@ -78,6 +79,7 @@ impl LegacySessions {
         let entry = Arc::new(LegacySession {
             session,
             streams,
+            since: Instant::now(),
             _permit: permit,
         });
         let id = random::id().map_err(|error| ErrorResponse::broken(&error))?;
@@ -96,6 +98,13 @@ impl LegacySessions {
                 "the session does not exist or has ended: start a new one with `initialize`";
             ErrorResponse::new(StatusCode::NOT_FOUND, INVALID_REQUEST, message)
         })
+    }
+
+    /// Returns the session that began last.
+    pub(super) fn newest(&self) -> Option<Arc<Session>> {
+        let entries = locked(&self.entries);
+        let newest = entries.values().max_by_key(|entry| entry.since);
+        newest.map(|entry| entry.session.clone())
     }
 
     /// Ends the session with this id, if it exists.

@@ -7,7 +7,7 @@ mod windows;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -63,15 +63,17 @@ impl Listener {
         }
     }
 
-    /// Waits for the next connection.
-    pub(super) async fn accept(&self) -> io::Result<Either<TcpStream, LocalStream>> {
+    /// Waits for the next connection; returns it with the client's address, if it has one.
+    pub(super) async fn accept(
+        &self,
+    ) -> io::Result<(Either<TcpStream, LocalStream>, Option<IpAddr>)> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, client) = listener.accept().await?;
                 let _ = stream.set_nodelay(true);
-                Ok(Either::Left(stream))
+                Ok((Either::Left(stream), Some(client.ip())))
             }
-            Self::Unix(listener) => Ok(Either::Right(listener.accept().await?)),
+            Self::Unix(listener) => Ok((Either::Right(listener.accept().await?), None)),
         }
     }
 }

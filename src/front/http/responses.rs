@@ -92,10 +92,31 @@ impl ErrorResponse {
             .with(header::RETRY_AFTER, "1")
     }
 
+    /// Reports that the server has not answered the request properly.
+    pub(super) fn bad_gateway(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, INTERNAL_ERROR, message)
+    }
+
     /// Sets the id of the request.
     pub(super) fn to(mut self, id: Option<RawId<'_>>) -> Self {
         self.0.id = id.map(RequestId::from);
         self
+    }
+
+    /// Returns the response with its message as plain text, for requests that are no messages.
+    pub(super) fn into_plain_text(self) -> Response {
+        let mut response = Response::new(Body::from(self.0.error.message));
+        *response.status_mut() = self.0.status;
+        let headers = response.headers_mut();
+        for (name, value) in [
+            (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+            (header::CACHE_CONTROL, "no-store"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers.extend(self.0.headers);
+        response
     }
 
     /// Adds a header.

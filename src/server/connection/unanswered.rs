@@ -44,6 +44,7 @@ impl Connection {
             std::mem::take(&mut pending.requests)
         };
         self.link.close();
+        self.cut_exchanges();
         self.idle.notify_waiters();
         self.client.withdraw_requests(self);
         let mut calls: Vec<_> = requests.into_iter().collect();

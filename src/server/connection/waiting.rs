@@ -41,7 +41,8 @@ impl Connection {
         locked(&self.pending).newest_own_method.clone()
     }
 
-    /// Returns the number of clients' requests in flight.
+    /// Returns the number of clients' calls in flight.
+    #[cfg(test)]
     pub(crate) fn in_flight(&self) -> usize {
         locked(&self.pending).call_count
     }
@@ -76,14 +77,16 @@ impl Connection {
         }
     }
 
-    /// Waits until no client's request is in flight and, unless the connection has ended, no client's task is running.
+    /// Waits until no client's request is in flight and, unless the connection has ended, no client's task is running
+    /// and no stream of the server's site is open.
     pub(crate) async fn finished(&self) {
         loop {
             let idle = self.idle.notified();
             let next = {
                 let mut pending = locked(&self.pending);
-                let is_over = pending.closed || pending.tasks.is_empty(Instant::now());
-                if is_over && pending.call_count == 0 {
+                let is_over = pending.closed
+                    || pending.tasks.is_empty(Instant::now()) && pending.site_streams == 0;
+                if is_over && pending.is_idle() {
                     return;
                 }
                 pending.tasks.next_end()
@@ -99,7 +102,7 @@ impl Connection {
     pub(crate) async fn idle(&self) {
         loop {
             let idle = self.idle.notified();
-            if self.in_flight() == 0 {
+            if locked(&self.pending).is_idle() {
                 return;
             }
             idle.await;

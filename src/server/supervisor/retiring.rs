@@ -76,6 +76,8 @@ impl Supervisor {
                 );
                 error_replies::ended(&call, &context.spec.name, &how, &[]);
             }
+            // An open stream would keep the process from exiting.
+            connection.cut_exchanges();
             connection.link().close();
             backend.stop(GRACE).await;
             context.resources.events.send(Event::Stopped {
@@ -91,8 +93,9 @@ impl Supervisor {
         self.tasks.spawn(async move { shared.warm.stop().await });
         let server = &self.context.spec.name;
         for connection in self.draining() {
-            // Calls have time to finish; tasks would take too long.
+            // Calls have time to finish; tasks and streams would take too long.
             self.shared.gate.generation_ended(connection, "was stopped");
+            connection.cut_exchanges();
         }
         if self.stop_max_wait.is_zero() {
             for connection in self.draining() {

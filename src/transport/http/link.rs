@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use reqwest::Url;
 use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver, UnboundedSender};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -94,6 +95,11 @@ impl HttpLink {
     /// Returns true if all messages of the server arrive on one stream, so that none arrive once the link is lost.
     pub(crate) fn has_one_stream(&self) -> bool {
         self.0.state.peer.has_one_stream()
+    }
+
+    /// Returns the address of the server.
+    pub(crate) fn url(&self) -> &Url {
+        self.0.state.peer.url()
     }
 
     /// Returns true if the configuration declares the transport of revision 2024-11-05.

@@ -121,6 +121,11 @@ impl Peer {
         }
     }
 
+    /// Returns the configured address.
+    pub(super) fn url(&self) -> &Url {
+        &self.remote.url
+    }
+
     /// Returns the address for display.
     pub(super) fn shown(&self) -> &str {
         &self.remote.shown

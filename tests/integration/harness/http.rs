@@ -277,6 +277,18 @@ impl Connection {
         size > 0
     }
 
+    /// Reads the next chunk of a body; `None` at its end.
+    pub(crate) fn chunk(&mut self) -> Option<Vec<u8>> {
+        self.more().then(|| std::mem::take(&mut self.body))
+    }
+
+    /// Reads and drops bytes of a body, at most `count`; returns their number.
+    #[track_caller]
+    pub(crate) fn skip(&mut self, count: u64) -> u64 {
+        let mut body = (&mut self.reader).take(count);
+        std::io::copy(&mut body, &mut std::io::sink()).unwrap()
+    }
+
     /// Reads the next event of a stream, skipping comments; `None` at the end.
     pub(crate) fn event(&mut self) -> Option<Event> {
         loop {

@@ -13,6 +13,7 @@ fn options(address: &str) -> HttpOptions {
         origins: vec!["https://ide.example".to_owned()],
         hosts: vec!["dev.example".to_owned()],
         max_sessions: 1,
+        pass_through: None,
         session_idle: std::time::Duration::from_secs(1),
     }
 }
