@@ -20,6 +20,9 @@ const RESOURCE_NOT_FOUND: &str = "-32002";
 /// era forbids it.
 const URL_ELICITATION_REQUIRED: &str = "-32042";
 
+/// Name of the modern era's extension for tasks.
+const TASK_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
 /// Identity of the client, which a modern server needs with every request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -94,8 +97,20 @@ impl Identity {
 /// requests that the proxy cannot pass on.
 fn forwardable_capabilities(capabilities: &str) -> String {
     let mut capabilities = Members::of(capabilities);
-    for asking in ["roots", "sampling", "elicitation", "tasks", "extensions"] {
+    for asking in ["roots", "sampling", "elicitation", "tasks"] {
         capabilities.remove(asking);
+    }
+    without_task_extension(&capabilities.to_string())
+}
+
+/// Returns the `capabilities` of a client or server without the extension for tasks: the other era has other methods
+/// for tasks. Other extensions, such as MCP Apps, are the same in both eras.
+pub(crate) fn without_task_extension(capabilities: &str) -> String {
+    let mut capabilities = Members::of(capabilities);
+    let mut extensions = capabilities.object("extensions");
+    if extensions.remove(TASK_EXTENSION) {
+        let rest = extensions.to_string();
+        capabilities.set("extensions", rest);
     }
     capabilities.to_string()
 }
@@ -300,11 +315,10 @@ pub(crate) fn initialize_result(discovered: &str, requested: &str) -> String {
         .object("_meta")
         .get(meta::SERVER_INFO)
         .map_or_else(own_info, ToOwned::to_owned);
-    let mut capabilities = Members::of(discovered.get("capabilities").unwrap_or("{}"));
-    capabilities.remove("extensions");
+    let capabilities = without_task_extension(discovered.get("capabilities").unwrap_or("{}"));
     let mut result = Members::default();
     result.set("protocolVersion", quoted(legacy_version(requested)));
-    result.set("capabilities", generous(&capabilities.to_string()));
+    result.set("capabilities", generous(&capabilities));
     result.set("serverInfo", info);
     if let Some(instructions) = discovered.get("instructions") {
         result.set("instructions", instructions.to_owned());

@@ -306,14 +306,16 @@ fn a_tool_keeps_an_output_schema_only_if_a_legacy_client_takes_it() {
 fn a_legacy_client_is_known_by_its_introduction() {
     let mut identity = Identity::default();
     identity.copy_initialize(
-        r#"{"protocolVersion":"2025-06-18","capabilities":{"roots":{"listChanged":true},"sampling":{},"elicitation":{},"tasks":{},"extensions":{},"experimental":{"a":1E5}},"clientInfo":{"name":"c", "version":"1"}}"#,
+        &long(
+            r#"{"protocolVersion":"2025-06-18","capabilities":{"roots":{"listChanged":true},"sampling":{},"elicitation":{},"tasks":{},"extensions":{"@ui":{"x":-0},"@tasks":{}},"experimental":{"a":1E5}},"clientInfo":{"name":"c", "version":"1"}}"#,
+        ),
     );
     assert_eq!(
         identity,
         Identity {
             client_info: Some(r#"{"name":"c", "version":"1"}"#.to_owned()),
             // Requests of a modern server would not reach a legacy client.
-            capabilities: r#"{"experimental":{"a":1E5}}"#.to_owned(),
+            capabilities: long(r#"{"extensions":{"@ui":{"x":-0}},"experimental":{"a":1E5}}"#),
             ..Identity::default()
         }
     );
@@ -328,8 +330,8 @@ fn a_modern_client_is_introduced_to_a_legacy_server() {
     for (info, capabilities, expected) in [
         (
             Some(r#"{"name":"c"}"#),
-            r#"{"sampling":{},"elicitation":{},"x":-0}"#,
-            r#"{"protocolVersion":"2025-11-25","capabilities":{"x":-0},"clientInfo":{"name":"c"}}"#,
+            r#"{"sampling":{},"elicitation":{},"x":-0,"extensions":{"@tasks":{},"@ui":{"a": 1E5}}}"#,
+            r#"{"protocolVersion":"2025-11-25","capabilities":{"x":-0,"extensions":{"@ui":{"a": 1E5}}},"clientInfo":{"name":"c"}}"#,
         ),
         (
             None,
@@ -339,10 +341,10 @@ fn a_modern_client_is_introduced_to_a_legacy_server() {
     ] {
         let identity = Identity {
             client_info: info.map(ToOwned::to_owned),
-            capabilities: capabilities.to_owned(),
+            capabilities: long(capabilities),
             ..Identity::default()
         };
-        let expected = expected.replace("OWN", &own);
+        let expected = long(expected).replace("OWN", &own);
         assert_eq!(identity.initialize_params(), expected);
     }
 }
@@ -354,9 +356,9 @@ const GENEROUS: &str = r#""tools":{"listChanged":true},"prompts":{"listChanged":
 fn a_discover_result_becomes_an_initialize_result() {
     for (discovered, requested, expected) in [
         (
-            r#"{"supportedVersions":["2026-07-28"],"capabilities":{"extensions":{"a":{}},"x":1E5},"instructions":"\ud83d","_meta":{"@serverInfo":{"name":"s"}},"ttlMs":5,"resultType":"complete"}"#,
+            r#"{"supportedVersions":["2026-07-28"],"capabilities":{"extensions":{"a":{"b":-0},"@tasks":{}},"x":1E5},"instructions":"\ud83d","_meta":{"@serverInfo":{"name":"s"}},"ttlMs":5,"resultType":"complete"}"#,
             "2025-06-18",
-            r#"{"protocolVersion":"2025-06-18","capabilities":{"x":1E5,GENEROUS},"serverInfo":{"name":"s"},"instructions":"\ud83d"}"#,
+            r#"{"protocolVersion":"2025-06-18","capabilities":{"extensions":{"a":{"b":-0}},"x":1E5,GENEROUS},"serverInfo":{"name":"s"},"instructions":"\ud83d"}"#,
         ),
         (
             "{}",
@@ -375,8 +377,8 @@ fn a_discover_result_becomes_an_initialize_result() {
 fn an_initialize_result_becomes_a_discover_result() {
     for (initialized, expected) in [
         (
-            r#"{"protocolVersion":"2025-11-25","capabilities":{"tasks":{"list":{}},"x":1E5},"serverInfo":{"name":"s"},"instructions":"i"}"#,
-            r#"{"supportedVersions":["2026-07-28"],"capabilities":{"x":1E5,GENEROUS},"instructions":"i","_meta":{"@serverInfo":{"name":"s"}},REST}"#,
+            r#"{"protocolVersion":"2025-11-25","capabilities":{"tasks":{"list":{}},"x":1E5,"extensions":{"a":{"b":-0}}},"serverInfo":{"name":"s"},"instructions":"i"}"#,
+            r#"{"supportedVersions":["2026-07-28"],"capabilities":{"x":1E5,"extensions":{"a":{"b":-0}},GENEROUS},"instructions":"i","_meta":{"@serverInfo":{"name":"s"}},REST}"#,
         ),
         (
             "{}",

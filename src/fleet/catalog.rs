@@ -278,6 +278,18 @@ impl Catalog {
             .or_else(matching_template)
     }
 
+    /// Returns the only server with a tool whose view is the resource `uri`. Servers need not list such resources.
+    pub(crate) fn server_of_view(&self, uri: &str) -> Option<&ServerHandle> {
+        if !uri.starts_with("ui://") {
+            return None;
+        }
+        let shows = |tool: &&Entry| tool.view().is_some_and(|view| view == uri);
+        let tools = self.entries(ListKind::Tools).filter(shows);
+        let mut servers = tools.filter_map(|tool| Some(self.tool(&tool.name)?.0));
+        let first = servers.next()?;
+        servers.all(|server| server.is(first)).then_some(first)
+    }
+
     /// Returns the names of all tools, as clients use them.
     pub(crate) fn tool_names(&self) -> impl Iterator<Item = &str> {
         self.entries(ListKind::Tools)

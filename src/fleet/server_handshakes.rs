@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::Fleet;
+use crate::bridge;
 use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{Era, union};
 use crate::server::{Handshake, ServerHandle};
@@ -50,13 +51,16 @@ impl ServerHandshakes {
         let mut instructions: Vec<String> = own_instructions.into_iter().collect();
         for (server, handshake) in &self.handshakes {
             let result = Members::of(&handshake.result);
-            let mut offered = Members::of(result.get("capabilities").unwrap_or("{}"));
-            match (handshake.era, era) {
-                (Era::Modern, Era::Legacy) => drop(offered.remove("extensions")),
-                (Era::Legacy, Era::Modern) => drop(offered.remove("tasks")),
-                _ => {}
-            }
-            capabilities.push(offered.to_string());
+            let offered = result.get("capabilities").unwrap_or("{}");
+            capabilities.push(match (handshake.era, era) {
+                (Era::Modern, Era::Legacy) => bridge::without_task_extension(offered),
+                (Era::Legacy, Era::Modern) => {
+                    let mut offered = Members::of(offered);
+                    offered.remove("tasks");
+                    offered.to_string()
+                }
+                _ => offered.to_owned(),
+            });
             if let Some(text) = result
                 .text("instructions")
                 .filter(|text| !text.trim().is_empty())

@@ -1,10 +1,11 @@
 //! Lists of tools, prompts, resources and templates: raw entries with the names that route to them.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use crate::event::ToolDiff;
-use crate::jsonrpc::{Members, elements};
+use crate::jsonrpc::{Members, elements, unquoted};
 
 /// The four lists of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -107,6 +108,20 @@ pub(crate) struct Entry {
     pub(crate) raw: String,
 }
 
+impl Entry {
+    /// Returns the URI of the resource that a tool names as its view (MCP Apps).
+    pub(crate) fn view(&self) -> Option<Cow<'_, str>> {
+        if !self.raw.contains("resourceUri") {
+            return None;
+        }
+        let meta = Members::of(Members::of(&self.raw).original("_meta")?);
+        let nested = || Members::of(meta.original("ui")?).original("resourceUri");
+        // Before it was nested, the member had a name of its own.
+        let uri = nested().or_else(|| meta.original("ui/resourceUri"));
+        uri.and_then(unquoted)
+    }
+}
+
 /// Error for a result that is not a list of this kind, as a sentence fragment about the server.
 #[derive(Debug, thiserror::Error)]
 #[error("answered `{}` with a result without the array `{}`", .0.method(), .0.member())]
@@ -139,7 +154,7 @@ impl List {
         for raw in entries {
             let name = Members::of(raw)
                 .text(kind.key())
-                .map(std::borrow::Cow::into_owned)
+                .map(Cow::into_owned)
                 .unwrap_or_default();
             self.entries.push(Entry {
                 name,
@@ -282,6 +297,33 @@ mod tests {
         let error = List::default().add_page(ListKind::Templates, r#"{"resources":[]}"#);
         let expected = "answered `resources/templates/list` with a result without the array `resourceTemplates`";
         assert_eq!(error.unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn a_tool_names_its_view() {
+        for (definition, expected) in [
+            (
+                r#"{"_meta":{"ui":{"visibility":["app"],"resourceUri":"ui:\/\/a"}},"name":"t"}"#,
+                Some("ui://a"),
+            ),
+            (
+                r#"{"name":"t","_meta":{"ui/resourceUri":"ui://a","x":1E5}}"#,
+                Some("ui://a"),
+            ),
+            (
+                r#"{"_meta":{"ui/resourceUri":"ui://old","ui":{"resourceUri":"ui://new"}}}"#,
+                Some("ui://new"),
+            ),
+            (r#"{"name":"resourceUri","_meta":{"ui":{}}}"#, None),
+            (r#"{"resourceUri":"ui://a","_meta":[]}"#, None),
+            (r#"{"_meta":{"ui":{"resourceUri":7}}}"#, None),
+        ] {
+            let tool = Entry {
+                name: String::new(),
+                raw: definition.to_owned(),
+            };
+            assert_eq!(tool.view().as_deref(), expected, "{definition}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod trouble;
 mod unlisted;
 #[cfg(unix)]
 mod variables;
+mod views;
 #[cfg(unix)]
 mod watching;
 

@@ -8,7 +8,7 @@ use crate::harness::{DEADLINE, eventually, initialize_params, modern_meta};
 #[test]
 fn a_legacy_server_introduces_itself_to_a_modern_client() {
     let script = json!({"eras": ["legacy"], "serverInfo": {"name": "own", "version": "9"}, "instructions": "Do this.",
-        "capabilities": {"tools": {"x": 1}, "tasks": {"list": {}}}});
+        "capabilities": {"tools": {"x": 1}, "tasks": {"list": {}}, "extensions": {"a/b": {"c": 1}}}});
     let pair = Pair::start(&script, &[]);
     let result = pair.peer.modern("server/discover", json!({})).result();
     assert_eq!(result["supportedVersions"], json!(["2026-07-28"]));
@@ -22,6 +22,10 @@ fn a_legacy_server_introduces_itself_to_a_modern_client() {
         json!({"x": 1, "listChanged": true})
     );
     assert!(result["capabilities"]["tasks"].is_null());
+    assert_eq!(
+        result["capabilities"]["extensions"],
+        json!({"a/b": {"c": 1}})
+    );
     assert_eq!(
         (
             &result["resultType"],
@@ -95,6 +99,21 @@ fn a_legacy_server_gets_requests_that_it_can_read() {
     );
     assert_eq!(state["initialize"]["capabilities"], json!({}));
     assert_eq!(state["initialized"], true);
+}
+
+#[test]
+fn a_legacy_server_learns_the_extensions_of_a_modern_client() {
+    let pair = Pair::start(&json!({"eras": ["legacy"]}), &[]);
+    let mut meta = modern_meta();
+    meta["io.modelcontextprotocol/clientCapabilities"]["extensions"] =
+        json!({"vendor/e": {"a": 1}, "io.modelcontextprotocol/tasks": {}});
+    let discover = json!({"_meta": meta});
+    pair.peer.ask("server/discover", &discover).result();
+    let state = pair.modern_call("state", &json!({})).result()["structuredContent"].take();
+    assert_eq!(
+        state["initialize"]["capabilities"],
+        json!({"extensions": {"vendor/e": {"a": 1}}})
+    );
 }
 
 #[test]

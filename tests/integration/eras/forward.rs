@@ -8,7 +8,7 @@ use crate::harness::{DEADLINE, eventually, initialize_params};
 #[test]
 fn a_modern_server_introduces_itself_to_a_legacy_client() {
     let script = json!({"eras": ["modern"], "serverInfo": {"name": "own", "version": "9"}, "instructions": "Do this.",
-        "capabilities": {"tools": {"x": 1}, "extensions": {"a/b": {}}}});
+        "capabilities": {"tools": {"x": 1}, "extensions": {"a/b": {"c": 1}, "io.modelcontextprotocol/tasks": {}}}});
     let pair = Pair::start(&script, &[]);
     let mut params = initialize_params();
     params["protocolVersion"] = "2025-03-26".into();
@@ -20,7 +20,10 @@ fn a_modern_server_introduces_itself_to_a_legacy_client() {
         result["capabilities"]["tools"],
         json!({"x": 1, "listChanged": true})
     );
-    assert!(result["capabilities"]["extensions"].is_null());
+    assert_eq!(
+        result["capabilities"]["extensions"],
+        json!({"a/b": {"c": 1}})
+    );
     has_no_modern_members(&result);
 }
 
@@ -99,6 +102,19 @@ fn a_modern_server_is_told_who_the_legacy_client_is() {
         (&json!(1), &json!(2))
     );
     assert_eq!(heard[1]["method"], "notifications/vendor");
+}
+
+#[test]
+fn a_modern_server_learns_the_extensions_of_a_legacy_client() {
+    let pair = Pair::start(&json!({"eras": ["modern"], "record": true}), &[]);
+    let mut params = initialize_params();
+    params["capabilities"]["extensions"] =
+        json!({"vendor/e": {"a": 1}, "io.modelcontextprotocol/tasks": {}});
+    pair.peer.initialize(&params).result();
+    pair.heard();
+    pair.peer.request("tools/call", &json!({"name": "t"}));
+    let told = &pair.heard()[0]["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"];
+    assert_eq!(told["extensions"], json!({"vendor/e": {"a": 1}}));
 }
 
 #[test]

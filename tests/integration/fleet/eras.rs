@@ -7,10 +7,10 @@ use crate::harness::{initialize_params, modern_meta};
 
 fn pair() -> Servers {
     let old = json!({"mark": "old", "eras": ["legacy"], "instructions": "Use the old one.",
-        "capabilities": {"tools": {}, "prompts": {}, "resources": {}, "tasks": {"list": {}}, "experimental": {"x": {"a": 1}}},
+        "capabilities": {"tools": {}, "prompts": {}, "resources": {}, "tasks": {"list": {}}, "extensions": {"vendor/e": {"old": true}}, "experimental": {"x": {"a": 1}}},
         "prompts": [{"name": "p"}], "resources": [{"uri": "own://old", "name": "n"}]});
     let new = json!({"mark": "new", "eras": ["modern"], "instructions": "Use the new one.",
-        "capabilities": {"tools": {"listChanged": true}, "prompts": {}, "resources": {}, "extensions": {"vendor/e": {}}, "experimental": {"x": {"b": 1E5}}},
+        "capabilities": {"tools": {"listChanged": true}, "prompts": {}, "resources": {}, "extensions": {"vendor/e": {"new": true}, "io.modelcontextprotocol/tasks": {}}, "experimental": {"x": {"b": 1E5}}},
         "prompts": [{"name": "p"}], "resources": [{"uri": "own://new", "name": "n"}]});
     Servers::new()
         .with("old", &old)
@@ -23,6 +23,7 @@ const INSTRUCTIONS: &str = "## old\n\nUse the old one.\n\n## new\n\nUse the new 
 fn always() -> Value {
     json!({"tools": {"listChanged": true}, "prompts": {"listChanged": true},
         "resources": {"subscribe": true, "listChanged": true}, "logging": {}, "completions": {},
+        "extensions": {"vendor/e": {"old": true, "new": true}},
         "experimental": {"x": {"a": 1, "b": 1E5}}})
 }
 
@@ -52,7 +53,7 @@ fn a_modern_client_is_introduced_to_all_servers_at_once() {
         (&json!(INSTRUCTIONS), &json!(0))
     );
     let mut expected = always();
-    expected["extensions"] = json!({"vendor/e": {}});
+    expected["extensions"]["io.modelcontextprotocol/tasks"] = json!({});
     assert_eq!(result["capabilities"], expected);
 }
 
