@@ -79,7 +79,7 @@ impl Session {
                 }
             }
             if let Some((.., error)) = errors.iter().max() {
-                return session.delivery.answer(id.as_raw(), Reply::Error(error));
+                return session.answer(id.as_raw(), Reply::Error(error));
             }
             let code = if era == Era::Modern {
                 INVALID_PARAMS
@@ -126,7 +126,7 @@ impl Session {
             errors.push((weight(error), Reverse(position), error.to_owned()));
             return false;
         }
-        self.delivery.answer(id, Reply::of_line(response, id, None));
+        self.answer(id, Reply::of_line(response, id, None));
         true
     }
 
@@ -220,12 +220,28 @@ impl ResponseSink for FanOutReceiver {
     }
 }
 
+/// Request of the proxy to a server. Dropping it before the response arrives cancels the request.
+struct OwnRequest<'a> {
+    connection: &'a Connection,
+    number: u64,
+}
+
+impl Drop for OwnRequest<'_> {
+    fn drop(&mut self) {
+        self.connection.cancel_own(self.number);
+    }
+}
+
 /// Returns the tasks of one server, with ids that identify the server; none if it cannot list them.
 async fn tasks_of(connection: &Connection, max_wait: Duration) -> Vec<String> {
     let mut all = Vec::new();
     let mut params = None;
     for _ in 0..MAX_PAGES {
-        let response = connection.request("tasks/list", params.as_deref());
+        let (sender, response) = oneshot::channel();
+        let Ok(number) = connection.send_own("tasks/list", params.as_deref(), sender) else {
+            break;
+        };
+        let _request = OwnRequest { connection, number };
         let Ok(Ok(RawResponse::Result(page))) = tokio::time::timeout(max_wait, response).await
         else {
             break;

@@ -236,7 +236,7 @@ fn probe_then_initialize_with_every_kind_of_server() {
 #[test]
 fn probe_then_initialize_with_a_server_that_never_answers_the_probe() {
     // The proxy has to answer before the server does, so it announces the lists once they are there.
-    let script = json!({"eras": ["legacy"], "silent_on_discover": true, "mark": "v1"});
+    let script = json!({"eras": ["legacy"], "silent": ["server/discover"], "mark": "v1"});
     let pair = Pair::start(&script, &["--startup-wait", "300ms"]);
     let peer = &pair.peer;
     peer.modern("server/discover", json!({})).result();

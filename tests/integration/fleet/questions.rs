@@ -167,6 +167,26 @@ fn tasks_of_two_servers_are_told_apart() {
 }
 
 #[test]
+fn a_list_of_tasks_that_is_given_up_is_cancelled_at_its_server() {
+    let mut silent = tasks();
+    silent["silent"] = json!(["tasks/list"]);
+    silent["record"] = true.into();
+    let fleet = Servers::marked(["a"]).with("b", &silent).legacy();
+    let mut heard = String::new();
+    let mut has_heard = |method: &str| {
+        let lines = fleet.peer.ask("vendor/heard", &json!({"name": "b__mark"}));
+        heard += &lines.result().to_string();
+        heard.contains(method)
+    };
+    let listing = fleet.peer.request("tasks/list", &json!({}));
+    eventually(DEADLINE, || has_heard("tasks/list"));
+    let cancelled = json!({"requestId": listing});
+    fleet.peer.notify("notifications/cancelled", &cancelled);
+    eventually(DEADLINE, || has_heard("notifications/cancelled"));
+    assert_eq!(fleet.peer.responses_to(listing), 0);
+}
+
+#[test]
 fn notifications_about_equal_task_ids_are_told_apart_too() {
     let fleet = Servers::new()
         .with("a", &tasks())
