@@ -13,7 +13,7 @@ mod template;
 pub(crate) use capabilities::{generous, union};
 pub(crate) use era::{
     Era, HEADER_MISMATCH, LATEST_LEGACY, MISSING_CAPABILITY, MODERN, UNSUPPORTED_REVISION,
-    is_legacy_version, legacy_version,
+    WITH_BATCHES, is_legacy_version, legacy_version,
 };
 pub(crate) use list::{Entry, List, ListKind, diff};
 pub(crate) use method::{Method, severity};

@@ -6,6 +6,7 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+mod batches;
 mod delivery;
 mod early_messages;
 mod factory;
@@ -38,6 +39,7 @@ use crate::lock::locked;
 use crate::mcp::Era;
 use crate::meta_tools::OfferedMetaTools;
 use crate::server::{ClientHello, ResponseSink};
+use batches::OpenBatches;
 pub(crate) use delivery::{Delivery, RelatedRequest, Undelivered};
 use early_messages::EarlyMessages;
 pub(crate) use factory::SessionFactory;
@@ -60,6 +62,7 @@ pub(crate) struct Session {
     meta_tools: OfferedMetaTools,
     events: EventSender,
     state: Mutex<SessionState>,
+    batches: OpenBatches,
     /// Tasks that will send a response.
     tasks: TaskTracker,
 }
@@ -97,6 +100,7 @@ impl Session {
             meta_tools,
             events,
             state: Mutex::default(),
+            batches: OpenBatches::default(),
             tasks: TaskTracker::new(),
         })
     }
@@ -174,12 +178,12 @@ impl Session {
 
     /// Answers the request `id` with a result.
     fn answer_result(&self, id: RawId<'_>, result: &str) {
-        self.delivery.answer(id, Reply::Result(result));
+        self.answer(id, Reply::Result(result));
     }
 
     /// Answers the request `id` with an error.
     fn answer_error(&self, id: RawId<'_>, error: &ErrorObject) {
-        self.delivery.answer(id, Reply::Error(&error.to_string()));
+        self.answer(id, Reply::Error(&error.to_string()));
     }
 
     /// Stores the client information of a modern request; introduces the client to the servers.

@@ -11,6 +11,8 @@ pub(crate) enum Era {
 
 /// Newest revision of the legacy era.
 pub(crate) const LATEST_LEGACY: &str = "2025-11-25";
+/// The only revision in which a client may send several messages as one array.
+pub(crate) const WITH_BATCHES: &str = "2025-03-26";
 /// Revision of the modern era.
 pub(crate) const MODERN: &str = "2026-07-28";
 

@@ -7,10 +7,10 @@ use super::route::Request;
 use super::{RelatedRequest, Session};
 use crate::jsonrpc::{
     Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, InvalidMessage, METHOD_NOT_FOUND,
-    Members, MessageKind, PARSE_ERROR, RawId, RawJson, RequestId, ambiguity, elements, splice,
-    text,
+    Members, MessageKind, PARSE_ERROR, RawId, RawJson, RequestId, ambiguity, elements,
+    error_response, splice, text,
 };
-use crate::mcp::{Era, ListKind, MODERN, UNSUPPORTED_REVISION, tasks};
+use crate::mcp::{Era, ListKind, MODERN, UNSUPPORTED_REVISION, WITH_BATCHES, tasks};
 use crate::server::ServerHandle;
 
 impl Session {
@@ -56,7 +56,8 @@ impl Session {
         }
     }
 
-    /// Handles a batch. Revision 2025-03-26 allows several messages in an array; each is answered on a line of its own.
+    /// Handles a batch, which revision 2025-03-26 allows. A client of that revision gets the responses as one array,
+    /// any other client each response on a line of its own.
     fn take_batch(&self, text: &str) {
         let Some(messages) = elements(text).filter(|messages| !messages.is_empty()) else {
             return self.answer_error(
@@ -64,15 +65,41 @@ impl Session {
                 &ErrorObject::new(INVALID_REQUEST, "the batch is empty or not valid JSON"),
             );
         };
-        for message in messages {
-            match Envelope::parse(message) {
-                Ok(envelope) => self.take(message, &envelope),
-                Err(error) => self.answer_error(
-                    RawId::NULL,
-                    &ErrorObject::new(INVALID_REQUEST, error.to_string()),
-                ),
+        let invalid = |error: InvalidMessage| ErrorObject::new(INVALID_REQUEST, error.to_string());
+        let messages: Vec<_> = messages
+            .into_iter()
+            .map(|message| (message, Envelope::parse(message).map_err(invalid)))
+            .collect();
+        let has_batches = self.has_batches();
+        if has_batches {
+            // A request of the modern era stands alone, also in an array.
+            let is_counted = |it: &&Envelope<'_>| {
+                it.kind() == MessageKind::Request && it.params.meta.protocol_version.is_none()
+            };
+            let requests = messages.iter().filter_map(|(_, it)| it.as_ref().ok());
+            let ids = requests
+                .filter(is_counted)
+                .filter_map(|it| it.id.map(RequestId::from));
+            let errors = messages.iter().filter_map(|(_, it)| it.as_ref().err());
+            let errors = errors.map(|error| error_response(RawId::NULL, error));
+            if let Some(array) = self.batches.open(ids.collect(), errors.collect()) {
+                self.send_batch(&array);
             }
         }
+        for (message, envelope) in &messages {
+            match envelope {
+                Ok(envelope) => self.take(message, envelope),
+                Err(_) if has_batches => {}
+                Err(error) => self.answer_error(RawId::NULL, error),
+            }
+        }
+    }
+
+    /// Returns true if the client has introduced itself with the revision that has batches.
+    fn has_batches(&self) -> bool {
+        let state = self.state();
+        let introduction = Members::of(state.hello.initialize.as_deref().unwrap_or("{}"));
+        introduction.text("protocolVersion").as_deref() == Some(WITH_BATCHES)
     }
 
     /// Handles one message from the client.
@@ -163,6 +190,9 @@ impl Session {
     /// Cancels the request `id`, whose response the client no longer wants; `params` are those of the client's
     /// notification.
     pub(crate) fn cancel(&self, id: RawId<'_>, params: &str) {
+        if let Some(array) = self.batches.forget(id) {
+            self.send_batch(&array);
+        }
         let running = self.state().running_calls.remove(id.as_str());
         if let Some(running) = running {
             running.cancel();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::batches::AddedResponse;
 use super::requests_to_client::ServerRequest;
 use super::subscriptions::untagged;
 use super::{RelatedRequest, Session, Undelivered};
@@ -22,7 +23,11 @@ impl ResponseSink for Session {
     }
 
     fn answer(&self, id: RawId<'_>, reply: Reply<'_>) {
-        self.delivery.answer(id, reply);
+        match self.batches.add(id, &reply) {
+            AddedResponse::Single => self.delivery.answer(id, reply),
+            AddedResponse::Kept => {}
+            AddedResponse::Complete(array) => self.send_batch(&array),
+        }
     }
 
     fn pause(&self, id: RawId<'_>) {
@@ -197,6 +202,11 @@ impl Session {
                 .delivery
                 .send(line, RelatedRequest::Request(id.as_raw()));
         }
+    }
+
+    /// Sends the responses of a batch.
+    pub(super) fn send_batch(&self, array: &str) {
+        let _ = self.delivery.send(array, RelatedRequest::Nothing);
     }
 
     /// Sends a notification as [`Self::send_when_initialized`] does.

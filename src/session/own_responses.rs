@@ -6,7 +6,7 @@ use crate::bridge;
 use crate::fleet::{Catalog, ServerHandshakes};
 use crate::jsonrpc::{ErrorObject, INVALID_PARAMS, Members, RawId, Reply, RequestId, elements};
 use crate::mcp::{Entry, Era, List, ListKind, generous};
-use crate::server::{Handshake, ServerHandle};
+use crate::server::{Handshake, ResponseSink as _, ServerHandle};
 
 use super::Session;
 use super::route::Request;
@@ -163,7 +163,7 @@ impl Session {
                 let result = self.in_era(server, List::default().result(kind, own_entries), era);
                 self.answer_result(id, &result);
             }
-            Err(error) => self.delivery.answer(id, Reply::Error(error)),
+            Err(error) => self.answer(id, Reply::Error(error)),
         }
     }
 

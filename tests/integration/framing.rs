@@ -127,6 +127,53 @@ fn each_message_of_a_batch_is_answered() {
 }
 
 #[test]
+fn a_client_with_batches_gets_the_answers_in_one_array() {
+    let (_project, peer) = proxy(
+        &json!({"tools": [{"name": "later", "x-delay-ms": 100}]}),
+        &[],
+    );
+    let mut params = initialize_params();
+    params["protocolVersion"] = "2025-03-26".into();
+    peer.initialize(&params).result();
+    let arrays = |mark: usize| -> Vec<Vec<Value>> {
+        let lines = peer.lines_since(mark).into_iter();
+        let arrays = lines.filter(|message| message.line.starts_with('['));
+        arrays
+            .map(|message| serde_json::from_str(&message.line).unwrap())
+            .collect()
+    };
+    let answered = |batch: &str| {
+        let mark = peer.mark();
+        peer.send(batch);
+        eventually(DEADLINE, || !arrays(mark).is_empty());
+        let mut answers = arrays(mark).remove(0);
+        answers.sort_by_key(|answer| answer["id"].to_string());
+        answers
+    };
+    let answers = answered(concat!(
+        r#"[{"jsonrpc":"2.0","id":901,"method":"tools/call","params":{"name":"later"}},7,"#,
+        r#"{"jsonrpc":"2.0","method":"vendor/note","params":{"n":-0}},"#,
+        r#"{"jsonrpc":"2.0","id":"b","method":"ping"},{"jsonrpc":"2.0","id":902,"method":"vendor/x"}]"#,
+    ));
+    let ids: Vec<_> = answers.iter().map(|answer| answer["id"].clone()).collect();
+    assert_eq!(ids, [json!("b"), json!(901), json!(902), Value::Null]);
+    assert_eq!(answers[3]["error"]["code"], -32600);
+    assert_eq!(peer.responses_to(901) + peer.responses_to(902), 0);
+    let answers = answered("[7]");
+    assert_eq!(answers[0]["error"]["code"], -32600);
+
+    // A cancelled request does not keep the others from being answered.
+    let answers = answered(concat!(
+        r#"[{"jsonrpc":"2.0","id":903,"method":"tools/call","params":{"name":"slow","arguments":{"ms":600000}}},"#,
+        r#"{"jsonrpc":"2.0","id":904,"method":"ping"},"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":903}}]"#,
+    ));
+    let ids: Vec<_> = answers.iter().map(|answer| answer["id"].clone()).collect();
+    assert_eq!(ids, [json!(904)]);
+    still_works(&peer);
+}
+
+#[test]
 fn a_batch_of_a_server_is_taken_apart() {
     let (_project, peer) = initialized(&json!({}), &[]);
     let_say(

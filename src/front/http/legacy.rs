@@ -11,11 +11,9 @@ use super::responses::{self, AcceptedTypes, ErrorResponse, ResponseFormat};
 use super::session_streams::StreamReadGuard;
 use super::{Front, SESSION_ID};
 use crate::jsonrpc::{Envelope, ErrorObject, Members, MessageKind, RawId, Reply, elements, quoted};
-use crate::mcp::{LATEST_LEGACY, is_legacy_version};
+use crate::mcp::{LATEST_LEGACY, WITH_BATCHES, is_legacy_version};
 use crate::session::Delivery as _;
 
-/// The only revision with batches.
-const BATCHES: &str = "2025-03-26";
 /// Error code for a request that its client has cancelled; outside the range reserved by JSON-RPC.
 const CANCELLED: i64 = -1;
 
@@ -54,7 +52,7 @@ pub(super) async fn take_batch(
     }
     let entry = front.0.sessions.find(headers)?;
     check_revision(headers)?;
-    if entry.streams.version().as_deref() != Some(BATCHES) {
+    if entry.streams.version().as_deref() != Some(WITH_BATCHES) {
         return Err(no_batches());
     }
     let messages = elements(text).filter(|messages| !messages.is_empty());

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::*;
+use crate::jsonrpc::elements;
 
 /// Returns the id of the response as written, and its error code; 0 for a result.
 fn outcome(line: &str) -> (String, i64) {
@@ -13,6 +14,28 @@ fn outcome(line: &str) -> (String, i64) {
         error["code"].as_i64().unwrap()
     });
     (id, value.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_client_with_batches_gets_the_responses_as_one_array() {
+    let stage = Stage::new(&["a"], true, Set::Dev);
+    stage.receive(r#"{"id":0,"method":"initialize","params":{"protocolVersion":"2025-03-26"}}"#);
+    stage.receive(r#"{"method":"notifications/initialized"}"#);
+    stage.heard();
+    stage.receive(r#"[{"id":1,"method":"ping"},5,{"id":"b","method":"ping"},{"id":3,"result":1}]"#);
+    let heard = stage.heard();
+    let [(about, array)] = &heard[..] else {
+        panic!("{heard:?}");
+    };
+    assert_eq!(about, "nothing");
+    let responses = elements(array).unwrap();
+    let outcomes: Vec<_> = responses.iter().map(|line| outcome(line)).collect();
+    let expected = [("null", -32600), ("1", 0), ("\"b\"", 0)];
+    assert_eq!(outcomes, expected.map(|(id, code)| (id.to_owned(), code)));
+    stage.receive(r#"[{"id":1,"result":1}]"#);
+    assert!(stage.heard().is_empty());
+    stage.receive("[]");
+    assert_eq!(outcome(&stage.lines()[0]), ("null".to_owned(), -32600));
 }
 
 #[tokio::test]
