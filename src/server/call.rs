@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::jsonrpc::{OwnedJson, RawId, Reply, RequestId};
+use crate::jsonrpc::{Envelope, OwnedJson, RawId, RawJson, Reply, RequestId};
 use crate::mcp::{Era, Method};
 use crate::transport::stream::Outbox;
 
@@ -41,7 +41,21 @@ pub(crate) struct Call {
 impl Call {
     /// Answers the request.
     pub(crate) fn reply(&self, reply: Reply<'_>) {
+        if self.method == Method::Subscribe && reply.error().is_some() {
+            self.refuse_subscription();
+        }
         self.sink.answer(self.id.as_raw(), reply);
+    }
+
+    /// Reports that the request, a subscription to a resource, failed.
+    fn refuse_subscription(&self) {
+        // Without the line, the client has cancelled the request.
+        let envelope = self.retry_line.as_deref().map(Envelope::parse);
+        if let Some(Ok(envelope)) = envelope
+            && let Some(uri) = envelope.params.uri.and_then(RawJson::text)
+        {
+            self.sink.subscription_refused(&uri);
+        }
     }
 }
 
@@ -52,6 +66,9 @@ pub(crate) trait ResponseSink: Debug + Send + Sync {
 
     /// Takes the response to its request `id`.
     fn answer(&self, id: RawId<'_>, reply: Reply<'_>);
+
+    /// Reports that its subscription to the resource `uri` failed. Must not be called with a lock held.
+    fn subscription_refused(&self, _uri: &str) {}
 
     /// Reports that the response to its request `id` is delayed, so that its stream may be closed meanwhile.
     fn pause(&self, _id: RawId<'_>) {}

@@ -224,6 +224,7 @@ impl Gate {
         let mut calls_for_retry = false;
         let call = match &inner.mode {
             GateMode::Closed => {
+                drop(inner);
                 error_replies::unloaded(&call, &self.server);
                 return false;
             }

@@ -33,6 +33,11 @@ impl ResponseSink for Session {
     fn pause(&self, id: RawId<'_>) {
         self.delivery.pause(id);
     }
+
+    fn subscription_refused(&self, uri: &str) {
+        self.state().subscriptions.set(uri, false);
+        self.send_subscriptions();
+    }
 }
 
 impl Client for Session {

@@ -133,6 +133,26 @@ fn ping_never_waits() {
     assert_eq!(session.peer.ask("ping", &json!({})).result_text(), "{}");
 }
 
+#[test]
+fn a_refused_subscription_is_not_replayed() {
+    let script = |fails: bool| json!({"fail_subscribe": fails});
+    let session = Session::legacy(&script(true), &[]);
+    let subscribe = |uri: &str| {
+        session
+            .peer
+            .ask("resources/subscribe", &json!({"uri": uri}))
+    };
+    assert_eq!(subscribe("file:///refused").error()["code"], -32602);
+    session.reload(&script(false));
+    assert_eq!(session.state()["subscriptions"], json!([]));
+    subscribe("file:///a").result();
+    session.reload(&script(true));
+    // The next generation refuses it, and the one after that may not.
+    assert_eq!(session.state()["subscriptions"], json!([]));
+    session.reload(&script(false));
+    assert_eq!(session.state()["subscriptions"], json!(["file:///a"]));
+}
+
 /// Taken back and given anew in one go, and all known to the next generation.
 #[test]
 fn thousands_of_subscriptions_are_replayed() {

@@ -185,6 +185,18 @@ fn subscriptions_go_where_the_resource_is_and_survive_a_reload() {
 }
 
 #[test]
+fn a_refused_subscription_is_not_replayed() {
+    let script = |fails: bool| json!({"mark": "b", "fail_subscribe": fails, "resources": [{"uri": "own://b", "name": "n"}]});
+    let fleet = Servers::marked(["a"]).with("b", &script(true)).legacy();
+    let params = json!({"uri": "own://b"});
+    let answer = fleet.peer.ask("resources/subscribe", &params);
+    assert_eq!(answer.error()["code"], -32602);
+    fleet.save("b", &script(false));
+    fleet.until("reloaded", "b", 1);
+    assert_eq!(subscribed(&fleet, "b"), json!([]));
+}
+
+#[test]
 fn one_stream_of_a_modern_client_hears_of_all_servers() {
     let resource = |uri: &str| json!({"uri": uri, "name": "n"});
     let fleet = Servers::new()
