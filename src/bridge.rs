@@ -1,9 +1,12 @@
 //! Translates between the eras, with pure functions on the texts of messages.
 //!
-//! A request is translated when it is sent to a server of the other era, and its response when it comes back. A message
-//! that needs a request from the server to the client is not translated: it results in an error that says so.
+//! A request is translated when it is sent to a server of the other era, and its response when it comes back. A modern
+//! server's request for input becomes requests to a legacy client. A legacy server's own request to a modern client is
+//! not translated: it results in an error that says so.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+mod input;
 
 use std::borrow::Cow;
 
@@ -12,6 +15,8 @@ use crate::jsonrpc::{
     Reply, quoted,
 };
 use crate::mcp::{Era, LATEST_LEGACY, MODERN, Method, generous, legacy_version, meta};
+
+pub(crate) use input::{InputError, InputRequest, InputRequired, MAX_ROUNDS, shows_forms};
 
 /// Error code of legacy servers for a resource that does not exist; the modern era forbids it.
 const RESOURCE_NOT_FOUND: &str = "-32002";
@@ -76,12 +81,17 @@ impl Identity {
     pub(crate) fn copy_initialize(&mut self, initialize: &str) {
         let params = Members::of(initialize);
         self.client_info = params.get("clientInfo").map(ToOwned::to_owned);
-        self.capabilities = forwardable_capabilities(params.get("capabilities").unwrap_or("{}"));
+        self.capabilities = without_tasks(params.get("capabilities").unwrap_or("{}"));
     }
 
     /// Returns the params of an `initialize` request that introduce this client to a legacy server.
     pub(crate) fn initialize_params(&self) -> String {
-        let capabilities = forwardable_capabilities(&self.capabilities);
+        let mut capabilities = Members::of(&self.capabilities);
+        // A legacy server would send requests that a modern client does not know.
+        for asking in ["roots", "sampling", "elicitation"] {
+            capabilities.remove(asking);
+        }
+        let capabilities = without_tasks(&capabilities.to_string());
         let unknown = format!(
             r#"{{"name":"mcp-proxy","version":"{}"}}"#,
             env!("CARGO_PKG_VERSION")
@@ -93,13 +103,10 @@ impl Identity {
     }
 }
 
-/// Returns the capabilities of a client for a server of the other era: without those that would make the server send
-/// requests that the proxy cannot pass on.
-fn forwardable_capabilities(capabilities: &str) -> String {
+/// Returns the capabilities of a client for a server of the other era: without tasks in either form.
+fn without_tasks(capabilities: &str) -> String {
     let mut capabilities = Members::of(capabilities);
-    for asking in ["roots", "sampling", "elicitation", "tasks"] {
-        capabilities.remove(asking);
-    }
+    capabilities.remove("tasks");
     without_task_extension(&capabilities.to_string())
 }
 
@@ -237,8 +244,8 @@ pub(crate) fn cache_lifetime(result: &str) -> Option<&str> {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UntranslatableResult {
     #[error(
-        "the server requests input by an `input_required` result of revision 2026-07-28, which a client that sent \
-         `initialize` does not support; run the server in a legacy SDK mode, or use a client that supports 2026-07-28"
+        "the server requests input from the client by an `input_required` result, which revision 2026-07-28 allows \
+         only for `tools/call`, `prompts/get` and `resources/read`"
     )]
     InputRequired,
     #[error("the server's result has the type `{0}`, which legacy clients do not support")]

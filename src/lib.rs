@@ -80,6 +80,10 @@
 //! woken between the two pipes; only a response of more than 4 MiB is parsed on another thread, so that it does not
 //! delay other messages.
 //!
+//! A request for input: a modern server asks its client by the result of a call. For a legacy client, the connection
+//! keeps the call, so that its generation does not stop; the session sends the client the requests in that result, and the
+//! connection sends the server the call again with the client's results.
+//!
 //! A save: `watcher` sees a touched path, on its own thread or on that of a gate, and reports *suspect*: the gate holds
 //! requests → the watcher's thread compares contents and reports *changed* or *unchanged* → the server's supervisor
 //! feeds its state machine, which starts a candidate → the candidate completes the handshake, receives the state of its

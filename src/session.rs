@@ -12,6 +12,7 @@ mod early_messages;
 mod factory;
 mod fan_out;
 mod inbound;
+mod input;
 mod listen;
 mod outbound;
 mod own_responses;

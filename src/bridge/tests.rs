@@ -314,8 +314,9 @@ fn a_legacy_client_is_known_by_its_introduction() {
         identity,
         Identity {
             client_info: Some(r#"{"name":"c", "version":"1"}"#.to_owned()),
-            // Requests of a modern server would not reach a legacy client.
-            capabilities: long(r#"{"extensions":{"@ui":{"x":-0}},"experimental":{"a":1E5}}"#),
+            capabilities: long(
+                r#"{"roots":{"listChanged":true},"sampling":{},"elicitation":{},"extensions":{"@ui":{"x":-0}},"experimental":{"a":1E5}}"#,
+            ),
             ..Identity::default()
         }
     );

@@ -41,6 +41,11 @@ impl Method {
         !matches!(self, Self::CallTool | Self::Other)
     }
 
+    /// Returns true if the server may answer the request with a request for input, in the modern era.
+    pub(crate) fn may_request_input(self) -> bool {
+        matches!(self, Self::CallTool | Self::GetPrompt | Self::ReadResource)
+    }
+
     /// Returns true if the method sets state of the session; modern servers have no session.
     pub(crate) fn sets_session_state(self) -> bool {
         matches!(self, Self::SetLevel | Self::Subscribe | Self::Unsubscribe)

@@ -30,10 +30,13 @@ pub(crate) struct Call {
     pub(crate) progress_token: Option<OwnedJson>,
     /// Request line, as long as a retry after a crash is allowed.
     pub(crate) retry_line: Option<Box<str>>,
-    /// Request line, kept where the server may turn out not to have processed it.
+    /// Request line, kept where it may be sent again: the server may turn out not to have processed it, or may request
+    /// input.
     pub(crate) line: Option<Box<str>>,
     /// Number of retries because the server did not process it.
     pub(crate) resends: u8,
+    /// Number of times that the server has requested input for it.
+    pub(crate) input_rounds: u8,
     /// Sender of the request.
     pub(crate) sink: Arc<dyn ResponseSink>,
 }

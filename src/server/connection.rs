@@ -5,7 +5,9 @@
 //! subscriptions).
 
 mod answers;
+mod input;
 mod related;
+mod sending;
 mod site_exchange;
 mod unanswered;
 mod waiting;
@@ -17,17 +19,18 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::call::{Call, ResponseSink};
+use super::call::ResponseSink;
 use super::link::Link;
 use super::pending_requests::{PendingRequest, PendingRequests, RawResponse};
-use crate::bridge::{self, Identity};
+use crate::bridge::Identity;
 use crate::event::StrayKind;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, InvalidMessage, Members, MessageKind, OwnedJson, RawId, RawJson, Reply,
-    RequestId, elements, error_response, notification, request, result_response, splice,
+    Envelope, ErrorObject, InvalidMessage, Members, MessageKind, RawId, RequestId, elements,
+    error_response, notification, request, result_response,
 };
 use crate::lock::locked;
-use crate::mcp::{Era, ListKind, Method, severity};
+use crate::mcp::{Era, ListKind};
+pub(crate) use input::InputRound;
 pub(crate) use site_exchange::SiteExchange;
 
 /// Error: the generation ended before it answered.
@@ -94,6 +97,10 @@ pub(crate) trait Client: ResponseSink {
         related_number: Option<u64>,
     );
 
+    /// Asks the client for the input that the server behind `from` requests. `from` gets the input or the reason why
+    /// there is none.
+    fn request_input(&self, from: &Arc<Connection>, round: InputRound);
+
     /// Withdraws the open requests of the server behind `from`, which has ended.
     fn withdraw_requests(&self, from: &Connection);
 }
@@ -154,88 +161,6 @@ impl Connection {
     /// Changes the identity of the client that accompanies requests to a modern server.
     pub(crate) fn change_identity(&self, change: impl FnOnce(&mut Identity)) {
         change(&mut locked(&self.identity));
-    }
-
-    /// Sends a client's request under an id of this connection. Returns the call if the generation has ended.
-    pub(crate) fn call(
-        &self,
-        mut call: Call,
-        line: &str,
-        envelope: &Envelope<'_>,
-    ) -> Result<(), Call> {
-        let same_era = call.era == self.era();
-        if !same_era && self.era() == Era::Modern && call.method.sets_session_state() {
-            // A modern server gets these settings with every request and with the listen stream.
-            if call.method == Method::SetLevel {
-                let level = envelope.params.level.map(OwnedJson::from);
-                locked(&self.identity).log_level = level;
-            }
-            call.reply(Reply::Result("{}"));
-            return Ok(());
-        }
-        if self.is_http() {
-            call.line = Some(line.into());
-        }
-        let rename = call.rename.clone().zip(envelope.params.name);
-        let token = envelope.params.meta.progress_token;
-        let token = token.filter(|_| call.progress_token.is_some());
-        let number = {
-            let mut pending = locked(&self.pending);
-            if pending.closed {
-                return Err(call);
-            }
-            pending.call_count += 1;
-            pending.insert(PendingRequest::Client(call))
-        };
-        if let (false, Some(level)) = (same_era, envelope.params.meta.log_level) {
-            self.set_level(level);
-        }
-        let mut digits = [0; 20];
-        let id = RawId::of_number(number, &mut digits);
-        match (same_era, envelope.id, rename) {
-            (true, Some(old), None) if token.is_none() => {
-                self.link.send(old.replaced(line, id));
-            }
-            (same, old, rename) => {
-                let mut changes: Vec<(&str, &str)> = Vec::with_capacity(3);
-                changes.extend(
-                    rename
-                        .as_ref()
-                        .map(|(own, name)| (name.as_str(), own.as_raw().as_str())),
-                );
-                changes.extend(token.map(|token| (token.as_str(), id.as_str())));
-                if let (true, Some(old)) = (same, old) {
-                    changes.push((old.as_str(), id.as_str()));
-                    self.write(&splice(line, &mut changes));
-                    return Ok(());
-                }
-                let line = &splice(line, &mut changes);
-                self.write(&bridge::request(
-                    line,
-                    id,
-                    self.era(),
-                    &locked(&self.identity),
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Sets the log level of a legacy server for a modern request. The server has a single level, so it gets the lowest
-    /// that any request has asked for.
-    fn set_level(&self, level: RawJson<'_>) {
-        let weight = |level: RawJson<'_>| level.text().map(|level| severity(&level));
-        let mut identity = locked(&self.identity);
-        let before = identity.log_level.as_ref();
-        let before = before.map(OwnedJson::as_raw).and_then(weight);
-        if before.is_some_and(|before| weight(level).is_none_or(|level| before <= level)) {
-            return;
-        }
-        identity.log_level = Some(level.into());
-        drop(identity);
-        let params = format!(r#"{{"level":{}}}"#, level.as_str());
-        // The response is ignored: an error has no consequence here.
-        let _ = self.send_own("logging/setLevel", Some(&params), oneshot::channel().0);
     }
 
     /// Sends a request of the proxy itself. In the modern era, a `_meta` with the client's identity is added.
@@ -312,13 +237,19 @@ impl Connection {
                 .requests
                 .iter()
                 .find_map(|(number, request)| match request {
-                    PendingRequest::Client(call)
+                    PendingRequest::Client(call) | PendingRequest::AwaitsInput { call, .. }
                         if call.id == id && Arc::ptr_eq(&call.sink, sink) =>
                     {
                         Some(*number)
                     }
                     _ => None,
                 });
+            if let Some((_, last)) = found.and_then(|number| pending.take_awaiting(number)) {
+                // The server has nothing to cancel.
+                drop(pending);
+                self.notify_idle_if(last);
+                return true;
+            }
             let removed = found.and_then(|number| Some((number, pending.take(number)?)));
             let Some((number, (PendingRequest::Client(mut call), last))) = removed else {
                 return false;

@@ -1,9 +1,10 @@
 //! Pending requests of a generation and the receivers of their responses.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque, hash_map};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::call::Call;
 use super::tasks::Tasks;
@@ -25,6 +26,13 @@ pub(crate) enum RawResponse {
 pub(super) enum PendingRequest {
     /// A client.
     Client(Call),
+    /// A client that the server has requested input from. No response to this request is due: the request is sent again
+    /// with the input, or fails.
+    AwaitsInput {
+        call: Call,
+        /// Withdraws the requests to the client when dropped.
+        _requests: DropGuard,
+    },
     /// A client that has cancelled the request; a late response is still delivered.
     Cancelled(Call),
     /// The proxy itself.
@@ -43,7 +51,7 @@ pub(super) struct PendingRequests {
     pub(super) newest_own_method: Option<Box<str>>,
     /// Tasks that the generation runs for clients.
     pub(super) tasks: Tasks,
-    /// Number of clients' calls in `requests`.
+    /// Number of clients' calls in `requests`, including those that wait for input.
     pub(super) call_count: usize,
     /// Number of requests for the rest of the server's site that are being answered.
     pub(super) site_requests: usize,
@@ -84,8 +92,59 @@ impl PendingRequests {
     pub(super) fn call(&self, number: u64) -> Option<&Call> {
         match self.requests.get(&number)? {
             PendingRequest::Client(call) => Some(call),
-            PendingRequest::Cancelled(_) | PendingRequest::Own(_) => None,
+            PendingRequest::AwaitsInput { .. }
+            | PendingRequest::Cancelled(_)
+            | PendingRequest::Own(_) => None,
         }
+    }
+
+    /// Adds a client's request.
+    pub(super) fn insert_call(&mut self, call: Call) -> u64 {
+        self.call_count += 1;
+        self.insert(PendingRequest::Client(call))
+    }
+
+    /// Makes the client's request of that number, which its server has answered, wait for input. The returned token is
+    /// cancelled when it does not wait any more.
+    pub(super) fn await_input(&mut self, number: u64) -> Option<CancellationToken> {
+        let mut call = match self.requests.remove(&number)? {
+            PendingRequest::Client(call) => call,
+            other => {
+                self.requests.insert(number, other);
+                return None;
+            }
+        };
+        call.input_rounds = call.input_rounds.saturating_add(1);
+        // The next generation would ask the client the same again.
+        call.retry_line = None;
+        let token = CancellationToken::new();
+        let waiting = PendingRequest::AwaitsInput {
+            call,
+            _requests: token.clone().drop_guard(),
+        };
+        self.requests.insert(number, waiting);
+        Some(token)
+    }
+
+    /// Removes the request of that number, which waits for input; also returns true if it was the last one that a
+    /// client waited for.
+    pub(super) fn take_awaiting(&mut self, number: u64) -> Option<(Call, bool)> {
+        match self.requests.remove(&number)? {
+            PendingRequest::AwaitsInput { call, .. } => Some((call, self.settle_call())),
+            other => {
+                self.requests.insert(number, other);
+                None
+            }
+        }
+    }
+
+    /// Counts a client's request as settled; returns true if it was the last one that a client waited for.
+    fn settle_call(&mut self) -> bool {
+        self.call_count -= 1;
+        if self.call_count == 0 {
+            self.idle_since = Some(Instant::now());
+        }
+        self.call_count == 0
     }
 
     /// Returns the client's request in flight, if there is exactly one.
@@ -96,16 +155,17 @@ impl PendingRequests {
         self.requests.keys().find_map(|number| self.call(*number))
     }
 
-    /// Removes the request of that number from the table; also returns true if it was the last one that a client waited
-    /// for.
+    /// Removes the request of that number from the table, unless it waits for input; also returns true if it was the
+    /// last one that a client waited for.
     pub(super) fn take(&mut self, number: u64) -> Option<(PendingRequest, bool)> {
-        let request = self.requests.remove(&number)?;
-        let is_call = matches!(request, PendingRequest::Client(_));
-        self.call_count -= usize::from(is_call);
-        let is_last = is_call && self.call_count == 0;
-        if is_last {
-            self.idle_since = Some(Instant::now());
+        let hash_map::Entry::Occupied(entry) = self.requests.entry(number) else {
+            return None;
+        };
+        if matches!(entry.get(), PendingRequest::AwaitsInput { .. }) {
+            return None;
         }
+        let request = entry.remove();
+        let is_last = matches!(request, PendingRequest::Client(_)) && self.settle_call();
         Some((request, is_last))
     }
 }
@@ -114,6 +174,28 @@ impl PendingRequests {
 mod tests {
     use super::super::test_client::{call, client};
     use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_awaits_input_is_in_flight_and_has_no_response() {
+        let (client, _reader) = client();
+        let mut table = PendingRequests::default();
+        let number = table.insert_call(Call {
+            retry_line: Some("{}".into()),
+            ..call(client, "1")
+        });
+        let waiting = table.await_input(number).unwrap();
+        assert!(table.take(number).is_none() && table.call(number).is_none());
+        assert!(table.await_input(number).is_none());
+        assert!(table.call_count == 1 && !waiting.is_cancelled());
+        let (call, is_last) = table.take_awaiting(number).unwrap();
+        assert!(is_last && waiting.is_cancelled());
+        assert!(call.input_rounds == 1 && call.retry_line.is_none());
+        assert!(table.take_awaiting(number).is_none());
+        // A call in flight does not await input.
+        let number = table.insert_call(call);
+        assert!(table.take_awaiting(number).is_none());
+        assert!(table.take(number).is_some());
+    }
 
     #[tokio::test]
     async fn old_cancelled_requests_are_forgotten() {

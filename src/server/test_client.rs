@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::call::{Call, ResponseSink};
-use super::connection::{Client, Connection};
+use super::connection::{Client, Connection, InputRound};
 use super::link::Link;
 use super::{Lists, ServerHandle, Snapshot};
 use crate::bridge::Identity;
@@ -35,6 +35,7 @@ impl Client for CountingClient {
     fn deliver_request(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
     fn deliver_notification(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {
     }
+    fn request_input(&self, _: &Arc<Connection>, _: InputRound) {}
     fn withdraw_requests(&self, _: &Connection) {}
 }
 
@@ -61,6 +62,7 @@ pub(in crate::server) fn call(sink: Arc<dyn ResponseSink>, id: &str) -> Call {
         retry_line: None,
         line: None,
         resends: 0,
+        input_rounds: 0,
         sink,
     }
 }

@@ -14,7 +14,7 @@ use crate::jsonrpc::{
     Reply, RequestId, notification, request, splice,
 };
 use crate::mcp::{Era, ListKind, tasks};
-use crate::server::{Client, Connection, ResponseSink};
+use crate::server::{Client, Connection, InputRound, ResponseSink};
 use crate::transport::stream::Outbox;
 
 impl ResponseSink for Session {
@@ -131,6 +131,10 @@ impl Client for Session {
         }
     }
 
+    fn request_input(&self, from: &Arc<Connection>, round: InputRound) {
+        self.ask_for_input(from.clone(), round);
+    }
+
     fn withdraw_requests(&self, from: &Connection) {
         let mut state = self.state();
         let withdrawn: Vec<_> = state.requests_to_client.withdraw(from, None).collect();
@@ -242,12 +246,12 @@ impl Session {
     pub(super) async fn ask_client(
         &self,
         method: &str,
-        params: &str,
+        params: Option<&str>,
         id: RawId<'_>,
     ) -> Option<String> {
         let (sender, response) = oneshot::channel();
         let number = self.state().requests_to_client.add_own(sender);
-        let line = request(number.as_raw(), method, Some(params));
+        let line = request(number.as_raw(), method, params);
         let _guard = ProxyRequest {
             session: self.strong_self(),
             number,

@@ -208,6 +208,7 @@ impl Session {
             retry_line: method.repeatable().then(|| line.into()),
             line: None,
             resends: 0,
+            input_rounds: 0,
             sink,
         };
         server.submit(call, line, envelope);

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::route::Request;
 use super::{RelatedRequest, Session};
+use crate::bridge;
 use crate::jsonrpc::{
     Envelope, Members, OwnedJson, RawId, RawJson, RequestId, notification, quoted,
 };
@@ -41,22 +42,19 @@ impl Session {
     fn caller(&self, request: Request<'_>) -> Caller {
         let meta = &request.envelope.params.meta;
         let capabilities = match request.era {
-            // The identity is for modern servers and lacks capabilities that they could not use.
-            Era::Legacy => {
-                let state = self.state();
-                let introduction = Members::of(state.hello.initialize.as_deref().unwrap_or("{}"));
-                introduction.get("capabilities").unwrap_or("{}").to_owned()
-            }
+            Era::Legacy => self.declared_capabilities(),
             Era::Modern => meta.client_capabilities.unwrap_or("{}").to_owned(),
         };
         let consent = match request.era {
-            _ if !shows_forms(&capabilities) => ConsentChannel::Impossible,
+            _ if !bridge::shows_forms(&Members::of(&capabilities)) => ConsentChannel::Impossible,
             Era::Legacy => {
                 let (session, id) = (self.strong_self(), RequestId::from(request.id));
                 ConsentChannel::Request(Box::new(move |params| {
                     let (session, id) = (session.clone(), id.clone());
                     let method = "elicitation/create";
-                    Box::pin(async move { session.ask_client(method, &params, id.as_raw()).await })
+                    Box::pin(
+                        async move { session.ask_client(method, Some(&params), id.as_raw()).await },
+                    )
                 }))
             }
             Era::Modern => {
@@ -152,17 +150,3 @@ impl Session {
         self.answer_result(request.id, &meta_tools::result(Err(error), request.era));
     }
 }
-
-/// Returns true if a client with these capabilities can show a form to its user. An `elicitation` without modes
-/// means forms; one that names only `url` excludes them.
-fn shows_forms(capabilities: &str) -> bool {
-    let capabilities = Members::of(capabilities);
-    let Some(raw) = capabilities.get("elicitation") else {
-        return false;
-    };
-    let modes = Members::of(raw);
-    raw.starts_with('{') && (modes.get("form").is_some() || modes.get("url").is_none())
-}
-
-#[cfg(test)]
-mod tests;

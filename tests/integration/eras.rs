@@ -2,6 +2,7 @@
 
 mod backward;
 mod forward;
+mod input;
 
 use serde_json::{Value, json};
 

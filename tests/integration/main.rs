@@ -49,6 +49,7 @@ mod private;
 mod processes;
 #[cfg(unix)]
 mod real_clients;
+mod real_input;
 mod remote;
 #[cfg(unix)]
 mod saves;

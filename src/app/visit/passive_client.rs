@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::event::{Event, EventSender};
 use crate::jsonrpc::{Envelope, ErrorObject, METHOD_NOT_FOUND, Members, RawId, Reply, unquoted};
-use crate::server::{Client, Connection, ResponseSink};
+use crate::server::{Client, Connection, InputRound, ResponseSink};
 use crate::transport::stream::Outbox;
 
 /// Client that answers nothing. Notifications other than progress and log messages are ignored.
@@ -71,6 +71,9 @@ impl Client for PassiveClient {
             _ => {}
         }
     }
+
+    // A visit makes its calls in the server's era, in which the result says that it requests input.
+    fn request_input(&self, _from: &Arc<Connection>, _round: InputRound) {}
 
     fn withdraw_requests(&self, _from: &Connection) {}
 }

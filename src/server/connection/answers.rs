@@ -34,7 +34,9 @@ impl Connection {
         };
         let error = ErrorObject::new(INTERNAL_ERROR, format!("the server's response {why}"));
         match request {
-            PendingRequest::Client(call) | PendingRequest::Cancelled(call) => {
+            PendingRequest::Client(call)
+            | PendingRequest::AwaitsInput { call, .. }
+            | PendingRequest::Cancelled(call) => {
                 if let Some(id) = &call.fetched_task {
                     locked(&self.pending).tasks.forget(id);
                 }
@@ -59,10 +61,22 @@ impl Connection {
         let (request, is_known) = {
             let mut pending = locked(&self.pending);
             let is_known = number.is_some_and(|number| (1..=pending.newest).contains(&number));
+            if let Some(round) =
+                number.and_then(|number| self.input_round(&mut pending, number, envelope))
+            {
+                drop(pending);
+                self.client.request_input(self, round);
+                return Ok(());
+            }
             (number.and_then(|number| pending.take(number)), is_known)
         };
         match request {
-            Some((PendingRequest::Client(call) | PendingRequest::Cancelled(call), last)) => {
+            Some((
+                PendingRequest::Client(call)
+                | PendingRequest::AwaitsInput { call, .. }
+                | PendingRequest::Cancelled(call),
+                last,
+            )) => {
                 self.record_task(&call, envelope);
                 let tagged = call
                     .tag_tasks

@@ -50,7 +50,7 @@ impl Connection {
         let mut calls: Vec<_> = requests.into_iter().collect();
         calls.sort_unstable_by_key(|(number, _)| *number);
         let client = |(_, request)| match request {
-            PendingRequest::Client(call) => Some(call),
+            PendingRequest::Client(call) | PendingRequest::AwaitsInput { call, .. } => Some(call),
             PendingRequest::Cancelled(_) | PendingRequest::Own(_) => None,
         };
         calls.into_iter().filter_map(client).collect()
@@ -62,7 +62,7 @@ impl Connection {
         let (request, last) = locked(&self.pending).take(number)?;
         self.notify_idle_if(last);
         match request {
-            PendingRequest::Client(call) => Some(call),
+            PendingRequest::Client(call) | PendingRequest::AwaitsInput { call, .. } => Some(call),
             PendingRequest::Cancelled(_) | PendingRequest::Own(_) => None,
         }
     }

@@ -18,7 +18,7 @@ use crate::server::handshake::{ClientSettings, Handshake};
 use crate::server::process;
 use crate::server::report::ReportSender;
 use crate::server::test_client::call;
-use crate::server::{Call, ListsChange, ResponseSink};
+use crate::server::{Call, InputRound, ListsChange, ResponseSink};
 use crate::server::{ProxyResources, ServerHandle};
 use crate::transport::child::spawn;
 use crate::transport::reaper::Reaper;
@@ -46,6 +46,7 @@ impl Client for RecordingClient {
     fn deliver_request(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {}
     fn deliver_notification(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {
     }
+    fn request_input(&self, _: &Arc<Connection>, _: InputRound) {}
     fn withdraw_requests(&self, _: &Connection) {}
 }
 

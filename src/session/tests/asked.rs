@@ -185,10 +185,11 @@ async fn the_proxys_own_requests_share_the_numbers_of_the_servers() {
     let line = r#"{"id":9,"method":"roots/list"}"#;
     connection.receive(line, None).unwrap();
     stage.heard();
-    let asking =
-        stage
-            .session
-            .ask_client("elicitation/create", r#"{"message":1E5}"#, r#""i""#.into());
+    let asking = stage.session.ask_client(
+        "elicitation/create",
+        Some(r#"{"message":1E5}"#),
+        r#""i""#.into(),
+    );
     let answer = r#"{"id":2,"result":{"action":"accept","n":1E400}}"#;
     let client = async {
         let line =
@@ -215,7 +216,7 @@ async fn a_question_that_nobody_waits_for_is_cancelled() {
     {
         let asking = stage
             .session
-            .ask_client("elicitation/create", "{}", "7".into());
+            .ask_client("elicitation/create", Some("{}"), "7".into());
         tokio::select! {
             biased;
             _ = asking => panic!("nobody answers"),
@@ -229,11 +230,74 @@ async fn a_question_that_nobody_waits_for_is_cancelled() {
     let about = |line: &str| ("request 7".to_owned(), line.to_owned());
     assert_eq!(stage.heard(), lines.map(about));
     stage.deafen();
-    assert_eq!(stage.session.ask_client("x", "{}", "7".into()).await, None);
+    assert_eq!(stage.session.ask_client("x", None, "7".into()).await, None);
     let open = stage
         .session
         .state()
         .requests_to_client
         .take_own("2".into());
     assert!(open.is_none());
+}
+
+/// Returns the lines that `take` gives once it gives any.
+async fn eventually(take: impl Fn() -> Vec<String>) -> Vec<String> {
+    loop {
+        let lines = take();
+        if !lines.is_empty() {
+            return lines;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_legacy_client_is_asked_for_the_input_that_a_modern_server_requests() {
+    let stage = Stage::new(&["a"], true, Set::Dev);
+    let connection = stage.connect("a");
+    connection.set_era(Era::Modern, None);
+    let params = r#"{"capabilities":{"roots":{}}}"#;
+    stage.receive(&format!(
+        r#"{{"id":0,"method":"initialize","params":{params}}}"#
+    ));
+    stage.receive(r#"{"method":"notifications/initialized"}"#);
+    let line = r#"{"id":"c","method":"tools/call","params":{"name":"t","arguments":{"a":1E5}}}"#;
+    stage.receive(line);
+    let id = |lines: &[String]| Members::of(&lines[0]).get("id").unwrap().to_owned();
+    let first = id(&stage.sent_to("a"));
+    let respond = |id: &str, result: &str| {
+        let line = format!(r#"{{"id":{id},"result":{result}}}"#);
+        connection.receive(&line, None).unwrap();
+    };
+    stage.heard();
+    let request = r#"{"resultType":"input_required","inputRequests":{"k":{"method":"roots/list"}},"requestState":"s"}"#;
+    respond(&first, request);
+    // It has had its response.
+    respond(&first, "{}");
+    assert_eq!(connection.in_flight(), 1);
+    let asked = eventually(|| stage.lines()).await;
+    let expected = r#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#;
+    assert_eq!(asked, [expected]);
+
+    stage.receive(r#"{"id":1,"result":{"roots":[1E5]}}"#);
+    let sent = eventually(|| stage.sent_to("a")).await;
+    let second = id(&sent);
+    assert_ne!(first, second);
+    let added = r#""inputResponses":{"k":{"roots":[1E5]}},"requestState":"s""#;
+    assert!(sent[0].contains(added), "{}", sent[0]);
+    respond(&second, r#"{"resultType":"complete","content":[]}"#);
+    let answer = r#"{"jsonrpc":"2.0","id":"c","result":{"content":[]}}"#;
+    assert_eq!(stage.lines(), [answer]);
+    assert_eq!(connection.in_flight(), 0);
+
+    // A cancelled call withdraws its requests to the client; the server has nothing to cancel.
+    stage.receive(line);
+    respond(&id(&stage.sent_to("a")), request);
+    eventually(|| stage.lines()).await;
+    let sink = stage.session.as_sink();
+    assert!(connection.cancel(&sink, r#""c""#.into(), "{}"));
+    let cancelled = eventually(|| stage.lines()).await;
+    let expected =
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}"#;
+    assert_eq!(cancelled, [expected]);
+    assert!(stage.sent_to("a").is_empty() && connection.in_flight() == 0);
 }

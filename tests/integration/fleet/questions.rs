@@ -116,6 +116,34 @@ fn modern_questions_of_two_servers_are_told_apart() {
     }
 }
 
+#[test]
+fn a_legacy_client_gives_input_to_each_of_two_modern_servers() {
+    let modern = |mark: &str| json!({"mark": mark, "eras": ["modern"]});
+    let fleet = Servers::new()
+        .with("a", &modern("a"))
+        .with("b", &modern("b"))
+        .legacy();
+    let calls = ["a", "b"].map(|server| {
+        ask(
+            &fleet,
+            server,
+            "elicitation/create",
+            &json!({"message": server}),
+        )
+    });
+    let asked = [(); 2].map(|()| fleet.peer.expect_request("elicitation/create"));
+    for asked in asked.iter().rev() {
+        let content = json!({"for": asked.params()["message"]});
+        let result = json!({"action": "accept", "content": content});
+        fleet.peer.respond(asked, &result);
+    }
+    for (call, server) in calls.into_iter().zip(["a", "b"]) {
+        let answer = fleet.peer.await_response(call).result();
+        let input = &answer["structuredContent"]["answer"]["asked"];
+        assert_eq!(input["content"]["for"], server);
+    }
+}
+
 fn tasks() -> Value {
     json!({"mark": "m", "capabilities": {"tools": {"listChanged": true}, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}}})
 }

@@ -169,7 +169,13 @@ fn messages_before_the_response_come_on_the_same_stream() {
 
 #[test]
 fn a_server_asks_on_the_stream_of_the_call() {
-    let stage = Stage::plain();
+    for era in ["legacy", "modern"] {
+        asks_on_the_stream_of_the_call(&Stage::new(&json!({"eras": [era]}), &[]));
+    }
+}
+
+#[track_caller]
+fn asks_on_the_stream_of_the_call(stage: &Stage) {
     let client = Legacy::begin(&stage.site);
     let ask = json!({"name": "ask", "arguments": {"method": "elicitation/create", "params": {"message": "?"}}});
     let mut call = client.open(&request(&json!("c"), "tools/call", &ask));

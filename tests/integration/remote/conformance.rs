@@ -10,9 +10,17 @@ use crate::harness::{Proxy, program};
 /// which must pass the same ones. More may pass there: the proxy asks for lists of its own accord.
 #[track_caller]
 fn plays(scenario: &str, revision: &str, count: usize) {
+    plays_with(&[], scenario, revision, count);
+}
+
+/// The same with this environment besides, in which the client uses the proxy.
+#[track_caller]
+fn plays_with(environment: &[&str], scenario: &str, revision: &str, count: usize) {
     let client = program("python/conformance_client.py");
     let proxy = format!("MCP_PROXY_PROGRAM={}", Proxy::program().display());
-    let through = [vec!["env".into(), proxy.into()], client.clone()].concat();
+    let mut through: Vec<OsString> = vec!["env".into(), proxy.into()];
+    through.extend(environment.iter().map(OsString::from));
+    through.extend(client.clone());
     let [direct, through] = [client, through].map(|words: Vec<OsString>| {
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
         let command = shlex::try_join(words.iter().map(AsRef::as_ref)).unwrap();
@@ -56,4 +64,11 @@ fn servers_of_the_modern_era_find_nothing_amiss() {
     ] {
         plays(scenario, "2026-07-28", count);
     }
+}
+
+/// The client has no part in the eras: its answers to requests become members of the call that is sent again.
+#[test]
+fn a_legacy_client_gives_input_as_a_modern_one_does() {
+    let scenario = "sep-2322-client-request-state";
+    plays_with(&["MCP_PROXY_CLIENT=legacy"], scenario, "2026-07-28", 5);
 }

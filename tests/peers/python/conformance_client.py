@@ -1,5 +1,6 @@
 """The official Python SDK's client of the conformance suite: `conformance_client.py URL`, or through the proxy whose
-program is in `MCP_PROXY_PROGRAM`. Which scenario it plays is in the environment that the suite sets.
+program is in `MCP_PROXY_PROGRAM`. Which scenario it plays is in the environment that the suite sets. With
+`MCP_PROXY_CLIENT=legacy` it speaks the legacy era to the proxy, and the proxy the modern era to the suite.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from mcp import Client, StdioServerParameters
 
 here = Path(__file__).parent
 proxy = os.environ.get("MCP_PROXY_PROGRAM")
+mode = os.environ.get("MCP_PROXY_CLIENT")
 
 
 def through_the_proxy(url, **options):
@@ -21,6 +23,9 @@ def through_the_proxy(url, **options):
     config = Path(folder) / "mcp-proxy.toml"
     config.write_text(f"[servers.suite]\nurl = '{url}'\nprefix = ''\n")
     words = ["dev", "--config", str(config), "--meta-tools", "none", "--startup-wait", "20s"]
+    if mode:
+        words += ["--era", "modern"]
+        options["mode"] = mode
     server = StdioServerParameters(command=proxy, args=words, env=dict(os.environ))
     return Client(server, **options)
 

@@ -1,0 +1,211 @@
+//! Requests for input in the results of modern servers, for legacy clients: each becomes a request to the client, and
+//! the server gets the responses with its own request again.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use super::{TranslatedResponse, tool_error};
+use crate::jsonrpc::{ErrorObject, INTERNAL_ERROR, Members, quoted, unquoted};
+use crate::mcp::{Era, MISSING_CAPABILITY, Method};
+
+/// Maximum number of times that a server may request input for one call.
+pub(crate) const MAX_ROUNDS: u8 = 8;
+
+/// Result of a modern server that requests input from its client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InputRequired {
+    /// Requests for the client.
+    pub(crate) requests: Vec<InputRequest>,
+    /// Server's `requestState`, as a raw string.
+    state: Option<String>,
+}
+
+/// Request for the client of an [`InputRequired`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InputRequest {
+    /// Server's name of the request, as a raw string.
+    key: String,
+    /// Method of the request.
+    pub(crate) method: String,
+    /// Object with the params, if there are any.
+    params: Option<String>,
+}
+
+/// Reason why a server does not get the input that it requests.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InputError {
+    #[error("`{0}` requested input from the client, but its result contains no request")]
+    Empty(String),
+    #[error("`{0}` requested input from the client by the unknown method `{1}`")]
+    UnknownMethod(String, String),
+    /// The value is an object with the missing capabilities.
+    #[error(
+        "`{0}` requested input from the client by `{1}`, which needs the capabilities {2} that this client does not \
+         declare; use a client that does"
+    )]
+    Undeclared(String, String, Value),
+    #[error("`{0}` requested input more than {max} times for one request", max = MAX_ROUNDS)]
+    TooManyRounds(String),
+    #[error("`{0}` requested input from the client by `{1}`, but the client did not respond")]
+    NoResponse(String, String),
+    /// The last value is the client's error object.
+    #[error(
+        "`{0}` requested input from the client by `{1}`, and the client responded with the error: {text}",
+        text = message_of(.2)
+    )]
+    Refused(String, String, String),
+}
+
+impl InputRequired {
+    /// Returns the requests in `result`; None if the result requests no input.
+    pub(crate) fn of(result: &str) -> Option<Self> {
+        // A result may be long, and most of them request nothing.
+        memchr::memmem::find(result.as_bytes(), b"input_required")?;
+        let result = Members::of(result);
+        if result.text("resultType")? != "input_required" {
+            return None;
+        }
+        let requests = Members::of(result.original("inputRequests").unwrap_or("{}"));
+        let request = |(key, request): (Cow<'_, str>, Cow<'_, str>)| {
+            let request = Members::of(&request);
+            InputRequest {
+                key: key.into_owned(),
+                method: request.text("method").unwrap_or_default().into_owned(),
+                params: request.get("params").map(ToOwned::to_owned),
+            }
+        };
+        Some(Self {
+            requests: requests.into_raw().map(request).collect(),
+            state: result.get("requestState").map(ToOwned::to_owned),
+        })
+    }
+
+    /// Checks that a client with these `capabilities` can give the input that `server` requests.
+    pub(crate) fn check(&self, server: &str, capabilities: &str) -> Result<(), InputError> {
+        if self.requests.is_empty() && self.state.is_none() {
+            return Err(InputError::Empty(server.to_owned()));
+        }
+        let declared = Members::of(capabilities);
+        for request in &self.requests {
+            let method = request.method.clone();
+            let Some(required) = request.required() else {
+                return Err(InputError::UnknownMethod(server.to_owned(), method));
+            };
+            if !is_declared(&declared, request) {
+                return Err(InputError::Undeclared(server.to_owned(), method, required));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the request in `line` with the client's `results`, which are raw and in the order of the requests.
+    pub(crate) fn answered(&self, line: &str, results: &[String]) -> String {
+        let mut message = Members::of(line);
+        let old = message.get("params").unwrap_or("{}").to_owned();
+        let mut params = Members::of(&old);
+        params.remove("inputResponses");
+        params.remove("requestState");
+        if !self.requests.is_empty() {
+            let pairs = self.requests.iter().zip(results);
+            let pairs = pairs.map(|(request, result)| format!("{}:{result}", request.key));
+            let responses = pairs.collect::<Vec<_>>().join(",");
+            params.set("inputResponses", format!("{{{responses}}}"));
+        }
+        if let Some(state) = &self.state {
+            params.set("requestState", state.as_str());
+        }
+        message.set("params", params.to_string());
+        message.to_string()
+    }
+}
+
+impl InputRequest {
+    /// Returns the params for a legacy client. Its requests for a URL have an id: `new_id`, if the server gave none.
+    pub(crate) fn legacy_params(&self, new_id: impl FnOnce() -> String) -> Option<Cow<'_, str>> {
+        let raw = self.params.as_deref()?;
+        let mut params = Members::of(raw);
+        if !self.is_for_url() || params.get("elicitationId").is_some() {
+            return Some(Cow::Borrowed(raw));
+        }
+        params.set("elicitationId", quoted(&new_id()));
+        Some(Cow::Owned(params.to_string()))
+    }
+
+    /// Returns true if the client shows a URL to its user.
+    fn is_for_url(&self) -> bool {
+        let params = Members::of(self.params.as_deref().unwrap_or("{}"));
+        self.method == "elicitation/create" && params.text("mode").as_deref() == Some("url")
+    }
+
+    /// Returns true if the client lets its model call tools of the server.
+    fn has_tools(&self) -> bool {
+        let params = Members::of(self.params.as_deref().unwrap_or("{}"));
+        params.get("tools").is_some() || params.get("toolChoice").is_some()
+    }
+
+    /// Returns the capabilities that a client needs for it; None for an unknown method.
+    fn required(&self) -> Option<Value> {
+        Some(match &*self.method {
+            "elicitation/create" if self.is_for_url() => json!({"elicitation": {"url": {}}}),
+            "elicitation/create" => json!({"elicitation": {"form": {}}}),
+            "sampling/createMessage" if self.has_tools() => json!({"sampling": {"tools": {}}}),
+            "sampling/createMessage" => json!({"sampling": {}}),
+            "roots/list" => json!({"roots": {}}),
+            _ => return None,
+        })
+    }
+}
+
+/// Returns true if a client with the capabilities `declared` supports the request.
+fn is_declared(declared: &Members<'_>, request: &InputRequest) -> bool {
+    let has = |kind: &str, member: &str| declared.object(kind).get(member).is_some();
+    match &*request.method {
+        "elicitation/create" if request.is_for_url() => has("elicitation", "url"),
+        "elicitation/create" => shows_forms(declared),
+        "sampling/createMessage" if request.has_tools() => has("sampling", "tools"),
+        "sampling/createMessage" => is_object(declared.get("sampling")),
+        _ => is_object(declared.get("roots")),
+    }
+}
+
+fn is_object(raw: Option<&str>) -> bool {
+    raw.is_some_and(|raw| raw.starts_with('{'))
+}
+
+/// Returns true if a client with these capabilities can show a form to its user. An `elicitation` without modes means
+/// forms; one that names only `url` excludes them.
+pub(crate) fn shows_forms(capabilities: &Members<'_>) -> bool {
+    let modes = capabilities.object("elicitation");
+    is_object(capabilities.get("elicitation"))
+        && (modes.get("form").is_some() || modes.get("url").is_none())
+}
+
+impl InputError {
+    /// Returns the response to the client's request of this method.
+    pub(crate) fn response(&self, method: Method) -> TranslatedResponse {
+        let message = self.to_string();
+        if method == Method::CallTool {
+            // A model reads only results.
+            return TranslatedResponse::Result(tool_error(&message, Era::Legacy));
+        }
+        let error = match self {
+            Self::Refused(.., error) => return TranslatedResponse::Error(error.clone()),
+            Self::Undeclared(.., required) => ErrorObject {
+                data: Some(json!({ "requiredCapabilities": required })),
+                ..ErrorObject::new(MISSING_CAPABILITY, message)
+            },
+            _ => ErrorObject::new(INTERNAL_ERROR, message),
+        };
+        TranslatedResponse::Error(error.to_string())
+    }
+}
+
+/// Returns the message of an error object.
+fn message_of(error: &str) -> String {
+    let message = Members::of(error).original("message").and_then(unquoted);
+    message.map_or_else(|| error.to_owned(), Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests;

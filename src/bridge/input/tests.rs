@@ -1,0 +1,202 @@
+use super::*;
+use crate::jsonrpc::is_error_object;
+
+/// Returns a request for input with these members of its result.
+fn requested(members: &str) -> InputRequired {
+    InputRequired::of(&format!(r#"{{"resultType":"input_required",{members}}}"#)).unwrap()
+}
+
+/// Returns the only request of a result.
+fn request(method: &str, params: &str) -> InputRequired {
+    requested(&format!(
+        r#""inputRequests":{{"k":{{"method":"{method}","params":{params}}}}}"#
+    ))
+}
+
+#[test]
+fn only_a_result_of_that_type_requests_input() {
+    for (result, expected) in [
+        (r#"{"resultType":"input_required"}"#, true),
+        (
+            r#"{"requestState":"s","resultType":"input_required"}"#,
+            true,
+        ),
+        (r#"{"resultType":"complete","x":"input_required"}"#, false),
+        (r#"{"content":[{"resultType":"input_required"}]}"#, false),
+        (r#"["input_required"]"#, false),
+        (r#"{"resultType":"complete"}"#, false),
+    ] {
+        assert_eq!(InputRequired::of(result).is_some(), expected, "{result}");
+    }
+}
+
+/// Request without the end of its params.
+const CALL: &str =
+    r#"{"id":1,"method":"tools/call","params":{"name":"t","arguments":{"a":1E5},"_meta":{"x":-0}"#;
+
+#[test]
+fn results_of_the_client_go_back_under_the_servers_names() {
+    let input = requested(
+        r#""inputRequests":{"a\/\ud83d":{"method":"roots/list"},"b\"":{"method":"elicitation/create"}},"requestState":"\u00e9\ud83d""#,
+    );
+    let results = [r#"{"roots":[ ]}"#, r#"{"action":"accept","n":1.0}"#].map(ToOwned::to_owned);
+    let retry = input.answered(&format!("{CALL}}}}}"), &results);
+    let responses = r#"{"a\/\ud83d":{"roots":[ ]},"b\"":{"action":"accept","n":1.0}}"#;
+    let added = format!(r#","inputResponses":{responses},"requestState":"\u00e9\ud83d"}}}}"#);
+    assert_eq!(retry, format!("{CALL}{added}"));
+
+    // The members of an earlier round do not stay.
+    let next = requested(r#""requestState":"2""#).answered(&retry, &[]);
+    assert_eq!(next, format!(r#"{CALL},"requestState":"2"}}}}"#));
+}
+
+#[test]
+fn a_client_is_asked_only_for_the_input_that_it_declares() {
+    let form = request("elicitation/create", r#"{"message":"m"}"#);
+    let url = request("elicitation/create", r#"{"mode":"url","url":"u"}"#);
+    let sampling = request("sampling/createMessage", "{}");
+    let tools = request("sampling/createMessage", r#"{"tools":[]}"#);
+    let roots = request("roots/list", "{}");
+    for (capabilities, expected) in [
+        ("{}", [false, false, false, false, false]),
+        (r#"{"elicitation":{}}"#, [true, false, false, false, false]),
+        (
+            r#"{"elicitation":{"url":{}},"roots":{"listChanged":true}}"#,
+            [false, true, false, false, true],
+        ),
+        (
+            r#"{"elicitation":{"url":{},"form":{}},"sampling":{}}"#,
+            [true, true, true, false, false],
+        ),
+        (
+            r#"{"sampling":{"tools":{}}}"#,
+            [false, false, true, true, false],
+        ),
+        (
+            r#"{"elicitation":null,"sampling":1,"roots":[]}"#,
+            [false; 5],
+        ),
+    ] {
+        let inputs = [&form, &url, &sampling, &tools, &roots];
+        let allowed = inputs.map(|input| input.check("s", capabilities).is_ok());
+        assert_eq!(allowed, expected, "{capabilities}");
+    }
+}
+
+#[test]
+fn a_request_that_no_client_can_answer_is_an_error() {
+    let all = r#"{"elicitation":{"form":{},"url":{}},"sampling":{"tools":{}},"roots":{}}"#;
+    for (members, word) in [
+        (r#""inputRequests":{}"#, "no request"),
+        (r#""inputRequests":[1]"#, "no request"),
+        (
+            r#""inputRequests":{"a":{"method":"vendor/x"}}"#,
+            "`vendor/x`",
+        ),
+        (r#""inputRequests":{"a":{}}"#, "unknown method ``"),
+    ] {
+        let error = requested(members).check("weather", all).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(word) && text.contains("`weather`"), "{text}");
+    }
+    let waits = requested(r#""requestState":"later""#);
+    assert_eq!(waits.check("s", "{}"), Ok(()));
+}
+
+#[test]
+fn a_url_has_an_id_for_a_legacy_client() {
+    for (method, params, expected) in [
+        (
+            "elicitation/create",
+            r#"{"mode":"url","url":"u","x":1E5}"#,
+            r#"{"mode":"url","url":"u","x":1E5,"elicitationId":"new"}"#,
+        ),
+        (
+            "elicitation/create",
+            r#"{"mode":"url","elicitationId":7}"#,
+            r#"{"mode":"url","elicitationId":7}"#,
+        ),
+        (
+            "elicitation/create",
+            r#"{"mode":"form" }"#,
+            r#"{"mode":"form" }"#,
+        ),
+        (
+            "sampling/createMessage",
+            r#"{"mode":"url"}"#,
+            r#"{"mode":"url"}"#,
+        ),
+    ] {
+        let input = request(method, params);
+        let legacy = input.requests[0].legacy_params(|| "new".to_owned());
+        assert_eq!(legacy.as_deref(), Some(expected));
+    }
+    let roots = requested(r#""inputRequests":{"r":{"method":"roots/list"}}"#);
+    assert_eq!(roots.requests[0].legacy_params(String::new), None);
+}
+
+#[test]
+fn a_failure_is_told_to_the_model_or_to_the_client() {
+    let refused = r#"{"code":-32600,"message":"Elicitation not \"supported\"","data":1E5}"#;
+    let [server, method] = ["weather", "roots/list"].map(ToOwned::to_owned);
+    let undeclared = request("roots/list", "{}")
+        .check("weather", "{}")
+        .unwrap_err();
+    for (error, word) in [
+        (InputError::TooManyRounds(server.clone()), "8 times"),
+        (
+            InputError::NoResponse(server.clone(), method.clone()),
+            "did not respond",
+        ),
+        (undeclared.clone(), r#"{"roots":{}}"#),
+        (
+            InputError::Refused(server, method, refused.to_owned()),
+            "not \"supported\"",
+        ),
+    ] {
+        let TranslatedResponse::Result(result) = error.response(Method::CallTool) else {
+            panic!("{error}");
+        };
+        let result: Value = serde_json::from_str(&result).unwrap();
+        assert_eq!(result["isError"], true);
+        let text = result["content"][0]["text"].as_str().unwrap();
+        assert!(text.contains(word) && text.contains("`weather`"), "{text}");
+        let TranslatedResponse::Error(object) = error.response(Method::GetPrompt) else {
+            panic!("{error}");
+        };
+        assert!(is_error_object(&object), "{object}");
+        if matches!(error, InputError::Refused(..)) {
+            assert_eq!(object, refused);
+        }
+    }
+    let TranslatedResponse::Error(object) = undeclared.response(Method::ReadResource) else {
+        panic!("{undeclared}");
+    };
+    let object: Value = serde_json::from_str(&object).unwrap();
+    assert_eq!(object["code"], -32021);
+    assert_eq!(
+        object["data"],
+        json!({"requiredCapabilities": {"roots": {}}})
+    );
+}
+
+#[test]
+fn a_client_shows_forms_unless_it_has_only_another_way() {
+    for (capabilities, expected) in [
+        (r#"{"elicitation":{}}"#, true),
+        (r#"{"elicitation":{"form":{}}}"#, true),
+        (r#"{"elicitation":{"form":{},"url":{}}}"#, true),
+        (r#"{"elicitation":{"url":{}}}"#, false),
+        (r#"{"elicitation":{"vendor":{}}}"#, true),
+        (r#"{"elicitation":null}"#, false),
+        (r#"{"elicitation":false}"#, false),
+        (r#"{"elicitation":[]}"#, false),
+        (r#"{"Elicitation":{}}"#, false),
+        (r#"{"sampling":{}}"#, false),
+        ("{}", false),
+        ("null", false),
+    ] {
+        let members = Members::of(capabilities);
+        assert_eq!(shows_forms(&members), expected, "{capabilities}");
+    }
+}

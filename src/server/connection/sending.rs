@@ -1,0 +1,122 @@
+//! Requests of clients on their way to the server.
+
+use tokio::sync::oneshot;
+
+use super::super::call::Call;
+use super::Connection;
+use crate::bridge;
+use crate::jsonrpc::{Envelope, OwnedJson, RawId, RawJson, Reply, splice};
+use crate::lock::locked;
+use crate::mcp::{Era, Method, severity};
+
+/// Parts of a request that the server knows in another form, besides the id.
+pub(super) struct Rewrites<'a> {
+    /// Server's own name of the tool or prompt, and the name in the request.
+    rename: Option<(OwnedJson, RawJson<'a>)>,
+    /// Client's progress token.
+    token: Option<RawJson<'a>>,
+}
+
+impl<'a> Rewrites<'a> {
+    /// Returns the parts of the request in `envelope`.
+    pub(super) fn of(call: &Call, envelope: &Envelope<'a>) -> Self {
+        let token = envelope.params.meta.progress_token;
+        Self {
+            rename: call.rename.clone().zip(envelope.params.name),
+            token: token.filter(|_| call.progress_token.is_some()),
+        }
+    }
+}
+
+impl Connection {
+    /// Sends a client's request under an id of this connection. Returns the call if the generation has ended.
+    pub(crate) fn call(
+        &self,
+        mut call: Call,
+        line: &str,
+        envelope: &Envelope<'_>,
+    ) -> Result<(), Call> {
+        let same_era = call.era == self.era();
+        if !same_era && self.era() == Era::Modern && call.method.sets_session_state() {
+            // A modern server gets these settings with every request and with the listen stream.
+            if call.method == Method::SetLevel {
+                let level = envelope.params.level.map(OwnedJson::from);
+                locked(&self.identity).log_level = level;
+            }
+            call.reply(Reply::Result("{}"));
+            return Ok(());
+        }
+        if self.is_http() || self.may_request_input(&call) {
+            call.line = Some(line.into());
+        }
+        let rewrites = Rewrites::of(&call, envelope);
+        let number = {
+            let mut pending = locked(&self.pending);
+            if pending.closed {
+                return Err(call);
+            }
+            pending.insert_call(call)
+        };
+        if let (false, Some(level)) = (same_era, envelope.params.meta.log_level) {
+            self.set_level(level);
+        }
+        self.write_call(number, line, envelope, same_era, rewrites);
+        Ok(())
+    }
+
+    /// Writes a client's request under the id `number`; `same_era` is true if it needs no translation.
+    pub(super) fn write_call(
+        &self,
+        number: u64,
+        line: &str,
+        envelope: &Envelope<'_>,
+        same_era: bool,
+        rewrites: Rewrites<'_>,
+    ) {
+        let Rewrites { rename, token } = rewrites;
+        let mut digits = [0; 20];
+        let id = RawId::of_number(number, &mut digits);
+        match (same_era, envelope.id, rename) {
+            (true, Some(old), None) if token.is_none() => {
+                self.link.send(old.replaced(line, id));
+            }
+            (same, old, rename) => {
+                let mut changes: Vec<(&str, &str)> = Vec::with_capacity(3);
+                changes.extend(
+                    rename
+                        .as_ref()
+                        .map(|(own, name)| (name.as_str(), own.as_raw().as_str())),
+                );
+                changes.extend(token.map(|token| (token.as_str(), id.as_str())));
+                if let (true, Some(old)) = (same, old) {
+                    changes.push((old.as_str(), id.as_str()));
+                    return self.write(&splice(line, &mut changes));
+                }
+                let line = &splice(line, &mut changes);
+                self.write(&bridge::request(
+                    line,
+                    id,
+                    self.era(),
+                    &locked(&self.identity),
+                ));
+            }
+        }
+    }
+
+    /// Sets the log level of a legacy server for a modern request. The server has a single level, so it gets the lowest
+    /// that any request has asked for.
+    fn set_level(&self, level: RawJson<'_>) {
+        let weight = |level: RawJson<'_>| level.text().map(|level| severity(&level));
+        let mut identity = locked(&self.identity);
+        let before = identity.log_level.as_ref();
+        let before = before.map(OwnedJson::as_raw).and_then(weight);
+        if before.is_some_and(|before| weight(level).is_none_or(|level| before <= level)) {
+            return;
+        }
+        identity.log_level = Some(level.into());
+        drop(identity);
+        let params = format!(r#"{{"level":{}}}"#, level.as_str());
+        // The response is ignored: an error has no consequence here.
+        let _ = self.send_own("logging/setLevel", Some(&params), oneshot::channel().0);
+    }
+}
