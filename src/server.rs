@@ -92,6 +92,8 @@ struct ServerShared {
     loaded_files: Mutex<LoadedFiles>,
     /// True if the user was warned that an installed copy of the saved files runs.
     is_copy_reported: AtomicBool,
+    /// True if the user was told that other machines reach the server.
+    is_exposure_told: AtomicBool,
     /// True if a start failed on the probe `server/discover` and succeeded without it: later starts skip the probe.
     no_probe: AtomicBool,
     /// True if the server did not answer a request for tools that it does not declare.
@@ -143,6 +145,7 @@ impl ServerShared {
             files_observer: Mutex::default(),
             loaded_files: Mutex::default(),
             is_copy_reported: AtomicBool::new(false),
+            is_exposure_told: AtomicBool::new(false),
             no_probe: AtomicBool::new(false),
             tools_unanswered: AtomicBool::new(false),
             is_filtered: AtomicBool::new(spec.tools.leaves_out()),

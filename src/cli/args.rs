@@ -123,7 +123,8 @@ pub(crate) struct ServerArgs {
     /// Protocol era to speak with the server
     #[arg(long, value_name = "ERA", value_enum, default_value = "auto")]
     pub(crate) era: EraChoice,
-    /// Address on which CMD serves HTTP; `{port}` stands for a free port here, in CMD and in --env
+    /// Address on which CMD serves HTTP; `{port}` stands for a free port here, in CMD and in --env; `auto` finds port
+    /// and path
     #[arg(long, value_name = "URL", requires = "command")]
     pub(crate) url: Option<String>,
     /// Time limit for a start, until the server has listed its tools [default: 30s]

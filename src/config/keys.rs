@@ -241,7 +241,7 @@ pub(super) static SERVER: [Key; 19] = [
         "url",
         ValueKind::Text,
         None,
-        "URL of a remote server, instead of a command; beside `command`, the URL on which it serves HTTP, with `{port}` for a free port",
+        "URL of a remote server, instead of a command; beside `command`, the URL on which it serves HTTP, with `{port}` for a free port, or `auto`",
     ),
     key(
         "headers",

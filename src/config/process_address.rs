@@ -1,6 +1,7 @@
 //! Address on which a process that the proxy starts serves HTTP.
 
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
 
 use reqwest::header::HeaderMap;
 
@@ -12,12 +13,16 @@ use super::{Remote, ServerSpec};
 const PLACEHOLDER: &str = "{port}";
 /// Variable with the port in the environment of the process.
 const VARIABLE: &str = "PORT";
+/// Value of `url` for a process whose port and path are found at each start.
+const AUTO: &str = "auto";
+/// Paths of the endpoint in frameworks, the most frequent first.
+const USUAL_PATHS: [&str; 4] = ["/mcp", "/", "/api/mcp", "/sse"];
 
 /// Address on this machine on which a process serves HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProcessAddress {
-    /// URL, in which [`PLACEHOLDER`] stands for the port unless it is fixed.
-    template: String,
+    /// URL, in which [`PLACEHOLDER`] stands for the port unless it is fixed; `None` if it is found at each start.
+    template: Option<String>,
     headers: HeaderMap,
     is_sse_2024: bool,
     fixed_port: Option<u16>,
@@ -26,21 +31,30 @@ pub(crate) struct ProcessAddress {
 }
 
 impl ProcessAddress {
-    /// Parses a URL, with `{port}` in place of the port if each start of the process gets a port of its own; `shown` is
-    /// the URL with secrets hidden.
+    /// Parses a URL, with `{port}` in place of the port if each start of the process gets a port of its own, or `auto`;
+    /// `shown` is the URL with secrets hidden.
     pub(super) fn parse(
         text: &str,
         headers: HeaderMap,
         is_sse_2024: bool,
         shown: String,
     ) -> Result<Self, RemoteError> {
+        if text.trim() == AUTO {
+            return Ok(Self {
+                template: None,
+                headers,
+                is_sse_2024,
+                fixed_port: None,
+                shown,
+            });
+        }
         let url = remote::url(&text.replace(PLACEHOLDER, "1"))?;
         if url.scheme() != "http" || !remote::is_loopback(&url) {
             return Err(RemoteError::NotHere);
         }
         let has_own_ports = text.contains(PLACEHOLDER);
         Ok(Self {
-            template: text.to_owned(),
+            template: Some(text.to_owned()),
             headers,
             is_sse_2024,
             fixed_port: url.port_or_known_default().filter(|_| !has_own_ports),
@@ -58,19 +72,39 @@ impl ProcessAddress {
         self.fixed_port
     }
 
-    /// Returns the URL with its placeholder and secrets hidden.
+    /// Returns true if the port and the path are found at each start.
+    pub(crate) fn is_auto(&self) -> bool {
+        self.template.is_none()
+    }
+
+    /// Returns the URL with its placeholder, and secrets hidden; `auto` if it is found at each start.
     pub(crate) fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// Returns the address of a process that serves on `port`.
+    /// Returns the address of a process that serves on `port`: the first of those to try if the path is unknown.
     pub(crate) fn on_port(&self, port: u16) -> Result<Remote, RemoteError> {
         let with_port = |text: &str| text.replace(PLACEHOLDER, &port.to_string());
+        if let Some(template) = &self.template {
+            return self.remote(&with_port(template), with_port(&self.shown));
+        }
+        let url = format!("http://127.0.0.1:{port}{}", USUAL_PATHS[0]);
+        self.remote(&url, url.clone())
+    }
+
+    /// Returns the addresses to try in turn at a process with an unknown path that listens on `socket`.
+    pub(crate) fn usual_paths(&self, socket: SocketAddr) -> Result<Vec<Remote>, RemoteError> {
+        let paths = USUAL_PATHS.iter();
+        let urls = paths.map(|path| format!("http://{socket}{path}"));
+        urls.map(|url| self.remote(&url, url.clone())).collect()
+    }
+
+    fn remote(&self, url: &str, shown: String) -> Result<Remote, RemoteError> {
         Ok(Remote {
-            url: remote::url(&with_port(&self.template))?,
+            url: remote::url(url)?,
             headers: self.headers.clone(),
             is_sse_2024: self.is_sse_2024,
-            shown: with_port(&self.shown),
+            shown,
         })
     }
 }
@@ -116,6 +150,18 @@ mod tests {
             assert_eq!(fixed.fixed_port(), Some(port), "{text}");
             assert_eq!(fixed.on_port(port).unwrap().url.as_str(), text);
         }
+    }
+
+    #[test]
+    fn the_usual_paths_are_tried_where_a_process_listens() {
+        let auto = parse("auto").unwrap();
+        assert!(auto.is_auto() && auto.fixed_port().is_none());
+        let first = auto.on_port(4711).unwrap();
+        assert_eq!(first.url.as_str(), "http://127.0.0.1:4711/mcp");
+        let tried = auto.usual_paths("[::1]:81".parse().unwrap()).unwrap();
+        let tried: Vec<&str> = tried.iter().map(|it| it.url.as_str()).collect();
+        let expected = ["mcp", "", "api/mcp", "sse"].map(|path| format!("http://[::1]:81/{path}"));
+        assert_eq!(tried, expected);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
+use crate::config::ProcessAddress;
 use crate::transport::child::Child;
 use crate::transport::http::{HttpLink, LinkError};
 use crate::transport::lines::OutputTail;
@@ -24,7 +25,9 @@ pub(crate) enum Backend {
 pub(crate) struct HttpProcess {
     pub(super) child: Child,
     pub(super) link: LinkGuard,
-    /// Host and port of its address.
+    /// Address as configured.
+    pub(super) address: ProcessAddress,
+    /// Host and port that it was given.
     pub(super) host: String,
     pub(super) port: u16,
 }

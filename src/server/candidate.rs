@@ -1,6 +1,7 @@
 //! Proof of a new generation: start, handshake, repeated settings, lists. The supervisor gets the result.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,13 +15,14 @@ use super::advice;
 use super::backend::SHOWN_STDERR;
 use super::connection::Client;
 use super::generation::{self, GenerationExit, ProofResults, ProvenGeneration, RunningGeneration};
-use super::handshake::{ClientHello, ProofFailure, replay, shake_hands};
+use super::handshake::{ClientHello, Handshake, ProofFailure, replay, shake_hands};
+use super::http_process::{self, AddressSearch};
 use super::lists::fetch_lists;
 use super::report::{Report, ServerContext};
 use super::start_permits::StartPermit;
-use super::{ServerShared, bytecode, http_process, loaded_files, process, remote};
+use super::{ServerShared, bytecode, loaded_files, process, remote};
 use crate::bridge::Identity;
-use crate::event::Failure;
+use crate::event::{Event, Failure};
 use crate::mcp::{List, ListKind};
 use crate::warm::{StartedProcess, StderrBuffer};
 
@@ -234,27 +236,56 @@ impl Candidate {
         }
     }
 
+    /// Shakes hands with the generation; with a process that serves HTTP at the first address that answers.
+    async fn introduce(
+        &self,
+        running: &RunningGeneration,
+        probe: bool,
+    ) -> Result<Handshake, ProofFailure> {
+        let era = self.context.resources.era;
+        let shake = || {
+            let connection = &running.connection;
+            shake_hands(connection, &self.hello, self.hello_number, probe, era)
+        };
+        let Some(process) = running.backend.http_process() else {
+            return shake().await;
+        };
+        let mut search = AddressSearch::new(process);
+        loop {
+            search.next().await?;
+            match search.attempt(shake()).await {
+                Ok(handshake) => {
+                    if let Some(socket) = search.confirm().await? {
+                        self.tell_exposure(socket);
+                    }
+                    return Ok(handshake);
+                }
+                Err(failure) => search.refused(failure)?,
+            }
+        }
+    }
+
+    /// Notes, once, that other machines reach the server.
+    fn tell_exposure(&self, socket: SocketAddr) {
+        if self.shared.is_exposure_told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.context.resources.events.send(Event::WatchNote {
+            server: self.context.spec.name.clone(),
+            message: format!(
+                "the server listens on all networks ({socket}): other machines can call its tools without the proxy; \
+                 let it listen on 127.0.0.1"
+            ),
+        });
+    }
+
     async fn prove(
         &self,
         running: &RunningGeneration,
         probe: bool,
     ) -> Result<ProofResults, ProofFailure> {
         let connection = &running.connection;
-        if let Some(process) = running.backend.http_process() {
-            process.listening().await?;
-        }
-        let handshake = shake_hands(
-            connection,
-            &self.hello,
-            self.hello_number,
-            probe,
-            self.context.resources.era,
-        )
-        .await?;
-        if let Some(process) = running.backend.http_process() {
-            process.owns_port().await?;
-        }
-        let handshake = Arc::new(handshake);
+        let handshake = Arc::new(self.introduce(running, probe).await?);
         if self.announce {
             self.shared.handshake.send_replace(Some(handshake.clone()));
         }

@@ -73,7 +73,10 @@ pub(crate) fn failure(
         return remote_failure(number, LinkError { reason, status });
     }
     let stderr = exit.map(|ending| ending.stderr.clone()).unwrap_or_default();
-    let advice = advice::conflict_advice(&stderr, spec);
+    let advice = match proof_failure {
+        ProofFailure::Refused(_, advice) => Some(advice.clone()),
+        _ => advice::conflict_advice(&stderr, spec),
+    };
     Failure {
         advice,
         stderr,

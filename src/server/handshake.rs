@@ -112,10 +112,12 @@ pub(crate) enum ProofFailure {
     ListUnanswered(&'static str),
     /// The process ended before it answered this method.
     Lost(&'static str),
-    /// The process ended before it listened on this port.
-    NotListening(u16),
+    /// The process ended before it listened on this port, or on any port.
+    NotListening(Option<u16>),
     /// The response was invalid or an error; a sentence fragment.
     Wrong(String),
+    /// The address refused the handshake; a sentence fragment, and advice on the address.
+    Refused(String, String),
     /// The start reached this time limit; the text names the missing step, such as `no response to "initialize"`.
     Late(String, Duration),
 }
@@ -128,8 +130,9 @@ impl ProofFailure {
             Self::Lost(method) | Self::ListUnanswered(method) => {
                 format!("{how} before it answered `{method}`")
             }
-            Self::NotListening(port) => format!("{how} before it listened on port {port}"),
-            Self::Wrong(reason) => reason.clone(),
+            Self::NotListening(Some(port)) => format!("{how} before it listened on port {port}"),
+            Self::NotListening(None) => format!("{how} before it listened on a port"),
+            Self::Wrong(reason) | Self::Refused(reason, _) => reason.clone(),
             Self::Late(missing, limit) => {
                 format!("did not start within {} s: {missing}", limit.as_secs_f64())
             }

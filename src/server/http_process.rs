@@ -1,7 +1,9 @@
 //! Generation that runs as a process and serves HTTP on a port of this machine: its exit, or the loss of the link to it,
 //! ends the generation. Nothing counts as its answer until the process is known to own the port.
 
-use std::net::{Ipv4Addr, TcpListener};
+mod address_search;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +24,8 @@ use crate::config::ProcessAddress;
 use crate::event::{Event, Failure};
 use crate::transport::child::{self, Child};
 use crate::transport::http::{HttpLink, LinkError};
-use crate::transport::listening_ports::listening_ports;
+use crate::transport::listening_ports::listening_sockets;
+pub(super) use address_search::AddressSearch;
 
 /// Interval at which the port is tried.
 const TRY_INTERVAL: Duration = Duration::from_millis(10);
@@ -96,6 +99,7 @@ pub(super) async fn start(
         backend: Backend::HttpProcess(HttpProcess {
             child,
             link: LinkGuard(link),
+            address: address.clone(),
             host,
             port,
         }),
@@ -139,11 +143,11 @@ async fn accepts(host: &str, port: u16) -> bool {
 
 impl HttpProcess {
     /// Waits until the process accepts connections on its port.
-    pub(super) async fn listening(&self) -> Result<(), ProofFailure> {
+    async fn listening(&self) -> Result<(), ProofFailure> {
         let mut exited = self.child.exited();
         while !accepts(&self.host, self.port).await {
             tokio::select! {
-                _ = exited.wait() => return Err(ProofFailure::NotListening(self.port)),
+                _ = exited.wait() => return Err(ProofFailure::NotListening(Some(self.port))),
                 () = sleep(TRY_INTERVAL) => {}
             }
         }
@@ -151,45 +155,71 @@ impl HttpProcess {
     }
 
     /// Checks that the port belongs to the process or a descendant: another process may have taken it meanwhile, and
-    /// servers move to the next port, or exit, if theirs is taken.
-    pub(super) async fn owns_port(&self) -> Result<(), ProofFailure> {
-        let Some(mut ports) = self.ports().await else {
-            return Ok(());
+    /// servers move to the next port, or exit, if theirs is taken. Returns the sockets on the port.
+    async fn own_sockets(&self, port: u16) -> Result<Vec<SocketAddr>, ProofFailure> {
+        let Some(mut sockets) = self.sockets().await else {
+            return Ok(Vec::new());
         };
-        if !ports.contains(&self.port) {
+        let is_own = |socket: &SocketAddr| socket.port() == port;
+        if !sockets.iter().any(is_own) {
             sleep(LOOK_AGAIN).await;
-            ports = self.ports().await.unwrap_or_default();
+            sockets = self.sockets().await.unwrap_or_default();
         }
-        if ports.contains(&self.port) {
-            return Ok(());
+        if sockets.iter().any(is_own) {
+            sockets.retain(is_own);
+            return Ok(sockets);
         }
-        let port = self.port;
-        Err(ProofFailure::Wrong(match ports.first() {
+        Err(ProofFailure::Wrong(match sockets.first() {
             Some(other) => {
+                let other = other.port();
                 format!("listens on port {other}, not on {port}, which another process has")
             }
             None => format!("does not listen on port {port}; another process does"),
         }))
     }
 
-    /// Returns how a start that took too long can be described.
+    /// Returns how a start that took too long can be described; `None` if the process accepts connections.
     pub(super) async fn missed(&self) -> Option<String> {
         if accepts(&self.host, self.port).await {
             return None;
         }
-        let ports = self.ports().await.unwrap_or_default();
+        let sockets = self.sockets().await.unwrap_or_default();
         let port = self.port;
-        Some(match ports.first() {
-            Some(other) => format!(
-                "it listens on port {other}, not on {port}; the proxy sets the port by {{port}} in the command and by \
-                 the variable PORT"
-            ),
+        Some(match sockets.first() {
+            Some(_) if self.address.is_auto() => return None,
+            None if self.address.is_auto() => {
+                format!("nothing listens on port {port}, which it was given in the variable PORT")
+            }
+            Some(other) if other.port() == port => {
+                format!(
+                    "it listens on {other}, not on {}:{port}; correct the host of `url`",
+                    self.host
+                )
+            }
+            Some(other) => {
+                let other = other.port();
+                format!(
+                    "it listens on port {other}, not on {port}; the proxy sets the port by {{port}} in the command and \
+                     by the variable PORT, and with `--url auto` it finds the port of the server's choice"
+                )
+            }
             None => format!("nothing listens on port {port}"),
         })
     }
 
-    async fn ports(&self) -> Option<Vec<u16>> {
+    async fn sockets(&self) -> Option<Vec<SocketAddr>> {
         let pid = self.child.pid();
-        spawn_blocking(move || listening_ports(pid)).await.ok()?
+        spawn_blocking(move || listening_sockets(pid)).await.ok()?
     }
+}
+
+/// Returns the address at which this machine reaches a listening socket; `None` for a socket on a network.
+fn reachable(socket: &SocketAddr) -> Option<SocketAddr> {
+    let ip = socket.ip();
+    let ip = if ip.is_unspecified() {
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    } else {
+        ip.to_canonical()
+    };
+    ip.is_loopback().then(|| SocketAddr::new(ip, socket.port()))
 }

@@ -1,4 +1,4 @@
-//! Ports on which a process and its descendants listen: whether an answer on a port comes from the process that was
+//! Sockets on which a process and its descendants listen: whether an answer on a port comes from the process that was
 //! started.
 
 #[cfg(target_os = "linux")]
@@ -8,6 +8,8 @@ mod macos;
 #[cfg(windows)]
 mod windows;
 
+use std::net::SocketAddr;
+
 #[cfg(target_os = "linux")]
 use linux as system;
 #[cfg(target_os = "macos")]
@@ -15,13 +17,13 @@ use macos as system;
 #[cfg(windows)]
 use windows as system;
 
-/// Returns the TCP ports on which the process `root`, its process group and its descendants listen; `None` if the
-/// system does not report them. Reads the state of every process.
-pub(crate) fn listening_ports(root: u32) -> Option<Vec<u16>> {
-    let mut ports = system::listening_ports(root)?;
-    ports.sort_unstable();
-    ports.dedup();
-    Some(ports)
+/// Returns the TCP sockets on which the process `root`, its process group and its descendants listen, in the order of
+/// ports; `None` if the system does not report them. Reads the state of every process.
+pub(crate) fn listening_sockets(root: u32) -> Option<Vec<SocketAddr>> {
+    let mut sockets = system::listening_sockets(root)?;
+    sockets.sort_unstable_by_key(|socket| (socket.port(), socket.ip()));
+    sockets.dedup();
+    Some(sockets)
 }
 
 #[cfg(test)]
@@ -31,23 +33,26 @@ mod tests {
 
     use super::*;
 
-    /// The ports for macOS are found by a crate that also runs on Linux.
+    /// The sockets for macOS are found by a crate that also runs on Linux.
     #[test]
-    fn ports_of_this_process_are_found() {
-        for ports in [system::listening_ports, macos::listening_ports] {
-            let ports = || ports(std::process::id()).unwrap();
-            let sockets = ["127.0.0.1:0", "0.0.0.0:0", "[::]:0"].map(TcpListener::bind);
-            let sockets: Vec<_> = sockets.into_iter().flatten().collect();
-            let port = |socket: &TcpListener| socket.local_addr().unwrap().port();
-            let found = ports();
-            assert!(
-                sockets.iter().all(|it| found.contains(&port(it))),
-                "{found:?}"
-            );
-            let closed = port(&sockets[0]);
+    fn sockets_of_this_process_are_found() {
+        for found in [system::listening_sockets, macos::listening_sockets] {
+            let found = || found(std::process::id()).unwrap();
+            let sockets = ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0"].into_iter();
+            // Some machines have no IPv6.
+            let sockets: Vec<_> = sockets
+                .filter_map(|it| TcpListener::bind(it).ok())
+                .collect();
+            assert!(sockets.len() > 1);
+            let all = found();
+            for socket in &sockets {
+                let address = socket.local_addr().unwrap();
+                assert!(all.contains(&address), "{address}: {all:?}");
+            }
+            let address = sockets[0].local_addr().unwrap();
             drop(sockets);
-            let left = ports();
-            assert!(!left.contains(&closed), "{left:?}");
+            let left = found();
+            assert!(!left.contains(&address), "{left:?}");
         }
     }
 }

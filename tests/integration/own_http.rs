@@ -1,5 +1,7 @@
 //! Servers that the proxy starts and that serve HTTP: each start on a port of its own, and everything else as on stdio.
 
+mod addresses;
+
 use std::ffi::OsString;
 use std::net::TcpListener;
 

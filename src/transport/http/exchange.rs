@@ -174,7 +174,9 @@ impl Exchange<'_> {
             self.link.mark_lost(&how);
             return Err(ExchangeFailure(Fate::Unsent, how));
         }
-        let line = one_line(body.clone().into_bytes());
+        let mut how = self.link.peer.answered(status, &error_words(&body));
+        self.link.record_refusal(self.message, &how);
+        let line = one_line(body.into_bytes());
         let envelope = Envelope::parse(&line).ok();
         let error = envelope
             .as_ref()
@@ -193,7 +195,6 @@ impl Exchange<'_> {
             self.deliver(line).await;
             return Ok(());
         }
-        let mut how = self.link.peer.answered(status, &error_words(&body));
         if status.is_redirection() {
             how.reason = match redirect {
                 Some(to) => {

@@ -107,6 +107,21 @@ impl HttpLink {
         self.0.state.peer.is_configured_as_2024()
     }
 
+    /// Sends later requests to another address; for the time before the handshake.
+    pub(crate) fn move_to(&self, remote: Remote) {
+        self.0.state.move_to(remote);
+    }
+
+    /// Returns the most recent refusal of a handshake request at the present address, if any.
+    pub(crate) fn refusal(&self) -> Option<LinkError> {
+        self.0.state.refusal()
+    }
+
+    /// Returns the address for display.
+    pub(crate) fn shown(&self) -> String {
+        self.0.state.peer.shown()
+    }
+
     /// Records that the server speaks the modern era.
     pub(crate) fn set_modern(&self) {
         self.0.state.peer.set_modern();

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::link_event::{Fate, LinkError, LinkEvent};
-use super::peer::Peer;
+use super::peer::{OutgoingMessage, Peer};
+use crate::config::Remote;
 use crate::lock::locked;
 
 /// Maximum number of concurrent requests, each on its own connection; further requests wait.
@@ -33,6 +34,8 @@ pub(super) struct LinkState {
     lost: watch::Sender<Option<LinkError>>,
     /// Most recent error.
     last_error: Mutex<Option<LinkError>>,
+    /// Most recent refusal of a handshake request at the present address.
+    refusal: Mutex<Option<LinkError>>,
     /// Number of consecutive failed `subscriptions/listen` streams.
     pub(super) failed_listens: AtomicUsize,
     /// True once a `subscriptions/listen` stream has been opened.
@@ -74,6 +77,7 @@ impl LinkState {
             permits: Semaphore::new(MAX_CONCURRENT),
             lost: watch::Sender::new(None),
             last_error: Mutex::default(),
+            refusal: Mutex::default(),
             failed_listens: AtomicUsize::new(0),
             has_listened: AtomicBool::new(false),
             stopped: CancellationToken::new(),
@@ -171,6 +175,24 @@ impl LinkState {
     /// Returns the most recent error, if any.
     pub(super) fn last_error(&self) -> Option<LinkError> {
         locked(&self.last_error).clone()
+    }
+
+    /// Records how `message` was refused, if it is a handshake request.
+    pub(super) fn record_refusal(&self, message: &OutgoingMessage, how: &LinkError) {
+        if message.is_handshake() {
+            *locked(&self.refusal) = Some(how.clone());
+        }
+    }
+
+    /// Sends later requests to another address.
+    pub(super) fn move_to(&self, remote: Remote) {
+        *locked(&self.refusal) = None;
+        self.peer.move_to(remote);
+    }
+
+    /// Returns the most recent refusal of a handshake request.
+    pub(super) fn refusal(&self) -> Option<LinkError> {
+        locked(&self.refusal).clone()
     }
 
     /// Resolves when the link has been stopped.

@@ -1,7 +1,7 @@
 //! Holds a server's address and the result of the handshake, and builds the HTTP requests to it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -87,7 +87,8 @@ impl OutgoingMessage {
 /// Server at an address.
 pub(super) struct Peer {
     client: Client,
-    remote: Remote,
+    /// Address; replaced while the path of a server is searched.
+    remote: Mutex<Arc<Remote>>,
     session: Mutex<HttpSession>,
     cookies: Mutex<Cookies>,
     /// Address to which messages are posted, if it differs from the configured one (transport of 2024-11-05). In that
@@ -113,7 +114,7 @@ impl Peer {
         Self {
             proxy_server: proxy_server(&remote.url),
             client,
-            remote,
+            remote: Mutex::new(Arc::new(remote)),
             session: Mutex::default(),
             cookies: Mutex::default(),
             endpoint: OnceLock::new(),
@@ -121,19 +122,28 @@ impl Peer {
         }
     }
 
+    fn remote(&self) -> Arc<Remote> {
+        locked(&self.remote).clone()
+    }
+
     /// Returns the configured address.
-    pub(super) fn url(&self) -> &Url {
-        &self.remote.url
+    pub(super) fn url(&self) -> Url {
+        self.remote().url.clone()
+    }
+
+    /// Sends later requests to another address.
+    pub(super) fn move_to(&self, remote: Remote) {
+        *locked(&self.remote) = Arc::new(remote);
     }
 
     /// Returns the address for display.
-    pub(super) fn shown(&self) -> &str {
-        &self.remote.shown
+    pub(super) fn shown(&self) -> String {
+        self.remote().shown.clone()
     }
 
     /// Returns true if the configuration declares the transport of revision 2024-11-05.
     pub(super) fn is_configured_as_2024(&self) -> bool {
-        self.remote.is_sse_2024
+        self.remote().is_sse_2024
     }
 
     /// Returns true if all messages of the server arrive on one stream.
@@ -209,8 +219,9 @@ impl Peer {
             headers.remove(SESSION);
             self.describe(message, revision, &mut headers);
         }
-        let url = self.endpoint.get().unwrap_or(&self.remote.url);
-        let request = self.client.post(url.clone());
+        let url = self.endpoint.get().cloned();
+        let url = url.unwrap_or_else(|| self.remote().url.clone());
+        let request = self.client.post(url);
         request.headers(headers).body(message.line.clone())
     }
 
@@ -222,19 +233,19 @@ impl Peer {
         if let Some(last) = last.and_then(|it| HeaderValue::from_str(it).ok()) {
             headers.insert(LAST_EVENT, last);
         }
-        self.client.get(self.remote.url.clone()).headers(headers)
+        self.client.get(self.remote().url.clone()).headers(headers)
     }
 
     /// Builds the request that ends the session, if one exists.
     pub(super) fn delete(&self) -> Option<RequestBuilder> {
         self.session_id()?;
-        let request = self.client.delete(self.remote.url.clone());
+        let request = self.client.delete(self.remote().url.clone());
         Some(request.headers(self.common(true)))
     }
 
     /// Returns the configured headers and, if `with_session`, those from the handshake.
     fn common(&self, with_session: bool) -> HeaderMap {
-        let mut headers = self.remote.headers.clone();
+        let mut headers = self.remote().headers.clone();
         // Events must arrive one by one; compression would delay them.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         locked(&self.cookies).add_to(&mut headers);
@@ -283,7 +294,7 @@ impl Peer {
                 "{} through the proxy server {proxy} (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY; NO_PROXY names exceptions)",
                 self.shown()
             ),
-            None => self.shown().to_owned(),
+            None => self.shown(),
         }
     }
 
@@ -295,7 +306,7 @@ impl Peer {
             "lost the connection at"
         };
         let text = format!("{what} {}: {}", self.address(), causes(error));
-        self.remote.hide(&text).into()
+        self.remote().hide(&text).into()
     }
 
     /// Returns an error with the `status` of a response and the server's error text.
@@ -307,7 +318,7 @@ impl Peer {
                 let endpoint = without_secrets(endpoint.clone());
                 format!("{endpoint}, the address in its `endpoint` event")
             }
-            None if status.is_success() => self.shown().to_owned(),
+            None if status.is_success() => self.shown(),
             None => self.address(),
         };
         let mut text = format!("answered HTTP {code} {reason} at {address}");
@@ -320,7 +331,7 @@ impl Peer {
             text = format!("{text}: {}", words.trim());
         }
         LinkError {
-            reason: self.remote.hide(&text),
+            reason: self.remote().hide(&text),
             status: Some(status),
         }
     }

@@ -1,5 +1,7 @@
-//! Listening ports of Windows, whose table of processes needs `unsafe`.
+//! Listening sockets of Windows, whose table of processes needs `unsafe`.
 
-pub(super) fn listening_ports(_root: u32) -> Option<Vec<u16>> {
+use std::net::SocketAddr;
+
+pub(super) fn listening_sockets(_root: u32) -> Option<Vec<SocketAddr>> {
     None
 }

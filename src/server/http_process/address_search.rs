@@ -1,0 +1,189 @@
+//! Search for the address at which a process shakes hands: one address if it is configured, otherwise the usual paths on
+//! each port on which the process listens, the port that it was given first.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use tokio::time::{sleep, timeout};
+
+use super::super::backend::HttpProcess;
+use super::super::handshake::{Handshake, ProofFailure};
+use super::{TRY_INTERVAL, accepts, reachable};
+use crate::config::Remote;
+
+/// Interval at which the sockets of the process are read: that costs processor time.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// Time for a process to listen on one more port once the paths of the others were tried.
+const MORE_PORTS: Duration = Duration::from_secs(1);
+/// Time limit for a handshake on a port that the process was not given: it may not speak HTTP there.
+const OTHER_PORT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Search for the address of one generation.
+pub(in super::super) struct AddressSearch<'a> {
+    process: &'a HttpProcess,
+    /// Port of the present address.
+    port: u16,
+    /// Addresses on this port that were not tried.
+    left: VecDeque<Remote>,
+    tried_ports: BTreeSet<u16>,
+    /// Refusals so far, each with its address.
+    refusals: Vec<String>,
+}
+
+impl<'a> AddressSearch<'a> {
+    pub(in super::super) fn new(process: &'a HttpProcess) -> Self {
+        Self {
+            process,
+            port: process.port,
+            left: VecDeque::new(),
+            tried_ports: BTreeSet::new(),
+            refusals: Vec::new(),
+        }
+    }
+
+    /// Waits for the next address and sets it in the link.
+    pub(in super::super) async fn next(&mut self) -> Result<(), ProofFailure> {
+        if !self.process.address.is_auto() {
+            return self.process.listening().await;
+        }
+        if self.left.is_empty() {
+            let socket = self.next_socket().await?;
+            self.port = socket.port();
+            self.tried_ports.insert(self.port);
+            let addresses = self.process.address.usual_paths(socket);
+            self.left = addresses
+                .map_err(|error| ProofFailure::Wrong(error.to_string()))?
+                .into();
+        }
+        if let Some(remote) = self.left.pop_front() {
+            self.process.link.0.move_to(remote);
+        }
+        Ok(())
+    }
+
+    /// Waits for a socket of the process on a port that was not tried.
+    async fn next_socket(&self) -> Result<SocketAddr, ProofFailure> {
+        let process = self.process;
+        let given = SocketAddr::from((Ipv4Addr::LOCALHOST, process.port));
+        let mut exited = process.child.exited();
+        let mut is_given_open = self.tried_ports.contains(&process.port);
+        let (begun, mut looked) = (Instant::now(), None::<Instant>);
+        loop {
+            let opens = !is_given_open && accepts(&process.host, process.port).await;
+            is_given_open |= opens;
+            if opens || looked.is_none_or(|looked| looked.elapsed() >= LOOK_INTERVAL) {
+                looked = Some(Instant::now());
+                match process.sockets().await {
+                    Some(sockets) => {
+                        let mut open: Vec<_> = sockets.iter().filter_map(reachable).collect();
+                        open.retain(|socket| !self.tried_ports.contains(&socket.port()));
+                        open.sort_by_key(|socket| socket.port() != process.port);
+                        if let Some(socket) = open.first() {
+                            return Ok(*socket);
+                        }
+                    }
+                    None if opens => return Ok(given),
+                    None => {}
+                }
+            }
+            if !self.refusals.is_empty() && begun.elapsed() >= MORE_PORTS {
+                return Err(self.refused_everywhere());
+            }
+            tokio::select! {
+                _ = exited.wait() => return Err(ProofFailure::NotListening(None)),
+                () = sleep(TRY_INTERVAL) => {}
+            }
+        }
+    }
+
+    /// Awaits a handshake at the present address.
+    pub(in super::super) async fn attempt(
+        &self,
+        handshake: impl Future<Output = Result<Handshake, ProofFailure>>,
+    ) -> Result<Handshake, ProofFailure> {
+        if self.port == self.process.port {
+            return handshake.await;
+        }
+        let late = |_| {
+            let missing = "no response to a handshake".to_owned();
+            Err(ProofFailure::Late(missing, OTHER_PORT_TIMEOUT))
+        };
+        timeout(OTHER_PORT_TIMEOUT, handshake)
+            .await
+            .unwrap_or_else(late)
+    }
+
+    /// Checks that the process owns the port of the present address. Returns its socket if other machines reach it.
+    pub(in super::super) async fn confirm(&self) -> Result<Option<SocketAddr>, ProofFailure> {
+        let sockets = self.process.own_sockets(self.port).await?;
+        Ok(sockets
+            .into_iter()
+            .find(|socket| socket.ip().is_unspecified()))
+    }
+
+    /// Records the refusal at the present address; returns it as the error unless another address may be right.
+    pub(in super::super) fn refused(&mut self, failure: ProofFailure) -> Result<(), ProofFailure> {
+        let link = &self.process.link.0;
+        let refusal = link.refusal();
+        let status = refusal.as_ref().and_then(|refusal| refusal.status);
+        let is_auto = self.process.address.is_auto();
+        let advice = status.and_then(|status| advice(status, is_auto));
+        match (refusal, advice) {
+            (Some(refusal), Some(advice)) if !is_auto || !is_of_path(refusal.status) => {
+                return Err(ProofFailure::Refused(refusal.reason, advice));
+            }
+            _ if !is_auto => return Err(failure),
+            (refusal, _) => {
+                let error = refusal.or_else(|| link.last_error());
+                let status = error.as_ref().and_then(|error| error.status);
+                let how = match (status, error) {
+                    (Some(status), _) => format!("HTTP {}", status.as_u16()),
+                    (None, Some(error)) => error.reason,
+                    (None, None) => failure.reason("ended"),
+                };
+                self.refusals.push(format!("{} ({how})", link.shown()));
+            }
+        }
+        Ok(())
+    }
+
+    fn refused_everywhere(&self) -> ProofFailure {
+        let reason = format!(
+            "answers no handshake at the usual paths: {}",
+            self.refusals.join(", ")
+        );
+        ProofFailure::Refused(reason, PATH_ADVICE.to_owned())
+    }
+}
+
+const PATH_ADVICE: &str =
+    "name the server's own path, as in `--url 'http://127.0.0.1:{port}/PATH'`";
+
+/// Returns true if the server may shake hands at another path.
+fn is_of_path(status: Option<StatusCode>) -> bool {
+    !matches!(
+        status,
+        Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST)
+    )
+}
+
+/// Returns the advice on a handshake that was refused with `status`, if the remedy is known.
+fn advice(status: StatusCode, is_auto: bool) -> Option<String> {
+    Some(match status {
+        StatusCode::UNAUTHORIZED => {
+            "the server asks for authorization, such as OAuth: name its token in `headers` beside `url`, or start it \
+             without authorization during development"
+                .to_owned()
+        }
+        StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST => {
+            "the server may admit other hosts only: add `127.0.0.1` with any port to its allowed hosts".to_owned()
+        }
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED if !is_auto => {
+            "the server's path may be another one: correct `url`, or use `--url auto`, which tries the usual paths"
+                .to_owned()
+        }
+        _ => return None,
+    })
+}
