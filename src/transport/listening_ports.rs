@@ -5,8 +5,8 @@
 mod linux;
 #[cfg(any(target_os = "macos", all(test, target_os = "linux")))]
 mod macos;
-#[cfg(windows)]
-mod windows;
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+mod other;
 
 use std::net::SocketAddr;
 
@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use linux as system;
 #[cfg(target_os = "macos")]
 use macos as system;
-#[cfg(windows)]
-use windows as system;
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+use other as system;
 
 /// Returns the TCP sockets on which the process `root`, its process group and its descendants listen, in the order of
 /// ports; `None` if the system does not report them. Reads the state of every process.
@@ -27,7 +27,7 @@ pub(crate) fn listening_sockets(root: u32) -> Option<Vec<SocketAddr>> {
 }
 
 #[cfg(test)]
-#[cfg(unix)]
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 mod tests {
     use std::net::TcpListener;
 

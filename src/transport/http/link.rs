@@ -98,7 +98,7 @@ impl HttpLink {
     }
 
     /// Returns the address of the server.
-    pub(crate) fn url(&self) -> &Url {
+    pub(crate) fn url(&self) -> Url {
         self.0.state.peer.url()
     }
 

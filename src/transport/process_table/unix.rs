@@ -1,7 +1,7 @@
 //! Processes of Unix, which each system lists in its own way: the processes that proxies started, by the mark in their
 //! environment, the descendants of a process, the processor time of a group, and the memory of a process.
 
-#[cfg(target_os = "linux")]
+#[cfg(not(target_os = "macos"))]
 mod linux;
 #[cfg(any(target_os = "macos", all(test, target_os = "linux")))]
 mod macos;
@@ -9,7 +9,7 @@ mod macos;
 use std::collections::HashSet;
 use std::time::Duration;
 
-#[cfg(target_os = "linux")]
+#[cfg(not(target_os = "macos"))]
 use linux as this;
 #[cfg(target_os = "macos")]
 use macos as this;

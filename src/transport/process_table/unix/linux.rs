@@ -1,4 +1,4 @@
-//! Process table of Linux, in `/proc`.
+//! Process table of Linux, in `/proc`; empty on systems without it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

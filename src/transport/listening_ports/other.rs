@@ -1,4 +1,4 @@
-//! Listening sockets of Windows, whose table of processes needs `unsafe`.
+//! Systems on which listening sockets are not attributed to processes.
 
 use std::net::SocketAddr;
 
