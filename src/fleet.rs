@@ -80,6 +80,8 @@ struct FleetState {
     level: Option<OwnedJson>,
     /// Faults of the configuration that were reported.
     faults: Vec<Fault>,
+    /// Configuration files that had content when they were last applied.
+    filled_files: Vec<PathBuf>,
     /// Number of times that a read of the configuration has begun.
     reads_begun: u64,
     /// Number of the newest read that was applied.

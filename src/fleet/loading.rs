@@ -61,7 +61,7 @@ impl Fleet {
     /// Loads the server with that name, unless it is loaded, and waits until it answers. Returns true if it was loaded
     /// before.
     pub(crate) async fn load(&self, name: &str) -> Result<(ServerHandle, bool), LoadError> {
-        self.reread(&[]).await;
+        self.reread().await;
         let (server, before) = self.find_or_add(name)?;
         if before {
             // The new configuration may define it differently.

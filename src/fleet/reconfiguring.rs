@@ -1,15 +1,21 @@
 //! Applies changes of the configuration while servers run: only servers that differ are started, reloaded or stopped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
 
 use super::Fleet;
 use crate::config::{Config, ConfigDiff, Fault, HiddenValues, LoadedConfig, diff};
 use crate::event::Event;
 use crate::watcher::WatchError;
+
+/// Time in which a configuration file that is empty or gone may be written anew before its servers stop: scripts and
+/// synchronised folders replace a file in two steps.
+const REWRITE_TIME: Duration = Duration::from_secs(2);
 
 impl Fleet {
     /// Returns the values that must not be shown.
@@ -38,7 +44,10 @@ impl Fleet {
                         Err(error) => return fleet.warn_config_unwatched(&error),
                     };
                     // Applies saves from before the watch, then each later one, until more files count.
-                    while !fleet.reread_files(&saved, &mut files).await {
+                    while !fleet
+                        .reread_files(&mut saved, &mut files, &mut changes)
+                        .await
+                    {
                         match changes.recv().await {
                             Some(paths) => saved = paths,
                             None => return,
@@ -61,11 +70,27 @@ impl Fleet {
         });
     }
 
-    /// Does the same as [`Fleet::reread`] for the files in `saved`. Adds the files it returns to `files`; returns true
-    /// if any of them is new.
-    async fn reread_files(&self, saved: &[PathBuf], files: &mut Vec<PathBuf>) -> bool {
+    /// Reads the configuration again for the files in `saved`, and for those in `changes` while a file is being written
+    /// anew. Adds the files it returns to `files`; returns true if any of them is new.
+    async fn reread_files(
+        &self,
+        saved: &mut Vec<PathBuf>,
+        files: &mut Vec<PathBuf>,
+        changes: &mut UnboundedReceiver<Vec<PathBuf>>,
+    ) -> bool {
         let before = files.len();
-        for file in self.reread(saved).await {
+        let end = Instant::now() + REWRITE_TIME;
+        let mut without_them = false;
+        let env_files = loop {
+            if let Some(env_files) = self.read_and_apply(saved, without_them).await {
+                break env_files;
+            }
+            match timeout_at(end, changes.recv()).await {
+                Ok(Some(paths)) => saved.extend(paths),
+                Ok(None) | Err(_) => without_them = true,
+            }
+        };
+        for file in env_files {
             if !files.contains(&file) {
                 files.push(file);
             }
@@ -73,29 +98,49 @@ impl Fleet {
         files.len() > before
     }
 
-    /// Reads the configuration again and applies it. `files` are the files known to have changed. Returns the files
-    /// with variables that its servers name.
-    pub(crate) async fn reread(&self, files: &[PathBuf]) -> Vec<PathBuf> {
-        let reader = self.0.reader.clone();
-        let Some(read) = reader.filter(|_| !self.0.stopped.is_cancelled()) else {
-            return Vec::new();
-        };
-        let number = {
-            let mut state = self.state();
-            state.reads_begun += 1;
-            state.reads_begun
-        };
-        // On another thread: an env file may be a named pipe, which is read only when a program writes to it.
-        let Ok(Some(loaded)) = spawn_blocking(move || read()).await else {
-            return Vec::new();
-        };
-        let env_files = loaded.env_files.clone();
-        self.apply(number, loaded, files);
-        env_files
+    /// Reads the configuration again and applies it, unless a file is being written anew: the watch applies it then.
+    pub(crate) async fn reread(&self) {
+        let is_watched = self.0.subscriptions.is_some();
+        self.read_and_apply(&[], !is_watched).await;
     }
 
-    /// Applies the result of the read with this number, unless a later one was applied before.
-    fn apply(&self, number: u64, loaded: LoadedConfig, files: &[PathBuf]) {
+    /// Reads the configuration again and applies it; `files` are the files known to have changed. Returns the files with
+    /// variables that its servers name. Returns `None` and applies nothing if a file that had content is empty or gone,
+    /// unless `without_them`.
+    async fn read_and_apply(&self, files: &[PathBuf], without_them: bool) -> Option<Vec<PathBuf>> {
+        let reader = self.0.reader.clone();
+        let Some(read) = reader.filter(|_| !self.0.stopped.is_cancelled()) else {
+            return Some(Vec::new());
+        };
+        let (number, before) = {
+            let mut state = self.state();
+            state.reads_begun += 1;
+            (state.reads_begun, state.filled_files.clone())
+        };
+        // On another thread: an env file may be a named pipe, which is read only when a program writes to it.
+        let reading = spawn_blocking(move || {
+            let is_any_hollow = || before.iter().any(|file| is_hollow(file));
+            let was_hollow = is_any_hollow();
+            let loaded = read()?;
+            let filled = loaded.files.iter().filter(|file| !is_hollow(file));
+            let filled: Vec<PathBuf> = filled.cloned().collect();
+            let is_complete = !was_hollow && !is_any_hollow();
+            Some((loaded, filled, is_complete))
+        });
+        let Ok(Some((loaded, filled, is_complete))) = reading.await else {
+            return Some(Vec::new());
+        };
+        if !is_complete && !without_them {
+            return None;
+        }
+        let env_files = loaded.env_files.clone();
+        self.apply(number, loaded, filled, files);
+        Some(env_files)
+    }
+
+    /// Applies the result of the read with this number, unless a later one was applied before. `filled` are the
+    /// configuration files with content, `files` those known to have changed.
+    fn apply(&self, number: u64, loaded: LoadedConfig, filled: Vec<PathBuf>, files: &[PathBuf]) {
         {
             let mut state = self.state();
             if self.0.stopped.is_cancelled() || number < state.read_applied {
@@ -112,6 +157,7 @@ impl Fleet {
         let Some(config) = merged(&before, loaded) else {
             return;
         };
+        self.state().filled_files = filled;
         if config == *before {
             return;
         }
@@ -223,6 +269,11 @@ impl Fleet {
         let fault = faults.find(|fault| fault.server.as_deref().is_none_or(|it| it == name))?;
         Some(fault.to_string())
     }
+}
+
+/// Returns true if the file is empty or cannot be found.
+fn is_hollow(file: &Path) -> bool {
+    std::fs::metadata(file).map_or(true, |data| data.len() == 0)
 }
 
 /// Returns the configuration to apply after `loaded` was read: all of it, except that a server with a faulty definition

@@ -40,7 +40,7 @@ pub(super) async fn install(
     let request = request(arguments)?;
     let url = request.source.clone();
     // The install policy may have changed.
-    fleet.reread(&[]).await;
+    fleet.reread().await;
     let installer = resources.installer(fleet).map_err(|error| failed(&error))?;
     if let ConsentChannel::Impossible = caller.consent {
         let unasked = installer.check_unasked("`mcp-proxy install`");
@@ -67,7 +67,7 @@ pub(super) async fn install(
         .finish(&cancel)
         .await
         .map_err(|error| failed(&error))?;
-    fleet.reread(&[]).await;
+    fleet.reread().await;
     let mut value = described(&installed);
     if !load {
         value["message"] = format!("Successfully installed MCP server from {url}").into();
@@ -110,7 +110,7 @@ pub(super) async fn uninstall(
     let uninstalling =
         |error: InstallError| json!({ "error": format!("Failed to uninstall '{name}': {error}") });
     // The install policy may have changed.
-    fleet.reread(&[]).await;
+    fleet.reread().await;
     let installer = resources.installer(fleet).map_err(uninstalling)?;
     if let ConsentChannel::Impossible = caller.consent {
         let unasked = installer.check_unasked("`mcp-proxy uninstall`");
@@ -138,7 +138,7 @@ pub(super) async fn uninstall(
             return Err(uninstalling(error));
         }
     };
-    fleet.reread(&[]).await;
+    fleet.reread().await;
     Ok(InstallToolOutcome::Done(json!({
         "message": format!("Successfully uninstalled '{name}'"),
         "files_deleted": removed.deleted.is_some(),

@@ -44,7 +44,7 @@ pub(super) async fn unload(fleet: &Fleet, arguments: &Members<'_>) -> Result<Val
 /// Reloads a server, or loads it if it is not loaded.
 pub(super) async fn reload(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Value> {
     let name = server_name(arguments, fleet)?;
-    fleet.reread(&[]).await;
+    fleet.reread().await;
     let Some(server) = fleet.loaded(&name) else {
         return load(fleet, arguments).await;
     };

@@ -59,7 +59,7 @@ fn loaded_server(server: &ServerHandle) -> Value {
 
 /// Returns all configured servers, in the order of the configuration.
 pub(super) async fn available(fleet: &Fleet) -> Value {
-    fleet.reread(&[]).await;
+    fleet.reread().await;
     let config = fleet.config();
     let names = config.server_names();
     let details: Vec<Value> = config
@@ -84,7 +84,7 @@ pub(super) async fn available(fleet: &Fleet) -> Value {
 /// Returns how each configured server is started or reached. Shows only the names of variables and headers, and no
 /// secrets of the command line or the address.
 pub(super) async fn installed(fleet: &Fleet, workshop: Option<&InstallResources>) -> Value {
-    fleet.reread(&[]).await;
+    fleet.reread().await;
     let config = fleet.config();
     let sources = workshop
         .map(|workshop| workshop.installed(fleet))

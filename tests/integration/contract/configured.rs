@@ -1,10 +1,13 @@
 //! Configurations: the effect of definitions, and the messages for faulty ones.
 
+use std::fs;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::stage::{Stage, each};
 use super::{AVAILABLE, CALL, INSTALLED, LOAD};
-use crate::harness::{Proxy, example};
+use crate::harness::{DEADLINE, Proxy, eventually, example};
 
 fn of(server: &str) -> Value {
     json!({ "server_name": server })
@@ -79,6 +82,36 @@ fn a_definition_that_cannot_be_used_says_where_and_why() {
     let said = client.success(AVAILABLE, &json!({}));
     assert_eq!(said["servers"], json!(["good"]));
     assert_eq!(said["faults"].as_array().unwrap().len(), 3);
+}
+
+/// Scripts and synchronised folders empty or move a file before they write it anew.
+#[test]
+fn a_file_that_is_empty_or_gone_for_a_moment_stops_no_server() {
+    let stage = Stage::new([]);
+    stage.save("a", &json!({}));
+    stage.define_shell("a", "exec FAKE a.json");
+    let client = stage.serve();
+    client.success(LOAD, &of("a"));
+    let pid = client.pid_of("a__mark");
+    let file = stage.project.path(".mcp.json");
+    let text = stage.project.read(".mcp.json");
+    let servers = || client.success(AVAILABLE, &json!({}))["servers"].clone();
+    for empty in [true, false] {
+        if empty {
+            fs::write(&file, "").unwrap();
+        } else {
+            fs::remove_file(&file).unwrap();
+        }
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(700) {
+            assert_eq!(servers(), json!(["a"]));
+        }
+        fs::write(&file, &text).unwrap();
+        assert_eq!(client.pid_of("a__mark"), pid);
+    }
+
+    fs::remove_file(&file).unwrap();
+    eventually(DEADLINE, || servers() == json!([]));
 }
 
 /// Without `mcpServers` an internal error once came, and a misplaced comma failed every request with
