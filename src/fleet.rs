@@ -287,6 +287,17 @@ impl Fleet {
         let _ = tokio::time::timeout(max_wait, all).await;
     }
 
+    /// Waits until the lists that servers report as changed are read, at most as long as in [`Self::settled`].
+    pub(crate) async fn lists_read(&self) {
+        let max_wait = self.config().timeouts.first_list();
+        let all = async {
+            for server in &self.catalog().servers {
+                server.lists_read().await;
+            }
+        };
+        let _ = tokio::time::timeout(max_wait, all).await;
+    }
+
     /// Collects writes to all servers until the returned corks are dropped.
     pub(crate) fn corks(&self) -> Vec<Cork> {
         let catalog = self.catalog();

@@ -195,6 +195,7 @@ pub(super) async fn info(
     let name = text(arguments, "tool_name", "the name of a tool")?;
     let given = given_server(arguments)?;
     fleet.settled().await;
+    fleet.lists_read().await;
     let server = given.as_deref().and_then(|given| fleet.loaded(given));
     let catalog = fleet.catalog();
     let found = match (&given, &server) {

@@ -139,6 +139,8 @@ pub(crate) enum Command {
     },
     /// Confirms that all earlier messages are processed.
     ConfirmProcessed(oneshot::Sender<()>),
+    /// Confirms that the lists that the server reports as changed are read.
+    AwaitLists(oneshot::Sender<()>),
     /// Returns the connections of the draining generations.
     ListDraining(oneshot::Sender<Vec<Arc<Connection>>>),
     /// Reloads the server and returns the result.

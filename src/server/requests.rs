@@ -76,6 +76,13 @@ impl ServerHandle {
         self.refusal().map_or(Ok(()), Err)
     }
 
+    /// Waits until the lists that the server reports as changed are read.
+    pub(crate) async fn lists_read(&self) {
+        let (sender, read) = oneshot::channel();
+        self.command(Command::AwaitLists(sender));
+        let _ = read.await;
+    }
+
     /// Waits until requests are not held, at most for `list_hold` (at first `first_list`) since the hold began.
     pub(crate) async fn settled(&self) {
         let mut status = self.shared.gate.status();

@@ -76,6 +76,8 @@ pub(crate) struct Supervisor {
     package_watch: PackageWatch,
     reloads: Vec<oneshot::Sender<ReloadResult>>,
     relisting: HashSet<ListKind>,
+    /// Signalled when no list is being read again.
+    lists_awaited: Vec<oneshot::Sender<()>>,
     relist_again: HashSet<ListKind>,
     list_backoffs: HashMap<ListKind, ListBackoff>,
     /// Lists that the active generation has reported as changed.
@@ -121,6 +123,7 @@ impl Supervisor {
             package_watch: PackageWatch::default(),
             reloads: Vec::new(),
             relisting: HashSet::new(),
+            lists_awaited: Vec::new(),
             relist_again: HashSet::new(),
             list_backoffs: HashMap::new(),
             reported_lists: HashSet::new(),
@@ -148,7 +151,13 @@ impl Supervisor {
                 _ => None,
             };
             tokio::select! {
-                Some(message) = messages.recv() => self.on_message(message).await,
+                Some(message) = messages.recv() => {
+                    // The server sent them before the message, which may depend on them.
+                    while let Ok(notice) = notices.try_recv() {
+                        self.on_notice(&notice);
+                    }
+                    self.on_message(message).await;
+                }
                 Some(notice) = notices.recv() => self.on_notice(&notice),
                 () = self.shared.gate.expire() => {}
                 () = sleep_until(due) => self.step(Input::Due),
@@ -197,6 +206,7 @@ impl Supervisor {
             Command::Changed(paths) => self.on_changed(paths).await,
             Command::Redefine { spec, files } => self.on_redefined(spec, files),
             Command::ConfirmProcessed(sender) => drop(sender.send(())),
+            Command::AwaitLists(sender) => self.on_lists_awaited(sender),
             Command::ListDraining(sender) => drop(sender.send(self.draining().cloned().collect())),
             Command::Reload(outcome) if self.machine.state() == State::Stopped => drop(outcome),
             Command::Reload(outcome) => {

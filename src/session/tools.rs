@@ -90,20 +90,19 @@ impl Session {
     /// Makes the call that the arguments name; the client gets the server's response unchanged. Loads the server first
     /// if it is not loaded.
     fn call_by_name(&self, request: Request<'_>, arguments: &str) {
-        match ToolCall::new(arguments, &self.fleet, &self.meta_tools) {
-            Ok(call) => {
-                if let Some(server) = self.ready_server(&call.server) {
-                    return self.send_call(&call, &server, request);
-                }
-            }
-            Err(error) if self.fleet.is_settled() => return self.refuse_meta_tool(request, error),
-            Err(_) => {}
+        if let Ok(call) = ToolCall::new(arguments, &self.fleet, &self.meta_tools)
+            && let Some(server) = self.ready_server(&call.server)
+            && self.send_call(&call, &server, request).is_ok()
+        {
+            return;
         }
         let (session, arguments) = (self.strong_self(), arguments.to_owned());
         let target = async move { session.load_target(&arguments).await };
-        self.run_then(request, target, |session, target, request| match target {
-            Ok((call, server)) => session.send_call(&call, &server, request),
-            Err(error) => session.refuse_meta_tool(request, error),
+        self.run_then(request, target, |session, target, request| {
+            let sent = target.and_then(|(call, server)| session.send_call(&call, &server, request));
+            if let Err(error) = sent {
+                session.refuse_meta_tool(request, error);
+            }
         });
     }
 
@@ -117,8 +116,9 @@ impl Session {
     async fn load_target(&self, arguments: &str) -> Result<(ToolCall, ServerHandle), Value> {
         let mut call = ToolCall::new(arguments, &self.fleet, &self.meta_tools);
         if call.is_err() {
-            // The tool may belong to code that is starting.
+            // The tool may belong to code that is starting, or be new.
             self.fleet.settled().await;
+            self.fleet.lists_read().await;
             call = ToolCall::new(arguments, &self.fleet, &self.meta_tools);
         }
         let call = call?;
@@ -126,7 +126,11 @@ impl Session {
             && !self.fleet.should_retry(&server)
         {
             let max_wait = server.spec().timeouts.hold;
-            let _ = tokio::time::timeout(max_wait, server.answers()).await;
+            let ready = async {
+                let _ = server.answers().await;
+                server.lists_read().await;
+            };
+            let _ = tokio::time::timeout(max_wait, ready).await;
             return Ok((call, server));
         }
         match self.fleet.load(&call.server).await {
@@ -135,15 +139,19 @@ impl Session {
         }
     }
 
-    fn send_call(&self, call: &ToolCall, server: &ServerHandle, request: Request<'_>) {
-        let (tool, line) = match call.line(request.line, server, &self.fleet.catalog()) {
-            Ok(found) => found,
-            Err(error) => return self.refuse_meta_tool(request, error),
-        };
+    /// Sends the call to `server`. Returns an error if the server lists no such tool now.
+    fn send_call(
+        &self,
+        call: &ToolCall,
+        server: &ServerHandle,
+        request: Request<'_>,
+    ) -> Result<(), Value> {
+        let (tool, line) = call.line(request.line, server, &self.fleet.catalog())?;
         if let Ok(envelope) = Envelope::parse(&line) {
             let request = Request::new(&line, &envelope, request.id, request.era);
             self.call_tool_of(server, &tool, request);
         }
+        Ok(())
     }
 
     fn refuse_meta_tool(&self, request: Request<'_>, error: Value) {

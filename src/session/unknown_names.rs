@@ -14,20 +14,16 @@ use crate::meta_tools::{CALL, OfferedMetaTools};
 use crate::server::ServerHandle;
 
 impl Session {
-    /// Routes a request again once the servers that are starting, or may run now, have listed their entries. Returns false
-    /// if there is no such server that `may_have` the requested entry.
+    /// Routes a request again once the servers that `may_have` the requested entry have listed their entries: those that
+    /// are starting, and those that report changed lists. Returns false if there is no such server.
     pub(super) fn retry_when_listed(
         &self,
         catalog: &Catalog,
         request: Request<'_>,
         may_have: impl Fn(&ServerHandle) -> bool,
     ) -> bool {
-        let starting = |server: &&ServerHandle| {
-            let may_run =
-                || server.is_held() || server.is_unreachable() || self.fleet.should_retry(server);
-            may_have(server) && may_run()
-        };
-        let servers: Vec<_> = catalog.servers.iter().filter(starting).cloned().collect();
+        let among = catalog.servers.iter().filter(|server| may_have(server));
+        let servers: Vec<_> = among.cloned().collect();
         let max_waits = servers.iter().map(|server| server.spec().timeouts.hold);
         let Some(max_wait) = max_waits.max() else {
             return false;
@@ -44,7 +40,11 @@ impl Session {
                     let name = server.spec().name.clone();
                     let _ = tokio::time::timeout_at(deadline, fleet.load(&name)).await;
                 }
-                let _ = tokio::time::timeout_at(deadline, server.answers()).await;
+                let listed = async {
+                    let _ = server.answers().await;
+                    server.lists_read().await;
+                };
+                let _ = tokio::time::timeout_at(deadline, listed).await;
             }
         };
         self.run_then(request, listed, |session, (), request| {

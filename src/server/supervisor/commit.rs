@@ -109,6 +109,7 @@ impl Supervisor {
         for kind in std::mem::take(&mut self.relist_again) {
             self.relist(kind);
         }
+        self.confirm_lists();
     }
 
     /// Replaces the lists by those of `snapshot`, and serves them to the client.

@@ -190,6 +190,21 @@ impl Supervisor {
         if again {
             self.relist(kind);
         }
+        self.confirm_lists();
+    }
+
+    pub(super) fn on_lists_awaited(&mut self, sender: oneshot::Sender<()>) {
+        self.lists_awaited.push(sender);
+        self.confirm_lists();
+    }
+
+    /// Signals the end of reading to those that wait for it, unless a list is being read.
+    pub(super) fn confirm_lists(&mut self) {
+        if self.relisting.is_empty() || self.active().is_none() {
+            for sender in self.lists_awaited.drain(..) {
+                let _ = sender.send(());
+            }
+        }
     }
 
     /// Applies the client's changed settings. A modern server gets a new listen stream, and the old one is closed once

@@ -40,12 +40,20 @@ fn two_servers() -> Stage {
 }
 
 /// Receives a request with this method and these params, and checks its end.
-fn check(stage: &Stage, method: &str, params: &str, to: &To) {
+async fn check(stage: &Stage, method: &str, params: &str, to: &To) {
     let row = format!("{method} {params}");
     stage.receive(&format!(
         r#"{{"jsonrpc":"2.0","id":"i","method":"{method}","params":{params}}}"#
     ));
-    let (lines, servers) = (stage.lines(), &stage.session.fleet.catalog().servers);
+    let mut lines = stage.lines();
+    if let Error(..) = to {
+        // A name that no server lists is refused once the servers have confirmed that their lists are read.
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+            lines.extend(stage.lines());
+        }
+    }
+    let servers = &stage.session.fleet.catalog().servers;
     let mut sent = Vec::new();
     for server in servers {
         let name = server.spec().name.clone();
@@ -143,7 +151,7 @@ async fn a_call_goes_to_the_server_that_has_the_tool() {
         ),
         ("tools/call", r#"{"name":"reload_mcp_server"}"#, Proxy),
     ] {
-        check(&two_servers(), method, params, &to);
+        check(&two_servers(), method, params, &to).await;
     }
 }
 
@@ -211,7 +219,7 @@ async fn requests_for_prompts_and_resources_go_to_the_server_that_lists_them() {
             Error(-32602, "no loaded server can complete `q`"),
         ),
     ] {
-        check(&two_servers(), method, params, &to);
+        check(&two_servers(), method, params, &to).await;
     }
 }
 
@@ -272,7 +280,7 @@ async fn other_requests_go_to_the_server_that_they_name_or_are_answered() {
             Result(r#"{"resourceTemplates":[{"name":"db://{table}"}]}"#),
         ),
     ] {
-        check(&two_servers(), method, params, &to);
+        check(&two_servers(), method, params, &to).await;
     }
 }
 
@@ -288,7 +296,8 @@ async fn an_altered_name_leads_back_to_the_servers_own() {
         "tools/call",
         &params,
         &Server("b", r#"{"name":"y.z"}"#),
-    );
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -312,7 +321,7 @@ async fn a_single_server_gets_every_request_unchanged() {
         let stage = Stage::new(&["a"], true, Set::Dev);
         stage.greet();
         stage.sent_to("a");
-        check(&stage, method, params, &Server("a", params));
+        check(&stage, method, params, &Server("a", params)).await;
     }
     let stage = Stage::new(&["a"], true, Set::Dev);
     stage.greet();
@@ -322,7 +331,8 @@ async fn a_single_server_gets_every_request_unchanged() {
         "tools/call",
         r#"{"name":"get_loaded_servers"}"#,
         &Proxy,
-    );
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -358,7 +368,7 @@ async fn a_filtered_server_gets_no_request_that_it_may_read_as_another_call() {
         server.redefine(Arc::new(spec), Vec::new());
         stage.greet();
         stage.sent_to("a");
-        check(&stage, "tools/call", params, &to);
+        check(&stage, "tools/call", params, &to).await;
     }
 }
 
@@ -367,7 +377,7 @@ async fn settings_of_the_session_are_no_methods_of_the_modern_era() {
     for method in ["logging/setLevel", "resources/subscribe"] {
         let stage = two_servers();
         let params = format!(r#"{{"_meta":{{{MODERN}}}}}"#);
-        check(&stage, method, &params, &Error(-32601, method));
+        check(&stage, method, &params, &Error(-32601, method)).await;
     }
 }
 

@@ -274,3 +274,31 @@ fn servers_start_with_the_session_if_no_tool_loads_them() {
     fleet.until_present(&["a", "c"]);
     assert_eq!(fleet.mark("a").0, "a");
 }
+
+/// The server reports its new tools before it answers the call that added them.
+#[test]
+fn a_tool_added_by_a_call_is_known_after_its_response() {
+    let fleet = Servers::marked(["a", "b"]).start("dev");
+    fleet.peer.initialize(&initialize_params()).result();
+    fleet.until_present(&["a", "b"]);
+    let add = |name: &str| {
+        let tool = json!({"name": name, "inputSchema": {"type": "object"}});
+        fleet
+            .call("a__set_tools", &json!({"tools": [tool]}))
+            .result();
+    };
+    add("first");
+    assert_eq!(fleet.call("a__first", &json!({})).tool_text(), "a");
+    add("second");
+    let second = json!({"server_name": "a", "tool_name": "second"});
+    let answer = fleet.call("call_dynamic_server_tool", &second);
+    assert_eq!(answer.tool_text(), "a");
+    add("third");
+    let third = json!({"server_name": "a", "tool_name": "third"});
+    let answer = fleet.call("get_tool_info", &third).result();
+    assert_ne!(answer["isError"], true, "{answer}");
+
+    // A name that no server has is refused at once.
+    let answer = fleet.call("a__fourth", &json!({}));
+    assert_eq!(answer.error()["code"], -32602);
+}
