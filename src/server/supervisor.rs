@@ -5,6 +5,7 @@
 //! [`ListsObserver`].
 
 mod building;
+mod client;
 mod commit;
 mod failing;
 mod generations;
@@ -38,7 +39,6 @@ use super::state::{
 };
 use super::status::state_in_words;
 use super::{ReloadResult, ServerShared, candidate};
-use crate::bridge::Identity;
 use crate::config::{OnBroken, ReloadMode, ServerSpec, StandbyMode};
 use crate::event::{Event, Failure};
 use crate::jsonrpc::RawId;
@@ -328,32 +328,6 @@ impl Supervisor {
             Effect::StopAll => self.stop_all(),
         }
         None
-    }
-
-    fn on_hello(&mut self, hello: ClientHello, client: Arc<dyn Client>, hello_number: u64) {
-        let first = self.hello_number == 0;
-        (self.hello, self.client, self.hello_number) = (hello, Some(client), hello_number);
-        self.step(if first {
-            Input::Begin
-        } else {
-            Input::ClientChanged
-        });
-    }
-
-    fn on_identity(&mut self, identity: Identity) {
-        self.hello.identity = identity;
-        self.send_identity();
-    }
-
-    /// Passes the client's identity to the active generation.
-    fn send_identity(&self) {
-        if let Some(active) = self.active() {
-            active.running.connection.change_identity(|known| {
-                let level = known.log_level.take();
-                known.clone_from(&self.hello.identity);
-                known.log_level = level;
-            });
-        }
     }
 
     fn on_cancel(&self, sink: &Arc<dyn ResponseSink>, id: RawId<'_>, params: &str) {

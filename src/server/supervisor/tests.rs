@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::*;
+use crate::bridge::Identity;
 use crate::config::ServerSpec;
 use crate::event::EventSender;
 use crate::jsonrpc::{Envelope, RawId, Reply};
