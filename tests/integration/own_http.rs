@@ -1,6 +1,7 @@
 //! Servers that the proxy starts and that serve HTTP: each start on a port of its own, and everything else as on stdio.
 
 mod addresses;
+mod examples;
 
 use std::ffi::OsString;
 use std::net::TcpListener;
@@ -193,7 +194,7 @@ fn a_server_that_listens_elsewhere_is_told() {
     project.write("server.py", SERVER);
     let python = peers().join("python/.venv/bin/python").into_os_string();
     let words = vec![python, "server.py".into(), elsewhere.to_string().into()];
-    let options = ["--start-timeout", "8s"];
+    let options = ["--start-timeout", "20s"];
     let served = Served::start(project, words, OWN_PORT, &options);
     served.peer.initialize(&initialize_params());
     let broken = served.log.until("broken", 1);

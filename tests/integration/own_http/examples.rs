@@ -1,0 +1,76 @@
+//! Examples of the help topic, each with a save.
+
+use std::ffi::OsString;
+
+use serde_json::json;
+
+use super::{OWN_PORT, Served};
+use crate::harness::{DEADLINE, Project, ServerOn, eventually, initialize_params, peers};
+use crate::real_clients::{AFTER, BEFORE};
+
+const TOPIC: &str = include_str!("../../../src/cli/topics/http.md");
+/// Application and program in one, whose path is not the most usual one when it runs itself.
+const PYTHON: &str = r#"from fastmcp import FastMCP
+mcp = FastMCP("own")
+@mcp.tool
+def mark() -> str:
+    return "v0"
+app = mcp.http_app()
+if __name__ == "__main__":
+    mcp.run(transport="http", port=0, path="/", show_banner=False)
+"#;
+/// Gives the port of the environment to a server that takes it as an argument.
+const NODE: &str = "process.argv[2] = process.env.PORT;\nawait import('./ts_v1.mjs');\n";
+
+/// Starts a command of the topic, with its program found in `programs`.
+#[track_caller]
+fn start(project: Project, command: &str, url: &str, programs: &str) -> Served {
+    let row = format!("`{command}`");
+    assert!(TOPIC.contains(&row) && TOPIC.contains(url), "{row} {url}");
+    let mut words: Vec<OsString> = command.split(' ').map(OsString::from).collect();
+    if !programs.is_empty() {
+        words[0] = peers().join(programs).join(&words[0]).into();
+    }
+    let served = Served::start(project, words, url, &["--watch", "*.*"]);
+    served.peer.initialize(&initialize_params()).result();
+    served
+}
+
+#[test]
+fn servers_in_python() {
+    for (command, url) in [
+        (
+            "fastmcp run server.py --transport http --port {port}",
+            OWN_PORT,
+        ),
+        ("uvicorn server:app --port {port}", OWN_PORT),
+        ("python server.py", "auto"),
+    ] {
+        let project = Project::new();
+        project.write("server.py", PYTHON);
+        let served = start(project, command, url, "python/.venv/bin");
+        assert_eq!(served.mark(), "v0", "{command}");
+        served.project.edit("server.py", "\"v0\"", "\"v1\"");
+        eventually(DEADLINE, || served.mark() == "v1");
+        served.log.until("reloaded", 1);
+    }
+}
+
+#[test]
+fn servers_in_typescript() {
+    for (command, programs) in [
+        ("node server.mjs", ""),
+        ("tsx server.mjs", "node/node_modules/.bin"),
+    ] {
+        let project = Project::new();
+        project.write("server.mjs", NODE);
+        ServerOn::TypeScriptV1.command(&project);
+        let served = start(project, command, "auto", programs);
+        assert_eq!(served.description(), BEFORE, "{command}");
+        served.project.edit("ts_v1.mjs", BEFORE, AFTER);
+        served.log.until("reloaded", 1);
+        assert_eq!(served.description(), AFTER, "{command}");
+        let text = served.peer.call("echo", &json!({"text": "hi"})).tool_text();
+        assert_eq!(text, "echo: hi", "{command}");
+    }
+}
