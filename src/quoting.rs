@@ -1,6 +1,7 @@
 //! Quotes and escapes foreign text within a line of the proxy that a person decides by: the text cannot leave its line,
 //! and its beginning and end are visible.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Maximum length of a text in characters. Longer texts are cut, so that they cannot push the rest out of sight.
@@ -38,6 +39,15 @@ pub(crate) fn files<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> String 
         0 => names,
         more => format!("{names} and {more} more"),
     }
+}
+
+/// Returns a folder and the names of its [`files`] for each of `folders`.
+pub(crate) fn files_by_folder(folders: &BTreeMap<PathBuf, BTreeSet<PathBuf>>) -> Vec<String> {
+    let text = |(folder, names)| {
+        let folder: &PathBuf = folder;
+        format!("{}: {}", value(&folder.to_string_lossy()), files(names))
+    };
+    folders.iter().map(text).collect()
 }
 
 /// Returns a sentence with foreign words, escaped like a [`value`] but without the quotes.

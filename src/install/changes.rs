@@ -2,7 +2,7 @@
 //! that a person or the server put there, those named in `.gitignore` included. Files that the preparation left do not
 //! count.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,9 @@ use git2::{Delta, DiffOptions, Oid, Repository, Tree};
 use super::InstallError;
 use super::containment::has_only_names;
 use super::git_path;
-use super::store::InstallRecord;
+
+/// Files that were added, changed or deleted, by the folder of their commit; no folder without such files.
+pub(crate) type ChangedFiles = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
 
 /// File in git's folder that describes the state after the preparation: the id of the tree of tracked files, and the
 /// paths of all others, each ended by a NUL.
@@ -42,6 +44,18 @@ fn note(repository: &Repository) -> Result<(), Box<dyn std::error::Error>> {
         known.push(0);
     }
     Ok(fs::write(repository.path().join(KNOWN), known)?)
+}
+
+/// Returns the files in the `folders` of commits that were added, changed or deleted since [`begin`].
+pub(super) fn changed_files(folders: impl IntoIterator<Item = PathBuf>) -> ChangedFiles {
+    let mut changed = ChangedFiles::new();
+    for folder in folders {
+        let files = since_preparation(&folder);
+        if !files.is_empty() {
+            changed.insert(folder, files);
+        }
+    }
+    changed
 }
 
 /// Returns the files in the `folder` of a commit that were added, changed or deleted since [`begin`].
@@ -79,20 +93,20 @@ fn changes(repository: &Repository) -> Result<BTreeSet<PathBuf>, git2::Error> {
     Ok(changed)
 }
 
-/// Returns an error if files in the `folder` of an installation were changed, so that no change is lost unnoticed.
+/// Returns an error if files in the `folders` of the server `name` were changed, so that no change is lost unnoticed.
 /// The error advises to `insist`.
 pub(super) fn unchanged(
-    record: &InstallRecord,
-    folder: &Path,
+    name: &str,
+    folders: impl IntoIterator<Item = PathBuf>,
     insist: &'static str,
 ) -> Result<(), InstallError> {
-    let files = since_preparation(folder);
+    let files = changed_files(folders);
     if files.is_empty() {
         return Ok(());
     }
+    let name = name.to_owned();
     Err(InstallError::Changed {
-        name: record.name.clone(),
-        folder: folder.to_owned(),
+        name,
         files,
         insist,
     })

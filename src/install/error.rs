@@ -1,8 +1,8 @@
 //! Errors of installing, updating and removing, worded for a person or a model.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::changes::ChangedFiles;
 use super::clone::CloneError;
 use super::dependencies::PrepareError;
 use super::detect::DetectError;
@@ -72,17 +72,17 @@ pub(crate) enum InstallError {
     )]
     Ambiguous { name: String, sources: Vec<String> },
     #[error(
-        "files of `{name}` were added or changed in {}: {}; copy the files that you need, then {insist}",
-        quoting::value(&folder.to_string_lossy()),
-        quoting::files(files)
+        "files of `{name}` were added or changed in {}; copy the files that you need, then {insist}",
+        quoting::files_by_folder(files).join("; in ")
     )]
     Changed {
         name: String,
-        folder: PathBuf,
-        files: BTreeSet<PathBuf>,
+        files: ChangedFiles,
         /// How to go on in spite of that.
         insist: &'static str,
     },
+    #[error("another process updated or removed `{0}` meanwhile; repeat the removal")]
+    Meanwhile(String),
     #[error(
         "commit {commit} of `{name}` has another start command than the installed one: `{new}`, not `{old}`; to change \
          to it, run mcp-proxy install {source_text} --name {name} --overwrite"

@@ -75,7 +75,7 @@ impl Installer {
                     RequestOrigin::Tool => "remove the server with `delete_files` and `force`",
                     RequestOrigin::Person { .. } => "repeat with --overwrite",
                 };
-                unchanged(record, &attempt.slot().folder(&record.folder), insist)?;
+                unchanged(&name, attempt.slot().folders(record), insist)?;
             }
         }
         FetchedServer::clone(self, request.clone(), &source, name, attempt, opened, job)

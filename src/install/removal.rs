@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::InstallError;
-use super::changes::{self, unchanged};
+use super::changes::{ChangedFiles, changed_files, unchanged};
 use super::installer::Installer;
 use super::request::RequestOrigin;
-use super::store::StoredServer;
+use super::store::{StoreSlot, StoredServer};
 use crate::config::edit;
 
 /// Planned removal of a server; no change is made yet.
@@ -23,9 +23,10 @@ pub(crate) struct Removal {
     delete_files: bool,
     /// True if the files will be deleted; decided before a person is asked.
     deletes: bool,
-    force: bool,
     /// Changed files that are deleted, with `force`.
-    lost: BTreeSet<PathBuf>,
+    lost: ChangedFiles,
+    /// Advice for a person or model that wants changed files deleted.
+    insist: &'static str,
 }
 
 /// Result of a removal.
@@ -55,17 +56,13 @@ impl Installer {
     ) -> Result<Removal, InstallError> {
         let (installer, name) = (self.clone(), name.to_owned());
         self.in_background(move || {
-            let mut removal = installer.removal_blocking(name, delete_files, force, origin)?;
+            let mut removal = installer.removal_blocking(name, delete_files, origin)?;
             if let Some(found) = removal.found.as_ref().filter(|_| removal.deletes) {
                 if force {
-                    removal.lost = changes::since_preparation(&found.folder);
-                    return Ok(removal);
+                    removal.lost = changed_files(found.folders());
+                } else {
+                    unchanged(&removal.name, found.folders(), removal.insist)?;
                 }
-                let insist = match origin {
-                    RequestOrigin::Tool => "repeat with `force`",
-                    RequestOrigin::Person { .. } => "repeat with --force",
-                };
-                unchanged(&found.record, &found.folder, insist)?;
             }
             Ok(removal)
         })
@@ -76,7 +73,6 @@ impl Installer {
         &self,
         name: String,
         delete_files: bool,
-        force: bool,
         origin: RequestOrigin,
     ) -> Result<Removal, InstallError> {
         if origin == RequestOrigin::Tool {
@@ -104,8 +100,11 @@ impl Installer {
             found,
             delete_files,
             deletes,
-            force,
-            lost: BTreeSet::new(),
+            lost: ChangedFiles::new(),
+            insist: match origin {
+                RequestOrigin::Tool => "repeat with `force`",
+                RequestOrigin::Person { .. } => "repeat with --force",
+            },
         })
     }
 }
@@ -122,23 +121,19 @@ impl Removal {
         Some((&record.source, &record.commit))
     }
 
-    /// Returns the folder that will be deleted.
+    /// Returns the folder that will be deleted, with all commits in it.
     pub(crate) fn deletes(&self) -> Option<&Path> {
         let found = self.found.as_ref().filter(|_| self.deletes)?;
-        Some(&found.folder)
-    }
-
-    /// Returns true if changed files are deleted too.
-    pub(crate) fn is_forced(&self) -> bool {
-        self.force
+        Some(found.slot())
     }
 
     /// Returns the changed files that are deleted too.
-    pub(crate) fn lost(&self) -> &BTreeSet<PathBuf> {
+    pub(crate) fn lost(&self) -> &ChangedFiles {
         &self.lost
     }
 
-    /// Removes the server. The process that runs it stops it when its entry is gone.
+    /// Removes the server. The process that runs it stops it when its entry is gone. Files that were changed or added
+    /// after the planning are an error, since nobody agreed to their loss.
     pub(crate) async fn finish(self) -> Result<Removed, InstallError> {
         let installer = self.installer.clone();
         installer
@@ -147,6 +142,8 @@ impl Removal {
     }
 
     fn finish_blocking(self) -> Result<Removed, InstallError> {
+        let slot = self.found.as_ref().map(StoredServer::hold).transpose()?;
+        self.check_again(slot.as_ref())?;
         let Self {
             installer,
             name,
@@ -154,8 +151,7 @@ impl Removal {
             found,
             delete_files,
             deletes,
-            force: _,
-            lost: _,
+            ..
         } = self;
         let mut removed = Removed {
             unregistered: Vec::new(),
@@ -164,7 +160,6 @@ impl Removal {
             kept: None,
             notes: Vec::new(),
         };
-        let slot = found.as_ref().map(StoredServer::hold).transpose()?;
         for file in files {
             let keep = |text: &str| installer.store.back_up(&name, &file, text);
             if let Some(backup) = edit::remove(&file, &name, keep)? {
@@ -195,6 +190,34 @@ impl Removal {
         }
         removed.deleted = Some(slot.discard()?);
         Ok(removed)
+    }
+
+    /// Checks that the installation in the locked `slot` is still as it was planned to be removed.
+    fn check_again(&self, slot: Option<&StoreSlot>) -> Result<(), InstallError> {
+        let (Some(found), Some(slot)) = (&self.found, slot) else {
+            return Ok(());
+        };
+        if slot.record().as_ref() != Some(&found.record) {
+            return Err(InstallError::Meanwhile(self.name.clone()));
+        }
+        let files = if self.deletes {
+            changed_files(found.folders())
+        } else {
+            ChangedFiles::new()
+        };
+        let is_agreed = |(folder, files): (&PathBuf, &BTreeSet<PathBuf>)| {
+            let lost = self.lost.get(folder);
+            lost.is_some_and(|lost| files.is_subset(lost))
+        };
+        if files.iter().all(is_agreed) {
+            return Ok(());
+        }
+        let (name, insist) = (self.name.clone(), self.insist);
+        Err(InstallError::Changed {
+            name,
+            files,
+            insist,
+        })
     }
 }
 

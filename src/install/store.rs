@@ -57,6 +57,11 @@ pub(crate) struct InstallRecord {
 }
 
 impl InstallRecord {
+    /// Returns the names of its folders: of the commit, and of the previous one if it is kept.
+    pub(super) fn folders(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(&*self.folder).chain(self.previous.as_deref())
+    }
+
     /// Parses the source with all permissions, regardless of those in force now.
     pub(super) fn source(&self) -> Result<Source, SourceError> {
         let everything = SourcePermissions {
@@ -225,6 +230,16 @@ impl StoredServer {
     pub(super) fn hold(&self) -> Result<StoreSlot, StoreError> {
         StoreSlot::hold(&self.slot, &self.record.name)
     }
+
+    /// Returns the folder of all its commits.
+    pub(super) fn slot(&self) -> &Path {
+        &self.slot
+    }
+
+    /// Returns the folders of its commits.
+    pub(super) fn folders(&self) -> impl Iterator<Item = PathBuf> {
+        self.record.folders().map(|it| self.slot.join(it))
+    }
 }
 
 fn read_record(slot: &Path) -> Option<InstallRecord> {
@@ -274,10 +289,8 @@ impl StoreSlot {
         let record = self.record();
         let keep = |path: &Path| {
             let name = path.file_name().unwrap_or_default();
-            let is = |it: &Path| it.as_os_str() == name;
             record.as_ref().is_some_and(|record| {
-                let previous = record.previous.as_deref();
-                name == RECORD || is(&record.folder) || previous.is_some_and(is)
+                name == RECORD || record.folders().any(|it| it.as_os_str() == name)
             })
         };
         let entries = fs::read_dir(&self.path).map_err(failed("read", &self.path))?;
@@ -337,6 +350,11 @@ impl StoreSlot {
     /// Returns the path of a folder that a record names.
     pub(super) fn folder(&self, name: &Path) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// Returns the folders that a record names.
+    pub(super) fn folders(&self, record: &InstallRecord) -> impl Iterator<Item = PathBuf> {
+        record.folders().map(|it| self.folder(it))
     }
 
     /// Returns the name of a folder in the slot, for a record.

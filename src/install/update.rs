@@ -72,7 +72,7 @@ impl Installer {
         }
         if !force {
             let folder = attempt.slot().folder(&record.folder);
-            unchanged(&record, &folder, "repeat with --force")?;
+            unchanged(&record.name, [folder], "repeat with --force")?;
         }
         let name = record.name.clone();
         let fetched = FetchedServer::clone(self, request, &source, name, attempt, opened, job)?;

@@ -195,11 +195,11 @@ pub(super) fn removing(name: &str, removal: &Removal) -> String {
     if let Some(folder) = removal.deletes() {
         let folder = quoting::value(&folder.to_string_lossy());
         let _ = write!(text, "\ndeletes the folder {folder}");
-        if removal.is_forced() {
+        if !removal.lost().is_empty() {
             text.push_str("\nlocal changes to its files are lost");
         }
-        if !removal.lost().is_empty() {
-            let _ = write!(text, "\n  {}", quoting::files(removal.lost()));
+        for line in quoting::files_by_folder(removal.lost()) {
+            let _ = write!(text, "\n  in {line}");
         }
     }
     text

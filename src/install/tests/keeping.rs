@@ -202,3 +202,55 @@ async fn without_delete_files_they_stay_and_it_is_said() {
     assert!(deleted.deleted.is_some());
     world.assert_untouched("later");
 }
+
+#[tokio::test]
+async fn files_of_the_previous_commit_stop_a_removal_and_a_replacement_by_a_model() {
+    let (world, first) = world().await;
+    world.update(false).await.unwrap();
+    put(&first, ".env");
+    world.repository.commit(&[("serve.sh", "newest")]);
+    let replacement = InstallRequest {
+        overwrite: true,
+        origin: RequestOrigin::Tool,
+        ..world.request()
+    };
+    for refused in [
+        world.install(replacement).await.map(drop),
+        world.remove("weather", true).await.map(drop),
+    ] {
+        let error = refused.unwrap_err().to_string();
+        let shown = format!("in {:?}: \".env\"; copy", first.folder);
+        assert!(error.contains(&shown), "{error}");
+    }
+    assert!(first.folder.join(".env").exists());
+    let forced = world.installer.removal("weather", true, true, PERSON);
+    let forced = forced.await.unwrap();
+    assert!(forced.lost()[&first.folder].contains(Path::new(".env")));
+    let removed = forced.finish().await.unwrap();
+    assert_eq!(removed.deleted.as_deref(), first.folder.parent());
+}
+
+#[tokio::test]
+async fn files_added_after_the_decision_are_not_deleted_even_by_force() {
+    let (world, installed) = world().await;
+    for (force, file) in [(false, ".env"), (true, "data/weather.db")] {
+        let removal = world.installer.removal("weather", true, force, PERSON);
+        let removal = removal.await.unwrap();
+        put(&installed, file);
+        let error = removal.finish().await.unwrap_err().to_string();
+        assert!(error.contains(file), "{error}");
+        assert!(installed.folder.join(file).exists());
+        assert!(world.config().contains("weather"));
+    }
+}
+
+#[tokio::test]
+async fn an_update_after_the_decision_stops_a_removal() {
+    let (world, _) = world().await;
+    let removal = world.installer.removal("weather", true, true, PERSON);
+    let removal = removal.await.unwrap();
+    let updated = world.update(false).await.unwrap();
+    let error = removal.finish().await.unwrap_err();
+    assert!(matches!(error, InstallError::Meanwhile(_)), "{error}");
+    assert!(updated.folder.exists() && world.config().contains("weather"));
+}

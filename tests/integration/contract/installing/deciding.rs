@@ -165,11 +165,28 @@ fn a_removal_is_asked_about_too() {
         lines[1].starts_with("installed from https://localhost"),
         "{lines:?}"
     );
-    assert_eq!(lines[3], format!("deletes the folder {folder:?}"));
+    let slot = folder.rsplit_once('/').unwrap().0;
+    assert_eq!(lines[3], format!("deletes the folder {slot:?}"));
     assert_eq!(lines[4], "local changes to its files are lost");
-    assert_eq!(lines[5], r#"  "server.py""#);
+    assert_eq!(lines[5], format!(r#"  in {folder:?}: "server.py""#));
     client.succeeded(&respond(&client, &question, call, "accept"));
     world.assert_untouched();
+}
+
+#[test]
+fn a_file_added_during_the_question_is_not_deleted() {
+    let world = World::simple();
+    let client = asking(&world);
+    let (call, question, _) = asked(&client, INSTALL, &world.arguments(json!({})));
+    let installed = client.succeeded(&respond(&client, &question, call, "accept"));
+    let weather = json!({"server_name": "weather", "delete_files": true});
+    let (call, question, _) = asked(&client, UNINSTALL, &weather);
+    let file = format!("{}/.env", installed["folder"].as_str().unwrap());
+    std::fs::write(&file, "KEY=mine").unwrap();
+    let said = client.failed(&respond(&client, &question, call, "accept"));
+    says(&said, &[r#"".env""#, "`force`"]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "KEY=mine");
+    assert!(world.config().contains("weather"));
 }
 
 #[test]
