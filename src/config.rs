@@ -35,6 +35,7 @@ mod server_tables;
 mod show;
 mod spec;
 mod units;
+mod written_entry;
 
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,7 @@ pub(crate) use spec::{
     CompiledToolFilter, MetaToolSet, OnBroken, ReloadMode, ServerSpec, StandbyMode, Timeouts,
 };
 pub(crate) use units::{parse_duration, parse_size};
+pub(crate) use written_entry::{WrittenEntry, written_entry};
 
 /// Effective configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

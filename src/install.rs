@@ -21,6 +21,7 @@ mod progress;
 mod registration;
 mod removal;
 mod request;
+mod slot_cleanup;
 mod source;
 mod store;
 mod update;

@@ -87,13 +87,16 @@ pub(crate) enum EditError {
     },
 }
 
+/// Receives the text of a file before an entry in it is replaced; again if another program changes the file meanwhile.
+pub(crate) type KeepText<'k> = &'k mut dyn FnMut(&str) -> io::Result<()>;
+
 /// Adds a server to `file`, which is created if missing. An existing server of this name is an error, unless
-/// `overwrite` replaces its whole entry.
+/// `overwrite` is given: its whole entry is then replaced.
 pub(crate) fn add(
     file: &Path,
     name: &str,
     server: &NewServer,
-    overwrite: bool,
+    mut overwrite: Option<KeepText<'_>>,
 ) -> Result<ServerAddition, EditError> {
     let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if name.is_empty() || !name.chars().all(is_good) {
@@ -103,9 +106,12 @@ pub(crate) fn add(
     let edit = |file: &Path, text: Option<&str>| {
         let document = ConfigDocument::parse(file, text.unwrap_or_default())?;
         let replaced = document.has(name);
-        if replaced && !overwrite {
-            let (name, file) = (name.to_owned(), file.to_owned());
-            return Err(EditError::Exists { name, file });
+        if replaced {
+            let Some(keep) = &mut overwrite else {
+                let (name, file) = (name.to_owned(), file.to_owned());
+                return Err(EditError::Exists { name, file });
+            };
+            keep(text.unwrap_or_default()).map_err(not_kept(file))?;
         }
         change = Some(ServerAddition {
             file: file.to_owned(),
@@ -138,12 +144,7 @@ pub(crate) fn remove<T>(
             return Ok(None);
         }
         if let Some(keep) = keep.take() {
-            let failed = |source| EditError::Io {
-                doing: "back up",
-                path: file.to_owned(),
-                source,
-            };
-            kept = Some(keep(text).map_err(failed)?);
+            kept = Some(keep(text).map_err(not_kept(file))?);
         }
         let edited = match document.form {
             FileFormat::Json => json::remove(&document, name)?,
@@ -154,6 +155,15 @@ pub(crate) fn remove<T>(
     };
     atomic_write::rewrite(file, edit)?;
     Ok(kept)
+}
+
+fn not_kept(file: &Path) -> impl FnOnce(io::Error) -> EditError {
+    let path = file.to_owned();
+    move |source| EditError::Io {
+        doing: "back up",
+        path,
+        source,
+    }
 }
 
 /// Replaces the folder `from` with `to` throughout `file`, as a whole path and as the beginning of a path. Returns

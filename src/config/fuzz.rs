@@ -82,7 +82,7 @@ fn written(file: &Path, text: &str) {
         ..NewServer::default()
     };
     let read = || fs::read_to_string(file).expect("the file");
-    if edit::add(file, "added", &server, false).is_err() {
+    if edit::add(file, "added", &server, None).is_err() {
         return assert_eq!(read(), text);
     }
     // A blank JSON file keeps the object that `add` created.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::keys::{self, ValueKind};
 use super::location::Located;
 use super::node::{Entries, Node, Value};
+use super::section::Section;
 use crate::command_line::{CommandLine, program_name};
 
 /// Entry that runs a server through the proxy.
@@ -169,6 +170,12 @@ pub(super) fn config_file(args: &[String]) -> Option<&str> {
         Some(at) => options.get(at + 1).map(String::as_str),
         None => attached.find_map(|word| word.strip_prefix("--config=")),
     }
+}
+
+/// Whether the entry runs the proxy.
+pub(super) fn is_own_entry(section: &Section, this_program: Option<&Path>) -> bool {
+    let command = section.text("command");
+    command.is_some_and(|(command, _)| is_own(command, &section.list("args"), this_program))
 }
 
 /// Returns the number of words of the proxy before a server's command: those that setup wrote (`words`), or a program

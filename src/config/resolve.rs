@@ -139,11 +139,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn is_own(&self) -> bool {
-        let program = self.around.program.as_deref();
-        let command = self.section.text("command");
-        command.is_some_and(|(command, _)| {
-            own_entry::is_own(command, &self.section.list("args"), program)
-        })
+        own_entry::is_own_entry(self.section, self.around.program.as_deref())
     }
 
     /// Returns the command or the address; `None` if it is blank and `other` is not, as in templates with both keys.

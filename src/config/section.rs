@@ -27,6 +27,8 @@ pub(crate) fn is_name_char(c: char) -> bool {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Section {
     pub(super) settings: Vec<(&'static str, Located<Setting>)>,
+    /// True if it is the entry of a server behind the proxy.
+    pub(super) is_wrapped: bool,
 }
 
 /// Value of a key.
@@ -336,6 +338,7 @@ impl SectionReader<'_> {
             Some(WrappedEntry { server, options }) => {
                 let mut section = self.client_server(name, &server, keys);
                 section.add(self.section(name, &options, &keys::SERVER));
+                section.is_wrapped = true;
                 section
             }
             None => self.section(name, node, keys),

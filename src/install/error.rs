@@ -81,6 +81,28 @@ pub(crate) enum InstallError {
         /// How to go on in spite of that.
         insist: &'static str,
     },
+    #[error(
+        "the entry `{0}` starts mcp-proxy itself, so a model may neither remove nor replace it: the client would lose \
+         the proxy and all of its servers; a person can, with mcp-proxy uninstall {0}"
+    )]
+    Own(String),
+    #[error(
+        "server `{name}` is already installed and its entry in {} has no or other values of {}; nothing was changed; \
+         set them there, replace the entry with {}, or choose another name",
+        file.display(),
+        variables.join(", "),
+        if *tool { "`overwrite`" } else { "--overwrite" }
+    )]
+    OtherVariables {
+        name: String,
+        file: PathBuf,
+        variables: Vec<String>,
+        tool: bool,
+    },
+    #[error(
+        "the value of the variable `{0}` contains a NUL character, which no process can receive"
+    )]
+    VariableValue(String),
     #[error("another process updated or removed `{0}` meanwhile; repeat the removal")]
     Meanwhile(String),
     #[error(

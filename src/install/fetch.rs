@@ -7,14 +7,15 @@ use tokio_util::sync::CancellationToken;
 use super::InstallError;
 use super::changes::unchanged;
 use super::clone::{CloneContext, ListedRepository};
-use super::fetched::{FetchedServer, SlotCleanup};
+use super::fetched::FetchedServer;
 use super::installer::{Installer, open};
 use super::progress::StepListener;
 use super::request::{InstallRequest, RequestOrigin};
+use super::slot_cleanup::SlotCleanup;
 use super::source::{Source, SourcePermissions};
 use super::store::{InstallRecord, StoreSlot};
 use super::variables;
-use crate::config::{edit, is_variable_name};
+use crate::config::{edit, is_variable_name, written_entry};
 
 /// Maximum number of variables from a model: more would hide one another in one question.
 const MOST_VARIABLES: usize = 32;
@@ -46,6 +47,7 @@ impl Installer {
             .name
             .clone()
             .unwrap_or_else(|| source.default_name());
+        self.check_own(&name, request.origin)?;
         let slot = self.store.slot(&source.place, &name)?;
         let attempt = SlotCleanup::new(slot);
         let known = attempt.slot().record();
@@ -64,6 +66,9 @@ impl Installer {
         if let Some(record) = &known {
             let same = is_same(record, &opened, &source, request, attempt.slot());
             if same && !request.overwrite {
+                if let Some(file) = places.first() {
+                    self.check_entry(&name, file, request)?;
+                }
                 return FetchedServer::same(self, request, attempt, record.clone(), job).known();
             }
             if let Some(file) = places.first().filter(|_| !request.overwrite) {
@@ -79,6 +84,28 @@ impl Installer {
             }
         }
         FetchedServer::clone(self, request.clone(), &source, name, attempt, opened, job)
+    }
+
+    /// Checks that the entry of an installed server in `file` has the variables of the request, since it stays as it is.
+    fn check_entry(
+        &self,
+        name: &str,
+        file: &Path,
+        request: &InstallRequest,
+    ) -> Result<(), InstallError> {
+        let entry = written_entry(&self.around, name);
+        let known = entry.map(|it| it.variables).unwrap_or_default();
+        let others = request.env.iter().filter(|it| !known.contains(it));
+        let variables: Vec<String> = others.map(|(name, _)| name.clone()).collect();
+        if variables.is_empty() {
+            return Ok(());
+        }
+        Err(InstallError::OtherVariables {
+            name: name.to_owned(),
+            file: file.to_owned(),
+            variables,
+            tool: request.origin == RequestOrigin::Tool,
+        })
     }
 
     /// Returns the parsed source if the requester may install it.
@@ -107,12 +134,15 @@ fn check_variables(variables: &[(String, String)]) -> Result<(), InstallError> {
     if variables.len() > MOST_VARIABLES {
         return Err(InstallError::Variables(MOST_VARIABLES));
     }
-    for (name, _) in variables {
+    for (name, value) in variables {
         if !is_variable_name(name) {
             return Err(InstallError::VariableName(name.clone()));
         }
         if variables::steers(name) {
             return Err(InstallError::Steering(name.clone()));
+        }
+        if value.contains('\0') {
+            return Err(InstallError::VariableValue(name.clone()));
         }
     }
     Ok(())

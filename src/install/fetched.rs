@@ -11,43 +11,16 @@ use super::dependencies::{CommandInputs, PrepareCommand, PrepareContext};
 use super::installer::Installer;
 use super::plan::Plan;
 use super::progress::InstallStep;
-use super::registration::{command, entry, home, installed_server, missing, plan, repath};
+use super::registration::{
+    command, entry, home, installed_server, missing, plan, repath, replacement,
+};
 use super::request::{InstallOutcome, InstallRequest, Installed, RequestOrigin};
+use super::slot_cleanup::SlotCleanup;
 use super::source::{Source, subdir_of};
-use super::store::{InstallRecord, StoreSlot};
+use super::store::InstallRecord;
 use super::variables;
-use crate::config::edit;
-
-/// Slot that on drop removes all files that its record does not name, and itself if it has no record.
-#[derive(Debug)]
-pub(super) struct SlotCleanup {
-    slot: Option<StoreSlot>,
-}
-
-impl SlotCleanup {
-    pub(super) fn new(slot: StoreSlot) -> Self {
-        Self { slot: Some(slot) }
-    }
-
-    pub(super) fn slot(&self) -> &StoreSlot {
-        self.slot.as_ref().expect("the slot is held until the end")
-    }
-}
-
-impl Drop for SlotCleanup {
-    fn drop(&mut self) {
-        let Some(slot) = self.slot.take() else {
-            return;
-        };
-        let tidied = match slot.record() {
-            Some(_) => slot.remove_unrecorded(),
-            None => slot.discard().map(drop),
-        };
-        if let Err(error) = tidied {
-            tracing::warn!(%error, "cannot remove the files of a failed installation");
-        }
-    }
-}
+use crate::config::edit::{self, KeepText};
+use crate::config::written_entry;
 
 /// Information for the person who decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -369,10 +342,26 @@ impl FetchedServer {
             .collect();
         self.record.registered = others.iter().chain([&file]).cloned().collect();
         slot.write(&self.record)?;
-        if let Err(error) = edit::add(&file, &self.record.name, &server, self.request.overwrite) {
+        let replaced = written_entry(&self.installer.around, &self.record.name);
+        let mut backup = None;
+        let mut keep = |text: &str| {
+            let store = &self.installer.store;
+            backup = Some(store.back_up(&self.record.name, &file, text)?);
+            Ok(())
+        };
+        let overwrite: Option<KeepText<'_>> = if self.request.overwrite {
+            Some(&mut keep)
+        } else {
+            None
+        };
+        if let Err(error) = edit::add(&file, &self.record.name, &server, overwrite) {
             // Dropping the attempt removes folders that are no longer recorded.
             slot.restore(before.as_ref())?;
             return Err(error.into());
+        }
+        if let (Some(replaced), Some(backup)) = (replaced, &backup) {
+            let now = written_entry(&self.installer.around, &self.record.name);
+            notes.push(replacement(&self.record.name, &replaced, now, backup));
         }
         if let Some(before) = &before {
             notes.extend(repath(slot, before, &self.record, &others));
@@ -385,6 +374,7 @@ impl FetchedServer {
         Ok(Installed {
             reason: fresh.plan.reason,
             considered: fresh.plan.considered,
+            backups: backup.into_iter().collect(),
             notes,
             ..installed_server(outcome, &self.record, before.as_ref(), slot)
         })
@@ -397,7 +387,7 @@ impl FetchedServer {
             let file = edit::choose(&self.installer.around, name);
             let (plan, build) = (&fresh.plan, fresh.build());
             let server = entry(&self.record, plan, build, &fresh.home, &self.request);
-            edit::add(&file, name, &server, false)?;
+            edit::add(&file, name, &server, None)?;
             if !self.record.registered.contains(&file) {
                 self.record.registered.push(file);
             }

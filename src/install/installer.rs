@@ -101,6 +101,19 @@ impl Installer {
         Ok(())
     }
 
+    /// Returns true if the entry `name` starts mcp-proxy itself, which a model may neither remove nor replace.
+    pub(super) fn check_own(
+        &self,
+        name: &str,
+        origin: RequestOrigin,
+    ) -> Result<bool, InstallError> {
+        let is_own = config::written_entry(&self.around, name).is_some_and(|it| it.is_own);
+        if is_own && origin == RequestOrigin::Tool {
+            return Err(InstallError::Own(name.to_owned()));
+        }
+        Ok(is_own)
+    }
+
     /// Checks that a model may install this source.
     pub(super) fn check_allowed(&self, source: &Source) -> Result<(), InstallError> {
         let repository = source.repository();

@@ -1,5 +1,6 @@
 //! Turns a plan into an entry of a configuration file, and replaces the folder in an entry.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::InstallError;
@@ -9,7 +10,7 @@ use super::plan::{Argument, Plan, PrepareStep, Venv};
 use super::request::{InstallOutcome, InstallRequest, Installed};
 use super::store::{InstallRecord, StoreSlot};
 use crate::config::edit::{self, NewServer};
-use crate::config::shown_words;
+use crate::config::{WrittenEntry, shown_words};
 
 /// Returns the working directory of a server.
 pub(super) fn home(folder: &Path, subdir: Option<&Path>) -> Result<PathBuf, InstallError> {
@@ -172,6 +173,28 @@ pub(super) fn missing(server: &NewServer, is_set: impl Fn(&str) -> bool) -> Opti
     })
 }
 
+/// Returns a note on the entry of the server `name` that was replaced: what only its `backup` has `now`.
+pub(super) fn replacement(
+    name: &str,
+    replaced: &WrittenEntry,
+    now: Option<WrittenEntry>,
+    backup: &Path,
+) -> String {
+    let backup = backup.display();
+    let mut text = format!("replaced the former entry `{name}`, which is kept in {backup}");
+    let kept = now.map(|it| it.variables).unwrap_or_default();
+    let is_lost = |name: &&str| !kept.iter().any(|(it, _)| it == name);
+    let names = replaced.variables.iter().map(|(name, _)| &**name);
+    let lost: Vec<&str> = names.filter(is_lost).collect();
+    if !lost.is_empty() {
+        let _ = write!(text, "; the new entry lacks its {}", lost.join(", "));
+    }
+    if replaced.is_own {
+        text.push_str("; it started mcp-proxy itself, so the client no longer has the proxy");
+    }
+    text
+}
+
 /// Replaces the folder of `before` with that of `after` in `files`; returns notes on failures.
 pub(super) fn repath(
     slot: &StoreSlot,
@@ -214,6 +237,7 @@ pub(super) fn installed_server(
         reference: record.reference.clone(),
         folder: slot.folder(&record.folder),
         registered: record.registered.clone(),
+        backups: Vec::new(),
         command: shown_words(record.command.iter().map(String::as_str)),
         reason: String::new(),
         considered: Vec::new(),

@@ -20,6 +20,8 @@ pub(crate) struct Removal {
     files: Vec<PathBuf>,
     /// Its installation, if any.
     found: Option<StoredServer>,
+    /// True if the entry starts mcp-proxy itself.
+    is_own: bool,
     delete_files: bool,
     /// True if the files will be deleted; decided before a person is asked.
     deletes: bool,
@@ -79,6 +81,7 @@ impl Installer {
             self.check_enabled()?;
         }
         edit::check_all(&self.around)?;
+        let is_own = self.check_own(&name, origin)?;
         let files = edit::places_of(&self.around, &name);
         let found = match self.find(&name) {
             // The entry of a server that was not installed can be removed as well.
@@ -98,6 +101,7 @@ impl Installer {
             name,
             files,
             found,
+            is_own,
             delete_files,
             deletes,
             lost: ChangedFiles::new(),
@@ -149,6 +153,7 @@ impl Removal {
             name,
             files,
             found,
+            is_own,
             delete_files,
             deletes,
             ..
@@ -166,6 +171,11 @@ impl Removal {
                 removed.backups.push(backup);
                 removed.unregistered.push(file);
             }
+        }
+        if is_own {
+            removed.notes.push(format!(
+                "`{name}` started mcp-proxy itself, so the client no longer has the proxy; the backup has the entry"
+            ));
         }
         let (Some(found), Some(slot)) = (found, slot) else {
             removed.notes.push(format!(

@@ -61,6 +61,8 @@ pub(crate) struct Installed {
     pub(crate) folder: PathBuf,
     /// Configuration files that register it.
     pub(crate) registered: Vec<PathBuf>,
+    /// Backup of the file whose entry was replaced.
+    pub(crate) backups: Vec<PathBuf>,
     /// Start command and its reason; the reason is empty if the server was already installed.
     pub(crate) command: Vec<String>,
     pub(crate) reason: String,

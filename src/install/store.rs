@@ -155,7 +155,7 @@ impl Store {
         Some(folder.join(format!("{name}.log")))
     }
 
-    /// Saves `text`, the content of `file` before the removal of the server `name`. Returns the path of the copy.
+    /// Saves `text`, the content of `file` before the entry `name` is removed or replaced. Returns the path of the copy.
     pub(super) fn back_up(&self, name: &str, file: &Path, text: &str) -> io::Result<PathBuf> {
         let folder = self.root.with_file_name("backups");
         let original = file.file_name().unwrap_or_default().to_string_lossy();

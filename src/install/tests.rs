@@ -2,6 +2,7 @@
 
 mod failing;
 mod keeping;
+mod replacing;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -139,7 +139,10 @@ pub(super) fn installing(proposal: &InstallSummary) -> String {
     let mut text = format!("Install the MCP server `{name}` from {source}?\ncommit: {commit}");
     if let Some(file) = replaces {
         let file = quoting::value(&file.to_string_lossy());
-        let _ = write!(text, "\nreplaces the entry `{name}` in {file}");
+        let _ = write!(
+            text,
+            "\nreplaces the entry `{name}` in {file} and keeps a backup"
+        );
     }
     if !prepare.is_empty() {
         text.push_str("\nsetup commands:");

@@ -225,6 +225,7 @@ fn described(installed: &Installed) -> Value {
         "commit": installed.commit,
         "folder": installed.folder.to_string_lossy(),
         "config_files": texts(&installed.registered),
+        "backups": texts(&installed.backups),
         "command": installed.command,
         "reason": installed.reason,
         "considered": installed.considered,

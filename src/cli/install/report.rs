@@ -74,6 +74,9 @@ pub(super) fn installed_text(installed: &Installed) -> String {
     for file in &installed.registered {
         let _ = writeln!(text, "  entry in  {}", file.display());
     }
+    for backup in &installed.backups {
+        let _ = writeln!(text, "  backup    {}", backup.display());
+    }
     for note in &installed.notes {
         let _ = writeln!(text, "  note      {}", output::clean(note));
     }
@@ -96,6 +99,7 @@ pub(super) fn installed_json(installed: &Installed, visited: &[ServerVisit]) -> 
         "reference": installed.reference,
         "folder": installed.folder.to_string_lossy(),
         "registered": texts(&installed.registered),
+        "backups": texts(&installed.backups),
         "command": installed.command,
         "reason": installed.reason,
         "considered": installed.considered,

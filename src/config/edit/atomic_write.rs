@@ -194,7 +194,7 @@ mod tests {
         let link = folder.path().join(".mcp.json");
         symlink("real/link.json", &link).unwrap();
         symlink("mcp.json", folder.path().join("real/link.json")).unwrap();
-        let change = add(&link, "x", &server(), false).unwrap();
+        let change = add(&link, "x", &server(), None).unwrap();
         assert_eq!(change.file, path);
         assert!(fs::read_link(&link).is_ok() && text_of(&path).contains("\"x\""));
         let mode = fs::metadata(&path).unwrap().permissions().mode();
@@ -202,10 +202,10 @@ mod tests {
         // Creates the target of a dangling symlink.
         let link = folder.path().join("mcp-proxy.toml");
         symlink("real/own.toml", &link).unwrap();
-        assert!(add(&link, "x", &server(), false).unwrap().created);
+        assert!(add(&link, "x", &server(), None).unwrap().created);
         assert!(fs::read_link(&link).is_ok() && text_of(&link).contains("[servers.x]"));
         symlink("circle.json", folder.path().join("circle.json")).unwrap();
-        assert!(add(&folder.path().join("circle.json"), "x", &server(), false).is_err());
+        assert!(add(&folder.path().join("circle.json"), "x", &server(), None).is_err());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
         let error = remove(&path, "x", |_| Ok(())).unwrap_err();
         assert!(matches!(error, EditError::ReadOnly(_)), "{error}");
@@ -215,7 +215,7 @@ mod tests {
     fn a_new_file_is_for_its_owner_alone_and_the_owner_of_an_old_one_is_kept() {
         let (_folder, path) = file(".mcp.json", "{}");
         fs::remove_file(&path).unwrap();
-        add(&path, "x", &server(), false).unwrap();
+        add(&path, "x", &server(), None).unwrap();
         let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(), 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
@@ -236,7 +236,7 @@ mod tests {
         // The name leaves no room for the suffix of the new file's name.
         let (_folder, path) = file(&format!("{}.json", "x".repeat(250)), "{\"other\": 1}");
         let inode = fs::metadata(&path).unwrap().ino();
-        add(&path, "x", &server(), false).unwrap();
+        add(&path, "x", &server(), None).unwrap();
         assert!(text_of(&path).contains("\"x\""));
         remove(&path, "x", |_| Ok(())).unwrap();
         assert_eq!(text_of(&path), "{\"other\": 1}");
@@ -257,7 +257,7 @@ mod tests {
         let (folder, path) = file(".mcp.json", "{}");
         let left = folder.path().join("..mcp.json.mcp-proxy-new");
         symlink("/elsewhere", &left).unwrap();
-        add(&path, "x", &server(), false).unwrap();
+        add(&path, "x", &server(), None).unwrap();
         assert!(fs::symlink_metadata(left).is_err());
     }
 
@@ -271,7 +271,7 @@ mod tests {
                     scope.spawn(move || {
                         for at in 0..8 {
                             let name = format!("s{writer}-{at}");
-                            add(path, &name, &server(), false).unwrap();
+                            add(path, &name, &server(), None).unwrap();
                         }
                     });
                 }

@@ -41,7 +41,7 @@ pub(super) fn read(path: &Path) -> String {
 #[track_caller]
 fn added(name: &str, text: &str) -> String {
     let (_folder, path) = file(name, text);
-    let change = add(&path, "x", &server(), false).unwrap();
+    let change = add(&path, "x", &server(), None).unwrap();
     assert_eq!((change.created, change.replaced), (false, false));
     let after = read(&path);
     assert!(remove(&path, "x").unwrap());
@@ -192,7 +192,7 @@ fn a_written_entry_is_read_as_the_same_server() {
             cwd: Some(cwd.clone()),
             ..server()
         };
-        add(&path, "x", &server, false).unwrap();
+        add(&path, "x", &server, None).unwrap();
         let loaded = super::super::load(&ConfigContext {
             explicit: Some(path.clone()),
             cwd: folder.path().to_owned(),
@@ -289,10 +289,14 @@ fn an_entry_is_replaced_only_when_asked() {
     };
     for (name, before, after) in cases {
         let (_folder, path) = file(name, before);
-        let error = add(&path, "x", &new, false).unwrap_err();
+        let error = add(&path, "x", &new, None).unwrap_err();
         assert!(matches!(error, EditError::Exists { .. }), "{error}");
         assert_eq!(read(&path), before);
-        assert!(add(&path, "x", &new, true).unwrap().replaced);
+        assert!(
+            add(&path, "x", &new, Some(&mut |_| Ok(())))
+                .unwrap()
+                .replaced
+        );
         assert_eq!(read(&path), after);
     }
 }
@@ -317,14 +321,16 @@ fn a_file_that_cannot_be_edited_stays_as_it_is() {
     ];
     for (name, text, said) in cases {
         let (_folder, path) = file(name, text);
-        let error = add(&path, "x", &server(), true).unwrap_err().to_string();
+        let error = add(&path, "x", &server(), Some(&mut |_| Ok(())))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(said), "{error}");
         assert_eq!(read(&path), text);
     }
     let (_folder, path) = file("mcp-proxy.toml", "servers = { x = {}, a = {} }");
     assert!(remove(&path, "x").is_err());
     for name in ["", "a b", "../x", "a\"b"] {
-        let error = add(&path, name, &server(), false).unwrap_err();
+        let error = add(&path, name, &server(), None).unwrap_err();
         assert!(matches!(error, EditError::Name(_)), "{error}");
     }
 }
@@ -333,7 +339,7 @@ fn a_file_that_cannot_be_edited_stays_as_it_is() {
 fn a_missing_file_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(".mcp.json");
-    let change = add(&path, "x", &server(), false).unwrap();
+    let change = add(&path, "x", &server(), None).unwrap();
     assert!(change.created && read(&path).ends_with("\n}\n"));
     assert!(remove(&path, "x").unwrap());
     assert_eq!(read(&path), "{\n  \"mcpServers\": {}\n}\n");

@@ -234,7 +234,7 @@ fn the_question_before_an_installation_names_everything_that_is_run() {
         ..proposal()
     });
     for line in [
-        "replaces the entry `clock` in \"/p/.mcp.json\"",
+        "replaces the entry `clock` in \"/p/.mcp.json\" and keeps a backup\n",
         "setup commands:\n  npm ci",
         "  NEW = \"v\" (not mentioned in the repository)\n  KNOWN = \"v\"\n",
         "note: n11\nnote: 2 more notes are not shown",

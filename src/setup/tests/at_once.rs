@@ -27,7 +27,7 @@ fn setups_at_once_lose_nothing() {
                     command: "new".to_owned(),
                     ..NewServer::default()
                 };
-                edit::add(path, &format!("new{n}"), &server, false).unwrap();
+                edit::add(path, &format!("new{n}"), &server, None).unwrap();
             });
         }
     });

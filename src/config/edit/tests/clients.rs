@@ -65,15 +65,19 @@ fn a_server_is_added_where_a_client_has_its_own_and_hides_none() {
         let (_folder, path) = file(name, &text);
         let before = servers(&path);
         assert!(before.contains(&"a".to_owned()), "{text}");
-        assert!(!add(&path, "x", &new(), false).unwrap().replaced);
+        assert!(!add(&path, "x", &new(), None).unwrap().replaced);
         let after = servers(&path);
         assert_eq!(after.len(), before.len() + 1, "{}", read(&path));
         assert!(has(&path, "x") && has(&path, "a"));
-        let again = add(&path, "a", &new(), false).unwrap_err();
+        let again = add(&path, "a", &new(), None).unwrap_err();
         assert!(matches!(again, EditError::Exists { .. }), "{again}");
         assert!(remove(&path, "x").unwrap());
         assert_eq!(read(&path), text);
-        assert!(add(&path, "a", &new(), true).unwrap().replaced);
+        assert!(
+            add(&path, "a", &new(), Some(&mut |_| Ok(())))
+                .unwrap()
+                .replaced
+        );
         assert_eq!(servers(&path).len(), before.len(), "{}", read(&path));
         assert!(remove(&path, "a").unwrap(), "{}", read(&path));
         assert_eq!(servers(&path).len(), before.len() - 1, "{}", read(&path));
@@ -85,7 +89,7 @@ fn the_form_of_open_code_is_only_read() {
     let text = "{\"mcp\": {\"a\": {\"type\": \"local\", \"command\": [\"y\"]}}}";
     let (_folder, path) = file("opencode.json", text);
     assert_eq!(servers(&path), ["a"]);
-    let error = add(&path, "x", &new(), false).unwrap_err().to_string();
+    let error = add(&path, "x", &new(), None).unwrap_err().to_string();
     assert!(error.contains("write them as {\"mcpServers\""), "{error}");
     assert_eq!(read(&path), text);
     assert!(remove(&path, "a").unwrap());
@@ -114,8 +118,8 @@ fn a_file_with_a_key_twice_is_left_alone() {
         let (_folder, path) = file(".mcp.json", text);
         let errors = [
             remove(&path, "x").unwrap_err(),
-            add(&path, "x", &server(), true).unwrap_err(),
-            add(&path, "new", &server(), false).unwrap_err(),
+            add(&path, "x", &server(), Some(&mut |_| Ok(()))).unwrap_err(),
+            add(&path, "new", &server(), None).unwrap_err(),
             check(&path).unwrap_err(),
         ];
         for error in errors {

@@ -121,7 +121,8 @@ fn a_replacement_is_said_to_be_one() {
     let arguments = world.arguments(json!({"server_name": "clock", "overwrite": true}));
     let (call, question, lines) = asked(&client, INSTALL, &arguments);
     let file = world.stage.project.path(".mcp.json");
-    let replaced = format!("replaces the entry `clock` in {:?}", file.to_str().unwrap());
+    let file = file.to_str().unwrap();
+    let replaced = format!("replaces the entry `clock` in {file:?} and keeps a backup");
     assert!(lines.contains(&replaced), "{lines:?}");
     client.failed(&respond(&client, &question, call, "decline"));
     world.assert_untouched();

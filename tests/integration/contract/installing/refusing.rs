@@ -57,6 +57,10 @@ fn arguments_that_make_no_sense() {
             "`env_vars` must be an object of strings",
         ),
         (
+            world.arguments(json!({"env_vars": {"A": "x\u{0}"}})),
+            "the value of the variable `A` contains a NUL character",
+        ),
+        (
             world.arguments(json!({"auto_detect": "yes"})),
             "`auto_detect` must be true or false",
         ),

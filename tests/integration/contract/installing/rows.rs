@@ -94,6 +94,11 @@ fn the_same_commit_again_changes_nothing() {
     assert_eq!(said["outcome"], "was installed already");
     assert_eq!(said["server_name"], "weather");
     assert_eq!(said["commit"], world.head());
+    let other = world.arguments(json!({"env_vars": {"CITY": "oslo"}}));
+    says(
+        &client.failure(INSTALL, &other),
+        &["other values of CITY; nothing was changed", "`overwrite`"],
+    );
     assert_eq!((world.config(), world.left()), (config, left));
     let said = client.success(INSTALL_AND_LOAD, &world.arguments(json!({})));
     assert_eq!(said["tools"], json!(["forecast"]));
@@ -203,6 +208,9 @@ fn a_name_that_is_taken() {
         !std::path::Path::new(&format!("/proc/{before}")).exists()
     });
     assert!(world.config().contains("// the clock"));
+    let backup = said["backups"][0].as_str().unwrap();
+    assert_eq!(std::fs::read_to_string(backup).unwrap(), World::before());
+    assert!(said["notes"].to_string().contains(backup), "{said}");
 }
 
 /// The next commit replaces the running one, and answers from then on.
