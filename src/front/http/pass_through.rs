@@ -102,7 +102,9 @@ impl PassThrough {
         };
         let spec = self.choose(&config);
         let spec = spec.map_err(|error| ErrorResponse::crowded(error.to_string()))?;
-        if paths::is_of_endpoint(&request, spec) {
+        let known = spec.listens.as_ref().and_then(paths::known_endpoint);
+        let is_of = |endpoint: &str| paths::is_of_endpoint(&request, endpoint);
+        if known.as_deref().is_some_and(is_of) {
             return Ok(super::handle(State(front.clone()), request).await);
         }
         front.0.access_control.check_token(request.headers())?;
@@ -116,6 +118,15 @@ impl PassThrough {
             None => front.modern_session().await?,
         };
         let server = server_of(&session, spec).await?;
+        if known.is_none() {
+            // The path of the endpoint is found when the process starts.
+            let exchange = server.begin_exchange().await;
+            let exchange = exchange.map_err(|error| ErrorResponse::crowded(error.to_string()))?;
+            if paths::is_of_endpoint(&request, exchange.endpoint().path()) {
+                drop(exchange);
+                return Ok(super::handle(State(front.clone()), request).await);
+            }
+        }
         forwarding::forward(front, &server, request).await
     }
 }

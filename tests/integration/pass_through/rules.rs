@@ -93,19 +93,20 @@ fn pages_of_others_open_no_websocket() {
 
 #[test]
 fn the_servers_own_endpoint_is_served_by_the_proxy() {
-    let url = "http://127.0.0.1:{port}/api/mcp";
-    let stage = Stage::start_at(SiteOn::FastMcp, url, &["{port}", "/api/mcp"], &[]);
-    let kinds = [
-        ("Content-Type", "application/json"),
-        ("Accept", "application/json, text/event-stream"),
-    ];
-    let client = Legacy::begin(&stage.site);
-    let session = [&kinds[..], &[("Mcp-Session-Id", &client.id)]].concat();
-    let call = request(&json!(9), "tools/call", &json!({"name": "mark"}));
-    let called = |path: &str| stage.ask("POST", path, &session, &call).last();
-    assert_eq!(called("/api/mcp").tool_text(), "v0");
-    stage.save("v0", "v1");
-    assert_eq!(called("/api/%6Dcp/").tool_text(), "v1");
+    for url in ["http://127.0.0.1:{port}/api/mcp", "auto"] {
+        let stage = Stage::start_at(SiteOn::FastMcp, url, &["{port}", "/api/mcp"], &[]);
+        let kinds = [
+            ("Content-Type", "application/json"),
+            ("Accept", "application/json, text/event-stream"),
+        ];
+        let client = Legacy::begin(&stage.site);
+        let session = [&kinds[..], &[("Mcp-Session-Id", &client.id)]].concat();
+        let call = request(&json!(9), "tools/call", &json!({"name": "mark"}));
+        let called = |path: &str| stage.ask("POST", path, &session, &call).last();
+        assert_eq!(called("/api/mcp").tool_text(), "v0");
+        stage.save("v0", "v1");
+        assert_eq!(called("/api/%6Dcp/").tool_text(), "v1");
+    }
 }
 
 #[test]

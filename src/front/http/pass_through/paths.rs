@@ -4,18 +4,23 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, Method, header};
 use percent_encoding::percent_decode_str;
 
-use crate::config::ServerSpec;
+use crate::config::ProcessAddress;
 
-/// Returns true if the request is an MCP message to the endpoint of the server of `spec`. The front answers it like one
-/// to its own endpoint: a session with the process itself would end with the next save, and could call tools that the
-/// configuration hides.
-pub(super) fn is_of_endpoint(request: &Request, spec: &ServerSpec) -> bool {
+/// Returns the path of the endpoint at `address`; `None` if it is found at each start.
+pub(super) fn known_endpoint(address: &ProcessAddress) -> Option<String> {
+    // The path does not depend on the port.
+    let remote = address.on_port(address.fixed_port().unwrap_or(1)).ok();
+    let remote = remote.filter(|_| !address.is_auto())?;
+    Some(remote.url.path().to_owned())
+}
+
+/// Returns true if the request is an MCP message to the server's own endpoint, which has the path `endpoint`. The front
+/// answers it like one to its own endpoint: a session with the process itself would end with the next save, and could
+/// call tools that the configuration hides.
+pub(super) fn is_of_endpoint(request: &Request, endpoint: &str) -> bool {
     let is_page =
         matches!(*request.method(), Method::GET | Method::HEAD) && !wants_events(request.headers());
-    let address = spec.listens.as_ref();
-    // The path does not depend on the port.
-    let endpoint = address.and_then(|it| it.on_port(it.fixed_port().unwrap_or(1)).ok());
-    !is_page && endpoint.is_some_and(|it| leads_to(request.uri().path(), it.url.path()))
+    !is_page && leads_to(request.uri().path(), endpoint)
 }
 
 /// Returns true if the client names the content type of an event stream.
