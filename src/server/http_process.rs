@@ -138,7 +138,21 @@ fn free_port() -> std::io::Result<u16> {
 /// Returns true if a process accepts connections on the port.
 async fn accepts(host: &str, port: u16) -> bool {
     let connect = TcpStream::connect((host.trim_matches(['[', ']']), port));
-    matches!(timeout(CONNECT_TIMEOUT, connect).await, Ok(Ok(_)))
+    let Ok(Ok(stream)) = timeout(CONNECT_TIMEOUT, connect).await else {
+        return false;
+    };
+    if is_connected_to_itself(&stream) {
+        // Closed by a reset, after which the server can listen on the port at once.
+        let _ = stream.set_zero_linger();
+        return false;
+    }
+    true
+}
+
+/// Returns true if the system gave the client's end the port that it connects to, which no process listens on.
+fn is_connected_to_itself(stream: &TcpStream) -> bool {
+    let (local, peer) = (stream.local_addr().ok(), stream.peer_addr().ok());
+    local.is_some() && local == peer
 }
 
 impl HttpProcess {
@@ -222,4 +236,27 @@ fn reachable(socket: &SocketAddr) -> Option<SocketAddr> {
         ip.to_canonical()
     };
     ip.is_loopback().then(|| SocketAddr::new(ip, socket.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_connection_to_itself_is_recognised() {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().unwrap()));
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(address).unwrap();
+        let stream = socket.connect(address).await.unwrap();
+        assert!(is_connected_to_itself(&stream));
+        stream.set_zero_linger().unwrap();
+        drop(stream);
+
+        let listener = TcpListener::bind(address).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap());
+        assert!(!is_connected_to_itself(&stream.await.unwrap()));
+    }
 }
