@@ -77,6 +77,11 @@ impl ProcessAddress {
         self.template.is_none()
     }
 
+    /// Returns the URL as configured, with its placeholder; `auto` if it is found at each start.
+    pub(crate) fn text(&self) -> &str {
+        self.template.as_deref().unwrap_or(AUTO)
+    }
+
     /// Returns the URL with its placeholder, and secrets hidden; `auto` if it is found at each start.
     pub(crate) fn shown(&self) -> &str {
         &self.shown

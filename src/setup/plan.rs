@@ -202,6 +202,9 @@ fn proposal(
         words.extend(["--server".to_owned(), entry.name.clone()]);
         spec.tools = settings.tools;
     }
+    if let Some(address) = &spec.listens {
+        words.extend(["--url".to_owned(), address.text().to_owned()]);
+    }
     words.push("--".to_owned());
     parsed
         .wrapped(&entry, &words)

@@ -28,6 +28,16 @@ fn a_server_that_vs_code_restarts_or_debugs_is_left() {
 }
 
 #[test]
+fn the_address_of_a_process_becomes_an_option() {
+    for url in ["http://127.0.0.1:{port}/mcp", "auto"] {
+        let text = format!(r#"{{"mcpServers": {{"a": {{"command": "x", "url": "{url}"}}}}}}"#);
+        let (user, _) = User::with(PROJECT, &text);
+        let plan = user.plan(&Selection::default());
+        assert_eq!(plan.proposals[0].words[1..], ["dev", "--url", url, "--"]);
+    }
+}
+
+#[test]
 fn the_variables_of_each_client_are_understood() {
     let one = |text: &str, client: &str| {
         let (user, _) = User::with(client, text);
