@@ -142,6 +142,10 @@ impl ServerArgs {
     /// Returns the server of the command line, if any, with defaults for all other settings.
     pub(crate) fn spec(&self) -> Result<Option<ServerSpec>, CliError> {
         let Some((program, args)) = self.command.split_first() else {
+            if self.url.is_some() {
+                let why = "--url belongs to a command after `--`; of a configured server, set `url` in its file";
+                return Err(CliError::Usage(why.to_owned()));
+            }
             return Ok(None);
         };
         let name = default_name(program, args);

@@ -178,6 +178,14 @@ fn selections_that_the_configuration_lacks_are_usage_errors() {
         (&["tools", "off"], "`off` is disabled"),
         (&["dev", "--server", "off"], "`off` is disabled"),
         (
+            &["check", "--server", "tickets", "--url", "auto"],
+            "--url belongs to a command",
+        ),
+        (
+            &["tools", "tickets", "--url", "auto"],
+            "--url belongs to a command",
+        ),
+        (
             &["check", "--call", "mark", "{}"],
             "select one of `weather`, `tickets`",
         ),
