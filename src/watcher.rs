@@ -3,8 +3,8 @@
 //! One thread, the `event_loop`, owns nearly everything. File events (`file_events`; from `inotify_backend`, on other
 //! systems `debounced`) mark paths, `matcher` and `ignores` select the watched ones, `tree` walks directories and
 //! stores file hashes, `settle` detects the end of a save, `event_loop::registration` adds and removes listeners.
-//! Listeners with the same directory and globs share one tree, which is walked, hashed and compared once. On systems
-//! whose events do not name each changed entry as the disk spells it, `event_loop::imprecise` compares whole directories.
+//! Listeners with the same directory and globs share one tree, which is walked, hashed and compared once.
+//! `event_loop::imprecise` compares whole directories where events do not name each changed entry as the disk spells it.
 //!
 //! Event kinds decide nothing: each touched path is examined and compared. Only `dispatcher` is shared between threads,
 //! so that a call does not depend on the scheduling of the watcher thread. The watcher never touches a server or a

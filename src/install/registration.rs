@@ -173,7 +173,7 @@ pub(super) fn missing(server: &NewServer, is_set: impl Fn(&str) -> bool) -> Opti
     })
 }
 
-/// Returns a note on the entry of the server `name` that was replaced: what only its `backup` has `now`.
+/// Returns a note on the replaced entry of the server `name`: its `backup`, and the variables that the entry `now` lacks.
 pub(super) fn replacement(
     name: &str,
     replaced: &WrittenEntry,

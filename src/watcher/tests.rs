@@ -160,6 +160,17 @@ impl Project {
         }
     }
 
+    /// Asserts that files in a new directory are found, also after the directory has moved.
+    async fn finds_new_and_moved_directories(&mut self) {
+        self.write("src/new/deep/c.py", "new");
+        self.one_change(&["src/new/deep/c.py"]).await;
+        fs::rename(self.path("src/new"), self.path("src/newer")).unwrap();
+        let moved = ["src/new/deep/c.py", "src/newer/deep/c.py"];
+        self.one_change(&moved).await;
+        self.write("src/newer/deep/c.py", "newer");
+        self.one_change(&["src/newer/deep/c.py"]).await;
+    }
+
     fn warnings(&self) -> Vec<String> {
         self.events
             .try_iter()

@@ -1,4 +1,4 @@
-//! Tests of entries that exist already: which are replaced, what is kept of them, and what a repetition changes.
+//! Installations over an existing entry: replacement, its backup, and a repeated request.
 
 use std::fs;
 

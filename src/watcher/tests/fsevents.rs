@@ -299,13 +299,7 @@ async fn finds_everything<M: Manner>() {
     project.one_change(&["src/n.py"]).await;
     project.write("src/n.py", "again");
     project.one_change(&["src/n.py"]).await;
-    project.write("src/new/deep/c.py", "new");
-    project.one_change(&["src/new/deep/c.py"]).await;
-    fs::rename(project.path("src/new"), project.path("src/newer")).unwrap();
-    let moved = ["src/new/deep/c.py", "src/newer/deep/c.py"];
-    project.one_change(&moved).await;
-    project.write("src/newer/deep/c.py", "newer");
-    project.one_change(&["src/newer/deep/c.py"]).await;
+    project.finds_new_and_moved_directories().await;
     fs::remove_dir_all(project.path("src/x")).unwrap();
     project.one_change(&["src/x/b.py", "src/x/y/c.py"]).await;
     fs::rename(project.path("src"), project.path("away")).unwrap();
