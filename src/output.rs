@@ -25,7 +25,8 @@ use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 use crate::error_chain::with_causes;
 use crate::state::RunOptions;
@@ -104,11 +105,16 @@ pub(crate) fn init_tracing() {
     else {
         return;
     };
-    // A second call, as in tests, leaves the first subscriber in place.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
-        .with_ansi(AutoStream::choice(&io::stderr()) != ColorChoice::Never)
+        .with_ansi(AutoStream::choice(&io::stderr()) != ColorChoice::Never);
+    // Invalid directives are left out. `RUST_LOG` may be meant for other programs.
+    let is_valid = |directive: &&str| directive.parse::<Targets>().is_ok();
+    let directives: Vec<_> = filter.split(',').filter(is_valid).collect();
+    let targets: Targets = directives.join(",").parse().unwrap_or_default();
+    // A second call, as in tests, leaves the first subscriber in place.
+    let _ = tracing_subscriber::registry()
+        .with(lines.with_filter(targets))
         .try_init();
 }
 
