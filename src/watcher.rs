@@ -111,7 +111,7 @@ impl WatchRequest {
             Self::Files { .. } => Ok(()),
             Self::Sources {
                 server, cwd, globs, ..
-            } => Matcher::new(canonical_cwd(server, cwd)?, globs.clone()).map(drop),
+            } => Matcher::check(&canonical_cwd(server, cwd)?, globs),
         }
     }
 }

@@ -83,14 +83,10 @@ pub(super) struct Matcher {
 impl Matcher {
     /// `cwd` must be canonical.
     pub(super) fn new(cwd: PathBuf, globs: Vec<String>) -> Result<Self, WatchError> {
-        let mut rules = Vec::new();
-        for (glob_index, glob) in globs.iter().enumerate() {
-            rules.extend(compile(glob_index, glob, &cwd)?);
-        }
         let mut matcher = Self {
+            rules: rules(&cwd, &globs)?,
             cwd,
             globs,
-            rules,
             ignores: Ignores::new(),
             inferred: 0,
             skipped: &[],
@@ -99,6 +95,11 @@ impl Matcher {
         };
         matcher.reread_ignores();
         Ok(matcher)
+    }
+
+    /// Returns the error of [`new`](Self::new). Reads no ignore file.
+    pub(super) fn check(cwd: &Path, globs: &[String]) -> Result<(), WatchError> {
+        rules(cwd, globs).map(drop)
     }
 
     /// Like [`new`](Self::new), with inferred globs before the given ones. Inferred globs skip directories of other
@@ -313,6 +314,15 @@ impl Matcher {
         }
         false
     }
+}
+
+/// Compiles globs.
+fn rules(cwd: &Path, globs: &[String]) -> Result<Vec<GlobRule>, WatchError> {
+    let mut rules = Vec::new();
+    for (glob_index, glob) in globs.iter().enumerate() {
+        rules.extend(compile(glob_index, glob, cwd)?);
+    }
+    Ok(rules)
 }
 
 /// Compiles one glob.
