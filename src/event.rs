@@ -278,14 +278,15 @@ pub(crate) enum StrayKind {
 /// proxy's stderr must not stop the protocol.
 #[derive(Debug, Clone)]
 pub(crate) struct EventSender {
-    sender: SyncSender<Event>,
+    // A channel allocates space for all messages that it may hold, so that messages should be small.
+    sender: SyncSender<Box<Event>>,
     dropped: Arc<AtomicU64>,
     hidden: Arc<Mutex<HiddenValues>>,
 }
 
 impl EventSender {
     /// Creates a sender on a channel of `sync_channel(EVENT_BACKLOG)`; events that do not fit are counted in `dropped`.
-    pub(crate) fn new(sender: SyncSender<Event>, dropped: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(sender: SyncSender<Box<Event>>, dropped: Arc<AtomicU64>) -> Self {
         Self {
             sender,
             dropped,
@@ -311,7 +312,7 @@ impl EventSender {
 
     /// Sends an event, or drops and counts it if the printer is [`EVENT_BACKLOG`] events behind.
     pub(crate) fn send(&self, event: Event) {
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(event) {
+        if let Err(TrySendError::Full(_)) = self.sender.try_send(Box::new(event)) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

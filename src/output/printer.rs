@@ -27,7 +27,7 @@ use crate::state::{Journal, RunOptions};
 #[must_use = "only `finish` makes sure that the last events are printed"]
 pub(crate) struct Printer {
     finishing: Arc<AtomicBool>,
-    wake: SyncSender<Event>,
+    wake: SyncSender<Box<Event>>,
     /// Closes when the last thread has written everything; carries no data.
     ended: Receiver<()>,
 }
@@ -38,9 +38,9 @@ impl Printer {
     pub(crate) fn finish(self) {
         self.finishing.store(true, Ordering::SeqCst);
         // Wakes a waiting thread without printing anything. With a full channel no thread waits.
-        let _ = self.wake.try_send(Event::Ending {
+        let _ = self.wake.try_send(Box::new(Event::Ending {
             reason: String::new(),
-        });
+        }));
         let _ = self.ended.recv_timeout(FINISH_DEADLINE);
     }
 }
@@ -214,7 +214,7 @@ struct PrinterThread {
 }
 
 impl PrinterThread {
-    fn run(mut self, events: &Receiver<Event>, finishing: &AtomicBool) {
+    fn run(mut self, events: &Receiver<Box<Event>>, finishing: &AtomicBool) {
         self.open();
         while let Some(event) = self.receive(events, finishing) {
             // Before it is written here: a home directory that hangs must not silence stderr.
@@ -248,7 +248,11 @@ impl PrinterThread {
     }
 
     /// Waits for the next event and writes a changed record meanwhile. Returns `None` at the end.
-    fn receive(&mut self, events: &Receiver<Event>, finishing: &AtomicBool) -> Option<Event> {
+    fn receive(
+        &mut self,
+        events: &Receiver<Box<Event>>,
+        finishing: &AtomicBool,
+    ) -> Option<Box<Event>> {
         while !finishing.load(Ordering::SeqCst) {
             let OutputTarget::Journal(journal) = &mut self.output.target else {
                 return events.recv().ok();

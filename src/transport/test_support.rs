@@ -78,7 +78,7 @@ pub(super) fn soon<T>(future: impl Future<Output = T>) -> impl Future<Output = T
 }
 
 /// Returns an event sender and the receiver of its events.
-pub(super) fn events() -> (EventSender, mpsc::Receiver<Event>) {
+pub(super) fn events() -> (EventSender, mpsc::Receiver<Box<Event>>) {
     let (sender, heard) = mpsc::sync_channel(EVENT_BACKLOG);
     (EventSender::new(sender, std::sync::Arc::default()), heard)
 }

@@ -43,7 +43,7 @@ const SENTINEL: &str = "src/sentinel.py";
 struct Project {
     dir: TempDir,
     notices: UnboundedReceiver<(u64, WatchNotice)>,
-    events: Receiver<Event>,
+    events: Receiver<Box<Event>>,
     watcher: Watcher,
     sentinels: u32,
     suspect: bool,
@@ -174,7 +174,7 @@ impl Project {
     fn warnings(&self) -> Vec<String> {
         self.events
             .try_iter()
-            .filter_map(|event| match event {
+            .filter_map(|event| match *event {
                 Event::WatchWarning { message, .. } => Some(message),
                 _ => None,
             })

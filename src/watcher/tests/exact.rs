@@ -9,7 +9,7 @@ use super::*;
 struct TwoFiles {
     dir: TempDir,
     notices: UnboundedReceiver<(u64, WatchNotice)>,
-    events: Receiver<Event>,
+    events: Receiver<Box<Event>>,
     /// Keeps the watcher running.
     _watcher: Watcher,
 }
