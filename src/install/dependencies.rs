@@ -34,20 +34,10 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 const ASKING: Duration = Duration::from_secs(30);
 
 /// Environment variables that would direct a tool to an environment other than the server's.
+#[rustfmt::skip] // A table.
 const ASTRAY: [&str; 13] = [
-    "VIRTUAL_ENV",
-    "PYTHONHOME",
-    "PYTHONPATH",
-    "CONDA_PREFIX",
-    "PIP_TARGET",
-    "PIP_PREFIX",
-    "PIP_USER",
-    "UV_SYSTEM_PYTHON",
-    "NODE_ENV",
-    "NODE_PATH",
-    "npm_config_global",
-    "npm_config_prefix",
-    "GOBIN",
+    "VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "CONDA_PREFIX", "PIP_TARGET", "PIP_PREFIX", "PIP_USER",
+    "UV_SYSTEM_PYTHON", "NODE_ENV", "NODE_PATH", "npm_config_global", "npm_config_prefix", "GOBIN",
 ];
 
 /// Reason why the preparation of a server failed.

@@ -54,13 +54,9 @@ pub(crate) fn is_error_object(error: &str) -> bool {
 /// Returns the readable text in `body`, which reports an error in a format of its own: the values of the usual members
 /// of a JSON object (OAuth, problem details, web frameworks), else the unchanged body.
 pub(crate) fn error_words(body: &str) -> String {
+    #[rustfmt::skip] // A table.
     const USUAL: [&str; 6] = [
-        "error",
-        "title",
-        "message",
-        "error_description",
-        "detail",
-        "msg",
+        "error", "title", "message", "error_description", "detail", "msg",
     ];
     let members = Members::of(body);
     let words = |name: &&str| {

@@ -1,31 +1,11 @@
 //! Likely secrets, by the name of a value or by its look.
 
 /// A word of a name that ends with one of these names a secret, such as `KEY` and `apikey`.
+#[rustfmt::skip] // A table.
 const SECRETS: [&str; 24] = [
-    "TOKEN",
-    "TOKENS",
-    "KEY",
-    "KEYS",
-    "SECRET",
-    "SECRETS",
-    "PASS",
-    "PASSWORD",
-    "PASSWORDS",
-    "PASSWD",
-    "PASSPHRASE",
-    "PASSCODE",
-    "AUTH",
-    "AUTHORIZATION",
-    "CREDENTIAL",
-    "CREDENTIALS",
-    "COOKIE",
-    "COOKIES",
-    "PWD",
-    "BEARER",
-    "JWT",
-    "PRIVATE",
-    "WEBHOOK",
-    "SIGNATURE",
+    "TOKEN", "TOKENS", "KEY", "KEYS", "SECRET", "SECRETS", "PASS", "PASSWORD", "PASSWORDS", "PASSWD", "PASSPHRASE",
+    "PASSCODE", "AUTH", "AUTHORIZATION", "CREDENTIAL", "CREDENTIALS", "COOKIE", "COOKIES", "PWD", "BEARER", "JWT",
+    "PRIVATE", "WEBHOOK", "SIGNATURE",
 ];
 /// So does a word with one of these anywhere in it.
 const CONTAINED: [&str; 4] = ["PASSW", "SECRET", "CREDENTIAL", "APIKEY"];
@@ -34,68 +14,21 @@ const SHORT: [&str; 6] = ["PAT", "DSN", "SIG", "CRED", "CREDS", "SAS"];
 /// Ordinary words that end like a secret.
 const HARMLESS: [&str; 5] = ["MONKEY", "TURKEY", "HOTKEY", "BYPASS", "COMPASS"];
 /// A name with one of these as its last word is that of a property of a secret, or of the place where it is kept.
+#[rustfmt::skip] // A table.
 const PROPERTIES: [&str; 24] = [
-    "FILE",
-    "PATH",
-    "DIR",
-    "DIRECTORY",
-    "FOLDER",
-    "STORE",
-    "LIMIT",
-    "COUNT",
-    "BUDGET",
-    "SIZE",
-    "LENGTH",
-    "LEN",
-    "TTL",
-    "TIMEOUT",
-    "EXPIRY",
-    "TYPE",
-    "MODE",
-    "METHOD",
-    "SCHEME",
-    "FORMAT",
-    "ALGORITHM",
-    "ENV",
-    "VAR",
-    "NAME",
+    "FILE", "PATH", "DIR", "DIRECTORY", "FOLDER", "STORE", "LIMIT", "COUNT", "BUDGET", "SIZE", "LENGTH", "LEN",
+    "TTL", "TIMEOUT", "EXPIRY", "TYPE", "MODE", "METHOD", "SCHEME", "FORMAT", "ALGORITHM", "ENV", "VAR", "NAME",
 ];
 /// `--max-tokens` counts those of a model.
 const COUNTS: [&str; 3] = ["MAX", "MIN", "NUM"];
 /// The address of a login holds no secret, unlike that of a webhook. Its query is hidden in any case.
 const ADDRESSES: [&str; 3] = ["URL", "URI", "ENDPOINT"];
 /// Prefixes of the keys of well-known services.
+#[rustfmt::skip] // A table.
 const KEYS: [&str; 30] = [
-    "sk-",
-    "sk_",
-    "pk_",
-    "rk_",
-    "ghp_",
-    "gho_",
-    "ghu_",
-    "ghs_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "xoxb-",
-    "xoxp-",
-    "xoxa-",
-    "xapp-",
-    "eyJ",
-    "AKIA",
-    "ASIA",
-    "AIza",
-    "ya29.",
-    "hf_",
-    "npm_",
-    "pypi-",
-    "dckr_pat_",
-    "SG.",
-    "lin_api_",
-    "ntn_",
-    "secret_",
-    "figd_",
-    "tvly-",
+    "sk-", "sk_", "pk_", "rk_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xoxb-", "xoxp-",
+    "xoxa-", "xapp-", "eyJ", "AKIA", "ASIA", "AIza", "ya29.", "hf_", "npm_", "pypi-", "dckr_pat_", "SG.",
+    "lin_api_", "ntn_", "secret_", "figd_", "tvly-",
 ];
 
 /// Whether the value of this name is likely a secret.

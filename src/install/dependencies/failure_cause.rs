@@ -36,12 +36,10 @@ impl fmt::Display for FailureCause {
 }
 
 /// Texts in the output of tools that identify a cause.
+#[rustfmt::skip] // A table.
 const SIGNS: [(&str, FailureCause); 21] = [
     // npm
-    (
-        "are in sync. Please update your lock file",
-        FailureCause::Lock,
-    ),
+    ("are in sync. Please update your lock file", FailureCause::Lock),
     ("ERR_PNPM_OUTDATED_LOCKFILE", FailureCause::Lock),
     ("ERR_PNPM_LOCKFILE_CONFIG_MISMATCH", FailureCause::Lock),
     ("ERR_PNPM_BROKEN_LOCKFILE", FailureCause::Lock),
@@ -51,10 +49,7 @@ const SIGNS: [(&str, FailureCause); 21] = [
     // The first command for yarn 2, which yarn 1 does not know.
     ("Invalid subcommand. Try", FailureCause::Yarn),
     // bun
-    (
-        "lockfile had changes, but lockfile is frozen",
-        FailureCause::Lock,
-    ),
+    ("lockfile had changes, but lockfile is frozen", FailureCause::Lock),
     // deno
     ("The lockfile is out of date", FailureCause::Lock),
     // cargo
@@ -64,10 +59,7 @@ const SIGNS: [(&str, FailureCause); 21] = [
     ("updates to go.mod needed", FailureCause::Lock),
     // uv
     ("building from source is disabled", FailureCause::Scripts),
-    (
-        "Building source distributions is disabled",
-        FailureCause::Scripts,
-    ),
+    ("Building source distributions is disabled", FailureCause::Scripts),
     ("it is marked as `--no-build`", FailureCause::Scripts),
     // Messages of packages whose install script did not run.
     ("Could not locate the bindings file", FailureCause::Scripts),

@@ -16,14 +16,9 @@ const LONGEST: u64 = 256 * 1024;
 const MOST_ENTRIES: usize = 1000;
 
 /// Folders that contain no server of the project.
+#[rustfmt::skip] // A table.
 const FOREIGN: [&str; 7] = [
-    "node_modules",
-    "target",
-    "dist",
-    "build",
-    "venv",
-    "test",
-    "tests",
+    "node_modules", "target", "dist", "build", "venv", "test", "tests",
 ];
 
 /// One folder of a clone; reads no path outside the clone.

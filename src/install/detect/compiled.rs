@@ -13,13 +13,9 @@ const RUST_SOURCES: [&str; 4] = ["src/**", "build.rs", "Cargo.toml", "Cargo.lock
 /// Sources of a Go program, except embedded files: the program may write files next to those.
 const GO_SOURCES: [&str; 4] = ["**/*.go", "!**/*_test.go", "go.mod", "go.sum"];
 /// Crates that implement MCP.
+#[rustfmt::skip] // A table.
 const CRATES: [&str; 6] = [
-    "rmcp",
-    "rust-mcp-sdk",
-    "mcp-server",
-    "mcp-sdk",
-    "mcpr",
-    "turbomcp",
+    "rmcp", "rust-mcp-sdk", "mcp-server", "mcp-sdk", "mcpr", "turbomcp",
 ];
 /// Modules that implement MCP.
 const MODULES: [&str; 4] = [

@@ -13,30 +13,17 @@ const MANIFESTS: [&str; 2] = ["deno.json", "deno.jsonc"];
 /// Files and folders beside a manifest that Deno writes.
 const WRITTEN: [&str; 3] = ["deno.lock", "node_modules", "vendor"];
 /// Settings of a manifest that are paths or lists of paths.
+#[rustfmt::skip] // A table.
 const PATHS: [&str; 10] = [
-    "/lock",
-    "/lock/path",
-    "/vendor",
-    "/nodeModulesDir",
-    "/importMap",
-    "/workspace",
-    "/workspace/members",
-    "/workspaces",
-    "/links",
-    "/patch",
+    "/lock", "/lock/path", "/vendor", "/nodeModulesDir", "/importMap", "/workspace", "/workspace/members",
+    "/workspaces", "/links", "/patch",
 ];
 /// Tasks that may start a server.
 const TASKS: [&str; 4] = ["start:stdio", "mcp", "start", "server"];
 /// File names that suggest a server.
+#[rustfmt::skip] // A table.
 const USUAL: [&str; 8] = [
-    "main.ts",
-    "server.ts",
-    "mod.ts",
-    "index.ts",
-    "src/main.ts",
-    "src/server.ts",
-    "src/mod.ts",
-    "src/index.ts",
+    "main.ts", "server.ts", "mod.ts", "index.ts", "src/main.ts", "src/server.ts", "src/mod.ts", "src/index.ts",
 ];
 const WATCH: [&str; 2] = ["**/*.{ts,tsx,mts,js,mjs,json,jsonc}", "!node_modules/**"];
 /// Grants all permissions, since servers in other languages have them, too.

@@ -13,34 +13,17 @@ pub(super) const DOCKERFILE: &str = "Dockerfile";
 /// Words of a start over HTTP.
 const REMOTE: [&str; 2] = ["http", "sse"];
 /// Options whose value is a package or a path, not the program to run.
+#[rustfmt::skip] // A table.
 const BEFORE_VALUE: [&str; 13] = [
-    "--from",
-    "--with",
-    "--with-editable",
-    "--package",
-    "-p",
-    "--directory",
-    "--project",
-    "--prefix",
-    "--cwd",
-    "--dir",
-    "-C",
-    "--python",
-    "--manifest-path",
+    "--from", "--with", "--with-editable", "--package", "-p", "--directory", "--project", "--prefix", "--cwd",
+    "--dir", "-C", "--python", "--manifest-path",
 ];
 /// Programs that take their own options after the name of their target, and pass on arguments after `--`.
 const RUNNERS: [&str; 5] = ["cargo", "npm", "pnpm", "yarn", "go"];
 /// Subcommands that usually start a server over stdio.
+#[rustfmt::skip] // A table.
 const SUBCOMMANDS: [&str; 9] = [
-    "serve",
-    "stdio",
-    "mcp",
-    "start",
-    "run",
-    "server",
-    "mcp-server",
-    "launch",
-    "local",
+    "serve", "stdio", "mcp", "start", "run", "server", "mcp-server", "launch", "local",
 ];
 
 /// One example of a start.

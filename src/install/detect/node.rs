@@ -8,13 +8,9 @@ use super::{ConfidenceLevel, FolderFindings, StartProposal, plan};
 
 const MANIFEST: &str = "package.json";
 /// Packages that implement MCP.
+#[rustfmt::skip] // A table.
 const LIBRARIES: [&str; 7] = [
-    "@modelcontextprotocol/",
-    "fastmcp",
-    "mcp-framework",
-    "@mastra/mcp",
-    "xmcp",
-    "mcp-handler",
+    "@modelcontextprotocol/", "fastmcp", "mcp-framework", "@mastra/mcp", "xmcp", "mcp-handler",
     "@vercel/mcp-adapter",
 ];
 /// Lock files and their package managers.

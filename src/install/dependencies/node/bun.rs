@@ -7,41 +7,18 @@ use super::SettingsFolder;
 use crate::install::dependencies::settings::Objection;
 
 /// Files of variables that bun reads, also while it installs.
+#[rustfmt::skip] // A table.
 pub(super) const VARIABLES: [&str; 8] = [
-    ".env",
-    ".env.local",
-    ".env.development",
-    ".env.development.local",
-    ".env.production",
-    ".env.production.local",
-    ".env.test",
-    ".env.test.local",
+    ".env", ".env.local", ".env.development", ".env.development.local", ".env.production", ".env.production.local",
+    ".env.test", ".env.test.local",
 ];
 
 /// Settings of the table `install` that run nothing and name no place outside.
+#[rustfmt::skip] // A table.
 const SETTINGS: [&str; 23] = [
-    "auto",
-    "concurrentScripts",
-    "dev",
-    "dryRun",
-    "exact",
-    "frozenLockfile",
-    "hoistPattern",
-    "ignoreScripts",
-    "linkWorkspacePackages",
-    "linker",
-    "logLevel",
-    "minimumReleaseAge",
-    "minimumReleaseAgeExcludes",
-    "noVerify",
-    "optional",
-    "peer",
-    "prefer",
-    "production",
-    "publicHoistPattern",
-    "registry",
-    "saveTextLockfile",
-    "scopes",
+    "auto", "concurrentScripts", "dev", "dryRun", "exact", "frozenLockfile", "hoistPattern", "ignoreScripts",
+    "linkWorkspacePackages", "linker", "logLevel", "minimumReleaseAge", "minimumReleaseAgeExcludes", "noVerify",
+    "optional", "peer", "prefer", "production", "publicHoistPattern", "registry", "saveTextLockfile", "scopes",
     "telemetry",
 ];
 /// Such settings of inner tables.

@@ -17,17 +17,10 @@ const TABLES: [&str; 4] = [
     "peerDependencies",
 ];
 /// Places of other values that say where packages come from.
+#[rustfmt::skip] // A table.
 const SOURCES: [&str; 10] = [
-    "/resolutions",
-    "/overrides",
-    "/catalog",
-    "/catalogs",
-    "/workspaces/catalog",
-    "/workspaces/catalogs",
-    "/pnpm/overrides",
-    "/pnpm/packageExtensions",
-    "/pnpm/catalog",
-    "/pnpm/catalogs",
+    "/resolutions", "/overrides", "/catalog", "/catalogs", "/workspaces/catalog", "/workspaces/catalogs",
+    "/pnpm/overrides", "/pnpm/packageExtensions", "/pnpm/catalog", "/pnpm/catalogs",
 ];
 
 /// References of a `package.json` to other folders of the repository.

@@ -8,55 +8,15 @@ use crate::install::dependencies::settings::Objection;
 use crate::install::dependencies::settings::one_of;
 
 /// Keys that name programs, code files, other settings files or places outside the folder; without `-` and `_`.
+#[rustfmt::skip] // A table.
 const KEYS: [&str; 48] = [
-    "global",
-    "globalprefix",
-    "globalpath",
-    "localprefix",
-    "location",
-    "prefix",
-    "dir",
-    "cache",
-    "cachedir",
-    "configdir",
-    "logsdir",
-    "lockfiledir",
-    "lockfiledirectory",
-    "modulesdir",
-    "packdestination",
-    "patchesdir",
-    "statedir",
-    "storedir",
-    "tmp",
-    "virtualstoredir",
-    "globalvirtualstoredir",
-    "globaldir",
-    "globalbindir",
-    "workspacepackages",
-    "nodemirrorrelease",
-    "nodemirrorrc",
-    "nodemirrornightly",
-    "nodedownloadmirrors",
-    "git",
-    "shell",
-    "scriptshell",
-    "npmpath",
-    "nodegyp",
-    "nodeoptions",
-    "onloadscript",
-    "initmodule",
-    "python",
-    "editor",
-    "viewer",
-    "browser",
-    "userconfig",
-    "globalconfig",
-    "pnpmfile",
-    "globalpnpmfile",
-    "hooks",
-    "configdependencies",
-    "usenodeversion",
-    "executionenv",
+    "global", "globalprefix", "globalpath", "localprefix", "location", "prefix", "dir", "cache", "cachedir",
+    "configdir", "logsdir", "lockfiledir", "lockfiledirectory", "modulesdir", "packdestination", "patchesdir",
+    "statedir", "storedir", "tmp", "virtualstoredir", "globalvirtualstoredir", "globaldir", "globalbindir",
+    "workspacepackages", "nodemirrorrelease", "nodemirrorrc", "nodemirrornightly", "nodedownloadmirrors", "git",
+    "shell", "scriptshell", "npmpath", "nodegyp", "nodeoptions", "onloadscript", "initmodule", "python", "editor",
+    "viewer", "browser", "userconfig", "globalconfig", "pnpmfile", "globalpnpmfile", "hooks", "configdependencies",
+    "usenodeversion", "executionenv",
 ];
 
 /// Checks the keys of a `.npmrc`. Keys in a section count too, and so does the section's name.
@@ -85,15 +45,9 @@ pub(super) fn check_settings(text: &str) -> Result<(), Objection> {
 /// Refuses settings of the place to fetch packages from: pnpm fetches the pnpm that `package.json` names from there,
 /// and runs it.
 pub(super) fn check_registry(text: &str) -> Result<(), Objection> {
+    #[rustfmt::skip] // A table.
     const KEYS: [&str; 8] = [
-        "registry",
-        "pnpmregistry",
-        "proxy",
-        "httpproxy",
-        "httpsproxy",
-        "ca",
-        "cafile",
-        "strictssl",
+        "registry", "pnpmregistry", "proxy", "httpproxy", "httpsproxy", "ca", "cafile", "strictssl",
     ];
     let lines = text.split(['\n', '\r']).map(str::trim);
     for line in lines.filter(|line| !line.starts_with(['#', ';'])) {

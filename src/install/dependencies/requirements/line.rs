@@ -26,23 +26,11 @@ const ARCHIVES: [&str; 15] = [
     "lzma", "zst",
 ];
 /// Words outside of quotes in a marker (PEP 508).
+#[rustfmt::skip] // A table.
 const MARKER_WORDS: [&str; 16] = [
-    "and",
-    "or",
-    "not",
-    "in",
-    "extra",
-    "os_name",
-    "sys_platform",
-    "platform_machine",
-    "platform_python_implementation",
-    "platform_release",
-    "platform_system",
-    "platform_version",
-    "python_version",
-    "python_full_version",
-    "implementation_name",
-    "implementation_version",
+    "and", "or", "not", "in", "extra", "os_name", "sys_platform", "platform_machine",
+    "platform_python_implementation", "platform_release", "platform_system", "platform_version", "python_version",
+    "python_full_version", "implementation_name", "implementation_version",
 ];
 /// Hash functions of packages.
 const HASHES: [&str; 6] = ["md5", "sha1", "sha224", "sha256", "sha384", "sha512"];
